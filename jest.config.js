@@ -1,0 +1,7 @@
+/** Unit tests stand beside what they test (`src/*.test.ts`); tests of the whole under `test/`. */
+export default {
+  extensionsToTreatAsEsm: ['.ts'],
+  transform: { '\\.ts$': './scripts/jest-transform.js' },
+  testMatch: ['**/*.test.ts'],
+  testTimeout: 30_000,
+};

@@ -1,0 +1,10 @@
+/** A method as ts-proto generates it for grpc-js: enough to serve it, or to call it. */
+export interface Method {
+  path: string;
+  requestStream: boolean;
+  responseStream: boolean;
+  requestSerialize(value: unknown): Buffer;
+  requestDeserialize(bytes: Buffer): unknown;
+  responseSerialize(value: unknown): Buffer;
+  responseDeserialize(bytes: Buffer): unknown;
+}

@@ -1,0 +1,94 @@
+/**
+ * The one error that may reach a client. Everything else that is thrown is a bug and becomes INTERNAL without details.
+ *
+ * Codes are gRPC's canonical ones; `reason` is the machine's word for what happened (google.rpc.ErrorInfo).
+ */
+export type Code =
+  | 'INVALID_ARGUMENT'
+  | 'NOT_FOUND'
+  | 'ALREADY_EXISTS'
+  | 'PERMISSION_DENIED'
+  | 'UNAUTHENTICATED'
+  | 'FAILED_PRECONDITION'
+  | 'ABORTED'
+  | 'OUT_OF_RANGE'
+  | 'RESOURCE_EXHAUSTED'
+  | 'DEADLINE_EXCEEDED'
+  | 'CANCELLED'
+  | 'UNIMPLEMENTED'
+  | 'UNAVAILABLE'
+  | 'INTERNAL';
+
+/** A field of the request and what to do about it. */
+export interface FieldViolation {
+  /** Path in the request, as the contract spells it: `lines[2].quantity`. */
+  field: string;
+  description: string;
+}
+
+export interface ErrorDetails {
+  violations?: FieldViolation[];
+  /** When a repeat makes sense, in milliseconds from now. */
+  retryAfterMs?: number;
+  /** Facts for machines: google.rpc.ErrorInfo.metadata. */
+  metadata?: Record<string, string>;
+  cause?: unknown;
+}
+
+export class CaudalError extends Error {
+  readonly code: Code;
+  /** UPPER_SNAKE, unique in the catalogue of reasons. */
+  readonly reason: string;
+  readonly violations: FieldViolation[];
+  readonly retryAfterMs: number | undefined;
+  readonly metadata: Record<string, string>;
+
+  constructor(code: Code, reason: string, message: string, details: ErrorDetails = {}) {
+    super(message, { cause: details.cause });
+    this.name = 'CaudalError';
+    this.code = code;
+    this.reason = reason;
+    this.violations = details.violations ?? [];
+    this.retryAfterMs = details.retryAfterMs;
+    this.metadata = details.metadata ?? {};
+  }
+}
+
+/** A field of the request is wrong. */
+export function invalidField(field: string, description: string, reason = 'INVALID_FIELD'): CaudalError {
+  return new CaudalError('INVALID_ARGUMENT', reason, `${field}: ${description}`, {
+    violations: [{ field, description }],
+  });
+}
+
+/** There is no such thing. `kind` and `id` as a client knows them: `order`, `0190...`. */
+export function notFound(kind: string, id: string): CaudalError {
+  const reason = `${kind.toUpperCase()}_NOT_FOUND`;
+  return new CaudalError('NOT_FOUND', reason, `There is no ${kind} "${id}".`, { metadata: { [kind]: id } });
+}
+
+/** A rule of the domain says no. The same command may succeed once the state has changed. */
+export function refused(reason: string, message: string, details?: ErrorDetails): CaudalError {
+  return new CaudalError('FAILED_PRECONDITION', reason, message, details);
+}
+
+/** A dependency can't be reached. `dependency` names it for people: `PostgreSQL`, `inventory`. */
+export function unavailable(dependency: string, cause?: unknown, retryAfterMs = 1000): CaudalError {
+  return new CaudalError('UNAVAILABLE', 'DEPENDENCY_UNAVAILABLE', `${dependency} can't be reached at the moment.`, {
+    cause,
+    retryAfterMs,
+    metadata: { dependency },
+  });
+}
+
+export function isCode(error: unknown, ...codes: Code[]): error is CaudalError {
+  return error instanceof CaudalError && codes.includes(error.code);
+}
+
+/**
+ * Whether trying again later can help without anything being changed: what a consumer waits for instead of counting
+ * it as a failure of the message.
+ */
+export function isTransient(error: unknown): boolean {
+  return isCode(error, 'UNAVAILABLE', 'DEADLINE_EXCEEDED', 'RESOURCE_EXHAUSTED', 'ABORTED', 'CANCELLED');
+}

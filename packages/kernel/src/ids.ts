@@ -1,0 +1,28 @@
+/** Ids: time-ordered ones for new things, and ones that follow from other ids so that a repeat finds the same. */
+import { createHash } from 'node:crypto';
+import { v7 } from 'uuid';
+
+/** Makes ids; injected wherever a test wants to know them. */
+export type IdSource = () => string;
+
+/** A UUIDv7 (RFC 9562): unique, and ordered by time. */
+export const newId: IdSource = () => v7();
+
+/**
+ * The id that follows from these parts: a UUIDv8 (RFC 9562, 5.8) of their SHA-256. Equal parts give equal ids;
+ * ['a', 'bc'] and ['ab', 'c'] differ.
+ */
+export function derivedId(...parts: (string | number)[]): string {
+  const hash = createHash('sha256');
+  for (const part of parts) hash.update(`${Buffer.byteLength(String(part))}:${part};`);
+  const bytes = hash.digest().subarray(0, 16);
+  bytes[6] = (bytes[6]! & 0x0f) | 0x80;
+  bytes[8] = (bytes[8]! & 0x3f) | 0x80;
+  const hex = bytes.toString('hex');
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+}
+
+/** 16 bytes that stand for a request's content, to tell a repeat from a reuse of its id. */
+export function contentHash(content: Uint8Array): Buffer {
+  return createHash('sha256').update(content).digest().subarray(0, 16);
+}

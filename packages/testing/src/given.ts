@@ -1,0 +1,38 @@
+/** Given / when / gives (or refuses) for aggregates: what happened, what is asked, what happens or why not. */
+
+import type { Decider, Moment } from '@caudal/aggregates/types.ts';
+import type { EventCase } from '@caudal/contract/entity.ts';
+import type { CaudalError, Code } from '@caudal/kernel/errors.ts';
+import { expect } from '@jest/globals';
+
+const start = new Date('2026-01-01T00:00:00Z');
+
+/** The behaviour of a decider after these events, which happened at `at` (midnight of 2026-01-01 if absent). */
+export function given<S, E extends EventCase>(decider: Decider<S, E>, events: E[], at: Date = start) {
+  const state = events.reduce<S>((before, event) => decider.evolve(before, event, at), decider.initial);
+  return {
+    state,
+    when(decide: (state: S, moment: Moment) => E[], now: Date = start) {
+      const run = () => decide(state, { now, version: events.length });
+      return {
+        /** These events happen, in this order. */
+        gives(expected: E[]): void {
+          expect(run()).toEqual(expected);
+        },
+        /** It is refused for this reason. */
+        refuses(code: Code, reason: string): void {
+          let error: unknown;
+          try {
+            run();
+          } catch (thrown) {
+            error = thrown;
+          }
+          expect({ code: (error as CaudalError)?.code, reason: (error as CaudalError)?.reason }).toEqual({
+            code,
+            reason,
+          });
+        },
+      };
+    },
+  };
+}
