@@ -19,12 +19,12 @@ export interface OrderEvent {
   event:
     | { $case: "created"; value: OrderCreated }
     | { $case: "confirmed"; value: OrderConfirmed }
-    | { $case: "shippingStarted"; value: OrderShippingStarted }
     | { $case: "shipped"; value: OrderShipped }
     | { $case: "delivered"; value: OrderDelivered }
     | { $case: "rejected"; value: OrderRejected }
     | { $case: "cancelRequested"; value: OrderCancelRequested }
     | { $case: "cancelled"; value: OrderCancelled }
+    | { $case: "cancelRefused"; value: OrderCancelRefused }
     | undefined;
 }
 
@@ -43,8 +43,9 @@ export interface OrderCreated {
 export interface OrderConfirmed {
 }
 
-/** It goes to the warehouse: from now on it can't be cancelled. */
-export interface OrderShippingStarted {
+/** It had left the warehouse when the buyer wanted it cancelled. */
+export interface OrderCancelRefused {
+  reason: string;
 }
 
 /** It left the warehouse. */
@@ -78,15 +79,20 @@ export interface FulfilmentEvent {
     | { $case: "paymentRequested"; value: FulfilmentPaymentRequested }
     | { $case: "paid"; value: FulfilmentPaid }
     | { $case: "paymentFailed"; value: FulfilmentPaymentFailed }
+    | { $case: "paymentTimedOut"; value: FulfilmentPaymentTimedOut }
     | { $case: "committed"; value: FulfilmentCommitted }
     | { $case: "reservationLost"; value: FulfilmentReservationLost }
+    | { $case: "confirmed"; value: FulfilmentConfirmed }
     | { $case: "shipmentCreated"; value: FulfilmentShipmentCreated }
+    | { $case: "dispatched"; value: FulfilmentDispatched }
+    | { $case: "delivered"; value: FulfilmentDelivered }
     | { $case: "cancelRequested"; value: FulfilmentCancelRequested }
+    | { $case: "cancelRefused"; value: FulfilmentCancelRefused }
+    | { $case: "shipmentCancelled"; value: FulfilmentShipmentCancelled }
+    | { $case: "paymentUndoRequested"; value: FulfilmentPaymentUndoRequested }
     | { $case: "paymentUndone"; value: FulfilmentPaymentUndone }
     | { $case: "stockUndone"; value: FulfilmentStockUndone }
-    | { $case: "ended"; value: FulfilmentEnded }
-    | { $case: "delayed"; value: FulfilmentStepDelayed }
-    | { $case: "confirmed"; value: FulfilmentConfirmed }
+    | { $case: "orderMarked"; value: FulfilmentOrderMarked }
     | undefined;
 }
 
@@ -114,6 +120,12 @@ export interface InventoryReservationFailed {
 /** The payment was asked for; its outcome comes as an event. */
 export interface FulfilmentPaymentRequested {
   paymentId: string;
+  /** When to stop waiting for the outcome. */
+  giveUpTime: Date | undefined;
+}
+
+/** No outcome came in time: the payment is to be undone, whatever became of it. */
+export interface FulfilmentPaymentTimedOut {
 }
 
 /** The payment succeeded. */
@@ -156,18 +168,29 @@ export interface FulfilmentPaymentUndone {
 export interface FulfilmentStockUndone {
 }
 
-/** The process has nothing left to do. */
-export interface FulfilmentEnded {
-  /** "shipped", "rejected" or "cancelled". */
-  outcome: string;
+/** The shipment left the warehouse. */
+export interface FulfilmentDispatched {
 }
 
-/** A step could not be done and is due again later. */
-export interface FulfilmentStepDelayed {
-  step: string;
-  attempt: number;
-  error: string;
-  dueTime: Date | undefined;
+/** The shipment arrived. */
+export interface FulfilmentDelivered {
+}
+
+/** It was too late to cancel. */
+export interface FulfilmentCancelRefused {
+}
+
+/** The shipment will not leave. */
+export interface FulfilmentShipmentCancelled {
+}
+
+/** The payment is being undone; that it is comes as an event. */
+export interface FulfilmentPaymentUndoRequested {
+}
+
+/** The order itself says so now: "shipped", "delivered", "rejected", "cancelled", "cancel_refused". */
+export interface FulfilmentOrderMarked {
+  status: string;
 }
 
 function createBaseOrderEvent(): OrderEvent {
@@ -183,9 +206,6 @@ export const OrderEvent: MessageFns<OrderEvent> = {
       case "confirmed":
         OrderConfirmed.encode(message.event.value, writer.uint32(18).fork()).join();
         break;
-      case "shippingStarted":
-        OrderShippingStarted.encode(message.event.value, writer.uint32(26).fork()).join();
-        break;
       case "shipped":
         OrderShipped.encode(message.event.value, writer.uint32(34).fork()).join();
         break;
@@ -200,6 +220,9 @@ export const OrderEvent: MessageFns<OrderEvent> = {
         break;
       case "cancelled":
         OrderCancelled.encode(message.event.value, writer.uint32(66).fork()).join();
+        break;
+      case "cancelRefused":
+        OrderCancelRefused.encode(message.event.value, writer.uint32(26).fork()).join();
         break;
     }
     return writer;
@@ -232,14 +255,6 @@ export const OrderEvent: MessageFns<OrderEvent> = {
             }
 
             message.event = { $case: "confirmed", value: OrderConfirmed.decode(reader, reader.uint32()) };
-            continue;
-          }
-          case 3: {
-            if (tag !== 26) {
-              break;
-            }
-
-            message.event = { $case: "shippingStarted", value: OrderShippingStarted.decode(reader, reader.uint32()) };
             continue;
           }
           case 4: {
@@ -282,6 +297,14 @@ export const OrderEvent: MessageFns<OrderEvent> = {
             message.event = { $case: "cancelled", value: OrderCancelled.decode(reader, reader.uint32()) };
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.event = { $case: "cancelRefused", value: OrderCancelRefused.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -300,10 +323,6 @@ export const OrderEvent: MessageFns<OrderEvent> = {
         ? { $case: "created", value: OrderCreated.fromJSON(object.created) }
         : isSet(object.confirmed)
         ? { $case: "confirmed", value: OrderConfirmed.fromJSON(object.confirmed) }
-        : isSet(object.shippingStarted)
-        ? { $case: "shippingStarted", value: OrderShippingStarted.fromJSON(object.shippingStarted) }
-        : isSet(object.shipping_started)
-        ? { $case: "shippingStarted", value: OrderShippingStarted.fromJSON(object.shipping_started) }
         : isSet(object.shipped)
         ? { $case: "shipped", value: OrderShipped.fromJSON(object.shipped) }
         : isSet(object.delivered)
@@ -316,6 +335,10 @@ export const OrderEvent: MessageFns<OrderEvent> = {
         ? { $case: "cancelRequested", value: OrderCancelRequested.fromJSON(object.cancel_requested) }
         : isSet(object.cancelled)
         ? { $case: "cancelled", value: OrderCancelled.fromJSON(object.cancelled) }
+        : isSet(object.cancelRefused)
+        ? { $case: "cancelRefused", value: OrderCancelRefused.fromJSON(object.cancelRefused) }
+        : isSet(object.cancel_refused)
+        ? { $case: "cancelRefused", value: OrderCancelRefused.fromJSON(object.cancel_refused) }
         : undefined,
     };
   },
@@ -326,8 +349,6 @@ export const OrderEvent: MessageFns<OrderEvent> = {
       obj.created = OrderCreated.toJSON(message.event.value);
     } else if (message.event?.$case === "confirmed") {
       obj.confirmed = OrderConfirmed.toJSON(message.event.value);
-    } else if (message.event?.$case === "shippingStarted") {
-      obj.shippingStarted = OrderShippingStarted.toJSON(message.event.value);
     } else if (message.event?.$case === "shipped") {
       obj.shipped = OrderShipped.toJSON(message.event.value);
     } else if (message.event?.$case === "delivered") {
@@ -338,6 +359,8 @@ export const OrderEvent: MessageFns<OrderEvent> = {
       obj.cancelRequested = OrderCancelRequested.toJSON(message.event.value);
     } else if (message.event?.$case === "cancelled") {
       obj.cancelled = OrderCancelled.toJSON(message.event.value);
+    } else if (message.event?.$case === "cancelRefused") {
+      obj.cancelRefused = OrderCancelRefused.toJSON(message.event.value);
     }
     return obj;
   },
@@ -357,12 +380,6 @@ export const OrderEvent: MessageFns<OrderEvent> = {
       case "confirmed": {
         if (object.event?.value !== undefined && object.event?.value !== null) {
           message.event = { $case: "confirmed", value: OrderConfirmed.fromPartial(object.event.value) };
-        }
-        break;
-      }
-      case "shippingStarted": {
-        if (object.event?.value !== undefined && object.event?.value !== null) {
-          message.event = { $case: "shippingStarted", value: OrderShippingStarted.fromPartial(object.event.value) };
         }
         break;
       }
@@ -393,6 +410,12 @@ export const OrderEvent: MessageFns<OrderEvent> = {
       case "cancelled": {
         if (object.event?.value !== undefined && object.event?.value !== null) {
           message.event = { $case: "cancelled", value: OrderCancelled.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "cancelRefused": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "cancelRefused", value: OrderCancelRefused.fromPartial(object.event.value) };
         }
         break;
       }
@@ -640,16 +663,19 @@ export const OrderConfirmed: MessageFns<OrderConfirmed> = {
   },
 };
 
-function createBaseOrderShippingStarted(): OrderShippingStarted {
-  return {};
+function createBaseOrderCancelRefused(): OrderCancelRefused {
+  return { reason: "" };
 }
 
-export const OrderShippingStarted: MessageFns<OrderShippingStarted> = {
-  encode(_: OrderShippingStarted, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const OrderCancelRefused: MessageFns<OrderCancelRefused> = {
+  encode(message: OrderCancelRefused, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.reason !== "") {
+      writer.uint32(10).string(message.reason);
+    }
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): OrderShippingStarted {
+  decode(input: BinaryReader | Uint8Array, length?: number): OrderCancelRefused {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -658,10 +684,18 @@ export const OrderShippingStarted: MessageFns<OrderShippingStarted> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseOrderShippingStarted();
+      const message = createBaseOrderCancelRefused();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -674,20 +708,24 @@ export const OrderShippingStarted: MessageFns<OrderShippingStarted> = {
     }
   },
 
-  fromJSON(_: any): OrderShippingStarted {
-    return {};
+  fromJSON(object: any): OrderCancelRefused {
+    return { reason: isSet(object.reason) ? globalThis.String(object.reason) : "" };
   },
 
-  toJSON(_: OrderShippingStarted): unknown {
+  toJSON(message: OrderCancelRefused): unknown {
     const obj: any = {};
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<OrderShippingStarted>, I>>(base?: I): OrderShippingStarted {
-    return OrderShippingStarted.fromPartial(base ?? ({} as any));
+  create<I extends Exact<DeepPartial<OrderCancelRefused>, I>>(base?: I): OrderCancelRefused {
+    return OrderCancelRefused.fromPartial(base ?? ({} as any));
   },
-  fromPartial<I extends Exact<DeepPartial<OrderShippingStarted>, I>>(_: I): OrderShippingStarted {
-    const message = createBaseOrderShippingStarted();
+  fromPartial<I extends Exact<DeepPartial<OrderCancelRefused>, I>>(object: I): OrderCancelRefused {
+    const message = createBaseOrderCancelRefused();
+    message.reason = object.reason ?? "";
     return message;
   },
 };
@@ -1007,32 +1045,47 @@ export const FulfilmentEvent: MessageFns<FulfilmentEvent> = {
       case "paymentFailed":
         FulfilmentPaymentFailed.encode(message.event.value, writer.uint32(50).fork()).join();
         break;
+      case "paymentTimedOut":
+        FulfilmentPaymentTimedOut.encode(message.event.value, writer.uint32(58).fork()).join();
+        break;
       case "committed":
-        FulfilmentCommitted.encode(message.event.value, writer.uint32(58).fork()).join();
+        FulfilmentCommitted.encode(message.event.value, writer.uint32(66).fork()).join();
         break;
       case "reservationLost":
-        FulfilmentReservationLost.encode(message.event.value, writer.uint32(66).fork()).join();
-        break;
-      case "shipmentCreated":
-        FulfilmentShipmentCreated.encode(message.event.value, writer.uint32(74).fork()).join();
-        break;
-      case "cancelRequested":
-        FulfilmentCancelRequested.encode(message.event.value, writer.uint32(82).fork()).join();
-        break;
-      case "paymentUndone":
-        FulfilmentPaymentUndone.encode(message.event.value, writer.uint32(90).fork()).join();
-        break;
-      case "stockUndone":
-        FulfilmentStockUndone.encode(message.event.value, writer.uint32(98).fork()).join();
-        break;
-      case "ended":
-        FulfilmentEnded.encode(message.event.value, writer.uint32(106).fork()).join();
-        break;
-      case "delayed":
-        FulfilmentStepDelayed.encode(message.event.value, writer.uint32(114).fork()).join();
+        FulfilmentReservationLost.encode(message.event.value, writer.uint32(74).fork()).join();
         break;
       case "confirmed":
-        FulfilmentConfirmed.encode(message.event.value, writer.uint32(122).fork()).join();
+        FulfilmentConfirmed.encode(message.event.value, writer.uint32(82).fork()).join();
+        break;
+      case "shipmentCreated":
+        FulfilmentShipmentCreated.encode(message.event.value, writer.uint32(90).fork()).join();
+        break;
+      case "dispatched":
+        FulfilmentDispatched.encode(message.event.value, writer.uint32(98).fork()).join();
+        break;
+      case "delivered":
+        FulfilmentDelivered.encode(message.event.value, writer.uint32(106).fork()).join();
+        break;
+      case "cancelRequested":
+        FulfilmentCancelRequested.encode(message.event.value, writer.uint32(114).fork()).join();
+        break;
+      case "cancelRefused":
+        FulfilmentCancelRefused.encode(message.event.value, writer.uint32(122).fork()).join();
+        break;
+      case "shipmentCancelled":
+        FulfilmentShipmentCancelled.encode(message.event.value, writer.uint32(130).fork()).join();
+        break;
+      case "paymentUndoRequested":
+        FulfilmentPaymentUndoRequested.encode(message.event.value, writer.uint32(138).fork()).join();
+        break;
+      case "paymentUndone":
+        FulfilmentPaymentUndone.encode(message.event.value, writer.uint32(146).fork()).join();
+        break;
+      case "stockUndone":
+        FulfilmentStockUndone.encode(message.event.value, writer.uint32(154).fork()).join();
+        break;
+      case "orderMarked":
+        FulfilmentOrderMarked.encode(message.event.value, writer.uint32(162).fork()).join();
         break;
     }
     return writer;
@@ -1110,11 +1163,22 @@ export const FulfilmentEvent: MessageFns<FulfilmentEvent> = {
               break;
             }
 
-            message.event = { $case: "committed", value: FulfilmentCommitted.decode(reader, reader.uint32()) };
+            message.event = {
+              $case: "paymentTimedOut",
+              value: FulfilmentPaymentTimedOut.decode(reader, reader.uint32()),
+            };
             continue;
           }
           case 8: {
             if (tag !== 66) {
+              break;
+            }
+
+            message.event = { $case: "committed", value: FulfilmentCommitted.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
               break;
             }
 
@@ -1124,8 +1188,16 @@ export const FulfilmentEvent: MessageFns<FulfilmentEvent> = {
             };
             continue;
           }
-          case 9: {
-            if (tag !== 74) {
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.event = { $case: "confirmed", value: FulfilmentConfirmed.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
               break;
             }
 
@@ -1135,8 +1207,24 @@ export const FulfilmentEvent: MessageFns<FulfilmentEvent> = {
             };
             continue;
           }
-          case 10: {
-            if (tag !== 82) {
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.event = { $case: "dispatched", value: FulfilmentDispatched.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.event = { $case: "delivered", value: FulfilmentDelivered.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
               break;
             }
 
@@ -1146,44 +1234,58 @@ export const FulfilmentEvent: MessageFns<FulfilmentEvent> = {
             };
             continue;
           }
-          case 11: {
-            if (tag !== 90) {
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.event = { $case: "cancelRefused", value: FulfilmentCancelRefused.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.event = {
+              $case: "shipmentCancelled",
+              value: FulfilmentShipmentCancelled.decode(reader, reader.uint32()),
+            };
+            continue;
+          }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.event = {
+              $case: "paymentUndoRequested",
+              value: FulfilmentPaymentUndoRequested.decode(reader, reader.uint32()),
+            };
+            continue;
+          }
+          case 18: {
+            if (tag !== 146) {
               break;
             }
 
             message.event = { $case: "paymentUndone", value: FulfilmentPaymentUndone.decode(reader, reader.uint32()) };
             continue;
           }
-          case 12: {
-            if (tag !== 98) {
+          case 19: {
+            if (tag !== 154) {
               break;
             }
 
             message.event = { $case: "stockUndone", value: FulfilmentStockUndone.decode(reader, reader.uint32()) };
             continue;
           }
-          case 13: {
-            if (tag !== 106) {
+          case 20: {
+            if (tag !== 162) {
               break;
             }
 
-            message.event = { $case: "ended", value: FulfilmentEnded.decode(reader, reader.uint32()) };
-            continue;
-          }
-          case 14: {
-            if (tag !== 114) {
-              break;
-            }
-
-            message.event = { $case: "delayed", value: FulfilmentStepDelayed.decode(reader, reader.uint32()) };
-            continue;
-          }
-          case 15: {
-            if (tag !== 122) {
-              break;
-            }
-
-            message.event = { $case: "confirmed", value: FulfilmentConfirmed.decode(reader, reader.uint32()) };
+            message.event = { $case: "orderMarked", value: FulfilmentOrderMarked.decode(reader, reader.uint32()) };
             continue;
           }
         }
@@ -1218,20 +1320,45 @@ export const FulfilmentEvent: MessageFns<FulfilmentEvent> = {
         ? { $case: "paymentFailed", value: FulfilmentPaymentFailed.fromJSON(object.paymentFailed) }
         : isSet(object.payment_failed)
         ? { $case: "paymentFailed", value: FulfilmentPaymentFailed.fromJSON(object.payment_failed) }
+        : isSet(object.paymentTimedOut)
+        ? { $case: "paymentTimedOut", value: FulfilmentPaymentTimedOut.fromJSON(object.paymentTimedOut) }
+        : isSet(object.payment_timed_out)
+        ? { $case: "paymentTimedOut", value: FulfilmentPaymentTimedOut.fromJSON(object.payment_timed_out) }
         : isSet(object.committed)
         ? { $case: "committed", value: FulfilmentCommitted.fromJSON(object.committed) }
         : isSet(object.reservationLost)
         ? { $case: "reservationLost", value: FulfilmentReservationLost.fromJSON(object.reservationLost) }
         : isSet(object.reservation_lost)
         ? { $case: "reservationLost", value: FulfilmentReservationLost.fromJSON(object.reservation_lost) }
+        : isSet(object.confirmed)
+        ? { $case: "confirmed", value: FulfilmentConfirmed.fromJSON(object.confirmed) }
         : isSet(object.shipmentCreated)
         ? { $case: "shipmentCreated", value: FulfilmentShipmentCreated.fromJSON(object.shipmentCreated) }
         : isSet(object.shipment_created)
         ? { $case: "shipmentCreated", value: FulfilmentShipmentCreated.fromJSON(object.shipment_created) }
+        : isSet(object.dispatched)
+        ? { $case: "dispatched", value: FulfilmentDispatched.fromJSON(object.dispatched) }
+        : isSet(object.delivered)
+        ? { $case: "delivered", value: FulfilmentDelivered.fromJSON(object.delivered) }
         : isSet(object.cancelRequested)
         ? { $case: "cancelRequested", value: FulfilmentCancelRequested.fromJSON(object.cancelRequested) }
         : isSet(object.cancel_requested)
         ? { $case: "cancelRequested", value: FulfilmentCancelRequested.fromJSON(object.cancel_requested) }
+        : isSet(object.cancelRefused)
+        ? { $case: "cancelRefused", value: FulfilmentCancelRefused.fromJSON(object.cancelRefused) }
+        : isSet(object.cancel_refused)
+        ? { $case: "cancelRefused", value: FulfilmentCancelRefused.fromJSON(object.cancel_refused) }
+        : isSet(object.shipmentCancelled)
+        ? { $case: "shipmentCancelled", value: FulfilmentShipmentCancelled.fromJSON(object.shipmentCancelled) }
+        : isSet(object.shipment_cancelled)
+        ? { $case: "shipmentCancelled", value: FulfilmentShipmentCancelled.fromJSON(object.shipment_cancelled) }
+        : isSet(object.paymentUndoRequested)
+        ? { $case: "paymentUndoRequested", value: FulfilmentPaymentUndoRequested.fromJSON(object.paymentUndoRequested) }
+        : isSet(object.payment_undo_requested)
+        ? {
+          $case: "paymentUndoRequested",
+          value: FulfilmentPaymentUndoRequested.fromJSON(object.payment_undo_requested),
+        }
         : isSet(object.paymentUndone)
         ? { $case: "paymentUndone", value: FulfilmentPaymentUndone.fromJSON(object.paymentUndone) }
         : isSet(object.payment_undone)
@@ -1240,12 +1367,10 @@ export const FulfilmentEvent: MessageFns<FulfilmentEvent> = {
         ? { $case: "stockUndone", value: FulfilmentStockUndone.fromJSON(object.stockUndone) }
         : isSet(object.stock_undone)
         ? { $case: "stockUndone", value: FulfilmentStockUndone.fromJSON(object.stock_undone) }
-        : isSet(object.ended)
-        ? { $case: "ended", value: FulfilmentEnded.fromJSON(object.ended) }
-        : isSet(object.delayed)
-        ? { $case: "delayed", value: FulfilmentStepDelayed.fromJSON(object.delayed) }
-        : isSet(object.confirmed)
-        ? { $case: "confirmed", value: FulfilmentConfirmed.fromJSON(object.confirmed) }
+        : isSet(object.orderMarked)
+        ? { $case: "orderMarked", value: FulfilmentOrderMarked.fromJSON(object.orderMarked) }
+        : isSet(object.order_marked)
+        ? { $case: "orderMarked", value: FulfilmentOrderMarked.fromJSON(object.order_marked) }
         : undefined,
     };
   },
@@ -1264,24 +1389,34 @@ export const FulfilmentEvent: MessageFns<FulfilmentEvent> = {
       obj.paid = FulfilmentPaid.toJSON(message.event.value);
     } else if (message.event?.$case === "paymentFailed") {
       obj.paymentFailed = FulfilmentPaymentFailed.toJSON(message.event.value);
+    } else if (message.event?.$case === "paymentTimedOut") {
+      obj.paymentTimedOut = FulfilmentPaymentTimedOut.toJSON(message.event.value);
     } else if (message.event?.$case === "committed") {
       obj.committed = FulfilmentCommitted.toJSON(message.event.value);
     } else if (message.event?.$case === "reservationLost") {
       obj.reservationLost = FulfilmentReservationLost.toJSON(message.event.value);
+    } else if (message.event?.$case === "confirmed") {
+      obj.confirmed = FulfilmentConfirmed.toJSON(message.event.value);
     } else if (message.event?.$case === "shipmentCreated") {
       obj.shipmentCreated = FulfilmentShipmentCreated.toJSON(message.event.value);
+    } else if (message.event?.$case === "dispatched") {
+      obj.dispatched = FulfilmentDispatched.toJSON(message.event.value);
+    } else if (message.event?.$case === "delivered") {
+      obj.delivered = FulfilmentDelivered.toJSON(message.event.value);
     } else if (message.event?.$case === "cancelRequested") {
       obj.cancelRequested = FulfilmentCancelRequested.toJSON(message.event.value);
+    } else if (message.event?.$case === "cancelRefused") {
+      obj.cancelRefused = FulfilmentCancelRefused.toJSON(message.event.value);
+    } else if (message.event?.$case === "shipmentCancelled") {
+      obj.shipmentCancelled = FulfilmentShipmentCancelled.toJSON(message.event.value);
+    } else if (message.event?.$case === "paymentUndoRequested") {
+      obj.paymentUndoRequested = FulfilmentPaymentUndoRequested.toJSON(message.event.value);
     } else if (message.event?.$case === "paymentUndone") {
       obj.paymentUndone = FulfilmentPaymentUndone.toJSON(message.event.value);
     } else if (message.event?.$case === "stockUndone") {
       obj.stockUndone = FulfilmentStockUndone.toJSON(message.event.value);
-    } else if (message.event?.$case === "ended") {
-      obj.ended = FulfilmentEnded.toJSON(message.event.value);
-    } else if (message.event?.$case === "delayed") {
-      obj.delayed = FulfilmentStepDelayed.toJSON(message.event.value);
-    } else if (message.event?.$case === "confirmed") {
-      obj.confirmed = FulfilmentConfirmed.toJSON(message.event.value);
+    } else if (message.event?.$case === "orderMarked") {
+      obj.orderMarked = FulfilmentOrderMarked.toJSON(message.event.value);
     }
     return obj;
   },
@@ -1334,6 +1469,15 @@ export const FulfilmentEvent: MessageFns<FulfilmentEvent> = {
         }
         break;
       }
+      case "paymentTimedOut": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = {
+            $case: "paymentTimedOut",
+            value: FulfilmentPaymentTimedOut.fromPartial(object.event.value),
+          };
+        }
+        break;
+      }
       case "committed": {
         if (object.event?.value !== undefined && object.event?.value !== null) {
           message.event = { $case: "committed", value: FulfilmentCommitted.fromPartial(object.event.value) };
@@ -1349,6 +1493,12 @@ export const FulfilmentEvent: MessageFns<FulfilmentEvent> = {
         }
         break;
       }
+      case "confirmed": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "confirmed", value: FulfilmentConfirmed.fromPartial(object.event.value) };
+        }
+        break;
+      }
       case "shipmentCreated": {
         if (object.event?.value !== undefined && object.event?.value !== null) {
           message.event = {
@@ -1358,11 +1508,47 @@ export const FulfilmentEvent: MessageFns<FulfilmentEvent> = {
         }
         break;
       }
+      case "dispatched": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "dispatched", value: FulfilmentDispatched.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "delivered": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "delivered", value: FulfilmentDelivered.fromPartial(object.event.value) };
+        }
+        break;
+      }
       case "cancelRequested": {
         if (object.event?.value !== undefined && object.event?.value !== null) {
           message.event = {
             $case: "cancelRequested",
             value: FulfilmentCancelRequested.fromPartial(object.event.value),
+          };
+        }
+        break;
+      }
+      case "cancelRefused": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "cancelRefused", value: FulfilmentCancelRefused.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "shipmentCancelled": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = {
+            $case: "shipmentCancelled",
+            value: FulfilmentShipmentCancelled.fromPartial(object.event.value),
+          };
+        }
+        break;
+      }
+      case "paymentUndoRequested": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = {
+            $case: "paymentUndoRequested",
+            value: FulfilmentPaymentUndoRequested.fromPartial(object.event.value),
           };
         }
         break;
@@ -1379,21 +1565,9 @@ export const FulfilmentEvent: MessageFns<FulfilmentEvent> = {
         }
         break;
       }
-      case "ended": {
+      case "orderMarked": {
         if (object.event?.value !== undefined && object.event?.value !== null) {
-          message.event = { $case: "ended", value: FulfilmentEnded.fromPartial(object.event.value) };
-        }
-        break;
-      }
-      case "delayed": {
-        if (object.event?.value !== undefined && object.event?.value !== null) {
-          message.event = { $case: "delayed", value: FulfilmentStepDelayed.fromPartial(object.event.value) };
-        }
-        break;
-      }
-      case "confirmed": {
-        if (object.event?.value !== undefined && object.event?.value !== null) {
-          message.event = { $case: "confirmed", value: FulfilmentConfirmed.fromPartial(object.event.value) };
+          message.event = { $case: "orderMarked", value: FulfilmentOrderMarked.fromPartial(object.event.value) };
         }
         break;
       }
@@ -1726,13 +1900,16 @@ export const InventoryReservationFailed: MessageFns<InventoryReservationFailed> 
 };
 
 function createBaseFulfilmentPaymentRequested(): FulfilmentPaymentRequested {
-  return { paymentId: "" };
+  return { paymentId: "", giveUpTime: undefined };
 }
 
 export const FulfilmentPaymentRequested: MessageFns<FulfilmentPaymentRequested> = {
   encode(message: FulfilmentPaymentRequested, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.paymentId !== "") {
       writer.uint32(10).string(message.paymentId);
+    }
+    if (message.giveUpTime !== undefined) {
+      Timestamp.encode(toTimestamp(message.giveUpTime), writer.uint32(18).fork()).join();
     }
     return writer;
   },
@@ -1758,6 +1935,14 @@ export const FulfilmentPaymentRequested: MessageFns<FulfilmentPaymentRequested> 
             message.paymentId = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.giveUpTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1777,6 +1962,11 @@ export const FulfilmentPaymentRequested: MessageFns<FulfilmentPaymentRequested> 
         : isSet(object.payment_id)
         ? globalThis.String(object.payment_id)
         : "",
+      giveUpTime: isSet(object.giveUpTime)
+        ? fromJsonTimestamp(object.giveUpTime)
+        : isSet(object.give_up_time)
+        ? fromJsonTimestamp(object.give_up_time)
+        : undefined,
     };
   },
 
@@ -1784,6 +1974,9 @@ export const FulfilmentPaymentRequested: MessageFns<FulfilmentPaymentRequested> 
     const obj: any = {};
     if (message.paymentId !== "") {
       obj.paymentId = message.paymentId;
+    }
+    if (message.giveUpTime !== undefined) {
+      obj.giveUpTime = message.giveUpTime.toISOString();
     }
     return obj;
   },
@@ -1794,6 +1987,59 @@ export const FulfilmentPaymentRequested: MessageFns<FulfilmentPaymentRequested> 
   fromPartial<I extends Exact<DeepPartial<FulfilmentPaymentRequested>, I>>(object: I): FulfilmentPaymentRequested {
     const message = createBaseFulfilmentPaymentRequested();
     message.paymentId = object.paymentId ?? "";
+    message.giveUpTime = object.giveUpTime ?? undefined;
+    return message;
+  },
+};
+
+function createBaseFulfilmentPaymentTimedOut(): FulfilmentPaymentTimedOut {
+  return {};
+}
+
+export const FulfilmentPaymentTimedOut: MessageFns<FulfilmentPaymentTimedOut> = {
+  encode(_: FulfilmentPaymentTimedOut, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FulfilmentPaymentTimedOut {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFulfilmentPaymentTimedOut();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): FulfilmentPaymentTimedOut {
+    return {};
+  },
+
+  toJSON(_: FulfilmentPaymentTimedOut): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<FulfilmentPaymentTimedOut>, I>>(base?: I): FulfilmentPaymentTimedOut {
+    return FulfilmentPaymentTimedOut.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<FulfilmentPaymentTimedOut>, I>>(_: I): FulfilmentPaymentTimedOut {
+    const message = createBaseFulfilmentPaymentTimedOut();
     return message;
   },
 };
@@ -2338,19 +2584,16 @@ export const FulfilmentStockUndone: MessageFns<FulfilmentStockUndone> = {
   },
 };
 
-function createBaseFulfilmentEnded(): FulfilmentEnded {
-  return { outcome: "" };
+function createBaseFulfilmentDispatched(): FulfilmentDispatched {
+  return {};
 }
 
-export const FulfilmentEnded: MessageFns<FulfilmentEnded> = {
-  encode(message: FulfilmentEnded, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.outcome !== "") {
-      writer.uint32(10).string(message.outcome);
-    }
+export const FulfilmentDispatched: MessageFns<FulfilmentDispatched> = {
+  encode(_: FulfilmentDispatched, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): FulfilmentEnded {
+  decode(input: BinaryReader | Uint8Array, length?: number): FulfilmentDispatched {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -2359,18 +2602,10 @@ export const FulfilmentEnded: MessageFns<FulfilmentEnded> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseFulfilmentEnded();
+      const message = createBaseFulfilmentDispatched();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
-          case 1: {
-            if (tag !== 10) {
-              break;
-            }
-
-            message.outcome = reader.string();
-            continue;
-          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2383,50 +2618,34 @@ export const FulfilmentEnded: MessageFns<FulfilmentEnded> = {
     }
   },
 
-  fromJSON(object: any): FulfilmentEnded {
-    return { outcome: isSet(object.outcome) ? globalThis.String(object.outcome) : "" };
+  fromJSON(_: any): FulfilmentDispatched {
+    return {};
   },
 
-  toJSON(message: FulfilmentEnded): unknown {
+  toJSON(_: FulfilmentDispatched): unknown {
     const obj: any = {};
-    if (message.outcome !== "") {
-      obj.outcome = message.outcome;
-    }
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<FulfilmentEnded>, I>>(base?: I): FulfilmentEnded {
-    return FulfilmentEnded.fromPartial(base ?? ({} as any));
+  create<I extends Exact<DeepPartial<FulfilmentDispatched>, I>>(base?: I): FulfilmentDispatched {
+    return FulfilmentDispatched.fromPartial(base ?? ({} as any));
   },
-  fromPartial<I extends Exact<DeepPartial<FulfilmentEnded>, I>>(object: I): FulfilmentEnded {
-    const message = createBaseFulfilmentEnded();
-    message.outcome = object.outcome ?? "";
+  fromPartial<I extends Exact<DeepPartial<FulfilmentDispatched>, I>>(_: I): FulfilmentDispatched {
+    const message = createBaseFulfilmentDispatched();
     return message;
   },
 };
 
-function createBaseFulfilmentStepDelayed(): FulfilmentStepDelayed {
-  return { step: "", attempt: 0, error: "", dueTime: undefined };
+function createBaseFulfilmentDelivered(): FulfilmentDelivered {
+  return {};
 }
 
-export const FulfilmentStepDelayed: MessageFns<FulfilmentStepDelayed> = {
-  encode(message: FulfilmentStepDelayed, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.step !== "") {
-      writer.uint32(10).string(message.step);
-    }
-    if (message.attempt !== 0) {
-      writer.uint32(16).int32(message.attempt);
-    }
-    if (message.error !== "") {
-      writer.uint32(26).string(message.error);
-    }
-    if (message.dueTime !== undefined) {
-      Timestamp.encode(toTimestamp(message.dueTime), writer.uint32(34).fork()).join();
-    }
+export const FulfilmentDelivered: MessageFns<FulfilmentDelivered> = {
+  encode(_: FulfilmentDelivered, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): FulfilmentStepDelayed {
+  decode(input: BinaryReader | Uint8Array, length?: number): FulfilmentDelivered {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -2435,7 +2654,218 @@ export const FulfilmentStepDelayed: MessageFns<FulfilmentStepDelayed> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseFulfilmentStepDelayed();
+      const message = createBaseFulfilmentDelivered();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): FulfilmentDelivered {
+    return {};
+  },
+
+  toJSON(_: FulfilmentDelivered): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<FulfilmentDelivered>, I>>(base?: I): FulfilmentDelivered {
+    return FulfilmentDelivered.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<FulfilmentDelivered>, I>>(_: I): FulfilmentDelivered {
+    const message = createBaseFulfilmentDelivered();
+    return message;
+  },
+};
+
+function createBaseFulfilmentCancelRefused(): FulfilmentCancelRefused {
+  return {};
+}
+
+export const FulfilmentCancelRefused: MessageFns<FulfilmentCancelRefused> = {
+  encode(_: FulfilmentCancelRefused, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FulfilmentCancelRefused {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFulfilmentCancelRefused();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): FulfilmentCancelRefused {
+    return {};
+  },
+
+  toJSON(_: FulfilmentCancelRefused): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<FulfilmentCancelRefused>, I>>(base?: I): FulfilmentCancelRefused {
+    return FulfilmentCancelRefused.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<FulfilmentCancelRefused>, I>>(_: I): FulfilmentCancelRefused {
+    const message = createBaseFulfilmentCancelRefused();
+    return message;
+  },
+};
+
+function createBaseFulfilmentShipmentCancelled(): FulfilmentShipmentCancelled {
+  return {};
+}
+
+export const FulfilmentShipmentCancelled: MessageFns<FulfilmentShipmentCancelled> = {
+  encode(_: FulfilmentShipmentCancelled, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FulfilmentShipmentCancelled {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFulfilmentShipmentCancelled();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): FulfilmentShipmentCancelled {
+    return {};
+  },
+
+  toJSON(_: FulfilmentShipmentCancelled): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<FulfilmentShipmentCancelled>, I>>(base?: I): FulfilmentShipmentCancelled {
+    return FulfilmentShipmentCancelled.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<FulfilmentShipmentCancelled>, I>>(_: I): FulfilmentShipmentCancelled {
+    const message = createBaseFulfilmentShipmentCancelled();
+    return message;
+  },
+};
+
+function createBaseFulfilmentPaymentUndoRequested(): FulfilmentPaymentUndoRequested {
+  return {};
+}
+
+export const FulfilmentPaymentUndoRequested: MessageFns<FulfilmentPaymentUndoRequested> = {
+  encode(_: FulfilmentPaymentUndoRequested, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FulfilmentPaymentUndoRequested {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFulfilmentPaymentUndoRequested();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): FulfilmentPaymentUndoRequested {
+    return {};
+  },
+
+  toJSON(_: FulfilmentPaymentUndoRequested): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<FulfilmentPaymentUndoRequested>, I>>(base?: I): FulfilmentPaymentUndoRequested {
+    return FulfilmentPaymentUndoRequested.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<FulfilmentPaymentUndoRequested>, I>>(_: I): FulfilmentPaymentUndoRequested {
+    const message = createBaseFulfilmentPaymentUndoRequested();
+    return message;
+  },
+};
+
+function createBaseFulfilmentOrderMarked(): FulfilmentOrderMarked {
+  return { status: "" };
+}
+
+export const FulfilmentOrderMarked: MessageFns<FulfilmentOrderMarked> = {
+  encode(message: FulfilmentOrderMarked, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.status !== "") {
+      writer.uint32(10).string(message.status);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FulfilmentOrderMarked {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFulfilmentOrderMarked();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -2444,31 +2874,7 @@ export const FulfilmentStepDelayed: MessageFns<FulfilmentStepDelayed> = {
               break;
             }
 
-            message.step = reader.string();
-            continue;
-          }
-          case 2: {
-            if (tag !== 16) {
-              break;
-            }
-
-            message.attempt = reader.int32();
-            continue;
-          }
-          case 3: {
-            if (tag !== 26) {
-              break;
-            }
-
-            message.error = reader.string();
-            continue;
-          }
-          case 4: {
-            if (tag !== 34) {
-              break;
-            }
-
-            message.dueTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            message.status = reader.string();
             continue;
           }
         }
@@ -2483,45 +2889,24 @@ export const FulfilmentStepDelayed: MessageFns<FulfilmentStepDelayed> = {
     }
   },
 
-  fromJSON(object: any): FulfilmentStepDelayed {
-    return {
-      step: isSet(object.step) ? globalThis.String(object.step) : "",
-      attempt: isSet(object.attempt) ? globalThis.Number(object.attempt) : 0,
-      error: isSet(object.error) ? globalThis.String(object.error) : "",
-      dueTime: isSet(object.dueTime)
-        ? fromJsonTimestamp(object.dueTime)
-        : isSet(object.due_time)
-        ? fromJsonTimestamp(object.due_time)
-        : undefined,
-    };
+  fromJSON(object: any): FulfilmentOrderMarked {
+    return { status: isSet(object.status) ? globalThis.String(object.status) : "" };
   },
 
-  toJSON(message: FulfilmentStepDelayed): unknown {
+  toJSON(message: FulfilmentOrderMarked): unknown {
     const obj: any = {};
-    if (message.step !== "") {
-      obj.step = message.step;
-    }
-    if (message.attempt !== 0) {
-      obj.attempt = Math.round(message.attempt);
-    }
-    if (message.error !== "") {
-      obj.error = message.error;
-    }
-    if (message.dueTime !== undefined) {
-      obj.dueTime = message.dueTime.toISOString();
+    if (message.status !== "") {
+      obj.status = message.status;
     }
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<FulfilmentStepDelayed>, I>>(base?: I): FulfilmentStepDelayed {
-    return FulfilmentStepDelayed.fromPartial(base ?? ({} as any));
+  create<I extends Exact<DeepPartial<FulfilmentOrderMarked>, I>>(base?: I): FulfilmentOrderMarked {
+    return FulfilmentOrderMarked.fromPartial(base ?? ({} as any));
   },
-  fromPartial<I extends Exact<DeepPartial<FulfilmentStepDelayed>, I>>(object: I): FulfilmentStepDelayed {
-    const message = createBaseFulfilmentStepDelayed();
-    message.step = object.step ?? "";
-    message.attempt = object.attempt ?? 0;
-    message.error = object.error ?? "";
-    message.dueTime = object.dueTime ?? undefined;
+  fromPartial<I extends Exact<DeepPartial<FulfilmentOrderMarked>, I>>(object: I): FulfilmentOrderMarked {
+    const message = createBaseFulfilmentOrderMarked();
+    message.status = object.status ?? "";
     return message;
   },
 };

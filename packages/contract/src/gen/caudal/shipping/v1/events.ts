@@ -14,10 +14,12 @@ export const protobufFileName = "caudal/shipping/v1/events.proto";
 
 /** What can happen to a shipment. */
 export interface ShipmentEvent {
-  event: { $case: "created"; value: ShipmentCreated } | { $case: "dispatched"; value: ShipmentDispatched } | {
-    $case: "delivered";
-    value: ShipmentDelivered;
-  } | undefined;
+  event:
+    | { $case: "created"; value: ShipmentCreated }
+    | { $case: "dispatched"; value: ShipmentDispatched }
+    | { $case: "delivered"; value: ShipmentDelivered }
+    | { $case: "cancelled"; value: ShipmentCancelled }
+    | undefined;
 }
 
 /** A shipment was made for an order. */
@@ -41,6 +43,11 @@ export interface ShipmentDelivered {
   orderId: string;
 }
 
+/** It will not leave. Of a shipment that was not there yet: a late creation is refused. */
+export interface ShipmentCancelled {
+  orderId: string;
+}
+
 function createBaseShipmentEvent(): ShipmentEvent {
   return { event: undefined };
 }
@@ -56,6 +63,9 @@ export const ShipmentEvent: MessageFns<ShipmentEvent> = {
         break;
       case "delivered":
         ShipmentDelivered.encode(message.event.value, writer.uint32(26).fork()).join();
+        break;
+      case "cancelled":
+        ShipmentCancelled.encode(message.event.value, writer.uint32(34).fork()).join();
         break;
     }
     return writer;
@@ -98,6 +108,14 @@ export const ShipmentEvent: MessageFns<ShipmentEvent> = {
             message.event = { $case: "delivered", value: ShipmentDelivered.decode(reader, reader.uint32()) };
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.event = { $case: "cancelled", value: ShipmentCancelled.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -118,6 +136,8 @@ export const ShipmentEvent: MessageFns<ShipmentEvent> = {
         ? { $case: "dispatched", value: ShipmentDispatched.fromJSON(object.dispatched) }
         : isSet(object.delivered)
         ? { $case: "delivered", value: ShipmentDelivered.fromJSON(object.delivered) }
+        : isSet(object.cancelled)
+        ? { $case: "cancelled", value: ShipmentCancelled.fromJSON(object.cancelled) }
         : undefined,
     };
   },
@@ -130,6 +150,8 @@ export const ShipmentEvent: MessageFns<ShipmentEvent> = {
       obj.dispatched = ShipmentDispatched.toJSON(message.event.value);
     } else if (message.event?.$case === "delivered") {
       obj.delivered = ShipmentDelivered.toJSON(message.event.value);
+    } else if (message.event?.$case === "cancelled") {
+      obj.cancelled = ShipmentCancelled.toJSON(message.event.value);
     }
     return obj;
   },
@@ -155,6 +177,12 @@ export const ShipmentEvent: MessageFns<ShipmentEvent> = {
       case "delivered": {
         if (object.event?.value !== undefined && object.event?.value !== null) {
           message.event = { $case: "delivered", value: ShipmentDelivered.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "cancelled": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "cancelled", value: ShipmentCancelled.fromPartial(object.event.value) };
         }
         break;
       }
@@ -485,6 +513,79 @@ export const ShipmentDelivered: MessageFns<ShipmentDelivered> = {
   },
   fromPartial<I extends Exact<DeepPartial<ShipmentDelivered>, I>>(object: I): ShipmentDelivered {
     const message = createBaseShipmentDelivered();
+    message.orderId = object.orderId ?? "";
+    return message;
+  },
+};
+
+function createBaseShipmentCancelled(): ShipmentCancelled {
+  return { orderId: "" };
+}
+
+export const ShipmentCancelled: MessageFns<ShipmentCancelled> = {
+  encode(message: ShipmentCancelled, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.orderId !== "") {
+      writer.uint32(10).string(message.orderId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ShipmentCancelled {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseShipmentCancelled();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.orderId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ShipmentCancelled {
+    return {
+      orderId: isSet(object.orderId)
+        ? globalThis.String(object.orderId)
+        : isSet(object.order_id)
+        ? globalThis.String(object.order_id)
+        : "",
+    };
+  },
+
+  toJSON(message: ShipmentCancelled): unknown {
+    const obj: any = {};
+    if (message.orderId !== "") {
+      obj.orderId = message.orderId;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ShipmentCancelled>, I>>(base?: I): ShipmentCancelled {
+    return ShipmentCancelled.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ShipmentCancelled>, I>>(object: I): ShipmentCancelled {
+    const message = createBaseShipmentCancelled();
     message.orderId = object.orderId ?? "";
     return message;
   },

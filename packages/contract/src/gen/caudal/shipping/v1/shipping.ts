@@ -25,6 +25,8 @@ export const ShipmentStatus = {
   SHIPMENT_STATUS_DISPATCHED: 2,
   /** SHIPMENT_STATUS_DELIVERED - Arrived. */
   SHIPMENT_STATUS_DELIVERED: 3,
+  /** SHIPMENT_STATUS_CANCELLED - Never left. */
+  SHIPMENT_STATUS_CANCELLED: 4,
 } as const;
 
 export type ShipmentStatus = typeof ShipmentStatus[keyof typeof ShipmentStatus];
@@ -34,6 +36,7 @@ export namespace ShipmentStatus {
   export type SHIPMENT_STATUS_CREATED = typeof ShipmentStatus.SHIPMENT_STATUS_CREATED;
   export type SHIPMENT_STATUS_DISPATCHED = typeof ShipmentStatus.SHIPMENT_STATUS_DISPATCHED;
   export type SHIPMENT_STATUS_DELIVERED = typeof ShipmentStatus.SHIPMENT_STATUS_DELIVERED;
+  export type SHIPMENT_STATUS_CANCELLED = typeof ShipmentStatus.SHIPMENT_STATUS_CANCELLED;
 }
 
 export function shipmentStatusFromJSON(object: any): ShipmentStatus {
@@ -50,6 +53,9 @@ export function shipmentStatusFromJSON(object: any): ShipmentStatus {
     case 3:
     case "SHIPMENT_STATUS_DELIVERED":
       return ShipmentStatus.SHIPMENT_STATUS_DELIVERED;
+    case 4:
+    case "SHIPMENT_STATUS_CANCELLED":
+      return ShipmentStatus.SHIPMENT_STATUS_CANCELLED;
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum ShipmentStatus");
   }
@@ -65,6 +71,8 @@ export function shipmentStatusToJSON(object: ShipmentStatus): string {
       return "SHIPMENT_STATUS_DISPATCHED";
     case ShipmentStatus.SHIPMENT_STATUS_DELIVERED:
       return "SHIPMENT_STATUS_DELIVERED";
+    case ShipmentStatus.SHIPMENT_STATUS_CANCELLED:
+      return "SHIPMENT_STATUS_CANCELLED";
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum ShipmentStatus");
   }
@@ -121,6 +129,13 @@ export interface CreateShipmentRequest {
   country: string;
   /** What is in it. */
   lines: ShipmentLine[];
+}
+
+export interface CancelShipmentRequest {
+  /** The same id with the same content is answered as the first time. */
+  requestId: string;
+  /** The shipment. */
+  shipmentId: string;
 }
 
 export interface DispatchShipmentRequest {
@@ -670,6 +685,99 @@ export const CreateShipmentRequest: MessageFns<CreateShipmentRequest> = {
   },
 };
 
+function createBaseCancelShipmentRequest(): CancelShipmentRequest {
+  return { requestId: "", shipmentId: "" };
+}
+
+export const CancelShipmentRequest: MessageFns<CancelShipmentRequest> = {
+  encode(message: CancelShipmentRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    if (message.shipmentId !== "") {
+      writer.uint32(18).string(message.shipmentId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CancelShipmentRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCancelShipmentRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.shipmentId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CancelShipmentRequest {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      shipmentId: isSet(object.shipmentId)
+        ? globalThis.String(object.shipmentId)
+        : isSet(object.shipment_id)
+        ? globalThis.String(object.shipment_id)
+        : "",
+    };
+  },
+
+  toJSON(message: CancelShipmentRequest): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.shipmentId !== "") {
+      obj.shipmentId = message.shipmentId;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<CancelShipmentRequest>, I>>(base?: I): CancelShipmentRequest {
+    return CancelShipmentRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CancelShipmentRequest>, I>>(object: I): CancelShipmentRequest {
+    const message = createBaseCancelShipmentRequest();
+    message.requestId = object.requestId ?? "";
+    message.shipmentId = object.shipmentId ?? "";
+    return message;
+  },
+};
+
 function createBaseDispatchShipmentRequest(): DispatchShipmentRequest {
   return { requestId: "", shipmentId: "", carrier: "", trackingNumber: "" };
 }
@@ -979,6 +1087,20 @@ export const ShippingServiceService = {
     responseSerialize: (value: Shipment): Buffer => Buffer.from(Shipment.encode(value).finish()),
     responseDeserialize: (value: Buffer): Shipment => Shipment.decode(value),
   },
+  /**
+   * Keeps a shipment from leaving. Refused once it has left. Cancelling an unknown one bars it, so that a late
+   * CreateShipment is refused.
+   */
+  cancelShipment: {
+    path: "/caudal.shipping.v1.ShippingService/CancelShipment" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CancelShipmentRequest): Buffer =>
+      Buffer.from(CancelShipmentRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CancelShipmentRequest => CancelShipmentRequest.decode(value),
+    responseSerialize: (value: Shipment): Buffer => Buffer.from(Shipment.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Shipment => Shipment.decode(value),
+  },
   /** Notes that a shipment left the warehouse. */
   dispatchShipment: {
     path: "/caudal.shipping.v1.ShippingService/DispatchShipment" as const,
@@ -1006,6 +1128,11 @@ export const ShippingServiceService = {
 export interface ShippingServiceServer extends UntypedServiceImplementation {
   /** Makes the shipment of an order. */
   createShipment: handleUnaryCall<CreateShipmentRequest, Shipment>;
+  /**
+   * Keeps a shipment from leaving. Refused once it has left. Cancelling an unknown one bars it, so that a late
+   * CreateShipment is refused.
+   */
+  cancelShipment: handleUnaryCall<CancelShipmentRequest, Shipment>;
   /** Notes that a shipment left the warehouse. */
   dispatchShipment: handleUnaryCall<DispatchShipmentRequest, Shipment>;
   /** Notes that a shipment arrived. */
