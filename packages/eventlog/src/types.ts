@@ -29,7 +29,10 @@ export type ExpectedVersion = number | 'must-exist' | 'any';
 export interface Append {
   stream: string;
   expected: ExpectedVersion;
-  /** May be empty: then only the command is remembered. */
+  /**
+   * May be empty: then only the command is remembered; if there is none either, the append just asks the log whether
+   * the stream is as expected ('appended' or 'conflict').
+   */
   events: NewEvent[];
   /** Makes the append repeatable: see `Verdict`. */
   command?: {
@@ -37,8 +40,12 @@ export interface Append {
     key: string;
     /** 16 bytes that stand for the request's content. */
     hash: Uint8Array;
-    /** The encoded answer; a repeat gets it. */
-    reply: Uint8Array;
+    /**
+     * The encoded answer; a repeat gets it. Without it the key is only looked up, before anything else is judged:
+     * 'duplicate' or 'reused' if it is known; it is not remembered. (How refusals, which are not kept, ask whether the
+     * command had succeeded before.)
+     */
+    reply?: Uint8Array;
   };
 }
 
@@ -96,8 +103,14 @@ export interface Snapshot {
 /** A context's own log. */
 export interface EventLog extends LogReader {
   /**
-   * Appends. Appends that arrive while others are on their way travel together and are judged one by one. Fails with
-   * UNAVAILABLE if the outcome stays unknown; appending the same again is safe if it carries a command.
+   * Appends. Appends that arrive while others are on their way travel together and are judged one by one, in the order
+   * of the calls. Fails with UNAVAILABLE if the outcome stays unknown; appending the same again is safe if it carries a
+   * command.
+   *
+   * An append with an exact expected version that was made before the outcome of an earlier one of its stream was known
+   * relies on it: if that one fails or gets another verdict than 'appended', the later one is not appended either
+   * ('conflict', or 'duplicate' or 'reused' for its own key), even where other events brought the stream to just the
+   * version that it expects: its decision never saw them.
    */
   append(append: Append): Promise<Verdict>;
   /** One stream from after `afterVersion`, all of it, in pages. */
