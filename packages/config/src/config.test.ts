@@ -1,0 +1,197 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { ConfigError, checkConfig, loadConfig, type Values } from './config.ts';
+import { describeSettings, printConfig } from './print.ts';
+import { setting } from './setting.ts';
+
+const settings = {
+  POSTGRES_URL: setting.url({ description: 'The database.', protocols: ['postgres', 'postgresql'] }),
+  CAUDAL_REST_PORT: setting.port({ description: 'Where REST listens.', default: '8080' }),
+  CAUDAL_DRAIN: setting.duration({ description: 'Time to finish.', default: '5s', max: 60_000 }),
+  CAUDAL_BODY_LIMIT: setting.bytes({ description: 'Largest body.', default: '1MiB' }),
+  CAUDAL_ROLES: setting.list({
+    description: 'What it runs.',
+    default: 'command, query',
+    allowed: ['command', 'query'],
+  }),
+  CAUDAL_MODE: setting.oneOf(['development', 'production'], { description: 'Where.', default: 'production' }),
+  CAUDAL_BATCH: setting.int({ description: 'Batch.', min: 1, max: 1000, default: '100' }),
+  CAUDAL_SAMPLING: setting.number({ description: 'Share of traces.', min: 0, max: 1, default: '0.1' }),
+  CAUDAL_REFLECTION: setting.boolean({ description: 'Reflection.', default: 'false' }),
+  CAUDAL_JWT_SECRET: setting.secret({ description: 'Signs tokens.', minLength: 8, optional: true }),
+};
+
+const minimal = { POSTGRES_URL: 'postgres://caudal:hunter2@db:5432/caudal?sslkey=abc' };
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'config-'));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+describe('values', () => {
+  test('come typed from the environment, or from the defaults', () => {
+    const values = loadConfig(settings, { env: { ...minimal, CAUDAL_DRAIN: '1.5s', CAUDAL_ROLES: 'query' } });
+    const typed: { CAUDAL_MODE: 'development' | 'production'; CAUDAL_JWT_SECRET: string | undefined } = values;
+    expect(typed).toEqual({
+      POSTGRES_URL: minimal.POSTGRES_URL,
+      CAUDAL_REST_PORT: 8080,
+      CAUDAL_DRAIN: 1500,
+      CAUDAL_BODY_LIMIT: 1_048_576,
+      CAUDAL_ROLES: ['query'],
+      CAUDAL_MODE: 'production',
+      CAUDAL_BATCH: 100,
+      CAUDAL_SAMPLING: 0.1,
+      CAUDAL_REFLECTION: false,
+    });
+  });
+
+  test('an optional setting may be undefined, another may not', () => {
+    type Loaded = Values<typeof settings>;
+    const optional: Loaded['CAUDAL_JWT_SECRET'] = undefined;
+    // @ts-expect-error a port with a default is always a number
+    const required: Loaded['CAUDAL_REST_PORT'] = undefined;
+    expect([optional, required]).toEqual([undefined, undefined]);
+  });
+
+  test('an empty variable counts as not set', () => {
+    expect(loadConfig(settings, { env: { ...minimal, CAUDAL_REST_PORT: '' } }).CAUDAL_REST_PORT).toBe(8080);
+  });
+
+  test('a default that its own setting would refuse is a bug, found when the setting is made', () => {
+    expect(() => setting.port({ description: 'A port.', default: 'http' })).toThrow('"http"');
+  });
+});
+
+describe('what is wrong', () => {
+  test('is told all at once: the variable, what, and the fix', () => {
+    const env = {
+      POSTGRES_URL: 'mysql://root:hunter2@db/x',
+      CAUDAL_REST_PORT: '80800',
+      CAUDAL_DRAIN: '5',
+      CAUDAL_BODY_LIMIT: '1 lot',
+      CAUDAL_ROLES: 'query,,projector',
+      CAUDAL_MODE: 'prod',
+      CAUDAL_BATCH: '0',
+      CAUDAL_SAMPLING: '1.1',
+      CAUDAL_REFLECTION: 'yes',
+      CAUDAL_JWT_SECRET: 'short',
+    };
+    const { problems, values } = checkConfig(settings, env);
+    expect(values).toBeUndefined();
+    expect(problems.map((problem) => problem.name)).toEqual(Object.keys(env));
+    let message = '';
+    try {
+      loadConfig(settings, { env });
+    } catch (error) {
+      message = (error as ConfigError).message;
+      expect(error).toBeInstanceOf(ConfigError);
+    }
+    expect(message).toContain('CAUDAL_MODE: "prod" is not one of: development, production.');
+    expect(message).toContain('CAUDAL_BATCH: "0" is not a whole number from 1 to 1000.');
+    expect(message).toContain('Set it to a URL that starts with postgres:// or postgresql://');
+    expect(message).not.toContain('hunter2');
+    expect(message).not.toContain('short');
+  });
+
+  test('a missing setting', () => {
+    expect(() => loadConfig(settings, { env: {} })).toThrow('POSTGRES_URL: it is not set and has no default');
+  });
+
+  test.each(['not a url', 'postgres://', 'postgres://db:port/x', 'postgres://a,,b/x'])('the URL %p', (url) => {
+    expect(checkConfig(settings, { POSTGRES_URL: url }).problems).toHaveLength(1);
+  });
+
+  test('a URL may name several hosts', () => {
+    const mongodb = { MONGODB_URL: setting.url({ description: 'Views.', protocols: ['mongodb'] }) };
+    const url = 'mongodb://user:p%40ss@a:27017,b:27018/views?replicaSet=rs';
+    expect(loadConfig(mongodb, { env: { MONGODB_URL: url } }).MONGODB_URL).toBe(url);
+  });
+
+  test("a Kubernetes service link in a port's place is recognised", () => {
+    const { problems } = checkConfig(settings, { ...minimal, CAUDAL_REST_PORT: 'tcp://10.0.0.1:80' });
+    expect(problems[0]?.wrong).toContain('enableServiceLinks');
+  });
+});
+
+describe('secrets from files', () => {
+  test('NAME_FILE names the file; its last line break does not count', () => {
+    const file = join(folder, 'secret');
+    writeFileSync(file, 'a long secret\n');
+    const env = { ...minimal, CAUDAL_JWT_SECRET_FILE: file };
+    expect(loadConfig(settings, { env }).CAUDAL_JWT_SECRET).toBe('a long secret');
+    expect(checkConfig(settings, env).warnings).toEqual([]);
+  });
+
+  test('a file that is not there, and both ways at once, are problems', () => {
+    const missing = { ...minimal, CAUDAL_JWT_SECRET_FILE: join(folder, 'missing') };
+    expect(checkConfig(settings, missing).problems[0]?.wrong).toContain('ENOENT');
+    const both = { ...missing, CAUDAL_JWT_SECRET: 'a long secret' };
+    expect(checkConfig(settings, both).problems[0]?.wrong).toContain('CAUDAL_JWT_SECRET_FILE is set as well');
+  });
+});
+
+describe('unknown variables', () => {
+  test('with our prefix are warned about, with the likely name', () => {
+    const env = { ...minimal, CAUDAL_REST_PROT: '1', CAUDAL_SOMETHING_ELSE_ENTIRELY: '1', PATH: '/bin' };
+    const warnings: string[] = [];
+    loadConfig(settings, { env, warn: (warning) => warnings.push(warning) });
+    expect(warnings).toEqual([
+      'CAUDAL_REST_PROT is no setting of Caudal and has no effect. Did you mean CAUDAL_REST_PORT?',
+      'CAUDAL_SOMETHING_ELSE_ENTIRELY is no setting of Caudal and has no effect.',
+    ]);
+  });
+
+  test("Kubernetes' service links are not ours to complain about", () => {
+    const env = {
+      ...minimal,
+      CAUDAL_COMMAND_SERVICE_HOST: '10.0.0.1',
+      CAUDAL_COMMAND_SERVICE_PORT_GRPC: '50051',
+      CAUDAL_COMMAND_PORT: 'tcp://10.0.0.1:50051',
+      CAUDAL_COMMAND_PORT_50051_TCP_ADDR: '10.0.0.1',
+    };
+    expect(checkConfig(settings, env).warnings).toEqual([]);
+  });
+});
+
+describe('--print-config', () => {
+  const env = { ...minimal, CAUDAL_JWT_SECRET: 'a long secret', CAUDAL_BATCH: 'many', CAUDAL_BACH: '1' };
+
+  test('shows value, source, description and problems, and no secret', () => {
+    const text = printConfig(checkConfig(settings, env));
+    expect(text).toContain('POSTGRES_URL=postgres://caudal:***@db:5432/caudal?sslkey=***  (env)\n  The database.');
+    expect(text).toContain('CAUDAL_REST_PORT=8080  (default)');
+    expect(text).toContain('CAUDAL_JWT_SECRET=***  (env)');
+    expect(text).toContain('  !! "many" is not a whole number');
+    expect(text).toContain('Did you mean CAUDAL_BATCH?');
+    expect(text).not.toMatch(/hunter2|a long secret|abc/);
+  });
+
+  test.each(['caudal:hunter2@db', 'postgres://caudal:hun/ter2@db', 'postgres://caudal:p@ss/hunter2@db:1/x'])(
+    'shows no password of the careless URL %p',
+    (url) => {
+      const text = printConfig(checkConfig(settings, { POSTGRES_URL: url }));
+      expect(text).not.toMatch(/hun|ter2|ss/);
+    },
+  );
+
+  test('as JSON', () => {
+    const parsed = JSON.parse(printConfig(checkConfig(settings, minimal), { json: true }));
+    expect(parsed.problems).toEqual([]);
+    expect(parsed.settings[1]).toEqual({
+      name: 'CAUDAL_REST_PORT',
+      value: '8080',
+      source: 'default',
+      description: 'Where REST listens.',
+    });
+  });
+});
+
+test('the documentation lists every setting', () => {
+  const table = describeSettings(settings);
+  expect(table).toContain('| `POSTGRES_URL` | a URL that starts with postgres:// or postgresql:// | **required** |');
+  expect(table).toContain('`CAUDAL_JWT_SECRET_FILE`');
+  expect(table.trimEnd().split('\n')).toHaveLength(2 + Object.keys(settings).length);
+});

@@ -1,0 +1,162 @@
+/**
+ * A process's configuration: read from environment variables once, at its start, and checked as a whole, so that
+ * whoever set it up sees everything that is wrong at once.
+ */
+import { readFileSync } from 'node:fs';
+import { closest, distance } from 'fastest-levenshtein';
+import { redactedSecret, redactUrl } from './redact.ts';
+import type { Setting } from './setting.ts';
+
+/** Settings by the variables that hold them: `{ POSTGRES_URL: setting.url({ ... }) }`. */
+export type Settings = Record<string, Setting<unknown>>;
+
+/** The values of settings. */
+export type Values<S extends Settings> = { [Name in keyof S]: S[Name] extends Setting<infer T> ? T : never };
+
+export interface Problem {
+  /** The variable. */
+  name: string;
+  /** What is wrong with it. */
+  wrong: string;
+  /** What to do. */
+  fix: string;
+}
+
+/** One setting as it is in effect, secrets taken out. */
+export interface Effective {
+  name: string;
+  /** As text; null if it has none. */
+  value: string | null;
+  source: 'env' | 'file' | 'default' | 'unset';
+  description: string;
+}
+
+export interface CheckedConfig<S extends Settings> {
+  /** Undefined if there are problems. */
+  values: Values<S> | undefined;
+  effective: Effective[];
+  problems: Problem[];
+  /** Variables that look like ours but are not. */
+  warnings: string[];
+}
+
+export type Environment = Record<string, string | undefined>;
+
+/** The configuration is wrong. The message lists every problem, one a line. */
+export class ConfigError extends Error {
+  readonly problems: Problem[];
+
+  constructor(problems: Problem[]) {
+    const lines = problems.map(({ name, wrong, fix }) => `  ${name}: ${wrong}. ${fix}`);
+    super(`${problems.length} setting(s) need attention:\n${lines.join('\n')}`);
+    this.name = 'ConfigError';
+    this.problems = problems;
+  }
+}
+
+const mayComeFromFile = ({ secrecy }: Setting<unknown>) => secrecy !== 'public';
+
+interface Found {
+  text: string | undefined;
+  source: Effective['source'];
+  problem?: Omit<Problem, 'name'>;
+}
+
+/** An empty variable counts as not set: charts and compose files can't leave one out easily. */
+function find(name: string, setting: Setting<unknown>, env: Environment): Found {
+  const text = env[name] || undefined;
+  const file = mayComeFromFile(setting) ? env[`${name}_FILE`] || undefined : undefined;
+  if (text !== undefined && file !== undefined)
+    return {
+      text: undefined,
+      source: 'unset',
+      problem: { wrong: `${name}_FILE is set as well`, fix: `Unset one of the two` },
+    };
+  if (file !== undefined) {
+    try {
+      return { text: readFileSync(file, 'utf8').replace(/\r?\n$/, ''), source: 'file' };
+    } catch (error) {
+      const wrong = `the file of ${name}_FILE, ${file}, can't be read (${(error as NodeJS.ErrnoException).code})`;
+      const fix = `Let ${name}_FILE name a file that this process may read, or set ${name}`;
+      return { text: undefined, source: 'unset', problem: { wrong, fix } };
+    }
+  }
+  if (text !== undefined) return { text, source: 'env' };
+  return setting.default === undefined
+    ? { text: undefined, source: 'unset' }
+    : { text: setting.default, source: 'default' };
+}
+
+function shown(text: string, { secrecy }: Setting<unknown>): string {
+  if (secrecy === 'secret') return redactedSecret;
+  return secrecy === 'url' ? redactUrl(text) : text;
+}
+
+/** Kubernetes sets such variables for every service of the namespace: `CAUDAL_COMMAND_PORT_50051_TCP`. */
+function isServiceLink(name: string, value: string): boolean {
+  return (
+    /_SERVICE_(HOST|PORT(_.+)?)$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$/.test(name) ||
+    (name.endsWith('_PORT') && /^(tcp|udp|sctp):\/\//.test(value))
+  );
+}
+
+function unknownVariables(settings: Settings, env: Environment, prefix: string): string[] {
+  const names = Object.entries(settings).flatMap(([name, setting]) =>
+    mayComeFromFile(setting) ? [name, `${name}_FILE`] : [name],
+  );
+  return Object.entries(env)
+    .filter(([name, value]) => name.startsWith(prefix) && !names.includes(name) && !isServiceLink(name, value ?? ''))
+    .map(([name]) => {
+      const near = closest(name, names);
+      // Farther apart than a third of the name it is another word, not a slip.
+      const hint = near && distance(name, near) <= name.length / 3 ? ` Did you mean ${near}?` : '';
+      return `${name} is no setting of Caudal and has no effect.${hint}`;
+    });
+}
+
+/**
+ * Reads and checks every setting. Never throws for what stands in the environment.
+ * `prefix`: variables that begin like this and are no settings are warned about.
+ */
+export function checkConfig<S extends Settings>(
+  settings: S,
+  env: Environment = process.env,
+  prefix = 'CAUDAL_',
+): CheckedConfig<S> {
+  const values: Record<string, unknown> = {};
+  const effective: Effective[] = [];
+  const problems: Problem[] = [];
+  for (const [name, setting] of Object.entries(settings)) {
+    const { text, source, problem } = find(name, setting, env);
+    const fix = `Set it to ${setting.expects}`;
+    if (problem) problems.push({ name, ...problem });
+    else if (text === undefined) {
+      if (!setting.optional) problems.push({ name, wrong: 'it is not set and has no default', fix });
+    } else {
+      const parsed = setting.schema.safeParse(text);
+      if (parsed.success) values[name] = parsed.data;
+      else problems.push({ name, wrong: parsed.error.issues.map((issue) => issue.message).join(', '), fix });
+    }
+    // A malformed URL may have its password anywhere.
+    const unreadable = !Object.hasOwn(values, name) && setting.secrecy !== 'public';
+    const value = text === undefined ? null : unreadable ? redactedSecret : shown(text, setting);
+    effective.push({ name, value, source, description: setting.description });
+  }
+  return {
+    values: problems.length === 0 ? (values as Values<S>) : undefined,
+    effective,
+    problems,
+    warnings: unknownVariables(settings, env, prefix),
+  };
+}
+
+/** The values of all settings. Throws ConfigError, which names everything that is wrong; `warn` hears of odd variables. */
+export function loadConfig<S extends Settings>(
+  settings: S,
+  { env = process.env, warn = () => {} }: { env?: Environment; warn?: (message: string) => void } = {},
+): Values<S> {
+  const { values, problems, warnings } = checkConfig(settings, env);
+  for (const warning of warnings) warn(warning);
+  if (!values) throw new ConfigError(problems);
+  return values;
+}

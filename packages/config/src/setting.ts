@@ -1,0 +1,218 @@
+/** The kinds of settings: how each is written as text in an environment variable, and what it becomes. */
+import { z } from 'zod';
+
+/** What may be seen of a value: all of it, all but a URL's credentials, nothing. */
+export type Secrecy = 'public' | 'url' | 'secret';
+
+export interface Setting<T> {
+  /** Turns the text into the value; the messages of its issues say what is wrong, without the value where it is secret. */
+  readonly schema: z.ZodType<T, string>;
+  /** Completes "Set NAME to ...": `a whole number from 1 to 10`. */
+  readonly expects: string;
+  readonly description: string;
+  /** As it would be written in the environment. */
+  readonly default: string | undefined;
+  readonly optional: boolean;
+  readonly secrecy: Secrecy;
+}
+
+export interface SettingOptions {
+  /** What it does, for those who operate it: a sentence. */
+  description: string;
+  /** The value if it is not set, as it would be written in the environment: `'5s'`. Without one it must be set. */
+  default?: string;
+  /** May be left out without a default; it is undefined then. */
+  optional?: true;
+}
+
+type ValueOf<T, O> = O extends { optional: true } ? T | undefined : T;
+
+function define<T, O extends SettingOptions>(
+  options: O,
+  expects: string,
+  schema: z.ZodType<T, string>,
+  secrecy: Secrecy = 'public',
+): Setting<ValueOf<T, O>> {
+  if (options.default !== undefined && !schema.safeParse(options.default).success)
+    throw new Error(`The default "${options.default}" of a setting is not ${expects}: ${options.description}`);
+  return {
+    schema: schema as unknown as z.ZodType<ValueOf<T, O>, string>,
+    expects,
+    description: options.description,
+    default: options.default,
+    optional: options.optional ?? false,
+    secrecy,
+  };
+}
+
+/** Kubernetes tells pods where services are by variables like `CAUDAL_PORT=tcp://10.0.0.1:80`; they can meet ours. */
+function notExpected(text: string, expects: string): string {
+  const link = /^(tcp|udp|sctp):\/\//.test(text);
+  return `"${text}" is not ${expects}${link ? '; it is a service link of Kubernetes: set enableServiceLinks: false' : ''}`;
+}
+
+/** Text whose `convert` gives the value, or undefined if the text is not as expected. */
+function converted<T>(expects: string, convert: (text: string) => T | undefined): z.ZodType<T, string> {
+  return z.string().transform((text, context): T => {
+    const value = convert(text);
+    if (value !== undefined) return value;
+    context.addIssue({ code: 'custom', message: notExpected(text, expects) });
+    return z.NEVER;
+  });
+}
+
+interface Range {
+  /** Smallest value allowed. */
+  min?: number;
+  /** Largest value allowed. */
+  max?: number;
+}
+
+function within({ min = Number.NEGATIVE_INFINITY, max = Number.POSITIVE_INFINITY }: Range) {
+  return (value: number | undefined) =>
+    value !== undefined && Number.isFinite(value) && value >= min && value <= max ? value : undefined;
+}
+
+function rangeText({ min, max }: Range, show: (value: number) => string = String): string {
+  if (min !== undefined && max !== undefined) return ` from ${show(min)} to ${show(max)}`;
+  if (min !== undefined) return `, at least ${show(min)}`;
+  return max === undefined ? '' : `, at most ${show(max)}`;
+}
+
+/** A number with one of these units, as a multiple of the smallest: `1.5s` is 1500 where `ms` is 1. */
+function withUnit(text: string, units: Record<string, number>): number | undefined {
+  const [, amount, unit = ''] = /^(\d+(?:\.\d+)?)\s*([A-Za-z]+)$/.exec(text) ?? [];
+  const factor = Object.hasOwn(units, unit) ? units[unit] : undefined;
+  return amount === undefined || factor === undefined ? undefined : Math.round(Number(amount) * factor);
+}
+
+const durations = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+const sizes = { B: 1, kB: 1e3, MB: 1e6, GB: 1e9, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 };
+
+/**
+ * A URL, several hosts with commas allowed as MongoDB's have them. Says what is wrong without repeating the URL, which
+ * may hold a password.
+ */
+function urlProblem(text: string, protocols: string[] | undefined): string | undefined {
+  // The URL class knows one host only: the others are checked each in its place.
+  const [, scheme, user = '', hosts, rest] = /^([a-z][a-z0-9+.-]*):\/\/([^/?#]*@)?([^/?#]*)(.*)$/is.exec(text) ?? [];
+  if (scheme === undefined) return 'it does not start with a scheme and "://"';
+  if (protocols && !protocols.includes(scheme.toLowerCase())) return `its scheme is "${scheme}"`;
+  if (!hosts) return 'it names no host';
+  for (const host of hosts.split(','))
+    if (!host || !URL.canParse(`${scheme}://${user}${host}${rest}`))
+      return 'its host, port or credentials are malformed';
+  return undefined;
+}
+
+export const setting = {
+  /** Text as it is. `pattern`: what it must match, explained by `expects`. */
+  string<const O extends SettingOptions & { pattern?: RegExp; expects?: string }>(options: O) {
+    const { pattern = /^/, expects = 'a text' } = options;
+    const schema = z.string().regex(pattern, { error: ({ input }) => notExpected(String(input), expects) });
+    return define(options, expects, schema);
+  },
+
+  /** A secret: never shown. Can be read from the file that NAME_FILE names. */
+  secret<const O extends SettingOptions & { minLength?: number }>(options: O) {
+    const { minLength = 1 } = options;
+    const wrong = `it has fewer than ${minLength} characters`;
+    const expects = minLength > 1 ? `a secret of at least ${minLength} characters` : 'a secret';
+    return define(options, expects, z.string().min(minLength, { error: wrong }), 'secret');
+  },
+
+  /** A URL, kept as text. `protocols`: `['postgres', 'postgresql']`. Can be read from the file that NAME_FILE names. */
+  url<const O extends SettingOptions & { protocols?: string[] }>(options: O) {
+    const { protocols } = options;
+    const expects = protocols ? `a URL that starts with ${protocols.map((p) => `${p}://`).join(' or ')}` : 'a URL';
+    const schema = z.string().superRefine((text, context) => {
+      const message = urlProblem(text, protocols);
+      if (message) context.addIssue({ code: 'custom', message });
+    });
+    return define(options, expects, schema, 'url');
+  },
+
+  /** A TCP port; 0 lets the system choose. */
+  port<const O extends SettingOptions>(options: O) {
+    const expects = 'a port from 0 to 65535';
+    const inRange = within({ min: 0, max: 65535 });
+    return define(
+      options,
+      expects,
+      converted(expects, (text) => (/^\d{1,5}$/.test(text) ? inRange(Number(text)) : undefined)),
+    );
+  },
+
+  /** A whole number. */
+  int<const O extends SettingOptions & Range>(options: O) {
+    const { min = Number.MIN_SAFE_INTEGER, max = Number.MAX_SAFE_INTEGER } = options;
+    const expects = `a whole number${rangeText(options)}`;
+    return define(
+      options,
+      expects,
+      converted(expects, (text) => (/^-?\d+$/.test(text) ? within({ min, max })(Number(text)) : undefined)),
+    );
+  },
+
+  /** A number, with a decimal point where needed. */
+  number<const O extends SettingOptions & Range>(options: O) {
+    const expects = `a number${rangeText(options)}`;
+    return define(
+      options,
+      expects,
+      converted(expects, (text) => (/^-?\d+(\.\d+)?$/.test(text) ? within(options)(Number(text)) : undefined)),
+    );
+  },
+
+  /** A time span, written `200ms`, `5s`, `1.5m`, `2h` or `30d`; becomes milliseconds. `min`, `max`: milliseconds. */
+  duration<const O extends SettingOptions & Range>(options: O) {
+    const expects = `a duration such as 200ms, 5s, 10m, 2h or 30d${rangeText(options, (ms) => `${ms}ms`)}`;
+    return define(
+      options,
+      expects,
+      converted(expects, (text) => within(options)(withUnit(text, durations))),
+    );
+  },
+
+  /** A size, written `64MiB`, `500kB` or `10B`; becomes bytes. `min`, `max`: bytes. */
+  bytes<const O extends SettingOptions & Range>(options: O) {
+    const expects = `a size such as 500kB, 64MiB or 2GiB${rangeText(options, (bytes) => `${bytes}B`)}`;
+    return define(
+      options,
+      expects,
+      converted(expects, (text) => within(options)(withUnit(text, sizes))),
+    );
+  },
+
+  /** `true` or `false`. */
+  boolean<const O extends SettingOptions>(options: O) {
+    const expects = 'true or false';
+    return define(
+      options,
+      expects,
+      converted(expects, (text) => (text === 'true' ? true : text === 'false' ? false : undefined)),
+    );
+  },
+
+  /** One of these words. */
+  oneOf<const W extends string, const O extends SettingOptions>(words: readonly W[], options: O) {
+    const expects = `one of: ${words.join(', ')}`;
+    return define(
+      options,
+      expects,
+      converted<W>(expects, (text) => words.find((word) => word === text)),
+    );
+  },
+
+  /** Values with commas between them, blanks around them ignored. `allowed`: the only ones it may hold. */
+  list<const O extends SettingOptions & { allowed?: readonly string[] }>(options: O) {
+    const { allowed } = options;
+    const expects = `values with commas between them${allowed ? `, each one of: ${allowed.join(', ')}` : ''}`;
+    const valid = (part: string) => part !== '' && (!allowed || allowed.includes(part));
+    const parse = (text: string) => {
+      const parts = text.split(',').map((part) => part.trim());
+      return parts.every(valid) ? parts : undefined;
+    };
+    return define(options, expects, converted(expects, parse));
+  },
+};
