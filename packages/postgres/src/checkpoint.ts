@@ -1,0 +1,77 @@
+/**
+ * A checkpoint with a lease: one worker at a time moves a position on, and whoever has lost the lease finds out before
+ * it moves anything. Checkpoint and lease are one row; time is the database's clock alone.
+ *
+ * A worker that stalls past its lease may still be doing what it began (publishing, say) while the next one starts
+ * from the checkpoint. So work under a lease must be safe to do twice; what can't happen is that the stale worker
+ * moves the checkpoint.
+ */
+import type { Transaction } from './database.ts';
+
+export interface Lease {
+  epoch: number;
+  position: number;
+}
+
+/**
+ * Takes the lease if it is free, expired, or already `holder`'s. Undefined if another one has it. `holder` must be
+ * unique to the running process (not the pod's or host's name alone): a process that meets its own name goes on in its
+ * old epoch. Every change of holder is a new epoch.
+ */
+export async function acquire(
+  db: Transaction,
+  { name, holder, ttlMs }: { name: string; holder: string; ttlMs: number },
+): Promise<Lease | undefined> {
+  const rows = await db.query<Lease>({
+    name: 'checkpoint-acquire',
+    text: `INSERT INTO checkpoints AS c (name, epoch, holder, lease_until)
+      VALUES ($1, 1, $2, clock_timestamp() + $3 * interval '1 millisecond')
+      ON CONFLICT (name) DO UPDATE SET
+        epoch = c.epoch + CASE WHEN c.holder = excluded.holder THEN 0 ELSE 1 END,
+        holder = excluded.holder,
+        lease_until = clock_timestamp() + $3 * interval '1 millisecond'
+      WHERE c.holder IS NULL OR c.holder = excluded.holder OR c.lease_until <= clock_timestamp()
+      RETURNING epoch, position`,
+    values: [name, holder, ttlMs],
+  });
+  return rows[0];
+}
+
+/**
+ * Renews the lease and moves the position, never backwards. False: the lease is lost, another epoch has begun or it was
+ * released; nothing has changed. A lease that has expired but that nobody else took is still good.
+ */
+export async function advance(
+  db: Transaction,
+  { name, epoch, position, ttlMs }: { name: string; epoch: number; position?: number; ttlMs: number },
+): Promise<boolean> {
+  const rows = await db.query({
+    name: 'checkpoint-advance',
+    text: `UPDATE checkpoints SET
+        position = greatest(position, $3),
+        lease_until = clock_timestamp() + $4 * interval '1 millisecond'
+      WHERE name = $1 AND epoch = $2 AND holder IS NOT NULL
+      RETURNING name`,
+    values: [name, epoch, position ?? null, ttlMs],
+  });
+  return rows.length > 0;
+}
+
+/** Gives the lease back, so that the next one need not wait for it to expire. Nothing happens if it is lost already. */
+export async function release(db: Transaction, { name, epoch }: { name: string; epoch: number }): Promise<void> {
+  await db.query({
+    name: 'checkpoint-release',
+    text: "UPDATE checkpoints SET holder = NULL, lease_until = '-infinity' WHERE name = $1 AND epoch = $2",
+    values: [name, epoch],
+  });
+}
+
+/** The position of a checkpoint; 0 if there is none. */
+export async function position(db: Transaction, name: string): Promise<number> {
+  const rows = await db.query<{ position: number }>({
+    name: 'checkpoint-position',
+    text: 'SELECT position FROM checkpoints WHERE name = $1',
+    values: [name],
+  });
+  return rows[0]?.position ?? 0;
+}

@@ -1,0 +1,61 @@
+/** How every connection of Caudal to PostgreSQL is set up: schema, types, and bounds on every wait. */
+import { type ClientConfig, type CustomTypesConfig, types } from 'pg';
+
+export interface ConnectionOptions {
+  /** `postgres://user:password@host:port/database?sslmode=...` */
+  url: string;
+  /** Becomes the search_path, so that SQL names no schema. Lower-case letters, digits and `_`. */
+  schema: string;
+  /** A statement may run this long; 10,000 ms if absent. */
+  statementTimeoutMs?: number;
+  /** A statement may wait this long for a lock; 5,000 ms if absent. */
+  lockTimeoutMs?: number;
+  /** How long to wait for a connection, of the server or of the pool; 5,000 ms if absent. */
+  connectTimeoutMs?: number;
+  /** As pg_stat_activity and the metrics show it: `orders-command`. */
+  applicationName?: string;
+}
+
+/** A statement's answer that takes this much longer than the server allows will never come: the connection is dead. */
+const answerGraceMs = 5_000;
+
+function safeInteger(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value)) throw new RangeError(`${text} is no safe integer`);
+  return value;
+}
+
+/** int8 as a number; bytea as a Buffer and timestamptz as a Date is pg's default. */
+const typesConfig: CustomTypesConfig = {
+  getTypeParser: ((oid: number, format?: 'text' | 'binary') =>
+    oid === types.builtins.INT8 && format !== 'binary'
+      ? safeInteger
+      : types.getTypeParser(oid, format)) as CustomTypesConfig['getTypeParser'],
+};
+
+/** The schema as SQL spells it. Throws if the name could be anything but a plain one. */
+export function quotedSchema(schema: string): string {
+  if (!/^[a-z_][a-z0-9_]{0,47}$/.test(schema)) throw new Error(`"${schema}" can't be a schema: use a-z, 0-9 and _`);
+  return `"${schema}"`;
+}
+
+/** The settings as pg takes them. */
+export function clientConfig(options: ConnectionOptions): ClientConfig {
+  const { statementTimeoutMs = 10_000, lockTimeoutMs = 5_000, connectTimeoutMs = 5_000 } = options;
+  const url = new URL(options.url);
+  // pg lets the URL's parameters win over ours: what the URL asks for and what we need go in together.
+  const startup = [url.searchParams.get('options'), `-c search_path=${quotedSchema(options.schema)}`];
+  url.searchParams.delete('options');
+  return {
+    connectionString: url.href,
+    options: startup.filter(Boolean).join(' '),
+    application_name: options.applicationName ?? 'caudal',
+    statement_timeout: statementTimeoutMs,
+    lock_timeout: lockTimeoutMs,
+    idle_in_transaction_session_timeout: statementTimeoutMs + lockTimeoutMs,
+    query_timeout: statementTimeoutMs + answerGraceMs,
+    connectionTimeoutMillis: connectTimeoutMs,
+    keepAlive: true,
+    types: typesConfig,
+  };
+}

@@ -1,0 +1,141 @@
+import { createServer } from 'node:net';
+import { CaudalError } from '@caudal/kernel/errors.ts';
+import { describeWith, type FreshDatabase, freshDatabase } from '@caudal/testing/servers.ts';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { type Database, type DatabaseOptions, openDatabase } from './database.ts';
+import { sqlState } from './errors.ts';
+import { migrate } from './migrate.ts';
+
+const opened: Database[] = [];
+
+afterEach(async () => {
+  await Promise.all(opened.splice(0).map((db) => db.close()));
+});
+
+function open(options: DatabaseOptions): Database {
+  const db = openDatabase(options);
+  opened.push(db);
+  return db;
+}
+
+const unavailable = { name: 'CaudalError', code: 'UNAVAILABLE', reason: 'DEPENDENCY_UNAVAILABLE' };
+
+describeWith(['postgres'], 'openDatabase', () => {
+  let fresh: FreshDatabase;
+  beforeAll(async () => {
+    fresh = await freshDatabase();
+    await migrate({ url: fresh.url, schema: 'order', sets: [] });
+  });
+  afterAll(() => fresh.drop());
+  const options = (more: Partial<DatabaseOptions> = {}) => ({ url: fresh.url, schema: 'order', ...more });
+
+  test('SQL names no schema, even if its name is a reserved word', async () => {
+    const db = open(options());
+    await db.query({ text: 'CREATE TABLE things (id int)' });
+    const rows = await db.query({
+      text: "SELECT table_schema FROM information_schema.tables WHERE table_name = 'things'",
+    });
+    expect(rows).toEqual([{ table_schema: 'order' }]);
+  });
+
+  test('a schema that is no plain name is refused', () => {
+    expect(() => open(options({ schema: 'a"; DROP' }))).toThrow(/schema/);
+  });
+
+  test('int8 is a number, or an error where a number would lie; bytea is a Buffer, timestamptz a Date', async () => {
+    const db = open(options());
+    const text =
+      "SELECT 9007199254740991::bigint AS n, '\\x00ff'::bytea AS b, '2026-01-01T00:00:00.123Z'::timestamptz AS t";
+    expect(await db.query({ text })).toEqual([
+      { n: Number.MAX_SAFE_INTEGER, b: Buffer.from([0, 255]), t: new Date('2026-01-01T00:00:00.123Z') },
+    ]);
+    await expect(db.query({ text: 'SELECT 9007199254740993::bigint' })).rejects.toThrow(/safe integer/);
+  });
+
+  test('a statement error passes as it is, and the connection lives on', async () => {
+    const db = open(options({ poolSize: 1 }));
+    const [before] = await db.query({ text: 'SELECT pg_backend_pid() AS pid' });
+    const error = await db.query({ text: 'SELECT 1/0' }).catch((thrown: unknown) => thrown);
+    expect(sqlState(error)).toBe('22012');
+    expect(await db.query({ text: 'SELECT pg_backend_pid() AS pid' })).toEqual([before]);
+  });
+
+  test('a transaction that throws leaves nothing', async () => {
+    const db = open(options());
+    await db.query({ text: 'CREATE TABLE drafts (id int)' });
+    const work = db.transaction(async (tx) => {
+      await tx.query({ text: 'INSERT INTO drafts VALUES (1)' });
+      throw new Error('no');
+    });
+    await expect(work).rejects.toThrow('no');
+    await db.transaction((tx) => tx.query({ text: 'INSERT INTO drafts VALUES (2)' }));
+    expect(await db.query({ text: 'SELECT id FROM drafts' })).toEqual([{ id: 2 }]);
+  });
+
+  test('a connection that is killed under a statement is UNAVAILABLE; the next statement works', async () => {
+    const db = open(options({ poolSize: 1 }));
+    const suicide = db.query({ text: 'SELECT pg_terminate_backend(pg_backend_pid()), pg_sleep(5)' });
+    await expect(suicide).rejects.toMatchObject(unavailable);
+    expect(await db.query({ text: 'SELECT 1 AS one' })).toEqual([{ one: 1 }]);
+  });
+
+  test('a connection that is killed while idle, or inside a transaction, does not end the process', async () => {
+    const db = open(options({ poolSize: 1 }));
+    const killer = open(options());
+    const pidOf = async () => (await db.query<{ pid: number }>({ text: 'SELECT pg_backend_pid() AS pid' }))[0]!.pid;
+    await killer.query({ text: 'SELECT pg_terminate_backend($1)', values: [await pidOf()] });
+    // Whether the pool has noticed yet is a matter of luck; the statement after it must work in any case.
+    await db.query({ text: 'SELECT 1' }).catch((error) => expect(error).toMatchObject(unavailable));
+    const work = db.transaction(async (tx) => {
+      const [row] = await tx.query<{ pid: number }>({ text: 'SELECT pg_backend_pid() AS pid' });
+      await killer.query({ text: 'SELECT pg_terminate_backend($1)', values: [row!.pid] });
+      await tx.query({ text: 'SELECT 1' });
+    });
+    await expect(work).rejects.toMatchObject(unavailable);
+    expect(await pidOf()).toBeGreaterThan(0);
+  });
+
+  test('waits are bounded: for a statement, for a lock, for a connection of the pool', async () => {
+    const db = open(options({ poolSize: 2, statementTimeoutMs: 300, lockTimeoutMs: 100, connectTimeoutMs: 100 }));
+    await db.query({ text: 'CREATE TABLE locked (id int)' });
+    const lockState = await db.transaction(async (tx) => {
+      await tx.query({ text: 'LOCK TABLE locked' });
+      return db.query({ text: 'SELECT * FROM locked' }).catch(sqlState);
+    });
+    expect(lockState).toBe('55P03');
+    expect(await db.query({ text: 'SELECT pg_sleep(5)' }).catch(sqlState)).toBe('57014');
+    const hogs = [1, 2].map(() => db.query({ text: 'SELECT pg_sleep(0.25)' }));
+    await expect(db.query({ text: 'SELECT 1' })).rejects.toMatchObject(unavailable);
+    await Promise.all(hogs);
+  });
+
+  test('a read-only server (a standby) is UNAVAILABLE for writes', async () => {
+    const url = new URL(fresh.url);
+    url.searchParams.set('options', '-c default_transaction_read_only=on');
+    const db = open(options({ url: url.href }));
+    await expect(db.query({ text: 'CREATE TABLE nowhere (id int)' })).rejects.toMatchObject(unavailable);
+  });
+
+  test('close may be called twice', async () => {
+    const db = open(options());
+    await db.query({ text: 'SELECT 1' });
+    await Promise.all([db.close(), db.close()]);
+    await expect(db.query({ text: 'SELECT 1' })).rejects.toBeInstanceOf(CaudalError);
+  });
+});
+
+describe('openDatabase without a server', () => {
+  test('nobody listens: UNAVAILABLE', async () => {
+    const db = open({ url: 'postgres://nobody@127.0.0.1:1/none', schema: 's' });
+    await expect(db.query({ text: 'SELECT 1' })).rejects.toMatchObject(unavailable);
+  });
+
+  test('somebody listens but never answers: UNAVAILABLE after connectTimeoutMs', async () => {
+    const silent = createServer(() => {});
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    const { port } = silent.address() as { port: number };
+    const db = open({ url: `postgres://nobody@127.0.0.1:${port}/none`, schema: 's', connectTimeoutMs: 100 });
+    await expect(db.query({ text: 'SELECT 1' })).rejects.toMatchObject(unavailable);
+    silent.close();
+  });
+});

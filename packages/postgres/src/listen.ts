@@ -1,0 +1,64 @@
+/** Hears notifications of a channel on a connection of its own, and connects again whenever that is lost. */
+import type { Running } from '@caudal/kernel/lifetime.ts';
+import { backoffMs, sleep } from '@caudal/kernel/time.ts';
+import { logger } from '@caudal/telemetry/log.ts';
+import { Client } from 'pg';
+import { type ConnectionOptions, clientConfig } from './connection.ts';
+
+const log = logger('postgres');
+const pauses = { firstMs: 100, maxMs: 5_000 };
+/** A connection that has gone silently is noticed by asking this often. */
+const probeMs = 10_000;
+
+export interface ListenOptions extends ConnectionOptions {
+  /** At most 63 bytes. */
+  channel: string;
+  /** Called for each notification, and whenever listening begins: what was sent before that is lost. Must not throw. */
+  onNotification(): void;
+}
+
+async function listenOnce(options: ListenOptions, signal: AbortSignal): Promise<void> {
+  const client = new Client(clientConfig(options));
+  const lost = new AbortController();
+  const over = AbortSignal.any([signal, lost.signal]);
+  client.on('error', (error) => lost.abort(error));
+  client.on('end', () => lost.abort(new Error('The connection has ended')));
+  client.on('notification', () => options.onNotification());
+  try {
+    await client.connect();
+    await client.query(`LISTEN ${client.escapeIdentifier(options.channel)}`);
+    options.onNotification();
+    while (!over.aborted) {
+      await sleep(probeMs, over);
+      if (!over.aborted) await client.query('SELECT 1');
+    }
+    if (!signal.aborted) throw lost.signal.reason;
+  } finally {
+    // Not waited for: a server that does not answer must not keep us from stopping.
+    client.end().catch(() => {});
+  }
+}
+
+/** Listens until it is stopped. Notifications are a hint: whoever uses them must also look by himself now and then. */
+export function listen(options: ListenOptions): Running {
+  const ending = new AbortController();
+  const run = async () => {
+    for (let attempt = 1; !ending.signal.aborted; attempt++) {
+      const began = Date.now();
+      try {
+        await listenOnce(options, ending.signal);
+      } catch (error) {
+        if (Date.now() - began > probeMs) attempt = 1;
+        log.warn({ err: error, channel: options.channel }, 'lost the connection that listens');
+        await sleep(backoffMs(attempt, pauses), ending.signal);
+      }
+    }
+  };
+  const done = run();
+  return {
+    stop() {
+      ending.abort();
+      return done;
+    },
+  };
+}

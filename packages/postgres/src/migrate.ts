@@ -1,0 +1,83 @@
+/** Brings a schema up to date: runs each package's .sql files once, in order, however many processes try at a time. */
+import { createHash } from 'node:crypto';
+import { readdir, readFile } from 'node:fs/promises';
+import { unavailable } from '@caudal/kernel/errors.ts';
+import { Client } from 'pg';
+import { clientConfig, quotedSchema } from './connection.ts';
+import { asCallersError } from './errors.ts';
+
+export interface MigrationSet {
+  /** Whose migrations: `eventlog`. */
+  name: string;
+  /** Where its `.sql` files lie; they run in the order of their names. */
+  directory: URL;
+}
+
+interface Migration {
+  name: string;
+  sql: string;
+  hash: string;
+}
+
+async function readSet({ name, directory }: MigrationSet): Promise<Migration[]> {
+  const files = (await readdir(directory)).filter((file) => file.endsWith('.sql')).sort();
+  return Promise.all(
+    files.map(async (file) => {
+      const sql = await readFile(new URL(file, directory), 'utf8');
+      return { name: `${name}/${file}`, sql, hash: createHash('sha256').update(sql).digest('hex') };
+    }),
+  );
+}
+
+/** Each file with its mark in one transaction: a crash leaves both or neither. */
+async function apply(client: Client, { name, sql, hash }: Migration): Promise<void> {
+  await client.query('BEGIN');
+  try {
+    await client.query(sql);
+    await client.query('INSERT INTO migrations (name, sha256) VALUES ($1, $2)', [name, hash]);
+    await client.query('COMMIT');
+  } catch (error) {
+    // Ends the transaction; if the connection is gone, so is the transaction.
+    await client.query('ROLLBACK').catch(() => {});
+    throw error;
+  }
+}
+
+async function migrateWith(client: Client, schema: string, migrations: Migration[]): Promise<string[]> {
+  // Held until the connection ends. Who comes second waits (lock_timeout bounds it), then finds all done.
+  await client.query("SELECT pg_advisory_lock(hashtextextended('caudal.migrate.' || $1, 0))", [schema]);
+  await client.query(`CREATE SCHEMA IF NOT EXISTS ${quotedSchema(schema)}`);
+  await client.query(`CREATE TABLE IF NOT EXISTS migrations (
+    name text PRIMARY KEY, sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())`);
+  const { rows } = await client.query<{ name: string; sha256: string }>('SELECT name, sha256 FROM migrations');
+  const applied = new Map(rows.map((row) => [row.name, row.sha256]));
+  const changed = migrations.filter(({ name, hash }) => applied.has(name) && applied.get(name) !== hash);
+  if (changed.length > 0)
+    throw new Error(`Migrations have changed since they were applied: ${changed.map(({ name }) => name).join(', ')}`);
+  const todo = migrations.filter(({ name }) => !applied.has(name));
+  for (const migration of todo) await apply(client, migration);
+  return todo.map(({ name }) => name);
+}
+
+/**
+ * Applies what is missing and returns its names, `<set>/<file>`. Creates the schema. Safe to run in many processes at
+ * once; running it again does nothing. Throws before anything is changed if an applied file is no longer the same;
+ * UNAVAILABLE if the server can't be reached.
+ */
+export async function migrate(options: { url: string; schema: string; sets: MigrationSet[] }): Promise<string[]> {
+  const migrations = (await Promise.all(options.sets.map(readSet))).flat();
+  const client = new Client(
+    clientConfig({ ...options, statementTimeoutMs: 600_000, lockTimeoutMs: 60_000, applicationName: 'caudal-migrate' }),
+  );
+  client.on('error', () => {});
+  await client.connect().catch((error: unknown) => {
+    throw unavailable('PostgreSQL', error);
+  });
+  try {
+    return await migrateWith(client, options.schema, migrations);
+  } catch (error) {
+    throw asCallersError(error);
+  } finally {
+    await client.end().catch(() => {});
+  }
+}
