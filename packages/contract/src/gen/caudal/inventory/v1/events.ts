@@ -27,12 +27,16 @@ export interface StockEvent {
     | undefined;
 }
 
-/** Stock of a product is kept from now on. */
+/**
+ * Stock of a product is kept from now on. Every event that moves pieces says how many can be promised after it
+ * (`available`), so that nobody else needs to know the policies of the kinds of stock.
+ */
 export interface StockItemCreated {
   productId: string;
   kind: string;
   policy: { [key: string]: string };
   quantity: bigint;
+  available: bigint;
 }
 
 export interface StockItemCreated_PolicyEntry {
@@ -43,12 +47,14 @@ export interface StockItemCreated_PolicyEntry {
 /** Pieces arrived. */
 export interface StockRestocked {
   quantity: bigint;
+  available: bigint;
 }
 
 /** A count found more or fewer pieces. */
 export interface StockAdjusted {
   delta: bigint;
   reason: string;
+  available: bigint;
 }
 
 /** Pieces are promised until a time. */
@@ -56,12 +62,14 @@ export interface StockReserved {
   reservationId: string;
   quantity: bigint;
   expireTime: Date | undefined;
+  available: bigint;
 }
 
 /** Promised pieces left the stock. */
 export interface ReservationCommitted {
   reservationId: string;
   quantity: bigint;
+  available: bigint;
 }
 
 /** Promised pieces are free again. */
@@ -69,12 +77,14 @@ export interface ReservationReleased {
   reservationId: string;
   quantity: bigint;
   reason: string;
+  available: bigint;
 }
 
 /** Time ran out: promised pieces are free again. */
 export interface ReservationExpired {
   reservationId: string;
   quantity: bigint;
+  available: bigint;
 }
 
 /** A reservation that was not there was released: if it comes late it is refused, until the time given. */
@@ -87,6 +97,7 @@ export interface ReservationBarred {
 export interface StockReturned {
   reservationId: string;
   quantity: bigint;
+  available: bigint;
 }
 
 function createBaseStockEvent(): StockEvent {
@@ -338,7 +349,7 @@ export const StockEvent: MessageFns<StockEvent> = {
 };
 
 function createBaseStockItemCreated(): StockItemCreated {
-  return { productId: "", kind: "", policy: {}, quantity: 0n };
+  return { productId: "", kind: "", policy: {}, quantity: 0n, available: 0n };
 }
 
 export const StockItemCreated: MessageFns<StockItemCreated> = {
@@ -357,6 +368,12 @@ export const StockItemCreated: MessageFns<StockItemCreated> = {
         throw new globalThis.Error("value provided for field message.quantity of type int64 too large");
       }
       writer.uint32(32).int64(message.quantity);
+    }
+    if (message.available !== 0n) {
+      if (BigInt.asIntN(64, message.available) !== message.available) {
+        throw new globalThis.Error("value provided for field message.available of type int64 too large");
+      }
+      writer.uint32(40).int64(message.available);
     }
     return writer;
   },
@@ -409,6 +426,14 @@ export const StockItemCreated: MessageFns<StockItemCreated> = {
             message.quantity = reader.int64() as bigint;
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.available = reader.int64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -444,6 +469,7 @@ export const StockItemCreated: MessageFns<StockItemCreated> = {
         )
         : {},
       quantity: isSet(object.quantity) ? BigInt(object.quantity) : 0n,
+      available: isSet(object.available) ? BigInt(object.available) : 0n,
     };
   },
 
@@ -467,6 +493,9 @@ export const StockItemCreated: MessageFns<StockItemCreated> = {
     if (message.quantity !== 0n) {
       obj.quantity = message.quantity.toString();
     }
+    if (message.available !== 0n) {
+      obj.available = message.available.toString();
+    }
     return obj;
   },
 
@@ -487,6 +516,7 @@ export const StockItemCreated: MessageFns<StockItemCreated> = {
       {},
     );
     message.quantity = (object.quantity !== undefined && object.quantity !== null) ? BigInt(object.quantity) : 0n;
+    message.available = (object.available !== undefined && object.available !== null) ? BigInt(object.available) : 0n;
     return message;
   },
 };
@@ -577,7 +607,7 @@ export const StockItemCreated_PolicyEntry: MessageFns<StockItemCreated_PolicyEnt
 };
 
 function createBaseStockRestocked(): StockRestocked {
-  return { quantity: 0n };
+  return { quantity: 0n, available: 0n };
 }
 
 export const StockRestocked: MessageFns<StockRestocked> = {
@@ -587,6 +617,12 @@ export const StockRestocked: MessageFns<StockRestocked> = {
         throw new globalThis.Error("value provided for field message.quantity of type int64 too large");
       }
       writer.uint32(8).int64(message.quantity);
+    }
+    if (message.available !== 0n) {
+      if (BigInt.asIntN(64, message.available) !== message.available) {
+        throw new globalThis.Error("value provided for field message.available of type int64 too large");
+      }
+      writer.uint32(16).int64(message.available);
     }
     return writer;
   },
@@ -612,6 +648,14 @@ export const StockRestocked: MessageFns<StockRestocked> = {
             message.quantity = reader.int64() as bigint;
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.available = reader.int64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -625,13 +669,19 @@ export const StockRestocked: MessageFns<StockRestocked> = {
   },
 
   fromJSON(object: any): StockRestocked {
-    return { quantity: isSet(object.quantity) ? BigInt(object.quantity) : 0n };
+    return {
+      quantity: isSet(object.quantity) ? BigInt(object.quantity) : 0n,
+      available: isSet(object.available) ? BigInt(object.available) : 0n,
+    };
   },
 
   toJSON(message: StockRestocked): unknown {
     const obj: any = {};
     if (message.quantity !== 0n) {
       obj.quantity = message.quantity.toString();
+    }
+    if (message.available !== 0n) {
+      obj.available = message.available.toString();
     }
     return obj;
   },
@@ -642,12 +692,13 @@ export const StockRestocked: MessageFns<StockRestocked> = {
   fromPartial<I extends Exact<DeepPartial<StockRestocked>, I>>(object: I): StockRestocked {
     const message = createBaseStockRestocked();
     message.quantity = (object.quantity !== undefined && object.quantity !== null) ? BigInt(object.quantity) : 0n;
+    message.available = (object.available !== undefined && object.available !== null) ? BigInt(object.available) : 0n;
     return message;
   },
 };
 
 function createBaseStockAdjusted(): StockAdjusted {
-  return { delta: 0n, reason: "" };
+  return { delta: 0n, reason: "", available: 0n };
 }
 
 export const StockAdjusted: MessageFns<StockAdjusted> = {
@@ -660,6 +711,12 @@ export const StockAdjusted: MessageFns<StockAdjusted> = {
     }
     if (message.reason !== "") {
       writer.uint32(18).string(message.reason);
+    }
+    if (message.available !== 0n) {
+      if (BigInt.asIntN(64, message.available) !== message.available) {
+        throw new globalThis.Error("value provided for field message.available of type int64 too large");
+      }
+      writer.uint32(24).int64(message.available);
     }
     return writer;
   },
@@ -693,6 +750,14 @@ export const StockAdjusted: MessageFns<StockAdjusted> = {
             message.reason = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.available = reader.int64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -709,6 +774,7 @@ export const StockAdjusted: MessageFns<StockAdjusted> = {
     return {
       delta: isSet(object.delta) ? BigInt(object.delta) : 0n,
       reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      available: isSet(object.available) ? BigInt(object.available) : 0n,
     };
   },
 
@@ -720,6 +786,9 @@ export const StockAdjusted: MessageFns<StockAdjusted> = {
     if (message.reason !== "") {
       obj.reason = message.reason;
     }
+    if (message.available !== 0n) {
+      obj.available = message.available.toString();
+    }
     return obj;
   },
 
@@ -730,12 +799,13 @@ export const StockAdjusted: MessageFns<StockAdjusted> = {
     const message = createBaseStockAdjusted();
     message.delta = (object.delta !== undefined && object.delta !== null) ? BigInt(object.delta) : 0n;
     message.reason = object.reason ?? "";
+    message.available = (object.available !== undefined && object.available !== null) ? BigInt(object.available) : 0n;
     return message;
   },
 };
 
 function createBaseStockReserved(): StockReserved {
-  return { reservationId: "", quantity: 0n, expireTime: undefined };
+  return { reservationId: "", quantity: 0n, expireTime: undefined, available: 0n };
 }
 
 export const StockReserved: MessageFns<StockReserved> = {
@@ -751,6 +821,12 @@ export const StockReserved: MessageFns<StockReserved> = {
     }
     if (message.expireTime !== undefined) {
       Timestamp.encode(toTimestamp(message.expireTime), writer.uint32(26).fork()).join();
+    }
+    if (message.available !== 0n) {
+      if (BigInt.asIntN(64, message.available) !== message.available) {
+        throw new globalThis.Error("value provided for field message.available of type int64 too large");
+      }
+      writer.uint32(32).int64(message.available);
     }
     return writer;
   },
@@ -792,6 +868,14 @@ export const StockReserved: MessageFns<StockReserved> = {
             message.expireTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.available = reader.int64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -817,6 +901,7 @@ export const StockReserved: MessageFns<StockReserved> = {
         : isSet(object.expire_time)
         ? fromJsonTimestamp(object.expire_time)
         : undefined,
+      available: isSet(object.available) ? BigInt(object.available) : 0n,
     };
   },
 
@@ -831,6 +916,9 @@ export const StockReserved: MessageFns<StockReserved> = {
     if (message.expireTime !== undefined) {
       obj.expireTime = message.expireTime.toISOString();
     }
+    if (message.available !== 0n) {
+      obj.available = message.available.toString();
+    }
     return obj;
   },
 
@@ -842,12 +930,13 @@ export const StockReserved: MessageFns<StockReserved> = {
     message.reservationId = object.reservationId ?? "";
     message.quantity = (object.quantity !== undefined && object.quantity !== null) ? BigInt(object.quantity) : 0n;
     message.expireTime = object.expireTime ?? undefined;
+    message.available = (object.available !== undefined && object.available !== null) ? BigInt(object.available) : 0n;
     return message;
   },
 };
 
 function createBaseReservationCommitted(): ReservationCommitted {
-  return { reservationId: "", quantity: 0n };
+  return { reservationId: "", quantity: 0n, available: 0n };
 }
 
 export const ReservationCommitted: MessageFns<ReservationCommitted> = {
@@ -860,6 +949,12 @@ export const ReservationCommitted: MessageFns<ReservationCommitted> = {
         throw new globalThis.Error("value provided for field message.quantity of type int64 too large");
       }
       writer.uint32(16).int64(message.quantity);
+    }
+    if (message.available !== 0n) {
+      if (BigInt.asIntN(64, message.available) !== message.available) {
+        throw new globalThis.Error("value provided for field message.available of type int64 too large");
+      }
+      writer.uint32(24).int64(message.available);
     }
     return writer;
   },
@@ -893,6 +988,14 @@ export const ReservationCommitted: MessageFns<ReservationCommitted> = {
             message.quantity = reader.int64() as bigint;
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.available = reader.int64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -913,6 +1016,7 @@ export const ReservationCommitted: MessageFns<ReservationCommitted> = {
         ? globalThis.String(object.reservation_id)
         : "",
       quantity: isSet(object.quantity) ? BigInt(object.quantity) : 0n,
+      available: isSet(object.available) ? BigInt(object.available) : 0n,
     };
   },
 
@@ -924,6 +1028,9 @@ export const ReservationCommitted: MessageFns<ReservationCommitted> = {
     if (message.quantity !== 0n) {
       obj.quantity = message.quantity.toString();
     }
+    if (message.available !== 0n) {
+      obj.available = message.available.toString();
+    }
     return obj;
   },
 
@@ -934,12 +1041,13 @@ export const ReservationCommitted: MessageFns<ReservationCommitted> = {
     const message = createBaseReservationCommitted();
     message.reservationId = object.reservationId ?? "";
     message.quantity = (object.quantity !== undefined && object.quantity !== null) ? BigInt(object.quantity) : 0n;
+    message.available = (object.available !== undefined && object.available !== null) ? BigInt(object.available) : 0n;
     return message;
   },
 };
 
 function createBaseReservationReleased(): ReservationReleased {
-  return { reservationId: "", quantity: 0n, reason: "" };
+  return { reservationId: "", quantity: 0n, reason: "", available: 0n };
 }
 
 export const ReservationReleased: MessageFns<ReservationReleased> = {
@@ -955,6 +1063,12 @@ export const ReservationReleased: MessageFns<ReservationReleased> = {
     }
     if (message.reason !== "") {
       writer.uint32(26).string(message.reason);
+    }
+    if (message.available !== 0n) {
+      if (BigInt.asIntN(64, message.available) !== message.available) {
+        throw new globalThis.Error("value provided for field message.available of type int64 too large");
+      }
+      writer.uint32(32).int64(message.available);
     }
     return writer;
   },
@@ -996,6 +1110,14 @@ export const ReservationReleased: MessageFns<ReservationReleased> = {
             message.reason = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.available = reader.int64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1017,6 +1139,7 @@ export const ReservationReleased: MessageFns<ReservationReleased> = {
         : "",
       quantity: isSet(object.quantity) ? BigInt(object.quantity) : 0n,
       reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      available: isSet(object.available) ? BigInt(object.available) : 0n,
     };
   },
 
@@ -1031,6 +1154,9 @@ export const ReservationReleased: MessageFns<ReservationReleased> = {
     if (message.reason !== "") {
       obj.reason = message.reason;
     }
+    if (message.available !== 0n) {
+      obj.available = message.available.toString();
+    }
     return obj;
   },
 
@@ -1042,12 +1168,13 @@ export const ReservationReleased: MessageFns<ReservationReleased> = {
     message.reservationId = object.reservationId ?? "";
     message.quantity = (object.quantity !== undefined && object.quantity !== null) ? BigInt(object.quantity) : 0n;
     message.reason = object.reason ?? "";
+    message.available = (object.available !== undefined && object.available !== null) ? BigInt(object.available) : 0n;
     return message;
   },
 };
 
 function createBaseReservationExpired(): ReservationExpired {
-  return { reservationId: "", quantity: 0n };
+  return { reservationId: "", quantity: 0n, available: 0n };
 }
 
 export const ReservationExpired: MessageFns<ReservationExpired> = {
@@ -1060,6 +1187,12 @@ export const ReservationExpired: MessageFns<ReservationExpired> = {
         throw new globalThis.Error("value provided for field message.quantity of type int64 too large");
       }
       writer.uint32(16).int64(message.quantity);
+    }
+    if (message.available !== 0n) {
+      if (BigInt.asIntN(64, message.available) !== message.available) {
+        throw new globalThis.Error("value provided for field message.available of type int64 too large");
+      }
+      writer.uint32(24).int64(message.available);
     }
     return writer;
   },
@@ -1093,6 +1226,14 @@ export const ReservationExpired: MessageFns<ReservationExpired> = {
             message.quantity = reader.int64() as bigint;
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.available = reader.int64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1113,6 +1254,7 @@ export const ReservationExpired: MessageFns<ReservationExpired> = {
         ? globalThis.String(object.reservation_id)
         : "",
       quantity: isSet(object.quantity) ? BigInt(object.quantity) : 0n,
+      available: isSet(object.available) ? BigInt(object.available) : 0n,
     };
   },
 
@@ -1124,6 +1266,9 @@ export const ReservationExpired: MessageFns<ReservationExpired> = {
     if (message.quantity !== 0n) {
       obj.quantity = message.quantity.toString();
     }
+    if (message.available !== 0n) {
+      obj.available = message.available.toString();
+    }
     return obj;
   },
 
@@ -1134,6 +1279,7 @@ export const ReservationExpired: MessageFns<ReservationExpired> = {
     const message = createBaseReservationExpired();
     message.reservationId = object.reservationId ?? "";
     message.quantity = (object.quantity !== undefined && object.quantity !== null) ? BigInt(object.quantity) : 0n;
+    message.available = (object.available !== undefined && object.available !== null) ? BigInt(object.available) : 0n;
     return message;
   },
 };
@@ -1228,7 +1374,7 @@ export const ReservationBarred: MessageFns<ReservationBarred> = {
 };
 
 function createBaseStockReturned(): StockReturned {
-  return { reservationId: "", quantity: 0n };
+  return { reservationId: "", quantity: 0n, available: 0n };
 }
 
 export const StockReturned: MessageFns<StockReturned> = {
@@ -1241,6 +1387,12 @@ export const StockReturned: MessageFns<StockReturned> = {
         throw new globalThis.Error("value provided for field message.quantity of type int64 too large");
       }
       writer.uint32(16).int64(message.quantity);
+    }
+    if (message.available !== 0n) {
+      if (BigInt.asIntN(64, message.available) !== message.available) {
+        throw new globalThis.Error("value provided for field message.available of type int64 too large");
+      }
+      writer.uint32(24).int64(message.available);
     }
     return writer;
   },
@@ -1274,6 +1426,14 @@ export const StockReturned: MessageFns<StockReturned> = {
             message.quantity = reader.int64() as bigint;
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.available = reader.int64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1294,6 +1454,7 @@ export const StockReturned: MessageFns<StockReturned> = {
         ? globalThis.String(object.reservation_id)
         : "",
       quantity: isSet(object.quantity) ? BigInt(object.quantity) : 0n,
+      available: isSet(object.available) ? BigInt(object.available) : 0n,
     };
   },
 
@@ -1305,6 +1466,9 @@ export const StockReturned: MessageFns<StockReturned> = {
     if (message.quantity !== 0n) {
       obj.quantity = message.quantity.toString();
     }
+    if (message.available !== 0n) {
+      obj.available = message.available.toString();
+    }
     return obj;
   },
 
@@ -1315,6 +1479,7 @@ export const StockReturned: MessageFns<StockReturned> = {
     const message = createBaseStockReturned();
     message.reservationId = object.reservationId ?? "";
     message.quantity = (object.quantity !== undefined && object.quantity !== null) ? BigInt(object.quantity) : 0n;
+    message.available = (object.available !== undefined && object.available !== null) ? BigInt(object.available) : 0n;
     return message;
   },
 };

@@ -27,6 +27,8 @@ export interface WalletEvent {
     | { $case: "transferSent"; value: TransferSent }
     | { $case: "transferReceived"; value: TransferReceived }
     | { $case: "transferReturned"; value: TransferReturned }
+    | { $case: "debitRefused"; value: DebitRefused }
+    | { $case: "transferRefused"; value: TransferRefused }
     | undefined;
 }
 
@@ -109,6 +111,31 @@ export interface TransferReturned {
   balance: bigint;
   currency: string;
   reason: string;
+}
+
+/**
+ * A payment asked for money that could not be taken. It is remembered until the time given: the same payment never debits
+ * later, so that whoever sees this may call the payment failed.
+ */
+export interface DebitRefused {
+  amount: bigint;
+  paymentId: string;
+  /** A reason of the catalogue of errors: "INSUFFICIENT_FUNDS". */
+  reason: string;
+  until: Date | undefined;
+}
+
+/**
+ * A transfer could not come in. It is remembered until the time given: the same transfer never comes in later, so that
+ * its money can go back.
+ */
+export interface TransferRefused {
+  amount: bigint;
+  transferId: string;
+  fromWalletId: string;
+  /** A reason of the catalogue of errors: "WALLET_FROZEN". */
+  reason: string;
+  until: Date | undefined;
 }
 
 /** What can happen to a payment. The payment's process keeps its memory here too. */
@@ -232,6 +259,12 @@ export const WalletEvent: MessageFns<WalletEvent> = {
       case "transferReturned":
         TransferReturned.encode(message.event.value, writer.uint32(90).fork()).join();
         break;
+      case "debitRefused":
+        DebitRefused.encode(message.event.value, writer.uint32(98).fork()).join();
+        break;
+      case "transferRefused":
+        TransferRefused.encode(message.event.value, writer.uint32(106).fork()).join();
+        break;
     }
     return writer;
   },
@@ -337,6 +370,22 @@ export const WalletEvent: MessageFns<WalletEvent> = {
             message.event = { $case: "transferReturned", value: TransferReturned.decode(reader, reader.uint32()) };
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.event = { $case: "debitRefused", value: DebitRefused.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.event = { $case: "transferRefused", value: TransferRefused.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -381,6 +430,14 @@ export const WalletEvent: MessageFns<WalletEvent> = {
         ? { $case: "transferReturned", value: TransferReturned.fromJSON(object.transferReturned) }
         : isSet(object.transfer_returned)
         ? { $case: "transferReturned", value: TransferReturned.fromJSON(object.transfer_returned) }
+        : isSet(object.debitRefused)
+        ? { $case: "debitRefused", value: DebitRefused.fromJSON(object.debitRefused) }
+        : isSet(object.debit_refused)
+        ? { $case: "debitRefused", value: DebitRefused.fromJSON(object.debit_refused) }
+        : isSet(object.transferRefused)
+        ? { $case: "transferRefused", value: TransferRefused.fromJSON(object.transferRefused) }
+        : isSet(object.transfer_refused)
+        ? { $case: "transferRefused", value: TransferRefused.fromJSON(object.transfer_refused) }
         : undefined,
     };
   },
@@ -409,6 +466,10 @@ export const WalletEvent: MessageFns<WalletEvent> = {
       obj.transferReceived = TransferReceived.toJSON(message.event.value);
     } else if (message.event?.$case === "transferReturned") {
       obj.transferReturned = TransferReturned.toJSON(message.event.value);
+    } else if (message.event?.$case === "debitRefused") {
+      obj.debitRefused = DebitRefused.toJSON(message.event.value);
+    } else if (message.event?.$case === "transferRefused") {
+      obj.transferRefused = TransferRefused.toJSON(message.event.value);
     }
     return obj;
   },
@@ -482,6 +543,18 @@ export const WalletEvent: MessageFns<WalletEvent> = {
       case "transferReturned": {
         if (object.event?.value !== undefined && object.event?.value !== null) {
           message.event = { $case: "transferReturned", value: TransferReturned.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "debitRefused": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "debitRefused", value: DebitRefused.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "transferRefused": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "transferRefused", value: TransferRefused.fromPartial(object.event.value) };
         }
         break;
       }
@@ -1740,6 +1813,274 @@ export const TransferReturned: MessageFns<TransferReturned> = {
     message.balance = (object.balance !== undefined && object.balance !== null) ? BigInt(object.balance) : 0n;
     message.currency = object.currency ?? "";
     message.reason = object.reason ?? "";
+    return message;
+  },
+};
+
+function createBaseDebitRefused(): DebitRefused {
+  return { amount: 0n, paymentId: "", reason: "", until: undefined };
+}
+
+export const DebitRefused: MessageFns<DebitRefused> = {
+  encode(message: DebitRefused, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.amount !== 0n) {
+      if (BigInt.asIntN(64, message.amount) !== message.amount) {
+        throw new globalThis.Error("value provided for field message.amount of type int64 too large");
+      }
+      writer.uint32(8).int64(message.amount);
+    }
+    if (message.paymentId !== "") {
+      writer.uint32(18).string(message.paymentId);
+    }
+    if (message.reason !== "") {
+      writer.uint32(26).string(message.reason);
+    }
+    if (message.until !== undefined) {
+      Timestamp.encode(toTimestamp(message.until), writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DebitRefused {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDebitRefused();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.amount = reader.int64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.paymentId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.until = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DebitRefused {
+    return {
+      amount: isSet(object.amount) ? BigInt(object.amount) : 0n,
+      paymentId: isSet(object.paymentId)
+        ? globalThis.String(object.paymentId)
+        : isSet(object.payment_id)
+        ? globalThis.String(object.payment_id)
+        : "",
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      until: isSet(object.until) ? fromJsonTimestamp(object.until) : undefined,
+    };
+  },
+
+  toJSON(message: DebitRefused): unknown {
+    const obj: any = {};
+    if (message.amount !== 0n) {
+      obj.amount = message.amount.toString();
+    }
+    if (message.paymentId !== "") {
+      obj.paymentId = message.paymentId;
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    if (message.until !== undefined) {
+      obj.until = message.until.toISOString();
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<DebitRefused>, I>>(base?: I): DebitRefused {
+    return DebitRefused.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DebitRefused>, I>>(object: I): DebitRefused {
+    const message = createBaseDebitRefused();
+    message.amount = (object.amount !== undefined && object.amount !== null) ? BigInt(object.amount) : 0n;
+    message.paymentId = object.paymentId ?? "";
+    message.reason = object.reason ?? "";
+    message.until = object.until ?? undefined;
+    return message;
+  },
+};
+
+function createBaseTransferRefused(): TransferRefused {
+  return { amount: 0n, transferId: "", fromWalletId: "", reason: "", until: undefined };
+}
+
+export const TransferRefused: MessageFns<TransferRefused> = {
+  encode(message: TransferRefused, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.amount !== 0n) {
+      if (BigInt.asIntN(64, message.amount) !== message.amount) {
+        throw new globalThis.Error("value provided for field message.amount of type int64 too large");
+      }
+      writer.uint32(8).int64(message.amount);
+    }
+    if (message.transferId !== "") {
+      writer.uint32(18).string(message.transferId);
+    }
+    if (message.fromWalletId !== "") {
+      writer.uint32(26).string(message.fromWalletId);
+    }
+    if (message.reason !== "") {
+      writer.uint32(34).string(message.reason);
+    }
+    if (message.until !== undefined) {
+      Timestamp.encode(toTimestamp(message.until), writer.uint32(42).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TransferRefused {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTransferRefused();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.amount = reader.int64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.transferId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.fromWalletId = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.until = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): TransferRefused {
+    return {
+      amount: isSet(object.amount) ? BigInt(object.amount) : 0n,
+      transferId: isSet(object.transferId)
+        ? globalThis.String(object.transferId)
+        : isSet(object.transfer_id)
+        ? globalThis.String(object.transfer_id)
+        : "",
+      fromWalletId: isSet(object.fromWalletId)
+        ? globalThis.String(object.fromWalletId)
+        : isSet(object.from_wallet_id)
+        ? globalThis.String(object.from_wallet_id)
+        : "",
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      until: isSet(object.until) ? fromJsonTimestamp(object.until) : undefined,
+    };
+  },
+
+  toJSON(message: TransferRefused): unknown {
+    const obj: any = {};
+    if (message.amount !== 0n) {
+      obj.amount = message.amount.toString();
+    }
+    if (message.transferId !== "") {
+      obj.transferId = message.transferId;
+    }
+    if (message.fromWalletId !== "") {
+      obj.fromWalletId = message.fromWalletId;
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    if (message.until !== undefined) {
+      obj.until = message.until.toISOString();
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<TransferRefused>, I>>(base?: I): TransferRefused {
+    return TransferRefused.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<TransferRefused>, I>>(object: I): TransferRefused {
+    const message = createBaseTransferRefused();
+    message.amount = (object.amount !== undefined && object.amount !== null) ? BigInt(object.amount) : 0n;
+    message.transferId = object.transferId ?? "";
+    message.fromWalletId = object.fromWalletId ?? "";
+    message.reason = object.reason ?? "";
+    message.until = object.until ?? undefined;
     return message;
   },
 };
