@@ -108,9 +108,10 @@ export interface EventLog extends LogReader {
    * command.
    *
    * An append with an exact expected version that was made before the outcome of an earlier one of its stream was known
-   * relies on it: if that one fails or gets another verdict than 'appended', the later one is not appended either
+   * relies on it: if that one has events and gets another verdict than 'appended', the later one is not appended either
    * ('conflict', or 'duplicate' or 'reused' for its own key), even where other events brought the stream to just the
-   * version that it expects: its decision never saw them.
+   * version that it expects: its decision never saw them. If the earlier one fails, the later one fails too where it
+   * may have been sent, and is a 'conflict' where it was not.
    */
   append(append: Append): Promise<Verdict>;
   /** One stream from after `afterVersion`, all of it, in pages. */
