@@ -1,0 +1,168 @@
+/**
+ * An event log in memory, judged as the real one judges: for tests that want its verdicts without a server. Appends
+ * that arrive while a call is on its way wait for the next one, and a test can put itself around each call.
+ */
+import { setImmediate as tick } from 'node:timers/promises';
+import type { Append, EventLog, RecordedEvent, Snapshot, Verdict } from '@caudal/eventlog/types.ts';
+import { type Clock, sleep, systemClock } from '@caudal/kernel/time.ts';
+
+export interface MemoryLogOptions {
+  domain: string;
+  clock?: Clock;
+  /**
+   * Runs one call of the database, which judges `appends`. To throw before `judge()` is a call that never arrived, to
+   * throw after it one whose answer was lost. Default: judges after other work had its turn.
+   */
+  call?(judge: () => void, appends: Append[]): Promise<void>;
+}
+
+export interface MemoryLog extends EventLog {
+  /** All that was appended, in order. */
+  readonly events: readonly RecordedEvent[];
+  /** How many calls the appends took. */
+  readonly calls: number;
+}
+
+/** At most this many appends share a call. */
+const callLimit = 64;
+const defaultLimit = 1000;
+
+interface Waiting {
+  append: Append;
+  /** An append of its stream that it relied on was not appended. */
+  broken: boolean;
+  resolve(verdict: Verdict): void;
+  reject(error: unknown): void;
+}
+
+export function memoryLog({ domain, clock = systemClock, call = judgeSoon }: MemoryLogOptions): MemoryLog {
+  const events: RecordedEvent[] = [];
+  const streams = new Map<string, RecordedEvent[]>();
+  const commands = new Map<string, { hash: Uint8Array; reply: Uint8Array; stream: string; version: number }>();
+  const snapshots = new Map<string, Snapshot>();
+  let waiting: Waiting[] = [];
+  let running = false;
+  let calls = 0;
+  let grown = new AbortController();
+
+  const of = (stream: string) => streams.get(stream) ?? [];
+
+  function judge({ stream, expected, events: added, command }: Append, broken: boolean): Verdict {
+    const known = command && commands.get(command.key);
+    if (known) {
+      if (!Buffer.from(known.hash).equals(command.hash)) return { kind: 'reused' };
+      return { kind: 'duplicate', reply: known.reply, stream: known.stream, version: known.version };
+    }
+    const before = of(stream);
+    const version = before.length;
+    const fits = expected === 'any' || (expected === 'must-exist' ? version > 0 : version === expected && !broken);
+    if (!fits) {
+      const missing = typeof expected === 'number' ? before.slice(expected, expected + 1000) : [];
+      return { kind: 'conflict', version, missing };
+    }
+    const recordedAt = new Date(Math.max(clock().getTime(), events.at(-1)?.recordedAt.getTime() ?? 0));
+    const recorded = added.map((event, index) => ({
+      ...event,
+      stream,
+      version: version + index + 1,
+      position: events.length + index + 1,
+      recordedAt,
+    }));
+    if (recorded.length > 0) streams.set(stream, before);
+    before.push(...recorded);
+    events.push(...recorded);
+    const after = version + recorded.length;
+    if (command?.reply) commands.set(command.key, { hash: command.hash, reply: command.reply, stream, version: after });
+    return { kind: 'appended', version: after, position: recorded.at(-1)?.position ?? 0, recordedAt };
+  }
+
+  async function run(): Promise<void> {
+    running = true;
+    while (waiting.length > 0) {
+      const batch = waiting.slice(0, callLimit);
+      waiting = waiting.slice(callLimit);
+      const verdicts: Verdict[] = [];
+      const broken = new Set<string>();
+      calls += 1;
+      try {
+        await call(
+          () => {
+            for (const { append, broken: before } of batch) {
+              const verdict = judge(append, before || broken.has(append.stream));
+              if (append.events.length > 0 && verdict.kind !== 'appended') broken.add(append.stream);
+              verdicts.push(verdict);
+            }
+          },
+          batch.map(({ append }) => append),
+        );
+        batch.forEach(({ resolve }, index) => {
+          resolve(verdicts[index]!);
+        });
+      } catch (error) {
+        for (const { append, reject } of batch) {
+          broken.add(append.stream);
+          reject(error);
+        }
+      }
+      for (const later of waiting) later.broken ||= broken.has(later.append.stream);
+      grown.abort();
+      grown = new AbortController();
+    }
+    running = false;
+  }
+
+  return {
+    domain,
+    events,
+    get calls() {
+      return calls;
+    },
+    append(append) {
+      return new Promise((resolve, reject) => {
+        waiting.push({ append, broken: false, resolve, reject });
+        if (!running) void run();
+      });
+    },
+    async readStreams(cursors, { limit = defaultLimit } = {}) {
+      await tick();
+      return [...cursors]
+        .sort((a, b) => (a.stream < b.stream ? -1 : 1))
+        .flatMap(({ stream, afterVersion }) => of(stream).slice(afterVersion))
+        .slice(0, limit);
+    },
+    async readLog(afterPosition, { limit = defaultLimit, waitMs = 0, signal } = {}) {
+      if (events.length <= afterPosition && waitMs > 0)
+        await sleep(waitMs, signal ? AbortSignal.any([signal, grown.signal]) : grown.signal);
+      return { events: events.slice(afterPosition, afterPosition + limit), head: events.length };
+    },
+    async heads(afterPosition, { minAgeMs = 0, limit = defaultLimit } = {}) {
+      const oldEnough = clock().getTime() - minAgeMs;
+      const seen = events
+        .slice(afterPosition, afterPosition + limit)
+        .filter(({ recordedAt }) => recordedAt.getTime() <= oldEnough);
+      const heads = new Map(seen.map((event) => [event.stream, event]));
+      return { heads: [...heads.values()], position: seen.at(-1)?.position ?? afterPosition };
+    },
+    async *readStream(stream, afterVersion = 0) {
+      for (let after = afterVersion; ; after += defaultLimit) {
+        await tick();
+        const page = of(stream).slice(after, after + defaultLimit);
+        if (page.length > 0) yield page;
+        if (page.length < defaultLimit) return;
+      }
+    },
+    async loadSnapshot(stream) {
+      await tick();
+      return snapshots.get(stream);
+    },
+    async saveSnapshot(stream, snapshot) {
+      await tick();
+      snapshots.set(stream, snapshot);
+    },
+  };
+}
+
+async function judgeSoon(judge: () => void): Promise<void> {
+  await tick();
+  judge();
+}
