@@ -34,6 +34,12 @@ export interface Follow<V, E extends EventCase = EventCase> {
   evolve(view: V | undefined, event: ProjectedEvent<E>): V | undefined;
 }
 
+/** A key that views can be found by, and how to read it off a view. Undefined is kept as null. */
+export type KeyOf<V> =
+  | { type: KeyType; many?: false; of(view: V): Key | undefined }
+  /** A list: views are found by any value in it, and can't be ordered by it. */
+  | { type: Exclude<KeyType, 'text'>; many: true; of(view: V): Key[] | undefined };
+
 /** How views are written down. ts-proto messages fit. */
 export interface ViewCodec<V> {
   toJSON(view: V): unknown;
@@ -48,7 +54,7 @@ export interface Projection<V> {
   follows: Follow<V>[];
   codec: ViewCodec<V>;
   /** What views can be found and ordered by, and how to read it off a view. */
-  keys: Record<string, { type: KeyType; of(view: V): Key | Key[] | undefined }>;
+  keys: Record<string, KeyOf<V>>;
   /** Which keys together make an index: `[['customer_id', 'create_time']]`. The id is always indexed. */
   indexes: string[][];
   /**
