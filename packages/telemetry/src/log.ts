@@ -1,22 +1,88 @@
-/** Structured logs: JSON lines on standard error, with the ids of the trace that they belong to. */
+/**
+ * Structured logs: JSON lines on standard error, with the ids of the trace that they belong to. Logging never throws,
+ * and neither secrets nor personal data get out through it: fields with their names are replaced, and of an error only
+ * what is known to be harmless is written.
+ */
 import { trace } from '@opentelemetry/api';
 import pino from 'pino';
 
 export type Logger = pino.Logger;
 
-const root = pino(
-  {
-    level: process.env.LOG_LEVEL ?? 'info',
-    base: null,
-    mixin() {
-      const span = trace.getActiveSpan()?.spanContext();
-      return span ? { trace_id: span.traceId, span_id: span.spanId } : {};
-    },
-  },
-  pino.destination(2),
-);
+/** Fields that are never written, at the top of a log line or up to two objects deep. */
+const hiddenFields = [
+  ...['password', 'passwd', 'secret', 'token', 'accessToken', 'access_token', 'apiKey', 'api_key'],
+  ...['authorization', 'Authorization', 'cookie', 'jwt', 'cardToken', 'card_token', 'connectionString'],
+  // What the contract marks as (caudal.personal).
+  ...['email', 'displayName', 'display_name'],
+];
 
-/** The logger of one component: `logger('relay')`. */
+interface ErrorFields {
+  type: string;
+  message: string;
+  code?: string | number;
+  reason?: string;
+  stack?: string;
+  cause?: ErrorFields;
+}
+
+const withoutCredentials = (text: string) => text.replace(/(\/\/[^/\s:@]*):[^/\s@]*@/g, '$1:***@');
+
+/**
+ * An error for the log. Only these fields: clients of databases hang whole requests, credentials included, on theirs.
+ * `depth`: how many causes to follow.
+ */
+function errorFields(error: unknown, depth = 5): ErrorFields {
+  if (!(error instanceof Error)) return { type: typeof error, message: withoutCredentials(String(error)) };
+  const { code, reason } = error as { code?: unknown; reason?: unknown };
+  return {
+    type: error.name,
+    message: withoutCredentials(error.message),
+    ...((typeof code === 'string' || typeof code === 'number') && { code }),
+    ...(typeof reason === 'string' && { reason }),
+    ...(error.stack && { stack: withoutCredentials(error.stack) }),
+    ...(error.cause !== undefined && depth > 0 && { cause: errorFields(error.cause, depth - 1) }),
+  };
+}
+
+/** Makes the root logger. `destination`: where the lines go, standard error if absent. */
+export function createLogger(
+  level = process.env.LOG_LEVEL ?? 'info',
+  destination: pino.DestinationStream = pino.destination(2),
+): Logger {
+  return pino(
+    {
+      level: level in pino.levels.values || level === 'silent' ? level : 'info',
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+      serializers: { err: (error: unknown) => errorFields(error), error: (error: unknown) => errorFields(error) },
+      redact: { paths: hiddenFields.flatMap((field) => [field, `*.${field}`, `*.*.${field}`]), censor: '***' },
+      hooks: {
+        logMethod(args, method) {
+          try {
+            const [first] = args as unknown[];
+            // pino would take the message of a lone error as it is.
+            if (first instanceof Error && args.length === 1)
+              method.call(this, { err: first } as never, withoutCredentials(first.message) as never);
+            else method.apply(this, args);
+          } catch (error) {
+            const message = (args as unknown[]).find((part) => typeof part === 'string') ?? '';
+            method.call(this, `${message} (its fields could not be logged: ${(error as Error).message})`);
+          }
+        },
+      },
+      mixin() {
+        const span = trace.getActiveSpan()?.spanContext();
+        return span ? { trace_id: span.traceId, span_id: span.spanId } : {};
+      },
+    },
+    destination,
+  );
+}
+
+const root = createLogger();
+
+/** The logger of one component: `logger('relay')`. Errors go in the field `err`. */
 export function logger(component: string): Logger {
   return root.child({ component });
 }
