@@ -1,0 +1,60 @@
+/**
+ * What a context tells the runtime about itself: its commands, queries, projections and processes. Each is a function of
+ * the tools that it needs, so that the same context runs as one process or as many, on one store or on all.
+ */
+import type { Aggregates } from '@caudal/aggregates/types.ts';
+import type { Settings, Values } from '@caudal/config/config.ts';
+import type { IdSource } from '@caudal/kernel/ids.ts';
+import type { Clock } from '@caudal/kernel/time.ts';
+import type { Database } from '@caudal/postgres/database.ts';
+import type { TimedHandler } from '@caudal/processes/process-handler.ts';
+import type { Projection } from '@caudal/projections/types.ts';
+import type { Client, Service } from '@caudal/rpc/types.ts';
+import type { SearchReader, ViewReader } from './view-reader.ts';
+
+/** The tools that commands, queries and processes share. */
+export interface Tools<S extends Settings> {
+  /** Over the context's own log. */
+  aggregates: Aggregates;
+  clock: Clock;
+  ids: IdSource;
+  settings: Values<S>;
+  /** Another context's service: a call inside this process, or gRPC. */
+  client<Definition extends object>(definition: Definition): Client<Definition>;
+}
+
+export interface QueryTools<S extends Settings> extends Tools<S> {
+  /** The views of one of the context's projections. */
+  views<V>(projection: Projection<V>): ViewReader<V>;
+  /** The same with search; for projections kept in the search store. */
+  search<V>(projection: Projection<V>): SearchReader<V>;
+}
+
+export interface ProcessTools<S extends Settings> extends Tools<S> {
+  /** The context's own, for cursors and timers. */
+  database: Database;
+  /** Fires when the process ends: what is under way is given up and comes again. */
+  signal: AbortSignal;
+}
+
+/** Which store keeps a projection's views: documents by id and key, or full-text search. */
+export type StoreKind = 'documents' | 'search';
+
+export interface Context<S extends Settings = Settings> {
+  /** Its name: the domain of its events, the schema of its log. */
+  name: string;
+  /** What it can be told by environment variables, beside what the runtime itself knows. */
+  settings: S;
+  /** What its own services may ask of others: `inventory.stock.reserve:any`. */
+  permissions: string[];
+  commands(tools: Tools<S>): Service[];
+  queries(tools: QueryTools<S>): Service[];
+  // biome-ignore lint/suspicious/noExplicitAny: a list of projections of different views has no common type
+  projections: { projection: Projection<any>; store: StoreKind }[];
+  processes(tools: ProcessTools<S>): TimedHandler[];
+}
+
+/** Checks a context's parts against each other; the types of its settings follow from what it declares. */
+export function defineContext<S extends Settings>(context: Context<S>): Context<S> {
+  return context;
+}

@@ -1,0 +1,138 @@
+/**
+ * Leads one process on from where its memory stands.
+ *
+ *   1. Load the memory; ask `react` for the facts in the events at hand.
+ *   2. While there is a step due now: run it, add the facts it returns to those in hand.
+ *   3. Append all facts in one go, if the memory has not moved meanwhile; else start over at 1.
+ *   4. Say when the process must be looked at again.
+ *
+ * Facts are not appended step by step: every step's commands carry ids that follow from the memory alone, so running
+ * steps again after a crash repeats the same commands and gets the same answers. One append for a run of steps is what
+ * makes an order cost two appends of memory instead of eight.
+ *
+ * A step that fails for a transient reason ends the run: what is known is appended, and the step is due again after a
+ * pause. So a context that is down holds up only the processes that need it.
+ */
+import type { Aggregates } from '@caudal/aggregates/types.ts';
+import type { EventCase } from '@caudal/contract/entity.ts';
+import type { Origin } from '@caudal/kernel/context.ts';
+import { type CaudalError, isTransient } from '@caudal/kernel/errors.ts';
+import { backoffMs, type Clock } from '@caudal/kernel/time.ts';
+import { logger } from '@caudal/telemetry/log.ts';
+import { counter } from '@caudal/telemetry/metrics.ts';
+import type { ObservedEvent, Process, Step } from './types.ts';
+
+const log = logger('process');
+const steps = counter('process_steps_total', 'Steps of processes by outcome: done, transient.');
+
+/** A process takes no more steps than this in one go: more means that `next` does not get on. */
+const MAX_STEPS = 50;
+const MAX_STARTS = 5;
+const RETRY = { firstMs: 200, maxMs: 30_000 };
+const STEP_TIMEOUT_MS = 15_000;
+
+/** Encodes nothing: the memory's commands have no answer to keep. */
+const noReply = { encode: () => ({ finish: () => new Uint8Array() }), decode: () => undefined };
+
+class MemoryMoved extends Error {}
+
+export interface Advanced {
+  /** When to look again even if no event comes; undefined: not before one does. */
+  dueAt: Date | undefined;
+  /** How often in a row the step that is due could not be done. */
+  retries: number;
+  /** The memory's version that this follows from. */
+  version: number;
+}
+
+type Rest = Omit<Advanced, 'version'>;
+
+export interface AdvanceOptions<S, M extends EventCase> {
+  process: Process<S, M>;
+  aggregates: Aggregates;
+  clock: Clock;
+  signal: AbortSignal;
+}
+
+/** An event to react to, with the observation that knows how. */
+export interface Observed<S, M extends EventCase> {
+  observation: Process<S, M>['observes'][number];
+  event: ObservedEvent;
+  origin: Origin;
+}
+
+/**
+ * Reacts to `events` and runs what is due. `retries`: how often the step that is due has failed before. Throws what is
+ * neither a fact nor transient: a bug, which the caller treats as the event's failure.
+ */
+export async function advance<S, M extends EventCase>(
+  { process, aggregates, clock, signal }: AdvanceOptions<S, M>,
+  processId: string,
+  events: Observed<S, M>[],
+  retries: number,
+): Promise<Advanced> {
+  const origin = events.at(-1)?.origin ?? timerOrigin(process.name, processId);
+  for (let start = 1; ; start++) {
+    const memory = await aggregates.load(process.memory, processId);
+    const facts: M[] = [];
+    let state = memory.state;
+    const remember = (news: M[]) => {
+      facts.push(...news);
+      state = news.reduce((before, fact) => process.memory.evolve(before, fact, clock()), state);
+    };
+    for (const { observation, event } of events) remember(observation.react(state, event));
+
+    const outcome = await runSteps();
+    try {
+      return { ...outcome, version: await append() };
+    } catch (error) {
+      if (!(error instanceof MemoryMoved) || start === MAX_STARTS) throw error;
+    }
+
+    async function runSteps(): Promise<Rest> {
+      for (let count = 0; count < MAX_STEPS; count++) {
+        const step = process.next(state);
+        if (!step) return { dueAt: undefined, retries: 0 };
+        const now = clock();
+        if (step.dueAt && step.dueAt > now) return { dueAt: step.dueAt, retries: 0 };
+        try {
+          const limit = AbortSignal.any([signal, AbortSignal.timeout(STEP_TIMEOUT_MS)]);
+          remember(await process.run(step, state, { now, processId, origin, signal: limit }));
+          steps.add(1, { process: process.name, step: step.name, outcome: 'done' });
+        } catch (error) {
+          if (!isTransient(error)) throw error;
+          return delayed(step, now, error, count === 0 ? retries + 1 : 1);
+        }
+      }
+      throw new Error(`${process.name} ${processId} took ${MAX_STEPS} steps without coming to rest`);
+    }
+
+    async function append(): Promise<number> {
+      if (facts.length === 0) return memory.version;
+      const executed = await aggregates.execute({
+        decider: process.memory,
+        id: processId,
+        decide(_state, { version }) {
+          if (version !== memory.version) throw new MemoryMoved();
+          return facts;
+        },
+        reply: () => undefined,
+        replyCodec: noReply,
+        origin,
+      });
+      return executed.version;
+    }
+  }
+
+  function delayed(step: Step, now: Date, error: unknown, attempt: number): Rest {
+    steps.add(1, { process: process.name, step: step.name, outcome: 'transient' });
+    const pause = Math.max(backoffMs(attempt, RETRY), (error as CaudalError).retryAfterMs ?? 0);
+    log.debug({ process: process.name, step: step.name, attempt, err: error }, 'step delayed');
+    return { dueAt: new Date(now.getTime() + pause), retries: attempt };
+  }
+}
+
+/** Where a command comes from that no event but the passing of time has caused. */
+function timerOrigin(process: string, id: string): Origin {
+  return { actor: `service:${process}`, causationId: '', correlationId: `${process}/${id}`, traceparent: '' };
+}

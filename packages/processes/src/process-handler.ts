@@ -1,0 +1,156 @@
+/**
+ * A process as a handler of events: it gets the events that it observes, leads the processes they belong to on, and notes
+ * what was seen and what is due before the events count as handled. A crash at any point repeats the events; see
+ * advance.ts for why that is safe.
+ */
+
+import type { Aggregates } from '@caudal/aggregates/types.ts';
+import { type EventCase, entityOfStream, idOfStream } from '@caudal/contract/entity.ts';
+import { occurredAt, originOf } from '@caudal/eventlog/codec.ts';
+import type { RecordedEvent } from '@caudal/eventlog/types.ts';
+import { isTransient } from '@caudal/kernel/errors.ts';
+import type { Clock } from '@caudal/kernel/time.ts';
+import type { EventHandler, Unfinished } from '@caudal/messaging/types.ts';
+import type { Database } from '@caudal/postgres/database.ts';
+import { type Advanced, advance, type Observed } from './advance.ts';
+import { eachLimited, keyedQueue } from './concurrency.ts';
+import { type DueTimer, readCursors, writeLedger } from './ledger.ts';
+import { sortOut } from './seen.ts';
+import type { Process, TimerChange } from './types.ts';
+
+/** A handler whose timers fire. */
+export interface TimedHandler extends EventHandler {
+  /** Does what is due for one of its ids; says when to look again. */
+  fire(timer: DueTimer): Promise<Advanced>;
+}
+
+export interface ProcessOptions<S, M extends EventCase> {
+  process: Process<S, M>;
+  /** Of the context that the process belongs to. */
+  aggregates: Aggregates;
+  database: Database;
+  clock: Clock;
+  /** Ends the steps that are under way. */
+  signal: AbortSignal;
+  /** How many processes are led on at the same time; 64 if absent. */
+  concurrency?: number;
+}
+
+/** The process `process` as an event handler. Its name is `<name>.process`. */
+export function createProcess<S, M extends EventCase>(options: ProcessOptions<S, M>): TimedHandler {
+  const { process, database, concurrency = 64 } = options;
+  const name = `${process.name}.process`;
+  const observations = new Map(process.observes.map((observation) => [observation.entity.name, observation]));
+  const inTurn = keyedQueue();
+  type Group = { recorded: RecordedEvent; observed: Observed<S, M> }[];
+
+  return {
+    name,
+    entities: [...observations.keys()],
+
+    async handle(events) {
+      const { fresh, gaps } = sortOut(
+        events,
+        await readCursors(database, name, [...new Set(events.map((e) => e.stream))]),
+      );
+      const unfinished: Unfinished[] = [...gaps];
+      const cursors = new Map<string, number>();
+      const timers: TimerChange[] = [];
+      const groups = new Map<string, Group>();
+
+      for (const [stream, list] of fresh) {
+        for (const recorded of list) {
+          const observed = observe(recorded, unfinished);
+          if (observed === 'failed') break;
+          if (!observed) {
+            cursors.set(stream, recorded.version);
+            continue;
+          }
+          const group = groups.get(observed.process) ?? [];
+          group.push({ recorded, observed: observed.observed });
+          groups.set(observed.process, group);
+        }
+      }
+
+      await eachLimited([...groups], concurrency, async ([id, group]) => {
+        for (const part of await lead(id, group)) {
+          if (part.advanced) timers.push({ id, ...part.advanced });
+          for (const event of part.events) {
+            if (part.error) unfinished.push({ kind: 'failed', event, error: part.error });
+            else cursors.set(event.stream, Math.max(event.version, cursors.get(event.stream) ?? 0));
+          }
+        }
+      });
+      for (const item of unfinished) if (item.kind === 'failed') capCursor(cursors, item.event);
+      await writeLedger(database, name, cursors, timers);
+      return unfinished;
+    },
+
+    async seen(heads) {
+      const cursors = await readCursors(
+        database,
+        name,
+        heads.map((head) => head.stream),
+      );
+      return heads.map((head) => cursors.get(head.stream) ?? 0);
+    },
+
+    fire: ({ id, retries }) => inTurn(id, () => advance(options, id, [], retries)),
+  };
+
+  /**
+   * Leads one process on with all its events at once. If that fails because of one of them, each is tried by itself, so
+   * that only the stream of the one that fails is held up.
+   */
+  async function lead(
+    id: string,
+    group: Group,
+  ): Promise<{ events: RecordedEvent[]; advanced?: Advanced; error?: unknown }[]> {
+    const events = group.map(({ recorded }) => recorded);
+    const observed = group.map((item) => item.observed);
+    try {
+      return [{ events, advanced: await inTurn(id, () => advance(options, id, observed, 0)) }];
+    } catch (error) {
+      if (isTransient(error)) throw error;
+      if (group.length === 1) return [{ events, error }];
+    }
+    const parts = [];
+    const failed = new Set<string>();
+    for (const item of group) {
+      if (failed.has(item.recorded.stream)) continue;
+      const [part] = await lead(id, [item]);
+      if (part!.error) failed.add(item.recorded.stream);
+      parts.push(part!);
+    }
+    return parts;
+  }
+
+  /** Undefined: no process of ours; 'failed': not understood, and noted so. */
+  function observe(recorded: RecordedEvent, unfinished: Unfinished[]) {
+    const observation = observations.get(entityOfStream(recorded.stream));
+    if (!observation) return undefined;
+    try {
+      const event = {
+        stream: recorded.stream,
+        id: idOfStream(recorded.stream),
+        version: recorded.version,
+        at: occurredAt(recorded),
+        event: observation.entity.decode(recorded),
+      };
+      const id = observation.process(event);
+      if (id === undefined) return undefined;
+      return { process: id, observed: { observation, event, origin: originOf(recorded, `service:${process.name}`) } };
+    } catch (error) {
+      unfinished.push({ kind: 'failed', event: recorded, error });
+      return 'failed' as const;
+    }
+  }
+}
+
+/** What failed, and all behind it in its stream, stays unseen, even if another process has taken a later event of it. */
+function capCursor(cursors: Map<string, number>, failed: RecordedEvent): void {
+  const seen = cursors.get(failed.stream);
+  if (seen === undefined || seen < failed.version) return;
+  if (failed.version === 1) cursors.delete(failed.stream);
+  else cursors.set(failed.stream, failed.version - 1);
+}

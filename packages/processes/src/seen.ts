@@ -1,0 +1,31 @@
+/**
+ * Which events of a batch are new to a handler that keeps cursors: repeats are dropped, and a stream that skips a
+ * version is reported instead of handled.
+ */
+import type { RecordedEvent } from '@caudal/eventlog/types.ts';
+import type { Unfinished } from '@caudal/messaging/types.ts';
+
+export interface Sorted {
+  /** By stream, in order, without repeats and without gaps. */
+  fresh: Map<string, RecordedEvent[]>;
+  gaps: Unfinished[];
+}
+
+/** `seen`: the last version known of each stream; absent for none. */
+export function sortOut(events: RecordedEvent[], seen: Map<string, number>): Sorted {
+  const fresh = new Map<string, RecordedEvent[]>();
+  const gaps = new Map<string, Unfinished>();
+  for (const event of events) {
+    if (gaps.has(event.stream)) continue;
+    const known = fresh.get(event.stream)?.at(-1)?.version ?? seen.get(event.stream) ?? 0;
+    if (event.version <= known) continue;
+    if (event.version > known + 1) {
+      gaps.set(event.stream, { kind: 'gap', stream: event.stream, seen: known });
+      continue;
+    }
+    const list = fresh.get(event.stream);
+    if (list) list.push(event);
+    else fresh.set(event.stream, [event]);
+  }
+  return { fresh, gaps: [...gaps.values()] };
+}

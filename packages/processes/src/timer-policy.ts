@@ -1,0 +1,88 @@
+/**
+ * The simplest process: "when this has happened, do that later, unless something else has happened meanwhile". It needs no
+ * memory of its own: its timers follow from the events it observes, and the command that it gives decides by itself whether
+ * it is still wanted.
+ */
+import { type Entity, type EventCase, idOfStream } from '@caudal/contract/entity.ts';
+import { occurredAt } from '@caudal/eventlog/codec.ts';
+import { isTransient } from '@caudal/kernel/errors.ts';
+import { backoffMs, type Clock } from '@caudal/kernel/time.ts';
+import type { Unfinished } from '@caudal/messaging/types.ts';
+import type { Database } from '@caudal/postgres/database.ts';
+import { readCursors, writeLedger } from './ledger.ts';
+import type { TimedHandler } from './process-handler.ts';
+import { sortOut } from './seen.ts';
+import type { ObservedEvent, TimerChange } from './types.ts';
+
+const RETRY = { firstMs: 500, maxMs: 60_000 };
+
+export interface TimerPolicyOptions<E extends EventCase> {
+  /** `reservation-expiry` */
+  name: string;
+  entity: Entity<E>;
+  /** What an event changes: a timer set (`dueAt`) or no longer wanted (undefined). */
+  timer(event: ObservedEvent<E>): { id: string; dueAt: Date | undefined } | undefined;
+  /** Gives the command; to be repeated safely. Transient errors are repeated later, others go to the log and too. */
+  fire(id: string): Promise<void>;
+  database: Database;
+  clock: Clock;
+}
+
+/** The policy as an event handler named `<name>.process`. */
+export function createTimerPolicy<E extends EventCase>(options: TimerPolicyOptions<E>): TimedHandler {
+  const { entity, database, clock } = options;
+  const name = `${options.name}.process`;
+  return {
+    name,
+    entities: [entity.name],
+
+    async handle(events) {
+      const { fresh, gaps } = sortOut(
+        events,
+        await readCursors(database, name, [...new Set(events.map((e) => e.stream))]),
+      );
+      const unfinished: Unfinished[] = [...gaps];
+      const cursors = new Map<string, number>();
+      const timers: TimerChange[] = [];
+      for (const [stream, list] of fresh) {
+        for (const recorded of list) {
+          try {
+            const change = options.timer({
+              stream,
+              id: idOfStream(stream),
+              version: recorded.version,
+              at: occurredAt(recorded),
+              event: entity.decode(recorded),
+            });
+            if (change) timers.push({ ...change, retries: 0, version: recorded.version });
+            cursors.set(stream, recorded.version);
+          } catch (error) {
+            unfinished.push({ kind: 'failed', event: recorded, error });
+            break;
+          }
+        }
+      }
+      await writeLedger(database, name, cursors, timers);
+      return unfinished;
+    },
+
+    async seen(heads) {
+      const cursors = await readCursors(
+        database,
+        name,
+        heads.map((head) => head.stream),
+      );
+      return heads.map((head) => cursors.get(head.stream) ?? 0);
+    },
+
+    async fire({ id, retries, version }) {
+      try {
+        await options.fire(id);
+        return { dueAt: undefined, retries: 0, version };
+      } catch (error) {
+        if (!isTransient(error)) throw error;
+        return { dueAt: new Date(clock().getTime() + backoffMs(retries + 1, RETRY)), retries: retries + 1, version };
+      }
+    },
+  };
+}

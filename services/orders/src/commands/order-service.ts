@@ -1,0 +1,105 @@
+/** Places and cancels orders. */
+import type { Aggregates } from '@caudal/aggregates/types.ts';
+import { checkEtag } from '@caudal/context/etag.ts';
+import type { CatalogServiceService, Product } from '@caudal/contract/gen/caudal/catalog/v1/catalog.ts';
+import type { CustomerQueryServiceService } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
+import { Order, OrderServiceService, type PlaceOrderRequest } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
+import { CaudalError, type FieldViolation, isCode, refused } from '@caudal/kernel/errors.ts';
+import type { IdSource } from '@caudal/kernel/ids.ts';
+import { type Call, type Client, service } from '@caudal/rpc/types.ts';
+import { orderDecider, type PricedLine, place, requestCancel } from '../domain/order.ts';
+import { orderMessage } from '../order-message.ts';
+
+export interface OrderServiceDependencies {
+  aggregates: Aggregates;
+  catalog: Client<CatalogServiceService>;
+  customers: Client<CustomerQueryServiceService>;
+  ids: IdSource;
+}
+
+export function orderService({ aggregates, catalog, customers, ids }: OrderServiceDependencies) {
+  return service(OrderServiceService, {
+    async placeOrder(request, call) {
+      const [lines] = await Promise.all([priced(request, call), knownCustomer(request.customerId, call)]);
+      const orderId = request.orderId || ids();
+      const { customerId, country, paymentMethod, reference } = request;
+      const executed = await aggregates.execute({
+        decider: orderDecider,
+        id: orderId,
+        decide: (state) => place(state, { orderId, customerId, country, lines, paymentMethod, reference }),
+        reply: ({ state, version }) => orderMessage(state, version),
+        replyCodec: Order,
+        commandId: call.commandId,
+        origin: call.origin,
+        signal: call.signal,
+      });
+      call.wrote(executed.stream, executed.version);
+      return executed.reply;
+    },
+
+    async cancelOrder({ orderId, etag, reason }, call) {
+      const executed = await aggregates.execute({
+        decider: orderDecider,
+        id: orderId,
+        authorize: call.authorize,
+        decide(state, { version }) {
+          checkEtag(etag, version);
+          return requestCancel(state, { orderId, reason });
+        },
+        reply: ({ state, version }) => orderMessage(state, version),
+        replyCodec: Order,
+        commandId: call.commandId,
+        origin: call.origin,
+        signal: call.signal,
+      });
+      call.wrote(executed.stream, executed.version);
+      return executed.reply;
+    },
+  });
+
+  /** The lines at the catalogue's prices. All that is wrong with them is said at once. */
+  async function priced(request: PlaceOrderRequest, call: Call): Promise<PricedLine[]> {
+    const productIds = request.lines.map((line) => line.productId);
+    const twice = productIds.findIndex((id, index) => productIds.indexOf(id) !== index);
+    if (twice >= 0) {
+      throw new CaudalError('INVALID_ARGUMENT', 'PRODUCT_TWICE', 'A product stands in two lines of the order.', {
+        violations: [
+          { field: `lines[${twice}].product_id`, description: 'stands in an earlier line: add the quantities up' },
+        ],
+      });
+    }
+    const { products } = await catalog.batchGetProducts(
+      { productIds },
+      { origin: call.origin, deadline: call.deadline },
+    );
+    const byId = new Map(products.map((product) => [product.productId, product]));
+    const violations: FieldViolation[] = [];
+    productIds.forEach((id, index) => {
+      const problem = whyNotSold(byId.get(id));
+      if (problem) violations.push({ field: `lines[${index}].product_id`, description: `"${id}" ${problem}` });
+    });
+    if (violations.length > 0) {
+      throw refused('PRODUCT_NOT_SOLD', 'Some of the products are not for sale.', { violations });
+    }
+    return request.lines.map(({ productId, quantity }) => {
+      const product = byId.get(productId)!;
+      return { productId, quantity, unitPrice: product.price, title: product.title };
+    });
+  }
+
+  async function knownCustomer(customerId: string, call: Call): Promise<void> {
+    await customers.getCustomer({ customerId }, { origin: call.origin, deadline: call.deadline }).catch((error) => {
+      if (!isCode(error, 'NOT_FOUND')) throw error;
+      throw refused('CUSTOMER_UNKNOWN', `There is no customer "${customerId}".`, {
+        violations: [{ field: 'customer_id', description: 'is not registered: register the customer first' }],
+      });
+    });
+  }
+}
+
+function whyNotSold(product: Product | undefined): string | undefined {
+  if (!product) return 'is not in the catalogue';
+  if (product.discontinued) return 'is not sold any more';
+  if (!product.price) return 'has no price yet';
+  return undefined;
+}

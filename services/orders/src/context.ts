@@ -1,0 +1,64 @@
+/** What the orders context consists of. */
+import { setting } from '@caudal/config/setting.ts';
+import { defineContext } from '@caudal/context/context.ts';
+import { CatalogServiceService } from '@caudal/contract/gen/caudal/catalog/v1/catalog.ts';
+import { CustomerQueryServiceService } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
+import { InventoryServiceService } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
+import { PaymentServiceService } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
+import { ShippingServiceService } from '@caudal/contract/gen/caudal/shipping/v1/shipping.ts';
+import { createProcess } from '@caudal/processes/process-handler.ts';
+import { orderService } from './commands/order-service.ts';
+import { fulfilmentProcess } from './processes/fulfilment.ts';
+import { orderDetails } from './projections/order-details.ts';
+import { orderQueryService } from './queries/order-query-service.ts';
+
+export const orders = defineContext({
+  name: 'orders',
+  settings: {
+    ORDERS_RESERVATION_TTL: setting.duration({
+      description: 'How long pieces are held for an order that is not paid yet.',
+      default: '15m',
+      min: 1000,
+      max: 7 * 24 * 3600_000,
+    }),
+    ORDERS_PAYMENT_TIMEOUT: setting.duration({
+      description: "How long an order waits for its payment's outcome before all is undone.",
+      default: '10m',
+      min: 1000,
+    }),
+  },
+  permissions: [
+    'catalog.products.price',
+    'customers.customers.read:any',
+    'inventory.stock.reserve',
+    'payments.payments.write',
+    'shipping.shipments.create',
+    'log.events.read',
+  ],
+  commands: ({ aggregates, client, ids }) => [
+    orderService({
+      aggregates,
+      ids,
+      catalog: client(CatalogServiceService),
+      customers: client(CustomerQueryServiceService),
+    }),
+  ],
+  queries: ({ views }) => [orderQueryService({ views: views(orderDetails) })],
+  projections: [{ projection: orderDetails, store: 'documents' }],
+  processes: ({ aggregates, client, database, clock, signal, settings }) => [
+    createProcess({
+      process: fulfilmentProcess({
+        aggregates,
+        inventory: client(InventoryServiceService),
+        payments: client(PaymentServiceService),
+        shipping: client(ShippingServiceService),
+        reservationSeconds: settings.ORDERS_RESERVATION_TTL / 1000,
+        paymentSeconds: settings.ORDERS_PAYMENT_TIMEOUT / 1000,
+      }),
+      aggregates,
+      database,
+      clock,
+      signal,
+    }),
+  ],
+});

@@ -1,0 +1,193 @@
+/**
+ * The memory of the order process, and what follows from it. Pure: `next` names the one thing to do, and
+ * processes/fulfilment.ts does it.
+ *
+ *      reserve ──> pay ──> (wait) ──> commit ──> confirm ──> create shipment ──> (wait) ──> shipped ──> delivered
+ *         ▲                              │ reservation expired
+ *         └──────────────────────────────┘
+ *      any refusal, time-out or wish to cancel: cancel shipment ──> undo payment ──> (wait) ──> undo stock ──> done
+ *
+ * Undoing asks for everything that might have been done, known or not: releasing an unknown reservation and undoing an
+ * unknown payment bar them, so that a late one is refused. Hence nothing stays reserved or charged that should not be.
+ */
+import type { Decider } from '@caudal/aggregates/types.ts';
+import { type EventOf, fulfilment, type order, type payment, type shipment } from '@caudal/contract/entities.ts';
+import type { FulfilmentStarted } from '@caudal/contract/gen/caudal/orders/v1/events.ts';
+
+export type FulfilmentEvent = EventOf<typeof fulfilment>;
+
+/** How often pieces are reserved anew after a reservation has run out. */
+const MAX_RESERVATIONS = 3;
+
+export interface FulfilmentState {
+  order: FulfilmentStarted | undefined;
+  /** The reservation that is current: the first is 1. */
+  reservationNumber: number;
+  stock: 'none' | 'reserved' | 'refused' | 'committed' | 'undone';
+  payment: 'none' | 'requested' | 'paid' | 'failed' | 'undoing' | 'undone';
+  giveUpTime: Date | undefined;
+  shipment: 'none' | 'created' | 'dispatched' | 'delivered' | 'cancelled';
+  /** Why all is to be undone; undefined: it is not. */
+  undo: { why: 'rejected' | 'cancelled'; reason: string } | undefined;
+  confirmed: boolean;
+  /** What the order itself was told last; the process ends with the last three. */
+  marked: '' | 'shipped' | 'delivered' | 'rejected' | 'cancelled';
+}
+
+export const fulfilmentDecider: Decider<FulfilmentState, FulfilmentEvent> = {
+  entity: fulfilment,
+  initial: {
+    order: undefined,
+    reservationNumber: 1,
+    stock: 'none',
+    payment: 'none',
+    giveUpTime: undefined,
+    shipment: 'none',
+    undo: undefined,
+    confirmed: false,
+    marked: '',
+  },
+  evolve(state, event) {
+    switch (event.$case) {
+      case 'started':
+        return { ...state, order: event.value };
+      case 'reserved':
+        return { ...state, stock: 'reserved' };
+      case 'reservationFailed':
+        return { ...state, stock: 'refused', undo: state.undo ?? rejected(event.value.reason) };
+      case 'paymentRequested':
+        return { ...state, payment: 'requested', giveUpTime: event.value.giveUpTime };
+      case 'paid':
+        return { ...state, payment: 'paid' };
+      case 'paymentFailed':
+        return { ...state, payment: 'failed', undo: state.undo ?? rejected(event.value.reason) };
+      case 'paymentTimedOut':
+        return { ...state, undo: state.undo ?? rejected('PAYMENT_TIMED_OUT') };
+      case 'committed':
+        return { ...state, stock: 'committed' };
+      case 'reservationLost':
+        return state.reservationNumber < MAX_RESERVATIONS
+          ? { ...state, stock: 'none', reservationNumber: state.reservationNumber + 1 }
+          : { ...state, stock: 'refused', undo: state.undo ?? rejected('RESERVATION_EXPIRED') };
+      case 'confirmed':
+        return { ...state, confirmed: true };
+      case 'shipmentCreated':
+        return { ...state, shipment: 'created' };
+      case 'dispatched':
+        return { ...state, shipment: 'dispatched' };
+      case 'delivered':
+        return { ...state, shipment: 'delivered' };
+      case 'cancelRequested':
+        return { ...state, undo: state.undo ?? { why: 'cancelled', reason: event.value.reason } };
+      case 'cancelRefused':
+        return { ...state, undo: undefined };
+      case 'shipmentCancelled':
+        return { ...state, shipment: 'cancelled' };
+      case 'paymentUndoRequested':
+        return { ...state, payment: 'undoing' };
+      case 'paymentUndone':
+        return { ...state, payment: 'undone' };
+      case 'stockUndone':
+        return { ...state, stock: 'undone' };
+      case 'orderMarked':
+        return { ...state, marked: event.value.status as FulfilmentState['marked'] };
+    }
+  },
+};
+
+function rejected(reason: string): FulfilmentState['undo'] {
+  return { why: 'rejected', reason };
+}
+
+export type StepName =
+  | 'reserve'
+  | 'request-payment'
+  | 'give-up-payment'
+  | 'commit'
+  | 'confirm'
+  | 'create-shipment'
+  | 'mark-shipped'
+  | 'mark-delivered'
+  | 'cancel-shipment'
+  | 'undo-payment'
+  | 'undo-stock'
+  | 'mark-rejected'
+  | 'mark-cancelled';
+
+/** The one thing to do in this state, maybe only later; undefined: wait for an event, or nothing is left to do. */
+export function next(state: FulfilmentState): { name: StepName; dueAt?: Date } | undefined {
+  if (!state.order || state.marked === 'delivered' || state.marked === 'rejected' || state.marked === 'cancelled') {
+    return undefined;
+  }
+  return state.undo ? nextUndoing(state, state.undo.why) : nextForward(state);
+}
+
+function nextForward(state: FulfilmentState): ReturnType<typeof next> {
+  if (state.stock === 'none') return { name: 'reserve' };
+  if (state.payment === 'none') return { name: 'request-payment' };
+  if (state.payment === 'requested') return { name: 'give-up-payment', dueAt: state.giveUpTime! };
+  if (state.stock === 'reserved') return { name: 'commit' };
+  if (!state.confirmed) return { name: 'confirm' };
+  if (state.shipment === 'none') return { name: 'create-shipment' };
+  if (state.shipment === 'dispatched' && state.marked === '') return { name: 'mark-shipped' };
+  if (state.shipment === 'delivered') return { name: state.marked === '' ? 'mark-shipped' : 'mark-delivered' };
+  return undefined;
+}
+
+function nextUndoing(state: FulfilmentState, why: 'rejected' | 'cancelled'): ReturnType<typeof next> {
+  // Steps may have been done that a crash kept out of the memory. But whoever was refused the first reservation never got
+  // past it, and without a payment there is no shipment.
+  const onlyRefused = state.stock === 'refused' && state.reservationNumber === 1;
+  if (!onlyRefused) {
+    if (state.shipment !== 'cancelled' && state.payment !== 'failed') return { name: 'cancel-shipment' };
+    if (state.payment === 'undoing') return undefined;
+    if (state.payment !== 'failed' && state.payment !== 'undone') return { name: 'undo-payment' };
+    if (state.stock !== 'refused' && state.stock !== 'undone') return { name: 'undo-stock' };
+  }
+  return { name: why === 'rejected' ? 'mark-rejected' : 'mark-cancelled' };
+}
+
+/** What the process remembers of an event of its order. */
+export function onOrder(state: FulfilmentState, event: EventOf<typeof order>): FulfilmentEvent[] {
+  switch (event.$case) {
+    case 'created':
+      return state.order ? [] : [{ $case: 'started', value: event.value }];
+    case 'cancelRequested':
+      return state.undo || state.marked !== '' ? [] : [{ $case: 'cancelRequested', value: event.value }];
+    default:
+      return [];
+  }
+}
+
+/** What the process remembers of an event of its payment. */
+export function onPayment(state: FulfilmentState, event: EventOf<typeof payment>): FulfilmentEvent[] {
+  const open = state.payment === 'none' || state.payment === 'requested';
+  switch (event.$case) {
+    case 'succeeded':
+      return open ? [{ $case: 'paid', value: {} }] : [];
+    case 'failed':
+      if (open) return [{ $case: 'paymentFailed', value: { reason: event.value.reason } }];
+      return state.payment === 'undoing' ? [{ $case: 'paymentUndone', value: {} }] : [];
+    case 'voided':
+    case 'barred':
+      if (open) return [{ $case: 'paymentFailed', value: { reason: 'PAYMENT_VOIDED' } }];
+      return state.payment === 'undoing' ? [{ $case: 'paymentUndone', value: {} }] : [];
+    case 'refunded':
+      // Of a payment that nobody asked to undo here: a gift of the merchant's. The order goes on.
+      return state.payment === 'undoing' ? [{ $case: 'paymentUndone', value: {} }] : [];
+    default:
+      return [];
+  }
+}
+
+/** What the process remembers of an event of its shipment. */
+export function onShipment(state: FulfilmentState, event: EventOf<typeof shipment>): FulfilmentEvent[] {
+  switch (event.$case) {
+    case 'dispatched':
+      return state.shipment === 'none' || state.shipment === 'created' ? [{ $case: 'dispatched', value: {} }] : [];
+    case 'delivered':
+      return state.shipment === 'delivered' ? [] : [{ $case: 'delivered', value: {} }];
+    default:
+      return [];
+  }
+}

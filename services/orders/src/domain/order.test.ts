@@ -1,0 +1,94 @@
+import { given } from '@caudal/testing/given.ts';
+import { describe, test } from '@jest/globals';
+import { abandon, confirm, deliver, type OrderEvent, orderDecider, place, requestCancel, ship } from './order.ts';
+
+const gbp = (minorUnits: bigint) => ({ minorUnits, currency: 'GBP' });
+const line = { productId: 'P1', quantity: 3n, unitPrice: gbp(250n), title: 'Lantern' };
+const draft = {
+  orderId: 'o1',
+  customerId: 'c1',
+  country: 'France',
+  lines: [line],
+  paymentMethod: { method: { $case: 'walletId' as const, value: 'w1' } },
+  reference: '536365',
+};
+const created: OrderEvent = { $case: 'created', value: { ...draft, total: gbp(750n) } };
+const confirmed: OrderEvent = { $case: 'confirmed', value: {} };
+const shipped: OrderEvent = { $case: 'shipped', value: {} };
+const delivered: OrderEvent = { $case: 'delivered', value: {} };
+const cancelRequested: OrderEvent = { $case: 'cancelRequested', value: { reason: 'too late' } };
+const cancel = { orderId: 'o1', reason: 'too late' };
+
+describe('order', () => {
+  test('is placed with the sum of its lines', () => {
+    given(orderDecider, [])
+      .when((state) => place(state, { ...draft, lines: [line, { ...line, productId: 'P2', quantity: 1n }] }))
+      .gives([
+        {
+          $case: 'created',
+          value: { ...draft, lines: [line, { ...line, productId: 'P2', quantity: 1n }], total: gbp(1000n) },
+        },
+      ]);
+  });
+
+  test('is placed once', () => {
+    given(orderDecider, [created])
+      .when((state) => place(state, draft))
+      .refuses('ALREADY_EXISTS', 'ORDER_EXISTS');
+  });
+
+  test('has one currency', () => {
+    const foreign = { ...line, productId: 'P2', unitPrice: { minorUnits: 1n, currency: 'EUR' } };
+    given(orderDecider, [])
+      .when((state) => place(state, { ...draft, lines: [line, foreign] }))
+      .refuses('FAILED_PRECONDITION', 'CURRENCIES_DIFFER');
+  });
+
+  test('goes its way: confirmed, shipped, delivered, and each once', () => {
+    given(orderDecider, [created]).when(confirm).gives([confirmed]);
+    given(orderDecider, [created, confirmed]).when(confirm).gives([]);
+    given(orderDecider, [created, confirmed]).when(ship).gives([shipped]);
+    given(orderDecider, [created, confirmed, shipped]).when(ship).gives([]);
+    given(orderDecider, [created, confirmed, shipped]).when(deliver).gives([delivered]);
+    given(orderDecider, [created, confirmed, shipped, delivered]).when(deliver).gives([]);
+  });
+
+  test('can be cancelled until it has left, and asking twice is asking once', () => {
+    for (const before of [[created], [created, confirmed]]) {
+      given(orderDecider, before)
+        .when((state) => requestCancel(state, cancel))
+        .gives([cancelRequested]);
+    }
+    given(orderDecider, [created, cancelRequested])
+      .when((state) => requestCancel(state, cancel))
+      .gives([]);
+    given(orderDecider, [created, confirmed, shipped])
+      .when((state) => requestCancel(state, cancel))
+      .refuses('FAILED_PRECONDITION', 'ORDER_NOT_CANCELLABLE');
+    given(orderDecider, [])
+      .when((state) => requestCancel(state, cancel))
+      .refuses('NOT_FOUND', 'ORDER_NOT_FOUND');
+  });
+
+  test('is not confirmed while it is being cancelled', () => {
+    given(orderDecider, [created, cancelRequested]).when(confirm).gives([]);
+  });
+
+  test('that left the warehouse before the wish to cancel reached it is shipped', () => {
+    given(orderDecider, [created, confirmed, cancelRequested])
+      .when(ship)
+      .gives([{ $case: 'cancelRefused', value: { reason: 'It had left the warehouse.' } }, shipped]);
+  });
+
+  test('ends as cancelled if the buyer wanted that, else as rejected', () => {
+    given(orderDecider, [created])
+      .when((state) => abandon(state, 'INSUFFICIENT_STOCK'))
+      .gives([{ $case: 'rejected', value: { reason: 'INSUFFICIENT_STOCK' } }]);
+    given(orderDecider, [created, cancelRequested])
+      .when((state) => abandon(state, 'INSUFFICIENT_STOCK'))
+      .gives([{ $case: 'cancelled', value: {} }]);
+    given(orderDecider, [created, confirmed, shipped])
+      .when((state) => abandon(state, 'late'))
+      .gives([]);
+  });
+});

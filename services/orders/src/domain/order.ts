@@ -1,0 +1,135 @@
+/**
+ * An order as its buyer knows it: placed, then confirmed, shipped and delivered, or else rejected or cancelled. What has
+ * to happen for that is the fulfilment's business (fulfilment.ts); this aggregate guards which way it may still go.
+ */
+import type { Decider } from '@caudal/aggregates/types.ts';
+import { type EventOf, order } from '@caudal/contract/entities.ts';
+import type { OrderCreated } from '@caudal/contract/gen/caudal/orders/v1/events.ts';
+import type { OrderLine } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
+import { CaudalError, notFound, refused } from '@caudal/kernel/errors.ts';
+
+export type OrderEvent = EventOf<typeof order>;
+
+export type Status = 'pending' | 'confirmed' | 'shipped' | 'delivered' | 'rejected' | 'cancelling' | 'cancelled';
+
+export interface OrderState {
+  /** What was ordered; undefined before that. */
+  placed: OrderCreated | undefined;
+  status: Status;
+  /** What it was before somebody asked to cancel it. */
+  before: Status;
+  reason: string;
+  createTime: Date | undefined;
+  updateTime: Date | undefined;
+}
+
+export const orderDecider: Decider<OrderState, OrderEvent> = {
+  entity: order,
+  initial: {
+    placed: undefined,
+    status: 'pending',
+    before: 'pending',
+    reason: '',
+    createTime: undefined,
+    updateTime: undefined,
+  },
+  owner: (state) => state.placed?.customerId,
+  evolve(state, event, at) {
+    const now = { ...state, updateTime: at };
+    switch (event.$case) {
+      case 'created':
+        return { ...now, placed: event.value, createTime: at };
+      case 'confirmed':
+        return { ...now, status: 'confirmed' };
+      case 'shipped':
+        return { ...now, status: 'shipped' };
+      case 'delivered':
+        return { ...now, status: 'delivered' };
+      case 'rejected':
+        return { ...now, status: 'rejected', reason: event.value.reason };
+      case 'cancelRequested':
+        return { ...now, status: 'cancelling', before: state.status, reason: event.value.reason };
+      case 'cancelRefused':
+        return { ...now, status: state.status === 'cancelling' ? state.before : state.status, reason: '' };
+      case 'cancelled':
+        return { ...now, status: 'cancelled' };
+    }
+  },
+};
+
+/** One product at its price, as the catalogue had it. */
+export type PricedLine = OrderLine;
+
+/** Places an order. Its total is the sum of its lines, which are all of one currency. */
+export function place(state: OrderState, order: Omit<OrderCreated, 'total'>): OrderEvent[] {
+  if (state.placed) {
+    throw new CaudalError('ALREADY_EXISTS', 'ORDER_EXISTS', `There is an order "${order.orderId}" already.`);
+  }
+  const currency = order.lines[0]!.unitPrice!.currency;
+  const foreign = order.lines.findIndex((line) => line.unitPrice!.currency !== currency);
+  if (foreign >= 0) {
+    throw refused('CURRENCIES_DIFFER', 'All lines of an order must be priced in one currency.', {
+      violations: [
+        {
+          field: `lines[${foreign}].product_id`,
+          description: `is priced in ${order.lines[foreign]!.unitPrice!.currency}, the first line in ${currency}: order it by itself`,
+        },
+      ],
+    });
+  }
+  const minorUnits = order.lines.reduce((sum, line) => sum + line.quantity * line.unitPrice!.minorUnits, 0n);
+  return [{ $case: 'created', value: { ...order, total: { minorUnits, currency } } }];
+}
+
+/** It is paid and its pieces are out of the stock. Nothing if it is being cancelled: that goes first. */
+export function confirm(state: OrderState): OrderEvent[] {
+  return state.status === 'pending' ? [{ $case: 'confirmed', value: {} }] : [];
+}
+
+/** It left the warehouse. */
+export function ship(state: OrderState): OrderEvent[] {
+  if (state.status === 'confirmed') return [{ $case: 'shipped', value: {} }];
+  // Asked to cancel at the last moment: the warehouse was faster.
+  if (state.status === 'cancelling') {
+    return [
+      { $case: 'cancelRefused', value: { reason: 'It had left the warehouse.' } },
+      { $case: 'shipped', value: {} },
+    ];
+  }
+  return [];
+}
+
+/** The buyer has it. */
+export function deliver(state: OrderState): OrderEvent[] {
+  return state.status === 'shipped' ? [{ $case: 'delivered', value: {} }] : [];
+}
+
+/** All of it is undone: because it was refused, or, if the buyer wanted that meanwhile, because of a wish to cancel. */
+export function abandon(state: OrderState, reason: string): OrderEvent[] {
+  switch (state.status) {
+    case 'pending':
+    case 'confirmed':
+      return [{ $case: 'rejected', value: { reason } }];
+    case 'cancelling':
+      return [{ $case: 'cancelled', value: {} }];
+    default:
+      return [];
+  }
+}
+
+/** The buyer wants it cancelled. */
+export function requestCancel(state: OrderState, input: { orderId: string; reason: string }): OrderEvent[] {
+  if (!state.placed) throw notFound('order', input.orderId);
+  switch (state.status) {
+    case 'pending':
+    case 'confirmed':
+      return [{ $case: 'cancelRequested', value: { reason: input.reason } }];
+    case 'cancelling':
+    case 'cancelled':
+      return [];
+    default:
+      throw refused('ORDER_NOT_CANCELLABLE', `The order is ${state.status}: it can't be cancelled any more.`, {
+        metadata: { status: state.status },
+      });
+  }
+}

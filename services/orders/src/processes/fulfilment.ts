@@ -1,0 +1,246 @@
+/**
+ * The order process: what each step of domain/fulfilment.ts calls, and what the answers mean. Ids of commands follow from
+ * the order, the step and its number, so that a repeat is the same command.
+ */
+import type { Aggregates } from '@caudal/aggregates/types.ts';
+import { order, payment, shipment } from '@caudal/contract/entities.ts';
+import type { InventoryServiceService } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
+import { type PaymentServiceService, PaymentStatus } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
+import type { ShippingServiceService } from '@caudal/contract/gen/caudal/shipping/v1/shipping.ts';
+import type { CaudalError } from '@caudal/kernel/errors.ts';
+import { isCode } from '@caudal/kernel/errors.ts';
+import { derivedId } from '@caudal/kernel/ids.ts';
+import { observe, type Process, type StepContext } from '@caudal/processes/types.ts';
+import type { Client } from '@caudal/rpc/types.ts';
+import {
+  type FulfilmentEvent,
+  type FulfilmentState,
+  fulfilmentDecider,
+  next,
+  onOrder,
+  onPayment,
+  onShipment,
+  type StepName,
+} from '../domain/fulfilment.ts';
+import { abandon, confirm, deliver, type OrderEvent, type OrderState, orderDecider, ship } from '../domain/order.ts';
+
+export interface FulfilmentDependencies {
+  aggregates: Aggregates;
+  inventory: Client<InventoryServiceService>;
+  payments: Client<PaymentServiceService>;
+  shipping: Client<ShippingServiceService>;
+  /** How long pieces are held for an order, in seconds. */
+  reservationSeconds: number;
+  /** How long to wait for a payment's outcome, in seconds. */
+  paymentSeconds: number;
+}
+
+type Run = (state: FulfilmentState, context: StepContext) => Promise<FulfilmentEvent[]>;
+
+/** An answer that will not change by asking again: the domain's refusals. */
+function isRefusal(error: unknown): error is CaudalError {
+  return isCode(error, 'FAILED_PRECONDITION', 'NOT_FOUND', 'INVALID_ARGUMENT', 'ALREADY_EXISTS', 'OUT_OF_RANGE');
+}
+
+/** The order process over these contexts. */
+export function fulfilmentProcess(dependencies: FulfilmentDependencies): Process<FulfilmentState, FulfilmentEvent> {
+  const runs = steps(dependencies);
+  return {
+    name: 'fulfilment',
+    memory: fulfilmentDecider,
+    observes: [
+      observe(order, { process: ({ id }) => id, react: (state, { event }) => onOrder(state, event) }),
+      observe(payment, { process: ({ id }) => id, react: (state, { event }) => onPayment(state, event) }),
+      observe(shipment, { process: ({ id }) => id, react: (state, { event }) => onShipment(state, event) }),
+    ],
+    next,
+    run: (step, state, context) => runs[step.name as StepName](state, context),
+  };
+}
+
+function steps({
+  aggregates,
+  inventory,
+  payments,
+  shipping,
+  ...limits
+}: FulfilmentDependencies): Record<StepName, Run> {
+  const reservationId = (state: FulfilmentState) => `${state.order!.orderId}.${state.reservationNumber}`;
+  const lines = (state: FulfilmentState) =>
+    state.order!.lines.map(({ productId, quantity }) => ({ productId, quantity }));
+  const requestId = (context: StepContext, step: StepName, number = 1) =>
+    derivedId('fulfilment', context.processId, step, number);
+  const options = ({ signal, origin }: StepContext) => ({ signal, origin });
+
+  return {
+    async reserve(state, context) {
+      try {
+        const reservation = await inventory.reserveStock(
+          {
+            requestId: requestId(context, 'reserve', state.reservationNumber),
+            reservationId: reservationId(state),
+            lines: lines(state),
+            ttl: { seconds: BigInt(limits.reservationSeconds), nanos: 0 },
+            attributes: {},
+          },
+          options(context),
+        );
+        return [
+          {
+            $case: 'reserved',
+            value: { reservationId: reservation.reservationId, expireTime: reservation.expireTime },
+          },
+        ];
+      } catch (error) {
+        if (!isRefusal(error)) throw error;
+        return [{ $case: 'reservationFailed', value: { reason: error.reason } }];
+      }
+    },
+
+    async 'request-payment'(state, context) {
+      const { orderId, customerId, total, paymentMethod } = state.order!;
+      const giveUpTime = new Date(context.now.getTime() + limits.paymentSeconds * 1000);
+      const method = paymentMethod!.method!;
+      try {
+        await payments.createPayment(
+          {
+            requestId: requestId(context, 'request-payment'),
+            paymentId: orderId,
+            orderId,
+            customerId,
+            amount: total,
+            method,
+          },
+          options(context),
+        );
+        return [{ $case: 'paymentRequested', value: { paymentId: orderId, giveUpTime } }];
+      } catch (error) {
+        if (!isRefusal(error)) throw error;
+        return [{ $case: 'paymentFailed', value: { reason: error.reason } }];
+      }
+    },
+
+    async 'give-up-payment'() {
+      return [{ $case: 'paymentTimedOut', value: {} }];
+    },
+
+    async commit(state, context) {
+      try {
+        await inventory.commitReservation(
+          {
+            requestId: requestId(context, 'commit', state.reservationNumber),
+            reservationId: reservationId(state),
+            lines: lines(state),
+          },
+          options(context),
+        );
+        return [{ $case: 'committed', value: {} }];
+      } catch (error) {
+        if (!isRefusal(error)) throw error;
+        return [{ $case: 'reservationLost', value: { reservationId: reservationId(state) } }];
+      }
+    },
+
+    async confirm(_state, context) {
+      const after = await tell(context, confirm);
+      // The wish to cancel is known to the order before its event arrives here.
+      if (after.status !== 'cancelling') return [{ $case: 'confirmed', value: {} }];
+      return [{ $case: 'cancelRequested', value: { reason: after.reason } }];
+    },
+
+    async 'create-shipment'(state, context) {
+      const { orderId, customerId, country } = state.order!;
+      await shipping.createShipment(
+        {
+          requestId: requestId(context, 'create-shipment'),
+          shipmentId: orderId,
+          orderId,
+          customerId,
+          country,
+          lines: lines(state),
+        },
+        options(context),
+      );
+      return [{ $case: 'shipmentCreated', value: { shipmentId: orderId } }];
+    },
+
+    async 'mark-shipped'(_state, context) {
+      await tell(context, ship);
+      return [{ $case: 'orderMarked', value: { status: 'shipped' } }];
+    },
+
+    async 'mark-delivered'(_state, context) {
+      await tell(context, deliver);
+      return [{ $case: 'orderMarked', value: { status: 'delivered' } }];
+    },
+
+    async 'cancel-shipment'(state, context) {
+      try {
+        await shipping.cancelShipment(
+          { requestId: requestId(context, 'cancel-shipment'), shipmentId: state.order!.orderId },
+          options(context),
+        );
+        return [{ $case: 'shipmentCancelled', value: {} }];
+      } catch (error) {
+        if (!isRefusal(error)) throw error;
+        return [{ $case: 'cancelRefused', value: {} }];
+      }
+    },
+
+    async 'undo-payment'(state, context) {
+      const { orderId } = state.order!;
+      const { status } = await payments.undoPayment(
+        { requestId: requestId(context, 'undo-payment'), paymentId: orderId, reason: state.undo!.reason },
+        options(context),
+      );
+      const requested: FulfilmentEvent = { $case: 'paymentUndoRequested', value: {} };
+      const undone =
+        status === PaymentStatus.PAYMENT_STATUS_VOIDED ||
+        status === PaymentStatus.PAYMENT_STATUS_REFUNDED ||
+        status === PaymentStatus.PAYMENT_STATUS_FAILED;
+      return undone ? [requested, { $case: 'paymentUndone', value: {} }] : [requested];
+    },
+
+    async 'undo-stock'(state, context) {
+      await inventory.releaseReservation(
+        {
+          requestId: requestId(context, 'undo-stock', state.reservationNumber),
+          reservationId: reservationId(state),
+          lines: lines(state),
+          reason: state.undo!.reason,
+        },
+        options(context),
+      );
+      return [{ $case: 'stockUndone', value: {} }];
+    },
+
+    'mark-rejected': (state, context) => markAbandoned(state, context, 'rejected'),
+    'mark-cancelled': (state, context) => markAbandoned(state, context, 'cancelled'),
+  };
+
+  async function markAbandoned(
+    state: FulfilmentState,
+    context: StepContext,
+    status: string,
+  ): Promise<FulfilmentEvent[]> {
+    await tell(context, (order) => abandon(order, state.undo!.reason));
+    return [{ $case: 'orderMarked', value: { status } }];
+  }
+
+  /** Gives the order itself a command; its rules make a repeat do nothing. */
+  async function tell(context: StepContext, decide: (state: OrderState) => OrderEvent[]): Promise<OrderState> {
+    let after!: OrderState;
+    await aggregates.execute({
+      decider: orderDecider,
+      id: context.processId,
+      decide,
+      reply: ({ state }) => {
+        after = state;
+      },
+      replyCodec: { encode: () => ({ finish: () => new Uint8Array() }), decode: () => undefined },
+      origin: context.origin,
+      signal: context.signal,
+    });
+    return after;
+  }
+}

@@ -1,0 +1,96 @@
+/** Order details: an order with its payment and its shipment, in one read. */
+import { order, payment, shipment } from '@caudal/contract/entities.ts';
+import { Order, OrderPayment, OrderShipment, OrderStatus } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
+import { on, type Projection } from '@caudal/projections/types.ts';
+
+const blank = Order.fromPartial({});
+
+/** Events of three streams may come in any order: each touches its own part of the view only. */
+export const orderDetails: Projection<Order> = {
+  name: 'order-details',
+  version: 1,
+  codec: Order,
+  follows: [
+    on<Order, Parameters<typeof order.encode>[0]>(order, {
+      view: ({ id }) => id,
+      evolve(view = blank, { event, at }) {
+        const now = touched(view, at);
+        switch (event.$case) {
+          case 'created':
+            return { ...now, ...event.value, createTime: at, status: OrderStatus.ORDER_STATUS_PENDING };
+          case 'confirmed':
+            return { ...now, status: OrderStatus.ORDER_STATUS_CONFIRMED };
+          case 'shipped':
+            return { ...now, status: OrderStatus.ORDER_STATUS_SHIPPED };
+          case 'delivered':
+            return { ...now, status: OrderStatus.ORDER_STATUS_DELIVERED };
+          case 'rejected':
+            return { ...now, status: OrderStatus.ORDER_STATUS_REJECTED, reason: event.value.reason };
+          case 'cancelRequested':
+            return { ...now, status: OrderStatus.ORDER_STATUS_CANCELLING, reason: event.value.reason };
+          case 'cancelRefused':
+            // Followed by `shipped` at once: the status is that event's.
+            return { ...now, reason: '' };
+          case 'cancelled':
+            return { ...now, status: OrderStatus.ORDER_STATUS_CANCELLED };
+        }
+      },
+    }),
+    on<Order, Parameters<typeof payment.encode>[0]>(payment, {
+      view: ({ id }) => id,
+      evolve(view = blank, { id, event, at }) {
+        const part = view.payment ?? OrderPayment.fromPartial({ paymentId: id });
+        const now = (change: Partial<OrderPayment>) => ({ ...touched(view, at), payment: { ...part, ...change } });
+        switch (event.$case) {
+          case 'requested':
+            return now({ status: 'requested', amount: event.value.amount });
+          case 'succeeded':
+            return now({ status: 'succeeded' });
+          case 'failed':
+            return now({ status: 'failed' });
+          case 'voided':
+          case 'barred':
+            return now({ status: 'voided' });
+          case 'refunded':
+            return now({ status: 'refunded' });
+          default:
+            return view;
+        }
+      },
+    }),
+    on<Order, Parameters<typeof shipment.encode>[0]>(shipment, {
+      view: ({ id }) => id,
+      evolve(view = blank, { id, event, at }) {
+        const part = view.shipment ?? OrderShipment.fromPartial({ shipmentId: id });
+        const now = (change: Partial<OrderShipment>) => ({ ...touched(view, at), shipment: { ...part, ...change } });
+        switch (event.$case) {
+          case 'created':
+            return now({ status: 'created' });
+          case 'dispatched':
+            return now({
+              status: 'dispatched',
+              carrier: event.value.carrier,
+              trackingNumber: event.value.trackingNumber,
+            });
+          case 'delivered':
+            return now({ status: 'delivered' });
+          case 'cancelled':
+            return now({ status: 'cancelled' });
+        }
+      },
+    }),
+  ],
+  keys: {
+    customer_id: { type: 'keyword', of: (view) => view.customerId },
+    status: { type: 'keyword', of: (view) => String(view.status) },
+    country: { type: 'keyword', of: (view) => view.country },
+    reference: { type: 'keyword', of: (view) => view.reference },
+    create_time: { type: 'timestamp', of: (view) => view.createTime ?? null },
+  },
+  indexes: [['create_time'], ['customer_id', 'create_time'], ['status', 'create_time']],
+};
+
+/** Whichever event comes last in time is the last change, however they arrive. */
+function touched(view: Order, at: Date): Order {
+  return { ...view, updateTime: view.updateTime && view.updateTime > at ? view.updateTime : at };
+}

@@ -1,0 +1,53 @@
+/** Reads orders. */
+
+import { viewEtag } from '@caudal/context/etag.ts';
+import type { ViewReader } from '@caudal/context/view-reader.ts';
+import { order } from '@caudal/contract/entities.ts';
+import {
+  type ListOrdersRequest,
+  type Order,
+  OrderQueryServiceService,
+  OrderStatus,
+} from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
+import { notFound } from '@caudal/kernel/errors.ts';
+import type { Condition, StoredView } from '@caudal/projections/types.ts';
+import { service } from '@caudal/rpc/types.ts';
+
+const DEFAULT_PAGE = 20;
+
+export function orderQueryService({ views }: { views: ViewReader<Order> }) {
+  return service(OrderQueryServiceService, {
+    async getOrder({ orderId }, call) {
+      const stored = await views.get(orderId, call);
+      // A payment or shipment may be known a moment before its order is.
+      if (!stored?.view.orderId) throw notFound('order', orderId);
+      call.authorize(stored.view.customerId);
+      return message(stored);
+    },
+
+    async listOrders(request, call) {
+      const page = await views.find(
+        {
+          where: conditions(request),
+          orderBy: [{ key: 'create_time', descending: true }],
+          limit: request.pageSize || DEFAULT_PAGE,
+          pageToken: request.pageToken,
+        },
+        call,
+      );
+      const orders = page.views.filter(({ view }) => view.orderId).map(message);
+      return { orders, nextPageToken: page.nextPageToken };
+    },
+  });
+}
+
+function conditions({ customerId, status }: ListOrdersRequest): Condition[] {
+  const where: Condition[] = [];
+  if (customerId) where.push({ key: 'customer_id', equals: customerId });
+  if (status !== OrderStatus.ORDER_STATUS_UNSPECIFIED) where.push({ key: 'status', equals: String(status) });
+  return where;
+}
+
+function message(stored: StoredView<Order>): Order {
+  return { ...stored.view, etag: viewEtag(stored, order.stream(stored.id)) };
+}
