@@ -2163,7 +2163,10 @@ export const InventoryServiceService = {
     responseSerialize: (value: StockItem): Buffer => Buffer.from(StockItem.encode(value).finish()),
     responseDeserialize: (value: Buffer): StockItem => StockItem.decode(value),
   },
-  /** Promises pieces of one or more products to an order: all of them or none. */
+  /**
+   * Promises pieces of one or more products to an order: all of them or none. The id of a reservation that was refused,
+   * or has ended, is not used again.
+   */
   reserveStock: {
     path: "/caudal.inventory.v1.InventoryService/ReserveStock" as const,
     requestStream: false as const,
@@ -2173,7 +2176,10 @@ export const InventoryServiceService = {
     responseSerialize: (value: Reservation): Buffer => Buffer.from(Reservation.encode(value).finish()),
     responseDeserialize: (value: Buffer): Reservation => Reservation.decode(value),
   },
-  /** Takes reserved pieces out of the stock for good. Refused if the reservation has ended. */
+  /**
+   * Takes reserved pieces out of the stock for good: all of them or none. If a line's reservation has ended, it is
+   * refused, and the reservation of the other lines ends with it.
+   */
   commitReservation: {
     path: "/caudal.inventory.v1.InventoryService/CommitReservation" as const,
     requestStream: false as const,
@@ -2184,7 +2190,10 @@ export const InventoryServiceService = {
     responseSerialize: (value: Reservation): Buffer => Buffer.from(Reservation.encode(value).finish()),
     responseDeserialize: (value: Buffer): Reservation => Reservation.decode(value),
   },
-  /** Gives reserved pieces back. Releasing an unknown reservation bars it, so that a late ReserveStock is refused. */
+  /**
+   * Ends a reservation whatever became of it: reserved or committed pieces are back in the stock. Releasing an unknown
+   * one bars it, so that a late ReserveStock is refused.
+   */
   releaseReservation: {
     path: "/caudal.inventory.v1.InventoryService/ReleaseReservation" as const,
     requestStream: false as const,
@@ -2195,7 +2204,7 @@ export const InventoryServiceService = {
     responseSerialize: (value: Reservation): Buffer => Buffer.from(Reservation.encode(value).finish()),
     responseDeserialize: (value: Buffer): Reservation => Reservation.decode(value),
   },
-  /** Puts committed pieces of a cancelled order back into the stock. */
+  /** Puts committed pieces back into the stock, all of them or some, once. */
   returnStock: {
     path: "/caudal.inventory.v1.InventoryService/ReturnStock" as const,
     requestStream: false as const,
@@ -2214,13 +2223,22 @@ export interface InventoryServiceServer extends UntypedServiceImplementation {
   restock: handleUnaryCall<RestockRequest, StockItem>;
   /** Corrects the number of pieces after a count. */
   adjustStock: handleUnaryCall<AdjustStockRequest, StockItem>;
-  /** Promises pieces of one or more products to an order: all of them or none. */
+  /**
+   * Promises pieces of one or more products to an order: all of them or none. The id of a reservation that was refused,
+   * or has ended, is not used again.
+   */
   reserveStock: handleUnaryCall<ReserveStockRequest, Reservation>;
-  /** Takes reserved pieces out of the stock for good. Refused if the reservation has ended. */
+  /**
+   * Takes reserved pieces out of the stock for good: all of them or none. If a line's reservation has ended, it is
+   * refused, and the reservation of the other lines ends with it.
+   */
   commitReservation: handleUnaryCall<CommitReservationRequest, Reservation>;
-  /** Gives reserved pieces back. Releasing an unknown reservation bars it, so that a late ReserveStock is refused. */
+  /**
+   * Ends a reservation whatever became of it: reserved or committed pieces are back in the stock. Releasing an unknown
+   * one bars it, so that a late ReserveStock is refused.
+   */
   releaseReservation: handleUnaryCall<ReleaseReservationRequest, Reservation>;
-  /** Puts committed pieces of a cancelled order back into the stock. */
+  /** Puts committed pieces back into the stock, all of them or some, once. */
   returnStock: handleUnaryCall<ReturnStockRequest, Reservation>;
 }
 

@@ -1,0 +1,35 @@
+/** What a kind of stock decides: how much of it can be promised, and to whom. */
+import type { CaudalError, FieldViolation } from '@caudal/kernel/errors.ts';
+
+/** What a kind sees of the stock of a product. */
+export interface Pieces {
+  /** Pieces in the warehouse. */
+  onHand: bigint;
+  /** Pieces promised to orders. */
+  reserved: bigint;
+  /** The product's settings, checked by `validatePolicy`. */
+  policy: Readonly<Record<string, string>>;
+}
+
+/** What somebody wants to reserve. */
+export interface Wish {
+  quantity: bigint;
+  /** Who buys: `{ tier: 'gold' }`. */
+  attributes: Readonly<Record<string, string>>;
+}
+
+export interface Kind {
+  /** As in CreateStockItem. */
+  name: string;
+  /** What is wrong with these settings; nothing if they are fine. */
+  validatePolicy(policy: Readonly<Record<string, string>>): FieldViolation[];
+  /** Pieces that can be promised now; never below zero. */
+  available(pieces: Pieces): bigint;
+  /** Why this must not be reserved, whatever is available. */
+  checkReservation(pieces: Pieces, wish: Wish): CaudalError | undefined;
+}
+
+/** A violation of one setting. */
+export function policyViolation(setting: string, description: string): FieldViolation {
+  return { field: `policy.${setting}`, description };
+}

@@ -1,0 +1,320 @@
+import type { Moment } from '@caudal/aggregates/types.ts';
+import { given } from '@caudal/testing/given.ts';
+import { describe, test } from '@jest/globals';
+import { commit, expire, release, reserve, returnPieces } from './reservations.ts';
+import { rememberedUntil, type StockEvent, type StockState, stockDecider } from './stock.ts';
+import { adjust, createStockItem, restock } from './stock-item.ts';
+
+const now = new Date('2026-01-01T00:00:00Z');
+const expireAt = new Date('2026-01-01T00:15:00Z');
+const later = (days: number) => new Date(now.getTime() + days * 86_400_000);
+
+const created = (quantity: bigint, kind = 'standard', policy = {}, available = quantity): StockEvent => ({
+  $case: 'created',
+  value: { productId: 'P1', kind, policy, quantity, available },
+});
+const reserved = (reservationId: string, quantity: bigint, available: bigint): StockEvent => ({
+  $case: 'reserved',
+  value: { reservationId, quantity, expireTime: expireAt, available },
+});
+const committed = (reservationId: string, quantity: bigint, available: bigint): StockEvent => ({
+  $case: 'committed',
+  value: { reservationId, quantity, available },
+});
+const released = (reservationId: string, quantity: bigint, available: bigint): StockEvent => ({
+  $case: 'released',
+  value: { reservationId, quantity, available, reason: 'cancelled' },
+});
+const expired = (reservationId: string, quantity: bigint, available: bigint): StockEvent => ({
+  $case: 'expired',
+  value: { reservationId, quantity, available },
+});
+const returned = (reservationId: string, quantity: bigint, available: bigint): StockEvent => ({
+  $case: 'returned',
+  value: { reservationId, quantity, available },
+});
+const barred = (reservationId: string): StockEvent => ({
+  $case: 'barred',
+  value: { reservationId, until: rememberedUntil(now) },
+});
+
+type Decide = (state: StockState, moment: Moment) => StockEvent[];
+const reserving =
+  (reservationId: string, quantity: bigint, attributes = {}): Decide =>
+  (state, moment) =>
+    reserve(state, moment, { productId: 'P1', reservationId, quantity, expireAt, attributes });
+const committing =
+  (reservationId: string, quantity: bigint): Decide =>
+  (state, moment) =>
+    commit(state, moment, { productId: 'P1', reservationId, quantity });
+const releasing =
+  (reservationId: string): Decide =>
+  (state, moment) =>
+    release(state, moment, { reservationId, reason: 'cancelled' });
+const expiring =
+  (reservationId: string): Decide =>
+  (state, moment) =>
+    expire(state, moment, { reservationId });
+const returning =
+  (reservationId: string, quantity: bigint): Decide =>
+  (state, moment) =>
+    returnPieces(state, moment, { productId: 'P1', reservationId, quantity });
+const after = (...events: StockEvent[]) => given(stockDecider, events, now);
+
+describe('pieces', () => {
+  const creating =
+    (kind: string, policy: Record<string, string> = {}): Decide =>
+    (state, moment) =>
+      createStockItem(state, moment, { productId: 'P1', kind, policy, quantity: 10n });
+
+  test('stock is created once, standard if no kind is named', () => {
+    after()
+      .when(creating(''))
+      .gives([created(10n)]);
+    after(created(10n)).when(creating('')).refuses('ALREADY_EXISTS', 'STOCK_EXISTS');
+  });
+
+  test('an unknown kind or setting is refused', () => {
+    after().when(creating('magic')).refuses('INVALID_ARGUMENT', 'UNKNOWN_KIND');
+    after()
+      .when(creating('standard', { colour: 'red' }))
+      .refuses('INVALID_ARGUMENT', 'INVALID_POLICY');
+  });
+
+  test('restocking adds pieces, up to a limit', () => {
+    const restocking =
+      (quantity: bigint): Decide =>
+      (state, moment) =>
+        restock(state, moment, { productId: 'P1', quantity });
+    after(created(10n))
+      .when(restocking(5n))
+      .gives([{ $case: 'restocked', value: { quantity: 5n, available: 15n } }]);
+    after().when(restocking(5n)).refuses('NOT_FOUND', 'STOCK_NOT_FOUND');
+    after(created(999_999_999_999n)).when(restocking(2n)).refuses('FAILED_PRECONDITION', 'TOO_MANY_PIECES');
+  });
+
+  test('a count never takes away what is promised', () => {
+    const adjusting =
+      (delta: bigint): Decide =>
+      (state, moment) =>
+        adjust(state, moment, { productId: 'P1', delta, reason: 'count' });
+    const stock = after(created(10n), reserved('r1', 4n, 6n));
+    stock.when(adjusting(-6n)).gives([{ $case: 'adjusted', value: { delta: -6n, reason: 'count', available: 0n } }]);
+    stock.when(adjusting(-7n)).refuses('FAILED_PRECONDITION', 'BELOW_RESERVED');
+    after().when(adjusting(1n)).refuses('NOT_FOUND', 'STOCK_NOT_FOUND');
+  });
+});
+
+describe('reserve', () => {
+  test('promises what is available, and no more', () => {
+    after(created(10n))
+      .when(reserving('r1', 10n))
+      .gives([reserved('r1', 10n, 0n)]);
+    after(created(10n)).when(reserving('r1', 11n)).refuses('FAILED_PRECONDITION', 'INSUFFICIENT_STOCK');
+    after(created(10n), reserved('r1', 8n, 2n))
+      .when(reserving('r2', 3n))
+      .refuses('FAILED_PRECONDITION', 'INSUFFICIENT_STOCK');
+    after().when(reserving('r1', 1n)).refuses('NOT_FOUND', 'STOCK_NOT_FOUND');
+  });
+
+  test('the same again does nothing; with another quantity it is refused', () => {
+    const open = after(created(10n), reserved('r1', 8n, 2n));
+    open.when(reserving('r1', 8n)).gives([]);
+    open.when(reserving('r1', 7n)).refuses('FAILED_PRECONDITION', 'RESERVATION_MISMATCH');
+    const done = after(created(10n), reserved('r1', 8n, 2n), committed('r1', 8n, 2n));
+    done.when(reserving('r1', 8n)).gives([]);
+    done.when(reserving('r1', 7n)).refuses('FAILED_PRECONDITION', 'RESERVATION_MISMATCH');
+  });
+
+  test('one that ended is not opened again for 30 days', () => {
+    const open = [created(10n), reserved('r1', 8n, 2n)];
+    for (const end of [released('r1', 8n, 10n), expired('r1', 8n, 10n)]) {
+      after(...open, end)
+        .when(reserving('r1', 8n))
+        .refuses('FAILED_PRECONDITION', 'RESERVATION_ENDED');
+    }
+    after(...open, committed('r1', 8n, 2n), returned('r1', 8n, 10n))
+      .when(reserving('r1', 8n))
+      .refuses('FAILED_PRECONDITION', 'RESERVATION_ENDED');
+    after(...open, released('r1', 8n, 10n))
+      .when(reserving('r1', 8n), later(31))
+      .gives([reserved('r1', 8n, 2n)]);
+  });
+
+  test('one that was released before it came is refused for 30 days', () => {
+    const stock = after(created(10n), barred('r1'));
+    stock.when(reserving('r1', 1n), later(29)).refuses('FAILED_PRECONDITION', 'RESERVATION_BARRED');
+    stock.when(reserving('r1', 1n), later(30)).gives([reserved('r1', 1n, 9n)]);
+  });
+});
+
+describe('commit', () => {
+  test('takes promised pieces, once', () => {
+    after(created(10n), reserved('r1', 8n, 2n))
+      .when(committing('r1', 8n))
+      .gives([committed('r1', 8n, 2n)]);
+    after(created(10n), reserved('r1', 8n, 2n), committed('r1', 8n, 2n))
+      .when(committing('r1', 8n))
+      .gives([]);
+  });
+
+  test('works after the time is over, as long as nobody has expired it', () => {
+    after(created(10n), reserved('r1', 8n, 2n))
+      .when(committing('r1', 8n), later(1))
+      .gives([committed('r1', 8n, 2n)]);
+  });
+
+  test('is refused once the reservation has ended, for another quantity, and for what was never reserved', () => {
+    const open = [created(10n), reserved('r1', 8n, 2n)];
+    for (const end of [released('r1', 8n, 10n), expired('r1', 8n, 10n)]) {
+      after(...open, end)
+        .when(committing('r1', 8n))
+        .refuses('FAILED_PRECONDITION', 'RESERVATION_ENDED');
+    }
+    after(...open, committed('r1', 8n, 2n), returned('r1', 8n, 10n))
+      .when(committing('r1', 8n))
+      .refuses('FAILED_PRECONDITION', 'RESERVATION_ENDED');
+    after(created(10n)).when(committing('r1', 8n)).refuses('FAILED_PRECONDITION', 'RESERVATION_ENDED');
+    after(created(10n), barred('r1')).when(committing('r1', 8n)).refuses('FAILED_PRECONDITION', 'RESERVATION_ENDED');
+    after(...open)
+      .when(committing('r1', 7n))
+      .refuses('FAILED_PRECONDITION', 'RESERVATION_MISMATCH');
+    after(...open, committed('r1', 8n, 2n))
+      .when(committing('r1', 7n))
+      .refuses('FAILED_PRECONDITION', 'RESERVATION_MISMATCH');
+    after().when(committing('r1', 8n)).refuses('NOT_FOUND', 'STOCK_NOT_FOUND');
+  });
+});
+
+describe('release', () => {
+  test('frees promised pieces, once', () => {
+    after(created(10n), reserved('r1', 8n, 2n))
+      .when(releasing('r1'))
+      .gives([released('r1', 8n, 10n)]);
+    after(created(10n), reserved('r1', 8n, 2n), released('r1', 8n, 10n))
+      .when(releasing('r1'))
+      .gives([]);
+    after(created(10n), reserved('r1', 8n, 2n), expired('r1', 8n, 10n))
+      .when(releasing('r1'))
+      .gives([]);
+  });
+
+  test('bars what is not there, so that it wins in either order', () => {
+    after(created(10n))
+      .when(releasing('r1'))
+      .gives([barred('r1')]);
+    after(created(10n), barred('r1')).when(releasing('r1')).gives([]);
+    after().when(releasing('r1')).gives([]);
+  });
+
+  test('brings committed pieces back, once', () => {
+    const gone = [created(10n), reserved('r1', 8n, 2n), committed('r1', 8n, 2n)];
+    after(...gone)
+      .when(releasing('r1'))
+      .gives([returned('r1', 8n, 10n)]);
+    after(...gone, returned('r1', 3n, 5n))
+      .when(releasing('r1'))
+      .gives([]);
+  });
+});
+
+describe('expire', () => {
+  test('ends what is open when its time is over, never before', () => {
+    const open = after(created(10n), reserved('r1', 8n, 2n));
+    open.when(expiring('r1'), new Date(expireAt.getTime() - 1)).gives([]);
+    open.when(expiring('r1'), expireAt).gives([expired('r1', 8n, 10n)]);
+  });
+
+  test('does nothing to what has ended or is not known', () => {
+    after(created(10n), reserved('r1', 8n, 2n), committed('r1', 8n, 2n))
+      .when(expiring('r1'), later(1))
+      .gives([]);
+    after(created(10n)).when(expiring('r1'), later(1)).gives([]);
+    after().when(expiring('r1'), later(1)).gives([]);
+  });
+});
+
+describe('return', () => {
+  const gone = [created(10n), reserved('r1', 8n, 2n), committed('r1', 8n, 2n)];
+
+  test('committed pieces come back, once, all or some', () => {
+    after(...gone)
+      .when(returning('r1', 8n))
+      .gives([returned('r1', 8n, 10n)]);
+    after(...gone)
+      .when(returning('r1', 3n))
+      .gives([returned('r1', 3n, 5n)]);
+    after(...gone, returned('r1', 3n, 5n))
+      .when(returning('r1', 3n))
+      .gives([]);
+    after(...gone, returned('r1', 3n, 5n))
+      .when(returning('r1', 4n))
+      .refuses('FAILED_PRECONDITION', 'RESERVATION_MISMATCH');
+    after(...gone)
+      .when(returning('r1', 9n))
+      .refuses('FAILED_PRECONDITION', 'RESERVATION_MISMATCH');
+  });
+
+  test('what was not committed can not come back', () => {
+    after(created(10n), reserved('r1', 8n, 2n))
+      .when(returning('r1', 8n))
+      .refuses('FAILED_PRECONDITION', 'RESERVATION_NOT_COMMITTED');
+    after(created(10n)).when(returning('r1', 8n)).refuses('FAILED_PRECONDITION', 'RESERVATION_NOT_COMMITTED');
+    after(...gone)
+      .when(returning('r1', 8n), later(31))
+      .refuses('FAILED_PRECONDITION', 'RESERVATION_NOT_COMMITTED');
+    after().when(returning('r1', 8n)).refuses('NOT_FOUND', 'STOCK_NOT_FOUND');
+  });
+});
+
+describe('premium stock', () => {
+  const policy = { safety_stock: '3', max_per_order: '5', tiers: 'gold, platinum' };
+  const stock = after(created(10n, 'premium', policy, 7n));
+
+  test('keeps its safety stock', () => {
+    after()
+      .when((state, moment) =>
+        createStockItem(state, moment, { productId: 'P1', kind: 'premium', policy, quantity: 10n }),
+      )
+      .gives([created(10n, 'premium', policy, 7n)]);
+    after(created(10n, 'premium', { safety_stock: '3' }, 7n))
+      .when(reserving('r1', 7n))
+      .gives([reserved('r1', 7n, 0n)]);
+    after(created(10n, 'premium', { safety_stock: '3' }, 7n))
+      .when(reserving('r1', 8n))
+      .refuses('FAILED_PRECONDITION', 'INSUFFICIENT_STOCK');
+  });
+
+  test('promises nothing while the safety stock is not there', () => {
+    after(created(2n, 'premium', { safety_stock: '3' }, 0n))
+      .when(reserving('r1', 1n))
+      .refuses('FAILED_PRECONDITION', 'INSUFFICIENT_STOCK');
+  });
+
+  test('serves its tiers only, and not too much at once', () => {
+    stock.when(reserving('r1', 5n, { tier: 'gold' })).gives([reserved('r1', 5n, 2n)]);
+    stock.when(reserving('r1', 5n, { tier: 'platinum' })).gives([reserved('r1', 5n, 2n)]);
+    stock.when(reserving('r1', 5n, { tier: 'silver' })).refuses('FAILED_PRECONDITION', 'TIER_NOT_ALLOWED');
+    stock.when(reserving('r1', 5n)).refuses('FAILED_PRECONDITION', 'TIER_NOT_ALLOWED');
+    stock.when(reserving('r1', 6n, { tier: 'gold' })).refuses('FAILED_PRECONDITION', 'TOO_MANY_PER_ORDER');
+  });
+
+  test.each([
+    ['safety_stock', '-1'],
+    ['safety_stock', 'many'],
+    ['max_per_order', '0'],
+    ['tiers', 'gold,,silver'],
+    ['colour', 'red'],
+  ])('refuses the setting %s = %s', (setting, value) => {
+    after()
+      .when((state, moment) =>
+        createStockItem(state, moment, {
+          productId: 'P1',
+          kind: 'premium',
+          policy: { [setting]: value },
+          quantity: 1n,
+        }),
+      )
+      .refuses('INVALID_ARGUMENT', 'INVALID_POLICY');
+  });
+});
