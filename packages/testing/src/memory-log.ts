@@ -11,15 +11,18 @@ export interface MemoryLogOptions {
   clock?: Clock;
   /**
    * Runs one call of the database, which judges `appends`. To throw before `judge()` is a call that never arrived, to
-   * throw after it one whose answer was lost. Default: judges after other work had its turn.
+   * throw after it one whose answer was lost, to judge twice one that was sent again. Default: judges after other work
+   * had its turn.
    */
   call?(judge: () => void, appends: Append[]): Promise<void>;
 }
 
 export interface MemoryLog extends EventLog {
+  /** Another process's client of the same log. */
+  connect(call?: MemoryLogOptions['call']): MemoryLog;
   /** All that was appended, in order. */
   readonly events: readonly RecordedEvent[];
-  /** How many calls the appends took. */
+  /** How many calls this client's appends took. */
   readonly calls: number;
 }
 
@@ -35,17 +38,23 @@ interface Waiting {
   reject(error: unknown): void;
 }
 
-export function memoryLog({ domain, clock = systemClock, call = judgeSoon }: MemoryLogOptions): MemoryLog {
+export function memoryLog(options: MemoryLogOptions): MemoryLog {
+  return openClient(openStore(options), options.call);
+}
+
+type Store = ReturnType<typeof openStore>;
+
+/** What the database holds, and how it judges. */
+function openStore({ domain, clock = systemClock }: MemoryLogOptions) {
   const events: RecordedEvent[] = [];
   const streams = new Map<string, RecordedEvent[]>();
   const commands = new Map<string, { hash: Uint8Array; reply: Uint8Array; stream: string; version: number }>();
   const snapshots = new Map<string, Snapshot>();
-  let waiting: Waiting[] = [];
-  let running = false;
-  let calls = 0;
-  let grown = new AbortController();
+  const store = { domain, clock, events, snapshots, of, judge, grown: new AbortController() };
 
-  const of = (stream: string) => streams.get(stream) ?? [];
+  function of(stream: string): RecordedEvent[] {
+    return streams.get(stream) ?? [];
+  }
 
   function judge({ stream, expected, events: added, command }: Append, broken: boolean): Verdict {
     const known = command && commands.get(command.key);
@@ -71,25 +80,38 @@ export function memoryLog({ domain, clock = systemClock, call = judgeSoon }: Mem
     if (recorded.length > 0) streams.set(stream, before);
     before.push(...recorded);
     events.push(...recorded);
+    store.grown.abort();
+    store.grown = new AbortController();
     const after = version + recorded.length;
     if (command?.reply) commands.set(command.key, { hash: command.hash, reply: command.reply, stream, version: after });
     return { kind: 'appended', version: after, position: recorded.at(-1)?.position ?? 0, recordedAt };
   }
+
+  return store;
+}
+
+function openClient(store: Store, call: NonNullable<MemoryLogOptions['call']> = judgeSoon): MemoryLog {
+  const { domain, clock, events, snapshots, of, judge } = store;
+  let waiting: Waiting[] = [];
+  let running = false;
+  let calls = 0;
 
   async function run(): Promise<void> {
     running = true;
     while (waiting.length > 0) {
       const batch = waiting.slice(0, callLimit);
       waiting = waiting.slice(callLimit);
-      const verdicts: Verdict[] = [];
       const broken = new Set<string>();
+      let verdicts: Verdict[] = [];
       calls += 1;
       try {
         await call(
           () => {
+            verdicts = [];
+            broken.clear();
             for (const { append, broken: before } of batch) {
               const verdict = judge(append, before || broken.has(append.stream));
-              if (append.events.length > 0 && verdict.kind !== 'appended') broken.add(append.stream);
+              if (verdict.kind !== 'appended') broken.add(append.stream);
               verdicts.push(verdict);
             }
           },
@@ -105,8 +127,6 @@ export function memoryLog({ domain, clock = systemClock, call = judgeSoon }: Mem
         }
       }
       for (const later of waiting) later.broken ||= broken.has(later.append.stream);
-      grown.abort();
-      grown = new AbortController();
     }
     running = false;
   }
@@ -114,6 +134,7 @@ export function memoryLog({ domain, clock = systemClock, call = judgeSoon }: Mem
   return {
     domain,
     events,
+    connect: (ofOther) => openClient(store, ofOther),
     get calls() {
       return calls;
     },
@@ -132,7 +153,7 @@ export function memoryLog({ domain, clock = systemClock, call = judgeSoon }: Mem
     },
     async readLog(afterPosition, { limit = defaultLimit, waitMs = 0, signal } = {}) {
       if (events.length <= afterPosition && waitMs > 0)
-        await sleep(waitMs, signal ? AbortSignal.any([signal, grown.signal]) : grown.signal);
+        await sleep(waitMs, signal ? AbortSignal.any([signal, store.grown.signal]) : store.grown.signal);
       return { events: events.slice(afterPosition, afterPosition + limit), head: events.length };
     },
     async heads(afterPosition, { minAgeMs = 0, limit = defaultLimit } = {}) {

@@ -1,0 +1,62 @@
+/** A context's aggregates: commands and strong reads over its log, with the states of the latest streams in memory. */
+import type { EventCase } from '@caudal/contract/entity.ts';
+import type { EventLog } from '@caudal/eventlog/types.ts';
+import type { IdSource } from '@caudal/kernel/ids.ts';
+import type { Clock } from '@caudal/kernel/time.ts';
+import { openCache } from './cache.ts';
+import type { AnyCommand, AnyDecider } from './entry.ts';
+import { openLoader } from './loading.ts';
+import { openQueue } from './queue.ts';
+import { openSnapshots } from './snapshots.ts';
+import type { Aggregates, Command, Decided, Decider, Executed } from './types.ts';
+
+export interface AggregatesOptions {
+  log: EventLog;
+  clock: Clock;
+  /** Makes event ids. */
+  ids: IdSource;
+  /** Streams whose state is remembered while nobody uses them; 10,000 if absent. */
+  cacheSize?: number;
+  /** Commands in hand a stream; more are RESOURCE_EXHAUSTED. 1,000 if absent. */
+  maxQueue?: number;
+  /** How often a command is decided again because another process wrote to its stream, before it is ABORTED; 20 if absent. */
+  maxContended?: number;
+}
+
+/** `drain` resolves once no command is in hand and no snapshot is being written; call it after the edges have stopped. */
+export function openAggregates({
+  log,
+  clock,
+  ids,
+  cacheSize = 10_000,
+  maxQueue = 1_000,
+  maxContended = 20,
+}: AggregatesOptions): Aggregates & { drain(): Promise<void> } {
+  const snapshots = openSnapshots(log);
+  const loader = openLoader(log, snapshots);
+  const cache = openCache(cacheSize);
+  const queue = openQueue({ log, clock, ids, loader, snapshots, maxQueue, maxContended, onIdle: cache.release });
+
+  return {
+    async execute<S, E extends EventCase, R>(command: Command<S, E, R>) {
+      const decider = command.decider as unknown as AnyDecider;
+      const entry = cache.take(decider.entity.stream(command.id), decider);
+      return (await queue.execute(entry, command as unknown as AnyCommand)) as Executed<R>;
+    },
+    async load<S, E extends EventCase>(decider: Decider<S, E>, id: string) {
+      const entry = cache.take(decider.entity.stream(id), decider as unknown as AnyDecider);
+      try {
+        return (await loader.load(entry)) as Decided<S>;
+      } finally {
+        cache.release(entry);
+      }
+    },
+    async loadAt<S, E extends EventCase>(decider: Decider<S, E>, id: string, at: Date) {
+      return (await loader.loadAt(decider as unknown as AnyDecider, decider.entity.stream(id), at)) as Decided<S>;
+    },
+    async drain() {
+      await cache.drained();
+      await snapshots.drain();
+    },
+  };
+}

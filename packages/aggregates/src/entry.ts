@@ -1,0 +1,74 @@
+/** What is known of one stream: the data that the queue, the loader and the cache work on. */
+import type { EventCase } from '@caudal/contract/entity.ts';
+import type { Append, Verdict } from '@caudal/eventlog/types.ts';
+import type { Command, Decided, Decider, Executed } from './types.ts';
+
+/** Commands and deciders of any entity, where the types no longer matter. */
+export type AnyCommand = Command<unknown, EventCase, unknown>;
+export type AnyDecider = Decider<unknown, EventCase>;
+export type State = Decided<unknown>;
+
+/** A command and the caller that waits for it. */
+export interface Job {
+  command: AnyCommand;
+  /** How often it was decided again because somebody else had written to the stream. */
+  contended: number;
+  resolve(executed: Executed<unknown>): void;
+  reject(error: unknown): void;
+}
+
+export type Answer = { kind: 'reply'; reply: unknown } | { kind: 'refusal'; error: unknown };
+
+/** What became of an append. `failed`: it may have landed or not. */
+export type Outcome = Verdict | { kind: 'failed'; error: unknown };
+
+/** A decided command, whose append the log has been asked for. */
+export interface Sent {
+  job: Job;
+  append: Append;
+  /** The stream's state if it is appended. */
+  after: State;
+  /** What the caller hears if it is appended. */
+  answer: Answer;
+  outcome?: Outcome;
+}
+
+export interface Entry {
+  readonly stream: string;
+  readonly decider: AnyDecider;
+  /** The latest state that is known to be in the log. */
+  durable?: State;
+  /** A version that the log spoke of; while `durable` is older it has to be read. Infinity: anything may have landed. */
+  heardOf: number;
+  /** The version of the last snapshot; 0 for none. */
+  snapshotVersion: number;
+  /** Not decided yet, in order. */
+  waiting: Set<Job>;
+  /** Decided, in order, each on the state after the one before it. */
+  inFlight: Sent[];
+  /** Something in flight was not appended: what came behind it is void, and nothing is decided until all is judged. */
+  broken: boolean;
+  /** The queue waits for a read. */
+  loading: boolean;
+  /** The read that is on its way, and the one that starts after it. */
+  read?: Promise<State>;
+  nextRead?: Promise<State>;
+}
+
+export function newEntry(stream: string, decider: AnyDecider): Entry {
+  return {
+    stream,
+    decider,
+    heardOf: 0,
+    snapshotVersion: 0,
+    waiting: new Set(),
+    inFlight: [],
+    broken: false,
+    loading: false,
+  };
+}
+
+/** Whether nobody waits for anything of this stream. */
+export function isIdle(entry: Entry): boolean {
+  return entry.waiting.size === 0 && entry.inFlight.length === 0 && !entry.loading && !entry.read && !entry.nextRead;
+}

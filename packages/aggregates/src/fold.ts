@@ -1,0 +1,70 @@
+/** From events to states, and from commands to events. */
+import { EventMetadata } from '@caudal/contract/gen/caudal/log/v1/log.ts';
+import type { Append, RecordedEvent } from '@caudal/eventlog/types.ts';
+import type { IdSource } from '@caudal/kernel/ids.ts';
+import type { Clock } from '@caudal/kernel/time.ts';
+import type { Answer, AnyCommand, AnyDecider, State } from './entry.ts';
+
+/** When an event happened, by the clock of the command that decided it. */
+export function occurredAt(event: RecordedEvent): Date {
+  return new Date(Number(EventMetadata.decode(event.metadata).occurredMillis));
+}
+
+/** The state after one more event. Throws if it is not the next one, or can't be decoded. */
+export function apply(decider: AnyDecider, before: State, recorded: RecordedEvent, at = occurredAt(recorded)): State {
+  const { stream, version } = recorded;
+  if (version !== before.version + 1)
+    throw new Error(`${stream}: got event ${version} where ${before.version + 1} is next`);
+  return { state: decider.evolve(before.state, decider.entity.decode(recorded), at), version };
+}
+
+/** The state after these events. */
+export function fold(decider: AnyDecider, before: State, events: RecordedEvent[]): State {
+  return events.reduce((state, event) => apply(decider, state, event), before);
+}
+
+export interface Decision {
+  append: Append;
+  after: State;
+  answer: Answer;
+}
+
+/**
+ * Decides a command on a state. A refusal is an append of nothing: it asks the log whether the stream still is at the
+ * version that the refusal was decided on, and whether the command had succeeded before.
+ */
+export function decide(
+  stream: string,
+  command: AnyCommand,
+  before: State,
+  { clock, ids }: { clock: Clock; ids: IdSource },
+): Decision {
+  const { decider, commandId, origin } = command;
+  const now = clock();
+  try {
+    command.authorize?.(decider.owner?.(before.state));
+    const events = command.decide(before.state, { now, version: before.version });
+    const after = {
+      state: events.reduce((state, event) => decider.evolve(state, event, now), before.state),
+      version: before.version + events.length,
+    };
+    const reply = command.reply(after);
+    const metadata = EventMetadata.encode({ ...origin, occurredMillis: BigInt(now.getTime()) }).finish();
+    return {
+      append: {
+        stream,
+        expected: before.version,
+        events: events.map((event) => ({ ...decider.entity.encode(event), eventId: ids(), metadata })),
+        command: commandId && { ...commandId, reply: command.replyCodec.encode(reply).finish() },
+      },
+      after,
+      answer: { kind: 'reply', reply },
+    };
+  } catch (error) {
+    return {
+      append: { stream, expected: before.version, events: [], command: commandId },
+      after: before,
+      answer: { kind: 'refusal', error },
+    };
+  }
+}

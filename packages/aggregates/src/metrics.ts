@@ -1,0 +1,26 @@
+/** What the aggregates count. */
+import { CaudalError } from '@caudal/kernel/errors.ts';
+import { counter, gauge } from '@caudal/telemetry/metrics.ts';
+
+const commands = counter('aggregate_commands_total', 'Commands answered, by entity and outcome');
+
+export const redecisions = counter(
+  'aggregate_redecisions_total',
+  'Decisions taken again because the state before them did not become durable, by entity',
+);
+
+export const commandsInHand = gauge('aggregate_commands_in_hand', 'Commands that wait for their answer', '1');
+
+export const cacheRequests = counter(
+  'aggregate_cache_requests_total',
+  'Streams asked of the cache, by entity and result: hit or miss',
+);
+
+export const loadedEvents = counter('aggregate_loaded_events_total', 'Events read to load states, by entity');
+
+/** `done`, `repeated`, or the code of the error: `failed_precondition`. */
+export function countCommand(entity: string, outcome: 'done' | 'repeated' | { error: unknown }): void {
+  const error = typeof outcome === 'string' ? undefined : outcome.error;
+  const code = error instanceof CaudalError ? error.code : 'INTERNAL';
+  commands.add(1, { entity, outcome: typeof outcome === 'string' ? outcome : code.toLowerCase() });
+}

@@ -1,0 +1,281 @@
+/**
+ * The queue of each stream: commands take turns in memory, yet share commits.
+ *
+ * A command's way. It joins `waiting`. When its turn comes it is decided on the tip, the state after the last command
+ * in flight (or the durable state, if none is), and joins `inFlight`: its append goes to the log at once, expecting the
+ * version of the tip, so the appends of a busy stream form a chain and the log judges many of them in one call.
+ * Everything that is decided is an append. A command that changes nothing appends nothing, and so does a refusal: the
+ * log then tells in the same turn whether the stream still is at the version that was decided on, and whether the
+ * command's id is known (its own first run may be the very reason for the refusal). So an answer, whichever it is,
+ * leaves only after the log has said that what it stands on is durable and current.
+ *
+ * Verdicts are worked off in order, from the head of `inFlight`:
+ *
+ *   appended    The durable state moves on to the state after the command. The caller gets the answer.
+ *   duplicate   The caller gets the stored answer. That run may have landed beyond the durable state: `heardOf`.
+ *   reused      The caller is told.
+ *   failed      The log could not be reached; the append has landed, will land, or never. The caller gets the error
+ *               and may repeat the command under its id. It can't be decided again here: it might happen twice.
+ *   conflict    Somebody else has written. Nothing landed, so the command can be decided again.
+ *
+ * All but `appended` (and a `duplicate`, `reused` or `failed` that had no events) void the commands behind, which were
+ * decided on a state that never came. The log refuses them too (see `EventLog.append`). The stream is `broken` from the
+ * first such verdict, wherever in the chain it is heard: nothing is decided until everything in flight has its outcome.
+ * Then the optimistic states are forgotten; the durable state takes the events that a conflict brought; callers whose
+ * outcome is certain are answered; the others return to the front of `waiting` in their order and are decided again. A
+ * conflict that brings a command's own event (its answer was lost, and the log asked again) is an `appended`.
+ * A command whose turn is lost to other writers too often is ABORTED. Turns lost for other reasons (the log may void a
+ * chain behind a repeat that had no events, too) do not count: each of those ends a command, so the queue moves.
+ *
+ * Before a decision the durable state is read if there is none, or if the log spoke of a later version than a conflict
+ * brought, or after a failure, when anything may have landed. If the read fails, so do all who wait.
+ *
+ * Decisions are made in turns of the event loop of their own (`setImmediate`), never in the middle of others' work:
+ * by then every verdict that the log has given has been heard. So an append is never chained to one that the log, but
+ * not yet the queue, knows to be void; the log would no longer see that it relies on it.
+ *
+ * Rejected: one append in flight a stream, with the commands of a turn combined. It needs no optimistic state, but a
+ * busy stream then misses the call that leaves the moment its last verdict arrives, which halves its rate.
+ */
+import type { EventLog } from '@caudal/eventlog/types.ts';
+import { CaudalError, invalidField } from '@caudal/kernel/errors.ts';
+import type { IdSource } from '@caudal/kernel/ids.ts';
+import type { Clock } from '@caudal/kernel/time.ts';
+import { type AnyCommand, type Entry, isIdle, type Job, type Outcome, type Sent } from './entry.ts';
+import { decide, fold } from './fold.ts';
+import type { Loader } from './loading.ts';
+import { commandsInHand, countCommand, redecisions } from './metrics.ts';
+import type { Snapshots } from './snapshots.ts';
+import type { Executed } from './types.ts';
+
+/** What a chain may grow to: enough for several calls of the log, and not too much to decide again. */
+const maxInFlight = 256;
+const retryAfterMs = 100;
+
+type Conflict = Extract<Outcome, { kind: 'conflict' }>;
+
+export interface QueueOptions {
+  log: EventLog;
+  clock: Clock;
+  ids: IdSource;
+  loader: Loader;
+  snapshots: Snapshots;
+  /** Commands in hand a stream. */
+  maxQueue: number;
+  /** Turns that a command may lose to other writers. */
+  maxContended: number;
+  /** Called when nobody waits for the stream any more. */
+  onIdle(entry: Entry): void;
+}
+
+export interface Queue {
+  execute(entry: Entry, command: AnyCommand): Promise<Executed<unknown>>;
+}
+
+export function openQueue(options: QueueOptions): Queue {
+  const { log, clock, ids, loader, snapshots, maxQueue, maxContended, onIdle } = options;
+  let due = new Set<Entry>();
+  let inHand = 0;
+
+  /** Looks at the entry once everybody else has had a turn. */
+  function schedule(entry: Entry): void {
+    if (due.size === 0) setImmediate(turn);
+    due.add(entry);
+  }
+
+  function turn(): void {
+    const entries = due;
+    due = new Set();
+    for (const entry of entries) {
+      decideWaiting(entry);
+      if (isIdle(entry)) onIdle(entry);
+    }
+  }
+
+  function decideWaiting(entry: Entry): void {
+    if (entry.loading || entry.broken || entry.waiting.size === 0) return;
+    if (entry.inFlight.length === 0 && (!entry.durable || entry.durable.version < entry.heardOf)) {
+      void read(entry);
+      return;
+    }
+    for (const job of entry.waiting) {
+      if (entry.inFlight.length >= maxInFlight) return;
+      entry.waiting.delete(job);
+      send(entry, job);
+    }
+  }
+
+  async function read(entry: Entry): Promise<void> {
+    entry.loading = true;
+    try {
+      await loader.load(entry);
+      entry.heardOf = 0;
+    } catch (error) {
+      for (const job of entry.waiting) job.reject(error);
+      entry.waiting.clear();
+    }
+    entry.loading = false;
+    schedule(entry);
+  }
+
+  function send(entry: Entry, job: Job): void {
+    const tip = entry.inFlight.at(-1)?.after ?? entry.durable!;
+    const sent: Sent = { job, ...decide(entry.stream, job.command, tip, { clock, ids }) };
+    entry.inFlight.push(sent);
+    const judged = (outcome: Outcome) => {
+      sent.outcome = outcome;
+      entry.broken ||= voidsWhatFollows(sent, outcome);
+      workOff(entry);
+    };
+    log.append(sent.append).then(judged, (error) => judged({ kind: 'failed', error }));
+  }
+
+  function workOff(entry: Entry): void {
+    for (let sent = entry.inFlight[0]; sent; sent = entry.inFlight[0]) {
+      const { outcome } = sent;
+      if (!outcome || outcome.kind === 'conflict' || voidsWhatFollows(sent, outcome)) break;
+      entry.inFlight.shift();
+      if (outcome.kind === 'appended') {
+        entry.durable = sent.after;
+        snapshots.offer(entry);
+      }
+      answer(entry, sent, outcome);
+    }
+    if (entry.broken && entry.inFlight.every(({ outcome }) => outcome)) recover(entry);
+    schedule(entry);
+  }
+
+  /** All in flight is judged, and its head is what broke the chain. */
+  function recover(entry: Entry): void {
+    const voided = entry.inFlight;
+    entry.inFlight = [];
+    entry.broken = false;
+    const head = voided[0]!.outcome!;
+    const overtaken = head.kind === 'conflict' && head.version !== entry.durable!.version;
+    if (head.kind === 'conflict') catchUp(entry, head);
+
+    const again: Job[] = [];
+    for (const sent of voided) {
+      const { job } = sent;
+      const outcome = sent.outcome!;
+      if (outcome.kind !== 'conflict') answer(entry, sent, outcome);
+      else if (hasLanded(sent, outcome)) reply(entry, sent);
+      else if (overtaken && ++job.contended > maxContended) job.reject(contended(entry.stream));
+      else again.push(job);
+    }
+    redecisions.add(again.length, { entity: entry.decider.entity.name });
+    entry.waiting = new Set([...again, ...entry.waiting]);
+    for (const job of again) if (job.command.signal?.aborted) abort(entry, job);
+  }
+
+  function answer(entry: Entry, sent: Sent, outcome: Exclude<Outcome, Conflict>): void {
+    const { job } = sent;
+    if (outcome.kind === 'appended') {
+      reply(entry, sent);
+    } else if (outcome.kind === 'duplicate') {
+      const { stream, version } = outcome;
+      if (stream === entry.stream) entry.heardOf = Math.max(entry.heardOf, version);
+      repeat(job, outcome);
+    } else if (outcome.kind === 'reused') {
+      const description = 'was used before for another request; take a new id for a new request';
+      job.reject(invalidField('request_id', description, 'REQUEST_ID_REUSED'));
+    } else {
+      if (sent.append.events.length > 0) entry.heardOf = Number.POSITIVE_INFINITY;
+      job.reject(outcome.error);
+    }
+  }
+
+  function abort(entry: Entry, job: Job): void {
+    if (!entry.waiting.delete(job)) return;
+    job.reject(cancelled(job.command.signal!));
+    schedule(entry);
+  }
+
+  return {
+    execute(entry, command) {
+      const { signal, decider } = command;
+      const { name } = decider.entity;
+      const { promise, resolve, reject } = Promise.withResolvers<Executed<unknown>>();
+      const onAbort = () => abort(entry, job);
+      const end = () => {
+        signal?.removeEventListener('abort', onAbort);
+        commandsInHand.set(--inHand);
+      };
+      const job: Job = {
+        command,
+        contended: 0,
+        resolve(executed) {
+          end();
+          countCommand(name, executed.repeated ? 'repeated' : 'done');
+          resolve(executed);
+        },
+        reject(error) {
+          end();
+          countCommand(name, { error });
+          reject(error);
+        },
+      };
+      commandsInHand.set(++inHand);
+      if (signal?.aborted) job.reject(cancelled(signal));
+      else if (entry.waiting.size + entry.inFlight.length >= maxQueue) job.reject(queueFull(entry.stream));
+      else {
+        signal?.addEventListener('abort', onAbort, { once: true });
+        entry.waiting.add(job);
+      }
+      schedule(entry);
+      return promise;
+    },
+  };
+}
+
+/** Whether the commands behind this one were decided on a state that never came. */
+function voidsWhatFollows({ append }: Sent, { kind }: Outcome): boolean {
+  return kind === 'conflict' || (kind !== 'appended' && append.events.length > 0);
+}
+
+/** Whether the first event that the append lacked is its own: it had landed, and was asked for again. */
+function hasLanded({ append }: Sent, { missing }: Conflict): boolean {
+  const own = append.events[0]?.eventId;
+  return own !== undefined && missing[0]?.eventId === own;
+}
+
+/** Brings the durable state to what a conflict said of the stream. */
+function catchUp(entry: Entry, { version, missing }: Conflict): void {
+  try {
+    // A log that is behind what it had confirmed was restored from an older copy: what we know of it is void.
+    entry.durable = version < entry.durable!.version ? undefined : fold(entry.decider, entry.durable!, missing);
+    entry.heardOf = Math.max(entry.heardOf, version);
+  } catch {
+    // Not the next events, or not readable: read all anew. Whoever waits hears what is wrong with them.
+    entry.durable = undefined;
+  }
+}
+
+function reply(entry: Entry, { job, answer, after }: Sent): void {
+  if (answer.kind === 'refusal') job.reject(answer.error);
+  else job.resolve({ reply: answer.reply, stream: entry.stream, version: after.version, repeated: false });
+}
+
+function repeat({ command, resolve, reject }: Job, known: Extract<Outcome, { kind: 'duplicate' }>): void {
+  try {
+    const { stream, version } = known;
+    resolve({ reply: command.replyCodec.decode(known.reply), stream, version, repeated: true });
+  } catch (error) {
+    reject(error);
+  }
+}
+
+function contended(stream: string): CaudalError {
+  const message = 'Too many others write to the same resource at the moment.';
+  return new CaudalError('ABORTED', 'STREAM_CONTENDED', message, { retryAfterMs, metadata: { stream } });
+}
+
+function queueFull(stream: string): CaudalError {
+  const message = 'Too many commands wait for the same resource.';
+  return new CaudalError('RESOURCE_EXHAUSTED', 'STREAM_QUEUE_FULL', message, { retryAfterMs, metadata: { stream } });
+}
+
+function cancelled(signal: AbortSignal): unknown {
+  if (signal.reason instanceof CaudalError) return signal.reason;
+  return new CaudalError('CANCELLED', 'CALL_CANCELLED', 'The caller went away.', { cause: signal.reason });
+}
