@@ -1,0 +1,252 @@
+/**
+ * Views in Elasticsearch: an index a generation with an explicit mapping; only keys are indexed, the view is kept as it
+ * is. Every access goes through the index's alias and writes say `require_alias`, because a write to a missing index
+ * would make one, without the mapping.
+ *
+ * A write names the `_seq_no` that it read, or creates; 409 tells who lost a race. Reading by id is real time; `find`
+ * and `search` see a write after the next refresh (1 s, or `refresh`).
+ *
+ * Left: `version_type=external` with the revision (a stale primary would take it), scripts and _update_by_query (the
+ * fold is TypeScript, and happens once).
+ */
+
+import { unavailable } from '@caudal/kernel/errors.ts';
+import { Client, errors, type estypes } from '@elastic/elasticsearch';
+import { conditionsQuery, findAfter, fullTextQuery, sortOf } from './elasticsearch-query.ts';
+import {
+  type Collection,
+  type KeyLayout,
+  type Layout,
+  MissingCollection,
+  type SaveResult,
+  type StoredDocument,
+  saveSingly,
+  type TypedKey,
+  type ViewStore,
+  type Write,
+} from './store.ts';
+
+interface Source {
+  id: string;
+  rev: number;
+  deleted: boolean;
+  streams: Record<string, number>;
+  view?: unknown;
+}
+
+interface Guard {
+  seqNo: number;
+  primaryTerm: number;
+}
+
+const facetSize = 20;
+const source = { excludes: ['keys'] };
+
+/** A 400 or 413 of a call that carries documents is about them. */
+function isDocumentError(error: unknown): boolean {
+  return error instanceof errors.ResponseError && (error.statusCode === 400 || error.statusCode === 413);
+}
+
+export interface ElasticsearchStoreOptions {
+  /** `http://user:password@host:port`, or several, separated by commas. */
+  url: string;
+  /** Begins the name of every index, so that contexts and systems can share a cluster. */
+  prefix: string;
+}
+
+/** Opens a store; connects at first use and again by itself. */
+export function openElasticsearchStore({ url, prefix }: ElasticsearchStoreOptions): ViewStore {
+  // The runtime's own back-off repeats what fails: repeating here too would only make waits longer.
+  const client = new Client({ nodes: url.split(','), maxRetries: 0, requestTimeout: 10_000 });
+  return {
+    name: 'Elasticsearch',
+    searches: true,
+    collection: (name, layout) => collection(client, `${prefix}-${name}`, layout),
+    close: () => client.close(),
+  };
+}
+
+function collection(client: Client, alias: string, layout: Layout): Collection {
+  const index = `${alias}-index`;
+
+  function callersError(error: unknown): unknown {
+    if (!(error instanceof errors.ResponseError)) return unavailable('Elasticsearch', error);
+    if (typeOfError(error) === 'index_not_found_exception') return new MissingCollection(alias, error);
+    return isDocumentError(error) ? error : unavailable('Elasticsearch', error);
+  }
+
+  async function guarded<T>(call: Promise<T>): Promise<T> {
+    try {
+      return await call;
+    } catch (error) {
+      throw callersError(error);
+    }
+  }
+
+  async function save(writes: Write[]): Promise<SaveResult> {
+    const operations = writes.flatMap((write) => {
+      const guard = write.guard as Guard | undefined;
+      const action = guard
+        ? { index: { _index: alias, _id: write.id, if_seq_no: guard.seqNo, if_primary_term: guard.primaryTerm } }
+        : { create: { _index: alias, _id: write.id } };
+      return [action, sourceOf(write, layout)];
+    });
+    const { items } = await guarded(client.bulk({ require_alias: true, operations }));
+    const result: SaveResult = { lost: [], refused: [] };
+    items.forEach((item, place) => {
+      const { status, error } = item.index ?? item.create!;
+      const { id } = writes[place]!;
+      if (status === 409) result.lost.push(id);
+      else if (error?.type === 'index_not_found_exception') throw new MissingCollection(alias, error);
+      else if (status === 400 || status === 413)
+        result.refused.push({ id, error: new Error(error?.reason ?? error?.type) });
+      else if (status >= 300) throw unavailable('Elasticsearch', error);
+    });
+    return result;
+  }
+
+  const search = (request: estypes.SearchRequest) =>
+    guarded(client.search<Source>({ index: alias, _source: source, track_total_hits: false, ...request }));
+
+  return {
+    async create() {
+      try {
+        await client.indices.create({
+          index,
+          aliases: { [alias]: { is_write_index: true } },
+          settings: {
+            analysis: {
+              analyzer: { words: { type: 'custom', tokenizer: 'standard', filter: ['lowercase', 'asciifolding'] } },
+            },
+          },
+          mappings: mappingOf(layout),
+        });
+      } catch (error) {
+        if (typeOfError(error) !== 'resource_already_exists_exception') throw callersError(error);
+      }
+    },
+    async drop() {
+      await guarded(client.indices.delete({ index, ignore_unavailable: true }));
+    },
+    async load(ids) {
+      if (ids.length === 0) return [];
+      const { docs } = await guarded(client.mget<Source>({ index: alias, ids, _source_excludes: ['keys'] }));
+      return docs.flatMap((found) => {
+        if ('error' in found)
+          throw found.error.type === 'index_not_found_exception'
+            ? new MissingCollection(alias, found.error)
+            : unavailable('Elasticsearch', found.error);
+        if (!found.found) return [];
+        const guard: Guard = { seqNo: found._seq_no!, primaryTerm: found._primary_term! };
+        return [{ ...documentOf(found._source!), guard }];
+      });
+    },
+    async save(writes) {
+      if (writes.length === 0) return { lost: [], refused: [] };
+      try {
+        return await save(writes);
+      } catch (error) {
+        if (!isDocumentError(error)) throw error;
+        return saveSingly(writes, (write) => save([write]), isDocumentError);
+      }
+    },
+    async find({ where, orderBy, after, limit }) {
+      const filter = [...conditionsQuery(where), ...(after ? [findAfter({ orderBy, after })] : [])];
+      const { hits } = await search({
+        query: { bool: { filter, must_not: { term: { deleted: true } } } },
+        sort: sortOf(orderBy),
+        size: limit,
+      });
+      return hits.hits.map((hit) => documentOf(hit._source!));
+    },
+    async count(where) {
+      const query = { bool: { filter: conditionsQuery(where), must_not: { term: { deleted: true } } } };
+      return (await guarded(client.count({ index: alias, query }))).count;
+    },
+    async scan({ afterId, limit }) {
+      const query = afterId === undefined ? { match_all: {} } : { range: { id: { gt: afterId } } };
+      const { hits } = await search({ query, sort: sortOf([]), size: limit });
+      return hits.hits.map((hit) => documentOf(hit._source!));
+    },
+    async refresh() {
+      await guarded(client.indices.refresh({ index: alias }));
+    },
+    async search(find) {
+      const { hits, aggregations } = await search({
+        query: fullTextQuery(find),
+        sort: [{ _score: { order: 'desc' } }, { id: { order: 'asc' } }],
+        size: find.limit,
+        track_total_hits: true,
+        search_after: find.after && [find.after.score, find.after.id],
+        aggs: Object.fromEntries(
+          find.facets.map((facet) => [
+            facet,
+            { terms: { field: `keys.${facet}`, size: facetSize, order: [{ _count: 'desc' }, { _key: 'asc' }] } },
+          ]),
+        ),
+      });
+      return {
+        hits: hits.hits.map((hit) => ({ document: documentOf(hit._source!), score: hit._score! })),
+        total: (hits.total as estypes.SearchTotalHits).value,
+        facets: Object.fromEntries(
+          find.facets.map((facet) => {
+            const { buckets } = aggregations![facet] as estypes.AggregationsStringTermsAggregate;
+            return [
+              facet,
+              (buckets as estypes.AggregationsStringTermsBucket[]).map((bucket) => ({
+                value: String(bucket.key),
+                count: bucket.doc_count,
+              })),
+            ];
+          }),
+        ),
+      };
+    },
+  };
+}
+
+function typeOfError(error: unknown): string | undefined {
+  return error instanceof errors.ResponseError ? error.body?.error?.type : undefined;
+}
+
+function mappingOf(layout: Layout): estypes.MappingTypeMapping {
+  const property = ({ type }: KeyLayout): estypes.MappingProperty => {
+    switch (type) {
+      case 'text':
+        return { type: 'text', analyzer: 'words' };
+      case 'timestamp':
+        return { type: 'date', format: 'strict_date_optional_time' };
+      default:
+        return { type };
+    }
+  };
+  return {
+    dynamic: 'strict',
+    properties: {
+      id: { type: 'keyword' },
+      rev: { type: 'long', index: false },
+      deleted: { type: 'boolean' },
+      streams: { type: 'object', enabled: false },
+      view: { type: 'object', enabled: false },
+      keys: {
+        dynamic: 'strict',
+        properties: Object.fromEntries(Object.entries(layout.keys).map(([key, kind]) => [key, property(kind)])),
+      },
+    },
+  };
+}
+
+function sourceOf({ id, revision, streams, view, keys }: Write, layout: Layout): Source & { keys?: unknown } {
+  if (view === undefined) return { id, rev: revision, deleted: true, streams };
+  // int8 goes as text: JavaScript's numbers would round it.
+  const json = (value: TypedKey) => (typeof value === 'bigint' ? value.toString() : value);
+  const values = Object.keys(layout.keys).map((key) => {
+    const value = keys[key] ?? null;
+    return [key, Array.isArray(value) ? value.map(json) : json(value)];
+  });
+  return { id, rev: revision, deleted: false, streams, keys: Object.fromEntries(values), view };
+}
+
+function documentOf({ id, rev, deleted, streams, view }: Source): StoredDocument {
+  return { id, revision: rev, streams, view: deleted ? undefined : view };
+}

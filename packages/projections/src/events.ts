@@ -1,0 +1,45 @@
+/** Recorded events as a projection sees them: decoded, with the functions that follow their entity. */
+import { entityOfStream, idOfStream } from '@caudal/contract/entity.ts';
+import { EventMetadata } from '@caudal/contract/gen/caudal/log/v1/log.ts';
+import type { RecordedEvent } from '@caudal/eventlog/types.ts';
+import type { Follow, ProjectedEvent, Projection } from './types.ts';
+
+/** An event, who follows it, and the view it belongs to (undefined: none). */
+export interface Followed<V> {
+  recorded: RecordedEvent;
+  projected: ProjectedEvent;
+  follow: Follow<V>;
+  view: string | undefined;
+}
+
+/**
+ * Finds out what a projection makes of an event; undefined if it does not follow the event's entity. Throws if the
+ * event can't be decoded, or `view` throws.
+ */
+export function followEvent<V>(projection: Projection<V>, recorded: RecordedEvent): Followed<V> | undefined {
+  const entity = entityOfStream(recorded.stream);
+  const follow = projection.follows.find((candidate) => candidate.entity.name === entity);
+  if (!follow) return undefined;
+  const projected: ProjectedEvent = {
+    stream: recorded.stream,
+    id: idOfStream(recorded.stream),
+    version: recorded.version,
+    eventId: recorded.eventId,
+    at: new Date(Number(EventMetadata.decode(recorded.metadata).occurredMillis)),
+    event: follow.entity.decode(recorded),
+  };
+  const view = follow.view(projected);
+  // One document an event: what counts is the cursor of its stream, which goes by the stream's name.
+  const target = view !== undefined && projection.kind === 'one-per-event' ? recorded.stream : view;
+  return { recorded, projected, follow, view: target };
+}
+
+/** The entities that a projection follows. */
+export function entitiesOf<V>(projection: Projection<V>): string[] {
+  return projection.follows.map(({ entity }) => entity.name);
+}
+
+/** The contexts whose logs it reads. */
+export function domainsOf<V>(projection: Projection<V>): string[] {
+  return [...new Set(projection.follows.map(({ entity }) => entity.domain))];
+}

@@ -1,0 +1,237 @@
+/**
+ * Views in MongoDB: a collection a generation, `{ _id, rev, streams, deleted?, keys, view }`.
+ *
+ * A write replaces `{ _id, rev: what was read }` or inserts. If somebody else was faster the filter finds nothing, so
+ * the upsert inserts, and the unique `_id` refuses that: E11000 is how a race is lost, for new views and old ones
+ * alike. Documents are never deleted (tombstones), so an upsert can't bring one back by mistake.
+ */
+import { unavailable } from '@caudal/kernel/errors.ts';
+import {
+  type AnyBulkWriteOperation,
+  BSON,
+  type Document,
+  type Filter,
+  MongoBulkWriteError,
+  MongoClient,
+  MongoInvalidArgumentError,
+  MongoServerError,
+  type Collection as NativeCollection,
+} from 'mongodb';
+import { alternativesAfter, totalOrder } from './keys.ts';
+import {
+  type Collection,
+  type Find,
+  type Layout,
+  type SaveResult,
+  type StoredDocument,
+  saveSingly,
+  type TypedCondition,
+  type TypedKey,
+  type ViewStore,
+  type Write,
+} from './store.ts';
+
+interface MongoView {
+  _id: string;
+  rev: number;
+  streams: Record<string, number>;
+  deleted?: true;
+  keys?: Record<string, TypedKey | TypedKey[]>;
+  view?: unknown;
+}
+
+const namespaceExists = 48;
+const namespaceNotFound = 26;
+const duplicateKey = 11000;
+
+/**
+ * What the server says of a single write when the write itself is not to blame: not the primary any more, shutting
+ * down, interrupted, out of time, disk or memory, conflicting for the moment.
+ */
+const serverTrouble = new Set([
+  7, 24, 43, 50, 64, 89, 91, 112, 133, 134, 175, 189, 202, 237, 262, 290, 317, 318, 320, 358, 9001, 10058, 10107, 11600,
+  11602, 13435, 13436, 14031, 16500,
+]);
+
+/** Whether the driver refused a document before sending it: too large, or no BSON. */
+function isDocumentError(error: unknown): boolean {
+  return error instanceof MongoInvalidArgumentError || error instanceof BSON.BSONError || error instanceof RangeError;
+}
+
+function callersError(error: unknown): unknown {
+  return isDocumentError(error) ? error : unavailable('MongoDB', error);
+}
+
+async function guarded<T>(call: Promise<T>): Promise<T> {
+  try {
+    return await call;
+  } catch (error) {
+    throw callersError(error);
+  }
+}
+
+export interface MongodbStoreOptions {
+  /** `mongodb://host:port/?replicaSet=...` */
+  url: string;
+  /** A context's own. */
+  database: string;
+  /** Connections at most; 20 if absent. */
+  poolSize?: number;
+}
+
+/** Opens a store; connects at first use and again by itself. */
+export function openMongodbStore({ url, database, poolSize = 20 }: MongodbStoreOptions): ViewStore {
+  const client = new MongoClient(url, {
+    appName: 'caudal',
+    maxPoolSize: poolSize,
+    connectTimeoutMS: 2_000,
+    serverSelectionTimeoutMS: 2_000,
+    waitQueueTimeoutMS: 2_000,
+    socketTimeoutMS: 10_000,
+    ignoreUndefined: true,
+    // What a projector folds on must not be rolled back, and queries must see what it wrote.
+    readPreference: 'primary',
+    readConcern: { level: 'majority' },
+    writeConcern: { w: 'majority' },
+  });
+  const db = client.db(database);
+  return {
+    name: 'MongoDB',
+    searches: false,
+    collection: (name, layout) => collection(db.collection<MongoView>(name), layout),
+    close: () => client.close(),
+  };
+}
+
+function collection(native: NativeCollection<MongoView>, layout: Layout): Collection {
+  async function save(writes: Write[]): Promise<SaveResult> {
+    const operations = writes.map<AnyBulkWriteOperation<MongoView>>(({ id, revision, streams, keys, view }) => ({
+      replaceOne: {
+        filter: { _id: id, rev: revision - 1 },
+        replacement:
+          view === undefined
+            ? { rev: revision, streams, deleted: true }
+            : { rev: revision, streams, keys: nullForEmpty(keys), view },
+        upsert: true,
+      },
+    }));
+    try {
+      await native.bulkWrite(operations, { ordered: false });
+      return { lost: [], refused: [] };
+    } catch (error) {
+      return judge(error, writes);
+    }
+  }
+
+  return {
+    async create() {
+      await native.db.createCollection(native.collectionName).catch((error: unknown) => {
+        if (!(error instanceof MongoServerError && error.code === namespaceExists)) throw callersError(error);
+      });
+      const indexes = layout.indexes.map((names) => ({
+        key: Object.fromEntries([...names.map((name) => [`keys.${name}`, 1] as const), ['_id', 1] as const]),
+      }));
+      if (indexes.length > 0) await guarded(native.createIndexes(indexes));
+    },
+    async drop() {
+      await native.drop().catch((error: unknown) => {
+        if (!(error instanceof MongoServerError && error.code === namespaceNotFound)) throw callersError(error);
+      });
+    },
+    load: (ids) => read(native.find({ _id: { $in: ids } }, { projection: { keys: 0 } }).toArray()),
+    async save(writes) {
+      if (writes.length === 0) return { lost: [], refused: [] };
+      try {
+        return await save(writes);
+      } catch (error) {
+        if (!isDocumentError(error)) throw error;
+        return saveSingly(writes, (write) => save([write]), isDocumentError);
+      }
+    },
+    find: (find) =>
+      read(
+        native
+          .find(filterOf(find, layout), { projection: { keys: 0 } })
+          .sort(new Map(totalOrder(find.orderBy).map(({ key, descending }) => [field(key), descending ? -1 : 1])))
+          .limit(find.limit)
+          .toArray(),
+      ),
+    count: (where) => guarded(native.countDocuments(filterOf({ where, orderBy: [] }, layout))),
+    scan: ({ afterId, limit }) =>
+      read(
+        native
+          .find(afterId === undefined ? {} : { _id: { $gt: afterId } }, { projection: { keys: 0 } })
+          .sort({ _id: 1 })
+          .limit(limit)
+          .toArray(),
+      ),
+    async refresh() {},
+  };
+}
+
+/** An empty list is kept as null, so that "equals null" finds it. */
+function nullForEmpty(keys: Write['keys']): Write['keys'] {
+  return Object.fromEntries(
+    Object.entries(keys).map(([key, value]) => [key, Array.isArray(value) && value.length === 0 ? null : value]),
+  );
+}
+
+function judge(error: unknown, writes: Write[]): SaveResult {
+  if (!(error instanceof MongoBulkWriteError)) throw callersError(error);
+  const writeErrors = [error.writeErrors].flat();
+  // Without an error of a write it is the concern that failed: some may be undone by a failover.
+  if (writeErrors.length === 0) throw unavailable('MongoDB', error);
+  const result: SaveResult = { lost: [], refused: [] };
+  for (const writeError of writeErrors) {
+    const { id } = writes[writeError.index]!;
+    if (writeError.code === duplicateKey) result.lost.push(id);
+    else if (serverTrouble.has(writeError.code)) throw unavailable('MongoDB', error);
+    else result.refused.push({ id, error: new Error(writeError.errmsg ?? `MongoDB error ${writeError.code}`) });
+  }
+  return result;
+}
+
+async function read(found: Promise<Document[]>): Promise<StoredDocument[]> {
+  return (await guarded(found)).map(({ _id, rev, streams, deleted, view }) => ({
+    id: _id,
+    revision: rev,
+    streams,
+    view: deleted ? undefined : view,
+  }));
+}
+
+function field(key: string | undefined): string {
+  return key === undefined ? '_id' : `keys.${key}`;
+}
+
+function conditionOf(condition: TypedCondition, layout: Layout): Document {
+  const name = field(condition.key);
+  if ('equals' in condition) return { [name]: condition.equals };
+  if ('in' in condition) return { [name]: { $in: condition.in } };
+  const range: Document = {};
+  if (condition.atLeast !== undefined) range.$gte = condition.atLeast;
+  if (condition.atMost !== undefined) range.$lte = condition.atMost;
+  // Even without bounds a range is about values: null has no place in it, as in the other stores.
+  if (Object.keys(range).length === 0) return { [name]: { $ne: null } };
+  // In a list one value must be within both bounds; MongoDB would take one value for each.
+  return { [name]: layout.keys[condition.key]!.many ? { $elemMatch: range } : range };
+}
+
+/** Nulls come first: they are before every value, and nothing is before them. */
+function furtherThan(key: string | undefined, value: TypedKey, descending: boolean): Document | undefined {
+  const name = field(key);
+  if (!descending) return { [name]: value === null ? { $ne: null } : { $gt: value } };
+  return value === null ? undefined : { $or: [{ [name]: { $lt: value } }, { [name]: null }] };
+}
+
+function filterOf({ where, orderBy, after }: Omit<Find, 'limit'>, layout: Layout): Filter<MongoView> {
+  const all: Document[] = [{ deleted: null }, ...where.map((condition) => conditionOf(condition, layout))];
+  if (after) {
+    const alternatives = alternativesAfter({ orderBy, after }).flatMap(({ equal, further }) => {
+      const beyond = furtherThan(further.key, further.value, further.descending);
+      return beyond ? [{ $and: [...equal.map(({ key, value }) => ({ [field(key)]: value })), beyond] }] : [];
+    });
+    all.push({ $or: alternatives });
+  }
+  return { $and: all } as Filter<MongoView>;
+}

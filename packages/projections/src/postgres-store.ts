@@ -1,0 +1,206 @@
+/**
+ * Views in PostgreSQL: a table a generation, made when the generation is, with a typed column for each key.
+ *
+ * A batch travels as one JSON parameter and lands in one statement: revision 1 inserts or does nothing, others update
+ * `WHERE rev = what was read`; ids that don't come back have lost. Rows are locked in the order of their ids first, so
+ * that two batches with common views wait for each other instead of dead-locking.
+ *
+ * Considered and left: expression indexes over one jsonb column (no statistics, so that the planner guesses), and an
+ * UPDATE a view in one transaction (a round trip each).
+ */
+import { CaudalError, unavailable } from '@caudal/kernel/errors.ts';
+import type { Database, Statement } from '@caudal/postgres/database.ts';
+import { sqlState } from '@caudal/postgres/errors.ts';
+import { totalOrder } from './keys.ts';
+import { fullText } from './postgres-search.ts';
+import {
+  column,
+  conditions,
+  documents,
+  type Parameters,
+  parameters,
+  quoted,
+  type Row,
+  typeOf,
+} from './postgres-sql.ts';
+import {
+  type Collection,
+  type Find,
+  type Layout,
+  MissingCollection,
+  type SaveResult,
+  saveSingly,
+  type TypedKey,
+  type ViewStore,
+  type Write,
+} from './store.ts';
+
+const undefinedTable = '42P01';
+const deadlock = '40P01';
+
+/** 22: the data is no value of its type (a NUL in a string, say); 23: it breaks a rule; 54: it is too large. */
+function isDocumentError(error: unknown): boolean {
+  return /^(22|23|54)/.test(sqlState(error) ?? '');
+}
+
+/** Opens a store over a database whose schema it may make tables in. `close` leaves the database open. */
+export function openPostgresStore({ database }: { database: Database }): ViewStore {
+  return {
+    name: 'PostgreSQL',
+    searches: true,
+    collection: (name, layout) => collection(database, name, layout),
+    async close() {},
+  };
+}
+
+function collection(database: Database, name: string, layout: Layout): Collection {
+  const table = quoted(name);
+  const search = fullText({ name, layout });
+
+  /** Runs a statement. What is neither the document's fault nor a missing table is the server's trouble. */
+  async function run<R>(statement: Statement): Promise<R[]> {
+    try {
+      return await database.query<R>(statement);
+    } catch (error) {
+      if (error instanceof CaudalError || isDocumentError(error)) throw error;
+      if (sqlState(error) === undefinedTable) throw new MissingCollection(name, error);
+      // A statement that is wrong in itself (class 42) is a bug and must not look like an outage.
+      if (sqlState(error)?.startsWith('42')) throw error;
+      throw unavailable('PostgreSQL', error);
+    }
+  }
+
+  const insertOrUpdate = saveStatement(table, layout);
+  async function save(writes: Write[]): Promise<SaveResult> {
+    const batch = JSON.stringify(writes.map((write) => rowOf(write, layout)));
+    const written = new Set((await run<{ id: string }>({ text: insertOrUpdate, values: [batch] })).map(({ id }) => id));
+    return { lost: writes.filter(({ id }) => !written.has(id)).map(({ id }) => id), refused: [] };
+  }
+
+  return {
+    async create() {
+      for (const text of [...createStatements(name, layout), ...(await search.createStatements(run))]) {
+        await run({ text }).catch((error: unknown) => {
+          // Two that create at the same time: "IF NOT EXISTS" looks before it leaps.
+          if (!['23505', '42P07', '42710'].includes(sqlState(error) ?? '')) throw error;
+        });
+      }
+    },
+    async drop() {
+      await run({ text: `DROP TABLE IF EXISTS ${table}` });
+    },
+    async load(ids) {
+      return documents(
+        await run<Row>({
+          text: `SELECT id, rev, streams, deleted, view FROM ${table} WHERE id = ANY($1::text[])`,
+          values: [ids],
+        }),
+      );
+    },
+    async save(writes) {
+      if (writes.length === 0) return { lost: [], refused: [] };
+      for (let attempt = 1; ; attempt++) {
+        try {
+          return await save(writes);
+        } catch (error) {
+          if (isDocumentError(error)) return saveSingly(writes, (write) => save([write]), isDocumentError);
+          if (attempt === 3 || sqlState((error as Error).cause) !== deadlock) throw error;
+        }
+      }
+    },
+    async find(find) {
+      const values = parameters();
+      const text = `SELECT id, rev, streams, deleted, view FROM ${table}
+        WHERE ${whereOf(find, layout, values)}
+        ORDER BY ${orderOf(find)} LIMIT ${values.add(find.limit)}`;
+      return documents(await run<Row>({ text, values: values.list }));
+    },
+    async count(where) {
+      const values = parameters();
+      const text = `SELECT count(*) AS count FROM ${table} WHERE ${['NOT deleted', ...conditions(where, layout, values)].join(' AND ')}`;
+      return (await run<{ count: number }>({ text, values: values.list }))[0]!.count;
+    },
+    async scan({ afterId, limit }) {
+      return documents(
+        await run<Row>({
+          text: `SELECT id, rev, streams, deleted, view FROM ${table}
+            WHERE $1::text IS NULL OR id > $1 ORDER BY id LIMIT $2`,
+          values: [afterId ?? null, limit],
+        }),
+      );
+    },
+    async refresh() {},
+    search: (find) => search.find(find, run),
+  };
+}
+
+function createStatements(name: string, layout: Layout): string[] {
+  const columns = Object.entries(layout.keys).map(([key, kind]) => `${column(key)} ${typeOf(kind)}`);
+  const indexes = layout.indexes.map((keys, place) => {
+    const index = quoted(`${name}.${place}`);
+    if (layout.keys[keys[0]!]!.many)
+      return `CREATE INDEX IF NOT EXISTS ${index} ON ${quoted(name)} USING gin (${column(keys[0]!)})`;
+    const parts = [...keys.map((key) => `${column(key)} NULLS FIRST`), 'id'];
+    return `CREATE INDEX IF NOT EXISTS ${index} ON ${quoted(name)} (${parts.join(', ')})`;
+  });
+  return [
+    `CREATE TABLE IF NOT EXISTS ${quoted(name)} (${[
+      'id text COLLATE "C" PRIMARY KEY',
+      'rev integer NOT NULL',
+      'streams jsonb NOT NULL',
+      'deleted boolean NOT NULL',
+      'view jsonb',
+      ...columns,
+    ].join(', ')})`,
+    ...indexes,
+  ];
+}
+
+function saveStatement(table: string, layout: Layout): string {
+  const keys = Object.keys(layout.keys).map(column);
+  const columns = ['id', 'rev', 'streams', 'deleted', 'view', ...keys];
+  const types = Object.entries(layout.keys).map(([key, kind]) => `${column(key)} ${typeOf(kind)}`);
+  const record = ['id text COLLATE "C"', 'rev integer', 'streams jsonb', 'deleted boolean', 'view jsonb', ...types];
+  return `WITH batch AS MATERIALIZED (
+      SELECT * FROM json_to_recordset($1::json) AS batch (${record.join(', ')})
+    ), locked AS MATERIALIZED (
+      SELECT t.id FROM ${table} AS t JOIN batch USING (id)
+      WHERE batch.rev > 1 AND t.rev = batch.rev - 1 ORDER BY t.id FOR UPDATE OF t
+    ), updated AS (
+      UPDATE ${table} AS t SET ${columns
+        .slice(1)
+        .map((name) => `${name} = batch.${name}`)
+        .join(', ')}
+      FROM batch JOIN locked USING (id) WHERE t.id = batch.id AND t.rev = batch.rev - 1 RETURNING t.id
+    ), inserted AS (
+      INSERT INTO ${table} (${columns.join(', ')})
+      SELECT ${columns.join(', ')} FROM batch WHERE rev = 1 ORDER BY id
+      ON CONFLICT (id) DO NOTHING RETURNING id
+    ) SELECT id FROM updated UNION ALL SELECT id FROM inserted`;
+}
+
+/** The row as json_to_recordset reads it. int8 goes as text: JavaScript's numbers would round it. */
+function rowOf({ id, revision, streams, view, keys }: Write, layout: Layout): Record<string, unknown> {
+  const json = (value: TypedKey) => (typeof value === 'bigint' ? value.toString() : value);
+  const row: Record<string, unknown> = { id, rev: revision, streams, deleted: view === undefined, view: view ?? null };
+  for (const key of Object.keys(layout.keys)) {
+    const value = view === undefined ? null : (keys[key] ?? null);
+    row[`k_${key}`] = Array.isArray(value) ? value.map(json) : json(value);
+  }
+  return row;
+}
+
+function orderOf({ orderBy }: Find): string {
+  return totalOrder(orderBy)
+    .map(
+      ({ key, descending }) =>
+        `${key === undefined ? 'id' : column(key)} ${descending ? 'DESC NULLS LAST' : 'ASC NULLS FIRST'}`,
+    )
+    .join(', ');
+}
+
+function whereOf({ where, orderBy, after }: Find, layout: Layout, values: Parameters): string {
+  const all = ['NOT deleted', ...conditions(where, layout, values)];
+  if (after) all.push(values.after({ orderBy, after }, layout));
+  return all.join(' AND ');
+}
