@@ -5,7 +5,7 @@
  */
 import { types } from 'pg';
 
-const { BYTEA, INT4, INT8, TEXT, UUID } = types.builtins;
+const { BOOL, BYTEA, INT4, INT8, TEXT, UUID } = types.builtins;
 
 /** array_recv: dimensions, has-nulls flag, element type, then length and lower bound; each value behind its size. */
 function binaryArray(type: number, sizes: number[], write: (buffer: Buffer, offset: number, index: number) => void) {
@@ -76,5 +76,14 @@ export function int4Array(values: (number | null)[]): Buffer {
     INT4,
     values.map((value) => (value === null ? -1 : 4)),
     (buffer, offset, index) => buffer.writeInt32BE(values[index]!, offset),
+  );
+}
+
+/** `boolean[]` */
+export function booleanArray(values: boolean[]): Buffer {
+  return binaryArray(
+    BOOL,
+    values.map(() => 1),
+    (buffer, offset, index) => buffer.writeUInt8(values[index] ? 1 : 0, offset),
   );
 }

@@ -1,0 +1,100 @@
+/** A context's event log in PostgreSQL. */
+import { isCode } from '@caudal/kernel/errors.ts';
+import type { Running } from '@caudal/kernel/lifetime.ts';
+import type { Database } from '@caudal/postgres/database.ts';
+import { sqlState } from '@caudal/postgres/errors.ts';
+import { counter, histogram } from '@caudal/telemetry/metrics.ts';
+import { appendBatch, type Judgeable } from './append.ts';
+import { type Failure, groupCommit } from './group-commit.ts';
+import { nameHolder } from './holder.ts';
+import { notifier } from './notify.ts';
+import { openReader } from './reader.ts';
+import { selectSnapshot, upsertSnapshot } from './snapshots.ts';
+import type { EventLog, RecordedEvent } from './types.ts';
+
+export interface OpenEventLogOptions {
+  /** Its schema holds the log, migrated. It stays the caller's to close, after the log. */
+  database: Database;
+  /** The context: `orders`. */
+  domain: string;
+  /** How long an append is tried again while the database is away or busy; 5,000 ms if absent. */
+  retryForMs?: number;
+  /** Appends that may wait for the one call on its way; 10,000 if absent. Beyond: RESOURCE_EXHAUSTED. */
+  maxQueued?: number;
+}
+
+const seconds = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10];
+const appendSeconds = histogram('eventlog_append_seconds', 'From append() to its verdict, by verdict', 's', seconds);
+const lockSeconds = histogram('eventlog_append_lock_seconds', "A batch's wait for the log's head", 's', seconds);
+const batchSize = histogram('eventlog_append_batch_size', 'Appends a batch', '1', [1, 2, 5, 10, 20, 50, 100, 200, 500]);
+const verdicts = counter('eventlog_appends_total', 'Appends by verdict; failed: without one');
+
+/** Who waits longer than this for the head wants to know for whom. */
+const longWaitMs = 1_000;
+const pageSize = 1_000;
+
+function classify(error: unknown): Failure {
+  if (isCode(error, 'UNAVAILABLE')) return 'unknown';
+  // The pool's queue was full; or: could not serialize, deadlock, lock not available, statement timeout.
+  if (isCode(error, 'RESOURCE_EXHAUSTED')) return 'busy';
+  return /^(40001|40P01|55P03|57014)$/.test(sqlState(error) ?? '') ? 'busy' : 'wrong';
+}
+
+/** Opens the log. Connects at first use. `stop` waits for the appends that are on their way. */
+export function openEventLog(options: OpenEventLogOptions): EventLog & Running {
+  const { database, domain } = options;
+  const reader = openReader({ database, domain });
+  const others = notifier(database);
+
+  async function send(batch: Judgeable[]) {
+    batchSize.record(batch.length, { domain });
+    const stopWatching = nameHolder(database, domain, longWaitMs);
+    try {
+      const result = await appendBatch(database, batch);
+      lockSeconds.record(result.waitedSeconds, { domain });
+      if (result.verdicts.some((verdict) => verdict.kind === 'appended' && verdict.position > 0)) {
+        reader.wake();
+        others.notify();
+      }
+      return result.verdicts;
+    } finally {
+      stopWatching();
+    }
+  }
+
+  const commits = groupCommit({
+    send,
+    classify,
+    retryForMs: options.retryForMs ?? 5_000,
+    maxQueued: options.maxQueued ?? 10_000,
+    onSettled(verdict, ms) {
+      appendSeconds.record(ms / 1_000, { domain, verdict });
+      verdicts.add(1, { domain, verdict });
+    },
+  });
+
+  async function* readStream(stream: string, afterVersion = 0): AsyncIterable<RecordedEvent[]> {
+    let last = afterVersion;
+    for (;;) {
+      const page = await reader.readStreams([{ stream, afterVersion: last }], { limit: pageSize });
+      if (page.length > 0) yield page;
+      if (page.length < pageSize) return;
+      last = page.at(-1)!.version;
+    }
+  }
+
+  return {
+    domain,
+    append: commits.append,
+    readStreams: reader.readStreams,
+    readLog: reader.readLog,
+    heads: reader.heads,
+    readStream,
+    loadSnapshot: (stream) => selectSnapshot(database, stream),
+    saveSnapshot: (stream, snapshot) => upsertSnapshot(database, stream, snapshot),
+    async stop() {
+      await Promise.all([commits.close(), reader.stop()]);
+      others.stop();
+    },
+  };
+}

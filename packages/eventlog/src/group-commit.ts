@@ -1,0 +1,196 @@
+/**
+ * Group commit: appends that arrive while one call is on its way travel together in the next. No timers: an idle log
+ * takes an append at once, a busy one takes what has gathered, so batches grow with the load.
+ *
+ * An append is in one of these states:
+ *   queued    waits for the call on its way. Bounded in number and bytes: RESOURCE_EXHAUSTED beyond.
+ *   sent      part of the one call on its way.
+ *   settled   has a verdict or an error.
+ * What can happen to a call:
+ *   verdicts  each append is settled with its own.
+ *   wrong     the statement was refused and nothing happened: each append of the batch is sent again alone, so that
+ *             only the one that is wrong fails.
+ *   busy      nothing happened, but it can later (the head was held for too long): the same batch is sent again.
+ *   unknown   the connection is lost, and perhaps only the answer: what is safe to send again is sent again, the rest
+ *             fails. Safe is what carries a command whose repeat is recognised, or writes nothing.
+ * Sending again ends after `retryForMs`; then the batch and all that is queued behind it fails with UNAVAILABLE, so that
+ * nobody waits for longer than about that.
+ *
+ * Appends with an exact version rely on those that came before them on their stream and were not settled then. When
+ * one of these settles with anything but 'appended', those behind it are marked, and the log refuses them. (Inside a
+ * batch append() sees to that.)
+ */
+import { CaudalError, unavailable } from '@caudal/kernel/errors.ts';
+import { type Backoff, backoffMs, sleep } from '@caudal/kernel/time.ts';
+import { type Judgeable, writes } from './append.ts';
+import type { Append, Verdict } from './types.ts';
+
+export type Failure = 'wrong' | 'busy' | 'unknown';
+
+export interface GroupCommitOptions {
+  /** Sends a batch; resolves with a verdict each, in order. */
+  send(batch: Judgeable[]): Promise<Verdict[]>;
+  /** What an error of `send` means. */
+  classify(error: unknown): Failure;
+  /** How long a batch is sent again before it fails. */
+  retryForMs: number;
+  /** Appends that may wait. */
+  maxQueued: number;
+  /** Called for each append once it is settled, with the milliseconds since it came. */
+  onSettled?(outcome: Verdict['kind'] | 'failed', ms: number): void;
+}
+
+export interface GroupCommit {
+  /** Fails with RESOURCE_EXHAUSTED, UNAVAILABLE, or what `send` throws if the append itself is wrong. */
+  append(append: Append): Promise<Verdict>;
+  /** Takes no more, and waits for what is queued. */
+  close(): Promise<void>;
+}
+
+interface Pending extends Judgeable {
+  bytes: number;
+  /** Travels alone, because a batch with it in was wrong. */
+  alone: boolean;
+  since: number;
+  resolve(verdict: Verdict): void;
+  reject(error: unknown): void;
+}
+
+const maxBatch = 500;
+const maxBatchBytes = 4 * 1024 * 1024;
+const maxQueuedBytes = 64 * 1024 * 1024;
+const pauses: Backoff = { firstMs: 20, maxMs: 1_000 };
+
+function bytesOf({ events, command }: Append): number {
+  let bytes = command?.reply?.length ?? 0;
+  for (const { data, metadata } of events) bytes += data.length + metadata.length;
+  return bytes;
+}
+
+/** Whether doing it twice is the same as doing it once. */
+function isRepeatable(append: Append): boolean {
+  return append.command?.reply !== undefined || !writes(append);
+}
+
+export function groupCommit(options: GroupCommitOptions): GroupCommit {
+  const queue: Pending[] = [];
+  /** What is not settled, in order, of each stream. */
+  const unsettled = new Map<string, Pending[]>();
+  let queuedBytes = 0;
+  let running: Promise<void> | undefined;
+  let closed = false;
+
+  /** Settles an append, and marks those behind it on its stream that rely on it. */
+  function settle(pending: Pending, outcome: Verdict['kind'] | 'failed', finish: () => void): void {
+    const { stream } = pending.append;
+    const others = unsettled.get(stream)!;
+    const behind = others.splice(others.indexOf(pending)).slice(1);
+    others.push(...behind);
+    if (others.length === 0) unsettled.delete(stream);
+    if (outcome !== 'appended')
+      for (const other of behind) if (typeof other.append.expected === 'number') other.reliesOnRefused = true;
+    options.onSettled?.(outcome, performance.now() - pending.since);
+    finish();
+  }
+  const succeed = (pending: Pending, verdict: Verdict) => settle(pending, verdict.kind, () => pending.resolve(verdict));
+  const fail = (pending: Pending, error: unknown) => settle(pending, 'failed', () => pending.reject(error));
+
+  function nextBatch(): Pending[] {
+    let count = 0;
+    let bytes = 0;
+    for (const pending of queue) {
+      const fits = count < maxBatch && bytes + pending.bytes <= maxBatchBytes && !pending.alone;
+      if (count > 0 && !fits) break;
+      count++;
+      bytes += pending.bytes;
+      if (pending.alone) break;
+    }
+    queuedBytes -= bytes;
+    return queue.splice(0, count);
+  }
+
+  function putBack(batch: Pending[]): void {
+    for (const pending of batch) {
+      pending.alone = true;
+      queuedBytes += pending.bytes;
+    }
+    queue.unshift(...batch);
+  }
+
+  /**
+   * Fails what can't be sent again, and returns the rest. Also fails what relied on something that fails here: the lost
+   * call may still be at work, and land it, after a repeat was told that it can't land.
+   */
+  function failUnknown(batch: Pending[], error: unknown): Pending[] {
+    const marked = new Set(batch.filter((pending) => pending.reliesOnRefused));
+    return batch.filter((pending) => {
+      if (isRepeatable(pending.append) && pending.reliesOnRefused === marked.has(pending)) return true;
+      fail(pending, unavailable('PostgreSQL', error));
+      return false;
+    });
+  }
+
+  function giveUp(batch: Pending[], error: unknown): void {
+    for (const pending of [...batch, ...queue.splice(0)]) fail(pending, unavailable('PostgreSQL', error));
+    queuedBytes = 0;
+  }
+
+  /** Sends a batch until it is settled, put back to travel one by one, or given up. */
+  async function deliver(taken: Pending[]): Promise<void> {
+    let batch = taken;
+    const giveUpAt = performance.now() + options.retryForMs;
+    for (let attempt = 1; batch.length > 0; attempt++) {
+      const sent = batch;
+      const result = await options.send(sent).catch((error: unknown) => ({ error }));
+      if (Array.isArray(result)) {
+        sent.forEach((pending, index) => {
+          succeed(pending, result[index]!);
+        });
+        return;
+      }
+      const failure = options.classify(result.error);
+      if (failure === 'wrong') {
+        if (batch.length === 1) fail(batch[0]!, result.error);
+        else putBack(batch);
+        return;
+      }
+      if (failure === 'unknown') batch = failUnknown(batch, result.error);
+      if (performance.now() >= giveUpAt) return giveUp(batch, result.error);
+      await sleep(backoffMs(attempt, pauses));
+    }
+  }
+
+  async function run(): Promise<void> {
+    // What is appended in the same turn of the event loop travels together.
+    await Promise.resolve();
+    while (queue.length > 0) await deliver(nextBatch());
+    running = undefined;
+  }
+
+  return {
+    append(append) {
+      if (closed) return Promise.reject(unavailable('The event log', new Error('It is closed.')));
+      const bytes = bytesOf(append);
+      if (queue.length >= options.maxQueued || (queue.length > 0 && queuedBytes + bytes > maxQueuedBytes))
+        return Promise.reject(
+          new CaudalError('RESOURCE_EXHAUSTED', 'LOG_OVERLOADED', 'Too many requests wait to be recorded.', {
+            retryAfterMs: 1_000,
+          }),
+        );
+      return new Promise((resolve, reject) => {
+        const since = performance.now();
+        const pending = { append, reliesOnRefused: false, bytes, alone: false, since, resolve, reject };
+        const before = unsettled.get(append.stream);
+        if (before) before.push(pending);
+        else unsettled.set(append.stream, [pending]);
+        queue.push(pending);
+        queuedBytes += bytes;
+        running ??= run();
+      });
+    },
+    async close() {
+      closed = true;
+      await running;
+    },
+  };
+}

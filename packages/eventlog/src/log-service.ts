@@ -1,0 +1,159 @@
+/**
+ * A log served to other contexts, and read from them: caudal.log.v1.LogService on both sides. In one process the same
+ * interface is a plain call.
+ *
+ * gRPC bounds the size of an answer, so the server ends one early once it holds `answerBytes`. A reader of the log, or
+ * of its heads, goes on from the position that it got; who reads streams can't tell such an end from the streams', so
+ * the remote reader counts too, and asks for the rest.
+ */
+import type * as wire from '@caudal/contract/gen/caudal/log/v1/log.ts';
+import { notFound } from '@caudal/kernel/errors.ts';
+import type { LogReader, RecordedEvent, StreamCursor } from './types.ts';
+
+const answerBytes = 2 * 1024 * 1024;
+const defaultLimit = 1_000;
+
+function toWire(event: RecordedEvent): wire.RecordedEvent {
+  return {
+    position: BigInt(event.position),
+    stream: event.stream,
+    version: BigInt(event.version),
+    eventId: event.eventId,
+    type: event.type,
+    schemaVersion: event.schemaVersion,
+    data: Buffer.from(event.data.buffer, event.data.byteOffset, event.data.byteLength),
+    metadata: Buffer.from(event.metadata.buffer, event.metadata.byteOffset, event.metadata.byteLength),
+    recordedMicros: BigInt(event.recordedAt.getTime()) * 1_000n,
+  };
+}
+
+function fromWire(event: wire.RecordedEvent): RecordedEvent {
+  return {
+    position: Number(event.position),
+    stream: event.stream,
+    version: Number(event.version),
+    eventId: event.eventId,
+    type: event.type,
+    schemaVersion: event.schemaVersion,
+    data: event.data,
+    metadata: event.metadata,
+    recordedAt: new Date(Number(event.recordedMicros / 1_000n)),
+  };
+}
+
+/** How many of the events one answer holds: the one that fills it is the last. */
+function countThatFits(events: RecordedEvent[]): number {
+  let bytes = 0;
+  const filler = events.findIndex((event) => {
+    bytes += event.data.length + event.metadata.length;
+    return bytes >= answerBytes;
+  });
+  return filler === -1 ? events.length : filler + 1;
+}
+
+const isFull = (events: RecordedEvent[]) =>
+  events.reduce((bytes, { data, metadata }) => bytes + data.length + metadata.length, 0) >= answerBytes;
+
+/** The handlers of LogService over the logs that this process has. An unknown domain is NOT_FOUND. */
+export function logHandlers(logs: LogReader[]) {
+  const byDomain = new Map(logs.map((log) => [log.domain, log]));
+  const logOf = (domain: string): LogReader => {
+    const log = byDomain.get(domain);
+    if (!log) throw notFound('log', domain);
+    return log;
+  };
+  return {
+    async readStreams(request: wire.ReadStreamsRequest): Promise<wire.ReadStreamsResponse> {
+      const cursors = request.streams.map(({ stream, afterVersion }) => ({
+        stream,
+        afterVersion: Number(afterVersion),
+      }));
+      const limit = request.limit || defaultLimit;
+      const events = await logOf(request.domain).readStreams(cursors, { limit });
+      return { events: events.slice(0, countThatFits(events)).map(toWire) };
+    },
+    async readLog(request: wire.ReadLogRequest, call: { signal: AbortSignal }): Promise<wire.ReadLogResponse> {
+      const { events, head } = await logOf(request.domain).readLog(Number(request.afterPosition), {
+        limit: request.limit || defaultLimit,
+        waitMs: request.waitMillis,
+        signal: call.signal,
+      });
+      return { events: events.slice(0, countThatFits(events)).map(toWire), headPosition: BigInt(head) };
+    },
+    async heads(request: wire.HeadsRequest): Promise<wire.HeadsResponse> {
+      const { heads, position } = await logOf(request.domain).heads(Number(request.afterPosition), {
+        minAgeMs: request.minAgeMillis,
+        limit: request.limit || defaultLimit,
+      });
+      // They are in the log's order: what is cut off lies after the last one that stays.
+      const fit = heads.slice(0, countThatFits(heads));
+      const end = fit.length < heads.length ? fit.at(-1)!.position : position;
+      return { heads: fit.map(toWire), position: BigInt(end) };
+    },
+  };
+}
+
+interface CallOptions {
+  timeoutMs?: number;
+  signal?: AbortSignal;
+}
+
+/** A client of LogService, as rpc makes them. */
+export interface LogClient {
+  readStreams(request: wire.ReadStreamsRequest, options?: CallOptions): Promise<wire.ReadStreamsResponse>;
+  readLog(request: wire.ReadLogRequest, options?: CallOptions): Promise<wire.ReadLogResponse>;
+  heads(request: wire.HeadsRequest, options?: CallOptions): Promise<wire.HeadsResponse>;
+}
+
+/** What a call may take besides the wait that it asks for. */
+const callMs = 5_000;
+/** The most streams that one request may name, and the longest wait it may ask for. */
+const maxCursors = 1_000;
+const maxWaitMs = 10_000;
+
+/** The cursors after what was read. Events come ordered by stream, so those of earlier streams are complete. */
+function advanced(cursors: StreamCursor[], events: RecordedEvent[]): StreamCursor[] {
+  const seen = new Map(events.map((event) => [event.stream, event.version]));
+  return cursors.map((cursor) => ({ ...cursor, afterVersion: seen.get(cursor.stream) ?? cursor.afterVersion }));
+}
+
+/** Another context's log. */
+export function remoteLog({ domain, client }: { domain: string; client: LogClient }): LogReader {
+  async function readSome(cursors: StreamCursor[], limit: number): Promise<RecordedEvent[]> {
+    const streams = cursors.map(({ stream, afterVersion }) => ({ stream, afterVersion: BigInt(afterVersion) }));
+    const { events } = await client.readStreams({ domain, streams, limit }, { timeoutMs: callMs });
+    return events.map(fromWire);
+  }
+
+  return {
+    domain,
+    async readStreams(cursors, { limit = defaultLimit } = {}) {
+      const all: RecordedEvent[] = [];
+      for (let first = 0; first < cursors.length && all.length < limit; first += maxCursors) {
+        let rest = cursors.slice(first, first + maxCursors);
+        for (;;) {
+          const some = await readSome(rest, limit - all.length);
+          all.push(...some);
+          if (!isFull(some) || all.length >= limit) break;
+          rest = advanced(rest, some);
+        }
+      }
+      return all;
+    },
+    async readLog(afterPosition, { limit = defaultLimit, waitMs = 0, signal } = {}) {
+      const waitMillis = Math.min(waitMs, maxWaitMs);
+      const response = await client.readLog(
+        { domain, afterPosition: BigInt(afterPosition), limit, waitMillis },
+        { timeoutMs: callMs + waitMillis, ...(signal && { signal }) },
+      );
+      return { events: response.events.map(fromWire), head: Number(response.headPosition) };
+    },
+    async heads(afterPosition, { minAgeMs = 0, limit = defaultLimit } = {}) {
+      const response = await client.heads(
+        { domain, afterPosition: BigInt(afterPosition), minAgeMillis: minAgeMs, limit },
+        { timeoutMs: callMs },
+      );
+      return { heads: response.heads.map(fromWire), position: Number(response.position) };
+    },
+  };
+}

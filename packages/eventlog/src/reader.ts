@@ -1,0 +1,62 @@
+/** Reads a log from PostgreSQL, the primary or a replica. */
+import type { Running } from '@caudal/kernel/lifetime.ts';
+import type { Database } from '@caudal/postgres/database.ts';
+import { selectHeads, selectLog, selectStreams } from './read.ts';
+import type { LogReader, RecordedEvent } from './types.ts';
+import { watch } from './watch.ts';
+
+export interface LocalReader extends LogReader, Running {
+  /** Tells those who wait that the log has grown. */
+  wake(): void;
+}
+
+const defaultLimit = 1_000;
+/** Positions whose time is remembered: more than there are readers that go through a log at a time. */
+const maxRemembered = 1_000;
+
+/** When the events that readers have stopped at were recorded: from there the next read needs no older partitions. */
+function remembered() {
+  const times = new Map<number, Date>();
+  return {
+    get: (position: number) => times.get(position),
+    add(event: RecordedEvent | undefined) {
+      if (!event) return;
+      times.delete(event.position);
+      times.set(event.position, event.recordedAt);
+      if (times.size > maxRemembered) times.delete(times.keys().next().value!);
+    },
+  };
+}
+
+/** Opens a reader of the log in the database's schema. The database stays the caller's to close. */
+export function openReader({ database, domain }: { database: Database; domain: string }): LocalReader {
+  const waiting = watch(database);
+  const times = remembered();
+
+  async function readNow(afterPosition: number, limit: number) {
+    const result = await selectLog(database, { afterPosition, since: times.get(afterPosition), limit });
+    times.add(result.events.at(-1));
+    return result;
+  }
+
+  return {
+    domain,
+    readStreams: async (cursors, { limit = defaultLimit } = {}) =>
+      cursors.length === 0 ? [] : selectStreams(database, cursors, limit),
+    async readLog(afterPosition, { limit = defaultLimit, waitMs = 0, signal } = {}) {
+      const result = await readNow(afterPosition, limit);
+      if (result.events.length > 0 || waitMs <= 0 || signal?.aborted) return result;
+      await waiting.wait(afterPosition, waitMs, signal);
+      return signal?.aborted ? result : readNow(afterPosition, limit);
+    },
+    async heads(afterPosition, { minAgeMs = 0, limit = defaultLimit } = {}) {
+      const since = times.get(afterPosition);
+      const heads = await selectHeads(database, { afterPosition, since, minAgeMs, limit });
+      times.add(heads.at(-1));
+      // The last event looked at is its stream's last, so it is among them.
+      return { heads, position: heads.at(-1)?.position ?? afterPosition };
+    },
+    wake: waiting.wake,
+    stop: waiting.stop,
+  };
+}

@@ -1,0 +1,24 @@
+/** Snapshots: the last one of a stream. They only save time, so losing one, or the race for the newest, loses nothing. */
+import type { Transaction } from '@caudal/postgres/database.ts';
+import type { Snapshot } from './types.ts';
+
+export async function selectSnapshot(db: Transaction, stream: string): Promise<Snapshot | undefined> {
+  const rows = await db.query<Snapshot>({
+    name: 'eventlog-load-snapshot',
+    text: 'SELECT version, schema_version AS "schemaVersion", data FROM snapshots WHERE stream = $1',
+    values: [stream],
+  });
+  return rows[0];
+}
+
+/** Keeps it, unless there is a newer one of the same shape. */
+export async function upsertSnapshot(db: Transaction, stream: string, snapshot: Snapshot): Promise<void> {
+  await db.query({
+    name: 'eventlog-save-snapshot',
+    text: `INSERT INTO snapshots AS s (stream, version, schema_version, data) VALUES ($1, $2, $3, $4)
+      ON CONFLICT (stream) DO UPDATE
+      SET version = excluded.version, schema_version = excluded.schema_version, data = excluded.data
+      WHERE s.version < excluded.version OR s.schema_version <> excluded.schema_version`,
+    values: [stream, snapshot.version, snapshot.schemaVersion, snapshot.data],
+  });
+}
