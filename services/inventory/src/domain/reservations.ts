@@ -108,6 +108,12 @@ export function release(state: StockState, { now }: Moment, { reservationId, rea
   return [moved(state, now, { $case: 'returned', value: { reservationId, quantity: ended.quantity } })];
 }
 
+/** Takes a reserve back, as a release does, but leaves alone what is committed: that was another call's reservation. */
+export function withdraw(state: StockState, moment: Moment, input: ReleaseInput): StockEvent[] {
+  if (endedReservation(state, input.reservationId, moment.now)?.how === 'committed') return [];
+  return release(state, moment, input);
+}
+
 /** Ends a reservation whose time is over. Nothing happens to one that has time left, has ended, or is not known. */
 export function expire(state: StockState, { now }: Moment, { reservationId }: { reservationId: string }): StockEvent[] {
   const open = openReservation(state, reservationId);

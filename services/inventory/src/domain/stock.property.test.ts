@@ -1,7 +1,10 @@
+import type { StockItem } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { remembered } from '@caudal/kernel/memory.ts';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { stockDashboard } from '../projections/stock-dashboard.ts';
+import { stockItemMessage } from '../stock-item-message.ts';
 import { commit, expire, release, reserve, returnPieces } from './reservations.ts';
 import { availableOf, type StockEvent, type StockState, stockDecider } from './stock.ts';
 import { adjust, createStockItem, restock } from './stock-item.ts';
@@ -72,9 +75,19 @@ test('whatever is asked in whatever order: never oversold, pieces are conserved,
       let clock = start;
       const log: StockEvent[] = [];
       let state = stockDecider.initial;
+      let view: StockItem | undefined;
       const apply = (events: StockEvent[]) => {
         for (const event of events) {
           log.push(event);
+          const projected = {
+            stream: 'inventory.stock/P1',
+            id: 'P1',
+            version: log.length,
+            eventId: '',
+            at: new Date(clock),
+            event,
+          };
+          view = stockDashboard.follows[0]!.evolve(view, projected);
           state = stockDecider.evolve(state, event, new Date(clock));
           if ('available' in event.value) expect(event.value.available).toBe(availableOf(state));
         }
@@ -91,6 +104,7 @@ test('whatever is asked in whatever order: never oversold, pieces are conserved,
         const open = [...remembered(state.open)];
         expect(state.reserved).toBe(open.reduce((sum, [, reservation]) => sum + reservation.quantity, 0n));
         expect(state.onHand).toBe(balance(log));
+        expect(view).toEqual({ ...stockItemMessage(state, log.length), etag: '' });
         expect(availableOf(state)).toBeGreaterThanOrEqual(0n);
         expect(state.onHand - state.reserved).toBeGreaterThanOrEqual(0n);
         if (input.kind !== 'restock' && input.kind !== 'adjust') {

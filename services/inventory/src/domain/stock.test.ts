@@ -1,7 +1,7 @@
 import type { Moment } from '@caudal/aggregates/types.ts';
 import { given } from '@caudal/testing/given.ts';
 import { describe, test } from '@jest/globals';
-import { commit, expire, release, reserve, returnPieces } from './reservations.ts';
+import { commit, expire, release, reserve, returnPieces, withdraw } from './reservations.ts';
 import { rememberedUntil, type StockEvent, type StockState, stockDecider } from './stock.ts';
 import { adjust, createStockItem, restock } from './stock-item.ts';
 
@@ -214,6 +214,25 @@ describe('release', () => {
       .gives([returned('r1', 8n, 10n)]);
     after(...gone, returned('r1', 3n, 5n))
       .when(releasing('r1'))
+      .gives([]);
+  });
+});
+
+describe('withdraw', () => {
+  const withdrawing =
+    (reservationId: string): Decide =>
+    (state, moment) =>
+      withdraw(state, moment, { reservationId, reason: 'cancelled' });
+
+  test('takes back what is reserved, and what is not there yet, but not what is committed', () => {
+    after(created(10n), reserved('r1', 8n, 2n))
+      .when(withdrawing('r1'))
+      .gives([released('r1', 8n, 10n)]);
+    after(created(10n))
+      .when(withdrawing('r1'))
+      .gives([barred('r1')]);
+    after(created(10n), reserved('r1', 8n, 2n), committed('r1', 8n, 2n))
+      .when(withdrawing('r1'))
       .gives([]);
   });
 });

@@ -1,0 +1,8 @@
+/** What the commands of the inventory need. */
+import type { Aggregates } from '@caudal/aggregates/types.ts';
+import type { Clock } from '@caudal/kernel/time.ts';
+
+export interface InventoryDependencies {
+  aggregates: Aggregates;
+  clock: Clock;
+}

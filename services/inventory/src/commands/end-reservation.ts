@@ -1,0 +1,117 @@
+/**
+ * Commits, releases and returns the lines of a reservation. The stock of each product remembers what became of it, so
+ * each call may be repeated, with the same request id or another.
+ */
+import {
+  type CommitReservationRequest,
+  type ReleaseReservationRequest,
+  Reservation,
+  type ReservationLine,
+  type ReturnStockRequest,
+} from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
+import { type CaudalError, refused } from '@caudal/kernel/errors.ts';
+import type { Call } from '@caudal/rpc/types.ts';
+import { commit, type Line, release, returnPieces } from '../domain/reservations.ts';
+import { stockDecider } from '../domain/stock.ts';
+import type { InventoryDependencies } from './dependencies.ts';
+import {
+  assertDistinct,
+  assertKnown,
+  assertValid,
+  eachLine,
+  lineCommandId,
+  noteWrites,
+  violationsOf,
+} from './lines.ts';
+import { releaseLine } from './release-line.ts';
+
+/**
+ * All lines leave the stock, or the reservation ends. A line that was lost (expired or released) stays lost, so a repeat
+ * after a crash comes to the same end: what was committed is put back, what is open is released.
+ */
+export function commitReservation(dependencies: InventoryDependencies) {
+  return async ({ reservationId, lines }: CommitReservationRequest, call: Call): Promise<Reservation> => {
+    assertDistinct(lines);
+    const outcomes = await eachLine(lines, (line) =>
+      lineCommand(dependencies, commit, { ...line, reservationId }, call),
+    );
+    assertValid(outcomes);
+    if (outcomes.some(({ kind }) => kind === 'refused')) {
+      const undone = await eachLine(lines, ({ productId }) =>
+        releaseLine(dependencies, { decide: release, productId, reservationId, reason: 'LOST', origin: call.origin }),
+      );
+      assertKnown(undone);
+      throw refused('RESERVATION_LOST', `The reservation "${reservationId}" ended before it was committed.`, {
+        violations: violationsOf(outcomes, 'product_id'),
+      });
+    }
+    assertKnown(outcomes);
+    noteWrites(call, outcomes);
+    return { reservationId, lines, expireTime: undefined };
+  };
+}
+
+/** Every line ends, whatever became of it. Nothing is refused. */
+export function releaseReservation(dependencies: InventoryDependencies) {
+  return async ({ reservationId, lines, reason }: ReleaseReservationRequest, call: Call): Promise<Reservation> => {
+    assertDistinct(lines);
+    const outcomes = await eachLine(lines, ({ productId }) =>
+      releaseLine(dependencies, {
+        decide: release,
+        productId,
+        reservationId,
+        reason,
+        origin: call.origin,
+        signal: call.signal,
+      }),
+    );
+    return answered(reservationId, lines, outcomes, call);
+  };
+}
+
+/**
+ * Committed pieces come back, line by line: those that can't are refused after the others are back, since they were
+ * really brought back.
+ */
+export function returnStock(dependencies: InventoryDependencies) {
+  return async ({ reservationId, lines }: ReturnStockRequest, call: Call): Promise<Reservation> => {
+    assertDistinct(lines);
+    const outcomes = await eachLine(lines, (line) =>
+      lineCommand(dependencies, returnPieces, { ...line, reservationId }, call),
+    );
+    return answered(reservationId, lines, outcomes, call);
+  };
+}
+
+/** The answer if all lines are done; else throws what is not known, or the refusals. */
+function answered(
+  reservationId: string,
+  lines: ReservationLine[],
+  outcomes: Awaited<ReturnType<typeof eachLine<Reservation>>>,
+  call: Call,
+): Reservation {
+  assertValid(outcomes);
+  assertKnown(outcomes);
+  const first: CaudalError | undefined = outcomes.find((outcome) => outcome.kind === 'refused')?.error;
+  if (first) {
+    throw refused(first.reason, 'Some of the lines are refused; the others are done.', {
+      violations: violationsOf(outcomes, 'quantity'),
+    });
+  }
+  noteWrites(call, outcomes);
+  return { reservationId, lines, expireTime: undefined };
+}
+
+function lineCommand({ aggregates }: InventoryDependencies, decide: typeof commit, line: Line, call: Call) {
+  const { reservationId, productId, quantity } = line;
+  return aggregates.execute({
+    decider: stockDecider,
+    id: productId,
+    decide: (state, moment) => decide(state, moment, line),
+    reply: (): Reservation => ({ reservationId, lines: [{ productId, quantity }], expireTime: undefined }),
+    replyCodec: Reservation,
+    commandId: lineCommandId(call, productId),
+    origin: call.origin,
+    signal: call.signal,
+  });
+}

@@ -1,0 +1,33 @@
+/** Releases one product's part of a reservation. It needs no command id: the stock remembers what has ended. */
+import type { Executed } from '@caudal/aggregates/types.ts';
+import { Reservation } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
+import type { Origin } from '@caudal/kernel/context.ts';
+import type { release } from '../domain/reservations.ts';
+import { stockDecider } from '../domain/stock.ts';
+import type { InventoryDependencies } from './dependencies.ts';
+
+export interface ReleaseLineInput {
+  /** `release`, or `withdraw`. */
+  decide: typeof release;
+  productId: string;
+  reservationId: string;
+  reason: string;
+  origin: Origin;
+  /** Left out where a release makes good what was begun: it goes on even if the caller has gone away. */
+  signal?: AbortSignal;
+}
+
+export function releaseLine(
+  { aggregates }: Pick<InventoryDependencies, 'aggregates'>,
+  { decide, productId, reservationId, reason, origin, signal }: ReleaseLineInput,
+): Promise<Executed<Reservation>> {
+  return aggregates.execute({
+    decider: stockDecider,
+    id: productId,
+    decide: (state, moment) => decide(state, moment, { reservationId, reason }),
+    reply: (): Reservation => ({ reservationId, lines: [], expireTime: undefined }),
+    replyCodec: Reservation,
+    origin,
+    signal,
+  });
+}

@@ -1,0 +1,119 @@
+/**
+ * Reserves all lines of an order, or none.
+ *
+ * Each line is a command to its product's stock, which remembers the reservation. So a repeat of the call, after a crash
+ * at any point, finds done what was done and does the rest. If a line is refused, the others are released; a line whose
+ * outcome is not known is released too, which bars it if it comes late. If that can't be made sure, the answer is
+ * UNAVAILABLE, and the caller repeats the call or releases the reservation. Whatever is left over expires.
+ *
+ * A repeat is answered from what was remembered when the line was reserved, so it is checked against the present: the
+ * first call may have released the line since, because of another line that is not refused any more.
+ */
+import { Reservation, type ReserveStockRequest } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
+import type { CaudalError } from '@caudal/kernel/errors.ts';
+import { refused } from '@caudal/kernel/errors.ts';
+import type { Call } from '@caudal/rpc/types.ts';
+import { reservationEnded, reserve, withdraw } from '../domain/reservations.ts';
+import { endedReservation, openReservation, type StockState, stockDecider } from '../domain/stock.ts';
+import type { InventoryDependencies } from './dependencies.ts';
+import {
+  assertDistinct,
+  assertKnown,
+  assertValid,
+  eachLine,
+  type LineOutcome,
+  lineCommandId,
+  noteWrites,
+  violationsOf,
+} from './lines.ts';
+import { releaseLine } from './release-line.ts';
+
+const defaultTtlSeconds = 15n * 60n;
+
+export function reserveStock(dependencies: InventoryDependencies) {
+  const { aggregates, clock } = dependencies;
+  return async (request: ReserveStockRequest, call: Call): Promise<Reservation> => {
+    const { reservationId, lines, attributes } = request;
+    assertDistinct(lines);
+    const expireAt = new Date(clock().getTime() + ttlMs(request));
+
+    const outcomes = await eachLine(lines, async (line) => {
+      const executed = await aggregates.execute({
+        decider: stockDecider,
+        id: line.productId,
+        decide: (state, moment) => reserve(state, moment, { ...line, reservationId, expireAt, attributes }),
+        reply: ({ state }): Reservation => ({
+          reservationId,
+          lines: [line],
+          expireTime: openReservation(state, reservationId)?.expireAt,
+        }),
+        replyCodec: Reservation,
+        commandId: lineCommandId(call, line.productId),
+        origin: call.origin,
+        signal: call.signal,
+      });
+      if (executed.repeated) await assertHeld(line.productId, reservationId);
+      return executed;
+    });
+
+    const refusals = outcomes.filter((outcome) => outcome.kind === 'refused');
+    if (refusals.length > 0) {
+      const others = outcomes.filter((outcome) => outcome.kind !== 'refused');
+      const released = await eachLine(
+        others.map(({ line }) => line),
+        ({ productId }) =>
+          releaseLine(dependencies, {
+            decide: withdraw,
+            productId,
+            reservationId,
+            reason: 'REFUSED',
+            origin: call.origin,
+          }),
+      );
+      assertValid(outcomes);
+      assertKnown(released);
+      throw refusal(
+        outcomes,
+        refusals.map(({ error }) => error),
+      );
+    }
+    assertKnown(outcomes);
+    noteWrites(call, outcomes);
+    return { reservationId, lines, expireTime: firstExpiry(outcomes) };
+  };
+
+  /** Throws RESERVATION_ENDED if the line that an earlier call reserved is not reserved or committed any more. */
+  async function assertHeld(productId: string, reservationId: string): Promise<void> {
+    const { state } = await aggregates.load(stockDecider, productId);
+    if (!isHeld(state, reservationId, clock())) throw reservationEnded(reservationId);
+  }
+}
+
+function isHeld(state: StockState, reservationId: string, now: Date): boolean {
+  return (
+    openReservation(state, reservationId) !== undefined ||
+    endedReservation(state, reservationId, now)?.how === 'committed'
+  );
+}
+
+function ttlMs({ ttl }: ReserveStockRequest): number {
+  const { seconds, nanos } = ttl ?? { seconds: defaultTtlSeconds, nanos: 0 };
+  return Number(seconds) * 1000 + Math.ceil(nanos / 1_000_000);
+}
+
+/** One refusal that speaks for all lines. A product without stock is one that nothing can be promised of. */
+function refusal(outcomes: LineOutcome<Reservation>[], errors: CaudalError[]): CaudalError {
+  const reasons = new Set(errors.map(({ reason }) => (reason === 'STOCK_NOT_FOUND' ? 'INSUFFICIENT_STOCK' : reason)));
+  const reason = reasons.has('INSUFFICIENT_STOCK') ? 'INSUFFICIENT_STOCK' : [...reasons][0]!;
+  return refused(reason, 'Not all lines can be reserved, so none is.', {
+    violations: violationsOf(outcomes, 'quantity'),
+  });
+}
+
+/** When the first of the lines ends: nothing can be relied on after that. */
+function firstExpiry(outcomes: LineOutcome<Reservation>[]): Date | undefined {
+  const times = outcomes.flatMap((outcome) =>
+    outcome.kind === 'done' && outcome.executed.reply.expireTime ? [outcome.executed.reply.expireTime.getTime()] : [],
+  );
+  return times.length > 0 ? new Date(Math.min(...times)) : undefined;
+}

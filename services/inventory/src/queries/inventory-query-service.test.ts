@@ -1,0 +1,27 @@
+import { type InventoryQueryServiceService, StockItem } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
+import type { Handlers } from '@caudal/rpc/types.ts';
+import { refusalOf, testCall } from '@caudal/testing/call.ts';
+import { fixedViews } from '@caudal/testing/view-readers.ts';
+import { expect, test } from '@jest/globals';
+import { inventoryQueryService } from './inventory-query-service.ts';
+
+const views = fixedViews({ A: StockItem.fromPartial({ productId: 'A', available: 3n }) }, 'next');
+const api = inventoryQueryService({ views }).handlers as unknown as Handlers<InventoryQueryServiceService>;
+
+test('the stock of one product, if there is any', async () => {
+  const found = await api.getStockItem({ productId: 'A', readMask: undefined }, testCall());
+  expect(found).toMatchObject({ productId: 'A', available: 3n });
+  expect(await refusalOf(api.getStockItem({ productId: 'B', readMask: undefined }, testCall()))).toEqual({
+    code: 'NOT_FOUND',
+    reason: 'STOCK_NOT_FOUND',
+  });
+});
+
+test('the least available first, up to a bound', async () => {
+  const request = { maxAvailable: 5n, pageSize: 0, pageToken: 'here', readMask: undefined };
+  const page = await api.listStockItems(request, testCall());
+  expect(page).toMatchObject({ stockItems: [{ productId: 'A' }], nextPageToken: 'next' });
+  expect(views.asked).toEqual([
+    { where: [{ key: 'available', atMost: 5n }], orderBy: [{ key: 'available' }], limit: 20, pageToken: 'here' },
+  ]);
+});

@@ -1,0 +1,37 @@
+/** Reads stock: caudal.inventory.v1.InventoryQueryService. */
+import { viewEtag } from '@caudal/context/etag.ts';
+import type { ViewReader } from '@caudal/context/view-reader.ts';
+import { stock } from '@caudal/contract/entities.ts';
+import { InventoryQueryServiceService, type StockItem } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
+import { notFound } from '@caudal/kernel/errors.ts';
+import type { StoredView } from '@caudal/projections/types.ts';
+import { service } from '@caudal/rpc/types.ts';
+
+const defaultPageSize = 20;
+
+export function inventoryQueryService({ views }: { views: ViewReader<StockItem> }) {
+  return service(InventoryQueryServiceService, {
+    async getStockItem({ productId }, call) {
+      const stored = await views.get(productId, call);
+      if (!stored) throw notFound('stock', productId);
+      return message(stored);
+    },
+
+    async listStockItems({ maxAvailable, pageSize, pageToken }, call) {
+      const page = await views.find(
+        {
+          where: maxAvailable === undefined ? [] : [{ key: 'available', atMost: maxAvailable }],
+          orderBy: [{ key: 'available' }],
+          limit: pageSize || defaultPageSize,
+          pageToken,
+        },
+        call,
+      );
+      return { stockItems: page.views.map(message), nextPageToken: page.nextPageToken };
+    },
+  });
+}
+
+function message(stored: StoredView<StockItem>): StockItem {
+  return { ...stored.view, etag: viewEtag(stored, stock.stream(stored.id)) };
+}

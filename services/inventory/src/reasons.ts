@@ -1,0 +1,50 @@
+/** What the inventory refuses, for the catalogue of reasons. */
+import type { Reason } from '@caudal/rpc/reasons.ts';
+
+export const reasons = {
+  STOCK_NOT_FOUND: { code: 'NOT_FOUND', meaning: 'No stock of the product is kept. Create it first.' },
+  STOCK_EXISTS: { code: 'ALREADY_EXISTS', meaning: 'Stock of the product is kept already. Restock or adjust it.' },
+  UNKNOWN_KIND: {
+    code: 'INVALID_ARGUMENT',
+    meaning: 'There is no such kind of stock; `violations` names those there are.',
+  },
+  INVALID_POLICY: { code: 'INVALID_ARGUMENT', meaning: 'The settings are not those of the kind of stock.' },
+  TOO_MANY_PIECES: { code: 'FAILED_PRECONDITION', meaning: 'More pieces than can be kept of one product.' },
+  BELOW_RESERVED: {
+    code: 'FAILED_PRECONDITION',
+    meaning: 'The count would take away pieces that are promised to orders. Release reservations first.',
+  },
+  PRODUCT_TWICE: {
+    code: 'INVALID_ARGUMENT',
+    meaning: 'A product stands in two lines. Add the quantities up.',
+  },
+  INSUFFICIENT_STOCK: {
+    code: 'FAILED_PRECONDITION',
+    meaning: 'Not all lines are available, so none is reserved; `violations` names those that are not.',
+  },
+  TIER_NOT_ALLOWED: {
+    code: 'FAILED_PRECONDITION',
+    meaning: 'The stock is for buyers of other tiers; the tier is an attribute of the reservation.',
+  },
+  TOO_MANY_PER_ORDER: { code: 'FAILED_PRECONDITION', meaning: 'More pieces than one order may have.' },
+  RESERVATION_MISMATCH: {
+    code: 'FAILED_PRECONDITION',
+    meaning: 'The reservation is about another quantity than the request.',
+  },
+  RESERVATION_BARRED: {
+    code: 'FAILED_PRECONDITION',
+    meaning: 'The reservation was released before it was made. Use another id.',
+  },
+  RESERVATION_ENDED: {
+    code: 'FAILED_PRECONDITION',
+    meaning: 'The reservation was released, has expired, or its pieces were returned. Reserve under another id.',
+  },
+  RESERVATION_LOST: {
+    code: 'FAILED_PRECONDITION',
+    meaning: 'A line of the reservation ended before the commit, so all of it has ended. Reserve under another id.',
+  },
+  RESERVATION_NOT_COMMITTED: {
+    code: 'FAILED_PRECONDITION',
+    meaning: 'No pieces of the reservation were committed, or that is more than 30 days ago.',
+  },
+} satisfies Record<string, Reason>;
