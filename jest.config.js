@@ -4,4 +4,6 @@ export default {
   transform: { '\\.ts$': './scripts/jest-transform.js' },
   testMatch: ['**/*.test.ts'],
   testTimeout: 30_000,
+  // More would only take the cores from the servers and processes that the tests start.
+  maxWorkers: 2,
 };

@@ -1,0 +1,130 @@
+/**
+ * Which way imports may point (`npm run arrows`): services -> packages -> npm, packages only to packages below them, and
+ * a context's domain to nothing but the contract, the kernel and the types of an aggregate. scripts/arrows.test.ts shows
+ * that each rule bites.
+ *
+ * TypeScript 7 has no JavaScript API yet, so the sources are read by swc. (Its dependencies are all taken as imports,
+ * `import type` too: an arrow that points back is one, whatever it carries.)
+ */
+
+/** From the bottom up; a package imports from lower rows only. */
+const layers = [
+  ['kernel'],
+  ['contract'],
+  ['config', 'telemetry'],
+  ['lifecycle', 'postgres'],
+  ['eventlog'],
+  ['aggregates'],
+  ['messaging'],
+  ['projections'],
+  ['processes'],
+];
+
+/** For each package, the packages that it may import. */
+const allowed = {
+  // Beside the layers, on their lower rows only.
+  rpc: ['kernel', 'contract', 'telemetry'],
+  cache: ['kernel', 'contract', 'telemetry'],
+  // Above all of them: what a context is made of.
+  context: [...layers.flat(), 'rpc', 'cache'],
+};
+layers.forEach((row, height) => {
+  for (const name of row) allowed[name] = layers.slice(0, height).flat();
+});
+
+const tests = '\\.test\\.ts$';
+/** What is not shipped: tests, and what helps them. */
+const unshipped = [tests, '^packages/testing/', '^test/', '^scripts/'];
+
+const layerRules = Object.entries(allowed).map(([name, below]) => ({
+  name: `layer-${name}`,
+  comment: `packages/${name} may import ${below.length ? below.map((each) => `packages/${each}`).join(', ') : 'no other package'}.`,
+  severity: 'error',
+  from: { path: `^packages/${name}/`, pathNot: tests },
+  to: { path: '^packages/', pathNot: [`^packages/(${[name, ...below].join('|')})/`, '^packages/testing/'] },
+}));
+
+export default {
+  forbidden: [
+    ...layerRules,
+    {
+      name: 'layer-missing',
+      comment: 'A new package gets its place in .dependency-cruiser.js.',
+      severity: 'error',
+      from: { path: '^packages/', pathNot: `^packages/(${[...Object.keys(allowed), 'testing'].join('|')})/` },
+      to: {},
+    },
+    {
+      name: 'package-imports-service',
+      comment: 'Packages know nothing of the business, not even in their tests.',
+      severity: 'error',
+      from: { path: '^packages/' },
+      to: { path: '^services/' },
+    },
+    {
+      name: 'context-imports-context',
+      comment: 'Contexts speak by gRPC and events. Only the runtime puts them together.',
+      severity: 'error',
+      from: { path: '^services/([^/]+)/', pathNot: '^services/runtime/' },
+      to: { path: '^services/', pathNot: '^services/$1/' },
+    },
+    {
+      name: 'domain-is-pure',
+      comment: "A domain decides and evolves. It imports the contract, the kernel and an aggregate's types: no I/O.",
+      severity: 'error',
+      from: { path: '^services/([^/]+)/src/domain/', pathNot: tests },
+      to: {
+        pathNot: [
+          '^services/$1/src/domain/',
+          '^packages/contract/src/',
+          '^packages/kernel/src/',
+          '^packages/aggregates/src/types\\.ts$',
+        ],
+      },
+    },
+    {
+      name: 'testing-in-production',
+      comment: '@caudal/testing is for tests.',
+      severity: 'error',
+      from: { path: '^(packages|services)/', pathNot: unshipped },
+      to: { path: '^packages/testing/' },
+    },
+    {
+      name: 'test-imported',
+      comment: 'What tests share goes to @caudal/testing.',
+      severity: 'error',
+      from: {},
+      to: { path: tests },
+    },
+    {
+      name: 'not-declared',
+      comment: "What shipped code imports stands in its own package.json's dependencies.",
+      severity: 'error',
+      from: { path: '^(packages|services)/', pathNot: unshipped },
+      to: { dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'] },
+    },
+    {
+      name: 'not-found',
+      comment: 'The import leads nowhere.',
+      severity: 'error',
+      from: {},
+      to: { couldNotResolve: true },
+    },
+    {
+      name: 'circle',
+      comment: 'Modules that import each other are one module, or lack a third.',
+      severity: 'error',
+      from: {},
+      to: { circular: true },
+    },
+  ],
+  options: {
+    parser: 'swc',
+    doNotFollow: { path: 'node_modules' },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['node', 'import', 'types', 'default'],
+      mainFields: ['module', 'main', 'types'],
+    },
+  },
+};

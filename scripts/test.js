@@ -1,0 +1,123 @@
+/**
+ * `npm test [-- ARGUMENTS OF JEST]`: gets the real servers that it can, runs the tests against them, and tells which
+ * servers those were. Its last line is `N passed, N failed[, N skipped]`; it fails if a test failed, or none ran.
+ *
+ * A server whose URL is in the environment is used as it is. The others are containers where a Docker engine answers,
+ * else a native kit lent by test/servers; a server that can't be had is left out, and the tests that need it are
+ * skipped. CAUDAL_REQUIRE_SERVERS=all makes that a failure.
+ */
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { startContainers } from './containers.js';
+
+process.chdir(fileURLToPath(new URL('..', import.meta.url)));
+
+/** The variable that says where a server is. */
+const urls = {
+  postgres: 'POSTGRES_URL',
+  rabbitmq: 'RABBITMQ_URL',
+  mongodb: 'MONGODB_URL',
+  elasticsearch: 'ELASTICSEARCH_URL',
+  redis: 'REDIS_URL',
+};
+
+/** A native kit, with the variables of those of its servers that answer. It lasts until `giveBack`, or this process's end. */
+async function borrow(names) {
+  // In a process group of its own: Ctrl-C must not end it before the tests have ended.
+  const lender = spawn('test/servers/servers', ['lend', ...names], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+    detached: true,
+  });
+  const ended = new Promise((resolve) => lender.on('close', resolve).on('error', resolve));
+  lender.stdin.on('error', () => {}); // it is gone already
+  const variables = {};
+  for await (const line of createInterface({ input: lender.stdout })) {
+    if (line === '') break;
+    variables[line.slice(0, line.indexOf('='))] = line.slice(line.indexOf('=') + 1);
+  }
+  return {
+    variables,
+    async giveBack() {
+      lender.stdin.end();
+      await ended;
+    },
+  };
+}
+
+/** How each server is there (given, docker, native, none), the variables for the tests, and what ends those started here. */
+async function getServers() {
+  const how = {};
+  const variables = {};
+  const lacking = () => Object.keys(urls).filter((name) => !how[name]);
+  for (const name of lacking()) if (process.env[urls[name]]) how[name] = 'given';
+
+  const containers = lacking().length ? await startContainers(lacking()) : {};
+  for (const [name, found] of Object.entries(containers)) {
+    how[name] = 'docker';
+    Object.assign(variables, found);
+  }
+
+  const kit = lacking().length && process.platform === 'linux' ? await borrow(lacking()) : undefined;
+  for (const name of lacking()) if (kit?.variables[urls[name]]) how[name] = 'native';
+  Object.assign(variables, kit?.variables);
+
+  for (const name of lacking()) how[name] = 'none';
+  return { how, variables, stop: async () => await kit?.giveBack() };
+}
+
+/** Runs jest; gives its exit status, and its results unless it broke down. */
+async function runJest(args, variables) {
+  const folder = mkdtempSync(join(tmpdir(), 'caudal-test-'));
+  const output = join(folder, 'results.json');
+  const modules = '--experimental-vm-modules --disable-warning=ExperimentalWarning';
+  const jest = spawn(process.execPath, ['node_modules/jest/bin/jest.js', '--json', '--outputFile', output, ...args], {
+    stdio: 'inherit',
+    env: { ...process.env, ...variables, NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} ${modules}`.trim() },
+  });
+  // Stay until jest has ended, then give the servers back.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => jest.kill(signal));
+  const status = await new Promise((resolve) => jest.on('close', (code) => resolve(code ?? 1)));
+  let results;
+  try {
+    results = JSON.parse(readFileSync(output, 'utf8'));
+  } catch {
+    console.error('jest left no results.');
+  }
+  rmSync(folder, { recursive: true, force: true });
+  return { status, results };
+}
+
+/** What the results come to. A file that could not be run is one failure, and so is anything else that jest fails for. */
+function count({ status, results }) {
+  const passed = results?.numPassedTests ?? 0;
+  const failed = results ? results.numFailedTests + results.numRuntimeErrorTestSuites : 0;
+  const skipped = results ? results.numPendingTests + results.numTodoTests : 0;
+  return { passed, failed: failed === 0 && status !== 0 ? 1 : failed, skipped };
+}
+
+const { how, variables, stop } = await getServers();
+let counts;
+try {
+  counts = count(await runJest(process.argv.slice(2), variables));
+} finally {
+  await stop();
+}
+
+console.log('\nServer         How     Where');
+for (const [name, way] of Object.entries(how)) {
+  const url = variables[urls[name]] ?? process.env[urls[name]];
+  console.log(`${name.padEnd(15)}${way.padEnd(8)}${url && URL.canParse(url) ? new URL(url).host : '-'}`);
+}
+const none = Object.keys(how).filter((name) => how[name] === 'none');
+if (none.length) {
+  const required = process.env.CAUDAL_REQUIRE_SERVERS === 'all';
+  console.log(`Missing: ${none.join(', ')}${required ? '. Each counts as a failure' : '. Their tests were skipped'}.`);
+  if (required) counts.failed += none.length;
+}
+if (counts.passed + counts.failed === 0) console.log('No test ran.');
+console.log(`\n${counts.passed} passed, ${counts.failed} failed${counts.skipped ? `, ${counts.skipped} skipped` : ''}`);
+process.exit(counts.failed > 0 || counts.passed === 0 ? 1 : 0);
