@@ -98,6 +98,8 @@ function openClient(store: Store, call: NonNullable<MemoryLogOptions['call']> = 
 
   async function run(): Promise<void> {
     running = true;
+    // What is appended in the same turn of the event loop travels together.
+    await Promise.resolve();
     while (waiting.length > 0) {
       const batch = waiting.slice(0, callLimit);
       waiting = waiting.slice(callLimit);
