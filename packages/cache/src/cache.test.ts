@@ -1,0 +1,325 @@
+import { randomUUID } from 'node:crypto';
+import { unavailable } from '@caudal/kernel/errors.ts';
+import { sleep } from '@caudal/kernel/time.ts';
+import { describeWith, serverUrl } from '@caudal/testing/servers.ts';
+import { startTcpProxy } from '@caudal/testing/tcp-proxy.ts';
+import { afterEach, describe, expect, test } from '@jest/globals';
+import { createClient } from 'redis';
+import { type Cache, type CacheOptions, openCache, type Read } from './cache.ts';
+import { jsonCodec } from './codec.ts';
+
+interface View {
+  name: string;
+}
+
+const codec = jsonCodec<View>({ toJSON: (view) => view, fromJSON: (json) => json as View });
+
+/** A store of one view whose loads can be held up. */
+function store(version = 1) {
+  const state = {
+    version,
+    loads: 0,
+    exists: true,
+    error: undefined as unknown,
+    gate: undefined as Promise<void> | undefined,
+  };
+  const load = async () => {
+    state.loads++;
+    const seen = { value: { name: `v${state.version}` }, version: state.version };
+    const { exists, error, gate } = state;
+    await gate;
+    if (error) throw error;
+    return exists ? seen : undefined;
+  };
+  const read = (more: Partial<Read<View>> = {}): Read<View> => ({ key: 'a', ttlMs: 60_000, load, codec, ...more });
+  /** Holds up the loads that begin from now on; returns what lets them go. */
+  const hold = () => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    state.gate = promise;
+    return () => {
+      state.gate = undefined;
+      resolve();
+    };
+  };
+  return { state, read, hold };
+}
+
+/** Tries until it holds, for at most 5 s. */
+async function eventually(check: () => unknown): Promise<void> {
+  const end = Date.now() + 5_000;
+  while (!(await check())) {
+    if (Date.now() > end) throw new Error('did not come true within 5 s');
+    await sleep(5);
+  }
+}
+
+async function wayToRedis() {
+  const proxy = await startTcpProxy(serverUrl('redis'));
+  cleanups.push(() => proxy.close());
+  return {
+    ...proxy,
+    away(on: boolean) {
+      proxy.refuse(on);
+      if (on) proxy.cut();
+    },
+  };
+}
+
+const cleanups: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+async function open(options: Partial<CacheOptions> = {}): Promise<Cache> {
+  const cache = await openCache({ namespace: randomUUID(), maxEntries: 100, ...options });
+  cleanups.push(() => cache.stop());
+  return cache;
+}
+
+/** What holds with Redis and without. */
+function behaves(redisUrl: () => string | undefined) {
+  const openAny = (options: Partial<CacheOptions> = {}) => open({ redisUrl: redisUrl(), ...options });
+
+  test('the second read needs no load', async () => {
+    const [cache, { state, read }] = [await openAny(), store(7)];
+    expect(await cache.read(read())).toMatchObject({ value: { name: 'v7' }, version: 7, source: 'miss' });
+    state.version = 8;
+    expect(await cache.read(read())).toMatchObject({ value: { name: 'v7' }, version: 7, source: 'local' });
+    expect(state.loads).toBe(1);
+  });
+
+  test('an invalidation drops what is older, and only that', async () => {
+    const [cache, { state, read }] = [await openAny(), store(7)];
+    await cache.read(read());
+    await cache.invalidate('a', 7);
+    await cache.read(read());
+    expect(state.loads).toBe(1);
+    state.version = 8;
+    await cache.invalidate('a', 8);
+    expect(await cache.read(read())).toMatchObject({ version: 8, source: 'miss' });
+    await cache.invalidate('a', 7);
+    expect(await cache.read(read())).toMatchObject({ version: 8, source: 'local' });
+  });
+
+  test('a fill that was read before an invalidation is refused', async () => {
+    const [cache, { state, read, hold }] = [await openAny(), store(1)];
+    const release = hold();
+    const slow = cache.read(read());
+    await eventually(() => state.loads === 1);
+    state.version = 2;
+    await cache.invalidate('a', 2);
+    release();
+    expect(await slow).toMatchObject({ version: 1 });
+    expect(await cache.read(read())).toMatchObject({ version: 2, source: 'miss' });
+    expect(await cache.read(read())).toMatchObject({ version: 2, source: 'local' });
+  });
+
+  test('a stampede makes one load', async () => {
+    const [cache, { state, read, hold }] = [await openAny(), store()];
+    const release = hold();
+    const all = Promise.all(Array.from({ length: 50 }, () => cache.read(read())));
+    await eventually(() => state.loads === 1);
+    release();
+    const sources = (await all).map(({ source }) => source);
+    expect(sources.filter((source) => source === 'miss')).toHaveLength(1);
+    expect(sources.filter((source) => source === 'shared')).toHaveLength(49);
+    expect(state.loads).toBe(1);
+  });
+
+  test('who joins a load that has become too old makes one more, together', async () => {
+    const [cache, { state, read, hold }] = [await openAny(), store(1)];
+    const release = hold();
+    const early = cache.read(read());
+    await eventually(() => state.loads === 1);
+    state.version = 2;
+    await cache.invalidate('a', 2);
+    const late = Promise.all(Array.from({ length: 10 }, () => cache.read(read())));
+    release();
+    expect((await early).version).toBe(1);
+    expect((await late).map(({ version }) => version)).toEqual(Array(10).fill(2));
+    expect(state.loads).toBe(2);
+  });
+
+  test('a token is checked against the cached version, and its wait holds up nobody else', async () => {
+    const [cache, { state, read, hold }] = [await openAny(), store(4)];
+    await cache.read(read());
+    expect(await cache.read(read({ minVersion: 4 }))).toMatchObject({ source: 'local' });
+    state.version = 5;
+    const release = hold();
+    const waiting = cache.read(read({ minVersion: 5 }));
+    await eventually(() => state.loads === 2);
+    expect(await cache.read(read())).toMatchObject({ version: 4, source: 'local' });
+    release();
+    expect(await waiting).toMatchObject({ version: 5, source: 'miss' });
+    expect(await cache.read(read({ satisfies: (view) => view.name === 'v5' }))).toMatchObject({ source: 'local' });
+    expect(await cache.read(read({ satisfies: (view) => view.name === 'v6' }))).toMatchObject({ source: 'miss' });
+  });
+
+  test('entries grow old', async () => {
+    const [cache, { state, read }] = [await openAny(), store()];
+    await cache.read(read({ ttlMs: 20 }));
+    await eventually(async () => (await cache.read(read({ ttlMs: 20 }))).source === 'miss');
+    expect(state.loads).toBe(2);
+  });
+
+  test('that there is nothing is remembered only on request, and ends with the thing', async () => {
+    const [cache, { state, read }] = [await openAny(), store()];
+    state.exists = false;
+    for (const loads of [1, 2]) {
+      expect(await cache.read(read())).toMatchObject({ value: undefined, version: 0, source: 'miss' });
+      expect(state.loads).toBe(loads);
+    }
+    await cache.read(read({ absentTtlMs: 60_000 }));
+    expect(await cache.read(read({ absentTtlMs: 60_000 }))).toMatchObject({ value: undefined, source: 'local' });
+    state.exists = true;
+    await cache.invalidate('a', 1);
+    expect(await cache.read(read({ absentTtlMs: 60_000 }))).toMatchObject({ value: { name: 'v1' } });
+  });
+
+  test('an error of the load is the error of all who wait for it, and is not remembered', async () => {
+    const [cache, { state, read, hold }] = [await openAny(), store()];
+    state.error = new Error('broken');
+    const release = hold();
+    const both = Promise.allSettled([cache.read(read()), cache.read(read())]);
+    await eventually(() => state.loads === 1);
+    release();
+    expect((await both).map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+    expect(state.loads).toBe(1);
+    state.error = undefined;
+    expect(await cache.read(read())).toMatchObject({ source: 'miss' });
+  });
+
+  test('while the store is away an old entry is served for a while, with its age, unless it was invalidated', async () => {
+    const cache = await openAny({ localTtlMs: 0 });
+    const { state, read } = store();
+    const options = { ttlMs: 10, staleIfErrorMs: 60_000 };
+    await cache.read(read(options));
+    state.error = unavailable('MongoDB');
+    await sleep(15);
+    const served = await cache.read(read(options));
+    expect(served).toMatchObject({ value: { name: 'v1' }, source: 'stale' });
+    expect(served.ageMs).toBeGreaterThanOrEqual(10);
+    await expect(cache.read(read({ ttlMs: 10 }))).rejects.toThrow('MongoDB');
+    await expect(cache.read(read({ ...options, minVersion: 2 }))).rejects.toThrow('MongoDB');
+    state.error = new Error('a bug');
+    await expect(cache.read(read(options))).rejects.toThrow('a bug');
+    state.error = unavailable('MongoDB');
+    await cache.invalidate('a', 2);
+    await expect(cache.read(read(options))).rejects.toThrow('MongoDB');
+  });
+}
+
+describe('in memory', () => {
+  behaves(() => undefined);
+});
+
+describeWith(['redis'], 'with Redis', () => {
+  behaves(() => serverUrl('redis'));
+
+  test('processes share what was loaded', async () => {
+    const namespace = randomUUID();
+    const [one, other] = [
+      await open({ redisUrl: serverUrl('redis'), namespace }),
+      await open({ redisUrl: serverUrl('redis'), namespace }),
+    ];
+    const { state, read } = store(3);
+    await one.read(read());
+    expect(await other.read(read())).toMatchObject({ value: { name: 'v3' }, version: 3, source: 'redis' });
+    expect(await other.read(read())).toMatchObject({ source: 'local' });
+    expect(state.loads).toBe(1);
+  });
+
+  test("another process's invalidation is heard, and its mark refuses a fill from here", async () => {
+    const namespace = randomUUID();
+    const redisUrl = serverUrl('redis');
+    const projector = await open({ redisUrl, namespace });
+    const query = await open({ redisUrl, namespace, localTtlMs: 60_000 });
+    const { state, read, hold } = store(1);
+    await query.read(read());
+    state.version = 2;
+    await projector.invalidate('a', 2);
+    await eventually(async () => (await query.read(read())).version === 2);
+
+    const release = hold();
+    const slow = query.read(read({ minVersion: 3 }));
+    await eventually(() => state.loads === 3);
+    state.version = 3;
+    await projector.invalidate('a', 3);
+    release();
+    expect((await slow).version).toBe(2);
+    // One that knows of no mark sees that Redis itself has refused it.
+    const fresh = await open({ redisUrl, namespace });
+    expect(await fresh.read(read())).toMatchObject({ version: 3, source: 'miss' });
+    expect(await query.read(read())).toMatchObject({ version: 3, source: 'redis' });
+  });
+
+  test('a slow fill does not replace a newer entry', async () => {
+    const namespace = randomUUID();
+    const redisUrl = serverUrl('redis');
+    const [one, other] = [await open({ redisUrl, namespace }), await open({ redisUrl, namespace, localTtlMs: 0 })];
+    const { state, read, hold } = store(1);
+    const release = hold();
+    const slow = one.read(read());
+    await eventually(() => state.loads === 1);
+    const newer = store(2);
+    await other.read(newer.read());
+    release();
+    await slow;
+    expect(await other.read(newer.read())).toMatchObject({ version: 2, source: 'redis' });
+  });
+
+  test('what Redis has but nobody can read counts as nothing', async () => {
+    const namespace = randomUUID();
+    const cache = await open({ redisUrl: serverUrl('redis'), namespace });
+    const client = createClient({ url: serverUrl('redis') });
+    await client.connect();
+    await client.set(`caudal:cache:{${namespace}:a}:entry`, '7|1|1|{not json');
+    await client.set(`caudal:cache:{${namespace}:b}:entry`, 'rubbish');
+    client.destroy();
+    const { read } = store(8);
+    expect(await cache.read(read())).toMatchObject({ version: 8, source: 'miss' });
+    expect(await cache.read(read({ key: 'b' }))).toMatchObject({ version: 8, source: 'miss' });
+  });
+
+  test('Redis away from the start: reads go to the store, quickly', async () => {
+    const way = await wayToRedis();
+    way.away(true);
+    const cache = await open({ redisUrl: way.url, localTtlMs: 0 });
+    const { state, read } = store();
+    const begun = performance.now();
+    for (let i = 0; i < 20; i++) expect(await cache.read(read())).toMatchObject({ source: 'miss' });
+    expect(performance.now() - begun).toBeLessThan(1_000);
+    way.away(false);
+    await eventually(async () => (await cache.read(read())).source === 'redis');
+    expect(state.loads).toBeGreaterThanOrEqual(20);
+  });
+
+  test('Redis silent: three reads wait a little, the others do not', async () => {
+    const way = await wayToRedis();
+    const cache = await open({ redisUrl: way.url, localTtlMs: 0 });
+    const { read } = store();
+    await cache.read(read());
+    way.silence(true);
+    const begun = performance.now();
+    for (let i = 0; i < 50; i++) await cache.read(read());
+    // Fifty reads that each wait for the entry and again for the fill would take 5 s.
+    expect(performance.now() - begun).toBeLessThan(2_500);
+    way.silence(false);
+    await eventually(async () => (await cache.read(read())).source === 'redis');
+  });
+
+  test('an invalidation while Redis is away is told when it is back', async () => {
+    const namespace = randomUUID();
+    const way = await wayToRedis();
+    const projector = await open({ redisUrl: way.url, namespace });
+    const query = await open({ redisUrl: serverUrl('redis'), namespace, localTtlMs: 0 });
+    const { state, read } = store(1);
+    await query.read(read());
+    way.away(true);
+    state.version = 2;
+    await projector.invalidate('a', 2);
+    expect(await query.read(read())).toMatchObject({ version: 1, source: 'redis' });
+    way.away(false);
+    await eventually(async () => (await query.read(read())).version === 2);
+  });
+});

@@ -1,0 +1,181 @@
+/**
+ * The cache that processes share, in Redis. Two keys a thing, in one cluster slot: the entry (`version|time|1|data`)
+ * and the mark that an invalidation leaves. Every change is one Lua script, so it is atomic.
+ *
+ * Redis being away must not slow anything: a call waits at most 50 ms, and after three failures in a row nobody asks
+ * for a second but one, who finds out whether it is back. Invalidations that could not be told are kept (up to
+ * `maxPending` keys) and told when it is.
+ */
+import { readFileSync } from 'node:fs';
+import { backoffMs, sleep } from '@caudal/kernel/time.ts';
+import { logger } from '@caudal/telemetry/log.ts';
+import { counter } from '@caudal/telemetry/metrics.ts';
+import { createClient, defineScript, RESP_TYPES } from 'redis';
+import { markMs } from './local.ts';
+
+const log = logger('cache');
+const failed = counter('cache_redis_errors_total', 'Calls of the shared cache that failed or took too long.');
+
+/** What Redis keeps of a thing. */
+export interface SharedEntry {
+  version: number;
+  at: number;
+  /** Undefined where there was nothing. */
+  data: Uint8Array | undefined;
+}
+
+const callMs = 50;
+const invalidateMs = 500;
+const pauseMs = 1_000;
+const failuresToPause = 3;
+const maxPending = 10_000;
+
+type Arguments = (string | Buffer)[];
+const script = (file: string) =>
+  defineScript({
+    SCRIPT: readFileSync(new URL(file, import.meta.url), 'utf8'),
+    NUMBER_OF_KEYS: 2,
+    parseCommand(parser, keys: string[], args: Arguments) {
+      parser.pushKeys(keys);
+      parser.push(...args);
+    },
+    transformReply: (reply: unknown) => Number(reply),
+  });
+
+function connect(url: string) {
+  const client = createClient({
+    url,
+    scripts: { fill: script('./fill.lua'), invalidate: script('./invalidate.lua') },
+    // Entries are bytes.
+    commandOptions: { typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer }, timeout: undefined },
+    disableOfflineQueue: true,
+    commandsQueueMaxLength: 1_000,
+    // A connection that nothing comes back on is given up.
+    pingInterval: 1_000,
+    socket: {
+      connectTimeout: 1_000,
+      socketTimeout: 3_000,
+      reconnectStrategy: (retries) => backoffMs(retries + 1, { firstMs: 50, maxMs: 1_000 }),
+    },
+  });
+  let away = false;
+  client.on('error', (error: unknown) => {
+    if (!away) log.warn({ err: error }, 'Redis is away; going on without it');
+    away = true;
+  });
+  client.on('ready', () => {
+    if (away) log.info('Redis is back');
+    away = false;
+  });
+  return client;
+}
+
+/** The call's answer; an error if it takes longer than this. */
+async function within<T>(ms: number, call: Promise<T>): Promise<T> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(new Error(`Redis did not answer within ${ms} ms`)), ms);
+  try {
+    return await Promise.race([call, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function toBytes({ version, at, data }: SharedEntry): Buffer {
+  return Buffer.concat([Buffer.from(`${version}|${at}|${data ? 1 : 0}|`), data ?? Buffer.alloc(0)]);
+}
+
+function fromBytes(bytes: Buffer): SharedEntry | undefined {
+  const header = /^(\d+)\|(\d+)\|([01])\|/.exec(bytes.toString('latin1', 0, 50));
+  if (!header) return undefined;
+  const data = header[3] === '1' ? bytes.subarray(header[0].length) : undefined;
+  return { version: Number(header[1]), at: Number(header[2]), data };
+}
+
+/** Waits at most a second for the first connection. `heard` is called for every invalidation by anybody. */
+export async function sharedTier(url: string, namespace: string, heard: (key: string, version: number) => void) {
+  const client = connect(url);
+  const subscriber = client.duplicate();
+  subscriber.on('error', () => {});
+  const channel = `caudal:cache:${namespace}:invalidated`;
+  const keysOf = (key: string) => {
+    const slot = `caudal:cache:{${namespace}:${key}}`;
+    return [`${slot}:entry`, `${slot}:mark`];
+  };
+
+  let failures = 0;
+  let pausedUntil = 0;
+  /** Undefined if Redis can't be asked. */
+  const ask = async <T>(ms: number, call: () => Promise<T>): Promise<T | undefined> => {
+    const now = Date.now();
+    if (!client.isReady) return undefined;
+    if (failures >= failuresToPause) {
+      if (now < pausedUntil) return undefined;
+      // This call finds out; the others go on without.
+      pausedUntil = now + pauseMs;
+    }
+    try {
+      const answer = await within(ms, call());
+      failures = 0;
+      return answer;
+    } catch (error) {
+      failed.add(1, { cache: namespace });
+      failures++;
+      if (failures === failuresToPause) log.warn({ err: error }, 'Redis fails; asking it once a second');
+      pausedUntil = Date.now() + pauseMs;
+      return undefined;
+    }
+  };
+
+  const pending = new Map<string, number>();
+  const tell = async (key: string, version: number): Promise<void> => {
+    const args = [String(version), String(markMs), channel, JSON.stringify([key, version])];
+    const told = await ask(invalidateMs, () => client.invalidate(keysOf(key), args));
+    if (told !== undefined) return;
+    pending.set(key, Math.max(version, pending.get(key) ?? 0));
+    if (pending.size > maxPending) pending.delete(pending.keys().next().value!);
+  };
+  const retry = setInterval(() => {
+    if (!client.isReady || pending.size === 0) return;
+    const batch = [...pending].slice(0, 1_000);
+    for (const [key] of batch) pending.delete(key);
+    // One after the other: while it is paused each goes straight back.
+    void (async () => {
+      for (const [key, version] of batch) await tell(key, version);
+    })();
+  }, 250).unref();
+
+  const connected = Promise.allSettled([
+    client.connect(),
+    subscriber.connect().then(() =>
+      subscriber.subscribe(channel, (message) => {
+        const [key, version] = JSON.parse(message) as [string, number];
+        heard(key, version);
+      }),
+    ),
+  ]);
+  const waiting = new AbortController();
+  await Promise.race([connected, sleep(1_000, waiting.signal)]);
+  waiting.abort();
+
+  return {
+    /** What Redis has, however old; undefined if it has nothing or can't be asked. */
+    async get(key: string): Promise<SharedEntry | undefined> {
+      const bytes = (await ask(callMs, () => client.get(keysOf(key)[0]!))) as Buffer | null | undefined;
+      return bytes ? fromBytes(bytes) : undefined;
+    },
+    /** Keeps the entry, unless something newer is known. Gives that newer version; 0 if there is none, or no Redis. */
+    async fill(key: string, entry: SharedEntry, keepMs: number): Promise<number> {
+      const args = [String(entry.version), toBytes(entry), String(Math.ceil(keepMs))];
+      return (await ask(callMs, () => client.fill(keysOf(key), args))) ?? 0;
+    },
+    invalidate: tell,
+    /** Lets go of the connections. Never throws. */
+    async stop(): Promise<void> {
+      clearInterval(retry);
+      for (const connection of [client, subscriber]) connection.destroy();
+    },
+  };
+}
+
+export type SharedTier = Awaited<ReturnType<typeof sharedTier>>;
