@@ -1,0 +1,60 @@
+/** Product search: products as buyers find them, with what the stock has last said is available. */
+import { type EventOf, product, stock } from '@caudal/contract/entities.ts';
+import { Product } from '@caudal/contract/gen/caudal/catalog/v1/catalog.ts';
+import { on, type Projection } from '@caudal/projections/types.ts';
+import type { ProductEvent } from '../domain/product.ts';
+
+const blank = Product.fromPartial({});
+
+/**
+ * Product and stock have a stream each, and either may come first: each touches its own fields only. Stock without a
+ * product makes a view that is not `listed`.
+ */
+export const productSearch: Projection<Product> = {
+  name: 'product-search',
+  version: 1,
+  codec: Product,
+  follows: [
+    on<Product, ProductEvent>(product, {
+      view: ({ id }) => id,
+      evolve: (view = blank, { event, at }) => ({ ...view, ...change(event, at), updateTime: at }),
+    }),
+    on<Product, EventOf<typeof stock>>(stock, {
+      view: ({ id }) => id,
+      evolve: (view = blank, { event }) =>
+        'available' in event.value ? { ...view, available: event.value.available } : view,
+    }),
+  ],
+  keys: {
+    title: { type: 'text', of: (view) => view.title },
+    description: { type: 'text', of: (view) => view.description },
+    category_words: { type: 'text', of: (view) => view.category },
+    category: { type: 'keyword', of: (view) => view.category },
+    price: { type: 'long', of: (view) => view.price?.minorUnits },
+    available: { type: 'long', of: (view) => view.available },
+    in_stock: { type: 'boolean', of: (view) => view.available > 0n },
+    on_sale: { type: 'boolean', of: (view) => isListed(view) && !view.discontinued },
+  },
+  indexes: [
+    ['on_sale', 'category'],
+    ['on_sale', 'price'],
+  ],
+};
+
+/** Whether the catalogue knows the product: stock alone does not make one. */
+export function isListed(view: Product): boolean {
+  return view.createTime !== undefined;
+}
+
+function change(event: ProductEvent, at: Date): Partial<Product> {
+  switch (event.$case) {
+    case 'created':
+      return { ...event.value, createTime: at };
+    case 'updated':
+      return event.value;
+    case 'priceSet':
+      return { price: event.value.price };
+    case 'discontinued':
+      return { discontinued: true };
+  }
+}
