@@ -1,0 +1,11 @@
+/** A customer as the contract spells it. */
+import { commandEtag } from '@caudal/context/etag.ts';
+import type { Customer } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
+import type { CustomerState } from './domain/customer.ts';
+
+export function customerMessage(
+  { customerId, details, createTime, updateTime }: CustomerState,
+  version: number,
+): Customer {
+  return { customerId, ...details, createTime, updateTime, etag: commandEtag(version) };
+}

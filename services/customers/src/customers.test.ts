@@ -1,0 +1,70 @@
+import { openAggregates } from '@caudal/aggregates/aggregates.ts';
+import type {
+  CustomerQueryServiceService,
+  CustomerServiceService,
+} from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
+import { newId } from '@caudal/kernel/ids.ts';
+import type { Handlers } from '@caudal/rpc/types.ts';
+import { refusalOf, testCall } from '@caudal/testing/call.ts';
+import { given } from '@caudal/testing/given.ts';
+import { memoryLog } from '@caudal/testing/memory-log.ts';
+import { describe, expect, test } from '@jest/globals';
+import { customerService } from './commands/customer-service.ts';
+import { type CustomerEvent, type CustomerState, customerDecider, register, update } from './domain/customer.ts';
+import { customerQueryService } from './queries/customer-query-service.ts';
+
+const details = { displayName: 'Ada', email: 'ada@example.org', country: 'United Kingdom' };
+const registered: CustomerEvent = { $case: 'registered', value: { customerId: 'c1', ...details } };
+const after = (...events: CustomerEvent[]) => given(customerDecider, events);
+const nothing = { displayName: undefined, email: undefined, country: undefined };
+
+describe('a customer', () => {
+  test('is registered once', () => {
+    const registering = (state: CustomerState) => register(state, { customerId: 'c1', ...details });
+    after().when(registering).gives([registered]);
+    after(registered).when(registering).refuses('ALREADY_EXISTS', 'CUSTOMER_EXISTS');
+  });
+
+  test('changes what is given, also to nothing', () => {
+    const updating = (changed: Partial<typeof details>) => (state: CustomerState) =>
+      update(state, 'c1', { ...nothing, ...changed });
+    after(registered)
+      .when(updating({ country: 'France' }))
+      .gives([{ $case: 'updated', value: { ...details, country: 'France' } }]);
+    after(registered)
+      .when(updating({ displayName: '' }))
+      .gives([{ $case: 'updated', value: { ...details, displayName: '' } }]);
+    after(registered)
+      .when(updating({ country: 'United Kingdom' }))
+      .gives([]);
+    after()
+      .when(updating({ country: 'France' }))
+      .refuses('NOT_FOUND', 'CUSTOMER_NOT_FOUND');
+  });
+
+  test('is registered, updated and read by the services', async () => {
+    const now = new Date('2026-01-01T00:00:00Z');
+    const aggregates = openAggregates({ log: memoryLog({ domain: 'customers' }), clock: () => now, ids: newId });
+    const api = customerService({ aggregates }).handlers as unknown as Handlers<CustomerServiceService>;
+    const queries = customerQueryService({ aggregates }).handlers as unknown as Handlers<CustomerQueryServiceService>;
+    expect((await refusalOf(queries.getCustomer({ customerId: 'c1' }, testCall()))).reason).toBe('CUSTOMER_NOT_FOUND');
+    const call = testCall({ requestId: 'x' });
+    await api.registerCustomer({ requestId: 'x', customerId: 'c1', ...details }, call);
+    await api.registerCustomer({ requestId: 'x', customerId: 'c1', ...details }, testCall({ requestId: 'x' }));
+    expect(call.written).toEqual([{ stream: 'customers.customer/c1', version: 1 }]);
+    const change = { requestId: '', customerId: 'c1', ...nothing, country: 'France' };
+    expect(await refusalOf(api.updateCustomer({ ...change, etag: '7' }, testCall()))).toEqual({
+      code: 'ABORTED',
+      reason: 'ETAG_MISMATCH',
+    });
+    await api.updateCustomer({ ...change, etag: '1' }, testCall());
+    expect(await queries.getCustomer({ customerId: 'c1' }, testCall())).toEqual({
+      customerId: 'c1',
+      ...details,
+      country: 'France',
+      createTime: now,
+      updateTime: now,
+      etag: '2',
+    });
+  });
+});

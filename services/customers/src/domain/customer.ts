@@ -1,0 +1,61 @@
+/** A customer: the one place for what is personal. */
+import type { Decider } from '@caudal/aggregates/types.ts';
+import { customer, type EventOf } from '@caudal/contract/entities.ts';
+import type { CustomerRegistered, CustomerUpdated } from '@caudal/contract/gen/caudal/customers/v1/events.ts';
+import { CaudalError, notFound } from '@caudal/kernel/errors.ts';
+
+export type CustomerEvent = EventOf<typeof customer>;
+
+export interface CustomerState {
+  /** Empty before the customer was registered. */
+  customerId: string;
+  details: CustomerUpdated;
+  createTime: Date | undefined;
+  updateTime: Date | undefined;
+}
+
+export const customerDecider: Decider<CustomerState, CustomerEvent> = {
+  entity: customer,
+  initial: {
+    customerId: '',
+    details: { displayName: '', email: '', country: '' },
+    createTime: undefined,
+    updateTime: undefined,
+  },
+  owner: (state) => state.customerId || undefined,
+  evolve(state, event, at) {
+    switch (event.$case) {
+      case 'registered': {
+        const { customerId, ...details } = event.value;
+        return { customerId, details, createTime: at, updateTime: at };
+      }
+      case 'updated':
+        return { ...state, details: event.value, updateTime: at };
+    }
+  },
+};
+
+/** Registers a customer. Refused: ALREADY_EXISTS CUSTOMER_EXISTS. */
+export function register(state: CustomerState, details: CustomerRegistered): CustomerEvent[] {
+  if (state.customerId !== '') {
+    throw new CaudalError('ALREADY_EXISTS', 'CUSTOMER_EXISTS', `There is a customer "${details.customerId}" already.`);
+  }
+  return [{ $case: 'registered', value: details }];
+}
+
+/** Changes what is given; undefined leaves a detail as it is. Refused: NOT_FOUND. */
+export function update(
+  state: CustomerState,
+  customerId: string,
+  changed: { [Name in keyof CustomerUpdated]: CustomerUpdated[Name] | undefined },
+): CustomerEvent[] {
+  if (state.customerId === '') throw notFound('customer', customerId);
+  const details = {
+    displayName: changed.displayName ?? state.details.displayName,
+    email: changed.email ?? state.details.email,
+    country: changed.country ?? state.details.country,
+  };
+  const names = Object.keys(details) as (keyof CustomerUpdated)[];
+  if (names.every((name) => details[name] === state.details[name])) return [];
+  return [{ $case: 'updated', value: details }];
+}

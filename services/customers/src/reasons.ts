@@ -1,0 +1,7 @@
+/** What the customers context refuses, for the catalogue of reasons. */
+import type { Reason } from '@caudal/rpc/reasons.ts';
+
+export const reasons = {
+  CUSTOMER_NOT_FOUND: { code: 'NOT_FOUND', meaning: 'There is no such customer.' },
+  CUSTOMER_EXISTS: { code: 'ALREADY_EXISTS', meaning: 'There is a customer of this id already. Update it instead.' },
+} satisfies Record<string, Reason>;
