@@ -33,14 +33,14 @@ layers.forEach((row, height) => {
 });
 
 const tests = '\\.test\\.ts$';
-/** What is not shipped: tests, and what helps them. */
-const unshipped = [tests, '^packages/testing/', '^test/', '^scripts/'];
+/** What is not shipped: tests, and what helps those of one package (src/test/, src/testing.ts, src/test-*.ts) or of all. */
+const unshipped = [tests, '/src/test(ing|-[^/]+)?(/|\\.ts$)', '^packages/testing/', '^test/', '^scripts/'];
 
 const layerRules = Object.entries(allowed).map(([name, below]) => ({
   name: `layer-${name}`,
   comment: `packages/${name} may import ${below.length ? below.map((each) => `packages/${each}`).join(', ') : 'no other package'}.`,
   severity: 'error',
-  from: { path: `^packages/${name}/`, pathNot: tests },
+  from: { path: `^packages/${name}/`, pathNot: unshipped },
   to: { path: '^packages/', pathNot: [`^packages/(${[name, ...below].join('|')})/`, '^packages/testing/'] },
 }));
 
@@ -84,16 +84,16 @@ export default {
     },
     {
       name: 'testing-in-production',
-      comment: '@caudal/testing is for tests.',
+      comment: 'What is shipped imports nothing that only tests need.',
       severity: 'error',
       from: { path: '^(packages|services)/', pathNot: unshipped },
-      to: { path: '^packages/testing/' },
+      to: { path: unshipped },
     },
     {
       name: 'test-imported',
-      comment: 'What tests share goes to @caudal/testing.',
+      comment: 'What tests share goes to src/test/ beside them, or to @caudal/testing.',
       severity: 'error',
-      from: {},
+      from: { path: unshipped },
       to: { path: tests },
     },
     {
