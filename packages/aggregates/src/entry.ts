@@ -38,7 +38,7 @@ export interface Entry {
   readonly decider: AnyDecider;
   /** The latest state that is known to be in the log. */
   durable?: State;
-  /** A version that the log spoke of; while `durable` is older it has to be read. Infinity: anything may have landed. */
+  /** A version that the log spoke of: while `durable` is older it has to be read. */
   heardOf: number;
   /** The version of the last snapshot; 0 for none. */
   snapshotVersion: number;

@@ -1,5 +1,5 @@
 import { setImmediate as tick } from 'node:timers/promises';
-import type { Append, EventLog } from '@caudal/eventlog/types.ts';
+import type { Append, EventLog, Verdict } from '@caudal/eventlog/types.ts';
 import { CaudalError, unavailable } from '@caudal/kernel/errors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { systemClock } from '@caudal/kernel/time.ts';
@@ -149,7 +149,7 @@ describe('the queue of a stream', () => {
 
   test('more than a conflict can bring is read', async () => {
     const log = memoryLog({ domain: 'test' });
-    const [here, there] = [aggregatesOver(log), aggregatesOver(log.connect())];
+    const [here, there] = [aggregatesOver(log, { maxContended: 1 }), aggregatesOver(log.connect())];
     await here.execute(add('a', 1));
     await there.execute(add('a', 2500, { parts: 2500 }));
     expect((await here.execute(add('a', 1))).reply).toEqual({ balance: 2502, version: 2502 });
@@ -168,6 +168,44 @@ describe('the queue of a stream', () => {
     await call.judge();
     expect((await calls.judgeUntil(head)).reply.balance).toBe(90);
     await expect(calls.judgeUntil(follower)).rejects.toEqual(anError('FAILED_PRECONDITION', 'PURSE_TOO_EMPTY'));
+  });
+
+  test('nothing is chained to an append that has failed, even while those before it are not judged', async () => {
+    const log = memoryLog({ domain: 'test' });
+    const verdicts: { append: Append; resolve(verdict: Verdict): void; reject(error: unknown): void }[] = [];
+    const append = (asked: Append) =>
+      new Promise<Verdict>((resolve, reject) => verdicts.push({ append: asked, resolve, reject }));
+    const aggregates = aggregatesOver({ ...log, append });
+    const first = aggregates.execute(add('a', 1));
+    const second = aggregates.execute(add('a', 1));
+    while (verdicts.length < 2) await tick();
+    verdicts[1]!.reject(unavailable('PostgreSQL'));
+    await tick();
+    const third = aggregates.execute(add('a', 1));
+    for (let turns = 0; turns < 5; turns++) await tick();
+    expect(verdicts.length).toBe(2);
+    verdicts[0]!.resolve({ kind: 'appended', version: 1, position: 1, recordedAt: new Date() });
+    await expect(second).rejects.toEqual(anError('UNAVAILABLE', 'DEPENDENCY_UNAVAILABLE'));
+    while (verdicts.length < 3) await tick();
+    expect(verdicts[2]!.append.expected).toBe(1);
+    verdicts[2]!.resolve({ kind: 'appended', version: 2, position: 2, recordedAt: new Date() });
+    expect([(await first).version, (await third).version]).toEqual([1, 2]);
+  });
+
+  test('commands keep their order when they are decided again', async () => {
+    let overtake = true;
+    const log = memoryLog({
+      domain: 'test',
+      async call(judge) {
+        if (overtake) await other.execute(add('a', 1));
+        overtake = false;
+        judge();
+      },
+    });
+    const other = aggregatesOver(log.connect());
+    const aggregates = aggregatesOver(log);
+    const done = await Promise.all(Array.from({ length: 300 }, () => aggregates.execute(add('a', 1))));
+    expect(done.map(({ version }) => version)).toEqual(Array.from({ length: 300 }, (_, index) => index + 2));
   });
 
   test('who loses to other writers again and again is aborted', async () => {

@@ -12,10 +12,11 @@
  * Verdicts are worked off in order, from the head of `inFlight`:
  *
  *   appended    The durable state moves on to the state after the command. The caller gets the answer.
- *   duplicate   The caller gets the stored answer. That run may have landed beyond the durable state: `heardOf`.
+ *   duplicate   The caller gets the stored answer. That run may have landed beyond the durable state.
  *   reused      The caller is told.
  *   failed      The log could not be reached; the append has landed, will land, or never. The caller gets the error
- *               and may repeat the command under its id. It can't be decided again here: it might happen twice.
+ *               and may repeat the command under its id. It can't be decided again here: it might happen twice. The
+ *               durable state stays: what it is made of was confirmed.
  *   conflict    Somebody else has written. Nothing landed, so the command can be decided again.
  *
  * All but `appended` (and a `duplicate`, `reused` or `failed` that had no events) void the commands behind, which were
@@ -27,8 +28,9 @@
  * A command whose turn is lost to other writers too often is ABORTED. Turns lost for other reasons (the log may void a
  * chain behind a repeat that had no events, too) do not count: each of those ends a command, so the queue moves.
  *
- * Before a decision the durable state is read if there is none, or if the log spoke of a later version than a conflict
- * brought, or after a failure, when anything may have landed. If the read fails, so do all who wait.
+ * The durable state may be behind the log, after a duplicate or a failure too: then the next append is a conflict and
+ * brings what is missing. It is read only if there is none, or if a conflict spoke of a later version than it brought
+ * (`heardOf`). If the read fails, so do all who wait.
  *
  * Decisions are made in turns of the event loop of their own (`setImmediate`), never in the middle of others' work:
  * by then every verdict that the log has given has been heard. So an append is never chained to one that the log, but
@@ -168,23 +170,6 @@ export function openQueue(options: QueueOptions): Queue {
     for (const job of again) if (job.command.signal?.aborted) abort(entry, job);
   }
 
-  function answer(entry: Entry, sent: Sent, outcome: Exclude<Outcome, Conflict>): void {
-    const { job } = sent;
-    if (outcome.kind === 'appended') {
-      reply(entry, sent);
-    } else if (outcome.kind === 'duplicate') {
-      const { stream, version } = outcome;
-      if (stream === entry.stream) entry.heardOf = Math.max(entry.heardOf, version);
-      repeat(job, outcome);
-    } else if (outcome.kind === 'reused') {
-      const description = 'was used before for another request; take a new id for a new request';
-      job.reject(invalidField('request_id', description, 'REQUEST_ID_REUSED'));
-    } else {
-      if (sent.append.events.length > 0) entry.heardOf = Number.POSITIVE_INFINITY;
-      job.reject(outcome.error);
-    }
-  }
-
   function abort(entry: Entry, job: Job): void {
     if (!entry.waiting.delete(job)) return;
     job.reject(cancelled(job.command.signal!));
@@ -248,6 +233,20 @@ function catchUp(entry: Entry, { version, missing }: Conflict): void {
   } catch {
     // Not the next events, or not readable: read all anew. Whoever waits hears what is wrong with them.
     entry.durable = undefined;
+  }
+}
+
+function answer(entry: Entry, sent: Sent, outcome: Exclude<Outcome, Conflict>): void {
+  const { job } = sent;
+  if (outcome.kind === 'appended') {
+    reply(entry, sent);
+  } else if (outcome.kind === 'duplicate') {
+    repeat(job, outcome);
+  } else if (outcome.kind === 'reused') {
+    const description = 'was used before for another request; take a new id for a new request';
+    job.reject(invalidField('request_id', description, 'REQUEST_ID_REUSED'));
+  } else {
+    job.reject(outcome.error);
   }
 }
 

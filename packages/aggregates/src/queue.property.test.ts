@@ -1,0 +1,130 @@
+/** Random commands of two processes on two streams, while calls to the log get lost, answered late, or sent twice. */
+import { setImmediate as tick } from 'node:timers/promises';
+import { CaudalError, unavailable } from '@caudal/kernel/errors.ts';
+import { newId } from '@caudal/kernel/ids.ts';
+import { systemClock } from '@caudal/kernel/time.ts';
+import { type MemoryLog, memoryLog } from '@caudal/testing/memory-log.ts';
+import { expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { openAggregates } from './aggregates.ts';
+import { add, type Balance, purse, tagOf, take } from './purse.fixture.ts';
+import type { Executed } from './types.ts';
+
+type Fate = 'fine' | 'late' | 'never arrives' | 'answer lost' | 'sent again';
+
+const step = fc.record({
+  process: fc.nat(1),
+  stream: fc.constantFrom('a', 'b'),
+  amount: fc.integer({ min: -5, max: 4 }).filter((amount) => amount !== 0),
+  repeatable: fc.boolean(),
+  /** Twice at the same time, as an impatient client does. */
+  twice: fc.boolean(),
+  pause: fc.nat(3),
+});
+const fates = fc.array(
+  fc.oneof(
+    { weight: 5, arbitrary: fc.constant<Fate>('fine') },
+    { weight: 5, arbitrary: fc.constantFrom<Fate>('late', 'never arrives', 'answer lost', 'sent again') },
+  ),
+  { maxLength: 60 },
+);
+
+/** Runs each call by the next fate; what comes after the last is fine. */
+function fated(list: Fate[]) {
+  let next = 0;
+  return async (judge: () => void) => {
+    const fate = list[next++] ?? 'fine';
+    await tick();
+    if (fate === 'late') for (let turns = 0; turns < 4; turns++) await tick();
+    if (fate === 'never arrives') throw unavailable('PostgreSQL');
+    judge();
+    if (fate === 'sent again') judge();
+    if (fate === 'answer lost') throw unavailable('PostgreSQL');
+  };
+}
+
+interface Attempt {
+  stream: string;
+  tag: string;
+  repeatable: boolean;
+  /** The latest version of the stream that anybody had been told of when the command was given. */
+  known: number;
+  outcome: { done: Executed<Balance> } | { error: unknown };
+}
+
+/** The balance after so many events of the stream. */
+function balanceAt(log: MemoryLog, stream: string, version: number): number {
+  return log.events
+    .filter((event) => event.stream === purse.entity.stream(stream) && event.version <= version)
+    .map((event) => purse.entity.decode(event))
+    .reduce((state, event) => purse.evolve(state, event, new Date(0)), purse.initial).balance;
+}
+
+test('acknowledged commands are in the log exactly once, answers and refusals stand on what was durable', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 60 }), fates, fates, async (steps, here, there) => {
+      const log = memoryLog({ domain: 'test', call: fated(here) });
+      const processes = [log, log.connect(fated(there))].map((client) =>
+        openAggregates({ log: client, clock: systemClock, ids: newId }),
+      );
+      const told: Record<string, number> = { a: 0, b: 0 };
+      const attempts: Attempt[] = [];
+
+      const run = async ({ process, stream, amount, repeatable }: (typeof steps)[number], tag: string) => {
+        const options = { tag, requestId: repeatable ? tag : undefined };
+        // A caller that may repeat does so until it knows, at the other process if need be.
+        for (let attempt = 0; attempt < 100; attempt++) {
+          const known = told[stream]!;
+          const command = amount > 0 ? add(stream, amount, options) : take(stream, -amount, options);
+          const outcome = await processes[(process + attempt) % 2]!.execute(command).then(
+            (done) => ({ done }),
+            (error: unknown) => ({ error }),
+          );
+          attempts.push({ stream, tag, repeatable, known, outcome });
+          if ('done' in outcome) told[stream] = Math.max(told[stream]!, outcome.done.version);
+          const code = 'error' in outcome && outcome.error instanceof CaudalError ? outcome.error.code : 'OK';
+          if (!repeatable || (code !== 'UNAVAILABLE' && code !== 'ABORTED')) return;
+        }
+        throw new Error('The outcome stayed unknown.');
+      };
+
+      const running: Promise<void>[] = [];
+      for (const [n, one] of steps.entries()) {
+        for (let turns = 0; turns < one.pause; turns++) await tick();
+        running.push(run(one, `tag-${n}`));
+        if (one.twice && one.repeatable) running.push(run(one, `tag-${n}`));
+      }
+      await Promise.all(running);
+      await Promise.all(processes.map((aggregates) => aggregates.drain()));
+
+      const times = (tag: string) => log.events.filter((event) => tagOf(event) === tag).length;
+      const acknowledged = new Set<string>();
+      for (const { stream, tag, repeatable, known, outcome } of attempts) {
+        if ('done' in outcome) {
+          const { reply, version } = outcome.done;
+          acknowledged.add(tag);
+          expect(times(tag)).toBe(1);
+          expect(tagOf(log.events.find((event) => event.stream.endsWith(stream) && event.version === version)!)).toBe(
+            tag,
+          );
+          expect(reply).toEqual({ balance: balanceAt(log, stream, version), version });
+        } else if (outcome.error instanceof CaudalError && outcome.error.code === 'FAILED_PRECONDITION') {
+          const version = Number(outcome.error.metadata.version);
+          expect(outcome.error.metadata.balance).toBe(String(balanceAt(log, stream, version)));
+          // Nobody is refused because of a state that was over when the command was given.
+          expect(version).toBeGreaterThanOrEqual(known);
+        } else {
+          expect(outcome.error).toMatchObject({ code: 'UNAVAILABLE' });
+          expect(times(tag)).toBeLessThanOrEqual(1);
+        }
+        if (repeatable) expect(times(tag)).toBe(acknowledged.has(tag) ? 1 : times(tag));
+      }
+      // What could be repeated was repeated until known: it is in the log only if somebody was told so.
+      for (const { tag, repeatable } of attempts) if (repeatable && times(tag) > 0) expect(acknowledged).toContain(tag);
+      for (const stream of ['a', 'b'])
+        for (let version = 0; version <= log.events.length; version++)
+          expect(balanceAt(log, stream, version)).toBeGreaterThanOrEqual(0);
+    }),
+    { numRuns: 150 },
+  );
+});
