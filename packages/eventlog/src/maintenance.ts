@@ -5,6 +5,8 @@ import type { Database, Transaction } from '@caudal/postgres/database.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { counter } from '@caudal/telemetry/metrics.ts';
 
+const retryMs = 60_000;
+
 const log = logger('eventlog');
 const failures = counter('eventlog_maintenance_failures_total', "Rounds of the log's maintenance that failed");
 
@@ -27,21 +29,23 @@ export async function deleteOldCommands(db: Transaction, { days = 30, limit = 5_
   return rows[0]!.n;
 }
 
-/** Does both until it is stopped: at once, then every `everyMs` (an hour if absent). A failed round is counted. */
+/** Does both until it is stopped: at once, then every `everyMs` (an hour if absent). A failed round is counted, and repeated soon. */
 export function startMaintenance(options: { database: Database; domain: string; everyMs?: number }): Running {
   const { database, domain, everyMs = 3_600_000 } = options;
   const limit = 5_000;
   const stopping = new AbortController();
   const run = async () => {
     while (!stopping.signal.aborted) {
+      let pauseMs = everyMs;
       try {
         await makePartitions(database);
         while (!stopping.signal.aborted && (await deleteOldCommands(database, { limit })) === limit);
       } catch (error) {
         failures.add(1, { domain });
+        pauseMs = Math.min(everyMs, retryMs);
         log.error({ err: error, domain }, "the log's maintenance has failed");
       }
-      await sleep(everyMs, stopping.signal);
+      await sleep(pauseMs, stopping.signal);
     }
   };
   const done = run();

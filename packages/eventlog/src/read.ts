@@ -30,6 +30,19 @@ export function selectStreams(db: Transaction, cursors: StreamCursor[], limit: n
   });
 }
 
+/** Exported for a test of its plan. */
+export const logStatement = {
+  name: 'eventlog-read-log',
+  text: `SELECT h.position AS head, ${columns}
+    FROM head h
+    LEFT JOIN LATERAL (
+      SELECT * FROM events e
+      WHERE e.position > $1 AND e.recorded_at >= coalesce($2::timestamptz, '-infinity')
+      ORDER BY e.position LIMIT $3
+    ) e ON true
+    ORDER BY e.position`,
+};
+
 /**
  * Events after a position, and the head at the same moment. `since`: a moment at or before which no event after the
  * position was recorded (that of the event at the position), so that older partitions are not opened.
@@ -39,15 +52,7 @@ export async function selectLog(
   options: { afterPosition: number; since: Date | undefined; limit: number },
 ): Promise<{ events: RecordedEvent[]; head: number }> {
   const rows = await db.query<RecordedEvent & { head: number; position: number | null }>({
-    name: 'eventlog-read-log',
-    text: `SELECT h.position AS head, ${columns}
-      FROM head h
-      LEFT JOIN LATERAL (
-        SELECT * FROM events e
-        WHERE e.position > $1 AND e.recorded_at >= coalesce($2::timestamptz, '-infinity')
-        ORDER BY e.position LIMIT $3
-      ) e ON true
-      ORDER BY e.position`,
+    ...logStatement,
     values: [options.afterPosition, options.since?.toISOString() ?? null, options.limit],
   });
   const head = rows[0]!.head;
@@ -65,7 +70,7 @@ export async function selectHeads(
         SELECT DISTINCT ON (e.stream) ${columns} FROM (
           SELECT * FROM events e
           WHERE e.position > $1 AND e.recorded_at >= coalesce($2::timestamptz, '-infinity')
-            AND e.recorded_at <= clock_timestamp() - $3 * interval '1 millisecond'
+            AND ($3 = 0 OR e.recorded_at <= clock_timestamp() - $3 * interval '1 millisecond')
           ORDER BY e.position LIMIT $4
         ) e
         ORDER BY e.stream, e.position DESC

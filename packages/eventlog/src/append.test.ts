@@ -1,0 +1,257 @@
+import { describeWith } from '@caudal/testing/servers.ts';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { freshLog, someAppend, someCommand, someEvent, summary } from './testing.ts';
+import type { Append, EventLog, Verdict } from './types.ts';
+
+describeWith(['postgres'], 'append', () => {
+  let fresh: Awaited<ReturnType<typeof freshLog>>;
+  let log: EventLog;
+  /** A stream of the test's own. */
+  let stream: string;
+  let streams = 0;
+  beforeAll(async () => {
+    fresh = await freshLog();
+    log = fresh.log;
+  });
+  afterAll(() => fresh.drop());
+  beforeEach(() => {
+    stream = `orders.order/${streams++}`;
+  });
+
+  /** Appends that travel in one batch. */
+  const together = (...appends: Append[]) => Promise.all(appends.map((append) => log.append(append)));
+  const kinds = (verdicts: Verdict[]) => verdicts.map(({ kind }) => kind);
+  const contents = async (name = stream) => {
+    const events = await log.readStreams([{ stream: name, afterVersion: 0 }]);
+    expect(events.map(({ version }) => version)).toEqual(events.map((_, index) => index + 1));
+    return summary(events).map(([, , content]) => content);
+  };
+
+  test('events come back as they went in', async () => {
+    const event = { ...someEvent(), data: Buffer.from([0, 255, 92]), metadata: Buffer.alloc(0), schemaVersion: 7 };
+    const verdict = await log.append({ stream, expected: 0, events: [event, someEvent('second')] });
+    if (verdict.kind !== 'appended') throw new Error(verdict.kind);
+    const [first, second] = await log.readStreams([{ stream, afterVersion: 0 }]);
+    const { position, recordedAt } = verdict;
+    expect(first).toEqual({ ...event, stream, version: 1, position: position - 1, recordedAt });
+    expect(second).toMatchObject({ version: 2, position });
+    expect(verdict.version).toBe(2);
+  });
+
+  test('a stale version conflicts, with what the caller lacks; nothing lands', async () => {
+    await log.append(someAppend(stream, 0, ['a', 'b', 'c']));
+    const verdict = await log.append(someAppend(stream, 1, ['stale']));
+    if (verdict.kind !== 'conflict') throw new Error(verdict.kind);
+    expect(verdict.version).toBe(3);
+    expect(summary(verdict.missing)).toEqual([
+      [stream, 2, 'b'],
+      [stream, 3, 'c'],
+    ]);
+    expect(verdict.missing).toEqual(await log.readStreams([{ stream, afterVersion: 1 }]));
+    expect(await log.append(someAppend(stream, 0, ['stale create']))).toMatchObject({ kind: 'conflict', version: 3 });
+    expect(await log.append(someAppend(stream, 4, ['ahead']))).toEqual({ kind: 'conflict', version: 3, missing: [] });
+    expect(await contents()).toEqual(['a', 'b', 'c']);
+  });
+
+  test('at most 1,000 missing events', async () => {
+    await log.append(someAppend(stream, 0, Array(1_100).fill('x')));
+    const verdict = await log.append(someAppend(stream, 50));
+    if (verdict.kind !== 'conflict') throw new Error(verdict.kind);
+    expect(verdict.missing.map(({ version }) => version)).toEqual(Array.from({ length: 1_000 }, (_, n) => n + 51));
+  });
+
+  test("'must-exist' and 'any'", async () => {
+    expect(await log.append(someAppend(stream, 'must-exist'))).toEqual({ kind: 'conflict', version: 0, missing: [] });
+    expect(await log.append(someAppend(stream, 'any', ['a']))).toMatchObject({ kind: 'appended', version: 1 });
+    expect(await log.append(someAppend(stream, 'must-exist', ['b']))).toMatchObject({ kind: 'appended', version: 2 });
+    expect(await contents()).toEqual(['a', 'b']);
+  });
+
+  test('of many creates of one stream, from several processes, one lands', async () => {
+    const logs = [log, fresh.open().log, fresh.open().log];
+    const verdicts = await Promise.all(
+      Array.from({ length: 30 }, (_, n) => logs[n % 3]!.append(someAppend(stream, 0, [`${n}`]))),
+    );
+    expect(kinds(verdicts).filter((kind) => kind === 'appended')).toHaveLength(1);
+    expect(await contents()).toEqual([`${verdicts.findIndex(({ kind }) => kind === 'appended')}`]);
+  });
+
+  describe('commands', () => {
+    test('a repeat gets the first result, whatever it asks for and wherever the stream is now', async () => {
+      const command = someCommand();
+      await log.append(someAppend(stream, 0, ['a'], command));
+      await log.append(someAppend(stream, 1, ['b']));
+      const first = { kind: 'duplicate', stream, version: 1, reply: Buffer.from('reply') };
+      expect(await log.append(someAppend(stream, 0, ['a'], command))).toEqual(first);
+      expect(await log.append(someAppend(stream, 2, ['a'], { ...command, reply: Buffer.from('x') }))).toEqual(first);
+      expect(await log.append(someAppend('orders.order/elsewhere', 0, ['a'], command))).toEqual(first);
+      expect(await contents()).toEqual(['a', 'b']);
+      expect(await contents('orders.order/elsewhere')).toEqual([]);
+    });
+
+    test('the same key with other content is reused', async () => {
+      const { key } = await someCommand();
+      await log.append(someAppend(stream, 0, ['a'], someCommand('one', 'reply', key)));
+      expect(await log.append(someAppend(stream, 1, ['b'], someCommand('two', 'reply', key)))).toEqual({
+        kind: 'reused',
+      });
+      expect(await contents()).toEqual(['a']);
+    });
+
+    test('a refused command is not remembered', async () => {
+      const command = someCommand();
+      expect(await log.append(someAppend(stream, 5, ['a'], command))).toMatchObject({ kind: 'conflict' });
+      expect(await log.append(someAppend(stream, 0, ['a'], command))).toMatchObject({ kind: 'appended' });
+    });
+
+    test('without events only the command is remembered', async () => {
+      const command = someCommand();
+      await log.append(someAppend(stream, 0, ['a']));
+      const { head } = await log.readLog(0);
+      const append = { stream, expected: 1, events: [], command };
+      expect(await log.append(append)).toMatchObject({ kind: 'appended', version: 1, position: 0 });
+      expect(await log.append(append)).toMatchObject({ kind: 'duplicate', version: 1 });
+      expect((await log.readLog(0)).head).toBe(head);
+    });
+
+    test('without a reply the key is only looked up', async () => {
+      const { reply: _, ...lookup } = someCommand();
+      const ask = (expected: number) => log.append({ stream, expected, events: [], command: lookup });
+      expect(await ask(0)).toMatchObject({ kind: 'appended', version: 0, position: 0 });
+      expect(await ask(3)).toMatchObject({ kind: 'conflict', version: 0 });
+      await log.append(someAppend(stream, 0, ['a'], { ...lookup, reply: Buffer.from('r') }));
+      expect(await ask(3)).toMatchObject({ kind: 'duplicate', version: 1 });
+    });
+
+    test('the same key twice in one batch lands once; the second one comes again and is a duplicate', async () => {
+      const command = someCommand();
+      const verdicts = await together(
+        someAppend(stream, 0, ['a'], command),
+        someAppend(`${stream}-other`, 0, ['a'], command),
+      );
+      expect(kinds(verdicts)).toEqual(['appended', 'conflict']);
+      expect(await log.append(someAppend(`${stream}-other`, 0, ['a'], command))).toMatchObject({
+        kind: 'duplicate',
+        stream,
+      });
+      expect(await contents(`${stream}-other`)).toEqual([]);
+    });
+  });
+
+  describe('in one batch', () => {
+    test('one conflict fails alone', async () => {
+      const [a, b, c] = [`${stream}-a`, `${stream}-b`, `${stream}-c`];
+      const verdicts = await together(someAppend(a, 0), someAppend(b, 7), someAppend(c, 0));
+      expect(kinds(verdicts)).toEqual(['appended', 'conflict', 'appended']);
+      const [first, , third] = verdicts as { position: number }[];
+      expect(third!.position).toBe(first!.position + 1);
+      expect(await contents(b)).toEqual([]);
+    });
+
+    test('a chain lands in its order, each with its own version and position', async () => {
+      const verdicts = await together(
+        someAppend(stream, 0, ['a', 'b']),
+        someAppend(stream, 2, ['c']),
+        { stream, expected: 3, events: [] },
+        someAppend(stream, 'must-exist', ['d', 'e']),
+        someAppend(stream, 5, ['f']),
+      );
+      expect(verdicts.map((verdict) => 'version' in verdict && verdict.version)).toEqual([2, 3, 3, 5, 6]);
+      expect(kinds(verdicts)).toEqual(Array(5).fill('appended'));
+      expect(await contents()).toEqual(['a', 'b', 'c', 'd', 'e', 'f']);
+    });
+
+    test('when one of a chain is refused, those that rely on it are too, others are not', async () => {
+      await log.append(someAppend(stream, 0, ['a', 'b']));
+      const other = `${stream}-other`;
+      const verdicts = await together(
+        someAppend(stream, 1, ['stale']),
+        // Just the version that the stream has: but this one was decided on the stale one's success.
+        someAppend(stream, 2, ['relies']),
+        someAppend(other, 0, ['other']),
+        someAppend(stream, 'any', ['any']),
+        someAppend(stream, 3, ['relies on both']),
+        { stream, expected: 3, events: [] },
+      );
+      expect(kinds(verdicts)).toEqual(['conflict', 'conflict', 'appended', 'appended', 'conflict', 'conflict']);
+      expect(verdicts[1]).toMatchObject({ version: 3, missing: [{ version: 3 }] });
+      expect(await contents()).toEqual(['a', 'b', 'any']);
+    });
+
+    test('a duplicate is a refusal for those that rely on it', async () => {
+      const command = someCommand();
+      await log.append(someAppend(stream, 0, ['a'], command));
+      const later = someCommand();
+      await log.append(someAppend(stream, 1, ['b'], later));
+      const verdicts = await together(
+        someAppend(stream, 2, ['a'], command),
+        someAppend(stream, 2, ['c']),
+        someAppend(stream, 3, ['b'], later),
+      );
+      expect(kinds(verdicts)).toEqual(['duplicate', 'conflict', 'duplicate']);
+      expect(await contents()).toEqual(['a', 'b']);
+    });
+
+    test("'must-exist' sees a stream that an append before it has made, unless that one is refused", async () => {
+      const landed = await together(someAppend(stream, 0, ['a']), someAppend(stream, 'must-exist', ['b']));
+      expect(kinds(landed)).toEqual(['appended', 'appended']);
+      const none = `${stream}-none`;
+      const refused = await together(someAppend(none, 3, ['a']), someAppend(none, 'must-exist', ['b']));
+      expect(kinds(refused)).toEqual(['conflict', 'conflict']);
+      expect(await contents(none)).toEqual([]);
+    });
+
+    test('what is wrong fails alone', async () => {
+      const wrong = { ...someAppend(`${stream}-wrong`, 0), stream: `${stream}\u0000` };
+      const badId = { ...someAppend(`${stream}-bad`, 0), events: [{ ...someEvent(), eventId: 'no uuid' }] };
+      const results = await Promise.allSettled([
+        log.append(someAppend(stream, 0, ['a'])),
+        log.append(wrong),
+        log.append(badId),
+        log.append(someAppend(stream, 1, ['b'])),
+      ]);
+      expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'rejected', 'fulfilled']);
+      expect(await contents()).toEqual(['a', 'b']);
+    });
+  });
+
+  test('what was made before an earlier one of its stream was settled relies on it across batches', async () => {
+    const holder = fresh.open().database;
+    await log.append(someAppend(stream, 0, ['a', 'b']));
+    const verdicts: Promise<Verdict>[] = [];
+    await holder.transaction(async (tx) => {
+      await tx.query({ text: 'SELECT 1 FROM head FOR UPDATE' });
+      verdicts.push(log.append(someAppend(stream, 1, ['stale'])));
+      // The first batch is on its way, and waits for the head: so the next append is of another batch.
+      for (let waiting = 0; waiting === 0; ) {
+        const rows = await fresh.database.query({ text: 'SELECT 1 FROM pg_locks WHERE NOT granted' });
+        waiting = rows.length;
+      }
+      verdicts.push(log.append(someAppend(stream, 2, ['relies'])));
+    });
+    expect(kinds(await Promise.all(verdicts))).toEqual(['conflict', 'conflict']);
+    expect(await contents()).toEqual(['a', 'b']);
+    expect(await log.append(someAppend(stream, 2, ['c']))).toMatchObject({ kind: 'appended' });
+  });
+
+  test('asking does not wait for who holds the log', async () => {
+    const holder = fresh.open().database;
+    await holder.transaction(async (tx) => {
+      await tx.query({ text: 'SELECT 1 FROM head FOR UPDATE' });
+      expect(await log.append({ stream, expected: 0, events: [] })).toMatchObject({ kind: 'appended' });
+    });
+  });
+
+  test('recorded_at never goes back, even when the clock does', async () => {
+    const apart = await freshLog();
+    await apart.log.append(someAppend(stream, 0));
+    await apart.database.query({ text: "UPDATE head SET recorded_at = recorded_at + interval '1 day'" });
+    await apart.log.append(someAppend(stream, 1));
+    await apart.log.append(someAppend(stream, 2));
+    const { events } = await apart.log.readLog(0);
+    const times = events.map(({ recordedAt }) => recordedAt.getTime());
+    expect(times[1]).toBe(times[0]! + 86_400_000);
+    expect(times[2]).toBe(times[1]);
+    await apart.drop();
+  });
+});

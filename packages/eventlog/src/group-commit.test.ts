@@ -1,0 +1,234 @@
+import { describe, expect, test } from '@jest/globals';
+import type { Judgeable } from './append.ts';
+import { type Failure, type GroupCommitOptions, groupCommit } from './group-commit.ts';
+import type { Append, Verdict } from './types.ts';
+
+const appended: Verdict = { kind: 'appended', version: 1, position: 1, recordedAt: new Date(0) };
+const conflict: Verdict = { kind: 'conflict', version: 9, missing: [] };
+
+const event = (bytes = 1) => ({
+  eventId: '',
+  type: 't',
+  schemaVersion: 1,
+  data: new Uint8Array(bytes),
+  metadata: new Uint8Array(),
+});
+const command = { key: 'k', hash: new Uint8Array(), reply: new Uint8Array() };
+const plain = (stream: string, more: Partial<Append> = {}): Append => ({
+  stream,
+  expected: 'any',
+  events: [event()],
+  ...more,
+});
+const safe = (stream: string, more: Partial<Append> = {}) => plain(stream, { command, ...more });
+
+class Failed extends Error {
+  readonly failure: Failure;
+  constructor(failure: Failure) {
+    super(failure);
+    this.failure = failure;
+  }
+}
+
+/** A log whose calls the test answers itself, one after the other. */
+function scripted(options: Partial<GroupCommitOptions> = {}) {
+  const calls: { batch: Judgeable[]; answer(result: Verdict[] | Error): void }[] = [];
+  let arrived = () => {};
+  const commits = groupCommit({
+    send: (batch) =>
+      new Promise((resolve, reject) => {
+        // A copy: marks are made on the way.
+        const copy = batch.map((item) => ({ append: item.append, reliesOnRefused: item.reliesOnRefused }));
+        calls.push({ batch: copy, answer: (result) => (result instanceof Error ? reject(result) : resolve(result)) });
+        arrived();
+      }),
+    classify: (error) => (error as Failed).failure,
+    retryForMs: 1_000,
+    maxQueued: 2_000,
+    ...options,
+  });
+  let next = 0;
+  return {
+    ...commits,
+    append(append: Append) {
+      const result = commits.append(append);
+      result.catch(() => {}); // looked at later
+      return result;
+    },
+    calls,
+    /** The next call, once it is made. */
+    async call() {
+      while (calls.length <= next) await new Promise<void>((resolve) => (arrived = resolve));
+      return calls[next++]!;
+    },
+  };
+}
+const streamsOf = ({ batch }: { batch: Judgeable[] }) => batch.map(({ append }) => append.stream);
+const marks = ({ batch }: { batch: Judgeable[] }) => batch.map(({ reliesOnRefused }) => reliesOnRefused);
+const outcomes = async (promises: Promise<Verdict>[]) =>
+  (await Promise.allSettled(promises)).map((result) =>
+    result.status === 'fulfilled' ? result.value.kind : (result.reason.code ?? result.reason.message),
+  );
+
+describe('gathering', () => {
+  test('what comes while a call is on its way travels in the next one, in order', async () => {
+    const log = scripted();
+    const results = [log.append(plain('a'))];
+    const first = await log.call();
+    results.push(log.append(plain('b')), log.append(plain('c')));
+    expect(log.calls).toHaveLength(1);
+    first.answer([appended]);
+    const second = await log.call();
+    expect(streamsOf(second)).toEqual(['b', 'c']);
+    second.answer([appended, conflict]);
+    expect(await outcomes(results)).toEqual(['appended', 'appended', 'conflict']);
+  });
+
+  test('a batch is bounded by count and by bytes, but one big append still travels', async () => {
+    const log = scripted();
+    const many = Array.from({ length: 501 }, (_, n) => log.append(plain(`s${n}`)));
+    const big = ['x', 'y'].map((stream) => log.append(plain(stream, { events: [event(5_000_000)] })));
+    const sizes = [];
+    for (let n = 0; n < 4; n++) {
+      const call = await log.call();
+      sizes.push(call.batch.length);
+      call.answer(call.batch.map(() => appended));
+    }
+    await Promise.all([...many, ...big]);
+    expect(sizes).toEqual([500, 1, 1, 1]);
+  });
+
+  test('the queue is bounded', async () => {
+    const log = scripted({ maxQueued: 2 });
+    const first = log.append(plain('a'));
+    const call = await log.call();
+    const rest = ['b', 'c', 'd'].map((stream) => log.append(plain(stream)));
+    await expect(rest[2]).rejects.toMatchObject({ code: 'RESOURCE_EXHAUSTED' });
+    call.answer([appended]);
+    (await log.call()).answer([appended, appended]);
+    expect(await outcomes([first, ...rest.slice(0, 2)])).toEqual(['appended', 'appended', 'appended']);
+  });
+
+  test('close waits for what is queued and takes no more', async () => {
+    const log = scripted();
+    const first = log.append(plain('a'));
+    const closing = log.close();
+    await expect(log.append(plain('b'))).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    (await log.call()).answer([appended]);
+    await closing;
+    expect(await outcomes([first])).toEqual(['appended']);
+  });
+});
+
+describe('failures', () => {
+  test('wrong: each is sent again alone, and only the wrong one fails', async () => {
+    const log = scripted();
+    const results = ['a', 'bad', 'c'].map((stream) => log.append(plain(stream)));
+    (await log.call()).answer(new Failed('wrong'));
+    for (const stream of ['a', 'bad', 'c']) {
+      const call = await log.call();
+      expect(streamsOf(call)).toEqual([stream]);
+      call.answer(stream === 'bad' ? new Failed('wrong') : [appended]);
+    }
+    expect(await outcomes(results)).toEqual(['appended', 'wrong', 'appended']);
+  });
+
+  test('busy: nothing has happened, so all of it is sent again', async () => {
+    const log = scripted();
+    const results = [log.append(plain('a')), log.append(safe('b'))];
+    (await log.call()).answer(new Failed('busy'));
+    const again = await log.call();
+    expect(streamsOf(again)).toEqual(['a', 'b']);
+    again.answer([appended, appended]);
+    expect(await outcomes(results)).toEqual(['appended', 'appended']);
+  });
+
+  test('unknown: only what can be repeated is sent again', async () => {
+    const log = scripted();
+    const lookup = { key: 'k', hash: new Uint8Array() };
+    const results = [
+      log.append(plain('a')),
+      log.append(safe('b')),
+      log.append(plain('question', { events: [] })),
+      log.append(plain('lookup', { events: [], command: lookup })),
+      log.append(plain('lookup-and-events', { command: lookup })),
+    ];
+    (await log.call()).answer(new Failed('unknown'));
+    const again = await log.call();
+    expect(streamsOf(again)).toEqual(['b', 'question', 'lookup']);
+    again.answer([appended, appended, appended]);
+    expect(await outcomes(results)).toEqual(['UNAVAILABLE', 'appended', 'appended', 'appended', 'UNAVAILABLE']);
+  });
+
+  test('giving up takes the queue along', async () => {
+    const log = scripted({ retryForMs: 0 });
+    const first = log.append(safe('a'));
+    const call = await log.call();
+    const queued = log.append(plain('b'));
+    call.answer(new Failed('unknown'));
+    expect(await outcomes([first, queued])).toEqual(['UNAVAILABLE', 'UNAVAILABLE']);
+    const later = log.append(plain('c'));
+    (await log.call()).answer([appended]);
+    expect(await outcomes([later])).toEqual(['appended']);
+  });
+});
+
+describe('who relies on whom', () => {
+  test('what was queued behind a refused append of its stream is marked, later ones are not', async () => {
+    const log = scripted();
+    const results = [log.append(plain('a', { expected: 5 }))];
+    const first = await log.call();
+    results.push(
+      log.append(plain('a', { expected: 6 })),
+      log.append(plain('b', { expected: 6 })),
+      log.append(plain('a', { expected: 'any' })),
+      log.append(plain('a', { expected: 8 })),
+    );
+    first.answer([conflict]);
+    const second = await log.call();
+    expect(marks(second)).toEqual([true, false, false, true]);
+    await results[0];
+    results.push(log.append(plain('b', { expected: 7 })));
+    second.answer([conflict, appended, appended, conflict]);
+    await Promise.all(results.slice(0, 5));
+    const third = await log.call();
+    expect(marks(third)).toEqual([false]);
+    results.push(log.append(plain('a', { expected: 9 })));
+    third.answer([appended]);
+    const fourth = await log.call();
+    expect(marks(fourth)).toEqual([false]);
+    fourth.answer([appended]);
+    await Promise.all(results);
+  });
+
+  test('one that fails alone marks those behind it, not those before it', async () => {
+    const log = scripted();
+    const results = [1, 2, 3].map((expected) => log.append(plain('a', { expected })));
+    (await log.call()).answer(new Failed('wrong'));
+    (await log.call()).answer([appended]);
+    (await log.call()).answer(new Failed('wrong'));
+    const third = await log.call();
+    expect(marks(third)).toEqual([true]);
+    third.answer([conflict]);
+    expect(await outcomes(results)).toEqual(['appended', 'wrong', 'conflict']);
+  });
+
+  test('after a lost connection, what relied on an append that can not be repeated fails with it', async () => {
+    const log = scripted();
+    const results = [
+      log.append(safe('a', { expected: 1 })),
+      log.append(plain('a', { expected: 2 })),
+      log.append(safe('a', { expected: 3 })),
+      log.append(safe('b', { expected: 1 })),
+    ];
+    (await log.call()).answer(new Failed('unknown'));
+    const again = await log.call();
+    expect(again.batch.map(({ append }) => [append.stream, append.expected])).toEqual([
+      ['a', 1],
+      ['b', 1],
+    ]);
+    expect(marks(again)).toEqual([false, false]);
+    again.answer([appended, appended]);
+    expect(await outcomes(results)).toEqual(['appended', 'UNAVAILABLE', 'UNAVAILABLE', 'appended']);
+  });
+});

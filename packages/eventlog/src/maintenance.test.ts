@@ -1,0 +1,107 @@
+import { migrate } from '@caudal/postgres/migrate.ts';
+import { describeWith } from '@caudal/testing/servers.ts';
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { deleteOldCommands, makePartitions, startMaintenance } from './maintenance.ts';
+import { migrations } from './migrations.ts';
+import { logStatement } from './read.ts';
+import { freshLog, someAppend, someCommand } from './testing.ts';
+
+describeWith(['postgres'], 'maintenance', () => {
+  let fresh: Awaited<ReturnType<typeof freshLog>>;
+  beforeEach(async () => {
+    fresh = await freshLog();
+  });
+  afterEach(() => fresh.drop());
+
+  const partitions = async () =>
+    (
+      await fresh.database.query<{ name: string }>({
+        text: "SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = 'events'::regclass ORDER BY 1",
+      })
+    ).map(({ name }) => name);
+  const month = (ahead: number) => {
+    const date = new Date();
+    date.setUTCDate(1);
+    date.setUTCMonth(date.getUTCMonth() + ahead);
+    return `events_${date.toISOString().slice(0, 7).replace('-', '_')}`;
+  };
+
+  test('the migration makes partitions ahead; the job makes more, however many run at once', async () => {
+    expect(await partitions()).toEqual([0, 1, 2, 3].map(month));
+    await Promise.all([1, 2, 3].map(() => makePartitions(fresh.database, 5)));
+    expect(await partitions()).toEqual([0, 1, 2, 3, 4, 5].map(month));
+  });
+
+  test('many processes migrate at once', async () => {
+    const run = () => migrate({ url: fresh.url, schema: 'second', sets: [migrations] });
+    const applied = await Promise.all([run(), run(), run()]);
+    expect(applied.flat()).toHaveLength(3);
+  });
+
+  test('a missing partition for this month is made by who needs it; nothing is lost', async () => {
+    await fresh.database.query({ text: `DROP TABLE ${month(0)}` });
+    const logs = [fresh.log, fresh.open().log, fresh.open().log];
+    const verdicts = await Promise.all(logs.map((log, n) => log.append(someAppend(`orders.order/${n}`, 0))));
+    expect(verdicts.map(({ kind }) => kind)).toEqual(['appended', 'appended', 'appended']);
+    expect((await fresh.log.readLog(0)).events.map(({ position }) => position)).toEqual([1, 2, 3]);
+  });
+
+  test('a stream goes on from month to month, into months that nobody has made', async () => {
+    const stream = 'orders.order/1';
+    await fresh.log.append(someAppend(stream, 0, ['a']));
+    await fresh.database.query({ text: "UPDATE head SET recorded_at = recorded_at + interval '1 year'" });
+    await fresh.log.append(someAppend(stream, 1, ['b']));
+    expect(await partitions()).toContain(month(12));
+    await fresh.log.append(someAppend(stream, 2, ['c']));
+    const events = await fresh.log.readStreams([{ stream, afterVersion: 0 }]);
+    expect(events.map(({ version }) => version)).toEqual([1, 2, 3]);
+    const first = await fresh.log.readLog(0, { limit: 1 });
+    const second = await fresh.log.readLog(1);
+    expect([...first.events, ...second.events]).toEqual(events);
+    const { heads } = await fresh.log.heads(0);
+    expect(heads).toEqual(events.slice(-1));
+    const conflict = await fresh.log.append(someAppend(stream, 0));
+    expect(conflict).toMatchObject({ kind: 'conflict', missing: events });
+  });
+
+  test('who goes on from a known event opens no older partitions', async () => {
+    await fresh.database.query({ text: "SELECT make_partition(clock_timestamp() - interval '1 year')" });
+    const opened = async (since: Date | null) => {
+      const lines = await fresh.database.query<{ 'QUERY PLAN': string }>({
+        text: `EXPLAIN (ANALYZE, COSTS OFF) ${logStatement.text}`,
+        values: [0, since, 10],
+      });
+      return lines
+        .map((line) => line['QUERY PLAN'])
+        .filter((line) => !line.includes('never executed'))
+        .join('\n');
+    };
+    expect(await opened(null)).toContain(month(-12));
+    expect(await opened(new Date())).not.toContain(month(-12));
+  });
+
+  test('commands are forgotten after 30 days, in chunks', async () => {
+    const old = [1, 2, 3].map(() => someCommand());
+    const fresher = someCommand();
+    for (const [n, command] of [...old, fresher].entries())
+      await fresh.log.append(someAppend(`orders.order/${n}`, 0, ['a'], command));
+    await fresh.database.query({
+      text: "UPDATE commands SET recorded_at = recorded_at - interval '31 days' WHERE key <> $1",
+      values: [fresher.key],
+    });
+    expect(await deleteOldCommands(fresh.database, { limit: 2 })).toBe(2);
+    expect(await deleteOldCommands(fresh.database, { limit: 2 })).toBe(1);
+    expect(await fresh.log.append(someAppend('orders.order/3', 1, ['a'], fresher))).toMatchObject({
+      kind: 'duplicate',
+    });
+    expect(await fresh.log.append(someAppend('orders.order/0', 1, ['a'], old[0]!))).toMatchObject({ kind: 'appended' });
+  });
+
+  test('the job does both at once, and stops', async () => {
+    await fresh.database.query({ text: `DROP TABLE ${month(3)}` });
+    const job = startMaintenance({ database: fresh.database, domain: 'orders' });
+    while (!(await partitions()).includes(month(3)));
+    await job.stop();
+    await job.stop();
+  });
+});
