@@ -7,9 +7,9 @@
  * skipped. CAUDAL_REQUIRE_SERVERS=all makes that a failure.
  */
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createWriteStream, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { startContainers } from './containers.js';
@@ -32,7 +32,7 @@ async function borrow(names) {
     stdio: ['pipe', 'pipe', 'inherit'],
     detached: true,
   });
-  const ended = new Promise((resolve) => lender.on('close', resolve).on('error', resolve));
+  const ended = new Promise((resolve) => lender.on('exit', resolve).on('error', resolve));
   lender.stdin.on('error', () => {}); // it is gone already
   const variables = {};
   for await (const line of createInterface({ input: lender.stdout })) {
@@ -69,24 +69,33 @@ async function getServers() {
   return { how, variables, stop: async () => await kit?.giveBack() };
 }
 
+/** What the code logged during the tests. */
+const logs = '.caudal/test.log';
+
 /** Runs jest; gives its exit status, and its results unless it broke down. */
 async function runJest(args, variables) {
+  mkdirSync(dirname(logs), { recursive: true });
   const folder = mkdtempSync(join(tmpdir(), 'caudal-test-'));
   const output = join(folder, 'results.json');
   const modules = '--experimental-vm-modules --disable-warning=ExperimentalWarning';
   const jest = spawn(process.execPath, ['node_modules/jest/bin/jest.js', '--json', '--outputFile', output, ...args], {
-    stdio: 'inherit',
-    // Many tests break things on purpose: what the code logs about it would bury the report.
+    stdio: ['inherit', 'inherit', 'pipe'],
     env: {
-      LOG_LEVEL: 'silent',
+      ...(process.stderr.isTTY && { FORCE_COLOR: '1' }),
       ...process.env,
       ...variables,
       NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} ${modules}`.trim(),
     },
   });
+  // Many tests break things on purpose: what the code logs about it, in JSON, would bury the report.
+  const log = createWriteStream(logs);
+  createInterface({ input: jest.stderr }).on('line', (line) => {
+    (line.startsWith('{"level":') ? log : process.stderr).write(`${line}\n`);
+  });
   // Stay until jest has ended, then give the servers back.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => jest.kill(signal));
   const status = await new Promise((resolve) => jest.on('close', (code) => resolve(code ?? 1)));
+  log.end();
   let results;
   try {
     results = JSON.parse(readFileSync(output, 'utf8'));
@@ -124,6 +133,7 @@ if (none.length) {
   console.log(`Missing: ${none.join(', ')}${required ? '. Each counts as a failure' : '. Their tests were skipped'}.`);
   if (required) counts.failed += none.length;
 }
+console.log(`What the code logged is in ${logs}.`);
 if (counts.passed + counts.failed === 0) console.log('No test ran.');
 console.log(`\n${counts.passed} passed, ${counts.failed} failed${counts.skipped ? `, ${counts.skipped} skipped` : ''}`);
 process.exit(counts.failed > 0 || counts.passed === 0 ? 1 : 0);
