@@ -1,0 +1,134 @@
+import { createServer, type Socket } from 'node:net';
+import { afterEach, expect, test } from '@jest/globals';
+import { SMTPServer, type SMTPServerOptions } from 'smtp-server';
+import { logMailer, type Mail, type Mailer, smtpMailer } from './mailer.ts';
+
+const mail: Mail = {
+  id: 'n-1',
+  to: { name: 'Anna Ström', address: 'anna@example.com' },
+  subject: 'Your order 536365 is on its way',
+  text: 'Hello Anna Ström,\n\nIt has left our warehouse.\n',
+};
+
+const cleanups: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+function open(port: number, timeoutMs = 5_000): Mailer {
+  const mailer = smtpMailer({ url: `smtp://127.0.0.1:${port}`, from: 'Caudal <orders@caudal.example>', timeoutMs });
+  cleanups.push(() => mailer.stop());
+  return mailer;
+}
+
+/** An SMTP server that keeps what it takes. */
+async function mailServer(options: SMTPServerOptions = {}) {
+  const received: { to: string[]; content: string }[] = [];
+  const server = new SMTPServer({
+    authOptional: true,
+    disabledCommands: ['STARTTLS'],
+    onData(stream, session, callback) {
+      let content = '';
+      stream.on('data', (data) => {
+        content += data;
+      });
+      stream.on('end', () => {
+        received.push({ to: session.envelope.rcptTo.map(({ address }) => address), content });
+        callback();
+      });
+    },
+    ...options,
+  });
+  const listening = server.listen(0, '127.0.0.1');
+  await new Promise((resolve) => listening.once('listening', resolve));
+  cleanups.push(() => new Promise<void>((resolve) => server.close(() => resolve())));
+  return { port: (listening.address() as { port: number }).port, received };
+}
+
+const reply = (responseCode: number, message: string) => Object.assign(new Error(message), { responseCode });
+
+test('a mail arrives: sender, receiver, subject, text, and the id that makes repeats recognisable', async () => {
+  const { port, received } = await mailServer();
+  const mailer = open(port);
+  await expect(mailer.send(mail)).resolves.toEqual({ kind: 'accepted' });
+  await mailer.send(mail);
+  expect(received.map(({ to }) => to)).toEqual([['anna@example.com'], ['anna@example.com']]);
+  for (const { content } of received) {
+    expect(content).toContain('From: Caudal <orders@caudal.example>');
+    expect(content).toContain('Message-ID: <n-1@caudal.example>');
+    expect(content).toContain('Subject: Your order 536365 is on its way');
+    expect(content).toContain('It has left our warehouse.');
+  }
+});
+
+test('a line break in a name or reference does not make headers', async () => {
+  const { port, received } = await mailServer();
+  const evil = 'x\r\nBcc: everybody@example.com\r\n\r\nbody';
+  await open(port).send({ ...mail, to: { ...mail.to, name: evil }, subject: evil });
+  expect(received[0]!.to).toEqual(['anna@example.com']);
+  expect(received[0]!.content).not.toMatch(/^(Bcc|body)/m);
+});
+
+test('a receiver that the server refuses for good is no failure of the server', async () => {
+  const { port } = await mailServer({
+    onRcptTo: (_, __, callback) => callback(reply(550, 'no such user <anna@example.com>')),
+  });
+  await expect(open(port).send(mail)).resolves.toEqual({ kind: 'rejected', reason: 'SMTP_550' });
+});
+
+test.each([
+  ['asks for patience', 451],
+  ['is out of service', 421],
+])('a server that %s is unavailable, and its words with the address stay out of the error', async (_, code) => {
+  const { port } = await mailServer({
+    onRcptTo: (_address, _session, callback) => callback(reply(code, 'later <anna@example.com>')),
+  });
+  const error = await open(port)
+    .send(mail)
+    .catch((thrown) => thrown);
+  expect(error).toMatchObject({ code: 'UNAVAILABLE', reason: 'DEPENDENCY_UNAVAILABLE' });
+  expect(String(error.cause)).toContain(String(code));
+  expect(String(error.cause) + error.message).not.toContain('anna');
+});
+
+test('a wrong password is something to put right, not a reason to give up on the mail', async () => {
+  const { port } = await mailServer({
+    authOptional: false,
+    allowInsecureAuth: true,
+    onAuth: (_, __, callback) => callback(reply(535, 'wrong')),
+  });
+  const mailer = smtpMailer({ url: `smtp://user:wrong@127.0.0.1:${port}`, from: 'orders@caudal.example' });
+  cleanups.push(() => mailer.stop());
+  await expect(mailer.send(mail)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+});
+
+test('no server: unavailable', async () => {
+  const taken = createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => taken.once('listening', resolve));
+  const { port } = taken.address() as { port: number };
+  await new Promise((resolve) => taken.close(resolve));
+  await expect(open(port).send(mail)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+});
+
+test('a server that says nothing: unavailable, in time', async () => {
+  const sockets: Socket[] = [];
+  const silent = createServer((socket) => sockets.push(socket)).listen(0, '127.0.0.1');
+  await new Promise((resolve) => silent.once('listening', resolve));
+  cleanups.push(() => {
+    for (const socket of sockets) socket.destroy();
+    silent.close();
+  });
+  const begun = performance.now();
+  const mailer = open((silent.address() as { port: number }).port, 100);
+  await expect(mailer.send(mail)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+  expect(performance.now() - begun).toBeLessThan(2_000);
+});
+
+test('in development the mail goes to the log, without name and address', async () => {
+  const lines: unknown[] = [];
+  const mailer = logMailer((fields) => lines.push(fields));
+  await expect(mailer.send(mail)).resolves.toEqual({ kind: 'accepted' });
+  expect(lines).toEqual([
+    { mail_id: 'n-1', subject: mail.subject, text: 'Hello ***,\n\nIt has left our warehouse.\n' },
+  ]);
+});

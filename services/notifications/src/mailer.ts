@@ -1,0 +1,115 @@
+/** Sends mail: by SMTP, or, in development, into the log. */
+
+import { unavailable } from '@caudal/kernel/errors.ts';
+import type { Running } from '@caudal/kernel/lifetime.ts';
+import { sleep } from '@caudal/kernel/time.ts';
+import { logger } from '@caudal/telemetry/log.ts';
+import { withSpan } from '@caudal/telemetry/spans.ts';
+import { createTransport } from 'nodemailer';
+
+export interface Mail {
+  /** The same for every attempt at this mail. */
+  id: string;
+  to: { name: string; address: string };
+  subject: string;
+  text: string;
+}
+
+/** 'rejected': the server will never take it. `reason` has no personal data in it, as the server's own words would. */
+export type MailOutcome = { kind: 'accepted' } | { kind: 'rejected'; reason: string };
+
+export interface Mailer extends Running {
+  /**
+   * Hands a mail over, within 30 s. May do so twice if the answer was lost: both bear the same Message-ID. Fails with
+   * UNAVAILABLE if the server can't be reached, takes too long, or asks for patience.
+   */
+  send(mail: Mail): Promise<MailOutcome>;
+}
+
+export interface SmtpOptions {
+  /** `smtp://user:password@host:587`, or `smtps://` for TLS from the start; `?requireTLS=true` insists on STARTTLS. */
+  url: string;
+  /** The sender: `Caudal <orders@example.com>`. */
+  from: string;
+  /** How long a mail may take in all, in milliseconds; 30,000 if absent. */
+  timeoutMs?: number;
+}
+
+const log = logger('mailer');
+
+/** What went wrong, without the server's own words: they repeat the address. */
+function withoutAddress(error: unknown): Error {
+  const { code = 'error', responseCode, message } = error as { code?: string; responseCode?: number; message: string };
+  return new Error(responseCode === undefined ? message : `${code}, SMTP reply ${responseCode}`);
+}
+
+/** The reply code of a server that has refused this mail for good; other errors may pass. */
+function permanentRefusal(error: unknown): number | undefined {
+  const { code, responseCode } = error as { code?: string; responseCode?: number };
+  const aboutThisMail = code === 'EENVELOPE' || code === 'EMESSAGE';
+  return aboutThisMail && responseCode !== undefined && responseCode >= 500 ? responseCode : undefined;
+}
+
+/** A mailer over SMTP. A connection a mail; how many go at a time is the caller's choice. */
+export function smtpMailer({ url, from, timeoutMs = 30_000 }: SmtpOptions): Mailer {
+  const transport = createTransport({
+    url,
+    dnsTimeout: 5_000,
+    connectionTimeout: Math.min(5_000, timeoutMs),
+    greetingTimeout: Math.min(5_000, timeoutMs),
+    socketTimeout: Math.min(10_000, timeoutMs),
+    // A mail is text that this process wrote: it has no business reading files or URLs.
+    disableFileAccess: true,
+    disableUrlAccess: true,
+  });
+  const domain = /@([^>\s]+)/.exec(from)?.[1] ?? 'localhost';
+
+  const attempt = async ({ id, to, subject, text }: Mail): Promise<MailOutcome> => {
+    try {
+      await transport.sendMail({ from, to, subject, text, messageId: `<${id}@${domain}>` });
+      return { kind: 'accepted' };
+    } catch (error) {
+      const refusal = permanentRefusal(error);
+      if (refusal !== undefined) return { kind: 'rejected', reason: `SMTP_${refusal}` };
+      throw unavailable('the mail server', withoutAddress(error));
+    }
+  };
+
+  const within = async (mail: Mail): Promise<MailOutcome> => {
+    const done = new AbortController();
+    const late = sleep(timeoutMs, done.signal).then((): MailOutcome => {
+      throw unavailable('the mail server', new Error(`no answer within ${timeoutMs} ms`));
+    });
+    const sent = attempt(mail);
+    // Whichever loses the race may still fail; nobody is left to hear it.
+    for (const outcome of [late, sent]) outcome.catch(() => {});
+    return Promise.race([sent, late]).finally(() => done.abort());
+  };
+  const inHand = new Set<Promise<MailOutcome>>();
+
+  return {
+    send(mail) {
+      const attributes = { 'messaging.operation.type': 'send', 'messaging.message.id': mail.id };
+      const sending = withSpan('send mail', { kind: 'client', attributes }, () => within(mail));
+      inHand.add(sending);
+      return sending.finally(() => inHand.delete(sending));
+    },
+    async stop() {
+      await Promise.allSettled(inHand);
+      transport.close();
+    },
+  };
+}
+
+/** A mailer for development: the mail goes to the log, with the name and address taken out. */
+export function logMailer(write: (fields: object, message: string) => void = log.info.bind(log)): Mailer {
+  return {
+    async send({ id, to, subject, text }) {
+      const hide = (words: string) =>
+        [to.address, to.name].filter(Boolean).reduce((hidden, word) => hidden.replaceAll(word, '***'), words);
+      write({ mail_id: id, subject: hide(subject), text: hide(text) }, 'a mail (no mail server is configured)');
+      return { kind: 'accepted' };
+    },
+    async stop() {},
+  };
+}

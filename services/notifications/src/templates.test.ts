@@ -1,0 +1,92 @@
+import { describe, expect, test } from '@jest/globals';
+import { compose, isTemplate, moneyText, type OrderFacts, type Template, templateFor } from './templates.ts';
+
+const gbp = (minorUnits: bigint) => ({ minorUnits, currency: 'GBP' });
+const order: OrderFacts = {
+  orderId: 'A-1',
+  reference: '536365',
+  lines: [{ productId: '85123A', title: 'WHITE HANGING HEART', quantity: 6n, unitPrice: gbp(255n) }],
+  total: gbp(1530n),
+  shipment: { shipmentId: 'S-1', status: 'dispatched', carrier: 'Posta', trackingNumber: 'PX 1' },
+  reason: 'INSUFFICIENT_STOCK',
+};
+const customer = { displayName: 'Anna Ström', email: 'anna@example.com' };
+const write = (template: Template, more: Partial<OrderFacts> = {}) =>
+  compose({ notificationId: 'n-1', template, customer, order: { ...order, ...more } })!;
+
+test.each([
+  ['confirmed', 'order_confirmed'],
+  ['shipped', 'order_shipped'],
+  ['delivered', 'order_delivered'],
+  ['rejected', 'order_rejected'],
+  ['cancelled', 'order_cancelled'],
+  ['created', undefined],
+  ['toString', undefined],
+])('of %s the buyer hears by %s', (event, template) => {
+  expect(templateFor(event)).toBe(template);
+});
+
+test('only templates that exist have a name', () => {
+  expect([isTemplate('order_shipped'), isTemplate('constructor')]).toEqual([true, false]);
+});
+
+describe('a mail', () => {
+  test('says everything about a confirmed order', () => {
+    expect(write('order_confirmed')).toEqual({
+      id: 'n-1',
+      to: { name: 'Anna Ström', address: 'anna@example.com' },
+      subject: 'Your order 536365 is confirmed',
+      text:
+        'Hello Anna Ström,\n\nThank you. Your order 536365 is paid and being prepared:\n\n' +
+        '  6 x WHITE HANGING HEART at 2.55 GBP\n\nTotal: 15.30 GBP\n',
+    });
+  });
+
+  test('names the order by its id where it has no reference, and nobody where the name is not known', () => {
+    const mail = compose({
+      notificationId: 'n-1',
+      template: 'order_delivered',
+      customer: { ...customer, displayName: '' },
+      order: { ...order, reference: '' },
+    });
+    expect(mail?.subject).toBe('Your order A-1 was delivered');
+    expect(mail?.text).toMatch(/^Hello,\n/);
+  });
+
+  test('gives the tracking number, if there is one', () => {
+    expect(write('order_shipped').text).toContain('Posta: PX 1');
+    expect(write('order_shipped', { shipment: undefined }).text).toBe(
+      'Hello Anna Ström,\n\nYour order 536365 has left our warehouse.\n',
+    );
+  });
+
+  test('tells why an order was rejected, if people would understand it', () => {
+    expect(write('order_rejected').text).toContain('out of stock');
+    expect(write('order_rejected', { reason: 'SOMETHING_INTERNAL' }).text).not.toContain('INTERNAL');
+  });
+
+  test('tells what goes back after a cancellation', () => {
+    expect(write('order_cancelled').text).toContain('15.30 GBP goes back');
+  });
+
+  test('does not list a long order to its end', () => {
+    const lines = Array.from({ length: 1_000 }, () => order.lines[0]!);
+    expect(write('order_confirmed', { lines }).text).toContain('\n  ... and 950 more\n');
+  });
+
+  test('is none without an address', () => {
+    const nobody = { displayName: 'Anna', email: '' };
+    expect(compose({ notificationId: 'n-1', template: 'order_shipped', customer: nobody, order })).toBeUndefined();
+  });
+});
+
+test.each([
+  [1250n, 'GBP', '12.50 GBP'],
+  [5n, 'EUR', '0.05 EUR'],
+  [-105n, 'EUR', '-1.05 EUR'],
+  [1250n, 'JPY', '1250 JPY'],
+  [1250n, 'KWD', '1.250 KWD'],
+  [90071992547409931n, 'GBP', '900719925474099.31 GBP'],
+])('%p minor units of %s are %s', (minorUnits, currency, text) => {
+  expect(moneyText({ minorUnits, currency })).toBe(text);
+});

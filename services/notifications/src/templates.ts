@@ -1,0 +1,116 @@
+/** What is written to customers: plain text, one template an occasion. */
+import type { EventOf, order } from '@caudal/contract/entities.ts';
+import type { Order, OrderLine } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
+import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
+import type { Mail } from './mailer.ts';
+
+export type Template = 'order_confirmed' | 'order_shipped' | 'order_delivered' | 'order_rejected' | 'order_cancelled';
+
+/** The events of an order that its buyer hears of. */
+const templates: Partial<Record<EventOf<typeof order>['$case'], Template>> = {
+  confirmed: 'order_confirmed',
+  shipped: 'order_shipped',
+  delivered: 'order_delivered',
+  rejected: 'order_rejected',
+  cancelled: 'order_cancelled',
+};
+
+/** The template for an event of an order (`confirmed`); undefined if nobody is told. */
+export function templateFor(orderEventCase: string): Template | undefined {
+  return Object.hasOwn(templates, orderEventCase) ? templates[orderEventCase as keyof typeof templates] : undefined;
+}
+
+/** What is known of an order when the mail is written; views may not have everything yet. */
+export type OrderFacts = Pick<Order, 'orderId' | 'reference' | 'lines' | 'total' | 'shipment' | 'reason'>;
+
+/** A long order is not listed to its end. */
+const maxLines = 50;
+
+/** `12.50 GBP`, with the currency's own number of decimals. */
+export function moneyText({ minorUnits, currency }: Money): string {
+  const { maximumFractionDigits: digits = 2 } = new Intl.NumberFormat('en', {
+    style: 'currency',
+    currency,
+  }).resolvedOptions();
+  const sign = minorUnits < 0n ? '-' : '';
+  const figures = String(minorUnits < 0n ? -minorUnits : minorUnits).padStart(digits + 1, '0');
+  const whole = figures.slice(0, figures.length - digits);
+  return `${sign}${whole}${digits > 0 ? `.${figures.slice(-digits)}` : ''} ${currency}`;
+}
+
+function linesText(lines: OrderLine[]): string {
+  const listed = lines.slice(0, maxLines).map(({ quantity, title, productId, unitPrice }) => {
+    const price = unitPrice ? ` at ${moneyText(unitPrice)}` : '';
+    return `  ${quantity} x ${title || productId}${price}\n`;
+  });
+  const rest = lines.length - listed.length;
+  return listed.join('') + (rest > 0 ? `  ... and ${rest} more\n` : '');
+}
+
+/** Why an order came to nothing, for people. */
+const reasonTexts: Record<string, string> = {
+  INSUFFICIENT_STOCK: 'Something you ordered is out of stock.',
+  INSUFFICIENT_FUNDS: 'The wallet does not hold enough.',
+  WALLET_FROZEN: 'The wallet is frozen.',
+  CARD_DECLINED: 'The card was declined.',
+};
+
+interface Text {
+  subject: string;
+  body: string;
+}
+
+const texts: Record<Template, (order: OrderFacts, name: string, reason: string) => Text> = {
+  order_confirmed: (order, name) => ({
+    subject: `Your order ${name} is confirmed`,
+    body:
+      `Thank you. Your order ${name} is paid and being prepared:\n\n${linesText(order.lines)}` +
+      (order.total ? `\nTotal: ${moneyText(order.total)}\n` : ''),
+  }),
+  order_shipped: ({ shipment }, name) => ({
+    subject: `Your order ${name} is on its way`,
+    body:
+      `Your order ${name} has left our warehouse.\n` +
+      (shipment?.trackingNumber ? `\n${shipment.carrier || 'Tracking'}: ${shipment.trackingNumber}\n` : ''),
+  }),
+  order_delivered: (_, name) => ({
+    subject: `Your order ${name} was delivered`,
+    body: `Your order ${name} was delivered. We hope you like it.\n`,
+  }),
+  order_rejected: (_, name, reason) => ({
+    subject: `We could not fulfil your order ${name}`,
+    body: `We are sorry: we could not fulfil your order ${name}.${reasonTexts[reason] ? ` ${reasonTexts[reason]}` : ''}\n\nYou are not charged for it; what was paid goes back.\n`,
+  }),
+  order_cancelled: ({ total }, name) => ({
+    subject: `Your order ${name} is cancelled`,
+    body: `Your order ${name} is cancelled.${total ? ` What you paid of ${moneyText(total)} goes back to you.` : ''}\n`,
+  }),
+};
+
+export interface ComposeInput {
+  /** Makes the message's id, so that a mail which is sent twice is recognised as one. */
+  notificationId: string;
+  template: Template;
+  customer: { displayName: string; email: string };
+  order: OrderFacts;
+  /** Why, where the template says so: the event's reason, `INSUFFICIENT_STOCK`. The order's own if absent. */
+  reason?: string;
+}
+
+/** Writes the mail; undefined if the customer has no address. */
+export function compose({ notificationId, template, customer, order, reason }: ComposeInput): Mail | undefined {
+  if (customer.email === '') return undefined;
+  const { subject, body } = texts[template](order, order.reference || order.orderId, reason ?? order.reason);
+  const greeting = customer.displayName ? `Hello ${customer.displayName},` : 'Hello,';
+  return {
+    id: notificationId,
+    to: { name: customer.displayName, address: customer.email },
+    subject,
+    text: `${greeting}\n\n${body}`,
+  };
+}
+
+/** Whether a stored template's name is one that this version knows. */
+export function isTemplate(name: string): name is Template {
+  return Object.hasOwn(texts, name);
+}
