@@ -43,6 +43,7 @@ export interface Command<S, E extends EventCase, R> {
   origin: Origin;
   /** Called with the resource's owner before anything is decided; throws to refuse. */
   authorize?(owner: string | undefined): void;
+  /** Takes the command back while it is not decided; once it is, its outcome is awaited. */
   signal?: AbortSignal;
 }
 
@@ -61,7 +62,8 @@ export interface Aggregates {
    * Runs a command. Commands of one stream take turns in memory and share commits; no answer, refusals included, leaves
    * before the state that it was decided on is durable. Errors: what `decide` throws; ABORTED if the stream is too
    * contended; UNAVAILABLE if the log can't be reached; RESOURCE_EXHAUSTED if the stream's queue is full;
-   * INVALID_ARGUMENT REQUEST_ID_REUSED.
+   * INVALID_ARGUMENT REQUEST_ID_REUSED; CANCELLED, or the signal's reason if it is a CaudalError. After UNAVAILABLE the
+   * command may have been done: only its repeat under the same command id tells.
    */
   execute<S, E extends EventCase, R>(command: Command<S, E, R>): Promise<Executed<R>>;
   /** The durable state now (strong read). Version 0 if there is no such stream. */

@@ -15,9 +15,11 @@ export function given<S, E extends EventCase>(decider: Decider<S, E>, events: E[
     when(decide: (state: S, moment: Moment) => E[], now: Date = start) {
       const run = () => decide(state, { now, version: events.length });
       return {
-        /** These events happen, in this order. */
+        /** These events happen, in this order; and the log gives them back as they were. */
         gives(expected: E[]): void {
-          expect(run()).toEqual(expected);
+          const events = run();
+          expect(events).toEqual(expected);
+          expect(events.map((event) => decider.entity.decode(decider.entity.encode(event)))).toEqual(expected);
         },
         /** It is refused for this reason. */
         refuses(code: Code, reason: string): void {
