@@ -79,8 +79,11 @@ export const fulfilmentDecider: Decider<FulfilmentState, FulfilmentEvent> = {
         return { ...state, shipment: 'delivered' };
       case 'cancelRequested':
         return { ...state, undo: state.undo ?? { why: 'cancelled', reason: event.value.reason } };
-      case 'cancelRefused':
-        return { ...state, undo: undefined };
+      case 'cancelRefused': {
+        // The shipment has left, so all before it was done, even if a crash kept that out of the memory.
+        const shipment = state.shipment === 'none' ? 'created' : state.shipment;
+        return { ...state, undo: undefined, confirmed: true, shipment };
+      }
       case 'shipmentCancelled':
         return { ...state, shipment: 'cancelled' };
       case 'paymentUndoRequested':

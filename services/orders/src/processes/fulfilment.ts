@@ -42,6 +42,9 @@ function isRefusal(error: unknown): error is CaudalError {
   return isCode(error, 'FAILED_PRECONDITION', 'NOT_FOUND', 'INVALID_ARGUMENT', 'ALREADY_EXISTS', 'OUT_OF_RANGE');
 }
 
+/** Why a reservation that is repeated can't be had any more. */
+const hasEnded = new Set(['RESERVATION_ENDED', 'RESERVATION_BARRED']);
+
 /** The order process over these contexts. */
 export function fulfilmentProcess(dependencies: FulfilmentDependencies): Process<FulfilmentState, FulfilmentEvent> {
   const runs = steps(dependencies);
@@ -68,6 +71,10 @@ function steps({
   const reservationId = (state: FulfilmentState) => `${state.order!.orderId}.${state.reservationNumber}`;
   const lines = (state: FulfilmentState) =>
     state.order!.lines.map(({ productId, quantity }) => ({ productId, quantity }));
+  const lost = (state: FulfilmentState): FulfilmentEvent => ({
+    $case: 'reservationLost',
+    value: { reservationId: reservationId(state) },
+  });
   const requestId = (context: StepContext, step: StepName, number = 1) =>
     derivedId('fulfilment', context.processId, step, number);
   const options = ({ signal, origin }: StepContext) => ({ signal, origin });
@@ -93,6 +100,8 @@ function steps({
         ];
       } catch (error) {
         if (!isRefusal(error)) throw error;
+        // It was there once, before a crash kept it out of the memory: what came after it may have been done as well.
+        if (hasEnded.has(error.reason)) return [lost(state)];
         return [{ $case: 'reservationFailed', value: { reason: error.reason } }];
       }
     },
@@ -137,7 +146,7 @@ function steps({
         return [{ $case: 'committed', value: {} }];
       } catch (error) {
         if (!isRefusal(error)) throw error;
-        return [{ $case: 'reservationLost', value: { reservationId: reservationId(state) } }];
+        return [lost(state)];
       }
     },
 

@@ -1,0 +1,31 @@
+/** Decimal amounts as whole numbers: sums over a file must be exact. */
+
+/** Amounts are kept in millionths, the finest that a price in a file may have. */
+const DIGITS = 6;
+const SCALE = 10n ** BigInt(DIGITS);
+/** Millionths in a minor unit (a cent). */
+const PER_MINOR = SCALE / 100n;
+
+/** `2.55` as millionths; undefined if it is no decimal number, or finer than that. */
+export function parseDecimal(text: string): bigint | undefined {
+  const [, sign, whole, fraction = ''] = /^(-?)(\d+)(?:\.(\d*))?$/.exec(text.trim()) ?? [];
+  if (whole === undefined || /[1-9]/.test(fraction.slice(DIGITS))) return undefined;
+  const value = BigInt(whole) * SCALE + BigInt(fraction.slice(0, DIGITS).padEnd(DIGITS, '0'));
+  return sign ? -value : value;
+}
+
+/** Millionths as minor units; undefined if they are a fraction of one. */
+export function toMinorUnits(millionths: bigint): bigint | undefined {
+  return millionths % PER_MINOR === 0n ? millionths / PER_MINOR : undefined;
+}
+
+export function fromMinorUnits(minorUnits: bigint): bigint {
+  return minorUnits * PER_MINOR;
+}
+
+/** Millionths as people write them: `373086.011`, at least two digits behind the point. */
+export function formatDecimal(millionths: bigint): string {
+  const digits = (millionths < 0n ? -millionths : millionths).toString().padStart(DIGITS + 1, '0');
+  const fraction = digits.slice(-DIGITS).replace(/0{1,4}$/, '');
+  return `${millionths < 0n ? '-' : ''}${digits.slice(0, -DIGITS)}.${fraction}`;
+}

@@ -1,0 +1,128 @@
+/** What a Caudal process can be told, beside what each context adds (its context.ts). */
+import type { Settings, Values } from '@caudal/config/config.ts';
+import { setting } from '@caudal/config/setting.ts';
+import { contexts } from './contexts.ts';
+
+/** What a process can do for the contexts that it runs; `all` of them on a laptop. */
+export const roles = ['command', 'query', 'relay', 'projector', 'process', 'jobs'] as const;
+export type Role = (typeof roles)[number];
+
+const contextNames = contexts.map(({ name }) => name);
+
+const runtimeSettings = {
+  CAUDAL_ROLES: setting.list({
+    description: 'What this process does.',
+    default: roles.join(','),
+    allowed: roles,
+  }),
+  CAUDAL_CONTEXTS: setting.list({
+    description: 'For which contexts.',
+    default: contextNames.join(','),
+    allowed: contextNames,
+  }),
+  CAUDAL_PROJECTIONS: setting.list({
+    description: 'Which projections the projector role feeds, by name; all those of its contexts if not set.',
+    optional: true,
+    allowed: contexts.flatMap(({ projections }) => projections.map(({ projection }) => projection.name)),
+  }),
+
+  DATABASE_URL: setting.url({
+    description: 'PostgreSQL: the logs, a schema a context. Without it an embedded server is started.',
+    optional: true,
+    protocols: ['postgres', 'postgresql'],
+  }),
+  CAUDAL_DATA_DIR: setting.string({
+    description: 'Where the embedded PostgreSQL and the keys of development live when no DATABASE_URL is given.',
+    default: '.caudal',
+  }),
+  CAUDAL_POOL_SIZE: setting.int({ description: 'Database connections a context.', default: '8', min: 2, max: 200 }),
+  RABBITMQ_URL: setting.url({
+    description: 'RabbitMQ, which carries events. Without it consumers read the logs directly.',
+    optional: true,
+    protocols: ['amqp', 'amqps'],
+  }),
+  MONGODB_URL: setting.url({
+    description: 'MongoDB, which keeps views. Without it they are kept in PostgreSQL.',
+    optional: true,
+    protocols: ['mongodb', 'mongodb+srv'],
+  }),
+  ELASTICSEARCH_URL: setting.url({
+    description: 'Elasticsearch, which searches products. Without it PostgreSQL does.',
+    optional: true,
+    protocols: ['http', 'https'],
+  }),
+  REDIS_URL: setting.url({
+    description: 'Redis, which shares caches between processes. Without it each process has its own.',
+    optional: true,
+    protocols: ['redis', 'rediss'],
+  }),
+  CAUDAL_NAMESPACE: setting.string({
+    description: 'Stands before the names of queues, collections, indices and cache keys: several systems, one server.',
+    default: 'caudal',
+    pattern: /^[a-z][a-z0-9_]{0,40}$/,
+    expects: 'a lower-case word of at most 41 letters, digits and underscores',
+  }),
+
+  CAUDAL_HOST: setting.string({ description: 'The address to listen on.', default: '127.0.0.1' }),
+  CAUDAL_REST_PORT: setting.port({ description: 'The port of the REST API and /docs.', default: '8080' }),
+  CAUDAL_GRPC_PORT: setting.port({ description: 'The port of gRPC, /livez and /readyz.', default: '9090' }),
+  CAUDAL_METRICS_PORT: setting.port({
+    description: "The port of Prometheus' /metrics; none if not set.",
+    optional: true,
+  }),
+  CAUDAL_OTLP_ENDPOINT: setting.url({ description: 'Where traces are sent by OTLP (gRPC).', optional: true }),
+  CAUDAL_COMMAND_ADDRESS: setting.string({
+    description: 'Where the commands of contexts that do not run in this process answer; {context} becomes their name.',
+    default: '127.0.0.1:9090',
+  }),
+  CAUDAL_QUERY_ADDRESS: setting.string({
+    description: 'Where the queries of contexts that do not run in this process answer; {context} becomes their name.',
+    default: '127.0.0.1:9090',
+  }),
+  CAUDAL_MAX_CONCURRENT_CALLS: setting.int({
+    description: 'Calls in hand at the same time; more are turned away with RESOURCE_EXHAUSTED.',
+    default: '1000',
+    min: 1,
+  }),
+  CAUDAL_PREFETCH: setting.int({
+    description: 'Messages that a consumer holds at the same time.',
+    default: '256',
+    min: 1,
+    max: 5000,
+  }),
+  CAUDAL_SWEEP_INTERVAL: setting.duration({
+    description: 'How often consumers compare what they have seen with the logs.',
+    default: '30s',
+    min: 200,
+  }),
+  CAUDAL_SWEEP_MIN_AGE: setting.duration({
+    description: 'How old an event must be for the sweep to miss it.',
+    default: '10s',
+    min: 0,
+  }),
+
+  CAUDAL_AUTH: setting.oneOf(['jwt', 'off'], {
+    description: 'Whether callers need a token. "off" makes everybody an administrator: for development only.',
+    default: 'jwt',
+  }),
+  CAUDAL_JWKS: setting.string({
+    description: 'The public keys of tokens: a JSON Web Key Set, or the URL of one. Made at first start when embedded.',
+    optional: true,
+  }),
+  CAUDAL_ISSUER: setting.string({ description: 'What tokens must have as `iss`.', default: 'caudal' }),
+  CAUDAL_AUDIENCE: setting.string({ description: 'What tokens must have as `aud`.', default: 'caudal' }),
+  CAUDAL_SERVICE_KEY: setting.secret({
+    description: 'The private JSON Web Key that this process signs its calls to other services with.',
+    optional: true,
+  }),
+  CAUDAL_REFLECTION: setting.boolean({ description: 'Whether gRPC reflection answers.', default: 'false' }),
+} satisfies Settings;
+
+/** All settings of a process. */
+export const settings: typeof runtimeSettings & Settings = Object.assign(
+  {},
+  runtimeSettings,
+  ...contexts.map((context) => context.settings),
+);
+
+export type RuntimeValues = Values<typeof runtimeSettings> & Record<string, unknown>;
