@@ -33,16 +33,8 @@ layers.forEach((row, height) => {
 });
 
 const tests = '\\.test\\.ts$';
-/** What is not shipped: tests, and what helps those of one package (src/test/, src/testing.ts, src/test-*.ts) or of all. */
-const unshipped = [
-  tests,
-  '/src/test/',
-  '/src/testing\\.ts$',
-  '/src/test-[^/]+\\.ts$',
-  '^packages/testing/',
-  '^test/',
-  '^scripts/',
-];
+/** What is not shipped: tests, and what helps those of one package (test/, testing/, test-*.ts) or of all. */
+const unshipped = [tests, '(^|/)test/', '/testing/', '/test-[^/]+\\.ts$', '^scripts/'];
 
 const layerRules = Object.entries(allowed).map(([name, below]) => ({
   name: `layer-${name}`,
