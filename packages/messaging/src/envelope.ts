@@ -1,0 +1,88 @@
+/**
+ * An event as an AMQP message, and back. The body is the event's data; the CloudEvents attributes are headers with the
+ * prefix of CloudEvents' AMQP binding (binary mode), so that any consumer can tell what it has before it decodes.
+ */
+import { domainOf } from '@caudal/contract/entity.ts';
+import { EventMetadata } from '@caudal/contract/gen/caudal/log/v1/log.ts';
+import type { RecordedEvent } from '@caudal/eventlog/types.ts';
+import type { Message, Options } from 'amqplib';
+
+/** A message ready to be published. */
+export interface OutgoingMessage {
+  exchange: string;
+  routingKey: string;
+  content: Buffer;
+  options: Options.Publish & { messageId: string };
+}
+
+/** A view of the same bytes. */
+function buffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** The trace that led to the event, or undefined. */
+function traceparentOf(metadata: Uint8Array): string | undefined {
+  try {
+    return EventMetadata.decode(metadata).traceparent || undefined;
+  } catch {
+    // Metadata of a later shape: the event travels all the same.
+    return undefined;
+  }
+}
+
+/** The message that carries an event to `exchange` (empty: straight to the queue `routingKey`). */
+export function toMessage(event: RecordedEvent, exchange: string, routingKey = event.type): OutgoingMessage {
+  return {
+    exchange,
+    routingKey,
+    content: buffer(event.data),
+    options: {
+      messageId: event.eventId,
+      contentType: 'application/protobuf',
+      type: event.type,
+      persistent: true,
+      mandatory: true,
+      headers: {
+        cloudEvents_specversion: '1.0',
+        cloudEvents_id: event.eventId,
+        cloudEvents_source: `/caudal/${domainOf(event.stream)}`,
+        cloudEvents_type: event.type,
+        cloudEvents_subject: event.stream,
+        cloudEvents_time: event.recordedAt.toISOString(),
+        cloudEvents_traceparent: traceparentOf(event.metadata),
+        cloudEvents_streamversion: event.version,
+        cloudEvents_position: event.position,
+        cloudEvents_schemaversion: event.schemaVersion,
+        cloudEvents_metadata: buffer(event.metadata),
+      },
+    },
+  };
+}
+
+/** The event in a message. Undefined if it is none of ours. */
+export function fromMessage({
+  content,
+  properties,
+}: Pick<Message, 'content' | 'properties'>): RecordedEvent | undefined {
+  const header = (name: string): unknown => properties.headers?.[`cloudEvents_${name}`];
+  const text = (name: string) => String(header(name) ?? '');
+  const metadata = header('metadata');
+  const event: RecordedEvent = {
+    eventId: text('id'),
+    type: text('type'),
+    stream: text('subject'),
+    version: Number(header('streamversion')),
+    position: Number(header('position')),
+    schemaVersion: Number(header('schemaversion')),
+    recordedAt: new Date(text('time')),
+    data: content,
+    metadata: Buffer.isBuffer(metadata) ? metadata : Buffer.alloc(0),
+  };
+  const whole =
+    event.eventId !== '' &&
+    event.type !== '' &&
+    event.stream.includes('/') &&
+    [event.version, event.position, event.schemaVersion].every(Number.isSafeInteger) &&
+    !Number.isNaN(event.recordedAt.getTime());
+  return whole ? event : undefined;
+}

@@ -1,0 +1,102 @@
+/**
+ * Work that one process of many does at a time, from a checkpoint on. The lease is renewed beside the work, so that a
+ * slow step does not lose it; who has lost it is told by a signal. Work must be safe to do twice: a process that stalls
+ * past its lease does not know it yet.
+ */
+import { newId } from '@caudal/kernel/ids.ts';
+import { backoffMs, sleep } from '@caudal/kernel/time.ts';
+import { acquire, advance, release } from '@caudal/postgres/checkpoint.ts';
+import type { Database } from '@caudal/postgres/database.ts';
+import { logger } from '@caudal/telemetry/log.ts';
+
+/** Unique to this process, as checkpoints ask of their holders. */
+export const processHolder = newId();
+
+export interface Leadership {
+  /** Where the checkpoint stood. */
+  readonly position: number;
+  /** Fires when the lease is lost, and when everything is told to stop. */
+  readonly signal: AbortSignal;
+  /** Moves the checkpoint. False: the lease is lost, nothing was moved. */
+  advance(position: number): Promise<boolean>;
+}
+
+export interface LeaseOptions {
+  database: Database;
+  /** The checkpoint's name. */
+  name: string;
+  /** Unique to the running process; `processHolder` if absent. */
+  holder?: string;
+  ttlMs: number;
+  signal: AbortSignal;
+  /** Called whenever the lease turns out to be somebody else's. */
+  onWaiting?(): void;
+}
+
+const log = logger('lease');
+
+/**
+ * Runs `work` whenever the lease can be had, until `signal` fires; resolves when the work in hand has ended. Work that
+ * throws starts again after a pause, from the checkpoint: here or wherever the lease is taken first. Never throws.
+ */
+export async function whileLeading(options: LeaseOptions, work: (lease: Leadership) => Promise<void>): Promise<void> {
+  const { database, name, holder = processHolder, ttlMs, signal, onWaiting } = options;
+  let failures = 0;
+
+  const lead = async (epoch: number, position: number, since: number): Promise<void> => {
+    const lost = new AbortController();
+    const ended = AbortSignal.any([signal, lost.signal]);
+    let renewedAt = since;
+    const move = async (to?: number): Promise<boolean> => {
+      const asked = performance.now();
+      const good = await advance(database, { name, epoch, position: to, ttlMs });
+      if (good) renewedAt = asked;
+      else lost.abort();
+      return good;
+    };
+    const renew = async () => {
+      while (!lost.signal.aborted) {
+        // Until the work has ended, which may be a while after the signal.
+        await sleep(ttlMs / 3, lost.signal);
+        if (lost.signal.aborted || performance.now() - renewedAt < ttlMs / 4) continue;
+        await move().catch((error: unknown) => {
+          log.warn({ lease: name, err: error }, 'the lease could not be renewed');
+          if (performance.now() - renewedAt > ttlMs) lost.abort();
+        });
+      }
+    };
+    const renewing = renew();
+    try {
+      await work({
+        position,
+        signal: ended,
+        advance: async (to) => {
+          const good = await move(to);
+          if (good) failures = 0;
+          return good;
+        },
+      });
+    } finally {
+      lost.abort();
+      await renewing;
+      // If this fails the lease expires by itself.
+      await release(database, { name, epoch }).catch(() => {});
+    }
+  };
+
+  while (!signal.aborted) {
+    const since = performance.now();
+    try {
+      const lease = await acquire(database, { name, holder, ttlMs });
+      if (lease) await lead(lease.epoch, lease.position, since);
+      else {
+        onWaiting?.();
+        await sleep((ttlMs / 4) * (0.5 + Math.random()), signal);
+      }
+    } catch (error) {
+      failures += 1;
+      if (!signal.aborted) log.warn({ lease: name, err: error, failures }, 'the work under a lease is interrupted');
+      await sleep(backoffMs(failures, { firstMs: 100, maxMs: 5_000 }), signal);
+    }
+  }
+}

@@ -1,0 +1,102 @@
+/** What the tests of this package share: a handler in memory, a feed by hand, and events to give them. */
+import type { NewEvent, RecordedEvent } from '@caudal/eventlog/types.ts';
+import { newId } from '@caudal/kernel/ids.ts';
+import { sleep } from '@caudal/kernel/time.ts';
+import type { MemoryLog } from '@caudal/testing/memory-log.ts';
+import type { EventHandler, Feed, Unfinished } from '../types.ts';
+
+/** Waits until `condition` holds; fails after `withinMs`. */
+export async function until(condition: () => boolean | Promise<boolean>, withinMs = 10_000): Promise<void> {
+  const deadline = performance.now() + withinMs;
+  while (!(await condition())) {
+    if (performance.now() > deadline) throw new Error(`not within ${withinMs} ms: ${condition}`);
+    await sleep(10);
+  }
+}
+
+/** A handler that keeps versions as a projection does: it applies what comes next, and says what does not. */
+export interface TestHandler extends EventHandler {
+  /** What was applied of each stream, in order. */
+  readonly applied: Map<string, number[]>;
+  /** How often each event id was attempted. */
+  readonly attempts: Map<string, number>;
+  /** Decides what becomes of an event: an error fails it. */
+  judge(event: RecordedEvent): unknown;
+  /** Thrown by every call while it is set. */
+  down: Error | undefined;
+}
+
+export function testHandler(name: string, entities: string[], applied = new Map<string, number[]>()): TestHandler {
+  const attempts = new Map<string, number>();
+  const seenOf = (stream: string) => applied.get(stream)?.at(-1) ?? 0;
+  return {
+    name,
+    entities,
+    applied,
+    attempts,
+    down: undefined,
+    judge: () => undefined,
+    async handle(events) {
+      await sleep(0);
+      if (this.down) throw this.down;
+      const unfinished = new Map<string, Unfinished>();
+      for (const event of events) {
+        const { stream, version } = event;
+        const seen = seenOf(stream);
+        if (unfinished.has(stream) || version <= seen) continue;
+        if (version > seen + 1) {
+          unfinished.set(stream, { kind: 'gap', stream, seen });
+          continue;
+        }
+        attempts.set(event.eventId, (attempts.get(event.eventId) ?? 0) + 1);
+        const error = this.judge(event);
+        if (error) unfinished.set(stream, { kind: 'failed', event, error });
+        else applied.set(stream, [...(applied.get(stream) ?? []), version]);
+      }
+      return [...unfinished.values()];
+    },
+    async seen(heads) {
+      if (this.down) throw this.down;
+      return heads.map(({ stream }) => seenOf(stream));
+    },
+  };
+}
+
+/** A feed whose batches the test gives. */
+export function scriptedFeed(): Feed & { give(events: RecordedEvent[]): Promise<void> } {
+  let deliver: (events: RecordedEvent[]) => Promise<void> = () => Promise.reject(new Error('not running'));
+  return {
+    give: (events) => deliver(events),
+    async run(given, signal) {
+      deliver = given;
+      await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+    },
+  };
+}
+
+export const newEvent = (type: string): NewEvent => ({
+  eventId: newId(),
+  type,
+  schemaVersion: 1,
+  data: Buffer.from(type),
+  metadata: Buffer.alloc(0),
+});
+
+/** Appends `count` events to a stream, and returns them. */
+export async function grow(log: Pick<MemoryLog, 'append' | 'readStreams'>, stream: string, count: number) {
+  const entity = stream.slice(0, stream.indexOf('/'));
+  const events = Array.from({ length: count }, () => newEvent(`${entity}.changed.v1`));
+  const verdict = await log.append({ stream, expected: 'any', events });
+  if (verdict.kind !== 'appended') throw new Error(verdict.kind);
+  return log.readStreams([{ stream, afterVersion: verdict.version - count }]);
+}
+
+/** All that an iterable gives. */
+export async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const item of items) all.push(item);
+  return all;
+}
+
+/** 1, 2, ... count */
+export const versions = (count: number) => Array.from({ length: count }, (_, index) => index + 1);

@@ -1,0 +1,68 @@
+/**
+ * What exchanges and queues there are, and what they are called. The names are made here only: charts and autoscalers
+ * ask the same functions.
+ *
+ *   exchange  events.<domain>.v1   topic; routing key = the event's type, `<domain>.<entity>.<action>.v<n>`
+ *   queue     <handler>            quorum; bound to `<domain>.<entity>.#` for each entity that the handler follows
+ *   queue     <handler>.dead       quorum; no binding: the consumer publishes to it with confirm
+ *
+ * A queue's type is its only argument: an argument can't be changed while the queue exists, so everything that one may
+ * want to tune is a policy (policies.ts). The dead letters are published by the consumer, not dead-lettered by the
+ * broker: that is at most once unless arguments say otherwise, and differs between RabbitMQ 3.10 and 4.
+ */
+import { domainOf } from '@caudal/contract/entity.ts';
+import type { Channel } from 'amqplib';
+
+/** What the topology must know of a handler. */
+export interface Follower {
+  /** `order-details.v1` */
+  readonly name: string;
+  /** `['orders.order', 'payments.payment']` */
+  readonly entities: string[];
+}
+
+/** The exchange of a domain's events. */
+export function exchangeName(domain: string, prefix = ''): string {
+  return `${prefix}events.${domain}.v1`;
+}
+
+/** The queue of a handler. */
+export function queueName(handler: string, prefix = ''): string {
+  return `${prefix}${handler}`;
+}
+
+/** Where a handler's dead letters lie. */
+export function deadLetterQueueName(handler: string, prefix = ''): string {
+  return `${queueName(handler, prefix)}.dead`;
+}
+
+const quorum = { durable: true, arguments: { 'x-queue-type': 'quorum' } };
+
+/** Makes the exchange of a domain if it is not there. */
+export async function declareExchange(channel: Channel, domain: string, prefix: string): Promise<void> {
+  await channel.assertExchange(exchangeName(domain, prefix), 'topic', { durable: true });
+}
+
+/** Makes the queue for a handler's dead letters if it is not there. */
+export async function declareDeadLetterQueue(channel: Channel, handler: string, prefix: string): Promise<void> {
+  await channel.assertQueue(deadLetterQueueName(handler, prefix), quorum);
+}
+
+/**
+ * Makes a handler's queue and binds it. Whatever is published after this reaches the handler. Bindings of entities
+ * that it no longer follows stay: the feed drops their events.
+ */
+export async function declareHandler(channel: Channel, handler: Follower, prefix: string): Promise<void> {
+  const queue = queueName(handler.name, prefix);
+  await channel.assertQueue(queue, quorum);
+  for (const entity of handler.entities) {
+    await declareExchange(channel, domainOf(entity), prefix);
+    await channel.bindQueue(queue, exchangeName(domainOf(entity), prefix), `${entity}.#`);
+  }
+}
+
+/** Deletes the queues of a handler that is no more (an old generation), with what is in them. */
+export async function deleteHandler(channel: Channel, handler: string, prefix: string): Promise<void> {
+  await channel.deleteQueue(queueName(handler, prefix));
+  await channel.deleteQueue(deadLetterQueueName(handler, prefix));
+}
