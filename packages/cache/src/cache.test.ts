@@ -5,8 +5,9 @@ import { describeWith, serverUrl } from '@caudal/testing/servers.ts';
 import { startTcpProxy } from '@caudal/testing/tcp-proxy.ts';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { createClient } from 'redis';
-import { type Cache, type CacheOptions, openCache, type Read } from './cache.ts';
+import { type CacheOptions, openCache } from './cache.ts';
 import { jsonCodec } from './codec.ts';
+import type { Cache, Read } from './types.ts';
 
 interface View {
   name: string;

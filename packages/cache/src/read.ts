@@ -7,9 +7,9 @@
  */
 import { isCode, isTransient } from '@caudal/kernel/errors.ts';
 import { counter } from '@caudal/telemetry/metrics.ts';
-import type { CacheResult, Read } from './cache.ts';
 import { type Entry, type LocalTier, markMs } from './local.ts';
 import type { SharedTier } from './shared.ts';
+import type { CacheResult, Read } from './types.ts';
 
 const refused = counter('cache_fills_refused_total', 'Loaded values that were not kept, as something newer was known.');
 
