@@ -1,6 +1,7 @@
 import { describeWith } from '@caudal/testing/servers.ts';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { freshLog, someAppend, someCommand, someEvent, summary } from './testing.ts';
+import { someAppend, someCommand, someEvent, summary } from './testing/events.ts';
+import { freshLog } from './testing/log.ts';
 import type { Append, EventLog, Verdict } from './types.ts';
 
 describeWith(['postgres'], 'append', () => {

@@ -1,6 +1,7 @@
 import { describeWith } from '@caudal/testing/servers.ts';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { freshLog, someAppend, someEvent, summary } from './testing.ts';
+import { someAppend, someEvent, summary } from './testing/events.ts';
+import { freshLog } from './testing/log.ts';
 import type { RecordedEvent } from './types.ts';
 
 describeWith(['postgres'], 'reading', () => {

@@ -25,7 +25,7 @@ export interface Holder {
 export function selectHolders(db: Transaction): Promise<Holder[]> {
   return db.query<Holder>({
     text: `SELECT DISTINCT b.pid, b.application_name AS application, b.state,
-        extract(epoch FROM clock_timestamp() - b.xact_start)::float8 AS seconds
+        extract(epoch FROM now() - b.xact_start)::float8 AS seconds
       FROM pg_locks l
       CROSS JOIN LATERAL unnest(pg_blocking_pids(l.pid)) AS blocking(pid)
       JOIN pg_stat_activity b ON b.pid = blocking.pid

@@ -2,7 +2,8 @@ import * as wire from '@caudal/contract/gen/caudal/log/v1/log.ts';
 import { describeWith } from '@caudal/testing/servers.ts';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { type LogClient, logHandlers, remoteLog } from './log-service.ts';
-import { freshLog, someAppend } from './testing.ts';
+import { someAppend } from './testing/events.ts';
+import { freshLog } from './testing/log.ts';
 import type { LogReader, RecordedEvent } from './types.ts';
 
 /** Calls handlers as gRPC does: through bytes. */

@@ -4,7 +4,8 @@ import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { deleteOldCommands, makePartitions, startMaintenance } from './maintenance.ts';
 import { migrations } from './migrations.ts';
 import { logStatement } from './read.ts';
-import { freshLog, someAppend, someCommand } from './testing.ts';
+import { someAppend, someCommand } from './testing/events.ts';
+import { freshLog } from './testing/log.ts';
 
 describeWith(['postgres'], 'maintenance', () => {
   let fresh: Awaited<ReturnType<typeof freshLog>>;

@@ -1,0 +1,96 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { describeWith } from '@caudal/testing/servers.ts';
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { selectHolders } from './holder.ts';
+import { someAppend, someCommand, summary } from './testing/events.ts';
+import { freshLog } from './testing/log.ts';
+
+describeWith(['postgres'], 'when things break', () => {
+  let fresh: Awaited<ReturnType<typeof freshLog>>;
+  beforeEach(async () => {
+    fresh = await freshLog();
+  });
+  afterEach(() => fresh.drop());
+
+  const kill = (application: string) =>
+    fresh.database.query({
+      text: `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE application_name = $1 AND datname = current_database()`,
+      values: [application],
+    });
+
+  test('connections that are killed in the middle of appends lose nothing and double nothing', async () => {
+    // Slow commits, so that many kills hit a call on its way, before and while it commits.
+    await fresh.database.query({
+      text: `CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN PERFORM pg_sleep(0.001); RETURN NULL; END $$`,
+    });
+    await fresh.database.query({
+      text: `CREATE CONSTRAINT TRIGGER dawdle AFTER INSERT ON streams DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION dawdle()`,
+    });
+    const { log } = fresh.open({ applicationName: 'victim', retryForMs: 10_000 });
+    const wave = async (n: number) => {
+      const repeatable = Array.from({ length: 20 }, (_, i) =>
+        log.append(someAppend(`orders.order/${n}-${i}`, 0, [`${n}-${i}`], someCommand())),
+      );
+      const once = log
+        .append(someAppend(`orders.order/${n}-once`, 'any', [`${n}-once`]))
+        .catch((error) => error.code as string);
+      await delay(Math.random() * 60);
+      const killed = await kill('victim');
+      return { verdicts: await Promise.all(repeatable), once: await once, killed: killed.length };
+    };
+    const waves: Awaited<ReturnType<typeof wave>>[] = [];
+    for (let n = 0; n < 30; n++) waves.push(await wave(n));
+
+    expect(waves.filter(({ killed }) => killed > 0).length).toBeGreaterThan(5);
+    expect(waves.filter(({ once }) => once === 'UNAVAILABLE').length).toBeGreaterThan(0);
+    for (const verdict of waves.flatMap(({ verdicts }) => verdicts)) {
+      expect(['appended', 'duplicate']).toContain(verdict.kind);
+      expect(verdict).toMatchObject({ version: 1 });
+    }
+    const { events } = await fresh.log.readLog(0);
+    expect(events.map(({ position }) => position)).toEqual(events.map((_, index) => index + 1));
+    expect(events.every(({ version }) => version === 1)).toBe(true);
+    const contents = summary(events).map(([, , content]) => content);
+    expect(new Set(contents).size).toBe(contents.length);
+    const repeatable = contents.filter((content) => !content.endsWith('once'));
+    expect(repeatable).toHaveLength(30 * 20);
+    for (const [n, { once }] of waves.entries()) {
+      if (once === 'UNAVAILABLE') continue; // may have landed, or not
+      expect(once).toMatchObject({ kind: 'appended' });
+      expect(contents).toContain(`${n}-once`);
+    }
+  });
+
+  test('who holds the log is named, waits are bounded, and nothing lands late', async () => {
+    const { log } = fresh.open({ lockTimeoutMs: 300, retryForMs: 0, applicationName: 'appender' });
+    const waiting = fresh.open({ applicationName: 'second-in-line' });
+    const holder = fresh.open({ applicationName: 'the-culprit' }).database;
+    await holder.transaction(async (tx) => {
+      await tx.query({ text: 'SELECT 1 FROM head FOR UPDATE' });
+      const held = log.append(someAppend('orders.order/held', 0));
+      const inLine = waiting.log.append(someAppend('orders.order/in-line', 0));
+      let holders = await selectHolders(fresh.database);
+      while (holders.length === 0) holders = await selectHolders(fresh.database);
+      expect(holders).toMatchObject([{ application: 'the-culprit', state: 'idle in transaction' }]);
+      await expect(held).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+      inLine.catch(() => {});
+    });
+    await fresh.log.append(someAppend('orders.order/after', 0));
+    const streams = (await fresh.log.readLog(0)).events.map(({ stream }) => stream).sort();
+    expect(streams).not.toContain('orders.order/held');
+    expect(await selectHolders(fresh.database)).toEqual([]);
+  });
+
+  test('stop waits for what is on its way', async () => {
+    const { log } = fresh.open();
+    const appends = ['a', 'b'].map((name) => log.append(someAppend(`orders.order/${name}`, 0)));
+    const reading = log.readLog(2, { waitMs: 20_000 });
+    await log.stop();
+    expect((await Promise.all(appends)).map(({ kind }) => kind)).toEqual(['appended', 'appended']);
+    await reading;
+    await expect(log.append(someAppend('orders.order/c', 0))).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+  });
+});
