@@ -10,7 +10,7 @@ import { describeWith, type FreshDatabase, freshDatabase } from '@caudal/testing
 import { startTcpProxy } from '@caudal/testing/tcp-proxy.ts';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { openAggregates } from './aggregates.ts';
-import { add, open, purse, tagOf, take } from './purse.fixture.ts';
+import { add, open, purse, tagOf, take } from './test/purse.ts';
 
 describeWith(['postgres'], 'aggregates on PostgreSQL', () => {
   let fresh: FreshDatabase;
@@ -103,7 +103,7 @@ describeWith(['postgres'], 'aggregates on PostgreSQL', () => {
       }),
     );
     expect((await aggregates.load(purse, 'shared')).state.balance).toBe(500);
-    expect(sent.appends).toBeLessThan(100);
+    expect(sent.appends).toBeLessThan(50);
   });
 
   test('10,000 events load from a snapshot and few events', async () => {

@@ -6,8 +6,8 @@ import { systemClock } from '@caudal/kernel/time.ts';
 import { memoryLog } from '@caudal/testing/memory-log.ts';
 import { describe, expect, test } from '@jest/globals';
 import { type AggregatesOptions, openAggregates } from './aggregates.ts';
-import { add, purse } from './purse.fixture.ts';
 import { openStreamReader } from './stream-reader.ts';
+import { add, purse } from './test/purse.ts';
 
 function aggregatesOver(log: EventLog, options: Partial<AggregatesOptions> = {}) {
   return openAggregates({ log, clock: systemClock, ids: newId, ...options });

@@ -7,7 +7,7 @@ import { type MemoryLog, memoryLog } from '@caudal/testing/memory-log.ts';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { openAggregates } from './aggregates.ts';
-import { add, type Balance, purse, tagOf, take } from './purse.fixture.ts';
+import { add, type Balance, purse, tagOf, take } from './test/purse.ts';
 import type { Executed } from './types.ts';
 
 type Fate = 'fine' | 'late' | 'never arrives' | 'answer lost' | 'sent again';

@@ -2,7 +2,7 @@
 import type { Entity } from '@caudal/contract/entity.ts';
 import { refused } from '@caudal/kernel/errors.ts';
 import { contentHash, derivedId } from '@caudal/kernel/ids.ts';
-import type { Command, Decider } from './types.ts';
+import type { Command, Decider } from '../types.ts';
 
 type PurseEvent =
   | { $case: 'opened'; value: { owner: string } }
