@@ -78,10 +78,10 @@ BEGIN
       ELSE 'appended' END AS own
     FROM asked
   ), chained AS (
-    -- An exact version relies on all those before it; "must exist" only if one of them may have made the stream.
+    -- An exact version relies on all events before it; "must exist" only if one of them may have made the stream.
     SELECT *, CASE
       WHEN own = 'appended' AND (expected >= 0 OR expected = -1 AND before = 0)
-        AND bool_or(own <> 'appended') OVER (
+        AND bool_or(own <> 'appended' AND count > 0) OVER (
           PARTITION BY stream ORDER BY n ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) THEN 'conflict'
       ELSE own END AS verdict
     FROM alone

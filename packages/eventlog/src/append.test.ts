@@ -179,6 +179,11 @@ describeWith(['postgres'], 'append', () => {
       expect(await contents()).toEqual(['a', 'b', 'any']);
     });
 
+    test('nobody relies on an append without events', async () => {
+      const verdicts = await together({ stream, expected: 7, events: [] }, someAppend(stream, 0, ['a']));
+      expect(kinds(verdicts)).toEqual(['conflict', 'appended']);
+    });
+
     test('a duplicate is a refusal for those that rely on it', async () => {
       const command = someCommand();
       await log.append(someAppend(stream, 0, ['a'], command));

@@ -176,21 +176,22 @@ describe('failures', () => {
 describe('who relies on whom', () => {
   test('what was queued behind a refused append of its stream is marked, later ones are not', async () => {
     const log = scripted();
-    const results = [log.append(plain('a', { expected: 5 }))];
+    const results = [log.append(plain('a', { expected: 5 })), log.append(plain('c', { expected: 5, events: [] }))];
     const first = await log.call();
     results.push(
+      log.append(plain('c', { expected: 5 })),
       log.append(plain('a', { expected: 6 })),
       log.append(plain('b', { expected: 6 })),
       log.append(plain('a', { expected: 'any' })),
       log.append(plain('a', { expected: 8 })),
     );
-    first.answer([conflict]);
+    first.answer([conflict, conflict]);
     const second = await log.call();
-    expect(marks(second)).toEqual([true, false, false, true]);
+    expect(marks(second)).toEqual([false, true, false, false, true]);
     await results[0];
     results.push(log.append(plain('b', { expected: 7 })));
-    second.answer([conflict, appended, appended, conflict]);
-    await Promise.all(results.slice(0, 5));
+    second.answer([appended, conflict, appended, appended, conflict]);
+    await Promise.all(results.slice(0, 7));
     const third = await log.call();
     expect(marks(third)).toEqual([false]);
     results.push(log.append(plain('a', { expected: 9 })));

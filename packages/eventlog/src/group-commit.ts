@@ -16,9 +16,9 @@
  * Sending again ends after `retryForMs`; then the batch and all that is queued behind it fails with UNAVAILABLE, so that
  * nobody waits for longer than about that.
  *
- * Appends with an exact version rely on those that came before them on their stream and were not settled then. When
- * one of these settles with anything but 'appended', those behind it are marked, and the log refuses them. (Inside a
- * batch append() sees to that.)
+ * Appends with an exact version rely on the events that came before them on their stream and were not settled then.
+ * When one of these settles with anything but 'appended', those behind it are marked, and the log refuses them. (Inside
+ * a batch append() sees to that.)
  */
 import { CaudalError, unavailable } from '@caudal/kernel/errors.ts';
 import { type Backoff, backoffMs, sleep } from '@caudal/kernel/time.ts';
@@ -87,7 +87,7 @@ export function groupCommit(options: GroupCommitOptions): GroupCommit {
     const behind = others.splice(others.indexOf(pending)).slice(1);
     others.push(...behind);
     if (others.length === 0) unsettled.delete(stream);
-    if (outcome !== 'appended')
+    if (outcome !== 'appended' && pending.append.events.length > 0)
       for (const other of behind) if (typeof other.append.expected === 'number') other.reliesOnRefused = true;
     options.onSettled?.(outcome, performance.now() - pending.since);
     finish();

@@ -1,6 +1,6 @@
 /**
  * Arrays as parameters in PostgreSQL's binary format, for statements that take many rows at once (`unnest`). pg writes
- * arrays as text, where every byte of a bytea costs four characters to escape, send and parse; a Buffer it sends as it
+ * arrays as text, where every byte of a bytea is two characters to write, send and parse; a Buffer it sends as it
  * is.
  */
 import { types } from 'pg';
