@@ -1,9 +1,11 @@
-/** The test servers as containers, where a Docker engine answers. Testcontainers removes them, even if this process is killed. */
+/** The test servers as containers, where a Docker engine answers. Testcontainers removes them even if this process is killed. */
 import { GenericContainer, getContainerRuntimeClient, Wait } from 'testcontainers';
 
+/** Milliseconds that a server may take to start, its image at hand. */
 const startup = 180_000;
+const at = (container, port) => `${container.getHost()}:${container.getMappedPort(port)}`;
 
-/** For each server: how its container is started, and the variables by which clients find it. */
+/** For each server: how its container is started. Gives it, with the variables by which clients find it. */
 const containers = {
   postgres: async () => {
     const container = await new GenericContainer('postgres:17')
@@ -15,7 +17,7 @@ const containers = {
       .withWaitStrategy(Wait.forLogMessage(/database system is ready to accept connections/, 2))
       .withStartupTimeout(startup)
       .start();
-    return { POSTGRES_URL: `postgres://postgres@${container.getHost()}:${container.getMappedPort(5432)}/postgres` };
+    return [container, { POSTGRES_URL: `postgres://postgres@${at(container, 5432)}/postgres` }];
   },
 
   rabbitmq: async () => {
@@ -30,12 +32,14 @@ const containers = {
       .withWaitStrategy(Wait.forLogMessage(/Server startup complete/))
       .withStartupTimeout(startup)
       .start();
-    const at = (port) => `${container.getHost()}:${container.getMappedPort(port)}`;
-    return {
-      RABBITMQ_URL: `amqp://guest:guest@${at(5672)}`,
-      RABBITMQ_MANAGEMENT_URL: `http://guest:guest@${at(15672)}`,
-      RABBITMQ_PROMETHEUS_URL: `http://${at(15692)}/metrics`,
-    };
+    return [
+      container,
+      {
+        RABBITMQ_URL: `amqp://guest:guest@${at(container, 5672)}`,
+        RABBITMQ_MANAGEMENT_URL: `http://guest:guest@${at(container, 15672)}`,
+        RABBITMQ_PROMETHEUS_URL: `http://${at(container, 15692)}/metrics`,
+      },
+    ];
   },
 
   mongodb: async () => {
@@ -50,7 +54,7 @@ const containers = {
     const { exitCode, output } = await container.exec(['timeout', '60', 'mongosh', '--quiet', '--eval', script]);
     if (exitCode !== 0) throw new Error(`The replica set could not be initiated: ${output}`);
     // Direct: the member's own address, 127.0.0.1:27017, is not the one outside the container.
-    return { MONGODB_URL: `mongodb://${container.getHost()}:${container.getMappedPort(27017)}/?directConnection=true` };
+    return [container, { MONGODB_URL: `mongodb://${at(container, 27017)}/?directConnection=true` }];
   },
 
   elasticsearch: async () => {
@@ -65,7 +69,7 @@ const containers = {
       .withWaitStrategy(Wait.forHttp('/_cluster/health?wait_for_status=yellow', 9200))
       .withStartupTimeout(startup)
       .start();
-    return { ELASTICSEARCH_URL: `http://${container.getHost()}:${container.getMappedPort(9200)}` };
+    return [container, { ELASTICSEARCH_URL: `http://${at(container, 9200)}` }];
   },
 
   redis: async () => {
@@ -75,29 +79,35 @@ const containers = {
       .withWaitStrategy(Wait.forLogMessage(/Ready to accept connections/))
       .withStartupTimeout(startup)
       .start();
-    return { REDIS_URL: `redis://${container.getHost()}:${container.getMappedPort(6379)}` };
+    return [container, { REDIS_URL: `redis://${at(container, 6379)}` }];
   },
 };
 
 /**
- * Starts these servers side by side, if a Docker engine answers. Gives the variables of those that started, by server;
- * says on standard error why another one did not.
+ * Starts these servers side by side, if a Docker engine answers. Gives the variables of those that started, by server, and
+ * what stops them; says on standard error why another one did not start.
  */
 export async function startContainers(names) {
+  const running = [];
+  const variables = {};
+  const stop = async () => {
+    await Promise.all(running.map((container) => container.stop()));
+  };
   try {
     await getContainerRuntimeClient();
   } catch {
-    return {};
+    return { variables, stop };
   }
-  const started = {};
   await Promise.all(
     names.map(async (name) => {
       try {
-        started[name] = await containers[name]();
+        const [container, found] = await containers[name]();
+        running.push(container);
+        variables[name] = found;
       } catch (error) {
         console.error(`No container for ${name}: ${error.message}`);
       }
     }),
   );
-  return started;
+  return { variables, stop };
 }

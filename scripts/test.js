@@ -55,8 +55,8 @@ async function getServers() {
   const lacking = () => Object.keys(urls).filter((name) => !how[name]);
   for (const name of lacking()) if (process.env[urls[name]]) how[name] = 'given';
 
-  const containers = lacking().length ? await startContainers(lacking()) : {};
-  for (const [name, found] of Object.entries(containers)) {
+  const containers = lacking().length ? await startContainers(lacking()) : undefined;
+  for (const [name, found] of Object.entries(containers?.variables ?? {})) {
     how[name] = 'docker';
     Object.assign(variables, found);
   }
@@ -66,7 +66,10 @@ async function getServers() {
   Object.assign(variables, kit?.variables);
 
   for (const name of lacking()) how[name] = 'none';
-  return { how, variables, stop: async () => await kit?.giveBack() };
+  const stop = async () => {
+    await Promise.all([containers?.stop(), kit?.giveBack()]);
+  };
+  return { how, variables, stop };
 }
 
 /** What the code logged during the tests. */
@@ -123,9 +126,9 @@ try {
 }
 
 console.log('\nServer         How     Where');
-for (const [name, way] of Object.entries(how)) {
+for (const name of Object.keys(urls)) {
   const url = variables[urls[name]] ?? process.env[urls[name]];
-  console.log(`${name.padEnd(15)}${way.padEnd(8)}${url && URL.canParse(url) ? new URL(url).host : '-'}`);
+  console.log(`${name.padEnd(15)}${how[name].padEnd(8)}${url && URL.canParse(url) ? new URL(url).host : '-'}`);
 }
 const none = Object.keys(how).filter((name) => how[name] === 'none');
 if (none.length) {
