@@ -1,9 +1,9 @@
 /** What every store of views must do, on the real servers. */
 import { isTransient } from '@caudal/kernel/errors.ts';
-import { describeWith, serverUrl } from '@caudal/testing/servers.ts';
+import { describeWith } from '@caudal/testing/servers.ts';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type Collection, type Find, type Layout, MissingCollection, type Write } from './store.ts';
-import { openProxy, type TestStore, testStores } from './test-stores.ts';
+import { type TestStore, testStores, throughProxy } from './test-stores.ts';
 
 const layout: Layout = {
   keys: {
@@ -231,16 +231,12 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
     });
 
     test('a server that is gone is UNAVAILABLE soon, and served from again when it is back', async () => {
-      const url = new URL(serverUrl(name));
-      const proxy = await openProxy(url.hostname, Number(url.port));
-      url.port = String(proxy.port);
-      url.searchParams.delete('replicaSet');
-      if (name === 'mongodb') url.searchParams.set('directConnection', 'true');
-      const reached = await testStores[name](url.href);
+      const { reached, proxy } = await throughProxy(name);
       try {
         const collection = reached.store.collection('cut.v1.1', layout);
         await collection.create();
         await collection.save([write('1')]);
+        proxy.refuse(true);
         proxy.cut();
         for (const call of [
           () => collection.load(['1']),
@@ -258,14 +254,14 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
           });
           expect(performance.now() - begun).toBeLessThan(5_000);
         }
-        proxy.join();
+        proxy.refuse(false);
         const deadline = performance.now() + 10_000;
         let loaded: unknown[] = [];
         while (loaded.length === 0 && performance.now() < deadline)
           loaded = await collection.load(['1']).catch(() => []);
         expect(loaded).toHaveLength(1);
       } finally {
-        proxy.join();
+        proxy.refuse(false);
         await reached.remove();
         await proxy.close();
       }

@@ -1,6 +1,6 @@
 /** Recorded events as a projection sees them: decoded, with the functions that follow their entity. */
 import { entityOfStream, idOfStream } from '@caudal/contract/entity.ts';
-import { EventMetadata } from '@caudal/contract/gen/caudal/log/v1/log.ts';
+import { occurredAt } from '@caudal/eventlog/codec.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import type { Follow, ProjectedEvent, Projection } from './types.ts';
 
@@ -25,7 +25,7 @@ export function followEvent<V>(projection: Projection<V>, recorded: RecordedEven
     id: idOfStream(recorded.stream),
     version: recorded.version,
     eventId: recorded.eventId,
-    at: new Date(Number(EventMetadata.decode(recorded.metadata).occurredMillis)),
+    at: occurredAt(recorded),
     event: follow.entity.decode(recorded),
   };
   const view = follow.view(projected);

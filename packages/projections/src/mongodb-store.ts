@@ -55,7 +55,9 @@ const serverTrouble = new Set([
 
 /** Whether the driver refused a document before sending it: too large, or no BSON. */
 function isDocumentError(error: unknown): boolean {
-  return error instanceof MongoInvalidArgumentError || error instanceof BSON.BSONError || error instanceof RangeError;
+  // RangeError by name, since it comes out of Node: a string does not fit into the driver's buffer.
+  const tooLong = (error as Error).name === 'RangeError';
+  return tooLong || error instanceof MongoInvalidArgumentError || error instanceof BSON.BSONError;
 }
 
 function callersError(error: unknown): unknown {

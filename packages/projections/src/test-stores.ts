@@ -1,8 +1,8 @@
 /** The three stores on their real servers, each in a place of its own, for tests. */
-import { connect, createServer, type Socket } from 'node:net';
 import { openDatabase } from '@caudal/postgres/database.ts';
 import { migrate } from '@caudal/postgres/migrate.ts';
 import { freshDatabase, type ServerName, serverUrl } from '@caudal/testing/servers.ts';
+import { startTcpProxy, type TcpProxy } from '@caudal/testing/tcp-proxy.ts';
 import { Client } from '@elastic/elasticsearch';
 import { MongoClient } from 'mongodb';
 import { openElasticsearchStore } from './elasticsearch-store.ts';
@@ -85,51 +85,11 @@ export const testStores = { mongodb, postgres, elasticsearch } satisfies Partial
   Record<ServerName, (url?: string) => Promise<TestStore>>
 >;
 
-/** Stands between a client and a server, and can cut them apart. */
-export interface Proxy {
-  port: number;
-  /** Ends all connections and takes no more, until `join`. */
-  cut(): void;
-  join(): void;
-  close(): Promise<void>;
-}
-
-/** Listens on a port of its own and passes everything to `host:port`. */
-export async function openProxy(host: string, port: number): Promise<Proxy> {
-  const sockets = new Set<Socket>();
-  let open = true;
-  const server = createServer((near) => {
-    if (!open) return void near.destroy();
-    const far = connect(port, host);
-    for (const [one, other] of [
-      [near, far],
-      [far, near],
-    ] as const) {
-      sockets.add(one);
-      one.on('error', () => {});
-      one.on('close', () => {
-        sockets.delete(one);
-        other.destroy();
-      });
-      one.pipe(other);
-    }
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const destroy = () => {
-    for (const socket of sockets) socket.destroy();
-  };
-  return {
-    port: (server.address() as { port: number }).port,
-    cut() {
-      open = false;
-      destroy();
-    },
-    join() {
-      open = true;
-    },
-    async close() {
-      destroy();
-      await new Promise((resolve) => server.close(resolve));
-    },
-  };
+/** A store that is reached through a proxy. */
+export async function throughProxy(name: keyof typeof testStores): Promise<{ reached: TestStore; proxy: TcpProxy }> {
+  const proxy = await startTcpProxy(serverUrl(name));
+  const url = new URL(proxy.url);
+  // Or the driver would ask the replica set where its members are, and go there.
+  if (name === 'mongodb') url.search = '?directConnection=true';
+  return { reached: await testStores[name](url.href), proxy };
 }

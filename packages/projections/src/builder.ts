@@ -1,0 +1,115 @@
+/** Who builds a generation: one at a time, by a lease in the projection's record, renewed while the building goes on. */
+import { CaudalError } from '@caudal/kernel/errors.ts';
+import { type Clock, sleep } from '@caudal/kernel/time.ts';
+import { logger } from '@caudal/telemetry/log.ts';
+import { changeGenerations, type Generation, type Generations } from './generations.ts';
+import { nameOf } from './keys.ts';
+import type { ViewStore } from './store.ts';
+
+export interface Builder {
+  /** The generation that is its to build. */
+  readonly number: number;
+  /** The record as it was at the beginning. */
+  readonly record: Generations;
+  /** Fires when the lease is lost, or the caller's signal fires. */
+  readonly signal: AbortSignal;
+  /** Changes its generation in the record, and lets the other ones end at `othersUntil`. Throws if the lease is lost. */
+  update(change: (own: Generation) => Generation, othersUntil?: number): Promise<void>;
+  /** Gives its generation up for dropping, unless queries read it already. */
+  abandon(): Promise<void>;
+  /** Gives the lease back. Never throws: it expires anyway. */
+  end(): Promise<void>;
+}
+
+const leaseMs = 30_000;
+const renewEveryMs = 8_000;
+const log = logger('rebuild');
+
+/**
+ * Takes the lease and a number for a new generation. What earlier builders left unfinished is marked for dropping.
+ * ABORTED REBUILD_RUNNING if another one builds.
+ */
+export async function beginBuilding(options: {
+  projection: { name: string; version: number };
+  store: ViewStore;
+  /** Unique to this building. */
+  id: string;
+  clock: Clock;
+  signal?: AbortSignal;
+}): Promise<Builder> {
+  const { projection, store, id, clock, signal } = options;
+  const now = () => clock().getTime();
+  const lease = () => ({ id, until: now() + leaseMs });
+
+  const record = await changeGenerations(projection, store, ({ last, builder, generations }) => {
+    // A call whose answer was lost may have taken the lease already, or given it to somebody else since.
+    if (builder && builder.id !== id && builder.until > now()) throw running(projection, builder.until - now());
+    const kept = generations.map((generation) =>
+      generation.from === undefined ? { number: generation.number, fed: false, until: 0 } : generation,
+    );
+    return { last: last + 1, builder: lease(), generations: [...kept, { number: last + 1, fed: false }] };
+  });
+  const number = record.last;
+  const ending = new AbortController();
+  const lost = new AbortController();
+
+  const change = (next: (record: Generations) => Generations) =>
+    changeGenerations(projection, store, (newest) => {
+      if (newest.builder?.id !== id) throw leaseLost(projection);
+      return next({ ...newest, builder: lease() });
+    });
+
+  async function renew(): Promise<void> {
+    while (!ending.signal.aborted) {
+      await sleep(renewEveryMs, ending.signal);
+      if (ending.signal.aborted) return;
+      try {
+        await change((newest) => newest);
+      } catch (error) {
+        if (error instanceof CaudalError && error.reason === 'REBUILD_LOST') return lost.abort(error);
+        log.warn({ projection: nameOf(projection), err: error }, 'the lease could not be renewed');
+      }
+    }
+  }
+  const renewing = renew();
+
+  return {
+    number,
+    record,
+    signal: signal ? AbortSignal.any([signal, lost.signal]) : lost.signal,
+    async update(changeOwn, othersUntil) {
+      await change((newest) => ({
+        ...newest,
+        generations: newest.generations.map((generation) => {
+          if (generation.number === number) return changeOwn(generation);
+          return othersUntil === undefined ? generation : { ...generation, until: generation.until ?? othersUntil };
+        }),
+      }));
+    },
+    async abandon() {
+      await change((newest) => ({
+        ...newest,
+        generations: newest.generations.map((generation) =>
+          generation.number === number && generation.from === undefined ? { number, fed: false, until: 0 } : generation,
+        ),
+      }));
+    },
+    async end() {
+      ending.abort();
+      await renewing;
+      await change(({ builder: _, ...rest }) => rest).catch((error: unknown) => {
+        log.warn({ projection: nameOf(projection), err: error }, 'the lease is left to expire');
+      });
+    },
+  };
+}
+
+function running(projection: { name: string; version: number }, retryAfterMs: number): CaudalError {
+  const message = `Somebody else is building ${nameOf(projection)}.`;
+  return new CaudalError('ABORTED', 'REBUILD_RUNNING', message, { retryAfterMs });
+}
+
+function leaseLost(projection: { name: string; version: number }): CaudalError {
+  const message = `Somebody else has taken over the building of ${nameOf(projection)}.`;
+  return new CaudalError('FAILED_PRECONDITION', 'REBUILD_LOST', message);
+}

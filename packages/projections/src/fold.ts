@@ -1,0 +1,109 @@
+/** Folding events into views: what happens between reading a view and writing it. Pure. */
+import type { RecordedEvent } from '@caudal/eventlog/types.ts';
+import type { Unfinished } from '@caudal/messaging/types.ts';
+import type { Followed } from './events.ts';
+import { keysOf } from './keys.ts';
+import type { StoredDocument, Write } from './store.ts';
+import type { Projection } from './types.ts';
+
+/** What the events of one view come to. */
+export interface Folded {
+  /** The view's id; for a history the stream, whose cursor it is. */
+  id: string;
+  /** Documents that must be there before `write`: the entries of a history. They may be there already. */
+  entries: Write[];
+  /** The view's, or cursor's, next state; undefined if nothing is new. */
+  write: Write | undefined;
+  unfinished: Unfinished[];
+}
+
+/**
+ * Folds a view's events into what is stored of it. Each stream for itself: versions that were seen are dropped, the next
+ * ones applied, and behind a gap or an event that fails nothing of the stream is applied. Throws if the stored view
+ * can't be read, or the new one not be written down.
+ */
+export function foldView<V>(
+  projection: Projection<V>,
+  id: string,
+  before: StoredDocument | undefined,
+  events: Followed<V>[],
+): Folded {
+  const streams = { ...before?.streams };
+  let view = before?.view === undefined ? undefined : projection.codec.fromJSON(before.view);
+  const { applied, unfinished } = inOrder(streams, events, ({ follow, projected }) => {
+    view = follow.evolve(view, projected);
+  });
+  if (applied === 0) return { id, entries: [], write: undefined, unfinished };
+  return { id, entries: [], write: nextWrite(projection, { id, before, streams, view }), unfinished };
+}
+
+/**
+ * Makes an entry of each event of a stream (or none, where `evolve` gives undefined), and moves the stream's cursor.
+ * Throws if an entry can't be written down.
+ */
+export function foldHistory<V>(
+  projection: Projection<V>,
+  id: string,
+  before: StoredDocument | undefined,
+  events: Followed<V>[],
+): Folded {
+  const streams = { ...before?.streams };
+  const entries: Write[] = [];
+  const { applied, unfinished } = inOrder(streams, events, ({ follow, projected }) => {
+    const entry = follow.evolve(undefined, projected);
+    if (entry === undefined) return;
+    const seen = { [projected.stream]: projected.version };
+    entries.push(nextWrite(projection, { id: projected.eventId, before: undefined, streams: seen, view: entry }));
+  });
+  const write = applied === 0 ? undefined : nextWrite(projection, { id, before, streams, view: undefined });
+  return { id, entries, write, unfinished };
+}
+
+function inOrder<V>(
+  streams: Record<string, number>,
+  events: Followed<V>[],
+  apply: (event: Followed<V>) => void,
+): { applied: number; unfinished: Unfinished[] } {
+  const held = new Set<string>();
+  const unfinished: Unfinished[] = [];
+  let applied = 0;
+  for (const event of events) {
+    const { stream, version } = event.recorded;
+    const seen = streams[stream] ?? 0;
+    if (held.has(stream) || version <= seen) continue;
+    if (version > seen + 1) {
+      held.add(stream);
+      unfinished.push({ kind: 'gap', stream, seen });
+      continue;
+    }
+    try {
+      apply(event);
+    } catch (error) {
+      held.add(stream);
+      unfinished.push(failed(event.recorded, error));
+      continue;
+    }
+    streams[stream] = version;
+    applied += 1;
+  }
+  return { applied, unfinished };
+}
+
+export function failed(event: RecordedEvent, error: unknown): Unfinished {
+  return { kind: 'failed', event, error };
+}
+
+function nextWrite<V>(
+  projection: Projection<V>,
+  next: { id: string; before: StoredDocument | undefined; streams: Record<string, number>; view: V | undefined },
+): Write {
+  const { id, before, streams, view } = next;
+  return {
+    id,
+    revision: (before?.revision ?? 0) + 1,
+    guard: before?.guard,
+    streams,
+    keys: view === undefined ? {} : keysOf(projection, view),
+    view: view === undefined ? undefined : projection.codec.toJSON(view),
+  };
+}

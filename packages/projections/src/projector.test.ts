@@ -1,0 +1,250 @@
+/** Projectors on every store: order, repeats, gaps, poison, races; and a fold that comes out the same whatever happens. */
+import { order, payment, wallet } from '@caudal/contract/entities.ts';
+import type { RecordedEvent } from '@caudal/eventlog/types.ts';
+import { isTransient } from '@caudal/kernel/errors.ts';
+import type { EventHandler } from '@caudal/messaging/types.ts';
+import { describeWith } from '@caudal/testing/servers.ts';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { collectionOf, createProjector } from './projector.ts';
+import type { Collection } from './store.ts';
+import {
+  confirmed,
+  created,
+  type Details,
+  deposited,
+  details,
+  frozen,
+  movements,
+  poisonous,
+  succeeded,
+  testLogs,
+} from './test-projections.ts';
+import { type TestStore, testStores, throughProxy } from './test-stores.ts';
+import type { Projection } from './types.ts';
+
+async function viewsIn<V>(collection: Collection, projection: Projection<V>): Promise<Record<string, V>> {
+  await collection.refresh();
+  const documents = await collection.scan({ limit: 1000 });
+  const views = documents.filter(({ view }) => view !== undefined);
+  return Object.fromEntries(views.map(({ id, view }) => [id, projection.codec.fromJSON(view)]));
+}
+
+const order1: Details = {
+  customer: 'ann',
+  status: 'confirmed',
+  total: 7n,
+  paid: true,
+  created: new Date('2026-01-01'),
+};
+
+for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
+  describeWith([name], `projectors on ${name}`, () => {
+    let place: TestStore;
+    let generation = 0;
+    beforeAll(async () => {
+      place = await testStores[name]();
+    });
+    afterAll(() => place.remove());
+
+    async function fresh<V>(
+      projection: Projection<V>,
+    ): Promise<{ projector: EventHandler; another: EventHandler; collection: Collection }> {
+      generation += 1;
+      const collection = collectionOf({ projection, store: place.store, generation });
+      await collection.create();
+      const projector = createProjector({ projection, store: place.store, generation });
+      return { projector, another: createProjector({ projection, store: place.another(), generation }), collection };
+    }
+
+    async function history(): Promise<{ orders: RecordedEvent[]; payments: RecordedEvent[] }> {
+      const { append } = testLogs();
+      return {
+        orders: await append(order, '1', created('ann', 7n), confirmed),
+        payments: await append(payment, '1', { $case: 'voided', value: { orderId: '' } }, succeeded),
+      };
+    }
+
+    test('folds the streams of a view, whichever comes first, and drops repeats', async () => {
+      const { projector, collection } = await fresh(details);
+      const { orders, payments } = await history();
+      expect(await projector.handle(payments)).toEqual([]);
+      expect(await projector.handle([...payments, ...orders])).toEqual([]);
+      expect(await projector.handle([...orders, ...payments])).toEqual([]);
+      expect(await viewsIn(collection, details)).toEqual({ 1: order1 });
+      expect(await collection.load(['1'])).toMatchObject([
+        { revision: 2, streams: { 'orders.order/1': 2, 'payments.payment/1': 2 } },
+      ]);
+      expect(await projector.seen([orders[1]!, payments[1]!, (await history()).orders[0]!])).toEqual([2, 2, 2]);
+    });
+
+    test('reports a gap, with what it has seen, and applies nothing behind it', async () => {
+      const { projector, collection } = await fresh(details);
+      const { append } = testLogs();
+      const events = await append(
+        order,
+        '1',
+        created('ann'),
+        confirmed,
+        { $case: 'shipped', value: {} } as never,
+        confirmed,
+      );
+      const others = await append(payment, '1', succeeded);
+      expect(await projector.handle([events[0]!, events[2]!, events[3]!, ...others])).toEqual([
+        { kind: 'gap', stream: 'orders.order/1', seen: 1 },
+      ]);
+      expect(await viewsIn(collection, details)).toMatchObject({ 1: { status: 'created', paid: true } });
+      expect(await projector.handle(events.slice(1))).toEqual([]);
+      expect(await viewsIn(collection, details)).toMatchObject({ 1: { status: 'confirmed' } });
+    });
+
+    test('an event that cannot be folded fails alone: not what is before it, nor other streams', async () => {
+      const { projector, collection } = await fresh(details);
+      const { append } = testLogs();
+      const bad = await append(order, '1', created('ann'), poisonous, confirmed);
+      const paid = await append(payment, '1', succeeded);
+      const good = await append(order, '2', created('ben'), confirmed);
+      const undecodable = {
+        ...(await append(order, '3', created('cleo')))[0]!,
+        type: 'orders.order.created.v1',
+        schemaVersion: 99,
+      };
+      const unfinished = await projector.handle([...bad, ...good, ...paid, undecodable]);
+      expect(unfinished).toHaveLength(2);
+      expect(unfinished).toEqual(
+        expect.arrayContaining([
+          { kind: 'failed', event: bad[1], error: new Error('poison') },
+          { kind: 'failed', event: undecodable, error: expect.any(Error) },
+        ]),
+      );
+      expect(await viewsIn(collection, details)).toMatchObject({
+        1: { status: 'created', paid: true },
+        2: { status: 'confirmed' },
+      });
+      expect(await projector.seen([bad[2]!, undecodable])).toEqual([1, 0]);
+    });
+
+    test('a view that the store refuses fails by the event that makes it so', async () => {
+      const refused: Record<typeof name, string> = {
+        mongodb: 'x'.repeat(17_000_000),
+        postgres: 'a\u0000b',
+        elasticsearch: 'x'.repeat(40_000),
+      };
+      const { projector, collection } = await fresh(details);
+      const { append } = testLogs();
+      const paid = await append(payment, '1', succeeded);
+      const bad = await append(order, '1', confirmed, created(refused[name]), confirmed);
+      const good = await append(order, '2', created('ben'));
+      const unfinished = await projector.handle([...bad, ...paid, ...good]);
+      expect(unfinished.map((one) => one.kind === 'failed' && one.event)).toEqual([bad[1]]);
+      expect(unfinished.every((one) => one.kind === 'failed' && !isTransient(one.error))).toBe(true);
+      expect(await viewsIn(collection, details)).toMatchObject({
+        1: { status: 'confirmed', paid: true },
+        2: { customer: 'ben' },
+      });
+    });
+
+    test('an event without a view is none of its business, and a view that ends leaves its versions', async () => {
+      const { append } = testLogs();
+      const [first, second, third] = await append(order, '1', created('ann'), confirmed, created('ben'));
+      const [elsewhere] = await append(order, 'skipped', created('ann'));
+      const ending: Projection<Details> = {
+        ...details,
+        name: 'test-ending',
+        follows: [
+          {
+            ...details.follows[0]!,
+            view: ({ id }) => (id === 'skipped' ? undefined : id),
+            evolve: (view, event) =>
+              event.event.$case === 'confirmed' ? undefined : details.follows[0]!.evolve(view, event),
+          },
+        ],
+      };
+      const { projector, collection } = await fresh(ending);
+      expect(await projector.handle([first!, second!, elsewhere!])).toEqual([]);
+      expect(await viewsIn(collection, ending)).toEqual({});
+      expect(await projector.seen([second!, elsewhere!])).toEqual([2, 1]);
+      expect(await projector.handle([first!, second!, third!])).toEqual([]);
+      expect(await viewsIn(collection, ending)).toMatchObject({ 1: { customer: 'ben' } });
+    });
+
+    test('a history has a document an event, and a cursor that comes last', async () => {
+      const { projector, another, collection } = await fresh(movements);
+      const { append } = testLogs();
+      const events = await append(
+        wallet,
+        'w',
+        deposited(1n),
+        { $case: 'unfrozen', value: {} },
+        deposited(2n),
+        frozen,
+        deposited(3n),
+      );
+      expect(await projector.handle([events[0]!, events[2]!])).toEqual([
+        { kind: 'gap', stream: 'payments.wallet/w', seen: 1 },
+      ]);
+      const results = await Promise.all([projector, another].map(({ handle }) => handle(events)));
+      for (const unfinished of results) expect(unfinished).toMatchObject([{ kind: 'failed', event: events[3] }]);
+      const amounts = Object.values(await viewsIn(collection, movements)).map(({ amount }) => amount);
+      expect(amounts.sort()).toEqual([1n, 2n]);
+      expect(await projector.seen([events[4]!])).toEqual([3]);
+      expect(await collection.count([])).toBe(2);
+    });
+
+    test('two projectors that race on the same views, with repeats and out of order, come to what the log says', async () => {
+      const ids = ['1', '2', '3'];
+      await fc.assert(
+        fc.asyncProperty(
+          fc.array(fc.record({ id: fc.constantFrom(...ids), kind: fc.constantFrom('created', 'confirmed', 'paid') }), {
+            minLength: 5,
+            maxLength: 30,
+          }),
+          fc.infiniteStream(fc.nat(1_000_000)),
+          async (steps, randoms) => {
+            const { projector, another, collection } = await fresh(details);
+            const { append, all } = testLogs();
+            for (const { id, kind } of steps) {
+              if (kind === 'paid') await append(payment, id, succeeded);
+              else await append(order, id, kind === 'created' ? created(`c${id}`) : confirmed);
+            }
+            const random = () => (randoms.next().value as number) / 1_000_000;
+            /** Handles everything in batches of chance, some twice, some too late, until nothing is left open. */
+            const chaotically = async ({ handle }: EventHandler) => {
+              const waiting = [...all(), ...all().filter(() => random() < 0.3)].sort(() => random() - 0.5);
+              while (waiting.length > 0) await handle(waiting.splice(0, 1 + Math.floor(random() * 8)));
+              expect(await handle(all())).toEqual([]);
+            };
+            await Promise.all([projector, another].map(chaotically));
+            const reference = await fresh(details);
+            await reference.projector.handle(all());
+            expect(await viewsIn(collection, details)).toEqual(await viewsIn(reference.collection, details));
+            expect(await projector.seen(all())).toEqual(
+              all().map(({ stream }) => all().filter((event) => event.stream === stream).length),
+            );
+          },
+        ),
+        { numRuns: 3 },
+      );
+    });
+
+    test("a store that cannot be reached, or a generation that is gone, is nobody's failure", async () => {
+      const { reached, proxy } = await throughProxy(name);
+      try {
+        const { orders } = await history();
+        const projector = createProjector({ projection: details, store: reached.store, generation: 1 });
+        if (name !== 'mongodb')
+          await expect(projector.handle(orders)).rejects.toMatchObject({ reason: 'VIEW_NOT_BUILT' });
+        await collectionOf({ projection: details, store: reached.store, generation: 1 }).create();
+        proxy.refuse(true);
+        proxy.cut();
+        const error = await projector.handle(orders).catch((thrown) => thrown);
+        expect(error).toMatchObject({ code: 'UNAVAILABLE' });
+        expect(isTransient(error)).toBe(true);
+        proxy.refuse(false);
+      } finally {
+        await reached.remove();
+        await proxy.close();
+      }
+    });
+  });
+}

@@ -1,0 +1,179 @@
+/**
+ * Keeps one generation of a projection up to date: a handler of events.
+ *
+ *   events ── decode, find their views ──> load all views in one call ──> fold in memory ──> write all in one call
+ *                                              ▲                                                │
+ *                                              └──── only those that somebody else has written ─┘
+ *
+ * Any number of projectors may work on the same views: a write lands only on what was read, and who loses reads again
+ * and finds most events applied. A crash at any point repeats the batch, which changes nothing that is done: a view
+ * knows the version that it has seen of each stream.
+ *
+ * Histories ('one-per-event') write their entries first, under the events' ids (being there already is fine), and the
+ * cursor of the stream last: so the cursor never says more than is there.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { RecordedEvent } from '@caudal/eventlog/types.ts';
+import { CaudalError } from '@caudal/kernel/errors.ts';
+import type { EventHandler, Unfinished } from '@caudal/messaging/types.ts';
+import { counter } from '@caudal/telemetry/metrics.ts';
+import { entitiesOf, type Followed, followEvent } from './events.ts';
+import { type Folded, failed, foldHistory, foldView } from './fold.ts';
+import { layoutOf, nameOf } from './keys.ts';
+import type { Collection, StoredDocument, ViewStore, Write } from './store.ts';
+import type { Projection } from './types.ts';
+
+export interface GenerationOptions<V> {
+  projection: Projection<V>;
+  store: ViewStore;
+  generation: number;
+}
+
+export interface ProjectorOptions<V> extends GenerationOptions<V> {
+  /** Called after views were written, before their events count as handled: for caches that must hear of it. */
+  onWritten?(generation: number, views: { id: string; revision: number }[]): Promise<void>;
+}
+
+/** Whoever loses this many races for a view in a row gives the batch back. */
+const maxRounds = 12;
+
+const races = counter('projection_races_lost_total', 'Views that were written by somebody else since they were read');
+
+/** A generation as queues, collections and metrics call it: `order-details.v1.2`. */
+export function generationName(projection: { name: string; version: number }, generation: number): string {
+  return `${nameOf(projection)}.${generation}`;
+}
+
+/** The collection of a generation. Makes no call. */
+export function collectionOf<V>({ projection, store, generation }: GenerationOptions<V>): Collection {
+  return store.collection(generationName(projection, generation), layoutOf(projection));
+}
+
+/**
+ * The handler that keeps a generation. `handle` throws UNAVAILABLE if the store can't be reached or the generation is
+ * gone, ABORTED if too many others write the same views.
+ */
+export function createProjector<V>(options: ProjectorOptions<V>): EventHandler {
+  const { projection, generation, onWritten } = options;
+  const name = generationName(projection, generation);
+  const collection = collectionOf(options);
+  const fold = projection.kind === 'one-per-event' ? foldHistory<V> : foldView<V>;
+
+  /** Applies groups of events, each of one view. */
+  async function apply(groups: Map<string, Followed<V>[]>): Promise<Unfinished[]> {
+    const unfinished: Unfinished[] = [];
+    let open = groups;
+    for (let round = 1; open.size > 0; round++) {
+      if (round > maxRounds)
+        throw new CaudalError('ABORTED', 'VIEW_CONTENDED', `${name}: too many others write the same views.`);
+      if (round > 1) await delay(Math.random() * 4 * round);
+      const stored = byId(await collection.load([...open.keys()]));
+      const folds: Folded[] = [];
+      const atFault = new Map<string, unknown>();
+      for (const [id, events] of open) {
+        try {
+          folds.push(fold(projection, id, stored.get(id), events));
+        } catch (error) {
+          atFault.set(id, error);
+        }
+      }
+      const { lost, refused } = await write(folds);
+      for (const { id, error } of refused) atFault.set(id, error);
+      for (const { id, unfinished: ofView } of folds) if (!lost.has(id) && !atFault.has(id)) unfinished.push(...ofView);
+      for (const [id, error] of atFault) unfinished.push(...(await applySingly(id, open.get(id)!, error)));
+      if (lost.size > 0) races.add(lost.size, { projection: nameOf(projection) });
+      open = new Map([...open].filter(([id]) => lost.has(id)));
+    }
+    return unfinished;
+  }
+
+  /** Entries first, then views and cursors; nothing of a history whose entry was refused. */
+  async function write(folds: Folded[]): Promise<{ lost: Set<string>; refused: { id: string; error: unknown }[] }> {
+    const refused: { id: string; error: unknown }[] = [];
+    const entries = folds.flatMap((folded) => folded.entries);
+    if (entries.length > 0) {
+      const errors = new Map((await collection.save(entries)).refused.map(({ id, error }) => [id, error]));
+      for (const folded of folds) {
+        const bad = folded.entries.find(({ id }) => errors.has(id));
+        if (bad) refused.push({ id: folded.id, error: errors.get(bad.id) });
+      }
+    }
+    const out = new Set(refused.map(({ id }) => id));
+    const writes = folds.flatMap<Write>((folded) => (folded.write && !out.has(folded.id) ? [folded.write] : []));
+    if (writes.length === 0) return { lost: new Set(), refused };
+    const result = await collection.save(writes);
+    const unwritten = new Set([...result.lost, ...result.refused.map(({ id }) => id)]);
+    const written = writes.filter(({ id }) => !unwritten.has(id));
+    if (written.length > 0) await onWritten?.(generation, written);
+    return { lost: new Set(result.lost), refused: [...refused, ...result.refused] };
+  }
+
+  /** A view that can't be read or written with all its events at once: finds the event that is to blame. */
+  async function applySingly(id: string, events: Followed<V>[], error: unknown): Promise<Unfinished[]> {
+    if (events.length === 1) return [failed(events[0]!.recorded, error)];
+    const unfinished: Unfinished[] = [];
+    const held = new Set<string>();
+    for (const event of events) {
+      if (held.has(event.recorded.stream)) continue;
+      const rest = await apply(new Map([[id, [event]]]));
+      if (rest.length > 0) held.add(event.recorded.stream);
+      unfinished.push(...rest);
+    }
+    return unfinished;
+  }
+
+  return {
+    name,
+    entities: entitiesOf(projection),
+    async handle(events) {
+      const { groups, unfinished } = groupByView(projection, events);
+      return [...unfinished, ...(await apply(groups))];
+    },
+    async seen(heads) {
+      const views = heads.map((head) => viewOf(projection, head));
+      const ids = [...new Set(views.filter((view) => typeof view === 'string'))];
+      const stored = byId(ids.length > 0 ? await collection.load(ids) : []);
+      return heads.map(({ stream, version }, index) => {
+        const view = views[index];
+        if (view === undefined) return version;
+        return view === null ? 0 : (stored.get(view)?.streams[stream] ?? 0);
+      });
+    },
+  };
+}
+
+/** The event's view; undefined: it has none, so there is nothing to see; null: it can't be told. */
+function viewOf<V>(projection: Projection<V>, head: RecordedEvent): string | undefined | null {
+  try {
+    return followEvent(projection, head)?.view;
+  } catch {
+    return null;
+  }
+}
+
+function groupByView<V>(
+  projection: Projection<V>,
+  events: RecordedEvent[],
+): { groups: Map<string, Followed<V>[]>; unfinished: Unfinished[] } {
+  const groups = new Map<string, Followed<V>[]>();
+  const unfinished: Unfinished[] = [];
+  const held = new Set<string>();
+  for (const event of events) {
+    if (held.has(event.stream)) continue;
+    try {
+      const followed = followEvent(projection, event);
+      if (followed?.view === undefined) continue;
+      const group = groups.get(followed.view);
+      if (group) group.push(followed);
+      else groups.set(followed.view, [followed]);
+    } catch (error) {
+      held.add(event.stream);
+      unfinished.push(failed(event, error));
+    }
+  }
+  return { groups, unfinished };
+}
+
+function byId(documents: StoredDocument[]): Map<string, StoredDocument> {
+  return new Map(documents.map((document) => [document.id, document]));
+}

@@ -1,0 +1,71 @@
+/** Reading logs from one end to the other, for whoever folds all of history. */
+import { domainOf, entityOfStream } from '@caudal/contract/entity.ts';
+import type { LogReader, RecordedEvent } from '@caudal/eventlog/types.ts';
+import { domainsOf, entitiesOf } from './events.ts';
+import type { Projection } from './types.ts';
+
+/** By domain. */
+export type Logs = ReadonlyMap<string, LogReader>;
+
+export interface LogPage {
+  domain: string;
+  /** Those of the projection's entities, in the log's order. */
+  events: RecordedEvent[];
+  /** How far the domain's log is read. */
+  position: number;
+  /** Where the reading of this log will end. */
+  head: number;
+}
+
+const pageSize = 2_000;
+
+/** The logs that a projection reads. Throws if one is missing. */
+export function logsOf<V>(projection: Projection<V>, logs: Logs): LogReader[] {
+  return domainsOf(projection).map((domain) => {
+    const log = logs.get(domain);
+    if (!log) throw new Error(`${projection.name} follows ${domain}, and there is no log of it`);
+    return log;
+  });
+}
+
+/**
+ * Reads each log of a projection from after `positions` (0 where absent) to the head that it has when its turn comes.
+ * The next page is on its way while one is worked on.
+ */
+export async function* readToHeads<V>(options: {
+  projection: Projection<V>;
+  logs: Logs;
+  positions?: ReadonlyMap<string, number>;
+}): AsyncIterable<LogPage> {
+  const { projection, logs, positions = new Map<string, number>() } = options;
+  const followed = new Set(entitiesOf(projection));
+  for (const log of logsOf(projection, logs)) {
+    const { domain } = log;
+    let position = positions.get(domain) ?? 0;
+    let page = await log.readLog(position, { limit: pageSize });
+    const { head } = page;
+    while (page.events.length > 0 && position < head) {
+      const { events } = page;
+      position = events.at(-1)!.position;
+      const next = position < head ? log.readLog(position, { limit: pageSize }) : undefined;
+      // Whoever works on a page may fail first; then nobody waits for the next one.
+      next?.catch(() => {});
+      yield { domain, events: events.filter(({ stream }) => followed.has(entityOfStream(stream))), position, head };
+      if (!next) break;
+      page = await next;
+    }
+  }
+}
+
+/** All events of some streams, from their beginnings, stream by stream. */
+export async function* readWholeStreams(logs: Logs, streams: string[]): AsyncIterable<RecordedEvent[]> {
+  for (const stream of streams) {
+    const domain = domainOf(stream);
+    for (let afterVersion = 0; ; ) {
+      const events = (await logs.get(domain)?.readStreams([{ stream, afterVersion }], { limit: pageSize })) ?? [];
+      if (events.length === 0) break;
+      yield events;
+      afterVersion = events.at(-1)!.version;
+    }
+  }
+}
