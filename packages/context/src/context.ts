@@ -40,6 +40,14 @@ export interface ProcessTools<S extends Settings> extends Tools<S> {
 /** Which store keeps a projection's views: documents by id and key, or full-text search. */
 export type StoreKind = 'documents' | 'search';
 
+export interface ContextProjection {
+  // biome-ignore lint/suspicious/noExplicitAny: a list of projections of different views has no common type
+  projection: Projection<any>;
+  store: StoreKind;
+  /** How long a view may be served from a cache that nothing has invalidated, in milliseconds; 60,000 if absent. */
+  cacheMs?: number;
+}
+
 export interface Context<S extends Settings = Settings> {
   /** Its name: the domain of its events, the schema of its log. */
   name: string;
@@ -49,8 +57,7 @@ export interface Context<S extends Settings = Settings> {
   permissions: string[];
   commands(tools: Tools<S>): Service[];
   queries(tools: QueryTools<S>): Service[];
-  // biome-ignore lint/suspicious/noExplicitAny: a list of projections of different views has no common type
-  projections: { projection: Projection<any>; store: StoreKind }[];
+  projections: ContextProjection[];
   processes(tools: ProcessTools<S>): TimedHandler[];
 }
 

@@ -89,6 +89,6 @@ export function isCode(error: unknown, ...codes: Code[]): error is CaudalError {
  * Whether trying again later can help without anything being changed: what a consumer waits for instead of counting
  * it as a failure of the message.
  */
-export function isTransient(error: unknown): boolean {
+export function isTransient(error: unknown): error is CaudalError {
   return isCode(error, 'UNAVAILABLE', 'DEADLINE_EXCEEDED', 'RESOURCE_EXHAUSTED', 'ABORTED', 'CANCELLED');
 }

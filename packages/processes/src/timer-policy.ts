@@ -22,8 +22,11 @@ export interface TimerPolicyOptions<E extends EventCase> {
   entity: Entity<E>;
   /** What an event changes: a timer set (`dueAt`) or no longer wanted (undefined). */
   timer(event: ObservedEvent<E>): { id: string; dueAt: Date | undefined } | undefined;
-  /** Gives the command; to be repeated safely. Transient errors are repeated later, others go to the log and too. */
-  fire(id: string): Promise<void>;
+  /**
+   * Gives the command, which may be given again. Returns when to ask again; undefined: it is done. What fails, for
+   * whatever reason, is tried again later.
+   */
+  fire(id: string): Promise<Date | undefined>;
   database: Database;
   clock: Clock;
 }
@@ -77,8 +80,7 @@ export function createTimerPolicy<E extends EventCase>(options: TimerPolicyOptio
 
     async fire({ id, retries, version }) {
       try {
-        await options.fire(id);
-        return { dueAt: undefined, retries: 0, version };
+        return { dueAt: await options.fire(id), retries: 0, version };
       } catch (error) {
         if (!isTransient(error)) throw error;
         return { dueAt: new Date(clock().getTime() + backoffMs(retries + 1, RETRY)), retries: retries + 1, version };

@@ -93,8 +93,8 @@ export function created(customerId: string, minorUnits = 100n): OrderEvent {
   return { $case: 'created', value: { customerId, total, ...rest } };
 }
 
-export const confirmed: OrderEvent = { $case: 'confirmed', value: {} };
-export const poisonous: OrderEvent = { $case: 'rejected', value: { reason: poison } };
+export const confirmed: OrderEvent = { $case: 'confirmed', value: { customerId: 'c1' } };
+export const poisonous: OrderEvent = { $case: 'rejected', value: { reason: poison, customerId: 'c1' } };
 export const succeeded: PaymentEvent = { $case: 'succeeded', value: { orderId: '', gatewayReference: '' } };
 
 export function deposited(amount: bigint): WalletEvent {

@@ -13,9 +13,9 @@ const draft = {
   reference: '536365',
 };
 const created: OrderEvent = { $case: 'created', value: { ...draft, total: gbp(750n) } };
-const confirmed: OrderEvent = { $case: 'confirmed', value: {} };
-const shipped: OrderEvent = { $case: 'shipped', value: {} };
-const delivered: OrderEvent = { $case: 'delivered', value: {} };
+const confirmed: OrderEvent = { $case: 'confirmed', value: { customerId: 'c1' } };
+const shipped: OrderEvent = { $case: 'shipped', value: { customerId: 'c1' } };
+const delivered: OrderEvent = { $case: 'delivered', value: { customerId: 'c1' } };
 const cancelRequested: OrderEvent = { $case: 'cancelRequested', value: { reason: 'too late' } };
 const cancel = { orderId: 'o1', reason: 'too late' };
 
@@ -83,10 +83,10 @@ describe('order', () => {
   test('ends as cancelled if the buyer wanted that, else as rejected', () => {
     given(orderDecider, [created])
       .when((state) => abandon(state, 'INSUFFICIENT_STOCK'))
-      .gives([{ $case: 'rejected', value: { reason: 'INSUFFICIENT_STOCK' } }]);
+      .gives([{ $case: 'rejected', value: { reason: 'INSUFFICIENT_STOCK', customerId: 'c1' } }]);
     given(orderDecider, [created, cancelRequested])
       .when((state) => abandon(state, 'INSUFFICIENT_STOCK'))
-      .gives([{ $case: 'cancelled', value: {} }]);
+      .gives([{ $case: 'cancelled', value: { customerId: 'c1' } }]);
     given(orderDecider, [created, confirmed, shipped])
       .when((state) => abandon(state, 'late'))
       .gives([]);

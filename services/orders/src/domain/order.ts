@@ -81,19 +81,23 @@ export function place(state: OrderState, order: Omit<OrderCreated, 'total'>): Or
   return [{ $case: 'created', value: { ...order, total: { minorUnits, currency } } }];
 }
 
+function buyer(state: OrderState): { customerId: string } {
+  return { customerId: state.placed!.customerId };
+}
+
 /** It is paid and its pieces are out of the stock. Nothing if it is being cancelled: that goes first. */
 export function confirm(state: OrderState): OrderEvent[] {
-  return state.status === 'pending' ? [{ $case: 'confirmed', value: {} }] : [];
+  return state.status === 'pending' ? [{ $case: 'confirmed', value: buyer(state) }] : [];
 }
 
 /** It left the warehouse. */
 export function ship(state: OrderState): OrderEvent[] {
-  if (state.status === 'confirmed') return [{ $case: 'shipped', value: {} }];
+  if (state.status === 'confirmed') return [{ $case: 'shipped', value: buyer(state) }];
   // Asked to cancel at the last moment: the warehouse was faster.
   if (state.status === 'cancelling') {
     return [
       { $case: 'cancelRefused', value: { reason: 'It had left the warehouse.' } },
-      { $case: 'shipped', value: {} },
+      { $case: 'shipped', value: buyer(state) },
     ];
   }
   return [];
@@ -101,7 +105,7 @@ export function ship(state: OrderState): OrderEvent[] {
 
 /** The buyer has it. */
 export function deliver(state: OrderState): OrderEvent[] {
-  return state.status === 'shipped' ? [{ $case: 'delivered', value: {} }] : [];
+  return state.status === 'shipped' ? [{ $case: 'delivered', value: buyer(state) }] : [];
 }
 
 /** All of it is undone: because it was refused, or, if the buyer wanted that meanwhile, because of a wish to cancel. */
@@ -109,9 +113,9 @@ export function abandon(state: OrderState, reason: string): OrderEvent[] {
   switch (state.status) {
     case 'pending':
     case 'confirmed':
-      return [{ $case: 'rejected', value: { reason } }];
+      return [{ $case: 'rejected', value: { reason, ...buyer(state) } }];
     case 'cancelling':
-      return [{ $case: 'cancelled', value: {} }];
+      return [{ $case: 'cancelled', value: buyer(state) }];
     default:
       return [];
   }

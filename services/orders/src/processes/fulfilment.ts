@@ -152,25 +152,34 @@ function steps({
 
     async confirm(_state, context) {
       const after = await tell(context, confirm);
-      // The wish to cancel is known to the order before its event arrives here.
-      if (after.status !== 'cancelling') return [{ $case: 'confirmed', value: {} }];
+      if (after.status === 'confirmed' || after.status === 'shipped' || after.status === 'delivered') {
+        return [{ $case: 'confirmed', value: {} }];
+      }
+      // The order knows more than the memory: that the buyer wants out (the event is on its way), or even that all was
+      // undone before a crash.
       return [{ $case: 'cancelRequested', value: { reason: after.reason } }];
     },
 
     async 'create-shipment'(state, context) {
       const { orderId, customerId, country } = state.order!;
-      await shipping.createShipment(
-        {
-          requestId: requestId(context, 'create-shipment'),
-          shipmentId: orderId,
-          orderId,
-          customerId,
-          country,
-          lines: lines(state),
-        },
-        options(context),
-      );
-      return [{ $case: 'shipmentCreated', value: { shipmentId: orderId } }];
+      try {
+        await shipping.createShipment(
+          {
+            requestId: requestId(context, 'create-shipment'),
+            shipmentId: orderId,
+            orderId,
+            customerId,
+            country,
+            lines: lines(state),
+          },
+          options(context),
+        );
+        return [{ $case: 'shipmentCreated', value: { shipmentId: orderId } }];
+      } catch (error) {
+        if (!isRefusal(error)) throw error;
+        // Undoing has barred it, before a crash.
+        return [{ $case: 'cancelRequested', value: { reason: error.reason } }];
+      }
     },
 
     async 'mark-shipped'(_state, context) {

@@ -39,8 +39,9 @@ export interface OrderCreated {
   reference: string;
 }
 
-/** It is paid and its pieces are out of the stock. */
+/** It is paid and its pieces are out of the stock. The buyer is named in what buyers hear of. */
 export interface OrderConfirmed {
+  customerId: string;
 }
 
 /** It had left the warehouse when the buyer wanted it cancelled. */
@@ -50,15 +51,18 @@ export interface OrderCancelRefused {
 
 /** It left the warehouse. */
 export interface OrderShipped {
+  customerId: string;
 }
 
 /** The buyer has it. */
 export interface OrderDelivered {
+  customerId: string;
 }
 
 /** It could not be fulfilled; all of it is undone. */
 export interface OrderRejected {
   reason: string;
+  customerId: string;
 }
 
 /** The buyer wants it cancelled; from now on it won't be shipped. */
@@ -68,6 +72,7 @@ export interface OrderCancelRequested {
 
 /** The cancellation is done: refunded and released. */
 export interface OrderCancelled {
+  customerId: string;
 }
 
 /** What the order process remembers: one stream an order. */
@@ -612,11 +617,14 @@ export const OrderCreated: MessageFns<OrderCreated> = {
 };
 
 function createBaseOrderConfirmed(): OrderConfirmed {
-  return {};
+  return { customerId: "" };
 }
 
 export const OrderConfirmed: MessageFns<OrderConfirmed> = {
-  encode(_: OrderConfirmed, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+  encode(message: OrderConfirmed, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.customerId !== "") {
+      writer.uint32(10).string(message.customerId);
+    }
     return writer;
   },
 
@@ -633,6 +641,14 @@ export const OrderConfirmed: MessageFns<OrderConfirmed> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.customerId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -645,20 +661,30 @@ export const OrderConfirmed: MessageFns<OrderConfirmed> = {
     }
   },
 
-  fromJSON(_: any): OrderConfirmed {
-    return {};
+  fromJSON(object: any): OrderConfirmed {
+    return {
+      customerId: isSet(object.customerId)
+        ? globalThis.String(object.customerId)
+        : isSet(object.customer_id)
+        ? globalThis.String(object.customer_id)
+        : "",
+    };
   },
 
-  toJSON(_: OrderConfirmed): unknown {
+  toJSON(message: OrderConfirmed): unknown {
     const obj: any = {};
+    if (message.customerId !== "") {
+      obj.customerId = message.customerId;
+    }
     return obj;
   },
 
   create<I extends Exact<DeepPartial<OrderConfirmed>, I>>(base?: I): OrderConfirmed {
     return OrderConfirmed.fromPartial(base ?? ({} as any));
   },
-  fromPartial<I extends Exact<DeepPartial<OrderConfirmed>, I>>(_: I): OrderConfirmed {
+  fromPartial<I extends Exact<DeepPartial<OrderConfirmed>, I>>(object: I): OrderConfirmed {
     const message = createBaseOrderConfirmed();
+    message.customerId = object.customerId ?? "";
     return message;
   },
 };
@@ -731,11 +757,14 @@ export const OrderCancelRefused: MessageFns<OrderCancelRefused> = {
 };
 
 function createBaseOrderShipped(): OrderShipped {
-  return {};
+  return { customerId: "" };
 }
 
 export const OrderShipped: MessageFns<OrderShipped> = {
-  encode(_: OrderShipped, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+  encode(message: OrderShipped, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.customerId !== "") {
+      writer.uint32(10).string(message.customerId);
+    }
     return writer;
   },
 
@@ -752,6 +781,14 @@ export const OrderShipped: MessageFns<OrderShipped> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.customerId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -764,30 +801,43 @@ export const OrderShipped: MessageFns<OrderShipped> = {
     }
   },
 
-  fromJSON(_: any): OrderShipped {
-    return {};
+  fromJSON(object: any): OrderShipped {
+    return {
+      customerId: isSet(object.customerId)
+        ? globalThis.String(object.customerId)
+        : isSet(object.customer_id)
+        ? globalThis.String(object.customer_id)
+        : "",
+    };
   },
 
-  toJSON(_: OrderShipped): unknown {
+  toJSON(message: OrderShipped): unknown {
     const obj: any = {};
+    if (message.customerId !== "") {
+      obj.customerId = message.customerId;
+    }
     return obj;
   },
 
   create<I extends Exact<DeepPartial<OrderShipped>, I>>(base?: I): OrderShipped {
     return OrderShipped.fromPartial(base ?? ({} as any));
   },
-  fromPartial<I extends Exact<DeepPartial<OrderShipped>, I>>(_: I): OrderShipped {
+  fromPartial<I extends Exact<DeepPartial<OrderShipped>, I>>(object: I): OrderShipped {
     const message = createBaseOrderShipped();
+    message.customerId = object.customerId ?? "";
     return message;
   },
 };
 
 function createBaseOrderDelivered(): OrderDelivered {
-  return {};
+  return { customerId: "" };
 }
 
 export const OrderDelivered: MessageFns<OrderDelivered> = {
-  encode(_: OrderDelivered, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+  encode(message: OrderDelivered, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.customerId !== "") {
+      writer.uint32(10).string(message.customerId);
+    }
     return writer;
   },
 
@@ -804,6 +854,14 @@ export const OrderDelivered: MessageFns<OrderDelivered> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.customerId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -816,32 +874,45 @@ export const OrderDelivered: MessageFns<OrderDelivered> = {
     }
   },
 
-  fromJSON(_: any): OrderDelivered {
-    return {};
+  fromJSON(object: any): OrderDelivered {
+    return {
+      customerId: isSet(object.customerId)
+        ? globalThis.String(object.customerId)
+        : isSet(object.customer_id)
+        ? globalThis.String(object.customer_id)
+        : "",
+    };
   },
 
-  toJSON(_: OrderDelivered): unknown {
+  toJSON(message: OrderDelivered): unknown {
     const obj: any = {};
+    if (message.customerId !== "") {
+      obj.customerId = message.customerId;
+    }
     return obj;
   },
 
   create<I extends Exact<DeepPartial<OrderDelivered>, I>>(base?: I): OrderDelivered {
     return OrderDelivered.fromPartial(base ?? ({} as any));
   },
-  fromPartial<I extends Exact<DeepPartial<OrderDelivered>, I>>(_: I): OrderDelivered {
+  fromPartial<I extends Exact<DeepPartial<OrderDelivered>, I>>(object: I): OrderDelivered {
     const message = createBaseOrderDelivered();
+    message.customerId = object.customerId ?? "";
     return message;
   },
 };
 
 function createBaseOrderRejected(): OrderRejected {
-  return { reason: "" };
+  return { reason: "", customerId: "" };
 }
 
 export const OrderRejected: MessageFns<OrderRejected> = {
   encode(message: OrderRejected, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.reason !== "") {
       writer.uint32(10).string(message.reason);
+    }
+    if (message.customerId !== "") {
+      writer.uint32(18).string(message.customerId);
     }
     return writer;
   },
@@ -867,6 +938,14 @@ export const OrderRejected: MessageFns<OrderRejected> = {
             message.reason = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.customerId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -880,13 +959,23 @@ export const OrderRejected: MessageFns<OrderRejected> = {
   },
 
   fromJSON(object: any): OrderRejected {
-    return { reason: isSet(object.reason) ? globalThis.String(object.reason) : "" };
+    return {
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      customerId: isSet(object.customerId)
+        ? globalThis.String(object.customerId)
+        : isSet(object.customer_id)
+        ? globalThis.String(object.customer_id)
+        : "",
+    };
   },
 
   toJSON(message: OrderRejected): unknown {
     const obj: any = {};
     if (message.reason !== "") {
       obj.reason = message.reason;
+    }
+    if (message.customerId !== "") {
+      obj.customerId = message.customerId;
     }
     return obj;
   },
@@ -897,6 +986,7 @@ export const OrderRejected: MessageFns<OrderRejected> = {
   fromPartial<I extends Exact<DeepPartial<OrderRejected>, I>>(object: I): OrderRejected {
     const message = createBaseOrderRejected();
     message.reason = object.reason ?? "";
+    message.customerId = object.customerId ?? "";
     return message;
   },
 };
@@ -969,11 +1059,14 @@ export const OrderCancelRequested: MessageFns<OrderCancelRequested> = {
 };
 
 function createBaseOrderCancelled(): OrderCancelled {
-  return {};
+  return { customerId: "" };
 }
 
 export const OrderCancelled: MessageFns<OrderCancelled> = {
-  encode(_: OrderCancelled, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+  encode(message: OrderCancelled, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.customerId !== "") {
+      writer.uint32(10).string(message.customerId);
+    }
     return writer;
   },
 
@@ -990,6 +1083,14 @@ export const OrderCancelled: MessageFns<OrderCancelled> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.customerId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1002,20 +1103,30 @@ export const OrderCancelled: MessageFns<OrderCancelled> = {
     }
   },
 
-  fromJSON(_: any): OrderCancelled {
-    return {};
+  fromJSON(object: any): OrderCancelled {
+    return {
+      customerId: isSet(object.customerId)
+        ? globalThis.String(object.customerId)
+        : isSet(object.customer_id)
+        ? globalThis.String(object.customer_id)
+        : "",
+    };
   },
 
-  toJSON(_: OrderCancelled): unknown {
+  toJSON(message: OrderCancelled): unknown {
     const obj: any = {};
+    if (message.customerId !== "") {
+      obj.customerId = message.customerId;
+    }
     return obj;
   },
 
   create<I extends Exact<DeepPartial<OrderCancelled>, I>>(base?: I): OrderCancelled {
     return OrderCancelled.fromPartial(base ?? ({} as any));
   },
-  fromPartial<I extends Exact<DeepPartial<OrderCancelled>, I>>(_: I): OrderCancelled {
+  fromPartial<I extends Exact<DeepPartial<OrderCancelled>, I>>(object: I): OrderCancelled {
     const message = createBaseOrderCancelled();
+    message.customerId = object.customerId ?? "";
     return message;
   },
 };

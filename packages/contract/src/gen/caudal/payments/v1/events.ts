@@ -93,6 +93,8 @@ export interface TransferSent {
   toWalletId: string;
   balance: bigint;
   currency: string;
+  /** What the sender wrote. */
+  reference: string;
 }
 
 /** A transfer brought money. */
@@ -102,6 +104,8 @@ export interface TransferReceived {
   fromWalletId: string;
   balance: bigint;
   currency: string;
+  /** What the sender wrote. */
+  reference: string;
 }
 
 /** The other wallet refused a transfer: its money is back. */
@@ -1381,7 +1385,7 @@ export const DebitBarred: MessageFns<DebitBarred> = {
 };
 
 function createBaseTransferSent(): TransferSent {
-  return { amount: 0n, transferId: "", toWalletId: "", balance: 0n, currency: "" };
+  return { amount: 0n, transferId: "", toWalletId: "", balance: 0n, currency: "", reference: "" };
 }
 
 export const TransferSent: MessageFns<TransferSent> = {
@@ -1406,6 +1410,9 @@ export const TransferSent: MessageFns<TransferSent> = {
     }
     if (message.currency !== "") {
       writer.uint32(42).string(message.currency);
+    }
+    if (message.reference !== "") {
+      writer.uint32(50).string(message.reference);
     }
     return writer;
   },
@@ -1463,6 +1470,14 @@ export const TransferSent: MessageFns<TransferSent> = {
             message.currency = reader.string();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.reference = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1490,6 +1505,7 @@ export const TransferSent: MessageFns<TransferSent> = {
         : "",
       balance: isSet(object.balance) ? BigInt(object.balance) : 0n,
       currency: isSet(object.currency) ? globalThis.String(object.currency) : "",
+      reference: isSet(object.reference) ? globalThis.String(object.reference) : "",
     };
   },
 
@@ -1510,6 +1526,9 @@ export const TransferSent: MessageFns<TransferSent> = {
     if (message.currency !== "") {
       obj.currency = message.currency;
     }
+    if (message.reference !== "") {
+      obj.reference = message.reference;
+    }
     return obj;
   },
 
@@ -1523,12 +1542,13 @@ export const TransferSent: MessageFns<TransferSent> = {
     message.toWalletId = object.toWalletId ?? "";
     message.balance = (object.balance !== undefined && object.balance !== null) ? BigInt(object.balance) : 0n;
     message.currency = object.currency ?? "";
+    message.reference = object.reference ?? "";
     return message;
   },
 };
 
 function createBaseTransferReceived(): TransferReceived {
-  return { amount: 0n, transferId: "", fromWalletId: "", balance: 0n, currency: "" };
+  return { amount: 0n, transferId: "", fromWalletId: "", balance: 0n, currency: "", reference: "" };
 }
 
 export const TransferReceived: MessageFns<TransferReceived> = {
@@ -1553,6 +1573,9 @@ export const TransferReceived: MessageFns<TransferReceived> = {
     }
     if (message.currency !== "") {
       writer.uint32(42).string(message.currency);
+    }
+    if (message.reference !== "") {
+      writer.uint32(50).string(message.reference);
     }
     return writer;
   },
@@ -1610,6 +1633,14 @@ export const TransferReceived: MessageFns<TransferReceived> = {
             message.currency = reader.string();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.reference = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1637,6 +1668,7 @@ export const TransferReceived: MessageFns<TransferReceived> = {
         : "",
       balance: isSet(object.balance) ? BigInt(object.balance) : 0n,
       currency: isSet(object.currency) ? globalThis.String(object.currency) : "",
+      reference: isSet(object.reference) ? globalThis.String(object.reference) : "",
     };
   },
 
@@ -1657,6 +1689,9 @@ export const TransferReceived: MessageFns<TransferReceived> = {
     if (message.currency !== "") {
       obj.currency = message.currency;
     }
+    if (message.reference !== "") {
+      obj.reference = message.reference;
+    }
     return obj;
   },
 
@@ -1670,6 +1705,7 @@ export const TransferReceived: MessageFns<TransferReceived> = {
     message.fromWalletId = object.fromWalletId ?? "";
     message.balance = (object.balance !== undefined && object.balance !== null) ? BigInt(object.balance) : 0n;
     message.currency = object.currency ?? "";
+    message.reference = object.reference ?? "";
     return message;
   },
 };

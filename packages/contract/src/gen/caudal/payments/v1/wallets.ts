@@ -53,14 +53,18 @@ export interface Transaction {
   amount:
     | Money
     | undefined;
-  /** The payment or transfer behind it. */
+  /** The payment or transfer behind it; of a deposit or withdrawal what was said where it comes from or goes. */
   reference: string;
   /** What was in the wallet afterwards. */
   balance:
     | Money
     | undefined;
   /** When it moved. */
-  createTime: Date | undefined;
+  createTime:
+    | Date
+    | undefined;
+  /** What the sender of a transfer wrote. */
+  note: string;
 }
 
 export interface CreateWalletRequest {
@@ -382,6 +386,7 @@ function createBaseTransaction(): Transaction {
     reference: "",
     balance: undefined,
     createTime: undefined,
+    note: "",
   };
 }
 
@@ -407,6 +412,9 @@ export const Transaction: MessageFns<Transaction> = {
     }
     if (message.createTime !== undefined) {
       Timestamp.encode(toTimestamp(message.createTime), writer.uint32(58).fork()).join();
+    }
+    if (message.note !== "") {
+      writer.uint32(66).string(message.note);
     }
     return writer;
   },
@@ -480,6 +488,14 @@ export const Transaction: MessageFns<Transaction> = {
             message.createTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.note = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -513,6 +529,7 @@ export const Transaction: MessageFns<Transaction> = {
         : isSet(object.create_time)
         ? fromJsonTimestamp(object.create_time)
         : undefined,
+      note: isSet(object.note) ? globalThis.String(object.note) : "",
     };
   },
 
@@ -539,6 +556,9 @@ export const Transaction: MessageFns<Transaction> = {
     if (message.createTime !== undefined) {
       obj.createTime = message.createTime.toISOString();
     }
+    if (message.note !== "") {
+      obj.note = message.note;
+    }
     return obj;
   },
 
@@ -558,6 +578,7 @@ export const Transaction: MessageFns<Transaction> = {
       ? Money.fromPartial(object.balance)
       : undefined;
     message.createTime = object.createTime ?? undefined;
+    message.note = object.note ?? "";
     return message;
   },
 };

@@ -1,0 +1,15 @@
+/** What the catalog context consists of. */
+import { defineContext } from '@caudal/context/context.ts';
+import { catalogService } from './commands/catalog-service.ts';
+import { productSearch } from './projections/product-search.ts';
+import { catalogQueryService } from './queries/catalog-query-service.ts';
+
+export const catalog = defineContext({
+  name: 'catalog',
+  settings: {},
+  permissions: ['log.events.read'],
+  commands: ({ aggregates }) => [catalogService({ aggregates })],
+  queries: ({ search }) => [catalogQueryService({ products: search(productSearch) })],
+  projections: [{ projection: productSearch, store: 'search' }],
+  processes: () => [],
+});

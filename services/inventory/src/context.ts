@@ -1,0 +1,16 @@
+/** What the inventory context consists of. */
+import { defineContext } from '@caudal/context/context.ts';
+import { inventoryService } from './commands/inventory-service.ts';
+import { reservationExpiry } from './processes/reservation-expiry.ts';
+import { stockDashboard } from './projections/stock-dashboard.ts';
+import { inventoryQueryService } from './queries/inventory-query-service.ts';
+
+export const inventory = defineContext({
+  name: 'inventory',
+  settings: {},
+  permissions: [],
+  commands: ({ aggregates, clock }) => [inventoryService({ aggregates, clock })],
+  queries: ({ views }) => [inventoryQueryService({ views: views(stockDashboard) })],
+  projections: [{ projection: stockDashboard, store: 'documents', cacheMs: 10_000 }],
+  processes: ({ aggregates, database, clock, signal }) => [reservationExpiry({ aggregates, database, clock, signal })],
+});

@@ -1,0 +1,42 @@
+/** What the notifications context consists of. */
+import { setting } from '@caudal/config/setting.ts';
+import { defineContext } from '@caudal/context/context.ts';
+import { CustomerQueryServiceService } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
+import { OrderQueryServiceService } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
+import { createProcess } from '@caudal/processes/process-handler.ts';
+import { logMailer, smtpMailer } from './mailer.ts';
+import { orderMails } from './processes/order-mails.ts';
+
+export const notifications = defineContext({
+  name: 'notifications',
+  settings: {
+    NOTIFICATIONS_MAIL_URL: setting.url({
+      description: 'The mail server. Without it mails go to the log, names and addresses taken out.',
+      optional: true,
+      protocols: ['smtp', 'smtps'],
+    }),
+    NOTIFICATIONS_MAIL_FROM: setting.string({
+      description: 'The sender of mails.',
+      default: 'Caudal <orders@localhost>',
+    }),
+  },
+  permissions: ['customers.customers.read:any', 'orders.orders.read:any', 'log.events.read'],
+  commands: () => [],
+  queries: () => [],
+  projections: [],
+  processes: ({ aggregates, client, database, clock, signal, settings }) => [
+    createProcess({
+      process: orderMails({
+        orders: client(OrderQueryServiceService),
+        customers: client(CustomerQueryServiceService),
+        mailer: settings.NOTIFICATIONS_MAIL_URL
+          ? smtpMailer({ url: settings.NOTIFICATIONS_MAIL_URL, from: settings.NOTIFICATIONS_MAIL_FROM })
+          : logMailer(),
+      }),
+      aggregates,
+      database,
+      clock,
+      signal,
+    }),
+  ],
+});
