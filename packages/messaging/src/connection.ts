@@ -9,7 +9,7 @@ import { once } from 'node:events';
 import { unavailable } from '@caudal/kernel/errors.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { gauge } from '@caudal/telemetry/metrics.ts';
-import { type Channel, type ChannelModel, type ConfirmChannel, connect } from 'amqplib';
+import { type Channel, type ChannelModel, type ConfirmChannel, connect, IllegalOperationError } from 'amqplib';
 import { within } from './within.ts';
 
 export interface BrokerOptions {
@@ -87,6 +87,8 @@ function openConnection(
     connection.on('unblocked', () => setBlocked(false));
     // 'disconnect' follows and says the same; but an 'error' that nobody hears ends the process.
     connection.on('error', () => {});
+    // Every handler and publisher of the process may wait for it.
+    connection.setMaxListeners(0);
     return connection;
   };
   let opening: ReturnType<typeof open> | undefined;
@@ -117,9 +119,19 @@ export function openBroker(options: BrokerOptions): Broker {
   const publishing = openConnection(options, 'publish');
   const consuming = openConnection(options, 'consume');
 
-  const channelOf = async <C extends Channel>(opened: Promise<C>): Promise<C> => {
+  const channelOf = async <C extends Channel>(
+    connection: Connection,
+    signal: AbortSignal | undefined,
+    open: (model: ChannelModel) => Promise<C>,
+  ): Promise<C> => {
     try {
-      const channel = await opened;
+      const model = await connection.model(signal);
+      const channel = await open(model).catch((error: unknown) => {
+        // The connection has ended, and nobody has heard: it can end between amqplib's handshake and the moment its
+        // recovery listens. Without this it would stay "connected" for ever.
+        if (error instanceof IllegalOperationError) model.emit('close', error);
+        throw error;
+      });
       // What broke a channel is thrown at whoever uses it; an 'error' that nobody hears ends the process.
       channel.on('error', (error) => log.warn({ err: error }, 'RabbitMQ has closed a channel'));
       return channel;
@@ -130,8 +142,8 @@ export function openBroker(options: BrokerOptions): Broker {
 
   return {
     prefix: options.prefix ?? '',
-    publishChannel: (signal) => channelOf(publishing.model(signal).then((model) => model.createConfirmChannel())),
-    consumeChannel: (signal) => channelOf(consuming.model(signal).then((model) => model.createChannel())),
+    publishChannel: (signal) => channelOf(publishing, signal, (model) => model.createConfirmChannel()),
+    consumeChannel: (signal) => channelOf(consuming, signal, (model) => model.createChannel()),
     blocked: publishing.blocked,
     async close() {
       await Promise.all([publishing.close(), consuming.close()]);

@@ -5,10 +5,11 @@
  * The checkpoint is written behind the deliveries, at most every 100 ms: after a crash the last ones come again, which
  * every handler must bear anyway.
  */
-import { domainOf, entityOfStream } from '@caudal/contract/entity.ts';
+import { entityOfStream } from '@caudal/contract/entity.ts';
 import type { LogReader, RecordedEvent } from '@caudal/eventlog/types.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import { type Leadership, whileLeading } from './lease.ts';
+import { type Logs, logsOf } from './logs.ts';
 import { oneAtATime } from './one-at-a-time.ts';
 import type { Follower } from './topology.ts';
 import type { Feed } from './types.ts';
@@ -16,7 +17,7 @@ import type { Feed } from './types.ts';
 export interface LogFeedOptions {
   handler: Follower;
   /** By domain; those of the handler's entities at least. Share them between handlers: `shareTail`. */
-  logs: ReadonlyMap<string, LogReader>;
+  logs: Logs;
   /** Holds the checkpoints `feed:<handler>:<domain>`. */
   database: Database;
   /** Unique to the running process; one is made if absent. */
@@ -33,11 +34,7 @@ const idleWaitMs = 1_000;
 /** The feed of a handler from the logs. Throws if a log is missing. */
 export function logFeed({ handler, logs, database, holder, ttlMs = 15_000, maxBatch = 256 }: LogFeedOptions): Feed {
   const followed = new Set(handler.entities);
-  const readers = [...new Set(handler.entities.map(domainOf))].map((domain) => {
-    const log = logs.get(domain);
-    if (!log) throw new Error(`${handler.name} follows ${domain}, and there is no log of it`);
-    return log;
-  });
+  const readers = logsOf(logs, handler);
 
   return {
     async run(deliver, signal) {

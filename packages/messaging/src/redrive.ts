@@ -2,18 +2,17 @@
  * Trying parked streams again, once what was wrong with them is put right. The events come from the log, so their order
  * is the log's, whatever became of the messages. Doing it twice, or beside the running consumers, does no harm.
  */
-import { domainOf } from '@caudal/contract/entity.ts';
-import type { LogReader } from '@caudal/eventlog/types.ts';
 import { isTransient } from '@caudal/kernel/errors.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import type { DeadLetters } from './dead-letters.ts';
+import { type Logs, logOf } from './logs.ts';
 import { type ParkedStream, park, parkedPage, parkedStream, unpark } from './parked.ts';
 import type { EventHandler } from './types.ts';
 
 export interface RedriveOptions {
   handler: EventHandler;
   /** By domain; those of the handler's entities. */
-  logs: ReadonlyMap<string, LogReader>;
+  logs: Logs;
   database: Database;
   /** Where there is a broker: the letters of streams that are redriven are removed. */
   deadLetters?: DeadLetters;
@@ -59,8 +58,7 @@ export async function* listDeadLetters(database: Database, handler?: string): As
 async function redriveStream(options: RedriveOptions, parked: ParkedStream): Promise<Redriven> {
   const { handler, logs, database } = options;
   const { stream } = parked;
-  const log = logs.get(domainOf(stream));
-  if (!log) throw new Error(`${handler.name}: there is no log of ${domainOf(stream)}`);
+  const log = logOf(logs, stream);
 
   const [first] = await log.readStreams([{ stream, afterVersion: parked.version - 1 }], { limit: 1 });
   let seen = first ? (await handler.seen([first]))[0]! : parked.version - 1;

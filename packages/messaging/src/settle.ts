@@ -16,7 +16,7 @@
  * the parked ones: the first event after a parked one is always a gap, so the usual path costs nothing.
  */
 import { domainOf } from '@caudal/contract/entity.ts';
-import type { LogReader, RecordedEvent } from '@caudal/eventlog/types.ts';
+import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { isTransient } from '@caudal/kernel/errors.ts';
 import { type Backoff, backoffMs, sleep } from '@caudal/kernel/time.ts';
 import type { Database } from '@caudal/postgres/database.ts';
@@ -24,6 +24,7 @@ import { logger } from '@caudal/telemetry/log.ts';
 import { counter, gauge } from '@caudal/telemetry/metrics.ts';
 import { byStream, merge } from './batch.ts';
 import type { DeadLetters } from './dead-letters.ts';
+import { type Logs, logOf } from './logs.ts';
 import { park, recordArrivals } from './parked.ts';
 import type { EventHandler } from './types.ts';
 
@@ -34,7 +35,7 @@ export interface Retry extends Backoff {
 
 export interface SettleOptions {
   handler: EventHandler;
-  logs: ReadonlyMap<string, LogReader>;
+  logs: Logs;
   database: Database;
   deadLetters?: DeadLetters;
   retry: Retry;
@@ -141,12 +142,10 @@ export function settler(options: SettleOptions): (events: RecordedEvent[]) => Pr
 
   /** Reads what is missing and puts it before what is there. */
   async function fillGaps(gaps: Trouble[]): Promise<void> {
-    for (const [domain, ofDomain] of Map.groupBy(gaps, ({ stream }) => domainOf(stream))) {
+    for (const ofDomain of Map.groupBy(gaps, ({ stream }) => domainOf(stream)).values()) {
       const cursors = ofDomain.map(({ stream, seen }) => ({ stream, afterVersion: seen! }));
       const read = await patiently(async () => {
-        const reader = logs.get(domain);
-        if (!reader) throw new Error(`${handler.name}: there is no log of ${domain}`);
-        return reader.readStreams(cursors, { limit: readLimit });
+        return logOf(logs, ofDomain[0]!.stream).readStreams(cursors, { limit: readLimit });
       });
       const missing = byStream(read);
       for (const gap of ofDomain) {

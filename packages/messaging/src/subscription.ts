@@ -3,7 +3,7 @@
  * whatever carries the events.
  */
 import { EventMetadata } from '@caudal/contract/gen/caudal/log/v1/log.ts';
-import type { LogReader, RecordedEvent } from '@caudal/eventlog/types.ts';
+import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import type { Running } from '@caudal/kernel/lifetime.ts';
 import type { Backoff } from '@caudal/kernel/time.ts';
 import type { Database } from '@caudal/postgres/database.ts';
@@ -11,6 +11,7 @@ import { logger } from '@caudal/telemetry/log.ts';
 import { gauge, histogram } from '@caudal/telemetry/metrics.ts';
 import { withSpan } from '@caudal/telemetry/spans.ts';
 import type { DeadLetters } from './dead-letters.ts';
+import { type Logs, logsOf } from './logs.ts';
 import { oneAtATime } from './one-at-a-time.ts';
 import { countParked } from './parked.ts';
 import { type Retry, settler } from './settle.ts';
@@ -22,7 +23,7 @@ export interface SubscriptionOptions {
   handler: EventHandler;
   feed: Feed;
   /** By domain; those of the handler's entities. For gaps and the sweep. */
-  logs: ReadonlyMap<string, LogReader>;
+  logs: Logs;
   /** Holds the parked streams, and the sweep's checkpoints. */
   database: Database;
   /** Where there is a broker. Without it the parked stream alone tells. */
@@ -61,10 +62,11 @@ function linksOf(events: RecordedEvent[]): string[] {
   });
 }
 
-/** Starts a handler. Goes on until it is stopped, whatever is away meanwhile. */
+/** Starts a handler. Goes on until it is stopped, whatever is away meanwhile. Throws if a log is missing. */
 export function runSubscription(options: SubscriptionOptions): Running {
   const { handler, feed, logs, database, deadLetters, sweep = {}, holder, stopTimeoutMs = 10_000 } = options;
   const { retry = { times: 3, firstMs: 100, maxMs: 5_000 }, pause = { firstMs: 100, maxMs: 5_000 } } = options;
+  logsOf(logs, handler);
   const stopping = new AbortController();
   const { signal } = stopping;
   const labels = { handler: handler.name };

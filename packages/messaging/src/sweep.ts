@@ -8,12 +8,13 @@
  * over what is seen, healed or parked, and nothing else. A new handler starts at the beginning of the log, so the sweep
  * also brings it everything that happened before it was bound.
  */
-import { domainOf, entityOfStream } from '@caudal/contract/entity.ts';
+import { entityOfStream } from '@caudal/contract/entity.ts';
 import type { LogReader, RecordedEvent } from '@caudal/eventlog/types.ts';
 import { sleep } from '@caudal/kernel/time.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import { counter } from '@caudal/telemetry/metrics.ts';
 import { type Leadership, whileLeading } from './lease.ts';
+import { type Logs, logsOf } from './logs.ts';
 import type { EventHandler } from './types.ts';
 
 export interface SweepOptions {
@@ -28,10 +29,10 @@ const pageSize = 500;
 
 const swept = counter('sweep_behind_total', 'Streams that a sweep found behind: messages that were lost, or are late');
 
-/** Sweeps until `signal` fires. `afterRound` is called by the process that sweeps. Never throws. */
+/** Sweeps until `signal` fires. `afterRound` is called by the process that sweeps. Throws only if a log is missing. */
 export async function sweepAll(options: {
   handler: EventHandler;
-  logs: ReadonlyMap<string, LogReader>;
+  logs: Logs;
   database: Database;
   holder?: string;
   sweep: SweepOptions;
@@ -61,13 +62,11 @@ export async function sweepAll(options: {
     return position;
   };
 
-  const sweepDomain = (domain: string) =>
+  const sweepLog = (log: LogReader) =>
     whileLeading(
       // The lease outlives the pause between two rounds, so that a fleet does not sweep once per process.
-      { database, name: `sweep:${handler.name}:${domain}`, holder, ttlMs: everyMs * 2, signal },
+      { database, name: `sweep:${handler.name}:${log.domain}`, holder, ttlMs: everyMs * 2, signal },
       async (lease) => {
-        const log = logs.get(domain);
-        if (!log) throw new Error(`${handler.name} follows ${domain}, and there is no log of it`);
         let position = lease.position;
         while (!lease.signal.aborted) {
           await sleep(everyMs * (0.75 + Math.random() / 2), lease.signal);
@@ -77,5 +76,5 @@ export async function sweepAll(options: {
       },
     );
 
-  await Promise.all([...new Set(handler.entities.map(domainOf))].map(sweepDomain));
+  await Promise.all(logsOf(logs, handler).map(sweepLog));
 }

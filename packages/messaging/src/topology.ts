@@ -7,11 +7,14 @@
  *   queue     <handler>.dead       quorum; no binding: the consumer publishes to it with confirm
  *
  * A queue's type is its only argument: an argument can't be changed while the queue exists, so everything that one may
- * want to tune is a policy (policies.ts). The dead letters are published by the consumer, not dead-lettered by the
- * broker: that is at most once unless arguments say otherwise, and differs between RabbitMQ 3.10 and 4.
+ * want to tune is a policy (policies.ts). The dead letters are published by the consumer, with confirm: the broker's
+ * own dead-lettering is at most once, unless the queue also refuses new messages when it is full.
  */
 import { domainOf } from '@caudal/contract/entity.ts';
+import { unavailable } from '@caudal/kernel/errors.ts';
 import type { Channel } from 'amqplib';
+import type { Broker } from './connection.ts';
+import { within } from './within.ts';
 
 /** What the topology must know of a handler. */
 export interface Follower {
@@ -35,6 +38,8 @@ export function queueName(handler: string, prefix = ''): string {
 export function deadLetterQueueName(handler: string, prefix = ''): string {
   return `${queueName(handler, prefix)}.dead`;
 }
+
+const closeTimeoutMs = 2_000;
 
 const quorum = { durable: true, arguments: { 'x-queue-type': 'quorum' } };
 
@@ -61,8 +66,32 @@ export async function declareHandler(channel: Channel, handler: Follower, prefix
   }
 }
 
-/** Deletes the queues of a handler that is no more (an old generation), with what is in them. */
-export async function deleteHandler(channel: Channel, handler: string, prefix: string): Promise<void> {
-  await channel.deleteQueue(queueName(handler, prefix));
-  await channel.deleteQueue(deadLetterQueueName(handler, prefix));
+async function withChannel(broker: Broker, work: (channel: Channel) => Promise<void>): Promise<void> {
+  const channel = await broker.consumeChannel();
+  try {
+    await work(channel);
+  } catch (error) {
+    throw unavailable('RabbitMQ', error);
+  } finally {
+    await within(closeTimeoutMs, channel.close()).catch(() => {});
+  }
+}
+
+/**
+ * Makes a handler's queue before anybody consumes it: whatever is published after this waits for it. UNAVAILABLE if
+ * the broker can't be reached.
+ */
+export function bindHandler({ broker, handler }: { broker: Broker; handler: Follower }): Promise<void> {
+  return withChannel(broker, (channel) => declareHandler(channel, handler, broker.prefix));
+}
+
+/**
+ * Deletes the queues of a handler that is no more (an old generation), with what is in them. UNAVAILABLE if the broker
+ * can't be reached.
+ */
+export function deleteHandler({ broker, handler }: { broker: Broker; handler: string }): Promise<void> {
+  return withChannel(broker, async (channel) => {
+    await channel.deleteQueue(queueName(handler, broker.prefix));
+    await channel.deleteQueue(deadLetterQueueName(handler, broker.prefix));
+  });
 }

@@ -1,8 +1,7 @@
 /** What the tests of this package share: a handler in memory, a feed by hand, and events to give them. */
-import type { NewEvent, RecordedEvent } from '@caudal/eventlog/types.ts';
+import type { EventLog, NewEvent, RecordedEvent } from '@caudal/eventlog/types.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { sleep } from '@caudal/kernel/time.ts';
-import type { MemoryLog } from '@caudal/testing/memory-log.ts';
 import type { EventHandler, Feed, Unfinished } from '../types.ts';
 
 /** Waits until `condition` holds; fails after `withinMs`. */
@@ -83,7 +82,7 @@ export const newEvent = (type: string): NewEvent => ({
 });
 
 /** Appends `count` events to a stream, and returns them. */
-export async function grow(log: Pick<MemoryLog, 'append' | 'readStreams'>, stream: string, count: number) {
+export async function grow(log: Pick<EventLog, 'append' | 'readStreams'>, stream: string, count: number) {
   const entity = stream.slice(0, stream.indexOf('/'));
   const events = Array.from({ length: count }, () => newEvent(`${entity}.changed.v1`));
   const verdict = await log.append({ stream, expected: 'any', events });
