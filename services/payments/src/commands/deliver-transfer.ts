@@ -1,0 +1,60 @@
+/** Brings a transfer to its end: what a process calls for every transfer that was sent. */
+import type { Aggregates } from '@caudal/aggregates/types.ts';
+import type { Origin } from '@caudal/kernel/context.ts';
+import { CaudalError, isTransient } from '@caudal/kernel/errors.ts';
+import { recall } from '@caudal/kernel/memory.ts';
+import { walletDecider } from '../domain/wallet.ts';
+import { receiveTransfer, returnTransfer, type Transfer, transferOutcome } from '../domain/wallet-transfers.ts';
+import { textReply } from './text-reply.ts';
+
+export interface DeliverTransferInput {
+  fromWalletId: string;
+  transferId: string;
+  origin: Origin;
+  signal?: AbortSignal;
+}
+
+/**
+ * Gives the money to the receiver, or back to the sender if the receiver refuses it. To be repeated until it resolves:
+ * both wallets remember the transfer, so that after a crash at any point the rest is done and nothing twice. Errors:
+ * transient ones of the log.
+ */
+export function deliverTransfer({ aggregates }: { aggregates: Aggregates }) {
+  return async ({ fromWalletId, transferId, origin, signal }: DeliverTransferInput): Promise<void> => {
+    const { state: sender } = await aggregates.load(walletDecider, fromWalletId);
+    const sent = recall(sender.transfers, transferId);
+    if (sent?.how !== 'sent') return;
+    const { toWalletId, reference } = sent;
+    const amount = { minorUnits: sent.amount, currency: sender.currency };
+    const reason = await receive({ transferId, fromWalletId, toWalletId, amount, reference });
+    if (reason === '') return;
+    await aggregates.execute({
+      decider: walletDecider,
+      id: fromWalletId,
+      decide: (state, moment) => returnTransfer(state, moment, { walletId: fromWalletId, transferId, reason }),
+      reply: () => '',
+      replyCodec: textReply,
+      origin,
+      signal,
+    });
+
+    /** Empty if the receiver has the money, else why it will never have it. */
+    async function receive(transfer: Transfer): Promise<string> {
+      try {
+        const executed = await aggregates.execute({
+          decider: walletDecider,
+          id: transfer.toWalletId,
+          decide: (state, moment) => receiveTransfer(state, moment, transfer),
+          reply: ({ state }) => transferOutcome(state, transferId),
+          replyCodec: textReply,
+          origin,
+          signal,
+        });
+        return executed.reply;
+      } catch (error) {
+        if (isTransient(error) || !(error instanceof CaudalError)) throw error;
+        return error.reason;
+      }
+    }
+  };
+}

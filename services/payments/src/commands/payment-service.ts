@@ -1,0 +1,45 @@
+/** Asks for payments and undoes them: caudal.payments.v1.PaymentService. The payment's process does the rest. */
+import type { Aggregates, Moment } from '@caudal/aggregates/types.ts';
+import { Payment, PaymentServiceService } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
+import { type Call, service } from '@caudal/rpc/types.ts';
+import {
+  type PaymentEvent,
+  type PaymentState,
+  paymentDecider,
+  refundPayment,
+  requestPayment,
+  undoPayment,
+} from '../domain/payment.ts';
+import { paymentMessage } from '../payment-message.ts';
+
+export function paymentService({ aggregates }: { aggregates: Aggregates }) {
+  return service(PaymentServiceService, {
+    createPayment: ({ paymentId, orderId, customerId, amount, method }, call) =>
+      change(paymentId, call, (state, moment) =>
+        requestPayment(state, moment, { paymentId, orderId, customerId, amount, method }),
+      ),
+    undoPayment: ({ paymentId, reason }, call) =>
+      change(paymentId, call, (state, moment) => undoPayment(state, moment, { reason })),
+    refundPayment: ({ paymentId, reason }, call) =>
+      change(paymentId, call, (state, moment) => refundPayment(state, moment, { paymentId, reason })),
+  });
+
+  async function change(
+    paymentId: string,
+    call: Call,
+    decide: (state: PaymentState, moment: Moment) => PaymentEvent[],
+  ): Promise<Payment> {
+    const executed = await aggregates.execute({
+      decider: paymentDecider,
+      id: paymentId,
+      decide,
+      reply: ({ state, version }) => paymentMessage(paymentId, state, version),
+      replyCodec: Payment,
+      commandId: call.commandId,
+      origin: call.origin,
+      signal: call.signal,
+    });
+    call.wrote(executed.stream, executed.version);
+    return executed.reply;
+  }
+}

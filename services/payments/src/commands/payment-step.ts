@@ -1,0 +1,109 @@
+/** Does the step that a payment is at: what its process calls. */
+import type { Aggregates, Moment } from '@caudal/aggregates/types.ts';
+import type { Origin } from '@caudal/kernel/context.ts';
+import { CaudalError, isTransient } from '@caudal/kernel/errors.ts';
+import type { PaymentEvent, PaymentState } from '../domain/payment.ts';
+import { nextStep, type PaymentStep, type StepOutcome, settle } from '../domain/payment-steps.ts';
+import { type WalletEvent, type WalletState, walletDecider } from '../domain/wallet.ts';
+import { debit, debitOutcome, refundDebit, undoDebit } from '../domain/wallet-debits.ts';
+import type { PaymentGateway } from '../gateway/port.ts';
+import { textReply } from './text-reply.ts';
+
+export interface PaymentStepDependencies {
+  aggregates: Aggregates;
+  gateway: PaymentGateway;
+}
+
+export interface PaymentStepContext {
+  now: Date;
+  origin: Origin;
+  signal?: AbortSignal;
+}
+
+/**
+ * Does the payment's next step, whatever its due time, and returns what happened, to be appended to the payment if it has
+ * not changed meanwhile; if it has, the step for its new state is to be done instead. Nothing, if there is no step.
+ * Safe to be done again. Throws transient errors of the wallet's log; what goes wrong at the gateway is an event.
+ */
+export function runPaymentStep(dependencies: PaymentStepDependencies) {
+  return async (state: PaymentState, context: PaymentStepContext): Promise<PaymentEvent[]> => {
+    const step = nextStep(state);
+    if (!step) return [];
+    return settle(state, context.now, step, await perform(dependencies, state, step, context));
+  };
+}
+
+/** Does a step. Errors: see runPaymentStep. */
+async function perform(
+  { aggregates, gateway }: PaymentStepDependencies,
+  { request }: PaymentState,
+  step: PaymentStep,
+  { origin, signal }: PaymentStepContext,
+): Promise<StepOutcome> {
+  const { paymentId, customerId, amount, method } = request!;
+  const payer = method!.value;
+  switch (step.kind) {
+    case 'debit':
+      return tryDebit();
+    case 'voidDebit':
+      await onWallet((state, moment) => undoDebit(state, moment, { paymentId }));
+      return { kind: 'undone' };
+    case 'refundDebit':
+      await onWallet((state, moment) => refundDebit(state, moment, { walletId: payer, paymentId, amount: amount! }));
+      return { kind: 'undone' };
+    case 'charge':
+      return atGateway(async () => {
+        const result = await gateway.charge({ key: paymentId, amount: amount!, cardToken: payer }, signal);
+        return result.kind === 'approved'
+          ? { kind: 'taken', reference: result.reference }
+          : { kind: 'refused', reason: result.reason };
+      });
+    case 'voidCharge':
+      return atGateway(async () => {
+        await gateway.void(paymentId, signal);
+        return { kind: 'undone' };
+      });
+    case 'refundCharge':
+      return atGateway(async () => {
+        await gateway.refund(paymentId, signal);
+        return { kind: 'undone' };
+      });
+  }
+
+  async function tryDebit(): Promise<StepOutcome> {
+    try {
+      const reason = await onWallet((state, moment) =>
+        debit(state, moment, { walletId: payer, paymentId, customerId, amount: amount! }),
+      );
+      return reason === '' ? { kind: 'taken', reference: '' } : { kind: 'refused', reason };
+    } catch (error) {
+      // A refusal that can never change. (A wallet that does not exist could be opened later, but by then the payment
+      // has failed, and nobody asks again.)
+      if (isTransient(error) || !(error instanceof CaudalError)) throw error;
+      return { kind: 'refused', reason: error.reason };
+    }
+  }
+
+  /** Needs no command id: the wallet remembers the payment. */
+  async function onWallet(decide: (state: WalletState, moment: Moment) => WalletEvent[]): Promise<string> {
+    const executed = await aggregates.execute({
+      decider: walletDecider,
+      id: payer,
+      decide,
+      reply: ({ state }) => debitOutcome(state, paymentId),
+      replyCodec: textReply,
+      origin,
+      signal,
+    });
+    return executed.reply;
+  }
+}
+
+async function atGateway(call: () => Promise<StepOutcome>): Promise<StepOutcome> {
+  try {
+    return await call();
+  } catch (error) {
+    if (!isTransient(error)) throw error;
+    return { kind: 'postponed', error: error.reason };
+  }
+}

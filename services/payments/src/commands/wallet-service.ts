@@ -1,0 +1,76 @@
+/** Moves money: caudal.payments.v1.WalletService. */
+import type { Aggregates, Moment } from '@caudal/aggregates/types.ts';
+import { type TransferRequest, Wallet, WalletServiceService } from '@caudal/contract/gen/caudal/payments/v1/wallets.ts';
+import { derivedId, type IdSource } from '@caudal/kernel/ids.ts';
+import { type Call, service } from '@caudal/rpc/types.ts';
+import { amountFor, type WalletEvent, type WalletState, walletDecider } from '../domain/wallet.ts';
+import { deposit, freeze, openWallet, unfreeze, withdraw } from '../domain/wallet-decisions.ts';
+import { sendTransfer } from '../domain/wallet-transfers.ts';
+import { walletMessage } from '../wallet-message.ts';
+
+export interface WalletServiceDependencies {
+  aggregates: Aggregates;
+  ids: IdSource;
+}
+
+export function walletService({ aggregates, ids }: WalletServiceDependencies) {
+  return service(WalletServiceService, {
+    createWallet({ walletId: chosen, customerId, currency }, call) {
+      const walletId = chosen || newIdFor(call, 'wallet');
+      return change(walletId, call, (state) => openWallet(state, { walletId, customerId, currency }));
+    },
+    deposit: ({ walletId, amount, reference }, call) =>
+      change(walletId, call, (state) => deposit(state, { walletId, amount: amount!, reference })),
+    withdraw: ({ walletId, amount, reference }, call) =>
+      changeOwn(walletId, call, (state) => withdraw(state, { walletId, amount: amount!, reference })),
+    async transfer(request, call) {
+      await assertReceivable(request);
+      const { walletId: fromWalletId, toWalletId, amount, reference } = request;
+      const transfer = {
+        transferId: newIdFor(call, 'transfer'),
+        fromWalletId,
+        toWalletId,
+        amount: amount!,
+        reference,
+      };
+      return changeOwn(fromWalletId, call, (state, moment) => sendTransfer(state, moment, transfer));
+    },
+    freezeWallet: ({ walletId, reason }, call) =>
+      change(walletId, call, (state) => freeze(state, { walletId, reason })),
+    unfreezeWallet: ({ walletId }, call) => change(walletId, call, (state) => unfreeze(state, walletId)),
+  });
+
+  /** An id that a repeat of the call comes to again. */
+  function newIdFor({ commandId }: Call, kind: string): string {
+    return commandId ? derivedId(commandId.key, kind) : ids();
+  }
+
+  /** Says at once what would send the money back later: the other wallet does not exist, or is of another currency. */
+  async function assertReceivable({ toWalletId, amount }: TransferRequest): Promise<void> {
+    const { state } = await aggregates.load(walletDecider, toWalletId);
+    amountFor(state, toWalletId, amount!);
+  }
+
+  type Decide = (state: WalletState, moment: Moment) => WalletEvent[];
+
+  /** A change of one's own wallet, or of anybody's for those who may. */
+  function changeOwn(walletId: string, call: Call, decide: Decide): Promise<Wallet> {
+    return change(walletId, call, decide, call.authorize);
+  }
+
+  async function change(walletId: string, call: Call, decide: Decide, authorize?: Call['authorize']): Promise<Wallet> {
+    const executed = await aggregates.execute({
+      decider: walletDecider,
+      id: walletId,
+      authorize,
+      decide,
+      reply: ({ state, version }) => walletMessage(state, version),
+      replyCodec: Wallet,
+      commandId: call.commandId,
+      origin: call.origin,
+      signal: call.signal,
+    });
+    call.wrote(executed.stream, executed.version);
+    return executed.reply;
+  }
+}

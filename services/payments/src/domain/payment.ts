@@ -1,0 +1,137 @@
+/**
+ * A payment of an order, from a wallet or by card.
+ *
+ *      requested ──> succeeded ──(undo)──> refunded
+ *          ├───────> failed
+ *          └─(undo)> voided               undo of an unknown one ──> barred (a late request is refused)
+ *
+ * The payment's process keeps its memory here too: how often the gateway was asked, and when to try again
+ * (payment-steps.ts).
+ */
+import type { Decider, Moment } from '@caudal/aggregates/types.ts';
+import { type EventOf, payment } from '@caudal/contract/entities.ts';
+import type { PaymentRequested } from '@caudal/contract/gen/caudal/payments/v1/events.ts';
+import { CaudalError, invalidField, notFound, refused } from '@caudal/kernel/errors.ts';
+
+export type PaymentEvent = EventOf<typeof payment>;
+
+export interface PaymentState {
+  /** What was asked for; undefined before that. */
+  request: PaymentRequested | undefined;
+  status: 'none' | 'requested' | 'succeeded' | 'failed' | 'voided' | 'refunded' | 'barred';
+  /** It shall be undone, and is not yet. */
+  undoing: boolean;
+  /** How often the gateway was asked for the money. */
+  attempts: number;
+  /** A step that could not be done. */
+  delayed: { step: string; attempt: number; dueAt: Date } | undefined;
+  /** Why it failed, or is undone. */
+  reason: string;
+  gatewayReference: string;
+  createTime: Date | undefined;
+  updateTime: Date | undefined;
+}
+
+export const paymentDecider: Decider<PaymentState, PaymentEvent> = {
+  entity: payment,
+  initial: {
+    request: undefined,
+    status: 'none',
+    undoing: false,
+    attempts: 0,
+    delayed: undefined,
+    reason: '',
+    gatewayReference: '',
+    createTime: undefined,
+    updateTime: undefined,
+  },
+  owner: (state) => state.request?.customerId,
+  // Whatever happens ends the wait for the step that was delayed.
+  evolve: (state, event, at) => ({ ...state, delayed: undefined, ...change(event, at), updateTime: at }),
+};
+
+/** What the event changes. */
+function change(event: PaymentEvent, at: Date): Partial<PaymentState> {
+  switch (event.$case) {
+    case 'requested':
+      return { request: event.value, status: 'requested', createTime: at };
+    case 'sentToGateway':
+      return { attempts: event.value.attempt };
+    case 'gatewayResponded':
+      return { gatewayReference: event.value.gatewayReference };
+    case 'succeeded':
+      return { status: 'succeeded', gatewayReference: event.value.gatewayReference };
+    case 'failed':
+      return { status: 'failed', reason: event.value.reason };
+    case 'undoRequested':
+      return { undoing: true, reason: event.value.reason };
+    case 'voided':
+      return { status: 'voided', undoing: false };
+    case 'refunded':
+      return { status: 'refunded', undoing: false };
+    case 'barred':
+      return { status: 'barred' };
+    case 'delayed': {
+      const { step, attempt, dueTime } = event.value;
+      return { delayed: { step, attempt, dueAt: dueTime! } };
+    }
+  }
+}
+
+/**
+ * Asks for a payment; the same again does nothing. Nothing to pay succeeds at once: neither wallet nor gateway is asked.
+ * Refused: FAILED_PRECONDITION PAYMENT_BARRED (it was undone before it came); ALREADY_EXISTS PAYMENT_EXISTS (another one);
+ * INVALID_ARGUMENT (below zero).
+ */
+export function requestPayment(state: PaymentState, _moment: Moment, request: PaymentRequested): PaymentEvent[] {
+  const { paymentId, orderId, amount } = request;
+  if (amount!.minorUnits < 0n) throw invalidField('amount.minor_units', 'must not be below zero');
+  if (state.status === 'barred') {
+    throw refused('PAYMENT_BARRED', `The payment "${paymentId}" was undone before it was asked for.`);
+  }
+  if (state.request) {
+    if (isSame(state.request, request)) return [];
+    throw new CaudalError('ALREADY_EXISTS', 'PAYMENT_EXISTS', `There is another payment "${paymentId}".`);
+  }
+  const requested: PaymentEvent = { $case: 'requested', value: request };
+  if (amount!.minorUnits > 0n) return [requested];
+  return [requested, { $case: 'succeeded', value: { orderId, gatewayReference: '' } }];
+}
+
+/** Undoes the payment, whatever becomes of it; again does nothing. An unknown one is barred. */
+export function undoPayment(state: PaymentState, _moment: Moment, { reason }: { reason: string }): PaymentEvent[] {
+  const { request, status, undoing } = state;
+  if (status === 'none') return [{ $case: 'barred', value: { orderId: '' } }];
+  if (undoing || (status !== 'requested' && status !== 'succeeded')) return [];
+  const orderId = request!.orderId;
+  const undoRequested: PaymentEvent = { $case: 'undoRequested', value: { orderId, reason } };
+  if (request!.amount!.minorUnits > 0n) return [undoRequested];
+  return [undoRequested, { $case: 'refunded', value: { orderId } }];
+}
+
+/** Pays back what was paid; again does nothing. Refused: NOT_FOUND; FAILED_PRECONDITION PAYMENT_NOT_SUCCEEDED. */
+export function refundPayment(
+  state: PaymentState,
+  moment: Moment,
+  input: { paymentId: string; reason: string },
+): PaymentEvent[] {
+  if (!state.request) throw notFound('payment', input.paymentId);
+  if (state.status === 'refunded') return [];
+  if (state.status !== 'succeeded') {
+    throw refused('PAYMENT_NOT_SUCCEEDED', 'No money was taken, so there is none to pay back.', {
+      metadata: { status: state.status },
+    });
+  }
+  return undoPayment(state, moment, input);
+}
+
+function isSame(a: PaymentRequested, b: PaymentRequested): boolean {
+  return (
+    a.orderId === b.orderId &&
+    a.customerId === b.customerId &&
+    a.amount?.minorUnits === b.amount?.minorUnits &&
+    a.amount?.currency === b.amount?.currency &&
+    a.method?.$case === b.method?.$case &&
+    a.method?.value === b.method?.value
+  );
+}

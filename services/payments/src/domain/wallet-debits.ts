@@ -1,0 +1,87 @@
+/**
+ * Decisions about payments from a wallet. A debit goes taken -> returned; or it is refused, or barred by an undo that came
+ * first. Whatever becomes of it first stays: a refused debit is not taken when it is asked for again, even if there is
+ * money by then, since the payment may have been called failed meanwhile.
+ */
+import type { Moment } from '@caudal/aggregates/types.ts';
+import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
+import { refused } from '@caudal/kernel/errors.ts';
+import { recall } from '@caudal/kernel/memory.ts';
+import { amountFor, rememberedUntil, type WalletEvent, type WalletState, whyNotSpendable } from './wallet.ts';
+
+export interface Debit {
+  walletId: string;
+  paymentId: string;
+  /** Who pays: must be the wallet's owner. */
+  customerId: string;
+  amount: Money;
+}
+
+/**
+ * Takes a payment's money, or records that it can't be; `debitOutcome` tells which. Refused is only what can never change:
+ * what `amountFor` refuses; FAILED_PRECONDITION WALLET_NOT_OWNED, PAYMENT_MISMATCH (another amount than before).
+ */
+export function debit(state: WalletState, { now }: Moment, input: Debit): WalletEvent[] {
+  const { paymentId, customerId } = input;
+  const amount = amountFor(state, input.walletId, input.amount);
+  if (customerId !== state.customerId) {
+    throw refused('WALLET_NOT_OWNED', `The wallet "${input.walletId}" is not the payer's.`);
+  }
+  const known = recall(state.debits, paymentId, now);
+  if (known) {
+    if (known.how !== 'barred' && known.amount !== amount) {
+      throw refused('PAYMENT_MISMATCH', `The payment "${paymentId}" was about another amount.`);
+    }
+    return [];
+  }
+  const refusal = whyNotSpendable(state, amount);
+  if (refusal) {
+    const until = rememberedUntil(now);
+    return [{ $case: 'debitRefused', value: { amount, paymentId, reason: refusal.reason, until } }];
+  }
+  return [
+    {
+      $case: 'debited',
+      value: { amount, paymentId, balance: state.balance - amount, currency: state.currency },
+    },
+  ];
+}
+
+/** What became of the payment's debit: empty if the money was taken, else why it was not. */
+export function debitOutcome(state: WalletState, paymentId: string): string {
+  const known = recall(state.debits, paymentId);
+  if (known?.how === 'taken') return '';
+  return known?.how === 'refused' ? known.reason : 'PAYMENT_BARRED';
+}
+
+/**
+ * Undoes a debit of which it is not known whether it was taken: brings the money back, or bars the debit if it has not
+ * come yet. To be used within 30 days of the debit. A wallet that does not exist has taken nothing.
+ */
+export function undoDebit(state: WalletState, { now }: Moment, { paymentId }: { paymentId: string }): WalletEvent[] {
+  if (state.walletId === '') return [];
+  const known = recall(state.debits, paymentId, now);
+  if (!known) return [{ $case: 'debitBarred', value: { paymentId, until: rememberedUntil(now) } }];
+  return known.how === 'taken' ? [credited(state, paymentId, known.amount)] : [];
+}
+
+/**
+ * Brings back the money of a debit that is known to have been taken, however long ago, once. Refused: what `amountFor`
+ * refuses.
+ */
+export function refundDebit(
+  state: WalletState,
+  { now }: Moment,
+  input: Pick<Debit, 'walletId' | 'paymentId' | 'amount'>,
+): WalletEvent[] {
+  const amount = amountFor(state, input.walletId, input.amount);
+  const known = recall(state.debits, input.paymentId, now);
+  return !known || known.how === 'taken' ? [credited(state, input.paymentId, amount)] : [];
+}
+
+function credited(state: WalletState, paymentId: string, amount: bigint): WalletEvent {
+  return {
+    $case: 'credited',
+    value: { amount, paymentId, balance: state.balance + amount, currency: state.currency },
+  };
+}

@@ -1,0 +1,94 @@
+/**
+ * Decisions about transfers: the sending wallet gives the money, then the receiving one takes it or refuses it for good,
+ * and what was refused is returned to the sender. In between the money is in the transfer: it is never in two wallets.
+ */
+import type { Moment } from '@caudal/aggregates/types.ts';
+import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
+import { invalidField, refused } from '@caudal/kernel/errors.ts';
+import { recall } from '@caudal/kernel/memory.ts';
+import {
+  amountFor,
+  mustExist,
+  rememberedUntil,
+  type WalletEvent,
+  type WalletState,
+  whyNotSpendable,
+  whyTooFull,
+} from './wallet.ts';
+
+export interface Transfer {
+  transferId: string;
+  fromWalletId: string;
+  toWalletId: string;
+  amount: Money;
+  reference: string;
+}
+
+/**
+ * Gives the money away, once. Refused: what `amountFor` refuses; INVALID_ARGUMENT, to itself; FAILED_PRECONDITION
+ * WALLET_FROZEN, INSUFFICIENT_FUNDS.
+ */
+export function sendTransfer(state: WalletState, { now }: Moment, transfer: Transfer): WalletEvent[] {
+  const { transferId, fromWalletId, toWalletId, reference } = transfer;
+  const amount = amountFor(state, fromWalletId, transfer.amount);
+  if (fromWalletId === toWalletId) throw invalidField('to_wallet_id', 'must be another wallet');
+  if (recall(state.transfers, transferId, now)) return [];
+  const refusal = whyNotSpendable(state, amount);
+  if (refusal) throw refusal;
+  const { currency, balance } = state;
+  return [
+    {
+      $case: 'transferSent',
+      value: { amount, transferId, toWalletId, balance: balance - amount, currency, reference },
+    },
+  ];
+}
+
+/**
+ * Takes the money, or records that it can't be taken; `transferOutcome` tells which. Refused is only what can never change
+ * (what `amountFor` refuses).
+ */
+export function receiveTransfer(state: WalletState, { now }: Moment, transfer: Transfer): WalletEvent[] {
+  const { transferId, fromWalletId, reference } = transfer;
+  const amount = amountFor(state, transfer.toWalletId, transfer.amount);
+  if (recall(state.transfers, transferId, now)) return [];
+  const refusal = state.frozen ? refused('WALLET_FROZEN', 'The wallet is frozen.') : whyTooFull(state, amount);
+  if (refusal) {
+    const until = rememberedUntil(now);
+    return [{ $case: 'transferRefused', value: { amount, transferId, fromWalletId, reason: refusal.reason, until } }];
+  }
+  const { currency, balance } = state;
+  return [
+    {
+      $case: 'transferReceived',
+      value: { amount, transferId, fromWalletId, balance: balance + amount, currency, reference },
+    },
+  ];
+}
+
+/** What became of the transfer at the receiver: empty if the money was taken, else why it was not. */
+export function transferOutcome(state: WalletState, transferId: string): string {
+  const known = recall(state.transfers, transferId);
+  return known?.how === 'received' ? '' : (known?.reason ?? 'TRANSFER_UNKNOWN');
+}
+
+/**
+ * Takes back money that the receiver has refused, once, frozen or not. Refused: NOT_FOUND; FAILED_PRECONDITION
+ * TRANSFER_UNKNOWN, if this wallet has not sent it (or more than 30 days ago).
+ */
+export function returnTransfer(
+  state: WalletState,
+  { now }: Moment,
+  input: { walletId: string; transferId: string; reason: string },
+): WalletEvent[] {
+  const { walletId, transferId, reason } = input;
+  mustExist(state, walletId);
+  const known = recall(state.transfers, transferId, now);
+  if (known?.how === 'returned') return [];
+  if (known?.how !== 'sent') {
+    throw refused('TRANSFER_UNKNOWN', `The wallet "${walletId}" has not sent a transfer "${transferId}".`);
+  }
+  const { amount } = known;
+  const { currency, balance } = state;
+  return [{ $case: 'transferReturned', value: { amount, transferId, balance: balance + amount, currency, reason } }];
+}

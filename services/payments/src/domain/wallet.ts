@@ -1,0 +1,149 @@
+/**
+ * A wallet: money of one currency that a customer keeps with the merchant. Never below zero.
+ *
+ * Payments and transfers that it dealt with are remembered for 30 days, so that a repeated or late command about one is
+ * recognised. A refusal of one is an event too: once it is known, the same payment or transfer never goes through later.
+ */
+import type { Decider } from '@caudal/aggregates/types.ts';
+import { type EventOf, wallet } from '@caudal/contract/entities.ts';
+import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
+import { type CaudalError, invalidField, notFound, refused } from '@caudal/kernel/errors.ts';
+import { emptyMemory, type Memory, remember } from '@caudal/kernel/memory.ts';
+
+export type WalletEvent = EventOf<typeof wallet>;
+
+export interface WalletState {
+  /** Empty before the wallet was opened. */
+  walletId: string;
+  customerId: string;
+  currency: string;
+  /** Minor units of the currency. */
+  balance: bigint;
+  frozen: boolean;
+  /** What became of payments' debits, by payment. */
+  debits: Memory<Remembered<'taken' | 'returned' | 'refused' | 'barred'>>;
+  /** What became of transfers, by transfer. */
+  transfers: Memory<RememberedTransfer>;
+  createTime: Date | undefined;
+  updateTime: Date | undefined;
+}
+
+export interface Remembered<How> {
+  how: How;
+  amount: bigint;
+  /** Why it was refused; else empty. */
+  reason: string;
+}
+
+export interface RememberedTransfer extends Remembered<'sent' | 'received' | 'returned' | 'refused'> {
+  /** Where it was sent, and what the sender wrote; empty in other cases. */
+  toWalletId: string;
+  reference: string;
+}
+
+const rememberedMs = 30 * 86_400_000;
+
+/** Until when something of this moment is remembered. */
+export function rememberedUntil(now: Date): Date {
+  return new Date(now.getTime() + rememberedMs);
+}
+
+export const walletDecider: Decider<WalletState, WalletEvent> = {
+  entity: wallet,
+  initial: {
+    walletId: '',
+    customerId: '',
+    currency: '',
+    balance: 0n,
+    frozen: false,
+    debits: emptyMemory(),
+    transfers: emptyMemory(),
+    createTime: undefined,
+    updateTime: undefined,
+  },
+  owner: (state) => state.customerId || undefined,
+  evolve: (state, event, at) => ({ ...state, ...change(state, event, at), updateTime: at }),
+  snapshot: { every: 500, schemaVersion: 1 },
+};
+
+/** What the event changes. */
+function change(state: WalletState, event: WalletEvent, at: Date): Partial<WalletState> {
+  switch (event.$case) {
+    case 'created':
+      return { ...event.value, createTime: at };
+    case 'deposited':
+    case 'withdrawn':
+      return { balance: event.value.balance };
+    case 'debited':
+      return { balance: event.value.balance, debits: debit(event.value, 'taken') };
+    case 'credited':
+      return { balance: event.value.balance, debits: debit(event.value, 'returned') };
+    case 'debitRefused':
+      return { debits: debit(event.value, 'refused', event.value.reason) };
+    case 'debitBarred':
+      return { debits: debit({ ...event.value, amount: 0n }, 'barred') };
+    case 'transferSent':
+      return { balance: event.value.balance, transfers: transfer(event.value, 'sent') };
+    case 'transferReceived':
+      return { balance: event.value.balance, transfers: transfer(event.value, 'received') };
+    case 'transferReturned':
+      return { balance: event.value.balance, transfers: transfer(event.value, 'returned') };
+    case 'transferRefused':
+      return { transfers: transfer(event.value, 'refused', event.value.reason) };
+    case 'frozen':
+      return { frozen: true };
+    case 'unfrozen':
+      return { frozen: false };
+  }
+
+  function debit(
+    { paymentId, amount }: { paymentId: string; amount: bigint },
+    how: 'taken' | 'returned' | 'refused' | 'barred',
+    reason = '',
+  ) {
+    return remember(state.debits, paymentId, { how, amount, reason }, rememberedUntil(at), at);
+  }
+  function transfer(
+    { transferId, amount, ...sent }: { transferId: string; amount: bigint; toWalletId?: string; reference?: string },
+    how: RememberedTransfer['how'],
+    reason = '',
+  ) {
+    const { toWalletId = '', reference = '' } = sent;
+    const remembered = { how, amount, reason, toWalletId, reference };
+    return remember(state.transfers, transferId, remembered, rememberedUntil(at), at);
+  }
+}
+
+/** What a wallet may hold: as much as one amount of the contract. */
+const fullest = 1_000_000_000_000_000n;
+
+/** Why this much can't come in; undefined if it can. */
+export function whyTooFull(state: WalletState, amount: bigint): CaudalError | undefined {
+  if (state.balance + amount <= fullest) return undefined;
+  return refused('BALANCE_TOO_HIGH', `A wallet holds at most ${fullest} minor units.`);
+}
+
+/** Why this much can't go out; undefined if it can. */
+export function whyNotSpendable(state: WalletState, amount: bigint): CaudalError | undefined {
+  if (state.frozen) return refused('WALLET_FROZEN', 'The wallet is frozen.');
+  if (amount > state.balance) return refused('INSUFFICIENT_FUNDS', 'There is not enough money in the wallet.');
+  return undefined;
+}
+
+/**
+ * The amount in minor units. Refused: NOT_FOUND, if the wallet does not exist; INVALID_ARGUMENT, if it is not above zero;
+ * FAILED_PRECONDITION CURRENCY_MISMATCH.
+ */
+export function amountFor(state: WalletState, walletId: string, { minorUnits, currency }: Money): bigint {
+  mustExist(state, walletId);
+  if (minorUnits <= 0n) throw invalidField('amount.minor_units', 'must be above zero');
+  if (currency !== state.currency) {
+    throw refused('CURRENCY_MISMATCH', `The wallet is in ${state.currency}, not in ${currency}.`);
+  }
+  return minorUnits;
+}
+
+/** Throws NOT_FOUND unless the wallet exists. */
+export function mustExist(state: WalletState, walletId: string): void {
+  if (state.walletId === '') throw notFound('wallet', walletId);
+}

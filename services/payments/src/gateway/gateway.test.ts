@@ -1,0 +1,144 @@
+import { CaudalError } from '@caudal/kernel/errors.ts';
+import { sleep } from '@caudal/kernel/time.ts';
+import { refusalOf } from '@caudal/testing/call.ts';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { withBreaker } from './breaker.ts';
+import { httpGateway } from './http-gateway.ts';
+import { type SandboxGateway, startSandboxGateway } from './sandbox.ts';
+
+let sandbox: SandboxGateway;
+const amount = { minorUnits: 1250n, currency: 'GBP' };
+const charge = (cardToken: string, key = 'p1') => ({ key, amount, cardToken });
+const unknown = { code: 'DEADLINE_EXCEEDED', reason: 'GATEWAY_OUTCOME_UNKNOWN' };
+
+beforeEach(async () => {
+  sandbox = await startSandboxGateway();
+});
+afterEach(() => sandbox.stop());
+
+const connect = (timeoutMs = 5_000) => httpGateway({ url: sandbox.url, apiKey: 'secret', timeoutMs });
+
+describe('the gateway over HTTP', () => {
+  test('a charge is approved once, however often it is asked for', async () => {
+    const gateway = connect();
+    const first = await gateway.charge(charge('tok_approved'));
+    expect(first).toMatchObject({ kind: 'approved' });
+    expect(await gateway.charge(charge('tok_approved'))).toEqual(first);
+    expect(sandbox.ledger.get('p1')).toMatchObject({ state: 'approved', taken: 1, amount: '1250', currency: 'GBP' });
+  });
+
+  test('a decline is an answer, and stays', async () => {
+    const gateway = connect();
+    expect(await gateway.charge(charge('tok_declined'))).toEqual({ kind: 'declined', reason: 'CARD_DECLINED' });
+    expect(await gateway.charge(charge('tok_approved'))).toEqual({ kind: 'declined', reason: 'CARD_DECLINED' });
+    expect(await gateway.charge(charge('tok_insufficient', 'p2'))).toEqual({
+      kind: 'declined',
+      reason: 'INSUFFICIENT_FUNDS',
+    });
+    expect(sandbox.ledger.get('p1')).toMatchObject({ taken: 0 });
+  });
+
+  test('no answer in time: the outcome is unknown until it is asked for again', async () => {
+    const gateway = connect(300);
+    expect(await refusalOf(gateway.charge(charge('tok_timeout_then_ok_1')))).toEqual(unknown);
+    expect(sandbox.ledger.get('p1')).toMatchObject({ taken: 1 });
+    expect(await gateway.charge(charge('tok_timeout_then_ok_1'))).toMatchObject({ kind: 'approved' });
+    expect(sandbox.ledger.get('p1')).toMatchObject({ taken: 1 });
+  });
+
+  test('an error, a broken connection, or an answer that means nothing: unknown too', async () => {
+    expect(await refusalOf(connect().charge(charge('tok_error')))).toEqual(unknown);
+    expect(await refusalOf(connect().charge(charge('tok_approved'), AbortSignal.abort()))).toEqual(unknown);
+    const ledgerUrl = httpGateway({ url: `${sandbox.url}/v1/ledger?`, apiKey: '', timeoutMs: 100 });
+    expect((await refusalOf(ledgerUrl.charge(charge('tok_approved')))).code).toBe('UNAVAILABLE');
+  });
+
+  test('nobody there: nothing was done', async () => {
+    const gateway = connect();
+    await sandbox.stop();
+    expect((await refusalOf(gateway.charge(charge('tok_approved')))).code).toBe('UNAVAILABLE');
+  });
+
+  test('a void wins over a charge in either order, a refund gives back once', async () => {
+    const gateway = connect();
+    await gateway.charge(charge('tok_approved'));
+    await gateway.void('p1');
+    await gateway.void('p1');
+    expect(sandbox.ledger.get('p1')).toMatchObject({ state: 'voided', taken: 1, givenBack: 1 });
+    await gateway.void('p2');
+    expect(await gateway.charge(charge('tok_approved', 'p2'))).toEqual({ kind: 'declined', reason: 'VOIDED' });
+    expect(sandbox.ledger.get('p2')).toMatchObject({ taken: 0 });
+    await gateway.charge(charge('tok_approved', 'p3'));
+    await gateway.refund('p3');
+    await gateway.refund('p3');
+    expect(sandbox.ledger.get('p3')).toMatchObject({ state: 'refunded', taken: 1, givenBack: 1 });
+  });
+
+  test('everything can be told to fail, to decline or to be silent', async () => {
+    const gateway = connect(300);
+    const tell = (mode: string) =>
+      fetch(`${sandbox.url}/v1/control`, { method: 'PUT', body: JSON.stringify({ mode }) }).then(
+        ({ status }) => status,
+      );
+    expect(await tell('fail')).toBe(200);
+    expect(await refusalOf(gateway.void('p1'))).toEqual(unknown);
+    expect(await tell('decline')).toBe(200);
+    expect(await gateway.charge(charge('tok_approved', 'p2'))).toMatchObject({ kind: 'declined' });
+    expect(await tell('timeout')).toBe(200);
+    expect(await refusalOf(gateway.charge(charge('tok_approved', 'p3')))).toEqual(unknown);
+    expect(await tell('normal')).toBe(200);
+    expect(await gateway.charge(charge('tok_approved', 'p3'))).toMatchObject({ kind: 'approved' });
+    expect(await tell('strange')).toBe(400);
+  });
+});
+
+describe('the breaker', () => {
+  const fail = (gateway: ReturnType<typeof withBreaker>, n: number) =>
+    refusalOf(gateway.charge(charge('tok_error', `e${n}`)));
+
+  test('five failures in a row open it: calls fail at once, without the gateway', async () => {
+    const gateway = withBreaker(connect());
+    for (let n = 1; n <= 5; n++) expect(await fail(gateway, n)).toEqual(unknown);
+    const before = sandbox.requests();
+    const error = await gateway.charge(charge('tok_approved')).catch((thrown: unknown) => thrown as CaudalError);
+    expect(error).toBeInstanceOf(CaudalError);
+    expect(error).toMatchObject({ code: 'UNAVAILABLE', reason: 'CIRCUIT_OPEN', retryAfterMs: 60_000 });
+    expect((await refusalOf(gateway.void('p1'))).reason).toBe('CIRCUIT_OPEN');
+    expect(sandbox.requests()).toBe(before);
+    await gateway.stop();
+  });
+
+  test('what is answered in between starts the count anew, a decline too', async () => {
+    const gateway = withBreaker(connect());
+    for (let round = 1; round <= 3; round++) {
+      for (let n = 1; n <= 4; n++) expect(await fail(gateway, n)).toEqual(unknown);
+      expect(await gateway.charge(charge('tok_declined', `d${round}`))).toMatchObject({ kind: 'declined' });
+    }
+    for (let n = 1; n <= 10; n++) await gateway.charge(charge('tok_declined', `d${n}`));
+    expect(await gateway.charge(charge('tok_approved'))).toMatchObject({ kind: 'approved' });
+    await gateway.stop();
+  });
+
+  test('lets one call through after a while: it closes the circuit, or opens it for as long again', async () => {
+    const gateway = withBreaker(connect(), { resetMs: 300 });
+    const probe = async () => {
+      const deadline = Date.now() + 5_000;
+      for (;;) {
+        const asked = sandbox.requests();
+        const result = await gateway.charge(charge('tok_approved')).catch((error: CaudalError) => error.reason);
+        if (result !== 'CIRCUIT_OPEN') return { result, requests: sandbox.requests() - asked };
+        if (Date.now() > deadline) throw new Error('The circuit stays open.');
+        await sleep(5);
+      }
+    };
+    for (let n = 1; n <= 5; n++) await fail(gateway, n);
+    sandbox.setMode('fail');
+    expect(await probe()).toEqual({ result: 'GATEWAY_OUTCOME_UNKNOWN', requests: 1 });
+    expect((await refusalOf(gateway.charge(charge('tok_approved')))).reason).toBe('CIRCUIT_OPEN');
+    sandbox.setMode('normal');
+    expect(await probe()).toMatchObject({ result: { kind: 'approved' } });
+    for (let n = 1; n <= 4; n++) expect(await fail(gateway, n)).toEqual(unknown);
+    expect(await gateway.charge(charge('tok_approved'))).toMatchObject({ kind: 'approved' });
+    await gateway.stop();
+  });
+});

@@ -1,0 +1,92 @@
+/** The gateway port over HTTP, as gateway/sandbox.ts serves it: JSON bodies, the charge's key as idempotency key. */
+import { gatewayUnavailable, outcomeUnknown, type PaymentGateway } from './port.ts';
+
+export interface HttpGatewayOptions {
+  /** Base URL, without a slash at its end. */
+  url: string;
+  /** Sent as a bearer token; none if empty. */
+  apiKey: string;
+  /** How long one call may take, in milliseconds. */
+  timeoutMs: number;
+}
+
+/** Codes of errors that occur before a request has left. */
+const notSent = new Set([
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'UND_ERR_CONNECT_TIMEOUT',
+]);
+/** Answers that say "not carried out, try later": our credentials or limits, which somebody must mend. */
+const notNow = new Set([401, 403, 404, 408, 429]);
+
+export function httpGateway({ url, apiKey, timeoutMs }: HttpGatewayOptions): PaymentGateway {
+  return {
+    async charge({ key, amount, cardToken }, signal) {
+      const body = { amount: String(amount.minorUnits), currency: amount.currency, card_token: cardToken };
+      const { status, json } = await post('/v1/charges', key, body, signal);
+      // The request itself is refused: a token that is none, a currency that is not served.
+      if (status >= 400) return { kind: 'declined', reason: reasonOf(json) };
+      if (json.status === 'approved' && typeof json.reference === 'string') {
+        return { kind: 'approved', reference: json.reference };
+      }
+      if (json.status === 'declined') return { kind: 'declined', reason: reasonOf(json) };
+      throw outcomeUnknown(new Error(`An answer that means nothing: ${JSON.stringify(json).slice(0, 200)}`));
+    },
+    void: (key, signal) => undo(`/v1/charges/${encodeURIComponent(key)}/void`, key, signal),
+    refund: (key, signal) => undo(`/v1/charges/${encodeURIComponent(key)}/refund`, key, signal),
+  };
+
+  async function undo(path: string, key: string, signal: AbortSignal | undefined): Promise<void> {
+    const { status, json } = await post(path, key, {}, signal);
+    if (status >= 400) throw gatewayUnavailable(new Error(`The gateway refuses ${path}: ${status} ${reasonOf(json)}`));
+  }
+
+  /** Errors: see PaymentGateway. A status from 400 to 499 is an answer. */
+  async function post(
+    path: string,
+    key: string,
+    body: object,
+    signal: AbortSignal | undefined,
+  ): Promise<{ status: number; json: Record<string, unknown> }> {
+    const timeout = AbortSignal.timeout(timeoutMs);
+    let response: Response;
+    let text: string;
+    try {
+      response = await fetch(url + path, {
+        method: 'POST',
+        headers: {
+          'content-type': 'application/json',
+          'idempotency-key': key,
+          ...(apiKey && { authorization: `Bearer ${apiKey}` }),
+        },
+        body: JSON.stringify(body),
+        redirect: 'error',
+        signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
+      });
+      text = await response.text();
+    } catch (error) {
+      const code = (error as { cause?: { code?: string } }).cause?.code;
+      throw code !== undefined && notSent.has(code) ? gatewayUnavailable(error) : outcomeUnknown(error);
+    }
+    if (notNow.has(response.status)) throw gatewayUnavailable(new Error(`HTTP ${response.status} to ${path}`));
+    if (response.status >= 500) throw outcomeUnknown(new Error(`HTTP ${response.status} to ${path}`));
+    return { status: response.status, json: parsed(text) };
+  }
+}
+
+function parsed(text: string): Record<string, unknown> {
+  try {
+    const json: unknown = JSON.parse(text);
+    if (typeof json === 'object' && json !== null) return json as Record<string, unknown>;
+  } catch {
+    // Falls through: an answer that is not JSON says as little as none.
+  }
+  throw outcomeUnknown(new Error('The answer is no JSON object.'));
+}
+
+function reasonOf({ reason }: Record<string, unknown>): string {
+  return typeof reason === 'string' && /^[A-Z][A-Z0-9_]{0,62}$/.test(reason) ? reason : 'CARD_DECLINED';
+}

@@ -1,0 +1,63 @@
+/** Payment status: where every payment stands, in one read. */
+import { payment } from '@caudal/contract/entities.ts';
+import { Payment, PaymentStatus } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
+import { on, type Projection } from '@caudal/projections/types.ts';
+import type { PaymentEvent } from '../domain/payment.ts';
+
+const blank = Payment.fromPartial({});
+
+export const paymentStatus: Projection<Payment> = {
+  name: 'payment-status',
+  version: 1,
+  codec: Payment,
+  follows: [
+    on<Payment, PaymentEvent>(payment, {
+      view: ({ id }) => id,
+      evolve(view = blank, { id, event, at }) {
+        return { ...view, paymentId: id, ...change(view, event, at), updateTime: at };
+      },
+    }),
+  ],
+  keys: {
+    order_id: { type: 'keyword', of: (view) => view.orderId },
+    customer_id: { type: 'keyword', of: (view) => view.customerId },
+    status: { type: 'keyword', of: (view) => String(view.status) },
+    create_time: { type: 'timestamp', of: (view) => view.createTime },
+  },
+  indexes: [['order_id'], ['customer_id', 'create_time'], ['status', 'create_time']],
+};
+
+/** What the event changes. */
+function change(view: Payment, event: PaymentEvent, at: Date): Partial<Payment> {
+  switch (event.$case) {
+    case 'requested': {
+      const { orderId, customerId, amount, method } = event.value;
+      const walletId = method?.$case === 'walletId' ? method.value : '';
+      const status = PaymentStatus.PAYMENT_STATUS_REQUESTED;
+      return { orderId, customerId, amount, walletId, status, createTime: at };
+    }
+    case 'sentToGateway': {
+      const { attempt: attempts } = event.value;
+      if (view.status === PaymentStatus.PAYMENT_STATUS_VOIDING) return { attempts };
+      return { attempts, status: PaymentStatus.PAYMENT_STATUS_SENT_TO_GATEWAY };
+    }
+    case 'gatewayResponded':
+      return { gatewayReference: event.value.gatewayReference };
+    case 'succeeded':
+      return { status: PaymentStatus.PAYMENT_STATUS_SUCCEEDED, gatewayReference: event.value.gatewayReference };
+    case 'failed':
+      return { status: PaymentStatus.PAYMENT_STATUS_FAILED, reason: event.value.reason };
+    case 'undoRequested': {
+      const taken = view.status === PaymentStatus.PAYMENT_STATUS_SUCCEEDED;
+      const status = taken ? PaymentStatus.PAYMENT_STATUS_REFUNDING : PaymentStatus.PAYMENT_STATUS_VOIDING;
+      return { status, reason: event.value.reason };
+    }
+    case 'voided':
+    case 'barred':
+      return { status: PaymentStatus.PAYMENT_STATUS_VOIDED };
+    case 'refunded':
+      return { status: PaymentStatus.PAYMENT_STATUS_REFUNDED };
+    case 'delayed':
+      return {};
+  }
+}

@@ -1,0 +1,45 @@
+/** Wallet balances: every wallet as it stands. */
+import { wallet } from '@caudal/contract/entities.ts';
+import { Wallet } from '@caudal/contract/gen/caudal/payments/v1/wallets.ts';
+import { on, type Projection } from '@caudal/projections/types.ts';
+import type { WalletEvent } from '../domain/wallet.ts';
+
+const blank = Wallet.fromPartial({});
+
+export const walletBalances: Projection<Wallet> = {
+  name: 'wallet-balances',
+  version: 1,
+  codec: Wallet,
+  follows: [
+    on<Wallet, WalletEvent>(wallet, {
+      view: ({ id }) => id,
+      evolve: (view = blank, { event, at }) => ({ ...view, ...change(event, at), updateTime: at }),
+    }),
+  ],
+  keys: {
+    customer_id: { type: 'keyword', of: (view) => view.customerId },
+    balance: { type: 'long', of: (view) => view.balance?.minorUnits },
+    currency: { type: 'keyword', of: (view) => view.balance?.currency },
+  },
+  indexes: [['balance'], ['customer_id', 'balance']],
+};
+
+/** What the event changes. */
+function change(event: WalletEvent, at: Date): Partial<Wallet> {
+  switch (event.$case) {
+    case 'created': {
+      const { walletId, customerId, currency } = event.value;
+      return { walletId, customerId, balance: { minorUnits: 0n, currency }, createTime: at };
+    }
+    case 'frozen':
+      return { frozen: true };
+    case 'unfrozen':
+      return { frozen: false };
+    case 'debitRefused':
+    case 'debitBarred':
+    case 'transferRefused':
+      return {};
+    default:
+      return { balance: { minorUnits: event.value.balance, currency: event.value.currency } };
+  }
+}

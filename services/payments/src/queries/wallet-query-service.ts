@@ -1,0 +1,85 @@
+/** Reads wallets: caudal.payments.v1.WalletQueryService. */
+import type { Aggregates } from '@caudal/aggregates/types.ts';
+import { viewEtag } from '@caudal/context/etag.ts';
+import type { ViewReader } from '@caudal/context/view-reader.ts';
+import { wallet } from '@caudal/contract/entities.ts';
+import {
+  type ListWalletsRequest,
+  type Transaction,
+  type Wallet,
+  WalletQueryServiceService,
+} from '@caudal/contract/gen/caudal/payments/v1/wallets.ts';
+import { notFound } from '@caudal/kernel/errors.ts';
+import type { Condition, StoredView } from '@caudal/projections/types.ts';
+import { type Call, service } from '@caudal/rpc/types.ts';
+import { walletDecider } from '../domain/wallet.ts';
+import { walletMessage } from '../wallet-message.ts';
+
+const defaultPageSize = 20;
+
+export interface WalletQueryDependencies {
+  wallets: ViewReader<Wallet>;
+  transactions: ViewReader<Transaction>;
+  /** The past is read from the log. */
+  aggregates: Pick<Aggregates, 'loadAt'>;
+}
+
+export function walletQueryService({ wallets, transactions, aggregates }: WalletQueryDependencies) {
+  return service(WalletQueryServiceService, {
+    getWallet: ({ walletId, atTime }, call) => (atTime ? past(walletId, atTime, call) : present(walletId, call)),
+
+    async listWallets(request, call) {
+      const page = await wallets.find(
+        {
+          where: conditions(request),
+          orderBy: [{ key: 'balance', descending: true }],
+          limit: request.pageSize || defaultPageSize,
+          pageToken: request.pageToken,
+        },
+        call,
+      );
+      return { wallets: page.views.map(message), nextPageToken: page.nextPageToken };
+    },
+
+    async listTransactions({ walletId, pageSize, pageToken }, call) {
+      await present(walletId, call);
+      const page = await transactions.find(
+        {
+          where: [{ key: 'wallet_id', equals: walletId }],
+          orderBy: [{ key: 'create_time', descending: true }],
+          limit: pageSize || defaultPageSize,
+          pageToken,
+        },
+        call,
+      );
+      return { transactions: page.views.map(({ view }) => view), nextPageToken: page.nextPageToken };
+    },
+  });
+
+  /** The wallet as it is, for those who may see it. */
+  async function present(walletId: string, call: Call): Promise<Wallet> {
+    const stored = await wallets.get(walletId, call);
+    if (!stored) throw notFound('wallet', walletId);
+    call.authorize(stored.view.customerId);
+    return message(stored);
+  }
+
+  /** The wallet as it was, for those who may see it. */
+  async function past(walletId: string, at: Date, call: Call): Promise<Wallet> {
+    const { state, version } = await aggregates.loadAt(walletDecider, walletId, at);
+    if (version === 0) throw notFound('wallet', walletId);
+    call.authorize(state.customerId);
+    return walletMessage(state, version);
+  }
+}
+
+function conditions({ customerId, minBalance }: ListWalletsRequest): Condition[] {
+  const where: Condition[] = [];
+  if (customerId) where.push({ key: 'customer_id', equals: customerId });
+  if (minBalance !== undefined) where.push({ key: 'balance', atLeast: minBalance });
+  return where;
+}
+
+function message(stored: StoredView<Wallet>): Wallet {
+  return { ...stored.view, etag: viewEtag(stored, wallet.stream(stored.id)) };
+}
