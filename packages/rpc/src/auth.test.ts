@@ -1,0 +1,148 @@
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { exportJWK, generateKeyPair, importJWK, SignJWT } from 'jose';
+import { authenticator } from './auth.ts';
+import { generateKey, type Key, signToken, tokenSource } from './tokens.ts';
+
+const issuer = 'https://issuer.test';
+const audience = 'caudal';
+let key: Key;
+let stranger: Key;
+
+beforeAll(async () => {
+  key = await generateKey('k1');
+  stranger = await generateKey('k1');
+});
+
+const sign = (fields: Partial<Parameters<typeof signToken>[0]> = {}) =>
+  signToken({
+    key: key.privateKey,
+    issuer,
+    audience,
+    subject: 'alice',
+    permissions: ['orders.orders.read', 'orders.orders.place:any'],
+    ttlSeconds: 60,
+    ...fields,
+  });
+const local = (leewaySeconds = 5) =>
+  authenticator({ keys: { keys: [key.publicKey] }, issuer, audience, leewaySeconds });
+
+describe('authenticator', () => {
+  test('a good token is its subject with the permissions of its scope, every time', async () => {
+    const authenticate = local();
+    const header = `Bearer ${await sign()}`;
+    for (let time = 0; time < 2; time++) {
+      const caller = await authenticate(header);
+      expect(caller.subject).toBe('alice');
+      expect([...caller.permissions]).toEqual(['orders.orders.read', 'orders.orders.place:any']);
+    }
+  });
+
+  test.each(['RS256', 'ES256'])('%s is taken too', async (alg) => {
+    const { privateKey, publicKey } = await generateKeyPair(alg, { extractable: true });
+    const jwk = { ...(await exportJWK(publicKey)), alg, kid: 'other' };
+    const token = await new SignJWT({ scope: 'a' })
+      .setProtectedHeader({ alg, kid: 'other' })
+      .setIssuer(issuer)
+      .setAudience(['x', audience])
+      .setSubject('bob')
+      .setExpirationTime('1m')
+      .sign(privateKey);
+    const authenticate = authenticator({ keys: { keys: [key.publicKey, jwk] }, issuer, audience });
+    expect((await authenticate(`bearer ${token}`)).subject).toBe('bob');
+  });
+
+  test.each<[string, () => Promise<string | undefined>, string]>([
+    ['nothing', async () => undefined, 'TOKEN_MISSING'],
+    ['an empty header', async () => '', 'TOKEN_MISSING'],
+    ['another scheme', async () => 'Basic YTpi', 'TOKEN_INVALID'],
+    ['no token', async () => 'Bearer', 'TOKEN_INVALID'],
+    ['nonsense', async () => 'Bearer a.b.c', 'TOKEN_INVALID'],
+    ['an endless token', async () => `Bearer ${'a'.repeat(9_000)}`, 'TOKEN_INVALID'],
+    ['a wrong signature', async () => `Bearer ${await sign({ key: stranger.privateKey })}`, 'TOKEN_INVALID'],
+    ['another issuer', async () => `Bearer ${await sign({ issuer: 'https://else.test' })}`, 'TOKEN_INVALID'],
+    ['another audience', async () => `Bearer ${await sign({ audience: 'else' })}`, 'TOKEN_INVALID'],
+    ['an expired token', async () => `Bearer ${await sign({ ttlSeconds: -10 })}`, 'TOKEN_EXPIRED'],
+    ['no signature', async () => `Bearer ${unsigned()}`, 'TOKEN_INVALID'],
+    ['a secret made of the public key', async () => `Bearer ${await confused()}`, 'TOKEN_INVALID'],
+    ['no end', async () => `Bearer ${await endless()}`, 'TOKEN_INVALID'],
+  ])('%s is refused', async (_, header, reason) => {
+    await expect(local()(await header())).rejects.toMatchObject({ code: 'UNAUTHENTICATED', reason });
+  });
+
+  const claims = { iss: issuer, aud: audience, sub: 'alice', scope: '*' };
+  const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const unsigned = () => `${part({ alg: 'none' })}.${part({ ...claims, exp: 4e9 })}.`;
+  const confused = () =>
+    new SignJWT({ ...claims, exp: 4e9 })
+      .setProtectedHeader({ alg: 'HS256', kid: 'k1' })
+      .sign(Buffer.from(key.publicKey.x!.padEnd(32), 'base64url'));
+  const endless = async () =>
+    new SignJWT(claims).setProtectedHeader({ alg: 'EdDSA', kid: 'k1' }).sign(await importJWK(key.privateKey, 'EdDSA'));
+
+  test('clocks may differ by the leeway, and a token that was checked still expires', async () => {
+    const header = `Bearer ${await sign({ ttlSeconds: -1 })}`;
+    await expect(local(5)(header)).resolves.toMatchObject({ subject: 'alice' });
+    const strict = local(0);
+    const short = `Bearer ${await sign({ ttlSeconds: 1 })}`;
+    await expect(strict(short)).resolves.toMatchObject({ subject: 'alice' });
+    const end = Date.now() + 5_000;
+    let reason: string | undefined;
+    while (!reason && Date.now() < end) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      reason = await strict(short).then(
+        () => undefined,
+        (error) => error.reason,
+      );
+    }
+    expect(reason).toBe('TOKEN_EXPIRED');
+  });
+});
+
+describe('keys from a URL', () => {
+  let issuing: Server | undefined;
+  let asked = 0;
+  afterEach(() => {
+    issuing?.close();
+  });
+  const serve = async (status: number) => {
+    asked = 0;
+    issuing = createServer((_, response) => {
+      asked++;
+      response.writeHead(status, { 'content-type': 'application/json' });
+      response.end(JSON.stringify({ keys: [key.publicKey] }));
+    });
+    await new Promise<void>((resolve) => issuing!.listen(0, '127.0.0.1', resolve));
+    return new URL(`http://127.0.0.1:${(issuing.address() as AddressInfo).port}/jwks`);
+  };
+
+  test('are fetched once', async () => {
+    const authenticate = authenticator({ keys: await serve(200), issuer, audience });
+    await authenticate(`Bearer ${await sign()}`);
+    await authenticate(`Bearer ${await sign({ subject: 'bob' })}`);
+    expect(asked).toBe(1);
+    await expect(authenticate(`Bearer ${await sign({ key: stranger.privateKey })}`)).rejects.toMatchObject({
+      reason: 'TOKEN_INVALID',
+    });
+  });
+
+  test('that cannot be had are no fault of the token', async () => {
+    const failing = authenticator({ keys: await serve(500), issuer, audience });
+    await expect(failing(`Bearer ${await sign()}`)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    const gone = authenticator({ keys: new URL('http://127.0.0.1:9/jwks'), issuer, audience });
+    await expect(gone(`Bearer ${await sign()}`)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+  });
+});
+
+describe('tokenSource', () => {
+  test('uses a token until it is old', async () => {
+    const content = { key: key.privateKey, issuer, audience, subject: 'service:orders', permissions: ['a'] };
+    const source = tokenSource({ ...content, ttlSeconds: 60 });
+    expect(await source()).toBe(await source());
+    const caller = await local()(`Bearer ${await source()}`);
+    expect(caller.subject).toBe('service:orders');
+    const spent = tokenSource({ ...content, ttlSeconds: 0 });
+    expect(spent()).not.toBe(spent());
+  });
+});

@@ -1,0 +1,179 @@
+/** Calls a service over gRPC. */
+import { contract } from '@caudal/contract/descriptors.ts';
+import type { Method } from '@caudal/contract/method.ts';
+import { unavailable } from '@caudal/kernel/errors.ts';
+import { newId } from '@caudal/kernel/ids.ts';
+import {
+  connectivityState,
+  credentials,
+  Client as GrpcClient,
+  Metadata,
+  type ServiceConfig,
+  type ServiceError,
+  status,
+} from '@grpc/grpc-js';
+import { type Context, context, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
+import { encodeConsistency } from './consistency.ts';
+import { fromStatus } from './errors.ts';
+import { extractTrace, injectTrace, names } from './headers.ts';
+import type { TokenSource } from './tokens.ts';
+import type { CallOptions, Client } from './types.ts';
+
+export interface ConnectOptions {
+  /** Where: `inventory:9090`, or `dns:///inventory:9090` to balance over all its addresses. */
+  address: string;
+  /** Gives the token to call with; absent where servers ask for none. */
+  auth?: TokenSource;
+  /** Replaces parts of the service config below. */
+  serviceConfig?: Partial<ServiceConfig>;
+}
+
+export const defaultTimeoutMs = 5_000;
+
+/** A client of the service with this definition. It connects at the first call, and again whenever it must. */
+export function connect<Definition extends object>(
+  definition: Definition,
+  { address, auth, serviceConfig }: ConnectOptions,
+): Client<Definition> & { close(): void } {
+  const methods = Object.entries(definition) as [string, Method][];
+  const peer = peerOf(methods);
+  const channel = new GrpcClient(address, credentials.createInsecure(), {
+    'grpc.service_config': JSON.stringify({ ...serviceConfigOf(methods), ...serviceConfig }),
+    'grpc.service_config_disable_resolution': 1,
+    'grpc.keepalive_time_ms': 60_000,
+    'grpc.keepalive_timeout_ms': 20_000,
+    // A server that comes back is found again soon.
+    'grpc.initial_reconnect_backoff_ms': 200,
+    'grpc.max_reconnect_backoff_ms': 5_000,
+    'grpc.max_receive_message_length': 16 * 1024 * 1024,
+    'grpc.enable_channelz': 0,
+  });
+
+  const call = async (method: Method, request: object, options: CallOptions = {}): Promise<unknown> => {
+    const parent = trace.getActiveSpan() ? context.active() : traceOf(options);
+    const span = trace
+      .getTracer('caudal')
+      .startSpan(
+        method.path.slice(1),
+        { kind: SpanKind.CLIENT, attributes: { 'rpc.system': 'grpc', 'server.address': address } },
+        parent,
+      );
+    try {
+      const metadata = metadataFor(options, trace.setSpan(parent, span));
+      if (auth) metadata.set(names.authorization, `Bearer ${await auth()}`);
+      return await send(method, request, metadata, options);
+    } catch (error) {
+      span.setStatus({ code: SpanStatusCode.ERROR, message: (error as Error).message });
+      throw error;
+    } finally {
+      span.end();
+    }
+  };
+
+  const send = (method: Method, request: object, metadata: Metadata, { signal, ...options }: CallOptions) =>
+    new Promise((resolve, reject) => {
+      const { path, requestSerialize, responseDeserialize } = method;
+      const deadline = deadlineOf(options);
+      const sent = channel.makeUnaryRequest(
+        path,
+        requestSerialize,
+        responseDeserialize,
+        repeatable(path, request),
+        metadata,
+        { deadline },
+        (error, response) => {
+          signal?.removeEventListener('abort', cancel);
+          if (error) reject(explain(error));
+          else resolve(response);
+        },
+      );
+      const cancel = () => sent.cancel();
+      if (signal?.aborted) cancel();
+      else signal?.addEventListener('abort', cancel, { once: true });
+    });
+
+  // A call that waited for a connection until its deadline never left: that is not a slow peer, but none.
+  const explain = (error: ServiceError) =>
+    error.code === status.DEADLINE_EXCEEDED &&
+    channel.getChannel().getConnectivityState(false) !== connectivityState.READY
+      ? unavailable(peer, error)
+      : fromStatus(error, peer);
+
+  const functions = methods.map(([name, method]) => [
+    name,
+    (request: object, options?: CallOptions) => call(method, request, options),
+  ]);
+  return { ...Object.fromEntries(functions), close: () => channel.close() };
+}
+
+/** `inventory` of `/caudal.inventory.v1.InventoryService/ReserveStock`: the name by which people know the peer. */
+function peerOf([first]: [string, Method][]): string {
+  return first?.[1].path.split('.')[1] ?? 'The service';
+}
+
+/** When to stop waiting: the timeout, 5 s if absent, but never after the deadline. */
+export function deadlineOf({ timeoutMs = defaultTimeoutMs, deadline }: CallOptions): Date {
+  const end = Date.now() + timeoutMs;
+  return new Date(Math.min(end, deadline?.getTime() ?? end));
+}
+
+function traceOf({ origin }: CallOptions): Context {
+  return extractTrace((name) => (name === 'traceparent' ? origin?.traceparent || undefined : undefined));
+}
+
+/** What travels beside the request, but for the token. */
+export function headersFor({ origin, consistency }: CallOptions): Record<string, string> {
+  const token = encodeConsistency(consistency ?? []);
+  return {
+    ...(origin && { [names.causationId]: origin.causationId, [names.correlationId]: origin.correlationId }),
+    ...(token && { [names.consistency]: token }),
+  };
+}
+
+function metadataFor(options: CallOptions, traced: Context): Metadata {
+  const metadata = new Metadata();
+  const headers = { ...injectTrace(traced), ...headersFor(options), [names.requestId]: newId() };
+  for (const [name, value] of Object.entries(headers)) metadata.set(name, value);
+  return metadata;
+}
+
+const hasRequestId = (path: string) =>
+  contract()
+    .method(path)
+    .request.fields.some(({ name }) => name === 'request_id');
+
+/** A command without a request_id gets a fresh one, so that a repeat after a lost answer does it once. */
+function repeatable(path: string, request: object): object {
+  const { requestId } = request as { requestId?: string };
+  return requestId === '' && hasRequestId(path) ? { ...request, requestId: newId() } : request;
+}
+
+/**
+ * Repeats where a repeat is safe: queries, and commands by their request_id; and only what never got an answer. The
+ * throttle stops repeats while more than a few calls fail, so that they do not drown a server that comes back.
+ */
+function serviceConfigOf(methods: [string, Method][]) {
+  const safe = methods.filter(([, { path }]) => contract().method(path).noSideEffects || hasRequestId(path));
+  return {
+    loadBalancingConfig: [{ round_robin: {} }],
+    methodConfig:
+      safe.length === 0
+        ? []
+        : [
+            {
+              name: safe.map(([, { path }]) => {
+                const [, service, method] = path.split('/');
+                return { service, method };
+              }),
+              retryPolicy: {
+                maxAttempts: 3,
+                initialBackoff: '0.05s',
+                maxBackoff: '0.5s',
+                backoffMultiplier: 2,
+                retryableStatusCodes: ['UNAVAILABLE'],
+              },
+            },
+          ],
+    retryThrottling: { maxTokens: 20, tokenRatio: 0.1 },
+  };
+}

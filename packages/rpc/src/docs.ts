@@ -1,0 +1,26 @@
+/** Serves the description of the REST interface: /openapi.json, and pages for people under /docs/. */
+import type { FastifyInstance } from 'fastify';
+import type { Endpoint } from './endpoint.ts';
+import { openApi } from './openapi.ts';
+
+/** Adds both. The pages come from this server alone: no script, font or call of theirs goes to another. */
+export async function addDocs(app: FastifyInstance, endpoints: Endpoint[]): Promise<void> {
+  const document = JSON.stringify(openApi(endpoints.map(({ contract }) => contract)));
+  app.get('/openapi.json', (_, reply) =>
+    reply.header('cache-control', 'public, max-age=300').type('application/json').send(document),
+  );
+  // Only here: it carries the pages' 5 MB of JavaScript.
+  const { default: scalar } = await import('@scalar/fastify-api-reference');
+  await app.register(scalar, {
+    routePrefix: '/docs',
+    configuration: {
+      url: '/openapi.json',
+      pageTitle: 'Caudal API',
+      withDefaultFonts: false,
+      telemetry: false,
+      agent: { disabled: true },
+      hideClientButton: true,
+      showDeveloperTools: 'never',
+    },
+  });
+}

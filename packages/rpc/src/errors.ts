@@ -1,0 +1,122 @@
+/** CaudalError as gRPC says it, and back: a status with google.rpc details in `grpc-status-details-bin`. */
+import { create, type DescMessage, fromBinary, type Message, toBinary } from '@bufbuild/protobuf';
+import { type Any, anyPack, anyUnpack } from '@bufbuild/protobuf/wkt';
+import { contract } from '@caudal/contract/descriptors.ts';
+import { CaudalError, type Code, type FieldViolation, unavailable } from '@caudal/kernel/errors.ts';
+import { type Metadata, type ServiceError, status } from '@grpc/grpc-js';
+
+const domain = 'caudal';
+const detailsKey = 'grpc-status-details-bin';
+/** Many clients take 8 KiB of trailers at most, and base64 makes four bytes of three. */
+const maxDetailsBytes = 4_096;
+const maxMessageCharacters = 1_000;
+
+/** Anything thrown as what a client may see of it: a CaudalError as it is, anything else as INTERNAL. */
+export function toClientError(error: unknown): CaudalError {
+  if (error instanceof CaudalError) return error;
+  return new CaudalError('INTERNAL', 'INTERNAL', 'Something went wrong on our side.', { cause: error });
+}
+
+/** What grpc-js sends as the end of a call that failed. `metadata` is added to. */
+export function toStatus(
+  error: CaudalError,
+  metadata: Metadata,
+): { code: status; details: string; metadata: Metadata } {
+  const message = shorten(error.message);
+  metadata.set(detailsKey, statusDetails(error, message));
+  return { code: status[error.code], details: message, metadata };
+}
+
+/** The CaudalError behind what grpc-js reports. `peer` names who was called, for people. */
+export function fromStatus(error: ServiceError, peer: string): CaudalError {
+  const code = (status[error.code] ?? 'INTERNAL') as Code | 'UNKNOWN' | 'DATA_LOSS' | 'OK';
+  const [bytes] = error.metadata?.get(detailsKey) ?? [];
+  if (bytes instanceof Buffer && isCode(code)) {
+    const details = readDetails(bytes);
+    if (details) return new CaudalError(code, details.reason, error.details, { ...details, cause: error });
+  }
+  // Without details it is grpc-js itself, a proxy or a server of another kind that speaks.
+  if (code === 'UNAVAILABLE') return unavailable(peer, error);
+  if (!isCode(code) || code === 'INTERNAL')
+    return new CaudalError('INTERNAL', 'INTERNAL', `${peer} failed: ${error.details}`, { cause: error });
+  return new CaudalError(code, reasonOf[code] ?? code, error.details || code, { cause: error });
+}
+
+const reasonOf: Partial<Record<Code, string>> = {
+  CANCELLED: 'CALL_CANCELLED',
+  RESOURCE_EXHAUSTED: 'REQUEST_TOO_LARGE',
+};
+
+const codes = new Set<string>([
+  ...['INVALID_ARGUMENT', 'NOT_FOUND', 'ALREADY_EXISTS', 'PERMISSION_DENIED', 'UNAUTHENTICATED', 'FAILED_PRECONDITION'],
+  ...['ABORTED', 'OUT_OF_RANGE', 'RESOURCE_EXHAUSTED', 'DEADLINE_EXCEEDED', 'CANCELLED', 'UNIMPLEMENTED'],
+  ...['UNAVAILABLE', 'INTERNAL'],
+]);
+const isCode = (code: string): code is Code => codes.has(code);
+
+function shorten(message: string): string {
+  const text = message.length > maxMessageCharacters ? `${message.slice(0, maxMessageCharacters)}...` : message;
+  // grpc-js percent-encodes it, which throws on half a surrogate pair.
+  return text.toWellFormed();
+}
+
+function type(name: string): DescMessage {
+  const found = contract().registry.getMessage(`google.rpc.${name}`);
+  if (!found) throw new Error(`The contract lacks google.rpc.${name}.`);
+  return found;
+}
+
+/** A google.rpc.Status; of many violations as many as fit. */
+function statusDetails(error: CaudalError, message: string): Buffer {
+  for (let violations = error.violations; ; violations = violations.slice(0, violations.length >> 1)) {
+    const details = [detail('ErrorInfo', { reason: error.reason, domain, metadata: error.metadata })];
+    if (violations.length > 0) {
+      details.push(
+        detail('BadRequest', { fieldViolations: violations.map(({ field, description }) => ({ field, description })) }),
+      );
+    }
+    if (error.retryAfterMs !== undefined) {
+      const ms = Math.ceil(error.retryAfterMs);
+      details.push(
+        detail('RetryInfo', { retryDelay: { seconds: BigInt(Math.floor(ms / 1000)), nanos: (ms % 1000) * 1e6 } }),
+      );
+    }
+    const bytes = toBinary(
+      type('Status'),
+      create(type('Status'), { code: status[error.code], message, details } as never),
+    );
+    if (bytes.length <= maxDetailsBytes || violations.length === 0) return Buffer.from(bytes);
+  }
+}
+
+function detail(name: string, fields: object): Any {
+  return anyPack(type(name), create(type(name), fields as never));
+}
+
+/** What the details of a status say, or undefined if they are not Caudal's. */
+function readDetails(bytes: Uint8Array) {
+  let reason: string | undefined;
+  let metadata: Record<string, string> = {};
+  let violations: FieldViolation[] = [];
+  let retryAfterMs: number | undefined;
+  try {
+    const { details } = fromBinary(type('Status'), bytes) as Message & { details: Any[] };
+    for (const packed of details) {
+      const found = anyUnpack(packed, contract().registry) as unknown;
+      if (packed.typeUrl.endsWith('/google.rpc.ErrorInfo')) {
+        ({ reason, metadata } = found as { reason: string; metadata: Record<string, string> });
+      } else if (packed.typeUrl.endsWith('/google.rpc.BadRequest')) {
+        violations = (found as { fieldViolations: FieldViolation[] }).fieldViolations.map(({ field, description }) => ({
+          field,
+          description,
+        }));
+      } else if (packed.typeUrl.endsWith('/google.rpc.RetryInfo')) {
+        const { retryDelay } = found as { retryDelay?: { seconds: bigint; nanos: number } };
+        if (retryDelay) retryAfterMs = Number(retryDelay.seconds) * 1000 + retryDelay.nanos / 1e6;
+      }
+    }
+  } catch {
+    return undefined;
+  }
+  return reason ? { reason, metadata: { ...metadata }, violations, retryAfterMs } : undefined;
+}

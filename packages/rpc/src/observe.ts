@@ -1,0 +1,64 @@
+/** What is told of every call: a metric (rate, errors, duration), a span, and a line in the log. Never its content. */
+import type { MethodContract } from '@caudal/contract/descriptors.ts';
+import type { CaudalError } from '@caudal/kernel/errors.ts';
+import { logger } from '@caudal/telemetry/log.ts';
+import { gauge, histogram } from '@caudal/telemetry/metrics.ts';
+import { type Context, context, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
+
+const log = logger('rpc');
+const duration = histogram(
+  'rpc_server_duration_seconds',
+  'Calls served, by method and gRPC code',
+  's',
+  [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+);
+const inHand = gauge('rpc_server_calls_in_hand', 'Calls being served, those past their deadline included', '1');
+
+type Ending = { ok: true } | { ok: false; error: CaudalError };
+
+/** Serves one call within a span that continues `parent`; `serve` gets the context with that span. */
+export async function observe<T extends Ending>(
+  { path, service, name }: MethodContract,
+  requestId: string,
+  parent: Context,
+  active: number,
+  serve: (trace: Context) => Promise<T>,
+): Promise<T> {
+  const method = path.slice(1);
+  const span = trace.getTracer('caudal').startSpan(
+    method,
+    {
+      kind: SpanKind.SERVER,
+      attributes: { 'rpc.system': 'grpc', 'rpc.service': service, 'rpc.method': name },
+    },
+    parent,
+  );
+  const started = performance.now();
+  inHand.set(active);
+  return context.with(trace.setSpan(parent, span), async () => {
+    const ending = await serve(trace.setSpan(parent, span));
+    const seconds = (performance.now() - started) / 1000;
+    const code = ending.ok ? 'OK' : ending.error.code;
+    duration.record(seconds, { method, code });
+    span.setAttribute('rpc.grpc.status_code', code);
+    if (!ending.ok) {
+      span.setAttribute('caudal.reason', ending.error.reason);
+      if (isOurFault(code)) span.setStatus({ code: SpanStatusCode.ERROR, message: ending.error.reason });
+    }
+    span.end();
+    report(method, requestId, code, seconds, ending);
+    return ending;
+  });
+}
+
+/** As OpenTelemetry has it for servers: what the client did wrong is no error of the span. */
+const isOurFault = (code: string) => ['INTERNAL', 'UNAVAILABLE', 'DEADLINE_EXCEEDED', 'UNIMPLEMENTED'].includes(code);
+
+function report(method: string, request_id: string, code: string, seconds: number, ending: Ending): void {
+  const facts = { method, code, request_id, duration_ms: Math.round(seconds * 1e6) / 1e3 };
+  if (!ending.ok && code === 'INTERNAL') {
+    log.warn({ ...facts, err: ending.error.cause ?? ending.error }, 'call failed');
+  } else if (log.isLevelEnabled('debug')) {
+    log.debug({ ...facts, ...(!ending.ok && { reason: ending.error.reason }) }, 'call');
+  }
+}

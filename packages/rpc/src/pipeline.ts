@@ -1,0 +1,166 @@
+/**
+ * The one way that every call takes, be it gRPC, REST or local:
+ *
+ *   room? -> who? -> may it? -> decode -> its own? -> valid? -> handler, within the deadline -> mask -> encode
+ *
+ * and at the end of each, however it ended: a metric, a span, a line in the log. Nothing here throws.
+ */
+import type { Caller } from '@caudal/kernel/context.ts';
+import { CaudalError } from '@caudal/kernel/errors.ts';
+import { newId } from '@caudal/kernel/ids.ts';
+import { checkOwner, checkOwnerField, checkPermission } from './access.ts';
+import { decodeConsistency, encodeConsistency, type StreamVersion } from './consistency.ts';
+import { startTimer } from './deadline.ts';
+import type { Endpoint } from './endpoint.ts';
+import { toClientError } from './errors.ts';
+import { extractTrace, type HeaderReader, idHeader, names, traceparentOf } from './headers.ts';
+import { applyMask, type Mask } from './mask.ts';
+import { propertyOf } from './names.ts';
+import { observe } from './observe.ts';
+import type { Call } from './types.ts';
+
+export interface Limits {
+  /** Calls in hand at once, those that overran their deadline included. */
+  maxConcurrent: number;
+  /** For calls that name no deadline, in milliseconds. */
+  defaultTimeoutMs: number;
+  /** The longest deadline that is granted, in milliseconds. */
+  maxTimeoutMs: number;
+}
+
+/** One call as it came in, and how its answer goes out. */
+export interface Incoming<Answer> {
+  authenticate(): Promise<Caller>;
+  header: HeaderReader;
+  deadline?: Date;
+  /** Fires when the caller goes away. */
+  signal?: AbortSignal;
+  /** Makes the request message; may throw CaudalError. */
+  decode(): unknown;
+  encode(response: unknown, facts: { mask: Mask | undefined; etag: string | undefined }): Answer;
+  /** What the caller wants to see, where it is not in a header. */
+  consistency?: StreamVersion[];
+  /** Counts against `maxConcurrent`: local calls do not, they are part of one that does. */
+  counted: boolean;
+}
+
+/** How a call ended. */
+export type Outcome<Answer> = { requestId: string } & (
+  | { ok: true; answer: Answer; consistency: string | undefined }
+  | { ok: false; error: CaudalError }
+);
+
+export interface Pipeline {
+  run<Answer>(endpoint: Endpoint, incoming: Incoming<Answer>): Promise<Outcome<Answer>>;
+  /** Calls in hand. */
+  active(): number;
+  /** Resolves when no call is in hand. */
+  idle(): Promise<void>;
+  /** Ends all calls in hand: their signals fire, their callers get UNAVAILABLE. */
+  abort(): void;
+}
+
+export function createPipeline(limits: Limits): Pipeline {
+  let active = 0;
+  const waiting: (() => void)[] = [];
+  const stopping = new AbortController();
+  // Each call in hand listens; their number is bounded by the limit.
+  const leave = () => {
+    active--;
+    if (active === 0) for (const resolve of waiting.splice(0)) resolve();
+  };
+
+  async function run<Answer>(endpoint: Endpoint, incoming: Incoming<Answer>): Promise<Outcome<Answer>> {
+    const requestId = idHeader(incoming.header, names.requestId) ?? newId();
+    return observe(endpoint.contract, requestId, extractTrace(incoming.header), active, async (trace) => {
+      try {
+        if (incoming.counted && active >= limits.maxConcurrent) throw busy();
+        const answer = await answerTo(endpoint, incoming, requestId, traceparentOf(trace));
+        return { ok: true, requestId, ...answer };
+      } catch (error) {
+        return { ok: false, requestId, error: toClientError(error) };
+      }
+    });
+  }
+
+  async function answerTo<Answer>(
+    endpoint: Endpoint,
+    incoming: Incoming<Answer>,
+    requestId: string,
+    traceparent: string,
+  ): Promise<{ answer: Answer; consistency: string | undefined }> {
+    const { contract } = endpoint;
+    const timer = startTimer(incoming, limits, stopping.signal);
+    if (incoming.counted) active++;
+    let released = !incoming.counted;
+    const release = () => {
+      if (!released) leave();
+      released = true;
+    };
+    try {
+      const work = async () => {
+        const caller = await incoming.authenticate();
+        const grant = checkPermission(contract, caller);
+        const request = incoming.decode();
+        if (contract.access.ownerField !== undefined) {
+          const field = contract.request.fields.find(({ name }) => name === contract.access.ownerField)!;
+          checkOwnerField(contract, grant, caller, (request as Record<string, unknown>)[propertyOf(field)]);
+        }
+        endpoint.validate(request);
+        const mask = endpoint.readMask?.(request);
+        let authorized = !contract.access.ownerInResource;
+        const written = new Map<string, number>();
+        const call: Call = {
+          caller,
+          method: contract.path,
+          origin: {
+            actor: caller.subject,
+            causationId: idHeader(incoming.header, names.causationId) ?? requestId,
+            correlationId: idHeader(incoming.header, names.correlationId) ?? requestId,
+            traceparent,
+          },
+          commandId: endpoint.commandId?.(request, caller.subject),
+          deadline: timer.deadline,
+          signal: timer.signal,
+          consistency: incoming.consistency ?? decodeConsistency(incoming.header(names.consistency)),
+          wrote(stream, version) {
+            written.set(stream, Math.max(version, written.get(stream) ?? 0));
+          },
+          authorize(owner) {
+            checkOwner(contract, grant, caller, owner);
+            authorized = true;
+          },
+        };
+        timer.signal.throwIfAborted();
+        const response = (await endpoint.handler(request, call)) as Record<string, unknown>;
+        if (!authorized) throw new Error(`${contract.path} answered without call.authorize(owner): nothing was sent.`);
+        return { response, mask, written };
+      };
+      // A handler that overruns keeps its place until it ends: the bound is on work, not on answers.
+      const done = work().finally(release);
+      const { response, mask, written } = await Promise.race([done, timer.fired]);
+      const etag = endpoint.hasEtag ? (response.etag as string) || undefined : undefined;
+      const masked = mask ? applyMask(contract.response, response, mask) : response;
+      const streams = [...written].map(([stream, version]) => ({ stream, version }));
+      return { answer: incoming.encode(masked, { mask, etag }), consistency: encodeConsistency(streams) };
+    } catch (error) {
+      throw timer.explain(error);
+    } finally {
+      timer.stop();
+    }
+  }
+
+  return {
+    run,
+    active: () => active,
+    idle: () => (active === 0 ? Promise.resolve() : new Promise((resolve) => waiting.push(resolve))),
+    abort: () => stopping.abort(),
+  };
+}
+
+function busy(): CaudalError {
+  return new CaudalError('RESOURCE_EXHAUSTED', 'SERVER_BUSY', 'The server has as many calls in hand as it takes.', {
+    // Spread, so that those refused together do not come back together.
+    retryAfterMs: Math.round(500 + Math.random() * 1000),
+  });
+}

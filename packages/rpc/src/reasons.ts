@@ -1,0 +1,79 @@
+/**
+ * The catalogue of reasons: what a client may find in an error's `reason`. Each package and context exports its own as
+ * `reasons`; docs/reference/errors.md is made of all of them.
+ */
+import type { Code } from '@caudal/kernel/errors.ts';
+
+export interface Reason {
+  code: Code;
+  /** What happened, and what the client can do about it. */
+  meaning: string;
+}
+
+/** What any method may answer, whatever it does. */
+export const reasons = {
+  INVALID_REQUEST: {
+    code: 'INVALID_ARGUMENT',
+    meaning: 'Fields of the request break the rules of the contract; `violations` names all of them.',
+  },
+  MALFORMED_REQUEST: {
+    code: 'INVALID_ARGUMENT',
+    meaning: 'The request is no protobuf message, or no JSON document, of the expected type.',
+  },
+  INVALID_FIELD: { code: 'INVALID_ARGUMENT', meaning: 'A field of the request is wrong; `violations` names it.' },
+  INVALID_CONSISTENCY_TOKEN: {
+    code: 'INVALID_ARGUMENT',
+    meaning: 'The consistency token is none that Caudal gave out. Send it as it came, or leave it out.',
+  },
+  REQUEST_ID_REUSED: {
+    code: 'INVALID_ARGUMENT',
+    meaning: 'The same request_id came before with other content. Use a fresh one for every new request.',
+  },
+  REQUEST_TOO_LARGE: { code: 'INVALID_ARGUMENT', meaning: 'The request has more bytes than the server takes.' },
+  UNSUPPORTED_MEDIA_TYPE: {
+    code: 'INVALID_ARGUMENT',
+    meaning: 'The body is not application/json, or comes compressed.',
+  },
+  ROUTE_NOT_FOUND: { code: 'NOT_FOUND', meaning: 'There is nothing at this path.' },
+  METHOD_NOT_ALLOWED: {
+    code: 'UNIMPLEMENTED',
+    meaning: 'The path is served, but not with this HTTP method; the Allow header says with which.',
+  },
+  TOKEN_MISSING: { code: 'UNAUTHENTICATED', meaning: 'The call carries no `Authorization: Bearer` token.' },
+  TOKEN_INVALID: {
+    code: 'UNAUTHENTICATED',
+    meaning: 'The token is not signed by a known key, or is for somebody else.',
+  },
+  TOKEN_EXPIRED: { code: 'UNAUTHENTICATED', meaning: 'The token has expired. Get a fresh one.' },
+  PERMISSION_MISSING: {
+    code: 'PERMISSION_DENIED',
+    meaning: 'The token lacks the permission that `metadata.permission` names.',
+  },
+  NOT_OWNER: {
+    code: 'PERMISSION_DENIED',
+    meaning: "The resource is somebody else's, and the token allows the caller's own only.",
+  },
+  INTERNAL_METHOD: { code: 'PERMISSION_DENIED', meaning: "Only Caudal's own services may call the method." },
+  ETAG_MISMATCH: {
+    code: 'ABORTED',
+    meaning: 'The resource has changed since it was read. Read it again, then decide again.',
+  },
+  SERVER_BUSY: {
+    code: 'RESOURCE_EXHAUSTED',
+    meaning: 'The server has as many calls in hand as it takes. Try again after the time given.',
+  },
+  DEPENDENCY_UNAVAILABLE: {
+    code: 'UNAVAILABLE',
+    meaning: 'Something that the call needs is out of reach; `metadata.dependency` says what. Try again.',
+  },
+  DEADLINE_EXCEEDED: {
+    code: 'DEADLINE_EXCEEDED',
+    meaning: 'No answer in time. A command may still take effect: repeat it with the same request_id.',
+  },
+  CALL_CANCELLED: { code: 'CANCELLED', meaning: 'The caller went away before the answer.' },
+  UNIMPLEMENTED: { code: 'UNIMPLEMENTED', meaning: 'The server does not serve the method.' },
+  INTERNAL: {
+    code: 'INTERNAL',
+    meaning: "A fault on Caudal's side. The log has it under the request id that the answer carries.",
+  },
+} satisfies Record<string, Reason>;

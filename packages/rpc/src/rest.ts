@@ -1,0 +1,140 @@
+/** Serves endpoints over REST, by the routes that the contract gives them. Everything it answers is JSON. */
+import type { AddressInfo } from 'node:net';
+import { CaudalError } from '@caudal/kernel/errors.ts';
+import compress from '@fastify/compress';
+import cors from '@fastify/cors';
+import fastify, { type FastifyError, type FastifyInstance } from 'fastify';
+import type { Authenticate } from './auth.ts';
+import { addDocs } from './docs.ts';
+import type { Endpoint } from './endpoint.ts';
+import { toClientError } from './errors.ts';
+import type { Pipeline } from './pipeline.ts';
+import type { Address, Health } from './port.ts';
+import { sendProblem } from './problem-reply.ts';
+import { routesOf, serveRoute } from './rest-route.ts';
+
+export interface RestOptions {
+  /** Web pages of these origins may call; none if absent. */
+  cors?: { origins: string[] };
+  /** Compresses answers of 1 KiB and more for clients that take it; on if absent. */
+  compression?: boolean;
+  /** Serves /openapi.json and the pages under /docs/; on if absent. */
+  docs?: boolean;
+}
+
+export interface RestServerOptions extends Address, RestOptions {
+  endpoints: Endpoint[];
+  pipeline: Pipeline;
+  authenticate: Authenticate;
+  health: Health;
+  limits: { maxMessageBytes: number; maxTimeoutMs: number };
+}
+
+export interface RestServer {
+  port: number;
+  /** Takes no new connections; resolves when the open ones are done. */
+  close(): Promise<void>;
+  /** Ends what is still open. */
+  destroy(): void;
+}
+
+const exposed = ['ETag', 'Consistency-Token', 'X-Request-Id', 'Retry-After', 'Location'];
+
+/** Listens. Rejects if the port is taken. */
+export async function startRest(options: RestServerOptions): Promise<RestServer> {
+  const app = fastify({
+    logger: false,
+    bodyLimit: options.limits.maxMessageBytes,
+    // Longer than a balancer keeps its idle connections, so that it is never us who close one in use.
+    keepAliveTimeout: 75_000,
+    requestTimeout: options.limits.maxTimeoutMs,
+    forceCloseConnections: 'idle',
+    routerOptions: { maxParamLength: 1_024 },
+    rewriteUrl: ({ url }) => splitVerb(url ?? '/'),
+    frameworkErrors: (_error, request, reply) => void sendProblem(request, reply, malformed('The path is malformed.')),
+  });
+  // Before the routes: each keeps the handler that is there when it is made.
+  app.setErrorHandler((error: FastifyError, request, reply) => sendProblem(request, reply, fromFastify(error)));
+  if (options.cors) await app.register(cors, { origin: options.cors.origins, exposedHeaders: exposed, maxAge: 600 });
+  if (options.compression ?? true) {
+    await app.register(compress, { threshold: 1_024, encodings: ['br', 'gzip'], globalDecompression: false });
+  }
+  parseJsonOnly(app);
+  const routes = routesOf(options.endpoints);
+  for (const route of routes) {
+    app.route({
+      method: route.rule.method,
+      url: route.url,
+      handler: (request, reply) => serveRoute(route, options, request, reply),
+    });
+  }
+  for (const path of ['/livez', '/readyz']) {
+    app.get(path, (_, reply) => {
+      const { status, text } = options.health(path)!;
+      return reply.code(status).header('cache-control', 'no-store').type('text/plain').send(`${text}\n`);
+    });
+  }
+  if (options.docs ?? true) await addDocs(app, options.endpoints);
+
+  app.setNotFoundHandler((request, reply) => {
+    const path = request.url.split('?')[0]!;
+    const allowed = [...new Set(routes.filter(({ matches }) => matches.test(path)).map(({ rule }) => rule.method))];
+    if (allowed.length === 0)
+      return sendProblem(
+        request,
+        reply,
+        new CaudalError('NOT_FOUND', 'ROUTE_NOT_FOUND', 'There is nothing at this path.'),
+      );
+    reply.header('allow', allowed.join(', '));
+    const message = `${request.method} is not served here, only ${allowed.join(', ')}.`;
+    return sendProblem(request, reply, new CaudalError('UNIMPLEMENTED', 'METHOD_NOT_ALLOWED', message));
+  });
+  await app.listen({ host: options.host, port: options.port });
+  return {
+    port: (app.server.address() as AddressInfo).port,
+    close: () => app.close(),
+    destroy: () => app.server.closeAllConnections(),
+  };
+}
+
+/**
+ * `/v1/orders/1:cancel` as `/v1/orders/1/:cancel`: fastify takes a colon for the start of a parameter, and would see
+ * `{order_id}:cancel` and `{order_id}` as one route.
+ */
+function splitVerb(url: string): string {
+  const [, path = url, query = ''] = /^([^?]*)(\?.*)?$/s.exec(url) ?? [];
+  return `${path.replace(/([^/]):(\w+)$/, '$1/:$2')}${query}`;
+}
+
+function parseJsonOnly(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, text, done) => {
+    if (text === '') {
+      done(null, undefined);
+      return;
+    }
+    try {
+      done(null, JSON.parse(text as string));
+    } catch {
+      done(malformed('The body is no JSON document.'));
+    }
+  });
+  app.addHook('preParsing', async (request) => {
+    const encoding = request.headers['content-encoding'];
+    if (encoding && encoding !== 'identity')
+      throw unsupported(`Bodies compressed with "${encoding.slice(0, 40)}" are not taken.`);
+  });
+}
+
+const malformed = (message: string) => new CaudalError('INVALID_ARGUMENT', 'MALFORMED_REQUEST', message);
+const unsupported = (message: string) => new CaudalError('INVALID_ARGUMENT', 'UNSUPPORTED_MEDIA_TYPE', message);
+
+/** What fastify refuses before a handler runs, as Caudal says it. */
+function fromFastify(error: FastifyError | CaudalError): CaudalError {
+  if (error instanceof CaudalError) return error;
+  if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE')
+    return new CaudalError('INVALID_ARGUMENT', 'REQUEST_TOO_LARGE', 'The body has more bytes than the server takes.');
+  if (error.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') return unsupported('The body must be application/json.');
+  if (error.statusCode && error.statusCode < 500) return malformed(`The request is malformed: ${error.message}`);
+  return toClientError(error);
+}

@@ -1,0 +1,64 @@
+/** Makes tokens and keys: for services that call each other, for the development CLI and for tests. */
+import { exportJWK, generateKeyPair, importJWK, type JWK, SignJWT } from 'jose';
+
+export interface Key {
+  /** To sign with; goes into a secret. */
+  privateKey: JWK;
+  /** To check with; goes into the key set that servers know. */
+  publicKey: JWK;
+}
+
+/** A fresh Ed25519 key; `id` tells it from others in a key set. */
+export async function generateKey(id: string): Promise<Key> {
+  const { privateKey, publicKey } = await generateKeyPair('EdDSA', { crv: 'Ed25519', extractable: true });
+  const named = { kid: id, alg: 'EdDSA', use: 'sig' };
+  return {
+    privateKey: { ...(await exportJWK(privateKey)), ...named },
+    publicKey: { ...(await exportJWK(publicKey)), ...named },
+  };
+}
+
+export interface TokenContent {
+  key: JWK;
+  issuer: string;
+  audience: string;
+  /** A customer's id, or `service:<name>`. */
+  subject: string;
+  /** `orders.orders.place`, or with `:any`. */
+  permissions: string[];
+  /** How long it holds, in seconds. */
+  ttlSeconds: number;
+}
+
+/** A signed token. */
+export async function signToken(content: TokenContent): Promise<string> {
+  const { key, issuer, audience, subject, permissions, ttlSeconds } = content;
+  const now = Math.floor(Date.now() / 1000);
+  return new SignJWT({ scope: permissions.join(' ') })
+    .setProtectedHeader({ alg: key.alg ?? 'EdDSA', kid: key.kid })
+    .setIssuer(issuer)
+    .setAudience(audience)
+    .setSubject(subject)
+    .setIssuedAt(now)
+    .setExpirationTime(now + ttlSeconds)
+    .sign(await importJWK(key, key.alg ?? 'EdDSA'));
+}
+
+/** Gives the token to send with a call. */
+export type TokenSource = () => Promise<string>;
+
+/** A service's own tokens: one is used until a fifth of its time is left, then the next is signed. */
+export function tokenSource(content: TokenContent): TokenSource {
+  let current: { token: Promise<string>; renewAt: number } | undefined;
+  return () => {
+    if (!current || Date.now() >= current.renewAt) {
+      const token = signToken(content);
+      current = { token, renewAt: Date.now() + content.ttlSeconds * 800 };
+      // A failure is told to those who wait for it, and not kept.
+      token.catch(() => {
+        current = undefined;
+      });
+    }
+    return current.token;
+  };
+}

@@ -1,0 +1,205 @@
+import { create, type DescMessage, fromBinary } from '@bufbuild/protobuf';
+import { pathToString, reflect } from '@bufbuild/protobuf/reflect';
+import { createValidator } from '@bufbuild/protovalidate';
+import { contract } from '@caudal/contract/descriptors.ts';
+import { RegisterCustomerRequest } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
+import { AdjustStockRequest, ReserveStockRequest } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
+import { ListOrdersRequest, PlaceOrderRequest } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
+import { CreatePaymentRequest } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
+import type { CaudalError } from '@caudal/kernel/errors.ts';
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { rulesOf } from './rules.ts';
+import { validator } from './validation.ts';
+
+const { registry } = contract();
+const type = (name: string) => registry.getMessage(`caudal.${name}`)!;
+
+function violationsOf(name: string, message: unknown) {
+  try {
+    validator(type(name))(message);
+    return [];
+  } catch (error) {
+    expect((error as CaudalError).code).toBe('INVALID_ARGUMENT');
+    return (error as CaudalError).violations;
+  }
+}
+
+describe('validation', () => {
+  const reserve = (fields: object) =>
+    ReserveStockRequest.fromPartial({ reservationId: 'r-1', lines: [{ productId: 'a', quantity: 1n }], ...fields });
+
+  test('a good request passes', () => {
+    expect(violationsOf('inventory.v1.ReserveStockRequest', reserve({}))).toEqual([]);
+  });
+
+  test('all violations come at once, with paths of the contract and what to do', () => {
+    const bad = reserve({
+      requestId: 'no-uuid',
+      reservationId: '',
+      lines: [
+        { productId: 'a', quantity: 1n },
+        { productId: 'b', quantity: 1n },
+        { productId: 'c d', quantity: 0n },
+      ],
+      ttl: { seconds: 700_000n, nanos: 0 },
+      attributes: Object.fromEntries(Array.from({ length: 21 }, (_, n) => [`k${n}`, 'v'])),
+    });
+    expect(violationsOf('inventory.v1.ReserveStockRequest', bad)).toEqual([
+      { field: 'request_id', description: 'must be a UUID, like 0190d6f0-1c5e-7b3a-9f00-5d2c8a4be101' },
+      { field: 'reservation_id', description: 'must match ^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$' },
+      { field: 'lines[2].product_id', description: 'must match ^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$' },
+      { field: 'lines[2].quantity', description: 'must be at least 1' },
+      { field: 'ttl', description: 'must be at most 604800s' },
+      { field: 'attributes', description: 'must have at most 20 entries' },
+    ]);
+  });
+
+  test('a missing message, an unchosen oneof and an undefined enum are named', () => {
+    const place = PlaceOrderRequest.fromPartial({
+      customerId: 'a',
+      country: 'GB',
+      lines: [{ productId: 'a', quantity: 1n }],
+    });
+    expect(violationsOf('orders.v1.PlaceOrderRequest', place)).toEqual([
+      { field: 'payment_method', description: 'must be given' },
+    ]);
+    expect(violationsOf('orders.v1.PlaceOrderRequest', { ...place, paymentMethod: { method: undefined } })).toEqual([
+      { field: 'payment_method.method', description: 'must be given: one of wallet_id, card_token' },
+    ]);
+    const list = { ...ListOrdersRequest.fromPartial({}), status: 99 };
+    expect(violationsOf('orders.v1.ListOrdersRequest', list)[0]).toMatchObject({ field: 'status' });
+  });
+
+  test('the number of violations is bounded', () => {
+    const lines = Array.from({ length: 500 }, () => ({ productId: '', quantity: 0n }));
+    expect(violationsOf('inventory.v1.ReserveStockRequest', reserve({ lines }))).toHaveLength(50);
+  });
+
+  test('every rule of every request of the contract is known', () => {
+    for (const { request } of contract().methods()) expect(() => validator(request)).not.toThrow();
+  });
+
+  test('a rule that is not known is refused by name', () => {
+    const known = type('orders.v1.PlaceOrderRequest').field.country!;
+    const rules = contract().fieldRules(known)!;
+    const view = reflect(registry.getMessage('buf.validate.FieldRules')!, structuredClone(rules));
+    const stringRules = registry.getMessage('buf.validate.StringRules')!;
+    const strange = create(stringRules, { prefix: 'x' } as never);
+    view.set(view.fields.find(({ name }) => name === 'string')!, reflect(stringRules, strange));
+    const original = contract().fieldRules;
+    try {
+      contract().fieldRules = () => view.message;
+      expect(() => rulesOf(known)).toThrow('string.prefix');
+    } finally {
+      contract().fieldRules = original;
+    }
+  });
+});
+
+// What each kind of value looks like near its rules.
+const texts = fc.oneof(
+  fc.constantFrom('', 'a', 'p-1', 'GBP', 'gbp', '-x', 'a b', 'x@y.zz', 'x@', 'é', '😀'.repeat(3), 'orders'),
+  fc.constantFrom(39, 40, 41, 64, 65, 100, 101, 199, 200, 201).map((n) => 'é'.repeat(n)),
+  fc.constantFrom(63, 64, 65, 100, 101).map((n) => 'a'.repeat(n)),
+  fc.constantFrom(99, 100, 101).map((n) => '😀'.repeat(n)),
+  fc.uuid(),
+  fc.emailAddress(),
+);
+const counts = fc.oneof(
+  fc.bigInt({ min: -3n, max: 3n }),
+  fc.constantFrom(1_000_000_000n, 1_000_000_001n, -1_000_000_000n),
+);
+const lines = fc.array(fc.record({ productId: texts, quantity: counts }), { maxLength: 3 });
+const money = fc.option(fc.record({ minorUnits: fc.oneof(counts, fc.constant(10n ** 15n + 1n)), currency: texts }), {
+  nil: undefined,
+});
+const attributes = fc
+  .constantFrom(0, 1, 20, 21)
+  .map((n) => Object.fromEntries(Array.from({ length: n }, (_, k) => [`${k}k`, 'v'])));
+const way = fc.option(
+  fc.oneof(
+    texts.map((value) => ({ $case: 'walletId' as const, value })),
+    texts.map((value) => ({ $case: 'cardToken' as const, value })),
+  ),
+  { nil: undefined },
+);
+
+interface Codec {
+  encode(message: never): { finish(): Uint8Array };
+}
+const samples: [string, Codec, fc.Arbitrary<object>][] = [
+  [
+    'inventory.v1.ReserveStockRequest',
+    ReserveStockRequest,
+    fc.record({
+      requestId: texts,
+      reservationId: texts,
+      lines,
+      ttl: fc.option(
+        fc.record({ seconds: fc.constantFrom(-1n, 0n, 1n, 604_800n, 604_801n), nanos: fc.constantFrom(0, 1) }),
+        { nil: undefined },
+      ),
+      attributes,
+    }),
+  ],
+  [
+    'inventory.v1.AdjustStockRequest',
+    AdjustStockRequest,
+    fc.record({ requestId: texts, productId: texts, delta: counts, reason: texts }),
+  ],
+  [
+    'orders.v1.PlaceOrderRequest',
+    PlaceOrderRequest,
+    fc.record({
+      requestId: texts,
+      orderId: texts,
+      customerId: texts,
+      country: texts,
+      lines,
+      paymentMethod: fc.option(fc.record({ method: way }), { nil: undefined }),
+      reference: texts,
+    }),
+  ],
+  [
+    'orders.v1.ListOrdersRequest',
+    ListOrdersRequest,
+    fc.record({
+      customerId: texts,
+      status: fc.integer({ min: -1, max: 9 }),
+      pageSize: fc.constantFrom(-1, 0, 1, 100, 101),
+      pageToken: texts,
+      readMask: fc.constant(undefined),
+    }),
+  ],
+  [
+    'customers.v1.RegisterCustomerRequest',
+    RegisterCustomerRequest,
+    fc.record({ requestId: texts, customerId: texts, displayName: texts, email: texts, country: texts }),
+  ],
+  [
+    'payments.v1.CreatePaymentRequest',
+    CreatePaymentRequest,
+    fc.record({ requestId: texts, paymentId: texts, orderId: texts, customerId: texts, amount: money, method: way }),
+  ],
+];
+
+describe('validation, compared with protovalidate', () => {
+  const reference = createValidator({ registry });
+
+  test.each(samples)('%s', (name, codec, arbitrary) => {
+    const descriptor: DescMessage = type(name);
+    fc.assert(
+      fc.property(arbitrary, (message) => {
+        const bytes = codec.encode(message as never).finish();
+        const decoded = reference.validate(descriptor, fromBinary(descriptor, bytes));
+        expect(decoded.kind).not.toBe('error');
+        const expected = (decoded.violations ?? []).map(({ field }) => pathToString(field));
+        const found = violationsOf(name, message).map(({ field }) => field);
+        // An undefined enum number is refused by both; each may say it once for each rule.
+        expect([...new Set(found)].sort()).toEqual([...new Set(expected)].sort());
+      }),
+      { numRuns: 250 },
+    );
+  });
+});
