@@ -58,7 +58,8 @@ export interface Context<S extends Settings = Settings> {
   commands(tools: Tools<S>): Service[];
   queries(tools: QueryTools<S>): Service[];
   projections: ContextProjection[];
-  processes(tools: ProcessTools<S>): TimedHandler[];
+  /** May open what they need; `signal` tells when to let go of it. */
+  processes(tools: ProcessTools<S>): TimedHandler[] | Promise<TimedHandler[]>;
 }
 
 /** Checks a context's parts against each other; the types of its settings follow from what it declares. */

@@ -3,7 +3,8 @@
  *
  *   1. Load the memory; ask `react` for the facts in the events at hand.
  *   2. While there is a step due now: run it, add the facts it returns to those in hand.
- *   3. Append all facts in one go, if the memory has not moved meanwhile; else start over at 1.
+ *   3. Append all facts in one go, if the memory has not moved meanwhile; else start over at 1. (A step that says so has
+ *      the facts before it appended first.)
  *   4. Say when the process must be looked at again.
  *
  * Facts are not appended step by step: every step's commands carry ids that follow from the memory alone, so running
@@ -74,17 +75,17 @@ export async function advance<S, M extends EventCase>(
   const origin = events.at(-1)?.origin ?? timerOrigin(process.name, processId);
   for (let start = 1; ; start++) {
     const memory = await aggregates.load(process.memory, processId);
-    const facts: M[] = [];
-    let state = memory.state;
+    let { state, version } = memory;
+    let facts: M[] = [];
     const remember = (news: M[]) => {
       facts.push(...news);
       state = news.reduce((before, fact) => process.memory.evolve(before, fact, clock()), state);
     };
-    for (const { observation, event } of events) remember(observation.react(state, event));
-
-    const outcome = await runSteps();
     try {
-      return { ...outcome, version: await append() };
+      for (const { observation, event } of events) remember(observation.react(state, event));
+      const rest = await runSteps();
+      await append();
+      return { ...rest, version };
     } catch (error) {
       if (!(error instanceof MemoryMoved) || start === MAX_STARTS) throw error;
     }
@@ -95,6 +96,7 @@ export async function advance<S, M extends EventCase>(
         if (!step) return { dueAt: undefined, retries: 0 };
         const now = clock();
         if (step.dueAt && step.dueAt > now) return { dueAt: step.dueAt, retries: 0 };
+        if (step.afterAppend) await append();
         try {
           const limit = AbortSignal.any([signal, AbortSignal.timeout(STEP_TIMEOUT_MS)]);
           remember(await process.run(step, state, { now, processId, origin, signal: limit }));
@@ -107,20 +109,21 @@ export async function advance<S, M extends EventCase>(
       throw new Error(`${process.name} ${processId} took ${MAX_STEPS} steps without coming to rest`);
     }
 
-    async function append(): Promise<number> {
-      if (facts.length === 0) return memory.version;
+    async function append(): Promise<void> {
+      if (facts.length === 0) return;
       const executed = await aggregates.execute({
         decider: process.memory,
         id: processId,
-        decide(_state, { version }) {
-          if (version !== memory.version) throw new MemoryMoved();
+        decide(_state, moment) {
+          if (moment.version !== version) throw new MemoryMoved();
           return facts;
         },
         reply: () => undefined,
         replyCodec: noReply,
         origin,
       });
-      return executed.version;
+      facts = [];
+      version = executed.version;
     }
   }
 

@@ -9,6 +9,11 @@ export interface Step {
   name: string;
   /** Not before this. Undefined: now. */
   dueAt?: Date;
+  /**
+   * What this step does can only be undone by who knows the facts before it: they are made durable first. (Most steps can
+   * be found again from an older memory, since they repeat the same commands.)
+   */
+  afterAppend?: true;
 }
 
 /** An event of another stream, as a process sees it. */

@@ -58,7 +58,7 @@ const runtimeSettings = {
   }),
   CAUDAL_NAMESPACE: setting.string({
     description: 'Stands before the names of queues, collections, indices and cache keys: several systems, one server.',
-    default: 'caudal',
+    optional: true,
     pattern: /^[a-z][a-z0-9_]{0,40}$/,
     expects: 'a lower-case word of at most 41 letters, digits and underscores',
   }),

@@ -118,7 +118,7 @@ export type StepName =
   | 'mark-cancelled';
 
 /** The one thing to do in this state, maybe only later; undefined: wait for an event, or nothing is left to do. */
-export function next(state: FulfilmentState): { name: StepName; dueAt?: Date } | undefined {
+export function next(state: FulfilmentState): { name: StepName; dueAt?: Date; afterAppend?: true } | undefined {
   if (!state.order || state.marked === 'delivered' || state.marked === 'rejected' || state.marked === 'cancelled') {
     return undefined;
   }
@@ -126,7 +126,8 @@ export function next(state: FulfilmentState): { name: StepName; dueAt?: Date } |
 }
 
 function nextForward(state: FulfilmentState): ReturnType<typeof next> {
-  if (state.stock === 'none') return { name: 'reserve' };
+  // Undoing reaches the reservation that the memory knows: a new one must not begin before the old one is known as lost.
+  if (state.stock === 'none') return { name: 'reserve', afterAppend: state.reservationNumber > 1 || undefined };
   if (state.payment === 'none') return { name: 'request-payment' };
   if (state.payment === 'requested') return { name: 'give-up-payment', dueAt: state.giveUpTime! };
   if (state.stock === 'reserved') return { name: 'commit' };

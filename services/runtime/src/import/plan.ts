@@ -2,20 +2,12 @@
  * From the lines of a retailer's file to what is done with each. Pure, and complete: every line ends up in exactly one
  * of the plan's lists, so that nothing is lost silently. docs/import.md says why each oddity is read as it is.
  */
-import { fromMinorUnits, parseDecimal, toMinorUnits } from './decimal.ts';
+import { createHash } from 'node:crypto';
+import { fromMinorUnits } from './decimal.ts';
+import { amountOf, type FileLine, GUEST, isCancellation, isCorrection, type ReadLine, readLine } from './read-line.ts';
 
-/** A line as it stands in the file. `number`: its line there; the first after the heading is 2. */
-export interface FileLine {
-  number: number;
-  InvoiceNo: string;
-  StockCode: string;
-  Description: string;
-  Quantity: string;
-  InvoiceDate: string;
-  UnitPrice: string;
-  CustomerID: string;
-  Country: string;
-}
+/** All amounts of a file are of one currency, that of the retailer. */
+export const CURRENCY = 'GBP';
 
 export interface PlannedLine {
   /** Lines of the file that it stands for: several if a product stands twice in an invoice at one price. */
@@ -27,8 +19,7 @@ export interface PlannedLine {
 }
 
 export interface PlannedOrder {
-  orderId: string;
-  /** The invoice, with a number behind it if it had to be split. */
+  /** The invoice, with a number behind it if it had to be split. No two orders of a plan share it. */
   reference: string;
   customerId: string;
   country: string;
@@ -63,60 +54,67 @@ export interface RejectedLine {
   country: string;
 }
 
+export interface PlannedProduct {
+  title: string;
+  /** The first price that the file sells it at, in minor units; 0 if it sells none. */
+  price: bigint;
+  openingStock: bigint;
+}
+
 export interface Plan {
+  /** Names the import: follows from the lines, so that the same file gives the same. */
+  id: string;
   orders: PlannedOrder[];
   corrections: Correction[];
   rejected: RejectedLine[];
-  products: Map<string, { title: string; price: bigint; openingStock: bigint }>;
+  products: Map<string, PlannedProduct>;
+  /** `walletDeposit`: what the orders that are paid by wallet come to, in minor units. */
   customers: Map<string, { country: string; walletDeposit: bigint }>;
   /** Straight from the file, in millionths. */
   file: { lines: number; total: bigint; byCountry: Map<string, bigint> };
 }
 
-interface ReadLine {
-  /** The lines of the file that it stands for. */
+/** A line of an invoice as it is bought or taken back. */
+interface Sale extends Omit<ReadLine, 'number'> {
   numbers: number[];
-  invoice: string;
-  productId: string;
-  title: string;
-  quantity: bigint;
-  /** Minor units. */
-  unitPrice: bigint;
-  customerId: string;
-  country: string;
-  date: string;
   /** Of a cancellation: whether its purchase is in the file. */
   purchased: boolean;
 }
 
-const GUEST = 'guest';
 const EVERY_NTH_CANCELLED = 10;
 /** Opening stock is what the file sells less this share, rounded in favour of the stock. */
 const MISSING_STOCK_PERCENT = 5n;
+/** What the contract allows in one order. */
+const MOST_LINES = 1000;
 
 /** Plans the import of a file's lines. */
 export function plan(lines: FileLine[]): Plan {
   const file = { lines: lines.length, total: 0n, byCountry: new Map<string, bigint>() };
   const rejected: RejectedLine[] = [];
   const corrections: Correction[] = [];
-  const sales: ReadLine[] = [];
+  const sales: Sale[] = [];
   const titles = new Map<string, string>();
+  const hash = createHash('sha256');
 
   for (const line of lines) {
+    hash.update(JSON.stringify(Object.values(line)));
     const amount = amountOf(line);
     file.total += amount;
     const country = line.Country.trim();
     file.byCountry.set(country, (file.byCountry.get(country) ?? 0n) + amount);
     const read = readLine(line);
-    if (typeof read === 'string') rejected.push({ number: line.number, why: read, amount, country });
-    else if (isCorrection(read)) corrections.push(correctionOf(read));
-    else sales.push(read);
-    if (typeof read !== 'string' && (read.unitPrice > 0n || !titles.has(read.productId))) {
-      titles.set(read.productId, read.title);
+    if (typeof read === 'string') {
+      rejected.push({ number: line.number, why: read, amount, country });
+      continue;
     }
+    // What stands where nothing is sold is rather a remark than a title: "check", "damages".
+    if (read.unitPrice > 0n || !titles.has(read.productId)) titles.set(read.productId, read.title);
+    if (isCorrection(read)) corrections.push(correctionOf(read));
+    else sales.push(saleOf(read));
   }
   const orders = ordersOf(takeReturnsOut(sales));
   return {
+    id: `import-${hash.digest('hex').slice(0, 8)}`,
     orders,
     corrections,
     rejected,
@@ -126,134 +124,87 @@ export function plan(lines: FileLine[]): Plan {
   };
 }
 
-function amountOf({ Quantity, UnitPrice }: FileLine): bigint {
-  const price = parseDecimal(UnitPrice);
-  return price !== undefined && /^-?\d+$/.test(Quantity) ? BigInt(Quantity) * price : 0n;
+function saleOf({ number, ...line }: ReadLine): Sale {
+  return { ...line, numbers: [number], purchased: false };
 }
 
-/** What a line says, or why it can't be imported. */
-function readLine(line: FileLine): ReadLine | string {
-  const invoice = line.InvoiceNo.trim();
-  const country = line.Country.trim();
-  const productId = line.StockCode.trim().replace(/\s+/g, '-');
-  if (!/^[A-Za-z0-9]{1,40}$/.test(invoice)) return `InvoiceNo "${invoice}" is not a number of letters and digits`;
-  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(productId))
-    return `StockCode "${line.StockCode}" can't be a product's id`;
-  if (!/^-?\d{1,9}$/.test(line.Quantity.trim())) return `Quantity "${line.Quantity}" is not a whole number`;
-  if (!/^\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}$/.test(line.InvoiceDate))
-    return `InvoiceDate "${line.InvoiceDate}" is no date`;
-  if (country === '') return 'Country is empty';
-  const quantity = BigInt(line.Quantity.trim());
-  const price = parseDecimal(line.UnitPrice);
-  if (price === undefined || price < 0n) return `UnitPrice "${line.UnitPrice}" is not an amount`;
-  const unitPrice = toMinorUnits(price);
-  if (unitPrice === undefined) return `UnitPrice ${line.UnitPrice} is a fraction of a penny, which money can't be`;
-  if (quantity === 0n) return 'Quantity is zero';
-  const cancels = invoice.startsWith('C');
-  if (!/^C?\d/.test(invoice)) return `Invoice ${invoice} is an accounting entry, not a sale`;
-  if (cancels !== quantity < 0n && unitPrice > 0n) {
-    return cancels ? 'A cancellation of a positive quantity' : 'A negative quantity that is no cancellation';
-  }
-  const customer = line.CustomerID.trim().replace(/\.0$/, '');
-  const customerId = customer === '' || customer === '0' ? GUEST : customer;
-  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(customerId)) return `CustomerID "${customer}" can't be a customer's id`;
-  const title = line.Description.trim().slice(0, 200) || productId;
-  return {
-    numbers: [line.number],
-    invoice,
-    productId,
-    title,
-    quantity,
-    unitPrice,
-    customerId,
-    country,
-    date: line.InvoiceDate,
-    purchased: false,
-  };
-}
-
-/** Without a price there is no sale: negative, it was lost or broken; positive and nobody's, it was found. */
-function isCorrection({ unitPrice, quantity, customerId }: ReadLine): boolean {
-  return unitPrice === 0n && (quantity < 0n || customerId === GUEST);
-}
-
-function correctionOf({ numbers, productId, quantity, title, date }: ReadLine): Correction {
-  return { number: numbers[0]!, productId, delta: quantity, reason: title, date };
+function correctionOf({ number, productId, quantity, title, date }: ReadLine): Correction {
+  return { number, productId, delta: quantity, reason: title, date };
 }
 
 /**
  * Cancelled pieces that the same customer bought before, at the same price, are taken out of that purchase: they become
- * an order of their own under the cancellation's number, so that it can be taken back in full.
+ * an order of their own under the cancellation's number, so that it can be taken back in full. Who a guest was is not
+ * known, so that guests' cancellations have no purchase.
  */
-function takeReturnsOut(sales: ReadLine[]): ReadLine[] {
-  const key = ({ customerId, productId, unitPrice }: ReadLine) => `${customerId}/${productId}/${unitPrice}`;
-  const purchases = Map.groupBy(
-    sales.filter(({ quantity }) => quantity > 0n).map((line) => ({ ...line })),
-    key,
-  );
+function takeReturnsOut(sales: Sale[]): Sale[] {
+  const key = ({ customerId, country, productId, unitPrice }: Sale) =>
+    JSON.stringify([customerId, country, productId, String(unitPrice)]);
+  const purchases = sales.filter(({ quantity }) => quantity > 0n).map((line) => ({ ...line }));
+  const byBuyer = Map.groupBy(purchases, key);
   const returns = sales
     .filter(({ quantity }) => quantity < 0n)
     .map((line) => {
-      const purchase = purchases
-        .get(key(line))
-        ?.find((other) => other.date <= line.date && other.quantity >= -line.quantity);
+      const candidates = line.customerId === GUEST ? [] : (byBuyer.get(key(line)) ?? []);
+      const purchase = candidates.find((other) => other.date <= line.date && other.quantity >= -line.quantity);
       if (!purchase) return line;
       purchase.quantity += line.quantity;
       // A purchase that is taken back whole stands for nothing else any more.
       const numbers = purchase.quantity === 0n ? [...purchase.numbers, ...line.numbers] : line.numbers;
       return { ...line, numbers, purchased: true };
     });
-  return [...[...purchases.values()].flat().filter(({ quantity }) => quantity > 0n), ...returns];
+  return [...purchases.filter(({ quantity }) => quantity > 0n), ...returns];
 }
 
-function ordersOf(sales: ReadLine[]): PlannedOrder[] {
-  const invoices = Map.groupBy(sales, ({ invoice }) => invoice);
-  const drafts: (Omit<PlannedOrder, 'payment' | 'fate'> & { purchased: boolean })[] = [];
-  for (const [invoice, lines] of invoices) {
-    splitByPrice(lines).forEach((part, index) => {
+function ordersOf(sales: Sale[]): PlannedOrder[] {
+  const drafts: { order: Omit<PlannedOrder, 'payment' | 'fate'>; cancels: boolean; purchased: boolean }[] = [];
+  for (const [invoice, lines] of Map.groupBy(sales, (sale) => sale.invoice)) {
+    split(lines).forEach((part, index) => {
       const reference = index === 0 ? invoice : `${invoice}-${index + 1}`;
       const { customerId, country, date, purchased } = part[0]!;
       const planned = mergeProducts(part);
       const total = planned.reduce((sum, { quantity, unitPrice }) => sum + quantity * unitPrice, 0n);
-      drafts.push({
-        orderId: `import-${reference}`,
-        reference,
-        customerId,
-        country,
-        date,
-        lines: planned,
-        total,
-        purchased,
-      });
+      const order = { reference, customerId, country, date, lines: planned, total };
+      drafts.push({ order, cancels: isCancellation({ invoice }), purchased });
     });
   }
-  drafts.sort((a, b) => (a.date === b.date ? (a.reference < b.reference ? -1 : 1) : a.date < b.date ? -1 : 1));
+  drafts.sort(({ order: a }, { order: b }) => byDate(a, b) || (a.reference < b.reference ? -1 : 1));
   let sale = 0;
-  return drafts.map(({ purchased, ...draft }, index) => {
-    const payment = draft.customerId === GUEST || index % 2 === 1 ? 'card' : 'wallet';
-    if (draft.reference.startsWith('C')) return { ...draft, payment, fate: purchased ? 'return' : 'refund' };
+  return drafts.map(({ order, cancels, purchased }, index) => {
+    const byCard = order.customerId === GUEST || order.total === 0n || index % 2 === 1;
+    const payment = byCard ? 'card' : 'wallet';
+    if (cancels) return { ...order, payment, fate: purchased ? 'return' : 'refund' };
     sale++;
-    return { ...draft, payment, fate: sale % EVERY_NTH_CANCELLED === 0 ? 'cancel' : 'deliver' };
+    return { ...order, payment, fate: sale % EVERY_NTH_CANCELLED === 0 ? 'cancel' : 'deliver' };
   });
 }
 
-/** An order has one price a product, one buyer and one fate: what differs goes into orders behind the first. */
-function splitByPrice(lines: ReadLine[]): ReadLine[][] {
-  const parts: { price: Map<string, bigint>; kind: string; lines: ReadLine[] }[] = [];
+/** Sorts what has a date by it. */
+export function byDate(a: { date: string }, b: { date: string }): number {
+  return a.date < b.date ? -1 : a.date > b.date ? 1 : 0;
+}
+
+/** An order has one price a product, one buyer, one fate and so many lines: the rest goes into orders behind the first. */
+function split(lines: Sale[]): Sale[][] {
+  const parts: { prices: Map<string, bigint>; kind: string; lines: Sale[] }[] = [];
   for (const line of lines) {
-    const kind = `${line.customerId}/${line.country}/${line.purchased}`;
+    const { productId, unitPrice, customerId, country, purchased } = line;
+    const kind = JSON.stringify([customerId, country, purchased]);
     const part = parts.find(
-      ({ price, kind: other }) => other === kind && (price.get(line.productId) ?? line.unitPrice) === line.unitPrice,
+      ({ prices, kind: other }) =>
+        other === kind &&
+        (prices.get(productId) ?? unitPrice) === unitPrice &&
+        (prices.has(productId) || prices.size < MOST_LINES),
     );
     if (part) {
-      part.price.set(line.productId, line.unitPrice);
+      part.prices.set(productId, unitPrice);
       part.lines.push(line);
-    } else parts.push({ price: new Map([[line.productId, line.unitPrice]]), kind, lines: [line] });
+    } else parts.push({ prices: new Map([[productId, unitPrice]]), kind, lines: [line] });
   }
   return parts.map((part) => part.lines);
 }
 
-function mergeProducts(lines: ReadLine[]): PlannedLine[] {
+function mergeProducts(lines: Sale[]): PlannedLine[] {
   const byProduct = new Map<string, PlannedLine>();
   for (const { numbers, productId, quantity, unitPrice } of lines) {
     const pieces = quantity < 0n ? -quantity : quantity;
@@ -277,8 +228,9 @@ function productsOf(orders: PlannedOrder[], corrections: Correction[], titles: M
     for (const { productId, quantity, unitPrice } of lines) touch(productId, unitPrice).openingStock += quantity;
   }
   for (const { productId } of corrections) touch(productId, 0n);
-  for (const product of products.values())
+  for (const product of products.values()) {
     product.openingStock -= (product.openingStock * MISSING_STOCK_PERCENT) / 100n;
+  }
   return products;
 }
 
@@ -292,8 +244,8 @@ function customersOf(orders: PlannedOrder[]): Plan['customers'] {
   return customers;
 }
 
-/** What an order comes to in the file's own sums: a purchase and its return are nothing. Millionths. */
-export function fileAmount({ total, fate }: PlannedOrder): bigint {
+/** What an order of this total comes to in the file's own sums: a purchase and its return are nothing. Millionths. */
+export function fileAmount({ total, fate }: Pick<PlannedOrder, 'total' | 'fate'>): bigint {
   if (fate === 'return') return 0n;
   return fromMinorUnits(fate === 'refund' ? -total : total);
 }

@@ -1,0 +1,54 @@
+/** What the payments context consists of. */
+import { setting } from '@caudal/config/setting.ts';
+import { defineContext } from '@caudal/context/context.ts';
+import { createProcess } from '@caudal/processes/process-handler.ts';
+import { paymentService } from './commands/payment-service.ts';
+import { walletService } from './commands/wallet-service.ts';
+import { openGateway } from './gateway/open-gateway.ts';
+import { paymentProcess } from './processes/payment-process.ts';
+import { transfers } from './processes/transfers.ts';
+import { paymentStatus } from './projections/payment-status.ts';
+import { walletBalances } from './projections/wallet-balances.ts';
+import { walletTransactions } from './projections/wallet-transactions.ts';
+import { paymentQueryService } from './queries/payment-query-service.ts';
+import { walletQueryService } from './queries/wallet-query-service.ts';
+
+export const payments = defineContext({
+  name: 'payments',
+  settings: {
+    PAYMENTS_GATEWAY_URL: setting.url({
+      description: 'The card gateway. Without it a sandbox that takes any card runs inside the process.',
+      optional: true,
+      protocols: ['http', 'https'],
+    }),
+    PAYMENTS_GATEWAY_KEY: setting.secret({ description: "The card gateway's key.", optional: true }),
+    PAYMENTS_GATEWAY_TIMEOUT: setting.duration({
+      description: 'How long the card gateway may take to answer.',
+      default: '5s',
+      min: 10,
+    }),
+  },
+  permissions: ['log.events.read'],
+  commands: ({ aggregates, ids }) => [paymentService({ aggregates }), walletService({ aggregates, ids })],
+  queries: ({ views, aggregates }) => [
+    paymentQueryService({ payments: views(paymentStatus) }),
+    walletQueryService({ wallets: views(walletBalances), transactions: views(walletTransactions), aggregates }),
+  ],
+  projections: [
+    { projection: walletBalances, store: 'documents', cacheMs: 300_000 },
+    { projection: walletTransactions, store: 'documents' },
+    { projection: paymentStatus, store: 'documents', cacheMs: 60_000 },
+  ],
+  async processes({ aggregates, database, clock, signal, settings }) {
+    const gateway = await openGateway({
+      url: settings.PAYMENTS_GATEWAY_URL,
+      apiKey: settings.PAYMENTS_GATEWAY_KEY,
+      timeoutMs: settings.PAYMENTS_GATEWAY_TIMEOUT,
+      signal,
+    });
+    return [
+      createProcess({ process: paymentProcess({ aggregates, gateway }), aggregates, database, clock, signal }),
+      transfers({ aggregates, database, clock, signal }),
+    ];
+  },
+});

@@ -1,0 +1,9 @@
+import { contract } from '@caudal/contract/descriptors.ts';
+
+/** Every permission that the contract's public methods ask for, for everybody's resources. */
+export function everything(): string[] {
+  const methods = contract()
+    .methods()
+    .filter(({ access }) => !access.internal);
+  return [...new Set(methods.map(({ access }) => `${access.permission}:any`))].sort();
+}

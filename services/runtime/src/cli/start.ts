@@ -1,0 +1,36 @@
+/** `caudal start`: a process with the roles that it is told; all of them, on an embedded PostgreSQL, if nothing. */
+import { checkConfig, loadConfig } from '@caudal/config/config.ts';
+import { printConfig } from '@caudal/config/print.ts';
+import { createLifecycle } from '@caudal/lifecycle/lifecycle.ts';
+import { endWithProcess } from '@caudal/lifecycle/process.ts';
+import { logger } from '@caudal/telemetry/log.ts';
+import { Command } from 'commander';
+import { type RuntimeValues, settings } from '../settings.ts';
+import { type Started, start } from '../start.ts';
+import { welcome } from './welcome.ts';
+
+const log = logger('start');
+
+export function startCommand(): Command {
+  return new Command('start')
+    .description('run the system, or the part of it that CAUDAL_ROLES and CAUDAL_CONTEXTS name')
+    .option('--print-config', 'show every setting and where it comes from, and start nothing')
+    .option('--json', 'with --print-config: as one JSON object')
+    .action(async ({ printConfig: print, json }: { printConfig?: boolean; json?: boolean }) => {
+      if (print) {
+        const checked = checkConfig(settings);
+        console.log(printConfig(checked, { json }));
+        process.exitCode = checked.problems.length > 0 ? 1 : 0;
+        return;
+      }
+      await run();
+    });
+}
+
+async function run(): Promise<void> {
+  const values = loadConfig(settings, { warn: (message) => log.warn(message) }) as RuntimeValues;
+  const lifecycle = createLifecycle();
+  endWithProcess(lifecycle);
+  const started: Started = await start(values, lifecycle);
+  if (!values.DATABASE_URL) console.log(await welcome(started));
+}

@@ -1,0 +1,53 @@
+/** A context as this process has it: its database, its log, and its aggregates over both. */
+import { openAggregates } from '@caudal/aggregates/aggregates.ts';
+import type { Aggregates } from '@caudal/aggregates/types.ts';
+import type { Context } from '@caudal/context/context.ts';
+import { openEventLog } from '@caudal/eventlog/event-log.ts';
+import { migrations as logMigrations } from '@caudal/eventlog/migrations.ts';
+import type { EventLog, LogReader } from '@caudal/eventlog/types.ts';
+import { newId } from '@caudal/kernel/ids.ts';
+import type { Running } from '@caudal/kernel/lifetime.ts';
+import { systemClock } from '@caudal/kernel/time.ts';
+import { migrations as messagingMigrations } from '@caudal/messaging/migrations.ts';
+import { shareTail } from '@caudal/messaging/shared-tail.ts';
+import { type Database, openDatabase } from '@caudal/postgres/database.ts';
+import { migrate } from '@caudal/postgres/migrate.ts';
+import { migrations as checkpointMigrations } from '@caudal/postgres/migrations.ts';
+import { migrations as processMigrations } from '@caudal/processes/migrations.ts';
+
+export interface LocalContext extends Running {
+  context: Context;
+  database: Database;
+  log: EventLog;
+  /** The log for those who follow it: everybody in this process shares one tail. */
+  tail: LogReader;
+  aggregates: Aggregates;
+}
+
+/** Brings a context's schema up to date. Returns what was applied. */
+export function migrateContext(url: string, context: Context): Promise<string[]> {
+  const sets = [checkpointMigrations, logMigrations, messagingMigrations, processMigrations];
+  return migrate({ url, schema: context.name, sets });
+}
+
+/** Opens a context over its schema, which is up to date. Connects at first use. */
+export function openContext(
+  context: Context,
+  { url, poolSize, applicationName }: { url: string; poolSize: number; applicationName: string },
+): LocalContext {
+  const database = openDatabase({ url, schema: context.name, poolSize, applicationName });
+  const log = openEventLog({ database, domain: context.name });
+  const aggregates = openAggregates({ log, clock: systemClock, ids: newId });
+  return {
+    context,
+    database,
+    log,
+    tail: shareTail(log),
+    aggregates,
+    async stop() {
+      await aggregates.drain();
+      await log.stop();
+      await database.close();
+    },
+  };
+}

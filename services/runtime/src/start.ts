@@ -1,0 +1,88 @@
+/** Starts a process: what it stands on, its roles, and at last its doors. */
+import { createLifecycle, type Lifecycle } from '@caudal/lifecycle/lifecycle.ts';
+import { type RunningServer, startServer } from '@caudal/rpc/server.ts';
+import { startTelemetry } from '@caudal/telemetry/start.ts';
+import { contexts } from './contexts.ts';
+import { startEmbeddedPostgres } from './embedded-postgres.ts';
+import { type Identity, openIdentity } from './identity.ts';
+import { migrateContext } from './local-context.ts';
+import { openProcess, type Process } from './process.ts';
+import { addCommands } from './roles/command.ts';
+import { startJobs } from './roles/jobs.ts';
+import { startProcesses } from './roles/process.ts';
+import { startProjectors } from './roles/projector.ts';
+import { addQueries } from './roles/query.ts';
+import { startRelays } from './roles/relay.ts';
+import type { RuntimeValues } from './settings.ts';
+
+export interface Started {
+  lifecycle: Lifecycle;
+  server: RunningServer;
+  identity: Identity;
+  process: Process;
+  databaseUrl: string;
+}
+
+/** Where the logs are: the server that is configured, or an embedded one that ends with the process. */
+export async function openDatabaseServer(values: RuntimeValues, lifecycle: Lifecycle): Promise<string> {
+  if (values.DATABASE_URL) return values.DATABASE_URL;
+  const postgres = await startEmbeddedPostgres(values.CAUDAL_DATA_DIR);
+  lifecycle.onStop('embedded PostgreSQL', () => postgres.stop(), { timeoutMs: 60_000 });
+  for (const context of contexts) await migrateContext(postgres.url, context);
+  return postgres.url;
+}
+
+/**
+ * Starts everything that `values` ask for. What was started before an error is stopped again.
+ *
+ * Consumers come before the relay, so that their queues are there when the first event is carried; the doors come last.
+ */
+export async function start(values: RuntimeValues, lifecycle = createLifecycle()): Promise<Started> {
+  try {
+    const telemetry = await startTelemetry({
+      serviceName: 'caudal',
+      serviceVersion: '0.1.0',
+      role: values.CAUDAL_ROLES.join(','),
+      prometheus:
+        values.CAUDAL_METRICS_PORT === undefined
+          ? undefined
+          : { host: values.CAUDAL_HOST, port: values.CAUDAL_METRICS_PORT },
+      otlpEndpoint: values.CAUDAL_OTLP_ENDPOINT,
+    });
+    lifecycle.onStop('telemetry', () => telemetry.stop());
+    const databaseUrl = await openDatabaseServer(values, lifecycle);
+    const identity = await openIdentity(values, values.DATABASE_URL ? undefined : values.CAUDAL_DATA_DIR);
+    const process = await openProcess({ values, databaseUrl, identity, lifecycle });
+
+    if (process.has('command')) addCommands(process);
+    if (process.has('query')) addQueries(process);
+    if (process.has('projector')) await startProjectors(process);
+    if (process.has('process')) await startProcesses(process);
+    if (process.has('relay')) startRelays(process);
+    if (process.has('jobs')) startJobs(process);
+    const server = await openDoors(process);
+    lifecycle.started();
+    server.setReady(lifecycle.isReady());
+    return { lifecycle, server, identity, process, databaseUrl };
+  } catch (error) {
+    await lifecycle.stop('it could not start');
+    throw error;
+  }
+}
+
+/** Every process answers /livez and /readyz; only those that serve something have a REST port. */
+async function openDoors(process: Process): Promise<RunningServer> {
+  const { values, identity, services, lifecycle } = process;
+  const host = values.CAUDAL_HOST;
+  const server = await startServer({
+    services,
+    auth: identity.auth,
+    grpc: { host, port: values.CAUDAL_GRPC_PORT },
+    rest: services.length > 0 ? { host, port: values.CAUDAL_REST_PORT } : undefined,
+    limits: { maxConcurrent: values.CAUDAL_MAX_CONCURRENT_CALLS },
+    reflection: values.CAUDAL_REFLECTION,
+    live: () => lifecycle.isLive(),
+  });
+  lifecycle.onStop('server', () => server.stop(), { timeoutMs: 20_000 });
+  return server;
+}

@@ -1,0 +1,29 @@
+/** Puts an event handler to work: from its queue where there is a broker, else from the logs. */
+import type { Context } from '@caudal/context/context.ts';
+import type { Running } from '@caudal/kernel/lifetime.ts';
+import { brokerDeadLetters } from '@caudal/messaging/dead-letters.ts';
+import { logFeed } from '@caudal/messaging/log-feed.ts';
+import { rabbitFeed } from '@caudal/messaging/rabbit-feed.ts';
+import { runSubscription } from '@caudal/messaging/subscription.ts';
+import type { EventHandler } from '@caudal/messaging/types.ts';
+import type { Database } from '@caudal/postgres/database.ts';
+import { domainsOf } from './domains.ts';
+import type { Process } from './process.ts';
+
+/** Starts it. `database`: of the context that the handler belongs to, for what it keeps beside its own. */
+export function subscribe(process: Process, context: Context, database: Database, handler: EventHandler): Running {
+  const { values, holder, stores } = process;
+  const { broker } = stores;
+  const logs = process.logsFor(context, domainsOf(handler.entities));
+  return runSubscription({
+    handler,
+    feed: broker
+      ? rabbitFeed({ broker, handler, prefetch: values.CAUDAL_PREFETCH })
+      : logFeed({ handler, logs, database, holder, maxBatch: values.CAUDAL_PREFETCH }),
+    logs,
+    database,
+    holder,
+    deadLetters: broker && brokerDeadLetters({ broker, handler: handler.name }),
+    sweep: broker ? { everyMs: values.CAUDAL_SWEEP_INTERVAL, minAgeMs: values.CAUDAL_SWEEP_MIN_AGE } : false,
+  });
+}
