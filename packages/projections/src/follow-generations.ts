@@ -6,7 +6,15 @@ import type { Running } from '@caudal/kernel/lifetime.ts';
 import { type Clock, sleep, systemClock } from '@caudal/kernel/time.ts';
 import type { EventHandler } from '@caudal/messaging/types.ts';
 import { logger } from '@caudal/telemetry/log.ts';
-import { changeGenerations, type Generations, heldUntil, isExpired, isFed, readGenerations } from './generations.ts';
+import {
+  changeGenerations,
+  type Generations,
+  heldUntil,
+  isExpired,
+  isFed,
+  maxRecordAgeMs,
+  readGenerations,
+} from './generations.ts';
 import { nameOf } from './keys.ts';
 import { collectionOf, createProjector, generationName, type ProjectorOptions } from './projector.ts';
 import type { ViewStore } from './store.ts';
@@ -30,7 +38,8 @@ const log = logger('projections');
 
 /** Starts to follow the record. Goes on, with what it knows, while the store can't be reached. */
 export function followGenerations<V>(options: FollowGenerationsOptions<V>): Running {
-  const { projection, store, start, onWritten, clock = systemClock, everyMs = 1_000 } = options;
+  const { projection, store, start, onWritten, clock = systemClock, everyMs = maxRecordAgeMs } = options;
+  if (everyMs > maxRecordAgeMs) throw new Error(`everyMs is ${everyMs}: at most ${maxRecordAgeMs}`);
   const stopping = new AbortController();
   const consumers = new Map<number, Running>();
   const ending = new Set<Promise<void>>();

@@ -30,7 +30,7 @@ import { logger } from '@caudal/telemetry/log.ts';
 import { type Builder, beginBuilding } from './builder.ts';
 import { checkView } from './check.ts';
 import { followEvent } from './events.ts';
-import { cancelled, patiently, startFilling } from './fill.ts';
+import { cancelled, type Filling, patiently, startFilling } from './fill.ts';
 import { dropExpired } from './follow-generations.ts';
 import { announceMs, currentOf, readGenerations } from './generations.ts';
 import { nameOf } from './keys.ts';
@@ -84,11 +84,14 @@ export interface RebuildReport {
 const sampleSize = 500;
 /** Between two looks at the logs in the moment before the switch. */
 const pollMs = 50;
+/** A round of filling that takes less is level with the logs. */
+const levelMs = 300;
+const maxRounds = 100;
 const log = logger('rebuild');
 
 /**
  * Builds a generation and switches to it. Errors: ABORTED REBUILD_RUNNING if another process builds one;
- * FAILED_PRECONDITION REBUILD_FAILED_EVENTS or REBUILD_DIFFERS if it would be wrong; UNAVAILABLE if store or logs can't be
+ * FAILED_PRECONDITION REBUILD_FAILED_EVENTS, REBUILD_DIFFERS, REBUILD_INCOMPLETE_LOG or REBUILD_TOO_SLOW if it would be wrong; UNAVAILABLE if store or logs can't be
  * reached for minutes; CANCELLED if `signal` fires.
  */
 export async function rebuild<V>(options: RebuildOptions<V>): Promise<RebuildReport> {
@@ -148,8 +151,7 @@ async function build<V>(options: RebuildOptions<V>, builder: Builder, keepMs: nu
   const verified = await verifySample({ ...options, generation, sample: filling.sample(), signal: builder.signal });
 
   onProgress?.({ step: 'switch' });
-  // All that is there must be in before the switch is announced; after that only what happens meanwhile is left.
-  await filling.fill();
+  await drawLevel(filling);
   const from = clock().getTime() + (replaced === undefined ? 0 : announceMs);
   await builder.update((own) => ({ ...own, from }), from + keepMs);
   while (clock().getTime() < from) {
@@ -166,6 +168,20 @@ async function build<V>(options: RebuildOptions<V>, builder: Builder, keepMs: nu
     verified,
     failed: filling.failed,
   };
+}
+
+/**
+ * Fills until so little is left that it takes a moment: after the announcement, what happens meanwhile must be folded in
+ * in time. Each round has only what came during the one before.
+ */
+async function drawLevel(filling: Filling): Promise<void> {
+  for (let round = 1; round <= maxRounds; round++) {
+    const begun = performance.now();
+    await filling.fill();
+    if (performance.now() - begun < levelMs) return;
+  }
+  const message = 'Events come faster than they can be folded into the new views: the store is too slow for both.';
+  throw new CaudalError('FAILED_PRECONDITION', 'REBUILD_TOO_SLOW', message);
 }
 
 function refuseFailed(failed: RebuildReport['failed']): void {

@@ -24,7 +24,7 @@ export interface VerifyOptions<V> {
   onProgress?(progress: VerifyProgress): void;
   /** Views in memory at a time; 200,000 if absent. */
   maxViews?: number;
-  /** How long a view may be behind before it counts; 5,000 ms if absent. */
+  /** How long views may be behind before that counts, in each pass; 5,000 ms if absent. */
   settleMs?: number;
 }
 
@@ -70,8 +70,11 @@ export async function verify<V>(options: VerifyOptions<V>): Promise<VerifyReport
       foldPage(projection, page.events, { mine, expected, report });
       onProgress?.({ pass, passes, domain: page.domain, position: page.position, head: page.head });
     }
-    for (const [id, streams] of await suspects({ projection, collection, expected, mine, report })) {
-      for (const finding of await checkView({ projection, collection, logs, id, streams, settleMs })) {
+    const open = await suspects({ projection, collection, expected, mine, report });
+    const deadline = performance.now() + settleMs;
+    for (const [id, streams] of open) {
+      const left = Math.max(0, deadline - performance.now());
+      for (const finding of await checkView({ projection, collection, logs, id, streams, settleMs: left })) {
         report.counts[finding.kind] += 1;
         if (report.findings.length < listedAtMost) report.findings.push(finding);
       }
