@@ -9,7 +9,7 @@ describe('memory', () => {
   test('holds what a Map would hold, and older memories stay as they were', () => {
     const change = fc.record({ id: fc.nat(200).map(String), value: fc.option(fc.nat(), { nil: undefined }) });
     fc.assert(
-      fc.property(fc.array(change, { maxLength: 500 }), (changes) => {
+      fc.property(fc.array(change, { maxLength: 500, size: 'max' }), (changes) => {
         const map = new Map<string, number>();
         let memory: Memory<number> = emptyMemory();
         let earlier: [Memory<number>, Map<string, number>] = [memory, new Map()];

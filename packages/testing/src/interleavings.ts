@@ -38,10 +38,11 @@ function fold<V>(projection: Projection<V>, events: ProjectedEvent[]): Map<strin
   const views = new Map<string, V>();
   for (const event of events) {
     const follow = projection.follows.find(({ entity }) => entity.name === entityOfStream(event.stream));
-    const id = follow?.view(event);
-    if (!follow || id === undefined) continue;
-    const before = projection.kind === 'one-per-event' ? undefined : views.get(id);
-    const after = follow.evolve(before, event);
+    const view = follow?.view(event);
+    if (!follow || view === undefined) continue;
+    // A history has a document an event.
+    const id = projection.kind === 'one-per-event' ? event.eventId : view;
+    const after = follow.evolve(views.get(id), event);
     if (after === undefined) views.delete(id);
     // As it comes back from a store.
     else views.set(id, projection.codec.fromJSON(JSON.parse(JSON.stringify(projection.codec.toJSON(after)))));

@@ -61,7 +61,7 @@ function balance(events: StockEvent[]): bigint {
 }
 
 const start = Date.UTC(2026, 0, 1);
-const steps = fc.array(fc.record({ command, seconds: fc.nat(50) }), { maxLength: 60 });
+const steps = fc.array(fc.record({ command, seconds: fc.nat(50) }), { maxLength: 60, size: 'max' });
 const items = fc.record({
   kind: fc.constantFrom('standard', 'premium'),
   safety: fc.nat(5),

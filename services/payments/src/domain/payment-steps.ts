@@ -90,7 +90,9 @@ function afterDebit(orderId: string, outcome: StepOutcome): PaymentEvent[] {
 
 function afterCharge(state: PaymentState, now: Date, step: PaymentStep, outcome: StepOutcome): PaymentEvent[] {
   const orderId = state.request!.orderId;
-  const sent: PaymentEvent = { $case: 'sentToGateway', value: { orderId, attempt: step.attempt } };
+  // An answer that is late, behind that of another process, does not count back.
+  const isLate = step.attempt <= state.attempts;
+  const sent: PaymentEvent[] = isLate ? [] : [{ $case: 'sentToGateway', value: { orderId, attempt: step.attempt } }];
   if (outcome.kind === 'taken') {
     const { reference: gatewayReference } = outcome;
     const responded: PaymentEvent = {
@@ -98,21 +100,21 @@ function afterCharge(state: PaymentState, now: Date, step: PaymentStep, outcome:
       value: { orderId, approved: true, gatewayReference, reason: '' },
     };
     // Undone meanwhile: the void that follows gives the money back.
-    if (state.undoing) return [sent, responded];
-    return [sent, responded, { $case: 'succeeded', value: { orderId, gatewayReference } }];
+    if (state.undoing) return [...sent, responded];
+    return [...sent, responded, { $case: 'succeeded', value: { orderId, gatewayReference } }];
   }
   if (outcome.kind === 'refused') {
     const { reason } = outcome;
     return [
-      sent,
+      ...sent,
       { $case: 'gatewayResponded', value: { orderId, approved: false, gatewayReference: '', reason } },
       state.undoing ? { $case: 'voided', value: { orderId } } : { $case: 'failed', value: { orderId, reason } },
     ];
   }
-  if (state.undoing) return [sent];
-  if (step.attempt < maxCharges) return [sent, delayed(orderId, now, step, outcome)];
+  if (state.undoing || isLate) return sent;
+  if (step.attempt < maxCharges) return [...sent, delayed(orderId, now, step, outcome)];
   // Whether money was taken can't be found out by asking: undo it in any case.
-  return [sent, { $case: 'undoRequested', value: { orderId, reason: 'GATEWAY_UNAVAILABLE' } }];
+  return [...sent, { $case: 'undoRequested', value: { orderId, reason: 'GATEWAY_UNAVAILABLE' } }];
 }
 
 function delayed(orderId: string, now: Date, step: PaymentStep, outcome: StepOutcome): PaymentEvent {

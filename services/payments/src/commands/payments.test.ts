@@ -1,0 +1,239 @@
+import { openAggregates } from '@caudal/aggregates/aggregates.ts';
+import { type PaymentServiceService, PaymentStatus } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
+import type { WalletServiceService } from '@caudal/contract/gen/caudal/payments/v1/wallets.ts';
+import { unavailable } from '@caudal/kernel/errors.ts';
+import { newId } from '@caudal/kernel/ids.ts';
+import type { Handlers } from '@caudal/rpc/types.ts';
+import { refusalOf, testCall } from '@caudal/testing/call.ts';
+import { memoryLog } from '@caudal/testing/memory-log.ts';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { paymentDecider } from '../domain/payment.ts';
+import { nextStep } from '../domain/payment-steps.ts';
+import { walletDecider } from '../domain/wallet.ts';
+import { httpGateway } from '../gateway/http-gateway.ts';
+import { type SandboxGateway, startSandboxGateway } from '../gateway/sandbox.ts';
+import { deliverTransfer } from './deliver-transfer.ts';
+import { paymentService } from './payment-service.ts';
+import { runPaymentStep } from './payment-step.ts';
+import { walletService } from './wallet-service.ts';
+
+const currency = 'GBP';
+const gbp = (minorUnits: bigint) => ({ minorUnits, currency });
+const origin = testCall().origin;
+
+let now: Date;
+let aggregates: ReturnType<typeof openAggregates>;
+let wallets: Handlers<WalletServiceService>;
+let payments: Handlers<PaymentServiceService>;
+
+beforeEach(async () => {
+  now = new Date('2026-01-01T00:00:00Z');
+  const log = memoryLog({ domain: 'payments', clock: () => now });
+  aggregates = openAggregates({ log, clock: () => now, ids: newId });
+  wallets = walletService({ aggregates, ids: newId }).handlers as unknown as Handlers<WalletServiceService>;
+  payments = paymentService({ aggregates }).handlers as unknown as Handlers<PaymentServiceService>;
+  for (const n of [1, 2]) {
+    await wallets.createWallet({ requestId: '', walletId: `w${n}`, customerId: `c${n}`, currency }, testCall());
+  }
+  await wallets.deposit({ requestId: '', walletId: 'w1', amount: gbp(100n), reference: '' }, testCall());
+});
+
+const balance = async (walletId: string) => (await aggregates.load(walletDecider, walletId)).state.balance;
+
+describe('WalletService', () => {
+  test('opens wallets; a repeat comes to the same wallet, also if it got its id here', async () => {
+    const input = { requestId: 'x', walletId: '', customerId: 'c3', currency };
+    const call = testCall({ requestId: 'x' });
+    const opened = await wallets.createWallet(input, call);
+    expect(opened).toMatchObject({ customerId: 'c3', balance: gbp(0n), frozen: false, createTime: now, etag: '1' });
+    expect(call.written).toEqual([{ stream: `payments.wallet/${opened.walletId}`, version: 1 }]);
+    expect(await wallets.createWallet(input, testCall({ requestId: 'x' }))).toEqual(opened);
+    expect((await wallets.createWallet(input, testCall())).walletId).not.toBe(opened.walletId);
+  });
+
+  test('money leaves a wallet by its owner only', async () => {
+    const request = { requestId: '', walletId: 'w1', amount: gbp(10n), reference: '' };
+    expect((await refusalOf(wallets.withdraw(request, testCall({ subject: 'c2' })))).reason).toBe('NOT_OWNER');
+    const transfer = { ...request, toWalletId: 'w2' };
+    expect((await refusalOf(wallets.transfer(transfer, testCall({ subject: 'c2' })))).reason).toBe('NOT_OWNER');
+    expect(await balance('w1')).toBe(100n);
+    expect(await wallets.withdraw(request, testCall({ subject: 'c1' }))).toMatchObject({ balance: gbp(90n) });
+    expect(await wallets.transfer(transfer, testCall({ subject: 'c1' }))).toMatchObject({ balance: gbp(80n) });
+  });
+
+  test('freezes and unfreezes', async () => {
+    expect(await wallets.freezeWallet({ requestId: '', walletId: 'w1', reason: '' }, testCall())).toMatchObject({
+      frozen: true,
+    });
+    const request = { requestId: '', walletId: 'w1', amount: gbp(10n), reference: '' };
+    expect((await refusalOf(wallets.withdraw(request, testCall()))).reason).toBe('WALLET_FROZEN');
+    expect(await wallets.unfreezeWallet({ requestId: '', walletId: 'w1' }, testCall())).toMatchObject({
+      frozen: false,
+    });
+  });
+});
+
+describe('transfers', () => {
+  const request = { requestId: 'x', walletId: 'w1', toWalletId: 'w2', amount: gbp(30n), reference: 'rent' };
+  const send = () => wallets.transfer(request, testCall({ requestId: 'x' }));
+  const transferId = async () => [...(await aggregates.load(walletDecider, 'w1')).state.transfers.slots[0]!.keys()][0]!;
+  const deliver = async () =>
+    deliverTransfer({ aggregates })({ fromWalletId: 'w1', transferId: await transferId(), origin });
+
+  test('leave once and arrive once, however often they are asked for and delivered', async () => {
+    await send();
+    await send();
+    await deliver();
+    await deliver();
+    expect([await balance('w1'), await balance('w2')]).toEqual([70n, 30n]);
+  });
+
+  test('come back from a frozen wallet, and do not arrive when it thaws', async () => {
+    await send();
+    await wallets.freezeWallet({ requestId: '', walletId: 'w2', reason: '' }, testCall());
+    await deliver();
+    await wallets.unfreezeWallet({ requestId: '', walletId: 'w2' }, testCall());
+    await deliver();
+    expect([await balance('w1'), await balance('w2')]).toEqual([100n, 0n]);
+  });
+
+  test('are finished after a crash between refusal and return', async () => {
+    await send();
+    await wallets.freezeWallet({ requestId: '', walletId: 'w2', reason: '' }, testCall());
+    const id = await transferId();
+    const crashing = deliverTransfer({
+      aggregates: {
+        ...aggregates,
+        execute: (command) =>
+          command.id === 'w1' ? Promise.reject(unavailable('PostgreSQL')) : aggregates.execute(command),
+      },
+    });
+    expect((await refusalOf(crashing({ fromWalletId: 'w1', transferId: id, origin }))).code).toBe('UNAVAILABLE');
+    await wallets.unfreezeWallet({ requestId: '', walletId: 'w2' }, testCall());
+    await deliver();
+    expect([await balance('w1'), await balance('w2')]).toEqual([100n, 0n]);
+  });
+
+  test('to a wallet that is not there, or of another currency, are refused at once', async () => {
+    expect((await refusalOf(wallets.transfer({ ...request, toWalletId: 'w9' }, testCall()))).reason).toBe(
+      'WALLET_NOT_FOUND',
+    );
+    await wallets.createWallet({ requestId: '', walletId: 'w3', customerId: 'c3', currency: 'EUR' }, testCall());
+    expect((await refusalOf(wallets.transfer({ ...request, toWalletId: 'w3' }, testCall()))).reason).toBe(
+      'CURRENCY_MISMATCH',
+    );
+    expect((await refusalOf(wallets.transfer({ ...request, toWalletId: 'w1' }, testCall()))).code).toBe(
+      'INVALID_ARGUMENT',
+    );
+    expect(await balance('w1')).toBe(100n);
+  });
+});
+
+describe('a payment, from request to end, on the sandbox gateway', () => {
+  let sandbox: SandboxGateway;
+
+  beforeEach(async () => {
+    sandbox = await startSandboxGateway();
+  });
+  afterEach(() => sandbox.stop());
+
+  type Method = { $case: 'walletId'; value: string } | { $case: 'cardToken'; value: string };
+  const wallet: Method = { $case: 'walletId', value: 'w1' };
+  const card = (value: string): Method => ({ $case: 'cardToken', value });
+  const create = (method: Method, minorUnits = 50n) =>
+    payments.createPayment(
+      { requestId: '', paymentId: 'p1', orderId: 'o1', customerId: 'c1', amount: gbp(minorUnits), method },
+      testCall(),
+    );
+  const undo = () => payments.undoPayment({ requestId: '', paymentId: 'p1', reason: 'cancelled' }, testCall());
+  const refund = () => payments.refundPayment({ requestId: '', paymentId: 'p1', reason: 'gift' }, testCall());
+
+  /** Leads the payment to where it rests, through all its pauses. Answers with its status, and how it came there. */
+  async function lead(timeoutMs = 5_000) {
+    const gateway = httpGateway({ url: sandbox.url, apiKey: '', timeoutMs });
+    for (;;) {
+      const { state, version } = await aggregates.load(paymentDecider, 'p1');
+      const step = nextStep(state);
+      if (!step) return { status: state.status, reason: state.reason, attempts: state.attempts };
+      if (step.dueAt && step.dueAt > now) now = step.dueAt;
+      const events = await runPaymentStep({ aggregates, gateway })(state, { now, origin });
+      await aggregates.execute({
+        decider: paymentDecider,
+        id: 'p1',
+        decide: (_, moment) => (moment.version === version ? events : []),
+        reply: () => '',
+        replyCodec: { encode: () => ({ finish: () => new Uint8Array() }), decode: () => '' },
+        origin,
+      });
+    }
+  }
+
+  test('by wallet: taken once, refunded once', async () => {
+    expect(await create(wallet)).toMatchObject({
+      status: PaymentStatus.PAYMENT_STATUS_REQUESTED,
+      walletId: 'w1',
+      etag: '1',
+    });
+    expect(await lead()).toMatchObject({ status: 'succeeded' });
+    expect(await balance('w1')).toBe(50n);
+    expect(await refund()).toMatchObject({ status: PaymentStatus.PAYMENT_STATUS_REFUNDING });
+    expect(await lead()).toMatchObject({ status: 'refunded' });
+    expect(await undo()).toMatchObject({ status: PaymentStatus.PAYMENT_STATUS_REFUNDED });
+    expect(await balance('w1')).toBe(100n);
+  });
+
+  test.each([
+    ['too little money', wallet, 101n, 'INSUFFICIENT_FUNDS'],
+    ["somebody else's wallet", { $case: 'walletId', value: 'w2' } as Method, 1n, 'WALLET_NOT_OWNED'],
+    ['no such wallet', { $case: 'walletId', value: 'w9' } as Method, 1n, 'WALLET_NOT_FOUND'],
+    ['a card that is declined', card('tok_insufficient'), 50n, 'INSUFFICIENT_FUNDS'],
+  ])('%s: it fails, and says why', async (_, method, minorUnits, reason) => {
+    await create(method, minorUnits);
+    expect(await lead()).toMatchObject({ status: 'failed', reason });
+    expect(await undo()).toMatchObject({ status: PaymentStatus.PAYMENT_STATUS_FAILED, reason });
+    expect((await refusalOf(refund())).reason).toBe('PAYMENT_NOT_SUCCEEDED');
+    expect(await balance('w1')).toBe(100n);
+  });
+
+  test('by card: charged once, refunded once', async () => {
+    await create(card('tok_approved'));
+    expect(await lead()).toEqual({ status: 'succeeded', reason: '', attempts: 1 });
+    await undo();
+    expect(await lead()).toMatchObject({ status: 'refunded' });
+    expect(sandbox.ledger.get('p1')).toMatchObject({ asked: 1, taken: 1, givenBack: 1 });
+  });
+
+  test('a gateway that answers late or fails at first is asked again, and charges once', async () => {
+    await create(card('tok_error_then_ok_3'));
+    expect(await lead()).toMatchObject({ status: 'succeeded', attempts: 4 });
+    expect(sandbox.ledger.get('p1')).toMatchObject({ asked: 4, taken: 1, givenBack: 0 });
+  });
+
+  test('a gateway that never answers a charge: voided in the end, nothing kept', async () => {
+    await create(card('tok_timeout'));
+    expect(await lead(150)).toEqual({ status: 'voided', reason: 'GATEWAY_UNAVAILABLE', attempts: 8 });
+    expect(sandbox.ledger.get('p1')).toMatchObject({ asked: 8, taken: 1, givenBack: 1 });
+  });
+
+  test('undone before anything was done: nothing is taken, not even late', async () => {
+    await create(card('tok_approved'));
+    expect(await undo()).toMatchObject({ status: PaymentStatus.PAYMENT_STATUS_VOIDING });
+    expect(await lead()).toMatchObject({ status: 'voided' });
+    const gateway = httpGateway({ url: sandbox.url, apiKey: '', timeoutMs: 5_000 });
+    expect(await gateway.charge({ key: 'p1', amount: gbp(50n), cardToken: 'tok_approved' })).toMatchObject({
+      kind: 'declined',
+    });
+    expect(sandbox.ledger.get('p1')).toMatchObject({ taken: 0 });
+  });
+
+  test('undone before it was asked for: refused when it comes', async () => {
+    expect(await undo()).toMatchObject({ paymentId: 'p1', status: PaymentStatus.PAYMENT_STATUS_VOIDED });
+    expect(await refusalOf(create(wallet))).toEqual({ code: 'FAILED_PRECONDITION', reason: 'PAYMENT_BARRED' });
+    expect((await refusalOf(refund())).code).toBe('NOT_FOUND');
+  });
+
+  test('nothing to pay: succeeded at once, and nobody is asked', async () => {
+    expect(await create(card('tok_declined'), 0n)).toMatchObject({ status: PaymentStatus.PAYMENT_STATUS_SUCCEEDED });
+    expect(sandbox.requests()).toBe(0);
+  });
+});

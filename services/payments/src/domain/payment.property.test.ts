@@ -1,0 +1,158 @@
+import { expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { type PaymentEvent, paymentDecider, requestPayment, undoPayment } from './payment.ts';
+import { nextStep, type PaymentStep, type StepOutcome, settle } from './payment-steps.ts';
+import { type WalletEvent, walletDecider } from './wallet.ts';
+import { debit, debitOutcome, refundDebit, undoDebit } from './wallet-debits.ts';
+import { deposit, openWallet, withdraw } from './wallet-decisions.ts';
+
+/**
+ * A payment, two processes that work on it without knowing of each other, a wallet and a gateway. A process takes a step
+ * of the payment as it stands, later does it (the answer may be lost), later records the outcome (or crashes).
+ */
+const runtime = fc.nat(1);
+const action = fc.oneof(
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant('take' as const), runtime }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      kind: fc.constant('do' as const),
+      runtime,
+      luck: fc.constantFrom('ok', 'lost', 'unreachable'),
+    }),
+  },
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant('record' as const), runtime }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('crash' as const), runtime }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('undo' as const) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom('deposit' as const, 'withdraw' as const) }) },
+);
+const scenario = fc.record({
+  byWallet: fc.boolean(),
+  /** Whether an outcome is dropped if the payment has changed since the step was taken, or settled in its present state. */
+  strict: fc.boolean(),
+  declines: fc.boolean(),
+  actions: fc.array(action, { maxLength: 60, size: 'max' }),
+});
+
+const now = new Date('2026-01-01T00:00:00Z');
+const amount = { minorUnits: 50n, currency: 'GBP' };
+
+function world({ byWallet, strict, declines }: { byWallet: boolean; strict: boolean; declines: boolean }) {
+  let payment = paymentDecider.initial;
+  let version = 0;
+  let wallet = walletDecider.initial;
+  const gateway = { state: 'new' as 'new' | 'approved' | 'declined' | 'voided' | 'refunded', taken: 0, givenBack: 0 };
+  const working: ({ step: PaymentStep; version: number; outcome?: StepOutcome } | undefined)[] = [];
+  const moment = () => ({ now, version });
+
+  const append = (events: PaymentEvent[]) => {
+    for (const event of events) payment = paymentDecider.evolve(payment, event, now);
+    version += events.length;
+  };
+  const onWallet = (events: WalletEvent[]) => {
+    for (const event of events) wallet = walletDecider.evolve(wallet, event, now);
+  };
+
+  const method = byWallet
+    ? ({ $case: 'walletId', value: 'w1' } as const)
+    : ({ $case: 'cardToken', value: 'tok' } as const);
+  onWallet(openWallet(wallet, { walletId: 'w1', customerId: 'c1', currency: 'GBP' }));
+  append(requestPayment(payment, moment(), { paymentId: 'p1', orderId: 'o1', customerId: 'c1', amount, method }));
+
+  const approves = () => gateway.state !== 'declined' && !(gateway.state === 'voided' && gateway.taken === 0);
+  function perform({ kind }: PaymentStep): StepOutcome {
+    switch (kind) {
+      case 'debit': {
+        onWallet(debit(wallet, moment(), { walletId: 'w1', paymentId: 'p1', customerId: 'c1', amount }));
+        const reason = debitOutcome(wallet, 'p1');
+        return reason === '' ? { kind: 'taken', reference: '' } : { kind: 'refused', reason };
+      }
+      case 'voidDebit':
+        onWallet(undoDebit(wallet, moment(), { paymentId: 'p1' }));
+        return { kind: 'undone' };
+      case 'refundDebit':
+        onWallet(refundDebit(wallet, moment(), { walletId: 'w1', paymentId: 'p1', amount }));
+        return { kind: 'undone' };
+      case 'charge':
+        if (gateway.state === 'new') {
+          gateway.state = declines ? 'declined' : 'approved';
+          gateway.taken = declines ? 0 : 1;
+        }
+        return approves() ? { kind: 'taken', reference: 'g1' } : { kind: 'refused', reason: 'CARD_DECLINED' };
+      case 'voidCharge':
+      case 'refundCharge':
+        if (gateway.state === 'approved') gateway.givenBack = 1;
+        if (gateway.state !== 'declined') gateway.state = kind === 'voidCharge' ? 'voided' : 'refunded';
+        return { kind: 'undone' };
+    }
+  }
+
+  return {
+    take(runtime: number) {
+      const step = nextStep(payment);
+      if (step) working[runtime] = { step, version };
+    },
+    do(runtime: number, luck: string) {
+      const work = working[runtime];
+      if (!work || work.outcome) return;
+      // A wallet's log is the payment's own: if it can't be reached, nothing is recorded either.
+      const isWallet = work.step.kind.endsWith('ebit');
+      if (luck === 'unreachable') work.outcome = { kind: 'postponed', error: 'DEPENDENCY_UNAVAILABLE' };
+      else work.outcome = perform(work.step);
+      if (luck === 'lost') work.outcome = { kind: 'postponed', error: 'GATEWAY_OUTCOME_UNKNOWN' };
+      if (isWallet && luck !== 'ok') working[runtime] = undefined;
+    },
+    record(runtime: number) {
+      const work = working[runtime];
+      if (!work?.outcome) return;
+      working[runtime] = undefined;
+      if (!strict || work.version === version) append(settle(payment, now, work.step, work.outcome));
+    },
+    crash(runtime: number) {
+      working[runtime] = undefined;
+    },
+    undo() {
+      append(undoPayment(payment, moment(), { reason: 'x' }));
+    },
+    deposit() {
+      onWallet(deposit(wallet, { walletId: 'w1', amount, reference: '' }));
+    },
+    withdraw() {
+      if (wallet.balance >= amount.minorUnits) onWallet(withdraw(wallet, { walletId: 'w1', amount, reference: '' }));
+    },
+    payment: () => payment,
+    /** What the payment has cost the payer, in payments' amounts. */
+    paid: () => (debitOutcome(wallet, 'p1') === '' ? 1 : 0) + gateway.taken - gateway.givenBack,
+  };
+}
+
+test('whatever fails, is lost, crashes or is done twice: what is paid is what the payment says', () => {
+  fc.assert(
+    fc.property(scenario, ({ actions, ...options }) => {
+      const it = world(options);
+      for (const input of actions) {
+        if (input.kind === 'do') it.do(input.runtime, input.luck);
+        else if ('runtime' in input) it[input.kind](input.runtime);
+        else it[input.kind]();
+        const { status, undoing } = it.payment();
+        if (status === 'succeeded' && !undoing) expect(it.paid()).toBe(1);
+      }
+      // Everything works from now on; what both have in hand is done, then one leads the payment to its end.
+      for (const n of [0, 1]) {
+        it.do(n, 'ok');
+        it.record(n);
+      }
+      for (let steps = 0; nextStep(it.payment()); steps++) {
+        expect(steps).toBeLessThan(5);
+        it.take(0);
+        it.do(0, 'ok');
+        it.record(0);
+      }
+      const { status, undoing } = it.payment();
+      expect(undoing).toBe(false);
+      expect(['succeeded', 'failed', 'voided', 'refunded']).toContain(status);
+      expect(it.paid()).toBe(status === 'succeeded' ? 1 : 0);
+    }),
+    { numRuns: 2000 },
+  );
+});

@@ -1,0 +1,141 @@
+import { CaudalError } from '@caudal/kernel/errors.ts';
+import { expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { type WalletEvent, type WalletState, walletDecider } from './wallet.ts';
+import { debit, refundDebit, undoDebit } from './wallet-debits.ts';
+import { deposit, freeze, openWallet, unfreeze, withdraw } from './wallet-decisions.ts';
+import { receiveTransfer, returnTransfer, sendTransfer, type Transfer, transferOutcome } from './wallet-transfers.ts';
+
+const at = new Date('2026-01-01T00:00:00Z');
+const moment = { now: at, version: 1 };
+const names = ['w0', 'w1', 'w2'];
+const name = fc.constantFrom(...names);
+const amount = fc.integer({ min: 1, max: 60 }).map((n) => ({ minorUnits: BigInt(n), currency: 'GBP' }));
+const id = fc.nat(4).map(String);
+const command = fc.oneof(
+  fc.record({ kind: fc.constant('deposit' as const), name, amount }),
+  fc.record({ kind: fc.constant('withdraw' as const), name, amount }),
+  fc.record({ kind: fc.constant('debit' as const), name, amount, id }),
+  fc.record({ kind: fc.constant('undo' as const), name, id }),
+  fc.record({ kind: fc.constant('refund' as const), name, id }),
+  fc.record({ kind: fc.constant('send' as const), name, to: name, amount, id }),
+  // One step of a transfer's delivery, of whichever transfer.
+  fc.record({ kind: fc.constant('receive' as const), id }),
+  fc.record({ kind: fc.constant('return' as const), id }),
+  fc.record({ kind: fc.constant('freeze' as const), name }),
+  fc.record({ kind: fc.constant('unfreeze' as const), name }),
+);
+type WalletCommand = typeof command extends fc.Arbitrary<infer C> ? C : never;
+
+/** Money that came into the world of wallets minus money that left it, by the events alone. */
+function flow({ $case, value }: WalletEvent): bigint {
+  if ($case === 'deposited' || $case === 'credited') return value.amount;
+  return $case === 'withdrawn' || $case === 'debited' ? -value.amount : 0n;
+}
+
+test('whatever moves between wallets: none is below zero, and no money comes or goes but by the door', () => {
+  fc.assert(
+    fc.property(fc.array(command, { maxLength: 80, size: 'max' }), (commands) => {
+      const wallets = new Map<string, WalletState>();
+      const transfers = new Map<string, Transfer>();
+      let world = 0n;
+      const run = (wallet: string, decide: (state: WalletState) => WalletEvent[]) => {
+        let state = wallets.get(wallet) ?? walletDecider.initial;
+        for (const event of decide(state)) {
+          world += flow(event);
+          const before = state.balance;
+          state = walletDecider.evolve(state, event, at);
+          expect(state.balance).toBeGreaterThanOrEqual(0n);
+          // Each event says the balance after it, and the balance moves by its amount only.
+          if ('balance' in event.value) {
+            const change = state.balance - before;
+            expect(change < 0n ? -change : change).toBe(event.value.amount);
+          }
+        }
+        wallets.set(wallet, state);
+      };
+      const apply = (input: WalletCommand) => {
+        switch (input.kind) {
+          case 'deposit':
+            return run(input.name, (state) =>
+              deposit(state, { walletId: input.name, amount: input.amount, reference: '' }),
+            );
+          case 'withdraw':
+            return run(input.name, (state) =>
+              withdraw(state, { walletId: input.name, amount: input.amount, reference: '' }),
+            );
+          case 'debit':
+            return run(input.name, (state) =>
+              debit(state, moment, {
+                walletId: input.name,
+                paymentId: input.id,
+                customerId: 'c',
+                amount: input.amount,
+              }),
+            );
+          case 'undo':
+            return run(input.name, (state) => undoDebit(state, moment, { paymentId: input.id }));
+          case 'refund':
+            return run(input.name, (state) => {
+              // Only what the payment knows to be taken is refunded.
+              const taken = [...state.debits.slots].map((slot) => slot.get(input.id)).find((found) => found)?.value;
+              if (taken?.how !== 'taken') return [];
+              const money = { minorUnits: taken.amount, currency: 'GBP' };
+              return refundDebit(state, moment, { walletId: input.name, paymentId: input.id, amount: money });
+            });
+          case 'send': {
+            if (transfers.has(input.id)) return run(input.name, () => []);
+            const transfer = {
+              transferId: input.id,
+              fromWalletId: input.name,
+              toWalletId: input.to,
+              amount: input.amount,
+              reference: '',
+            };
+            run(input.name, (state) => sendTransfer(state, moment, transfer));
+            transfers.set(input.id, transfer);
+            return undefined;
+          }
+          case 'receive': {
+            const transfer = transfers.get(input.id);
+            return transfer && run(transfer.toWalletId, (state) => receiveTransfer(state, moment, transfer));
+          }
+          case 'return': {
+            const transfer = transfers.get(input.id);
+            const reason = transfer ? transferOutcome(wallets.get(transfer.toWalletId)!, input.id) : '';
+            // Only what the receiver has refused goes back.
+            if (!transfer || reason === '' || reason === 'TRANSFER_UNKNOWN') return undefined;
+            const { fromWalletId, transferId } = transfer;
+            return run(fromWalletId, (state) =>
+              returnTransfer(state, moment, { walletId: fromWalletId, transferId, reason }),
+            );
+          }
+          case 'freeze':
+            return run(input.name, (state) => freeze(state, { walletId: input.name, reason: '' }));
+          case 'unfreeze':
+            return run(input.name, (state) => unfreeze(state, input.name));
+        }
+      };
+      for (const walletId of names) {
+        run(walletId, (state) => openWallet(state, { walletId, customerId: 'c', currency: 'GBP' }));
+      }
+      const all = [
+        ...commands,
+        ...[...Array(5).keys()].flatMap((n) => [
+          { kind: 'receive' as const, id: String(n) },
+          { kind: 'return' as const, id: String(n) },
+        ]),
+      ];
+      for (const input of all) {
+        try {
+          apply(input);
+        } catch (error) {
+          if (!(error instanceof CaudalError)) throw error;
+        }
+      }
+      // Every transfer has come to its end, so all money is in wallets.
+      expect([...wallets.values()].reduce((sum, { balance }) => sum + balance, 0n)).toBe(world);
+    }),
+    { numRuns: 500 },
+  );
+});
