@@ -3,7 +3,7 @@
  * and neither secrets nor personal data get out through it: fields with their names are replaced, and of an error only
  * what is known to be harmless is written.
  */
-import { trace } from '@opentelemetry/api';
+import { isSpanContextValid, trace } from '@opentelemetry/api';
 import pino from 'pino';
 
 export type Logger = pino.Logger;
@@ -73,7 +73,7 @@ export function createLogger(
       },
       mixin() {
         const span = trace.getActiveSpan()?.spanContext();
-        return span ? { trace_id: span.traceId, span_id: span.spanId } : {};
+        return span && isSpanContextValid(span) ? { trace_id: span.traceId, span_id: span.spanId } : {};
       },
     },
     destination,

@@ -35,7 +35,8 @@ export async function openDatabaseServer(values: RuntimeValues, lifecycle: Lifec
 /**
  * Starts everything that `values` ask for. What was started before an error is stopped again.
  *
- * Consumers come before the relay, so that their queues are there when the first event is carried; the doors come last.
+ * The doors open first, so that /livez answers while a store is waited for; /readyz says yes once everything runs.
+ * Consumers come before the relay, so that their queues are there when the first event is carried.
  */
 export async function start(values: RuntimeValues, lifecycle = createLifecycle()): Promise<Started> {
   try {
@@ -56,13 +57,19 @@ export async function start(values: RuntimeValues, lifecycle = createLifecycle()
 
     if (process.has('command')) addCommands(process);
     if (process.has('query')) addQueries(process);
-    if (process.has('projector')) await startProjectors(process);
-    if (process.has('process')) await startProcesses(process);
-    if (process.has('relay')) startRelays(process);
-    if (process.has('jobs')) startJobs(process);
     const server = await openDoors(process);
+    try {
+      if (process.has('projector')) await startProjectors(process);
+      if (process.has('process')) await startProcesses(process);
+      if (process.has('relay')) startRelays(process);
+      if (process.has('jobs')) startJobs(process);
+    } finally {
+      // Registered last, so that the doors are closed first.
+      lifecycle.onStop('server', () => server.stop(), { timeoutMs: 20_000 });
+    }
     lifecycle.started();
     server.setReady(lifecycle.isReady());
+    lifecycle.ending.addEventListener('abort', () => server.setReady(false), { once: true });
     return { lifecycle, server, identity, process, databaseUrl };
   } catch (error) {
     await lifecycle.stop('it could not start');
@@ -74,7 +81,7 @@ export async function start(values: RuntimeValues, lifecycle = createLifecycle()
 async function openDoors(process: Process): Promise<RunningServer> {
   const { values, identity, services, lifecycle } = process;
   const host = values.CAUDAL_HOST;
-  const server = await startServer({
+  return startServer({
     services,
     auth: identity.auth,
     grpc: { host, port: values.CAUDAL_GRPC_PORT },
@@ -83,6 +90,4 @@ async function openDoors(process: Process): Promise<RunningServer> {
     reflection: values.CAUDAL_REFLECTION,
     live: () => lifecycle.isLive(),
   });
-  lifecycle.onStop('server', () => server.stop(), { timeoutMs: 20_000 });
-  return server;
 }
