@@ -39,13 +39,13 @@ export function fromStatus(error: ServiceError, peer: string): CaudalError {
   if (code === 'UNAVAILABLE') return unavailable(peer, error);
   if (!isCode(code) || code === 'INTERNAL')
     return new CaudalError('INTERNAL', 'INTERNAL', `${peer} failed: ${error.details}`, { cause: error });
+  // By its words only grpc-js tells a message that is too large from a server that is busy. It must: waiting helps one.
+  if (code === 'RESOURCE_EXHAUSTED' && /larger than/.test(error.details))
+    return new CaudalError('INVALID_ARGUMENT', 'REQUEST_TOO_LARGE', error.details, { cause: error });
   return new CaudalError(code, reasonOf[code] ?? code, error.details || code, { cause: error });
 }
 
-const reasonOf: Partial<Record<Code, string>> = {
-  CANCELLED: 'CALL_CANCELLED',
-  RESOURCE_EXHAUSTED: 'REQUEST_TOO_LARGE',
-};
+const reasonOf: Partial<Record<Code, string>> = { CANCELLED: 'CALL_CANCELLED', RESOURCE_EXHAUSTED: 'SERVER_BUSY' };
 
 const codes = new Set<string>([
   ...['INVALID_ARGUMENT', 'NOT_FOUND', 'ALREADY_EXISTS', 'PERMISSION_DENIED', 'UNAUTHENTICATED', 'FAILED_PRECONDITION'],

@@ -1,16 +1,6 @@
-/**
- * The catalogue of reasons: what a client may find in an error's `reason`. Each package and context exports its own as
- * `reasons`; docs/reference/errors.md is made of all of them.
- */
-import type { Code } from '@caudal/kernel/errors.ts';
+/** What any method may answer, whatever it does: for the catalogue of reasons. */
+import type { Reason } from '@caudal/kernel/reason.ts';
 
-export interface Reason {
-  code: Code;
-  /** What happened, and what the client can do about it. */
-  meaning: string;
-}
-
-/** What any method may answer, whatever it does. */
 export const reasons = {
   INVALID_REQUEST: {
     code: 'INVALID_ARGUMENT',

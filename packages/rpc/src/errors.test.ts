@@ -1,0 +1,68 @@
+import { CaudalError } from '@caudal/kernel/errors.ts';
+import { Metadata, type ServiceError } from '@grpc/grpc-js';
+import { describe, expect, test } from '@jest/globals';
+import { decodeConsistency, encodeConsistency } from './consistency.ts';
+import { fromStatus, toClientError, toStatus } from './errors.ts';
+import { httpStatus, toProblem } from './problem.ts';
+import { reasons } from './reasons.ts';
+
+const travel = (error: CaudalError) => fromStatus(toStatus(error, new Metadata()) as unknown as ServiceError, 'peer');
+
+describe('errors', () => {
+  test('come back from a status as they were', () => {
+    const error = new CaudalError('FAILED_PRECONDITION', 'STOCK_MISSING', 'Only 3 left – "ö".', {
+      violations: [{ field: 'lines[0].quantity', description: 'must be at most 3' }],
+      retryAfterMs: 1234,
+      metadata: { available: '3' },
+    });
+    const { code, reason, message, violations, retryAfterMs, metadata } = travel(error);
+    expect({ code, reason, message, violations, retryAfterMs, metadata }).toEqual({
+      code: error.code,
+      reason: error.reason,
+      message: error.message,
+      violations: error.violations,
+      retryAfterMs: 1234,
+      metadata: error.metadata,
+    });
+  });
+
+  test('that are bugs keep what they were to themselves', () => {
+    const error = toClientError(new Error('password=x'));
+    expect([error.code, error.message]).toEqual(['INTERNAL', 'Something went wrong on our side.']);
+    expect(JSON.stringify(toProblem(error, 'r'))).not.toContain('password');
+    expect(toStatus(error, new Metadata()).metadata.toHttp2Headers()['grpc-status-details-bin']).toBeDefined();
+    expect(travel(error).message).not.toContain('password');
+  });
+
+  test('with endless or broken texts still travel', () => {
+    expect(travel(new CaudalError('NOT_FOUND', 'X', `${'x'.repeat(100_000)}`)).message.length).toBeLessThan(1_100);
+    expect(travel(new CaudalError('NOT_FOUND', 'X', 'half \ud800 pair')).reason).toBe('X');
+  });
+
+  test('have an HTTP status for every reason', () => {
+    for (const [reason, { code }] of Object.entries(reasons))
+      expect(httpStatus(new CaudalError(code, reason, ''))).toBeGreaterThanOrEqual(400);
+  });
+});
+
+describe('the consistency token', () => {
+  test('comes back as it was, for whatever a stream is called', () => {
+    const written = [
+      { stream: 'orders.order/o-1', version: 1 },
+      { stream: 'inventory.stock/85123A', version: Number.MAX_SAFE_INTEGER },
+    ];
+    expect(decodeConsistency(encodeConsistency(written))).toEqual(written);
+    expect(encodeConsistency([])).toBeUndefined();
+    expect(decodeConsistency(undefined)).toEqual([]);
+  });
+
+  test('fits into a header however much was written', () => {
+    const written = Array.from({ length: 1000 }, (_, n) => ({
+      stream: `inventory.stock/${'x'.repeat(60)}${n}`,
+      version: n + 1,
+    }));
+    const token = encodeConsistency(written)!;
+    expect(token.length).toBeLessThan(8_192);
+    expect(decodeConsistency(token)[0]).toEqual(written[0]);
+  });
+});
