@@ -40,7 +40,7 @@ interface UnionCodec<E> {
 }
 
 /** An event's type from its case: `reservationFailed` is `reservation_failed.v1`, `reservedV2` is `reserved.v2`. */
-function typeOf(entityName: string, $case: string): string {
+export function typeOf(entityName: string, $case: string): string {
   const [, action, version] = /^(.*?)(?:V(\d+))?$/.exec($case)!;
   return `${entityName}.${action!.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}.v${version ?? 1}`;
 }

@@ -1,5 +1,5 @@
 /** What the catalogue refuses, for the catalogue of reasons. */
-import type { Reason } from '@caudal/rpc/reasons.ts';
+import type { Reason } from '@caudal/kernel/reason.ts';
 
 export const reasons = {
   PRODUCT_NOT_FOUND: { code: 'NOT_FOUND', meaning: 'There is no such product.' },

@@ -1,5 +1,5 @@
 /** What the inventory refuses, for the catalogue of reasons. */
-import type { Reason } from '@caudal/rpc/reasons.ts';
+import type { Reason } from '@caudal/kernel/reason.ts';
 
 export const reasons = {
   STOCK_NOT_FOUND: { code: 'NOT_FOUND', meaning: 'No stock of the product is kept. Create it first.' },

@@ -1,5 +1,5 @@
 /** What payments and wallets refuse, for the catalogue of reasons. Some are also the `reason` of a failed payment. */
-import type { Reason } from '@caudal/rpc/reasons.ts';
+import type { Reason } from '@caudal/kernel/reason.ts';
 
 export const reasons = {
   WALLET_NOT_FOUND: { code: 'NOT_FOUND', meaning: 'There is no such wallet.' },

@@ -1,5 +1,5 @@
 /** What shipping refuses, for the catalogue of reasons. */
-import type { Reason } from '@caudal/rpc/reasons.ts';
+import type { Reason } from '@caudal/kernel/reason.ts';
 
 export const reasons = {
   SHIPMENT_NOT_FOUND: { code: 'NOT_FOUND', meaning: 'There is no such shipment.' },

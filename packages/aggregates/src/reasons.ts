@@ -1,0 +1,13 @@
+/** What the queue of a stream answers by itself, for the catalogue of reasons. */
+import type { Reason } from '@caudal/kernel/reason.ts';
+
+export const reasons = {
+  STREAM_CONTENDED: {
+    code: 'ABORTED',
+    meaning: 'Other processes kept changing the same resource. Nothing was done: try again.',
+  },
+  STREAM_QUEUE_FULL: {
+    code: 'RESOURCE_EXHAUSTED',
+    meaning: 'Too many commands wait for the same resource. Nothing was done: try again after the time given.',
+  },
+} satisfies Record<string, Reason>;

@@ -1,0 +1,10 @@
+/** What a log answers by itself, for the catalogue of reasons. */
+import type { Reason } from '@caudal/kernel/reason.ts';
+
+export const reasons = {
+  LOG_OVERLOADED: {
+    code: 'RESOURCE_EXHAUSTED',
+    meaning: 'Too many commands wait to be recorded. Try again after the time given.',
+  },
+  LOG_NOT_FOUND: { code: 'NOT_FOUND', meaning: 'The process that was asked does not serve the log of this domain.' },
+} satisfies Record<string, Reason>;

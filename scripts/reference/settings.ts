@@ -1,0 +1,23 @@
+/** docs/reference/settings.md: every environment variable that a process reads. */
+import { describeSettings } from '@caudal/config/print.ts';
+import { contexts } from '../../services/runtime/src/contexts.ts';
+import { settings } from '../../services/runtime/src/settings.ts';
+
+export function settingsPage(): string {
+  const ofContexts = new Set(contexts.flatMap((context) => Object.keys(context.settings)));
+  const ofRuntime = Object.fromEntries(Object.entries(settings).filter(([name]) => !ofContexts.has(name)));
+  return [
+    '# Settings',
+    '',
+    'Caudal is told everything by environment variables. They are read once, at the start, and checked all together: what is',
+    'wrong is said in one message. `bin/caudal start --print-config` shows what is in effect and where it comes from.',
+    'An empty variable counts as not set. A file of variables is `node --env-file=FILE`.',
+    '',
+    '## Every process',
+    '',
+    describeSettings(ofRuntime),
+    ...contexts
+      .filter((context) => Object.keys(context.settings).length > 0)
+      .flatMap((context) => [`## Processes of the context ${context.name}`, '', describeSettings(context.settings)]),
+  ].join('\n');
+}

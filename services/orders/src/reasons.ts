@@ -1,0 +1,29 @@
+/** What orders refuse, for the catalogue of reasons. The last ones are only the `reason` of a rejected order. */
+import type { Reason } from '@caudal/kernel/reason.ts';
+
+export const reasons = {
+  ORDER_NOT_FOUND: { code: 'NOT_FOUND', meaning: 'There is no such order.' },
+  ORDER_EXISTS: { code: 'ALREADY_EXISTS', meaning: 'There is another order of this id.' },
+  CUSTOMER_UNKNOWN: { code: 'FAILED_PRECONDITION', meaning: 'The buyer is not registered. Register it first.' },
+  PRODUCT_NOT_SOLD: {
+    code: 'FAILED_PRECONDITION',
+    meaning: 'Products are not in the catalogue, have no price, or are off sale; `violations` names them.',
+  },
+  CURRENCIES_DIFFER: {
+    code: 'FAILED_PRECONDITION',
+    meaning: 'The products are priced in several currencies. Place an order for each.',
+  },
+  ORDER_NOT_CANCELLABLE: {
+    code: 'FAILED_PRECONDITION',
+    meaning: 'The order has left the warehouse, or was rejected; `metadata.status` says which.',
+  },
+  PAYMENT_TIMED_OUT: {
+    code: 'FAILED_PRECONDITION',
+    meaning: 'The payment had no outcome in time, so all was undone. No money is kept.',
+  },
+  PAYMENT_VOIDED: { code: 'FAILED_PRECONDITION', meaning: 'The payment was undone by somebody else.' },
+  RESERVATION_EXPIRED: {
+    code: 'FAILED_PRECONDITION',
+    meaning: 'The pieces were reserved several times over and ran out each time before they were paid.',
+  },
+} satisfies Record<string, Reason>;

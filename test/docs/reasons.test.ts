@@ -1,0 +1,46 @@
+/** The catalogue of reasons (docs/reference/errors.md) and the code say the same. */
+import { expect, test } from '@jest/globals';
+import { catalogue, wordsInCode } from '../../scripts/reference/catalogue.ts';
+import { settings } from '../../services/runtime/src/settings.ts';
+
+const codes = new Set([
+  ...['INVALID_ARGUMENT', 'NOT_FOUND', 'ALREADY_EXISTS', 'PERMISSION_DENIED', 'UNAUTHENTICATED', 'FAILED_PRECONDITION'],
+  ...['ABORTED', 'OUT_OF_RANGE', 'RESOURCE_EXHAUSTED', 'DEADLINE_EXCEEDED', 'UNAVAILABLE', 'DATA_LOSS'],
+]);
+
+/** Words in capitals that belong to others: libraries, protocols, the sandbox's own HTTP answers. */
+const foreign = new Set([
+  ...['FST_ERR_CTP_BODY_TOO_LARGE', 'FST_ERR_CTP_INVALID_MEDIA_TYPE', 'UND_ERR_CONNECT_TIMEOUT', 'EAI_AGAIN'],
+  ...['NOT_SERVING', 'BAD_REQUEST', 'UNKNOWN_MODE'],
+]);
+
+const all = await catalogue();
+const known = new Map(all.map((each) => [each.reason, each]));
+const used = wordsInCode();
+
+test('every reason that the code uses stands in a catalogue', () => {
+  const isReason = ({ reason, code }: (typeof used)[number]) =>
+    code !== undefined || !(codes.has(reason) || foreign.has(reason) || Object.hasOwn(settings, reason));
+  const missing = used.filter((use) => isReason(use) && !known.has(use.reason));
+  expect(missing.map(({ reason, path }) => `${reason} in ${path}`)).toEqual([]);
+});
+
+test('every reason is thrown with the code that the catalogue gives it', () => {
+  const otherwise = used.filter(({ reason, code }) => code && known.has(reason) && known.get(reason)!.code !== code);
+  expect(otherwise.map(({ reason, code, path }) => `${reason} is ${code} in ${path}`)).toEqual([]);
+});
+
+test('every reason of a catalogue is used by the code, and stands in one catalogue only', () => {
+  const words = new Set(used.map(({ reason }) => reason));
+  expect(all.filter(({ reason }) => !words.has(reason)).map(({ reason, owner }) => `${reason} of ${owner}`)).toEqual(
+    [],
+  );
+  expect(all.filter((each) => known.get(each.reason) !== each).map(({ reason }) => reason)).toEqual([]);
+});
+
+test('reasons are words in capitals, explained by a sentence', () => {
+  for (const { reason, meaning } of all) {
+    expect(reason).toMatch(/^[A-Z]+(_[A-Z]+)*$/);
+    expect(meaning).toMatch(/^[A-Z].*\.$/);
+  }
+});
