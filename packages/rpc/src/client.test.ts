@@ -5,7 +5,7 @@ import { CaudalError, unavailable } from '@caudal/kernel/errors.ts';
 import { Server as GrpcServer, ServerCredentials, status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { connect } from './client.ts';
-import { order, placeOrder, type Seen, services, start, token } from './fixture.ts';
+import { order, placeOrder, type Seen, services, start, stopAll, token } from './fixture.ts';
 import { localClient } from './local.ts';
 import { type Client, service } from './types.ts';
 
@@ -19,7 +19,7 @@ let server: Awaited<ReturnType<typeof start>>;
 beforeAll(async () => {
   server = await start({}, services(seen));
 });
-afterAll(() => server.stop());
+afterAll(stopAll);
 
 type Orders = Client<typeof OrderServiceService> & { close(): void };
 type Queries = Client<typeof OrderQueryServiceService> & { close(): void };

@@ -1,7 +1,7 @@
 import { contract } from '@caudal/contract/descriptors.ts';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Validator } from '@seriousme/openapi-schema-validator';
-import { start } from './fixture.ts';
+import { start, stopAll } from './fixture.ts';
 import { openApi } from './openapi.ts';
 
 type Json = { [key: string]: Json };
@@ -75,7 +75,7 @@ describe('the pages', () => {
   beforeAll(async () => {
     server = await start();
   });
-  afterAll(() => server.stop());
+  afterAll(stopAll);
 
   test('are served without a token, and from here alone', async () => {
     const served = await fetch(`${server.url}/openapi.json`);

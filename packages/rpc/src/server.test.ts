@@ -3,11 +3,13 @@ import { contract } from '@caudal/contract/descriptors.ts';
 import { OrderQueryServiceService, OrderServiceService } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import { type CaudalError, refused } from '@caudal/kernel/errors.ts';
 import { Client, credentials } from '@grpc/grpc-js';
-import { describe, expect, test } from '@jest/globals';
+import { afterEach, describe, expect, test } from '@jest/globals';
 import { service as health } from 'grpc-health-check';
 import { connect } from './client.ts';
-import { services, start, token } from './fixture.ts';
+import { services, start, stopAll, token } from './fixture.ts';
 import { service } from './types.ts';
+
+afterEach(stopAll);
 
 const getOrder = (orderId: string) => ({ orderId, readMask: undefined });
 
