@@ -1,11 +1,12 @@
 /** One REST route: takes a request through the pipeline and writes the answer. */
 import type { HttpRule } from '@caudal/contract/descriptors.ts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Authenticate } from './auth.ts';
 import type { Endpoint } from './endpoint.ts';
 import { names } from './headers.ts';
 import { maskJson } from './mask.ts';
+import type { Pipeline } from './pipeline.ts';
 import { sendProblem } from './problem-reply.ts';
-import type { RestServerOptions } from './rest.ts';
 import { requestJson } from './rest-request.ts';
 import { bytesToJson, jsonToBytes } from './transcode.ts';
 
@@ -38,7 +39,7 @@ export function routesOf(endpoints: Endpoint[]): Route[] {
 /** Serves one request. */
 export async function serveRoute(
   { endpoint, rule }: Route,
-  { pipeline, authenticate }: RestServerOptions,
+  { pipeline, authenticate }: { pipeline: Pipeline; authenticate: Authenticate },
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<FastifyReply> {
