@@ -2,7 +2,7 @@
  * What a context tells the runtime about itself: its commands, queries, projections and processes. Each is a function of
  * the tools that it needs, so that the same context runs as one process or as many, on one store or on all.
  */
-import type { Aggregates } from '@caudal/aggregates/types.ts';
+import type { Aggregates, Decider } from '@caudal/aggregates/types.ts';
 import type { Settings, Values } from '@caudal/config/config.ts';
 import type { IdSource } from '@caudal/kernel/ids.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
@@ -55,6 +55,9 @@ export interface Context<S extends Settings = Settings> {
   settings: S;
   /** What its own services may ask of others: `inventory.stock.reserve:any`. */
   permissions: string[];
+  /** The rules of every entity whose events its log holds, for tools that fold any stream. */
+  // biome-ignore lint/suspicious/noExplicitAny: a list of deciders of different states has no common type
+  deciders: Decider<any, any>[];
   commands(tools: Tools<S>): Service[];
   queries(tools: QueryTools<S>): Service[];
   projections: ContextProjection[];

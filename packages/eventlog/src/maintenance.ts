@@ -15,6 +15,17 @@ export async function makePartitions(db: Transaction, months = 3): Promise<void>
   await db.query({ text: 'SELECT make_partitions($1)', values: [months] });
 }
 
+/** Names of the partitions of this month and of `months` more that are not there. */
+export async function missingPartitions(db: Transaction, months = 3): Promise<string[]> {
+  const rows = await db.query<{ name: string }>({
+    text: `SELECT name FROM generate_series(0, $1) AS n,
+        to_char((clock_timestamp() AT TIME ZONE 'UTC') + n * interval '1 month', '"events_"YYYY_MM') AS name
+      WHERE to_regclass(name) IS NULL ORDER BY name`,
+    values: [months],
+  });
+  return rows.map(({ name }) => name);
+}
+
 /** Forgets up to `limit` commands that are older than `days`; returns how many there were. */
 export async function deleteOldCommands(db: Transaction, { days = 30, limit = 5_000 } = {}): Promise<number> {
   const rows = await db.query<{ n: number }>({

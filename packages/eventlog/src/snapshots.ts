@@ -11,6 +11,16 @@ export async function selectSnapshot(db: Transaction, stream: string): Promise<S
   return rows[0];
 }
 
+/** The snapshots of these streams, where they have one. */
+export function selectSnapshots(db: Transaction, streams: string[]): Promise<(Snapshot & { stream: string })[]> {
+  return db.query({
+    name: 'eventlog-snapshots',
+    text: `SELECT stream, version, schema_version AS "schemaVersion", data FROM snapshots
+      WHERE stream = ANY($1::text[]) ORDER BY stream`,
+    values: [streams],
+  });
+}
+
 /** Keeps it, unless there is a newer one of the same shape. */
 export async function upsertSnapshot(db: Transaction, stream: string, snapshot: Snapshot): Promise<void> {
   await db.query({

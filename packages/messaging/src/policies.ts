@@ -4,6 +4,7 @@
  * A queue that is full drops its oldest messages: an alert on its length tells, the sweep reads them from the log. The
  * other choice, refusing new ones, would hold up the relay and with it every other handler.
  */
+import { isDeepStrictEqual } from 'node:util';
 import { unavailable } from '@caudal/kernel/errors.ts';
 
 export interface PolicyOptions {
@@ -30,41 +31,86 @@ const timeoutMs = 10_000;
 
 const literally = (text: string) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 
+interface Policy {
+  pattern: string;
+  definition: Record<string, unknown>;
+  priority: number;
+  'apply-to': 'queues';
+}
+
+/** By name. */
+function policiesOf(options: PolicyOptions): Map<string, Policy> {
+  const { prefix = '', maxLength = 1_000_000, maxDeadLetters = 100_000, deliveryLimit = 100 } = options;
+  return new Map<string, Policy>([
+    [
+      `${prefix}caudal-handlers`,
+      {
+        pattern: `^${literally(prefix)}`,
+        priority: 0,
+        definition: { 'max-length': maxLength, overflow: 'drop-head', 'delivery-limit': deliveryLimit },
+        'apply-to': 'queues',
+      },
+    ],
+    [
+      `${prefix}caudal-dead-letters`,
+      {
+        pattern: `^${literally(prefix)}.*\\.dead$`,
+        priority: 1,
+        definition: { 'max-length': maxDeadLetters, overflow: 'drop-head', 'delivery-limit': noDeliveryLimit },
+        'apply-to': 'queues',
+      },
+    ],
+  ]);
+}
+
+/** Asks the management API. UNAVAILABLE if it can't be reached. */
+async function ask(
+  { managementUrl, vhost = '/' }: PolicyOptions,
+  name: string,
+  request: RequestInit,
+): Promise<{ status: number; text: string }> {
+  const url = new URL(managementUrl);
+  const credentials = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
+  const path = `/api/policies/${encodeURIComponent(vhost)}/${encodeURIComponent(name)}`;
+  const response = await fetch(new URL(path, `${url.protocol}//${url.host}`), {
+    ...request,
+    headers: {
+      authorization: `Basic ${Buffer.from(credentials).toString('base64')}`,
+      'content-type': 'application/json',
+    },
+    signal: AbortSignal.timeout(timeoutMs),
+  }).catch((error: unknown) => {
+    throw unavailable('RabbitMQ management', error);
+  });
+  const text = await response.text();
+  if (response.status >= 500) throw unavailable('RabbitMQ management', text);
+  return { status: response.status, text };
+}
+
+function refusal(name: string, { status, text }: { status: number; text: string }): Error {
+  return new Error(`RabbitMQ refuses the policy ${name}: ${status} ${text}`);
+}
+
 /**
  * Sets the policies `<prefix>caudal-handlers` and `<prefix>caudal-dead-letters`, or replaces them. UNAVAILABLE if the
  * management API can't be reached; an error with its answer if it refuses.
  */
 export async function applyPolicies(options: PolicyOptions): Promise<void> {
-  const { vhost = '/', prefix = '', maxLength = 1_000_000, maxDeadLetters = 100_000, deliveryLimit = 100 } = options;
-  const url = new URL(options.managementUrl);
-  const credentials = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
+  for (const [name, policy] of policiesOf(options)) {
+    const answer = await ask(options, name, { method: 'PUT', body: JSON.stringify(policy) });
+    if (answer.status >= 300) throw refusal(name, answer);
+  }
+}
 
-  const put = async (name: string, policy: { pattern: string; priority: number; definition: object }) => {
-    const path = `/api/policies/${encodeURIComponent(vhost)}/${encodeURIComponent(prefix + name)}`;
-    const response = await fetch(new URL(path, `${url.protocol}//${url.host}`), {
-      method: 'PUT',
-      headers: {
-        authorization: `Basic ${Buffer.from(credentials).toString('base64')}`,
-        'content-type': 'application/json',
-      },
-      body: JSON.stringify({ ...policy, 'apply-to': 'queues' }),
-      signal: AbortSignal.timeout(timeoutMs),
-    }).catch((error: unknown) => {
-      throw unavailable('RabbitMQ management', error);
-    });
-    const answer = await response.text();
-    if (response.status >= 500) throw unavailable('RabbitMQ management', answer);
-    if (!response.ok) throw new Error(`RabbitMQ refuses the policy ${prefix}${name}: ${response.status} ${answer}`);
-  };
-
-  await put('caudal-handlers', {
-    pattern: `^${literally(prefix)}`,
-    priority: 0,
-    definition: { 'max-length': maxLength, overflow: 'drop-head', 'delivery-limit': deliveryLimit },
-  });
-  await put('caudal-dead-letters', {
-    pattern: `^${literally(prefix)}.*\\.dead$`,
-    priority: 1,
-    definition: { 'max-length': maxDeadLetters, overflow: 'drop-head', 'delivery-limit': noDeliveryLimit },
-  });
+/** The names of the policies that `applyPolicies` would make or change. Errors: those of `applyPolicies`. */
+export async function pendingPolicies(options: PolicyOptions): Promise<string[]> {
+  const pending: string[] = [];
+  for (const [name, policy] of policiesOf(options)) {
+    const answer = await ask(options, name, { method: 'GET' });
+    if (answer.status !== 404 && answer.status >= 300) throw refusal(name, answer);
+    const there = answer.status === 404 ? {} : (JSON.parse(answer.text) as Record<string, unknown>);
+    const same = Object.entries(policy).every(([key, value]) => isDeepStrictEqual(there[key], value));
+    if (!same) pending.push(name);
+  }
+  return pending;
 }

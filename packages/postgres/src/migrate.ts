@@ -49,14 +49,38 @@ async function migrateWith(client: Client, schema: string, migrations: Migration
   await client.query(`CREATE SCHEMA IF NOT EXISTS ${quotedSchema(schema)}`);
   await client.query(`CREATE TABLE IF NOT EXISTS migrations (
     name text PRIMARY KEY, sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())`);
+  const applied = await readApplied(client, migrations);
+  const todo = migrations.filter(({ name }) => !applied.has(name));
+  for (const migration of todo) await apply(client, migration);
+  return todo.map(({ name }) => name);
+}
+
+/** What was applied before. Throws if a file of it is no longer the same. */
+async function readApplied(client: Client, migrations: Migration[]): Promise<Set<string>> {
   const { rows } = await client.query<{ name: string; sha256: string }>('SELECT name, sha256 FROM migrations');
   const applied = new Map(rows.map((row) => [row.name, row.sha256]));
   const changed = migrations.filter(({ name, hash }) => applied.has(name) && applied.get(name) !== hash);
   if (changed.length > 0)
     throw new Error(`Migrations have changed since they were applied: ${changed.map(({ name }) => name).join(', ')}`);
-  const todo = migrations.filter(({ name }) => !applied.has(name));
-  for (const migration of todo) await apply(client, migration);
-  return todo.map(({ name }) => name);
+  return new Set(applied.keys());
+}
+
+async function withClient<T>(
+  options: { url: string; schema: string; statementTimeoutMs: number; lockTimeoutMs: number },
+  work: (client: Client) => Promise<T>,
+): Promise<T> {
+  const client = new Client(clientConfig({ ...options, applicationName: 'caudal-migrate' }));
+  client.on('error', () => {});
+  await client.connect().catch((error: unknown) => {
+    throw unavailable('PostgreSQL', error);
+  });
+  try {
+    return await work(client);
+  } catch (error) {
+    throw asCallersError(error);
+  } finally {
+    await client.end().catch(() => {});
+  }
 }
 
 /**
@@ -66,18 +90,22 @@ async function migrateWith(client: Client, schema: string, migrations: Migration
  */
 export async function migrate(options: { url: string; schema: string; sets: MigrationSet[] }): Promise<string[]> {
   const migrations = (await Promise.all(options.sets.map(readSet))).flat();
-  const client = new Client(
-    clientConfig({ ...options, statementTimeoutMs: 600_000, lockTimeoutMs: 60_000, applicationName: 'caudal-migrate' }),
-  );
-  client.on('error', () => {});
-  await client.connect().catch((error: unknown) => {
-    throw unavailable('PostgreSQL', error);
+  const limits = { statementTimeoutMs: 600_000, lockTimeoutMs: 60_000 };
+  return withClient({ ...options, ...limits }, (client) => migrateWith(client, options.schema, migrations));
+}
+
+/** The names of what `migrate` would apply; changes nothing. Errors: those of `migrate`. */
+export async function pendingMigrations(options: {
+  url: string;
+  schema: string;
+  sets: MigrationSet[];
+}): Promise<string[]> {
+  const migrations = (await Promise.all(options.sets.map(readSet))).flat();
+  return withClient({ ...options, statementTimeoutMs: 10_000, lockTimeoutMs: 5_000 }, async (client) => {
+    const { rows } = await client.query<{ there: boolean }>('SELECT to_regclass($1) IS NOT NULL AS there', [
+      `${quotedSchema(options.schema)}.migrations`,
+    ]);
+    const applied = rows[0]!.there ? await readApplied(client, migrations) : new Set();
+    return migrations.filter(({ name }) => !applied.has(name)).map(({ name }) => name);
   });
-  try {
-    return await migrateWith(client, options.schema, migrations);
-  } catch (error) {
-    throw asCallersError(error);
-  } finally {
-    await client.end().catch(() => {});
-  }
 }

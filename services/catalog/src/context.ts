@@ -1,6 +1,7 @@
 /** What the catalog context consists of. */
 import { defineContext } from '@caudal/context/context.ts';
 import { catalogService } from './commands/catalog-service.ts';
+import { productDecider } from './domain/product.ts';
 import { productSearch } from './projections/product-search.ts';
 import { catalogQueryService } from './queries/catalog-query-service.ts';
 
@@ -8,6 +9,7 @@ export const catalog = defineContext({
   name: 'catalog',
   settings: {},
   permissions: ['log.events.read'],
+  deciders: [productDecider],
   commands: ({ aggregates }) => [catalogService({ aggregates })],
   queries: ({ search }) => [catalogQueryService({ products: search(productSearch) })],
   projections: [{ projection: productSearch, store: 'search' }],

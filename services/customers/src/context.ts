@@ -1,12 +1,14 @@
 /** What the customers context consists of. */
 import { defineContext } from '@caudal/context/context.ts';
 import { customerService } from './commands/customer-service.ts';
+import { customerDecider } from './domain/customer.ts';
 import { customerQueryService } from './queries/customer-query-service.ts';
 
 export const customers = defineContext({
   name: 'customers',
   settings: {},
   permissions: [],
+  deciders: [customerDecider],
   commands: ({ aggregates }) => [customerService({ aggregates })],
   queries: ({ aggregates }) => [customerQueryService({ aggregates })],
   projections: [],

@@ -1,6 +1,7 @@
 /** What the inventory context consists of. */
 import { defineContext } from '@caudal/context/context.ts';
 import { inventoryService } from './commands/inventory-service.ts';
+import { stockDecider } from './domain/stock.ts';
 import { reservationExpiry } from './processes/reservation-expiry.ts';
 import { stockDashboard } from './projections/stock-dashboard.ts';
 import { inventoryQueryService } from './queries/inventory-query-service.ts';
@@ -9,6 +10,7 @@ export const inventory = defineContext({
   name: 'inventory',
   settings: {},
   permissions: [],
+  deciders: [stockDecider],
   commands: ({ aggregates, clock }) => [inventoryService({ aggregates, clock })],
   queries: ({ views }) => [inventoryQueryService({ views: views(stockDashboard) })],
   projections: [{ projection: stockDashboard, store: 'documents', cacheMs: 10_000 }],

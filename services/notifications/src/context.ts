@@ -4,6 +4,7 @@ import { defineContext } from '@caudal/context/context.ts';
 import { CustomerQueryServiceService } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
 import { OrderQueryServiceService } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import { createProcess } from '@caudal/processes/process-handler.ts';
+import { notificationDecider } from './domain/notification.ts';
 import { logMailer, smtpMailer } from './mailer.ts';
 import { orderMails } from './processes/order-mails.ts';
 
@@ -21,6 +22,7 @@ export const notifications = defineContext({
     }),
   },
   permissions: ['customers.customers.read:any', 'orders.orders.read:any', 'log.events.read'],
+  deciders: [notificationDecider],
   commands: () => [],
   queries: () => [],
   projections: [],

@@ -8,6 +8,8 @@ import { PaymentServiceService } from '@caudal/contract/gen/caudal/payments/v1/p
 import { ShippingServiceService } from '@caudal/contract/gen/caudal/shipping/v1/shipping.ts';
 import { createProcess } from '@caudal/processes/process-handler.ts';
 import { orderService } from './commands/order-service.ts';
+import { fulfilmentDecider } from './domain/fulfilment.ts';
+import { orderDecider } from './domain/order.ts';
 import { fulfilmentProcess } from './processes/fulfilment.ts';
 import { orderDetails } from './projections/order-details.ts';
 import { orderQueryService } from './queries/order-query-service.ts';
@@ -35,6 +37,7 @@ export const orders = defineContext({
     'shipping.shipments.create',
     'log.events.read',
   ],
+  deciders: [orderDecider, fulfilmentDecider],
   commands: ({ aggregates, client, ids }) => [
     orderService({
       aggregates,

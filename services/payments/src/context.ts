@@ -4,6 +4,8 @@ import { defineContext } from '@caudal/context/context.ts';
 import { createProcess } from '@caudal/processes/process-handler.ts';
 import { paymentService } from './commands/payment-service.ts';
 import { walletService } from './commands/wallet-service.ts';
+import { paymentDecider } from './domain/payment.ts';
+import { walletDecider } from './domain/wallet.ts';
 import { openGateway } from './gateway/open-gateway.ts';
 import { paymentProcess } from './processes/payment-process.ts';
 import { transfers } from './processes/transfers.ts';
@@ -29,6 +31,7 @@ export const payments = defineContext({
     }),
   },
   permissions: ['log.events.read'],
+  deciders: [paymentDecider, walletDecider],
   commands: ({ aggregates, ids }) => [paymentService({ aggregates }), walletService({ aggregates, ids })],
   queries: ({ views, aggregates }) => [
     paymentQueryService({ payments: views(paymentStatus) }),

@@ -15,6 +15,8 @@ import type { Running } from '@caudal/kernel/lifetime.ts';
 const run = promisify(execFile);
 const SECONDS = 60;
 const USER = 'caudal';
+/** A file that is written last: a cluster whose making was cut short is made anew. */
+const initialisedMark = 'caudal.initialised';
 
 export interface EmbeddedPostgres extends Running {
   url: string;
@@ -55,16 +57,45 @@ export async function startEmbeddedPostgres(directory: string): Promise<Embedded
   }
 }
 
+/** Whether there is a database in the directory. */
+export function hasEmbeddedPostgres(directory: string): boolean {
+  return existsSync(join(resolve(directory), 'postgres', initialisedMark));
+}
+
+/**
+ * The server that another process runs on the directory, for a command beside it; undefined if none does. Its `stop`
+ * does nothing. Throws while the other process is only just starting it.
+ */
+export async function joinEmbeddedPostgres(directory: string): Promise<EmbeddedPostgres | undefined> {
+  const base = resolve(directory);
+  const owner = await ownerOf(join(base, 'owner'));
+  if (owner === undefined) return undefined;
+  const text = (file: string) => readFile(join(base, file), 'utf8').catch(() => '');
+  // The fourth line is the port; the eighth says how far the server is.
+  const lines = (await text('postgres/postmaster.pid')).split('\n');
+  const password = (await text('postgres.password')).trim();
+  if (!password || lines[7]?.trim() !== 'ready') {
+    throw new Error(`Process ${owner} is just starting or stopping on ${base}: try again in a moment.`);
+  }
+  return { url: `postgres://${USER}:${password}@127.0.0.1:${Number(lines[3])}/postgres`, stop: async () => {} };
+}
+
 /** Only one process at a time may use a data directory. A dead one's claim does not count. */
 async function claim(file: string): Promise<string> {
-  const pid = Number(await readFile(file, 'utf8').catch(() => ''));
-  if (pid && pid !== process.pid && existsSync(`/proc/${pid}`) && (await isCaudal(pid))) {
+  const owner = await ownerOf(file);
+  if (owner !== undefined) {
     throw new Error(
-      `Process ${pid} runs on this data directory already. Stop it, or set CAUDAL_DATA_DIR to another one.`,
+      `Process ${owner} runs on this data directory already. Stop it, or set CAUDAL_DATA_DIR to another one.`,
     );
   }
   await writeFile(file, String(process.pid));
   return file;
+}
+
+/** The other process that uses the directory now. */
+async function ownerOf(file: string): Promise<number | undefined> {
+  const pid = Number(await readFile(file, 'utf8').catch(() => ''));
+  return pid && pid !== process.pid && existsSync(`/proc/${pid}`) && (await isCaudal(pid)) ? pid : undefined;
 }
 
 async function isCaudal(pid: number): Promise<boolean> {
@@ -110,8 +141,7 @@ async function serverUser(data: string): Promise<AsServer> {
 
 /** Makes the cluster unless it is there; its password is random and kept beside it. */
 async function initialise(binaries: Binaries, as: AsServer, data: string, passwordFile: string): Promise<string> {
-  // Written last: a cluster whose making was cut short is made anew.
-  const done = join(data, 'caudal.initialised');
+  const done = join(data, initialisedMark);
   if (existsSync(done)) return (await readFile(passwordFile, 'utf8')).trim();
   const password = randomBytes(24).toString('base64url');
   await writeFile(passwordFile, `${password}\n`, { mode: 0o600 });

@@ -2,8 +2,8 @@
  * Who is who: the keys that callers' tokens are checked with, and the name under which this process's contexts call
  * others. Without configured keys (the embedded system) a key is made once and kept beside the data.
  */
-import { readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { ConfigError } from '@caudal/config/config.ts';
 import type { Context } from '@caudal/context/context.ts';
 import type { Caller } from '@caudal/kernel/context.ts';
@@ -72,6 +72,7 @@ async function keptKey(file: string): Promise<Key> {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
   }
   const key = await generateKey('caudal-development');
+  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
   await writeFile(file, JSON.stringify(key), { mode: 0o600, flag: 'wx' }).catch((error) => {
     if (error.code !== 'EEXIST') throw error;
   });

@@ -11,7 +11,7 @@ import { systemClock } from '@caudal/kernel/time.ts';
 import { migrations as messagingMigrations } from '@caudal/messaging/migrations.ts';
 import { shareTail } from '@caudal/messaging/shared-tail.ts';
 import { type Database, openDatabase } from '@caudal/postgres/database.ts';
-import { migrate } from '@caudal/postgres/migrate.ts';
+import { migrate, pendingMigrations } from '@caudal/postgres/migrate.ts';
 import { migrations as checkpointMigrations } from '@caudal/postgres/migrations.ts';
 import { migrations as processMigrations } from '@caudal/processes/migrations.ts';
 
@@ -24,10 +24,21 @@ export interface LocalContext extends Running {
   aggregates: Aggregates;
 }
 
+const migrationSets = [checkpointMigrations, logMigrations, messagingMigrations, processMigrations];
+
 /** Brings a context's schema up to date. Returns what was applied. */
 export function migrateContext(url: string, context: Context): Promise<string[]> {
-  const sets = [checkpointMigrations, logMigrations, messagingMigrations, processMigrations];
-  return migrate({ url, schema: context.name, sets });
+  return migrate({ url, schema: context.name, sets: migrationSets });
+}
+
+/** What `migrateContext` would apply: `orders eventlog/001_tables.sql`. */
+export async function pendingOf(url: string, contexts: Context[]): Promise<string[]> {
+  const pending = await Promise.all(
+    contexts.map(async ({ name }) =>
+      (await pendingMigrations({ url, schema: name, sets: migrationSets })).map((file) => `${name} ${file}`),
+    ),
+  );
+  return pending.flat();
 }
 
 /** Opens a context over its schema, which is up to date. Connects at first use. */

@@ -10,9 +10,9 @@ import { systemClock } from '@caudal/kernel/time.ts';
 import type { Lifecycle } from '@caudal/lifecycle/lifecycle.ts';
 import type { Service } from '@caudal/rpc/types.ts';
 import { type Clients, openClients } from './clients.ts';
-import { contexts } from './contexts.ts';
 import type { Identity } from './identity.ts';
 import { type LocalContext, openContext } from './local-context.ts';
+import { contextsOf } from './schema.ts';
 import type { Role, RuntimeValues } from './settings.ts';
 import { openStores, type Stores } from './stores.ts';
 
@@ -39,20 +39,20 @@ export interface OpenProcessOptions {
   databaseUrl: string;
   identity: Identity;
   lifecycle: Lifecycle;
+  /** Names this process wherever only one of several may do something. */
+  holder: string;
+  /** As databases and brokers show the process: `caudal-projector`. */
+  name: string;
 }
 
 /** Opens what the process's contexts need; everything is closed again when the lifecycle ends. */
-export async function openProcess({ values, databaseUrl, identity, lifecycle }: OpenProcessOptions): Promise<Process> {
-  // Only one process can own an embedded database: it takes over at once what it held before a crash.
-  const holder = values.DATABASE_URL ? newId() : 'embedded';
-  const name = `caudal-${values.CAUDAL_ROLES.join('-')}`.slice(0, 60);
+export async function openProcess(options: OpenProcessOptions): Promise<Process> {
+  const { values, databaseUrl, identity, lifecycle, holder, name } = options;
   const stores = await openStores(values, name);
   lifecycle.onStop('stores', () => stores.stop());
-  const locals = contexts
-    .filter((context) => values.CAUDAL_CONTEXTS.includes(context.name))
-    .map((context) =>
-      openContext(context, { url: databaseUrl, poolSize: values.CAUDAL_POOL_SIZE, applicationName: name }),
-    );
+  const locals = contextsOf(values).map((context) =>
+    openContext(context, { url: databaseUrl, poolSize: values.CAUDAL_POOL_SIZE, applicationName: name }),
+  );
   lifecycle.onStop('contexts', async () => {
     await Promise.all(locals.map((local) => local.stop()));
   });

@@ -41,6 +41,11 @@ const runtimeSettings = {
     optional: true,
     protocols: ['amqp', 'amqps'],
   }),
+  RABBITMQ_MANAGEMENT_URL: setting.url({
+    description: "RabbitMQ's management API, with credentials: where `caudal migrate` sets the bounds of the queues.",
+    optional: true,
+    protocols: ['http', 'https'],
+  }),
   MONGODB_URL: setting.url({
     description: 'MongoDB, which keeps views. Without it they are kept in PostgreSQL.',
     optional: true,

@@ -1,4 +1,5 @@
 /** Starts a process: what it stands on, its roles, and at last its doors. */
+import { newId } from '@caudal/kernel/ids.ts';
 import { createLifecycle, type Lifecycle } from '@caudal/lifecycle/lifecycle.ts';
 import { type RunningServer, startServer } from '@caudal/rpc/server.ts';
 import { startTelemetry } from '@caudal/telemetry/start.ts';
@@ -13,7 +14,10 @@ import { startProcesses } from './roles/process.ts';
 import { startProjectors } from './roles/projector.ts';
 import { addQueries } from './roles/query.ts';
 import { startRelays } from './roles/relay.ts';
+import { awaitMigrated, contextsOf } from './schema.ts';
 import type { RuntimeValues } from './settings.ts';
+
+const DATABASE_WAIT_MS = 60_000;
 
 export interface Started {
   lifecycle: Lifecycle;
@@ -25,7 +29,15 @@ export interface Started {
 
 /** Where the logs are: the server that is configured, or an embedded one that ends with the process. */
 export async function openDatabaseServer(values: RuntimeValues, lifecycle: Lifecycle): Promise<string> {
-  if (values.DATABASE_URL) return values.DATABASE_URL;
+  if (values.DATABASE_URL) {
+    await awaitMigrated({
+      url: values.DATABASE_URL,
+      contexts: contextsOf(values),
+      waitMs: DATABASE_WAIT_MS,
+      signal: lifecycle.ending,
+    });
+    return values.DATABASE_URL;
+  }
   const postgres = await startEmbeddedPostgres(values.CAUDAL_DATA_DIR);
   lifecycle.onStop('embedded PostgreSQL', () => postgres.stop(), { timeoutMs: 60_000 });
   for (const context of contexts) await migrateContext(postgres.url, context);
@@ -53,7 +65,10 @@ export async function start(values: RuntimeValues, lifecycle = createLifecycle()
     lifecycle.onStop('telemetry', () => telemetry.stop());
     const databaseUrl = await openDatabaseServer(values, lifecycle);
     const identity = await openIdentity(values, values.DATABASE_URL ? undefined : values.CAUDAL_DATA_DIR);
-    const process = await openProcess({ values, databaseUrl, identity, lifecycle });
+    // Only one process can own an embedded database: it takes over at once what it held before a crash.
+    const holder = values.DATABASE_URL ? newId() : 'embedded';
+    const name = `caudal-${values.CAUDAL_ROLES.join('-')}`.slice(0, 60);
+    const process = await openProcess({ values, databaseUrl, identity, lifecycle, holder, name });
 
     if (process.has('command')) addCommands(process);
     if (process.has('query')) addQueries(process);

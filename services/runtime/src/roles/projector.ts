@@ -1,16 +1,12 @@
 /** The projector role: builds the views of its contexts' projections where there are none, and keeps them up to date. */
-import type { ContextProjection } from '@caudal/context/context.ts';
 import { isTransient } from '@caudal/kernel/errors.ts';
 import { backoffMs, sleep } from '@caudal/kernel/time.ts';
 import { followGenerations } from '@caudal/projections/follow-generations.ts';
-import { ensureBuilt, type RebuildOptions } from '@caudal/projections/rebuild.ts';
+import { ensureBuilt } from '@caudal/projections/rebuild.ts';
 import { logger } from '@caudal/telemetry/log.ts';
-import { domainsOf } from '../domains.ts';
-import { generationHooks } from '../generation-hooks.ts';
-import type { LocalContext } from '../local-context.ts';
+import { type LocalProjection, projectionsOf, rebuildOptions, whenWritten } from '../handlers.ts';
 import type { Process } from '../process.ts';
 import { subscribe } from '../subscribe.ts';
-import { cacheKey } from '../view-readers.ts';
 
 const log = logger('projector');
 
@@ -18,34 +14,17 @@ const log = logger('projector');
 export async function startProjectors(process: Process): Promise<void> {
   const wanted = process.values.CAUDAL_PROJECTIONS;
   await Promise.all(
-    process.locals.flatMap((local) =>
-      local.context.projections
-        .filter(({ projection }) => !wanted || wanted.includes(projection.name))
-        .map((definition) => startProjector(process, local, definition)),
-    ),
+    projectionsOf(process)
+      .filter(({ definition }) => !wanted || wanted.includes(definition.projection.name))
+      .map((projection) => startProjector(process, projection)),
   );
 }
 
-/** What it takes to build a generation of the projection, here or by hand. */
-export function rebuildOptions<V>(
-  process: Process,
-  local: LocalContext,
-  { projection, store }: ContextProjection,
-): RebuildOptions<V> {
-  const { context, database } = local;
-  return {
-    projection,
-    store: process.stores.views(context, store, database),
-    logs: process.logsFor(context, domainsOf(projection.follows.map(({ entity }) => entity.name))),
-    ...generationHooks({ broker: process.stores.broker, database, holder: process.holder }),
-    signal: process.lifecycle.ending,
-  };
-}
-
-async function startProjector(process: Process, local: LocalContext, definition: ContextProjection): Promise<void> {
-  const { projection } = definition;
-  const { lifecycle, stores } = process;
-  const options = rebuildOptions(process, local, definition);
+async function startProjector(process: Process, of: LocalProjection): Promise<void> {
+  const { context, database } = of.local;
+  const { projection } = of.definition;
+  const { lifecycle } = process;
+  const options = rebuildOptions(process, of);
   for (let attempt = 1; !lifecycle.ending.aborted; attempt++) {
     try {
       await ensureBuilt(options);
@@ -59,13 +38,9 @@ async function startProjector(process: Process, local: LocalContext, definition:
   const following = followGenerations({
     projection,
     store: options.store,
-    start: (handler) => subscribe(process, local.context, local.database, handler),
+    start: (handler) => subscribe(process, context, database, handler),
     release: options.release,
-    async onWritten(generation, views) {
-      await Promise.all(
-        views.map(({ id, revision }) => stores.cache.invalidate(cacheKey(projection, generation, id), revision)),
-      );
-    },
+    onWritten: whenWritten(process, of.definition),
   });
   lifecycle.onStop(`projection ${projection.name}`, () => following.stop());
 }
