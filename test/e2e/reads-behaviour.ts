@@ -1,0 +1,271 @@
+/** What every form of the system does for those who read: fresh views, pages, masks, ETags, search, its own description. */
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { promisify } from 'node:util';
+import { contract } from '@caudal/contract/descriptors.ts';
+import { describe, expect, test } from '@jest/globals';
+import { Validator } from '@seriousme/openapi-schema-validator';
+import type { Json } from './api.ts';
+import { type System, systemTest } from './system.ts';
+import { newCustomer, newProduct, orderConfirmed, orderOf, placeOrder, pounds, unique } from './world.ts';
+
+export function describeReads(system: () => System): void {
+  const it = systemTest(system);
+  const api = () => system().api;
+
+  describe('reads', () => {
+    it('a consistency token shows every query what its command wrote', async () => {
+      const category = unique('category');
+      for (let round = 1; round <= 3; round++) {
+        const productId = unique('fresh');
+        const product = await api().call('CreateProduct', {
+          productId,
+          title: 'Fresh fig',
+          category,
+          price: pounds(5),
+        });
+        expect((await api().call('GetProduct', { productId }, { after: product.token })).body.title).toBe('Fresh fig');
+        const found = await api().call('SearchProducts', { categories: [category] }, { after: product.token });
+        expect(idsOf(found.body.products)).toContain(productId);
+
+        const stock = await api().call('CreateStockItem', { productId, quantity: '4' });
+        expect((await api().call('GetStockItem', { productId }, { after: stock.token })).body.available).toBe('4');
+        const inStock = { categories: [category], availableOnly: true };
+        const sellable = await api().call('SearchProducts', inStock, { after: stock.token });
+        expect(idsOf(sellable.body.products)).toContain(productId);
+        const restocked = await api().call('Restock', { productId, quantity: '3' });
+        expect((await api().call('GetStockItem', { productId }, { after: restocked.token })).body.onHand).toBe('7');
+
+        const customerId = unique('reader');
+        const who = await api().call('RegisterCustomer', { customerId, displayName: 'Reader' });
+        expect((await api().call('GetCustomer', { customerId }, { after: who.token })).body.displayName).toBe('Reader');
+        const wallet = await api().call('CreateWallet', { walletId: customerId, customerId, currency: 'GBP' });
+        const wallets = await api().call('ListWallets', { customerId }, { after: wallet.token });
+        expect(wallets.body.wallets).toMatchObject([{ walletId: customerId, balance: pounds(0) }]);
+        const deposit = await api().call('Deposit', { walletId: customerId, amount: pounds(100 * round) });
+        const after = { after: deposit.token };
+        const { balance } = (await api().call('GetWallet', { walletId: customerId }, after)).body;
+        expect(balance).toEqual(pounds(100 * round));
+        const moves = await api().call('ListTransactions', { walletId: customerId }, after);
+        expect(moves.body.transactions).toHaveLength(1);
+
+        const { orderId, reply } = await placeOrder(api(), { customerId, productId });
+        expect((await api().call('GetOrder', { orderId }, { after: reply.token })).status).toBe(200);
+        const { orders } = (await api().call('ListOrders', { customerId }, { after: reply.token })).body;
+        expect(orders).toHaveLength(1);
+      }
+    });
+
+    it('a cached view shows a command at once to those who wrote, and soon to all', async () => {
+      const walletId = await newCustomer(api(), 100);
+      for (let round = 1; round <= 5; round++) {
+        await api().call('GetWallet', { walletId });
+        const { token } = await api().call('Deposit', { walletId, amount: pounds(1) });
+        const { balance } = (await api().call('GetWallet', { walletId }, { after: token })).body;
+        expect(balance).toEqual(pounds(100 + round));
+        // What one reader has seen, no later one misses.
+        expect((await api().call('GetWallet', { walletId })).body.balance).toEqual(pounds(100 + round));
+      }
+    });
+
+    it('a token of the future is answered with "come back", not with old data', async () => {
+      const walletId = await newCustomer(api(), 1);
+      const { token } = await api()
+        .call('GetWallet', { walletId })
+        .then(() => api().call('Deposit', { walletId, amount: pounds(1) }));
+      const reply = await api().send('GetWallet', { walletId }, { after: laterThan(token!) });
+      expect(reply).toMatchObject({ status: 503, body: { reason: 'NOT_YET_VISIBLE' } });
+      expect(Number(reply.headers.get('retry-after'))).toBeGreaterThan(0);
+    });
+
+    it('pages of a long list: everything once, in order', async () => {
+      const walletId = await newCustomer(api(), 0);
+      let token: string | undefined;
+      for (let amount = 1; amount <= 23; amount++) {
+        ({ token } = await api().call('Deposit', { walletId, amount: pounds(amount) }));
+      }
+      const amounts: number[] = [];
+      const sizes: number[] = [];
+      let pageToken = '';
+      do {
+        const page = { walletId, pageSize: 5, ...(pageToken && { pageToken }) };
+        const { body } = await api().call('ListTransactions', page, { after: token });
+        amounts.push(...body.transactions.map(({ amount }: Json) => Number(amount.minorUnits)));
+        sizes.push(body.transactions.length);
+        pageToken = body.nextPageToken;
+        // What comes meanwhile is on a page before.
+        if (sizes.length === 2) await api().call('Deposit', { walletId, amount: pounds(1_000) });
+      } while (pageToken && sizes.length < 10);
+      expect(amounts).toEqual(Array.from({ length: 23 }, (_, index) => 23 - index));
+      expect(sizes).toEqual([5, 5, 5, 5, 3]);
+    });
+
+    it('a page token of another query is refused', async () => {
+      const walletId = await newCustomer(api(), 5);
+      const { token } = await api().call('Deposit', { walletId, amount: pounds(1) });
+      const { body } = await api().call('ListTransactions', { walletId, pageSize: 1 }, { after: token });
+      const other = await newCustomer(api(), 5);
+      const reply = await api().send('ListTransactions', {
+        walletId: other,
+        pageSize: 1,
+        pageToken: body.nextPageToken,
+      });
+      expect(reply).toMatchObject({ status: 400, body: { violations: [{ field: 'page_token' }] } });
+    });
+
+    it('read_mask leaves out what nobody asked for', async () => {
+      const walletId = await newCustomer(api(), 5);
+      const one = await api().call('GetWallet', { walletId, readMask: 'walletId,balance.minorUnits' });
+      expect(one.body).toEqual({ walletId, balance: { minorUnits: '5' } });
+      const list = await api().call('ListWallets', { customerId: walletId, readMask: 'wallet_id' });
+      expect(list.body).toEqual({ wallets: [{ walletId }], nextPageToken: '' });
+    });
+
+    it('If-None-Match is answered 304 until something changes', async () => {
+      const walletId = await newCustomer(api(), 5);
+      const first = await api().call('GetWallet', { walletId });
+      expect(first.etag).toMatch(/^"[\w-]+"$/);
+      const ifNoneMatch = { headers: { 'if-none-match': first.etag! } };
+      const same = await api().send('GetWallet', { walletId }, ifNoneMatch);
+      expect(same).toMatchObject({ status: 304, body: undefined });
+      const { token } = await api().call('Deposit', { walletId, amount: pounds(1) });
+      const changed = await api().send('GetWallet', { walletId }, { ...ifNoneMatch, after: token });
+      expect(changed).toMatchObject({ status: 200, body: { balance: pounds(6) } });
+      expect(changed.etag).not.toBe(first.etag);
+    });
+
+    it('If-Match lets only one of two change what both have read', async () => {
+      const customerId = await newCustomer(api(), 0);
+      const { etag } = await api().call('GetCustomer', { customerId });
+      const change = (displayName: string) =>
+        api().send('UpdateCustomer', { customerId, displayName }, { headers: { 'if-match': etag! } });
+      expect((await change('Ada Byron')).status).toBe(200);
+      expect(await change('Ada King')).toMatchObject({ status: 412, body: { reason: 'ETAG_MISMATCH' } });
+      expect((await api().call('GetCustomer', { customerId })).body.displayName).toBe('Ada Byron');
+
+      const productId = await newProduct(api());
+      const { orderId, reply } = await placeOrder(api(), { customerId, productId, card: 'tok_approved' });
+      const { etag: old } = await api().call('GetOrder', { orderId }, { after: reply.token });
+      await orderConfirmed(api(), orderId);
+      const late = await api().send('CancelOrder', { orderId }, { headers: { 'if-match': old! } });
+      // It had been confirmed before it was first read, or since.
+      expect([200, 412]).toContain(late.status);
+    });
+  });
+
+  describe('search', () => {
+    it('finds by words, category, price and availability, in pages, with counts', async () => {
+      const [tea, cups] = [unique('tea'), unique('cups')];
+      const title = (name: string) => `Zanzibar ${name}`;
+      const ids = [
+        await newProduct(api(), { title: title('teapot'), category: tea, price: 1_000, quantity: 3 }),
+        await newProduct(api(), { title: title('kettle'), category: tea, price: 3_000, quantity: 0 }),
+        await newProduct(api(), { title: title('mug'), category: cups, price: 500, quantity: 1 }),
+      ] as const;
+      const gone = unique('gone');
+      await api().call('CreateProduct', { productId: gone, title: title('saucer'), category: cups, price: pounds(1) });
+      const { token } = await api().call('DiscontinueProduct', { productId: gone });
+      const stock = await api().call('Restock', { productId: ids[2], quantity: '1' });
+      const both = [tea, cups];
+      const search = async (query: Json) => {
+        await api().call('SearchProducts', { categories: both }, { after: stock.token });
+        return (await api().call('SearchProducts', { categories: both, ...query }, { after: token })).body;
+      };
+      const found = async (query: Json) => idsOf((await search(query)).products).sort();
+
+      expect(await found({})).toEqual([...ids].sort());
+      expect(await found({ query: 'zanzibar' })).toEqual([...ids].sort());
+      expect(await found({ query: 'zanzibar kettle' })).toEqual([ids[1]]);
+      expect(await found({ query: 'zanzibar tractor' })).toEqual([]);
+      expect(await found({ categories: [cups] })).toEqual([ids[2]]);
+      expect(await found({ minPrice: '600', maxPrice: '3000' })).toEqual([ids[0], ids[1]].sort());
+      expect(await found({ availableOnly: true })).toEqual([ids[0], ids[2]].sort());
+      expect(await search({ query: 'zanzibar' })).toMatchObject({
+        totalSize: '3',
+        categories: [
+          { category: tea, count: '2' },
+          { category: cups, count: '1' },
+        ],
+      });
+
+      const first = await search({ query: 'zanzibar', pageSize: 2 });
+      expect(first.products).toHaveLength(2);
+      const second = await search({ query: 'zanzibar', pageSize: 2, pageToken: first.nextPageToken });
+      expect([...idsOf(first.products), ...idsOf(second.products)].sort()).toEqual([...ids].sort());
+      expect(second.nextPageToken).toBe('');
+    });
+
+    it('forgives typing errors (Elasticsearch)', async () => {
+      if (system().form === 'embedded') return;
+      const category = unique('typo');
+      const productId = unique('typo');
+      const request = { productId, title: 'Porcelain teapot', category, price: pounds(1) };
+      const { token } = await api().call('CreateProduct', request);
+      for (const query of ['porcelian', 'porcelain taepot', 'tepot']) {
+        const { body } = await api().call('SearchProducts', { query, categories: [category] }, { after: token });
+        expect([query, idsOf(body.products)]).toEqual([query, [productId]]);
+      }
+    });
+  });
+
+  describe('its own description', () => {
+    it('/openapi.json is valid and names every public method', async () => {
+      const { body } = await api().raw('query', '/openapi.json');
+      expect(await new Validator().validate(structuredClone(body))).toMatchObject({ valid: true });
+      const described = Object.entries(body.paths).flatMap(([path, methods]) =>
+        Object.keys(methods as object).map((method) => `${method.toUpperCase()} ${path}`),
+      );
+      const declared = contract()
+        .methods()
+        .filter(({ access }) => !access.internal)
+        .flatMap(({ http }) => http.map(({ method, template }) => `${method} ${template}`));
+      expect(described.sort()).toEqual(declared.sort());
+    });
+
+    const chromium = findChromium();
+    (chromium ? test : test.skip)(
+      `/docs loads in a browser${chromium ? '' : ' (no Chromium in PATH or CHROMIUM_PATH)'}`,
+      async () => {
+        const url = `${system().parts[0]!.rest}/docs/`;
+        const flags = ['--headless=new', '--no-sandbox', '--disable-gpu', '--virtual-time-budget=15000', '--dump-dom'];
+        const { stdout } = await promisify(execFile)(chromium!, [...flags, url], {
+          timeout: 60_000,
+          maxBuffer: 64 * 1024 * 1024,
+        });
+        // Only the script that reads /openapi.json writes these. (The page is far too long to be shown.)
+        expect(
+          ['OrderService', 'Create product', 'WalletQueryService'].filter((words) => !stdout.includes(words)),
+        ).toEqual([]);
+      },
+      90_000,
+    );
+  });
+
+  it('a wrong order says so at once, and is not placed', async () => {
+    const customerId = await newCustomer(api(), 0);
+    const reply = await api().send('PlaceOrder', orderOf({ customerId, productId: unique('nothing') }));
+    expect(reply).toMatchObject({
+      status: 400,
+      body: { reason: 'PRODUCT_NOT_SOLD', violations: [{ field: 'lines[0].product_id' }] },
+    });
+    expect((await api().call('ListOrders', { customerId })).body.orders).toEqual([]);
+  });
+}
+
+const idsOf = (products: Json[]): string[] => products.map(({ productId }) => productId);
+
+/** The token with a version that is not there yet. */
+function laterThan(token: string): string {
+  const text = Buffer.from(token, 'base64url').toString();
+  return Buffer.from(text.replace(/(\d+)(\D*)$/, (_, version, rest) => `${Number(version) + 1}${rest}`)).toString(
+    'base64url',
+  );
+}
+
+function findChromium(): string | undefined {
+  const folders = (process.env.PATH ?? '').split(delimiter);
+  const names = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'chrome-headless-shell'];
+  const candidates = names.flatMap((name) => folders.map((folder) => join(folder, name)));
+  return [process.env.CHROMIUM_PATH, ...candidates].find((path) => path && existsSync(path));
+}

@@ -1,0 +1,119 @@
+/** What a system keeps on the real servers: made for one test, looked into, and dropped after it. */
+import { queueName } from '@caudal/messaging/topology.ts';
+import { contexts } from '@caudal/service-runtime/contexts.ts';
+import { migrateContext } from '@caudal/service-runtime/local-context.ts';
+import { freshDatabase, serverUrl } from '@caudal/testing/servers.ts';
+import { connect } from 'amqplib';
+import { MongoClient } from 'mongodb';
+import { Client } from 'pg';
+
+export interface Stores {
+  databaseUrl: string;
+  /** Stands before the names of queues, collections, indices. */
+  namespace: string;
+  /** The settings that name the servers. */
+  env: Record<string, string>;
+  /** What handlers could not handle: streams that are parked, and letters that lie in queues. */
+  deadLetters(): Promise<string[]>;
+  /** Drops all of it. */
+  drop(): Promise<void>;
+}
+
+/** An empty database with the schemas of all contexts, and a namespace on the other servers. */
+export async function makeStores(): Promise<Stores> {
+  const database = await freshDatabase();
+  const namespace = `e2e_${process.pid}_${Date.now().toString(36)}`;
+  const prefix = `${namespace}.`;
+  await Promise.all(contexts.map((context) => migrateContext(database.url, context)));
+
+  /** Rows of each context's schema. */
+  async function rows<T extends object>(sql: string): Promise<T[]> {
+    const client = new Client({ connectionString: database.url });
+    await client.connect();
+    try {
+      const found: T[] = [];
+      for (const { name } of contexts) {
+        await client.query(`SET search_path TO ${name}`);
+        found.push(...(await client.query<T>(sql)).rows);
+      }
+      return found;
+    } finally {
+      await client.end();
+    }
+  }
+
+  /** Everybody who has consumed notes how far the sweep has come. */
+  async function handlers(): Promise<string[]> {
+    const checkpoints = await rows<{ name: string }>("SELECT name FROM checkpoints WHERE name LIKE 'sweep:%'");
+    return [...new Set(checkpoints.map(({ name }) => name.split(':')[1]!))];
+  }
+
+  async function dropMessages(): Promise<void> {
+    const connection = await connect(serverUrl('rabbitmq'));
+    try {
+      const channel = await connection.createChannel();
+      for (const handler of await handlers()) {
+        await channel.deleteQueue(queueName(handler, prefix));
+        await channel.deleteQueue(`${queueName(handler, prefix)}.dead`);
+      }
+      for (const { name } of contexts) await channel.deleteExchange(`${prefix}events.${name}.v1`);
+    } finally {
+      await connection.close();
+    }
+  }
+
+  return {
+    databaseUrl: database.url,
+    namespace,
+    env: {
+      DATABASE_URL: database.url,
+      RABBITMQ_URL: serverUrl('rabbitmq'),
+      MONGODB_URL: serverUrl('mongodb'),
+      ELASTICSEARCH_URL: serverUrl('elasticsearch'),
+      REDIS_URL: serverUrl('redis'),
+      CAUDAL_NAMESPACE: namespace,
+      CAUDAL_POOL_SIZE: '4',
+    },
+
+    async deadLetters() {
+      const parked = await rows<{ handler: string; stream: string; error: string }>(
+        'SELECT handler, stream, error FROM parked_streams',
+      );
+      const found = parked.map(({ handler, stream, error }) => `${handler} parked ${stream}: ${error}`);
+      const connection = await connect(serverUrl('rabbitmq'));
+      try {
+        for (const handler of await handlers()) {
+          const channel = await connection.createChannel();
+          // Without this, a queue that is not there would end the process.
+          channel.on('error', () => {});
+          const dead = await channel.checkQueue(`${queueName(handler, prefix)}.dead`).catch(() => undefined);
+          if (dead?.messageCount) found.push(`${handler} has ${dead.messageCount} dead letters`);
+        }
+      } finally {
+        await connection.close();
+      }
+      return found;
+    },
+
+    async drop() {
+      const mongo = new MongoClient(serverUrl('mongodb'));
+      const outcomes = await Promise.allSettled([
+        dropMessages().finally(() => database.drop()),
+        mongo
+          .db(namespace)
+          .dropDatabase()
+          .finally(() => mongo.close()),
+        dropIndices(namespace),
+      ]);
+      for (const outcome of outcomes) if (outcome.status === 'rejected') console.warn(outcome.reason);
+    },
+  };
+}
+
+/** Elasticsearch takes no wildcard for a deletion. */
+async function dropIndices(namespace: string): Promise<void> {
+  const server = serverUrl('elasticsearch');
+  const list = await fetch(new URL(`/_cat/indices/${namespace}-*?format=json&h=index`, server));
+  const indices = (await list.json()) as { index: string }[];
+  for (const { index } of indices) await fetch(new URL(`/${index}`, server), { method: 'DELETE' });
+}

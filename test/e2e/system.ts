@@ -1,0 +1,171 @@
+/**
+ * Caudal as processes of its own, for tests of the whole, in three forms:
+ *
+ *   embedded    one process with everything in it: what `npm start` runs
+ *   stores      one process on the real servers
+ *   processes   a process a role, on the real servers; each can be killed and started again
+ */
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { generateKey, signToken } from '@caudal/rpc/tokens.ts';
+import { everything } from '@caudal/service-runtime/cli/permissions.ts';
+import { test } from '@jest/globals';
+import { type Api, createApi } from './api.ts';
+import { createPart, freePorts, type Part } from './part.ts';
+import { makeStores, type Stores } from './stores.ts';
+
+export type Form = 'embedded' | 'stores' | 'processes';
+
+const partsOf = {
+  embedded: { all: undefined },
+  stores: { all: undefined },
+  processes: {
+    command: 'command,jobs',
+    query: 'query',
+    relay: 'relay',
+    projector: 'projector',
+    process: 'process',
+  },
+} satisfies Record<Form, Record<string, string | undefined>>;
+
+export interface System {
+  form: Form;
+  /** By name: `all`, or the role. */
+  part(name: string): Part;
+  parts: Part[];
+  /** The API for somebody who may do everything. */
+  api: Api;
+  /** A token that the system takes. `permissions`: all of them if absent. */
+  token(content: TokenContent): Promise<string>;
+  /** Absent in the form `embedded`. */
+  stores: Stores | undefined;
+  /** The error, with what the processes have logged. */
+  explain(error: unknown): unknown;
+  /** Ends everything and drops what it kept; of the logs, those of a system that nothing was wrong with. */
+  stop(): Promise<void>;
+}
+
+export interface TokenContent {
+  subject: string;
+  permissions?: string[];
+  ttlSeconds?: number;
+  /** What a wrong token has otherwise. */
+  issuer?: string;
+  audience?: string;
+  key?: 'right' | 'wrong';
+}
+
+export interface SystemOptions {
+  form: Form;
+  /** More settings for a part. */
+  env?(part: string, stores: Stores | undefined): Record<string, string>;
+}
+
+const logs = fileURLToPath(new URL('../../.caudal/e2e', import.meta.url));
+
+/** Starts it, and waits until all of it is ready. */
+export async function startSystem({ form, env = () => ({}) }: SystemOptions): Promise<System> {
+  mkdirSync(logs, { recursive: true });
+  const folder = mkdtempSync(join(logs, `${form}-`));
+  const dataDirectory = mkdtempSync(join(tmpdir(), 'caudal-e2e-'));
+  const [key, wrongKey] = [await generateKey('e2e'), await generateKey('e2e')];
+  const stores = form === 'embedded' ? undefined : await makeStores();
+  const roles = Object.entries(partsOf[form]) as [string, string | undefined][];
+  const ports = await freePorts(roles.length * 2);
+  const portsOf = (index: number) => ({ rest: ports[index * 2]!, grpc: ports[index * 2 + 1]! });
+  const grpcOf = (role: string) => `127.0.0.1:${portsOf(roles.findIndex(([name]) => name === role)).grpc}`;
+
+  const parts = roles.map(([name, role], index) =>
+    createPart({
+      name,
+      ports: portsOf(index),
+      logFile: join(folder, `${name}.log`),
+      env: {
+        CAUDAL_DATA_DIR: dataDirectory,
+        CAUDAL_JWKS: JSON.stringify({ keys: [key.publicKey] }),
+        CAUDAL_SERVICE_KEY: JSON.stringify(key.privateKey),
+        ...(role && {
+          CAUDAL_ROLES: role,
+          CAUDAL_COMMAND_ADDRESS: grpcOf('command'),
+          CAUDAL_QUERY_ADDRESS: grpcOf('query'),
+        }),
+        ...stores?.env,
+        ...env(name, stores),
+      },
+    }),
+  );
+  const part = (name: string) => {
+    const found = parts.find((candidate) => candidate.name === name);
+    if (!found) throw new Error(`The form ${form} has no part "${name}".`);
+    return found;
+  };
+  const token: System['token'] = ({ subject, permissions = everything(), ttlSeconds = 3600, ...wrong }) =>
+    signToken({
+      key: (wrong.key === 'wrong' ? wrongKey : key).privateKey,
+      issuer: wrong.issuer ?? 'caudal',
+      audience: wrong.audience ?? 'caudal',
+      subject,
+      permissions,
+      ttlSeconds,
+    });
+
+  let failed = false;
+  async function stop(): Promise<void> {
+    // Doors and consumers first: those whom they call are there until then.
+    for (const { end } of parts.toReversed()) await end('SIGTERM');
+    endPostgres(dataDirectory);
+    await stores?.drop();
+    if (!failed) rmSync(folder, { recursive: true, force: true });
+    rmSync(dataDirectory, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
+  }
+
+  const explain = (error: unknown): unknown => {
+    failed = true;
+    if (error instanceof Error) {
+      error.message += `\n\n${parts.map((each) => each.trouble()).join('\n')}`;
+    }
+    return error;
+  };
+
+  try {
+    await Promise.all(parts.map((each) => each.start()));
+    const answering = (role: 'command' | 'query') => (form === 'processes' ? part(role) : part('all')).rest;
+    const api = createApi({ baseUrl: answering, token: await token({ subject: 'e2e' }) });
+    return { form, part, parts, api, token, stores, explain, stop };
+  } catch (error) {
+    failed = true;
+    await stop();
+    throw error;
+  }
+}
+
+/** An embedded PostgreSQL outlives a process that is killed. */
+function endPostgres(dataDirectory: string): void {
+  try {
+    const [pid] = readFileSync(join(dataDirectory, 'postgres', 'postmaster.pid'), 'utf8').split('\n');
+    // "Immediate" shutdown: nothing of it is needed any more.
+    process.kill(Number(pid), 'SIGQUIT');
+  } catch {
+    // It has ended.
+  }
+}
+
+/** `test`, whose failure tells what the system has logged. */
+export function systemTest(
+  system: () => System,
+): (title: string, body: () => Promise<void>, timeoutMs?: number) => void {
+  return (title, body, timeoutMs) =>
+    test(
+      title,
+      async () => {
+        try {
+          await body();
+        } catch (error) {
+          throw system().explain(error);
+        }
+      },
+      timeoutMs,
+    );
+}
