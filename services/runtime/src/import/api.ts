@@ -7,7 +7,10 @@ import type {
 } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
 import type { OrderQueryServiceService, OrderServiceService } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import type { PaymentQueryServiceService } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
-import type { WalletQueryServiceService, WalletServiceService } from '@caudal/contract/gen/caudal/payments/v1/wallets.ts';
+import type {
+  WalletQueryServiceService,
+  WalletServiceService,
+} from '@caudal/contract/gen/caudal/payments/v1/wallets.ts';
 import type { ShippingServiceService } from '@caudal/contract/gen/caudal/shipping/v1/shipping.ts';
 import { isCode, isTransient } from '@caudal/kernel/errors.ts';
 import { backoffMs, type Clock, sleep } from '@caudal/kernel/time.ts';

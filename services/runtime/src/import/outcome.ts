@@ -24,8 +24,8 @@ export interface Outcome {
   /** By the line of the file. */
   corrections: Map<number, CorrectionOutcome>;
   /**
-   * Pieces of each product that were there before the import, 0 in a fresh system. Undefined: it was there, but as the
-   * import has not moved it, it does not know how many.
+   * Pieces of each product that were there before the import, 0 in a fresh system. Undefined: some were there, but the
+   * import does not know how many, as it had none to add.
    */
   stockBefore: Map<string, bigint | undefined>;
   /** Minor units in each wallet before the import. */

@@ -107,10 +107,12 @@ export function plan(lines: FileLine[]): Plan {
       rejected.push({ number: line.number, why: read, amount, country });
       continue;
     }
-    // What stands where nothing is sold is rather a remark than a title: "check", "damages".
+    if (isCorrection(read)) {
+      corrections.push(correctionOf(read));
+      continue;
+    }
+    sales.push(saleOf(read));
     if (read.unitPrice > 0n || !titles.has(read.productId)) titles.set(read.productId, read.title);
-    if (isCorrection(read)) corrections.push(correctionOf(read));
-    else sales.push(saleOf(read));
   }
   const orders = ordersOf(takeReturnsOut(sales));
   return {
@@ -219,8 +221,9 @@ function mergeProducts(lines: Sale[]): PlannedLine[] {
 
 function productsOf(orders: PlannedOrder[], corrections: Correction[], titles: Map<string, string>): Plan['products'] {
   const products: Plan['products'] = new Map();
+  // Where nothing is sold the file has a remark instead of a title: "check", "damages".
   const touch = (productId: string, price: bigint) => {
-    const product = products.get(productId) ?? { title: titles.get(productId)!, price, openingStock: 0n };
+    const product = products.get(productId) ?? { title: titles.get(productId) ?? productId, price, openingStock: 0n };
     products.set(productId, product);
     return product;
   };

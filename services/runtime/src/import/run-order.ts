@@ -57,7 +57,12 @@ export async function runOrder(order: PlannedOrder, run: OrderRun): Promise<Orde
     });
     await api.shipping.deliverShipment({ requestId: requestId('deliver'), shipmentId });
   } else {
-    await api.orders.cancelOrder({ requestId: requestId('cancel'), orderId, etag: '', reason: whyCancelled[order.fate] });
+    await api.orders.cancelOrder({
+      requestId: requestId('cancel'),
+      orderId,
+      etag: '',
+      reason: whyCancelled[order.fate],
+    });
   }
   const ended = await follow(orderId, run, isEnd);
   return ended.ok ? outcomeOf(ended.order) : stuck(ended.last, 'at its end');
@@ -134,6 +139,8 @@ function outcomeOf({ status, reason }: Order): OrderOutcome {
 }
 
 function stuck(last: Order | undefined, awaited: string): OrderOutcome {
-  const status = last ? JSON.stringify({ status: last.status, payment: last.payment?.status, shipment: last.shipment?.status }) : 'unknown to the views';
+  const status = last
+    ? JSON.stringify({ status: last.status, payment: last.payment?.status, shipment: last.shipment?.status })
+    : 'unknown to the views';
   return { end: 'stuck', reason: `After ${FOLLOW_LIMIT_MS / 1000} s it was not ${awaited}: ${status}` };
 }

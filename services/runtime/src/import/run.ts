@@ -11,7 +11,7 @@ import type { Clock } from '@caudal/kernel/time.ts';
 import { eachLimited } from '@caudal/processes/concurrency.ts';
 import { type ImportApi, patientApi } from './api.ts';
 import { type CorrectionOutcome, type OrderOutcome, type Outcome, walletIdOf } from './outcome.ts';
-import { byDate, CURRENCY, type Correction, type Plan, type PlannedOrder, type PlannedProduct } from './plan.ts';
+import { byDate, type Correction, CURRENCY, type Plan, type PlannedOrder, type PlannedProduct } from './plan.ts';
 import { createPrices, type Prices } from './prices.ts';
 import { type OrderRun, runOrder } from './run-order.ts';
 
@@ -148,11 +148,15 @@ async function fillWallet(customerId: string, minorUnits: bigint, { api, idPrefi
   const walletId = walletIdOf(customerId);
   const requestId = derivedId(idPrefix, 'wallet', customerId);
   const depositId = derivedId(idPrefix, 'deposit', customerId);
-  const wallet = await saying(`wallet ${walletId}`, async () => {
-    await madeOrThere(api.wallets.createWallet({ requestId, walletId, customerId, currency: CURRENCY }));
-    const amount = { minorUnits, currency: CURRENCY };
-    return await api.wallets.deposit({ requestId: depositId, walletId, amount, reference: idPrefix });
-  });
+  await saying(
+    `wallet ${walletId}`,
+    madeOrThere(api.wallets.createWallet({ requestId, walletId, customerId, currency: CURRENCY })),
+  );
+  const amount = { minorUnits, currency: CURRENCY };
+  const wallet = await saying(
+    `deposit to ${walletId}`,
+    api.wallets.deposit({ requestId: depositId, walletId, amount, reference: idPrefix }),
+  );
   outcome.walletsBefore.set(walletId, wallet.balance!.minorUnits - minorUnits);
 }
 
@@ -168,10 +172,7 @@ async function noteCorrection(correction: Correction, run: Run): Promise<void> {
   const { number, productId, delta, reason } = correction;
   const requestId = derivedId(run.idPrefix, 'correction', number);
   const outcome = await run.api.stock.adjustStock({ requestId, productId, delta, reason }).then(
-    ({ onHand }): CorrectionOutcome => {
-      noteStockBefore(productId, onHand - delta, run);
-      return { end: 'applied', reason: '' };
-    },
+    (): CorrectionOutcome => ({ end: 'applied', reason: '' }),
     (error): CorrectionOutcome => {
       const end = isCode(error, 'FAILED_PRECONDITION') ? 'refused' : 'failed';
       return { end, reason: refusalOf(error, run) };
@@ -185,4 +186,22 @@ function refusalOf(error: unknown, { signal }: Run): string {
   signal.throwIfAborted();
   if (!(error instanceof CaudalError)) throw error;
   return `${error.code} ${error.reason}: ${error.message}`;
+}
+
+/** What the command made; undefined if it was there before. */
+async function madeOrThere<T>(made: Promise<T>): Promise<T | undefined> {
+  return await made.catch((error) => {
+    if (isCode(error, 'ALREADY_EXISTS')) return undefined;
+    throw error;
+  });
+}
+
+/** Says of a refusal what it was about. */
+async function saying<T>(what: string, done: Promise<T>): Promise<T> {
+  return await done.catch((error) => {
+    if (!(error instanceof CaudalError)) throw error;
+    throw new Error(`The import can't go on: ${what}: ${error.code} ${error.reason}: ${error.message}`, {
+      cause: error,
+    });
+  });
 }
