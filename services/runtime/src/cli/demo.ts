@@ -1,0 +1,51 @@
+/** `caudal demo`: the whole system, started for the import of real orders, with a report that reconciles. */
+
+import { fileURLToPath } from 'node:url';
+import { loadConfig } from '@caudal/config/config.ts';
+import { createLifecycle } from '@caudal/lifecycle/lifecycle.ts';
+import { Command } from 'commander';
+import { contexts } from '../contexts.ts';
+import { migrateContext } from '../local-context.ts';
+import { type RuntimeValues, settings } from '../settings.ts';
+import { start } from '../start.ts';
+import { wholeNumber } from './import.ts';
+import { everything } from './permissions.ts';
+import { importFile } from './run-import.ts';
+
+const sample = fileURLToPath(new URL('../../data/online-retail-sample.csv', import.meta.url));
+const TOKEN_SECONDS = 3600;
+
+export function demoCommand(): Command {
+  return new Command('demo')
+    .description('start the system (embedded, or on the stores that are configured), import real orders, and reconcile')
+    .argument('[file]', 'another file of the same columns', sample)
+    .option('--concurrency <n>', 'orders in hand at the same time', wholeNumber, 64)
+    .option('--json', 'print the report as one JSON object')
+    .addHelpText(
+      'after',
+      '\nExit code: 0 if everything reconciles, else 1. Run twice, it finds what it did and reports the same.',
+    )
+    .action(async (file: string, { concurrency, json }: { concurrency: number; json?: boolean }) => {
+      const values = loadConfig(settings) as RuntimeValues;
+      const lifecycle = createLifecycle();
+      process.once('SIGINT', () => void lifecycle.stop('SIGINT'));
+      if (values.DATABASE_URL) {
+        for (const context of contexts) await migrateContext(values.DATABASE_URL, context);
+      }
+      const ports = { CAUDAL_REST_PORT: 0, CAUDAL_GRPC_PORT: 0 };
+      const { server, identity } = await start({ ...values, ...ports }, lifecycle);
+      try {
+        const reconciled = await importFile({
+          file,
+          address: `127.0.0.1:${server.grpcPort}`,
+          token: await identity.sign('demo', everything(), TOKEN_SECONDS),
+          concurrency,
+          json: json ?? false,
+          signal: lifecycle.ending,
+        });
+        process.exitCode = reconciled ? 0 : 1;
+      } finally {
+        await lifecycle.stop('the demo is over');
+      }
+    });
+}

@@ -1,0 +1,87 @@
+/** One import from file to report, over the gRPC port of a running system: what `import` and `demo` share. */
+import { CatalogServiceService } from '@caudal/contract/gen/caudal/catalog/v1/catalog.ts';
+import { CustomerServiceService } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
+import {
+  InventoryQueryServiceService,
+  InventoryServiceService,
+} from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
+import { OrderQueryServiceService, OrderServiceService } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
+import { PaymentQueryServiceService } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
+import { WalletQueryServiceService, WalletServiceService } from '@caudal/contract/gen/caudal/payments/v1/wallets.ts';
+import { ShippingServiceService } from '@caudal/contract/gen/caudal/shipping/v1/shipping.ts';
+import { systemClock } from '@caudal/kernel/time.ts';
+import { connect } from '@caudal/rpc/client.ts';
+import type { Client } from '@caudal/rpc/types.ts';
+import type { ImportApi } from '../import/api.ts';
+import { plan as planImport } from '../import/plan.ts';
+import { createProgress } from '../import/progress.ts';
+import { readFile } from '../import/read-file.ts';
+import { renderReport } from '../import/render-report.ts';
+import { createReport, isReconciled } from '../import/report.ts';
+import { runImport } from '../import/run.ts';
+import { verifyImport } from '../import/verify.ts';
+
+export interface RunImportOptions {
+  file: string;
+  /** Of the gRPC port. */
+  address: string;
+  /** Undefined where the system asks for none. */
+  token: string | undefined;
+  concurrency: number;
+  /** One JSON object instead of the report for people. */
+  json: boolean;
+  signal: AbortSignal;
+}
+
+/** Imports the file and prints the report. Whether all of it reconciles. */
+export async function importFile({
+  file,
+  address,
+  token,
+  concurrency,
+  json,
+  signal,
+}: RunImportOptions): Promise<boolean> {
+  const plan = planImport(await readFile(file));
+  const { api, close } = connectApi(address, token);
+  const progress = createProgress({ stream: process.stderr, clock: systemClock });
+  try {
+    const clock = systemClock;
+    const outcome = await runImport({ plan, api, clock, signal, concurrency, onProgress: progress.update });
+    progress.stop();
+    const { facts, checks } = await verifyImport({ plan, outcome, api, clock, signal });
+    const report = createReport({ plan, outcome, facts, checks });
+    console.log(json ? JSON.stringify(report) : renderReport(report));
+    return isReconciled(report);
+  } finally {
+    progress.stop();
+    close();
+  }
+}
+
+/** The public services that an import calls. */
+export function connectApi(address: string, token: string | undefined): { api: ImportApi; close(): void } {
+  const clients: { close(): void }[] = [];
+  const open = <Definition extends object>(definition: Definition): Client<Definition> => {
+    const client = connect(definition, { address, auth: token ? async () => token : undefined });
+    clients.push(client);
+    return client;
+  };
+  return {
+    api: {
+      catalog: open(CatalogServiceService),
+      customers: open(CustomerServiceService),
+      stock: open(InventoryServiceService),
+      stockQueries: open(InventoryQueryServiceService),
+      wallets: open(WalletServiceService),
+      walletQueries: open(WalletQueryServiceService),
+      paymentQueries: open(PaymentQueryServiceService),
+      orders: open(OrderServiceService),
+      orderQueries: open(OrderQueryServiceService),
+      shipping: open(ShippingServiceService),
+    },
+    close() {
+      for (const client of clients) client.close();
+    },
+  };
+}
