@@ -17,7 +17,7 @@
 import type { Aggregates } from '@caudal/aggregates/types.ts';
 import type { EventCase } from '@caudal/contract/entity.ts';
 import type { Origin } from '@caudal/kernel/context.ts';
-import { type CaudalError, isTransient } from '@caudal/kernel/errors.ts';
+import { CaudalError, isTransient } from '@caudal/kernel/errors.ts';
 import { backoffMs, type Clock } from '@caudal/kernel/time.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { counter } from '@caudal/telemetry/metrics.ts';
@@ -64,7 +64,8 @@ export interface Observed<S, M extends EventCase> {
 
 /**
  * Reacts to `events` and runs what is due. `retries`: how often the step that is due has failed before. Throws what is
- * neither a fact nor transient: a bug, which the caller treats as the event's failure.
+ * transient if the memory itself can't be had (UNAVAILABLE, ABORTED), and anything else only as a bug: the caller treats
+ * that as the event's failure.
  */
 export async function advance<S, M extends EventCase>(
   { process, aggregates, clock, signal }: AdvanceOptions<S, M>,
@@ -87,7 +88,8 @@ export async function advance<S, M extends EventCase>(
       await append();
       return { ...rest, version };
     } catch (error) {
-      if (!(error instanceof MemoryMoved) || start === MAX_STARTS) throw error;
+      if (!(error instanceof MemoryMoved)) throw error;
+      if (start === MAX_STARTS) throw contended(process.name, processId);
     }
 
     async function runSteps(): Promise<Rest> {
@@ -97,13 +99,14 @@ export async function advance<S, M extends EventCase>(
         const now = clock();
         if (step.dueAt && step.dueAt > now) return { dueAt: step.dueAt, retries: 0 };
         if (step.afterAppend) await append();
+        const limit = AbortSignal.any([signal, AbortSignal.timeout(STEP_TIMEOUT_MS)]);
         try {
-          const limit = AbortSignal.any([signal, AbortSignal.timeout(STEP_TIMEOUT_MS)]);
           remember(await process.run(step, state, { now, processId, origin, signal: limit }));
           steps.add(1, { process: process.name, step: step.name, outcome: 'done' });
         } catch (error) {
-          if (!isTransient(error)) throw error;
-          return delayed(step, now, error, count === 0 ? retries + 1 : 1);
+          // What was cut short tells nothing of the step, whatever it throws.
+          if (!isTransient(error) && !limit.aborted) throw error;
+          return delayed(step, error, count === 0 ? retries + 1 : 1);
         }
       }
       throw new Error(`${process.name} ${processId} took ${MAX_STEPS} steps without coming to rest`);
@@ -127,15 +130,23 @@ export async function advance<S, M extends EventCase>(
     }
   }
 
-  function delayed(step: Step, now: Date, error: unknown, attempt: number): Rest {
+  function delayed(step: Step, error: unknown, attempt: number): Rest {
     steps.add(1, { process: process.name, step: step.name, outcome: 'transient' });
-    const pause = Math.max(backoffMs(attempt, RETRY), (error as CaudalError).retryAfterMs ?? 0);
+    const asked = error instanceof CaudalError ? (error.retryAfterMs ?? 0) : 0;
+    const pause = Math.max(backoffMs(attempt, RETRY), asked);
     log.debug({ process: process.name, step: step.name, attempt, err: error }, 'step delayed');
-    return { dueAt: new Date(now.getTime() + pause), retries: attempt };
+    // From now, not from when the step began: a step that takes long to fail is to be left alone just as long.
+    return { dueAt: new Date(clock().getTime() + pause), retries: attempt };
   }
 }
 
 /** Where a command comes from that no event but the passing of time has caused. */
 function timerOrigin(process: string, id: string): Origin {
   return { actor: `service:${process}`, causationId: '', correlationId: `${process}/${id}`, traceparent: '' };
+}
+
+/** Others write to the memory all the time: nothing is wrong with the event, so it is not to count as its failure. */
+function contended(process: string, id: string): CaudalError {
+  const message = `Too many others lead ${process} ${id} on at the moment.`;
+  return new CaudalError('ABORTED', 'STREAM_CONTENDED', message, { retryAfterMs: 100 });
 }

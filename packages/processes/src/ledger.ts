@@ -1,4 +1,5 @@
 /** What handlers keep in PostgreSQL: how far they have seen each stream, and what is due when. */
+import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import type { TimerChange } from './types.ts';
 
@@ -16,9 +17,21 @@ export async function readCursors(
   return new Map(rows.map(({ stream, version }) => [stream, version]));
 }
 
+/** How far the handler has seen the streams of these events; 0 for not at all. For the sweep. */
+export async function seenOf(database: Database, handler: string, heads: RecordedEvent[]): Promise<number[]> {
+  const streams = heads.map(({ stream }) => stream);
+  const cursors = await readCursors(database, handler, streams);
+  return streams.map((stream) => cursors.get(stream) ?? 0);
+}
+
 /**
- * Notes in one statement what was seen and what is due because of it. Cursors never go back. Rows are taken in order, so
- * that two writers can't lock each other out.
+ * Notes in one statement what was seen and what is due because of it. Cursors never go back, and a timer is not changed
+ * by what is older than it. A timer that is unset leaves nothing behind, so an older one that is set late comes up once
+ * for nothing: whoever handles it looks at the present state and unsets it again. (Rejected: marks of unset timers, a row
+ * for every process that ever was.)
+ *
+ * `known` locks the timers in the order of their ids before any of them is changed. Without it one writer that sets A and
+ * unsets B, and one that sets B and unsets A, lock each other out.
  */
 export async function writeLedger(
   database: Database,
@@ -35,17 +48,20 @@ export async function writeLedger(
   const unset = changes.filter((timer) => !timer.dueAt);
   await database.query({
     name: 'write-ledger',
-    text: `WITH seen AS (
+    text: `WITH known AS (
+             SELECT id FROM timers WHERE handler = $1 AND id = ANY($4::text[] || $6::text[]) ORDER BY id FOR UPDATE
+           ), seen AS (
              INSERT INTO handler_cursors (handler, stream, version)
              SELECT $1, s, v FROM unnest($2::text[], $3::bigint[]) AS t(s, v)
              ON CONFLICT (handler, stream) DO UPDATE
                SET version = greatest(handler_cursors.version, excluded.version)
            ), cancelled AS (
-             DELETE FROM timers USING unnest($4::text[], $5::bigint[]) AS t(i, v)
-             WHERE handler = $1 AND id = i AND version <= v
+             DELETE FROM timers USING known JOIN unnest($4::text[], $5::bigint[]) AS t(i, v) ON known.id = i
+             WHERE handler = $1 AND timers.id = i AND version <= v
            )
            INSERT INTO timers (handler, id, due_at, retries, version)
            SELECT $1, i, d, r, v FROM unnest($6::text[], $7::timestamptz[], $8::integer[], $9::bigint[]) AS t(i, d, r, v)
+           WHERE (SELECT count(*) FROM known) >= 0
            ON CONFLICT (handler, id) DO UPDATE
              SET due_at = excluded.due_at, retries = excluded.retries, version = excluded.version
              WHERE timers.version <= excluded.version`,
@@ -74,6 +90,9 @@ export interface DueTimer {
 /**
  * Takes up to `limit` timers of these handlers that are due at `now`. They are due again after `leaseMs` unless they are
  * changed before, so a crash delays them and loses none; other takers pass them by.
+ *
+ * They are picked in a WITH of its own: as a subquery the planner may run the picking several times, and each time
+ * SKIP LOCKED picks others.
  */
 export async function takeDueTimers(
   database: Database,
@@ -81,11 +100,13 @@ export async function takeDueTimers(
 ): Promise<DueTimer[]> {
   return database.query<DueTimer>({
     name: 'take-due-timers',
-    text: `UPDATE timers SET due_at = $2::timestamptz + make_interval(secs => $3::double precision / 1000)
-           WHERE (handler, id) IN (
+    text: `WITH due AS (
              SELECT handler, id FROM timers WHERE handler = ANY($1::text[]) AND due_at <= $2
-             ORDER BY due_at LIMIT $4 FOR UPDATE SKIP LOCKED)
-           RETURNING handler, id, retries, version`,
+             ORDER BY due_at LIMIT $4 FOR UPDATE SKIP LOCKED
+           )
+           UPDATE timers SET due_at = $2::timestamptz + make_interval(secs => $3::double precision / 1000)
+           FROM due WHERE timers.handler = due.handler AND timers.id = due.id
+           RETURNING timers.handler, timers.id, retries, version`,
     values: [handlers, now.toISOString(), leaseMs, limit],
   });
 }

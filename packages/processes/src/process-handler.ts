@@ -10,12 +10,12 @@ import { occurredAt, originOf } from '@caudal/eventlog/codec.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { isTransient } from '@caudal/kernel/errors.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
-import type { EventHandler, Unfinished } from '@caudal/messaging/types.ts';
+import type { EventHandler } from '@caudal/messaging/types.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import { type Advanced, advance, type Observed } from './advance.ts';
 import { eachLimited, keyedQueue } from './concurrency.ts';
-import { type DueTimer, readCursors, writeLedger } from './ledger.ts';
-import { sortOut } from './seen.ts';
+import { type DueTimer, readCursors, seenOf, writeLedger } from './ledger.ts';
+import { addFailure, type Failures, sortOut, unfinishedOf } from './seen.ts';
 import type { Process, TimerChange } from './types.ts';
 
 /** A handler whose timers fire. */
@@ -53,14 +53,14 @@ export function createProcess<S, M extends EventCase>(options: ProcessOptions<S,
         events,
         await readCursors(database, name, [...new Set(events.map((e) => e.stream))]),
       );
-      const unfinished: Unfinished[] = [...gaps];
+      const failures: Failures = new Map();
       const cursors = new Map<string, number>();
       const timers: TimerChange[] = [];
       const groups = new Map<string, Group>();
 
       for (const [stream, list] of fresh) {
         for (const recorded of list) {
-          const observed = observe(recorded, unfinished);
+          const observed = observe(recorded, failures);
           if (observed === 'failed') break;
           if (!observed) {
             cursors.set(stream, recorded.version);
@@ -76,24 +76,17 @@ export function createProcess<S, M extends EventCase>(options: ProcessOptions<S,
         for (const part of await lead(id, group)) {
           if (part.advanced) timers.push({ id, ...part.advanced });
           for (const event of part.events) {
-            if (part.error) unfinished.push({ kind: 'failed', event, error: part.error });
+            if (part.error) addFailure(failures, event, part.error);
             else cursors.set(event.stream, Math.max(event.version, cursors.get(event.stream) ?? 0));
           }
         }
       });
-      for (const item of unfinished) if (item.kind === 'failed') capCursor(cursors, item.event);
+      for (const { event } of failures.values()) capCursor(cursors, event);
       await writeLedger(database, name, cursors, timers);
-      return unfinished;
+      return unfinishedOf(failures, gaps);
     },
 
-    async seen(heads) {
-      const cursors = await readCursors(
-        database,
-        name,
-        heads.map((head) => head.stream),
-      );
-      return heads.map((head) => cursors.get(head.stream) ?? 0);
-    },
+    seen: (heads) => seenOf(database, name, heads),
 
     fire: ({ id, retries }) => inTurn(id, () => advance(options, id, [], retries)),
   };
@@ -126,7 +119,7 @@ export function createProcess<S, M extends EventCase>(options: ProcessOptions<S,
   }
 
   /** Undefined: no process of ours; 'failed': not understood, and noted so. */
-  function observe(recorded: RecordedEvent, unfinished: Unfinished[]) {
+  function observe(recorded: RecordedEvent, failures: Failures) {
     const observation = observations.get(entityOfStream(recorded.stream));
     if (!observation) return undefined;
     try {
@@ -141,7 +134,7 @@ export function createProcess<S, M extends EventCase>(options: ProcessOptions<S,
       if (id === undefined) return undefined;
       return { process: id, observed: { observation, event, origin: originOf(recorded, `service:${process.name}`) } };
     } catch (error) {
-      unfinished.push({ kind: 'failed', event: recorded, error });
+      addFailure(failures, recorded, error);
       return 'failed' as const;
     }
   }

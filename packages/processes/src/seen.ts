@@ -8,13 +8,18 @@ import type { Unfinished } from '@caudal/messaging/types.ts';
 export interface Sorted {
   /** By stream, in order, without repeats and without gaps. */
   fresh: Map<string, RecordedEvent[]>;
-  gaps: Unfinished[];
+  gaps: Gap[];
 }
+
+type Gap = Extract<Unfinished, { kind: 'gap' }>;
+
+/** What could not be handled, by stream: its first event that failed, since nothing behind that one counts. */
+export type Failures = Map<string, Extract<Unfinished, { kind: 'failed' }>>;
 
 /** `seen`: the last version known of each stream; absent for none. */
 export function sortOut(events: RecordedEvent[], seen: Map<string, number>): Sorted {
   const fresh = new Map<string, RecordedEvent[]>();
-  const gaps = new Map<string, Unfinished>();
+  const gaps = new Map<string, Gap>();
   for (const event of events) {
     if (gaps.has(event.stream)) continue;
     const known = fresh.get(event.stream)?.at(-1)?.version ?? seen.get(event.stream) ?? 0;
@@ -28,4 +33,15 @@ export function sortOut(events: RecordedEvent[], seen: Map<string, number>): Sor
     else fresh.set(event.stream, [event]);
   }
   return { fresh, gaps: [...gaps.values()] };
+}
+
+/** Notes a failure, unless an earlier event of its stream has failed as well. */
+export function addFailure(failures: Failures, event: RecordedEvent, error: unknown): void {
+  const known = failures.get(event.stream);
+  if (!known || event.version < known.event.version) failures.set(event.stream, { kind: 'failed', event, error });
+}
+
+/** One report a stream: a gap behind an event that failed is reported once that event is handled. */
+export function unfinishedOf(failures: Failures, gaps: Gap[]): Unfinished[] {
+  return [...failures.values(), ...gaps.filter(({ stream }) => !failures.has(stream))];
 }

@@ -7,11 +7,10 @@ import { type Entity, type EventCase, idOfStream } from '@caudal/contract/entity
 import { occurredAt } from '@caudal/eventlog/codec.ts';
 import { isTransient } from '@caudal/kernel/errors.ts';
 import { backoffMs, type Clock } from '@caudal/kernel/time.ts';
-import type { Unfinished } from '@caudal/messaging/types.ts';
 import type { Database } from '@caudal/postgres/database.ts';
-import { readCursors, writeLedger } from './ledger.ts';
+import { readCursors, seenOf, writeLedger } from './ledger.ts';
 import type { TimedHandler } from './process-handler.ts';
-import { sortOut } from './seen.ts';
+import { addFailure, type Failures, sortOut, unfinishedOf } from './seen.ts';
 import type { ObservedEvent, TimerChange } from './types.ts';
 
 const RETRY = { firstMs: 500, maxMs: 60_000 };
@@ -20,7 +19,7 @@ export interface TimerPolicyOptions<E extends EventCase> {
   /** `reservation-expiry` */
   name: string;
   entity: Entity<E>;
-  /** What an event changes: a timer set (`dueAt`) or no longer wanted (undefined). */
+  /** What an event changes: a timer set (`dueAt`) or no longer wanted (undefined). An id belongs to one stream. */
   timer(event: ObservedEvent<E>): { id: string; dueAt: Date | undefined } | undefined;
   /**
    * Gives the command, which may be given again. Returns when to ask again; undefined: it is done. What fails, for
@@ -44,7 +43,7 @@ export function createTimerPolicy<E extends EventCase>(options: TimerPolicyOptio
         events,
         await readCursors(database, name, [...new Set(events.map((e) => e.stream))]),
       );
-      const unfinished: Unfinished[] = [...gaps];
+      const failures: Failures = new Map();
       const cursors = new Map<string, number>();
       const timers: TimerChange[] = [];
       for (const [stream, list] of fresh) {
@@ -60,23 +59,16 @@ export function createTimerPolicy<E extends EventCase>(options: TimerPolicyOptio
             if (change) timers.push({ ...change, retries: 0, version: recorded.version });
             cursors.set(stream, recorded.version);
           } catch (error) {
-            unfinished.push({ kind: 'failed', event: recorded, error });
+            addFailure(failures, recorded, error);
             break;
           }
         }
       }
       await writeLedger(database, name, cursors, timers);
-      return unfinished;
+      return unfinishedOf(failures, gaps);
     },
 
-    async seen(heads) {
-      const cursors = await readCursors(
-        database,
-        name,
-        heads.map((head) => head.stream),
-      );
-      return heads.map((head) => cursors.get(head.stream) ?? 0);
-    },
+    seen: (heads) => seenOf(database, name, heads),
 
     async fire({ id, retries, version }) {
       try {

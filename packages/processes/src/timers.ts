@@ -2,22 +2,26 @@
  * Fires what is due. Several processes may run this over the same table: each timer is taken by one of them, for a while;
  * if that one dies, it is due again.
  */
+import { isTransient } from '@caudal/kernel/errors.ts';
 import type { Running } from '@caudal/kernel/lifetime.ts';
 import { backoffMs, type Clock, sleep } from '@caudal/kernel/time.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import { logger } from '@caudal/telemetry/log.ts';
-import { counter, gauge } from '@caudal/telemetry/metrics.ts';
+import { counter } from '@caudal/telemetry/metrics.ts';
+import type { Advanced } from './advance.ts';
 import { eachLimited } from './concurrency.ts';
 import { type DueTimer, takeDueTimers, writeLedger } from './ledger.ts';
 import type { TimedHandler } from './process-handler.ts';
 
 const log = logger('timers');
 const fired = counter('timers_fired_total', 'Timers that were due, by handler and outcome: done, again, failed.');
-const stuck = gauge('timer_failures_in_a_row', 'How often the timer that fails most has failed.', '1');
 
+/** Longer than a step or two take that end by their time-out. */
 const LEASE_MS = 60_000;
-const BATCH = 200;
-const CONCURRENCY = 32;
+/** Taken at a time, and fired at once: none waits for its turn while its lease runs out. */
+const BATCH = 64;
+/** Something that it needs is away. */
+const AWAY = { firstMs: 500, maxMs: 60_000 };
 /** A timer whose work fails because of a bug is tried again ever more rarely, and never forgotten. */
 const FAILED = { firstMs: 1000, maxMs: 10 * 60_000 };
 
@@ -52,7 +56,7 @@ export function runTimers({ database, handlers, clock, everyMs = 250 }: TimersOp
           leaseMs: LEASE_MS,
           limit: BATCH,
         });
-        await eachLimited(due, CONCURRENCY, fire);
+        await eachLimited(due, BATCH, fire);
         failures = 0;
         if (due.length < BATCH) await sleep(everyMs, ended.signal);
       } catch (error) {
@@ -65,21 +69,17 @@ export function runTimers({ database, handlers, clock, everyMs = 250 }: TimersOp
 
   async function fire(timer: DueTimer): Promise<void> {
     const { handler, id, retries, version } = timer;
-    const next = await byName
-      .get(handler)!
-      .fire(timer)
-      .then(
-        (advanced) => {
-          fired.add(1, { handler, outcome: advanced.dueAt ? 'again' : 'done' });
-          return advanced;
-        },
-        (error) => {
-          fired.add(1, { handler, outcome: 'failed' });
-          stuck.set(retries + 1, { handler });
-          log.error({ err: error, handler, id, retries }, 'a timer could not be handled');
-          return { dueAt: new Date(clock().getTime() + backoffMs(retries + 1, FAILED)), retries: retries + 1, version };
-        },
-      );
+    let next: Advanced;
+    try {
+      next = await byName.get(handler)!.fire(timer);
+      fired.add(1, { handler, outcome: next.dueAt ? 'again' : 'done' });
+    } catch (error) {
+      const away = isTransient(error);
+      fired.add(1, { handler, outcome: away ? 'again' : 'failed' });
+      log[away ? 'warn' : 'error']({ err: error, handler, id, retries }, 'a timer could not be handled');
+      const pause = backoffMs(retries + 1, away ? AWAY : FAILED);
+      next = { dueAt: new Date(clock().getTime() + pause), retries: retries + 1, version };
+    }
     await writeLedger(database, handler, new Map(), [{ id, ...next }]);
   }
 }
