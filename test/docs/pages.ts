@@ -1,0 +1,31 @@
+/** The pages that people read: README files and docs/, without what is not ours. */
+import { globSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+export const root = fileURLToPath(new URL('../../', import.meta.url));
+
+export interface Page {
+  /** `docs/api.md` */
+  path: string;
+  text: string;
+}
+
+/** Every page of the repository. */
+export function pages(): Page[] {
+  return globSync(['*.md', 'docs/**/*.md', '{packages,services,test}/**/README.md'], {
+    cwd: root,
+    exclude: (name) => name.includes('node_modules'),
+  })
+    .sort()
+    .map((path) => ({ path, text: readFileSync(root + path, 'utf8') }));
+}
+
+/** A page without what stands in code blocks, fenced or indented. */
+export function withoutBlocks(text: string): string {
+  return text.replace(/^```[\s\S]*?^```$/gm, '').replace(/^ {4}.*$/gm, '');
+}
+
+/** The fenced blocks that a `<!-- run -->` stands before. */
+export function blocksToRun({ text }: Page): string[] {
+  return [...text.matchAll(/^<!-- run -->\n```sh\n([\s\S]*?)^```$/gm)].map(([, block]) => block!);
+}
