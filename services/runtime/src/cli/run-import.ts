@@ -43,7 +43,7 @@ export async function importFile({
   signal,
 }: RunImportOptions): Promise<boolean> {
   const plan = planImport(await readFile(file));
-  const { api, close } = connectApi(address, token);
+  const { api, close } = connectApi({ command: address, query: address }, token);
   const progress = createProgress({ stream: process.stderr, clock: systemClock });
   try {
     const clock = systemClock;
@@ -59,26 +59,30 @@ export async function importFile({
   }
 }
 
-/** The public services that an import calls. */
-export function connectApi(address: string, token: string | undefined): { api: ImportApi; close(): void } {
+/** The public services that an import calls, by the addresses of their roles. */
+export function connectApi(
+  addresses: { command: string; query: string },
+  token: string | undefined,
+): { api: ImportApi; close(): void } {
   const clients: { close(): void }[] = [];
-  const open = <Definition extends object>(definition: Definition): Client<Definition> => {
+  const open = <Definition extends object>(definition: Definition, role: 'command' | 'query'): Client<Definition> => {
+    const address = addresses[role];
     const client = connect(definition, { address, auth: token ? async () => token : undefined });
     clients.push(client);
     return client;
   };
   return {
     api: {
-      catalog: open(CatalogServiceService),
-      customers: open(CustomerServiceService),
-      stock: open(InventoryServiceService),
-      stockQueries: open(InventoryQueryServiceService),
-      wallets: open(WalletServiceService),
-      walletQueries: open(WalletQueryServiceService),
-      paymentQueries: open(PaymentQueryServiceService),
-      orders: open(OrderServiceService),
-      orderQueries: open(OrderQueryServiceService),
-      shipping: open(ShippingServiceService),
+      catalog: open(CatalogServiceService, 'command'),
+      customers: open(CustomerServiceService, 'command'),
+      stock: open(InventoryServiceService, 'command'),
+      stockQueries: open(InventoryQueryServiceService, 'query'),
+      wallets: open(WalletServiceService, 'command'),
+      walletQueries: open(WalletQueryServiceService, 'query'),
+      paymentQueries: open(PaymentQueryServiceService, 'query'),
+      orders: open(OrderServiceService, 'command'),
+      orderQueries: open(OrderQueryServiceService, 'query'),
+      shipping: open(ShippingServiceService, 'command'),
     },
     close() {
       for (const client of clients) client.close();

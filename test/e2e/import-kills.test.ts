@@ -1,0 +1,78 @@
+/**
+ * The main job while everything that does it is killed: a real file is imported on the real servers, and one role after
+ * another is ended with -9 and started again. The report must reconcile as if nothing had happened.
+ */
+import { fileURLToPath } from 'node:url';
+import { systemClock } from '@caudal/kernel/time.ts';
+import { connectApi } from '@caudal/service-runtime/cli/run-import.ts';
+import { plan } from '@caudal/service-runtime/import/plan.ts';
+import { readFile } from '@caudal/service-runtime/import/read-file.ts';
+import { runImport } from '@caudal/service-runtime/import/run.ts';
+import { verifyImport } from '@caudal/service-runtime/import/verify.ts';
+import { describeWith } from '@caudal/testing/servers.ts';
+import { afterAll, beforeAll, expect } from '@jest/globals';
+import { type System, startSystem, systemTest } from './system.ts';
+
+const sample = fileURLToPath(new URL('../../services/runtime/data/online-retail-sample.csv', import.meta.url));
+/** Enough for every kind of line, and for a kill of every role while orders are under way. */
+const LINES = 1200;
+const ROLES = ['projector', 'relay', 'process', 'command'];
+const MINUTES = 60_000;
+
+describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'an import under fire', () => {
+  let system: System;
+  beforeAll(async () => {
+    system = await startSystem({
+      form: 'processes',
+      // What a killed process loses is found soon, instead of after half a minute.
+      env: () => ({ CAUDAL_SWEEP_INTERVAL: '2s', CAUDAL_SWEEP_MIN_AGE: '1s' }),
+    });
+  }, 2 * MINUTES);
+  afterAll(() => system?.stop(), MINUTES);
+
+  systemTest(() => system)(
+    'reconciles although every role is killed in the middle of it, twice',
+    async () => {
+      const token = await system.token({ subject: 'import' });
+      const { api, close } = connectApi(
+        { command: system.part('command').grpc, query: system.part('query').grpc },
+        token,
+      );
+      const planned = plan((await readFile(sample)).slice(0, LINES));
+      const run = { plan: planned, api, clock: systemClock, signal: AbortSignal.timeout(8 * MINUTES) };
+      let orders = 0;
+      const kills: { role: string; orders: number }[] = [];
+      const importing = { done: false };
+
+      async function fire(): Promise<void> {
+        for (const role of [...ROLES, ...ROLES]) {
+          // Spread over the orders; and never before the first is done.
+          const share = (planned.orders.length * (kills.length + 1)) / (2 * ROLES.length + 2);
+          while (orders < share && !importing.done) await new Promise((resolve) => setTimeout(resolve, 20));
+          if (importing.done) return;
+          await system.part(role).end('SIGKILL');
+          kills.push({ role, orders });
+          await system.part(role).start();
+        }
+      }
+
+      const firing = fire();
+      const outcome = await runImport({
+        ...run,
+        onProgress: ({ step, done }) => {
+          if (step === 'orders') orders = done;
+        },
+      });
+      importing.done = true;
+      await firing;
+      const { checks } = await verifyImport({ ...run, outcome });
+      close();
+
+      expect(checks.filter(({ ok }) => !ok)).toEqual([]);
+      expect(kills.map(({ role }) => role)).toEqual([...ROLES, ...ROLES]);
+      // Not at the end, when there was nothing left to disturb.
+      expect(kills.at(-1)!.orders).toBeLessThan(planned.orders.length + planned.corrections.length);
+    },
+    9 * MINUTES,
+  );
+});
