@@ -90,6 +90,24 @@ export async function checkLog(options: CheckOptions): Promise<CheckReport> {
   return report;
 }
 
+/**
+ * Checks one stream in the same way; undefined if there is no such stream. UNAVAILABLE if the log can't be read.
+ */
+export async function checkStream(
+  options: Omit<CheckOptions, 'onProgress'>,
+  stream: string,
+): Promise<Finding[] | undefined> {
+  const { database } = options;
+  const [head] = await selectStreamHeads(database, { prefix: stream, limit: 1 });
+  if (head?.stream !== stream) return undefined;
+  const [snapshot] = await selectSnapshots(database, [stream]);
+  const findings: Finding[] = [];
+  const note = (finding: Finding) => findings.push(finding);
+  const fold = beginFold(options, head, snapshot, note);
+  if (fold) await foldAll(options, [fold], note, () => {});
+  return findings;
+}
+
 type Note = (finding: Finding) => void;
 
 async function checkPositions({ log, onProgress, signal }: CheckOptions, head: number, note: Note): Promise<void> {

@@ -66,10 +66,10 @@ export async function declareHandler(channel: Channel, handler: Follower, prefix
   }
 }
 
-async function withChannel(broker: Broker, work: (channel: Channel) => Promise<void>): Promise<void> {
+async function withChannel<T>(broker: Broker, work: (channel: Channel) => Promise<T>): Promise<T> {
   const channel = await broker.consumeChannel();
   try {
-    await work(channel);
+    return await work(channel);
   } catch (error) {
     throw unavailable('RabbitMQ', error);
   } finally {
@@ -93,5 +93,13 @@ export function deleteHandler({ broker, handler }: { broker: Broker; handler: st
   return withChannel(broker, async (channel) => {
     await channel.deleteQueue(queueName(handler, broker.prefix));
     await channel.deleteQueue(deadLetterQueueName(handler, broker.prefix));
+  });
+}
+
+/** How many consumers a handler's queue has; makes the queue if it is not there. UNAVAILABLE if the broker can't be reached. */
+export function countConsumers({ broker, handler }: { broker: Broker; handler: Follower }): Promise<number> {
+  return withChannel(broker, async (channel) => {
+    await declareHandler(channel, handler, broker.prefix);
+    return (await channel.checkQueue(queueName(handler.name, broker.prefix))).consumerCount;
   });
 }

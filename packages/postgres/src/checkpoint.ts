@@ -66,6 +66,16 @@ export async function release(db: Transaction, { name, epoch }: { name: string; 
   });
 }
 
+/** Whether anybody holds the lease at this moment. */
+export async function isHeld(db: Transaction, name: string): Promise<boolean> {
+  const rows = await db.query({
+    name: 'checkpoint-held',
+    text: 'SELECT 1 FROM checkpoints WHERE name = $1 AND holder IS NOT NULL AND lease_until > clock_timestamp()',
+    values: [name],
+  });
+  return rows.length > 0;
+}
+
 /** The position of a checkpoint; 0 if there is none. */
 export async function position(db: Transaction, name: string): Promise<number> {
   const rows = await db.query<{ position: number }>({

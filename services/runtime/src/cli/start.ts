@@ -1,12 +1,12 @@
 /** `caudal start`: a process with the roles that it is told; all of them, on an embedded PostgreSQL, if nothing. */
-import { checkConfig, loadConfig } from '@caudal/config/config.ts';
-import { printConfig } from '@caudal/config/print.ts';
+import { loadConfig } from '@caudal/config/config.ts';
 import { createLifecycle } from '@caudal/lifecycle/lifecycle.ts';
 import { endWithProcess } from '@caudal/lifecycle/process.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { Command } from 'commander';
 import { type RuntimeValues, settings } from '../settings.ts';
 import { type Started, start } from '../start.ts';
+import { showConfig } from './config.ts';
 import { welcome } from './welcome.ts';
 
 const log = logger('start');
@@ -18,9 +18,7 @@ export function startCommand(): Command {
     .option('--json', 'with --print-config: as one JSON object')
     .action(async ({ printConfig: print, json }: { printConfig?: boolean; json?: boolean }) => {
       if (print) {
-        const checked = checkConfig(settings);
-        console.log(printConfig(checked, { json }));
-        process.exitCode = checked.problems.length > 0 ? 1 : 0;
+        showConfig({ json });
         return;
       }
       await run();

@@ -1,12 +1,18 @@
 /** Shows how far an import is: a bar on a terminal, a line now and then in a log. */
 import type { Clock } from '@caudal/kernel/time.ts';
 import { Presets, SingleBar } from 'cli-progress';
-import type { Progress } from './run.ts';
 
 export interface ProgressOptions {
   /** Where it is shown: standard error, so that a report on standard output stays clean. */
   stream: NodeJS.WriteStream;
   clock: Clock;
+}
+
+/** How far it is: `done` of `total` things of this step. */
+interface Progress {
+  step: string;
+  done: number;
+  total: number;
 }
 
 export interface ProgressDisplay {

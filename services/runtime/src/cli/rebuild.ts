@@ -1,0 +1,98 @@
+/** `caudal rebuild`: builds a view anew beside the one that queries read, then lets them read the new one. */
+import { sleep, systemClock } from '@caudal/kernel/time.ts';
+import { countConsumers } from '@caudal/messaging/topology.ts';
+import { isHeld } from '@caudal/postgres/checkpoint.ts';
+import { nameOf } from '@caudal/projections/keys.ts';
+import { type RebuildReport, rebuild } from '@caudal/projections/rebuild.ts';
+import { Command } from 'commander';
+import { type LocalProjection, logsOf, projectionHandler, rebuildOptions } from '../handlers.ts';
+import { createProgress } from '../import/progress.ts';
+import type { Process } from '../process.ts';
+import { say, sayJson } from './output.ts';
+import { findView } from './views.ts';
+import { withProcess } from './with-process.ts';
+
+interface Options {
+  acceptFailed?: boolean;
+  json?: boolean;
+}
+
+/** A projector takes a second to notice a new generation, and a moment to begin. */
+const FEED_WAIT_MS = 5_000;
+
+export function rebuildCommand(): Command {
+  return new Command('rebuild')
+    .description('build a view anew from the logs, and let queries read it once it is right')
+    .argument('<view>', '"order-details"')
+    .option('--accept-failed', 'switch although some events can not be handled; they become dead letters')
+    .option('--json', 'print the report as one JSON object')
+    .addHelpText(
+      'after',
+      `
+Commands and queries go on meanwhile. If it fails or is interrupted, queries keep what they have. Exit code 1 if it
+could not be built, or some events could not be handled.
+
+Example: caudal rebuild order-details`,
+    )
+    .action((view: string, options: Options) =>
+      withProcess(async (system) => {
+        const of = findView(system, view);
+        const report = await run(system, of, options);
+        const fed = await isFed(system, of, report.generation);
+        if (options.json) {
+          const failed = report.failed.map(({ error, ...event }) => ({ ...event, error: String(error) }));
+          sayJson({ view, ...report, failed, fed });
+        } else {
+          tell(nameOf(of.definition.projection), report, fed);
+        }
+        process.exitCode = report.failed.length > 0 ? 1 : 0;
+      }),
+    );
+}
+
+async function run(system: Process, of: LocalProjection, { acceptFailed }: Options): Promise<RebuildReport> {
+  const display = createProgress({ stream: process.stderr, clock: systemClock });
+  try {
+    return await rebuild({
+      ...rebuildOptions(system, of),
+      acceptFailed,
+      onProgress({ step, domain, position, head }) {
+        if (domain !== undefined) display.update({ step: domain, done: position!, total: head! });
+        else display.update({ step, done: 0, total: 1 });
+      },
+    });
+  } finally {
+    display.stop();
+  }
+}
+
+/** Whether a projector somewhere keeps the generation up to date. */
+async function isFed(system: Process, of: LocalProjection, generation: number): Promise<boolean> {
+  const { broker } = system.stores;
+  const handler = projectionHandler(system, of, generation);
+  const [domain] = logsOf(system, of).keys();
+  const deadline = performance.now() + FEED_WAIT_MS;
+  for (;;) {
+    const fed = broker
+      ? (await countConsumers({ broker, handler })) > 0
+      : await isHeld(of.local.database, `feed:${handler.name}:${domain}`);
+    if (fed) return true;
+    if (performance.now() >= deadline || system.lifecycle.ending.aborted) return false;
+    await sleep(200, system.lifecycle.ending);
+  }
+}
+
+function tell(name: string, report: RebuildReport, fed: boolean): void {
+  const { generation, replaced, events, views, verified, failed } = report;
+  const before = replaced === undefined ? 'there was none before' : `generation ${replaced} had ${views.before}`;
+  say(
+    `${name}.${generation}: ${views.now} views from ${events} events (${before}); ${verified} compared with the log.`,
+  );
+  say('Queries read it now.');
+  for (const { stream, version, error } of failed) say(`  can't handle version ${version} of ${stream}: ${error}`);
+  if (!fed) {
+    say(
+      'No projector feeds it: none runs for this view, so what happens from now on is not in it. It will be once one runs.',
+    );
+  }
+}
