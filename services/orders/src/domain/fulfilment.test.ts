@@ -1,0 +1,128 @@
+import { given } from '@caudal/testing/given.ts';
+import { describe, expect, test } from '@jest/globals';
+import { type FulfilmentEvent, fulfilmentDecider, next, onOrder, onPayment, onShipment } from './fulfilment.ts';
+
+const order = {
+  orderId: 'o1',
+  customerId: 'c1',
+  country: 'France',
+  lines: [],
+  total: { minorUnits: 750n, currency: 'GBP' },
+  paymentMethod: undefined,
+};
+const giveUpTime = new Date('2026-01-01T00:10:00Z');
+
+const started: FulfilmentEvent = { $case: 'started', value: order };
+const reserved: FulfilmentEvent = { $case: 'reserved', value: { reservationId: 'o1.1', expireTime: giveUpTime } };
+const refused: FulfilmentEvent = { $case: 'reservationFailed', value: { reason: 'INSUFFICIENT_STOCK' } };
+const requested: FulfilmentEvent = { $case: 'paymentRequested', value: { paymentId: 'o1', giveUpTime } };
+const paid: FulfilmentEvent = { $case: 'paid', value: {} };
+const payFailed: FulfilmentEvent = { $case: 'paymentFailed', value: { reason: 'INSUFFICIENT_FUNDS' } };
+const timedOut: FulfilmentEvent = { $case: 'paymentTimedOut', value: {} };
+const committed: FulfilmentEvent = { $case: 'committed', value: {} };
+const lost: FulfilmentEvent = { $case: 'reservationLost', value: { reservationId: 'o1.1' } };
+const confirmed: FulfilmentEvent = { $case: 'confirmed', value: {} };
+const shipmentCreated: FulfilmentEvent = { $case: 'shipmentCreated', value: { shipmentId: 'o1' } };
+const dispatched: FulfilmentEvent = { $case: 'dispatched', value: {} };
+const delivered: FulfilmentEvent = { $case: 'delivered', value: {} };
+const cancelRequested: FulfilmentEvent = { $case: 'cancelRequested', value: { reason: 'changed my mind' } };
+const cancelRefused: FulfilmentEvent = { $case: 'cancelRefused', value: {} };
+const shipmentCancelled: FulfilmentEvent = { $case: 'shipmentCancelled', value: {} };
+const undoRequested: FulfilmentEvent = { $case: 'paymentUndoRequested', value: {} };
+const paymentUndone: FulfilmentEvent = { $case: 'paymentUndone', value: {} };
+const stockUndone: FulfilmentEvent = { $case: 'stockUndone', value: {} };
+const marked = (status: string): FulfilmentEvent => ({ $case: 'orderMarked', value: { status } });
+
+const stepAfter = (...events: FulfilmentEvent[]) => next(given(fulfilmentDecider, events).state)?.name;
+
+describe('the next step', () => {
+  const forward = [started, reserved, requested, paid, committed, confirmed, shipmentCreated];
+
+  test('of an order that everything goes well with', () => {
+    expect(stepAfter()).toBeUndefined();
+    expect(stepAfter(started)).toBe('reserve');
+    expect(stepAfter(started, reserved)).toBe('request-payment');
+    expect(next(given(fulfilmentDecider, [started, reserved, requested]).state)).toEqual({
+      name: 'give-up-payment',
+      dueAt: giveUpTime,
+    });
+    expect(stepAfter(started, reserved, requested, paid)).toBe('commit');
+    expect(stepAfter(started, reserved, requested, paid, committed)).toBe('confirm');
+    expect(stepAfter(started, reserved, requested, paid, committed, confirmed)).toBe('create-shipment');
+    expect(stepAfter(...forward)).toBeUndefined();
+    expect(stepAfter(...forward, dispatched)).toBe('mark-shipped');
+    expect(stepAfter(...forward, dispatched, marked('shipped'))).toBeUndefined();
+    expect(stepAfter(...forward, delivered)).toBe('mark-shipped');
+    expect(stepAfter(...forward, delivered, marked('shipped'))).toBe('mark-delivered');
+    expect(stepAfter(...forward, delivered, marked('shipped'), marked('delivered'))).toBeUndefined();
+  });
+
+  test('where stock is refused: nothing was done, so nothing is undone', () => {
+    expect(stepAfter(started, refused)).toBe('mark-rejected');
+  });
+
+  test('where the payment fails or its outcome stays unknown: the pieces go back', () => {
+    expect(stepAfter(started, reserved, requested, payFailed)).toBe('undo-stock');
+    expect(stepAfter(started, reserved, requested, payFailed, stockUndone)).toBe('mark-rejected');
+    expect(stepAfter(started, reserved, requested, timedOut, shipmentCancelled)).toBe('undo-payment');
+    // Until the payment says so.
+    expect(stepAfter(started, reserved, requested, timedOut, shipmentCancelled, undoRequested)).toBeUndefined();
+  });
+
+  test('where the reservation runs out: reserved anew, and given up after three', () => {
+    const again = next(given(fulfilmentDecider, [started, reserved, requested, paid, lost]).state);
+    expect(again).toEqual({ name: 'reserve', afterAppend: true });
+    expect(stepAfter(started, reserved, requested, paid, lost, reserved)).toBe('commit');
+    expect(stepAfter(started, reserved, requested, paid, lost, lost, lost)).toBe('cancel-shipment');
+    expect(stepAfter(started, reserved, requested, paid, lost, refused)).toBe('cancel-shipment');
+  });
+
+  test('where the buyer wants out: everything is undone, the latest first', () => {
+    expect(stepAfter(...forward, cancelRequested)).toBe('cancel-shipment');
+    expect(stepAfter(...forward, cancelRequested, shipmentCancelled)).toBe('undo-payment');
+    expect(stepAfter(...forward, cancelRequested, shipmentCancelled, undoRequested)).toBeUndefined();
+    const paidBack = [...forward, cancelRequested, shipmentCancelled, undoRequested, paymentUndone];
+    expect(stepAfter(...paidBack)).toBe('undo-stock');
+    expect(stepAfter(...paidBack, stockUndone)).toBe('mark-cancelled');
+    expect(stepAfter(...paidBack, stockUndone, marked('cancelled'))).toBeUndefined();
+  });
+
+  test('where the buyer wants out before anything is known: what might have been done is barred', () => {
+    expect(stepAfter(started, cancelRequested)).toBe('cancel-shipment');
+    expect(stepAfter(started, cancelRequested, shipmentCancelled)).toBe('undo-payment');
+  });
+
+  test('where the shipment had left: it is a delivery after all', () => {
+    expect(stepAfter(...forward, cancelRequested, cancelRefused)).toBeUndefined();
+    expect(stepAfter(...forward, cancelRequested, cancelRefused, dispatched)).toBe('mark-shipped');
+    // A crash kept everything after the payment out of the memory.
+    expect(stepAfter(started, reserved, requested, paid, cancelRequested, cancelRefused, committed)).toBeUndefined();
+  });
+});
+
+describe('what is remembered of events', () => {
+  const reaction = <E>(events: FulfilmentEvent[], react: (state: never, event: E) => FulfilmentEvent[], event: E) =>
+    react(given(fulfilmentDecider, events).state as never, event);
+
+  test('an event that comes again is remembered once', () => {
+    const created = { $case: 'created' as const, value: { ...order, reference: '' } };
+    expect(reaction([], onOrder, created)).toHaveLength(1);
+    expect(reaction([started], onOrder, created)).toEqual([]);
+    const succeeded = { $case: 'succeeded' as const, value: { orderId: 'o1', gatewayReference: '' } };
+    expect(reaction([started, reserved, requested], onPayment, succeeded)).toEqual([paid]);
+    expect(reaction([started, reserved, requested, paid], onPayment, succeeded)).toEqual([]);
+    const left = { $case: 'dispatched' as const, value: { orderId: 'o1', carrier: '', trackingNumber: '' } };
+    expect(reaction([started], onShipment, left)).toEqual([dispatched]);
+    expect(reaction([started, dispatched], onShipment, left)).toEqual([]);
+  });
+
+  test('a payment that is voided unasked has failed; a refund that nobody here asked for is a gift', () => {
+    const voided = { $case: 'voided' as const, value: { orderId: 'o1' } };
+    expect(reaction([started, reserved, requested], onPayment, voided)).toEqual([
+      { $case: 'paymentFailed', value: { reason: 'PAYMENT_VOIDED' } },
+    ]);
+    expect(reaction([started, reserved, requested, undoRequested], onPayment, voided)).toEqual([paymentUndone]);
+    const refunded = { $case: 'refunded' as const, value: { orderId: 'o1' } };
+    expect(reaction([started, reserved, requested, paid], onPayment, refunded)).toEqual([]);
+  });
+});
