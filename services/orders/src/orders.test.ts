@@ -1,0 +1,198 @@
+import { openAggregates } from '@caudal/aggregates/aggregates.ts';
+import { Product } from '@caudal/contract/gen/caudal/catalog/v1/catalog.ts';
+import { Order, OrderStatus, PlaceOrderRequest } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
+import { notFound } from '@caudal/kernel/errors.ts';
+import type { Call } from '@caudal/rpc/types.ts';
+import { refusalOf, testCall } from '@caudal/testing/call.ts';
+import { viewsOf } from '@caudal/testing/interleavings.ts';
+import { memoryLog } from '@caudal/testing/memory-log.ts';
+import { fixedViews } from '@caudal/testing/view-readers.ts';
+import { describe, expect, test } from '@jest/globals';
+import { type OrderServiceDependencies, orderService } from './commands/order-service.ts';
+import { orderDetails } from './projections/order-details.ts';
+import { orderQueryService } from './queries/order-query-service.ts';
+
+const gbp = (minorUnits: bigint) => ({ minorUnits, currency: 'GBP' });
+const products = [
+  Product.fromPartial({ productId: 'LAMP', title: 'Lamp', price: gbp(250n) }),
+  Product.fromPartial({ productId: 'VASE', title: 'Vase', price: gbp(100n) }),
+  Product.fromPartial({ productId: 'OLD', title: 'Old', price: gbp(1n), discontinued: true }),
+  Product.fromPartial({ productId: 'NEW', title: 'Not priced' }),
+];
+
+const request = PlaceOrderRequest.fromPartial({
+  orderId: 'o1',
+  customerId: 'c1',
+  country: 'France',
+  lines: [
+    { productId: 'LAMP', quantity: 2n },
+    { productId: 'VASE', quantity: 1n },
+  ],
+  paymentMethod: { method: { $case: 'walletId', value: 'w1' } },
+});
+
+function serve() {
+  const log = memoryLog({ domain: 'orders' });
+  let id = 0;
+  const { handlers } = orderService({
+    aggregates: openAggregates({ log, clock: () => new Date('2026-01-01T00:00:00Z'), ids: () => `event-${++id}` }),
+    catalog: {
+      batchGetProducts: async ({ productIds }) => ({
+        products: products.filter(({ productId }) => productIds.includes(productId)),
+      }),
+    } as OrderServiceDependencies['catalog'],
+    customers: {
+      async getCustomer({ customerId }) {
+        if (customerId !== 'c1') throw notFound('customer', customerId);
+        return {};
+      },
+    } as OrderServiceDependencies['customers'],
+    ids: () => 'made',
+  });
+  const call = handlers as unknown as Record<string, (request: unknown, call: Call) => Promise<Order>>;
+  return { log, place: call.placeOrder!, cancel: call.cancelOrder! };
+}
+
+describe('placing an order', () => {
+  test("takes the catalogue's prices, whatever anybody says", async () => {
+    const { place, log } = serve();
+    const call = testCall({ requestId: 'r1' });
+    const order = await place(request, call);
+    expect(order.total).toEqual(gbp(600n));
+    expect(order.lines.map(({ title, unitPrice }) => [title, unitPrice])).toEqual([
+      ['Lamp', gbp(250n)],
+      ['Vase', gbp(100n)],
+    ]);
+    expect(call.written).toEqual([{ stream: 'orders.order/o1', version: 1 }]);
+    expect(log.events).toHaveLength(1);
+  });
+
+  test('makes an id if the caller has none', async () => {
+    expect((await serve().place({ ...request, orderId: '' }, testCall())).orderId).toBe('made');
+  });
+
+  test('repeated is answered as the first time; with other content it is refused', async () => {
+    const { place, log } = serve();
+    const first = await place({ ...request, orderId: '' }, testCall({ requestId: 'r1', content: 'a' }));
+    expect(await place({ ...request, orderId: '' }, testCall({ requestId: 'r1', content: 'a' }))).toEqual(first);
+    expect(log.events).toHaveLength(1);
+    const other = place({ ...request, orderId: 'o2' }, testCall({ requestId: 'r1', content: 'b' }));
+    expect(await refusalOf(other)).toEqual({ code: 'INVALID_ARGUMENT', reason: 'REQUEST_ID_REUSED' });
+  });
+
+  test('names every line that can not be sold', async () => {
+    const lines = ['LAMP', 'OLD', 'NEW', 'NONE'].map((productId) => ({ productId, quantity: 1n }));
+    const error = await serve()
+      .place({ ...request, lines }, testCall())
+      .catch((thrown) => thrown);
+    expect(error).toMatchObject({ code: 'FAILED_PRECONDITION', reason: 'PRODUCT_NOT_SOLD' });
+    expect(error.violations.map(({ field }: { field: string }) => field)).toEqual([
+      'lines[1].product_id',
+      'lines[2].product_id',
+      'lines[3].product_id',
+    ]);
+  });
+
+  test('refuses a product in two lines, and a customer nobody knows', async () => {
+    const { place, log } = serve();
+    const twice = [request.lines[0], request.lines[0]];
+    expect(await refusalOf(place({ ...request, lines: twice }, testCall()))).toEqual({
+      code: 'INVALID_ARGUMENT',
+      reason: 'PRODUCT_TWICE',
+    });
+    expect(await refusalOf(place({ ...request, customerId: 'nobody' }, testCall()))).toEqual({
+      code: 'FAILED_PRECONDITION',
+      reason: 'CUSTOMER_UNKNOWN',
+    });
+    expect(log.events).toEqual([]);
+  });
+});
+
+describe('cancelling an order', () => {
+  const cancellation = { requestId: '', orderId: 'o1', etag: '', reason: 'changed my mind' };
+
+  test('is for its buyer, and for those who may for everybody', async () => {
+    const { place, cancel } = serve();
+    await place(request, testCall());
+    const stranger = cancel(cancellation, testCall({ subject: 'c2' }));
+    expect(await refusalOf(stranger)).toEqual({ code: 'PERMISSION_DENIED', reason: 'NOT_OWNER' });
+    expect((await cancel(cancellation, testCall({ subject: 'c1' }))).status).toBe(OrderStatus.ORDER_STATUS_CANCELLING);
+  });
+
+  test('is refused if the order has changed since it was read', async () => {
+    const { place, cancel } = serve();
+    const { etag } = await place(request, testCall());
+    await cancel({ ...cancellation, etag }, testCall());
+    expect(await refusalOf(cancel({ ...cancellation, etag }, testCall()))).toEqual({
+      code: 'ABORTED',
+      reason: 'ETAG_MISMATCH',
+    });
+  });
+});
+
+describe('order details', () => {
+  const order = {
+    orderId: 'o1',
+    customerId: 'c1',
+    country: 'France',
+    lines: [],
+    total: gbp(600n),
+    paymentMethod: undefined,
+    reference: 'inv',
+  };
+  const buyer = { customerId: 'c1' };
+  const day = (n: number) => new Date(`2026-01-0${n}T00:00:00Z`);
+
+  test('are the same in whatever order the events of the three streams arrive', () => {
+    const views = viewsOf(orderDetails, [
+      {
+        stream: 'orders.order/o1',
+        from: day(1),
+        events: [
+          { $case: 'created', value: order },
+          { $case: 'confirmed', value: buyer },
+          { $case: 'shipped', value: buyer },
+        ],
+      },
+      {
+        stream: 'payments.payment/o1',
+        from: day(1),
+        events: [
+          { $case: 'requested', value: { paymentId: 'o1', orderId: 'o1', customerId: 'c1', amount: gbp(600n) } },
+          { $case: 'succeeded', value: { orderId: 'o1', gatewayReference: '' } },
+        ],
+      },
+      {
+        stream: 'shipping.shipment/o1',
+        from: day(2),
+        events: [
+          { $case: 'created', value: { shipmentId: 'o1', orderId: 'o1', customerId: 'c1', country: '', lines: [] } },
+          { $case: 'dispatched', value: { orderId: 'o1', carrier: 'DHL', trackingNumber: '7' } },
+        ],
+      },
+    ]);
+    expect(views.get('o1')).toMatchObject({
+      status: OrderStatus.ORDER_STATUS_SHIPPED,
+      total: gbp(600n),
+      payment: { status: 'succeeded', amount: gbp(600n) },
+      shipment: { status: 'dispatched', carrier: 'DHL', trackingNumber: '7' },
+      updateTime: new Date('2026-01-02T00:00:01Z'),
+    });
+  });
+});
+
+describe('reading orders', () => {
+  const views = { o1: Order.fromPartial({ orderId: 'o1', customerId: 'c1' }), o2: Order.fromPartial({}) };
+  const read = (id: string, subject?: string) => {
+    const { handlers } = orderQueryService({ views: fixedViews(views) });
+    const call = handlers as unknown as Record<string, (request: unknown, call: Call) => Promise<Order>>;
+    return call.getOrder!({ orderId: id, readMask: undefined }, testCall({ subject }));
+  };
+
+  test("is for the buyer; what only the payment's or shipment's events have begun is no order yet", async () => {
+    expect((await read('o1', 'c1')).orderId).toBe('o1');
+    expect(await refusalOf(read('o1', 'c2'))).toEqual({ code: 'PERMISSION_DENIED', reason: 'NOT_OWNER' });
+    expect(await refusalOf(read('o2'))).toEqual({ code: 'NOT_FOUND', reason: 'ORDER_NOT_FOUND' });
+    expect(await refusalOf(read('o3'))).toEqual({ code: 'NOT_FOUND', reason: 'ORDER_NOT_FOUND' });
+  });
+});
