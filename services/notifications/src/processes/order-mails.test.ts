@@ -23,10 +23,10 @@ function world({ email = 'ann@example.com' } = {}) {
   const process = orderMails({
     orders: {
       getOrder: async () => Order.fromPartial({ orderId: 'o1', reference: 'INV-1' }),
-    } as OrderMailsDependencies['orders'],
+    } as unknown as OrderMailsDependencies['orders'],
     customers: {
       getCustomer: async () => Customer.fromPartial({ customerId: 'c1', displayName: 'Ann', email }),
-    } as OrderMailsDependencies['customers'],
+    } as unknown as OrderMailsDependencies['customers'],
     mailer: {
       async send(mail) {
         const outcome = answer();
