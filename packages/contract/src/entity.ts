@@ -1,8 +1,10 @@
 /**
  * An entity's events as the log keeps them. In the contract they are one message with a union (`StockEvent`), so that
- * `evolve` can switch over all of them; in the log they are bytes with a type, `inventory.stock.reserved.v1`.
+ * `evolve` can switch over all of them; in the log they are bytes with a type, `inventory.stock.reserved.v1`. Personal
+ * fields are sealed in the bytes, and only there (personal.ts).
  */
 import type { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
+import { protectionsOf } from './personal.ts';
 
 /** One case of an entity's union, as ts-proto writes it. */
 export interface EventCase {
@@ -26,6 +28,8 @@ export interface Entity<E extends EventCase = EventCase> {
   encode(event: E): EncodedEvent;
   /** Throws on bytes that are no event of this entity, or of a type that this version does not know. */
   decode(event: EncodedEvent): E;
+  /** The same event in the current schema version, with what is sealed still sealed. Throws on a newer version. */
+  upcast(event: EncodedEvent): EncodedEvent;
   /** The stream of the entity with this id: `inventory.stock/85123A`. */
   stream(id: string): string;
 }
@@ -63,6 +67,12 @@ export function entity<E extends EventCase>(
     }
     return type;
   };
+  // Looked up at the first event: it reads the contract's descriptors.
+  let protections: ReturnType<typeof protectionsOf> | undefined;
+  const protectionFor = ($case: string) => {
+    protections ??= protectionsOf(name);
+    return protections.get($case);
+  };
   const currentVersion = (type: string) => 1 + Math.max(0, ...Object.keys(upcasters[type] ?? {}).map(Number));
 
   return {
@@ -71,23 +81,31 @@ export function entity<E extends EventCase>(
     stream: (id) => `${name}/${id}`,
     encode(event) {
       const type = typeFor(event.$case);
-      return { type, schemaVersion: currentVersion(type), data: codec.encode({ event }).finish() };
+      const protection = protectionFor(event.$case);
+      const written = protection ? { ...event, value: protection.seal(event.value) } : event;
+      return { type, schemaVersion: currentVersion(type), data: codec.encode({ event: written }).finish() };
     },
-    decode({ type, schemaVersion, data }) {
-      const current = currentVersion(type);
-      if (schemaVersion > current)
-        throw new Error(`${type} has schema version ${schemaVersion}; this code knows up to ${current}`);
-      let bytes = data;
-      for (let version = schemaVersion; version < current; version++) {
-        const upcast = upcasters[type]?.[version];
-        if (!upcast) throw new Error(`${type}: no upcaster from schema version ${version}`);
-        bytes = upcast(bytes);
-      }
-      const { event } = codec.decode(bytes);
-      if (!event) throw new Error(`${type} is no event of ${name} that this code knows`);
-      return event;
+    decode(encoded) {
+      const { event } = codec.decode(upcast(encoded).data);
+      if (!event) throw new Error(`${encoded.type} is no event of ${name} that this code knows`);
+      const protection = protectionFor(event.$case);
+      return protection ? { ...event, value: protection.open(event.value) } : event;
     },
+    upcast,
   };
+
+  function upcast({ type, schemaVersion, data }: EncodedEvent): EncodedEvent {
+    const current = currentVersion(type);
+    if (schemaVersion > current)
+      throw new Error(`${type} has schema version ${schemaVersion}; this code knows up to ${current}`);
+    let bytes = data;
+    for (let version = schemaVersion; version < current; version++) {
+      const upcaster = upcasters[type]?.[version];
+      if (!upcaster) throw new Error(`${type}: no upcaster from schema version ${version}`);
+      bytes = upcaster(bytes);
+    }
+    return { type, schemaVersion: current, data: bytes };
+  }
 }
 
 /** `inventory.stock` from `inventory.stock/85123A`. */

@@ -1,19 +1,21 @@
 /** Events for people to read: decoded by what the contract says of them, and with what is personal taken out. */
-import { type DescMessage, fromBinary, type JsonObject, toBinary, toJson } from '@bufbuild/protobuf';
+import { fromBinary, type JsonObject, toBinary, toJson } from '@bufbuild/protobuf';
 import { type ReflectMessage, reflect } from '@bufbuild/protobuf/reflect';
 import { contract } from './descriptors.ts';
 import type { EncodedEvent, Entity } from './entity.ts';
+import { protectionsOf } from './personal.ts';
+import { unionOf } from './unions.ts';
 
 /** What stands in the place of a personal text. */
 const hidden = '***';
 
 /** The fields of an event, as the contract's JSON spells them. Throws on what can't be decoded. */
 export function eventJson(entity: Entity, event: EncodedEvent): JsonObject {
-  const union = unionOf(entity);
-  // What `decode` gives is of the current schema version, whatever version the event was written in.
-  const { data } = entity.encode(entity.decode(event));
-  const json = toJson(union, fromBinary(union, data), { registry: contract().registry }) as JsonObject;
-  return Object.values(json)[0] as JsonObject;
+  const { union, message, $case } = read(entity, event);
+  const json = toJson(union, message, { registry: contract().registry }) as JsonObject;
+  const fields = json[$case] as JsonObject;
+  // A field of the default value is left out, and stays so.
+  return Object.assign(fields, protectionsOf(entity.name).get($case)?.open(fields));
 }
 
 /**
@@ -21,24 +23,21 @@ export function eventJson(entity: Entity, event: EncodedEvent): JsonObject {
  * decoded.
  */
 export function withoutPersonal<E extends EncodedEvent>(entity: Entity, event: E): E {
-  const union = unionOf(entity);
-  const { schemaVersion, data } = entity.encode(entity.decode(event));
-  const message = fromBinary(union, data);
+  const { union, message, schemaVersion } = read(entity, event);
   hidePersonal(reflect(union, message));
   return { ...event, schemaVersion, data: toBinary(union, message) };
 }
 
-const unions = new Map<string, DescMessage>();
-
-/** The message that has all events of an entity: the one that says `(caudal.entity)`. */
-function unionOf({ name }: Entity): DescMessage {
-  if (unions.size === 0) {
-    const { registry, entityOf } = contract();
-    for (const type of registry) if (type.kind === 'message' && entityOf(type)) unions.set(entityOf(type), type);
-  }
-  const union = unions.get(name);
-  if (!union) throw new Error(`No message of the contract says that it has the events of ${name}.`);
-  return union;
+/** The union's message, read from the event's bytes. */
+function read(entity: Entity, event: EncodedEvent) {
+  const union = unionOf(entity.name);
+  if (!union) throw new Error(`No message of the contract says that it has the events of ${entity.name}.`);
+  const { schemaVersion, data } = entity.upcast(event);
+  const message = fromBinary(union, data);
+  const fields = reflect(union, message);
+  const field = fields.fields.find((candidate) => fields.isSet(candidate));
+  if (!field) throw new Error(`${event.type} is no event of ${entity.name} that this code knows`);
+  return { union, message, schemaVersion, $case: field.localName };
 }
 
 function hidePersonal(message: ReflectMessage): void {

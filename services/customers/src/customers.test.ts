@@ -3,6 +3,8 @@ import type {
   CustomerQueryServiceService,
   CustomerServiceService,
 } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
+import { type PersonalDataCipher, setPersonalDataCipher } from '@caudal/contract/personal.ts';
+import type { Append } from '@caudal/eventlog/types.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import type { Handlers } from '@caudal/rpc/types.ts';
 import { refusalOf, testCall } from '@caudal/testing/call.ts';
@@ -66,5 +68,37 @@ describe('a customer', () => {
       updateTime: now,
       etag: '2',
     });
+  });
+
+  test('leaves nothing personal in the log once there is a cipher, and reads the same', async () => {
+    const hex: PersonalDataCipher = {
+      seal: (text) => `enc:v1:k:${Buffer.from(text).toString('hex')}`,
+      open: (sealed) => Buffer.from(sealed.split(':')[3]!, 'hex').toString(),
+    };
+    setPersonalDataCipher(hex);
+    try {
+      const appended: Append[] = [];
+      const log = memoryLog({
+        domain: 'customers',
+        async call(judge, appends) {
+          appended.push(...appends);
+          judge();
+        },
+      });
+      const aggregates = openAggregates({ log, clock: () => new Date(), ids: newId });
+      const api = customerService({ aggregates }).handlers as unknown as Handlers<CustomerServiceService>;
+      const request = { requestId: 'x', customerId: 'c1', ...details };
+      const first = await api.registerCustomer(request, testCall({ requestId: 'x' }));
+      const again = await api.registerCustomer(request, testCall({ requestId: 'x' }));
+      expect([first, again]).toEqual([expect.objectContaining(details), first]);
+      const written = appended.flatMap(({ events, command }) => [...events.map(({ data }) => data), command?.reply]);
+      const text = written.map((bytes) => Buffer.from(bytes ?? []).toString('latin1')).join();
+      expect(text).toContain('enc:v1:k:');
+      expect(text).not.toMatch(/Ada|example/);
+      const elsewhere = openAggregates({ log: log.connect(), clock: () => new Date(), ids: newId });
+      expect((await elsewhere.load(customerDecider, 'c1')).state.details).toEqual(details);
+    } finally {
+      setPersonalDataCipher(undefined);
+    }
   });
 });

@@ -12,6 +12,7 @@ import type { Service } from '@caudal/rpc/types.ts';
 import { type Clients, openClients } from './clients.ts';
 import type { Identity } from './identity.ts';
 import { type LocalContext, openContext } from './local-context.ts';
+import { usePersonalDataKeys } from './personal-data.ts';
 import { contextsOf } from './schema.ts';
 import type { Role, RuntimeValues } from './settings.ts';
 import { openStores, type Stores } from './stores.ts';
@@ -48,6 +49,7 @@ export interface OpenProcessOptions {
 /** Opens what the process's contexts need; everything is closed again when the lifecycle ends. */
 export async function openProcess(options: OpenProcessOptions): Promise<Process> {
   const { values, databaseUrl, identity, lifecycle, holder, name } = options;
+  usePersonalDataKeys(values);
   const stores = await openStores(values, name);
   lifecycle.onStop('stores', () => stores.stop());
   const locals = contextsOf(values).map((context) =>

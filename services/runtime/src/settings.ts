@@ -120,6 +120,11 @@ const runtimeSettings = {
     description: 'The private JSON Web Key that this process signs its calls to other services with.',
     optional: true,
   }),
+  CAUDAL_PERSONAL_DATA_KEYS: setting.secret({
+    description:
+      'Keys that personal data is sealed with in the logs: <id>:<base64 of 32 bytes>,... The first one seals, all of them open. Without any it is written as it is.',
+    optional: true,
+  }),
   CAUDAL_REFLECTION: setting.boolean({ description: 'Whether gRPC reflection answers.', default: 'false' }),
 } satisfies Settings;
 

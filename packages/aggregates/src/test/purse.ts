@@ -31,6 +31,7 @@ const entity: Entity<PurseEvent> = {
     data: Buffer.from(JSON.stringify(event)),
   }),
   decode: ({ data }) => JSON.parse(Buffer.from(data).toString()),
+  upcast: (event) => event,
 };
 
 export const purse: Decider<Purse, PurseEvent> = {

@@ -2,9 +2,13 @@
 import type { Aggregates } from '@caudal/aggregates/types.ts';
 import { checkEtag } from '@caudal/context/etag.ts';
 import { Customer, CustomerServiceService } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
+import { personalCodec } from '@caudal/contract/personal.ts';
 import { type Call, service } from '@caudal/rpc/types.ts';
 import { customerMessage } from '../customer-message.ts';
 import { type CustomerEvent, type CustomerState, customerDecider, register, update } from '../domain/customer.ts';
+
+/** Answers are kept for repeats, beside the log: what is personal is sealed there as well. */
+const replyCodec = personalCodec('caudal.customers.v1.Customer', Customer);
 
 export function customerService({ aggregates }: { aggregates: Aggregates }) {
   return service(CustomerServiceService, {
@@ -29,7 +33,7 @@ export function customerService({ aggregates }: { aggregates: Aggregates }) {
         return decide(state);
       },
       reply: ({ state, version }) => customerMessage(state, version),
-      replyCodec: Customer,
+      replyCodec,
       commandId: call.commandId,
       origin: call.origin,
       signal: call.signal,

@@ -1,0 +1,76 @@
+/**
+ * Seals personal texts: AES-256-GCM, a random nonce each, with the entity, the field and the key's name as additional
+ * data, so that a sealed text can't be changed or moved to another field unnoticed.
+ *
+ *   enc:v1:<key>:<base64url of 12 bytes nonce, 16 bytes tag, ciphertext>
+ *
+ * Several keys can be known, the first one seals: that is how keys rotate. A key is good for some billion texts (NIST
+ * SP 800-38D, 8.3: 2^32 with random nonces). node:crypto has all that is needed.
+ */
+import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { type PersonalDataCipher, type PersonalField, sealedPrefix } from '@caudal/contract/personal.ts';
+
+export interface PersonalDataKey {
+  /** Its name, which stands in what it sealed: letters, digits, `-` and `_`. Never used again for another key. */
+  id: string;
+  /** 32 bytes. */
+  key: Buffer;
+}
+
+const algorithm = 'aes-256-gcm';
+const nonceBytes = 12;
+const tagBytes = 16;
+
+/** A cipher with these keys. The first one seals, all of them open. */
+export function personalDataCipher(keys: [PersonalDataKey, ...PersonalDataKey[]]): PersonalDataCipher {
+  const current = keys[0];
+  const byId = new Map(keys.map(({ id, key }) => [id, key]));
+  return {
+    seal(text, field) {
+      const nonce = randomBytes(nonceBytes);
+      const cipher = createCipheriv(algorithm, current.key, nonce, { authTagLength: tagBytes });
+      cipher.setAAD(boundTo(field, current.id));
+      const sealed = Buffer.concat([cipher.update(text, 'utf8'), cipher.final()]);
+      const bytes = Buffer.concat([nonce, cipher.getAuthTag(), sealed]);
+      return `${sealedPrefix}${current.id}:${bytes.toString('base64url')}`;
+    },
+    open(sealed, field) {
+      const end = sealed.indexOf(':', sealedPrefix.length);
+      const id = sealed.slice(sealedPrefix.length, end);
+      const key = byId.get(id);
+      if (!key) return undefined;
+      const bytes = Buffer.from(sealed.slice(end + 1), 'base64url');
+      try {
+        const decipher = createDecipheriv(algorithm, key, bytes.subarray(0, nonceBytes), { authTagLength: tagBytes });
+        decipher.setAAD(boundTo(field, id));
+        decipher.setAuthTag(bytes.subarray(nonceBytes, nonceBytes + tagBytes));
+        const text = decipher.update(bytes.subarray(nonceBytes + tagBytes));
+        return Buffer.concat([text, decipher.final()]).toString('utf8');
+      } catch (error) {
+        const message = `"${field.field}" of ${field.entity} can't be opened: it was changed, or key "${id}" is another one`;
+        throw new Error(message, { cause: error });
+      }
+    },
+  };
+}
+
+function boundTo({ entity, field }: PersonalField, keyId: string): Buffer {
+  return Buffer.from(JSON.stringify([keyId, entity, field]));
+}
+
+/**
+ * Keys as a setting writes them: `<id>:<base64 of 32 bytes>`, separated by commas, the current one first. Throws an Error
+ * that says what is wrong without saying any key.
+ */
+export function parsePersonalDataKeys(text: string): [PersonalDataKey, ...PersonalDataKey[]] {
+  const keys = text.split(',').map((part, index) => {
+    const [, id, encoded] = /^\s*([A-Za-z0-9_-]{1,32}):([A-Za-z0-9+/_-]+={0,2})\s*$/.exec(part) ?? [];
+    if (!id || !encoded) throw new Error(`key ${index + 1} is not written as <id>:<base64>`);
+    const key = Buffer.from(encoded, 'base64');
+    if (key.length !== 32) throw new Error(`key "${id}" has ${key.length} bytes instead of 32`);
+    return { id, key };
+  });
+  const twice = keys.find(({ id }, index) => keys.findIndex((other) => other.id === id) !== index);
+  if (twice) throw new Error(`key "${twice.id}" is given twice`);
+  return keys as [PersonalDataKey, ...PersonalDataKey[]];
+}
