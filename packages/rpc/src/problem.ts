@@ -21,9 +21,11 @@ const statusOfCode: Record<Code, number> = {
 
 const statusOfReason: Record<string, number> = {
   METHOD_NOT_ALLOWED: 405,
+  REQUEST_TIMEOUT: 408,
   ETAG_MISMATCH: 412,
   REQUEST_TOO_LARGE: 413,
   UNSUPPORTED_MEDIA_TYPE: 415,
+  HEADERS_TOO_LARGE: 431,
 };
 
 const titles: Record<Code, string> = {

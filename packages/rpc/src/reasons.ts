@@ -20,6 +20,11 @@ export const reasons = {
     meaning: 'The same request_id came before with other content. Use a fresh one for every new request.',
   },
   REQUEST_TOO_LARGE: { code: 'INVALID_ARGUMENT', meaning: 'The request has more bytes than the server takes.' },
+  HEADERS_TOO_LARGE: {
+    code: 'INVALID_ARGUMENT',
+    meaning: 'Address and headers have more than 16 KiB together. What is long belongs into a body.',
+  },
+  REQUEST_TIMEOUT: { code: 'DEADLINE_EXCEEDED', meaning: 'The request did not arrive completely in time.' },
   UNSUPPORTED_MEDIA_TYPE: {
     code: 'INVALID_ARGUMENT',
     meaning: 'The body is not application/json, or comes compressed.',

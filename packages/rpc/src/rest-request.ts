@@ -55,8 +55,10 @@ function bodyJson(type: DescMessage, body: unknown): Json {
 
 /** `price.currency=GBP` sets a nested field, a repeated name adds to a list. */
 function addQuery(type: DescMessage, json: Json, name: string, text: string, found: FieldViolation[]): void {
-  const refuse = (description: string) => found.push({ field: name.slice(0, 100), description });
   const steps = name.split('.');
+  // As the contract spells it, as far as it knows it.
+  const spelled = [...steps];
+  const refuse = (description: string) => found.push({ field: spelled.join('.').slice(0, 100), description });
   let at = json;
   let within = type;
   for (const [index, step] of steps.entries()) {
@@ -65,6 +67,7 @@ function addQuery(type: DescMessage, json: Json, name: string, text: string, fou
       refuse(`is no field of ${type.name}`);
       return;
     }
+    spelled[index] = field.name;
     if (index === steps.length - 1) {
       if (field.fieldKind === 'map' || (field.message && !isWellKnown(field.message))) refuse('is no single value');
       else if (field.fieldKind === 'list')

@@ -1,4 +1,6 @@
 import { request as httpRequest } from 'node:http';
+import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type Seen, services, start, token } from './fixture.ts';
 import type { Problem } from './problem.ts';
@@ -188,10 +190,10 @@ describe('REST errors', () => {
     ['an undefined enum', '/v1/orders?customerId=alice&status=99', ['status']],
     ['no number', '/v1/orders?customerId=alice&pageSize=many', ['page_size']],
     ['unknown fields', '/v1/orders?customerId=alice&foo=1&order.x=2', ['foo', 'order.x']],
-    ['a field twice', '/v1/orders?customerId=alice&pageSize=1&pageSize=2', ['pageSize']],
+    ['a field twice', '/v1/orders?customerId=alice&pageSize=1&pageSize=2', ['page_size']],
     ['a rule broken', '/v1/orders?customerId=alice&pageSize=101', ['page_size']],
     ['a path that breaks a rule', `/v1/orders/${'a'.repeat(65)}`, ['order_id']],
-    ['nested into a scalar', '/v1/orders?customerId.x=alice', ['customerId.x']],
+    ['nested into a scalar', '/v1/orders?customerId.x=alice', ['customer_id.x']],
   ])('%s in the query is a 400', async (_, path, fields) => {
     const { status, problem } = await call('GET', path, undefined, {}, admin);
     expect(status).toBe(400);
@@ -280,6 +282,19 @@ describe('REST errors', () => {
   test('a request id that could be mischief is replaced', async () => {
     const { headers } = await call('GET', '/v1/orders/o-1', undefined, { 'x-request-id': `a b${'c'.repeat(500)}` });
     expect(headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/);
+  });
+
+  test('what is too long or no HTTP at all is a problem like any other', async () => {
+    const long = await call('GET', `/v1/orders?customerId=${'x'.repeat(30_000)}`);
+    expect(long.headers.get('content-type')).toBe('application/problem+json');
+    expect(long.problem).toMatchObject({ status: 431, reason: 'HEADERS_TOO_LARGE' });
+    expect(long.headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/);
+
+    const { port } = new URL(server.url);
+    const socket = connect(Number(port), '127.0.0.1', () => socket.write('good morning\r\n\r\n'));
+    const answer = await text(socket);
+    expect(answer).toMatch(/^HTTP\/1.1 400 Bad Request\r\nContent-Type: application\/problem\+json\r\n/);
+    expect(JSON.parse(answer.split('\r\n\r\n')[1]!)).toMatchObject({ status: 400, reason: 'MALFORMED_REQUEST' });
   });
 
   test('a caller who goes away ends the call', async () => {

@@ -5,6 +5,7 @@ import compress from '@fastify/compress';
 import cors from '@fastify/cors';
 import fastify, { type FastifyError, type FastifyInstance } from 'fastify';
 import type { Authenticate } from './auth.ts';
+import { answerClientError } from './client-error.ts';
 import { addDocs } from './docs.ts';
 import type { Endpoint } from './endpoint.ts';
 import { toClientError } from './errors.ts';
@@ -51,6 +52,7 @@ export async function startRest(options: RestServerOptions): Promise<RestServer>
     forceCloseConnections: 'idle',
     routerOptions: { maxParamLength: 1_024 },
     rewriteUrl: ({ url }) => splitVerb(url ?? '/'),
+    clientErrorHandler: answerClientError,
     frameworkErrors: (_error, request, reply) => void sendProblem(request, reply, malformed('The path is malformed.')),
   });
   // Before the routes: each keeps the handler that is there when it is made.
