@@ -1,5 +1,4 @@
 /** Time that can be injected, waits that can be ended, and the pauses between attempts. */
-import { setTimeout as delay } from 'node:timers/promises';
 
 /** Tells the time; injected wherever a test wants to set it. */
 export type Clock = () => Date;
@@ -7,10 +6,39 @@ export type Clock = () => Date;
 export const systemClock: Clock = () => new Date();
 
 /** Waits. Ends early, without an error, when the signal fires. */
-export async function sleep(ms: number, signal?: AbortSignal): Promise<void> {
-  if (signal?.aborted) return;
-  await delay(ms, undefined, { signal }).catch((error: Error) => {
-    if (error.name !== 'AbortError') throw error;
+export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
+  // Not timers/promises: that makes an exception, with its stack, for every wait that is ended early.
+  return new Promise((resolve) => {
+    if (signal?.aborted) return resolve();
+    const done = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal?.addEventListener('abort', done);
+  });
+}
+
+/**
+ * Waits for `promise`, but no longer than `ms`, and not beyond the signal: then false, and it goes on unwatched. Its
+ * error passes until then.
+ */
+export function within(ms: number, promise: Promise<unknown>, signal?: AbortSignal): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const end = (settle: () => void) => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', late);
+      settle();
+    };
+    const late = () => end(() => resolve(false));
+    const timer = setTimeout(late, ms);
+    promise.then(
+      () => end(() => resolve(true)),
+      (error: unknown) => end(() => reject(error)),
+    );
+    if (signal?.aborted) late();
+    else signal?.addEventListener('abort', late);
   });
 }
 

@@ -5,12 +5,13 @@
  *
  * The reconnecting is amqplib's own; what it does not do is bound the wait for a connection.
  */
+
 import { once } from 'node:events';
 import { unavailable } from '@caudal/kernel/errors.ts';
+import { within } from '@caudal/kernel/time.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { gauge } from '@caudal/telemetry/metrics.ts';
 import { type Channel, type ChannelModel, type ConfirmChannel, connect, IllegalOperationError } from 'amqplib';
-import { within } from './within.ts';
 
 export interface BrokerOptions {
   /** `amqp://user:password@host:port/vhost` or `amqps://...`; `?heartbeat=` in seconds, 10 if absent. */

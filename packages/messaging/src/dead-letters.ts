@@ -3,13 +3,14 @@
  * their tools. What matters for the redrive is the parked stream in PostgreSQL and the log; nothing depends on the
  * letter.
  */
+
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { unavailable } from '@caudal/kernel/errors.ts';
+import { within } from '@caudal/kernel/time.ts';
 import type { Broker } from './connection.ts';
 import { fromMessage, toMessage } from './envelope.ts';
 import { openPublisher } from './publisher.ts';
 import { deadLetterQueueName, declareDeadLetterQueue } from './topology.ts';
-import { within } from './within.ts';
 
 export interface DeadLetters {
   /** Resolves when the letter is safe. UNAVAILABLE otherwise. */

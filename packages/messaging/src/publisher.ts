@@ -1,10 +1,11 @@
 /** Publishing with confirms: a batch is done when the broker has every message of it safe, or has said where not to. */
+
 import { unavailable } from '@caudal/kernel/errors.ts';
+import { within } from '@caudal/kernel/time.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import type { Channel, ConfirmChannel } from 'amqplib';
 import type { Broker } from './connection.ts';
 import type { OutgoingMessage } from './envelope.ts';
-import { within } from './within.ts';
 
 export interface Publisher {
   /**

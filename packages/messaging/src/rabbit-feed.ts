@@ -8,7 +8,7 @@
 import { entityOfStream } from '@caudal/contract/entity.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { unavailable } from '@caudal/kernel/errors.ts';
-import { backoffMs, sleep } from '@caudal/kernel/time.ts';
+import { backoffMs, sleep, within } from '@caudal/kernel/time.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { counter } from '@caudal/telemetry/metrics.ts';
 import type { Channel, ConsumeMessage } from 'amqplib';
@@ -16,7 +16,6 @@ import type { Broker } from './connection.ts';
 import { fromMessage } from './envelope.ts';
 import { declareHandler, type Follower, queueName } from './topology.ts';
 import type { Feed } from './types.ts';
-import { within } from './within.ts';
 
 export interface RabbitFeedOptions {
   broker: Broker;

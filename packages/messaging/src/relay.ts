@@ -11,8 +11,10 @@
  *     The lease is given back for that time, since another process may still reach the broker;
  *   - no queue wants a message: it is counted. Whoever comes later reads the log.
  */
+
 import type { LogReader, RecordedEvent } from '@caudal/eventlog/types.ts';
 import type { Running } from '@caudal/kernel/lifetime.ts';
+import { within } from '@caudal/kernel/time.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import { counter, gauge } from '@caudal/telemetry/metrics.ts';
 import type { Broker } from './connection.ts';
@@ -20,7 +22,6 @@ import { toMessage } from './envelope.ts';
 import { type Leadership, whileLeading } from './lease.ts';
 import { openPublisher } from './publisher.ts';
 import { declareExchange, exchangeName } from './topology.ts';
-import { within } from './within.ts';
 
 export interface RelayOptions {
   log: LogReader;

@@ -4,14 +4,14 @@
  * behind. Who is further behind reads the log for itself, from its own position, until it has caught up.
  */
 import type { LogReader, RecordedEvent } from '@caudal/eventlog/types.ts';
-import { sleep } from '@caudal/kernel/time.ts';
+import { within } from '@caudal/kernel/time.ts';
 
 /** How long a shared read waits for something to happen. */
 const sharedWaitMs = 1_000;
 const pageSize = 1_000;
 
 /**
- * A reader of the same log, whose `readLog` is shared. Keeps the last `windowSize` (5,000 if absent) events. The events
+ * A reader of the same log, whose `readLog` is shared. Keeps at least the last `windowSize` (5,000 if absent) events, at most twice as many. The events
  * are shared too: they must not be changed. A read that nobody waits for any more ends within a second.
  */
 export function shareTail(log: LogReader, { windowSize = 5_000 } = {}): LogReader {
@@ -25,7 +25,9 @@ export function shareTail(log: LogReader, { windowSize = 5_000 } = {}): LogReade
     const read = await log.readLog(end, { limit: pageSize, waitMs: sharedWaitMs });
     head = read.head;
     end = read.events.at(-1)?.position ?? end;
-    window = window.concat(read.events).slice(-windowSize);
+    window.push(...read.events);
+    // Not at every read: trimming copies.
+    if (window.length > 2 * windowSize) window = window.slice(-windowSize);
   };
   const shared = (): Promise<void> => {
     reading ??= readOn().finally(() => {
@@ -45,17 +47,9 @@ export function shareTail(log: LogReader, { windowSize = 5_000 } = {}): LogReade
         window = [];
         end = afterPosition;
       }
-      const within = afterPosition >= end - window.length && afterPosition <= end;
-      if (!within || (afterPosition === end && waitMs === 0)) return log.readLog(afterPosition, options);
-      if (afterPosition === end) {
-        const enough = new AbortController();
-        const given = signal ? AbortSignal.any([signal, enough.signal]) : enough.signal;
-        try {
-          await Promise.race([shared(), sleep(waitMs, given)]);
-        } finally {
-          enough.abort();
-        }
-      }
+      const kept = afterPosition >= end - window.length && afterPosition <= end;
+      if (!kept || (afterPosition === end && waitMs === 0)) return log.readLog(afterPosition, options);
+      if (afterPosition === end) await within(waitMs, shared(), signal);
       const from = afterPosition - (end - window.length);
       // While it waited, more than a window may have passed.
       if (from < 0) return log.readLog(afterPosition, options);

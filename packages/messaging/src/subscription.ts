@@ -5,7 +5,7 @@
 import { EventMetadata } from '@caudal/contract/gen/caudal/log/v1/log.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import type { Running } from '@caudal/kernel/lifetime.ts';
-import type { Backoff } from '@caudal/kernel/time.ts';
+import { type Backoff, within } from '@caudal/kernel/time.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { gauge, histogram } from '@caudal/telemetry/metrics.ts';
@@ -17,7 +17,6 @@ import { countParked } from './parked.ts';
 import { type Retry, settler } from './settle.ts';
 import { type SweepOptions, sweepAll } from './sweep.ts';
 import type { EventHandler, Feed } from './types.ts';
-import { within } from './within.ts';
 
 export interface SubscriptionOptions {
   handler: EventHandler;

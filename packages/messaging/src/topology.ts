@@ -10,11 +10,12 @@
  * want to tune is a policy (policies.ts). The dead letters are published by the consumer, with confirm: the broker's
  * own dead-lettering is at most once, unless the queue also refuses new messages when it is full.
  */
+
 import { domainOf } from '@caudal/contract/entity.ts';
 import { unavailable } from '@caudal/kernel/errors.ts';
+import { within } from '@caudal/kernel/time.ts';
 import type { Channel } from 'amqplib';
 import type { Broker } from './connection.ts';
-import { within } from './within.ts';
 
 /** What the topology must know of a handler. */
 export interface Follower {
