@@ -7,7 +7,6 @@ import { Command } from 'commander';
 import { contexts } from '../contexts.ts';
 import { migrateContext } from '../local-context.ts';
 import { type RuntimeValues, settings } from '../settings.ts';
-import { start } from '../start.ts';
 import { wholeNumber } from './import.ts';
 import { everything } from './permissions.ts';
 import { importFile } from './run-import.ts';
@@ -33,6 +32,7 @@ export function demoCommand(): Command {
         for (const context of contexts) await migrateContext(values.DATABASE_URL, context);
       }
       const ports = { CAUDAL_REST_PORT: 0, CAUDAL_GRPC_PORT: 0 };
+      const { start } = await import('../start.ts');
       const { server, identity } = await start({ ...values, ...ports }, lifecycle);
       try {
         const reconciled = await importFile({

@@ -5,7 +5,6 @@ import { endWithProcess } from '@caudal/lifecycle/process.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { Command } from 'commander';
 import { type RuntimeValues, settings } from '../settings.ts';
-import { type Started, start } from '../start.ts';
 import { showConfig } from './config.ts';
 import { welcome } from './welcome.ts';
 
@@ -29,6 +28,8 @@ async function run(): Promise<void> {
   const values = loadConfig(settings, { warn: (message) => log.warn(message) }) as RuntimeValues;
   const lifecycle = createLifecycle();
   endWithProcess(lifecycle);
-  const started: Started = await start(values, lifecycle);
+  // Loaded here, since half of all that it needs no other command does.
+  const { start } = await import('../start.ts');
+  const started = await start(values, lifecycle);
   if (!values.DATABASE_URL) console.log(await welcome(started));
 }
