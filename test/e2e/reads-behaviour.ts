@@ -79,6 +79,30 @@ export function describeReads(system: () => System): void {
       expect(Number(reply.headers.get('retry-after'))).toBeGreaterThan(0);
     });
 
+    it('any text comes back from every view as it was given', async () => {
+      const texts = [
+        '"quoted" \\ \'$1\' %s {x}',
+        'control \u0001\u007f',
+        'line\r\nline\ttab',
+        '\u{1F9EA} 漢字 اَلْعَرَبِيَّةُ',
+        '__proto__',
+      ];
+      for (const text of texts) {
+        const productId = unique('text');
+        const product = { productId, title: text, description: text, category: text, price: pounds(1) };
+        const { token } = await api().call('CreateProduct', product);
+        const found = await api().call('GetProduct', { productId }, { after: token });
+        expect(found.body).toMatchObject({ title: text, description: text, category: text });
+        const search = await api().call('SearchProducts', { categories: [text] }, { after: token });
+        expect(idsOf(search.body.products)).toContain(productId);
+
+        const walletId = await newCustomer(api(), 0);
+        const deposit = await api().call('Deposit', { walletId, amount: pounds(1), reference: text });
+        const moves = await api().call('ListTransactions', { walletId }, { after: deposit.token });
+        expect(moves.body.transactions[0].reference).toBe(text);
+      }
+    });
+
     it('pages of a long list: everything once, in order', async () => {
       const walletId = await newCustomer(api(), 0);
       let token: string | undefined;

@@ -55,6 +55,19 @@ describe('validation', () => {
     ]);
   });
 
+  test('U+0000 is refused wherever text stands: alone, in lists, in keys and values of maps', () => {
+    const refused = (name: string, message: unknown) => violationsOf(name, message).map(({ field }) => field);
+    const attributes = (map: object) => refused('inventory.v1.ReserveStockRequest', reserve({ attributes: map }));
+    expect([attributes({ 'a\0': 'b' }), attributes({ a: '\0' }), attributes({ a: 'b' })]).toEqual([
+      ['attributes'],
+      ['attributes'],
+      [],
+    ]);
+    const customer = RegisterCustomerRequest.fromPartial({ customerId: 'a', displayName: 'A\0', country: '\0' });
+    expect(refused('customers.v1.RegisterCustomerRequest', customer)).toEqual(['display_name', 'country']);
+    expect(refused('catalog.v1.BatchGetProductsRequest', { productIds: ['a', '\0'] })).toEqual(['product_ids']);
+  });
+
   test('a missing message, an unchosen oneof and an undefined enum are named', () => {
     const place = PlaceOrderRequest.fromPartial({
       customerId: 'a',
