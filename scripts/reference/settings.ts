@@ -10,7 +10,7 @@ export function settingsPage(): string {
     '# Settings',
     '',
     'Caudal is told everything by environment variables. They are read once, at the start, and checked all together: what is',
-    'wrong is said in one message. `bin/caudal start --print-config` shows what is in effect and where it comes from.',
+    'wrong is said in one message. `bin/caudal config` shows what is in effect and where it comes from.',
     'An empty variable counts as not set. A file of variables is `node --env-file=FILE`.',
     '',
     '## Every process',

@@ -1,0 +1,43 @@
+/** Settings, reasons, codes and metrics that the documentation names are those of the code. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { contract } from '@caudal/contract/descriptors.ts';
+import { expect, test } from '@jest/globals';
+import { catalogue } from '../../scripts/reference/catalogue.ts';
+import { settings } from '../../services/runtime/src/settings.ts';
+import { pages, root } from './pages.ts';
+
+const all = pages();
+
+/** Of libraries, of the tests, and of the reader's own shell. */
+const others = new Set(['LOG_LEVEL', 'CAUDAL_REQUIRE_SERVERS', 'POSTGRES_URL', 'TOKEN']);
+
+test('words in capitals are settings, reasons, codes or values of the contract', async () => {
+  const reasons = await catalogue();
+  const known = new Set([
+    ...others,
+    ...Object.keys(settings).flatMap((name) => [name, `${name}_FILE`]),
+    ...reasons.flatMap(({ reason, code }) => [reason, code]),
+    ...[...contract().registry].flatMap((type) => (type.kind === 'enum' ? type.values.map(({ name }) => name) : [])),
+  ]);
+  const unknown = all
+    .filter(({ path }) => path === 'README.md' || path.startsWith('docs/'))
+    .flatMap(({ path, text }) =>
+      [...text.matchAll(/`([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)(?:=[^`]*)?`/g)]
+        .filter(([, name]) => !known.has(name!))
+        .map(([, name]) => `${name} in ${path}`),
+    );
+  expect(unknown).toEqual([]);
+});
+
+test('metrics are those that the code makes', () => {
+  const metrics = readFileSync(join(root, 'docs/reference/metrics.md'), 'utf8');
+  const looksLikeOne =
+    /`([a-z]+(?:_[a-z]+)+_(?:total|seconds|events|waiting|paused|hand|row)|circuit_state)(?:\{[^`]*)?`/g;
+  const unknown = all.flatMap(({ path, text }) =>
+    [...text.matchAll(looksLikeOne)]
+      .filter(([, name]) => !metrics.includes(`| \`${name}\` |`))
+      .map(([, name]) => `${name} in ${path}`),
+  );
+  expect(unknown).toEqual([]);
+});
