@@ -28,7 +28,9 @@ export interface PartOptions {
   logFile: string;
 }
 
-const root = fileURLToPath(new URL('../..', import.meta.url));
+export const root = fileURLToPath(new URL('../..', import.meta.url));
+/** The `caudal` command, from the root. */
+export const main = 'services/runtime/src/main.ts';
 const startMs = 60_000;
 const endMs = 30_000;
 
@@ -55,7 +57,7 @@ export function createPart({ name, env, ports, logFile }: PartOptions): Part {
       // A file of its own, and no pipe: what it says last before a kill -9 is kept.
       const log = openSync(logFile, 'a');
       writeSync(log, `--- ${new Date().toISOString()} ${name} starts\n`);
-      child = spawn(process.execPath, ['services/runtime/src/main.ts', 'start'], {
+      child = spawn(process.execPath, [main, 'start'], {
         cwd: root,
         env: {
           PATH: process.env.PATH,

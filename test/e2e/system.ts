@@ -5,15 +5,16 @@
  *   stores      one process on the real servers
  *   processes   a process a role, on the real servers; each can be killed and started again
  */
+import { execFile } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { generateKey, signToken } from '@caudal/rpc/tokens.ts';
 import { everything } from '@caudal/service-runtime/cli/permissions.ts';
 import { test } from '@jest/globals';
 import { type Api, createApi } from './api.ts';
-import { createPart, freePorts, type Part } from './part.ts';
+import { createPart, freePorts, main, type Part, root } from './part.ts';
 import { makeStores, type Stores } from './stores.ts';
 
 export type Form = 'embedded' | 'stores' | 'processes';
@@ -41,6 +42,8 @@ export interface System {
   token(content: TokenContent): Promise<string>;
   /** Absent in the form `embedded`. */
   stores: Stores | undefined;
+  /** Runs the `caudal` command on what the system keeps. Throws if its exit code is not 0. Returns what it says. */
+  caudal(...args: string[]): Promise<string>;
   /** The error, with what the processes have logged. */
   explain(error: unknown): unknown;
   /** Ends everything and drops what it kept; of the logs, those of a system that nothing was wrong with. */
@@ -63,7 +66,8 @@ export interface SystemOptions {
   env?(part: string, stores: Stores | undefined): Record<string, string>;
 }
 
-const logs = fileURLToPath(new URL('../../.caudal/e2e', import.meta.url));
+const logs = join(root, '.caudal/e2e');
+const commandMs = 60_000;
 
 /** Starts it, and waits until all of it is ready. */
 export async function startSystem({ form, env = () => ({}) }: SystemOptions): Promise<System> {
@@ -111,6 +115,16 @@ export async function startSystem({ form, env = () => ({}) }: SystemOptions): Pr
       ttlSeconds,
     });
 
+  const caudal: System['caudal'] = async (...args) => {
+    const settings = { PATH: process.env.PATH, HOME: process.env.HOME, CAUDAL_DATA_DIR: dataDirectory, ...stores?.env };
+    const { stdout } = await promisify(execFile)(process.execPath, [join(root, main), ...args], {
+      env: { ...settings, LOG_LEVEL: 'fatal' },
+      timeout: commandMs,
+      maxBuffer: 64 * 1024 * 1024,
+    });
+    return stdout;
+  };
+
   let failed = false;
   async function stop(): Promise<void> {
     // Doors and consumers first: those whom they call are there until then.
@@ -133,7 +147,7 @@ export async function startSystem({ form, env = () => ({}) }: SystemOptions): Pr
     await Promise.all(parts.map((each) => each.start()));
     const answering = (role: 'command' | 'query') => (form === 'processes' ? part(role) : part('all')).rest;
     const api = createApi({ baseUrl: answering, token: await token({ subject: 'e2e' }) });
-    return { form, part, parts, api, token, stores, explain, stop };
+    return { form, part, parts, api, token, stores, caudal, explain, stop };
   } catch (error) {
     failed = true;
     await stop();
