@@ -1,6 +1,7 @@
 /** Changes the catalogue, and prices orders: caudal.catalog.v1.CatalogService. */
 import type { Aggregates } from '@caudal/aggregates/types.ts';
 import { checkEtag } from '@caudal/context/etag.ts';
+import { executeFor } from '@caudal/context/execute-for.ts';
 import {
   CatalogServiceService,
   Product,
@@ -42,13 +43,13 @@ export function catalogService({ aggregates }: { aggregates: Aggregates }) {
     },
   });
 
-  async function change(
+  function change(
     productId: string,
     etag: string,
     call: Call,
     decide: (state: ProductState) => ProductEvent[],
   ): Promise<Product> {
-    const executed = await aggregates.execute({
+    return executeFor(call, aggregates, {
       decider: productDecider,
       id: productId,
       decide(state, { version }) {
@@ -58,12 +59,7 @@ export function catalogService({ aggregates }: { aggregates: Aggregates }) {
       },
       reply: ({ state, version }) => productMessage(state, version),
       replyCodec: Product,
-      commandId: call.commandId,
-      origin: call.origin,
-      signal: call.signal,
     });
-    call.wrote(executed.stream, executed.version);
-    return executed.reply;
   }
 }
 

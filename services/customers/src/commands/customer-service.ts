@@ -1,6 +1,7 @@
 /** Changes customers: caudal.customers.v1.CustomerService. */
 import type { Aggregates } from '@caudal/aggregates/types.ts';
 import { checkEtag } from '@caudal/context/etag.ts';
+import { executeFor } from '@caudal/context/execute-for.ts';
 import { Customer, CustomerServiceService } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
 import { personalCodec } from '@caudal/contract/personal.ts';
 import { type Call, service } from '@caudal/rpc/types.ts';
@@ -18,13 +19,13 @@ export function customerService({ aggregates }: { aggregates: Aggregates }) {
       change(customerId, etag, call, (state) => update(state, customerId, { displayName, email, country })),
   });
 
-  async function change(
+  function change(
     customerId: string,
     etag: string,
     call: Call,
     decide: (state: CustomerState) => CustomerEvent[],
   ): Promise<Customer> {
-    const executed = await aggregates.execute({
+    return executeFor(call, aggregates, {
       decider: customerDecider,
       id: customerId,
       decide(state, { version }) {
@@ -34,11 +35,6 @@ export function customerService({ aggregates }: { aggregates: Aggregates }) {
       },
       reply: ({ state, version }) => customerMessage(state, version),
       replyCodec,
-      commandId: call.commandId,
-      origin: call.origin,
-      signal: call.signal,
     });
-    call.wrote(executed.stream, executed.version);
-    return executed.reply;
   }
 }

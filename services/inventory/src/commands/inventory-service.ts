@@ -1,5 +1,6 @@
 /** Changes stock: caudal.inventory.v1.InventoryService. */
 import type { Moment } from '@caudal/aggregates/types.ts';
+import { executeFor } from '@caudal/context/execute-for.ts';
 import { InventoryServiceService, StockItem } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
 import { type Call, service } from '@caudal/rpc/types.ts';
 import { type StockEvent, type StockState, stockDecider } from '../domain/stock.ts';
@@ -23,22 +24,17 @@ export function inventoryService(dependencies: InventoryDependencies) {
     returnStock: returnStock(dependencies),
   });
 
-  async function change(
+  function change(
     productId: string,
     call: Call,
     decide: (state: StockState, moment: Moment) => StockEvent[],
   ): Promise<StockItem> {
-    const executed = await dependencies.aggregates.execute({
+    return executeFor(call, dependencies.aggregates, {
       decider: stockDecider,
       id: productId,
       decide,
       reply: ({ state, version }) => stockItemMessage(state, version),
       replyCodec: StockItem,
-      commandId: call.commandId,
-      origin: call.origin,
-      signal: call.signal,
     });
-    call.wrote(executed.stream, executed.version);
-    return executed.reply;
   }
 }

@@ -1,6 +1,7 @@
 /** Places and cancels orders. */
 import type { Aggregates } from '@caudal/aggregates/types.ts';
 import { checkEtag } from '@caudal/context/etag.ts';
+import { executeFor } from '@caudal/context/execute-for.ts';
 import type { CatalogServiceService, Product } from '@caudal/contract/gen/caudal/catalog/v1/catalog.ts';
 import type { CustomerQueryServiceService } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
 import { Order, OrderServiceService, type PlaceOrderRequest } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
@@ -23,22 +24,17 @@ export function orderService({ aggregates, catalog, customers, ids }: OrderServi
       const [lines] = await Promise.all([priced(request, call), knownCustomer(request.customerId, call)]);
       const orderId = request.orderId || ids();
       const { customerId, country, paymentMethod, reference } = request;
-      const executed = await aggregates.execute({
+      return executeFor(call, aggregates, {
         decider: orderDecider,
         id: orderId,
         decide: (state) => place(state, { orderId, customerId, country, lines, paymentMethod, reference }),
         reply: ({ state, version }) => orderMessage(state, version),
         replyCodec: Order,
-        commandId: call.commandId,
-        origin: call.origin,
-        signal: call.signal,
       });
-      call.wrote(executed.stream, executed.version);
-      return executed.reply;
     },
 
     async cancelOrder({ orderId, etag, reason }, call) {
-      const executed = await aggregates.execute({
+      return executeFor(call, aggregates, {
         decider: orderDecider,
         id: orderId,
         authorize: call.authorize,
@@ -48,12 +44,7 @@ export function orderService({ aggregates, catalog, customers, ids }: OrderServi
         },
         reply: ({ state, version }) => orderMessage(state, version),
         replyCodec: Order,
-        commandId: call.commandId,
-        origin: call.origin,
-        signal: call.signal,
       });
-      call.wrote(executed.stream, executed.version);
-      return executed.reply;
     },
   });
 

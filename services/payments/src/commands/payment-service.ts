@@ -1,5 +1,6 @@
 /** Asks for payments and undoes them: caudal.payments.v1.PaymentService. The payment's process does the rest. */
 import type { Aggregates, Moment } from '@caudal/aggregates/types.ts';
+import { executeFor } from '@caudal/context/execute-for.ts';
 import { Payment, PaymentServiceService } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
 import { type Call, service } from '@caudal/rpc/types.ts';
 import {
@@ -24,22 +25,17 @@ export function paymentService({ aggregates }: { aggregates: Aggregates }) {
       change(paymentId, call, (state, moment) => refundPayment(state, moment, { paymentId, reason })),
   });
 
-  async function change(
+  function change(
     paymentId: string,
     call: Call,
     decide: (state: PaymentState, moment: Moment) => PaymentEvent[],
   ): Promise<Payment> {
-    const executed = await aggregates.execute({
+    return executeFor(call, aggregates, {
       decider: paymentDecider,
       id: paymentId,
       decide,
       reply: ({ state, version }) => paymentMessage(paymentId, state, version),
       replyCodec: Payment,
-      commandId: call.commandId,
-      origin: call.origin,
-      signal: call.signal,
     });
-    call.wrote(executed.stream, executed.version);
-    return executed.reply;
   }
 }

@@ -1,5 +1,6 @@
 /** Moves money: caudal.payments.v1.WalletService. */
 import type { Aggregates, Moment } from '@caudal/aggregates/types.ts';
+import { executeFor } from '@caudal/context/execute-for.ts';
 import { type TransferRequest, Wallet, WalletServiceService } from '@caudal/contract/gen/caudal/payments/v1/wallets.ts';
 import { derivedId, type IdSource } from '@caudal/kernel/ids.ts';
 import { type Call, service } from '@caudal/rpc/types.ts';
@@ -58,19 +59,14 @@ export function walletService({ aggregates, ids }: WalletServiceDependencies) {
     return change(walletId, call, decide, call.authorize);
   }
 
-  async function change(walletId: string, call: Call, decide: Decide, authorize?: Call['authorize']): Promise<Wallet> {
-    const executed = await aggregates.execute({
+  function change(walletId: string, call: Call, decide: Decide, authorize?: Call['authorize']): Promise<Wallet> {
+    return executeFor(call, aggregates, {
       decider: walletDecider,
       id: walletId,
       authorize,
       decide,
       reply: ({ state, version }) => walletMessage(state, version),
       replyCodec: Wallet,
-      commandId: call.commandId,
-      origin: call.origin,
-      signal: call.signal,
     });
-    call.wrote(executed.stream, executed.version);
-    return executed.reply;
   }
 }

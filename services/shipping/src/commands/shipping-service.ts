@@ -1,5 +1,6 @@
 /** Moves shipments along: caudal.shipping.v1.ShippingService. */
 import type { Aggregates } from '@caudal/aggregates/types.ts';
+import { executeFor } from '@caudal/context/execute-for.ts';
 import { Shipment, ShippingServiceService } from '@caudal/contract/gen/caudal/shipping/v1/shipping.ts';
 import { type Call, service } from '@caudal/rpc/types.ts';
 import {
@@ -23,22 +24,17 @@ export function shippingService({ aggregates }: { aggregates: Aggregates }) {
     deliverShipment: ({ shipmentId }, call) => change(shipmentId, call, (state) => deliverShipment(state, shipmentId)),
   });
 
-  async function change(
+  function change(
     shipmentId: string,
     call: Call,
     decide: (state: ShipmentState) => ShipmentEvent[],
   ): Promise<Shipment> {
-    const executed = await aggregates.execute({
+    return executeFor(call, aggregates, {
       decider: shipmentDecider,
       id: shipmentId,
       decide,
       reply: ({ state, version }) => shipmentMessage(shipmentId, state, version),
       replyCodec: Shipment,
-      commandId: call.commandId,
-      origin: call.origin,
-      signal: call.signal,
     });
-    call.wrote(executed.stream, executed.version);
-    return executed.reply;
   }
 }
