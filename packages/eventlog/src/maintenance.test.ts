@@ -1,7 +1,7 @@
 import { migrate } from '@caudal/postgres/migrate.ts';
 import { describeWith } from '@caudal/testing/servers.ts';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
-import { deleteOldCommands, makePartitions, startMaintenance } from './maintenance.ts';
+import { deleteOldCommands, makePartitions, missingPartitions, startMaintenance } from './maintenance.ts';
 import { migrations } from './migrations.ts';
 import { logStatement } from './read.ts';
 import { someAppend, someCommand } from './testing/events.ts';
@@ -29,7 +29,9 @@ describeWith(['postgres'], 'maintenance', () => {
 
   test('the migration makes partitions ahead; the job makes more, however many run at once', async () => {
     expect(await partitions()).toEqual([0, 1, 2, 3].map(month));
+    expect(await missingPartitions(fresh.database, 5)).toEqual([4, 5].map(month));
     await Promise.all([1, 2, 3].map(() => makePartitions(fresh.database, 5)));
+    expect(await missingPartitions(fresh.database, 5)).toEqual([]);
     expect(await partitions()).toEqual([0, 1, 2, 3, 4, 5].map(month));
   });
 

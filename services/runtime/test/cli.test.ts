@@ -177,7 +177,7 @@ describeWith(['postgres'], 'caudal', () => {
       await sql.query('SET search_path TO catalog');
       const { rows } = await sql.query(
         `WITH at AS (UPDATE head SET position = position + 1 RETURNING position, recorded_at),
-          of AS (UPDATE streams SET version = version + 1 WHERE stream = $1 RETURNING version)
+          of AS (UPDATE streams SET version = version + 1, updated_at = at.recorded_at FROM at WHERE stream = $1 RETURNING version)
         INSERT INTO events SELECT at.position, at.recorded_at, of.version, 1, gen_random_uuid(), $1,
           'catalog.product.exploded.v1', '', '' FROM at, of RETURNING version`,
         [stream],

@@ -15,6 +15,14 @@ export function startCommand(): Command {
     .description('run the system, or the part of it that CAUDAL_ROLES and CAUDAL_CONTEXTS name')
     .option('--print-config', 'show every setting and where it comes from, and start nothing')
     .option('--json', 'with --print-config: as one JSON object')
+    .addHelpText(
+      'after',
+      `
+Without DATABASE_URL it starts a PostgreSQL of its own. A database that is given is migrated before: "caudal migrate".
+SIGTERM and Ctrl-C end it in order.
+
+Example: CAUDAL_ROLES=projector CAUDAL_CONTEXTS=orders caudal start`,
+    )
     .action(async ({ printConfig: print, json }: { printConfig?: boolean; json?: boolean }) => {
       if (print) {
         showConfig({ json });
