@@ -44,10 +44,21 @@ test('a second signal ends it at once', async () => {
   await child.says('ready');
   child.kill('SIGTERM');
   await child.says('second stopping');
+  await new Promise((resolve) => setTimeout(resolve, 600));
   child.kill('SIGINT');
   const { code, output } = await child.exit;
   expect(code).toBe(130);
   expect(output).not.toContain('first stopped');
+});
+
+test('one key press that arrives twice is one signal', async () => {
+  const child = start();
+  await child.says('ready');
+  child.kill('SIGINT');
+  child.kill('SIGINT');
+  const { code, output } = await child.exit;
+  expect(code).toBe(0);
+  expect(output).toContain('first stopped');
 });
 
 test('something that does not stop makes the exit code 1', async () => {

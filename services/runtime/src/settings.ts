@@ -71,6 +71,11 @@ const runtimeSettings = {
   CAUDAL_HOST: setting.string({ description: 'The address to listen on.', default: '127.0.0.1' }),
   CAUDAL_REST_PORT: setting.port({ description: 'The port of the REST API and /docs.', default: '8080' }),
   CAUDAL_GRPC_PORT: setting.port({ description: 'The port of gRPC, /livez and /readyz.', default: '9090' }),
+  CAUDAL_SHUTDOWN_GRACE: setting.duration({
+    description: 'How long a process still works after it has said that it is not ready: until gateways have noticed.',
+    default: '0s',
+    max: 120_000,
+  }),
   CAUDAL_METRICS_PORT: setting.port({
     description: "The port of Prometheus' /metrics; none if not set.",
     optional: true,

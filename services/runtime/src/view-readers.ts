@@ -8,6 +8,7 @@ import type { Cache } from '@caudal/cache/types.ts';
 import type { ContextProjection } from '@caudal/context/context.ts';
 import type { SearchReader, ViewReader } from '@caudal/context/view-reader.ts';
 import type { LogReader } from '@caudal/eventlog/types.ts';
+import { isCode } from '@caudal/kernel/errors.ts';
 import { awaitSeen } from '@caudal/projections/consistency.ts';
 import { generationName } from '@caudal/projections/projector.ts';
 import type { ViewStore } from '@caudal/projections/store.ts';
@@ -56,10 +57,22 @@ function reader<V>(options: ReaderOptions, views: OpenedViews<V>): ViewReader<V>
   // A cache that hears of no change may be a second behind, not more.
   const ttlMs = cacheHears ? (definition.cacheMs ?? DEFAULT_CACHE_MS) : 1_000;
 
+  let known: number | undefined;
+
+  /** While the store is away: the last one that was current, whose views the cache may still have. */
+  async function currentGeneration(): Promise<number> {
+    try {
+      known = (await views.generations.current()).number;
+    } catch (error) {
+      if (known === undefined || !isCode(error, 'UNAVAILABLE')) throw error;
+    }
+    return known;
+  }
+
   return {
     async get(id, call) {
       await seen(options, views, call);
-      const { number } = await views.generations.current();
+      const number = await currentGeneration();
       const { value } = await cache.read<StoredView<V>>({
         key: cacheKey(projection, number, id),
         ttlMs,

@@ -34,7 +34,7 @@ Example: CAUDAL_ROLES=projector CAUDAL_CONTEXTS=orders caudal start`,
 
 async function run(): Promise<void> {
   const values = loadConfig(settings, { warn: (message) => log.warn(message) }) as RuntimeValues;
-  const lifecycle = createLifecycle();
+  const lifecycle = createLifecycle({ graceMs: values.CAUDAL_SHUTDOWN_GRACE });
   endWithProcess(lifecycle);
   // Loaded here, since half of all that it needs no other command does.
   const { start } = await import('../start.ts');
