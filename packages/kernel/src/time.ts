@@ -42,6 +42,25 @@ export function within(ms: number, promise: Promise<unknown>, signal?: AbortSign
   });
 }
 
+/**
+ * A signal that fires with `signal`, or after `ms`; until `end` is called. AbortSignal.timeout can't be called off: each
+ * would keep a timer, and make an exception, long after what it was for is done.
+ */
+export function limitedTo(ms: number, signal: AbortSignal): { signal: AbortSignal; end(): void } {
+  const controller = new AbortController();
+  const onAbort = () => controller.abort(signal.reason);
+  const timer = setTimeout(() => controller.abort(new DOMException(`Not done in ${ms} ms.`, 'TimeoutError')), ms);
+  if (signal.aborted) onAbort();
+  else signal.addEventListener('abort', onAbort);
+  return {
+    signal: controller.signal,
+    end() {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', onAbort);
+    },
+  };
+}
+
 export interface Backoff {
   /** Upper bound of the first pause, in milliseconds. */
   firstMs: number;

@@ -18,7 +18,7 @@ import type { Aggregates } from '@caudal/aggregates/types.ts';
 import type { EventCase } from '@caudal/contract/entity.ts';
 import type { Origin } from '@caudal/kernel/context.ts';
 import { CaudalError, isTransient } from '@caudal/kernel/errors.ts';
-import { backoffMs, type Clock } from '@caudal/kernel/time.ts';
+import { backoffMs, type Clock, limitedTo } from '@caudal/kernel/time.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { counter } from '@caudal/telemetry/metrics.ts';
 import type { ObservedEvent, Process, Step } from './types.ts';
@@ -99,14 +99,16 @@ export async function advance<S, M extends EventCase>(
         const now = clock();
         if (step.dueAt && step.dueAt > now) return { dueAt: step.dueAt, retries: 0 };
         if (step.afterAppend) await append();
-        const limit = AbortSignal.any([signal, AbortSignal.timeout(STEP_TIMEOUT_MS)]);
+        const limit = limitedTo(STEP_TIMEOUT_MS, signal);
         try {
-          remember(await process.run(step, state, { now, processId, origin, signal: limit }));
+          remember(await process.run(step, state, { now, processId, origin, signal: limit.signal }));
           steps.add(1, { process: process.name, step: step.name, outcome: 'done' });
         } catch (error) {
           // What was cut short tells nothing of the step, whatever it throws.
-          if (!isTransient(error) && !limit.aborted) throw error;
+          if (!isTransient(error) && !limit.signal.aborted) throw error;
           return delayed(step, error, count === 0 ? retries + 1 : 1);
+        } finally {
+          limit.end();
         }
       }
       throw new Error(`${process.name} ${processId} took ${MAX_STEPS} steps without coming to rest`);

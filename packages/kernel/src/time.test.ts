@@ -1,0 +1,60 @@
+import { describe, expect, test } from '@jest/globals';
+import { backoffMs, limitedTo, sleep, within } from './time.ts';
+
+const never = new Promise<void>(() => {});
+const fired = () => AbortSignal.abort();
+
+describe('sleep', () => {
+  test('ends early, without an error, when its signal fires or has fired', async () => {
+    const controller = new AbortController();
+    const asleep = sleep(60_000, controller.signal);
+    controller.abort();
+    await expect(asleep).resolves.toBeUndefined();
+    await expect(sleep(60_000, fired())).resolves.toBeUndefined();
+  });
+});
+
+describe('within', () => {
+  test('tells whether the promise was there in time', async () => {
+    expect(await within(60_000, Promise.resolve())).toBe(true);
+    expect(await within(1, never)).toBe(false);
+    expect(await within(60_000, never, fired())).toBe(false);
+  });
+
+  test("the promise's error passes while it is waited for, and is nobody's afterwards", async () => {
+    await expect(within(60_000, Promise.reject(new Error('broken')))).rejects.toThrow('broken');
+    const late = new Promise<void>((_, reject) => setTimeout(() => reject(new Error('late')), 20));
+    expect(await within(1, late)).toBe(false);
+    await sleep(40);
+  });
+});
+
+describe('limitedTo', () => {
+  test('fires after the time, or with the signal it follows', async () => {
+    const timed = limitedTo(1, new AbortController().signal);
+    await sleep(20);
+    expect(timed.signal.aborted).toBe(true);
+    const controller = new AbortController();
+    const following = limitedTo(60_000, controller.signal);
+    expect(following.signal.aborted).toBe(false);
+    controller.abort('stop');
+    expect(following.signal.reason).toBe('stop');
+    following.end();
+    const late = limitedTo(60_000, fired());
+    expect(late.signal.aborted).toBe(true);
+    late.end();
+  });
+
+  test('does not fire once it is ended', async () => {
+    const limit = limitedTo(5, new AbortController().signal);
+    limit.end();
+    await sleep(20);
+    expect(limit.signal.aborted).toBe(false);
+  });
+});
+
+test('pauses double up to their bound, half of each at random', () => {
+  const pause = (attempt: number, random: number) => backoffMs(attempt, { firstMs: 100, maxMs: 1000 }, () => random);
+  expect([1, 2, 3, 4, 5, 50].map((attempt) => pause(attempt, 1))).toEqual([100, 200, 400, 800, 1000, 1000]);
+  expect(pause(1, 0)).toBe(50);
+});
