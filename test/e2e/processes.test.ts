@@ -57,7 +57,7 @@ describeWith([...servers], 'a process a role, on the real servers', () => {
   const it = systemTest(() => system);
   const api = () => system.api;
 
-  /** Views, dead letters: all as the logs say. */
+  /** Every view is what the logs say, and nothing is a dead letter. */
   async function expectRight(): Promise<void> {
     await logs.settledHeads();
     const { right, views } = JSON.parse(await system.caudal('verify', 'all', '--json'));
@@ -171,16 +171,14 @@ describeWith([...servers], 'a process a role, on the real servers', () => {
         expect((await api().send('GetOrder', { orderId: old })).status).toBe(200);
       }
     })();
-    const rebuilds = (async () => {
-      for (const generation of [2, 3]) {
-        const report = JSON.parse(await system.caudal('rebuild', 'order-details', '--json'));
-        expect(report).toMatchObject({ generation, replaced: generation - 1, failed: [], fed: true });
-      }
+    const rebuilt = (async () => {
+      const report = JSON.parse(await system.caudal('rebuild', 'order-details', '--json'));
+      expect(report).toMatchObject({ generation: 2, replaced: 1, failed: [], fed: true });
     })().finally(() => {
       rebuilding = false;
     });
-    await Promise.allSettled([buying, rebuilds]);
-    await Promise.all([buying, rebuilds]);
+    await Promise.allSettled([buying, rebuilt]);
+    await Promise.all([buying, rebuilt]);
     expect(placed.length).toBeGreaterThan(5);
     for (const orderId of placed) await orderConfirmed(api(), orderId);
     expect(gateway.requests()).toBe(charges);

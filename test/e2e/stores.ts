@@ -72,7 +72,8 @@ export async function makeStores(): Promise<Stores> {
       ELASTICSEARCH_URL: serverUrl('elasticsearch'),
       REDIS_URL: serverUrl('redis'),
       CAUDAL_NAMESPACE: namespace,
-      CAUDAL_POOL_SIZE: '4',
+      // Five processes have a pool for each context; tests share the server.
+      CAUDAL_POOL_SIZE: '2',
     },
 
     async deadLetters() {
