@@ -2178,7 +2178,7 @@ export const InventoryServiceService = {
   },
   /**
    * Takes reserved pieces out of the stock for good: all of them or none. If a line's reservation has ended, it is
-   * refused, and the reservation of the other lines ends with it.
+   * refused, and the reservation of the other lines ends with it. Committing an unknown reservation is refused and bars it.
    */
   commitReservation: {
     path: "/caudal.inventory.v1.InventoryService/CommitReservation" as const,
@@ -2230,7 +2230,7 @@ export interface InventoryServiceServer extends UntypedServiceImplementation {
   reserveStock: handleUnaryCall<ReserveStockRequest, Reservation>;
   /**
    * Takes reserved pieces out of the stock for good: all of them or none. If a line's reservation has ended, it is
-   * refused, and the reservation of the other lines ends with it.
+   * refused, and the reservation of the other lines ends with it. Committing an unknown reservation is refused and bars it.
    */
   commitReservation: handleUnaryCall<CommitReservationRequest, Reservation>;
   /**
