@@ -45,7 +45,8 @@ export function watch(database: Database): Watch {
   const release = (isDone: (waiter: Waiter) => boolean) => {
     for (const waiter of waiters) if (isDone(waiter)) waiter.done();
   };
-  const wake = () => pause.abort();
+  // With a reason: without one, each makes an exception.
+  const wake = () => pause.abort('woken');
 
   /** Looks at the head as long as somebody waits. */
   async function look(): Promise<void> {

@@ -65,6 +65,9 @@ export function grpcServer(
   return server;
 }
 
+/** grpc-js says `cancelled` at the end of every call: a reason of its own would be an exception, with its stack, for each. */
+const ended = new Error('The call has ended.');
+
 function handlerOf(
   endpoint: Endpoint,
   pipeline: Pipeline,
@@ -73,7 +76,7 @@ function handlerOf(
   const { definition } = endpoint;
   return async (call, callback) => {
     const gone = new AbortController();
-    call.once('cancelled', () => gone.abort());
+    call.once('cancelled', () => gone.abort(ended));
     const header = (name: string) => {
       const [value] = call.metadata.get(name);
       return typeof value === 'string' ? value : undefined;
