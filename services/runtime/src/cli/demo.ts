@@ -1,8 +1,8 @@
 /** `caudal demo`: the whole system, started for the import of real orders, with a report that reconciles. */
-
 import { fileURLToPath } from 'node:url';
 import { loadConfig } from '@caudal/config/config.ts';
 import { createLifecycle } from '@caudal/lifecycle/lifecycle.ts';
+import { generateKey } from '@caudal/rpc/tokens.ts';
 import { Command } from 'commander';
 import { contexts } from '../contexts.ts';
 import { migrateContext } from '../local-context.ts';
@@ -22,7 +22,7 @@ export function demoCommand(): Command {
     .option('--json', 'print the report as one JSON object')
     .addHelpText(
       'after',
-      '\nExit code: 0 if everything reconciles, else 1. Run twice, it finds what it did and reports the same.',
+      '\nExit code: 0 if everything reconciles, else 1. Run twice, it finds the orders of the first time.',
     )
     .action(async (file: string, { concurrency, json }: { concurrency: number; json?: boolean }) => {
       const values = loadConfig(settings) as RuntimeValues;
@@ -33,11 +33,11 @@ export function demoCommand(): Command {
       }
       const ports = { CAUDAL_REST_PORT: 0, CAUDAL_GRPC_PORT: 0 };
       const { start } = await import('../start.ts');
-      const { server, identity } = await start({ ...values, ...ports }, lifecycle);
+      const { server, identity } = await start({ ...values, ...ports, ...(await ownKeys(values)) }, lifecycle);
       try {
         const reconciled = await importFile({
           file,
-          address: `127.0.0.1:${server.grpcPort}`,
+          address: `${values.CAUDAL_HOST}:${server.grpcPort}`,
           token: await identity.sign('demo', everything(), TOKEN_SECONDS),
           concurrency,
           json: json ?? false,
@@ -48,4 +48,11 @@ export function demoCommand(): Command {
         await lifecycle.stop('the demo is over');
       }
     });
+}
+
+/** Keys for this run alone, where none are configured: nobody else calls this system. */
+async function ownKeys({ CAUDAL_JWKS, CAUDAL_AUTH }: RuntimeValues): Promise<Partial<RuntimeValues>> {
+  if (CAUDAL_JWKS || CAUDAL_AUTH === 'off') return {};
+  const { publicKey, privateKey } = await generateKey('demo');
+  return { CAUDAL_JWKS: JSON.stringify({ keys: [publicKey] }), CAUDAL_SERVICE_KEY: JSON.stringify(privateKey) };
 }
