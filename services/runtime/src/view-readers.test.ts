@@ -1,0 +1,80 @@
+import { openCache } from '@caudal/cache/cache.ts';
+import type { Cache } from '@caudal/cache/types.ts';
+import { Order } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
+import { unavailable } from '@caudal/kernel/errors.ts';
+import type { Collection, StoredDocument, ViewStore } from '@caudal/projections/store.ts';
+import { orderDetails } from '@caudal/service-orders/projections/order-details.ts';
+import { refusalOf, testCall } from '@caudal/testing/call.ts';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { cacheKey, viewReader } from './view-readers.ts';
+
+/** A store whose documents a test holds in its hand, and that can be away. */
+function fakeStore() {
+  const documents = new Map<string, StoredDocument>([
+    ['order-details.v1', document('order-details.v1', { last: 1, generations: [{ number: 1, fed: true, from: 0 }] })],
+  ]);
+  const state = { away: false, loads: [] as string[], documents };
+  const collection = {
+    async load(ids: string[]) {
+      if (state.away) throw unavailable('the store');
+      state.loads.push(...ids);
+      return ids.flatMap((id) => documents.get(id) ?? []);
+    },
+  } as Collection;
+  const store: ViewStore = { name: 'fake', searches: false, collection: () => collection, close: async () => {} };
+  return { store, state };
+}
+
+function document(id: string, view: unknown, revision = 1): StoredDocument {
+  return { id, revision, streams: { [`orders.order/${id}`]: revision }, view };
+}
+
+const order = (reference: string) => Order.toJSON(Order.fromPartial({ orderId: 'o1', customerId: 'c1', reference }));
+
+describe('a view reader', () => {
+  let cache: Cache;
+  beforeEach(async () => {
+    cache = await openCache({ namespace: 'test', maxEntries: 100 });
+  });
+  afterEach(() => cache.stop());
+
+  function open({ cacheMs }: { cacheMs?: number } = {}) {
+    const { store, state } = fakeStore();
+    const definition = { projection: orderDetails, store: 'documents' as const, cacheMs };
+    const reader = viewReader<Order>({ definition, store, logs: new Map(), cache, cacheHears: true });
+    const read = async (id: string) => (await reader.get(id, testCall()))?.view.reference;
+    return { read, state };
+  }
+
+  test('asks the store once, until it is told that the view has changed', async () => {
+    const { read, state } = open();
+    state.documents.set('o1', document('o1', order('first')));
+    expect([await read('o1'), await read('o1')]).toEqual(['first', 'first']);
+    expect(state.loads.filter((id) => id === 'o1')).toHaveLength(1);
+    state.documents.set('o1', document('o1', order('second'), 2));
+    await cache.invalidate(cacheKey(orderDetails, 1, 'o1'), 2);
+    expect(await read('o1')).toBe('second');
+  });
+
+  test('knows nothing of what is not there, and looks again', async () => {
+    const { read, state } = open();
+    expect(await read('o1')).toBeUndefined();
+    state.documents.set('o1', document('o1', order('late')));
+    expect(await read('o1')).toBe('late');
+  });
+
+  test('serves what it remembers while the store is away, and says so of the rest', async () => {
+    // Long out of date when it is asked for again.
+    const { read, state } = open({ cacheMs: 1 });
+    state.documents.set('o1', document('o1', order('remembered')));
+    expect(await read('o1')).toBe('remembered');
+    state.away = true;
+    // Longer than the current generation is taken for current without asking.
+    await new Promise((resolve) => setTimeout(resolve, 1_100));
+    expect(await read('o1')).toBe('remembered');
+    expect(await refusalOf(read('o2'))).toEqual({ code: 'UNAVAILABLE', reason: 'DEPENDENCY_UNAVAILABLE' });
+    state.away = false;
+    state.documents.set('o1', document('o1', order('back'), 2));
+    expect(await read('o1')).toBe('back');
+  });
+});
