@@ -62,7 +62,10 @@ export function openDatabase(options: DatabaseOptions): Database {
   pool.on('remove', measure);
   // An idle connection that breaks is replaced at the next use; one in use fails its statement. Neither may end the
   // process, which is what an 'error' event without a listener does.
-  pool.on('error', (error) => log.warn({ err: error }, 'an idle connection has ended'));
+  // (Once the pool is being closed that is how it should be: the server may go at the same moment.)
+  pool.on('error', (error) => {
+    if (!closed) log.warn({ err: error }, 'an idle connection has ended');
+  });
   pool.on('connect', (client) => client.on('error', () => {}));
 
   async function withClient<T>(work: (client: PoolClient) => Promise<T>): Promise<T> {
