@@ -14,6 +14,7 @@
  * A step that fails for a transient reason ends the run: what is known is appended, and the step is due again after a
  * pause. So a context that is down holds up only the processes that need it.
  */
+import { noReply } from '@caudal/aggregates/no-reply.ts';
 import type { Aggregates } from '@caudal/aggregates/types.ts';
 import type { EventCase } from '@caudal/contract/entity.ts';
 import type { Origin } from '@caudal/kernel/context.ts';
@@ -31,9 +32,6 @@ const MAX_STEPS = 50;
 const MAX_STARTS = 5;
 const RETRY = { firstMs: 200, maxMs: 30_000 };
 const STEP_TIMEOUT_MS = 15_000;
-
-/** Encodes nothing: the memory's commands have no answer to keep. */
-const noReply = { encode: () => ({ finish: () => new Uint8Array() }), decode: () => undefined };
 
 class MemoryMoved extends Error {}
 

@@ -1,4 +1,5 @@
 import { openAggregates } from '@caudal/aggregates/aggregates.ts';
+import { noReply } from '@caudal/aggregates/no-reply.ts';
 import { fulfilment, shipment } from '@caudal/contract/entities.ts';
 import { unavailable } from '@caudal/kernel/errors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
@@ -220,7 +221,7 @@ describeWith(['postgres'], 'a process', () => {
         id: 'a',
         decide: () => [{ $case: 'paid', value: {} }],
         reply: () => undefined,
-        replyCodec: { encode: () => ({ finish: () => new Uint8Array() }), decode: () => undefined },
+        replyCodec: noReply,
         origin: { actor: '', causationId: '', correlationId: '', traceparent: '' },
       });
     await expect(handler.handle([confirmed('a'), confirmed('b')])).rejects.toMatchObject({ code: 'ABORTED' });

@@ -3,8 +3,8 @@
  * before and after the memory is written, events that come again, late and in another order, reservations that run out,
  * payments that fail, and a buyer who changes his mind at any moment. However it goes, it ends, and in a right state.
  */
-
 import { openAggregates } from '@caudal/aggregates/aggregates.ts';
+import { noReply } from '@caudal/aggregates/no-reply.ts';
 import type { Aggregates } from '@caudal/aggregates/types.ts';
 import { fulfilment, order } from '@caudal/contract/entities.ts';
 import type { Origin } from '@caudal/kernel/context.ts';
@@ -20,7 +20,6 @@ import { createWorld, randomFrom } from './world.ts';
 class Crash extends Error {}
 
 const origin: Origin = { actor: 'test', causationId: '', correlationId: '', traceparent: '' };
-const nothing = { encode: () => ({ finish: () => new Uint8Array() }), decode: () => undefined };
 const draft = {
   orderId: 'o1',
   customerId: 'c1',
@@ -53,7 +52,7 @@ async function live({ seed, cancelAt, crashes, ...troubles }: Life) {
   let now = new Date('2026-01-01T00:00:00Z').getTime();
   const clock = () => new Date(now);
   const tell = (decide: (state: OrderState) => OrderEvent[]) =>
-    open().execute({ decider: orderDecider, id: 'o1', decide, reply: () => undefined, replyCodec: nothing, origin });
+    open().execute({ decider: orderDecider, id: 'o1', decide, reply: () => undefined, replyCodec: noReply, origin });
   await tell((state) => place(state, draft));
 
   let due: Date | undefined;

@@ -2,6 +2,7 @@
  * The order process: what each step of domain/fulfilment.ts calls, and what the answers mean. Ids of commands follow from
  * the order, the step and its number, so that a repeat is the same command.
  */
+import { noReply } from '@caudal/aggregates/no-reply.ts';
 import type { Aggregates } from '@caudal/aggregates/types.ts';
 import { order, payment, shipment } from '@caudal/contract/entities.ts';
 import type { InventoryServiceService } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
@@ -255,7 +256,7 @@ function steps({
       reply: ({ state }) => {
         after = state;
       },
-      replyCodec: { encode: () => ({ finish: () => new Uint8Array() }), decode: () => undefined },
+      replyCodec: noReply,
       origin: context.origin,
       signal: context.signal,
     });
