@@ -9,7 +9,9 @@ DECLARE
 BEGIN
   -- One maker at a time; the others then find it made.
   PERFORM pg_advisory_xact_lock(hashtextextended('caudal.partitions.' || current_schema(), 0));
-  IF to_regclass(name) IS NOT NULL THEN
+  -- A query, which sees what is committed by now. to_regclass() may answer from what this session has looked up before
+  -- it waited: then the one who came second finds nothing, and fails on what the first one has made.
+  IF EXISTS (SELECT FROM pg_class c WHERE c.relname = name AND c.relnamespace = current_schema()::regnamespace) THEN
     RETURN;
   END IF;
   EXECUTE format('CREATE TABLE %I (LIKE events INCLUDING ALL, UNIQUE (position), UNIQUE (stream, version))', name);
@@ -20,7 +22,9 @@ END $$;
 -- server's clock was wrong before).
 CREATE FUNCTION make_partitions(ahead int) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-  PERFORM make_partition(date_trunc('month', clock_timestamp(), 'UTC') + n * interval '1 month')
+  -- Months are added in UTC: in a session of another time zone, 30 November, 19:00 and a month is not January.
+  PERFORM make_partition(
+    (date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC') + n * interval '1 month') AT TIME ZONE 'UTC')
   FROM generate_series(0, ahead) AS n;
   PERFORM make_partition(recorded_at) FROM head WHERE recorded_at > clock_timestamp();
 END $$;

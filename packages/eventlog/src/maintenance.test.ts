@@ -1,3 +1,4 @@
+import type { Database } from '@caudal/postgres/database.ts';
 import { migrate } from '@caudal/postgres/migrate.ts';
 import { describeWith } from '@caudal/testing/servers.ts';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
@@ -33,6 +34,17 @@ describeWith(['postgres'], 'maintenance', () => {
     await Promise.all([1, 2, 3].map(() => makePartitions(fresh.database, 5)));
     expect(await missingPartitions(fresh.database, 5)).toEqual([]);
     expect(await partitions()).toEqual([0, 1, 2, 3, 4, 5].map(month));
+  });
+
+  test('who has found a partition missing finds it made once its turn comes', async () => {
+    const [maker, late] = [1, 2].map(() => fresh.open({ poolSize: 1 }).database) as [Database, Database];
+    await makePartitions(maker, 3);
+    for (const ahead of [4, 5, 6, 7, 8]) {
+      // From here on the connection remembers that the name was not there.
+      expect(await missingPartitions(late, ahead)).toEqual([month(ahead)]);
+      await Promise.all([maker, late].map((database) => makePartitions(database, ahead)));
+      expect(await missingPartitions(late, ahead)).toEqual([]);
+    }
   });
 
   test('many processes migrate at once', async () => {
