@@ -4,9 +4,11 @@ import { migrations } from '@caudal/eventlog/migrations.ts';
 import { type CaudalError, isCode } from '@caudal/kernel/errors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { sleep, systemClock } from '@caudal/kernel/time.ts';
-import { type Database, openDatabase } from '@caudal/postgres/database.ts';
+import { openDatabase, type Transaction } from '@caudal/postgres/database.ts';
 import { migrate } from '@caudal/postgres/migrate.ts';
-import { describeWith, type FreshDatabase, freshDatabase } from '@caudal/testing/servers.ts';
+import { openPipeline } from '@caudal/postgres/pipeline.ts';
+import { describeWith } from '@caudal/testing/describe-with.ts';
+import { type FreshDatabase, freshDatabase } from '@caudal/testing/servers.ts';
 import { startTcpProxy } from '@caudal/testing/tcp-proxy.ts';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { openAggregates } from './aggregates.ts';
@@ -28,22 +30,24 @@ describeWith(['postgres'], 'aggregates on PostgreSQL', () => {
   /** A process: its own pool, log and aggregates. Counts the statements it sends. */
   function startProcess(url = fresh.url) {
     const pool = openDatabase({ url, schema: 'test', poolSize: 4 });
+    const pipeline = openPipeline({ url, schema: 'test' });
     const sent = { appends: 0, events: 0 };
-    const database: Database = {
-      ...pool,
-      async query<R>(statement: Parameters<Database['query']>[0]) {
-        const rows = await pool.query<R>(statement);
+    const counting = <T extends Transaction>(connection: T): T => ({
+      ...connection,
+      async query<R>(statement: Parameters<Transaction['query']>[0]) {
+        const rows = await connection.query<R>(statement);
         if (statement.name === 'eventlog-append') sent.appends += 1;
         if (statement.name === 'eventlog-read-streams') sent.events += rows.length;
         return rows;
       },
-    };
-    const log = openEventLog({ database, domain: 'test', retryForMs: 3_000 });
+    });
+    const [database, appender] = [counting(pool), counting(pipeline)];
+    const log = openEventLog({ database, appender, domain: 'test', retryForMs: 3_000 });
     const aggregates = openAggregates({ log, clock: systemClock, ids: newId });
     closing.push(async () => {
       await aggregates.drain();
       await log.stop();
-      await pool.close();
+      await Promise.all([pipeline.close(), pool.close()]);
     });
     return { aggregates, log, sent };
   }

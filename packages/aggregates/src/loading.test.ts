@@ -173,6 +173,18 @@ describe('snapshots', () => {
     expect(state.touched).toBeInstanceOf(Date);
   });
 
+  test('are written as rarely as the state says', async () => {
+    const log = memoryLog({ domain: 'test' });
+    const aggregates = aggregatesOver(log);
+    const every = ({ balance }: { balance: number }) => (balance < 10 ? 2 : 1_000);
+    const decider = { ...purse, snapshot: { every, schemaVersion: 1 } };
+    for (let n = 1; n <= 25; n++) {
+      await aggregates.execute(add('a', 1, { decider }));
+      await aggregates.drain();
+    }
+    expect((await log.loadSnapshot('test.purse/a'))?.version).toBe(8);
+  });
+
   test('of another schema version, or unreadable ones, are ignored and written anew', async () => {
     for (const spoil of [
       (snapshot: Snapshot) => ({ ...snapshot, schemaVersion: 2 }),

@@ -9,7 +9,15 @@ export const redecisions = counter(
   'Decisions taken again because the state before them did not become durable, by entity',
 );
 
-export const commandsInHand = gauge('aggregate_commands_in_hand', 'Commands that wait for their answer', '1');
+const inHandGauge = gauge('aggregate_commands_in_hand', 'Commands of all contexts that wait for their answer', '1');
+let inHand = 0;
+
+export const commandsInHand = {
+  add(change: 1 | -1): void {
+    inHand += change;
+    inHandGauge.set(inHand);
+  },
+};
 
 export const cacheRequests = counter(
   'aggregate_cache_requests_total',

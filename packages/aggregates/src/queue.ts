@@ -77,7 +77,6 @@ export interface Queue {
 export function openQueue(options: QueueOptions): Queue {
   const { log, clock, ids, loader, snapshots, maxQueue, maxContended, onIdle } = options;
   let due = new Set<Entry>();
-  let inHand = 0;
 
   /** Looks at the entry once everybody else has had a turn. */
   function schedule(entry: Entry): void {
@@ -137,12 +136,11 @@ export function openQueue(options: QueueOptions): Queue {
       const { outcome } = sent;
       if (!outcome || outcome.kind === 'conflict' || voidsWhatFollows(sent, outcome)) break;
       entry.inFlight.shift();
-      if (outcome.kind === 'appended') {
-        entry.durable = sent.after;
-        snapshots.offer(entry);
-      }
+      if (outcome.kind === 'appended') entry.durable = sent.after;
       answer(entry, sent, outcome);
     }
+    // After the answers: writing down a large state takes its time.
+    snapshots.offer(entry);
     if (entry.broken && entry.inFlight.every(({ outcome }) => outcome)) recover(entry);
     schedule(entry);
   }
@@ -184,7 +182,7 @@ export function openQueue(options: QueueOptions): Queue {
       const onAbort = () => abort(entry, job);
       const end = () => {
         signal?.removeEventListener('abort', onAbort);
-        commandsInHand.set(--inHand);
+        commandsInHand.add(-1);
       };
       const job: Job = {
         command,
@@ -200,7 +198,7 @@ export function openQueue(options: QueueOptions): Queue {
           reject(error);
         },
       };
-      commandsInHand.set(++inHand);
+      commandsInHand.add(1);
       if (signal?.aborted) job.reject(cancelled(signal));
       else if (entry.waiting.size + entry.inFlight.length >= maxQueue) job.reject(queueFull(entry.stream));
       else {

@@ -19,7 +19,8 @@ export interface Snapshots {
 }
 
 export function openSnapshots(log: Pick<EventLog, 'loadSnapshot' | 'saveSnapshot'>): Snapshots {
-  const writing = new Set<Promise<void>>();
+  /** By stream: a slow write must not be overtaken by the next of a busy stream. */
+  const writing = new Map<string, Promise<void>>();
 
   async function write(stream: string, schemaVersion: number, { state, version }: State): Promise<void> {
     try {
@@ -31,7 +32,23 @@ export function openSnapshots(log: Pick<EventLog, 'loadSnapshot' | 'saveSnapshot
     }
   }
 
+  function offer(entry: Entry): void {
+    const { decider, durable, stream } = entry;
+    if (!decider.snapshot || !durable || writing.size >= maxWriting || writing.has(stream)) return;
+    const { every, schemaVersion } = decider.snapshot;
+    const spacing = typeof every === 'function' ? every(durable.state) : every;
+    if (durable.version - entry.snapshotVersion < spacing) return;
+    entry.snapshotVersion = durable.version;
+    const work = write(stream, schemaVersion, durable).then(() => {
+      writing.delete(stream);
+      // What came meanwhile may be worth another one.
+      offer(entry);
+    });
+    writing.set(stream, work);
+  }
+
   return {
+    offer,
     async read({ snapshot }, stream) {
       if (!snapshot) return undefined;
       const kept = await log.loadSnapshot(stream);
@@ -43,16 +60,8 @@ export function openSnapshots(log: Pick<EventLog, 'loadSnapshot' | 'saveSnapshot
         return undefined;
       }
     },
-    offer(entry) {
-      const { decider, durable } = entry;
-      if (!decider.snapshot || !durable || writing.size >= maxWriting) return;
-      if (durable.version - entry.snapshotVersion < decider.snapshot.every) return;
-      entry.snapshotVersion = durable.version;
-      const work = write(entry.stream, decider.snapshot.schemaVersion, durable).finally(() => writing.delete(work));
-      writing.add(work);
-    },
     async drain() {
-      await Promise.all(writing);
+      while (writing.size > 0) await Promise.all(writing.values());
     },
   };
 }

@@ -11,8 +11,11 @@ export interface Decider<S, E extends EventCase> {
   evolve(state: S, event: E, at: Date): S;
   /** Whose resource it is; undefined before there is one. */
   owner?(state: S): string | undefined;
-  /** When states are worth keeping: `every` n events; `schemaVersion` changes with the state's shape. */
-  snapshot?: { every: number; schemaVersion: number };
+  /**
+   * When states are worth keeping: `every` n events, or as many as the state says, which may be large; `schemaVersion`
+   * changes with the state's shape.
+   */
+  snapshot?: { every: number | ((state: S) => number); schemaVersion: number };
 }
 
 /** What a command sees of the world. */

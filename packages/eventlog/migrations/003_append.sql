@@ -1,7 +1,5 @@
--- What append() decides on one append, until it answers.
-CREATE TYPE verdict AS (
-  n int, verdict text, position bigint, version int, stream text, reply bytea, missing_after int
-);
+-- What append() decides on an append that does not land, until it answers.
+CREATE TYPE refusal AS (n int, verdict text, version int, stream text, reply bytea, missing_after int);
 
 -- Judges a batch of appends, in order, and writes those that may land, all in one step.
 --
@@ -12,23 +10,25 @@ CREATE TYPE verdict AS (
 -- a_*: an element an append. a_expected: the version that the stream must have, -1 for "must exist", -2 for any.
 -- a_relies_on_refused: an append before it that it relies on was refused; it can only be a conflict, or a repeat.
 -- a_count: how many of the events in e_* are its own. a_reply null: the key is only looked up.
+-- e_append, e_place: the append that the event is of, and its place among the append's events, both from 1.
 -- writes: whether any append has events or a reply. If not, there is no need to take turns.
 --
--- Returns a row for each append: its number from 1, and
---   appended   the stream's version after it, its last event's position (0 if it has none), recorded_at
+-- Returns first a row `batch` for all: the log's last position before it, recorded_at, how long the head was waited for,
+-- and for each append the stream's version after it, or null if it has not landed. Most batches have no more than that,
+-- and a row costs both sides more than all else about an append that lands. Then, with the append's number from 1,
 --   duplicate  the command was done before: stream, version and reply of that time
 --   reused     the command's key belongs to other content
 --   conflict   the stream's version (after this batch)
 -- and for conflicts one row `missing` for each event after the expected version, at most 1,000 an append and 10,000 in
--- all. The first row tells how long the head was waited for.
+-- all.
 CREATE FUNCTION append(
   writes boolean,
   a_stream text[], a_expected int[], a_relies_on_refused boolean[], a_count int[],
   a_key uuid[], a_hash bytea[], a_reply bytea[],
-  e_append int[], e_id uuid[], e_type text[], e_schema_version int[], e_metadata bytea[], e_data bytea[]
+  e_append int[], e_place int[], e_id uuid[], e_type text[], e_schema_version int[], e_metadata bytea[], e_data bytea[]
 ) RETURNS TABLE (
   n int, verdict text, "position" bigint, recorded_at timestamptz, version int, stream text, reply bytea,
-  event_id uuid, type text, schema_version int, metadata bytea, data bytea, waited_seconds float8
+  event_id uuid, type text, schema_version int, metadata bytea, data bytea, waited_seconds float8, versions int[]
 ) LANGUAGE plpgsql
 -- Plans that do not depend on how big the tables were when they were made: a lookup is always one by index.
 SET plan_cache_mode = force_generic_plan
@@ -41,7 +41,8 @@ DECLARE
   waited    float8;
   last      bigint;
   moment    timestamptz;
-  verdicts  verdict[];
+  after_all int[];
+  refusals  refusal[];
   conflicts int;
 BEGIN
   IF writes THEN
@@ -54,7 +55,7 @@ BEGIN
   moment := greatest(moment, date_trunc('milliseconds', clock_timestamp()));
 
   WITH asked AS (
-    SELECT a.*,
+    SELECT a.n, a.stream COLLATE "C" AS stream, a.expected, a.relies_on_refused, a.count, a.key, a.hash, a.reply,
       coalesce((SELECT s.version FROM streams s WHERE s.stream = a.stream), 0) AS before,
       c.stream AS done_stream, c.version AS done_version, c.reply AS done_reply, c.hash = a.hash AS same,
       -- What the appends before it on the stream would add.
@@ -65,7 +66,7 @@ BEGIN
       WITH ORDINALITY AS a(stream, expected, relies_on_refused, count, key, hash, reply, n)
     LEFT JOIN LATERAL (SELECT * FROM commands c WHERE c.key = a.key LIMIT 1) c ON true
     WINDOW
-      earlier  AS (PARTITION BY a.stream ORDER BY a.n ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
+      earlier  AS (PARTITION BY a.stream COLLATE "C" ORDER BY a.n ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
       same_key AS (PARTITION BY a.key ORDER BY a.n ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
   ), alone AS (
     -- Each by itself, as if all those before it on its stream had landed.
@@ -93,11 +94,10 @@ BEGIN
     FROM chained
   ), new_events AS (
     INSERT INTO events (position, recorded_at, version, schema_version, event_id, stream, type, metadata, data)
-    SELECT last + row_number() OVER (ORDER BY e.n), moment,
-      j.after - j.count + row_number() OVER (PARTITION BY j.n ORDER BY e.n),
+    SELECT last + j.added - j.count + e.place, moment, j.after - j.count + e.place,
       e.schema_version, e.id, j.stream, e.type, e.metadata, e.data
-    FROM unnest(e_append, e_id, e_type, e_schema_version, e_metadata, e_data)
-      WITH ORDINALITY AS e(append, id, type, schema_version, metadata, data, n)
+    FROM unnest(e_append, e_place, e_id, e_type, e_schema_version, e_metadata, e_data)
+      AS e(append, place, id, type, schema_version, metadata, data)
     JOIN judged j ON j.n = e.append
     WHERE j.verdict = 'appended'
   ), new_streams AS (
@@ -114,28 +114,38 @@ BEGIN
     WHERE h.id AND j.added > 0
   )
   SELECT
+    array_agg(CASE WHEN verdict = 'appended' THEN after END ORDER BY n),
     array_agg(ROW(
       n, verdict,
-      CASE WHEN count > 0 THEN last + added ELSE 0 END,
-      CASE verdict WHEN 'duplicate' THEN done_version WHEN 'appended' THEN after ELSE finally END,
+      CASE verdict WHEN 'duplicate' THEN done_version ELSE finally END,
       coalesce(done_stream, stream), done_reply,
       -- Where the missing events begin. Who just says "must exist" has none to miss.
       CASE WHEN verdict = 'conflict' AND expected >= 0 THEN expected END
-    )::verdict ORDER BY n),
+    )::refusal ORDER BY n) FILTER (WHERE verdict <> 'appended'),
     count(*) FILTER (WHERE verdict = 'conflict' AND expected >= 0)
-  INTO verdicts, conflicts FROM judged;
+  INTO after_all, refusals, conflicts FROM judged;
+
+  verdict := 'batch';
+  position := last;
+  recorded_at := moment;
+  waited_seconds := waited;
+  versions := after_all;
+  RETURN NEXT;
+  IF refusals IS NULL THEN
+    RETURN;
+  END IF;
 
   RETURN QUERY
-    SELECT v.n, v.verdict, v.position, moment, v.version, v.stream, v.reply,
-      NULL::uuid, NULL::text, NULL::int, NULL::bytea, NULL::bytea, waited
-    FROM unnest(verdicts) v;
+    SELECT v.n, v.verdict, NULL::bigint, NULL::timestamptz, v.version, v.stream, v.reply,
+      NULL::uuid, NULL::text, NULL::int, NULL::bytea, NULL::bytea, NULL::float8, NULL::int[]
+    FROM unnest(refusals) v;
 
   -- By itself, because only a new statement sees what this batch has written.
   IF conflicts > 0 THEN
     RETURN QUERY
       SELECT v.n, 'missing', e.position, e.recorded_at, e.version, e.stream, NULL::bytea,
-        e.event_id, e.type, e.schema_version, e.metadata, e.data, NULL::float8
-      FROM unnest(verdicts) v
+        e.event_id, e.type, e.schema_version, e.metadata, e.data, NULL::float8, NULL::int[]
+      FROM unnest(refusals) v
       JOIN LATERAL (SELECT s.* FROM streams s WHERE s.stream = v.stream AND s.version > v.missing_after LIMIT 1) s ON true
       CROSS JOIN LATERAL (
         SELECT * FROM events e

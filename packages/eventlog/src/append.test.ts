@@ -1,4 +1,4 @@
-import { describeWith } from '@caudal/testing/servers.ts';
+import { describeWith } from '@caudal/testing/describe-with.ts';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { someAppend, someCommand, someEvent, summary } from './testing/events.ts';
 import { freshLog } from './testing/log.ts';

@@ -1,6 +1,6 @@
 /** The log's one way in: a batch of appends, judged and written by append() (migrations/003_append.sql) in one call. */
 import { booleanArray, byteaArray, int4Array, textArray, uuidArray } from '@caudal/postgres/arrays.ts';
-import type { Database } from '@caudal/postgres/database.ts';
+import type { Transaction } from '@caudal/postgres/database.ts';
 import { sqlState } from '@caudal/postgres/errors.ts';
 import type { Append, ExpectedVersion, RecordedEvent, Verdict } from './types.ts';
 
@@ -11,18 +11,28 @@ export interface Judgeable {
   reliesOnRefused: boolean;
 }
 
+/** What is said of the batch as a whole. */
+interface BatchRow {
+  /** The log's last position before it. */
+  position: number;
+  recordedAt: Date;
+  waitedSeconds: number;
+  /** The stream's version after each append; null for those that have not landed. */
+  versions: (number | null)[];
+}
+
+/** What is said of an append that has not landed, or an event that it lacks. */
 interface Row extends RecordedEvent {
   n: number;
-  verdict: Verdict['kind'] | 'missing';
+  verdict: 'conflict' | 'duplicate' | 'reused' | 'missing';
   reply: Buffer | null;
-  waitedSeconds: number;
 }
 
 const statement = {
   name: 'eventlog-append',
   text: `SELECT n, verdict, position, recorded_at AS "recordedAt", version, stream, reply, event_id AS "eventId", type,
-      schema_version AS "schemaVersion", metadata, data, waited_seconds AS "waitedSeconds"
-    FROM append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
+      schema_version AS "schemaVersion", metadata, data, waited_seconds AS "waitedSeconds", versions
+    FROM append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
 };
 
 function expectedNumber(expected: ExpectedVersion): number {
@@ -52,6 +62,7 @@ function parameters(batch: Judgeable[]): unknown[] {
     byteaArray(appends.map(({ command }) => command?.hash ?? null)),
     byteaArray(appends.map(({ command }) => command?.reply ?? null)),
     int4Array(appends.flatMap((append, index) => append.events.map(() => index + 1))),
+    int4Array(appends.flatMap((append) => append.events.map((_, place) => place + 1))),
     uuidArray(events.map(({ eventId }) => eventId)),
     textArray(events.map(({ type }) => type)),
     int4Array(events.map(({ schemaVersion }) => schemaVersion)),
@@ -60,18 +71,43 @@ function parameters(batch: Judgeable[]): unknown[] {
   ];
 }
 
-function toVerdict(row: Row, missing: RecordedEvent[]): Verdict {
-  const { version, position, recordedAt, stream } = row;
-  switch (row.verdict) {
-    case 'appended':
-      return { kind: 'appended', version, position, recordedAt };
-    case 'duplicate':
-      return { kind: 'duplicate', reply: row.reply!, stream, version };
-    case 'reused':
-      return { kind: 'reused' };
-    default:
-      return { kind: 'conflict', version, missing };
+/** Something in the batch is nothing that can be sent: an id that is no UUID. Nothing was sent. */
+export class UnsendableBatch extends Error {
+  override name = 'UnsendableBatch';
+}
+
+function sendable(batch: Judgeable[]): unknown[] {
+  try {
+    return parameters(batch);
+  } catch (cause) {
+    throw new UnsendableBatch((cause as Error).message, { cause });
   }
+}
+
+function toRefusal({ verdict, version, stream, reply }: Row, missing: RecordedEvent[]): Verdict {
+  if (verdict === 'duplicate') return { kind: 'duplicate', reply: reply!, stream, version };
+  return verdict === 'reused' ? { kind: 'reused' } : { kind: 'conflict', version, missing };
+}
+
+function toVerdicts(batch: Judgeable[], { position, recordedAt, versions }: BatchRow, rows: Row[]): Verdict[] {
+  const missing = new Map<number, RecordedEvent[]>();
+  const refusals = new Map<number, Verdict>();
+  for (const row of rows) {
+    if (row.verdict === 'missing') {
+      missing.get(row.n)!.push(toEvent(row));
+    } else {
+      // The rows of what it lacks come behind it.
+      missing.set(row.n, []);
+      refusals.set(row.n, toRefusal(row, missing.get(row.n)!));
+    }
+  }
+  let last = position;
+  return batch.map(({ append: { events } }, index) => {
+    const version = versions[index];
+    if (version === null || version === undefined) return refusals.get(index + 1)!;
+    last += events.length;
+    return { kind: 'appended', version, position: events.length > 0 ? last : 0, recordedAt };
+  });
 }
 
 /** The partition for the present month is missing: the job that makes them ahead has not run for months. */
@@ -84,21 +120,16 @@ function lacksPartition(error: unknown): boolean {
  * an error leaves no trace, unless the connection was lost (UNAVAILABLE), when it may have been done.
  */
 export async function appendBatch(
-  database: Database,
+  database: Transaction,
   batch: Judgeable[],
 ): Promise<{ verdicts: Verdict[]; waitedSeconds: number }> {
-  const values = parameters(batch);
+  const values = sendable(batch);
   const call = () => database.query<Row>({ ...statement, values });
-  const rows = await call().catch(async (error: unknown) => {
+  const [about, ...rows] = await call().catch(async (error: unknown) => {
     if (!lacksPartition(error)) throw error;
     await database.query({ text: 'SELECT make_partitions(0)' });
     return call();
   });
-  const missing = batch.map((): RecordedEvent[] => []);
-  for (const row of rows) if (row.verdict === 'missing') missing[row.n - 1]!.push(toEvent(row));
-  const judged = rows.filter((row) => row.verdict !== 'missing').sort((a, b) => a.n - b.n);
-  return {
-    verdicts: judged.map((row, index) => toVerdict(row, missing[index]!)),
-    waitedSeconds: judged[0]?.waitedSeconds ?? 0,
-  };
+  const batchRow = about as unknown as BatchRow;
+  return { verdicts: toVerdicts(batch, batchRow, rows), waitedSeconds: batchRow.waitedSeconds };
 }

@@ -1,4 +1,4 @@
-import { describeWith } from '@caudal/testing/servers.ts';
+import { describeWith } from '@caudal/testing/describe-with.ts';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { someAppend, someEvent, summary } from './testing/events.ts';
 import { freshLog } from './testing/log.ts';
@@ -93,11 +93,25 @@ describeWith(['postgres'], 'reading', () => {
       const { eventId } = someEvent();
       await fresh.database.query({
         text: `SELECT * FROM append(true, '{orders.order/quiet}', '{0}', '{f}', '{1}', '{null}', '{null}', '{null}',
-          '{1}', ARRAY[$1::uuid], '{t}', '{1}', '{x}', '{x}')`,
+          '{1}', '{1}', ARRAY[$1::uuid], '{t}', '{1}', '{x}', '{x}')`,
         values: [eventId],
       });
+      const written = performance.now();
       expect((await reading).events.map((event) => event.eventId)).toEqual([eventId]);
+      // Well before the wait's own end, when everybody reads once more.
+      expect(performance.now() - written).toBeLessThan(10_000);
     });
+  });
+
+  test('heads: while the log is ahead of a clock that was put back, everything is old enough', async () => {
+    const { log, database } = fresh.open();
+    const { head } = await log.readLog(0, { limit: 1 });
+    await database.query({ text: "UPDATE head SET recorded_at = clock_timestamp() + interval '1 hour'" });
+    await log.append(someAppend('orders.order/early', 0));
+    const { heads } = await log.heads(head, { minAgeMs: 10_000 });
+    expect(heads.map(({ stream }) => stream)).toEqual(['orders.order/early']);
+    // So that the other tests have a log like any other.
+    await database.query({ text: 'UPDATE head SET recorded_at = clock_timestamp()' });
   });
 
   test('a server that can not be reached is UNAVAILABLE', async () => {

@@ -1,10 +1,10 @@
 /** A context's event log in PostgreSQL. */
 import { isCode } from '@caudal/kernel/errors.ts';
 import type { Running } from '@caudal/kernel/lifetime.ts';
-import type { Database } from '@caudal/postgres/database.ts';
-import { sqlState } from '@caudal/postgres/errors.ts';
+import type { Database, Transaction } from '@caudal/postgres/database.ts';
+import { isBusyError, sqlState } from '@caudal/postgres/errors.ts';
 import { counter, histogram } from '@caudal/telemetry/metrics.ts';
-import { appendBatch, type Judgeable } from './append.ts';
+import { appendBatch, type Judgeable, UnsendableBatch } from './append.ts';
 import { type Failure, groupCommit } from './group-commit.ts';
 import { nameHolder } from './holder.ts';
 import { notifier } from './notify.ts';
@@ -15,6 +15,11 @@ import type { EventLog, RecordedEvent } from './types.ts';
 export interface OpenEventLogOptions {
   /** Its schema holds the log, migrated. It stays the caller's to close, after the log. */
   database: Database;
+  /**
+   * Where appends go: a connection of their own, so that reads never keep them waiting, with the next batch on its way
+   * while one is judged. The database's pool if absent.
+   */
+  appender?: Transaction;
   /** The context: `orders`. */
   domain: string;
   /** How long an append is tried again while the database is away or busy; 5,000 ms if absent. */
@@ -34,15 +39,16 @@ const longWaitMs = 1_000;
 const pageSize = 1_000;
 
 function classify(error: unknown): Failure {
-  if (isCode(error, 'UNAVAILABLE')) return 'unknown';
-  // The pool's queue was full; or: could not serialize, deadlock, lock not available, statement timeout.
-  if (isCode(error, 'RESOURCE_EXHAUSTED')) return 'busy';
-  return /^(40001|40P01|55P03|57014)$/.test(sqlState(error) ?? '') ? 'busy' : 'wrong';
+  if (error instanceof UnsendableBatch) return 'wrong';
+  // The pool's queue was full, or the statement did nothing but may work later.
+  if (isCode(error, 'RESOURCE_EXHAUSTED') || isBusyError(error)) return 'busy';
+  // The server has refused the statement. Of any other error nobody knows whether it came after the commit.
+  return !isCode(error, 'UNAVAILABLE') && sqlState(error) ? 'wrong' : 'unknown';
 }
 
 /** Opens the log. Connects at first use. `stop` waits for the appends that are on their way. */
 export function openEventLog(options: OpenEventLogOptions): EventLog & Running {
-  const { database, domain } = options;
+  const { database, appender = database, domain } = options;
   const reader = openReader({ database, domain });
   const others = notifier(database);
 
@@ -50,7 +56,7 @@ export function openEventLog(options: OpenEventLogOptions): EventLog & Running {
     batchSize.record(batch.length, { domain });
     const stopWatching = nameHolder(database, domain, longWaitMs);
     try {
-      const result = await appendBatch(database, batch);
+      const result = await appendBatch(appender, batch);
       lockSeconds.record(result.waitedSeconds, { domain });
       if (result.verdicts.some((verdict) => verdict.kind === 'appended' && verdict.position > 0)) {
         reader.wake();

@@ -1,10 +1,13 @@
 /**
- * Group commit: appends that arrive while one call is on its way travel together in the next. No timers: an idle log
+ * Group commit: appends that arrive while calls are on their way travel together in the next. No timers: an idle log
  * takes an append at once, a busy one takes what has gathered, so batches grow with the load.
  *
+ * Two calls are on their way at a time, so that the log judges one while the other is written, sent or read here. They
+ * never have a stream in common: what is behind an append of a call waits for its verdict.
+ *
  * An append is in one of these states:
- *   queued    waits for the call on its way. Bounded in number and bytes: RESOURCE_EXHAUSTED beyond.
- *   sent      part of the one call on its way.
+ *   queued    waits for a call. Bounded in number and bytes: RESOURCE_EXHAUSTED beyond.
+ *   sent      part of a call on its way.
  *   settled   has a verdict or an error.
  * What can happen to a call:
  *   verdicts  each append is settled with its own.
@@ -56,6 +59,8 @@ interface Pending extends Judgeable {
   reject(error: unknown): void;
 }
 
+/** Calls on their way at a time. */
+const maxCalls = 2;
 const maxBatch = 500;
 const maxBatchBytes = 4 * 1024 * 1024;
 const maxQueuedBytes = 64 * 1024 * 1024;
@@ -73,40 +78,52 @@ function isRepeatable(append: Append): boolean {
 }
 
 export function groupCommit(options: GroupCommitOptions): GroupCommit {
-  const queue: Pending[] = [];
+  let queue: Pending[] = [];
   /** What is not settled, in order, of each stream. */
   const unsettled = new Map<string, Pending[]>();
   let queuedBytes = 0;
-  let running: Promise<void> | undefined;
-  let closed = false;
+  let calls = 0;
+  /** The streams of the calls on their way. */
+  const underWay = new Set<string>();
+  let scheduled = false;
+  let closed: PromiseWithResolvers<void> | undefined;
 
   /** Settles an append, and marks those behind it on its stream that rely on it. */
   function settle(pending: Pending, outcome: Verdict['kind'] | 'failed', finish: () => void): void {
     const { stream } = pending.append;
     const others = unsettled.get(stream)!;
-    const behind = others.splice(others.indexOf(pending)).slice(1);
-    others.push(...behind);
+    const place = others.indexOf(pending);
+    others.splice(place, 1);
     if (others.length === 0) unsettled.delete(stream);
     if (outcome !== 'appended' && pending.append.events.length > 0)
-      for (const other of behind) if (typeof other.append.expected === 'number') other.reliesOnRefused = true;
+      for (const other of others.slice(place))
+        if (typeof other.append.expected === 'number') other.reliesOnRefused = true;
     options.onSettled?.(outcome, performance.now() - pending.since);
     finish();
   }
   const succeed = (pending: Pending, verdict: Verdict) => settle(pending, verdict.kind, () => pending.resolve(verdict));
   const fail = (pending: Pending, error: unknown) => settle(pending, 'failed', () => pending.reject(error));
 
+  /** Takes from the queue, in order, what may travel next. */
   function nextBatch(): Pending[] {
-    let count = 0;
+    const batch: Pending[] = [];
+    const waits: Pending[] = [];
     let bytes = 0;
-    for (const pending of queue) {
-      const fits = count < maxBatch && bytes + pending.bytes <= maxBatchBytes && !pending.alone;
-      if (count > 0 && !fits) break;
-      count++;
+    let next = 0;
+    for (; next < queue.length; next++) {
+      const pending = queue[next]!;
+      if (underWay.has(pending.append.stream)) {
+        waits.push(pending);
+        continue;
+      }
+      const full = batch.length === maxBatch || bytes + pending.bytes > maxBatchBytes;
+      if (batch.length > 0 && (full || pending.alone || batch[0]!.alone)) break;
+      batch.push(pending);
       bytes += pending.bytes;
-      if (pending.alone) break;
     }
+    queue = waits.concat(queue.slice(next));
     queuedBytes -= bytes;
-    return queue.splice(0, count);
+    return batch;
   }
 
   function putBack(batch: Pending[]): void {
@@ -114,7 +131,7 @@ export function groupCommit(options: GroupCommitOptions): GroupCommit {
       pending.alone = true;
       queuedBytes += pending.bytes;
     }
-    queue.unshift(...batch);
+    queue = batch.concat(queue);
   }
 
   /**
@@ -160,11 +177,21 @@ export function groupCommit(options: GroupCommitOptions): GroupCommit {
     }
   }
 
-  async function run(): Promise<void> {
-    // What is appended in the same turn of the event loop travels together.
-    await Promise.resolve();
-    while (queue.length > 0) await deliver(nextBatch());
-    running = undefined;
+  function send(): void {
+    scheduled = false;
+    while (calls < maxCalls) {
+      const batch = nextBatch();
+      if (batch.length === 0) break;
+      const streams = batch.map(({ append }) => append.stream);
+      for (const stream of streams) underWay.add(stream);
+      calls++;
+      void deliver(batch).finally(() => {
+        calls--;
+        for (const stream of streams) underWay.delete(stream);
+        send();
+      });
+    }
+    if (calls === 0) closed?.resolve();
   }
 
   return {
@@ -185,12 +212,15 @@ export function groupCommit(options: GroupCommitOptions): GroupCommit {
         else unsettled.set(append.stream, [pending]);
         queue.push(pending);
         queuedBytes += bytes;
-        running ??= run();
+        // What is appended in the same turn of the event loop travels together.
+        if (!scheduled) queueMicrotask(send);
+        scheduled = true;
       });
     },
-    async close() {
-      closed = true;
-      await running;
+    close() {
+      closed ??= Promise.withResolvers();
+      if (calls === 0 && !scheduled) closed.resolve();
+      return closed.promise;
     },
   };
 }

@@ -1,5 +1,5 @@
 import * as wire from '@caudal/contract/gen/caudal/log/v1/log.ts';
-import { describeWith } from '@caudal/testing/servers.ts';
+import { describeWith } from '@caudal/testing/describe-with.ts';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { type LogClient, logHandlers, remoteLog } from './log-service.ts';
 import { someAppend } from './testing/events.ts';

@@ -1,6 +1,6 @@
 import type { Database } from '@caudal/postgres/database.ts';
 import { migrate } from '@caudal/postgres/migrate.ts';
-import { describeWith } from '@caudal/testing/servers.ts';
+import { describeWith } from '@caudal/testing/describe-with.ts';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { deleteOldCommands, makePartitions, missingPartitions, startMaintenance } from './maintenance.ts';
 import { migrations } from './migrations.ts';
@@ -114,8 +114,11 @@ describeWith(['postgres'], 'maintenance', () => {
 
   test('the job does both at once, and stops', async () => {
     await fresh.database.query({ text: `DROP TABLE ${month(3)}` });
+    await fresh.log.append(someAppend('orders.order/1', 0, ['a'], someCommand()));
+    await fresh.database.query({ text: "UPDATE commands SET recorded_at = recorded_at - interval '31 days'" });
     const job = startMaintenance({ database: fresh.database, domain: 'orders' });
     while (!(await partitions()).includes(month(3)));
+    while ((await fresh.database.query({ text: 'SELECT FROM commands' })).length > 0);
     await job.stop();
     await job.stop();
   });

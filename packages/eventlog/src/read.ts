@@ -70,7 +70,9 @@ export async function selectHeads(
         SELECT DISTINCT ON (e.stream) ${columns} FROM (
           SELECT * FROM events e
           WHERE e.position > $1 AND e.recorded_at >= coalesce($2::timestamptz, '-infinity')
-            AND ($3 = 0 OR e.recorded_at <= clock_timestamp() - $3 * interval '1 millisecond')
+            AND ($3 = 0 OR e.recorded_at <= clock_timestamp() - $3 * interval '1 millisecond'
+              -- The clock was put back: until it has caught up, nothing would be old enough.
+              OR (SELECT h.recorded_at FROM head h) > clock_timestamp())
           ORDER BY e.position LIMIT $4
         ) e
         ORDER BY e.stream, e.position DESC

@@ -1,4 +1,5 @@
-import { describeWith, serverUrl } from '@caudal/testing/servers.ts';
+import { describeWith } from '@caudal/testing/describe-with.ts';
+import { serverUrl } from '@caudal/testing/servers.ts';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { booleanArray, byteaArray, int4Array, int8Array, textArray, uuidArray } from './arrays.ts';
 import { type Database, openDatabase } from './database.ts';

@@ -1,4 +1,5 @@
-import { describeWith, type FreshDatabase, freshDatabase } from '@caudal/testing/servers.ts';
+import { describeWith } from '@caudal/testing/describe-with.ts';
+import { type FreshDatabase, freshDatabase } from '@caudal/testing/servers.ts';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { acquire, advance, position, release } from './checkpoint.ts';
 import { type Database, openDatabase } from './database.ts';

@@ -16,6 +16,20 @@ export interface ConnectionOptions {
   applicationName?: string;
 }
 
+/**
+ * What a role's or a database's settings must not change under us, and when the server gives up a client that has
+ * vanished: while it waits to send the answer of an append it holds the log's head.
+ */
+const serverSettings = [
+  '-c DateStyle=ISO',
+  '-c TimeZone=UTC',
+  '-c default_transaction_isolation=read\\ committed',
+  '-c tcp_user_timeout=10000',
+  '-c tcp_keepalives_idle=10',
+  '-c tcp_keepalives_interval=5',
+  '-c tcp_keepalives_count=3',
+];
+
 /** A statement's answer that takes this much longer than the server allows will never come: the connection is dead. */
 const answerGraceMs = 5_000;
 
@@ -44,7 +58,8 @@ export function clientConfig(options: ConnectionOptions): ClientConfig {
   const { statementTimeoutMs = 10_000, lockTimeoutMs = 5_000, connectTimeoutMs = 5_000 } = options;
   const url = new URL(options.url);
   // pg lets the URL's parameters win over ours: what the URL asks for and what we need go in together.
-  const startup = [url.searchParams.get('options'), `-c search_path=${quotedSchema(options.schema)}`];
+  const schema = `-c search_path=${quotedSchema(options.schema)}`;
+  const startup = [url.searchParams.get('options'), schema, ...serverSettings];
   url.searchParams.delete('options');
   return {
     connectionString: url.href,

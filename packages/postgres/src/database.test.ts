@@ -1,6 +1,7 @@
 import { createServer } from 'node:net';
 import { CaudalError } from '@caudal/kernel/errors.ts';
-import { describeWith, type FreshDatabase, freshDatabase } from '@caudal/testing/servers.ts';
+import { describeWith } from '@caudal/testing/describe-with.ts';
+import { type FreshDatabase, freshDatabase } from '@caudal/testing/servers.ts';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { type Database, type DatabaseOptions, openDatabase } from './database.ts';
 import { sqlState } from './errors.ts';
@@ -95,18 +96,49 @@ describeWith(['postgres'], 'openDatabase', () => {
     expect(await pidOf()).toBeGreaterThan(0);
   });
 
-  test('waits are bounded: for a statement, for a lock, for a connection of the pool', async () => {
-    const db = open(options({ poolSize: 2, statementTimeoutMs: 300, lockTimeoutMs: 100, connectTimeoutMs: 100 }));
+  test('waits are bounded, for a statement and for a lock; callers hear UNAVAILABLE, and why', async () => {
+    const db = open(options({ poolSize: 2, statementTimeoutMs: 300, lockTimeoutMs: 100 }));
     await db.query({ text: 'CREATE TABLE locked (id int)' });
-    const lockState = await db.transaction(async (tx) => {
+    const refused = (text: string) => db.query({ text }).then(String, (error: unknown) => error);
+    const locked = await db.transaction(async (tx) => {
       await tx.query({ text: 'LOCK TABLE locked' });
-      return db.query({ text: 'SELECT * FROM locked' }).catch(sqlState);
+      return refused('SELECT * FROM locked');
     });
-    expect(lockState).toBe('55P03');
-    expect(await db.query({ text: 'SELECT pg_sleep(5)' }).catch(sqlState)).toBe('57014');
-    const hogs = [1, 2].map(() => db.query({ text: 'SELECT pg_sleep(0.25)' }));
+    expect(locked).toMatchObject(unavailable);
+    expect(sqlState(locked)).toBe('55P03');
+    const late = await refused('SELECT pg_sleep(20)');
+    expect(late).toMatchObject(unavailable);
+    expect(sqlState(late)).toBe('57014');
+  });
+
+  test('the wait for a connection of the pool is bounded', async () => {
+    const db = open(options({ poolSize: 2, connectTimeoutMs: 1_000 }));
+    const hogs = [1, 2].map(() => db.query({ text: 'SELECT pg_sleep(20)' }).catch(() => {}));
     await expect(db.query({ text: 'SELECT 1' })).rejects.toMatchObject(unavailable);
+    const killer = open(options());
+    const text = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(20)'";
+    await killer.query({ text });
     await Promise.all(hogs);
+  });
+
+  test('a connection that lost a race for a row lives on, and its caller may try again', async () => {
+    const db = open(options({ poolSize: 1 }));
+    const error = await db
+      .query({ text: "DO $$ BEGIN RAISE EXCEPTION 'lost' USING ERRCODE = '40001'; END $$" })
+      .catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject(unavailable);
+    expect(await db.query({ text: 'SELECT 1 AS one' })).toEqual([{ one: 1 }]);
+  });
+
+  test("a role's settings change nothing for us", async () => {
+    const url = new URL(fresh.url);
+    url.searchParams.set('options', '-c DateStyle=SQL,DMY -c TimeZone=Asia/Tokyo');
+    const db = open(options({ url: url.href }));
+    const text = `SELECT '2026-02-01T00:00:00Z'::timestamptz AS t, date_trunc('day', '2026-02-01T20:00:00Z'::timestamptz) AS day,
+      current_setting('transaction_isolation') AS isolation`;
+    expect(await db.query({ text })).toEqual([
+      { t: new Date('2026-02-01T00:00:00Z'), day: new Date('2026-02-01T00:00:00Z'), isolation: 'read committed' },
+    ]);
   });
 
   test('a read-only server (a standby) is UNAVAILABLE for writes', async () => {

@@ -66,7 +66,12 @@ export function openDatabase(options: DatabaseOptions): Database {
   pool.on('error', (error) => {
     if (!closed) log.warn({ err: error }, 'an idle connection has ended');
   });
-  pool.on('connect', (client) => client.on('error', () => {}));
+  // Whatever the error that it gives its statement: a TLS library's, a socket's.
+  const ended = new WeakSet<object>();
+  pool.on('connect', (client) => {
+    const end = () => ended.add(client);
+    client.on('error', end).on('end', end);
+  });
 
   async function withClient<T>(work: (client: PoolClient) => Promise<T>): Promise<T> {
     if (pool.waitingCount >= maxWaiting)
@@ -81,8 +86,8 @@ export function openDatabase(options: DatabaseOptions): Database {
     try {
       return await work(client);
     } catch (error) {
-      broken = isConnectionError(error);
-      throw asCallersError(error);
+      broken = ended.has(client) || isConnectionError(error);
+      throw broken && !(error instanceof CaudalError) ? unavailable('PostgreSQL', error) : asCallersError(error);
     } finally {
       client.release(broken);
     }

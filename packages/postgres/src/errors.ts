@@ -18,17 +18,33 @@ const clientErrors =
 
 /** Whether the connection is lost or of no use: then the outcome of its statement is unknown. */
 export function isConnectionError(error: unknown): boolean {
-  if (error instanceof DatabaseError) return serverStates.test(error.code ?? '');
+  if (error instanceof DatabaseError)
+    return serverStates.test(error.code ?? '') || /^(FATAL|PANIC)$/.test(error.severity ?? '');
   if (!(error instanceof Error) || error instanceof CaudalError) return false;
   return socketErrors.test((error as NodeJS.ErrnoException).code ?? '') || clientErrors.test(error.message);
 }
 
-/** The SQLSTATE of a statement's error: `23514`. Undefined for anything else. */
+/**
+ * SQLSTATEs of statements that did nothing, through no fault of their own: they lost to another transaction (40001, also
+ * a replica's recovery; 40P01), waited too long for a lock (55P03) or altogether (57014, 25P04), or met trouble outside
+ * PostgreSQL, such as its disk's (58).
+ */
+const busyStates = /^(40001$|40P01$|55P03$|57014$|25P04$|58)/;
+
+/** Whether the statement did nothing, but may work later. Also told of the UNAVAILABLE that callers get for it. */
+export function isBusyError(error: unknown): boolean {
+  return busyStates.test(sqlState(error) ?? '');
+}
+
+/** The SQLSTATE of a statement's error, or of the one behind a caller's error: `23514`. Undefined for anything else. */
 export function sqlState(error: unknown): string | undefined {
+  if (error instanceof CaudalError) return sqlState(error.cause);
   return error instanceof DatabaseError ? error.code : undefined;
 }
 
-/** UNAVAILABLE for a connection's error; any other error as it is. */
+/** UNAVAILABLE for what the server or the connection is to blame for; any other error as it is. */
 export function asCallersError(error: unknown): unknown {
-  return isConnectionError(error) ? unavailable('PostgreSQL', error) : error;
+  return isConnectionError(error) || (!(error instanceof CaudalError) && isBusyError(error))
+    ? unavailable('PostgreSQL', error)
+    : error;
 }

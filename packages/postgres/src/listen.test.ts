@@ -1,4 +1,5 @@
-import { describeWith, serverUrl } from '@caudal/testing/servers.ts';
+import { describeWith } from '@caudal/testing/describe-with.ts';
+import { serverUrl } from '@caudal/testing/servers.ts';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { type Database, openDatabase } from './database.ts';
 import { listen } from './listen.ts';

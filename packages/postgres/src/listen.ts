@@ -4,9 +4,12 @@ import { backoffMs, sleep } from '@caudal/kernel/time.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { Client } from 'pg';
 import { type ConnectionOptions, clientConfig } from './connection.ts';
+import { sqlState } from './errors.ts';
 
 const log = logger('postgres');
 const pauses = { firstMs: 100, maxMs: 5_000 };
+/** A standby can't listen. It may become a primary one day. */
+const standbyPauseMs = 60_000;
 /** A connection that has gone silently is noticed by asking this often. */
 const probeMs = 10_000;
 
@@ -24,6 +27,9 @@ async function listenOnce(options: ListenOptions, signal: AbortSignal): Promise<
   client.on('error', (error) => lost.abort(error));
   client.on('end', () => lost.abort(new Error('The connection has ended')));
   client.on('notification', () => options.onNotification());
+  // A server that does not answer must not keep us from stopping: this cuts off what is asked of it.
+  const stop = () => void client.end().catch(() => {});
+  signal.addEventListener('abort', stop, { once: true });
   try {
     await client.connect();
     await client.query(`LISTEN ${client.escapeIdentifier(options.channel)}`);
@@ -34,8 +40,8 @@ async function listenOnce(options: ListenOptions, signal: AbortSignal): Promise<
     }
     if (!signal.aborted) throw lost.signal.reason;
   } finally {
-    // Not waited for: a server that does not answer must not keep us from stopping.
-    client.end().catch(() => {});
+    signal.removeEventListener('abort', stop);
+    stop();
   }
 }
 
@@ -48,9 +54,11 @@ export function listen(options: ListenOptions): Running {
       try {
         await listenOnce(options, ending.signal);
       } catch (error) {
+        if (ending.signal.aborted) break;
         if (Date.now() - began > probeMs) attempt = 1;
-        log.warn({ err: error, channel: options.channel }, 'lost the connection that listens');
-        await sleep(backoffMs(attempt, pauses), ending.signal);
+        const isStandby = sqlState(error) === '25006';
+        if (!isStandby) log.warn({ err: error, channel: options.channel }, 'lost the connection that listens');
+        await sleep(isStandby ? standbyPauseMs : backoffMs(attempt, pauses), ending.signal);
       }
     }
   };

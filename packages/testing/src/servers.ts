@@ -1,8 +1,4 @@
-/**
- * The real servers that tests talk to, by the variables that `test/servers` sets. A test names what it needs; if it is
- * missing, the test is skipped, or fails where CAUDAL_REQUIRE_SERVERS=all.
- */
-import { describe } from '@jest/globals';
+/** The real servers that tests and benchmarks talk to, by the variables that `test/servers` sets. */
 import { Client } from 'pg';
 
 const variables = {
@@ -15,18 +11,16 @@ const variables = {
 
 export type ServerName = keyof typeof variables;
 
-/** The server's URL. Throws if it is not there: call it inside `describeWith`. */
+/** The server's URL. Throws if it is not there. */
 export function serverUrl(name: ServerName): string {
   const url = process.env[variables[name]];
   if (!url) throw new Error(`No ${name}: ${variables[name]} is not set. "npm test" starts it.`);
   return url;
 }
 
-/** `describe` for tests that need these servers. */
-export function describeWith(names: ServerName[], title: string, body: () => void): void {
-  const missing = names.filter((name) => !process.env[variables[name]]);
-  if (missing.length === 0 || process.env.CAUDAL_REQUIRE_SERVERS === 'all') describe(title, body);
-  else describe.skip(`${title} (no ${missing.join(', ')})`, body);
+/** Those of them that are not there. */
+export function missingServers(names: ServerName[]): ServerName[] {
+  return names.filter((name) => !process.env[variables[name]]);
 }
 
 /** A database of the test's own on the PostgreSQL server. */

@@ -13,6 +13,7 @@ import { shareTail } from '@caudal/messaging/shared-tail.ts';
 import { type Database, openDatabase } from '@caudal/postgres/database.ts';
 import { migrate, pendingMigrations } from '@caudal/postgres/migrate.ts';
 import { migrations as checkpointMigrations } from '@caudal/postgres/migrations.ts';
+import { openPipeline } from '@caudal/postgres/pipeline.ts';
 import { migrations as processMigrations } from '@caudal/processes/migrations.ts';
 
 export interface LocalContext extends Running {
@@ -46,8 +47,10 @@ export function openContext(
   context: Context,
   { url, poolSize, applicationName }: { url: string; poolSize: number; applicationName: string },
 ): LocalContext {
-  const database = openDatabase({ url, schema: context.name, poolSize, applicationName });
-  const log = openEventLog({ database, domain: context.name });
+  const connection = { url, schema: context.name, applicationName };
+  const database = openDatabase({ ...connection, poolSize });
+  const appender = openPipeline(connection);
+  const log = openEventLog({ database, appender, domain: context.name });
   const aggregates = openAggregates({ log, clock: systemClock, ids: newId });
   return {
     context,
@@ -58,7 +61,7 @@ export function openContext(
     async stop() {
       await aggregates.drain();
       await log.stop();
-      await database.close();
+      await Promise.all([appender.close(), database.close()]);
     },
   };
 }

@@ -1,6 +1,7 @@
 /** For tests: a log of the test's own on the real PostgreSQL. */
-import { type Database, type DatabaseOptions, openDatabase } from '@caudal/postgres/database.ts';
+import { type DatabaseOptions, openDatabase } from '@caudal/postgres/database.ts';
 import { migrate } from '@caudal/postgres/migrate.ts';
+import { openPipeline } from '@caudal/postgres/pipeline.ts';
 import { freshDatabase } from '@caudal/testing/servers.ts';
 import { type OpenEventLogOptions, openEventLog } from '../event-log.ts';
 import { migrations } from '../migrations.ts';
@@ -11,13 +12,18 @@ type Options = Partial<DatabaseOptions> & Pick<Partial<OpenEventLogOptions>, 're
 export async function freshLog(domain = 'orders', options: Options = {}) {
   const fresh = await freshDatabase();
   await migrate({ url: fresh.url, schema: domain, sets: [migrations] });
-  const logs: { log: ReturnType<typeof openEventLog>; database: Database }[] = [];
+  const closing: (() => Promise<void>)[] = [];
   /** Another process's view of the same log, as far as the log can tell. */
   const open = (more: Options = {}) => {
     const settings = { ...options, ...more };
-    const database = openDatabase({ ...settings, url: fresh.url, schema: domain });
-    const log = openEventLog({ ...settings, database, domain });
-    logs.push({ log, database });
+    const connection = { ...settings, url: fresh.url, schema: domain };
+    const database = openDatabase(connection);
+    const appender = openPipeline(connection);
+    const log = openEventLog({ ...settings, database, appender, domain });
+    closing.push(async () => {
+      await log.stop();
+      await Promise.all([appender.close(), database.close()]);
+    });
     return { log, database };
   };
   return {
@@ -25,8 +31,7 @@ export async function freshLog(domain = 'orders', options: Options = {}) {
     ...open(),
     open,
     async drop() {
-      await Promise.all(logs.map(({ log }) => log.stop()));
-      await Promise.all(logs.map(({ database }) => database.close()));
+      await Promise.all(closing.map((close) => close()));
       await fresh.drop();
     },
   };
