@@ -2,7 +2,7 @@
  * Cache-aside over views: first this process's memory, then Redis, then the store. What makes it safe is the version
  * that every entry carries:
  *
- * - `invalidate(key, version)` says that the thing has reached this version. Older entries are dropped, and a mark stays
+ * - `invalidate({ key, version })` says that the thing has reached this version. Older entries are dropped, and a mark stays
  *   behind that refuses a fill which was read before the change but arrives after it.
  * - A reader that must see a version (a consistency token) is given no older entry; it loads.
  * - Versions only grow. Where they can start again, as in a rebuilt read model, the key names the generation.
@@ -45,9 +45,9 @@ export async function openCache({ redisUrl, namespace, localTtlMs = 1_000, maxEn
       if (source !== 'miss') age.record(ageMs / 1_000, { cache: namespace });
       return { value: entry.value as V | undefined, version: entry.version, ageMs, source };
     },
-    async invalidate(key, version) {
-      local.invalidate(key, version);
-      await shared?.invalidate(key, version);
+    async invalidate(...invalidations) {
+      for (const { key, version } of invalidations) local.invalidate(key, version);
+      await shared?.invalidate(invalidations);
     },
     async stop() {
       await shared?.stop();

@@ -1,9 +1,12 @@
--- Drops an entry that is older than this version, leaves a mark that refuses older ones, and tells everybody.
--- KEYS: entry, mark. ARGV: version, how long the mark lasts (ms), channel, message.
-local version = tonumber(ARGV[1])
-local mark = tonumber(redis.call('GET', KEYS[2]) or '0')
-if version >= mark then redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2]) end
-local current = tonumber(string.match(redis.call('GETRANGE', KEYS[1], 0, 20), '^(%d+)|') or '0')
-if current < version then redis.call('DEL', KEYS[1]) end
-redis.call('PUBLISH', ARGV[3], ARGV[4])
+-- Drops entries that are older than a version, leaves marks that refuse older ones, and tells everybody in one message.
+-- KEYS: entry and mark of each. ARGV: how long marks last (ms), channel, message, then the version of each.
+for place = 1, #KEYS, 2 do
+  local entry, mark = KEYS[place], KEYS[place + 1]
+  local given = ARGV[3 + (place + 1) / 2]
+  local version = tonumber(given)
+  if version >= tonumber(redis.call('GET', mark) or '0') then redis.call('SET', mark, given, 'PX', ARGV[1]) end
+  local current = tonumber(string.match(redis.call('GETRANGE', entry, 0, 20), '^(%d+)|') or '0')
+  if current < version then redis.call('DEL', entry) end
+end
+redis.call('PUBLISH', ARGV[2], ARGV[3])
 return 0

@@ -1,9 +1,12 @@
 /**
  * The cache that processes share, in Redis. Two keys a thing, in one cluster slot: the entry (`version|time|1|data`)
- * and the mark that an invalidation leaves. Every change is one Lua script, so it is atomic.
+ * and the mark that an invalidation leaves. Every change is one Lua script, so it is atomic. Invalidations come in bursts
+ * (a projector's batch), so a script takes up to 100 of them, and publishes them as one message: one call each would
+ * overrun the client's queue, and what does not fit there would be told late. (Over a cluster they would have to be one
+ * call each; this client speaks to one server.)
  *
  * Redis being away must not slow anything: a call waits at most 50 ms, and after three failures in a row nobody asks
- * for a second but one, who finds out whether it is back. Invalidations that could not be told are kept (up to
+ * for a second but one, who finds out whether it is back. Calls that fail together count as one failure. Invalidations that could not be told are kept (up to
  * `maxPending` keys) and told when it is.
  */
 import { readFileSync } from 'node:fs';
@@ -29,14 +32,21 @@ const invalidateMs = 500;
 const pauseMs = 1_000;
 const failuresToPause = 3;
 const maxPending = 10_000;
+const invalidationsAtOnce = 100;
+
+/** What has reached which version. */
+export interface Invalidation {
+  key: string;
+  version: number;
+}
 
 type Arguments = (string | Buffer)[];
 const script = (file: string) =>
   defineScript({
     SCRIPT: readFileSync(new URL(file, import.meta.url), 'utf8'),
-    NUMBER_OF_KEYS: 2,
+    NUMBER_OF_KEYS: undefined,
     parseCommand(parser, keys: string[], args: Arguments) {
-      parser.pushKeys(keys);
+      parser.pushKeysLength(keys);
       parser.push(...args);
     },
     transformReply: (reply: unknown) => Number(reply),
@@ -73,7 +83,9 @@ function connect(url: string) {
 /** The call's answer; an error if it takes longer than this. */
 async function within<T>(ms: number, call: Promise<T>): Promise<T> {
   const { promise: late, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(new Error(`Redis did not answer within ${ms} ms`)), ms);
+  const error = new Error(`Redis did not answer within ${ms} ms`);
+  // Not at once: if this process stood still the answer may be here, and its turn comes after the timers'.
+  const timer = setTimeout(() => setImmediate(reject, error), ms);
   try {
     return await Promise.race([call, late]);
   } finally {
@@ -104,6 +116,7 @@ export async function sharedTier(url: string, namespace: string, heard: (key: st
   };
 
   let failures = 0;
+  let failedAt = 0;
   let pausedUntil = 0;
   /** Undefined if Redis can't be asked. */
   const ask = async <T>(ms: number, call: () => Promise<T>): Promise<T | undefined> => {
@@ -120,37 +133,43 @@ export async function sharedTier(url: string, namespace: string, heard: (key: st
       return answer;
     } catch (error) {
       failed.add(1, { cache: namespace });
+      pausedUntil = Date.now() + pauseMs;
+      // It was under way when another one failed: the same stall, told again.
+      if (now < failedAt) return undefined;
+      failedAt = Date.now();
       failures++;
       if (failures === failuresToPause) log.warn({ err: error }, 'Redis fails; asking it once a second');
-      pausedUntil = Date.now() + pauseMs;
       return undefined;
     }
   };
 
   const pending = new Map<string, number>();
-  const tell = async (key: string, version: number): Promise<void> => {
-    const args = [String(version), String(markMs), channel, JSON.stringify([key, version])];
-    const told = await ask(invalidateMs, () => client.invalidate(keysOf(key), args));
-    if (told !== undefined) return;
-    pending.set(key, Math.max(version, pending.get(key) ?? 0));
-    if (pending.size > maxPending) pending.delete(pending.keys().next().value!);
+  const tell = async (invalidations: Invalidation[]): Promise<void> => {
+    for (let place = 0; place < invalidations.length; place += invalidationsAtOnce) {
+      const batch = invalidations.slice(place, place + invalidationsAtOnce);
+      const message = JSON.stringify(batch.map(({ key, version }) => [key, version]));
+      const args = [String(markMs), channel, message, ...batch.map(({ version }) => String(version))];
+      const keys = batch.flatMap(({ key }) => keysOf(key));
+      const told = await ask(invalidateMs, () => client.invalidate(keys, args));
+      if (told !== undefined) continue;
+      for (const { key, version } of batch) {
+        pending.set(key, Math.max(version, pending.get(key) ?? 0));
+        if (pending.size > maxPending) pending.delete(pending.keys().next().value!);
+      }
+    }
   };
   const retry = setInterval(() => {
     if (!client.isReady || pending.size === 0) return;
-    const batch = [...pending].slice(0, 1_000);
-    for (const [key] of batch) pending.delete(key);
-    // One after the other: while it is paused each goes straight back.
-    void (async () => {
-      for (const [key, version] of batch) await tell(key, version);
-    })();
+    const batch = [...pending].slice(0, 1_000).map(([key, version]) => ({ key, version }));
+    for (const { key } of batch) pending.delete(key);
+    void tell(batch);
   }, 250).unref();
 
   const connected = Promise.allSettled([
     client.connect(),
     subscriber.connect().then(() =>
       subscriber.subscribe(channel, (message) => {
-        const [key, version] = JSON.parse(message) as [string, number];
-        heard(key, version);
+        for (const [key, version] of JSON.parse(message) as [string, number][]) heard(key, version);
       }),
     ),
   ]);

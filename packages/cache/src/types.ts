@@ -36,8 +36,8 @@ export interface Cache extends Running {
   /** Reads through the cache. Fails only as `load` fails; Redis being away costs at most 50 ms, and not each time. */
   read<V>(read: Read<V>): Promise<CacheResult<V>>;
   /**
-   * Says that the thing has this version now: older entries are dropped here and in Redis and can't come back; other
+   * Says that things have these versions now: older entries are dropped here and in Redis and can't come back; other
    * processes hear it. If Redis is away it is told later. Never fails.
    */
-  invalidate(key: string, version: number): Promise<void>;
+  invalidate(...invalidations: { key: string; version: number }[]): Promise<void>;
 }

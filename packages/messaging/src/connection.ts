@@ -37,9 +37,20 @@ export interface Broker {
 }
 
 const closeTimeoutMs = 5_000;
+const answerTimeoutMs = 10_000;
 const log = logger('broker');
 const connected = gauge('broker_connected', 'Whether the connection to RabbitMQ is up: 1 or 0', '1');
 const blockedGauge = gauge('broker_blocked', 'Whether RabbitMQ takes no messages from this connection: 1 or 0', '1');
+
+/**
+ * What the broker answers. UNAVAILABLE if it does not: a queue without a majority of its nodes, say, is declared in vain,
+ * while heartbeats go on as if all were well.
+ */
+export async function answered<T>(call: PromiseLike<T>): Promise<T> {
+  const answer = Promise.resolve(call);
+  if (await within(answerTimeoutMs, answer)) return answer;
+  throw unavailable('RabbitMQ', new Error(`no answer within ${answerTimeoutMs} ms`));
+}
 
 /** A connection that comes back. */
 interface Connection {
@@ -127,7 +138,10 @@ export function openBroker(options: BrokerOptions): Broker {
   ): Promise<C> => {
     try {
       const model = await connection.model(signal);
-      const channel = await open(model).catch((error: unknown) => {
+      const opening = open(model);
+      const channel = await answered(opening).catch((error: unknown) => {
+        // If it comes after all, nobody uses it.
+        opening.then((late) => late.close()).catch(() => {});
         // The connection has ended, and nobody has heard: it can end between amqplib's handshake and the moment its
         // recovery listens. Without this it would stay "connected" for ever.
         if (error instanceof IllegalOperationError) model.emit('close', error);

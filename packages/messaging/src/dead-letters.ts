@@ -7,7 +7,7 @@
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { unavailable } from '@caudal/kernel/errors.ts';
 import { within } from '@caudal/kernel/time.ts';
-import type { Broker } from './connection.ts';
+import { answered, type Broker } from './connection.ts';
 import { fromMessage, toMessage } from './envelope.ts';
 import { openPublisher } from './publisher.ts';
 import { deadLetterQueueName, declareDeadLetterQueue } from './topology.ts';
@@ -47,10 +47,10 @@ export function brokerDeadLetters({ broker, handler }: { broker: Broker; handler
       const count = { removed: 0, kept: 0 };
       const channel = await broker.consumeChannel();
       try {
-        await declareDeadLetterQueue(channel, handler, broker.prefix);
-        const { messageCount } = await channel.checkQueue(queue);
+        await answered(declareDeadLetterQueue(channel, handler, broker.prefix));
+        const { messageCount } = await answered(channel.checkQueue(queue));
         for (let left = messageCount; left > 0; left--) {
-          const letter = await channel.get(queue);
+          const letter = await answered(channel.get(queue));
           if (!letter) break;
           const event = fromMessage(letter);
           if (event && !(await isDone(event.stream))) {

@@ -41,12 +41,14 @@ interface Policy {
 /** By name. */
 function policiesOf(options: PolicyOptions): Map<string, Policy> {
   const { prefix = '', maxLength = 1_000_000, maxDeadLetters = 100_000, deliveryLimit = 100 } = options;
+  // Of policies that match a queue one counts. Those of a system without a prefix match every queue of the vhost.
+  const priority = prefix === '' ? 0 : 2;
   return new Map<string, Policy>([
     [
       `${prefix}caudal-handlers`,
       {
         pattern: `^${literally(prefix)}`,
-        priority: 0,
+        priority,
         definition: { 'max-length': maxLength, overflow: 'drop-head', 'delivery-limit': deliveryLimit },
         'apply-to': 'queues',
       },
@@ -55,7 +57,7 @@ function policiesOf(options: PolicyOptions): Map<string, Policy> {
       `${prefix}caudal-dead-letters`,
       {
         pattern: `^${literally(prefix)}.*\\.dead$`,
-        priority: 1,
+        priority: priority + 1,
         definition: { 'max-length': maxDeadLetters, overflow: 'drop-head', 'delivery-limit': noDeliveryLimit },
         'apply-to': 'queues',
       },

@@ -4,7 +4,7 @@ import { unavailable } from '@caudal/kernel/errors.ts';
 import { within } from '@caudal/kernel/time.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import type { Channel, ConfirmChannel } from 'amqplib';
-import type { Broker } from './connection.ts';
+import { answered, type Broker } from './connection.ts';
 import type { OutgoingMessage } from './envelope.ts';
 
 export interface Publisher {
@@ -65,7 +65,7 @@ export function openPublisher(options: {
     const session: Session = { channel, returned: new Set() };
     channel.on('return', (message) => session.returned.add(String(message.properties.messageId)));
     try {
-      await prepare(channel);
+      await answered(prepare(channel));
       return session;
     } catch (error) {
       await within(closeTimeoutMs, channel.close()).catch(() => {});

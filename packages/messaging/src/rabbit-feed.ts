@@ -2,8 +2,10 @@
  * A handler's events from its queue, which it shares with the same handler in other processes (competing consumers).
  *
  * Batches need no timer: what arrives while one is in hand is the next one, so they grow with load and a lone message
- * waits for nothing. The broker's prefetch bounds what lies here. Whatever happens to channel or connection, what is
- * not acknowledged comes again, here or elsewhere.
+ * waits for nothing. The broker's prefetch bounds what lies here: two batches, so that the next one is here while one is
+ * in hand. (With one, each acknowledgement was followed by a wait for what it let through: half the throughput, measured
+ * with batches of 256 that take 8 ms.) Whatever happens to channel or connection, what is not acknowledged comes again,
+ * here or elsewhere.
  */
 import { entityOfStream } from '@caudal/contract/entity.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
@@ -12,7 +14,7 @@ import { backoffMs, sleep, within } from '@caudal/kernel/time.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { counter } from '@caudal/telemetry/metrics.ts';
 import type { Channel, ConsumeMessage } from 'amqplib';
-import type { Broker } from './connection.ts';
+import { answered, type Broker } from './connection.ts';
 import { fromMessage } from './envelope.ts';
 import { declareHandler, type Follower, queueName } from './topology.ts';
 import type { Feed } from './types.ts';
@@ -20,10 +22,8 @@ import type { Feed } from './types.ts';
 export interface RabbitFeedOptions {
   broker: Broker;
   handler: Follower;
-  /** Messages that the broker hands out before it waits for acknowledgements; 256 if absent. */
+  /** Messages that the broker hands out before it waits for acknowledgements; 512 if absent. A batch is half at most. */
   prefetch?: number;
-  /** Events a batch at most; `prefetch` if absent. */
-  maxBatch?: number;
 }
 
 const closeTimeoutMs = 2_000;
@@ -31,7 +31,8 @@ const log = logger('rabbit-feed');
 const ignored = counter('messages_ignored_total', 'Messages that are no event, or none that the handler follows');
 
 /** The feed of a handler from RabbitMQ. Declares its queue and bindings whenever it connects. */
-export function rabbitFeed({ broker, handler, prefetch = 256, maxBatch = prefetch }: RabbitFeedOptions): Feed {
+export function rabbitFeed({ broker, handler, prefetch = 512 }: RabbitFeedOptions): Feed {
+  const maxBatch = Math.ceil(prefetch / 2);
   const followed = new Set(handler.entities);
 
   /** The events of a batch. A message that is none can't be helped; if it was one, the sweep brings it. */
@@ -55,14 +56,16 @@ export function rabbitFeed({ broker, handler, prefetch = 256, maxBatch = prefetc
       wake();
     };
     channel.on('close', lose);
-    await declareHandler(channel, handler, broker.prefix);
-    await channel.prefetch(prefetch);
-    const { consumerTag } = await channel.consume(queueName(handler.name, broker.prefix), (message) => {
-      // Without a message: the broker has cancelled the consumer, because the queue was deleted or moved.
-      if (!message) return lose();
-      inbox.push(message);
-      wake();
-    });
+    await answered(declareHandler(channel, handler, broker.prefix));
+    await answered(channel.prefetch(prefetch));
+    const { consumerTag } = await answered(
+      channel.consume(queueName(handler.name, broker.prefix), (message) => {
+        // Without a message: the broker has cancelled the consumer, because the queue was deleted or moved.
+        if (!message) return lose();
+        inbox.push(message);
+        wake();
+      }),
+    );
     const cancel = () => {
       // What is in hand is finished; what has arrived besides goes back with the channel.
       channel.cancel(consumerTag).catch(() => {});

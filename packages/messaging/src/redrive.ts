@@ -86,7 +86,9 @@ async function redriveStream(options: RedriveOptions, parked: ParkedStream): Pro
       if (isTransient(cause)) throw cause;
       const error = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
       const { version, type: eventType } = event;
-      await park(database, { ...parked, version, eventType, error, attempts: 1 });
+      // The log may have brought it further than the messages that had arrived.
+      const lastVersion = Math.max(parked.lastVersion, version);
+      await park(database, { ...parked, version, eventType, error, attempts: 1, lastVersion });
       return { stream, outcome: 'still-parked', error };
     }
   }

@@ -9,7 +9,7 @@
  *     ├─ gap:    parked? recorded, settled. Else look again after 20 ms, since another consumer may just be applying
  *     │          what is missing; then read it from the log, one query a domain for all gaps of the batch.
  *     │          The log does not have it either: a failure.
- *     └─ failed: parked? recorded, settled. Else 3 retries with growing pauses, then dead letter, parked, settled.
+ *     └─ failed: parked? recorded, settled. Else 3 retries with growing pauses, then parked, dead letter, settled.
  *
  * Streams that are done do not wait for those that are not, but the next batch does: the pauses of a poison event are
  * short, and it has them once, since then its stream is parked. Only streams that are in trouble are looked up among
@@ -18,7 +18,7 @@
 import { domainOf } from '@caudal/contract/entity.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { isTransient } from '@caudal/kernel/errors.ts';
-import { type Backoff, backoffMs, sleep } from '@caudal/kernel/time.ts';
+import { type Backoff, backoffMs, sleep, within } from '@caudal/kernel/time.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { counter, gauge } from '@caudal/telemetry/metrics.ts';
@@ -65,6 +65,12 @@ interface Trouble {
 
 const secondLookMs = 20;
 const readLimit = 1_000;
+/**
+ * Gaps that one read asks for. Deep ones on many streams are filled a few at a time: what a read does not reach would
+ * only be handed to the handler again and again.
+ */
+const cursorsAtOnce = 32;
+const letterMs = 5_000;
 
 const log = logger('subscription');
 const outcomes = counter('events_handled_total', 'Events by outcome: settled, healed, failed, parked');
@@ -79,7 +85,10 @@ export function settler(options: SettleOptions): (events: RecordedEvent[]) => Pr
   /** The same again until it works: for everything that fails only because something can't be reached. */
   async function patiently<T>(work: () => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt++) {
-      if (signal.aborted) throw new Stopped();
+      if (signal.aborted) {
+        paused.set(0, labels);
+        throw new Stopped();
+      }
       try {
         const result = await work();
         if (attempt > 1) paused.set(0, labels);
@@ -140,41 +149,63 @@ export function settler(options: SettleOptions): (events: RecordedEvent[]) => Pr
     return open;
   }
 
-  /** Reads what is missing and puts it before what is there. */
-  async function fillGaps(gaps: Trouble[]): Promise<void> {
+  /** Reads what is missing and puts it before what is there. Returns those of which something is known now. */
+  async function fillGaps(gaps: Trouble[]): Promise<Trouble[]> {
+    const known: Trouble[] = [];
+    let count = 0;
     for (const ofDomain of Map.groupBy(gaps, ({ stream }) => domainOf(stream)).values()) {
-      const cursors = ofDomain.map(({ stream, seen }) => ({ stream, afterVersion: seen! }));
-      const read = await patiently(async () => {
-        return logOf(logs, ofDomain[0]!.stream).readStreams(cursors, { limit: readLimit });
-      });
-      const missing = byStream(read);
-      for (const gap of ofDomain) {
-        const found = missing.get(gap.stream);
-        if (found?.[0]?.version === gap.seen! + 1) {
-          outcomes.add(found.length, { ...labels, outcome: 'healed' });
-          gap.events = merge(found, gap.events);
-        } else if (read.length < readLimit) {
-          // The log has been asked for it and does not have it: a replica that lags, or an event of a lost past.
-          const error = new Error(`version ${gap.seen! + 1} of ${gap.stream} is not in the log`);
-          Object.assign(gap, failedAgain(gap, gap.seen! + 1, error));
+      for (let place = 0; place < ofDomain.length && count < readLimit; place += cursorsAtOnce) {
+        const part = ofDomain.slice(place, place + cursorsAtOnce);
+        const cursors = part.map(({ stream, seen }) => ({ stream, afterVersion: seen! }));
+        const read = await patiently(async () => {
+          return logOf(logs, part[0]!.stream).readStreams(cursors, { limit: readLimit });
+        });
+        count += read.length;
+        const missing = byStream(read);
+        for (const gap of part) {
+          const found = missing.get(gap.stream);
+          // The read was full before it came to this stream.
+          if (!found && read.length === readLimit) continue;
+          known.push(gap);
+          if (found?.[0]?.version === gap.seen! + 1) {
+            outcomes.add(found.length, { ...labels, outcome: 'healed' });
+            gap.events = merge(found, gap.events);
+          } else {
+            // The log has been asked for it and does not have it: a replica that lags, or an event of a lost past.
+            const error = new Error(`version ${gap.seen! + 1} of ${gap.stream} is not in the log`);
+            Object.assign(gap, failedAgain(gap, gap.seen! + 1, error));
+          }
         }
       }
     }
+    return known;
   }
 
-  /** The end of a stream's attempts. In this order: a crash in between repeats the dead letter, and loses nothing. */
+  /**
+   * The end of a stream's attempts. Its letter comes second, and has one try: people look at it, nothing depends on it,
+   * and a broker that takes no messages must not hold up the other streams.
+   */
   async function parkStream({ stream, events, failure }: Trouble): Promise<void> {
     const { version, count: attempts, error } = failure!;
     const event = events[0]!;
     const reason = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
     const lastVersion = events.at(-1)!.version;
     const parked = { handler: handler.name, stream, version, eventType: event.type, error: reason, attempts };
-    await patiently(async () => deadLetters?.publish(event, reason));
     if (await patiently(() => park(database, { ...parked, lastVersion }))) {
       parkings.add(1, labels);
       log.error({ ...labels, stream, version, type: event.type, attempts, err: error }, 'a stream is parked');
+      if (deadLetters) await sendLetter(deadLetters.publish(event, reason), stream);
     }
     outcomes.add(events.length, { ...labels, outcome: 'parked' });
+  }
+
+  async function sendLetter(sent: Promise<void>, stream: string): Promise<void> {
+    try {
+      if (await within(letterMs, sent, signal)) return;
+      log.warn({ ...labels, stream }, 'the broker does not take the dead letter; the stream is parked without it');
+    } catch (error) {
+      log.warn({ ...labels, stream, err: error }, 'the stream is parked without a dead letter');
+    }
   }
 
   return async (events) => {
@@ -194,12 +225,13 @@ export function settler(options: SettleOptions): (events: RecordedEvent[]) => Pr
       // Gaps first: they are quick to heal, and what failed has to wait anyway.
       const gaps = [...open.values()].filter(({ seen, failure }) => seen !== undefined && !failure);
       const now = new Map((gaps.length > 0 ? gaps : [...open.values()]).map((trouble) => [trouble.stream, trouble]));
-      const later = new Map([...open].filter(([stream]) => !now.has(stream)));
       const failures = Math.max(0, ...[...now.values()].map(({ failure }) => failure?.count ?? 0));
       if (failures > 0) await sleep(backoffMs(failures, retry), signal);
       else if (gaps.some(({ looked }) => !looked)) await sleep(secondLookMs, signal);
       const toFill = [...now.values()].filter(({ seen, looked }) => seen !== undefined && looked);
-      if (toFill.length > 0) await fillGaps(toFill);
+      const known = new Set(toFill.length > 0 ? await fillGaps(toFill) : []);
+      for (const gap of toFill) if (!known.has(gap)) now.delete(gap.stream);
+      const later = new Map([...open].filter(([stream]) => !now.has(stream)));
       for (const trouble of now.values()) trouble.looked = true;
       open = new Map([...later, ...(await attempt(now))]);
     }

@@ -1,10 +1,12 @@
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { unavailable } from '@caudal/kernel/errors.ts';
+import { sleep } from '@caudal/kernel/time.ts';
 import { type Database, openDatabase } from '@caudal/postgres/database.ts';
 import { migrate } from '@caudal/postgres/migrate.ts';
 import { migrations as postgresMigrations } from '@caudal/postgres/migrations.ts';
+import { describeWith } from '@caudal/testing/describe-with.ts';
 import { memoryLog } from '@caudal/testing/memory-log.ts';
-import { describeWith, type FreshDatabase, freshDatabase } from '@caudal/testing/servers.ts';
+import { type FreshDatabase, freshDatabase } from '@caudal/testing/servers.ts';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import type { DeadLetters } from './dead-letters.ts';
 import { migrations } from './migrations.ts';
@@ -36,14 +38,20 @@ describeWith(['postgres'], 'runSubscription', () => {
   /** Everything that a test needs, with a handler of its own. */
   function given(options: Partial<SubscriptionOptions> = {}) {
     const log = memoryLog({ domain: 'orders' });
-    const calls = { readStreams: 0, afterRead: async (_: RecordedEvent[]) => {} };
+    const calls = { readStreams: 0, mostCursors: 0, sweeps: 0, afterRead: async (_: RecordedEvent[]) => {} };
     const counted = {
       ...log,
       readStreams: async (...args: Parameters<typeof log.readStreams>) => {
         calls.readStreams += 1;
+        calls.mostCursors = Math.max(calls.mostCursors, args[0].length);
         const events = await log.readStreams(...args);
         await calls.afterRead(events);
         return events;
+      },
+      heads: async (...args: Parameters<typeof log.heads>) => {
+        const page = await log.heads(...args);
+        if (page.position <= args[0]) calls.sweeps += 1;
+        return page;
       },
     };
     const handler = testHandler(`handler-${count++}.v1`, [orders]);
@@ -95,6 +103,23 @@ describeWith(['postgres'], 'runSubscription', () => {
     expect(handler.applied.get(`${orders}/1`)).toEqual(versions(2_501));
   });
 
+  test('deep gaps on many streams are filled a few at a time', async () => {
+    const { log, handler, give, calls } = given();
+    const batch: RecordedEvent[] = [];
+    for (const id of versions(100)) batch.push((await grow(log, `${orders}/${id}`, 200))[199]!);
+    const handle = handler.handle;
+    let handed = 0;
+    handler.handle = async (events) => {
+      handed += events.length;
+      return handle.call(handler, events);
+    };
+    await give(batch);
+    for (const id of versions(100)) expect(handler.applied.get(`${orders}/${id}`)).toEqual(versions(200));
+    expect(calls.mostCursors).toBe(32);
+    // Each of the 20,000 once, and little besides.
+    expect(handed).toBeLessThan(22_000);
+  });
+
   test('what another consumer applies meanwhile is not read from the log', async () => {
     const { log, handler, give, calls } = given();
     const [, second] = await grow(log, `${orders}/1`, 2);
@@ -112,19 +137,19 @@ describeWith(['postgres'], 'runSubscription', () => {
   });
 
   test('lost messages, the last of a stream among them, heal within two sweeps', async () => {
-    const everyMs = 300;
-    const { log, handler, give } = given({ sweep: { everyMs, minAgeMs: 20 } });
+    const { log, handler, give, calls } = given({ sweep: { everyMs: 300, minAgeMs: 20 } });
     const random = seeded(7);
     const sent: RecordedEvent[] = [];
     for (const _ of versions(10)) for (const id of versions(15)) sent.push(...(await grow(log, `${orders}/${id}`, 2)));
     const arriving = sent.filter(() => random() > 0.3).flatMap((event) => (random() > 0.8 ? [event, event] : [event]));
     arriving.sort(() => random() - 0.5);
     while (arriving.length > 0) await give(arriving.splice(0, 40));
-    const lastLost = await grow(log, `${orders}/1`, 1);
-    const lostAt = performance.now();
-    await until(() => handler.applied.get(`${orders}/1`)!.length === 20 + lastLost.length, 5_000);
-    await until(() => versions(14).every((id) => handler.applied.get(`${orders}/${id + 1}`)?.length === 20), 5_000);
-    expect(performance.now() - lostAt).toBeLessThan(2 * everyMs * 1.25 + 1_000);
+    await grow(log, `${orders}/1`, 1);
+    const sweeps = calls.sweeps;
+    const length = (id: number) => handler.applied.get(`${orders}/${id}`)?.length;
+    await until(() => length(1) === 21 && versions(14).every((id) => length(id + 1) === 20));
+    // In sweeps, not in time: a loaded machine has little of that. The one that heals need not have ended.
+    expect(calls.sweeps - sweeps).toBeLessThanOrEqual(2);
     for (const [, applied] of handler.applied) expect(applied).toEqual(versions(applied.length));
   });
 
@@ -152,6 +177,55 @@ describeWith(['postgres'], 'runSubscription', () => {
     await grow(log, `${orders}/2`, 1);
     await until(() => asked.length > 0);
     expect(new Set(asked)).toEqual(new Set([`${orders}/2`]));
+  });
+
+  test('while a backlog is consumed there is no sweep; after it there is', async () => {
+    const { log, handler, give, calls } = given({ sweep: { everyMs: 40, minAgeMs: 0 } });
+    const events = await grow(log, `${orders}/1`, 3);
+    await until(() => calls.sweeps > 0);
+    const old = { ...events[0]!, recordedAt: new Date(Date.now() - 60_000) };
+    /** The sweeps of a while in which something old, or young, is delivered all the time. */
+    const sweepsDuring = async (event: RecordedEvent) => {
+      await give([event]);
+      const before = calls.sweeps;
+      for (const _ of versions(100)) {
+        await give([event]);
+        await sleep(2);
+      }
+      return calls.sweeps - before;
+    };
+    // One may have been under way.
+    expect(await sweepsDuring(old)).toBeLessThanOrEqual(1);
+    const before = calls.sweeps;
+    await until(() => calls.sweeps > before + 1);
+    expect(handler.applied.get(`${orders}/1`)).toEqual([1, 2, 3]);
+    const future = { ...old, recordedAt: new Date(Date.now() + 60_000) };
+    expect(await sweepsDuring(future)).toBeGreaterThan(1);
+  });
+
+  test('a broker that takes no dead letters holds up nobody', async () => {
+    const refusing = { drain: async () => ({ removed: 0, kept: 0 }), close: async () => {} };
+    const deadLetters = { ...refusing, publish: () => Promise.reject(unavailable('RabbitMQ')) };
+    const { log, handler, give, parked } = given({ deadLetters });
+    const [poison] = await grow(log, `${orders}/p`, 1);
+    const [healthy] = await grow(log, `${orders}/h`, 1);
+    handler.judge = ({ stream }) => stream === `${orders}/p` && new Error('bad data');
+    await give([poison!]);
+    await give([healthy!]);
+    expect(handler.applied.get(`${orders}/h`)).toEqual([1]);
+    expect(await parked()).toMatchObject([{ stream: `${orders}/p`, version: 1 }]);
+  });
+
+  test('a redrive that fails further on notes how far it came', async () => {
+    const { log, handler, give, parked, redriveAll } = given();
+    const [first] = await grow(log, `${orders}/1`, 1);
+    handler.judge = () => new Error('bad data');
+    await give([first!]);
+    // The messages of these have not arrived.
+    await grow(log, `${orders}/1`, 3);
+    handler.judge = ({ version }) => version === 3 && new Error('worse data');
+    expect(await redriveAll()).toMatchObject([{ outcome: 'still-parked' }]);
+    expect(await parked()).toMatchObject([{ version: 3, lastVersion: 3, count: 1 }]);
   });
 
   test('a poison event: 3 retries, a dead letter, its stream parked; later events wait; redrive heals in order', async () => {
@@ -216,7 +290,7 @@ describeWith(['postgres'], 'runSubscription', () => {
     });
     let transient = 0;
     handler.judge = () => (transient++ < 10 ? unavailable('MongoDB') : undefined);
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await sleep(200);
     expect(settled).toBe(false);
     handler.down = undefined;
     await giving;
@@ -254,15 +328,14 @@ describeWith(['postgres'], 'runSubscription', () => {
   });
 
   test('stop while a dependency is away: the batch is left unsettled, soon', async () => {
-    const { log, handler, give, running } = given();
+    // Longer than this test may take: only the signal ends the pause.
+    const { log, handler, give, running } = given({ pause: { firstMs: 60_000, maxMs: 60_000 } });
     const events = await grow(log, `${orders}/1`, 1);
     handler.down = new Error('connection refused');
     const giving = give(events);
     giving.catch(() => {});
-    const started = performance.now();
     await running.stop();
     await expect(giving).rejects.toMatchObject({ name: 'Stopped' });
-    expect(performance.now() - started).toBeLessThan(1_000);
   });
 });
 

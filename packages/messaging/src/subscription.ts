@@ -5,7 +5,7 @@
 import { EventMetadata } from '@caudal/contract/gen/caudal/log/v1/log.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import type { Running } from '@caudal/kernel/lifetime.ts';
-import { type Backoff, within } from '@caudal/kernel/time.ts';
+import { type Backoff, sleep, within } from '@caudal/kernel/time.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { gauge, histogram } from '@caudal/telemetry/metrics.ts';
@@ -41,6 +41,7 @@ export interface SubscriptionOptions {
 
 /** A batch's span names at most this many of the traces that led to it. */
 const maxLinks = 16;
+const measureEveryMs = 30_000;
 
 const log = logger('subscription');
 const lag = histogram(
@@ -88,20 +89,31 @@ export function runSubscription(options: SubscriptionOptions): Running {
     signal,
   });
 
+  let lastBatch = { at: -Infinity, ageMs: 0 };
   const deliver = async (events: RecordedEvent[]): Promise<void> => {
+    const newest = events.reduce((most, { recordedAt }) => Math.max(most, recordedAt.getTime()), -Infinity);
+    lastBatch = { at: performance.now(), ageMs: Date.now() - newest };
     await withSpan(`process ${handler.name}`, { kind: 'consumer', parent: '', links: linksOf(events) }, () =>
       settle(events),
     );
     const oldest = events.reduce((least, { recordedAt }) => Math.min(least, recordedAt.getTime()), Infinity);
     lag.record(Math.max(0, Date.now() - oldest) / 1000, labels);
   };
-  const afterRound = async () => {
-    parkedStreams.set(await countParked(database, handler.name), labels);
+  /** Each process tells, since which of them sweeps changes: a value that nobody sets any more would stay. */
+  const measureParked = async (): Promise<void> => {
+    while (!signal.aborted) {
+      // Where it fails the next round tells.
+      const count = await countParked(database, handler.name).catch(() => undefined);
+      if (count !== undefined) parkedStreams.set(count, labels);
+      await sleep(measureEveryMs, signal);
+    }
+    parkedStreams.set(0, labels);
   };
 
   const running = Promise.all([
     feed.run(deliver, signal),
-    sweep && sweepAll({ handler, logs, database, holder, sweep, settle, afterRound, signal }),
+    sweep && sweepAll({ handler, logs, database, holder, sweep, settle, lastBatch: () => lastBatch, signal }),
+    measureParked(),
   ]);
   running.catch((error: unknown) => log.fatal({ ...labels, err: error }, 'the subscription has ended'));
 

@@ -7,6 +7,9 @@
  * It looks only at events that are some seconds old: younger ones are most likely on their way. Its checkpoint moves
  * over what is seen, healed or parked, and nothing else. A new handler starts at the beginning of the log, so the sweep
  * also brings it everything that happened before it was bound.
+ *
+ * While a backlog is consumed everything in it is behind, and none of it lost: a sweep would only do the consumers' work
+ * a second time. So a round is left out if what was delivered since the last one was itself old.
  */
 import { entityOfStream } from '@caudal/contract/entity.ts';
 import type { LogReader, RecordedEvent } from '@caudal/eventlog/types.ts';
@@ -29,7 +32,7 @@ const pageSize = 500;
 
 const swept = counter('sweep_behind_total', 'Streams that a sweep found behind: messages that were lost, or are late');
 
-/** Sweeps until `signal` fires. `afterRound` is called by the process that sweeps. Throws only if a log is missing. */
+/** Sweeps until `signal` fires. Throws only if a log is missing. */
 export async function sweepAll(options: {
   handler: EventHandler;
   logs: Logs;
@@ -37,10 +40,11 @@ export async function sweepAll(options: {
   holder?: string;
   sweep: SweepOptions;
   settle(events: RecordedEvent[]): Promise<void>;
-  afterRound(): Promise<void>;
+  /** Of the last batch that was delivered: when that was, by performance.now(), and how old its newest event was. */
+  lastBatch(): { at: number; ageMs: number };
   signal: AbortSignal;
 }): Promise<void> {
-  const { handler, logs, database, holder, settle, afterRound, signal } = options;
+  const { handler, logs, database, holder, settle, lastBatch, signal } = options;
   const { everyMs = 30_000, minAgeMs = 10_000 } = options.sweep;
   const followed = new Set(handler.entities);
 
@@ -69,9 +73,10 @@ export async function sweepAll(options: {
       async (lease) => {
         let position = lease.position;
         while (!lease.signal.aborted) {
+          const since = performance.now();
           await sleep(everyMs * (0.75 + Math.random() / 2), lease.signal);
-          position = await round(log, lease, position);
-          await afterRound();
+          const { at, ageMs } = lastBatch();
+          if (at < since || ageMs < minAgeMs) position = await round(log, lease, position);
         }
       },
     );

@@ -15,7 +15,7 @@ import { domainOf } from '@caudal/contract/entity.ts';
 import { unavailable } from '@caudal/kernel/errors.ts';
 import { within } from '@caudal/kernel/time.ts';
 import type { Channel } from 'amqplib';
-import type { Broker } from './connection.ts';
+import { answered, type Broker } from './connection.ts';
 
 /** What the topology must know of a handler. */
 export interface Follower {
@@ -70,7 +70,7 @@ export async function declareHandler(channel: Channel, handler: Follower, prefix
 async function withChannel<T>(broker: Broker, work: (channel: Channel) => Promise<T>): Promise<T> {
   const channel = await broker.consumeChannel();
   try {
-    return await work(channel);
+    return await answered(work(channel));
   } catch (error) {
     throw unavailable('RabbitMQ', error);
   } finally {

@@ -2,7 +2,7 @@
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { type Clock, sleep } from '@caudal/kernel/time.ts';
 import { logger } from '@caudal/telemetry/log.ts';
-import { changeGenerations, type Generation, type Generations } from './generations.ts';
+import { changeGenerations, type Generation, type Generations, isBuilt } from './generations.ts';
 import { nameOf } from './keys.ts';
 import type { ViewStore } from './store.ts';
 
@@ -13,10 +13,16 @@ export interface Builder {
   readonly record: Generations;
   /** Fires when the lease is lost, or the caller's signal fires. */
   readonly signal: AbortSignal;
-  /** Changes its generation in the record, and lets the other ones end at `othersUntil`. Throws if the lease is lost. */
-  update(change: (own: Generation) => Generation, othersUntil?: number): Promise<void>;
-  /** Gives its generation up for dropping, unless queries read it already. */
-  abandon(): Promise<void>;
+  /**
+   * Changes its generation in the record (`change` may be called again), and, if `keepOthersMs` is given, lets the other
+   * ones end so long after its `from`. Throws if the lease is lost.
+   */
+  update(change: (own: Generation) => Generation, keepOthersMs?: number): Promise<void>;
+  /**
+   * Gives its generation up for dropping, unless queries read it already. False if somebody who took over has dropped it:
+   * then what was made of it since is nobody's to drop but the caller's.
+   */
+  abandon(): Promise<boolean>;
   /** Gives the lease back. Never throws: it expires anyway. */
   end(): Promise<void>;
 }
@@ -26,27 +32,33 @@ const renewEveryMs = 8_000;
 const log = logger('rebuild');
 
 /**
- * Takes the lease and a number for a new generation. What earlier builders left unfinished is marked for dropping.
- * ABORTED REBUILD_RUNNING if another one builds.
+ * Takes the lease and a number for a new generation. What earlier builders left unfinished is marked for dropping, but
+ * goes no sooner than any other: its consumers, and a builder that only stood still, must find out first, or they would
+ * bring its queue or collection back. ABORTED REBUILD_RUNNING if another one builds, or (`onlyFirst`) has built one.
  */
 export async function beginBuilding(options: {
   projection: { name: string; version: number };
   store: ViewStore;
   /** Unique to this building. */
   id: string;
+  /** Builds the first generation or none. */
+  onlyFirst?: boolean;
   clock: Clock;
   signal?: AbortSignal;
 }): Promise<Builder> {
-  const { projection, store, id, clock, signal } = options;
+  const { projection, store, id, onlyFirst = false, clock, signal } = options;
   const now = () => clock().getTime();
   const lease = () => ({ id, until: now() + leaseMs });
+  const givenUp = (generation: Generation): Generation =>
+    generation.from === undefined
+      ? { number: generation.number, fed: false, until: generation.until ?? now() }
+      : generation;
 
   const record = await changeGenerations(projection, store, ({ last, builder, generations }) => {
     // A call whose answer was lost may have taken the lease already, or given it to somebody else since.
     if (builder && builder.id !== id && builder.until > now()) throw running(projection, builder.until - now());
-    const kept = generations.map((generation) =>
-      generation.from === undefined ? { number: generation.number, fed: false, until: 0 } : generation,
-    );
+    if (onlyFirst && isBuilt({ generations })) throw running(projection, 0);
+    const kept = generations.map(givenUp);
     return { last: last + 1, builder: lease(), generations: [...kept, { number: last + 1, fed: false }] };
   });
   const number = record.last;
@@ -77,22 +89,28 @@ export async function beginBuilding(options: {
     number,
     record,
     signal: signal ? AbortSignal.any([signal, lost.signal]) : lost.signal,
-    async update(changeOwn, othersUntil) {
-      await change((newest) => ({
-        ...newest,
-        generations: newest.generations.map((generation) => {
-          if (generation.number === number) return changeOwn(generation);
-          return othersUntil === undefined ? generation : { ...generation, until: generation.until ?? othersUntil };
-        }),
-      }));
+    async update(changeOwn, keepOthersMs) {
+      await change((newest) => {
+        const own = changeOwn(newest.generations.find((generation) => generation.number === number)!);
+        const othersUntil = keepOthersMs === undefined ? undefined : own.from! + keepOthersMs;
+        return {
+          ...newest,
+          generations: newest.generations.map((generation) => {
+            if (generation.number === number) return own;
+            return othersUntil === undefined ? generation : { ...generation, until: generation.until ?? othersUntil };
+          }),
+        };
+      });
     },
     async abandon() {
-      await change((newest) => ({
+      // Without the lease too: nobody else ever builds this number.
+      const { generations } = await changeGenerations(projection, store, (newest) => ({
         ...newest,
         generations: newest.generations.map((generation) =>
-          generation.number === number && generation.from === undefined ? { number, fed: false, until: 0 } : generation,
+          generation.number === number ? givenUp(generation) : generation,
         ),
       }));
+      return generations.some((generation) => generation.number === number);
     },
     async end() {
       ending.abort();
@@ -105,7 +123,7 @@ export async function beginBuilding(options: {
 }
 
 function running(projection: { name: string; version: number }, retryAfterMs: number): CaudalError {
-  const message = `Somebody else is building ${nameOf(projection)}.`;
+  const message = `Somebody else is building ${nameOf(projection)}, or has just built it.`;
   return new CaudalError('ABORTED', 'REBUILD_RUNNING', message, { retryAfterMs });
 }
 

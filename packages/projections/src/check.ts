@@ -26,6 +26,8 @@ export interface Finding {
 export type Expected = Pick<StoredDocument, 'id' | 'streams' | 'view'>;
 
 const loadSize = 500;
+const checksAtATime = 8;
+const entriesListedAtMost = 1_000;
 
 /** Whether two states of a view are the same, written down. */
 export function sameView(one: unknown, other: unknown): boolean {
@@ -52,25 +54,44 @@ export function expectedOf<V>(
   };
 }
 
-/**
- * Checks one view, or history, that is fed by these streams (and any others that the store names). Waits up to
- * `settleMs` for one that is behind.
- */
-export async function checkView<V>(options: {
+/** Works on the items, eight at a time. After an error it begins no other, and throws it when those in hand have ended. */
+export async function severally<T>(items: Iterable<T>, work: (item: T) => Promise<void>): Promise<void> {
+  const left = items[Symbol.iterator]();
+  let broken = false;
+  const worker = async () => {
+    try {
+      for (let next = left.next(); !next.done && !broken; next = left.next()) await work(next.value);
+    } catch (error) {
+      broken = true;
+      throw error;
+    }
+  };
+  const ends = await Promise.allSettled(Array.from({ length: checksAtATime }, worker));
+  for (const end of ends) if (end.status === 'rejected') throw end.reason;
+}
+
+interface Check<V> {
   projection: Projection<V>;
   collection: Collection;
   logs: Logs;
   id: string;
   streams: string[];
   settleMs: number;
-}): Promise<Finding[]> {
-  const { collection, id, settleMs } = options;
+  /** Told how many events were read. */
+  onRead?(events: number): void;
+}
+
+/**
+ * Checks one view, or history, that is fed by these streams (and any others that the store names). Waits up to
+ * `settleMs` for one that is behind. Finds at most 1,000 entries of a history that are wrong.
+ */
+export async function checkView<V>(check: Check<V>): Promise<Finding[]> {
+  const { projection, collection, logs, id, settleMs } = check;
   const deadline = performance.now() + settleMs;
   for (;;) {
     const [stored] = await collection.load([id]);
-    if (stored && isEntry(options.projection, stored)) return checkEntry(options.logs, stored);
-    const streams = [...new Set([...options.streams, ...Object.keys(stored?.streams ?? {})])];
-    const findings = await compare(options, stored, await eventsOf(options, streams));
+    if (stored && isEntry(projection, stored)) return checkEntry(logs, stored);
+    const findings = await compare(check, stored);
     const passing = findings.every(({ kind }) => kind === 'behind' || kind === 'missing');
     if (findings.length === 0 || !passing || performance.now() >= deadline) return findings;
     await sleep(100);
@@ -90,66 +111,61 @@ async function checkEntry(logs: Logs, { id, streams }: StoredDocument): Promise<
   return event?.eventId === id ? [] : [{ kind: 'extra', id, detail: `no event of ${stream} has this id` }];
 }
 
-async function eventsOf<V>(
-  { projection, logs, id }: { projection: Projection<V>; logs: Logs; id: string },
-  streams: string[],
-): Promise<Followed<V>[]> {
-  const events: Followed<V>[] = [];
-  const held = new Set<string>();
-  for await (const page of readWholeStreams(logs, streams)) {
-    for (const event of page) {
-      if (held.has(event.stream)) continue;
-      try {
-        const followed = followEvent(projection, event);
-        if (followed?.view === id) events.push(followed);
-      } catch {
-        held.add(event.stream);
-      }
+/** The view's events of a page. One that can't be decoded leaves a gap, and ends its stream as one that fails does. */
+function eventsOf<V>({ projection, id }: Check<V>, page: RecordedEvent[]): Followed<V>[] {
+  return page.flatMap((event) => {
+    try {
+      const followed = followEvent(projection, event);
+      return followed?.view === id ? [followed] : [];
+    } catch {
+      return [];
     }
-  }
-  return events;
+  });
 }
 
-async function compare<V>(
-  options: { projection: Projection<V>; collection: Collection; id: string },
-  stored: StoredDocument | undefined,
-  events: Followed<V>[],
-): Promise<Finding[]> {
-  const { projection, collection, id } = options;
-  const whole = expectedOf(projection, id, undefined, events).documents;
-  const target = whole.find((document) => document.id === id);
-  if (!target) return stored ? [{ kind: 'extra', id, detail: 'no event of the log belongs to it' }] : [];
-  if (!stored) return [{ kind: 'missing', id, detail: `should have seen ${JSON.stringify(target.streams)}` }];
-  for (const [stream, version] of Object.entries(stored.streams))
-    if (version > (target.streams[stream] ?? 0))
-      return [{ kind: 'differing', id, detail: `has seen version ${version} of ${stream}, further than the log goes` }];
+/** Folds the log page by page, beside each other to its end and to what the store has seen. */
+async function compare<V>(check: Check<V>, stored: StoredDocument | undefined): Promise<Finding[]> {
+  const { projection, collection, logs, id, onRead } = check;
+  const streams = [...new Set([...check.streams, ...Object.keys(stored?.streams ?? {})])];
+  const wrongEntries: Finding[] = [];
+  let whole: Expected | undefined;
+  let seen: Expected | undefined;
+  for await (const page of readWholeStreams(logs, streams)) {
+    onRead?.(page.length);
+    const events = eventsOf(check, page);
+    whole = expectedOf(projection, id, whole, events).documents.find((document) => document.id === id) ?? whole;
+    const known = events.filter(({ recorded }) => recorded.version <= (stored?.streams[recorded.stream] ?? 0));
+    const { documents } = expectedOf(projection, id, seen, known);
+    seen = documents.find((document) => document.id === id) ?? seen;
+    const entries = documents.filter((document) => document.id !== id);
+    if (wrongEntries.length < entriesListedAtMost)
+      wrongEntries.push(...(await compareEntries(collection, id, entries)));
+  }
 
-  const seen = events.filter(({ recorded }) => recorded.version <= (stored.streams[recorded.stream] ?? 0));
-  const { documents } = expectedOf(projection, id, undefined, seen);
-  const findings = await compareDocuments(collection, stored, documents);
-  if (findings.length === 0 && !isDeepStrictEqual(sorted(stored.streams), sorted(target.streams)))
+  if (!whole) return stored ? [{ kind: 'extra', id, detail: 'no event of the log belongs to it' }] : [];
+  if (!stored) return [{ kind: 'missing', id, detail: `should have seen ${JSON.stringify(whole.streams)}` }];
+  for (const [stream, version] of Object.entries(stored.streams))
+    if (version > (whole.streams[stream] ?? 0))
+      return [{ kind: 'differing', id, detail: `has seen version ${version} of ${stream}, further than the log goes` }];
+  const findings = wrongEntries.slice(0, entriesListedAtMost);
+  if (!sameView(stored.view, seen?.view)) findings.push({ kind: 'differing', id, detail: 'is not what the log says' });
+  if (findings.length === 0 && !isDeepStrictEqual(sorted(stored.streams), sorted(whole.streams)))
     findings.push({
       kind: 'behind',
       id,
-      detail: `has seen ${JSON.stringify(stored.streams)} of ${JSON.stringify(target.streams)}`,
+      detail: `has seen ${JSON.stringify(stored.streams)} of ${JSON.stringify(whole.streams)}`,
     });
   return findings;
 }
 
-async function compareDocuments(
-  collection: Collection,
-  target: StoredDocument,
-  documents: Expected[],
-): Promise<Finding[]> {
+async function compareEntries(collection: Collection, cursor: string, entries: Expected[]): Promise<Finding[]> {
   const findings: Finding[] = [];
-  for (let place = 0; place < documents.length; place += loadSize) {
-    const part = documents.slice(place, place + loadSize);
-    const ids = part.map(({ id }) => id).filter((id) => id !== target.id);
-    const stored = new Map((ids.length > 0 ? await collection.load(ids) : []).map((one) => [one.id, one]));
-    stored.set(target.id, target);
+  for (let place = 0; place < entries.length; place += loadSize) {
+    const part = entries.slice(place, place + loadSize);
+    const stored = new Map((await collection.load(part.map(({ id }) => id))).map((one) => [one.id, one]));
     for (const { id, view } of part) {
       const found = stored.get(id);
-      if (!found) findings.push({ kind: 'missing', id, detail: `is an entry of ${target.id}` });
+      if (!found) findings.push({ kind: 'missing', id, detail: `is an entry of ${cursor}` });
       else if (!sameView(found.view, view))
         findings.push({ kind: 'differing', id, detail: 'is not what the log says' });
     }

@@ -7,7 +7,7 @@
 import { domainOf, entityOfStream } from '@caudal/contract/entity.ts';
 import type { LogReader, RecordedEvent } from '@caudal/eventlog/types.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
-import { sleep } from '@caudal/kernel/time.ts';
+import { sleep, within } from '@caudal/kernel/time.ts';
 import { entitiesOf, followEvent } from './events.ts';
 import type { Collection } from './store.ts';
 import type { Projection } from './types.ts';
@@ -29,8 +29,8 @@ const firstPauseMs = 5;
 const maxPauseMs = 50;
 
 /**
- * Resolves once queries see all of `consistency`. Errors: UNAVAILABLE NOT_YET_VISIBLE if that takes too long, UNAVAILABLE
- * if store or log can't be reached, CANCELLED if `signal` fires.
+ * Resolves once queries see all of `consistency`. Errors: UNAVAILABLE NOT_YET_VISIBLE if that takes too long, calls of
+ * store and log that don't answer included; UNAVAILABLE if they can't be reached; CANCELLED if `signal` fires.
  */
 export async function awaitSeen<V>(options: AwaitSeenOptions<V>): Promise<void> {
   const { projection, views, consistency, timeoutMs = 2_000, signal } = options;
@@ -39,16 +39,24 @@ export async function awaitSeen<V>(options: AwaitSeenOptions<V>): Promise<void> 
   if (followed.length === 0) return;
   const deadline = performance.now() + timeoutMs;
   let waiting: Awaited[] = followed.map((write) => ({ ...write, view: undefined }));
+  const gone = () => new CaudalError('CANCELLED', 'CALL_CANCELLED', 'The caller went away.');
+
+  /** What the call gives, if it does in time; then it goes on unwatched. */
+  async function inTime<T>(call: Promise<T>): Promise<T> {
+    if (await within(Math.max(0, deadline - performance.now()), call, signal)) return call;
+    throw signal?.aborted ? gone() : notYetVisible(waiting);
+  }
 
   for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 2, maxPauseMs)) {
-    waiting = await locate(options, waiting);
-    const { collection } = await views.generations.current();
-    waiting = await unseen(collection, waiting);
+    waiting = await inTime(locate(options, waiting));
+    const { collection } = await inTime(views.generations.current());
+    const open = await inTime(unseen(collection, waiting));
     // `find` and `search` may lag behind what a read by id sees.
-    if (waiting.length === 0) return collection.refresh();
+    if (open.length === 0) return inTime(collection.refresh());
+    waiting = open;
     if (performance.now() + pauseMs > deadline) throw notYetVisible(waiting);
     await sleep(pauseMs, signal);
-    if (signal?.aborted) throw new CaudalError('CANCELLED', 'CANCELLED', 'The caller went away.');
+    if (signal?.aborted) throw gone();
   }
 }
 

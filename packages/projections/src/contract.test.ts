@@ -1,6 +1,6 @@
 /** What every store of views must do, on the real servers. */
 import { isTransient } from '@caudal/kernel/errors.ts';
-import { describeWith } from '@caudal/testing/servers.ts';
+import { describeWith } from '@caudal/testing/describe-with.ts';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type Collection, type Find, type Layout, MissingCollection, type Write } from './store.ts';
 import { type TestStore, testStores, throughProxy } from './test-stores.ts';
@@ -252,10 +252,11 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
             code: 'UNAVAILABLE',
             transient: true,
           });
-          expect(performance.now() - begun).toBeLessThan(5_000);
+          // The drivers' own patience is 30 s.
+          expect(performance.now() - begun).toBeLessThan(15_000);
         }
         proxy.refuse(false);
-        const deadline = performance.now() + 10_000;
+        const deadline = performance.now() + 30_000;
         let loaded: unknown[] = [];
         while (loaded.length === 0 && performance.now() < deadline)
           loaded = await collection.load(['1']).catch(() => []);
@@ -265,7 +266,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
         await reached.remove();
         await proxy.close();
       }
-    });
+    }, 90_000);
 
     if (name !== 'mongodb')
       describe('searching', () => {

@@ -42,7 +42,7 @@ export function followGenerations<V>(options: FollowGenerationsOptions<V>): Runn
   if (everyMs > maxRecordAgeMs) throw new Error(`everyMs is ${everyMs}: at most ${maxRecordAgeMs}`);
   const stopping = new AbortController();
   const consumers = new Map<number, Running>();
-  const ending = new Set<Promise<void>>();
+  const ending = new Map<number, Promise<void>>();
   let record: Generations = { last: 0, generations: [] };
   const now = () => clock().getTime();
 
@@ -60,8 +60,10 @@ export function followGenerations<V>(options: FollowGenerationsOptions<V>): Runn
 
   function end(number: number, consumer: Running): void {
     consumers.delete(number);
-    const ended = consumer.stop().finally(() => ending.delete(ended));
-    ending.add(ended);
+    ending.set(
+      number,
+      consumer.stop().finally(() => ending.delete(number)),
+    );
   }
 
   async function look(): Promise<void> {
@@ -71,7 +73,10 @@ export function followGenerations<V>(options: FollowGenerationsOptions<V>): Runn
     const fed = new Set(known.generations.filter((generation) => isFed(generation, now())).map(({ number }) => number));
     for (const [number, consumer] of consumers) if (!fed.has(number)) end(number, consumer);
     for (const number of fed) if (!consumers.has(number)) consumers.set(number, start(handlerOf(number)));
-    await dropExpired({ projection, store, release: options.release, record: known, now: now() });
+    // After a long sleep its time may be over before its consumer has heard: that would bring its queue back.
+    const left = known.generations.filter(({ number }) => !ending.has(number));
+    const unused = { ...known, generations: left };
+    await dropExpired({ projection, store, release: options.release, record: unused, now: now() });
   }
 
   const running = (async () => {
@@ -82,7 +87,7 @@ export function followGenerations<V>(options: FollowGenerationsOptions<V>): Runn
       await sleep(everyMs, stopping.signal);
     }
     for (const [number, consumer] of consumers) end(number, consumer);
-    await Promise.all(ending);
+    await Promise.all(ending.values());
   })();
 
   return {

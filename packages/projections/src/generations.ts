@@ -51,6 +51,11 @@ export function currentOf({ generations }: Generations, now: number): Generation
   return begun.toSorted((a, b) => a.from! - b.from!).at(-1);
 }
 
+/** Whether one is there for queries, or will be in a moment. */
+export function isBuilt({ generations }: Pick<Generations, 'generations'>): boolean {
+  return generations.some(({ from }) => from !== undefined);
+}
+
 /** Whether a query that began on it may go on. */
 export function isReadable({ from, until }: Generation, now: number): boolean {
   return from !== undefined && from <= now && (until === undefined || now < until);

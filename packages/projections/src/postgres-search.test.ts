@@ -1,7 +1,8 @@
 /** What pg_trgm adds to the search in PostgreSQL, wherever it is installed. */
 import { openDatabase } from '@caudal/postgres/database.ts';
 import { migrate } from '@caudal/postgres/migrate.ts';
-import { describeWith, type FreshDatabase, freshDatabase } from '@caudal/testing/servers.ts';
+import { describeWith } from '@caudal/testing/describe-with.ts';
+import { type FreshDatabase, freshDatabase } from '@caudal/testing/servers.ts';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { openPostgresStore } from './postgres-store.ts';
 import type { Layout, Write } from './store.ts';

@@ -1,13 +1,13 @@
 /** Projectors on every store: order, repeats, gaps, poison, races; and a fold that comes out the same whatever happens. */
 import { order, payment, wallet } from '@caudal/contract/entities.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
-import { isTransient } from '@caudal/kernel/errors.ts';
+import { isTransient, unavailable } from '@caudal/kernel/errors.ts';
 import type { EventHandler } from '@caudal/messaging/types.ts';
-import { describeWith } from '@caudal/testing/servers.ts';
+import { describeWith } from '@caudal/testing/describe-with.ts';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { collectionOf, createProjector } from './projector.ts';
-import type { Collection } from './store.ts';
+import type { Collection, ViewStore } from './store.ts';
 import {
   confirmed,
   created,
@@ -189,6 +189,81 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       expect(amounts.sort()).toEqual([1n, 2n]);
       expect(await projector.seen([events[4]!])).toEqual([3]);
       expect(await collection.count([])).toBe(2);
+    });
+
+    test('a view that begins is not read first, and what was there is kept all the same', async () => {
+      const { collection } = await fresh(details);
+      const loads: string[] = [];
+      const watched: ViewStore = {
+        ...place.store,
+        collection: (named, layout) => {
+          const native = place.store.collection(named, layout);
+          const load: Collection['load'] = async (ids) => {
+            loads.push(...ids);
+            return native.load(ids);
+          };
+          return { ...native, load };
+        },
+      };
+      const { orders, payments } = await history();
+      const projector = createProjector({ projection: details, store: watched, generation });
+      expect(await projector.handle(orders.slice(0, 1))).toEqual([]);
+      expect(loads.splice(0)).toEqual([]);
+      // Repeats, and what adds to a view: both show only when it is read.
+      expect(await projector.handle(orders)).toEqual([]);
+      expect(await projector.handle(payments)).toEqual([]);
+      expect(loads).toEqual(['1', '1']);
+      expect(await viewsIn(collection, details)).toEqual({ 1: order1 });
+
+      // What has been seen is not tried again, though it could not be handled now.
+      const [first, ...others] = details.follows;
+      const evolve = () => {
+        throw new Error('poison');
+      };
+      const broken = { ...details, follows: [{ ...first!, evolve }, ...others] };
+      const [begun, later] = orders;
+      const again = createProjector({ projection: broken, store: watched, generation });
+      expect(await again.handle([begun!])).toEqual([]);
+      expect(await again.handle([begun!, { ...later!, version: 4 }])).toEqual([
+        { kind: 'gap', stream: 'orders.order/1', seen: 2 },
+      ]);
+      expect(await viewsIn(collection, details)).toEqual({ 1: order1 });
+    });
+
+    test('every write is told of, whoever made it, and also if its answer was lost', async () => {
+      const { projector, collection } = await fresh(details);
+      const { orders, payments } = await history();
+      let answered = true;
+      const unsure: ViewStore = {
+        ...place.store,
+        collection: (named, layout) => {
+          const native = place.store.collection(named, layout);
+          const save: Collection['save'] = async (writes) => {
+            const result = await native.save(writes);
+            if (!answered) throw unavailable('the store');
+            return result;
+          };
+          return { ...native, save };
+        },
+      };
+      const told: unknown[] = [];
+      const onWritten = async (_: number, views: { id: string; revision: number }[]) =>
+        void told.push(...views.map(({ id, revision }) => `${id}@${revision}`));
+      const telling = createProjector({ projection: details, store: unsure, generation, onWritten });
+
+      await telling.handle(orders.slice(0, 1));
+      expect(told.splice(0)).toEqual(['1@1']);
+      answered = false;
+      await expect(telling.handle(orders.slice(1))).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+      answered = true;
+      expect(told).toEqual([]);
+      expect(await telling.handle(orders.slice(1))).toEqual([]);
+      expect(told.splice(0)).toEqual(['1@2']);
+      // As a rebuild writes, which tells nobody.
+      await projector.handle(payments);
+      expect(await telling.handle(payments)).toEqual([]);
+      expect(told).toEqual(['1@3']);
+      expect((await collection.load(['1']))[0]!.revision).toBe(3);
     });
 
     test('two projectors that race on the same views, with repeats and out of order, come to what the log says', async () => {

@@ -9,6 +9,9 @@
  * and finds most events applied. A crash at any point repeats the batch, which changes nothing that is done: a view
  * knows the version that it has seen of each stream.
  *
+ * A view that most likely begins in the batch is not read first: its write lands only if there is none. What comes out of
+ * that in any other way than well (a race lost, a gap, a failure) counts for nothing and is done again, read.
+ *
  * Histories ('one-per-event') write their entries first, under the events' ids (being there already is fine), and the
  * cursor of the stream last: so the cursor never says more than is there.
  */
@@ -20,7 +23,7 @@ import { counter } from '@caudal/telemetry/metrics.ts';
 import { entitiesOf, type Followed, followEvent } from './events.ts';
 import { type Folded, failed, foldHistory, foldView } from './fold.ts';
 import { layoutOf, nameOf } from './keys.ts';
-import type { Collection, StoredDocument, ViewStore, Write } from './store.ts';
+import type { Collection, SaveResult, StoredDocument, ViewStore, Write } from './store.ts';
 import type { Projection } from './types.ts';
 
 export interface GenerationOptions<V> {
@@ -30,7 +33,11 @@ export interface GenerationOptions<V> {
 }
 
 export interface ProjectorOptions<V> extends GenerationOptions<V> {
-  /** Called after views were written, before their events count as handled: for caches that must hear of it. */
+  /**
+   * Called after views were written, before their events count as handled: for caches that must hear of it. At least once
+   * a write: what somebody else has written, or this projector without getting the answer, is told again when the events
+   * come again.
+   */
   onWritten?(generation: number, views: { id: string; revision: number }[]): Promise<void>;
 }
 
@@ -59,36 +66,49 @@ export function createProjector<V>(options: ProjectorOptions<V>): EventHandler {
   const collection = collectionOf(options);
   const fold = projection.kind === 'one-per-event' ? foldHistory<V> : foldView<V>;
 
+  /** Whether the view is most likely new: that its first entity comes before those that add to it is usual, not certain. */
+  const begins = ([first]: Followed<V>[]) => first!.recorded.version === 1 && first!.follow === projection.follows[0];
+
   /** Applies groups of events, each of one view. */
   async function apply(groups: Map<string, Followed<V>[]>): Promise<Unfinished[]> {
     const unfinished: Unfinished[] = [];
     let open = groups;
+    let raced = 0;
     for (let round = 1; open.size > 0; round++) {
       if (round > maxRounds)
         throw new CaudalError('ABORTED', 'VIEW_CONTENDED', `${name}: too many others write the same views.`);
-      if (round > 1) await delay(Math.random() * 4 * round);
-      const stored = byId(await collection.load([...open.keys()]));
+      if (raced > 0) await delay(Math.random() * 4 * round);
+      const unread = new Set(round === 1 ? [...open].flatMap(([id, events]) => (begins(events) ? id : [])) : []);
+      const read = [...open.keys()].filter((id) => !unread.has(id));
+      const stored = byId(read.length > 0 ? await collection.load(read) : []);
       const folds: Folded[] = [];
+      const again = new Set<string>();
       const atFault = new Map<string, unknown>();
+      const fail = (id: string, error: unknown) => (unread.has(id) ? again.add(id) : atFault.set(id, error));
       for (const [id, events] of open) {
         try {
-          folds.push(fold(projection, id, stored.get(id), events));
+          const folded = fold(projection, id, stored.get(id), events);
+          if (unread.has(id) && folded.unfinished.length > 0) again.add(id);
+          else folds.push(folded);
         } catch (error) {
-          atFault.set(id, error);
+          fail(id, error);
         }
       }
-      const { lost, refused } = await write(folds);
-      for (const { id, error } of refused) atFault.set(id, error);
-      for (const { id, unfinished: ofView } of folds) if (!lost.has(id) && !atFault.has(id)) unfinished.push(...ofView);
+      const { lost, refused } = await write(folds, stored);
+      for (const { id, error } of refused) fail(id, error);
+      for (const id of lost) again.add(id);
+      for (const { id, unfinished: ofView } of folds)
+        if (!again.has(id) && !atFault.has(id)) unfinished.push(...ofView);
       for (const [id, error] of atFault) unfinished.push(...(await applySingly(id, open.get(id)!, error)));
-      if (lost.size > 0) races.add(lost.size, { projection: nameOf(projection) });
-      open = new Map([...open].filter(([id]) => lost.has(id)));
+      raced = lost.filter((id) => !unread.has(id)).length;
+      if (raced > 0) races.add(raced, { projection: nameOf(projection) });
+      open = new Map([...open].filter(([id]) => again.has(id)));
     }
     return unfinished;
   }
 
   /** Entries first, then views and cursors; nothing of a history whose entry was refused. */
-  async function write(folds: Folded[]): Promise<{ lost: Set<string>; refused: { id: string; error: unknown }[] }> {
+  async function write(folds: Folded[], stored: Map<string, StoredDocument>): Promise<SaveResult> {
     const refused: { id: string; error: unknown }[] = [];
     const entries = folds.flatMap((folded) => folded.entries);
     if (entries.length > 0) {
@@ -100,12 +120,13 @@ export function createProjector<V>(options: ProjectorOptions<V>): EventHandler {
     }
     const out = new Set(refused.map(({ id }) => id));
     const writes = folds.flatMap<Write>((folded) => (folded.write && !out.has(folded.id) ? [folded.write] : []));
-    if (writes.length === 0) return { lost: new Set(), refused };
-    const result = await collection.save(writes);
+    const result = writes.length > 0 ? await collection.save(writes) : { lost: [], refused: [] };
     const unwritten = new Set([...result.lost, ...result.refused.map(({ id }) => id)]);
-    const written = writes.filter(({ id }) => !unwritten.has(id));
+    const written: { id: string; revision: number }[] = writes.filter(({ id }) => !unwritten.has(id));
+    // Whoever wrote these may have ended before it could tell of it, or have been a rebuild, which tells nobody.
+    written.push(...folds.flatMap((folded) => (folded.write ? [] : (stored.get(folded.id) ?? []))));
     if (written.length > 0) await onWritten?.(generation, written);
-    return { lost: new Set(result.lost), refused: [...refused, ...result.refused] };
+    return { lost: result.lost, refused: [...refused, ...result.refused] };
   }
 
   /** A view that can't be read or written with all its events at once: finds the event that is to blame. */

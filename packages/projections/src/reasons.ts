@@ -37,5 +37,4 @@ export const reasons = {
     code: 'FAILED_PRECONDITION',
     meaning: 'The log lacks events that come before others. Rebuild from a log that is whole.',
   },
-  CANCELLED: { code: 'CANCELLED', meaning: 'What was waited for is not wanted any more.' },
 } satisfies Record<string, Reason>;

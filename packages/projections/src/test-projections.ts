@@ -89,7 +89,7 @@ export const movements: Projection<{ wallet: string; amount: bigint }> = {
 
 export function created(customerId: string, minorUnits = 100n): OrderEvent {
   const total = { minorUnits, currency: 'GBP' };
-  const rest = { orderId: '', country: '', lines: [], paymentMethod: undefined, reference: '' };
+  const rest = { orderId: '', country: '', lines: [], paymentMethod: undefined, reference: '', attributes: {} };
   return { $case: 'created', value: { customerId, total, ...rest } };
 }
 

@@ -8,7 +8,7 @@
 import { createHash } from 'node:crypto';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { systemClock } from '@caudal/kernel/time.ts';
-import { checkView, type Expected, expectedOf, type Finding, sameView } from './check.ts';
+import { checkView, type Expected, expectedOf, type Finding, sameView, severally } from './check.ts';
 import { type Followed, followEvent } from './events.ts';
 import { currentGenerations } from './generations.ts';
 import { generationName } from './projector.ts';
@@ -44,11 +44,15 @@ export interface VerifyReport {
   counts: Record<Finding['kind'], number>;
   /** The first 1,000. */
   findings: Finding[];
-  /** Events that the projection can't handle; what lies behind them on their streams is expected nowhere. */
+  /** The first 1,000 events that the projection can't handle; what lies behind them on their streams is expected nowhere. */
   failed: { stream: string; version: number; error: string }[];
+  /** On how many streams there are such events. */
+  failedCount: number;
 }
 
 const listedAtMost = 1_000;
+/** Streams that end in a failure and are passed over from there; beyond it they are folded again and end again. */
+const heldAtMost = 100_000;
 const scanSize = 500;
 
 /** Verifies the current generation. Errors: UNAVAILABLE if store or logs can't be reached, or nothing is built. */
@@ -61,24 +65,26 @@ export async function verify<V>(options: VerifyOptions<V>): Promise<VerifyReport
     counts: { missing: 0, differing: 0, behind: 0, extra: 0 },
     findings: [],
     failed: [],
+    failedCount: 0,
   };
+  const held = new Set<string>();
   const passes = Math.max(1, Math.ceil((await collection.count([])) / maxViews));
   for (let pass = 1; pass <= passes; pass++) {
     const mine = (id: string) => passes === 1 || shareOf(id, passes) === pass - 1;
     const expected = new Map<string, Expected>();
     for await (const page of readToHeads({ projection, logs })) {
-      foldPage(projection, page.events, { mine, expected, report });
+      foldPage(projection, page.events, { mine, expected, report, held });
       onProgress?.({ pass, passes, domain: page.domain, position: page.position, head: page.head });
     }
     const open = await suspects({ projection, collection, expected, mine, report });
     const deadline = performance.now() + settleMs;
-    for (const [id, streams] of open) {
+    await severally(open, async ([id, streams]) => {
       const left = Math.max(0, deadline - performance.now());
       for (const finding of await checkView({ projection, collection, logs, id, streams, settleMs: left })) {
         report.counts[finding.kind] += 1;
         if (report.findings.length < listedAtMost) report.findings.push(finding);
       }
-    }
+    });
   }
   return report;
 }
@@ -95,14 +101,14 @@ function shareOf(id: string, shares: number): number {
 function foldPage<V>(
   projection: Projection<V>,
   events: RecordedEvent[],
-  pass: { mine(id: string): boolean; expected: Map<string, Expected>; report: VerifyReport },
+  pass: { mine(id: string): boolean; expected: Map<string, Expected>; report: VerifyReport; held: Set<string> },
 ): void {
-  const { mine, expected, report } = pass;
-  const held = new Set(report.failed.map(({ stream }) => stream));
+  const { mine, expected, report, held } = pass;
   const fail = ({ stream, version }: RecordedEvent, error: unknown) => {
-    if (held.has(stream)) return;
+    if (held.has(stream) || held.size === heldAtMost) return;
     held.add(stream);
-    report.failed.push({ stream, version, error: String(error) });
+    report.failedCount += 1;
+    if (report.failed.length < listedAtMost) report.failed.push({ stream, version, error: String(error) });
   };
   const groups = new Map<string, Followed<V>[]>();
   for (const event of events) {

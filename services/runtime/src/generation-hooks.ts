@@ -1,5 +1,6 @@
 /** What a generation of a projection needs outside its store: a queue of its own, and places to go on from. */
 import type { Broker } from '@caudal/messaging/connection.ts';
+import { forgetHandler } from '@caudal/messaging/forget.ts';
 import { bindHandler, deleteHandler } from '@caudal/messaging/topology.ts';
 import { acquire, advance, release } from '@caudal/postgres/checkpoint.ts';
 import type { Database } from '@caudal/postgres/database.ts';
@@ -30,6 +31,7 @@ export function generationHooks({
     },
     async release(handler) {
       if (broker) await deleteHandler({ broker, handler });
+      await forgetHandler(database, handler);
     },
   };
 }

@@ -55,8 +55,8 @@ export function whenWritten(
   { projection }: ContextProjection,
 ): NonNullable<ProjectorOptions<unknown>['onWritten']> {
   return async (generation, views) => {
-    await Promise.all(
-      views.map(({ id, revision }) => stores.cache.invalidate(cacheKey(projection, generation, id), revision)),
+    await stores.cache.invalidate(
+      ...views.map(({ id, revision }) => ({ key: cacheKey(projection, generation, id), version: revision })),
     );
   };
 }

@@ -8,22 +8,35 @@ import { runSubscription } from '@caudal/messaging/subscription.ts';
 import type { EventHandler } from '@caudal/messaging/types.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import { domainsOf } from './domains.ts';
+import { watchFeed } from './liveness.ts';
 import type { Process } from './process.ts';
 
-/** Starts it. `database`: of the context that the handler belongs to, for what it keeps beside its own. */
+/** Starts it, and makes it a condition of /livez. `database`: of the context that the handler belongs to, for what it keeps beside its own. */
 export function subscribe(process: Process, context: Context, database: Database, handler: EventHandler): Running {
-  const { values, holder, stores } = process;
+  const { values, holder, stores, lifecycle } = process;
   const { broker } = stores;
   const logs = process.logsFor(context, domainsOf(handler.entities));
-  return runSubscription({
-    handler,
-    feed: broker
+  const { watched, problem } = watchFeed(
+    broker
       ? rabbitFeed({ broker, handler, prefetch: values.CAUDAL_PREFETCH })
-      : logFeed({ handler, logs, database, holder, maxBatch: values.CAUDAL_PREFETCH }),
+      : logFeed({ handler, logs, database, holder, maxBatch: Math.ceil(values.CAUDAL_PREFETCH / 2) }),
+  );
+  const deadLetters = broker && brokerDeadLetters({ broker, handler: handler.name });
+  const running = runSubscription({
+    handler,
+    feed: watched,
     logs,
     database,
     holder,
-    deadLetters: broker && brokerDeadLetters({ broker, handler: handler.name }),
+    deadLetters,
     sweep: broker ? { everyMs: values.CAUDAL_SWEEP_INTERVAL, minAgeMs: values.CAUDAL_SWEEP_MIN_AGE } : false,
   });
+  const removeCheck = lifecycle.addCheck(`subscription ${handler.name}`, 'live', problem);
+  return {
+    async stop() {
+      removeCheck();
+      await running.stop();
+      await deadLetters?.close();
+    },
+  };
 }

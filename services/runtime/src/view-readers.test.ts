@@ -1,10 +1,13 @@
 import { openCache } from '@caudal/cache/cache.ts';
 import type { Cache } from '@caudal/cache/types.ts';
+import { type EventOf, payment } from '@caudal/contract/entities.ts';
 import { Order } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
+import { newEvent } from '@caudal/eventlog/codec.ts';
 import { unavailable } from '@caudal/kernel/errors.ts';
 import type { Collection, StoredDocument, ViewStore } from '@caudal/projections/store.ts';
 import { orderDetails } from '@caudal/service-orders/projections/order-details.ts';
 import { refusalOf, testCall } from '@caudal/testing/call.ts';
+import { memoryLog } from '@caudal/testing/memory-log.ts';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { cacheKey, viewReader } from './view-readers.ts';
 
@@ -20,6 +23,7 @@ function fakeStore() {
       state.loads.push(...ids);
       return ids.flatMap((id) => documents.get(id) ?? []);
     },
+    async refresh() {},
   } as Collection;
   const store: ViewStore = { name: 'fake', searches: false, collection: () => collection, close: async () => {} };
   return { store, state };
@@ -41,9 +45,11 @@ describe('a view reader', () => {
   function open({ cacheMs }: { cacheMs?: number } = {}) {
     const { store, state } = fakeStore();
     const definition = { projection: orderDetails, store: 'documents' as const, cacheMs };
-    const reader = viewReader<Order>({ definition, store, logs: new Map(), cache, cacheHears: true });
+    const payments = memoryLog({ domain: 'payments' });
+    const logs = new Map([['payments', payments]]);
+    const reader = viewReader<Order>({ definition, store, logs, cache, cacheHears: true });
     const read = async (id: string) => (await reader.get(id, testCall()))?.view.reference;
-    return { read, state };
+    return { reader, read, state, payments };
   }
 
   test('asks the store once, until it is told that the view has changed', async () => {
@@ -52,8 +58,33 @@ describe('a view reader', () => {
     expect([await read('o1'), await read('o1')]).toEqual(['first', 'first']);
     expect(state.loads.filter((id) => id === 'o1')).toHaveLength(1);
     state.documents.set('o1', document('o1', order('second'), 2));
-    await cache.invalidate(cacheKey(orderDetails, 1, 'o1'), 2);
+    await cache.invalidate({ key: cacheKey(orderDetails, 1, 'o1'), version: 2 });
     expect(await read('o1')).toBe('second');
+  });
+
+  test('reads that come together share one load', async () => {
+    const { read, state } = open();
+    state.documents.set('o1', document('o1', order('first')));
+    const all = await Promise.all(Array.from({ length: 20 }, () => read('o1')));
+    expect(all).toEqual(Array(20).fill('first'));
+    expect(state.loads.filter((id) => id === 'o1')).toHaveLength(1);
+  });
+
+  test('a token of a stream that is new to the view is not answered from before it', async () => {
+    const { reader, read, state, payments } = open();
+    state.documents.set('o1', document('o1', order('unpaid')));
+    expect(await read('o1')).toBe('unpaid');
+    const event: EventOf<typeof payment> = { $case: 'succeeded', value: { orderId: 'o1', gatewayReference: '' } };
+    const { origin } = testCall();
+    const events = [newEvent({ entity: payment, event, origin, now: new Date() })];
+    await payments.append({ stream: 'payments.payment/o1', expected: 0, events });
+    const paid = { ...document('o1', order('paid'), 2), streams: { 'orders.order/o1': 1, 'payments.payment/o1': 1 } };
+    state.documents.set('o1', paid);
+    const reading = async (stream: string) =>
+      (await reader.get('o1', { ...testCall(), consistency: [{ stream, version: 1 }] }))?.view.reference;
+    // The view follows no stock: that token says nothing about it, and the cache may answer.
+    expect(await reading('inventory.stock/s1')).toBe('unpaid');
+    expect(await reading('payments.payment/o1')).toBe('paid');
   });
 
   test('knows nothing of what is not there, and looks again', async () => {

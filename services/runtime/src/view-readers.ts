@@ -7,6 +7,7 @@ import { jsonCodec } from '@caudal/cache/codec.ts';
 import type { Cache } from '@caudal/cache/types.ts';
 import type { ContextProjection } from '@caudal/context/context.ts';
 import type { SearchReader, ViewReader } from '@caudal/context/view-reader.ts';
+import { entityOfStream } from '@caudal/contract/entity.ts';
 import type { LogReader } from '@caudal/eventlog/types.ts';
 import { isCode } from '@caudal/kernel/errors.ts';
 import { awaitSeen } from '@caudal/projections/consistency.ts';
@@ -54,6 +55,7 @@ function reader<V>(options: ReaderOptions, views: OpenedViews<V>): ViewReader<V>
   const { definition, cache, cacheHears } = options;
   const projection: Projection<V> = definition.projection;
   const codec = storedViewCodec(projection);
+  const entities = new Set(projection.follows.map(({ entity }) => entity.name));
   // A cache that hears of no change may be a second behind, not more.
   const ttlMs = cacheHears ? (definition.cacheMs ?? DEFAULT_CACHE_MS) : 1_000;
 
@@ -69,6 +71,17 @@ function reader<V>(options: ReaderOptions, views: OpenedViews<V>): ViewReader<V>
     return known;
   }
 
+  /**
+   * What a cached view must have seen; undefined where anything will do, since reads with a condition share no load. A
+   * stream that the view knows nothing of may be one that has just begun to feed it, or belong to another view: the store
+   * is asked then.
+   */
+  function satisfies({ consistency }: Call): ((stored: StoredView<V>) => boolean) | undefined {
+    const followed = consistency.filter(({ stream }) => entities.has(entityOfStream(stream)));
+    if (followed.length === 0) return undefined;
+    return ({ streams }) => followed.every(({ stream, version }) => (streams[stream] ?? 0) >= version);
+  }
+
   return {
     async get(id, call) {
       await seen(options, views, call);
@@ -78,8 +91,7 @@ function reader<V>(options: ReaderOptions, views: OpenedViews<V>): ViewReader<V>
         ttlMs,
         staleIfErrorMs: STALE_IF_ERROR_MS,
         codec,
-        satisfies: ({ streams }) =>
-          call.consistency.every(({ stream, version }) => (streams[stream] ?? version) >= version),
+        satisfies: satisfies(call),
         async load() {
           const stored = await views.get(id);
           return stored && { value: stored, version: stored.revision };

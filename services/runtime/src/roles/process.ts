@@ -2,8 +2,12 @@
 import { systemClock } from '@caudal/kernel/time.ts';
 import { runTimers } from '@caudal/processes/timers.ts';
 import { processHandlers } from '../handlers.ts';
+import { watchLoop } from '../liveness.ts';
 import type { Process } from '../process.ts';
 import { subscribe } from '../subscribe.ts';
+
+/** Timers look for what is due every 250 ms, and what they do meanwhile is bounded by far less. */
+const STUCK_MS = 10 * 60_000;
 
 export async function startProcesses(process: Process): Promise<void> {
   const { lifecycle } = process;
@@ -15,7 +19,10 @@ export async function startProcesses(process: Process): Promise<void> {
       const subscription = subscribe(process, context, database, handler);
       lifecycle.onStop(`process ${handler.name}`, () => subscription.stop());
     }
-    const timers = runTimers({ database, handlers, clock: systemClock });
+    // They ask for the time whenever they look.
+    const { watched, problem } = watchLoop(systemClock, STUCK_MS);
+    const timers = runTimers({ database, handlers, clock: watched });
+    lifecycle.addCheck(`timers of ${context.name}`, 'live', problem);
     lifecycle.onStop(`timers of ${context.name}`, () => timers.stop());
   }
 }
