@@ -62,6 +62,7 @@ try {
     lines: [{ productId, quantity: 2n }],
     paymentMethod: { method: { $case: 'cardToken' as const, value: 'tok_approved' } },
     reference: '',
+    attributes: {},
   };
   const placed = await orders.placeOrder(request);
   // The same request once more, as after a lost answer: there is still one order.

@@ -1,7 +1,8 @@
 /** What every form of the system does with orders, money and stock. */
 import { newId } from '@caudal/kernel/ids.ts';
 import { describe, expect } from '@jest/globals';
-import { type System, systemTest } from './system.ts';
+import type { System } from './system.ts';
+import { systemTest } from './system-test.ts';
 import { until } from './wait.ts';
 import {
   balanceOf,
@@ -243,21 +244,38 @@ export function describeOrders(system: () => System): void {
   it('a refund by hand pays the whole payment back, once', async () => {
     const productId = await newProduct(api(), { price: 800 });
     const customerId = await newCustomer(api(), 1_000);
-    const { orderId } = await placeOrder(api(), { customerId, productId });
-    await orderConfirmed(api(), orderId);
-    await api().call('RefundPayment', { paymentId: orderId, reason: unique('goodwill') });
-    await until(
-      'the refund',
-      async () => (await api().call('GetPaymentStatus', { paymentId: orderId })).body.status,
-      (status) => status === 'PAYMENT_STATUS_REFUNDED',
-    );
-    await api().send('RefundPayment', { paymentId: orderId, reason: 'again' });
-    expect(
+    const refundedOrder = async () => {
+      const { orderId } = await placeOrder(api(), { customerId, productId });
+      await orderConfirmed(api(), orderId);
+      const refund = () => api().send('RefundPayment', { paymentId: orderId, reason: unique('goodwill') });
+      // At the same moment, and again when it is done.
+      expect((await Promise.all([refund(), refund()])).map(({ status }) => status)).toEqual([200, 200]);
       await until(
-        'the money',
-        () => balanceOf(api(), customerId),
-        (balance) => balance >= 1_000,
-      ),
-    ).toBe(1_000);
+        'the refund',
+        async () => (await api().call('GetPaymentStatus', { paymentId: orderId })).body.status,
+        (status) => status === 'PAYMENT_STATUS_REFUNDED',
+      );
+      await refund();
+      return orderId;
+    };
+    const first = await refundedOrder();
+    // By the time that all of this has happened to another order, a second refund of the first would have come as well.
+    const second = await refundedOrder();
+    const kinds = await until(
+      'the money in the history',
+      async () => {
+        const { transactions } = (await api().call('ListTransactions', { walletId: customerId })).body;
+        return transactions.map(({ kind, reference }: { kind: string; reference: string }) => [kind, reference]);
+      },
+      (known) => known.some(([kind, reference]: string[]) => kind === 'refund' && reference === second),
+    );
+    expect(kinds).toEqual([
+      ['refund', second],
+      ['payment', second],
+      ['refund', first],
+      ['payment', first],
+      ['deposit', 'first money'],
+    ]);
+    expect(await balanceOf(api(), customerId)).toBe(1_000);
   });
 }

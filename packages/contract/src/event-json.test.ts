@@ -17,6 +17,7 @@ const created = order.encode({
     total: { minorUnits: 500n, currency: 'GBP' },
     paymentMethod: undefined,
     reference: '',
+    attributes: {},
   },
 });
 

@@ -12,7 +12,8 @@
  * makes an order cost two appends of memory instead of eight.
  *
  * A step that fails for a transient reason ends the run: what is known is appended, and the step is due again after a
- * pause. So a context that is down holds up only the processes that need it.
+ * pause. So a context that is down holds up only the processes that need it. One that is slow holds up nobody either: who
+ * waits for the events is let go as soon as what they brought is durable.
  */
 import { noReply } from '@caudal/aggregates/no-reply.ts';
 import type { Aggregates } from '@caudal/aggregates/types.ts';
@@ -32,6 +33,8 @@ const MAX_STEPS = 50;
 const MAX_STARTS = 5;
 const RETRY = { firstMs: 200, maxMs: 30_000 };
 const STEP_TIMEOUT_MS = 15_000;
+/** As long as a timer's lease: until then whoever has begun the step has either ended it or died. */
+const MEANWHILE_MS = 60_000;
 
 class MemoryMoved extends Error {}
 
@@ -53,6 +56,17 @@ export interface AdvanceOptions<S, M extends EventCase> {
   signal: AbortSignal;
 }
 
+/** For who waits for the events of a run, but not for its end. */
+export interface Patience {
+  /** How long it waits, in milliseconds. */
+  ms: number;
+  /**
+   * Called when a step takes longer, and once the facts so far are durable: the events count as handled. The step goes on;
+   * if its end is never heard of, the process is to be looked at again as `meanwhile` says.
+   */
+  letGo(meanwhile: Advanced): void;
+}
+
 /** An event to react to, with the observation that knows how. */
 export interface Observed<S, M extends EventCase> {
   observation: Process<S, M>['observes'][number];
@@ -70,8 +84,10 @@ export async function advance<S, M extends EventCase>(
   processId: string,
   events: Observed<S, M>[],
   retries: number,
+  patience?: Patience,
 ): Promise<Advanced> {
   const origin = events.at(-1)?.origin ?? timerOrigin(process.name, processId);
+  const patientUntil = performance.now() + (patience?.ms ?? 0);
   for (let start = 1; ; start++) {
     const memory = await aggregates.load(process.memory, processId);
     let { state, version } = memory;
@@ -98,6 +114,7 @@ export async function advance<S, M extends EventCase>(
         if (step.dueAt && step.dueAt > now) return { dueAt: step.dueAt, retries: 0 };
         if (step.afterAppend) await append();
         const limit = limitedTo(STEP_TIMEOUT_MS, signal);
+        const watch = patience && watchFor(patience);
         try {
           remember(await process.run(step, state, { now, processId, origin, signal: limit.signal }));
           steps.add(1, { process: process.name, step: step.name, outcome: 'done' });
@@ -107,25 +124,47 @@ export async function advance<S, M extends EventCase>(
           return delayed(step, error, count === 0 ? retries + 1 : 1);
         } finally {
           limit.end();
+          await watch?.end();
         }
       }
       throw new Error(`${process.name} ${processId} took ${MAX_STEPS} steps without coming to rest`);
     }
 
+    /** Makes the facts durable and lets the waiting go, unless the step is done in time. */
+    function watchFor({ letGo }: Patience) {
+      let going: Promise<void> | undefined;
+      const timer = setTimeout(
+        () => {
+          going = append().then(() => letGo({ dueAt: new Date(clock().getTime() + MEANWHILE_MS), retries, version }));
+          // Heard at the end; until then it must not count as unhandled.
+          going.catch(() => {});
+        },
+        Math.max(0, patientUntil - performance.now()),
+      );
+      return {
+        async end() {
+          clearTimeout(timer);
+          await going;
+        },
+      };
+    }
+
     async function append(): Promise<void> {
-      if (facts.length === 0) return;
+      const news = facts;
+      // What is remembered while these are on their way is for the next time.
+      facts = [];
+      if (news.length === 0) return;
       const executed = await aggregates.execute({
         decider: process.memory,
         id: processId,
         decide(_state, moment) {
           if (moment.version !== version) throw new MemoryMoved();
-          return facts;
+          return news;
         },
         reply: () => undefined,
         replyCodec: noReply,
         origin,
       });
-      facts = [];
       version = executed.version;
     }
   }

@@ -1,4 +1,4 @@
-import { describeWith } from '@caudal/testing/servers.ts';
+import { describeWith } from '@caudal/testing/describe-with.ts';
 import { expect, test } from '@jest/globals';
 import { readCursors, seenOf, takeDueTimers, writeLedger } from './ledger.ts';
 import { useDatabase } from './testing/postgres.ts';

@@ -3,13 +3,16 @@ import { noReply } from '@caudal/aggregates/no-reply.ts';
 import { fulfilment, shipment } from '@caudal/contract/entities.ts';
 import { unavailable } from '@caudal/kernel/errors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
+import { describeWith } from '@caudal/testing/describe-with.ts';
 import { memoryLog } from '@caudal/testing/memory-log.ts';
-import { describeWith } from '@caudal/testing/servers.ts';
 import { expect, test } from '@jest/globals';
 import { readCursors } from './ledger.ts';
 import { createProcess } from './process-handler.ts';
 import { useDatabase } from './testing/postgres.ts';
 import { confirmed, createWorld, delivered, memory, poison, shipped, testClock } from './testing/world.ts';
+import type { StepContext } from './types.ts';
+
+const PATIENCE_MS = 200;
 
 describeWith(['postgres'], 'a process', () => {
   const db = useDatabase();
@@ -29,6 +32,7 @@ describeWith(['postgres'], 'a process', () => {
         database: db.database,
         clock,
         signal: ended.signal,
+        patienceMs: PATIENCE_MS,
       });
       return { handler, aggregates };
     };
@@ -238,9 +242,9 @@ describeWith(['postgres'], 'a process', () => {
   });
 
   test('a process that does not come to rest is an error, not a loop', async () => {
-    const { world, handler, facts, cursor } = setUp();
+    const { world, worker, facts, cursor } = setUp();
     world.process.next = () => ({ name: 'reserve' });
-    const unfinished = await handler.handle([confirmed('a'), shipped('b', 1)]);
+    const unfinished = await worker().handler.handle([confirmed('a'), shipped('b', 1)]);
     expect(unfinished).toEqual([
       {
         kind: 'failed',
@@ -270,5 +274,75 @@ describeWith(['postgres'], 'a process', () => {
     expect(most).toBeLessThanOrEqual(64);
     expect(world.calls.length).toBe(100);
     expect(await timers()).toEqual([]);
+  });
+
+  test('a slow step holds up no batch: what its events brought is durable, and it goes on', async () => {
+    const { world, handler, facts, clock, timers, cursor } = setUp();
+    const gate = Promise.withResolvers<void>();
+    world.hooks.reserve = ({ processId }) => processId === 'slow' && gate.promise;
+    expect(await handler.handle([confirmed('slow'), confirmed('b')])).toEqual([]);
+    expect([facts('slow'), facts('b')]).toEqual([['started'], ['started', 'reserved']]);
+    expect(await cursor('orders.order/slow')).toBe(1);
+    // Stands in for it, in case that this process dies.
+    const dueAt = new Date(clock().getTime() + 60_000);
+    expect(await timers()).toEqual([{ id: 'slow', dueAt, retries: 0, version: 1 }]);
+    expect(await handler.handle([delivered('b')])).toEqual([]);
+    gate.resolve();
+    await handler.settled();
+    expect(facts('slow')).toEqual(['started', 'reserved']);
+    expect(await timers()).toEqual([]);
+    expect(world.calls.filter((call) => call === 'reserve slow')).toHaveLength(1);
+  });
+
+  test('a slow step that comes to nothing is due again soon', async () => {
+    const { world, handler, clock, timers } = setUp();
+    const gate = Promise.withResolvers<void>();
+    world.hooks.reserve = async () => {
+      await gate.promise;
+      throw unavailable('inventory', undefined, 0);
+    };
+    await handler.handle([confirmed('a')]);
+    gate.resolve();
+    await handler.settled();
+    const [timer, ...others] = await timers();
+    expect([timer!.id, timer!.retries, others]).toEqual(['a', 1, []]);
+    expect(timer!.dueAt.getTime() - clock().getTime()).toBeLessThanOrEqual(200);
+  });
+
+  test('the next event of its process cuts a slow step short, also one that a timer has begun', async () => {
+    for (const begin of ['event', 'timer']) {
+      const { world, handler, facts, timers } = setUp();
+      const hangs = ({ signal }: StepContext) => {
+        delete world.hooks.reserve;
+        return new Promise((_, reject) => signal.addEventListener('abort', () => reject(new Error('cut short'))));
+      };
+      if (begin === 'event') world.hooks.reserve = hangs;
+      else world.hooks.reserve = () => Promise.reject(unavailable('inventory', undefined, 0));
+      await handler.handle([confirmed('a')]);
+      world.hooks.reserve &&= hangs;
+      const firing = begin === 'timer' && handler.fire({ handler: handler.name, id: 'a', retries: 1, version: 1 });
+      expect(await handler.handle([delivered('a')])).toEqual([]);
+      expect(facts('a')).toEqual(['started', 'delivered', 'reserved', 'committed', 'orderMarked']);
+      await Promise.all([firing, handler.settled()]);
+      expect((await timers()).filter(({ retries }) => retries === 0)).toEqual([]);
+    }
+  });
+
+  test('of a step that hangs only some are begun; who does not need it goes on', async () => {
+    const { world, handler, facts, ended, timers } = setUp();
+    world.hooks.reserve = ({ signal }) =>
+      new Promise((_, reject) => signal.addEventListener('abort', () => reject(new Error('cut short'))));
+    const ids = Array.from({ length: 100 }, (_, index) => `o${index}`);
+    expect(await handler.handle(ids.map((id) => confirmed(id)))).toEqual([]);
+    expect(world.calls).toHaveLength(64);
+    const startedAt = performance.now();
+    expect(await handler.handle([confirmed('late'), delivered('other')])).toEqual([]);
+    expect(performance.now() - startedAt).toBeLessThan(PATIENCE_MS);
+    expect(world.calls).toHaveLength(64);
+    expect([facts('o99'), facts('late'), facts('other')]).toEqual([['started'], ['started'], ['delivered']]);
+    // Told to stop, what is under way ends, and is due again.
+    ended.abort();
+    await handler.settled();
+    expect((await timers()).map(({ retries }) => retries)).toEqual(Array.from({ length: 101 }, () => 1));
   });
 });

@@ -2,6 +2,11 @@
  * A process as a handler of events: it gets the events that it observes, leads the processes they belong to on, and notes
  * what was seen and what is due before the events count as handled. A crash at any point repeats the events; see
  * advance.ts for why that is safe.
+ *
+ * A batch does not wait for steps that are slow. Once what its events brought is durable, a timer stands in for the step,
+ * should its end never be heard of, and it goes on beside the next batches. Its process's next event cuts it short: it is
+ * run again with that event known. Of steps that hang only some are begun at all (bulkhead.ts), so what goes on beside
+ * the batches is bounded too.
  */
 
 import type { Aggregates } from '@caudal/aggregates/types.ts';
@@ -12,16 +17,22 @@ import { isTransient } from '@caudal/kernel/errors.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
 import type { EventHandler } from '@caudal/messaging/types.ts';
 import type { Database } from '@caudal/postgres/database.ts';
-import { type Advanced, advance, type Observed } from './advance.ts';
+import { logger } from '@caudal/telemetry/log.ts';
+import { type Advanced, advance, type Observed, type Patience } from './advance.ts';
+import { SLOW_MS, withBulkhead } from './bulkhead.ts';
 import { eachLimited, keyedQueue } from './concurrency.ts';
 import { type DueTimer, readCursors, seenOf, writeLedger } from './ledger.ts';
 import { addFailure, type Failures, sortOut, unfinishedOf } from './seen.ts';
 import type { Process, TimerChange } from './types.ts';
 
+const log = logger('process');
+
 /** A handler whose timers fire. */
 export interface TimedHandler extends EventHandler {
   /** Does what is due for one of its ids; says when to look again. */
   fire(timer: DueTimer): Promise<Advanced>;
+  /** Waits for what goes on beside the batches. Once the process's signal has fired, that is soon over. */
+  settled(): Promise<void>;
 }
 
 export interface ProcessOptions<S, M extends EventCase> {
@@ -34,14 +45,21 @@ export interface ProcessOptions<S, M extends EventCase> {
   signal: AbortSignal;
   /** How many processes are led on at the same time; 64 if absent. */
   concurrency?: number;
+  /** How long a batch waits for a process, in milliseconds; 1,000 if absent. */
+  patienceMs?: number;
 }
 
 /** The process `process` as an event handler. Its name is `<name>.process`. */
 export function createProcess<S, M extends EventCase>(options: ProcessOptions<S, M>): TimedHandler {
-  const { process, database, concurrency = 64 } = options;
+  const { database, aggregates, clock, signal, concurrency = 64, patienceMs = SLOW_MS } = options;
+  const process = withBulkhead(options.process, patienceMs);
   const name = `${process.name}.process`;
   const observations = new Map(process.observes.map((observation) => [observation.entity.name, observation]));
   const inTurn = keyedQueue();
+  /** Cuts short what is being done for a process. */
+  const underWay = new Map<string, AbortController>();
+  /** What goes on beside the batches. */
+  const beside = new Set<Promise<void>>();
   type Group = { recorded: RecordedEvent; observed: Observed<S, M> }[];
 
   return {
@@ -57,6 +75,7 @@ export function createProcess<S, M extends EventCase>(options: ProcessOptions<S,
       const cursors = new Map<string, number>();
       const timers: TimerChange[] = [];
       const groups = new Map<string, Group>();
+      const noted = Promise.withResolvers<void>();
 
       for (const [stream, list] of fresh) {
         for (const recorded of list) {
@@ -72,24 +91,82 @@ export function createProcess<S, M extends EventCase>(options: ProcessOptions<S,
         }
       }
 
-      await eachLimited([...groups], concurrency, async ([id, group]) => {
-        for (const part of await lead(id, group)) {
-          if (part.advanced) timers.push({ id, ...part.advanced });
-          for (const event of part.events) {
-            if (part.error) addFailure(failures, event, part.error);
-            else cursors.set(event.stream, Math.max(event.version, cursors.get(event.stream) ?? 0));
+      try {
+        await eachLimited([...groups], concurrency, async ([id, group]) => {
+          for (const part of await lead(id, group, noted.promise)) {
+            if (part.advanced) timers.push({ id, ...part.advanced });
+            for (const event of part.events) {
+              if (part.error) addFailure(failures, event, part.error);
+              else cursors.set(event.stream, Math.max(event.version, cursors.get(event.stream) ?? 0));
+            }
           }
-        }
-      });
-      for (const { event } of failures.values()) capCursor(cursors, event);
-      await writeLedger(database, name, cursors, timers);
+        });
+        for (const { event } of failures.values()) capCursor(cursors, event);
+        await writeLedger(database, name, cursors, timers);
+      } finally {
+        noted.resolve();
+      }
       return unfinishedOf(failures, gaps);
     },
 
     seen: (heads) => seenOf(database, name, heads),
 
-    fire: ({ id, retries }) => inTurn(id, () => advance(options, id, [], retries)),
+    fire: ({ id, retries }) => run(id, [], retries, new AbortController()),
+
+    async settled() {
+      await Promise.all(beside);
+    },
   };
+
+  /** Leads a process on in its turn. `cut` ends it early. */
+  function run(id: string, observed: Observed<S, M>[], retries: number, cut: AbortController, patience?: Patience) {
+    return inTurn(id, async () => {
+      const onAbort = () => cut.abort(signal.reason);
+      signal.addEventListener('abort', onAbort);
+      if (signal.aborted) onAbort();
+      underWay.set(id, cut);
+      try {
+        return await advance({ process, aggregates, clock, signal: cut.signal }, id, observed, retries, patience);
+      } finally {
+        underWay.delete(id);
+        signal.removeEventListener('abort', onAbort);
+      }
+    });
+  }
+
+  /**
+   * Leads a process on until it comes to rest, or has a slow step left, which then goes on by itself; what comes of that is
+   * noted after the batch (`noted`). A slow step that is under way already is cut short.
+   */
+  function runPatiently(id: string, observed: Observed<S, M>[], noted: Promise<void>): Promise<Advanced> {
+    const { promise, resolve, reject } = Promise.withResolvers<Advanced>();
+    let isLetGo = false;
+    const cut = new AbortController();
+    const cutting = setInterval(() => {
+      const other = underWay.get(id);
+      if (other !== cut) other?.abort();
+    }, patienceMs);
+    const patience: Patience = {
+      ms: patienceMs,
+      letGo(meanwhile) {
+        isLetGo = true;
+        resolve(meanwhile);
+      },
+    };
+    const wholly = (async () => {
+      try {
+        const advanced = await run(id, observed, 0, cut, patience);
+        if (!isLetGo) return resolve(advanced);
+        await noted;
+        await writeLedger(database, name, new Map(), [{ id, ...advanced }]);
+      } catch (error) {
+        if (!isLetGo) return reject(error);
+        log.warn({ handler: name, id, err: error }, 'what a slow step came to is not noted: its timer takes it up');
+      }
+    })().finally(() => beside.delete(wholly));
+    beside.add(wholly);
+    return promise.finally(() => clearInterval(cutting));
+  }
 
   /**
    * Leads one process on with all its events at once. If that fails because of one of them, each is tried by itself, so
@@ -98,11 +175,12 @@ export function createProcess<S, M extends EventCase>(options: ProcessOptions<S,
   async function lead(
     id: string,
     group: Group,
+    noted: Promise<void>,
   ): Promise<{ events: RecordedEvent[]; advanced?: Advanced; error?: unknown }[]> {
     const events = group.map(({ recorded }) => recorded);
     const observed = group.map((item) => item.observed);
     try {
-      return [{ events, advanced: await inTurn(id, () => advance(options, id, observed, 0)) }];
+      return [{ events, advanced: await runPatiently(id, observed, noted) }];
     } catch (error) {
       if (isTransient(error)) throw error;
       if (group.length === 1) return [{ events, error }];
@@ -111,7 +189,7 @@ export function createProcess<S, M extends EventCase>(options: ProcessOptions<S,
     const failed = new Set<string>();
     for (const item of group) {
       if (failed.has(item.recorded.stream)) continue;
-      const [part] = await lead(id, [item]);
+      const [part] = await lead(id, [item], noted);
       if (part!.error) failed.add(item.recorded.stream);
       parts.push(part!);
     }

@@ -1,6 +1,6 @@
 /**
- * Events in any order, some of them many times, led on by workers that die at any moment, two at a time, in a world that
- * fails before and after it has done something: every process ends as if each of its events had come once.
+ * Events in any order, some of them many times, led on by workers that die at any moment, two at a time, patiently or not,
+ * in a world that fails before and after it has done something: every process ends as if each of its events had come once.
  */
 import { openAggregates } from '@caudal/aggregates/aggregates.ts';
 import type { Aggregates } from '@caudal/aggregates/types.ts';
@@ -8,9 +8,10 @@ import { fulfilment } from '@caudal/contract/entities.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { unavailable } from '@caudal/kernel/errors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
+import { sleep } from '@caudal/kernel/time.ts';
 import type { Database } from '@caudal/postgres/database.ts';
+import { describeWith } from '@caudal/testing/describe-with.ts';
 import { memoryLog } from '@caudal/testing/memory-log.ts';
-import { describeWith } from '@caudal/testing/servers.ts';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { takeDueTimers, writeLedger } from './ledger.ts';
@@ -44,13 +45,18 @@ const turns = fc.array(
 );
 
 /** `failures[n]`: what becomes of the n-th command. */
-const lives = fc.record({ turns, failures: fc.array(fc.constantFrom('none', 'before', 'after'), { maxLength: 30 }) });
+const lives = fc.record({
+  turns,
+  failures: fc.array(fc.constantFrom('none', 'before', 'after'), { maxLength: 30 }),
+  /** Without patience every step is slow. */
+  patienceMs: fc.constantFrom(0, 1000),
+});
 
 describeWith(['postgres'], 'a process, whatever happens', () => {
   const db = useDatabase();
   let count = 0;
 
-  async function live(turns: Turn[], failures: ('none' | 'before' | 'after')[]) {
+  async function live(turns: Turn[], failures: ('none' | 'before' | 'after')[], patienceMs: number) {
     const ids = ['a', 'b', 'c'];
     const world = createWorld({ name: `life${count++}`, waitMs: WAIT_MS });
     const log = memoryLog({ domain: 'orders' });
@@ -58,6 +64,7 @@ describeWith(['postgres'], 'a process, whatever happens', () => {
     const run = world.process.run;
     const unreliable: typeof run = async (step, state, context) => {
       const failure = failures.shift();
+      if (patienceMs === 0) await sleep(3);
       if (failure === 'before') throw unavailable('inventory', undefined, 0);
       const news = await run(step, state, context);
       if (failure === 'after') throw unavailable('inventory', undefined, 0);
@@ -88,6 +95,7 @@ describeWith(['postgres'], 'a process, whatever happens', () => {
         database,
         clock,
         signal: new AbortController().signal,
+        patienceMs,
       });
       const fireDue = async () => {
         const handlers = [handler.name];
@@ -124,6 +132,7 @@ describeWith(['postgres'], 'a process, whatever happens', () => {
     failures.length = 0;
     const { handler, fireDue } = worker();
     expect(await handler.handle(inOrder(all))).toEqual([]);
+    await handler.settled();
     for (let round = 0; round < 10 && (await db.timers(handler.name)).length > 0; round++) {
       pass(WAIT_MS);
       await fireDue();
@@ -143,8 +152,8 @@ describeWith(['postgres'], 'a process, whatever happens', () => {
 
   test('ends as if each event had come once', async () => {
     await fc.assert(
-      fc.asyncProperty(lives, async ({ turns, failures }) => {
-        const { facts, effects, seen, timers } = await live(turns, [...failures]);
+      fc.asyncProperty(lives, async ({ turns, failures, patienceMs }) => {
+        const { facts, effects, seen, timers } = await live(turns, [...failures], patienceMs);
         const once = ['committed', 'delivered', 'orderMarked', 'reserved', 'started'];
         expect(facts).toEqual([once, once, once]);
         expect(effects).toEqual(

@@ -1,6 +1,6 @@
 import { stock } from '@caudal/contract/entities.ts';
 import { unavailable } from '@caudal/kernel/errors.ts';
-import { describeWith } from '@caudal/testing/servers.ts';
+import { describeWith } from '@caudal/testing/describe-with.ts';
 import { expect, test } from '@jest/globals';
 import { useDatabase } from './testing/postgres.ts';
 import { recorded, testClock } from './testing/world.ts';

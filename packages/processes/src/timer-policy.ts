@@ -78,5 +78,8 @@ export function createTimerPolicy<E extends EventCase>(options: TimerPolicyOptio
         return { dueAt: new Date(clock().getTime() + backoffMs(retries + 1, RETRY)), retries: retries + 1, version };
       }
     },
+
+    // All that it begins, its timers wait for.
+    settled: async () => {},
   };
 }

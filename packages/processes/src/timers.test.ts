@@ -1,7 +1,7 @@
 import { unavailable } from '@caudal/kernel/errors.ts';
 import { sleep } from '@caudal/kernel/time.ts';
 import { openDatabase } from '@caudal/postgres/database.ts';
-import { describeWith } from '@caudal/testing/servers.ts';
+import { describeWith } from '@caudal/testing/describe-with.ts';
 import { startTcpProxy } from '@caudal/testing/tcp-proxy.ts';
 import { afterEach, expect, test } from '@jest/globals';
 import type { Advanced } from './advance.ts';
@@ -29,6 +29,7 @@ describeWith(['postgres'], 'timers', () => {
       entities: [],
       handle: async () => [],
       seen: async () => [],
+      settled: async () => {},
       fire(timer) {
         fired.push(timer);
         return work(timer);
@@ -47,7 +48,7 @@ describeWith(['postgres'], 'timers', () => {
       const row = (await db.timers(name)).find((timer) => timer.id === id);
       return row && { ...row, pause: row.dueAt.getTime() - clock().getTime() };
     };
-    return { name, clock, pass, fired, start, set, pauseOf, timers: () => db.timers(name) };
+    return { name, handler, clock, pass, fired, start, set, pauseOf, timers: () => db.timers(name) };
   }
   const done = (version: number): Advanced => ({ dueAt: undefined, retries: 0, version });
 
@@ -102,6 +103,45 @@ describeWith(['postgres'], 'timers', () => {
     }
     expect(await pauseOf('good')).toBeUndefined();
     expect(fired.filter(({ id }) => id === 'good').length).toBe(1);
+  });
+
+  test('that hang hold up others no more than they take places', async () => {
+    const gate = Promise.withResolvers<void>();
+    const hanging = setUp(async ({ id, version }) => {
+      if (id.startsWith('hang')) await gate.promise;
+      return done(version);
+    });
+    await Promise.all(Array.from({ length: 127 }, (_, n) => hanging.set(`hang${n}`)));
+    hanging.start();
+    await until(() => hanging.fired.length === 127);
+    // One place is left, and used over and over.
+    for (const id of ['a', 'b', 'c']) await hanging.set(id);
+    await until(async () => (await hanging.timers()).length === 127);
+    expect(
+      hanging.fired
+        .map(({ id }) => id)
+        .slice(127)
+        .sort(),
+    ).toEqual(['a', 'b', 'c']);
+    gate.resolve();
+    await until(async () => (await hanging.timers()).length === 0);
+  });
+
+  test('of one handler do not wait for those of another', async () => {
+    const gate = Promise.withResolvers<void>();
+    const hanging = setUp(async ({ version }) => {
+      await gate.promise;
+      return done(version);
+    });
+    const other = setUp();
+    await Promise.all(Array.from({ length: 200 }, (_, n) => hanging.set(`t${n}`)));
+    other.start({ handlers: [hanging.handler, other.handler] });
+    await until(() => hanging.fired.length === 128);
+    await other.set('a');
+    await until(async () => (await other.timers()).length === 0);
+    expect(hanging.fired).toHaveLength(128);
+    gate.resolve();
+    await until(async () => (await hanging.timers()).length === 0);
   });
 
   test('survive an outage of the database', async () => {

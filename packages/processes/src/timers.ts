@@ -9,7 +9,6 @@ import type { Database } from '@caudal/postgres/database.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { counter } from '@caudal/telemetry/metrics.ts';
 import type { Advanced } from './advance.ts';
-import { eachLimited } from './concurrency.ts';
 import { type DueTimer, takeDueTimers, writeLedger } from './ledger.ts';
 import type { TimedHandler } from './process-handler.ts';
 
@@ -18,8 +17,8 @@ const fired = counter('timers_fired_total', 'Timers that were due, by handler an
 
 /** Longer than a step or two take that end by their time-out. */
 const LEASE_MS = 60_000;
-/** Taken at a time, and fired at once: none waits for its turn while its lease runs out. */
-const BATCH = 64;
+/** A handler's timers that are fired at once. No more are taken: none waits for its turn while its lease runs out. */
+const PLACES = 128;
 /** Something that it needs is away. */
 const AWAY = { firstMs: 500, maxMs: 60_000 };
 /** A timer whose work fails because of a bug is tried again ever more rarely, and never forgotten. */
@@ -35,43 +34,47 @@ export interface TimersOptions {
 
 /** Starts to fire the timers of these handlers. */
 export function runTimers({ database, handlers, clock, everyMs = 250 }: TimersOptions): Running {
-  const byName = new Map(handlers.map((handler) => [handler.name, handler]));
   const ended = new AbortController();
-  const loop = run();
+  // Each by itself: a handler whose work hangs has its own places taken, not those of the others.
+  const loops = Promise.all(handlers.map(run));
 
   return {
     async stop() {
       ended.abort();
-      await loop;
+      await loops;
+      await Promise.all(handlers.map((handler) => handler.settled()));
     },
   };
 
-  async function run(): Promise<void> {
+  async function run(handler: TimedHandler): Promise<void> {
+    const firing = new Set<Promise<void>>();
     let failures = 0;
     while (!ended.signal.aborted) {
       try {
-        const due = await takeDueTimers(database, {
-          handlers: [...byName.keys()],
-          now: clock(),
-          leaseMs: LEASE_MS,
-          limit: BATCH,
-        });
-        await eachLimited(due, BATCH, fire);
+        const limit = PLACES - firing.size;
+        const due = await takeDueTimers(database, { handlers: [handler.name], now: clock(), leaseMs: LEASE_MS, limit });
+        for (const timer of due) {
+          const work = fire(handler, timer).finally(() => firing.delete(work));
+          firing.add(work);
+        }
         failures = 0;
-        if (due.length < BATCH) await sleep(everyMs, ended.signal);
+        // With all places taken more may be due: then as soon as one is free.
+        if (due.length < limit) await sleep(everyMs, ended.signal);
+        else await Promise.race(firing);
       } catch (error) {
         failures++;
-        log.warn({ err: error }, 'timers are held up');
+        log.warn({ handler: handler.name, err: error }, 'timers are held up');
         await sleep(backoffMs(failures, { firstMs: everyMs, maxMs: 5000 }), ended.signal);
       }
     }
+    await Promise.all(firing);
   }
 
-  async function fire(timer: DueTimer): Promise<void> {
+  async function fire(owner: TimedHandler, timer: DueTimer): Promise<void> {
     const { handler, id, retries, version } = timer;
     let next: Advanced;
     try {
-      next = await byName.get(handler)!.fire(timer);
+      next = await owner.fire(timer);
       fired.add(1, { handler, outcome: next.dueAt ? 'again' : 'done' });
     } catch (error) {
       const away = isTransient(error);
@@ -80,6 +83,8 @@ export function runTimers({ database, handlers, clock, everyMs = 250 }: TimersOp
       const pause = backoffMs(retries + 1, away ? AWAY : FAILED);
       next = { dueAt: new Date(clock().getTime() + pause), retries: retries + 1, version };
     }
-    await writeLedger(database, handler, new Map(), [{ id, ...next }]);
+    await writeLedger(database, handler, new Map(), [{ id, ...next }]).catch((error: unknown) => {
+      log.warn({ err: error, handler, id }, 'what came of a timer could not be noted: it is due again');
+    });
   }
 }

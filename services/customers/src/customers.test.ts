@@ -54,7 +54,7 @@ describe('a customer', () => {
     await api.registerCustomer({ requestId: 'x', customerId: 'c1', ...details }, call);
     await api.registerCustomer({ requestId: 'x', customerId: 'c1', ...details }, testCall({ requestId: 'x' }));
     expect(call.written).toEqual([{ stream: 'customers.customer/c1', version: 1 }]);
-    const change = { requestId: '', customerId: 'c1', ...nothing, country: 'France' };
+    const change = { requestId: '', customerId: 'c1', ...nothing, updateMask: undefined, country: 'France' };
     expect(await refusalOf(api.updateCustomer({ ...change, etag: '7' }, testCall()))).toEqual({
       code: 'ABORTED',
       reason: 'ETAG_MISMATCH',
@@ -68,6 +68,23 @@ describe('a customer', () => {
       updateTime: now,
       etag: '2',
     });
+  });
+
+  test("takes an update's mask: what it names is set, to nothing where it is not given", async () => {
+    const aggregates = openAggregates({
+      log: memoryLog({ domain: 'customers' }),
+      clock: () => new Date(),
+      ids: newId,
+    });
+    const api = customerService({ aggregates }).handlers as unknown as Handlers<CustomerServiceService>;
+    await api.registerCustomer({ requestId: '', customerId: 'c1', ...details }, testCall());
+    const change = { requestId: '', customerId: 'c1', etag: '', ...nothing };
+    const masked = (updateMask: string[], more: Partial<typeof details> = {}) =>
+      api.updateCustomer({ ...change, ...more, updateMask }, testCall());
+    expect(await masked(['email'], { country: 'France' })).toMatchObject({ ...details, email: '' });
+    expect(await masked(['email', 'country'], { email: 'a@b.c' })).toMatchObject({ email: 'a@b.c', country: '' });
+    expect(await masked(['*'], { displayName: 'Eve' })).toMatchObject({ displayName: 'Eve', email: '', country: '' });
+    expect((await refusalOf(masked(['customer_id']))).reason).toBe('INVALID_FIELD');
   });
 
   test('leaves nothing personal in the log once there is a cipher, and reads the same', async () => {

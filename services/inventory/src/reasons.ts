@@ -45,6 +45,6 @@ export const reasons = {
   },
   RESERVATION_NOT_COMMITTED: {
     code: 'FAILED_PRECONDITION',
-    meaning: 'No pieces of the reservation were committed, or that is more than 30 days ago.',
+    meaning: 'No pieces of the reservation were committed, or that is more than 7 days ago. Restock them instead.',
   },
 } satisfies Record<string, Reason>;

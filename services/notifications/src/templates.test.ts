@@ -1,3 +1,4 @@
+import { OrderPayment } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import { describe, expect, test } from '@jest/globals';
 import { compose, isTemplate, moneyText, type OrderFacts, type Template, templateFor } from './templates.ts';
 
@@ -7,6 +8,7 @@ const order: OrderFacts = {
   reference: '536365',
   lines: [{ productId: '85123A', title: 'WHITE HANGING HEART', quantity: 6n, unitPrice: gbp(255n) }],
   total: gbp(1530n),
+  payment: { paymentId: 'A-1', status: 'refunded', amount: gbp(1530n) },
   shipment: { shipmentId: 'S-1', status: 'dispatched', carrier: 'Posta', trackingNumber: 'PX 1' },
   reason: 'INSUFFICIENT_STOCK',
 };
@@ -66,7 +68,15 @@ describe('a mail', () => {
   });
 
   test('tells what goes back after a cancellation', () => {
-    expect(write('order_cancelled').text).toContain('15.30 GBP goes back');
+    expect(write('order_cancelled').text).toContain('What you paid, 15.30 GBP, goes back to you.');
+    for (const status of ['requested', 'failed', 'voided']) {
+      const payment = OrderPayment.fromPartial({ status, amount: gbp(1530n) });
+      expect(write('order_cancelled', { payment }).text).not.toContain('goes back');
+    }
+    const nothing = OrderPayment.fromPartial({ status: 'refunded', amount: gbp(0n) });
+    for (const payment of [undefined, nothing]) {
+      expect(write('order_cancelled', { payment }).text).toContain('is cancelled.\n');
+    }
   });
 
   test('does not list a long order to its end', () => {

@@ -1,6 +1,6 @@
 /** What is written to customers: plain text, one template an occasion. */
 import type { EventOf, order } from '@caudal/contract/entities.ts';
-import type { Order, OrderLine } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
+import type { Order, OrderLine, OrderPayment } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
 import type { Mail } from './mailer.ts';
 
@@ -21,7 +21,7 @@ export function templateFor(orderEventCase: string): Template | undefined {
 }
 
 /** What is known of an order when the mail is written; views may not have everything yet. */
-export type OrderFacts = Pick<Order, 'orderId' | 'reference' | 'lines' | 'total' | 'shipment' | 'reason'>;
+export type OrderFacts = Pick<Order, 'orderId' | 'reference' | 'lines' | 'total' | 'payment' | 'shipment' | 'reason'>;
 
 /** A long order is not listed to its end. */
 const maxLines = 50;
@@ -55,6 +55,12 @@ const reasonTexts: Record<string, string> = {
   CARD_DECLINED: 'The card was declined.',
 };
 
+/** Whether money was taken, whether or not the view has heard of its return. Nothing was taken of one that was voided. */
+function wasPaid(payment: OrderPayment | undefined): payment is OrderPayment & { amount: Money } {
+  const taken = payment?.status === 'succeeded' || payment?.status === 'refunded';
+  return taken && payment.amount !== undefined && payment.amount.minorUnits > 0n;
+}
+
 interface Text {
   subject: string;
   body: string;
@@ -81,9 +87,9 @@ const texts: Record<Template, (order: OrderFacts, name: string, reason: string) 
     subject: `We could not fulfil your order ${name}`,
     body: `We are sorry: we could not fulfil your order ${name}.${reasonTexts[reason] ? ` ${reasonTexts[reason]}` : ''}\n\nYou are not charged for it; what was paid goes back.\n`,
   }),
-  order_cancelled: ({ total }, name) => ({
+  order_cancelled: ({ payment }, name) => ({
     subject: `Your order ${name} is cancelled`,
-    body: `Your order ${name} is cancelled.${total ? ` What you paid of ${moneyText(total)} goes back to you.` : ''}\n`,
+    body: `Your order ${name} is cancelled.${wasPaid(payment) ? ` What you paid, ${moneyText(payment.amount)}, goes back to you.` : ''}\n`,
   }),
 };
 

@@ -1,8 +1,14 @@
 import { openAggregates } from '@caudal/aggregates/aggregates.ts';
+import { order as orderEntity } from '@caudal/contract/entities.ts';
 import { Product } from '@caudal/contract/gen/caudal/catalog/v1/catalog.ts';
-import { Order, OrderStatus, PlaceOrderRequest } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
+import {
+  ListOrdersRequest,
+  Order,
+  OrderStatus,
+  PlaceOrderRequest,
+} from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import { notFound } from '@caudal/kernel/errors.ts';
-import type { Call } from '@caudal/rpc/types.ts';
+import type { Call, CallOptions } from '@caudal/rpc/types.ts';
 import { refusalOf, testCall } from '@caudal/testing/call.ts';
 import { viewsOf } from '@caudal/testing/interleavings.ts';
 import { memoryLog } from '@caudal/testing/memory-log.ts';
@@ -31,18 +37,21 @@ const request = PlaceOrderRequest.fromPartial({
   paymentMethod: { method: { $case: 'walletId', value: 'w1' } },
 });
 
-function serve() {
+function serve(sold = products) {
+  const options: (CallOptions | undefined)[] = [];
   const log = memoryLog({ domain: 'orders' });
   let id = 0;
   const { handlers } = orderService({
     aggregates: openAggregates({ log, clock: () => new Date('2026-01-01T00:00:00Z'), ids: () => `event-${++id}` }),
     catalog: {
-      batchGetProducts: async ({ productIds }) => ({
-        products: products.filter(({ productId }) => productIds.includes(productId)),
-      }),
+      async batchGetProducts({ productIds }, asked) {
+        options.push(asked);
+        return { products: sold.filter(({ productId }) => productIds.includes(productId)) };
+      },
     } as OrderServiceDependencies['catalog'],
     customers: {
-      async getCustomer({ customerId }) {
+      async getCustomer({ customerId }, asked) {
+        options.push(asked);
         if (customerId !== 'c1') throw notFound('customer', customerId);
         return {};
       },
@@ -50,7 +59,7 @@ function serve() {
     ids: () => 'made',
   });
   const call = handlers as unknown as Record<string, (request: unknown, call: Call) => Promise<Order>>;
-  return { log, place: call.placeOrder!, cancel: call.cancelOrder! };
+  return { log, options, place: call.placeOrder!, cancel: call.cancelOrder! };
 }
 
 describe('placing an order', () => {
@@ -78,6 +87,41 @@ describe('placing an order', () => {
     expect(log.events).toHaveLength(1);
     const other = place({ ...request, orderId: 'o2' }, testCall({ requestId: 'r1', content: 'b' }));
     expect(await refusalOf(other)).toEqual({ code: 'INVALID_ARGUMENT', reason: 'REQUEST_ID_REUSED' });
+  });
+
+  test('repeated is answered as the first time, though its products are not sold any more', async () => {
+    const sold = [...products];
+    const { place, log } = serve(sold);
+    const first = await place({ ...request, orderId: '' }, testCall({ requestId: 'r1' }));
+    sold.length = 0;
+    expect(await place({ ...request, orderId: '' }, testCall({ requestId: 'r1' }))).toEqual(first);
+    expect((await refusalOf(place(request, testCall({ requestId: 'r2' })))).reason).toBe('PRODUCT_NOT_SOLD');
+    expect(log.events).toHaveLength(1);
+  });
+
+  test('asks others no longer than its caller waits', async () => {
+    const { place, options } = serve();
+    const call = testCall();
+    await place(request, call);
+    const { origin, deadline, signal } = call;
+    expect(options).toEqual([
+      { origin, deadline, signal },
+      { origin, deadline, signal },
+    ]);
+  });
+
+  test('what a buyer is, the shop says and not the buyer', async () => {
+    const { place, log } = serve();
+    const asGold = { ...request, attributes: { tier: 'gold' } };
+    expect(await refusalOf(place(asGold, testCall({ subject: 'c1' })))).toEqual({
+      code: 'PERMISSION_DENIED',
+      reason: 'ATTRIBUTES_NOT_ALLOWED',
+    });
+    await place({ ...request, orderId: 'own' }, testCall({ subject: 'c1' }));
+    const tooLong = { ...request, attributes: { tier: 'x'.repeat(201) } };
+    expect((await refusalOf(place(tooLong, testCall()))).reason).toBe('INVALID_FIELD');
+    await place(asGold, testCall());
+    expect(orderEntity.decode(log.events.at(-1)!).value).toMatchObject({ orderId: 'o1', attributes: { tier: 'gold' } });
   });
 
   test('names every line that can not be sold', async () => {
@@ -139,6 +183,7 @@ describe('order details', () => {
     total: gbp(600n),
     paymentMethod: undefined,
     reference: 'inv',
+    attributes: {},
   };
   const buyer = { customerId: 'c1' };
   const day = (n: number) => new Date(`2026-01-0${n}T00:00:00Z`);
@@ -194,5 +239,14 @@ describe('reading orders', () => {
     expect(await refusalOf(read('o1', 'c2'))).toEqual({ code: 'PERMISSION_DENIED', reason: 'NOT_OWNER' });
     expect(await refusalOf(read('o2'))).toEqual({ code: 'NOT_FOUND', reason: 'ORDER_NOT_FOUND' });
     expect(await refusalOf(read('o3'))).toEqual({ code: 'NOT_FOUND', reason: 'ORDER_NOT_FOUND' });
+  });
+
+  test('a page is never longer than 100, whatever is asked for', async () => {
+    const reader = fixedViews(views);
+    const { handlers } = orderQueryService({ views: reader });
+    const list = (handlers as unknown as Record<string, (request: unknown, call: Call) => Promise<unknown>>)
+      .listOrders!;
+    for (const pageSize of [0, 7, 1000]) await list(ListOrdersRequest.fromPartial({ pageSize }), testCall());
+    expect(reader.asked).toMatchObject([{ limit: 20 }, { limit: 7 }, { limit: 100 }]);
   });
 });

@@ -13,6 +13,14 @@ export const reasons = {
     code: 'FAILED_PRECONDITION',
     meaning: 'The products are priced in several currencies. Place an order for each.',
   },
+  ORDER_TOO_LARGE: {
+    code: 'FAILED_PRECONDITION',
+    meaning: 'The lines come to more than 1,000,000,000,000,000 minor units. Place several orders.',
+  },
+  ATTRIBUTES_NOT_ALLOWED: {
+    code: 'PERMISSION_DENIED',
+    meaning: 'Attributes of the buyer may be given only by who may place orders for everybody. Leave them out.',
+  },
   ORDER_NOT_CANCELLABLE: {
     code: 'FAILED_PRECONDITION',
     meaning: 'The order has left the warehouse, or was rejected; `metadata.status` says which.',
@@ -21,7 +29,7 @@ export const reasons = {
     code: 'FAILED_PRECONDITION',
     meaning: 'The payment had no outcome in time, so all was undone. No money is kept.',
   },
-  PAYMENT_VOIDED: { code: 'FAILED_PRECONDITION', meaning: 'The payment was undone by somebody else.' },
+  PAYMENT_VOIDED: { code: 'FAILED_PRECONDITION', meaning: 'The payment was undone, and not by its order.' },
   RESERVATION_EXPIRED: {
     code: 'FAILED_PRECONDITION',
     meaning: 'The pieces were reserved several times over and ran out each time before they were paid.',

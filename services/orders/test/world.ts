@@ -4,7 +4,7 @@
  */
 import { type EventOf, payment, shipment } from '@caudal/contract/entities.ts';
 import { PaymentStatus } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
-import { refused, unavailable } from '@caudal/kernel/errors.ts';
+import { invalidField, refused, unavailable } from '@caudal/kernel/errors.ts';
 import type { FulfilmentDependencies } from '../src/processes/fulfilment.ts';
 
 /** A stream of numbers in [0, 1) from a seed (mulberry32, T. Ettinger, public domain). */
@@ -42,7 +42,9 @@ export interface Troubles {
 }
 
 export function createWorld(random: () => number, troubles: Troubles): World {
-  const done = new Map<string, unknown>();
+  /** By request id: what was asked, and the answer. */
+  const done = new Map<string, { content: string; answer: unknown }>();
+  let calls = 0;
   const world: World = {
     reservations: new Map(),
     committed: () => [...world.reservations.values()].filter((state) => state === 'committed').length,
@@ -53,7 +55,7 @@ export function createWorld(random: () => number, troubles: Troubles): World {
     stir,
     inventory: {
       reserveStock: (request) =>
-        command(request.requestId, () => {
+        command(request, () => {
           const { reservationId } = request;
           const state = world.reservations.get(reservationId);
           if (state === 'open' || state === 'committed') return reservation(reservationId);
@@ -63,14 +65,14 @@ export function createWorld(random: () => number, troubles: Troubles): World {
           return reservation(reservationId);
         }),
       commitReservation: (request) =>
-        command(request.requestId, () => {
+        command(request, () => {
           const state = world.reservations.get(request.reservationId);
           if (state !== 'open' && state !== 'committed') throw refused('RESERVATION_LOST', 'It has ended.');
           world.reservations.set(request.reservationId, 'committed');
           return reservation(request.reservationId);
         }),
       releaseReservation: (request) =>
-        command(request.requestId, () => {
+        command(request, () => {
           const state = world.reservations.get(request.reservationId);
           if (!state) world.reservations.set(request.reservationId, 'barred');
           else if (state === 'open') world.reservations.set(request.reservationId, 'ended');
@@ -80,13 +82,13 @@ export function createWorld(random: () => number, troubles: Troubles): World {
     } as World['inventory'],
     payments: {
       createPayment: (request) =>
-        command(request.requestId, () => {
+        command(request, () => {
           if (world.payment === 'undone') throw refused('PAYMENT_BARRED', 'It was undone.');
           if (world.payment === 'none') world.payment = 'requested';
           return {};
         }),
       undoPayment: (request) =>
-        command(request.requestId, () => {
+        command(request, () => {
           if (world.payment === 'failed') return { status: PaymentStatus.PAYMENT_STATUS_FAILED };
           if (world.payment === 'none') {
             world.payment = 'undone';
@@ -98,18 +100,19 @@ export function createWorld(random: () => number, troubles: Troubles): World {
             world.payment = 'undone';
             pays({ $case: was === 'succeeded' ? 'refunded' : 'voided', value: { orderId: 'o1' } });
           }
-          return { status: PaymentStatus.PAYMENT_STATUS_VOIDING };
+          const { PAYMENT_STATUS_VOIDED, PAYMENT_STATUS_VOIDING } = PaymentStatus;
+          return { status: was === 'undone' ? PAYMENT_STATUS_VOIDED : PAYMENT_STATUS_VOIDING };
         }),
     } as World['payments'],
     shipping: {
       createShipment: (request) =>
-        command(request.requestId, () => {
+        command(request, () => {
           if (world.shipment === 'cancelled') throw refused('SHIPMENT_CANCELLED', 'It was cancelled.');
           if (world.shipment === 'none') world.shipment = 'created';
           return {};
         }),
       cancelShipment: (request) =>
-        command(request.requestId, () => {
+        command(request, () => {
           if (world.shipment === 'dispatched' || world.shipment === 'delivered') {
             throw refused('SHIPMENT_DISPATCHED', 'It has left.');
           }
@@ -120,12 +123,26 @@ export function createWorld(random: () => number, troubles: Troubles): World {
   };
   return world;
 
-  /** A command as the network sees it: lost on the way, or its answer lost, or repeated and answered as before. */
-  async function command<T>(requestId: string, run: () => unknown): Promise<T> {
-    if (!world.calm && random() < 0.15) throw unavailable('the network');
-    if (!done.has(requestId)) done.set(requestId, run());
-    if (!world.calm && random() < 0.15) throw unavailable('the network');
-    return done.get(requestId) as T;
+  /**
+   * A command as client, network and log treat it: it gets an id if it has none, is lost on the way, or its answer is;
+   * then it may be sent once more under its id. What is known is answered as the first time, if it is the same; a refusal
+   * is not kept.
+   */
+  async function command<T>(request: { requestId: string }, run: () => unknown): Promise<T> {
+    const id = request.requestId || `call-${++calls}`;
+    const content = JSON.stringify(request, (_, value) => (typeof value === 'bigint' ? String(value) : value));
+    for (;;) {
+      if (isLost()) throw unavailable('the network');
+      const known = done.get(id);
+      if (known && known.content !== content) throw invalidField('request_id', 'is of another', 'REQUEST_ID_REUSED');
+      if (!known) done.set(id, { content, answer: run() });
+      if (!isLost()) return done.get(id)!.answer as T;
+      if (random() < 0.5) throw unavailable('the network');
+    }
+  }
+
+  function isLost(): boolean {
+    return !world.calm && random() < 0.15;
   }
 
   function stir(): void {

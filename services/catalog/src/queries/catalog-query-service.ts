@@ -1,5 +1,6 @@
 /** Finds products: caudal.catalog.v1.CatalogQueryService. */
 import { viewEtag } from '@caudal/context/etag.ts';
+import { pageLimit } from '@caudal/context/page-limit.ts';
 import type { SearchReader } from '@caudal/context/view-reader.ts';
 import { product } from '@caudal/contract/entities.ts';
 import {
@@ -11,8 +12,6 @@ import { invalidField, notFound } from '@caudal/kernel/errors.ts';
 import type { Condition, StoredView } from '@caudal/projections/types.ts';
 import { service } from '@caudal/rpc/types.ts';
 import { isListed } from '../projections/product-search.ts';
-
-const defaultPageSize = 20;
 
 /** A word in the title says most about a product. */
 const fields = { title: 4, category_words: 2, description: 1 };
@@ -32,7 +31,7 @@ export function catalogQueryService({ products }: { products: SearchReader<Produ
           fields,
           where: conditions(request),
           facets: ['category'],
-          limit: request.pageSize || defaultPageSize,
+          limit: pageLimit(request.pageSize),
           pageToken: request.pageToken,
         },
         call,

@@ -2,11 +2,19 @@
 import type { Aggregates } from '@caudal/aggregates/types.ts';
 import { checkEtag } from '@caudal/context/etag.ts';
 import { executeFor } from '@caudal/context/execute-for.ts';
-import { Customer, CustomerServiceService } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
+import {
+  Customer,
+  CustomerServiceService,
+  type UpdateCustomerRequest,
+} from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
+import type { CustomerUpdated } from '@caudal/contract/gen/caudal/customers/v1/events.ts';
 import { personalCodec } from '@caudal/contract/personal.ts';
+import { invalidField } from '@caudal/kernel/errors.ts';
 import { type Call, service } from '@caudal/rpc/types.ts';
 import { customerMessage } from '../customer-message.ts';
 import { type CustomerEvent, type CustomerState, customerDecider, register, update } from '../domain/customer.ts';
+
+const detailFields = ['display_name', 'email', 'country'] as const;
 
 /** Answers are kept for repeats, beside the log: what is personal is sealed there as well. */
 const replyCodec = personalCodec('caudal.customers.v1.Customer', Customer);
@@ -15,8 +23,10 @@ export function customerService({ aggregates }: { aggregates: Aggregates }) {
   return service(CustomerServiceService, {
     registerCustomer: ({ customerId, displayName, email, country }, call) =>
       change(customerId, '', call, (state) => register(state, { customerId, displayName, email, country })),
-    updateCustomer: ({ customerId, etag, displayName, email, country }, call) =>
-      change(customerId, etag, call, (state) => update(state, customerId, { displayName, email, country })),
+    async updateCustomer(request, call) {
+      const changed = changedDetails(request);
+      return change(request.customerId, request.etag, call, (state) => update(state, request.customerId, changed));
+    },
   });
 
   function change(
@@ -37,4 +47,18 @@ export function customerService({ aggregates }: { aggregates: Aggregates }) {
       replyCodec,
     });
   }
+}
+
+/** What the request sets: the fields of its mask, empty where it does not give them; or without one those it gives. */
+function changedDetails({ updateMask, ...given }: UpdateCustomerRequest): Partial<CustomerUpdated> {
+  const { displayName, email, country } = given;
+  if (!updateMask) return { displayName, email, country };
+  const unknown = updateMask.find((path) => path !== '*' && !detailFields.some((field) => field === path));
+  if (unknown !== undefined) throw invalidField('update_mask', `"${unknown}" is none of ${detailFields.join(', ')}`);
+  const named = (field: string) => updateMask.includes('*') || updateMask.includes(field);
+  return {
+    displayName: named('display_name') ? (displayName ?? '') : undefined,
+    email: named('email') ? (email ?? '') : undefined,
+    country: named('country') ? (country ?? '') : undefined,
+  };
 }

@@ -47,7 +47,7 @@ export function register(state: CustomerState, details: CustomerRegistered): Cus
 export function update(
   state: CustomerState,
   customerId: string,
-  changed: { [Name in keyof CustomerUpdated]: CustomerUpdated[Name] | undefined },
+  changed: { [Name in keyof CustomerUpdated]?: CustomerUpdated[Name] | undefined },
 ): CustomerEvent[] {
   if (state.customerId === '') throw notFound('customer', customerId);
   const details = {

@@ -53,14 +53,16 @@ export function commitReservation(dependencies: InventoryDependencies) {
 
 /** Every line ends, whatever became of it. Nothing is refused. */
 export function releaseReservation(dependencies: InventoryDependencies) {
-  return async ({ reservationId, lines, reason }: ReleaseReservationRequest, call: Call): Promise<Reservation> => {
+  return async (request: ReleaseReservationRequest, call: Call): Promise<Reservation> => {
+    const { reservationId, lines, reason } = request;
     assertDistinct(lines);
-    const outcomes = await eachLine(lines, ({ productId }) =>
+    const outcomes = await eachLine(lines, ({ productId, quantity }) =>
       releaseLine(dependencies, {
         decide: release,
         productId,
         reservationId,
         reason,
+        committed: request.committed ? quantity : undefined,
         origin: call.origin,
         signal: call.signal,
       }),

@@ -68,6 +68,7 @@ const about = (reservationId: string, wanted: ReturnType<typeof lines>) => ({
 const releasing = (reservationId: string, wanted: ReturnType<typeof lines>) => ({
   ...about(reservationId, wanted),
   reason: 'test',
+  committed: false,
 });
 
 /** On hand and reserved of a product, and whether the reservation holds pieces of it. */
@@ -220,6 +221,14 @@ describe('ReserveStock', () => {
     expect(await stock('B', 'r2')).toEqual(untouched);
   });
 
+  test('bounds what is said of the buyer, and of a kind of stock', async () => {
+    const long = { tier: 'x'.repeat(201) };
+    const reserve = api.reserveStock({ ...reserving('r1', lines(1n, 1n)), attributes: long }, testCall());
+    expect((await refusalOf(reserve)).reason).toBe('INVALID_FIELD');
+    const item = { requestId: '', productId: 'C', kind: 'premium', policy: { tiers: long.tier }, quantity: 1n };
+    expect((await refusalOf(api.createStockItem(item, testCall()))).reason).toBe('INVALID_FIELD');
+  });
+
   test('never takes back what another call has committed', async () => {
     await api.reserveStock(reserving('r1', lines(3n, 4n)), testCall());
     await api.commitReservation(about('r1', lines(3n, 4n)), testCall());
@@ -347,6 +356,18 @@ describe('ReleaseReservation, ReturnStock and expiry', () => {
     }
     expect(await stock('A')).toEqual(untouched);
     expect(await stock('B')).toEqual(untouched);
+  });
+
+  test('pieces that were committed long ago come back if the caller knows of it, once', async () => {
+    await api.reserveStock(reserving('r1', lines(3n, 4n)), testCall());
+    await api.commitReservation(about('r1', lines(3n, 4n)), testCall());
+    now = new Date(start.getTime() + 40 * 86_400_000);
+    ({ api, aggregates } = restart(log));
+    for (const _ of [1, 2, 3]) {
+      await api.releaseReservation({ ...releasing('r1', lines(3n, 4n)), committed: true }, testCall());
+      expect(await stock('A')).toEqual(untouched);
+      expect(await stock('B')).toEqual(untouched);
+    }
   });
 
   test('what was not committed can not be returned', async () => {

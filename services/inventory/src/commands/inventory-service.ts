@@ -1,6 +1,6 @@
 /** Changes stock: caudal.inventory.v1.InventoryService. */
-import type { Moment } from '@caudal/aggregates/types.ts';
 import { executeFor } from '@caudal/context/execute-for.ts';
+import { checkTexts } from '@caudal/context/texts.ts';
 import { InventoryServiceService, StockItem } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
 import { type Call, service } from '@caudal/rpc/types.ts';
 import { type StockEvent, type StockState, stockDecider } from '../domain/stock.ts';
@@ -12,23 +12,22 @@ import { reserveStock } from './reserve-stock.ts';
 
 export function inventoryService(dependencies: InventoryDependencies) {
   return service(InventoryServiceService, {
-    createStockItem: ({ productId, kind, policy, quantity }, call) =>
-      change(productId, call, (state, moment) => createStockItem(state, moment, { productId, kind, policy, quantity })),
+    async createStockItem({ productId, kind, policy, quantity }, call) {
+      checkTexts('policy', policy);
+      const item = { productId, kind, policy, quantity };
+      return change(productId, call, (state) => createStockItem(state, item));
+    },
     restock: ({ productId, quantity }, call) =>
-      change(productId, call, (state, moment) => restock(state, moment, { productId, quantity })),
+      change(productId, call, (state) => restock(state, { productId, quantity })),
     adjustStock: ({ productId, delta, reason }, call) =>
-      change(productId, call, (state, moment) => adjust(state, moment, { productId, delta, reason })),
+      change(productId, call, (state) => adjust(state, { productId, delta, reason })),
     reserveStock: reserveStock(dependencies),
     commitReservation: commitReservation(dependencies),
     releaseReservation: releaseReservation(dependencies),
     returnStock: returnStock(dependencies),
   });
 
-  function change(
-    productId: string,
-    call: Call,
-    decide: (state: StockState, moment: Moment) => StockEvent[],
-  ): Promise<StockItem> {
+  function change(productId: string, call: Call, decide: (state: StockState) => StockEvent[]): Promise<StockItem> {
     return executeFor(call, dependencies.aggregates, {
       decider: stockDecider,
       id: productId,

@@ -12,6 +12,8 @@ export interface ReleaseLineInput {
   productId: string;
   reservationId: string;
   reason: string;
+  /** As in the domain. */
+  committed?: bigint;
   origin: Origin;
   /** Left out where a release makes good what was begun: it goes on even if the caller has gone away. */
   signal?: AbortSignal;
@@ -19,12 +21,12 @@ export interface ReleaseLineInput {
 
 export function releaseLine(
   { aggregates }: Pick<InventoryDependencies, 'aggregates'>,
-  { decide, productId, reservationId, reason, origin, signal }: ReleaseLineInput,
+  { decide, productId, reservationId, reason, committed, origin, signal }: ReleaseLineInput,
 ): Promise<Executed<Reservation>> {
   return aggregates.execute({
     decider: stockDecider,
     id: productId,
-    decide: (state, moment) => decide(state, moment, { reservationId, reason }),
+    decide: (state, moment) => decide(state, moment, { reservationId, reason, committed }),
     reply: (): Reservation => ({ reservationId, lines: [], expireTime: undefined }),
     replyCodec: Reservation,
     origin,

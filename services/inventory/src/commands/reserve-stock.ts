@@ -9,6 +9,7 @@
  * A repeat is answered from what was remembered when the line was reserved, so it is checked against the present: the
  * first call may have released the line since, because of another line that is not refused any more.
  */
+import { checkTexts } from '@caudal/context/texts.ts';
 import { Reservation, type ReserveStockRequest } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
 import type { CaudalError } from '@caudal/kernel/errors.ts';
 import { refused } from '@caudal/kernel/errors.ts';
@@ -35,6 +36,7 @@ export function reserveStock(dependencies: InventoryDependencies) {
   return async (request: ReserveStockRequest, call: Call): Promise<Reservation> => {
     const { reservationId, lines, attributes } = request;
     assertDistinct(lines);
+    checkTexts('attributes', attributes);
     const expireAt = new Date(clock().getTime() + ttlMs(request));
 
     const outcomes = await eachLine(lines, async (line) => {

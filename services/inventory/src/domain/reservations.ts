@@ -60,7 +60,7 @@ export function reserve(state: StockState, { now }: Moment, input: ReserveInput)
       metadata: { product_id: input.productId, available: String(available) },
     });
   }
-  return [moved(state, now, { $case: 'reserved', value: { reservationId, quantity, expireTime: input.expireAt } })];
+  return [moved(state, { $case: 'reserved', value: { reservationId, quantity, expireTime: input.expireAt } })];
 }
 
 /**
@@ -73,7 +73,7 @@ export function commit(state: StockState, { now }: Moment, line: Line): StockEve
   const open = openReservation(state, reservationId);
   if (open) {
     assertSame(open.quantity, line);
-    return [moved(state, now, { $case: 'committed', value: { reservationId, quantity } })];
+    return [moved(state, { $case: 'committed', value: { reservationId, quantity } })];
   }
   const ended = endedReservation(state, reservationId, now);
   if (ended?.how !== 'committed') throw reservationEnded(reservationId);
@@ -84,11 +84,14 @@ export function commit(state: StockState, { now }: Moment, line: Line): StockEve
 export interface ReleaseInput {
   reservationId: string;
   reason: string;
+  /** The pieces that the caller knows to have been committed; undefined: it does not know. */
+  committed?: bigint;
 }
 
 /**
  * Ends a reservation whatever became of it: open, its pieces are free again; committed, they are back; ended, nothing;
- * unknown, it is barred, so that it is refused if it comes late. So a release wins over a reserve and a commit in either
+ * unknown, it is barred, so that it is refused if it comes late. Unknown but known to the caller as committed, that was too
+ * long ago: its pieces are back, and that is remembered, so that it happens once. So a release wins over a reserve and a commit in either
  * order, and whoever does not know what became of them (an order that is given up in between) just asks for it.
  *
  * To release committed pieces is to say that they have not left the warehouse. The alternative, to refuse it and to
@@ -96,16 +99,20 @@ export interface ReleaseInput {
  *
  * Where no stock is kept there is nothing to give back, and a late reservation is refused anyway.
  */
-export function release(state: StockState, { now }: Moment, { reservationId, reason }: ReleaseInput): StockEvent[] {
+export function release(
+  state: StockState,
+  { now }: Moment,
+  { reservationId, reason, committed }: ReleaseInput,
+): StockEvent[] {
   if (state.productId === '') return [];
   const open = openReservation(state, reservationId);
   if (open) {
-    return [moved(state, now, { $case: 'released', value: { reservationId, quantity: open.quantity, reason } })];
+    return [moved(state, { $case: 'released', value: { reservationId, quantity: open.quantity, reason } })];
   }
   const ended = endedReservation(state, reservationId, now);
-  if (!ended) return [{ $case: 'barred', value: { reservationId, until: rememberedUntil(now) } }];
-  if (ended.how !== 'committed') return [];
-  return [moved(state, now, { $case: 'returned', value: { reservationId, quantity: ended.quantity } })];
+  const quantity = ended ? (ended.how === 'committed' ? ended.quantity : undefined) : committed;
+  if (quantity !== undefined) return [moved(state, { $case: 'returned', value: { reservationId, quantity } })];
+  return ended ? [] : [{ $case: 'barred', value: { reservationId, until: rememberedUntil(now, 'barred') } }];
 }
 
 /** Takes a reserve back, as a release does, but leaves alone what is committed: that was another call's reservation. */
@@ -118,12 +125,12 @@ export function withdraw(state: StockState, moment: Moment, input: ReleaseInput)
 export function expire(state: StockState, { now }: Moment, { reservationId }: { reservationId: string }): StockEvent[] {
   const open = openReservation(state, reservationId);
   if (!open || now < open.expireAt) return [];
-  return [moved(state, now, { $case: 'expired', value: { reservationId, quantity: open.quantity } })];
+  return [moved(state, { $case: 'expired', value: { reservationId, quantity: open.quantity } })];
 }
 
 /**
  * Puts committed pieces back, all of them or some, once. Refused: NOT_FOUND; FAILED_PRECONDITION
- * RESERVATION_NOT_COMMITTED (or it is more than 30 days ago), RESERVATION_MISMATCH (more than were committed, or another
+ * RESERVATION_NOT_COMMITTED (or it is more than 7 days ago), RESERVATION_MISMATCH (more than were committed, or another
  * quantity than was returned).
  */
 export function returnPieces(state: StockState, { now }: Moment, line: Line): StockEvent[] {
@@ -138,7 +145,7 @@ export function returnPieces(state: StockState, { now }: Moment, line: Line): St
     throw refused('RESERVATION_NOT_COMMITTED', `No pieces of the reservation "${reservationId}" are committed.`);
   }
   if (quantity > ended.quantity) throw mismatch(ended.quantity, line);
-  return [moved(state, now, { $case: 'returned', value: { reservationId, quantity } })];
+  return [moved(state, { $case: 'returned', value: { reservationId, quantity } })];
 }
 
 /** The refusal of a reservation that holds nothing any more. */

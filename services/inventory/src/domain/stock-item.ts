@@ -1,5 +1,4 @@
 /** Decisions about the pieces of a product: how stock begins, grows and is corrected. */
-import type { Moment } from '@caudal/aggregates/types.ts';
 import { CaudalError, notFound, refused } from '@caudal/kernel/errors.ts';
 import { kindNamed, kindNames } from './kinds.ts';
 import { moved, type StockEvent, type StockState } from './stock.ts';
@@ -16,7 +15,7 @@ export interface NewStockItem {
 }
 
 /** Starts to keep stock. Refused: ALREADY_EXISTS STOCK_EXISTS; INVALID_ARGUMENT UNKNOWN_KIND, INVALID_POLICY. */
-export function createStockItem(state: StockState, { now }: Moment, item: NewStockItem): StockEvent[] {
+export function createStockItem(state: StockState, item: NewStockItem): StockEvent[] {
   if (state.productId !== '') {
     throw new CaudalError('ALREADY_EXISTS', 'STOCK_EXISTS', `Stock of "${item.productId}" is kept already.`);
   }
@@ -31,33 +30,25 @@ export function createStockItem(state: StockState, { now }: Moment, item: NewSto
   if (violations.length > 0) {
     throw new CaudalError('INVALID_ARGUMENT', 'INVALID_POLICY', `Not a policy of ${kind.name} stock.`, { violations });
   }
-  return [moved(state, now, { $case: 'created', value: { ...item, kind: kind.name } })];
+  return [moved(state, { $case: 'created', value: { ...item, kind: kind.name } })];
 }
 
 /** Adds pieces. Refused: NOT_FOUND; FAILED_PRECONDITION TOO_MANY_PIECES. */
-export function restock(
-  state: StockState,
-  { now }: Moment,
-  input: { productId: string; quantity: bigint },
-): StockEvent[] {
+export function restock(state: StockState, input: { productId: string; quantity: bigint }): StockEvent[] {
   mustExist(state, input.productId);
   assertRoom(state.onHand + input.quantity);
-  return [moved(state, now, { $case: 'restocked', value: { quantity: input.quantity } })];
+  return [moved(state, { $case: 'restocked', value: { quantity: input.quantity } })];
 }
 
 /** Corrects the number of pieces. Refused: NOT_FOUND; FAILED_PRECONDITION BELOW_RESERVED, TOO_MANY_PIECES. */
-export function adjust(
-  state: StockState,
-  { now }: Moment,
-  input: { productId: string; delta: bigint; reason: string },
-): StockEvent[] {
+export function adjust(state: StockState, input: { productId: string; delta: bigint; reason: string }): StockEvent[] {
   mustExist(state, input.productId);
   const after = state.onHand + input.delta;
   assertRoom(after);
   if (after < state.reserved) {
     throw refused('BELOW_RESERVED', `${state.reserved} of ${state.onHand} pieces are promised to orders.`);
   }
-  return [moved(state, now, { $case: 'adjusted', value: { delta: input.delta, reason: input.reason } })];
+  return [moved(state, { $case: 'adjusted', value: { delta: input.delta, reason: input.reason } })];
 }
 
 /** Throws NOT_FOUND unless stock of the product is kept. */

@@ -27,9 +27,9 @@ function decide(state: StockState, now: Date, input: StockCommand): StockEvent[]
   const reason = 'x';
   switch (input.kind) {
     case 'restock':
-      return restock(state, moment, { productId: 'P1', quantity: input.quantity });
+      return restock(state, { productId: 'P1', quantity: input.quantity });
     case 'adjust':
-      return adjust(state, moment, { productId: 'P1', delta: input.delta, reason });
+      return adjust(state, { productId: 'P1', delta: input.delta, reason });
     case 'reserve': {
       const expireAt = new Date(now.getTime() + 60_000);
       return reserve(state, moment, {
@@ -92,7 +92,7 @@ test('whatever is asked in whatever order: never oversold, pieces are conserved,
           if ('available' in event.value) expect(event.value.available).toBe(availableOf(state));
         }
       };
-      apply(createStockItem(state, { now: new Date(clock), version: 0 }, { productId: 'P1', ...item, policy }));
+      apply(createStockItem(state, { productId: 'P1', ...item, policy }));
       for (const { command: input, seconds } of commands) {
         clock += seconds * 1000;
         try {

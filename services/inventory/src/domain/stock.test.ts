@@ -1,6 +1,6 @@
 import type { Moment } from '@caudal/aggregates/types.ts';
 import { given } from '@caudal/testing/given.ts';
-import { describe, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { commit, expire, release, reserve, returnPieces, withdraw } from './reservations.ts';
 import { rememberedUntil, type StockEvent, type StockState, stockDecider } from './stock.ts';
 import { adjust, createStockItem, restock } from './stock-item.ts';
@@ -35,7 +35,7 @@ const returned = (reservationId: string, quantity: bigint, available: bigint): S
 });
 const barred = (reservationId: string): StockEvent => ({
   $case: 'barred',
-  value: { reservationId, until: rememberedUntil(now) },
+  value: { reservationId, until: rememberedUntil(now, 'barred') },
 });
 
 type Decide = (state: StockState, moment: Moment) => StockEvent[];
@@ -48,9 +48,9 @@ const committing =
   (state, moment) =>
     commit(state, moment, { productId: 'P1', reservationId, quantity });
 const releasing =
-  (reservationId: string): Decide =>
+  (reservationId: string, known?: bigint): Decide =>
   (state, moment) =>
-    release(state, moment, { reservationId, reason: 'cancelled' });
+    release(state, moment, { reservationId, reason: 'cancelled', committed: known });
 const expiring =
   (reservationId: string): Decide =>
   (state, moment) =>
@@ -64,8 +64,8 @@ const after = (...events: StockEvent[]) => given(stockDecider, events, now);
 describe('pieces', () => {
   const creating =
     (kind: string, policy: Record<string, string> = {}): Decide =>
-    (state, moment) =>
-      createStockItem(state, moment, { productId: 'P1', kind, policy, quantity: 10n });
+    (state) =>
+      createStockItem(state, { productId: 'P1', kind, policy, quantity: 10n });
 
   test('stock is created once, standard if no kind is named', () => {
     after()
@@ -84,8 +84,8 @@ describe('pieces', () => {
   test('restocking adds pieces, up to a limit', () => {
     const restocking =
       (quantity: bigint): Decide =>
-      (state, moment) =>
-        restock(state, moment, { productId: 'P1', quantity });
+      (state) =>
+        restock(state, { productId: 'P1', quantity });
     after(created(10n))
       .when(restocking(5n))
       .gives([{ $case: 'restocked', value: { quantity: 5n, available: 15n } }]);
@@ -96,13 +96,21 @@ describe('pieces', () => {
   test('a count never takes away what is promised', () => {
     const adjusting =
       (delta: bigint): Decide =>
-      (state, moment) =>
-        adjust(state, moment, { productId: 'P1', delta, reason: 'count' });
+      (state) =>
+        adjust(state, { productId: 'P1', delta, reason: 'count' });
     const stock = after(created(10n), reserved('r1', 4n, 6n));
     stock.when(adjusting(-6n)).gives([{ $case: 'adjusted', value: { delta: -6n, reason: 'count', available: 0n } }]);
     stock.when(adjusting(-7n)).refuses('FAILED_PRECONDITION', 'BELOW_RESERVED');
     after().when(adjusting(1n)).refuses('NOT_FOUND', 'STOCK_NOT_FOUND');
   });
+});
+
+test('the more a stock remembers, the more rarely it is kept', () => {
+  const { every } = stockDecider.snapshot!;
+  const spacing = every as (state: StockState) => number;
+  expect(spacing(stockDecider.initial)).toBe(500);
+  const busy = Array.from({ length: 20_000 }, (_, n) => barred(`r${n}`));
+  expect(spacing(after(created(1n), ...busy).state)).toBe(2_000);
 });
 
 describe('reserve', () => {
@@ -126,7 +134,7 @@ describe('reserve', () => {
     done.when(reserving('r1', 7n)).refuses('FAILED_PRECONDITION', 'RESERVATION_MISMATCH');
   });
 
-  test('one that ended is not opened again for 30 days', () => {
+  test('one that ended is not opened again for 7 days', () => {
     const open = [created(10n), reserved('r1', 8n, 2n)];
     for (const end of [released('r1', 8n, 10n), expired('r1', 8n, 10n)]) {
       after(...open, end)
@@ -137,14 +145,17 @@ describe('reserve', () => {
       .when(reserving('r1', 8n))
       .refuses('FAILED_PRECONDITION', 'RESERVATION_ENDED');
     after(...open, released('r1', 8n, 10n))
-      .when(reserving('r1', 8n), later(31))
+      .when(reserving('r1', 8n), later(6))
+      .refuses('FAILED_PRECONDITION', 'RESERVATION_ENDED');
+    after(...open, released('r1', 8n, 10n))
+      .when(reserving('r1', 8n), later(8))
       .gives([reserved('r1', 8n, 2n)]);
   });
 
-  test('one that was released before it came is refused for 30 days', () => {
+  test('one that was released before it came is refused for 7 days', () => {
     const stock = after(created(10n), barred('r1'));
-    stock.when(reserving('r1', 1n), later(29)).refuses('FAILED_PRECONDITION', 'RESERVATION_BARRED');
-    stock.when(reserving('r1', 1n), later(30)).gives([reserved('r1', 1n, 9n)]);
+    stock.when(reserving('r1', 1n), later(6)).refuses('FAILED_PRECONDITION', 'RESERVATION_BARRED');
+    stock.when(reserving('r1', 1n), later(7)).gives([reserved('r1', 1n, 9n)]);
   });
 });
 
@@ -215,6 +226,36 @@ describe('release', () => {
     after(...gone, returned('r1', 3n, 5n))
       .when(releasing('r1'))
       .gives([]);
+  });
+
+  test('brings back what was committed too long ago to be remembered, if the caller knows of it, once', () => {
+    const gone = [created(10n), reserved('r1', 8n, 2n), committed('r1', 8n, 2n)];
+    after(...gone)
+      .when(releasing('r1', 8n), later(31))
+      .gives([returned('r1', 8n, 10n)]);
+    after(...gone)
+      .when(releasing('r1'), later(31))
+      .gives([{ $case: 'barred', value: { reservationId: 'r1', until: rememberedUntil(later(31), 'barred') } }]);
+    for (const days of [0, 8, 29]) {
+      after(...gone, returned('r1', 8n, 10n))
+        .when(releasing('r1', 8n), later(days))
+        .gives([]);
+    }
+  });
+
+  test('believes its memory more than the caller', () => {
+    const open = [created(10n), reserved('r1', 8n, 2n)];
+    after(...open)
+      .when(releasing('r1', 5n))
+      .gives([released('r1', 8n, 10n)]);
+    after(...open, expired('r1', 8n, 10n))
+      .when(releasing('r1', 8n))
+      .gives([]);
+    after(...open, committed('r1', 8n, 2n))
+      .when(releasing('r1', 5n))
+      .gives([returned('r1', 8n, 10n)]);
+    after(created(10n), barred('r1')).when(releasing('r1', 8n)).gives([]);
+    after().when(releasing('r1', 8n)).gives([]);
   });
 });
 
@@ -292,9 +333,7 @@ describe('premium stock', () => {
 
   test('keeps its safety stock', () => {
     after()
-      .when((state, moment) =>
-        createStockItem(state, moment, { productId: 'P1', kind: 'premium', policy, quantity: 10n }),
-      )
+      .when((state) => createStockItem(state, { productId: 'P1', kind: 'premium', policy, quantity: 10n }))
       .gives([created(10n, 'premium', policy, 7n)]);
     after(created(10n, 'premium', { safety_stock: '3' }, 7n))
       .when(reserving('r1', 7n))
@@ -326,8 +365,8 @@ describe('premium stock', () => {
     ['colour', 'red'],
   ])('refuses the setting %s = %s', (setting, value) => {
     after()
-      .when((state, moment) =>
-        createStockItem(state, moment, {
+      .when((state) =>
+        createStockItem(state, {
           productId: 'P1',
           kind: 'premium',
           policy: { [setting]: value },

@@ -24,4 +24,6 @@ test('the least available first, up to a bound', async () => {
   expect(views.asked).toEqual([
     { where: [{ key: 'available', atMost: 5n }], orderBy: [{ key: 'available' }], limit: 20, pageToken: 'here' },
   ]);
+  await api.listStockItems({ ...request, pageSize: 1000 }, testCall());
+  expect(views.asked.at(-1)).toMatchObject({ limit: 100 });
 });

@@ -1,13 +1,12 @@
 /** Reads stock: caudal.inventory.v1.InventoryQueryService. */
 import { viewEtag } from '@caudal/context/etag.ts';
+import { pageLimit } from '@caudal/context/page-limit.ts';
 import type { ViewReader } from '@caudal/context/view-reader.ts';
 import { stock } from '@caudal/contract/entities.ts';
 import { InventoryQueryServiceService, type StockItem } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
 import { notFound } from '@caudal/kernel/errors.ts';
 import type { StoredView } from '@caudal/projections/types.ts';
 import { service } from '@caudal/rpc/types.ts';
-
-const defaultPageSize = 20;
 
 export function inventoryQueryService({ views }: { views: ViewReader<StockItem> }) {
   return service(InventoryQueryServiceService, {
@@ -22,7 +21,7 @@ export function inventoryQueryService({ views }: { views: ViewReader<StockItem> 
         {
           where: maxAvailable === undefined ? [] : [{ key: 'available', atMost: maxAvailable }],
           orderBy: [{ key: 'available' }],
-          limit: pageSize || defaultPageSize,
+          limit: pageLimit(pageSize),
           pageToken,
         },
         call,

@@ -2,12 +2,13 @@
 import type { Aggregates } from '@caudal/aggregates/types.ts';
 import { checkEtag } from '@caudal/context/etag.ts';
 import { executeFor } from '@caudal/context/execute-for.ts';
+import { checkTexts } from '@caudal/context/texts.ts';
 import type { CatalogServiceService, Product } from '@caudal/contract/gen/caudal/catalog/v1/catalog.ts';
 import type { CustomerQueryServiceService } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
 import { Order, OrderServiceService, type PlaceOrderRequest } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
-import { CaudalError, type FieldViolation, isCode, refused } from '@caudal/kernel/errors.ts';
+import { CaudalError, type FieldViolation, isCode, isTransient, refused } from '@caudal/kernel/errors.ts';
 import type { IdSource } from '@caudal/kernel/ids.ts';
-import { type Call, type Client, service } from '@caudal/rpc/types.ts';
+import { type Call, type CallOptions, type Client, service } from '@caudal/rpc/types.ts';
 import { orderDecider, type PricedLine, place, requestCancel } from '../domain/order.ts';
 import { orderMessage } from '../order-message.ts';
 
@@ -21,13 +22,25 @@ export interface OrderServiceDependencies {
 export function orderService({ aggregates, catalog, customers, ids }: OrderServiceDependencies) {
   return service(OrderServiceService, {
     async placeOrder(request, call) {
-      const [lines] = await Promise.all([priced(request, call), knownCustomer(request.customerId, call)]);
+      const checked = await lookedUp(request, call);
       const orderId = request.orderId || ids();
-      const { customerId, country, paymentMethod, reference } = request;
+      const { customerId, country, paymentMethod, reference, attributes } = request;
       return executeFor(call, aggregates, {
         decider: orderDecider,
         id: orderId,
-        decide: (state) => place(state, { orderId, customerId, country, lines, paymentMethod, reference }),
+        decide(state) {
+          // Not before: the log answers a repeat as the first time, whatever became of its products and buyer since.
+          if (checked instanceof CaudalError) throw checked;
+          return place(state, {
+            orderId,
+            customerId,
+            country,
+            lines: checked,
+            paymentMethod,
+            reference,
+            attributes,
+          });
+        },
         reply: ({ state, version }) => orderMessage(state, version),
         replyCodec: Order,
       });
@@ -48,6 +61,18 @@ export function orderService({ aggregates, catalog, customers, ids }: OrderServi
     },
   });
 
+  /** The lines at the catalogue's prices, or why the order is refused. Throws what passes. */
+  async function lookedUp(request: PlaceOrderRequest, call: Call): Promise<PricedLine[] | CaudalError> {
+    try {
+      assertMayDescribe(request, call);
+      const [lines] = await Promise.all([priced(request, call), knownCustomer(request.customerId, call)]);
+      return lines;
+    } catch (error) {
+      if (!(error instanceof CaudalError) || isTransient(error)) throw error;
+      return error;
+    }
+  }
+
   /** The lines at the catalogue's prices. All that is wrong with them is said at once. */
   async function priced(request: PlaceOrderRequest, call: Call): Promise<PricedLine[]> {
     const productIds = request.lines.map((line) => line.productId);
@@ -59,10 +84,7 @@ export function orderService({ aggregates, catalog, customers, ids }: OrderServi
         ],
       });
     }
-    const { products } = await catalog.batchGetProducts(
-      { productIds },
-      { origin: call.origin, deadline: call.deadline },
-    );
+    const { products } = await catalog.batchGetProducts({ productIds }, onBehalfOf(call));
     const byId = new Map(products.map((product) => [product.productId, product]));
     const violations: FieldViolation[] = [];
     productIds.forEach((id, index) => {
@@ -79,11 +101,32 @@ export function orderService({ aggregates, catalog, customers, ids }: OrderServi
   }
 
   async function knownCustomer(customerId: string, call: Call): Promise<void> {
-    await customers.getCustomer({ customerId }, { origin: call.origin, deadline: call.deadline }).catch((error) => {
+    await customers.getCustomer({ customerId }, onBehalfOf(call)).catch((error) => {
       if (!isCode(error, 'NOT_FOUND')) throw error;
       throw refused('CUSTOMER_UNKNOWN', `There is no customer "${customerId}".`, {
         violations: [{ field: 'customer_id', description: 'is not registered: register the customer first' }],
       });
+    });
+  }
+}
+
+/** Stops when the caller stops waiting. */
+function onBehalfOf({ origin, deadline, signal }: Call): CallOptions {
+  return { origin, deadline, signal };
+}
+
+/** What a buyer is decides what may be bought: the shop says it, not the buyer. */
+function assertMayDescribe({ attributes }: PlaceOrderRequest, call: Call): void {
+  if (Object.keys(attributes).length === 0) return;
+  checkTexts('attributes', attributes);
+  try {
+    // An order that is nobody's: only who may place orders for everybody passes.
+    call.authorize(undefined);
+  } catch (cause) {
+    const message = 'Only who may place orders for everybody may say what a buyer is.';
+    throw new CaudalError('PERMISSION_DENIED', 'ATTRIBUTES_NOT_ALLOWED', message, {
+      cause,
+      violations: [{ field: 'attributes', description: 'leave it out, or use a token of the shop' }],
     });
   }
 }

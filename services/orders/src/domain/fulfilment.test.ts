@@ -1,6 +1,15 @@
+import { contract } from '@caudal/contract/descriptors.ts';
 import { given } from '@caudal/testing/given.ts';
 import { describe, expect, test } from '@jest/globals';
-import { type FulfilmentEvent, fulfilmentDecider, next, onOrder, onPayment, onShipment } from './fulfilment.ts';
+import {
+  concerns,
+  type FulfilmentEvent,
+  fulfilmentDecider,
+  next,
+  onOrder,
+  onPayment,
+  onShipment,
+} from './fulfilment.ts';
 
 const order = {
   orderId: 'o1',
@@ -9,12 +18,20 @@ const order = {
   lines: [],
   total: { minorUnits: 750n, currency: 'GBP' },
   paymentMethod: undefined,
+  attributes: {},
 };
 const giveUpTime = new Date('2026-01-01T00:10:00Z');
 
 const started: FulfilmentEvent = { $case: 'started', value: order };
 const reserved: FulfilmentEvent = { $case: 'reserved', value: { reservationId: 'o1.1', expireTime: giveUpTime } };
-const refused: FulfilmentEvent = { $case: 'reservationFailed', value: { reason: 'INSUFFICIENT_STOCK' } };
+const refused: FulfilmentEvent = {
+  $case: 'reservationFailed',
+  value: { reason: 'INSUFFICIENT_STOCK', nothingHeld: true },
+};
+const invalid: FulfilmentEvent = {
+  $case: 'reservationFailed',
+  value: { reason: 'INVALID_REQUEST', nothingHeld: false },
+};
 const requested: FulfilmentEvent = { $case: 'paymentRequested', value: { paymentId: 'o1', giveUpTime } };
 const paid: FulfilmentEvent = { $case: 'paid', value: {} };
 const payFailed: FulfilmentEvent = { $case: 'paymentFailed', value: { reason: 'INSUFFICIENT_FUNDS' } };
@@ -61,6 +78,22 @@ describe('the next step', () => {
     expect(stepAfter(started, refused)).toBe('mark-rejected');
   });
 
+  test('where the request for stock is wrong: that says nothing of what is held or paid, so all is undone', () => {
+    expect(stepAfter(started, invalid)).toBe('cancel-shipment');
+    expect(stepAfter(started, invalid, shipmentCancelled)).toBe('undo-payment');
+    const unpaid = [started, invalid, shipmentCancelled, undoRequested, paymentUndone];
+    expect(stepAfter(...unpaid)).toBe('undo-stock');
+    expect(stepAfter(...unpaid, stockUndone)).toBe('mark-rejected');
+  });
+
+  test('where a payment turns out to have succeeded after the order was rejected: no money is kept', () => {
+    const ended = [started, refused, marked('rejected')];
+    expect(stepAfter(...ended)).toBeUndefined();
+    expect(stepAfter(...ended, paid)).toBe('undo-payment');
+    expect(stepAfter(...ended, paid, undoRequested)).toBeUndefined();
+    expect(stepAfter(...ended, paid, undoRequested, paymentUndone)).toBeUndefined();
+  });
+
   test('where the payment fails or its outcome stays unknown: the pieces go back', () => {
     expect(stepAfter(started, reserved, requested, payFailed)).toBe('undo-stock');
     expect(stepAfter(started, reserved, requested, payFailed, stockUndone)).toBe('mark-rejected');
@@ -95,7 +128,10 @@ describe('the next step', () => {
   test('where the shipment had left: it is a delivery after all', () => {
     expect(stepAfter(...forward, cancelRequested, cancelRefused)).toBeUndefined();
     expect(stepAfter(...forward, cancelRequested, cancelRefused, dispatched)).toBe('mark-shipped');
-    // A crash kept everything after the payment out of the memory.
+    // A crash kept everything after the reservation out of the memory, and the payment seemed to come too late.
+    expect(stepAfter(started, reserved, requested, timedOut, cancelRefused)).toBeUndefined();
+    expect(stepAfter(started, reserved, requested, timedOut, cancelRefused, dispatched)).toBe('mark-shipped');
+    // Or everything after the payment.
     expect(stepAfter(started, reserved, requested, paid, cancelRequested, cancelRefused, committed)).toBeUndefined();
   });
 });
@@ -116,13 +152,47 @@ describe('what is remembered of events', () => {
     expect(reaction([started, dispatched], onShipment, left)).toEqual([]);
   });
 
-  test('a payment that is voided unasked has failed; a refund that nobody here asked for is a gift', () => {
+  test('a payment that is voided unasked has failed', () => {
     const voided = { $case: 'voided' as const, value: { orderId: 'o1' } };
     expect(reaction([started, reserved, requested], onPayment, voided)).toEqual([
       { $case: 'paymentFailed', value: { reason: 'PAYMENT_VOIDED' } },
     ]);
     expect(reaction([started, reserved, requested, undoRequested], onPayment, voided)).toEqual([paymentUndone]);
+    const explained = { $case: 'voided' as const, value: { orderId: 'o1', reason: 'GATEWAY_AWAY' } };
+    expect(reaction([started, reserved, requested], onPayment, explained)).toEqual([
+      { $case: 'paymentFailed', value: { reason: 'GATEWAY_AWAY' } },
+    ]);
+  });
+
+  test('a refund counts also if nobody here knows to have asked for it, since its event comes once', () => {
     const refunded = { $case: 'refunded' as const, value: { orderId: 'o1' } };
-    expect(reaction([started, reserved, requested, paid], onPayment, refunded)).toEqual([]);
+    const wanted = [started, reserved, requested, paid, cancelRequested, shipmentCancelled];
+    expect(reaction(wanted, onPayment, refunded)).toEqual([paymentUndone]);
+    // The answer to the first undo was lost; the memory goes on from the event.
+    expect(stepAfter(...wanted, paymentUndone)).toBe('undo-stock');
+    expect(reaction([...wanted, paymentUndone], onPayment, refunded)).toEqual([]);
+    expect(reaction([started, reserved, requested, payFailed], onPayment, refunded)).toEqual([]);
+  });
+
+  test('a refund that really nobody here asked for is a gift: the order goes on', () => {
+    expect(stepAfter(started, reserved, requested, paid, paymentUndone)).toBe('commit');
+    expect(stepAfter(started, reserved, requested, paid, paymentUndone, committed)).toBe('confirm');
+  });
+
+  test('of events that are no concern of it, nothing', () => {
+    const states = [[], [started], [started, reserved, requested, paid, committed, confirmed, shipmentCreated]];
+    const ignored = (union: string, wanted: ReadonlySet<string>, react: typeof onOrder) => {
+      const cases = contract()
+        .registry.getMessage(union)!
+        .fields.map(({ localName }) => localName);
+      const others = cases.filter((name) => !wanted.has(name));
+      expect(others.length).toBeGreaterThan(0);
+      for (const events of states) {
+        for (const name of others) expect(reaction(events, react, { $case: name, value: {} } as never)).toEqual([]);
+      }
+    };
+    ignored('caudal.orders.v1.OrderEvent', concerns.order, onOrder);
+    ignored('caudal.payments.v1.PaymentEvent', concerns.payment, onPayment as never);
+    ignored('caudal.shipping.v1.ShipmentEvent', concerns.shipment, onShipment as never);
   });
 });

@@ -23,6 +23,8 @@ export interface FulfilmentState {
   order: FulfilmentStarted | undefined;
   /** The reservation that is current: the first is 1. */
   reservationNumber: number;
+  /** The first reservation was refused by the stock's own rules: nothing has come after it, not even before a crash. */
+  nothingDone: boolean;
   stock: 'none' | 'reserved' | 'refused' | 'committed' | 'undone';
   payment: 'none' | 'requested' | 'paid' | 'failed' | 'undoing' | 'undone';
   giveUpTime: Date | undefined;
@@ -39,6 +41,7 @@ export const fulfilmentDecider: Decider<FulfilmentState, FulfilmentEvent> = {
   initial: {
     order: undefined,
     reservationNumber: 1,
+    nothingDone: false,
     stock: 'none',
     payment: 'none',
     giveUpTime: undefined,
@@ -53,8 +56,13 @@ export const fulfilmentDecider: Decider<FulfilmentState, FulfilmentEvent> = {
         return { ...state, order: event.value };
       case 'reserved':
         return { ...state, stock: 'reserved' };
-      case 'reservationFailed':
-        return { ...state, stock: 'refused', undo: state.undo ?? rejected(event.value.reason) };
+      case 'reservationFailed': {
+        const { reason, nothingHeld } = event.value;
+        const undo = state.undo ?? rejected(reason);
+        // Whoever can't say what is held has to ask for all of it to be undone.
+        if (!nothingHeld) return { ...state, undo };
+        return { ...state, stock: 'refused', nothingDone: state.reservationNumber === 1, undo };
+      }
       case 'paymentRequested':
         return { ...state, payment: 'requested', giveUpTime: event.value.giveUpTime };
       case 'paid':
@@ -82,7 +90,8 @@ export const fulfilmentDecider: Decider<FulfilmentState, FulfilmentEvent> = {
       case 'cancelRefused': {
         // The shipment has left, so all before it was done, even if a crash kept that out of the memory.
         const shipment = state.shipment === 'none' ? 'created' : state.shipment;
-        return { ...state, undo: undefined, confirmed: true, shipment };
+        const payment = state.payment === 'none' || state.payment === 'requested' ? 'paid' : state.payment;
+        return { ...state, undo: undefined, stock: 'committed', payment, confirmed: true, shipment };
       }
       case 'shipmentCancelled':
         return { ...state, shipment: 'cancelled' };
@@ -119,8 +128,10 @@ export type StepName =
 
 /** The one thing to do in this state, maybe only later; undefined: wait for an event, or nothing is left to do. */
 export function next(state: FulfilmentState): { name: StepName; dueAt?: Date; afterAppend?: true } | undefined {
-  if (!state.order || state.marked === 'delivered' || state.marked === 'rejected' || state.marked === 'cancelled') {
-    return undefined;
+  if (!state.order || state.marked === 'delivered') return undefined;
+  if (state.marked === 'rejected' || state.marked === 'cancelled') {
+    // It was asked for before a crash that the memory has nothing of, or by somebody else: no money is kept.
+    return state.payment === 'paid' ? { name: 'undo-payment' } : undefined;
   }
   return state.undo ? nextUndoing(state, state.undo.why) : nextForward(state);
 }
@@ -141,8 +152,7 @@ function nextForward(state: FulfilmentState): ReturnType<typeof next> {
 function nextUndoing(state: FulfilmentState, why: 'rejected' | 'cancelled'): ReturnType<typeof next> {
   // Steps may have been done that a crash kept out of the memory. But whoever was refused the first reservation never got
   // past it, and without a payment there is no shipment.
-  const onlyRefused = state.stock === 'refused' && state.reservationNumber === 1;
-  if (!onlyRefused) {
+  if (!state.nothingDone) {
     if (state.shipment !== 'cancelled' && state.payment !== 'failed') return { name: 'cancel-shipment' };
     if (state.payment === 'undoing') return undefined;
     if (state.payment !== 'failed' && state.payment !== 'undone') return { name: 'undo-payment' };
@@ -150,6 +160,13 @@ function nextUndoing(state: FulfilmentState, why: 'rejected' | 'cancelled'): Ret
   }
   return { name: why === 'rejected' ? 'mark-rejected' : 'mark-cancelled' };
 }
+
+/** The events that `onOrder`, `onPayment` and `onShipment` remember something of; all others are no concern of its. */
+export const concerns = {
+  order: new Set<EventOf<typeof order>['$case']>(['created', 'cancelRequested']),
+  payment: new Set<EventOf<typeof payment>['$case']>(['succeeded', 'failed', 'voided', 'barred', 'refunded']),
+  shipment: new Set<EventOf<typeof shipment>['$case']>(['dispatched', 'delivered']),
+};
 
 /** What the process remembers of an event of its order. */
 export function onOrder(state: FulfilmentState, event: EventOf<typeof order>): FulfilmentEvent[] {
@@ -174,14 +191,20 @@ export function onPayment(state: FulfilmentState, event: EventOf<typeof payment>
       return state.payment === 'undoing' ? [{ $case: 'paymentUndone', value: {} }] : [];
     case 'voided':
     case 'barred':
-      if (open) return [{ $case: 'paymentFailed', value: { reason: 'PAYMENT_VOIDED' } }];
+      if (open) return [{ $case: 'paymentFailed', value: { reason: reasonOf(event) ?? 'PAYMENT_VOIDED' } }];
       return state.payment === 'undoing' ? [{ $case: 'paymentUndone', value: {} }] : [];
     case 'refunded':
-      // Of a payment that nobody asked to undo here: a gift of the merchant's. The order goes on.
-      return state.payment === 'undoing' ? [{ $case: 'paymentUndone', value: {} }] : [];
+      // Also if the memory does not know that it was asked for: that answer may be lost, and this event comes once. If
+      // really nobody here has asked, it is a gift of the merchant's, and the order goes on.
+      return state.payment === 'failed' || state.payment === 'undone' ? [] : [{ $case: 'paymentUndone', value: {} }];
     default:
       return [];
   }
+}
+
+/** Why payments have undone it by themselves: the gateway that could not be reached, say. */
+function reasonOf(event: EventOf<typeof payment>): string | undefined {
+  return event.$case === 'voided' ? event.value.reason || undefined : undefined;
 }
 
 /** What the process remembers of an event of its shipment. */

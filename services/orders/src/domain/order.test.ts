@@ -11,6 +11,7 @@ const draft = {
   lines: [line],
   paymentMethod: { method: { $case: 'walletId' as const, value: 'w1' } },
   reference: '536365',
+  attributes: {},
 };
 const created: OrderEvent = { $case: 'created', value: { ...draft, total: gbp(750n) } };
 const confirmed: OrderEvent = { $case: 'confirmed', value: { customerId: 'c1' } };
@@ -42,6 +43,21 @@ describe('order', () => {
     given(orderDecider, [])
       .when((state) => place(state, { ...draft, lines: [line, foreign] }))
       .refuses('FAILED_PRECONDITION', 'CURRENCIES_DIFFER');
+  });
+
+  test('comes to no more than can be paid', () => {
+    const worth = (quantity: bigint) => ({ ...line, quantity, unitPrice: gbp(1_000_000_000n) });
+    given(orderDecider, [])
+      .when((state) => place(state, { ...draft, lines: [worth(1_000_000n)] }))
+      .gives([
+        {
+          $case: 'created',
+          value: { ...draft, lines: [worth(1_000_000n)], total: gbp(1_000_000_000_000_000n) },
+        },
+      ]);
+    given(orderDecider, [])
+      .when((state) => place(state, { ...draft, lines: [worth(999_999n), { ...worth(2n), productId: 'P2' }] }))
+      .refuses('FAILED_PRECONDITION', 'ORDER_TOO_LARGE');
   });
 
   test('goes its way: confirmed, shipped, delivered, and each once', () => {

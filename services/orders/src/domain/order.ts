@@ -60,6 +60,9 @@ export const orderDecider: Decider<OrderState, OrderEvent> = {
 /** One product at its price, as the catalogue had it. */
 export type PricedLine = OrderLine;
 
+/** As much as an amount of money can be in the contract. */
+const mostMinorUnits = 1_000_000_000_000_000n;
+
 /** Places an order. Its total is the sum of its lines, which are all of one currency. */
 export function place(state: OrderState, order: Omit<OrderCreated, 'total'>): OrderEvent[] {
   if (state.placed) {
@@ -78,6 +81,13 @@ export function place(state: OrderState, order: Omit<OrderCreated, 'total'>): Or
     });
   }
   const minorUnits = order.lines.reduce((sum, line) => sum + line.quantity * line.unitPrice!.minorUnits, 0n);
+  if (minorUnits > mostMinorUnits) {
+    throw refused('ORDER_TOO_LARGE', `The order comes to ${minorUnits} minor units, more than can be paid at once.`, {
+      violations: [
+        { field: 'lines', description: `come to more than ${mostMinorUnits} minor units: place several orders` },
+      ],
+    });
+  }
   return [{ $case: 'created', value: { ...order, total: { minorUnits, currency } } }];
 }
 

@@ -1,6 +1,11 @@
 /**
- * The order process: what each step of domain/fulfilment.ts calls, and what the answers mean. Ids of commands follow from
- * the order, the step and its number, so that a repeat is the same command.
+ * The order process: what each step of domain/fulfilment.ts calls, and what the answers mean.
+ *
+ * No call has a request id. What it is about has an id of its own that follows from the order (the reservation with its
+ * number, the payment, the shipment), and each context remembers by it what was done: so a repeat, after a lost answer or
+ * a crash, does nothing twice and is answered with the present state. Under a request id it would be answered as the first
+ * time (a refund that has arrived meanwhile would still be on its way), and refused if its content had changed (another
+ * ORDERS_RESERVATION_TTL, another reason to undo), with nothing said about what is reserved or paid.
  */
 import { noReply } from '@caudal/aggregates/no-reply.ts';
 import type { Aggregates } from '@caudal/aggregates/types.ts';
@@ -10,10 +15,10 @@ import { type PaymentServiceService, PaymentStatus } from '@caudal/contract/gen/
 import type { ShippingServiceService } from '@caudal/contract/gen/caudal/shipping/v1/shipping.ts';
 import type { CaudalError } from '@caudal/kernel/errors.ts';
 import { isCode } from '@caudal/kernel/errors.ts';
-import { derivedId } from '@caudal/kernel/ids.ts';
 import { observe, type Process, type StepContext } from '@caudal/processes/types.ts';
 import type { Client } from '@caudal/rpc/types.ts';
 import {
+  concerns,
   type FulfilmentEvent,
   type FulfilmentState,
   fulfilmentDecider,
@@ -30,10 +35,10 @@ export interface FulfilmentDependencies {
   inventory: Client<InventoryServiceService>;
   payments: Client<PaymentServiceService>;
   shipping: Client<ShippingServiceService>;
-  /** How long pieces are held for an order, in seconds. */
-  reservationSeconds: number;
-  /** How long to wait for a payment's outcome, in seconds. */
-  paymentSeconds: number;
+  /** How long pieces are held for an order, in milliseconds. */
+  reservationMs: number;
+  /** How long to wait for a payment's outcome, in milliseconds. */
+  paymentMs: number;
 }
 
 type Run = (state: FulfilmentState, context: StepContext) => Promise<FulfilmentEvent[]>;
@@ -53,9 +58,18 @@ export function fulfilmentProcess(dependencies: FulfilmentDependencies): Process
     name: 'fulfilment',
     memory: fulfilmentDecider,
     observes: [
-      observe(order, { process: ({ id }) => id, react: (state, { event }) => onOrder(state, event) }),
-      observe(payment, { process: ({ id }) => id, react: (state, { event }) => onPayment(state, event) }),
-      observe(shipment, { process: ({ id }) => id, react: (state, { event }) => onShipment(state, event) }),
+      observe(order, {
+        process: ({ id, event }) => (concerns.order.has(event.$case) ? id : undefined),
+        react: (state, { event }) => onOrder(state, event),
+      }),
+      observe(payment, {
+        process: ({ id, event }) => (concerns.payment.has(event.$case) ? id : undefined),
+        react: (state, { event }) => onPayment(state, event),
+      }),
+      observe(shipment, {
+        process: ({ id, event }) => (concerns.shipment.has(event.$case) ? id : undefined),
+        react: (state, { event }) => onShipment(state, event),
+      }),
     ],
     next,
     run: (step, state, context) => runs[step.name as StepName](state, context),
@@ -76,8 +90,6 @@ function steps({
     $case: 'reservationLost',
     value: { reservationId: reservationId(state) },
   });
-  const requestId = (context: StepContext, step: StepName, number = 1) =>
-    derivedId('fulfilment', context.processId, step, number);
   const options = ({ signal, origin }: StepContext) => ({ signal, origin });
 
   return {
@@ -85,11 +97,11 @@ function steps({
       try {
         const reservation = await inventory.reserveStock(
           {
-            requestId: requestId(context, 'reserve', state.reservationNumber),
+            requestId: '',
             reservationId: reservationId(state),
             lines: lines(state),
-            ttl: { seconds: BigInt(limits.reservationSeconds), nanos: 0 },
-            attributes: {},
+            ttl: durationOf(limits.reservationMs),
+            attributes: state.order!.attributes,
           },
           options(context),
         );
@@ -103,18 +115,20 @@ function steps({
         if (!isRefusal(error)) throw error;
         // It was there once, before a crash kept it out of the memory: what came after it may have been done as well.
         if (hasEnded.has(error.reason)) return [lost(state)];
-        return [{ $case: 'reservationFailed', value: { reason: error.reason } }];
+        // The stock's rules are asked only for what it does not hold. What is wrong with the request says nothing of that.
+        const nothingHeld = error.code === 'FAILED_PRECONDITION';
+        return [{ $case: 'reservationFailed', value: { reason: error.reason, nothingHeld } }];
       }
     },
 
     async 'request-payment'(state, context) {
       const { orderId, customerId, total, paymentMethod } = state.order!;
-      const giveUpTime = new Date(context.now.getTime() + limits.paymentSeconds * 1000);
+      const giveUpTime = new Date(context.now.getTime() + limits.paymentMs);
       const method = paymentMethod!.method!;
       try {
         await payments.createPayment(
           {
-            requestId: requestId(context, 'request-payment'),
+            requestId: '',
             paymentId: orderId,
             orderId,
             customerId,
@@ -138,7 +152,7 @@ function steps({
       try {
         await inventory.commitReservation(
           {
-            requestId: requestId(context, 'commit', state.reservationNumber),
+            requestId: '',
             reservationId: reservationId(state),
             lines: lines(state),
           },
@@ -166,7 +180,7 @@ function steps({
       try {
         await shipping.createShipment(
           {
-            requestId: requestId(context, 'create-shipment'),
+            requestId: '',
             shipmentId: orderId,
             orderId,
             customerId,
@@ -195,10 +209,7 @@ function steps({
 
     async 'cancel-shipment'(state, context) {
       try {
-        await shipping.cancelShipment(
-          { requestId: requestId(context, 'cancel-shipment'), shipmentId: state.order!.orderId },
-          options(context),
-        );
+        await shipping.cancelShipment({ requestId: '', shipmentId: state.order!.orderId }, options(context));
         return [{ $case: 'shipmentCancelled', value: {} }];
       } catch (error) {
         if (!isRefusal(error)) throw error;
@@ -209,7 +220,7 @@ function steps({
     async 'undo-payment'(state, context) {
       const { orderId } = state.order!;
       const { status } = await payments.undoPayment(
-        { requestId: requestId(context, 'undo-payment'), paymentId: orderId, reason: state.undo!.reason },
+        { requestId: '', paymentId: orderId, reason: state.undo!.reason },
         options(context),
       );
       const requested: FulfilmentEvent = { $case: 'paymentUndoRequested', value: {} };
@@ -223,10 +234,11 @@ function steps({
     async 'undo-stock'(state, context) {
       await inventory.releaseReservation(
         {
-          requestId: requestId(context, 'undo-stock', state.reservationNumber),
+          requestId: '',
           reservationId: reservationId(state),
           lines: lines(state),
           reason: state.undo!.reason,
+          committed: state.stock === 'committed',
         },
         options(context),
       );
@@ -262,4 +274,8 @@ function steps({
     });
     return after;
   }
+}
+
+function durationOf(ms: number): { seconds: bigint; nanos: number } {
+  return { seconds: BigInt(Math.floor(ms / 1000)), nanos: Math.round((ms % 1000) * 1_000_000) };
 }

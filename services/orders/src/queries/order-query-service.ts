@@ -1,6 +1,7 @@
 /** Reads orders. */
 
 import { viewEtag } from '@caudal/context/etag.ts';
+import { pageLimit } from '@caudal/context/page-limit.ts';
 import type { ViewReader } from '@caudal/context/view-reader.ts';
 import { order } from '@caudal/contract/entities.ts';
 import {
@@ -12,8 +13,6 @@ import {
 import { notFound } from '@caudal/kernel/errors.ts';
 import type { Condition, StoredView } from '@caudal/projections/types.ts';
 import { service } from '@caudal/rpc/types.ts';
-
-const DEFAULT_PAGE = 20;
 
 export function orderQueryService({ views }: { views: ViewReader<Order> }) {
   return service(OrderQueryServiceService, {
@@ -30,7 +29,7 @@ export function orderQueryService({ views }: { views: ViewReader<Order> }) {
         {
           where: conditions(request),
           orderBy: [{ key: 'create_time', descending: true }],
-          limit: request.pageSize || DEFAULT_PAGE,
+          limit: pageLimit(request.pageSize),
           pageToken: request.pageToken,
         },
         call,

@@ -131,7 +131,7 @@ export interface SearchProductsRequest {
     | undefined;
   /** Only what can be delivered now. */
   availableOnly: boolean;
-  /** At most this many; 20 if absent. */
+  /** At most this many; 20 if absent, 100 if more. */
   pageSize: number;
   /** From the answer before, to read on. */
   pageToken: string;

@@ -7,6 +7,7 @@
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import type { handleUnaryCall, UntypedServiceImplementation } from "@grpc/grpc-js";
+import { FieldMask } from "../../../google/protobuf/field_mask.ts";
 import { Timestamp } from "../../../google/protobuf/timestamp.ts";
 
 export const protobufPackage = "caudal.customers.v1";
@@ -57,16 +58,20 @@ export interface UpdateCustomerRequest {
   customerId: string;
   /** If given: refused when the customer has changed since. */
   etag: string;
-  /** Full name; unchanged if absent. */
+  /** Full name. */
   displayName?:
     | string
     | undefined;
-  /** Where notifications go; unchanged if absent. */
+  /** Where notifications go. */
   email?:
     | string
     | undefined;
-  /** Home country; unchanged if absent. */
-  country?: string | undefined;
+  /** Home country. */
+  country?:
+    | string
+    | undefined;
+  /** Which of display_name, email and country to set; those that are absent become empty. Without it: those that are there. */
+  updateMask: string[] | undefined;
 }
 
 export interface GetCustomerRequest {
@@ -409,7 +414,15 @@ export const RegisterCustomerRequest: MessageFns<RegisterCustomerRequest> = {
 };
 
 function createBaseUpdateCustomerRequest(): UpdateCustomerRequest {
-  return { requestId: "", customerId: "", etag: "", displayName: undefined, email: undefined, country: undefined };
+  return {
+    requestId: "",
+    customerId: "",
+    etag: "",
+    displayName: undefined,
+    email: undefined,
+    country: undefined,
+    updateMask: undefined,
+  };
 }
 
 export const UpdateCustomerRequest: MessageFns<UpdateCustomerRequest> = {
@@ -431,6 +444,9 @@ export const UpdateCustomerRequest: MessageFns<UpdateCustomerRequest> = {
     }
     if (message.country !== undefined) {
       writer.uint32(50).string(message.country);
+    }
+    if (message.updateMask !== undefined) {
+      FieldMask.encode(FieldMask.wrap(message.updateMask), writer.uint32(58).fork()).join();
     }
     return writer;
   },
@@ -496,6 +512,14 @@ export const UpdateCustomerRequest: MessageFns<UpdateCustomerRequest> = {
             message.country = reader.string();
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.updateMask = FieldMask.unwrap(FieldMask.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -528,6 +552,11 @@ export const UpdateCustomerRequest: MessageFns<UpdateCustomerRequest> = {
         : undefined,
       email: isSet(object.email) ? globalThis.String(object.email) : undefined,
       country: isSet(object.country) ? globalThis.String(object.country) : undefined,
+      updateMask: isSet(object.updateMask)
+        ? FieldMask.unwrap(FieldMask.fromJSON(object.updateMask))
+        : isSet(object.update_mask)
+        ? FieldMask.unwrap(FieldMask.fromJSON(object.update_mask))
+        : undefined,
     };
   },
 
@@ -551,6 +580,9 @@ export const UpdateCustomerRequest: MessageFns<UpdateCustomerRequest> = {
     if (message.country !== undefined) {
       obj.country = message.country;
     }
+    if (message.updateMask !== undefined) {
+      obj.updateMask = FieldMask.toJSON(FieldMask.wrap(message.updateMask));
+    }
     return obj;
   },
 
@@ -565,6 +597,7 @@ export const UpdateCustomerRequest: MessageFns<UpdateCustomerRequest> = {
     message.displayName = object.displayName ?? undefined;
     message.email = object.email ?? undefined;
     message.country = object.country ?? undefined;
+    message.updateMask = object.updateMask ?? undefined;
     return message;
   },
 };

@@ -103,7 +103,10 @@ export interface AdjustStockRequest {
 export interface ReserveStockRequest {
   /** The same id with the same content is answered as the first time. */
   requestId: string;
-  /** The reservation, named by the caller, so that it can be released even if the answer is lost. */
+  /**
+   * The reservation, named by the caller, so that it can be released even if the answer is lost. Longer than other ids:
+   * an order's id, and which of its reservations it is.
+   */
   reservationId: string;
   /** What to reserve, a line a product. */
   lines: ReservationLine[];
@@ -138,6 +141,11 @@ export interface ReleaseReservationRequest {
   lines: ReservationLine[];
   /** Why. */
   reason: string;
+  /**
+   * The caller knows that it was committed: the pieces of a reservation that is so old that the stock has forgotten it
+   * come back too.
+   */
+  committed: boolean;
 }
 
 export interface ReturnStockRequest {
@@ -161,7 +169,7 @@ export interface ListStockItemsRequest {
   maxAvailable?:
     | bigint
     | undefined;
-  /** At most this many; 20 if absent. */
+  /** At most this many; 20 if absent, 100 if more. */
   pageSize: number;
   /** From the answer before, to read on. */
   pageToken: string;
@@ -1572,7 +1580,7 @@ export const CommitReservationRequest: MessageFns<CommitReservationRequest> = {
 };
 
 function createBaseReleaseReservationRequest(): ReleaseReservationRequest {
-  return { requestId: "", reservationId: "", lines: [], reason: "" };
+  return { requestId: "", reservationId: "", lines: [], reason: "", committed: false };
 }
 
 export const ReleaseReservationRequest: MessageFns<ReleaseReservationRequest> = {
@@ -1588,6 +1596,9 @@ export const ReleaseReservationRequest: MessageFns<ReleaseReservationRequest> = 
     }
     if (message.reason !== "") {
       writer.uint32(34).string(message.reason);
+    }
+    if (message.committed !== false) {
+      writer.uint32(40).bool(message.committed);
     }
     return writer;
   },
@@ -1637,6 +1648,14 @@ export const ReleaseReservationRequest: MessageFns<ReleaseReservationRequest> = 
             message.reason = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.committed = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1663,6 +1682,7 @@ export const ReleaseReservationRequest: MessageFns<ReleaseReservationRequest> = 
         : "",
       lines: globalThis.Array.isArray(object?.lines) ? object.lines.map((e: any) => ReservationLine.fromJSON(e)) : [],
       reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      committed: isSet(object.committed) ? globalThis.Boolean(object.committed) : false,
     };
   },
 
@@ -1680,6 +1700,9 @@ export const ReleaseReservationRequest: MessageFns<ReleaseReservationRequest> = 
     if (message.reason !== "") {
       obj.reason = message.reason;
     }
+    if (message.committed !== false) {
+      obj.committed = message.committed;
+    }
     return obj;
   },
 
@@ -1692,6 +1715,7 @@ export const ReleaseReservationRequest: MessageFns<ReleaseReservationRequest> = 
     message.reservationId = object.reservationId ?? "";
     message.lines = object.lines?.map((e) => ReservationLine.fromPartial(e)) || [];
     message.reason = object.reason ?? "";
+    message.committed = object.committed ?? false;
     return message;
   },
 };
@@ -2192,7 +2216,7 @@ export const InventoryServiceService = {
   },
   /**
    * Ends a reservation whatever became of it: reserved or committed pieces are back in the stock. Releasing an unknown
-   * one bars it, so that a late ReserveStock is refused.
+   * one bars it, so that a late ReserveStock is refused. Ended reservations are known for 7 days.
    */
   releaseReservation: {
     path: "/caudal.inventory.v1.InventoryService/ReleaseReservation" as const,
@@ -2204,7 +2228,10 @@ export const InventoryServiceService = {
     responseSerialize: (value: Reservation): Buffer => Buffer.from(Reservation.encode(value).finish()),
     responseDeserialize: (value: Buffer): Reservation => Reservation.decode(value),
   },
-  /** Puts committed pieces back into the stock, all of them or some, once. */
+  /**
+   * Puts committed pieces back into the stock, all of them or some, once. Within 7 days of the commit: what comes back
+   * later is restocked.
+   */
   returnStock: {
     path: "/caudal.inventory.v1.InventoryService/ReturnStock" as const,
     requestStream: false as const,
@@ -2235,10 +2262,13 @@ export interface InventoryServiceServer extends UntypedServiceImplementation {
   commitReservation: handleUnaryCall<CommitReservationRequest, Reservation>;
   /**
    * Ends a reservation whatever became of it: reserved or committed pieces are back in the stock. Releasing an unknown
-   * one bars it, so that a late ReserveStock is refused.
+   * one bars it, so that a late ReserveStock is refused. Ended reservations are known for 7 days.
    */
   releaseReservation: handleUnaryCall<ReleaseReservationRequest, Reservation>;
-  /** Puts committed pieces back into the stock, all of them or some, once. */
+  /**
+   * Puts committed pieces back into the stock, all of them or some, once. Within 7 days of the commit: what comes back
+   * later is restocked.
+   */
   returnStock: handleUnaryCall<ReturnStockRequest, Reservation>;
 }
 

@@ -37,6 +37,13 @@ export interface OrderCreated {
   total: Money | undefined;
   paymentMethod: PaymentMethod | undefined;
   reference: string;
+  /** For the kinds of stock that care who buys. */
+  attributes: { [key: string]: string };
+}
+
+export interface OrderCreated_AttributesEntry {
+  key: string;
+  value: string;
 }
 
 /** It is paid and its pieces are out of the stock. The buyer is named in what buyers hear of. */
@@ -109,6 +116,12 @@ export interface FulfilmentStarted {
   lines: OrderLine[];
   total: Money | undefined;
   paymentMethod: PaymentMethod | undefined;
+  attributes: { [key: string]: string };
+}
+
+export interface FulfilmentStarted_AttributesEntry {
+  key: string;
+  value: string;
 }
 
 /** Every line is reserved. */
@@ -120,6 +133,8 @@ export interface InventoryReserved {
 /** A line could not be reserved; none is. */
 export interface InventoryReservationFailed {
   reason: string;
+  /** The stock's own rules refused it, so nothing is held. Else the request was wrong, which says nothing of what is held. */
+  nothingHeld: boolean;
 }
 
 /** The payment was asked for; its outcome comes as an event. */
@@ -438,6 +453,7 @@ function createBaseOrderCreated(): OrderCreated {
     total: undefined,
     paymentMethod: undefined,
     reference: "",
+    attributes: {},
   };
 }
 
@@ -464,6 +480,9 @@ export const OrderCreated: MessageFns<OrderCreated> = {
     if (message.reference !== "") {
       writer.uint32(58).string(message.reference);
     }
+    globalThis.Object.entries(message.attributes).forEach(([key, value]: [string, string]) => {
+      OrderCreated_AttributesEntry.encode({ key: key as any, value }, writer.uint32(66).fork()).join();
+    });
     return writer;
   },
 
@@ -536,6 +555,17 @@ export const OrderCreated: MessageFns<OrderCreated> = {
             message.reference = reader.string();
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            const entry8 = OrderCreated_AttributesEntry.decode(reader, reader.uint32());
+            if (entry8.value !== undefined) {
+              message.attributes[entry8.key] = entry8.value;
+            }
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -569,6 +599,20 @@ export const OrderCreated: MessageFns<OrderCreated> = {
         ? PaymentMethod.fromJSON(object.payment_method)
         : undefined,
       reference: isSet(object.reference) ? globalThis.String(object.reference) : "",
+      attributes: isObject(object.attributes)
+        ? (globalThis.Object.entries(object.attributes) as [string, any][]).reduce(
+          (acc: { [key: string]: string }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.String(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
     };
   },
 
@@ -595,6 +639,15 @@ export const OrderCreated: MessageFns<OrderCreated> = {
     if (message.reference !== "") {
       obj.reference = message.reference;
     }
+    if (message.attributes) {
+      const entries = globalThis.Object.entries(message.attributes) as [string, string][];
+      if (entries.length > 0) {
+        obj.attributes = {};
+        entries.forEach(([k, v]) => {
+          obj.attributes[k] = v;
+        });
+      }
+    }
     return obj;
   },
 
@@ -612,6 +665,100 @@ export const OrderCreated: MessageFns<OrderCreated> = {
       ? PaymentMethod.fromPartial(object.paymentMethod)
       : undefined;
     message.reference = object.reference ?? "";
+    message.attributes = (globalThis.Object.entries(object.attributes ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseOrderCreated_AttributesEntry(): OrderCreated_AttributesEntry {
+  return { key: "", value: "" };
+}
+
+export const OrderCreated_AttributesEntry: MessageFns<OrderCreated_AttributesEntry> = {
+  encode(message: OrderCreated_AttributesEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OrderCreated_AttributesEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOrderCreated_AttributesEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): OrderCreated_AttributesEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? globalThis.String(object.value) : "",
+    };
+  },
+
+  toJSON(message: OrderCreated_AttributesEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== "") {
+      obj.value = message.value;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<OrderCreated_AttributesEntry>, I>>(base?: I): OrderCreated_AttributesEntry {
+    return OrderCreated_AttributesEntry.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<OrderCreated_AttributesEntry>, I>>(object: I): OrderCreated_AttributesEntry {
+    const message = createBaseOrderCreated_AttributesEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
@@ -1688,7 +1835,15 @@ export const FulfilmentEvent: MessageFns<FulfilmentEvent> = {
 };
 
 function createBaseFulfilmentStarted(): FulfilmentStarted {
-  return { orderId: "", customerId: "", country: "", lines: [], total: undefined, paymentMethod: undefined };
+  return {
+    orderId: "",
+    customerId: "",
+    country: "",
+    lines: [],
+    total: undefined,
+    paymentMethod: undefined,
+    attributes: {},
+  };
 }
 
 export const FulfilmentStarted: MessageFns<FulfilmentStarted> = {
@@ -1711,6 +1866,9 @@ export const FulfilmentStarted: MessageFns<FulfilmentStarted> = {
     if (message.paymentMethod !== undefined) {
       PaymentMethod.encode(message.paymentMethod, writer.uint32(50).fork()).join();
     }
+    globalThis.Object.entries(message.attributes).forEach(([key, value]: [string, string]) => {
+      FulfilmentStarted_AttributesEntry.encode({ key: key as any, value }, writer.uint32(58).fork()).join();
+    });
     return writer;
   },
 
@@ -1775,6 +1933,17 @@ export const FulfilmentStarted: MessageFns<FulfilmentStarted> = {
             message.paymentMethod = PaymentMethod.decode(reader, reader.uint32());
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            const entry7 = FulfilmentStarted_AttributesEntry.decode(reader, reader.uint32());
+            if (entry7.value !== undefined) {
+              message.attributes[entry7.key] = entry7.value;
+            }
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1807,6 +1976,20 @@ export const FulfilmentStarted: MessageFns<FulfilmentStarted> = {
         : isSet(object.payment_method)
         ? PaymentMethod.fromJSON(object.payment_method)
         : undefined,
+      attributes: isObject(object.attributes)
+        ? (globalThis.Object.entries(object.attributes) as [string, any][]).reduce(
+          (acc: { [key: string]: string }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.String(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
     };
   },
 
@@ -1830,6 +2013,15 @@ export const FulfilmentStarted: MessageFns<FulfilmentStarted> = {
     if (message.paymentMethod !== undefined) {
       obj.paymentMethod = PaymentMethod.toJSON(message.paymentMethod);
     }
+    if (message.attributes) {
+      const entries = globalThis.Object.entries(message.attributes) as [string, string][];
+      if (entries.length > 0) {
+        obj.attributes = {};
+        entries.forEach(([k, v]) => {
+          obj.attributes[k] = v;
+        });
+      }
+    }
     return obj;
   },
 
@@ -1846,6 +2038,104 @@ export const FulfilmentStarted: MessageFns<FulfilmentStarted> = {
     message.paymentMethod = (object.paymentMethod !== undefined && object.paymentMethod !== null)
       ? PaymentMethod.fromPartial(object.paymentMethod)
       : undefined;
+    message.attributes = (globalThis.Object.entries(object.attributes ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseFulfilmentStarted_AttributesEntry(): FulfilmentStarted_AttributesEntry {
+  return { key: "", value: "" };
+}
+
+export const FulfilmentStarted_AttributesEntry: MessageFns<FulfilmentStarted_AttributesEntry> = {
+  encode(message: FulfilmentStarted_AttributesEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FulfilmentStarted_AttributesEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFulfilmentStarted_AttributesEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): FulfilmentStarted_AttributesEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? globalThis.String(object.value) : "",
+    };
+  },
+
+  toJSON(message: FulfilmentStarted_AttributesEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== "") {
+      obj.value = message.value;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<FulfilmentStarted_AttributesEntry>, I>>(
+    base?: I,
+  ): FulfilmentStarted_AttributesEntry {
+    return FulfilmentStarted_AttributesEntry.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<FulfilmentStarted_AttributesEntry>, I>>(
+    object: I,
+  ): FulfilmentStarted_AttributesEntry {
+    const message = createBaseFulfilmentStarted_AttributesEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
@@ -1944,13 +2234,16 @@ export const InventoryReserved: MessageFns<InventoryReserved> = {
 };
 
 function createBaseInventoryReservationFailed(): InventoryReservationFailed {
-  return { reason: "" };
+  return { reason: "", nothingHeld: false };
 }
 
 export const InventoryReservationFailed: MessageFns<InventoryReservationFailed> = {
   encode(message: InventoryReservationFailed, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.reason !== "") {
       writer.uint32(10).string(message.reason);
+    }
+    if (message.nothingHeld !== false) {
+      writer.uint32(16).bool(message.nothingHeld);
     }
     return writer;
   },
@@ -1976,6 +2269,14 @@ export const InventoryReservationFailed: MessageFns<InventoryReservationFailed> 
             message.reason = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.nothingHeld = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1989,13 +2290,23 @@ export const InventoryReservationFailed: MessageFns<InventoryReservationFailed> 
   },
 
   fromJSON(object: any): InventoryReservationFailed {
-    return { reason: isSet(object.reason) ? globalThis.String(object.reason) : "" };
+    return {
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      nothingHeld: isSet(object.nothingHeld)
+        ? globalThis.Boolean(object.nothingHeld)
+        : isSet(object.nothing_held)
+        ? globalThis.Boolean(object.nothing_held)
+        : false,
+    };
   },
 
   toJSON(message: InventoryReservationFailed): unknown {
     const obj: any = {};
     if (message.reason !== "") {
       obj.reason = message.reason;
+    }
+    if (message.nothingHeld !== false) {
+      obj.nothingHeld = message.nothingHeld;
     }
     return obj;
   },
@@ -2006,6 +2317,7 @@ export const InventoryReservationFailed: MessageFns<InventoryReservationFailed> 
   fromPartial<I extends Exact<DeepPartial<InventoryReservationFailed>, I>>(object: I): InventoryReservationFailed {
     const message = createBaseInventoryReservationFailed();
     message.reason = object.reason ?? "";
+    message.nothingHeld = object.nothingHeld ?? false;
     return message;
   },
 };
@@ -3055,6 +3367,10 @@ function fromJsonTimestamp(o: any): Date {
   } else {
     return fromTimestamp(Timestamp.fromJSON(o));
   }
+}
+
+function isObject(value: any): boolean {
+  return typeof value === "object" && value !== null;
 }
 
 function isSet(value: any): boolean {

@@ -209,6 +209,16 @@ export interface PlaceOrderRequest {
     | undefined;
   /** The caller's own reference, say an invoice number. */
   reference: string;
+  /**
+   * Who buys, for kinds of stock that care: say {"tier": "gold"}. Only of callers that may place orders for everybody:
+   * what a buyer is, the shop says.
+   */
+  attributes: { [key: string]: string };
+}
+
+export interface PlaceOrderRequest_AttributesEntry {
+  key: string;
+  value: string;
 }
 
 /** One product to buy. */
@@ -242,7 +252,7 @@ export interface ListOrdersRequest {
   customerId: string;
   /** Only those that stand there. */
   status: OrderStatus;
-  /** At most this many; 20 if absent. */
+  /** At most this many; 20 if absent, 100 if more. */
   pageSize: number;
   /** From the answer before, to read on. */
   pageToken: string;
@@ -1028,6 +1038,7 @@ function createBasePlaceOrderRequest(): PlaceOrderRequest {
     lines: [],
     paymentMethod: undefined,
     reference: "",
+    attributes: {},
   };
 }
 
@@ -1054,6 +1065,9 @@ export const PlaceOrderRequest: MessageFns<PlaceOrderRequest> = {
     if (message.reference !== "") {
       writer.uint32(58).string(message.reference);
     }
+    globalThis.Object.entries(message.attributes).forEach(([key, value]: [string, string]) => {
+      PlaceOrderRequest_AttributesEntry.encode({ key: key as any, value }, writer.uint32(66).fork()).join();
+    });
     return writer;
   },
 
@@ -1126,6 +1140,17 @@ export const PlaceOrderRequest: MessageFns<PlaceOrderRequest> = {
             message.reference = reader.string();
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            const entry8 = PlaceOrderRequest_AttributesEntry.decode(reader, reader.uint32());
+            if (entry8.value !== undefined) {
+              message.attributes[entry8.key] = entry8.value;
+            }
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1163,6 +1188,20 @@ export const PlaceOrderRequest: MessageFns<PlaceOrderRequest> = {
         ? PaymentMethod.fromJSON(object.payment_method)
         : undefined,
       reference: isSet(object.reference) ? globalThis.String(object.reference) : "",
+      attributes: isObject(object.attributes)
+        ? (globalThis.Object.entries(object.attributes) as [string, any][]).reduce(
+          (acc: { [key: string]: string }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.String(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
     };
   },
 
@@ -1189,6 +1228,15 @@ export const PlaceOrderRequest: MessageFns<PlaceOrderRequest> = {
     if (message.reference !== "") {
       obj.reference = message.reference;
     }
+    if (message.attributes) {
+      const entries = globalThis.Object.entries(message.attributes) as [string, string][];
+      if (entries.length > 0) {
+        obj.attributes = {};
+        entries.forEach(([k, v]) => {
+          obj.attributes[k] = v;
+        });
+      }
+    }
     return obj;
   },
 
@@ -1206,6 +1254,104 @@ export const PlaceOrderRequest: MessageFns<PlaceOrderRequest> = {
       ? PaymentMethod.fromPartial(object.paymentMethod)
       : undefined;
     message.reference = object.reference ?? "";
+    message.attributes = (globalThis.Object.entries(object.attributes ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBasePlaceOrderRequest_AttributesEntry(): PlaceOrderRequest_AttributesEntry {
+  return { key: "", value: "" };
+}
+
+export const PlaceOrderRequest_AttributesEntry: MessageFns<PlaceOrderRequest_AttributesEntry> = {
+  encode(message: PlaceOrderRequest_AttributesEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PlaceOrderRequest_AttributesEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePlaceOrderRequest_AttributesEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PlaceOrderRequest_AttributesEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? globalThis.String(object.value) : "",
+    };
+  },
+
+  toJSON(message: PlaceOrderRequest_AttributesEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== "") {
+      obj.value = message.value;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<PlaceOrderRequest_AttributesEntry>, I>>(
+    base?: I,
+  ): PlaceOrderRequest_AttributesEntry {
+    return PlaceOrderRequest_AttributesEntry.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PlaceOrderRequest_AttributesEntry>, I>>(
+    object: I,
+  ): PlaceOrderRequest_AttributesEntry {
+    const message = createBasePlaceOrderRequest_AttributesEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
@@ -1855,6 +2001,10 @@ function fromJsonTimestamp(o: any): Date {
   } else {
     return fromTimestamp(Timestamp.fromJSON(o));
   }
+}
+
+function isObject(value: any): boolean {
+  return typeof value === "object" && value !== null;
 }
 
 function isSet(value: any): boolean {

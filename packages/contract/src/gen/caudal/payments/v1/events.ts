@@ -29,6 +29,7 @@ export interface WalletEvent {
     | { $case: "transferReturned"; value: TransferReturned }
     | { $case: "debitRefused"; value: DebitRefused }
     | { $case: "transferRefused"; value: TransferRefused }
+    | { $case: "transferDelivered"; value: TransferDelivered }
     | undefined;
 }
 
@@ -142,6 +143,12 @@ export interface TransferRefused {
   until: Date | undefined;
 }
 
+/** The other wallet has a transfer's money: the sender need not bring it there any more. */
+export interface TransferDelivered {
+  transferId: string;
+  toWalletId: string;
+}
+
 /** What can happen to a payment. The payment's process keeps its memory here too. */
 export interface PaymentEvent {
   event:
@@ -155,6 +162,9 @@ export interface PaymentEvent {
     | { $case: "refunded"; value: PaymentRefunded }
     | { $case: "barred"; value: PaymentBarred }
     | { $case: "delayed"; value: PaymentStepDelayed }
+    | { $case: "attentionNeeded"; value: PaymentAttentionNeeded }
+    | { $case: "retryRequested"; value: PaymentRetryRequested }
+    | { $case: "settled"; value: PaymentSettled }
     | undefined;
 }
 
@@ -202,6 +212,8 @@ export interface PaymentUndoRequested {
 /** Undone before money was taken. */
 export interface PaymentVoided {
   orderId: string;
+  /** Why it was to be undone; absent in events that are older than the field. */
+  reason?: string | undefined;
 }
 
 /** The money was paid back. */
@@ -218,9 +230,36 @@ export interface PaymentBarred {
 export interface PaymentStepDelayed {
   orderId: string;
   step: string;
+  /** How often it was tried so far. Calls that never reached the gateway don't count. */
   attempt: number;
   error: string;
-  dueTime: Date | undefined;
+  dueTime:
+    | Date
+    | undefined;
+  /** How often in a row it was delayed, this time included. */
+  delays: number;
+}
+
+/** Money is to go back and the gateway does not do it: people have to look. Nothing is tried until they have decided. */
+export interface PaymentAttentionNeeded {
+  orderId: string;
+  step: string;
+  /** How often it was tried. */
+  attempt: number;
+  /** What stood in the way the last time: a reason of the catalogue of errors, or the gateway's own. */
+  error: string;
+}
+
+/** Somebody has looked: the step is to be tried again. */
+export interface PaymentRetryRequested {
+  orderId: string;
+  note: string;
+}
+
+/** Somebody has seen to it by hand that no money is kept. How the payment ended is the next event. */
+export interface PaymentSettled {
+  orderId: string;
+  note: string;
 }
 
 function createBaseWalletEvent(): WalletEvent {
@@ -268,6 +307,9 @@ export const WalletEvent: MessageFns<WalletEvent> = {
         break;
       case "transferRefused":
         TransferRefused.encode(message.event.value, writer.uint32(106).fork()).join();
+        break;
+      case "transferDelivered":
+        TransferDelivered.encode(message.event.value, writer.uint32(114).fork()).join();
         break;
     }
     return writer;
@@ -390,6 +432,14 @@ export const WalletEvent: MessageFns<WalletEvent> = {
             message.event = { $case: "transferRefused", value: TransferRefused.decode(reader, reader.uint32()) };
             continue;
           }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.event = { $case: "transferDelivered", value: TransferDelivered.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -442,6 +492,10 @@ export const WalletEvent: MessageFns<WalletEvent> = {
         ? { $case: "transferRefused", value: TransferRefused.fromJSON(object.transferRefused) }
         : isSet(object.transfer_refused)
         ? { $case: "transferRefused", value: TransferRefused.fromJSON(object.transfer_refused) }
+        : isSet(object.transferDelivered)
+        ? { $case: "transferDelivered", value: TransferDelivered.fromJSON(object.transferDelivered) }
+        : isSet(object.transfer_delivered)
+        ? { $case: "transferDelivered", value: TransferDelivered.fromJSON(object.transfer_delivered) }
         : undefined,
     };
   },
@@ -474,6 +528,8 @@ export const WalletEvent: MessageFns<WalletEvent> = {
       obj.debitRefused = DebitRefused.toJSON(message.event.value);
     } else if (message.event?.$case === "transferRefused") {
       obj.transferRefused = TransferRefused.toJSON(message.event.value);
+    } else if (message.event?.$case === "transferDelivered") {
+      obj.transferDelivered = TransferDelivered.toJSON(message.event.value);
     }
     return obj;
   },
@@ -559,6 +615,12 @@ export const WalletEvent: MessageFns<WalletEvent> = {
       case "transferRefused": {
         if (object.event?.value !== undefined && object.event?.value !== null) {
           message.event = { $case: "transferRefused", value: TransferRefused.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "transferDelivered": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "transferDelivered", value: TransferDelivered.fromPartial(object.event.value) };
         }
         break;
       }
@@ -2121,6 +2183,99 @@ export const TransferRefused: MessageFns<TransferRefused> = {
   },
 };
 
+function createBaseTransferDelivered(): TransferDelivered {
+  return { transferId: "", toWalletId: "" };
+}
+
+export const TransferDelivered: MessageFns<TransferDelivered> = {
+  encode(message: TransferDelivered, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.transferId !== "") {
+      writer.uint32(10).string(message.transferId);
+    }
+    if (message.toWalletId !== "") {
+      writer.uint32(18).string(message.toWalletId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TransferDelivered {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTransferDelivered();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.transferId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.toWalletId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): TransferDelivered {
+    return {
+      transferId: isSet(object.transferId)
+        ? globalThis.String(object.transferId)
+        : isSet(object.transfer_id)
+        ? globalThis.String(object.transfer_id)
+        : "",
+      toWalletId: isSet(object.toWalletId)
+        ? globalThis.String(object.toWalletId)
+        : isSet(object.to_wallet_id)
+        ? globalThis.String(object.to_wallet_id)
+        : "",
+    };
+  },
+
+  toJSON(message: TransferDelivered): unknown {
+    const obj: any = {};
+    if (message.transferId !== "") {
+      obj.transferId = message.transferId;
+    }
+    if (message.toWalletId !== "") {
+      obj.toWalletId = message.toWalletId;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<TransferDelivered>, I>>(base?: I): TransferDelivered {
+    return TransferDelivered.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<TransferDelivered>, I>>(object: I): TransferDelivered {
+    const message = createBaseTransferDelivered();
+    message.transferId = object.transferId ?? "";
+    message.toWalletId = object.toWalletId ?? "";
+    return message;
+  },
+};
+
 function createBasePaymentEvent(): PaymentEvent {
   return { event: undefined };
 }
@@ -2157,6 +2312,15 @@ export const PaymentEvent: MessageFns<PaymentEvent> = {
         break;
       case "delayed":
         PaymentStepDelayed.encode(message.event.value, writer.uint32(82).fork()).join();
+        break;
+      case "attentionNeeded":
+        PaymentAttentionNeeded.encode(message.event.value, writer.uint32(90).fork()).join();
+        break;
+      case "retryRequested":
+        PaymentRetryRequested.encode(message.event.value, writer.uint32(98).fork()).join();
+        break;
+      case "settled":
+        PaymentSettled.encode(message.event.value, writer.uint32(106).fork()).join();
         break;
     }
     return writer;
@@ -2258,6 +2422,30 @@ export const PaymentEvent: MessageFns<PaymentEvent> = {
             message.event = { $case: "delayed", value: PaymentStepDelayed.decode(reader, reader.uint32()) };
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.event = { $case: "attentionNeeded", value: PaymentAttentionNeeded.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.event = { $case: "retryRequested", value: PaymentRetryRequested.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.event = { $case: "settled", value: PaymentSettled.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2298,6 +2486,16 @@ export const PaymentEvent: MessageFns<PaymentEvent> = {
         ? { $case: "barred", value: PaymentBarred.fromJSON(object.barred) }
         : isSet(object.delayed)
         ? { $case: "delayed", value: PaymentStepDelayed.fromJSON(object.delayed) }
+        : isSet(object.attentionNeeded)
+        ? { $case: "attentionNeeded", value: PaymentAttentionNeeded.fromJSON(object.attentionNeeded) }
+        : isSet(object.attention_needed)
+        ? { $case: "attentionNeeded", value: PaymentAttentionNeeded.fromJSON(object.attention_needed) }
+        : isSet(object.retryRequested)
+        ? { $case: "retryRequested", value: PaymentRetryRequested.fromJSON(object.retryRequested) }
+        : isSet(object.retry_requested)
+        ? { $case: "retryRequested", value: PaymentRetryRequested.fromJSON(object.retry_requested) }
+        : isSet(object.settled)
+        ? { $case: "settled", value: PaymentSettled.fromJSON(object.settled) }
         : undefined,
     };
   },
@@ -2324,6 +2522,12 @@ export const PaymentEvent: MessageFns<PaymentEvent> = {
       obj.barred = PaymentBarred.toJSON(message.event.value);
     } else if (message.event?.$case === "delayed") {
       obj.delayed = PaymentStepDelayed.toJSON(message.event.value);
+    } else if (message.event?.$case === "attentionNeeded") {
+      obj.attentionNeeded = PaymentAttentionNeeded.toJSON(message.event.value);
+    } else if (message.event?.$case === "retryRequested") {
+      obj.retryRequested = PaymentRetryRequested.toJSON(message.event.value);
+    } else if (message.event?.$case === "settled") {
+      obj.settled = PaymentSettled.toJSON(message.event.value);
     }
     return obj;
   },
@@ -2391,6 +2595,24 @@ export const PaymentEvent: MessageFns<PaymentEvent> = {
       case "delayed": {
         if (object.event?.value !== undefined && object.event?.value !== null) {
           message.event = { $case: "delayed", value: PaymentStepDelayed.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "attentionNeeded": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "attentionNeeded", value: PaymentAttentionNeeded.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "retryRequested": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "retryRequested", value: PaymentRetryRequested.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "settled": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "settled", value: PaymentSettled.fromPartial(object.event.value) };
         }
         break;
       }
@@ -3068,13 +3290,16 @@ export const PaymentUndoRequested: MessageFns<PaymentUndoRequested> = {
 };
 
 function createBasePaymentVoided(): PaymentVoided {
-  return { orderId: "" };
+  return { orderId: "", reason: undefined };
 }
 
 export const PaymentVoided: MessageFns<PaymentVoided> = {
   encode(message: PaymentVoided, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.orderId !== "") {
       writer.uint32(10).string(message.orderId);
+    }
+    if (message.reason !== undefined) {
+      writer.uint32(18).string(message.reason);
     }
     return writer;
   },
@@ -3100,6 +3325,14 @@ export const PaymentVoided: MessageFns<PaymentVoided> = {
             message.orderId = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3119,6 +3352,7 @@ export const PaymentVoided: MessageFns<PaymentVoided> = {
         : isSet(object.order_id)
         ? globalThis.String(object.order_id)
         : "",
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : undefined,
     };
   },
 
@@ -3126,6 +3360,9 @@ export const PaymentVoided: MessageFns<PaymentVoided> = {
     const obj: any = {};
     if (message.orderId !== "") {
       obj.orderId = message.orderId;
+    }
+    if (message.reason !== undefined) {
+      obj.reason = message.reason;
     }
     return obj;
   },
@@ -3136,6 +3373,7 @@ export const PaymentVoided: MessageFns<PaymentVoided> = {
   fromPartial<I extends Exact<DeepPartial<PaymentVoided>, I>>(object: I): PaymentVoided {
     const message = createBasePaymentVoided();
     message.orderId = object.orderId ?? "";
+    message.reason = object.reason ?? undefined;
     return message;
   },
 };
@@ -3287,7 +3525,7 @@ export const PaymentBarred: MessageFns<PaymentBarred> = {
 };
 
 function createBasePaymentStepDelayed(): PaymentStepDelayed {
-  return { orderId: "", step: "", attempt: 0, error: "", dueTime: undefined };
+  return { orderId: "", step: "", attempt: 0, error: "", dueTime: undefined, delays: 0 };
 }
 
 export const PaymentStepDelayed: MessageFns<PaymentStepDelayed> = {
@@ -3306,6 +3544,9 @@ export const PaymentStepDelayed: MessageFns<PaymentStepDelayed> = {
     }
     if (message.dueTime !== undefined) {
       Timestamp.encode(toTimestamp(message.dueTime), writer.uint32(42).fork()).join();
+    }
+    if (message.delays !== 0) {
+      writer.uint32(48).int32(message.delays);
     }
     return writer;
   },
@@ -3363,6 +3604,14 @@ export const PaymentStepDelayed: MessageFns<PaymentStepDelayed> = {
             message.dueTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.delays = reader.int32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3390,6 +3639,7 @@ export const PaymentStepDelayed: MessageFns<PaymentStepDelayed> = {
         : isSet(object.due_time)
         ? fromJsonTimestamp(object.due_time)
         : undefined,
+      delays: isSet(object.delays) ? globalThis.Number(object.delays) : 0,
     };
   },
 
@@ -3410,6 +3660,9 @@ export const PaymentStepDelayed: MessageFns<PaymentStepDelayed> = {
     if (message.dueTime !== undefined) {
       obj.dueTime = message.dueTime.toISOString();
     }
+    if (message.delays !== 0) {
+      obj.delays = Math.round(message.delays);
+    }
     return obj;
   },
 
@@ -3423,6 +3676,306 @@ export const PaymentStepDelayed: MessageFns<PaymentStepDelayed> = {
     message.attempt = object.attempt ?? 0;
     message.error = object.error ?? "";
     message.dueTime = object.dueTime ?? undefined;
+    message.delays = object.delays ?? 0;
+    return message;
+  },
+};
+
+function createBasePaymentAttentionNeeded(): PaymentAttentionNeeded {
+  return { orderId: "", step: "", attempt: 0, error: "" };
+}
+
+export const PaymentAttentionNeeded: MessageFns<PaymentAttentionNeeded> = {
+  encode(message: PaymentAttentionNeeded, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.orderId !== "") {
+      writer.uint32(10).string(message.orderId);
+    }
+    if (message.step !== "") {
+      writer.uint32(18).string(message.step);
+    }
+    if (message.attempt !== 0) {
+      writer.uint32(24).int32(message.attempt);
+    }
+    if (message.error !== "") {
+      writer.uint32(34).string(message.error);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PaymentAttentionNeeded {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePaymentAttentionNeeded();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.orderId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.step = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.attempt = reader.int32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.error = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PaymentAttentionNeeded {
+    return {
+      orderId: isSet(object.orderId)
+        ? globalThis.String(object.orderId)
+        : isSet(object.order_id)
+        ? globalThis.String(object.order_id)
+        : "",
+      step: isSet(object.step) ? globalThis.String(object.step) : "",
+      attempt: isSet(object.attempt) ? globalThis.Number(object.attempt) : 0,
+      error: isSet(object.error) ? globalThis.String(object.error) : "",
+    };
+  },
+
+  toJSON(message: PaymentAttentionNeeded): unknown {
+    const obj: any = {};
+    if (message.orderId !== "") {
+      obj.orderId = message.orderId;
+    }
+    if (message.step !== "") {
+      obj.step = message.step;
+    }
+    if (message.attempt !== 0) {
+      obj.attempt = Math.round(message.attempt);
+    }
+    if (message.error !== "") {
+      obj.error = message.error;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<PaymentAttentionNeeded>, I>>(base?: I): PaymentAttentionNeeded {
+    return PaymentAttentionNeeded.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PaymentAttentionNeeded>, I>>(object: I): PaymentAttentionNeeded {
+    const message = createBasePaymentAttentionNeeded();
+    message.orderId = object.orderId ?? "";
+    message.step = object.step ?? "";
+    message.attempt = object.attempt ?? 0;
+    message.error = object.error ?? "";
+    return message;
+  },
+};
+
+function createBasePaymentRetryRequested(): PaymentRetryRequested {
+  return { orderId: "", note: "" };
+}
+
+export const PaymentRetryRequested: MessageFns<PaymentRetryRequested> = {
+  encode(message: PaymentRetryRequested, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.orderId !== "") {
+      writer.uint32(10).string(message.orderId);
+    }
+    if (message.note !== "") {
+      writer.uint32(18).string(message.note);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PaymentRetryRequested {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePaymentRetryRequested();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.orderId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.note = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PaymentRetryRequested {
+    return {
+      orderId: isSet(object.orderId)
+        ? globalThis.String(object.orderId)
+        : isSet(object.order_id)
+        ? globalThis.String(object.order_id)
+        : "",
+      note: isSet(object.note) ? globalThis.String(object.note) : "",
+    };
+  },
+
+  toJSON(message: PaymentRetryRequested): unknown {
+    const obj: any = {};
+    if (message.orderId !== "") {
+      obj.orderId = message.orderId;
+    }
+    if (message.note !== "") {
+      obj.note = message.note;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<PaymentRetryRequested>, I>>(base?: I): PaymentRetryRequested {
+    return PaymentRetryRequested.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PaymentRetryRequested>, I>>(object: I): PaymentRetryRequested {
+    const message = createBasePaymentRetryRequested();
+    message.orderId = object.orderId ?? "";
+    message.note = object.note ?? "";
+    return message;
+  },
+};
+
+function createBasePaymentSettled(): PaymentSettled {
+  return { orderId: "", note: "" };
+}
+
+export const PaymentSettled: MessageFns<PaymentSettled> = {
+  encode(message: PaymentSettled, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.orderId !== "") {
+      writer.uint32(10).string(message.orderId);
+    }
+    if (message.note !== "") {
+      writer.uint32(18).string(message.note);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PaymentSettled {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePaymentSettled();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.orderId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.note = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PaymentSettled {
+    return {
+      orderId: isSet(object.orderId)
+        ? globalThis.String(object.orderId)
+        : isSet(object.order_id)
+        ? globalThis.String(object.order_id)
+        : "",
+      note: isSet(object.note) ? globalThis.String(object.note) : "",
+    };
+  },
+
+  toJSON(message: PaymentSettled): unknown {
+    const obj: any = {};
+    if (message.orderId !== "") {
+      obj.orderId = message.orderId;
+    }
+    if (message.note !== "") {
+      obj.note = message.note;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<PaymentSettled>, I>>(base?: I): PaymentSettled {
+    return PaymentSettled.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PaymentSettled>, I>>(object: I): PaymentSettled {
+    const message = createBasePaymentSettled();
+    message.orderId = object.orderId ?? "";
+    message.note = object.note ?? "";
     return message;
   },
 };

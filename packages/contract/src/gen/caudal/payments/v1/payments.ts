@@ -128,7 +128,7 @@ export interface Payment {
   walletId: string;
   /** Where it stands. */
   status: PaymentStatus;
-  /** Why it failed, as a reason of the catalogue of errors. */
+  /** Why it failed or is undone: a reason of the catalogue of errors, or what whoever undid it said. */
   reason: string;
   /** The gateway's own number for it. */
   gatewayReference: string;
@@ -144,6 +144,10 @@ export interface Payment {
     | undefined;
   /** Changes with every change of the payment. */
   etag: string;
+  /** Whether its void or refund has failed so often that people must look: RetryPayment or SettlePayment goes on. */
+  needsAttention: boolean;
+  /** What stood in the way of it: a reason of the catalogue of errors, or the gateway's own. Empty if nothing does. */
+  attentionReason: string;
 }
 
 export interface CreatePaymentRequest {
@@ -185,11 +189,49 @@ export interface RefundPaymentRequest {
   reason: string;
 }
 
+export interface RetryPaymentRequest {
+  /** The same id with the same content is answered as the first time. */
+  requestId: string;
+  /** The payment. */
+  paymentId: string;
+  /** What was found. */
+  note: string;
+}
+
+export interface SettlePaymentRequest {
+  /** The same id with the same content is answered as the first time. */
+  requestId: string;
+  /** The payment. */
+  paymentId: string;
+  /** How it was settled. */
+  note: string;
+}
+
 export interface GetPaymentStatusRequest {
   /** The payment. */
   paymentId: string;
   /** The fields of the answer; all of them if absent. */
   readMask: string[] | undefined;
+}
+
+export interface ListPaymentsRequest {
+  /** Only this customer's. Required of callers that may read their own only. */
+  customerId: string;
+  /** Only those that need attention. */
+  needsAttention: boolean;
+  /** At most this many; 20 if absent, 100 if more. */
+  pageSize: number;
+  /** From the answer before, to read on. */
+  pageToken: string;
+  /** The fields of the answer; all of them if absent. */
+  readMask: string[] | undefined;
+}
+
+export interface ListPaymentsResponse {
+  /** A page of them. */
+  payments: Payment[];
+  /** Where to read on. Empty at the end. */
+  nextPageToken: string;
 }
 
 function createBasePayment(): Payment {
@@ -206,6 +248,8 @@ function createBasePayment(): Payment {
     createTime: undefined,
     updateTime: undefined,
     etag: "",
+    needsAttention: false,
+    attentionReason: "",
   };
 }
 
@@ -246,6 +290,12 @@ export const Payment: MessageFns<Payment> = {
     }
     if (message.etag !== "") {
       writer.uint32(98).string(message.etag);
+    }
+    if (message.needsAttention !== false) {
+      writer.uint32(104).bool(message.needsAttention);
+    }
+    if (message.attentionReason !== "") {
+      writer.uint32(114).string(message.attentionReason);
     }
     return writer;
   },
@@ -359,6 +409,22 @@ export const Payment: MessageFns<Payment> = {
             message.etag = reader.string();
             continue;
           }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.needsAttention = reader.bool();
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.attentionReason = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -413,6 +479,16 @@ export const Payment: MessageFns<Payment> = {
         ? fromJsonTimestamp(object.update_time)
         : undefined,
       etag: isSet(object.etag) ? globalThis.String(object.etag) : "",
+      needsAttention: isSet(object.needsAttention)
+        ? globalThis.Boolean(object.needsAttention)
+        : isSet(object.needs_attention)
+        ? globalThis.Boolean(object.needs_attention)
+        : false,
+      attentionReason: isSet(object.attentionReason)
+        ? globalThis.String(object.attentionReason)
+        : isSet(object.attention_reason)
+        ? globalThis.String(object.attention_reason)
+        : "",
     };
   },
 
@@ -454,6 +530,12 @@ export const Payment: MessageFns<Payment> = {
     if (message.etag !== "") {
       obj.etag = message.etag;
     }
+    if (message.needsAttention !== false) {
+      obj.needsAttention = message.needsAttention;
+    }
+    if (message.attentionReason !== "") {
+      obj.attentionReason = message.attentionReason;
+    }
     return obj;
   },
 
@@ -476,6 +558,8 @@ export const Payment: MessageFns<Payment> = {
     message.createTime = object.createTime ?? undefined;
     message.updateTime = object.updateTime ?? undefined;
     message.etag = object.etag ?? "";
+    message.needsAttention = object.needsAttention ?? false;
+    message.attentionReason = object.attentionReason ?? "";
     return message;
   },
 };
@@ -901,6 +985,224 @@ export const RefundPaymentRequest: MessageFns<RefundPaymentRequest> = {
   },
 };
 
+function createBaseRetryPaymentRequest(): RetryPaymentRequest {
+  return { requestId: "", paymentId: "", note: "" };
+}
+
+export const RetryPaymentRequest: MessageFns<RetryPaymentRequest> = {
+  encode(message: RetryPaymentRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    if (message.paymentId !== "") {
+      writer.uint32(18).string(message.paymentId);
+    }
+    if (message.note !== "") {
+      writer.uint32(26).string(message.note);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RetryPaymentRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRetryPaymentRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.paymentId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.note = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RetryPaymentRequest {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      paymentId: isSet(object.paymentId)
+        ? globalThis.String(object.paymentId)
+        : isSet(object.payment_id)
+        ? globalThis.String(object.payment_id)
+        : "",
+      note: isSet(object.note) ? globalThis.String(object.note) : "",
+    };
+  },
+
+  toJSON(message: RetryPaymentRequest): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.paymentId !== "") {
+      obj.paymentId = message.paymentId;
+    }
+    if (message.note !== "") {
+      obj.note = message.note;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<RetryPaymentRequest>, I>>(base?: I): RetryPaymentRequest {
+    return RetryPaymentRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<RetryPaymentRequest>, I>>(object: I): RetryPaymentRequest {
+    const message = createBaseRetryPaymentRequest();
+    message.requestId = object.requestId ?? "";
+    message.paymentId = object.paymentId ?? "";
+    message.note = object.note ?? "";
+    return message;
+  },
+};
+
+function createBaseSettlePaymentRequest(): SettlePaymentRequest {
+  return { requestId: "", paymentId: "", note: "" };
+}
+
+export const SettlePaymentRequest: MessageFns<SettlePaymentRequest> = {
+  encode(message: SettlePaymentRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    if (message.paymentId !== "") {
+      writer.uint32(18).string(message.paymentId);
+    }
+    if (message.note !== "") {
+      writer.uint32(26).string(message.note);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SettlePaymentRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSettlePaymentRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.paymentId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.note = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SettlePaymentRequest {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      paymentId: isSet(object.paymentId)
+        ? globalThis.String(object.paymentId)
+        : isSet(object.payment_id)
+        ? globalThis.String(object.payment_id)
+        : "",
+      note: isSet(object.note) ? globalThis.String(object.note) : "",
+    };
+  },
+
+  toJSON(message: SettlePaymentRequest): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.paymentId !== "") {
+      obj.paymentId = message.paymentId;
+    }
+    if (message.note !== "") {
+      obj.note = message.note;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<SettlePaymentRequest>, I>>(base?: I): SettlePaymentRequest {
+    return SettlePaymentRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<SettlePaymentRequest>, I>>(object: I): SettlePaymentRequest {
+    const message = createBaseSettlePaymentRequest();
+    message.requestId = object.requestId ?? "";
+    message.paymentId = object.paymentId ?? "";
+    message.note = object.note ?? "";
+    return message;
+  },
+};
+
 function createBaseGetPaymentStatusRequest(): GetPaymentStatusRequest {
   return { paymentId: "", readMask: undefined };
 }
@@ -994,6 +1296,248 @@ export const GetPaymentStatusRequest: MessageFns<GetPaymentStatusRequest> = {
   },
 };
 
+function createBaseListPaymentsRequest(): ListPaymentsRequest {
+  return { customerId: "", needsAttention: false, pageSize: 0, pageToken: "", readMask: undefined };
+}
+
+export const ListPaymentsRequest: MessageFns<ListPaymentsRequest> = {
+  encode(message: ListPaymentsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.customerId !== "") {
+      writer.uint32(10).string(message.customerId);
+    }
+    if (message.needsAttention !== false) {
+      writer.uint32(16).bool(message.needsAttention);
+    }
+    if (message.pageSize !== 0) {
+      writer.uint32(24).int32(message.pageSize);
+    }
+    if (message.pageToken !== "") {
+      writer.uint32(34).string(message.pageToken);
+    }
+    if (message.readMask !== undefined) {
+      FieldMask.encode(FieldMask.wrap(message.readMask), writer.uint32(42).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListPaymentsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListPaymentsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.customerId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.needsAttention = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.pageSize = reader.int32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.readMask = FieldMask.unwrap(FieldMask.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListPaymentsRequest {
+    return {
+      customerId: isSet(object.customerId)
+        ? globalThis.String(object.customerId)
+        : isSet(object.customer_id)
+        ? globalThis.String(object.customer_id)
+        : "",
+      needsAttention: isSet(object.needsAttention)
+        ? globalThis.Boolean(object.needsAttention)
+        : isSet(object.needs_attention)
+        ? globalThis.Boolean(object.needs_attention)
+        : false,
+      pageSize: isSet(object.pageSize)
+        ? globalThis.Number(object.pageSize)
+        : isSet(object.page_size)
+        ? globalThis.Number(object.page_size)
+        : 0,
+      pageToken: isSet(object.pageToken)
+        ? globalThis.String(object.pageToken)
+        : isSet(object.page_token)
+        ? globalThis.String(object.page_token)
+        : "",
+      readMask: isSet(object.readMask)
+        ? FieldMask.unwrap(FieldMask.fromJSON(object.readMask))
+        : isSet(object.read_mask)
+        ? FieldMask.unwrap(FieldMask.fromJSON(object.read_mask))
+        : undefined,
+    };
+  },
+
+  toJSON(message: ListPaymentsRequest): unknown {
+    const obj: any = {};
+    if (message.customerId !== "") {
+      obj.customerId = message.customerId;
+    }
+    if (message.needsAttention !== false) {
+      obj.needsAttention = message.needsAttention;
+    }
+    if (message.pageSize !== 0) {
+      obj.pageSize = Math.round(message.pageSize);
+    }
+    if (message.pageToken !== "") {
+      obj.pageToken = message.pageToken;
+    }
+    if (message.readMask !== undefined) {
+      obj.readMask = FieldMask.toJSON(FieldMask.wrap(message.readMask));
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ListPaymentsRequest>, I>>(base?: I): ListPaymentsRequest {
+    return ListPaymentsRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListPaymentsRequest>, I>>(object: I): ListPaymentsRequest {
+    const message = createBaseListPaymentsRequest();
+    message.customerId = object.customerId ?? "";
+    message.needsAttention = object.needsAttention ?? false;
+    message.pageSize = object.pageSize ?? 0;
+    message.pageToken = object.pageToken ?? "";
+    message.readMask = object.readMask ?? undefined;
+    return message;
+  },
+};
+
+function createBaseListPaymentsResponse(): ListPaymentsResponse {
+  return { payments: [], nextPageToken: "" };
+}
+
+export const ListPaymentsResponse: MessageFns<ListPaymentsResponse> = {
+  encode(message: ListPaymentsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.payments) {
+      Payment.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(18).string(message.nextPageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListPaymentsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListPaymentsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.payments.push(Payment.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListPaymentsResponse {
+    return {
+      payments: globalThis.Array.isArray(object?.payments) ? object.payments.map((e: any) => Payment.fromJSON(e)) : [],
+      nextPageToken: isSet(object.nextPageToken)
+        ? globalThis.String(object.nextPageToken)
+        : isSet(object.next_page_token)
+        ? globalThis.String(object.next_page_token)
+        : "",
+    };
+  },
+
+  toJSON(message: ListPaymentsResponse): unknown {
+    const obj: any = {};
+    if (message.payments?.length) {
+      obj.payments = message.payments.map((e) => Payment.toJSON(e));
+    }
+    if (message.nextPageToken !== "") {
+      obj.nextPageToken = message.nextPageToken;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ListPaymentsResponse>, I>>(base?: I): ListPaymentsResponse {
+    return ListPaymentsResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListPaymentsResponse>, I>>(object: I): ListPaymentsResponse {
+    const message = createBaseListPaymentsResponse();
+    message.payments = object.payments?.map((e) => Payment.fromPartial(e)) || [];
+    message.nextPageToken = object.nextPageToken ?? "";
+    return message;
+  },
+};
+
 /** Takes and returns payments of orders. */
 export type PaymentServiceService = typeof PaymentServiceService;
 export const PaymentServiceService = {
@@ -1027,6 +1571,26 @@ export const PaymentServiceService = {
     responseSerialize: (value: Payment): Buffer => Buffer.from(Payment.encode(value).finish()),
     responseDeserialize: (value: Buffer): Payment => Payment.decode(value),
   },
+  /** Has the gateway asked again for the void or refund of a payment that needs attention. */
+  retryPayment: {
+    path: "/caudal.payments.v1.PaymentService/RetryPayment" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RetryPaymentRequest): Buffer => Buffer.from(RetryPaymentRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RetryPaymentRequest => RetryPaymentRequest.decode(value),
+    responseSerialize: (value: Payment): Buffer => Buffer.from(Payment.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Payment => Payment.decode(value),
+  },
+  /** Ends a payment that needs attention as voided or refunded: somebody has seen to it by hand that no money is kept. */
+  settlePayment: {
+    path: "/caudal.payments.v1.PaymentService/SettlePayment" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: SettlePaymentRequest): Buffer => Buffer.from(SettlePaymentRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): SettlePaymentRequest => SettlePaymentRequest.decode(value),
+    responseSerialize: (value: Payment): Buffer => Buffer.from(Payment.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Payment => Payment.decode(value),
+  },
 } as const;
 
 export interface PaymentServiceServer extends UntypedServiceImplementation {
@@ -1036,6 +1600,10 @@ export interface PaymentServiceServer extends UntypedServiceImplementation {
   undoPayment: handleUnaryCall<UndoPaymentRequest, Payment>;
   /** Pays a payment that succeeded back in full. */
   refundPayment: handleUnaryCall<RefundPaymentRequest, Payment>;
+  /** Has the gateway asked again for the void or refund of a payment that needs attention. */
+  retryPayment: handleUnaryCall<RetryPaymentRequest, Payment>;
+  /** Ends a payment that needs attention as voided or refunded: somebody has seen to it by hand that no money is kept. */
+  settlePayment: handleUnaryCall<SettlePaymentRequest, Payment>;
 }
 
 /** Reads payments. */
@@ -1052,11 +1620,24 @@ export const PaymentQueryServiceService = {
     responseSerialize: (value: Payment): Buffer => Buffer.from(Payment.encode(value).finish()),
     responseDeserialize: (value: Buffer): Payment => Payment.decode(value),
   },
+  /** Payments of a customer, or of everybody; the newest first. */
+  listPayments: {
+    path: "/caudal.payments.v1.PaymentQueryService/ListPayments" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListPaymentsRequest): Buffer => Buffer.from(ListPaymentsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListPaymentsRequest => ListPaymentsRequest.decode(value),
+    responseSerialize: (value: ListPaymentsResponse): Buffer =>
+      Buffer.from(ListPaymentsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListPaymentsResponse => ListPaymentsResponse.decode(value),
+  },
 } as const;
 
 export interface PaymentQueryServiceServer extends UntypedServiceImplementation {
   /** One payment: one read. */
   getPaymentStatus: handleUnaryCall<GetPaymentStatusRequest, Payment>;
+  /** Payments of a customer, or of everybody; the newest first. */
+  listPayments: handleUnaryCall<ListPaymentsRequest, ListPaymentsResponse>;
 }
 
 type Builtin = Date | Function | Uint8Array | string | number | boolean | bigint | undefined;

@@ -149,16 +149,20 @@ export interface GetWalletRequest {
 export interface ListWalletsRequest {
   /** Only this customer's. Required of callers that may read their own only. */
   customerId: string;
-  /** Only those with at least this balance, in minor units. */
+  /** Only those with at least this balance, in minor units of the currency, which must be given too. */
   minBalance?:
     | bigint
     | undefined;
-  /** At most this many; 20 if absent. */
+  /** At most this many; 20 if absent, 100 if more. */
   pageSize: number;
   /** From the answer before, to read on. */
   pageToken: string;
   /** The fields of the answer; all of them if absent. */
-  readMask: string[] | undefined;
+  readMask:
+    | string[]
+    | undefined;
+  /** Only those of this currency: ISO 4217. */
+  currency?: string | undefined;
 }
 
 export interface ListWalletsResponse {
@@ -171,7 +175,7 @@ export interface ListWalletsResponse {
 export interface ListTransactionsRequest {
   /** The wallet. */
   walletId: string;
-  /** At most this many; 20 if absent. */
+  /** At most this many; 20 if absent, 100 if more. */
   pageSize: number;
   /** From the answer before, to read on. */
   pageToken: string;
@@ -1429,7 +1433,14 @@ export const GetWalletRequest: MessageFns<GetWalletRequest> = {
 };
 
 function createBaseListWalletsRequest(): ListWalletsRequest {
-  return { customerId: "", minBalance: undefined, pageSize: 0, pageToken: "", readMask: undefined };
+  return {
+    customerId: "",
+    minBalance: undefined,
+    pageSize: 0,
+    pageToken: "",
+    readMask: undefined,
+    currency: undefined,
+  };
 }
 
 export const ListWalletsRequest: MessageFns<ListWalletsRequest> = {
@@ -1451,6 +1462,9 @@ export const ListWalletsRequest: MessageFns<ListWalletsRequest> = {
     }
     if (message.readMask !== undefined) {
       FieldMask.encode(FieldMask.wrap(message.readMask), writer.uint32(42).fork()).join();
+    }
+    if (message.currency !== undefined) {
+      writer.uint32(50).string(message.currency);
     }
     return writer;
   },
@@ -1508,6 +1522,14 @@ export const ListWalletsRequest: MessageFns<ListWalletsRequest> = {
             message.readMask = FieldMask.unwrap(FieldMask.decode(reader, reader.uint32()));
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.currency = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1547,6 +1569,7 @@ export const ListWalletsRequest: MessageFns<ListWalletsRequest> = {
         : isSet(object.read_mask)
         ? FieldMask.unwrap(FieldMask.fromJSON(object.read_mask))
         : undefined,
+      currency: isSet(object.currency) ? globalThis.String(object.currency) : undefined,
     };
   },
 
@@ -1567,6 +1590,9 @@ export const ListWalletsRequest: MessageFns<ListWalletsRequest> = {
     if (message.readMask !== undefined) {
       obj.readMask = FieldMask.toJSON(FieldMask.wrap(message.readMask));
     }
+    if (message.currency !== undefined) {
+      obj.currency = message.currency;
+    }
     return obj;
   },
 
@@ -1582,6 +1608,7 @@ export const ListWalletsRequest: MessageFns<ListWalletsRequest> = {
     message.pageSize = object.pageSize ?? 0;
     message.pageToken = object.pageToken ?? "";
     message.readMask = object.readMask ?? undefined;
+    message.currency = object.currency ?? undefined;
     return message;
   },
 };
@@ -1993,7 +2020,7 @@ export const WalletQueryServiceService = {
     responseSerialize: (value: Wallet): Buffer => Buffer.from(Wallet.encode(value).finish()),
     responseDeserialize: (value: Buffer): Wallet => Wallet.decode(value),
   },
-  /** Wallets of a customer, or of everybody; the fullest first. */
+  /** Wallets of a customer, or of everybody; the fullest first. Of several currencies, one currency after the other. */
   listWallets: {
     path: "/caudal.payments.v1.WalletQueryService/ListWallets" as const,
     requestStream: false as const,
@@ -2020,7 +2047,7 @@ export const WalletQueryServiceService = {
 export interface WalletQueryServiceServer extends UntypedServiceImplementation {
   /** One wallet, now or as it was at a moment of the past. */
   getWallet: handleUnaryCall<GetWalletRequest, Wallet>;
-  /** Wallets of a customer, or of everybody; the fullest first. */
+  /** Wallets of a customer, or of everybody; the fullest first. Of several currencies, one currency after the other. */
   listWallets: handleUnaryCall<ListWalletsRequest, ListWalletsResponse>;
   /** What moved in a wallet, the newest first. */
   listTransactions: handleUnaryCall<ListTransactionsRequest, ListTransactionsResponse>;
