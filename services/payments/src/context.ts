@@ -7,7 +7,7 @@ import { walletService } from './commands/wallet-service.ts';
 import { paymentDecider } from './domain/payment.ts';
 import { walletDecider } from './domain/wallet.ts';
 import { openGateway } from './gateway/open-gateway.ts';
-import { paymentProcess } from './processes/payment-process.ts';
+import { type PaymentMethod, paymentProcess } from './processes/payment-process.ts';
 import { transfers } from './processes/transfers.ts';
 import { paymentStatus } from './projections/payment-status.ts';
 import { walletBalances } from './projections/wallet-balances.ts';
@@ -19,15 +19,22 @@ export const payments = defineContext({
   name: 'payments',
   settings: {
     PAYMENTS_GATEWAY_URL: setting.url({
-      description: 'The card gateway. Without it a sandbox that takes any card runs inside the process.',
+      description: 'The card gateway. Processes that lead payments do not start without it on a DATABASE_URL.',
       optional: true,
       protocols: ['http', 'https'],
+    }),
+    PAYMENTS_GATEWAY: setting.oneOf(['sandbox'], {
+      description:
+        'In the place of PAYMENTS_GATEWAY_URL: a sandbox inside the process takes any card, and no money moves. Taken without being asked for where PostgreSQL is embedded.',
+      optional: true,
     }),
     PAYMENTS_GATEWAY_KEY: setting.secret({ description: "The card gateway's key.", optional: true }),
     PAYMENTS_GATEWAY_TIMEOUT: setting.duration({
       description: 'How long the card gateway may take to answer.',
       default: '5s',
       min: 10,
+      // A step of a process is cut off after 15 s, and would never learn the outcome.
+      max: 10_000,
     }),
   },
   permissions: ['log.events.read'],
@@ -45,13 +52,19 @@ export const payments = defineContext({
   async processes({ aggregates, database, clock, signal, settings }) {
     const gateway = await openGateway({
       url: settings.PAYMENTS_GATEWAY_URL,
+      sandbox: settings.PAYMENTS_GATEWAY === 'sandbox',
+      development: isEmbedded(settings),
       apiKey: settings.PAYMENTS_GATEWAY_KEY,
       timeoutMs: settings.PAYMENTS_GATEWAY_TIMEOUT,
       signal,
     });
-    return [
-      createProcess({ process: paymentProcess({ aggregates, gateway }), aggregates, database, clock, signal }),
-      transfers({ aggregates, database, clock, signal }),
-    ];
+    const payment = (method: PaymentMethod) =>
+      createProcess({ process: paymentProcess(method, { aggregates, gateway }), aggregates, database, clock, signal });
+    return [payment('wallet'), payment('card'), transfers({ aggregates, database, clock, signal })];
   },
 });
+
+/** What the runtime calls development: without a DATABASE_URL, which stands among the settings, PostgreSQL is embedded. */
+function isEmbedded(settings: object): boolean {
+  return !('DATABASE_URL' in settings) || settings.DATABASE_URL === undefined;
+}

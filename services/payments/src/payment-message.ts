@@ -4,7 +4,7 @@ import { type Payment, PaymentStatus } from '@caudal/contract/gen/caudal/payment
 import type { PaymentState } from './domain/payment.ts';
 
 export function paymentMessage(paymentId: string, state: PaymentState, version: number): Payment {
-  const { request, reason, gatewayReference, attempts, createTime, updateTime } = state;
+  const { request, reason, gatewayReference, attempts, attention, createTime, updateTime } = state;
   return {
     paymentId,
     orderId: request?.orderId ?? '',
@@ -18,6 +18,8 @@ export function paymentMessage(paymentId: string, state: PaymentState, version: 
     createTime,
     updateTime,
     etag: commandEtag(version),
+    needsAttention: attention !== undefined,
+    attentionReason: attention ?? '',
   };
 }
 

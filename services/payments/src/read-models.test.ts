@@ -52,6 +52,7 @@ const walletEvents: WalletEvent[] = [
     value: { amount: 5n, transferId: 't2', fromWalletId: 'w2', balance: 105n, currency, reference: '' },
   },
   { $case: 'withdrawn', value: { amount: 5n, reference: 'bank', balance: 100n, currency } },
+  { $case: 'transferDelivered', value: { transferId: 't1', toWalletId: 'w2' } },
   { $case: 'debitBarred', value: { paymentId: 'p3', until: at(999) } },
   { $case: 'frozen', value: { reason: 'police' } },
 ];
@@ -108,9 +109,15 @@ describe('payment status', () => {
   const undoRequested: PaymentEvent = { $case: 'undoRequested', value: { orderId, reason: 'cancelled' } };
   const delayed: PaymentEvent = {
     $case: 'delayed',
-    value: { orderId, step: 'charge', attempt: 1, error: 'CIRCUIT_OPEN', dueTime: at(9) },
+    value: { orderId, step: 'charge', attempt: 1, error: 'CIRCUIT_OPEN', dueTime: at(9), delays: 1 },
   };
-  const voided: PaymentEvent = { $case: 'voided', value: { orderId } };
+  const attentionNeeded: PaymentEvent = {
+    $case: 'attentionNeeded',
+    value: { orderId, step: 'voidCharge', attempt: 12, error: 'NOT_POSSIBLE' },
+  };
+  const retryRequested: PaymentEvent = { $case: 'retryRequested', value: { orderId, note: '' } };
+  const settled: PaymentEvent = { $case: 'settled', value: { orderId, note: 'by bank' } };
+  const voided: PaymentEvent = { $case: 'voided', value: { orderId, reason: 'cancelled' } };
   const refunded: PaymentEvent = { $case: 'refunded', value: { orderId } };
 
   test.each<[string, PaymentEvent[]]>([
@@ -122,6 +129,9 @@ describe('payment status', () => {
     ['VOIDED', [requested, sent, delayed, undoRequested, voided]],
     ['REFUNDING', [requested, sent, approved, succeeded, undoRequested]],
     ['REFUNDED', [requested, sent, approved, succeeded, undoRequested, refunded]],
+    ['VOIDING', [requested, sent, undoRequested, attentionNeeded]],
+    ['VOIDING', [requested, sent, undoRequested, attentionNeeded, retryRequested]],
+    ['REFUNDED', [requested, sent, approved, succeeded, undoRequested, attentionNeeded, settled, refunded]],
     ['VOIDED', [{ $case: 'barred', value: { orderId: '' } }]],
   ])('%s', (status, events) => {
     const view = viewsOf(paymentStatus, [{ stream: 'payments.payment/p1', from, events }]).get('p1')!;
@@ -171,18 +181,28 @@ describe('queries', () => {
   });
 
   test('lists: the fullest wallets, the newest transactions of one’s own wallet', async () => {
-    await api.listWallets({ ...none, customerId: 'c1', minBalance: 5n }, testCall());
+    await api.listWallets({ ...none, customerId: 'c1', currency, minBalance: 5n }, testCall());
     expect(wallets.asked).toEqual([
       {
         where: [
           { key: 'customer_id', equals: 'c1' },
+          { key: 'currency', equals: 'GBP' },
           { key: 'balance', atLeast: 5n },
         ],
-        orderBy: [{ key: 'balance', descending: true }],
+        orderBy: [
+          { key: 'currency', descending: true },
+          { key: 'balance', descending: true },
+        ],
         limit: 20,
         pageToken: '',
       },
     ]);
+    // Five of which money?
+    const mixed = api.listWallets({ ...none, customerId: '', minBalance: 5n }, testCall());
+    expect(await refusalOf(mixed)).toEqual({ code: 'INVALID_ARGUMENT', reason: 'INVALID_FIELD' });
+    // More than a page may hold is a page.
+    await api.listWallets({ ...none, customerId: 'c1', pageSize: 5_000 }, testCall());
+    expect(wallets.asked.at(-1)).toMatchObject({ where: [{ key: 'customer_id', equals: 'c1' }], limit: 100 });
     const request = { ...none, walletId: 'w1' };
     expect(await api.listTransactions(request, testCall({ subject: 'c1' }))).toMatchObject({
       transactions: [{ kind: 'deposit' }],
@@ -202,5 +222,14 @@ describe('queries', () => {
     expect(await get('p1', 'c1')).toMatchObject({ paymentId: 'p1' });
     expect((await refusalOf(get('p1', 'c2'))).reason).toBe('NOT_OWNER');
     for (const id of ['p2', 'p3']) expect((await refusalOf(get(id, 'c1'))).reason).toBe('PAYMENT_NOT_FOUND');
+    // One that was undone before it was asked for is nobody's.
+    const list = (customerId: string, needsAttention: boolean) =>
+      service.listPayments({ ...none, customerId, needsAttention }, testCall());
+    expect((await list('', true)).payments.map(({ paymentId, etag }) => [paymentId, etag])).toEqual([['p1', '0-1']]);
+    await list('c1', false);
+    expect(payments.asked).toMatchObject([
+      { where: [{ key: 'needs_attention', equals: true }], orderBy: [{ key: 'create_time', descending: true }] },
+      { where: [{ key: 'customer_id', equals: 'c1' }] },
+    ]);
   });
 });

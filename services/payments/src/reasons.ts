@@ -15,6 +15,10 @@ export const reasons = {
   PAYMENT_BARRED: { code: 'FAILED_PRECONDITION', meaning: 'The payment was undone before it was asked for.' },
   PAYMENT_MISMATCH: { code: 'FAILED_PRECONDITION', meaning: 'The payment was about another amount before.' },
   PAYMENT_NOT_SUCCEEDED: { code: 'FAILED_PRECONDITION', meaning: 'No money was taken, so there is none to pay back.' },
+  PAYMENT_NEEDS_NO_ATTENTION: {
+    code: 'FAILED_PRECONDITION',
+    meaning: 'The payment goes on by itself or has ended: there is nothing to retry or settle.',
+  },
   CARD_DECLINED: { code: 'FAILED_PRECONDITION', meaning: 'The card was declined. Use another one.' },
   GATEWAY_UNAVAILABLE: {
     code: 'FAILED_PRECONDITION',

@@ -2,9 +2,15 @@
 import type { Aggregates } from '@caudal/aggregates/types.ts';
 import type { Origin } from '@caudal/kernel/context.ts';
 import { CaudalError, isTransient } from '@caudal/kernel/errors.ts';
-import { recall } from '@caudal/kernel/memory.ts';
 import { walletDecider } from '../domain/wallet.ts';
-import { receiveTransfer, returnTransfer, type Transfer, transferOutcome } from '../domain/wallet-transfers.ts';
+import {
+  confirmTransfer,
+  openTransfer,
+  receiveTransfer,
+  returnTransfer,
+  type Transfer,
+  transferOutcome,
+} from '../domain/wallet-transfers.ts';
 import { textReply } from './text-reply.ts';
 
 export interface DeliverTransferInput {
@@ -17,21 +23,24 @@ export interface DeliverTransferInput {
 /**
  * Gives the money to the receiver, or back to the sender if the receiver refuses it. To be repeated until it resolves:
  * both wallets remember the transfer, so that after a crash at any point the rest is done and nothing twice. Errors:
- * transient ones of the log.
+ * transient ones of the log; TRANSFER_UNKNOWN, which is a bug, or a repeat more than 30 days after the end.
  */
 export function deliverTransfer({ aggregates }: { aggregates: Aggregates }) {
   return async ({ fromWalletId, transferId, origin, signal }: DeliverTransferInput): Promise<void> => {
     const { state: sender } = await aggregates.load(walletDecider, fromWalletId);
-    const sent = recall(sender.transfers, transferId);
-    if (sent?.how !== 'sent') return;
+    const sent = openTransfer(sender, fromWalletId, transferId);
+    if (!sent) return;
     const { toWalletId, reference } = sent;
     const amount = { minorUnits: sent.amount, currency: sender.currency };
     const reason = await receive({ transferId, fromWalletId, toWalletId, amount, reference });
-    if (reason === '') return;
+    const transfer = { walletId: fromWalletId, transferId };
     await aggregates.execute({
       decider: walletDecider,
       id: fromWalletId,
-      decide: (state, moment) => returnTransfer(state, moment, { walletId: fromWalletId, transferId, reason }),
+      decide: (state, moment) =>
+        reason === ''
+          ? confirmTransfer(state, moment, transfer)
+          : returnTransfer(state, moment, { ...transfer, reason }),
       reply: () => '',
       replyCodec: textReply,
       origin,

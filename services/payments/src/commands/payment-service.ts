@@ -9,6 +9,8 @@ import {
   paymentDecider,
   refundPayment,
   requestPayment,
+  retryPayment,
+  settlePayment,
   undoPayment,
 } from '../domain/payment.ts';
 import { paymentMessage } from '../payment-message.ts';
@@ -23,6 +25,10 @@ export function paymentService({ aggregates }: { aggregates: Aggregates }) {
       change(paymentId, call, (state, moment) => undoPayment(state, moment, { reason })),
     refundPayment: ({ paymentId, reason }, call) =>
       change(paymentId, call, (state, moment) => refundPayment(state, moment, { paymentId, reason })),
+    retryPayment: ({ paymentId, note }, call) =>
+      change(paymentId, call, (state, moment) => retryPayment(state, moment, { paymentId, note })),
+    settlePayment: ({ paymentId, note }, call) =>
+      change(paymentId, call, (state, moment) => settlePayment(state, moment, { paymentId, note })),
   });
 
   function change(

@@ -1,13 +1,22 @@
 /** Does the step that a payment is at: what its process calls. */
 import type { Aggregates, Moment } from '@caudal/aggregates/types.ts';
+import type { PaymentAttentionNeeded } from '@caudal/contract/gen/caudal/payments/v1/events.ts';
 import type { Origin } from '@caudal/kernel/context.ts';
 import { CaudalError, isTransient } from '@caudal/kernel/errors.ts';
+import { logger } from '@caudal/telemetry/log.ts';
+import { counter } from '@caudal/telemetry/metrics.ts';
 import type { PaymentEvent, PaymentState } from '../domain/payment.ts';
 import { nextStep, type PaymentStep, type StepOutcome, settle } from '../domain/payment-steps.ts';
 import { type WalletEvent, type WalletState, walletDecider } from '../domain/wallet.ts';
 import { debit, debitOutcome, refundDebit, undoDebit } from '../domain/wallet-debits.ts';
-import type { PaymentGateway } from '../gateway/port.ts';
+import type { PaymentGateway, UndoResult } from '../gateway/port.ts';
 import { textReply } from './text-reply.ts';
+
+const log = logger('payments');
+const attentionNeeded = counter(
+  'payments_attention_needed_total',
+  'Voids and refunds that the gateway did not do however often it was asked: people must look.',
+);
 
 export interface PaymentStepDependencies {
   aggregates: Aggregates;
@@ -29,8 +38,16 @@ export function runPaymentStep(dependencies: PaymentStepDependencies) {
   return async (state: PaymentState, context: PaymentStepContext): Promise<PaymentEvent[]> => {
     const step = nextStep(state);
     if (!step) return [];
-    return settle(state, context.now, step, await perform(dependencies, state, step, context));
+    const events = settle(state, context.now, step, await perform(dependencies, state, step, context));
+    for (const event of events)
+      if (event.$case === 'attentionNeeded') raiseAlarm(state.request!.paymentId, event.value);
+    return events;
   };
+}
+
+function raiseAlarm(paymentId: string, { step, attempt, error }: PaymentAttentionNeeded): void {
+  attentionNeeded.add(1, { step });
+  log.error({ paymentId, step, attempts: attempt, reason: error }, 'a payment needs attention: retry or settle it');
 }
 
 /** Does a step. Errors: see runPaymentStep. */
@@ -54,20 +71,14 @@ async function perform(
     case 'charge':
       return atGateway(async () => {
         const result = await gateway.charge({ key: paymentId, amount: amount!, cardToken: payer }, signal);
-        return result.kind === 'approved'
-          ? { kind: 'taken', reference: result.reference }
-          : { kind: 'refused', reason: result.reason };
+        if (result.kind === 'approved') return { kind: 'taken', reference: result.reference };
+        if (result.kind === 'declined') return { kind: 'refused', reason: result.reason };
+        return { kind: 'unknown', error: result.reason };
       });
     case 'voidCharge':
-      return atGateway(async () => {
-        await gateway.void(paymentId, signal);
-        return { kind: 'undone' };
-      });
+      return atGateway(async () => afterUndo(await gateway.void(paymentId, signal)));
     case 'refundCharge':
-      return atGateway(async () => {
-        await gateway.refund(paymentId, signal);
-        return { kind: 'undone' };
-      });
+      return atGateway(async () => afterUndo(await gateway.refund(paymentId, signal)));
   }
 
   async function tryDebit(): Promise<StepOutcome> {
@@ -99,11 +110,17 @@ async function perform(
   }
 }
 
+/** A refusal may pass, as while the charge is still under way: it is tried again, until people have to look. */
+function afterUndo(result: UndoResult): StepOutcome {
+  return result.kind === 'done' ? { kind: 'undone' } : { kind: 'unknown', error: result.reason };
+}
+
 async function atGateway(call: () => Promise<StepOutcome>): Promise<StepOutcome> {
   try {
     return await call();
   } catch (error) {
     if (!isTransient(error)) throw error;
-    return { kind: 'postponed', error: error.reason };
+    if (error.code !== 'UNAVAILABLE') return { kind: 'unknown', error: error.reason };
+    return { kind: 'unreachable', error: error.reason, retryAfterMs: error.retryAfterMs ?? 0 };
   }
 }

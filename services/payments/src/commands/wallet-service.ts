@@ -25,6 +25,8 @@ export function walletService({ aggregates, ids }: WalletServiceDependencies) {
     withdraw: ({ walletId, amount, reference }, call) =>
       changeOwn(walletId, call, (state) => withdraw(state, { walletId, amount: amount!, reference })),
     async transfer(request, call) {
+      // First of all: who may not use the sender's wallet learns nothing of other wallets.
+      call.authorize(walletDecider.owner!((await aggregates.load(walletDecider, request.walletId)).state));
       await assertReceivable(request);
       const { walletId: fromWalletId, toWalletId, amount, reference } = request;
       const transfer = {

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { type PaymentEvent, paymentDecider, requestPayment, undoPayment } from './payment.ts';
+import { type PaymentEvent, paymentDecider, requestPayment, retryPayment, undoPayment } from './payment.ts';
 import { nextStep, type PaymentStep, type StepOutcome, settle } from './payment-steps.ts';
 import { type WalletEvent, walletDecider } from './wallet.ts';
 import { debit, debitOutcome, refundDebit, undoDebit } from './wallet-debits.ts';
@@ -23,7 +23,7 @@ const action = fc.oneof(
   },
   { weight: 4, arbitrary: fc.record({ kind: fc.constant('record' as const), runtime }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('crash' as const), runtime }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant('undo' as const) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom('undo' as const, 'retry' as const) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom('deposit' as const, 'withdraw' as const) }) },
 );
 const scenario = fc.record({
@@ -97,9 +97,9 @@ function world({ byWallet, strict, declines }: { byWallet: boolean; strict: bool
       if (!work || work.outcome) return;
       // A wallet's log is the payment's own: if it can't be reached, nothing is recorded either.
       const isWallet = work.step.kind.endsWith('ebit');
-      if (luck === 'unreachable') work.outcome = { kind: 'postponed', error: 'DEPENDENCY_UNAVAILABLE' };
+      if (luck === 'unreachable') work.outcome = { kind: 'unreachable', error: 'CIRCUIT_OPEN', retryAfterMs: 0 };
       else work.outcome = perform(work.step);
-      if (luck === 'lost') work.outcome = { kind: 'postponed', error: 'GATEWAY_OUTCOME_UNKNOWN' };
+      if (luck === 'lost') work.outcome = { kind: 'unknown', error: 'GATEWAY_OUTCOME_UNKNOWN' };
       if (isWallet && luck !== 'ok') working[runtime] = undefined;
     },
     record(runtime: number) {
@@ -110,6 +110,9 @@ function world({ byWallet, strict, declines }: { byWallet: boolean; strict: bool
     },
     crash(runtime: number) {
       working[runtime] = undefined;
+    },
+    retry() {
+      if (payment.attention !== undefined) append(retryPayment(payment, moment(), { paymentId: 'p1', note: '' }));
     },
     undo() {
       append(undoPayment(payment, moment(), { reason: 'x' }));
@@ -142,6 +145,7 @@ test('whatever fails, is lost, crashes or is done twice: what is paid is what th
         it.do(n, 'ok');
         it.record(n);
       }
+      it.retry();
       for (let steps = 0; nextStep(it.payment()); steps++) {
         expect(steps).toBeLessThan(5);
         it.take(0);

@@ -8,9 +8,11 @@ import {
   paymentDecider,
   refundPayment,
   requestPayment,
+  retryPayment,
+  settlePayment,
   undoPayment,
 } from './payment.ts';
-import { maxCharges, nextStep, type StepOutcome, settle } from './payment-steps.ts';
+import { maxCharges, maxUndos, nextStep, type StepOutcome, settle } from './payment-steps.ts';
 
 const now = new Date('2026-01-01T00:00:00Z');
 const orderId = 'o1';
@@ -41,13 +43,20 @@ const succeeded = (gatewayReference = ''): PaymentEvent => ({
 });
 const failed = (reason: string): PaymentEvent => ({ $case: 'failed', value: { orderId, reason } });
 const undoRequested = (reason = 'cancelled'): PaymentEvent => ({ $case: 'undoRequested', value: { orderId, reason } });
-const voided: PaymentEvent = { $case: 'voided', value: { orderId } };
+const voided: PaymentEvent = { $case: 'voided', value: { orderId, reason: 'cancelled' } };
 const refunded: PaymentEvent = { $case: 'refunded', value: { orderId } };
 const barred: PaymentEvent = { $case: 'barred', value: { orderId: '' } };
-const delayed = (step: string, attempt: number, seconds: number, error = 'CIRCUIT_OPEN'): PaymentEvent => ({
+const lost = 'GATEWAY_OUTCOME_UNKNOWN';
+const delayed = (step: string, attempt: number, seconds: number, delays = attempt, error = lost): PaymentEvent => ({
   $case: 'delayed',
-  value: { orderId, step, attempt, error, dueTime: new Date(now.getTime() + seconds * 1000) },
+  value: { orderId, step, attempt, error, dueTime: new Date(now.getTime() + seconds * 1000), delays },
 });
+const attentionNeeded = (step: string, attempt: number, error = lost): PaymentEvent => ({
+  $case: 'attentionNeeded',
+  value: { orderId, step, attempt, error },
+});
+const retryRequested: PaymentEvent = { $case: 'retryRequested', value: { orderId, note: 'limit raised' } };
+const settled: PaymentEvent = { $case: 'settled', value: { orderId, note: 'by bank' } };
 
 type Decide = (state: PaymentState, moment: Moment) => PaymentEvent[];
 const after = (...events: PaymentEvent[]) => given(paymentDecider, events, now);
@@ -114,9 +123,62 @@ describe('undoing a payment', () => {
   });
 });
 
+describe('a payment that needs attention', () => {
+  const note = { paymentId: 'p1', note: 'limit raised' };
+  const retrying: Decide = (state, moment) => retryPayment(state, moment, note);
+  const settling: Decide = (state, moment) => settlePayment(state, moment, { paymentId: 'p1', note: 'by bank' });
+  const voiding = [requested(), undoRequested(), attentionNeeded('voidCharge', maxUndos)];
+  const refunding = [requested(), succeeded('g1'), undoRequested(), attentionNeeded('refundCharge', maxUndos)];
+
+  test('waits for people, whoever else wants it undone', () => {
+    for (const waiting of [voiding, refunding]) {
+      expect(nextStep(after(...waiting).state)).toBeUndefined();
+      after(...waiting)
+        .when((state, moment) => undoPayment(state, moment, { reason: 'again' }))
+        .gives([]);
+    }
+  });
+
+  test('is tried again from the first attempt on', () => {
+    after(...voiding)
+      .when(retrying)
+      .gives([retryRequested]);
+    expect(nextStep(after(...voiding, retryRequested).state)).toEqual({
+      kind: 'voidCharge',
+      attempt: 1,
+      delays: 0,
+      dueAt: undefined,
+    });
+  });
+
+  test('is settled: it ends as it would have', () => {
+    after(...voiding)
+      .when(settling)
+      .gives([settled, voided]);
+    after(...refunding)
+      .when(settling)
+      .gives([settled, refunded]);
+    expect(nextStep(after(...voiding, settled, voided).state)).toBeUndefined();
+  });
+
+  test('only then', () => {
+    for (const deciding of [retrying, settling]) {
+      after().when(deciding).refuses('NOT_FOUND', 'PAYMENT_NOT_FOUND');
+      for (const events of [[], [undoRequested()], [undoRequested(), voided], [succeeded('g1')]]) {
+        after(requested(), ...events)
+          .when(deciding)
+          .refuses('FAILED_PRECONDITION', 'PAYMENT_NEEDS_NO_ATTENTION');
+      }
+      after(...voiding, retryRequested)
+        .when(deciding)
+        .refuses('FAILED_PRECONDITION', 'PAYMENT_NEEDS_NO_ATTENTION');
+    }
+  });
+});
+
 describe('the next step', () => {
   const next = (...events: PaymentEvent[]) => nextStep(after(...events).state);
-  const step = (kind: string, attempt = 1, dueAt?: Date) => ({ kind, attempt, dueAt });
+  const step = (kind: string, attempt = 1, dueAt?: Date, delays = attempt - 1) => ({ kind, attempt, delays, dueAt });
 
   test('follows from where the payment stands', () => {
     expect(next()).toBeUndefined();
@@ -138,6 +200,7 @@ describe('the next step', () => {
     expect(next(...waiting)).toEqual(step('charge', 3, inTwo));
     expect(next(...waiting, undoRequested())).toEqual(step('voidCharge'));
     expect(next(...waiting, undoRequested(), delayed('voidCharge', 4, 2))).toEqual(step('voidCharge', 5, inTwo));
+    expect(next(requested(), delayed('charge', 0, 2, 3))).toEqual(step('charge', 1, inTwo, 3));
   });
 });
 
@@ -145,7 +208,8 @@ describe('the outcome of a step', () => {
   const taken: StepOutcome = { kind: 'taken', reference: 'g1' };
   const declines: StepOutcome = { kind: 'refused', reason: 'CARD_DECLINED' };
   const undone: StepOutcome = { kind: 'undone' };
-  const postponed: StepOutcome = { kind: 'postponed', error: 'CIRCUIT_OPEN' };
+  const unknown: StepOutcome = { kind: 'unknown', error: lost };
+  const unreachable: StepOutcome = { kind: 'unreachable', error: 'CIRCUIT_OPEN', retryAfterMs: 60_000 };
   const settling =
     (outcome: StepOutcome): Decide =>
     (state) =>
@@ -168,33 +232,69 @@ describe('the outcome of a step', () => {
       .when(settling(declines))
       .gives([sent(), declined, failed('CARD_DECLINED')]);
     after(requested())
-      .when(settling(postponed))
+      .when(settling(unknown))
       .gives([sent(), delayed('charge', 1, 1)]);
-    after(requested(), sent(6))
-      .when(settling(postponed))
+    after(requested(), sent(6), delayed('charge', 6, 32))
+      .when(settling(unknown))
       .gives([sent(7), delayed('charge', 7, 60)]);
+  });
+
+  test('of a charge that never reached the gateway: it waits, and that is no attempt', () => {
+    after(requested())
+      .when(settling(unreachable))
+      .gives([delayed('charge', 0, 60, 1, 'CIRCUIT_OPEN')]);
+    after(requested(), sent(maxCharges - 1), delayed('charge', maxCharges - 1, 60))
+      .when(settling(unreachable))
+      .gives([delayed('charge', maxCharges - 1, 60, maxCharges, 'CIRCUIT_OPEN')]);
+    // However long the outage lasts: the charge comes after it.
+    const outage = Array.from({ length: 50 }, (_, n) => delayed('charge', 0, 60, n + 1, 'CIRCUIT_OPEN'));
+    after(requested(), ...outage)
+      .when(settling(taken))
+      .gives([sent(), approved, succeeded('g1')]);
+    after(requested(), undoRequested())
+      .when((state) => settle(state, now, nextStep(after(requested()).state)!, unreachable))
+      .gives([]);
   });
 
   test('of the last charge that is not known: the payment is voided', () => {
     after(requested(), sent(maxCharges - 1))
-      .when(settling(postponed))
+      .when(settling(unknown))
       .gives([sent(maxCharges), undoRequested('GATEWAY_UNAVAILABLE')]);
   });
 
-  test('of a void or refund, which goes on until it is done', () => {
+  test('of a void or refund', () => {
     after(requested(), undoRequested()).when(settling(undone)).gives([voided]);
     after(requested(), undoRequested())
-      .when(settling(postponed))
+      .when(settling(unknown))
       .gives([delayed('voidCharge', 1, 1)]);
-    after(requested(), undoRequested(), delayed('voidCharge', 400, 1))
-      .when(settling(postponed))
-      .gives([delayed('voidCharge', 401, 300)]);
     after(requested(), succeeded('g1'), undoRequested()).when(settling(undone)).gives([refunded]);
     after(requested(), succeeded('g1'), undoRequested())
-      .when(settling(postponed))
+      .when(settling(unknown))
       .gives([delayed('refundCharge', 1, 1)]);
     after(requested(byWallet), undoRequested()).when(settling(undone)).gives([voided]);
     after(requested(byWallet), succeeded(), undoRequested()).when(settling(undone)).gives([refunded]);
+  });
+
+  test('of a void or refund that is not done in the end: people must look', () => {
+    after(requested(), undoRequested(), delayed('voidCharge', maxUndos - 1, 1))
+      .when(settling(unknown))
+      .gives([attentionNeeded('voidCharge', maxUndos)]);
+    after(requested(), succeeded('g1'), undoRequested(), delayed('refundCharge', maxUndos - 1, 1))
+      .when(settling({ kind: 'unknown', error: 'NOT_POSSIBLE' }))
+      .gives([attentionNeeded('refundCharge', maxUndos, 'NOT_POSSIBLE')]);
+  });
+
+  test('of a void or refund while the gateway is away: it waits as long as that takes', () => {
+    after(requested(), undoRequested(), delayed('voidCharge', maxUndos - 1, 1, 400))
+      .when(settling(unreachable))
+      .gives([delayed('voidCharge', maxUndos - 1, 300, 401, 'CIRCUIT_OPEN')]);
+  });
+
+  test('of a void that another process has given up: nothing more', () => {
+    const late = nextStep(after(requested(), undoRequested()).state)!;
+    after(requested(), undoRequested(), attentionNeeded('voidCharge', maxUndos))
+      .when((state) => settle(state, now, late, unknown))
+      .gives([]);
   });
 
   test('of a step that is not the next one any more', () => {
@@ -206,7 +306,7 @@ describe('the outcome of a step', () => {
         settle(state, now, step, outcome);
     after(requested(), undoRequested()).when(late(charge, taken)).gives([sent(), approved]);
     after(requested(), undoRequested()).when(late(charge, declines)).gives([sent(), declined, voided]);
-    after(requested(), undoRequested()).when(late(charge, postponed)).gives([sent()]);
+    after(requested(), undoRequested()).when(late(charge, unknown)).gives([sent()]);
     for (const end of [[succeeded('g1')], [undoRequested(), voided], [failed('CARD_DECLINED')]]) {
       after(requested(), ...end)
         .when(late(charge, taken))

@@ -6,7 +6,8 @@
  *          └─(undo)> voided               undo of an unknown one ──> barred (a late request is refused)
  *
  * The payment's process keeps its memory here too: how often the gateway was asked, and when to try again
- * (payment-steps.ts).
+ * (payment-steps.ts). An undo that the gateway does not do in the end waits for people: they have it tried again, or
+ * settle it by hand.
  */
 import type { Decider, Moment } from '@caudal/aggregates/types.ts';
 import { type EventOf, payment } from '@caudal/contract/entities.ts';
@@ -24,7 +25,9 @@ export interface PaymentState {
   /** How often the gateway was asked for the money. */
   attempts: number;
   /** A step that could not be done. */
-  delayed: { step: string; attempt: number; dueAt: Date } | undefined;
+  delayed: { step: string; attempt: number; delays: number; dueAt: Date } | undefined;
+  /** Why nothing is tried any more until people have looked; undefined: they need not. */
+  attention: string | undefined;
   /** Why it failed, or is undone. */
   reason: string;
   gatewayReference: string;
@@ -40,14 +43,21 @@ export const paymentDecider: Decider<PaymentState, PaymentEvent> = {
     undoing: false,
     attempts: 0,
     delayed: undefined,
+    attention: undefined,
     reason: '',
     gatewayReference: '',
     createTime: undefined,
     updateTime: undefined,
   },
   owner: (state) => state.request?.customerId,
-  // Whatever happens ends the wait for the step that was delayed.
-  evolve: (state, event, at) => ({ ...state, delayed: undefined, ...change(event, at), updateTime: at }),
+  // Whatever happens ends the wait for the step that was delayed, or for people.
+  evolve: (state, event, at) => ({
+    ...state,
+    delayed: undefined,
+    attention: undefined,
+    ...change(event, at),
+    updateTime: at,
+  }),
 };
 
 /** What the event changes. */
@@ -72,9 +82,14 @@ function change(event: PaymentEvent, at: Date): Partial<PaymentState> {
     case 'barred':
       return { status: 'barred' };
     case 'delayed': {
-      const { step, attempt, dueTime } = event.value;
-      return { delayed: { step, attempt, dueAt: dueTime! } };
+      const { step, attempt, delays, dueTime } = event.value;
+      return { delayed: { step, attempt, delays, dueAt: dueTime! } };
     }
+    case 'attentionNeeded':
+      return { attention: event.value.error };
+    case 'retryRequested':
+    case 'settled':
+      return {};
   }
 }
 
@@ -123,6 +138,43 @@ export function refundPayment(
     });
   }
   return undoPayment(state, moment, input);
+}
+
+/** Has the undo that needs attention tried again. Refused: NOT_FOUND; FAILED_PRECONDITION PAYMENT_NEEDS_NO_ATTENTION. */
+export function retryPayment(
+  state: PaymentState,
+  _moment: Moment,
+  input: { paymentId: string; note: string },
+): PaymentEvent[] {
+  mustNeedAttention(state, input.paymentId);
+  return [{ $case: 'retryRequested', value: { orderId: state.request!.orderId, note: input.note } }];
+}
+
+/** Ends the undo that needs attention: somebody has seen to the money. Refused: as for `retryPayment`. */
+export function settlePayment(
+  state: PaymentState,
+  _moment: Moment,
+  input: { paymentId: string; note: string },
+): PaymentEvent[] {
+  mustNeedAttention(state, input.paymentId);
+  const orderId = state.request!.orderId;
+  return [{ $case: 'settled', value: { orderId, note: input.note } }, undone(state)];
+}
+
+/** The end of a payment that was to be undone, once it is. */
+export function undone({ request, status, reason }: PaymentState): PaymentEvent {
+  const { orderId } = request!;
+  return status === 'succeeded'
+    ? { $case: 'refunded', value: { orderId } }
+    : { $case: 'voided', value: { orderId, reason } };
+}
+
+function mustNeedAttention({ request, attention, status }: PaymentState, paymentId: string): void {
+  if (!request) throw notFound('payment', paymentId);
+  if (attention !== undefined) return;
+  throw refused('PAYMENT_NEEDS_NO_ATTENTION', `The payment "${paymentId}" goes on by itself or has ended.`, {
+    metadata: { status },
+  });
 }
 
 function isSame(a: PaymentRequested, b: PaymentRequested): boolean {

@@ -1,6 +1,7 @@
 /**
  * Decisions about transfers: the sending wallet gives the money, then the receiving one takes it or refuses it for good,
- * and what was refused is returned to the sender. In between the money is in the transfer: it is never in two wallets.
+ * and the sender hears of it: what was refused is returned. In between the money is in the transfer: it is never in two
+ * wallets, and the sender remembers it until it hears. Ids are never used again, so whatever is still remembered counts.
  */
 import type { Moment } from '@caudal/aggregates/types.ts';
 import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
@@ -9,6 +10,7 @@ import { recall } from '@caudal/kernel/memory.ts';
 import {
   amountFor,
   mustExist,
+  type RememberedTransfer,
   rememberedUntil,
   type WalletEvent,
   type WalletState,
@@ -28,11 +30,11 @@ export interface Transfer {
  * Gives the money away, once. Refused: what `amountFor` refuses; INVALID_ARGUMENT, to itself; FAILED_PRECONDITION
  * WALLET_FROZEN, INSUFFICIENT_FUNDS.
  */
-export function sendTransfer(state: WalletState, { now }: Moment, transfer: Transfer): WalletEvent[] {
+export function sendTransfer(state: WalletState, _moment: Moment, transfer: Transfer): WalletEvent[] {
   const { transferId, fromWalletId, toWalletId, reference } = transfer;
   const amount = amountFor(state, fromWalletId, transfer.amount);
   if (fromWalletId === toWalletId) throw invalidField('to_wallet_id', 'must be another wallet');
-  if (recall(state.transfers, transferId, now)) return [];
+  if (recall(state.transfers, transferId)) return [];
   const refusal = whyNotSpendable(state, amount);
   if (refusal) throw refusal;
   const { currency, balance } = state;
@@ -51,7 +53,7 @@ export function sendTransfer(state: WalletState, { now }: Moment, transfer: Tran
 export function receiveTransfer(state: WalletState, { now }: Moment, transfer: Transfer): WalletEvent[] {
   const { transferId, fromWalletId, reference } = transfer;
   const amount = amountFor(state, transfer.toWalletId, transfer.amount);
-  if (recall(state.transfers, transferId, now)) return [];
+  if (recall(state.transfers, transferId)) return [];
   const refusal = state.frozen ? refused('WALLET_FROZEN', 'The wallet is frozen.') : whyTooFull(state, amount);
   if (refusal) {
     const until = rememberedUntil(now);
@@ -72,23 +74,37 @@ export function transferOutcome(state: WalletState, transferId: string): string 
   return known?.how === 'received' ? '' : (known?.reason ?? 'TRANSFER_UNKNOWN');
 }
 
-/**
- * Takes back money that the receiver has refused, once, frozen or not. Refused: NOT_FOUND; FAILED_PRECONDITION
- * TRANSFER_UNKNOWN, if this wallet has not sent it (or more than 30 days ago).
- */
+/** Notes that the receiver has the money, once. Refused: as for `openTransfer`. */
+export function confirmTransfer(
+  state: WalletState,
+  _moment: Moment,
+  { walletId, transferId }: { walletId: string; transferId: string },
+): WalletEvent[] {
+  const sent = openTransfer(state, walletId, transferId);
+  return sent ? [{ $case: 'transferDelivered', value: { transferId, toWalletId: sent.toWalletId } }] : [];
+}
+
+/** Takes back money that the receiver has refused, once, frozen or not. Refused: as for `openTransfer`. */
 export function returnTransfer(
   state: WalletState,
-  { now }: Moment,
-  input: { walletId: string; transferId: string; reason: string },
+  _moment: Moment,
+  { walletId, transferId, reason }: { walletId: string; transferId: string; reason: string },
 ): WalletEvent[] {
-  const { walletId, transferId, reason } = input;
-  mustExist(state, walletId);
-  const known = recall(state.transfers, transferId, now);
-  if (known?.how === 'returned') return [];
-  if (known?.how !== 'sent') {
-    throw refused('TRANSFER_UNKNOWN', `The wallet "${walletId}" has not sent a transfer "${transferId}".`);
-  }
-  const { amount } = known;
+  const sent = openTransfer(state, walletId, transferId);
+  if (!sent) return [];
+  const { amount } = sent;
   const { currency, balance } = state;
   return [{ $case: 'transferReturned', value: { amount, transferId, balance: balance + amount, currency, reason } }];
+}
+
+/**
+ * A transfer that this wallet has sent and that has not come to its end; undefined if it has. Refused: NOT_FOUND;
+ * FAILED_PRECONDITION TRANSFER_UNKNOWN, if the wallet has not sent it (or it ended more than 30 days ago).
+ */
+export function openTransfer(state: WalletState, walletId: string, transferId: string): RememberedTransfer | undefined {
+  mustExist(state, walletId);
+  const known = recall(state.transfers, transferId);
+  if (known?.how === 'sent') return known;
+  if (known?.how === 'delivered' || known?.how === 'returned') return undefined;
+  throw refused('TRANSFER_UNKNOWN', `The wallet "${walletId}" has not sent a transfer "${transferId}".`);
 }

@@ -1,13 +1,20 @@
 import { CaudalError } from '@caudal/kernel/errors.ts';
+import { recall } from '@caudal/kernel/memory.ts';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { type WalletEvent, type WalletState, walletDecider } from './wallet.ts';
 import { debit, refundDebit, undoDebit } from './wallet-debits.ts';
 import { deposit, freeze, openWallet, unfreeze, withdraw } from './wallet-decisions.ts';
-import { receiveTransfer, returnTransfer, sendTransfer, type Transfer, transferOutcome } from './wallet-transfers.ts';
+import {
+  confirmTransfer,
+  openTransfer,
+  receiveTransfer,
+  returnTransfer,
+  sendTransfer,
+  type Transfer,
+  transferOutcome,
+} from './wallet-transfers.ts';
 
-const at = new Date('2026-01-01T00:00:00Z');
-const moment = { now: at, version: 1 };
 const names = ['w0', 'w1', 'w2'];
 const name = fc.constantFrom(...names);
 const amount = fc.integer({ min: 1, max: 60 }).map((n) => ({ minorUnits: BigInt(n), currency: 'GBP' }));
@@ -21,7 +28,8 @@ const command = fc.oneof(
   fc.record({ kind: fc.constant('send' as const), name, to: name, amount, id }),
   // One step of a transfer's delivery, of whichever transfer.
   fc.record({ kind: fc.constant('receive' as const), id }),
-  fc.record({ kind: fc.constant('return' as const), id }),
+  fc.record({ kind: fc.constant('end' as const), id }),
+  fc.record({ kind: fc.constant('month' as const) }),
   fc.record({ kind: fc.constant('freeze' as const), name }),
   fc.record({ kind: fc.constant('unfreeze' as const), name }),
 );
@@ -39,6 +47,8 @@ test('whatever moves between wallets: none is below zero, and no money comes or 
       const wallets = new Map<string, WalletState>();
       const transfers = new Map<string, Transfer>();
       let world = 0n;
+      let at = new Date('2026-01-01T00:00:00Z');
+      const moment = () => ({ now: at, version: 1 });
       const run = (wallet: string, decide: (state: WalletState) => WalletEvent[]) => {
         let state = wallets.get(wallet) ?? walletDecider.initial;
         for (const event of decide(state)) {
@@ -54,6 +64,16 @@ test('whatever moves between wallets: none is below zero, and no money comes or 
         }
         wallets.set(wallet, state);
       };
+      /** The second step of a transfer's delivery: the sender hears what became of it. */
+      const endTransfer = (transferId: string) => {
+        const transfer = transfers.get(transferId);
+        const reason = transfer ? transferOutcome(wallets.get(transfer.toWalletId)!, transferId) : 'TRANSFER_UNKNOWN';
+        if (!transfer || reason === 'TRANSFER_UNKNOWN') return;
+        const of = { walletId: transfer.fromWalletId, transferId };
+        run(of.walletId, (state) =>
+          reason === '' ? confirmTransfer(state, moment(), of) : returnTransfer(state, moment(), { ...of, reason }),
+        );
+      };
       const apply = (input: WalletCommand) => {
         switch (input.kind) {
           case 'deposit':
@@ -66,7 +86,7 @@ test('whatever moves between wallets: none is below zero, and no money comes or 
             );
           case 'debit':
             return run(input.name, (state) =>
-              debit(state, moment, {
+              debit(state, moment(), {
                 walletId: input.name,
                 paymentId: input.id,
                 customerId: 'c',
@@ -74,14 +94,14 @@ test('whatever moves between wallets: none is below zero, and no money comes or 
               }),
             );
           case 'undo':
-            return run(input.name, (state) => undoDebit(state, moment, { paymentId: input.id }));
+            return run(input.name, (state) => undoDebit(state, moment(), { paymentId: input.id }));
           case 'refund':
             return run(input.name, (state) => {
               // Only what the payment knows to be taken is refunded.
-              const taken = [...state.debits.slots].map((slot) => slot.get(input.id)).find((found) => found)?.value;
+              const taken = recall(state.debits, input.id);
               if (taken?.how !== 'taken') return [];
               const money = { minorUnits: taken.amount, currency: 'GBP' };
-              return refundDebit(state, moment, { walletId: input.name, paymentId: input.id, amount: money });
+              return refundDebit(state, moment(), { walletId: input.name, paymentId: input.id, amount: money });
             });
           case 'send': {
             if (transfers.has(input.id)) return run(input.name, () => []);
@@ -92,24 +112,23 @@ test('whatever moves between wallets: none is below zero, and no money comes or 
               amount: input.amount,
               reference: '',
             };
-            run(input.name, (state) => sendTransfer(state, moment, transfer));
+            run(input.name, (state) => sendTransfer(state, moment(), transfer));
             transfers.set(input.id, transfer);
             return undefined;
           }
           case 'receive': {
             const transfer = transfers.get(input.id);
-            return transfer && run(transfer.toWalletId, (state) => receiveTransfer(state, moment, transfer));
+            if (!transfer || !openTransfer(wallets.get(transfer.fromWalletId)!, transfer.fromWalletId, input.id))
+              return;
+            return run(transfer.toWalletId, (state) => receiveTransfer(state, moment(), transfer));
           }
-          case 'return': {
-            const transfer = transfers.get(input.id);
-            const reason = transfer ? transferOutcome(wallets.get(transfer.toWalletId)!, input.id) : '';
-            // Only what the receiver has refused goes back.
-            if (!transfer || reason === '' || reason === 'TRANSFER_UNKNOWN') return undefined;
-            const { fromWalletId, transferId } = transfer;
-            return run(fromWalletId, (state) =>
-              returnTransfer(state, moment, { walletId: fromWalletId, transferId, reason }),
-            );
-          }
+          case 'end':
+            return endTransfer(input.id);
+          case 'month':
+            // What broke off between two wallets is finished by then; what has not even begun may wait for ever.
+            for (const transferId of transfers.keys()) endTransfer(transferId);
+            at = new Date(at.getTime() + 31 * 86_400_000);
+            return undefined;
           case 'freeze':
             return run(input.name, (state) => freeze(state, { walletId: input.name, reason: '' }));
           case 'unfreeze':
@@ -123,7 +142,7 @@ test('whatever moves between wallets: none is below zero, and no money comes or 
         ...commands,
         ...[...Array(5).keys()].flatMap((n) => [
           { kind: 'receive' as const, id: String(n) },
-          { kind: 'return' as const, id: String(n) },
+          { kind: 'end' as const, id: String(n) },
         ]),
       ];
       for (const input of all) {

@@ -1,10 +1,10 @@
 import type { Moment } from '@caudal/aggregates/types.ts';
 import { given } from '@caudal/testing/given.ts';
 import { describe, expect, test } from '@jest/globals';
-import { rememberedUntil, type WalletEvent, type WalletState, walletDecider } from './wallet.ts';
+import { rememberedUntil, snapshotSpacing, type WalletEvent, type WalletState, walletDecider } from './wallet.ts';
 import { debit, debitOutcome, refundDebit, undoDebit } from './wallet-debits.ts';
 import { deposit, freeze, openWallet, unfreeze, withdraw } from './wallet-decisions.ts';
-import { receiveTransfer, returnTransfer, sendTransfer, transferOutcome } from './wallet-transfers.ts';
+import { confirmTransfer, receiveTransfer, returnTransfer, sendTransfer, transferOutcome } from './wallet-transfers.ts';
 
 const now = new Date('2026-01-01T00:00:00Z');
 const until = rememberedUntil(now);
@@ -48,6 +48,7 @@ const transferReturned = (amount: bigint, balance: bigint): WalletEvent => ({
   $case: 'transferReturned',
   value: { amount, transferId: 't1', balance, currency, reason: 'WALLET_FROZEN' },
 });
+const transferDelivered: WalletEvent = { $case: 'transferDelivered', value: { transferId: 't1', toWalletId: 'w2' } };
 
 type Decide = (state: WalletState, moment: Moment) => WalletEvent[];
 const after = (...events: WalletEvent[]) => given(walletDecider, events, now);
@@ -292,4 +293,60 @@ describe('transfers', () => {
       .refuses('FAILED_PRECONDITION', 'TRANSFER_UNKNOWN');
     after().when(returning).refuses('NOT_FOUND', 'WALLET_NOT_FOUND');
   });
+
+  test('are at their end, for the sender, when they have arrived', () => {
+    const confirming: Decide = (state, moment) => confirmTransfer(state, moment, { walletId: 'w1', transferId: 't1' });
+    const arrived = [...rich, sent(30n, 70n), transferDelivered];
+    after(...rich, sent(30n, 70n))
+      .when(confirming)
+      .gives([transferDelivered]);
+    after(...arrived)
+      .when(confirming)
+      .gives([]);
+    after(...arrived)
+      .when(returning)
+      .gives([]);
+    after(...arrived)
+      .when(sending())
+      .gives([]);
+    after(...rich)
+      .when(confirming)
+      .refuses('FAILED_PRECONDITION', 'TRANSFER_UNKNOWN');
+  });
+
+  test('are remembered by the sender until then, and 30 days more', () => {
+    /** The wallet after these events, and after so many others on a later day that all it may forget is forgotten. */
+    const busy = (day: number, ...events: [day: number, WalletEvent][]) => {
+      const others = Array.from({ length: 1_000 }, (_, n): [number, WalletEvent] => [
+        day,
+        {
+          $case: 'transferSent',
+          value: { amount: 1n, transferId: `other${n}`, toWalletId: 'w2', balance: 1n, currency, reference: '' },
+        },
+      ]);
+      return [...events, ...others].reduce(
+        (state, [at, event]) => walletDecider.evolve(state, event, later(at)),
+        walletDecider.initial,
+      );
+    };
+    const onItsWay = busy(400, [0, created], [0, sent(30n, 70n)]);
+    expect(returning(onItsWay, { now: later(400), version: 3 })).toMatchObject([{ $case: 'transferReturned' }]);
+    const arrived: [number, WalletEvent][] = [
+      [0, created],
+      [0, sent(30n, 70n)],
+      [400, transferDelivered],
+    ];
+    expect(busy(429, ...arrived).transfers.size).toBe(1_001);
+    expect(busy(431, ...arrived).transfers.size).toBe(1_000);
+  });
+});
+
+test('snapshots are the rarer, the more there is to write', () => {
+  let state = after(...rich).state;
+  expect(snapshotSpacing(state)).toBe(500);
+  for (let n = 0; n < 20_000; n++) {
+    const value = { amount: 1n, paymentId: `p${n}`, balance: 1n, currency };
+    state = walletDecider.evolve(state, { $case: 'debited', value }, now);
+  }
+  expect(snapshotSpacing(state)).toBe(2_000);
 });

@@ -2,7 +2,8 @@
  * A wallet: money of one currency that a customer keeps with the merchant. Never below zero.
  *
  * Payments and transfers that it dealt with are remembered for 30 days, so that a repeated or late command about one is
- * recognised. A refusal of one is an event too: once it is known, the same payment or transfer never goes through later.
+ * recognised; a transfer that was sent, until it has come to its end, however long that takes. A refusal of one is an
+ * event too: once it is known, the same payment or transfer never goes through later.
  */
 import type { Decider } from '@caudal/aggregates/types.ts';
 import { type EventOf, wallet } from '@caudal/contract/entities.ts';
@@ -35,7 +36,7 @@ export interface Remembered<How> {
   reason: string;
 }
 
-export interface RememberedTransfer extends Remembered<'sent' | 'received' | 'returned' | 'refused'> {
+export interface RememberedTransfer extends Remembered<'sent' | 'delivered' | 'received' | 'returned' | 'refused'> {
   /** Where it was sent, and what the sender wrote; empty in other cases. */
   toWalletId: string;
   reference: string;
@@ -63,8 +64,16 @@ export const walletDecider: Decider<WalletState, WalletEvent> = {
   },
   owner: (state) => state.customerId || undefined,
   evolve: (state, event, at) => ({ ...state, ...change(state, event, at), updateTime: at }),
-  snapshot: { every: 500, schemaVersion: 1 },
+  snapshot: { every: snapshotSpacing, schemaVersion: 2 },
 };
+
+/**
+ * A snapshot is as large as the memory in it, and a busy wallet remembers a lot: after so many events the next one costs
+ * each of them no more than writing ten remembered payments, and reading them is still quick beside reading the snapshot.
+ */
+export function snapshotSpacing({ debits, transfers }: WalletState): number {
+  return Math.max(500, Math.ceil((debits.size + transfers.size) / 10));
+}
 
 /** What the event changes. */
 function change(state: WalletState, event: WalletEvent, at: Date): Partial<WalletState> {
@@ -86,6 +95,8 @@ function change(state: WalletState, event: WalletEvent, at: Date): Partial<Walle
       return { balance: event.value.balance, transfers: transfer(event.value, 'sent') };
     case 'transferReceived':
       return { balance: event.value.balance, transfers: transfer(event.value, 'received') };
+    case 'transferDelivered':
+      return { transfers: transfer({ amount: 0n, ...event.value }, 'delivered') };
     case 'transferReturned':
       return { balance: event.value.balance, transfers: transfer(event.value, 'returned') };
     case 'transferRefused':
@@ -110,7 +121,8 @@ function change(state: WalletState, event: WalletEvent, at: Date): Partial<Walle
   ) {
     const { toWalletId = '', reference = '' } = sent;
     const remembered = { how, amount, reason, toWalletId, reference };
-    return remember(state.transfers, transferId, remembered, rememberedUntil(at), at);
+    const until = how === 'sent' ? Number.POSITIVE_INFINITY : rememberedUntil(at);
+    return remember(state.transfers, transferId, remembered, until, at);
   }
 }
 

@@ -3,8 +3,8 @@
  * is left in peace; after `resetMs` one call is let through, and its outcome closes or reopens the circuit.
  *
  * opossum opens by the share of failures in a rolling window. "Five in a row" is not a mode of it, and matters where there
- * are few calls, which would never fill a window: it is counted here beside it, and calls `open()`. A decline is an
- * answer, not a failure.
+ * are few calls, which would never fill a window: it is counted here beside it, and calls `open()`. A decline or refusal
+ * is an answer, not a failure.
  */
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import type { Running } from '@caudal/kernel/lifetime.ts';

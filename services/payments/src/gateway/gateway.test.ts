@@ -1,3 +1,5 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { sleep } from '@caudal/kernel/time.ts';
 import { refusalOf } from '@caudal/testing/call.ts';
@@ -15,6 +17,12 @@ beforeEach(async () => {
   sandbox = await startSandboxGateway();
 });
 afterEach(() => sandbox.stop());
+
+async function until(holds: () => boolean): Promise<void> {
+  for (const deadline = Date.now() + 5_000; !holds(); await sleep(5)) {
+    if (Date.now() > deadline) throw new Error('It did not happen.');
+  }
+}
 
 const connect = (timeoutMs = 5_000) => httpGateway({ url: sandbox.url, apiKey: 'secret', timeoutMs });
 
@@ -39,18 +47,50 @@ describe('the gateway over HTTP', () => {
   });
 
   test('no answer in time: the outcome is unknown until it is asked for again', async () => {
-    const gateway = connect(300);
-    expect(await refusalOf(gateway.charge(charge('tok_timeout_then_ok_1')))).toEqual(unknown);
-    expect(sandbox.ledger.get('p1')).toMatchObject({ taken: 1 });
-    expect(await gateway.charge(charge('tok_timeout_then_ok_1'))).toMatchObject({ kind: 'approved' });
+    expect(await refusalOf(connect(300).charge(charge('tok_timeout')))).toEqual(unknown);
+    // The request may reach the gateway after nobody waits for it any more.
+    await until(() => sandbox.ledger.get('p1')?.taken === 1);
+    expect(await connect().charge(charge('tok_approved'))).toMatchObject({ kind: 'approved' });
     expect(sandbox.ledger.get('p1')).toMatchObject({ taken: 1 });
   });
 
-  test('an error, a broken connection, or an answer that means nothing: unknown too', async () => {
+  test('any other answer than a decline says nothing of the money: it may yet be taken', async () => {
+    const gateway = connect();
+    expect(await gateway.charge(charge('tok_conflict_then_ok_1'))).toEqual({
+      kind: 'unclear',
+      reason: 'GATEWAY_ANSWERED_409',
+    });
+    expect(sandbox.ledger.get('p1')).toMatchObject({ taken: 1 });
+    expect(await gateway.charge(charge('tok_conflict_then_ok_1'))).toMatchObject({ kind: 'approved' });
+  });
+
+  test.each<[number, string, object]>([
+    [402, '{"reason": "INSUFFICIENT_FUNDS"}', { kind: 'declined', reason: 'INSUFFICIENT_FUNDS' }],
+    [422, '<p>No</p>', { kind: 'declined', reason: 'CARD_DECLINED' }],
+    [400, '{}', { kind: 'unclear', reason: 'GATEWAY_ANSWERED_400' }],
+    [403, '<p>No</p>', { kind: 'unclear', reason: 'GATEWAY_ANSWERED_403' }],
+    [404, '', { kind: 'unclear', reason: 'GATEWAY_ANSWERED_404' }],
+    [425, '{"reason": "TOO_EARLY"}', { kind: 'unclear', reason: 'TOO_EARLY' }],
+    [401, '{}', { code: 'UNAVAILABLE', reason: 'DEPENDENCY_UNAVAILABLE' }],
+    [429, '{}', { code: 'UNAVAILABLE', reason: 'DEPENDENCY_UNAVAILABLE' }],
+    [503, '{}', unknown],
+    [200, '<p>Yes</p>', unknown],
+  ])('an answer of HTTP %i %s to a charge', async (status, body, expected) => {
+    const server = createServer((_, response) => response.writeHead(status).end(body));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    try {
+      const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+      const asked = httpGateway({ url, apiKey: '', timeoutMs: 5_000 }).charge(charge('tok_approved'));
+      expect('code' in expected ? await refusalOf(asked) : await asked).toEqual(expected);
+    } finally {
+      server.closeAllConnections();
+      server.close();
+    }
+  });
+
+  test('an error, or a broken connection: unknown too', async () => {
     expect(await refusalOf(connect().charge(charge('tok_error')))).toEqual(unknown);
     expect(await refusalOf(connect().charge(charge('tok_approved'), AbortSignal.abort()))).toEqual(unknown);
-    const ledgerUrl = httpGateway({ url: `${sandbox.url}/v1/ledger?`, apiKey: '', timeoutMs: 100 });
-    expect((await refusalOf(ledgerUrl.charge(charge('tok_approved')))).code).toBe('UNAVAILABLE');
   });
 
   test('nobody there: nothing was done', async () => {
@@ -62,7 +102,7 @@ describe('the gateway over HTTP', () => {
   test('a void wins over a charge in either order, a refund gives back once', async () => {
     const gateway = connect();
     await gateway.charge(charge('tok_approved'));
-    await gateway.void('p1');
+    expect(await gateway.void('p1')).toEqual({ kind: 'done' });
     await gateway.void('p1');
     expect(sandbox.ledger.get('p1')).toMatchObject({ state: 'voided', taken: 1, givenBack: 1 });
     await gateway.void('p2');
@@ -74,8 +114,14 @@ describe('the gateway over HTTP', () => {
     expect(sandbox.ledger.get('p3')).toMatchObject({ state: 'refunded', taken: 1, givenBack: 1 });
   });
 
+  test('a void or refund that is refused: an answer', async () => {
+    sandbox.setMode('refuse');
+    expect(await connect().void('p1')).toEqual({ kind: 'refused', reason: 'GATEWAY_ANSWERED_409' });
+    expect(await connect().refund('p1')).toEqual({ kind: 'refused', reason: 'GATEWAY_ANSWERED_409' });
+  });
+
   test('everything can be told to fail, to decline or to be silent', async () => {
-    const gateway = connect(300);
+    const gateway = connect();
     const tell = (mode: string) =>
       fetch(`${sandbox.url}/v1/control`, { method: 'PUT', body: JSON.stringify({ mode }) }).then(
         ({ status }) => status,
@@ -85,7 +131,7 @@ describe('the gateway over HTTP', () => {
     expect(await tell('decline')).toBe(200);
     expect(await gateway.charge(charge('tok_approved', 'p2'))).toMatchObject({ kind: 'declined' });
     expect(await tell('timeout')).toBe(200);
-    expect(await refusalOf(gateway.charge(charge('tok_approved', 'p3')))).toEqual(unknown);
+    expect(await refusalOf(connect(300).charge(charge('tok_approved', 'p3')))).toEqual(unknown);
     expect(await tell('normal')).toBe(200);
     expect(await gateway.charge(charge('tok_approved', 'p3'))).toMatchObject({ kind: 'approved' });
     expect(await tell('strange')).toBe(400);
@@ -115,6 +161,17 @@ describe('the breaker', () => {
       expect(await gateway.charge(charge('tok_declined', `d${round}`))).toMatchObject({ kind: 'declined' });
     }
     for (let n = 1; n <= 10; n++) await gateway.charge(charge('tok_declined', `d${n}`));
+    expect(await gateway.charge(charge('tok_approved'))).toMatchObject({ kind: 'approved' });
+    await gateway.stop();
+  });
+
+  test('refusals are answers: they neither open it nor keep it open', async () => {
+    const gateway = withBreaker(connect());
+    sandbox.setMode('refuse');
+    for (let n = 1; n <= 30; n++) expect(await gateway.void(`v${n}`)).toMatchObject({ kind: 'refused' });
+    for (let n = 1; n <= 30; n++)
+      expect(await gateway.charge(charge('tok', `u${n}`))).toMatchObject({ kind: 'unclear' });
+    sandbox.setMode('normal');
     expect(await gateway.charge(charge('tok_approved'))).toMatchObject({ kind: 'approved' });
     await gateway.stop();
   });

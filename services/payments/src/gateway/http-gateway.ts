@@ -1,5 +1,5 @@
 /** The gateway port over HTTP, as gateway/sandbox.ts serves it: JSON bodies, the charge's key as idempotency key. */
-import { gatewayUnavailable, outcomeUnknown, type PaymentGateway } from './port.ts';
+import { gatewayUnavailable, outcomeUnknown, type PaymentGateway, type UndoResult } from './port.ts';
 
 export interface HttpGatewayOptions {
   /** Base URL, without a slash at its end. */
@@ -19,29 +19,33 @@ const notSent = new Set([
   'ENETUNREACH',
   'UND_ERR_CONNECT_TIMEOUT',
 ]);
-/** Answers that say "not carried out, try later": our credentials or limits, which somebody must mend. */
-const notNow = new Set([401, 403, 404, 408, 429]);
+/** Answers that say "not carried out, try later", whatever was asked: our credentials or limits, which somebody must mend. */
+const notNow = new Set([401, 408, 429]);
+/** Answers to a charge that decline it, beside `status: declined`. */
+const declining = new Set([402, 422]);
 
 export function httpGateway({ url, apiKey, timeoutMs }: HttpGatewayOptions): PaymentGateway {
   return {
     async charge({ key, amount, cardToken }, signal) {
       const body = { amount: String(amount.minorUnits), currency: amount.currency, card_token: cardToken };
       const { status, json } = await post('/v1/charges', key, body, signal);
-      // The request itself is refused: a token that is none, a currency that is not served.
-      if (status >= 400) return { kind: 'declined', reason: reasonOf(json) };
+      if (declining.has(status)) return { kind: 'declined', reason: reasonOf(json, 'CARD_DECLINED') };
+      // Not final: 409 or 425 may speak of an earlier request under the key that is still at work and takes the money.
+      if (status >= 400) return { kind: 'unclear', reason: reasonOf(json, `GATEWAY_ANSWERED_${status}`) };
       if (json.status === 'approved' && typeof json.reference === 'string') {
         return { kind: 'approved', reference: json.reference };
       }
-      if (json.status === 'declined') return { kind: 'declined', reason: reasonOf(json) };
+      if (json.status === 'declined') return { kind: 'declined', reason: reasonOf(json, 'CARD_DECLINED') };
       throw outcomeUnknown(new Error(`An answer that means nothing: ${JSON.stringify(json).slice(0, 200)}`));
     },
     void: (key, signal) => undo(`/v1/charges/${encodeURIComponent(key)}/void`, key, signal),
     refund: (key, signal) => undo(`/v1/charges/${encodeURIComponent(key)}/refund`, key, signal),
   };
 
-  async function undo(path: string, key: string, signal: AbortSignal | undefined): Promise<void> {
+  async function undo(path: string, key: string, signal: AbortSignal | undefined): Promise<UndoResult> {
     const { status, json } = await post(path, key, {}, signal);
-    if (status >= 400) throw gatewayUnavailable(new Error(`The gateway refuses ${path}: ${status} ${reasonOf(json)}`));
+    if (status < 400) return { kind: 'done' };
+    return { kind: 'refused', reason: reasonOf(json, `GATEWAY_ANSWERED_${status}`) };
   }
 
   /** Errors: see PaymentGateway. A status from 400 to 499 is an answer. */
@@ -73,20 +77,23 @@ export function httpGateway({ url, apiKey, timeoutMs }: HttpGatewayOptions): Pay
     }
     if (notNow.has(response.status)) throw gatewayUnavailable(new Error(`HTTP ${response.status} to ${path}`));
     if (response.status >= 500) throw outcomeUnknown(new Error(`HTTP ${response.status} to ${path}`));
-    return { status: response.status, json: parsed(text) };
+    const json = parsed(text);
+    // A refusal is known by its status, even if it is said in HTML.
+    if (!json && response.status < 400) throw outcomeUnknown(new Error('The answer is no JSON object.'));
+    return { status: response.status, json: json ?? {} };
   }
 }
 
-function parsed(text: string): Record<string, unknown> {
+function parsed(text: string): Record<string, unknown> | undefined {
   try {
     const json: unknown = JSON.parse(text);
-    if (typeof json === 'object' && json !== null) return json as Record<string, unknown>;
+    return typeof json === 'object' && json !== null ? (json as Record<string, unknown>) : undefined;
   } catch {
-    // Falls through: an answer that is not JSON says as little as none.
+    return undefined;
   }
-  throw outcomeUnknown(new Error('The answer is no JSON object.'));
 }
 
-function reasonOf({ reason }: Record<string, unknown>): string {
-  return typeof reason === 'string' && /^[A-Z][A-Z0-9_]{0,62}$/.test(reason) ? reason : 'CARD_DECLINED';
+/** The gateway's own reason, if it gives one that reads like ours. */
+function reasonOf({ reason }: Record<string, unknown>, otherwise: string): string {
+  return typeof reason === 'string' && /^[A-Z][A-Z0-9_]{0,62}$/.test(reason) ? reason : otherwise;
 }

@@ -13,12 +13,19 @@ export interface Charge {
 export type ChargeResult =
   | { kind: 'approved'; reference: string }
   /** For good: the same key is never approved later. `reason`: UPPER_SNAKE. */
-  | { kind: 'declined'; reason: string };
+  | { kind: 'declined'; reason: string }
+  /** The gateway is well and answers, but does not say what becomes of the money: a charge of the key is under way, say. */
+  | { kind: 'unclear'; reason: string };
+
+export type UndoResult =
+  | { kind: 'done' }
+  /** The gateway is well and won't do it. */
+  | { kind: 'refused'; reason: string };
 
 /**
- * Every call fails with a CaudalError: UNAVAILABLE if it was not carried out (the gateway can't be reached, or does not
- * want to be asked now), DEADLINE_EXCEEDED GATEWAY_OUTCOME_UNKNOWN if it may have been. Either way it is safe, and the
- * only way to find out, to ask again.
+ * Every call that gets no answer fails with a CaudalError: UNAVAILABLE if it was not carried out (the gateway can't be
+ * reached, or does not want to be asked now), DEADLINE_EXCEEDED GATEWAY_OUTCOME_UNKNOWN if it may have been. Either way
+ * it is safe, and the only way to find out, to ask again.
  */
 export interface PaymentGateway {
   charge(charge: Charge, signal?: AbortSignal): Promise<ChargeResult>;
@@ -26,9 +33,9 @@ export interface PaymentGateway {
    * Sees to it that the charge takes no money: gives back what it took, or declines it if it comes late. Wins in either
    * order.
    */
-  void(key: string, signal?: AbortSignal): Promise<void>;
+  void(key: string, signal?: AbortSignal): Promise<UndoResult>;
   /** Gives back the money of a charge that was approved, once. */
-  refund(key: string, signal?: AbortSignal): Promise<void>;
+  refund(key: string, signal?: AbortSignal): Promise<UndoResult>;
 }
 
 /** The call may have been carried out. */

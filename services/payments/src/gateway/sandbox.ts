@@ -9,9 +9,10 @@
  *   tok_timeout_then_ok_N           takes the money, does not answer the first N times
  *   tok_error                       HTTP 500, takes nothing
  *   tok_error_then_ok_N             HTTP 500 the first N times, then approved
+ *   tok_conflict_then_ok_N          takes the money, HTTP 409 the first N times, as if the charge were still under way
  *
  * POST /v1/charges with an Idempotency-Key; POST /v1/charges/{key}/void and /refund; GET /v1/ledger; and for everything at
- * once PUT /v1/control {"mode": "normal" | "fail" | "timeout" | "decline"}.
+ * once PUT /v1/control {"mode": "normal" | "fail" | "timeout" | "decline" | "refuse"}; "refuse": HTTP 409 to everything.
  *
  * A key's first outcome stays. A void before the charge declines it when it comes. A refund of a charge that it does not
  * know is noted and accepted: the accounts are gone after a restart, and the money was never real.
@@ -21,7 +22,7 @@ import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import type { Running } from '@caudal/kernel/lifetime.ts';
 
-export type SandboxMode = 'normal' | 'fail' | 'timeout' | 'decline';
+export type SandboxMode = 'normal' | 'fail' | 'timeout' | 'decline' | 'refuse';
 
 /** What the gateway knows of a charge. */
 export interface LedgerEntry {
@@ -53,7 +54,7 @@ interface Answer {
   body: object;
 }
 
-const modes = new Set<unknown>(['normal', 'fail', 'timeout', 'decline']);
+const modes = new Set<unknown>(['normal', 'fail', 'timeout', 'decline', 'refuse']);
 
 /** Starts the gateway. `port`: 0 or absent for any that is free; `host`: 127.0.0.1 if absent. */
 export async function startSandboxGateway(options: { port?: number; host?: string } = {}): Promise<SandboxGateway> {
@@ -82,6 +83,7 @@ export async function startSandboxGateway(options: { port?: number; host?: strin
     const key = request.headers['idempotency-key'];
     if (request.method !== 'POST' || typeof key !== 'string') return { status: 404, body: { reason: 'NOT_FOUND' } };
     if (mode === 'fail') return { status: 500, body: {} };
+    if (mode === 'refuse') return { status: 409, body: {} };
     if (request.url === '/v1/charges') return charge(key, body);
     if (action) {
       giveBack(key, action === 'void' ? 'voided' : 'refunded');
@@ -100,11 +102,12 @@ export async function startSandboxGateway(options: { port?: number; host?: strin
     const entry = entryOf(key);
     entry.asked += 1;
     const token = String(body.card_token);
-    const [, behaviour, times] = /^tok_(timeout|error)(?:_then_ok_(\d+))?$/.exec(token) ?? [];
+    const [, behaviour, times] = /^tok_(timeout|error|conflict)(?:_then_ok_(\d+))?$/.exec(token) ?? [];
     const stillTroubled = behaviour !== undefined && entry.asked <= Number(times ?? Number.POSITIVE_INFINITY);
     if (behaviour === 'error' && stillTroubled) return { status: 500, body: {} };
     if (entry.state === 'new') decide(entry, token, body);
     if ((behaviour === 'timeout' && stillTroubled) || mode === 'timeout') return undefined;
+    if (behaviour === 'conflict' && stillTroubled) return { status: 409, body: {} };
     // The answer of the first time, even if the money has been given back since; but a void that came first declines.
     return entry.reference
       ? { status: 200, body: { status: 'approved', reference: entry.reference } }

@@ -19,8 +19,17 @@ export function transfers({ aggregates, database, clock, signal }: TransfersDepe
   return createTimerPolicy({
     name: 'transfers',
     entity: wallet,
-    timer: ({ id, at, event }) =>
-      event.$case === 'transferSent' ? { id: `${id}/${event.value.transferId}`, dueAt: at } : undefined,
+    timer({ id, at, event }) {
+      switch (event.$case) {
+        case 'transferSent':
+          return { id: `${id}/${event.value.transferId}`, dueAt: at };
+        case 'transferDelivered':
+        case 'transferReturned':
+          return { id: `${id}/${event.value.transferId}`, dueAt: undefined };
+        default:
+          return undefined;
+      }
+    },
     async fire(timer) {
       const [fromWalletId, transferId] = timer.split('/') as [string, string];
       const origin = { actor: 'service:payments', causationId: '', correlationId: transferId, traceparent: '' };

@@ -8,13 +8,15 @@ const blank = Payment.fromPartial({});
 
 export const paymentStatus: Projection<Payment> = {
   name: 'payment-status',
-  version: 1,
+  version: 2,
   codec: Payment,
   follows: [
     on<Payment, PaymentEvent>(payment, {
       view: ({ id }) => id,
       evolve(view = blank, { id, event, at }) {
-        return { ...view, paymentId: id, ...change(view, event, at), updateTime: at };
+        // Whatever happens ends the wait for people.
+        const waited = { needsAttention: false, attentionReason: '' };
+        return { ...view, paymentId: id, ...waited, ...change(view, event, at), updateTime: at };
       },
     }),
   ],
@@ -22,9 +24,16 @@ export const paymentStatus: Projection<Payment> = {
     order_id: { type: 'keyword', of: (view) => view.orderId },
     customer_id: { type: 'keyword', of: (view) => view.customerId },
     status: { type: 'keyword', of: (view) => String(view.status) },
+    needs_attention: { type: 'boolean', of: (view) => view.needsAttention },
     create_time: { type: 'timestamp', of: (view) => view.createTime },
   },
-  indexes: [['order_id'], ['customer_id', 'create_time'], ['status', 'create_time']],
+  indexes: [
+    ['order_id'],
+    ['create_time'],
+    ['customer_id', 'create_time'],
+    ['status', 'create_time'],
+    ['needs_attention', 'create_time'],
+  ],
 };
 
 /** What the event changes. */
@@ -57,7 +66,11 @@ function change(view: Payment, event: PaymentEvent, at: Date): Partial<Payment> 
       return { status: PaymentStatus.PAYMENT_STATUS_VOIDED };
     case 'refunded':
       return { status: PaymentStatus.PAYMENT_STATUS_REFUNDED };
+    case 'attentionNeeded':
+      return { needsAttention: true, attentionReason: event.value.error };
     case 'delayed':
+    case 'retryRequested':
+    case 'settled':
       return {};
   }
 }

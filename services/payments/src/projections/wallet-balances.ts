@@ -8,7 +8,7 @@ const blank = Wallet.fromPartial({});
 
 export const walletBalances: Projection<Wallet> = {
   name: 'wallet-balances',
-  version: 1,
+  version: 2,
   codec: Wallet,
   follows: [
     on<Wallet, WalletEvent>(wallet, {
@@ -21,7 +21,10 @@ export const walletBalances: Projection<Wallet> = {
     balance: { type: 'long', of: (view) => view.balance?.minorUnits },
     currency: { type: 'keyword', of: (view) => view.balance?.currency },
   },
-  indexes: [['balance'], ['customer_id', 'balance']],
+  indexes: [
+    ['currency', 'balance'],
+    ['customer_id', 'currency', 'balance'],
+  ],
 };
 
 /** What the event changes. */
@@ -38,6 +41,7 @@ function change(event: WalletEvent, at: Date): Partial<Wallet> {
     case 'debitRefused':
     case 'debitBarred':
     case 'transferRefused':
+    case 'transferDelivered':
       return {};
     default:
       return { balance: { minorUnits: event.value.balance, currency: event.value.currency } };

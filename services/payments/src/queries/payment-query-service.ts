@@ -1,9 +1,15 @@
 /** Reads payments: caudal.payments.v1.PaymentQueryService. */
 import { viewEtag } from '@caudal/context/etag.ts';
+import { pageLimit } from '@caudal/context/page-limit.ts';
 import type { ViewReader } from '@caudal/context/view-reader.ts';
 import { payment } from '@caudal/contract/entities.ts';
-import { type Payment, PaymentQueryServiceService } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
+import {
+  type ListPaymentsRequest,
+  type Payment,
+  PaymentQueryServiceService,
+} from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
 import { notFound } from '@caudal/kernel/errors.ts';
+import type { Condition, StoredView } from '@caudal/projections/types.ts';
 import { service } from '@caudal/rpc/types.ts';
 
 export function paymentQueryService({ payments }: { payments: ViewReader<Payment> }) {
@@ -13,7 +19,32 @@ export function paymentQueryService({ payments }: { payments: ViewReader<Payment
       // One that was undone before it was asked for is nobody's.
       if (!stored?.view.createTime) throw notFound('payment', paymentId);
       call.authorize(stored.view.customerId);
-      return { ...stored.view, etag: viewEtag(stored, payment.stream(stored.id)) };
+      return message(stored);
+    },
+
+    async listPayments(request, call) {
+      const page = await payments.find(
+        {
+          where: conditions(request),
+          orderBy: [{ key: 'create_time', descending: true }],
+          limit: pageLimit(request.pageSize),
+          pageToken: request.pageToken,
+        },
+        call,
+      );
+      const asked = page.views.filter(({ view }) => view.createTime);
+      return { payments: asked.map(message), nextPageToken: page.nextPageToken };
     },
   });
+}
+
+function conditions({ customerId, needsAttention }: ListPaymentsRequest): Condition[] {
+  const where: Condition[] = [];
+  if (customerId) where.push({ key: 'customer_id', equals: customerId });
+  if (needsAttention) where.push({ key: 'needs_attention', equals: true });
+  return where;
+}
+
+function message(stored: StoredView<Payment>): Payment {
+  return { ...stored.view, etag: viewEtag(stored, payment.stream(stored.id)) };
 }

@@ -1,6 +1,7 @@
 /** Reads wallets: caudal.payments.v1.WalletQueryService. */
 import type { Aggregates } from '@caudal/aggregates/types.ts';
 import { viewEtag } from '@caudal/context/etag.ts';
+import { pageLimit } from '@caudal/context/page-limit.ts';
 import type { ViewReader } from '@caudal/context/view-reader.ts';
 import { wallet } from '@caudal/contract/entities.ts';
 import {
@@ -9,13 +10,11 @@ import {
   type Wallet,
   WalletQueryServiceService,
 } from '@caudal/contract/gen/caudal/payments/v1/wallets.ts';
-import { notFound } from '@caudal/kernel/errors.ts';
+import { invalidField, notFound } from '@caudal/kernel/errors.ts';
 import type { Condition, StoredView } from '@caudal/projections/types.ts';
 import { type Call, service } from '@caudal/rpc/types.ts';
 import { walletDecider } from '../domain/wallet.ts';
 import { walletMessage } from '../wallet-message.ts';
-
-const defaultPageSize = 20;
 
 export interface WalletQueryDependencies {
   wallets: ViewReader<Wallet>;
@@ -32,8 +31,12 @@ export function walletQueryService({ wallets, transactions, aggregates }: Wallet
       const page = await wallets.find(
         {
           where: conditions(request),
-          orderBy: [{ key: 'balance', descending: true }],
-          limit: request.pageSize || defaultPageSize,
+          // Amounts of two currencies can't be compared: where several are in the list, each is by itself.
+          orderBy: [
+            { key: 'currency', descending: true },
+            { key: 'balance', descending: true },
+          ],
+          limit: pageLimit(request.pageSize),
           pageToken: request.pageToken,
         },
         call,
@@ -47,7 +50,7 @@ export function walletQueryService({ wallets, transactions, aggregates }: Wallet
         {
           where: [{ key: 'wallet_id', equals: walletId }],
           orderBy: [{ key: 'create_time', descending: true }],
-          limit: pageSize || defaultPageSize,
+          limit: pageLimit(pageSize),
           pageToken,
         },
         call,
@@ -73,10 +76,15 @@ export function walletQueryService({ wallets, transactions, aggregates }: Wallet
   }
 }
 
-function conditions({ customerId, minBalance }: ListWalletsRequest): Condition[] {
+/** Refused: INVALID_ARGUMENT, if a balance is given without its currency. */
+function conditions({ customerId, currency, minBalance }: ListWalletsRequest): Condition[] {
   const where: Condition[] = [];
   if (customerId) where.push({ key: 'customer_id', equals: customerId });
-  if (minBalance !== undefined) where.push({ key: 'balance', atLeast: minBalance });
+  if (currency) where.push({ key: 'currency', equals: currency });
+  if (minBalance !== undefined) {
+    if (!currency) throw invalidField('currency', 'must be given with min_balance, which is an amount of it');
+    where.push({ key: 'balance', atLeast: minBalance });
+  }
   return where;
 }
 
