@@ -3,7 +3,8 @@ import { execFile } from 'node:child_process';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect } from '@jest/globals';
-import { type System, startSystem, systemTest } from '../e2e/system.ts';
+import { type System, startSystem } from '../e2e/system.ts';
+import { systemTest } from '../e2e/system-test.ts';
 import { blocksToRun, pages, root } from './pages.ts';
 
 let system: System;

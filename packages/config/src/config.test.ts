@@ -116,6 +116,55 @@ describe('what is wrong', () => {
   });
 });
 
+describe('what must hold between settings', () => {
+  const bothPorts = {
+    of: ['CAUDAL_REST_PORT', 'CAUDAL_BATCH'] as ('CAUDAL_REST_PORT' | 'CAUDAL_BATCH')[],
+    problem: ({ CAUDAL_REST_PORT, CAUDAL_BATCH }: Values<typeof settings>) =>
+      CAUDAL_REST_PORT === CAUDAL_BATCH
+        ? { name: 'CAUDAL_BATCH', wrong: 'it is the port', fix: 'Set it to another number' }
+        : undefined,
+  };
+  const check = (env: Record<string, string>) => checkConfig(settings, { ...minimal, ...env }, { checks: [bothPorts] });
+
+  test('is told together with everything else', () => {
+    expect(check({ CAUDAL_REST_PORT: '100', CAUDAL_MODE: 'prod' }).problems.map(({ wrong }) => wrong)).toEqual([
+      expect.stringContaining('"prod"'),
+      'it is the port',
+    ]);
+    expect(check({ CAUDAL_REST_PORT: '101' }).problems).toEqual([]);
+    const load = () => loadConfig(settings, { env: { ...minimal, CAUDAL_BATCH: '8' }, checks: [bothPorts] });
+    expect(load).not.toThrow();
+    const env = { ...minimal, CAUDAL_REST_PORT: '100' };
+    expect(() => loadConfig(settings, { env, checks: [bothPorts] })).toThrow('CAUDAL_BATCH: it is the port.');
+  });
+
+  test('is not asked of a setting that is wrong in itself', () => {
+    expect(check({ CAUDAL_REST_PORT: 'http' }).problems).toHaveLength(1);
+  });
+});
+
+describe('a kind of its own', () => {
+  const pairs = {
+    CAUDAL_PAIR: setting.parsed(
+      { description: 'Two words.', expects: 'two words', secrecy: 'secret', optional: true },
+      (text): [string, string] => {
+        const [first, second] = text.split(' ');
+        if (!first || !second) throw new Error('it has one word');
+        return [first, second];
+      },
+    ),
+  };
+
+  test('is what its function makes of the text, and is shown no more than it may', () => {
+    const typed: { CAUDAL_PAIR: [string, string] | undefined } = loadConfig(pairs, { env: { CAUDAL_PAIR: 'a b' } });
+    expect(typed).toEqual({ CAUDAL_PAIR: ['a', 'b'] });
+    const text = printConfig(checkConfig(pairs, { CAUDAL_PAIR: 'hunter2' }));
+    expect(text).toContain('!! it has one word');
+    expect(text).not.toContain('hunter2');
+    expect(() => loadConfig(pairs, { env: { CAUDAL_PAIR: 'x' } })).toThrow('it has one word. Set it to two words');
+  });
+});
+
 describe('secrets from files', () => {
   test('NAME_FILE names the file; its last line break does not count', () => {
     const file = join(folder, 'secret');

@@ -22,6 +22,14 @@ export interface Problem {
   fix: string;
 }
 
+/** Something that must hold between settings. */
+export interface Check<S extends Settings> {
+  /** Those it looks at: it is asked only if each of them is right in itself. */
+  of: (keyof S & string)[];
+  /** What is wrong; undefined if all is well. */
+  problem(values: Values<S>): Problem | undefined;
+}
+
 /** One setting as it is in effect, secrets taken out. */
 export interface Effective {
   name: string;
@@ -114,14 +122,18 @@ function unknownVariables(settings: Settings, env: Environment, prefix: string):
     });
 }
 
-/**
- * Reads and checks every setting. Never throws for what stands in the environment.
- * `prefix`: variables that begin like this and are no settings are warned about.
- */
+export interface CheckOptions<S extends Settings> {
+  /** Variables that begin like this and are no settings are warned about; `CAUDAL_` if absent. */
+  prefix?: string;
+  /** What must hold between settings. */
+  checks?: Check<S>[];
+}
+
+/** Reads and checks every setting, and what must hold between them. Never throws for what stands in the environment. */
 export function checkConfig<S extends Settings>(
   settings: S,
   env: Environment = process.env,
-  prefix = 'CAUDAL_',
+  { prefix = 'CAUDAL_', checks = [] }: CheckOptions<S> = {},
 ): CheckedConfig<S> {
   const values: Record<string, unknown> = {};
   const effective: Effective[] = [];
@@ -142,6 +154,11 @@ export function checkConfig<S extends Settings>(
     const value = text === undefined ? null : unreadable ? redactedSecret : shown(text, setting);
     effective.push({ name, value, source, description: setting.description });
   }
+  const wrong = new Set(problems.map(({ name }) => name));
+  for (const { of, problem } of checks) {
+    const found = of.some((name) => wrong.has(name)) ? undefined : problem(values as Values<S>);
+    if (found) problems.push(found);
+  }
   return {
     values: problems.length === 0 ? (values as Values<S>) : undefined,
     effective,
@@ -153,9 +170,13 @@ export function checkConfig<S extends Settings>(
 /** The values of all settings. Throws ConfigError, which names everything that is wrong; `warn` hears of odd variables. */
 export function loadConfig<S extends Settings>(
   settings: S,
-  { env = process.env, warn = () => {} }: { env?: Environment; warn?: (message: string) => void } = {},
+  {
+    env = process.env,
+    warn = () => {},
+    checks,
+  }: { env?: Environment; warn?: (message: string) => void; checks?: Check<S>[] } = {},
 ): Values<S> {
-  const { values, problems, warnings } = checkConfig(settings, env);
+  const { values, problems, warnings } = checkConfig(settings, env, { checks });
   for (const warning of warnings) warn(warning);
   if (!values) throw new ConfigError(problems);
   return values;

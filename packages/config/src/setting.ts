@@ -121,6 +121,25 @@ export const setting = {
     return define(options, expects, z.string().min(minLength, { error: wrong }), 'secret');
   },
 
+  /**
+   * Text that `parse` makes something of. It throws an Error that says what is wrong, without the text if that is secret.
+   * `secrecy`: what may be shown of it; if not all, it can be read from the file that NAME_FILE names.
+   */
+  parsed<T, const O extends SettingOptions & { expects: string; secrecy: Secrecy }>(
+    options: O,
+    parse: (text: string) => T,
+  ) {
+    const schema = z.string().transform((text, context): T => {
+      try {
+        return parse(text);
+      } catch (error) {
+        context.addIssue({ code: 'custom', message: (error as Error).message });
+        return z.NEVER;
+      }
+    });
+    return define<T, O>(options, options.expects, schema, options.secrecy);
+  },
+
   /** A URL, kept as text. `protocols`: `['postgres', 'postgresql']`. Can be read from the file that NAME_FILE names. */
   url<const O extends SettingOptions & { protocols?: string[] }>(options: O) {
     const { protocols } = options;

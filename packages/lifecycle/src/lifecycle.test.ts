@@ -19,7 +19,7 @@ describe('being live and ready', () => {
     lifecycle.started();
     let problem: string | undefined = 'no connection';
     lifecycle.addCheck('broker', 'ready', () => problem);
-    lifecycle.addCheck('loop', 'live', () => {
+    const remove = lifecycle.addCheck('loop', 'live', () => {
       throw new Error('boom');
     });
     expect(lifecycle.report()).toEqual({
@@ -33,6 +33,8 @@ describe('being live and ready', () => {
     });
     problem = undefined;
     expect([lifecycle.isLive(), lifecycle.isReady()]).toEqual([false, true]);
+    remove();
+    expect(lifecycle.isLive()).toBe(true);
   });
 });
 
@@ -74,7 +76,7 @@ describe('stopping', () => {
   });
 
   test('is announced before anything stops, and begins after the grace', async () => {
-    const lifecycle = createLifecycle({ graceMs: 30 });
+    const lifecycle = createLifecycle({ graceMs: 300 });
     lifecycle.started();
     const seen: string[] = [];
     lifecycle.ending.addEventListener('abort', () => seen.push(`${lifecycle.report().state} ${lifecycle.isReady()}`));
@@ -82,7 +84,8 @@ describe('stopping', () => {
     const begun = performance.now();
     await lifecycle.stop('test');
     expect(seen).toEqual(['draining false', 'stopping']);
-    expect(performance.now() - begun).toBeGreaterThanOrEqual(29);
+    // Node counts a timer's time from when the present turn of its loop began, which may be a while ago.
+    expect(performance.now() - begun).toBeGreaterThan(150);
   });
 
   test('spends no grace on a process that never was ready', async () => {

@@ -29,9 +29,10 @@ export interface Lifecycle {
   readonly ending: AbortSignal;
   /**
    * Adds a condition of being live (a failure means: restart me) or ready (means: send me nothing). `test` returns what
-   * is wrong, or undefined. It is asked often: it looks at what is known already and waits for nothing.
+   * is wrong, or undefined. It is asked often: it looks at what is known already and waits for nothing. Gives what takes
+   * the condition away again, with the component that it is about.
    */
-  addCheck(name: string, kind: 'live' | 'ready', test: () => string | undefined): void;
+  addCheck(name: string, kind: 'live' | 'ready', test: () => string | undefined): () => void;
   /**
    * Adds something to stop. Stops run in reverse order of registration, one at a time; each gets `timeoutMs` (10,000)
    * and is then left behind. Added while the others stop already, it is stopped next.
@@ -82,12 +83,12 @@ async function stopOne({ name, stop, timeoutMs }: Stop): Promise<boolean> {
 export function createLifecycle({ graceMs = 0 }: { graceMs?: number } = {}): Lifecycle {
   let state: State = 'starting';
   const ending = new AbortController();
-  const checks: { name: string; kind: 'live' | 'ready'; test: () => string | undefined }[] = [];
+  const checks = new Set<{ name: string; kind: 'live' | 'ready'; test: () => string | undefined }>();
   const stops: Stop[] = [];
   const failures: string[] = [];
 
   const run = (kind: 'live' | 'ready'): CheckReport[] =>
-    checks
+    [...checks]
       .filter((check) => check.kind === kind)
       .map(({ name, test }) => {
         try {
@@ -121,7 +122,11 @@ export function createLifecycle({ graceMs = 0 }: { graceMs?: number } = {}): Lif
   return {
     ending: ending.signal,
     addCheck(name, kind, test) {
-      checks.push({ name, kind, test });
+      const check = { name, kind, test };
+      checks.add(check);
+      return () => {
+        checks.delete(check);
+      };
     },
     onStop(name, stop, { timeoutMs = 10_000 } = {}) {
       stops.push({ name, stop, timeoutMs });

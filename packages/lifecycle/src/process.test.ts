@@ -30,7 +30,7 @@ function start(trouble = '') {
   };
 }
 
-test.each(['SIGTERM', 'SIGINT'] as const)('%s ends it in order', async (signal) => {
+test.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)('%s ends it in order', async (signal) => {
   const child = start();
   await child.says('ready');
   child.kill(signal);

@@ -1,8 +1,16 @@
 /** Who calls: checks JSON Web Tokens (RFC 7519) and turns them into callers. */
-import { createHash } from 'node:crypto';
 import type { Caller } from '@caudal/kernel/context.ts';
 import { CaudalError, unavailable } from '@caudal/kernel/errors.ts';
-import { createLocalJWKSet, createRemoteJWKSet, errors, type JSONWebKeySet, type JWTPayload, jwtVerify } from 'jose';
+import { logger } from '@caudal/telemetry/log.ts';
+import {
+  createLocalJWKSet,
+  createRemoteJWKSet,
+  errors,
+  type JSONWebKeySet,
+  type JWTPayload,
+  type JWTVerifyGetKey,
+  jwtVerify,
+} from 'jose';
 import { LRUCache } from 'lru-cache';
 
 /** Turns the value of an `Authorization` header into a caller. Throws UNAUTHENTICATED, or UNAVAILABLE without keys. */
@@ -19,32 +27,35 @@ export interface AuthOptions {
   leewaySeconds?: number;
 }
 
-/** In development everybody is this caller. */
+/** In development everybody is this caller, and nobody else ever has the permission `*`. */
 export const developer: Caller = { subject: 'dev', permissions: new Set(['*']) };
 
+const log = logger('rpc');
 const algorithms = ['EdDSA', 'ES256', 'RS256'];
-/** A token that was checked is not checked again for this long: a check costs 350 us, a look-up 4. */
+/** A token that was checked is not checked again for this long: a check costs 350 us, a look-up 1. */
 const rememberMs = 300_000;
 const maxRemembered = 10_000;
+/** Of all that is remembered: some 10,000 tokens of the usual size. */
+const maxRememberedCharacters = 16 * 1024 * 1024;
 const maxTokenCharacters = 8_192;
 
 /** Checks tokens against these keys. Permissions are the words of the claim `scope`; the subject is `sub`. */
 export function authenticator({ keys, issuer, audience, leewaySeconds = 5 }: AuthOptions): Authenticate {
-  const keySet =
-    keys instanceof URL
-      ? createRemoteJWKSet(keys, { timeoutDuration: 3_000, cooldownDuration: 10_000, cacheMaxAge: 600_000 })
-      : createLocalJWKSet(keys);
-  const known = new LRUCache<string, Caller>({ max: maxRemembered });
+  const keySet = keys instanceof URL ? fetchedKeys(keys) : createLocalJWKSet(keys);
+  // By the whole header: hashing it first costs more than all else about a look-up.
+  const known = new LRUCache<string, { caller: Caller; until: number }>({
+    max: maxRemembered,
+    maxSize: maxRememberedCharacters,
+    sizeCalculation: (_, header) => header.length,
+  });
 
   return async (authorization) => {
-    const token = bearer(authorization);
-    const key = createHash('sha256').update(token).digest('base64');
-    const remembered = known.get(key);
-    if (remembered) return remembered;
-    const payload = await verify(token);
+    const remembered = authorization === undefined ? undefined : known.get(authorization);
+    if (remembered && Date.now() < remembered.until) return remembered.caller;
+    const payload = await verify(bearer(authorization));
     const caller = callerOf(payload);
-    const leftMs = ((payload.exp ?? 0) + leewaySeconds) * 1000 - Date.now();
-    if (leftMs > 0) known.set(key, caller, { ttl: Math.min(leftMs, rememberMs) });
+    const until = Math.min(Date.now() + rememberMs, ((payload.exp ?? 0) + leewaySeconds) * 1000);
+    known.set(authorization!, { caller, until });
     return caller;
   };
 
@@ -65,6 +76,36 @@ export function authenticator({ keys, issuer, audience, leewaySeconds = 5 }: Aut
       throw unauthenticated('TOKEN_INVALID', 'The token is not valid here.', error);
     }
   }
+}
+
+/** Keys are fetched again when they are so old, beside the calls that use them, */
+const refreshMs = 600_000;
+/** and used until then, should their issuer be away: it must not take the whole system with it. */
+const maxAgeMs = 24 * 3_600_000;
+/** After a fetch that failed. */
+const retryMs = 30_000;
+
+/** Keys from a URL, kept at hand. A token that names another one makes them be fetched at once, every 10 s at most. */
+function fetchedKeys(url: URL): JWTVerifyGetKey {
+  const remote = createRemoteJWKSet(url, { timeoutDuration: 3_000, cooldownDuration: 10_000, cacheMaxAge: maxAgeMs });
+  let refreshAt = 0;
+  const refresh = async () => {
+    refreshAt = Date.now() + retryMs;
+    try {
+      await remote.reload();
+      refreshAt = Date.now() + refreshMs;
+    } catch (error) {
+      log.error(
+        { err: error, url: `${url.origin}${url.pathname}` },
+        'the keys of tokens can not be fetched; those at hand are used on',
+      );
+    }
+  };
+  return (header, token) => {
+    // The first time there is nothing at hand: then the fetch is waited for, by `remote` itself.
+    if (Date.now() >= refreshAt) void refresh();
+    return remote(header, token);
+  };
 }
 
 function isAboutToken(error: unknown): boolean {
@@ -88,9 +129,10 @@ function bearer(authorization: string | undefined): string {
   return token;
 }
 
+/** `*` in a token is no permission: everything, internal methods included, is for the development mode alone. */
 function callerOf({ sub, scope }: JWTPayload): Caller {
   if (!sub) throw unauthenticated('TOKEN_INVALID', 'The token names no subject.');
-  const words = typeof scope === 'string' ? scope.split(' ').filter(Boolean) : [];
+  const words = typeof scope === 'string' ? scope.split(' ').filter((word) => word !== '' && word !== '*') : [];
   return { subject: sub, permissions: new Set(words) };
 }
 

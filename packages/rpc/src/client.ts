@@ -37,6 +37,7 @@ export function connect<Definition extends object>(
 ): Client<Definition> & { close(): void } {
   const methods = Object.entries(definition) as [string, Method][];
   const peer = peerOf(methods);
+  const withRequestId = new Set(methods.map(([, { path }]) => path).filter(hasRequestId));
   const channel = new GrpcClient(address, credentials.createInsecure(), {
     'grpc.service_config': JSON.stringify({ ...serviceConfigOf(methods), ...serviceConfig }),
     'grpc.service_config_disable_resolution': 1,
@@ -78,12 +79,12 @@ export function connect<Definition extends object>(
         path,
         requestSerialize,
         responseDeserialize,
-        repeatable(path, request),
+        withRequestId.has(path) ? repeatable(request) : request,
         metadata,
         { deadline },
         (error, response) => {
           signal?.removeEventListener('abort', cancel);
-          if (error) reject(explain(error));
+          if (error) reject(explain(error, signal?.aborted));
           else resolve(response);
         },
       );
@@ -93,11 +94,11 @@ export function connect<Definition extends object>(
     });
 
   // A call that waited for a connection until its deadline never left: that is not a slow peer, but none.
-  const explain = (error: ServiceError) =>
+  const explain = (error: ServiceError, gaveUp = false) =>
     error.code === status.DEADLINE_EXCEEDED &&
     channel.getChannel().getConnectivityState(false) !== connectivityState.READY
       ? unavailable(peer, error)
-      : fromStatus(error, peer);
+      : fromStatus(error, peer, gaveUp);
 
   const functions = methods.map(([name, method]) => [
     name,
@@ -143,9 +144,8 @@ const hasRequestId = (path: string) =>
     .request.fields.some(({ name }) => name === 'request_id');
 
 /** A command without a request_id gets a fresh one, so that a repeat after a lost answer does it once. */
-function repeatable(path: string, request: object): object {
-  const { requestId } = request as { requestId?: string };
-  return requestId === '' && hasRequestId(path) ? { ...request, requestId: newId() } : request;
+function repeatable(request: object): object {
+  return (request as { requestId?: string }).requestId === '' ? { ...request, requestId: newId() } : request;
 }
 
 /**

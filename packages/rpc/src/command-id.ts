@@ -12,12 +12,14 @@ export type CommandIdOf = (request: unknown, subject: string) => CommandId | und
 /** How a method's requests get their command ids; undefined if they have no field `request_id`. */
 export function commandIdOf(contract: MethodContract, definition: Method): CommandIdOf | undefined {
   if (!contract.request.fields.some(({ name }) => name === 'request_id')) return undefined;
+  const withMaps = hasMaps(contract.request);
   return (request, subject) => {
     const { requestId } = request as { requestId: string };
     if (!requestId) return undefined;
     // The same UUID however it is spelled; the hash covers the rest of the request.
     const id = requestId.toLowerCase();
-    const content = definition.requestSerialize({ ...sorted(contract.request, request as Fields), requestId: id });
+    const message = withMaps ? sorted(contract.request, request as Fields) : (request as Fields);
+    const content = definition.requestSerialize({ ...message, requestId: id });
     return { key: derivedId(subject, contract.path, id), hash: contentHash(content) };
   };
 }
@@ -42,14 +44,14 @@ function sorted(type: DescMessage, message: Fields): Fields {
   return copy;
 }
 
-const withMaps = new Map<DescMessage, boolean>();
+const typesWithMaps = new Map<DescMessage, boolean>();
 
 function hasMaps(type: DescMessage): boolean {
-  let known = withMaps.get(type);
+  let known = typesWithMaps.get(type);
   if (known === undefined) {
-    withMaps.set(type, false);
+    typesWithMaps.set(type, false);
     known = type.fields.some((field) => field.fieldKind === 'map' || (field.message ? hasMaps(field.message) : false));
-    withMaps.set(type, known);
+    typesWithMaps.set(type, known);
   }
   return known;
 }

@@ -3,6 +3,7 @@ import { contract, type MethodContract } from '@caudal/contract/descriptors.ts';
 import type { Method } from '@caudal/contract/method.ts';
 import { type CommandIdOf, commandIdOf } from './command-id.ts';
 import { type ReadMask, readMask } from './mask.ts';
+import { propertyOf } from './names.ts';
 import type { Call, Service } from './types.ts';
 import { type Validate, validator } from './validation.ts';
 
@@ -15,6 +16,8 @@ export interface Endpoint {
   readMask: ReadMask | undefined;
   /** Whether answers carry an `etag`. */
   hasEtag: boolean;
+  /** The property of the request that names the owner, where one does. */
+  ownerProperty: string | undefined;
 }
 
 /**
@@ -28,6 +31,7 @@ export function endpoints(services: Service[]): Endpoint[] {
       if (!handler) throw new Error(`${method.path} has no handler.`);
       if (method.requestStream || method.responseStream) throw new Error(`${method.path} streams: not supported.`);
       const of = contract().method(method.path);
+      const owner = of.request.fields.find(({ name }) => name === of.access.ownerField);
       return {
         contract: of,
         definition: method,
@@ -36,6 +40,7 @@ export function endpoints(services: Service[]): Endpoint[] {
         commandId: commandIdOf(of, method),
         readMask: readMask(of.request, of.response),
         hasEtag: of.response.fields.some(({ name: field }) => field === 'etag'),
+        ownerProperty: owner && propertyOf(owner),
       };
     }),
   );

@@ -27,9 +27,14 @@ export function toStatus(
   return { code: status[error.code], details: message, metadata };
 }
 
-/** The CaudalError behind what grpc-js reports. `peer` names who was called, for people. */
-export function fromStatus(error: ServiceError, peer: string): CaudalError {
+/**
+ * The CaudalError behind what grpc-js reports. `peer` names who was called, for people; `gaveUp`: whether it was us who
+ * ended the call.
+ */
+export function fromStatus(error: ServiceError, peer: string, gaveUp = false): CaudalError {
   const code = (status[error.code] ?? 'INTERNAL') as Code | 'UNKNOWN' | 'DATA_LOSS' | 'OK';
+  // The peer or something between us has dropped the call.
+  if (code === 'CANCELLED' && !gaveUp) return unavailable(peer, error);
   const [bytes] = error.metadata?.get(detailsKey) ?? [];
   if (bytes instanceof Buffer && isCode(code)) {
     const details = readDetails(bytes);
@@ -37,6 +42,8 @@ export function fromStatus(error: ServiceError, peer: string): CaudalError {
   }
   // Without details it is grpc-js itself, a proxy or a server of another kind that speaks.
   if (code === 'UNAVAILABLE') return unavailable(peer, error);
+  // A connection that broke within a call: Caudal's servers always send details, so these never come from a handler.
+  if ((code === 'INTERNAL' || code === 'UNKNOWN') && !ownFault.test(error.details)) return unavailable(peer, error);
   if (!isCode(code) || code === 'INTERNAL')
     return new CaudalError('INTERNAL', 'INTERNAL', `${peer} failed: ${error.details}`, { cause: error });
   // By its words only grpc-js tells a message that is too large from a server that is busy. It must: waiting helps one.
@@ -44,6 +51,9 @@ export function fromStatus(error: ServiceError, peer: string): CaudalError {
     return new CaudalError('INVALID_ARGUMENT', 'REQUEST_TOO_LARGE', error.details, { cause: error });
   return new CaudalError(code, reasonOf[code] ?? code, error.details || code, { cause: error });
 }
+
+/** Only by its words can be told that grpc-js could not write or read a message here: a bug, which waiting won't mend. */
+const ownFault = /^(Request message serialization failure|Response message parsing error)/;
 
 const reasonOf: Partial<Record<Code, string>> = { CANCELLED: 'CALL_CANCELLED', RESOURCE_EXHAUSTED: 'SERVER_BUSY' };
 

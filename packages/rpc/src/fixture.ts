@@ -67,6 +67,7 @@ export const placeOrder = (fields: Partial<PlaceOrderRequest> = {}): PlaceOrderR
   lines: [{ productId: 'p-1', quantity: 2n }],
   paymentMethod: { method: { $case: 'walletId', value: 'w-1' } },
   reference: '',
+  attributes: {},
   ...fields,
 });
 

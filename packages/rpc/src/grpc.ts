@@ -1,11 +1,14 @@
 /** Serves endpoints over gRPC. */
 
+import type { Caller } from '@caudal/kernel/context.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import {
   type handleUnaryCall,
   Metadata,
   type MethodDefinition,
   Server,
+  ServerInterceptingCall,
+  type ServerInterceptor,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import type { Authenticate } from './auth.ts';
@@ -19,9 +22,12 @@ export interface GrpcLimits {
   maxConcurrent: number;
   /** After this time a connection is told to go elsewhere, so that balancing follows new servers; milliseconds. */
   maxConnectionAgeMs: number;
-  /** How long its calls may still take then; milliseconds. */
-  maxConnectionAgeGraceMs: number;
+  /** The longest deadline that is granted, in milliseconds. */
+  maxTimeoutMs: number;
 }
+
+/** What a call may take beyond its deadline until its answer has left, in milliseconds. */
+const answerMs = 5_000;
 
 type Definition = Record<string, MethodDefinition<Buffer, Buffer>>;
 
@@ -32,13 +38,16 @@ export function grpcServer(
   authenticate: Authenticate,
   limits: GrpcLimits,
 ): Server {
+  const callers = new WeakMap<Metadata, Caller>();
   const server = new Server({
+    interceptors: [admission(endpoints, pipeline, authenticate, callers)],
     'grpc.max_receive_message_length': limits.maxMessageBytes,
     'grpc.max_send_message_length': limits.maxMessageBytes * 4,
     // A little more than are served: the rest is refused with a reason, instead of waiting unseen in clients.
     'grpc.max_concurrent_streams': limits.maxConcurrent + 100,
     'grpc.max_connection_age_ms': limits.maxConnectionAgeMs,
-    'grpc.max_connection_age_grace_ms': limits.maxConnectionAgeGraceMs,
+    // Then it is cut: not before the last of its calls had all of its time.
+    'grpc.max_connection_age_grace_ms': limits.maxTimeoutMs + answerMs,
     'grpc.keepalive_time_ms': 60_000,
     'grpc.keepalive_timeout_ms': 20_000,
     'grpc.enable_channelz': 0,
@@ -59,40 +68,87 @@ export function grpcServer(
       responseSerialize: same,
       responseDeserialize: same,
     };
-    known.handlers[name] = handlerOf(endpoint, pipeline, authenticate);
+    known.handlers[name] = handlerOf(endpoint, pipeline, callers);
   }
   for (const { definition, handlers } of services.values()) server.addService(definition, handlers);
   return server;
 }
 
-/** grpc-js says `cancelled` at the end of every call: a reason of its own would be an exception, with its stack, for each. */
-const ended = new Error('The call has ended.');
+const readerOf = (metadata: Metadata) => (name: string) => {
+  const [value] = metadata.get(name);
+  return typeof value === 'string' ? value : undefined;
+};
+
+/**
+ * Looks at a call before its message is read: who is not known, or is one too many, is answered at once, so that nobody
+ * can make the server hold what it will not serve. Notes the caller by the call's metadata.
+ */
+function admission(
+  endpoints: Endpoint[],
+  pipeline: Pipeline,
+  authenticate: Authenticate,
+  callers: WeakMap<Metadata, Caller>,
+): ServerInterceptor {
+  const byPath = new Map(endpoints.map((endpoint) => [endpoint.contract.path, endpoint]));
+  return ({ path }, call) => {
+    const endpoint = byPath.get(path);
+    // Health and reflection are for everybody.
+    if (!endpoint) return new ServerInterceptingCall(call);
+    const look = async (metadata: Metadata, admit: (metadata: Metadata) => void) => {
+      const header = readerOf(metadata);
+      try {
+        const refusal = pipeline.full();
+        if (refusal) throw refusal;
+        callers.set(metadata, await authenticate(header(names.authorization)));
+      } catch (error) {
+        // Through the pipeline, which counts and reports it as it does every call.
+        const refused = { counted: true, header, authenticate: () => Promise.reject(error) };
+        const outcome = await pipeline.run(endpoint, { ...refused, decode: () => undefined, encode: () => undefined });
+        if (!outcome.ok) call.sendStatus(toStatus(outcome.error, replyMetadata(outcome.requestId)));
+        return;
+      }
+      admit(metadata);
+    };
+    return new ServerInterceptingCall(call, {
+      start: (next) => next({ onReceiveMetadata: (metadata, admit) => void look(metadata, admit) }),
+    });
+  };
+}
+
+function replyMetadata(requestId: string): Metadata {
+  const metadata = new Metadata();
+  metadata.set(names.requestId, requestId);
+  return metadata;
+}
+
+/** One for all: each would else be an exception, with its stack. */
+const left = new Error('The caller went away.');
 
 function handlerOf(
   endpoint: Endpoint,
   pipeline: Pipeline,
-  authenticate: Authenticate,
+  callers: WeakMap<Metadata, Caller>,
 ): handleUnaryCall<Buffer, Buffer> {
   const { definition } = endpoint;
   return async (call, callback) => {
     const gone = new AbortController();
-    call.once('cancelled', () => gone.abort(ended));
-    const header = (name: string) => {
-      const [value] = call.metadata.get(name);
-      return typeof value === 'string' ? value : undefined;
-    };
+    let answered = false;
+    // grpc-js says `cancelled` at the end of every call, also of one that was answered.
+    call.once('cancelled', () => {
+      if (!answered) gone.abort(left);
+    });
     const deadline = call.getDeadline();
     const outcome = await pipeline.run(endpoint, {
       counted: true,
-      authenticate: () => authenticate(header(names.authorization)),
-      header,
+      authenticate: async () => callers.get(call.metadata) as Caller,
+      header: readerOf(call.metadata),
       signal: gone.signal,
       deadline: deadline === Number.POSITIVE_INFINITY ? undefined : new Date(deadline),
       decode: () => decode(() => definition.requestDeserialize(call.request)),
       encode: (response) => definition.responseSerialize(response),
     });
-    const metadata = new Metadata();
-    metadata.set(names.requestId, outcome.requestId);
+    answered = true;
+    const metadata = replyMetadata(outcome.requestId);
     if (!outcome.ok) {
       callback(toStatus(outcome.error, metadata));
       return;

@@ -43,7 +43,7 @@ function parse(type: DescMessage, paths: string[], name: string): Mask {
   }
   if (wrong.length > 0) {
     throw invalidRequest(
-      wrong.slice(0, 10).map((path) => ({
+      wrong.map((path) => ({
         field: name,
         description: `names "${path.slice(0, 100)}", which is no field of ${type.name}`,
       })),

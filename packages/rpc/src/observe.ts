@@ -2,7 +2,7 @@
 import type { MethodContract } from '@caudal/contract/descriptors.ts';
 import type { CaudalError } from '@caudal/kernel/errors.ts';
 import { logger } from '@caudal/telemetry/log.ts';
-import { gauge, histogram } from '@caudal/telemetry/metrics.ts';
+import { histogram } from '@caudal/telemetry/metrics.ts';
 import { type Context, context, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
 
 const log = logger('rpc');
@@ -12,7 +12,6 @@ const duration = histogram(
   's',
   [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
 );
-const inHand = gauge('rpc_server_calls_in_hand', 'Calls being served, those past their deadline included', '1');
 
 type Ending = { ok: true } | { ok: false; error: CaudalError };
 
@@ -21,7 +20,6 @@ export async function observe<T extends Ending>(
   { path, service, name }: MethodContract,
   requestId: string,
   parent: Context,
-  active: number,
   serve: (trace: Context) => Promise<T>,
 ): Promise<T> {
   const method = path.slice(1);
@@ -34,7 +32,6 @@ export async function observe<T extends Ending>(
     parent,
   );
   const started = performance.now();
-  inHand.set(active);
   return context.with(trace.setSpan(parent, span), async () => {
     const ending = await serve(trace.setSpan(parent, span));
     const seconds = (performance.now() - started) / 1000;

@@ -8,6 +8,7 @@
 import type { Caller } from '@caudal/kernel/context.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
+import { gauge } from '@caudal/telemetry/metrics.ts';
 import { checkOwner, checkOwnerField, checkPermission } from './access.ts';
 import { decodeConsistency, encodeConsistency, type StreamVersion } from './consistency.ts';
 import { startTimer } from './deadline.ts';
@@ -15,9 +16,10 @@ import type { Endpoint } from './endpoint.ts';
 import { toClientError } from './errors.ts';
 import { extractTrace, type HeaderReader, idHeader, names, traceparentOf } from './headers.ts';
 import { applyMask, type Mask } from './mask.ts';
-import { propertyOf } from './names.ts';
 import { observe } from './observe.ts';
 import type { Call } from './types.ts';
+
+const inHand = gauge('rpc_server_calls_in_hand', 'Calls being served, those past their deadline included', '1');
 
 export interface Limits {
   /** Calls in hand at once, those that overran their deadline included. */
@@ -54,6 +56,8 @@ export interface Pipeline {
   run<Answer>(endpoint: Endpoint, incoming: Incoming<Answer>): Promise<Outcome<Answer>>;
   /** Calls in hand. */
   active(): number;
+  /** What a call that would be one too many is refused with; undefined while there is room. */
+  full(): CaudalError | undefined;
   /** Resolves when no call is in hand. */
   idle(): Promise<void>;
   /** Ends all calls in hand: their signals fire, their callers get UNAVAILABLE. */
@@ -63,18 +67,25 @@ export interface Pipeline {
 export function createPipeline(limits: Limits): Pipeline {
   let active = 0;
   const waiting: (() => void)[] = [];
+  // Each call in hand listens to it; their number is bounded by the limit.
   const stopping = new AbortController();
-  // Each call in hand listens; their number is bounded by the limit.
+  const full = () => (active >= limits.maxConcurrent ? busy() : undefined);
+  const enter = () => {
+    active++;
+    inHand.set(active);
+  };
   const leave = () => {
     active--;
+    inHand.set(active);
     if (active === 0) for (const resolve of waiting.splice(0)) resolve();
   };
 
   async function run<Answer>(endpoint: Endpoint, incoming: Incoming<Answer>): Promise<Outcome<Answer>> {
     const requestId = idHeader(incoming.header, names.requestId) ?? newId();
-    return observe(endpoint.contract, requestId, extractTrace(incoming.header), active, async (trace) => {
+    return observe(endpoint.contract, requestId, extractTrace(incoming.header), async (trace) => {
       try {
-        if (incoming.counted && active >= limits.maxConcurrent) throw busy();
+        const refusal = incoming.counted ? full() : undefined;
+        if (refusal) throw refusal;
         const answer = await answerTo(endpoint, incoming, requestId, traceparentOf(trace));
         return { ok: true, requestId, ...answer };
       } catch (error) {
@@ -91,7 +102,7 @@ export function createPipeline(limits: Limits): Pipeline {
   ): Promise<{ answer: Answer; consistency: string | undefined }> {
     const { contract } = endpoint;
     const timer = startTimer(incoming, limits, stopping.signal);
-    if (incoming.counted) active++;
+    if (incoming.counted) enter();
     let released = !incoming.counted;
     const release = () => {
       if (!released) leave();
@@ -102,9 +113,8 @@ export function createPipeline(limits: Limits): Pipeline {
         const caller = await incoming.authenticate();
         const grant = checkPermission(contract, caller);
         const request = incoming.decode();
-        if (contract.access.ownerField !== undefined) {
-          const field = contract.request.fields.find(({ name }) => name === contract.access.ownerField)!;
-          checkOwnerField(contract, grant, caller, (request as Record<string, unknown>)[propertyOf(field)]);
+        if (endpoint.ownerProperty !== undefined) {
+          checkOwnerField(contract, grant, caller, (request as Record<string, unknown>)[endpoint.ownerProperty]);
         }
         endpoint.validate(request);
         const mask = endpoint.readMask?.(request);
@@ -153,6 +163,7 @@ export function createPipeline(limits: Limits): Pipeline {
   return {
     run,
     active: () => active,
+    full,
     idle: () => (active === 0 ? Promise.resolve() : new Promise((resolve) => waiting.push(resolve))),
     abort: () => stopping.abort(),
   };

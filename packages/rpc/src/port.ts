@@ -4,6 +4,7 @@
  */
 import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { logger } from '@caudal/telemetry/log.ts';
 import { type ConnectionInjector, type Server, ServerCredentials } from '@grpc/grpc-js';
 
 export interface Address {
@@ -23,39 +24,70 @@ export interface Port {
 /** Answers `/livez` and `/readyz`: the status and one word. Undefined for any other path. */
 export type Health = (path: string) => { status: number; text: string } | undefined;
 
+const log = logger('rpc');
 const http2Preface = Buffer.from('PRI');
-/** A connection says what it speaks within this time, or goes. */
-const firstBytesMs = 10_000;
+
+export interface PortLimits {
+  /** Connections at once, on each port; above that new ones are closed at once. */
+  maxConnections: number;
+  /**
+   * How long a connection to the gRPC port that is not gRPC may last in all, in milliseconds: it says what it speaks,
+   * asks once, and is answered. Node's own time-outs work only for servers that listen themselves.
+   */
+  plainConnectionMs: number;
+}
 
 /** Listens. gRPC connections go to `grpc`, others get answers from `health`. */
-export async function openPort(grpc: Server, health: Health, { host, port }: Address): Promise<Port> {
+export async function openPort(
+  grpc: Server,
+  health: Health,
+  { host, port }: Address,
+  { maxConnections, plainConnectionMs }: PortLimits,
+): Promise<Port> {
   const injector: ConnectionInjector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
-  const http = createHttpServer({ keepAliveTimeout: 75_000, requestTimeout: 10_000 }, (request, response) => {
-    const answer = health(new URL(request.url ?? '/', 'http://health').pathname) ?? { status: 404, text: 'not found' };
-    response.writeHead(answer.status, { 'content-type': 'text/plain', 'cache-control': 'no-store' });
+  const http = createHttpServer((request, response) => {
+    // Not by the URL class, which throws for some of what HTTP lets through.
+    const [path = '/'] = (request.url ?? '/').split('?');
+    const answer = health(path) ?? { status: 404, text: 'not found' };
+    response.writeHead(answer.status, {
+      'content-type': 'text/plain',
+      'cache-control': 'no-store',
+      connection: 'close',
+    });
     response.end(`${answer.text}\n`);
   });
   const sockets = new Set<Socket>();
+  /** Those that are not gRPC, or have not said so yet. */
+  const plain = new Set<Socket>();
   const listener = createServer((socket) => {
     sockets.add(socket);
-    socket.once('close', () => sockets.delete(socket));
+    plain.add(socket);
+    const deadline = setTimeout(() => socket.destroy(), plainConnectionMs);
+    socket.once('close', () => {
+      clearTimeout(deadline);
+      sockets.delete(socket);
+      plain.delete(socket);
+    });
     socket.setNoDelay(true);
     // Resets before either server has the connection would else be uncaught.
     const ignore = () => {};
     socket.on('error', ignore);
-    socket.setTimeout(firstBytesMs, () => socket.destroy());
     const decide = () => {
       const head: Buffer | null = socket.read(http2Preface.length);
       if (!head) return;
       socket.off('readable', decide);
-      socket.setTimeout(0);
-      socket.removeAllListeners('timeout');
       socket.unshift(head);
-      if (head.equals(http2Preface)) injector.injectConnection(socket);
-      else http.emit('connection', socket);
+      if (!head.equals(http2Preface)) {
+        http.emit('connection', socket);
+        return;
+      }
+      clearTimeout(deadline);
+      plain.delete(socket);
+      injector.injectConnection(socket);
     };
     socket.on('readable', decide);
   });
+  listener.maxConnections = maxConnections;
   await new Promise<void>((resolve, reject) => {
     listener.once('error', reject);
     listener.listen(port, host, () => {
@@ -63,12 +95,15 @@ export async function openPort(grpc: Server, health: Health, { host, port }: Add
       resolve();
     });
   });
+  // A connection that can't be taken (no file handles are left) is not the end of the process.
+  listener.on('error', (error) => log.warn({ err: error }, 'a connection could not be taken'));
 
   return {
     port: (listener.address() as AddressInfo).port,
     close() {
       const closed = new Promise<void>((resolve) => listener.close(() => resolve()));
-      http.closeIdleConnections();
+      // Health is answered at once, so what is left of these has nothing in hand: an answer that is on its way still goes.
+      for (const socket of plain) socket.destroySoon();
       return closed;
     },
     destroy() {

@@ -37,13 +37,14 @@ export function requestJson(type: DescMessage, hasBody: boolean, { params, query
     delete json[field.name];
     json[field.jsonName] = value;
   }
-  if (ifMatch !== undefined && ifMatch !== '*') {
-    const etag = fieldNamed(type, 'etag');
-    if (etag && json.etag !== undefined && json.etag !== ifMatch) {
+  if (ifMatch !== undefined && !fieldNamed(type, 'etag')) {
+    found.push({ field: 'If-Match', description: `is not looked at by this method (${type.name}): leave it out` });
+  } else if (ifMatch !== undefined && ifMatch !== '*') {
+    if (json.etag !== undefined && json.etag !== ifMatch) {
       found.push({ field: 'etag', description: 'must be the same as in If-Match, or absent' });
-    } else if (etag) json.etag = ifMatch;
+    } else json.etag = ifMatch;
   }
-  if (found.length > 0) throw invalidRequest(found.slice(0, 50), 'MALFORMED_REQUEST');
+  if (found.length > 0) throw invalidRequest(found, 'MALFORMED_REQUEST');
   return json;
 }
 

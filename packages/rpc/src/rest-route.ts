@@ -1,5 +1,6 @@
 /** One REST route: takes a request through the pipeline and writes the answer. */
 import type { HttpRule } from '@caudal/contract/descriptors.ts';
+import type { Caller } from '@caudal/kernel/context.ts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Authenticate } from './auth.ts';
 import type { Endpoint } from './endpoint.ts';
@@ -36,12 +37,41 @@ export function routesOf(endpoints: Endpoint[]): Route[] {
     );
 }
 
-/** Serves one request. */
-export async function serveRoute(
-  { endpoint, rule }: Route,
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Known before the body is read. */
+    caller: Caller | undefined;
+  }
+}
+
+/**
+ * Looks at a request before its body: who is not known, or is one too many, is answered at once, so that nobody can
+ * make the server hold what it will not serve.
+ */
+export async function admit(
+  route: Route,
   { pipeline, authenticate }: { pipeline: Pipeline; authenticate: Authenticate },
   request: FastifyRequest,
   reply: FastifyReply,
+): Promise<FastifyReply | undefined> {
+  try {
+    const refusal = pipeline.full();
+    if (refusal) throw refusal;
+    request.caller = await authenticate(request.headers.authorization);
+    return undefined;
+  } catch (error) {
+    // Through the pipeline, which counts and reports it as it does every call.
+    return serveRoute(route, pipeline, request, reply, () => Promise.reject(error));
+  }
+}
+
+/** Serves one request of this caller. */
+export async function serveRoute(
+  { endpoint, rule }: Route,
+  pipeline: Pipeline,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  authenticate: () => Promise<Caller>,
 ): Promise<FastifyReply> {
   const { contract, definition } = endpoint;
   const gone = new AbortController();
@@ -54,7 +84,7 @@ export async function serveRoute(
   };
   const outcome = await pipeline.run(endpoint, {
     counted: true,
-    authenticate: () => authenticate(header(names.authorization)),
+    authenticate,
     header,
     signal: gone.signal,
     decode: () => {

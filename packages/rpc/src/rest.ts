@@ -1,6 +1,8 @@
 /** Serves endpoints over REST, by the routes that the contract gives them. Everything it answers is JSON. */
 import type { AddressInfo } from 'node:net';
+import type { Caller } from '@caudal/kernel/context.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
+import { logger } from '@caudal/telemetry/log.ts';
 import compress from '@fastify/compress';
 import cors from '@fastify/cors';
 import fastify, { type FastifyError, type FastifyInstance } from 'fastify';
@@ -12,7 +14,7 @@ import { toClientError } from './errors.ts';
 import type { Pipeline } from './pipeline.ts';
 import type { Address, Health } from './port.ts';
 import { sendProblem } from './problem-reply.ts';
-import { routesOf, serveRoute } from './rest-route.ts';
+import { admit, routesOf, serveRoute } from './rest-route.ts';
 
 export interface RestOptions {
   /** Web pages of these origins may call; none if absent. */
@@ -28,7 +30,7 @@ export interface RestServerOptions extends Address, RestOptions {
   pipeline: Pipeline;
   authenticate: Authenticate;
   health: Health;
-  limits: { maxMessageBytes: number; maxTimeoutMs: number };
+  limits: { maxMessageBytes: number; maxTimeoutMs: number; maxConnections: number };
 }
 
 export interface RestServer {
@@ -39,6 +41,7 @@ export interface RestServer {
   destroy(): void;
 }
 
+const log = logger('rpc');
 const exposed = ['ETag', 'Consistency-Token', 'X-Request-Id', 'Retry-After', 'Location'];
 
 /** Listens. Rejects if the port is taken. */
@@ -50,6 +53,8 @@ export async function startRest(options: RestServerOptions): Promise<RestServer>
     keepAliveTimeout: 75_000,
     requestTimeout: options.limits.maxTimeoutMs,
     forceCloseConnections: 'idle',
+    // Its own answer is no problem+json. What still comes in while the server stops is served, and the connection closed.
+    return503OnClosing: false,
     routerOptions: { maxParamLength: 1_024 },
     rewriteUrl: ({ url }) => splitVerb(url ?? '/'),
     clientErrorHandler: answerClientError,
@@ -62,12 +67,15 @@ export async function startRest(options: RestServerOptions): Promise<RestServer>
     await app.register(compress, { threshold: 1_024, encodings: ['br', 'gzip'], globalDecompression: false });
   }
   parseJsonOnly(app);
+  app.decorateRequest('caller', undefined);
   const routes = routesOf(options.endpoints);
   for (const route of routes) {
     app.route({
       method: route.rule.method,
       url: route.url,
-      handler: (request, reply) => serveRoute(route, options, request, reply),
+      onRequest: (request, reply) => admit(route, options, request, reply),
+      handler: (request, reply) =>
+        serveRoute(route, options.pipeline, request, reply, async () => request.caller as Caller),
     });
   }
   for (const path of ['/livez', '/readyz']) {
@@ -91,7 +99,10 @@ export async function startRest(options: RestServerOptions): Promise<RestServer>
     const message = `${request.method} is not served here, only ${allowed.join(', ')}.`;
     return sendProblem(request, reply, new CaudalError('UNIMPLEMENTED', 'METHOD_NOT_ALLOWED', message));
   });
+  app.server.maxConnections = options.limits.maxConnections;
   await app.listen({ host: options.host, port: options.port });
+  // A connection that can't be taken (no file handles are left) is not the end of the process.
+  app.server.on('error', (error) => log.warn({ err: error }, 'a connection could not be taken'));
   return {
     port: (app.server.address() as AddressInfo).port,
     close: () => app.close(),

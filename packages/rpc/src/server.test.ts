@@ -1,97 +1,106 @@
-import { connect as openSocket } from 'node:net';
 import { contract } from '@caudal/contract/descriptors.ts';
 import { OrderQueryServiceService, OrderServiceService } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import { type CaudalError, refused } from '@caudal/kernel/errors.ts';
+import { startTelemetry } from '@caudal/telemetry/start.ts';
 import { Client, credentials } from '@grpc/grpc-js';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { service as health } from 'grpc-health-check';
 import { connect } from './client.ts';
 import { services, start, stopAll, token } from './fixture.ts';
+import { localClient } from './local.ts';
+import { gate, talk, until } from './testing/connections.ts';
 import { service } from './types.ts';
 
 afterEach(stopAll);
 
 const getOrder = (orderId: string) => ({ orderId, readMask: undefined });
 
-/** A gate that is opened by hand. */
-function gate() {
-  let open = () => {};
-  const closed = new Promise<void>((resolve) => {
-    open = resolve;
-  });
-  return { closed, open };
-}
-
-async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  const end = Date.now() + 5_000;
-  while (!(await holds())) {
-    if (Date.now() > end) throw new Error('It did not come to that within 5 s.');
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
-
 const source = async () => token('alice', ['orders.orders.read']);
 
-describe('the gRPC port', () => {
-  test('answers health over HTTP/1 and over gRPC, each as ready as the other', async () => {
-    const server = await start();
-    const client = new Client(server.address, credentials.createInsecure());
-    const check = (name: string) =>
-      new Promise((resolve) => {
-        const method = health.Check as {
-          path: string;
-          requestSerialize(v: unknown): Buffer;
-          responseDeserialize(v: Buffer): unknown;
-        };
-        client.makeUnaryRequest(
-          method.path,
-          method.requestSerialize,
-          method.responseDeserialize,
-          { service: name },
-          (error, response) => resolve(error ? error.code : (response as { status: string }).status),
-        );
-      });
-    const probe = async (path: string) => (await fetch(`http://${server.address}${path}`)).status;
-    expect([await probe('/livez'), await probe('/readyz'), await probe('/v1/orders')]).toEqual([200, 200, 404]);
-    expect([await check(''), await check('caudal.orders.v1.OrderService'), await check('nope')]).toEqual([
-      'SERVING',
-      'SERVING',
-      5,
-    ]);
-    server.setReady(false);
-    expect([await probe('/livez'), await probe('/readyz')]).toEqual([200, 503]);
-    expect((await fetch(`${server.url}/readyz`)).status).toBe(503);
-    expect(await check('')).toBe('NOT_SERVING');
+describe('limits', () => {
+  test.each(['grpcPort', 'restPort'] as const)('connections above the bound are closed at once (%s)', async (port) => {
+    const server = await start({ limits: { maxConnections: 2 } });
+    const taken = [talk(server[port]!, ''), talk(server[port]!, '')];
+    await until(() => taken.every(({ socket }) => !socket.connecting));
+    const refused = talk(server[port]!, 'GET /livez HTTP/1.1\r\nhost: a\r\n\r\n');
+    await until(() => refused.closed);
+    expect(refused.heard).toBe('');
+    taken[0]!.socket.destroy();
+    await until(async () => {
+      const next = talk(server[port]!, 'GET /livez HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n');
+      await until(() => next.closed);
+      return next.heard.startsWith('HTTP/1.1 200');
+    });
+    taken[1]!.socket.destroy();
+    await server.stop();
+  });
+
+  test('over REST, who is not known or one too many is refused before the body is there', async () => {
+    const { closed, open } = gate();
+    const seen: never[] = [];
+    const server = await start({ limits: { maxConcurrent: 1 } }, services(seen, closed));
+    const post = (authorization: string) =>
+      talk(
+        server.restPort!,
+        `POST /v1/orders HTTP/1.1\r\nhost: a\r\n${authorization}content-type: application/json\r\ncontent-length: 1000\r\n\r\n{`,
+      );
+    const nobody = post('');
+    await until(() => nobody.heard.includes('TOKEN_MISSING'));
+    expect(nobody.heard).toMatch(/^HTTP\/1.1 401/);
+    const client = connect(OrderQueryServiceService, { address: server.address, auth: source });
+    const waiting = client.getOrder(getOrder('gate'), { timeoutMs: 60_000 });
+    await until(() => seen.length === 1);
+    const late = post(`authorization: Bearer ${await source()}\r\n`);
+    await until(() => late.heard.includes('SERVER_BUSY'));
+    expect(late.heard).toMatch(/^HTTP\/1.1 429/);
+    open();
+    await waiting;
+    for (const { socket } of [nobody, late]) socket.destroy();
     client.close();
     await server.stop();
   });
 
-  test('tells HTTP/2 from HTTP/1 however few bytes come at once', async () => {
-    const server = await start();
-    const talk = (chunks: string[]) =>
-      new Promise<string>((resolve, reject) => {
-        const socket = openSocket(server.grpcPort, '127.0.0.1');
-        socket.setNoDelay(true);
-        socket.once('error', reject);
-        socket.once('data', (data) => {
-          resolve(data.toString('latin1'));
-          socket.destroy();
-        });
-        const next = () => {
-          const chunk = chunks.shift();
-          if (chunk !== undefined) socket.write(chunk, () => setTimeout(next, 20));
-        };
-        socket.once('connect', next);
-      });
-    expect(await talk(['G', 'E', 'T /livez HTTP/1.1\r\nhost: a\r\n\r\n'])).toMatch(/^HTTP\/1.1 200/);
-    // A SETTINGS frame comes back: its type is the fourth byte.
-    const settings = await talk(['P', 'R', 'I * HTTP/2.0\r\n\r\nSM\r\n\r\n', '\0\0\0\x04\0\0\0\0\0']);
-    expect(settings.charCodeAt(3)).toBe(4);
+  test('over REST, a caller is authenticated once a call', async () => {
+    let asked = 0;
+    const server = await start({
+      auth: async () => {
+        asked++;
+        return { subject: 'alice', permissions: new Set(['orders.orders.read']) };
+      },
+    });
+    expect((await fetch(`${server.url}/v1/orders/o-1`)).status).toBe(200);
+    expect(asked).toBe(1);
     await server.stop();
   });
-});
 
-describe('limits', () => {
+  test('calls in hand are told at their begin and end, of the server alone', async () => {
+    const { closed, open } = gate();
+    const telemetry = await startTelemetry({
+      serviceName: 'test',
+      serviceVersion: '1',
+      role: 'all',
+      prometheus: { host: '127.0.0.1', port: 0 },
+    });
+    const inHand = async () => {
+      const text = await (await fetch(`http://127.0.0.1:${telemetry.prometheusPort}/metrics`)).text();
+      return /^rpc_server_calls_in_hand (\d+)$/m.exec(text)?.[1];
+    };
+    const seen: never[] = [];
+    const server = await start({}, services(seen, closed));
+    const client = connect(OrderQueryServiceService, { address: server.address, auth: source });
+    const waiting = [client.getOrder(getOrder('gate')), client.getOrder(getOrder('gate'))];
+    await until(() => seen.length === 2);
+    const alice = { subject: 'alice', permissions: new Set(['orders.orders.read']) };
+    await localClient(OrderQueryServiceService, services(), alice).getOrder(getOrder('o-1'));
+    expect(await inHand()).toBe('2');
+    open();
+    await Promise.all(waiting);
+    expect(await inHand()).toBe('0');
+    client.close();
+    await server.stop();
+    await telemetry.stop();
+  });
+
   test('calls above the bound are refused at once, with a time to come back', async () => {
     const { closed, open } = gate();
     const seen: never[] = [];
@@ -126,7 +135,11 @@ describe('stop', () => {
     const authorization = `Bearer ${await source()}`;
     const rest = fetch(`${server.url}/v1/orders/gate`, { headers: { authorization } });
     await until(() => seen.length === 2);
+    const half = talk(server.grpcPort, 'GET /li');
+    await until(() => !half.socket.connecting);
     const stopped = server.stop();
+    // It has nothing in hand, so nobody waits for it.
+    await until(() => half.closed);
     await expect(other.getOrder(getOrder('o-1'))).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     open();
     expect((await remote).orderId).toBe('gate');
@@ -135,6 +148,23 @@ describe('stop', () => {
     await expect(fetch(`${server.url}/readyz`)).rejects.toThrow();
     client.close();
     other.close();
+  });
+
+  test('over REST, what still comes on a connection in use is served', async () => {
+    const { closed, open } = gate();
+    const seen: never[] = [];
+    const server = await start({}, services(seen, closed));
+    const headers = `host: a\r\nauthorization: Bearer ${await source()}\r\n\r\n`;
+    const rest = talk(server.restPort!, `GET /v1/orders/gate HTTP/1.1\r\n${headers}`);
+    await until(() => seen.length === 1);
+    const stopped = server.stop();
+    rest.socket.write(`GET /v1/orders/missing HTTP/1.1\r\n${headers}`);
+    await until(() => seen.length === 2);
+    open();
+    await until(() => rest.closed);
+    expect(rest.heard.match(/HTTP\/1.1 \d+/g)).toEqual(['HTTP/1.1 200', 'HTTP/1.1 404']);
+    expect(rest.heard).toContain('ORDER_NOT_FOUND');
+    await stopped;
   });
 
   test('a call over gRPC alone is waited for', async () => {
@@ -158,25 +188,27 @@ describe('stop', () => {
 
   test('what does not end is ended at the bound', async () => {
     const seen: never[] = [];
-    const server = await start({ limits: { drainMs: 100 } }, services(seen));
+    // So long that no deadline ends them first.
+    const limits = { drainMs: 100, defaultTimeoutMs: 60_000 };
+    const server = await start({ limits }, services(seen));
     const client = connect(OrderQueryServiceService, { address: server.address, auth: source });
     const authorization = `Bearer ${await source()}`;
-    const remote = client.getOrder(getOrder('slow')).catch((error: CaudalError) => error.code);
+    const patience = { timeoutMs: 60_000 };
+    const remote = client.getOrder(getOrder('slow'), patience).catch((error: CaudalError) => error.code);
     const rest = fetch(`${server.url}/v1/orders/slow`, { headers: { authorization } }).then(
       (response) => response.status,
       () => 'closed',
     );
     await until(() => seen.length === 2);
-    const before = Date.now();
     await server.stop();
-    expect(Date.now() - before).toBeLessThan(2_000);
     expect(await remote).toBe('UNAVAILABLE');
     expect([503, 'closed']).toContain(await rest);
     client.close();
   });
 
   test('an open health watch does not hold it up', async () => {
-    const server = await start();
+    const drainMs = 600_000;
+    const server = await start({ limits: { drainMs } });
     const client = new Client(server.address, credentials.createInsecure());
     const method = health.Watch as {
       path: string;
@@ -192,7 +224,7 @@ describe('stop', () => {
     await until(() => states.length === 1);
     const before = Date.now();
     await server.stop();
-    expect(Date.now() - before).toBeLessThan(2_000);
+    expect(Date.now() - before).toBeLessThan(drainMs);
     await until(() => states.includes('NOT_SERVING'));
     client.close();
   });

@@ -12,7 +12,7 @@ import { type Authenticate, developer } from './auth.ts';
 import { endpoints } from './endpoint.ts';
 import { type GrpcLimits, grpcServer } from './grpc.ts';
 import { createPipeline, type Limits } from './pipeline.ts';
-import { type Address, type Health, openPort } from './port.ts';
+import { type Address, type Health, openPort, type PortLimits } from './port.ts';
 import { type RestOptions, startRest } from './rest.ts';
 import type { Service } from './types.ts';
 
@@ -30,9 +30,11 @@ export interface ServerOptions {
   reflection?: boolean;
   /** Whether the process is alive; true if absent. */
   live?(): boolean;
+  /** Whether it should get work, asked anew each time, beside what `setReady` has said; true if absent. */
+  ready?(): boolean;
 }
 
-export interface ServerLimits extends Limits, GrpcLimits {
+export interface ServerLimits extends Limits, GrpcLimits, PortLimits {
   /** How long `stop` waits for calls in hand, in milliseconds. */
   drainMs: number;
 }
@@ -43,15 +45,18 @@ export const defaultLimits: ServerLimits = {
   maxTimeoutMs: 60_000,
   maxMessageBytes: 4 * 1024 * 1024,
   maxConnectionAgeMs: 300_000,
-  maxConnectionAgeGraceMs: 30_000,
+  maxConnections: 4_096,
+  plainConnectionMs: 10_000,
   drainMs: 10_000,
 };
+
+const tellEveryMs = 1_000;
 
 export interface RunningServer extends Running {
   grpcPort: number;
   /** Undefined without REST. */
   restPort: number | undefined;
-  /** What `/readyz` and the gRPC health service say; false until it is set. */
+  /** What `/readyz` and the gRPC health service say, as far as `ready` agrees; false until it is set. */
   setReady(ready: boolean): void;
 }
 
@@ -76,14 +81,22 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       served.map(({ contract: { service } }) => service),
     );
 
-  let ready = false;
+  let said = false;
+  const isReady = () => said && (options.ready?.() ?? true);
+  // gRPC's health is not asked but told, so its watchers hear of a change a moment later.
+  let told = false;
+  const tell = () => {
+    if (told === isReady()) return;
+    told = !told;
+    setServing(told);
+  };
   const health: Health = (path) => {
     if (path === '/livez')
       return (options.live?.() ?? true) ? { status: 200, text: 'ok' } : { status: 503, text: 'stuck' };
-    if (path === '/readyz') return ready ? { status: 200, text: 'ok' } : { status: 503, text: 'not ready' };
+    if (path === '/readyz') return isReady() ? { status: 200, text: 'ok' } : { status: 503, text: 'not ready' };
     return undefined;
   };
-  const port = await openPort(grpc, health, options.grpc);
+  const port = await openPort(grpc, health, options.grpc, limits);
   const rest =
     options.rest &&
     (await startRest({ endpoints: served, pipeline, authenticate, health, limits, ...options.rest }).catch((error) => {
@@ -91,14 +104,16 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       throw error;
     }));
   log.info({ grpc: port.port, rest: rest?.port, methods: served.length }, 'serving');
+  const telling = setInterval(tell, tellEveryMs).unref();
 
   const setReady = (value: boolean) => {
-    ready = value;
-    setServing(value);
+    said = value;
+    tell();
   };
   let stopped: Promise<void> | undefined;
   const stop = async () => {
     setReady(false);
+    clearInterval(telling);
     const portClosed = port.close();
     // Tells clients to go elsewhere (GOAWAY). When it calls back says nothing: Node 24 marks the sessions of a closing
     // server closed at once, and grpc-js takes that for their end while calls are still in hand.

@@ -47,13 +47,18 @@ export async function signToken(content: TokenContent): Promise<string> {
 /** Gives the token to send with a call. */
 export type TokenSource = () => Promise<string>;
 
-/** A service's own tokens: one is used until a fifth of its time is left, then the next is signed. */
+/** A service's own tokens, signed as they are needed. */
 export function tokenSource(content: TokenContent): TokenSource {
+  return renewing(() => signToken(content), content.ttlSeconds);
+}
+
+/** Tokens that hold for `ttlSeconds`: one is used until a fifth of its time is left, then `sign` makes the next. */
+export function renewing(sign: () => Promise<string>, ttlSeconds: number): TokenSource {
   let current: { token: Promise<string>; renewAt: number } | undefined;
   return () => {
     if (!current || Date.now() >= current.renewAt) {
-      const token = signToken(content);
-      current = { token, renewAt: Date.now() + content.ttlSeconds * 800 };
+      const token = sign();
+      current = { token, renewAt: Date.now() + ttlSeconds * 800 };
       // A failure is told to those who wait for it, and not kept.
       token.catch(() => {
         current = undefined;

@@ -47,7 +47,7 @@ describe('validation', () => {
     });
     expect(violationsOf('inventory.v1.ReserveStockRequest', bad)).toEqual([
       { field: 'request_id', description: 'must be a UUID, like 0190d6f0-1c5e-7b3a-9f00-5d2c8a4be101' },
-      { field: 'reservation_id', description: 'must match ^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$' },
+      { field: 'reservation_id', description: 'must match ^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$' },
       { field: 'lines[2].product_id', description: 'must match ^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$' },
       { field: 'lines[2].quantity', description: 'must be at least 1' },
       { field: 'ttl', description: 'must be at most 604800s' },
@@ -65,7 +65,10 @@ describe('validation', () => {
     ]);
     const customer = RegisterCustomerRequest.fromPartial({ customerId: 'a', displayName: 'A\0', country: '\0' });
     expect(refused('customers.v1.RegisterCustomerRequest', customer)).toEqual(['display_name', 'country']);
-    expect(refused('catalog.v1.BatchGetProductsRequest', { productIds: ['a', '\0'] })).toEqual(['product_ids']);
+    expect(refused('catalog.v1.BatchGetProductsRequest', { productIds: ['a', '\0'] })).toEqual([
+      'product_ids',
+      'product_ids[1]',
+    ]);
   });
 
   test('a missing message, an unchosen oneof and an undefined enum are named', () => {
@@ -172,6 +175,7 @@ const samples: [string, Codec, fc.Arbitrary<object>][] = [
       lines,
       paymentMethod: fc.option(fc.record({ method: way }), { nil: undefined }),
       reference: texts,
+      attributes,
     }),
   ],
   [

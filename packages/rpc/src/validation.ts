@@ -14,8 +14,8 @@ import { type Rules, rulesOf } from './rules.ts';
 /** Throws INVALID_ARGUMENT with every violation. */
 export type Validate = (message: unknown) => void;
 
-/** More than this helps nobody, and does not fit into headers. */
-const maxViolations = 50;
+/** More than this helps nobody, and does not fit into headers. Nobody looks for more either. */
+export const maxViolations = 50;
 
 /** The path to a message within the request, from the inside out: made into words only for a violation. */
 interface Path {
@@ -37,10 +37,13 @@ export function validator(type: DescMessage): Validate {
   };
 }
 
-/** The error for these violations. */
-export function invalidRequest(violations: FieldViolation[], reason = 'INVALID_REQUEST'): CaudalError {
+/** The error for these violations, or the first of them. */
+export function invalidRequest(found: FieldViolation[], reason = 'INVALID_REQUEST'): CaudalError {
+  const violations = found.slice(0, maxViolations);
   const [first] = violations;
-  const more = violations.length > 1 ? ` (and ${violations.length - 1} more)` : '';
+  // With as many as are looked for, nobody knows how many there are.
+  const count = found.length >= maxViolations ? 'and more' : `and ${found.length - 1} more`;
+  const more = found.length > 1 ? ` (${count})` : '';
   return new CaudalError('INVALID_ARGUMENT', reason, `${first!.field} ${first!.description}${more}.`, { violations });
 }
 

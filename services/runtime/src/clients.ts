@@ -4,10 +4,12 @@
  */
 import type { Context } from '@caudal/context/context.ts';
 import type { Method } from '@caudal/contract/method.ts';
+import { isCode, unavailable } from '@caudal/kernel/errors.ts';
 import type { Running } from '@caudal/kernel/lifetime.ts';
 import { connect } from '@caudal/rpc/client.ts';
 import { localClient } from '@caudal/rpc/local.ts';
-import type { Client, Service } from '@caudal/rpc/types.ts';
+import type { CallOptions, Client, Service } from '@caudal/rpc/types.ts';
+import { logger } from '@caudal/telemetry/log.ts';
 import type { Identity } from './identity.ts';
 import type { RuntimeValues } from './settings.ts';
 
@@ -18,30 +20,64 @@ export interface Clients extends Running {
   at<Definition extends object>(caller: Context, definition: Definition, context: string): Client<Definition>;
 }
 
+const log = logger('clients');
+
 /** `services`: what this process serves; may be filled later, before the first call. */
 export function openClients(values: RuntimeValues, identity: Identity, services: Service[]): Clients {
-  const connected: { close(): void }[] = [];
+  /** By caller, address and service: a client is a connection, and some are asked for again and again. */
+  const connected = new Map<string, { close(): void }>();
 
   const remote = <Definition extends object>(caller: Context, definition: Definition, address: string) => {
-    const client = connect(definition, { address, auth: identity.tokensOf(caller) });
-    connected.push(client);
-    return client;
+    const key = `${caller.name} ${address} ${serviceOf(definition)}`;
+    const client = connected.get(key) ?? connect(definition, { address, auth: identity.tokensOf(caller) });
+    connected.set(key, client);
+    return client as Client<Definition>;
   };
 
   return {
     of(caller, definition) {
       const { context, role } = placeOf(definition);
-      if (values.CAUDAL_ROLES.includes(role) && values.CAUDAL_CONTEXTS.includes(context)) {
-        return localClient(definition, services, identity.callerOf(caller));
-      }
-      return remote(caller, definition, addressOf(values, role, context));
+      const here = values.CAUDAL_ROLES.includes(role) && values.CAUDAL_CONTEXTS.includes(context);
+      const client = here
+        ? localClient(definition, services, identity.callerOf(caller))
+        : remote(caller, definition, addressOf(values, role, context));
+      return amongServices(client, caller.name, context);
     },
-    at: (caller, definition, context) => remote(caller, definition, addressOf(values, 'command', context)),
+    at: (caller, definition, context) =>
+      amongServices(remote(caller, definition, addressOf(values, 'command', context)), caller.name, context),
     async stop() {
-      for (const client of connected) client.close();
+      for (const client of connected.values()) client.close();
     },
   };
 }
+
+type Call = (request: unknown, options?: CallOptions) => Promise<unknown>;
+
+/**
+ * A service that another one does not let in is no fault of whoever asked the first, nor of the event that made it ask:
+ * keys or permissions are wrong, and until somebody mends that, the other one is out of reach.
+ */
+function amongServices<Definition extends object>(
+  client: Client<Definition>,
+  caller: string,
+  context: string,
+): Client<Definition> {
+  const calls = Object.entries(client as Record<string, Call>).map(([name, call]): [string, Call] => [
+    name,
+    async (request, options) => {
+      try {
+        return await call(request, options);
+      } catch (error) {
+        if (!isCode(error, 'UNAUTHENTICATED', 'PERMISSION_DENIED')) throw error;
+        log.error({ err: error, caller, called: context, method: name }, 'a service was not let in: check its key');
+        throw unavailable(context, error);
+      }
+    },
+  ]);
+  return Object.fromEntries(calls) as unknown as Client<Definition>;
+}
+
+const serviceOf = (definition: object) => (Object.values(definition) as [Method])[0].path.split('/')[1]!;
 
 /** `orders` and `query` of `/caudal.orders.v1.OrderQueryService/GetOrder`. */
 function placeOf(definition: object): { context: string; role: 'command' | 'query' } {

@@ -6,11 +6,14 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { chmod, chown, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import type { Running } from '@caudal/kernel/lifetime.ts';
+import { sleep } from '@caudal/kernel/time.ts';
+import type { Lifecycle } from '@caudal/lifecycle/lifecycle.ts';
+import { createWhole } from './create-whole.ts';
 
 const run = promisify(execFile);
 const SECONDS = 60;
@@ -57,6 +60,21 @@ export async function startEmbeddedPostgres(directory: string): Promise<Embedded
   }
 }
 
+/**
+ * The same, until the lifecycle ends. That may be while it starts: then it is waited for and stopped, since it would not
+ * end with this process.
+ */
+export async function holdEmbeddedPostgres(directory: string, lifecycle: Lifecycle): Promise<EmbeddedPostgres> {
+  const starting = startEmbeddedPostgres(directory);
+  const stop = () =>
+    starting.then(
+      (postgres) => postgres.stop(),
+      () => {}, // whoever waits for it hears why
+    );
+  lifecycle.onStop('embedded PostgreSQL', stop, { timeoutMs: 2 * SECONDS * 1000 });
+  return starting;
+}
+
 /** Whether there is a database in the directory. */
 export function hasEmbeddedPostgres(directory: string): boolean {
   return existsSync(join(resolve(directory), 'postgres', initialisedMark));
@@ -80,16 +98,37 @@ export async function joinEmbeddedPostgres(directory: string): Promise<EmbeddedP
   return { url: `postgres://${USER}:${password}@127.0.0.1:${Number(lines[3])}/postgres`, stop: async () => {} };
 }
 
-/** Only one process at a time may use a data directory. A dead one's claim does not count. */
-async function claim(file: string): Promise<string> {
-  const owner = await ownerOf(file);
-  if (owner !== undefined) {
-    throw new Error(
-      `Process ${owner} runs on this data directory already. Stop it, or set CAUDAL_DATA_DIR to another one.`,
-    );
+/** A process that takes a dead one's claim away is done with it long before this time. */
+const TAKING_MS = 10_000;
+
+/** Only one process at a time may use a data directory. Throws if another one does; a dead one's claim does not count. */
+export async function claim(file: string): Promise<string> {
+  while (!(await createWhole(file, String(process.pid)))) {
+    const owner = await ownerOf(file);
+    if (owner !== undefined) {
+      throw new Error(
+        `Process ${owner} runs on this data directory already. Stop it, or set CAUDAL_DATA_DIR to another one.`,
+      );
+    }
+    await removeDead(file);
   }
-  await writeFile(file, String(process.pid));
   return file;
+}
+
+/** Removes the claim of a dead process. One at a time, or the second one to remove would remove the first one's own. */
+async function removeDead(file: string): Promise<void> {
+  const taking = `${file}.taking`;
+  if (await createWhole(taking, String(process.pid))) {
+    try {
+      if ((await ownerOf(file)) === undefined) await rm(file, { force: true });
+    } finally {
+      await rm(taking, { force: true });
+    }
+    return;
+  }
+  const since = await stat(taking).catch(() => undefined);
+  if (since && Date.now() - since.mtimeMs > TAKING_MS) await rm(taking, { force: true });
+  await sleep(20);
 }
 
 /** The other process that uses the directory now. */

@@ -2,7 +2,7 @@
  * Who is who: the keys that callers' tokens are checked with, and the name under which this process's contexts call
  * others. Without configured keys (the embedded system) a key is made once and kept beside the data.
  */
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ConfigError } from '@caudal/config/config.ts';
 import type { Context } from '@caudal/context/context.ts';
@@ -10,7 +10,9 @@ import type { Caller } from '@caudal/kernel/context.ts';
 import { type Authenticate, authenticator } from '@caudal/rpc/auth.ts';
 import { generateKey, type Key, signToken, type TokenSource, tokenSource } from '@caudal/rpc/tokens.ts';
 import type { JSONWebKeySet, JWK } from 'jose';
+import { createWhole } from './create-whole.ts';
 import type { RuntimeValues } from './settings.ts';
+import { noKeys } from './start-checks.ts';
 
 export interface Identity {
   auth: Authenticate | 'off';
@@ -47,18 +49,9 @@ interface Keys {
 }
 
 async function findKeys(values: RuntimeValues, keyDirectory: string | undefined): Promise<Keys> {
-  const signingKey = values.CAUDAL_SERVICE_KEY ? parseKey(values.CAUDAL_SERVICE_KEY) : undefined;
-  if (values.CAUDAL_JWKS) return { keys: parseKeys(values.CAUDAL_JWKS), signingKey };
-  if (values.CAUDAL_AUTH === 'off') return { keys: undefined, signingKey };
-  if (!keyDirectory) {
-    throw new ConfigError([
-      {
-        name: 'CAUDAL_JWKS',
-        wrong: 'it is not set, so no token can be checked',
-        fix: 'Set it to a JSON Web Key Set or the URL of one ("caudal keys" makes a pair), or CAUDAL_AUTH=off in development',
-      },
-    ]);
-  }
+  const { CAUDAL_SERVICE_KEY: signingKey, CAUDAL_JWKS: keys, CAUDAL_AUTH } = values;
+  if (keys || CAUDAL_AUTH === 'off') return { keys, signingKey };
+  if (!keyDirectory) throw new ConfigError([noKeys]);
   const key = await keptKey(join(keyDirectory, 'key.json'));
   return { keys: { keys: [key.publicKey] }, signingKey: signingKey ?? key.privateKey };
 }
@@ -73,27 +66,6 @@ async function keptKey(file: string): Promise<Key> {
   }
   const key = await generateKey('caudal-development');
   await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-  await writeFile(file, JSON.stringify(key), { mode: 0o600, flag: 'wx' }).catch((error) => {
-    if (error.code !== 'EEXIST') throw error;
-  });
+  await createWhole(file, JSON.stringify(key));
   return read();
-}
-
-function parseKeys(text: string): JSONWebKeySet | URL {
-  if (/^https?:\/\//.test(text)) return new URL(text);
-  return parseJson('CAUDAL_JWKS', text, (value) => Array.isArray(value.keys)) as unknown as JSONWebKeySet;
-}
-
-function parseKey(text: string): JWK {
-  return parseJson('CAUDAL_SERVICE_KEY', text, (value) => typeof value.kty === 'string') as JWK;
-}
-
-function parseJson(name: string, text: string, valid: (value: Record<string, unknown>) => boolean) {
-  try {
-    const value = JSON.parse(text);
-    if (value && valid(value)) return value as Record<string, unknown>;
-  } catch {
-    // Said below.
-  }
-  throw new ConfigError([{ name, wrong: 'it is no JSON Web Key (Set)', fix: 'Set it to what "caudal keys" prints' }]);
 }

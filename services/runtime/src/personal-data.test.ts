@@ -1,12 +1,16 @@
 import { randomBytes } from 'node:crypto';
-import { ConfigError } from '@caudal/config/config.ts';
+import { ConfigError, loadConfig } from '@caudal/config/config.ts';
 import { customer } from '@caudal/contract/entities.ts';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { usePersonalDataKeys } from './personal-data.ts';
-import type { RuntimeValues } from './settings.ts';
+import { type RuntimeValues, settings } from './settings.ts';
 
-const use = (keys: string | undefined) =>
-  usePersonalDataKeys({ CAUDAL_PERSONAL_DATA_KEYS: keys } as unknown as RuntimeValues);
+const use = (keys: string | undefined) => {
+  const { CAUDAL_PERSONAL_DATA_KEYS } = settings;
+  usePersonalDataKeys(
+    loadConfig({ CAUDAL_PERSONAL_DATA_KEYS }, { env: { CAUDAL_PERSONAL_DATA_KEYS: keys } }) as RuntimeValues,
+  );
+};
 const key = () => randomBytes(32).toString('base64');
 const event = {
   $case: 'updated' as const,

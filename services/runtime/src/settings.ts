@@ -1,7 +1,9 @@
 /** What a Caudal process can be told, beside what each context adds (its context.ts). */
 import type { Settings, Values } from '@caudal/config/config.ts';
 import { setting } from '@caudal/config/setting.ts';
+import { parsePersonalDataKeys } from '@caudal/eventlog/cipher.ts';
 import { contexts } from './contexts.ts';
+import { parseKeySet, parseSigningKey } from './keys.ts';
 
 /** What a process can do for the contexts that it runs; `all` of them on a laptop. */
 export const roles = ['command', 'query', 'relay', 'projector', 'process', 'jobs'] as const;
@@ -9,7 +11,8 @@ export type Role = (typeof roles)[number];
 
 const contextNames = contexts.map(({ name }) => name);
 
-const runtimeSettings = {
+/** Those of the runtime itself. */
+export const runtimeSettings = {
   CAUDAL_ROLES: setting.list({
     description: 'What this process does.',
     default: roles.join(','),
@@ -81,6 +84,13 @@ const runtimeSettings = {
     optional: true,
   }),
   CAUDAL_OTLP_ENDPOINT: setting.url({ description: 'Where traces are sent by OTLP (gRPC).', optional: true }),
+  CAUDAL_TRACE_SAMPLING: setting.number({
+    description: 'The share of traces that is recorded, of those that begin here: what callers have decided is kept.',
+    // All, as OpenTelemetry's SDKs have it: who names a collector wants to see something. It costs, so less where calls are many.
+    default: '1',
+    min: 0,
+    max: 1,
+  }),
   CAUDAL_COMMAND_ADDRESS: setting.string({
     description: 'Where the commands of contexts that do not run in this process answer; {context} becomes their name.',
     default: '127.0.0.1:9090',
@@ -95,8 +105,8 @@ const runtimeSettings = {
     min: 1,
   }),
   CAUDAL_PREFETCH: setting.int({
-    description: 'Messages that a consumer holds at the same time.',
-    default: '256',
+    description: 'Messages that a consumer holds at the same time; it handles up to half of them at once.',
+    default: '512',
     min: 1,
     max: 5000,
   }),
@@ -115,21 +125,41 @@ const runtimeSettings = {
     description: 'Whether callers need a token. "off" makes everybody an administrator: for development only.',
     default: 'jwt',
   }),
-  CAUDAL_JWKS: setting.string({
-    description: 'The public keys of tokens: a JSON Web Key Set, or the URL of one. Made at first start when embedded.',
-    optional: true,
-  }),
+  CAUDAL_JWKS: setting.parsed(
+    {
+      description: 'The public keys of tokens. Made at first start when embedded.',
+      expects: 'a JSON Web Key Set of public keys, or the URL of one: "caudal keys" prints one',
+      // Not public: a private key that got here by mistake must not be shown.
+      secrecy: 'url',
+      optional: true,
+    },
+    parseKeySet,
+  ),
   CAUDAL_ISSUER: setting.string({ description: 'What tokens must have as `iss`.', default: 'caudal' }),
   CAUDAL_AUDIENCE: setting.string({ description: 'What tokens must have as `aud`.', default: 'caudal' }),
-  CAUDAL_SERVICE_KEY: setting.secret({
-    description: 'The private JSON Web Key that this process signs its calls to other services with.',
+  CAUDAL_SERVICE_KEY: setting.parsed(
+    {
+      description: 'What this process signs its calls to other services with.',
+      expects: 'a private JSON Web Key: "caudal keys" prints one',
+      secrecy: 'secret',
+      optional: true,
+    },
+    parseSigningKey,
+  ),
+  CAUDAL_TOKEN: setting.secret({
+    description: 'What `caudal import` calls with, unless it is told by --token. Nothing else reads it.',
     optional: true,
   }),
-  CAUDAL_PERSONAL_DATA_KEYS: setting.secret({
-    description:
-      'Keys that personal data is sealed with in the logs: <id>:<base64 of 32 bytes>,... The first one seals, all of them open. Without any it is written as it is.',
-    optional: true,
-  }),
+  CAUDAL_PERSONAL_DATA_KEYS: setting.parsed(
+    {
+      description:
+        'Keys that personal data is sealed with in the logs. The first one seals, all of them open. Without any it is written as it is.',
+      expects: 'ID:KEY,... where "openssl rand -base64 32" prints a KEY',
+      secrecy: 'secret',
+      optional: true,
+    },
+    parsePersonalDataKeys,
+  ),
   CAUDAL_REFLECTION: setting.boolean({ description: 'Whether gRPC reflection answers.', default: 'false' }),
 } satisfies Settings;
 

@@ -4,9 +4,10 @@ import { createLifecycle, type Lifecycle } from '@caudal/lifecycle/lifecycle.ts'
 import { type RunningServer, startServer } from '@caudal/rpc/server.ts';
 import { startTelemetry } from '@caudal/telemetry/start.ts';
 import { contexts } from './contexts.ts';
-import { startEmbeddedPostgres } from './embedded-postgres.ts';
+import { holdEmbeddedPostgres } from './embedded-postgres.ts';
 import { type Identity, openIdentity } from './identity.ts';
 import { migrateContext } from './local-context.ts';
+import { atPorts } from './ports.ts';
 import { openProcess, type Process } from './process.ts';
 import { addCommands } from './roles/command.ts';
 import { startJobs } from './roles/jobs.ts';
@@ -38,8 +39,7 @@ export async function openDatabaseServer(values: RuntimeValues, lifecycle: Lifec
     });
     return values.DATABASE_URL;
   }
-  const postgres = await startEmbeddedPostgres(values.CAUDAL_DATA_DIR);
-  lifecycle.onStop('embedded PostgreSQL', () => postgres.stop(), { timeoutMs: 60_000 });
+  const postgres = await holdEmbeddedPostgres(values.CAUDAL_DATA_DIR, lifecycle);
   for (const context of contexts) await migrateContext(postgres.url, context);
   return postgres.url;
 }
@@ -61,7 +61,8 @@ export async function start(values: RuntimeValues, lifecycle = createLifecycle()
           ? undefined
           : { host: values.CAUDAL_HOST, port: values.CAUDAL_METRICS_PORT },
       otlpEndpoint: values.CAUDAL_OTLP_ENDPOINT,
-    });
+      sampling: values.CAUDAL_TRACE_SAMPLING,
+    }).catch(atPorts(values));
     lifecycle.onStop('telemetry', () => telemetry.stop());
     const databaseUrl = await openDatabaseServer(values, lifecycle);
     const identity = await openIdentity(values, values.DATABASE_URL ? undefined : values.CAUDAL_DATA_DIR);
@@ -83,7 +84,7 @@ export async function start(values: RuntimeValues, lifecycle = createLifecycle()
       lifecycle.onStop('server', () => server.stop(), { timeoutMs: 20_000 });
     }
     lifecycle.started();
-    server.setReady(lifecycle.isReady());
+    server.setReady(true);
     lifecycle.ending.addEventListener('abort', () => server.setReady(false), { once: true });
     return { lifecycle, server, identity, process, databaseUrl };
   } catch (error) {
@@ -104,5 +105,6 @@ async function openDoors(process: Process): Promise<RunningServer> {
     limits: { maxConcurrent: values.CAUDAL_MAX_CONCURRENT_CALLS },
     reflection: values.CAUDAL_REFLECTION,
     live: () => lifecycle.isLive(),
-  });
+    ready: () => lifecycle.isReady(),
+  }).catch(atPorts(values));
 }

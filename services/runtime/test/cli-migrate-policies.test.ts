@@ -1,5 +1,6 @@
 /** `caudal migrate` and RabbitMQ's policies, on the real broker's management API. */
-import { describeWith, type FreshDatabase, freshDatabase, serverUrl } from '@caudal/testing/servers.ts';
+import { describeWith } from '@caudal/testing/describe-with.ts';
+import { type FreshDatabase, freshDatabase, serverUrl } from '@caudal/testing/servers.ts';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { cli } from './run-cli.ts';
 

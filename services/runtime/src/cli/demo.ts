@@ -2,14 +2,17 @@
 import { fileURLToPath } from 'node:url';
 import { loadConfig } from '@caudal/config/config.ts';
 import { createLifecycle } from '@caudal/lifecycle/lifecycle.ts';
-import { generateKey } from '@caudal/rpc/tokens.ts';
+import { generateKey, renewing, type TokenSource } from '@caudal/rpc/tokens.ts';
 import { Command } from 'commander';
 import { contexts } from '../contexts.ts';
+import type { Identity } from '../identity.ts';
 import { migrateContext } from '../local-context.ts';
 import { type RuntimeValues, settings } from '../settings.ts';
 import { wholeNumber } from './import.ts';
 import { everything } from './permissions.ts';
 import { importFile } from './run-import.ts';
+import { untilSignal } from './signals.ts';
+import { UsageError } from './usage.ts';
 
 const sample = fileURLToPath(new URL('../../data/online-retail-sample.csv', import.meta.url));
 const TOKEN_SECONDS = 3600;
@@ -27,32 +30,36 @@ export function demoCommand(): Command {
     .action(async (file: string, { concurrency, json }: { concurrency: number; json?: boolean }) => {
       const values = loadConfig(settings) as RuntimeValues;
       const lifecycle = createLifecycle();
-      process.once('SIGINT', () => void lifecycle.stop('SIGINT'));
-      if (values.DATABASE_URL) {
-        for (const context of contexts) await migrateContext(values.DATABASE_URL, context);
-      }
-      const ports = { CAUDAL_REST_PORT: 0, CAUDAL_GRPC_PORT: 0 };
-      const { start } = await import('../start.ts');
-      const { server, identity } = await start({ ...values, ...ports, ...(await ownKeys(values)) }, lifecycle);
-      try {
-        const reconciled = await importFile({
-          file,
-          address: `${values.CAUDAL_HOST}:${server.grpcPort}`,
-          token: await identity.sign('demo', everything(), TOKEN_SECONDS),
-          concurrency,
-          json: json ?? false,
-          signal: lifecycle.ending,
-        });
+      await untilSignal(lifecycle, async (running) => {
+        if (values.DATABASE_URL) {
+          for (const context of contexts) await migrateContext(values.DATABASE_URL, context);
+        }
+        const ports = { CAUDAL_REST_PORT: 0, CAUDAL_GRPC_PORT: 0 };
+        const { start } = await import('../start.ts');
+        const { server, identity } = await start({ ...values, ...ports, ...(await ownKeys(values)) }, lifecycle);
+        const options = { file, concurrency, json: json ?? false, signal: lifecycle.ending };
+        const address = `${values.CAUDAL_HOST}:${server.grpcPort}`;
+        const reconciled = await running(importFile({ ...options, address, auth: tokens(values, identity) }));
         process.exitCode = reconciled ? 0 : 1;
-      } finally {
-        await lifecycle.stop('the demo is over');
-      }
+      });
     });
+}
+
+/** The import may take longer than a token holds. */
+function tokens({ CAUDAL_AUTH }: RuntimeValues, identity: Identity): TokenSource | undefined {
+  if (CAUDAL_AUTH === 'off') return undefined;
+  return renewing(async () => {
+    const token = await identity.sign('demo', everything(), TOKEN_SECONDS);
+    if (token) return token;
+    throw new UsageError(
+      'There is no key to sign with: set CAUDAL_SERVICE_KEY beside CAUDAL_JWKS, or neither of them.',
+    );
+  }, TOKEN_SECONDS);
 }
 
 /** Keys for this run alone, where none are configured: nobody else calls this system. */
 async function ownKeys({ CAUDAL_JWKS, CAUDAL_AUTH }: RuntimeValues): Promise<Partial<RuntimeValues>> {
   if (CAUDAL_JWKS || CAUDAL_AUTH === 'off') return {};
   const { publicKey, privateKey } = await generateKey('demo');
-  return { CAUDAL_JWKS: JSON.stringify({ keys: [publicKey] }), CAUDAL_SERVICE_KEY: JSON.stringify(privateKey) };
+  return { CAUDAL_JWKS: { keys: [publicKey] }, CAUDAL_SERVICE_KEY: privateKey };
 }

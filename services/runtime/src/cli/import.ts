@@ -1,6 +1,10 @@
 /** `caudal import`: a retailer's file into a running system. */
+import { loadConfig } from '@caudal/config/config.ts';
+import { createLifecycle } from '@caudal/lifecycle/lifecycle.ts';
 import { Command, InvalidArgumentError } from 'commander';
+import { settings } from '../settings.ts';
 import { importFile } from './run-import.ts';
+import { untilSignal } from './signals.ts';
 
 interface Options {
   address: string;
@@ -19,16 +23,21 @@ export function importCommand(): Command {
     .option('--json', 'print the report as one JSON object')
     .addHelpText('after', '\nExit code: 0 if everything reconciles, else 1. May be started again after a break.')
     .action(async (file: string, { address, token, concurrency, json }: Options) => {
-      const stop = new AbortController();
-      process.once('SIGINT', () => stop.abort(new Error('Stopped: start it again to go on where it was.')));
-      const reconciled = await importFile({
-        file,
-        address,
-        token: token ?? process.env.CAUDAL_TOKEN,
-        concurrency,
-        json: json ?? false,
-        signal: stop.signal,
-      });
+      const { CAUDAL_TOKEN } = loadConfig({ CAUDAL_TOKEN: settings.CAUDAL_TOKEN });
+      const bearer = token ?? CAUDAL_TOKEN;
+      const lifecycle = createLifecycle();
+      const reconciled = await untilSignal(lifecycle, (running) =>
+        running(
+          importFile({
+            file,
+            address,
+            auth: bearer === undefined ? undefined : async () => bearer,
+            concurrency,
+            json: json ?? false,
+            signal: lifecycle.ending,
+          }),
+        ),
+      );
       process.exitCode = reconciled ? 0 : 1;
     });
 }

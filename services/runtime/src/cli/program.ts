@@ -43,17 +43,24 @@ const LINGER_MS = 3_000;
 /** Runs the command of this process's arguments, and sets the exit code. */
 export async function main(): Promise<void> {
   prepare(program);
-  // Whoever reads the output may stop reading: `caudal log show ... | head`.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-    process.exit();
-  });
+  process.stdout.on('error', endUnread);
+  process.stderr.on('error', () => {}); // with nobody to read it there is nobody to tell
   try {
     await program.parseAsync();
   } catch (error) {
     process.exitCode = tell(error);
   }
   if (!runsOn()) setTimeout(() => process.exit(), LINGER_MS).unref();
+}
+
+let unread = false;
+
+/** Whoever reads the output may stop reading: `caudal log show ... | head`. There may be a server of ours to end. */
+function endUnread(): void {
+  if (unread) return;
+  unread = true;
+  if (process.listenerCount('SIGTERM') > 0) process.kill(process.pid, 'SIGTERM');
+  else process.exit();
 }
 
 /** Only `start` goes on after its command has returned. */

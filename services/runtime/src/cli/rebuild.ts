@@ -83,13 +83,15 @@ async function isFed(system: Process, of: LocalProjection, generation: number): 
 }
 
 function tell(name: string, report: RebuildReport, fed: boolean): void {
-  const { generation, replaced, events, views, verified, failed } = report;
-  const before = replaced === undefined ? 'there was none before' : `generation ${replaced} had ${views.before}`;
+  const { generation, replaced, events, views, verified, failed, failedCount } = report;
+  const before =
+    replaced === undefined ? 'there was none before' : `generation ${replaced} had ${views?.before ?? '?'}`;
   say(
-    `${name}.${generation}: ${views.now} views from ${events} events (${before}); ${verified} compared with the log.`,
+    `${name}.${generation}: ${views?.now ?? '?'} views from ${events} events (${before}); ${verified} compared with the log.`,
   );
   say('Queries read it now.');
   for (const { stream, version, error } of failed) say(`  can't handle version ${version} of ${stream}: ${error}`);
+  if (failedCount > failed.length) say(`  ... and ${failedCount - failed.length} more`);
   if (!fed) {
     say(
       'No projector feeds it: none runs for this view, so what happens from now on is not in it. It will be once one runs.',

@@ -11,6 +11,7 @@ import { WalletQueryServiceService, WalletServiceService } from '@caudal/contrac
 import { ShippingServiceService } from '@caudal/contract/gen/caudal/shipping/v1/shipping.ts';
 import { systemClock } from '@caudal/kernel/time.ts';
 import { connect } from '@caudal/rpc/client.ts';
+import type { TokenSource } from '@caudal/rpc/tokens.ts';
 import type { Client } from '@caudal/rpc/types.ts';
 import type { ImportApi } from '../import/api.ts';
 import { plan as planImport } from '../import/plan.ts';
@@ -25,8 +26,8 @@ export interface RunImportOptions {
   file: string;
   /** Of the gRPC port. */
   address: string;
-  /** Undefined where the system asks for none. */
-  token: string | undefined;
+  /** Gives the token to call with; undefined where the system asks for none. */
+  auth: TokenSource | undefined;
   concurrency: number;
   /** One JSON object instead of the report for people. */
   json: boolean;
@@ -37,13 +38,13 @@ export interface RunImportOptions {
 export async function importFile({
   file,
   address,
-  token,
+  auth,
   concurrency,
   json,
   signal,
 }: RunImportOptions): Promise<boolean> {
   const plan = planImport(await readFile(file));
-  const { api, close } = connectApi({ command: address, query: address }, token);
+  const { api, close } = connectApi({ command: address, query: address }, auth);
   const progress = createProgress({ stream: process.stderr, clock: systemClock });
   try {
     const clock = systemClock;
@@ -62,12 +63,12 @@ export async function importFile({
 /** The public services that an import calls, by the addresses of their roles. */
 export function connectApi(
   addresses: { command: string; query: string },
-  token: string | undefined,
+  auth: TokenSource | undefined,
 ): { api: ImportApi; close(): void } {
   const clients: { close(): void }[] = [];
   const open = <Definition extends object>(definition: Definition, role: 'command' | 'query'): Client<Definition> => {
     const address = addresses[role];
-    const client = connect(definition, { address, auth: token ? async () => token : undefined });
+    const client = connect(definition, { address, auth });
     clients.push(client);
     return client;
   };

@@ -5,6 +5,7 @@ import { endWithProcess } from '@caudal/lifecycle/process.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { Command } from 'commander';
 import { type RuntimeValues, settings } from '../settings.ts';
+import { startChecks } from '../start-checks.ts';
 import { showConfig } from './config.ts';
 import { welcome } from './welcome.ts';
 
@@ -19,7 +20,7 @@ export function startCommand(): Command {
       'after',
       `
 Without DATABASE_URL it starts a PostgreSQL of its own. A database that is given is migrated before: "caudal migrate".
-SIGTERM and Ctrl-C end it in order.
+SIGTERM, SIGHUP and Ctrl-C end it in order, with exit code 0.
 
 Example: CAUDAL_ROLES=projector CAUDAL_CONTEXTS=orders caudal start`,
     )
@@ -33,7 +34,7 @@ Example: CAUDAL_ROLES=projector CAUDAL_CONTEXTS=orders caudal start`,
 }
 
 async function run(): Promise<void> {
-  const values = loadConfig(settings, { warn: (message) => log.warn(message) }) as RuntimeValues;
+  const values = loadConfig(settings, { warn: (message) => log.warn(message), checks: startChecks }) as RuntimeValues;
   const lifecycle = createLifecycle({ graceMs: values.CAUDAL_SHUTDOWN_GRACE });
   endWithProcess(lifecycle);
   // Loaded here, since half of all that it needs no other command does.

@@ -58,7 +58,8 @@ async function run(system: Process, of: LocalProjection): Promise<VerifyReport> 
   }
 }
 
-function tell({ generation, documents, counts, findings, failed }: VerifyReport, right: boolean): void {
+function tell(report: VerifyReport, right: boolean): void {
+  const { generation, documents, counts, findings, failed, failedCount } = report;
   const wrong = Object.entries(counts).filter(([, count]) => count > 0);
   const summary = right ? 'right' : wrong.map(([kind, count]) => `${count} ${kind}`).join(', ') || 'not complete';
   say(`${generation}: ${documents} documents compared: ${summary}`);
@@ -66,5 +67,6 @@ function tell({ generation, documents, counts, findings, failed }: VerifyReport,
   const total = wrong.reduce((sum, [, count]) => sum + count, 0);
   if (total > findings.length) say(`  ... and ${total - findings.length} more`);
   for (const { stream, version, error } of failed) say(`  can't handle version ${version} of ${stream}: ${error}`);
+  if (failedCount > failed.length) say(`  ... and ${failedCount - failed.length} more`);
   if (counts.behind > 0) say('  What is behind catches up while a projector runs.');
 }

@@ -89,6 +89,7 @@ async function place(order: PlannedOrder, orderId: string, requestId: string, ru
           : { $case: 'cardToken', value: APPROVED_CARD },
     },
     reference,
+    attributes: {},
   };
   try {
     await run.prices.holding(order.lines, () => run.api.orders.placeOrder(request));

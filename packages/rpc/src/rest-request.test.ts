@@ -1,0 +1,13 @@
+import { contract } from '@caudal/contract/descriptors.ts';
+import { OrderQueryServiceService } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
+import { expect, test } from '@jest/globals';
+import { requestJson } from './rest-request.ts';
+
+const { request } = contract().method(OrderQueryServiceService.getOrder.path);
+const parts = { params: { order_id: 'o-1' }, query: new URLSearchParams(), body: undefined, ifMatch: undefined };
+
+// No route of today's contract can show it over HTTP: fastify reads no body of a GET.
+test('a body where there is none', () => {
+  expect(requestJson(request, false, parts)).toEqual({ orderId: 'o-1' });
+  expect(() => requestJson(request, false, { ...parts, body: {} })).toThrow('body must be absent');
+});

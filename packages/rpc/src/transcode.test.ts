@@ -1,0 +1,18 @@
+import { contract } from '@caudal/contract/descriptors.ts';
+import { OrderServiceService } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
+import { expect, test } from '@jest/globals';
+import { jsonToBytes } from './transcode.ts';
+
+const { request } = contract().method(OrderServiceService.placeOrder.path);
+
+test('what is wrong is looked for no further than it is told', () => {
+  let looked = 0;
+  const lines = new Proxy(Array(100_000).fill(1), {
+    get(list, key, self) {
+      if (typeof key === 'string' && /^\d+$/.test(key)) looked++;
+      return Reflect.get(list, key, self);
+    },
+  });
+  expect(() => jsonToBytes(request, { lines })).toThrow('lines[0] must be an object (PlaceOrderLine) (and more).');
+  expect(looked).toBeLessThan(100);
+});

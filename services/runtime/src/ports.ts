@@ -1,0 +1,38 @@
+/** A door that does not open, as somebody can mend it who only knows the settings. */
+import { ConfigError, type Problem } from '@caudal/config/config.ts';
+import type { RuntimeValues } from './settings.ts';
+
+const names = ['CAUDAL_GRPC_PORT', 'CAUDAL_REST_PORT', 'CAUDAL_METRICS_PORT'] as const;
+
+/** Handles an error of listening: throws ConfigError that names the setting, or what is no such error as it is. */
+export function atPorts(values: RuntimeValues): (error: unknown) => never {
+  return (error) => {
+    const problem = problemOf(values, error as Error);
+    throw problem ? new ConfigError([problem]) : error;
+  };
+}
+
+interface ListenError extends Error {
+  code?: string;
+  port?: number;
+}
+
+function problemOf(values: RuntimeValues, error: ListenError): Problem | undefined {
+  // /metrics wraps it.
+  const { code, port } = (error.cause ?? error) as ListenError;
+  const name = names.find((each) => values[each] === port && port !== undefined);
+  const host = values.CAUDAL_HOST;
+  if (code === 'EADDRINUSE' && name) {
+    const fix = `Stop what listens there ("ss -ltnp" shows it), or set ${name} to a free port`;
+    return { name, wrong: `${host}:${port} is in use already`, fix };
+  }
+  if (code === 'EACCES' && name) {
+    const fix = `Set ${name} to a port from 1024 on: those below are for privileged users`;
+    return { name, wrong: `this process may not listen on ${host}:${port}`, fix };
+  }
+  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') {
+    const fix = 'Set it to an address of this machine, or to 0.0.0.0 for all of them';
+    return { name: 'CAUDAL_HOST', wrong: `"${host}" is no address of this machine`, fix };
+  }
+  return undefined;
+}
