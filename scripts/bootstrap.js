@@ -7,15 +7,38 @@
  * Plain JavaScript, and nothing but Node's own modules: it runs on any Node from 18 on, before anything is installed.
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const modules = join(root, 'node_modules');
 const windows = process.platform === 'win32';
 const node = join(modules, 'node', 'bin', windows ? 'node.exe' : 'node');
+
+/** The C library, as packages name it. */
+process.report.excludeNetwork = true; // it would look up names
+const libc =
+  process.platform !== 'linux' ? undefined : process.report.getReport().header.glibcVersionRuntime ? 'glibc' : 'musl';
+
+/** Whether a list such as `["linux", "!win32"]` names what is here; npm's own rules. */
+function names(list, here) {
+  if (list === undefined) return true;
+  const wanted = [list].flat().filter((name) => !name.startsWith('!'));
+  return ![list].flat().includes(`!${here}`) && (wanted.length === 0 || wanted.includes(here));
+}
+
+/**
+ * Whether a package must be there. npm leaves out an optional one that it can't download, and is content. Those that are
+ * for certain machines are what some program runs on: they must be there on such a machine. Others may be unable to
+ * build here.
+ */
+function isWanted({ optional, peer, os, cpu, libc: libcs }) {
+  if (peer) return false;
+  if (!optional) return true;
+  return (os || cpu) !== undefined && names(os, process.platform) && names(cpu, process.arch) && names(libcs, libc);
+}
 
 /** What package-lock.json wants and node_modules, by npm's own record of it, does not have. */
 function missing() {
@@ -24,13 +47,72 @@ function missing() {
   const packages = (file) => JSON.parse(readFileSync(file, 'utf8')).packages;
   const there = packages(record);
   return Object.entries(packages(join(root, 'package-lock.json')))
-    .filter(([path, { optional, peer }]) => path.includes('node_modules/') && !optional && !peer)
+    .filter(([path, wanted]) => path.includes('node_modules/') && isWanted(wanted))
     .filter(([path, { version, link }]) => there[path]?.version !== version || there[path]?.link !== link)
     .map(([path]) => path);
 }
 
+/** Beside node_modules, which npm deletes. */
+const lock = join(root, '.caudal', 'installing');
+const lockOwner = join(lock, 'pid');
+const lockWaitMs = 10 * 60_000;
+
+/** The process that installs; undefined if it is dead, or has not said yet who it is. */
+function installer() {
+  try {
+    const pid = Number(readFileSync(lockOwner, 'utf8'));
+    // One with our own number was in another container.
+    if (!pid || pid === process.pid) return undefined;
+    process.kill(pid, 0);
+    return pid;
+  } catch (error) {
+    return error.code === 'EPERM' ? 'of another user' : undefined;
+  }
+}
+
+/** Does `work` while no other bootstrap of this checkout does: two installations at once break each other. */
+function alone(work) {
+  mkdirSync(dirname(lock), { recursive: true, mode: 0o700 });
+  const giveUpAt = Date.now() + lockWaitMs;
+  let ownerless = 0;
+  for (let told = false; !take(); sleep(200)) {
+    const owner = installer();
+    // A living one says who it is at once.
+    ownerless = owner === undefined ? ownerless + 1 : 0;
+    if (ownerless > 10) rmSync(lock, { recursive: true, force: true });
+    if (owner !== undefined && !told) console.error(`Waiting for process ${owner}, which installs the packages.`);
+    told ||= owner !== undefined;
+    if (Date.now() > giveUpAt) {
+      console.error(`Process ${owner} has been installing for 10 minutes: end it, or delete ${lock}.`);
+      process.exit(1);
+    }
+  }
+  try {
+    work();
+  } finally {
+    rmSync(lock, { recursive: true, force: true });
+  }
+}
+
+/** Whether the lock is ours now: only one process can make the folder. */
+function take() {
+  try {
+    mkdirSync(lock);
+  } catch (error) {
+    if (error.code !== 'EEXIST') throw error;
+    return false;
+  }
+  writeFileSync(lockOwner, String(process.pid));
+  return true;
+}
+
+function sleep(ms) {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+}
+
 function install() {
   const paths = missing();
+  // Another bootstrap may just have installed them.
   if (paths.length === 0) return;
   console.error(
     `Installing the project's packages with "npm ci" (missing: ${paths.slice(0, 3).join(', ')}${paths.length > 3 ? ', ...' : ''}).`,
@@ -43,10 +125,7 @@ function install() {
     shell: windows,
   });
   if (error) throw error;
-  if (status !== 0) {
-    console.error('"npm ci" failed.');
-    process.exit(1);
-  }
+  if (status !== 0) throw new Error('"npm ci" failed.');
 }
 
 /** Runs the file on the project's Node, with its tools first in PATH, and ends as it ends. */
@@ -63,6 +142,11 @@ function run(file, args) {
   child.on('exit', (status, signal) => process.exit(status ?? 128 + constants.signals[signal]));
 }
 
-install();
+try {
+  if (missing().length > 0) alone(install);
+} catch (error) {
+  console.error(error.message);
+  process.exit(1);
+}
 const [file, ...args] = process.argv.slice(2);
 if (file) run(file, args);

@@ -22,4 +22,15 @@ for (const unused of ['google/api', 'google/protobuf/descriptor.ts', 'buf', 'cau
 }
 // With the comments: they become the REST documentation.
 run('buf', 'build', '--as-file-descriptor-set', '--output', `${gen}/contract.binpb`);
-if (values.check) run('git', 'diff', '--exit-code', '--stat', '--', gen);
+if (values.check) {
+  // Not `git diff`, which says nothing of files that are new. What is staged counts as committed.
+  const status = execFileSync('git', ['status', '--porcelain', '--untracked-files=all', '--', gen], {
+    encoding: 'utf8',
+  });
+  const differs = status.split('\n').filter((line) => line !== '' && line[1] !== ' ');
+  if (differs.length > 0) {
+    console.error(`What is generated is not what is committed:\n${differs.join('\n')}`);
+    console.error('Run "npm run contract" and commit what it writes.');
+    process.exit(1);
+  }
+}

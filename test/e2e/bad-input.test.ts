@@ -13,7 +13,8 @@ import { type Api, type Json, placed, type Reply, roleOf } from './api.ts';
 import { type GrpcCaller, openGrpc } from './grpc.ts';
 import { openLogs, type SystemLogs } from './logs.ts';
 import { faultsOf, goodRequest, type Known } from './requests.ts';
-import { type System, startSystem, systemTest } from './system.ts';
+import { type System, startSystem } from './system.ts';
+import { systemTest } from './system-test.ts';
 import { deliver, newCustomer, newProduct, orderAt, orderConfirmed, placeOrder, unique } from './world.ts';
 
 const publicMethods = contract()

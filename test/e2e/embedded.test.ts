@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, describe, expect } from '@jest/globals';
 import { describeOrders } from './orders-behaviour.ts';
 import { describeReads } from './reads-behaviour.ts';
-import { type System, startSystem, systemTest } from './system.ts';
+import { type System, startSystem } from './system.ts';
+import { systemTest } from './system-test.ts';
 import { balanceOf, deliver, newCustomer, newProduct, orderAt, orderConfirmed, placeOrder, stockOf } from './world.ts';
 
 let system: System;

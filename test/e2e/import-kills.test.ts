@@ -9,9 +9,10 @@ import { plan } from '@caudal/service-runtime/import/plan.ts';
 import { readFile } from '@caudal/service-runtime/import/read-file.ts';
 import { runImport } from '@caudal/service-runtime/import/run.ts';
 import { verifyImport } from '@caudal/service-runtime/import/verify.ts';
-import { describeWith } from '@caudal/testing/servers.ts';
+import { describeWith } from '@caudal/testing/describe-with.ts';
 import { afterAll, beforeAll, expect } from '@jest/globals';
-import { type System, startSystem, systemTest } from './system.ts';
+import { type System, startSystem } from './system.ts';
+import { systemTest } from './system-test.ts';
 
 const sample = fileURLToPath(new URL('../../services/runtime/data/online-retail-sample.csv', import.meta.url));
 const ROLES = ['projector', 'relay', 'process', 'command', 'query'];
@@ -34,7 +35,7 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'an 
       const token = await system.token({ subject: 'import' });
       const { api, close } = connectApi(
         { command: system.part('command').grpc, query: system.part('query').grpc },
-        token,
+        async () => token,
       );
       const planned = plan(await readFile(sample));
       const run = { plan: planned, api, clock: systemClock, signal: AbortSignal.timeout(14 * MINUTES) };

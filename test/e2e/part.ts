@@ -64,6 +64,8 @@ export function createPart({ name, env, ports, logFile }: PartOptions): Part {
           HOME: process.env.HOME,
           CAUDAL_REST_PORT: String(ports.rest),
           CAUDAL_GRPC_PORT: String(ports.grpc),
+          // Where PostgreSQL is not embedded, the sandbox must be asked for.
+          ...(env.DATABASE_URL && !env.PAYMENTS_GATEWAY_URL && { PAYMENTS_GATEWAY: 'sandbox' }),
           ...env,
         },
         stdio: ['ignore', log, log],

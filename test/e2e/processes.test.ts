@@ -3,12 +3,14 @@
  * rebuilt under way. Whatever happens, every order ends, and the views are what a fold of the logs says.
  */
 import { type SandboxGateway, startSandboxGateway } from '@caudal/service-payments/gateway/sandbox.ts';
-import { describeWith, serverUrl } from '@caudal/testing/servers.ts';
+import { describeWith } from '@caudal/testing/describe-with.ts';
+import { serverUrl } from '@caudal/testing/servers.ts';
 import { startTcpProxy, type TcpProxy } from '@caudal/testing/tcp-proxy.ts';
 import { afterAll, beforeAll, expect } from '@jest/globals';
 import type { Json } from './api.ts';
 import { openLogs, type SystemLogs } from './logs.ts';
-import { type System, startSystem, systemTest } from './system.ts';
+import { type System, startSystem } from './system.ts';
+import { systemTest } from './system-test.ts';
 import { expectBalanced, planOrders, runOrders } from './traffic.ts';
 import { until } from './wait.ts';
 import { balanceOf, deliver, newCustomer, newProduct, orderAt, orderConfirmed, placeOrder, pounds } from './world.ts';

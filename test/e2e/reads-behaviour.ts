@@ -7,7 +7,8 @@ import { contract } from '@caudal/contract/descriptors.ts';
 import { describe, expect, test } from '@jest/globals';
 import { Validator } from '@seriousme/openapi-schema-validator';
 import type { Json } from './api.ts';
-import { type System, systemTest } from './system.ts';
+import type { System } from './system.ts';
+import { systemTest } from './system-test.ts';
 import { newCustomer, newProduct, orderConfirmed, orderOf, placeOrder, pounds, unique } from './world.ts';
 
 export function describeReads(system: () => System): void {

@@ -1,10 +1,11 @@
 /** The whole system as one process on the real servers: what it does is what it does on the embedded one. */
 
-import { describeWith } from '@caudal/testing/servers.ts';
+import { describeWith } from '@caudal/testing/describe-with.ts';
 import { afterAll, beforeAll, expect } from '@jest/globals';
 import { describeOrders } from './orders-behaviour.ts';
 import { describeReads } from './reads-behaviour.ts';
-import { type System, startSystem, systemTest } from './system.ts';
+import { type System, startSystem } from './system.ts';
+import { systemTest } from './system-test.ts';
 
 describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'one process on the real servers', () => {
   let system: System;

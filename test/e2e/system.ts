@@ -12,7 +12,6 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { generateKey, signToken } from '@caudal/rpc/tokens.ts';
 import { everything } from '@caudal/service-runtime/cli/permissions.ts';
-import { test } from '@jest/globals';
 import { type Api, createApi } from './api.ts';
 import { createPart, freePorts, main, type Part, root } from './part.ts';
 import { makeStores, type Stores } from './stores.ts';
@@ -164,22 +163,4 @@ function endPostgres(dataDirectory: string): void {
   } catch {
     // It has ended.
   }
-}
-
-/** `test`, whose failure tells what the system has logged. */
-export function systemTest(
-  system: () => System,
-): (title: string, body: () => Promise<void>, timeoutMs?: number) => void {
-  return (title, body, timeoutMs) =>
-    test(
-      title,
-      async () => {
-        try {
-          await body();
-        } catch (error) {
-          throw system().explain(error);
-        }
-      },
-      timeoutMs,
-    );
 }
