@@ -13,6 +13,7 @@ import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { startContainers } from './containers.js';
+import { borrow } from './kit.ts';
 
 process.chdir(fileURLToPath(new URL('..', import.meta.url)));
 
@@ -24,29 +25,6 @@ const urls = {
   elasticsearch: 'ELASTICSEARCH_URL',
   redis: 'REDIS_URL',
 };
-
-/** A native kit, with the variables of those of its servers that answer. It lasts until `giveBack`, or this process's end. */
-async function borrow(names) {
-  // In a process group of its own: Ctrl-C must not end it before the tests have ended.
-  const lender = spawn('test/servers/servers', ['lend', ...names], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-    detached: true,
-  });
-  const ended = new Promise((resolve) => lender.on('exit', resolve).on('error', resolve));
-  lender.stdin.on('error', () => {}); // it is gone already
-  const variables = {};
-  for await (const line of createInterface({ input: lender.stdout })) {
-    if (line === '') break;
-    variables[line.slice(0, line.indexOf('='))] = line.slice(line.indexOf('=') + 1);
-  }
-  return {
-    variables,
-    async giveBack() {
-      lender.stdin.end();
-      await ended;
-    },
-  };
-}
 
 /** How each server is there (given, docker, native, none), the variables for the tests, and what ends those started here. */
 async function getServers() {

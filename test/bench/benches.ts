@@ -1,0 +1,12 @@
+/** All benchmarks, in the order of the page. */
+import { append } from './benches/append.ts';
+import { growth } from './benches/growth.ts';
+import { hotItem } from './benches/hot-item.ts';
+import { lag } from './benches/lag.ts';
+import { orders } from './benches/orders.ts';
+import { projection } from './benches/projection.ts';
+import { query } from './benches/query.ts';
+import { reserve } from './benches/reserve.ts';
+import type { Bench } from './types.ts';
+
+export const benches: Bench[] = [append, hotItem, reserve, query, projection, lag, orders, growth];

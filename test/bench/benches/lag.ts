@@ -1,0 +1,169 @@
+/** How long it takes until what was written can be read. */
+import { openEventLog } from '@caudal/eventlog/event-log.ts';
+import { migrations as logMigrations } from '@caudal/eventlog/migrations.ts';
+import type { LogReader } from '@caudal/eventlog/types.ts';
+import { migrations as messagingMigrations } from '@caudal/messaging/migrations.ts';
+import { rabbitFeed } from '@caudal/messaging/rabbit-feed.ts';
+import { startRelay } from '@caudal/messaging/relay.ts';
+import { runSubscription } from '@caudal/messaging/subscription.ts';
+import { testBroker } from '@caudal/messaging/test/rabbit.ts';
+import { bindHandler } from '@caudal/messaging/topology.ts';
+import type { EventHandler } from '@caudal/messaging/types.ts';
+import { openDatabase } from '@caudal/postgres/database.ts';
+import { migrate } from '@caudal/postgres/migrate.ts';
+import { migrations as postgresMigrations } from '@caudal/postgres/migrations.ts';
+import { openPipeline } from '@caudal/postgres/pipeline.ts';
+import { collectionOf, createProjector } from '@caudal/projections/projector.ts';
+import { testStores } from '@caudal/projections/test-stores.ts';
+import { stockDashboard } from '@caudal/service-inventory/projections/stock-dashboard.ts';
+import { freshDatabase } from '@caudal/testing/servers.ts';
+import { figureOf, percentile } from '../figures.ts';
+import { created, restocked, streamOf } from '../stock-events.ts';
+import type { Bench, Figure, Goal } from '../types.ts';
+
+const perSecond = 1_000;
+/** Streams that events are spread over: enough that views differ, few enough that consumers meet at them. */
+const streams = 500;
+/** Appends leave in ticks of this length, as from clients that do not know of each other. */
+const tickMs = 5;
+const schema = 'inventory';
+
+type StoreName = keyof typeof testStores;
+
+interface Outcome {
+  /** Milliseconds from the call of `append` until the view's write was confirmed, of each event, sorted. */
+  lags: Float64Array;
+  logReads: number;
+}
+
+function fail(error: unknown): never {
+  throw error;
+}
+
+/** One run: a log, its relay, RabbitMQ, and so many consumers of one projection. */
+async function measure(store: StoreName, consumers: number, seconds: number): Promise<Outcome> {
+  const fresh = await freshDatabase();
+  const views = await testStores[store]();
+  await migrate({ url: fresh.url, schema, sets: [postgresMigrations, logMigrations, messagingMigrations] });
+  const database = openDatabase({ url: fresh.url, schema, poolSize: 16 });
+  const appender = openPipeline({ url: fresh.url, schema });
+  const log = openEventLog({ database, appender, domain: schema });
+  const rabbit = testBroker();
+  const { broker } = rabbit;
+  const appendedAt = new Map<string, number>();
+  const lags: number[] = [];
+  let logReads = 0;
+
+  const projector = createProjector({ projection: stockDashboard, store: views.store, generation: 1 });
+  await collectionOf({ projection: stockDashboard, store: views.store, generation: 1 }).create();
+  const handler: EventHandler = {
+    ...projector,
+    async handle(events) {
+      const unfinished = await projector.handle(events);
+      const now = performance.now();
+      // Of a stream with a gap, what is behind it comes again.
+      const seen = new Map(
+        unfinished.map((each) => (each.kind === 'gap' ? [each.stream, each.seen] : fail(each.error))),
+      );
+      for (const { eventId, stream, version } of events) {
+        const began = appendedAt.get(eventId);
+        if (began === undefined || version > (seen.get(stream) ?? version)) continue;
+        appendedAt.delete(eventId);
+        lags.push(now - began);
+      }
+      return unfinished;
+    },
+  };
+  const counted: LogReader = {
+    ...log,
+    readStreams(cursors, options) {
+      logReads++;
+      return log.readStreams(cursors, options);
+    },
+  };
+  rabbit.owns([handler.name], [schema]);
+  await bindHandler({ broker, handler });
+  const relay = startRelay({ log, database, broker });
+  const subscriptions = Array.from({ length: consumers }, () =>
+    runSubscription({
+      handler,
+      feed: rabbitFeed({ broker, handler }),
+      logs: new Map([[schema, counted]]),
+      database,
+      sweep: { everyMs: 30_000, minAgeMs: 10_000 },
+    }),
+  );
+
+  const versions = new Array<number>(streams).fill(0);
+  const appends: Promise<unknown>[] = [];
+  const add = (n: number) => {
+    const productId = `P-${n}`;
+    const version = versions[n]!++;
+    const event = version === 0 ? created(productId) : restocked(version);
+    appendedAt.set(event.eventId, performance.now());
+    appends.push(log.append({ stream: streamOf(productId), expected: version, events: [event] }));
+  };
+  const until = async (what: string, done: () => boolean) => {
+    for (const endsAt = performance.now() + 60_000; !done(); ) {
+      if (performance.now() > endsAt) throw new Error(`${what}: not within 60 s`);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  };
+  try {
+    // Consumers are at work, connections open and code compiled before the clock runs.
+    for (let n = 0; n < streams; n++) add(n);
+    await until('the first events', () => appendedAt.size === 0);
+    const run = async (forSeconds: number) => {
+      const began = performance.now();
+      for (let sent = 0; sent < forSeconds * perSecond; ) {
+        const due = Math.min(forSeconds * perSecond, Math.ceil(((performance.now() - began) / 1_000) * perSecond));
+        for (; sent < due; sent++) add((sent * 7) % streams);
+        await new Promise((resolve) => setTimeout(resolve, tickMs));
+      }
+      await Promise.all(appends.splice(0));
+      await until('all events', () => appendedAt.size === 0);
+    };
+    await run(2);
+    lags.length = 0;
+    logReads = 0;
+    await run(seconds);
+  } finally {
+    await Promise.all(subscriptions.map((subscription) => subscription.stop()));
+    await relay.stop();
+    await log.stop();
+    await rabbit.close();
+    await Promise.all([appender.close(), database.close(), views.remove()]);
+    await fresh.drop();
+  }
+  return { lags: Float64Array.from(lags).sort(), logReads };
+}
+
+export const lag: Bench = {
+  name: 'lag',
+  title: 'Projection lag',
+  compares: `${perSecond} events a second, over ${streams} streams, through log, relay and RabbitMQ into views: the time from the call of append until the store has confirmed the view, of each event. Elasticsearch shows a confirmed write to searches up to a second later; by id it is there at once. Log reads: queries for what the broker brought out of order.`,
+  needs: ['postgres', 'rabbitmq', 'mongodb', 'elasticsearch'],
+
+  async run({ quick, say }) {
+    const figures: Figure[] = [];
+    const rounds = quick ? 1 : 3;
+    for (const store of ['mongodb', 'postgres', 'elasticsearch'] as const)
+      for (const consumers of [1, 8]) {
+        const outcomes: Outcome[] = [];
+        for (let round = 1; round <= rounds; round++) {
+          say(`${store}, ${consumers} consumers: round ${round} of ${rounds}`);
+          outcomes.push(await measure(store, consumers, quick ? 4 : 20));
+        }
+        const add = (metric: string, unit: string, of: (outcome: Outcome) => number, goal?: Goal) =>
+          figures.push(
+            figureOf({ bench: 'lag', metric: `${store}.${consumers}.${metric}`, unit, goal }, outcomes.map(of)),
+          );
+        add('p50', 'ms', ({ lags }) => percentile(lags, 0.5));
+        const goal: Goal | undefined = store === 'elasticsearch' ? undefined : { kind: 'atMost', value: 100 };
+        add('p99', 'ms', ({ lags }) => percentile(lags, 0.99), goal);
+        add('max', 'ms', ({ lags }) => percentile(lags, 1));
+        add('log-reads', '/event', ({ lags, logReads }) => logReads / lags.length);
+      }
+    return figures;
+  },
+};

@@ -1,0 +1,119 @@
+/** What a query costs, from a cache and without. */
+import {
+  CreateStockItemRequest,
+  GetStockItemRequest,
+  InventoryQueryServiceService,
+  InventoryServiceService,
+  Reservation,
+  ReserveStockRequest,
+  StockItem,
+} from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
+import { echoMethod, startEcho } from '../echo.ts';
+import { figureOf, ratioOf } from '../figures.ts';
+import { openRest } from '../http.ts';
+import { closedLoop, takeTurns } from '../load.ts';
+import { startRuntime } from '../runtime.ts';
+import type { Bench, Figure } from '../types.ts';
+import { openUnary } from '../unary.ts';
+
+const bench = 'query';
+const clients = 64;
+/** Asked again and again: all of them are cached. */
+const few = 10;
+/** More than are asked for within the second that a cached view lives. */
+const many = 30_000;
+
+const productOf = (n: number) => `P-${n}`;
+
+export const query: Bench = {
+  name: 'query',
+  title: 'GetStockItem through gRPC and REST',
+  compares: `${clients} clients read the stock of a product: token and permission checked, the view from the process's cache (${few} products) or from PostgreSQL (${many.toLocaleString('en')} products, none twice within a view's life in the cache). Against the bare grpc-js server of the benchmark before.`,
+  needs: ['postgres'],
+
+  async run({ quick, say }) {
+    const runtime = await startRuntime({ CAUDAL_ROLES: 'command,query,projector', CAUDAL_CONTEXTS: 'inventory' });
+    const echo = await startEcho();
+    const { token, part } = runtime;
+    const get = openUnary({
+      address: part.grpc,
+      path: InventoryQueryServiceService.getStockItem.path,
+      request: GetStockItemRequest,
+      answer: StockItem,
+      token,
+    });
+    const create = openUnary({
+      address: part.grpc,
+      path: InventoryServiceService.createStockItem.path,
+      request: CreateStockItemRequest,
+      answer: StockItem,
+      token,
+    });
+    const bare = openUnary({
+      address: echo.address,
+      path: echoMethod.path,
+      request: ReserveStockRequest,
+      answer: Reservation,
+      token,
+    });
+    const rest = openRest(part.rest, token);
+    const seconds = quick ? 1 : 4;
+    const figures: Figure[] = [];
+    try {
+      say(`${many} products`);
+      for (let n = 0; n < many; n += 500)
+        await Promise.all(
+          Array.from({ length: 500 }, (_, k) =>
+            create.call({ requestId: '', productId: productOf(n + k), kind: '', policy: {}, quantity: 10n }),
+          ),
+        );
+      await untilSeen(() => get.call({ productId: productOf(many - 1), readMask: undefined }));
+      let asked = 0;
+      const next = () => ++asked * 7_919;
+      const load = (work: () => Promise<unknown>) => () => closedLoop({ clients, seconds, work });
+      const ask = (of: number) => get.call({ productId: productOf(next() % of), readMask: undefined });
+      const fetch = (of: number) => rest.send('GET', `/v1/stock/${productOf(next() % of)}`);
+      const request = { requestId: '', reservationId: '', lines: [], attributes: {}, ttl: undefined };
+      const measured = await takeTurns(
+        {
+          'grpc.cached': load(() => ask(few)),
+          'grpc.uncached': load(() => ask(many)),
+          'rest.cached': load(() => fetch(few)),
+          'rest.uncached': load(() => fetch(many)),
+          echo: load(() => bare.call(request)),
+        },
+        { rounds: quick ? 1 : 5, say },
+      );
+      type Name = keyof typeof measured;
+      const all = (name: Name, of: 'rate' | 'p50' | 'p99') => measured[name].map((each) => each[of]);
+      for (const name of Object.keys(measured) as Name[]) {
+        figures.push(
+          figureOf({ bench, metric: name, unit: '/s' }, all(name, 'rate')),
+          figureOf({ bench, metric: `${name}.p50`, unit: 'ms' }, all(name, 'p50')),
+          figureOf({ bench, metric: `${name}.p99`, unit: 'ms' }, all(name, 'p99')),
+        );
+        if (name === 'echo') continue;
+        const goal = name === 'grpc.cached' ? ({ kind: 'atLeast', value: 0.8 } as const) : undefined;
+        figures.push(ratioOf({ bench, metric: `${name}.vs-echo`, goal }, all(name, 'rate'), all('echo', 'rate')));
+      }
+    } finally {
+      for (const { close } of [get, create, bare, rest]) close();
+      echo.stop();
+      await runtime.stop();
+    }
+    return figures;
+  },
+};
+
+/** The projector is behind by a little. */
+async function untilSeen(read: () => Promise<unknown>): Promise<void> {
+  for (const endsAt = performance.now() + 60_000; ; ) {
+    const seen = await read().then(
+      () => true,
+      () => false,
+    );
+    if (seen) return;
+    if (performance.now() > endsAt) throw new Error('The last product is not in the views after 60 s.');
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}

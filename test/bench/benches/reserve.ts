@@ -1,0 +1,111 @@
+/** What a command costs from end to end. */
+import {
+  CreateStockItemRequest,
+  InventoryServiceService,
+  Reservation,
+  ReserveStockRequest,
+  StockItem,
+} from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
+import { newId } from '@caudal/kernel/ids.ts';
+import { echoMethod, startEcho } from '../echo.ts';
+import { figureOf, ratioOf } from '../figures.ts';
+import { openRest } from '../http.ts';
+import { closedLoop, takeTurns } from '../load.ts';
+import { startRuntime } from '../runtime.ts';
+import type { Bench, Figure } from '../types.ts';
+import { openUnary } from '../unary.ts';
+
+const inFlight = [1, 64, 256];
+const bench = 'reserve';
+
+/** Each client has a product of its own, so that the log, not one stream, is what they share. */
+const productOf = (client: number) => `P-${client}`;
+
+function request(client: number): ReserveStockRequest {
+  const lines = [{ productId: productOf(client), quantity: 1n }];
+  return { requestId: newId(), reservationId: newId(), lines, attributes: {}, ttl: { seconds: 900n, nanos: 0 } };
+}
+
+/** As protobuf's JSON has it. */
+function jsonRequest(client: number): object {
+  const { requestId, reservationId } = request(client);
+  return { requestId, reservationId, lines: [{ productId: productOf(client), quantity: '1' }], ttl: '900s' };
+}
+
+export const reserve: Bench = {
+  name: 'reserve',
+  title: 'ReserveStock through gRPC and REST',
+  compares:
+    'Reserves one piece under a request id: token and permission checked, request validated, decided, in the log on disk, answered. Against a bare grpc-js server with the same messages that does none of it (test/bench/echo.ts), called by the same client. Client, service and PostgreSQL share the cores.',
+  needs: ['postgres'],
+
+  async run({ quick, say }) {
+    const runtime = await startRuntime({ CAUDAL_ROLES: 'command', CAUDAL_CONTEXTS: 'inventory' });
+    const echo = await startEcho();
+    const { token } = runtime;
+    const { createStockItem, reserveStock } = InventoryServiceService;
+    const service = openUnary({
+      address: runtime.part.grpc,
+      path: reserveStock.path,
+      request: ReserveStockRequest,
+      answer: Reservation,
+      token,
+    });
+    const create = openUnary({
+      address: runtime.part.grpc,
+      path: createStockItem.path,
+      request: CreateStockItemRequest,
+      answer: StockItem,
+      token,
+    });
+    const bare = openUnary({
+      address: echo.address,
+      path: echoMethod.path,
+      request: ReserveStockRequest,
+      answer: Reservation,
+      token,
+    });
+    const rest = openRest(runtime.part.rest, token);
+    const seconds = quick ? 1 : 4;
+    const figures: Figure[] = [];
+    try {
+      for (let client = 0; client < Math.max(...inFlight); client++)
+        await create.call({
+          requestId: '',
+          productId: productOf(client),
+          kind: '',
+          policy: {},
+          quantity: 100_000_000n,
+        });
+      for (const clients of inFlight) {
+        const load = (work: (client: number) => Promise<unknown>) => () => closedLoop({ clients, seconds, work });
+        const measured = await takeTurns(
+          {
+            grpc: load((client) => service.call(request(client))),
+            rest: load((client) => rest.send('POST', '/v1/reservations', jsonRequest(client))),
+            echo: load((client) => bare.call(request(client))),
+          },
+          { rounds: quick ? 1 : 5, say: (what) => say(`${clients} in flight: ${what}`) },
+        );
+        const all = (name: keyof typeof measured, of: 'rate' | 'p50' | 'p99') => measured[name].map((each) => each[of]);
+        for (const name of ['grpc', 'rest', 'echo'] as const)
+          figures.push(
+            figureOf({ bench, metric: `${name}.${clients}`, unit: '/s' }, all(name, 'rate')),
+            figureOf({ bench, metric: `${name}.p50.${clients}`, unit: 'ms' }, all(name, 'p50')),
+            figureOf({ bench, metric: `${name}.p99.${clients}`, unit: 'ms' }, all(name, 'p99')),
+          );
+        const metric = `grpc.vs-echo.${clients}`;
+        const goal = clients === 64 ? ({ kind: 'atLeast', value: 0.6 } as const) : undefined;
+        figures.push(
+          ratioOf({ bench, metric, goal }, all('grpc', 'rate'), all('echo', 'rate')),
+          ratioOf({ bench, metric: `rest.vs-echo.${clients}` }, all('rest', 'rate'), all('echo', 'rate')),
+        );
+      }
+    } finally {
+      for (const { close } of [service, create, bare, rest]) close();
+      echo.stop();
+      await runtime.stop();
+    }
+    return figures;
+  },
+};

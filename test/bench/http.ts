@@ -1,0 +1,31 @@
+/** The client of the REST benchmarks: kept-alive connections, one a client. */
+import { Agent, request } from 'node:http';
+
+export interface Rest {
+  /** Throws unless the answer is 2xx or 304. Returns its body's length. */
+  send(method: string, path: string, body?: object): Promise<number>;
+  close(): void;
+}
+
+export function openRest(baseUrl: string, token: string): Rest {
+  const agent = new Agent({ keepAlive: true, maxSockets: 1_000 });
+  const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+  return {
+    send: (method, path, body) =>
+      new Promise((resolve, reject) => {
+        const call = request(`${baseUrl}${path}`, { method, agent, headers, timeout: 10_000 }, (response) => {
+          const chunks: Buffer[] = [];
+          response.on('data', (chunk: Buffer) => chunks.push(chunk));
+          response.on('end', () => {
+            const text = Buffer.concat(chunks);
+            if (response.statusCode! < 400) resolve(text.length);
+            else reject(new Error(`${method} ${path}: ${response.statusCode} ${text}`));
+          });
+        });
+        call.on('error', reject);
+        call.on('timeout', () => call.destroy(new Error(`${method} ${path}: no answer in 10 s`)));
+        call.end(body ? JSON.stringify(body) : undefined);
+      }),
+    close: () => agent.destroy(),
+  };
+}

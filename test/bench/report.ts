@@ -1,0 +1,81 @@
+/** How figures are shown: on the terminal, and as docs/benchmarks.md. */
+import { execFileSync } from 'node:child_process';
+import { availableParallelism, cpus, totalmem } from 'node:os';
+import { Client } from 'pg';
+import { isMet, number } from './figures.ts';
+import type { Bench, Figure, Goal } from './types.ts';
+
+const goalText = ({ kind, value }: Goal) => `${kind === 'atLeast' ? '≥' : '≤'} ${number(value)}`;
+const withUnit = (value: number, unit: string) => (unit === 'x' ? `${number(value)}×` : `${number(value)} ${unit}`);
+
+/** A row a figure: name, median, spread, goal, verdict. */
+function rows(figures: Figure[]): string[][] {
+  return figures.map((figure) => {
+    const { metric, value, unit, spread, goal } = figure;
+    return [
+      metric,
+      withUnit(value, unit),
+      spread ? `${number(spread[0])} – ${number(spread[1])}` : '',
+      goal ? goalText(goal) : '',
+      goal ? (isMet(figure) ? 'met' : '**missed**') : '',
+    ];
+  });
+}
+
+/** For a terminal. */
+export function table(figures: Figure[]): string {
+  const cells = rows(figures).map((row) => row.map((cell) => cell.replaceAll('*', '')));
+  const widths = cells[0]!.map((_, column) => Math.max(...cells.map((row) => row[column]!.length)));
+  return cells
+    .map(
+      (row) =>
+        `  ${row.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!))).join('  ')}`,
+    )
+    .join('\n');
+}
+
+/** What it was measured on: one fact a line. */
+export async function machine(): Promise<string[]> {
+  const facts = [
+    `${availableParallelism()} cores (${cpus()[0]?.model ?? 'unknown'}), ${Math.round(totalmem() / 2 ** 30)} GiB; clients, services and servers share them`,
+    `Node ${process.version}, ${process.platform}`,
+  ];
+  if (process.env.POSTGRES_URL) {
+    const client = new Client({ connectionString: process.env.POSTGRES_URL });
+    await client.connect();
+    const { rows } = await client.query<{ version: string; fsync: string }>(
+      "SELECT current_setting('server_version') AS version, current_setting('fsync') AS fsync",
+    );
+    await client.end();
+    facts.push(`PostgreSQL ${rows[0]!.version}, fsync ${rows[0]!.fsync}`);
+    if (rows[0]!.fsync !== 'on')
+      throw new Error('The PostgreSQL server runs with fsync off: its figures mean nothing.');
+  }
+  facts.push(`commit ${execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim()}`);
+  return facts;
+}
+
+/** The page. */
+export function page(about: string[], results: { bench: Bench; figures: Figure[] }[]): string {
+  const sections = results.map(({ bench, figures }) =>
+    [
+      `## ${bench.title}`,
+      '',
+      bench.compares,
+      '',
+      '| | median | rounds from – to | goal | |',
+      '|---|---|---|---|---|',
+      ...rows(figures).map((row) => `| ${row.join(' | ')} |`),
+    ].join('\n'),
+  );
+  return `# Benchmarks
+
+Written by \`npm run bench\` on ${new Date().toISOString().slice(0, 10)}. Contenders take turns in one run, round by round, and
+ratios are taken within a round, so that a machine whose speed drifts treats all of them alike: believe the ratios, not the
+absolute figures. What was changed because of them, and what was tried in vain, is in [performance.md](performance.md).
+
+${about.map((fact) => `- ${fact}`).join('\n')}
+
+${sections.join('\n\n')}
+`;
+}

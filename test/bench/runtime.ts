@@ -1,0 +1,58 @@
+/** A real Caudal process for a benchmark: the same program, with the same checks, as in production. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { generateKey, signToken } from '@caudal/rpc/tokens.ts';
+import { everything } from '@caudal/service-runtime/cli/permissions.ts';
+import { contexts } from '@caudal/service-runtime/contexts.ts';
+import { migrateContext } from '@caudal/service-runtime/local-context.ts';
+import { freshDatabase } from '@caudal/testing/servers.ts';
+import { createPart, freePorts, type Part } from '../e2e/part.ts';
+
+export interface Runtime {
+  part: Part;
+  token: string;
+  databaseUrl: string;
+  stop(): Promise<void>;
+}
+
+/** Starts one process with these settings on a database of its own. */
+export async function startRuntime(env: Record<string, string>): Promise<Runtime> {
+  const folder = mkdtempSync(join(tmpdir(), 'caudal-bench-'));
+  const fresh = await freshDatabase();
+  await Promise.all(contexts.map((context) => migrateContext(fresh.url, context)));
+  const [rest, grpc] = (await freePorts(2)) as [number, number];
+  const key = await generateKey('bench');
+  const part = createPart({
+    name: 'bench',
+    ports: { rest, grpc },
+    logFile: join(folder, 'log'),
+    env: {
+      DATABASE_URL: fresh.url,
+      CAUDAL_DATA_DIR: folder,
+      CAUDAL_JWKS: JSON.stringify({ keys: [key.publicKey] }),
+      CAUDAL_SERVICE_KEY: JSON.stringify(key.privateKey),
+      PAYMENTS_GATEWAY: 'sandbox',
+      LOG_LEVEL: 'error',
+      ...env,
+    },
+  });
+  const stop = async () => {
+    await part.end('SIGTERM');
+    await fresh.drop();
+    rmSync(folder, { recursive: true, force: true });
+  };
+  try {
+    await part.start();
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  const about = { issuer: 'caudal', audience: 'caudal', subject: 'bench', permissions: everything() };
+  return {
+    part,
+    token: await signToken({ key: key.privateKey, ttlSeconds: 86_400, ...about }),
+    databaseUrl: fresh.url,
+    stop,
+  };
+}

@@ -1,0 +1,38 @@
+/** What a benchmark is, and what it finds. */
+import type { ServerName } from '@caudal/testing/servers.ts';
+
+/** A figure: `append.vs-emmett.64 = 9.1 x (8.4-9.9), goal >= 8`. */
+export interface Figure {
+  bench: string;
+  metric: string;
+  /** The median of the rounds. */
+  value: number;
+  /** `x` for a ratio; `/s`, `ms`, `MiB`, `s`. */
+  unit: string;
+  /** The smallest and the largest round, if there was more than one. */
+  spread?: [min: number, max: number];
+  goal?: Goal;
+}
+
+export interface Goal {
+  /** `atLeast`: the more the better. */
+  kind: 'atLeast' | 'atMost';
+  value: number;
+}
+
+export interface Tools {
+  /** Rounds are fewer and shorter: to see that it runs, not to quote. */
+  quick: boolean;
+  /** Tells the person who waits what is under way. */
+  say(what: string): void;
+}
+
+export interface Bench {
+  /** As `npm run bench -- NAME` calls it. */
+  name: string;
+  title: string;
+  /** What is compared, and why that is fair: stands above the table. */
+  compares: string;
+  needs: ServerName[];
+  run(tools: Tools): Promise<Figure[]>;
+}

@@ -1,0 +1,42 @@
+/** The client of the gRPC benchmarks: bare grpc-js, the same for every contender. */
+import { Client, credentials, Metadata } from '@grpc/grpc-js';
+
+interface Codec<T> {
+  encode(message: T): { finish(): Uint8Array };
+  decode(bytes: Uint8Array): T;
+}
+
+export interface Unary<Request, Answer> {
+  call(request: Request): Promise<Answer>;
+  close(): void;
+}
+
+export function openUnary<Request, Answer>(options: {
+  address: string;
+  path: string;
+  request: Codec<Request>;
+  answer: Codec<Answer>;
+  token?: string;
+}): Unary<Request, Answer> {
+  const client = new Client(options.address, credentials.createInsecure());
+  const serialize = (message: Request) => Buffer.from(options.request.encode(message).finish());
+  const deserialize = (bytes: Buffer) => options.answer.decode(bytes);
+  const metadata = new Metadata();
+  if (options.token) metadata.set('authorization', `Bearer ${options.token}`);
+  return {
+    call: (request) =>
+      new Promise((resolve, reject) => {
+        const deadline = Date.now() + 10_000;
+        client.makeUnaryRequest(
+          options.path,
+          serialize,
+          deserialize,
+          request,
+          metadata,
+          { deadline },
+          (error, answer) => (error ? reject(error) : resolve(answer!)),
+        );
+      }),
+    close: () => client.close(),
+  };
+}
