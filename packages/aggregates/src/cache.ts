@@ -12,20 +12,20 @@ export interface Cache {
   drained(): Promise<void>;
 }
 
-/** `size`: how many idle streams are remembered. */
+/** `size`: how many streams are remembered while nobody waits for them. */
 export function openCache(size: number): Cache {
   const active = new Map<string, Entry>();
-  const idle = new LRUCache<string, Entry>({ max: size });
+  // The latest used, active ones among them: moving an entry to and fro for each command costs more than looking it up.
+  const latest = new LRUCache<string, Entry>({ max: size });
   let whenDrained: (() => void)[] = [];
 
   return {
     take(stream, decider) {
-      const known = active.get(stream) ?? idle.get(stream);
+      const known = active.get(stream) ?? latest.get(stream);
       if (known && known.decider !== decider)
         throw new Error(`${stream} is used with two deciders: states of the one mean nothing to the other`);
       cacheRequests.add(1, { entity: decider.entity.name, result: known?.durable ? 'hit' : 'miss' });
       const entry = known ?? newEntry(stream, decider);
-      idle.delete(stream);
       active.set(stream, entry);
       return entry;
     },
@@ -33,7 +33,8 @@ export function openCache(size: number): Cache {
       if (!isIdle(entry) || active.get(entry.stream) !== entry) return;
       active.delete(entry.stream);
       // A stream that does not exist is not worth the place of one that does.
-      if (entry.durable && entry.durable.version > 0) idle.set(entry.stream, entry);
+      if (entry.durable && entry.durable.version > 0 && latest.get(entry.stream) !== entry)
+        latest.set(entry.stream, entry);
       if (active.size > 0) return;
       for (const resolve of whenDrained) resolve();
       whenDrained = [];

@@ -52,6 +52,11 @@ import type { Executed } from './types.ts';
 
 /** What a chain may grow to: enough for several calls of the log, and not too much to decide again. */
 const maxInFlight = 256;
+/**
+ * Streams that are decided in one turn of the event loop: then their appends leave, and are judged while others are
+ * decided. All that came in together in one turn would also be answered together, and everybody would wait for everybody.
+ */
+const streamsATurn = 16;
 const retryAfterMs = 100;
 
 type Conflict = Extract<Outcome, { kind: 'conflict' }>;
@@ -76,7 +81,7 @@ export interface Queue {
 
 export function openQueue(options: QueueOptions): Queue {
   const { log, clock, ids, loader, snapshots, maxQueue, maxContended, onIdle } = options;
-  let due = new Set<Entry>();
+  const due = new Set<Entry>();
 
   /** Looks at the entry once everybody else has had a turn. */
   function schedule(entry: Entry): void {
@@ -85,25 +90,29 @@ export function openQueue(options: QueueOptions): Queue {
   }
 
   function turn(): void {
-    const entries = due;
-    due = new Set();
-    for (const entry of entries) {
-      decideWaiting(entry);
+    let left = streamsATurn;
+    for (const entry of due) {
+      due.delete(entry);
+      if (decideWaiting(entry)) left--;
       if (isIdle(entry)) onIdle(entry);
+      if (left === 0) break;
     }
+    if (due.size > 0) setImmediate(turn);
   }
 
-  function decideWaiting(entry: Entry): void {
-    if (entry.loading || entry.broken || entry.waiting.size === 0) return;
+  /** Decides what may be decided; whether there was any such. */
+  function decideWaiting(entry: Entry): boolean {
+    if (entry.loading || entry.broken || entry.waiting.size === 0) return false;
     if (entry.inFlight.length === 0 && (!entry.durable || entry.durable.version < entry.heardOf)) {
       void read(entry);
-      return;
+      return false;
     }
     for (const job of entry.waiting) {
-      if (entry.inFlight.length >= maxInFlight) return;
+      if (entry.inFlight.length >= maxInFlight) break;
       entry.waiting.delete(job);
       send(entry, job);
     }
+    return true;
   }
 
   async function read(entry: Entry): Promise<void> {

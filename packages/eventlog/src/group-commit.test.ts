@@ -45,6 +45,7 @@ function scripted(options: Partial<GroupCommitOptions> = {}) {
     classify: (error) => (error as Failed).failure,
     retryForMs: 1_000,
     maxQueued: 2_000,
+    maxCalls: 2,
     ...options,
   });
   let next = 0;

@@ -2,7 +2,7 @@
  * Group commit: appends that arrive while calls are on their way travel together in the next. No timers: an idle log
  * takes an append at once, a busy one takes what has gathered, so batches grow with the load.
  *
- * Two calls are on their way at a time, so that the log judges one while the other is written, sent or read here. They
+ * Some calls are on their way at a time, so that the log judges one while others are written, sent or read here. They
  * never have a stream in common: what is behind an append of a call waits for its verdict.
  *
  * An append is in one of these states:
@@ -39,6 +39,8 @@ export interface GroupCommitOptions {
   retryForMs: number;
   /** Appends that may wait. */
   maxQueued: number;
+  /** Calls on their way at a time; 4 if absent. More leave PostgreSQL no less idle, and make batches smaller. */
+  maxCalls?: number;
   /** Called for each append once it is settled, with the milliseconds since it came. */
   onSettled?(outcome: Verdict['kind'] | 'failed', ms: number): void;
 }
@@ -59,8 +61,6 @@ interface Pending extends Judgeable {
   reject(error: unknown): void;
 }
 
-/** Calls on their way at a time. */
-const maxCalls = 2;
 const maxBatch = 500;
 const maxBatchBytes = 4 * 1024 * 1024;
 const maxQueuedBytes = 64 * 1024 * 1024;
@@ -78,6 +78,7 @@ function isRepeatable(append: Append): boolean {
 }
 
 export function groupCommit(options: GroupCommitOptions): GroupCommit {
+  const { maxCalls = 4 } = options;
   let queue: Pending[] = [];
   /** What is not settled, in order, of each stream. */
   const unsettled = new Map<string, Pending[]>();

@@ -2,7 +2,7 @@
  * A handler's events straight from the logs, where there is no broker. Each domain has a checkpoint with a lease, so
  * that of a fleet only one process feeds a handler with a domain at a time.
  *
- * The checkpoint is written behind the deliveries, at most every 100 ms: after a crash the last ones come again, which
+ * The checkpoint is written behind the deliveries, at most every 500 ms: after a crash the last ones come again, which
  * every handler must bear anyway.
  */
 import { entityOfStream } from '@caudal/contract/entity.ts';
@@ -28,7 +28,7 @@ export interface LogFeedOptions {
   maxBatch?: number;
 }
 
-const checkpointEveryMs = 100;
+const checkpointEveryMs = 500;
 const idleWaitMs = 1_000;
 
 /** The feed of a handler from the logs. Throws if a log is missing. */

@@ -2,7 +2,7 @@ import { describeWith } from '@caudal/testing/describe-with.ts';
 import { type FreshDatabase, freshDatabase } from '@caudal/testing/servers.ts';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { acquire, advance, position, release } from './checkpoint.ts';
-import { type Database, openDatabase } from './database.ts';
+import { type Database, openDatabase, type Transaction } from './database.ts';
 import { migrate } from './migrate.ts';
 import { migrations } from './migrations.ts';
 
@@ -74,5 +74,22 @@ describeWith(['postgres'], 'checkpoint', () => {
     await release(db, { name, epoch: 1 });
     expect(await advance(db, { name, epoch: 1, position: 8, ttlMs })).toBe(false);
     expect(await acquire(db, { name, holder: 'a', ttlMs })).toEqual({ epoch: 2, position: 7 });
+  });
+
+  test('on a connection for derived things, a lease is on disk before it is told; its position need not be', async () => {
+    const derived = openDatabase({ url: fresh.url, schema: 'orders', derived: true });
+    const waitsForDisk = (tx: Transaction) =>
+      tx.query<{ on: string }>({ text: "SELECT current_setting('synchronous_commit') AS on" });
+    await derived.transaction(async (tx) => {
+      expect(await waitsForDisk(tx)).toEqual([{ on: 'off' }]);
+      const lease = await acquire(tx, { name: 'derived', holder: 'a', ttlMs });
+      expect(lease).toEqual({ epoch: 1, position: 0 });
+      expect(await waitsForDisk(tx)).toEqual([{ on: 'on' }]);
+    });
+    await derived.transaction(async (tx) => {
+      expect(await advance(tx, { name: 'derived', epoch: 1, position: 5, ttlMs })).toBe(true);
+      expect(await waitsForDisk(tx)).toEqual([{ on: 'off' }]);
+    });
+    await derived.close();
   });
 });

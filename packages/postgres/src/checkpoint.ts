@@ -16,7 +16,8 @@ export interface Lease {
 /**
  * Takes the lease if it is free, expired, or already `holder`'s. Undefined if another one has it. `holder` must be
  * unique to the running process (not the pod's or host's name alone): a process that meets its own name goes on in its
- * old epoch. Every change of holder is a new epoch.
+ * old epoch. Every change of holder is a new epoch, which is on disk before it is told, also on a connection for derived
+ * things: a crash must not let two have the same one.
  */
 export async function acquire(
   db: Transaction,
@@ -25,7 +26,8 @@ export async function acquire(
   const rows = await db.query<Lease>({
     name: 'checkpoint-acquire',
     text: `INSERT INTO checkpoints AS c (name, epoch, holder, lease_until)
-      VALUES ($1, 1, $2, clock_timestamp() + $3 * interval '1 millisecond')
+      SELECT $1, 1, $2, clock_timestamp() + $3 * interval '1 millisecond'
+      WHERE set_config('synchronous_commit', 'on', true) = 'on'
       ON CONFLICT (name) DO UPDATE SET
         epoch = c.epoch + CASE WHEN c.holder = excluded.holder THEN 0 ELSE 1 END,
         holder = excluded.holder,

@@ -14,6 +14,11 @@ export interface ConnectionOptions {
   connectTimeoutMs?: number;
   /** As pg_stat_activity and the metrics show it: `orders-command`. */
   applicationName?: string;
+  /**
+   * For what can be derived anew from the log: commits don't wait for the disk. A crash of the server may take the last
+   * moments back, and as it does so in the order in which things were written, cursors are never ahead of what they stand for.
+   */
+  derived?: boolean;
 }
 
 /**
@@ -59,7 +64,8 @@ export function clientConfig(options: ConnectionOptions): ClientConfig {
   const url = new URL(options.url);
   // pg lets the URL's parameters win over ours: what the URL asks for and what we need go in together.
   const schema = `-c search_path=${quotedSchema(options.schema)}`;
-  const startup = [url.searchParams.get('options'), schema, ...serverSettings];
+  const commits = options.derived && '-c synchronous_commit=off';
+  const startup = [url.searchParams.get('options'), schema, commits, ...serverSettings];
   url.searchParams.delete('options');
   return {
     connectionString: url.href,

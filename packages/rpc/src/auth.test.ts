@@ -184,7 +184,12 @@ describe('keys that change, or whose issuer goes away', () => {
     await authenticate(await fresh());
     await fetchedAgain(1);
     const later = await fresh();
-    const refused = async () => (await authenticate(later).catch((error) => error)).reason === 'TOKEN_INVALID';
+    const check = async () => authenticate(later);
+    const refused = () =>
+      check().then(
+        () => false,
+        ({ reason }) => reason === 'TOKEN_INVALID',
+      );
     while (!(await refused())) await new Promise((resolve) => setTimeout(resolve, 5));
   });
 

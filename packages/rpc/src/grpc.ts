@@ -38,9 +38,8 @@ export function grpcServer(
   authenticate: Authenticate,
   limits: GrpcLimits,
 ): Server {
-  const callers = new WeakMap<Metadata, Caller>();
   const server = new Server({
-    interceptors: [admission(endpoints, pipeline, authenticate, callers)],
+    interceptors: [admission(endpoints, pipeline, authenticate)],
     'grpc.max_receive_message_length': limits.maxMessageBytes,
     'grpc.max_send_message_length': limits.maxMessageBytes * 4,
     // A little more than are served: the rest is refused with a reason, instead of waiting unseen in clients.
@@ -68,7 +67,7 @@ export function grpcServer(
       responseSerialize: same,
       responseDeserialize: same,
     };
-    known.handlers[name] = handlerOf(endpoint, pipeline, callers);
+    known.handlers[name] = handlerOf(endpoint, pipeline);
   }
   for (const { definition, handlers } of services.values()) server.addService(definition, handlers);
   return server;
@@ -79,35 +78,36 @@ const readerOf = (metadata: Metadata) => (name: string) => {
   return typeof value === 'string' ? value : undefined;
 };
 
+/** Whose call it is, noted on its metadata: an entry of a WeakMap costs the garbage collector more than all of this. */
+const callerOf = Symbol('caller');
+type Noted = Metadata & { [callerOf]?: Caller };
+
 /**
  * Looks at a call before its message is read: who is not known, or is one too many, is answered at once, so that nobody
- * can make the server hold what it will not serve. Notes the caller by the call's metadata.
+ * can make the server hold what it will not serve. Notes the caller.
  */
-function admission(
-  endpoints: Endpoint[],
-  pipeline: Pipeline,
-  authenticate: Authenticate,
-  callers: WeakMap<Metadata, Caller>,
-): ServerInterceptor {
+function admission(endpoints: Endpoint[], pipeline: Pipeline, authenticate: Authenticate): ServerInterceptor {
   const byPath = new Map(endpoints.map((endpoint) => [endpoint.contract.path, endpoint]));
   return ({ path }, call) => {
     const endpoint = byPath.get(path);
     // Health and reflection are for everybody.
     if (!endpoint) return new ServerInterceptingCall(call);
-    const look = async (metadata: Metadata, admit: (metadata: Metadata) => void) => {
-      const header = readerOf(metadata);
-      try {
-        const refusal = pipeline.full();
-        if (refusal) throw refusal;
-        callers.set(metadata, await authenticate(header(names.authorization)));
-      } catch (error) {
-        // Through the pipeline, which counts and reports it as it does every call.
-        const refused = { counted: true, header, authenticate: () => Promise.reject(error) };
-        const outcome = await pipeline.run(endpoint, { ...refused, decode: () => undefined, encode: () => undefined });
-        if (!outcome.ok) call.sendStatus(toStatus(outcome.error, replyMetadata(outcome.requestId)));
-        return;
-      }
-      admit(metadata);
+
+    /** Through the pipeline, which counts and reports it as it does every call. */
+    const refuse = async (metadata: Metadata, error: unknown) => {
+      const refused = { counted: true, header: readerOf(metadata), authenticate: () => Promise.reject(error) };
+      const outcome = await pipeline.run(endpoint, { ...refused, decode: () => undefined, encode: () => undefined });
+      if (!outcome.ok) call.sendStatus(toStatus(outcome.error, replyMetadata(outcome.requestId)));
+    };
+    const look = (metadata: Noted, admit: (metadata: Metadata) => void) => {
+      const refusal = pipeline.full();
+      if (refusal) return refuse(metadata, refusal);
+      const note = (caller: Caller) => {
+        metadata[callerOf] = caller;
+        admit(metadata);
+      };
+      const caller = authenticate(readerOf(metadata)(names.authorization));
+      return caller instanceof Promise ? caller.then(note, (error) => refuse(metadata, error)) : note(caller);
     };
     return new ServerInterceptingCall(call, {
       start: (next) => next({ onReceiveMetadata: (metadata, admit) => void look(metadata, admit) }),
@@ -124,11 +124,7 @@ function replyMetadata(requestId: string): Metadata {
 /** One for all: each would else be an exception, with its stack. */
 const left = new Error('The caller went away.');
 
-function handlerOf(
-  endpoint: Endpoint,
-  pipeline: Pipeline,
-  callers: WeakMap<Metadata, Caller>,
-): handleUnaryCall<Buffer, Buffer> {
+function handlerOf(endpoint: Endpoint, pipeline: Pipeline): handleUnaryCall<Buffer, Buffer> {
   const { definition } = endpoint;
   return async (call, callback) => {
     const gone = new AbortController();
@@ -140,7 +136,7 @@ function handlerOf(
     const deadline = call.getDeadline();
     const outcome = await pipeline.run(endpoint, {
       counted: true,
-      authenticate: async () => callers.get(call.metadata) as Caller,
+      authenticate: () => (call.metadata as Noted)[callerOf]!,
       header: readerOf(call.metadata),
       signal: gone.signal,
       deadline: deadline === Number.POSITIVE_INFINITY ? undefined : new Date(deadline),

@@ -41,7 +41,7 @@ export function localClient<Definition extends object>(
     const traceparent = options.origin?.traceparent || undefined;
     const outcome = await local.pipeline.run(endpoint, {
       counted: false,
-      authenticate: async () => caller,
+      authenticate: () => caller,
       header: (name) => (name === 'traceparent' ? traceparent : headers[name]),
       deadline: deadlineOf(options),
       signal: options.signal,

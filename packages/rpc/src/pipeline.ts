@@ -32,7 +32,7 @@ export interface Limits {
 
 /** One call as it came in, and how its answer goes out. */
 export interface Incoming<Answer> {
-  authenticate(): Promise<Caller>;
+  authenticate(): Caller | Promise<Caller>;
   header: HeaderReader;
   deadline?: Date;
   /** Fires when the caller goes away. */

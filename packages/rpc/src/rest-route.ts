@@ -71,7 +71,7 @@ export async function serveRoute(
   pipeline: Pipeline,
   request: FastifyRequest,
   reply: FastifyReply,
-  authenticate: () => Promise<Caller>,
+  authenticate: () => Caller | Promise<Caller>,
 ): Promise<FastifyReply> {
   const { contract, definition } = endpoint;
   const gone = new AbortController();

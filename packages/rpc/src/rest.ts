@@ -74,8 +74,7 @@ export async function startRest(options: RestServerOptions): Promise<RestServer>
       method: route.rule.method,
       url: route.url,
       onRequest: (request, reply) => admit(route, options, request, reply),
-      handler: (request, reply) =>
-        serveRoute(route, options.pipeline, request, reply, async () => request.caller as Caller),
+      handler: (request, reply) => serveRoute(route, options.pipeline, request, reply, () => request.caller as Caller),
     });
   }
   for (const path of ['/livez', '/readyz']) {

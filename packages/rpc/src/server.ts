@@ -67,7 +67,7 @@ export interface RunningServer extends Running {
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const limits = { ...defaultLimits, ...options.limits };
   if (options.auth === 'off') log.warn('authentication is off: every caller may do everything');
-  const authenticate: Authenticate = options.auth === 'off' ? async () => developer : options.auth;
+  const authenticate: Authenticate = options.auth === 'off' ? () => developer : options.auth;
   const served = endpoints(options.services);
   const pipeline = createPipeline(limits);
   const grpc = grpcServer(served, pipeline, authenticate, limits);

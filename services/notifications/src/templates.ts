@@ -26,12 +26,21 @@ export type OrderFacts = Pick<Order, 'orderId' | 'reference' | 'lines' | 'total'
 /** A long order is not listed to its end. */
 const maxLines = 50;
 
+const decimals = new Map<string, number>();
+
+/** How many decimals a currency has. Remembered: making a formatter costs more than the rest of a mail. */
+function decimalsOf(currency: string): number {
+  let known = decimals.get(currency);
+  if (known === undefined) {
+    known = new Intl.NumberFormat('en', { style: 'currency', currency }).resolvedOptions().maximumFractionDigits ?? 2;
+    decimals.set(currency, known);
+  }
+  return known;
+}
+
 /** `12.50 GBP`, with the currency's own number of decimals. */
 export function moneyText({ minorUnits, currency }: Money): string {
-  const { maximumFractionDigits: digits = 2 } = new Intl.NumberFormat('en', {
-    style: 'currency',
-    currency,
-  }).resolvedOptions();
+  const digits = decimalsOf(currency);
   const sign = minorUnits < 0n ? '-' : '';
   const figures = String(minorUnits < 0n ? -minorUnits : minorUnits).padStart(digits + 1, '0');
   const whole = figures.slice(0, figures.length - digits);

@@ -48,7 +48,8 @@ export function openContext(
   { url, poolSize, applicationName }: { url: string; poolSize: number; applicationName: string },
 ): LocalContext {
   const connection = { url, schema: context.name, applicationName };
-  const database = openDatabase({ ...connection, poolSize });
+  // What a context keeps beside its log can be had from the log again.
+  const database = openDatabase({ ...connection, poolSize, derived: true });
   const appender = openPipeline(connection);
   const log = openEventLog({ database, appender, domain: context.name });
   const aggregates = openAggregates({ log, clock: systemClock, ids: newId });

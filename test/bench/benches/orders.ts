@@ -31,7 +31,7 @@ import type { Bench, Figure, Tools } from '../types.ts';
 import { openUnary, type Unary } from '../unary.ts';
 
 /** Orders that are on their way at the same time. */
-const window = 128;
+const window = 256;
 const products = 500;
 const customers = 200;
 const linesPerOrder = 3;
