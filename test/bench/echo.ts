@@ -7,15 +7,28 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { Reservation, ReserveStockRequest } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { openUnary } from './unary.ts';
 
 const path = '/bench.Echo/Echo';
 
-export const echoMethod = { path };
+export interface Echo {
+  /** `token` travels along, and nobody looks at it. */
+  call(request: ReserveStockRequest): Promise<Reservation>;
+  stop(): void;
+}
 
-export async function startEcho(): Promise<{ address: string; stop(): void }> {
+export async function startEcho(token: string): Promise<Echo> {
   const child = fork(fileURLToPath(import.meta.url), ['serve']);
   const [port] = (await once(child, 'message')) as [number];
-  return { address: `127.0.0.1:${port}`, stop: () => void child.kill() };
+  const address = `127.0.0.1:${port}`;
+  const { call, close } = openUnary({ address, path, request: ReserveStockRequest, answer: Reservation, token });
+  return {
+    call,
+    stop() {
+      close();
+      child.kill();
+    },
+  };
 }
 
 async function serve(): Promise<void> {

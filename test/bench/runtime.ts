@@ -8,11 +8,14 @@ import { contexts } from '@caudal/service-runtime/contexts.ts';
 import { migrateContext } from '@caudal/service-runtime/local-context.ts';
 import { freshDatabase } from '@caudal/testing/servers.ts';
 import { createPart, freePorts, type Part } from '../e2e/part.ts';
+import { type Codec, openUnary, type Unary } from './unary.ts';
 
 export interface Runtime {
   part: Part;
   token: string;
   databaseUrl: string;
+  /** Calls of one method, by somebody who may do everything. */
+  method<Request, Answer>(path: string, request: Codec<Request>, answer: Codec<Answer>): Unary<Request, Answer>;
   stop(): Promise<void>;
 }
 
@@ -49,10 +52,12 @@ export async function startRuntime(env: Record<string, string>): Promise<Runtime
     throw error;
   }
   const about = { issuer: 'caudal', audience: 'caudal', subject: 'bench', permissions: everything() };
+  const token = await signToken({ key: key.privateKey, ttlSeconds: 86_400, ...about });
   return {
     part,
-    token: await signToken({ key: key.privateKey, ttlSeconds: 86_400, ...about }),
+    token,
     databaseUrl: fresh.url,
+    method: (path, request, answer) => openUnary({ address: part.grpc, path, request, answer, token }),
     stop,
   };
 }

@@ -1,7 +1,7 @@
 /** The client of the gRPC benchmarks: bare grpc-js, the same for every contender. */
 import { Client, credentials, Metadata } from '@grpc/grpc-js';
 
-interface Codec<T> {
+export interface Codec<T> {
   encode(message: T): { finish(): Uint8Array };
   decode(bytes: Uint8Array): T;
 }

@@ -9,8 +9,8 @@ import { pages, root } from './pages.ts';
 
 const all = pages();
 
-/** Of libraries, of the tests, and of the reader's own shell. */
-const others = new Set(['LOG_LEVEL', 'CAUDAL_REQUIRE_SERVERS', 'POSTGRES_URL', 'TOKEN']);
+/** Of Node and libraries, of the tests, and of the reader's own shell. */
+const others = new Set(['NODE_OPTIONS', 'LOG_LEVEL', 'CAUDAL_REQUIRE_SERVERS', 'POSTGRES_URL', 'TOKEN']);
 
 test('words in capitals are settings, reasons, codes or values of the contract', async () => {
   const reasons = await catalogue();

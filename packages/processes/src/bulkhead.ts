@@ -10,7 +10,10 @@ import type { Process } from './types.ts';
 
 /** A step that takes longer is slow. */
 export const SLOW_MS = 1000;
-/** So many runs of one step may be slow at a time before more are put off: half of the timers that fire at once. */
+/**
+ * So many runs of one step may be slow at a time before more are put off: half of the timers that fire at once. Those that
+ * were begun meanwhile, and turn out to be slow, come on top: as many as are led on at the same time.
+ */
 const MAX_SLOW = 64;
 
 /** The process, whose steps are put off (UNAVAILABLE) while too many of their kind are slow. */

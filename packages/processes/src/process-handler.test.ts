@@ -332,17 +332,19 @@ describeWith(['postgres'], 'a process', () => {
     const { world, handler, facts, ended, timers } = setUp();
     world.hooks.reserve = ({ signal }) =>
       new Promise((_, reject) => signal.addEventListener('abort', () => reject(new Error('cut short'))));
-    const ids = Array.from({ length: 100 }, (_, index) => `o${index}`);
+    const ids = Array.from({ length: 300 }, (_, index) => `o${index}`);
     expect(await handler.handle(ids.map((id) => confirmed(id)))).toEqual([]);
-    expect(world.calls).toHaveLength(64);
-    const startedAt = performance.now();
+    // 64 that are slow, and at most as many that were begun before they were found to be.
+    const begun = world.calls.length;
+    expect(begun).toBeGreaterThanOrEqual(64);
+    expect(begun).toBeLessThanOrEqual(128);
     expect(await handler.handle([confirmed('late'), delivered('other')])).toEqual([]);
-    expect(performance.now() - startedAt).toBeLessThan(PATIENCE_MS);
-    expect(world.calls).toHaveLength(64);
-    expect([facts('o99'), facts('late'), facts('other')]).toEqual([['started'], ['started'], ['delivered']]);
+    // Not begun, so not waited for either.
+    expect(world.calls).toHaveLength(begun);
+    expect([facts('o299'), facts('late'), facts('other')]).toEqual([['started'], ['started'], ['delivered']]);
     // Told to stop, what is under way ends, and is due again.
     ended.abort();
     await handler.settled();
-    expect((await timers()).map(({ retries }) => retries)).toEqual(Array.from({ length: 101 }, () => 1));
+    expect((await timers()).map(({ retries }) => retries)).toEqual(Array.from({ length: 301 }, () => 1));
   });
 });

@@ -28,7 +28,6 @@ import { cpuTimes, cpuUsed } from '../cpu.ts';
 import { figureOf } from '../figures.ts';
 import { type Runtime, startRuntime } from '../runtime.ts';
 import type { Bench, Figure, Tools } from '../types.ts';
-import { openUnary, type Unary } from '../unary.ts';
 
 /** Orders that are on their way at the same time. */
 const window = 256;
@@ -44,22 +43,12 @@ interface Outcome {
   cpu: Record<string, number>;
 }
 
-/** Calls of one method. */
-function methodOf<Request, Answer>(
-  { part, token }: Runtime,
-  path: string,
-  request: Parameters<typeof openUnary<Request, Answer>>[0]['request'],
-  answer: Parameters<typeof openUnary<Request, Answer>>[0]['answer'],
-): Unary<Request, Answer> {
-  return openUnary({ address: part.grpc, path, request, answer, token });
-}
-
-async function stock(runtime: Runtime): Promise<void> {
-  const product = methodOf(runtime, CatalogServiceService.createProduct.path, CreateProductRequest, Product);
-  const item = methodOf(runtime, InventoryServiceService.createStockItem.path, CreateStockItemRequest, StockItem);
-  const customer = methodOf(runtime, CustomerServiceService.registerCustomer.path, RegisterCustomerRequest, Customer);
-  const wallet = methodOf(runtime, WalletServiceService.createWallet.path, CreateWalletRequest, Wallet);
-  const deposit = methodOf(runtime, WalletServiceService.deposit.path, DepositRequest, Wallet);
+async function stock({ method }: Runtime): Promise<void> {
+  const product = method(CatalogServiceService.createProduct.path, CreateProductRequest, Product);
+  const item = method(InventoryServiceService.createStockItem.path, CreateStockItemRequest, StockItem);
+  const customer = method(CustomerServiceService.registerCustomer.path, RegisterCustomerRequest, Customer);
+  const wallet = method(WalletServiceService.createWallet.path, CreateWalletRequest, Wallet);
+  const deposit = method(WalletServiceService.deposit.path, DepositRequest, Wallet);
   const each = async (count: number, make: (n: number) => Promise<unknown>) => {
     for (let n = 0; n < count; n += 50)
       await Promise.all(Array.from({ length: Math.min(50, count - n) }, (_, k) => make(n + k)));
@@ -111,7 +100,7 @@ async function measure(form: Form, { quick, say }: Tools): Promise<Outcome[]> {
     CAUDAL_NAMESPACE: `bench_${process.pid}`,
   };
   const runtime = await startRuntime(form === 'stores' ? stores : {});
-  const place = methodOf(runtime, OrderServiceService.placeOrder.path, PlaceOrderRequest, Order);
+  const place = runtime.method(OrderServiceService.placeOrder.path, PlaceOrderRequest, Order);
   const count = await openCount(runtime.databaseUrl);
   const outcomes: Outcome[] = [];
   let placed = 0;

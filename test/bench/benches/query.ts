@@ -4,17 +4,14 @@ import {
   GetStockItemRequest,
   InventoryQueryServiceService,
   InventoryServiceService,
-  Reservation,
-  ReserveStockRequest,
   StockItem,
 } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
-import { echoMethod, startEcho } from '../echo.ts';
+import { startEcho } from '../echo.ts';
 import { figureOf, ratioOf } from '../figures.ts';
 import { openRest } from '../http.ts';
 import { closedLoop, takeTurns } from '../load.ts';
 import { startRuntime } from '../runtime.ts';
 import type { Bench, Figure } from '../types.ts';
-import { openUnary } from '../unary.ts';
 
 const bench = 'query';
 const clients = 64;
@@ -33,29 +30,10 @@ export const query: Bench = {
 
   async run({ quick, say }) {
     const runtime = await startRuntime({ CAUDAL_ROLES: 'command,query,projector', CAUDAL_CONTEXTS: 'inventory' });
-    const echo = await startEcho();
-    const { token, part } = runtime;
-    const get = openUnary({
-      address: part.grpc,
-      path: InventoryQueryServiceService.getStockItem.path,
-      request: GetStockItemRequest,
-      answer: StockItem,
-      token,
-    });
-    const create = openUnary({
-      address: part.grpc,
-      path: InventoryServiceService.createStockItem.path,
-      request: CreateStockItemRequest,
-      answer: StockItem,
-      token,
-    });
-    const bare = openUnary({
-      address: echo.address,
-      path: echoMethod.path,
-      request: ReserveStockRequest,
-      answer: Reservation,
-      token,
-    });
+    const { token, part, method } = runtime;
+    const echo = await startEcho(token);
+    const get = method(InventoryQueryServiceService.getStockItem.path, GetStockItemRequest, StockItem);
+    const create = method(InventoryServiceService.createStockItem.path, CreateStockItemRequest, StockItem);
     const rest = openRest(part.rest, token);
     const seconds = quick ? 1 : 4;
     const figures: Figure[] = [];
@@ -80,7 +58,7 @@ export const query: Bench = {
           'grpc.uncached': load(() => ask(many)),
           'rest.cached': load(() => fetch(few)),
           'rest.uncached': load(() => fetch(many)),
-          echo: load(() => bare.call(request)),
+          echo: load(() => echo.call(request)),
         },
         { rounds: quick ? 1 : 5, say },
       );
@@ -97,7 +75,7 @@ export const query: Bench = {
         figures.push(ratioOf({ bench, metric: `${name}.vs-echo`, goal }, all(name, 'rate'), all('echo', 'rate')));
       }
     } finally {
-      for (const { close } of [get, create, bare, rest]) close();
+      for (const { close } of [get, create, rest]) close();
       echo.stop();
       await runtime.stop();
     }

@@ -7,13 +7,12 @@ import {
   StockItem,
 } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
 import { newId } from '@caudal/kernel/ids.ts';
-import { echoMethod, startEcho } from '../echo.ts';
+import { startEcho } from '../echo.ts';
 import { figureOf, ratioOf } from '../figures.ts';
 import { openRest } from '../http.ts';
 import { closedLoop, takeTurns } from '../load.ts';
 import { startRuntime } from '../runtime.ts';
 import type { Bench, Figure } from '../types.ts';
-import { openUnary } from '../unary.ts';
 
 const inFlight = [1, 64, 256];
 const bench = 'reserve';
@@ -41,31 +40,12 @@ export const reserve: Bench = {
 
   async run({ quick, say }) {
     const runtime = await startRuntime({ CAUDAL_ROLES: 'command', CAUDAL_CONTEXTS: 'inventory' });
-    const echo = await startEcho();
-    const { token } = runtime;
+    const { token, part, method } = runtime;
+    const echo = await startEcho(token);
     const { createStockItem, reserveStock } = InventoryServiceService;
-    const service = openUnary({
-      address: runtime.part.grpc,
-      path: reserveStock.path,
-      request: ReserveStockRequest,
-      answer: Reservation,
-      token,
-    });
-    const create = openUnary({
-      address: runtime.part.grpc,
-      path: createStockItem.path,
-      request: CreateStockItemRequest,
-      answer: StockItem,
-      token,
-    });
-    const bare = openUnary({
-      address: echo.address,
-      path: echoMethod.path,
-      request: ReserveStockRequest,
-      answer: Reservation,
-      token,
-    });
-    const rest = openRest(runtime.part.rest, token);
+    const service = method(reserveStock.path, ReserveStockRequest, Reservation);
+    const create = method(createStockItem.path, CreateStockItemRequest, StockItem);
+    const rest = openRest(part.rest, token);
     const seconds = quick ? 1 : 4;
     const figures: Figure[] = [];
     try {
@@ -83,7 +63,7 @@ export const reserve: Bench = {
           {
             grpc: load((client) => service.call(request(client))),
             rest: load((client) => rest.send('POST', '/v1/reservations', jsonRequest(client))),
-            echo: load((client) => bare.call(request(client))),
+            echo: load((client) => echo.call(request(client))),
           },
           { rounds: quick ? 1 : 5, say: (what) => say(`${clients} in flight: ${what}`) },
         );
@@ -102,7 +82,7 @@ export const reserve: Bench = {
         );
       }
     } finally {
-      for (const { close } of [service, create, bare, rest]) close();
+      for (const { close } of [service, create, rest]) close();
       echo.stop();
       await runtime.stop();
     }
