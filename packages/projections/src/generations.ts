@@ -164,7 +164,14 @@ export function currentGenerations<V>(options: {
     });
     return read.record;
   }
-  const collection = (number: number) => collectionOf({ projection, store, generation: number });
+
+  let opened: { number: number; collection: Collection } | undefined;
+  /** The last one is kept: opening one makes the statements for it. */
+  function collection(number: number): Collection {
+    if (opened?.number !== number)
+      opened = { number, collection: collectionOf({ projection, store, generation: number }) };
+    return opened.collection;
+  }
 
   return {
     async current() {
