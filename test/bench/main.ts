@@ -1,29 +1,29 @@
 /**
  * `npm run bench [-- NAME...]`: measures Caudal against its peers, side by side, on real servers that sync to disk.
  *
- * Servers whose URLs are set are used as they are; the others are lent by test/servers for as long as it lasts. All
- * benchmarks together write docs/benchmarks.md.
+ * Servers whose URLs are set are used as they are; the others are lent by test/servers for as long as it lasts. Each
+ * benchmark leaves its figures in .caudal/bench; docs/benchmarks.md is written from the latest of each.
  */
 import { fork } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { missingServers } from '@caudal/testing/servers.ts';
 import { borrow } from '../../scripts/kit.ts';
 import { benches } from './benches.ts';
 import { isMet } from './figures.ts';
-import { machine, page, table } from './report.ts';
+import { machine, page, type Run, table } from './report.ts';
 import type { Bench, Figure } from './types.ts';
 
 const usage = `Usage: npm run bench [-- NAME...] [--json] [--quick]
 
   NAME      only these: ${benches.map(({ name }) => name).join(', ')}
   --json    a line of JSON for each figure on standard output, and nothing else
-  --quick   short rounds, to see that it runs; nothing is written to docs/benchmarks.md
+  --quick   short rounds, to see that it runs; nothing is kept or written to docs/benchmarks.md
   --strict  exit code 1 if a goal is missed
   --help    this
 
-Close what else uses the machine. Without a NAME it takes about an hour.`;
+Close what else uses the machine. Without a NAME it takes about 40 minutes.`;
 
 const out = (text: string) => process.stdout.write(`${text}\n`);
 
@@ -74,6 +74,18 @@ function run(bench: Bench, quick: boolean): Promise<Figure[]> {
   });
 }
 
+const folder = '.caudal/bench';
+
+/** Keeps what a benchmark has found, and writes the page anew once there is something of each. */
+function keep(bench: Bench, run: Run): void {
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(`${folder}/${bench.name}.json`, JSON.stringify(run));
+  const files = benches.map(({ name }) => `${folder}/${name}.json`);
+  if (!files.every((file) => existsSync(file))) return;
+  const runs = files.map((file) => JSON.parse(readFileSync(file, 'utf8')) as Run);
+  writeFileSync('docs/benchmarks.md', page(benches.map((each, place) => ({ bench: each, ...runs[place]! }))));
+}
+
 async function main(): Promise<number> {
   const { help, json, quick, strict, chosen } = readArguments();
   if (help) {
@@ -96,8 +108,8 @@ async function main(): Promise<number> {
       if (process.stderr.isTTY) say('');
       if (json) for (const figure of figures) out(JSON.stringify(figure));
       else out(`\n${bench.title}\n${table(figures)}`);
+      if (!quick) keep(bench, { about, figures });
     }
-    if (chosen.length === benches.length && !quick) writeFileSync('docs/benchmarks.md', page(about, results));
   } finally {
     await kit.giveBack();
   }

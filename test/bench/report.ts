@@ -34,7 +34,13 @@ export function table(figures: Figure[]): string {
     .join('\n');
 }
 
-/** What it was measured on: one fact a line. */
+/** What one run of a benchmark has found, and on what. */
+export interface Run {
+  about: string[];
+  figures: Figure[];
+}
+
+/** What it is measured on: one fact a line. */
 export async function machine(): Promise<string[]> {
   const facts = [
     `${availableParallelism()} cores (${cpus()[0]?.model ?? 'unknown'}), ${Math.round(totalmem() / 2 ** 30)} GiB; clients, services and servers share them`,
@@ -51,28 +57,31 @@ export async function machine(): Promise<string[]> {
     if (rows[0]!.fsync !== 'on')
       throw new Error('The PostgreSQL server runs with fsync off: its figures mean nothing.');
   }
-  facts.push(`commit ${execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim()}`);
+  const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim();
+  facts.push(`${new Date().toISOString().slice(0, 10)}, commit ${commit}`);
   return facts;
 }
 
-/** The page. */
-export function page(about: string[], results: { bench: Bench; figures: Figure[] }[]): string {
-  const sections = results.map(({ bench, figures }) =>
+/** The page. What was measured on another day, machine or commit than the rest says so. */
+export function page(runs: (Run & { bench: Bench })[]): string {
+  const about = runs[0]!.about;
+  const sections = runs.map((run) =>
     [
-      `## ${bench.title}`,
+      `## ${run.bench.title}`,
       '',
-      bench.compares,
+      run.bench.compares,
       '',
+      ...run.about.filter((fact) => !about.includes(fact)).map((fact) => `Measured apart: ${fact}.\n`),
       '| | median | rounds from – to | goal | |',
       '|---|---|---|---|---|',
-      ...rows(figures).map((row) => `| ${row.join(' | ')} |`),
+      ...rows(run.figures).map((row) => `| ${row.join(' | ')} |`),
     ].join('\n'),
   );
   return `# Benchmarks
 
-Written by \`npm run bench\` on ${new Date().toISOString().slice(0, 10)}. Contenders take turns in one run, round by round, and
-ratios are taken within a round, so that a machine whose speed drifts treats all of them alike: believe the ratios, not the
-absolute figures. What was changed because of them, and what was tried in vain, is in [performance.md](performance.md).
+Written by \`npm run bench\`. Contenders take turns in one run, round by round, and ratios are taken within a round, so that a
+machine whose speed drifts treats all of them alike: believe the ratios, not the absolute figures. What was changed because of
+them, and what was tried in vain, is in [performance.md](performance.md).
 
 ${about.map((fact) => `- ${fact}`).join('\n')}
 

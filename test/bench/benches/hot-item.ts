@@ -1,6 +1,7 @@
 /** Everybody wants the same product. */
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { isCode } from '@caudal/kernel/errors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { openDatabase } from '@caudal/postgres/database.ts';
 import { testCall } from '@caudal/testing/call.ts';
@@ -28,12 +29,24 @@ const reserve = ({ api }: Inventory, productId: string) => {
   return api.reserveStock({ requestId: '', reservationId, lines, attributes: {}, ttl }, testCall());
 };
 
+/** The same, again if it lost too many races in a row, as clients do. */
+async function insist(inventory: Inventory, productId: string): Promise<void> {
+  for (;;) {
+    try {
+      await reserve(inventory, productId);
+      return;
+    } catch (error) {
+      if (!isCode(error, 'ABORTED')) throw error;
+    }
+  }
+}
+
 /** A process that takes part in the contest, started by `contest`: its clients reserve pieces of one product. */
 export async function contend(url: string, productId: string, seconds: number): Promise<Measured> {
   const inventory = openInventory(url, connections);
   try {
     await reserve(inventory, productId);
-    return await closedLoop({ clients: clients / 2, seconds, work: () => reserve(inventory, productId) });
+    return await closedLoop({ clients: clients / 2, seconds, work: () => insist(inventory, productId) });
   } finally {
     await inventory.close();
   }
