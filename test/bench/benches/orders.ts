@@ -144,7 +144,7 @@ async function measure(form: Form, { quick, say }: Tools): Promise<Outcome[]> {
       say(`${form}: round ${round} of ${rounds}`);
       const began = performance.now();
       const before = cpuTimes();
-      const confirmed = await run(quick ? 4 : 20);
+      const confirmed = await run(quick ? 4 : 12);
       const used = cpuUsed(before, cpuTimes());
       const cpu = Object.fromEntries(Object.entries(used).map(([name, seconds]) => [name, seconds / confirmed]));
       outcomes.push({ rate: confirmed / ((performance.now() - began) / 1_000), cpu });
