@@ -1,19 +1,16 @@
 /** How fast events get into the log. */
 import { randomUUID } from 'node:crypto';
-import { openEventLog } from '@caudal/eventlog/event-log.ts';
-import { migrations } from '@caudal/eventlog/migrations.ts';
 import type { Append, NewEvent } from '@caudal/eventlog/types.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { byteaArray, int4Array, textArray, uuidArray } from '@caudal/postgres/arrays.ts';
 import { openDatabase } from '@caudal/postgres/database.ts';
-import { migrate } from '@caudal/postgres/migrate.ts';
-import { openPipeline } from '@caudal/postgres/pipeline.ts';
 import { freshDatabase } from '@caudal/testing/servers.ts';
 import { type Event, event } from '@event-driven-io/emmett';
 import { getPostgreSQLEventStore } from '@event-driven-io/emmett-postgresql';
 import { Pool } from 'pg';
 import { figureOf, ratioOf } from '../figures.ts';
 import { closedLoop, takeTurns } from '../load.ts';
+import { migrateLog, openLog } from '../log.ts';
 import type { Bench, Figure, Goal } from '../types.ts';
 
 /** As large as a payment's event in the demo. */
@@ -48,10 +45,8 @@ function clientStreams(prefix: string) {
 }
 
 async function openCaudal(url: string) {
-  await migrate({ url, schema: 'bench', sets: [migrations] });
-  const database = openDatabase({ url, schema: 'bench', poolSize: connections });
-  const appender = openPipeline({ url, schema: 'bench' });
-  const log = openEventLog({ database, appender, domain: 'bench' });
+  await migrateLog(url, 'bench');
+  const { log, close } = openLog({ url, schema: 'bench', poolSize: connections });
   const reply = Buffer.alloc(40, 3);
   return {
     /** One event; `remembered`: under a command id, as every command of a client is. */
@@ -62,10 +57,7 @@ async function openCaudal(url: string) {
         if (kind !== 'appended') throw new Error(`${stream} at ${expected}: ${kind}`);
       });
     },
-    async close() {
-      await log.stop();
-      await Promise.all([appender.close(), database.close()]);
-    },
+    close,
   };
 }
 

@@ -1,17 +1,14 @@
 /** Whether a log that has grown is as fast as an empty one. */
 import { openAggregates } from '@caudal/aggregates/aggregates.ts';
 import type { Decider } from '@caudal/aggregates/types.ts';
-import { openEventLog } from '@caudal/eventlog/event-log.ts';
-import { migrations } from '@caudal/eventlog/migrations.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { systemClock } from '@caudal/kernel/time.ts';
-import { type Database, openDatabase } from '@caudal/postgres/database.ts';
-import { migrate } from '@caudal/postgres/migrate.ts';
-import { openPipeline } from '@caudal/postgres/pipeline.ts';
+import type { Database } from '@caudal/postgres/database.ts';
 import { type StockEvent, type StockState, stockDecider } from '@caudal/service-inventory/domain/stock.ts';
 import { freshDatabase } from '@caudal/testing/servers.ts';
 import { figureOf, ratioOf } from '../figures.ts';
 import { closedLoop, takeTurns } from '../load.ts';
+import { migrateLog, openLog } from '../log.ts';
 import { created, restocked, streamOf } from '../stock-events.ts';
 import type { Bench, Figure, Tools } from '../types.ts';
 
@@ -24,18 +21,8 @@ const tailed = 50_000;
 const withoutSnapshot: Decider<StockState, StockEvent> = { ...stockDecider, snapshot: undefined };
 
 async function open(url: string, schema: string) {
-  await migrate({ url, schema, sets: [migrations] });
-  const database = openDatabase({ url, schema, poolSize: 16, statementTimeoutMs: 3_600_000 });
-  const appender = openPipeline({ url, schema });
-  const log = openEventLog({ database, appender, domain: schema });
-  return {
-    database,
-    log,
-    async close() {
-      await log.stop();
-      await Promise.all([appender.close(), database.close()]);
-    },
-  };
+  await migrateLog(url, schema);
+  return openLog({ url, schema, poolSize: 16, statementTimeoutMs: 3_600_000 });
 }
 
 /** Puts `count` events of ten a stream into an empty log, as if a second had passed between them. */

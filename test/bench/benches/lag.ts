@@ -1,6 +1,4 @@
 /** How long it takes until what was written can be read. */
-import { openEventLog } from '@caudal/eventlog/event-log.ts';
-import { migrations as logMigrations } from '@caudal/eventlog/migrations.ts';
 import type { LogReader } from '@caudal/eventlog/types.ts';
 import { migrations as messagingMigrations } from '@caudal/messaging/migrations.ts';
 import { rabbitFeed } from '@caudal/messaging/rabbit-feed.ts';
@@ -9,15 +7,14 @@ import { runSubscription } from '@caudal/messaging/subscription.ts';
 import { testBroker } from '@caudal/messaging/test/rabbit.ts';
 import { bindHandler } from '@caudal/messaging/topology.ts';
 import type { EventHandler } from '@caudal/messaging/types.ts';
-import { openDatabase } from '@caudal/postgres/database.ts';
-import { migrate } from '@caudal/postgres/migrate.ts';
 import { migrations as postgresMigrations } from '@caudal/postgres/migrations.ts';
-import { openPipeline } from '@caudal/postgres/pipeline.ts';
 import { collectionOf, createProjector } from '@caudal/projections/projector.ts';
 import { testStores } from '@caudal/projections/test-stores.ts';
 import { stockDashboard } from '@caudal/service-inventory/projections/stock-dashboard.ts';
 import { freshDatabase } from '@caudal/testing/servers.ts';
+import { until } from '../../e2e/wait.ts';
 import { figureOf, percentile } from '../figures.ts';
+import { migrateLog, openLog } from '../log.ts';
 import { created, restocked, streamOf } from '../stock-events.ts';
 import type { Bench, Figure, Goal } from '../types.ts';
 
@@ -46,10 +43,8 @@ function fail(error: unknown): never {
 async function measure(store: StoreName, consumers: number, seconds: number): Promise<Outcome> {
   const fresh = await freshDatabase();
   const views = await testStores[store]();
-  await migrate({ url: fresh.url, schema, sets: [postgresMigrations, logMigrations, messagingMigrations] });
-  const database = openDatabase({ url: fresh.url, schema, poolSize: 16 });
-  const appender = openPipeline({ url: fresh.url, schema });
-  const log = openEventLog({ database, appender, domain: schema });
+  await migrateLog(fresh.url, schema, [postgresMigrations, messagingMigrations]);
+  const { database, log, close } = openLog({ url: fresh.url, schema, poolSize: 16 });
   const rabbit = testBroker();
   const { broker } = rabbit;
   const appendedAt = new Map<string, number>();
@@ -106,16 +101,17 @@ async function measure(store: StoreName, consumers: number, seconds: number): Pr
     appendedAt.set(event.eventId, performance.now());
     appends.push(log.append({ stream: streamOf(productId), expected: version, events: [event] }));
   };
-  const until = async (what: string, done: () => boolean) => {
-    for (const endsAt = performance.now() + 60_000; !done(); ) {
-      if (performance.now() > endsAt) throw new Error(`${what}: not within 60 s`);
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  };
+  const allSeen = (what: string) =>
+    until(
+      what,
+      async () => appendedAt.size,
+      (unseen) => unseen === 0,
+      60_000,
+    );
   try {
     // Consumers are at work, connections open and code compiled before the clock runs.
     for (let n = 0; n < streams; n++) add(n);
-    await until('the first events', () => appendedAt.size === 0);
+    await allSeen('the first events');
     const run = async (forSeconds: number) => {
       const began = performance.now();
       for (let sent = 0; sent < forSeconds * rate; ) {
@@ -124,7 +120,7 @@ async function measure(store: StoreName, consumers: number, seconds: number): Pr
         await new Promise((resolve) => setTimeout(resolve, tickMs));
       }
       await Promise.all(appends.splice(0));
-      await until('all events', () => appendedAt.size === 0);
+      await allSeen('all events');
     };
     await run(2);
     lags.length = 0;
@@ -133,9 +129,8 @@ async function measure(store: StoreName, consumers: number, seconds: number): Pr
   } finally {
     await Promise.all(subscriptions.map((subscription) => subscription.stop()));
     await relay.stop();
-    await log.stop();
     await rabbit.close();
-    await Promise.all([appender.close(), database.close(), views.remove()]);
+    await Promise.all([close(), views.remove()]);
     await fresh.drop();
   }
   return { lags: Float64Array.from(lags).sort(), logReads };

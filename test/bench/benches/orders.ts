@@ -24,6 +24,7 @@ import {
 import { newId } from '@caudal/kernel/ids.ts';
 import { serverUrl } from '@caudal/testing/servers.ts';
 import { Client } from 'pg';
+import { until } from '../../e2e/wait.ts';
 import { cpuTimes, cpuUsed } from '../cpu.ts';
 import { figureOf } from '../figures.ts';
 import { type Runtime, startRuntime } from '../runtime.ts';
@@ -149,11 +150,7 @@ async function measure(form: Form, { quick, say }: Tools): Promise<Outcome[]> {
       const cpu = Object.fromEntries(Object.entries(used).map(([name, seconds]) => [name, seconds / confirmed]));
       outcomes.push({ rate: confirmed / ((performance.now() - began) / 1_000), cpu });
     }
-    const endsAt = performance.now() + 120_000;
-    while ((await count.confirmed()) < placed) {
-      if (performance.now() > endsAt) throw new Error(`${placed - known} orders are not confirmed after two minutes.`);
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
+    await until('every order confirmed', count.confirmed, (confirmed) => confirmed >= placed, 120_000);
   } finally {
     place.close();
     await count.close();

@@ -6,6 +6,7 @@ import {
   InventoryServiceService,
   StockItem,
 } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
+import { until } from '../../e2e/wait.ts';
 import { startEcho } from '../echo.ts';
 import { figureOf, ratioOf } from '../figures.ts';
 import { openRest } from '../http.ts';
@@ -45,7 +46,13 @@ export const query: Bench = {
             create.call({ requestId: '', productId: productOf(n + k), kind: '', policy: {}, quantity: 10n }),
           ),
         );
-      await untilSeen(() => get.call({ productId: productOf(many - 1), readMask: undefined }));
+      const last = () => get.call({ productId: productOf(many - 1), readMask: undefined });
+      const isSeen = () =>
+        last().then(
+          () => true,
+          () => false,
+        );
+      await until('the last product in the views', isSeen, Boolean, 60_000);
       let asked = 0;
       const next = () => ++asked * 7_919;
       const load = (work: () => Promise<unknown>) => () => closedLoop({ clients, seconds, work });
@@ -82,16 +89,3 @@ export const query: Bench = {
     return figures;
   },
 };
-
-/** The projector is behind by a little. */
-async function untilSeen(read: () => Promise<unknown>): Promise<void> {
-  for (const endsAt = performance.now() + 60_000; ; ) {
-    const seen = await read().then(
-      () => true,
-      () => false,
-    );
-    if (seen) return;
-    if (performance.now() > endsAt) throw new Error('The last product is not in the views after 60 s.');
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-}
