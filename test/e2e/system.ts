@@ -3,7 +3,7 @@
  *
  *   embedded    one process with everything in it: what `npm start` runs
  *   stores      one process on the real servers
- *   processes   a process a role, on the real servers; each can be killed and started again
+ *   processes   a process a role, or several, on the real servers; each can be killed and started again
  */
 import { execFile } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -32,7 +32,7 @@ const partsOf = {
 
 export interface System {
   form: Form;
-  /** By name: `all`, or the role. */
+  /** By name: `all`, or the role; where a role has several, `relay-1`, `relay-2`, ... */
   part(name: string): Part;
   parts: Part[];
   /** The API for somebody who may do everything. */
@@ -61,6 +61,8 @@ export interface TokenContent {
 
 export interface SystemOptions {
   form: Form;
+  /** How many processes a role, in the form `processes`: one if absent. */
+  copies?: number;
   /** More settings for a part. */
   env?(part: string, stores: Stores | undefined): Record<string, string>;
 }
@@ -69,18 +71,22 @@ const logs = join(root, '.caudal/e2e');
 const commandMs = 60_000;
 
 /** Starts it, and waits until all of it is ready. */
-export async function startSystem({ form, env = () => ({}) }: SystemOptions): Promise<System> {
+export async function startSystem({ form, copies = 1, env = () => ({}) }: SystemOptions): Promise<System> {
   mkdirSync(logs, { recursive: true });
   const folder = mkdtempSync(join(logs, `${form}-`));
   const dataDirectory = mkdtempSync(join(tmpdir(), 'caudal-e2e-'));
   const [key, wrongKey] = [await generateKey('e2e'), await generateKey('e2e')];
   const stores = form === 'embedded' ? undefined : await makeStores();
-  const roles = Object.entries(partsOf[form]) as [string, string | undefined][];
-  const ports = await freePorts(roles.length * 2);
+  const places = placesOf(form, copies);
+  const ports = await freePorts(places.length * 2);
   const portsOf = (index: number) => ({ rest: ports[index * 2]!, grpc: ports[index * 2 + 1]! });
-  const grpcOf = (role: string) => `127.0.0.1:${portsOf(roles.findIndex(([name]) => name === role)).grpc}`;
+  const grpcOf = (wanted: string) => {
+    const addresses = places.flatMap(({ kind }, index) => (kind === wanted ? `127.0.0.1:${portsOf(index).grpc}` : []));
+    // Several in one address are gRPC's way to write what a service's DNS name would stand for.
+    return addresses.length > 1 ? `ipv4:${addresses.join(',')}` : addresses[0]!;
+  };
 
-  const parts = roles.map(([name, role], index) =>
+  const parts = places.map(({ name, role }, index) =>
     createPart({
       name,
       ports: portsOf(index),
@@ -144,7 +150,12 @@ export async function startSystem({ form, env = () => ({}) }: SystemOptions): Pr
 
   try {
     await Promise.all(parts.map((each) => each.start()));
-    const answering = (role: 'command' | 'query') => (form === 'processes' ? part(role) : part('all')).rest;
+    let calls = 0;
+    const answering = (role: 'command' | 'query') => {
+      const candidates = parts.filter((_, index) => ['all', role].includes(places[index]!.kind));
+      calls += 1;
+      return candidates[calls % candidates.length]!.rest;
+    };
     const api = createApi({ baseUrl: answering, token: await token({ subject: 'e2e' }) });
     return { form, part, parts, api, token, stores, caudal, explain, stop };
   } catch (error) {
@@ -152,6 +163,15 @@ export async function startSystem({ form, env = () => ({}) }: SystemOptions): Pr
     await stop();
     throw error;
   }
+}
+
+/** What stands where: `kind` is `all`, or a key of `partsOf.processes`. */
+function placesOf(form: Form, copies: number): { name: string; kind: string; role: string | undefined }[] {
+  return Object.entries(partsOf[form]).flatMap(([kind, role]) =>
+    copies === 1
+      ? [{ name: kind, kind, role }]
+      : Array.from({ length: copies }, (_, index) => ({ name: `${kind}-${index + 1}`, kind, role })),
+  );
 }
 
 /** An embedded PostgreSQL outlives a process that is killed. */

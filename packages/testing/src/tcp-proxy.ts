@@ -1,4 +1,4 @@
-/** A TCP proxy that can cut connections and swallow what is said: what a network does to a client, without touching the server. */
+/** A TCP proxy that can cut, silence and slow down connections: what a network does to a client, without touching the server. */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 
@@ -11,28 +11,34 @@ export interface TcpProxy {
   refuse(on: boolean): void;
   /** While on, connections stay open, but nothing gets through; what was said meanwhile arrives afterwards. */
   silence(on: boolean): void;
+  /** What is said from now on takes this much longer, each way. 0: nothing is held back. */
+  delay(ms: number): void;
   /** How many connections are open. */
   readonly connections: number;
   close(): Promise<void>;
 }
 
+/** One direction of a connection holds back at most this much. */
+const maxHeldBytes = 1024 * 1024;
+
 /** Starts a proxy on a free port of 127.0.0.1, to the server of a URL (with host and port). */
 export async function startTcpProxy(target: string): Promise<TcpProxy> {
   const { hostname, port } = new URL(target);
-  const open = new Map<Socket, Socket>();
+  const network: Network = { silent: false, delayMs: 0, resume: new Set() };
+  const open = new Set<Socket>();
   let refusing = false;
-  let silent = false;
-  const server = createServer((client) => {
+  const server = createServer({ allowHalfOpen: true, noDelay: true }, (client) => {
     if (refusing) return client.destroy();
-    const upstream = connect(Number(port), hostname);
-    open.set(client, upstream);
+    const upstream = connect({ port: Number(port), host: hostname, allowHalfOpen: true, noDelay: true });
+    open.add(client);
+    const streams = [passOn(client, upstream, network), passOn(upstream, client, network)];
     const end = () => {
       open.delete(client);
       client.destroy();
       upstream.destroy();
+      for (const stop of streams) stop();
     };
     for (const socket of [client, upstream]) socket.on('error', end).on('close', end);
-    if (!silent) client.pipe(upstream).pipe(client);
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -40,7 +46,7 @@ export async function startTcpProxy(target: string): Promise<TcpProxy> {
   url.hostname = '127.0.0.1';
   url.port = String((server.address() as AddressInfo).port);
   const cut = () => {
-    for (const client of open.keys()) client.destroy();
+    for (const client of open) client.destroy();
   };
   return {
     url: url.href,
@@ -49,13 +55,11 @@ export async function startTcpProxy(target: string): Promise<TcpProxy> {
       refusing = on;
     },
     silence(on) {
-      silent = on;
-      for (const [client, upstream] of open) {
-        if (on) {
-          client.unpipe(upstream);
-          upstream.unpipe(client);
-        } else client.pipe(upstream).pipe(client);
-      }
+      network.silent = on;
+      if (!on) for (const resume of network.resume) resume();
+    },
+    delay(ms) {
+      network.delayMs = ms;
     },
     get connections() {
       return open.size;
@@ -66,5 +70,57 @@ export async function startTcpProxy(target: string): Promise<TcpProxy> {
       cut();
       await closed;
     },
+  };
+}
+
+interface Network {
+  silent: boolean;
+  delayMs: number;
+  /** Called when silence ends. */
+  resume: Set<() => void>;
+}
+
+/** Passes on what `from` says, in order, as the network is at the time. Returns what ends it. */
+function passOn(from: Socket, to: Socket, network: Network): () => void {
+  /** What waits, with the time at which it may go on; undefined is the end. */
+  const held: { chunk: Buffer | undefined; due: number }[] = [];
+  let heldBytes = 0;
+  let timer: NodeJS.Timeout | undefined;
+
+  function flush(): void {
+    clearTimeout(timer);
+    timer = undefined;
+    if (network.silent) return;
+    let next = held[0];
+    while (next && next.due <= performance.now()) {
+      held.shift();
+      if (!next.chunk) to.end();
+      else {
+        heldBytes -= next.chunk.length;
+        if (!to.write(next.chunk)) {
+          to.once('drain', flush);
+          return;
+        }
+      }
+      next = held[0];
+    }
+    // A timer may fire a fraction of a millisecond early.
+    if (next) timer = setTimeout(flush, Math.max(1, next.due - performance.now()));
+    if (heldBytes < maxHeldBytes) from.resume();
+  }
+
+  function hold(chunk: Buffer | undefined): void {
+    held.push({ chunk, due: performance.now() + network.delayMs });
+    heldBytes += chunk?.length ?? 0;
+    if (heldBytes >= maxHeldBytes) from.pause();
+    // One that waits already sees to those behind it.
+    if (!timer && !to.writableNeedDrain) flush();
+  }
+
+  from.on('data', hold).on('end', () => hold(undefined));
+  network.resume.add(flush);
+  return () => {
+    clearTimeout(timer);
+    network.resume.delete(flush);
   };
 }

@@ -1,0 +1,74 @@
+/**
+ * `npm run test:faults [-- NAME...]`: breaks Caudal and its servers while they work, and checks that nothing was lost,
+ * doubled or left half done.
+ *
+ * The servers are a kit of its own, lent by test/servers for as long as it lasts: they are killed as well.
+ */
+import { spawn } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { root } from '../e2e/part.ts';
+
+const suffix = '.fault.ts';
+const names = readdirSync(import.meta.dirname)
+  .filter((file) => file.endsWith(suffix))
+  .map((file) => file.slice(0, -suffix.length));
+
+const usage = `Usage: npm run test:faults [-- NAME...] [--seed N] [--minutes N] [--faults N]
+
+  NAME         only these: ${names.join(', ')}
+  --seed N     the random run's seed: what is asked for and what is broken, and when, follow from it. Today's date if absent
+  --minutes N  how long the random run breaks things: 10 if absent
+  --faults N   the long form: seed after seed, until the random run has injected N faults in all; after --minutes
+               it stops, and the next call goes on where it was (.caudal/faults/progress.json)
+  --help       this
+
+Exit code 0: everything held. 1: something did not. 2: called wrongly.`;
+
+function readArguments() {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      seed: { type: 'string' },
+      minutes: { type: 'string' },
+      faults: { type: 'string' },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  const unknown = positionals.find((name) => !names.includes(name));
+  if (unknown) throw new Error(`There is no "${unknown}".`);
+  for (const name of ['seed', 'minutes', 'faults'] as const) {
+    const value = values[name];
+    if (value !== undefined && !/^[1-9]\d{0,8}$/.test(value))
+      throw new Error(`--${name} takes a whole number from 1 on, not "${value}".`);
+  }
+  return { ...values, positionals };
+}
+
+let given: ReturnType<typeof readArguments>;
+try {
+  given = readArguments();
+} catch (error) {
+  console.error(`${(error as Error).message}\n\n${usage}`);
+  process.exit(2);
+}
+if (given.help) {
+  console.log(usage);
+  process.exit(0);
+}
+
+const env = { ...process.env };
+// Servers that may be broken come with the folder of their kit; others are not touched.
+if (!env.SERVERS_HOME) for (const name of Object.keys(env)) if (/^[A-Z]+_URL$/.test(name)) delete env[name];
+if (given.seed) env.FAULTS_SEED = given.seed;
+if (given.minutes) env.FAULTS_MINUTES = given.minutes;
+if (given.faults) env.FAULTS_TOTAL = given.faults;
+const patterns = given.positionals.map((name) => `/test/faults/${name}\\.fault\\.ts$`);
+const tests = spawn(
+  process.execPath,
+  [join(root, 'scripts/test.js'), '--config', 'test/faults/jest.config.js', ...patterns],
+  { stdio: 'inherit', env },
+);
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => tests.kill(signal));
+tests.on('close', (code) => process.exit(code ?? 1));
