@@ -18,7 +18,7 @@ export interface SystemLogs {
 }
 
 export function openLogs(system: System): SystemLogs {
-  const part = system.form === 'processes' ? system.part('command') : system.part('all');
+  const part = system.parts.find(({ name }) => /^(all|command)/.test(name))!;
   const client = connect(LogServiceService, {
     address: part.grpc,
     auth: () => system.token({ subject: 'service:e2e', permissions: ['log.events.read'] }),

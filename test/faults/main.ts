@@ -20,8 +20,8 @@ const usage = `Usage: npm run test:faults [-- NAME...] [--seed N] [--minutes N] 
   NAME         only these: ${names.join(', ')}
   --seed N     the random run's seed: what is asked for and what is broken, and when, follow from it. Today's date if absent
   --minutes N  how long the random run breaks things: 10 if absent
-  --faults N   the long form: seed after seed, until the random run has injected N faults in all; after --minutes
-               it stops, and the next call goes on where it was (.caudal/faults/progress.json)
+  --faults N   the long form, until N faults were injected in all: each call runs the next seed, for --minutes (60
+               if absent); how far it is stands in .caudal/faults/progress.json
   --help       this
 
 Exit code 0: everything held. 1: something did not. 2: called wrongly.`;

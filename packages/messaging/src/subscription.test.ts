@@ -6,6 +6,7 @@ import { migrate } from '@caudal/postgres/migrate.ts';
 import { migrations as postgresMigrations } from '@caudal/postgres/migrations.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { memoryLog } from '@caudal/testing/memory-log.ts';
+import { randomFrom } from '@caudal/testing/random.ts';
 import { type FreshDatabase, freshDatabase } from '@caudal/testing/servers.ts';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import type { DeadLetters } from './dead-letters.ts';
@@ -138,7 +139,7 @@ describeWith(['postgres'], 'runSubscription', () => {
 
   test('lost messages, the last of a stream among them, heal within two sweeps', async () => {
     const { log, handler, give, calls } = given({ sweep: { everyMs: 300, minAgeMs: 20 } });
-    const random = seeded(7);
+    const random = randomFrom(7);
     const sent: RecordedEvent[] = [];
     for (const _ of versions(10)) for (const id of versions(15)) sent.push(...(await grow(log, `${orders}/${id}`, 2)));
     const arriving = sent.filter(() => random() > 0.3).flatMap((event) => (random() > 0.8 ? [event, event] : [event]));
@@ -338,14 +339,3 @@ describeWith(['postgres'], 'runSubscription', () => {
     await expect(giving).rejects.toMatchObject({ name: 'Stopped' });
   });
 });
-
-/** mulberry32: random, and the same every time. */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
-}

@@ -7,6 +7,8 @@ import type { Call } from '@caudal/rpc/types.ts';
 export interface TestCall extends Call {
   /** What the handler said it wrote. */
   readonly written: { stream: string; version: number }[];
+  /** The ages of what it said it remembered, in milliseconds. */
+  readonly ages: number[];
 }
 
 export interface TestCallOptions {
@@ -24,6 +26,7 @@ export function testCall({ requestId, content = '', subject }: TestCallOptions =
     ? { key: derivedId('test', requestId), hash: contentHash(Buffer.from(content)) }
     : undefined;
   const written: TestCall['written'] = [];
+  const ages: number[] = [];
   return {
     caller: { subject: subject ?? 'service:test', permissions: new Set() },
     method: '/test',
@@ -33,7 +36,9 @@ export function testCall({ requestId, content = '', subject }: TestCallOptions =
     signal: new AbortController().signal,
     consistency: [],
     written,
+    ages,
     wrote: (stream, version) => written.push({ stream, version }),
+    remembered: (ageMs) => ages.push(ageMs),
     authorize(owner) {
       if (subject !== undefined && owner !== subject) {
         throw new CaudalError('PERMISSION_DENIED', 'NOT_OWNER', "It is somebody else's.");

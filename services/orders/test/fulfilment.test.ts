@@ -13,11 +13,12 @@ import type { Origin } from '@caudal/kernel/context.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { advance } from '@caudal/processes/advance.ts';
 import { memoryLog } from '@caudal/testing/memory-log.ts';
+import { randomFrom } from '@caudal/testing/random.ts';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { type OrderEvent, type OrderState, orderDecider, place, requestCancel } from '../src/domain/order.ts';
 import { fulfilmentProcess } from '../src/processes/fulfilment.ts';
-import { createWorld, randomFrom } from './world.ts';
+import { createWorld } from './world.ts';
 
 class Crash extends Error {}
 

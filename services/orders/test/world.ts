@@ -7,17 +7,6 @@ import { PaymentStatus } from '@caudal/contract/gen/caudal/payments/v1/payments.
 import { invalidField, refused, unavailable } from '@caudal/kernel/errors.ts';
 import type { FulfilmentDependencies } from '../src/processes/fulfilment.ts';
 
-/** A stream of numbers in [0, 1) from a seed (mulberry32, T. Ettinger, public domain). */
-export function randomFrom(seed: number): () => number {
-  let a = seed >>> 0;
-  return () => {
-    a = (a + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(a ^ (a >>> 15), 1 | a);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
-
 type Foreign = { stream: string; event: EventOf<typeof payment> | EventOf<typeof shipment> };
 
 export interface World extends Pick<FulfilmentDependencies, 'inventory' | 'payments' | 'shipping'> {

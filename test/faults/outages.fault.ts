@@ -1,0 +1,223 @@
+/**
+ * Each server away for 20 s, in the middle of a load of everything. What needs it is refused soon, in one form; what
+ * does not goes on; what a cache knows is told with its age. Then all is well again by itself, and nothing is left half
+ * done.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type SandboxGateway, startSandboxGateway } from '@caudal/service-payments/gateway/sandbox.ts';
+import type { ServerName } from '@caudal/testing/servers.ts';
+import { afterAll, beforeAll, describe, expect } from '@jest/globals';
+import type { Json } from '../e2e/api.ts';
+import { openLogs, type SystemLogs } from '../e2e/logs.ts';
+import { root } from '../e2e/part.ts';
+import { type System, startSystem } from '../e2e/system.ts';
+import { systemTest } from '../e2e/system-test.ts';
+import { balanceOf, deliver, orderAt, orderConfirmed, placeOrder, stockOf } from '../e2e/world.ts';
+import { type Callers, deadlineMs, openCallers } from './measured-calls.ts';
+import { findingsOf, type Row, table } from './outage-findings.ts';
+import { makeWorld, money, type Noted, pieces, price, startLoad, type World } from './outage-load.ts';
+import { pidOf } from './part-process.ts';
+import { canBreakServers, killServer, startServer, stopServer } from './servers.ts';
+
+/**
+ * kill -9 where the server is to lose what it had in hand: PostgreSQL, which recovers from its log; the store of views; and
+ * Redis, which has then lost everything. In order where saying goodbye is the harder case for its clients: RabbitMQ
+ * cancels consumers and closes channels for seconds while it still takes connections, Elasticsearch answers 503 before it
+ * goes. (And a quorum queue that RabbitMQ had declared moments before a kill -9 can stay without a leader, on a cluster
+ * of one: its trouble, not ours.)
+ */
+const outages: { server: ServerName; how: 'kill -9' | 'stop' }[] = [
+  { server: 'postgres', how: 'kill -9' },
+  { server: 'rabbitmq', how: 'stop' },
+  { server: 'mongodb', how: 'kill -9' },
+  { server: 'elasticsearch', how: 'stop' },
+  { server: 'redis', how: 'kill -9' },
+];
+
+const awayMs = 20_000;
+/** Each kind of call. With eleven kinds that is 33 calls a second. */
+const everyMs = 330;
+/** What a busy machine may add to any time that is measured from outside. */
+const slackMs = 1_000;
+/** From a server's return: until the last call is refused, and until an order comes through everything. */
+const answersWithinS = 10;
+const flowsWithinS = 20;
+
+(canBreakServers() ? describe : describe.skip)('each server away for 20 s under load', () => {
+  let system: System;
+  let logs: SystemLogs;
+  let gateway: SandboxGateway;
+  let callers: Callers;
+  let world: World;
+  let pids: number[];
+  const rows: Row[] = [];
+  /** All commands of the load, and how they were answered in the end. */
+  const commands: Noted[] = [];
+
+  beforeAll(async () => {
+    gateway = await startSandboxGateway();
+    system = await startSystem({
+      form: 'processes',
+      copies: 2,
+      env: () => ({ PAYMENTS_GATEWAY_URL: gateway.url, PAYMENTS_GATEWAY_TIMEOUT: '2s' }),
+    });
+    logs = openLogs({ ...system, part: () => system.part('command-1') });
+    callers = openCallers({
+      api: system.api,
+      grpcOf: (role) => system.parts.filter(({ name }) => name.startsWith(role)).map(({ grpc }) => grpc),
+      token: await system.token({ subject: 'service:load' }),
+    });
+    world = await makeWorld(system.api);
+    pids = system.parts.map(pidOf);
+  }, 120_000);
+
+  afterAll(async () => {
+    const folder = join(root, '.caudal/faults');
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, 'outages.json'), `${JSON.stringify(rows, undefined, 2)}\n`);
+    console.log(table(rows));
+    callers?.close();
+    logs?.close();
+    await system?.stop();
+    await gateway?.stop();
+  }, 120_000);
+
+  const it = systemTest(() => system);
+
+  for (const outage of outages) {
+    const { server, how } = outage;
+    it(`${server}: ${how}`, async () => {
+      const load = startLoad(callers, world.kinds, everyMs);
+      const health = watchHealth(system);
+      await delay(2_000);
+      const stopping = performance.now();
+      await (how === 'stop' ? stopServer(server) : killServer(server));
+      const away = performance.now();
+      await delay(awayMs);
+      const starting = performance.now();
+      await startServer(server);
+      const back = performance.now();
+      await newOrderFlows(back);
+      const flowing = performance.now();
+      await load.stop();
+
+      const { row, wrong, needing, ages } = findingsOf(load.noted, { stopping, away, starting, back, flowing }, outage);
+      rows.push(row);
+      expect(wrong).toEqual([]);
+      expect(await health.stop()).toEqual([]);
+      expect(row.slowestMs).toBeLessThan(deadlineMs + slackMs);
+
+      const affected = world.kinds.filter(({ needs }) => needs === server);
+      expect(Object.keys(needing).sort()).toEqual(affected.map(({ name }) => name).sort());
+      for (const [name, { answered, refused, p50 }] of Object.entries(needing)) {
+        expect([name, answered]).toEqual([name, 0]);
+        expect(refused).toBeGreaterThan(awayMs / everyMs / 3);
+        expect([name, p50 < soon(name)]).toEqual([name, true]);
+      }
+      if (affected.length > 0) expect(row.p50).toBeLessThan(soon());
+      const cached = world.kinds.filter(({ cacheOf }) => cacheOf === server);
+      expect(Object.keys(ages).sort()).toEqual(cached.map(({ name }) => name).sort());
+      for (const [name, told] of Object.entries(ages)) {
+        expect([name, told.filter((age) => age === undefined)]).toEqual([name, []]);
+        // Nobody could look again: the answers grow older as time goes by.
+        expect(told.at(-1)! - told[0]!).toBeGreaterThan((awayMs / 1000) * 0.6);
+      }
+      expect(row.answersAfterS).toBeLessThan(answersWithinS);
+      expect(row.flowsAfterS).toBeLessThan(flowsWithinS);
+
+      commands.push(...load.noted.filter(({ kind }) => kind.writes));
+      await leadToTheirEnds(load.noted);
+      expect(await system.stores!.deadLetters()).toEqual([]);
+      expect(system.parts.map(pidOf)).toEqual(pids);
+    }, 150_000);
+  }
+
+  it('nothing was lost, doubled or left half done', async () => {
+    const ofMethod = (name: string) => commands.filter(({ kind }) => kind.method === name).map(({ request }) => request);
+    const [deposits, orders] = [ofMethod('Deposit'), ofMethod('PlaceOrder')];
+    expect(Math.min(deposits.length, orders.length)).toBeGreaterThan(100);
+    await logs.settledHeads();
+    for (const walletId of world.customerIds) {
+      const paidIn = deposits.filter((deposit) => deposit.walletId === walletId).length;
+      const bought = orders.filter(({ paymentMethod }) => paymentMethod.walletId === walletId).length;
+      expect([walletId, await balanceOf(system.api, walletId)]).toEqual([walletId, money + paidIn - price * bought]);
+    }
+    for (const productId of world.productIds) {
+      const left = String(pieces - orders.filter(({ lines }) => lines[0].productId === productId).length);
+      expect(await stockOf(system.api, productId)).toMatchObject({ onHand: left, reserved: '0', available: left });
+    }
+    const charges = [...gateway.ledger.values()];
+    expect(charges).toHaveLength(orders.filter(({ paymentMethod }) => paymentMethod.cardToken).length);
+    expect(charges.filter(({ taken, givenBack }) => taken !== 1 || givenBack !== 0)).toEqual([]);
+
+    const { right, views } = JSON.parse(await system.caudal('verify', 'all', '--json'));
+    expect({ right, wrong: views.filter((view: Json) => !view.right) }).toEqual({ right: true, wrong: [] });
+    expect(await system.stores!.deadLetters()).toEqual([]);
+  }, 90_000);
+
+  /** An order that is placed now goes all the way, soon. What is refused meanwhile is for the load to tell. */
+  async function newOrderFlows(since: number): Promise<void> {
+    for (;;) {
+      const placed = await placeOrder(system.api, world.spare).catch((error: Error) => error);
+      if (!(placed instanceof Error)) return void (await orderConfirmed(system.api, placed.orderId));
+      if (performance.now() - since > flowsWithinS * 1_000) throw placed;
+      await delay(100);
+    }
+  }
+
+  /** Repeats what was refused, and sees all orders delivered. */
+  async function leadToTheirEnds(noted: Noted[]): Promise<void> {
+    const { api } = system;
+    const waiting = noted.filter(({ kind }) => kind.writes).values();
+    const worker = async () => {
+      for (const { kind, request, code } of waiting) {
+        if (code !== 'OK') await api.insist(kind.method, request);
+        if (kind.method !== 'PlaceOrder') continue;
+        await orderConfirmed(api, request.orderId);
+        await deliver(api, request.orderId);
+        await orderAt(api, request.orderId, 'DELIVERED', ({ payment }) => payment?.status === 'succeeded');
+      }
+    };
+    await Promise.all(Array.from({ length: 20 }, worker));
+  }
+});
+
+/**
+ * How long half of the refused calls of a kind may take: they should know at once, and a busy machine is slow. Only commands
+ * on what the process has in memory wait while their append is tried again (2 s), for an outage shorter than that.
+ */
+function soon(name?: string): number {
+  return name === 'deposit' ? 2_500 + slackMs : 500;
+}
+
+/** Asks all parts for their health, once a second. `stop` tells what was not as it should be. */
+function watchHealth({ parts }: System): { stop(): Promise<string[]> } {
+  const unwell: string[] = [];
+  let over = false;
+  const look = async (url: string) => {
+    const status = await fetch(url, { signal: AbortSignal.timeout(5_000) }).then(
+      async (answer) => {
+        await answer.arrayBuffer();
+        return answer.status;
+      },
+      (error) => `${error}`,
+    );
+    if (status !== 200) unwell.push(`${url}: ${status}`);
+  };
+  const watching = (async () => {
+    while (!over) {
+      const urls = parts.flatMap(({ grpc }) => ['livez', 'readyz'].map((path) => `http://${grpc}/${path}`));
+      await Promise.all(urls.map(look));
+      await delay(1_000);
+    }
+  })();
+  return {
+    async stop() {
+      over = true;
+      await watching;
+      return unwell;
+    },
+  };
+}

@@ -1,0 +1,206 @@
+/** The load: buyers, a bank and a warehouse that do things at random, each from its own part of the seed. */
+import { createRandom, type Random } from '@caudal/testing/random.ts';
+import type { Json } from '../../e2e/api.ts';
+import type { System } from '../../e2e/system.ts';
+import { newCustomer, newProduct, pounds } from '../../e2e/world.ts';
+import { type Caller, createCaller } from './caller.ts';
+import type { Attempt, History } from './history.ts';
+
+export interface World {
+  productIds: string[];
+  /** Also the ids of their wallets. */
+  customerIds: string[];
+}
+
+/** Few of each, so that they are fought over; and so little of each that much is refused. */
+export async function makeWorld({ api }: System): Promise<World> {
+  const stock = { price: 100, quantity: 30, title: 'Lamp under fire' };
+  return {
+    productIds: await Promise.all(Array.from({ length: 10 }, () => newProduct(api, stock))),
+    customerIds: await Promise.all(Array.from({ length: 8 }, () => newCustomer(api, 3_000))),
+  };
+}
+
+/** What a client does next, and how often. */
+const actions: { share: number; act(client: Client): Promise<void> }[] = [
+  { share: 30, act: placeOrder },
+  { share: 25, act: leadOrder },
+  { share: 12, act: transfer },
+  { share: 8, act: deposit },
+  { share: 4, act: withdraw },
+  { share: 8, act: restock },
+  { share: 3, act: adjust },
+  { share: 4, act: reserve },
+  { share: 2, act: freeze },
+  { share: 4, act: look },
+];
+
+interface Client {
+  caller: Caller;
+  random: Random;
+  world: World;
+  /** Orders that this client has placed, or may have, and not led to their end. */
+  orderIds: string[];
+  name: string;
+  count: number;
+  /** What was promised and not kept. */
+  broken(promise: string): void;
+}
+
+export interface ClientsOptions {
+  system: System;
+  world: World;
+  seed: number;
+  history: History;
+  count: number;
+  signal: AbortSignal;
+  onAttempt(attempt: Attempt & { method: string }): void;
+}
+
+/** Works until the signal fires. Returns the orders that were placed, or may have been, and what was not as promised. */
+export async function runClients({ system, world, seed, history, count, signal, onAttempt }: ClientsOptions) {
+  const token = await system.token({ subject: 'client', ttlSeconds: 4 * 3600 });
+  const orderIds: string[] = [];
+  const brokenPromises: string[] = [];
+  const bag = actions.flatMap(({ share, act }) => Array.from({ length: share }, () => act));
+  const working = Array.from({ length: count }, async (_, index) => {
+    const name = `client-${index + 1}`;
+    const random = createRandom(seed, name);
+    const client: Client = {
+      caller: createCaller({ name, system, token, history, random, onAttempt }),
+      ...{ random, world, name, orderIds: [], count: 0 },
+      broken: (promise) => brokenPromises.push(`${name}: ${promise}`),
+    };
+    while (!signal.aborted) {
+      await random.pick(bag)(client);
+      await new Promise((resolve) => setTimeout(resolve, random.int(0, 200)));
+    }
+    orderIds.push(...client.orderIds);
+  });
+  await Promise.all(working);
+  return { orderIds, brokenPromises };
+}
+
+function idFor(client: Client, kind: string): string {
+  client.count += 1;
+  return `${kind}-${client.name}-${client.count}`;
+}
+
+async function placeOrder(client: Client): Promise<void> {
+  const { random, world, caller } = client;
+  const customerId = random.pick(world.customerIds);
+  const first = random.int(0, world.productIds.length - 1);
+  const lines = Array.from({ length: random.int(1, 3) }, (_, index) => ({
+    productId: world.productIds[(first + index) % world.productIds.length]!,
+    quantity: String(random.int(1, 3)),
+  }));
+  const cards = [
+    'tok_approved',
+    'tok_declined',
+    'tok_error_then_ok_1',
+    'tok_timeout_then_ok_1',
+    'tok_conflict_then_ok_1',
+  ];
+  const paymentMethod = random.chance(0.6) ? { walletId: customerId } : { cardToken: random.pick(cards) };
+  const orderId = idFor(client, 'order');
+  const request = { orderId, customerId, country: 'UK', lines, paymentMethod };
+  const { outcome, token } = await caller.command('PlaceOrder', request, { insist: random.chance(0.7) });
+  if (outcome === 'refused') return;
+  client.orderIds.push(orderId);
+  if (outcome !== 'done') return;
+  const seen = await caller.ask('GetOrder', { orderId }, token);
+  if (seen?.status === 404) client.broken(`GetOrder ${orderId} was 404 after its own consistency token`);
+}
+
+/** Looks at one of its orders, and does what can be done with it. */
+async function leadOrder(client: Client): Promise<void> {
+  const { random, caller, orderIds } = client;
+  if (orderIds.length === 0) return;
+  const orderId = random.pick(orderIds);
+  if (random.chance(0.15)) {
+    await caller.command('CancelOrder', { orderId, reason: 'changed my mind' }, { insist: random.chance(0.7) });
+    return;
+  }
+  const order = (await caller.ask('GetOrder', { orderId }))?.body;
+  if (order?.status !== 'ORDER_STATUS_CONFIRMED' || order.shipment?.status !== 'created') return;
+  const insist = random.chance(0.7);
+  const dispatched = await caller.command(
+    'DispatchShipment',
+    { shipmentId: orderId, carrier: 'Royal Mail' },
+    { insist },
+  );
+  if (dispatched.outcome === 'done') await caller.command('DeliverShipment', { shipmentId: orderId }, { insist });
+}
+
+async function transfer({ random, world, caller }: Client): Promise<void> {
+  const walletId = random.pick(world.customerIds);
+  const toWalletId = random.pick(world.customerIds.filter((id) => id !== walletId));
+  const request = { walletId, toWalletId, amount: pounds(random.int(1, 800)), reference: 'a debt' };
+  await caller.command('Transfer', request, { insist: random.chance(0.5) });
+}
+
+async function deposit(client: Client): Promise<void> {
+  const { random, world, caller } = client;
+  const walletId = random.pick(world.customerIds);
+  const reference = idFor(client, 'salary');
+  const request = { walletId, amount: pounds(random.int(1, 300)), reference };
+  const { outcome, token } = await caller.command('Deposit', request, { insist: random.chance(0.5) });
+  if (outcome !== 'done') return;
+  const seen = await caller.ask('ListTransactions', { walletId, pageSize: 100 }, token);
+  const isThere = seen?.body?.transactions?.some((transaction: Json) => transaction.reference === reference);
+  // Others move this wallet's money too: only a full page may end before it.
+  if (seen?.status === 200 && !isThere && seen.body.transactions.length < 100)
+    client.broken(`ListTransactions of ${walletId} lacks ${reference} after its own consistency token`);
+}
+
+async function withdraw({ random, world, caller }: Client): Promise<void> {
+  const request = { walletId: random.pick(world.customerIds), amount: pounds(random.int(1, 400)), reference: 'cash' };
+  await caller.command('Withdraw', request, { insist: random.chance(0.5) });
+}
+
+async function restock({ random, world, caller }: Client): Promise<void> {
+  const request = { productId: random.pick(world.productIds), quantity: String(random.int(1, 20)) };
+  await caller.command('Restock', request, { insist: random.chance(0.5) });
+}
+
+async function adjust({ random, world, caller }: Client): Promise<void> {
+  const request = {
+    productId: random.pick(world.productIds),
+    delta: String(random.pick([-3, -2, -1, 1])),
+    reason: 'count',
+  };
+  await caller.command('AdjustStock', request, { insist: random.chance(0.5) });
+}
+
+/** Without an order, as other systems do: held, then bought, let go, or left to run out. */
+async function reserve(client: Client): Promise<void> {
+  const { random, world, caller } = client;
+  const lines = [{ productId: random.pick(world.productIds), quantity: String(random.int(1, 4)) }];
+  const reservationId = idFor(client, 'counter');
+  const insist = random.chance(0.7);
+  const { outcome } = await caller.command('ReserveStock', { reservationId, lines, ttl: '15s' }, { insist });
+  if (outcome === 'refused') return;
+  const then = random.pick(['CommitReservation', 'ReleaseReservation', undefined]);
+  if (then) await caller.command(then, { reservationId, lines }, { insist });
+}
+
+async function freeze({ random, world, caller }: Client): Promise<void> {
+  const walletId = random.pick(world.customerIds);
+  await caller.command('FreezeWallet', { walletId, reason: 'a check' }, { insist: true });
+  await new Promise((resolve) => setTimeout(resolve, random.int(0, 1_000)));
+  await caller.command('UnfreezeWallet', { walletId }, { insist: true });
+}
+
+async function look({ random, world, caller }: Client): Promise<void> {
+  const customerId = random.pick(world.customerIds);
+  const productId = random.pick(world.productIds);
+  const [method, request] = random.pick<[string, Json]>([
+    ['GetWallet', { walletId: customerId }],
+    ['ListOrders', { customerId, pageSize: 20 }],
+    ['GetStockItem', { productId }],
+    ['SearchProducts', { query: 'lamp' }],
+    ['ListWallets', { customerId }],
+    ['GetProduct', { productId }],
+  ]);
+  await caller.ask(method, request);
+}
