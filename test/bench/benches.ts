@@ -3,10 +3,12 @@ import { append } from './benches/append.ts';
 import { growth } from './benches/growth.ts';
 import { hotItem } from './benches/hot-item.ts';
 import { lag } from './benches/lag.ts';
+import { memory } from './benches/memory.ts';
 import { orders } from './benches/orders.ts';
 import { projection } from './benches/projection.ts';
 import { query } from './benches/query.ts';
+import { rebuild } from './benches/rebuild.ts';
 import { reserve } from './benches/reserve.ts';
 import type { Bench } from './types.ts';
 
-export const benches: Bench[] = [append, hotItem, reserve, query, projection, lag, orders, growth];
+export const benches: Bench[] = [append, hotItem, reserve, query, projection, rebuild, lag, orders, growth, memory];

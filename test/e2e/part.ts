@@ -17,6 +17,8 @@ export interface Part {
   isReady(): Promise<boolean>;
   /** Sends the signal, and waits for the end; after 30 s it is killed. Returns its exit code, or the signal that ended it. */
   end(signal: 'SIGTERM' | 'SIGINT' | 'SIGKILL'): Promise<number | string>;
+  /** Its process; undefined if it does not run. */
+  pid(): number | undefined;
   /** Stops it from running, with all its connections open (SIGSTOP), and lets it go on. Nothing if it does not run. */
   pause(on: boolean): void;
   /** What it logged as warnings and errors, and the end of what it said: for people who look for the cause of a failure. */
@@ -96,6 +98,8 @@ export function createPart({ name, env, ports, logFile }: PartOptions): Part {
       }
       return child?.exitCode ?? child?.signalCode ?? 'never started';
     },
+
+    pid: () => (isRunning() ? child?.pid : undefined),
 
     pause(on) {
       if (isRunning()) child?.kill(on ? 'SIGSTOP' : 'SIGCONT');

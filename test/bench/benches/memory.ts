@@ -1,0 +1,66 @@
+/** Whether memory stays flat: every role at full load, for half an hour. */
+import { readFileSync } from 'node:fs';
+import { startSystem } from '../../e2e/system.ts';
+import { figureOf } from '../figures.ts';
+import { openOrderLoad, window } from '../order-load.ts';
+import type { Bench, Figure } from '../types.ts';
+import { openUnary } from '../unary.ts';
+
+const bench = 'memory';
+/** Caches fill and code is compiled: what is used before this share of the time is not yet what a process needs. */
+const warmUp = 0.25;
+const looks = 60;
+
+/** Resident memory of a process, in MiB. */
+function residentMiB(pid: number): number {
+  const [, kib] = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))!;
+  return Number(kib) / 1024;
+}
+
+export const memory: Bench = {
+  name: 'memory',
+  title: 'Memory of every role',
+  compares: `A process a role on all stores, ${window} orders on their way at a time for 30 minutes. Resident memory of each, from the first quarter of the time on: the median of the last third of these looks by that of the first third. 1 is flat.`,
+  needs: ['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'],
+
+  async run({ quick, say }) {
+    const minutes = quick ? 1 : 30;
+    const system = await startSystem({ form: 'processes', env: () => ({ LOG_LEVEL: 'error', CAUDAL_POOL_SIZE: '8' }) });
+    const used: Record<string, number[]> = {};
+    let confirmed = 0;
+    try {
+      const token = await system.token({ subject: 'bench', ttlSeconds: 7_200 });
+      const { grpc } = system.part('command');
+      const load = await openOrderLoad({
+        databaseUrl: system.stores!.databaseUrl,
+        method: (path, request, answer) => openUnary({ address: grpc, path, request, answer, token }),
+      });
+      for (let look = 1; look <= looks; look++) {
+        confirmed += await load.run((minutes * 60) / looks);
+        say(`${look} of ${looks}: ${confirmed} orders`);
+        if (look <= looks * warmUp) continue;
+        for (const { name, pid } of system.parts) {
+          used[name] ??= [];
+          used[name].push(residentMiB(pid()!));
+        }
+      }
+      await load.settle();
+      await load.close();
+    } catch (error) {
+      throw system.explain(error);
+    } finally {
+      await system.stop();
+    }
+    const figures: Figure[] = [figureOf({ bench, metric: 'orders', unit: '/s' }, [confirmed / (minutes * 60)])];
+    for (const [name, sizes] of Object.entries(used)) {
+      const third = Math.floor(sizes.length / 3);
+      const of = (part: number[]) => figureOf({ bench, metric: '', unit: 'MiB' }, part).value;
+      const growth = of(sizes.slice(-third)) / of(sizes.slice(0, third));
+      figures.push(
+        figureOf({ bench, metric: `${name}.resident`, unit: 'MiB' }, sizes),
+        figureOf({ bench, metric: `${name}.growth`, unit: 'x', goal: { kind: 'atMost', value: 1.1 } }, [growth]),
+      );
+    }
+    return figures;
+  },
+};

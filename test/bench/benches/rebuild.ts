@@ -1,0 +1,104 @@
+/** How long it takes to make a read model anew from a long log. */
+import { collectionOf, generationName } from '@caudal/projections/projector.ts';
+import { rebuild as rebuildView } from '@caudal/projections/rebuild.ts';
+import { stockDashboard } from '@caudal/service-inventory/projections/stock-dashboard.ts';
+import { freshDatabase } from '@caudal/testing/servers.ts';
+import type { Document } from 'mongodb';
+import { figureOf, ratioOf } from '../figures.ts';
+import { migrateLog, openLog } from '../log.ts';
+import { created, restocked, streamOf } from '../stock-events.ts';
+import type { Bench, Figure } from '../types.ts';
+import { contests } from '../view-stores.ts';
+
+const bench = 'rebuild';
+const eventsAView = 5;
+/** Streams that grow at the same time, as orders do: a stream's events lie near each other, and not side by side. */
+const atOnce = 64;
+const bulk = 1_000;
+
+async function fill(log: ReturnType<typeof openLog>['log'], views: number): Promise<void> {
+  const waiting = Array.from({ length: views }, (_, n) => `P-${n}`).values();
+  const writers = Array.from({ length: atOnce }, async () => {
+    for (const productId of waiting) {
+      for (let version = 0; version < eventsAView; version++) {
+        const events = [version === 0 ? created(productId) : restocked(version)];
+        await log.append({ stream: streamOf(productId), expected: version, events });
+      }
+    }
+  });
+  await Promise.all(writers);
+}
+
+/** As many documents as there are views, made of some that the rebuild has written. */
+function multiplied(sample: Document[], count: number): Document[] {
+  const key = sample[0]!._id === undefined ? 'id' : '_id';
+  return Array.from({ length: count }, (_, n) => ({ ...sample[n % sample.length]!, [key]: `P-${n}` }));
+}
+
+export const rebuild: Bench = {
+  name: 'rebuild',
+  title: 'Rebuilding a read model',
+  compares: `A log of 1,000,000 events, ${eventsAView} of each view, read from its beginning, folded, written, a sample checked against the log, and switched to. Against bulk writes of as many such documents by the store's own client, ${bulk.toLocaleString('en')} at a time: what no way of making them could do without.`,
+  needs: ['postgres', 'mongodb', 'elasticsearch'],
+
+  async run({ quick, say }) {
+    const views = (quick ? 10_000 : 1_000_000) / eventsAView;
+    const rounds = quick ? 1 : 3;
+    const fresh = await freshDatabase();
+    await migrateLog(fresh.url, 'inventory');
+    const { log, close } = openLog({ url: fresh.url, schema: 'inventory', poolSize: 4 });
+    const figures: Figure[] = [];
+    try {
+      say(`${(views * eventsAView).toLocaleString('en')} events`);
+      await fill(log, views);
+      for (const [name, open] of Object.entries(contests)) {
+        const contest = await open();
+        const rates = { rebuilt: [] as number[], raw: [] as number[] };
+        const seconds: number[] = [];
+        try {
+          for (let round = 1; round <= rounds; round++) {
+            say(`${name}: round ${round} of ${rounds}`);
+            const began = performance.now();
+            const report = await rebuildView({
+              projection: stockDashboard,
+              store: contest.store,
+              logs: new Map([[log.domain, log]]),
+              bind: async () => {},
+              filled: async () => {},
+              release: async () => {},
+              keepMs: 0,
+            });
+            const took = (performance.now() - began) / 1_000;
+            if (report.events !== views * eventsAView || report.failedCount > 0)
+              throw new Error(`${name}: not complete`);
+            const sample = await contest.read(generationName(stockDashboard, report.generation), 10_000);
+            const documents = multiplied(sample, views);
+            const other = { projection: stockDashboard, store: contest.store, generation: 1_000 + round };
+            await collectionOf(other).create();
+            const raw = generationName(stockDashboard, other.generation);
+            const rawBegan = performance.now();
+            for (let n = 0; n < views; n += bulk) await contest.insert(raw, documents.slice(n, n + bulk));
+            const rawTook = (performance.now() - rawBegan) / 1_000;
+            seconds.push(took);
+            rates.rebuilt.push(views / took);
+            rates.raw.push(views / rawTook);
+          }
+        } finally {
+          await contest.close();
+        }
+        figures.push(
+          figureOf({ bench, metric: `${name}.seconds`, unit: 's' }, seconds),
+          figureOf(
+            { bench, metric: `${name}.events`, unit: '/s' },
+            rates.rebuilt.map((rate) => rate * eventsAView),
+          ),
+          ratioOf({ bench, metric: `${name}.views-vs-raw` }, rates.rebuilt, rates.raw),
+        );
+      }
+    } finally {
+      await close();
+      await fresh.drop();
+    }
+    return figures;
+  },
+};
