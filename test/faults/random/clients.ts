@@ -2,7 +2,8 @@
 import { createRandom, type Random } from '@caudal/testing/random.ts';
 import type { Json } from '../../e2e/api.ts';
 import type { System } from '../../e2e/system.ts';
-import { newCustomer, newProduct, pounds } from '../../e2e/world.ts';
+import { until } from '../../e2e/wait.ts';
+import { pounds } from '../../e2e/world.ts';
 import { type Caller, createCaller } from './caller.ts';
 import type { Attempt, History } from './history.ts';
 
@@ -12,13 +13,31 @@ export interface World {
   customerIds: string[];
 }
 
-/** Few of each, so that they are fought over; and so little of each that much is refused. */
+const ids = (kind: string, count: number) => Array.from({ length: count }, (_, index) => `${kind}-${index + 1}`);
+
+/** Few of each, so that they are fought over; and so little of each that much is refused. Returns once it can be seen. */
 export async function makeWorld({ api }: System): Promise<World> {
-  const stock = { price: 100, quantity: 30, title: 'Lamp under fire' };
-  return {
-    productIds: await Promise.all(Array.from({ length: 10 }, () => newProduct(api, stock))),
-    customerIds: await Promise.all(Array.from({ length: 8 }, () => newCustomer(api, 3_000))),
-  };
+  const world = { productIds: ids('lamp', 10), customerIds: ids('ada', 8) };
+  const seen = (method: string, request: Json) =>
+    until(
+      `${method} ${JSON.stringify(request)}`,
+      () => api.send(method, request),
+      ({ status }) => status === 200,
+      60_000,
+    );
+  for (const productId of world.productIds) {
+    await api.insist('CreateProduct', { productId, title: 'Lamp under fire', price: pounds(100) });
+    await api.insist('CreateStockItem', { productId, quantity: '30' });
+  }
+  for (const customerId of world.customerIds) {
+    const email = `${customerId}@example.com`;
+    await api.insist('RegisterCustomer', { customerId, displayName: 'Ada Lovelace', email, country: 'UK' });
+    await api.insist('CreateWallet', { walletId: customerId, customerId, currency: 'GBP' });
+    await api.insist('Deposit', { walletId: customerId, amount: pounds(3_000), reference: 'first money' });
+  }
+  for (const productId of world.productIds) await seen('GetProduct', { productId });
+  for (const walletId of world.customerIds) await seen('GetWallet', { walletId });
+  return world;
 }
 
 /** What a client does next, and how often. */
