@@ -35,6 +35,8 @@ export interface ProcessTools<S extends Settings> extends Tools<S> {
   database: Database;
   /** Fires when the process ends: what is under way is given up and comes again. */
   signal: AbortSignal;
+  /** Nobody depends on it: PostgreSQL is embedded, so what stands for an outside system may do by itself. */
+  development: boolean;
 }
 
 /** Which store keeps a projection's views: documents by id and key, or full-text search. */

@@ -49,11 +49,11 @@ export const payments = defineContext({
     { projection: walletTransactions, store: 'documents' },
     { projection: paymentStatus, store: 'documents', cacheMs: 60_000 },
   ],
-  async processes({ aggregates, database, clock, signal, settings }) {
+  async processes({ aggregates, database, clock, signal, settings, development }) {
     const gateway = await openGateway({
       url: settings.PAYMENTS_GATEWAY_URL,
       sandbox: settings.PAYMENTS_GATEWAY === 'sandbox',
-      development: isEmbedded(settings),
+      development,
       apiKey: settings.PAYMENTS_GATEWAY_KEY,
       timeoutMs: settings.PAYMENTS_GATEWAY_TIMEOUT,
       signal,
@@ -63,8 +63,3 @@ export const payments = defineContext({
     return [payment('wallet'), payment('card'), transfers({ aggregates, database, clock, signal })];
   },
 });
-
-/** What the runtime calls development: without a DATABASE_URL, which stands among the settings, PostgreSQL is embedded. */
-function isEmbedded(settings: object): boolean {
-  return !('DATABASE_URL' in settings) || settings.DATABASE_URL === undefined;
-}

@@ -71,5 +71,7 @@ export function projectionHandler(process: Process, of: LocalProjection, generat
 /** The handlers of a context's processes. They may open what they need; the end of the lifecycle ends it. */
 export async function processHandlers(process: Process, local: LocalContext): Promise<TimedHandler[]> {
   const { context, database } = local;
-  return context.processes({ ...process.toolsOf(local), database, signal: process.lifecycle.ending });
+  const { lifecycle, values } = process;
+  const development = values.DATABASE_URL === undefined;
+  return context.processes({ ...process.toolsOf(local), database, signal: lifecycle.ending, development });
 }
