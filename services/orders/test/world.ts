@@ -74,7 +74,9 @@ export function createWorld(random: () => number, troubles: Troubles): World {
         command(request, () => {
           if (world.payment === 'undone') throw refused('PAYMENT_BARRED', 'It was undone.');
           if (world.payment === 'none') world.payment = 'requested';
-          return {};
+          // Some are made at once, as those from wallets are.
+          if (world.payment === 'requested' && random() < 0.4) makePayment();
+          return { status: paymentStatus(world.payment), reason: 'CARD_DECLINED' };
         }),
       undoPayment: (request) =>
         command(request, () => {
@@ -140,9 +142,7 @@ export function createWorld(random: () => number, troubles: Troubles): World {
     }
     const what = random();
     if (what < 0.3 && world.payment === 'requested') {
-      world.payment = troubles.paymentFails ? 'failed' : 'succeeded';
-      const value = { orderId: 'o1', reason: 'CARD_DECLINED', gatewayReference: '' };
-      pays({ $case: world.payment, value } as EventOf<typeof payment>);
+      makePayment();
     } else if (what < 0.6 && world.shipment === 'created') {
       world.shipment = 'dispatched';
       ships({ $case: 'dispatched', value: { orderId: 'o1', carrier: 'c', trackingNumber: '1' } });
@@ -152,6 +152,12 @@ export function createWorld(random: () => number, troubles: Troubles): World {
     }
   }
 
+  function makePayment(): void {
+    world.payment = troubles.paymentFails ? 'failed' : 'succeeded';
+    const value = { orderId: 'o1', reason: 'CARD_DECLINED', gatewayReference: '' };
+    pays({ $case: world.payment, value } as EventOf<typeof payment>);
+  }
+
   function pays(event: EventOf<typeof payment>): void {
     world.published.push({ stream: payment.stream('o1'), event });
   }
@@ -159,6 +165,11 @@ export function createWorld(random: () => number, troubles: Troubles): World {
   function ships(event: EventOf<typeof shipment>): void {
     world.published.push({ stream: shipment.stream('o1'), event });
   }
+}
+
+function paymentStatus(state: World['payment']): PaymentStatus {
+  if (state === 'succeeded') return PaymentStatus.PAYMENT_STATUS_SUCCEEDED;
+  return state === 'failed' ? PaymentStatus.PAYMENT_STATUS_FAILED : PaymentStatus.PAYMENT_STATUS_REQUESTED;
 }
 
 function reservation(reservationId: string) {

@@ -25,6 +25,12 @@ export interface LocalContext extends Running {
   aggregates: Aggregates;
 }
 
+/**
+ * How long an append is tried again while PostgreSQL is away: its restart goes unnoticed. No longer, since a caller who waits
+ * for 5 s, as most do, is to hear that it is away, and not that time is over.
+ */
+const APPEND_RETRY_MS = 2_000;
+
 const migrationSets = [checkpointMigrations, logMigrations, messagingMigrations, processMigrations];
 
 /** Brings a context's schema up to date. Returns what was applied. */
@@ -51,7 +57,7 @@ export function openContext(
   // What a context keeps beside its log can be had from the log again.
   const database = openDatabase({ ...connection, poolSize, derived: true });
   const appender = openPipeline(connection);
-  const log = openEventLog({ database, appender, domain: context.name });
+  const log = openEventLog({ database, appender, domain: context.name, retryForMs: APPEND_RETRY_MS });
   const aggregates = openAggregates({ log, clock: systemClock, ids: newId });
   return {
     context,

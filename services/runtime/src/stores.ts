@@ -10,6 +10,7 @@ import { openElasticsearchStore } from '@caudal/projections/elasticsearch-store.
 import { openMongodbStore } from '@caudal/projections/mongodb-store.ts';
 import { openPostgresStore } from '@caudal/projections/postgres-store.ts';
 import type { ViewStore } from '@caudal/projections/store.ts';
+import { failFast } from './fail-fast.ts';
 import type { RuntimeValues } from './settings.ts';
 
 export interface Stores extends Running {
@@ -18,6 +19,8 @@ export interface Stores extends Running {
   cache: Cache;
   /** Where a context's views of this kind are. `database`: the context's own. */
   views(context: Context, kind: StoreKind, database: Database): ViewStore;
+  /** The same for queries, which are not to wait for a store that is known to be away. */
+  viewsToQuery(context: Context, kind: StoreKind, database: Database): ViewStore;
 }
 
 /** Views that a process remembers. */
@@ -38,18 +41,29 @@ export async function openStores(values: RuntimeValues, name: string): Promise<S
     maxEntries: CACHED_VIEWS,
   });
   const embedded = new Map<string, ViewStore>();
+  const queried = new Map<ViewStore, ViewStore>();
+  const ending = new AbortController();
+
+  function views(context: Context, kind: StoreKind, database: Database): ViewStore {
+    const shared = kind === 'search' ? search : documents;
+    if (shared) return shared;
+    const own = embedded.get(context.name) ?? openPostgresStore({ database });
+    embedded.set(context.name, own);
+    return own;
+  }
 
   return {
     broker,
     cache,
-    views(context, kind, database) {
-      const shared = kind === 'search' ? search : documents;
-      if (shared) return shared;
-      const own = embedded.get(context.name) ?? openPostgresStore({ database });
-      embedded.set(context.name, own);
-      return own;
+    views,
+    viewsToQuery(...of) {
+      const store = views(...of);
+      const known = queried.get(store) ?? failFast(store, { signal: ending.signal });
+      queried.set(store, known);
+      return known;
     },
     async stop() {
+      ending.abort();
       await cache.stop();
       await Promise.all([documents?.close(), search?.close(), broker?.close()]);
     },

@@ -48,8 +48,9 @@ describe('a view reader', () => {
     const payments = memoryLog({ domain: 'payments' });
     const logs = new Map([['payments', payments]]);
     const reader = viewReader<Order>({ definition, store, logs, cache, cacheHears: true });
-    const read = async (id: string) => (await reader.get(id, testCall()))?.view.reference;
-    return { reader, read, state, payments };
+    const call = testCall();
+    const read = async (id: string) => (await reader.get(id, call))?.view.reference;
+    return { reader, read, state, payments, ages: call.ages };
   }
 
   test('asks the store once, until it is told that the view has changed', async () => {
@@ -96,13 +97,16 @@ describe('a view reader', () => {
 
   test('serves what it remembers while the store is away, and says so of the rest', async () => {
     // Long out of date when it is asked for again.
-    const { read, state } = open({ cacheMs: 1 });
+    const { read, state, ages } = open({ cacheMs: 1 });
     state.documents.set('o1', document('o1', order('remembered')));
     expect(await read('o1')).toBe('remembered');
+    expect(ages).toEqual([]);
     state.away = true;
     // Longer than the current generation is taken for current without asking.
     await new Promise((resolve) => setTimeout(resolve, 1_100));
     expect(await read('o1')).toBe('remembered');
+    expect(ages).toEqual([expect.any(Number)]);
+    expect(ages[0]).toBeGreaterThanOrEqual(1_000);
     expect(await refusalOf(read('o2'))).toEqual({ code: 'UNAVAILABLE', reason: 'DEPENDENCY_UNAVAILABLE' });
     state.away = false;
     state.documents.set('o1', document('o1', order('back'), 2));

@@ -86,7 +86,7 @@ function reader<V>(options: ReaderOptions, views: OpenedViews<V>): ViewReader<V>
     async get(id, call) {
       await seen(options, views, call);
       const number = await currentGeneration();
-      const { value } = await cache.read<StoredView<V>>({
+      const { value, source, ageMs } = await cache.read<StoredView<V>>({
         key: cacheKey(projection, number, id),
         ttlMs,
         staleIfErrorMs: STALE_IF_ERROR_MS,
@@ -97,6 +97,7 @@ function reader<V>(options: ReaderOptions, views: OpenedViews<V>): ViewReader<V>
           return stored && { value: stored, version: stored.revision };
         },
       });
+      if (source !== 'miss') call.remembered(ageMs);
       return value;
     },
     async find(query, call) {

@@ -9,7 +9,7 @@ import {
   type ReservationLine,
   type ReturnStockRequest,
 } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
-import { type CaudalError, refused } from '@caudal/kernel/errors.ts';
+import { CaudalError, refused } from '@caudal/kernel/errors.ts';
 import type { Call } from '@caudal/rpc/types.ts';
 import { commit, type Line, release, returnPieces } from '../domain/reservations.ts';
 import { stockDecider } from '../domain/stock.ts';
@@ -96,7 +96,7 @@ function answered(
   assertKnown(outcomes);
   const first: CaudalError | undefined = outcomes.find((outcome) => outcome.kind === 'refused')?.error;
   if (first) {
-    throw refused(first.reason, 'Some of the lines are refused; the others are done.', {
+    throw new CaudalError(first.code, first.reason, 'Some of the lines are refused; the others are done.', {
       violations: violationsOf(outcomes, 'quantity'),
     });
   }

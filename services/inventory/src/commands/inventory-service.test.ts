@@ -379,6 +379,14 @@ describe('ReleaseReservation, ReturnStock and expiry', () => {
     expect(await stock('A')).toEqual({ onHand: 10n, reserved: 3n, open: true });
   });
 
+  test('to a product without stock nothing comes back', async () => {
+    const unknown = about('r1', [{ productId: 'X', quantity: 1n }]);
+    expect(await refusalOf(api.returnStock(unknown, testCall()))).toEqual({
+      code: 'NOT_FOUND',
+      reason: 'STOCK_NOT_FOUND',
+    });
+  });
+
   test('a timer that is early is told when to come again', async () => {
     await api.reserveStock(reserving('r1', lines(3n, 4n)), testCall());
     const expire = () =>

@@ -1,5 +1,6 @@
 import type { Aggregates } from '@caudal/aggregates/types.ts';
 import { contract } from '@caudal/contract/descriptors.ts';
+import { PaymentStatus } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
 import { invalidField, refused } from '@caudal/kernel/errors.ts';
 import { validator } from '@caudal/rpc/validation.ts';
 import { given } from '@caudal/testing/given.ts';
@@ -34,14 +35,14 @@ const requests: Record<string, [context: string, message: string]> = {
   cancelShipment: ['shipping', 'CancelShipmentRequest'],
 };
 
-/** Runs a step after these facts; returns the fact that it gives and the request that it sent. */
-async function run(name: StepName, facts: FulfilmentEvent[], refusal?: Error) {
+/** Runs a step after these facts; returns the facts that it gives, and the request that it sent. */
+async function run(name: StepName, facts: FulfilmentEvent[], refusal?: Error, answer: object = {}) {
   let sent!: { method: string; request: Record<string, unknown> };
   const peer = new Proxy({} as never, {
     get: (_, method: string) => async (request: Record<string, unknown>) => {
       sent = { method, request };
       if (refusal) throw refusal;
-      return {};
+      return answer;
     },
   });
   const process = fulfilmentProcess({
@@ -55,8 +56,8 @@ async function run(name: StepName, facts: FulfilmentEvent[], refusal?: Error) {
   const { state } = given(fulfilmentDecider, facts);
   const origin = { actor: '', causationId: '', correlationId: '', traceparent: '' };
   const context = { now: new Date(0), processId: orderId, origin, signal: new AbortController().signal };
-  const [fact] = await process.run({ name }, state, context);
-  return { fact, ...sent };
+  const learnt = await process.run({ name }, state, context);
+  return { fact: learnt[0], facts: learnt, ...sent };
 }
 
 describe('a step of the order process', () => {
@@ -90,6 +91,18 @@ describe('a step of the order process', () => {
     expect(short.fact?.value).toEqual({ reason: 'INSUFFICIENT_STOCK', nothingHeld: true });
     const wrong = await run('reserve', [started], invalidField('ttl', 'is wrong'));
     expect(wrong.fact?.value).toEqual({ reason: 'INVALID_FIELD', nothingHeld: false });
+  });
+
+  test.each([
+    ['still under way', PaymentStatus.PAYMENT_STATUS_REQUESTED, []],
+    ['made at once', PaymentStatus.PAYMENT_STATUS_SUCCEEDED, [{ $case: 'paid', value: {} }]],
+    ['refused at once', PaymentStatus.PAYMENT_STATUS_FAILED, [{ $case: 'paymentFailed', value: { reason: 'WHY' } }]],
+    // Others have undone it: their event says so.
+    ['undone since', PaymentStatus.PAYMENT_STATUS_REFUNDED, []],
+  ])('asking for a payment that is %s', async (_, status, outcome) => {
+    const { facts } = await run('request-payment', [started, reserved], undefined, { status, reason: 'WHY' });
+    expect(facts.slice(1)).toEqual(outcome);
+    expect(facts[0]!.$case).toBe('paymentRequested');
   });
 
   test('undoing stock says whether the pieces are known to be committed', async () => {

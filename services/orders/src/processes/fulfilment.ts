@@ -126,7 +126,7 @@ function steps({
       const giveUpTime = new Date(context.now.getTime() + limits.paymentMs);
       const method = paymentMethod!.method!;
       try {
-        await payments.createPayment(
+        const { status, reason } = await payments.createPayment(
           {
             requestId: '',
             paymentId: orderId,
@@ -137,7 +137,12 @@ function steps({
           },
           options(context),
         );
-        return [{ $case: 'paymentRequested', value: { paymentId: orderId, giveUpTime } }];
+        const requested: FulfilmentEvent = { $case: 'paymentRequested', value: { paymentId: orderId, giveUpTime } };
+        // From a wallet it is mostly done by now: no need to wait for the event that says so.
+        if (status === PaymentStatus.PAYMENT_STATUS_SUCCEEDED) return [requested, { $case: 'paid', value: {} }];
+        if (status === PaymentStatus.PAYMENT_STATUS_FAILED)
+          return [requested, { $case: 'paymentFailed', value: { reason } }];
+        return [requested];
       } catch (error) {
         if (!isRefusal(error)) throw error;
         return [{ $case: 'paymentFailed', value: { reason: error.reason } }];

@@ -1,7 +1,12 @@
-/** Asks for payments and undoes them: caudal.payments.v1.PaymentService. The payment's process does the rest. */
+/**
+ * Asks for payments and undoes them: caudal.payments.v1.PaymentService. The payment's process does the rest. Only a
+ * payment from a wallet, which is in the same log, is made at once if it can be: its process would come to it a message
+ * later, and finds nothing left to do.
+ */
 import type { Aggregates, Moment } from '@caudal/aggregates/types.ts';
 import { executeFor } from '@caudal/context/execute-for.ts';
-import { Payment, PaymentServiceService } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
+import { Payment, PaymentServiceService, PaymentStatus } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
+import { isTransient } from '@caudal/kernel/errors.ts';
 import { type Call, service } from '@caudal/rpc/types.ts';
 import {
   type PaymentEvent,
@@ -13,14 +18,25 @@ import {
   settlePayment,
   undoPayment,
 } from '../domain/payment.ts';
+import { nextStep, settle } from '../domain/payment-steps.ts';
 import { paymentMessage } from '../payment-message.ts';
+import { atWallet } from './payment-step.ts';
 
 export function paymentService({ aggregates }: { aggregates: Aggregates }) {
   return service(PaymentServiceService, {
-    createPayment: ({ paymentId, orderId, customerId, amount, method }, call) =>
-      change(paymentId, call, (state, moment) =>
+    async createPayment({ paymentId, orderId, customerId, amount, method }, call) {
+      const requested = await change(paymentId, call, (state, moment) =>
         requestPayment(state, moment, { paymentId, orderId, customerId, amount, method }),
-      ),
+      );
+      if (requested.status !== PaymentStatus.PAYMENT_STATUS_REQUESTED || method?.$case !== 'walletId') return requested;
+      try {
+        return (await payFromWallet(paymentId, call)) ?? requested;
+      } catch (error) {
+        // The payment is asked for, and that is what was promised.
+        if (!isTransient(error)) throw error;
+        return requested;
+      }
+    },
     undoPayment: ({ paymentId, reason }, call) =>
       change(paymentId, call, (state, moment) => undoPayment(state, moment, { reason })),
     refundPayment: ({ paymentId, reason }, call) =>
@@ -30,6 +46,18 @@ export function paymentService({ aggregates }: { aggregates: Aggregates }) {
     settlePayment: ({ paymentId, note }, call) =>
       change(paymentId, call, (state, moment) => settlePayment(state, moment, { paymentId, note })),
   });
+
+  /** Undefined if it is not the wallet's turn any more. Errors: the transient ones of the log. */
+  async function payFromWallet(paymentId: string, call: Call): Promise<Payment | undefined> {
+    const { state } = await aggregates.load(paymentDecider, paymentId);
+    const step = nextStep(state);
+    if (step?.kind !== 'debit') return undefined;
+    const outcome = await atWallet(aggregates, state.request!, call).debit();
+    // Under no request id: that of the call stands for the request.
+    return change(paymentId, { ...call, commandId: undefined }, (current, { now }) =>
+      settle(current, now, step, outcome),
+    );
+  }
 
   function change(
     paymentId: string,

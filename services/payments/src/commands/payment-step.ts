@@ -55,22 +55,22 @@ async function perform(
   { aggregates, gateway }: PaymentStepDependencies,
   { request }: PaymentState,
   step: PaymentStep,
-  { origin, signal }: PaymentStepContext,
+  context: PaymentStepContext,
 ): Promise<StepOutcome> {
-  const { paymentId, customerId, amount, method } = request!;
-  const payer = method!.value;
+  const { paymentId, amount, method } = request!;
+  const { signal } = context;
+  const wallet = atWallet(aggregates, request!, context);
   switch (step.kind) {
     case 'debit':
-      return tryDebit();
+      return wallet.debit();
     case 'voidDebit':
-      await onWallet((state, moment) => undoDebit(state, moment, { paymentId }));
-      return { kind: 'undone' };
+      return wallet.void();
     case 'refundDebit':
-      await onWallet((state, moment) => refundDebit(state, moment, { walletId: payer, paymentId, amount: amount! }));
-      return { kind: 'undone' };
+      return wallet.refund();
     case 'charge':
       return atGateway(async () => {
-        const result = await gateway.charge({ key: paymentId, amount: amount!, cardToken: payer }, signal);
+        const charge = { key: paymentId, amount: amount!, cardToken: method!.value };
+        const result = await gateway.charge(charge, signal);
         if (result.kind === 'approved') return { kind: 'taken', reference: result.reference };
         if (result.kind === 'declined') return { kind: 'refused', reason: result.reason };
         return { kind: 'unknown', error: result.reason };
@@ -80,26 +80,21 @@ async function perform(
     case 'refundCharge':
       return atGateway(async () => afterUndo(await gateway.refund(paymentId, signal)));
   }
+}
 
-  async function tryDebit(): Promise<StepOutcome> {
-    try {
-      const reason = await onWallet((state, moment) =>
-        debit(state, moment, { walletId: payer, paymentId, customerId, amount: amount! }),
-      );
-      return reason === '' ? { kind: 'taken', reference: '' } : { kind: 'refused', reason };
-    } catch (error) {
-      // A refusal that can never change. (A wallet that does not exist could be opened later, but by then the payment
-      // has failed, and nobody asks again.)
-      if (isTransient(error) || !(error instanceof CaudalError)) throw error;
-      return { kind: 'refused', reason: error.reason };
-    }
-  }
+/** The steps of a payment from a wallet. Errors: the transient ones of the wallet's log. */
+export function atWallet(
+  aggregates: Aggregates,
+  { paymentId, customerId, amount, method }: NonNullable<PaymentState['request']>,
+  { origin, signal }: Omit<PaymentStepContext, 'now'>,
+) {
+  const walletId = method!.value;
 
   /** Needs no command id: the wallet remembers the payment. */
-  async function onWallet(decide: (state: WalletState, moment: Moment) => WalletEvent[]): Promise<string> {
+  async function change(decide: (state: WalletState, moment: Moment) => WalletEvent[]): Promise<string> {
     const executed = await aggregates.execute({
       decider: walletDecider,
-      id: payer,
+      id: walletId,
       decide,
       reply: ({ state }) => debitOutcome(state, paymentId),
       replyCodec: textReply,
@@ -108,6 +103,29 @@ async function perform(
     });
     return executed.reply;
   }
+
+  return {
+    async debit(): Promise<StepOutcome> {
+      try {
+        const request = { walletId, paymentId, customerId, amount: amount! };
+        const reason = await change((state, moment) => debit(state, moment, request));
+        return reason === '' ? { kind: 'taken', reference: '' } : { kind: 'refused', reason };
+      } catch (error) {
+        // A refusal that can never change. (A wallet that does not exist could be opened later, but by then the payment
+        // has failed, and nobody asks again.)
+        if (isTransient(error) || !(error instanceof CaudalError)) throw error;
+        return { kind: 'refused', reason: error.reason };
+      }
+    },
+    async void(): Promise<StepOutcome> {
+      await change((state, moment) => undoDebit(state, moment, { paymentId }));
+      return { kind: 'undone' };
+    },
+    async refund(): Promise<StepOutcome> {
+      await change((state, moment) => refundDebit(state, moment, { walletId, paymentId, amount: amount! }));
+      return { kind: 'undone' };
+    },
+  };
 }
 
 /** A refusal may pass, as while the charge is still under way: it is tried again, until people have to look. */

@@ -197,17 +197,30 @@ describe('a payment, from request to end, on the sandbox gateway', () => {
   }
 
   test('by wallet: taken once, refunded once', async () => {
-    expect(await create(wallet)).toMatchObject({
-      status: PaymentStatus.PAYMENT_STATUS_REQUESTED,
-      walletId: 'w1',
-      etag: '1',
-    });
+    const paid = { status: PaymentStatus.PAYMENT_STATUS_SUCCEEDED, walletId: 'w1', etag: '2' };
+    expect(await create(wallet)).toMatchObject(paid);
+    expect(await create(wallet)).toMatchObject(paid);
     expect(await lead()).toMatchObject({ status: 'succeeded' });
     expect(await balance('w1')).toBe(50n);
     expect(await refund()).toMatchObject({ status: PaymentStatus.PAYMENT_STATUS_REFUNDING });
     expect(await lead()).toMatchObject({ status: 'refunded' });
     expect(await undo()).toMatchObject({ status: PaymentStatus.PAYMENT_STATUS_REFUNDED });
     expect(await balance('w1')).toBe(100n);
+  });
+
+  test('by a wallet that can not be reached just now: asked for, and made by the process', async () => {
+    const away: typeof aggregates = {
+      ...aggregates,
+      execute: (command) =>
+        (command.decider as unknown) === walletDecider
+          ? Promise.reject(unavailable('PostgreSQL'))
+          : aggregates.execute(command),
+    };
+    payments = paymentService({ aggregates: away }).handlers as unknown as Handlers<PaymentServiceService>;
+    expect(await create(wallet)).toMatchObject({ status: PaymentStatus.PAYMENT_STATUS_REQUESTED, etag: '1' });
+    expect(await balance('w1')).toBe(100n);
+    expect(await lead()).toMatchObject({ status: 'succeeded' });
+    expect(await balance('w1')).toBe(50n);
   });
 
   test.each([

@@ -23,7 +23,7 @@ function readerOptions<V>(process: Process, local: LocalContext, projection: Pro
   const definition = context.projections.find((candidate) => candidate.projection === projection) as ContextProjection;
   return {
     definition,
-    store: process.stores.views(context, definition.store, database),
+    store: process.stores.viewsToQuery(context, definition.store, database),
     logs: process.logsFor(context, domainsOf(projection.follows.map(({ entity }) => entity.name))),
     cache: process.stores.cache,
     cacheHears: process.values.REDIS_URL !== undefined || process.has('projector'),
