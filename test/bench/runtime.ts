@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { generateKey, signToken } from '@caudal/rpc/tokens.ts';
 import { everything } from '@caudal/service-runtime/cli/permissions.ts';
 import { contexts } from '@caudal/service-runtime/contexts.ts';
+import { joinEmbeddedPostgres } from '@caudal/service-runtime/embedded-postgres.ts';
 import { migrateContext } from '@caudal/service-runtime/local-context.ts';
 import { freshDatabase } from '@caudal/testing/servers.ts';
 import { createPart, freePorts, type Part } from '../e2e/part.ts';
@@ -19,11 +20,14 @@ export interface Runtime {
   stop(): Promise<void>;
 }
 
-/** Starts one process with these settings on a database of its own. */
-export async function startRuntime(env: Record<string, string>): Promise<Runtime> {
+/** Starts one process with these settings, on a database of its own or, without `postgres`, on an embedded one. */
+export async function startRuntime(
+  env: Record<string, string>,
+  { postgres = 'server' }: { postgres?: 'server' | 'embedded' } = {},
+): Promise<Runtime> {
   const folder = mkdtempSync(join(tmpdir(), 'caudal-bench-'));
-  const fresh = await freshDatabase();
-  await Promise.all(contexts.map((context) => migrateContext(fresh.url, context)));
+  const fresh = postgres === 'server' ? await freshDatabase() : undefined;
+  if (fresh) await Promise.all(contexts.map((context) => migrateContext(fresh.url, context)));
   const [rest, grpc] = (await freePorts(2)) as [number, number];
   const key = await generateKey('bench');
   const part = createPart({
@@ -31,7 +35,7 @@ export async function startRuntime(env: Record<string, string>): Promise<Runtime
     ports: { rest, grpc },
     logFile: join(folder, 'log'),
     env: {
-      DATABASE_URL: fresh.url,
+      ...(fresh && { DATABASE_URL: fresh.url }),
       CAUDAL_DATA_DIR: folder,
       CAUDAL_JWKS: JSON.stringify({ keys: [key.publicKey] }),
       CAUDAL_SERVICE_KEY: JSON.stringify(key.privateKey),
@@ -42,7 +46,7 @@ export async function startRuntime(env: Record<string, string>): Promise<Runtime
   });
   const stop = async () => {
     await part.end('SIGTERM');
-    await fresh.drop();
+    await fresh?.drop();
     rmSync(folder, { recursive: true, force: true });
   };
   try {
@@ -56,7 +60,7 @@ export async function startRuntime(env: Record<string, string>): Promise<Runtime
   return {
     part,
     token,
-    databaseUrl: fresh.url,
+    databaseUrl: fresh?.url ?? (await joinEmbeddedPostgres(folder))!.url,
     method: (path, request, answer) => openUnary({ address: part.grpc, path, request, answer, token }),
     stop,
   };

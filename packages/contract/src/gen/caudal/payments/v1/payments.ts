@@ -1541,7 +1541,7 @@ export const ListPaymentsResponse: MessageFns<ListPaymentsResponse> = {
 /** Takes and returns payments of orders. */
 export type PaymentServiceService = typeof PaymentServiceService;
 export const PaymentServiceService = {
-  /** Asks for a payment. The answer comes before the money: its outcome is an event. */
+  /** Asks for a payment. From a wallet it is mostly made at once, as the answer says; else its outcome comes as an event. */
   createPayment: {
     path: "/caudal.payments.v1.PaymentService/CreatePayment" as const,
     requestStream: false as const,
@@ -1594,7 +1594,7 @@ export const PaymentServiceService = {
 } as const;
 
 export interface PaymentServiceServer extends UntypedServiceImplementation {
-  /** Asks for a payment. The answer comes before the money: its outcome is an event. */
+  /** Asks for a payment. From a wallet it is mostly made at once, as the answer says; else its outcome comes as an event. */
   createPayment: handleUnaryCall<CreatePaymentRequest, Payment>;
   /** Undoes a payment, whatever became of it: an unknown one is barred, a running one is voided, a taken one refunded. */
   undoPayment: handleUnaryCall<UndoPaymentRequest, Payment>;
