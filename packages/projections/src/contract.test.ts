@@ -268,6 +268,27 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       }
     }, 90_000);
 
+    test('a server that is gone when its store is opened is served from once it is back', async () => {
+      const { reached, proxy } = await throughProxy(name);
+      try {
+        proxy.refuse(true);
+        const collection = reached.store.collection('late.v1.1', layout);
+        // Several at once, as the projections of a process have it.
+        const calls = [collection.create(), collection.load(['1']), collection.find(everything)];
+        for (const call of calls) await expect(call).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+        proxy.refuse(false);
+        const deadline = performance.now() + 30_000;
+        const create = () => collection.create().then(() => true);
+        while (!(await create().catch(() => false))) expect(performance.now()).toBeLessThan(deadline);
+        await collection.save([write('1')]);
+        expect(await collection.load(['1'])).toHaveLength(1);
+      } finally {
+        proxy.refuse(false);
+        await reached.remove();
+        await proxy.close();
+      }
+    }, 60_000);
+
     if (name !== 'mongodb')
       describe('searching', () => {
         let collection: Collection;

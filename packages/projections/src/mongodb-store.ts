@@ -98,13 +98,34 @@ export function openMongodbStore({ url, database, poolSize = 20 }: MongodbStoreO
     writeConcern: { w: 'majority' },
   });
   const db = client.db(database);
+  let connects = true;
+  /**
+   * The driver connects by itself at the first call. But if that attempt fails, its client keeps what it has closed, and
+   * every later call ends with "Topology is closed" (mongodb 7.9), where connect() tries anew.
+   */
+  const connect = async () => {
+    await guarded(client.connect());
+    connects = false;
+  };
   return {
     name: 'MongoDB',
     searches: false,
-    collection: (name, layout) => collection(db.collection<MongoView>(name), layout),
-    close: () => client.close(),
+    collection(name, layout) {
+      const calls = Object.entries(collection(db.collection<MongoView>(name), layout)) as [string, Call][];
+      const connecting = calls.map(([method, call]): [string, Call] => [
+        method,
+        (...args) => (connects ? connect().then(() => call(...args)) : call(...args)),
+      ]);
+      return Object.fromEntries(connecting) as unknown as Collection;
+    },
+    close() {
+      connects = false;
+      return client.close();
+    },
   };
 }
+
+type Call = (...args: unknown[]) => Promise<unknown>;
 
 function collection(native: NativeCollection<MongoView>, layout: Layout): Collection {
   async function save(writes: Write[]): Promise<SaveResult> {
