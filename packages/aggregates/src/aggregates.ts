@@ -21,6 +21,8 @@ export interface AggregatesOptions {
   maxQueue?: number;
   /** How often a command is decided again because another process wrote to its stream, before it is ABORTED; 20 if absent. */
   maxContended?: number;
+  /** Milliseconds by a clock that never goes back: for what snapshots cost, and who has a turn; performance.now if absent. */
+  elapsed?(): number;
 }
 
 /** `drain` resolves once no command is in hand and no snapshot is being written; call it after the edges have stopped. */
@@ -31,11 +33,22 @@ export function openAggregates({
   cacheSize = 10_000,
   maxQueue = 1_000,
   maxContended = 20,
+  elapsed = () => performance.now(),
 }: AggregatesOptions): Aggregates & { drain(): Promise<void> } {
-  const snapshots = openSnapshots(log);
+  const snapshots = openSnapshots(log, elapsed);
   const loader = openLoader(log, snapshots);
   const cache = openCache(cacheSize);
-  const queue = openQueue({ log, clock, ids, loader, snapshots, maxQueue, maxContended, onIdle: cache.release });
+  const queue = openQueue({
+    log,
+    clock,
+    ids,
+    elapsed,
+    loader,
+    snapshots,
+    maxQueue,
+    maxContended,
+    onIdle: cache.release,
+  });
 
   return {
     async execute<S, E extends EventCase, R>(command: Command<S, E, R>) {

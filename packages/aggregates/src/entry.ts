@@ -11,7 +11,7 @@ export type State = Decided<unknown>;
 /** A command and the caller that waits for it. */
 export interface Job {
   command: AnyCommand;
-  /** How often it was decided again because somebody else had written to the stream. */
+  /** How often in a row it was decided again because somebody else had written to the stream. */
   contended: number;
   resolve(executed: Executed<unknown>): void;
   reject(error: unknown): void;
@@ -42,12 +42,21 @@ export interface Entry {
   heardOf: number;
   /** The version of the last snapshot; 0 for none. */
   snapshotVersion: number;
+  /** When the next snapshot may be begun, by the clock that measures them. */
+  snapshotAfterMs: number;
   /** Not decided yet, in order. */
   waiting: Set<Job>;
   /** Decided, in order, each on the state after the one before it. */
   inFlight: Sent[];
   /** Something in flight was not appended: what came behind it is void, and nothing is decided until all is judged. */
   broken: boolean;
+  /** The last that was heard of the stream is a lost race. */
+  overtaken: boolean;
+  /** When a race was last lost, and until when others are taken to write to the stream all the time. */
+  lostAtMs: number;
+  contendedUntilMs: number;
+  /** See contention.ts. */
+  turn?: 'asked' | { endsAtMs: number | undefined; end(): void };
   /** The queue waits for a read. */
   loading: boolean;
   /** The read that is on its way, and the one that starts after it. */
@@ -61,9 +70,13 @@ export function newEntry(stream: string, decider: AnyDecider): Entry {
     decider,
     heardOf: 0,
     snapshotVersion: 0,
+    snapshotAfterMs: 0,
     waiting: new Set(),
     inFlight: [],
     broken: false,
+    overtaken: false,
+    lostAtMs: Number.NEGATIVE_INFINITY,
+    contendedUntilMs: Number.NEGATIVE_INFINITY,
     loading: false,
   };
 }

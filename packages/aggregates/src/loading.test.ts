@@ -155,10 +155,12 @@ describe('reading', () => {
 
 describe('snapshots', () => {
   const snapshotting = { ...purse, snapshot: { every: 10, schemaVersion: 1 } };
+  /** Time stands still: what snapshots cost holds back none. */
+  const elapsed = () => 0;
 
   async function filled() {
     const log = memoryLog({ domain: 'test' });
-    const aggregates = aggregatesOver(log);
+    const aggregates = aggregatesOver(log, { elapsed });
     for (let n = 1; n <= 25; n++) await aggregates.execute(add('a', 1, { decider: snapshotting }));
     await aggregates.drain();
     return log;
@@ -175,7 +177,7 @@ describe('snapshots', () => {
 
   test('are written as rarely as the state says', async () => {
     const log = memoryLog({ domain: 'test' });
-    const aggregates = aggregatesOver(log);
+    const aggregates = aggregatesOver(log, { elapsed });
     const every = ({ balance }: { balance: number }) => (balance < 10 ? 2 : 1_000);
     const decider = { ...purse, snapshot: { every, schemaVersion: 1 } };
     for (let n = 1; n <= 25; n++) {

@@ -1,4 +1,4 @@
-/** Random commands of two processes on two streams, while calls to the log get lost, answered late, or sent twice. */
+/** Random commands of two processes on two streams, which take turns at them when they contend, while calls to the log get lost, answered late, or sent twice. */
 import { setImmediate as tick } from 'node:timers/promises';
 import { CaudalError, unavailable } from '@caudal/kernel/errors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
@@ -8,6 +8,7 @@ import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { openAggregates } from './aggregates.ts';
 import { add, type Balance, purse, tagOf, take } from './test/purse.ts';
+import { fairTurns } from './test/turns.ts';
 import type { Executed } from './types.ts';
 
 type Fate = 'fine' | 'late' | 'never arrives' | 'answer lost' | 'sent again';
@@ -64,8 +65,15 @@ test('acknowledged commands are in the log exactly once, answers and refusals st
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 60 }), fates, fates, async (steps, here, there) => {
       const log = memoryLog({ domain: 'test', call: fated(here) });
+      const { takeTurn } = fairTurns();
+      // Every look at the clock takes long, so that races, turns and what follows them fit into few steps.
+      let now = 0;
+      const elapsed = () => {
+        now += 1;
+        return now;
+      };
       const processes = [log, log.connect(fated(there))].map((client) =>
-        openAggregates({ log: client, clock: systemClock, ids: newId }),
+        openAggregates({ log: { ...client, takeTurn }, clock: systemClock, ids: newId, elapsed }),
       );
       const told: Record<string, number> = { a: 0, b: 0 };
       const attempts: Attempt[] = [];

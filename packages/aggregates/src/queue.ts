@@ -43,6 +43,7 @@ import type { EventLog } from '@caudal/eventlog/types.ts';
 import { CaudalError, invalidField } from '@caudal/kernel/errors.ts';
 import type { IdSource } from '@caudal/kernel/ids.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
+import { openContention } from './contention.ts';
 import { type AnyCommand, type Entry, isIdle, type Job, type Outcome, type Sent } from './entry.ts';
 import { decide, fold } from './fold.ts';
 import type { Loader } from './loading.ts';
@@ -52,6 +53,8 @@ import type { Executed } from './types.ts';
 
 /** What a chain may grow to: enough for several calls of the log, and not too much to decide again. */
 const maxInFlight = 256;
+/** The same after a lost race: a few are decided quickly, and win the next one against somebody who has many to decide. */
+const maxAfterLoss = 8;
 /**
  * Streams that are decided in one turn of the event loop: then their appends leave, and are judged while others are
  * decided. All that came in together in one turn would also be answered together, and everybody would wait for everybody.
@@ -65,6 +68,8 @@ export interface QueueOptions {
   log: EventLog;
   clock: Clock;
   ids: IdSource;
+  /** Milliseconds by a clock that never goes back. */
+  elapsed(): number;
   loader: Loader;
   snapshots: Snapshots;
   /** Commands in hand a stream. */
@@ -82,6 +87,13 @@ export interface Queue {
 export function openQueue(options: QueueOptions): Queue {
   const { log, clock, ids, loader, snapshots, maxQueue, maxContended, onIdle } = options;
   const due = new Set<Entry>();
+  const contention = openContention({ log, elapsed: options.elapsed, onTurn });
+
+  function onTurn(entry: Entry): void {
+    // Callers may have gone away meanwhile.
+    if (entry.waiting.size > 0) void read(entry);
+    else schedule(entry);
+  }
 
   /** Looks at the entry once everybody else has had a turn. */
   function schedule(entry: Entry): void {
@@ -94,6 +106,7 @@ export function openQueue(options: QueueOptions): Queue {
     for (const entry of due) {
       due.delete(entry);
       if (decideWaiting(entry)) left--;
+      if (entry.waiting.size === 0 && entry.inFlight.length === 0) contention.rest(entry);
       if (isIdle(entry)) onIdle(entry);
       if (left === 0) break;
     }
@@ -103,12 +116,14 @@ export function openQueue(options: QueueOptions): Queue {
   /** Decides what may be decided; whether there was any such. */
   function decideWaiting(entry: Entry): boolean {
     if (entry.loading || entry.broken || entry.waiting.size === 0) return false;
+    if (!contention.mayDecide(entry)) return false;
     if (entry.inFlight.length === 0 && (!entry.durable || entry.durable.version < entry.heardOf)) {
       void read(entry);
       return false;
     }
+    const most = entry.overtaken ? maxAfterLoss : maxInFlight;
     for (const job of entry.waiting) {
-      if (entry.inFlight.length >= maxInFlight) break;
+      if (entry.inFlight.length >= most) break;
       entry.waiting.delete(job);
       send(entry, job);
     }
@@ -145,7 +160,10 @@ export function openQueue(options: QueueOptions): Queue {
       const { outcome } = sent;
       if (!outcome || outcome.kind === 'conflict' || voidsWhatFollows(sent, outcome)) break;
       entry.inFlight.shift();
-      if (outcome.kind === 'appended') entry.durable = sent.after;
+      if (outcome.kind === 'appended') {
+        entry.durable = sent.after;
+        entry.overtaken = false;
+      }
       answer(entry, sent, outcome);
     }
     // After the answers: writing down a large state takes its time.
@@ -162,6 +180,7 @@ export function openQueue(options: QueueOptions): Queue {
     const head = voided[0]!.outcome!;
     const overtaken = head.kind === 'conflict' && head.version !== entry.durable!.version;
     if (head.kind === 'conflict') catchUp(entry, head);
+    entry.overtaken = overtaken;
 
     const again: Job[] = [];
     for (const sent of voided) {
@@ -174,6 +193,7 @@ export function openQueue(options: QueueOptions): Queue {
     }
     redecisions.add(again.length, { entity: entry.decider.entity.name });
     entry.waiting = new Set([...again, ...entry.waiting]);
+    if (overtaken && again[0]) contention.lost(entry, again[0].contended);
     for (const job of again) if (job.command.signal?.aborted) abort(entry, job);
   }
 

@@ -12,8 +12,9 @@ export interface Decider<S, E extends EventCase> {
   /** Whose resource it is; undefined before there is one. */
   owner?(state: S): string | undefined;
   /**
-   * When states are worth keeping: `every` n events, or as many as the state says, which may be large; `schemaVersion`
-   * changes with the state's shape.
+   * When states are worth keeping: after `every` n events at the least, or as many as the state says, which may be large
+   * (and never so often that it takes more than 2 % of a process's time); `schemaVersion` changes with the state's shape.
+   * Of plain data, `Map`, `Set`, `Date` and `bigint`.
    */
   snapshot?: { every: number | ((state: S) => number); schemaVersion: number };
 }

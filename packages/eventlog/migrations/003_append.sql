@@ -1,5 +1,5 @@
 -- What append() decides on an append that does not land, until it answers.
-CREATE TYPE refusal AS (n int, verdict text, version int, stream text, reply bytea, missing_after int);
+CREATE TYPE refusal AS (n int, verdict text, version int, stream text, reply bytea, missing_after int, chain int);
 
 -- Judges a batch of appends, in order, and writes those that may land, all in one step.
 --
@@ -20,7 +20,8 @@ CREATE TYPE refusal AS (n int, verdict text, version int, stream text, reply byt
 --   reused     the command's key belongs to other content
 --   conflict   the stream's version (after this batch)
 -- and for conflicts one row `missing` for each event after the expected version, at most 1,000 an append and 10,000 in
--- all.
+-- all. Of appends that were decided on each other only the first gets all of them, the others the first one: who has lost
+-- a race with 100 appends would get the same events 100 times.
 CREATE FUNCTION append(
   writes boolean,
   a_stream text[], a_expected int[], a_relies_on_refused boolean[], a_count int[],
@@ -120,7 +121,9 @@ BEGIN
       CASE verdict WHEN 'duplicate' THEN done_version ELSE finally END,
       coalesce(done_stream, stream), done_reply,
       -- Where the missing events begin. Who just says "must exist" has none to miss.
-      CASE WHEN verdict = 'conflict' AND expected >= 0 THEN expected END
+      CASE WHEN verdict = 'conflict' AND expected >= 0 THEN expected END,
+      -- The version that the first of those expected that were decided on each other.
+      expected - ahead
     )::refusal ORDER BY n) FILTER (WHERE verdict <> 'appended'),
     count(*) FILTER (WHERE verdict = 'conflict' AND expected >= 0)
   INTO after_all, refusals, conflicts FROM judged;
@@ -145,13 +148,19 @@ BEGIN
     RETURN QUERY
       SELECT v.n, 'missing', e.position, e.recorded_at, e.version, e.stream, NULL::bytea,
         e.event_id, e.type, e.schema_version, e.metadata, e.data, NULL::float8, NULL::int[]
-      FROM unnest(refusals) v
+      FROM (
+        SELECT *, CASE place WHEN 1 THEN least(1000, 10000 / count(*) FILTER (WHERE place = 1) OVER ()) ELSE 1 END AS most
+        FROM (
+          SELECT *, row_number() OVER (PARTITION BY r.stream, r.chain ORDER BY r.n) AS place
+          FROM unnest(refusals) r WHERE r.missing_after IS NOT NULL
+        ) r
+      ) v
       JOIN LATERAL (SELECT s.* FROM streams s WHERE s.stream = v.stream AND s.version > v.missing_after LIMIT 1) s ON true
       CROSS JOIN LATERAL (
         SELECT * FROM events e
         WHERE e.stream = v.stream AND e.version > v.missing_after
           AND e.recorded_at >= s.created_at AND e.recorded_at <= s.updated_at
-        ORDER BY e.version LIMIT least(1000, 10000 / conflicts)
+        ORDER BY e.version LIMIT v.most
       ) e
       ORDER BY v.n, e.version;
   END IF;

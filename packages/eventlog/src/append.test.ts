@@ -179,6 +179,22 @@ describeWith(['postgres'], 'append', () => {
       expect(await contents()).toEqual(['a', 'b', 'any']);
     });
 
+    test('of a chain that has lost only the first one hears of all that is missing', async () => {
+      await log.append(someAppend(stream, 0, ['a', 'b', 'c', 'd']));
+      const verdicts = await together(
+        someAppend(stream, 1, ['first']),
+        someAppend(stream, 2, ['second']),
+        someAppend(stream, 1, ['by itself']),
+        someAppend(`${stream}-other`, 0, ['other']),
+        someAppend(stream, 4, ['fourth']),
+      );
+      expect(kinds(verdicts)).toEqual(['conflict', 'conflict', 'conflict', 'appended', 'conflict']);
+      const missing = verdicts.map(
+        (verdict) => verdict.kind === 'conflict' && summary(verdict.missing).map(([, v]) => v),
+      );
+      expect(missing).toEqual([[2, 3, 4], [3], [2, 3, 4], false, []]);
+    });
+
     test('nobody relies on an append without events', async () => {
       const verdicts = await together({ stream, expected: 7, events: [] }, someAppend(stream, 0, ['a']));
       expect(kinds(verdicts)).toEqual(['conflict', 'appended']);

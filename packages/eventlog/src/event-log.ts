@@ -3,13 +3,15 @@ import { isCode } from '@caudal/kernel/errors.ts';
 import type { Running } from '@caudal/kernel/lifetime.ts';
 import type { Database, Transaction } from '@caudal/postgres/database.ts';
 import { isBusyError, sqlState } from '@caudal/postgres/errors.ts';
+import { logger } from '@caudal/telemetry/log.ts';
 import { counter, histogram } from '@caudal/telemetry/metrics.ts';
-import { appendBatch, type Judgeable, UnsendableBatch } from './append.ts';
+import { appendBatch, type Judgeable, NoPartition, UnsendableBatch } from './append.ts';
 import { type Failure, groupCommit } from './group-commit.ts';
 import { nameHolder } from './holder.ts';
 import { notifier } from './notify.ts';
 import { openReader } from './reader.ts';
 import { selectSnapshot, upsertSnapshot } from './snapshots.ts';
+import { openTurns } from './turns.ts';
 import type { EventLog, RecordedEvent } from './types.ts';
 
 export interface OpenEventLogOptions {
@@ -28,6 +30,7 @@ export interface OpenEventLogOptions {
   maxQueued?: number;
 }
 
+const log = logger('eventlog');
 const seconds = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10];
 const appendSeconds = histogram('eventlog_append_seconds', 'From append() to its verdict, by verdict', 's', seconds);
 const lockSeconds = histogram('eventlog_append_lock_seconds', "A batch's wait for the log's head", 's', seconds);
@@ -41,7 +44,7 @@ const pageSize = 1_000;
 function classify(error: unknown): Failure {
   if (error instanceof UnsendableBatch) return 'wrong';
   // The pool's queue was full, or the statement did nothing but may work later.
-  if (isCode(error, 'RESOURCE_EXHAUSTED') || isBusyError(error)) return 'busy';
+  if (isCode(error, 'RESOURCE_EXHAUSTED') || isBusyError(error) || error instanceof NoPartition) return 'busy';
   // The server has refused the statement. Of any other error nobody knows whether it came after the commit.
   return !isCode(error, 'UNAVAILABLE') && sqlState(error) ? 'wrong' : 'unknown';
 }
@@ -51,6 +54,7 @@ export function openEventLog(options: OpenEventLogOptions): EventLog & Running {
   const { database, appender = database, domain } = options;
   const reader = openReader({ database, domain });
   const others = notifier(database);
+  const turns = openTurns(database);
 
   async function send(batch: Judgeable[]) {
     batchSize.record(batch.length, { domain });
@@ -63,6 +67,9 @@ export function openEventLog(options: OpenEventLogOptions): EventLog & Running {
         others.notify();
       }
       return result.verdicts;
+    } catch (error) {
+      if (error instanceof NoPartition) log.error({ domain, err: error }, 'nothing can be appended');
+      throw error;
     } finally {
       stopWatching();
     }
@@ -96,10 +103,11 @@ export function openEventLog(options: OpenEventLogOptions): EventLog & Running {
     readLog: reader.readLog,
     heads: reader.heads,
     readStream,
+    takeTurn: turns.take,
     loadSnapshot: (stream) => selectSnapshot(database, stream),
     saveSnapshot: (stream, snapshot) => upsertSnapshot(database, stream, snapshot),
     async stop() {
-      await Promise.all([commits.close(), reader.stop()]);
+      await Promise.all([commits.close(), reader.stop(), turns.stop()]);
       others.stop();
     },
   };

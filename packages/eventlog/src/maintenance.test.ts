@@ -50,7 +50,7 @@ describeWith(['postgres'], 'maintenance', () => {
   test('many processes migrate at once', async () => {
     const run = () => migrate({ url: fresh.url, schema: 'second', sets: [migrations] });
     const applied = await Promise.all([run(), run(), run()]);
-    expect(applied.flat()).toHaveLength(3);
+    expect(applied.flat()).toHaveLength(4);
   });
 
   test('a missing partition for this month is made by who needs it; nothing is lost', async () => {
@@ -59,6 +59,20 @@ describeWith(['postgres'], 'maintenance', () => {
     const verdicts = await Promise.all(logs.map((log, n) => log.append(someAppend(`orders.order/${n}`, 0))));
     expect(verdicts.map(({ kind }) => kind)).toEqual(['appended', 'appended', 'appended']);
     expect((await fresh.log.readLog(0)).events.map(({ position }) => position)).toEqual([1, 2, 3]);
+  });
+
+  test('where none can be made, appends are refused and do not happen, until there is one', async () => {
+    await fresh.database.query({
+      text: `DROP TABLE ${month(0)};
+        CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not allowed'; END $$;
+        CREATE EVENT TRIGGER refuse ON ddl_command_start WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION refuse()`,
+    });
+    const { log } = fresh.open({ retryForMs: 100 });
+    const refused = ['orders.order/1', 'orders.order/2'].map((stream) => log.append(someAppend(stream, 0)));
+    for (const append of refused) await expect(append).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await fresh.database.query({ text: 'DROP EVENT TRIGGER refuse' });
+    await log.append(someAppend('orders.order/3', 0));
+    expect((await log.readLog(0)).events.map(({ stream }) => stream)).toEqual(['orders.order/3']);
   });
 
   test('a stream goes on from month to month, into months that nobody has made', async () => {
@@ -110,6 +124,20 @@ describeWith(['postgres'], 'maintenance', () => {
       kind: 'duplicate',
     });
     expect(await fresh.log.append(someAppend('orders.order/0', 1, ['a'], old[0]!))).toMatchObject({ kind: 'appended' });
+  });
+
+  test('a round that fails is repeated, and then does what it could not', async () => {
+    await fresh.database.query({
+      text: `DROP TABLE ${month(3)};
+        CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not allowed'; END $$;
+        CREATE EVENT TRIGGER refuse ON ddl_command_start WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION refuse()`,
+    });
+    const job = startMaintenance({ database: fresh.database, domain: 'orders', everyMs: 20 });
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(await missingPartitions(fresh.database)).toEqual([month(3)]);
+    await fresh.database.query({ text: 'DROP EVENT TRIGGER refuse' });
+    while ((await missingPartitions(fresh.database)).length > 0);
+    await job.stop();
   });
 
   test('the job does both at once, and stops', async () => {

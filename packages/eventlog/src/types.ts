@@ -52,7 +52,10 @@ export interface Append {
 export type Verdict =
   /** It is durable. `version` is the stream's after it, `position` that of its last event (0 if it had none). */
   | { kind: 'appended'; version: number; position: number; recordedAt: Date }
-  /** The stream is not as expected. `missing`: its events after the expected version, at most 1,000 (none for 'must-exist'). */
+  /**
+   * The stream is not as expected. `missing`: its events after the expected version, at most 1,000 (none for 'must-exist');
+   * maybe only the first of them, if the append relies on one that is a conflict too.
+   */
   | { kind: 'conflict'; version: number; missing: RecordedEvent[] }
   /** The command was done before, with this answer, by an append that left its stream at `version`. */
   | { kind: 'duplicate'; reply: Uint8Array; stream: string; version: number }
@@ -116,6 +119,13 @@ export interface EventLog extends LogReader {
   append(append: Append): Promise<Verdict>;
   /** One stream from after `afterVersion`, all of it, in pages. */
   readStream(stream: string, afterVersion?: number): AsyncIterable<RecordedEvent[]>;
+  /**
+   * Waits for a turn at a stream that several processes write to, in the order in which they ask; returns its end. Only a
+   * courtesy among those who ask: what may land is judged by the expected version alone, and a turn can be lost (its holder
+   * stands still, the connection breaks) without its holder hearing of it. If it can't be had in a second the wait is over
+   * all the same. Never fails. Absent in a log that only one process writes to.
+   */
+  takeTurn?(stream: string): Promise<() => void>;
   loadSnapshot(stream: string): Promise<Snapshot | undefined>;
   saveSnapshot(stream: string, snapshot: Snapshot): Promise<void>;
 }
