@@ -1,5 +1,7 @@
+import { BinaryWriter } from '@bufbuild/protobuf/wire';
 import { describe, expect, test } from '@jest/globals';
 import { shipment } from './entities.ts';
+import { NewerEvent } from './entity.ts';
 
 describe('entity', () => {
   test('an event comes back as it was encoded, under its type', () => {
@@ -11,8 +13,18 @@ describe('entity', () => {
 
   test('an event of a newer schema version is refused by name', () => {
     const encoded = shipment.encode({ $case: 'delivered', value: { orderId: 'o1' } });
-    expect(() => shipment.decode({ ...encoded, schemaVersion: 2 })).toThrow(
-      'shipping.shipment.delivered.v1 has schema version 2',
-    );
+    const newer = () => shipment.decode({ ...encoded, schemaVersion: 2 });
+    expect(newer).toThrow('shipping.shipment.delivered.v1 has schema version 2');
+    expect(newer).toThrow(NewerEvent);
+  });
+
+  test('so is one of a type that is not known; a field that is not known is passed over', () => {
+    const message = new BinaryWriter().tag(1, 2).string('o1').tag(99, 2).string('new').finish();
+    const inField = (field: number) => new BinaryWriter().tag(field, 2).bytes(message).finish();
+    const unknown = { type: 'shipping.shipment.delivered.v2', schemaVersion: 1, data: inField(99) };
+    expect(() => shipment.decode(unknown)).toThrow(NewerEvent);
+    const { data } = shipment.encode({ $case: 'delivered', value: { orderId: 'o1' } });
+    const known = { type: 'shipping.shipment.delivered.v1', schemaVersion: 1, data: inField(data[0]! >> 3) };
+    expect(shipment.decode(known)).toEqual({ $case: 'delivered', value: { orderId: 'o1' } });
   });
 });

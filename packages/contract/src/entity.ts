@@ -26,12 +26,17 @@ export interface Entity<E extends EventCase = EventCase> {
   /** The context whose log holds it. */
   readonly domain: string;
   encode(event: E): EncodedEvent;
-  /** Throws on bytes that are no event of this entity, or of a type that this version does not know. */
+  /** Throws on bytes that are no event of this entity; NewerEvent on one that this version does not know. */
   decode(event: EncodedEvent): E;
-  /** The same event in the current schema version, with what is sealed still sealed. Throws on a newer version. */
+  /** The same event in the current schema version, with what is sealed still sealed. NewerEvent on a newer version. */
   upcast(event: EncodedEvent): EncodedEvent;
   /** The stream of the entity with this id: `inventory.stock/85123A`. */
   stream(id: string): string;
+}
+
+/** An event that a newer version of the contract has written, and this one can't read. */
+export class NewerEvent extends Error {
+  override name = 'NewerEvent';
 }
 
 /** Brings the bytes of an older schema version to those of the next. */
@@ -87,7 +92,7 @@ export function entity<E extends EventCase>(
     },
     decode(encoded) {
       const { event } = codec.decode(upcast(encoded).data);
-      if (!event) throw new Error(`${encoded.type} is no event of ${name} that this code knows`);
+      if (!event) throw new NewerEvent(`${encoded.type} is no event of ${name} that this code knows`);
       const protection = protectionFor(event.$case);
       return protection ? { ...event, value: protection.open(event.value) } : event;
     },
@@ -97,7 +102,7 @@ export function entity<E extends EventCase>(
   function upcast({ type, schemaVersion, data }: EncodedEvent): EncodedEvent {
     const current = currentVersion(type);
     if (schemaVersion > current)
-      throw new Error(`${type} has schema version ${schemaVersion}; this code knows up to ${current}`);
+      throw new NewerEvent(`${type} has schema version ${schemaVersion}; this code knows up to ${current}`);
     let bytes = data;
     for (let version = schemaVersion; version < current; version++) {
       const upcaster = upcasters[type]?.[version];

@@ -1,6 +1,7 @@
 /** What HTTP requests get that are so broken that no request comes of them: they never reach fastify's own handlers. */
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { names } from './headers.ts';
@@ -13,8 +14,17 @@ export function answerClientError(error: Error & { code?: string }, socket: Sock
     socket.destroy();
     return;
   }
+  endWithProblem(socket, whatIsWrong(error.code));
+}
+
+/** Answers CONNECT, which else ends the connection without a word. */
+export function answerConnect(_request: unknown, socket: Duplex): void {
+  endWithProblem(socket, malformed('CONNECT is for proxies, and this is none.'));
+}
+
+function endWithProblem(socket: Duplex, error: CaudalError): void {
   const requestId = newId();
-  const problem = toProblem(whatIsWrong(error.code), requestId);
+  const problem = toProblem(error, requestId);
   const body = JSON.stringify(problem);
   socket.end(
     [
@@ -40,5 +50,7 @@ function whatIsWrong(code: string | undefined): CaudalError {
     return new CaudalError('INVALID_ARGUMENT', 'HEADERS_TOO_LARGE', 'The address and the headers are too long.');
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
     return new CaudalError('DEADLINE_EXCEEDED', 'REQUEST_TIMEOUT', 'The request did not arrive in time.');
-  return new CaudalError('INVALID_ARGUMENT', 'MALFORMED_REQUEST', 'This is no HTTP request.');
+  return malformed('This is no HTTP request.');
 }
+
+const malformed = (message: string) => new CaudalError('INVALID_ARGUMENT', 'MALFORMED_REQUEST', message);

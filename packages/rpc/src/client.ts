@@ -15,6 +15,7 @@ import {
 import { type Context, context, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
 import { encodeConsistency } from './consistency.ts';
 import { fromStatus } from './errors.ts';
+import { takeGrpcLog } from './grpc-log.ts';
 import { extractTrace, injectTrace, names } from './headers.ts';
 import type { TokenSource } from './tokens.ts';
 import type { CallOptions, Client } from './types.ts';
@@ -35,6 +36,7 @@ export function connect<Definition extends object>(
   definition: Definition,
   { address, auth, serviceConfig }: ConnectOptions,
 ): Client<Definition> & { close(): void } {
+  takeGrpcLog();
   const methods = Object.entries(definition) as [string, Method][];
   const peer = peerOf(methods);
   const withRequestId = new Set(methods.map(([, { path }]) => path).filter(hasRequestId));

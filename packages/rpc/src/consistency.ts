@@ -12,6 +12,8 @@ export interface StreamVersion {
 /** An answer that moved more (a reservation of hundreds of lines) names the first of them: headers are bounded. */
 const maxStreams = 50;
 const maxCharacters = 16_384;
+/** As far as logs count the events of a stream. */
+const maxVersion = 2 ** 31 - 1;
 const stream = /^[a-z]+\.[a-z_]+\/[\x21-\x7e]{1,200}$/;
 
 /** The token, or undefined if nothing was written. */
@@ -31,8 +33,8 @@ export function decodeConsistency(token: string | undefined): StreamVersion[] {
     return pairs.map((pair: unknown) => {
       const [name, version] = Array.isArray(pair) && pair.length === 2 ? (pair as unknown[]) : [];
       if (typeof name !== 'string' || !stream.test(name)) throw new Error('no stream');
-      if (!Number.isSafeInteger(version) || (version as number) < 1) throw new Error('no version');
-      return { stream: name, version: version as number };
+      if (!isVersion(version)) throw new Error('no version');
+      return { stream: name, version };
     });
   } catch (cause) {
     throw new CaudalError(
@@ -43,3 +45,6 @@ export function decodeConsistency(token: string | undefined): StreamVersion[] {
     );
   }
 }
+
+const isVersion = (value: unknown): value is number =>
+  Number.isInteger(value) && (value as number) >= 1 && (value as number) <= maxVersion;

@@ -27,6 +27,13 @@ export async function addDocs(app: FastifyInstance, endpoints: Endpoint[]): Prom
   });
   await app.register(scalar, {
     routePrefix: '/docs',
+    // It makes a URL of it, which HTTP/1.0 need not send.
+    hooks: {
+      onRequest: (request, _, done) => {
+        request.headers.host ??= 'localhost';
+        done();
+      },
+    },
     configuration: {
       url: '/openapi.json',
       pageTitle: 'Caudal API',

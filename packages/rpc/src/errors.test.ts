@@ -39,6 +39,21 @@ describe('errors', () => {
     expect(travel(new CaudalError('NOT_FOUND', 'X', 'half \ud800 pair')).reason).toBe('X');
   });
 
+  test('stay small, whatever they repeat of what was sent', () => {
+    const long = 'x\ud800'.repeat(1_000_000);
+    const violation = { field: `attributes.${long}`, description: `"${long}" is none of title` };
+    const error = new CaudalError('INVALID_ARGUMENT', 'INVALID_FIELD', long, {
+      violations: Array(1_000).fill(violation),
+      metadata: { order: long },
+    });
+    const problem = toProblem(error, 'r');
+    expect(JSON.stringify(problem).length).toBeLessThan(200_000);
+    expect(problem.violations).toHaveLength(50);
+    const { metadata } = toStatus(error, new Metadata());
+    expect((metadata.get('grpc-status-details-bin')[0] as Buffer).length).toBeLessThanOrEqual(4_096);
+    expect(travel(error).reason).toBe('INVALID_FIELD');
+  });
+
   test('have an HTTP status for every reason', () => {
     for (const [reason, { code }] of Object.entries(reasons))
       expect(httpStatus(new CaudalError(code, reason, ''))).toBeGreaterThanOrEqual(400);
@@ -49,11 +64,18 @@ describe('the consistency token', () => {
   test('comes back as it was, for whatever a stream is called', () => {
     const written = [
       { stream: 'orders.order/o-1', version: 1 },
-      { stream: 'inventory.stock/85123A', version: Number.MAX_SAFE_INTEGER },
+      { stream: 'inventory.stock/85123A', version: 2 ** 31 - 1 },
     ];
     expect(decodeConsistency(encodeConsistency(written))).toEqual(written);
     expect(encodeConsistency([])).toBeUndefined();
     expect(decodeConsistency(undefined)).toEqual([]);
+  });
+
+  test('is none if it names a version that no stream can have', () => {
+    for (const version of [0, 1.5, 2 ** 31, Number.MAX_SAFE_INTEGER]) {
+      const token = Buffer.from(JSON.stringify([['orders.order/o-1', version]])).toString('base64url');
+      expect(() => decodeConsistency(token)).toThrow('none that Caudal gave out');
+    }
   });
 
   test('fits into a header however much was written', () => {

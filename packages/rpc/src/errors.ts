@@ -4,12 +4,14 @@ import { type Any, anyPack, anyUnpack } from '@bufbuild/protobuf/wkt';
 import { contract } from '@caudal/contract/descriptors.ts';
 import { CaudalError, type Code, type FieldViolation, unavailable } from '@caudal/kernel/errors.ts';
 import { type Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import { maxViolations } from './validation.ts';
 
 const domain = 'caudal';
 const detailsKey = 'grpc-status-details-bin';
 /** Many clients take 8 KiB of trailers at most, and base64 makes four bytes of three. */
 const maxDetailsBytes = 4_096;
 const maxMessageCharacters = 1_000;
+const maxFactCharacters = 500;
 
 /** Anything thrown as what a client may see of it: a CaudalError as it is, anything else as INTERNAL. */
 export function toClientError(error: unknown): CaudalError {
@@ -17,14 +19,28 @@ export function toClientError(error: unknown): CaudalError {
   return new CaudalError('INTERNAL', 'INTERNAL', 'Something went wrong on our side.', { cause: error });
 }
 
+/** What clients are told of an error. Some of its texts repeat what the client sent, so each of them is bounded here. */
+export function toldOf({ message, metadata, violations }: CaudalError): ToldOf {
+  const fact = (text: string) => shorten(text, maxFactCharacters);
+  return {
+    message: shorten(message, maxMessageCharacters),
+    metadata: Object.fromEntries(Object.entries(metadata).map(([name, text]) => [name, fact(text)])),
+    violations: violations
+      .slice(0, maxViolations)
+      .map(({ field, description }) => ({ field: fact(field), description: fact(description) })),
+  };
+}
+
+type ToldOf = Pick<CaudalError, 'message' | 'metadata' | 'violations'>;
+
 /** What grpc-js sends as the end of a call that failed. `metadata` is added to. */
 export function toStatus(
   error: CaudalError,
   metadata: Metadata,
 ): { code: status; details: string; metadata: Metadata } {
-  const message = shorten(error.message);
-  metadata.set(detailsKey, statusDetails(error, message));
-  return { code: status[error.code], details: message, metadata };
+  const told = toldOf(error);
+  metadata.set(detailsKey, statusDetails(error, told));
+  return { code: status[error.code], details: told.message, metadata };
 }
 
 /**
@@ -64,8 +80,8 @@ const codes = new Set<string>([
 ]);
 const isCode = (code: string): code is Code => codes.has(code);
 
-function shorten(message: string): string {
-  const text = message.length > maxMessageCharacters ? `${message.slice(0, maxMessageCharacters)}...` : message;
+function shorten(whole: string, maxCharacters: number): string {
+  const text = whole.length > maxCharacters ? `${whole.slice(0, maxCharacters)}...` : whole;
   // grpc-js percent-encodes it, which throws on half a surrogate pair.
   return text.toWellFormed();
 }
@@ -77,14 +93,10 @@ function type(name: string): DescMessage {
 }
 
 /** A google.rpc.Status; of many violations as many as fit. */
-function statusDetails(error: CaudalError, message: string): Buffer {
-  for (let violations = error.violations; ; violations = violations.slice(0, violations.length >> 1)) {
-    const details = [detail('ErrorInfo', { reason: error.reason, domain, metadata: error.metadata })];
-    if (violations.length > 0) {
-      details.push(
-        detail('BadRequest', { fieldViolations: violations.map(({ field, description }) => ({ field, description })) }),
-      );
-    }
+function statusDetails(error: CaudalError, { message, metadata, violations: all }: ToldOf): Buffer {
+  for (let violations = all; ; violations = violations.slice(0, violations.length >> 1)) {
+    const details = [detail('ErrorInfo', { reason: error.reason, domain, metadata })];
+    if (violations.length > 0) details.push(detail('BadRequest', { fieldViolations: violations }));
     if (error.retryAfterMs !== undefined) {
       const ms = Math.ceil(error.retryAfterMs);
       details.push(

@@ -90,6 +90,13 @@ const behaviours: Record<string, (call: Call) => Promise<Order>> = {
     throw new TypeError('secret: card 4111');
   },
   careless: async () => order(),
+  remembered: async (call) => {
+    call.authorize('alice');
+    call.remembered(250);
+    call.remembered(3_400);
+    call.remembered(0);
+    return order();
+  },
   broken: async (call) => {
     call.authorize('alice');
     return { ...order(), lines: [{ productId: 'x' }] } as never;

@@ -75,6 +75,11 @@ describe('gRPC', () => {
     expect(seen.at(-1)!.call.consistency).toEqual([{ stream: 'orders.order/o-1', version: 1 }]);
   });
 
+  test('what is remembered says its age', async () => {
+    expect((await get('o-1')).metadata!.get('caudal-age')).toEqual([]);
+    expect((await get('remembered')).metadata!.get('caudal-age')).toEqual(['4']);
+  });
+
   test('the handler sees who asks, why, and until when', async () => {
     const deadline = Date.now() + 30_000;
     const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';

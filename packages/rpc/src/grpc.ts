@@ -14,6 +14,7 @@ import {
 import type { Authenticate } from './auth.ts';
 import type { Endpoint } from './endpoint.ts';
 import { toStatus } from './errors.ts';
+import { takeGrpcLog } from './grpc-log.ts';
 import { names } from './headers.ts';
 import type { Pipeline } from './pipeline.ts';
 
@@ -38,6 +39,7 @@ export function grpcServer(
   authenticate: Authenticate,
   limits: GrpcLimits,
 ): Server {
+  takeGrpcLog();
   const server = new Server({
     interceptors: [admission(endpoints, pipeline, authenticate)],
     'grpc.max_receive_message_length': limits.maxMessageBytes,
@@ -150,6 +152,7 @@ function handlerOf(endpoint: Endpoint, pipeline: Pipeline): handleUnaryCall<Buff
       return;
     }
     if (outcome.consistency) metadata.set(names.consistency, outcome.consistency);
+    if (outcome.age) metadata.set(names.age, outcome.age);
     call.sendMetadata(metadata);
     callback(null, outcome.answer);
   };

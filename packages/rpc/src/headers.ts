@@ -1,4 +1,4 @@
-/** What travels beside a call, by its names in gRPC metadata. REST uses the same, but for the consistency token. */
+/** What travels beside a call, by its names in gRPC metadata. REST uses the same, but for the token and the age. */
 import { type Context, ROOT_CONTEXT, trace } from '@opentelemetry/api';
 import { W3CTraceContextPropagator } from '@opentelemetry/core';
 
@@ -8,6 +8,7 @@ export const names = {
   causationId: 'caudal-causation-id',
   correlationId: 'caudal-correlation-id',
   consistency: 'caudal-consistency-token',
+  age: 'caudal-age',
 } as const;
 
 /** Reads a header; undefined if it is absent. */

@@ -16,15 +16,22 @@ export type ReadMask = (request: unknown) => Mask | undefined;
 
 const wellKnown = (type: DescMessage) => type.typeName.startsWith('google.protobuf.');
 
+/** In the answer to a list, the field that holds the resources. */
+const listIn = (response: DescMessage): DescField | undefined =>
+  response.fields.some(({ name }) => name === 'next_page_token')
+    ? response.fields.find((candidate) => candidate.fieldKind === 'list' && candidate.listKind === 'message')
+    : undefined;
+
+/** The message whose fields a `read_mask` names. */
+export const maskedMessage = (response: DescMessage): DescMessage => listIn(response)?.message ?? response;
+
 /** How a method's `read_mask` is read; undefined if its request has none. */
 export function readMask(request: DescMessage, response: DescMessage): ReadMask | undefined {
   const field = request.fields.find(({ name }) => name === 'read_mask');
   if (field?.message?.typeName !== 'google.protobuf.FieldMask') return undefined;
   const property = propertyOf(field);
-  const list = response.fields.some(({ name }) => name === 'next_page_token')
-    ? response.fields.find((candidate) => candidate.fieldKind === 'list' && candidate.listKind === 'message')
-    : undefined;
-  const resource = list?.message ?? response;
+  const list = listIn(response);
+  const resource = maskedMessage(response);
   return (message) => {
     const paths = (message as Fields)[property] as string[] | undefined;
     if (!paths || paths.length === 0 || paths.includes('*')) return undefined;

@@ -1,7 +1,7 @@
 /** Messages of the contract as JSON Schema (2020-12), with the rules that their fields must keep. */
 import type { DescEnum, DescField, DescMessage, Message } from '@bufbuild/protobuf';
 import { contract } from '@caudal/contract/descriptors.ts';
-import { rulesOf } from './rules.ts';
+import { email, rulesOf, uuid } from './rules.ts';
 
 export type Schema = Record<string, unknown>;
 
@@ -10,12 +10,17 @@ export interface Schemas {
   components: Record<string, Schema>;
   /** A reference to a message's schema. `omit`: fields that this use of it has elsewhere. */
   message(type: DescMessage, omit?: string[]): Schema;
-  /** The schema of one field's value. `single`: of a list, the schema of an item. */
-  field(field: DescField, single?: boolean): Schema;
+  /** The schema of one field's value. */
+  field(field: DescField): Schema;
 }
 
-export function collectSchemas(): Schemas {
+/**
+ * `answers`: the messages that are answered with. They and what is in them may get new fields at any time; all others
+ * are closed, as the server refuses fields that it does not know.
+ */
+export function collectSchemas(answers: DescMessage[]): Schemas {
   const components: Record<string, Schema> = {};
+  const open = withParts(answers);
 
   const reference = (name: string, make: () => Schema): Schema => {
     if (!(name in components)) {
@@ -32,15 +37,23 @@ export function collectSchemas(): Schemas {
       const fields = type.fields.filter(({ name }) => !omit.includes(name));
       const required = fields.filter(isRequired).map(({ jsonName }) => jsonName);
       const choices = type.oneofs.filter((group) => contract().isRequired(group));
+      const schemaOf = (field: DescField): Schema => {
+        if (isMask(field)) return { ...value(field), examples: [maskable(fields).join(',')] };
+        return open.has(type) ? value(field) : closed(field, value(field));
+      };
       return {
         type: 'object',
         ...describe(type),
-        properties: Object.fromEntries(fields.map((field) => [field.jsonName, described(field, value(field))])),
-        ...(required.length > 0 && { required }),
-        ...(choices.length > 0 && {
-          allOf: choices.map((group) => ({
-            oneOf: group.fields.map(({ jsonName }) => ({ required: [jsonName] })),
-          })),
+        properties: Object.fromEntries(fields.map((field) => [field.jsonName, described(field, schemaOf(field))])),
+        // Of an answer, a read mask may leave out anything.
+        ...(!open.has(type) && {
+          ...(required.length > 0 && { required }),
+          additionalProperties: false,
+          ...(choices.length > 0 && {
+            allOf: choices.map((group) => ({
+              oneOf: group.fields.map(({ jsonName }) => ({ required: [jsonName] })),
+            })),
+          }),
         }),
       };
     });
@@ -68,8 +81,39 @@ export function collectSchemas(): Schemas {
     return { ...single(field), ...ruleSchema(field) };
   };
 
-  return { components, message, field: (field, one) => (one ? single(field) : value(field)) };
+  /** In a request, what is open because it is answered with too (an amount, a line) is as strict as the rest. */
+  const closed = (field: DescField, schema: Schema): Schema => {
+    if (!field.message || wellKnown[field.message.typeName] || !open.has(field.message)) return schema;
+    const required = field.message.fields.filter(isRequired).map(({ jsonName }) => jsonName);
+    const known = { ...(required.length > 0 && { required }), unevaluatedProperties: false };
+    return field.fieldKind === 'list'
+      ? { ...schema, items: { ...(schema.items as Schema), ...known } }
+      : { ...schema, ...known };
+  };
+
+  return { components, message, field: value };
 }
+
+/** These messages, and all that are in them. */
+function withParts(types: DescMessage[], found = new Set<DescMessage>()): Set<DescMessage> {
+  for (const type of types) {
+    if (found.has(type)) continue;
+    found.add(type);
+    withParts(
+      type.fields.flatMap(({ message }) => message ?? []),
+      found,
+    );
+  }
+  return found;
+}
+
+const isMask = ({ message }: DescField) => message?.typeName === 'google.protobuf.FieldMask';
+
+/** What an update's mask may name: the fields beside it that are the resource's own. */
+const maskable = (fields: DescField[]): string[] =>
+  fields
+    .filter((field) => !isMask(field) && !['request_id', 'etag'].includes(field.name))
+    .map(({ jsonName }) => jsonName);
 
 /** `orders.Order` for caudal.orders.v1.Order. */
 const componentName = ({ typeName }: { typeName: string }) =>
@@ -80,9 +124,9 @@ function describe(descriptor: { proto: Message }): Schema {
   return description ? { description } : {};
 }
 
-/** The field's comment, and what JSON Schema can't say of strings that are numbers. */
+/** The field's comment, and what JSON Schema can't say of strings that are numbers or durations. */
 function described(field: DescField, schema: Schema): Schema {
-  const bounds = schema.type === 'string' && schema.format === 'int64' ? boundsOf(field) : '';
+  const bounds = field.scalar === 3 || isDuration(field) ? boundsOf(field) : '';
   const description = [contract().comment(field), bounds].filter(Boolean).join(' ');
   return description ? { ...schema, description } : schema;
 }
@@ -99,14 +143,17 @@ function argumentsOf(field: DescField): Record<string, unknown> {
   };
 }
 
+const isDuration = ({ message }: DescField) => message?.typeName === 'google.protobuf.Duration';
+
 function boundsOf(field: DescField): string {
-  const { gte, gt, lte, lt, notIn } = argumentsOf(field) as Record<string, bigint & bigint[]>;
+  const { gte, gt, lte, lt, notIn } = argumentsOf(field);
+  const shown = (bound: unknown) => (isDuration(field) ? `${(bound as { seconds: bigint }).seconds}s` : `${bound}`);
   const words = [
-    gte !== undefined && `at least ${gte}`,
-    gt !== undefined && `more than ${gt}`,
-    lte !== undefined && `at most ${lte}`,
-    lt !== undefined && `less than ${lt}`,
-    (notIn as unknown as bigint[] | undefined)?.length && `not ${notIn}`,
+    gte !== undefined && `at least ${shown(gte)}`,
+    gt !== undefined && `more than ${shown(gt)}`,
+    lte !== undefined && `at most ${shown(lte)}`,
+    lt !== undefined && `less than ${shown(lt)}`,
+    (notIn as bigint[] | undefined)?.length && `not ${notIn}`,
   ].filter(Boolean);
   const text = words.join(', ');
   return text && `${text[0]!.toUpperCase()}${text.slice(1)}.`;
@@ -128,21 +175,36 @@ function ruleSchema(field: DescField): Schema {
   const format = (known as { case?: string } | undefined)?.case;
   const empty = rulesOf(field).ignore === 'ifZero';
   const number = (value: unknown) => (value ? Number(value) : undefined);
+  // JSON Schema's own formats are wider than the rules of the same name, and are often not looked at.
+  const text = pattern ?? (field.scalar === 3 ? longPattern(rest) : patternOfFormat[format ?? '']);
   const schema: Schema = {
     minLength: empty ? undefined : number(minLen),
     maxLength: number(maxLen),
-    pattern: pattern ? (empty ? `^$|${pattern}` : pattern) : undefined,
+    pattern: text ? (empty ? `^$|${text}` : text) : undefined,
     format: !empty && ['uuid', 'email'].includes(format ?? '') ? format : undefined,
     minItems: number(minItems),
     maxItems: number(maxItems),
     minProperties: number(minPairs),
     maxProperties: number(maxPairs),
     ...(field.scalar === 5 && {
-      minimum: rest.gte === undefined ? undefined : Number(rest.gte),
-      maximum: rest.lte === undefined ? undefined : Number(rest.lte),
+      minimum: Number(rest.gte ?? -(2 ** 31)),
+      maximum: Number(rest.lte ?? 2 ** 31 - 1),
     }),
   };
   return Object.fromEntries(Object.entries(schema).filter(([, set]) => set !== undefined));
+}
+
+const patternOfFormat: Record<string, string> = { uuid: uuid.source, email: email.source };
+
+/**
+ * How a number of 64 bits is spelled: exact where it is bound by powers of ten, as those of the contract are; else it
+ * takes a little more than 64 bits hold.
+ */
+function longPattern({ gte, lte, notIn }: Record<string, unknown>): string {
+  const bound = `${lte ?? ''}`;
+  const whole = /^10+$/.test(bound) ? `[1-9][0-9]{0,${bound.length - 2}}|${bound}` : '[1-9][0-9]{0,18}';
+  const zero = (notIn as bigint[] | undefined)?.includes(0n) || (gte as bigint) > 0n ? '' : '0|';
+  return `^${(gte as bigint) >= 0n ? '' : '-?'}(?:${zero}${whole})$`;
 }
 
 /** Whether a request without the field is refused. */
@@ -168,6 +230,11 @@ const scalars: Record<number, Schema> = {
 
 const wellKnown: Record<string, Schema> = {
   'google.protobuf.Timestamp': { type: 'string', format: 'date-time' },
-  'google.protobuf.Duration': { type: 'string', pattern: '^-?\\d+(\\.\\d+)?s$', examples: ['900s'] },
-  'google.protobuf.FieldMask': { type: 'string', examples: ['total.currency,createTime'] },
+  'google.protobuf.Duration': {
+    type: 'string',
+    pattern: '^-?[0-9]{1,12}(?:\\.[0-9]{1,9})?s$',
+    examples: ['900s'],
+  },
+  // Examples are of the message that the mask speaks of.
+  'google.protobuf.FieldMask': { type: 'string' },
 };

@@ -53,6 +53,58 @@ describe('the OpenAPI document', () => {
     expect((body.properties!.delta as Json).description).toContain('not 0');
   });
 
+  test('closes requests, and what is in them, but nothing that is answered', () => {
+    const schemas = document.components!.schemas as Json;
+    expect(schemas['inventory.AdjustStockRequest']).toMatchObject({ additionalProperties: false });
+    expect(schemas['orders.PlaceOrderLine']).toMatchObject({ additionalProperties: false });
+    const money = { $ref: '#/components/schemas/type.Money', required: ['currency'], unevaluatedProperties: false };
+    expect(schemas['payments.DepositRequest']!.properties!.amount).toMatchObject(money);
+    const line = (schemas['inventory.ReserveStockRequest']!.properties!.lines as Json).items;
+    expect(line).toMatchObject({ required: ['productId', 'quantity'], unevaluatedProperties: false });
+    for (const name of ['type.Money', 'inventory.ReservationLine', 'orders.Order']) {
+      expect(Object.keys(schemas[name]!)).not.toContain('additionalProperties');
+      // A mask may have left it out.
+      expect(Object.keys(schemas[name]!)).not.toContain('required');
+    }
+  });
+
+  test('spells numbers of 64 bits as the rules have them', () => {
+    const pattern = (name: string, field: string) => {
+      const { properties } = (document.components!.schemas as Json)[name] as Json;
+      const found = new RegExp((properties![field] as Json).pattern as unknown as string);
+      return (text: string) => found.test(text);
+    };
+    const cases: [string, string, string[], string[]][] = [
+      [
+        'inventory.RestockRequest',
+        'quantity',
+        ['1', '10', '1000000000'],
+        ['', '0', '-1', '01', '1000000001', '1e3', ' 1'],
+      ],
+      ['inventory.CreateStockItemRequest', 'quantity', ['0', '999999999', '1000000000'], ['-1', '00', '2000000000']],
+      ['inventory.AdjustStockRequest', 'delta', ['1', '-1', '-1000000000'], ['0', '-0', '-1000000001']],
+      ['type.Money', 'minorUnits', ['0', '-5', '1000000000000000'], ['1000000000000001', '1.5', 'x']],
+    ];
+    for (const [name, field, right, wrong] of cases) {
+      expect([name, field, right.filter((text) => !pattern(name, field)(text))]).toEqual([name, field, []]);
+      expect([name, field, wrong.filter(pattern(name, field))]).toEqual([name, field, []]);
+    }
+  });
+
+  test('has examples of masks that are right', async () => {
+    const masks = Object.entries(document.paths!)
+      .filter(([, item]) => item.get)
+      .flatMap(([path, { get }]) =>
+        (get!.parameters as unknown as Json[])
+          .filter(({ name }) => (name as unknown) === 'readMask')
+          .map(({ schema }) => [path, (schema!.examples as unknown as string[])[0]]),
+      );
+    expect(masks).toContainEqual(['/v1/orders', 'orderId,customerId,lines.productId']);
+    expect(masks).toContainEqual(['/v1/stock/{product_id}', 'productId,kind']);
+    const update = (document.components!.schemas as Json)['catalog.UpdateProductRequest']!.properties!.updateMask;
+    expect((update as Json).examples).toEqual(['title,description,category']);
+  });
+
   test('says of a query what the contract says', () => {
     const { parameters, responses } = document.paths!['/v1/orders']!.get as Json;
     const byName = new Map(

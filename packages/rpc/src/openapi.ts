@@ -1,21 +1,22 @@
 /** The REST interface as an OpenAPI 3.1 document, derived from the contract: nothing of it is written by hand. */
-import type { DescField } from '@bufbuild/protobuf';
+import type { DescField, DescMessage } from '@bufbuild/protobuf';
 import { contract, type HttpRule, type MethodContract } from '@caudal/contract/descriptors.ts';
+import { maskedMessage } from './mask.ts';
 import { collectSchemas, isRequired, type Schema, type Schemas } from './openapi-schema.ts';
 import { isWellKnown } from './transcode.ts';
 
 const about = `Commands and queries of Caudal, over JSON. Everything here is derived from the gRPC contract.
 
-- Numbers of 64 bits are strings, times are RFC 3339, enums are named. Unknown fields are refused.
+- Numbers of 64 bits are strings, times are RFC 3339, enums are named. Unknown fields are refused, and text with U+0000.
 - A command with a \`requestId\` may be repeated: the same id with the same content is answered as the first time.
 - Errors are \`application/problem+json\` (RFC 9457) with a \`reason\` for machines.
 - An answer's \`Consistency-Token\`, sent with a query, makes the query see at least what the answer wrote.`;
 
 /** The document for those of the methods that have routes and are not internal. */
 export function openApi(methods: MethodContract[]): Schema {
-  const schemas = collectSchemas();
+  const open = methods.filter(({ access, http }) => !access.internal && http.length > 0);
+  const schemas = collectSchemas(open.map(({ response }) => response));
   const paths: Record<string, Record<string, Schema>> = {};
-  const open = methods.filter(({ access }) => !access.internal);
   for (const method of open) {
     method.http.forEach((rule, index) => {
       paths[rule.template] ??= {};
@@ -110,7 +111,7 @@ function pathParameter({ request }: MethodContract, name: string, schemas: Schem
 }
 
 /** Fields that are no messages; of messages their fields, as `price.currency`. */
-function queryParameters({ request }: MethodContract, inPath: string[], schemas: Schemas): Schema[] {
+function queryParameters({ request, response }: MethodContract, inPath: string[], schemas: Schemas): Schema[] {
   const flat = (fields: DescField[], prefix: string, optional: boolean): Schema[] =>
     fields.flatMap((field): Schema[] => {
       if (field.fieldKind === 'map') return [];
@@ -120,7 +121,7 @@ function queryParameters({ request }: MethodContract, inPath: string[], schemas:
         name: `${prefix}${field.jsonName}`,
         in: 'query',
         description: contract().comment(field),
-        schema: schemas.field(field),
+        schema: { ...schemas.field(field), ...(field.name === 'read_mask' && { examples: [maskExample(response)] }) },
       };
       return [!optional && isRequired(field) ? { ...parameter, required: true } : parameter];
     });
@@ -129,6 +130,15 @@ function queryParameters({ request }: MethodContract, inPath: string[], schemas:
     '',
     false,
   );
+}
+
+/** Names of two fields of what is answered, and of one inside it where there is one. */
+function maskExample(response: DescMessage): string {
+  const { fields } = maskedMessage(response);
+  const whole = fields.filter(({ message }) => !message).slice(0, 2);
+  const outer = fields.find(({ message }) => message && !isWellKnown(message));
+  const inner = outer ? [`${outer.jsonName}.${outer.message!.fields[0]!.jsonName}`] : [];
+  return [...whole.map(({ jsonName }) => jsonName), ...inner].join(',');
 }
 
 const header = (name: string, description: string): Schema => ({
@@ -157,6 +167,7 @@ function responses(method: MethodContract, isGet: boolean, hasEtag: boolean, sch
         'X-Request-Id': text('Stands for this request.'),
         ...(hasEtag && { ETag: text('Changes with every change of the resource.') }),
         ...(!isGet && { 'Consistency-Token': text('For queries that must see what this wrote.') }),
+        ...(isGet && { Age: text('If it comes from a cache: no part of it was read longer ago, in seconds.') }),
       },
       content: { 'application/json': { schema: schemas.message(method.response) } },
     },

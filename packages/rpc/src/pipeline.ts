@@ -46,9 +46,17 @@ export interface Incoming<Answer> {
   counted: boolean;
 }
 
+/** An answer, and what goes beside it. */
+interface Answered<Answer> {
+  answer: Answer;
+  consistency: string | undefined;
+  /** Whole seconds: no part of the answer is older. Undefined: all of it was read for this call. */
+  age: string | undefined;
+}
+
 /** How a call ended. */
 export type Outcome<Answer> = { requestId: string } & (
-  | { ok: true; answer: Answer; consistency: string | undefined }
+  | ({ ok: true } & Answered<Answer>)
   | { ok: false; error: CaudalError }
 );
 
@@ -99,7 +107,7 @@ export function createPipeline(limits: Limits): Pipeline {
     incoming: Incoming<Answer>,
     requestId: string,
     traceparent: string,
-  ): Promise<{ answer: Answer; consistency: string | undefined }> {
+  ): Promise<Answered<Answer>> {
     const { contract } = endpoint;
     const timer = startTimer(incoming, limits, stopping.signal);
     if (incoming.counted) enter();
@@ -120,6 +128,7 @@ export function createPipeline(limits: Limits): Pipeline {
         const mask = endpoint.readMask?.(request);
         let authorized = !contract.access.ownerInResource;
         const written = new Map<string, number>();
+        let oldestMs: number | undefined;
         const call: Call = {
           caller,
           method: contract.path,
@@ -136,6 +145,9 @@ export function createPipeline(limits: Limits): Pipeline {
           wrote(stream, version) {
             written.set(stream, Math.max(version, written.get(stream) ?? 0));
           },
+          remembered(ageMs) {
+            oldestMs = Math.max(ageMs, oldestMs ?? 0);
+          },
           authorize(owner) {
             checkOwner(contract, grant, caller, owner);
             authorized = true;
@@ -144,15 +156,19 @@ export function createPipeline(limits: Limits): Pipeline {
         timer.signal.throwIfAborted();
         const response = (await endpoint.handler(request, call)) as Record<string, unknown>;
         if (!authorized) throw new Error(`${contract.path} answered without call.authorize(owner): nothing was sent.`);
-        return { response, mask, written };
+        return { response, mask, written, oldestMs };
       };
       // A handler that overruns keeps its place until it ends: the bound is on work, not on answers.
       const done = work().finally(release);
-      const { response, mask, written } = await Promise.race([done, timer.fired]);
+      const { response, mask, written, oldestMs } = await Promise.race([done, timer.fired]);
       const etag = endpoint.hasEtag ? (response.etag as string) || undefined : undefined;
       const masked = mask ? applyMask(contract.response, response, mask) : response;
       const streams = [...written].map(([stream, version]) => ({ stream, version }));
-      return { answer: incoming.encode(masked, { mask, etag }), consistency: encodeConsistency(streams) };
+      return {
+        answer: incoming.encode(masked, { mask, etag }),
+        consistency: encodeConsistency(streams),
+        age: oldestMs === undefined ? undefined : String(Math.ceil(oldestMs / 1000)),
+      };
     } catch (error) {
       throw timer.explain(error);
     } finally {
@@ -169,9 +185,17 @@ export function createPipeline(limits: Limits): Pipeline {
   };
 }
 
-function busy(): CaudalError {
-  return new CaudalError('RESOURCE_EXHAUSTED', 'SERVER_BUSY', 'The server has as many calls in hand as it takes.', {
-    // Spread, so that those refused together do not come back together.
-    retryAfterMs: Math.round(500 + Math.random() * 1000),
-  });
-}
+/**
+ * What those are told who are one too many. Made ahead, and told again and again: an exception costs more to make than all
+ * else about a refusal, and a server that has too much to do makes thousands a second. Spread, so that those refused
+ * together do not come back together.
+ */
+const busyAnswers = Array.from(
+  { length: 64 },
+  (_, place) =>
+    new CaudalError('RESOURCE_EXHAUSTED', 'SERVER_BUSY', 'The server has as many calls in hand as it takes.', {
+      retryAfterMs: Math.round(500 + (1000 * place) / 64),
+    }),
+);
+
+const busy = () => busyAnswers[Math.floor(Math.random() * busyAnswers.length)]!;

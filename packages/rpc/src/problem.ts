@@ -1,5 +1,6 @@
 /** CaudalError as REST says it: problem+json (RFC 9457). */
 import type { CaudalError, Code, FieldViolation } from '@caudal/kernel/errors.ts';
+import { toldOf } from './errors.ts';
 
 /** google.rpc.Code's own mapping; the reasons below are more exact than their codes. */
 const statusOfCode: Record<Code, number> = {
@@ -68,7 +69,8 @@ export function httpStatus(error: CaudalError): number {
 
 /** The body for an error of the request with this id. */
 export function toProblem(error: CaudalError, requestId: string): Problem {
-  const { code, reason, message, metadata, violations, retryAfterMs } = error;
+  const { code, reason, retryAfterMs } = error;
+  const { message, metadata, violations } = toldOf(error);
   return {
     type: `urn:caudal:reason:${reason}`,
     title: titles[code],

@@ -14,7 +14,7 @@ import { bytesToJson, jsonToBytes } from './transcode.ts';
 export interface Route {
   endpoint: Endpoint;
   rule: HttpRule;
-  /** As fastify writes it, with the verb as a segment of its own. */
+  /** As fastify writes it, with the verb in segments of its own. */
   url: string;
   /** Paths of this route, whatever the HTTP method. */
   matches: RegExp;
@@ -26,11 +26,11 @@ export function routesOf(endpoints: Endpoint[]): Route[] {
     .filter(({ contract }) => !contract.access.internal)
     .flatMap((endpoint) =>
       endpoint.contract.http.map((rule) => {
-        const path = rule.template.replace(/:(\w+)$/, '/:$1');
+        const path = rule.template.replace(/:(\w+)$/, '/:/:$1');
         return {
           endpoint,
           rule,
-          url: path.replace(/\/:(\w+)$/, '/::$1').replace(/\{(\w+)\}/g, ':$1'),
+          url: path.replace(/\/:\/:(\w+)$/, '/::/::$1').replace(/\{(\w+)\}/g, ':$1'),
           matches: new RegExp(`^${path.replace(/[.]/g, '\\.').replace(/\{\w+\}/g, '[^/]+')}$`),
         };
       }),
@@ -105,6 +105,7 @@ export async function serveRoute(
   const { body, etag } = outcome.answer;
   reply.header(names.requestId, outcome.requestId);
   if (outcome.consistency) reply.header('consistency-token', outcome.consistency);
+  if (outcome.age) reply.header('age', outcome.age);
   if (etag) reply.header('etag', `"${etag}"`);
   // Answers are for one caller, and are to be asked for anew, with the etag.
   reply

@@ -35,6 +35,12 @@ async function call(method: string, path: string, body?: unknown, headers: Recor
   return { status: response.status, headers: response.headers, json, problem: json as Problem, text };
 }
 
+/** What is answered to exactly these bytes. */
+function raw(bytes: string): Promise<string> {
+  const socket = connect(Number(new URL(server.url).port), '127.0.0.1', () => socket.write(bytes));
+  return text(socket);
+}
+
 const place = {
   orderId: 'o-9',
   customerId: 'alice',
@@ -74,6 +80,14 @@ describe('REST', () => {
     });
     await call('GET', '/v1/orders/o-9', undefined, { 'consistency-token': consistency });
     expect(seen.at(-1)!.call.consistency).toEqual([{ stream: 'orders.order/o-9', version: 1 }]);
+  });
+
+  test('what is remembered says its age, also if it is unchanged', async () => {
+    expect((await call('GET', '/v1/orders/o-1')).headers.get('age')).toBeNull();
+    const { status, headers } = await call('GET', '/v1/orders/remembered');
+    expect([status, headers.get('age')]).toEqual([200, '4']);
+    const unchanged = await call('GET', '/v1/orders/remembered', undefined, { 'if-none-match': '"v1"' });
+    expect([unchanged.status, unchanged.headers.get('age')]).toEqual([304, '4']);
   });
 
   test('a custom verb takes path, body and If-Match together', async () => {
@@ -260,6 +274,23 @@ describe('REST errors', () => {
     expect((await call('GET', '/v1/orders/%E0%A4%A')).status).toBe(400);
   });
 
+  test('a verb is no id: where the one is wrong, the other is not served', async () => {
+    for (const path of ['/v1/orders:burn', '/v1/stock:adjust', '/v1/orders/:/cancel'])
+      expect((await call('GET', path, undefined, {}, admin)).problem).toMatchObject({ status: 404 });
+  });
+
+  test('of a path that is served another way, the body is not looked at', async () => {
+    for (const method of ['QUERY', 'PUT']) {
+      const answer = await raw(`${method} /v1/orders HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`);
+      expect(answer).toMatch(/^HTTP\/1.1 405 /);
+      expect(answer).toMatch(/\r\nallow: POST, GET\r\n/i);
+    }
+    expect(await call('POST', '/v1/nothing', 'a=b', { 'content-type': 'text/plain' })).toMatchObject({
+      status: 404,
+      problem: { reason: 'ROUTE_NOT_FOUND' },
+    });
+  });
+
   test.each([
     ['missing', 404, 'ORDER_NOT_FOUND', 'There is no order "missing".'],
     ['refused', 400, 'ORDER_SHIPPED', 'The order has left already.'],
@@ -332,11 +363,38 @@ describe('REST errors', () => {
     expect(long.problem).toMatchObject({ status: 431, reason: 'HEADERS_TOO_LARGE' });
     expect(long.headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/);
 
-    const { port } = new URL(server.url);
-    const socket = connect(Number(port), '127.0.0.1', () => socket.write('good morning\r\n\r\n'));
-    const answer = await text(socket);
+    const answer = await raw('good morning\r\n\r\n');
     expect(answer).toMatch(/^HTTP\/1.1 400 Bad Request\r\nContent-Type: application\/problem\+json\r\n/);
     expect(JSON.parse(answer.split('\r\n\r\n')[1]!)).toMatchObject({ status: 400, reason: 'MALFORMED_REQUEST' });
+  });
+
+  test.each([
+    ['no Host', 'GET /v1/orders HTTP/1.1\r\n\r\n', 400],
+    ['an empty Host', 'GET /docs HTTP/1.1\r\nHost: \r\n\r\n', 400],
+    ['a Host that is none', 'GET /docs HTTP/1.1\r\nHost: a b\r\n\r\n', 400],
+    ['a port that is none', 'GET /docs HTTP/1.1\r\nHost: a:99999\r\n\r\n', 400],
+    ['CONNECT', 'CONNECT elsewhere:80 HTTP/1.1\r\nHost: a\r\n\r\n', 400],
+    ['an expectation', 'GET /v1/orders HTTP/1.1\r\nHost: a\r\nExpect: 200-ok\r\nConnection: close\r\n\r\n', 401],
+  ])('%s is a problem like any other', async (_, bytes, status) => {
+    const [head = '', body = ''] = (await raw(bytes.replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n'))).split(
+      '\r\n\r\n',
+    );
+    expect(head).toMatch(
+      new RegExp(`^HTTP/1.1 ${status} [\\s\\S]*\\r\\ncontent-type: application/problem\\+json`, 'i'),
+    );
+    expect(JSON.parse(body)).toMatchObject({ status });
+  });
+
+  test.each(['a', 'a:80', '127.0.0.1:8080', '[::1]', '[::1]:80', 'shop.example'])(
+    'the host %s is one',
+    async (host) => {
+      expect(await raw(`GET /livez HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`)).toMatch(/^HTTP\/1.1 200 /);
+    },
+  );
+
+  test('HTTP/1.0 needs no Host', async () => {
+    expect(await raw('GET /livez HTTP/1.0\r\n\r\n')).toMatch(/^HTTP\/1.1 200 /);
+    expect(await raw('GET /docs HTTP/1.0\r\n\r\n')).toMatch(/^HTTP\/1.1 301 [\s\S]*\r\nlocation: \/docs\/\r\n/);
   });
 
   test('a caller who goes away ends the call', async () => {

@@ -5,16 +5,16 @@ import { CaudalError } from '@caudal/kernel/errors.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import compress from '@fastify/compress';
 import cors from '@fastify/cors';
-import fastify, { type FastifyError, type FastifyInstance } from 'fastify';
+import fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { Authenticate } from './auth.ts';
-import { answerClientError } from './client-error.ts';
+import { answerClientError, answerConnect } from './client-error.ts';
 import { addDocs } from './docs.ts';
 import type { Endpoint } from './endpoint.ts';
 import { toClientError } from './errors.ts';
 import type { Pipeline } from './pipeline.ts';
 import type { Address, Health } from './port.ts';
 import { sendProblem } from './problem-reply.ts';
-import { admit, routesOf, serveRoute } from './rest-route.ts';
+import { admit, type Route, routesOf, serveRoute } from './rest-route.ts';
 
 export interface RestOptions {
   /** Web pages of these origins may call; none if absent. */
@@ -42,7 +42,7 @@ export interface RestServer {
 }
 
 const log = logger('rpc');
-const exposed = ['ETag', 'Consistency-Token', 'X-Request-Id', 'Retry-After', 'Location'];
+const exposed = ['ETag', 'Age', 'Consistency-Token', 'X-Request-Id', 'Retry-After', 'Location'];
 
 /** Listens. Rejects if the port is taken. */
 export async function startRest(options: RestServerOptions): Promise<RestServer> {
@@ -58,10 +58,13 @@ export async function startRest(options: RestServerOptions): Promise<RestServer>
     routerOptions: { maxParamLength: 1_024 },
     rewriteUrl: ({ url }) => splitVerb(url ?? '/'),
     clientErrorHandler: answerClientError,
+    // Node's own answer is no problem+json: see assertHost.
+    http: { requireHostHeader: false },
     frameworkErrors: (_error, request, reply) => void sendProblem(request, reply, malformed('The path is malformed.')),
   });
   // Before the routes: each keeps the handler that is there when it is made.
   app.setErrorHandler((error: FastifyError, request, reply) => sendProblem(request, reply, fromFastify(error)));
+  app.addHook('onRequest', async ({ raw, headers }) => assertHost(raw.httpVersion, headers.host));
   if (options.cors) await app.register(cors, { origin: options.cors.origins, exposedHeaders: exposed, maxAge: 600 });
   if (options.compression ?? true) {
     await app.register(compress, { threshold: 1_024, encodings: ['br', 'gzip'], globalDecompression: false });
@@ -85,20 +88,15 @@ export async function startRest(options: RestServerOptions): Promise<RestServer>
   }
   if (options.docs ?? true) await addDocs(app, options.endpoints);
 
-  app.setNotFoundHandler((request, reply) => {
-    const path = request.url.split('?')[0]!;
-    const allowed = [...new Set(routes.filter(({ matches }) => matches.test(path)).map(({ rule }) => rule.method))];
-    if (allowed.length === 0)
-      return sendProblem(
-        request,
-        reply,
-        new CaudalError('NOT_FOUND', 'ROUTE_NOT_FOUND', 'There is nothing at this path.'),
-      );
-    reply.header('allow', allowed.join(', '));
-    const message = `${request.method} is not served here, only ${allowed.join(', ')}.`;
-    return sendProblem(request, reply, new CaudalError('UNIMPLEMENTED', 'METHOD_NOT_ALLOWED', message));
-  });
+  // Before the body is looked at, which would be found fault with first: a QUERY without one is no QUERY to fastify.
+  app.addHook('onRequest', async (request, reply) =>
+    request.is404 ? refuseUnrouted(routes, request, reply) : undefined,
+  );
+  app.setNotFoundHandler((request, reply) => refuseUnrouted(routes, request, reply));
   app.server.maxConnections = options.limits.maxConnections;
+  app.server.on('connect', answerConnect);
+  // Of an expectation that is not known, Node's own answer is no problem+json; HTTP allows to pass over it.
+  app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response));
   await app.listen({ host: options.host, port: options.port });
   // A connection that can't be taken (no file handles are left) is not the end of the process.
   app.server.on('error', (error) => log.warn({ err: error }, 'a connection could not be taken'));
@@ -110,12 +108,36 @@ export async function startRest(options: RestServerOptions): Promise<RestServer>
 }
 
 /**
- * `/v1/orders/1:cancel` as `/v1/orders/1/:cancel`: fastify takes a colon for the start of a parameter, and would see
- * `{order_id}:cancel` and `{order_id}` as one route.
+ * `/v1/orders/1:cancel` as `/v1/orders/1/:/:cancel`: fastify takes a colon for the start of a parameter, and would see
+ * `{order_id}:cancel` and `{order_id}` as one route. Two segments, since one could be taken for a parameter in turn:
+ * `/v1/products:search` for the product ":search".
  */
 function splitVerb(url: string): string {
   const [, path = url, query = ''] = /^([^?]*)(\?.*)?$/s.exec(url) ?? [];
-  return `${path.replace(/([^/]):(\w+)$/, '$1/:$2')}${query}`;
+  return `${path.replace(/([^/]):(\w+)$/, '$1/:/:$2')}${query}`;
+}
+
+/** RFC 9112: a request of HTTP/1.1 has a Host that is one. Pages are built from it, so what is none would do harm. */
+function assertHost(version: string, host: string | undefined): void {
+  if (host === undefined && version === '1.0') return;
+  if (host === undefined) throw malformed('The Host header is missing.');
+  if (!/^[\w.-]+(?::\d+)?$|^\[[\da-fA-F:.]+\](?::\d+)?$/.test(host) || !URL.canParse(`http://${host}`))
+    throw malformed('The Host header names no host.');
+}
+
+/** Answers where no route is: with what is served there, if anything. */
+function refuseUnrouted(routes: Route[], request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const path = request.url.split('?')[0]!;
+  const allowed = [...new Set(routes.filter(({ matches }) => matches.test(path)).map(({ rule }) => rule.method))];
+  if (allowed.length === 0)
+    return sendProblem(
+      request,
+      reply,
+      new CaudalError('NOT_FOUND', 'ROUTE_NOT_FOUND', 'There is nothing at this path.'),
+    );
+  reply.header('allow', allowed.join(', '));
+  const message = `${request.method} is not served here, only ${allowed.join(', ')}.`;
+  return sendProblem(request, reply, new CaudalError('UNIMPLEMENTED', 'METHOD_NOT_ALLOWED', message));
 }
 
 function parseJsonOnly(app: FastifyInstance): void {

@@ -115,9 +115,9 @@ const spanRule = (holds: (value: bigint, bound: bigint) => boolean, words: strin
 const isShorter = (text: string, bound: number) =>
   text.length < bound || (text.length < bound * 2 && [...text].length < bound);
 
-const uuid = /^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$/;
+export const uuid = /^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$/;
 /** As HTML's input element takes it, which is how buf.validate defines it. */
-const email =
+export const email =
   /^[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]+@[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$/;
 
 const makers: Record<string, Record<string, Maker>> = {

@@ -116,6 +116,17 @@ describe('limits', () => {
     expect(error.retryAfterMs).toBeGreaterThan(0);
     const busy = await fetch(`${server.url}/v1/orders/o-1`, { headers: { authorization: `Bearer ${await source()}` } });
     expect([busy.status, Number(busy.headers.get('retry-after'))]).toEqual([429, expect.any(Number)]);
+    // Those refused together are not told to come back together.
+    const times = await Promise.all(
+      Array.from({ length: 40 }, () =>
+        client.getOrder(getOrder('o-1')).then(
+          () => 0,
+          ({ retryAfterMs }: CaudalError) => retryAfterMs!,
+        ),
+      ),
+    );
+    expect(new Set(times).size).toBeGreaterThan(5);
+    expect([Math.min(...times) >= 500, Math.max(...times) <= 1_500]).toEqual([true, true]);
     open();
     await Promise.all(waiting);
     await client.getOrder(getOrder('o-1'));

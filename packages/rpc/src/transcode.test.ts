@@ -16,3 +16,10 @@ test('what is wrong is looked for no further than it is told', () => {
   expect(() => jsonToBytes(request, { lines })).toThrow('lines[0] must be an object (PlaceOrderLine) (and more).');
   expect(looked).toBeLessThan(100);
 });
+
+test('whole numbers are decimal, as strings too', () => {
+  const sent = (quantity: unknown) => jsonToBytes(request, { lines: [{ productId: 'p', quantity }] });
+  for (const quantity of ['1', '-1', '0', '9223372036854775807', 1, null]) expect(sent(quantity)).toBeDefined();
+  for (const quantity of ['', ' 1', '1 ', '\n1', '+1', '007', '0x10', '0b1', '1e3', '1.0', '9223372036854775808'])
+    expect(() => sent(quantity)).toThrow('lines[0].quantity must be a whole number of 64 bits');
+});

@@ -10,6 +10,7 @@ import {
   fromBinary,
   fromJson,
   type JsonValue,
+  ScalarType,
   toBinary,
   toJson,
 } from '@bufbuild/protobuf';
@@ -22,7 +23,7 @@ export type Json = Record<string, unknown>;
 /** The wire format of a JSON document. Throws INVALID_ARGUMENT that names every field that does not fit. */
 export function jsonToBytes(type: DescMessage, json: Json): Uint8Array {
   try {
-    return toBinary(type, fromJson(type, json as JsonValue));
+    return read(type, json);
   } catch (cause) {
     const search: Search = { found: [], itemsLeft: maxItems };
     locate(type, json, '', search);
@@ -31,6 +32,48 @@ export function jsonToBytes(type: DescMessage, json: Json): Uint8Array {
       cause,
     });
   }
+}
+
+/** Throws if it does not fit. */
+function read(type: DescMessage, json: Json): Uint8Array {
+  const message = fromJson(type, json as JsonValue);
+  assertDecimal(type, json);
+  return toBinary(type, message);
+}
+
+/** protobuf-es reads numbers in strings as JavaScript does, which takes "0x10" for 16 and " 7" for 7. */
+const decimal = /^-?(?:0|[1-9]\d*)$/;
+const isWhole = ({ scalar }: DescField) => scalar === ScalarType.INT64 || scalar === ScalarType.INT32;
+
+/** Throws if a whole number is written as a string that does not look like one. */
+function assertDecimal(type: DescMessage, json: Json): void {
+  for (const field of fieldsWithNumbers(type)) {
+    const value = json[field.jsonName] ?? json[field.name];
+    for (const item of Array.isArray(value) ? value : [value]) {
+      if (field.message) {
+        if (isObject(item)) assertDecimal(field.message, item);
+      } else if (typeof item === 'string' && !decimal.test(item)) throw new Error(`${field} is no decimal number.`);
+    }
+  }
+}
+
+const withNumbers = new Map<DescMessage, DescField[]>();
+
+/** Those that are whole numbers, or messages in which there are some. */
+function fieldsWithNumbers(type: DescMessage): DescField[] {
+  let known = withNumbers.get(type);
+  if (!known) {
+    known = [];
+    // A type that contains itself finds this while it is being looked into.
+    withNumbers.set(type, known);
+    if (!isWellKnown(type)) {
+      const found = type.fields.filter(
+        (field) => isWhole(field) || (field.message && fieldsWithNumbers(field.message).length > 0),
+      );
+      known.push(...found);
+    }
+  }
+  return known;
 }
 
 /** The JSON of a message. Zero values are written, so that "available" is "0" and not missing. */
@@ -110,7 +153,7 @@ function within(field: DescField, value: unknown, at: string, search: Search): v
 
 function takes(type: DescMessage, json: Json): boolean {
   try {
-    toBinary(type, fromJson(type, json as JsonValue));
+    read(type, json);
     return true;
   } catch {
     return false;

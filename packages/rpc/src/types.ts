@@ -18,6 +18,8 @@ export interface Call {
   consistency: { stream: string; version: number }[];
   /** Notes that the answer's effect is at this version of the stream: becomes the answer's consistency token. */
   wrote(stream: string, version: number): void;
+  /** Notes that a part of the answer was not read for it, but this long ago: the answer tells the age of its oldest part. */
+  remembered(ageMs: number): void;
   /** Checks that the caller may touch what this owner owns; PERMISSION_DENIED if not. */
   authorize(owner: string | undefined): void;
 }

@@ -55,6 +55,20 @@ describe('validation', () => {
     ]);
   });
 
+  test('positions and versions are refused that no log can have', () => {
+    const refused = (name: string, message: object) =>
+      violationsOf(`log.v1.${name}`, { domain: 'orders', limit: 0, waitMillis: 0, minAgeMillis: 0, ...message }).map(
+        ({ field }) => field,
+      );
+    const cursors = (afterVersion: bigint) => ({ streams: [{ stream: 's', afterVersion }] });
+    expect(refused('ReadLogRequest', { afterPosition: 2n ** 53n - 1n })).toEqual([]);
+    expect(refused('ReadLogRequest', { afterPosition: 2n ** 53n })).toEqual(['after_position']);
+    expect(refused('HeadsRequest', { afterPosition: 2n ** 53n })).toEqual(['after_position']);
+    expect(refused('ReadStreamsRequest', cursors(2n ** 31n - 1n))).toEqual([]);
+    expect(refused('ReadStreamsRequest', cursors(2n ** 31n))).toEqual(['streams[0].after_version']);
+    expect(refused('ReadLogRequest', { domain: 'o'.repeat(41), afterPosition: 0n })).toEqual(['domain']);
+  });
+
   test('U+0000 is refused wherever text stands: alone, in lists, in keys and values of maps', () => {
     const refused = (name: string, message: unknown) => violationsOf(name, message).map(({ field }) => field);
     const attributes = (map: object) => refused('inventory.v1.ReserveStockRequest', reserve({ attributes: map }));

@@ -30,6 +30,8 @@ export interface LocalContext extends Running {
  * for 5 s, as most do, is to hear that it is away, and not that time is over.
  */
 const APPEND_RETRY_MS = 2_000;
+/** How long it waits for its turn. Shorter than those callers wait, too: what was refused while it waited never happens. */
+const APPEND_TURN_MS = 3_000;
 
 const migrationSets = [checkpointMigrations, logMigrations, messagingMigrations, processMigrations];
 
@@ -56,7 +58,7 @@ export function openContext(
   const connection = { url, schema: context.name, applicationName };
   // What a context keeps beside its log can be had from the log again.
   const database = openDatabase({ ...connection, poolSize, derived: true });
-  const appender = openPipeline(connection);
+  const appender = openPipeline({ ...connection, lockTimeoutMs: APPEND_TURN_MS });
   const log = openEventLog({ database, appender, domain: context.name, retryForMs: APPEND_RETRY_MS });
   const aggregates = openAggregates({ log, clock: systemClock, ids: newId });
   return {

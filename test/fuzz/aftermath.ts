@@ -1,0 +1,140 @@
+/** How the system is after all that: as well as before, or what is wrong with it. */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect } from '@jest/globals';
+import { openLogs } from '../e2e/logs.ts';
+import { main } from '../e2e/part.ts';
+import type { System } from '../e2e/system.ts';
+import { until } from '../e2e/wait.ts';
+import { deliver, newCustomer, newProduct, orderAt, orderConfirmed, placeOrder } from '../e2e/world.ts';
+
+/** What the process of the system needed in memory before and at the end; undefined where there is no /proc. */
+export interface Memory {
+  before: number | undefined;
+}
+
+/** Notes what is compared with afterwards. */
+export const memoryOf = (_system: System): Memory => ({ before: residentBytes() });
+
+/**
+ * What it may grow by: V8 lets the heap of a process with little in it grow by some 100 MiB before it collects all of
+ * it, caches of aggregates and views keep what the fuzzers have made (some MiB), and buffers of connections come to as
+ * much. A request of 1 KiB that is never let go would be 10 MiB a run; one of the largest, 4 MiB each time.
+ */
+const mostGrowth = 400 * 1024 * 1024;
+
+/** Checks everything that can be seen from outside. Takes some seconds, since the processes of orders must end first. */
+export async function expectUnharmed(system: System, { before }: Memory): Promise<void> {
+  const part = system.part('all');
+  expect(await part.isReady()).toBe(true);
+
+  const productId = await newProduct(system.api);
+  const customerId = await newCustomer(system.api);
+  const { orderId } = await placeOrder(system.api, { customerId, productId });
+  await orderConfirmed(system.api, orderId);
+  await deliver(system.api, orderId);
+  await orderAt(system.api, orderId, 'DELIVERED');
+
+  const after = residentBytes();
+  if (before !== undefined && after !== undefined) {
+    const mebibytes = (bytes: number) => `${Math.round(bytes / 1024 / 1024)} MiB`;
+    process.stdout.write(`  memory: ${mebibytes(before)} before, ${mebibytes(after)} after\n`);
+    expect(after - before).toBeLessThan(mostGrowth);
+  }
+
+  await settled(system);
+  expect(await system.caudal('deadletters', 'list', '--json')).toBe('');
+  // What is behind a moment after the last event is not wrong yet.
+  const verdict = await until(
+    'every view is right',
+    () => viewsOf(system),
+    ({ right }) => right,
+    60_000,
+  );
+  expect(verdict).toMatchObject({ right: true });
+  expect(troubleIn(logFileOf(system))).toEqual([]);
+}
+
+/** Waits until the processes of all the orders that were placed have come to an end. */
+async function settled(system: System): Promise<void> {
+  const logs = openLogs(system);
+  let last = '';
+  let since = 0;
+  const isQuiet = (heads: Record<string, number>) => {
+    const now = JSON.stringify(heads);
+    if (now !== last) since = performance.now();
+    last = now;
+    return performance.now() - since > 1_000;
+  };
+  try {
+    await until('nothing is written any more', logs.heads, isQuiet, 90_000);
+  } finally {
+    logs.close();
+  }
+}
+
+/** `caudal verify all`; its exit code is 1 while something is wrong. */
+async function viewsOf(system: System): Promise<{ right: boolean }> {
+  try {
+    return JSON.parse(await system.caudal('verify', 'all', '--json'));
+  } catch (error) {
+    const { stdout } = error as { stdout?: string };
+    if (!stdout) throw error;
+    return JSON.parse(stdout);
+  }
+}
+
+/** Lines that tell of something that went wrong inside, or that are no lines of the log: a crash, a library's own words. */
+function troubleIn(logFile: string): string[] {
+  const lines = readFileSync(logFile, 'utf8').split('\n');
+  // The welcome of `caudal start` comes before anybody calls.
+  const welcome = lines.findLastIndex((line) => line.startsWith('Caudal is up')) + 1;
+  const end = lines.findIndex((line, index) => index > welcome && line.startsWith('{'));
+  return lines
+    .slice(end)
+    .filter((line) => line !== '' && (!line.startsWith('{') || isTrouble(JSON.parse(line))))
+    .map((line) => line.slice(0, 1_000));
+}
+
+interface LogLine {
+  level: string;
+  code?: string;
+  err?: { type?: string };
+}
+
+/** That something takes too long on a busy machine is told as a warning too, and is no trouble. */
+const isTrouble = ({ level, code, err }: LogLine) =>
+  level === 'error' ||
+  level === 'fatal' ||
+  code === 'INTERNAL' ||
+  /^(Type|Range|Reference|Syntax)Error$/.test(err?.type ?? '');
+
+/** Told in what the part says of itself. */
+function logFileOf(system: System): string {
+  const found = /all of it in (.+?)\)/.exec(system.part('all').trouble())?.[1];
+  if (!found || !existsSync(found)) throw new Error('The log of the system is not where it says.');
+  return found;
+}
+
+/** Of the one child of this process that is a system. */
+function residentBytes(): number | undefined {
+  if (!existsSync('/proc/self/status')) return undefined;
+  const children = readdirSync('/proc').filter((entry) => /^\d+$/.test(entry) && isSystem(entry));
+  if (children.length !== 1) throw new Error(`${children.length} children of this process are systems.`);
+  const kibibytes = /^VmRSS:\s+(\d+) kB$/m.exec(read(join('/proc', children[0]!, 'status')))?.[1];
+  return Number(kibibytes) * 1024;
+}
+
+function isSystem(pid: string): boolean {
+  const parent = /^PPid:\s+(\d+)$/m.exec(read(join('/proc', pid, 'status')))?.[1];
+  return parent === String(process.pid) && read(join('/proc', pid, 'cmdline')).includes(main);
+}
+
+/** Empty for a process that has ended meanwhile. */
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}

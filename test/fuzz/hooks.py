@@ -1,0 +1,233 @@
+"""What schemathesis is to know of Caudal: ids that are there, what every answer keeps, and what a schema can't say.
+
+It is told some facts by the test, in the file that CAUDAL_FUZZ_FACTS names: see openapi.test.ts.
+"""
+
+import json
+import os
+import random
+import re
+
+import jsonschema_rs
+import schemathesis
+from schemathesis.core import NotSet
+
+with open(os.environ["CAUDAL_FUZZ_FACTS"], encoding="utf-8") as file:
+    FACTS = json.load(file)
+
+REASONS = FACTS["reasons"]  # code by reason
+INSIDES = re.compile(FACTS["insides"])
+KNOWN = FACTS["known"]  # values that fit the world, ids of what is there above all, by the contract's names of the fields
+CHANCE = random.Random(FACTS["seed"])
+
+MAX_PROBLEM_BYTES = 64 * 1024
+MAX_ANSWER_BYTES = 4 * 1024 * 1024
+# A call over REST has 5 s; the rest is for a machine that does much else.
+MAX_SECONDS = 10
+
+
+def camel(name):
+    return re.sub(r"_([a-z])", lambda letter: letter[1].upper(), name)
+
+
+KNOWN_IN_BODIES = {camel(name): ids for name, ids in KNOWN.items()}
+
+
+# ---- What is sent
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    """Puts ids that are there into half of the requests, so that more is reached than "not found"."""
+    for name in case.path_parameters or {}:
+        if name in KNOWN and CHANCE.random() < 0.5:
+            case.path_parameters[name] = CHANCE.choice(KNOWN[name])
+    if not is_positive(case) or phase_of(case) == "coverage":
+        return
+    if isinstance(case.body, dict):
+        case.body = with_known_ids(case.body)
+    # Hardly any text is a token or a mask, and nothing lies behind a wrong one.
+    if case.query:
+        if CHANCE.random() < 0.9:
+            case.query.pop("pageToken", None)
+        if "readMask" in case.query and CHANCE.random() < 0.9:
+            case.query["readMask"] = CHANCE.choice(mask_of(case).split(","))
+    if case.headers and CHANCE.random() < 0.9:
+        for name in ("Consistency-Token", "If-Match"):
+            case.headers.pop(name, None)
+
+
+def is_positive(case):
+    return case.meta is not None and case.meta.generation.mode.is_positive
+
+
+def phase_of(case):
+    return case.meta.phase.name.value if case.meta is not None else None
+
+
+def with_known_ids(value):
+    if isinstance(value, list):
+        return [with_known_ids(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    seldom = {"etag", "updateMask"}
+    return {name: known_or(name, inner) for name, inner in value.items() if name not in seldom or CHANCE.random() < 0.1}
+
+
+def known_or(name, value):
+    if name in KNOWN_IN_BODIES and isinstance(value, str) and CHANCE.random() < 0.5:
+        return CHANCE.choice(KNOWN_IN_BODIES[name])
+    return with_known_ids(value)
+
+
+def mask_of(case):
+    parameters = case.operation.definition.raw["parameters"]
+    return next(each for each in parameters if each["name"] == "readMask")["schema"]["examples"][0]
+
+
+# ---- What every answer keeps
+
+
+@schemathesis.check
+def bounded(ctx, response, case):
+    """The answer has an end, and comes in time."""
+    bound = MAX_ANSWER_BYTES if response.status_code < 400 else MAX_PROBLEM_BYTES
+    assert response.content_size <= bound, f"An answer of {response.content_size} bytes"
+    assert response.elapsed <= MAX_SECONDS, f"An answer after {response.elapsed:.1f} s"
+
+
+@schemathesis.check
+def closed(ctx, response, case):
+    """The answer shows nothing from inside."""
+    found = INSIDES.search(response.text or "")
+    assert found is None, f"The answer shows its insides: {found[0]}"
+
+
+@schemathesis.check
+def problem(ctx, response, case):
+    """Every refusal is problem+json with all that docs/api.md promises."""
+    if response.status_code < 400:
+        return
+    # An answer to HEAD is the headers of one.
+    if response.request.method == "HEAD":
+        return
+    assert header(response, "content-type").split(";")[0] == "application/problem+json", header(response, "content-type")
+    body = json.loads(response.content)
+    for name in ("type", "title", "detail", "instance", "code", "reason"):
+        assert isinstance(body.get(name), str) and body[name] != "", f"A problem without {name}"
+    unknown = set(body) - {"type", "title", "status", "detail", "instance", "code", "reason", "metadata", "violations", "retryAfterMs"}
+    assert unknown == set(), f"A problem with {unknown}"
+    assert body["status"] == response.status_code, f"{response.status_code} with a problem of {body['status']}"
+    assert REASONS.get(body["reason"]) == body["code"], f"{body['code']} {body['reason']} is not in the catalogue"
+    assert body["type"] == f"urn:caudal:reason:{body['reason']}", body["type"]
+    assert body["instance"] == f"urn:caudal:request:{header(response, 'x-request-id')}", body["instance"]
+    assert all(isinstance(fact, str) for fact in body.get("metadata", {}).values()), "Facts that are no texts"
+    violations = body.get("violations", [])
+    assert len(violations) <= 50, f"{len(violations)} violations"
+    for violation in violations:
+        assert set(violation) == {"field", "description"}, f"A violation with {set(violation)}"
+    assert "violations" not in body or violations, "No violation in violations"
+    needed = {401: "www-authenticate", 405: "allow", 429: "retry-after", 503: "retry-after"}.get(response.status_code)
+    assert needed is None or header(response, needed), f"{response.status_code} without {needed}"
+
+
+def header(response, name):
+    return ", ".join(response.headers.get(name, []))
+
+
+# ---- What a schema can't say
+
+
+# Faults of the request as such. Any other refusal is about the state of things, which no schema knows.
+ABOUT_FORM = {"INVALID_REQUEST", "MALFORMED_REQUEST", "UNSUPPORTED_MEDIA_TYPE", "REQUEST_TOO_LARGE", "HEADERS_TOO_LARGE"}
+
+# Rules that stand in the document as words only, by what is said when they are broken.
+IN_WORDS_ONLY = [
+    # Which names a mask may have; the schema has an example.
+    re.compile(r'^(read|update)_mask names '),
+    re.compile(r"^(read|update)_mask must be names of fields"),
+    # A pattern that stopped at 2^63 would be longer than this file is wide.
+    re.compile(r"must be a whole number of 64 bits"),
+    re.compile(r"^ttl must be (longer than|at most|a duration)"),
+    re.compile(r"must not contain the character U\+0000"),
+    # Two places for the same thing.
+    re.compile(r"must be the same as in If-Match"),
+    re.compile(r'must be "[^"]*", as in the path'),
+]
+
+
+@schemathesis.hook
+def filter_failure(context, failure, case, response):
+    """Keeps what is a fault of the server or of the document."""
+    if failure.code == "ST202":  # a request that keeps the schema was refused
+        return not is_explained(response)
+    if failure.code == "ST201":  # one that breaks it was accepted
+        return not is_lenient(case)
+    return True
+
+
+def is_explained(response):
+    try:
+        body = json.loads(response.content)
+        reason = body["reason"]
+    except (ValueError, KeyError, TypeError):
+        return False
+    if reason not in ABOUT_FORM:
+        return True
+    said = [f"{each['field']} {each['description']}" for each in body.get("violations", [])]
+    return said != [] and all(any(rule.search(text) for rule in IN_WORDS_ONLY) for text in said)
+
+
+def is_lenient(case):
+    """Whether the request is right in protobuf's JSON, which takes more spellings than the one that is documented:
+    null for what is absent, numbers of 64 bits as numbers, and enums by number."""
+    root = case.operation.schema.raw_schema
+    definition = case.operation.definition.raw
+    content = definition.get("requestBody", {}).get("content", {}).get("application/json")
+    if content is not None:
+        # Without one, all fields are absent.
+        body = {} if isinstance(case.body, NotSet) else case.body
+        if not isinstance(body, dict) or not is_right(usual(body, content["schema"], root), content["schema"], root):
+            return False
+    for parameter in definition["parameters"]:
+        sent = {"query": case.query, "path": case.path_parameters, "header": case.headers}[parameter["in"]] or {}
+        if parameter["name"] not in sent or parameter["in"] == "header":
+            continue
+        schema = parameter["schema"]
+        if not is_right(usual(as_typed(sent[parameter["name"]], resolved(schema, root)), schema, root), schema, root):
+            return False
+    names = {parameter["name"] for parameter in definition["parameters"] if parameter["in"] == "query"}
+    return set(case.query or {}) <= names
+
+
+def is_right(value, schema, root):
+    return jsonschema_rs.is_valid({**schema, "components": root["components"]}, value)
+
+
+def resolved(schema, root):
+    if "$ref" not in schema:
+        return schema
+    return root["components"]["schemas"][schema["$ref"].split("/")[-1]]
+
+
+def usual(value, schema, root):
+    """The value as the document spells it."""
+    schema = resolved(schema, root)
+    if isinstance(value, dict):
+        properties = schema.get("properties", {})
+        return {name: usual(inner, properties.get(name, {}), root) for name, inner in value.items() if inner is not None}
+    if isinstance(value, list):
+        return [usual(item, schema.get("items", {}), root) for item in value]
+    if isinstance(value, int) and not isinstance(value, bool):
+        if schema.get("format") == "int64":
+            return str(value)
+        if "enum" in schema and 0 <= value < len(schema["enum"]):
+            return schema["enum"][value]
+    return value
+
+
+def as_typed(value, schema):
+    """What stands in the path or in the query, where all is text."""
+    if isinstance(value, str) and re.fullmatch(r"-?\d+", value) and (schema.get("type") == "integer" or "enum" in schema):
+        return int(value)
+    return value

@@ -1,0 +1,139 @@
+/** That the judges of the fuzzers see what is wrong with an answer: one that never complains would let everything pass. */
+import { contract } from '@caudal/contract/descriptors.ts';
+import { CaudalError, type Code } from '@caudal/kernel/errors.ts';
+import { toStatus } from '@caudal/rpc/errors.ts';
+import { toProblem } from '@caudal/rpc/problem.ts';
+import { Metadata } from '@grpc/grpc-js';
+import { describe, expect, test } from '@jest/globals';
+import { judge, maxAnswerBytes } from './answers.ts';
+import type { FuzzCall } from './calls.ts';
+import { framed, type GrpcReply } from './grpc-call.ts';
+import { judgeHttp } from './http-answers.ts';
+import { insides } from './insides.ts';
+
+const reasons = new Map([
+  ['ORDER_NOT_FOUND', 'NOT_FOUND'],
+  ['INTERNAL', 'INTERNAL'],
+]);
+const method = contract().method('/caudal.orders.v1.OrderQueryService/GetOrder');
+
+function replyTo(error: CaudalError): GrpcReply {
+  const { code, details, metadata } = toStatus(error, new Metadata());
+  const bin = (metadata.get('grpc-status-details-bin')[0] as Buffer).toString('base64');
+  const headers = { 'grpc-status': String(code), 'grpc-message': encodeURI(details), 'grpc-status-details-bin': bin };
+  return { ended: 'answered', httpStatus: 200, headers, body: Buffer.of(), ms: 1 };
+}
+const answer = (body: Buffer): GrpcReply => ({
+  ended: 'answered',
+  httpStatus: 200,
+  headers: { 'grpc-status': '0' },
+  body,
+  ms: 1,
+});
+const call = (excuses: FuzzCall['excuses'] = []) => ({ method, excuses }) as unknown as FuzzCall;
+const faultsOf = (reply: GrpcReply, excuses?: FuzzCall['excuses']) => judge(call(excuses), reply, reasons).faults;
+const missing = new CaudalError('NOT_FOUND', 'ORDER_NOT_FOUND', 'There is no order "x".');
+const told = (code: Code, reason: string, message = 'x') => replyTo(new CaudalError(code, reason, message));
+
+describe('the judge of gRPC', () => {
+  test('has nothing against what is promised', () => {
+    expect(faultsOf(replyTo(missing))).toEqual([]);
+    expect(faultsOf(answer(framed(Buffer.of())))).toEqual([]);
+  });
+
+  test.each<[string, GrpcReply, string]>([
+    ['a fault of the server', told('INTERNAL', 'INTERNAL'), 'code INTERNAL'],
+    ['a deadline without cause', told('DEADLINE_EXCEEDED', 'DEADLINE_EXCEEDED'), 'code DEADLINE_EXCEEDED'],
+    [
+      'a reason of another code',
+      told('ABORTED', 'ORDER_NOT_FOUND'),
+      'reason ORDER_NOT_FOUND, which is catalogued as NOT_FOUND',
+    ],
+    ['a reason of nobody', told('ABORTED', 'X'), 'reason X, which is catalogued as undefined'],
+    [
+      'a stack',
+      told('NOT_FOUND', 'ORDER_NOT_FOUND', 'at read (/srv/a.ts:1:2)'),
+      'shows its insides: at read (/srv/a.ts:1:2',
+    ],
+    ['no details', { ...replyTo(missing), headers: { 'grpc-status': '5', 'grpc-message': 'x' } }, '0 times ErrorInfo'],
+    ['no message', answer(Buffer.of()), '0 messages'],
+    ['another message', answer(framed(Buffer.of(0xff))), 'no Order: '],
+    ['half a message', answer(framed(Buffer.of(), { length: 9 })), 'broken messages'],
+    ['too much', answer(framed(Buffer.alloc(maxAnswerBytes))), `${maxAnswerBytes + 5} bytes`],
+    ['no end', { ...answer(Buffer.of()), ended: 'overdue' }, 'the call was overdue'],
+    ['another protocol', { ...answer(framed(Buffer.of())), httpStatus: 502 }, 'HTTP 502'],
+  ])('sees %s', (_, reply, fault) => {
+    expect(faultsOf(reply).join('; ')).toContain(fault);
+  });
+
+  test('lets pass what a call has brought upon itself', () => {
+    const waited = new CaudalError('UNAVAILABLE', 'NOT_YET_VISIBLE', 'Not yet.');
+    expect(judge(call(['waits']), replyTo(waited), new Map([['NOT_YET_VISIBLE', 'UNAVAILABLE']])).faults).toEqual([]);
+  });
+});
+
+describe('the judge of HTTP', () => {
+  const problem = toProblem(missing, 'r-1');
+  function response(status: number, body: string, type = 'application/problem+json'): string {
+    const headers = [`Content-Type: ${type}`, 'X-Request-Id: r-1', `Content-Length: ${Buffer.byteLength(body)}`];
+    return [`HTTP/1.1 ${status} X`, ...headers, '', body].join('\r\n');
+  }
+  const faults = (received: string, ended: 'closed' | 'reset' | 'overdue' = 'closed', unfinished = false) =>
+    judgeHttp(
+      { method: 'GET', bytes: Buffer.of(), unfinished },
+      { received: Buffer.from(received), ended, ms: 1 },
+      reasons,
+    ).faults;
+
+  test('has nothing against what is promised', () => {
+    expect(faults(response(404, JSON.stringify(problem)))).toEqual([]);
+    expect(faults(response(200, '{}', 'application/json'))).toEqual([]);
+    expect(faults(response(200, '{}') + response(404, JSON.stringify(problem)))).toEqual([]);
+    expect(faults('', 'closed', true)).toEqual([]);
+  });
+
+  test.each<[string, string[], string]>([
+    ['a fault of the server', faults(response(500, JSON.stringify({ ...problem, status: 500 }))), 'status 500'],
+    ['another type', faults(response(404, JSON.stringify(problem), 'text/html')), '404 as text/html'],
+    ['no JSON', faults(response(404, '<html>')), '404 with a body that is no JSON'],
+    ['another status', faults(response(404, JSON.stringify({ ...problem, status: 400 }))), '404 with a problem of 400'],
+    ['a member too few', faults(response(404, JSON.stringify({ ...problem, detail: '' }))), 'a problem without detail'],
+    ['another instance', faults(response(404, JSON.stringify({ ...problem, instance: 'x' }))), 'instance x'],
+    ['a reason of nobody', faults(response(404, JSON.stringify({ ...problem, reason: 'X' }))), 'X is not catalogued'],
+    ['a stack', faults(response(404, JSON.stringify({ ...problem, detail: 'TypeError: x' }))), 'shows its insides'],
+    ['no end', faults('', 'overdue'), 'the connection stayed open'],
+    ['no answer', faults(''), 'no answer'],
+    ['no HTTP', faults('oops\r\n\r\n'), 'no status line'],
+    ['half an answer', faults(response(404, JSON.stringify(problem)).slice(0, -5)), 'a body of'],
+    [
+      'too little said',
+      faults(response(401, JSON.stringify({ ...problem, status: 401 }))),
+      '401 without www-authenticate',
+    ],
+  ])('sees %s', (_, found, fault) => {
+    expect(found.join('; ')).toContain(fault);
+  });
+});
+
+test.each([
+  'Error: x\n    at Object.<anonymous> (/srv/app/packages/rpc/src/rest.ts:10:3)',
+  'at async file:///app/x.js:1:22',
+  'cannot find /app/node_modules/pg',
+  'TypeError: x is not a function',
+  'SELECT * FROM events WHERE',
+  'duplicate key value violates unique constraint "x"',
+  'value "9" is out of range for type bigint',
+  'connect ECONNREFUSED 127.0.0.1:5432',
+  'postgres://user@host/db',
+])('insides are seen in: %s', (text) => {
+  expect(text).toMatch(insides);
+});
+
+test.each([
+  'There is no order "x".',
+  'lines[0].quantity must be at least 1 (and 1 more).',
+  'must match ^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$',
+  'at least one of them must be given: select it, or update the order',
+])('and not in: %s', (text) => {
+  expect(text).not.toMatch(insides);
+});
