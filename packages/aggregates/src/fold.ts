@@ -1,6 +1,8 @@
 /** From events to states, and from commands to events. */
+import { type EventCase, NewerEvent } from '@caudal/contract/entity.ts';
 import { EventMetadata } from '@caudal/contract/gen/caudal/log/v1/log.ts';
 import type { Append, RecordedEvent } from '@caudal/eventlog/types.ts';
+import { CaudalError } from '@caudal/kernel/errors.ts';
 import type { IdSource } from '@caudal/kernel/ids.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
 import type { Answer, AnyCommand, AnyDecider, State } from './entry.ts';
@@ -10,12 +12,30 @@ export function occurredAt(event: RecordedEvent): Date {
   return new Date(Number(EventMetadata.decode(event.metadata).occurredMillis));
 }
 
-/** The state after one more event. Throws if it is not the next one, or can't be decoded. */
+/**
+ * The state after one more event. Throws if it is not the next one, or can't be decoded. UNAVAILABLE NEWER_VERSION_NEEDED if
+ * only a newer version knows it: then there is no state to decide on here, but there may be elsewhere, or soon.
+ */
 export function apply(decider: AnyDecider, before: State, recorded: RecordedEvent, at = occurredAt(recorded)): State {
   const { stream, version } = recorded;
   if (version !== before.version + 1)
     throw new Error(`${stream}: got event ${version} where ${before.version + 1} is next`);
-  return { state: decider.evolve(before.state, decider.entity.decode(recorded), at), version };
+  return { state: decider.evolve(before.state, decode(decider, recorded), at), version };
+}
+
+function decode({ entity }: AnyDecider, recorded: RecordedEvent): EventCase {
+  try {
+    return entity.decode(recorded);
+  } catch (cause) {
+    if (!(cause instanceof NewerEvent)) throw cause;
+    const { stream, version, type } = recorded;
+    const message = `An event of ${stream} is of a newer version than the process that was asked.`;
+    throw new CaudalError('UNAVAILABLE', 'NEWER_VERSION_NEEDED', message, {
+      cause,
+      retryAfterMs: 1_000,
+      metadata: { stream, version: String(version), type },
+    });
+  }
 }
 
 /** The state after these events. */

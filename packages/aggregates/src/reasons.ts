@@ -10,4 +10,9 @@ export const reasons = {
     code: 'RESOURCE_EXHAUSTED',
     meaning: 'Too many commands wait for the same resource. Nothing was done: try again after the time given.',
   },
+  NEWER_VERSION_NEEDED: {
+    code: 'UNAVAILABLE',
+    meaning:
+      'The resource has an event of a newer version of Caudal than the process that was asked. Nothing was decided: try again.',
+  },
 } satisfies Record<string, Reason>;

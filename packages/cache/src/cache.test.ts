@@ -4,7 +4,7 @@ import { sleep } from '@caudal/kernel/time.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { serverUrl } from '@caudal/testing/servers.ts';
 import { startTcpProxy } from '@caudal/testing/tcp-proxy.ts';
-import { afterEach, describe, expect, test } from '@jest/globals';
+import { afterEach, describe, expect, jest, test } from '@jest/globals';
 import { createClient } from 'redis';
 import { type CacheOptions, openCache } from './cache.ts';
 import { jsonCodec } from './codec.ts';
@@ -103,6 +103,22 @@ function behaves(redisUrl: () => string | undefined) {
     expect(await cache.read(read())).toMatchObject({ version: 8, source: 'miss' });
     await cache.invalidate({ key: 'a', version: 7 });
     expect(await cache.read(read())).toMatchObject({ version: 8, source: 'local' });
+  });
+
+  test('memory does not answer for longer because the clock is set back', async () => {
+    const cache = await open({ redisUrl: redisUrl(), localTtlMs: 20 });
+    const { state, read } = store(7);
+    await cache.read(read());
+    state.version = 8;
+    const now = Date.now;
+    const clock = jest.spyOn(Date, 'now').mockImplementation(() => now() - 3_600_000);
+    try {
+      await sleep(30);
+      const { source } = await cache.read(read());
+      expect(source).toBe(redisUrl() ? 'redis' : 'miss');
+    } finally {
+      clock.mockRestore();
+    }
   });
 
   test('a fill that was read before an invalidation is refused', async () => {

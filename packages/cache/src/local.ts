@@ -18,7 +18,7 @@ export const markMs = 60_000;
 
 interface Kept {
   entry: Entry;
-  /** Until when it answers without anybody being asked. */
+  /** Until when it answers without anybody being asked, by performance.now(): a wall clock may be set back. */
   answersUntil: number;
 }
 

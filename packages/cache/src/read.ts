@@ -28,16 +28,18 @@ export interface ReaderOptions {
 export function createReader({ local, shared, namespace, localTtlMs }: ReaderOptions) {
   const flights = new Map<string, Promise<Found>>();
 
-  const goodUntil = <V>({ value, at }: Entry, { ttlMs, absentTtlMs = 0 }: Read<V>) =>
-    at + (value === undefined ? absentTtlMs : ttlMs);
+  /** For how long it is still good; below 0, since when it is not. Never longer than a fresh one, if the clock was set back. */
+  const goodForMs = <V>({ value, at }: Entry, { ttlMs, absentTtlMs = 0 }: Read<V>) => {
+    const freshMs = value === undefined ? absentTtlMs : ttlMs;
+    return Math.min(freshMs, at + freshMs - Date.now());
+  };
   const isWanted = <V>({ version, value }: Entry, { key, minVersion = 0, satisfies }: Read<V>) =>
     version >= Math.max(minVersion, local.mark(key)) && (!satisfies || (value !== undefined && satisfies(value as V)));
 
   const keepLocal = <V>(read: Read<V>, entry: Entry): boolean => {
-    const now = Date.now();
-    const until = goodUntil(entry, read);
-    const answersUntil = Math.min(until, now + localTtlMs);
-    return local.fill(read.key, entry, { answersUntil, keepMs: until - now + (read.staleIfErrorMs ?? 0) });
+    const leftMs = goodForMs(entry, read);
+    const answersUntil = performance.now() + Math.min(leftMs, localTtlMs);
+    return local.fill(read.key, entry, { answersUntil, keepMs: leftMs + (read.staleIfErrorMs ?? 0) });
   };
 
   const fromShared = async <V>({ key, codec }: Read<V>): Promise<Entry | undefined> => {
@@ -51,13 +53,12 @@ export function createReader({ local, shared, namespace, localTtlMs }: ReaderOpt
   };
 
   const keep = async <V>(read: Read<V>, entry: Entry): Promise<void> => {
-    const now = Date.now();
-    const left = goodUntil(entry, read) - now;
+    const leftMs = goodForMs(entry, read);
     // A mark against a load that took this long may be gone already.
-    if (left <= 0 || now - entry.at > markMs / 2) return;
+    if (leftMs <= 0 || Date.now() - entry.at > markMs / 2) return;
     if (shared) {
       const data = entry.value === undefined ? undefined : read.codec.encode(entry.value as V);
-      const newer = await shared.fill(read.key, { ...entry, data }, left + (read.staleIfErrorMs ?? 0));
+      const newer = await shared.fill(read.key, { ...entry, data }, leftMs + (read.staleIfErrorMs ?? 0));
       if (newer > 0) local.invalidate(read.key, newer);
     }
     if (!keepLocal(read, entry)) refused.add(1, { cache: namespace });
@@ -70,7 +71,7 @@ export function createReader({ local, shared, namespace, localTtlMs }: ReaderOpt
     try {
       loaded = await read.load();
     } catch (error) {
-      const usable = old && isWanted(old, read) && Date.now() < goodUntil(old, read) + (read.staleIfErrorMs ?? 0);
+      const usable = old && isWanted(old, read) && goodForMs(old, read) + (read.staleIfErrorMs ?? 0) > 0;
       if (usable && isTransient(error)) return { entry: old, source: 'stale' };
       throw error;
     }
@@ -81,7 +82,7 @@ export function createReader({ local, shared, namespace, localTtlMs }: ReaderOpt
 
   const fetch = async <V>(read: Read<V>, old: Entry | undefined): Promise<Found> => {
     const entry = await fromShared(read);
-    if (entry && isWanted(entry, read) && Date.now() < goodUntil(entry, read)) {
+    if (entry && isWanted(entry, read) && goodForMs(entry, read) > 0) {
       keepLocal(read, entry);
       return { entry, source: 'redis' };
     }
@@ -111,7 +112,7 @@ export function createReader({ local, shared, namespace, localTtlMs }: ReaderOpt
   return async <V>(read: Read<V>): Promise<Found> => {
     const kept = local.get(read.key);
     if (kept && isWanted(kept.entry, read)) {
-      if (Date.now() < kept.answersUntil) return { entry: kept.entry, source: 'local' };
+      if (performance.now() < kept.answersUntil) return { entry: kept.entry, source: 'local' };
     }
     const conditional = read.minVersion !== undefined || read.satisfies !== undefined;
     return conditional ? fetch(read, kept?.entry) : fetchTogether(read, kept?.entry);

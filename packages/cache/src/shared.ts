@@ -120,7 +120,7 @@ export async function sharedTier(url: string, namespace: string, heard: (key: st
   let pausedUntil = 0;
   /** Undefined if Redis can't be asked. */
   const ask = async <T>(ms: number, call: () => Promise<T>): Promise<T | undefined> => {
-    const now = Date.now();
+    const now = performance.now();
     if (!client.isReady) return undefined;
     if (failures >= failuresToPause) {
       if (now < pausedUntil) return undefined;
@@ -133,10 +133,10 @@ export async function sharedTier(url: string, namespace: string, heard: (key: st
       return answer;
     } catch (error) {
       failed.add(1, { cache: namespace });
-      pausedUntil = Date.now() + pauseMs;
+      pausedUntil = performance.now() + pauseMs;
       // It was under way when another one failed: the same stall, told again.
       if (now < failedAt) return undefined;
-      failedAt = Date.now();
+      failedAt = performance.now();
       failures++;
       if (failures === failuresToPause) log.warn({ err: error }, 'Redis fails; asking it once a second');
       return undefined;

@@ -1,4 +1,5 @@
 /** The log's one way in: a batch of appends, judged and written by append() (migrations/003_append.sql) in one call. */
+import { CaudalError } from '@caudal/kernel/errors.ts';
 import { booleanArray, byteaArray, int4Array, textArray, uuidArray } from '@caudal/postgres/arrays.ts';
 import type { Transaction } from '@caudal/postgres/database.ts';
 import { sqlState } from '@caudal/postgres/errors.ts';
@@ -110,6 +111,21 @@ function toVerdicts(batch: Judgeable[], { position, recordedAt, versions }: Batc
   });
 }
 
+/** There is no partition for the present month, and none can be made. Nothing was written; it can be once there is one. */
+export class NoPartition extends Error {
+  override name = 'NoPartition';
+}
+
+/** Makes the present month's. What keeps it from that is no fault of the append's: a right that the role lacks, say. */
+async function makePartition(database: Transaction): Promise<void> {
+  try {
+    await database.query({ text: 'SELECT make_partitions(0)' });
+  } catch (cause) {
+    if (cause instanceof CaudalError) throw cause;
+    throw new NoPartition(`No partition of this month, and none can be made: ${(cause as Error).message}`, { cause });
+  }
+}
+
 /** The partition for the present month is missing: the job that makes them ahead has not run for months. */
 function lacksPartition(error: unknown): boolean {
   return sqlState(error) === '23514' && /no partition/.test((error as Error).message);
@@ -117,7 +133,8 @@ function lacksPartition(error: unknown): boolean {
 
 /**
  * Judges and writes the batch: a verdict each, in order, and how long the log's head was waited for. All or nothing:
- * an error leaves no trace, unless the connection was lost (UNAVAILABLE), when it may have been done.
+ * an error leaves no trace, unless the connection was lost (UNAVAILABLE), when it may have been done. NoPartition if the
+ * log has none for the present.
  */
 export async function appendBatch(
   database: Transaction,
@@ -127,7 +144,7 @@ export async function appendBatch(
   const call = () => database.query<Row>({ ...statement, values });
   const [about, ...rows] = await call().catch(async (error: unknown) => {
     if (!lacksPartition(error)) throw error;
-    await database.query({ text: 'SELECT make_partitions(0)' });
+    await makePartition(database);
     return call();
   });
   const batchRow = about as unknown as BatchRow;

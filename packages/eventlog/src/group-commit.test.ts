@@ -201,6 +201,40 @@ describe('failures', () => {
   });
 });
 
+describe('a call that is stuck', () => {
+  test('who waits for it is told in time, in the queue too; what it comes to is told nobody', async () => {
+    const log = scripted({ answerWithinMs: 100 });
+    const results = [log.append(safe('a')), log.append(plain('b'))];
+    const call = await log.call();
+    const queued = log.append(safe('a', { expected: 5 }));
+    expect(await outcomes([...results, queued])).toEqual(['UNAVAILABLE', 'UNAVAILABLE', 'UNAVAILABLE']);
+    // Its streams are still taken, others are not.
+    const later = log.append(safe('a'));
+    const other = log.append(plain('c'));
+    const beside = await log.call();
+    expect(streamsOf(beside)).toEqual(['c']);
+    beside.answer([appended]);
+    expect(await outcomes([other, later])).toEqual(['appended', 'UNAVAILABLE']);
+    const last = log.append(safe('a', { expected: 6 }));
+    call.answer([appended, appended]);
+    const next = await log.call();
+    expect([streamsOf(next), marks(next)]).toEqual([['a'], [false]]);
+    next.answer([conflict]);
+    expect(await outcomes([last])).toEqual(['conflict']);
+    await log.close();
+  });
+
+  test('what fails in it is not sent again: nobody waits for that any more', async () => {
+    const log = scripted({ answerWithinMs: 100, retryForMs: 60_000 });
+    const result = log.append(safe('a'));
+    const call = await log.call();
+    expect(await outcomes([result])).toEqual(['UNAVAILABLE']);
+    call.answer(new Failed('busy'));
+    await log.close();
+    expect(log.calls).toHaveLength(1);
+  });
+});
+
 describe('who relies on whom', () => {
   test('what was queued behind a refused append of its stream is marked, later ones are not', async () => {
     const log = scripted();

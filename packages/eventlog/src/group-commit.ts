@@ -18,13 +18,17 @@
  *             fails. Safe is what carries a command whose repeat is recognised, or writes nothing.
  * Sending again ends after `retryForMs`; then the batch and all that is queued behind it fails with UNAVAILABLE, so that
  * nobody waits for longer than about that.
+ *   stuck     it comes to nothing for `answerWithinMs`: somebody holds the log, another call before it on the connection
+ *             waits for that, or the server stands still. Who has waited for so long is told UNAVAILABLE, in the queue too:
+ *             a caller whose own time is over hears nothing of the cause. The call keeps its place and its streams until
+ *             it ends; what comes of it is nobody's any more.
  *
  * Appends with an exact version rely on the events that came before them on their stream and were not settled then.
  * When one of these settles with anything but 'appended', those behind it are marked, and the log refuses them. (Inside
  * a batch append() sees to that.)
  */
 import { CaudalError, unavailable } from '@caudal/kernel/errors.ts';
-import { type Backoff, backoffMs, sleep } from '@caudal/kernel/time.ts';
+import { type Backoff, backoffMs, sleep, within } from '@caudal/kernel/time.ts';
 import { type Judgeable, writes } from './append.ts';
 import type { Append, Verdict } from './types.ts';
 
@@ -37,6 +41,8 @@ export interface GroupCommitOptions {
   classify(error: unknown): Failure;
   /** How long a batch is sent again before it fails. */
   retryForMs: number;
+  /** Who has waited for so long fails, whatever his call still comes to; 4,000 ms if absent. */
+  answerWithinMs?: number;
   /** Appends that may wait. */
   maxQueued: number;
   /** Calls on their way at a time; 4 if absent. More leave PostgreSQL no less idle, and make batches smaller. */
@@ -57,6 +63,7 @@ interface Pending extends Judgeable {
   /** Travels alone, because a batch with it in was wrong. */
   alone: boolean;
   since: number;
+  settled: boolean;
   resolve(verdict: Verdict): void;
   reject(error: unknown): void;
 }
@@ -65,6 +72,8 @@ const maxBatch = 500;
 const maxBatchBytes = 4 * 1024 * 1024;
 const maxQueuedBytes = 64 * 1024 * 1024;
 const pauses: Backoff = { firstMs: 20, maxMs: 1_000 };
+/** How often it is looked whether anybody has waited for too long. */
+const lookEveryMs = 250;
 
 function bytesOf({ events, command }: Append): number {
   let bytes = command?.reply?.length ?? 0;
@@ -78,7 +87,7 @@ function isRepeatable(append: Append): boolean {
 }
 
 export function groupCommit(options: GroupCommitOptions): GroupCommit {
-  const { maxCalls = 4 } = options;
+  const { maxCalls = 4, answerWithinMs = 4_000 } = options;
   let queue: Pending[] = [];
   /** What is not settled, in order, of each stream. */
   const unsettled = new Map<string, Pending[]>();
@@ -100,6 +109,7 @@ export function groupCommit(options: GroupCommitOptions): GroupCommit {
       for (const other of others.slice(place))
         if (typeof other.append.expected === 'number') other.reliesOnRefused = true;
     options.onSettled?.(outcome, performance.now() - pending.since);
+    pending.settled = true;
     finish();
   }
   const succeed = (pending: Pending, verdict: Verdict) => settle(pending, verdict.kind, () => pending.resolve(verdict));
@@ -153,13 +163,30 @@ export function groupCommit(options: GroupCommitOptions): GroupCommit {
     queuedBytes = 0;
   }
 
+  /** While a call is stuck: fails who has waited for too long. Of a batch all, since they may rely on each other. */
+  function failOverdue(batch: Pending[]): void {
+    const before = performance.now() - answerWithinMs;
+    const tell = (pending: Pending) => fail(pending, unavailable('PostgreSQL', new Error('No verdict in time.')));
+    if (batch.some(({ since, settled }) => since < before && !settled)) batch.forEach(tell);
+    const overdue = queue.filter(({ since }) => since < before);
+    if (overdue.length === 0) return;
+    queue = queue.filter(({ since }) => since >= before);
+    for (const pending of overdue) {
+      queuedBytes -= pending.bytes;
+      tell(pending);
+    }
+  }
+
   /** Sends a batch until it is settled, put back to travel one by one, or given up. */
   async function deliver(taken: Pending[]): Promise<void> {
     let batch = taken;
     const giveUpAt = performance.now() + options.retryForMs;
     for (let attempt = 1; batch.length > 0; attempt++) {
       const sent = batch;
-      const result = await options.send(sent).catch((error: unknown) => ({ error }));
+      const call = options.send(sent).catch((error: unknown) => ({ error }));
+      while (!(await within(lookEveryMs, call))) failOverdue(sent);
+      const result = await call;
+      if (sent[0]!.settled) return;
       if (Array.isArray(result)) {
         sent.forEach((pending, index) => {
           succeed(pending, result[index]!);
@@ -207,7 +234,7 @@ export function groupCommit(options: GroupCommitOptions): GroupCommit {
         );
       return new Promise((resolve, reject) => {
         const since = performance.now();
-        const pending = { append, reliesOnRefused: false, bytes, alone: false, since, resolve, reject };
+        const pending = { append, reliesOnRefused: false, bytes, alone: false, since, settled: false, resolve, reject };
         const before = unsettled.get(append.stream);
         if (before) before.push(pending);
         else unsettled.set(append.stream, [pending]);

@@ -20,7 +20,8 @@ export interface Holder {
 
 /**
  * The sessions that hold the log's head and wait for no lock themselves. Empty if nobody waits for it. Appenders in
- * line hold or want the lock on the row's version; the first of the line waits for the holder's transaction.
+ * line hold or want the lock on the row's version; the first of the line waits for the holder's transaction. That they wait
+ * is for the locks to say: the activity of a process that was stopped is what it was then.
  */
 export function selectHolders(db: Transaction): Promise<Holder[]> {
   return db.query<Holder>({
@@ -31,7 +32,7 @@ export function selectHolders(db: Transaction): Promise<Holder[]> {
       JOIN pg_stat_activity b ON b.pid = blocking.pid
       WHERE l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
         AND l.relation IN ('head'::regclass, 'events'::regclass, 'streams'::regclass, 'commands'::regclass)
-        AND b.wait_event_type IS DISTINCT FROM 'Lock'`,
+        AND NOT EXISTS (SELECT FROM pg_locks w WHERE w.pid = b.pid AND NOT w.granted)`,
   });
 }
 

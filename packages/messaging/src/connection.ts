@@ -75,7 +75,7 @@ function openConnection(
       keepAlive: true,
       timeout: connectTimeoutMs,
       clientProperties: { connection_name: `${name} ${purpose}` },
-      recovery: { initialDelay: 100, maxDelay: 5_000, waitForConnect: false },
+      recovery: { initialDelay: 100, maxDelay: 2_000, waitForConnect: false },
     });
     const setBlocked = (value: boolean) => {
       blocked = value;

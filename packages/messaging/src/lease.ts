@@ -96,7 +96,7 @@ export async function whileLeading(options: LeaseOptions, work: (lease: Leadersh
     } catch (error) {
       failures += 1;
       if (!signal.aborted) log.warn({ lease: name, err: error, failures }, 'the work under a lease is interrupted');
-      await sleep(backoffMs(failures, { firstMs: 100, maxMs: 5_000 }), signal);
+      await sleep(backoffMs(failures, { firstMs: 100, maxMs: 2_000 }), signal);
     }
   }
 }

@@ -115,7 +115,8 @@ export function rabbitFeed({ broker, handler, prefetch = 512 }: RabbitFeedOption
           if (signal.aborted) return;
           failures += 1;
           log.warn({ handler: handler.name, err: error, failures }, 'consuming is interrupted');
-          await sleep(backoffMs(failures, { firstMs: 100, maxMs: 5_000 }), signal);
+          // Short: the wait for a connection is a pause already, and ends when the broker is back, which this one does not.
+          await sleep(backoffMs(failures, { firstMs: 100, maxMs: 1_000 }), signal);
         }
       }
     },

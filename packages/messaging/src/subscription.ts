@@ -2,6 +2,7 @@
  * A handler at work: its feed, the settling of what the feed brings, and the sweep for what it does not bring. The same
  * whatever carries the events.
  */
+import { domainOf } from '@caudal/contract/entity.ts';
 import { EventMetadata } from '@caudal/contract/gen/caudal/log/v1/log.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import type { Running } from '@caudal/kernel/lifetime.ts';
@@ -89,10 +90,18 @@ export function runSubscription(options: SubscriptionOptions): Running {
     signal,
   });
 
-  let lastBatch = { at: -Infinity, ageMs: 0 };
+  const lastBatches = new Map<string, { at: number; position: number }>();
+  const noteBatch = (events: RecordedEvent[]): void => {
+    const at = performance.now();
+    const newest = new Map<string, number>();
+    for (const { stream, position } of events) {
+      const domain = domainOf(stream);
+      newest.set(domain, Math.max(position, newest.get(domain) ?? 0));
+    }
+    for (const [domain, position] of newest) lastBatches.set(domain, { at, position });
+  };
   const deliver = async (events: RecordedEvent[]): Promise<void> => {
-    const newest = events.reduce((most, { recordedAt }) => Math.max(most, recordedAt.getTime()), -Infinity);
-    lastBatch = { at: performance.now(), ageMs: Date.now() - newest };
+    noteBatch(events);
     await withSpan(`process ${handler.name}`, { kind: 'consumer', parent: '', links: linksOf(events) }, () =>
       settle(events),
     );
@@ -112,7 +121,17 @@ export function runSubscription(options: SubscriptionOptions): Running {
 
   const running = Promise.all([
     feed.run(deliver, signal),
-    sweep && sweepAll({ handler, logs, database, holder, sweep, settle, lastBatch: () => lastBatch, signal }),
+    sweep &&
+      sweepAll({
+        handler,
+        logs,
+        database,
+        holder,
+        sweep,
+        settle,
+        lastBatch: (domain) => lastBatches.get(domain),
+        signal,
+      }),
     measureParked(),
   ]);
   running.catch((error: unknown) => log.fatal({ ...labels, err: error }, 'the subscription has ended'));

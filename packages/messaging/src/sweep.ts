@@ -9,7 +9,9 @@
  * also brings it everything that happened before it was bound.
  *
  * While a backlog is consumed everything in it is behind, and none of it lost: a sweep would only do the consumers' work
- * a second time. So a round is left out if what was delivered since the last one was itself old.
+ * a second time. So a round is left out if something was delivered since the last one, and events that the handler follows
+ * have lain behind it for so long that they would have to be there by now. That is for the log to say, by its own clock:
+ * by this process's, if it is some seconds ahead, all that is delivered would be old, and nothing would ever be swept.
  */
 import { entityOfStream } from '@caudal/contract/entity.ts';
 import type { LogReader, RecordedEvent } from '@caudal/eventlog/types.ts';
@@ -40,13 +42,20 @@ export async function sweepAll(options: {
   holder?: string;
   sweep: SweepOptions;
   settle(events: RecordedEvent[]): Promise<void>;
-  /** Of the last batch that was delivered: when that was, by performance.now(), and how old its newest event was. */
-  lastBatch(): { at: number; ageMs: number };
+  /** Of the last batch that was delivered of a log: when that was, by performance.now(), and its highest position. */
+  lastBatch(domain: string): { at: number; position: number } | undefined;
   signal: AbortSignal;
 }): Promise<void> {
   const { handler, logs, database, holder, settle, lastBatch, signal } = options;
   const { everyMs = 30_000, minAgeMs = 10_000 } = options.sweep;
   const followed = new Set(handler.entities);
+
+  const isCatchingUp = async (log: LogReader, since: number): Promise<boolean> => {
+    const delivered = lastBatch(log.domain);
+    if (!delivered || delivered.at < since) return false;
+    const { heads } = await log.heads(delivered.position, { minAgeMs, limit: pageSize });
+    return heads.some(({ stream }) => followed.has(entityOfStream(stream)));
+  };
 
   const round = async (log: LogReader, lease: Leadership, start: number): Promise<number> => {
     let position = start;
@@ -75,8 +84,7 @@ export async function sweepAll(options: {
         while (!lease.signal.aborted) {
           const since = performance.now();
           await sleep(everyMs * (0.75 + Math.random() / 2), lease.signal);
-          const { at, ageMs } = lastBatch();
-          if (at < since || ageMs < minAgeMs) position = await round(log, lease, position);
+          if (!(await isCatchingUp(log, since))) position = await round(log, lease, position);
         }
       },
     );

@@ -49,6 +49,23 @@ describeWith(['postgres'], 'checkpoint', () => {
     expect(await acquire(db, { name, holder: 'd', ttlMs })).toBeUndefined();
   });
 
+  test('a lease from before the clock was set back does not last until then', async () => {
+    const name = 'set back';
+    const outlast = (by: string) =>
+      db.query({
+        text: 'UPDATE checkpoints SET lease_until = clock_timestamp() + $2::interval WHERE name = $1',
+        values: [name, by],
+      });
+    const short = 5_000;
+    await acquire(db, { name, holder: 'dead', ttlMs: short });
+    // Of another setting: still one that is possible.
+    await outlast('50 s');
+    expect(await acquire(db, { name, holder: 'b', ttlMs: short })).toBeUndefined();
+    await outlast('1 hour');
+    expect(await acquire(db, { name, holder: 'b', ttlMs: short })).toEqual({ epoch: 2, position: 0 });
+    expect(await acquire(db, { name, holder: 'c', ttlMs: short })).toBeUndefined();
+  });
+
   test('an expired lease that nobody took is renewed by advance', async () => {
     const name = 'renewed';
     await acquire(db, { name, holder: 'a', ttlMs });

@@ -1,12 +1,17 @@
 /**
  * A checkpoint with a lease: one worker at a time moves a position on, and whoever has lost the lease finds out before
- * it moves anything. Checkpoint and lease are one row; time is the database's clock alone.
+ * it moves anything. Checkpoint and lease are one row; time is the database's clock alone. A lease that lasts longer by it
+ * than any lease is void: the clock was set back, and who holds it would else be waited for as long, dead or alive. (Alive,
+ * it makes its lease a usual one at the next renewal.)
  *
  * A worker that stalls past its lease may still be doing what it began (publishing, say) while the next one starts
  * from the checkpoint. So work under a lease must be safe to do twice; what can't happen is that the stale worker
  * moves the checkpoint.
  */
 import type { Transaction } from './database.ts';
+
+/** Leases of one name may differ: their holders' settings do, while a new one is rolled out. */
+const longestLease = "greatest($3 * 10, 60000) * interval '1 millisecond'";
 
 export interface Lease {
   epoch: number;
@@ -32,7 +37,8 @@ export async function acquire(
         epoch = c.epoch + CASE WHEN c.holder = excluded.holder THEN 0 ELSE 1 END,
         holder = excluded.holder,
         lease_until = clock_timestamp() + $3 * interval '1 millisecond'
-      WHERE c.holder IS NULL OR c.holder = excluded.holder OR c.lease_until <= clock_timestamp()
+      WHERE c.holder IS NULL OR c.holder = excluded.holder
+        OR c.lease_until NOT BETWEEN clock_timestamp() AND clock_timestamp() + ${longestLease}
       RETURNING epoch, position`,
     values: [name, holder, ttlMs],
   });

@@ -50,12 +50,12 @@ export function listen(options: ListenOptions): Running {
   const ending = new AbortController();
   const run = async () => {
     for (let attempt = 1; !ending.signal.aborted; attempt++) {
-      const began = Date.now();
+      const began = performance.now();
       try {
         await listenOnce(options, ending.signal);
       } catch (error) {
         if (ending.signal.aborted) break;
-        if (Date.now() - began > probeMs) attempt = 1;
+        if (performance.now() - began > probeMs) attempt = 1;
         const isStandby = sqlState(error) === '25006';
         if (!isStandby) log.warn({ err: error, channel: options.channel }, 'lost the connection that listens');
         await sleep(isStandby ? standbyPauseMs : backoffMs(attempt, pauses), ending.signal);

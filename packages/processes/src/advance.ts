@@ -89,7 +89,9 @@ export async function advance<S, M extends EventCase>(
   const origin = events.at(-1)?.origin ?? timerOrigin(process.name, processId);
   const patientUntil = performance.now() + (patience?.ms ?? 0);
   for (let start = 1; ; start++) {
-    const memory = await aggregates.load(process.memory, processId);
+    const memory = await aggregates.load(process.memory, processId).catch((error: unknown) => {
+      throw isUnreadable(error) ? new Error(`its memory can't be read: ${error.message}`, { cause: error }) : error;
+    });
     let { state, version } = memory;
     let facts: M[] = [];
     const remember = (news: M[]) => {
@@ -112,6 +114,9 @@ export async function advance<S, M extends EventCase>(
         if (!step) return { dueAt: undefined, retries: 0 };
         const now = clock();
         if (step.dueAt && step.dueAt > now) return { dueAt: step.dueAt, retries: 0 };
+        const attempt = count === 0 ? retries + 1 : 1;
+        // A step that notes what fails would note as failed what was never tried.
+        if (signal.aborted) return delayed(step, signal.reason, attempt);
         if (step.afterAppend) await append();
         const limit = limitedTo(STEP_TIMEOUT_MS, signal);
         const watch = patience && watchFor(patience);
@@ -121,7 +126,7 @@ export async function advance<S, M extends EventCase>(
         } catch (error) {
           // What was cut short tells nothing of the step, whatever it throws.
           if (!isTransient(error) && !limit.signal.aborted) throw error;
-          return delayed(step, error, count === 0 ? retries + 1 : 1);
+          return delayed(step, error, attempt);
         } finally {
           limit.end();
           await watch?.end();
@@ -177,6 +182,14 @@ export async function advance<S, M extends EventCase>(
     // From now, not from when the step began: a step that takes long to fail is to be left alone just as long.
     return { dueAt: new Date(clock().getTime() + pause), retries: attempt };
   }
+}
+
+/**
+ * A memory that a newer version has written to. It may be read elsewhere, or soon, but is no outage: while one of those lasts,
+ * all events wait.
+ */
+function isUnreadable(error: unknown): error is CaudalError {
+  return error instanceof CaudalError && error.reason === 'NEWER_VERSION_NEEDED';
 }
 
 /** Where a command comes from that no event but the passing of time has caused. */

@@ -45,6 +45,7 @@ describeWith(['postgres'], 'a process', () => {
       pass,
       ended,
       aggregates,
+      log,
       facts: (id: string) =>
         log.events
           .filter(({ stream }) => stream === fulfilment.stream(id))
@@ -121,6 +122,21 @@ describeWith(['postgres'], 'a process', () => {
     expect(await cursor('shipping.shipment/a')).toBe(1);
   });
 
+  test('a memory that a newer version has written to holds up its own streams only, and is not waited for', async () => {
+    const { handler, log, facts, cursor } = setUp();
+    const event = { ...confirmed('a'), type: 'orders.fulfilment.noted.v9', data: Buffer.from([0xfa, 0x3e, 0x00]) };
+    await log.append({ stream: fulfilment.stream('a'), expected: 0, events: [event] });
+    expect(await handler.handle([confirmed('a'), confirmed('b')])).toEqual([
+      {
+        kind: 'failed',
+        event: expect.objectContaining({ stream: 'orders.order/a' }),
+        error: expect.objectContaining({ message: expect.stringContaining("its memory can't be read") }),
+      },
+    ]);
+    expect(facts('b')).toEqual(['started', 'reserved']);
+    expect([await cursor('orders.order/a'), await cursor('orders.order/b')]).toEqual([0, 1]);
+  });
+
   test('of a stream whose events go to several processes the first that failed is reported, and nothing after it is seen', async () => {
     const { world, worker, cursor } = setUp();
     // One stream, an event a process: versions 2 and 4 fail, in whatever order their processes are led on.
@@ -174,6 +190,15 @@ describeWith(['postgres'], 'a process', () => {
       signal.throwIfAborted();
     };
     expect(await handler.handle([confirmed('a')])).toEqual([]);
+    expect(await timer()).toMatchObject({ id: 'a', retries: 1 });
+  });
+
+  test('once it is cut short no other step is begun: one would fail that was never tried', async () => {
+    const { world, handler, ended, facts, timer } = setUp();
+    world.hooks.reserve = () => ended.abort();
+    expect(await handler.handle([confirmed('a'), delivered('a')])).toEqual([]);
+    expect(world.calls).toEqual(['reserve a']);
+    expect(facts('a')).toEqual(['started', 'delivered', 'reserved']);
     expect(await timer()).toMatchObject({ id: 'a', retries: 1 });
   });
 

@@ -87,6 +87,23 @@ describeWith(['postgres'], 'timers', () => {
     expect(fired.map(({ retries }) => retries)).toEqual([0, 1, 2]);
   });
 
+  test('do not wait for as long as the clock was set back; whoever is early is due again', async () => {
+    const { fired, clock, pass, start, set, pauseOf } = setUp(async ({ id, version }) =>
+      // A reservation's end, say: not before its time, whoever asks.
+      id === 'of its time' ? { dueAt: endsAt, retries: 0, version } : done(version),
+    );
+    const endsAt = new Date(clock().getTime() + 300_000);
+    await Promise.all([set('tried again', 5_000), set('of its time', 300_000), set('far off', 86_400_000)]);
+    start();
+    // It has looked at the clock once.
+    await set('now');
+    await until(async () => (await pauseOf('now')) === undefined);
+    pass(-3_600_000);
+    await until(async () => (await pauseOf('tried again')) === undefined);
+    await until(async () => (await pauseOf('of its time'))?.dueAt.getTime() === endsAt.getTime());
+    expect(fired.map(({ id }) => id).sort()).toEqual(['now', 'of its time', 'tried again']);
+  });
+
   test('that fail come again: soon if something is away, more rarely if it is a bug; others are not held up', async () => {
     const { fired, pass, start, set, pauseOf } = setUp(async ({ id, version }) => {
       if (id === 'away') throw unavailable('PostgreSQL');

@@ -1,6 +1,10 @@
 /**
  * Fires what is due. Several processes may run this over the same table: each timer is taken by one of them, for a while;
  * if that one dies, it is due again.
+ *
+ * Times are the wall clock's, since a process that starts must know what was due before. When that clock is set back, what
+ * was to be tried again in a second would wait for as long as it went back. So all that may be affected is fired at once:
+ * whatever waits for a time of its own, a reservation's end say, finds out that it is early, and is due then again.
  */
 import { isTransient } from '@caudal/kernel/errors.ts';
 import type { Running } from '@caudal/kernel/lifetime.ts';
@@ -9,7 +13,7 @@ import type { Database } from '@caudal/postgres/database.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { counter } from '@caudal/telemetry/metrics.ts';
 import type { Advanced } from './advance.ts';
-import { type DueTimer, takeDueTimers, writeLedger } from './ledger.ts';
+import { type DueTimer, hastenTimers, takeDueTimers, writeLedger } from './ledger.ts';
 import type { TimedHandler } from './process-handler.ts';
 
 const log = logger('timers');
@@ -23,6 +27,10 @@ const PLACES = 128;
 const AWAY = { firstMs: 500, maxMs: 60_000 };
 /** A timer whose work fails because of a bug is tried again ever more rarely, and never forgotten. */
 const FAILED = { firstMs: 1000, maxMs: 10 * 60_000 };
+/** No try again, and no lease, is further ahead. */
+const LONGEST_PAUSE_MS = FAILED.maxMs;
+/** A clock that goes back by less delays nobody by much. */
+const SET_BACK_MS = 1_000;
 
 export interface TimersOptions {
   database: Database;
@@ -49,10 +57,14 @@ export function runTimers({ database, handlers, clock, everyMs = 250 }: TimersOp
   async function run(handler: TimedHandler): Promise<void> {
     const firing = new Set<Promise<void>>();
     let failures = 0;
+    let before = clock();
     while (!ended.signal.aborted) {
       try {
         const limit = PLACES - firing.size;
-        const due = await takeDueTimers(database, { handlers: [handler.name], now: clock(), leaseMs: LEASE_MS, limit });
+        const now = clock();
+        if (before.getTime() - now.getTime() > SET_BACK_MS) await hasten(handler.name, now, before);
+        before = now;
+        const due = await takeDueTimers(database, { handlers: [handler.name], now, leaseMs: LEASE_MS, limit });
         for (const timer of due) {
           const work = fire(handler, timer).finally(() => firing.delete(work));
           firing.add(work);
@@ -68,6 +80,11 @@ export function runTimers({ database, handlers, clock, everyMs = 250 }: TimersOp
       }
     }
     await Promise.all(firing);
+  }
+
+  async function hasten(handler: string, now: Date, before: Date): Promise<void> {
+    log.warn({ handler, now, before }, 'the clock was set back: timers are looked at now');
+    await hastenTimers(database, { handler, now, until: new Date(before.getTime() + LONGEST_PAUSE_MS) });
   }
 
   async function fire(owner: TimedHandler, timer: DueTimer): Promise<void> {

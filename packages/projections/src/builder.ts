@@ -2,7 +2,7 @@
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { type Clock, sleep } from '@caudal/kernel/time.ts';
 import { logger } from '@caudal/telemetry/log.ts';
-import { changeGenerations, type Generation, type Generations, isBuilt } from './generations.ts';
+import { changeGenerations, type Generation, type Generations, isAhead, isBuilt } from './generations.ts';
 import { nameOf } from './keys.ts';
 import type { ViewStore } from './store.ts';
 
@@ -56,7 +56,8 @@ export async function beginBuilding(options: {
 
   const record = await changeGenerations(projection, store, ({ last, builder, generations }) => {
     // A call whose answer was lost may have taken the lease already, or given it to somebody else since.
-    if (builder && builder.id !== id && builder.until > now()) throw running(projection, builder.until - now());
+    const isHeld = builder !== undefined && builder.id !== id && isAhead(builder.until, now(), leaseMs);
+    if (isHeld) throw running(projection, builder.until - now());
     if (onlyFirst && isBuilt({ generations })) throw running(projection, 0);
     const kept = generations.map(givenUp);
     return { last: last + 1, builder: lease(), generations: [...kept, { number: last + 1, fed: false }] };

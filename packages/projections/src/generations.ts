@@ -44,11 +44,23 @@ export const announceMs = 2_500;
 const holdMs = 500;
 /** After `until` a slow consumer may still finish what it has in hand, before the collection goes. */
 const dropAfterMs = 60_000;
+/** So much further ahead than it can have been announced: it is of a clock that has been set back since, or is wrong. */
+const maxAheadMs = 10_000;
+
+/** Whether a time that is set at most `forMs` ahead is still to come. */
+export function isAhead(time: number, now: number, forMs = announceMs): boolean {
+  return time > now && time <= now + forMs + maxAheadMs;
+}
+
+function hasBegun({ from }: Generation, now: number): boolean {
+  return from !== undefined && !isAhead(from, now);
+}
 
 /** What queries read at this moment; undefined before the first one is built. */
 export function currentOf({ generations }: Generations, now: number): Generation | undefined {
-  const begun = generations.filter(({ from }) => from !== undefined && from <= now);
-  return begun.toSorted((a, b) => a.from! - b.from!).at(-1);
+  // By number, in which order they are switched to: `from` may be of different clocks.
+  const built = generations.filter(({ from }) => from !== undefined).toSorted((a, b) => a.number - b.number);
+  return built.findLast((generation) => hasBegun(generation, now));
 }
 
 /** Whether one is there for queries, or will be in a moment. */
@@ -57,8 +69,9 @@ export function isBuilt({ generations }: Pick<Generations, 'generations'>): bool
 }
 
 /** Whether a query that began on it may go on. */
-export function isReadable({ from, until }: Generation, now: number): boolean {
-  return from !== undefined && from <= now && (until === undefined || now < until);
+export function isReadable(generation: Generation, now: number): boolean {
+  const { until } = generation;
+  return hasBegun(generation, now) && (until === undefined || now < until);
 }
 
 /** Whether consumers keep it up to date at this moment. */

@@ -33,7 +33,7 @@ describe('a record of generations', () => {
   const [first, second, third] = record.generations as [never, never, never];
 
   test('says at any moment what is read, fed, held and expired', () => {
-    expect([0, 100_999, 101_000, 9e9].map((now) => currentOf(record, now)?.number)).toEqual([1, 1, 2, 2]);
+    expect([98_500, 100_999, 101_000, 9e9].map((now) => currentOf(record, now)?.number)).toEqual([1, 1, 2, 2]);
     expect(currentOf({ last: 1, generations: [third] }, 5)).toBeUndefined();
     expect([100_000, 700_999, 701_000].map((now) => isReadable(first, now))).toEqual([true, true, false]);
     expect([100_999, 101_000].map((now) => isReadable(second, now))).toEqual([false, true]);
@@ -50,6 +50,24 @@ describe('a record of generations', () => {
     ]);
     expect(heldUntil(record, 2, 100_600)).toBeUndefined();
     expect([760_999, 761_000].map((now) => isExpired(first, now))).toEqual([false, true]);
+  });
+
+  test('a clock that is set back takes no generation away, and undoes no switch', () => {
+    const hour = 3_600_000;
+    const only: Generations = { last: 1, generations: [{ number: 1, fed: true, from: 10 * hour }] };
+    expect(currentOf(only, 9 * hour)?.number).toBe(1);
+    expect(isReadable(only.generations[0]!, 9 * hour)).toBe(true);
+    const switched: Generations = {
+      last: 2,
+      generations: [
+        { number: 1, fed: true, from: 8 * hour, until: 10 * hour + 600_000 },
+        { number: 2, fed: true, from: 10 * hour },
+      ],
+    };
+    expect(currentOf(switched, 9 * hour)?.number).toBe(2);
+    expect(isReadable(switched.generations[1]!, 9 * hour)).toBe(true);
+    const rebuilt = { last: 2, generations: [only.generations[0]!, { number: 2, fed: true, from: 9 * hour + 2_500 }] };
+    expect([9 * hour, 9 * hour + 2_500].map((now) => currentOf(rebuilt, now)?.number)).toEqual([1, 2]);
   });
 });
 

@@ -1,0 +1,42 @@
+import { NewerEvent } from '@caudal/contract/entity.ts';
+import { newId } from '@caudal/kernel/ids.ts';
+import { systemClock } from '@caudal/kernel/time.ts';
+import { memoryLog } from '@caudal/testing/memory-log.ts';
+import { expect, test } from '@jest/globals';
+import { openAggregates } from './aggregates.ts';
+import { add, purse, take } from './test/purse.ts';
+
+/** Purses as an older version has them, which does not know that money can be taken. */
+const older: typeof purse = {
+  ...purse,
+  entity: {
+    ...purse.entity,
+    decode(event) {
+      if (event.type === 'test.purse.taken.v1') throw new NewerEvent('taken');
+      return purse.entity.decode(event);
+    },
+  },
+};
+
+test('nothing is decided, and nothing told, on a state that only a newer version knows; others are decided as ever', async () => {
+  const shared = memoryLog({ domain: 'test' });
+  const over = { clock: systemClock, ids: newId };
+  const [newer, here] = [openAggregates({ log: shared, ...over }), openAggregates({ log: shared.connect(), ...over })];
+  await here.execute(add('a', 5, { decider: older }));
+  // Here it is known up to its first event; the second comes with the conflict.
+  await newer.execute(take('a', 3));
+  const needed = {
+    code: 'UNAVAILABLE',
+    reason: 'NEWER_VERSION_NEEDED',
+    metadata: { stream: 'test.purse/a', version: '2' },
+  };
+  for (let attempt = 1; attempt <= 2; attempt++) {
+    await expect(here.execute(add('a', 1, { decider: older }))).rejects.toMatchObject(needed);
+    await expect(here.execute(take('a', 9, { decider: older }))).rejects.toMatchObject(needed);
+    await expect(here.load(older, 'a')).rejects.toMatchObject(needed);
+    await expect(here.loadAt(older, 'a', new Date())).rejects.toMatchObject(needed);
+  }
+  expect(shared.events).toHaveLength(2);
+  expect((await here.execute(add('b', 1, { decider: older }))).reply).toEqual({ balance: 1, version: 1 });
+  expect(await newer.load(purse, 'a')).toMatchObject({ state: { balance: 2 }, version: 2 });
+});
