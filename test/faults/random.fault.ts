@@ -14,7 +14,7 @@ import { until } from '../e2e/wait.ts';
 import { createCaller } from './random/caller.ts';
 import { checkCalls } from './random/check/calls.ts';
 import { checkCommands } from './random/check/commands.ts';
-import { readLogs } from './random/check/log-events.ts';
+import { patiently, readLogs } from './random/check/log-events.ts';
 import { messagesUnderWay } from './random/check/messages.ts';
 import { checkPayments, checkTransfers, checkWallets } from './random/check/money.ts';
 import { checkOrders } from './random/check/orders.ts';
@@ -125,7 +125,7 @@ async function attackAndCheck(cluster: Cluster, { seed, minutes, limit }: Run, h
       (left) => left.length === 0,
       120_000,
     );
-    await logs.settledHeads();
+    await patiently(() => logs.settledHeads());
 
     const events = await readLogs(logs.readers.values());
     const stock = checkStock(events);

@@ -3,7 +3,10 @@ import { entities } from '@caudal/contract/entities.ts';
 import { entityOfStream, idOfStream } from '@caudal/contract/entity.ts';
 import { metadataOf } from '@caudal/eventlog/codec.ts';
 import type { LogReader } from '@caudal/eventlog/types.ts';
+import { isTransient } from '@caudal/kernel/errors.ts';
 import type { Json } from '../../../e2e/api.ts';
+
+const maxAttempts = 10;
 
 export interface LogEvent {
   domain: string;
@@ -32,7 +35,7 @@ async function readWhole(reader: LogReader): Promise<LogEvent[]> {
   const versions = new Map<string, number>();
   let position = 0;
   for (;;) {
-    const page = await reader.readLog(position, { limit: 1_000 });
+    const page = await patiently(() => reader.readLog(position, { limit: 1_000 }));
     for (const recorded of page.events) {
       const { stream, version, type } = recorded;
       if (recorded.position !== position + 1)
@@ -58,6 +61,17 @@ async function readWhole(reader: LogReader): Promise<LogEvent[]> {
       });
     }
     if (position >= page.head) return events;
+  }
+}
+
+/** Tries again what only takes too long: nothing is broken any more, but the machine may have much to do. */
+export async function patiently<T>(read: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await read();
+    } catch (error) {
+      if (attempt === maxAttempts || !isTransient(error)) throw error;
+    }
   }
 }
 
