@@ -48,7 +48,8 @@ export async function installSchemathesis(): Promise<Installed> {
   const digest = createHash('sha256').update(readFileSync(wanted)).digest('hex').slice(0, 12);
   const folder = join(cacheFolder(), `schemathesis-${version}-${digest}`);
   const python = (at: string) => join(at, 'bin/python');
-  if (existsSync(folder)) return { python: python(folder) };
+  // The Python that it was made with may be gone.
+  if (existsSync(python(folder))) return { python: python(folder) };
 
   mkdirSync(cacheFolder(), { recursive: true });
   // Beside it, so that nobody takes half of it for the whole. It is called by its Python alone, so it can be moved.
@@ -67,11 +68,12 @@ export async function installSchemathesis(): Promise<Installed> {
       wanted,
     ];
     await run(python(made), pip, { maxBuffer: 16 * 1024 * 1024 });
+    if (!existsSync(python(folder))) rmSync(folder, { recursive: true, force: true });
     renameSync(made, folder);
   } catch (error) {
     rmSync(made, { recursive: true, force: true });
     // Somebody else was faster.
-    if (existsSync(folder)) return { python: python(folder) };
+    if (existsSync(python(folder))) return { python: python(folder) };
     return {
       missing: `pip could not install it: ${(error as { stderr?: string }).stderr?.slice(-1_000) || error}. ${help}`,
     };

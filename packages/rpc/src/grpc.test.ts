@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { connect as openSession } from 'node:http2';
 import { InventoryServiceService } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
 import { OrderQueryServiceService, OrderServiceService } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
@@ -73,6 +74,13 @@ describe('gRPC', () => {
     const [consistency] = metadata!.get('caudal-consistency-token');
     await get('o-1', { 'caudal-consistency-token': consistency });
     expect(seen.at(-1)!.call.consistency).toEqual([{ stream: 'orders.order/o-1', version: 1 }]);
+  });
+
+  test('a connection may have far more calls than are served: they hear a reason', async () => {
+    const session = openSession(`http://${server.address}`);
+    const [settings] = await once(session, 'remoteSettings');
+    expect(settings.maxConcurrentStreams).toBeGreaterThanOrEqual(4_000);
+    session.destroy();
   });
 
   test('what is remembered says its age', async () => {
