@@ -1,0 +1,56 @@
+# Caudal's image: Node, the sources as they are (Node runs them), and what they need in production. Nothing is compiled.
+#
+#   docker build --tag caudal .
+#   docker run --rm caudal help
+#
+# The runtime image may be any that has Node 24 in its PATH; no shell is used in it.
+ARG BUILD_IMAGE=node:24-bookworm-slim
+ARG RUNTIME_IMAGE=node:24-bookworm-slim
+
+# Only what says which packages are needed, so that a change of sources does not fetch them again.
+FROM ${BUILD_IMAGE} AS manifests
+WORKDIR /app
+COPY . .
+RUN find . -type f ! -name package.json ! -name package-lock.json ! -name .npmrc -delete && find . -type d -empty -delete
+
+FROM ${BUILD_IMAGE} AS dependencies
+WORKDIR /app
+COPY --from=manifests /app .
+# Optional packages are left out: they are PostgreSQL for a process that has no DATABASE_URL. No package needs its
+# install script here.
+RUN npm ci --omit=dev --omit=optional --ignore-scripts && npm cache clean --force
+
+FROM ${BUILD_IMAGE} AS init
+# hadolint ignore=DL3008 -- the base image says which distribution, and that which version
+RUN apt-get update && apt-get install --yes --no-install-recommends tini
+# A command that needs no shell: the image has it for `kubectl exec ... -- caudal deadletters list` too.
+RUN printf '#!/usr/bin/env node\nimport "/app/services/runtime/src/main.ts";\n' > /caudal && chmod 755 /caudal
+
+FROM ${RUNTIME_IMAGE} AS runtime
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="caudal" \
+      org.opencontainers.image.description="An event-sourced order-to-delivery backend" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+ENV NODE_ENV=production CAUDAL_HOST=0.0.0.0
+WORKDIR /app
+COPY --from=init /usr/bin/tini-static /usr/local/bin/tini
+COPY --from=init /caudal /usr/local/bin/caudal
+COPY --from=dependencies /app .
+COPY . .
+# A number, so that Kubernetes can see that it is not root's. Nothing under /app is its own: it only reads.
+USER 1000:1000
+EXPOSE 8080 9090
+# tini is process 1: it passes signals on, also before Node listens to them, and reaps what has ended.
+ENTRYPOINT ["tini", "--", "caudal"]
+CMD ["start"]
+
+# For skaffold dev: sources can be replaced in the running container, and Node starts again when they are.
+FROM runtime AS development
+COPY --chown=1000:1000 packages packages
+COPY --chown=1000:1000 services services
+ENTRYPOINT ["tini", "--", "node", "--watch", "--watch-preserve-output", "services/runtime/src/main.ts"]
+
+FROM runtime

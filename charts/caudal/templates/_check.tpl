@@ -1,0 +1,123 @@
+{{/*
+What must hold between values: what a schema can't say. Each message names the value and what to do. All are said at once.
+*/}}
+{{- define "caudal.check" -}}
+{{- $v := .Values }}
+{{- $problems := list }}
+{{- $workloads := include "caudal.workloads" . | fromYaml }}
+{{- $contexts := (include "caudal.contexts" . | fromYaml).contexts }}
+{{- $has := dict }}
+{{- range $name, $secret := $v.secrets }}
+  {{- if and $secret.existingSecret (hasKey $v.settings $name) }}
+    {{- $problems = append $problems (printf "settings.%s and secrets.%s.existingSecret are both set: leave one of them out." $name $name) }}
+  {{- end }}
+  {{- $_ := set $has $name (or (ne $secret.existingSecret "") (hasKey $v.settings $name)) }}
+{{- end }}
+
+{{- /* Credentials. */}}
+{{- if not $has.DATABASE_URL }}
+  {{- $problems = append $problems "secrets.DATABASE_URL.existingSecret is not set: name a Secret whose key DATABASE_URL holds PostgreSQL's URL. kubectl create secret generic NAME --from-literal=DATABASE_URL=postgres://... makes one." }}
+{{- end }}
+{{- if ne (get $v.settings "CAUDAL_AUTH") "off" }}
+  {{- if not $has.CAUDAL_JWKS }}
+    {{- $problems = append $problems "no token can be checked: set secrets.CAUDAL_JWKS.existingSecret, or settings.CAUDAL_JWKS to your issuer's URL (\"caudal keys\" makes a pair of keys), or settings.CAUDAL_AUTH=off in development." }}
+  {{- end }}
+  {{- if and (gt (len $workloads) 1) (not $has.CAUDAL_SERVICE_KEY) }}
+    {{- $problems = append $problems "workloads call each other and need a key for that: set secrets.CAUDAL_SERVICE_KEY.existingSecret (\"caudal keys\" makes a pair of keys)." }}
+  {{- end }}
+{{- end }}
+
+{{- /* Secrets that are named and not there, where the cluster can be asked. */}}
+{{- if lookup "v1" "Namespace" "" .Release.Namespace }}
+  {{- range $name, $secret := $v.secrets }}
+    {{- if $secret.existingSecret }}
+      {{- $found := lookup "v1" "Secret" $.Release.Namespace $secret.existingSecret }}
+      {{- if not $found }}
+        {{- $problems = append $problems (printf "secrets.%s.existingSecret: the namespace %s has no Secret %s. Create it first." $name $.Release.Namespace $secret.existingSecret) }}
+      {{- else if not (hasKey ($found.data | default dict) $secret.key) }}
+        {{- $problems = append $problems (printf "secrets.%s.key: the Secret %s has no key %s." $name $secret.existingSecret $secret.key) }}
+      {{- end }}
+    {{- end }}
+  {{- end }}
+{{- end }}
+
+{{- /* Every part of the system runs somewhere; what is public, in one place. */}}
+{{- if not $workloads }}{{ $problems = append $problems "there is no workload: set preset, or workloads." }}{{ end }}
+{{- range $context := $contexts }}
+  {{- $public := dict "command" list "query" list }}
+  {{- $run := dict }}
+  {{- $fed := list }}
+  {{- range $name, $w := $workloads }}
+    {{- if has $context.name $w.contexts }}
+      {{- range $role := $w.roles }}{{ $_ := set $run $role true }}{{ end }}
+      {{- range $role := list "command" "query" }}
+        {{- if and $w.public (has $role $w.roles) }}{{ $_ := set $public $role (append (get $public $role) $name) }}{{ end }}
+      {{- end }}
+      {{- if has "projector" $w.roles }}
+        {{- if $w.projections }}{{ $fed = concat $fed $w.projections }}{{ else }}{{ $fed = concat $fed (keys $context.projections) }}{{ end }}
+      {{- end }}
+    {{- end }}
+  {{- end }}
+  {{- $needed := list "command" "jobs" }}
+  {{- if $has.RABBITMQ_URL }}{{ $needed = append $needed "relay" }}{{ end }}
+  {{- if $context.doors.query.grpc }}{{ $needed = append $needed "query" }}{{ end }}
+  {{- if $context.processes }}{{ $needed = append $needed "process" }}{{ end }}
+  {{- range $role := $needed }}
+    {{- if not (hasKey $run $role) }}
+      {{- $problems = append $problems (printf "no workload has the role %s for the context %s: add it to one of workloads." $role $context.name) }}
+    {{- end }}
+  {{- end }}
+  {{- range $projection, $_ := $context.projections }}
+    {{- if not (has $projection $fed) }}
+      {{- $problems = append $problems (printf "no workload feeds the projection %s: add it to the projections of one that has the role projector and the context %s." $projection $context.name) }}
+    {{- end }}
+  {{- end }}
+  {{- range $role, $names := $public }}
+    {{- if gt (len $names) 1 }}
+      {{- $problems = append $problems (printf "the workloads %s all serve %s of %s to the public: set public: false on all but one." (join " and " $names) $role $context.name) }}
+    {{- end }}
+  {{- end }}
+{{- end }}
+
+{{- /* What workloads say of themselves. */}}
+{{- range $name, $w := $workloads }}
+  {{- if and $w.projections (not (has "projector" $w.roles)) }}
+    {{- $problems = append $problems (printf "workloads.%s.projections: it has not the role projector." $name) }}
+  {{- end }}
+  {{- if and (has "process" $w.roles) (has "payments" $w.contexts) (not (or $has.PAYMENTS_GATEWAY_URL (hasKey $w.settings "PAYMENTS_GATEWAY_URL") (hasKey $w.settings "PAYMENTS_GATEWAY"))) }}
+    {{- $problems = append $problems (printf "workloads.%s takes payments, but from no card gateway: set settings.PAYMENTS_GATEWAY_URL or secrets.PAYMENTS_GATEWAY_URL.existingSecret, or settings.PAYMENTS_GATEWAY=sandbox, which takes every card without any money." $name) }}
+  {{- end }}
+  {{- $sleeps := or (has "projector" $w.roles) (eq (int $w.maxReplicas) 0) }}
+  {{- if and (eq (int $w.replicas) 0) (or (has "process" $w.roles) (not $sleeps) (and $w.maxReplicas (ne $w.scaleOn "queues"))) }}
+    {{- $problems = append $problems (printf "workloads.%s.replicas is 0: only a projector that is scaled on queues may sleep, and no process, whose timers would not fire." $name) }}
+  {{- end }}
+  {{- if $w.maxReplicas }}
+    {{- if lt (int $w.maxReplicas) (int $w.replicas) }}
+      {{- $problems = append $problems (printf "workloads.%s.maxReplicas (%d) is less than replicas (%d)." $name (int $w.maxReplicas) (int $w.replicas)) }}
+    {{- end }}
+    {{- if eq $w.scaleOn "queues" }}
+      {{- if not (and $v.secrets.RABBITMQ_MANAGEMENT_URL.existingSecret $has.RABBITMQ_URL) }}
+        {{- $problems = append $problems (printf "workloads.%s.scaleOn is queues: set secrets.RABBITMQ_URL.existingSecret and secrets.RABBITMQ_MANAGEMENT_URL.existingSecret, or scaleOn: cpu." $name) }}
+      {{- end }}
+      {{- range without $w.roles "projector" "process" }}
+        {{- $problems = append $problems (printf "workloads.%s.scaleOn is queues, which the role %s does not read: scale it on cpu, or in a workload of its own." $name .) }}
+      {{- end }}
+      {{- if not (include "caudal.queues" (dict "root" $ "workload" $w) | fromYamlArray) }}
+        {{- $problems = append $problems (printf "workloads.%s.scaleOn is queues, but its contexts have none for its roles." $name) }}
+      {{- end }}
+      {{- if lt (int $w.target) (mul 2 (int $w.prefetch) | int) }}
+        {{- $problems = append $problems (printf "workloads.%s.target is %d, less than two prefetches (CAUDAL_PREFETCH is %d): what the consumers hold would already ask for more of them." $name (int $w.target) (int $w.prefetch)) }}
+      {{- end }}
+    {{- end }}
+  {{- end }}
+{{- end }}
+{{- if and $v.kong.enabled (ne $v.kong.auth "none") (not $v.kong.consumers) }}
+  {{- $problems = append $problems (printf "kong.auth is %s, but there are no kong.consumers: nobody could call." $v.kong.auth) }}
+{{- end }}
+{{- if and (eq $v.kong.rateLimit.policy "redis") (not $v.kong.rateLimit.redisHost) }}
+  {{- $problems = append $problems "kong.rateLimit.policy is redis: set kong.rateLimit.redisHost." }}
+{{- end }}
+{{- if $problems }}
+  {{- fail (printf "\n\nCaudal can't be installed like this:\n  - %s\n" (join "\n  - " $problems)) }}
+{{- end }}
+{{- end }}

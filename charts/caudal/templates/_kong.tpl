@@ -1,0 +1,87 @@
+{{/* The plugins of Kong that values ask for. `restOnly`: it means nothing to gRPC. */}}
+{{- define "caudal.kongPlugins" -}}
+{{- $k := .Values.kong }}
+- plugin: correlation-id
+  # Caudal takes it over as the id of the request, in its logs and answers.
+  config: { header_name: x-request-id, generator: uuid, echo_downstream: true }
+- plugin: prometheus
+  config: { status_code_metrics: true, latency_metrics: true, bandwidth_metrics: true, upstream_health_metrics: true }
+{{- if $k.requestSizeMegabytes }}
+- plugin: request-size-limiting
+  restOnly: true
+  config: { allowed_payload_size: {{ $k.requestSizeMegabytes }}, size_unit: megabytes }
+{{- end }}
+{{- if eq $k.auth "jwt" }}
+- plugin: jwt
+  # A consumer is an issuer. Caudal checks the token again, with its permissions.
+  config: { key_claim_name: iss, claims_to_verify: [exp], run_on_preflight: false }
+{{- else if eq $k.auth "key-auth" }}
+- plugin: key-auth
+  config: { key_names: [apikey], hide_credentials: true, run_on_preflight: false }
+{{- end }}
+{{- with $k.rateLimit }}
+{{- if .perMinute }}
+- plugin: rate-limiting
+  config:
+    minute: {{ .perMinute }}
+    policy: {{ .policy }}
+    limit_by: {{ ternary "ip" "consumer" (eq $k.auth "none") }}
+    # Kong is no reason to refuse calls because its counter is away.
+    fault_tolerant: true
+    {{- if .redisHost }}
+    redis: { host: {{ .redisHost }} }
+    {{- end }}
+{{- end }}
+{{- end }}
+{{- if $k.corsOrigins }}
+- plugin: cors
+  restOnly: true
+  config:
+    origins: {{ toJson $k.corsOrigins }}
+    methods: [GET, POST, PATCH, PUT, DELETE, OPTIONS]
+    headers: [authorization, content-type, if-match, if-none-match, apikey, consistency-token, x-request-id]
+    exposed_headers: [etag, age, consistency-token, x-request-id, retry-after, location]
+    max_age: 600
+{{- end }}
+{{- if $k.otlpTracesEndpoint }}
+- plugin: opentelemetry
+  config:
+    traces_endpoint: {{ $k.otlpTracesEndpoint }}
+    resource_attributes: { service.name: kong }
+    propagation: { default_format: w3c, extract: [w3c], inject: [w3c] }
+{{- end }}
+{{- end }}
+
+{{/* An Ingress of a workload's door: `workload`, `door`, `suffix`, `paths`, `pathType`, `plugins`, `annotations`, `root`. */}}
+{{- define "caudal.ingress" }}
+{{- $k := .root.Values.kong }}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata:
+  name: {{ include "caudal.name" .root }}-{{ .workload }}-{{ .suffix }}
+  namespace: {{ .root.Release.Namespace }}
+  labels:
+    {{- include "caudal.labels" .root | nindent 4 }}
+    app.kubernetes.io/component: {{ .workload }}
+  annotations:
+    konghq.com/strip-path: "false"
+    konghq.com/plugins: {{ join "," .plugins | quote }}
+    {{- toYaml .annotations | nindent 4 }}
+spec:
+  ingressClassName: {{ $k.ingressClass }}
+  {{- if and $k.host $k.tlsSecret }}
+  tls: [{ hosts: [{{ $k.host }}], secretName: {{ $k.tlsSecret }} }]
+  {{- end }}
+  rules:
+    - http:
+        paths:
+          {{- range .paths }}
+          - path: {{ . | quote }}
+            pathType: {{ $.pathType }}
+            backend: { service: { name: {{ include "caudal.name" $.root }}-{{ $.workload }}-{{ $.door }}, port: { name: {{ $.door }} } } }
+          {{- end }}
+      {{- with $k.host }}
+      host: {{ . }}
+      {{- end }}
+{{- end }}

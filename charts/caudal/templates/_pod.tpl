@@ -1,0 +1,125 @@
+{{/* What every pod of the release has in common. */}}
+
+{{- define "caudal.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 1000
+runAsGroup: 1000
+fsGroup: 1000
+seccompProfile: { type: RuntimeDefault }
+{{- end }}
+
+{{- define "caudal.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: {{ .Values.readOnlyRootFilesystem }}
+capabilities: { drop: [ALL] }
+{{- end }}
+
+{{/*
+The credentials of a workload, or of a Job where there is none: those that are given. RabbitMQ's management is for Jobs
+alone, and what begins with the name of a context for those that run its processes: no other pod has a card gateway's key.
+*/}}
+{{- define "caudal.secretsOf" -}}
+{{- $w := .workload }}
+{{- range $setting, $secret := .root.Values.secrets }}
+{{- $context := splitList "_" $setting | first | lower }}
+{{- $ofProcess := has $context (include "caudal.contextNames" $.root | fromYamlArray) }}
+{{- $left := and $w (or (eq $setting "RABBITMQ_MANAGEMENT_URL") (and $ofProcess (not (and (has "process" $w.roles) (has $context $w.contexts))))) }}
+{{- if and $secret.existingSecret (not $left) }}
+{{ $setting }}: { name: {{ $secret.existingSecret }}, key: {{ $secret.key | quote }} }
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* `root`, and `workload` if it is one's. */}}
+{{- define "caudal.volumes" -}}
+- name: tmp
+  emptyDir: { sizeLimit: 64Mi }
+- name: secrets
+  projected:
+    defaultMode: 0440
+    sources:
+      {{- range $setting, $secret := include "caudal.secretsOf" . | fromYaml }}
+      - secret:
+          name: {{ $secret.name }}
+          items: [{ key: {{ $secret.key | quote }}, path: {{ $setting }} }]
+      {{- end }}
+{{- with .root.Values.caBundle }}
+{{- if .configMap }}
+- name: ca
+  configMap: { name: {{ .configMap }}, items: [{ key: {{ .key | quote }}, path: ca.crt }] }
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "caudal.mounts" -}}
+- { name: tmp, mountPath: /tmp }
+- { name: secrets, mountPath: /run/secrets/caudal, readOnly: true }
+{{- if .Values.caBundle.configMap }}
+- { name: ca, mountPath: /run/ca, readOnly: true }
+{{- end }}
+{{- end }}
+
+{{/* The environment of settings and credentials: what all of caudal's commands need. `root`, and `workload` if it is one's. */}}
+{{- define "caudal.env" -}}
+- { name: LOG_LEVEL, value: {{ .root.Values.logLevel | quote }} }
+{{- if .root.Values.caBundle.configMap }}
+- { name: NODE_EXTRA_CA_CERTS, value: /run/ca/ca.crt }
+{{- end }}
+{{- range $setting, $_ := include "caudal.secretsOf" . | fromYaml }}
+- { name: {{ $setting }}_FILE, value: /run/secrets/caudal/{{ $setting }} }
+{{- end }}
+- { name: CAUDAL_COMMAND_ADDRESS, value: {{ printf "dns:///%s-{context}-command:%v" (include "caudal.name" .root) .root.Values.ports.grpc | quote }} }
+- { name: CAUDAL_QUERY_ADDRESS, value: {{ printf "dns:///%s-{context}-query:%v" (include "caudal.name" .root) .root.Values.ports.grpc | quote }} }
+{{- range $setting, $value := ternary (.workload | default dict).settings .root.Values.settings (hasKey . "workload") }}
+{{- /* Helm has whole numbers as floating ones, and writes large ones as 1e+06. */}}
+{{- if kindIs "float64" $value }}{{ if eq $value (floor $value) }}{{ $value = int64 $value }}{{ end }}{{ end }}
+- { name: {{ $setting }}, value: {{ $value | toString | quote }} }
+{{- end }}
+{{- end }}
+
+{{/* Where and how any pod of the release is placed. */}}
+{{- define "caudal.placement" -}}
+serviceAccountName: {{ .account }}
+automountServiceAccountToken: false
+# Variables like CAUDAL_PORT that Kubernetes makes of Services would be taken for settings.
+enableServiceLinks: false
+{{- with .root.Values }}
+{{- with .image.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- with .nodeSelector }}
+nodeSelector: {{ toYaml . | nindent 2 }}
+{{- end }}
+{{- with .tolerations }}
+tolerations: {{ toYaml . | nindent 2 }}
+{{- end }}
+{{- with .priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- end }}
+securityContext: {{ include "caudal.podSecurity" .root | nindent 2 }}
+{{- end }}
+
+{{/* A pod that runs one command of caudal and ends: of a Job or CronJob. `account`, `args`, `root`. */}}
+{{- define "caudal.jobPod" -}}
+metadata:
+  labels:
+    {{- include "caudal.labels" .root | nindent 4 }}
+    app.kubernetes.io/component: job
+spec:
+  restartPolicy: Never
+  {{- include "caudal.placement" . | nindent 2 }}
+  containers:
+    - name: caudal
+      image: {{ include "caudal.image" .root }}
+      imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+      args: {{ toJson .args }}
+      env: {{ include "caudal.env" (dict "root" .root) | nindent 8 }}
+      resources: {{ toYaml .root.Values.resources | nindent 8 }}
+      securityContext: {{ include "caudal.containerSecurity" .root | nindent 8 }}
+      volumeMounts: {{ include "caudal.mounts" .root | nindent 8 }}
+  volumes: {{ include "caudal.volumes" (dict "root" .root) | nindent 4 }}
+{{- end }}

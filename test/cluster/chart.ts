@@ -1,0 +1,128 @@
+/** The chart as its users see it: rendered by helm, or refused by it. */
+import { execFile, execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { describe, jest } from '@jest/globals';
+import { parseAllDocuments, stringify } from 'yaml';
+
+// Tools are started for each test: seconds, and more where the machine is busy.
+jest.setTimeout(180_000);
+
+const run = promisify(execFile);
+export const root = fileURLToPath(new URL('../../', import.meta.url));
+export const chart = join(root, 'charts/caudal');
+
+/** A resource, as far as tests look into it. */
+export interface Manifest {
+  apiVersion: string;
+  kind: string;
+  metadata: {
+    name: string;
+    namespace?: string;
+    labels?: Record<string, string>;
+    annotations?: Record<string, string>;
+  };
+  // biome-ignore lint/suspicious/noExplicitAny: what is below differs for each kind, and the schemas check it
+  spec: any;
+}
+
+/** A tool of `test/cluster/tools`, made if need be: its path, or why it can't be had. */
+export function tool(name: 'helm' | 'kubeconform' | 'schemas'): { path: string } | { missing: string } {
+  try {
+    const path = execFileSync(join(root, 'test/cluster/tools'), [name], { encoding: 'utf8', stdio: 'pipe' }).trim();
+    return { path };
+  } catch (error) {
+    return { missing: `${name}: ${(error as { stderr?: string }).stderr?.trim() || (error as Error).message}` };
+  }
+}
+
+/** A `describe` that is skipped, and says so, where a tool is not to be had; it fails where all must be there. */
+export function describeWithTools(
+  tools: ('helm' | 'kubeconform' | 'schemas')[],
+  title: string,
+  body: (paths: Record<string, string>) => void,
+): void {
+  const found = tools.map((name) => [name, tool(name)] as const);
+  const missing = found.flatMap(([, of]) => ('missing' in of ? [of.missing] : []));
+  if (missing.length === 0) {
+    describe(title, () => body(Object.fromEntries(found.map(([name, of]) => [name, (of as { path: string }).path]))));
+    return;
+  }
+  if (process.env.CAUDAL_REQUIRE_SERVERS === 'all')
+    throw new Error(`CAUDAL_REQUIRE_SERVERS=all, but ${missing.join('; ')}`);
+  console.warn(`Skipped: ${title}, without ${missing.join('; ')}`);
+  describe.skip(title, () => body({}));
+}
+
+export type Values = Record<string, unknown>;
+const secret = (name: string) => ({ existingSecret: 'caudal', key: name });
+export const secrets = (...names: string[]) => Object.fromEntries(names.map((name) => [name, secret(name)]));
+
+const keys = secrets('CAUDAL_JWKS', 'CAUDAL_SERVICE_KEY', 'PAYMENTS_GATEWAY_KEY');
+const stores = secrets(
+  'DATABASE_URL',
+  'RABBITMQ_URL',
+  'RABBITMQ_MANAGEMENT_URL',
+  'MONGODB_URL',
+  'ELASTICSEARCH_URL',
+  'REDIS_URL',
+);
+const gateway = { PAYMENTS_GATEWAY_URL: 'https://gateway.example' };
+
+/** The least that each preset needs. */
+export const presets: Record<string, Values> = {
+  monolith: { preset: 'monolith', settings: gateway, secrets: secrets('DATABASE_URL', 'CAUDAL_JWKS') },
+  small: { preset: 'small', settings: gateway, secrets: { ...stores, ...keys } },
+  production: { preset: 'production', settings: gateway, secrets: { ...stores, ...keys } },
+};
+
+/** What is laid over what: maps key by key, all else as a whole. */
+export function laidOver(below: Values, above: Values): Values {
+  const isMap = (value: unknown): value is Values =>
+    typeof value === 'object' && value !== null && !Array.isArray(value);
+  const entries = Object.entries(above).map(([key, value]) => {
+    const under = below[key];
+    return [key, isMap(value) && isMap(under) ? laidOver(under, value) : value];
+  });
+  return { ...below, ...Object.fromEntries(entries) };
+}
+
+export interface Rendered {
+  text: string;
+  manifests: Manifest[];
+}
+
+/** Renders the chart. Rejects with what helm says. */
+export async function render(helm: string, values: Values, release = 'caudal'): Promise<Rendered> {
+  const folder = mkdtempSync(join(tmpdir(), 'caudal-chart-'));
+  try {
+    const file = join(folder, 'values.yaml');
+    // Helm reads YAML 1.1, where `off` is false.
+    writeFileSync(file, stringify(values, { version: '1.1' }));
+    const args = ['template', release, chart, '--namespace=shop', '--kube-version=1.36.0', '--values', file];
+    const { stdout } = await run(helm, args, { maxBuffer: 2 ** 25 });
+    return { text: stdout, manifests: manifestsOf(stdout) };
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+export function manifestsOf(text: string): Manifest[] {
+  return parseAllDocuments(text)
+    .map((document) => document.toJS() as Manifest | null)
+    .filter((manifest) => manifest !== null);
+}
+
+export const ofKind = ({ manifests }: Rendered, kind: string) => manifests.filter((each) => each.kind === kind);
+
+/** The pods that a release makes: of Deployments, Jobs, CronJobs, and bare ones. */
+export function podsOf({ manifests }: Rendered): { name: string; pod: Manifest['spec'] }[] {
+  return manifests.flatMap(({ kind, metadata: { name }, spec }) => {
+    if (kind === 'Deployment' || kind === 'Job') return [{ name, pod: spec.template.spec }];
+    if (kind === 'CronJob') return [{ name, pod: spec.jobTemplate.spec.template.spec }];
+    return kind === 'Pod' ? [{ name, pod: spec }] : [];
+  });
+}

@@ -1,0 +1,63 @@
+/** What the Dockerfile promises to those who run the image. Whether it builds is seen where one can be built. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from '@jest/globals';
+import { shippedSources } from '../../scripts/reference/sources.ts';
+import { root } from './chart.ts';
+
+const lines = readFileSync(join(root, 'Dockerfile'), 'utf8')
+  .replace(/\\\n\s*/g, '')
+  .split('\n')
+  .filter((line) => /^[A-Z]/.test(line));
+const stages = lines.join('\n').split(/^(?=FROM )/m);
+const runtime = stages.find((stage) => /^FROM .* AS runtime$/m.test(stage))!;
+
+test('the last stage is the one for production', () => {
+  expect(stages.at(-1)).toBe('FROM runtime');
+});
+
+test('base images are arguments', () => {
+  for (const stage of stages.slice(1)) expect(stage).toMatch(/^FROM (\$\{(BUILD|RUNTIME)_IMAGE\}|runtime)/);
+});
+
+test('no user of rank, no shell, and a process 1 that passes signals on', () => {
+  expect(runtime).toContain('\nUSER 1000:1000\n');
+  expect(runtime).not.toMatch(/^RUN /m);
+  expect(runtime).toContain('ENTRYPOINT ["tini", "--", "caudal"]');
+  expect(runtime).toContain('CMD ["start"]');
+});
+
+test('only what production needs is installed', () => {
+  expect(lines.filter((line) => line.includes('npm ci'))).toEqual([
+    expect.stringMatching(/--omit=dev .*--ignore-scripts/),
+  ]);
+});
+
+test('.dockerignore lets every source through that is shipped, and no test', () => {
+  const patterns = readFileSync(join(root, '.dockerignore'), 'utf8')
+    .split('\n')
+    .filter((line) => line && !line.startsWith('#'));
+  // As far as ours need it: the last pattern that fits decides, and a folder's pattern is for all below it.
+  const ignored = (path: string) =>
+    patterns.reduce((out, pattern) => {
+      const glob = pattern
+        .replace('!', '')
+        .replace(/[.]/g, '\\.')
+        .replace(/^\*\*\//, '(.*/)?')
+        .replace(/(?<![.)])\*/g, '[^/]*');
+      return new RegExp(`^${glob}(/.*)?$`).test(path) ? !pattern.startsWith('!') : out;
+    }, false);
+  const shipped = shippedSources().map(({ path }) => path);
+  expect(shipped.length).toBeGreaterThan(200);
+  expect(shipped.filter(ignored)).toEqual([]);
+  for (const path of ['package.json', 'package-lock.json', 'services/runtime/data/online-retail-sample.csv'])
+    expect([path, ignored(path)]).toEqual([path, false]);
+  for (const path of [
+    '.git/HEAD',
+    'docs/api.md',
+    'packages/rpc/src/rest.test.ts',
+    'packages/rpc/src/testing/x.ts',
+    '.caudal/key',
+  ])
+    expect([path, ignored(path)]).toEqual([path, true]);
+});

@@ -1,0 +1,202 @@
+/** Through Kong, every public method is reached, at the workload that serves it, and nothing else is. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { contract } from '@caudal/contract/descriptors.ts';
+import { expect, test } from '@jest/globals';
+import { parse } from 'yaml';
+import { describeWithTools, laidOver, type Manifest, ofKind, presets, type Rendered, render, root } from './chart.ts';
+
+const methods = contract().methods();
+const open = methods.filter(({ access }) => !access.internal);
+const isQuery = (service: string) => service.endsWith('QueryService');
+/** `/v1/orders/{order_id}:cancel` as somebody calls it. */
+const called = (template: string) => template.replace(/\{[^}]+\}/g, '0190-x.Y_~');
+
+interface Route {
+  methods: string[];
+  matches(path: string): boolean;
+  service: string;
+}
+
+function routesOf(release: Rendered, door: 'rest' | 'grpc'): Route[] {
+  return ofKind(release, 'Ingress').flatMap(({ metadata, spec }) =>
+    spec.rules[0].http.paths
+      .filter((path: Manifest['spec']) => path.backend.service.port.name === door)
+      .map(({ path, backend }: Manifest['spec']) => ({
+        methods: metadata.annotations!['konghq.com/methods']?.split(',') ?? [],
+        matches: (asked: string) =>
+          path.startsWith('/~') ? new RegExp(`^${path.slice(2)}`).test(asked) : path === asked,
+        service: backend.service.name,
+      })),
+  );
+}
+
+/** The Services that a call may end at; more than one would be a matter of luck. */
+const reached = (routes: Route[], path: string, method?: string) => [
+  ...new Set(
+    routes
+      .filter((route) => (!method || route.methods.includes(method)) && route.matches(path))
+      .map(({ service }) => service),
+  ),
+];
+
+describeWithTools(['helm'], 'Kong', ({ helm }) => {
+  const kong = (values = {}, preset = 'small') =>
+    render(helm!, laidOver(presets[preset]!, { kong: { enabled: true, ...values } }));
+
+  test('every public method has its routes, to the workload that serves it', async () => {
+    const release = await kong();
+    const [rest, grpc] = [routesOf(release, 'rest'), routesOf(release, 'grpc')];
+    for (const { path, service, http } of open) {
+      const workload = isQuery(service) ? 'query' : 'command';
+      expect([path, reached(grpc, path)]).toEqual([path, [`caudal-${workload}-grpc`]]);
+      for (const { method, template } of http)
+        expect([method, template, reached(rest, called(template), method)]).toEqual([
+          method,
+          template,
+          [`caudal-${workload}-rest`],
+        ]);
+    }
+  });
+
+  test('internal methods and other paths have none', async () => {
+    const release = await kong();
+    const [rest, grpc] = [routesOf(release, 'rest'), routesOf(release, 'grpc')];
+    for (const { path } of methods.filter(({ access }) => access.internal)) expect(reached(grpc, path)).toEqual([]);
+    for (const path of ['/readyz', '/metrics', '/v1/orders/1/2', '/v1/orders/1:cancel/x', '/x/v1/orders'])
+      expect(reached(rest, path)).toEqual([]);
+    expect(reached(grpc, '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo')).toEqual([]);
+  });
+
+  test('REST and gRPC never share a Service or a port', async () => {
+    const release = await kong();
+    const services = ofKind(release, 'Service').filter(({ metadata }) => metadata.annotations?.['konghq.com/protocol']);
+    for (const { metadata, spec } of services) {
+      const grpc = metadata.name.endsWith('-grpc');
+      expect(metadata.annotations!['konghq.com/protocol']).toBe(grpc ? 'grpc' : 'http');
+      expect(spec.ports).toEqual([
+        grpc ? { name: 'grpc', port: 9090, targetPort: 'grpc' } : { name: 'rest', port: 8080, targetPort: 'rest' },
+      ]);
+    }
+    expect(services.map(({ metadata }) => metadata.name)).toEqual([
+      'caudal-command-grpc',
+      'caudal-command-rest',
+      'caudal-query-grpc',
+      'caudal-query-rest',
+    ]);
+  });
+
+  test('pods are probed every 10 s on their own port, and calls do not overrule the probes', async () => {
+    const release = await kong();
+    const policies = ofKind(release, 'KongUpstreamPolicy');
+    expect(policies.map(({ spec }) => spec.algorithm)).toEqual(['least-connections']);
+    const [{ spec }] = policies as [Manifest];
+    expect(spec.healthchecks.active).toMatchObject({
+      // Not grpc: Kong takes it, and calls hang. Not tcp: it never probes.
+      type: 'http',
+      httpPath: '/readyz',
+      healthy: { interval: 10, successes: 3 },
+      unhealthy: { interval: 10, httpFailures: 3, tcpFailures: 3, timeouts: 3 },
+    });
+    expect(spec.healthchecks.passive.healthy.successes).toBe(0);
+    // The controller keeps a policy only for a Service that is behind an Ingress, and names it itself.
+    const behind = new Set(
+      ofKind(release, 'Ingress').map(({ spec: of }) => of.rules[0].http.paths[0].backend.service.name),
+    );
+    for (const service of ofKind(release, 'Service').filter(({ metadata }) => behind.has(metadata.name)))
+      expect(service.metadata.annotations!['konghq.com/upstream-policy']).toBe(policies[0]!.metadata.name);
+  });
+
+  test('each workload can have an algorithm of its own', async () => {
+    const release = await render(
+      helm!,
+      laidOver(presets.small!, {
+        kong: { enabled: true, hashOn: { input: 'consumer' } },
+        workloads: { query: { algorithm: 'consistent-hashing' } },
+      }),
+    );
+    const policies = new Map(ofKind(release, 'KongUpstreamPolicy').map(({ metadata, spec }) => [metadata.name, spec]));
+    expect([...policies.keys()].sort()).toEqual(['caudal-consistent-hashing', 'caudal-least-connections']);
+    expect(policies.get('caudal-consistent-hashing').hashOn).toEqual({ input: 'consumer' });
+    const query = ofKind(release, 'Service').find(({ metadata }) => metadata.name === 'caudal-query-rest')!;
+    expect(query.metadata.annotations!['konghq.com/upstream-policy']).toBe('caudal-consistent-hashing');
+  });
+
+  test('an Ingress names only plugins that are there, and gRPC none that only REST has', async () => {
+    const release = await kong({
+      auth: 'key-auth',
+      consumers: { shop: { credentials: ['shop-key'] } },
+      rateLimit: { perMinute: 60 },
+      corsOrigins: ['https://shop.example'],
+      otlpTracesEndpoint: 'http://collector:4318/v1/traces',
+    });
+    const plugins = ofKind(release, 'KongPlugin').map(({ metadata }) => metadata.name);
+    expect(plugins.sort()).toEqual(
+      [
+        'correlation-id',
+        'cors',
+        'key-auth',
+        'opentelemetry',
+        'prometheus',
+        'rate-limiting',
+        'request-size-limiting',
+      ].map((name) => `caudal-${name}`),
+    );
+    for (const { metadata } of ofKind(release, 'Ingress')) {
+      const named = metadata.annotations!['konghq.com/plugins']!.split(',');
+      const rest = !metadata.name.endsWith('-grpc');
+      expect(named.sort()).toEqual(plugins.filter((name) => rest || !/cors|size/.test(name)));
+      // A browser asks with OPTIONS first; without it in the list Kong would know no route.
+      if (rest) expect(metadata.annotations!['konghq.com/methods']).toContain('OPTIONS');
+    }
+    const limit = release.manifests.find(({ metadata }) => metadata.name === 'caudal-rate-limiting') as unknown as {
+      config: object;
+    };
+    expect(limit.config).toMatchObject({ limit_by: 'consumer', minute: 60 });
+  });
+
+  test('what is not public has no route', async () => {
+    const workloads = { admin: { contexts: ['orders'], roles: ['command', 'query'], public: false } };
+    const release = await render(helm!, laidOver(presets.small!, { kong: { enabled: true }, workloads }));
+    expect(ofKind(release, 'Ingress').filter(({ metadata }) => metadata.name.includes('admin'))).toEqual([]);
+    expect(ofKind(release, 'Service').map(({ metadata }) => metadata.name)).toContain('caudal-admin-grpc');
+  });
+});
+
+interface KongConfiguration {
+  services: {
+    protocol: string;
+    host: string;
+    routes: { methods?: string[]; paths: string[]; protocols: string[] }[];
+  }[];
+  upstreams: {
+    name: string;
+    targets: { target: string }[];
+    healthchecks: { passive: { healthy: object }; active: object };
+  }[];
+}
+
+test('kong.yml, for a Kong without Kubernetes, has a route for every public method', () => {
+  const { services, upstreams } = parse(readFileSync(join(root, 'k8s/kong/kong.yml'), 'utf8')) as KongConfiguration;
+  const find = (protocol: string, path: string, method?: string) =>
+    services
+      .filter((service) => service.protocol === protocol)
+      .flatMap(({ routes }) => routes)
+      .filter(({ methods: of }) => !method || of?.includes(method))
+      .flatMap(({ paths }) => paths)
+      .filter((pattern) => new RegExp(`^${pattern.slice(1)}`).test(path));
+  for (const { path, http } of open) {
+    expect([path, find('grpc', path)]).toEqual([path, [expect.any(String)]]);
+    for (const { method, template } of http)
+      expect([template, find('http', called(template), method)]).toEqual([template, [expect.any(String)]]);
+  }
+  expect(upstreams.map(({ targets }) => targets[0]!.target)).toEqual(['127.0.0.1:8080', '127.0.0.1:9090']);
+  for (const { healthchecks } of upstreams) {
+    expect(healthchecks.active).toMatchObject({
+      type: 'http',
+      http_path: '/readyz',
+      unhealthy: { http_failures: 3, tcp_failures: 3 },
+    });
+    expect(healthchecks.passive.healthy).toEqual({ successes: 0 });
+  }
+});

@@ -1,0 +1,97 @@
+/** Whatever values ask for is what Kubernetes, KEDA, Kong and Prometheus' operator take. */
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { expect, test } from '@jest/globals';
+import { chart, describeWithTools, laidOver, presets, render, type Values } from './chart.ts';
+import { createValidator } from './schemas.ts';
+
+const run = promisify(execFile);
+
+const everything: Values = {
+  kong: {
+    enabled: true,
+    host: 'api.example',
+    tlsSecret: 'api-tls',
+    auth: 'key-auth',
+    consumers: { shop: { credentials: ['shop-key'] } },
+    rateLimit: { perMinute: 600, policy: 'redis', redisHost: 'redis' },
+    corsOrigins: ['https://shop.example'],
+    otlpTracesEndpoint: 'http://collector:4318/v1/traces',
+  },
+  monitoring: { serviceMonitor: true, rules: true, dashboards: true, labels: { release: 'prometheus' } },
+  jobs: {
+    'rebuild-orders': { args: ['rebuild', 'order-details'] },
+    verify: { args: ['verify', 'all'], schedule: '0 3 * * 0' },
+  },
+  image: { pullSecrets: ['registry'], digest: `sha256:${'0'.repeat(64)}` },
+  caBundle: { configMap: 'authorities' },
+  podLabels: { team: 'orders' },
+  podAnnotations: { note: 'x' },
+  nodeSelector: { disk: 'ssd' },
+  tolerations: [{ key: 'spot', operator: 'Exists' }],
+  priorityClassName: 'high',
+  serviceAccount: { annotations: { role: 'x' } },
+};
+
+/** Each is laid over each preset. */
+const odd: Record<string, Values> = {
+  'a preset without anything more': {},
+  'all that there is': everything,
+  'nothing beside the pods': { migrate: false, networkPolicy: { enabled: false } },
+  'closed to all': { networkPolicy: { gateways: [], monitoring: [], egress: [] } },
+  'other ports': { ports: { grpc: 19090, rest: 18080, metrics: 19464 } },
+  'hashing by a header': {
+    kong: { enabled: true, algorithm: 'consistent-hashing', hashOn: { input: null, header: 'x-tenant' } },
+  },
+  'tokens checked by Kong': {
+    kong: { enabled: true, auth: 'jwt', consumers: { issuer: { credentials: ['issuer-key'] } } },
+  },
+  'settings of all kinds': { settings: { CAUDAL_NAMESPACE: 'blue', CAUDAL_POOL_SIZE: 4, CAUDAL_REFLECTION: true } },
+};
+
+describeWithTools(['helm', 'kubeconform', 'schemas'], 'schemas', (tools) => {
+  const validate = tools.kubeconform ? createValidator(tools) : async () => [];
+
+  test('helm finds nothing to say', async () => {
+    const { stdout } = await run(tools.helm!, [
+      'lint',
+      chart,
+      '--strict',
+      '--kube-version=1.36.0',
+      '--set=secrets.DATABASE_URL.existingSecret=a,settings.CAUDAL_AUTH=off,settings.PAYMENTS_GATEWAY=sandbox',
+    ]);
+    expect(stdout).toContain('0 chart(s) failed');
+  });
+
+  test.each(Object.keys(presets))('%s, with all kinds of values', async (preset) => {
+    const all = await Promise.all(
+      Object.values(odd).map((values, index) =>
+        render(tools.helm!, laidOver(presets[preset]!, values), `case-${index}`),
+      ),
+    );
+    expect(await validate(all.map(({ text }) => text).join('\n---\n'))).toEqual([]);
+  });
+
+  test('the oldest Kubernetes that the chart allows', async () => {
+    const { text } = await render(tools.helm!, laidOver(presets.production!, everything));
+    expect(await validate(text, '1.30.0')).toEqual([]);
+  });
+
+  test('a workload that is scaled on CPU, and one that may sleep', async () => {
+    const workloads = { command: { maxReplicas: 9 }, projector: { replicas: 0, maxReplicas: 5, scaleOn: 'queues' } };
+    const { text } = await render(tools.helm!, laidOver(presets.small!, { workloads }));
+    expect(await validate(text)).toEqual([]);
+  });
+
+  test('the schemas find what is wrong', async () => {
+    const { text } = await render(tools.helm!, laidOver(presets.production!, everything));
+    const wrong = text
+      .replace('pollingInterval:', 'pollInterval:')
+      .replace('httpFailures:', 'httpFailure:')
+      .replace('readinessProbe:', 'readyProbe:')
+      .replace('podTargetLabels:', 'targetLabel:');
+    expect((await validate(wrong)).join('\n')).toMatch(
+      /(?=[\s\S]*pollInterval)(?=[\s\S]*httpFailure)(?=[\s\S]*readyProbe)(?=[\s\S]*targetLabel)/,
+    );
+  });
+});

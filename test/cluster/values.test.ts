@@ -1,0 +1,157 @@
+/** What users may say to the chart: all of it is documented, and what is wrong is named. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from '@jest/globals';
+import { parse } from 'yaml';
+import { credentials } from '../../scripts/charts/schema.ts';
+import { chart, describeWithTools, laidOver, presets, render, secrets, type Values } from './chart.ts';
+
+test('there is a place for every setting that can hold a credential', () => {
+  const values = parse(readFileSync(join(chart, 'values.yaml'), 'utf8')) as { secrets: Values };
+  expect(Object.keys(values.secrets).sort()).toEqual([...credentials].sort());
+});
+
+test('the schema lets nothing through that it does not know', () => {
+  const schema = JSON.parse(readFileSync(join(chart, 'values.schema.json'), 'utf8')) as Values;
+  const open: string[] = [];
+  (function walk(of: Values, path: string) {
+    if (of.type === 'object' && of.properties && of.additionalProperties !== false) open.push(path);
+    for (const [key, value] of Object.entries(of))
+      if (typeof value === 'object' && value) walk(value as Values, `${path}/${key}`);
+  })(schema, '');
+  expect(open).toEqual([]);
+});
+
+const wrongTypes: [string, Values, RegExp][] = [
+  ['an unknown key', { imag: {} }, /imag/],
+  ['an unknown key of a workload', { workloads: { api: { replica: 2 } } }, /workloads[./]api.*replica/s],
+  ['an unknown role', { workloads: { api: { roles: ['comand'] } } }, /workloads[./]api[./]roles/],
+  ['an unknown context', { workloads: { api: { contexts: ['carts'] } } }, /workloads[./]api[./]contexts/],
+  ['an unknown projection', { workloads: { api: { projections: ['order-list'] } } }, /workloads[./]api[./]projections/],
+  ['an unknown setting', { settings: { CAUDAL_POOLSIZE: 3 } }, /CAUDAL_POOLSIZE/],
+  ['a setting that the chart sets', { settings: { CAUDAL_ROLES: 'query' } }, /CAUDAL_ROLES/],
+  ['a secret in the clear', { settings: { CAUDAL_SERVICE_KEY: '{}' } }, /CAUDAL_SERVICE_KEY/],
+  ['an unknown preset', { preset: 'large' }, /preset/],
+  ['a name that is none', { workloads: { 'My API': {} } }, /My API/],
+  ['Kong is asked for what it has not', { kong: { algorithm: 'least-conn' } }, /kong[./]algorithm/],
+  ['off without quotes, which YAML takes for false', { settings: { CAUDAL_AUTH: false } }, /CAUDAL_AUTH.*string/],
+  ['a number that is none', { shutdown: { graceSeconds: 'long' } }, /shutdown[./]graceSeconds/],
+  ['a grace that is too long', { shutdown: { graceSeconds: 600 } }, /shutdown[./]graceSeconds/],
+];
+
+const queues = { scaleOn: 'queues', maxReplicas: 4 };
+const unfit: [string, string, Values, RegExp][] = [
+  [
+    'no database',
+    'monolith',
+    { secrets: { DATABASE_URL: { existingSecret: '' } } },
+    /secrets\.DATABASE_URL\.existingSecret is not set.*kubectl create secret/s,
+  ],
+  ['no keys', 'monolith', { secrets: { CAUDAL_JWKS: { existingSecret: '' } } }, /secrets\.CAUDAL_JWKS\.existingSecret/],
+  [
+    'no key to call others with',
+    'small',
+    { secrets: { CAUDAL_SERVICE_KEY: { existingSecret: '' } } },
+    /secrets\.CAUDAL_SERVICE_KEY\.existingSecret/,
+  ],
+  [
+    'a credential twice',
+    'monolith',
+    { settings: { DATABASE_URL: 'postgres://x' } },
+    /settings\.DATABASE_URL and secrets\.DATABASE_URL/,
+  ],
+  [
+    'a role is left out',
+    'small',
+    { workloads: { relay: { enabled: false } } },
+    /no workload has the role relay for the context orders/,
+  ],
+  [
+    'a projection is left out',
+    'production',
+    { workloads: { wallets: { projections: ['wallet-balances'] } } },
+    /projection wallet-transactions/,
+  ],
+  [
+    'two serve the same',
+    'small',
+    { workloads: { other: { roles: ['query'] } } },
+    /other and query all serve query of orders.*public: false/,
+  ],
+  [
+    'a process would sleep',
+    'production',
+    { workloads: { 'process-orders': { replicas: 0 } } },
+    /workloads\.process-orders\.replicas is 0/,
+  ],
+  [
+    'a server would sleep',
+    'small',
+    { workloads: { query: { replicas: 0, maxReplicas: 3 } } },
+    /workloads\.query\.replicas is 0/,
+  ],
+  [
+    'commands are not in queues',
+    'small',
+    { workloads: { command: queues } },
+    /workloads\.command\.scaleOn is queues, which the role command/,
+  ],
+  [
+    'nobody sees the queues',
+    'small',
+    { workloads: { process: queues }, secrets: { RABBITMQ_MANAGEMENT_URL: { existingSecret: '' } } },
+    /workloads\.process\.scaleOn.*RABBITMQ_MANAGEMENT_URL/,
+  ],
+  [
+    'a target within the prefetch',
+    'small',
+    { workloads: { process: { ...queues, target: 600 } } },
+    /workloads\.process\.target is 600/,
+  ],
+  [
+    'fewer at most than at least',
+    'small',
+    { workloads: { process: { replicas: 5, maxReplicas: 2 } } },
+    /workloads\.process\.maxReplicas \(2\)/,
+  ],
+  ['Kong knows nobody', 'monolith', { kong: { enabled: true, auth: 'jwt' } }, /kong\.consumers/],
+];
+
+describeWithTools(['helm'], 'values', ({ helm }) => {
+  test.each(wrongTypes)('%s is refused by name', async (_, values, message) => {
+    await expect(render(helm!, laidOver(presets.monolith!, values))).rejects.toThrow(message);
+  });
+
+  test.each(unfit)('%s: refused, with what to do', async (_, preset, values, message) => {
+    await expect(render(helm!, laidOver(presets[preset]!, values))).rejects.toThrow(message);
+  });
+
+  test('no card gateway: refused, with what to do', async () => {
+    const { settings: _, ...values } = presets.monolith!;
+    await expect(render(helm!, values)).rejects.toThrow(/workloads\.api takes payments.*PAYMENTS_GATEWAY=sandbox/);
+  });
+
+  test('all that is unfit is said at once', async () => {
+    const message = await render(helm!, { preset: 'small' }).then(
+      () => '',
+      (error: Error) => error.message,
+    );
+    for (const name of ['DATABASE_URL', 'CAUDAL_JWKS', 'CAUDAL_SERVICE_KEY', 'PAYMENTS_GATEWAY_URL'])
+      expect(message).toContain(name);
+  });
+
+  test("a list of workloads of one's own, and settings of a workload", async () => {
+    const { text } = await render(helm!, {
+      preset: 'none',
+      workloads: {
+        orders: { contexts: ['orders'], settings: { CAUDAL_POOL_SIZE: 20 } },
+        rest: { contexts: ['catalog', 'customers', 'inventory', 'payments', 'shipping', 'notifications'] },
+      },
+      settings: { PAYMENTS_GATEWAY: 'sandbox', CAUDAL_AUTH: 'off', CAUDAL_POOL_SIZE: 4 },
+      secrets: secrets('DATABASE_URL'),
+    });
+    expect(text.match(/CAUDAL_POOL_SIZE, value: "\d+"/g)).toEqual(
+      expect.arrayContaining(['CAUDAL_POOL_SIZE, value: "20"', 'CAUDAL_POOL_SIZE, value: "4"']),
+    );
+  });
+});

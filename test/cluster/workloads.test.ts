@@ -1,0 +1,244 @@
+/** What follows from a workload, and what is refused. */
+import { queueName } from '@caudal/messaging/topology.ts';
+import { generationName } from '@caudal/projections/projector.ts';
+import { expect, test } from '@jest/globals';
+import { topology } from '../../scripts/charts/topology.ts';
+import { contexts } from '../../services/runtime/src/contexts.ts';
+import { settings } from '../../services/runtime/src/settings.ts';
+import { describeWithTools, laidOver, type Manifest, ofKind, podsOf, presets, type Rendered, render } from './chart.ts';
+
+const envOf = (pod: Manifest['spec']): Record<string, string> =>
+  Object.fromEntries(
+    (pod.containers[0].env ?? []).map(({ name, value }: { name: string; value: string }) => [name, value]),
+  );
+
+const podOf = (rendered: Rendered, name: string) => podsOf(rendered).find((each) => each.name === name)!.pod;
+
+describeWithTools(['helm'], 'workloads', ({ helm }) => {
+  const rendered = (preset: string, values = {}) => render(helm!, laidOver(presets[preset]!, values));
+
+  test.each(Object.keys(presets))('%s: pods may do nothing that they need not', async (preset) => {
+    const jobs = { 'rebuild-orders': { args: ['rebuild', 'order-details'] } };
+    const pods = podsOf(await rendered(preset, { jobs }));
+    expect(pods.map(({ name }) => name)).toEqual(
+      expect.arrayContaining(['caudal-migrate', 'caudal-test', 'caudal-rebuild-orders']),
+    );
+    for (const { pod } of pods) {
+      expect(pod).toMatchObject({
+        automountServiceAccountToken: false,
+        enableServiceLinks: false,
+        securityContext: { runAsNonRoot: true, runAsUser: 1000, seccompProfile: { type: 'RuntimeDefault' } },
+      });
+      for (const container of pod.containers) {
+        expect(container.securityContext).toEqual({
+          allowPrivilegeEscalation: false,
+          readOnlyRootFilesystem: true,
+          capabilities: { drop: ['ALL'] },
+        });
+        expect(container.resources.requests.memory).toBeDefined();
+        expect(container.resources.limits).toEqual({ memory: expect.any(String) });
+        expect(JSON.stringify(container)).not.toMatch(/\/bin\/(ba)?sh/);
+      }
+    }
+  });
+
+  test.each(Object.keys(presets))(
+    '%s: what pods are told are settings, and credentials come as files',
+    async (preset) => {
+      const all = { ...settings, LOG_LEVEL: undefined };
+      for (const { name, pod } of podsOf(await rendered(preset))) {
+        if (name === 'caudal-test') continue;
+        const env = envOf(pod);
+        const unknown = Object.keys(env).filter((key) => !Object.hasOwn(all, key.replace(/_FILE$/, '')));
+        expect(unknown).toEqual([]);
+        expect(env.DATABASE_URL).toBeUndefined();
+        expect(env.DATABASE_URL_FILE).toBe('/run/secrets/caudal/DATABASE_URL');
+        const { sources } = pod.volumes.find((volume: { name: string }) => volume.name === 'secrets').projected;
+        expect(sources[0].secret).toMatchObject({ name: 'caudal' });
+      }
+    },
+  );
+
+  test('a credential is only where it is used', async () => {
+    const release = await rendered('production');
+    const holders = (setting: string) =>
+      podsOf(release)
+        .filter(({ pod }) => envOf(pod)[`${setting}_FILE`])
+        .map(({ name }) => name);
+    expect(holders('RABBITMQ_MANAGEMENT_URL')).toEqual(['caudal-migrate']);
+    expect(holders('PAYMENTS_GATEWAY_KEY').sort()).toEqual(['caudal-migrate', 'caudal-process-payments']);
+    // What is named is there, and nothing more.
+    for (const { name, pod } of podsOf(release)) {
+      if (name === 'caudal-test') continue;
+      const { sources } = pod.volumes.find((volume: { name: string }) => volume.name === 'secrets').projected;
+      const files = sources.map(({ secret }: Manifest['spec']) => secret.items[0].path);
+      const named = Object.keys(envOf(pod)).filter((key) => key.endsWith('_FILE'));
+      expect(named.sort()).toEqual(files.map((file: string) => `${file}_FILE`).sort());
+    }
+  });
+
+  test("authorities of one's own are known to every process", async () => {
+    for (const { name, pod } of podsOf(
+      await rendered('small', { caBundle: { configMap: 'authorities', key: 'root.pem' } }),
+    )) {
+      if (name === 'caudal-test') continue;
+      expect(envOf(pod).NODE_EXTRA_CA_CERTS).toBe('/run/ca/ca.crt');
+      expect(pod.volumes).toContainEqual({
+        name: 'ca',
+        configMap: { name: 'authorities', items: [{ key: 'root.pem', path: 'ca.crt' }] },
+      });
+      expect(pod.containers[0].volumeMounts).toContainEqual({ name: 'ca', mountPath: '/run/ca', readOnly: true });
+    }
+  });
+
+  test('numbers reach processes as they were written', async () => {
+    const numbers = { CAUDAL_MAX_CONCURRENT_CALLS: 2_000_000, CAUDAL_TRACE_SAMPLING: 0.05, CAUDAL_REFLECTION: false };
+    const release = await rendered('monolith', { settings: numbers });
+    expect(envOf(podOf(release, 'caudal-api'))).toMatchObject({
+      CAUDAL_MAX_CONCURRENT_CALLS: '2000000',
+      CAUDAL_TRACE_SAMPLING: '0.05',
+      CAUDAL_REFLECTION: 'false',
+    });
+  });
+
+  test('selectors find the pods that are meant', async () => {
+    const release = await rendered('production');
+    const deployments = ofKind(release, 'Deployment');
+    const found = (selector: Record<string, string>) =>
+      deployments
+        .filter(({ spec }) =>
+          Object.entries(selector).every(([key, value]) => spec.template.metadata.labels[key] === value),
+        )
+        .map(({ metadata }) => metadata.name);
+    for (const { metadata, spec } of deployments) expect(found(spec.selector.matchLabels)).toEqual([metadata.name]);
+    for (const { metadata, spec } of ofKind(release, 'PodDisruptionBudget'))
+      expect(found(spec.selector.matchLabels)).toEqual([metadata.name]);
+    const service = (name: string) => ofKind(release, 'Service').find(({ metadata }) => metadata.name === name)!;
+    for (const { name } of contexts) {
+      expect(found(service(`caudal-${name}-command`).spec.selector)).toEqual(['caudal-command']);
+      expect(found(service(`caudal-${name}-query`).spec.selector)).toEqual(['caudal-query']);
+    }
+    expect(found(service('caudal-metrics').spec.selector)).toEqual(deployments.map(({ metadata }) => metadata.name));
+    // Headless, so that clients and Kong see pods.
+    for (const { spec } of ofKind(release, 'Service')) expect(spec.clusterIP).toBe('None');
+  });
+
+  test('others are found where CAUDAL_COMMAND_ADDRESS and CAUDAL_QUERY_ADDRESS say', async () => {
+    const release = await rendered('small');
+    const names = ofKind(release, 'Service').map(
+      ({ metadata, spec }) => `dns:///${metadata.name}:${spec.ports[0].port}`,
+    );
+    const env = envOf(podOf(release, 'caudal-process'));
+    for (const { name } of contexts) {
+      expect(names).toContain(env.CAUDAL_COMMAND_ADDRESS!.replace('{context}', name));
+      expect(names).toContain(env.CAUDAL_QUERY_ADDRESS!.replace('{context}', name));
+    }
+  });
+
+  test('a pod has the time that its end takes, and is asked on the port that answers', async () => {
+    const pod = podOf(await rendered('small', { shutdown: { graceSeconds: 20, stopSeconds: 60 } }), 'caudal-command');
+    expect(envOf(pod).CAUDAL_SHUTDOWN_GRACE).toBe('20s');
+    expect(pod.terminationGracePeriodSeconds).toBe(80);
+    const [{ livenessProbe, readinessProbe, startupProbe, ports }] = pod.containers;
+    expect(readinessProbe.httpGet).toEqual({ path: '/readyz', port: 'grpc' });
+    expect(livenessProbe.httpGet).toEqual({ path: '/livez', port: 'grpc' });
+    // PostgreSQL is waited for 60 s before anything listens.
+    expect(startupProbe.periodSeconds * startupProbe.failureThreshold).toBeGreaterThan(60);
+    expect(ports.map(({ name }: { name: string }) => name)).toEqual(['grpc', 'metrics', 'rest']);
+  });
+
+  test('every part of every context runs in every preset', async () => {
+    for (const preset of Object.keys(presets)) {
+      const parts = podsOf(await rendered(preset))
+        .map(({ pod }) => envOf(pod))
+        .filter(({ CAUDAL_ROLES }) => CAUDAL_ROLES)
+        .flatMap((env) =>
+          env
+            .CAUDAL_CONTEXTS!.split(',')
+            .flatMap((name) => env.CAUDAL_ROLES!.split(',').map((role) => `${role} of ${name}`)),
+        );
+      for (const { name } of contexts)
+        expect(parts).toEqual(expect.arrayContaining([`command of ${name}`, `relay of ${name}`]));
+    }
+  });
+
+  test('the triggers of KEDA count the queues that the code declares, and only those of the workload', async () => {
+    const release = await rendered('production', { settings: { CAUDAL_NAMESPACE: 'blue' } });
+    const handlers = [
+      ...contexts.flatMap(({ projections }) =>
+        projections.flatMap(({ projection }) => [1, 12].map((number) => generationName(projection, number))),
+      ),
+      ...(await topology()).flatMap(({ processes }) => Object.keys(processes)),
+    ];
+    const read = new Map<string, string[]>();
+    for (const { metadata, spec } of ofKind(release, 'ScaledObject')) {
+      const [{ metadata: trigger, authenticationRef }] = spec.triggers;
+      expect(trigger).toMatchObject({
+        protocol: 'http',
+        mode: 'QueueLength',
+        useRegex: 'true',
+        operation: 'sum',
+        vhostName: '/',
+      });
+      expect(trigger.excludeUnacknowledged).toBeUndefined();
+      expect(Number(trigger.value)).toBeGreaterThanOrEqual(2 * Number(settings.CAUDAL_PREFETCH.default));
+      expect(authenticationRef.name).toBe('caudal-queues');
+      const pattern = new RegExp(trigger.queueName);
+      read.set(
+        metadata.name,
+        handlers.filter((handler) => pattern.test(queueName(handler, 'blue.'))),
+      );
+      for (const handler of handlers) {
+        expect(pattern.test(queueName(handler))).toBe(false);
+        expect(pattern.test(`${queueName(handler, 'blue.')}.dead`)).toBe(false);
+      }
+    }
+    expect(read.get('caudal-order-details')).toEqual(['order-details.v1.1', 'order-details.v1.12']);
+    expect(read.get('caudal-process-orders')).toEqual(['fulfilment.process']);
+    // Each by somebody, none by two.
+    expect([...read.values()].flat().sort()).toEqual(handlers.sort());
+  });
+
+  test('a workload is scaled up fast and down slowly, and keeps its pods while KEDA is blind', async () => {
+    const release = await rendered('production');
+    const [scaled] = ofKind(release, 'ScaledObject');
+    expect(scaled!.spec.fallback).toMatchObject({ failureThreshold: 3, behavior: 'currentReplicasIfHigher' });
+    for (const behavior of [
+      scaled!.spec.advanced.horizontalPodAutoscalerConfig.behavior,
+      ...ofKind(release, 'HorizontalPodAutoscaler').map(({ spec }) => spec.behavior),
+    ]) {
+      expect(behavior.scaleUp.stabilizationWindowSeconds).toBe(0);
+      expect(behavior.scaleDown.stabilizationWindowSeconds).toBe(300);
+    }
+    // Whoever scales says how many there are.
+    const fixed = ofKind(release, 'Deployment').filter(({ spec }) => 'replicas' in spec);
+    expect(fixed.map(({ metadata }) => metadata.name)).toEqual(['caudal-jobs', 'caudal-relay']);
+    for (const { spec } of ofKind(release, 'ScaledObject')) expect(spec.minReplicaCount).toBeGreaterThan(0);
+  });
+
+  test('an upgrade wakes what sleeps', async () => {
+    const workloads = { projector: { replicas: 0, maxReplicas: 5, scaleOn: 'queues' } };
+    const release = await rendered('small', { workloads });
+    expect(ofKind(release, 'ScaledObject')[0]!.spec.minReplicaCount).toBe(0);
+    expect(
+      ofKind(release, 'Deployment').find(({ metadata }) => metadata.name === 'caudal-projector')!.spec.replicas,
+    ).toBe(1);
+  });
+
+  test('the migration needs nothing that is installed after it', async () => {
+    const hooks = (await rendered('small')).manifests.filter(({ metadata }) =>
+      metadata.annotations?.['helm.sh/hook']?.startsWith('pre-install'),
+    );
+    expect(hooks.map(({ kind }) => kind)).toEqual(['ServiceAccount', 'Job']);
+    const [account, job] = hooks;
+    expect(job!.spec.template.spec.serviceAccountName).toBe(account!.metadata.name);
+    expect(job!.spec.template.spec.containers[0].args).toEqual(['migrate']);
+    expect(JSON.stringify(job)).not.toContain('configMap');
+  });
+
+  test('two releases in a namespace do not meet', async () => {
+    const [one, two] = await Promise.all(['blue', 'green'].map((name) => render(helm!, presets.small!, name)));
+    const names = (release: Rendered) => release.manifests.map(({ kind, metadata }) => `${kind} ${metadata.name}`);
+    expect(names(one!).filter((name) => names(two!).includes(name))).toEqual([]);
+  });
+});
