@@ -49,7 +49,11 @@ export function quantile(values: number[], share: number): number {
 const msOf = ({ began, ended }: Noted) => ended - began;
 
 /** Looks at all calls of an outage. */
-export function findingsOf(noted: Noted[], times: Times, { server, how }: { server: ServerName; how: string }): Findings {
+export function findingsOf(
+  noted: Noted[],
+  times: Times,
+  { server, how }: { server: ServerName; how: string },
+): Findings {
   const refused = noted.filter(isRefusal);
   const whileAway = noted.filter(({ began, ended }) => began >= times.away && ended <= times.starting);
   const byKind = Map.groupBy(whileAway, ({ kind }) => kind);

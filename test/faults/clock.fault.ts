@@ -1,0 +1,263 @@
+/**
+ * Clocks that jump while orders are under way: every process's, one process's, PostgreSQL's; an hour back, and forward
+ * again. What waits for a time may come late by as much as a clock went back, or early by as much as it went ahead. But
+ * no order is lost or left half done, nothing is sold twice, and no money is taken that is not given back.
+ */
+import { type SandboxGateway, startSandboxGateway } from '@caudal/service-payments/gateway/sandbox.ts';
+import { afterAll, beforeAll, expect } from '@jest/globals';
+import { Client } from 'pg';
+import { borrow, type Kit } from '../../scripts/kit.ts';
+import type { Api } from '../e2e/api.ts';
+import { openLogs, type SystemLogs } from '../e2e/logs.ts';
+import type { Part } from '../e2e/part.ts';
+import { type System, startSystem } from '../e2e/system.ts';
+import { systemTest } from '../e2e/system-test.ts';
+import { expectBalanced, planOrders, runOrders } from '../e2e/traffic.ts';
+import { until } from '../e2e/wait.ts';
+import {
+  balanceOf,
+  newCustomer,
+  newProduct,
+  orderAt,
+  orderConfirmed,
+  orderOf,
+  placeOrder,
+  stockOf,
+} from '../e2e/world.ts';
+import { expectAllRight } from './all-right.ts';
+import { describeNeeding, type Needs } from './describe-needing.ts';
+import { type FakeClock, findFaketime, makeClock } from './fake-clock.ts';
+
+const hourMs = 3_600_000;
+const library = findFaketime();
+
+const others = { 'faketime: apt-get install faketime': library !== undefined };
+const needs: Needs = { servers: ['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], others };
+const needsBesidePostgres: Needs = { servers: ['rabbitmq', 'mongodb', 'elasticsearch', 'redis'], others };
+
+describeNeeding(needs, 'clocks of processes', () => {
+  let system: System;
+  let logs: SystemLogs;
+  let gateway: SandboxGateway;
+  let api: Api;
+  const clocks = new Map<string, FakeClock>();
+
+  beforeAll(async () => {
+    gateway = await startSandboxGateway();
+    system = await startSystem({
+      form: 'processes',
+      env(part) {
+        const clock = makeClock(library!);
+        clocks.set(part, clock);
+        return {
+          PAYMENTS_GATEWAY_URL: gateway.url,
+          PAYMENTS_GATEWAY_TIMEOUT: '2s',
+          CAUDAL_SWEEP_INTERVAL: '1s',
+          CAUDAL_SWEEP_MIN_AGE: '500ms',
+          ...clock.env,
+        };
+      },
+    });
+    logs = openLogs(system);
+    // Long enough for any clock here.
+    api = system.api.as(await system.token({ subject: 'clock', ttlSeconds: (6 * hourMs) / 1_000 }));
+  }, 120_000);
+
+  afterAll(async () => {
+    logs?.close();
+    await system?.stop();
+    for (const clock of clocks.values()) clock.remove();
+    await gateway?.stop();
+  }, 120_000);
+
+  const it = systemTest(() => system);
+
+  /** Sets the clocks of these processes, and waits until they show it. */
+  async function set(offsetMs: number, parts = system.parts): Promise<void> {
+    for (const { name } of parts) clocks.get(name)!.set(offsetMs);
+    for (const part of parts)
+      await until(
+        `${part.name} shows the time`,
+        () => offsetOf(part),
+        (offset) => Math.abs(offset - offsetMs) < 60_000,
+      );
+  }
+
+  it('every clock goes back an hour in the middle of orders, and forward again', async () => {
+    const plan = await planOrders(api, 40);
+    const jumps: Promise<void>[] = [];
+    const ended = await runOrders(api, plan, (count) => {
+      if (count === 8) jumps.push(set(-hourMs));
+      if (count === 28) jumps.push(set(0));
+    });
+    await Promise.all(jumps);
+    expect(jumps).toHaveLength(2);
+    await logs.settledHeads();
+    await expectBalanced(api, { plan, ended, ledger: gateway.ledger });
+    await expectAllRight(system, logs);
+  }, 150_000);
+
+  it('what was to be tried again when the clocks went back does not wait for an hour', async () => {
+    const productId = await newProduct(api, { price: 100, quantity: 10 });
+    const customerId = await newCustomer(api, 1_000);
+    // The process asks for payments and shipments in vain, and sets timers.
+    system.part('relay').pause(true);
+    const orders = await Promise.all(Array.from({ length: 4 }, () => placeOrder(api, { customerId, productId })));
+    await system.part('command').end('SIGKILL');
+    system.part('relay').pause(false);
+    const waiting = () => timersOf('fulfilment.process', system);
+    await until('steps wait to be tried again', waiting, (timers) => timers.filter((t) => t.retries > 1).length === 4);
+    await set(
+      -hourMs,
+      system.parts.filter(({ name }) => name !== 'command'),
+    );
+    await system.part('command').start();
+    clocks.get('command')!.set(-hourMs);
+    for (const { orderId } of orders) await orderConfirmed(api, orderId);
+    await set(0);
+    expect(await balanceOf(api, customerId)).toBe(600);
+  }, 90_000);
+
+  it('an hour ahead: reservations of unpaid orders end, and others may buy; no piece twice, no money kept', async () => {
+    const productId = await newProduct(api, { price: 100, quantity: 4 });
+    const customerId = await newCustomer(api, 1_000);
+    // The gateway takes the money, and never says so.
+    const unpaid = await Promise.all(
+      [1, 2].map(() => placeOrder(api, { customerId, productId, quantity: 2, card: 'tok_timeout' })),
+    );
+    await until(
+      'all is reserved',
+      () => stockOf(api, productId),
+      ({ reserved }) => reserved === '4',
+    );
+    await set(hourMs);
+    await until(
+      'nothing is reserved',
+      () => stockOf(api, productId),
+      ({ available }) => available === '4',
+    );
+    const { orderId } = await placeOrder(api, { customerId, productId, quantity: 4 });
+    await orderConfirmed(api, orderId);
+    for (const { orderId: late } of unpaid) {
+      const rejected = await orderAt(api, late, 'REJECTED', ({ payment }) => payment.status === 'voided');
+      expect(rejected.reason).toBe('PAYMENT_TIMED_OUT');
+      expect(gateway.ledger.get(late)).toMatchObject({ taken: 1, givenBack: 1 });
+    }
+    await set(0);
+    expect(await stockOf(api, productId)).toMatchObject({ onHand: '0', reserved: '0' });
+    expect(await balanceOf(api, customerId)).toBe(600);
+  }, 90_000);
+
+  it('the clock of one process, an hour back and an hour ahead of the others', async () => {
+    const productId = await newProduct(api, { price: 1, quantity: 100 });
+    const customerId = await newCustomer(api, 1_000);
+    for (const part of system.parts) {
+      const placed: Promise<string>[] = [];
+      for (const offsetMs of [-hourMs, hourMs]) {
+        await set(offsetMs, [part]);
+        const order = orderOf({ customerId, productId });
+        // Tokens of services may be none to others now: then there is an answer once the clock is right.
+        placed.push(api.insist('PlaceOrder', order).then(() => order.orderId));
+      }
+      await set(0, [part]);
+      for (const orderId of await Promise.all(placed)) await orderConfirmed(api, orderId);
+    }
+    expect(await balanceOf(api, customerId)).toBe(1_000 - 2 * system.parts.length);
+    await expectAllRight(system, logs);
+  }, 120_000);
+});
+
+describeNeeding(needsBesidePostgres, 'the clock of PostgreSQL', () => {
+  let postgres: Kit;
+  let clock: FakeClock;
+  let system: System;
+  let logs: SystemLogs;
+  let gateway: SandboxGateway;
+
+  beforeAll(async () => {
+    clock = makeClock(library!);
+    postgres = await borrow(['postgres'], { ...process.env, ...clock.env });
+    // Of this test alone: jest gives each file an environment of its own.
+    Object.assign(process.env, { POSTGRES_URL: postgres.variables.POSTGRES_URL });
+    gateway = await startSandboxGateway();
+    system = await startSystem({ form: 'stores', env: () => ({ PAYMENTS_GATEWAY_URL: gateway.url }) });
+    logs = openLogs(system);
+  }, 120_000);
+
+  afterAll(async () => {
+    logs?.close();
+    await system?.stop();
+    await gateway?.stop();
+    await postgres?.giveBack();
+    clock?.remove();
+  }, 120_000);
+
+  const it = systemTest(() => system);
+
+  /** Sets it, and waits until it shows. */
+  async function set(offsetMs: number): Promise<void> {
+    clock.set(offsetMs);
+    await until(
+      'PostgreSQL shows the time',
+      async () =>
+        (await query<{ now: Date }>(system, 'SELECT clock_timestamp() AS now'))[0]!.now.getTime() - Date.now(),
+      (offset) => Math.abs(offset - offsetMs) < 60_000,
+    );
+  }
+
+  it('goes back an hour in the middle of orders, and forward again', async () => {
+    const plan = await planOrders(system.api, 20);
+    const jumps: Promise<void>[] = [];
+    const ended = await runOrders(system.api, plan, (count) => {
+      if (count === 4) jumps.push(set(-hourMs));
+      if (count === 12) jumps.push(set(hourMs));
+    });
+    await Promise.all(jumps);
+    expect(jumps).toHaveLength(2);
+    await set(0);
+    await logs.settledHeads();
+    await expectBalanced(system.api, { plan, ended, ledger: gateway.ledger });
+    // The log's own time never goes back: positions are in its order.
+    const backwards = `SELECT position FROM (
+      SELECT position, recorded_at < lag(recorded_at) OVER (ORDER BY position) AS back FROM orders.events) e WHERE back`;
+    expect(await query(system, backwards)).toEqual([]);
+  }, 120_000);
+
+  it('is an hour behind when everything starts again: nobody waits for the leases of the dead', async () => {
+    const productId = await newProduct(system.api, { price: 100, quantity: 10 });
+    const customerId = await newCustomer(system.api, 1_000);
+    const { orderId } = await placeOrder(system.api, { customerId, productId });
+    await system.part('all').end('SIGKILL');
+    await set(-hourMs);
+    await system.part('all').start();
+    await orderConfirmed(system.api, orderId);
+    await set(0);
+    const { orderId: next } = await placeOrder(system.api, { customerId, productId });
+    await orderConfirmed(system.api, next);
+    await expectAllRight(system, logs);
+  }, 90_000);
+});
+
+/** How far its clock is from ours. */
+async function offsetOf({ grpc, name }: Part): Promise<number> {
+  const answer = await fetch(`http://${grpc}/readyz`);
+  await answer.arrayBuffer();
+  const date = answer.headers.get('date');
+  if (!date) throw new Error(`${name} does not say what time it is`);
+  return new Date(date).getTime() - Date.now();
+}
+
+/** What is due, and was tried in vain before, of the context orders. */
+function timersOf(handler: string, system: System): Promise<{ id: string; retries: number }[]> {
+  return query(system, 'SELECT id, retries FROM orders.timers WHERE handler = $1', [handler]);
+}
+
+async function query<T extends object>(system: System, sql: string, values: unknown[] = []): Promise<T[]> {
+  const client = new Client({ connectionString: system.stores!.databaseUrl });
+  await client.connect();
+  try {
+    return (await client.query<T>(sql, values)).rows;
+  } finally {
+    await client.end();
+  }
+}

@@ -1,0 +1,31 @@
+/** What a part's /metrics says, and the alerts of docs/operations.md that look at it. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { root } from '../e2e/part.ts';
+
+/** The sum of a counter's samples that have these labels; 0 if there is none. */
+export async function counted(port: number, name: string, labels: Record<string, string> = {}): Promise<number> {
+  const answer = await fetch(`http://127.0.0.1:${port}/metrics`, { signal: AbortSignal.timeout(5_000) });
+  const wanted = Object.entries(labels).map(([label, value]) => `${label}="${value}"`);
+  const samples = (await answer.text()).split('\n').filter((line) => line.startsWith(`${name}{`));
+  return samples
+    .filter((sample) => wanted.every((label) => sample.includes(label)))
+    .reduce((sum, sample) => sum + Number(sample.slice(sample.lastIndexOf('} ') + 2).split(' ')[0]), 0);
+}
+
+/** The expression that docs/operations.md gives for an alert, by its name. */
+export function alertExpression(name: string): string {
+  const page = readFileSync(join(root, 'docs/operations.md'), 'utf8');
+  const [, expression] = new RegExp(`^ *- alert: ${name}\\b.*\\n +expr: (.+)$`, 'm').exec(page) ?? [];
+  if (!expression) throw new Error(`docs/operations.md has no alert ${name}.`);
+  return expression;
+}
+
+/** The metrics that an expression looks at, and the labels that it tells apart. */
+export function partsOf(expression: string): { metrics: string[]; labels: string[] } {
+  const [, labels = ''] = /\bby \(([^)]*)\)/.exec(expression) ?? [];
+  return {
+    metrics: [...new Set(expression.match(/\b[a-z]+(?:_[a-z]+)+\b/g))],
+    labels: labels.split(',').map((label) => label.trim()),
+  };
+}

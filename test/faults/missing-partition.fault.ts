@@ -1,0 +1,226 @@
+/**
+ * The partition for the coming month is missing, in every log, when the month comes: PostgreSQL and Caudal go by a clock
+ * that is about to strike. Whoever appends makes what is missing, or is told that he can't be served; the job that makes
+ * partitions ahead says that it fails, before and after; and when somebody has helped, all goes on by itself.
+ */
+import { newId } from '@caudal/kernel/ids.ts';
+import { type SandboxGateway, startSandboxGateway } from '@caudal/service-payments/gateway/sandbox.ts';
+import { contexts } from '@caudal/service-runtime/contexts.ts';
+import { afterAll, afterEach, beforeAll, expect } from '@jest/globals';
+import { Client } from 'pg';
+import { borrow, type Kit } from '../../scripts/kit.ts';
+import type { Api } from '../e2e/api.ts';
+import { freePorts } from '../e2e/part.ts';
+import { type System, startSystem } from '../e2e/system.ts';
+import { systemTest } from '../e2e/system-test.ts';
+import { expectBalanced, planOrders, runOrders } from '../e2e/traffic.ts';
+import { until } from '../e2e/wait.ts';
+import { balanceOf, newCustomer, newProduct, orderConfirmed, orderOf, stockOf } from '../e2e/world.ts';
+import { expectAllRight } from './all-right.ts';
+import { describeNeeding, type Needs } from './describe-needing.ts';
+import { type FakeClock, findFaketime, makeClock } from './fake-clock.ts';
+import { alertExpression, counted, partsOf } from './metrics.ts';
+
+const library = findFaketime();
+const needs: Needs = {
+  servers: ['rabbitmq', 'mongodb', 'elasticsearch', 'redis'],
+  others: { 'faketime: apt-get install faketime': library !== undefined },
+};
+const failures = 'eventlog_maintenance_failures_total';
+/** So long before its end it begins: less than orders wait for anything. */
+const minutesMs = 5 * 60_000;
+/** May read and write all that there is, and make nothing. */
+const limited = 'caudal_limited';
+
+describeNeeding(needs, 'the partition of the coming month is missing', () => {
+  let postgres: Kit;
+  let clock: FakeClock;
+  let gateway: SandboxGateway;
+  let system: System;
+  let admin: Client;
+  let api: Api;
+  let metricsPort: number;
+
+  beforeAll(async () => {
+    clock = makeClock(library!);
+    clock.set(beforeStrike(minutesMs));
+    postgres = await borrow(['postgres'], { ...process.env, ...clock.env });
+    // Of this test alone: jest gives each file an environment of its own.
+    Object.assign(process.env, { POSTGRES_URL: postgres.variables.POSTGRES_URL });
+    gateway = await startSandboxGateway();
+  }, 120_000);
+
+  afterAll(async () => {
+    await gateway?.stop();
+    await postgres?.giveBack();
+    clock?.remove();
+  }, 120_000);
+
+  afterEach(async () => {
+    await admin?.end();
+    await system?.stop();
+  }, 120_000);
+
+  const it = systemTest(() => system);
+
+  /** A system some minutes before the month ends, as this role of PostgreSQL; without the partitions of the next month. */
+  async function startBeforeStrike(role: string): Promise<void> {
+    clock.set(beforeStrike(minutesMs));
+    const { POSTGRES_URL } = postgres.variables;
+    await until('it is some minutes before', monthOf(POSTGRES_URL!), (month) => month !== comingMonth());
+    [metricsPort] = (await freePorts(1)) as [number];
+    system = await startSystem({
+      form: 'stores',
+      env(_part, stores) {
+        const url = new URL(stores!.databaseUrl);
+        url.username = role;
+        return {
+          ...clock.env,
+          DATABASE_URL: url.href,
+          PAYMENTS_GATEWAY_URL: gateway.url,
+          CAUDAL_METRICS_PORT: String(metricsPort),
+        };
+      },
+    });
+    // For longer than the clock is ahead.
+    api = system.api.as(await system.token({ subject: 'months', ttlSeconds: 90 * 86_400 }));
+    admin = new Client({ connectionString: system.stores!.databaseUrl });
+    await admin.connect();
+    await dropComing();
+  }
+
+  /** Drops them, and again, should the job's first round, which begins as the process does, have brought them back. */
+  async function dropComing(): Promise<void> {
+    let since = performance.now();
+    const drop = async () => {
+      const there = Object.entries(await eventsOfMonth()).filter(([, count]) => count !== undefined);
+      for (const [name] of there) await admin.query(`DROP TABLE ${name}.${comingMonth()}`);
+      if (there.length > 0) since = performance.now();
+      return performance.now() - since;
+    };
+    await until('the partitions stay away', drop, (quietMs) => quietMs > 2_000);
+  }
+
+  /** Lets the month begin, in a moment. */
+  async function strike(): Promise<void> {
+    clock.set(beforeStrike(2_000));
+    await until('the month begins', monthOf(system.stores!.databaseUrl), (month) => month === comingMonth());
+  }
+
+  /** How many events of the month each log has; undefined where there is no partition for it. */
+  async function eventsOfMonth(): Promise<Record<string, number | undefined>> {
+    const found: Record<string, number | undefined> = {};
+    for (const { name } of contexts) {
+      const partition = `${name}.${comingMonth()}`;
+      const [{ there }] = (await admin.query('SELECT to_regclass($1) IS NOT NULL AS there', [partition])).rows;
+      found[name] = there ? Number((await admin.query(`SELECT count(*) FROM ${partition}`)).rows[0].count) : undefined;
+    }
+    return found;
+  }
+
+  const heads = async () => {
+    const counts = contexts.map(({ name }) => `SELECT position FROM ${name}.head`);
+    return (await admin.query(counts.join(' UNION ALL '))).rows.map(({ position }) => position).join();
+  };
+
+  /** Once nothing has been written for a second. */
+  async function settledHeads(): Promise<Record<string, number>> {
+    let last = { heads: '', since: 0 };
+    await until('nothing is written any more', heads, (now) => {
+      if (now !== last.heads) last = { heads: now, since: performance.now() };
+      return performance.now() - last.since > 1_000;
+    });
+    return {};
+  }
+
+  it('who appends makes it, in the middle of orders; the job makes the others', async () => {
+    await startBeforeStrike('postgres');
+    const plan = await planOrders(api, 24);
+    let struck: Promise<void> | undefined;
+    const ended = await runOrders(api, plan, (count) => {
+      if (count === 4) struck = strike();
+    });
+    await struck;
+    await newProduct(api);
+    await settledHeads();
+    await expectBalanced(api, { plan, ended, ledger: gateway.ledger });
+    expect(await eventsOfMonth()).toMatchObject({
+      catalog: expect.any(Number),
+      orders: expect.any(Number),
+      customers: undefined,
+    });
+
+    await system.part('all').end('SIGTERM');
+    await system.part('all').start();
+    await until('all logs have it', eventsOfMonth, (found) =>
+      Object.values(found).every((count) => count !== undefined),
+    );
+    await expectAllRight(system, { settledHeads });
+  }, 120_000);
+
+  it('and can not be made: the job tells before, appends are refused and do not happen, and all heals', async () => {
+    await runSql(
+      postgres.variables.POSTGRES_URL!,
+      `CREATE ROLE ${limited} LOGIN; GRANT pg_read_all_data, pg_write_all_data TO ${limited}`,
+    );
+    await startBeforeStrike(limited);
+    const { metrics, labels } = partsOf(alertExpression('CaudalMaintenanceFails'));
+    expect([metrics, labels]).toEqual([[failures], ['domain']]);
+    const failed = () => Promise.all(contexts.map(({ name }) => counted(metricsPort, failures, { domain: name })));
+    await system.part('all').end('SIGTERM');
+    await system.part('all').start();
+    await until('the job tells that it fails', failed, (counts) => counts.every((count) => count > 0));
+    // Until the month begins that harms nobody.
+    const productId = await newProduct(api, { price: 100, quantity: 5 });
+    const customerId = await newCustomer(api, 1_000);
+
+    await strike();
+    const request = { requestId: newId(), ...orderOf({ customerId, productId }) };
+    for (let attempt = 1; attempt <= 3; attempt++) {
+      const began = performance.now();
+      const { status, body, headers } = await api.send('PlaceOrder', request);
+      expect([status, body.reason]).toEqual([503, 'DEPENDENCY_UNAVAILABLE']);
+      expect(headers.get('retry-after')).not.toBeNull();
+      expect(performance.now() - began).toBeLessThan(5_000);
+      expect(await stockOf(api, productId)).toMatchObject({ available: '5' });
+      expect(await balanceOf(api, customerId)).toBe(1_000);
+    }
+    expect((await admin.query('SELECT position FROM orders.head')).rows).toEqual([{ position: '0' }]);
+
+    await system.caudal('migrate');
+    await api.insist('PlaceOrder', request);
+    await orderConfirmed(api, request.orderId);
+    expect(await balanceOf(api, customerId)).toBe(900);
+    expect(await eventsOfMonth()).toMatchObject({ orders: expect.any(Number), customers: 0 });
+    await expectAllRight(system, { settledHeads });
+  }, 120_000);
+});
+
+/** How far a clock must be ahead to show `ms` before the end of the month (UTC). */
+function beforeStrike(ms: number): number {
+  const now = new Date();
+  return Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + 1) - ms - now.getTime();
+}
+
+/** Its partition, `events_2027_01`. */
+function comingMonth(): string {
+  const now = new Date();
+  const first = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + 1));
+  return `events_${first.toISOString().slice(0, 7).replace('-', '_')}`;
+}
+
+/** Reads the partition of the month in which PostgreSQL is. */
+const monthOf = (url: string) => async () => {
+  const text = "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', '\"events_\"YYYY_MM') AS month";
+  return (await runSql<{ month: string }>(url, text))[0]?.month;
+};
+
+async function runSql<T extends object>(url: string, sql: string): Promise<T[]> {
+  const client = new Client({ connectionString: url });
+  await client.connect();
+  try {
+    return (await client.query<T>(sql)).rows;
+  } finally {
+    await client.end();
+  }
+}

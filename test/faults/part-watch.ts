@@ -1,0 +1,64 @@
+/** Looks at a part's memory and metrics once a second. */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Part } from '../e2e/part.ts';
+import { pidOf, residentMib, waitedMs } from './part-process.ts';
+
+export interface Sample {
+  /** By performance.now(). */
+  at: number;
+  residentMib: number;
+  /** Since the process began: how long it was ready to go on, and had no core. */
+  waitedMs: number;
+  /** Of each gauge that was asked for, the sum over its labels. */
+  gauges: Record<string, number>;
+}
+
+export interface Watch {
+  samples: Sample[];
+  stop(): Promise<void>;
+}
+
+/** `gauges`: those to read, from the port where the part has its metrics. */
+export function watchPart(part: Part, gauges?: { port: number; names: string[] }): Watch {
+  const pid = pidOf(part);
+  const samples: Sample[] = [];
+  let over = false;
+  const watching = (async () => {
+    while (!over) {
+      const at = performance.now();
+      samples.push({
+        at,
+        residentMib: residentMib(pid),
+        waitedMs: waitedMs(pid),
+        gauges: gauges ? await readGauges(gauges) : {},
+      });
+      await delay(Math.max(0, 1_000 - (performance.now() - at)));
+    }
+  })();
+  // A part that has ended is told when the watch is stopped.
+  watching.catch(() => {});
+  return {
+    samples,
+    stop() {
+      over = true;
+      return watching;
+    },
+  };
+}
+
+/** The share of the time from `from` to `to` that the process waited for a core; NaN if it was not watched then. */
+export function waitedShare(samples: Sample[], from: number, to: number): number {
+  const within = samples.filter(({ at }) => at >= from && at <= to);
+  const [first, last] = [within[0], within.at(-1)];
+  return first && last ? (last.waitedMs - first.waitedMs) / (last.at - first.at) : Number.NaN;
+}
+
+async function readGauges({ port, names }: { port: number; names: string[] }): Promise<Record<string, number>> {
+  const answer = await fetch(`http://127.0.0.1:${port}/metrics`, { signal: AbortSignal.timeout(10_000) });
+  const lines = (await answer.text()).split('\n');
+  const sumOf = (name: string) =>
+    lines
+      .filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `))
+      .reduce((sum, line) => sum + Number(/ (\S+)$/.exec(line)?.[1] ?? Number.NaN), 0);
+  return Object.fromEntries(names.map((name) => [name, sumOf(name)]));
+}
