@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { afterAll, beforeAll, describe, expect } from '@jest/globals';
 import type { Json } from '../e2e/api.ts';
@@ -98,7 +99,11 @@ function describeCorruption(get: () => { system: System; settings: Record<string
     let asking = true;
     const asked = (async () => {
       let count = 0;
-      for (; asking; count++) await seen(view);
+      for (; asking; count++) {
+        await seen(view);
+        // Without a pause it would only take the machine from those whom it waits for.
+        await delay(50);
+      }
       return count;
     })();
     asked.catch(() => {});

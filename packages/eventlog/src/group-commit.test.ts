@@ -201,6 +201,39 @@ describe('failures', () => {
   });
 });
 
+describe('a log that is known to be away', () => {
+  test('keeps nobody waiting who comes later, until it has answered again', async () => {
+    const log = scripted({ retryForMs: 300 });
+    let answered = 0;
+    /** Answers the calls, each of which is lost but the last; how many there were until the append was settled. */
+    async function callsUntilSettled(result: Promise<Verdict>, lost: number): Promise<number> {
+      const before = answered;
+      let settled = false;
+      const settle = () => {
+        settled = true;
+      };
+      result.then(settle, settle);
+      while (!settled) {
+        for (; answered < log.calls.length; answered++)
+          log.calls[answered]!.answer(answered - before < lost ? new Failed('unknown') : [appended]);
+        await new Promise((resolve) => setTimeout(resolve, 1));
+      }
+      return answered - before;
+    }
+    const first = log.append(safe('a'));
+    expect(await callsUntilSettled(first, Infinity)).toBeGreaterThan(2);
+    const later = [log.append(safe('b'))];
+    expect(await callsUntilSettled(later[0]!, Infinity)).toBe(2);
+    expect(await outcomes([first, ...later])).toEqual(['UNAVAILABLE', 'UNAVAILABLE']);
+    // It is back, and all is as before: what is lost is sent again.
+    const back = log.append(safe('c'));
+    expect(await callsUntilSettled(back, 1)).toBe(2);
+    const lost = log.append(safe('d'));
+    expect(await callsUntilSettled(lost, 3)).toBe(4);
+    expect(await outcomes([back, lost])).toEqual(['appended', 'appended']);
+  });
+});
+
 describe('a call that is stuck', () => {
   test('who waits for it is told in time, in the queue too; what it comes to is told nobody', async () => {
     const log = scripted({ answerWithinMs: 100 });

@@ -17,7 +17,8 @@
  *   unknown   the connection is lost, and perhaps only the answer: what is safe to send again is sent again, the rest
  *             fails. Safe is what carries a command whose repeat is recognised, or writes nothing.
  * Sending again ends after `retryForMs`; then the batch and all that is queued behind it fails with UNAVAILABLE, so that
- * nobody waits for longer than about that.
+ * nobody waits for longer than about that. Once nothing has been heard for so long, it is known to be away: who comes then is
+ * sent twice, to find out whether it is back, and does not wait any more.
  *   stuck     it comes to nothing for `answerWithinMs`: somebody holds the log, another call before it on the connection
  *             waits for that, or the server stands still. Who has waited for so long is told UNAVAILABLE, in the queue too:
  *             a caller whose own time is over hears nothing of the cause. The call keeps its place and its streams until
@@ -93,6 +94,8 @@ export function groupCommit(options: GroupCommitOptions): GroupCommit {
   const unsettled = new Map<string, Pending[]>();
   let queuedBytes = 0;
   let calls = 0;
+  /** When the first of the calls was lost since one was answered; undefined while all is well. */
+  let lostSince: number | undefined;
   /** The streams of the calls on their way. */
   const underWay = new Set<string>();
   let scheduled = false;
@@ -188,6 +191,7 @@ export function groupCommit(options: GroupCommitOptions): GroupCommit {
       const result = await call;
       if (sent[0]!.settled) return;
       if (Array.isArray(result)) {
+        lostSince = undefined;
         sent.forEach((pending, index) => {
           succeed(pending, result[index]!);
         });
@@ -195,12 +199,18 @@ export function groupCommit(options: GroupCommitOptions): GroupCommit {
       }
       const failure = options.classify(result.error);
       if (failure === 'wrong') {
+        lostSince = undefined;
         if (batch.length === 1) fail(batch[0]!, result.error);
         else putBack(batch);
         return;
       }
-      if (failure === 'unknown') batch = failUnknown(batch, result.error);
-      if (performance.now() >= giveUpAt) return giveUp(batch, result.error);
+      const now = performance.now();
+      if (failure === 'unknown') {
+        lostSince ??= now;
+        batch = failUnknown(batch, result.error);
+      }
+      const isKnown = attempt > 1 && lostSince !== undefined && now - lostSince >= options.retryForMs;
+      if (isKnown || now >= giveUpAt) return giveUp(batch, result.error);
       await sleep(backoffMs(attempt, pauses));
     }
   }
