@@ -203,7 +203,7 @@ describeWith(['postgres'], 'caudal', () => {
 
       const failed = await caudal('deadletters', 'redrive', handler);
       expectEnd(failed, 1);
-      expect(failed.stdout).toContain(`${stream}: still-parked (Error: catalog.product.exploded.v1`);
+      expect(failed.stdout).toContain(`${stream}: still-parked (NewerEvent: catalog.product.exploded.v1`);
       const unknown = await caudal('deadletters', 'redrive', handler, `${stream}x`);
       expectEnd(unknown, 2);
       expect(unknown.stderr).toContain(`Did you mean "${stream}"?`);
