@@ -69,7 +69,7 @@ const isShippable = ({ status, shipment }: Json) =>
   status === 'ORDER_STATUS_CONFIRMED' && shipment?.status === 'created';
 
 /** At its end, and its payment too. */
-function isEnd({ status, payment }: Json): boolean {
+export function isEnd({ status, payment }: Json): boolean {
   if (status === 'ORDER_STATUS_DELIVERED') return payment?.status === 'succeeded';
   const isUndone = !payment || ['failed', 'voided', 'refunded'].includes(payment.status);
   return ['ORDER_STATUS_REJECTED', 'ORDER_STATUS_CANCELLED'].includes(status) && isUndone;

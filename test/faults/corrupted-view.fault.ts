@@ -12,7 +12,6 @@ import { openLogs, type SystemLogs } from '../e2e/logs.ts';
 import { type System, startSystem } from '../e2e/system.ts';
 import { systemTest } from '../e2e/system-test.ts';
 import { deliver, newCustomer, newProduct, orderAt, orderConfirmed, placeOrder, pounds } from '../e2e/world.ts';
-import { pidOf } from './part-process.ts';
 import { runCaudal } from './run-caudal.ts';
 import { type Documents, inElasticsearch, inMongodb, inPostgres } from './view-tampering.ts';
 
@@ -196,7 +195,7 @@ describe('corrupted views in the embedded PostgreSQL', () => {
 
   beforeAll(async () => {
     system = await startSystem({ form: 'embedded' });
-    const environment = readFileSync(`/proc/${pidOf(system.part('all'))}/environ`, 'utf8').split('\0');
+    const environment = readFileSync(`/proc/${system.part('all').pid()}/environ`, 'utf8').split('\0');
     directory = environment.find((one) => one.startsWith('CAUDAL_DATA_DIR='))!.slice('CAUDAL_DATA_DIR='.length);
   }, 120_000);
   afterAll(() => system?.stop(), 120_000);

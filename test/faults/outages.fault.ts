@@ -18,7 +18,6 @@ import { balanceOf, deliver, orderConfirmed, placeOrder, stockOf } from '../e2e/
 import { type Callers, deadlineMs, openCallers } from './measured-calls.ts';
 import { findingsOf, type Row, table } from './outage-findings.ts';
 import { makeWorld, money, type Noted, pieces, price, startLoad, type World } from './outage-load.ts';
-import { pidOf } from './part-process.ts';
 import { canBreakServers, killServer, startServer, stopServer } from './servers.ts';
 
 /**
@@ -72,7 +71,7 @@ const flowsWithinS = 20;
       token: await system.token({ subject: 'service:load' }),
     });
     world = await makeWorld(system.api);
-    pids = system.parts.map(pidOf);
+    pids = system.parts.map((part) => part.pid()!);
   }, 120_000);
 
   afterAll(async () => {
@@ -119,7 +118,7 @@ const flowsWithinS = 20;
       commands.push(...noted.filter(({ kind }) => kind.writes));
       await leadToTheirEnds(noted);
       expect(await system.stores!.deadLetters()).toEqual([]);
-      expect(system.parts.map(pidOf)).toEqual(pids);
+      expect(system.parts.map((part) => part.pid())).toEqual(pids);
     }, 150_000);
   }
 

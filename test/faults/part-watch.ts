@@ -1,7 +1,7 @@
 /** Looks at a part's memory and metrics once a second. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Part } from '../e2e/part.ts';
-import { pidOf, residentMib, waitedMs } from './part-process.ts';
+import { residentMib, waitedMs } from './part-process.ts';
 
 export interface Sample {
   /** By performance.now(). */
@@ -20,7 +20,7 @@ export interface Watch {
 
 /** `gauges`: those to read, from the port where the part has its metrics. */
 export function watchPart(part: Part, gauges?: { port: number; names: string[] }): Watch {
-  const pid = pidOf(part);
+  const pid = part.pid()!;
   const samples: Sample[] = [];
   let over = false;
   const watching = (async () => {

@@ -1,6 +1,6 @@
 /** Whether memory stays flat: every role at full load, for half an hour. */
-import { readFileSync } from 'node:fs';
 import { startSystem } from '../../e2e/system.ts';
+import { residentMib } from '../../faults/part-process.ts';
 import { figureOf } from '../figures.ts';
 import { openOrderLoad, window } from '../order-load.ts';
 import type { Bench, Figure } from '../types.ts';
@@ -10,12 +10,6 @@ const bench = 'memory';
 /** Caches fill and code is compiled: what is used before this share of the time is not yet what a process needs. */
 const warmUp = 0.25;
 const looks = 60;
-
-/** Resident memory of a process, in MiB. */
-function residentMiB(pid: number): number {
-  const [, kib] = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))!;
-  return Number(kib) / 1024;
-}
 
 export const memory: Bench = {
   name: 'memory',
@@ -41,7 +35,7 @@ export const memory: Bench = {
         if (look <= looks * warmUp) continue;
         for (const { name, pid } of system.parts) {
           used[name] ??= [];
-          used[name].push(residentMiB(pid()!));
+          used[name].push(residentMib(pid()!));
         }
       }
       await load.settle();

@@ -1,5 +1,6 @@
 /** After the last fault: every order that was begun is led to its end, as its buyer and the warehouse would. */
 import type { Json } from '../../e2e/api.ts';
+import { isEnd } from '../../e2e/traffic.ts';
 import type { Caller } from './caller.ts';
 
 const atOnce = 10;
@@ -48,11 +49,4 @@ async function finish(caller: Caller, orderId: string, deadline: number): Promis
     if (performance.now() > deadline) throw new Error(`${orderId} does not end: ${JSON.stringify(order ?? reply)}`);
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
-}
-
-/** At its end, and its payment too. */
-function isEnd({ status, payment }: Json): boolean {
-  if (status === 'ORDER_STATUS_DELIVERED') return payment?.status === 'succeeded';
-  const isUndone = !payment || ['failed', 'voided', 'refunded'].includes(payment.status);
-  return ['ORDER_STATUS_REJECTED', 'ORDER_STATUS_CANCELLED'].includes(status) && isUndone;
 }
