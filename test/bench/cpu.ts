@@ -15,6 +15,14 @@ const components: [name: string, pattern: RegExp][] = [
 /** The kernel's clock for process times: 100 a second wherever Linux runs. */
 const ticksPerSecond = 100;
 
+/** Seconds that a process has used so far. Throws if it has ended. */
+export function cpuSeconds(pid: number | string): number {
+  // Behind the name, which may hold anything: state is field 3, utime 14, stime 15.
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
+}
+
 export type CpuTimes = Map<string, { component: string; seconds: number }>;
 
 /** Seconds of each process so far that belongs to a component. */
@@ -25,10 +33,7 @@ export function cpuTimes(): CpuTimes {
       const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8');
       const component = components.find(([, pattern]) => pattern.test(command))?.[0];
       if (!component) continue;
-      // Behind the name, which may hold anything: state is field 3, utime 14, stime 15.
-      const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-      times.set(pid, { component, seconds: (Number(fields[11]) + Number(fields[12])) / ticksPerSecond });
+      times.set(pid, { component, seconds: cpuSeconds(pid) });
     } catch {
       // It has ended.
     }

@@ -50,6 +50,9 @@ export async function openOrderLoad(target: Target): Promise<OrderLoad> {
   const count = await openCount(target.databaseUrl);
   let placed = 0;
   let known = 0;
+  /** Calls that are not answered yet. */
+  const calls = new Set<Promise<unknown>>();
+  let failure: { error: unknown } | undefined;
   const placeOne = () => {
     const n = placed++;
     const lines = Array.from({ length: linesPerOrder }, (_, line) => ({
@@ -73,10 +76,20 @@ export async function openOrderLoad(target: Target): Promise<OrderLoad> {
       const endsAt = performance.now() + seconds * 1_000;
       while (performance.now() < endsAt) {
         known = await count.confirmed();
-        const free = window - (placed - known);
-        await Promise.all(Array.from({ length: Math.max(0, free) }, placeOne));
-        if (free <= 0) await new Promise((resolve) => setTimeout(resolve, 10));
+        // Nobody waits for the slowest: a new order for each that is confirmed.
+        for (let free = window - (placed - known); free > 0; free--) {
+          const call: Promise<unknown> = placeOne()
+            .catch((error: unknown) => {
+              failure ??= { error };
+            })
+            .finally(() => calls.delete(call));
+          calls.add(call);
+        }
+        if (failure) throw failure.error;
+        await new Promise((resolve) => setTimeout(resolve, 10));
       }
+      await Promise.all(calls);
+      if (failure) throw failure.error;
       return (await count.confirmed()) - before;
     },
     async settle() {

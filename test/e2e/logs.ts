@@ -12,8 +12,8 @@ export interface SystemLogs {
   readers: Map<string, LogReader>;
   /** The last position of each log, by domain. */
   heads(): Promise<Record<string, number>>;
-  /** The same, once nothing has been written for a second. */
-  settledHeads(): Promise<Record<string, number>>;
+  /** The same, once nothing has been written for a second; waits for that as `until` does. */
+  settledHeads(timeoutMs?: number): Promise<Record<string, number>>;
   close(): void;
 }
 
@@ -36,16 +36,17 @@ export function openLogs(system: System): SystemLogs {
   return {
     readers,
     heads,
-    async settledHeads() {
+    async settledHeads(timeoutMs) {
       let last = '';
       let since = performance.now();
-      return until('nothing is written any more', heads, (now) => {
+      const isQuiet = (now: Record<string, number>) => {
         if (JSON.stringify(now) !== last) {
           last = JSON.stringify(now);
           since = performance.now();
         }
         return performance.now() - since > 1_000;
-      });
+      };
+      return until('nothing is written any more', heads, isQuiet, timeoutMs);
     },
     close: () => client.close(),
   };

@@ -5,7 +5,7 @@
 import { type SandboxGateway, startSandboxGateway } from '@caudal/service-payments/gateway/sandbox.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { serverUrl } from '@caudal/testing/servers.ts';
-import { startTcpProxy, type TcpProxy } from '@caudal/testing/tcp-proxy.ts';
+import { startTcpProxy, type TcpProxy, through } from '@caudal/testing/tcp-proxy.ts';
 import { afterAll, beforeAll, expect } from '@jest/globals';
 import type { Json } from './api.ts';
 import { openLogs, type SystemLogs } from './logs.ts';
@@ -37,10 +37,10 @@ describeWith([...servers], 'a process a role, on the real servers', () => {
         PAYMENTS_GATEWAY_TIMEOUT: '2s',
         CAUDAL_SWEEP_INTERVAL: '1s',
         CAUDAL_SWEEP_MIN_AGE: '500ms',
-        ...(part === 'projector' && { MONGODB_URL: direct(proxies.projectorMongodb!) }),
+        ...(part === 'projector' && { MONGODB_URL: through(proxies.projectorMongodb!, stores!.env.MONGODB_URL!) }),
         ...(part === 'command' && { DATABASE_URL: through(proxies.postgres!, stores!.databaseUrl) }),
         ...(part === 'query' && {
-          MONGODB_URL: direct(proxies.mongodb!),
+          MONGODB_URL: through(proxies.mongodb!, stores!.env.MONGODB_URL!),
           ELASTICSEARCH_URL: proxies.elasticsearch!.url,
           REDIS_URL: proxies.redis!.url,
         }),
@@ -193,20 +193,6 @@ describeWith([...servers], 'a process a role, on the real servers', () => {
     for (const part of system.parts) expect([part.name, await part.end('SIGTERM')]).toEqual([part.name, 0]);
   }, 90_000);
 });
-
-/** A single server: the driver must not look for the others behind the proxy's back. */
-function direct(proxy: TcpProxy): string {
-  const url = new URL(proxy.url);
-  url.search = '?directConnection=true';
-  return url.href;
-}
-
-/** The same database by way of the proxy. */
-function through(proxy: TcpProxy, databaseUrl: string): string {
-  const url = new URL(databaseUrl);
-  url.host = new URL(proxy.url).host;
-  return url.href;
-}
 
 function away(proxy: TcpProxy): void {
   proxy.refuse(true);

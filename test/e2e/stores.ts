@@ -19,12 +19,15 @@ export interface Stores {
   drop(): Promise<void>;
 }
 
-/** An empty database with the schemas of all contexts, and a namespace on the other servers. */
-export async function makeStores(): Promise<Stores> {
+/**
+ * An empty database with the schemas of all contexts, and a namespace on the other servers. `migrated: false` leaves the
+ * schemas to whoever is to be tested; until they are there, nothing can be looked up.
+ */
+export async function makeStores({ migrated = true } = {}): Promise<Stores> {
   const database = await freshDatabase();
   const namespace = `e2e_${process.pid}_${Date.now().toString(36)}`;
   const prefix = `${namespace}.`;
-  await Promise.all(contexts.map((context) => migrateContext(database.url, context)));
+  if (migrated) await Promise.all(contexts.map((context) => migrateContext(database.url, context)));
 
   /** Rows of each context's schema. */
   async function rows<T extends object>(sql: string): Promise<T[]> {

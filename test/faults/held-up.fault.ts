@@ -23,7 +23,7 @@ import { systemTest } from '../e2e/system-test.ts';
 import { until } from '../e2e/wait.ts';
 import { balanceOf, newCustomer, newProduct, orderConfirmed, orderOf } from '../e2e/world.ts';
 import { expectAllRight } from './all-right.ts';
-import { alertExpression, counted, partsOf } from './metrics.ts';
+import { alertExpression, partsOf, readMetrics } from './metrics.ts';
 
 const blocked = 'eventlog_append_blocked_total';
 const lockHead = 'SELECT * FROM orders.head FOR UPDATE';
@@ -69,7 +69,8 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'an 
   }
 
   /** How many appends of orders waited for this application. */
-  const blockedBy = (application: string) => counted(metricsPort, blocked, { domain: 'orders', application });
+  const blockedBy = async (application: string) =>
+    (await readMetrics(metricsPort))(blocked, { domain: 'orders', application });
 
   /** Some orders at once, over REST and gRPC: each is refused as by a dependency that is away, and in time. */
   async function expectRefused(requests: Json[]): Promise<void> {

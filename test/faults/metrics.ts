@@ -3,14 +3,17 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from '../e2e/part.ts';
 
-/** The sum of a counter's samples that have these labels; 0 if there is none. */
-export async function counted(port: number, name: string, labels: Record<string, string> = {}): Promise<number> {
-  const answer = await fetch(`http://127.0.0.1:${port}/metrics`, { signal: AbortSignal.timeout(5_000) });
-  const wanted = Object.entries(labels).map(([label, value]) => `${label}="${value}"`);
-  const samples = (await answer.text()).split('\n').filter((line) => line.startsWith(`${name}{`));
-  return samples
-    .filter((sample) => wanted.every((label) => sample.includes(label)))
-    .reduce((sum, sample) => sum + Number(sample.slice(sample.lastIndexOf('} ') + 2).split(' ')[0]), 0);
+/** Reads a part's metrics: gives the sum of the samples of a name that have these labels; 0 if there is none. */
+export async function readMetrics(port: number): Promise<(name: string, labels?: Record<string, string>) => number> {
+  const answer = await fetch(`http://127.0.0.1:${port}/metrics`, { signal: AbortSignal.timeout(10_000) });
+  const lines = (await answer.text()).split('\n');
+  return (name, labels = {}) => {
+    const wanted = Object.entries(labels).map(([label, value]) => `${label}="${value}"`);
+    return lines
+      .filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `))
+      .filter((line) => wanted.every((label) => line.includes(label)))
+      .reduce((sum, line) => sum + Number(/^[^ {]+(?:\{.*?\})? (\S+)/.exec(line)?.[1] ?? Number.NaN), 0);
+  };
 }
 
 /** The expression that docs/operations.md gives for an alert, by its name. */

@@ -9,7 +9,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { wallet } from '@caudal/contract/entities.ts';
 import { serverUrl } from '@caudal/testing/servers.ts';
-import { startTcpProxy, type TcpProxy } from '@caudal/testing/tcp-proxy.ts';
+import { startTcpProxy, type TcpProxy, through } from '@caudal/testing/tcp-proxy.ts';
 import { afterAll, beforeAll, describe, expect } from '@jest/globals';
 import { openLogs, type SystemLogs } from '../e2e/logs.ts';
 import { freePorts, root } from '../e2e/part.ts';
@@ -245,10 +245,3 @@ const heapGauge = 'v8js_memory_heap_used';
 });
 
 const mostOf = (values: number[]) => Math.max(...values);
-
-/** The same database by way of the proxy. */
-function through({ url }: TcpProxy, databaseUrl: string): string {
-  const target = new URL(databaseUrl);
-  target.host = new URL(url).host;
-  return target.href;
-}

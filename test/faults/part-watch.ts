@@ -1,6 +1,7 @@
 /** Looks at a part's memory and metrics once a second. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Part } from '../e2e/part.ts';
+import { readMetrics } from './metrics.ts';
 import { residentMib, waitedMs } from './part-process.ts';
 
 export interface Sample {
@@ -54,11 +55,6 @@ export function waitedShare(samples: Sample[], from: number, to: number): number
 }
 
 async function readGauges({ port, names }: { port: number; names: string[] }): Promise<Record<string, number>> {
-  const answer = await fetch(`http://127.0.0.1:${port}/metrics`, { signal: AbortSignal.timeout(10_000) });
-  const lines = (await answer.text()).split('\n');
-  const sumOf = (name: string) =>
-    lines
-      .filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `))
-      .reduce((sum, line) => sum + Number(/ (\S+)$/.exec(line)?.[1] ?? Number.NaN), 0);
+  const sumOf = await readMetrics(port);
   return Object.fromEntries(names.map((name) => [name, sumOf(name)]));
 }

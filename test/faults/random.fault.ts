@@ -11,6 +11,7 @@ import { expect, test } from '@jest/globals';
 import { openLogs } from '../e2e/logs.ts';
 import { root } from '../e2e/part.ts';
 import { until } from '../e2e/wait.ts';
+import { expectViewsRight } from './all-right.ts';
 import { createCaller } from './random/caller.ts';
 import { checkCalls } from './random/check/calls.ts';
 import { checkCommands } from './random/check/commands.ts';
@@ -149,26 +150,15 @@ async function attackAndCheck(cluster: Cluster, { seed, minutes, limit }: Run, h
     expect(outcomes.done).toBeGreaterThan(0);
     expect(ended.size).toBeGreaterThan(0);
 
-    await expectViews(cluster, 'after the faults');
-    for (const { view } of await verify(cluster)) await system.caudal('rebuild', view, '--json');
-    await expectViews(cluster, 'after a rebuild');
+    for (const view of await expectViewsRight(system, 'after the faults'))
+      await system.caudal('rebuild', view, '--json');
+    await expectViewsRight(system, 'after a rebuild');
     const { wrong: unfolded } = JSON.parse(await system.caudal('replay', 'all', '--json'));
     expect(unfolded).toBe(0);
     return faults;
   } finally {
     logs.close();
   }
-}
-
-/** What `caudal verify all` finds. */
-async function verify({ system }: Cluster): Promise<{ view: string; right: boolean }[]> {
-  return JSON.parse(await system.caudal('verify', 'all', '--json')).views;
-}
-
-async function expectViews(cluster: Cluster, when: string): Promise<void> {
-  const views = await verify(cluster);
-  expect([when, views.filter(({ right }) => !right)]).toEqual([when, []]);
-  expect(views.length).toBeGreaterThan(5);
 }
 
 function count(values: string[]): Record<string, number> {

@@ -1,30 +1,25 @@
 /** How the system is after all that: as well as before, or what is wrong with it. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readFileSync } from 'node:fs';
 import { expect } from '@jest/globals';
 import { openLogs } from '../e2e/logs.ts';
-import { main } from '../e2e/part.ts';
 import type { System } from '../e2e/system.ts';
 import { until } from '../e2e/wait.ts';
 import { deliver, newCustomer, newProduct, orderAt, orderConfirmed, placeOrder } from '../e2e/world.ts';
+import { residentMib } from '../faults/part-process.ts';
 
-/** What the process of the system needed in memory before and at the end; undefined where there is no /proc. */
-export interface Memory {
-  before: number | undefined;
-}
-
-/** Notes what is compared with afterwards. */
-export const memoryOf = (_system: System): Memory => ({ before: residentBytes() });
+/** What the process of the system needs in memory, in MiB; undefined where there is no /proc. */
+export const memoryOf = (system: System): number | undefined =>
+  existsSync('/proc/self/status') ? residentMib(system.part('all').pid()!) : undefined;
 
 /**
- * What it may grow by: V8 lets the heap of a process with little in it grow by some 100 MiB before it collects all of
+ * What it may grow by, in MiB: V8 lets the heap of a process with little in it grow by some 100 MiB before it collects all of
  * it, caches of aggregates and views keep what the fuzzers have made (some MiB), and buffers of connections come to as
  * much. A request of 1 KiB that is never let go would be 10 MiB a run; one of the largest, 4 MiB each time.
  */
-const mostGrowth = 400 * 1024 * 1024;
+const mostGrowth = 400;
 
 /** Checks everything that can be seen from outside. Takes some seconds, since the processes of orders must end first. */
-export async function expectUnharmed(system: System, { before }: Memory): Promise<void> {
+export async function expectUnharmed(system: System, memoryBefore: number | undefined): Promise<void> {
   const part = system.part('all');
   expect(await part.isReady()).toBe(true);
 
@@ -35,14 +30,15 @@ export async function expectUnharmed(system: System, { before }: Memory): Promis
   await deliver(system.api, orderId);
   await orderAt(system.api, orderId, 'DELIVERED');
 
-  const after = residentBytes();
-  if (before !== undefined && after !== undefined) {
-    const mebibytes = (bytes: number) => `${Math.round(bytes / 1024 / 1024)} MiB`;
-    process.stdout.write(`  memory: ${mebibytes(before)} before, ${mebibytes(after)} after\n`);
-    expect(after - before).toBeLessThan(mostGrowth);
+  const memory = memoryOf(system);
+  if (memoryBefore !== undefined && memory !== undefined) {
+    process.stdout.write(`  memory: ${Math.round(memoryBefore)} MiB before, ${Math.round(memory)} MiB after\n`);
+    expect(memory - memoryBefore).toBeLessThan(mostGrowth);
   }
 
-  await settled(system);
+  // The processes of all the orders that were placed come to their ends.
+  const logs = openLogs(system);
+  await logs.settledHeads(90_000).finally(logs.close);
   expect(await system.caudal('deadletters', 'list', '--json')).toBe('');
   // What is behind a moment after the last event is not wrong yet.
   const verdict = await until(
@@ -53,24 +49,6 @@ export async function expectUnharmed(system: System, { before }: Memory): Promis
   );
   expect(verdict).toMatchObject({ right: true });
   expect(troubleIn(logFileOf(system))).toEqual([]);
-}
-
-/** Waits until the processes of all the orders that were placed have come to an end. */
-async function settled(system: System): Promise<void> {
-  const logs = openLogs(system);
-  let last = '';
-  let since = 0;
-  const isQuiet = (heads: Record<string, number>) => {
-    const now = JSON.stringify(heads);
-    if (now !== last) since = performance.now();
-    last = now;
-    return performance.now() - since > 1_000;
-  };
-  try {
-    await until('nothing is written any more', logs.heads, isQuiet, 90_000);
-  } finally {
-    logs.close();
-  }
 }
 
 /** `caudal verify all`; its exit code is 1 while something is wrong. */
@@ -114,27 +92,4 @@ function logFileOf(system: System): string {
   const found = /all of it in (.+?)\)/.exec(system.part('all').trouble())?.[1];
   if (!found || !existsSync(found)) throw new Error('The log of the system is not where it says.');
   return found;
-}
-
-/** Of the one child of this process that is a system. */
-function residentBytes(): number | undefined {
-  if (!existsSync('/proc/self/status')) return undefined;
-  const children = readdirSync('/proc').filter((entry) => /^\d+$/.test(entry) && isSystem(entry));
-  if (children.length !== 1) throw new Error(`${children.length} children of this process are systems.`);
-  const kibibytes = /^VmRSS:\s+(\d+) kB$/m.exec(read(join('/proc', children[0]!, 'status')))?.[1];
-  return Number(kibibytes) * 1024;
-}
-
-function isSystem(pid: string): boolean {
-  const parent = /^PPid:\s+(\d+)$/m.exec(read(join('/proc', pid, 'status')))?.[1];
-  return parent === String(process.pid) && read(join('/proc', pid, 'cmdline')).includes(main);
-}
-
-/** Empty for a process that has ended meanwhile. */
-function read(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
 }

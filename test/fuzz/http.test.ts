@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect } from '@jest/globals';
 import { catalogue } from '../../scripts/reference/catalogue.ts';
 import { type System, startSystem } from '../e2e/system.ts';
 import { systemTest } from '../e2e/system-test.ts';
-import { expectUnharmed, type Memory, memoryOf } from './aftermath.ts';
+import { expectUnharmed, memoryOf } from './aftermath.ts';
 import { judgeHttp } from './http-answers.ts';
 import { exchange } from './http-exchange.ts';
 import { httpRequests } from './http-requests.ts';
@@ -19,7 +19,7 @@ const concurrency = 16;
 const timeoutMs = 15_000;
 
 let system: System;
-let memory: Memory;
+let memory: number | undefined;
 
 beforeAll(async () => {
   system = await startSystem({ form: 'embedded' });

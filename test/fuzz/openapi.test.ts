@@ -11,7 +11,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { catalogue } from '../../scripts/reference/catalogue.ts';
 import { type System, startSystem } from '../e2e/system.ts';
 import { systemTest } from '../e2e/system-test.ts';
-import { expectUnharmed, type Memory, memoryOf } from './aftermath.ts';
+import { expectUnharmed, memoryOf } from './aftermath.ts';
 import { insides } from './insides.ts';
 import { installSchemathesis, type Outcome, runSchemathesis } from './schemathesis.ts';
 import { howToRepeat, requests, seed } from './seed.ts';
@@ -39,7 +39,7 @@ function describeFuzzing(python: string): void {
   const timeoutMs = 120_000 + requests * 60;
 
   let system: System;
-  let memory: Memory;
+  let memory: number | undefined;
   let folder: string;
 
   beforeAll(async () => {

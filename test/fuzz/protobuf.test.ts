@@ -11,7 +11,7 @@ import { catalogue } from '../../scripts/reference/catalogue.ts';
 import { methodNamed } from '../e2e/api.ts';
 import { type System, startSystem } from '../e2e/system.ts';
 import { systemTest } from '../e2e/system-test.ts';
-import { expectUnharmed, type Memory, memoryOf } from './aftermath.ts';
+import { expectUnharmed, memoryOf } from './aftermath.ts';
 import { judge, type Reasons } from './answers.ts';
 import { type CallerKind, type FuzzCall, fuzzCalls } from './calls.ts';
 import { frameCases } from './frames.ts';
@@ -24,7 +24,7 @@ let system: System;
 let grpc: GrpcCaller;
 let tokens: Record<CallerKind, string | undefined>;
 let reasons: Reasons;
-let memory: Memory;
+let memory: number | undefined;
 
 /** In hand at once. Enough to keep two cores busy, and far from what the server takes. */
 const concurrency = 16;

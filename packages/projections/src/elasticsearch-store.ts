@@ -61,6 +61,7 @@ export function openElasticsearchStore({ url, prefix }: ElasticsearchStoreOption
   return {
     name: 'Elasticsearch',
     searches: true,
+    viewsPerCall: Number.POSITIVE_INFINITY,
     collection: (name, layout) => collection(client, `${prefix}-${name}`, layout),
     close: () => client.close(),
   };

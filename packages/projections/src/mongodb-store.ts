@@ -110,6 +110,7 @@ export function openMongodbStore({ url, database, poolSize = 20 }: MongodbStoreO
   return {
     name: 'MongoDB',
     searches: false,
+    viewsPerCall: Number.POSITIVE_INFINITY,
     collection(name, layout) {
       const calls = Object.entries(collection(db.collection<MongoView>(name), layout)) as [string, Call][];
       const connecting = calls.map(([method, call]): [string, Call] => [

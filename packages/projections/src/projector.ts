@@ -15,7 +15,7 @@
  * Histories ('one-per-event') write their entries first, under the events' ids (being there already is fine), and the
  * cursor of the stream last: so the cursor never says more than is there.
  */
-import { setTimeout as delay } from 'node:timers/promises';
+import { setTimeout as delay, setImmediate } from 'node:timers/promises';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import type { EventHandler, Unfinished } from '@caudal/messaging/types.ts';
@@ -61,7 +61,7 @@ export function collectionOf<V>({ projection, store, generation }: GenerationOpt
  * gone, ABORTED if too many others write the same views.
  */
 export function createProjector<V>(options: ProjectorOptions<V>): EventHandler {
-  const { projection, generation, onWritten } = options;
+  const { projection, store, generation, onWritten } = options;
   const name = generationName(projection, generation);
   const collection = collectionOf(options);
   const fold = projection.kind === 'one-per-event' ? foldHistory<V> : foldView<V>;
@@ -107,6 +107,26 @@ export function createProjector<V>(options: ProjectorOptions<V>): EventHandler {
     return unfinished;
   }
 
+  /**
+   * The same in parts of as many views as the store wants in a call: while it works on one part, the next is folded. No
+   * view is in two parts. Ends when all parts have; throws what one of them threw.
+   */
+  async function applyInParts(groups: Map<string, Followed<V>[]>): Promise<Unfinished[]> {
+    if (groups.size <= store.viewsPerCall) return apply(groups);
+    const all = [...groups];
+    const parts: Promise<Unfinished[]>[] = [];
+    for (let from = 0; from < all.length; from += store.viewsPerCall) {
+      const part = apply(new Map(all.slice(from, from + store.viewsPerCall)));
+      // It may fail while the others are still to come; it is looked at below.
+      part.catch(() => {});
+      parts.push(part);
+      // Its call leaves when the event loop turns.
+      await setImmediate();
+    }
+    await Promise.allSettled(parts);
+    return (await Promise.all(parts)).flat();
+  }
+
   /** Entries first, then views and cursors; nothing of a history whose entry was refused. */
   async function write(folds: Folded[], stored: Map<string, StoredDocument>): Promise<SaveResult> {
     const refused: { id: string; error: unknown }[] = [];
@@ -148,7 +168,7 @@ export function createProjector<V>(options: ProjectorOptions<V>): EventHandler {
     entities: entitiesOf(projection),
     async handle(events) {
       const { groups, unfinished } = groupByView(projection, events);
-      return [...unfinished, ...(await apply(groups))];
+      return [...unfinished, ...(await applyInParts(groups))];
     },
     async seen(heads) {
       const views = heads.map((head) => viewOf(projection, head));

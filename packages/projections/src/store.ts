@@ -118,6 +118,8 @@ export interface ViewStore {
   readonly name: string;
   /** Whether its collections can `search`. */
   readonly searches: boolean;
+  /** How many views a projector had best write in a call: Infinity where calls cost more than what they carry. */
+  readonly viewsPerCall: number;
   /** A collection; makes no call. */
   collection(name: string, layout: Layout): Collection;
   /** Lets go of the connections. */

@@ -21,8 +21,8 @@ export interface TcpProxy {
 /** One direction of a connection holds back at most this much. */
 const maxHeldBytes = 1024 * 1024;
 
-/** Starts a proxy on a free port of 127.0.0.1, to the server of a URL (with host and port). */
-export async function startTcpProxy(target: string): Promise<TcpProxy> {
+/** Starts a proxy on a free port of an address of this machine, to the server of a URL (with host and port). */
+export async function startTcpProxy(target: string, address = '127.0.0.1'): Promise<TcpProxy> {
   const { hostname, port } = new URL(target);
   const network: Network = { silent: false, delayMs: 0, resume: new Set() };
   const open = new Set<Socket>();
@@ -40,10 +40,10 @@ export async function startTcpProxy(target: string): Promise<TcpProxy> {
     };
     for (const socket of [client, upstream]) socket.on('error', end).on('close', end);
   });
-  server.listen(0, '127.0.0.1');
+  server.listen(0, address);
   await once(server, 'listening');
   const url = new URL(target);
-  url.hostname = '127.0.0.1';
+  url.hostname = address;
   url.port = String((server.address() as AddressInfo).port);
   const cut = () => {
     for (const client of open) client.destroy();
@@ -71,6 +71,15 @@ export async function startTcpProxy(target: string): Promise<TcpProxy> {
       await closed;
     },
   };
+}
+
+/** A URL of the proxy's server by way of the proxy. */
+export function through({ url: proxy }: Pick<TcpProxy, 'url'>, target: string): string {
+  const url = new URL(target);
+  url.host = new URL(proxy).host;
+  // The driver must not look for the members of the replica set behind the proxy's back.
+  if (url.protocol === 'mongodb:') url.search = '?directConnection=true';
+  return url.href;
 }
 
 interface Network {

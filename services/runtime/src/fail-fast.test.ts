@@ -18,7 +18,13 @@ function fakeStore() {
     return [];
   };
   const collection = { load: answer, find: answer, refresh: async () => {} } as unknown as Collection;
-  const store: ViewStore = { name: 'the store', searches: false, collection: () => collection, close: async () => {} };
+  const store: ViewStore = {
+    name: 'the store',
+    searches: false,
+    viewsPerCall: 1,
+    collection: () => collection,
+    close: async () => {},
+  };
   return { store, state };
 }
 

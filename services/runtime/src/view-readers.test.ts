@@ -25,7 +25,13 @@ function fakeStore() {
     },
     async refresh() {},
   } as Collection;
-  const store: ViewStore = { name: 'fake', searches: false, collection: () => collection, close: async () => {} };
+  const store: ViewStore = {
+    name: 'fake',
+    searches: false,
+    viewsPerCall: 1,
+    collection: () => collection,
+    close: async () => {},
+  };
   return { store, state };
 }
 

@@ -1,6 +1,7 @@
 /** Whether memory stays flat: every role at full load, for half an hour. */
 import { startSystem } from '../../e2e/system.ts';
 import { residentMib } from '../../faults/part-process.ts';
+import { cpuSeconds } from '../cpu.ts';
 import { figureOf } from '../figures.ts';
 import { openOrderLoad, window } from '../order-load.ts';
 import type { Bench, Figure } from '../types.ts';
@@ -14,14 +15,17 @@ const looks = 60;
 export const memory: Bench = {
   name: 'memory',
   title: 'Memory of every role',
-  compares: `A process a role on all stores, ${window} orders on their way at a time for 30 minutes. Resident memory of each, from the first quarter of the time on: the median of the last third of these looks by that of the first third. 1 is flat.`,
+  compares: `A process a role on all stores, ${window} orders on their way at a time for 30 minutes. Resident memory of each, from the first quarter of the time on: the median of the last third of these looks by that of the first third. 1 is flat. And milliseconds of processor time an order.`,
   needs: ['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'],
 
   async run({ quick, say }) {
     const minutes = quick ? 1 : 30;
     const system = await startSystem({ form: 'processes', env: () => ({ LOG_LEVEL: 'error', CAUDAL_POOL_SIZE: '8' }) });
     const used: Record<string, number[]> = {};
+    /** From the end of the warm-up on. */
+    const cpu: Record<string, number> = {};
     let confirmed = 0;
+    let warm = 0;
     try {
       const token = await system.token({ subject: 'bench', ttlSeconds: 7_200 });
       const { grpc } = system.part('command');
@@ -32,12 +36,17 @@ export const memory: Bench = {
       for (let look = 1; look <= looks; look++) {
         confirmed += await load.run((minutes * 60) / looks);
         say(`${look} of ${looks}: ${confirmed} orders`);
+        if (look === looks * warmUp) {
+          warm = confirmed;
+          for (const { name, pid } of system.parts) cpu[name] = -cpuSeconds(pid()!);
+        }
         if (look <= looks * warmUp) continue;
         for (const { name, pid } of system.parts) {
           used[name] ??= [];
           used[name].push(residentMib(pid()!));
         }
       }
+      for (const { name, pid } of system.parts) cpu[name]! += cpuSeconds(pid()!);
       await load.settle();
       await load.close();
     } catch (error) {
@@ -53,6 +62,7 @@ export const memory: Bench = {
       figures.push(
         figureOf({ bench, metric: `${name}.resident`, unit: 'MiB' }, sizes),
         figureOf({ bench, metric: `${name}.growth`, unit: 'x', goal: { kind: 'atMost', value: 1.1 } }, [growth]),
+        figureOf({ bench, metric: `${name}.cpu`, unit: 'ms' }, [(cpu[name]! * 1_000) / (confirmed - warm)]),
       );
     }
     return figures;

@@ -1,7 +1,7 @@
 /** The system under attack: two processes a role, and between each of them and each server a network of its own. */
 import { type SandboxGateway, startSandboxGateway } from '@caudal/service-payments/gateway/sandbox.ts';
 import { type ServerName, serverUrl } from '@caudal/testing/servers.ts';
-import { startTcpProxy, type TcpProxy } from '@caudal/testing/tcp-proxy.ts';
+import { startTcpProxy, type TcpProxy, through } from '@caudal/testing/tcp-proxy.ts';
 import { type System, startSystem } from '../../e2e/system.ts';
 
 const copies = 2;
@@ -81,13 +81,4 @@ export async function startCluster(): Promise<Cluster> {
     await closeNetwork();
     throw error;
   }
-}
-
-/** The same address by way of the proxy. */
-function through(proxy: TcpProxy, target: string): string {
-  const url = new URL(target);
-  url.host = new URL(proxy.url).host;
-  // The driver must not look for the members of the replica set behind the proxy's back.
-  if (url.protocol === 'mongodb:') url.search = '?directConnection=true';
-  return url.href;
 }
