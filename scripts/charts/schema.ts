@@ -113,7 +113,15 @@ export const job = map(
 );
 
 export const consumer = map(
-  { credentials: { ...listOf(text), minItems: 1, description: 'Names of the Secrets with its credentials.' } },
+  {
+    credentials: {
+      ...listOf(text),
+      minItems: 1,
+      // Kong's definition has a set.
+      uniqueItems: true,
+      description: 'Names of the Secrets with its credentials.',
+    },
+  },
   { required: ['credentials'] },
 );
 
@@ -156,8 +164,8 @@ const particulars: Record<string, Schema> = {
   'kong.algorithm': algorithm,
   'kong.hashOn': map(
     { input: oneOf('ip', 'consumer'), header: text },
-    // Absent, not both: a key that is laid over another can be taken away with null.
-    { minProperties: 1, maxProperties: 1 },
+    // Kong takes no two. A default is in the template, not in values.yaml, or it would always be one of two.
+    { maxProperties: 1 },
   ),
   'kong.auth': oneOf('none', 'jwt', 'key-auth'),
   'kong.consumers': byName(consumer),

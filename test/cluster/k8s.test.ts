@@ -13,9 +13,10 @@ const manifests = (pattern: string) =>
     .sort()
     .map((name) => read(`k8s/${name}`));
 const dev = manifests('dev/*.yaml').filter((text) => /^apiVersion: (v1|apps)/m.test(text));
+const operators = manifests('operators/*.yaml').filter((text) => /^apiVersion:/m.test(text));
 const skaffold = parse(read('skaffold.yaml')) as {
   deploy: { helm: { releases: { chartPath: string; valuesFiles: string[] }[] } };
-  portForward: { resourceName: string }[];
+  portForward: { resourceName: string; port: number }[];
   profiles: { name: string; patches?: { op: string; path: string; value?: unknown }[] }[];
 };
 
@@ -89,12 +90,27 @@ describeWithTools(['helm', 'kubeconform', 'schemas'], 'k8s', (tools) => {
     expect((await validate(read('skaffold.yaml').replace('valuesFiles', 'valueFiles'))).join()).toContain('valueFiles');
   });
 
+  test('stores are what their operators take', async () => {
+    expect(operators.map((text) => manifestsOf(text)[0]!.kind).sort()).toEqual([
+      'Cluster',
+      'Elasticsearch',
+      'MongoDBCommunity',
+      'RabbitmqCluster',
+      'Redis',
+    ]);
+    expect(await validate(operators.join('\n---\n'))).toEqual([]);
+    const wrong = operators.map((text) => text.replace(/^spec:$/m, 'spec:\n  unheardOf: true'));
+    expect(await validate(wrong.join('\n---\n'))).toEqual(operators.map(() => expect.stringContaining('unheardOf')));
+  });
+
   test.each(['values.yaml', 'values-monolith.yaml'])('the chart takes k8s/dev/%s', async (name) => {
     const release = await render(tools.helm!, parse(read(`k8s/dev/${name}`)) as Values);
     expect(await validate(release.text)).toEqual([]);
-    const services = ofKind(release, 'Service').map(({ metadata }) => metadata.name);
+    const doors = ofKind(release, 'Service').flatMap(({ metadata, spec }) =>
+      spec.ports.map(({ port }: { port: number }) => `${metadata.name}:${port}`),
+    );
     const profile = withProfile(name === 'values.yaml' ? 'polyglot' : 'monolith');
-    for (const { resourceName } of profile.portForward) expect(services).toContain(resourceName);
+    for (const { resourceName, port } of profile.portForward) expect(doors).toContain(`${resourceName}:${port}`);
   });
 
   test('the example of a production on operators is what the chart takes', async () => {

@@ -122,6 +122,16 @@ describeWithTools(['helm'], 'Kong', ({ helm }) => {
     expect(query.metadata.annotations!['konghq.com/upstream-policy']).toBe('caudal-consistent-hashing');
   });
 
+  test('by a header, calls without it are spread by address', async () => {
+    const release = await kong({ algorithm: 'consistent-hashing', hashOn: { header: 'x-tenant' } });
+    const [policy] = ofKind(release, 'KongUpstreamPolicy');
+    expect(policy!.spec).toMatchObject({ hashOn: { header: 'x-tenant' }, hashOnFallback: { input: 'ip' } });
+    const [byAddress] = ofKind(await kong({ algorithm: 'consistent-hashing' }), 'KongUpstreamPolicy');
+    expect(byAddress!.spec.hashOn).toEqual({ input: 'ip' });
+    // Kong's definition refuses a fallback of what needs none.
+    expect(byAddress!.spec.hashOnFallback).toBeUndefined();
+  });
+
   test('an Ingress names only plugins that are there, and gRPC none that only REST has', async () => {
     const release = await kong({
       auth: 'key-auth',

@@ -1,8 +1,10 @@
 /** Whatever values ask for is what Kubernetes, KEDA, Kong and Prometheus' operator take. */
 import { execFile } from 'node:child_process';
+import { globSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, test } from '@jest/globals';
-import { chart, describeWithTools, laidOver, presets, render, type Values } from './chart.ts';
+import { chart, describeWithTools, laidOver, presets, render, root, type Values } from './chart.ts';
 import { createValidator } from './schemas.ts';
 
 const run = promisify(execFile);
@@ -41,13 +43,20 @@ const odd: Record<string, Values> = {
   'closed to all': { networkPolicy: { gateways: [], monitoring: [], egress: [] } },
   'other ports': { ports: { grpc: 19090, rest: 18080, metrics: 19464 } },
   'hashing by a header': {
-    kong: { enabled: true, algorithm: 'consistent-hashing', hashOn: { input: null, header: 'x-tenant' } },
+    kong: { enabled: true, algorithm: 'consistent-hashing', hashOn: { header: 'x-tenant' } },
   },
   'tokens checked by Kong': {
     kong: { enabled: true, auth: 'jwt', consumers: { issuer: { credentials: ['issuer-key'] } } },
   },
   'settings of all kinds': { settings: { CAUDAL_NAMESPACE: 'blue', CAUDAL_POOL_SIZE: 4, CAUDAL_REFLECTION: true } },
 };
+
+test('schemas by hand name their draft, without which half of what they say would count for nothing', () => {
+  const ours = globSync('test/cluster/schemas/*/*.json', { cwd: root });
+  expect(ours.length).toBeGreaterThan(0);
+  for (const path of ours)
+    expect([path, readFileSync(join(root, path), 'utf8')]).toEqual([path, expect.stringContaining('/draft-07/')]);
+});
 
 describeWithTools(['helm', 'kubeconform', 'schemas'], 'schemas', (tools) => {
   const validate = tools.kubeconform ? createValidator(tools) : async () => [];
@@ -88,10 +97,11 @@ describeWithTools(['helm', 'kubeconform', 'schemas'], 'schemas', (tools) => {
     const wrong = text
       .replace('pollingInterval:', 'pollInterval:')
       .replace('httpFailures:', 'httpFailure:')
+      .replace('algorithm: least-connections', '$&\n  hashOn: { input: ip }')
       .replace('readinessProbe:', 'readyProbe:')
       .replace('podTargetLabels:', 'targetLabel:');
     expect((await validate(wrong)).join('\n')).toMatch(
-      /(?=[\s\S]*pollInterval)(?=[\s\S]*httpFailure)(?=[\s\S]*readyProbe)(?=[\s\S]*targetLabel)/,
+      /(?=[\s\S]*pollInterval)(?=[\s\S]*httpFailure)(?=[\s\S]*consistent-hashing)(?=[\s\S]*readyProbe)(?=[\s\S]*targetLabel)/,
     );
   });
 });
