@@ -3,7 +3,7 @@
 #   docker build --tag caudal .
 #   docker run --rm caudal help
 #
-# The runtime image may be any that has Node 24 in its PATH; no shell is used in it.
+# The runtime image may be any that has Node 24 and `env` in their usual places; no shell is used in it.
 ARG BUILD_IMAGE=node:24-bookworm-slim
 ARG RUNTIME_IMAGE=node:24-bookworm-slim
 

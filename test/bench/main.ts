@@ -23,7 +23,7 @@ const usage = `Usage: npm run bench [-- NAME...] [--json] [--quick]
   --strict  exit code 1 if a goal is missed
   --help    this
 
-Close what else uses the machine. Without a NAME it takes about 40 minutes.`;
+Close what else uses the machine. Without a NAME it takes an hour and a half; memory alone half an hour.`;
 
 const out = (text: string) => process.stdout.write(`${text}\n`);
 

@@ -1,0 +1,98 @@
+/** The cluster under test: kubectl and helm, as an operator has them. */
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { tool } from '../chart.ts';
+
+export interface ClusterTarget {
+  /** Where pods reach this machine. */
+  host: string;
+  image: string;
+}
+
+/** What `npm run test:cluster` has made ready. Throws if it has not. */
+export function clusterTarget(): ClusterTarget {
+  const { CLUSTER_HOST_IP: host, CLUSTER_IMAGE: image } = process.env;
+  if (!host || !image) throw new Error('There is no cluster: "npm run test:cluster" makes one.');
+  return { host, image };
+}
+
+/** A command that has failed, with what it said. */
+export class CommandError extends Error {
+  readonly exitCode: number;
+  readonly stderr: string;
+
+  constructor(
+    command: string,
+    { code, stdout = '', stderr = '' }: { code?: number; stdout?: string; stderr?: string },
+  ) {
+    super(`${command} failed (${code}): ${`${stdout}\n${stderr}`.trim()}`);
+    this.exitCode = Number(code ?? 1);
+    this.stderr = stderr;
+  }
+}
+
+async function run(command: string, args: string[], { input, seconds }: RunOptions): Promise<string> {
+  const running = promisify(execFile)(command, args, { maxBuffer: 2 ** 26, timeout: seconds * 1_000 });
+  running.child.stdin?.end(input ?? '');
+  try {
+    return (await running).stdout;
+  } catch (error) {
+    throw new CommandError(`${command.split('/').at(-1)} ${args.join(' ')}`, error as object);
+  }
+}
+
+interface RunOptions {
+  input?: string;
+  /** After so long it is ended, and has failed. */
+  seconds: number;
+}
+
+/** kubectl with these arguments; what it prints. */
+export const kubectl = (args: string[], options: Partial<RunOptions> = {}): Promise<string> =>
+  run('kubectl', args, { seconds: 60, ...options });
+
+const helmPath = () => {
+  const found = tool('helm');
+  if ('missing' in found) throw new Error(found.missing);
+  return found.path;
+};
+
+/** helm with these arguments; what it prints. */
+export const helm = (args: string[], options: Partial<RunOptions> = {}): Promise<string> =>
+  run(helmPath(), args, { seconds: 300, ...options });
+
+/** Makes the resources, or makes them so. */
+export async function apply(...manifests: object[]): Promise<void> {
+  await kubectl(['apply', '--filename', '-'], {
+    input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items: manifests }),
+  });
+}
+
+export interface PodStatus {
+  name: string;
+  ready: boolean;
+  ending: boolean;
+  restarts: number;
+  phase: string;
+}
+
+/** The pods of a namespace, or those of a workload of it. */
+export async function pods(namespace: string, component?: string): Promise<PodStatus[]> {
+  const selector = component ? [`--selector=app.kubernetes.io/component=${component}`] : [];
+  const { items } = JSON.parse(await kubectl(['get', 'pods', '-n', namespace, ...selector, '-o', 'json'])) as {
+    // biome-ignore lint/suspicious/noExplicitAny: a Pod, of which a few fields are read
+    items: any[];
+  };
+  return items.map(({ metadata, status }) => ({
+    name: metadata.name,
+    ready: status.conditions?.some(({ type, status: is }: Condition) => type === 'Ready' && is === 'True') ?? false,
+    ending: metadata.deletionTimestamp !== undefined,
+    restarts: status.containerStatuses?.[0]?.restartCount ?? 0,
+    phase: status.phase,
+  }));
+}
+
+interface Condition {
+  type: string;
+  status: string;
+}

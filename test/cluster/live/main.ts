@@ -1,0 +1,129 @@
+/**
+ * `npm run test:cluster`: installs Caudal on a real Kubernetes, and does to it what its operators and their nodes will do.
+ *
+ * The cluster is the one of a kubeconfig, or one node that test/cluster/node makes on this machine and takes down again. The
+ * stores are on this machine.
+ */
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { parseArgs, promisify } from 'node:util';
+import { root } from '../../e2e/part.ts';
+
+const usage = `Usage: npm run test:cluster [-- --kubeconfig FILE --image NAME --host ADDRESS] [--keep]
+
+  Without --kubeconfig a node of Kubernetes is built on this machine (Linux, root; some 15 minutes the first time), Caudal's
+  image for it, and the node goes when the tests have ended.
+
+  --kubeconfig FILE  a cluster that you have: kind, or any other; it needs KEDA and metrics-server
+  --image NAME       Caudal's image there: kind load docker-image caudal:test
+  --host ADDRESS     where its pods reach this machine: for kind, the gateway of Docker's network "kind"
+  --keep             leave the node up afterwards
+  --help             this
+
+Exit code 0: everything held. 1: something did not. 2: called wrongly. 3: this machine can't have a cluster; it says why.`;
+
+/** What the tests are told, as variables. */
+interface Target {
+  KUBECONFIG: string;
+  PATH: string;
+  CLUSTER_HOST_IP: string;
+  CLUSTER_IMAGE: string;
+}
+
+const node = join(root, 'test/cluster/node/cluster');
+const image = 'localhost/caudal:test';
+const fail = (code: number, text: string): never => {
+  console.error(text);
+  process.exit(code);
+};
+
+let child: ChildProcess | undefined;
+let interrupted = false;
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+  process.on(signal, () => {
+    interrupted = true;
+    child?.kill(signal);
+  });
+
+/** A first build takes some 20 minutes on two cores. */
+const buildMs = 35 * 60_000;
+
+/** Runs it where it can be seen, for `timeout` ms at most; its exit code. */
+async function run(
+  command: string,
+  args: string[],
+  options: { env?: NodeJS.ProcessEnv; timeout?: number } = {},
+): Promise<number> {
+  if (interrupted) return 1;
+  child = spawn(command, args, { stdio: 'inherit', ...options });
+  return new Promise((resolve, reject) => child!.on('error', reject).on('close', (code) => resolve(code ?? 1)));
+}
+
+/** Runs it for what it prints. */
+async function told(command: string, ...args: string[]): Promise<string> {
+  return (await promisify(execFile)(command, args, { maxBuffer: 2 ** 24 })).stdout.trim();
+}
+
+/** The node, up, with the image in it. */
+async function makeNode(): Promise<Target> {
+  const possible = await told(node, 'possible').catch((error: { stdout?: string; stderr?: string }) =>
+    fail(3, `No cluster here: ${`${error.stdout ?? ''}${error.stderr ?? ''}`.trim()}`),
+  );
+  if (possible) console.log(possible);
+  for (const step of ['install', 'build'])
+    if ((await run(node, [step], { timeout: buildMs })) !== 0)
+      fail(3, `No cluster here: "cluster ${step}" failed, or took longer than ${buildMs / 60_000} minutes.`);
+  if ((await run(node, ['up'])) !== 0) throw new Error('"cluster up" failed.');
+  console.log('Building the image');
+  const base = ['BUILD_IMAGE=localhost/node:24', 'RUNTIME_IMAGE=localhost/node-runtime:24'];
+  const archive = await told(node, 'image', image, root, ...base.flatMap((argument) => ['--build-arg', argument]));
+  await told(node, 'load', archive);
+  const script = 'eval "$("$0" env)"; printf "%s\\n" "$KUBECONFIG" "$PATH" "$CLUSTER_HOST_IP"';
+  const [kubeconfig, path, host] = (await told('bash', '-c', script, node)).split('\n');
+  return { KUBECONFIG: kubeconfig!, PATH: path!, CLUSTER_HOST_IP: host!, CLUSTER_IMAGE: image };
+}
+
+function readArguments() {
+  const { values } = parseArgs({
+    options: {
+      kubeconfig: { type: 'string' },
+      image: { type: 'string' },
+      host: { type: 'string' },
+      keep: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  if (values.kubeconfig && !(values.image && values.host))
+    throw new Error('--kubeconfig needs --image and --host as well.');
+  return values;
+}
+
+let given: ReturnType<typeof readArguments>;
+try {
+  given = readArguments();
+} catch (error) {
+  given = fail(2, `${(error as Error).message}\n\n${usage}`);
+}
+if (given.help) {
+  console.log(usage);
+  process.exit(0);
+}
+
+const { kubeconfig, host } = given;
+let code = 1;
+try {
+  const target: Target = kubeconfig
+    ? { KUBECONFIG: kubeconfig, PATH: process.env.PATH!, CLUSTER_HOST_IP: host!, CLUSTER_IMAGE: given.image! }
+    : await makeNode();
+  code = await run(process.execPath, [join(root, 'scripts/test.js'), '--config', 'test/cluster/live/jest.config.js'], {
+    env: { ...process.env, ...target },
+  });
+} catch (error) {
+  console.error((error as Error).message);
+} finally {
+  if (!kubeconfig && !given.keep) {
+    interrupted = false;
+    await run(node, ['down']);
+  }
+}
+process.exit(code);

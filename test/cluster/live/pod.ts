@@ -1,0 +1,64 @@
+/** Pods that run a script of `pods/` in Caudal's image, within the cluster. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { apply, clusterTarget, kubectl } from './cluster.ts';
+import { name, type Release } from './release.ts';
+
+const folder = join(import.meta.dirname, 'pods');
+
+/** Starts the script; the pod's name. */
+export async function startPod({ namespace, token }: Release, script: string): Promise<string> {
+  const pod = `${script}-${Date.now().toString(36)}`;
+  const files = Object.fromEntries(readdirSync(folder).map((file) => [file, readFileSync(join(folder, file), 'utf8')]));
+  await apply(
+    { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'scripts', namespace }, data: files },
+    {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: pod, namespace, labels: { app: 'client' } },
+      spec: {
+        restartPolicy: 'Never',
+        enableServiceLinks: false,
+        automountServiceAccountToken: false,
+        terminationGracePeriodSeconds: 1,
+        securityContext: { runAsNonRoot: true, runAsUser: 1000, seccompProfile: { type: 'RuntimeDefault' } },
+        containers: [
+          {
+            name: 'client',
+            image: clusterTarget().image,
+            // Under /app, where Node finds Caudal's packages.
+            command: ['node', `/app/client/${script}.ts`],
+            env: [
+              { name: 'TOKEN', value: token },
+              { name: 'RELEASE', value: name },
+            ],
+            securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
+            volumeMounts: [{ name: 'scripts', mountPath: '/app/client' }],
+          },
+        ],
+        volumes: [{ name: 'scripts', configMap: { name: 'scripts' } }],
+      },
+    },
+  );
+  return pod;
+}
+
+/** Waits for the script's end, at most so long; the last line that it printed. Throws, with all of them, if it failed. */
+export async function ended(namespace: string, pod: string, seconds: number): Promise<string> {
+  const phase = () => kubectl(['get', 'pod', pod, '-n', namespace, '-o', 'jsonpath={.status.phase}']);
+  const logs = () => kubectl(['logs', pod, '-n', namespace]);
+  const deadline = performance.now() + seconds * 1_000;
+  for (;;) {
+    const now = await phase();
+    if (now === 'Succeeded') return (await logs()).trim().split('\n').at(-1)!;
+    if (now === 'Failed' || performance.now() > deadline) throw new Error(`The pod ${pod} is ${now}:\n${await logs()}`);
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+  }
+}
+
+/** The last line that a pod has printed; undefined: none yet. */
+export async function lastLine(namespace: string, pod: string): Promise<string | undefined> {
+  return (await kubectl(['logs', pod, '-n', namespace, '--tail=1']).catch(() => '')).trim() || undefined;
+}
+
+export const endPod = (namespace: string, pod: string) => kubectl(['delete', 'pod', pod, '-n', namespace]);

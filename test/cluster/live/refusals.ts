@@ -1,0 +1,65 @@
+/** What goes wrong at the start: each time something says what, and what to do. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { describe, expect, test } from '@jest/globals';
+import { kubectl, pods } from './cluster.ts';
+import { type Release, releaseTest } from './release.ts';
+
+const secondsToSay = 90;
+
+/** Tests before the first installation: they leave nothing behind. */
+export function refusesWhatCannotWork(release: () => Release): void {
+  describe('what the cluster is asked, before anything is installed', () => {
+    test.each([
+      ['a value with a typing error', { workloads: { query: { replicaz: 3 } } }, /replicaz/],
+      [
+        'a role that there is not',
+        { workloads: { query: { roles: ['querry'] } } },
+        /roles.*\n?.*(querry|must be one of)/,
+      ],
+      [
+        'a Secret that is not there',
+        { secrets: { MONGODB_URL: { existingSecret: 'nowhere' } } },
+        /secrets\.MONGODB_URL\.existingSecret: the namespace \S+ has no Secret nowhere/,
+      ],
+      [
+        'a key that the Secret does not have',
+        { secrets: { REDIS_URL: { existingSecret: 'caudal', key: 'nothing' } } },
+        /secrets\.REDIS_URL\.key: the Secret caudal has no key nothing/,
+      ],
+    ])('%s is refused, by its name', async (_, values, message) => {
+      await expect(release().check(values)).rejects.toThrow(message);
+    });
+  });
+
+  releaseTest(release)(
+    'while PostgreSQL is away the installation waits, says why, and goes on when it is back',
+    async () => {
+      const { namespace, proxies, deploy } = release();
+      proxies.DATABASE_URL!.refuse(true);
+      const installing = deploy();
+      installing.catch(() => {});
+      try {
+        const said = await untilSaid(namespace, /PostgreSQL can't be reached|PostgreSQL/i);
+        expect(said).not.toMatch(/postgres:\/\/\S+:\S+@/);
+        expect((await pods(namespace)).filter(({ ready }) => ready)).toEqual([]);
+      } finally {
+        proxies.DATABASE_URL!.refuse(false);
+      }
+      await installing;
+    },
+    400_000,
+  );
+}
+
+/** Waits until the migration has failed and said why; what it said. */
+async function untilSaid(namespace: string, reason: RegExp): Promise<string> {
+  const deadline = performance.now() + secondsToSay * 1_000;
+  for (;;) {
+    const failed = (await pods(namespace)).find(({ phase }) => phase === 'Failed');
+    const log = failed ? await kubectl(['logs', failed.name, '-n', namespace]) : '';
+    if (reason.test(log)) return log;
+    if (performance.now() > deadline)
+      throw new Error(`The migration has not said ${reason}: ${log}\n${JSON.stringify(await pods(namespace))}`);
+    await delay(1_000);
+  }
+}
