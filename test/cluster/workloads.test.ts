@@ -216,13 +216,19 @@ describeWithTools(['helm'], 'workloads', ({ helm }) => {
     for (const { spec } of ofKind(release, 'ScaledObject')) expect(spec.minReplicaCount).toBeGreaterThan(0);
   });
 
-  test('an upgrade wakes what sleeps', async () => {
+  test('views of what sleeps are built by a Job, another one for each image', async () => {
     const workloads = { projector: { replicas: 0, maxReplicas: 5, scaleOn: 'queues' } };
     const release = await rendered('small', { workloads });
     expect(ofKind(release, 'ScaledObject')[0]!.spec.minReplicaCount).toBe(0);
-    expect(
-      ofKind(release, 'Deployment').find(({ metadata }) => metadata.name === 'caudal-projector')!.spec.replicas,
-    ).toBe(1);
+    const deployment = ofKind(release, 'Deployment').find(({ metadata }) => metadata.name === 'caudal-projector');
+    expect(deployment!.spec).not.toHaveProperty('replicas');
+    const buildsOf = (of: Rendered) => ofKind(of, 'Job').filter(({ metadata }) => /-build-/.test(metadata.name));
+    const [job] = buildsOf(release);
+    const projections = contexts.flatMap((context) => context.projections.map(({ projection }) => projection.name));
+    expect(job!.spec.template.spec.containers[0].args.toSorted()).toEqual(['build', ...projections].toSorted());
+    const [next] = buildsOf(await rendered('small', { workloads, image: { tag: 'next' } }));
+    expect(next!.metadata.name).not.toBe(job!.metadata.name);
+    expect(buildsOf(await rendered('small'))).toEqual([]);
   });
 
   test('the migration needs nothing that is installed after it', async () => {

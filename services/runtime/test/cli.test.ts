@@ -73,6 +73,12 @@ describeWith(['postgres'], 'caudal', () => {
       expectEnd(checked, 0);
       expect(checked.stdout).toMatch(/^orders +up to date$/m);
     }, 30_000);
+
+    test('then build makes a view, though no projector runs', async () => {
+      const built = await caudal('build', 'stock-dashboard', '--json');
+      expectEnd(built, 0);
+      expect(built.json()).toEqual({ views: [{ view: 'stock-dashboard', built: true }] });
+    }, 30_000);
   });
 
   describe('called wrongly', () => {
@@ -83,6 +89,7 @@ describeWith(['postgres'], 'caudal', () => {
         ['rebuild', 'order-detail'],
         /no view "order-detail"\. Did you mean "order-details"\? There is: product-search, /,
       ],
+      [['build', 'stock-dashboard', 'order-detail'], /no view "order-detail"\. Did you mean "order-details"\?/],
       [['token', '--subject', 'ada', '--all', '--ttl', 'soon'], /must be a duration/],
     ])('%j', async (args, message) => {
       const ended = await caudal(...args);
@@ -162,6 +169,15 @@ describeWith(['postgres'], 'caudal', () => {
       const verified = await caudal('verify', 'all');
       expectEnd(verified, 0);
       expect(verified.stdout).toMatch(/^order-details\.v\d+\.1: \d+ documents compared: right$/m);
+    }, 30_000);
+
+    test('build leaves alone what is there', async () => {
+      const before = await caudal('build', 'stock-dashboard', '--json');
+      expectEnd(before, 0);
+      expect(before.json()).toEqual({ views: [{ view: 'stock-dashboard', built: false }] });
+      const all = await caudal('build', 'all');
+      expectEnd(all, 0);
+      expect(all.stdout).toMatch(/^order-details\.v\d+: was there already$/m);
     }, 30_000);
 
     test('rebuild makes a generation that the running projector feeds', async () => {

@@ -2,6 +2,7 @@
 import { ConfigError } from '@caudal/config/config.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { Command, CommanderError } from 'commander';
+import { buildCommand } from './build.ts';
 import { configCommand } from './config.ts';
 import { deadLettersCommand } from './dead-letters.ts';
 import { demoCommand } from './demo.ts';
@@ -23,6 +24,7 @@ const program = new Command('caudal')
   .addCommand(migrateCommand())
   .addCommand(logCommand())
   .addCommand(replayCommand())
+  .addCommand(buildCommand())
   .addCommand(rebuildCommand())
   .addCommand(verifyCommand())
   .addCommand(deadLettersCommand())
