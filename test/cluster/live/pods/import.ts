@@ -10,7 +10,7 @@ import { addresses, auth } from './setting.ts';
 const plan = planImport(await readFile('/app/services/runtime/data/online-retail-sample.csv'));
 const { api, close } = connectApi(addresses, auth);
 const run = { plan, api, clock: systemClock, signal: AbortSignal.timeout(340_000) };
-const outcome = await runImport({ ...run, concurrency: 16, onProgress: () => {} });
+const outcome = await runImport({ ...run, onProgress: () => {} });
 const { checks } = await verifyImport({ ...run, outcome });
 close();
 console.log(

@@ -121,6 +121,9 @@ make_cgroups() {
       cat "$parent/cpuset.cpus" >"$folder/cpuset.cpus"
       cat "$parent/cpuset.mems" >"$folder/cpuset.mems"
     fi
+    # Else all pods together would weigh as much as a single process of the machine, of which their stores have dozens.
+    if [[ -e $folder/cpu.shares ]]; then echo 10240 >"$folder/cpu.shares"; fi
+    if [[ -e $folder/cpu.weight ]]; then echo 1000 >"$folder/cpu.weight"; fi
   done < <(cgroup_folders)
 }
 
