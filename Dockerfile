@@ -19,6 +19,9 @@ COPY --from=manifests /app .
 # Optional packages are left out: they are PostgreSQL for a process that has no DATABASE_URL. No package needs its
 # install script here.
 RUN npm ci --omit=dev --omit=optional --ignore-scripts && npm cache clean --force
+# Types and source maps, a third of what packages bring, are for those who write code.
+RUN find . -path '*/node_modules/*' -type f \
+      \( -name '*.map' -o -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' \) -delete
 
 FROM ${BUILD_IMAGE} AS init
 # hadolint ignore=DL3008 -- the base image says which distribution, and that which version

@@ -1,32 +1,63 @@
-/** The end of a call: its deadline, its caller going away, or the server stopping; whichever comes first. */
+/**
+ * The end of a call: its deadline, its caller going away, or the server stopping; whichever comes first.
+ *
+ * An AbortSignal costs 2.5 µs to make and 1.2 to listen to, as much as all else that a short call needs of this. So it is made
+ * for those who ask for it, and who ends a call does it by a function.
+ */
+import type { EventEmitter } from 'node:events';
 import { CaudalError, isCode } from '@caudal/kernel/errors.ts';
 
 export interface Timer {
   deadline: Date;
   /** Fires at the end. */
-  signal: AbortSignal;
+  readonly signal: AbortSignal;
   /** Rejects at the end with what to answer; never resolves. */
   fired: Promise<never>;
+  /** Throws what to answer, after the end. */
+  throwIfEnded(): void;
   /** What to answer for an error of the handler: after the end, what the end says. */
   explain(error: unknown): unknown;
   stop(): void;
 }
+
+/** Has the listener called at an event, at once if it has come already. Returns what takes the listener back. */
+export type When = (listener: () => void) => () => void;
+
+/** When this signal fires. */
+export const whenAborted =
+  (signal: AbortSignal): When =>
+  (listener) => {
+    if (signal.aborted) listener();
+    else signal.addEventListener('abort', listener, { once: true });
+    return () => signal.removeEventListener('abort', listener);
+  };
+
+/**
+ * When an emitter says so. That it may say so after the answer too, as grpc-js and Node do of the end of every call, is nothing
+ * to who has taken the listener back by then.
+ */
+export const whenEmitted =
+  (emitter: EventEmitter, event: string): When =>
+  (listener) => {
+    emitter.once(event, listener);
+    return () => emitter.removeListener(event, listener);
+  };
 
 interface Bounds {
   defaultTimeoutMs: number;
   maxTimeoutMs: number;
 }
 
-/** Starts the clock for a call that came in with this deadline and this signal. */
+/** Starts the clock for a call that came in with this deadline, and whose caller may go away. */
 export function startTimer(
-  incoming: { deadline?: Date; signal?: AbortSignal },
+  incoming: { deadline?: Date; whenGone?: When },
   { defaultTimeoutMs, maxTimeoutMs }: Bounds,
-  stopping: AbortSignal,
+  whenStopping: When,
 ): Timer {
   const now = Date.now();
   const wanted = incoming.deadline ? incoming.deadline.getTime() - now : defaultTimeoutMs;
   const leftMs = Math.max(0, Math.min(wanted, maxTimeoutMs));
-  const controller = new AbortController();
+  let controller: AbortController | undefined;
   let reject: (reason: CaudalError) => void = () => {};
   const fired = new Promise<never>((_, refuse) => {
     reject = refuse;
@@ -37,7 +68,7 @@ export function startTimer(
   const finish = (error: CaudalError) => {
     if (end) return;
     end = error;
-    controller.abort(error);
+    controller?.abort(error);
     reject(error);
   };
   const onTime = () =>
@@ -57,15 +88,20 @@ export function startTimer(
       }),
     );
   const timeout = setTimeout(onTime, leftMs);
-  incoming.signal?.addEventListener('abort', onGone, { once: true });
-  stopping.addEventListener('abort', onStop, { once: true });
-  if (incoming.signal?.aborted) onGone();
-  if (stopping.aborted) onStop();
+  const stays = incoming.whenGone?.(onGone);
+  const goesOn = whenStopping(onStop);
 
   return {
     deadline: new Date(now + leftMs),
-    signal: controller.signal,
+    get signal() {
+      controller ??= new AbortController();
+      if (end) controller.abort(end);
+      return controller.signal;
+    },
     fired,
+    throwIfEnded() {
+      if (end) throw end;
+    },
     explain(error) {
       // What a handler throws because its signal fired is the end's doing; its own refusals stand.
       if (!end || (error instanceof CaudalError && !isCode(error, 'CANCELLED', 'INTERNAL'))) return error;
@@ -73,8 +109,8 @@ export function startTimer(
     },
     stop() {
       clearTimeout(timeout);
-      incoming.signal?.removeEventListener('abort', onGone);
-      stopping.removeEventListener('abort', onStop);
+      stays?.();
+      goesOn();
     },
   };
 }

@@ -12,6 +12,7 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import type { Authenticate } from './auth.ts';
+import { whenEmitted } from './deadline.ts';
 import type { Endpoint } from './endpoint.ts';
 import { toStatus } from './errors.ts';
 import { takeGrpcLog } from './grpc-log.ts';
@@ -130,29 +131,19 @@ function replyMetadata(requestId: string): Metadata {
   return metadata;
 }
 
-/** One for all: each would else be an exception, with its stack. */
-const left = new Error('The caller went away.');
-
 function handlerOf(endpoint: Endpoint, pipeline: Pipeline): handleUnaryCall<Buffer, Buffer> {
   const { definition } = endpoint;
   return async (call, callback) => {
-    const gone = new AbortController();
-    let answered = false;
-    // grpc-js says `cancelled` at the end of every call, also of one that was answered.
-    call.once('cancelled', () => {
-      if (!answered) gone.abort(left);
-    });
     const deadline = call.getDeadline();
     const outcome = await pipeline.run(endpoint, {
       counted: true,
       authenticate: () => (call.metadata as Noted)[callerOf]!,
       header: readerOf(call.metadata),
-      signal: gone.signal,
+      whenGone: whenEmitted(call, 'cancelled'),
       deadline: deadline === Number.POSITIVE_INFINITY ? undefined : new Date(deadline),
       decode: () => decode(() => definition.requestDeserialize(call.request)),
       encode: (response) => definition.responseSerialize(response),
     });
-    answered = true;
     const metadata = replyMetadata(outcome.requestId);
     if (!outcome.ok) {
       callback(toStatus(outcome.error, metadata));

@@ -7,6 +7,7 @@ import type { Method } from '@caudal/contract/method.ts';
 import type { Caller } from '@caudal/kernel/context.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { deadlineOf, headersFor } from './client.ts';
+import { whenAborted } from './deadline.ts';
 import { type Endpoint, endpoints } from './endpoint.ts';
 import { createPipeline, type Pipeline } from './pipeline.ts';
 import { defaultLimits } from './server.ts';
@@ -44,7 +45,7 @@ export function localClient<Definition extends object>(
       authenticate: () => caller,
       header: (name) => (name === 'traceparent' ? traceparent : headers[name]),
       deadline: deadlineOf(options),
-      signal: options.signal,
+      whenGone: options.signal && whenAborted(options.signal),
       consistency: options.consistency ?? [],
       decode: () => copy(request),
       encode: (response) => copy(response),

@@ -11,7 +11,7 @@ import { newId } from '@caudal/kernel/ids.ts';
 import { gauge } from '@caudal/telemetry/metrics.ts';
 import { checkOwner, checkOwnerField, checkPermission } from './access.ts';
 import { decodeConsistency, encodeConsistency, type StreamVersion } from './consistency.ts';
-import { startTimer } from './deadline.ts';
+import { startTimer, type When } from './deadline.ts';
 import type { Endpoint } from './endpoint.ts';
 import { toClientError } from './errors.ts';
 import { extractTrace, type HeaderReader, idHeader, names, traceparentOf } from './headers.ts';
@@ -35,8 +35,8 @@ export interface Incoming<Answer> {
   authenticate(): Caller | Promise<Caller>;
   header: HeaderReader;
   deadline?: Date;
-  /** Fires when the caller goes away. */
-  signal?: AbortSignal;
+  /** When the caller goes away. */
+  whenGone?: When;
   /** Makes the request message; may throw CaudalError. */
   decode(): unknown;
   encode(response: unknown, facts: { mask: Mask | undefined; etag: string | undefined }): Answer;
@@ -75,8 +75,14 @@ export interface Pipeline {
 export function createPipeline(limits: Limits): Pipeline {
   let active = 0;
   const waiting: (() => void)[] = [];
-  // Each call in hand listens to it; their number is bounded by the limit.
-  const stopping = new AbortController();
+  // What ends each call in hand; their number is bounded by the limit.
+  const ends = new Set<() => void>();
+  let stopping = false;
+  const whenStopping: When = (end) => {
+    if (stopping) end();
+    else ends.add(end);
+    return () => ends.delete(end);
+  };
   const full = () => (active >= limits.maxConcurrent ? busy() : undefined);
   const enter = () => {
     active++;
@@ -109,7 +115,7 @@ export function createPipeline(limits: Limits): Pipeline {
     traceparent: string,
   ): Promise<Answered<Answer>> {
     const { contract } = endpoint;
-    const timer = startTimer(incoming, limits, stopping.signal);
+    const timer = startTimer(incoming, limits, whenStopping);
     if (incoming.counted) enter();
     let released = !incoming.counted;
     const release = () => {
@@ -140,7 +146,9 @@ export function createPipeline(limits: Limits): Pipeline {
           },
           commandId: endpoint.commandId?.(request, caller.subject),
           deadline: timer.deadline,
-          signal: timer.signal,
+          get signal() {
+            return timer.signal;
+          },
           consistency: incoming.consistency ?? decodeConsistency(incoming.header(names.consistency)),
           wrote(stream, version) {
             written.set(stream, Math.max(version, written.get(stream) ?? 0));
@@ -153,7 +161,7 @@ export function createPipeline(limits: Limits): Pipeline {
             authorized = true;
           },
         };
-        timer.signal.throwIfAborted();
+        timer.throwIfEnded();
         const response = (await endpoint.handler(request, call)) as Record<string, unknown>;
         if (!authorized) throw new Error(`${contract.path} answered without call.authorize(owner): nothing was sent.`);
         return { response, mask, written, oldestMs };
@@ -181,7 +189,10 @@ export function createPipeline(limits: Limits): Pipeline {
     active: () => active,
     full,
     idle: () => (active === 0 ? Promise.resolve() : new Promise((resolve) => waiting.push(resolve))),
-    abort: () => stopping.abort(),
+    abort() {
+      stopping = true;
+      for (const end of ends) end();
+    },
   };
 }
 

@@ -3,6 +3,7 @@ import type { HttpRule } from '@caudal/contract/descriptors.ts';
 import type { Caller } from '@caudal/kernel/context.ts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Authenticate } from './auth.ts';
+import { whenEmitted } from './deadline.ts';
 import type { Endpoint } from './endpoint.ts';
 import { names } from './headers.ts';
 import { maskJson } from './mask.ts';
@@ -74,10 +75,6 @@ export async function serveRoute(
   authenticate: () => Caller | Promise<Caller>,
 ): Promise<FastifyReply> {
   const { contract, definition } = endpoint;
-  const gone = new AbortController();
-  reply.raw.once('close', () => {
-    if (!reply.raw.writableFinished) gone.abort();
-  });
   const header = (name: string) => {
     const value = request.headers[name === names.consistency ? 'consistency-token' : name];
     return Array.isArray(value) ? value[0] : value;
@@ -86,7 +83,7 @@ export async function serveRoute(
     counted: true,
     authenticate,
     header,
-    signal: gone.signal,
+    whenGone: whenEmitted(reply.raw, 'close'),
     decode: () => {
       const json = requestJson(contract.request, rule.body, {
         params: request.params as Record<string, string>,

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 import { root } from '../../e2e/part.ts';
 
-const usage = `Usage: npm run test:cluster [-- --kubeconfig FILE --image NAME --host ADDRESS] [--keep]
+const usage = `Usage: npm run test:cluster [-- --kubeconfig FILE --image NAME --host ADDRESS] [--if-built] [--keep]
 
   Without --kubeconfig a node of Kubernetes is built on this machine (Linux, root; some 15 minutes the first time), Caudal's
   image for it, and the node goes when the tests have ended.
@@ -17,6 +17,7 @@ const usage = `Usage: npm run test:cluster [-- --kubeconfig FILE --image NAME --
   --kubeconfig FILE  a cluster that you have: kind, or any other; it needs KEDA and metrics-server
   --image NAME       Caudal's image there: kind load docker-image caudal:test
   --host ADDRESS     where its pods reach this machine: for kind, the gateway of Docker's network "kind"
+  --if-built         don't build a node that takes a quarter of an hour: exit with 3 if there is none
   --keep             leave the node up afterwards
   --help             this
 
@@ -65,11 +66,11 @@ async function told(command: string, ...args: string[]): Promise<string> {
 }
 
 /** The node, up, with the image in it. */
-async function makeNode(): Promise<Target> {
-  const possible = await told(node, 'possible').catch((error: { stdout?: string; stderr?: string }) =>
-    fail(3, `No cluster here: ${`${error.stdout ?? ''}${error.stderr ?? ''}`.trim()}`),
-  );
-  if (possible) console.log(possible);
+async function makeNode({ ifBuilt }: { ifBuilt: boolean }): Promise<Target> {
+  for (const question of ifBuilt ? ['possible', 'built'] : ['possible'])
+    await told(node, question).catch(({ stdout = '', stderr = '' }: { stdout?: string; stderr?: string }) =>
+      fail(3, `No cluster here: ${`${stdout}${stderr}`.trim()}`),
+    );
   for (const step of ['install', 'build'])
     if ((await run(node, [step], { timeout: buildMs })) !== 0)
       fail(3, `No cluster here: "cluster ${step}" failed, or took longer than ${buildMs / 60_000} minutes.`);
@@ -89,6 +90,7 @@ function readArguments() {
       kubeconfig: { type: 'string' },
       image: { type: 'string' },
       host: { type: 'string' },
+      'if-built': { type: 'boolean', default: false },
       keep: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
@@ -114,7 +116,7 @@ let code = 1;
 try {
   const target: Target = kubeconfig
     ? { KUBECONFIG: kubeconfig, PATH: process.env.PATH!, CLUSTER_HOST_IP: host!, CLUSTER_IMAGE: given.image! }
-    : await makeNode();
+    : await makeNode({ ifBuilt: given['if-built'] });
   code = await run(process.execPath, [join(root, 'scripts/test.js'), '--config', 'test/cluster/live/jest.config.js'], {
     env: { ...process.env, ...target },
   });
