@@ -62,14 +62,16 @@ const secret = (name: string) => ({ existingSecret: 'caudal', key: name });
 export const secrets = (...names: string[]) => Object.fromEntries(names.map((name) => [name, secret(name)]));
 
 const keys = secrets('CAUDAL_JWKS', 'CAUDAL_SERVICE_KEY', 'PAYMENTS_GATEWAY_KEY');
-const stores = secrets(
+/** The settings that name the stores. */
+export const storeSettings = [
   'DATABASE_URL',
   'RABBITMQ_URL',
   'RABBITMQ_MANAGEMENT_URL',
   'MONGODB_URL',
   'ELASTICSEARCH_URL',
   'REDIS_URL',
-);
+];
+const stores = secrets(...storeSettings);
 const gateway = { PAYMENTS_GATEWAY_URL: 'https://gateway.example' };
 
 /** The least that each preset needs. */

@@ -7,9 +7,9 @@
  *
  * A batch of new views only, as most of a history and a rebuild are, goes by an INSERT that is prepared: PostgreSQL spends 9
  * µs a view on it, batches of 256, and 12 on the statement for all cases, which it parses and plans each time. (Prepared,
- * that one's plan for a small table would scan it for ever.) Of the 9 µs the guard is 1, the order of ids
- * none; the answer is one row, since a row of it for each view cost both sides another µs. jsonb spares 1 against json, whose jsonb columns are parsed a second time. Arrays for `unnest` would spare another
- * one, and cost Node as much; lists of lists they can't hold.
+ * that one's plan for a small table would scan it for ever.) Of the 9 µs the guard is 1, the order of ids none. The answer is
+ * one row: one for each view cost both sides another µs. jsonb spares 1 against json, whose jsonb columns are parsed a second
+ * time. Arrays for `unnest` would spare another one, and cost Node as much; lists of lists they can't hold.
  *
  * Considered and left: expression indexes over one jsonb column (no statistics, so that the planner guesses), and an
  * UPDATE a view in one transaction (a round trip each).

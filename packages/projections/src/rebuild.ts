@@ -107,17 +107,17 @@ export function rebuild<V>(options: RebuildOptions<V>): Promise<RebuildReport> {
 
 /**
  * Builds the first generation if there is none, or waits until whoever builds it is done. For the start of a projector
- * role. Errors: as of `rebuild`, but not REBUILD_RUNNING or REBUILD_LOST.
+ * role. Whether it was built here. Errors: as of `rebuild`, but not REBUILD_RUNNING or REBUILD_LOST.
  */
-export async function ensureBuilt<V>(options: RebuildOptions<V>): Promise<void> {
+export async function ensureBuilt<V>(options: RebuildOptions<V>): Promise<boolean> {
   const { projection, store, signal } = options;
   for (;;) {
     const record = await readGenerations(projection, store);
-    if (record && isBuilt(record)) return;
+    if (record && isBuilt(record)) return false;
     try {
       // There is nothing better than what can be built: events that can't be handled become dead letters.
       await underLease({ ...options, acceptFailed: true }, { onlyFirst: true });
-      return;
+      return true;
     } catch (error) {
       const elsewhere = ['REBUILD_RUNNING', 'REBUILD_LOST'];
       if (!(error instanceof CaudalError && elsewhere.includes(error.reason))) throw error;

@@ -1,7 +1,8 @@
 import { unavailable } from '@caudal/kernel/errors.ts';
-import { type Collection, MissingCollection, type StoredDocument, type ViewStore } from '@caudal/projections/store.ts';
+import { MissingCollection, type StoredDocument } from '@caudal/projections/store.ts';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { failFast } from './fail-fast.ts';
+import { storeOf } from './testing/store-of.ts';
 
 const layout = { keys: {}, indexes: [] };
 /** How long the store keeps a call waiting before it says that it is away. */
@@ -17,15 +18,7 @@ function fakeStore() {
     if (state.missing) throw new MissingCollection('views');
     return [];
   };
-  const collection = { load: answer, find: answer, refresh: async () => {} } as unknown as Collection;
-  const store: ViewStore = {
-    name: 'the store',
-    searches: false,
-    viewsPerCall: 1,
-    collection: () => collection,
-    close: async () => {},
-  };
-  return { store, state };
+  return { store: storeOf({ load: answer, find: answer, refresh: async () => {} }), state };
 }
 
 describe('a store for queries', () => {

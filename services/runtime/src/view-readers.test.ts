@@ -4,11 +4,12 @@ import { type EventOf, payment } from '@caudal/contract/entities.ts';
 import { Order } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import { newEvent } from '@caudal/eventlog/codec.ts';
 import { unavailable } from '@caudal/kernel/errors.ts';
-import type { Collection, StoredDocument, ViewStore } from '@caudal/projections/store.ts';
+import type { StoredDocument } from '@caudal/projections/store.ts';
 import { orderDetails } from '@caudal/service-orders/projections/order-details.ts';
 import { refusalOf, testCall } from '@caudal/testing/call.ts';
 import { memoryLog } from '@caudal/testing/memory-log.ts';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { storeOf } from './testing/store-of.ts';
 import { cacheKey, viewReader } from './view-readers.ts';
 
 /** A store whose documents a test holds in its hand, and that can be away. */
@@ -24,15 +25,8 @@ function fakeStore() {
       return ids.flatMap((id) => documents.get(id) ?? []);
     },
     async refresh() {},
-  } as Collection;
-  const store: ViewStore = {
-    name: 'fake',
-    searches: false,
-    viewsPerCall: 1,
-    collection: () => collection,
-    close: async () => {},
   };
-  return { store, state };
+  return { store: storeOf(collection), state };
 }
 
 function document(id: string, view: unknown, revision = 1): StoredDocument {

@@ -9,6 +9,9 @@ export interface ClusterTarget {
   image: string;
 }
 
+/** Between two looks at the cluster: each takes kubectl a fifth of a second of processor time. */
+export const lookEveryMs = 1_000;
+
 /** What `npm run test:cluster` has made ready. Throws if it has not. */
 export function clusterTarget(): ClusterTarget {
   const { CLUSTER_HOST_IP: host, CLUSTER_IMAGE: image } = process.env;
@@ -18,16 +21,11 @@ export function clusterTarget(): ClusterTarget {
 
 /** A command that has failed, with what it said. */
 export class CommandError extends Error {
-  readonly exitCode: number;
-  readonly stderr: string;
-
   constructor(
     command: string,
     { code, stdout = '', stderr = '' }: { code?: number; stdout?: string; stderr?: string },
   ) {
     super(`${command} failed (${code}): ${`${stdout}\n${stderr}`.trim()}`);
-    this.exitCode = Number(code ?? 1);
-    this.stderr = stderr;
   }
 }
 

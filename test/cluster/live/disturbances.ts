@@ -1,7 +1,8 @@
 /** What happens to pods while they are being called: an upgrade, a kill, a drained node. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect } from '@jest/globals';
-import { type CommandError, kubectl, pods } from './cluster.ts';
+import { until } from '../../e2e/wait.ts';
+import { type CommandError, kubectl, lookEveryMs, pods } from './cluster.ts';
 import { endPod, lastLine, startPod } from './pod.ts';
 import { name, type Release, releaseTest } from './release.ts';
 
@@ -25,16 +26,8 @@ async function startLoad({ namespace }: Release, pod: string) {
   /** Waits until each has done so many more calls. */
   async function goOn(calls: number): Promise<void> {
     const { grpc, rest } = await tally();
-    const deadline = performance.now() + 90_000;
-    for (;;) {
-      const now = await tally();
-      if (now.grpc.done >= grpc.done + calls && now.rest.done >= rest.done + calls) return;
-      if (performance.now() > deadline)
-        throw new Error(
-          `The clients get no further: ${JSON.stringify(now)}\n${await kubectl(['logs', pod, '-n', namespace, '--tail=20'])}`,
-        );
-      await delay(500);
-    }
+    const further = (now: Tally) => now.grpc.done >= grpc.done + calls && now.rest.done >= rest.done + calls;
+    await until(`${calls} more calls of each kind, of the pod ${pod}`, tally, further, 90_000, lookEveryMs);
   }
   await goOn(50);
   return {
@@ -135,13 +128,8 @@ const ofWorkload = (all: Pods, workload: string) =>
   all.filter((pod) => pod.name.startsWith(`${name}-${workload}-`) && pod.ready && !pod.ending).length;
 
 async function untilPods(namespace: string, there: (all: Pods) => boolean): Promise<void> {
-  const deadline = performance.now() + 150_000;
-  for (;;) {
-    const all = (await pods(namespace)).filter((pod) => pod.name.startsWith(`${name}-`));
-    if (there(all)) return;
-    if (performance.now() > deadline) throw new Error(`The pods do not come to rest: ${JSON.stringify(all, null, 1)}`);
-    await delay(1_000);
-  }
+  const ofRelease = async () => (await pods(namespace)).filter((pod) => pod.name.startsWith(`${name}-`));
+  await until('the pods come to rest', ofRelease, there, 150_000, lookEveryMs);
 }
 
 /** Ends the process in the pod as an out-of-memory killer would. The pod's first process is tini, which a namespace protects. */

@@ -1,7 +1,8 @@
 /** Pods that run a script of `pods/` in Caudal's image, within the cluster. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { apply, clusterTarget, kubectl } from './cluster.ts';
+import { until } from '../../e2e/wait.ts';
+import { apply, clusterTarget, kubectl, lookEveryMs } from './cluster.ts';
 import { name, type Release } from './release.ts';
 
 const folder = join(import.meta.dirname, 'pods');
@@ -47,13 +48,10 @@ export async function startPod({ namespace, token }: Release, script: string): P
 export async function ended(namespace: string, pod: string, seconds: number): Promise<string> {
   const phase = () => kubectl(['get', 'pod', pod, '-n', namespace, '-o', 'jsonpath={.status.phase}']);
   const logs = () => kubectl(['logs', pod, '-n', namespace]);
-  const deadline = performance.now() + seconds * 1_000;
-  for (;;) {
-    const now = await phase();
-    if (now === 'Succeeded') return (await logs()).trim().split('\n').at(-1)!;
-    if (now === 'Failed' || performance.now() > deadline) throw new Error(`The pod ${pod} is ${now}:\n${await logs()}`);
-    await new Promise((resolve) => setTimeout(resolve, 1_000));
-  }
+  const over = (now: string) => now === 'Succeeded' || now === 'Failed';
+  const last = await until(`the pod ${pod} ends`, phase, over, seconds * 1_000, lookEveryMs).catch(String);
+  if (last !== 'Succeeded') throw new Error(`The pod ${pod}: ${last}\n${await logs()}`);
+  return (await logs()).trim().split('\n').at(-1)!;
 }
 
 /** The last line that a pod has printed; undefined: none yet. */

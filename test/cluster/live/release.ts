@@ -8,7 +8,7 @@ import { startTcpProxy, type TcpProxy, through } from '@caudal/testing/tcp-proxy
 import { test } from '@jest/globals';
 import { stringify } from 'yaml';
 import { makeStores, type Stores } from '../../e2e/stores.ts';
-import { chart, laidOver, secrets, type Values } from '../chart.ts';
+import { chart, laidOver, secrets, storeSettings, type Values } from '../chart.ts';
 import { apply, clusterTarget, helm, kubectl } from './cluster.ts';
 
 export interface Release {
@@ -27,14 +27,6 @@ export interface Release {
 }
 
 export const name = 'caudal';
-const servers = [
-  'DATABASE_URL',
-  'RABBITMQ_URL',
-  'RABBITMQ_MANAGEMENT_URL',
-  'MONGODB_URL',
-  'ELASTICSEARCH_URL',
-  'REDIS_URL',
-];
 
 /**
  * What all releases of the tests have: eight pods on two cores. The projector of the stock is on its own, so that it can be
@@ -73,10 +65,10 @@ export async function prepareRelease(): Promise<Release> {
   const stores = await makeStores({ migrated: false });
   const proxies: Record<string, TcpProxy> = {};
   const urlOf = (setting: string) => stores.env[setting] ?? process.env[setting]!;
-  for (const setting of servers) proxies[setting] = await startTcpProxy(urlOf(setting), host);
+  for (const setting of storeSettings) proxies[setting] = await startTcpProxy(urlOf(setting), host);
   const key = await generateKey('cluster');
   const credentials: Record<string, string> = {
-    ...Object.fromEntries(servers.map((setting) => [setting, through(proxies[setting]!, urlOf(setting))])),
+    ...Object.fromEntries(storeSettings.map((setting) => [setting, through(proxies[setting]!, urlOf(setting))])),
     CAUDAL_JWKS: JSON.stringify({ keys: [key.publicKey] }),
     CAUDAL_SERVICE_KEY: JSON.stringify(key.privateKey),
   };
@@ -128,6 +120,7 @@ export async function prepareRelease(): Promise<Release> {
       const asked = [
         ['get', 'pods', '-o', 'wide'],
         ['get', 'events', '--field-selector=type=Warning', '--sort-by=.lastTimestamp'],
+        ['logs', '--selector=app=client', '--tail=15', '--prefix'],
         ['logs', '--selector=app.kubernetes.io/name=caudal', '--tail=15', '--prefix', '--all-containers'],
       ];
       const answers = await Promise.allSettled(asked.map((args) => kubectl([...args, '-n', namespace])));

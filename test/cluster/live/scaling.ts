@@ -1,13 +1,13 @@
 /** A burst for a projector that sleeps: it wakes, grows to its most, and goes to sleep again, and nothing is lost. */
-import { setTimeout as delay } from 'node:timers/promises';
 import { generationName } from '@caudal/projections/projector.ts';
 import { stockDashboard } from '@caudal/service-inventory/projections/stock-dashboard.ts';
 import { expect } from '@jest/globals';
 import { openLog } from '../../bench/log.ts';
 import { created, restocked, streamOf } from '../../bench/stock-events.ts';
+import { until } from '../../e2e/wait.ts';
 import { readQueue } from '../../faults/queue-watch.ts';
 import { runCaudal } from '../../faults/run-caudal.ts';
-import { kubectl } from './cluster.ts';
+import { kubectl, lookEveryMs } from './cluster.ts';
 import { name, type Release, releaseTest } from './release.ts';
 
 const burst = 20_000;
@@ -38,7 +38,7 @@ async function look(release: Release, began: number): Promise<Look> {
   };
 }
 
-/** Looks once a second until it is so; all looks. */
+/** Looks until it is so, at most until so many seconds after the burst; all looks. */
 async function lookUntil(
   release: Release,
   began: number,
@@ -46,13 +46,14 @@ async function lookUntil(
   seconds: number,
 ): Promise<Look[]> {
   const looks: Look[] = [];
-  for (;;) {
+  const next = async () => {
     const now = await look(release, began);
     looks.push(now);
-    if (there(now)) return looks;
-    if (now.at > seconds) throw new Error(`Not in ${seconds} s. The last looks: ${JSON.stringify(looks.slice(-10))}`);
-    await delay(1_000);
-  }
+    return now;
+  };
+  const leftMs = began + seconds * 1_000 - performance.now();
+  await until(`${workload} is as it should be, ${seconds} s after the burst`, next, there, leftMs, lookEveryMs);
+  return looks;
 }
 
 /** Appends the burst to the log of the stock, many streams side by side. */
@@ -62,7 +63,8 @@ async function appendBurst({ stores }: Release): Promise<void> {
     const versions = burst / streams;
     const fill = async (product: string) => {
       const events = Array.from({ length: versions }, (_, n) => (n === 0 ? created(product) : restocked(n)));
-      await log.append({ stream: streamOf(product), expected: 0, events });
+      const { kind } = await log.append({ stream: streamOf(product), expected: 0, events });
+      if (kind !== 'appended') throw new Error(`The append came to ${kind}.`);
     };
     await Promise.all(Array.from({ length: streams }, (_, n) => fill(`burst-${n}`)));
   } finally {

@@ -1,5 +1,4 @@
 /** `caudal build`: makes views that are not there yet, as a projector does when it starts. */
-import { isBuilt, readGenerations } from '@caudal/projections/generations.ts';
 import { nameOf } from '@caudal/projections/keys.ts';
 import { ensureBuilt } from '@caudal/projections/rebuild.ts';
 import { Command } from 'commander';
@@ -27,10 +26,7 @@ Example: caudal build stock-dashboard`,
         const chosen = all ? [...viewsByName(system).values()] : names.map((name) => findView(system, name));
         const views = [];
         for (const of of chosen) {
-          const options = rebuildOptions(system, of);
-          const record = await readGenerations(options.projection, options.store);
-          const built = !(record && isBuilt(record));
-          await ensureBuilt(options);
+          const built = await ensureBuilt(rebuildOptions(system, of));
           views.push({ view: of.definition.projection.name, built });
           if (!json) say(`${nameOf(of.definition.projection)}: ${built ? 'built' : 'was there already'}`);
         }

@@ -39,7 +39,8 @@ export function demoCommand(): Command {
         const { server, identity } = await start({ ...values, ...ports, ...(await ownKeys(values)) }, lifecycle);
         const options = { file, concurrency, json: json ?? false, signal: lifecycle.ending };
         const address = `${values.CAUDAL_HOST}:${server.grpcPort}`;
-        const reconciled = await running(importFile({ ...options, address, auth: tokens(values, identity) }));
+        const addresses = { command: address, query: address };
+        const reconciled = await running(importFile({ ...options, addresses, auth: tokens(values, identity) }));
         process.exitCode = reconciled ? 0 : 1;
       });
     });

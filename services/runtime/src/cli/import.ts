@@ -30,7 +30,7 @@ export function importCommand(): Command {
         running(
           importFile({
             file,
-            address,
+            addresses: { command: address, query: address },
             auth: bearer === undefined ? undefined : async () => bearer,
             concurrency,
             json: json ?? false,

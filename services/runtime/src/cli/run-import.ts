@@ -24,8 +24,8 @@ import { verifyImport } from '../import/verify.ts';
 
 export interface RunImportOptions {
   file: string;
-  /** Of the gRPC port. */
-  address: string;
+  /** Of the gRPC ports of the roles; one process may have both. */
+  addresses: { command: string; query: string };
   /** Gives the token to call with; undefined where the system asks for none. */
   auth: TokenSource | undefined;
   concurrency: number;
@@ -37,14 +37,14 @@ export interface RunImportOptions {
 /** Imports the file and prints the report. Whether all of it reconciles. */
 export async function importFile({
   file,
-  address,
+  addresses,
   auth,
   concurrency,
   json,
   signal,
 }: RunImportOptions): Promise<boolean> {
   const plan = planImport(await readFile(file));
-  const { api, close } = connectApi({ command: address, query: address }, auth);
+  const { api, close } = connectApi(addresses, auth);
   const progress = createProgress({ stream: process.stderr, clock: systemClock });
   try {
     const clock = systemClock;
