@@ -1,4 +1,5 @@
 /** A context's aggregates: commands and strong reads over its log, with the states of the latest streams in memory. */
+import { getHeapStatistics } from 'node:v8';
 import type { EventCase } from '@caudal/contract/entity.ts';
 import type { EventLog } from '@caudal/eventlog/types.ts';
 import type { IdSource } from '@caudal/kernel/ids.ts';
@@ -17,6 +18,8 @@ export interface AggregatesOptions {
   ids: IdSource;
   /** Streams whose state is remembered while nobody uses them; 10,000 if absent. */
   cacheSize?: number;
+  /** Bytes that these states may take; an eighth of the heap that this process may have if absent. */
+  cacheBytes?: number;
   /** Commands in hand a stream; more are RESOURCE_EXHAUSTED. 1,000 if absent. */
   maxQueue?: number;
   /** How often a command is decided again because another process wrote to its stream, before it is ABORTED; 20 if absent. */
@@ -31,13 +34,14 @@ export function openAggregates({
   clock,
   ids,
   cacheSize = 10_000,
+  cacheBytes = Math.floor(getHeapStatistics().heap_size_limit / 8),
   maxQueue = 1_000,
   maxContended = 20,
   elapsed = () => performance.now(),
 }: AggregatesOptions): Aggregates & { drain(): Promise<void> } {
   const snapshots = openSnapshots(log, elapsed);
   const loader = openLoader(log, snapshots);
-  const cache = openCache(cacheSize);
+  const cache = openCache({ streams: cacheSize, bytes: cacheBytes });
   const queue = openQueue({
     log,
     clock,

@@ -12,12 +12,37 @@ export interface Cache {
   drained(): Promise<void>;
 }
 
-/** `size`: how many streams are remembered while nobody waits for them. */
-export function openCache(size: number): Cache {
+/** What is kept of streams while nobody waits for them. */
+export interface CacheBounds {
+  streams: number;
+  /** Counted by what deciders say of their states. */
+  bytes: number;
+}
+
+/** What a stream takes whose state is small: an order of three lines, say. */
+const smallBytes = 2_000;
+
+export function openCache({ streams, bytes: maxBytes }: CacheBounds): Cache {
   const active = new Map<string, Entry>();
   // The latest used, active ones among them: moving an entry to and fro for each command costs more than looking it up.
-  const latest = new LRUCache<string, Entry>({ max: size });
+  const latest = new LRUCache<string, Entry>({ max: streams, maxSize: maxBytes });
   let whenDrained: (() => void)[] = [];
+
+  function keep(entry: Entry): void {
+    const { stream, decider, durable } = entry;
+    // A stream that does not exist is not worth the place of one that does.
+    if (!durable || durable.version === 0) return;
+    const wanted = smallBytes + (decider.bytes?.(durable.state) ?? 0);
+    // One that would take the place of all others is the busiest of them: it may have half of it.
+    const bytes = Math.ceil(Math.min(wanted, maxBytes / 2));
+    if (latest.get(stream) === entry) {
+      // States grow by a little with each command; counting each time would cost as much as keeping it.
+      if (Math.abs(bytes - entry.cachedBytes) <= entry.cachedBytes / 10) return;
+      latest.delete(stream);
+    }
+    entry.cachedBytes = bytes;
+    latest.set(stream, entry, { size: bytes });
+  }
 
   return {
     take(stream, decider) {
@@ -32,9 +57,7 @@ export function openCache(size: number): Cache {
     release(entry) {
       if (!isIdle(entry) || active.get(entry.stream) !== entry) return;
       active.delete(entry.stream);
-      // A stream that does not exist is not worth the place of one that does.
-      if (entry.durable && entry.durable.version > 0 && latest.get(entry.stream) !== entry)
-        latest.set(entry.stream, entry);
+      keep(entry);
       if (active.size > 0) return;
       for (const resolve of whenDrained) resolve();
       whenDrained = [];

@@ -44,6 +44,8 @@ export interface Entry {
   snapshotVersion: number;
   /** When the next snapshot may be begun, by the clock that measures them. */
   snapshotAfterMs: number;
+  /** As how many bytes the cache counts it. */
+  cachedBytes: number;
   /** Not decided yet, in order. */
   waiting: Set<Job>;
   /** Decided, in order, each on the state after the one before it. */
@@ -71,6 +73,7 @@ export function newEntry(stream: string, decider: AnyDecider): Entry {
     heardOf: 0,
     snapshotVersion: 0,
     snapshotAfterMs: 0,
+    cachedBytes: 0,
     waiting: new Set(),
     inFlight: [],
     broken: false,

@@ -146,6 +146,27 @@ describe('reading', () => {
     expect((await aggregates.load(purse, 'b')).state.balance).toBe(2);
   });
 
+  test('streams that have grown take the place of others, and the largest stays', async () => {
+    const noted = recording(memoryLog({ domain: 'test' }));
+    const decider = { ...purse, bytes: ({ balance }: { balance: number }) => balance };
+    const aggregates = aggregatesOver(noted.log, { cacheBytes: 20_000 });
+    const addTo = async (id: string, amount: number) => {
+      await aggregates.execute(add(id, amount, { decider }));
+      await aggregates.drain();
+    };
+    const readNow = () => noted.reads.splice(0).map(([cursor]) => cursor!.stream.at(-1));
+    for (const id of ['a', 'b', 'c', 'd', 'e', 'a', 'b', 'c', 'd', 'e']) await addTo(id, 1);
+    expect(readNow()).toEqual(['a', 'b', 'c', 'd', 'e']);
+    // More than there is room for: it counts as half of that, which leaves enough for the others.
+    await addTo('a', 1_000_000);
+    for (const id of ['a', 'e', 'd', 'c', 'b', 'a']) await addTo(id, 1);
+    expect(readNow()).toEqual([]);
+    await addTo('f', 7_000);
+    expect(readNow()).toEqual(['f']);
+    for (const id of ['a', 'f', 'e']) await addTo(id, 1);
+    expect(readNow()).toEqual(['e']);
+  });
+
   test('a stream is not used with two deciders', async () => {
     const aggregates = aggregatesOver(memoryLog({ domain: 'test' }));
     await aggregates.execute(add('a', 1));

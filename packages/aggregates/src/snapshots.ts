@@ -1,12 +1,12 @@
 /**
  * States that are kept now and then, so that a long stream need not be read from its start. Never waited for.
  *
- * How often is a matter of what they cost. A state of 100,000 remembered reservations takes this process 70 ms to write
+ * How often is a matter of what they cost. A state of 100,000 remembered reservations takes this process 40 ms to write
  * down, and PostgreSQL as long. So the next one of a stream waits until `restFactor` times as long as writing took has
  * passed, and snapshots take no more than 2 % of a process's time a stream, however large and busy that is. What that means
  * for whoever has to load the stream cold: reading an event back takes less than deciding it did (half of it, measured),
- * so a process that did nothing else since the last snapshot has left at most half of the rest's time to read: 2 s for the
- * state above, beside the 0.2 s of the snapshot itself. With a factor of 20 it would be 0.8 s, for 5 % of all time; what
+ * so a process that did nothing else since the last snapshot has left at most half of the rest's time to read: 1 s for the
+ * state above, beside the 0.1 s of the snapshot itself. With a factor of 20 it would be 0.4 s, for 5 % of all time; what
  * is paid all the time counts for more than what is paid after a failure.
  *
  * Large states are written down in slices, one state at a time, between which the event loop goes on.

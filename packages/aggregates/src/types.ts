@@ -17,6 +17,8 @@ export interface Decider<S, E extends EventCase> {
    * Of plain data, `Map`, `Set`, `Date` and `bigint`.
    */
   snapshot?: { every: number | ((state: S) => number); schemaVersion: number };
+  /** About how many bytes the state takes in memory, where that can be many: by it the cache is bounded. */
+  bytes?(state: S): number;
 }
 
 /** What a command sees of the world. */

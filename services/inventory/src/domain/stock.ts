@@ -6,11 +6,11 @@
  * clients repeat within seconds; what may come days later is a step of an order whose own log was away meanwhile, or that a
  * crash had not noted. What was returned is remembered for 30 days: of all that could come late, only a second return of
  * forgotten pieces would make pieces of nothing. (A late reserve is a hold that runs out, a late commit or release finds
- * nothing.) Everything for 30 days was rejected: at one reservation a second that is 2.6 million of one product, 270 MB.
+ * nothing.) Everything for 30 days was rejected: at one reservation a second that is 2.6 million of one product, 310 MB.
  */
 import type { Decider } from '@caudal/aggregates/types.ts';
 import { type EventOf, stock } from '@caudal/contract/entities.ts';
-import { emptyMemory, forget, type Memory, recall, remember } from '@caudal/kernel/memory.ts';
+import { bytesOf, emptyMemory, forget, type Memory, recall, remember } from '@caudal/kernel/memory.ts';
 import { kindNamed } from './kinds.ts';
 
 export type StockEvent = EventOf<typeof stock>;
@@ -51,7 +51,7 @@ export function rememberedUntil(now: Date, how: EndedReservation['how']): Date {
 }
 
 /**
- * A state is kept after so many events. What is remembered makes it large (100,000 reservations: 10 MB, 50 ms to write),
+ * A state is kept after so many events. What is remembered makes it large (100,000 reservations: 6 MB, 40 ms to write),
  * so a large one is kept more rarely: reading a snapshot and the events after it then take about as long.
  */
 function snapshotSpacing({ open, ended }: StockState): number {
@@ -71,7 +71,9 @@ export const stockDecider: Decider<StockState, StockEvent> = {
     updatedAt: undefined,
   },
   evolve: (state, event, at) => ({ ...state, ...count(state, event), ...note(state, event, at), updatedAt: at }),
-  snapshot: { every: snapshotSpacing, schemaVersion: 2 },
+  snapshot: { every: snapshotSpacing, schemaVersion: 3 },
+  // An open reservation has a Date of its own.
+  bytes: ({ open, ended }) => bytesOf(open, 150) + bytesOf(ended, 0),
 };
 
 /** The part of the state that says how many pieces are available. */
@@ -121,14 +123,31 @@ function note({ open, ended }: StockState, event: StockEvent, at: Date): Partial
       const { reservationId, quantity } = value;
       return {
         open: forget(open, reservationId),
-        ended: remember(ended, reservationId, { how, quantity }, rememberedUntil(at, how), at),
+        ended: remember(ended, reservationId, ending(how, quantity), rememberedUntil(at, how), at),
       };
     }
     case 'barred': {
       const { reservationId, until } = event.value;
-      return { ended: remember(ended, reservationId, { how: 'barred', quantity: 0n }, until!, at) };
+      return { ended: remember(ended, reservationId, ending('barred', 0n), until!, at) };
     }
   }
+}
+
+/** An ending; one of few pieces is always the same object, since these are most of what a product remembers. */
+function ending(how: EndedReservation['how'], quantity: bigint): EndedReservation {
+  return endings[how][Number(quantity)] ?? { how, quantity };
+}
+
+const endings: Record<EndedReservation['how'], EndedReservation[]> = {
+  committed: endingsOf('committed'),
+  released: endingsOf('released'),
+  expired: endingsOf('expired'),
+  returned: endingsOf('returned'),
+  barred: endingsOf('barred'),
+};
+
+function endingsOf(how: EndedReservation['how']): EndedReservation[] {
+  return Array.from({ length: 100 }, (_, quantity) => ({ how, quantity: BigInt(quantity) }));
 }
 
 /** The reservation that holds pieces under this id. */

@@ -9,7 +9,7 @@ import type { Decider } from '@caudal/aggregates/types.ts';
 import { type EventOf, wallet } from '@caudal/contract/entities.ts';
 import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
 import { type CaudalError, invalidField, notFound, refused } from '@caudal/kernel/errors.ts';
-import { emptyMemory, type Memory, remember } from '@caudal/kernel/memory.ts';
+import { bytesOf, emptyMemory, type Memory, remember } from '@caudal/kernel/memory.ts';
 
 export type WalletEvent = EventOf<typeof wallet>;
 
@@ -64,7 +64,8 @@ export const walletDecider: Decider<WalletState, WalletEvent> = {
   },
   owner: (state) => state.customerId || undefined,
   evolve: (state, event, at) => ({ ...state, ...change(state, event, at), updateTime: at }),
-  snapshot: { every: snapshotSpacing, schemaVersion: 2 },
+  snapshot: { every: snapshotSpacing, schemaVersion: 3 },
+  bytes: ({ debits, transfers }) => bytesOf(debits, 80) + bytesOf(transfers, 150),
 };
 
 /**
