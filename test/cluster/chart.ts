@@ -29,8 +29,10 @@ export interface Manifest {
   spec: any;
 }
 
+export type Tool = 'helm' | 'kubeconform' | 'kube-score' | 'schemas';
+
 /** A tool of `test/cluster/tools`, made if need be: its path, or why it can't be had. */
-export function tool(name: 'helm' | 'kubeconform' | 'schemas'): { path: string } | { missing: string } {
+export function tool(name: Tool): { path: string } | { missing: string } {
   try {
     const path = execFileSync(join(root, 'test/cluster/tools'), [name], { encoding: 'utf8', stdio: 'pipe' }).trim();
     return { path };
@@ -40,11 +42,7 @@ export function tool(name: 'helm' | 'kubeconform' | 'schemas'): { path: string }
 }
 
 /** A `describe` that is skipped, and says so, where a tool is not to be had; it fails where all must be there. */
-export function describeWithTools(
-  tools: ('helm' | 'kubeconform' | 'schemas')[],
-  title: string,
-  body: (paths: Record<string, string>) => void,
-): void {
+export function describeWithTools(tools: Tool[], title: string, body: (paths: Record<string, string>) => void): void {
   const found = tools.map((name) => [name, tool(name)] as const);
   const missing = found.flatMap(([, of]) => ('missing' in of ? [of.missing] : []));
   if (missing.length === 0) {

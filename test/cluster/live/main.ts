@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 import { root } from '../../e2e/part.ts';
 
-const usage = `Usage: npm run test:cluster [-- --kubeconfig FILE --image NAME --host ADDRESS] [--if-built] [--keep]
+const usage = `Usage: npm run test:cluster [-- --kubeconfig FILE --image NAME --host ADDRESS] [--build-minutes N] [--keep]
 
   Without --kubeconfig a node of Kubernetes is built on this machine (Linux, root; some 15 minutes the first time), Caudal's
   image for it, and the node goes when the tests have ended.
@@ -17,7 +17,7 @@ const usage = `Usage: npm run test:cluster [-- --kubeconfig FILE --image NAME --
   --kubeconfig FILE  a cluster that you have: kind, or any other; it needs KEDA and metrics-server
   --image NAME       Caudal's image there: kind load docker-image caudal:test
   --host ADDRESS     where its pods reach this machine: for kind, the gateway of Docker's network "kind"
-  --if-built         don't build a node that takes a quarter of an hour: exit with 3 if there is none
+  --build-minutes N  how long building the node may take: 35 if absent
   --keep             leave the node up afterwards
   --help             this
 
@@ -46,9 +46,6 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     child?.kill(signal);
   });
 
-/** A first build takes some 20 minutes on two cores. */
-const buildMs = 35 * 60_000;
-
 /** Runs it where it can be seen, for `timeout` ms at most; its exit code. */
 async function run(
   command: string,
@@ -66,14 +63,13 @@ async function told(command: string, ...args: string[]): Promise<string> {
 }
 
 /** The node, up, with the image in it. */
-async function makeNode({ ifBuilt }: { ifBuilt: boolean }): Promise<Target> {
-  for (const question of ifBuilt ? ['possible', 'built'] : ['possible'])
-    await told(node, question).catch(({ stdout = '', stderr = '' }: { stdout?: string; stderr?: string }) =>
-      fail(3, `No cluster here: ${`${stdout}${stderr}`.trim()}`),
-    );
+async function makeNode({ buildMinutes }: { buildMinutes: number }): Promise<Target> {
+  await told(node, 'possible').catch(({ stdout = '', stderr = '' }: { stdout?: string; stderr?: string }) =>
+    fail(3, `No cluster here: ${`${stdout}${stderr}`.trim()}`),
+  );
   for (const step of ['install', 'build'])
-    if ((await run(node, [step], { timeout: buildMs })) !== 0)
-      fail(3, `No cluster here: "cluster ${step}" failed, or took longer than ${buildMs / 60_000} minutes.`);
+    if ((await run(node, [step], { timeout: buildMinutes * 60_000 })) !== 0)
+      fail(3, `No cluster here: "cluster ${step}" failed, or took longer than ${buildMinutes} minutes.`);
   if ((await run(node, ['up'])) !== 0) throw new Error('"cluster up" failed.');
   console.log('Building the image');
   const base = ['BUILD_IMAGE=localhost/node:24', 'RUNTIME_IMAGE=localhost/node-runtime:24'];
@@ -90,14 +86,16 @@ function readArguments() {
       kubeconfig: { type: 'string' },
       image: { type: 'string' },
       host: { type: 'string' },
-      'if-built': { type: 'boolean', default: false },
+      'build-minutes': { type: 'string', default: '35' },
       keep: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
   });
   if (values.kubeconfig && !(values.image && values.host))
     throw new Error('--kubeconfig needs --image and --host as well.');
-  return values;
+  const buildMinutes = Number(values['build-minutes']);
+  if (!(buildMinutes > 0)) throw new Error('--build-minutes is a number of minutes, such as 20.');
+  return { ...values, buildMinutes };
 }
 
 let given: ReturnType<typeof readArguments>;
@@ -116,7 +114,7 @@ let code = 1;
 try {
   const target: Target = kubeconfig
     ? { KUBECONFIG: kubeconfig, PATH: process.env.PATH!, CLUSTER_HOST_IP: host!, CLUSTER_IMAGE: given.image! }
-    : await makeNode({ ifBuilt: given['if-built'] });
+    : await makeNode(given);
   code = await run(process.execPath, [join(root, 'scripts/test.js'), '--config', 'test/cluster/live/jest.config.js'], {
     env: { ...process.env, ...target },
   });
