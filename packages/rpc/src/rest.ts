@@ -86,7 +86,7 @@ export async function startRest(options: RestServerOptions): Promise<RestServer>
       return reply.code(status).header('cache-control', 'no-store').type('text/plain').send(`${text}\n`);
     });
   }
-  if (options.docs ?? true) await addDocs(app, options.endpoints);
+  if (options.docs ?? true) addDocs(app, options.endpoints);
 
   // Before the body is looked at, which would be found fault with first: a QUERY without one is no QUERY to fastify.
   app.addHook('onRequest', async (request, reply) =>
