@@ -2,9 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
-import { root } from '../../e2e/part.ts';
+import { freePorts, root } from '../../e2e/part.ts';
 import { startSystem } from '../../e2e/system.ts';
-import { residentMib } from '../../faults/part-process.ts';
+import { type Sample, watchPart } from '../../faults/part-watch.ts';
 import { cpuSeconds } from '../cpu.ts';
 import { figureOf } from '../figures.ts';
 import { openOrderLoad, window } from '../order-load.ts';
@@ -14,7 +14,10 @@ import { openUnary } from '../unary.ts';
 const bench = 'memory';
 /** Caches fill and code is compiled: what is used before this share of the time is not yet what a process needs. */
 const warmUp = 0.25;
-const looks = 60;
+/** Between two looks at how many orders there are. */
+const stepSeconds = 30;
+const roles = ['command', 'query', 'relay', 'projector', 'process'];
+const heapGauge = 'v8js_memory_heap_used';
 
 /** What the chart lets a pod have, in MiB. */
 const limitMib = Number.parseInt(
@@ -27,16 +30,21 @@ const heap = `--max-old-space-size=${limitMib / 2} --max-semi-space-size=16`;
 export const memory: Bench = {
   name: 'memory',
   title: 'Memory of every role',
-  compares: `A process a role on all stores, ${window} orders on their way at a time for 30 minutes. Resident memory of each, from the first quarter of the time on: the median of the last third of these looks by that of the first third. 1 is flat. Each has the heap that it would have in a pod of the chart, whose limit is ${limitMib} MiB. And milliseconds of processor time an order.`,
+  compares: `A process a role on all stores, ${window} orders on their way at a time for 30 minutes. From the first quarter of the time on, resident memory ("resident") and what a collection leaves of the heap ("kept": its least); growth is the last third of that time by the first. 1 is flat. Each has the heap that it would have in a pod of the chart, whose limit is ${limitMib} MiB. And milliseconds of processor time an order.`,
   needs: ['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'],
 
   async run({ quick, say }) {
-    const minutes = quick ? 1 : 30;
-    const system = await startSystem({
-      form: 'processes',
-      env: () => ({ LOG_LEVEL: 'error', CAUDAL_POOL_SIZE: '8', NODE_OPTIONS: heap }),
+    const seconds = quick ? 60 : 1_800;
+    const step = quick ? 5 : stepSeconds;
+    const ports = Object.fromEntries((await freePorts(roles.length)).map((port, index) => [roles[index]!, port]));
+    const env = (part: string) => ({
+      LOG_LEVEL: 'error',
+      CAUDAL_POOL_SIZE: '8',
+      CAUDAL_METRICS_PORT: String(ports[part]),
+      NODE_OPTIONS: heap,
     });
-    const used: Record<string, number[]> = {};
+    const system = await startSystem({ form: 'processes', env });
+    const watched: Record<string, Sample[]> = {};
     /** From the end of the warm-up on. */
     const cpu: Record<string, number> = {};
     let confirmed = 0;
@@ -48,20 +56,24 @@ export const memory: Bench = {
         databaseUrl: system.stores!.databaseUrl,
         method: (path, request, answer) => openUnary({ address: grpc, path, request, answer, token }),
       });
-      for (let look = 1; look <= looks; look++) {
-        confirmed += await load.run((minutes * 60) / looks);
-        say(`${look} of ${looks}: ${confirmed} orders`);
-        if (look === looks * warmUp) {
-          warm = confirmed;
-          for (const { name, pid } of system.parts) cpu[name] = -cpuSeconds(pid()!);
+      const run = async (until: number) => {
+        for (let at = step; at <= until; at += step) {
+          confirmed += await load.run(step);
+          say(`${confirmed} orders, ${until - at} s to go`);
         }
-        if (look <= looks * warmUp) continue;
-        for (const { name, pid } of system.parts) {
-          used[name] ??= [];
-          used[name].push(residentMib(pid()!));
-        }
-      }
+      };
+      await run(seconds * warmUp);
+      warm = confirmed;
+      const watches = system.parts.map((part) => {
+        cpu[part.name] = -cpuSeconds(part.pid()!);
+        return [part.name, watchPart(part, { port: ports[part.name]!, names: [heapGauge] })] as const;
+      });
+      await run(seconds * (1 - warmUp));
       for (const { name, pid } of system.parts) cpu[name]! += cpuSeconds(pid()!);
+      for (const [name, watch] of watches) {
+        await watch.stop();
+        watched[name] = watch.samples;
+      }
       await load.settle();
       await load.close();
     } catch (error) {
@@ -69,20 +81,33 @@ export const memory: Bench = {
     } finally {
       await system.stop();
     }
-    const figures: Figure[] = [figureOf({ bench, metric: 'orders', unit: '/s' }, [confirmed / (minutes * 60)])];
-    for (const [name, sizes] of Object.entries(used)) {
-      const third = Math.floor(sizes.length / 3);
-      const of = (part: number[]) => figureOf({ bench, metric: '', unit: 'MiB' }, part).value;
-      const growth = of(sizes.slice(-third)) / of(sizes.slice(0, third));
-      figures.push(
-        figureOf({ bench, metric: `${name}.resident`, unit: 'MiB' }, sizes),
-        figureOf({ bench, metric: `${name}.most`, unit: 'MiB', goal: { kind: 'atMost', value: limitMib } }, [
-          Math.max(...sizes),
-        ]),
-        figureOf({ bench, metric: `${name}.growth`, unit: 'x', goal: { kind: 'atMost', value: 1.1 } }, [growth]),
-        figureOf({ bench, metric: `${name}.cpu`, unit: 'ms' }, [(cpu[name]! * 1_000) / (confirmed - warm)]),
-      );
-    }
-    return figures;
+    return [
+      figureOf({ bench, metric: 'orders', unit: '/s' }, [confirmed / seconds]),
+      ...roles.flatMap((role) => figuresOf(role, watched[role]!)),
+      ...roles.map((role) =>
+        figureOf({ bench, metric: `${role}.cpu`, unit: 'ms' }, [(cpu[role]! * 1_000) / (confirmed - warm)]),
+      ),
+    ];
   },
 };
+
+function figuresOf(role: string, samples: Sample[]): Figure[] {
+  const third = Math.floor(samples.length / 3);
+  const [first, last] = [samples.slice(0, third), samples.slice(-third)];
+  const resident = (some: Sample[]) => some.map(({ residentMib }) => residentMib);
+  // The heap is at its least right after it was collected.
+  const kept = (some: Sample[]) => Math.min(...some.map(({ gauges }) => gauges[heapGauge]! / 2 ** 20));
+  const median = (values: number[]) => figureOf({ bench, metric: '', unit: 'MiB' }, values).value;
+  const flat = { kind: 'atMost', value: 1.1 } as const;
+  return [
+    figureOf({ bench, metric: `${role}.resident`, unit: 'MiB' }, resident(samples)),
+    figureOf({ bench, metric: `${role}.most`, unit: 'MiB', goal: { kind: 'atMost', value: limitMib } }, [
+      Math.max(...resident(samples)),
+    ]),
+    figureOf({ bench, metric: `${role}.growth`, unit: 'x', goal: flat }, [
+      median(resident(last)) / median(resident(first)),
+    ]),
+    figureOf({ bench, metric: `${role}.kept`, unit: 'MiB' }, [kept(first), kept(last)]),
+    figureOf({ bench, metric: `${role}.kept-growth`, unit: 'x', goal: flat }, [kept(last) / kept(first)]),
+  ];
+}
