@@ -1,10 +1,11 @@
+import dns, { type LookupAddress } from 'node:dns';
 import { constants, createServer as createHttp2Server, type ServerHttp2Stream } from 'node:http2';
 import { createServer, type Socket } from 'node:net';
 import { OrderQueryServiceService, OrderServiceService } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import type { Caller } from '@caudal/kernel/context.ts';
 import { CaudalError, unavailable } from '@caudal/kernel/errors.ts';
 import { Server as GrpcServer, ServerCredentials, status } from '@grpc/grpc-js';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { connect, defaultTimeoutMs } from './client.ts';
 import { order, placeOrder, type Seen, services, start, stopAll, token } from './fixture.ts';
 import { localClient } from './local.ts';
@@ -180,13 +181,8 @@ describe('connect', () => {
     for (const socket of taken) socket.destroy();
   });
 
-  test('a peer that comes back is found again', async () => {
-    const first = await start();
-    const client = connect(OrderQueryServiceService, { address: first.address, auth });
-    await client.getOrder(get('o-1'));
-    await first.stop();
-    await expect(client.getOrder(get('o-1'))).rejects.toMatchObject({ code: 'UNAVAILABLE' });
-    const second = await start({ grpc: { host: '127.0.0.1', port: first.grpcPort } });
+  /** Asks until there is an answer, for 10 s at most. */
+  async function isFound(client: Queries): Promise<boolean> {
     const end = Date.now() + 10_000;
     let found = false;
     while (!found && Date.now() < end)
@@ -194,9 +190,35 @@ describe('connect', () => {
         () => true,
         () => false,
       );
-    expect(found).toBe(true);
+    return found;
+  }
+
+  test('a peer that comes back is found again', async () => {
+    const first = await start();
+    const client = connect(OrderQueryServiceService, { address: first.address, auth });
+    await client.getOrder(get('o-1'));
+    await first.stop();
+    await expect(client.getOrder(get('o-1'))).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    const second = await start({ grpc: { host: '127.0.0.1', port: first.grpcPort } });
+    expect(await isFound(client)).toBe(true);
     client.close();
     await second.stop();
+  });
+
+  test('a peer that comes back at another address is found there, soon after DNS has told the first one', async () => {
+    let host = '127.0.0.1';
+    const lookup = jest.spyOn(dns.promises, 'lookup') as unknown as jest.Mock<() => Promise<LookupAddress[]>>;
+    lookup.mockImplementation(async () => [{ address: host, family: 4 }]);
+    const first = await start();
+    const client = connect(OrderQueryServiceService, { address: `dns:///orders.test:${first.grpcPort}`, auth });
+    await client.getOrder(get('o-1'));
+    host = '127.0.0.2';
+    const second = await start({ grpc: { host, port: first.grpcPort } });
+    await first.stop();
+    expect(await isFound(client)).toBe(true);
+    client.close();
+    await second.stop();
+    lookup.mockRestore();
   });
 
   test('repeats what is UNAVAILABLE where that is safe: queries, and commands under one request_id', async () => {

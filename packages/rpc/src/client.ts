@@ -48,6 +48,8 @@ export function connect<Definition extends object>(
     // A server that comes back is found again soon.
     'grpc.initial_reconnect_backoff_ms': 200,
     'grpc.max_reconnect_backoff_ms': 5_000,
+    // So is one that comes back at another address, as pods do. grpc-js would not ask DNS twice within 30 s.
+    'grpc.dns_min_time_between_resolutions_ms': 1_000,
     'grpc.max_receive_message_length': 16 * 1024 * 1024,
     'grpc.enable_channelz': 0,
   });
