@@ -319,6 +319,29 @@ describe('connect', () => {
     breaking.close();
   });
 
+  test('a call that a server drops in its last moment is repeated, once and under the same request_id', async () => {
+    const asked: { path: string; body: Buffer }[] = [];
+    const dying = createHttp2Server();
+    dying.on('stream', (stream, headers) => {
+      const chunks: Buffer[] = [];
+      stream.on('error', () => {});
+      stream.on('data', (chunk: Buffer) => chunks.push(chunk));
+      stream.on('end', () => {
+        asked.push({ path: String(headers[':path']), body: Buffer.concat(chunks) });
+        stream.respond({ ':status': 200, 'content-type': 'application/grpc' });
+        stream.end();
+      });
+    });
+    await new Promise<void>((resolve) => dying.listen(0, '127.0.0.1', resolve));
+    const { port } = dying.address() as { port: number };
+    const orders = connect(OrderServiceService, { address: `127.0.0.1:${port}` });
+    await expect(orders.placeOrder(placeOrder())).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    expect(asked).toHaveLength(2);
+    expect(asked[1]).toEqual(asked[0]);
+    orders.close();
+    dying.close();
+  });
+
   test('a request that is no message is a bug of ours, whoever it was for', async () => {
     const client = connect(OrderServiceService, { address: server.address, auth });
     const wrong = placeOrder({ lines: [{ productId: 'p-1', quantity: 'many' as unknown as bigint }] });

@@ -1,7 +1,7 @@
 /** Calls a service over gRPC. */
 import { contract } from '@caudal/contract/descriptors.ts';
 import type { Method } from '@caudal/contract/method.ts';
-import { unavailable } from '@caudal/kernel/errors.ts';
+import { CaudalError, unavailable } from '@caudal/kernel/errors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import {
   connectivityState,
@@ -39,7 +39,9 @@ export function connect<Definition extends object>(
   takeGrpcLog();
   const methods = Object.entries(definition) as [string, Method][];
   const peer = peerOf(methods);
-  const withRequestId = new Set(methods.map(([, { path }]) => path).filter(hasRequestId));
+  const paths = methods.map(([, { path }]) => path);
+  const withRequestId = new Set(paths.filter(hasRequestId));
+  const safe = new Set(paths.filter(isRepeatable));
   const channel = new GrpcClient(address, credentials.createInsecure(), {
     'grpc.service_config': JSON.stringify({ ...serviceConfigOf(methods), ...serviceConfig }),
     'grpc.service_config_disable_resolution': 1,
@@ -55,6 +57,7 @@ export function connect<Definition extends object>(
   });
 
   const call = async (method: Method, request: object, options: CallOptions = {}): Promise<unknown> => {
+    const deadline = deadlineOf(options);
     const parent = trace.getActiveSpan() ? context.active() : traceOf(options);
     const span = trace
       .getTracer('caudal')
@@ -66,7 +69,12 @@ export function connect<Definition extends object>(
     try {
       const metadata = metadataFor(options, trace.setSpan(parent, span));
       if (auth) metadata.set(names.authorization, `Bearer ${await auth()}`);
-      return await send(method, request, metadata, options);
+      const message = withRequestId.has(method.path) ? repeatable(request) : request;
+      const once = () => send(method, message, metadata.clone(), { ...options, deadline });
+      return await once().catch((error: unknown) => {
+        if (!safe.has(method.path) || !isLost(error)) throw error;
+        return once();
+      });
     } catch (error) {
       span.setStatus({ code: SpanStatusCode.ERROR, message: (error as Error).message });
       throw error;
@@ -75,15 +83,18 @@ export function connect<Definition extends object>(
     }
   };
 
-  const send = (method: Method, request: object, metadata: Metadata, { signal, ...options }: CallOptions) =>
+  const send = (
+    { path, requestSerialize, responseDeserialize }: Method,
+    request: object,
+    metadata: Metadata,
+    { signal, deadline }: { signal?: AbortSignal; deadline: Date },
+  ) =>
     new Promise((resolve, reject) => {
-      const { path, requestSerialize, responseDeserialize } = method;
-      const deadline = deadlineOf(options);
       const sent = channel.makeUnaryRequest(
         path,
         requestSerialize,
         responseDeserialize,
-        withRequestId.has(path) ? repeatable(request) : request,
+        request,
         metadata,
         { deadline },
         (error, response) => {
@@ -152,12 +163,25 @@ function repeatable(request: object): object {
   return (request as { requestId?: string }).requestId === '' ? { ...request, requestId: newId() } : request;
 }
 
+/** Queries, and commands that have a request_id. */
+const isRepeatable = (path: string) => contract().method(path).noSideEffects || hasRequestId(path);
+
+/**
+ * Whether the call's stream ended without a word, as those may that meet a server in its last moment. grpc-js repeats what is
+ * UNAVAILABLE, but takes this for INTERNAL; so it is repeated here, once.
+ */
+function isLost(error: unknown): boolean {
+  const cause =
+    error instanceof CaudalError && error.code === 'UNAVAILABLE' ? (error.cause as ServiceError) : undefined;
+  return cause?.code === status.INTERNAL || cause?.code === status.UNKNOWN || cause?.code === status.CANCELLED;
+}
+
 /**
  * Repeats where a repeat is safe: queries, and commands by their request_id; and only what never got an answer. The
  * throttle stops repeats while more than a few calls fail, so that they do not drown a server that comes back.
  */
 function serviceConfigOf(methods: [string, Method][]) {
-  const safe = methods.filter(([, { path }]) => contract().method(path).noSideEffects || hasRequestId(path));
+  const safe = methods.filter(([, { path }]) => isRepeatable(path));
   return {
     loadBalancingConfig: [{ round_robin: {} }],
     methodConfig:

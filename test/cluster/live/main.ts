@@ -62,15 +62,22 @@ async function told(command: string, ...args: string[]): Promise<string> {
   return (await promisify(execFile)(command, args, { maxBuffer: 2 ** 24 })).stdout.trim();
 }
 
-/** The node, up, with the image in it. */
+/** This machine can't have a cluster. */
+class NoCluster extends Error {
+  constructor(why: string) {
+    super(`No cluster here: ${why}`);
+  }
+}
+
+/** The node, up, with the image in it. Throws NoCluster. */
 async function makeNode({ buildMinutes }: { buildMinutes: number }): Promise<Target> {
-  await told(node, 'possible').catch(({ stdout = '', stderr = '' }: { stdout?: string; stderr?: string }) =>
-    fail(3, `No cluster here: ${`${stdout}${stderr}`.trim()}`),
-  );
+  await told(node, 'possible').catch(({ stdout = '', stderr = '' }: { stdout?: string; stderr?: string }) => {
+    throw new NoCluster(`${stdout}${stderr}`.trim());
+  });
   for (const step of ['install', 'build'])
     if ((await run(node, [step], { timeout: buildMinutes * 60_000 })) !== 0)
-      fail(3, `No cluster here: "cluster ${step}" failed, or took longer than ${buildMinutes} minutes.`);
-  if ((await run(node, ['up'])) !== 0) throw new Error('"cluster up" failed.');
+      throw new NoCluster(`"cluster ${step}" failed, or took longer than ${buildMinutes} minutes.`);
+  if ((await run(node, ['up'])) !== 0) throw new NoCluster('"cluster up" failed.');
   console.log('Building the image');
   const base = ['BUILD_IMAGE=localhost/node:24', 'RUNTIME_IMAGE=localhost/node-runtime:24'];
   const archive = await told(node, 'image', image, root, ...base.flatMap((argument) => ['--build-arg', argument]));
@@ -120,6 +127,7 @@ try {
   });
 } catch (error) {
   console.error((error as Error).message);
+  if (error instanceof NoCluster && !interrupted) code = 3;
 } finally {
   if (!kubeconfig && !given.keep) {
     interrupted = false;
