@@ -29,6 +29,17 @@ RUN apt-get update && apt-get install --yes --no-install-recommends tini
 # A command that needs no shell: the image has it for `kubectl exec ... -- caudal deadletters list` too.
 RUN printf '#!/usr/bin/env node\nimport "/app/services/runtime/src/main.ts";\n' > /caudal && chmod 755 /caudal
 
+# What Node makes of the sources: a process with it starts in half of the time. Node takes it for the same version of itself, the
+# same paths and the same user alone, and does without it otherwise.
+FROM ${BUILD_IMAGE} AS compiled
+ENV NODE_COMPILE_CACHE=/app/.compile-cache
+WORKDIR /app
+COPY --from=dependencies /app .
+COPY . .
+RUN mkdir .compile-cache && chown 1000:1000 .compile-cache
+USER 1000:1000
+RUN node --input-type=module --eval "await import('/app/services/runtime/src/cli/program.ts'); await import('/app/services/runtime/src/start.ts')"
+
 FROM ${RUNTIME_IMAGE} AS runtime
 ARG VERSION=0.1.0
 ARG REVISION=unknown
@@ -37,12 +48,13 @@ LABEL org.opencontainers.image.title="caudal" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
-ENV NODE_ENV=production CAUDAL_HOST=0.0.0.0
+ENV NODE_ENV=production CAUDAL_HOST=0.0.0.0 NODE_COMPILE_CACHE=/app/.compile-cache
 WORKDIR /app
 COPY --from=init /usr/bin/tini-static /usr/local/bin/tini
 COPY --from=init /caudal /usr/local/bin/caudal
 COPY --from=dependencies /app .
 COPY . .
+COPY --from=compiled --chown=0:0 /app/.compile-cache .compile-cache
 # A number, so that Kubernetes can see that it is not root's. Nothing under /app is its own: it only reads.
 USER 1000:1000
 EXPOSE 8080 9090

@@ -27,6 +27,14 @@ test('no user of rank, no shell, and a process 1 that passes signals on', () => 
   expect(runtime).toContain('CMD ["start"]');
 });
 
+test('what Node makes of the sources is made by the user that runs them, at the same path', () => {
+  const compiled = stages.find((stage) => /^FROM .* AS compiled$/m.test(stage))!;
+  const cache = /NODE_COMPILE_CACHE=(\S+)/;
+  expect(cache.exec(compiled)![1]).toBe(cache.exec(runtime)![1]);
+  expect(compiled).toMatch(/\nUSER 1000:1000\nRUN node /);
+  expect(compiled).toContain('\nWORKDIR /app\n');
+});
+
 test('only what production needs is installed', () => {
   expect(lines.filter((line) => line.includes('npm ci'))).toEqual([
     expect.stringMatching(/--omit=dev .*--ignore-scripts/),
