@@ -38,7 +38,10 @@ COPY --from=dependencies /app .
 COPY . .
 RUN mkdir .compile-cache && chown 1000:1000 .compile-cache
 USER 1000:1000
-RUN node --input-type=module --eval "await import('/app/services/runtime/src/cli/program.ts'); await import('/app/services/runtime/src/start.ts')"
+# Node keeps the files for their owner; in the image they are root's, as everything is.
+RUN node --input-type=module --eval \
+      "await import('/app/services/runtime/src/cli/program.ts'); await import('/app/services/runtime/src/start.ts')" \
+    && chmod -R a+rX .compile-cache
 
 FROM ${RUNTIME_IMAGE} AS runtime
 ARG VERSION=0.1.0
