@@ -36,7 +36,10 @@ describeWithTools(['helm'], 'workloads', ({ helm }) => {
           capabilities: { drop: ['ALL'] },
         });
         expect(container.resources.requests.memory).toBeDefined();
-        expect(container.resources.limits).toEqual({ memory: expect.any(String) });
+        expect(container.resources.limits).toEqual({
+          memory: expect.any(String),
+          'ephemeral-storage': expect.any(String),
+        });
         expect(JSON.stringify(container)).not.toMatch(/\/bin\/(ba)?sh/);
       }
     }
