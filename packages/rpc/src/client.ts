@@ -43,7 +43,7 @@ export function connect<Definition extends object>(
   const withRequestId = new Set(paths.filter(hasRequestId));
   const safe = new Set(paths.filter(isRepeatable));
   const channel = new GrpcClient(address, credentials.createInsecure(), {
-    'grpc.service_config': JSON.stringify({ ...serviceConfigOf(methods), ...serviceConfig }),
+    'grpc.service_config': JSON.stringify({ ...serviceConfigOf([...safe]), ...serviceConfig }),
     'grpc.service_config_disable_resolution': 1,
     'grpc.keepalive_time_ms': 60_000,
     'grpc.keepalive_timeout_ms': 20_000,
@@ -70,7 +70,7 @@ export function connect<Definition extends object>(
       const metadata = metadataFor(options, trace.setSpan(parent, span));
       if (auth) metadata.set(names.authorization, `Bearer ${await auth()}`);
       const message = withRequestId.has(method.path) ? repeatable(request) : request;
-      const once = () => send(method, message, metadata.clone(), { ...options, deadline });
+      const once = () => send(method, message, metadata, { ...options, deadline });
       return await once().catch((error: unknown) => {
         if (!safe.has(method.path) || !isLost(error)) throw error;
         return once();
@@ -180,8 +180,7 @@ function isLost(error: unknown): boolean {
  * Repeats where a repeat is safe: queries, and commands by their request_id; and only what never got an answer. The
  * throttle stops repeats while more than a few calls fail, so that they do not drown a server that comes back.
  */
-function serviceConfigOf(methods: [string, Method][]) {
-  const safe = methods.filter(([, { path }]) => isRepeatable(path));
+function serviceConfigOf(safe: string[]) {
   return {
     loadBalancingConfig: [{ round_robin: {} }],
     methodConfig:
@@ -189,7 +188,7 @@ function serviceConfigOf(methods: [string, Method][]) {
         ? []
         : [
             {
-              name: safe.map(([, { path }]) => {
+              name: safe.map((path) => {
                 const [, service, method] = path.split('/');
                 return { service, method };
               }),

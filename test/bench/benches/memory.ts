@@ -70,10 +70,10 @@ export const memory: Bench = {
         databaseUrl: system.stores!.databaseUrl,
         method: (path, request, answer) => openUnary({ address: grpc, path, request, answer, token }),
       });
-      const run = async (until: number) => {
-        for (let at = step; at <= until; at += step) {
-          confirmed += await load.run(step);
-          say(`${confirmed} orders, ${until - at} s to go`);
+      const run = async (forSeconds: number) => {
+        for (let left = forSeconds; left > 0; left -= step) {
+          confirmed += await load.run(Math.min(step, left));
+          say(`${confirmed} orders, ${Math.max(0, left - step)} s to go`);
         }
       };
       await run((seconds * warmUp) / 2);

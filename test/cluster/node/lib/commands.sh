@@ -89,8 +89,6 @@ check_built() {
   )
 }
 
-cmd_built() { check_built; }
-
 check_network() {
   ! ip link show "$INTERFACE" >/dev/null 2>&1 || die "the interface $INTERFACE is there already: set CLUSTER_NAME"
   [[ -z $(ip route show to match "$HOST_IP" | sed '/^default/d') ]] ||
