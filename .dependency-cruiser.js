@@ -1,11 +1,13 @@
 /**
- * Which way imports may point (`npm run arrows`): services -> packages -> npm, packages only to packages below them, and
- * a context's domain to nothing but the contract, the kernel and the types of an aggregate. scripts/arrows.test.ts shows
+ * Which way imports may point (`npm run boundaries`): apps -> services -> packages -> npm, packages only to packages below them, and
+ * a context's domain to nothing but the contract, the kernel and the types of an aggregate. scripts/boundaries.test.ts shows
  * that each rule bites.
  *
  * TypeScript 7 has no JavaScript API yet, so the sources are read by swc. (Its dependencies are all taken as imports,
  * `import type` too: an arrow that points back is one, whatever it carries.)
  */
+
+import { unshipped as testsAndHelpers } from './scripts/shipped.ts';
 
 /** From the bottom up; a package imports from lower rows only. */
 const layers = [
@@ -17,7 +19,7 @@ const layers = [
   ['aggregates'],
   ['messaging'],
   ['projections'],
-  ['processes'],
+  ['sagas'],
 ];
 
 /** For each package, the packages that it may import. */
@@ -25,6 +27,7 @@ const allowed = {
   // Beside the layers, on their lower rows only.
   rpc: ['kernel', 'contract', 'telemetry'],
   cache: ['kernel', 'contract', 'telemetry'],
+  'embedded-postgres': ['kernel', 'lifecycle', 'telemetry'],
   // Above all of them: what a context is made of.
   context: [...layers.flat(), 'rpc', 'cache'],
 };
@@ -33,8 +36,8 @@ layers.forEach((row, height) => {
 });
 
 const tests = '\\.test\\.ts$';
-/** What is not shipped: tests, and what helps those of one package (test/, testing/, test-*.ts) or of all. */
-const unshipped = [tests, '(^|/)test/', '/testing/', '/test-[^/]+\\.ts$', '^scripts/'];
+/** What no shipped module may import. */
+const unshipped = [...testsAndHelpers, '^scripts/'];
 
 const layerRules = Object.entries(allowed).map(([name, below]) => ({
   name: `layer-${name}`,
@@ -55,18 +58,46 @@ export default {
       to: {},
     },
     {
-      name: 'package-imports-service',
+      name: 'package-imports-business',
       comment: 'Packages know nothing of the business, not even in their tests.',
       severity: 'error',
       from: { path: '^packages/' },
-      to: { path: '^services/' },
+      to: { path: '^(services|apps)/' },
     },
     {
       name: 'context-imports-context',
-      comment: 'Contexts speak by gRPC and events. Only the runtime puts them together.',
+      comment: 'Contexts speak by gRPC and events. Only apps/server puts them together.',
       severity: 'error',
-      from: { path: '^services/([^/]+)/', pathNot: '^services/runtime/' },
-      to: { path: '^services/', pathNot: '^services/$1/' },
+      from: { path: '^services/([^/]+)/' },
+      to: { path: '^(services|apps)/', pathNot: '^services/$1/' },
+    },
+    {
+      name: 'app-imports-context',
+      comment: 'Which contexts there are is written in apps/server/src/contexts.ts; other apps ask there.',
+      severity: 'error',
+      from: { path: '^apps/', pathNot: ['^apps/server/src/contexts\\.ts$', ...unshipped] },
+      to: { path: '^services/' },
+    },
+    {
+      name: 'server-imports-app',
+      comment: 'The command line starts the server, never the other way.',
+      severity: 'error',
+      from: { path: '^apps/server/' },
+      to: { path: '^apps/', pathNot: '^apps/server/' },
+    },
+    {
+      name: 'importer-is-a-client',
+      comment: "The importer knows the system's public API and nothing of its inside.",
+      severity: 'error',
+      from: { path: '^apps/importer/', pathNot: unshipped },
+      to: {
+        path: '^(apps|services|packages)/',
+        pathNot: [
+          '^apps/importer/',
+          '^packages/(contract|kernel|telemetry)/',
+          '^packages/rpc/src/(client|[^/]+\\.ts$)',
+        ],
+      },
     },
     {
       name: 'domain-is-pure',
@@ -86,12 +117,12 @@ export default {
       name: 'testing-in-production',
       comment: 'What is shipped imports nothing that only tests need.',
       severity: 'error',
-      from: { path: '^(packages|services)/', pathNot: unshipped },
+      from: { path: '^(packages|services|apps)/', pathNot: unshipped },
       to: { path: unshipped },
     },
     {
       name: 'test-imported',
-      comment: 'What tests share goes to src/test/ beside them, or to @caudal/testing.',
+      comment: 'What tests share goes to a folder testing/ beside them, or to @caudal/testing.',
       severity: 'error',
       from: { path: unshipped },
       to: { path: tests },
@@ -100,7 +131,7 @@ export default {
       name: 'not-declared',
       comment: "What shipped code imports stands in its own package.json's dependencies.",
       severity: 'error',
-      from: { path: '^(packages|services)/', pathNot: unshipped },
+      from: { path: '^(packages|services|apps)/', pathNot: unshipped },
       to: { dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'] },
     },
     {

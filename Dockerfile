@@ -27,7 +27,7 @@ FROM ${BUILD_IMAGE} AS init
 # hadolint ignore=DL3008 -- the base image says which distribution, and that which version
 RUN apt-get update && apt-get install --yes --no-install-recommends tini
 # A command that needs no shell: the image has it for `kubectl exec ... -- caudal deadletters list` too.
-RUN printf '#!/usr/bin/env node\nimport "/app/services/runtime/src/main.ts";\n' > /caudal && chmod 755 /caudal
+RUN printf '#!/usr/bin/env node\nimport "/app/apps/cli/src/main.ts";\n' > /caudal && chmod 755 /caudal
 
 # What Node makes of the sources: a process with it starts in half of the time. Node takes it for the same version of itself, the
 # same paths and the same user alone, and does without it otherwise.
@@ -40,7 +40,7 @@ RUN mkdir .compile-cache && chown 1000:1000 .compile-cache
 USER 1000:1000
 # Node keeps the files for their owner; in the image they are root's, as everything is.
 RUN node --input-type=module --eval \
-      "await import('/app/services/runtime/src/cli/program.ts'); await import('/app/services/runtime/src/start.ts')" \
+      "await import('/app/apps/cli/src/program.ts'); await import('/app/apps/server/src/start.ts')" \
     && chmod -R a+rX .compile-cache
 
 FROM ${RUNTIME_IMAGE} AS runtime
@@ -69,6 +69,7 @@ CMD ["start"]
 FROM runtime AS development
 COPY --chown=1000:1000 packages packages
 COPY --chown=1000:1000 services services
-ENTRYPOINT ["tini", "--", "node", "--watch", "--watch-preserve-output", "services/runtime/src/main.ts"]
+COPY --chown=1000:1000 apps apps
+ENTRYPOINT ["tini", "--", "node", "--watch", "--watch-preserve-output", "apps/cli/src/main.ts"]
 
 FROM runtime

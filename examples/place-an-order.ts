@@ -19,7 +19,7 @@ import {
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { sleep } from '@caudal/kernel/time.ts';
-import { connect } from '@caudal/rpc/client.ts';
+import { connect } from '@caudal/rpc/client/client.ts';
 
 const address = process.argv[2] ?? '127.0.0.1:9090';
 const token = process.env.TOKEN;

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { contract } from '@caudal/contract/descriptors.ts';
-import { openApi } from '@caudal/rpc/openapi.ts';
+import { openApi } from '@caudal/rpc/rest/openapi.ts';
 import { errorsPage } from './reference/errors.ts';
 import { eventsPage } from './reference/events.ts';
 import { metricsPage } from './reference/metrics.ts';

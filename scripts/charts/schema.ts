@@ -3,8 +3,8 @@
  * and the names of contexts, roles, projections and settings come from the code.
  */
 import type { Setting } from '@caudal/config/setting.ts';
-import { contexts } from '../../services/runtime/src/contexts.ts';
-import { roles, settings } from '../../services/runtime/src/settings.ts';
+import { contexts } from '@caudal/server/contexts.ts';
+import { roles, settings } from '@caudal/server/settings/settings.ts';
 import type { ValueKey } from './values.ts';
 
 export type Schema = Record<string, unknown>;

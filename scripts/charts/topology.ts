@@ -5,10 +5,10 @@
 import { loadConfig } from '@caudal/config/config.ts';
 import type { Context, Tools } from '@caudal/context/context.ts';
 import { contract, type HttpRule, type MethodContract } from '@caudal/contract/descriptors.ts';
-import { deadLetterQueueName, queueName } from '@caudal/messaging/topology.ts';
+import { deadLetterQueueName, queueName } from '@caudal/messaging/rabbitmq/topology.ts';
 import { generationName } from '@caudal/projections/projector.ts';
-import { contexts } from '../../services/runtime/src/contexts.ts';
-import { settings } from '../../services/runtime/src/settings.ts';
+import { contexts } from '@caudal/server/contexts.ts';
+import { settings } from '@caudal/server/settings/settings.ts';
 
 export interface RestRoute {
   method: HttpRule['method'];
@@ -71,7 +71,7 @@ async function processNames(context: Context): Promise<string[]> {
     client: () => nothing,
   };
   const { signal } = ending;
-  const handlers = await context.processes({ ...tools, database: nothing, signal, development: false });
+  const handlers = await context.sagas({ ...tools, database: nothing, signal, development: false });
   // What they have made ready goes again.
   ending.abort();
   return handlers.map(({ name }) => name);

@@ -1,6 +1,6 @@
 /** docs/reference/errors.md: every reason that an error or an event may carry. */
 import { CaudalError } from '@caudal/kernel/errors.ts';
-import { httpStatus } from '@caudal/rpc/problem.ts';
+import { httpStatus } from '@caudal/rpc/rest/problem.ts';
 import { type CataloguedReason, catalogue } from './catalogue.ts';
 import { table } from './markdown.ts';
 

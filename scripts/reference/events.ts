@@ -4,8 +4,8 @@ import { ScalarType } from '@bufbuild/protobuf';
 import { contract } from '@caudal/contract/descriptors.ts';
 import { entities } from '@caudal/contract/entities.ts';
 import { domainOf, typeOf } from '@caudal/contract/entity.ts';
-import { exchangeName } from '@caudal/messaging/topology.ts';
-import { contexts } from '../../services/runtime/src/contexts.ts';
+import { exchangeName } from '@caudal/messaging/rabbitmq/topology.ts';
+import { contexts } from '@caudal/server/contexts.ts';
 import { table } from './markdown.ts';
 
 export function eventsPage(): string {

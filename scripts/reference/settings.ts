@@ -1,7 +1,7 @@
 /** docs/reference/settings.md: every environment variable that a process reads. */
 import { describeSettings } from '@caudal/config/print.ts';
-import { contexts } from '../../services/runtime/src/contexts.ts';
-import { settings } from '../../services/runtime/src/settings.ts';
+import { contexts } from '@caudal/server/contexts.ts';
+import { settings } from '@caudal/server/settings/settings.ts';
 
 export function settingsPage(): string {
   const ofContexts = new Set(contexts.flatMap((context) => Object.keys(context.settings)));

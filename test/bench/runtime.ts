@@ -2,11 +2,11 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { generateKey, signToken } from '@caudal/rpc/tokens.ts';
-import { everything } from '@caudal/service-runtime/cli/permissions.ts';
-import { contexts } from '@caudal/service-runtime/contexts.ts';
-import { joinEmbeddedPostgres } from '@caudal/service-runtime/embedded-postgres.ts';
-import { migrateContext } from '@caudal/service-runtime/local-context.ts';
+import { everything } from '@caudal/cli/permissions.ts';
+import { joinEmbeddedPostgres } from '@caudal/embedded-postgres/embedded-postgres.ts';
+import { generateKey, signToken } from '@caudal/rpc/server/tokens.ts';
+import { contexts } from '@caudal/server/contexts.ts';
+import { migrateContext } from '@caudal/server/local-context.ts';
 import { freshDatabase } from '@caudal/testing/servers.ts';
 import { createPart, freePorts, type Part } from '../e2e/part.ts';
 import { type Codec, openUnary, type Unary } from './unary.ts';

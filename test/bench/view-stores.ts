@@ -1,10 +1,10 @@
 /** The stores of views, each beside a bare client of the same server that writes the same documents. */
 import { openDatabase } from '@caudal/postgres/database.ts';
 import { migrate } from '@caudal/postgres/migrate.ts';
-import { openElasticsearchStore } from '@caudal/projections/elasticsearch-store.ts';
-import { openMongodbStore } from '@caudal/projections/mongodb-store.ts';
-import { openPostgresStore } from '@caudal/projections/postgres-store.ts';
-import type { ViewStore } from '@caudal/projections/store.ts';
+import { openElasticsearchStore } from '@caudal/projections/stores/elasticsearch-store.ts';
+import { openMongodbStore } from '@caudal/projections/stores/mongodb-store.ts';
+import { openPostgresStore } from '@caudal/projections/stores/postgres-store.ts';
+import type { ViewStore } from '@caudal/projections/stores/store.ts';
 import { freshDatabase, serverUrl } from '@caudal/testing/servers.ts';
 import { Client } from '@elastic/elasticsearch';
 import { type Document, MongoClient } from 'mongodb';

@@ -58,12 +58,12 @@ test('.dockerignore lets every source through that is shipped, and no test', () 
   const shipped = shippedSources().map(({ path }) => path);
   expect(shipped.length).toBeGreaterThan(200);
   expect(shipped.filter(ignored)).toEqual([]);
-  for (const path of ['package.json', 'package-lock.json', 'services/runtime/data/online-retail-sample.csv'])
+  for (const path of ['package.json', 'package-lock.json', 'apps/importer/data/online-retail-sample.csv'])
     expect([path, ignored(path)]).toEqual([path, false]);
   for (const path of [
     '.git/HEAD',
     'docs/api.md',
-    'packages/rpc/src/rest.test.ts',
+    'packages/rpc/src/rest/rest.test.ts',
     'packages/rpc/src/testing/x.ts',
     '.caudal/key',
   ])

@@ -1,9 +1,9 @@
 /** What stands around the chart: manifests, values and skaffold's configuration are what their tools take. */
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { settings } from '@caudal/server/settings/settings.ts';
 import { expect, test } from '@jest/globals';
 import { parse, stringify } from 'yaml';
-import { settings } from '../../services/runtime/src/settings.ts';
 import { describeWithTools, type Manifest, manifestsOf, ofKind, render, root, type Values } from './chart.ts';
 import { createValidator } from './schemas.ts';
 

@@ -1,10 +1,10 @@
 /** What follows from a workload, and what is refused. */
-import { queueName } from '@caudal/messaging/topology.ts';
+import { queueName } from '@caudal/messaging/rabbitmq/topology.ts';
 import { generationName } from '@caudal/projections/projector.ts';
+import { contexts } from '@caudal/server/contexts.ts';
+import { settings } from '@caudal/server/settings/settings.ts';
 import { expect, test } from '@jest/globals';
 import { topology } from '../../scripts/charts/topology.ts';
-import { contexts } from '../../services/runtime/src/contexts.ts';
-import { settings } from '../../services/runtime/src/settings.ts';
 import { describeWithTools, laidOver, type Manifest, ofKind, podsOf, presets, type Rendered, render } from './chart.ts';
 
 const envOf = (pod: Manifest['spec']): Record<string, string> =>

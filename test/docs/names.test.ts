@@ -2,9 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { contract } from '@caudal/contract/descriptors.ts';
+import { settings } from '@caudal/server/settings/settings.ts';
 import { expect, test } from '@jest/globals';
 import { catalogue } from '../../scripts/reference/catalogue.ts';
-import { settings } from '../../services/runtime/src/settings.ts';
 import { pages, root } from './pages.ts';
 
 const all = pages();

@@ -1,7 +1,8 @@
 /** The catalogue of reasons (docs/reference/errors.md) and the code say the same. */
+
+import { settings } from '@caudal/server/settings/settings.ts';
 import { expect, test } from '@jest/globals';
 import { catalogue, wordsInCode } from '../../scripts/reference/catalogue.ts';
-import { settings } from '../../services/runtime/src/settings.ts';
 
 const codes = new Set([
   ...['INVALID_ARGUMENT', 'NOT_FOUND', 'ALREADY_EXISTS', 'PERMISSION_DENIED', 'UNAUTHENTICATED', 'FAILED_PRECONDITION'],

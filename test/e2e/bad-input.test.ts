@@ -5,9 +5,9 @@
 import { once } from 'node:events';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { text } from 'node:stream/consumers';
+import { everything } from '@caudal/cli/permissions.ts';
 import { contract } from '@caudal/contract/descriptors.ts';
-import { jsonToBytes } from '@caudal/rpc/transcode.ts';
-import { everything } from '@caudal/service-runtime/cli/permissions.ts';
+import { jsonToBytes } from '@caudal/rpc/rest/transcode.ts';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect } from '@jest/globals';
 import { type Api, type Json, placed, type Reply, roleOf } from './api.ts';
 import { type GrpcCaller, openGrpc } from './grpc.ts';

@@ -3,18 +3,18 @@
  * another is ended with -9 and started again. The report must reconcile as if nothing had happened.
  */
 import { fileURLToPath } from 'node:url';
+import { connectApi } from '@caudal/cli/run-import.ts';
+import { plan } from '@caudal/importer/plan.ts';
+import { readFile } from '@caudal/importer/read-file.ts';
+import { runImport } from '@caudal/importer/run.ts';
+import { verifyImport } from '@caudal/importer/verify.ts';
 import { systemClock } from '@caudal/kernel/time.ts';
-import { connectApi } from '@caudal/service-runtime/cli/run-import.ts';
-import { plan } from '@caudal/service-runtime/import/plan.ts';
-import { readFile } from '@caudal/service-runtime/import/read-file.ts';
-import { runImport } from '@caudal/service-runtime/import/run.ts';
-import { verifyImport } from '@caudal/service-runtime/import/verify.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { afterAll, beforeAll, expect } from '@jest/globals';
 import { type System, startSystem } from './system.ts';
 import { systemTest } from './system-test.ts';
 
-const sample = fileURLToPath(new URL('../../services/runtime/data/online-retail-sample.csv', import.meta.url));
+const sample = fileURLToPath(new URL('../../apps/importer/data/online-retail-sample.csv', import.meta.url));
 const ROLES = ['projector', 'relay', 'process', 'command', 'query'];
 const MINUTES = 60_000;
 

@@ -2,8 +2,8 @@
 import { LogServiceService } from '@caudal/contract/gen/caudal/log/v1/log.ts';
 import { remoteLog } from '@caudal/eventlog/log-service.ts';
 import type { LogReader } from '@caudal/eventlog/types.ts';
-import { connect } from '@caudal/rpc/client.ts';
-import { contexts } from '@caudal/service-runtime/contexts.ts';
+import { connect } from '@caudal/rpc/client/client.ts';
+import { contexts } from '@caudal/server/contexts.ts';
 import type { System } from './system.ts';
 import { until } from './wait.ts';
 

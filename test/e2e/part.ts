@@ -34,7 +34,7 @@ export interface PartOptions {
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
 /** The `caudal` command, from the root. */
-export const main = 'services/runtime/src/main.ts';
+export const main = 'apps/cli/src/main.ts';
 const startMs = 60_000;
 const endMs = 30_000;
 

@@ -5,7 +5,7 @@
 import type { DescField, DescMessage } from '@bufbuild/protobuf';
 import { contract, type MethodContract } from '@caudal/contract/descriptors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
-import { rulesOf } from '@caudal/rpc/rules.ts';
+import { rulesOf } from '@caudal/rpc/schema/rules.ts';
 import type { Json } from './api.ts';
 
 /** Ids of things that are there, by the names of the fields that refer to them: `product_id`. */

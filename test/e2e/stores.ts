@@ -1,7 +1,7 @@
 /** What a system keeps on the real servers: made for one test, looked into, and dropped after it. */
-import { queueName } from '@caudal/messaging/topology.ts';
-import { contexts } from '@caudal/service-runtime/contexts.ts';
-import { migrateContext } from '@caudal/service-runtime/local-context.ts';
+import { queueName } from '@caudal/messaging/rabbitmq/topology.ts';
+import { contexts } from '@caudal/server/contexts.ts';
+import { migrateContext } from '@caudal/server/local-context.ts';
 import { freshDatabase, serverUrl } from '@caudal/testing/servers.ts';
 import { connect } from 'amqplib';
 import { MongoClient } from 'mongodb';

@@ -1,6 +1,6 @@
 /** Calls over REST and over gRPC as strangers make them, each with all that can be seen of its answer. */
 import { fromStatus } from '@caudal/rpc/errors.ts';
-import { bytesToJson, jsonToBytes } from '@caudal/rpc/transcode.ts';
+import { bytesToJson, jsonToBytes } from '@caudal/rpc/rest/transcode.ts';
 import { Client, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { type Api, type Json, methodNamed, type Reply, roleOf } from '../e2e/api.ts';
 

@@ -4,8 +4,8 @@
  * partitions ahead says that it fails, before and after; and when somebody has helped, all goes on by itself.
  */
 import { newId } from '@caudal/kernel/ids.ts';
+import { contexts } from '@caudal/server/contexts.ts';
 import { type SandboxGateway, startSandboxGateway } from '@caudal/service-payments/gateway/sandbox.ts';
-import { contexts } from '@caudal/service-runtime/contexts.ts';
 import { afterAll, afterEach, beforeAll, expect } from '@jest/globals';
 import { Client } from 'pg';
 import { borrow, type Kit } from '../../scripts/kit.ts';

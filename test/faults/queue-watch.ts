@@ -1,6 +1,6 @@
 /** What waits in RabbitMQ for a handler, by its management API. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { queueName } from '@caudal/messaging/topology.ts';
+import { queueName } from '@caudal/messaging/rabbitmq/topology.ts';
 
 export interface QueueSample {
   /** In the queue, for anybody to take. */

@@ -1,6 +1,6 @@
 /** Random calls over gRPC: a method, a message of one kind or another, a caller, and what travels beside it. */
 import { contract, type MethodContract } from '@caudal/contract/descriptors.ts';
-import { maskedMessage } from '@caudal/rpc/mask.ts';
+import { maskedMessage } from '@caudal/rpc/schema/mask.ts';
 import fc from 'fast-check';
 import { damaged, noise } from './corrupt.ts';
 import { messageOf } from './messages.ts';

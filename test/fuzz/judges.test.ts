@@ -2,7 +2,7 @@
 import { contract } from '@caudal/contract/descriptors.ts';
 import { CaudalError, type Code } from '@caudal/kernel/errors.ts';
 import { toStatus } from '@caudal/rpc/errors.ts';
-import { toProblem } from '@caudal/rpc/problem.ts';
+import { toProblem } from '@caudal/rpc/rest/problem.ts';
 import { Metadata } from '@grpc/grpc-js';
 import { describe, expect, test } from '@jest/globals';
 import { judge, maxAnswerBytes } from './answers.ts';
@@ -116,7 +116,7 @@ describe('the judge of HTTP', () => {
 });
 
 test.each([
-  'Error: x\n    at Object.<anonymous> (/srv/app/packages/rpc/src/rest.ts:10:3)',
+  'Error: x\n    at Object.<anonymous> (/srv/app/packages/rpc/src/rest/rest.ts:10:3)',
   'at async file:///app/x.js:1:22',
   'cannot find /app/node_modules/pg',
   'TypeError: x is not a function',

@@ -4,7 +4,7 @@
  * system is as well as before.
  */
 import { contract } from '@caudal/contract/descriptors.ts';
-import { jsonToBytes } from '@caudal/rpc/transcode.ts';
+import { jsonToBytes } from '@caudal/rpc/rest/transcode.ts';
 import { status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect } from '@jest/globals';
 import { catalogue } from '../../scripts/reference/catalogue.ts';

@@ -12,7 +12,7 @@ import { type FreshDatabase, freshDatabase } from '@caudal/testing/servers.ts';
 import { startTcpProxy } from '@caudal/testing/tcp-proxy.ts';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { openAggregates } from './aggregates.ts';
-import { add, open, purse, tagOf, take } from './test/purse.ts';
+import { add, open, purse, tagOf, take } from './testing/purse.ts';
 
 describeWith(['postgres'], 'aggregates on PostgreSQL', () => {
   let fresh: FreshDatabase;

@@ -4,8 +4,8 @@ import { systemClock } from '@caudal/kernel/time.ts';
 import { memoryLog } from '@caudal/testing/memory-log.ts';
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import { openAggregates } from './aggregates.ts';
-import { add } from './test/purse.ts';
-import { fairTurns } from './test/turns.ts';
+import { add } from './testing/purse.ts';
+import { fairTurns } from './testing/stream-locks.ts';
 
 const stream = 'test.purse/a';
 
@@ -36,7 +36,7 @@ describe('a contended stream', () => {
       },
     });
     const options = { clock: systemClock, ids: newId, elapsed: () => now };
-    own = openAggregates({ ...options, log: { ...log, takeTurn: turns.takeTurn } });
+    own = openAggregates({ ...options, log: { ...log, lockStream: turns.lockStream } });
     other = openAggregates({ ...options, log: log.connect() });
   });
 
@@ -91,7 +91,7 @@ describe('a contended stream', () => {
     await becomeContended();
     for (let n = 0; n < 5; n++) {
       now += 900;
-      const end = await turns.takeTurn(stream);
+      const end = await turns.lockStream(stream);
       const done = own.execute(add('a', 1));
       await settle();
       now += 20;
@@ -103,7 +103,7 @@ describe('a contended stream', () => {
 
   test('waits for its turn, then reads what was written meanwhile: no race is lost', async () => {
     await becomeContended();
-    const end = await turns.takeTurn(stream);
+    const end = await turns.lockStream(stream);
     calls = [];
     const done = own.execute(add('a', 1));
     for (let n = 0; n < 5; n++) await other.execute(add('a', 1));
@@ -124,7 +124,7 @@ describe('a contended stream', () => {
       while (going) await own.execute(add('a', 1));
     });
     while (turns.wanted === 0) await tick();
-    const asked = turns.takeTurn(stream);
+    const asked = turns.lockStream(stream);
     let had = false;
     void asked.then(() => {
       had = true;
@@ -151,7 +151,7 @@ describe('a contended stream', () => {
 
   test('is given up if the callers go away', async () => {
     await becomeContended();
-    const end = await turns.takeTurn(stream);
+    const end = await turns.lockStream(stream);
     const caller = new AbortController();
     const done = own.execute(add('a', 1, { signal: caller.signal }));
     await settle();

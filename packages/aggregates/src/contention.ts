@@ -1,7 +1,7 @@
 /**
  * Streams that several processes write to at the same time. Who loses a race for a stream has to decide all its commands
  * again, and meanwhile who has won is back at the log. So where races are lost again and again, processes take turns
- * (`EventLog.takeTurn`): each decides undisturbed for a while, then lets the next go on. What may land is still the log's
+ * (`EventLog.lockStream`): each decides undisturbed for a while, then lets the next go on. What may land is still the log's
  * verdict alone: a process that does without, or whose turn was taken away, can cost others a decision, and no more.
  *
  * A stream is contended from the moment races are lost in a row, or often by many commands at once (which is what makes a
@@ -49,7 +49,7 @@ export interface Contention {
 }
 
 export interface ContentionOptions {
-  log: Pick<EventLog, 'takeTurn'>;
+  log: Pick<EventLog, 'lockStream'>;
   /** Milliseconds by a clock that never goes back. */
   elapsed(): number;
   /** The entry has its turn; others may have written before. */
@@ -60,7 +60,7 @@ export function openContention({ log, elapsed, onTurn }: ContentionOptions): Con
   async function ask(entry: Entry): Promise<void> {
     entry.turn = 'asked';
     const askedMs = elapsed();
-    const end = await log.takeTurn!(entry.stream);
+    const end = await log.lockStream!(entry.stream);
     const now = elapsed();
     if (now - askedMs >= longWaitMs) entry.contendedUntilMs = now + calmMs;
     entry.turn = { endsAtMs: undefined, end };
@@ -85,7 +85,7 @@ export function openContention({ log, elapsed, onTurn }: ContentionOptions): Con
         if (entry.inFlight.length > 0) return false;
         rest(entry);
       }
-      if (!log.takeTurn || now >= entry.contendedUntilMs) return true;
+      if (!log.lockStream || now >= entry.contendedUntilMs) return true;
       void ask(entry);
       return false;
     },

@@ -7,7 +7,7 @@ import { memoryLog } from '@caudal/testing/memory-log.ts';
 import { describe, expect, test } from '@jest/globals';
 import { type AggregatesOptions, openAggregates } from './aggregates.ts';
 import { openStreamReader } from './stream-reader.ts';
-import { add, purse } from './test/purse.ts';
+import { add, purse } from './testing/purse.ts';
 
 function aggregatesOver(log: EventLog, options: Partial<AggregatesOptions> = {}) {
   return openAggregates({ log, clock: systemClock, ids: newId, ...options });

@@ -4,7 +4,7 @@ import { systemClock } from '@caudal/kernel/time.ts';
 import { memoryLog } from '@caudal/testing/memory-log.ts';
 import { expect, test } from '@jest/globals';
 import { openAggregates } from './aggregates.ts';
-import { add, purse, take } from './test/purse.ts';
+import { add, purse, take } from './testing/purse.ts';
 
 /** Purses as an older version has them, which does not know that money can be taken. */
 const older: typeof purse = {

@@ -7,8 +7,8 @@ import { type MemoryLog, memoryLog } from '@caudal/testing/memory-log.ts';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { openAggregates } from './aggregates.ts';
-import { add, type Balance, purse, tagOf, take } from './test/purse.ts';
-import { fairTurns } from './test/turns.ts';
+import { add, type Balance, purse, tagOf, take } from './testing/purse.ts';
+import { fairTurns } from './testing/stream-locks.ts';
 import type { Executed } from './types.ts';
 
 type Fate = 'fine' | 'late' | 'never arrives' | 'answer lost' | 'sent again';
@@ -65,7 +65,7 @@ test('acknowledged commands are in the log exactly once, answers and refusals st
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 60 }), fates, fates, async (steps, here, there) => {
       const log = memoryLog({ domain: 'test', call: fated(here) });
-      const { takeTurn } = fairTurns();
+      const { lockStream } = fairTurns();
       // Every look at the clock takes long, so that races, turns and what follows them fit into few steps.
       let now = 0;
       const elapsed = () => {
@@ -73,7 +73,7 @@ test('acknowledged commands are in the log exactly once, answers and refusals st
         return now;
       };
       const processes = [log, log.connect(fated(there))].map((client) =>
-        openAggregates({ log: { ...client, takeTurn }, clock: systemClock, ids: newId, elapsed }),
+        openAggregates({ log: { ...client, lockStream }, clock: systemClock, ids: newId, elapsed }),
       );
       const told: Record<string, number> = { a: 0, b: 0 };
       const attempts: Attempt[] = [];

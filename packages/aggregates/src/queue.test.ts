@@ -6,7 +6,7 @@ import { systemClock } from '@caudal/kernel/time.ts';
 import { memoryLog } from '@caudal/testing/memory-log.ts';
 import { describe, expect, test } from '@jest/globals';
 import { type AggregatesOptions, openAggregates } from './aggregates.ts';
-import { add, look, open, purse, tagOf, take } from './test/purse.ts';
+import { add, look, open, purse, tagOf, take } from './testing/purse.ts';
 
 /** One call to the log, held until the test says what becomes of it. */
 interface HeldCall {

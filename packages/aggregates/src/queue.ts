@@ -25,7 +25,7 @@
  * Then the optimistic states are forgotten; the durable state takes the events that a conflict brought; callers whose
  * outcome is certain are answered; the others return to the front of `waiting` in their order and are decided again. A
  * conflict that brings a command's own event (its answer was lost, and the log asked again) is an `appended`.
- * A command whose turn is lost to other writers too often is ABORTED. Turns lost for other reasons (the log may void a
+ * A command whose turn is lost to other writers too often is ABORTED. StreamLocks lost for other reasons (the log may void a
  * chain behind a repeat that had no events, too) do not count: each of those ends a command, so the queue moves.
  *
  * The durable state may be behind the log, after a duplicate or a failure too: then the next append is a conflict and
@@ -74,7 +74,7 @@ export interface QueueOptions {
   snapshots: Snapshots;
   /** Commands in hand a stream. */
   maxQueue: number;
-  /** Turns that a command may lose to other writers. */
+  /** StreamLocks that a command may lose to other writers. */
   maxContended: number;
   /** Called when nobody waits for the stream any more. */
   onIdle(entry: Entry): void;

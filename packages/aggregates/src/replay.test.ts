@@ -10,7 +10,7 @@ import { type FreshDatabase, freshDatabase } from '@caudal/testing/servers.ts';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { openAggregates } from './aggregates.ts';
 import { checkLog, replayStream } from './replay.ts';
-import { add, open, purse } from './test/purse.ts';
+import { add, open, purse } from './testing/purse.ts';
 
 const decider = { ...purse, snapshot: { every: 5, schemaVersion: 1 } };
 

@@ -2,20 +2,20 @@ import { setImmediate as tick } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { deserialize, serialize } from 'node:v8';
 import type { Snapshot } from '@caudal/eventlog/types.ts';
-import { emptyMemory, remember } from '@caudal/kernel/memory.ts';
+import { emptyExpiringMap, remember } from '@caudal/kernel/expiring-map.ts';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { type AnyDecider, newEntry } from './entry.ts';
 import { openSnapshots } from './snapshots.ts';
 import { decodeState, encodeState } from './state-data.ts';
-import { purse } from './test/purse.ts';
+import { purse } from './testing/purse.ts';
 
 const schemaVersion = 1;
 const decider = { ...purse, snapshot: { every: 10, schemaVersion } } as unknown as AnyDecider;
 
 /** A state with so many things remembered: 100,000 are a lot. */
 function remembering(count: number) {
-  let memory = emptyMemory<{ amount: bigint; at: Date }>();
+  let memory = emptyExpiringMap<{ amount: bigint; at: Date }>();
   const now = new Date();
   for (let n = 0; n < count; n++) {
     const until = n % 2 ? now : Number.POSITIVE_INFINITY;

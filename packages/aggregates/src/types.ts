@@ -22,7 +22,7 @@ export interface Decider<S, E extends EventCase> {
 }
 
 /** What a command sees of the world. */
-export interface Moment {
+export interface DecisionContext {
   now: Date;
   /** The stream's version that is decided on; 0 if it does not exist. */
   version: number;
@@ -39,7 +39,7 @@ export interface Command<S, E extends EventCase, R> {
   /** The id of the stream within its entity. */
   id: string;
   /** Decides. Returns what happens, maybe nothing; throws CaudalError to refuse. Called again if the state was stale. */
-  decide(state: S, moment: Moment): E[];
+  decide(state: S, context: DecisionContext): E[];
   /** The answer, from the state after the events. Kept, so that a repeat of the command gets the same. */
   reply(after: Decided<S>): R;
   /** How the answer is kept. */

@@ -5,7 +5,7 @@ import { z } from 'zod';
 export type Secrecy = 'public' | 'url' | 'secret';
 
 export interface Setting<T> {
-  /** Turns the text into the value; the messages of its issues say what is wrong, without the value where it is secret. */
+  /** StreamLocks the text into the value; the messages of its issues say what is wrong, without the value where it is secret. */
   readonly schema: z.ZodType<T, string>;
   /** Completes "Set NAME to ...": `a whole number from 1 to 10`. */
   readonly expects: string;

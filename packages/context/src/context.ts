@@ -7,9 +7,9 @@ import type { Settings, Values } from '@caudal/config/config.ts';
 import type { IdSource } from '@caudal/kernel/ids.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
 import type { Database } from '@caudal/postgres/database.ts';
-import type { TimedHandler } from '@caudal/processes/process-handler.ts';
 import type { Projection } from '@caudal/projections/types.ts';
 import type { Client, Service } from '@caudal/rpc/types.ts';
+import type { TimedHandler } from '@caudal/sagas/saga-handler.ts';
 import type { SearchReader, ViewReader } from './view-reader.ts';
 
 /** The tools that commands, queries and processes share. */
@@ -30,7 +30,7 @@ export interface QueryTools<S extends Settings> extends Tools<S> {
   search<V>(projection: Projection<V>): SearchReader<V>;
 }
 
-export interface ProcessTools<S extends Settings> extends Tools<S> {
+export interface SagaTools<S extends Settings> extends Tools<S> {
   /** The context's own, for cursors and timers. */
   database: Database;
   /** Fires when the process ends: what is under way is given up and comes again. */
@@ -64,7 +64,7 @@ export interface Context<S extends Settings = Settings> {
   queries(tools: QueryTools<S>): Service[];
   projections: ContextProjection[];
   /** May open what they need; `signal` tells when to let go of it. */
-  processes(tools: ProcessTools<S>): TimedHandler[] | Promise<TimedHandler[]>;
+  sagas(tools: SagaTools<S>): TimedHandler[] | Promise<TimedHandler[]>;
 }
 
 /** Checks a context's parts against each other; the types of its settings follow from what it declares. */

@@ -11,7 +11,7 @@ import { nameHolder } from './holder.ts';
 import { notifier } from './notify.ts';
 import { openReader } from './reader.ts';
 import { selectSnapshot, upsertSnapshot } from './snapshots.ts';
-import { openTurns } from './turns.ts';
+import { openStreamLocks } from './stream-locks.ts';
 import type { EventLog, RecordedEvent } from './types.ts';
 
 export interface OpenEventLogOptions {
@@ -54,7 +54,7 @@ export function openEventLog(options: OpenEventLogOptions): EventLog & Running {
   const { database, appender = database, domain } = options;
   const reader = openReader({ database, domain });
   const others = notifier(database);
-  const turns = openTurns(database);
+  const turns = openStreamLocks(database);
 
   async function send(batch: Judgeable[]) {
     batchSize.record(batch.length, { domain });
@@ -103,7 +103,7 @@ export function openEventLog(options: OpenEventLogOptions): EventLog & Running {
     readLog: reader.readLog,
     heads: reader.heads,
     readStream,
-    takeTurn: turns.take,
+    lockStream: turns.take,
     loadSnapshot: (stream) => selectSnapshot(database, stream),
     saveSnapshot: (stream, snapshot) => upsertSnapshot(database, stream, snapshot),
     async stop() {

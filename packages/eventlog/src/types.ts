@@ -125,7 +125,7 @@ export interface EventLog extends LogReader {
    * stands still, the connection breaks) without its holder hearing of it. If it can't be had in a second the wait is over
    * all the same. Never fails. Absent in a log that only one process writes to.
    */
-  takeTurn?(stream: string): Promise<() => void>;
+  lockStream?(stream: string): Promise<() => void>;
   loadSnapshot(stream: string): Promise<Snapshot | undefined>;
   saveSnapshot(stream: string, snapshot: Snapshot): Promise<void>;
 }

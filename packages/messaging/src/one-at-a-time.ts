@@ -1,4 +1,4 @@
-/** Turns: what is given to one of these runs after all that was given before has ended. */
+/** StreamLocks: what is given to one of these runs after all that was given before has ended. */
 
 /** A queue of its own. Callers bound it: each waits for its turn. */
 export function oneAtATime(): <T>(work: () => Promise<T>) => Promise<T> {

@@ -17,11 +17,11 @@ import type { Running } from '@caudal/kernel/lifetime.ts';
 import { within } from '@caudal/kernel/time.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import { counter, gauge } from '@caudal/telemetry/metrics.ts';
-import type { Broker } from './connection.ts';
-import { toMessage } from './envelope.ts';
 import { type Leadership, whileLeading } from './lease.ts';
-import { openPublisher } from './publisher.ts';
-import { declareExchange, exchangeName } from './topology.ts';
+import type { Broker } from './rabbitmq/connection.ts';
+import { toMessage } from './rabbitmq/envelope.ts';
+import { openPublisher } from './rabbitmq/publisher.ts';
+import { declareExchange, exchangeName } from './rabbitmq/topology.ts';
 
 export interface RelayOptions {
   log: LogReader;

@@ -2,8 +2,8 @@
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import type { Unfinished } from '@caudal/messaging/types.ts';
 import type { Followed } from './events.ts';
-import { keysOf } from './keys.ts';
-import type { StoredDocument, Write } from './store.ts';
+import { keysOf } from './stores/keys.ts';
+import type { StoredDocument, Write } from './stores/store.ts';
 import type { Projection } from './types.ts';
 
 /** What the events of one view come to. */

@@ -7,7 +7,7 @@ import { describeWith } from '@caudal/testing/describe-with.ts';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { collectionOf, createProjector } from './projector.ts';
-import type { Collection, ViewStore } from './store.ts';
+import type { Collection, ViewStore } from './stores/store.ts';
 import {
   confirmed,
   created,
@@ -19,8 +19,8 @@ import {
   poisonous,
   succeeded,
   testLogs,
-} from './test-projections.ts';
-import { type TestStore, testStores, throughProxy } from './test-stores.ts';
+} from './testing/projections.ts';
+import { type TestStore, testStores, throughProxy } from './testing/stores.ts';
 import type { Projection } from './types.ts';
 
 async function viewsIn<V>(collection: Collection, projection: Projection<V>): Promise<Record<string, V>> {

@@ -22,8 +22,8 @@ import type { EventHandler, Unfinished } from '@caudal/messaging/types.ts';
 import { counter } from '@caudal/telemetry/metrics.ts';
 import { entitiesOf, type Followed, followEvent } from './events.ts';
 import { type Folded, failed, foldHistory, foldView } from './fold.ts';
-import { layoutOf, nameOf } from './keys.ts';
-import type { Collection, SaveResult, StoredDocument, ViewStore, Write } from './store.ts';
+import { layoutOf, nameOf } from './stores/keys.ts';
+import type { Collection, SaveResult, StoredDocument, ViewStore, Write } from './stores/store.ts';
 import type { Projection } from './types.ts';
 
 export interface GenerationOptions<V> {

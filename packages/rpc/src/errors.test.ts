@@ -1,10 +1,10 @@
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { Metadata, type ServiceError } from '@grpc/grpc-js';
 import { describe, expect, test } from '@jest/globals';
-import { decodeConsistency, encodeConsistency } from './consistency.ts';
 import { fromStatus, toClientError, toStatus } from './errors.ts';
-import { httpStatus, toProblem } from './problem.ts';
 import { reasons } from './reasons.ts';
+import { httpStatus, toProblem } from './rest/problem.ts';
+import { decodeConsistency, encodeConsistency } from './server/consistency-token.ts';
 
 const travel = (error: CaudalError) => fromStatus(toStatus(error, new Metadata()) as unknown as ServiceError, 'peer');
 

@@ -4,7 +4,7 @@ import { type Any, anyPack, anyUnpack } from '@bufbuild/protobuf/wkt';
 import { contract } from '@caudal/contract/descriptors.ts';
 import { CaudalError, type Code, type FieldViolation, unavailable } from '@caudal/kernel/errors.ts';
 import { type Metadata, type ServiceError, status } from '@grpc/grpc-js';
-import { maxViolations } from './validation.ts';
+import { maxViolations } from './schema/validation.ts';
 
 const domain = 'caudal';
 const detailsKey = 'grpc-status-details-bin';

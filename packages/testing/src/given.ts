@@ -1,6 +1,6 @@
 /** Given / when / gives (or refuses) for aggregates: what happened, what is asked, what happens or why not. */
 
-import type { Decider, Moment } from '@caudal/aggregates/types.ts';
+import type { Decider, DecisionContext } from '@caudal/aggregates/types.ts';
 import type { EventCase } from '@caudal/contract/entity.ts';
 import type { CaudalError, Code } from '@caudal/kernel/errors.ts';
 import { expect } from '@jest/globals';
@@ -12,7 +12,7 @@ export function given<S, E extends EventCase>(decider: Decider<S, E>, events: E[
   const state = events.reduce<S>((before, event) => decider.evolve(before, event, at), decider.initial);
   return {
     state,
-    when(decide: (state: S, moment: Moment) => E[], now: Date = start) {
+    when(decide: (state: S, context: DecisionContext) => E[], now: Date = start) {
       const run = () => decide(state, { now, version: events.length });
       return {
         /** These events happen, in this order; and the log gives them back as they were. */

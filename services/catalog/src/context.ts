@@ -13,5 +13,5 @@ export const catalog = defineContext({
   commands: ({ aggregates }) => [catalogService({ aggregates })],
   queries: ({ search }) => [catalogQueryService({ products: search(productSearch) })],
   projections: [{ projection: productSearch, store: 'search' }],
-  processes: () => [],
+  sagas: () => [],
 });

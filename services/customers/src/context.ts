@@ -12,5 +12,5 @@ export const customers = defineContext({
   commands: ({ aggregates }) => [customerService({ aggregates })],
   queries: ({ aggregates }) => [customerQueryService({ aggregates })],
   projections: [],
-  processes: () => [],
+  sagas: () => [],
 });

@@ -2,9 +2,9 @@
 import { defineContext } from '@caudal/context/context.ts';
 import { inventoryService } from './commands/inventory-service.ts';
 import { stockDecider } from './domain/stock.ts';
-import { reservationExpiry } from './processes/reservation-expiry.ts';
 import { stockDashboard } from './projections/stock-dashboard.ts';
 import { inventoryQueryService } from './queries/inventory-query-service.ts';
+import { reservationExpiry } from './sagas/reservation-expiry.ts';
 
 export const inventory = defineContext({
   name: 'inventory',
@@ -14,5 +14,5 @@ export const inventory = defineContext({
   commands: ({ aggregates, clock }) => [inventoryService({ aggregates, clock })],
   queries: ({ views }) => [inventoryQueryService({ views: views(stockDashboard) })],
   projections: [{ projection: stockDashboard, store: 'documents', cacheMs: 10_000 }],
-  processes: ({ aggregates, database, clock, signal }) => [reservationExpiry({ aggregates, database, clock, signal })],
+  sagas: ({ aggregates, database, clock, signal }) => [reservationExpiry({ aggregates, database, clock, signal })],
 });

@@ -3,10 +3,10 @@ import { setting } from '@caudal/config/setting.ts';
 import { defineContext } from '@caudal/context/context.ts';
 import { CustomerQueryServiceService } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
 import { OrderQueryServiceService } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
-import { createProcess } from '@caudal/processes/process-handler.ts';
+import { createSagaHandler } from '@caudal/sagas/saga-handler.ts';
 import { notificationDecider } from './domain/notification.ts';
 import { logMailer, smtpMailer } from './mailer.ts';
-import { orderMails } from './processes/order-mails.ts';
+import { orderMails } from './sagas/order-mails.ts';
 
 export const notifications = defineContext({
   name: 'notifications',
@@ -26,9 +26,9 @@ export const notifications = defineContext({
   commands: () => [],
   queries: () => [],
   projections: [],
-  processes: ({ aggregates, client, database, clock, signal, settings }) => [
-    createProcess({
-      process: orderMails({
+  sagas: ({ aggregates, client, database, clock, signal, settings }) => [
+    createSagaHandler({
+      saga: orderMails({
         orders: client(OrderQueryServiceService),
         customers: client(CustomerQueryServiceService),
         mailer: settings.NOTIFICATIONS_MAIL_URL

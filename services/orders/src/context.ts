@@ -6,13 +6,13 @@ import { CustomerQueryServiceService } from '@caudal/contract/gen/caudal/custome
 import { InventoryServiceService } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
 import { PaymentServiceService } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
 import { ShippingServiceService } from '@caudal/contract/gen/caudal/shipping/v1/shipping.ts';
-import { createProcess } from '@caudal/processes/process-handler.ts';
+import { createSagaHandler } from '@caudal/sagas/saga-handler.ts';
 import { orderService } from './commands/order-service.ts';
 import { fulfilmentDecider } from './domain/fulfilment.ts';
 import { orderDecider } from './domain/order.ts';
-import { fulfilmentProcess } from './processes/fulfilment.ts';
 import { orderDetails } from './projections/order-details.ts';
 import { orderQueryService } from './queries/order-query-service.ts';
+import { fulfilmentSaga } from './sagas/fulfilment.ts';
 
 export const orders = defineContext({
   name: 'orders',
@@ -48,9 +48,9 @@ export const orders = defineContext({
   ],
   queries: ({ views }) => [orderQueryService({ views: views(orderDetails) })],
   projections: [{ projection: orderDetails, store: 'documents' }],
-  processes: ({ aggregates, client, database, clock, signal, settings }) => [
-    createProcess({
-      process: fulfilmentProcess({
+  sagas: ({ aggregates, client, database, clock, signal, settings }) => [
+    createSagaHandler({
+      saga: fulfilmentSaga({
         aggregates,
         inventory: client(InventoryServiceService),
         payments: client(PaymentServiceService),

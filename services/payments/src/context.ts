@@ -1,19 +1,19 @@
 /** What the payments context consists of. */
 import { setting } from '@caudal/config/setting.ts';
 import { defineContext } from '@caudal/context/context.ts';
-import { createProcess } from '@caudal/processes/process-handler.ts';
+import { createSagaHandler } from '@caudal/sagas/saga-handler.ts';
 import { paymentService } from './commands/payment-service.ts';
 import { walletService } from './commands/wallet-service.ts';
 import { paymentDecider } from './domain/payment.ts';
 import { walletDecider } from './domain/wallet.ts';
 import { openGateway } from './gateway/open-gateway.ts';
-import { type PaymentMethod, paymentProcess } from './processes/payment-process.ts';
-import { transfers } from './processes/transfers.ts';
 import { paymentStatus } from './projections/payment-status.ts';
 import { walletBalances } from './projections/wallet-balances.ts';
 import { walletTransactions } from './projections/wallet-transactions.ts';
 import { paymentQueryService } from './queries/payment-query-service.ts';
 import { walletQueryService } from './queries/wallet-query-service.ts';
+import { type PaymentMethod, paymentSaga } from './sagas/payment-saga.ts';
+import { transfers } from './sagas/transfers.ts';
 
 export const payments = defineContext({
   name: 'payments',
@@ -49,7 +49,7 @@ export const payments = defineContext({
     { projection: walletTransactions, store: 'documents' },
     { projection: paymentStatus, store: 'documents', cacheMs: 60_000 },
   ],
-  async processes({ aggregates, database, clock, signal, settings, development }) {
+  async sagas({ aggregates, database, clock, signal, settings, development }) {
     const gateway = await openGateway({
       url: settings.PAYMENTS_GATEWAY_URL,
       sandbox: settings.PAYMENTS_GATEWAY === 'sandbox',
@@ -59,7 +59,7 @@ export const payments = defineContext({
       signal,
     });
     const payment = (method: PaymentMethod) =>
-      createProcess({ process: paymentProcess(method, { aggregates, gateway }), aggregates, database, clock, signal });
+      createSagaHandler({ saga: paymentSaga(method, { aggregates, gateway }), aggregates, database, clock, signal });
     return [payment('wallet'), payment('card'), transfers({ aggregates, database, clock, signal })];
   },
 });

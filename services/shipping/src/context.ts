@@ -12,5 +12,5 @@ export const shipping = defineContext({
   commands: ({ aggregates }) => [shippingService({ aggregates })],
   queries: ({ aggregates }) => [shippingQueryService({ aggregates })],
   projections: [],
-  processes: () => [],
+  sagas: () => [],
 });

@@ -1,15 +1,15 @@
 /** How long it takes until what was written can be read. */
 import type { LogReader } from '@caudal/eventlog/types.ts';
 import { migrations as messagingMigrations } from '@caudal/messaging/migrations.ts';
-import { rabbitFeed } from '@caudal/messaging/rabbit-feed.ts';
+import { rabbitFeed } from '@caudal/messaging/rabbitmq/rabbit-feed.ts';
+import { bindHandler } from '@caudal/messaging/rabbitmq/topology.ts';
 import { startRelay } from '@caudal/messaging/relay.ts';
-import { runSubscription } from '@caudal/messaging/subscription.ts';
-import { testBroker } from '@caudal/messaging/test/rabbit.ts';
-import { bindHandler } from '@caudal/messaging/topology.ts';
+import { runSubscription } from '@caudal/messaging/subscription/subscription.ts';
+import { testBroker } from '@caudal/messaging/testing/rabbit.ts';
 import type { EventHandler } from '@caudal/messaging/types.ts';
 import { migrations as postgresMigrations } from '@caudal/postgres/migrations.ts';
 import { collectionOf, createProjector } from '@caudal/projections/projector.ts';
-import { testStores } from '@caudal/projections/test-stores.ts';
+import { testStores } from '@caudal/projections/testing/stores.ts';
 import { stockDashboard } from '@caudal/service-inventory/projections/stock-dashboard.ts';
 import { freshDatabase } from '@caudal/testing/servers.ts';
 import { until } from '../../e2e/wait.ts';

@@ -1,6 +1,7 @@
 /** How long it takes to make a read model anew from a long log. */
+
+import { rebuild as rebuildView } from '@caudal/projections/generations/rebuild.ts';
 import { collectionOf, generationName } from '@caudal/projections/projector.ts';
-import { rebuild as rebuildView } from '@caudal/projections/rebuild.ts';
 import { stockDashboard } from '@caudal/service-inventory/projections/stock-dashboard.ts';
 import { freshDatabase } from '@caudal/testing/servers.ts';
 import type { Document } from 'mongodb';

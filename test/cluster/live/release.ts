@@ -2,8 +2,8 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { generateKey, signToken } from '@caudal/rpc/tokens.ts';
-import { everything } from '@caudal/service-runtime/cli/permissions.ts';
+import { everything } from '@caudal/cli/permissions.ts';
+import { generateKey, signToken } from '@caudal/rpc/server/tokens.ts';
 import { startTcpProxy, type TcpProxy, through } from '@caudal/testing/tcp-proxy.ts';
 import { test } from '@jest/globals';
 import { stringify } from 'yaml';

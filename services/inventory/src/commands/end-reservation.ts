@@ -109,7 +109,7 @@ function lineCommand({ aggregates }: InventoryDependencies, decide: typeof commi
   return aggregates.execute({
     decider: stockDecider,
     id: productId,
-    decide: (state, moment) => decide(state, moment, line),
+    decide: (state, context) => decide(state, context, line),
     reply: (): Reservation => ({ reservationId, lines: [{ productId, quantity }], expireTime: undefined }),
     replyCodec: Reservation,
     commandId: lineCommandId(call, productId),

@@ -21,7 +21,7 @@ export function expireReservation({ aggregates }: Pick<InventoryDependencies, 'a
     const { reply } = await aggregates.execute({
       decider: stockDecider,
       id: productId,
-      decide: (state, moment) => expire(state, moment, { reservationId }),
+      decide: (state, context) => expire(state, context, { reservationId }),
       reply: ({ state }): Reservation => ({
         reservationId,
         lines: [],

@@ -26,7 +26,7 @@ export function releaseLine(
   return aggregates.execute({
     decider: stockDecider,
     id: productId,
-    decide: (state, moment) => decide(state, moment, { reservationId, reason, committed }),
+    decide: (state, context) => decide(state, context, { reservationId, reason, committed }),
     reply: (): Reservation => ({ reservationId, lines: [], expireTime: undefined }),
     replyCodec: Reservation,
     origin,

@@ -43,7 +43,7 @@ export function reserveStock(dependencies: InventoryDependencies) {
       const executed = await aggregates.execute({
         decider: stockDecider,
         id: line.productId,
-        decide: (state, moment) => reserve(state, moment, { ...line, reservationId, expireAt, attributes }),
+        decide: (state, context) => reserve(state, context, { ...line, reservationId, expireAt, attributes }),
         reply: ({ state }): Reservation => ({
           reservationId,
           lines: [line],

@@ -2,7 +2,7 @@
 import type { CaudalError, FieldViolation } from '@caudal/kernel/errors.ts';
 
 /** What a kind sees of the stock of a product. */
-export interface Pieces {
+export interface StockLevel {
   /** Pieces in the warehouse. */
   onHand: bigint;
   /** Pieces promised to orders. */
@@ -12,7 +12,7 @@ export interface Pieces {
 }
 
 /** What somebody wants to reserve. */
-export interface Wish {
+export interface ReservationRequest {
   quantity: bigint;
   /** Who buys: `{ tier: 'gold' }`. */
   attributes: Readonly<Record<string, string>>;
@@ -24,9 +24,9 @@ export interface Kind {
   /** What is wrong with these settings; nothing if they are fine. */
   validatePolicy(policy: Readonly<Record<string, string>>): FieldViolation[];
   /** Pieces that can be promised now; never below zero. */
-  available(pieces: Pieces): bigint;
+  available(pieces: StockLevel): bigint;
   /** Why this must not be reserved, whatever is available. */
-  checkReservation(pieces: Pieces, wish: Wish): CaudalError | undefined;
+  checkReservation(pieces: StockLevel, wish: ReservationRequest): CaudalError | undefined;
 }
 
 /** A violation of one setting. */

@@ -3,7 +3,7 @@
  * refused. A reservation goes open -> committed | released | expired, and committed -> returned; an id that has ended
  * is never opened again.
  */
-import type { Moment } from '@caudal/aggregates/types.ts';
+import type { DecisionContext } from '@caudal/aggregates/types.ts';
 import { type CaudalError, refused } from '@caudal/kernel/errors.ts';
 import { kindNamed } from './kinds.ts';
 import {
@@ -34,7 +34,7 @@ export interface ReserveInput extends Line {
  * Promises pieces. Refused: NOT_FOUND; FAILED_PRECONDITION INSUFFICIENT_STOCK, RESERVATION_MISMATCH (it is there, with
  * another quantity), RESERVATION_BARRED (it was released before it came), RESERVATION_ENDED, and what the kind refuses.
  */
-export function reserve(state: StockState, { now }: Moment, input: ReserveInput): StockEvent[] {
+export function reserve(state: StockState, { now }: DecisionContext, input: ReserveInput): StockEvent[] {
   const { reservationId, quantity } = input;
   mustExist(state, input.productId);
   const open = openReservation(state, reservationId);
@@ -67,7 +67,7 @@ export function reserve(state: StockState, { now }: Moment, input: ReserveInput)
  * Takes promised pieces out of the stock. A reservation whose time is over but that nobody has expired yet can still be
  * committed. Refused: NOT_FOUND; FAILED_PRECONDITION RESERVATION_ENDED, RESERVATION_MISMATCH.
  */
-export function commit(state: StockState, { now }: Moment, line: Line): StockEvent[] {
+export function commit(state: StockState, { now }: DecisionContext, line: Line): StockEvent[] {
   const { reservationId, quantity } = line;
   mustExist(state, line.productId);
   const open = openReservation(state, reservationId);
@@ -101,7 +101,7 @@ export interface ReleaseInput {
  */
 export function release(
   state: StockState,
-  { now }: Moment,
+  { now }: DecisionContext,
   { reservationId, reason, committed }: ReleaseInput,
 ): StockEvent[] {
   if (state.productId === '') return [];
@@ -116,13 +116,17 @@ export function release(
 }
 
 /** Takes a reserve back, as a release does, but leaves alone what is committed: that was another call's reservation. */
-export function withdraw(state: StockState, moment: Moment, input: ReleaseInput): StockEvent[] {
-  if (endedReservation(state, input.reservationId, moment.now)?.how === 'committed') return [];
-  return release(state, moment, input);
+export function withdraw(state: StockState, context: DecisionContext, input: ReleaseInput): StockEvent[] {
+  if (endedReservation(state, input.reservationId, context.now)?.how === 'committed') return [];
+  return release(state, context, input);
 }
 
 /** Ends a reservation whose time is over. Nothing happens to one that has time left, has ended, or is not known. */
-export function expire(state: StockState, { now }: Moment, { reservationId }: { reservationId: string }): StockEvent[] {
+export function expire(
+  state: StockState,
+  { now }: DecisionContext,
+  { reservationId }: { reservationId: string },
+): StockEvent[] {
   const open = openReservation(state, reservationId);
   if (!open || now < open.expireAt) return [];
   return [moved(state, { $case: 'expired', value: { reservationId, quantity: open.quantity } })];
@@ -133,7 +137,7 @@ export function expire(state: StockState, { now }: Moment, { reservationId }: { 
  * RESERVATION_NOT_COMMITTED (or it is more than 7 days ago), RESERVATION_MISMATCH (more than were committed, or another
  * quantity than was returned).
  */
-export function returnPieces(state: StockState, { now }: Moment, line: Line): StockEvent[] {
+export function returnPieces(state: StockState, { now }: DecisionContext, line: Line): StockEvent[] {
   const { reservationId, quantity } = line;
   mustExist(state, line.productId);
   const ended = endedReservation(state, reservationId, now);

@@ -1,6 +1,6 @@
 import type { StockItem } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
-import { remembered } from '@caudal/kernel/memory.ts';
+import { remembered } from '@caudal/kernel/expiring-map.ts';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { stockDashboard } from '../projections/stock-dashboard.ts';
@@ -23,7 +23,7 @@ const command = fc.oneof(
 type StockCommand = typeof command extends fc.Arbitrary<infer C> ? C : never;
 
 function decide(state: StockState, now: Date, input: StockCommand): StockEvent[] {
-  const moment = { now, version: 1 };
+  const context = { now, version: 1 };
   const reason = 'x';
   switch (input.kind) {
     case 'restock':
@@ -32,7 +32,7 @@ function decide(state: StockState, now: Date, input: StockCommand): StockEvent[]
       return adjust(state, { productId: 'P1', delta: input.delta, reason });
     case 'reserve': {
       const expireAt = new Date(now.getTime() + 60_000);
-      return reserve(state, moment, {
+      return reserve(state, context, {
         productId: 'P1',
         reservationId: input.id,
         quantity: input.quantity,
@@ -41,13 +41,13 @@ function decide(state: StockState, now: Date, input: StockCommand): StockEvent[]
       });
     }
     case 'commit':
-      return commit(state, moment, { productId: 'P1', reservationId: input.id, quantity: input.quantity });
+      return commit(state, context, { productId: 'P1', reservationId: input.id, quantity: input.quantity });
     case 'release':
-      return release(state, moment, { reservationId: input.id, reason });
+      return release(state, context, { reservationId: input.id, reason });
     case 'expire':
-      return expire(state, moment, { reservationId: input.id });
+      return expire(state, context, { reservationId: input.id });
     case 'return':
-      return returnPieces(state, moment, { productId: 'P1', reservationId: input.id, quantity: input.quantity });
+      return returnPieces(state, context, { productId: 'P1', reservationId: input.id, quantity: input.quantity });
   }
 }
 

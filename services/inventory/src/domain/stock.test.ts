@@ -1,4 +1,4 @@
-import type { Moment } from '@caudal/aggregates/types.ts';
+import type { DecisionContext } from '@caudal/aggregates/types.ts';
 import { given } from '@caudal/testing/given.ts';
 import { describe, expect, test } from '@jest/globals';
 import { commit, expire, release, reserve, returnPieces, withdraw } from './reservations.ts';
@@ -38,27 +38,27 @@ const barred = (reservationId: string): StockEvent => ({
   value: { reservationId, until: rememberedUntil(now, 'barred') },
 });
 
-type Decide = (state: StockState, moment: Moment) => StockEvent[];
+type Decide = (state: StockState, context: DecisionContext) => StockEvent[];
 const reserving =
   (reservationId: string, quantity: bigint, attributes = {}): Decide =>
-  (state, moment) =>
-    reserve(state, moment, { productId: 'P1', reservationId, quantity, expireAt, attributes });
+  (state, context) =>
+    reserve(state, context, { productId: 'P1', reservationId, quantity, expireAt, attributes });
 const committing =
   (reservationId: string, quantity: bigint): Decide =>
-  (state, moment) =>
-    commit(state, moment, { productId: 'P1', reservationId, quantity });
+  (state, context) =>
+    commit(state, context, { productId: 'P1', reservationId, quantity });
 const releasing =
   (reservationId: string, known?: bigint): Decide =>
-  (state, moment) =>
-    release(state, moment, { reservationId, reason: 'cancelled', committed: known });
+  (state, context) =>
+    release(state, context, { reservationId, reason: 'cancelled', committed: known });
 const expiring =
   (reservationId: string): Decide =>
-  (state, moment) =>
-    expire(state, moment, { reservationId });
+  (state, context) =>
+    expire(state, context, { reservationId });
 const returning =
   (reservationId: string, quantity: bigint): Decide =>
-  (state, moment) =>
-    returnPieces(state, moment, { productId: 'P1', reservationId, quantity });
+  (state, context) =>
+    returnPieces(state, context, { productId: 'P1', reservationId, quantity });
 const after = (...events: StockEvent[]) => given(stockDecider, events, now);
 
 describe('pieces', () => {
@@ -262,8 +262,8 @@ describe('release', () => {
 describe('withdraw', () => {
   const withdrawing =
     (reservationId: string): Decide =>
-    (state, moment) =>
-      withdraw(state, moment, { reservationId, reason: 'cancelled' });
+    (state, context) =>
+      withdraw(state, context, { reservationId, reason: 'cancelled' });
 
   test('takes back what is reserved, and what is not there yet, but not what is committed', () => {
     after(created(10n), reserved('r1', 8n, 2n))

@@ -10,7 +10,7 @@
  */
 import type { Decider } from '@caudal/aggregates/types.ts';
 import { type EventOf, stock } from '@caudal/contract/entities.ts';
-import { bytesOf, emptyMemory, forget, type Memory, recall, remember } from '@caudal/kernel/memory.ts';
+import { bytesOf, type ExpiringMap, emptyExpiringMap, forget, recall, remember } from '@caudal/kernel/expiring-map.ts';
 import { kindNamed } from './kinds.ts';
 
 export type StockEvent = EventOf<typeof stock>;
@@ -25,9 +25,9 @@ export interface StockState {
   /** Pieces promised: the sum of the open reservations. */
   reserved: bigint;
   /** Reservations that hold pieces. Never more than there are pieces. */
-  open: Memory<OpenReservation>;
+  open: ExpiringMap<OpenReservation>;
   /** Reservations that hold none any more, for a while. */
-  ended: Memory<EndedReservation>;
+  ended: ExpiringMap<EndedReservation>;
   updatedAt: Date | undefined;
 }
 
@@ -66,8 +66,8 @@ export const stockDecider: Decider<StockState, StockEvent> = {
     policy: {},
     onHand: 0n,
     reserved: 0n,
-    open: emptyMemory(),
-    ended: emptyMemory(),
+    open: emptyExpiringMap(),
+    ended: emptyExpiringMap(),
     updatedAt: undefined,
   },
   evolve: (state, event, at) => ({ ...state, ...count(state, event), ...note(state, event, at), updatedAt: at }),

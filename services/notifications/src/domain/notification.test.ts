@@ -58,13 +58,13 @@ describe('its end', () => {
     const notification = given(notificationDecider, events);
     notification.when((state) => markSent(state, id)).gives(nothing);
     notification.when((state) => markFailed(state, id, 'SMTP_550')).gives(nothing);
-    notification.when((state, moment) => delay(state, moment, id, 'SMTP_451'), after(1)).gives(nothing);
+    notification.when((state, context) => delay(state, context, id, 'SMTP_451'), after(1)).gives(nothing);
   });
 });
 
 describe('trying again', () => {
   const tryAgain = (events: NotificationEvent[], minutes: number) =>
-    given(notificationDecider, events).when((state, moment) => delay(state, moment, id, 'SMTP_451'), after(minutes));
+    given(notificationDecider, events).when((state, context) => delay(state, context, id, 'SMTP_451'), after(minutes));
 
   test('after a minute, then later and later', () => {
     tryAgain([requested], 0).gives([delayed(1, 1)]);
@@ -91,7 +91,7 @@ test('what was never asked for has no outcome', () => {
   const none = given(notificationDecider, []);
   none.when((state) => markSent(state, id)).refuses('NOT_FOUND', 'NOTIFICATION_NOT_FOUND');
   none.when((state) => markFailed(state, id, 'x')).refuses('NOT_FOUND', 'NOTIFICATION_NOT_FOUND');
-  none.when((state, moment) => delay(state, moment, id, 'x')).refuses('NOT_FOUND', 'NOTIFICATION_NOT_FOUND');
+  none.when((state, context) => delay(state, context, id, 'x')).refuses('NOT_FOUND', 'NOTIFICATION_NOT_FOUND');
 });
 
 test('the customer owns it', () => {

@@ -6,7 +6,7 @@
  *       │  └────> failed      (refused for good, or given up)
  *       └─> delayed ──> the same again
  */
-import type { Decider, Moment } from '@caudal/aggregates/types.ts';
+import type { Decider, DecisionContext } from '@caudal/aggregates/types.ts';
 import { type EventOf, notification } from '@caudal/contract/entities.ts';
 import type { NotificationRequested } from '@caudal/contract/gen/caudal/notifications/v1/events.ts';
 import { notFound } from '@caudal/kernel/errors.ts';
@@ -83,7 +83,12 @@ export function markFailed(state: NotificationState, id: string, reason: string)
  * `error`: a reason without personal data. Before it is due nothing happens, as that attempt is noted already.
  * Refused: NOT_FOUND.
  */
-export function delay(state: NotificationState, { now }: Moment, id: string, error: string): NotificationEvent[] {
+export function delay(
+  state: NotificationState,
+  { now }: DecisionContext,
+  id: string,
+  error: string,
+): NotificationEvent[] {
   mustExist(state, id);
   if (!isOpen(state) || (state.dueAt && state.dueAt > now)) return [];
   const attempt = state.attempts + 1;

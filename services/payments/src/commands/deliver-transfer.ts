@@ -37,10 +37,10 @@ export function deliverTransfer({ aggregates }: { aggregates: Aggregates }) {
     await aggregates.execute({
       decider: walletDecider,
       id: fromWalletId,
-      decide: (state, moment) =>
+      decide: (state, context) =>
         reason === ''
-          ? confirmTransfer(state, moment, transfer)
-          : returnTransfer(state, moment, { ...transfer, reason }),
+          ? confirmTransfer(state, context, transfer)
+          : returnTransfer(state, context, { ...transfer, reason }),
       reply: () => '',
       replyCodec: textReply,
       origin,
@@ -53,7 +53,7 @@ export function deliverTransfer({ aggregates }: { aggregates: Aggregates }) {
         const executed = await aggregates.execute({
           decider: walletDecider,
           id: transfer.toWalletId,
-          decide: (state, moment) => receiveTransfer(state, moment, transfer),
+          decide: (state, context) => receiveTransfer(state, context, transfer),
           reply: ({ state }) => transferOutcome(state, transferId),
           replyCodec: textReply,
           origin,

@@ -3,7 +3,7 @@
  * payment from a wallet, which is in the same log, is made at once if it can be: its process would come to it a message
  * later, and finds nothing left to do.
  */
-import type { Aggregates, Moment } from '@caudal/aggregates/types.ts';
+import type { Aggregates, DecisionContext } from '@caudal/aggregates/types.ts';
 import { executeFor } from '@caudal/context/execute-for.ts';
 import { Payment, PaymentServiceService, PaymentStatus } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
 import { isTransient } from '@caudal/kernel/errors.ts';
@@ -25,8 +25,8 @@ import { atWallet } from './payment-step.ts';
 export function paymentService({ aggregates }: { aggregates: Aggregates }) {
   return service(PaymentServiceService, {
     async createPayment({ paymentId, orderId, customerId, amount, method }, call) {
-      const requested = await change(paymentId, call, (state, moment) =>
-        requestPayment(state, moment, { paymentId, orderId, customerId, amount, method }),
+      const requested = await change(paymentId, call, (state, context) =>
+        requestPayment(state, context, { paymentId, orderId, customerId, amount, method }),
       );
       if (requested.status !== PaymentStatus.PAYMENT_STATUS_REQUESTED || method?.$case !== 'walletId') return requested;
       try {
@@ -38,13 +38,13 @@ export function paymentService({ aggregates }: { aggregates: Aggregates }) {
       }
     },
     undoPayment: ({ paymentId, reason }, call) =>
-      change(paymentId, call, (state, moment) => undoPayment(state, moment, { reason })),
+      change(paymentId, call, (state, context) => undoPayment(state, context, { reason })),
     refundPayment: ({ paymentId, reason }, call) =>
-      change(paymentId, call, (state, moment) => refundPayment(state, moment, { paymentId, reason })),
+      change(paymentId, call, (state, context) => refundPayment(state, context, { paymentId, reason })),
     retryPayment: ({ paymentId, note }, call) =>
-      change(paymentId, call, (state, moment) => retryPayment(state, moment, { paymentId, note })),
+      change(paymentId, call, (state, context) => retryPayment(state, context, { paymentId, note })),
     settlePayment: ({ paymentId, note }, call) =>
-      change(paymentId, call, (state, moment) => settlePayment(state, moment, { paymentId, note })),
+      change(paymentId, call, (state, context) => settlePayment(state, context, { paymentId, note })),
   });
 
   /** Undefined if it is not the wallet's turn any more. Errors: the transient ones of the log. */
@@ -62,7 +62,7 @@ export function paymentService({ aggregates }: { aggregates: Aggregates }) {
   function change(
     paymentId: string,
     call: Call,
-    decide: (state: PaymentState, moment: Moment) => PaymentEvent[],
+    decide: (state: PaymentState, context: DecisionContext) => PaymentEvent[],
   ): Promise<Payment> {
     return executeFor(call, aggregates, {
       decider: paymentDecider,

@@ -1,5 +1,5 @@
 /** Does the step that a payment is at: what its process calls. */
-import type { Aggregates, Moment } from '@caudal/aggregates/types.ts';
+import type { Aggregates, DecisionContext } from '@caudal/aggregates/types.ts';
 import type { PaymentAttentionNeeded } from '@caudal/contract/gen/caudal/payments/v1/events.ts';
 import type { Origin } from '@caudal/kernel/context.ts';
 import { CaudalError, isTransient } from '@caudal/kernel/errors.ts';
@@ -91,7 +91,7 @@ export function atWallet(
   const walletId = method!.value;
 
   /** Needs no command id: the wallet remembers the payment. */
-  async function change(decide: (state: WalletState, moment: Moment) => WalletEvent[]): Promise<string> {
+  async function change(decide: (state: WalletState, context: DecisionContext) => WalletEvent[]): Promise<string> {
     const executed = await aggregates.execute({
       decider: walletDecider,
       id: walletId,
@@ -108,7 +108,7 @@ export function atWallet(
     async debit(): Promise<StepOutcome> {
       try {
         const request = { walletId, paymentId, customerId, amount: amount! };
-        const reason = await change((state, moment) => debit(state, moment, request));
+        const reason = await change((state, context) => debit(state, context, request));
         return reason === '' ? { kind: 'taken', reference: '' } : { kind: 'refused', reason };
       } catch (error) {
         // A refusal that can never change. (A wallet that does not exist could be opened later, but by then the payment
@@ -118,11 +118,11 @@ export function atWallet(
       }
     },
     async void(): Promise<StepOutcome> {
-      await change((state, moment) => undoDebit(state, moment, { paymentId }));
+      await change((state, context) => undoDebit(state, context, { paymentId }));
       return { kind: 'undone' };
     },
     async refund(): Promise<StepOutcome> {
-      await change((state, moment) => refundDebit(state, moment, { walletId, paymentId, amount: amount! }));
+      await change((state, context) => refundDebit(state, context, { walletId, paymentId, amount: amount! }));
       return { kind: 'undone' };
     },
   };

@@ -2,8 +2,8 @@ import { openAggregates } from '@caudal/aggregates/aggregates.ts';
 import { type PaymentServiceService, PaymentStatus } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
 import type { WalletServiceService } from '@caudal/contract/gen/caudal/payments/v1/wallets.ts';
 import { unavailable } from '@caudal/kernel/errors.ts';
+import { remembered } from '@caudal/kernel/expiring-map.ts';
 import { newId } from '@caudal/kernel/ids.ts';
-import { remembered } from '@caudal/kernel/memory.ts';
 import type { Handlers } from '@caudal/rpc/types.ts';
 import { refusalOf, testCall } from '@caudal/testing/call.ts';
 import { memoryLog } from '@caudal/testing/memory-log.ts';
@@ -188,7 +188,7 @@ describe('a payment, from request to end, on the sandbox gateway', () => {
       await aggregates.execute({
         decider: paymentDecider,
         id: 'p1',
-        decide: (_, moment) => (moment.version === version ? events : []),
+        decide: (_, context) => (context.version === version ? events : []),
         reply: () => '',
         replyCodec: { encode: () => ({ finish: () => new Uint8Array() }), decode: () => '' },
         origin,

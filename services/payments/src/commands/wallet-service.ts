@@ -1,5 +1,5 @@
 /** Moves money: caudal.payments.v1.WalletService. */
-import type { Aggregates, Moment } from '@caudal/aggregates/types.ts';
+import type { Aggregates, DecisionContext } from '@caudal/aggregates/types.ts';
 import { executeFor } from '@caudal/context/execute-for.ts';
 import { type TransferRequest, Wallet, WalletServiceService } from '@caudal/contract/gen/caudal/payments/v1/wallets.ts';
 import { derivedId, type IdSource } from '@caudal/kernel/ids.ts';
@@ -36,7 +36,7 @@ export function walletService({ aggregates, ids }: WalletServiceDependencies) {
         amount: amount!,
         reference,
       };
-      return changeOwn(fromWalletId, call, (state, moment) => sendTransfer(state, moment, transfer));
+      return changeOwn(fromWalletId, call, (state, context) => sendTransfer(state, context, transfer));
     },
     freezeWallet: ({ walletId, reason }, call) =>
       change(walletId, call, (state) => freeze(state, { walletId, reason })),
@@ -54,7 +54,7 @@ export function walletService({ aggregates, ids }: WalletServiceDependencies) {
     amountFor(state, toWalletId, amount!);
   }
 
-  type Decide = (state: WalletState, moment: Moment) => WalletEvent[];
+  type Decide = (state: WalletState, context: DecisionContext) => WalletEvent[];
 
   /** A change of one's own wallet, or of anybody's for those who may. */
   function changeOwn(walletId: string, call: Call, decide: Decide): Promise<Wallet> {

@@ -43,7 +43,7 @@ function world({ byWallet, strict, declines }: { byWallet: boolean; strict: bool
   let wallet = walletDecider.initial;
   const gateway = { state: 'new' as 'new' | 'approved' | 'declined' | 'voided' | 'refunded', taken: 0, givenBack: 0 };
   const working: ({ step: PaymentStep; version: number; outcome?: StepOutcome } | undefined)[] = [];
-  const moment = () => ({ now, version });
+  const context = () => ({ now, version });
 
   const append = (events: PaymentEvent[]) => {
     for (const event of events) payment = paymentDecider.evolve(payment, event, now);
@@ -57,21 +57,21 @@ function world({ byWallet, strict, declines }: { byWallet: boolean; strict: bool
     ? ({ $case: 'walletId', value: 'w1' } as const)
     : ({ $case: 'cardToken', value: 'tok' } as const);
   onWallet(openWallet(wallet, { walletId: 'w1', customerId: 'c1', currency: 'GBP' }));
-  append(requestPayment(payment, moment(), { paymentId: 'p1', orderId: 'o1', customerId: 'c1', amount, method }));
+  append(requestPayment(payment, context(), { paymentId: 'p1', orderId: 'o1', customerId: 'c1', amount, method }));
 
   const approves = () => gateway.state !== 'declined' && !(gateway.state === 'voided' && gateway.taken === 0);
   function perform({ kind }: PaymentStep): StepOutcome {
     switch (kind) {
       case 'debit': {
-        onWallet(debit(wallet, moment(), { walletId: 'w1', paymentId: 'p1', customerId: 'c1', amount }));
+        onWallet(debit(wallet, context(), { walletId: 'w1', paymentId: 'p1', customerId: 'c1', amount }));
         const reason = debitOutcome(wallet, 'p1');
         return reason === '' ? { kind: 'taken', reference: '' } : { kind: 'refused', reason };
       }
       case 'voidDebit':
-        onWallet(undoDebit(wallet, moment(), { paymentId: 'p1' }));
+        onWallet(undoDebit(wallet, context(), { paymentId: 'p1' }));
         return { kind: 'undone' };
       case 'refundDebit':
-        onWallet(refundDebit(wallet, moment(), { walletId: 'w1', paymentId: 'p1', amount }));
+        onWallet(refundDebit(wallet, context(), { walletId: 'w1', paymentId: 'p1', amount }));
         return { kind: 'undone' };
       case 'charge':
         if (gateway.state === 'new') {
@@ -112,10 +112,10 @@ function world({ byWallet, strict, declines }: { byWallet: boolean; strict: bool
       working[runtime] = undefined;
     },
     retry() {
-      if (payment.attention !== undefined) append(retryPayment(payment, moment(), { paymentId: 'p1', note: '' }));
+      if (payment.attention !== undefined) append(retryPayment(payment, context(), { paymentId: 'p1', note: '' }));
     },
     undo() {
-      append(undoPayment(payment, moment(), { reason: 'x' }));
+      append(undoPayment(payment, context(), { reason: 'x' }));
     },
     deposit() {
       onWallet(deposit(wallet, { walletId: 'w1', amount, reference: '' }));

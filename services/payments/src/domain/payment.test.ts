@@ -1,4 +1,4 @@
-import type { Moment } from '@caudal/aggregates/types.ts';
+import type { DecisionContext } from '@caudal/aggregates/types.ts';
 import type { PaymentRequested } from '@caudal/contract/gen/caudal/payments/v1/events.ts';
 import { given } from '@caudal/testing/given.ts';
 import { describe, expect, test } from '@jest/globals';
@@ -58,14 +58,14 @@ const attentionNeeded = (step: string, attempt: number, error = lost): PaymentEv
 const retryRequested: PaymentEvent = { $case: 'retryRequested', value: { orderId, note: 'limit raised' } };
 const settled: PaymentEvent = { $case: 'settled', value: { orderId, note: 'by bank' } };
 
-type Decide = (state: PaymentState, moment: Moment) => PaymentEvent[];
+type Decide = (state: PaymentState, context: DecisionContext) => PaymentEvent[];
 const after = (...events: PaymentEvent[]) => given(paymentDecider, events, now);
 
 describe('asking for a payment', () => {
   const asking =
     (value = byCard): Decide =>
-    (state, moment) =>
-      requestPayment(state, moment, value);
+    (state, context) =>
+      requestPayment(state, context, value);
 
   test('once; the same again does nothing, another one is refused', () => {
     after().when(asking()).gives([requested()]);
@@ -93,8 +93,8 @@ describe('asking for a payment', () => {
 });
 
 describe('undoing a payment', () => {
-  const undoing: Decide = (state, moment) => undoPayment(state, moment, { reason: 'cancelled' });
-  const refunding: Decide = (state, moment) => refundPayment(state, moment, { paymentId: 'p1', reason: 'cancelled' });
+  const undoing: Decide = (state, context) => undoPayment(state, context, { reason: 'cancelled' });
+  const refunding: Decide = (state, context) => refundPayment(state, context, { paymentId: 'p1', reason: 'cancelled' });
 
   test('bars an unknown one', () => {
     after().when(undoing).gives([barred]);
@@ -125,8 +125,8 @@ describe('undoing a payment', () => {
 
 describe('a payment that needs attention', () => {
   const note = { paymentId: 'p1', note: 'limit raised' };
-  const retrying: Decide = (state, moment) => retryPayment(state, moment, note);
-  const settling: Decide = (state, moment) => settlePayment(state, moment, { paymentId: 'p1', note: 'by bank' });
+  const retrying: Decide = (state, context) => retryPayment(state, context, note);
+  const settling: Decide = (state, context) => settlePayment(state, context, { paymentId: 'p1', note: 'by bank' });
   const voiding = [requested(), undoRequested(), attentionNeeded('voidCharge', maxUndos)];
   const refunding = [requested(), succeeded('g1'), undoRequested(), attentionNeeded('refundCharge', maxUndos)];
 
@@ -134,7 +134,7 @@ describe('a payment that needs attention', () => {
     for (const waiting of [voiding, refunding]) {
       expect(nextStep(after(...waiting).state)).toBeUndefined();
       after(...waiting)
-        .when((state, moment) => undoPayment(state, moment, { reason: 'again' }))
+        .when((state, context) => undoPayment(state, context, { reason: 'again' }))
         .gives([]);
     }
   });

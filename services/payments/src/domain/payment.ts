@@ -9,7 +9,7 @@
  * (payment-steps.ts). An undo that the gateway does not do in the end waits for people: they have it tried again, or
  * settle it by hand.
  */
-import type { Decider, Moment } from '@caudal/aggregates/types.ts';
+import type { Decider, DecisionContext } from '@caudal/aggregates/types.ts';
 import { type EventOf, payment } from '@caudal/contract/entities.ts';
 import type { PaymentRequested } from '@caudal/contract/gen/caudal/payments/v1/events.ts';
 import { CaudalError, invalidField, notFound, refused } from '@caudal/kernel/errors.ts';
@@ -98,7 +98,11 @@ function change(event: PaymentEvent, at: Date): Partial<PaymentState> {
  * Refused: FAILED_PRECONDITION PAYMENT_BARRED (it was undone before it came); ALREADY_EXISTS PAYMENT_EXISTS (another one);
  * INVALID_ARGUMENT (below zero).
  */
-export function requestPayment(state: PaymentState, _moment: Moment, request: PaymentRequested): PaymentEvent[] {
+export function requestPayment(
+  state: PaymentState,
+  _context: DecisionContext,
+  request: PaymentRequested,
+): PaymentEvent[] {
   const { paymentId, orderId, amount } = request;
   if (amount!.minorUnits < 0n) throw invalidField('amount.minor_units', 'must not be below zero');
   if (state.status === 'barred') {
@@ -114,7 +118,11 @@ export function requestPayment(state: PaymentState, _moment: Moment, request: Pa
 }
 
 /** Undoes the payment, whatever becomes of it; again does nothing. An unknown one is barred. */
-export function undoPayment(state: PaymentState, _moment: Moment, { reason }: { reason: string }): PaymentEvent[] {
+export function undoPayment(
+  state: PaymentState,
+  _context: DecisionContext,
+  { reason }: { reason: string },
+): PaymentEvent[] {
   const { request, status, undoing } = state;
   if (status === 'none') return [{ $case: 'barred', value: { orderId: '' } }];
   if (undoing || (status !== 'requested' && status !== 'succeeded')) return [];
@@ -127,7 +135,7 @@ export function undoPayment(state: PaymentState, _moment: Moment, { reason }: { 
 /** Pays back what was paid; again does nothing. Refused: NOT_FOUND; FAILED_PRECONDITION PAYMENT_NOT_SUCCEEDED. */
 export function refundPayment(
   state: PaymentState,
-  moment: Moment,
+  context: DecisionContext,
   input: { paymentId: string; reason: string },
 ): PaymentEvent[] {
   if (!state.request) throw notFound('payment', input.paymentId);
@@ -137,13 +145,13 @@ export function refundPayment(
       metadata: { status: state.status },
     });
   }
-  return undoPayment(state, moment, input);
+  return undoPayment(state, context, input);
 }
 
 /** Has the undo that needs attention tried again. Refused: NOT_FOUND; FAILED_PRECONDITION PAYMENT_NEEDS_NO_ATTENTION. */
 export function retryPayment(
   state: PaymentState,
-  _moment: Moment,
+  _context: DecisionContext,
   input: { paymentId: string; note: string },
 ): PaymentEvent[] {
   mustNeedAttention(state, input.paymentId);
@@ -153,7 +161,7 @@ export function retryPayment(
 /** Ends the undo that needs attention: somebody has seen to the money. Refused: as for `retryPayment`. */
 export function settlePayment(
   state: PaymentState,
-  _moment: Moment,
+  _context: DecisionContext,
   input: { paymentId: string; note: string },
 ): PaymentEvent[] {
   mustNeedAttention(state, input.paymentId);

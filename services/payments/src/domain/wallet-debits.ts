@@ -3,10 +3,10 @@
  * first. Whatever becomes of it first stays: a refused debit is not taken when it is asked for again, even if there is
  * money by then, since the payment may have been called failed meanwhile.
  */
-import type { Moment } from '@caudal/aggregates/types.ts';
+import type { DecisionContext } from '@caudal/aggregates/types.ts';
 import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
 import { refused } from '@caudal/kernel/errors.ts';
-import { recall } from '@caudal/kernel/memory.ts';
+import { recall } from '@caudal/kernel/expiring-map.ts';
 import { amountFor, rememberedUntil, type WalletEvent, type WalletState, whyNotSpendable } from './wallet.ts';
 
 export interface Debit {
@@ -21,7 +21,7 @@ export interface Debit {
  * Takes a payment's money, or records that it can't be; `debitOutcome` tells which. Refused is only what can never change:
  * what `amountFor` refuses; FAILED_PRECONDITION WALLET_NOT_OWNED, PAYMENT_MISMATCH (another amount than before).
  */
-export function debit(state: WalletState, { now }: Moment, input: Debit): WalletEvent[] {
+export function debit(state: WalletState, { now }: DecisionContext, input: Debit): WalletEvent[] {
   const { paymentId, customerId } = input;
   const amount = amountFor(state, input.walletId, input.amount);
   if (customerId !== state.customerId) {
@@ -58,7 +58,11 @@ export function debitOutcome(state: WalletState, paymentId: string): string {
  * Undoes a debit of which it is not known whether it was taken: brings the money back, or bars the debit if it has not
  * come yet. To be used within 30 days of the debit. A wallet that does not exist has taken nothing.
  */
-export function undoDebit(state: WalletState, { now }: Moment, { paymentId }: { paymentId: string }): WalletEvent[] {
+export function undoDebit(
+  state: WalletState,
+  { now }: DecisionContext,
+  { paymentId }: { paymentId: string },
+): WalletEvent[] {
   if (state.walletId === '') return [];
   const known = recall(state.debits, paymentId, now);
   if (!known) return [{ $case: 'debitBarred', value: { paymentId, until: rememberedUntil(now) } }];
@@ -71,7 +75,7 @@ export function undoDebit(state: WalletState, { now }: Moment, { paymentId }: { 
  */
 export function refundDebit(
   state: WalletState,
-  { now }: Moment,
+  { now }: DecisionContext,
   input: Pick<Debit, 'walletId' | 'paymentId' | 'amount'>,
 ): WalletEvent[] {
   const amount = amountFor(state, input.walletId, input.amount);

@@ -3,10 +3,10 @@
  * and the sender hears of it: what was refused is returned. In between the money is in the transfer: it is never in two
  * wallets, and the sender remembers it until it hears. Ids are never used again, so whatever is still remembered counts.
  */
-import type { Moment } from '@caudal/aggregates/types.ts';
+import type { DecisionContext } from '@caudal/aggregates/types.ts';
 import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
 import { invalidField, refused } from '@caudal/kernel/errors.ts';
-import { recall } from '@caudal/kernel/memory.ts';
+import { recall } from '@caudal/kernel/expiring-map.ts';
 import {
   amountFor,
   mustExist,
@@ -30,7 +30,7 @@ export interface Transfer {
  * Gives the money away, once. Refused: what `amountFor` refuses; INVALID_ARGUMENT, to itself; FAILED_PRECONDITION
  * WALLET_FROZEN, INSUFFICIENT_FUNDS.
  */
-export function sendTransfer(state: WalletState, _moment: Moment, transfer: Transfer): WalletEvent[] {
+export function sendTransfer(state: WalletState, _context: DecisionContext, transfer: Transfer): WalletEvent[] {
   const { transferId, fromWalletId, toWalletId, reference } = transfer;
   const amount = amountFor(state, fromWalletId, transfer.amount);
   if (fromWalletId === toWalletId) throw invalidField('to_wallet_id', 'must be another wallet');
@@ -50,7 +50,7 @@ export function sendTransfer(state: WalletState, _moment: Moment, transfer: Tran
  * Takes the money, or records that it can't be taken; `transferOutcome` tells which. Refused is only what can never change
  * (what `amountFor` refuses).
  */
-export function receiveTransfer(state: WalletState, { now }: Moment, transfer: Transfer): WalletEvent[] {
+export function receiveTransfer(state: WalletState, { now }: DecisionContext, transfer: Transfer): WalletEvent[] {
   const { transferId, fromWalletId, reference } = transfer;
   const amount = amountFor(state, transfer.toWalletId, transfer.amount);
   if (recall(state.transfers, transferId)) return [];
@@ -77,7 +77,7 @@ export function transferOutcome(state: WalletState, transferId: string): string 
 /** Notes that the receiver has the money, once. Refused: as for `openTransfer`. */
 export function confirmTransfer(
   state: WalletState,
-  _moment: Moment,
+  _context: DecisionContext,
   { walletId, transferId }: { walletId: string; transferId: string },
 ): WalletEvent[] {
   const sent = openTransfer(state, walletId, transferId);
@@ -87,7 +87,7 @@ export function confirmTransfer(
 /** Takes back money that the receiver has refused, once, frozen or not. Refused: as for `openTransfer`. */
 export function returnTransfer(
   state: WalletState,
-  _moment: Moment,
+  _context: DecisionContext,
   { walletId, transferId, reason }: { walletId: string; transferId: string; reason: string },
 ): WalletEvent[] {
   const sent = openTransfer(state, walletId, transferId);

@@ -1,5 +1,5 @@
 import { CaudalError } from '@caudal/kernel/errors.ts';
-import { recall } from '@caudal/kernel/memory.ts';
+import { recall } from '@caudal/kernel/expiring-map.ts';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { type WalletEvent, type WalletState, walletDecider } from './wallet.ts';
@@ -48,7 +48,7 @@ test('whatever moves between wallets: none is below zero, and no money comes or 
       const transfers = new Map<string, Transfer>();
       let world = 0n;
       let at = new Date('2026-01-01T00:00:00Z');
-      const moment = () => ({ now: at, version: 1 });
+      const context = () => ({ now: at, version: 1 });
       const run = (wallet: string, decide: (state: WalletState) => WalletEvent[]) => {
         let state = wallets.get(wallet) ?? walletDecider.initial;
         for (const event of decide(state)) {
@@ -71,7 +71,7 @@ test('whatever moves between wallets: none is below zero, and no money comes or 
         if (!transfer || reason === 'TRANSFER_UNKNOWN') return;
         const of = { walletId: transfer.fromWalletId, transferId };
         run(of.walletId, (state) =>
-          reason === '' ? confirmTransfer(state, moment(), of) : returnTransfer(state, moment(), { ...of, reason }),
+          reason === '' ? confirmTransfer(state, context(), of) : returnTransfer(state, context(), { ...of, reason }),
         );
       };
       const apply = (input: WalletCommand) => {
@@ -86,7 +86,7 @@ test('whatever moves between wallets: none is below zero, and no money comes or 
             );
           case 'debit':
             return run(input.name, (state) =>
-              debit(state, moment(), {
+              debit(state, context(), {
                 walletId: input.name,
                 paymentId: input.id,
                 customerId: 'c',
@@ -94,14 +94,14 @@ test('whatever moves between wallets: none is below zero, and no money comes or 
               }),
             );
           case 'undo':
-            return run(input.name, (state) => undoDebit(state, moment(), { paymentId: input.id }));
+            return run(input.name, (state) => undoDebit(state, context(), { paymentId: input.id }));
           case 'refund':
             return run(input.name, (state) => {
               // Only what the payment knows to be taken is refunded.
               const taken = recall(state.debits, input.id);
               if (taken?.how !== 'taken') return [];
               const money = { minorUnits: taken.amount, currency: 'GBP' };
-              return refundDebit(state, moment(), { walletId: input.name, paymentId: input.id, amount: money });
+              return refundDebit(state, context(), { walletId: input.name, paymentId: input.id, amount: money });
             });
           case 'send': {
             if (transfers.has(input.id)) return run(input.name, () => []);
@@ -112,7 +112,7 @@ test('whatever moves between wallets: none is below zero, and no money comes or 
               amount: input.amount,
               reference: '',
             };
-            run(input.name, (state) => sendTransfer(state, moment(), transfer));
+            run(input.name, (state) => sendTransfer(state, context(), transfer));
             transfers.set(input.id, transfer);
             return undefined;
           }
@@ -120,7 +120,7 @@ test('whatever moves between wallets: none is below zero, and no money comes or 
             const transfer = transfers.get(input.id);
             if (!transfer || !openTransfer(wallets.get(transfer.fromWalletId)!, transfer.fromWalletId, input.id))
               return;
-            return run(transfer.toWalletId, (state) => receiveTransfer(state, moment(), transfer));
+            return run(transfer.toWalletId, (state) => receiveTransfer(state, context(), transfer));
           }
           case 'end':
             return endTransfer(input.id);

@@ -1,4 +1,4 @@
-import type { Moment } from '@caudal/aggregates/types.ts';
+import type { DecisionContext } from '@caudal/aggregates/types.ts';
 import { given } from '@caudal/testing/given.ts';
 import { describe, expect, test } from '@jest/globals';
 import { rememberedUntil, snapshotSpacing, type WalletEvent, type WalletState, walletDecider } from './wallet.ts';
@@ -50,7 +50,7 @@ const transferReturned = (amount: bigint, balance: bigint): WalletEvent => ({
 });
 const transferDelivered: WalletEvent = { $case: 'transferDelivered', value: { transferId: 't1', toWalletId: 'w2' } };
 
-type Decide = (state: WalletState, moment: Moment) => WalletEvent[];
+type Decide = (state: WalletState, context: DecisionContext) => WalletEvent[];
 const after = (...events: WalletEvent[]) => given(walletDecider, events, now);
 const rich = [created, deposited(100n, 100n)];
 
@@ -129,11 +129,11 @@ describe('a wallet', () => {
 describe('payments from a wallet', () => {
   const debiting =
     (amount = money(30n), customerId = 'c1'): Decide =>
-    (state, moment) =>
-      debit(state, moment, { walletId: 'w1', paymentId: 'p1', customerId, amount });
-  const undoing: Decide = (state, moment) => undoDebit(state, moment, { paymentId: 'p1' });
-  const refunding: Decide = (state, moment) =>
-    refundDebit(state, moment, { walletId: 'w1', paymentId: 'p1', amount: money(30n) });
+    (state, context) =>
+      debit(state, context, { walletId: 'w1', paymentId: 'p1', customerId, amount });
+  const undoing: Decide = (state, context) => undoDebit(state, context, { paymentId: 'p1' });
+  const refunding: Decide = (state, context) =>
+    refundDebit(state, context, { walletId: 'w1', paymentId: 'p1', amount: money(30n) });
   const outcome = (...events: WalletEvent[]) => debitOutcome(after(...events).state, 'p1');
 
   test('take money once', () => {
@@ -226,14 +226,14 @@ describe('transfers', () => {
   });
   const sending =
     (...args: Parameters<typeof transfer>): Decide =>
-    (state, moment) =>
-      sendTransfer(state, moment, transfer(...args));
+    (state, context) =>
+      sendTransfer(state, context, transfer(...args));
   const receiving =
     (...args: Parameters<typeof transfer>): Decide =>
-    (state, moment) =>
-      receiveTransfer(state, moment, transfer(...args));
-  const returning: Decide = (state, moment) =>
-    returnTransfer(state, moment, { walletId: 'w1', transferId: 't1', reason: 'WALLET_FROZEN' });
+    (state, context) =>
+      receiveTransfer(state, context, transfer(...args));
+  const returning: Decide = (state, context) =>
+    returnTransfer(state, context, { walletId: 'w1', transferId: 't1', reason: 'WALLET_FROZEN' });
 
   test('leave the sender once', () => {
     after(...rich)
@@ -295,7 +295,8 @@ describe('transfers', () => {
   });
 
   test('are at their end, for the sender, when they have arrived', () => {
-    const confirming: Decide = (state, moment) => confirmTransfer(state, moment, { walletId: 'w1', transferId: 't1' });
+    const confirming: Decide = (state, context) =>
+      confirmTransfer(state, context, { walletId: 'w1', transferId: 't1' });
     const arrived = [...rich, sent(30n, 70n), transferDelivered];
     after(...rich, sent(30n, 70n))
       .when(confirming)

@@ -9,7 +9,7 @@ import type { Decider } from '@caudal/aggregates/types.ts';
 import { type EventOf, wallet } from '@caudal/contract/entities.ts';
 import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
 import { type CaudalError, invalidField, notFound, refused } from '@caudal/kernel/errors.ts';
-import { bytesOf, emptyMemory, type Memory, remember } from '@caudal/kernel/memory.ts';
+import { bytesOf, type ExpiringMap, emptyExpiringMap, remember } from '@caudal/kernel/expiring-map.ts';
 
 export type WalletEvent = EventOf<typeof wallet>;
 
@@ -22,9 +22,9 @@ export interface WalletState {
   balance: bigint;
   frozen: boolean;
   /** What became of payments' debits, by payment. */
-  debits: Memory<Remembered<'taken' | 'returned' | 'refused' | 'barred'>>;
+  debits: ExpiringMap<Remembered<'taken' | 'returned' | 'refused' | 'barred'>>;
   /** What became of transfers, by transfer. */
-  transfers: Memory<RememberedTransfer>;
+  transfers: ExpiringMap<RememberedTransfer>;
   createTime: Date | undefined;
   updateTime: Date | undefined;
 }
@@ -57,8 +57,8 @@ export const walletDecider: Decider<WalletState, WalletEvent> = {
     currency: '',
     balance: 0n,
     frozen: false,
-    debits: emptyMemory(),
-    transfers: emptyMemory(),
+    debits: emptyExpiringMap(),
+    transfers: emptyExpiringMap(),
     createTime: undefined,
     updateTime: undefined,
   },

@@ -1,8 +1,8 @@
 /** Imports the real orders through the API, and reports on them: what "caudal import" does, within the cluster. */
-import { importFile } from '@caudal/service-runtime/cli/run-import.ts';
+import { importFile } from '@caudal/cli/run-import.ts';
 import { addresses, auth } from './setting.ts';
 
-const file = '/app/services/runtime/data/online-retail-sample.csv';
+const file = '/app/apps/importer/data/online-retail-sample.csv';
 const signal = AbortSignal.timeout(340_000);
 const reconciled = await importFile({ file, addresses, auth, concurrency: 64, json: true, signal });
 process.exitCode = reconciled ? 0 : 1;

@@ -21,7 +21,7 @@ import {
   WalletServiceService,
 } from '@caudal/contract/gen/caudal/payments/v1/wallets.ts';
 import { newId } from '@caudal/kernel/ids.ts';
-import { connect } from '@caudal/rpc/client.ts';
+import { connect } from '@caudal/rpc/client/client.ts';
 import { addresses, auth, setting } from './setting.ts';
 
 const clients = 4;

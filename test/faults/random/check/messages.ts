@@ -1,5 +1,5 @@
 /** No message is left unaccounted for: relays are at the heads of their logs, and every handler has seen every stream. */
-import { contexts } from '@caudal/service-runtime/contexts.ts';
+import { contexts } from '@caudal/server/contexts.ts';
 import { Client } from 'pg';
 import type { System } from '../../../e2e/system.ts';
 

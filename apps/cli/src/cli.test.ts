@@ -1,0 +1,264 @@
+/** The `caudal` command as a child process, on the real PostgreSQL, beside a running system and without one. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { product } from '@caudal/contract/entities.ts';
+import { describeWith } from '@caudal/testing/describe-with.ts';
+import { type FreshDatabase, freshDatabase } from '@caudal/testing/servers.ts';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { Client } from 'pg';
+import { type Api, createApi, type Json } from '../../../test/e2e/api.ts';
+import { createPart, freePorts, type Part } from '../../../test/e2e/part.ts';
+import { until } from '../../../test/e2e/wait.ts';
+import { newCustomer, newProduct, orderConfirmed, placeOrder } from '../../../test/e2e/world.ts';
+import { cli, type Ended } from './testing/run-cli.ts';
+
+const noStack = /\n\s+at .*:\d+/;
+
+/** Fails with all that was said. */
+function expectEnd(ended: Ended, code: number): void {
+  expect({ ...ended, code: ended.code }).toMatchObject({ code });
+  expect(ended.stderr).not.toMatch(noStack);
+}
+
+describeWith(['postgres'], 'caudal', () => {
+  let fresh: FreshDatabase;
+  let sql: Client;
+  let folder: string;
+  let env: Record<string, string>;
+  let caudal: (...args: string[]) => Promise<Ended>;
+
+  beforeAll(async () => {
+    fresh = await freshDatabase();
+    sql = new Client({ connectionString: fresh.url });
+    await sql.connect();
+    folder = mkdtempSync(join(tmpdir(), 'caudal-cli-'));
+    env = { DATABASE_URL: fresh.url, CAUDAL_DATA_DIR: join(folder, 'data'), CAUDAL_POOL_SIZE: '4' };
+    const keys = (await cli({})('keys', '--json')).json();
+    for (const name of ['CAUDAL_SERVICE_KEY', 'CAUDAL_JWKS']) env[name] = JSON.stringify(keys[name]);
+    caudal = cli(env);
+  }, 60_000);
+  afterAll(async () => {
+    await sql.end();
+    await fresh.drop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  describe('before and while it is migrated', () => {
+    test('start and everything else name "caudal migrate"', async () => {
+      for (const args of [['start'], ['verify', 'all']]) {
+        const refused = await caudal(...args);
+        expectEnd(refused, 1);
+        expect(refused.stderr).toContain('Run "caudal migrate" with the same settings first');
+        expect(refused.stdout).toBe('');
+      }
+    });
+
+    test('--check tells what is pending, migrate does it, once', async () => {
+      const pending = await caudal('migrate', '--check', '--json');
+      expectEnd(pending, 1);
+      expect(pending.json()).toMatchObject({ check: true, upToDate: false });
+      const done = await caudal('migrate');
+      expectEnd(done, 0);
+      expect(done.stdout).toMatch(/^orders +done: .*eventlog\/001_tables\.sql/m);
+      await sql.query(
+        'DROP TABLE orders.parked_streams; DELETE FROM orders.migrations WHERE name LIKE $$messaging/%$$',
+      );
+      const again = await caudal('migrate', '--json');
+      expect(again.json()).toMatchObject({ upToDate: false, contexts: expect.anything() });
+      expect((again.json().contexts as Json[]).flatMap(({ migrations }) => migrations)).toEqual([
+        'messaging/001_parked_streams.sql',
+      ]);
+      const checked = await caudal('migrate', '--check');
+      expectEnd(checked, 0);
+      expect(checked.stdout).toMatch(/^orders +up to date$/m);
+    }, 30_000);
+
+    test('then build makes a view, though no projector runs', async () => {
+      const built = await caudal('build', 'stock-dashboard', '--json');
+      expectEnd(built, 0);
+      expect(built.json()).toEqual({ views: [{ view: 'stock-dashboard', built: true }] });
+    }, 30_000);
+  });
+
+  describe('called wrongly', () => {
+    test.each<[string[], RegExp]>([
+      [['migrat'], /Did you mean migrate\?/],
+      [['log', 'show', 'orders.odrer/1'], /no entity "orders\.odrer"\. Did you mean "orders\.order"\?/],
+      [
+        ['rebuild', 'order-detail'],
+        /no view "order-detail"\. Did you mean "order-details"\? There is: product-search, /,
+      ],
+      [['build', 'stock-dashboard', 'order-detail'], /no view "order-detail"\. Did you mean "order-details"\?/],
+      [['token', '--subject', 'ada', '--all', '--ttl', 'soon'], /must be a duration/],
+    ])('%j', async (args, message) => {
+      const ended = await caudal(...args);
+      expectEnd(ended, 2);
+      expect(ended.stderr).toMatch(message);
+      expect(ended.stdout).toBe('');
+    });
+
+    test('without data, or with a server that does not answer', async () => {
+      const { DATABASE_URL: _, ...others } = env;
+      const nowhere = await cli(others)('verify', 'all');
+      expectEnd(nowhere, 2);
+      expect(nowhere.stderr).toMatch(/There is no data in .* yet/);
+      const away = await cli({ ...env, DATABASE_URL: 'postgres://caudal:secret@127.0.0.1:1/x' })('replay', 'all');
+      expectEnd(away, 1);
+      expect(away.stderr).toMatch(/PostgreSQL can't be reached at the moment\. \(.*ECONNREFUSED/);
+      expect(away.stderr).not.toContain('secret');
+    });
+  });
+
+  describe('with a system that runs', () => {
+    let part: Part;
+    let api: Api;
+    let customerId: string;
+    let productId: string;
+    let orderId: string;
+
+    beforeAll(async () => {
+      const [rest, grpc] = (await freePorts(2)) as [number, number];
+      part = createPart({ name: 'all', env, ports: { rest, grpc }, logFile: join(folder, 'all.log') });
+      await part.start();
+      const { stdout: token } = await caudal('token', '--subject', 'tester', '--all', '--ttl', '10m');
+      api = createApi({ baseUrl: () => part.rest, token: token.trim() });
+      customerId = await newCustomer(api);
+      productId = await newProduct(api);
+      ({ orderId } = await placeOrder(api, { customerId, productId }));
+      await orderConfirmed(api, orderId);
+    }, 60_000);
+    afterAll(() => part.end('SIGTERM'), 60_000);
+
+    test('log show: readable events, personal fields only if asked for', async () => {
+      const stream = `customers.customer/${customerId}`;
+      const shown = await caudal('log', 'show', stream);
+      expectEnd(shown, 0);
+      expect(shown.stdout).toMatch(/^ +1 customers\.customer\.registered\.v1 .*position 1$/m);
+      expect(shown.stdout).toContain('by tester; ');
+      expect(shown.stdout).toContain('"email": "***"');
+      expect(shown.stdout).not.toContain('Lovelace');
+      const [all] = (await caudal('log', 'show', stream, '--personal', '--json')).lines();
+      expect(all).toMatchObject({
+        version: 1,
+        actor: 'tester',
+        fields: { displayName: 'Ada Lovelace', country: 'UK' },
+      });
+
+      const some = await caudal('log', 'show', `orders.order/${orderId}`, '--from', '2', '--limit', '1', '--json');
+      expect(some.lines()).toMatchObject([{ stream: `orders.order/${orderId}`, version: 2 }]);
+      const other = await caudal('log', 'show', `orders.order/${orderId.slice(0, -2)}`);
+      expectEnd(other, 2);
+      expect(other.stderr).toContain(`Similar ones: orders.order/${orderId}`);
+    }, 30_000);
+
+    test('replay of one stream shows its state', async () => {
+      const customer = await caudal('replay', `customers.customer/${customerId}`);
+      expectEnd(customer, 0);
+      expect(customer.stdout).toMatch(/ at version 1\n/);
+      expect(customer.stdout).not.toContain('Lovelace');
+    });
+
+    test('replay all and verify all find nothing wrong', async () => {
+      const replayed = await caudal('replay', 'all', '--json');
+      expectEnd(replayed, 0);
+      const counts = (replayed.json().contexts as Json[]).filter(({ streams }) => streams > 0);
+      expect(counts.map(({ context }) => context)).toEqual([
+        ...['catalog', 'customers', 'inventory', 'orders', 'payments', 'shipping', 'notifications'],
+      ]);
+      const verified = await caudal('verify', 'all');
+      expectEnd(verified, 0);
+      expect(verified.stdout).toMatch(/^order-details\.v\d+\.1: \d+ documents compared: right$/m);
+    }, 30_000);
+
+    test('build leaves alone what is there', async () => {
+      const before = await caudal('build', 'stock-dashboard', '--json');
+      expectEnd(before, 0);
+      expect(before.json()).toEqual({ views: [{ view: 'stock-dashboard', built: false }] });
+      const all = await caudal('build', 'all');
+      expectEnd(all, 0);
+      expect(all.stdout).toMatch(/^order-details\.v\d+: was there already$/m);
+    }, 30_000);
+
+    test('rebuild makes a generation that the running projector feeds', async () => {
+      const rebuilt = await caudal('rebuild', 'stock-dashboard', '--json');
+      expectEnd(rebuilt, 0);
+      expect(rebuilt.json()).toMatchObject({ generation: 2, replaced: 1, views: { now: 1, before: 1 }, fed: true });
+      const other = await newProduct(api);
+      expect((await api.call('GetStockItem', { productId: other })).body.productId).toBe(other);
+    }, 30_000);
+
+    test('dead letters are listed, stay while their cause does, and are redriven after it', async () => {
+      const poisoned = await newProduct(api);
+      const stream = product.stream(poisoned);
+      await sql.query('SET search_path TO catalog');
+      const { rows } = await sql.query(
+        `WITH at AS (UPDATE head SET position = position + 1 RETURNING position, recorded_at),
+          of AS (UPDATE streams SET version = version + 1, updated_at = at.recorded_at FROM at WHERE stream = $1 RETURNING version)
+        INSERT INTO events SELECT at.position, at.recorded_at, of.version, 1, gen_random_uuid(), $1,
+          'catalog.product.exploded.v1', '', '' FROM at, of RETURNING version`,
+        [stream],
+      );
+      const { version } = rows[0];
+      await until(
+        'the stream is parked',
+        async () => (await sql.query('SELECT 1 FROM parked_streams')).rows,
+        (parked) => parked.length > 0,
+      );
+      const [letter] = (await caudal('deadletters', 'list', '--json')).lines();
+      expect(letter).toMatchObject({ stream, version, eventType: 'catalog.product.exploded.v1', count: 1 });
+      const handler = String(letter!.handler);
+      expect(handler).toMatch(/^product-search\.v\d+\.1$/);
+
+      const unreadable = await caudal('log', 'show', stream, '--from', String(version));
+      expectEnd(unreadable, 0);
+      expect(unreadable.stdout).toContain("can't be decoded: catalog.product.exploded.v1 is no event");
+      const broken = await caudal('replay', stream);
+      expectEnd(broken, 1);
+      expect((await caudal('verify', 'product-search')).code).toBe(1);
+
+      const failed = await caudal('deadletters', 'redrive', handler);
+      expectEnd(failed, 1);
+      expect(failed.stdout).toContain(`${stream}: still-parked (NewerEvent: catalog.product.exploded.v1`);
+      const unknown = await caudal('deadletters', 'redrive', handler, `${stream}x`);
+      expectEnd(unknown, 2);
+      expect(unknown.stderr).toContain(`Did you mean "${stream}"?`);
+
+      const { data } = product.encode({
+        $case: 'priceSet',
+        value: { price: { minorUnits: 777n, currency: 'GBP' } } as never,
+      });
+      await sql.query('UPDATE events SET data = $1 WHERE stream = $2 AND version = $3', [data, stream, version]);
+      const redriven = await caudal('deadletters', 'redrive', handler, stream, '--json');
+      expectEnd(redriven, 0);
+      expect(redriven.lines()).toEqual([{ handler, stream, outcome: 'redriven' }]);
+      expect((await caudal('verify', 'product-search')).code).toBe(0);
+    }, 60_000);
+  });
+
+  describe('when the system has ended', () => {
+    test('verify finds a view that was changed by hand, and a rebuild heals it', async () => {
+      await sql.query('SET search_path TO orders');
+      const { rowCount } = await sql.query(
+        `UPDATE "order-details.v1.1" SET view = jsonb_set(view::jsonb, '{customerId}', '"nobody"')`,
+      );
+      expect(rowCount).toBe(1);
+      const wrong = await caudal('verify', 'order-details');
+      expectEnd(wrong, 1);
+      expect(wrong.stdout).toMatch(/^order-details\.v1\.1: 1 documents compared: 1 differing\n {2}differing order-/);
+      const rebuilt = await caudal('rebuild', 'order-details');
+      expectEnd(rebuilt, 0);
+      expect(rebuilt.stdout).toContain('No projector feeds it');
+      const right = await caudal('verify', 'order-details', '--json');
+      expectEnd(right, 0);
+      expect(right.json()).toMatchObject({ right: true, views: [{ generation: 'order-details.v1.2' }] });
+    }, 60_000);
+
+    test('replay finds an event that is missing', async () => {
+      await sql.query('DELETE FROM shipping.events WHERE position = (SELECT max(position) FROM shipping.events)');
+      const ended = await caudal('replay', 'all', '--context', 'shipping');
+      expectEnd(ended, 1);
+      expect(ended.stdout).toMatch(/position shipping \d+: the event is missing\n {2}stream shipping\.shipment\//);
+    });
+  });
+});

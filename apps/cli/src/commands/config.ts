@@ -1,0 +1,24 @@
+/** `caudal config`, and `caudal start --print-config`: the settings as they are in effect. */
+import { checkConfig } from '@caudal/config/config.ts';
+import { printConfig } from '@caudal/config/print.ts';
+import { settings } from '@caudal/server/settings/settings.ts';
+import { startChecks } from '@caudal/server/settings/start-checks.ts';
+import { Command } from 'commander';
+import { say } from '../output.ts';
+
+export function configCommand(): Command {
+  return new Command('config')
+    .description('show every setting, where it comes from, and what is wrong with it')
+    .option('--json', 'print it as one JSON object')
+    .addHelpText(
+      'after',
+      '\nExit code 1 if a setting is wrong, or "caudal start" would refuse them together. Secrets are taken out.\n\nExample: caudal config',
+    )
+    .action(showConfig);
+}
+
+export function showConfig({ json }: { json?: boolean }): void {
+  const checked = checkConfig(settings, process.env, { checks: startChecks });
+  say(printConfig(checked, { json }).trimEnd());
+  process.exitCode = checked.problems.length > 0 ? 1 : 0;
+}

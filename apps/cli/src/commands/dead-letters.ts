@@ -1,0 +1,114 @@
+/** `caudal deadletters`: streams that a projection or a process could not go on with, and trying them again. */
+
+import { brokerDeadLetters } from '@caudal/messaging/dead-letters/dead-letters.ts';
+import type { ParkedStream } from '@caudal/messaging/dead-letters/parked.ts';
+import { listDeadLetters, redrive } from '@caudal/messaging/dead-letters/redrive.ts';
+import type { App } from '@caudal/server/app.ts';
+import { domainsOf } from '@caudal/server/domains.ts';
+import { addCommands } from '@caudal/server/roles/command.ts';
+import { addQueries } from '@caudal/server/roles/query.ts';
+import { Command } from 'commander';
+import { type FoundHandler, findHandler, handlerNames } from '../find-handler.ts';
+import { say, sayJson } from '../output.ts';
+import { UsageError, unknownName } from '../usage.ts';
+import { withApp } from '../with-app.ts';
+
+export function deadLettersCommand(): Command {
+  return new Command('deadletters')
+    .description('streams that a projection or process could not go on with')
+    .addCommand(
+      new Command('list')
+        .description('show them: the event that failed, why, and how many events wait behind it')
+        .argument('[handler]', 'of this projection\'s generation or process only: "order-details.v1.1"')
+        .option('--json', 'one JSON object a line, for each stream')
+        .addHelpText('after', '\nExample: caudal deadletters list fulfilment.process')
+        .action((handler: string | undefined, { json = false }: { json?: boolean }) =>
+          withApp((system) => list(system, handler, json)),
+        ),
+    )
+    .addCommand(
+      new Command('redrive')
+        .description('try them again, in the order of the log')
+        .argument('<handler>', 'the projection\'s generation or the process: "order-details.v1.1"')
+        .argument('[stream]', 'only this stream')
+        .option('--json', 'one JSON object a line, for each stream')
+        .addHelpText(
+          'after',
+          `
+A stream that fails again stays where it is. Does no harm while the system runs, or when run twice. Exit code 1 if any
+stream is still parked.
+
+Example: caudal deadletters redrive order-details.v1.1 orders.order/1001`,
+        )
+        .action((handler: string, stream: string | undefined, { json = false }: { json?: boolean }) =>
+          withApp(async (system) => {
+            process.exitCode = (await redriveAll(system, { handler, stream, json })) ? 0 : 1;
+          }),
+        ),
+    );
+}
+
+async function list(system: App, handler: string | undefined, json: boolean): Promise<void> {
+  let found = 0;
+  for (const { context, database } of system.locals) {
+    for await (const parked of listDeadLetters(database, handler)) {
+      found += 1;
+      if (json) sayJson({ context: context.name, ...parked });
+      else tell(parked);
+    }
+  }
+  if (found > 0) return;
+  if (handler !== undefined) await mustExist(system, handler);
+  if (!json) say('There are none.');
+}
+
+function tell({ handler, stream, version, eventType, count, attempts, parkedAt, error }: ParkedStream): void {
+  const waiting = count === 1 ? 'it alone waits' : `${count} events wait`;
+  say(`${handler}  ${stream}  version ${version}, ${eventType}`);
+  say(`      ${waiting}; ${attempts} attempts; since ${parkedAt.toISOString()}; ${error}`);
+}
+
+async function redriveAll(
+  system: App,
+  { handler: name, stream, json }: { handler: string; stream: string | undefined; json: boolean },
+): Promise<boolean> {
+  // A process calls the commands of its own and other contexts: those that this process would serve are called in it.
+  addCommands(system);
+  addQueries(system);
+  const { handler, local } = await mustExist(system, name);
+  if (stream !== undefined) await mustBeParked({ handler, local }, stream);
+  const { broker } = system.stores;
+  const deadLetters = broker && brokerDeadLetters({ broker, handler: name });
+  let right = true;
+  let done = 0;
+  try {
+    const logs = system.logsFor(local.context, domainsOf(handler.entities));
+    for await (const result of redrive({ handler, logs, database: local.database, deadLetters, stream })) {
+      done += 1;
+      right &&= result.outcome === 'redriven';
+      if (json) sayJson({ handler: name, ...result });
+      else say(`${result.stream}: ${result.outcome}${result.error ? ` (${result.error})` : ''}`);
+      if (system.lifecycle.ending.aborted) break;
+    }
+  } finally {
+    await deadLetters?.close();
+  }
+  if (done === 0 && !json) say('There is nothing to redrive.');
+  return right;
+}
+
+async function mustExist(system: App, name: string): Promise<FoundHandler> {
+  const found = await findHandler(system, name);
+  if (!found) throw unknownName('projection or process', name, await handlerNames(system));
+  return found;
+}
+
+async function mustBeParked({ handler, local }: FoundHandler, stream: string): Promise<void> {
+  const parked: string[] = [];
+  for await (const one of listDeadLetters(local.database, handler.name)) {
+    if (one.stream === stream) return;
+    parked.push(one.stream);
+  }
+  if (parked.length === 0) throw new UsageError(`Nothing of ${handler.name} is parked.`);
+  throw unknownName(`parked stream of ${handler.name}`, stream, parked);
+}

@@ -1,0 +1,66 @@
+/** `caudal demo`: the whole system, started for the import of real orders, with a report that reconciles. */
+import { fileURLToPath } from 'node:url';
+import { loadConfig } from '@caudal/config/config.ts';
+import { createLifecycle } from '@caudal/lifecycle/lifecycle.ts';
+import { generateKey, renewing, type TokenSource } from '@caudal/rpc/server/tokens.ts';
+import { contexts } from '@caudal/server/contexts.ts';
+import type { Identity } from '@caudal/server/identity.ts';
+import { migrateContext } from '@caudal/server/local-context.ts';
+import { type RuntimeValues, settings } from '@caudal/server/settings/settings.ts';
+import { Command } from 'commander';
+import { everything } from '../permissions.ts';
+import { importFile } from '../run-import.ts';
+import { untilSignal } from '../signals.ts';
+import { UsageError } from '../usage.ts';
+import { wholeNumber } from './import.ts';
+
+const sample = fileURLToPath(new URL('../../../importer/data/online-retail-sample.csv', import.meta.url));
+const TOKEN_SECONDS = 3600;
+
+export function demoCommand(): Command {
+  return new Command('demo')
+    .description('start the system (embedded, or on the stores that are configured), import real orders, and reconcile')
+    .argument('[file]', 'another file of the same columns', sample)
+    .option('--concurrency <n>', 'orders in hand at the same time', wholeNumber, 64)
+    .option('--json', 'print the report as one JSON object')
+    .addHelpText(
+      'after',
+      '\nExit code: 0 if everything reconciles, else 1. Run twice, it finds the orders of the first time.',
+    )
+    .action(async (file: string, { concurrency, json }: { concurrency: number; json?: boolean }) => {
+      const values = loadConfig(settings) as RuntimeValues;
+      const lifecycle = createLifecycle();
+      await untilSignal(lifecycle, async (running) => {
+        if (values.DATABASE_URL) {
+          for (const context of contexts) await migrateContext(values.DATABASE_URL, context);
+        }
+        const ports = { CAUDAL_REST_PORT: 0, CAUDAL_GRPC_PORT: 0 };
+        const { start } = await import('@caudal/server/start.ts');
+        const { server, identity } = await start({ ...values, ...ports, ...(await ownKeys(values)) }, lifecycle);
+        const options = { file, concurrency, json: json ?? false, signal: lifecycle.ending };
+        const address = `${values.CAUDAL_HOST}:${server.grpcPort}`;
+        const addresses = { command: address, query: address };
+        const reconciled = await running(importFile({ ...options, addresses, auth: tokens(values, identity) }));
+        process.exitCode = reconciled ? 0 : 1;
+      });
+    });
+}
+
+/** The import may take longer than a token holds. */
+function tokens({ CAUDAL_AUTH }: RuntimeValues, identity: Identity): TokenSource | undefined {
+  if (CAUDAL_AUTH === 'off') return undefined;
+  return renewing(async () => {
+    const token = await identity.sign('demo', everything(), TOKEN_SECONDS);
+    if (token) return token;
+    throw new UsageError(
+      'There is no key to sign with: set CAUDAL_SERVICE_KEY beside CAUDAL_JWKS, or neither of them.',
+    );
+  }, TOKEN_SECONDS);
+}
+
+/** Keys for this run alone, where none are configured: nobody else calls this system. */
+async function ownKeys({ CAUDAL_JWKS, CAUDAL_AUTH }: RuntimeValues): Promise<Partial<RuntimeValues>> {
+  if (CAUDAL_JWKS || CAUDAL_AUTH === 'off') return {};
+  const { publicKey, privateKey } = await generateKey('demo');
+  return { CAUDAL_JWKS: { keys: [publicKey] }, CAUDAL_SERVICE_KEY: privateKey };
+}

@@ -1,0 +1,50 @@
+/** `caudal import`: a retailer's file into a running system. */
+import { loadConfig } from '@caudal/config/config.ts';
+import { createLifecycle } from '@caudal/lifecycle/lifecycle.ts';
+import { settings } from '@caudal/server/settings/settings.ts';
+import { Command, InvalidArgumentError } from 'commander';
+import { importFile } from '../run-import.ts';
+import { untilSignal } from '../signals.ts';
+
+interface Options {
+  address: string;
+  token?: string;
+  concurrency: number;
+  json?: boolean;
+}
+
+export function importCommand(): Command {
+  return new Command('import')
+    .description('import a file of the columns of the Online Retail data set through the public API, and reconcile it')
+    .argument('<file>', 'the file: CSV with InvoiceNo, StockCode, Description, Quantity, InvoiceDate, ...')
+    .option('--address <host:port>', 'the gRPC port of the system', '127.0.0.1:9090')
+    .option('--token <token>', 'what to call with; CAUDAL_TOKEN if absent ("caudal token --all" makes one)')
+    .option('--concurrency <n>', 'orders in hand at the same time', wholeNumber, 64)
+    .option('--json', 'print the report as one JSON object')
+    .addHelpText('after', '\nExit code: 0 if everything reconciles, else 1. May be started again after a break.')
+    .action(async (file: string, { address, token, concurrency, json }: Options) => {
+      const { CAUDAL_TOKEN } = loadConfig({ CAUDAL_TOKEN: settings.CAUDAL_TOKEN });
+      const bearer = token ?? CAUDAL_TOKEN;
+      const lifecycle = createLifecycle();
+      const reconciled = await untilSignal(lifecycle, (running) =>
+        running(
+          importFile({
+            file,
+            addresses: { command: address, query: address },
+            auth: bearer === undefined ? undefined : async () => bearer,
+            concurrency,
+            json: json ?? false,
+            signal: lifecycle.ending,
+          }),
+        ),
+      );
+      process.exitCode = reconciled ? 0 : 1;
+    });
+}
+
+export function wholeNumber(text: string): number {
+  const number = Number(text);
+  if (!Number.isInteger(number) || number < 1 || number > 1000)
+    throw new InvalidArgumentError('a number from 1 to 1000');
+  return number;
+}

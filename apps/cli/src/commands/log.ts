@@ -1,0 +1,82 @@
+/** `caudal log show`: the events of a stream, readable. */
+import type { Entity } from '@caudal/contract/entity.ts';
+import { eventJson, withoutPersonal } from '@caudal/contract/event-json.ts';
+import { metadataOf } from '@caudal/eventlog/codec.ts';
+import type { RecordedEvent } from '@caudal/eventlog/types.ts';
+import type { App } from '@caudal/server/app.ts';
+import { Command } from 'commander';
+import { count } from '../arguments.ts';
+import { indented, say, sayJson } from '../output.ts';
+import { findStream } from '../streams.ts';
+import { withApp } from '../with-app.ts';
+
+interface Options {
+  from: number;
+  limit?: number;
+  personal?: boolean;
+  json?: boolean;
+}
+
+export function logCommand(): Command {
+  return new Command('log').description('look into the event logs').addCommand(
+    new Command('show')
+      .description('show the events of a stream')
+      .argument('<stream>', '<context>.<entity>/<id>')
+      .option('--from <version>', 'the first version to show', count, 1)
+      .option('--limit <n>', 'so many events at most', count)
+      .option('--personal', 'show what is personal, too; *** stands for it otherwise')
+      .option('--json', 'one JSON object a line, for each event')
+      .addHelpText('after', '\nExample: caudal log show orders.order/1001 --from 3 --limit 10')
+      .action((stream: string, options: Options) => withApp((system) => show(system, stream, options))),
+  );
+}
+
+async function show(
+  system: App,
+  stream: string,
+  { from, limit = Number.POSITIVE_INFINITY, personal = false, json = false }: Options,
+): Promise<void> {
+  const { entity, local } = await findStream(system, stream);
+  let left = limit;
+  for await (const page of local.log.readStream(stream, from - 1)) {
+    for (const event of page.slice(0, left)) {
+      const shown = readable(entity, event, personal);
+      if (json) sayJson(shown);
+      else tell(shown);
+    }
+    left -= page.length;
+    if (left <= 0 || system.lifecycle.ending.aborted) return;
+  }
+}
+
+type Readable = ReturnType<typeof readable>;
+
+function readable(entity: Entity, event: RecordedEvent, personal: boolean) {
+  const { stream, version, position, type, schemaVersion, eventId, recordedAt } = event;
+  const { occurredMillis, ...origin } = metadataOf(event);
+  return {
+    ...{ stream, version, position, type, schemaVersion, eventId },
+    ...{ occurredAt: new Date(Number(occurredMillis)), recordedAt },
+    ...origin,
+    ...content(entity, event, personal),
+  };
+}
+
+/** The fields; or, of an event that this version of Caudal can't decode, why, and its bytes. */
+function content(entity: Entity, event: RecordedEvent, personal: boolean) {
+  try {
+    return { fields: eventJson(entity, personal ? event : withoutPersonal(entity, event)) };
+  } catch (error) {
+    // The bytes may well hold something personal.
+    const data = personal ? Buffer.from(event.data).toString('base64') : undefined;
+    return { undecodable: (error as Error).message, data };
+  }
+}
+
+function tell(event: Readable): void {
+  const { version, type, occurredAt, position, actor, correlationId, causationId, eventId } = event;
+  say(`${String(version).padStart(5)} ${type}  ${occurredAt.toISOString()}  position ${position}`);
+  say(indented(`by ${actor}; correlation ${correlationId}; because of ${causationId || '-'}; id ${eventId}`));
+  if ('fields' in event) say(indented(JSON.stringify(event.fields, null, 2)));
+  else say(indented(`can't be decoded: ${event.undecodable}${event.data ? `\n${event.data}` : ''}`));
+}

@@ -1,0 +1,95 @@
+/** `caudal migrate`: what a deployment runs before its processes start. */
+import type { Context } from '@caudal/context/context.ts';
+import { makePartitions, missingPartitions } from '@caudal/eventlog/maintenance.ts';
+import { applyPolicies, type PolicyOptions, pendingPolicies } from '@caudal/messaging/rabbitmq/policies.ts';
+import { openDatabase } from '@caudal/postgres/database.ts';
+import { migrateContext, pendingOf } from '@caudal/server/local-context.ts';
+import { contextsOf } from '@caudal/server/schema.ts';
+import type { RuntimeValues } from '@caudal/server/settings/settings.ts';
+import { Command } from 'commander';
+import { say, sayJson } from '../output.ts';
+import { UsageError } from '../usage.ts';
+import { loadSettings } from '../with-app.ts';
+
+/** What was done, or with `--check` what is to be done. */
+interface Report {
+  contexts: { context: string; migrations: string[]; partitions: string[] }[];
+  policies: string[];
+}
+
+/** Months beside the present one whose partitions must be there for `--check`; the jobs role makes more of them. */
+const CHECKED_MONTHS = 1;
+
+export function migrateCommand(): Command {
+  return new Command('migrate')
+    .description('bring the schemas of DATABASE_URL up to date, and the policies of RabbitMQ')
+    .option('--check', 'change nothing; exit code 1 if something is to be done')
+    .option('--json', 'print what was done, or is to be done, as one JSON object')
+    .addHelpText(
+      'after',
+      `
+Makes partitions ahead, too. Sets the bounds of RabbitMQ's queues where RABBITMQ_MANAGEMENT_URL is set. May be run at
+any time, by several at once, and while the system runs. The embedded database is migrated by "caudal start".
+
+Example: DATABASE_URL=postgres://caudal:secret@db/caudal caudal migrate`,
+    )
+    .action(async ({ check = false, json = false }: { check?: boolean; json?: boolean }) => {
+      const values = loadSettings();
+      const url = values.DATABASE_URL;
+      if (!url) throw new UsageError('DATABASE_URL is not set: "caudal start" migrates the embedded database itself.');
+      const report: Report = { contexts: [], policies: [] };
+      for (const context of contextsOf(values)) {
+        report.contexts.push(await (check ? pendingIn(url, context) : migrateOne(url, context)));
+      }
+      const policies = policyOptions(values);
+      if (policies) {
+        report.policies = await pendingPolicies(policies);
+        if (!check) await applyPolicies(policies);
+      }
+      const parts = [...report.contexts.flatMap((of) => [...of.migrations, ...of.partitions]), ...report.policies];
+      if (json) sayJson({ check, upToDate: parts.length === 0, ...report });
+      else tell(report, check);
+      process.exitCode = check && parts.length > 0 ? 1 : 0;
+    });
+}
+
+async function migrateOne(url: string, context: Context): Promise<Report['contexts'][number]> {
+  const migrations = await migrateContext(url, context);
+  const database = openDatabase({ url, schema: context.name, poolSize: 1, applicationName: 'caudal-migrate' });
+  try {
+    const partitions = await missingPartitions(database);
+    await makePartitions(database);
+    return { context: context.name, migrations, partitions };
+  } finally {
+    await database.close();
+  }
+}
+
+async function pendingIn(url: string, context: Context): Promise<Report['contexts'][number]> {
+  const migrations = (await pendingOf(url, [context])).map((line) => line.slice(context.name.length + 1));
+  // A migration that is pending makes partitions too.
+  if (migrations.length > 0) return { context: context.name, migrations, partitions: [] };
+  const database = openDatabase({ url, schema: context.name, poolSize: 1, applicationName: 'caudal-migrate' });
+  try {
+    return { context: context.name, migrations, partitions: await missingPartitions(database, CHECKED_MONTHS) };
+  } finally {
+    await database.close();
+  }
+}
+
+function policyOptions(values: RuntimeValues): PolicyOptions | undefined {
+  const { RABBITMQ_MANAGEMENT_URL: managementUrl, RABBITMQ_URL: url, CAUDAL_NAMESPACE: namespace } = values;
+  if (!managementUrl) return undefined;
+  const vhost = url && decodeURIComponent(new URL(url).pathname.slice(1));
+  return { managementUrl, vhost: vhost || '/', prefix: namespace ? `${namespace}.` : '' };
+}
+
+function tell({ contexts, policies }: Report, check: boolean): void {
+  const verb = check ? 'to do' : 'done';
+  for (const { context, migrations, partitions } of contexts) {
+    const parts = [...migrations, ...partitions.map((name) => `partition ${name}`)];
+    say(`${context.padEnd(14)} ${parts.length === 0 ? 'up to date' : `${verb}: ${parts.join(', ')}`}`);
+  }
+  if (policies.length > 0)
+    say(`${'RabbitMQ'.padEnd(14)} ${verb}: ${policies.map((name) => `policy ${name}`).join(', ')}`);
+}

@@ -1,0 +1,77 @@
+/** The main job as somebody runs it: `caudal demo`, the whole real file, on an embedded system of its own. */
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Report } from '@caudal/importer/report.ts';
+import { afterAll, describe, expect, test } from '@jest/globals';
+
+const main = fileURLToPath(new URL('./main.ts', import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), 'caudal-demo-'));
+const MINUTES = 60_000;
+
+afterAll(() => rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 }));
+
+/** Runs the demo over the data directory, and waits for its end. */
+async function demo(...args: string[]): Promise<{ code: number | null; output: string; errors: string }> {
+  const { PATH, HOME } = process.env;
+  const child = spawn(process.execPath, [main, 'demo', ...args], {
+    env: { PATH, HOME, CAUDAL_DATA_DIR: join(folder, 'data'), LOG_LEVEL: 'warn' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let output = '';
+  let errors = '';
+  child.stdout.on('data', (chunk) => {
+    output += chunk;
+  });
+  child.stderr.on('data', (chunk) => {
+    errors += chunk;
+  });
+  const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
+  return { code, output, errors };
+}
+
+describe('caudal demo', () => {
+  test(
+    'imports the whole sample, and all of it reconciles; a second time it finds what it did',
+    async () => {
+      const first = await demo('--json', '--concurrency', '128');
+      expect({ code: first.code, errors: first.code === 0 ? '' : first.errors }).toEqual({ code: 0, errors: '' });
+      const report = JSON.parse(first.output) as Report;
+      expect(report).toMatchObject({
+        reconciled: true,
+        currency: 'GBP',
+        lines: { total: 4792, inOrders: 4170, corrections: 620, rejected: 2 },
+        orders: { total: { orders: 1474 }, open: { orders: 0 }, missing: { orders: 0 } },
+        stock: { products: 3956, opening: '187031', reserved: '0' },
+      });
+      const total = report.checks.find(({ name }) => name.startsWith('total of the file'));
+      expect(total).toMatchObject({ ok: true, actual: '373086.011' });
+      expect(report.orders.rejected.orders).toBeGreaterThan(200);
+      expect(report.rejectedOrders).toHaveLength(report.orders.rejected.orders);
+      expect(report.rejectedLines.map(({ line }) => line)).toEqual([3381, 4009]);
+
+      const again = JSON.parse((await demo('--json', '--concurrency', '128')).output) as Report;
+      expect(again.reconciled).toBe(true);
+      expect(again.orders).toEqual(report.orders);
+      // Corrections that were refused are asked for again, and some can be made by now.
+      expect(again.stock).toMatchObject({ opening: report.stock.opening, sold: report.stock.sold, reserved: '0' });
+    },
+    8 * MINUTES,
+  );
+
+  test(
+    'says what is wrong with a file that it can not read, and ends with 1',
+    async () => {
+      const file = join(folder, 'other.csv');
+      writeFileSync(file, 'InvoiceNo,StockCode\n1,2\n');
+      const { code, output, errors } = await demo(file);
+      expect(code).toBe(1);
+      expect(output).toBe('');
+      expect(errors).toContain('has no column');
+      expect(errors).not.toContain(' at ');
+    },
+    MINUTES,
+  );
+});

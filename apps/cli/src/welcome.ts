@@ -1,0 +1,29 @@
+/** What somebody who has just started the system can try. */
+import type { Started } from '@caudal/server/start.ts';
+import { everything } from './permissions.ts';
+
+const TOKEN_SECONDS = 12 * 3600;
+
+/** A few lines with a token that may do everything, and calls that work as they stand. */
+export async function welcome({ server, identity, app: { values } }: Started): Promise<string> {
+  const base = `http://${values.CAUDAL_HOST}:${server.restPort}`;
+  const token = await identity.sign('developer', everything(), TOKEN_SECONDS);
+  const header = token ? ` -H "Authorization: Bearer $TOKEN"` : '';
+  return `
+Caudal is up.
+
+  REST        ${base}
+  API pages   ${base}/docs
+  gRPC        ${values.CAUDAL_HOST}:${server.grpcPort}
+  Data        ${values.CAUDAL_DATA_DIR} (kept when you stop with Ctrl-C)
+
+Try, in another terminal:
+${token ? `\n  TOKEN=${token}\n` : ''}
+  curl -s ${base}/v1/products${header} \\
+    -H 'Content-Type: application/json' \\
+    -d '{"productId": "LAMP-1", "title": "Desk lamp", "price": {"minorUnits": "2500", "currency": "GBP"}}'
+  curl -s '${base}/v1/products:search?query=desk'${header}
+
+  npm run demo          # imports 4,792 real order lines and reconciles them to the cent
+`;
+}

@@ -1,0 +1,67 @@
+/** Opens a process without roles for the time of one command: the contexts, logs and stores of the settings. */
+import { loadConfig } from '@caudal/config/config.ts';
+import {
+  hasEmbeddedPostgres,
+  holdEmbeddedPostgres,
+  joinEmbeddedPostgres,
+} from '@caudal/embedded-postgres/embedded-postgres.ts';
+import { newId } from '@caudal/kernel/ids.ts';
+import { createLifecycle, type Lifecycle } from '@caudal/lifecycle/lifecycle.ts';
+import { type App, openApp } from '@caudal/server/app.ts';
+import { contexts } from '@caudal/server/contexts.ts';
+import { openIdentity } from '@caudal/server/identity.ts';
+import { migrateContext } from '@caudal/server/local-context.ts';
+import { awaitMigrated, contextsOf } from '@caudal/server/schema.ts';
+import { type RuntimeValues, settings } from '@caudal/server/settings/settings.ts';
+import { untilSignal } from './signals.ts';
+import { UsageError } from './usage.ts';
+
+/** The settings. Throws ConfigError. */
+export function loadSettings(): RuntimeValues {
+  return loadConfig(settings, { warn: (message) => console.error(message) }) as RuntimeValues;
+}
+
+/**
+ * Runs `work` over the system that the settings describe, and closes all of it again. A signal ends the lifecycle, which
+ * `work` should heed, and then the process.
+ */
+export async function withApp<T>(work: (system: App) => Promise<T>): Promise<T> {
+  const values = loadSettings();
+  const lifecycle = createLifecycle();
+  return untilSignal(lifecycle, async (running) => {
+    const databaseUrl = await findDatabase(values, lifecycle);
+    // Nobody calls a command, so there are no tokens to check; it may need some for calls of its own.
+    const identity = await openIdentity({ ...values, CAUDAL_AUTH: 'off' }, undefined);
+    const system = await openApp({
+      values,
+      databaseUrl,
+      identity,
+      lifecycle,
+      holder: newId(),
+      name: 'caudal-cli',
+    });
+    return running(work(system));
+  });
+}
+
+/**
+ * The configured server, or the embedded one: that of the process which runs on the data directory, else one that is
+ * started for the time of the command.
+ */
+async function findDatabase(values: RuntimeValues, lifecycle: Lifecycle): Promise<string> {
+  const directory = values.CAUDAL_DATA_DIR;
+  const url = values.DATABASE_URL ?? (await joinEmbeddedPostgres(directory))?.url;
+  if (url) {
+    await awaitMigrated({ url, contexts: contextsOf(values), waitMs: 0, signal: lifecycle.ending });
+    return url;
+  }
+  if (!hasEmbeddedPostgres(directory)) {
+    throw new UsageError(
+      `There is no data in ${directory} yet: "caudal start" makes it. Or set CAUDAL_DATA_DIR to where it is, or DATABASE_URL to a server.`,
+    );
+  }
+  console.error(`Starting the embedded PostgreSQL of ${directory}.`);
+  const postgres = await holdEmbeddedPostgres(directory, lifecycle);
+  for (const context of contexts) await migrateContext(postgres.url, context);
+  return postgres.url;
+}

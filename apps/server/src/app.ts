@@ -1,0 +1,91 @@
+/** What a process has: its contexts, stores, clients and identity. Roles are put to work over it (roles/*.ts). */
+
+import type { Settings } from '@caudal/config/config.ts';
+import type { Context, Tools } from '@caudal/context/context.ts';
+import { LogServiceService } from '@caudal/contract/gen/caudal/log/v1/log.ts';
+import { remoteLog } from '@caudal/eventlog/log-service.ts';
+import type { LogReader } from '@caudal/eventlog/types.ts';
+import { newId } from '@caudal/kernel/ids.ts';
+import { systemClock } from '@caudal/kernel/time.ts';
+import type { Lifecycle } from '@caudal/lifecycle/lifecycle.ts';
+import type { Service } from '@caudal/rpc/types.ts';
+import { type Clients, openClients } from './clients.ts';
+import type { Identity } from './identity.ts';
+import { type LocalContext, openContext } from './local-context.ts';
+import { usePersonalDataKeys } from './personal-data.ts';
+import { contextsOf } from './schema.ts';
+import type { Role, RuntimeValues } from './settings/settings.ts';
+import { openStores, type Stores } from './stores.ts';
+
+export interface App {
+  values: RuntimeValues;
+  /** Names this process wherever only one of several may do something. */
+  holder: string;
+  locals: LocalContext[];
+  /** By domain: the logs of its own contexts, and those of the others through their LogService. */
+  logsFor(context: Context, domains: Iterable<string>): Map<string, LogReader>;
+  stores: Stores;
+  clients: Clients;
+  identity: Identity;
+  /** What it serves; roles add to it before the server starts. */
+  services: Service[];
+  lifecycle: Lifecycle;
+  has(role: Role): boolean;
+  /** The tools of one of its contexts. */
+  toolsOf(local: LocalContext): Tools<Settings>;
+}
+
+export interface OpenAppOptions {
+  values: RuntimeValues;
+  databaseUrl: string;
+  identity: Identity;
+  lifecycle: Lifecycle;
+  /** Names this process wherever only one of several may do something. */
+  holder: string;
+  /** As databases and brokers show the process: `caudal-projector`. */
+  name: string;
+}
+
+/** Opens what the process's contexts need; everything is closed again when the lifecycle ends. */
+export async function openApp(options: OpenAppOptions): Promise<App> {
+  const { values, databaseUrl, identity, lifecycle, holder, name } = options;
+  usePersonalDataKeys(values);
+  const stores = await openStores(values, name);
+  lifecycle.onStop('stores', () => stores.stop());
+  const locals = contextsOf(values).map((context) =>
+    openContext(context, { url: databaseUrl, poolSize: values.CAUDAL_POOL_SIZE, applicationName: name }),
+  );
+  lifecycle.onStop('contexts', async () => {
+    await Promise.all(locals.map((local) => local.stop()));
+  });
+  const services: Service[] = [];
+  const clients = openClients(values, identity, services);
+  lifecycle.onStop('clients', () => clients.stop());
+  const tails = new Map(locals.map(({ context, tail }) => [context.name, tail]));
+
+  return {
+    values,
+    holder,
+    locals,
+    stores,
+    clients,
+    identity,
+    services,
+    lifecycle,
+    has: (role) => values.CAUDAL_ROLES.includes(role),
+    logsFor: (context, domains) =>
+      new Map(
+        [...domains].map((domain) => [
+          domain,
+          tails.get(domain) ?? remoteLog({ domain, client: clients.at(context, LogServiceService, domain) }),
+        ]),
+      ),
+    toolsOf: ({ context, aggregates }) => ({
+      aggregates,
+      clock: systemClock,
+      ids: newId,
+      settings: values as Tools<Settings>['settings'],
+      client: (definition) => clients.of(context, definition),
+    }),
+  };
+}

@@ -1,0 +1,49 @@
+/** What a generation of a projection needs outside its store: a queue of its own, and places to go on from. */
+
+import { forgetHandler } from '@caudal/messaging/forget.ts';
+import type { Broker } from '@caudal/messaging/rabbitmq/connection.ts';
+import { bindHandler, deleteHandler } from '@caudal/messaging/rabbitmq/topology.ts';
+import { acquire, advance, release } from '@caudal/postgres/checkpoint.ts';
+import type { Database } from '@caudal/postgres/database.ts';
+import type { RebuildOptions } from '@caudal/projections/generations/rebuild.ts';
+
+type Hooks = Pick<RebuildOptions<unknown>, 'bind' | 'filled' | 'release'>;
+
+export function generationHooks({
+  broker,
+  database,
+  holder,
+}: {
+  broker: Broker | undefined;
+  database: Database;
+  holder: string;
+}): Hooks {
+  return {
+    async bind(handler) {
+      if (broker) await bindHandler({ broker, handler });
+    },
+    // Both go on from here: the log feed, and the sweep.
+    async filled(handler, positions) {
+      for (const [domain, position] of positions) {
+        for (const name of [`feed:${handler}:${domain}`, `sweep:${handler}:${domain}`]) {
+          await moveTo(database, { name, holder: `${holder}:filled`, position });
+        }
+      }
+    },
+    async release(handler) {
+      if (broker) await deleteHandler({ broker, handler });
+      await forgetHandler(database, handler);
+    },
+  };
+}
+
+async function moveTo(
+  database: Database,
+  { name, holder, position }: { name: string; holder: string; position: number },
+): Promise<void> {
+  const lease = await acquire(database, { name, holder, ttlMs: 5_000 });
+  // Somebody consumes already, and will get there.
+  if (!lease) return;
+  await advance(database, { name, epoch: lease.epoch, position, ttlMs: 5_000 });
+  await release(database, { name, epoch: lease.epoch });
+}

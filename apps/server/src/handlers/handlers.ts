@@ -1,0 +1,77 @@
+/**
+ * What the contexts' projections and processes are to the runtime: handlers of events. Roles put them to work, and
+ * commands (cli/) use the same ones by hand.
+ */
+import type { ContextProjection } from '@caudal/context/context.ts';
+import type { LogReader } from '@caudal/eventlog/types.ts';
+import type { EventHandler } from '@caudal/messaging/types.ts';
+import type { RebuildOptions } from '@caudal/projections/generations/rebuild.ts';
+import { createProjector, type ProjectorOptions } from '@caudal/projections/projector.ts';
+import type { ViewStore } from '@caudal/projections/stores/store.ts';
+import type { TimedHandler } from '@caudal/sagas/saga-handler.ts';
+import type { App } from '../app.ts';
+import { domainsOf } from '../domains.ts';
+import type { LocalContext } from '../local-context.ts';
+import { cacheKey } from '../queries/view-readers.ts';
+import { generationHooks } from './generation-hooks.ts';
+
+/** A projection of one of the process's contexts. */
+export interface LocalProjection {
+  local: LocalContext;
+  definition: ContextProjection;
+}
+
+/** All projections of the process's contexts. */
+export function projectionsOf({ locals }: App): LocalProjection[] {
+  return locals.flatMap((local) => local.context.projections.map((definition) => ({ local, definition })));
+}
+
+/** Where a projection's views are. */
+export function viewStoreOf({ stores }: App, { local, definition }: LocalProjection): ViewStore {
+  return stores.views(local.context, definition.store, local.database);
+}
+
+/** The logs that a projection follows. */
+export function logsOf(app: App, { local, definition }: LocalProjection): Map<string, LogReader> {
+  const entities = definition.projection.follows.map(({ entity }) => entity.name);
+  return app.logsFor(local.context, domainsOf(entities));
+}
+
+/** What it takes to build a generation of the projection. */
+export function rebuildOptions<V>(app: App, of: LocalProjection): RebuildOptions<V> {
+  const { database } = of.local;
+  return {
+    projection: of.definition.projection,
+    store: viewStoreOf(app, of),
+    logs: logsOf(app, of),
+    ...generationHooks({ broker: app.stores.broker, database, holder: app.holder }),
+    signal: app.lifecycle.ending,
+  };
+}
+
+/** Tells the caches what was written. */
+export function whenWritten(
+  { stores }: App,
+  { projection }: ContextProjection,
+): NonNullable<ProjectorOptions<unknown>['onWritten']> {
+  return async (generation, views) => {
+    await stores.cache.invalidate(
+      ...views.map(({ id, revision }) => ({ key: cacheKey(projection, generation, id), version: revision })),
+    );
+  };
+}
+
+/** The handler that feeds one generation of a projection. */
+export function projectionHandler(app: App, of: LocalProjection, generation: number): EventHandler {
+  const { projection } = of.definition;
+  const onWritten = whenWritten(app, of.definition);
+  return createProjector({ projection, store: viewStoreOf(app, of), generation, onWritten });
+}
+
+/** The handlers of a context's processes. They may open what they need; the end of the lifecycle ends it. */
+export async function sagaHandlers(app: App, local: LocalContext): Promise<TimedHandler[]> {
+  const { context, database } = local;
+  const { lifecycle, values } = app;
+  const development = values.DATABASE_URL === undefined;
+  return context.sagas({ ...app.toolsOf(local), database, signal: lifecycle.ending, development });
+}

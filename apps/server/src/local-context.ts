@@ -1,0 +1,76 @@
+/** A context as this process has it: its database, its log, and its aggregates over both. */
+import { openAggregates } from '@caudal/aggregates/aggregates.ts';
+import type { Aggregates } from '@caudal/aggregates/types.ts';
+import type { Context } from '@caudal/context/context.ts';
+import { openEventLog } from '@caudal/eventlog/event-log.ts';
+import { migrations as logMigrations } from '@caudal/eventlog/migrations.ts';
+import type { EventLog, LogReader } from '@caudal/eventlog/types.ts';
+import { newId } from '@caudal/kernel/ids.ts';
+import type { Running } from '@caudal/kernel/lifetime.ts';
+import { systemClock } from '@caudal/kernel/time.ts';
+import { migrations as messagingMigrations } from '@caudal/messaging/migrations.ts';
+import { shareTail } from '@caudal/messaging/subscription/shared-tail.ts';
+import { type Database, openDatabase } from '@caudal/postgres/database.ts';
+import { migrate, pendingMigrations } from '@caudal/postgres/migrate.ts';
+import { migrations as checkpointMigrations } from '@caudal/postgres/migrations.ts';
+import { openPipeline } from '@caudal/postgres/pipeline.ts';
+import { migrations as processMigrations } from '@caudal/sagas/migrations.ts';
+
+export interface LocalContext extends Running {
+  context: Context;
+  database: Database;
+  log: EventLog;
+  /** The log for those who follow it: everybody in this process shares one tail. */
+  tail: LogReader;
+  aggregates: Aggregates;
+}
+
+/**
+ * How long an append is tried again while PostgreSQL is away: its restart goes unnoticed. No longer, since a caller who waits
+ * for 5 s, as most do, is to hear that it is away, and not that time is over.
+ */
+const APPEND_RETRY_MS = 2_000;
+/** How long it waits for its turn. Shorter than those callers wait, too: what was refused while it waited never happens. */
+const APPEND_TURN_MS = 3_000;
+
+const migrationSets = [checkpointMigrations, logMigrations, messagingMigrations, processMigrations];
+
+/** Brings a context's schema up to date. Returns what was applied. */
+export function migrateContext(url: string, context: Context): Promise<string[]> {
+  return migrate({ url, schema: context.name, sets: migrationSets });
+}
+
+/** What `migrateContext` would apply: `orders eventlog/001_tables.sql`. */
+export async function pendingOf(url: string, contexts: Context[]): Promise<string[]> {
+  const pending = await Promise.all(
+    contexts.map(async ({ name }) =>
+      (await pendingMigrations({ url, schema: name, sets: migrationSets })).map((file) => `${name} ${file}`),
+    ),
+  );
+  return pending.flat();
+}
+
+/** Opens a context over its schema, which is up to date. Connects at first use. */
+export function openContext(
+  context: Context,
+  { url, poolSize, applicationName }: { url: string; poolSize: number; applicationName: string },
+): LocalContext {
+  const connection = { url, schema: context.name, applicationName };
+  // What a context keeps beside its log can be had from the log again.
+  const database = openDatabase({ ...connection, poolSize, derived: true });
+  const appender = openPipeline({ ...connection, lockTimeoutMs: APPEND_TURN_MS });
+  const log = openEventLog({ database, appender, domain: context.name, retryForMs: APPEND_RETRY_MS });
+  const aggregates = openAggregates({ log, clock: systemClock, ids: newId });
+  return {
+    context,
+    database,
+    log,
+    tail: shareTail(log),
+    aggregates,
+    async stop() {
+      await aggregates.drain();
+      await log.stop();
+      await Promise.all([appender.close(), database.close()]);
+    },
+  };
+}

@@ -1,0 +1,111 @@
+import { unavailable } from '@caudal/kernel/errors.ts';
+import { MissingCollection, type StoredDocument } from '@caudal/projections/stores/store.ts';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { storeOf } from '../testing/store-of.ts';
+import { failFast } from './store-circuit-breaker.ts';
+
+const layout = { keys: {}, indexes: [] };
+/** How long the store keeps a call waiting before it says that it is away. */
+const waitMs = 80;
+
+/** A store that can be away, at once or after a wait, and that lets a test decide each call. */
+function fakeStore() {
+  const state = { away: undefined as 'at once' | 'after a wait' | undefined, asked: 0, missing: false };
+  const answer = async (): Promise<StoredDocument[]> => {
+    state.asked += 1;
+    if (state.away === 'after a wait') await new Promise((resolve) => setTimeout(resolve, waitMs));
+    if (state.away) throw unavailable('the store', new Error('refused'));
+    if (state.missing) throw new MissingCollection('views');
+    return [];
+  };
+  return { store: storeOf({ load: answer, find: answer, refresh: async () => {} }), state };
+}
+
+describe('a store for queries', () => {
+  const outOfReach = { code: 'UNAVAILABLE', reason: 'DEPENDENCY_UNAVAILABLE', metadata: { dependency: 'the store' } };
+  let ending: AbortController;
+  beforeEach(() => {
+    ending = new AbortController();
+  });
+  afterEach(() => ending.abort());
+
+  function open(patienceMs = 40) {
+    const { store, state } = fakeStore();
+    const views = failFast(store, { signal: ending.signal, patienceMs, lookEveryMs: 5 }).collection('views', layout);
+    return { views, state };
+  }
+
+  /** How long it took to fail. */
+  async function failed(call: Promise<unknown>): Promise<number> {
+    const began = performance.now();
+    await expect(call).rejects.toMatchObject(outOfReach);
+    return performance.now() - began;
+  }
+
+  test('who has waited in vain spares the others the wait, those too who wait already', async () => {
+    const { views, state } = open();
+    expect(await views.load(['a'])).toEqual([]);
+    state.away = 'after a wait';
+    const first = failed(views.load(['a']));
+    await new Promise((resolve) => setTimeout(resolve, waitMs / 2));
+    const second = failed(views.find({ where: [], orderBy: [], limit: 1 }));
+    expect(await first).toBeGreaterThanOrEqual(waitMs - 5);
+    expect(await second).toBeLessThan(waitMs - 5);
+    for (let call = 0; call < 20; call++) expect(await failed(views.load(['a']))).toBeLessThan(waitMs / 2);
+  });
+
+  test('nobody has to ask for it to be found again', async () => {
+    const { views, state } = open();
+    state.away = 'after a wait';
+    await failed(views.load(['a']));
+    state.away = undefined;
+    const asked = state.asked;
+    for (let round = 0; state.asked === asked && round < 400; round++) await new Promise((ok) => setTimeout(ok, 5));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(await views.load(['a'])).toEqual([]);
+    // The look ended with that.
+    const now = state.asked;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(state.asked).toBe(now);
+  });
+
+  test('a collection that is not there is an answer', async () => {
+    const { views, state } = open();
+    state.away = 'after a wait';
+    await failed(views.load(['a']));
+    Object.assign(state, { away: undefined, missing: true });
+    const missing = expect.objectContaining({ reason: 'VIEW_NOT_BUILT' });
+    for (let round = 0; ; round++) {
+      const error = await views.load(['a']).catch((thrown: unknown) => thrown);
+      if (round < 400 && (error as { reason: string }).reason === outOfReach.reason) {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        continue;
+      }
+      expect(error).toEqual(missing);
+      break;
+    }
+  });
+
+  test('failures that come at once keep nobody from asking', async () => {
+    const { views, state } = open(10_000);
+    state.away = 'at once';
+    for (let call = 1; call <= 5; call++) {
+      await failed(views.load(['a']));
+      expect(state.asked).toBe(call);
+    }
+    state.away = undefined;
+    expect(await views.load(['a'])).toEqual([]);
+  });
+
+  test('a call that fails late does not count while others are answered', async () => {
+    const { views, state } = open();
+    state.away = 'after a wait';
+    const slow = failed(views.load(['a']));
+    state.away = undefined;
+    expect(await views.load(['b'])).toEqual([]);
+    state.away = 'at once';
+    await slow;
+    state.away = undefined;
+    expect(await views.load(['c'])).toEqual([]);
+  });
+});

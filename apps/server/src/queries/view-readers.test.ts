@@ -1,0 +1,115 @@
+import { openCache } from '@caudal/cache/cache.ts';
+import type { Cache } from '@caudal/cache/types.ts';
+import { type EventOf, payment } from '@caudal/contract/entities.ts';
+import { Order } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
+import { newEvent } from '@caudal/eventlog/codec.ts';
+import { unavailable } from '@caudal/kernel/errors.ts';
+import type { StoredDocument } from '@caudal/projections/stores/store.ts';
+import { orderDetails } from '@caudal/service-orders/projections/order-details.ts';
+import { refusalOf, testCall } from '@caudal/testing/call.ts';
+import { memoryLog } from '@caudal/testing/memory-log.ts';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { storeOf } from '../testing/store-of.ts';
+import { cacheKey, viewReader } from './view-readers.ts';
+
+/** A store whose documents a test holds in its hand, and that can be away. */
+function fakeStore() {
+  const documents = new Map<string, StoredDocument>([
+    ['order-details.v1', document('order-details.v1', { last: 1, generations: [{ number: 1, fed: true, from: 0 }] })],
+  ]);
+  const state = { away: false, loads: [] as string[], documents };
+  const collection = {
+    async load(ids: string[]) {
+      if (state.away) throw unavailable('the store');
+      state.loads.push(...ids);
+      return ids.flatMap((id) => documents.get(id) ?? []);
+    },
+    async refresh() {},
+  };
+  return { store: storeOf(collection), state };
+}
+
+function document(id: string, view: unknown, revision = 1): StoredDocument {
+  return { id, revision, streams: { [`orders.order/${id}`]: revision }, view };
+}
+
+const order = (reference: string) => Order.toJSON(Order.fromPartial({ orderId: 'o1', customerId: 'c1', reference }));
+
+describe('a view reader', () => {
+  let cache: Cache;
+  beforeEach(async () => {
+    cache = await openCache({ namespace: 'test', maxEntries: 100 });
+  });
+  afterEach(() => cache.stop());
+
+  function open({ cacheMs }: { cacheMs?: number } = {}) {
+    const { store, state } = fakeStore();
+    const definition = { projection: orderDetails, store: 'documents' as const, cacheMs };
+    const payments = memoryLog({ domain: 'payments' });
+    const logs = new Map([['payments', payments]]);
+    const reader = viewReader<Order>({ definition, store, logs, cache, cacheHears: true });
+    const call = testCall();
+    const read = async (id: string) => (await reader.get(id, call))?.view.reference;
+    return { reader, read, state, payments, ages: call.ages };
+  }
+
+  test('asks the store once, until it is told that the view has changed', async () => {
+    const { read, state } = open();
+    state.documents.set('o1', document('o1', order('first')));
+    expect([await read('o1'), await read('o1')]).toEqual(['first', 'first']);
+    expect(state.loads.filter((id) => id === 'o1')).toHaveLength(1);
+    state.documents.set('o1', document('o1', order('second'), 2));
+    await cache.invalidate({ key: cacheKey(orderDetails, 1, 'o1'), version: 2 });
+    expect(await read('o1')).toBe('second');
+  });
+
+  test('reads that come together share one load', async () => {
+    const { read, state } = open();
+    state.documents.set('o1', document('o1', order('first')));
+    const all = await Promise.all(Array.from({ length: 20 }, () => read('o1')));
+    expect(all).toEqual(Array(20).fill('first'));
+    expect(state.loads.filter((id) => id === 'o1')).toHaveLength(1);
+  });
+
+  test('a token of a stream that is new to the view is not answered from before it', async () => {
+    const { reader, read, state, payments } = open();
+    state.documents.set('o1', document('o1', order('unpaid')));
+    expect(await read('o1')).toBe('unpaid');
+    const event: EventOf<typeof payment> = { $case: 'succeeded', value: { orderId: 'o1', gatewayReference: '' } };
+    const { origin } = testCall();
+    const events = [newEvent({ entity: payment, event, origin, now: new Date() })];
+    await payments.append({ stream: 'payments.payment/o1', expected: 0, events });
+    const paid = { ...document('o1', order('paid'), 2), streams: { 'orders.order/o1': 1, 'payments.payment/o1': 1 } };
+    state.documents.set('o1', paid);
+    const reading = async (stream: string) =>
+      (await reader.get('o1', { ...testCall(), consistency: [{ stream, version: 1 }] }))?.view.reference;
+    // The view follows no stock: that token says nothing about it, and the cache may answer.
+    expect(await reading('inventory.stock/s1')).toBe('unpaid');
+    expect(await reading('payments.payment/o1')).toBe('paid');
+  });
+
+  test('knows nothing of what is not there, and looks again', async () => {
+    const { read, state } = open();
+    expect(await read('o1')).toBeUndefined();
+    state.documents.set('o1', document('o1', order('late')));
+    expect(await read('o1')).toBe('late');
+  });
+
+  test('serves what it remembers while the store is away, and says so of the rest', async () => {
+    // Long out of date when it is asked for again.
+    const { read, state, ages } = open({ cacheMs: 1 });
+    state.documents.set('o1', document('o1', order('remembered')));
+    expect(await read('o1')).toBe('remembered');
+    expect(ages).toEqual([]);
+    state.away = true;
+    // Longer than the current generation is taken for current without asking.
+    await new Promise((resolve) => setTimeout(resolve, 1_100));
+    expect(await read('o1')).toBe('remembered');
+    expect(ages).toEqual([expect.any(Number)]);
+    expect(ages[0]).toBeGreaterThanOrEqual(1_000);
+    expect(await refusalOf(read('o2'))).toEqual({ code: 'UNAVAILABLE', reason: 'DEPENDENCY_UNAVAILABLE' });
+    state.away = false;
+    state.documents.set('o1', document('o1', order('back'), 2));
+    expect(await read('o1')).toBe('back');
+  });
+});

@@ -1,0 +1,10 @@
+/** The command role: serves the commands of its contexts, and their logs to those who follow them. */
+import { LogServiceService } from '@caudal/contract/gen/caudal/log/v1/log.ts';
+import { logHandlers } from '@caudal/eventlog/log-service.ts';
+import { service } from '@caudal/rpc/types.ts';
+import type { App } from '../app.ts';
+
+export function addCommands(app: App): void {
+  for (const local of app.locals) app.services.push(...local.context.commands(app.toolsOf(local)));
+  app.services.push(service(LogServiceService, logHandlers(app.locals.map(({ tail }) => tail))));
+}

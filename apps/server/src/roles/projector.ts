@@ -1,0 +1,46 @@
+/** The projector role: builds the views of its contexts' projections where there are none, and keeps them up to date. */
+import { isTransient } from '@caudal/kernel/errors.ts';
+import { backoffMs, sleep } from '@caudal/kernel/time.ts';
+import { followGenerations } from '@caudal/projections/generations/follow-generations.ts';
+import { ensureBuilt } from '@caudal/projections/generations/rebuild.ts';
+import { logger } from '@caudal/telemetry/log.ts';
+import type { App } from '../app.ts';
+import { type LocalProjection, projectionsOf, rebuildOptions, whenWritten } from '../handlers/handlers.ts';
+import { subscribe } from '../handlers/subscribe.ts';
+
+const log = logger('projector');
+
+/** Starts all of them; returns once the first generation of each is there, or is not to be had for now. */
+export async function startProjectors(app: App): Promise<void> {
+  const wanted = app.values.CAUDAL_PROJECTIONS;
+  await Promise.all(
+    projectionsOf(app)
+      .filter(({ definition }) => !wanted || wanted.includes(definition.projection.name))
+      .map((projection) => startProjector(app, projection)),
+  );
+}
+
+async function startProjector(app: App, of: LocalProjection): Promise<void> {
+  const { context, database } = of.local;
+  const { projection } = of.definition;
+  const { lifecycle } = app;
+  const options = rebuildOptions(app, of);
+  for (let attempt = 1; !lifecycle.ending.aborted; attempt++) {
+    try {
+      await ensureBuilt(options);
+      break;
+    } catch (error) {
+      if (!isTransient(error)) throw error;
+      log.warn({ projection: projection.name, err: error }, 'the views can not be built yet');
+      await sleep(backoffMs(attempt, { firstMs: 500, maxMs: 10_000 }), lifecycle.ending);
+    }
+  }
+  const following = followGenerations({
+    projection,
+    store: options.store,
+    start: (handler) => subscribe(app, context, database, handler),
+    release: options.release,
+    onWritten: whenWritten(app, of.definition),
+  });
+  lifecycle.onStop(`projection ${projection.name}`, () => following.stop());
+}

@@ -1,0 +1,31 @@
+/** The query role: serves the queries of its contexts. */
+import type { ContextProjection } from '@caudal/context/context.ts';
+import type { Projection } from '@caudal/projections/types.ts';
+import type { App } from '../app.ts';
+import { domainsOf } from '../domains.ts';
+import type { LocalContext } from '../local-context.ts';
+import { type ReaderOptions, searchReader, viewReader } from '../queries/view-readers.ts';
+
+export function addQueries(app: App): void {
+  for (const local of app.locals) {
+    app.services.push(
+      ...local.context.queries({
+        ...app.toolsOf(local),
+        views: (projection) => viewReader(readerOptions(app, local, projection)),
+        search: (projection) => searchReader(readerOptions(app, local, projection)),
+      }),
+    );
+  }
+}
+
+function readerOptions<V>(app: App, local: LocalContext, projection: Projection<V>): ReaderOptions {
+  const { context, database } = local;
+  const definition = context.projections.find((candidate) => candidate.projection === projection) as ContextProjection;
+  return {
+    definition,
+    store: app.stores.viewsToQuery(context, definition.store, database),
+    logs: app.logsFor(context, domainsOf(projection.follows.map(({ entity }) => entity.name))),
+    cache: app.stores.cache,
+    cacheHears: app.values.REDIS_URL !== undefined || app.has('projector'),
+  };
+}

@@ -1,0 +1,28 @@
+/** The process role: leads its contexts' processes on, by events and by timers. */
+import { systemClock } from '@caudal/kernel/time.ts';
+import { runTimers } from '@caudal/sagas/timers.ts';
+import type { App } from '../app.ts';
+import { sagaHandlers } from '../handlers/handlers.ts';
+import { watchLoop } from '../handlers/liveness.ts';
+import { subscribe } from '../handlers/subscribe.ts';
+
+/** Timers look for what is due every 250 ms, and what they do meanwhile is bounded by far less. */
+const STUCK_MS = 10 * 60_000;
+
+export async function startSagas(app: App): Promise<void> {
+  const { lifecycle } = app;
+  for (const local of app.locals) {
+    const { context, database } = local;
+    const handlers = await sagaHandlers(app, local);
+    if (handlers.length === 0) continue;
+    for (const handler of handlers) {
+      const subscription = subscribe(app, context, database, handler);
+      lifecycle.onStop(`saga ${handler.name}`, () => subscription.stop());
+    }
+    // They ask for the time whenever they look.
+    const { watched, problem } = watchLoop(systemClock, STUCK_MS);
+    const timers = runTimers({ database, handlers, clock: watched });
+    lifecycle.addCheck(`timers of ${context.name}`, 'live', problem);
+    lifecycle.onStop(`timers of ${context.name}`, () => timers.stop());
+  }
+}

@@ -1,0 +1,173 @@
+/** What a Caudal process can be told, beside what each context adds (its context.ts). */
+import type { Settings, Values } from '@caudal/config/config.ts';
+import { setting } from '@caudal/config/setting.ts';
+import { parsePersonalDataKeys } from '@caudal/eventlog/cipher.ts';
+import { contexts } from '../contexts.ts';
+import { parseKeySet, parseSigningKey } from './keys.ts';
+
+/** What a process can do for the contexts that it runs; `all` of them on a laptop. */
+export const roles = ['command', 'query', 'relay', 'projector', 'process', 'jobs'] as const;
+export type Role = (typeof roles)[number];
+
+const contextNames = contexts.map(({ name }) => name);
+
+/** Those of the runtime itself. */
+export const runtimeSettings = {
+  CAUDAL_ROLES: setting.list({
+    description: 'What this process does.',
+    default: roles.join(','),
+    allowed: roles,
+  }),
+  CAUDAL_CONTEXTS: setting.list({
+    description: 'For which contexts.',
+    default: contextNames.join(','),
+    allowed: contextNames,
+  }),
+  CAUDAL_PROJECTIONS: setting.list({
+    description: 'Which projections the projector role feeds, by name; all those of its contexts if not set.',
+    optional: true,
+    allowed: contexts.flatMap(({ projections }) => projections.map(({ projection }) => projection.name)),
+  }),
+
+  DATABASE_URL: setting.url({
+    description: 'PostgreSQL: the logs, a schema a context. Without it an embedded server is started.',
+    optional: true,
+    protocols: ['postgres', 'postgresql'],
+  }),
+  CAUDAL_DATA_DIR: setting.string({
+    description: 'Where the embedded PostgreSQL and the keys of development live when no DATABASE_URL is given.',
+    default: '.caudal',
+  }),
+  CAUDAL_POOL_SIZE: setting.int({ description: 'Database connections a context.', default: '8', min: 2, max: 200 }),
+  RABBITMQ_URL: setting.url({
+    description: 'RabbitMQ, which carries events. Without it consumers read the logs directly.',
+    optional: true,
+    protocols: ['amqp', 'amqps'],
+  }),
+  RABBITMQ_MANAGEMENT_URL: setting.url({
+    description: "RabbitMQ's management API, with credentials: where `caudal migrate` sets the bounds of the queues.",
+    optional: true,
+    protocols: ['http', 'https'],
+  }),
+  MONGODB_URL: setting.url({
+    description: 'MongoDB, which keeps views. Without it they are kept in PostgreSQL.',
+    optional: true,
+    protocols: ['mongodb', 'mongodb+srv'],
+  }),
+  ELASTICSEARCH_URL: setting.url({
+    description: 'Elasticsearch, which searches products. Without it PostgreSQL does.',
+    optional: true,
+    protocols: ['http', 'https'],
+  }),
+  REDIS_URL: setting.url({
+    description: 'Redis, which shares caches between processes. Without it each process has its own.',
+    optional: true,
+    protocols: ['redis', 'rediss'],
+  }),
+  CAUDAL_NAMESPACE: setting.string({
+    description: 'Stands before the names of queues, collections, indices and cache keys: several systems, one server.',
+    optional: true,
+    pattern: /^[a-z][a-z0-9_]{0,40}$/,
+    expects: 'a lower-case word of at most 41 letters, digits and underscores',
+  }),
+
+  CAUDAL_HOST: setting.string({ description: 'The address to listen on.', default: '127.0.0.1' }),
+  CAUDAL_REST_PORT: setting.port({ description: 'The port of the REST API and /docs.', default: '8080' }),
+  CAUDAL_GRPC_PORT: setting.port({ description: 'The port of gRPC, /livez and /readyz.', default: '9090' }),
+  CAUDAL_SHUTDOWN_GRACE: setting.duration({
+    description: 'How long a process still works after it has said that it is not ready: until gateways have noticed.',
+    default: '0s',
+    max: 120_000,
+  }),
+  CAUDAL_METRICS_PORT: setting.port({
+    description: "The port of Prometheus' /metrics; none if not set.",
+    optional: true,
+  }),
+  CAUDAL_OTLP_ENDPOINT: setting.url({ description: 'Where traces are sent by OTLP (gRPC).', optional: true }),
+  CAUDAL_TRACE_SAMPLING: setting.number({
+    description: 'The share of traces that is recorded, of those that begin here: what callers have decided is kept.',
+    // All, as OpenTelemetry's SDKs have it: who names a collector wants to see something. It costs, so less where calls are many.
+    default: '1',
+    min: 0,
+    max: 1,
+  }),
+  CAUDAL_COMMAND_ADDRESS: setting.string({
+    description: 'Where the commands of contexts that do not run in this process answer; {context} becomes their name.',
+    default: '127.0.0.1:9090',
+  }),
+  CAUDAL_QUERY_ADDRESS: setting.string({
+    description: 'Where the queries of contexts that do not run in this process answer; {context} becomes their name.',
+    default: '127.0.0.1:9090',
+  }),
+  CAUDAL_MAX_CONCURRENT_CALLS: setting.int({
+    description: 'Calls in hand at the same time; more are turned away with RESOURCE_EXHAUSTED.',
+    default: '1000',
+    min: 1,
+  }),
+  CAUDAL_PREFETCH: setting.int({
+    description: 'Messages that a consumer holds at the same time; it handles up to half of them at once.',
+    default: '512',
+    min: 1,
+    max: 5000,
+  }),
+  CAUDAL_SWEEP_INTERVAL: setting.duration({
+    description: 'How often consumers compare what they have seen with the logs.',
+    default: '30s',
+    min: 200,
+  }),
+  CAUDAL_SWEEP_MIN_AGE: setting.duration({
+    description: 'How old an event must be for the sweep to miss it.',
+    default: '10s',
+    min: 0,
+  }),
+
+  CAUDAL_AUTH: setting.oneOf(['jwt', 'off'], {
+    description: 'Whether callers need a token. "off" makes everybody an administrator: for development only.',
+    default: 'jwt',
+  }),
+  CAUDAL_JWKS: setting.parsed(
+    {
+      description: 'The public keys of tokens. Made at first start when embedded.',
+      expects: 'a JSON Web Key Set of public keys, or the URL of one: "caudal keys" prints one',
+      // Not public: a private key that got here by mistake must not be shown.
+      secrecy: 'url',
+      optional: true,
+    },
+    parseKeySet,
+  ),
+  CAUDAL_ISSUER: setting.string({ description: 'What tokens must have as `iss`.', default: 'caudal' }),
+  CAUDAL_AUDIENCE: setting.string({ description: 'What tokens must have as `aud`.', default: 'caudal' }),
+  CAUDAL_SERVICE_KEY: setting.parsed(
+    {
+      description: 'What this process signs its calls to other services with.',
+      expects: 'a private JSON Web Key: "caudal keys" prints one',
+      secrecy: 'secret',
+      optional: true,
+    },
+    parseSigningKey,
+  ),
+  CAUDAL_TOKEN: setting.secret({
+    description: 'What `caudal import` calls with, unless it is told by --token. Nothing else reads it.',
+    optional: true,
+  }),
+  CAUDAL_PERSONAL_DATA_KEYS: setting.parsed(
+    {
+      description:
+        'Keys that personal data is sealed with in the logs. The first one seals, all of them open. Without any it is written as it is.',
+      expects: 'ID:KEY,... where "openssl rand -base64 32" prints a KEY',
+      secrecy: 'secret',
+      optional: true,
+    },
+    parsePersonalDataKeys,
+  ),
+  CAUDAL_REFLECTION: setting.boolean({ description: 'Whether gRPC reflection answers.', default: 'false' }),
+} satisfies Settings;
+
+/** All settings of a process. */
+export const settings: typeof runtimeSettings & Settings = Object.assign(
+  {},
+  runtimeSettings,
+  ...contexts.map((context) => context.settings),
+);
+
+export type RuntimeValues = Values<typeof runtimeSettings> & Record<string, unknown>;

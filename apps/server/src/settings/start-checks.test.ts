@@ -1,0 +1,65 @@
+import { checkConfig } from '@caudal/config/config.ts';
+import { generateKey } from '@caudal/rpc/server/tokens.ts';
+import { beforeAll, describe, expect, test } from '@jest/globals';
+import { settings } from './settings.ts';
+import { startChecks } from './start-checks.ts';
+
+let keys: { CAUDAL_JWKS: string; CAUDAL_SERVICE_KEY: string };
+beforeAll(async () => {
+  const { publicKey, privateKey } = await generateKey('k');
+  keys = { CAUDAL_JWKS: JSON.stringify({ keys: [publicKey] }), CAUDAL_SERVICE_KEY: JSON.stringify(privateKey) };
+});
+
+const DATABASE_URL = 'postgres://127.0.0.1/caudal';
+/** The settings that are wrong. */
+const wrong = (env: Record<string, string>) =>
+  checkConfig(settings, env, { checks: startChecks }).problems.map(({ name }) => name);
+
+describe('before a process starts', () => {
+  test('all is well with nothing, with everything, and with authentication off', () => {
+    expect(wrong({})).toEqual([]);
+    expect(wrong({ DATABASE_URL, ...keys })).toEqual([]);
+    expect(wrong({ DATABASE_URL, CAUDAL_AUTH: 'off', CAUDAL_ROLES: 'process' })).toEqual([]);
+  });
+
+  test('there must be keys to check tokens with', () => {
+    expect(wrong({ DATABASE_URL })).toEqual(['CAUDAL_JWKS']);
+  });
+
+  test.each([
+    ['all roles of some contexts', { CAUDAL_CONTEXTS: 'orders' }],
+    ['processes without commands', { CAUDAL_ROLES: 'process' }],
+    ['commands without queries', { CAUDAL_ROLES: 'command' }],
+    ['projections of some contexts', { CAUDAL_ROLES: 'projector', CAUDAL_CONTEXTS: 'orders' }],
+  ])('there must be a key to sign with for %s', (_, env) => {
+    const { CAUDAL_JWKS } = keys;
+    expect(wrong({ DATABASE_URL, CAUDAL_JWKS, ...env })).toEqual(['CAUDAL_SERVICE_KEY']);
+    expect(wrong({ DATABASE_URL, ...keys, ...env })).toEqual([]);
+  });
+
+  test.each([
+    ['everything at one place', {}],
+    ['commands and queries of all contexts', { CAUDAL_ROLES: 'command,query' }],
+    ['the relay and jobs', { CAUDAL_ROLES: 'relay,jobs', CAUDAL_CONTEXTS: 'orders' }],
+    ['projections of all contexts', { CAUDAL_ROLES: 'projector' }],
+  ])('nobody is called by %s', (_, env) => {
+    expect(wrong({ DATABASE_URL, CAUDAL_JWKS: keys.CAUDAL_JWKS, ...env })).toEqual([]);
+  });
+
+  test('two doors must not share a port', () => {
+    expect(wrong({ CAUDAL_REST_PORT: '9090' })).toEqual(['CAUDAL_GRPC_PORT']);
+    expect(wrong({ CAUDAL_METRICS_PORT: '8080' })).toEqual(['CAUDAL_METRICS_PORT']);
+    expect(wrong({ CAUDAL_REST_PORT: '0', CAUDAL_GRPC_PORT: '0' })).toEqual([]);
+  });
+
+  test('keys that can not be read are told together, and only once each', () => {
+    const env = { CAUDAL_JWKS: '{', CAUDAL_SERVICE_KEY: 'x', CAUDAL_PERSONAL_DATA_KEYS: 'y', CAUDAL_ROLES: 'process' };
+    expect(wrong({ DATABASE_URL, ...env })).toEqual(['CAUDAL_JWKS', 'CAUDAL_SERVICE_KEY', 'CAUDAL_PERSONAL_DATA_KEYS']);
+  });
+
+  test('all traces are recorded unless a share is set', () => {
+    expect(checkConfig(settings, {}).values?.CAUDAL_TRACE_SAMPLING).toBe(1);
+    expect(checkConfig(settings, { CAUDAL_TRACE_SAMPLING: '0.05' }).values?.CAUDAL_TRACE_SAMPLING).toBe(0.05);
+    expect(wrong({ CAUDAL_TRACE_SAMPLING: '5' })).toEqual(['CAUDAL_TRACE_SAMPLING']);
+  });
+});

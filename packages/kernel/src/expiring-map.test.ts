@@ -1,0 +1,45 @@
+import { deserialize, serialize } from 'node:v8';
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { type ExpiringMap, emptyExpiringMap, forget, recall, remember, remembered } from './expiring-map.ts';
+
+const day = (n: number) => new Date(Date.UTC(2026, 0, n));
+
+describe('memory', () => {
+  test('holds what a Map would hold, and older memories stay as they were', () => {
+    const change = fc.record({ id: fc.nat(200).map(String), value: fc.option(fc.nat(), { nil: undefined }) });
+    fc.assert(
+      fc.property(fc.array(change, { maxLength: 500, size: 'max' }), (changes) => {
+        const map = new Map<string, number>();
+        let memory: ExpiringMap<number> = emptyExpiringMap();
+        let earlier: [ExpiringMap<number>, Map<string, number>] = [memory, new Map()];
+        changes.forEach(({ id, value }, index) => {
+          if (value === undefined) {
+            map.delete(id);
+            memory = forget(memory, id);
+          } else {
+            map.set(id, value);
+            memory = remember(memory, id, value, Number.POSITIVE_INFINITY, day(1));
+          }
+          if (index === Math.floor(changes.length / 2)) earlier = [memory, new Map(map)];
+        });
+        expect(new Map(remembered(memory))).toEqual(map);
+        expect(memory.size).toBe(map.size);
+        expect(new Map(remembered(earlier[0]))).toEqual(earlier[1]);
+      }),
+    );
+  });
+
+  test('forgets what is past, and does not grow for ever', () => {
+    let memory: ExpiringMap<string> = emptyExpiringMap();
+    for (let n = 1; n <= 5000; n++) memory = remember(memory, `id${n}`, 'x', day(n + 30), day(n));
+    expect(recall(memory, 'id4999', day(5000))).toBe('x');
+    expect(recall(memory, 'id4960', day(5000))).toBeUndefined();
+    expect(memory.size).toBeLessThan(200);
+  });
+
+  test('survives a snapshot', () => {
+    const memory = remember(emptyExpiringMap<bigint>(), 'a', 1n, day(2), day(1));
+    expect(recall(deserialize(serialize(memory)) as ExpiringMap<bigint>, 'a', day(1))).toBe(1n);
+  });
+});

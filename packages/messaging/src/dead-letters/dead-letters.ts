@@ -1,0 +1,74 @@
+/**
+ * Dead letters on the broker: what a handler could not handle lies in `<handler>.dead` for people to look at, and for
+ * their tools. What matters for the redrive is the parked stream in PostgreSQL and the log; nothing depends on the
+ * letter.
+ */
+
+import type { RecordedEvent } from '@caudal/eventlog/types.ts';
+import { unavailable } from '@caudal/kernel/errors.ts';
+import { within } from '@caudal/kernel/time.ts';
+import { answered, type Broker } from '../rabbitmq/connection.ts';
+import { fromMessage, toMessage } from '../rabbitmq/envelope.ts';
+import { openPublisher } from '../rabbitmq/publisher.ts';
+import { deadLetterQueueName, declareDeadLetterQueue } from '../rabbitmq/topology.ts';
+
+export interface DeadLetters {
+  /** Resolves when the letter is safe. UNAVAILABLE otherwise. */
+  publish(event: RecordedEvent, error: string): Promise<void>;
+  /** Removes the letters of streams of which `isDone` says so; looks at those that are there at the start. */
+  drain(isDone: (stream: string) => Promise<boolean>): Promise<{ removed: number; kept: number }>;
+  close(): Promise<void>;
+}
+
+const maxErrorLength = 2_000;
+const closeTimeoutMs = 2_000;
+
+/** The dead letters of a handler, in its queue on the broker. */
+export function brokerDeadLetters({ broker, handler }: { broker: Broker; handler: string }): DeadLetters {
+  const queue = deadLetterQueueName(handler, broker.prefix);
+  const publisher = openPublisher({
+    broker,
+    prepare: (channel) => declareDeadLetterQueue(channel, handler, broker.prefix),
+  });
+
+  const publish = async (event: RecordedEvent, error: string): Promise<void> => {
+    const message = toMessage(event, '', queue);
+    message.options.headers.caudal_error = error.slice(0, maxErrorLength);
+    const returned = await publisher.publish([message]);
+    if (returned.size === 0) return;
+    // Somebody has deleted the queue: a new channel declares it again.
+    await publisher.close();
+    throw unavailable('RabbitMQ', `${queue} is gone`);
+  };
+
+  return {
+    publish,
+    async drain(isDone) {
+      const count = { removed: 0, kept: 0 };
+      const channel = await broker.consumeChannel();
+      try {
+        await answered(declareDeadLetterQueue(channel, handler, broker.prefix));
+        const { messageCount } = await answered(channel.checkQueue(queue));
+        for (let left = messageCount; left > 0; left--) {
+          const letter = await answered(channel.get(queue));
+          if (!letter) break;
+          const event = fromMessage(letter);
+          if (event && !(await isDone(event.stream))) {
+            // A copy at the end, then this one goes: giving it back would count towards the delivery limit.
+            await publish(event, String(letter.properties.headers?.caudal_error ?? ''));
+            count.kept += 1;
+          } else {
+            count.removed += 1;
+          }
+          channel.ack(letter);
+        }
+        return count;
+      } catch (error) {
+        throw unavailable('RabbitMQ', error);
+      } finally {
+        await within(closeTimeoutMs, channel.close()).catch(() => {});
+      }
+    },
+    close: () => publisher.close(),
+  };
+}

@@ -1,0 +1,367 @@
+/** The whole way on a real RabbitMQ and PostgreSQL: log, relay, queue, handler. */
+import { once } from 'node:events';
+import type { Socket } from 'node:net';
+import { openEventLog } from '@caudal/eventlog/event-log.ts';
+import { migrations as logMigrations } from '@caudal/eventlog/migrations.ts';
+import { position } from '@caudal/postgres/checkpoint.ts';
+import { type Database, openDatabase } from '@caudal/postgres/database.ts';
+import { migrate } from '@caudal/postgres/migrate.ts';
+import { migrations as postgresMigrations } from '@caudal/postgres/migrations.ts';
+import { describeWith } from '@caudal/testing/describe-with.ts';
+import { type FreshDatabase, freshDatabase, serverUrl } from '@caudal/testing/servers.ts';
+import { startTcpProxy } from '@caudal/testing/tcp-proxy.ts';
+import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
+import { brokerDeadLetters } from '../dead-letters/dead-letters.ts';
+import { listDeadLetters, redrive } from '../dead-letters/redrive.ts';
+import { migrations } from '../migrations.ts';
+import { type RelayOptions, startRelay } from '../relay.ts';
+import { runSubscription, type SubscriptionOptions } from '../subscription/subscription.ts';
+import { collect, grow, type TestHandler, testHandler, until, versions } from '../testing/doubles.ts';
+import { testBroker } from '../testing/rabbit.ts';
+import type { Broker } from './connection.ts';
+import { toMessage } from './envelope.ts';
+import { openPublisher } from './publisher.ts';
+import { rabbitFeed } from './rabbit-feed.ts';
+import { bindHandler, declareExchange, deleteHandler, queueName } from './topology.ts';
+
+const entities = ['orders.order'];
+
+describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
+  let fresh: FreshDatabase;
+  let count = 0;
+  /** Undone in reverse. */
+  const cleanups: (() => Promise<unknown>)[] = [];
+
+  beforeAll(async () => {
+    fresh = await freshDatabase();
+  });
+  afterEach(async () => {
+    for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+  });
+  afterAll(() => fresh.drop());
+
+  /** A log of its own with its schema, a broker, and a handler; `url` of the broker, if not the real one. */
+  async function given(url?: string) {
+    const schema = `s${count++}`;
+    await migrate({ url: fresh.url, schema, sets: [postgresMigrations, logMigrations, migrations] });
+    const database = openDatabase({ url: fresh.url, schema });
+    cleanups.push(() => database.close());
+    const rabbit = testBroker(url);
+    cleanups.push(() => rabbit.close());
+    const { broker } = rabbit;
+    const log = openEventLog({ database, domain: 'orders' });
+    cleanups.push(() => log.stop());
+    const handler = testHandler('order-list.v1', entities);
+    rabbit.owns([handler.name], ['orders']);
+    const queue = queueName(handler.name, rabbit.prefix);
+    const bind = () => bindHandler({ broker: rabbit.direct, handler });
+    const relay = (options: Partial<RelayOptions> = {}) => {
+      const running = startRelay({ log, database, broker, ...options });
+      cleanups.push(() => running.stop());
+      return running;
+    };
+    const consume = (by: TestHandler = handler, options: Partial<SubscriptionOptions> = {}, prefetch?: number) => {
+      const feed = rabbitFeed({ broker, handler: by, prefetch });
+      const logs = new Map([['orders', log]]);
+      const running = runSubscription({ handler: by, feed, logs, database, sweep: false, ...options });
+      cleanups.push(() => running.stop());
+      return running;
+    };
+    const total = () => [...handler.applied.values()].reduce((sum, applied) => sum + applied.length, 0);
+    const relayed = () => position(database, 'relay');
+    return { database, rabbit, broker, log, handler, queue, bind, relay, consume, total, relayed };
+  }
+
+  /** 20 streams, `perStream` events each, in small appends. */
+  async function growMany(log: Parameters<typeof grow>[0], perStream: number): Promise<void> {
+    for (let grown = 0; grown < perStream; grown += 5)
+      await Promise.all(versions(20).map((id) => grow(log, `orders.order/${id}`, 5)));
+  }
+
+  const inOrder = ({ applied }: TestHandler) => {
+    for (const of of applied.values()) expect(of).toEqual(versions(of.length));
+  };
+
+  test('what is appended is handled, by competing consumers, and nothing is left behind', async () => {
+    const { log, handler, queue, rabbit, bind, relay, consume, total } = await given();
+    await bind();
+    relay({ batchSize: 100 });
+    consume(handler, {}, 50);
+    consume(testHandler(handler.name, entities, handler.applied), {}, 50);
+    await growMany(log, 50);
+    await until(() => total() === 1_000);
+    inOrder(handler);
+    await until(async () => (await rabbit.ready(queue)) === 0);
+  });
+
+  test('an event comes through the broker as it is in the log', async () => {
+    const { log, broker, handler, bind, relay } = await given();
+    await bind();
+    const [event] = await grow(log, 'orders.order/1', 1);
+    relay();
+    const ended = new AbortController();
+    const got: unknown[] = [];
+    const feed = rabbitFeed({ broker, handler }).run(async (events) => {
+      got.push(...events);
+      ended.abort();
+    }, ended.signal);
+    await feed;
+    expect(got).toEqual([event]);
+  });
+
+  test('a relay that stands still loses its lease; another goes on; nothing is lost', async () => {
+    const { database, log, handler, bind, relay, consume, total, relayed } = await given();
+    await bind();
+    let stalled = false;
+    let wake = () => {};
+    const awake = new Promise<void>((resolve) => {
+      wake = resolve;
+    });
+    /** What the first one's writes of the checkpoint came to after it had stood still. */
+    const lateMoves: boolean[] = [];
+    const stalling: Database = {
+      ...database,
+      // As if the process had been stopped between publishing and the checkpoint.
+      query: async (statement) => {
+        const late = stalled && statement.name === 'checkpoint-advance';
+        if (stalled) await awake;
+        const rows = await database.query(statement);
+        if (late) lateMoves.push(rows.length > 0);
+        return rows as never;
+      },
+    };
+    relay({ database: stalling, holder: 'one', ttlMs: 300, batchSize: 50 });
+    await growMany(log, 10);
+    await until(async () => (await relayed()) > 0);
+    stalled = true;
+    await growMany(log, 10);
+    relay({ holder: 'two', ttlMs: 300, batchSize: 50 });
+    consume();
+    await until(() => total() === 400);
+    await until(async () => (await relayed()) === 400);
+    // The first one wakes up: it finds out, and moves nothing.
+    wake();
+    await until(() => lateMoves.length > 0);
+    stalled = false;
+    expect(new Set(lateMoves)).toEqual(new Set([false]));
+    await growMany(log, 5);
+    await until(() => total() === 500);
+    inOrder(handler);
+  });
+
+  test('connections are cut again and again: everything arrives', async () => {
+    const proxy = await startTcpProxy(serverUrl('rabbitmq'));
+    cleanups.push(() => proxy.close());
+    const { log, handler, bind, relay, consume, total, relayed } = await given(proxy.url);
+    await bind();
+    relay({ batchSize: 40 });
+    consume(handler, {}, 40);
+    for (let round = 1; round <= 4; round++) {
+      const before = total();
+      await growMany(log, 20);
+      await until(() => total() > before && proxy.connections === 2);
+      proxy.cut();
+    }
+    await until(() => total() === 1_600, 20_000);
+    await until(async () => (await relayed()) === 1_600);
+    inOrder(handler);
+  });
+
+  test('the broker is away: the relay waits, and the checkpoint with it', async () => {
+    const proxy = await startTcpProxy(serverUrl('rabbitmq'));
+    cleanups.push(() => proxy.close());
+    proxy.refuse(true);
+    const { log, handler, bind, relay, consume, total, relayed } = await given(proxy.url);
+    await bind();
+    relay();
+    consume(handler);
+    await growMany(log, 5);
+    await expect(until(async () => (await relayed()) > 0, 500)).rejects.toThrow('not within');
+    proxy.refuse(false);
+    await until(() => total() === 100, 20_000);
+    inOrder(handler);
+  });
+
+  test('a drain finishes what is in hand and gives the rest back', async () => {
+    const { log, handler, queue, rabbit, bind, relay, consume, total, relayed } = await given();
+    await bind();
+    relay();
+    await growMany(log, 20);
+    await until(async () => (await relayed()) === 400);
+    let begun = () => {};
+    const inHand = new Promise<void>((resolve) => {
+      begun = resolve;
+    });
+    let finish = () => {};
+    const finished = new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+    const slow: TestHandler = {
+      ...handler,
+      handle: async (events) => {
+        begun();
+        await finished;
+        return handler.handle(events);
+      },
+    };
+    const running = consume(slow, {}, 64);
+    await inHand;
+    const stopped = running.stop();
+    finish();
+    await stopped;
+    // One batch, and of what is held there are two.
+    expect(total()).toBeGreaterThan(0);
+    expect(total()).toBeLessThanOrEqual(32);
+    await until(async () => (await rabbit.ready(queue)) === 400 - total());
+    inOrder(handler);
+  });
+
+  test('a connection whose end went unheard is replaced', async () => {
+    const { broker } = await given();
+    const channel = await broker.consumeChannel();
+    const { connection } = channel as unknown as {
+      connection: { removeAllListeners(event: string): void; stream: Socket };
+    };
+    connection.removeAllListeners('close');
+    const closed = once(channel, 'close');
+    connection.stream.destroy(new Error('cut'));
+    await closed;
+    await expect(broker.consumeChannel()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await (await broker.consumeChannel()).close();
+  });
+
+  test('no broker: UNAVAILABLE, in time', async () => {
+    const { broker } = await given('amqp://127.0.0.1:1');
+    // Within its 2 s, that is: without a bound this test would not end.
+    await expect(broker.publishChannel()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await expect(broker.consumeChannel(AbortSignal.timeout(50))).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+  });
+
+  test('what the broker refuses is published again, and the checkpoint waits for it', async () => {
+    const { log, broker, handler, bind, relay, consume, total, relayed } = await given();
+    await bind();
+    await growMany(log, 5);
+    let refusals = 0;
+    const refusing: Broker = {
+      ...broker,
+      async publishChannel(signal) {
+        const channel = await broker.publishChannel(signal);
+        const publish = channel.publish.bind(channel);
+        channel.publish = (exchange, routingKey, content, options, confirmed) => {
+          // The first batch as a whole, then one message in the middle of it: others of its batch get through.
+          const refuse = refusals < 50 || (refusals === 50 && options?.messageId === middle);
+          if (!refuse) return publish(exchange, routingKey, content, options, confirmed);
+          refusals += 1;
+          confirmed?.(new Error('refused'), {});
+          return true;
+        };
+        return channel;
+      },
+    };
+    const { events } = await log.readLog(0, { limit: 50 });
+    const middle = events[25]!.eventId;
+    relay({ broker: refusing, batchSize: 50 });
+    consume();
+    await until(() => total() === 100);
+    await until(async () => (await relayed()) === 100);
+    expect(refusals).toBe(51);
+    inOrder(handler);
+  });
+
+  test('what no queue wants is told, and not tried again', async () => {
+    const { log, rabbit, broker, relay, relayed } = await given();
+    const events = await grow(log, 'orders.order/1', 3);
+    const published: unknown[] = [];
+    const counting: Broker = {
+      ...broker,
+      async publishChannel(signal) {
+        const channel = await broker.publishChannel(signal);
+        const publish = channel.publish.bind(channel);
+        channel.publish = (...message) => {
+          published.push(message[3]?.messageId);
+          return publish(...message);
+        };
+        return channel;
+      },
+    };
+    relay({ broker: counting });
+    await until(async () => (await relayed()) === 3);
+    // What comes after it would be after a second try of it.
+    events.push(...(await grow(log, 'orders.order/1', 1)));
+    await until(async () => (await relayed()) === 4);
+    expect(published).toEqual(events.map(({ eventId }) => eventId));
+    const publisher = openPublisher({
+      broker,
+      prepare: (channel) => declareExchange(channel, 'orders', rabbit.prefix),
+    });
+    const exchange = `${rabbit.prefix}events.orders.v1`;
+    expect(await publisher.publish(events.map((event) => toMessage(event, exchange)))).toEqual(
+      new Set(events.map(({ eventId }) => eventId)),
+    );
+    await publisher.close();
+  });
+
+  test('a queue that is deleted under its consumer is made again, and the sweep brings what was in it', async () => {
+    const { log, handler, rabbit, bind, relay, consume, total } = await given();
+    await bind();
+    relay();
+    consume(handler, { sweep: { everyMs: 200, minAgeMs: 0 } });
+    await growMany(log, 5);
+    await until(() => total() === 100);
+    await deleteHandler({ broker: rabbit.direct, handler: handler.name });
+    await growMany(log, 5);
+    await until(() => total() === 200);
+    inOrder(handler);
+  });
+
+  test('dead letters lie in their queue until their stream is redriven', async () => {
+    const { database, log, broker, handler, rabbit, bind, relay, consume, total } = await given();
+    await bind();
+    relay();
+    const deadLetters = brokerDeadLetters({ broker, handler: handler.name });
+    cleanups.push(() => deadLetters.close());
+    const dead = `${rabbit.prefix}order-list.v1.dead`;
+    handler.judge = ({ stream }) => stream !== 'orders.order/1' && new Error('bad data');
+    consume(handler, { deadLetters, retry: { times: 3, firstMs: 4, maxMs: 20 } });
+    for (const id of [1, 2, 3]) await grow(log, `orders.order/${id}`, 4);
+    await until(async () => {
+      const parked = await collect(listDeadLetters(database));
+      return parked.length === 2 && parked.every(({ count }) => count === 4) && total() === 4;
+    });
+    await until(async () => (await rabbit.ready(dead)) === 2);
+
+    const channel = await rabbit.direct.consumeChannel();
+    const letter = (await channel.get(dead)) || undefined;
+    expect(letter?.properties.headers).toMatchObject({
+      cloudEvents_streamversion: 1,
+      caudal_error: 'Error: bad data',
+    });
+    await channel.close();
+    // It goes back a moment after the channel is closed; the redrive removes only what lies there.
+    await until(async () => (await rabbit.ready(dead)) === 2);
+
+    handler.judge = ({ stream }) => stream === 'orders.order/3' && new Error('still bad');
+    const redriven = await collect(redrive({ handler, logs: new Map([['orders', log]]), database, deadLetters }));
+    expect(redriven).toMatchObject([
+      { stream: 'orders.order/2', outcome: 'redriven' },
+      { stream: 'orders.order/3', outcome: 'still-parked', error: 'Error: still bad' },
+    ]);
+    expect(handler.applied.get('orders.order/2')).toEqual([1, 2, 3, 4]);
+    await until(async () => (await rabbit.ready(dead)) === 1);
+    expect(await collect(listDeadLetters(database, handler.name))).toMatchObject([{ stream: 'orders.order/3' }]);
+  });
+
+  test('garbage in the queue is dropped, what comes after it is not', async () => {
+    const { log, handler, queue, rabbit, bind, relay, consume, total } = await given();
+    await bind();
+    const channel = await rabbit.direct.publishChannel();
+    channel.sendToQueue(queue, Buffer.from('no event'));
+    await channel.waitForConfirms();
+    await channel.close();
+    relay();
+    consume(handler);
+    await growMany(log, 5);
+    await until(() => total() === 100);
+    await until(async () => (await rabbit.ready(queue)) === 0);
+  });
+});

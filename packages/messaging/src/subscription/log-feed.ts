@@ -1,0 +1,82 @@
+/**
+ * A handler's events straight from the logs, where there is no broker. Each domain has a checkpoint with a lease, so
+ * that of a fleet only one process feeds a handler with a domain at a time.
+ *
+ * The checkpoint is written behind the deliveries, at most every 500 ms: after a crash the last ones come again, which
+ * every handler must bear anyway.
+ */
+import { entityOfStream } from '@caudal/contract/entity.ts';
+import type { LogReader, RecordedEvent } from '@caudal/eventlog/types.ts';
+import type { Database } from '@caudal/postgres/database.ts';
+import { type Leadership, whileLeading } from '../lease.ts';
+import { type Logs, logsOf } from '../logs.ts';
+import { oneAtATime } from '../one-at-a-time.ts';
+import type { Follower } from '../rabbitmq/topology.ts';
+import type { Feed } from '../types.ts';
+
+export interface LogFeedOptions {
+  handler: Follower;
+  /** By domain; those of the handler's entities at least. Share them between handlers: `shareTail`. */
+  logs: Logs;
+  /** Holds the checkpoints `feed:<handler>:<domain>`. */
+  database: Database;
+  /** Unique to the running process; one is made if absent. */
+  holder?: string;
+  /** How long a dead process's lease lasts; 15,000 ms if absent. */
+  ttlMs?: number;
+  /** Events a batch at most; 256 if absent. */
+  maxBatch?: number;
+}
+
+const checkpointEveryMs = 500;
+const idleWaitMs = 1_000;
+
+/** The feed of a handler from the logs. Throws if a log is missing. */
+export function logFeed({ handler, logs, database, holder, ttlMs = 15_000, maxBatch = 256 }: LogFeedOptions): Feed {
+  const followed = new Set(handler.entities);
+  const readers = logsOf(logs, handler);
+
+  return {
+    async run(deliver, signal) {
+      const exclusively = oneAtATime();
+
+      const follow = async (log: LogReader, lease: Leadership): Promise<void> => {
+        let delivered = lease.position;
+        let saved = lease.position;
+        let savedAt = performance.now();
+        const save = async () => {
+          if (delivered === saved) return;
+          savedAt = performance.now();
+          if (await lease.advance(delivered)) saved = delivered;
+        };
+        const readOn = async (): Promise<RecordedEvent[]> => {
+          const waitMs = delivered === saved ? idleWaitMs : checkpointEveryMs;
+          const { events } = await log.readLog(delivered, { limit: maxBatch, waitMs, signal: lease.signal });
+          return events;
+        };
+        try {
+          while (!lease.signal.aborted) {
+            const events = await readOn();
+            const wanted = events.filter((event) => followed.has(entityOfStream(event.stream)));
+            if (wanted.length > 0) await exclusively(() => deliver(wanted));
+            delivered = events.at(-1)?.position ?? delivered;
+            if (events.length === 0 || performance.now() - savedAt >= checkpointEveryMs) await save();
+          }
+        } catch (error) {
+          if (!lease.signal.aborted) throw error;
+        } finally {
+          // If it fails, what is not saved comes again.
+          await save().catch(() => {});
+        }
+      };
+
+      await Promise.all(
+        readers.map((log) =>
+          whileLeading({ database, name: `feed:${handler.name}:${log.domain}`, holder, ttlMs, signal }, (lease) =>
+            follow(log, lease),
+          ),
+        ),
+      );
+    },
+  };
+}

@@ -1,0 +1,240 @@
+/**
+ * What "handled" means: a batch is settled when each of its events is applied, known already, or waits in a parked
+ * stream. Until then nothing of it is acknowledged; after it, nothing of it is needed any more.
+ *
+ *   handle ── nothing unfinished ───────────────────────────────────────────────> settled
+ *     │
+ *     ├─ throws, or an event failed for a reason that passes: a dependency is away. The same again after a pause, for
+ *     │  ever. No attempt is counted, or an outage would park every stream.
+ *     ├─ gap:    parked? recorded, settled. Else look again after 20 ms, since another consumer may just be applying
+ *     │          what is missing; then read it from the log, one query a domain for all gaps of the batch.
+ *     │          The log does not have it either: a failure.
+ *     └─ failed: parked? recorded, settled. Else 3 retries with growing pauses, then parked, dead letter, settled.
+ *
+ * Streams that are done do not wait for those that are not, but the next batch does: the pauses of a poison event are
+ * short, and it has them once, since then its stream is parked. Only streams that are in trouble are looked up among
+ * the parked ones: the first event after a parked one is always a gap, so the usual path costs nothing.
+ */
+import { domainOf } from '@caudal/contract/entity.ts';
+import type { RecordedEvent } from '@caudal/eventlog/types.ts';
+import { isTransient } from '@caudal/kernel/errors.ts';
+import { type Backoff, backoffMs, sleep, within } from '@caudal/kernel/time.ts';
+import type { Database } from '@caudal/postgres/database.ts';
+import { logger } from '@caudal/telemetry/log.ts';
+import { counter, gauge } from '@caudal/telemetry/metrics.ts';
+import type { DeadLetters } from '../dead-letters/dead-letters.ts';
+import { park, recordArrivals } from '../dead-letters/parked.ts';
+import { type Logs, logOf } from '../logs.ts';
+import type { EventHandler } from '../types.ts';
+import { byStream, merge } from './batch.ts';
+
+export interface Retry extends Backoff {
+  /** How often a failed event is tried again. */
+  times: number;
+}
+
+export interface SettleOptions {
+  handler: EventHandler;
+  logs: Logs;
+  database: Database;
+  deadLetters?: DeadLetters;
+  retry: Retry;
+  /** Between attempts at a dependency that is away. */
+  pause: Backoff;
+  /** Ends every wait; what is not settled then stays so. */
+  signal: AbortSignal;
+}
+
+/** Thrown when told to stop before a batch is settled: it comes again elsewhere. */
+export class Stopped extends Error {
+  override name = 'Stopped';
+}
+
+/** A stream of the batch that is not done. */
+interface Trouble {
+  stream: string;
+  /** What is left of it, from the event that failed or the first after the gap; never empty. */
+  events: RecordedEvent[];
+  /** In a gap: the last version that the handler has. */
+  seen: number | undefined;
+  /** Looked at a second time: now the log is asked. */
+  looked: boolean;
+  /** What has failed, how often, and how. */
+  failure?: { version: number; count: number; error: unknown };
+}
+
+const secondLookMs = 20;
+const readLimit = 1_000;
+/**
+ * Gaps that one read asks for. Deep ones on many streams are filled a few at a time: what a read does not reach would
+ * only be handed to the handler again and again.
+ */
+const cursorsAtOnce = 32;
+const letterMs = 5_000;
+
+const log = logger('subscription');
+const outcomes = counter('events_handled_total', 'Events by outcome: settled, healed, failed, parked');
+const paused = gauge('subscription_paused', 'Whether a handler waits for a dependency: 1 or 0', '1');
+const parkings = counter('streams_parked_total', 'Streams that were parked: each needs a look and a redrive');
+
+/** A function that settles batches. It throws only `Stopped`. */
+export function settler(options: SettleOptions): (events: RecordedEvent[]) => Promise<void> {
+  const { handler, logs, database, deadLetters, retry, pause, signal } = options;
+  const labels = { handler: handler.name };
+
+  /** The same again until it works: for everything that fails only because something can't be reached. */
+  async function patiently<T>(work: () => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      if (signal.aborted) {
+        paused.set(0, labels);
+        throw new Stopped();
+      }
+      try {
+        const result = await work();
+        if (attempt > 1) paused.set(0, labels);
+        return result;
+      } catch (error) {
+        log.warn({ ...labels, err: error, attempt }, 'a dependency is away: the handler waits');
+        paused.set(1, labels);
+        await sleep(backoffMs(attempt, pause), signal);
+      }
+    }
+  }
+
+  /** Hands streams to the handler, with what is known of their trouble; returns those that are still in trouble. */
+  async function attempt(streams: Map<string, Trouble>): Promise<Map<string, Trouble>> {
+    const unfinished = await patiently(async () => {
+      const result = await handler.handle([...streams.values()].flatMap(({ events }) => events));
+      const passing = result.find((one) => one.kind === 'failed' && isTransient(one.error));
+      if (passing?.kind === 'failed') throw passing.error;
+      return result;
+    });
+    const open = new Map<string, Trouble>();
+    for (const one of unfinished) {
+      const stream = one.kind === 'gap' ? one.stream : one.event.stream;
+      const before = streams.get(stream);
+      if (!before) continue;
+      const doneUpTo = one.kind === 'gap' ? one.seen : one.event.version - 1;
+      const events = before.events.filter(({ version }) => version > doneUpTo);
+      if (events.length === 0) continue;
+      const trouble = { ...before, events, seen: one.kind === 'gap' ? one.seen : undefined };
+      if (one.kind === 'failed') {
+        open.set(stream, failedAgain(trouble, one.event.version, one.error));
+      } else if (before.events[0]!.version === one.seen + 1) {
+        // It was given just what it misses: without a count this would go round for ever.
+        const error = new Error(`${handler.name} was given version ${one.seen + 1} of ${stream} and still misses it`);
+        open.set(stream, failedAgain(trouble, one.seen + 1, error));
+      } else {
+        const known = before.failure?.version === one.seen + 1;
+        open.set(stream, { ...trouble, failure: known ? before.failure : undefined });
+      }
+    }
+    return open;
+  }
+
+  function failedAgain(trouble: Trouble, version: number, error: unknown): Trouble {
+    outcomes.add(1, { ...labels, outcome: 'failed' });
+    const count = trouble.failure?.version === version ? trouble.failure.count + 1 : 1;
+    return { ...trouble, failure: { version, count, error } };
+  }
+
+  /** Notes what has arrived for parked streams, and leaves the others. */
+  async function withoutParked(open: Map<string, Trouble>): Promise<Map<string, Trouble>> {
+    const arrivals = [...open.values()].map(({ stream, events }) => ({ stream, lastVersion: events.at(-1)!.version }));
+    const parked = await patiently(() => recordArrivals(database, handler.name, arrivals));
+    for (const stream of parked) {
+      outcomes.add(open.get(stream)!.events.length, { ...labels, outcome: 'parked' });
+      open.delete(stream);
+    }
+    return open;
+  }
+
+  /** Reads what is missing and puts it before what is there. Returns those of which something is known now. */
+  async function fillGaps(gaps: Trouble[]): Promise<Trouble[]> {
+    const known: Trouble[] = [];
+    let count = 0;
+    for (const ofDomain of Map.groupBy(gaps, ({ stream }) => domainOf(stream)).values()) {
+      for (let place = 0; place < ofDomain.length && count < readLimit; place += cursorsAtOnce) {
+        const part = ofDomain.slice(place, place + cursorsAtOnce);
+        const cursors = part.map(({ stream, seen }) => ({ stream, afterVersion: seen! }));
+        const read = await patiently(async () => {
+          return logOf(logs, part[0]!.stream).readStreams(cursors, { limit: readLimit });
+        });
+        count += read.length;
+        const missing = byStream(read);
+        for (const gap of part) {
+          const found = missing.get(gap.stream);
+          // The read was full before it came to this stream.
+          if (!found && read.length === readLimit) continue;
+          known.push(gap);
+          if (found?.[0]?.version === gap.seen! + 1) {
+            outcomes.add(found.length, { ...labels, outcome: 'healed' });
+            gap.events = merge(found, gap.events);
+          } else {
+            // The log has been asked for it and does not have it: a replica that lags, or an event of a lost past.
+            const error = new Error(`version ${gap.seen! + 1} of ${gap.stream} is not in the log`);
+            Object.assign(gap, failedAgain(gap, gap.seen! + 1, error));
+          }
+        }
+      }
+    }
+    return known;
+  }
+
+  /**
+   * The end of a stream's attempts. Its letter comes second, and has one try: people look at it, nothing depends on it,
+   * and a broker that takes no messages must not hold up the other streams.
+   */
+  async function parkStream({ stream, events, failure }: Trouble): Promise<void> {
+    const { version, count: attempts, error } = failure!;
+    const event = events[0]!;
+    const reason = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+    const lastVersion = events.at(-1)!.version;
+    const parked = { handler: handler.name, stream, version, eventType: event.type, error: reason, attempts };
+    if (await patiently(() => park(database, { ...parked, lastVersion }))) {
+      parkings.add(1, labels);
+      log.error({ ...labels, stream, version, type: event.type, attempts, err: error }, 'a stream is parked');
+      if (deadLetters) await sendLetter(deadLetters.publish(event, reason), stream);
+    }
+    outcomes.add(events.length, { ...labels, outcome: 'parked' });
+  }
+
+  async function sendLetter(sent: Promise<void>, stream: string): Promise<void> {
+    try {
+      if (await within(letterMs, sent, signal)) return;
+      log.warn({ ...labels, stream }, 'the broker does not take the dead letter; the stream is parked without it');
+    } catch (error) {
+      log.warn({ ...labels, stream, err: error }, 'the stream is parked without a dead letter');
+    }
+  }
+
+  return async (events) => {
+    let open = new Map<string, Trouble>();
+    for (const [stream, ofStream] of byStream(events))
+      open.set(stream, { stream, events: ofStream, seen: undefined, looked: false });
+    open = await attempt(open);
+    while (open.size > 0) {
+      open = await withoutParked(open);
+      const given = [...open.values()].filter(({ failure }) => failure && failure.count > retry.times);
+      for (const trouble of given) {
+        await parkStream(trouble);
+        open.delete(trouble.stream);
+      }
+      if (open.size === 0) return;
+
+      // Gaps first: they are quick to heal, and what failed has to wait anyway.
+      const gaps = [...open.values()].filter(({ seen, failure }) => seen !== undefined && !failure);
+      const now = new Map((gaps.length > 0 ? gaps : [...open.values()]).map((trouble) => [trouble.stream, trouble]));
+      const failures = Math.max(0, ...[...now.values()].map(({ failure }) => failure?.count ?? 0));
+      if (failures > 0) await sleep(backoffMs(failures, retry), signal);
+      else if (gaps.some(({ looked }) => !looked)) await sleep(secondLookMs, signal);
+      const toFill = [...now.values()].filter(({ seen, looked }) => seen !== undefined && looked);
+      const known = new Set(toFill.length > 0 ? await fillGaps(toFill) : []);
+      for (const gap of toFill) if (!known.has(gap)) now.delete(gap.stream);
+      const later = new Map([...open].filter(([stream]) => !now.has(stream)));
+      for (const trouble of now.values()) trouble.looked = true;
+      open = new Map([...later, ...(await attempt(now))]);
+    }
+    outcomes.add(events.length, { ...labels, outcome: 'settled' });
+  };
+}

@@ -1,0 +1,146 @@
+/**
+ * A handler at work: its feed, the settling of what the feed brings, and the sweep for what it does not bring. The same
+ * whatever carries the events.
+ */
+import { domainOf } from '@caudal/contract/entity.ts';
+import { EventMetadata } from '@caudal/contract/gen/caudal/log/v1/log.ts';
+import type { RecordedEvent } from '@caudal/eventlog/types.ts';
+import type { Running } from '@caudal/kernel/lifetime.ts';
+import { type Backoff, sleep, within } from '@caudal/kernel/time.ts';
+import type { Database } from '@caudal/postgres/database.ts';
+import { logger } from '@caudal/telemetry/log.ts';
+import { gauge, histogram } from '@caudal/telemetry/metrics.ts';
+import { withSpan } from '@caudal/telemetry/spans.ts';
+import type { DeadLetters } from '../dead-letters/dead-letters.ts';
+import { countParked } from '../dead-letters/parked.ts';
+import { type Logs, logsOf } from '../logs.ts';
+import { oneAtATime } from '../one-at-a-time.ts';
+import type { EventHandler, Feed } from '../types.ts';
+import { type SweepOptions, sweepAll } from './reconciliation.ts';
+import { type Retry, settler } from './settle.ts';
+
+export interface SubscriptionOptions {
+  handler: EventHandler;
+  feed: Feed;
+  /** By domain; those of the handler's entities. For gaps and the sweep. */
+  logs: Logs;
+  /** Holds the parked streams, and the sweep's checkpoints. */
+  database: Database;
+  /** Where there is a broker. Without it the parked stream alone tells. */
+  deadLetters?: DeadLetters;
+  /** False where the feed can't lose anything: the log feed. */
+  sweep?: SweepOptions | false;
+  /** Pauses before a failed event is tried again; 3 times, 100 ms doubling up to 5,000 ms if absent. */
+  retry?: Retry;
+  /** Pauses while a dependency is away; 100 ms doubling up to 5,000 ms if absent. */
+  pause?: Backoff;
+  /** Unique to the running process; one is made if absent. */
+  holder?: string;
+  /** How long `stop` waits for the batch in hand; 10,000 ms if absent. What is not settled then comes again. */
+  stopTimeoutMs?: number;
+}
+
+/** A batch's span names at most this many of the traces that led to it. */
+const maxLinks = 16;
+const measureEveryMs = 30_000;
+
+const log = logger('subscription');
+const lag = histogram(
+  'projection_lag_seconds',
+  'From the recording of the oldest event of a batch until the batch is settled',
+  's',
+  [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600],
+);
+const parkedStreams = gauge('parked_streams', 'Streams that wait for a redrive', '1');
+
+function linksOf(events: RecordedEvent[]): string[] {
+  return events.slice(0, maxLinks).flatMap(({ metadata }) => {
+    try {
+      return EventMetadata.decode(metadata).traceparent || [];
+    } catch {
+      return [];
+    }
+  });
+}
+
+/** Starts a handler. Goes on until it is stopped, whatever is away meanwhile. Throws if a log is missing. */
+export function runSubscription(options: SubscriptionOptions): Running {
+  const { handler, feed, logs, database, deadLetters, sweep = {}, holder, stopTimeoutMs = 10_000 } = options;
+  const { retry = { times: 3, firstMs: 100, maxMs: 5_000 }, pause = { firstMs: 100, maxMs: 5_000 } } = options;
+  logsOf(logs, handler);
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  const labels = { handler: handler.name };
+
+  // Feed and sweep settle beside each other, so that neither waits for the other's retries; the handler sees one batch
+  // at a time all the same.
+  const exclusively = oneAtATime();
+  const settle = settler({
+    handler: {
+      name: handler.name,
+      entities: handler.entities,
+      handle: (events) => exclusively(() => handler.handle(events)),
+      seen: (heads) => handler.seen(heads),
+    },
+    logs,
+    database,
+    deadLetters,
+    retry,
+    pause,
+    signal,
+  });
+
+  const lastBatches = new Map<string, { at: number; position: number }>();
+  const noteBatch = (events: RecordedEvent[]): void => {
+    const at = performance.now();
+    const newest = new Map<string, number>();
+    for (const { stream, position } of events) {
+      const domain = domainOf(stream);
+      newest.set(domain, Math.max(position, newest.get(domain) ?? 0));
+    }
+    for (const [domain, position] of newest) lastBatches.set(domain, { at, position });
+  };
+  const deliver = async (events: RecordedEvent[]): Promise<void> => {
+    noteBatch(events);
+    await withSpan(`process ${handler.name}`, { kind: 'consumer', parent: '', links: linksOf(events) }, () =>
+      settle(events),
+    );
+    const oldest = events.reduce((least, { recordedAt }) => Math.min(least, recordedAt.getTime()), Infinity);
+    lag.record(Math.max(0, Date.now() - oldest) / 1000, labels);
+  };
+  /** Each process tells, since which of them sweeps changes: a value that nobody sets any more would stay. */
+  const measureParked = async (): Promise<void> => {
+    while (!signal.aborted) {
+      // Where it fails the next round tells.
+      const count = await countParked(database, handler.name).catch(() => undefined);
+      if (count !== undefined) parkedStreams.set(count, labels);
+      await sleep(measureEveryMs, signal);
+    }
+    parkedStreams.set(0, labels);
+  };
+
+  const running = Promise.all([
+    feed.run(deliver, signal),
+    sweep &&
+      sweepAll({
+        handler,
+        logs,
+        database,
+        holder,
+        sweep,
+        settle,
+        lastBatch: (domain) => lastBatches.get(domain),
+        signal,
+      }),
+    measureParked(),
+  ]);
+  running.catch((error: unknown) => log.fatal({ ...labels, err: error }, 'the subscription has ended'));
+
+  return {
+    async stop() {
+      stopping.abort();
+      const ended = await within(stopTimeoutMs, running).catch(() => true);
+      if (!ended) log.warn(labels, 'the batch in hand is left: it comes again');
+    },
+  };
+}

@@ -1,0 +1,140 @@
+/** Filling a generation from the logs, as often as it takes to be level with them. */
+import { domainOf } from '@caudal/contract/entity.ts';
+import type { RecordedEvent } from '@caudal/eventlog/types.ts';
+import { CaudalError, isTransient } from '@caudal/kernel/errors.ts';
+import { backoffMs, sleep } from '@caudal/kernel/time.ts';
+import type { EventHandler, Unfinished } from '@caudal/messaging/types.ts';
+import { type Logs, readToHeads } from '../read-logs.ts';
+import type { Projection } from '../types.ts';
+
+export interface FillProgress {
+  step: 'fill';
+  domain: string;
+  position: number;
+  head: number;
+}
+
+export interface Filling {
+  /** Folds in what the logs have up to their present heads, from where the last call ended. */
+  fill(): Promise<void>;
+  /** The first 1,000 events that can't be handled; what is behind them on their streams was left out. */
+  readonly failed: { stream: string; version: number; error: unknown }[];
+  /** How many there are. */
+  failedCount(): number;
+  events(): number;
+  /** First events of streams, picked at random from all. */
+  sample(): RecordedEvent[];
+  /** How far each domain's log is folded in, but not beyond an event that failed. */
+  safePositions(): Map<string, number>;
+}
+
+const maxAttempts = 40;
+const listedAtMost = 1_000;
+/** Streams behind a failure that are passed over unread. Those of a projection that fails everywhere have no end. */
+const heldAtMost = 100_000;
+
+export function cancelled(): CaudalError {
+  return new CaudalError('CANCELLED', 'CALL_CANCELLED', 'It was told to stop.');
+}
+
+/**
+ * Tries for some minutes what fails only because something can't be reached; from the beginning again once the work says
+ * that it has got on. Throws CANCELLED if `signal` fires.
+ */
+export async function patiently<T>(work: (gotOn: () => void) => Promise<T>, signal: AbortSignal): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    if (signal.aborted) throw signal.reason instanceof CaudalError ? signal.reason : cancelled();
+    try {
+      return await work(() => {
+        attempt = 1;
+      });
+    } catch (error) {
+      if (attempt === maxAttempts || !isTransient(error)) throw error;
+    }
+    await sleep(backoffMs(attempt, { firstMs: 100, maxMs: 5_000 }), signal);
+  }
+}
+
+/** Begins at the beginning of the logs. */
+export function startFilling<V>(options: {
+  projection: Projection<V>;
+  projector: EventHandler;
+  logs: Logs;
+  sampleSize: number;
+  /** Go on however many events can't be handled; else more than 1,000 end it, with REBUILD_FAILED_EVENTS. */
+  acceptFailed: boolean;
+  onProgress?(progress: FillProgress): void;
+  signal: AbortSignal;
+}): Filling {
+  const { projection, projector, logs, sampleSize, acceptFailed, onProgress, signal } = options;
+  const positions = new Map<string, number>();
+  const failed: Filling['failed'] = [];
+  let failedCount = 0;
+  /** By domain: the last position before the first event that failed. */
+  const beforeFailed = new Map<string, number>();
+  const held = new Set<string>();
+  const sample: RecordedEvent[] = [];
+  let streams = 0;
+  let count = 0;
+
+  /** Reservoir sampling: each stream has the same chance, however many follow. */
+  function pick(event: RecordedEvent): void {
+    streams += 1;
+    const place = sample.length < sampleSize ? sample.length : Math.floor(Math.random() * streams);
+    if (place < sampleSize) sample[place] = event;
+  }
+
+  function note(unfinished: Unfinished): void {
+    if (unfinished.kind === 'gap') {
+      // Behind an event that failed, on a stream that is not among those remembered.
+      if (held.size === heldAtMost) return;
+      // Everything before was folded in, so it is the log that lacks something.
+      throw new CaudalError(
+        'FAILED_PRECONDITION',
+        'REBUILD_INCOMPLETE_LOG',
+        `The log of ${unfinished.stream} lacks version ${unfinished.seen + 1}: the views can't be built from it.`,
+      );
+    }
+    const { event, error } = unfinished;
+    const { stream, version, position } = event;
+    const domain = domainOf(stream);
+    beforeFailed.set(domain, Math.min(beforeFailed.get(domain) ?? Infinity, position - 1));
+    if (held.size < heldAtMost) held.add(stream);
+    failedCount += 1;
+    if (failed.length < listedAtMost) failed.push({ stream, version, error });
+    else if (!acceptFailed) throw failedEvents({ failed, failedCount });
+  }
+
+  return {
+    failed,
+    failedCount: () => failedCount,
+    events: () => count,
+    sample: () => sample.filter(({ stream }) => !held.has(stream)),
+    safePositions: () =>
+      new Map(
+        [...positions].map(([domain, position]) => [domain, Math.min(position, beforeFailed.get(domain) ?? position)]),
+      ),
+    fill: () =>
+      patiently(async (gotOn) => {
+        for await (const { domain, events, position, head } of readToHeads({ projection, logs, positions })) {
+          const usable = events.filter(({ stream }) => !held.has(stream));
+          for (const one of await projector.handle(usable)) note(one);
+          for (const event of usable) if (event.version === 1) pick(event);
+          count += events.length;
+          positions.set(domain, position);
+          gotOn();
+          onProgress?.({ step: 'fill', domain, position, head });
+        }
+      }, signal),
+  };
+}
+
+export function failedEvents({ failed, failedCount }: { failed: Filling['failed']; failedCount: number }): CaudalError {
+  const { stream, version, error } = failed[0]!;
+  return new CaudalError(
+    'FAILED_PRECONDITION',
+    'REBUILD_FAILED_EVENTS',
+    `${failedCount} events can't be handled, first of all version ${version} of ${stream}: ${error}`,
+    { cause: error, metadata: { stream, version: String(version) } },
+  );
+}

@@ -1,0 +1,120 @@
+/**
+ * Feeds the generations of a projection that are to be fed, as its record says from moment to moment: starts a consumer
+ * for a new one, stops that of an old one, drops what nobody needs any more. What a projector role runs.
+ */
+import type { Running } from '@caudal/kernel/lifetime.ts';
+import { type Clock, sleep, systemClock } from '@caudal/kernel/time.ts';
+import type { EventHandler } from '@caudal/messaging/types.ts';
+import { logger } from '@caudal/telemetry/log.ts';
+import { collectionOf, createProjector, generationName, type ProjectorOptions } from '../projector.ts';
+import { nameOf } from '../stores/keys.ts';
+import type { ViewStore } from '../stores/store.ts';
+import type { Projection } from '../types.ts';
+import {
+  changeGenerations,
+  type Generations,
+  heldUntil,
+  isExpired,
+  isFed,
+  maxRecordAgeMs,
+  readGenerations,
+} from './generations.ts';
+
+export interface FollowGenerationsOptions<V> {
+  projection: Projection<V>;
+  store: ViewStore;
+  /** Starts a consumer: `(handler) => runSubscription({ handler, feed: ..., ... })`. */
+  start(handler: EventHandler): Running;
+  /** Lets go of what outlives a consumer, such as its queue, before a generation is dropped. May be called again. */
+  release(handlerName: string): Promise<void>;
+  /** Called after views were written: for caches that must hear of it. */
+  onWritten?: ProjectorOptions<V>['onWritten'];
+  clock?: Clock;
+  /** How often the record is read; 1,000 ms, which is also the most it may be. */
+  everyMs?: number;
+}
+
+const log = logger('projections');
+
+/** Starts to follow the record. Goes on, with what it knows, while the store can't be reached. */
+export function followGenerations<V>(options: FollowGenerationsOptions<V>): Running {
+  const { projection, store, start, onWritten, clock = systemClock, everyMs = maxRecordAgeMs } = options;
+  if (everyMs > maxRecordAgeMs) throw new Error(`everyMs is ${everyMs}: at most ${maxRecordAgeMs}`);
+  const stopping = new AbortController();
+  const consumers = new Map<number, Running>();
+  const ending = new Map<number, Promise<void>>();
+  let record: Generations = { last: 0, generations: [] };
+  const now = () => clock().getTime();
+
+  function handlerOf(generation: number): EventHandler {
+    const projector = createProjector({ projection, store, generation, onWritten });
+    return {
+      ...projector,
+      async handle(events) {
+        const until = heldUntil(record, generation, now());
+        if (until !== undefined) await sleep(until - now());
+        return projector.handle(events);
+      },
+    };
+  }
+
+  function end(number: number, consumer: Running): void {
+    consumers.delete(number);
+    ending.set(
+      number,
+      consumer.stop().finally(() => ending.delete(number)),
+    );
+  }
+
+  async function look(): Promise<void> {
+    const known = await readGenerations(projection, store);
+    if (!known) return;
+    record = known;
+    const fed = new Set(known.generations.filter((generation) => isFed(generation, now())).map(({ number }) => number));
+    for (const [number, consumer] of consumers) if (!fed.has(number)) end(number, consumer);
+    for (const number of fed) if (!consumers.has(number)) consumers.set(number, start(handlerOf(number)));
+    // After a long sleep its time may be over before its consumer has heard: that would bring its queue back.
+    const left = known.generations.filter(({ number }) => !ending.has(number));
+    const unused = { ...known, generations: left };
+    await dropExpired({ projection, store, release: options.release, record: unused, now: now() });
+  }
+
+  const running = (async () => {
+    while (!stopping.signal.aborted) {
+      await look().catch((error: unknown) => {
+        log.warn({ projection: nameOf(projection), err: error }, 'the generations are not known at the moment');
+      });
+      await sleep(everyMs, stopping.signal);
+    }
+    for (const [number, consumer] of consumers) end(number, consumer);
+    await Promise.all(ending.values());
+  })();
+
+  return {
+    stop() {
+      stopping.abort();
+      return running;
+    },
+  };
+}
+
+/** Drops generations that nobody needs any more. Any process may do it, several at once too. */
+export async function dropExpired<V>(options: {
+  projection: Projection<V>;
+  store: ViewStore;
+  release(handlerName: string): Promise<void>;
+  record: Generations;
+  now: number;
+}): Promise<void> {
+  const { projection, store, release, record, now } = options;
+  for (const { number } of record.generations.filter((generation) => isExpired(generation, now))) {
+    await release(generationName(projection, number));
+    await collectionOf({ projection, store, generation: number }).drop();
+    // Last: a crash before it does all of this again.
+    await changeGenerations(projection, store, (newest) => ({
+      ...newest,
+      generations: newest.generations.filter((generation) => generation.number !== number),
+    }));
+    log.info({ generation: generationName(projection, number) }, 'an old generation is dropped');
+  }
+}

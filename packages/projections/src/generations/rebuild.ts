@@ -1,0 +1,284 @@
+/**
+ * Builds a generation of a projection from the logs and lets queries read it: the first one, or one in place of another
+ * ("blue/green"), while commands and queries go on.
+ *
+ *    1. lease    The record says who builds. Another one is refused; what a crashed one left is dropped.
+ *    2. bind     `bind(handler)`: the caller makes and binds the generation's queue. From here on the queue gets every new
+ *                event. (Without a broker there is nothing to do.)
+ *    3. fill     The logs are read from the beginning to the heads that they have now, after the binding, and folded by the
+ *                same projector that consumers use.
+ *    4. feed     `filled(handler, positions)`: the caller stores where consumers may begin (the checkpoints of a log feed,
+ *                and of the sweep). Then the record says that the generation is fed, and the projectors that follow the
+ *                record (follow-generations.ts) start consumers, within a second.
+ *    5. verify   A sample of views is folded again from the logs and compared. A view that is wrong, or an event that
+ *                can't be handled, ends the rebuild, and queries keep what they have.
+ *    6. switch   The record says from when on queries read the new generation: a moment ahead, so that every process
+ *                knows. Until then the rest of the logs is folded in too, so that the new generation lacks nothing that
+ *                the old one has, however slow its consumers are. The switch can't be called back: what goes wrong in this
+ *                moment is left to the consumers.
+ *    7. later    The old generation is fed and readable 10 minutes longer (page tokens name their generation), then
+ *                whoever follows the record drops it; `release(handler)` deletes its queue.
+ *
+ * A crash anywhere leaves the current generation as it is, or after step 6 switched: the switch is in the record. Nothing
+ * but views is ever written, so no side effect can fire.
+ */
+import type { RecordedEvent } from '@caudal/eventlog/types.ts';
+import { CaudalError } from '@caudal/kernel/errors.ts';
+import { newId } from '@caudal/kernel/ids.ts';
+import { type Clock, sleep, systemClock, within } from '@caudal/kernel/time.ts';
+import type { EventHandler } from '@caudal/messaging/types.ts';
+import { logger } from '@caudal/telemetry/log.ts';
+import { followEvent } from '../events.ts';
+import { collectionOf, createProjector, generationName } from '../projector.ts';
+import { type Logs, logsOf } from '../read-logs.ts';
+import { nameOf } from '../stores/keys.ts';
+import type { Collection, ViewStore } from '../stores/store.ts';
+import type { Projection } from '../types.ts';
+import { checkView, mapConcurrent } from '../verify/check-view.ts';
+import { type Builder, beginBuilding } from './builder.ts';
+import { cancelled, type Filling, failedEvents, patiently, startFilling } from './fill.ts';
+import { dropExpired } from './follow-generations.ts';
+import { announceMs, currentOf, type Generation, isBuilt, readGenerations } from './generations.ts';
+
+export interface RebuildOptions<V> {
+  projection: Projection<V>;
+  store: ViewStore;
+  /** By domain, from the primaries; those of the projection's entities. */
+  logs: Logs;
+  /** Makes sure that new events will reach a consumer of this handler. */
+  bind(handler: Pick<EventHandler, 'name' | 'entities'>): Promise<void>;
+  /** Notes that the handler has seen each domain's log up to these positions. */
+  filled(handlerName: string, positions: ReadonlyMap<string, number>): Promise<void>;
+  /** Undoes `bind`, for a generation that is dropped. May be called again, and for one that was never bound. */
+  release(handlerName: string): Promise<void>;
+  onProgress?(progress: RebuildProgress): void;
+  /** Switch although some events can't be handled (they will be dead letters of the new generation too). */
+  acceptFailed?: boolean;
+  /** How long the old generation is kept after the switch; 600,000 ms if absent. */
+  keepMs?: number;
+  signal?: AbortSignal;
+  clock?: Clock;
+}
+
+export interface RebuildProgress {
+  step: 'fill' | 'verify' | 'switch';
+  /** While filling: which log, how far, and how far it goes. */
+  domain?: string;
+  position?: number;
+  head?: number;
+}
+
+export interface RebuildReport {
+  generation: number;
+  /** What queries read before; undefined if nothing. */
+  replaced: number | undefined;
+  /** Events that were read for it. */
+  events: number;
+  /** How many views it has, and how many the one before has. Undefined if they could not be counted. */
+  views: { now: number; before: number | undefined } | undefined;
+  /** Views that were compared with the log. */
+  verified: number;
+  /** The first 1,000 events that could not be handled, */
+  failed: { stream: string; version: number; error: unknown }[];
+  /** and how many there are. */
+  failedCount: number;
+}
+
+/** So many streams are compared with the log before a switch: all of a small projection, a sample of a large one. */
+const sampleSize = 500;
+/** Long streams make it less: once so many events are read for it, no other view is begun. */
+const sampleEvents = 50_000;
+/** Between two looks at the logs in the moment before the switch. */
+const pollMs = 50;
+/** A round of filling that takes less is level with the logs. */
+const levelMs = 300;
+const maxRounds = 100;
+const log = logger('rebuild');
+
+/**
+ * Builds a generation and switches to it. Errors: ABORTED REBUILD_RUNNING if another process builds one;
+ * FAILED_PRECONDITION REBUILD_FAILED_EVENTS, REBUILD_DIFFERS, REBUILD_INCOMPLETE_LOG or REBUILD_TOO_SLOW if it would be
+ * wrong, REBUILD_LOST if another process has taken over; UNAVAILABLE if store, logs or broker can't be reached for
+ * minutes; CANCELLED if `signal` fires. After any of them queries read what they read before.
+ */
+export function rebuild<V>(options: RebuildOptions<V>): Promise<RebuildReport> {
+  return underLease(options, { onlyFirst: false });
+}
+
+/**
+ * Builds the first generation if there is none, or waits until whoever builds it is done. For the start of a projector
+ * role. Whether it was built here. Errors: as of `rebuild`, but not REBUILD_RUNNING or REBUILD_LOST.
+ */
+export async function ensureBuilt<V>(options: RebuildOptions<V>): Promise<boolean> {
+  const { projection, store, signal } = options;
+  for (;;) {
+    const record = await readGenerations(projection, store);
+    if (record && isBuilt(record)) return false;
+    try {
+      // There is nothing better than what can be built: events that can't be handled become dead letters.
+      await underLease({ ...options, acceptFailed: true }, { onlyFirst: true });
+      return true;
+    } catch (error) {
+      const elsewhere = ['REBUILD_RUNNING', 'REBUILD_LOST'];
+      if (!(error instanceof CaudalError && elsewhere.includes(error.reason))) throw error;
+    }
+    await sleep(500, signal);
+    if (signal?.aborted) throw cancelled();
+  }
+}
+
+async function underLease<V>(
+  options: RebuildOptions<V>,
+  { onlyFirst }: { onlyFirst: boolean },
+): Promise<RebuildReport> {
+  const { projection, store, release, clock = systemClock, signal } = options;
+  logsOf(projection, options.logs);
+  const builder = await beginBuilding({ projection, store, id: newId(), onlyFirst, clock, signal });
+  try {
+    await dropExpired({ projection, store, release, record: builder.record, now: clock().getTime() });
+    return await build(options, builder);
+  } catch (error) {
+    await giveUp(options, builder).catch((givingUp: unknown) => {
+      log.warn({ err: givingUp }, 'the next rebuild will have to drop what this one leaves');
+    });
+    throw error;
+  } finally {
+    await builder.end();
+  }
+}
+
+/** Leaves the generation to be dropped. If this process stood still for minutes it may have been, and come back since. */
+async function giveUp<V>({ projection, store, release }: RebuildOptions<V>, builder: Builder): Promise<void> {
+  if (await builder.abandon()) return;
+  await release(generationName(projection, builder.number));
+  await collectionOf({ projection, store, generation: builder.number }).drop();
+}
+
+async function build<V>(options: RebuildOptions<V>, builder: Builder): Promise<RebuildReport> {
+  const { projection, store, onProgress, acceptFailed = false, keepMs = 600_000, clock = systemClock } = options;
+  const generation = builder.number;
+  const { signal } = builder;
+  const collection = collectionOf({ projection, store, generation });
+  const projector = createProjector({ projection, store, generation });
+  const replaced = currentOf(builder.record, clock().getTime())?.number;
+  // The first one takes what it gets: there is nothing to keep instead.
+  const accepting = acceptFailed || replaced === undefined;
+
+  await patiently(() => collection.create(), signal);
+  await patiently(() => options.bind(projector), signal);
+  const filling = startFilling({ ...options, projector, sampleSize, acceptFailed: accepting, signal });
+  await filling.fill();
+  if (!accepting && filling.failedCount() > 0) throw failedEvents({ ...filling, failedCount: filling.failedCount() });
+  await patiently(() => options.filled(projector.name, filling.safePositions()), signal);
+  await patiently(() => builder.update((own) => ({ ...own, fed: true })), signal);
+
+  onProgress?.({ step: 'verify' });
+  const verified = await verifySample({ ...options, generation, sample: filling.sample(), signal });
+
+  onProgress?.({ step: 'switch' });
+  // Where nothing is replaced nobody sees less than before, and the consumers catch up.
+  if (replaced !== undefined) await drawLevel(filling);
+  await patiently(() => collection.refresh(), signal);
+  let from = 0;
+  const announced = (own: Generation): Generation => {
+    // By the clock of this attempt, so that it is always ahead; but an answer that was lost has announced it already.
+    from = own.from ?? clock().getTime() + (replaced === undefined ? 0 : announceMs);
+    return { ...own, from };
+  };
+  await patiently(() => builder.update(announced, keepMs), signal);
+
+  await stayLevel({ from, filling, collection, clock, signal });
+  const before = replaced === undefined ? undefined : collectionOf({ projection, store, generation: replaced });
+  return {
+    generation,
+    replaced,
+    events: filling.events(),
+    views: await countViews(collection, before),
+    verified,
+    failed: filling.failed,
+    failedCount: filling.failedCount(),
+  };
+}
+
+/**
+ * Fills until so little is left that it takes a moment: after the announcement, what happens meanwhile must be folded in
+ * in time. Each round has only what came during the one before.
+ */
+async function drawLevel(filling: Filling): Promise<void> {
+  for (let round = 1; round <= maxRounds; round++) {
+    const begun = performance.now();
+    await filling.fill();
+    if (performance.now() - begun < levelMs) return;
+  }
+  const message = 'Events come faster than they can be folded into the new views: the store is too slow for both.';
+  throw new CaudalError('FAILED_PRECONDITION', 'REBUILD_TOO_SLOW', message);
+}
+
+/** Folds in what happens until queries turn to the new generation, and makes it visible to them. Never throws. */
+async function stayLevel(context: {
+  from: number;
+  filling: Filling;
+  collection: Collection;
+  clock: Clock;
+  signal: AbortSignal;
+}): Promise<void> {
+  const { from, filling, collection, clock, signal } = context;
+  const left = () => Math.max(0, from - clock().getTime());
+  const round = async () => {
+    const before = filling.events();
+    await filling.fill();
+    // Searches of Elasticsearch would lack it for up to a second.
+    if (filling.events() > before) await collection.refresh();
+  };
+  try {
+    while (left() > 0) {
+      if (!(await within(left(), round(), signal))) break;
+      await sleep(pollMs, signal);
+    }
+  } catch (error) {
+    log.warn({ err: error }, 'what happens before the switch is left to the consumers');
+  }
+  await sleep(left(), signal);
+}
+
+async function countViews(now: Collection, before: Collection | undefined): Promise<RebuildReport['views']> {
+  try {
+    await now.refresh();
+    return { now: await now.count([]), before: await before?.count([]) };
+  } catch (error) {
+    log.warn({ err: error }, 'the views are switched, but not counted');
+    return undefined;
+  }
+}
+
+/** Compares the views of some streams with the logs; returns how many. What is behind is right so far. */
+async function verifySample<V>(
+  options: RebuildOptions<V> & { generation: number; sample: RecordedEvent[]; signal: AbortSignal },
+): Promise<number> {
+  const { projection, logs, sample, signal } = options;
+  const collection = collectionOf(options);
+  const streams = new Map<string, string[]>();
+  for (const event of sample) {
+    const id = followEvent(projection, event)?.view;
+    if (id !== undefined) streams.set(id, [...(streams.get(id) ?? []), event.stream]);
+  }
+  let verified = 0;
+  let read = 0;
+  await mapConcurrent(streams, async ([id, ofView]) => {
+    if (read >= sampleEvents) return;
+    const onRead = (events: number) => {
+      read += events;
+    };
+    const check = () => checkView({ projection, collection, logs, id, streams: ofView, settleMs: 0, onRead });
+    const wrong = (await patiently(check, signal)).find(({ kind }) => kind !== 'behind');
+    if (wrong)
+      throw new CaudalError(
+        'FAILED_PRECONDITION',
+        'REBUILD_DIFFERS',
+        `${nameOf(projection)}: the new view ${wrong.id} is not what the log says (${wrong.kind}: ${wrong.detail}).`,
+        { metadata: { view: wrong.id } },
+      );
+    verified += 1;
+  });
+  return verified;
+}

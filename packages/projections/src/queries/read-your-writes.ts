@@ -1,0 +1,111 @@
+/**
+ * Reading one's own writes: a query that carries the tokens of earlier commands waits until the views have seen them.
+ *
+ * The view that a write belongs to follows from its event, so the event is read from the log, and only that view is
+ * looked at.
+ */
+import { domainOf, entityOfStream } from '@caudal/contract/entity.ts';
+import type { LogReader, RecordedEvent } from '@caudal/eventlog/types.ts';
+import { CaudalError } from '@caudal/kernel/errors.ts';
+import { sleep, within } from '@caudal/kernel/time.ts';
+import { entitiesOf, followEvent } from '../events.ts';
+import type { Collection } from '../stores/store.ts';
+import type { Projection } from '../types.ts';
+import type { OpenedViews } from './views.ts';
+
+export interface AwaitSeenOptions<V> {
+  projection: Projection<V>;
+  views: OpenedViews<V>;
+  /** By domain; those of the projection's entities. */
+  logs: ReadonlyMap<string, LogReader>;
+  /** What to wait for; streams that the projection does not follow are passed over. */
+  consistency: { stream: string; version: number }[];
+  /** 2,000 ms if absent. */
+  timeoutMs?: number;
+  signal?: AbortSignal;
+}
+
+const firstPauseMs = 5;
+const maxPauseMs = 50;
+
+/**
+ * Resolves once queries see all of `consistency`. Errors: UNAVAILABLE NOT_YET_VISIBLE if that takes too long, calls of
+ * store and log that don't answer included; UNAVAILABLE if they can't be reached; CANCELLED if `signal` fires.
+ */
+export async function awaitSeen<V>(options: AwaitSeenOptions<V>): Promise<void> {
+  const { projection, views, consistency, timeoutMs = 2_000, signal } = options;
+  const entities = new Set(entitiesOf(projection));
+  const followed = consistency.filter(({ stream, version }) => version > 0 && entities.has(entityOfStream(stream)));
+  if (followed.length === 0) return;
+  const deadline = performance.now() + timeoutMs;
+  let waiting: Awaited[] = followed.map((write) => ({ ...write, view: undefined }));
+  const gone = () => new CaudalError('CANCELLED', 'CALL_CANCELLED', 'The caller went away.');
+
+  /** What the call gives, if it does in time; then it goes on unwatched. */
+  async function inTime<T>(call: Promise<T>): Promise<T> {
+    if (await within(Math.max(0, deadline - performance.now()), call, signal)) return call;
+    throw signal?.aborted ? gone() : notYetVisible(waiting);
+  }
+
+  for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 2, maxPauseMs)) {
+    waiting = await inTime(locate(options, waiting));
+    const { collection } = await inTime(views.generations.current());
+    const open = await inTime(unseen(collection, waiting));
+    // `find` and `search` may lag behind what a read by id sees.
+    if (open.length === 0) return inTime(collection.refresh());
+    waiting = open;
+    if (performance.now() + pauseMs > deadline) throw notYetVisible(waiting);
+    await sleep(pauseMs, signal);
+    if (signal?.aborted) throw gone();
+  }
+}
+
+interface Awaited {
+  stream: string;
+  version: number;
+  /** Undefined: not known yet. */
+  view: string | undefined;
+}
+
+/** Finds out the views that are not known yet, and passes over events that have none. */
+async function locate<V>({ projection, logs }: AwaitSeenOptions<V>, waiting: Awaited[]): Promise<Awaited[]> {
+  const located = await Promise.all(
+    waiting.map(async (write) => {
+      if (write.view !== undefined) return [write];
+      const domain = domainOf(write.stream);
+      const log = logs.get(domain);
+      if (!log) throw new Error(`${projection.name} follows ${domain}, and there is no log of it`);
+      const [event] = await log.readStreams([{ stream: write.stream, afterVersion: write.version - 1 }], { limit: 1 });
+      // A replica may not have it yet; and who makes a token up waits in vain.
+      if (!event) return [write];
+      return viewOfWrite(projection, event, write);
+    }),
+  );
+  return located.flat();
+}
+
+function viewOfWrite<V>(projection: Projection<V>, event: RecordedEvent, write: Awaited): Awaited[] {
+  try {
+    const view = followEvent(projection, event)?.view;
+    return view === undefined ? [] : [{ ...write, view }];
+  } catch {
+    // The projector can't handle it either: its stream is parked, and what was written stays invisible until a redrive.
+    return [write];
+  }
+}
+
+async function unseen(collection: Collection, waiting: Awaited[]): Promise<Awaited[]> {
+  const ids = [...new Set(waiting.flatMap(({ view }) => view ?? []))];
+  const stored = new Map(ids.length > 0 ? (await collection.load(ids)).map(({ id, streams }) => [id, streams]) : []);
+  return waiting.filter(
+    ({ stream, version, view }) => view === undefined || (stored.get(view)?.[stream] ?? 0) < version,
+  );
+}
+
+function notYetVisible(waiting: Awaited[]): CaudalError {
+  const { stream, version } = waiting[0]!;
+  return new CaudalError('UNAVAILABLE', 'NOT_YET_VISIBLE', 'What you wrote is not visible here yet: try again.', {
+    retryAfterMs: 500,
+    metadata: { stream, version: String(version) },
+  });
+}

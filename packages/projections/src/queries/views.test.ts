@@ -1,0 +1,338 @@
+/** Queries over generations: current, pages, tokens, and reading one's own writes. */
+import { order, payment } from '@caudal/contract/entities.ts';
+import { unavailable } from '@caudal/kernel/errors.ts';
+import { describeWith } from '@caudal/testing/describe-with.ts';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import {
+  changeGenerations,
+  currentOf,
+  type Generations,
+  heldUntil,
+  isExpired,
+  isFed,
+  isReadable,
+} from '../generations/generations.ts';
+import { collectionOf, createProjector } from '../projector.ts';
+import type { Collection } from '../stores/store.ts';
+import { confirmed, created, type Details, details, succeeded, testLogs } from '../testing/projections.ts';
+import { type TestStore, testStores } from '../testing/stores.ts';
+import type { Page, Query } from '../types.ts';
+import { decodeToken, encodeToken, type Shape } from './page-token.ts';
+import { awaitSeen } from './read-your-writes.ts';
+import { openSearch, openViews } from './views.ts';
+
+describe('a record of generations', () => {
+  const record: Generations = {
+    last: 3,
+    generations: [
+      { number: 1, fed: true, from: 0, until: 701_000 },
+      { number: 2, fed: true, from: 101_000 },
+      { number: 3, fed: false },
+    ],
+  };
+  const [first, second, third] = record.generations as [never, never, never];
+
+  test('says at any moment what is read, fed, held and expired', () => {
+    expect([98_500, 100_999, 101_000, 9e9].map((now) => currentOf(record, now)?.number)).toEqual([1, 1, 2, 2]);
+    expect(currentOf({ last: 1, generations: [third] }, 5)).toBeUndefined();
+    expect([100_000, 700_999, 701_000].map((now) => isReadable(first, now))).toEqual([true, true, false]);
+    expect([100_999, 101_000].map((now) => isReadable(second, now))).toEqual([false, true]);
+    expect([isFed(first, 700_999), isFed(first, 701_000), isFed(second, 0), isFed(third, 0)]).toEqual([
+      true,
+      false,
+      true,
+      false,
+    ]);
+    expect([100_000, 100_600, 101_000].map((now) => heldUntil(record, 1, now))).toEqual([
+      undefined,
+      101_000,
+      undefined,
+    ]);
+    expect(heldUntil(record, 2, 100_600)).toBeUndefined();
+    expect([760_999, 761_000].map((now) => isExpired(first, now))).toEqual([false, true]);
+  });
+
+  test('a clock that is set back takes no generation away, and undoes no switch', () => {
+    const hour = 3_600_000;
+    const only: Generations = { last: 1, generations: [{ number: 1, fed: true, from: 10 * hour }] };
+    expect(currentOf(only, 9 * hour)?.number).toBe(1);
+    expect(isReadable(only.generations[0]!, 9 * hour)).toBe(true);
+    const switched: Generations = {
+      last: 2,
+      generations: [
+        { number: 1, fed: true, from: 8 * hour, until: 10 * hour + 600_000 },
+        { number: 2, fed: true, from: 10 * hour },
+      ],
+    };
+    expect(currentOf(switched, 9 * hour)?.number).toBe(2);
+    expect(isReadable(switched.generations[1]!, 9 * hour)).toBe(true);
+    const rebuilt = { last: 2, generations: [only.generations[0]!, { number: 2, fed: true, from: 9 * hour + 2_500 }] };
+    expect([9 * hour, 9 * hour + 2_500].map((now) => currentOf(rebuilt, now)?.number)).toEqual([1, 2]);
+  });
+});
+
+describe('page tokens', () => {
+  const shape: Shape = { projection: 'p.v1', query: [{ a: 1n }], types: ['long', 'timestamp', 'keyword', 'boolean'] };
+  const token = { generation: 2, keys: [2n ** 62n, new Date(5), 'ü', null], id: 'x/1' };
+
+  test('come back as they were', () => {
+    expect(decodeToken(encodeToken(token, shape), shape)).toEqual(token);
+    const search: Shape = { ...shape, types: ['score'] };
+    expect(decodeToken(encodeToken({ ...token, keys: [1.7823784] }, search), search).keys).toEqual([1.7823784]);
+  });
+
+  const forged = (...content: unknown[]) => Buffer.from(JSON.stringify(content)).toString('base64url');
+  const print = JSON.parse(Buffer.from(encodeToken(token, shape), 'base64url').toString())[0];
+  const keys = ['1', '1970-01-01T00:00:00.005Z', 'x', true];
+  test.each([
+    ['another query', encodeToken(token, { ...shape, query: [{ a: 2n }] })],
+    ['another projection', encodeToken(token, { ...shape, projection: 'p.v2' })],
+    ['nonsense', 'nonsense'],
+    ['no base64url', '*'],
+    ['too long', 'a'.repeat(10_000)],
+    ['no list', Buffer.from('{}').toString('base64url')],
+    ['a generation that is none', forged(print, 0, keys, 'x')],
+    ['too few keys', forged(print, 1, keys.slice(1), 'x')],
+    ['a number for a long', forged(print, 1, [1, ...keys.slice(1)], 'x')],
+    ['a long that is none', forged(print, 1, ['9999999999999999999', ...keys.slice(1)], 'x')],
+    ['no time', forged(print, 1, ['1', 'yesterday', 'x', true], 'x')],
+    ['an object', forged(print, 1, ['1', keys[1], { $gt: '' }, true], 'x')],
+    ['no id', forged(print, 1, keys, '')],
+  ])('are refused: %s', (_, text) => {
+    expect(() => decodeToken(text, shape)).toThrow(
+      expect.objectContaining({
+        code: 'INVALID_ARGUMENT',
+        violations: [expect.objectContaining({ field: 'page_token' })],
+      }),
+    );
+  });
+
+  test('the same with valid content is taken', () => {
+    expect(decodeToken(forged(print, 1, keys, 'x'), shape).keys).toEqual([1n, new Date(5), 'x', true]);
+  });
+});
+
+for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
+  describeWith([name], `views in ${name}`, () => {
+    let place: TestStore;
+    let now = 1_000_000;
+    let version = 0;
+    const clock = () => new Date(now);
+    beforeAll(async () => {
+      place = await testStores[name]();
+    });
+    afterAll(() => place.remove());
+    afterEach(() => {
+      now = 1_000_000;
+    });
+
+    async function setUp() {
+      version += 1;
+      const projection = { ...details, version };
+      const { store } = place;
+      const views = openViews({ projection, store, cacheMs: 0, clock });
+      const generation = async (number: number) => {
+        const collection = collectionOf({ projection, store, generation: number });
+        await collection.create();
+        return { collection, projector: createProjector({ projection, store, generation: number }) };
+      };
+      const record = (generations: Generations['generations']) =>
+        changeGenerations(projection, store, () => ({ last: 9, generations }));
+      return { ...testLogs(), projection, store, views, generation, record };
+    }
+
+    test('there is nothing to read before the first generation', async () => {
+      const { views, record, generation } = await setUp();
+      await expect(views.get('1')).rejects.toMatchObject({ code: 'UNAVAILABLE', reason: 'VIEW_NOT_BUILT' });
+      await generation(1);
+      await record([{ number: 1, fed: true, from: now + 1 }]);
+      await expect(views.find({ limit: 1 })).rejects.toMatchObject({ reason: 'VIEW_NOT_BUILT' });
+      now += 1;
+      expect(await views.get('1')).toBeUndefined();
+      expect(await views.find({ limit: 1 })).toEqual({ views: [], nextPageToken: '' });
+    });
+
+    test('pages go on where they were, whatever is written meanwhile', async () => {
+      const { views, record, generation, append, all } = await setUp();
+      const { projector, collection } = await generation(1);
+      await record([{ number: 1, fed: true, from: 0 }]);
+      for (let number = 10; number < 20; number++)
+        await append(order, `o${number}`, created(number % 2 ? 'ann' : 'ben', BigInt(number % 4)));
+      await projector.handle(all());
+      await collection.refresh();
+      const query: Query = { orderBy: [{ key: 'total', descending: true }, { key: 'created' }], limit: 3 };
+      const seen: string[] = [];
+      let page: Page<Details> | undefined;
+      for (let round = 0; page?.nextPageToken !== ''; round++) {
+        page = await views.find({ ...query, pageToken: page?.nextPageToken });
+        seen.push(...page.views.map(({ id }) => id));
+        // One that comes before the page's end, one after: neither shifts what is there.
+        const [event] = await append(order, `n${round}`, created('cleo', 99n));
+        await projector.handle([event!]);
+        await collection.refresh();
+      }
+      expect(seen).toEqual(['o11', 'o15', 'o19', 'o10', 'o14', 'o18', 'o13', 'o17', 'o12', 'o16']);
+      const found = await views.find({
+        where: [
+          { key: 'customer', equals: 'ann' },
+          { key: 'total', atLeast: 3n },
+        ],
+        limit: 10,
+      });
+      expect(found.views.map(({ id, view }) => [id, view.customer, view.total])).toEqual([
+        ['o11', 'ann', 3n],
+        ['o15', 'ann', 3n],
+        ['o19', 'ann', 3n],
+      ]);
+      const first = await views.find(query);
+      await expect(views.find({ ...query, limit: 5, pageToken: first.nextPageToken })).resolves.toMatchObject({
+        views: expect.any(Array),
+      });
+      await expect(views.find({ limit: 3, pageToken: first.nextPageToken })).rejects.toMatchObject({
+        code: 'INVALID_ARGUMENT',
+      });
+    });
+
+    test('a page token stays with its generation, and expires with it', async () => {
+      const { views, record, generation, append, all } = await setUp();
+      const [one, two] = [await generation(1), await generation(2)];
+      await append(order, 'a', created('ann'));
+      await append(order, 'b', created('ben'));
+      await one.projector.handle(all());
+      await append(order, 'c', created('cleo'));
+      await two.projector.handle(all());
+      await Promise.all([one, two].map(({ collection }) => collection.refresh()));
+      await record([
+        { number: 1, fed: true, from: 0, until: now + 600_000 },
+        { number: 2, fed: true, from: now + 100 },
+      ]);
+      const { nextPageToken } = await views.find({ limit: 1 });
+      now += 100;
+      const rest = async (pageToken: string) => (await views.find({ limit: 9, pageToken })).views.map(({ id }) => id);
+      expect((await views.find({ limit: 9 })).views).toHaveLength(3);
+      expect(await rest(nextPageToken)).toEqual(['b']);
+      now += 600_000;
+      await expect(rest(nextPageToken)).rejects.toMatchObject({
+        code: 'INVALID_ARGUMENT',
+        reason: 'PAGE_TOKEN_EXPIRED',
+      });
+      await record([{ number: 2, fed: true, from: now - 1 }]);
+      await one.collection.drop();
+      await expect(rest(nextPageToken)).rejects.toMatchObject({ reason: 'PAGE_TOKEN_EXPIRED' });
+    });
+
+    test('a query that carries a token sees what its caller wrote, or says that it does not yet', async () => {
+      const { views, projection, record, generation, append, logs } = await setUp();
+      const { projector } = await generation(1);
+      await record([{ number: 1, fed: true, from: 0 }]);
+      const orders = await append(order, '1', created('ann'), confirmed);
+      const paid = await append(payment, '1', succeeded);
+      const wait = (consistency: { stream: string; version: number }[], timeoutMs?: number) =>
+        awaitSeen({ projection, views, logs, consistency, timeoutMs });
+      await wait([{ stream: 'inventory.stock/x', version: 5 }]);
+      await projector.handle(orders.slice(0, 1));
+      await wait([{ stream: 'orders.order/1', version: 1 }]);
+      await expect(wait([{ stream: 'orders.order/1', version: 2 }], 80)).rejects.toMatchObject({
+        code: 'UNAVAILABLE',
+        reason: 'NOT_YET_VISIBLE',
+        retryAfterMs: expect.any(Number),
+      });
+      await expect(wait([{ stream: 'orders.order/made-up', version: 2 }], 20)).rejects.toMatchObject({
+        reason: 'NOT_YET_VISIBLE',
+      });
+      const waiting = wait([
+        { stream: 'orders.order/1', version: 2 },
+        { stream: 'payments.payment/1', version: 1 },
+      ]);
+      await projector.handle(paid);
+      await projector.handle(orders);
+      await waiting;
+      expect((await views.find({ where: [{ key: 'customer', equals: 'ann' }], limit: 2 })).views).toMatchObject([
+        { id: '1', view: { status: 'confirmed', paid: true }, streams: { 'orders.order/1': 2 } },
+      ]);
+      const broken = new Map([
+        ['orders', { ...logs.get('orders')!, readStreams: () => Promise.reject(unavailable('orders')) }],
+      ]);
+      const consistency = [{ stream: 'orders.order/1', version: 2 }];
+      await expect(awaitSeen({ projection, views, logs: broken, consistency })).rejects.toMatchObject({
+        code: 'UNAVAILABLE',
+      });
+    });
+
+    test('a call that does not answer does not hold up who waits for a write', async () => {
+      const { views, projection, record, generation, append, logs } = await setUp();
+      const { projector, collection } = await generation(1);
+      await record([{ number: 1, fed: true, from: 0 }]);
+      await projector.handle(await append(order, '1', created('ann')));
+      const consistency = [{ stream: 'orders.order/1', version: 1 }];
+      const never = () => new Promise<never>(() => {});
+      const silentLogs = new Map([['orders', { ...logs.get('orders')!, readStreams: never }]]);
+      const silently = (silent: Partial<Collection>) => {
+        const current = async () => ({ number: 1, collection: { ...collection, ...silent } });
+        return { ...views, generations: { ...views.generations, current } };
+      };
+      const waits = [
+        awaitSeen({ projection, views, logs: silentLogs, consistency, timeoutMs: 20 }),
+        awaitSeen({ projection, views: silently({ load: never }), logs, consistency, timeoutMs: 20 }),
+        awaitSeen({ projection, views: silently({ refresh: never }), logs, consistency, timeoutMs: 20 }),
+      ];
+      const late = { code: 'UNAVAILABLE', reason: 'NOT_YET_VISIBLE' };
+      await Promise.all(waits.map((waiting) => expect(waiting).rejects.toMatchObject(late)));
+      const signal = AbortSignal.abort();
+      await expect(
+        awaitSeen({ projection, views: silently({ load: never }), logs, consistency, signal }),
+      ).rejects.toMatchObject({ code: 'CANCELLED', reason: 'CALL_CANCELLED' });
+    });
+
+    test('queries that make no sense are the callers bug', async () => {
+      const { views, record, generation } = await setUp();
+      await generation(1);
+      await record([{ number: 1, fed: true, from: 0 }]);
+      await expect(views.find({ where: [{ key: 'nothing', equals: 1 }], limit: 1 })).rejects.toThrow('no key');
+      await expect(views.find({ where: [{ key: 'total', equals: 'x' }], limit: 1 })).rejects.toThrow('no long');
+    });
+
+    if (name === 'mongodb')
+      test('a store that cannot search says so', () => {
+        expect(() => openSearch({ projection: details, store: place.store })).toThrow("can't search");
+      });
+    else
+      test('searching goes on page by page, within its generation', async () => {
+        const { record, store, projection, append, all } = await setUp();
+        const titled = {
+          ...projection,
+          keys: { ...projection.keys, title: { type: 'text' as const, of: (view: Details) => view.customer } },
+        };
+        const collection = collectionOf({ projection: titled, store, generation: 1 });
+        await collection.create();
+        await record([{ number: 1, fed: true, from: 0 }]);
+        for (let number = 0; number < 5; number++)
+          await append(order, `o${number}`, created(`lantern ${number === 3 ? 'lantern' : 'x'}`, BigInt(number)));
+        await createProjector({ projection: titled, store, generation: 1 }).handle(all());
+        await collection.refresh();
+        const search = openSearch({ projection: titled, store, cacheMs: 0, clock });
+        const query = { text: 'lantern', fields: { title: 2 }, facets: ['customer'], limit: 2 };
+        const seen: string[] = [];
+        let pageToken: string | undefined;
+        do {
+          const page = await search.search({ ...query, pageToken });
+          expect(page.total).toBe(5);
+          expect(page.facets).toEqual({
+            customer: [
+              { value: 'lantern x', count: 4 },
+              { value: 'lantern lantern', count: 1 },
+            ],
+          });
+          seen.push(...page.views.map(({ id }) => id));
+          pageToken = page.nextPageToken;
+        } while (pageToken);
+        expect(seen).toHaveLength(5);
+        expect(new Set(seen)).toEqual(new Set(['o0', 'o1', 'o2', 'o3', 'o4']));
+        const { nextPageToken } = await search.search(query);
+        await expect(search.search({ ...query, text: 'x', pageToken: nextPageToken })).rejects.toMatchObject({
+          code: 'INVALID_ARGUMENT',
+        });
+        await expect(search.search({ ...query, fields: { customer: 1 } })).rejects.toThrow('no text');
+      });
+  });
+}

@@ -1,0 +1,149 @@
+/** Reading a projection's views, from the generation that is current when a query begins. */
+import { type Clock, systemClock } from '@caudal/kernel/time.ts';
+import { type CurrentGenerations, currentGenerations } from '../generations/generations.ts';
+import { layoutOf, nameOf, typedConditions, typedKey, typedOrder } from '../stores/keys.ts';
+import {
+  type Collection,
+  MissingCollection,
+  type StoredDocument,
+  type TypedKey,
+  type ViewStore,
+} from '../stores/store.ts';
+import type { KeyType, Projection, Search, StoredView, Views } from '../types.ts';
+import { decodeToken, encodeToken, expiredToken, type PageToken, type Shape } from './page-token.ts';
+
+export interface OpenViewsOptions<V> {
+  projection: Projection<V>;
+  store: ViewStore;
+  /** How long the current generation is taken for current; 1,000 ms, which is also the most. */
+  cacheMs?: number;
+  clock?: Clock;
+}
+
+/** Views, and what `awaitSeen` needs of them. */
+export interface OpenedViews<V> extends Views<V> {
+  readonly generations: CurrentGenerations;
+}
+
+/** More views than this are never read at once; a page may be shorter than was asked for. */
+const maxLimit = 1_000;
+
+/**
+ * Reads views. Errors: UNAVAILABLE if the store can't be reached or nothing is built yet; INVALID_ARGUMENT for a page
+ * token that is wrong, or (PAGE_TOKEN_EXPIRED) too old. Throws what is no CaudalError for a query that names keys which
+ * the projection does not have.
+ */
+export function openViews<V>(options: OpenViewsOptions<V>): OpenedViews<V> {
+  const { projection, store, cacheMs, clock = systemClock } = options;
+  const generations = currentGenerations({ projection, store, cacheMs, clock });
+  const layout = layoutOf(projection);
+
+  return {
+    generations,
+    get: (id) =>
+      onCurrent(generations, async ({ collection }) => {
+        const [document] = await collection.load([id]);
+        return document && document.view !== undefined ? storedView(projection, document) : undefined;
+      }),
+    async find(query) {
+      const where = typedConditions(layout, query.where);
+      const orderBy = typedOrder(layout, query.orderBy);
+      const types = orderBy.map(({ key }) => projection.keys[key]!.type);
+      const shape: Shape = { projection: nameOf(projection), query: ['find', where, orderBy], types };
+      const limit = bounded(query.limit);
+      return page(generations, query.pageToken, shape, async ({ number, collection }, token) => {
+        const after = token && { keys: token.keys as TypedKey[], id: token.id };
+        const documents = await collection.find({ where, orderBy, after, limit: limit + 1 });
+        const views = documents.slice(0, limit).map((document) => storedView(projection, document));
+        const last = documents.length > limit ? views.at(-1) : undefined;
+        const keys = last ? orderBy.map(({ key }) => keyOfView(projection, key, last.view)) : [];
+        return { views, nextPageToken: last ? encodeToken({ generation: number, keys, id: last.id }, shape) : '' };
+      });
+    },
+  };
+}
+
+/** The same with full-text search. Throws if the store can't search. */
+export function openSearch<V>(options: OpenViewsOptions<V>): OpenedViews<V> & Search<V> {
+  const { projection, store } = options;
+  if (!store.searches) throw new Error(`${nameOf(projection)}: ${store.name} can't search`);
+  const views = openViews(options);
+  const layout = layoutOf(projection);
+  const types: Shape['types'] = ['score'];
+
+  return {
+    ...views,
+    async search(query) {
+      const { text, fields, facets = [] } = query;
+      for (const key of Object.keys(fields))
+        if (layout.keys[key]?.type !== 'text') throw new Error(`"${key}" is no text of ${nameOf(projection)}`);
+      for (const key of facets)
+        if (layout.keys[key]?.type !== 'keyword') throw new Error(`"${key}" is no keyword of ${nameOf(projection)}`);
+      const where = typedConditions(layout, query.where);
+      const shape: Shape = { projection: nameOf(projection), query: ['search', text, fields, where], types };
+      const limit = bounded(query.limit);
+      return page(views.generations, query.pageToken, shape, async ({ number, collection }, token) => {
+        const after = token && { score: token.keys[0] as number, id: token.id };
+        const found = await collection.search!({ text, fields, where, facets, after, limit: limit + 1 });
+        const hits = found.hits.slice(0, limit);
+        const last = found.hits.length > limit ? hits.at(-1) : undefined;
+        return {
+          views: hits.map(({ document }) => storedView(projection, document)),
+          nextPageToken: last
+            ? encodeToken({ generation: number, keys: [last.score], id: last.document.id }, shape)
+            : '',
+          total: found.total,
+          facets: found.facets,
+        };
+      });
+    },
+  };
+}
+
+interface Place {
+  number: number;
+  collection: Collection;
+}
+
+/** Reads from the current generation; if that is just gone, once more from what is current then. */
+async function onCurrent<T>(generations: CurrentGenerations, read: (place: Place) => Promise<T>): Promise<T> {
+  try {
+    return await read(await generations.current());
+  } catch (error) {
+    if (!(error instanceof MissingCollection)) throw error;
+    generations.forget();
+    return read(await generations.current());
+  }
+}
+
+/** Reads the first page from the current generation, every other from the one that the first came from. */
+async function page<T>(
+  generations: CurrentGenerations,
+  token: string | undefined,
+  shape: Shape,
+  read: (place: Place, token: PageToken | undefined) => Promise<T>,
+): Promise<T> {
+  if (!token) return onCurrent(generations, (place) => read(place, undefined));
+  const decoded = decodeToken(token, shape);
+  const collection = await generations.named(decoded.generation);
+  if (!collection) throw expiredToken();
+  try {
+    return await read({ number: decoded.generation, collection }, decoded);
+  } catch (error) {
+    throw error instanceof MissingCollection ? expiredToken() : error;
+  }
+}
+
+function bounded(limit: number): number {
+  return Math.max(1, Math.min(limit, maxLimit));
+}
+
+function storedView<V>(projection: Projection<V>, { id, view, streams, revision }: StoredDocument): StoredView<V> {
+  return { id, view: projection.codec.fromJSON(view), streams, revision };
+}
+
+function keyOfView<V>(projection: Projection<V>, name: string, view: V): TypedKey {
+  const key = projection.keys[name]!;
+  if (key.many) throw new Error(`"${name}" is a list`);
+  return typedKey(key.type as KeyType, key.of(view));
+}

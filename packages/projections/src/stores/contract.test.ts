@@ -1,0 +1,396 @@
+/** What every store of views must do, on the real servers. */
+import { isTransient } from '@caudal/kernel/errors.ts';
+import { describeWith } from '@caudal/testing/describe-with.ts';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { type TestStore, testStores, throughProxy } from '../testing/stores.ts';
+import { type Collection, type Find, type Layout, MissingCollection, type Write } from './store.ts';
+
+const layout: Layout = {
+  keys: {
+    owner: { type: 'keyword', many: false },
+    amount: { type: 'long', many: false },
+    open: { type: 'boolean', many: false },
+    at: { type: 'timestamp', many: false },
+    tags: { type: 'keyword', many: true },
+    title: { type: 'text', many: false },
+    body: { type: 'text', many: false },
+  },
+  indexes: [['owner', 'at'], ['amount'], ['tags']],
+};
+
+function write(id: string, keys: Write['keys'] = {}, view: unknown = { id }): Write {
+  return { id, revision: 1, streams: { [`orders.order/${id}`]: 1 }, keys, view };
+}
+
+const everything: Find = { where: [], orderBy: [], limit: 100 };
+const ids = (found: { id: string }[]) => found.map(({ id }) => id);
+
+for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
+  describeWith([name], `views in ${name}`, () => {
+    let place: TestStore;
+    let made = 0;
+    beforeAll(async () => {
+      place = await testStores[name]();
+    });
+    afterAll(() => place.remove());
+
+    async function fresh(writes: Write[] = []): Promise<Collection> {
+      made += 1;
+      const collection = place.store.collection(`things.v1.${made}`, layout);
+      await collection.create();
+      expect(await collection.save(writes)).toEqual({ lost: [], refused: [] });
+      await collection.refresh();
+      return collection;
+    }
+
+    test('what was saved is loaded as it was, whatever its shape', async () => {
+      const view = { 'a.b': { $c: [1, 2.5, null, 'ü'] }, minorUnits: '9223372036854775807', none: null };
+      const streams = { 'orders.order/1': 3, 'payments.payment/x.y': 12 };
+      const collection = await fresh([{ ...write('1', { amount: 9223372036854775807n }, view), streams }]);
+      const [loaded] = await collection.load(['1', '2']);
+      expect(loaded).toMatchObject({ id: '1', revision: 1, streams, view });
+    });
+
+    test('creating twice, also at the same time, and dropping twice is fine', async () => {
+      const collection = place.store.collection('twice.v1.1', layout);
+      await Promise.all([collection.create(), collection.create()]);
+      await collection.save([write('1')]);
+      await collection.create();
+      expect(ids(await collection.load(['1']))).toEqual(['1']);
+      await collection.drop();
+      await collection.drop();
+    });
+
+    test('a missing collection is told from an empty one, and no write makes it', async () => {
+      const collection = place.store.collection('missing.v1.1', layout);
+      if (name === 'mongodb') return expect(await collection.load(['1'])).toEqual([]);
+      for (const call of [
+        () => collection.load(['1']),
+        () => collection.save([write('1')]),
+        () => collection.find(everything),
+        () => collection.count([]),
+      ])
+        await expect(call()).rejects.toBeInstanceOf(MissingCollection);
+    });
+
+    test('a write names who lost, and writes the others', async () => {
+      const collection = await fresh([write('1'), write('2')]);
+      const [one, two] = await collection
+        .load(['1', '2'])
+        .then((found) => found.sort((a, b) => (a.id < b.id ? -1 : 1)));
+      const next = (from: typeof one, text: string): Write => ({
+        ...from!,
+        revision: from!.revision + 1,
+        keys: {},
+        view: text,
+      });
+      expect(await collection.save([next(one, 'first')])).toEqual({ lost: [], refused: [] });
+      const result = await collection.save([next(one, 'late'), next(two, 'in time')]);
+      expect(result).toEqual({ lost: ['1'], refused: [] });
+      expect(await collection.save([write('2', {}, 'again'), write('3')])).toEqual({ lost: ['2'], refused: [] });
+      const views = new Map((await collection.load(['1', '2', '3'])).map(({ id, view }) => [id, view]));
+      expect(views).toEqual(
+        new Map<string, unknown>([
+          ['1', 'first'],
+          ['2', 'in time'],
+          ['3', { id: '3' }],
+        ]),
+      );
+    });
+
+    test('of writers that race one wins each round', async () => {
+      const collection = await fresh();
+      const other = place.another().collection(`things.v1.${made}`, layout);
+      for (let revision = 1; revision <= 3; revision++) {
+        const before = await collection.load(['1', '2']);
+        const results = await Promise.all(
+          Array.from({ length: 8 }, (_, writer) =>
+            (writer % 2 ? collection : other).save(
+              ['1', '2'].map((id) => ({
+                ...write(id, {}, { writer }),
+                guard: before.find((document) => document.id === id)?.guard,
+                revision,
+              })),
+            ),
+          ),
+        );
+        for (const id of ['1', '2']) expect(results.filter(({ lost }) => !lost.includes(id))).toHaveLength(1);
+        expect((await collection.load(['1', '2'])).map((document) => document.revision)).toEqual([revision, revision]);
+      }
+    });
+
+    test('a tombstone keeps its streams and is in no answer', async () => {
+      const collection = await fresh([write('1', { owner: 'a' }), write('2', { owner: 'a' })]);
+      const [loaded] = await collection.load(['1']);
+      const tombstone = { ...loaded!, revision: 2, streams: { 'orders.order/1': 2 }, keys: {}, view: undefined };
+      expect(await collection.save([tombstone])).toEqual({ lost: [], refused: [] });
+      await collection.refresh();
+      expect(await collection.load(['1'])).toMatchObject([{ view: undefined, streams: { 'orders.order/1': 2 } }]);
+      expect(ids(await collection.find(everything))).toEqual(['2']);
+      expect(ids(await collection.find({ ...everything, orderBy: [{ key: 'amount', descending: false }] }))).toEqual([
+        '2',
+      ]);
+      expect(await collection.count([{ key: 'owner', equals: 'a' }])).toBe(1);
+      expect(ids(await collection.scan({ limit: 10 }))).toEqual(['1', '2']);
+      expect(ids(await collection.scan({ afterId: '1', limit: 10 }))).toEqual(['2']);
+    });
+
+    test('a document that the store refuses fails alone', async () => {
+      const collection = await fresh();
+      const unacceptable: Record<typeof name, Write> = {
+        mongodb: write('bad', {}, 'x'.repeat(17_000_000)),
+        postgres: write('bad', {}, 'a\u0000b'),
+        elasticsearch: write('bad', { owner: 'x'.repeat(40_000) }),
+      };
+      const result = await collection.save([write('1'), unacceptable[name], write('2')]);
+      expect(result.lost).toEqual([]);
+      expect(ids(result.refused)).toEqual(['bad']);
+      expect(ids(await collection.load(['1', '2', 'bad'])).sort()).toEqual(['1', '2']);
+    });
+
+    describe('finding', () => {
+      const day = (number: number) => new Date(Date.UTC(2026, 0, number, 12, 0, 0, number));
+      let collection: Collection;
+      beforeAll(async () => {
+        collection = await fresh([
+          write('a', { owner: 'x', amount: 5n, open: true, at: day(1), tags: ['red', 'big'] }),
+          write('b', { owner: 'x', amount: 9007199254740993n, open: false, at: day(3), tags: ['red'] }),
+          write('c', { owner: 'y', amount: -1n, open: true, at: day(2), tags: [] }),
+          write('d', { owner: null, amount: null, open: null, at: null, tags: ['blue'] }),
+          write('e', { owner: 'Ü', amount: 9007199254740992n, open: true, at: day(3), tags: ['big', 'blue'] }),
+        ]);
+      });
+
+      test.each<[string, Find['where'], string[]]>([
+        ['equal', [{ key: 'owner', equals: 'x' }], ['a', 'b']],
+        ['equal, no value', [{ key: 'owner', equals: null }], ['d']],
+        ['equal, beyond doubles', [{ key: 'amount', equals: 9007199254740993n }], ['b']],
+        ['equal, boolean', [{ key: 'open', equals: true }], ['a', 'c', 'e']],
+        ['equal, time', [{ key: 'at', equals: day(3) }], ['b', 'e']],
+        ['among', [{ key: 'owner', in: ['y', 'Ü', 'nobody'] }], ['c', 'e']],
+        ['among, or no value', [{ key: 'amount', in: [5n, null] }], ['a', 'd']],
+        ['between', [{ key: 'amount', atLeast: -1n, atMost: 5n }], ['a', 'c']],
+        ['at least', [{ key: 'amount', atLeast: 9007199254740993n }], ['b']],
+        ['at most, time', [{ key: 'at', atMost: day(2) }], ['a', 'c']],
+        ['any value', [{ key: 'at' }], ['a', 'b', 'c', 'e']],
+        ['in a list', [{ key: 'tags', equals: 'red' }], ['a', 'b']],
+        ['in an empty list', [{ key: 'tags', equals: null }], ['c']],
+        ['any of, in a list', [{ key: 'tags', in: ['blue', 'big'] }], ['a', 'd', 'e']],
+        ['between, in a list', [{ key: 'tags', atLeast: 'bm', atMost: 'q' }], []],
+        [
+          'all of several',
+          [
+            { key: 'owner', equals: 'x' },
+            { key: 'open', equals: true },
+          ],
+          ['a'],
+        ],
+      ])('%s', async (_, where, expected) => {
+        expect(ids(await collection.find({ ...everything, where }))).toEqual(expected);
+        expect(await collection.count(where)).toBe(expected.length);
+      });
+
+      test.each<[Find['orderBy'], string]>([
+        [[], 'abcde'],
+        [[{ key: 'amount', descending: false }], 'dcaeb'],
+        [[{ key: 'amount', descending: true }], 'beacd'],
+        [[{ key: 'at', descending: true }], 'ebcad'],
+        [
+          [
+            { key: 'at', descending: true },
+            { key: 'owner', descending: false },
+          ],
+          'becad',
+        ],
+        [[{ key: 'owner', descending: false }], 'dabce'],
+        [
+          [
+            { key: 'open', descending: false },
+            { key: 'amount', descending: true },
+          ],
+          'dbeac',
+        ],
+      ])('ordered by %j, page by page', async (orderBy, expected) => {
+        const all = await collection.find({ ...everything, orderBy });
+        expect(ids(all).join('')).toBe(expected);
+        const values: Record<string, Write['keys']> = {
+          a: { owner: 'x', amount: 5n, open: true, at: day(1) },
+          b: { owner: 'x', amount: 9007199254740993n, open: false, at: day(3) },
+          c: { owner: 'y', amount: -1n, open: true, at: day(2) },
+          d: { owner: null, amount: null, open: null, at: null },
+          e: { owner: 'Ü', amount: 9007199254740992n, open: true, at: day(3) },
+        };
+        for (let place = 0; place < all.length; place++) {
+          const { id } = all[place]!;
+          const after = { id, keys: orderBy.map(({ key }) => values[id]![key] as string) };
+          expect(ids(await collection.find({ ...everything, orderBy, after, limit: 2 })).join('')).toBe(
+            expected.slice(place + 1, place + 3),
+          );
+        }
+      });
+    });
+
+    test('a server that is gone is UNAVAILABLE soon, and served from again when it is back', async () => {
+      const { reached, proxy } = await throughProxy(name);
+      try {
+        const collection = reached.store.collection('cut.v1.1', layout);
+        await collection.create();
+        await collection.save([write('1')]);
+        proxy.refuse(true);
+        proxy.cut();
+        for (const call of [
+          () => collection.load(['1']),
+          () => collection.save([write('2')]),
+          () => collection.find(everything),
+        ]) {
+          const begun = performance.now();
+          const error = await call().then(
+            () => undefined,
+            (thrown) => thrown,
+          );
+          expect({ code: error?.code, transient: isTransient(error) }).toEqual({
+            code: 'UNAVAILABLE',
+            transient: true,
+          });
+          // The drivers' own patience is 30 s.
+          expect(performance.now() - begun).toBeLessThan(15_000);
+        }
+        proxy.refuse(false);
+        const deadline = performance.now() + 30_000;
+        let loaded: unknown[] = [];
+        while (loaded.length === 0 && performance.now() < deadline)
+          loaded = await collection.load(['1']).catch(() => []);
+        expect(loaded).toHaveLength(1);
+      } finally {
+        proxy.refuse(false);
+        await reached.remove();
+        await proxy.close();
+      }
+    }, 90_000);
+
+    test('a server that is gone when its store is opened is served from once it is back', async () => {
+      const { reached, proxy } = await throughProxy(name);
+      try {
+        proxy.refuse(true);
+        const collection = reached.store.collection('late.v1.1', layout);
+        // Several at once, as the projections of a process have it.
+        const calls = [collection.create(), collection.load(['1']), collection.find(everything)];
+        for (const call of calls) await expect(call).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+        proxy.refuse(false);
+        const deadline = performance.now() + 30_000;
+        const create = () => collection.create().then(() => true);
+        while (!(await create().catch(() => false))) expect(performance.now()).toBeLessThan(deadline);
+        await collection.save([write('1')]);
+        expect(await collection.load(['1'])).toHaveLength(1);
+      } finally {
+        proxy.refuse(false);
+        await reached.remove();
+        await proxy.close();
+      }
+    }, 60_000);
+
+    if (name !== 'mongodb')
+      describe('searching', () => {
+        let collection: Collection;
+        const fields = { title: 3, body: 1 };
+        const search = (text: string, more: object = {}) =>
+          collection.search!({ text, fields, where: [], facets: [], limit: 10, ...more });
+        const found = async (text: string, more?: object) =>
+          ids((await search(text, more)).hits.map(({ document }) => document));
+        beforeAll(async () => {
+          collection = await fresh([
+            write('a', {
+              title: 'Hanging lantern',
+              body: 'glass, white',
+              owner: 'light',
+              amount: 1250n,
+              open: true,
+              tags: ['x'],
+            }),
+            write('b', {
+              title: 'Candle holder',
+              body: 'goes into a LANTERN',
+              owner: 'light',
+              amount: 400n,
+              open: false,
+              tags: ['x', 'y'],
+            }),
+            write('c', {
+              title: 'Heart of wicker',
+              body: '',
+              owner: 'decoration',
+              amount: 1700n,
+              open: true,
+              tags: [],
+            }),
+            write('d', {
+              title: 'T-light 85123A',
+              body: 'white',
+              owner: 'light',
+              amount: 99n,
+              open: true,
+              tags: ['y'],
+            }),
+          ]);
+        });
+
+        test('every word must be found, the title counts more', async () => {
+          expect(await found('lantern')).toEqual(['a', 'b']);
+          expect(await found('Lantern WHITE')).toEqual(['a']);
+          expect(await found('85123a')).toEqual(['d']);
+          expect(await found('t-light')).toEqual(['d']);
+          expect(await found('unicorn')).toEqual([]);
+          expect(await found('lantern', { fields: { title: 1 } })).toEqual(['a']);
+          expect((await found('')).sort()).toEqual(['a', 'b', 'c', 'd']);
+          expect(await found('& | ! ( :* "')).toHaveLength(4);
+        });
+
+        test('conditions, total and facets', async () => {
+          const result = await search('', {
+            facets: ['owner', 'tags'],
+            limit: 1,
+            where: [{ key: 'amount', atLeast: 99n }],
+          });
+          expect(result.total).toBe(4);
+          expect(result.facets).toEqual({
+            owner: [
+              { value: 'light', count: 3 },
+              { value: 'decoration', count: 1 },
+            ],
+            tags: [
+              { value: 'x', count: 2 },
+              { value: 'y', count: 2 },
+            ],
+          });
+          const available = [{ key: 'open', equals: true }];
+          const affordable = [...available, { key: 'amount', atLeast: 100n, atMost: 1500n }];
+          expect(await found('white', { where: affordable })).toEqual(['a']);
+          expect((await search('white', { where: available, facets: ['owner'] })).facets).toEqual({
+            owner: [{ value: 'light', count: 2 }],
+          });
+        });
+
+        test('page by page', async () => {
+          for (const text of ['', 'lantern']) {
+            const all = (await search(text)).hits;
+            const seen: string[] = [];
+            let after: { score: number; id: string } | undefined;
+            for (;;) {
+              const { hits } = await search(text, { limit: 1, after });
+              if (hits.length === 0) break;
+              seen.push(hits[0]!.document.id);
+              after = { score: hits[0]!.score, id: hits[0]!.document.id };
+            }
+            expect(seen).toEqual(all.map(({ document }) => document.id));
+          }
+        });
+
+        if (name === 'elasticsearch')
+          test('typing errors are forgiven', async () => {
+            expect(await found('lantren')).toEqual(['a', 'b']);
+            expect(await found('hangin lantern')).toEqual(['a']);
+            expect(await found('wiker')).toEqual(['c']);
+          });
+      });
+  });
+}

@@ -1,0 +1,114 @@
+/** Keys: what views are found and ordered by, brought to one type each before any store sees them. */
+
+import type { Condition, Key, KeyType, Projection, Query } from '../types.ts';
+import type { Find, Layout, Order, TypedCondition, TypedKey, Write } from './store.ts';
+
+const keyName = /^[a-z][a-z0-9_]{0,39}$/;
+const projectionName = /^[a-z][a-z0-9-]{0,39}$/;
+
+/** The projection as generations, queues and metrics call it: `order-details.v1`. Throws if the name can't be used. */
+export function nameOf(projection: { name: string; version: number }): string {
+  if (!projectionName.test(projection.name))
+    throw new Error(`"${projection.name}" can't name a projection: use a-z, 0-9 and -, at most 40`);
+  return `${projection.name}.v${projection.version}`;
+}
+
+/** What the stores must know of a projection. Throws if its declaration makes no sense. */
+export function layoutOf<V>(projection: Projection<V>): Layout {
+  const keys = Object.fromEntries(
+    Object.entries(projection.keys).map(([name, { type, many }]) => {
+      if (!keyName.test(name)) throw new Error(`"${name}" can't name a key: use a-z, 0-9 and _, at most 40`);
+      return [name, { type, many: many ?? false }];
+    }),
+  );
+  for (const index of projection.indexes) {
+    for (const name of index) {
+      if (!keys[name]) throw new Error(`${projection.name}: an index names "${name}", which is no key`);
+      if (keys[name].type === 'text')
+        throw new Error(`${projection.name}: "${name}" is text, which search alone finds by`);
+      if (keys[name].many && index.length > 1)
+        throw new Error(`${projection.name}: the list "${name}" can't share an index`);
+    }
+  }
+  return { keys, indexes: projection.indexes };
+}
+
+/** The value as a key of this type. Throws a TypeError if it is no such value. */
+export function typedKey(type: KeyType, value: Key | undefined): TypedKey {
+  if (value === null || value === undefined) return null;
+  switch (type) {
+    case 'keyword':
+    case 'text':
+      if (typeof value === 'string') return value;
+      break;
+    case 'long':
+      if (typeof value === 'bigint' && BigInt.asIntN(64, value) === value) return value;
+      if (Number.isSafeInteger(value)) return BigInt(value as number);
+      break;
+    case 'boolean':
+      if (typeof value === 'boolean') return value;
+      break;
+    case 'timestamp':
+      if (value instanceof Date && !Number.isNaN(value.getTime())) return value;
+  }
+  throw new TypeError(`${typeof value} "${String(value).slice(0, 100)}" is no ${type}`);
+}
+
+/** All keys of a view. Throws if the projection's functions do, or give what is no value of the key's type. */
+export function keysOf<V>(projection: Projection<V>, view: V): Write['keys'] {
+  return Object.fromEntries(
+    Object.entries(projection.keys).map(([name, key]) => [
+      name,
+      key.many ? (key.of(view) ?? []).map((value) => typedKey(key.type, value)) : typedKey(key.type, key.of(view)),
+    ]),
+  );
+}
+
+function layoutKey(layout: Layout, name: string) {
+  const key = layout.keys[name];
+  if (!key) throw new Error(`"${name}" is no key of this view`);
+  if (key.type === 'text') throw new Error(`"${name}" is text: only search finds by it`);
+  return key;
+}
+
+/** Conditions with typed values. Throws on a key that does not exist or a value of another type: the caller's bug. */
+export function typedConditions(layout: Layout, conditions: Condition[] = []): TypedCondition[] {
+  return conditions.map((condition) => {
+    const { type } = layoutKey(layout, condition.key);
+    if ('equals' in condition) return { key: condition.key, equals: typedKey(type, condition.equals) };
+    if ('in' in condition) return { key: condition.key, in: condition.in.map((value) => typedKey(type, value)) };
+    const typed: { key: string; atLeast?: TypedKey; atMost?: TypedKey } = { key: condition.key };
+    if (condition.atLeast !== undefined && condition.atLeast !== null)
+      typed.atLeast = typedKey(type, condition.atLeast);
+    if (condition.atMost !== undefined && condition.atMost !== null) typed.atMost = typedKey(type, condition.atMost);
+    return typed;
+  });
+}
+
+/** The order of a query. Throws on a key that does not exist, or is a list. */
+export function typedOrder(layout: Layout, orderBy: Query['orderBy'] = []): Order[] {
+  return orderBy.map(({ key, descending = false }) => {
+    if (layoutKey(layout, key).many) throw new Error(`"${key}" is a list: views can't be ordered by it`);
+    return { key, descending };
+  });
+}
+
+/** The order with the id, which makes it total. */
+export function totalOrder(orderBy: Order[]): { key: string | undefined; descending: boolean }[] {
+  return [...orderBy, { key: undefined, descending: orderBy.at(-1)?.descending ?? false }];
+}
+
+/**
+ * What comes after a document in this order, as alternatives of (equal keys, then one that is further): how stores
+ * without a native "search after" find the next page.
+ */
+export function alternativesAfter(find: Pick<Find, 'orderBy'> & { after: NonNullable<Find['after']> }): {
+  equal: { key: string; value: TypedKey }[];
+  further: { key: string | undefined; value: TypedKey; descending: boolean };
+}[] {
+  const { orderBy, after } = find;
+  return totalOrder(orderBy).map(({ key, descending }, place) => ({
+    equal: orderBy.slice(0, place).map(({ key: name }, index) => ({ key: name, value: after.keys[index]! })),
+    further: { key, value: key === undefined ? after.id : after.keys[place]!, descending },
+  }));
+}

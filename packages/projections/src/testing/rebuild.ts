@@ -1,0 +1,82 @@
+/** What the tests of rebuilding share: a store of their own, a projector role, and the caller's part of a rebuild. */
+import type { Running } from '@caudal/kernel/lifetime.ts';
+import { sleep } from '@caudal/kernel/time.ts';
+import { afterAll, afterEach, beforeAll } from '@jest/globals';
+import { followGenerations } from '../generations/follow-generations.ts';
+import { readGenerations } from '../generations/generations.ts';
+import type { RebuildOptions } from '../generations/rebuild.ts';
+import { openViews } from '../queries/views.ts';
+import type { Projection } from '../types.ts';
+import { feed, type TestLogs } from './projections.ts';
+import { type TestStore, testStores } from './stores.ts';
+
+export const storeNames = ['mongodb', 'postgres', 'elasticsearch'] as const;
+
+/** For one `describe`: what it opens is closed at its end. */
+export function rebuildPlace(name: (typeof storeNames)[number]) {
+  let place: TestStore;
+  let version = 0;
+  /** Stopped after each test. */
+  const stops: Running[] = [];
+  beforeAll(async () => {
+    place = await testStores[name]();
+  });
+  afterAll(() => place.remove());
+  afterEach(async () => {
+    await Promise.all(stops.splice(0).map((running) => running.stop()));
+  });
+
+  /** A version of the projection that is this test's own. */
+  function setUp<V>(declared: Projection<V>, { logs }: TestLogs) {
+    version += 1;
+    const projection = { ...declared, version };
+    const { store } = place;
+    const bound: string[] = [];
+    const released: string[] = [];
+    const positions = new Map<string, ReadonlyMap<string, number>>();
+    const options: RebuildOptions<V> = {
+      projection,
+      store,
+      logs,
+      bind: async (handler) => void bound.push(handler.name),
+      filled: async (handler, seen) => void positions.set(handler, new Map(seen)),
+      release: async (handler) => void released.push(handler),
+    };
+    const follow = (everyMs = 100) => {
+      const following = followGenerations({
+        projection,
+        store,
+        everyMs,
+        start: (handler) => feed(handler, logs, positions.get(handler.name)),
+        release: options.release,
+      });
+      stops.push(following);
+      return following;
+    };
+    return {
+      projection,
+      store,
+      options,
+      follow,
+      bound,
+      released,
+      positions,
+      views: openViews({ projection, store, cacheMs: 100 }),
+    };
+  }
+
+  async function collectionNow<V>(projection: Projection<V>) {
+    const record = await readGenerations(projection, place.store);
+    return record!.generations;
+  }
+
+  return { setUp, collectionNow, stops };
+}
+
+export async function eventually(condition: () => Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + 10_000;
+  while (!(await condition())) {
+    if (performance.now() > deadline) throw new Error('it did not happen');
+    await sleep(20);
+  }
+}

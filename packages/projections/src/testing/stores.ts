@@ -1,0 +1,95 @@
+/** The three stores on their real servers, each in a place of its own, for tests. */
+import { openDatabase } from '@caudal/postgres/database.ts';
+import { migrate } from '@caudal/postgres/migrate.ts';
+import { freshDatabase, type ServerName, serverUrl } from '@caudal/testing/servers.ts';
+import { startTcpProxy, type TcpProxy } from '@caudal/testing/tcp-proxy.ts';
+import { Client } from '@elastic/elasticsearch';
+import { MongoClient } from 'mongodb';
+import { openElasticsearchStore } from '../stores/elasticsearch-store.ts';
+import { openMongodbStore } from '../stores/mongodb-store.ts';
+import { openPostgresStore } from '../stores/postgres-store.ts';
+import type { ViewStore } from '../stores/store.ts';
+
+export interface TestStore {
+  store: ViewStore;
+  /** Another connection to the same place: what a second process has. */
+  another(): ViewStore;
+  remove(): Promise<void>;
+}
+
+function uniqueName(): string {
+  return `test_${process.pid}_${Date.now()}_${Math.floor(Math.random() * 1e6)}`;
+}
+
+async function mongodb(url = serverUrl('mongodb')): Promise<TestStore> {
+  const database = uniqueName();
+  const opened: ViewStore[] = [];
+  const another = () => {
+    opened.push(openMongodbStore({ url, database }));
+    return opened.at(-1)!;
+  };
+  return {
+    store: another(),
+    another,
+    async remove() {
+      await Promise.all(opened.map((store) => store.close()));
+      const client = new MongoClient(serverUrl('mongodb'));
+      await client.db(database).dropDatabase();
+      await client.close();
+    },
+  };
+}
+
+async function postgres(url?: string): Promise<TestStore> {
+  const fresh = await freshDatabase();
+  const reached = new URL(fresh.url);
+  if (url) reached.host = new URL(url).host;
+  await migrate({ url: fresh.url, schema: 'views', sets: [] });
+  const databases: ReturnType<typeof openDatabase>[] = [];
+  const another = () => {
+    databases.push(openDatabase({ url: reached.href, schema: 'views', poolSize: 4 }));
+    return openPostgresStore({ database: databases.at(-1)! });
+  };
+  return {
+    store: another(),
+    another,
+    async remove() {
+      await Promise.all(databases.map((database) => database.close()));
+      await fresh.drop();
+    },
+  };
+}
+
+async function elasticsearch(url = serverUrl('elasticsearch')): Promise<TestStore> {
+  const prefix = uniqueName();
+  const opened: ViewStore[] = [];
+  const another = () => {
+    opened.push(openElasticsearchStore({ url, prefix }));
+    return opened.at(-1)!;
+  };
+  return {
+    store: another(),
+    another,
+    async remove() {
+      await Promise.all(opened.map((store) => store.close()));
+      const client = new Client({ node: serverUrl('elasticsearch') });
+      const indices = Object.keys(await client.indices.get({ index: `${prefix}-*`, features: ['settings'] }));
+      if (indices.length > 0) await client.indices.delete({ index: indices });
+      await client.close();
+    },
+  };
+}
+
+/** Opens the named store; `url` in place of the server's own, for one that is reached through something else. */
+export const testStores = { mongodb, postgres, elasticsearch } satisfies Partial<
+  Record<ServerName, (url?: string) => Promise<TestStore>>
+>;
+
+/** A store that is reached through a proxy. */
+export async function throughProxy(name: keyof typeof testStores): Promise<{ reached: TestStore; proxy: TcpProxy }> {
+  const proxy = await startTcpProxy(serverUrl(name));
+  const url = new URL(proxy.url);
+  // Or the driver would ask the replica set where its members are, and go there.
+  if (name === 'mongodb') url.search = '?directConnection=true';
+  return { reached: await testStores[name](url.href), proxy };
+}

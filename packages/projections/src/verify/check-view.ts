@@ -1,0 +1,178 @@
+/**
+ * Checks what a store has of one view (or of one stream's history) against a fold of the log up to exactly the versions
+ * that the store says it has seen: so it can be done while events keep coming.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import { domainOf } from '@caudal/contract/entity.ts';
+import type { RecordedEvent } from '@caudal/eventlog/types.ts';
+import { sleep } from '@caudal/kernel/time.ts';
+import { type Followed, followEvent } from '../events.ts';
+import { foldHistory, foldView } from '../fold.ts';
+import { type Logs, readWholeStreams } from '../read-logs.ts';
+import type { Collection, StoredDocument } from '../stores/store.ts';
+import type { Projection } from '../types.ts';
+
+export interface Finding {
+  /**
+   * `missing`: the log has it, the store does not. `differing`: it is not what the log says. `behind`: it is right, but
+   * of an older state, and stays so. `extra`: the log knows nothing of it.
+   */
+  kind: 'missing' | 'differing' | 'behind' | 'extra';
+  id: string;
+  detail: string;
+}
+
+/** A document as the log says it should be. */
+export type Expected = Pick<StoredDocument, 'id' | 'streams' | 'view'>;
+
+const loadSize = 500;
+const checksAtATime = 8;
+const entriesListedAtMost = 1_000;
+
+/** Whether two states of a view are the same, written down. */
+export function sameView(one: unknown, other: unknown): boolean {
+  return isDeepStrictEqual(plain(one), plain(other));
+}
+
+/** As JSON would bring it back: without undefined. */
+function plain(value: unknown): unknown {
+  return value === undefined ? undefined : JSON.parse(JSON.stringify(value));
+}
+
+/** What the events come to: the view, or the entries and the cursor. What fails ends its stream. */
+export function expectedOf<V>(
+  projection: Projection<V>,
+  id: string,
+  before: Expected | undefined,
+  events: Followed<V>[],
+): { documents: Expected[]; failed: { event: RecordedEvent; error: unknown }[] } {
+  const fold = projection.kind === 'one-per-event' ? foldHistory<V> : foldView<V>;
+  const { entries, write, unfinished } = fold(projection, id, before && { ...before, revision: 1 }, events);
+  return {
+    documents: write ? [...entries, write] : entries,
+    failed: unfinished.flatMap((one) => (one.kind === 'failed' ? [one] : [])),
+  };
+}
+
+/** Works on the items, eight at a time. After an error it begins no other, and throws it when those in hand have ended. */
+export async function mapConcurrent<T>(items: Iterable<T>, work: (item: T) => Promise<void>): Promise<void> {
+  const left = items[Symbol.iterator]();
+  let broken = false;
+  const worker = async () => {
+    try {
+      for (let next = left.next(); !next.done && !broken; next = left.next()) await work(next.value);
+    } catch (error) {
+      broken = true;
+      throw error;
+    }
+  };
+  const ends = await Promise.allSettled(Array.from({ length: checksAtATime }, worker));
+  for (const end of ends) if (end.status === 'rejected') throw end.reason;
+}
+
+interface Check<V> {
+  projection: Projection<V>;
+  collection: Collection;
+  logs: Logs;
+  id: string;
+  streams: string[];
+  settleMs: number;
+  /** Told how many events were read. */
+  onRead?(events: number): void;
+}
+
+/**
+ * Checks one view, or history, that is fed by these streams (and any others that the store names). Waits up to
+ * `settleMs` for one that is behind. Finds at most 1,000 entries of a history that are wrong.
+ */
+export async function checkView<V>(check: Check<V>): Promise<Finding[]> {
+  const { projection, collection, logs, id, settleMs } = check;
+  const deadline = performance.now() + settleMs;
+  for (;;) {
+    const [stored] = await collection.load([id]);
+    if (stored && isEntry(projection, stored)) return checkEntry(logs, stored);
+    const findings = await compare(check, stored);
+    const passing = findings.every(({ kind }) => kind === 'behind' || kind === 'missing');
+    if (findings.length === 0 || !passing || performance.now() >= deadline) return findings;
+    await sleep(100);
+  }
+}
+
+/** An entry of a history goes by its event's id, its cursor by the stream's name. */
+function isEntry<V>({ kind }: Projection<V>, { id, streams }: StoredDocument): boolean {
+  return kind === 'one-per-event' && streams[id] === undefined;
+}
+
+/** Whether the log has the entry's event. What the entry says is checked with its stream. */
+async function checkEntry(logs: Logs, { id, streams }: StoredDocument): Promise<Finding[]> {
+  const [stream, version] = Object.entries(streams)[0]!;
+  const log = logs.get(domainOf(stream));
+  const [event] = (await log?.readStreams([{ stream, afterVersion: version - 1 }], { limit: 1 })) ?? [];
+  return event?.eventId === id ? [] : [{ kind: 'extra', id, detail: `no event of ${stream} has this id` }];
+}
+
+/** The view's events of a page. One that can't be decoded leaves a gap, and ends its stream as one that fails does. */
+function eventsOf<V>({ projection, id }: Check<V>, page: RecordedEvent[]): Followed<V>[] {
+  return page.flatMap((event) => {
+    try {
+      const followed = followEvent(projection, event);
+      return followed?.view === id ? [followed] : [];
+    } catch {
+      return [];
+    }
+  });
+}
+
+/** Folds the log page by page, beside each other to its end and to what the store has seen. */
+async function compare<V>(check: Check<V>, stored: StoredDocument | undefined): Promise<Finding[]> {
+  const { projection, collection, logs, id, onRead } = check;
+  const streams = [...new Set([...check.streams, ...Object.keys(stored?.streams ?? {})])];
+  const wrongEntries: Finding[] = [];
+  let whole: Expected | undefined;
+  let seen: Expected | undefined;
+  for await (const page of readWholeStreams(logs, streams)) {
+    onRead?.(page.length);
+    const events = eventsOf(check, page);
+    whole = expectedOf(projection, id, whole, events).documents.find((document) => document.id === id) ?? whole;
+    const known = events.filter(({ recorded }) => recorded.version <= (stored?.streams[recorded.stream] ?? 0));
+    const { documents } = expectedOf(projection, id, seen, known);
+    seen = documents.find((document) => document.id === id) ?? seen;
+    const entries = documents.filter((document) => document.id !== id);
+    if (wrongEntries.length < entriesListedAtMost)
+      wrongEntries.push(...(await compareEntries(collection, id, entries)));
+  }
+
+  if (!whole) return stored ? [{ kind: 'extra', id, detail: 'no event of the log belongs to it' }] : [];
+  if (!stored) return [{ kind: 'missing', id, detail: `should have seen ${JSON.stringify(whole.streams)}` }];
+  for (const [stream, version] of Object.entries(stored.streams))
+    if (version > (whole.streams[stream] ?? 0))
+      return [{ kind: 'differing', id, detail: `has seen version ${version} of ${stream}, further than the log goes` }];
+  const findings = wrongEntries.slice(0, entriesListedAtMost);
+  if (!sameView(stored.view, seen?.view)) findings.push({ kind: 'differing', id, detail: 'is not what the log says' });
+  if (findings.length === 0 && !isDeepStrictEqual(sorted(stored.streams), sorted(whole.streams)))
+    findings.push({
+      kind: 'behind',
+      id,
+      detail: `has seen ${JSON.stringify(stored.streams)} of ${JSON.stringify(whole.streams)}`,
+    });
+  return findings;
+}
+
+async function compareEntries(collection: Collection, cursor: string, entries: Expected[]): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  for (let place = 0; place < entries.length; place += loadSize) {
+    const part = entries.slice(place, place + loadSize);
+    const stored = new Map((await collection.load(part.map(({ id }) => id))).map((one) => [one.id, one]));
+    for (const { id, view } of part) {
+      const found = stored.get(id);
+      if (!found) findings.push({ kind: 'missing', id, detail: `is an entry of ${cursor}` });
+      else if (!sameView(found.view, view))
+        findings.push({ kind: 'differing', id, detail: 'is not what the log says' });
+    }
+  }
+  return findings;
+}
+
+function sorted(streams: Record<string, number>): [string, number][] {
+  return Object.entries(streams).sort(([a], [b]) => (a < b ? -1 : 1));
+}

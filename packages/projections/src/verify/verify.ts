@@ -1,0 +1,168 @@
+/**
+ * Verifies a projection: folds the logs again and compares every view with what the store has.
+ *
+ * Memory holds the views of one pass; a projection with more of them is verified in several passes over the logs, each
+ * for the views whose ids fall into its share. What looks wrong at first is looked at again, alone, up to exactly the
+ * versions that the store has seen: events may keep coming meanwhile.
+ */
+import { createHash } from 'node:crypto';
+import type { RecordedEvent } from '@caudal/eventlog/types.ts';
+import { systemClock } from '@caudal/kernel/time.ts';
+import { type Followed, followEvent } from '../events.ts';
+import { currentGenerations } from '../generations/generations.ts';
+import { generationName } from '../projector.ts';
+import { type Logs, readToHeads } from '../read-logs.ts';
+import type { Collection, StoredDocument, ViewStore } from '../stores/store.ts';
+import type { Projection } from '../types.ts';
+import { checkView, type Expected, expectedOf, type Finding, mapConcurrent, sameView } from './check-view.ts';
+
+export interface VerifyOptions<V> {
+  projection: Projection<V>;
+  store: ViewStore;
+  /** By domain; those of the projection's entities. */
+  logs: Logs;
+  onProgress?(progress: VerifyProgress): void;
+  /** Views in memory at a time; 200,000 if absent. */
+  maxViews?: number;
+  /** How long views may be behind before that counts, in each pass; 5,000 ms if absent. */
+  settleMs?: number;
+}
+
+export interface VerifyProgress {
+  pass: number;
+  passes: number;
+  domain: string;
+  position: number;
+  head: number;
+}
+
+export interface VerifyReport {
+  /** `order-details.v1.2` */
+  generation: string;
+  /** Documents that were compared, tombstones and cursors among them. */
+  documents: number;
+  counts: Record<Finding['kind'], number>;
+  /** The first 1,000. */
+  findings: Finding[];
+  /** The first 1,000 events that the projection can't handle; what lies behind them on their streams is expected nowhere. */
+  failed: { stream: string; version: number; error: string }[];
+  /** On how many streams there are such events. */
+  failedCount: number;
+}
+
+const listedAtMost = 1_000;
+/** Streams that end in a failure and are passed over from there; beyond it they are folded again and end again. */
+const heldAtMost = 100_000;
+const scanSize = 500;
+
+/** Verifies the current generation. Errors: UNAVAILABLE if store or logs can't be reached, or nothing is built. */
+export async function verify<V>(options: VerifyOptions<V>): Promise<VerifyReport> {
+  const { projection, store, logs, onProgress, maxViews = 200_000, settleMs = 5_000 } = options;
+  const { number, collection } = await currentGenerations({ projection, store, clock: systemClock }).current();
+  const report: VerifyReport = {
+    generation: generationName(projection, number),
+    documents: 0,
+    counts: { missing: 0, differing: 0, behind: 0, extra: 0 },
+    findings: [],
+    failed: [],
+    failedCount: 0,
+  };
+  const held = new Set<string>();
+  const passes = Math.max(1, Math.ceil((await collection.count([])) / maxViews));
+  for (let pass = 1; pass <= passes; pass++) {
+    const mine = (id: string) => passes === 1 || shareOf(id, passes) === pass - 1;
+    const expected = new Map<string, Expected>();
+    for await (const page of readToHeads({ projection, logs })) {
+      foldPage(projection, page.events, { mine, expected, report, held });
+      onProgress?.({ pass, passes, domain: page.domain, position: page.position, head: page.head });
+    }
+    const open = await suspects({ projection, collection, expected, mine, report });
+    const deadline = performance.now() + settleMs;
+    await mapConcurrent(open, async ([id, streams]) => {
+      const left = Math.max(0, deadline - performance.now());
+      for (const finding of await checkView({ projection, collection, logs, id, streams, settleMs: left })) {
+        report.counts[finding.kind] += 1;
+        if (report.findings.length < listedAtMost) report.findings.push(finding);
+      }
+    });
+  }
+  return report;
+}
+
+/** Whether all is as the log says. */
+export function isRight({ counts }: VerifyReport): boolean {
+  return Object.values(counts).every((count) => count === 0);
+}
+
+function shareOf(id: string, shares: number): number {
+  return createHash('md5').update(id).digest().readUInt32BE(0) % shares;
+}
+
+function foldPage<V>(
+  projection: Projection<V>,
+  events: RecordedEvent[],
+  pass: { mine(id: string): boolean; expected: Map<string, Expected>; report: VerifyReport; held: Set<string> },
+): void {
+  const { mine, expected, report, held } = pass;
+  const fail = ({ stream, version }: RecordedEvent, error: unknown) => {
+    if (held.has(stream) || held.size === heldAtMost) return;
+    held.add(stream);
+    report.failedCount += 1;
+    if (report.failed.length < listedAtMost) report.failed.push({ stream, version, error: String(error) });
+  };
+  const groups = new Map<string, Followed<V>[]>();
+  for (const event of events) {
+    if (held.has(event.stream)) continue;
+    try {
+      const followed = followEvent(projection, event);
+      if (followed?.view === undefined || !mine(followed.view)) continue;
+      const group = groups.get(followed.view);
+      if (group) group.push(followed);
+      else groups.set(followed.view, [followed]);
+    } catch (error) {
+      fail(event, error);
+    }
+  }
+  for (const [id, group] of groups) {
+    const { documents, failed } = expectedOf(projection, id, expected.get(id), group);
+    for (const document of documents)
+      expected.set(document.id, { id: document.id, streams: document.streams, view: document.view });
+    for (const { event, error } of failed) fail(event, error);
+  }
+}
+
+/** What is not the same at first sight: ids of views (of histories: streams), with the streams that feed them. */
+async function suspects<V>(pass: {
+  projection: Projection<V>;
+  collection: Collection;
+  expected: Map<string, Expected>;
+  mine(id: string): boolean;
+  report: VerifyReport;
+}): Promise<Map<string, string[]>> {
+  const { projection, collection, expected, mine, report } = pass;
+  const found = new Map<string, string[]>();
+  const unitOf = ({ id, streams }: Pick<StoredDocument, 'id' | 'streams'>) =>
+    projection.kind === 'one-per-event' ? Object.keys(streams)[0]! : id;
+  await collection.refresh();
+  for (let afterId: string | undefined; ; ) {
+    const page = await collection.scan({ afterId, limit: scanSize });
+    for (const stored of page.filter((document) => mine(unitOf(document)))) {
+      report.documents += 1;
+      const document = expected.get(stored.id);
+      expected.delete(stored.id);
+      if (document && sameSeen(document.streams, stored.streams) && sameView(document.view, stored.view)) continue;
+      // An entry whose event the log does not have is nowhere in a fold of its stream.
+      if (!document && unitOf(stored) !== stored.id) found.set(stored.id, Object.keys(stored.streams));
+      found.set(unitOf(stored), Object.keys(stored.streams));
+    }
+    if (page.length < scanSize) break;
+    afterId = page.at(-1)!.id;
+  }
+  for (const document of expected.values()) found.set(unitOf(document), Object.keys(document.streams));
+  return found;
+}
+
+function sameSeen(one: Record<string, number>, other: Record<string, number>): boolean {
+  const streams = Object.keys(one);
+  return streams.length === Object.keys(other).length && streams.every((stream) => one[stream] === other[stream]);
+}

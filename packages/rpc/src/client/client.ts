@@ -1,0 +1,206 @@
+/** Calls a service over gRPC. */
+import { contract } from '@caudal/contract/descriptors.ts';
+import type { Method } from '@caudal/contract/method.ts';
+import { CaudalError, unavailable } from '@caudal/kernel/errors.ts';
+import { newId } from '@caudal/kernel/ids.ts';
+import {
+  connectivityState,
+  credentials,
+  Client as GrpcClient,
+  Metadata,
+  type ServiceConfig,
+  type ServiceError,
+  status,
+} from '@grpc/grpc-js';
+import { type Context, context, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
+import { fromStatus } from '../errors.ts';
+import { takeGrpcLog } from '../grpc/grpc-log.ts';
+import { extractTrace, injectTrace, names } from '../headers.ts';
+import { encodeConsistency } from '../server/consistency-token.ts';
+import type { TokenSource } from '../server/tokens.ts';
+import type { CallOptions, Client } from '../types.ts';
+
+export interface ConnectOptions {
+  /** Where: `inventory:9090`, or `dns:///inventory:9090` to balance over all its addresses. */
+  address: string;
+  /** Gives the token to call with; absent where servers ask for none. */
+  auth?: TokenSource;
+  /** Replaces parts of the service config below. */
+  serviceConfig?: Partial<ServiceConfig>;
+}
+
+export const defaultTimeoutMs = 5_000;
+
+/** A client of the service with this definition. It connects at the first call, and again whenever it must. */
+export function connect<Definition extends object>(
+  definition: Definition,
+  { address, auth, serviceConfig }: ConnectOptions,
+): Client<Definition> & { close(): void } {
+  takeGrpcLog();
+  const methods = Object.entries(definition) as [string, Method][];
+  const peer = peerOf(methods);
+  const paths = methods.map(([, { path }]) => path);
+  const withRequestId = new Set(paths.filter(hasRequestId));
+  const safe = new Set(paths.filter(isRepeatable));
+  const channel = new GrpcClient(address, credentials.createInsecure(), {
+    'grpc.service_config': JSON.stringify({ ...serviceConfigOf([...safe]), ...serviceConfig }),
+    'grpc.service_config_disable_resolution': 1,
+    'grpc.keepalive_time_ms': 60_000,
+    'grpc.keepalive_timeout_ms': 20_000,
+    // A server that comes back is found again soon.
+    'grpc.initial_reconnect_backoff_ms': 200,
+    'grpc.max_reconnect_backoff_ms': 5_000,
+    // So is one that comes back at another address, as pods do. grpc-js would not ask DNS twice within 30 s.
+    'grpc.dns_min_time_between_resolutions_ms': 1_000,
+    'grpc.max_receive_message_length': 16 * 1024 * 1024,
+    'grpc.enable_channelz': 0,
+  });
+
+  const call = async (method: Method, request: object, options: CallOptions = {}): Promise<unknown> => {
+    const deadline = deadlineOf(options);
+    const parent = trace.getActiveSpan() ? context.active() : traceOf(options);
+    const span = trace
+      .getTracer('caudal')
+      .startSpan(
+        method.path.slice(1),
+        { kind: SpanKind.CLIENT, attributes: { 'rpc.system': 'grpc', 'server.address': address } },
+        parent,
+      );
+    try {
+      const metadata = metadataFor(options, trace.setSpan(parent, span));
+      if (auth) metadata.set(names.authorization, `Bearer ${await auth()}`);
+      const message = withRequestId.has(method.path) ? repeatable(request) : request;
+      const once = () => send(method, message, metadata, { ...options, deadline });
+      return await once().catch((error: unknown) => {
+        if (!safe.has(method.path) || !isLost(error)) throw error;
+        return once();
+      });
+    } catch (error) {
+      span.setStatus({ code: SpanStatusCode.ERROR, message: (error as Error).message });
+      throw error;
+    } finally {
+      span.end();
+    }
+  };
+
+  const send = (
+    { path, requestSerialize, responseDeserialize }: Method,
+    request: object,
+    metadata: Metadata,
+    { signal, deadline }: { signal?: AbortSignal; deadline: Date },
+  ) =>
+    new Promise((resolve, reject) => {
+      const sent = channel.makeUnaryRequest(
+        path,
+        requestSerialize,
+        responseDeserialize,
+        request,
+        metadata,
+        { deadline },
+        (error, response) => {
+          signal?.removeEventListener('abort', cancel);
+          if (error) reject(explain(error, signal?.aborted));
+          else resolve(response);
+        },
+      );
+      const cancel = () => sent.cancel();
+      if (signal?.aborted) cancel();
+      else signal?.addEventListener('abort', cancel, { once: true });
+    });
+
+  // A call that waited for a connection until its deadline never left: that is not a slow peer, but none.
+  const explain = (error: ServiceError, gaveUp = false) =>
+    error.code === status.DEADLINE_EXCEEDED &&
+    channel.getChannel().getConnectivityState(false) !== connectivityState.READY
+      ? unavailable(peer, error)
+      : fromStatus(error, peer, gaveUp);
+
+  const functions = methods.map(([name, method]) => [
+    name,
+    (request: object, options?: CallOptions) => call(method, request, options),
+  ]);
+  return { ...Object.fromEntries(functions), close: () => channel.close() };
+}
+
+/** `inventory` of `/caudal.inventory.v1.InventoryService/ReserveStock`: the name by which people know the peer. */
+function peerOf([first]: [string, Method][]): string {
+  return first?.[1].path.split('.')[1] ?? 'The service';
+}
+
+/** When to stop waiting: the timeout, 5 s if absent, but never after the deadline. */
+export function deadlineOf({ timeoutMs = defaultTimeoutMs, deadline }: CallOptions): Date {
+  const end = Date.now() + timeoutMs;
+  return new Date(Math.min(end, deadline?.getTime() ?? end));
+}
+
+function traceOf({ origin }: CallOptions): Context {
+  return extractTrace((name) => (name === 'traceparent' ? origin?.traceparent || undefined : undefined));
+}
+
+/** What travels beside the request, but for the token. */
+export function headersFor({ origin, consistency }: CallOptions): Record<string, string> {
+  const token = encodeConsistency(consistency ?? []);
+  return {
+    ...(origin && { [names.causationId]: origin.causationId, [names.correlationId]: origin.correlationId }),
+    ...(token && { [names.consistency]: token }),
+  };
+}
+
+function metadataFor(options: CallOptions, traced: Context): Metadata {
+  const metadata = new Metadata();
+  const headers = { ...injectTrace(traced), ...headersFor(options), [names.requestId]: newId() };
+  for (const [name, value] of Object.entries(headers)) metadata.set(name, value);
+  return metadata;
+}
+
+const hasRequestId = (path: string) =>
+  contract()
+    .method(path)
+    .request.fields.some(({ name }) => name === 'request_id');
+
+/** A command without a request_id gets a fresh one, so that a repeat after a lost answer does it once. */
+function repeatable(request: object): object {
+  return (request as { requestId?: string }).requestId === '' ? { ...request, requestId: newId() } : request;
+}
+
+/** Queries, and commands that have a request_id. */
+const isRepeatable = (path: string) => contract().method(path).noSideEffects || hasRequestId(path);
+
+/**
+ * Whether the call's stream ended without a word, as those may that meet a server in its last moment. grpc-js repeats what is
+ * UNAVAILABLE, but takes this for INTERNAL; so it is repeated here, once.
+ */
+function isLost(error: unknown): boolean {
+  const cause =
+    error instanceof CaudalError && error.code === 'UNAVAILABLE' ? (error.cause as ServiceError) : undefined;
+  return cause?.code === status.INTERNAL || cause?.code === status.UNKNOWN || cause?.code === status.CANCELLED;
+}
+
+/**
+ * Repeats where a repeat is safe: queries, and commands by their request_id; and only what never got an answer. The
+ * throttle stops repeats while more than a few calls fail, so that they do not drown a server that comes back.
+ */
+function serviceConfigOf(safe: string[]) {
+  return {
+    loadBalancingConfig: [{ round_robin: {} }],
+    methodConfig:
+      safe.length === 0
+        ? []
+        : [
+            {
+              name: safe.map((path) => {
+                const [, service, method] = path.split('/');
+                return { service, method };
+              }),
+              retryPolicy: {
+                maxAttempts: 3,
+                initialBackoff: '0.05s',
+                maxBackoff: '0.5s',
+                backoffMultiplier: 2,
+                retryableStatusCodes: ['UNAVAILABLE'],
+              },
+            },
+          ],
+    retryThrottling: { maxTokens: 20, tokenRatio: 0.1 },
+  };
+}

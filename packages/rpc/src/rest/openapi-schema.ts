@@ -1,0 +1,240 @@
+/** Messages of the contract as JSON Schema (2020-12), with the rules that their fields must keep. */
+import type { DescEnum, DescField, DescMessage, Message } from '@bufbuild/protobuf';
+import { contract } from '@caudal/contract/descriptors.ts';
+import { email, rulesOf, uuid } from '../schema/rules.ts';
+
+export type Schema = Record<string, unknown>;
+
+/** Gathers the schemas that a document needs under `#/components/schemas`. */
+export interface Schemas {
+  components: Record<string, Schema>;
+  /** A reference to a message's schema. `omit`: fields that this use of it has elsewhere. */
+  message(type: DescMessage, omit?: string[]): Schema;
+  /** The schema of one field's value. */
+  field(field: DescField): Schema;
+}
+
+/**
+ * `answers`: the messages that are answered with. They and what is in them may get new fields at any time; all others
+ * are closed, as the server refuses fields that it does not know.
+ */
+export function collectSchemas(answers: DescMessage[]): Schemas {
+  const components: Record<string, Schema> = {};
+  const open = withParts(answers);
+
+  const reference = (name: string, make: () => Schema): Schema => {
+    if (!(name in components)) {
+      components[name] = {};
+      components[name] = make();
+    }
+    return { $ref: `#/components/schemas/${name}` };
+  };
+
+  const message = (type: DescMessage, omit: string[] = []): Schema => {
+    const known = wellKnown[type.typeName];
+    if (known) return known;
+    return reference(componentName(type), () => {
+      const fields = type.fields.filter(({ name }) => !omit.includes(name));
+      const required = fields.filter(isRequired).map(({ jsonName }) => jsonName);
+      const choices = type.oneofs.filter((group) => contract().isRequired(group));
+      const schemaOf = (field: DescField): Schema => {
+        if (isMask(field)) return { ...value(field), examples: [maskable(fields).join(',')] };
+        return open.has(type) ? value(field) : closed(field, value(field));
+      };
+      return {
+        type: 'object',
+        ...describe(type),
+        properties: Object.fromEntries(fields.map((field) => [field.jsonName, described(field, schemaOf(field))])),
+        // Of an answer, a read mask may leave out anything.
+        ...(!open.has(type) && {
+          ...(required.length > 0 && { required }),
+          additionalProperties: false,
+          ...(choices.length > 0 && {
+            allOf: choices.map((group) => ({
+              oneOf: group.fields.map(({ jsonName }) => ({ required: [jsonName] })),
+            })),
+          }),
+        }),
+      };
+    });
+  };
+
+  const enumeration = (type: DescEnum): Schema =>
+    reference(componentName(type), () => {
+      const lines = type.values.map((entry) => `- \`${entry.name}\`: ${contract().comment(entry)}`);
+      return {
+        type: 'string',
+        enum: type.values.map(({ name }) => name),
+        description: [contract().comment(type), ...lines].join('\n'),
+      };
+    });
+
+  const single = (field: DescField): Schema => {
+    if (field.enum) return enumeration(field.enum);
+    if (field.message) return message(field.message);
+    return scalars[field.scalar ?? 0] ?? {};
+  };
+
+  const value = (field: DescField): Schema => {
+    if (field.fieldKind === 'list') return { type: 'array', items: single(field), ...ruleSchema(field) };
+    if (field.fieldKind === 'map') return { type: 'object', additionalProperties: single(field), ...ruleSchema(field) };
+    return { ...single(field), ...ruleSchema(field) };
+  };
+
+  /** In a request, what is open because it is answered with too (an amount, a line) is as strict as the rest. */
+  const closed = (field: DescField, schema: Schema): Schema => {
+    if (!field.message || wellKnown[field.message.typeName] || !open.has(field.message)) return schema;
+    const required = field.message.fields.filter(isRequired).map(({ jsonName }) => jsonName);
+    const known = { ...(required.length > 0 && { required }), unevaluatedProperties: false };
+    return field.fieldKind === 'list'
+      ? { ...schema, items: { ...(schema.items as Schema), ...known } }
+      : { ...schema, ...known };
+  };
+
+  return { components, message, field: value };
+}
+
+/** These messages, and all that are in them. */
+function withParts(types: DescMessage[], found = new Set<DescMessage>()): Set<DescMessage> {
+  for (const type of types) {
+    if (found.has(type)) continue;
+    found.add(type);
+    withParts(
+      type.fields.flatMap(({ message }) => message ?? []),
+      found,
+    );
+  }
+  return found;
+}
+
+const isMask = ({ message }: DescField) => message?.typeName === 'google.protobuf.FieldMask';
+
+/** What an update's mask may name: the fields beside it that are the resource's own. */
+const maskable = (fields: DescField[]): string[] =>
+  fields
+    .filter((field) => !isMask(field) && !['request_id', 'etag'].includes(field.name))
+    .map(({ jsonName }) => jsonName);
+
+/** `orders.Order` for caudal.orders.v1.Order. */
+const componentName = ({ typeName }: { typeName: string }) =>
+  typeName.replace(/^caudal\./, '').replace(/\.v\d+\./, '.');
+
+function describe(descriptor: { proto: Message }): Schema {
+  const description = contract().comment(descriptor);
+  return description ? { description } : {};
+}
+
+/** The field's comment, and what JSON Schema can't say of strings that are numbers or durations. */
+function described(field: DescField, schema: Schema): Schema {
+  const bounds = field.scalar === 3 || isDuration(field) ? boundsOf(field) : '';
+  const description = [contract().comment(field), bounds].filter(Boolean).join(' ');
+  return description ? { ...schema, description } : schema;
+}
+
+function argumentsOf(field: DescField): Record<string, unknown> {
+  const found = contract().fieldRules(field) as unknown as
+    | { type: { case?: string; value?: Record<string, unknown> } }
+    | undefined;
+  const value = found?.type.value ?? {};
+  const bounds = [value.lessThan, value.greaterThan] as { case?: string; value?: unknown }[];
+  return {
+    ...value,
+    ...Object.fromEntries(bounds.flatMap((bound) => (bound?.case ? [[bound.case, bound.value]] : []))),
+  };
+}
+
+const isDuration = ({ message }: DescField) => message?.typeName === 'google.protobuf.Duration';
+
+function boundsOf(field: DescField): string {
+  const { gte, gt, lte, lt, notIn } = argumentsOf(field);
+  const shown = (bound: unknown) => (isDuration(field) ? `${(bound as { seconds: bigint }).seconds}s` : `${bound}`);
+  const words = [
+    gte !== undefined && `at least ${shown(gte)}`,
+    gt !== undefined && `more than ${shown(gt)}`,
+    lte !== undefined && `at most ${shown(lte)}`,
+    lt !== undefined && `less than ${shown(lt)}`,
+    (notIn as bigint[] | undefined)?.length && `not ${notIn}`,
+  ].filter(Boolean);
+  const text = words.join(', ');
+  return text && `${text[0]!.toUpperCase()}${text.slice(1)}.`;
+}
+
+/** The rules as far as JSON Schema has words for them. */
+function ruleSchema(field: DescField): Schema {
+  const {
+    minLen,
+    maxLen,
+    pattern,
+    minItems,
+    maxItems,
+    minPairs,
+    maxPairs,
+    wellKnown: known,
+    ...rest
+  } = argumentsOf(field);
+  const format = (known as { case?: string } | undefined)?.case;
+  const empty = rulesOf(field).ignore === 'ifZero';
+  const number = (value: unknown) => (value ? Number(value) : undefined);
+  // JSON Schema's own formats are wider than the rules of the same name, and are often not looked at.
+  const text = pattern ?? (field.scalar === 3 ? longPattern(rest) : patternOfFormat[format ?? '']);
+  const schema: Schema = {
+    minLength: empty ? undefined : number(minLen),
+    maxLength: number(maxLen),
+    pattern: text ? (empty ? `^$|${text}` : text) : undefined,
+    format: !empty && ['uuid', 'email'].includes(format ?? '') ? format : undefined,
+    minItems: number(minItems),
+    maxItems: number(maxItems),
+    minProperties: number(minPairs),
+    maxProperties: number(maxPairs),
+    ...(field.scalar === 5 && {
+      minimum: Number(rest.gte ?? -(2 ** 31)),
+      maximum: Number(rest.lte ?? 2 ** 31 - 1),
+    }),
+  };
+  return Object.fromEntries(Object.entries(schema).filter(([, set]) => set !== undefined));
+}
+
+const patternOfFormat: Record<string, string> = { uuid: uuid.source, email: email.source };
+
+/**
+ * How a number of 64 bits is spelled: exact where it is bound by powers of ten, as those of the contract are; else it
+ * takes a little more than 64 bits hold.
+ */
+function longPattern({ gte, lte, notIn }: Record<string, unknown>): string {
+  const bound = `${lte ?? ''}`;
+  const whole = /^10+$/.test(bound) ? `[1-9][0-9]{0,${bound.length - 2}}|${bound}` : '[1-9][0-9]{0,18}';
+  const zero = (notIn as bigint[] | undefined)?.includes(0n) || (gte as bigint) > 0n ? '' : '0|';
+  return `^${(gte as bigint) >= 0n ? '' : '-?'}(?:${zero}${whole})$`;
+}
+
+/** Whether a request without the field is refused. */
+export function isRequired(field: DescField): boolean {
+  const { required, ignore, rules } = rulesOf(field);
+  if (required) return true;
+  if (field.oneof || field.proto.proto3Optional || ignore !== 'never' || field.fieldKind === 'message') return false;
+  const zero = field.fieldKind === 'list' ? [] : field.fieldKind === 'map' ? {} : zeros[field.scalar ?? 0];
+  return zero !== undefined && rules.some((rule) => rule(zero as never) !== undefined);
+}
+
+const zeros: Record<number, unknown> = { 3: 0n, 5: 0, 9: '' };
+
+/** By the numbers of google.protobuf.FieldDescriptorProto.Type. */
+const scalars: Record<number, Schema> = {
+  1: { type: 'number', format: 'double' },
+  3: { type: 'string', format: 'int64' },
+  5: { type: 'integer', format: 'int32' },
+  8: { type: 'boolean' },
+  9: { type: 'string' },
+  12: { type: 'string', contentEncoding: 'base64' },
+};
+
+const wellKnown: Record<string, Schema> = {
+  'google.protobuf.Timestamp': { type: 'string', format: 'date-time' },
+  'google.protobuf.Duration': {
+    type: 'string',
+    pattern: '^-?[0-9]{1,12}(?:\\.[0-9]{1,9})?s$',
+    examples: ['900s'],
+  },
+  // Examples are of the message that the mask speaks of.
+  'google.protobuf.FieldMask': { type: 'string' },
+};

@@ -1,0 +1,164 @@
+import { contract } from '@caudal/contract/descriptors.ts';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { Validator } from '@seriousme/openapi-schema-validator';
+import { start, stopAll } from '../testing/fixture.ts';
+import { openApi } from './openapi.ts';
+
+type Json = { [key: string]: Json };
+const document = JSON.parse(JSON.stringify(openApi(contract().methods()))) as Json;
+
+describe('the OpenAPI document', () => {
+  test('is a valid one', async () => {
+    const { valid, errors } = await new Validator().validate(structuredClone(document));
+    expect(errors).toBeUndefined();
+    expect(valid).toBe(true);
+    expect(document.openapi).toBe('3.1.0');
+  });
+
+  test('refers to nothing that is not there', () => {
+    const text = JSON.stringify(document);
+    const references = [...text.matchAll(/"\$ref":"#\/components\/(\w+)\/([^"]+)"/g)];
+    expect(references.length).toBeGreaterThan(50);
+    for (const [, kind, name] of references) expect(document.components![kind!]).toHaveProperty([name!]);
+  });
+
+  test('has every route, and no internal method', () => {
+    const routes = contract()
+      .methods()
+      .filter(({ access }) => !access.internal)
+      .flatMap(({ http }) => http);
+    for (const { method, template } of routes) {
+      expect(document.paths![template]).toHaveProperty(method.toLowerCase());
+    }
+    expect(JSON.stringify(document)).not.toMatch(/ReadLog|CreatePaymentRequest|BatchGetProducts/);
+  });
+
+  test('says of a command what the contract says', () => {
+    const operation = document.paths!['/v1/stock/{product_id}:adjust']!.post as Json;
+    expect(operation.operationId).toBe('InventoryService_AdjustStock');
+    expect(operation.description).toContain('Corrects the number of pieces after a count.');
+    expect(operation.description).toContain('`inventory.stock.write`');
+    expect(operation.parameters).toContainEqual({
+      name: 'product_id',
+      in: 'path',
+      required: true,
+      description: 'The product.',
+      schema: { type: 'string', pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$' },
+    });
+    const body = document.components!.schemas!['inventory.AdjustStockRequest'] as Json;
+    expect(body.required).toEqual(['delta', 'reason']);
+    expect(Object.keys(body.properties!)).toEqual(['requestId', 'delta', 'reason']);
+    expect(body.properties!.reason).toMatchObject({ type: 'string', minLength: 1, maxLength: 200 });
+    expect(body.properties!.delta).toMatchObject({ type: 'string', format: 'int64' });
+    expect((body.properties!.delta as Json).description).toContain('not 0');
+  });
+
+  test('closes requests, and what is in them, but nothing that is answered', () => {
+    const schemas = document.components!.schemas as Json;
+    expect(schemas['inventory.AdjustStockRequest']).toMatchObject({ additionalProperties: false });
+    expect(schemas['orders.PlaceOrderLine']).toMatchObject({ additionalProperties: false });
+    const money = { $ref: '#/components/schemas/type.Money', required: ['currency'], unevaluatedProperties: false };
+    expect(schemas['payments.DepositRequest']!.properties!.amount).toMatchObject(money);
+    const line = (schemas['inventory.ReserveStockRequest']!.properties!.lines as Json).items;
+    expect(line).toMatchObject({ required: ['productId', 'quantity'], unevaluatedProperties: false });
+    for (const name of ['type.Money', 'inventory.ReservationLine', 'orders.Order']) {
+      expect(Object.keys(schemas[name]!)).not.toContain('additionalProperties');
+      // A mask may have left it out.
+      expect(Object.keys(schemas[name]!)).not.toContain('required');
+    }
+  });
+
+  test('spells numbers of 64 bits as the rules have them', () => {
+    const pattern = (name: string, field: string) => {
+      const { properties } = (document.components!.schemas as Json)[name] as Json;
+      const found = new RegExp((properties![field] as Json).pattern as unknown as string);
+      return (text: string) => found.test(text);
+    };
+    const cases: [string, string, string[], string[]][] = [
+      [
+        'inventory.RestockRequest',
+        'quantity',
+        ['1', '10', '1000000000'],
+        ['', '0', '-1', '01', '1000000001', '1e3', ' 1'],
+      ],
+      ['inventory.CreateStockItemRequest', 'quantity', ['0', '999999999', '1000000000'], ['-1', '00', '2000000000']],
+      ['inventory.AdjustStockRequest', 'delta', ['1', '-1', '-1000000000'], ['0', '-0', '-1000000001']],
+      ['type.Money', 'minorUnits', ['0', '-5', '1000000000000000'], ['1000000000000001', '1.5', 'x']],
+    ];
+    for (const [name, field, right, wrong] of cases) {
+      expect([name, field, right.filter((text) => !pattern(name, field)(text))]).toEqual([name, field, []]);
+      expect([name, field, wrong.filter(pattern(name, field))]).toEqual([name, field, []]);
+    }
+  });
+
+  test('has examples of masks that are right', async () => {
+    const masks = Object.entries(document.paths!)
+      .filter(([, item]) => item.get)
+      .flatMap(([path, { get }]) =>
+        (get!.parameters as unknown as Json[])
+          .filter(({ name }) => (name as unknown) === 'readMask')
+          .map(({ schema }) => [path, (schema!.examples as unknown as string[])[0]]),
+      );
+    expect(masks).toContainEqual(['/v1/orders', 'orderId,customerId,lines.productId']);
+    expect(masks).toContainEqual(['/v1/stock/{product_id}', 'productId,kind']);
+    const update = (document.components!.schemas as Json)['catalog.UpdateProductRequest']!.properties!.updateMask;
+    expect((update as Json).examples).toEqual(['title,description,category']);
+  });
+
+  test('says of a query what the contract says', () => {
+    const { parameters, responses } = document.paths!['/v1/orders']!.get as Json;
+    const byName = new Map(
+      (parameters as unknown as Json[]).map((parameter) => [parameter.name as unknown, parameter]),
+    );
+    expect(byName.get('pageSize')).toMatchObject({
+      in: 'query',
+      schema: { type: 'integer', minimum: 0 },
+    });
+    expect(byName.get('status')!.schema).toEqual({ $ref: '#/components/schemas/orders.OrderStatus' });
+    expect(byName.has('Consistency-Token')).toBe(true);
+    expect(responses!['403']).toEqual({ $ref: '#/components/responses/Problem' });
+    const one = document.paths!['/v1/orders/{order_id}']!.get as Json;
+    expect(Object.keys(one.responses!)).toContain('304');
+  });
+});
+
+describe('the pages', () => {
+  let server: Awaited<ReturnType<typeof start>>;
+  beforeAll(async () => {
+    server = await start();
+  });
+  afterAll(stopAll);
+
+  test('are served without a token, and from here alone', async () => {
+    const served = await fetch(`${server.url}/openapi.json`);
+    expect(served.status).toBe(200);
+    expect(Object.keys(((await served.json()) as Json).paths!)).toContain('/v1/orders');
+    const page = await fetch(`${server.url}/docs`);
+    const html = await page.text();
+    expect(page.headers.get('content-type')).toContain('text/html');
+    expect(html).not.toMatch(/https?:\/\//);
+    expect(page.headers.get('content-security-policy')).toContain("default-src 'self'");
+    const script = await fetch(new URL('js/scalar.js', page.url));
+    expect(script.status).toBe(200);
+    expect((await script.text()).length).toBeGreaterThan(1_000_000);
+  });
+
+  test('can be turned off', async () => {
+    const bare = await start({ rest: { host: '127.0.0.1', port: 0, docs: false, compression: false } });
+    for (const path of ['/openapi.json', '/docs/']) expect((await fetch(`${bare.url}${path}`)).status).toBe(404);
+    await bare.stop();
+  });
+
+  test('web pages of other origins may call if they are named', async () => {
+    const origins = ['https://shop.test'];
+    const open = await start({ rest: { host: '127.0.0.1', port: 0, cors: { origins } } });
+    const ask = (origin: string) =>
+      fetch(`${open.url}/v1/orders/o-1`, {
+        method: 'OPTIONS',
+        headers: { origin, 'access-control-request-method': 'GET', 'access-control-request-headers': 'authorization' },
+      });
+    expect((await ask('https://shop.test')).headers.get('access-control-allow-origin')).toBe('https://shop.test');
+    expect((await ask('https://evil.test')).headers.get('access-control-allow-origin')).not.toBe('https://evil.test');
+    await open.stop();
+  });
+});

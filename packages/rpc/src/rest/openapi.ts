@@ -1,0 +1,211 @@
+/** The REST interface as an OpenAPI 3.1 document, derived from the contract: nothing of it is written by hand. */
+import type { DescField, DescMessage } from '@bufbuild/protobuf';
+import { contract, type HttpRule, type MethodContract } from '@caudal/contract/descriptors.ts';
+import { maskedMessage } from '../schema/mask.ts';
+import { collectSchemas, isRequired, type Schema, type Schemas } from './openapi-schema.ts';
+import { isWellKnown } from './transcode.ts';
+
+const about = `Commands and queries of Caudal, over JSON. Everything here is derived from the gRPC contract.
+
+- Numbers of 64 bits are strings, times are RFC 3339, enums are named. Unknown fields are refused, and text with U+0000.
+- A command with a \`requestId\` may be repeated: the same id with the same content is answered as the first time.
+- Errors are \`application/problem+json\` (RFC 9457) with a \`reason\` for machines.
+- An answer's \`Consistency-Token\`, sent with a query, makes the query see at least what the answer wrote.`;
+
+/** The document for those of the methods that have routes and are not internal. */
+export function openApi(methods: MethodContract[]): Schema {
+  const open = methods.filter(({ access, http }) => !access.internal && http.length > 0);
+  const schemas = collectSchemas(open.map(({ response }) => response));
+  const paths: Record<string, Record<string, Schema>> = {};
+  for (const method of open) {
+    method.http.forEach((rule, index) => {
+      paths[rule.template] ??= {};
+      paths[rule.template]![rule.method.toLowerCase()] = operation(method, rule, index, schemas);
+    });
+  }
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'Caudal',
+      version: 'v1',
+      description: about,
+      license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+    },
+    servers: [{ url: '/' }],
+    tags: tags(open),
+    security: [{ bearer: [] }],
+    paths,
+    components: {
+      schemas: { ...schemas.components, Problem: problem },
+      responses: {
+        Problem: {
+          description: 'What went wrong.',
+          content: { 'application/problem+json': { schema: ref('Problem') } },
+        },
+      },
+      securitySchemes: {
+        bearer: {
+          type: 'http',
+          scheme: 'bearer',
+          bearerFormat: 'JWT',
+          description: 'The claim `scope` lists permissions. With `:any` one holds for everybody, else for the caller.',
+        },
+      },
+    },
+  };
+}
+
+const ref = (name: string): Schema => ({ $ref: `#/components/schemas/${name}` });
+const shortName = ({ service }: MethodContract) => service.slice(service.lastIndexOf('.') + 1);
+
+function tags(methods: MethodContract[]): Schema[] {
+  const services = new Map(methods.filter(({ http }) => http.length > 0).map((method) => [shortName(method), method]));
+  return [...services].map(([name, { service }]) => ({
+    name,
+    description: contract().comment(contract().registry.getService(service)!),
+  }));
+}
+
+function operation(method: MethodContract, rule: HttpRule, index: number, schemas: Schemas): Schema {
+  const descriptor = contract()
+    .registry.getService(method.service)!
+    .methods.find(({ name }) => name === method.name)!;
+  const inPath = [...rule.template.matchAll(/\{(\w+)\}/g)].map(([, name]) => name!);
+  const hasEtag = method.response.fields.some(({ name }) => name === 'etag');
+  const isGet = rule.method === 'GET';
+  return {
+    operationId: `${shortName(method)}_${method.name}${index || ''}`,
+    tags: [shortName(method)],
+    summary: words(method.name),
+    description: `${contract().comment(descriptor)}\n\n${permissionText(method)}`,
+    parameters: [
+      ...inPath.map((name) => pathParameter(method, name, schemas)),
+      ...(rule.body ? [] : queryParameters(method, inPath, schemas)),
+      ...headerParameters(method, isGet, hasEtag),
+    ],
+    ...(rule.body && {
+      requestBody: {
+        required: method.request.fields.some((field) => !inPath.includes(field.name) && isRequired(field)),
+        content: { 'application/json': { schema: schemas.message(method.request, inPath) } },
+      },
+    }),
+    responses: responses(method, isGet, hasEtag, schemas),
+  };
+}
+
+const words = (name: string) => name.replace(/([a-z])([A-Z])/g, (_, a: string, b: string) => `${a} ${b.toLowerCase()}`);
+
+function permissionText({ access }: MethodContract): string {
+  const { permission, ownerField, ownerInResource } = access;
+  const owner = ownerField
+    ? ` For its own resources, where \`${ownerField}\` is the token's subject; with \`${permission}:any\` for all.`
+    : ownerInResource
+      ? ` For its own resources; with \`${permission}:any\` for all.`
+      : '';
+  return `Needs the permission \`${permission}\`.${owner}`;
+}
+
+function pathParameter({ request }: MethodContract, name: string, schemas: Schemas): Schema {
+  const field = request.fields.find((candidate) => candidate.name === name)!;
+  return { name, in: 'path', required: true, description: contract().comment(field), schema: schemas.field(field) };
+}
+
+/** Fields that are no messages; of messages their fields, as `price.currency`. */
+function queryParameters({ request, response }: MethodContract, inPath: string[], schemas: Schemas): Schema[] {
+  const flat = (fields: DescField[], prefix: string, optional: boolean): Schema[] =>
+    fields.flatMap((field): Schema[] => {
+      if (field.fieldKind === 'map') return [];
+      if (field.fieldKind === 'message' && !isWellKnown(field.message))
+        return flat(field.message.fields, `${prefix}${field.jsonName}.`, true);
+      const parameter = {
+        name: `${prefix}${field.jsonName}`,
+        in: 'query',
+        description: contract().comment(field),
+        schema: { ...schemas.field(field), ...(field.name === 'read_mask' && { examples: [maskExample(response)] }) },
+      };
+      return [!optional && isRequired(field) ? { ...parameter, required: true } : parameter];
+    });
+  return flat(
+    request.fields.filter(({ name }) => !inPath.includes(name)),
+    '',
+    false,
+  );
+}
+
+/** Names of two fields of what is answered, and of one inside it where there is one. */
+function maskExample(response: DescMessage): string {
+  const { fields } = maskedMessage(response);
+  const whole = fields.filter(({ message }) => !message).slice(0, 2);
+  const outer = fields.find(({ message }) => message && !isWellKnown(message));
+  const inner = outer ? [`${outer.jsonName}.${outer.message!.fields[0]!.jsonName}`] : [];
+  return [...whole.map(({ jsonName }) => jsonName), ...inner].join(',');
+}
+
+const header = (name: string, description: string): Schema => ({
+  name,
+  in: 'header',
+  description,
+  schema: { type: 'string' },
+});
+
+function headerParameters({ request }: MethodContract, isGet: boolean, hasEtag: boolean): Schema[] {
+  const all = [header('X-Request-Id', 'Stands for this request in logs and errors; made up if absent.')];
+  if (isGet) all.push(header('Consistency-Token', 'From an earlier answer: see at least what that one wrote.'));
+  if (isGet && hasEtag) all.push(header('If-None-Match', 'From an earlier ETag: 304 if nothing has changed since.'));
+  if (!isGet && request.fields.some(({ name }) => name === 'etag'))
+    all.push(header('If-Match', 'From an earlier ETag: 412 if it has changed since. The same as `etag` in the body.'));
+  return all;
+}
+
+function responses(method: MethodContract, isGet: boolean, hasEtag: boolean, schemas: Schemas): Schema {
+  const text = (description: string) => ({ description, schema: { type: 'string' } });
+  const failure = { $ref: '#/components/responses/Problem' };
+  return {
+    200: {
+      description: 'Done.',
+      headers: {
+        'X-Request-Id': text('Stands for this request.'),
+        ...(hasEtag && { ETag: text('Changes with every change of the resource.') }),
+        ...(!isGet && { 'Consistency-Token': text('For queries that must see what this wrote.') }),
+        ...(isGet && { Age: text('If it comes from a cache: no part of it was read longer ago, in seconds.') }),
+      },
+      content: { 'application/json': { schema: schemas.message(method.response) } },
+    },
+    ...(isGet && hasEtag && { 304: { description: 'Unchanged since the ETag in If-None-Match.' } }),
+    400: failure,
+    401: failure,
+    403: failure,
+    429: failure,
+    503: failure,
+    default: failure,
+  };
+}
+
+const problem: Schema = {
+  type: 'object',
+  description: 'An error (RFC 9457).',
+  required: ['type', 'title', 'status', 'detail', 'instance', 'code', 'reason'],
+  properties: {
+    type: { type: 'string', description: 'Stands for the reason.' },
+    title: { type: 'string', description: 'The kind of error, for people.' },
+    status: { type: 'integer', description: 'The HTTP status.' },
+    detail: { type: 'string', description: 'What happened, for people.' },
+    instance: { type: 'string', description: 'Stands for this request.' },
+    code: { type: 'string', description: "gRPC's canonical code." },
+    reason: { type: 'string', description: 'What happened, for machines: see the catalogue of reasons.' },
+    metadata: { type: 'object', additionalProperties: { type: 'string' }, description: 'Facts for machines.' },
+    violations: {
+      type: 'array',
+      description: 'What is wrong with the request.',
+      items: {
+        type: 'object',
+        required: ['field', 'description'],
+        properties: {
+          field: { type: 'string', description: 'Path in the request: `lines[2].quantity`.' },
+          description: { type: 'string', description: 'What to do about it.' },
+        },
+      },
+    },
+    retryAfterMs: { type: 'integer', description: 'When a repeat makes sense, in milliseconds.' },
+  },
+};

@@ -1,0 +1,99 @@
+/** A REST request as the JSON of a request message: path, query and body by the rules of google.api.http. */
+import type { DescField, DescMessage } from '@bufbuild/protobuf';
+import type { FieldViolation } from '@caudal/kernel/errors.ts';
+import { CaudalError } from '@caudal/kernel/errors.ts';
+import { invalidRequest } from '../schema/validation.ts';
+import { fieldNamed, isWellKnown, type Json } from './transcode.ts';
+
+export interface RestParts {
+  /** By the field's name in the contract. */
+  params: Record<string, string>;
+  query: URLSearchParams;
+  /** The parsed body; undefined if there is none. */
+  body: unknown;
+  /** If-Match, without quotes. */
+  ifMatch: string | undefined;
+}
+
+const maxQueryFields = 200;
+
+/** Puts the parts together. Throws INVALID_ARGUMENT that names every part with no place in the request. */
+export function requestJson(type: DescMessage, hasBody: boolean, { params, query, body, ifMatch }: RestParts): Json {
+  const found: FieldViolation[] = [];
+  const json: Json = hasBody ? bodyJson(type, body) : {};
+  if (!hasBody && body !== undefined) found.push({ field: 'body', description: 'must be absent' });
+  let count = 0;
+  for (const [name, value] of query) {
+    if (++count > maxQueryFields) break;
+    if (hasBody) found.push({ field: name.slice(0, 100), description: 'belongs into the body, not into the query' });
+    else addQuery(type, json, name, value, found);
+  }
+  for (const [name, value] of Object.entries(params)) {
+    const field = fieldNamed(type, name)!;
+    const given = json[field.jsonName] ?? json[field.name];
+    if (given !== undefined && given !== value) {
+      found.push({ field: name, description: `must be "${value}", as in the path, or absent` });
+    }
+    delete json[field.name];
+    json[field.jsonName] = value;
+  }
+  if (ifMatch !== undefined && !fieldNamed(type, 'etag')) {
+    found.push({ field: 'If-Match', description: `is not looked at by this method (${type.name}): leave it out` });
+  } else if (ifMatch !== undefined && ifMatch !== '*') {
+    if (json.etag !== undefined && json.etag !== ifMatch) {
+      found.push({ field: 'etag', description: 'must be the same as in If-Match, or absent' });
+    } else json.etag = ifMatch;
+  }
+  if (found.length > 0) throw invalidRequest(found, 'MALFORMED_REQUEST');
+  return json;
+}
+
+function bodyJson(type: DescMessage, body: unknown): Json {
+  if (body === undefined) return {};
+  if (typeof body === 'object' && body !== null && !Array.isArray(body)) return { ...body };
+  throw new CaudalError('INVALID_ARGUMENT', 'MALFORMED_REQUEST', `The body must be a JSON object (${type.name}).`);
+}
+
+/** `price.currency=GBP` sets a nested field, a repeated name adds to a list. */
+function addQuery(type: DescMessage, json: Json, name: string, text: string, found: FieldViolation[]): void {
+  const steps = name.split('.');
+  // As the contract spells it, as far as it knows it.
+  const spelled = [...steps];
+  const refuse = (description: string) => found.push({ field: spelled.join('.').slice(0, 100), description });
+  let at = json;
+  let within = type;
+  for (const [index, step] of steps.entries()) {
+    const field = fieldNamed(within, step);
+    if (!field) {
+      refuse(`is no field of ${type.name}`);
+      return;
+    }
+    spelled[index] = field.name;
+    if (index === steps.length - 1) {
+      if (field.fieldKind === 'map' || (field.message && !isWellKnown(field.message))) refuse('is no single value');
+      else if (field.fieldKind === 'list')
+        at[field.jsonName] = [...((at[field.jsonName] as unknown[]) ?? []), typed(field, text)];
+      else if (at[field.jsonName] !== undefined) refuse('is given twice');
+      else at[field.jsonName] = typed(field, text);
+      return;
+    }
+    if (field.fieldKind !== 'message' || isWellKnown(field.message)) {
+      refuse(`has nothing like "${steps.slice(index + 1).join('.')}" inside`);
+      return;
+    }
+    at[field.jsonName] ??= {};
+    at = at[field.jsonName] as Json;
+    within = field.message;
+  }
+}
+
+/** The text of the query as JSON of the field's type; what does not fit stays text, and is refused with the rest. */
+function typed(field: DescField, text: string): unknown {
+  if (field.enum) return /^-?\d+$/.test(text) ? Number(text) : text;
+  if (field.message?.typeName === 'google.protobuf.FieldMask') {
+    // Both spellings: JSON's is `createTime`, the contract's `create_time`.
+    return text.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+  }
+  if (field.scalar === 8 && (text === 'true' || text === 'false')) return text === 'true';
+  return text;
+}

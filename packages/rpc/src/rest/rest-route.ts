@@ -1,0 +1,122 @@
+/** One REST route: takes a request through the pipeline and writes the answer. */
+import type { HttpRule } from '@caudal/contract/descriptors.ts';
+import type { Caller } from '@caudal/kernel/context.ts';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { names } from '../headers.ts';
+import { maskJson } from '../schema/mask.ts';
+import type { Authenticate } from '../server/auth.ts';
+import { whenEmitted } from '../server/deadline.ts';
+import type { Endpoint } from '../server/endpoint.ts';
+import type { Pipeline } from '../server/pipeline.ts';
+import { sendProblem } from './problem-reply.ts';
+import { requestJson } from './rest-request.ts';
+import { bytesToJson, jsonToBytes } from './transcode.ts';
+
+export interface Route {
+  endpoint: Endpoint;
+  rule: HttpRule;
+  /** As fastify writes it, with the verb in segments of its own. */
+  url: string;
+  /** Paths of this route, whatever the HTTP method. */
+  matches: RegExp;
+}
+
+/** The routes of all endpoints that have some; internal methods never do. */
+export function routesOf(endpoints: Endpoint[]): Route[] {
+  return endpoints
+    .filter(({ contract }) => !contract.access.internal)
+    .flatMap((endpoint) =>
+      endpoint.contract.http.map((rule) => {
+        const path = rule.template.replace(/:(\w+)$/, '/:/:$1');
+        return {
+          endpoint,
+          rule,
+          url: path.replace(/\/:\/:(\w+)$/, '/::/::$1').replace(/\{(\w+)\}/g, ':$1'),
+          matches: new RegExp(`^${path.replace(/[.]/g, '\\.').replace(/\{\w+\}/g, '[^/]+')}$`),
+        };
+      }),
+    );
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Known before the body is read. */
+    caller: Caller | undefined;
+  }
+}
+
+/**
+ * Looks at a request before its body: who is not known, or is one too many, is answered at once, so that nobody can
+ * make the server hold what it will not serve.
+ */
+export async function admit(
+  route: Route,
+  { pipeline, authenticate }: { pipeline: Pipeline; authenticate: Authenticate },
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply | undefined> {
+  try {
+    const refusal = pipeline.full();
+    if (refusal) throw refusal;
+    request.caller = await authenticate(request.headers.authorization);
+    return undefined;
+  } catch (error) {
+    // Through the pipeline, which counts and reports it as it does every call.
+    return serveRoute(route, pipeline, request, reply, () => Promise.reject(error));
+  }
+}
+
+/** Serves one request of this caller. */
+export async function serveRoute(
+  { endpoint, rule }: Route,
+  pipeline: Pipeline,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  authenticate: () => Caller | Promise<Caller>,
+): Promise<FastifyReply> {
+  const { contract, definition } = endpoint;
+  const header = (name: string) => {
+    const value = request.headers[name === names.consistency ? 'consistency-token' : name];
+    return Array.isArray(value) ? value[0] : value;
+  };
+  const outcome = await pipeline.run(endpoint, {
+    counted: true,
+    authenticate,
+    header,
+    whenGone: whenEmitted(reply.raw, 'close'),
+    decode: () => {
+      const json = requestJson(contract.request, rule.body, {
+        params: request.params as Record<string, string>,
+        query: new URLSearchParams(request.url.split('?').slice(1).join('?')),
+        body: request.body,
+        ifMatch: rule.method === 'GET' ? undefined : unquoted(header('if-match')),
+      });
+      return definition.requestDeserialize(Buffer.from(jsonToBytes(contract.request, json)));
+    },
+    encode: (response, { mask, etag }) => {
+      const json = bytesToJson(contract.response, definition.responseSerialize(response));
+      return { body: JSON.stringify(mask ? maskJson(contract.response, json, mask) : json), etag };
+    },
+  });
+  if (!outcome.ok) return sendProblem(request, reply, outcome.error, outcome.requestId);
+  const { body, etag } = outcome.answer;
+  reply.header(names.requestId, outcome.requestId);
+  if (outcome.consistency) reply.header('consistency-token', outcome.consistency);
+  if (outcome.age) reply.header('age', outcome.age);
+  if (etag) reply.header('etag', `"${etag}"`);
+  // Answers are for one caller, and are to be asked for anew, with the etag.
+  reply
+    .header('cache-control', rule.method === 'GET' ? 'private, no-cache' : 'no-store')
+    .header('vary', 'authorization');
+  if (rule.method === 'GET' && etag && hasTag(header('if-none-match'), etag)) return reply.code(304).send();
+  return reply.type('application/json').send(body);
+}
+
+/** The etag within quotes, weak or not: proxies that compress make them weak. */
+function unquoted(value: string | undefined): string | undefined {
+  return value?.trim().replace(/^(?:W\/)?"(.*)"$/, '$1');
+}
+
+function hasTag(header: string | undefined, etag: string): boolean {
+  return !!header?.split(',').some((tag) => tag.trim() === '*' || unquoted(tag) === etag);
+}

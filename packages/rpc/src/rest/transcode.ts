@@ -1,0 +1,183 @@
+/**
+ * Between REST and messages: canonical protobuf JSON (ProtoJSON) to ts-proto's objects and back, through protobuf-es and
+ * the wire format. ts-proto's own fromJSON takes what it likes of a wrong document, and its toJSON writes durations
+ * that no other library reads; protobuf-es passes protobuf's conformance tests. Measured for a ReserveStock request of
+ * two lines: 3 us to read, 4 to the wire, 2 to the object; an answer the same way back.
+ */
+import {
+  type DescField,
+  type DescMessage,
+  fromBinary,
+  fromJson,
+  type JsonValue,
+  ScalarType,
+  toBinary,
+  toJson,
+} from '@bufbuild/protobuf';
+import { contract } from '@caudal/contract/descriptors.ts';
+import { CaudalError, type FieldViolation } from '@caudal/kernel/errors.ts';
+import { invalidRequest, maxViolations } from '../schema/validation.ts';
+
+export type Json = Record<string, unknown>;
+
+/** The wire format of a JSON document. Throws INVALID_ARGUMENT that names every field that does not fit. */
+export function jsonToBytes(type: DescMessage, json: Json): Uint8Array {
+  try {
+    return read(type, json);
+  } catch (cause) {
+    const search: Search = { found: [], itemsLeft: maxItems };
+    locate(type, json, '', search);
+    if (search.found.length > 0) throw invalidRequest(search.found, 'MALFORMED_REQUEST');
+    throw new CaudalError('INVALID_ARGUMENT', 'MALFORMED_REQUEST', `The request is no ${type.name} in JSON.`, {
+      cause,
+    });
+  }
+}
+
+/** Throws if it does not fit. */
+function read(type: DescMessage, json: Json): Uint8Array {
+  const message = fromJson(type, json as JsonValue);
+  assertDecimal(type, json);
+  return toBinary(type, message);
+}
+
+/** protobuf-es reads numbers in strings as JavaScript does, which takes "0x10" for 16 and " 7" for 7. */
+const decimal = /^-?(?:0|[1-9]\d*)$/;
+const isWhole = ({ scalar }: DescField) => scalar === ScalarType.INT64 || scalar === ScalarType.INT32;
+
+/** Throws if a whole number is written as a string that does not look like one. */
+function assertDecimal(type: DescMessage, json: Json): void {
+  for (const field of fieldsWithNumbers(type)) {
+    const value = json[field.jsonName] ?? json[field.name];
+    for (const item of Array.isArray(value) ? value : [value]) {
+      if (field.message) {
+        if (isObject(item)) assertDecimal(field.message, item);
+      } else if (typeof item === 'string' && !decimal.test(item)) throw new Error(`${field} is no decimal number.`);
+    }
+  }
+}
+
+const withNumbers = new Map<DescMessage, DescField[]>();
+
+/** Those that are whole numbers, or messages in which there are some. */
+function fieldsWithNumbers(type: DescMessage): DescField[] {
+  let known = withNumbers.get(type);
+  if (!known) {
+    known = [];
+    // A type that contains itself finds this while it is being looked into.
+    withNumbers.set(type, known);
+    if (!isWellKnown(type)) {
+      const found = type.fields.filter(
+        (field) => isWhole(field) || (field.message && fieldsWithNumbers(field.message).length > 0),
+      );
+      known.push(...found);
+    }
+  }
+  return known;
+}
+
+/** The JSON of a message. Zero values are written, so that "available" is "0" and not missing. */
+export function bytesToJson(type: DescMessage, bytes: Uint8Array): JsonValue {
+  return toJson(type, fromBinary(type, bytes), { alwaysEmitImplicit: true, registry: contract().registry });
+}
+
+/** The field with this name, as the contract or as JSON spells it. */
+export const fieldNamed = (type: DescMessage, name: string): DescField | undefined =>
+  type.fields.find((field) => field.name === name || field.jsonName === name);
+
+export const isWellKnown = (type: DescMessage) => type.typeName.startsWith('google.protobuf.');
+
+const isObject = (value: unknown): value is Json =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/**
+ * Items of lists that are looked at for one request, all lists together. Each that does not fit is an exception in
+ * protobuf-es, some 5 us: a body of 4 MiB has room for two million.
+ */
+const maxItems = 1_000;
+
+interface Search {
+  found: FieldViolation[];
+  itemsLeft: number;
+}
+
+/** Finds what protobuf-es did not take, by giving it one field after the other: it names only the first, without a path. */
+function locate(type: DescMessage, json: Json, path: string, search: Search): void {
+  const { found } = search;
+  const seen = new Set<string>();
+  const chosen = new Set<string>();
+  for (const [key, value] of Object.entries(json)) {
+    if (found.length >= maxViolations) return;
+    const field = fieldNamed(type, key);
+    if (!field) {
+      found.push({ field: `${path}${key.slice(0, 100)}`, description: `is no field of ${type.name}` });
+      continue;
+    }
+    const at = `${path}${field.name}`;
+    if (seen.has(field.name)) found.push({ field: at, description: 'is given twice' });
+    seen.add(field.name);
+    if (field.oneof && value !== null) {
+      if (chosen.has(field.oneof.name)) {
+        const others = field.oneof.fields.map(({ name }) => name).join(', ');
+        found.push({ field: at, description: `is one too many: give only one of ${others}` });
+      }
+      chosen.add(field.oneof.name);
+    }
+    if (takes(type, { [field.jsonName]: value })) continue;
+    if (field.fieldKind === 'list' && Array.isArray(value)) locateItems(type, field, value, at, search);
+    else within(field, value, at, search);
+  }
+}
+
+function locateItems(type: DescMessage, field: DescField, items: unknown[], at: string, search: Search): void {
+  const { found } = search;
+  const before = found.length;
+  for (const [index, item] of items.entries()) {
+    if (found.length >= maxViolations) return;
+    if (search.itemsLeft-- <= 0) {
+      if (found.length === before) found.push({ field: at, description: `has wrong items, after the first ${index}` });
+      return;
+    }
+    if (!takes(type, { [field.jsonName]: [item] })) within(field, item, `${at}[${index}]`, search);
+  }
+}
+
+function within(field: DescField, value: unknown, at: string, search: Search): void {
+  const single = field.fieldKind === 'message' || (field.fieldKind === 'list' && at.endsWith(']'));
+  if (single && field.message && !isWellKnown(field.message) && isObject(value)) {
+    locate(field.message, value, `${at}.`, search);
+  } else {
+    search.found.push({ field: at, description: `must be ${expected(field, single)}` });
+  }
+}
+
+function takes(type: DescMessage, json: Json): boolean {
+  try {
+    read(type, json);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const wellKnown: Record<string, string> = {
+  'google.protobuf.Timestamp': 'a time, like "2026-01-31T12:00:00Z"',
+  'google.protobuf.Duration': 'a duration in seconds, like "900s"',
+  'google.protobuf.FieldMask': 'names of fields with commas between, like "orderId,total.currency"',
+};
+/** By the numbers of google.protobuf.FieldDescriptorProto.Type. */
+const scalars: Record<number, string> = {
+  3: 'a whole number of 64 bits, as a string like "42"',
+  5: 'a whole number of 32 bits',
+  8: 'true or false',
+  9: 'a string',
+  12: 'bytes as a base64 string',
+};
+
+function expected(field: DescField, single: boolean): string {
+  if (field.fieldKind === 'list' && !single) return 'a list';
+  if (field.fieldKind === 'map') return 'an object of strings';
+  if (field.enum) return `one of ${field.enum.values.map(({ name }) => name).join(', ')}`;
+  if (field.message) return wellKnown[field.message.typeName] ?? `an object (${field.message.name})`;
+  return scalars[field.scalar ?? 0] ?? 'of another type';
+}

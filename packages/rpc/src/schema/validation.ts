@@ -1,0 +1,191 @@
+/**
+ * Checks requests against the contract's buf.validate rules, all violations at once. Each message type is compiled to
+ * closures over ts-proto's objects at the server's start.
+ *
+ * protovalidate, the reference implementation, needs 28 us for a ReserveStock request of two lines (and its messages in
+ * another shape, 4 us more); this needs 1 us. The tests compare the two on random messages.
+ */
+import { type DescField, type DescMessage, ScalarType } from '@bufbuild/protobuf';
+import { contract } from '@caudal/contract/descriptors.ts';
+import { CaudalError, type FieldViolation } from '@caudal/kernel/errors.ts';
+import { type Fields, oneofPropertyOf, propertyOf } from './field-names.ts';
+import { type Rules, rulesOf } from './rules.ts';
+
+/** Throws INVALID_ARGUMENT with every violation. */
+export type Validate = (message: unknown) => void;
+
+/** More than this helps nobody, and does not fit into headers. Nobody looks for more either. */
+export const maxViolations = 50;
+
+/** The path to a message within the request, from the inside out: made into words only for a violation. */
+interface Path {
+  parent: Path | undefined;
+  step: string | number;
+}
+
+type Check = (message: Fields, path: Path | undefined, found: FieldViolation[]) => void;
+/** Checks one value; `at` gives its path. */
+type ValueCheck = (value: never, at: Path, found: FieldViolation[]) => void;
+
+/** The check of a message type. Throws if the contract has a rule that is not known. */
+export function validator(type: DescMessage): Validate {
+  const check = checkOf(type);
+  return (message) => {
+    const found: FieldViolation[] = [];
+    check?.(message as Fields, undefined, found);
+    if (found.length > 0) throw invalidRequest(found);
+  };
+}
+
+/** The error for these violations, or the first of them. */
+export function invalidRequest(found: FieldViolation[], reason = 'INVALID_REQUEST'): CaudalError {
+  const violations = found.slice(0, maxViolations);
+  const [first] = violations;
+  // With as many as are looked for, nobody knows how many there are.
+  const count = found.length >= maxViolations ? 'and more' : `and ${found.length - 1} more`;
+  const more = found.length > 1 ? ` (${count})` : '';
+  return new CaudalError('INVALID_ARGUMENT', reason, `${first!.field} ${first!.description}${more}.`, { violations });
+}
+
+const compiled = new Map<DescMessage, Check | undefined>();
+
+/** Undefined if nothing in the message can be wrong. */
+function checkOf(type: DescMessage): Check | undefined {
+  if (compiled.has(type)) return compiled.get(type);
+  if (type.typeName.startsWith('google.protobuf.')) return undefined;
+  let checks: Check[] = [];
+  // A type that contains itself finds this while it is being compiled.
+  compiled.set(type, (message, path, found) => {
+    for (const check of checks) check(message, path, found);
+  });
+  checks = type.members.flatMap((member) => {
+    if (member.kind === 'field') return fieldCheck(member) ?? [];
+    const members = new Map(member.fields.map((field) => [propertyOf(field), memberCheck(field)]));
+    const property = oneofPropertyOf(member);
+    const required = contract().isRequired(member);
+    if (!required && ![...members.values()].some(Boolean)) return [];
+    const names = member.fields.map(({ name }) => name).join(', ');
+    return (message: Fields, path: Path | undefined, found: FieldViolation[]) => {
+      const chosen = message[property] as { $case: string; value: never } | undefined;
+      if (chosen) members.get(chosen.$case)?.(chosen.value, path, found);
+      else if (required) add(found, { parent: path, step: member.name }, `must be given: one of ${names}`);
+    };
+  });
+  if (checks.length === 0) compiled.set(type, undefined);
+  return compiled.get(type);
+}
+
+function add(found: FieldViolation[], path: Path, description: string): void {
+  if (found.length < maxViolations) found.push({ field: pathText(path), description });
+}
+
+function pathText({ parent, step }: Path): string {
+  const before = parent ? pathText(parent) : '';
+  if (typeof step === 'number') return `${before}[${step}]`;
+  return before ? `${before}.${step}` : step;
+}
+
+/** Implicit scalars, lists and maps have no presence: rules hold for their zero value too. */
+const hasPresence = (field: DescField) =>
+  field.fieldKind === 'message' || field.oneof !== undefined || field.proto.proto3Optional;
+
+function isZero(value: unknown): boolean {
+  if (value === undefined || value === '' || value === 0 || value === 0n || value === false) return true;
+  if (Array.isArray(value)) return value.length === 0;
+  if (value instanceof Uint8Array) return value.length === 0;
+  return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype
+    ? Object.keys(value).length === 0
+    : false;
+}
+
+function fieldCheck(field: DescField): Check | undefined {
+  const property = propertyOf(field);
+  const check = presentCheck(field);
+  const { required, ignore } = rulesOf(field);
+  if (ignore === 'always' || (!check && !required)) return undefined;
+  const presence = hasPresence(field);
+  const skipZero = ignore === 'ifZero';
+  return (message, path, found) => {
+    const value = message[property];
+    if (presence ? value === undefined : (required || skipZero) && isZero(value)) {
+      if (required) add(found, { parent: path, step: field.name }, 'must be given');
+    } else if (check && !(skipZero && field.fieldKind !== 'message' && isZero(value))) {
+      check(value as never, { parent: path, step: field.name }, found);
+    }
+  };
+}
+
+function memberCheck(field: DescField) {
+  const check = presentCheck(field);
+  const { ignore } = rulesOf(field);
+  if (ignore === 'always' || !check) return undefined;
+  return (value: never, path: Path | undefined, found: FieldViolation[]) => {
+    if (ignore === 'ifZero' && field.fieldKind !== 'message' && isZero(value)) return;
+    check(value, { parent: path, step: field.name }, found);
+  };
+}
+
+/** The check of a field's value that is there. */
+function presentCheck(field: DescField): ValueCheck | undefined {
+  const rules = rulesOf(field);
+  const checks: ValueCheck[] = rules.rules.map((rule) => (value, at, found) => {
+    const advice = rule(value);
+    if (advice) add(found, at, advice);
+  });
+  const isUnkeepable = unkeepable(field);
+  if (isUnkeepable) {
+    checks.push((value, at, found) => {
+      if (isUnkeepable(value)) add(found, at, 'must not contain the character U+0000');
+    });
+  }
+  if (field.fieldKind === 'enum' && rules.rules.length > 0) {
+    const defined = new Set<number>(field.enum.values.map(({ number }) => number));
+    const names = field.enum.values.map(({ name }) => name).join(', ');
+    checks.push((value: number, at, found) => {
+      if (!defined.has(value)) add(found, at, `must be one of ${names}`);
+    });
+  }
+  if (field.message && field.fieldKind === 'message') {
+    const nested = checkOf(field.message);
+    if (nested) checks.push(nested as ValueCheck);
+  }
+  if (field.fieldKind === 'list') {
+    const nested = field.listKind === 'message' ? checkOf(field.message) : undefined;
+    const each = nested ? (nested as ValueCheck) : itemsCheck(rules.items);
+    if (each) {
+      checks.push((values: never[], at, found) => {
+        for (let index = 0; index < values.length; index++) each(values[index]!, { parent: at, step: index }, found);
+      });
+    }
+  }
+  if (field.fieldKind === 'map' && field.mapKind === 'message') {
+    throw new Error(`${field} is a map of messages, which packages/rpc/src/schema/validation.ts does not look into.`);
+  }
+  if (checks.length < 2) return checks[0];
+  return (value, at, found) => {
+    for (const check of checks) check(value, at, found);
+  };
+}
+
+/**
+ * Whether text can't be kept, for fields that hold some: PostgreSQL takes no U+0000, in JSON neither. Accepted into the
+ * log it would be an event that no view there can show.
+ */
+function unkeepable(field: DescField): ((value: never) => boolean) | undefined {
+  const hasNul = (text: string) => text.includes('\0');
+  if (field.scalar !== ScalarType.STRING) return undefined;
+  if (field.fieldKind === 'scalar') return hasNul;
+  if (field.fieldKind === 'list') return (items: string[]) => items.some(hasNul);
+  return (map: Record<string, string>) => Object.entries(map).some((entry) => entry.some(hasNul));
+}
+
+function itemsCheck(items: Rules | undefined): ValueCheck | undefined {
+  if (!items) return undefined;
+  return (value, at, found) => {
+    if (items.ignore === 'ifZero' && isZero(value)) return;
+    for (const rule of items.rules) {
+      const advice = rule(value);
+      if (advice) add(found, at, advice);
+    }
+  };
+}

@@ -1,0 +1,47 @@
+/** A method of a service, ready to be called: its contract compiled to functions, joined to its handler. */
+import { contract, type MethodContract } from '@caudal/contract/descriptors.ts';
+import type { Method } from '@caudal/contract/method.ts';
+import { propertyOf } from '../schema/field-names.ts';
+import { type ReadMask, readMask } from '../schema/mask.ts';
+import { type Validate, validator } from '../schema/validation.ts';
+import type { Call, Service } from '../types.ts';
+import { type CommandIdOf, commandIdOf } from './command-id.ts';
+
+export interface Endpoint {
+  contract: MethodContract;
+  definition: Method;
+  handler(request: unknown, call: Call): Promise<unknown>;
+  validate: Validate;
+  commandId: CommandIdOf | undefined;
+  readMask: ReadMask | undefined;
+  /** Whether answers carry an `etag`. */
+  hasEtag: boolean;
+  /** The property of the request that names the owner, where one does. */
+  ownerProperty: string | undefined;
+}
+
+/**
+ * The endpoints of these services. Throws, so that the server does not start, if a method does not say who may call it,
+ * has no handler, streams, or has a rule that is not known.
+ */
+export function endpoints(services: Service[]): Endpoint[] {
+  return services.flatMap(({ definition, handlers }) =>
+    Object.entries(definition).map(([name, method]) => {
+      const handler = handlers[name];
+      if (!handler) throw new Error(`${method.path} has no handler.`);
+      if (method.requestStream || method.responseStream) throw new Error(`${method.path} streams: not supported.`);
+      const of = contract().method(method.path);
+      const owner = of.request.fields.find(({ name }) => name === of.access.ownerField);
+      return {
+        contract: of,
+        definition: method,
+        handler: handler as Endpoint['handler'],
+        validate: validator(of.request),
+        commandId: commandIdOf(of, method),
+        readMask: readMask(of.request, of.response),
+        hasEtag: of.response.fields.some(({ name: field }) => field === 'etag'),
+        ownerProperty: owner && propertyOf(owner),
+      };
+    }),
+  );
+}

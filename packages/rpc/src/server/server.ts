@@ -1,0 +1,172 @@
+/** Starts everything through which a process is called: gRPC with health and reflection on one port, REST on another. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { toBinary } from '@bufbuild/protobuf';
+import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
+import { contract } from '@caudal/contract/descriptors.ts';
+import type { Running } from '@caudal/kernel/lifetime.ts';
+import { logger } from '@caudal/telemetry/log.ts';
+import type { Server } from '@grpc/grpc-js';
+import { ReflectionService } from '@grpc/reflection';
+import { HealthImplementation } from 'grpc-health-check';
+import { type GrpcLimits, grpcServer } from '../grpc/grpc.ts';
+import { type Address, type Health, openPort, type PortLimits } from '../grpc/port.ts';
+import { type RestOptions, startRest } from '../rest/rest.ts';
+import type { Service } from '../types.ts';
+import { type Authenticate, developer } from './auth.ts';
+import { endpoints } from './endpoint.ts';
+import { createPipeline, type Limits } from './pipeline.ts';
+
+const log = logger('rpc');
+
+export interface ServerOptions {
+  services: Service[];
+  /** How callers are known; `off`, in development only, takes everybody for one who may do everything. */
+  auth: Authenticate | 'off';
+  grpc: Address;
+  /** Absent: no REST. */
+  rest?: Address & RestOptions;
+  limits?: Partial<ServerLimits>;
+  /** Lets anybody list the services; off in production. */
+  reflection?: boolean;
+  /** Whether the process is alive; true if absent. */
+  live?(): boolean;
+  /** Whether it should get work, asked anew each time, beside what `setReady` has said; true if absent. */
+  ready?(): boolean;
+}
+
+export interface ServerLimits extends Limits, GrpcLimits, PortLimits {
+  /** How long `stop` waits for calls in hand, in milliseconds. */
+  drainMs: number;
+}
+
+export const defaultLimits: ServerLimits = {
+  maxConcurrent: 512,
+  defaultTimeoutMs: 5_000,
+  maxTimeoutMs: 60_000,
+  maxMessageBytes: 4 * 1024 * 1024,
+  maxConnectionAgeMs: 300_000,
+  maxConnections: 4_096,
+  plainConnectionMs: 10_000,
+  drainMs: 10_000,
+};
+
+const tellEveryMs = 1_000;
+
+export interface RunningServer extends Running {
+  grpcPort: number;
+  /** Undefined without REST. */
+  restPort: number | undefined;
+  /** What `/readyz` and the gRPC health service say, as far as `ready` agrees; false until it is set. */
+  setReady(ready: boolean): void;
+}
+
+/**
+ * Serves. Rejects if a port is taken, or if a service breaks the contract (see `endpoints`). `stop` takes no new calls,
+ * lets those in hand end, and after `drainMs` ends them itself.
+ */
+export async function startServer(options: ServerOptions): Promise<RunningServer> {
+  const limits = { ...defaultLimits, ...options.limits };
+  if (options.auth === 'off') log.warn('authentication is off: every caller may do everything');
+  const authenticate: Authenticate = options.auth === 'off' ? () => developer : options.auth;
+  const served = endpoints(options.services);
+  const pipeline = createPipeline(limits);
+  const grpc = grpcServer(served, pipeline, authenticate, limits);
+  const setServing = addHealth(
+    grpc,
+    served.map(({ contract: { service } }) => service),
+  );
+  if (options.reflection)
+    addReflection(
+      grpc,
+      served.map(({ contract: { service } }) => service),
+    );
+
+  let said = false;
+  const isReady = () => said && (options.ready?.() ?? true);
+  // gRPC's health is not asked but told, so its watchers hear of a change a moment later.
+  let told = false;
+  const tell = () => {
+    if (told === isReady()) return;
+    told = !told;
+    setServing(told);
+  };
+  const health: Health = (path) => {
+    if (path === '/livez')
+      return (options.live?.() ?? true) ? { status: 200, text: 'ok' } : { status: 503, text: 'stuck' };
+    if (path === '/readyz') return isReady() ? { status: 200, text: 'ok' } : { status: 503, text: 'not ready' };
+    return undefined;
+  };
+  const port = await openPort(grpc, health, options.grpc, limits);
+  const rest =
+    options.rest &&
+    (await startRest({ endpoints: served, pipeline, authenticate, health, limits, ...options.rest }).catch((error) => {
+      port.destroy();
+      throw error;
+    }));
+  log.info({ grpc: port.port, rest: rest?.port, methods: served.length }, 'serving');
+  const telling = setInterval(tell, tellEveryMs).unref();
+
+  const setReady = (value: boolean) => {
+    said = value;
+    tell();
+  };
+  let stopped: Promise<void> | undefined;
+  const stop = async () => {
+    setReady(false);
+    clearInterval(telling);
+    const portClosed = port.close();
+    // Tells clients to go elsewhere (GOAWAY). When it calls back says nothing: Node 24 marks the sessions of a closing
+    // server closed at once, and grpc-js takes that for their end while calls are still in hand.
+    grpc.tryShutdown(() => {});
+    const restClosed = rest?.close();
+    const closed = Promise.all([portClosed, restClosed]);
+    const bound = new AbortController();
+    const wait = (ms: number) => delay(ms, undefined, { signal: bound.signal }).catch(() => {});
+    // A health watch never ends by itself: with no call in hand, a moment for the last answers to leave is enough.
+    const drained = async () => {
+      do {
+        await pipeline.idle();
+        await wait(250);
+      } while (pipeline.active() > 0 && !bound.signal.aborted);
+    };
+    await Promise.race([closed, drained(), wait(limits.drainMs)]);
+    bound.abort();
+    if (pipeline.active() > 0) {
+      log.warn({ calls: pipeline.active() }, 'calls in hand were ended');
+      pipeline.abort();
+      await delay(50);
+    }
+    grpc.forceShutdown();
+    port.destroy();
+    rest?.destroy();
+    await restClosed;
+    log.info('stopped');
+  };
+
+  return {
+    grpcPort: port.port,
+    restPort: rest?.port,
+    setReady,
+    stop: () => {
+      stopped ??= stop();
+      return stopped;
+    },
+  };
+}
+
+/** grpc.health.v1: the server as a whole (empty name) and each service. */
+function addHealth(grpc: Server, services: string[]): (serving: boolean) => void {
+  const all = new Set(['', ...services]);
+  const implementation = new HealthImplementation(Object.fromEntries([...all].map((name) => [name, 'NOT_SERVING'])));
+  implementation.addToServer(grpc);
+  return (serving) => {
+    for (const name of all) implementation.setStatus(name, serving ? 'SERVING' : 'NOT_SERVING');
+  };
+}
+
+function addReflection(grpc: Server, services: string[]): void {
+  const files = contract().files.file.map((file) => Buffer.from(toBinary(FileDescriptorProtoSchema, file)));
+  // It takes what proto-loader makes; of that it reads the descriptors only.
+  const loaded = { contract: { format: 'Protocol Buffer 3 DescriptorProto', type: {}, fileDescriptorProtos: files } };
+  new ReflectionService(loaded as never, { services: [...new Set(services)] }).addToServer(grpc);
+}

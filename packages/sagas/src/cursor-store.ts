@@ -1,0 +1,127 @@
+/** What handlers keep in PostgreSQL: how far they have seen each stream, and what is due when. */
+import type { RecordedEvent } from '@caudal/eventlog/types.ts';
+import type { Database } from '@caudal/postgres/database.ts';
+import type { TimerChange } from './types.ts';
+
+/** The version of each stream that the handler has seen; absent: none. */
+export async function readCursors(
+  database: Database,
+  handler: string,
+  streams: string[],
+): Promise<Map<string, number>> {
+  const rows = await database.query<{ stream: string; version: number }>({
+    name: 'read-cursors',
+    text: 'SELECT stream, version FROM handler_cursors WHERE handler = $1 AND stream = ANY($2::text[])',
+    values: [handler, streams],
+  });
+  return new Map(rows.map(({ stream, version }) => [stream, version]));
+}
+
+/** How far the handler has seen the streams of these events; 0 for not at all. For the sweep. */
+export async function seenOf(database: Database, handler: string, heads: RecordedEvent[]): Promise<number[]> {
+  const streams = heads.map(({ stream }) => stream);
+  const cursors = await readCursors(database, handler, streams);
+  return streams.map((stream) => cursors.get(stream) ?? 0);
+}
+
+/**
+ * Notes in one statement what was seen and what is due because of it. Cursors never go back, and a timer is not changed
+ * by what is older than it. A timer that is unset leaves nothing behind, so an older one that is set late comes up once
+ * for nothing: whoever handles it looks at the present state and unsets it again. (Rejected: marks of unset timers, a row
+ * for every process that ever was.)
+ *
+ * `known` locks the timers in the order of their ids before any of them is changed. Without it one writer that sets A and
+ * unsets B, and one that sets B and unsets A, lock each other out.
+ */
+export async function writeCursors(
+  database: Database,
+  handler: string,
+  cursors: Map<string, number>,
+  timers: TimerChange[],
+): Promise<void> {
+  if (cursors.size === 0 && timers.length === 0) return;
+  const streams = [...cursors.keys()].sort();
+  const changes = [...new Map(timers.map((timer) => [timer.id, timer])).values()].sort((a, b) =>
+    a.id < b.id ? -1 : 1,
+  );
+  const set = changes.filter((timer) => timer.dueAt);
+  const unset = changes.filter((timer) => !timer.dueAt);
+  await database.query({
+    name: 'write-ledger',
+    text: `WITH known AS (
+             SELECT id FROM timers WHERE handler = $1 AND id = ANY($4::text[] || $6::text[]) ORDER BY id FOR UPDATE
+           ), seen AS (
+             INSERT INTO handler_cursors (handler, stream, version)
+             SELECT $1, s, v FROM unnest($2::text[], $3::bigint[]) AS t(s, v)
+             ON CONFLICT (handler, stream) DO UPDATE
+               SET version = greatest(handler_cursors.version, excluded.version)
+           ), cancelled AS (
+             DELETE FROM timers USING known JOIN unnest($4::text[], $5::bigint[]) AS t(i, v) ON known.id = i
+             WHERE handler = $1 AND timers.id = i AND version <= v
+           )
+           INSERT INTO timers (handler, id, due_at, retries, version)
+           SELECT $1, i, d, r, v FROM unnest($6::text[], $7::timestamptz[], $8::integer[], $9::bigint[]) AS t(i, d, r, v)
+           WHERE (SELECT count(*) FROM known) >= 0
+           ON CONFLICT (handler, id) DO UPDATE
+             SET due_at = excluded.due_at, retries = excluded.retries, version = excluded.version
+             WHERE timers.version <= excluded.version`,
+    values: [
+      handler,
+      streams,
+      streams.map((stream) => cursors.get(stream)),
+      unset.map((timer) => timer.id),
+      unset.map((timer) => timer.version),
+      set.map((timer) => timer.id),
+      set.map((timer) => timer.dueAt!.toISOString()),
+      set.map((timer) => timer.retries),
+      set.map((timer) => timer.version),
+    ],
+  });
+}
+
+export interface DueTimer {
+  handler: string;
+  id: string;
+  /** How often it was due before without being done. */
+  retries: number;
+  version: number;
+}
+
+/**
+ * Takes up to `limit` timers of these handlers that are due at `now`. They are due again after `leaseMs` unless they are
+ * changed before, so a crash delays them and loses none; other takers pass them by.
+ *
+ * They are picked in a WITH of its own: as a subquery the planner may run the picking several times, and each time
+ * SKIP LOCKED picks others.
+ */
+export async function takeDueTimers(
+  database: Database,
+  { handlers, now, leaseMs, limit }: { handlers: string[]; now: Date; leaseMs: number; limit: number },
+): Promise<DueTimer[]> {
+  return database.query<DueTimer>({
+    name: 'take-due-timers',
+    text: `WITH due AS (
+             SELECT handler, id FROM timers WHERE handler = ANY($1::text[]) AND due_at <= $2
+             ORDER BY due_at LIMIT $4 FOR UPDATE SKIP LOCKED
+           )
+           UPDATE timers SET due_at = $2::timestamptz + make_interval(secs => $3::double precision / 1000)
+           FROM due WHERE timers.handler = due.handler AND timers.id = due.id
+           RETURNING timers.handler, timers.id, retries, version`,
+    values: [handlers, now.toISOString(), leaseMs, limit],
+  });
+}
+
+/** Makes what the handler has due by `until` due now. What is being changed at this moment is left as it will be. */
+export async function hastenTimers(
+  database: Database,
+  { handler, now, until }: { handler: string; now: Date; until: Date },
+): Promise<void> {
+  await database.query({
+    name: 'hasten-timers',
+    text: `WITH ahead AS (
+             SELECT id FROM timers WHERE handler = $1 AND due_at > $2 AND due_at <= $3 FOR UPDATE SKIP LOCKED
+           )
+           UPDATE timers SET due_at = $2 FROM ahead WHERE handler = $1 AND timers.id = ahead.id`,
+    values: [handler, now.toISOString(), until.toISOString()],
+  });
+}

@@ -1,0 +1,153 @@
+/**
+ * A process small enough to see through, and a world for it: what the tests of this package share.
+ *
+ *   order confirmed ──> started ──> reserve ──┐
+ *   shipment delivered ──> delivered ─────────┴──> commit (after the wait) ──> mark ──> done
+ */
+import type { Decider } from '@caudal/aggregates/types.ts';
+import { type EventOf, fulfilment, order, shipment } from '@caudal/contract/entities.ts';
+import type { Entity, EventCase } from '@caudal/contract/entity.ts';
+import { FulfilmentStarted } from '@caudal/contract/gen/caudal/orders/v1/events.ts';
+import { newEvent } from '@caudal/eventlog/codec.ts';
+import type { RecordedEvent } from '@caudal/eventlog/types.ts';
+import { sleep } from '@caudal/kernel/time.ts';
+import { observe, type Saga, type StepContext } from '../types.ts';
+
+export type Fact = EventOf<typeof fulfilment>;
+
+export interface State {
+  started: boolean;
+  deliveredAt: Date | undefined;
+  done: readonly string[];
+}
+
+/** The memory's rules: one object for all, as aggregates want it. */
+export const memory: Decider<State, Fact> = {
+  entity: fulfilment,
+  initial: { started: false, deliveredAt: undefined, done: [] },
+  evolve(state, event, at) {
+    switch (event.$case) {
+      case 'started':
+        return { ...state, started: true };
+      case 'delivered':
+        return { ...state, deliveredAt: at };
+      default:
+        return { ...state, done: [...state.done, event.$case] };
+    }
+  },
+};
+
+export type StepName = 'reserve' | 'commit' | 'mark';
+
+const facts: Record<StepName, Fact> = {
+  reserve: { $case: 'reserved', value: { reservationId: 'r', expireTime: undefined } },
+  commit: { $case: 'committed', value: {} },
+  mark: { $case: 'orderMarked', value: { status: 'delivered' } },
+};
+
+/** What happens in a step, before it has done anything; throws to fail it. */
+export type Hook = (context: StepContext) => unknown;
+
+export interface World {
+  saga: Saga<State, Fact>;
+  /** The steps that were run, in order: `reserve a`. */
+  calls: string[];
+  /** Commands that were done, each once however often it was given. */
+  effects: Set<string>;
+  hooks: Partial<Record<StepName, Hook>>;
+}
+
+/** `waitMs`: how long after the delivery the commit is due. `name`: of the process; unique in its database. */
+export function createWorld({ name, waitMs = 0 }: { name: string; waitMs?: number }): World {
+  const world: Omit<World, 'saga'> = { calls: [], effects: new Set(), hooks: {} };
+  const saga: Saga<State, Fact> = {
+    name,
+    state: memory,
+    observes: [
+      observe(order, {
+        saga: ({ id, event }) => (event.$case === 'shipped' ? undefined : sagaOf(id)),
+        react: (state, { event, id }) =>
+          event.$case === 'confirmed' && !state.started
+            ? [{ $case: 'started', value: FulfilmentStarted.fromPartial({ orderId: id }) }]
+            : [],
+      }),
+      observe(shipment, {
+        saga: ({ id }) => sagaOf(id),
+        react(state, { event }) {
+          if (event.$case === 'cancelled') throw new Error('no process can bear this event');
+          return event.$case === 'delivered' && !state.deliveredAt ? [{ $case: 'delivered', value: {} }] : [];
+        },
+      }),
+    ],
+    next({ started, deliveredAt, done }) {
+      if (started && !done.includes('reserved')) return { name: 'reserve' };
+      if (!done.includes('reserved') || !deliveredAt) return undefined;
+      if (!done.includes('committed')) {
+        const dueAt = waitMs > 0 ? new Date(deliveredAt.getTime() + waitMs) : undefined;
+        return { name: 'commit', dueAt, afterAppend: true };
+      }
+      return done.includes('orderMarked') ? undefined : { name: 'mark' };
+    },
+    async run(step, _state, context) {
+      const stepName = step.name as StepName;
+      const call = `${stepName} ${context.sagaId}`;
+      world.calls.push(call);
+      await world.hooks[stepName]?.(context);
+      world.effects.add(call);
+      return [facts[stepName]];
+    },
+  };
+  return Object.assign(world, { saga });
+}
+
+/** Streams `a`, `a.1`, `a.2` belong to process `a`. */
+function sagaOf(id: string): string {
+  return id.split('.')[0]!;
+}
+
+const origin = { actor: 'test', causationId: '', correlationId: 'c', traceparent: '' };
+let position = 0;
+
+/** An event as the log has it. */
+export function recorded<E extends EventCase>(entity: Entity<E>, id: string, version: number, event: E): RecordedEvent {
+  const recordedAt = new Date('2026-01-01T00:00:00Z');
+  position += 1;
+  return {
+    ...newEvent({ entity, event, origin, now: recordedAt }),
+    stream: entity.stream(id),
+    version,
+    position,
+    recordedAt,
+  };
+}
+
+export const confirmed = (id: string, version = 1) =>
+  recorded(order, id, version, { $case: 'confirmed', value: { customerId: 'c' } });
+/** Belongs to no process. */
+export const shipped = (id: string, version: number) =>
+  recorded(order, id, version, { $case: 'shipped', value: { customerId: 'c' } });
+export const delivered = (id: string, version = 1) =>
+  recorded(shipment, id, version, { $case: 'delivered', value: { orderId: id } });
+/** Can't be handled. */
+export const poison = (id: string, version = 1) =>
+  recorded(shipment, id, version, { $case: 'cancelled', value: { orderId: id } });
+
+/** A clock that stands until it is moved. */
+export function testClock() {
+  let now = new Date('2026-01-01T00:00:00Z').getTime();
+  return {
+    clock: () => new Date(now),
+    pass(ms: number) {
+      now += ms;
+    },
+  };
+}
+
+/** Waits until `condition` holds; fails after `withinMs`. */
+export async function until(condition: () => boolean | Promise<boolean>, withinMs = 10_000): Promise<void> {
+  const deadline = performance.now() + withinMs;
+  while (!(await condition())) {
+    if (performance.now() > deadline) throw new Error(`not within ${withinMs} ms: ${condition}`);
+    await sleep(10);
+  }
+}

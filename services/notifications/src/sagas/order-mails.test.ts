@@ -1,0 +1,100 @@
+import { openAggregates } from '@caudal/aggregates/aggregates.ts';
+import { order } from '@caudal/contract/entities.ts';
+import { Customer } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
+import { Order } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
+import { unavailable } from '@caudal/kernel/errors.ts';
+import { newId } from '@caudal/kernel/ids.ts';
+import { advance } from '@caudal/sagas/advance.ts';
+import { memoryLog } from '@caudal/testing/memory-log.ts';
+import { describe, expect, test } from '@jest/globals';
+import { notificationDecider, notificationIdFor } from '../domain/notification.ts';
+import type { Mail, MailOutcome } from '../mailer.ts';
+import { type OrderMailsDependencies, orderMails } from './order-mails.ts';
+
+const id = notificationIdFor('o1', 'order_confirmed');
+const confirmed = { $case: 'confirmed' as const, value: { customerId: 'c1' } };
+
+function world({ email = 'ann@example.com' } = {}) {
+  let now = new Date('2026-01-01T00:00:00Z');
+  let answer: () => MailOutcome = () => ({ kind: 'accepted' });
+  const mails: Mail[] = [];
+  const clock = () => now;
+  const aggregates = openAggregates({ log: memoryLog({ domain: 'notifications' }), clock, ids: newId });
+  const saga = orderMails({
+    orders: {
+      getOrder: async () => Order.fromPartial({ orderId: 'o1', reference: 'INV-1' }),
+    } as unknown as OrderMailsDependencies['orders'],
+    customers: {
+      getCustomer: async () => Customer.fromPartial({ customerId: 'c1', displayName: 'Ann', email }),
+    } as unknown as OrderMailsDependencies['customers'],
+    mailer: {
+      async send(mail) {
+        const outcome = answer();
+        mails.push(mail);
+        return outcome;
+      },
+      async stop() {},
+    },
+  });
+  const origin = { actor: 'test', causationId: '', correlationId: '', traceparent: '' };
+  const [observation] = saga.observes;
+  const event = { stream: order.stream('o1'), id: 'o1', version: 2, at: now, event: confirmed };
+  const options = { saga, aggregates, clock, signal: new AbortController().signal };
+  return {
+    mails,
+    answer(next: () => MailOutcome) {
+      answer = next;
+    },
+    pass(minutes: number) {
+      now = new Date(now.getTime() + minutes * 60_000);
+    },
+    hear: () => advance(options, id, [{ observation: observation!, event, origin }], 0),
+    timer: () => advance(options, id, [], 0),
+    state: async () => (await aggregates.load(notificationDecider, id)).state,
+  };
+}
+
+describe('mails about orders', () => {
+  test('are sent once, however often the event comes', async () => {
+    const { hear, mails, state } = world();
+    await hear();
+    await hear();
+    expect(mails).toHaveLength(1);
+    expect(mails[0]).toMatchObject({ id, to: { name: 'Ann', address: 'ann@example.com' } });
+    expect((await state()).status).toBe('sent');
+  });
+
+  test('wait while the mail server is away, and are sent when it is back', async () => {
+    const { hear, timer, answer, pass, mails, state } = world();
+    answer(() => {
+      throw unavailable('the mail server');
+    });
+    const { dueAt } = await hear();
+    expect(dueAt).toEqual(new Date('2026-01-01T00:01:00Z'));
+    await timer();
+    expect(mails).toHaveLength(0);
+    answer(() => ({ kind: 'accepted' }));
+    pass(1);
+    expect((await timer()).dueAt).toBeUndefined();
+    expect(mails).toHaveLength(1);
+    expect((await state()).status).toBe('sent');
+  });
+
+  test('are given up where there is no address, or the server refuses it for good', async () => {
+    const nowhere = world({ email: '' });
+    await nowhere.hear();
+    expect(await nowhere.state()).toMatchObject({ status: 'failed' });
+    expect(nowhere.mails).toHaveLength(0);
+    const refused = world();
+    refused.answer(() => ({ kind: 'rejected', reason: 'SMTP_550' }));
+    expect((await refused.hear()).dueAt).toBeUndefined();
+    expect(await refused.state()).toMatchObject({ status: 'failed' });
+  });
+
+  test('only events that a buyer hears of have one', () => {
+    const [observation] = orderMails({} as OrderMailsDependencies).observes;
+    const cancelRequested = { $case: 'cancelRequested' as const, value: { reason: '' } };
+    const seen = { stream: order.stream('o1'), id: 'o1', version: 2, at: new Date(), event: cancelRequested };
+    expect(observation!.saga(seen)).toBeUndefined();
+  });
+});

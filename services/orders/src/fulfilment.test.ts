@@ -1,0 +1,175 @@
+/**
+ * The order process against every kind of trouble: calls that are lost before or after they did something, crashes
+ * before and after the memory is written, events that come late, in another order, or again because a crash came before
+ * they were noted as seen, restarts with other settings, reservations that run out, payments that fail, and a buyer who
+ * changes his mind at any moment. However it goes, it ends, and in a right state.
+ */
+import { openAggregates } from '@caudal/aggregates/aggregates.ts';
+import { noReply } from '@caudal/aggregates/no-reply.ts';
+import type { Aggregates } from '@caudal/aggregates/types.ts';
+import { fulfilment, order, payment, shipment } from '@caudal/contract/entities.ts';
+import { entityOfStream } from '@caudal/contract/entity.ts';
+import type { Origin } from '@caudal/kernel/context.ts';
+import { newId } from '@caudal/kernel/ids.ts';
+import { advance } from '@caudal/sagas/advance.ts';
+import { memoryLog } from '@caudal/testing/memory-log.ts';
+import { randomFrom } from '@caudal/testing/random.ts';
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { type OrderEvent, type OrderState, orderDecider, place, requestCancel } from './domain/order.ts';
+import { fulfilmentSaga } from './sagas/fulfilment.ts';
+import { createWorld } from './testing/world.ts';
+
+class Crash extends Error {}
+
+const origin: Origin = { actor: 'test', causationId: '', correlationId: '', traceparent: '' };
+const draft = {
+  orderId: 'o1',
+  customerId: 'c1',
+  country: 'France',
+  lines: [{ productId: 'P1', quantity: 2n, unitPrice: { minorUnits: 100n, currency: 'GBP' }, title: 'Lantern' }],
+  paymentMethod: { method: { $case: 'walletId' as const, value: 'w1' } },
+  reference: '',
+  attributes: {},
+};
+
+/** Lives an order's life as the seed wants it; returns what is left of it. */
+async function live({ seed, cancelAt, crashes, ...troubles }: Life) {
+  const random = randomFrom(seed);
+  const world = createWorld(random, troubles);
+  let calm = false;
+  const log = memoryLog({ domain: 'orders' });
+  // A crash takes what was in memory with it: the next attempt begins with new aggregates.
+  const open = (): Aggregates => {
+    const aggregates = openAggregates({ log, clock, ids: newId });
+    return {
+      ...aggregates,
+      async execute(command) {
+        const memory = command.decider.entity.name === fulfilment.name;
+        if (memory && !calm && random() < crashes) throw new Crash();
+        const executed = await aggregates.execute(command);
+        if (memory && !calm && random() < crashes / 2) throw new Crash();
+        return executed;
+      },
+    };
+  };
+  let now = new Date('2026-01-01T00:00:00Z').getTime();
+  const clock = () => new Date(now);
+  const tell = (decide: (state: OrderState) => OrderEvent[]) =>
+    open().execute({ decider: orderDecider, id: 'o1', decide, reply: () => undefined, replyCodec: noReply, origin });
+  await tell((state) => place(state, draft));
+
+  let due: Date | undefined;
+  /** Leads the process on. False: it was killed before it could note what it has seen and what is due. */
+  const drive = async (observed: { stream: string; event: unknown }[]): Promise<boolean> => {
+    const aggregates = open();
+    // Each attempt may be that of a process which was started with another setting.
+    const reservationMs = random() < 0.5 ? 900_000 : 600_500;
+    const saga = fulfilmentSaga({ aggregates, ...world, reservationMs, paymentMs: 600_000 });
+    const events = observed.flatMap(({ event, stream }) => {
+      const observation = saga.observes.find(({ entity }) => entity.name === entityOfStream(stream))!;
+      const observedEvent = { stream, id: 'o1', version: 1, at: clock(), event } as never;
+      return observation.saga(observedEvent) ? [{ observation, event: observedEvent, origin }] : [];
+    });
+    if (observed.length > 0 && events.length === 0) return true;
+    const options = { saga, aggregates, clock, signal: new AbortController().signal };
+    try {
+      const { dueAt } = await advance(options, 'o1', events, 0);
+      if (!calm && random() < crashes / 2) return false;
+      due = dueAt;
+      return true;
+    } catch (error) {
+      if (error instanceof Crash) return false;
+      throw error;
+    }
+  };
+
+  /** How many events of each stream were seen: each comes until then, and never again. */
+  const cursors = new Map<string, number>();
+  const streams = [order.stream('o1'), payment.stream('o1'), shipment.stream('o1')];
+  const unseen = (stream: string): { stream: string; event: unknown } | undefined => {
+    const own = log.events.filter((event) => event.stream === order.stream('o1'));
+    const published = [
+      ...own.map((event) => ({ stream: event.stream, event: order.decode(event) })),
+      ...world.published,
+    ];
+    return published.filter((event) => event.stream === stream)[cursors.get(stream) ?? 0];
+  };
+  for (let round = 0; round < 200; round++) {
+    if (round === 80) calm = world.calm = true;
+    const cancel =
+      typeof cancelAt === 'number'
+        ? round === cancelAt
+        : round < 80 && world[cancelAt.context] === cancelAt.state && random() < 0.3;
+    if (cancel) {
+      await tell((state) => requestCancel(state, { orderId: 'o1', reason: 'changed my mind' })).catch(() => {});
+    }
+    world.stir();
+    const stream = streams[Math.floor(random() * streams.length)]!;
+    const event = unseen(stream);
+    if (event && random() < 0.8) {
+      if (await drive([event])) cursors.set(stream, (cursors.get(stream) ?? 0) + 1);
+    } else if (due && (due.getTime() - now < 60_000 || random() < 0.02)) {
+      // Time passes until the timer fires: after a failure soon; only now and then so long that the payment is given up.
+      now = Math.max(now, due.getTime()) + 1;
+      await drive([]);
+    }
+  }
+  const { state } = await open().load(orderDecider, 'o1');
+  return { status: state.status, world };
+}
+
+interface Life {
+  seed: number;
+  stockShort: boolean;
+  paymentFails: boolean;
+  /** The share of reservations that run out, each time something happens. */
+  expiries: number;
+  /** The share of writes to the memory that a crash prevents. */
+  crashes: number;
+  /** In this round, or soon after the world got there. */
+  cancelAt: number | { context: 'payment' | 'shipment'; state: string };
+}
+
+const lives = fc.record({
+  seed: fc.nat(),
+  stockShort: fc.constantFrom(false, false, false, true),
+  paymentFails: fc.constantFrom(false, false, false, true),
+  expiries: fc.constantFrom(0, 0.02, 0.1, 0.4),
+  crashes: fc.constantFrom(0, 0.1, 0.4, 0.7),
+  cancelAt: fc.oneof(
+    fc.constant(-1),
+    fc.nat(70),
+    fc.constant({ context: 'payment' as const, state: 'requested' }),
+    fc.constant({ context: 'payment' as const, state: 'succeeded' }),
+    fc.constant({ context: 'shipment' as const, state: 'created' }),
+  ),
+});
+
+describe('the order process', () => {
+  test('ends every order in a right state, whatever happens on the way', async () => {
+    const statuses = new Set<string>();
+    await fc.assert(
+      fc.asyncProperty(lives, async (life) => {
+        const { status, world } = await live(life);
+        statuses.add(status);
+        const open = [...world.reservations.values()].filter((state) => state === 'open').length;
+        expect(['delivered', 'rejected', 'cancelled']).toContain(status);
+        expect(open).toBe(0);
+        if (status === 'delivered') {
+          expect({ committed: world.committed(), payment: world.payment, shipment: world.shipment }).toEqual({
+            committed: 1,
+            payment: 'succeeded',
+            shipment: 'delivered',
+          });
+        } else {
+          expect(world.committed()).toBe(0);
+          expect(['none', 'failed', 'undone']).toContain(world.payment);
+          expect(['none', 'cancelled']).toContain(world.shipment);
+        }
+      }),
+      { numRuns: 200 },
+    );
+    expect([...statuses].sort()).toEqual(['cancelled', 'delivered', 'rejected']);
+  }, 120_000);
+});

@@ -1,0 +1,115 @@
+import type { Aggregates } from '@caudal/aggregates/types.ts';
+import { contract } from '@caudal/contract/descriptors.ts';
+import { PaymentStatus } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
+import { invalidField, refused } from '@caudal/kernel/errors.ts';
+import { validator } from '@caudal/rpc/schema/validation.ts';
+import { given } from '@caudal/testing/given.ts';
+import { describe, expect, test } from '@jest/globals';
+import { type FulfilmentEvent, fulfilmentDecider, type StepName } from '../domain/fulfilment.ts';
+import { type FulfilmentDependencies, fulfilmentSaga } from './fulfilment.ts';
+
+const orderId = 'o'.repeat(64);
+const started: FulfilmentEvent = {
+  $case: 'started',
+  value: {
+    orderId,
+    customerId: 'c1',
+    country: 'France',
+    lines: [{ productId: 'P1', quantity: 2n, unitPrice: { minorUnits: 100n, currency: 'GBP' }, title: 'Lantern' }],
+    total: { minorUnits: 200n, currency: 'GBP' },
+    paymentMethod: { method: { $case: 'walletId', value: 'w1' } },
+    attributes: { tier: 'gold' },
+  },
+};
+const reserved: FulfilmentEvent = { $case: 'reserved', value: { reservationId: '', expireTime: undefined } };
+const committed: FulfilmentEvent = { $case: 'committed', value: {} };
+const cancelRequested: FulfilmentEvent = { $case: 'cancelRequested', value: { reason: 'changed my mind' } };
+
+const requests: Record<string, [context: string, message: string]> = {
+  reserveStock: ['inventory', 'ReserveStockRequest'],
+  commitReservation: ['inventory', 'CommitReservationRequest'],
+  releaseReservation: ['inventory', 'ReleaseReservationRequest'],
+  createPayment: ['payments', 'CreatePaymentRequest'],
+  undoPayment: ['payments', 'UndoPaymentRequest'],
+  createShipment: ['shipping', 'CreateShipmentRequest'],
+  cancelShipment: ['shipping', 'CancelShipmentRequest'],
+};
+
+/** Runs a step after these facts; returns the facts that it gives, and the request that it sent. */
+async function run(name: StepName, facts: FulfilmentEvent[], refusal?: Error, answer: object = {}) {
+  let sent!: { method: string; request: Record<string, unknown> };
+  const peer = new Proxy({} as never, {
+    get: (_, method: string) => async (request: Record<string, unknown>) => {
+      sent = { method, request };
+      if (refusal) throw refusal;
+      return answer;
+    },
+  });
+  const saga = fulfilmentSaga({
+    aggregates: {} as Aggregates,
+    inventory: peer as FulfilmentDependencies['inventory'],
+    payments: peer as FulfilmentDependencies['payments'],
+    shipping: peer as FulfilmentDependencies['shipping'],
+    reservationMs: 1500,
+    paymentMs: 600_000,
+  });
+  const { state } = given(fulfilmentDecider, facts);
+  const origin = { actor: '', causationId: '', correlationId: '', traceparent: '' };
+  const context = { now: new Date(0), sagaId: orderId, origin, signal: new AbortController().signal };
+  const learnt = await saga.run({ name }, state, context);
+  return { fact: learnt[0], facts: learnt, ...sent };
+}
+
+describe('a step of the order process', () => {
+  const steps: [StepName, FulfilmentEvent[]][] = [
+    ['reserve', [started]],
+    ['commit', [started, reserved]],
+    ['undo-stock', [started, reserved, cancelRequested]],
+    ['request-payment', [started, reserved]],
+    ['undo-payment', [started, reserved, cancelRequested]],
+    ['create-shipment', [started, reserved, committed]],
+    ['cancel-shipment', [started, reserved, cancelRequested]],
+  ];
+
+  test.each(steps)(
+    '%s sends what the contract allows, for the longest id too, and under no request id',
+    async (...step) => {
+      const { method, request } = await run(...step);
+      const [context, message] = requests[method]!;
+      validator(contract().registry.getMessage(`caudal.${context}.v1.${message}`)!)(request);
+      expect(request.requestId).toBe('');
+    },
+  );
+
+  test('reserves for as long as the setting says, for the buyer that the shop has described', async () => {
+    const { request } = await run('reserve', [started]);
+    expect(request).toMatchObject({ ttl: { seconds: 1n, nanos: 500_000_000 }, attributes: { tier: 'gold' } });
+  });
+
+  test('reserving tells a refusal of the stock from a request that is wrong', async () => {
+    const short = await run('reserve', [started], refused('INSUFFICIENT_STOCK', 'Too few.'));
+    expect(short.fact?.value).toEqual({ reason: 'INSUFFICIENT_STOCK', nothingHeld: true });
+    const wrong = await run('reserve', [started], invalidField('ttl', 'is wrong'));
+    expect(wrong.fact?.value).toEqual({ reason: 'INVALID_FIELD', nothingHeld: false });
+  });
+
+  test.each([
+    ['still under way', PaymentStatus.PAYMENT_STATUS_REQUESTED, []],
+    ['made at once', PaymentStatus.PAYMENT_STATUS_SUCCEEDED, [{ $case: 'paid', value: {} }]],
+    ['refused at once', PaymentStatus.PAYMENT_STATUS_FAILED, [{ $case: 'paymentFailed', value: { reason: 'WHY' } }]],
+    // Others have undone it: their event says so.
+    ['undone since', PaymentStatus.PAYMENT_STATUS_REFUNDED, []],
+  ])('asking for a payment that is %s', async (_, status, outcome) => {
+    const { facts } = await run('request-payment', [started, reserved], undefined, { status, reason: 'WHY' });
+    expect(facts.slice(1)).toEqual(outcome);
+    expect(facts[0]!.$case).toBe('paymentRequested');
+  });
+
+  test('undoing stock says whether the pieces are known to be committed', async () => {
+    expect((await run('undo-stock', [started, reserved, cancelRequested])).request).toMatchObject({ committed: false });
+    expect((await run('undo-stock', [started, reserved, committed, cancelRequested])).request).toMatchObject({
+      committed: true,
+      lines: [{ productId: 'P1', quantity: 2n }],
+    });
+  });
+});

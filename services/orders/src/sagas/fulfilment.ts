@@ -1,0 +1,286 @@
+/**
+ * The order process: what each step of domain/fulfilment.ts calls, and what the answers mean.
+ *
+ * No call has a request id. What it is about has an id of its own that follows from the order (the reservation with its
+ * number, the payment, the shipment), and each context remembers by it what was done: so a repeat, after a lost answer or
+ * a crash, does nothing twice and is answered with the present state. Under a request id it would be answered as the first
+ * time (a refund that has arrived meanwhile would still be on its way), and refused if its content had changed (another
+ * ORDERS_RESERVATION_TTL, another reason to undo), with nothing said about what is reserved or paid.
+ */
+import { noReply } from '@caudal/aggregates/no-reply.ts';
+import type { Aggregates } from '@caudal/aggregates/types.ts';
+import { order, payment, shipment } from '@caudal/contract/entities.ts';
+import type { InventoryServiceService } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
+import { type PaymentServiceService, PaymentStatus } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
+import type { ShippingServiceService } from '@caudal/contract/gen/caudal/shipping/v1/shipping.ts';
+import type { CaudalError } from '@caudal/kernel/errors.ts';
+import { isCode } from '@caudal/kernel/errors.ts';
+import type { Client } from '@caudal/rpc/types.ts';
+import { observe, type Saga, type StepContext } from '@caudal/sagas/types.ts';
+import {
+  concerns,
+  type FulfilmentEvent,
+  type FulfilmentState,
+  fulfilmentDecider,
+  next,
+  onOrder,
+  onPayment,
+  onShipment,
+  type StepName,
+} from '../domain/fulfilment.ts';
+import { abandon, confirm, deliver, type OrderEvent, type OrderState, orderDecider, ship } from '../domain/order.ts';
+
+export interface FulfilmentDependencies {
+  aggregates: Aggregates;
+  inventory: Client<InventoryServiceService>;
+  payments: Client<PaymentServiceService>;
+  shipping: Client<ShippingServiceService>;
+  /** How long pieces are held for an order, in milliseconds. */
+  reservationMs: number;
+  /** How long to wait for a payment's outcome, in milliseconds. */
+  paymentMs: number;
+}
+
+type Run = (state: FulfilmentState, context: StepContext) => Promise<FulfilmentEvent[]>;
+
+/** An answer that will not change by asking again: the domain's refusals. */
+function isRefusal(error: unknown): error is CaudalError {
+  return isCode(error, 'FAILED_PRECONDITION', 'NOT_FOUND', 'INVALID_ARGUMENT', 'ALREADY_EXISTS', 'OUT_OF_RANGE');
+}
+
+/** Why a reservation that is repeated can't be had any more. */
+const hasEnded = new Set(['RESERVATION_ENDED', 'RESERVATION_BARRED']);
+
+/** The order process over these contexts. */
+export function fulfilmentSaga(dependencies: FulfilmentDependencies): Saga<FulfilmentState, FulfilmentEvent> {
+  const runs = steps(dependencies);
+  return {
+    name: 'fulfilment',
+    state: fulfilmentDecider,
+    observes: [
+      observe(order, {
+        saga: ({ id, event }) => (concerns.order.has(event.$case) ? id : undefined),
+        react: (state, { event }) => onOrder(state, event),
+      }),
+      observe(payment, {
+        saga: ({ id, event }) => (concerns.payment.has(event.$case) ? id : undefined),
+        react: (state, { event }) => onPayment(state, event),
+      }),
+      observe(shipment, {
+        saga: ({ id, event }) => (concerns.shipment.has(event.$case) ? id : undefined),
+        react: (state, { event }) => onShipment(state, event),
+      }),
+    ],
+    next,
+    run: (step, state, context) => runs[step.name as StepName](state, context),
+  };
+}
+
+function steps({
+  aggregates,
+  inventory,
+  payments,
+  shipping,
+  ...limits
+}: FulfilmentDependencies): Record<StepName, Run> {
+  const reservationId = (state: FulfilmentState) => `${state.order!.orderId}.${state.reservationNumber}`;
+  const lines = (state: FulfilmentState) =>
+    state.order!.lines.map(({ productId, quantity }) => ({ productId, quantity }));
+  const lost = (state: FulfilmentState): FulfilmentEvent => ({
+    $case: 'reservationLost',
+    value: { reservationId: reservationId(state) },
+  });
+  const options = ({ signal, origin }: StepContext) => ({ signal, origin });
+
+  return {
+    async reserve(state, context) {
+      try {
+        const reservation = await inventory.reserveStock(
+          {
+            requestId: '',
+            reservationId: reservationId(state),
+            lines: lines(state),
+            ttl: durationOf(limits.reservationMs),
+            attributes: state.order!.attributes,
+          },
+          options(context),
+        );
+        return [
+          {
+            $case: 'reserved',
+            value: { reservationId: reservation.reservationId, expireTime: reservation.expireTime },
+          },
+        ];
+      } catch (error) {
+        if (!isRefusal(error)) throw error;
+        // It was there once, before a crash kept it out of the memory: what came after it may have been done as well.
+        if (hasEnded.has(error.reason)) return [lost(state)];
+        // The stock's rules are asked only for what it does not hold. What is wrong with the request says nothing of that.
+        const nothingHeld = error.code === 'FAILED_PRECONDITION';
+        return [{ $case: 'reservationFailed', value: { reason: error.reason, nothingHeld } }];
+      }
+    },
+
+    async 'request-payment'(state, context) {
+      const { orderId, customerId, total, paymentMethod } = state.order!;
+      const giveUpTime = new Date(context.now.getTime() + limits.paymentMs);
+      const method = paymentMethod!.method!;
+      try {
+        const { status, reason } = await payments.createPayment(
+          {
+            requestId: '',
+            paymentId: orderId,
+            orderId,
+            customerId,
+            amount: total,
+            method,
+          },
+          options(context),
+        );
+        const requested: FulfilmentEvent = { $case: 'paymentRequested', value: { paymentId: orderId, giveUpTime } };
+        // From a wallet it is mostly done by now: no need to wait for the event that says so.
+        if (status === PaymentStatus.PAYMENT_STATUS_SUCCEEDED) return [requested, { $case: 'paid', value: {} }];
+        if (status === PaymentStatus.PAYMENT_STATUS_FAILED)
+          return [requested, { $case: 'paymentFailed', value: { reason } }];
+        return [requested];
+      } catch (error) {
+        if (!isRefusal(error)) throw error;
+        return [{ $case: 'paymentFailed', value: { reason: error.reason } }];
+      }
+    },
+
+    async 'give-up-payment'() {
+      return [{ $case: 'paymentTimedOut', value: {} }];
+    },
+
+    async commit(state, context) {
+      try {
+        await inventory.commitReservation(
+          {
+            requestId: '',
+            reservationId: reservationId(state),
+            lines: lines(state),
+          },
+          options(context),
+        );
+        return [{ $case: 'committed', value: {} }];
+      } catch (error) {
+        if (!isRefusal(error)) throw error;
+        return [lost(state)];
+      }
+    },
+
+    async confirm(_state, context) {
+      const after = await tell(context, confirm);
+      if (after.status === 'confirmed' || after.status === 'shipped' || after.status === 'delivered') {
+        return [{ $case: 'confirmed', value: {} }];
+      }
+      // The order knows more than the memory: that the buyer wants out (the event is on its way), or even that all was
+      // undone before a crash.
+      return [{ $case: 'cancelRequested', value: { reason: after.reason } }];
+    },
+
+    async 'create-shipment'(state, context) {
+      const { orderId, customerId, country } = state.order!;
+      try {
+        await shipping.createShipment(
+          {
+            requestId: '',
+            shipmentId: orderId,
+            orderId,
+            customerId,
+            country,
+            lines: lines(state),
+          },
+          options(context),
+        );
+        return [{ $case: 'shipmentCreated', value: { shipmentId: orderId } }];
+      } catch (error) {
+        if (!isRefusal(error)) throw error;
+        // Undoing has barred it, before a crash.
+        return [{ $case: 'cancelRequested', value: { reason: error.reason } }];
+      }
+    },
+
+    async 'mark-shipped'(_state, context) {
+      await tell(context, ship);
+      return [{ $case: 'orderMarked', value: { status: 'shipped' } }];
+    },
+
+    async 'mark-delivered'(_state, context) {
+      await tell(context, deliver);
+      return [{ $case: 'orderMarked', value: { status: 'delivered' } }];
+    },
+
+    async 'cancel-shipment'(state, context) {
+      try {
+        await shipping.cancelShipment({ requestId: '', shipmentId: state.order!.orderId }, options(context));
+        return [{ $case: 'shipmentCancelled', value: {} }];
+      } catch (error) {
+        if (!isRefusal(error)) throw error;
+        return [{ $case: 'cancelRefused', value: {} }];
+      }
+    },
+
+    async 'undo-payment'(state, context) {
+      const { orderId } = state.order!;
+      const { status } = await payments.undoPayment(
+        { requestId: '', paymentId: orderId, reason: state.undo!.reason },
+        options(context),
+      );
+      const requested: FulfilmentEvent = { $case: 'paymentUndoRequested', value: {} };
+      const undone =
+        status === PaymentStatus.PAYMENT_STATUS_VOIDED ||
+        status === PaymentStatus.PAYMENT_STATUS_REFUNDED ||
+        status === PaymentStatus.PAYMENT_STATUS_FAILED;
+      return undone ? [requested, { $case: 'paymentUndone', value: {} }] : [requested];
+    },
+
+    async 'undo-stock'(state, context) {
+      await inventory.releaseReservation(
+        {
+          requestId: '',
+          reservationId: reservationId(state),
+          lines: lines(state),
+          reason: state.undo!.reason,
+          committed: state.stock === 'committed',
+        },
+        options(context),
+      );
+      return [{ $case: 'stockUndone', value: {} }];
+    },
+
+    'mark-rejected': (state, context) => markAbandoned(state, context, 'rejected'),
+    'mark-cancelled': (state, context) => markAbandoned(state, context, 'cancelled'),
+  };
+
+  async function markAbandoned(
+    state: FulfilmentState,
+    context: StepContext,
+    status: string,
+  ): Promise<FulfilmentEvent[]> {
+    await tell(context, (order) => abandon(order, state.undo!.reason));
+    return [{ $case: 'orderMarked', value: { status } }];
+  }
+
+  /** Gives the order itself a command; its rules make a repeat do nothing. */
+  async function tell(context: StepContext, decide: (state: OrderState) => OrderEvent[]): Promise<OrderState> {
+    let after!: OrderState;
+    await aggregates.execute({
+      decider: orderDecider,
+      id: context.sagaId,
+      decide,
+      reply: ({ state }) => {
+        after = state;
+      },
+      replyCodec: noReply,
+      origin: context.origin,
+      signal: context.signal,
+    });
+    return after;
+  }
+}
+
+function durationOf(ms: number): { seconds: bigint; nanos: number } {
+  return { seconds: BigInt(Math.floor(ms / 1000)), nanos: Math.round((ms % 1000) * 1_000_000) };
+}

@@ -1,0 +1,47 @@
+import type { PaymentRequested } from '@caudal/contract/gen/caudal/payments/v1/events.ts';
+import { describe, expect, test } from '@jest/globals';
+import { type PaymentEvent, paymentDecider } from '../domain/payment.ts';
+import { type PaymentMethod, paymentSaga } from './payment-saga.ts';
+
+const at = new Date('2026-01-01T00:00:00Z');
+const orderId = 'o1';
+const amount = { minorUnits: 500n, currency: 'GBP' };
+const methods = {
+  wallet: { $case: 'walletId', value: 'w1' },
+  card: { $case: 'cardToken', value: 'tok' },
+} satisfies Record<PaymentMethod, PaymentRequested['method']>;
+const requested = (method: PaymentMethod): PaymentEvent => ({
+  $case: 'requested',
+  value: { paymentId: 'p1', orderId, customerId: 'c1', amount, method: methods[method] },
+});
+const undoRequested: PaymentEvent = { $case: 'undoRequested', value: { orderId, reason: 'cancelled' } };
+const retryRequested: PaymentEvent = { $case: 'retryRequested', value: { orderId, note: '' } };
+
+const saga = (method: PaymentMethod) => paymentSaga(method, { aggregates: undefined!, gateway: undefined! });
+
+/** What the process makes of a payment's events: the payment it sees in each, and the step that it does in the end. */
+function led(method: PaymentMethod, events: PaymentEvent[]) {
+  const { observes, next } = saga(method);
+  const seen = events.map((event, index) =>
+    observes[0]!.saga({ stream: 'payments.payment/p1', id: 'p1', version: index + 1, at, event }),
+  );
+  const state = events.reduce((before, event) => paymentDecider.evolve(before, event, at), paymentDecider.initial);
+  return { seen, next: next(state)?.name };
+}
+
+describe('payments by wallet and by card', () => {
+  test('have a queue each', () => {
+    expect([saga('wallet').name, saga('card').name]).toEqual(['wallet-payment', 'card-payment']);
+  });
+
+  test.each<[PaymentMethod, PaymentMethod, string, string]>([
+    ['wallet', 'card', 'debit', 'voidDebit'],
+    ['card', 'wallet', 'charge', 'voidCharge'],
+  ])('a payment by %s is led by its own process only', (own, other, doing, undoing) => {
+    expect(led(own, [requested(own)])).toEqual({ seen: ['p1'], next: doing });
+    expect(led(other, [requested(own)])).toEqual({ seen: [undefined], next: undefined });
+    const events = [requested(own), undoRequested, retryRequested];
+    expect(led(own, events)).toEqual({ seen: ['p1', 'p1', 'p1'], next: undoing });
+    expect(led(other, events).next).toBeUndefined();
+  });
+});
