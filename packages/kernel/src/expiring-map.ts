@@ -102,7 +102,7 @@ export function bytesOf({ size }: ExpiringMap<unknown>, valueBytes: number): num
   return size * (120 + valueBytes);
 }
 
-/** All that is remembered, in no particular order. */
+/** All that is remembered, in no particular order. For tests that compare states. @public */
 export function* remembered<V>(memory: ExpiringMap<V>): Iterable<[id: string, value: V]> {
   for (const { ids, values } of leaves(memory.root))
     for (const [place, id] of ids.entries()) yield [id, values[place]!];
