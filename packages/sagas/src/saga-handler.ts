@@ -92,7 +92,7 @@ export function createSagaHandler<S, M extends EventCase>(options: SagaHandlerOp
       }
 
       try {
-        await forEachConcurrent([...groups], concurrency, async ([id, group]) => {
+        await forEachConcurrent(groups, concurrency, async ([id, group]) => {
           for (const part of await lead(id, group, noted.promise)) {
             if (part.advanced) timers.push({ id, ...part.advanced });
             for (const event of part.events) {

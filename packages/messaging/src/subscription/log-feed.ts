@@ -5,13 +5,14 @@
  * The checkpoint is written behind the deliveries, at most every 500 ms: after a crash the last ones come again, which
  * every handler must bear anyway.
  */
+
 import { entityOfStream } from '@caudal/contract/entity.ts';
 import type { LogReader, RecordedEvent } from '@caudal/eventlog/types.ts';
+import { oneAtATime } from '@caudal/kernel/concurrency.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import { feedCheckpoint } from '../checkpoints.ts';
 import { type Leadership, whileLeading } from '../lease.ts';
 import { type Logs, logsOf } from '../logs.ts';
-import { oneAtATime } from '../one-at-a-time.ts';
 import type { Follower } from '../rabbitmq/topology.ts';
 import type { Feed } from '../types.ts';
 
