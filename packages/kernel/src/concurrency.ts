@@ -29,16 +29,30 @@ export async function forEachConcurrent<T>(
   if (failures.length > 0) throw failures[0];
 }
 
-/** A queue for each key: work waits for the work for the same key before it, whether that succeeds or not. Callers bound it. */
+/** A lock for each key, held by one at a time, in the order in which it was asked for; returns how to free it. Callers bound it. */
+export function keyedLock(): (key: string) => Promise<() => void> {
+  const tails = new Map<string, Promise<void>>();
+  return async (key) => {
+    const before = tails.get(key);
+    const { promise: freed, resolve: free } = Promise.withResolvers<void>();
+    tails.set(key, freed);
+    await before;
+    return () => {
+      if (tails.get(key) === freed) tails.delete(key);
+      free();
+    };
+  };
+}
+
+/** A queue for each key: work waits for the work for the same key before it, whether that succeeds or not. */
 export function keyedQueue() {
-  const tails = new Map<string, Promise<unknown>>();
+  const lock = keyedLock();
   return async function inTurn<T>(key: string, work: () => Promise<T>): Promise<T> {
-    const result = (tails.get(key) ?? Promise.resolve()).then(work, work);
-    tails.set(key, result);
+    const free = await lock(key);
     try {
-      return await result;
+      return await work();
     } finally {
-      if (tails.get(key) === result) tails.delete(key);
+      free();
     }
   };
 }

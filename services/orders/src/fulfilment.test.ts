@@ -8,10 +8,11 @@ import { openAggregates } from '@caudal/aggregates/aggregates.ts';
 import { noReply } from '@caudal/aggregates/no-reply.ts';
 import type { Aggregates } from '@caudal/aggregates/types.ts';
 import { fulfilment, order, payment, shipment } from '@caudal/contract/entities.ts';
-import { entityOfStream } from '@caudal/contract/entity.ts';
+import { type EventCase, entityOfStream } from '@caudal/contract/entity.ts';
 import type { Origin } from '@caudal/kernel/context.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { advance } from '@caudal/sagas/advance.ts';
+import { concernOf } from '@caudal/sagas/observe.ts';
 import { memoryLog } from '@caudal/testing/memory-log.ts';
 import { randomFrom } from '@caudal/testing/random.ts';
 import { describe, expect, test } from '@jest/globals';
@@ -61,15 +62,14 @@ async function live({ seed, cancelAt, crashes, ...troubles }: Life) {
 
   let due: Date | undefined;
   /** Leads the process on. False: it was killed before it could note what it has seen and what is due. */
-  const drive = async (observed: { stream: string; event: unknown }[]): Promise<boolean> => {
+  const drive = async (observed: { stream: string; event: EventCase }[]): Promise<boolean> => {
     const aggregates = open();
     // Each attempt may be that of a process which was started with another setting.
     const reservationMs = random() < 0.5 ? 900_000 : 600_500;
     const saga = fulfilmentSaga({ aggregates, ...world, reservationMs, paymentMs: 600_000 });
     const events = observed.flatMap(({ event, stream }) => {
-      const observation = saga.observes.find(({ entity }) => entity.name === entityOfStream(stream))!;
-      const observedEvent = { stream, id: 'o1', version: 1, at: clock(), event } as never;
-      return observation.saga(observedEvent) ? [{ observation, event: observedEvent, origin }] : [];
+      const concern = concernOf(saga, entityOfStream(stream), { stream, id: 'o1', version: 1, at: clock(), event });
+      return concern ? [{ react: concern.react, origin }] : [];
     });
     if (observed.length > 0 && events.length === 0) return true;
     const options = { saga, aggregates, clock, signal: new AbortController().signal };
@@ -87,7 +87,7 @@ async function live({ seed, cancelAt, crashes, ...troubles }: Life) {
   /** How many events of each stream were seen: each comes until then, and never again. */
   const cursors = new Map<string, number>();
   const streams = [order.stream('o1'), payment.stream('o1'), shipment.stream('o1')];
-  const unseen = (stream: string): { stream: string; event: unknown } | undefined => {
+  const unseen = (stream: string): { stream: string; event: EventCase } | undefined => {
     const own = log.events.filter((event) => event.stream === order.stream('o1'));
     const published = [
       ...own.map((event) => ({ stream: event.stream, event: order.decode(event) })),
