@@ -74,7 +74,7 @@ export interface Task<S, F extends EventCase> {
 
 /**
  * A run of a saga. Yields at most once, when a step is slow and the facts so far are durable: how the saga is to be looked at
- * again, should the end of the run never be heard of. Returns how it is to be looked at after the run.
+ * again, in case the process dies before the run ends. Returns how it is to be looked at after the run.
  */
 export type Run = AsyncGenerator<Advanced, Advanced, void>;
 

@@ -116,7 +116,7 @@ describeWith(['postgres'], 'the cursor store', () => {
       }
     };
     await Promise.all([take(), take(), take(), take()]);
-    // Who passed locked rows by may have found nothing before all was taken.
+    // A taker that passed locked rows by may have found nothing before all was taken.
     await take();
     expect(taken.sort()).toEqual(ids.sort());
   });

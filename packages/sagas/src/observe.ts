@@ -5,7 +5,6 @@
 import { type Entity, type EventCase, idOfStream } from '@caudal/contract/entity.ts';
 import { occurredAt } from '@caudal/eventlog/codec.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
-import type { Saga } from './types.ts';
 
 /** An event of another stream, as a saga sees it. */
 export interface ObservedEvent<E extends EventCase = EventCase> {
@@ -58,7 +57,7 @@ export interface Concern<S, F extends EventCase> {
 
 /** Which saga the event concerns; undefined: none. */
 export function concernOf<S, F extends EventCase>(
-  { observes }: Saga<S, F>,
+  { observes }: { observes: Observation<S, F>[] },
   entityName: string,
   observed: ObservedEvent,
 ): Concern<S, F> | undefined {

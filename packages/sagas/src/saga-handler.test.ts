@@ -189,7 +189,7 @@ describeWith(['postgres'], 'a saga', () => {
     delete world.hooks.reserve;
     expect(await handler.fire({ ...(await timer()), retries })).toEqual({ dueAt: undefined, retries: 0, version: 2 });
     expect(facts('a')).toEqual(['started', 'reserved']);
-    // The next event of a process whose step is delayed takes it up at once.
+    // The next event of a saga whose step is delayed takes it up at once.
     expect(await handler.handle([delivered('b')])).toEqual([]);
     expect(facts('b')).toEqual(['started', 'delivered', 'reserved', 'committed', 'orderMarked']);
     expect((await timers()).map(({ id }) => id)).toEqual(['a']);
@@ -375,7 +375,7 @@ describeWith(['postgres'], 'a saga', () => {
     }
   });
 
-  test('of a step that hangs only some are begun; who does not need it goes on', async () => {
+  test('of a step that hangs only some are begun; sagas that do not need it go on', async () => {
     const { world, handler, facts, ended, timers } = setUp();
     world.hooks.reserve = ({ signal }) =>
       new Promise((_, reject) => signal.addEventListener('abort', () => reject(new Error('cut short'))));

@@ -3,8 +3,8 @@
  * seen and what is due before the events count as handled. A crash at any point repeats the events; see advance.ts for why
  * that is safe.
  *
- * A batch does not wait for steps that are slow. Once what its events brought is durable, a timer stands in for the step,
- * should its end never be heard of, and it goes on beside the next batches. Its saga's next event cuts it short: it is run
+ * A batch does not wait for steps that are slow. Once what its events brought is durable, a timer stands in for the step, in
+ * case its process dies, and it goes on beside the next batches. Its saga's next event cuts it short: it is run
  * again with that event known (turns.ts). Of steps that hang only some are begun at all (bulkhead.ts), so what goes on beside
  * the batches is bounded too.
  */

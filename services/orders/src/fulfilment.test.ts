@@ -1,6 +1,6 @@
 /**
- * The order process against every kind of trouble: calls that are lost before or after they did something, crashes
- * before and after the memory is written, events that come late, in another order, or again because a crash came before
+ * The order's saga against every kind of trouble: calls that are lost before or after they did something, crashes
+ * before and after its facts are written, events that come late, in another order, or again because a crash came before
  * they were noted as seen, restarts with other settings, reservations that run out, payments that fail, and a buyer who
  * changes his mind at any moment. However it goes, it ends, and in a right state.
  */
@@ -46,10 +46,10 @@ async function live({ seed, cancelAt, crashes, ...troubles }: Life) {
     return {
       ...aggregates,
       async execute(command) {
-        const memory = command.decider.entity.name === fulfilment.name;
-        if (memory && !calm && random() < crashes) throw new Crash();
+        const isSagas = command.decider.entity.name === fulfilment.name;
+        if (isSagas && !calm && random() < crashes) throw new Crash();
         const executed = await aggregates.execute(command);
-        if (memory && !calm && random() < crashes / 2) throw new Crash();
+        if (isSagas && !calm && random() < crashes / 2) throw new Crash();
         return executed;
       },
     };
@@ -61,7 +61,7 @@ async function live({ seed, cancelAt, crashes, ...troubles }: Life) {
   await tell((state) => place(state, draft));
 
   let due: Date | undefined;
-  /** Leads the process on. False: it was killed before it could note what it has seen and what is due. */
+  /** Leads the saga on. False: it was killed before it could note what it has seen and what is due. */
   const drive = async (observed: { stream: string; event: EventCase }[]): Promise<boolean> => {
     const aggregates = open();
     // Each attempt may be that of a process which was started with another setting.
@@ -125,7 +125,7 @@ interface Life {
   paymentFails: boolean;
   /** The share of reservations that run out, each time something happens. */
   expiries: number;
-  /** The share of writes to the memory that a crash prevents. */
+  /** The share of writes of facts that a crash prevents. */
   crashes: number;
   /** In this round, or soon after the world got there. */
   cancelAt: number | { context: 'payment' | 'shipment'; state: string };
@@ -146,7 +146,7 @@ const lives = fc.record({
   ),
 });
 
-describe('the order process', () => {
+describe("the order's saga", () => {
   test('ends every order in a right state, whatever happens on the way', async () => {
     const statuses = new Set<string>();
     await fc.assert(

@@ -49,7 +49,7 @@ function world({ email = 'ann@example.com' } = {}) {
     pass(minutes: number) {
       now = new Date(now.getTime() + minutes * 60_000);
     },
-    hear: () => advance(options, sagaId, [{ react, origin }], 0),
+    observe: () => advance(options, sagaId, [{ react, origin }], 0),
     timer: () => advance(options, id, [], 0),
     state: async () => (await aggregates.load(notificationDecider, id)).state,
   };
@@ -57,20 +57,20 @@ function world({ email = 'ann@example.com' } = {}) {
 
 describe('mails about orders', () => {
   test('are sent once, however often the event comes', async () => {
-    const { hear, mails, state } = world();
-    await hear();
-    await hear();
+    const { observe, mails, state } = world();
+    await observe();
+    await observe();
     expect(mails).toHaveLength(1);
     expect(mails[0]).toMatchObject({ id, to: { name: 'Ann', address: 'ann@example.com' } });
     expect((await state()).status).toBe('sent');
   });
 
   test('wait while the mail server is away, and are sent when it is back', async () => {
-    const { hear, timer, answer, pass, mails, state } = world();
+    const { observe, timer, answer, pass, mails, state } = world();
     answer(() => {
       throw unavailable('the mail server');
     });
-    const { dueAt } = await hear();
+    const { dueAt } = await observe();
     expect(dueAt).toEqual(new Date('2026-01-01T00:01:00Z'));
     await timer();
     expect(mails).toHaveLength(0);
@@ -83,12 +83,12 @@ describe('mails about orders', () => {
 
   test('are given up where there is no address, or the server refuses it for good', async () => {
     const nowhere = world({ email: '' });
-    await nowhere.hear();
+    await nowhere.observe();
     expect(await nowhere.state()).toMatchObject({ status: 'failed' });
     expect(nowhere.mails).toHaveLength(0);
     const refused = world();
     refused.answer(() => ({ kind: 'rejected', reason: 'SMTP_550' }));
-    expect((await refused.hear()).dueAt).toBeUndefined();
+    expect((await refused.observe()).dueAt).toBeUndefined();
     expect(await refused.state()).toMatchObject({ status: 'failed' });
   });
 

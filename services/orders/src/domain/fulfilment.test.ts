@@ -136,7 +136,7 @@ describe('the next step', () => {
   });
 });
 
-describe('what is remembered of events', () => {
+describe('what the saga learns from events', () => {
   /** What `table` makes of an event that one of its entries is for. */
   const reaction = <C extends string>(
     events: FulfilmentEvent[],
@@ -144,7 +144,7 @@ describe('what is remembered of events', () => {
     event: { $case: C; value: unknown },
   ) => table[event.$case](given(fulfilmentDecider, events).state, event as never);
 
-  test('an event that comes again is remembered once', () => {
+  test('an event that comes again brings its fact once', () => {
     const created = { $case: 'created' as const, value: { ...order, reference: '' } };
     expect(reaction([], onOrder, created)).toHaveLength(1);
     expect(reaction([started], onOrder, created)).toEqual([]);
@@ -168,7 +168,7 @@ describe('what is remembered of events', () => {
     ]);
   });
 
-  test('a refund counts also if nobody here knows to have asked for it, since its event comes once', () => {
+  test('a refund counts also if the state does not show that it was asked for, since its event comes once', () => {
     const refunded = { $case: 'refunded' as const, value: { orderId: 'o1' } };
     const wanted = [started, reserved, requested, paid, cancelRequested, shipmentCancelled];
     expect(reaction(wanted, onPayment, refunded)).toEqual([paymentUndone]);
@@ -178,7 +178,7 @@ describe('what is remembered of events', () => {
     expect(reaction([started, reserved, requested, payFailed], onPayment, refunded)).toEqual([]);
   });
 
-  test('a refund that really nobody here asked for is a gift: the order goes on', () => {
+  test('a refund that was really not asked for is a gift: the order goes on', () => {
     expect(stepAfter(started, reserved, requested, paid, paymentUndone)).toBe('commit');
     expect(stepAfter(started, reserved, requested, paid, paymentUndone, committed)).toBe('confirm');
   });
