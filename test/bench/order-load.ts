@@ -1,4 +1,5 @@
 /** Orders without end: a world with plenty of everything, and so many orders on their way at a time. */
+
 import {
   CatalogServiceService,
   CreateProductRequest,
@@ -21,6 +22,7 @@ import {
   Wallet,
   WalletServiceService,
 } from '@caudal/contract/gen/caudal/payments/v1/wallets.ts';
+import { forEachConcurrent } from '@caudal/kernel/concurrency.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { Client } from 'pg';
 import { until } from '../e2e/wait.ts';
@@ -108,10 +110,7 @@ async function stock({ method }: Target): Promise<void> {
   const customer = method(CustomerServiceService.registerCustomer.path, RegisterCustomerRequest, Customer);
   const wallet = method(WalletServiceService.createWallet.path, CreateWalletRequest, Wallet);
   const deposit = method(WalletServiceService.deposit.path, DepositRequest, Wallet);
-  const each = async (count: number, make: (n: number) => Promise<unknown>) => {
-    for (let n = 0; n < count; n += 50)
-      await Promise.all(Array.from({ length: Math.min(50, count - n) }, (_, k) => make(n + k)));
-  };
+  const each = (count: number, make: (n: number) => Promise<void>) => forEachConcurrent(Array(count).keys(), 50, make);
   const money = (minorUnits: bigint) => ({ minorUnits, currency: 'GBP' });
   await each(products, async (n) => {
     const productId = `P-${n}`;

@@ -3,9 +3,11 @@
  * does not goes on; what a cache knows is told with its age. Then all is well again by itself, and nothing is left half
  * done.
  */
+
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { forEachConcurrent } from '@caudal/kernel/concurrency.ts';
 import { type SandboxGateway, startSandboxGateway } from '@caudal/service-payments/gateway/sandbox.ts';
 import type { ServerName } from '@caudal/testing/servers.ts';
 import { afterAll, beforeAll, describe, expect } from '@jest/globals';
@@ -213,13 +215,7 @@ const flowsWithinS = 20;
 
 const isStatus = (status: string, name: string) => status === `ORDER_STATUS_${name}`;
 
-async function manyAtOnce<T>(items: T[], work: (item: T) => Promise<void>): Promise<void> {
-  const waiting = items.values();
-  const worker = async () => {
-    for (const item of waiting) await work(item);
-  };
-  await Promise.all(Array.from({ length: 10 }, worker));
-}
+const manyAtOnce = <T>(items: T[], work: (item: T) => Promise<void>) => forEachConcurrent(items, 10, work);
 
 /** Asks all parts for their health, once a second. `stop` tells what was not as it should be. */
 function watchHealth({ parts }: System): { stop(): Promise<string[]> } {

@@ -1,16 +1,11 @@
 /** From events to states, and from commands to events. */
 import { type EventCase, NewerEvent } from '@caudal/contract/entity.ts';
-import { EventMetadata } from '@caudal/contract/gen/caudal/log/v1/log.ts';
+import { encodeMetadata, occurredAt } from '@caudal/eventlog/codec.ts';
 import type { Append, RecordedEvent } from '@caudal/eventlog/types.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import type { IdSource } from '@caudal/kernel/ids.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
 import type { Answer, AnyCommand, AnyDecider, State } from './entry.ts';
-
-/** When an event happened, by the clock of the command that decided it. */
-export function occurredAt(event: RecordedEvent): Date {
-  return new Date(Number(EventMetadata.decode(event.metadata).occurredMillis));
-}
 
 /**
  * The state after one more event. Throws if it is not the next one, or can't be decoded. UNAVAILABLE NEWER_VERSION_NEEDED if
@@ -20,7 +15,14 @@ export function apply(decider: AnyDecider, before: State, recorded: RecordedEven
   const { stream, version } = recorded;
   if (version !== before.version + 1)
     throw new Error(`${stream}: got event ${version} where ${before.version + 1} is next`);
-  return { state: decider.evolve(before.state, decode(decider, recorded), at), version };
+  return { state: evolve(decider, before.state, decode(decider, recorded), at), version };
+}
+
+/** The state after an event. Throws if the decider gives none: a case that its `evolve` forgets is no state to decide on. */
+function evolve(decider: AnyDecider, before: unknown, event: EventCase, at: Date): unknown {
+  const state = decider.evolve(before, event, at);
+  if (state === undefined) throw new Error(`${decider.entity.name}: evolve gives no state for "${event.$case}"`);
+  return state;
 }
 
 function decode({ entity }: AnyDecider, recorded: RecordedEvent): EventCase {
@@ -65,11 +67,11 @@ export function decide(
     command.authorize?.(decider.owner?.(before.state));
     const events = command.decide(before.state, { now, version: before.version });
     const after = {
-      state: events.reduce((state, event) => decider.evolve(state, event, now), before.state),
+      state: events.reduce((state, event) => evolve(decider, state, event, now), before.state),
       version: before.version + events.length,
     };
     const reply = command.reply(after);
-    const metadata = EventMetadata.encode({ ...origin, occurredMillis: BigInt(now.getTime()) }).finish();
+    const metadata = encodeMetadata(origin, now);
     return {
       append: {
         stream,

@@ -1,7 +1,8 @@
 /** Reads of a stream's state that are strong: each sees all that was in the log when it was asked for. */
+import { occurredAt } from '@caudal/eventlog/codec.ts';
 import type { EventLog } from '@caudal/eventlog/types.ts';
 import type { AnyDecider, Entry, State } from './entry.ts';
-import { apply, fold, occurredAt } from './fold.ts';
+import { apply, fold } from './fold.ts';
 import { loadedEvents } from './metrics.ts';
 import type { Snapshots } from './snapshots.ts';
 import { openStreamReader } from './stream-reader.ts';

@@ -40,3 +40,21 @@ test('nothing is decided, and nothing told, on a state that only a newer version
   expect((await here.execute(add('b', 1, { decider: older }))).reply).toEqual({ balance: 1, version: 1 });
   expect(await newer.load(purse, 'a')).toMatchObject({ state: { balance: 2 }, version: 2 });
 });
+
+test('an evolve that forgets an event fails its command: nothing is appended, and the state before it stays', async () => {
+  const forgetful: typeof purse = {
+    ...purse,
+    evolve: (state, event, at) => (event.$case === 'taken' ? (undefined as never) : purse.evolve(state, event, at)),
+  };
+  const log = memoryLog({ domain: 'test' });
+  const aggregates = openAggregates({ log, clock: systemClock, ids: newId });
+  await aggregates.execute(add('a', 5, { decider: forgetful }));
+  const forgotten = 'test.purse: evolve gives no state for "taken"';
+  await expect(aggregates.execute(take('a', 3, { decider: forgetful }))).rejects.toThrow(forgotten);
+  expect(log.events).toHaveLength(1);
+  expect((await aggregates.execute(add('a', 1, { decider: forgetful }))).reply).toEqual({ balance: 6, version: 2 });
+
+  const elsewhere = openAggregates({ log: log.connect(), clock: systemClock, ids: newId });
+  await elsewhere.execute(take('a', 3));
+  await expect(aggregates.load(forgetful, 'a')).rejects.toThrow(forgotten);
+});

@@ -22,13 +22,13 @@ export function newEvent<E extends EventCase>({
   now,
   ids = newId,
 }: NewEventOptions<E>): NewEvent {
-  const { actor, causationId, correlationId, traceparent } = origin;
+  return { eventId: ids(), ...entity.encode(event), metadata: encodeMetadata(origin, now) };
+}
+
+/** What the log keeps of where an event comes from, and when it happens. */
+export function encodeMetadata({ actor, causationId, correlationId, traceparent }: Origin, now: Date): Uint8Array {
   const occurredMillis = BigInt(now.getTime());
-  return {
-    eventId: ids(),
-    ...entity.encode(event),
-    metadata: EventMetadata.encode({ actor, causationId, correlationId, traceparent, occurredMillis }).finish(),
-  };
+  return EventMetadata.encode({ actor, causationId, correlationId, traceparent, occurredMillis }).finish();
 }
 
 /** What led to the event. Decoded at each call: most readers never ask. */

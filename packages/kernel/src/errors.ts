@@ -3,21 +3,24 @@
  *
  * Codes are gRPC's canonical ones; `reason` is the machine's word for what happened (google.rpc.ErrorInfo).
  */
-export type Code =
-  | 'INVALID_ARGUMENT'
-  | 'NOT_FOUND'
-  | 'ALREADY_EXISTS'
-  | 'PERMISSION_DENIED'
-  | 'UNAUTHENTICATED'
-  | 'FAILED_PRECONDITION'
-  | 'ABORTED'
-  | 'OUT_OF_RANGE'
-  | 'RESOURCE_EXHAUSTED'
-  | 'DEADLINE_EXCEEDED'
-  | 'CANCELLED'
-  | 'UNIMPLEMENTED'
-  | 'UNAVAILABLE'
-  | 'INTERNAL';
+export const codes = [
+  'INVALID_ARGUMENT',
+  'NOT_FOUND',
+  'ALREADY_EXISTS',
+  'PERMISSION_DENIED',
+  'UNAUTHENTICATED',
+  'FAILED_PRECONDITION',
+  'ABORTED',
+  'OUT_OF_RANGE',
+  'RESOURCE_EXHAUSTED',
+  'DEADLINE_EXCEEDED',
+  'CANCELLED',
+  'UNIMPLEMENTED',
+  'UNAVAILABLE',
+  'INTERNAL',
+] as const;
+
+export type Code = (typeof codes)[number];
 
 /** A field of the request and what to do about it. */
 export interface FieldViolation {
@@ -80,6 +83,21 @@ export function unavailable(dependency: string, cause?: unknown, retryAfterMs = 
     metadata: { dependency },
   });
 }
+
+/**
+ * Whether a code says that the fault is the server's, as OpenTelemetry has it for rpc: only these make a server's span an
+ * error. What a client did wrong does not.
+ */
+export function isServerFault(code: string): boolean {
+  return serverFaults.has(code);
+}
+
+const serverFaults = new Set<string>([
+  'UNAVAILABLE',
+  'DEADLINE_EXCEEDED',
+  'UNIMPLEMENTED',
+  'INTERNAL',
+] satisfies Code[]);
 
 export function isCode(error: unknown, ...codes: Code[]): error is CaudalError {
   return error instanceof CaudalError && codes.includes(error.code);

@@ -1,5 +1,6 @@
 /** The end of a handler that is no more: what it kept in the database. */
 import type { Transaction } from '@caudal/postgres/database.ts';
+import { feedCheckpoint, sweepCheckpoint } from './checkpoints.ts';
 
 /**
  * Deletes the parked streams and the checkpoints of a handler, so that nobody is called for what nobody needs. Nothing
@@ -8,9 +9,8 @@ import type { Transaction } from '@caudal/postgres/database.ts';
 export async function forgetHandler(db: Transaction, handler: string): Promise<void> {
   await db.query({
     name: 'handler-forget',
-    // Checkpoints go by `feed:<handler>:<domain>` and `sweep:<handler>:<domain>`.
     text: `WITH parked AS (DELETE FROM parked_streams WHERE handler = $1)
-      DELETE FROM checkpoints WHERE starts_with(name, 'feed:' || $1 || ':') OR starts_with(name, 'sweep:' || $1 || ':')`,
-    values: [handler],
+      DELETE FROM checkpoints WHERE starts_with(name, $2) OR starts_with(name, $3)`,
+    values: [handler, feedCheckpoint(handler, ''), sweepCheckpoint(handler, '')],
   });
 }

@@ -4,7 +4,7 @@ import type { Unfinished } from '@caudal/messaging/types.ts';
 import type { Followed } from './events.ts';
 import { keysOf } from './stores/keys.ts';
 import type { StoredDocument, Write } from './stores/store.ts';
-import type { Projection } from './types.ts';
+import { deleted, type Evolved, ignored, type Projection } from './types.ts';
 
 /** What the events of one view come to. */
 export interface Folded {
@@ -31,14 +31,15 @@ export function foldView<V>(
   const streams = { ...before?.streams };
   let view = before?.view === undefined ? undefined : projection.codec.fromJSON(before.view);
   const { applied, unfinished } = inOrder(streams, events, ({ follow, projected }) => {
-    view = follow.evolve(view, projected);
+    const after = evolve(projection, view, { follow, projected });
+    if (after !== ignored) view = after === deleted ? undefined : after;
   });
   if (applied === 0) return { id, entries: [], write: undefined, unfinished };
   return { id, entries: [], write: nextWrite(projection, { id, before, streams, view }), unfinished };
 }
 
 /**
- * Makes an entry of each event of a stream (or none, where `evolve` gives undefined), and moves the stream's cursor.
+ * Makes an entry of each event of a stream (or none, where `evolve` says `ignored`), and moves the stream's cursor.
  * Throws if an entry can't be written down.
  */
 export function foldHistory<V>(
@@ -50,13 +51,27 @@ export function foldHistory<V>(
   const streams = { ...before?.streams };
   const entries: Write[] = [];
   const { applied, unfinished } = inOrder(streams, events, ({ follow, projected }) => {
-    const entry = follow.evolve(undefined, projected);
-    if (entry === undefined) return;
+    const entry = evolve(projection, undefined, { follow, projected });
+    if (entry === ignored) return;
+    if (entry === deleted) throw new Error(`${projection.name}: a history keeps its entries, "deleted" is no answer`);
     const seen = { [projected.stream]: projected.version };
     entries.push(nextWrite(projection, { id: projected.eventId, before: undefined, streams: seen, view: entry }));
   });
   const write = applied === 0 ? undefined : nextWrite(projection, { id, before, streams, view: undefined });
   return { id, entries, write, unfinished };
+}
+
+/** What the event makes of the view. Throws if that is nothing: a view ends by the word `deleted` only. */
+export function evolve<V>(
+  projection: Pick<Projection<V>, 'name'>,
+  view: V | undefined,
+  { follow, projected }: Pick<Followed<V>, 'follow' | 'projected'>,
+): Evolved<V> {
+  const after: Evolved<V> | undefined = follow.evolve(view, projected);
+  if (after !== undefined && after !== null) return after;
+  const { stream, event } = projected;
+  const message = `${projection.name}: evolve gives ${after} for "${event.$case}" of ${stream}`;
+  throw new Error(`${message}: it must give the view, or the word deleted or ignored`);
 }
 
 function inOrder<V>(

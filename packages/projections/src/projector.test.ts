@@ -21,7 +21,7 @@ import {
   testLogs,
 } from './testing/projections.ts';
 import { type TestStore, testStores, throughProxy } from './testing/stores.ts';
-import type { Projection } from './types.ts';
+import { deleted, type Projection } from './types.ts';
 
 async function viewsIn<V>(collection: Collection, projection: Projection<V>): Promise<Record<string, V>> {
   await collection.refresh();
@@ -156,7 +156,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
             ...details.follows[0]!,
             view: ({ id }) => (id === 'skipped' ? undefined : id),
             evolve: (view, event) =>
-              event.event.$case === 'confirmed' ? undefined : details.follows[0]!.evolve(view, event),
+              event.event.$case === 'confirmed' ? deleted : details.follows[0]!.evolve(view, event),
           },
         ],
       };

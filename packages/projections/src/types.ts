@@ -22,16 +22,34 @@ export interface ProjectedEvent<E extends EventCase = EventCase> {
   event: E;
 }
 
+/** What `evolve` returns to end a view: it can't be found any more, until an event begins it anew. */
+export const deleted = Symbol('deleted');
+
+/** What `evolve` returns for an event that changes nothing: a view stays as it is, or not begun; a history gets no entry. */
+export const ignored = Symbol('ignored');
+
+/** What an event makes of a view. */
+export type Evolved<V> = V | typeof deleted | typeof ignored;
+
+/**
+ * For the default of a switch over all cases of an event: a new case in the contract is a type error here, and a case that
+ * this version does not know is ignored.
+ */
+export function ignoreUnknown(_event: never): typeof ignored {
+  return ignored;
+}
+
 /** One entity that a projection follows: `on(order, { view: ..., evolve: ... })` keeps the types together. */
 export interface Follow<V, E extends EventCase = EventCase> {
   entity: Entity<E>;
   /** The view that the event belongs to: the same for all events of a stream. Undefined: the event has no view here. */
   view(event: ProjectedEvent<E>): string | undefined;
   /**
-   * The view after the event; undefined deletes it. Must give the same view for every interleaving of the streams that
-   * it follows, so it may meet a view that another stream's events have begun (or none).
+   * The view after the event, or a word: `deleted`, `ignored`. Anything else, undefined say, fails the event. `view` is
+   * undefined if there is none. Must give the same view for every interleaving of the streams that it follows, so it may
+   * meet a view that another stream's events have begun (or none).
    */
-  evolve(view: V | undefined, event: ProjectedEvent<E>): V | undefined;
+  evolve(view: V | undefined, event: ProjectedEvent<E>): Evolved<V>;
 }
 
 /** A key that views can be found by, and how to read it off a view. Undefined is kept as null. */
@@ -58,8 +76,8 @@ export interface Projection<V> {
   /** Which keys together make an index: `[['customer_id', 'create_time']]`. The id is always indexed. */
   indexes: string[][];
   /**
-   * 'one-per-event': each event makes a document of its own under its event id (a history); `evolve` gets undefined.
-   * Default: 'folded'.
+   * 'one-per-event': each event makes a document of its own under its event id (a history); `evolve` gets undefined
+   * and returns the entry, or `ignored` for none. Default: 'folded'.
    */
   kind?: 'folded' | 'one-per-event';
 }

@@ -2,7 +2,7 @@
 import { create, type DescMessage, fromBinary, type Message, toBinary } from '@bufbuild/protobuf';
 import { type Any, anyPack, anyUnpack } from '@bufbuild/protobuf/wkt';
 import { contract } from '@caudal/contract/descriptors.ts';
-import { CaudalError, type Code, type FieldViolation, unavailable } from '@caudal/kernel/errors.ts';
+import { CaudalError, type Code, codes, type FieldViolation, unavailable } from '@caudal/kernel/errors.ts';
 import { type Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { maxViolations } from './schema/validation.ts';
 
@@ -73,12 +73,8 @@ const ownFault = /^(Request message serialization failure|Response message parsi
 
 const reasonOf: Partial<Record<Code, string>> = { CANCELLED: 'CALL_CANCELLED', RESOURCE_EXHAUSTED: 'SERVER_BUSY' };
 
-const codes = new Set<string>([
-  ...['INVALID_ARGUMENT', 'NOT_FOUND', 'ALREADY_EXISTS', 'PERMISSION_DENIED', 'UNAUTHENTICATED', 'FAILED_PRECONDITION'],
-  ...['ABORTED', 'OUT_OF_RANGE', 'RESOURCE_EXHAUSTED', 'DEADLINE_EXCEEDED', 'CANCELLED', 'UNIMPLEMENTED'],
-  ...['UNAVAILABLE', 'INTERNAL'],
-]);
-const isCode = (code: string): code is Code => codes.has(code);
+const known = new Set<string>(codes);
+const isCode = (code: string): code is Code => known.has(code);
 
 function shorten(whole: string, maxCharacters: number): string {
   const text = whole.length > maxCharacters ? `${whole.slice(0, maxCharacters)}...` : whole;

@@ -1,6 +1,6 @@
 /**
  * Keeps a step that hangs from taking the places of all others: while many of its runs are slow, it is not begun for more
- * processes, but put off, as if what it needs were away.
+ * sagas, but put off, as if what it needs were away.
  *
  * Only slow runs count, so a step that is quick is never held up, however often it is wanted.
  */
@@ -16,8 +16,8 @@ export const SLOW_MS = 1000;
  */
 const MAX_SLOW = 64;
 
-/** The process, whose steps are put off (UNAVAILABLE) while too many of their kind are slow. */
-export function withBulkhead<S, M extends EventCase>(saga: Saga<S, M>, slowMs = SLOW_MS): Saga<S, M> {
+/** The saga, whose steps are put off (UNAVAILABLE) while too many of their kind are slow. */
+export function withBulkhead<S, F extends EventCase>(saga: Saga<S, F>, slowMs = SLOW_MS): Saga<S, F> {
   const slow = new Map<string, number>();
   const change = (name: string, by: number) => slow.set(name, (slow.get(name) ?? 0) + by);
   return {

@@ -10,7 +10,7 @@ const at = (seconds: number) => new Date(start + seconds * 1000);
 const set = (id: string, version: number, dueAt = at(0), retries = 0): TimerChange => ({ id, version, dueAt, retries });
 const unset = (id: string, version: number): TimerChange => ({ id, version, dueAt: undefined, retries: 0 });
 
-describeWith(['postgres'], 'the ledger', () => {
+describeWith(['postgres'], 'the cursor store', () => {
   const db = useDatabase();
   let count = 0;
   const newHandler = () => `handler-${count++}.process`;
@@ -116,7 +116,7 @@ describeWith(['postgres'], 'the ledger', () => {
       }
     };
     await Promise.all([take(), take(), take(), take()]);
-    // Who passed locked rows by may have found nothing before all was taken.
+    // A taker that passed locked rows by may have found nothing before all was taken.
     await take();
     expect(taken.sort()).toEqual(ids.sort());
   });

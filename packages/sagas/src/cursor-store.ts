@@ -27,8 +27,8 @@ export async function seenOf(database: Database, handler: string, heads: Recorde
 /**
  * Notes in one statement what was seen and what is due because of it. Cursors never go back, and a timer is not changed
  * by what is older than it. A timer that is unset leaves nothing behind, so an older one that is set late comes up once
- * for nothing: whoever handles it looks at the present state and unsets it again. (Rejected: marks of unset timers, a row
- * for every process that ever was.)
+ * for nothing: its handler reads the present state and unsets it again. (Rejected: marks of unset timers, a row for every
+ * saga that ever was.)
  *
  * `known` locks the timers in the order of their ids before any of them is changed. Without it one writer that sets A and
  * unsets B, and one that sets B and unsets A, lock each other out.
@@ -47,7 +47,7 @@ export async function writeCursors(
   const set = changes.filter((timer) => timer.dueAt);
   const unset = changes.filter((timer) => !timer.dueAt);
   await database.query({
-    name: 'write-ledger',
+    name: 'write-cursors',
     text: `WITH known AS (
              SELECT id FROM timers WHERE handler = $1 AND id = ANY($4::text[] || $6::text[]) ORDER BY id FOR UPDATE
            ), seen AS (

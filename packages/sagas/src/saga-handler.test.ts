@@ -1,5 +1,6 @@
 import { openAggregates } from '@caudal/aggregates/aggregates.ts';
 import { noReply } from '@caudal/aggregates/no-reply.ts';
+import type { Aggregates } from '@caudal/aggregates/types.ts';
 import { fulfilment, shipment } from '@caudal/contract/entities.ts';
 import { unavailable } from '@caudal/kernel/errors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
@@ -7,25 +8,34 @@ import { describeWith } from '@caudal/testing/describe-with.ts';
 import { memoryLog } from '@caudal/testing/memory-log.ts';
 import { expect, test } from '@jest/globals';
 import { readCursors } from './cursor-store.ts';
+import { concernOf } from './observe.ts';
 import { createSagaHandler } from './saga-handler.ts';
 import { useDatabase } from './testing/postgres.ts';
-import { confirmed, createWorld, delivered, memory, poison, shipped, testClock } from './testing/world.ts';
+import { confirmed, createWorld, delivered, poison, shipped, stateDecider, testClock } from './testing/world.ts';
 import type { StepContext } from './types.ts';
 
 const PATIENCE_MS = 200;
 
-describeWith(['postgres'], 'a process', () => {
+describeWith(['postgres'], 'a saga', () => {
   const db = useDatabase();
   let count = 0;
 
-  /** A process with a name of its own; `worker()` is one more process (of the operating system) that leads it on. */
+  /** A saga with a name of its own; `worker()` is one more process that leads it on. */
   function setUp({ waitMs = 0 } = {}) {
     const world = createWorld({ name: `p${count++}`, waitMs });
     const { clock, pass } = testClock();
     const log = memoryLog({ domain: 'orders' });
     const ended = new AbortController();
+    let loads = 0;
     const worker = () => {
-      const aggregates = openAggregates({ log: log.connect(), clock, ids: newId });
+      const opened = openAggregates({ log: log.connect(), clock, ids: newId });
+      const aggregates: Aggregates = {
+        ...opened,
+        load(decider, id) {
+          loads += 1;
+          return opened.load(decider, id);
+        },
+      };
       const handler = createSagaHandler({
         saga: world.saga,
         aggregates,
@@ -46,6 +56,7 @@ describeWith(['postgres'], 'a process', () => {
       ended,
       aggregates,
       log,
+      loads: () => loads,
       facts: (id: string) =>
         log.events
           .filter(({ stream }) => stream === fulfilment.stream(id))
@@ -90,14 +101,25 @@ describeWith(['postgres'], 'a process', () => {
     expect([await cursor('orders.order/a'), await cursor('shipping.shipment/a')]).toEqual([1, 0]);
   });
 
-  test('sees events that are no concern of any process, and says how far it has seen', async () => {
+  test('sees events that are no concern of any saga, and says how far it has seen', async () => {
     const { handler, world } = setUp();
     expect(await handler.handle([shipped('a', 1), shipped('a', 2)])).toEqual([]);
     expect(await handler.seen([delivered('a'), shipped('a', 2)])).toEqual([0, 2]);
     expect(world.calls).toEqual([]);
   });
 
-  test('an event that fails holds up its own stream only, even of the same process', async () => {
+  test('loads no state for events without a reaction, nor for cases that a table only inherits', async () => {
+    const { handler, loads, facts, world } = setUp();
+    expect(await handler.handle([shipped('a', 1), shipped('b', 1)])).toEqual([]);
+    expect(loads()).toBe(0);
+    await handler.handle([confirmed('a', 2)]);
+    expect([loads(), facts('a')]).toEqual([1, ['started', 'reserved']]);
+    const event = { stream: 'orders.order/a', id: 'a', version: 1, at: new Date(0), event: { $case: '', value: {} } };
+    for (const $case of ['constructor', 'toString', 'exploded'])
+      expect(concernOf(world.saga, 'orders.order', { ...event, event: { $case, value: {} } })).toBeUndefined();
+  });
+
+  test('an event that fails holds up its own stream only, even of the same saga', async () => {
     const { handler, facts, cursor } = setUp();
     const bad = poison('a.1', 1);
     const unfinished = await handler.handle([
@@ -107,7 +129,7 @@ describeWith(['postgres'], 'a process', () => {
       delivered('a.2', 1),
       confirmed('b'),
     ]);
-    expect(unfinished).toEqual([{ kind: 'failed', event: bad, error: new Error('no process can bear this event') }]);
+    expect(unfinished).toEqual([{ kind: 'failed', event: bad, error: new Error('no saga can bear this event') }]);
     expect(facts('a')).toEqual(['started', 'reserved', 'delivered', 'committed', 'orderMarked']);
     expect(facts('b')).toEqual(['started', 'reserved']);
     const seen = ['orders.order/a', 'shipping.shipment/a.1', 'shipping.shipment/a.2', 'orders.order/b'].map(cursor);
@@ -122,7 +144,7 @@ describeWith(['postgres'], 'a process', () => {
     expect(await cursor('shipping.shipment/a')).toBe(1);
   });
 
-  test('a memory that a newer version has written to holds up its own streams only, and is not waited for', async () => {
+  test('a state that a newer version has written to holds up its own streams only, and is not waited for', async () => {
     const { handler, log, facts, cursor } = setUp();
     const event = { ...confirmed('a'), type: 'orders.fulfilment.noted.v9', data: Buffer.from([0xfa, 0x3e, 0x00]) };
     await log.append({ stream: fulfilment.stream('a'), expected: 0, events: [event] });
@@ -130,16 +152,16 @@ describeWith(['postgres'], 'a process', () => {
       {
         kind: 'failed',
         event: expect.objectContaining({ stream: 'orders.order/a' }),
-        error: expect.objectContaining({ message: expect.stringContaining("its memory can't be read") }),
+        error: expect.objectContaining({ message: expect.stringContaining("its state can't be read") }),
       },
     ]);
     expect(facts('b')).toEqual(['started', 'reserved']);
     expect([await cursor('orders.order/a'), await cursor('orders.order/b')]).toEqual([0, 1]);
   });
 
-  test('of a stream whose events go to several processes the first that failed is reported, and nothing after it is seen', async () => {
+  test('of a stream whose events go to several sagas the first that failed is reported, and nothing after it is seen', async () => {
     const { world, worker, cursor } = setUp();
-    // One stream, an event a process: versions 2 and 4 fail, in whatever order their processes are led on.
+    // One stream, an event a saga: versions 2 and 4 fail, in whatever order their sagas are led on.
     const observation = world.saga.observes[1]!;
     observation.saga = ({ version }) => `x${5 - version}`;
     const events = [delivered('s', 1), poison('s', 2), delivered('s', 3), poison('s', 4), delivered('s', 5)];
@@ -167,7 +189,7 @@ describeWith(['postgres'], 'a process', () => {
     delete world.hooks.reserve;
     expect(await handler.fire({ ...(await timer()), retries })).toEqual({ dueAt: undefined, retries: 0, version: 2 });
     expect(facts('a')).toEqual(['started', 'reserved']);
-    // The next event of a process whose step is delayed takes it up at once.
+    // The next event of a saga whose step is delayed takes it up at once.
     expect(await handler.handle([delivered('b')])).toEqual([]);
     expect(facts('b')).toEqual(['started', 'delivered', 'reserved', 'committed', 'orderMarked']);
     expect((await timers()).map(({ id }) => id)).toEqual(['a']);
@@ -219,7 +241,7 @@ describeWith(['postgres'], 'a process', () => {
     expect(await timers()).toEqual([]);
   });
 
-  test('starts over when another worker has moved the memory, and repeats no fact', async () => {
+  test('starts over when another worker has moved the state, and repeats no fact', async () => {
     const { world, handler, worker, facts, timers } = setUp();
     const other = worker().handler;
     world.hooks.reserve = async () => {
@@ -241,12 +263,12 @@ describeWith(['postgres'], 'a process', () => {
     for (const id of ids) expect(facts(id).length).toBe(5);
   });
 
-  test('a memory that others keep moving is no fault of the event', async () => {
+  test('a state that others keep moving is no fault of the event', async () => {
     const { world, handler, worker, cursor } = setUp();
     const { aggregates } = worker();
     world.hooks.reserve = () =>
       aggregates.execute({
-        decider: memory,
+        decider: stateDecider,
         id: 'a',
         decide: () => [{ $case: 'paid', value: {} }],
         reply: () => undefined,
@@ -266,7 +288,7 @@ describeWith(['postgres'], 'a process', () => {
     expect(before).toEqual([[], ['started', 'delivered', 'reserved']]);
   });
 
-  test('a process that does not come to rest is an error, not a loop', async () => {
+  test('a saga that does not come to rest is an error, not a loop', async () => {
     const { world, worker, facts, cursor } = setUp();
     world.saga.next = () => ({ name: 'reserve' });
     const unfinished = await worker().handler.handle([confirmed('a'), shipped('b', 1)]);
@@ -281,7 +303,7 @@ describeWith(['postgres'], 'a process', () => {
     expect([await cursor('orders.order/a'), await cursor('orders.order/b')]).toEqual([0, 1]);
   });
 
-  test('leads many processes on at a time, but not one twice', async () => {
+  test('leads many sagas on at a time, but not one twice', async () => {
     const { world, handler, timers } = setUp();
     const running = new Set<string>();
     let most = 0;
@@ -334,7 +356,7 @@ describeWith(['postgres'], 'a process', () => {
     expect(timer!.dueAt.getTime() - clock().getTime()).toBeLessThanOrEqual(200);
   });
 
-  test('the next event of its process cuts a slow step short, also one that a timer has begun', async () => {
+  test('the next event of its saga cuts a slow step short, also one that a timer has begun', async () => {
     for (const begin of ['event', 'timer']) {
       const { world, handler, facts, timers } = setUp();
       const hangs = ({ signal }: StepContext) => {
@@ -353,7 +375,7 @@ describeWith(['postgres'], 'a process', () => {
     }
   });
 
-  test('of a step that hangs only some are begun; who does not need it goes on', async () => {
+  test('of a step that hangs only some are begun; sagas that do not need it go on', async () => {
     const { world, handler, facts, ended, timers } = setUp();
     world.hooks.reserve = ({ signal }) =>
       new Promise((_, reject) => signal.addEventListener('abort', () => reject(new Error('cut short'))));

@@ -1,6 +1,6 @@
 /**
  * Events in any order, some of them many times, led on by workers that die at any moment, two at a time, patiently or not,
- * in a world that fails before and after it has done something: every process ends as if each of its events had come once.
+ * in a world that fails before and after it has done something: every saga ends as if each of its events had come once.
  */
 import { openAggregates } from '@caudal/aggregates/aggregates.ts';
 import type { Aggregates } from '@caudal/aggregates/types.ts';
@@ -52,7 +52,7 @@ const lives = fc.record({
   patienceMs: fc.constantFrom(0, 1000),
 });
 
-describeWith(['postgres'], 'a process, whatever happens', () => {
+describeWith(['postgres'], 'a saga, whatever happens', () => {
   const db = useDatabase();
   let count = 0;
 

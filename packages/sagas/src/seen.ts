@@ -41,6 +41,16 @@ export function addFailure(failures: Failures, event: RecordedEvent, error: unkn
   if (!known || event.version < known.event.version) failures.set(event.stream, { kind: 'failed', event, error });
 }
 
+/** What failed, and all behind it in its stream, stays unseen, even if a later event of it was handled by itself. */
+export function capCursors(cursors: Map<string, number>, failures: Failures): void {
+  for (const { event } of failures.values()) {
+    const seen = cursors.get(event.stream);
+    if (seen === undefined || seen < event.version) continue;
+    if (event.version === 1) cursors.delete(event.stream);
+    else cursors.set(event.stream, event.version - 1);
+  }
+}
+
 /** One report a stream: a gap behind an event that failed is reported once that event is handled. */
 export function unfinishedOf(failures: Failures, gaps: Gap[]): Unfinished[] {
   return [...failures.values(), ...gaps.filter(({ stream }) => !failures.has(stream))];

@@ -24,11 +24,9 @@ describeWith(['postgres'], 'a timer policy', () => {
     const policy = createTimerPolicy({
       name: `policy-${count++}`,
       entity: stock,
-      timer({ id, event }) {
-        if (event.$case === 'reserved')
-          return { id: `${id}/${event.value.reservationId}`, dueAt: event.value.expireTime };
-        if (event.$case === 'expired') return { id: `${id}/${event.value.reservationId}`, dueAt: undefined };
-        return undefined;
+      timers: {
+        reserved: ({ value }, { id }) => ({ id: `${id}/${value.reservationId}`, dueAt: value.expireTime }),
+        expired: ({ value }, { id }) => ({ id: `${id}/${value.reservationId}`, dueAt: undefined }),
       },
       fire,
       database: db.database,

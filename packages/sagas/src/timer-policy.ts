@@ -1,26 +1,36 @@
 /**
- * The simplest process: "when this has happened, do that later, unless something else has happened meanwhile". It needs no
- * memory of its own: its timers follow from the events it observes, and the command that it gives decides by itself whether
+ * The simplest saga: "when this has happened, do that later, unless something else has happened meanwhile". It needs no
+ * state of its own: its timers follow from the events it observes, and the command that it gives decides by itself whether
  * it is still wanted.
  */
-import { type Entity, type EventCase, idOfStream } from '@caudal/contract/entity.ts';
-import { occurredAt } from '@caudal/eventlog/codec.ts';
+import type { Entity, EventCase } from '@caudal/contract/entity.ts';
 import { isTransient } from '@caudal/kernel/errors.ts';
 import { backoffMs, type Clock } from '@caudal/kernel/time.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import { readCursors, seenOf, writeCursors } from './cursor-store.ts';
+import { type CaseOf, forCase, type ObservedEvent, observedOf } from './observe.ts';
 import type { TimedHandler } from './saga-handler.ts';
 import { addFailure, type Failures, sortOut, unfinishedOf } from './seen.ts';
-import type { ObservedEvent, TimerChange } from './types.ts';
+import type { TimerChange } from './types.ts';
 
 const RETRY = { firstMs: 500, maxMs: 60_000 };
+
+/** What an event changes: a timer set (`dueAt`), or no longer wanted (undefined). An id belongs to one stream. */
+export interface TimerSetting {
+  id: string;
+  dueAt: Date | undefined;
+}
+
+/** By case of event: the timer that it sets or ends. A case without an entry changes none. */
+export type TimerSettings<E extends EventCase> = {
+  [C in E['$case']]?: (event: CaseOf<E, C>, observed: ObservedEvent<CaseOf<E, C>>) => TimerSetting;
+};
 
 export interface TimerPolicyOptions<E extends EventCase> {
   /** `reservation-expiry` */
   name: string;
   entity: Entity<E>;
-  /** What an event changes: a timer set (`dueAt`) or no longer wanted (undefined). An id belongs to one stream. */
-  timer(event: ObservedEvent<E>): { id: string; dueAt: Date | undefined } | undefined;
+  timers: TimerSettings<E>;
   /**
    * Gives the command, which may be given again. Returns when to ask again; undefined: it is done. What fails, for
    * whatever reason, is tried again later.
@@ -34,6 +44,10 @@ export interface TimerPolicyOptions<E extends EventCase> {
 export function createTimerPolicy<E extends EventCase>(options: TimerPolicyOptions<E>): TimedHandler {
   const { entity, database, clock } = options;
   const name = `${options.name}.process`;
+  // Which case has which function is checked above; here any event meets its own.
+  const timersOf = options.timers as unknown as Readonly<
+    Record<string, (event: E, observed: ObservedEvent<E>) => TimerSetting>
+  >;
   return {
     name,
     entities: [entity.name],
@@ -49,13 +63,8 @@ export function createTimerPolicy<E extends EventCase>(options: TimerPolicyOptio
       for (const [stream, list] of fresh) {
         for (const recorded of list) {
           try {
-            const change = options.timer({
-              stream,
-              id: idOfStream(stream),
-              version: recorded.version,
-              at: occurredAt(recorded),
-              event: entity.decode(recorded),
-            });
+            const observed = observedOf(entity, recorded);
+            const change = forCase(timersOf, observed.event)?.(observed.event, observed);
             if (change) timers.push({ ...change, retries: 0, version: recorded.version });
             cursors.set(stream, recorded.version);
           } catch (error) {

@@ -88,9 +88,9 @@ describeWith(['postgres'], 'timers', () => {
     expect(fired.map(({ retries }) => retries)).toEqual([0, 1, 2]);
   });
 
-  test('do not wait for as long as the clock was set back; whoever is early is due again', async () => {
+  test('do not wait for as long as the clock was set back; what is early is due again', async () => {
     const { fired, clock, pass, start, set, pauseOf } = setUp(async ({ id, version }) =>
-      // A reservation's end, say: not before its time, whoever asks.
+      // A reservation's end, say: not before its time.
       id === 'of its time' ? { dueAt: endsAt, retries: 0, version } : done(version),
     );
     const endsAt = new Date(clock().getTime() + 300_000);

@@ -29,7 +29,7 @@ const AWAY = { firstMs: 500, maxMs: 60_000 };
 const FAILED = { firstMs: 1000, maxMs: 10 * 60_000 };
 /** No try again, and no lease, is further ahead. */
 const LONGEST_PAUSE_MS = FAILED.maxMs;
-/** A clock that goes back by less delays nobody by much. */
+/** A clock that goes back by less delays no timer by much. */
 const SET_BACK_MS = 1_000;
 
 export interface TimersOptions {

@@ -6,7 +6,7 @@
  * messaging spans `<operation> <destination>`, database spans `<operation> <target>`.
  */
 
-import { type Code, isCode } from '@caudal/kernel/errors.ts';
+import { CaudalError, isServerFault } from '@caudal/kernel/errors.ts';
 import {
   type Attributes,
   context,
@@ -37,9 +37,6 @@ export interface SpanOptions {
   parent?: string;
 }
 
-/** What a server answers when the fault is its own: only these make a server's span an error (rpc conventions). */
-const serverFaults: Code[] = ['UNAVAILABLE', 'DEADLINE_EXCEEDED', 'UNIMPLEMENTED', 'INTERNAL'];
-
 /** The span that a traceparent stands for; undefined if it is empty or malformed. */
 export function parseTraceparent(traceparent: string | undefined): SpanContext | undefined {
   const parsed = traceparent ? parseTraceParent(traceparent) : null;
@@ -47,10 +44,9 @@ export function parseTraceparent(traceparent: string | undefined): SpanContext |
 }
 
 function noteError(span: Span, error: unknown, kind: SpanOptions['kind']): void {
-  const known = isCode(error, ...serverFaults);
   const type = (error as { code?: unknown })?.code ?? (error as Error)?.name ?? typeof error;
   span.setAttribute('error.type', String(type));
-  const refusal = (error as Error)?.name === 'CaudalError' && !known;
+  const refusal = error instanceof CaudalError && !isServerFault(error.code);
   if (refusal && kind === 'server') return;
   if (error instanceof Error) span.recordException(error);
   span.setStatus({ code: SpanStatusCode.ERROR });

@@ -1,7 +1,8 @@
 /** Checks that a projection gives the same views whatever comes first: streams keep their order, nothing else does. */
 import type { EventCase } from '@caudal/contract/entity.ts';
 import { entityOfStream, idOfStream } from '@caudal/contract/entity.ts';
-import type { ProjectedEvent, Projection } from '@caudal/projections/types.ts';
+import { evolve } from '@caudal/projections/fold.ts';
+import { deleted, ignored, type ProjectedEvent, type Projection } from '@caudal/projections/types.ts';
 import { expect } from '@jest/globals';
 
 /** Some events of one stream, in order; the n-th happens `n` seconds after `from`. */
@@ -42,8 +43,9 @@ function fold<V>(projection: Projection<V>, events: ProjectedEvent[]): Map<strin
     if (!follow || view === undefined) continue;
     // A history has a document an event.
     const id = projection.kind === 'one-per-event' ? event.eventId : view;
-    const after = follow.evolve(views.get(id), event);
-    if (after === undefined) views.delete(id);
+    const after = evolve(projection, views.get(id), { follow, projected: event });
+    if (after === ignored) continue;
+    if (after === deleted) views.delete(id);
     // As it comes back from a store.
     else views.set(id, projection.codec.fromJSON(JSON.parse(JSON.stringify(projection.codec.toJSON(after)))));
   }

@@ -28,7 +28,10 @@ export async function startTcpProxy(target: string, address = '127.0.0.1'): Prom
   const open = new Set<Socket>();
   let refusing = false;
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (client) => {
-    if (refusing) return client.destroy();
+    if (refusing) {
+      client.destroy();
+      return;
+    }
     const upstream = connect({ port: Number(port), host: hostname, allowHalfOpen: true, noDelay: true });
     open.add(client);
     const streams = [passOn(client, upstream, network), passOn(upstream, client, network)];

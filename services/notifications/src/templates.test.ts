@@ -1,6 +1,6 @@
 import { OrderPayment } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import { describe, expect, test } from '@jest/globals';
-import { compose, isTemplate, moneyText, type OrderFacts, type Template, templateFor } from './templates.ts';
+import { compose, isTemplate, moneyText, type OrderFacts, type Template } from './templates.ts';
 
 const gbp = (minorUnits: bigint) => ({ minorUnits, currency: 'GBP' });
 const order: OrderFacts = {
@@ -15,18 +15,6 @@ const order: OrderFacts = {
 const customer = { displayName: 'Anna Ström', email: 'anna@example.com' };
 const write = (template: Template, more: Partial<OrderFacts> = {}) =>
   compose({ notificationId: 'n-1', template, customer, order: { ...order, ...more } })!;
-
-test.each([
-  ['confirmed', 'order_confirmed'],
-  ['shipped', 'order_shipped'],
-  ['delivered', 'order_delivered'],
-  ['rejected', 'order_rejected'],
-  ['cancelled', 'order_cancelled'],
-  ['created', undefined],
-  ['toString', undefined],
-])('of %s the buyer hears by %s', (event, template) => {
-  expect(templateFor(event)).toBe(template);
-});
 
 test('only templates that exist have a name', () => {
   expect([isTemplate('order_shipped'), isTemplate('constructor')]).toEqual([true, false]);

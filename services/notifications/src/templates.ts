@@ -1,24 +1,9 @@
 /** What is written to customers: plain text, one template an occasion. */
-import type { EventOf, order } from '@caudal/contract/entities.ts';
 import type { Order, OrderLine, OrderPayment } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
 import type { Mail } from './mailer.ts';
 
 export type Template = 'order_confirmed' | 'order_shipped' | 'order_delivered' | 'order_rejected' | 'order_cancelled';
-
-/** The events of an order that its buyer hears of. */
-const templates: Partial<Record<EventOf<typeof order>['$case'], Template>> = {
-  confirmed: 'order_confirmed',
-  shipped: 'order_shipped',
-  delivered: 'order_delivered',
-  rejected: 'order_rejected',
-  cancelled: 'order_cancelled',
-};
-
-/** The template for an event of an order (`confirmed`); undefined if nobody is told. */
-export function templateFor(orderEventCase: string): Template | undefined {
-  return Object.hasOwn(templates, orderEventCase) ? templates[orderEventCase as keyof typeof templates] : undefined;
-}
 
 /** What is known of an order when the mail is written; views may not have everything yet. */
 export type OrderFacts = Pick<Order, 'orderId' | 'reference' | 'lines' | 'total' | 'payment' | 'shipment' | 'reason'>;

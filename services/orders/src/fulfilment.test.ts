@@ -1,6 +1,6 @@
 /**
- * The order process against every kind of trouble: calls that are lost before or after they did something, crashes
- * before and after the memory is written, events that come late, in another order, or again because a crash came before
+ * The order's saga against every kind of trouble: calls that are lost before or after they did something, crashes
+ * before and after its facts are written, events that come late, in another order, or again because a crash came before
  * they were noted as seen, restarts with other settings, reservations that run out, payments that fail, and a buyer who
  * changes his mind at any moment. However it goes, it ends, and in a right state.
  */
@@ -8,10 +8,11 @@ import { openAggregates } from '@caudal/aggregates/aggregates.ts';
 import { noReply } from '@caudal/aggregates/no-reply.ts';
 import type { Aggregates } from '@caudal/aggregates/types.ts';
 import { fulfilment, order, payment, shipment } from '@caudal/contract/entities.ts';
-import { entityOfStream } from '@caudal/contract/entity.ts';
+import { type EventCase, entityOfStream } from '@caudal/contract/entity.ts';
 import type { Origin } from '@caudal/kernel/context.ts';
 import { newId } from '@caudal/kernel/ids.ts';
-import { advance } from '@caudal/sagas/advance.ts';
+import { concernOf } from '@caudal/sagas/observe.ts';
+import { advance } from '@caudal/sagas/testing/advance.ts';
 import { memoryLog } from '@caudal/testing/memory-log.ts';
 import { randomFrom } from '@caudal/testing/random.ts';
 import { describe, expect, test } from '@jest/globals';
@@ -45,10 +46,10 @@ async function live({ seed, cancelAt, crashes, ...troubles }: Life) {
     return {
       ...aggregates,
       async execute(command) {
-        const memory = command.decider.entity.name === fulfilment.name;
-        if (memory && !calm && random() < crashes) throw new Crash();
+        const isSagas = command.decider.entity.name === fulfilment.name;
+        if (isSagas && !calm && random() < crashes) throw new Crash();
         const executed = await aggregates.execute(command);
-        if (memory && !calm && random() < crashes / 2) throw new Crash();
+        if (isSagas && !calm && random() < crashes / 2) throw new Crash();
         return executed;
       },
     };
@@ -60,16 +61,15 @@ async function live({ seed, cancelAt, crashes, ...troubles }: Life) {
   await tell((state) => place(state, draft));
 
   let due: Date | undefined;
-  /** Leads the process on. False: it was killed before it could note what it has seen and what is due. */
-  const drive = async (observed: { stream: string; event: unknown }[]): Promise<boolean> => {
+  /** Leads the saga on. False: it was killed before it could note what it has seen and what is due. */
+  const drive = async (observed: { stream: string; event: EventCase }[]): Promise<boolean> => {
     const aggregates = open();
     // Each attempt may be that of a process which was started with another setting.
     const reservationMs = random() < 0.5 ? 900_000 : 600_500;
     const saga = fulfilmentSaga({ aggregates, ...world, reservationMs, paymentMs: 600_000 });
     const events = observed.flatMap(({ event, stream }) => {
-      const observation = saga.observes.find(({ entity }) => entity.name === entityOfStream(stream))!;
-      const observedEvent = { stream, id: 'o1', version: 1, at: clock(), event } as never;
-      return observation.saga(observedEvent) ? [{ observation, event: observedEvent, origin }] : [];
+      const concern = concernOf(saga, entityOfStream(stream), { stream, id: 'o1', version: 1, at: clock(), event });
+      return concern ? [{ react: concern.react, origin }] : [];
     });
     if (observed.length > 0 && events.length === 0) return true;
     const options = { saga, aggregates, clock, signal: new AbortController().signal };
@@ -87,7 +87,7 @@ async function live({ seed, cancelAt, crashes, ...troubles }: Life) {
   /** How many events of each stream were seen: each comes until then, and never again. */
   const cursors = new Map<string, number>();
   const streams = [order.stream('o1'), payment.stream('o1'), shipment.stream('o1')];
-  const unseen = (stream: string): { stream: string; event: unknown } | undefined => {
+  const unseen = (stream: string): { stream: string; event: EventCase } | undefined => {
     const own = log.events.filter((event) => event.stream === order.stream('o1'));
     const published = [
       ...own.map((event) => ({ stream: event.stream, event: order.decode(event) })),
@@ -125,7 +125,7 @@ interface Life {
   paymentFails: boolean;
   /** The share of reservations that run out, each time something happens. */
   expiries: number;
-  /** The share of writes to the memory that a crash prevents. */
+  /** The share of writes of facts that a crash prevents. */
   crashes: number;
   /** In this round, or soon after the world got there. */
   cancelAt: number | { context: 'payment' | 'shipment'; state: string };
@@ -146,7 +146,7 @@ const lives = fc.record({
   ),
 });
 
-describe('the order process', () => {
+describe("the order's saga", () => {
   test('ends every order in a right state, whatever happens on the way', async () => {
     const statuses = new Set<string>();
     await fc.assert(

@@ -1,4 +1,5 @@
 /** What a query costs, from a cache and without. */
+
 import {
   CreateStockItemRequest,
   GetStockItemRequest,
@@ -6,6 +7,7 @@ import {
   InventoryServiceService,
   StockItem,
 } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
+import { forEachConcurrent } from '@caudal/kernel/concurrency.ts';
 import { until } from '../../e2e/wait.ts';
 import { startEcho } from '../echo.ts';
 import { figureOf, ratioOf } from '../figures.ts';
@@ -40,12 +42,9 @@ export const query: Bench = {
     const figures: Figure[] = [];
     try {
       say(`${many} products`);
-      for (let n = 0; n < many; n += 500)
-        await Promise.all(
-          Array.from({ length: 500 }, (_, k) =>
-            create.call({ requestId: '', productId: productOf(n + k), kind: '', policy: {}, quantity: 10n }),
-          ),
-        );
+      await forEachConcurrent(Array(many).keys(), 500, async (n) => {
+        await create.call({ requestId: '', productId: productOf(n), kind: '', policy: {}, quantity: 10n });
+      });
       const last = () => get.call({ productId: productOf(many - 1), readMask: undefined });
       const isSeen = () =>
         last().then(

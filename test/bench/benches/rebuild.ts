@@ -1,5 +1,6 @@
 /** How long it takes to make a read model anew from a long log. */
 
+import { forEachConcurrent } from '@caudal/kernel/concurrency.ts';
 import { rebuild as rebuildView } from '@caudal/projections/generations/rebuild.ts';
 import { collectionOf, generationName } from '@caudal/projections/projector.ts';
 import { stockDashboard } from '@caudal/service-inventory/projections/stock-dashboard.ts';
@@ -18,16 +19,13 @@ const atOnce = 64;
 const bulk = 1_000;
 
 async function fill(log: ReturnType<typeof openLog>['log'], views: number): Promise<void> {
-  const waiting = Array.from({ length: views }, (_, n) => `P-${n}`).values();
-  const writers = Array.from({ length: atOnce }, async () => {
-    for (const productId of waiting) {
-      for (let version = 0; version < eventsAView; version++) {
-        const events = [version === 0 ? created(productId) : restocked(version)];
-        await log.append({ stream: streamOf(productId), expected: version, events });
-      }
+  await forEachConcurrent(Array(views).keys(), atOnce, async (n) => {
+    const productId = `P-${n}`;
+    for (let version = 0; version < eventsAView; version++) {
+      const events = [version === 0 ? created(productId) : restocked(version)];
+      await log.append({ stream: streamOf(productId), expected: version, events });
     }
   });
-  await Promise.all(writers);
 }
 
 /** As many documents as there are views, made of some that the rebuild has written. */

@@ -1,4 +1,5 @@
 /** After the last fault: every order that was begun is led to its end, as its buyer and the warehouse would. */
+import { forEachConcurrent } from '@caudal/kernel/concurrency.ts';
 import type { Json } from '../../e2e/api.ts';
 import { isEnd } from '../../e2e/traffic.ts';
 import type { Caller } from './caller.ts';
@@ -16,18 +17,14 @@ export interface FinishOptions {
 /** Returns the orders at their ends, by id; those that were never placed are not among them. Throws if one does not end. */
 export async function finishOrders({ caller, orderIds, onEnded }: FinishOptions): Promise<Map<string, Json>> {
   const ended = new Map<string, Json>();
-  const waiting = orderIds.values();
   const deadline = performance.now() + patienceMs;
   let count = 0;
-  const workers = Array.from({ length: atOnce }, async () => {
-    for (const orderId of waiting) {
-      const order = await finish(caller, orderId, deadline);
-      if (order) ended.set(orderId, order);
-      count += 1;
-      onEnded(count);
-    }
+  await forEachConcurrent(orderIds, atOnce, async (orderId) => {
+    const order = await finish(caller, orderId, deadline);
+    if (order) ended.set(orderId, order);
+    count += 1;
+    onEnded(count);
   });
-  await Promise.all(workers);
   return ended;
 }
 

@@ -1,7 +1,7 @@
 /** `caudal log show`: the events of a stream, readable. */
 import type { Entity } from '@caudal/contract/entity.ts';
 import { eventJson, withoutPersonal } from '@caudal/contract/event-json.ts';
-import { metadataOf } from '@caudal/eventlog/codec.ts';
+import { metadataOf, occurredAt } from '@caudal/eventlog/codec.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import type { App } from '@caudal/server/app.ts';
 import { Command } from 'commander';
@@ -53,11 +53,11 @@ type Readable = ReturnType<typeof readable>;
 
 function readable(entity: Entity, event: RecordedEvent, personal: boolean) {
   const { stream, version, position, type, schemaVersion, eventId, recordedAt } = event;
-  const { occurredMillis, ...origin } = metadataOf(event);
+  const { actor, causationId, correlationId, traceparent } = metadataOf(event);
   return {
     ...{ stream, version, position, type, schemaVersion, eventId },
-    ...{ occurredAt: new Date(Number(occurredMillis)), recordedAt },
-    ...origin,
+    ...{ occurredAt: occurredAt(event), recordedAt },
+    ...{ actor, causationId, correlationId, traceparent },
     ...content(entity, event, personal),
   };
 }

@@ -2,12 +2,14 @@
 
 import { createProgress } from '@caudal/importer/progress.ts';
 import { sleep, systemClock } from '@caudal/kernel/time.ts';
+import { feedCheckpoint } from '@caudal/messaging/checkpoints.ts';
 import { countConsumers } from '@caudal/messaging/rabbitmq/topology.ts';
 import { isHeld } from '@caudal/postgres/checkpoint.ts';
+import { domainsOf } from '@caudal/projections/events.ts';
 import { type RebuildReport, rebuild } from '@caudal/projections/generations/rebuild.ts';
 import { nameOf } from '@caudal/projections/stores/keys.ts';
 import type { App } from '@caudal/server/app.ts';
-import { type LocalProjection, logsOf, projectionHandler, rebuildOptions } from '@caudal/server/handlers/handlers.ts';
+import { type LocalProjection, projectionHandler, rebuildOptions } from '@caudal/server/handlers/handlers.ts';
 import { Command } from 'commander';
 import { say, sayJson } from '../output.ts';
 import { findView } from '../views.ts';
@@ -71,12 +73,12 @@ async function run(system: App, of: LocalProjection, { acceptFailed }: Options):
 async function isFed(system: App, of: LocalProjection, generation: number): Promise<boolean> {
   const { broker } = system.stores;
   const handler = projectionHandler(system, of, generation);
-  const [domain] = logsOf(system, of).keys();
+  const [domain] = domainsOf(of.definition.projection);
   const deadline = performance.now() + FEED_WAIT_MS;
   for (;;) {
     const fed = broker
       ? (await countConsumers({ broker, handler })) > 0
-      : await isHeld(of.local.database, `feed:${handler.name}:${domain}`);
+      : await isHeld(of.local.database, feedCheckpoint(handler.name, domain!));
     if (fed) return true;
     if (performance.now() >= deadline || system.lifecycle.ending.aborted) return false;
     await sleep(200, system.lifecycle.ending);

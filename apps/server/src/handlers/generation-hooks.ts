@@ -1,5 +1,6 @@
 /** What a generation of a projection needs outside its store: a queue of its own, and places to go on from. */
 
+import { feedCheckpoint, sweepCheckpoint } from '@caudal/messaging/checkpoints.ts';
 import { forgetHandler } from '@caudal/messaging/forget.ts';
 import type { Broker } from '@caudal/messaging/rabbitmq/connection.ts';
 import { bindHandler, deleteHandler } from '@caudal/messaging/rabbitmq/topology.ts';
@@ -25,7 +26,7 @@ export function generationHooks({
     // Both go on from here: the log feed, and the sweep.
     async filled(handler, positions) {
       for (const [domain, position] of positions) {
-        for (const name of [`feed:${handler}:${domain}`, `sweep:${handler}:${domain}`]) {
+        for (const name of [feedCheckpoint(handler, domain), sweepCheckpoint(handler, domain)]) {
           await moveTo(database, { name, holder: `${holder}:filled`, position });
         }
       }

@@ -10,6 +10,7 @@ import type { SearchReader, ViewReader } from '@caudal/context/view-reader.ts';
 import { entityOfStream } from '@caudal/contract/entity.ts';
 import type { LogReader } from '@caudal/eventlog/types.ts';
 import { isCode } from '@caudal/kernel/errors.ts';
+import { entitiesOf } from '@caudal/projections/events.ts';
 import { generationName } from '@caudal/projections/projector.ts';
 import { awaitSeen } from '@caudal/projections/queries/read-your-writes.ts';
 import { type OpenedViews, openSearch, openViews } from '@caudal/projections/queries/views.ts';
@@ -55,7 +56,7 @@ function reader<V>(options: ReaderOptions, views: OpenedViews<V>): ViewReader<V>
   const { definition, cache, cacheHears } = options;
   const projection: Projection<V> = definition.projection;
   const codec = storedViewCodec(projection);
-  const entities = new Set(projection.follows.map(({ entity }) => entity.name));
+  const entities = new Set(entitiesOf(projection));
   // A cache that hears of no change may be a second behind, not more.
   const ttlMs = cacheHears ? (definition.cacheMs ?? DEFAULT_CACHE_MS) : 1_000;
 

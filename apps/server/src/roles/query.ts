@@ -1,8 +1,9 @@
 /** The query role: serves the queries of its contexts. */
+
 import type { ContextProjection } from '@caudal/context/context.ts';
+import { domainsOf } from '@caudal/projections/events.ts';
 import type { Projection } from '@caudal/projections/types.ts';
 import type { App } from '../app.ts';
-import { domainsOf } from '../domains.ts';
 import type { LocalContext } from '../local-context.ts';
 import { type ReaderOptions, searchReader, viewReader } from '../queries/view-readers.ts';
 
@@ -24,7 +25,7 @@ function readerOptions<V>(app: App, local: LocalContext, projection: Projection<
   return {
     definition,
     store: app.stores.viewsToQuery(context, definition.store, database),
-    logs: app.logsFor(context, domainsOf(projection.follows.map(({ entity }) => entity.name))),
+    logs: app.logsFor(context, domainsOf(projection)),
     cache: app.stores.cache,
     cacheHears: app.values.REDIS_URL !== undefined || app.has('projector'),
   };

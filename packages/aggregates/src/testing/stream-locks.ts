@@ -1,8 +1,9 @@
 /** StreamLocks for tests, as PostgreSQL gives them: one at a time a stream, in the order in which they were asked for. */
 import type { EventLog } from '@caudal/eventlog/types.ts';
+import { keyedLock } from '@caudal/kernel/concurrency.ts';
 
 export function fairTurns() {
-  const last = new Map<string, Promise<void>>();
+  const lock = keyedLock();
   let wanted = 0;
   let had = 0;
   return {
@@ -15,15 +16,12 @@ export function fairTurns() {
       return wanted;
     },
     async lockStream(stream: string): Promise<() => void> {
-      const before = last.get(stream);
-      const { promise, resolve } = Promise.withResolvers<void>();
-      last.set(stream, promise);
       wanted++;
-      await before;
+      const free = await lock(stream);
       had++;
       return () => {
         wanted--;
-        resolve();
+        free();
       };
     },
   } satisfies Pick<EventLog, 'lockStream'> & { had: number; wanted: number };

@@ -5,12 +5,14 @@
  * The checkpoint is written behind the deliveries, at most every 500 ms: after a crash the last ones come again, which
  * every handler must bear anyway.
  */
+
 import { entityOfStream } from '@caudal/contract/entity.ts';
 import type { LogReader, RecordedEvent } from '@caudal/eventlog/types.ts';
+import { oneAtATime } from '@caudal/kernel/concurrency.ts';
 import type { Database } from '@caudal/postgres/database.ts';
+import { feedCheckpoint } from '../checkpoints.ts';
 import { type Leadership, whileLeading } from '../lease.ts';
 import { type Logs, logsOf } from '../logs.ts';
-import { oneAtATime } from '../one-at-a-time.ts';
 import type { Follower } from '../rabbitmq/topology.ts';
 import type { Feed } from '../types.ts';
 
@@ -18,7 +20,7 @@ export interface LogFeedOptions {
   handler: Follower;
   /** By domain; those of the handler's entities at least. Share them between handlers: `shareTail`. */
   logs: Logs;
-  /** Holds the checkpoints `feed:<handler>:<domain>`. */
+  /** Holds the feed's checkpoints (checkpoints.ts). */
   database: Database;
   /** Unique to the running process; one is made if absent. */
   holder?: string;
@@ -72,7 +74,7 @@ export function logFeed({ handler, logs, database, holder, ttlMs = 15_000, maxBa
 
       await Promise.all(
         readers.map((log) =>
-          whileLeading({ database, name: `feed:${handler.name}:${log.domain}`, holder, ttlMs, signal }, (lease) =>
+          whileLeading({ database, name: feedCheckpoint(handler.name, log.domain), holder, ttlMs, signal }, (lease) =>
             follow(log, lease),
           ),
         ),

@@ -13,11 +13,13 @@
  * have lain behind it for so long that they would have to be there by now. That is for the log to say, by its own clock:
  * by this process's, if it is some seconds ahead, all that is delivered would be old, and nothing would ever be swept.
  */
+
 import { entityOfStream } from '@caudal/contract/entity.ts';
 import type { LogReader, RecordedEvent } from '@caudal/eventlog/types.ts';
 import { sleep } from '@caudal/kernel/time.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import { counter } from '@caudal/telemetry/metrics.ts';
+import { sweepCheckpoint } from '../checkpoints.ts';
 import { type Leadership, whileLeading } from '../lease.ts';
 import { type Logs, logsOf } from '../logs.ts';
 import type { EventHandler } from '../types.ts';
@@ -78,7 +80,7 @@ export async function sweepAll(options: {
   const sweepLog = (log: LogReader) =>
     whileLeading(
       // The lease outlives the pause between two rounds, so that a fleet does not sweep once per process.
-      { database, name: `sweep:${handler.name}:${log.domain}`, holder, ttlMs: everyMs * 2, signal },
+      { database, name: sweepCheckpoint(handler.name, log.domain), holder, ttlMs: everyMs * 2, signal },
       async (lease) => {
         let position = lease.position;
         while (!lease.signal.aborted) {

@@ -2,9 +2,11 @@
  * A handler at work: its feed, the settling of what the feed brings, and the sweep for what it does not bring. The same
  * whatever carries the events.
  */
+
 import { domainOf } from '@caudal/contract/entity.ts';
 import { EventMetadata } from '@caudal/contract/gen/caudal/log/v1/log.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
+import { oneAtATime } from '@caudal/kernel/concurrency.ts';
 import type { Running } from '@caudal/kernel/lifetime.ts';
 import { type Backoff, sleep, within } from '@caudal/kernel/time.ts';
 import type { Database } from '@caudal/postgres/database.ts';
@@ -14,7 +16,6 @@ import { withSpan } from '@caudal/telemetry/spans.ts';
 import type { DeadLetters } from '../dead-letters/dead-letters.ts';
 import { countParked } from '../dead-letters/parked.ts';
 import { type Logs, logsOf } from '../logs.ts';
-import { oneAtATime } from '../one-at-a-time.ts';
 import type { EventHandler, Feed } from '../types.ts';
 import { type SweepOptions, sweepAll } from './reconciliation.ts';
 import { type Retry, settler } from './settle.ts';

@@ -23,6 +23,7 @@
  * but views is ever written, so no side effect can fire.
  */
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
+import { forEachConcurrent } from '@caudal/kernel/concurrency.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { type Clock, sleep, systemClock, within } from '@caudal/kernel/time.ts';
@@ -34,7 +35,7 @@ import { type Logs, logsOf } from '../read-logs.ts';
 import { nameOf } from '../stores/keys.ts';
 import type { Collection, ViewStore } from '../stores/store.ts';
 import type { Projection } from '../types.ts';
-import { checkView, mapConcurrent } from '../verify/check-view.ts';
+import { checksAtATime, checkView } from '../verify/check-view.ts';
 import { type Builder, beginBuilding } from './builder.ts';
 import { cancelled, type Filling, failedEvents, patiently, startFilling } from './fill.ts';
 import { dropExpired } from './follow-generations.ts';
@@ -264,7 +265,7 @@ async function verifySample<V>(
   }
   let verified = 0;
   let read = 0;
-  await mapConcurrent(streams, async ([id, ofView]) => {
+  await forEachConcurrent(streams, checksAtATime, async ([id, ofView]) => {
     if (read >= sampleEvents) return;
     const onRead = (events: number) => {
       read += events;

@@ -7,7 +7,7 @@ import type { Running } from '@caudal/kernel/lifetime.ts';
 import { sleep } from '@caudal/kernel/time.ts';
 import type { EventHandler } from '@caudal/messaging/types.ts';
 import { type MemoryLog, memoryLog } from '@caudal/testing/memory-log.ts';
-import { on, type Projection } from '../types.ts';
+import { ignored, on, type Projection } from '../types.ts';
 
 type OrderEvent = EventOf<typeof order>;
 type PaymentEvent = EventOf<typeof payment>;
@@ -79,7 +79,7 @@ export const movements: Projection<{ wallet: string; amount: bigint }> = {
       view: ({ id }) => id,
       evolve(_, { id, event }) {
         if (event.$case === 'frozen' && event.value.reason === poison) throw new Error(poison);
-        return event.$case === 'deposited' ? { wallet: id, amount: event.value.amount } : undefined;
+        return event.$case === 'deposited' ? { wallet: id, amount: event.value.amount } : ignored;
       },
     }),
   ],

@@ -26,7 +26,8 @@ export interface Finding {
 export type Expected = Pick<StoredDocument, 'id' | 'streams' | 'view'>;
 
 const loadSize = 500;
-const checksAtATime = 8;
+/** Views, or histories, that are compared at the same time. */
+export const checksAtATime = 8;
 const entriesListedAtMost = 1_000;
 
 /** Whether two states of a view are the same, written down. */
@@ -52,22 +53,6 @@ export function expectedOf<V>(
     documents: write ? [...entries, write] : entries,
     failed: unfinished.flatMap((one) => (one.kind === 'failed' ? [one] : [])),
   };
-}
-
-/** Works on the items, eight at a time. After an error it begins no other, and throws it when those in hand have ended. */
-export async function mapConcurrent<T>(items: Iterable<T>, work: (item: T) => Promise<void>): Promise<void> {
-  const left = items[Symbol.iterator]();
-  let broken = false;
-  const worker = async () => {
-    try {
-      for (let next = left.next(); !next.done && !broken; next = left.next()) await work(next.value);
-    } catch (error) {
-      broken = true;
-      throw error;
-    }
-  };
-  const ends = await Promise.allSettled(Array.from({ length: checksAtATime }, worker));
-  for (const end of ends) if (end.status === 'rejected') throw end.reason;
 }
 
 interface Check<V> {

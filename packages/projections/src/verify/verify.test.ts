@@ -1,12 +1,11 @@
 /** Comparing views with a fold of the log. */
 import { order, wallet } from '@caudal/contract/entities.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
-import { describe, expect, test } from '@jest/globals';
+import { expect, test } from '@jest/globals';
 import { ensureBuilt, rebuild } from '../generations/rebuild.ts';
 import { collectionOf } from '../projector.ts';
 import { confirmed, created, deposited, details, movements, testLogs } from '../testing/projections.ts';
 import { rebuildPlace, storeNames } from '../testing/rebuild.ts';
-import { mapConcurrent } from './check-view.ts';
 import { verify } from './verify.ts';
 
 for (const name of storeNames) {
@@ -91,23 +90,3 @@ for (const name of storeNames) {
       });
   });
 }
-
-describe('mapConcurrent', () => {
-  test('works on eight at a time, and ends with those in hand after an error', async () => {
-    let inHand = 0;
-    let most = 0;
-    const done: number[] = [];
-    const items = Array.from({ length: 100 }, (_, index) => index);
-    const work = async (item: number) => {
-      most = Math.max(most, ++inHand);
-      await new Promise((resolve) => setImmediate(resolve));
-      inHand -= 1;
-      if (item === 20) throw new Error('no');
-      done.push(item);
-    };
-    await expect(mapConcurrent(items, work)).rejects.toThrow('no');
-    expect(most).toBe(8);
-    expect(inHand).toBe(0);
-    expect(done.length).toBeLessThan(30);
-  });
-});

@@ -7,6 +7,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
+import { forEachConcurrent } from '@caudal/kernel/concurrency.ts';
 import { systemClock } from '@caudal/kernel/time.ts';
 import { type Followed, followEvent } from '../events.ts';
 import { currentGenerations } from '../generations/generations.ts';
@@ -14,7 +15,7 @@ import { generationName } from '../projector.ts';
 import { type Logs, readToHeads } from '../read-logs.ts';
 import type { Collection, StoredDocument, ViewStore } from '../stores/store.ts';
 import type { Projection } from '../types.ts';
-import { checkView, type Expected, expectedOf, type Finding, mapConcurrent, sameView } from './check-view.ts';
+import { checksAtATime, checkView, type Expected, expectedOf, type Finding, sameView } from './check-view.ts';
 
 export interface VerifyOptions<V> {
   projection: Projection<V>;
@@ -78,7 +79,7 @@ export async function verify<V>(options: VerifyOptions<V>): Promise<VerifyReport
     }
     const open = await suspects({ projection, collection, expected, mine, report });
     const deadline = performance.now() + settleMs;
-    await mapConcurrent(open, async ([id, streams]) => {
+    await forEachConcurrent(open, checksAtATime, async ([id, streams]) => {
       const left = Math.max(0, deadline - performance.now());
       for (const finding of await checkView({ projection, collection, logs, id, streams, settleMs: left })) {
         report.counts[finding.kind] += 1;

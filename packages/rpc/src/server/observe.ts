@@ -1,6 +1,6 @@
 /** What is told of every call: a metric (rate, errors, duration), a span, and a line in the log. Never its content. */
 import type { MethodContract } from '@caudal/contract/descriptors.ts';
-import type { CaudalError } from '@caudal/kernel/errors.ts';
+import { type CaudalError, isServerFault } from '@caudal/kernel/errors.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { histogram } from '@caudal/telemetry/metrics.ts';
 import { type Context, context, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
@@ -40,16 +40,13 @@ export async function observe<T extends Ending>(
     span.setAttribute('rpc.grpc.status_code', code);
     if (!ending.ok) {
       span.setAttribute('caudal.reason', ending.error.reason);
-      if (isOurFault(code)) span.setStatus({ code: SpanStatusCode.ERROR, message: ending.error.reason });
+      if (isServerFault(code)) span.setStatus({ code: SpanStatusCode.ERROR, message: ending.error.reason });
     }
     span.end();
     report(method, requestId, code, seconds, ending);
     return ending;
   });
 }
-
-/** As OpenTelemetry has it for servers: what the client did wrong is no error of the span. */
-const isOurFault = (code: string) => ['INTERNAL', 'UNAVAILABLE', 'DEADLINE_EXCEEDED', 'UNIMPLEMENTED'].includes(code);
 
 function report(method: string, request_id: string, code: string, seconds: number, ending: Ending): void {
   const facts = { method, code, request_id, duration_ms: Math.round(seconds * 1e6) / 1e3 };

@@ -1,5 +1,5 @@
 /**
- * A process small enough to see through, and a world for it: what the tests of this package share.
+ * A saga small enough to see through, and a world for it: what the tests of this package share.
  *
  *   order confirmed ──> started ──> reserve ──┐
  *   shipment delivered ──> delivered ─────────┴──> commit (after the wait) ──> mark ──> done
@@ -10,7 +10,8 @@ import type { Entity, EventCase } from '@caudal/contract/entity.ts';
 import { FulfilmentStarted } from '@caudal/contract/gen/caudal/orders/v1/events.ts';
 import { newEvent } from '@caudal/eventlog/codec.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
-import { observe, type Saga, type StepContext } from '../types.ts';
+import { observe } from '../observe.ts';
+import type { Saga, StepContext } from '../types.ts';
 
 export type Fact = EventOf<typeof fulfilment>;
 
@@ -20,8 +21,8 @@ export interface State {
   done: readonly string[];
 }
 
-/** The memory's rules: one object for all, as aggregates want it. */
-export const memory: Decider<State, Fact> = {
+/** The rules of its state: one object for all, as aggregates want it. */
+export const stateDecider: Decider<State, Fact> = {
   entity: fulfilment,
   initial: { started: false, deliveredAt: undefined, done: [] },
   evolve(state, event, at) {
@@ -56,25 +57,27 @@ export interface World {
   hooks: Partial<Record<StepName, Hook>>;
 }
 
-/** `waitMs`: how long after the delivery the commit is due. `name`: of the process; unique in its database. */
+/** `waitMs`: how long after the delivery the commit is due. `name`: of the saga; unique in its database. */
 export function createWorld({ name, waitMs = 0 }: { name: string; waitMs?: number }): World {
   const world: Omit<World, 'saga'> = { calls: [], effects: new Set(), hooks: {} };
   const saga: Saga<State, Fact> = {
     name,
-    state: memory,
+    state: stateDecider,
     observes: [
       observe(order, {
-        saga: ({ id, event }) => (event.$case === 'shipped' ? undefined : sagaOf(id)),
-        react: (state, { event, id }) =>
-          event.$case === 'confirmed' && !state.started
-            ? [{ $case: 'started', value: FulfilmentStarted.fromPartial({ orderId: id }) }]
-            : [],
+        saga: ({ id }) => sagaOf(id),
+        reactions: {
+          confirmed: (state, _event, { id }) =>
+            state.started ? [] : [{ $case: 'started', value: FulfilmentStarted.fromPartial({ orderId: id }) }],
+        },
       }),
       observe(shipment, {
         saga: ({ id }) => sagaOf(id),
-        react(state, { event }) {
-          if (event.$case === 'cancelled') throw new Error('no process can bear this event');
-          return event.$case === 'delivered' && !state.deliveredAt ? [{ $case: 'delivered', value: {} }] : [];
+        reactions: {
+          delivered: (state) => (state.deliveredAt ? [] : [{ $case: 'delivered', value: {} }]),
+          cancelled() {
+            throw new Error('no saga can bear this event');
+          },
         },
       }),
     ],
@@ -99,7 +102,7 @@ export function createWorld({ name, waitMs = 0 }: { name: string; waitMs?: numbe
   return Object.assign(world, { saga });
 }
 
-/** Streams `a`, `a.1`, `a.2` belong to process `a`. */
+/** Streams `a`, `a.1`, `a.2` belong to saga `a`. */
 function sagaOf(id: string): string {
   return id.split('.')[0]!;
 }
@@ -122,7 +125,7 @@ export function recorded<E extends EventCase>(entity: Entity<E>, id: string, ver
 
 export const confirmed = (id: string, version = 1) =>
   recorded(order, id, version, { $case: 'confirmed', value: { customerId: 'c' } });
-/** Belongs to no process. */
+/** Concerns no saga. */
 export const shipped = (id: string, version: number) =>
   recorded(order, id, version, { $case: 'shipped', value: { customerId: 'c' } });
 export const delivered = (id: string, version = 1) =>

@@ -1,7 +1,7 @@
 /** Product search: products as buyers find them, with what the stock has last said is available. */
 import { type EventOf, product, stock } from '@caudal/contract/entities.ts';
 import { Product } from '@caudal/contract/gen/caudal/catalog/v1/catalog.ts';
-import { on, type Projection } from '@caudal/projections/types.ts';
+import { ignored, ignoreUnknown, on, type Projection } from '@caudal/projections/types.ts';
 import type { ProductEvent } from '../domain/product.ts';
 
 const blank = Product.fromPartial({});
@@ -17,12 +17,30 @@ export const productSearch: Projection<Product> = {
   follows: [
     on<Product, ProductEvent>(product, {
       view: ({ id }) => id,
-      evolve: (view = blank, { event, at }) => ({ ...view, ...change(event, at), updateTime: at }),
+      evolve(view = blank, { event, at }) {
+        const changed = change(event, at);
+        return changed === ignored ? ignored : { ...view, ...changed, updateTime: at };
+      },
     }),
     on<Product, EventOf<typeof stock>>(stock, {
       view: ({ id }) => id,
-      evolve: (view = blank, { event }) =>
-        'available' in event.value ? { ...view, available: event.value.available } : view,
+      evolve(view = blank, { event }) {
+        switch (event.$case) {
+          case 'created':
+          case 'restocked':
+          case 'adjusted':
+          case 'reserved':
+          case 'committed':
+          case 'released':
+          case 'expired':
+          case 'returned':
+            return { ...view, available: event.value.available };
+          case 'barred':
+            return view;
+          default:
+            return ignoreUnknown(event);
+        }
+      },
     }),
   ],
   keys: {
@@ -46,7 +64,7 @@ export function isListed(view: Product): boolean {
   return view.createTime !== undefined;
 }
 
-function change(event: ProductEvent, at: Date): Partial<Product> {
+function change(event: ProductEvent, at: Date): Partial<Product> | typeof ignored {
   switch (event.$case) {
     case 'created':
       return { ...event.value, createTime: at };
@@ -56,5 +74,7 @@ function change(event: ProductEvent, at: Date): Partial<Product> {
       return { price: event.value.price };
     case 'discontinued':
       return { discontinued: true };
+    default:
+      return ignoreUnknown(event);
   }
 }

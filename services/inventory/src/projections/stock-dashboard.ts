@@ -1,7 +1,7 @@
 /** Stock dashboard: what is there, promised and available of each product. */
 import { stock } from '@caudal/contract/entities.ts';
 import { StockItem } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
-import { on, type Projection } from '@caudal/projections/types.ts';
+import { ignored, ignoreUnknown, on, type Projection } from '@caudal/projections/types.ts';
 import type { StockEvent } from '../domain/stock.ts';
 
 const blank = StockItem.fromPartial({});
@@ -13,7 +13,10 @@ export const stockDashboard: Projection<StockItem> = {
   follows: [
     on<StockItem, StockEvent>(stock, {
       view: ({ id }) => id,
-      evolve: (view = blank, { event, at }) => ({ ...view, ...change(view, event), updateTime: at }),
+      evolve(view = blank, { event, at }) {
+        const changed = change(view, event);
+        return changed === ignored ? ignored : { ...view, ...changed, updateTime: at };
+      },
     }),
   ],
   keys: {
@@ -26,7 +29,7 @@ export const stockDashboard: Projection<StockItem> = {
 };
 
 /** What the event changes. */
-function change(view: StockItem, event: StockEvent): Partial<StockItem> {
+function change(view: StockItem, event: StockEvent): Partial<StockItem> | typeof ignored {
   switch (event.$case) {
     case 'created': {
       const { productId, kind, policy, quantity, available } = event.value;
@@ -48,5 +51,7 @@ function change(view: StockItem, event: StockEvent): Partial<StockItem> {
       return { reserved: view.reserved - event.value.quantity, available: event.value.available };
     case 'barred':
       return {};
+    default:
+      return ignoreUnknown(event);
   }
 }

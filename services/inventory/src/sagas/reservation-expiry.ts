@@ -6,9 +6,9 @@ import type { Aggregates } from '@caudal/aggregates/types.ts';
 import { type EventOf, stock } from '@caudal/contract/entities.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
 import type { Database } from '@caudal/postgres/database.ts';
+import type { CaseOf, ObservedEvent } from '@caudal/sagas/observe.ts';
 import type { TimedHandler } from '@caudal/sagas/saga-handler.ts';
-import { createTimerPolicy } from '@caudal/sagas/timer-policy.ts';
-import type { ObservedEvent } from '@caudal/sagas/types.ts';
+import { createTimerPolicy, type TimerSetting, type TimerSettings } from '@caudal/sagas/timer-policy.ts';
 import { expireReservation } from '../commands/expire-reservation.ts';
 
 export interface ReservationExpiryDependencies {
@@ -28,7 +28,7 @@ export function reservationExpiry({
   return createTimerPolicy({
     name: 'reservation-expiry',
     entity: stock,
-    timer: reservationTimer,
+    timers: reservationTimers,
     fire(timer) {
       const [productId, reservationId] = timer.split('/') as [string, string];
       const origin = { actor: 'service:inventory', causationId: '', correlationId: reservationId, traceparent: '' };
@@ -39,16 +39,19 @@ export function reservationExpiry({
   });
 }
 
-/** The timer that an event of a product's stock sets or ends: one a product and reservation. */
-export function reservationTimer({ id, event }: ObservedEvent<EventOf<typeof stock>>) {
-  switch (event.$case) {
-    case 'reserved':
-      return { id: `${id}/${event.value.reservationId}`, dueAt: event.value.expireTime };
-    case 'committed':
-    case 'released':
-    case 'expired':
-      return { id: `${id}/${event.value.reservationId}`, dueAt: undefined };
-    default:
-      return undefined;
-  }
+type Stock = EventOf<typeof stock>;
+
+/** What events of a product's stock set or end: a timer a product and reservation. */
+export const reservationTimers = {
+  reserved: ({ value }, { id }) => ({ id: `${id}/${value.reservationId}`, dueAt: value.expireTime }),
+  committed: ended,
+  released: ended,
+  expired: ended,
+} satisfies TimerSettings<Stock>;
+
+function ended(
+  { value }: CaseOf<Stock, 'committed' | 'released' | 'expired'>,
+  { id }: Pick<ObservedEvent, 'id'>,
+): TimerSetting {
+  return { id: `${id}/${value.reservationId}`, dueAt: undefined };
 }

@@ -4,7 +4,8 @@ import { Customer } from '@caudal/contract/gen/caudal/customers/v1/customers.ts'
 import { Order } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import { unavailable } from '@caudal/kernel/errors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
-import { advance } from '@caudal/sagas/advance.ts';
+import { concernOf } from '@caudal/sagas/observe.ts';
+import { advance } from '@caudal/sagas/testing/advance.ts';
 import { memoryLog } from '@caudal/testing/memory-log.ts';
 import { describe, expect, test } from '@jest/globals';
 import { notificationDecider, notificationIdFor } from '../domain/notification.ts';
@@ -37,8 +38,8 @@ function world({ email = 'ann@example.com' } = {}) {
     },
   });
   const origin = { actor: 'test', causationId: '', correlationId: '', traceparent: '' };
-  const [observation] = saga.observes;
-  const event = { stream: order.stream('o1'), id: 'o1', version: 2, at: now, event: confirmed };
+  const observed = { stream: order.stream('o1'), id: 'o1', version: 2, at: now, event: confirmed };
+  const { sagaId, react } = concernOf(saga, order.name, observed)!;
   const options = { saga, aggregates, clock, signal: new AbortController().signal };
   return {
     mails,
@@ -48,7 +49,7 @@ function world({ email = 'ann@example.com' } = {}) {
     pass(minutes: number) {
       now = new Date(now.getTime() + minutes * 60_000);
     },
-    hear: () => advance(options, id, [{ observation: observation!, event, origin }], 0),
+    observe: () => advance(options, sagaId, [{ react, origin }], 0),
     timer: () => advance(options, id, [], 0),
     state: async () => (await aggregates.load(notificationDecider, id)).state,
   };
@@ -56,20 +57,20 @@ function world({ email = 'ann@example.com' } = {}) {
 
 describe('mails about orders', () => {
   test('are sent once, however often the event comes', async () => {
-    const { hear, mails, state } = world();
-    await hear();
-    await hear();
+    const { observe, mails, state } = world();
+    await observe();
+    await observe();
     expect(mails).toHaveLength(1);
     expect(mails[0]).toMatchObject({ id, to: { name: 'Ann', address: 'ann@example.com' } });
     expect((await state()).status).toBe('sent');
   });
 
   test('wait while the mail server is away, and are sent when it is back', async () => {
-    const { hear, timer, answer, pass, mails, state } = world();
+    const { observe, timer, answer, pass, mails, state } = world();
     answer(() => {
       throw unavailable('the mail server');
     });
-    const { dueAt } = await hear();
+    const { dueAt } = await observe();
     expect(dueAt).toEqual(new Date('2026-01-01T00:01:00Z'));
     await timer();
     expect(mails).toHaveLength(0);
@@ -82,19 +83,30 @@ describe('mails about orders', () => {
 
   test('are given up where there is no address, or the server refuses it for good', async () => {
     const nowhere = world({ email: '' });
-    await nowhere.hear();
+    await nowhere.observe();
     expect(await nowhere.state()).toMatchObject({ status: 'failed' });
     expect(nowhere.mails).toHaveLength(0);
     const refused = world();
     refused.answer(() => ({ kind: 'rejected', reason: 'SMTP_550' }));
-    expect((await refused.hear()).dueAt).toBeUndefined();
+    expect((await refused.observe()).dueAt).toBeUndefined();
     expect(await refused.state()).toMatchObject({ status: 'failed' });
   });
 
-  test('only events that a buyer hears of have one', () => {
-    const [observation] = orderMails({} as OrderMailsDependencies).observes;
-    const cancelRequested = { $case: 'cancelRequested' as const, value: { reason: '' } };
-    const seen = { stream: order.stream('o1'), id: 'o1', version: 2, at: new Date(), event: cancelRequested };
-    expect(observation!.saga(seen)).toBeUndefined();
+  test.each([
+    ['confirmed', 'order_confirmed'],
+    ['shipped', 'order_shipped'],
+    ['delivered', 'order_delivered'],
+    ['rejected', 'order_rejected'],
+    ['cancelled', 'order_cancelled'],
+    ['created', undefined],
+    ['cancelRequested', undefined],
+    ['toString', undefined],
+  ])('of %s the buyer hears by %s', ($case, template) => {
+    const event = { $case, value: { customerId: 'c1', reason: '' } };
+    const observed = { stream: order.stream('o1'), id: 'o1', version: 2, at: new Date(), event };
+    const concern = concernOf(orderMails({} as OrderMailsDependencies), order.name, observed);
+    expect(concern?.sagaId).toBe(template && notificationIdFor('o1', template));
+    const [asked] = concern?.react(notificationDecider.initial) ?? [];
+    expect(asked?.$case === 'requested' ? asked.value.template : undefined).toBe(template);
   });
 });

@@ -1,13 +1,14 @@
 /**
- * Tells buyers what became of their orders: one process a mail. Whatever happens to it, no order waits for it or fails
+ * Tells buyers what became of their orders: one saga a mail. Whatever happens to it, no order waits for it or fails
  * because of it.
  */
-import { order } from '@caudal/contract/entities.ts';
+import { type EventOf, order } from '@caudal/contract/entities.ts';
 import type { CustomerQueryServiceService } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
 import type { OrderQueryServiceService } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import { isCode, isTransient } from '@caudal/kernel/errors.ts';
 import type { Client } from '@caudal/rpc/types.ts';
-import { observe, type Saga } from '@caudal/sagas/types.ts';
+import { type CaseOf, type ObservedEvent, observe } from '@caudal/sagas/observe.ts';
+import type { Saga } from '@caudal/sagas/types.ts';
 import {
   delay,
   markFailed,
@@ -19,7 +20,7 @@ import {
   request,
 } from '../domain/notification.ts';
 import type { Mailer } from '../mailer.ts';
-import { compose, isTemplate, templateFor } from '../templates.ts';
+import { compose, isTemplate, type Template } from '../templates.ts';
 
 export interface OrderMailsDependencies {
   orders: Client<OrderQueryServiceService>;
@@ -37,16 +38,8 @@ export function orderMails({
     state: notificationDecider,
     observes: [
       observe(order, {
-        saga({ id, event }) {
-          const template = templateFor(event.$case);
-          return template && notificationIdFor(id, template);
-        },
-        react(state, { id, event }) {
-          const template = templateFor(event.$case)!;
-          const { customerId = '', reason = '' } = event.value as { customerId?: string; reason?: string };
-          const notificationId = notificationIdFor(id, template);
-          return request(state, { notificationId, customerId, template, orderId: id, reason });
-        },
+        saga: ({ id, event }) => notificationIdFor(id, templateFor(event)),
+        reactions: { confirmed: ask, shipped: ask, delivered: ask, rejected: ask, cancelled: ask },
       }),
     ],
     next: ({ dueAt }) => dueAt && { name: 'send', dueAt },
@@ -70,4 +63,19 @@ export function orderMails({
       }
     },
   };
+}
+
+/** The events that a buyer is told of. */
+type Told = CaseOf<EventOf<typeof order>, 'confirmed' | 'shipped' | 'delivered' | 'rejected' | 'cancelled'>;
+
+function templateFor({ $case }: Told): Template {
+  return `order_${$case}`;
+}
+
+/** Asks for the mail about an event. */
+function ask(state: NotificationState, event: Told, { id }: Pick<ObservedEvent, 'id'>): NotificationEvent[] {
+  const template = templateFor(event);
+  const { customerId } = event.value;
+  const reason = 'reason' in event.value ? event.value.reason : '';
+  return request(state, { notificationId: notificationIdFor(id, template), customerId, template, orderId: id, reason });
 }

@@ -2,8 +2,8 @@ import { contract } from '@caudal/contract/descriptors.ts';
 import { given } from '@caudal/testing/given.ts';
 import { describe, expect, test } from '@jest/globals';
 import {
-  concerns,
   type FulfilmentEvent,
+  type FulfilmentState,
   fulfilmentDecider,
   next,
   onOrder,
@@ -128,7 +128,7 @@ describe('the next step', () => {
   test('where the shipment had left: it is a delivery after all', () => {
     expect(stepAfter(...forward, cancelRequested, cancelRefused)).toBeUndefined();
     expect(stepAfter(...forward, cancelRequested, cancelRefused, dispatched)).toBe('mark-shipped');
-    // A crash kept everything after the reservation out of the memory, and the payment seemed to come too late.
+    // A crash kept everything after the reservation out of the state, and the payment seemed to come too late.
     expect(stepAfter(started, reserved, requested, timedOut, cancelRefused)).toBeUndefined();
     expect(stepAfter(started, reserved, requested, timedOut, cancelRefused, dispatched)).toBe('mark-shipped');
     // Or everything after the payment.
@@ -136,11 +136,15 @@ describe('the next step', () => {
   });
 });
 
-describe('what is remembered of events', () => {
-  const reaction = <E>(events: FulfilmentEvent[], react: (state: never, event: E) => FulfilmentEvent[], event: E) =>
-    react(given(fulfilmentDecider, events).state as never, event);
+describe('what the saga learns from events', () => {
+  /** What `table` makes of an event that one of its entries is for. */
+  const reaction = <C extends string>(
+    events: FulfilmentEvent[],
+    table: Record<C, (state: FulfilmentState, event: never) => FulfilmentEvent[]>,
+    event: { $case: C; value: unknown },
+  ) => table[event.$case](given(fulfilmentDecider, events).state, event as never);
 
-  test('an event that comes again is remembered once', () => {
+  test('an event that comes again brings its fact once', () => {
     const created = { $case: 'created' as const, value: { ...order, reference: '' } };
     expect(reaction([], onOrder, created)).toHaveLength(1);
     expect(reaction([started], onOrder, created)).toEqual([]);
@@ -164,35 +168,35 @@ describe('what is remembered of events', () => {
     ]);
   });
 
-  test('a refund counts also if nobody here knows to have asked for it, since its event comes once', () => {
+  test('a refund counts also if the state does not show that it was asked for, since its event comes once', () => {
     const refunded = { $case: 'refunded' as const, value: { orderId: 'o1' } };
     const wanted = [started, reserved, requested, paid, cancelRequested, shipmentCancelled];
     expect(reaction(wanted, onPayment, refunded)).toEqual([paymentUndone]);
-    // The answer to the first undo was lost; the memory goes on from the event.
+    // The answer to the first undo was lost; the state goes on from the event.
     expect(stepAfter(...wanted, paymentUndone)).toBe('undo-stock');
     expect(reaction([...wanted, paymentUndone], onPayment, refunded)).toEqual([]);
     expect(reaction([started, reserved, requested, payFailed], onPayment, refunded)).toEqual([]);
   });
 
-  test('a refund that really nobody here asked for is a gift: the order goes on', () => {
+  test('a refund that was really not asked for is a gift: the order goes on', () => {
     expect(stepAfter(started, reserved, requested, paid, paymentUndone)).toBe('commit');
     expect(stepAfter(started, reserved, requested, paid, paymentUndone, committed)).toBe('confirm');
   });
 
-  test('of events that are no concern of it, nothing', () => {
-    const states = [[], [started], [started, reserved, requested, paid, committed, confirmed, shipmentCreated]];
-    const ignored = (union: string, wanted: ReadonlySet<string>, react: typeof onOrder) => {
+  test('only of events that concern it', () => {
+    const concerned = (union: string, table: object) => {
       const cases = contract()
         .registry.getMessage(union)!
         .fields.map(({ localName }) => localName);
-      const others = cases.filter((name) => !wanted.has(name));
-      expect(others.length).toBeGreaterThan(0);
-      for (const events of states) {
-        for (const name of others) expect(reaction(events, react, { $case: name, value: {} } as never)).toEqual([]);
-      }
+      const wanted = cases.filter((name) => Object.hasOwn(table, name));
+      expect(wanted.length).toBeLessThan(cases.length);
+      expect(Object.keys(table).sort()).toEqual(wanted.sort());
+      return wanted;
     };
-    ignored('caudal.orders.v1.OrderEvent', concerns.order, onOrder);
-    ignored('caudal.payments.v1.PaymentEvent', concerns.payment, onPayment as never);
-    ignored('caudal.shipping.v1.ShipmentEvent', concerns.shipment, onShipment as never);
+    expect(concerned('caudal.orders.v1.OrderEvent', onOrder)).toEqual(['cancelRequested', 'created']);
+    expect(concerned('caudal.payments.v1.PaymentEvent', onPayment)).toEqual(
+      ['succeeded', 'failed', 'voided', 'barred', 'refunded'].sort(),
+    );
+    expect(concerned('caudal.shipping.v1.ShipmentEvent', onShipment)).toEqual(['delivered', 'dispatched']);
   });
 });

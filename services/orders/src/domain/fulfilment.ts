@@ -1,6 +1,6 @@
 /**
- * The memory of the order process, and what follows from it. Pure: `next` names the one thing to do, and
- * processes/fulfilment.ts does it.
+ * The state of the order's saga, and what follows from it. Pure: `next` names the one thing to do, and sagas/fulfilment.ts
+ * does it.
  *
  *      reserve ──> pay ──> (wait) ──> commit ──> confirm ──> create shipment ──> (wait) ──> shipped ──> delivered
  *         ▲                              │ reservation expired
@@ -12,6 +12,7 @@
  */
 import type { Decider } from '@caudal/aggregates/types.ts';
 import { type EventOf, fulfilment, type order, type payment, type shipment } from '@caudal/contract/entities.ts';
+import type { EventCase } from '@caudal/contract/entity.ts';
 import type { FulfilmentStarted } from '@caudal/contract/gen/caudal/orders/v1/events.ts';
 
 export type FulfilmentEvent = EventOf<typeof fulfilment>;
@@ -32,7 +33,7 @@ export interface FulfilmentState {
   /** Why all is to be undone; undefined: it is not. */
   undo: { why: 'rejected' | 'cancelled'; reason: string } | undefined;
   confirmed: boolean;
-  /** What the order itself was told last; the process ends with the last three. */
+  /** What the order itself was told last; the saga ends with the last three. */
   marked: '' | 'shipped' | 'delivered' | 'rejected' | 'cancelled';
 }
 
@@ -59,7 +60,7 @@ export const fulfilmentDecider: Decider<FulfilmentState, FulfilmentEvent> = {
       case 'reservationFailed': {
         const { reason, nothingHeld } = event.value;
         const undo = state.undo ?? rejected(reason);
-        // Whoever can't say what is held has to ask for all of it to be undone.
+        // What is held is not known: all of it has to be undone.
         if (!nothingHeld) return { ...state, undo };
         return { ...state, stock: 'refused', nothingDone: state.reservationNumber === 1, undo };
       }
@@ -88,7 +89,7 @@ export const fulfilmentDecider: Decider<FulfilmentState, FulfilmentEvent> = {
       case 'cancelRequested':
         return { ...state, undo: state.undo ?? { why: 'cancelled', reason: event.value.reason } };
       case 'cancelRefused': {
-        // The shipment has left, so all before it was done, even if a crash kept that out of the memory.
+        // The shipment has left, so all before it was done, even if a crash kept that out of the state.
         const shipment = state.shipment === 'none' ? 'created' : state.shipment;
         const payment = state.payment === 'none' || state.payment === 'requested' ? 'paid' : state.payment;
         return { ...state, undo: undefined, stock: 'committed', payment, confirmed: true, shipment };
@@ -130,14 +131,14 @@ export type StepName =
 export function next(state: FulfilmentState): { name: StepName; dueAt?: Date; afterAppend?: true } | undefined {
   if (!state.order || state.marked === 'delivered') return undefined;
   if (state.marked === 'rejected' || state.marked === 'cancelled') {
-    // It was asked for before a crash that the memory has nothing of, or by somebody else: no money is kept.
+    // It was asked for before a crash that the state shows nothing of, or elsewhere: no money is kept.
     return state.payment === 'paid' ? { name: 'undo-payment' } : undefined;
   }
   return state.undo ? nextUndoing(state, state.undo.why) : nextForward(state);
 }
 
 function nextForward(state: FulfilmentState): ReturnType<typeof next> {
-  // Undoing reaches the reservation that the memory knows: a new one must not begin before the old one is known as lost.
+  // Undoing reaches the reservation that the state shows: a new one must not begin before the old one is known as lost.
   if (state.stock === 'none') return { name: 'reserve', afterAppend: state.reservationNumber > 1 || undefined };
   if (state.payment === 'none') return { name: 'request-payment' };
   if (state.payment === 'requested') return { name: 'give-up-payment', dueAt: state.giveUpTime! };
@@ -150,7 +151,7 @@ function nextForward(state: FulfilmentState): ReturnType<typeof next> {
 }
 
 function nextUndoing(state: FulfilmentState, why: 'rejected' | 'cancelled'): ReturnType<typeof next> {
-  // Steps may have been done that a crash kept out of the memory. But whoever was refused the first reservation never got
+  // Steps may have been done that a crash kept out of the state. But a saga whose first reservation was refused never got
   // past it, and without a payment there is no shipment.
   if (!state.nothingDone) {
     if (state.shipment !== 'cancelled' && state.payment !== 'failed') return { name: 'cancel-shipment' };
@@ -161,60 +162,44 @@ function nextUndoing(state: FulfilmentState, why: 'rejected' | 'cancelled'): Ret
   return { name: why === 'rejected' ? 'mark-rejected' : 'mark-cancelled' };
 }
 
-/** The events that `onOrder`, `onPayment` and `onShipment` remember something of; all others are no concern of its. */
-export const concerns = {
-  order: new Set<EventOf<typeof order>['$case']>(['created', 'cancelRequested']),
-  payment: new Set<EventOf<typeof payment>['$case']>(['succeeded', 'failed', 'voided', 'barred', 'refunded']),
-  shipment: new Set<EventOf<typeof shipment>['$case']>(['dispatched', 'delivered']),
+/** By case of event: the facts that it brings. A case without an entry is no concern of the saga. */
+type Reactions<E extends EventCase> = {
+  [C in E['$case']]?: (state: FulfilmentState, event: Extract<E, { $case: C }>) => FulfilmentEvent[];
 };
 
-/** What the process remembers of an event of its order. */
-export function onOrder(state: FulfilmentState, event: EventOf<typeof order>): FulfilmentEvent[] {
-  switch (event.$case) {
-    case 'created':
-      return state.order ? [] : [{ $case: 'started', value: event.value }];
-    case 'cancelRequested':
-      return state.undo || state.marked !== '' ? [] : [{ $case: 'cancelRequested', value: event.value }];
-    default:
-      return [];
-  }
+/** What the saga learns from its order. */
+export const onOrder = {
+  created: (state, { value }) => (state.order ? [] : [{ $case: 'started', value }]),
+  cancelRequested: (state, { value }) =>
+    state.undo || state.marked !== '' ? [] : [{ $case: 'cancelRequested', value }],
+} satisfies Reactions<EventOf<typeof order>>;
+
+/** What the saga learns from its payment. */
+export const onPayment = {
+  succeeded: (state) => (isPaymentOpen(state) ? [{ $case: 'paid', value: {} }] : []),
+  failed: (state, { value }) => paymentEnded(state, value.reason),
+  // It says why payments have undone it by themselves: the gateway that could not be reached, say.
+  voided: (state, { value }) => paymentEnded(state, value.reason || 'PAYMENT_VOIDED'),
+  barred: (state) => paymentEnded(state, 'PAYMENT_VOIDED'),
+  // Also if the state does not show that it was asked for: that answer may be lost, and this event comes once. If it was
+  // really not asked for here, it is a gift of the merchant's, and the order goes on.
+  refunded: ({ payment }) =>
+    payment === 'failed' || payment === 'undone' ? [] : [{ $case: 'paymentUndone', value: {} }],
+} satisfies Reactions<EventOf<typeof payment>>;
+
+function isPaymentOpen({ payment }: FulfilmentState): boolean {
+  return payment === 'none' || payment === 'requested';
 }
 
-/** What the process remembers of an event of its payment. */
-export function onPayment(state: FulfilmentState, event: EventOf<typeof payment>): FulfilmentEvent[] {
-  const open = state.payment === 'none' || state.payment === 'requested';
-  switch (event.$case) {
-    case 'succeeded':
-      return open ? [{ $case: 'paid', value: {} }] : [];
-    case 'failed':
-      if (open) return [{ $case: 'paymentFailed', value: { reason: event.value.reason } }];
-      return state.payment === 'undoing' ? [{ $case: 'paymentUndone', value: {} }] : [];
-    case 'voided':
-    case 'barred':
-      if (open) return [{ $case: 'paymentFailed', value: { reason: reasonOf(event) ?? 'PAYMENT_VOIDED' } }];
-      return state.payment === 'undoing' ? [{ $case: 'paymentUndone', value: {} }] : [];
-    case 'refunded':
-      // Also if the memory does not know that it was asked for: that answer may be lost, and this event comes once. If
-      // really nobody here has asked, it is a gift of the merchant's, and the order goes on.
-      return state.payment === 'failed' || state.payment === 'undone' ? [] : [{ $case: 'paymentUndone', value: {} }];
-    default:
-      return [];
-  }
+/** No money was taken, or none is held any more. */
+function paymentEnded(state: FulfilmentState, reason: string): FulfilmentEvent[] {
+  if (isPaymentOpen(state)) return [{ $case: 'paymentFailed', value: { reason } }];
+  return state.payment === 'undoing' ? [{ $case: 'paymentUndone', value: {} }] : [];
 }
 
-/** Why payments have undone it by themselves: the gateway that could not be reached, say. */
-function reasonOf(event: EventOf<typeof payment>): string | undefined {
-  return event.$case === 'voided' ? event.value.reason || undefined : undefined;
-}
-
-/** What the process remembers of an event of its shipment. */
-export function onShipment(state: FulfilmentState, event: EventOf<typeof shipment>): FulfilmentEvent[] {
-  switch (event.$case) {
-    case 'dispatched':
-      return state.shipment === 'none' || state.shipment === 'created' ? [{ $case: 'dispatched', value: {} }] : [];
-    case 'delivered':
-      return state.shipment === 'delivered' ? [] : [{ $case: 'delivered', value: {} }];
-    default:
-      return [];
-  }
-}
+/** What the saga learns from its shipment. */
+export const onShipment = {
+  dispatched: ({ shipment }) =>
+    shipment === 'none' || shipment === 'created' ? [{ $case: 'dispatched', value: {} }] : [],
+  delivered: ({ shipment }) => (shipment === 'delivered' ? [] : [{ $case: 'delivered', value: {} }]),
+} satisfies Reactions<EventOf<typeof shipment>>;

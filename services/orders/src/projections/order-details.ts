@@ -1,7 +1,7 @@
 /** Order details: an order with its payment and its shipment, in one read. */
-import { order, payment, shipment } from '@caudal/contract/entities.ts';
+import { type EventOf, order, payment, shipment } from '@caudal/contract/entities.ts';
 import { Order, OrderPayment, OrderShipment, OrderStatus } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
-import { on, type Projection } from '@caudal/projections/types.ts';
+import { ignored, ignoreUnknown, on, type Projection } from '@caudal/projections/types.ts';
 
 const blank = Order.fromPartial({});
 
@@ -11,7 +11,7 @@ export const orderDetails: Projection<Order> = {
   version: 1,
   codec: Order,
   follows: [
-    on<Order, Parameters<typeof order.encode>[0]>(order, {
+    on<Order, EventOf<typeof order>>(order, {
       view: ({ id }) => id,
       evolve(view = blank, { event, at }) {
         const now = touched(view, at);
@@ -33,10 +33,12 @@ export const orderDetails: Projection<Order> = {
             return { ...now, reason: '' };
           case 'cancelled':
             return { ...now, status: OrderStatus.ORDER_STATUS_CANCELLED };
+          default:
+            return ignoreUnknown(event);
         }
       },
     }),
-    on<Order, Parameters<typeof payment.encode>[0]>(payment, {
+    on<Order, EventOf<typeof payment>>(payment, {
       view: ({ id }) => id,
       evolve(view = blank, { id, event, at }) {
         const part = view.payment ?? OrderPayment.fromPartial({ paymentId: id });
@@ -53,12 +55,21 @@ export const orderDetails: Projection<Order> = {
             return now({ status: 'voided' });
           case 'refunded':
             return now({ status: 'refunded' });
+          // How the payment is made, and what it waits for, is its own business.
+          case 'sentToGateway':
+          case 'gatewayResponded':
+          case 'undoRequested':
+          case 'delayed':
+          case 'attentionNeeded':
+          case 'retryRequested':
+          case 'settled':
+            return ignored;
           default:
-            return view;
+            return ignoreUnknown(event);
         }
       },
     }),
-    on<Order, Parameters<typeof shipment.encode>[0]>(shipment, {
+    on<Order, EventOf<typeof shipment>>(shipment, {
       view: ({ id }) => id,
       evolve(view = blank, { id, event, at }) {
         const part = view.shipment ?? OrderShipment.fromPartial({ shipmentId: id });
@@ -76,6 +87,8 @@ export const orderDetails: Projection<Order> = {
             return now({ status: 'delivered' });
           case 'cancelled':
             return now({ status: 'cancelled' });
+          default:
+            return ignoreUnknown(event);
         }
       },
     }),

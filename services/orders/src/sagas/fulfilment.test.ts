@@ -60,7 +60,7 @@ async function run(name: StepName, facts: FulfilmentEvent[], refusal?: Error, an
   return { fact: learnt[0], facts: learnt, ...sent };
 }
 
-describe('a step of the order process', () => {
+describe("a step of the order's saga", () => {
   const steps: [StepName, FulfilmentEvent[]][] = [
     ['reserve', [started]],
     ['commit', [started, reserved]],

@@ -1,5 +1,5 @@
 /**
- * The order process: what each step of domain/fulfilment.ts calls, and what the answers mean.
+ * The order's saga: what each step of domain/fulfilment.ts calls, and what the answers mean.
  *
  * No call has a request id. What it is about has an id of its own that follows from the order (the reservation with its
  * number, the payment, the shipment), and each context remembers by it what was done: so a repeat, after a lost answer or
@@ -16,9 +16,9 @@ import type { ShippingServiceService } from '@caudal/contract/gen/caudal/shippin
 import type { CaudalError } from '@caudal/kernel/errors.ts';
 import { isCode } from '@caudal/kernel/errors.ts';
 import type { Client } from '@caudal/rpc/types.ts';
-import { observe, type Saga, type StepContext } from '@caudal/sagas/types.ts';
+import { observe } from '@caudal/sagas/observe.ts';
+import type { Saga, StepContext } from '@caudal/sagas/types.ts';
 import {
-  concerns,
   type FulfilmentEvent,
   type FulfilmentState,
   fulfilmentDecider,
@@ -51,25 +51,16 @@ function isRefusal(error: unknown): error is CaudalError {
 /** Why a reservation that is repeated can't be had any more. */
 const hasEnded = new Set(['RESERVATION_ENDED', 'RESERVATION_BARRED']);
 
-/** The order process over these contexts. */
+/** The order's saga over these contexts. */
 export function fulfilmentSaga(dependencies: FulfilmentDependencies): Saga<FulfilmentState, FulfilmentEvent> {
   const runs = steps(dependencies);
   return {
     name: 'fulfilment',
     state: fulfilmentDecider,
     observes: [
-      observe(order, {
-        saga: ({ id, event }) => (concerns.order.has(event.$case) ? id : undefined),
-        react: (state, { event }) => onOrder(state, event),
-      }),
-      observe(payment, {
-        saga: ({ id, event }) => (concerns.payment.has(event.$case) ? id : undefined),
-        react: (state, { event }) => onPayment(state, event),
-      }),
-      observe(shipment, {
-        saga: ({ id, event }) => (concerns.shipment.has(event.$case) ? id : undefined),
-        react: (state, { event }) => onShipment(state, event),
-      }),
+      observe(order, { saga: ({ id }) => id, reactions: onOrder }),
+      observe(payment, { saga: ({ id }) => id, reactions: onPayment }),
+      observe(shipment, { saga: ({ id }) => id, reactions: onShipment }),
     ],
     next,
     run: (step, state, context) => runs[step.name as StepName](state, context),
@@ -113,7 +104,7 @@ function steps({
         ];
       } catch (error) {
         if (!isRefusal(error)) throw error;
-        // It was there once, before a crash kept it out of the memory: what came after it may have been done as well.
+        // It was there once, before a crash kept it out of the state: what came after it may have been done as well.
         if (hasEnded.has(error.reason)) return [lost(state)];
         // The stock's rules are asked only for what it does not hold. What is wrong with the request says nothing of that.
         const nothingHeld = error.code === 'FAILED_PRECONDITION';
@@ -175,7 +166,7 @@ function steps({
       if (after.status === 'confirmed' || after.status === 'shipped' || after.status === 'delivered') {
         return [{ $case: 'confirmed', value: {} }];
       }
-      // The order knows more than the memory: that the buyer wants out (the event is on its way), or even that all was
+      // The order knows more than the saga: that the buyer wants out (the event is on its way), or even that all was
       // undone before a crash.
       return [{ $case: 'cancelRequested', value: { reason: after.reason } }];
     },

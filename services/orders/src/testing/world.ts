@@ -1,5 +1,5 @@
 /**
- * The contexts around an order as small models, for tests of the process: they keep the rules that the real ones keep
+ * The contexts around an order as small models, for tests of the saga: they keep the rules that the real ones keep
  * (commands repeat safely; what is undone stays undone), and fail as real ones do. Everything follows from one seed.
  */
 import { type EventOf, payment, shipment } from '@caudal/contract/entities.ts';
@@ -15,7 +15,7 @@ export interface World extends Pick<FulfilmentDependencies, 'inventory' | 'payme
   committed(): number;
   payment: 'none' | 'requested' | 'succeeded' | 'failed' | 'undone';
   shipment: 'none' | 'created' | 'dispatched' | 'delivered' | 'cancelled';
-  /** Something happens that nobody asked for now: an outcome, an expiry, a truck leaves. */
+  /** Something happens by itself: an outcome, an expiry, a truck leaves. */
   stir(): void;
   /** No more trouble: everything that is open comes to its end. */
   calm: boolean;

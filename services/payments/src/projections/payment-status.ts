@@ -1,7 +1,7 @@
 /** Payment status: where every payment stands, in one read. */
 import { payment } from '@caudal/contract/entities.ts';
 import { Payment, PaymentStatus } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
-import { on, type Projection } from '@caudal/projections/types.ts';
+import { ignored, ignoreUnknown, on, type Projection } from '@caudal/projections/types.ts';
 import type { PaymentEvent } from '../domain/payment.ts';
 
 const blank = Payment.fromPartial({});
@@ -16,7 +16,8 @@ export const paymentStatus: Projection<Payment> = {
       evolve(view = blank, { id, event, at }) {
         // Whatever happens ends the wait for people.
         const waited = { needsAttention: false, attentionReason: '' };
-        return { ...view, paymentId: id, ...waited, ...change(view, event, at), updateTime: at };
+        const changed = change(view, event, at);
+        return changed === ignored ? ignored : { ...view, paymentId: id, ...waited, ...changed, updateTime: at };
       },
     }),
   ],
@@ -31,7 +32,7 @@ export const paymentStatus: Projection<Payment> = {
 };
 
 /** What the event changes. */
-function change(view: Payment, event: PaymentEvent, at: Date): Partial<Payment> {
+function change(view: Payment, event: PaymentEvent, at: Date): Partial<Payment> | typeof ignored {
   switch (event.$case) {
     case 'requested': {
       const { orderId, customerId, amount, method } = event.value;
@@ -66,5 +67,7 @@ function change(view: Payment, event: PaymentEvent, at: Date): Partial<Payment> 
     case 'retryRequested':
     case 'settled':
       return {};
+    default:
+      return ignoreUnknown(event);
   }
 }

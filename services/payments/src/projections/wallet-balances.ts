@@ -1,7 +1,7 @@
 /** Wallet balances: every wallet as it stands. */
 import { wallet } from '@caudal/contract/entities.ts';
 import { Wallet } from '@caudal/contract/gen/caudal/payments/v1/wallets.ts';
-import { on, type Projection } from '@caudal/projections/types.ts';
+import { ignored, ignoreUnknown, on, type Projection } from '@caudal/projections/types.ts';
 import type { WalletEvent } from '../domain/wallet.ts';
 
 const blank = Wallet.fromPartial({});
@@ -13,7 +13,10 @@ export const walletBalances: Projection<Wallet> = {
   follows: [
     on<Wallet, WalletEvent>(wallet, {
       view: ({ id }) => id,
-      evolve: (view = blank, { event, at }) => ({ ...view, ...change(event, at), updateTime: at }),
+      evolve(view = blank, { event, at }) {
+        const changed = change(event, at);
+        return changed === ignored ? ignored : { ...view, ...changed, updateTime: at };
+      },
     }),
   ],
   keys: {
@@ -28,7 +31,7 @@ export const walletBalances: Projection<Wallet> = {
 };
 
 /** What the event changes. */
-function change(event: WalletEvent, at: Date): Partial<Wallet> {
+function change(event: WalletEvent, at: Date): Partial<Wallet> | typeof ignored {
   switch (event.$case) {
     case 'created': {
       const { walletId, customerId, currency } = event.value;
@@ -43,7 +46,15 @@ function change(event: WalletEvent, at: Date): Partial<Wallet> {
     case 'transferRefused':
     case 'transferDelivered':
       return {};
-    default:
+    case 'deposited':
+    case 'withdrawn':
+    case 'debited':
+    case 'credited':
+    case 'transferSent':
+    case 'transferReceived':
+    case 'transferReturned':
       return { balance: { minorUnits: event.value.balance, currency: event.value.currency } };
+    default:
+      return ignoreUnknown(event);
   }
 }

@@ -1,7 +1,7 @@
 /** Wallet transactions: every movement of money, a document each. */
 import { wallet } from '@caudal/contract/entities.ts';
 import { Transaction } from '@caudal/contract/gen/caudal/payments/v1/wallets.ts';
-import { on, type ProjectedEvent, type Projection } from '@caudal/projections/types.ts';
+import { ignored, ignoreUnknown, on, type ProjectedEvent, type Projection } from '@caudal/projections/types.ts';
 import type { WalletEvent } from '../domain/wallet.ts';
 
 export const walletTransactions: Projection<Transaction> = {
@@ -17,45 +17,61 @@ export const walletTransactions: Projection<Transaction> = {
   indexes: [['wallet_id', 'create_time']],
 };
 
-/** Undefined if no money moved. */
-function transaction({ id, eventId, at, event }: ProjectedEvent<WalletEvent>): Transaction | undefined {
+/** Ignored if no money moved. */
+function transaction({ id, eventId, at, event }: ProjectedEvent<WalletEvent>): Transaction | typeof ignored {
   const moved = movement(event);
-  if (!moved || !('balance' in event.value)) return undefined;
-  const { balance, currency } = event.value;
+  if (moved === ignored) return ignored;
+  const { kind, amount, reference, note = '', after } = moved;
   return {
     transactionId: eventId,
     walletId: id,
-    kind: moved.kind,
-    amount: { minorUnits: moved.amount, currency },
-    reference: moved.reference,
-    balance: { minorUnits: balance, currency },
+    kind,
+    amount: { minorUnits: amount, currency: after.currency },
+    reference,
+    balance: { minorUnits: after.balance, currency: after.currency },
     createTime: at,
-    note: moved.note ?? '',
+    note,
   };
 }
 
-/** What moved; below zero when it left. */
-function movement(event: WalletEvent): { kind: string; amount: bigint; reference: string; note?: string } | undefined {
-  switch (event.$case) {
+interface Movement {
+  kind: string;
+  /** Below zero when it left. */
+  amount: bigint;
+  reference: string;
+  note?: string;
+  after: { balance: bigint; currency: string };
+}
+
+function movement({ $case, value }: WalletEvent): Movement | typeof ignored {
+  switch ($case) {
     case 'deposited':
-      return { kind: 'deposit', amount: event.value.amount, reference: event.value.reference };
+      return { kind: 'deposit', amount: value.amount, reference: value.reference, after: value };
     case 'withdrawn':
-      return { kind: 'withdrawal', amount: -event.value.amount, reference: event.value.reference };
+      return { kind: 'withdrawal', amount: -value.amount, reference: value.reference, after: value };
     case 'debited':
-      return { kind: 'payment', amount: -event.value.amount, reference: event.value.paymentId };
+      return { kind: 'payment', amount: -value.amount, reference: value.paymentId, after: value };
     case 'credited':
-      return { kind: 'refund', amount: event.value.amount, reference: event.value.paymentId };
+      return { kind: 'refund', amount: value.amount, reference: value.paymentId, after: value };
     case 'transferSent': {
-      const { amount, transferId, reference } = event.value;
-      return { kind: 'transfer_out', amount: -amount, reference: transferId, note: reference };
+      const { amount, transferId, reference } = value;
+      return { kind: 'transfer_out', amount: -amount, reference: transferId, note: reference, after: value };
     }
     case 'transferReceived': {
-      const { amount, transferId, reference } = event.value;
-      return { kind: 'transfer_in', amount, reference: transferId, note: reference };
+      const { amount, transferId, reference } = value;
+      return { kind: 'transfer_in', amount, reference: transferId, note: reference, after: value };
     }
     case 'transferReturned':
-      return { kind: 'transfer_back', amount: event.value.amount, reference: event.value.transferId };
+      return { kind: 'transfer_back', amount: value.amount, reference: value.transferId, after: value };
+    case 'created':
+    case 'debitRefused':
+    case 'debitBarred':
+    case 'transferDelivered':
+    case 'transferRefused':
+    case 'frozen':
+    case 'unfrozen':
+      return ignored;
     default:
-      return undefined;
+      return ignoreUnknown($case);
   }
 }

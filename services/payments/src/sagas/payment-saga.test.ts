@@ -1,4 +1,5 @@
 import type { PaymentRequested } from '@caudal/contract/gen/caudal/payments/v1/events.ts';
+import { concernOf } from '@caudal/sagas/observe.ts';
 import { describe, expect, test } from '@jest/globals';
 import { type PaymentEvent, paymentDecider } from '../domain/payment.ts';
 import { type PaymentMethod, paymentSaga } from './payment-saga.ts';
@@ -19,14 +20,15 @@ const retryRequested: PaymentEvent = { $case: 'retryRequested', value: { orderId
 
 const saga = (method: PaymentMethod) => paymentSaga(method, { aggregates: undefined!, gateway: undefined! });
 
-/** What the process makes of a payment's events: the payment it sees in each, and the step that it does in the end. */
+/** What the saga makes of a payment's events: the payment it sees in each, and the step that it does in the end. */
 function led(method: PaymentMethod, events: PaymentEvent[]) {
-  const { observes, next } = saga(method);
-  const seen = events.map((event, index) =>
-    observes[0]!.saga({ stream: 'payments.payment/p1', id: 'p1', version: index + 1, at, event }),
-  );
+  const led = saga(method);
+  const seen = events.map((event, index) => {
+    const observed = { stream: 'payments.payment/p1', id: 'p1', version: index + 1, at, event };
+    return concernOf(led, 'payments.payment', observed)?.sagaId;
+  });
   const state = events.reduce((before, event) => paymentDecider.evolve(before, event, at), paymentDecider.initial);
-  return { seen, next: next(state)?.name };
+  return { seen, next: led.next(state)?.name };
 }
 
 describe('payments by wallet and by card', () => {
@@ -37,7 +39,7 @@ describe('payments by wallet and by card', () => {
   test.each<[PaymentMethod, PaymentMethod, string, string]>([
     ['wallet', 'card', 'debit', 'voidDebit'],
     ['card', 'wallet', 'charge', 'voidCharge'],
-  ])('a payment by %s is led by its own process only', (own, other, doing, undoing) => {
+  ])('a payment by %s is led by its own saga only', (own, other, doing, undoing) => {
     expect(led(own, [requested(own)])).toEqual({ seen: ['p1'], next: doing });
     expect(led(other, [requested(own)])).toEqual({ seen: [undefined], next: undefined });
     const events = [requested(own), undoRequested, retryRequested];

@@ -19,16 +19,10 @@ export function transfers({ aggregates, database, clock, signal }: TransfersDepe
   return createTimerPolicy({
     name: 'transfers',
     entity: wallet,
-    timer({ id, at, event }) {
-      switch (event.$case) {
-        case 'transferSent':
-          return { id: `${id}/${event.value.transferId}`, dueAt: at };
-        case 'transferDelivered':
-        case 'transferReturned':
-          return { id: `${id}/${event.value.transferId}`, dueAt: undefined };
-        default:
-          return undefined;
-      }
+    timers: {
+      transferSent: ({ value }, { id, at }) => ({ id: `${id}/${value.transferId}`, dueAt: at }),
+      transferDelivered: ({ value }, { id }) => ({ id: `${id}/${value.transferId}`, dueAt: undefined }),
+      transferReturned: ({ value }, { id }) => ({ id: `${id}/${value.transferId}`, dueAt: undefined }),
     },
     async fire(timer) {
       const [fromWalletId, transferId] = timer.split('/') as [string, string];

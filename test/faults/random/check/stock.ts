@@ -47,29 +47,31 @@ function apply(count: Count, { type, value }: LogEvent): string | undefined {
     case 'inventory.stock.created.v1':
     case 'inventory.stock.restocked.v1':
       count.onHand += quantity;
-      return;
+      return undefined;
     case 'inventory.stock.adjusted.v1':
       count.onHand += value.delta;
-      return;
+      return undefined;
     case 'inventory.stock.reserved.v1':
       if (count.reserved.has(reservationId)) return `${reservationId} is reserved twice`;
       count.reserved.set(reservationId, quantity);
-      return;
+      return undefined;
     case 'inventory.stock.committed.v1':
       if (count.reserved.get(reservationId) !== quantity) return `${reservationId} is committed and was not reserved`;
       count.reserved.delete(reservationId);
       count.committed.set(reservationId, quantity);
       count.onHand -= quantity;
-      return;
+      return undefined;
     case 'inventory.stock.released.v1':
     case 'inventory.stock.expired.v1':
       if (!count.reserved.delete(reservationId)) return `${reservationId} is let go and was not reserved`;
-      return;
+      return undefined;
     case 'inventory.stock.returned.v1':
       if (count.committed.get(reservationId) !== quantity) return `${reservationId} comes back and was not sold`;
       count.committed.delete(reservationId);
       count.onHand += quantity;
-      return;
+      return undefined;
+    default:
+      return undefined;
   }
 }
 
