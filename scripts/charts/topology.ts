@@ -4,7 +4,8 @@
  */
 import { loadConfig } from '@caudal/config/config.ts';
 import type { Context, Tools } from '@caudal/context/context.ts';
-import { contract, type HttpRule, type MethodContract } from '@caudal/contract/descriptors.ts';
+import { contract, type MethodContract } from '@caudal/contract/descriptors.ts';
+import type { HttpRule } from '@caudal/contract/http-rule.ts';
 import { deadLetterQueueName, queueName } from '@caudal/messaging/rabbitmq/topology.ts';
 import { generationName } from '@caudal/projections/projector.ts';
 import { contexts } from '@caudal/server/contexts.ts';

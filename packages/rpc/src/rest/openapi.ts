@@ -1,6 +1,7 @@
 /** The REST interface as an OpenAPI 3.1 document, derived from the contract: nothing of it is written by hand. */
 import type { DescField, DescMessage } from '@bufbuild/protobuf';
-import { contract, type HttpRule, type MethodContract } from '@caudal/contract/descriptors.ts';
+import { contract, type MethodContract } from '@caudal/contract/descriptors.ts';
+import type { HttpRule } from '@caudal/contract/http-rule.ts';
 import { maskedMessage } from '../schema/mask.ts';
 import { collectSchemas, isRequired, type Schema, type Schemas } from './openapi-schema.ts';
 import { isWellKnown } from './transcode.ts';
