@@ -68,7 +68,7 @@ export function accessOf(message: AccessMessage, of: AccessOf): Access {
     ownerInResource,
     authentication,
     internal: authentication === 'SERVICE',
-    ...(authentication === 'WEBHOOK' && { webhook: webhookOf(message.webhookSecret, of) }),
+    webhook: authentication === 'WEBHOOK' ? webhookOf(message.webhookSecret, of) : undefined,
   };
 }
 

@@ -50,7 +50,7 @@ export function servingOf(options: ServingOptions, of: ServingOf): Serving {
   if (!rateLimit) throw new Error(`${path}: ${options.rateLimit} is no rate limit that is known here.`);
   return {
     successStatus,
-    ...(successStatus === 201 && { location: locationOf(of) }),
+    location: successStatus === 201 ? locationOf(of) : undefined,
     maxRequestBytes: boundOf(options.maxRequestBytes, of),
     rateLimit,
   };
