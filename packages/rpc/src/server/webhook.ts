@@ -47,11 +47,11 @@ export function webhookVerifier(webhook: Webhook, secrets: readonly string[]): W
   const caller: Caller = { subject: webhookSubject(webhook), permissions: new Set() };
   return {
     read(header) {
-      if (!header) throw refused('SIGNATURE_MISSING', 'The call carries no "Webhook-Signature".');
+      if (!header) throw unauthenticated('SIGNATURE_MISSING', 'The call carries no "Webhook-Signature".');
       const signature = parse(header);
       const age = Math.abs(Date.now() / 1000 - Number(signature.timestamp));
       if (age > toleranceSeconds)
-        throw refused(
+        throw unauthenticated(
           'SIGNATURE_EXPIRED',
           `The signature's time is more than ${toleranceSeconds} s from the server's clock.`,
         );
@@ -98,5 +98,5 @@ function parse(header: string): WebhookSignature {
   return { timestamp, signatures: signatures.map((signature) => Buffer.from(signature, 'hex')) };
 }
 
-const refused = (reason: string, message: string) => new CaudalError('UNAUTHENTICATED', reason, message);
-const invalid = () => refused('SIGNATURE_INVALID', 'The signature is not valid here for this body.');
+const unauthenticated = (reason: string, message: string) => new CaudalError('UNAUTHENTICATED', reason, message);
+const invalid = () => unauthenticated('SIGNATURE_INVALID', 'The signature is not valid here for this body.');
