@@ -202,6 +202,7 @@ describe('gRPC errors', () => {
     expect(fromStatus(large.error!, 'orders')).toMatchObject({
       code: 'RESOURCE_EXHAUSTED',
       reason: 'REQUEST_TOO_LARGE',
+      metadata: { max_request_bytes: '100000' },
     });
     const none = await send('/caudal.orders.v1.OrderService/Burn', Buffer.alloc(0));
     expect(none.error!.code).toBe(status.UNIMPLEMENTED);

@@ -18,8 +18,9 @@ import { callerOf } from '../server/caller.ts';
 import { whenEmitted } from '../server/deadline.ts';
 import type { Endpoint } from '../server/endpoint.ts';
 import type { Pipeline } from '../server/pipeline.ts';
-import { boundOf } from '../server/request-size.ts';
+import { boundOf, tooLarge } from '../server/request-size.ts';
 import { takeGrpcLog } from './grpc-log.ts';
+import { boundMessages } from './message-bound.ts';
 
 export interface GrpcLimits {
   /** The bytes of a request, for methods whose contract says nothing of it; four times as much of an answer. */
@@ -52,10 +53,10 @@ export function grpcServer(
   limits: GrpcLimits,
 ): Server {
   takeGrpcLog();
-  // grpc-js knows one bound, at which it stops to read: the largest of all. The pipeline has each method's own.
+  // Of any message, of health and reflection too; each call has its method's own.
   const bounds = endpoints.map(({ contract }) => boundOf(contract, limits.maxMessageBytes));
   const server = new Server({
-    interceptors: [admission(endpoints, pipeline, authenticate)],
+    interceptors: [admission(endpoints, pipeline, authenticate, limits)],
     'grpc.max_receive_message_length': bounds.length > 0 ? Math.max(...bounds) : limits.maxMessageBytes,
     'grpc.max_send_message_length': limits.maxMessageBytes * 4,
     'grpc.max_concurrent_streams': limits.maxConcurrent + spareStreams,
@@ -101,7 +102,12 @@ type Noted = Metadata & { [noted]?: Caller };
  * Looks at a call before its message is read: who is not known, or is one too many, is answered at once, so that nobody
  * can make the server hold what it will not serve. Notes the caller.
  */
-function admission(endpoints: Endpoint[], pipeline: Pipeline, authenticate: Authenticate): ServerInterceptor {
+function admission(
+  endpoints: Endpoint[],
+  pipeline: Pipeline,
+  authenticate: Authenticate,
+  { maxMessageBytes }: GrpcLimits,
+): ServerInterceptor {
   const byPath = new Map(endpoints.map((endpoint) => [endpoint.contract.path, endpoint]));
   return ({ path }, call) => {
     const endpoint = byPath.get(path);
@@ -119,6 +125,8 @@ function admission(endpoints: Endpoint[], pipeline: Pipeline, authenticate: Auth
       if (refusal) return refuse(metadata, refusal);
       const note = (caller: Caller) => {
         metadata[noted] = caller;
+        const bound = boundOf(endpoint.contract, maxMessageBytes);
+        boundMessages(call, bound, () => void refuse(metadata, tooLarge(bound)));
         admit(metadata);
       };
       let caller: Caller | Promise<Caller>;
