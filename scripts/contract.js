@@ -1,4 +1,4 @@
-// Lints the contract and generates packages/contract/src/gen from it. `--check` fails if what is committed differs.
+// Lints the contract and generates packages/contract/src/gen from it, and what rpc's tests have beside it. `--check` fails if what is committed differs.
 import { execFileSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -6,25 +6,47 @@ import { parseArgs } from 'node:util';
 const { values } = parseArgs({ options: { check: { type: 'boolean' }, help: { type: 'boolean' } } });
 if (values.help) {
   console.log(
-    'Usage: npm run contract [-- --check]\n\nLints proto/ and generates packages/contract/src/gen from it.\n--check: fail if the committed files differ.',
+    'Usage: npm run contract [-- --check]\n\nLints proto/ and generates packages/contract/src/gen from it, and the contract of the tests of packages/rpc.\n--check: fail if the committed files differ.',
   );
   process.exit(0);
 }
 const gen = 'packages/contract/src/gen';
+/** The contract of rpc's tests: a module of its own, so that nothing of it is shipped. */
+const tests = 'packages/rpc/src/testing';
 const run = (command, ...args) => execFileSync(command, args, { stdio: 'inherit' });
 
 run('buf', 'lint');
-run('buf', 'format', ...(values.check ? ['--diff', '--exit-code'] : ['--write']), '--path', 'proto/caudal');
+run(
+  'buf',
+  'format',
+  ...(values.check ? ['--diff', '--exit-code'] : ['--write']),
+  '--path',
+  'proto/caudal',
+  '--path',
+  `${tests}/proto/caudal`,
+);
 run('buf', 'generate');
+run('buf', 'generate', '--template', `${tests}/proto/buf.gen.yaml`);
 // Only read through the descriptors, never as code.
 for (const unused of ['google/api', 'google/protobuf/descriptor.ts', 'buf', 'caudal/options.ts']) {
-  rmSync(`${gen}/${unused}`, { recursive: true, force: true });
+  for (const folder of [gen, `${tests}/gen`]) rmSync(`${folder}/${unused}`, { recursive: true, force: true });
 }
+rmSync(`${tests}/gen/google`, { recursive: true, force: true });
 // With the comments: they become the REST documentation.
-run('buf', 'build', '--as-file-descriptor-set', '--output', `${gen}/contract.binpb`);
+run('buf', 'build', 'proto', '--as-file-descriptor-set', '--output', `${gen}/contract.binpb`);
+// Without what it imports: whoever loads it puts it behind the contract.
+run(
+  'buf',
+  'build',
+  `${tests}/proto`,
+  '--as-file-descriptor-set',
+  '--exclude-imports',
+  '--output',
+  `${tests}/gen/probe.binpb`,
+);
 if (values.check) {
   // Not `git diff`, which says nothing of files that are new. What is staged counts as committed.
-  const status = execFileSync('git', ['status', '--porcelain', '--untracked-files=all', '--', gen], {
+  const status = execFileSync('git', ['status', '--porcelain', '--untracked-files=all', '--', gen, `${tests}/gen`], {
     encoding: 'utf8',
   });
   const differs = status.split('\n').filter((line) => line !== '' && line[1] !== ' ');

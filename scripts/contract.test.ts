@@ -6,6 +6,7 @@ import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
 const gen = 'packages/contract/src/gen';
+const tests = 'packages/rpc/src/testing/gen';
 let folder: string;
 const git = (...args: string[]) =>
   execFileSync('git', ['-c', 'user.name=t', '-c', 'user.email=t@example.org', ...args], { cwd: folder, stdio: 'pipe' });
@@ -37,10 +38,11 @@ test.each([
   ['the same', `echo old > ${gen}/orders.ts`, 0],
   ['other content', `echo new > ${gen}/orders.ts`, 1],
   ['a file that nobody has committed', `mkdir -p ${gen}/v2; echo x > ${gen}/v2/new.ts`, 1],
-  ['one file less', `rm ${gen}/orders.ts`, 1],
+  ['one file less', `rm -f ${gen}/orders.ts`, 1],
+  ["a file of the tests' own contract", `mkdir -p ${tests}; echo x > ${tests}/new.ts`, 1],
 ])('what is committed must be what is generated: %s', (_, script, expected) => {
   git('checkout', '-q', '.');
-  git('clean', '-qfd', gen);
+  git('clean', '-qfd', gen, tests);
   generates(script);
   const { status, stderr } = check();
   expect({ status, stderr: status === expected ? '' : stderr }).toEqual({ status: expected, stderr: '' });

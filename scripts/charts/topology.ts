@@ -4,7 +4,8 @@
  */
 import { loadConfig } from '@caudal/config/config.ts';
 import type { Context, Tools } from '@caudal/context/context.ts';
-import { contract, type HttpRule, type MethodContract } from '@caudal/contract/descriptors.ts';
+import { contract, type MethodContract } from '@caudal/contract/descriptors.ts';
+import type { HttpRule } from '@caudal/contract/http-rule.ts';
 import { deadLetterQueueName, queueName } from '@caudal/messaging/rabbitmq/topology.ts';
 import { generationName } from '@caudal/projections/projector.ts';
 import { contexts } from '@caudal/server/contexts.ts';
@@ -16,11 +17,16 @@ export interface RestRoute {
   path: string;
 }
 
-/** What one role of a context answers to those outside. */
-export interface Door {
+interface Routes {
   /** Services, by their gRPC path: `/caudal.orders.v1.OrderService/PlaceOrder`. */
   grpc: string[];
   rest: RestRoute[];
+}
+
+/** What one role of a context answers to those outside. */
+export interface Door extends Routes {
+  /** Those that callers show no token to: a gateway must not ask for one. Absent if there are none. */
+  open?: Routes;
 }
 
 export interface ContextTopology {
@@ -40,7 +46,7 @@ export async function topology(): Promise<ContextTopology[]> {
         context.projections.map(({ projection }) => [projection.name, generations(projection)]),
       ),
       processes: Object.fromEntries((await processNames(context)).map((name) => [name, exactly(queueName(name))])),
-      doors: doorsOf(context),
+      doors: doorsOf(context.name),
     })),
   );
 }
@@ -77,10 +83,11 @@ async function processNames(context: Context): Promise<string[]> {
   return handlers.map(({ name }) => name);
 }
 
-function doorsOf(context: Context): ContextTopology['doors'] {
+/** The doors of the context with this name. */
+export function doorsOf(context: string): ContextTopology['doors'] {
   const methods = contract()
     .methods()
-    .filter(({ service, access }) => service.startsWith(`caudal.${context.name}.`) && !access.internal);
+    .filter(({ service, access }) => service.startsWith(`caudal.${context}.`) && !access.internal);
   const isQuery = ({ service }: MethodContract) => service.endsWith('QueryService');
   return {
     command: doorOf(methods.filter((method) => !isQuery(method))),
@@ -89,8 +96,17 @@ function doorsOf(context: Context): ContextTopology['doors'] {
 }
 
 function doorOf(methods: MethodContract[]): Door {
+  const open = methods.filter(({ access }) => !access.permission);
   return {
-    grpc: methods.map(({ path }) => path),
+    ...routesOf(methods.filter(({ access }) => access.permission)),
+    ...(open.length > 0 && { open: routesOf(open) }),
+  };
+}
+
+function routesOf(methods: MethodContract[]): Routes {
+  return {
+    // A webhook is refused over gRPC.
+    grpc: methods.filter(({ access }) => !access.webhook).map(({ path }) => path),
     rest: methods.flatMap(({ http }) => http.map(({ method, template }) => ({ method, path: pathPattern(template) }))),
   };
 }

@@ -12,6 +12,9 @@ export function permissionsPage(): string {
     "knows an owner; `orders.orders.read:any` is for everybody's. Methods without REST route are internal: only Caudal's own",
     'services call them, over gRPC. How this is checked is in [api.md](../api.md#who-may-what).',
     '',
+    'Under "served" stands what differs from most methods, as [api.md](../api.md#how-a-method-is-served) explains: another status',
+    'of success than 200, a bound of the request other than 4 MiB, another class of rate limit than `DEFAULT`.',
+    '',
     ...services.flatMap((service) => {
       const own = methods.filter((method) => method.service === service);
       return [
@@ -19,19 +22,39 @@ export function permissionsPage(): string {
         '',
         contract().comment(contract().registry.getService(service)!),
         '',
-        table(['Method', 'REST', 'Permission', 'Own means'], own.map(row)),
+        table(['Method', 'REST', 'Permission', 'Own means', 'Served'], own.map(row)),
       ];
     }),
   ].join('\n');
 }
 
-function row({ name, http, access }: MethodContract): string[] {
-  const routes = http.map(({ method, template }) => `\`${method} ${template}\``);
-  return [name, routes.join(', ') || 'internal', `\`${access.permission}\``, ownerOf(access)];
+function row(method: MethodContract): string[] {
+  const { name, http, access } = method;
+  const routes = http.map(({ method: verb, template }) => `\`${verb} ${template}\``);
+  return [name, routes.join(', ') || 'internal', permissionOf(access), ownerOf(access), servedOf(method)];
 }
 
-function ownerOf({ ownerField, ownerInResource, internal }: MethodContract['access']): string {
+function permissionOf({ authentication, permission, webhook }: MethodContract['access']): string {
+  if (authentication === 'NONE') return 'none: for everybody';
+  return webhook ? `none: signed with \`${webhook.secret}\`` : `\`${permission}\``;
+}
+
+function ownerOf({ ownerField, ownerInResource, authentication }: MethodContract['access']): string {
   if (ownerField !== undefined) return `\`${ownerField}\` is the caller`;
   if (ownerInResource) return "the resource is the caller's";
-  return internal ? '' : 'no owner: the permission decides';
+  return authentication === 'TOKEN' ? 'no owner: the permission decides' : '';
+}
+
+function servedOf({ successStatus, maxRequestBytes, rateLimit }: MethodContract): string {
+  return [
+    ...(successStatus === 200 ? [] : [String(successStatus)]),
+    ...(maxRequestBytes === undefined ? [] : [`${sizeOf(maxRequestBytes)} at most`]),
+    ...(rateLimit === 'DEFAULT' ? [] : [`\`${rateLimit}\``]),
+  ].join(', ');
+}
+
+/** `64 KiB`, or in bytes what is no whole number of them. */
+function sizeOf(bytes: number): string {
+  if (bytes % 2 ** 20 === 0) return `${bytes / 2 ** 20} MiB`;
+  return bytes % 2 ** 10 === 0 ? `${bytes / 2 ** 10} KiB` : `${bytes} bytes`;
 }

@@ -95,14 +95,14 @@ export interface Rendered {
   manifests: Manifest[];
 }
 
-/** Renders the chart. Rejects with what helm says. */
-export async function render(helm: string, values: Values, release = 'caudal'): Promise<Rendered> {
+/** Renders the chart, or the one in another folder. Rejects with what helm says. */
+export async function render(helm: string, values: Values, release = 'caudal', of = chart): Promise<Rendered> {
   const folder = mkdtempSync(join(tmpdir(), 'caudal-chart-'));
   try {
     const file = join(folder, 'values.yaml');
     // Helm reads YAML 1.1, where `off` is false.
     writeFileSync(file, stringify(values, { version: '1.1' }));
-    const args = ['template', release, chart, '--namespace=shop', '--kube-version=1.36.0', '--values', file];
+    const args = ['template', release, of, '--namespace=shop', '--kube-version=1.36.0', '--values', file];
     const { stdout } = await run(helm, args, { maxBuffer: 2 ** 25 });
     return { text: stdout, manifests: manifestsOf(stdout) };
   } finally {

@@ -1,10 +1,21 @@
 /** Through Kong, every public method is reached, at the workload that serves it, and nothing else is. */
-import { readFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { contract } from '@caudal/contract/descriptors.ts';
 import { expect, test } from '@jest/globals';
-import { parse } from 'yaml';
-import { describeWithTools, laidOver, type Manifest, ofKind, presets, type Rendered, render, root } from './chart.ts';
+import { parse, stringify } from 'yaml';
+import {
+  chart,
+  describeWithTools,
+  laidOver,
+  type Manifest,
+  ofKind,
+  presets,
+  type Rendered,
+  render,
+  root,
+} from './chart.ts';
 
 const methods = contract().methods();
 const open = methods.filter(({ access }) => !access.internal);
@@ -47,9 +58,9 @@ describeWithTools(['helm'], 'Kong', ({ helm }) => {
   test('every public method has its routes, to the workload that serves it', async () => {
     const release = await kong();
     const [rest, grpc] = [routesOf(release, 'rest'), routesOf(release, 'grpc')];
-    for (const { path, service, http } of open) {
+    for (const { path, service, http, access } of open) {
       const workload = isQuery(service) ? 'query' : 'command';
-      expect([path, reached(grpc, path)]).toEqual([path, [`caudal-${workload}-grpc`]]);
+      expect([path, reached(grpc, path)]).toEqual([path, access.webhook ? [] : [`caudal-${workload}-grpc`]]);
       for (const { method, template } of http)
         expect([method, template, reached(rest, called(template), method)]).toEqual([
           method,
@@ -66,6 +77,56 @@ describeWithTools(['helm'], 'Kong', ({ helm }) => {
     for (const path of ['/readyz', '/metrics', '/v1/orders/1/2', '/v1/orders/1:cancel/x', '/x/v1/orders'])
       expect(reached(rest, path)).toEqual([]);
     expect(reached(grpc, '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo')).toEqual([]);
+  });
+
+  test('what callers show no token to is reached without one, and nothing else is', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'caudal-open-'));
+    try {
+      cpSync(chart, folder, { recursive: true });
+      const file = join(folder, 'files/topology.yaml');
+      const topology = parse(readFileSync(file, 'utf8')) as { contexts: { doors: { command: object } }[] };
+      const rest = [{ method: 'POST', path: '/v1/webhooks/gateway' }];
+      topology.contexts[0]!.doors.command = {
+        ...topology.contexts[0]!.doors.command,
+        open: { rest, grpc: ['/caudal.catalog.v1.CatalogService/Open'] },
+      };
+      writeFileSync(file, stringify(topology));
+      const consumers = { shop: { credentials: ['shop-key'] } };
+      for (const auth of ['jwt', 'key-auth']) {
+        const values = laidOver(presets.small!, {
+          kong: { enabled: true, auth, consumers, corsOrigins: ['https://shop.example'] },
+        });
+        const release = await render(helm!, values, 'caudal', folder);
+        const ingresses = ofKind(release, 'Ingress');
+        const open = ingresses.filter(({ metadata }) => metadata.name.includes('-open-'));
+        expect(open.map(({ metadata, spec }) => [metadata.name, spec.rules[0].http.paths[0].path])).toEqual([
+          ['caudal-command-open-rest-post', '/~/v1/webhooks/gateway$'],
+          ['caudal-command-open-grpc', '/caudal.catalog.v1.CatalogService/Open'],
+        ]);
+        for (const { metadata } of ingresses) {
+          const named = metadata.annotations!['konghq.com/plugins']!.split(',');
+          expect([metadata.name, named.includes(`caudal-${auth}`)]).toEqual([
+            metadata.name,
+            !open.some((each) => each.metadata === metadata),
+          ]);
+          expect(named).toContain('caudal-prometheus');
+          expect(named.includes('caudal-cors')).toBe(!metadata.name.endsWith('-grpc'));
+        }
+        expect(reached(routesOf(release, 'rest'), '/v1/webhooks/gateway', 'POST')).toEqual(['caudal-command-rest']);
+      }
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  test('a body is let through up to the longest that a method takes', async () => {
+    const [limit] = ofKind(await kong(), 'KongPlugin').filter(({ metadata }) =>
+      metadata.name.endsWith('size-limiting'),
+    );
+    const { config } = limit as unknown as { config: { allowed_payload_size: number; size_unit: string } };
+    expect(config.size_unit).toBe('megabytes');
+    const bounds = open.flatMap(({ http, maxRequestBytes }) => (http.length > 0 ? (maxRequestBytes ?? 2 ** 22) : []));
+    expect(config.allowed_payload_size * 2 ** 20).toBeGreaterThanOrEqual(Math.max(...bounds));
   });
 
   test('REST and gRPC never share a Service or a port', async () => {
@@ -195,8 +256,8 @@ test('kong.yml, for a Kong without Kubernetes, has a route for every public meth
       .filter(({ methods: of }) => !method || of?.includes(method))
       .flatMap(({ paths }) => paths)
       .filter((pattern) => new RegExp(`^${pattern.slice(1)}`).test(path));
-  for (const { path, http } of open) {
-    expect([path, find('grpc', path)]).toEqual([path, [expect.any(String)]]);
+  for (const { path, http, access } of open) {
+    expect([path, find('grpc', path)]).toEqual([path, access.webhook ? [] : [expect.any(String)]]);
     for (const { method, template } of http)
       expect([template, find('http', called(template), method)]).toEqual([template, [expect.any(String)]]);
   }

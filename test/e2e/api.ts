@@ -1,5 +1,6 @@
 /** The REST API by the names of the contract's methods: routes come from the contract, so no test spells a path. */
-import { contract, type HttpRule, type MethodContract } from '@caudal/contract/descriptors.ts';
+import { contract, type MethodContract } from '@caudal/contract/descriptors.ts';
+import type { HttpRule } from '@caudal/contract/http-rule.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: answers are JSON that tests look into by its fields

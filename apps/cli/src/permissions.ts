@@ -4,6 +4,6 @@ import { contract } from '@caudal/contract/descriptors.ts';
 export function everything(): string[] {
   const methods = contract()
     .methods()
-    .filter(({ access }) => !access.internal);
+    .filter(({ access }) => !access.internal && access.permission);
   return [...new Set(methods.map(({ access }) => `${access.permission}:any`))].sort();
 }

@@ -17,7 +17,8 @@ import { startRelays } from './roles/relay.ts';
 import { startSagas } from './roles/saga.ts';
 import { awaitMigrated, contextsOf } from './schema.ts';
 import { atPorts } from './settings/listen-errors.ts';
-import type { RuntimeValues } from './settings/settings.ts';
+import { type RuntimeValues, settings } from './settings/settings.ts';
+import { webhookSecrets } from './settings/webhook-secrets.ts';
 
 const DATABASE_WAIT_MS = 60_000;
 
@@ -101,6 +102,7 @@ async function openListeners(app: App): Promise<RunningServer> {
   return startServer({
     services,
     auth: identity.auth,
+    webhookSecrets: webhookSecrets({ services, settings, values, development: !values.DATABASE_URL }),
     grpc: { host, port: values.CAUDAL_GRPC_PORT },
     rest: services.length > 0 ? { host, port: values.CAUDAL_REST_PORT } : undefined,
     limits: { maxConcurrent: values.CAUDAL_MAX_CONCURRENT_CALLS },

@@ -1,4 +1,4 @@
-{{/* The plugins of Kong that values ask for. `restOnly`: it means nothing to gRPC. */}}
+{{/* The plugins of Kong that values ask for. `restOnly`: it means nothing to gRPC; `keyed`: not for those who call without a token. */}}
 {{- define "caudal.kongPlugins" -}}
 {{- $k := .Values.kong }}
 - plugin: correlation-id
@@ -13,10 +13,12 @@
 {{- end }}
 {{- if eq $k.auth "jwt" }}
 - plugin: jwt
+  keyed: true
   # A consumer is an issuer. Caudal checks the token again, with its permissions.
   config: { key_claim_name: iss, claims_to_verify: [exp], run_on_preflight: false }
 {{- else if eq $k.auth "key-auth" }}
 - plugin: key-auth
+  keyed: true
   config: { key_names: [apikey], hide_credentials: true, run_on_preflight: false }
 {{- end }}
 {{- with $k.rateLimit }}

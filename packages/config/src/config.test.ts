@@ -165,6 +165,28 @@ describe('a kind of its own', () => {
   });
 });
 
+describe('secrets with commas between', () => {
+  const several = { CAUDAL_SECRETS: setting.secrets({ description: 'Two.', minLength: 8, optional: true }) };
+
+  test('are a list, of which nothing is shown', () => {
+    const typed: { CAUDAL_SECRETS: string[] | undefined } = loadConfig(several, {
+      env: { CAUDAL_SECRETS: 'hunter22, hunter33' },
+    });
+    expect(typed).toEqual({ CAUDAL_SECRETS: ['hunter22', 'hunter33'] });
+    expect(printConfig(checkConfig(several, { CAUDAL_SECRETS: 'hunter22,hunter33' }))).not.toContain('hunter');
+  });
+
+  test.each([
+    ['hunter22,hunter', 'secret 2 has fewer than 8 characters'],
+    ['hunter22,', 'secret 2 has fewer than 8 characters'],
+    ['hunter', 'secret 1 has fewer than 8 characters'],
+  ])('may not be short: %s', (text, wrong) => {
+    const load = () => loadConfig(several, { env: { CAUDAL_SECRETS: text } });
+    expect(load).toThrow(`CAUDAL_SECRETS: ${wrong}. Set it to secrets of at least 8 characters each`);
+    expect(load).not.toThrow('hunter');
+  });
+});
+
 describe('secrets from files', () => {
   test('NAME_FILE names the file; its last line break does not count', () => {
     const file = join(folder, 'secret');

@@ -122,6 +122,22 @@ export const setting = {
   },
 
   /**
+   * Secrets with commas between them, so that a new one is known before the old one goes: never shown, and blanks around them
+   * ignored. Can be read from the file that NAME_FILE names. `minLength`: characters of each.
+   */
+  secrets<const O extends SettingOptions & { minLength: number }>(options: O) {
+    const { minLength } = options;
+    const schema = z.string().transform((text, context): string[] => {
+      const secrets = text.split(',').map((secret) => secret.trim());
+      const short = secrets.findIndex(({ length }) => length < minLength);
+      if (short >= 0)
+        context.addIssue({ code: 'custom', message: `secret ${short + 1} has fewer than ${minLength} characters` });
+      return secrets;
+    });
+    return define(options, `secrets of at least ${minLength} characters each, with commas between`, schema, 'secret');
+  },
+
+  /**
    * Text that `parse` makes something of. It throws an Error that says what is wrong, without the text if that is secret.
    * `secrecy`: what may be shown of it; if not all, it can be read from the file that NAME_FILE names.
    */

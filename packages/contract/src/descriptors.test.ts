@@ -11,6 +11,9 @@ describe('contract', () => {
       name: 'CancelOrder',
       http: [{ method: 'POST', template: '/v1/orders/{order_id}:cancel', body: true }],
       access: { permission: 'orders.orders.cancel', ownerField: undefined, ownerInResource: true, internal: false },
+      successStatus: 200,
+      maxRequestBytes: undefined,
+      rateLimit: 'DEFAULT',
       noSideEffects: false,
     });
   });

@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import {
   createFileRegistry,
+  type DescExtension,
   type DescField,
   type DescMessage,
   type DescMethod,
@@ -21,31 +22,13 @@ import {
   FileDescriptorSetSchema,
   MethodOptions_IdempotencyLevel,
 } from '@bufbuild/protobuf/wkt';
+import { type Access, type AccessMessage, accessOf } from './access.ts';
 import { commentsOf } from './comments.ts';
-
-/** One route of `google.api.http`. */
-export interface HttpRule {
-  method: 'GET' | 'PUT' | 'POST' | 'DELETE' | 'PATCH';
-  /** `/v1/orders/{order_id}:cancel` */
-  template: string;
-  /** Whether everything that is not in the path comes in the body; else it comes in the query. */
-  body: boolean;
-}
-
-/** Who may call a method: `(caudal.access)`. */
-export interface Access {
-  /** `orders.orders.place` */
-  permission: string;
-  /** The request's field that names the owner, as the contract spells it. */
-  ownerField?: string;
-  /** The handler names the owner. */
-  ownerInResource: boolean;
-  /** For Caudal's own services only. */
-  internal: boolean;
-}
+import { type HttpRule, type HttpRuleMessage, httpRules } from './http-rule.ts';
+import { type Serving, servingOf } from './serving.ts';
 
 /** A method with everything that is declared of it. */
-export interface MethodContract {
+export interface MethodContract extends Serving {
   /** `/caudal.orders.v1.OrderService/PlaceOrder` */
   path: string;
   /** `caudal.orders.v1.OrderService` */
@@ -82,6 +65,11 @@ export interface Contract {
 
 let loaded: Contract | undefined;
 
+/** From now on this is the contract: for tests, whose contract has methods of its own beside all others. */
+export function useContract(other: Contract): void {
+  loaded = other;
+}
+
 /** The contract; read at the first call (60 ms). */
 export function contract(): Contract {
   loaded ??= load(readFileSync(new URL('./gen/contract.binpb', import.meta.url)));
@@ -100,6 +88,9 @@ export function load(bytes: Uint8Array): Contract {
   };
   const http = extension('google.api.http');
   const access = extension('caudal.access');
+  const successStatus = extension('caudal.success_status');
+  const maxRequestBytes = extension('caudal.max_request_bytes');
+  const rateLimit = extension('caudal.rate_limit');
   const rules = extension('buf.validate.field');
   const oneof = extension('buf.validate.oneof');
   const personal = extension('caudal.personal');
@@ -114,29 +105,58 @@ export function load(bytes: Uint8Array): Contract {
     if (!descriptor) throw new Error(`The contract has no method ${path}.`);
     if (!hasOption(descriptor, access))
       throw new Error(`${path} does not say who may call it: give it an option (caudal.access).`);
-    const made = {
+    const rules = routesOf(descriptor);
+    const noSideEffects = isSafe(descriptor);
+    const { input: request, output: response } = descriptor;
+    const allowed = accessOf(getOption(descriptor, access) as unknown as AccessMessage, {
       path,
-      service,
-      name,
-      http: hasOption(descriptor, http) ? httpRules(path, getOption(descriptor, http) as never) : [],
-      access: accessOf(path, getOption(descriptor, access) as never, descriptor.input),
-      noSideEffects: isSafe(descriptor),
-      request: descriptor.input,
-      response: descriptor.output,
-    };
+      request,
+      http: rules,
+      noSideEffects,
+    });
+    const number = (option: DescExtension) =>
+      hasOption(descriptor, option) ? (getOption(descriptor, option) as unknown as number) : undefined;
+    const serving = servingOf(
+      {
+        successStatus: number(successStatus),
+        maxRequestBytes: number(maxRequestBytes),
+        rateLimit: number(rateLimit),
+      },
+      { path, http: rules, access: allowed, response, readable: readable() },
+    );
+    const made = { path, service, name, http: rules, access: allowed, ...serving, noSideEffects, request, response };
     methods.set(path, made);
     return made;
+  };
+
+  const pathOf = ({ parent, name }: DescMethod) => `/${parent.typeName}/${name}`;
+  const routesOf = (descriptor: DescMethod): HttpRule[] =>
+    hasOption(descriptor, http)
+      ? httpRules(pathOf(descriptor), getOption(descriptor, http) as unknown as HttpRuleMessage)
+      : [];
+  const descriptors = () =>
+    [...registry]
+      .filter((type) => type.kind === 'service')
+      .filter((service) => service.typeName.startsWith('caudal.'))
+      .flatMap((service) => service.methods);
+  let getRoutes: string[] | undefined;
+  const readable = () => {
+    getRoutes ??= descriptors()
+      .flatMap(routesOf)
+      .filter(({ method: verb }) => verb === 'GET')
+      .map(({ template }) => template);
+    return getRoutes;
   };
 
   return {
     registry,
     files,
     method,
-    methods: () =>
-      [...registry]
-        .filter((type) => type.kind === 'service')
-        .filter((service) => service.typeName.startsWith('caudal.'))
-        .flatMap((service) => service.methods.map(({ name }) => method(`/${service.typeName}/${name}`))),
+    methods() {
+      const all = descriptors().map((descriptor) => method(pathOf(descriptor)));
+      assertOwnSecrets(all);
+      return all;
+    },
     comment: (descriptor) => comments.get(descriptor.proto) ?? '',
     fieldRules: (field) => (hasOption(field, rules) ? (getOption(field, rules) as Message) : undefined),
     isRequired: (group) => hasOption(group, oneof) && isSet(oneof.message, getOption(group, oneof), 'required'),
@@ -145,48 +165,21 @@ export function load(bytes: Uint8Array): Contract {
   };
 }
 
+/** A signature says nothing of the method that it was made for: a secret of two would let one be replayed as the other. */
+function assertOwnSecrets(methods: MethodContract[]): void {
+  const known = new Map<string, string>();
+  for (const { path, access } of methods) {
+    const secret = access.webhook?.secret;
+    if (!secret) continue;
+    const other = known.get(secret);
+    if (other) throw new Error(`${path}: ${secret} is the secret of ${other} already: a webhook has one of its own.`);
+    known.set(secret, path);
+  }
+}
+
 const isSafe = ({ idempotency }: DescMethod) => idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS;
 
 function isSet(type: DescMessage | undefined, message: unknown, name: string): boolean {
   const field = type?.fields.find((candidate) => candidate.name === name);
   return !!field && reflect(type!, message as Message).get(field) === true;
-}
-
-/** A google.api.HttpRule as it is read from the descriptors. */
-interface HttpRuleMessage {
-  pattern: { case?: string; value?: string };
-  body: string;
-  responseBody: string;
-  additionalBindings: HttpRuleMessage[];
-}
-
-const verbs = new Set(['get', 'put', 'post', 'delete', 'patch']);
-
-function httpRules(path: string, rule: HttpRuleMessage): HttpRule[] {
-  const { pattern, body, responseBody, additionalBindings } = rule;
-  const template = pattern.value ?? '';
-  if (!verbs.has(pattern.case ?? '') || !/^(\/[\w.]+|\/\{\w+\})+(:\w+)?$/.test(template))
-    throw new Error(`${path}: Caudal does not serve routes like ${pattern.case} "${template}".`);
-  if (!['', '*'].includes(body) || responseBody)
-    throw new Error(`${path}: a body is "*" or absent, and a response has no response_body.`);
-  return [
-    { method: pattern.case!.toUpperCase() as HttpRule['method'], template, body: body === '*' },
-    ...additionalBindings.flatMap((binding) => httpRules(path, binding)),
-  ];
-}
-
-/** A caudal.Access as it is read from the descriptors. */
-interface AccessMessage {
-  permission: string;
-  owner: { case?: 'ownerField'; value: string } | { case: 'ownerInResource'; value: boolean };
-  internal: boolean;
-}
-
-function accessOf(path: string, { permission, owner, internal }: AccessMessage, request: DescMessage): Access {
-  if (!/^[a-z]+(\.[a-z_]+){2}$/.test(permission))
-    throw new Error(`${path}: a permission is <context>.<resource>.<verb>, not "${permission}".`);
-  const ownerField = owner.case === 'ownerField' ? owner.value : undefined;
-  if (ownerField !== undefined && !request.fields.some(({ name }) => name === ownerField))
-    throw new Error(`${path}: ${request.typeName} has no field "${ownerField}" to name the owner.`);
-  return { permission, ownerField, ownerInResource: owner.case === 'ownerInResource' && owner.value, internal };
 }

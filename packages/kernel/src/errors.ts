@@ -108,5 +108,7 @@ export function isCode(error: unknown, ...codes: Code[]): error is CaudalError {
  * it as a failure of the message.
  */
 export function isTransient(error: unknown): error is CaudalError {
-  return isCode(error, 'UNAVAILABLE', 'DEADLINE_EXCEEDED', 'RESOURCE_EXHAUSTED', 'ABORTED', 'CANCELLED');
+  if (!isCode(error, 'UNAVAILABLE', 'DEADLINE_EXCEEDED', 'RESOURCE_EXHAUSTED', 'ABORTED', 'CANCELLED')) return false;
+  // A request that is too long is as long the next time.
+  return error.reason !== 'REQUEST_TOO_LARGE';
 }

@@ -62,9 +62,9 @@ export function fromStatus(error: ServiceError, peer: string, gaveUp = false): C
   if ((code === 'INTERNAL' || code === 'UNKNOWN') && !ownFault.test(error.details)) return unavailable(peer, error);
   if (!isCode(code) || code === 'INTERNAL')
     return new CaudalError('INTERNAL', 'INTERNAL', `${peer} failed: ${error.details}`, { cause: error });
-  // By its words only grpc-js tells a message that is too large from a server that is busy. It must: waiting helps one.
+  // By its words only grpc-js tells a message that is too large for any method from a server that is busy.
   if (code === 'RESOURCE_EXHAUSTED' && /larger than/.test(error.details))
-    return new CaudalError('INVALID_ARGUMENT', 'REQUEST_TOO_LARGE', error.details, { cause: error });
+    return new CaudalError(code, 'REQUEST_TOO_LARGE', error.details, { cause: error });
   return new CaudalError(code, reasonOf[code] ?? code, error.details || code, { cause: error });
 }
 

@@ -9,6 +9,8 @@ export const names = {
   correlationId: 'caudal-correlation-id',
   consistency: 'caudal-consistency-token',
   age: 'caudal-age',
+  /** Over REST only. */
+  signature: 'webhook-signature',
 } as const;
 
 /** Reads a header; undefined if it is absent. */

@@ -19,7 +19,11 @@ export const reasons = {
     code: 'INVALID_ARGUMENT',
     meaning: 'The same request_id came before with other content. Use a fresh one for every new request.',
   },
-  REQUEST_TOO_LARGE: { code: 'INVALID_ARGUMENT', meaning: 'The request has more bytes than the server takes.' },
+  REQUEST_TOO_LARGE: {
+    code: 'RESOURCE_EXHAUSTED',
+    meaning:
+      'The request has more bytes than `metadata.max_request_bytes`, which is as many as the method takes. Waiting does not help.',
+  },
   HEADERS_TOO_LARGE: {
     code: 'INVALID_ARGUMENT',
     meaning: 'Address and headers have more than 16 KiB together. What is long belongs into a body.',
@@ -40,6 +44,19 @@ export const reasons = {
     meaning: 'The token is not signed by a known key, or is for somebody else.',
   },
   TOKEN_EXPIRED: { code: 'UNAUTHENTICATED', meaning: 'The token has expired. Get a fresh one.' },
+  SIGNATURE_MISSING: { code: 'UNAUTHENTICATED', meaning: 'The call of a webhook carries no `Webhook-Signature`.' },
+  SIGNATURE_INVALID: {
+    code: 'UNAUTHENTICATED',
+    meaning: "The signature is malformed, or none of the webhook's secrets makes it of this body and time.",
+  },
+  SIGNATURE_EXPIRED: {
+    code: 'UNAUTHENTICATED',
+    meaning: "The signature's time is more than 5 minutes from the server's clock. Sign anew, or set the clock right.",
+  },
+  WEBHOOK_ONLY: {
+    code: 'UNIMPLEMENTED',
+    meaning: 'The method is called over REST with a `Webhook-Signature`, and in no other way.',
+  },
   PERMISSION_MISSING: {
     code: 'PERMISSION_DENIED',
     meaning: 'The token lacks the permission that `metadata.permission` names.',

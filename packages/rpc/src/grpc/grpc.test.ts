@@ -199,7 +199,11 @@ describe('gRPC errors', () => {
   test('too many bytes, and methods that are not there', async () => {
     const large = await send(place.path, place.requestSerialize(placeOrder({ reference: 'x'.repeat(100_001) })));
     expect(large.error!.code).toBe(status.RESOURCE_EXHAUSTED);
-    expect(fromStatus(large.error!, 'orders')).toMatchObject({ code: 'INVALID_ARGUMENT', reason: 'REQUEST_TOO_LARGE' });
+    expect(fromStatus(large.error!, 'orders')).toMatchObject({
+      code: 'RESOURCE_EXHAUSTED',
+      reason: 'REQUEST_TOO_LARGE',
+      metadata: { max_request_bytes: '100000' },
+    });
     const none = await send('/caudal.orders.v1.OrderService/Burn', Buffer.alloc(0));
     expect(none.error!.code).toBe(status.UNIMPLEMENTED);
   });

@@ -14,12 +14,16 @@ import {
 import { toStatus } from '../errors.ts';
 import { names } from '../headers.ts';
 import type { Authenticate } from '../server/auth.ts';
+import { callerOf } from '../server/caller.ts';
 import { whenEmitted } from '../server/deadline.ts';
 import type { Endpoint } from '../server/endpoint.ts';
 import type { Pipeline } from '../server/pipeline.ts';
+import { boundOf, tooLarge } from '../server/request-size.ts';
 import { takeGrpcLog } from './grpc-log.ts';
+import { boundMessages } from './message-bound.ts';
 
 export interface GrpcLimits {
+  /** The bytes of a request, for methods whose contract says nothing of it; four times as much of an answer. */
   maxMessageBytes: number;
   maxConcurrent: number;
   /** After this time a connection is told to go elsewhere, so that balancing follows new servers; milliseconds. */
@@ -49,9 +53,11 @@ export function grpcServer(
   limits: GrpcLimits,
 ): Server {
   takeGrpcLog();
+  // Of any message, of health and reflection too; each call has its method's own.
+  const bounds = endpoints.map(({ contract }) => boundOf(contract, limits.maxMessageBytes));
   const server = new Server({
-    interceptors: [admission(endpoints, pipeline, authenticate)],
-    'grpc.max_receive_message_length': limits.maxMessageBytes,
+    interceptors: [admission(endpoints, pipeline, authenticate, limits)],
+    'grpc.max_receive_message_length': bounds.length > 0 ? Math.max(...bounds) : limits.maxMessageBytes,
     'grpc.max_send_message_length': limits.maxMessageBytes * 4,
     'grpc.max_concurrent_streams': limits.maxConcurrent + spareStreams,
     'grpc.max_connection_age_ms': limits.maxConnectionAgeMs,
@@ -89,14 +95,19 @@ const readerOf = (metadata: Metadata) => (name: string) => {
 };
 
 /** Whose call it is, noted on its metadata: an entry of a WeakMap costs the garbage collector more than all of this. */
-const callerOf = Symbol('caller');
-type Noted = Metadata & { [callerOf]?: Caller };
+const noted = Symbol('caller');
+type Noted = Metadata & { [noted]?: Caller };
 
 /**
  * Looks at a call before its message is read: who is not known, or is one too many, is answered at once, so that nobody
  * can make the server hold what it will not serve. Notes the caller.
  */
-function admission(endpoints: Endpoint[], pipeline: Pipeline, authenticate: Authenticate): ServerInterceptor {
+function admission(
+  endpoints: Endpoint[],
+  pipeline: Pipeline,
+  authenticate: Authenticate,
+  { maxMessageBytes }: GrpcLimits,
+): ServerInterceptor {
   const byPath = new Map(endpoints.map((endpoint) => [endpoint.contract.path, endpoint]));
   return ({ path }, call) => {
     const endpoint = byPath.get(path);
@@ -113,10 +124,17 @@ function admission(endpoints: Endpoint[], pipeline: Pipeline, authenticate: Auth
       const refusal = pipeline.full();
       if (refusal) return refuse(metadata, refusal);
       const note = (caller: Caller) => {
-        metadata[callerOf] = caller;
+        metadata[noted] = caller;
+        const bound = boundOf(endpoint.contract, maxMessageBytes);
+        boundMessages(call, bound, () => void refuse(metadata, tooLarge(bound)));
         admit(metadata);
       };
-      const caller = authenticate(readerOf(metadata)(names.authorization));
+      let caller: Caller | Promise<Caller>;
+      try {
+        caller = callerOf(endpoint, readerOf(metadata), authenticate);
+      } catch (error) {
+        return refuse(metadata, error);
+      }
       return caller instanceof Promise ? caller.then(note, (error) => refuse(metadata, error)) : note(caller);
     };
     return new ServerInterceptingCall(call, {
@@ -137,10 +155,11 @@ function handlerOf(endpoint: Endpoint, pipeline: Pipeline): handleUnaryCall<Buff
     const deadline = call.getDeadline();
     const outcome = await pipeline.run(endpoint, {
       counted: true,
-      authenticate: () => (call.metadata as Noted)[callerOf]!,
+      authenticate: () => (call.metadata as Noted)[noted]!,
       header: readerOf(call.metadata),
       whenGone: whenEmitted(call, 'cancelled'),
       deadline: deadline === Number.POSITIVE_INFINITY ? undefined : new Date(deadline),
+      bytes: call.request.length,
       decode: () => decode(() => definition.requestDeserialize(call.request)),
       encode: (response) => definition.responseSerialize(response),
     });

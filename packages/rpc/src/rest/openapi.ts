@@ -1,8 +1,10 @@
 /** The REST interface as an OpenAPI 3.1 document, derived from the contract: nothing of it is written by hand. */
 import type { DescField, DescMessage } from '@bufbuild/protobuf';
-import { contract, type HttpRule, type MethodContract } from '@caudal/contract/descriptors.ts';
+import { contract, type MethodContract } from '@caudal/contract/descriptors.ts';
+import type { HttpRule } from '@caudal/contract/http-rule.ts';
 import { maskedMessage } from '../schema/mask.ts';
 import { collectSchemas, isRequired, type Schema, type Schemas } from './openapi-schema.ts';
+import { securityOf, securitySchemes } from './openapi-security.ts';
 import { isWellKnown } from './transcode.ts';
 
 const about = `Commands and queries of Caudal, over JSON. Everything here is derived from the gRPC contract.
@@ -43,14 +45,7 @@ export function openApi(methods: MethodContract[]): Schema {
           content: { 'application/problem+json': { schema: ref('Problem') } },
         },
       },
-      securitySchemes: {
-        bearer: {
-          type: 'http',
-          scheme: 'bearer',
-          bearerFormat: 'JWT',
-          description: 'The claim `scope` lists permissions. With `:any` one holds for everybody, else for the caller.',
-        },
-      },
+      securitySchemes: securitySchemes(open),
     },
   };
 }
@@ -77,7 +72,8 @@ function operation(method: MethodContract, rule: HttpRule, index: number, schema
     operationId: `${shortName(method)}_${method.name}${index || ''}`,
     tags: [shortName(method)],
     summary: words(method.name),
-    description: `${contract().comment(descriptor)}\n\n${permissionText(method)}`,
+    description: `${contract().comment(descriptor)}\n\n${callerText(method)}`,
+    ...securityOf(method),
     parameters: [
       ...inPath.map((name) => pathParameter(method, name, schemas)),
       ...(rule.body ? [] : queryParameters(method, inPath, schemas)),
@@ -86,17 +82,21 @@ function operation(method: MethodContract, rule: HttpRule, index: number, schema
     ...(rule.body && {
       requestBody: {
         required: method.request.fields.some((field) => !inPath.includes(field.name) && isRequired(field)),
+        ...(method.maxRequestBytes && { description: `At most ${method.maxRequestBytes} bytes.` }),
         content: { 'application/json': { schema: schemas.message(method.request, inPath) } },
       },
     }),
-    responses: responses(method, isGet, hasEtag, schemas),
+    'x-caudal-rate-limit': method.rateLimit,
+    responses: responses(method, rule, hasEtag, schemas),
   };
 }
 
 const words = (name: string) => name.replace(/([a-z])([A-Z])/g, (_, a: string, b: string) => `${a} ${b.toLowerCase()}`);
 
-function permissionText({ access }: MethodContract): string {
-  const { permission, ownerField, ownerInResource } = access;
+function callerText({ access }: MethodContract): string {
+  const { authentication, permission, ownerField, ownerInResource } = access;
+  if (authentication === 'NONE') return 'For everybody, without a token.';
+  if (authentication === 'WEBHOOK') return 'A webhook: its caller signs the body instead of showing a token.';
   const owner = ownerField
     ? ` For its own resources, where \`${ownerField}\` is the token's subject; with \`${permission}:any\` for all.`
     : ownerInResource
@@ -157,14 +157,20 @@ function headerParameters({ request }: MethodContract, isGet: boolean, hasEtag: 
   return all;
 }
 
-function responses(method: MethodContract, isGet: boolean, hasEtag: boolean, schemas: Schemas): Schema {
+/** What a success means, beside its status. */
+const successes = { 200: 'Done.', 201: 'Made: it is read at its Location.', 202: 'Accepted: it is done later.' };
+
+function responses(method: MethodContract, rule: HttpRule, hasEtag: boolean, schemas: Schemas): Schema {
+  const { successStatus, location, access } = method;
+  const isGet = rule.method === 'GET';
   const text = (description: string) => ({ description, schema: { type: 'string' } });
   const failure = { $ref: '#/components/responses/Problem' };
   return {
-    200: {
-      description: 'Done.',
+    [successStatus]: {
+      description: successes[successStatus],
       headers: {
         'X-Request-Id': text('Stands for this request.'),
+        ...(location && { Location: text(`Where it is read: \`${location}\`.`) }),
         ...(hasEtag && { ETag: text('Changes with every change of the resource.') }),
         ...(!isGet && { 'Consistency-Token': text('For queries that must see what this wrote.') }),
         ...(isGet && { Age: text('If it comes from a cache: no part of it was read longer ago, in seconds.') }),
@@ -173,8 +179,9 @@ function responses(method: MethodContract, isGet: boolean, hasEtag: boolean, sch
     },
     ...(isGet && hasEtag && { 304: { description: 'Unchanged since the ETag in If-None-Match.' } }),
     400: failure,
-    401: failure,
-    403: failure,
+    ...(access.authentication !== 'NONE' && { 401: failure }),
+    ...(access.permission && { 403: failure }),
+    ...((rule.body || method.maxRequestBytes) && { 413: failure }),
     429: failure,
     503: failure,
     default: failure,

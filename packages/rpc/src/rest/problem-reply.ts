@@ -15,7 +15,8 @@ export function sendProblem(
   const requestId = id ?? idHeader((name) => request.headers[name] as string | undefined, names.requestId) ?? newId();
   const problem = toProblem(error, requestId);
   reply.header(names.requestId, requestId).header('cache-control', 'no-store');
-  if (problem.status === 401) reply.header('www-authenticate', 'Bearer');
+  if (problem.status === 401)
+    reply.header('www-authenticate', error.reason.startsWith('SIGNATURE_') ? 'Webhook-Signature' : 'Bearer');
   if (error.retryAfterMs !== undefined) reply.header('retry-after', Math.max(1, Math.ceil(error.retryAfterMs / 1000)));
   return reply.code(problem.status).type('application/problem+json').send(JSON.stringify(problem));
 }

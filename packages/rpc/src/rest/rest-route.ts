@@ -1,14 +1,18 @@
 /** One REST route: takes a request through the pipeline and writes the answer. */
-import type { HttpRule } from '@caudal/contract/descriptors.ts';
+import type { HttpRule } from '@caudal/contract/http-rule.ts';
 import type { Caller } from '@caudal/kernel/context.ts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { names } from '../headers.ts';
+import { type HeaderReader, names } from '../headers.ts';
 import { maskJson } from '../schema/mask.ts';
 import type { Authenticate } from '../server/auth.ts';
+import { callerOf } from '../server/caller.ts';
 import { whenEmitted } from '../server/deadline.ts';
 import type { Endpoint } from '../server/endpoint.ts';
 import type { Pipeline } from '../server/pipeline.ts';
+import type { WebhookSignature, WebhookVerifier } from '../server/webhook.ts';
+import { type LocationOf, locationOf } from './location.ts';
 import { sendProblem } from './problem-reply.ts';
+import { parseRawBody } from './raw-body.ts';
 import { requestJson } from './rest-request.ts';
 import { bytesToJson, jsonToBytes } from './transcode.ts';
 
@@ -19,29 +23,38 @@ export interface Route {
   url: string;
   /** Paths of this route, whatever the HTTP method. */
   matches: RegExp;
+  location: LocationOf | undefined;
+  /** Of a webhook: what checks its signatures. */
+  verifier: WebhookVerifier | undefined;
 }
 
-/** The routes of all endpoints that have some; internal methods never do. */
-export function routesOf(endpoints: Endpoint[]): Route[] {
+/** The routes of all endpoints that have some; internal methods never do. `webhooks`: by the method's path. */
+export function routesOf(endpoints: Endpoint[], webhooks: Map<string, WebhookVerifier>): Route[] {
   return endpoints
     .filter(({ contract }) => !contract.access.internal)
-    .flatMap((endpoint) =>
-      endpoint.contract.http.map((rule) => {
+    .flatMap((endpoint) => {
+      const verifier = webhooks.get(endpoint.contract.path);
+      const location = locationOf(endpoint.contract);
+      return endpoint.contract.http.map((rule) => {
         const path = rule.template.replace(/:(\w+)$/, '/:/:$1');
         return {
           endpoint,
           rule,
           url: path.replace(/\/:\/:(\w+)$/, '/::/::$1').replace(/\{(\w+)\}/g, ':$1'),
           matches: new RegExp(`^${path.replace(/[.]/g, '\\.').replace(/\{\w+\}/g, '[^/]+')}$`),
+          location,
+          verifier,
         };
-      }),
-    );
+      });
+    });
 }
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Known before the body is read. */
+    /** Known before the body is read, but for a webhook. */
     caller: Caller | undefined;
+    /** Of a webhook: what its body must be signed with. */
+    signature: WebhookSignature | undefined;
   }
 }
 
@@ -58,7 +71,9 @@ export async function admit(
   try {
     const refusal = pipeline.full();
     if (refusal) throw refusal;
-    request.caller = await authenticate(request.headers.authorization);
+    const header = headerReader(request);
+    if (route.verifier) request.signature = route.verifier.read(header(names.signature));
+    else request.caller = await callerOf(route.endpoint, header, authenticate);
     return undefined;
   } catch (error) {
     // Through the pipeline, which counts and reports it as it does every call.
@@ -66,50 +81,67 @@ export async function admit(
   }
 }
 
-/** Serves one request of this caller. */
+const headerReader =
+  ({ headers }: FastifyRequest): HeaderReader =>
+  (name) => {
+    const value = headers[name === names.consistency ? 'consistency-token' : name];
+    return Array.isArray(value) ? value[0] : value;
+  };
+
+/** The caller of a request that was admitted, its body read. Throws UNAUTHENTICATED where the body is not signed. */
+function admitted({ verifier }: Route, { caller, signature, body }: FastifyRequest): Caller {
+  return verifier ? verifier.verify(signature!, (body as Buffer | undefined) ?? Buffer.alloc(0)) : caller!;
+}
+
+/** Serves one request; `authenticate`: of a caller that was not admitted, why. */
 export async function serveRoute(
-  { endpoint, rule }: Route,
+  route: Route,
   pipeline: Pipeline,
   request: FastifyRequest,
   reply: FastifyReply,
-  authenticate: () => Caller | Promise<Caller>,
+  authenticate: () => Caller | Promise<Caller> = () => admitted(route, request),
 ): Promise<FastifyReply> {
+  const { endpoint, rule, location: locationFrom } = route;
   const { contract, definition } = endpoint;
-  const header = (name: string) => {
-    const value = request.headers[name === names.consistency ? 'consistency-token' : name];
-    return Array.isArray(value) ? value[0] : value;
-  };
+  const header = headerReader(request);
   const outcome = await pipeline.run(endpoint, {
     counted: true,
     authenticate,
     header,
     whenGone: whenEmitted(reply.raw, 'close'),
+    // A body is as long as its route's bodyLimit allows, or was never read to its end.
+    bytes: rule.body ? undefined : request.originalUrl.length,
     decode: () => {
       const json = requestJson(contract.request, rule.body, {
         params: request.params as Record<string, string>,
         query: new URLSearchParams(request.url.split('?').slice(1).join('?')),
-        body: request.body,
+        body: request.body instanceof Uint8Array ? parseRawBody(request.body) : request.body,
         ifMatch: rule.method === 'GET' ? undefined : unquoted(header('if-match')),
       });
       return definition.requestDeserialize(Buffer.from(jsonToBytes(contract.request, json)));
     },
-    encode: (response, { mask, etag }) => {
+    encode: (response, { mask, etag, whole }) => {
       const json = bytesToJson(contract.response, definition.responseSerialize(response));
-      return { body: JSON.stringify(mask ? maskJson(contract.response, json, mask) : json), etag };
+      return {
+        body: JSON.stringify(mask ? maskJson(contract.response, json, mask) : json),
+        etag,
+        location: locationFrom?.(whole),
+      };
     },
   });
   if (!outcome.ok) return sendProblem(request, reply, outcome.error, outcome.requestId);
-  const { body, etag } = outcome.answer;
+  const { body, etag, location } = outcome.answer;
   reply.header(names.requestId, outcome.requestId);
   if (outcome.consistency) reply.header('consistency-token', outcome.consistency);
   if (outcome.age) reply.header('age', outcome.age);
   if (etag) reply.header('etag', `"${etag}"`);
+  if (location) reply.header('location', location);
   // Answers are for one caller, and are to be asked for anew, with the etag.
   reply
     .header('cache-control', rule.method === 'GET' ? 'private, no-cache' : 'no-store')
     .header('vary', 'authorization');
   if (rule.method === 'GET' && etag && hasTag(header('if-none-match'), etag)) return reply.code(304).send();
-  return reply.type('application/json').send(body);
+  return reply.code(contract.successStatus).type('application/json').send(body);
 }
 
 /** The etag within quotes, weak or not: proxies that compress make them weak. */

@@ -1,6 +1,5 @@
 /** Serves endpoints over REST, by the routes that the contract gives them. Everything it answers is JSON. */
 import type { AddressInfo } from 'node:net';
-import type { Caller } from '@caudal/kernel/context.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import compress from '@fastify/compress';
@@ -12,8 +11,11 @@ import type { Address, Health } from '../grpc/port.ts';
 import type { Authenticate } from '../server/auth.ts';
 import type { Endpoint } from '../server/endpoint.ts';
 import type { Pipeline } from '../server/pipeline.ts';
+import { boundOf, tooLarge } from '../server/request-size.ts';
+import type { WebhookVerifier } from '../server/webhook.ts';
 import { addDocs } from './docs.ts';
 import { sendProblem } from './problem-reply.ts';
+import { keepRawBodies } from './raw-body.ts';
 import { admit, type Route, routesOf, serveRoute } from './rest-route.ts';
 
 export interface RestOptions {
@@ -29,6 +31,8 @@ export interface RestServerOptions extends Address, RestOptions {
   endpoints: Endpoint[];
   pipeline: Pipeline;
   authenticate: Authenticate;
+  /** What checks the signatures of webhooks, by the method's path. */
+  webhooks: Map<string, WebhookVerifier>;
   health: Health;
   limits: { maxMessageBytes: number; maxTimeoutMs: number; maxConnections: number };
 }
@@ -63,7 +67,9 @@ export async function startRest(options: RestServerOptions): Promise<RestServer>
     frameworkErrors: (_error, request, reply) => void sendProblem(request, reply, malformed('The path is malformed.')),
   });
   // Before the routes: each keeps the handler that is there when it is made.
-  app.setErrorHandler((error: FastifyError, request, reply) => sendProblem(request, reply, fromFastify(error)));
+  app.setErrorHandler((error: FastifyError, request, reply) =>
+    sendProblem(request, reply, fromFastify(error, request.routeOptions.bodyLimit)),
+  );
   app.addHook('onRequest', async ({ raw, headers }) => assertHost(raw.httpVersion, headers.host));
   if (options.cors) await app.register(cors, { origin: options.cors.origins, exposedHeaders: exposed, maxAge: 600 });
   if (options.compression ?? true) {
@@ -71,15 +77,22 @@ export async function startRest(options: RestServerOptions): Promise<RestServer>
   }
   parseJsonOnly(app);
   app.decorateRequest('caller', undefined);
-  const routes = routesOf(options.endpoints);
-  for (const route of routes) {
-    app.route({
+  app.decorateRequest('signature', undefined);
+  const routes = routesOf(options.endpoints, options.webhooks);
+  const addRoute = (to: FastifyInstance, route: Route) =>
+    to.route({
       method: route.rule.method,
       url: route.url,
+      // By Content-Length before the body is read, and by what has come while it is.
+      bodyLimit: boundOf(route.endpoint.contract, options.limits.maxMessageBytes),
       onRequest: (request, reply) => admit(route, options, request, reply),
-      handler: (request, reply) => serveRoute(route, options.pipeline, request, reply, () => request.caller as Caller),
+      handler: (request, reply) => serveRoute(route, options.pipeline, request, reply),
     });
-  }
+  for (const route of routes.filter(({ verifier }) => !verifier)) addRoute(app, route);
+  await app.register(async (scope) => {
+    keepRawBodies(scope);
+    for (const route of routes.filter(({ verifier }) => verifier)) addRoute(scope, route);
+  });
   for (const path of ['/livez', '/readyz']) {
     app.get(path, (_, reply) => {
       const { status, text } = options.health(path)!;
@@ -163,11 +176,10 @@ function parseJsonOnly(app: FastifyInstance): void {
 const malformed = (message: string) => new CaudalError('INVALID_ARGUMENT', 'MALFORMED_REQUEST', message);
 const unsupported = (message: string) => new CaudalError('INVALID_ARGUMENT', 'UNSUPPORTED_MEDIA_TYPE', message);
 
-/** What fastify refuses before a handler runs, as Caudal says it. */
-function fromFastify(error: FastifyError | CaudalError): CaudalError {
+/** What fastify refuses before a handler runs, as Caudal says it. `bound`: the most bytes of the route's bodies. */
+function fromFastify(error: FastifyError | CaudalError, bound: number): CaudalError {
   if (error instanceof CaudalError) return error;
-  if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE')
-    return new CaudalError('INVALID_ARGUMENT', 'REQUEST_TOO_LARGE', 'The body has more bytes than the server takes.');
+  if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE') return tooLarge(bound);
   if (error.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') return unsupported('The body must be application/json.');
   if (error.statusCode && error.statusCode < 500) return malformed(`The request is malformed: ${error.message}`);
   return toClientError(error);

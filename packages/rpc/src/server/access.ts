@@ -2,6 +2,8 @@
 import type { MethodContract } from '@caudal/contract/descriptors.ts';
 import type { Caller } from '@caudal/kernel/context.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
+import { webhookOnly } from './caller.ts';
+import { webhookSubject } from './webhook.ts';
 
 /** What was found out about a caller's rights before the handler runs. */
 export interface Grant {
@@ -11,10 +13,16 @@ export interface Grant {
 
 const has = (caller: Caller, permission: string) => caller.permissions.has('*') || caller.permissions.has(permission);
 
-/** Checks the permission. Throws PERMISSION_DENIED. */
+/** Checks the permission, where the method asks for one. Throws PERMISSION_DENIED; UNIMPLEMENTED for a webhook's own. */
 export function checkPermission({ access }: MethodContract, caller: Caller): Grant {
-  const { permission, internal } = access;
-  if (internal && !caller.subject.startsWith('service:') && !caller.permissions.has('*'))
+  const { authentication, permission, webhook } = access;
+  if (authentication === 'NONE') return { any: false };
+  if (authentication === 'WEBHOOK') {
+    // However the call came in: only its signature makes this subject.
+    if (!webhook || caller.subject !== webhookSubject(webhook)) throw webhookOnly();
+    return { any: false };
+  }
+  if (authentication === 'SERVICE' && !caller.subject.startsWith('service:') && !caller.permissions.has('*'))
     throw new CaudalError('PERMISSION_DENIED', 'INTERNAL_METHOD', "Only Caudal's own services may call this method.");
   const any = has(caller, `${permission}:any`);
   if (!any && !has(caller, permission)) {

@@ -3,7 +3,7 @@ import { contract, type MethodContract } from '@caudal/contract/descriptors.ts';
 import type { Method } from '@caudal/contract/method.ts';
 import { propertyOf } from '../schema/field-names.ts';
 import { type ReadMask, readMask } from '../schema/mask.ts';
-import { type Validate, validator } from '../schema/validation.ts';
+import { invalidRequest, type Validate, validator } from '../schema/validation.ts';
 import type { Call, Service } from '../types.ts';
 import { type CommandIdOf, commandIdOf } from './command-id.ts';
 
@@ -36,7 +36,7 @@ export function endpoints(services: Service[]): Endpoint[] {
         contract: of,
         definition: method,
         handler: handler as Endpoint['handler'],
-        validate: validator(of.request),
+        validate: of.access.webhook ? repeatable(validator(of.request), of) : validator(of.request),
         commandId: commandIdOf(of, method),
         readMask: readMask(of.request, of.response),
         hasEtag: of.response.fields.some(({ name: field }) => field === 'etag'),
@@ -44,4 +44,13 @@ export function endpoints(services: Service[]): Endpoint[] {
       };
     }),
   );
+}
+
+/** A signature can be replayed while it is fresh: a webhook that does something says by its request_id what it was. */
+function repeatable(validate: Validate, { noSideEffects }: MethodContract): Validate {
+  return (request) => {
+    validate(request);
+    if (!noSideEffects && !(request as { requestId: string }).requestId)
+      throw invalidRequest([{ field: 'request_id', description: 'must be given: a webhook may come again' }]);
+  };
 }

@@ -1,7 +1,7 @@
 /**
  * The one way that every call takes, be it gRPC, REST or local:
  *
- *   room? -> who? -> may it? -> decode -> its own? -> valid? -> handler, within the deadline -> mask -> encode
+ *   room? -> who? -> may it? -> short enough? -> decode -> its own? -> valid? -> handler, within the deadline -> mask -> encode
  *
  * and at the end of each, however it ended: a metric, a span, a line in the log. Nothing here throws.
  */
@@ -18,6 +18,7 @@ import { decodeConsistency, encodeConsistency, type StreamVersion } from './cons
 import { startTimer, type When } from './deadline.ts';
 import type { Endpoint } from './endpoint.ts';
 import { observe } from './observe.ts';
+import { boundOf, tooLarge } from './request-size.ts';
 
 const inHand = gauge('rpc_server_calls_in_hand', 'Calls being served, those past their deadline included', '1');
 
@@ -28,6 +29,8 @@ export interface Limits {
   defaultTimeoutMs: number;
   /** The longest deadline that is granted, in milliseconds. */
   maxTimeoutMs: number;
+  /** The bytes of a request, for methods whose contract says nothing of it. */
+  maxMessageBytes: number;
 }
 
 /** One call as it came in, and how its answer goes out. */
@@ -37,13 +40,23 @@ export interface Incoming<Answer> {
   deadline?: Date;
   /** When the caller goes away. */
   whenGone?: When;
+  /** The request's length as it came in, decompressed; undefined where it is not bytes. */
+  bytes?: number;
   /** Makes the request message; may throw CaudalError. */
   decode(): unknown;
-  encode(response: unknown, facts: { mask: Mask | undefined; etag: string | undefined }): Answer;
+  encode(response: unknown, facts: Facts): Answer;
   /** What the caller wants to see, where it is not in a header. */
   consistency?: StreamVersion[];
   /** Counts against `maxConcurrent`: local calls do not, they are part of one that does. */
   counted: boolean;
+}
+
+/** What is known of an answer beside what is sent of it. */
+export interface Facts {
+  mask: Mask | undefined;
+  etag: string | undefined;
+  /** The answer before its mask. */
+  whole: Record<string, unknown>;
 }
 
 /** An answer, and what goes beside it. */
@@ -126,6 +139,8 @@ export function createPipeline(limits: Limits): Pipeline {
       const work = async () => {
         const caller = await incoming.authenticate();
         const grant = checkPermission(contract, caller);
+        const bound = boundOf(contract, limits.maxMessageBytes);
+        if (incoming.bytes !== undefined && incoming.bytes > bound) throw tooLarge(bound);
         const request = incoming.decode();
         if (endpoint.ownerProperty !== undefined) {
           checkOwnerField(contract, grant, caller, (request as Record<string, unknown>)[endpoint.ownerProperty]);
@@ -173,7 +188,7 @@ export function createPipeline(limits: Limits): Pipeline {
       const masked = mask ? applyMask(contract.response, response, mask) : response;
       const streams = [...written].map(([stream, version]) => ({ stream, version }));
       return {
-        answer: incoming.encode(masked, { mask, etag }),
+        answer: incoming.encode(masked, { mask, etag, whole: response }),
         consistency: encodeConsistency(streams),
         age: oldestMs === undefined ? undefined : String(Math.ceil(oldestMs / 1000)),
       };

@@ -13,6 +13,7 @@ import { type Address, type Health, openPort, type PortLimits } from '../grpc/po
 import { type RestOptions, startRest } from '../rest/rest.ts';
 import type { Service } from '../types.ts';
 import { type Authenticate, developer } from './auth.ts';
+import { webhookVerifiers } from './caller.ts';
 import { endpoints } from './endpoint.ts';
 import { createPipeline, type Limits } from './pipeline.ts';
 
@@ -25,6 +26,8 @@ export interface ServerOptions {
   grpc: Address;
   /** Absent: no REST. */
   rest?: Address & RestOptions;
+  /** The secrets of webhooks, by the setting that the contract names. */
+  webhookSecrets?: Record<string, readonly string[]>;
   limits?: Partial<ServerLimits>;
   /** Lets anybody list the services; off in production. */
   reflection?: boolean;
@@ -61,14 +64,15 @@ export interface RunningServer extends Running {
 }
 
 /**
- * Serves. Rejects if a port is taken, or if a service breaks the contract (see `endpoints`). `stop` takes no new calls,
- * lets those in hand end, and after `drainMs` ends them itself.
+ * Serves. Rejects if a port is taken, if a service breaks the contract (see `endpoints`), or if a webhook has no secret.
+ * `stop` takes no new calls, lets those in hand end, and after `drainMs` ends them itself.
  */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const limits = { ...defaultLimits, ...options.limits };
   if (options.auth === 'off') log.warn('authentication is off: every caller may do everything');
   const authenticate: Authenticate = options.auth === 'off' ? () => developer : options.auth;
   const served = endpoints(options.services);
+  const webhooks = webhookVerifiers(served, options.webhookSecrets ?? {});
   const pipeline = createPipeline(limits);
   const grpc = grpcServer(served, pipeline, authenticate, limits);
   const setServing = addHealth(
@@ -99,10 +103,12 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const port = await openPort(grpc, health, options.grpc, limits);
   const rest =
     options.rest &&
-    (await startRest({ endpoints: served, pipeline, authenticate, health, limits, ...options.rest }).catch((error) => {
-      port.destroy();
-      throw error;
-    }));
+    (await startRest({ endpoints: served, pipeline, authenticate, webhooks, health, limits, ...options.rest }).catch(
+      (error) => {
+        port.destroy();
+        throw error;
+      },
+    ));
   log.info({ grpc: port.port, rest: rest?.port, methods: served.length }, 'serving');
   const telling = setInterval(tell, tellEveryMs).unref();
 

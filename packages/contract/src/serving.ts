@@ -1,0 +1,96 @@
+/** How a method is served, beside who may call it: `(caudal.success_status)` and its like, read and checked. */
+import type { DescMessage } from '@bufbuild/protobuf';
+import type { Access } from './access.ts';
+import type { HttpRule } from './http-rule.ts';
+
+const successStatuses = [200, 201, 202] as const;
+export type SuccessStatus = (typeof successStatuses)[number];
+
+/** Classes of rate limits, in the order of caudal.RateLimit's numbers from 1. */
+export const rateLimits = ['DEFAULT', 'LIGHT', 'HEAVY', 'WEBHOOK', 'UNLIMITED'] as const;
+export type RateLimit = (typeof rateLimits)[number];
+
+/** No method takes more: the largest message that Caudal's own clients take, too. */
+export const hardMaxRequestBytes = 16 * 1024 * 1024;
+/** What is read of a caller that is not known by a token. */
+export const maxRequestBytesWithoutToken = 1024 * 1024;
+
+export interface Serving {
+  /** The HTTP status of success. */
+  successStatus: SuccessStatus;
+  /** With 201: the route at which the answer's resource is read, `/v1/orders/{order_id}`. Its fields are the answer's. */
+  location?: string;
+  /** The most bytes of a request; undefined: as many as the server takes of any. */
+  maxRequestBytes: number | undefined;
+  rateLimit: RateLimit;
+}
+
+/** The values of the options; undefined where one is absent. */
+export interface ServingOptions {
+  successStatus: number | undefined;
+  maxRequestBytes: number | undefined;
+  rateLimit: number | undefined;
+}
+
+/** What of the method its options must fit. */
+export interface ServingOf {
+  path: string;
+  http: HttpRule[];
+  access: Access;
+  response: DescMessage;
+  /** The GET routes of the whole contract. */
+  readable: string[];
+}
+
+/** Reads the options. Throws an Error that names the method and what to change. */
+export function servingOf(options: ServingOptions, of: ServingOf): Serving {
+  const { path } = of;
+  const successStatus = statusOf(options.successStatus ?? 200, of);
+  const rateLimit = rateLimits[(options.rateLimit || 1) - 1];
+  if (!rateLimit) throw new Error(`${path}: ${options.rateLimit} is no rate limit that is known here.`);
+  return {
+    successStatus,
+    location: successStatus === 201 ? locationOf(of) : undefined,
+    maxRequestBytes: boundOf(options.maxRequestBytes, of),
+    rateLimit,
+  };
+}
+
+function statusOf(status: number, { path, http }: ServingOf): SuccessStatus {
+  const known = successStatuses.find((each) => each === status);
+  if (!known) throw new Error(`${path}: success_status is one of ${successStatuses.join(', ')}, not ${status}.`);
+  if (known === 200) return known;
+  if (http.length === 0)
+    throw new Error(`${path}: success_status ${status} means nothing without a REST route: take it away.`);
+  if (http.some(({ method }) => method === 'GET'))
+    throw new Error(`${path}: what is read by GET answers 200, not ${status}.`);
+  return known;
+}
+
+/** RFC 9110: without a Location, 201 says that what was created is at the URL of the request, which it is not. */
+function locationOf({ path, http, response, readable }: ServingOf): string {
+  const [first] = http;
+  const fields = new Set(response.fields.map(({ name }) => name));
+  const found = readable.find((template) => {
+    if (!template.startsWith(`${first!.template}/{`) || !/^\{\w+\}$/.test(template.slice(first!.template.length + 1)))
+      return false;
+    return [...template.matchAll(/\{(\w+)\}/g)].every(([, name]) => fields.has(name!));
+  });
+  if (http.length > 1 || first!.method !== 'POST' || !found)
+    throw new Error(
+      `${path}: 201 needs one POST route and a GET route below it, ${first!.template}/{<field of ${response.name}>}, as its Location.`,
+    );
+  return found;
+}
+
+function boundOf(bytes: number | undefined, { path, access }: ServingOf): number | undefined {
+  const withToken = access.authentication === 'TOKEN' || access.authentication === 'SERVICE';
+  const most = withToken ? hardMaxRequestBytes : maxRequestBytesWithoutToken;
+  if (bytes === undefined && !withToken)
+    throw new Error(
+      `${path}: its callers show no token, so anybody's request is read: say by max_request_bytes how much of it, ${most} at most.`,
+    );
+  if (bytes !== undefined && !(bytes >= 1 && bytes <= most))
+    throw new Error(`${path}: max_request_bytes is from 1 to ${most}, not ${bytes}.`);
+  return bytes;
+}

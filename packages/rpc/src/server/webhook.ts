@@ -1,0 +1,102 @@
+/**
+ * Webhooks: callers that sign the body of their request instead of showing a token.
+ *
+ *   Webhook-Signature: t=1767225600,v1=5257a869e7...
+ *
+ * `v1` is HMAC-SHA256(secret, "<t>.<body>") in hexadecimal, over the body's bytes as they are sent. Several `v1` are several
+ * secrets, while one takes the place of another; the server may have several too. What is too old is refused; what is
+ * replayed sooner has the same request_id, which is in the body, and is answered as the first time.
+ */
+import { createHmac, timingSafeEqual } from 'node:crypto';
+import type { Webhook } from '@caudal/contract/access.ts';
+import type { Caller } from '@caudal/kernel/context.ts';
+import { CaudalError } from '@caudal/kernel/errors.ts';
+
+/** By how much a signature's time may differ from the server's clock, either way. */
+export const toleranceSeconds = 300;
+/** So that none is found by trying. */
+export const minSecretCharacters = 32;
+/** More would only be more work for whoever sends nonsense. */
+const maxSignatures = 8;
+const maxSecrets = 8;
+const maxHeaderCharacters = 1_024;
+
+/** What stands in the header, and is not too old. */
+export interface WebhookSignature {
+  /** As it was sent: it is part of what is signed. */
+  timestamp: string;
+  signatures: Buffer[];
+}
+
+export interface WebhookVerifier {
+  /** Reads the header, before the body is read. Throws UNAUTHENTICATED. */
+  read(header: string | undefined): WebhookSignature;
+  /** The caller that has signed this body, `webhook:<name>`. Throws UNAUTHENTICATED. */
+  verify(signature: WebhookSignature, body: Uint8Array): Caller;
+}
+
+/** The subject of a webhook's caller. */
+export const webhookSubject = ({ name }: Webhook): string => `webhook:${name}`;
+
+/** Checks signatures of a webhook. Throws an Error that names the setting if its secrets are none to rely on. */
+export function webhookVerifier(webhook: Webhook, secrets: readonly string[]): WebhookVerifier {
+  if (secrets.length === 0 || secrets.length > maxSecrets)
+    throw new Error(`${webhook.secret} holds ${secrets.length} secrets: set it to 1 to ${maxSecrets} of them.`);
+  if (secrets.some(({ length }) => length < minSecretCharacters))
+    throw new Error(`${webhook.secret}: a secret has at least ${minSecretCharacters} characters.`);
+  const caller: Caller = { subject: webhookSubject(webhook), permissions: new Set() };
+  return {
+    read(header) {
+      if (!header) throw unauthenticated('SIGNATURE_MISSING', 'The call carries no "Webhook-Signature".');
+      const signature = parse(header);
+      const age = Math.abs(Date.now() / 1000 - Number(signature.timestamp));
+      if (age > toleranceSeconds)
+        throw unauthenticated(
+          'SIGNATURE_EXPIRED',
+          `The signature's time is more than ${toleranceSeconds} s from the server's clock.`,
+        );
+      return signature;
+    },
+    verify({ timestamp, signatures }, body) {
+      // Each with each, so that the time it takes says nothing of which is right.
+      let found = false;
+      for (const secret of secrets) {
+        const expected = digest(secret, timestamp, body);
+        for (const signature of signatures) if (timingSafeEqual(expected, signature)) found = true;
+      }
+      if (!found) throw invalid();
+      return caller;
+    },
+  };
+}
+
+/** The header for a body: what a sender writes in TypeScript. `seconds`: Unix time; now if absent. */
+export function signWebhook(
+  secrets: readonly string[],
+  body: Uint8Array | string,
+  seconds = Math.floor(Date.now() / 1000),
+): string {
+  const bytes = typeof body === 'string' ? Buffer.from(body) : body;
+  const signed = secrets.map((secret) => `v1=${digest(secret, String(seconds), bytes).toString('hex')}`);
+  return [`t=${seconds}`, ...signed].join(',');
+}
+
+const digest = (secret: string, timestamp: string, body: Uint8Array): Buffer =>
+  createHmac('sha256', secret).update(`${timestamp}.`).update(body).digest();
+
+/** Parts that are neither `t` nor `v1` are passed over: later versions of the scheme. */
+function parse(header: string): WebhookSignature {
+  if (header.length > maxHeaderCharacters) throw invalid();
+  const parts = header.split(',').map((part) => part.trim());
+  const valuesOf = (name: string) =>
+    parts.filter((part) => part.startsWith(`${name}=`)).map((part) => part.slice(name.length + 1));
+  const [timestamp, ...others] = valuesOf('t');
+  const signatures = valuesOf('v1');
+  if (!timestamp || others.length > 0 || !/^[1-9]\d{0,11}$/.test(timestamp)) throw invalid();
+  if (signatures.length === 0 || signatures.length > maxSignatures) throw invalid();
+  if (!signatures.every((signature) => /^[\da-f]{64}$/i.test(signature))) throw invalid();
+  return { timestamp, signatures: signatures.map((signature) => Buffer.from(signature, 'hex')) };
+}
+
+const unauthenticated = (reason: string, message: string) => new CaudalError('UNAUTHENTICATED', reason, message);
+const invalid = () => unauthenticated('SIGNATURE_INVALID', 'The signature is not valid here for this body.');

@@ -1,0 +1,24 @@
+/** What gateways are told of methods that callers show no token to. */
+import '@caudal/rpc/testing/probe.ts';
+import { expect, test } from '@jest/globals';
+import { doorsOf } from './topology.ts';
+
+test('the doors of a context, and apart from them what is open', () => {
+  const { command, query } = doorsOf('probe');
+  expect(command.grpc).toEqual([
+    '/caudal.probe.v1.ProbeService/CreateProbe',
+    '/caudal.probe.v1.ProbeService/StartProbe',
+    '/caudal.probe.v1.ProbeService/ImportProbe',
+  ]);
+  expect(command.rest.map(({ path }) => path)).toEqual(['/v1/probes', '/v1/probes/[^/]+:start', '/v1/probes:import']);
+  // A webhook is refused over gRPC, and a service's own method is for nobody outside.
+  expect(command.open).toEqual({
+    grpc: ['/caudal.probe.v1.ProbeService/SendFeedback'],
+    rest: [
+      { method: 'POST', path: '/v1/webhooks/measurements' },
+      { method: 'POST', path: '/v1/probes:feedback' },
+    ],
+  });
+  expect(query.open?.rest).toEqual([{ method: 'GET', path: '/v1/probes:newest' }]);
+  expect(doorsOf('orders').command).not.toHaveProperty('open');
+});
