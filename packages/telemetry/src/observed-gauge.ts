@@ -3,11 +3,11 @@
  * the number of scrapes: one reading at a time, one in `reuseMs`, each with a time-out, at most `maxSeries` values.
  *
  * A scrape waits for a reading for a moment only. What is not there by then is in the next scrape, with the last value in
- * this one. A last value that could not be renewed is dropped: an old figure that looks new is worse than none.
+ * this one. A last value that could not be renewed is dropped: an old figure that looks new is worse than none. (Which is
+ * why these are no observable gauges of OpenTelemetry's SDK: it shows each series that it has ever seen for ever.)
  */
 import type { Running } from '@caudal/kernel/lifetime.ts';
 import { within } from '@caudal/kernel/time.ts';
-import { metrics, type ObservableResult } from '@opentelemetry/api';
 import { logger } from './log.ts';
 import { counter } from './metrics.ts';
 
@@ -49,6 +49,19 @@ export interface ObserveOptions extends ObservedGauge {
   maxSeries?: number;
 }
 
+/** A gauge with the values that it has at the moment. */
+export interface Observed extends ObservedGauge {
+  samples: Sample[];
+}
+
+/** Those that are shown, by what reads them. */
+const shown = new Set<() => Promise<Observed>>();
+
+/** What all gauges of this process have to say to a scrape, after a moment at most. Never throws. */
+export function collectObserved(): Promise<Observed[]> {
+  return Promise.all([...shown].map((observe) => observe()));
+}
+
 /** Longer values of labels are no names of kinds. */
 const LABEL_LENGTH = 64;
 const suffixes = { s: /_seconds$/, By: /_bytes$/, 1: /./ };
@@ -74,14 +87,14 @@ export function checkGauge(context: string, { name, unit, labels = [] }: Observe
 
 /** Shows the gauge to Prometheus from now on, until it is stopped. Nothing is read while there is nobody to show it to. */
 export function observeGauge(options: ObserveOptions): Running {
-  const { name, description, unit, timeoutMs = 500, scrapeWaitMs = 100, reuseMs = 15_000, keepMs = 60_000 } = options;
+  const { name, timeoutMs = 500, scrapeWaitMs = 100, reuseMs = 15_000, keepMs = 60_000 } = options;
   const stopping = new AbortController();
   let last: { samples: Sample[]; at: number } | undefined;
   let askedAt = Number.NEGATIVE_INFINITY;
   /** Until the reading itself has ended, which may be after its time-out. */
   let reading: Promise<void> | undefined;
 
-  async function observe(result: ObservableResult): Promise<void> {
+  async function observe(): Promise<Observed> {
     const now = performance.now();
     if (now - askedAt >= reuseMs && !stopping.signal.aborted) {
       askedAt = now;
@@ -91,7 +104,7 @@ export function observeGauge(options: ObserveOptions): Running {
     // It never rejects.
     if (reading) await within(scrapeWaitMs, reading, stopping.signal);
     if (last && performance.now() - last.at >= keepMs) last = undefined;
-    for (const { labels, value } of last?.samples ?? []) result.observe(value, labels);
+    return { ...options, samples: last?.samples ?? [] };
   }
 
   async function readOnce(): Promise<void> {
@@ -119,11 +132,10 @@ export function observeGauge(options: ObserveOptions): Running {
     log.warn({ gauge: name, err: error }, 'a gauge could not be read');
   }
 
-  const instrument = metrics.getMeter('caudal').createObservableGauge(name, { description, unit });
-  instrument.addCallback(observe);
+  shown.add(observe);
   return {
     async stop() {
-      instrument.removeCallback(observe);
+      shown.delete(observe);
       stopping.abort();
       // Its work is bounded by what it uses; the end of the process does not wait for it longer than a reading may take.
       if (reading) await within(timeoutMs, reading);
