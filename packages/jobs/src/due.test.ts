@@ -64,6 +64,8 @@ test('at each start of a process, if the job says so', () => {
   const startedAt = at('11T06:00:00');
   expect(dueAt(nightly, ran('11T05:59:00'), at('11T06:00:01'), startedAt)).toEqual(startedAt);
   expect(dueAt(nightly, ran('11T06:00:01'), at('11T06:00:02'), startedAt)).toEqual(at('12T03:00:00'));
+  // Run again since the clock was set back, to before the start.
+  expect(dueAt(often, ran('10T06:00:00'), at('10T06:00:01'), startedAt)).toEqual(at('10T06:05:00'));
 });
 
 test('a clock that was set back makes it due once, now', () => {
@@ -77,21 +79,32 @@ test('however the clock has jumped, a job that succeeded is due within its inter
   const day = 86_400_000;
   const moment = fc.integer({ min: 0, max: 400 * day }).map((ms) => new Date(Date.UTC(2026, 0, 1) + ms));
   fc.assert(
-    fc.property(moment, moment, fc.integer({ min: 0, max: day }), (now, lastStartedAt, tookMs) => {
-      const lastEndedAt = new Date(lastStartedAt.getTime() + tookMs);
-      const runs = { ...never, lastStartedAt, lastEndedAt, lastOutcome: 'succeeded' as const };
-      for (const [schedule, intervalMs] of [
-        [nightly, day],
-        [often, 300_000],
-      ] as const) {
-        const due = dueAt(schedule, runs, now)!;
-        expect(due.getTime() - now.getTime()).toBeLessThanOrEqual(intervalMs + 6_000);
-        // And never by both: what is due now, run now, is not due again before its next time.
-        if (due > now) continue;
-        const again = dueAt(schedule, { ...runs, lastStartedAt: now, lastEndedAt: now }, now)!;
-        expect(again.getTime()).toBeGreaterThan(now.getTime());
-      }
-    }),
+    fc.property(
+      moment,
+      moment,
+      fc.integer({ min: 0, max: day }),
+      fc.option(moment),
+      (now, lastStartedAt, tookMs, startedAt) => {
+        const lastEndedAt = new Date(lastStartedAt.getTime() + tookMs);
+        const runs = { ...never, lastStartedAt, lastEndedAt, lastOutcome: 'succeeded' as const };
+        for (const [schedule, intervalMs] of [
+          [nightly, day],
+          [often, 300_000],
+        ] as const) {
+          const due = dueAt(schedule, runs, now, startedAt ?? undefined)!;
+          expect(due.getTime() - now.getTime()).toBeLessThanOrEqual(intervalMs + 6_000);
+          // And never by both: what is due now, run now, is not due again before its next time.
+          if (due > now) continue;
+          const again = dueAt(
+            schedule,
+            { ...runs, lastStartedAt: now, lastEndedAt: now },
+            now,
+            startedAt ?? undefined,
+          )!;
+          expect(again.getTime()).toBeGreaterThan(now.getTime());
+        }
+      },
+    ),
   );
 });
 

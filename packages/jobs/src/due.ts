@@ -39,7 +39,8 @@ export function dueAt(schedule: Schedule, runs: Runs, now: Date, startedAt?: Dat
   const ended = lastEndedAt && lastEndedAt > last ? lastEndedAt : last;
   // The clock was set back: what waits for a time of its own would wait for as long. Once, at once.
   if (ended.getTime() - now.getTime() > SET_BACK_MS) return now;
-  if (startedAt && (!lastStartedAt || lastStartedAt < startedAt)) return startedAt;
+  // A start that is in the future was before the clock was set back, and so was the run that it asked for.
+  if (startedAt && startedAt <= now && (!lastStartedAt || lastStartedAt < startedAt)) return startedAt;
   if (!lastStartedAt) return typeof schedule === 'string' ? nextTime(schedule, declaredAt) : declaredAt;
   const scheduled = nextTime(schedule, lastStartedAt);
   const again = failuresInRow > 0 || lastOutcome === 'interrupted';
