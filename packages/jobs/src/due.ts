@@ -9,8 +9,8 @@ import type { Schedule } from './types.ts';
 /** A failed run is tried again after this, then twice as long after each further failure, up to the longest pause. */
 const FIRST_PAUSE_MS = 60_000;
 const LONGEST_PAUSE_MS = 10 * 60_000;
-/** A run never follows another one sooner: a job that takes longer than its interval leaves room for others. */
-const BREATH_MS = 1_000;
+/** The least time from a run's end to the next run, for jobs that take longer than their interval. */
+const LEAST_GAP_MS = 1_000;
 /** A last run that is further in the future was recorded before the clock was set back. */
 const SET_BACK_MS = 5_000;
 
@@ -33,7 +33,7 @@ type Runs = Pick<
  */
 export function dueAt(schedule: Schedule, runs: Runs, now: Date, startedAt?: Date): Date | undefined {
   const { leaseUntil, declaredAt, lastStartedAt, lastEndedAt, lastOutcome, failuresInRow } = runs;
-  // A process that has ended its run without a word: at once, then ever more rarely, should the job be what ends it.
+  // The process died: at once when the lease ends, then ever more rarely, in case the job itself ends the process.
   if (leaseUntil) return later(leaseUntil, failuresInRow > 0 ? pauseMs(failuresInRow) : 0);
   const last = lastStartedAt ?? declaredAt;
   const ended = lastEndedAt && lastEndedAt > last ? lastEndedAt : last;
@@ -45,7 +45,7 @@ export function dueAt(schedule: Schedule, runs: Runs, now: Date, startedAt?: Dat
   const scheduled = nextTime(schedule, lastStartedAt);
   const again = failuresInRow > 0 || lastOutcome === 'interrupted';
   const retry = again ? later(ended, pauseMs(failuresInRow)) : undefined;
-  return latest(later(ended, BREATH_MS), earliest(scheduled, retry));
+  return latest(later(ended, LEAST_GAP_MS), earliest(scheduled, retry));
 }
 
 /** A schedule for people. */

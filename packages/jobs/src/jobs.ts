@@ -1,4 +1,4 @@
-/** Runs a context's jobs when they are due, whichever process comes first; one run of a job at a time over all of them. */
+/** Runs a context's jobs when they are due: one run of a job at a time, over all processes. */
 import { hostname } from 'node:os';
 import type { Running } from '@caudal/kernel/lifetime.ts';
 import { backoffMs, sleep } from '@caudal/kernel/time.ts';
@@ -29,9 +29,9 @@ const succeeded = gauge(
 
 /** A run's lease: a process that dies holds its jobs up for this long. */
 export const LEASE_MS = 30_000;
-/** No longer between two looks at the table: how late a job is that another process has left behind. */
-const LOOK_MS = 15_000;
-/** Neither the loop nor a run that was told to end takes so long. */
+/** The longest pause between two reads of the table. */
+const POLL_MS = 15_000;
+/** Neither a poll nor the end of a run after its signal takes so long. */
 const STUCK_MS = 10 * 60_000;
 
 /** This process, for people. */
@@ -50,25 +50,25 @@ export interface RunJobsOptions<Tools> {
   /** 30,000 ms if absent. */
   leaseMs?: number;
   /** 15,000 ms if absent. */
-  lookMs?: number;
+  pollMs?: number;
   /** How long a run may take to end once its signal has fired; 5,000 ms if absent. */
   graceMs?: number;
 }
 
 export interface RunningJobs extends Running {
-  /** What only a new process can mend: a run that does not end, or a loop that stands still. Undefined if all is well. */
+  /** A run that does not end, or a loop that stands still: only a new process mends that. Undefined if all is well. */
   problem(): string | undefined;
 }
 
 /** Starts to run the jobs. `stop` fires the signals of runs, waits for them (bounded), and records them as interrupted. */
 export function runJobs<Tools>(options: RunJobsOptions<Tools>): RunningJobs {
-  const { database, context, jobs, holder, leaseMs = LEASE_MS, lookMs = LOOK_MS } = options;
+  const { database, context, jobs, holder, leaseMs = LEASE_MS, pollMs = POLL_MS } = options;
   const ended = new AbortController();
   /** Runs by job, until their work has ended: a run that ignores its signal keeps the next one out of this process. */
   const runs = new Map<string, { done: Promise<void>; endedAt?: number }>();
   let wake = new AbortController();
   let startedAt: Date | undefined;
-  let wentRound = performance.now();
+  let polledAt = performance.now();
   const loop = run();
 
   return {
@@ -79,7 +79,7 @@ export function runJobs<Tools>(options: RunJobsOptions<Tools>): RunningJobs {
     },
     problem() {
       const now = performance.now();
-      if (now - wentRound > STUCK_MS) return `jobs have not been looked for in ${STUCK_MS / 60_000} minutes`;
+      if (now - polledAt > STUCK_MS) return `jobs have not been polled for ${STUCK_MS / 60_000} minutes`;
       const stuck = [...runs].find(([, { endedAt }]) => endedAt !== undefined && now - endedAt > STUCK_MS);
       return stuck && `the job ${stuck[0]} has ignored its signal for ${STUCK_MS / 60_000} minutes`;
     },
@@ -91,20 +91,20 @@ export function runJobs<Tools>(options: RunJobsOptions<Tools>): RunningJobs {
       let pauseMs: number;
       wake = new AbortController();
       try {
-        pauseMs = await look();
+        pauseMs = await poll();
         failures = 0;
       } catch (error) {
         failures += 1;
         log.warn({ context, err: error, failures }, 'jobs are held up');
-        pauseMs = backoffMs(failures, { firstMs: 500, maxMs: lookMs });
+        pauseMs = backoffMs(failures, { firstMs: 500, maxMs: pollMs });
       }
-      wentRound = performance.now();
+      polledAt = performance.now();
       await sleep(pauseMs, AbortSignal.any([ended.signal, wake.signal]));
     }
   }
 
-  /** Starts what is due. Returns after how many milliseconds to look again. */
-  async function look(): Promise<number> {
+  /** Starts what is due. Returns the pause until the next poll, in milliseconds. */
+  async function poll(): Promise<number> {
     const { now, records } = await readJobs(database, leaseMs);
     startedAt ??= now;
     if (jobs.some(({ name }) => !records.has(name))) {
@@ -114,7 +114,7 @@ export function runJobs<Tools>(options: RunJobsOptions<Tools>): RunningJobs {
       );
       return 0;
     }
-    let next = now.getTime() + lookMs;
+    let next = now.getTime() + pollMs;
     for (const job of jobs) {
       const record = records.get(job.name)!;
       const due = dueAt(job.schedule, ownLeft(record), now, job.atStart ? startedAt : undefined);

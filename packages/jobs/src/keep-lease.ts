@@ -1,4 +1,4 @@
-/** Keeps the lease of a run while it works, and says at once when it is lost. */
+/** Keeps the lease of a run while it works; a signal fires as soon as it is lost. */
 import type { Running } from '@caudal/kernel/lifetime.ts';
 import { sleep, within } from '@caudal/kernel/time.ts';
 import type { Database } from '@caudal/postgres/database.ts';

@@ -85,14 +85,14 @@ export async function runJob<Tools>(options: RunOptions<Tools>): Promise<EndedRu
   running.set(0, labels);
   runs.add(1, { ...labels, outcome });
   durations.record(seconds, labels);
-  tell();
+  logEnd();
   return { outcome, error, seconds, work };
 
-  /** What its signal says counts more than how it ended: a loop that heeds the signal returns without having done all. */
+  /** The signal's reason counts more than how the work ended: a loop that heeds its signal returns before all is done. */
   function judge(): { outcome: Outcome; error?: string } {
     if (lease.lost.aborted || thrown?.error instanceof LeaseLost)
       return { outcome: 'lease_lost', error: 'Another process has taken over, or the lease could not be renewed.' };
-    if (signal.aborted) return { outcome: 'interrupted', error: 'The process was told to end.' };
+    if (signal.aborted) return { outcome: 'interrupted', error: 'The process ended.' };
     if (limit.signal.aborted)
       return { outcome: 'timed_out', error: `It took longer than ${job.timeoutMs ?? TIMEOUT_MS} ms.` };
     if (thrown) return { outcome: 'failed', error: messageOf(thrown.error) };
@@ -114,7 +114,7 @@ export async function runJob<Tools>(options: RunOptions<Tools>): Promise<EndedRu
     }
   }
 
-  function tell(): void {
+  function logEnd(): void {
     const fields = { ...labels, outcome, run: epoch, seconds };
     if (outcome === 'succeeded') log.info(fields, 'a job has run');
     else if (outcome === 'interrupted') log.warn(fields, 'a job was interrupted');

@@ -37,7 +37,7 @@ export interface GuardedDatabase extends Transaction {
 }
 
 /**
- * How a run ended. `interrupted`: its process was told to end. `abandoned`: its process has not said how. `lease_lost`:
+ * How a run ended. `interrupted`: its process ended in order. `abandoned`: its process died. `lease_lost`:
  * another process had taken over (never on record: the record is that process's).
  */
 export type Outcome = 'succeeded' | 'failed' | 'timed_out' | 'interrupted' | 'abandoned' | 'lease_lost';

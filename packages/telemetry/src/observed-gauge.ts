@@ -3,8 +3,8 @@
  * the number of scrapes: one reading at a time, one in `reuseMs`, each with a time-out, at most `maxSeries` values.
  *
  * A scrape waits for a reading for a moment only. What is not there by then is in the next scrape, with the last value in
- * this one. A last value that could not be renewed is dropped: an old figure that looks new is worse than none. (Which is
- * why these are no observable gauges of OpenTelemetry's SDK: it shows each series that it has ever seen for ever.)
+ * this one. A last value that could not be renewed is dropped: an old figure that seems new is worse than none. (Which is
+ * why these are no observable gauges of OpenTelemetry's SDK: each series that it has seen once stays for ever.)
  */
 import type { Running } from '@caudal/kernel/lifetime.ts';
 import { within } from '@caudal/kernel/time.ts';
@@ -57,7 +57,7 @@ export interface Observed extends ObservedGauge {
 /** Those that are shown, by what reads them. */
 const shown = new Set<() => Promise<Observed>>();
 
-/** What all gauges of this process have to say to a scrape, after a moment at most. Never throws. */
+/** The values of all gauges of this process, for a scrape; takes a moment at most. Never throws. */
 export function collectObserved(): Promise<Observed[]> {
   return Promise.all([...shown].map((observe) => observe()));
 }
@@ -85,7 +85,7 @@ export function checkGauge(context: string, { name, unit, labels = [] }: Observe
   }
 }
 
-/** Shows the gauge to Prometheus from now on, until it is stopped. Nothing is read while there is nobody to show it to. */
+/** Shows the gauge to Prometheus from now on, until it is stopped. Without scrapes nothing is read. */
 export function observeGauge(options: ObserveOptions): Running {
   const { name, timeoutMs = 500, scrapeWaitMs = 100, reuseMs = 15_000, keepMs = 60_000 } = options;
   const stopping = new AbortController();
@@ -137,7 +137,7 @@ export function observeGauge(options: ObserveOptions): Running {
     async stop() {
       shown.delete(observe);
       stopping.abort();
-      // Its work is bounded by what it uses; the end of the process does not wait for it longer than a reading may take.
+      // The end of the process waits for a reading no longer than a reading may take.
       if (reading) await within(timeoutMs, reading);
     },
   };

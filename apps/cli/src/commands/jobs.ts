@@ -14,6 +14,9 @@ import { say, sayJson } from '../output.ts';
 import { pick, UsageError } from '../usage.ts';
 import { withApp } from '../with-app.ts';
 
+/** How often `run` says that it still runs. */
+const PROGRESS_MS = 5_000;
+
 export function jobsCommand(): Command {
   return new Command('jobs')
     .description('work by the clock: partitions made ahead, nightly checks')
@@ -134,10 +137,14 @@ async function run(system: App, name: string, json: boolean): Promise<boolean> {
   addCommands(system);
   addQueries(system);
   console.error(`Running ${name}: ${job.description}`);
+  const began = performance.now();
+  const progress = setInterval(() => {
+    console.error(`${name}: runs for ${Math.round((performance.now() - began) / 1_000)} s`);
+  }, PROGRESS_MS);
   const result = await runJobNow({
     ...{ database: local.database, context: local.context.name, job, signal: system.lifecycle.ending },
     tools: (database) => jobTools(system, local, database),
-  });
+  }).finally(() => clearInterval(progress));
   if ('heldBy' in result) {
     const { runningOn, lastStartedAt } = result.heldBy;
     if (json) sayJson({ job: name, outcome: 'runs_elsewhere', runningOn, since: lastStartedAt });

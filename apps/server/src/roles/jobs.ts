@@ -11,7 +11,7 @@ import { observeGauge } from '@caudal/telemetry/observed-gauge.ts';
 import type { App } from '../app.ts';
 import type { LocalContext } from '../local-context.ts';
 
-/** A run that was told to end has 5 s, and its record may wait for the database. */
+/** A run has 5 s after its signal, and its record may wait for the database. */
 const STOP_MS = 20_000;
 
 export function startJobs(app: App): void {

@@ -10,8 +10,8 @@ import { migrations } from '../migrations.ts';
 export function useDatabase() {
   let fresh: FreshDatabase;
   const opened: Database[] = [];
-  const open = () => {
-    const database = openDatabase({ url: fresh.url, schema: 'orders', derived: true });
+  const open = (url = fresh.url) => {
+    const database = openDatabase({ url, schema: 'orders', derived: true });
     opened.push(database);
     return database;
   };
@@ -31,7 +31,7 @@ export function useDatabase() {
     get url() {
       return fresh.url;
     },
-    /** Another pool, as a second process has. */
+    /** Another pool, as a second process has; `url` for one that is reached through something else. */
     open,
     async record(name: string): Promise<JobRecord> {
       const record = (await readJobs(opened[0]!, 1_000)).records.get(name);

@@ -1,6 +1,6 @@
 /**
- * A process of its own that runs the job `slow`, for processes.test.ts. Says when a run begins, writes under its token
- * when it is told to (whatever its signal says), and says what became of that.
+ * A process of its own that runs the job `slow`, for processes.test.ts. It reports to its parent when a run begins; at each
+ * message it writes under its token, whatever its signal's state, and reports the outcome.
  */
 import { openDatabase } from '@caudal/postgres/database.ts';
 import { runJobs } from '../jobs.ts';
@@ -36,7 +36,7 @@ const jobs = runJobs({
   holder: `process-${process.pid}`,
   tools: (guarded) => guarded,
   leaseMs: Number(leaseMs),
-  lookMs: 100,
+  pollMs: 100,
 });
 process.on('SIGTERM', async () => {
   await jobs.stop();

@@ -11,7 +11,7 @@ import { counter } from '@caudal/telemetry/metrics.ts';
 import { walletDecider } from '../domain/wallet.ts';
 import { walletBalances } from '../projections/wallet-balances.ts';
 
-/** Events that are looked at, in so many places of the log. At most as many wallets are compared. */
+/** So many places of the log, and so many events at each, bound how many wallets are compared. */
 const PLACES = 20;
 const EVENTS_A_PLACE = 50;
 const AT_ONCE = 8;
