@@ -15,7 +15,7 @@ const layers = [
   ['contract'],
   ['config', 'telemetry'],
   ['lifecycle', 'postgres'],
-  ['eventlog'],
+  ['eventlog', 'jobs'],
   ['aggregates'],
   ['messaging'],
   ['projections'],

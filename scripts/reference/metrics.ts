@@ -1,4 +1,5 @@
 /** docs/reference/metrics.md: every instrument that the code makes. */
+import { contexts } from '@caudal/server/contexts.ts';
 import { table } from './markdown.ts';
 import { shippedSources } from './sources.ts';
 
@@ -16,7 +17,14 @@ export function metricsPage(): string {
       row: [`\`${name}\``, kind!, single ?? double!],
     }));
   });
-  const owners = [...new Set(found.map(({ owner }) => owner))];
+  const read = contexts.flatMap(({ name, gauges = [] }) =>
+    gauges.map((gauge) => ({
+      owner: `services/${name}`,
+      row: [`\`${gauge.name}\``, 'gauge', `${gauge.description}. Read by the role jobs`],
+    })),
+  );
+  found.push(...read);
+  const owners = [...new Set(found.map(({ owner }) => owner))].sort();
   return [
     '# Metrics',
     '',

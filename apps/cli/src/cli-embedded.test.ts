@@ -33,6 +33,9 @@ test('commands join the server that runs, else start one for their time', async 
 
   const beside = await caudal('log', 'show', stream, '--json');
   expect(beside).toMatchObject({ code: 0, stderr: '' });
+  const job = await caudal('jobs', 'run', 'payments.check-wallets', '--json');
+  expect(job).toMatchObject({ code: 0 });
+  expect(job.json()).toMatchObject({ job: 'payments.check-wallets', outcome: 'succeeded' });
   expect(await part.isReady()).toBe(true);
   expect(await part.end('SIGTERM')).toBe(0);
 
@@ -40,6 +43,11 @@ test('commands join the server that runs, else start one for their time', async 
   expect(alone).toMatchObject({ code: 0, stdout: beside.stdout });
   expect(alone.stderr).toContain('Starting the embedded PostgreSQL');
   expect(existsSync(join(folder, 'data', 'postgres', 'postmaster.pid'))).toBe(false);
+
+  const jobs = await caudal('jobs', 'list', '--json');
+  expect(jobs.lines()).toContainEqual(
+    expect.objectContaining({ job: 'payments.check-wallets', runs: 1, lastOutcome: 'succeeded', running: false }),
+  );
 
   const migrate = await caudal('migrate');
   expect(migrate).toMatchObject({ code: 2 });

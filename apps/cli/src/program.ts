@@ -7,6 +7,7 @@ import { configCommand } from './commands/config.ts';
 import { deadLettersCommand } from './commands/dead-letters.ts';
 import { demoCommand } from './commands/demo.ts';
 import { importCommand } from './commands/import.ts';
+import { jobsCommand } from './commands/jobs.ts';
 import { keysCommand } from './commands/keys.ts';
 import { logCommand } from './commands/log.ts';
 import { migrateCommand } from './commands/migrate.ts';
@@ -30,6 +31,7 @@ const program = new Command('caudal')
   .addCommand(verifyCommand())
   .addCommand(viewsCommand())
   .addCommand(deadLettersCommand())
+  .addCommand(jobsCommand())
   .addCommand(importCommand())
   .addCommand(demoCommand())
   .addCommand(tokenCommand())

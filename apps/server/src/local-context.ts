@@ -5,6 +5,7 @@ import type { Context } from '@caudal/context/context.ts';
 import { openEventLog } from '@caudal/eventlog/event-log.ts';
 import { migrations as logMigrations } from '@caudal/eventlog/migrations.ts';
 import type { EventLog, LogReader } from '@caudal/eventlog/types.ts';
+import { migrations as jobMigrations } from '@caudal/jobs/migrations.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import type { Running } from '@caudal/kernel/lifetime.ts';
 import { systemClock } from '@caudal/kernel/time.ts';
@@ -33,7 +34,7 @@ const APPEND_RETRY_MS = 2_000;
 /** How long it waits for its turn. Shorter than those callers wait, too: what was refused while it waited never happens. */
 const APPEND_TURN_MS = 3_000;
 
-const migrationSets = [checkpointMigrations, logMigrations, messagingMigrations, processMigrations];
+const migrationSets = [checkpointMigrations, logMigrations, messagingMigrations, processMigrations, jobMigrations];
 
 /** Brings a context's schema up to date. Returns what was applied. */
 export function migrateContext(url: string, context: Context): Promise<string[]> {

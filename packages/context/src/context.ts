@@ -4,12 +4,16 @@
  */
 import type { Aggregates, Decider } from '@caudal/aggregates/types.ts';
 import type { Settings, Values } from '@caudal/config/config.ts';
+import type { LogReader } from '@caudal/eventlog/types.ts';
+import { checkJobs } from '@caudal/jobs/check-jobs.ts';
+import type { GuardedDatabase, Job } from '@caudal/jobs/types.ts';
 import type { IdSource } from '@caudal/kernel/ids.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
-import type { Database } from '@caudal/postgres/database.ts';
-import type { Projection } from '@caudal/projections/types.ts';
+import type { Database, Transaction } from '@caudal/postgres/database.ts';
+import type { Projection, Views } from '@caudal/projections/types.ts';
 import type { Client, Service } from '@caudal/rpc/types.ts';
 import type { TimedHandler } from '@caudal/sagas/saga-handler.ts';
+import { checkGauge, type ObservedGauge, type Sample } from '@caudal/telemetry/observed-gauge.ts';
 import type { SearchReader, ViewReader } from './view-reader.ts';
 
 /** The tools that commands, queries and processes share. */
@@ -39,6 +43,31 @@ export interface SagaTools<S extends Settings> extends Tools<S> {
   development: boolean;
 }
 
+export interface JobTools<S extends Settings> extends Tools<S> {
+  /** The context's own. What a run writes through `transaction` is written only while the run holds its lease. */
+  database: GuardedDatabase;
+  /** The context's own log, for reading. */
+  log: LogReader;
+  /** The views of one of the context's projections, as they are in the store. */
+  views<V>(projection: Projection<V>): Views<V>;
+}
+
+/** A job of a context. Without settings of its own it is `ContextJob`. */
+export type ContextJob<S extends Settings = Settings> = Job<JobTools<S>>;
+
+export interface GaugeTools<S extends Settings> extends Pick<Tools<S>, 'aggregates' | 'clock' | 'settings'> {
+  /** The context's own, for reading. */
+  database: Transaction;
+  /** The views of one of the context's projections, as they are in the store. */
+  views<V>(projection: Projection<V>): Views<V>;
+}
+
+/** A figure of the context that is read when Prometheus asks; its cost is bounded by `observeGauge`. */
+export interface ContextGauge<S extends Settings = Settings> extends ObservedGauge {
+  /** The value, or one for each value of its labels. Ends soon after the signal has fired. */
+  read(tools: GaugeTools<S>, run: { signal: AbortSignal }): Promise<number | Sample[]>;
+}
+
 /** Which store keeps a projection's views: documents by id and key, or full-text search. */
 export type StoreKind = 'documents' | 'search';
 
@@ -65,9 +94,21 @@ export interface Context<S extends Settings = Settings> {
   projections: ContextProjection[];
   /** May open what they need; `signal` tells when to let go of it. */
   sagas(tools: SagaTools<S>): TimedHandler[] | Promise<TimedHandler[]>;
+  /** Work by the clock, one process at a time. */
+  jobs?: ContextJob<NoInfer<S>>[];
+  /** Figures for Prometheus that must be looked for. */
+  gauges?: ContextGauge<NoInfer<S>>[];
 }
 
-/** Checks a context's parts against each other; the types of its settings follow from what it declares. */
+/**
+ * Checks a context's parts; the types of its settings follow from what it declares. Throws an Error that names the part
+ * and the fix if a job or a gauge can't be as it is declared.
+ */
 export function defineContext<S extends Settings>(context: Context<S>): Context<S> {
+  const { name, jobs = [], gauges = [] } = context;
+  checkJobs(name, jobs);
+  for (const gauge of gauges) checkGauge(name, gauge);
+  if (new Set(gauges.map((gauge) => gauge.name)).size < gauges.length)
+    throw new Error(`Two gauges of ${name} have one name: give each its own.`);
   return context;
 }

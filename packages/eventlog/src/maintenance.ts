@@ -1,13 +1,7 @@
 /** What a log needs now and then: partitions made ahead, and old commands forgotten. */
-import type { Running } from '@caudal/kernel/lifetime.ts';
-import { sleep } from '@caudal/kernel/time.ts';
 import type { Database, Transaction } from '@caudal/postgres/database.ts';
-import { logger } from '@caudal/telemetry/log.ts';
 import { counter } from '@caudal/telemetry/metrics.ts';
 
-const retryMs = 60_000;
-
-const log = logger('eventlog');
 const failures = counter('eventlog_maintenance_failures_total', "Rounds of the log's maintenance that failed");
 
 /** Makes the partitions of this month and of `months` more. Safe to call at any time, by any number of processes. */
@@ -40,30 +34,22 @@ export async function deleteOldCommands(db: Transaction, { days = 30, limit = 5_
   return rows[0]!.n;
 }
 
-/** Does both until it is stopped: at once, then every `everyMs` (an hour if absent). A failed round is counted, and repeated soon. */
-export function startMaintenance(options: { database: Database; domain: string; everyMs?: number }): Running {
-  const { database, domain, everyMs = 3_600_000 } = options;
+/**
+ * Does both, once; the job of every context does it at each start and every hour. A failure is counted, and thrown.
+ * `database`: what is written by it counts only while the job holds its lease.
+ */
+export async function maintainLog(options: {
+  database: Pick<Database, 'transaction'>;
+  domain: string;
+  signal: AbortSignal;
+}): Promise<void> {
+  const { database, domain, signal } = options;
   const limit = 5_000;
-  const stopping = new AbortController();
-  const run = async () => {
-    while (!stopping.signal.aborted) {
-      let pauseMs = everyMs;
-      try {
-        await makePartitions(database);
-        while (!stopping.signal.aborted && (await deleteOldCommands(database, { limit })) === limit);
-      } catch (error) {
-        failures.add(1, { domain });
-        pauseMs = Math.min(everyMs, retryMs);
-        log.error({ err: error, domain }, "the log's maintenance has failed");
-      }
-      await sleep(pauseMs, stopping.signal);
-    }
-  };
-  const done = run();
-  return {
-    stop() {
-      stopping.abort();
-      return done;
-    },
-  };
+  try {
+    await database.transaction((tx) => makePartitions(tx));
+    while (!signal.aborted && (await database.transaction((tx) => deleteOldCommands(tx, { limit }))) === limit);
+  } catch (error) {
+    failures.add(1, { domain });
+    throw error;
+  }
 }

@@ -17,6 +17,7 @@ import { NodeSDK } from '@opentelemetry/sdk-node';
 import { BatchSpanProcessor, ParentBasedSampler, TraceIdRatioBasedSampler } from '@opentelemetry/sdk-trace';
 import { ATTR_SERVICE_NAME, ATTR_SERVICE_VERSION } from '@opentelemetry/semantic-conventions';
 import { logger } from './log.ts';
+import { observedProducer } from './observed-producer.ts';
 
 export interface TelemetryOptions {
   /** `service.name`: 'caudal-orders'. */
@@ -85,7 +86,9 @@ function logComplaints(): void {
 export async function startTelemetry(options: TelemetryOptions): Promise<Telemetry> {
   const { serviceName, serviceVersion, role, prometheus, otlpEndpoint, sampling = 1 } = options;
   logComplaints();
-  const exporter = prometheus && new PrometheusExporter({ preventServerStart: true, withoutScopeInfo: true });
+  const exporter =
+    prometheus &&
+    new PrometheusExporter({ preventServerStart: true, withoutScopeInfo: true, metricProducers: [observedProducer] });
   const server = exporter && (await serveMetrics(exporter, prometheus));
   const runtime = exporter && new RuntimeNodeInstrumentation();
   const sdk = new NodeSDK({

@@ -10,6 +10,7 @@ import { createSagaHandler } from '@caudal/sagas/saga-handler.ts';
 import { orderService } from './commands/order-service.ts';
 import { fulfilmentDecider } from './domain/fulfilment.ts';
 import { orderDecider } from './domain/order.ts';
+import { pendingOldest } from './gauges/pending-oldest.ts';
 import { orderDetails } from './projections/order-details.ts';
 import { orderQueryService } from './queries/order-query-service.ts';
 import { fulfilmentSaga } from './sagas/fulfilment.ts';
@@ -48,6 +49,7 @@ export const orders = defineContext({
   ],
   queries: ({ views }) => [orderQueryService({ views: views(orderDetails) })],
   projections: [{ projection: orderDetails, store: 'documents' }],
+  gauges: [pendingOldest],
   sagas: ({ aggregates, client, database, clock, signal, settings }) => [
     createSagaHandler({
       saga: fulfilmentSaga({

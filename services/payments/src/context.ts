@@ -7,6 +7,7 @@ import { walletService } from './commands/wallet-service.ts';
 import { paymentDecider } from './domain/payment.ts';
 import { walletDecider } from './domain/wallet.ts';
 import { openGateway } from './gateway/open-gateway.ts';
+import { checkWallets } from './jobs/check-wallets.ts';
 import { paymentStatus } from './projections/payment-status.ts';
 import { walletBalances } from './projections/wallet-balances.ts';
 import { walletTransactions } from './projections/wallet-transactions.ts';
@@ -49,6 +50,7 @@ export const payments = defineContext({
     { projection: walletTransactions, store: 'documents' },
     { projection: paymentStatus, store: 'documents', cacheMs: 60_000 },
   ],
+  jobs: [checkWallets],
   async sagas({ aggregates, database, clock, signal, settings, development }) {
     const gateway = await openGateway({
       url: settings.PAYMENTS_GATEWAY_URL,

@@ -1,10 +1,71 @@
-/** The jobs role: partitions ahead of need, and what has become old. */
-import { startMaintenance } from '@caudal/eventlog/maintenance.ts';
+/** The jobs role: runs its contexts' jobs and reads their gauges; and what every log needs now and then. */
+import type { Settings } from '@caudal/config/config.ts';
+import type { ContextJob, JobTools } from '@caudal/context/context.ts';
+import { maintainLog } from '@caudal/eventlog/maintenance.ts';
+import { checkJobs } from '@caudal/jobs/check-jobs.ts';
+import { runJobs } from '@caudal/jobs/jobs.ts';
+import type { GuardedDatabase } from '@caudal/jobs/types.ts';
+import { openViews } from '@caudal/projections/queries/views.ts';
+import type { Projection, Views } from '@caudal/projections/types.ts';
+import { observeGauge } from '@caudal/telemetry/observed-gauge.ts';
 import type { App } from '../app.ts';
+import type { LocalContext } from '../local-context.ts';
 
-export function startJobs({ locals, lifecycle }: App): void {
-  for (const { context, database } of locals) {
-    const maintenance = startMaintenance({ database, domain: context.name });
-    lifecycle.onStop(`maintenance of ${context.name}`, () => maintenance.stop());
+/** A run has 5 s after its signal, and its record may wait for the database. */
+const STOP_MS = 20_000;
+
+export function startJobs(app: App): void {
+  for (const local of app.locals) {
+    const { context, database } = local;
+    const jobs = runJobs({
+      database,
+      context: context.name,
+      jobs: jobsOf(local),
+      holder: app.holder,
+      tools: (guarded) => jobTools(app, local, guarded),
+    });
+    app.lifecycle.addCheck(`jobs of ${context.name}`, 'live', jobs.problem);
+    app.lifecycle.onStop(`jobs of ${context.name}`, () => jobs.stop(), { timeoutMs: STOP_MS });
+    startGauges(app, local);
   }
+}
+
+/** The jobs of a context: its own, and those that every context has. Throws an Error if one has the name of another. */
+export function jobsOf({ context }: LocalContext): ContextJob[] {
+  const maintenance: ContextJob = {
+    name: 'log-maintenance',
+    description: "Makes the log's partitions ahead and forgets command ids that are older than 30 days.",
+    schedule: { everyMs: 3_600_000 },
+    // A system that was off for months has its partitions before it needs them.
+    atStart: true,
+    run: ({ database }, { signal }) => maintainLog({ database, domain: context.name, signal }),
+  };
+  const jobs = [maintenance, ...(context.jobs ?? [])];
+  checkJobs(context.name, jobs);
+  return jobs;
+}
+
+/** What a run of a context's job works with. */
+export function jobTools(app: App, local: LocalContext, database: GuardedDatabase): JobTools<Settings> {
+  return { ...app.toolsOf(local), database, log: local.log, views: (projection) => viewsOf(app, local, projection) };
+}
+
+/** Only processes with this role read them: a figure is not asked for by each process of a fleet. */
+function startGauges(app: App, local: LocalContext): void {
+  const { aggregates, clock, settings } = app.toolsOf(local);
+  const tools = {
+    ...{ aggregates, clock, settings },
+    database: { query: local.database.query },
+    views: <V>(projection: Projection<V>) => viewsOf(app, local, projection),
+  };
+  for (const { read, ...gauge } of local.context.gauges ?? []) {
+    const observed = observeGauge({ ...gauge, read: (signal) => read(tools, { signal }) });
+    app.lifecycle.onStop(`gauge ${gauge.name}`, () => observed.stop());
+  }
+}
+
+function viewsOf<V>({ stores }: App, { context, database }: LocalContext, projection: Projection<V>): Views<V> {
+  const definition = context.projections.find((candidate) => candidate.projection === projection);
+  if (!definition) throw new Error(`${projection.name} is no projection of ${context.name}.`);
+  return openViews({ projection, store: stores.viewsToQuery(context, definition.store, database) });
 }

@@ -1,11 +1,12 @@
 /** The options of a method from end to end, over both protocols: its status, the size of its requests, and its callers. */
 import { request as httpRequest } from 'node:http';
 import { connect as openSession } from 'node:http2';
+import { until } from '@caudal/testing/until.ts';
 import { status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { connect } from '../client/client.ts';
 import type { Problem } from '../rest/problem.ts';
-import { talk, until } from '../testing/connections.ts';
+import { talk } from '../testing/connections.ts';
 import { type Seen, stopAll, token } from '../testing/fixture.ts';
 import { ProbeQueryServiceService, ProbeServiceService } from '../testing/gen/caudal/probe/v1/probe.ts';
 import { grpcCalls } from '../testing/grpc-calls.ts';

@@ -7,7 +7,7 @@ import { type Seen, start, stopAll, token } from '../testing/fixture.ts';
 import { ProbeServiceService } from '../testing/gen/caudal/probe/v1/probe.ts';
 import { grpcCalls } from '../testing/grpc-calls.ts';
 import { nextSecret, probeServices, secret, startProbes, webhookSetting } from '../testing/probe.ts';
-import { signWebhook } from './webhook.ts';
+import { signWebhook } from '../testing/sign-webhook.ts';
 
 const seen: Seen[] = [];
 let server: Awaited<ReturnType<typeof startProbes>>;

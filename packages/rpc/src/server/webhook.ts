@@ -70,17 +70,6 @@ export function webhookVerifier(webhook: Webhook, secrets: readonly string[]): W
   };
 }
 
-/** The header for a body: what a sender writes in TypeScript. `seconds`: Unix time; now if absent. */
-export function signWebhook(
-  secrets: readonly string[],
-  body: Uint8Array | string,
-  seconds = Math.floor(Date.now() / 1000),
-): string {
-  const bytes = typeof body === 'string' ? Buffer.from(body) : body;
-  const signed = secrets.map((secret) => `v1=${digest(secret, String(seconds), bytes).toString('hex')}`);
-  return [`t=${seconds}`, ...signed].join(',');
-}
-
 const digest = (secret: string, timestamp: string, body: Uint8Array): Buffer =>
   createHmac('sha256', secret).update(`${timestamp}.`).update(body).digest();
 

@@ -1,0 +1,160 @@
+/**
+ * The table of jobs, a statement a function. Lease and record are one row; every change of a run's row names its epoch,
+ * so a run that has lost the lease changes nothing. As with checkpoints, a lease that lasts longer than any does is void:
+ * the database's clock was set back.
+ */
+import type { Database, Transaction } from '@caudal/postgres/database.ts';
+import type { Outcome } from './types.ts';
+
+/** Longer errors are cut. */
+const ERROR_LENGTH = 1_000;
+/** Leases of one job may differ while a new version is rolled out. */
+const longestLease = "greatest($4 * 10, 60000) * interval '1 millisecond'";
+
+/** A job's row. */
+export interface JobRecord {
+  name: string;
+  /** Counts the runs that have begun. */
+  epoch: number;
+  /** Null: it does not run. */
+  holder: string | null;
+  /** Host and pid of the last process that ran it. */
+  runningOn: string | null;
+  /** Whether the holder's lease is good at this moment. */
+  held: boolean;
+  /** The holder's lease; long past if it is void. Null without holder. */
+  leaseUntil: Date | null;
+  declaredAt: Date;
+  lastStartedAt: Date | null;
+  lastEndedAt: Date | null;
+  lastSuccessAt: Date | null;
+  lastOutcome: Outcome | null;
+  lastError: string | null;
+  failures: number;
+  failuresInRow: number;
+}
+
+/** A run that has begun. */
+export interface Claim {
+  name: string;
+  /** The fencing token. */
+  epoch: number;
+  /** When it began. */
+  startedAt: Date;
+}
+
+/** Makes a row for each job that has none. */
+export async function declareJobs(db: Transaction, names: string[]): Promise<void> {
+  await db.query({
+    name: 'jobs-declare',
+    text: 'INSERT INTO jobs (name) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING',
+    values: [names],
+  });
+}
+
+/** All rows by name, declared or not, and the database's time. */
+export async function readJobs(
+  db: Transaction,
+  leaseMs: number,
+): Promise<{ now: Date; records: Map<string, JobRecord> }> {
+  const longest = "now + greatest($1 * 10, 60000) * interval '1 millisecond'";
+  const rows = await db.query<JobRecord & { now: Date; present: string | null }>({
+    name: 'jobs-read',
+    text: `SELECT now, j.name AS present, j.* FROM (SELECT clock_timestamp() AS now) AS clock LEFT JOIN LATERAL (
+        SELECT name, epoch, holder, running_on AS "runningOn", holder IS NOT NULL AND lease_until BETWEEN now AND ${longest} AS held,
+          CASE WHEN holder IS NULL THEN NULL WHEN lease_until > ${longest} THEN to_timestamp(0) ELSE lease_until END AS "leaseUntil",
+          declared_at AS "declaredAt", last_started_at AS "lastStartedAt", last_ended_at AS "lastEndedAt",
+          last_success_at AS "lastSuccessAt", last_outcome AS "lastOutcome", last_error AS "lastError",
+          failures, failures_in_row AS "failuresInRow"
+        FROM jobs
+      ) AS j ON true ORDER BY j.name`,
+    values: [leaseMs],
+  });
+  const records = rows
+    .filter(({ present }) => present !== null)
+    .map(({ now: _, present: __, ...record }) => [record.name, record] as const);
+  return { now: rows[0]!.now, records: new Map(records) };
+}
+
+/**
+ * Begins a run, if the job is free and has not run since `epoch` was read; undefined otherwise. A holder whose lease is
+ * over is counted as a failure. The new epoch is on disk before it is returned, also on a connection for derived things.
+ */
+export async function claimJob(
+  db: Transaction,
+  of: { name: string; epoch: number; holder: string; leaseMs: number; runningOn: string },
+): Promise<Claim | undefined> {
+  const rows = await db.query<Claim>({
+    name: 'jobs-claim',
+    text: `UPDATE jobs SET
+        epoch = epoch + 1, holder = $3, running_on = $5, last_started_at = clock_timestamp(),
+        lease_until = clock_timestamp() + $4 * interval '1 millisecond',
+        failures = failures + (holder IS NOT NULL)::int,
+        failures_in_row = failures_in_row + (holder IS NOT NULL)::int,
+        last_outcome = CASE WHEN holder IS NULL THEN last_outcome ELSE 'abandoned' END,
+        last_error = CASE WHEN holder IS NULL THEN last_error
+          ELSE left('The run ended without an outcome: ' || coalesce(running_on, holder), ${ERROR_LENGTH}) END
+      WHERE name = $1 AND epoch = $2
+        AND (holder IS NULL OR holder = $3
+          OR lease_until NOT BETWEEN clock_timestamp() AND clock_timestamp() + ${longestLease})
+        AND set_config('synchronous_commit', 'on', true) = 'on'
+      RETURNING name, epoch, last_started_at AS "startedAt"`,
+    values: [of.name, of.epoch, of.holder, of.leaseMs, of.runningOn],
+  });
+  return rows[0];
+}
+
+/** Renews the lease of a run. False: it is lost. A lease that is over but that no other process took is still good. */
+export async function renewLease(
+  db: Transaction,
+  { name, epoch, leaseMs }: { name: string; epoch: number; leaseMs: number },
+): Promise<boolean> {
+  const rows = await db.query({
+    name: 'jobs-renew',
+    text: `UPDATE jobs SET lease_until = clock_timestamp() + $3 * interval '1 millisecond'
+      WHERE name = $1 AND epoch = $2 AND holder IS NOT NULL RETURNING name`,
+    values: [name, epoch, leaseMs],
+  });
+  return rows.length > 0;
+}
+
+/** Records how a run ended, and gives its lease back. False: the lease was lost, nothing has changed. */
+export async function endRun(
+  db: Transaction,
+  { name, epoch, outcome, error }: { name: string; epoch: number; outcome: Outcome; error?: string },
+): Promise<boolean> {
+  const rows = await db.query({
+    name: 'jobs-end',
+    text: `UPDATE jobs SET
+        holder = NULL, lease_until = '-infinity', last_ended_at = clock_timestamp(), last_outcome = $3, last_error = $4,
+        last_success_at = CASE WHEN $3 = 'succeeded' THEN clock_timestamp() ELSE last_success_at END,
+        failures = failures + ($3 IN ('failed', 'timed_out'))::int,
+        failures_in_row = CASE WHEN $3 = 'succeeded' THEN 0
+          ELSE failures_in_row + ($3 IN ('failed', 'timed_out'))::int END
+      WHERE name = $1 AND epoch = $2 AND holder IS NOT NULL RETURNING name`,
+    values: [name, epoch, outcome, error?.slice(0, ERROR_LENGTH).replaceAll('\0', '') ?? null],
+  });
+  return rows.length > 0;
+}
+
+/** Deletes the row of a job that no code declares any more. False: it runs, or there is none. */
+export async function removeJob(db: Database, name: string): Promise<boolean> {
+  const rows = await db.query({
+    text: 'DELETE FROM jobs WHERE name = $1 AND (holder IS NULL OR lease_until < clock_timestamp()) RETURNING name',
+    values: [name],
+  });
+  return rows.length > 0;
+}
+
+/**
+ * Whether the run of this epoch still holds its lease, asked within the transaction that it guards, as its last statement:
+ * the row stays locked until that commits, so that a process that takes over waits for it.
+ */
+export async function stillHolds(tx: Transaction, { name, epoch }: { name: string; epoch: number }): Promise<boolean> {
+  const rows = await tx.query({
+    name: 'jobs-still-holds',
+    text: 'SELECT 1 FROM jobs WHERE name = $1 AND epoch = $2 AND holder IS NOT NULL FOR SHARE',
+    values: [name, epoch],
+  });
+  return rows.length > 0;
+}
