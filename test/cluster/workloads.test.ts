@@ -196,7 +196,7 @@ describeWithTools(['helm'], 'workloads', ({ helm }) => {
         expect(pattern.test(`${queueName(handler, 'blue.')}.dead`)).toBe(false);
       }
     }
-    expect(read.get('caudal-order-details')).toEqual(['order-details.v1.1', 'order-details.v1.12']);
+    expect(read.get('caudal-order-details')).toEqual(['order-details.v2.1', 'order-details.v2.12']);
     expect(read.get('caudal-process-orders')).toEqual(['fulfilment.process']);
     // Each by somebody, none by two.
     expect([...read.values()].flat().sort()).toEqual(handlers.sort());

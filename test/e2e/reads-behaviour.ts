@@ -104,6 +104,30 @@ export function describeReads(system: () => System): void {
       }
     });
 
+    it('summaries and counts have what their caller wrote', async () => {
+      const before = Number((await api().call('CountStockItems', {})).body.count);
+      const productId = await newProduct(api(), { price: 100, quantity: 50 });
+      expect(Number((await api().call('CountStockItems', {})).body.count)).toBeGreaterThan(before);
+      const customerId = await newCustomer(api(), 1_000);
+      let token: string | undefined;
+      for (const quantity of [1, 2, 3])
+        ({ token } = (await placeOrder(api(), { customerId, productId, quantity })).reply);
+      const orders = async (groupBy: string[]) => {
+        const { body } = await api().call('SummarizeOrders', { customerId, groupBy }, { after: token });
+        return body;
+      };
+      const [currency] = (await orders(['ORDER_DIMENSION_CURRENCY', 'ORDER_DIMENSION_COUNTRY'])).groups;
+      expect(currency).toMatchObject({ currency: 'GBP', country: 'UK', orderCount: '3', total: pounds(600) });
+      const { groups } = await orders(['ORDER_DIMENSION_STATUS', 'ORDER_DIMENSION_CREATE_DAY']);
+      expect(groups.reduce((sum: number, { orderCount }: Json) => sum + Number(orderCount), 0)).toBe(3);
+      for (const { createTime } of groups) expect(createTime).toMatch(/T00:00:00Z$/);
+      const wallets = await api().call('SummarizeWallets', { customerId });
+      expect(wallets.body.groups).toMatchObject([{ currency: 'GBP', walletCount: '1' }]);
+      const twice = ['ORDER_DIMENSION_STATUS', 'ORDER_DIMENSION_STATUS'];
+      const reply = await api().send('SummarizeOrders', { customerId, groupBy: twice });
+      expect(reply).toMatchObject({ status: 400, body: { violations: [{ field: 'group_by' }] } });
+    });
+
     it('pages of a long list: everything once, in order', async () => {
       const walletId = await newCustomer(api(), 0);
       let token: string | undefined;

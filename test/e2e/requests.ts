@@ -152,6 +152,9 @@ function singleValue(field: DescField, known: Known): unknown {
 
 /** Values of the right type that a rule may be against. */
 function candidates(field: DescField, inBody: boolean): unknown[] {
+  // Names of an enum's values are long, and addresses are bounded.
+  if (field.fieldKind === 'list' && field.enum)
+    return [[], Array.from({ length: 101 }, () => field.enum!.values[1]!.name), [999]];
   if (field.fieldKind === 'list') return [[], Array.from({ length: 1_001 }, () => 'x')];
   if (field.fieldKind === 'map')
     return [Object.fromEntries(Array.from({ length: 1_001 }, (_, index) => [`k${index}`, 'v']))];
@@ -186,7 +189,8 @@ function breaksRules(field: DescField, value: unknown): boolean {
   if (typeof value === 'string' && value.includes('\0')) return true;
   const { ignore, rules } = rulesOf(field);
   if (ignore === 'always') return false;
-  if (field.enum) {
+  if (field.enum && field.fieldKind === 'list' && (value as unknown[]).includes(999)) return true;
+  if (field.enum && field.fieldKind !== 'list') {
     const isDefined = field.enum.values.some(({ number }) => number === value);
     return rules.length > 0 && !isDefined;
   }

@@ -20,6 +20,7 @@ type Reach = <T>(view: View, generation: number, work: (documents: Documents) =>
 
 interface View {
   name: string;
+  version: number;
   context: string;
   /** Changes what a document shows. */
   change(view: Json): Json;
@@ -28,15 +29,17 @@ interface View {
 const views: Record<'documents' | 'history' | 'search', View> = {
   documents: {
     name: 'order-details',
+    version: 2,
     context: 'orders',
     change: (view) => ({ ...view, status: 'ORDER_STATUS_REJECTED' }),
   },
   history: {
     name: 'wallet-transactions',
+    version: 1,
     context: 'payments',
     change: (view) => ({ ...view, amount: { ...view.amount, minorUnits: '1000000' } }),
   },
-  search: { name: 'product-search', context: 'catalog', change: (view) => ({ ...view, price: pounds(1) }) },
+  search: { name: 'product-search', version: 1, context: 'catalog', change: (view) => ({ ...view, price: pounds(1) }) },
 };
 
 /** Things in every view: six orders of three products by three customers, some of them delivered. */
@@ -183,7 +186,7 @@ describeWith(
       settings: system.stores!.env,
       reach(view, generation, work) {
         const reach = view === views.search ? inElasticsearch : inMongodb;
-        return reach(system.stores!.namespace, `${view.name}.v1.${generation}`, work);
+        return reach(system.stores!.namespace, `${view.name}.v${view.version}.${generation}`, work);
       },
     }));
   },
@@ -210,6 +213,6 @@ describe('corrupted views in the embedded PostgreSQL', () => {
     system,
     settings: { CAUDAL_DATA_DIR: directory },
     reach: (view, generation, work) =>
-      inPostgres(url(), { schema: view.context, name: `${view.name}.v1.${generation}` }, work),
+      inPostgres(url(), { schema: view.context, name: `${view.name}.v${view.version}.${generation}` }, work),
   }));
 });

@@ -266,18 +266,18 @@ describeWith(['postgres'], 'caudal', () => {
     test('verify finds a view that was changed by hand, and a rebuild heals it', async () => {
       await sql.query('SET search_path TO orders');
       const { rowCount } = await sql.query(
-        `UPDATE "order-details.v1.1" SET view = jsonb_set(view::jsonb, '{customerId}', '"nobody"')`,
+        `UPDATE "order-details.v2.1" SET view = jsonb_set(view::jsonb, '{customerId}', '"nobody"')`,
       );
       expect(rowCount).toBe(1);
       const wrong = await caudal('verify', 'order-details');
       expectEnd(wrong, 1);
-      expect(wrong.stdout).toMatch(/^order-details\.v1\.1: 1 documents compared: 1 differing\n {2}differing order-/);
+      expect(wrong.stdout).toMatch(/^order-details\.v2\.1: 1 documents compared: 1 differing\n {2}differing order-/);
       const rebuilt = await caudal('rebuild', 'order-details');
       expectEnd(rebuilt, 0);
       expect(rebuilt.stdout).toContain('No projector feeds it');
       const right = await caudal('verify', 'order-details', '--json');
       expectEnd(right, 0);
-      expect(right.json()).toMatchObject({ right: true, views: [{ generation: 'order-details.v1.2' }] });
+      expect(right.json()).toMatchObject({ right: true, views: [{ generation: 'order-details.v2.2' }] });
     }, 60_000);
 
     test('replay finds an event that is missing', async () => {

@@ -16,7 +16,9 @@ const reader = { name: 'orders', permissions: ['inventory.stock.read'] } as unkn
 const missing = async (): Promise<never> => {
   throw notFound('product', 'p-1');
 };
-const services: Service[] = [service(InventoryQueryServiceService, { getStockItem: missing, listStockItems: missing })];
+const services: Service[] = [
+  service(InventoryQueryServiceService, { getStockItem: missing, listStockItems: missing, countStockItems: missing }),
+];
 const request = { productId: 'p-1', readMask: undefined };
 
 const identity: Identity = {

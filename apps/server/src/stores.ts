@@ -7,6 +7,7 @@ import type { Running } from '@caudal/kernel/lifetime.ts';
 import { type Broker, openBroker } from '@caudal/messaging/rabbitmq/connection.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import { openElasticsearchStore } from '@caudal/projections/stores/elasticsearch-store.ts';
+import { limitAggregates } from '@caudal/projections/stores/limit-aggregates.ts';
 import { openMongodbStore } from '@caudal/projections/stores/mongodb-store.ts';
 import { openPostgresStore } from '@caudal/projections/stores/postgres-store.ts';
 import type { ViewStore } from '@caudal/projections/stores/store.ts';
@@ -58,7 +59,7 @@ export async function openStores(values: RuntimeValues, name: string): Promise<S
     views,
     viewsToQuery(...of) {
       const store = views(...of);
-      const known = queried.get(store) ?? failFast(store, { signal: ending.signal });
+      const known = queried.get(store) ?? failFast(limitAggregates(store), { signal: ending.signal });
       queried.set(store, known);
       return known;
     },

@@ -11,6 +11,15 @@ export const reasons = {
     code: 'INVALID_ARGUMENT',
     meaning: 'The page token is of a view that was rebuilt since. Start from the first page.',
   },
+  QUERY_TOO_COSTLY: {
+    code: 'RESOURCE_EXHAUSTED',
+    meaning:
+      'Counting or adding up the views takes too long, or makes too many groups. Narrow the conditions, or group by less.',
+  },
+  TOO_MANY_AGGREGATES: {
+    code: 'RESOURCE_EXHAUSTED',
+    meaning: 'The process counts and adds up views for as many callers as it may. Try again.',
+  },
   VIEW_CONTENDED: {
     code: 'ABORTED',
     meaning: 'Projectors kept writing the same view. The event is handled again; no client sees this.',

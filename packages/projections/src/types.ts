@@ -54,7 +54,9 @@ export interface Follow<V, E extends EventCase = EventCase> {
 
 /** A key that views can be found by, and how to read it off a view. Undefined is kept as null. */
 export type KeyOf<V> =
-  | { type: KeyType; many?: false; of(view: V): Key | undefined }
+  | { type: Exclude<KeyType, 'long'>; many?: false; of(view: V): Key | undefined }
+  /** `summable`: `aggregate` may add it up. Elasticsearch keeps more of such a key, so the projection's version changes with it. */
+  | { type: 'long'; many?: false; summable?: boolean; of(view: V): Key | undefined }
   /** A list: views are found by any value in it, and can't be ordered by it. */
   | { type: Exclude<KeyType, 'text'>; many: true; of(view: V): Key[] | undefined };
 
@@ -121,6 +123,62 @@ export interface Page<V> {
 export interface Views<V> {
   get(id: string): Promise<StoredView<V> | undefined>;
   find(query: Query): Promise<Page<V>>;
+  /** How many views meet all conditions. RESOURCE_EXHAUSTED QUERY_TOO_COSTLY if that takes too long. */
+  count(where?: Condition[]): Promise<number>;
+  /**
+   * Groups the views and computes of each group. RESOURCE_EXHAUSTED QUERY_TOO_COSTLY if that takes longer than 5 s, or
+   * makes more groups than the store can order.
+   */
+  aggregate<const G extends GroupKey, const C extends Computations>(
+    query: AggregateQuery<G, C>,
+  ): Promise<Aggregated<G, C>>;
+}
+
+/**
+ * What makes groups: each value of a key (null is one of them), or each day or month of a timestamp. Days are those of
+ * UTC: the stores' rules for other time zones differ. For those a projection declares a keyword key that holds the day.
+ */
+export type GroupKey = string | { key: string; unit: 'day' | 'month'; timeZone: 'UTC' };
+
+/**
+ * What is computed of a group's views. Nulls are passed over: a sum of nothing is 0n, the least or greatest of nothing null.
+ * Sums take `summable` keys; the least and greatest those of type long, timestamp or keyword.
+ */
+export type Computation = 'count' | { sum: string } | { min: string } | { max: string };
+export type Computations = Record<string, Computation>;
+
+/** How views are grouped and what is computed of them. Plain data; `defineAggregate` checks it when the program starts. */
+export interface AggregateShape<G extends GroupKey = GroupKey, C extends Computations = Computations> {
+  /** At most 4. None: one group of all views, which is there even if no view is. */
+  groupBy: readonly G[];
+  /** By name; at least one, at most 8. */
+  compute: C;
+}
+
+export interface AggregateQuery<G extends GroupKey = GroupKey, C extends Computations = Computations>
+  extends AggregateShape<G, C> {
+  where?: Condition[];
+  /** Names of group keys and of what is computed; group keys, ascending, break ties. Nulls come before every value. */
+  orderBy?: { by: GroupName<G> | (keyof C & string); descending?: boolean }[];
+  /** Rows at most; 1,000 if more. */
+  limit: number;
+}
+
+export type GroupName<G extends GroupKey> = G extends { key: infer K extends string } ? K : G & string;
+
+export interface AggregateRow<G extends GroupKey = GroupKey, C extends Computations = Computations> {
+  /** By key. A day or month is the moment at which it begins. */
+  group: { [Name in GroupName<G>]: Key };
+  values: { [Name in keyof C]: Computed<C[Name]> };
+}
+
+/** Sums are exact, and may be greater than an int64. */
+export type Computed<C extends Computation> = C extends 'count' ? number : C extends { sum: string } ? bigint : Key;
+
+export interface Aggregated<G extends GroupKey = GroupKey, C extends Computations = Computations> {
+  rows: AggregateRow<G, C>[];
+  /** Whether there are more groups than `limit`. */
+  more: boolean;
 }
 
 /** Full-text search over a projection's views, where its store can. */

@@ -1,17 +1,45 @@
 /** Views that a query reads, without a store: for tests of query handlers. */
-import type { Query, SearchQuery, StoredView } from '@caudal/projections/types.ts';
+import type {
+  Aggregated,
+  AggregateQuery,
+  Computations,
+  Condition,
+  GroupKey,
+  Query,
+  SearchQuery,
+  StoredView,
+} from '@caudal/projections/types.ts';
 
-/** Answers with these views, whatever is asked, and notes what was. Fits ViewReader and SearchReader. */
-export function fixedViews<V>(views: Record<string, V>, nextPageToken = '') {
+/**
+ * Answers with these views and this aggregate, whatever is asked, and notes what was; counts all views. Fits ViewReader and
+ * SearchReader.
+ */
+export function fixedViews<V>(
+  views: Record<string, V>,
+  nextPageToken = '',
+  aggregated: Aggregated = { rows: [], more: false },
+) {
   const stored = (id: string): StoredView<V> => ({ id, view: views[id]!, streams: {}, revision: 1 });
   const page = { views: Object.keys(views).map(stored), nextPageToken };
   const asked: (Query | SearchQuery)[] = [];
+  const counted: Condition[][] = [];
+  const grouped: object[] = [];
   return {
     asked,
+    counted,
+    grouped,
     get: async (id: string) => (id in views ? stored(id) : undefined),
     async find(query: Query) {
       asked.push(query);
       return page;
+    },
+    async count(where: Condition[]) {
+      counted.push(where);
+      return page.views.length;
+    },
+    async aggregate<const G extends GroupKey, const C extends Computations>(query: AggregateQuery<G, C>) {
+      grouped.push(query);
+      return aggregated as Aggregated<G, C>;
     },
     async search(query: SearchQuery) {
       asked.push(query);

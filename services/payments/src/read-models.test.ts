@@ -211,6 +211,44 @@ describe('queries', () => {
     expect((await refusalOf(api.listTransactions({ ...request, walletId: 'w2' }, testCall()))).code).toBe('NOT_FOUND');
   });
 
+  test('wallets are summed up by currency; a bound has one', async () => {
+    const rows = [
+      { group: { currency: 'EUR' }, values: { wallets: 2, total: 70n, highest: 50n } },
+      { group: { currency: 'GBP' }, values: { wallets: 1, total: 5n, highest: 5n } },
+    ];
+    const views = fixedViews<Wallet>({}, '', { rows, more: false });
+    const summing = walletQueryService({ wallets: views, transactions, aggregates })
+      .handlers as unknown as Handlers<WalletQueryServiceService>;
+    expect(await summing.summarizeWallets({ customerId: '', currency: 'EUR', minBalance: 20n }, testCall())).toEqual({
+      groups: [
+        {
+          currency: 'EUR',
+          walletCount: 2n,
+          totalBalance: { minorUnits: 70n, currency: 'EUR' },
+          highestBalance: { minorUnits: 50n, currency: 'EUR' },
+        },
+        {
+          currency: 'GBP',
+          walletCount: 1n,
+          totalBalance: { minorUnits: 5n, currency: 'GBP' },
+          highestBalance: { minorUnits: 5n, currency: 'GBP' },
+        },
+      ],
+      more: false,
+    });
+    expect(views.grouped).toMatchObject([
+      {
+        groupBy: ['currency'],
+        where: [
+          { key: 'currency', equals: 'EUR' },
+          { key: 'balance', atLeast: 20n },
+        ],
+      },
+    ]);
+    const mixed = summing.summarizeWallets({ customerId: '', minBalance: 5n }, testCall());
+    expect(await refusalOf(mixed)).toEqual({ code: 'INVALID_ARGUMENT', reason: 'INVALID_FIELD' });
+  });
+
   test('a payment is shown to its payer', async () => {
     const payments = fixedViews({
       p1: Payment.fromPartial({ paymentId: 'p1', customerId: 'c1', createTime: from }),

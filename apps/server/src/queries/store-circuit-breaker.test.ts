@@ -1,5 +1,5 @@
 import { unavailable } from '@caudal/kernel/errors.ts';
-import { MissingCollection, type StoredDocument } from '@caudal/projections/stores/store.ts';
+import { MissingCollection, type StoredDocument, tooCostly } from '@caudal/projections/stores/store.ts';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { storeOf } from '../testing/store-of.ts';
 import { failFast } from './store-circuit-breaker.ts';
@@ -18,7 +18,11 @@ function fakeStore() {
     if (state.missing) throw new MissingCollection('views');
     return [];
   };
-  return { store: storeOf({ load: answer, find: answer, refresh: async () => {} }), state };
+  const number = async () => (await answer()).length;
+  return {
+    store: storeOf({ load: answer, find: answer, count: number, aggregate: async () => [], refresh: async () => {} }),
+    state,
+  };
 }
 
 describe('a store for queries', () => {
@@ -51,6 +55,9 @@ describe('a store for queries', () => {
     const second = failed(views.find({ where: [], orderBy: [], limit: 1 }));
     expect(await first).toBeGreaterThanOrEqual(waitMs - 5);
     expect(await second).toBeLessThan(waitMs - 5);
+    expect(await failed(views.count([]))).toBeLessThan(waitMs / 2);
+    const aggregation = { where: [], groupBy: [], compute: [], orderBy: [], limit: 1, maxMs: 1_000 };
+    expect(await failed(views.aggregate(aggregation))).toBeLessThan(waitMs / 2);
     for (let call = 0; call < 20; call++) expect(await failed(views.load(['a']))).toBeLessThan(waitMs / 2);
   });
 
@@ -84,6 +91,18 @@ describe('a store for queries', () => {
       expect(error).toEqual(missing);
       break;
     }
+  });
+
+  test('a query that is too costly does not make the store one that is away', async () => {
+    const costly = async () => {
+      await new Promise((resolve) => setTimeout(resolve, waitMs));
+      throw tooCostly('the store');
+    };
+    const store = storeOf({ load: async () => [], aggregate: costly });
+    const views = failFast(store, { signal: ending.signal, patienceMs: 1 }).collection('views', layout);
+    const aggregation = { where: [], groupBy: [], compute: [], orderBy: [], limit: 1, maxMs: 1_000 };
+    await expect(views.aggregate(aggregation)).rejects.toMatchObject({ reason: 'QUERY_TOO_COSTLY' });
+    expect(await views.load(['a'])).toEqual([]);
   });
 
   test('failures that come at once keep nobody from asking', async () => {

@@ -89,6 +89,7 @@ export function failFast(store: ViewStore, options: FailFastOptions): ViewStore 
         load: (ids) => ask(collection, () => collection.load(ids)),
         find: (find) => ask(collection, () => collection.find(find)),
         count: (where) => ask(collection, () => collection.count(where)),
+        aggregate: (aggregation) => ask(collection, () => collection.aggregate(aggregation)),
         refresh: () => ask(collection, () => collection.refresh()),
         ...(search && { search: (find) => ask(collection, () => search(find)) }),
       };

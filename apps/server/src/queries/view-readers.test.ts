@@ -15,9 +15,12 @@ import { cacheKey, viewReader } from './view-readers.ts';
 /** A store whose documents a test holds in its hand, and that can be away. */
 function fakeStore() {
   const documents = new Map<string, StoredDocument>([
-    ['order-details.v1', document('order-details.v1', { last: 1, generations: [{ number: 1, fed: true, from: 0 }] })],
+    [
+      `order-details.v${orderDetails.version}`,
+      document(`order-details.v${orderDetails.version}`, { last: 1, generations: [{ number: 1, fed: true, from: 0 }] }),
+    ],
   ]);
-  const state = { away: false, loads: [] as string[], documents };
+  const state = { away: false, loads: [] as string[], documents, counted: 0 };
   const collection = {
     async load(ids: string[]) {
       if (state.away) throw unavailable('the store');
@@ -25,6 +28,14 @@ function fakeStore() {
       return ids.flatMap((id) => documents.get(id) ?? []);
     },
     async refresh() {},
+    async count() {
+      state.counted += 1;
+      return 1;
+    },
+    async aggregate() {
+      state.counted += 1;
+      return [{ group: ['2'], computed: [1n] }];
+    },
   };
   return { store: storeOf(collection), state };
 }
@@ -86,6 +97,24 @@ describe('a view reader', () => {
     // The view follows no stock: that token says nothing about it, and the cache may answer.
     expect(await reading('inventory.stock/s1')).toBe('unpaid');
     expect(await reading('payments.payment/o1')).toBe('paid');
+  });
+
+  test('counts and sums wait for what a token names, as lists do', async () => {
+    const { reader, state, payments } = open();
+    const event: EventOf<typeof payment> = { $case: 'succeeded', value: { orderId: 'o1', gatewayReference: '' } };
+    const events = [newEvent({ entity: payment, event, origin: testCall().origin, now: new Date() })];
+    await payments.append({ stream: 'payments.payment/o1', expected: 0, events });
+    const call = { ...testCall(), consistency: [{ stream: 'payments.payment/o1', version: 1 }] };
+    const byStatus = { groupBy: ['status'], compute: { orders: 'count' }, limit: 5 } as const;
+    const answers = Promise.all([reader.count([], call), reader.aggregate(byStatus, call)]);
+    expect(state.counted).toBe(0);
+    state.documents.set('o1', { ...document('o1', order('paid')), streams: { 'payments.payment/o1': 1 } });
+    expect(await answers).toEqual([1, { rows: [{ group: { status: '2' }, values: { orders: 1 } }], more: false }]);
+    expect(state.counted).toBe(2);
+    state.documents.delete('o1');
+    const early = reader.count([], call);
+    expect(await refusalOf(early)).toEqual({ code: 'UNAVAILABLE', reason: 'NOT_YET_VISIBLE' });
+    expect(state.counted).toBe(2);
   });
 
   test('knows nothing of what is not there, and looks again', async () => {

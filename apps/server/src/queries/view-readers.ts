@@ -1,6 +1,6 @@
 /**
  * Views as queries read them: after what the caller has written (its consistency token), and by id through the cache.
- * Lists and searches go to the store: what makes them change can't be told from a view's id.
+ * Lists, searches, counts and aggregates go to the store: what makes them change can't be told from a view's id.
  */
 
 import { jsonCodec } from '@caudal/cache/codec.ts';
@@ -104,6 +104,14 @@ function reader<V>(options: ReaderOptions, views: OpenedViews<V>): ViewReader<V>
     async find(query, call) {
       await seen(options, views, call);
       return views.find(query);
+    },
+    async count(where, call) {
+      await seen(options, views, call);
+      return views.count(where);
+    },
+    async aggregate(query, call) {
+      await seen(options, views, call);
+      return views.aggregate(query);
     },
   };
 }

@@ -10,6 +10,7 @@ import {
   type ViewStore,
 } from '../stores/store.ts';
 import type { KeyType, Projection, Search, StoredView, Views } from '../types.ts';
+import { namedRow, typedAggregate } from './aggregate.ts';
 import { decodeToken, encodeToken, expiredToken, type PageToken, type Shape } from './page-token.ts';
 
 export interface OpenViewsOptions<V> {
@@ -25,8 +26,10 @@ export interface OpenedViews<V> extends Views<V> {
   readonly generations: CurrentGenerations;
 }
 
-/** More views than this are never read at once; a page may be shorter than was asked for. */
+/** More views or groups than this are never read at once; a page may be shorter than was asked for. */
 const maxLimit = 1_000;
+/** How long a store may work on an aggregation. */
+const maxMs = 5_000;
 
 /**
  * Reads views. Errors: UNAVAILABLE if the store can't be reached or nothing is built yet; INVALID_ARGUMENT for a page
@@ -59,6 +62,17 @@ export function openViews<V>(options: OpenViewsOptions<V>): OpenedViews<V> {
         const keys = last ? orderBy.map(({ key }) => keyOfView(projection, key, last.view)) : [];
         return { views, nextPageToken: last ? encodeToken({ generation: number, keys, id: last.id }, shape) : '' };
       });
+    },
+    async count(conditions) {
+      const where = typedConditions(layout, conditions);
+      return onCurrent(generations, ({ collection }) => collection.count(where));
+    },
+    async aggregate(query) {
+      const where = typedConditions(layout, query.where);
+      const limit = bounded(query.limit);
+      const aggregation = { where, ...typedAggregate(layout, query), limit: limit + 1, maxMs };
+      const rows = await onCurrent(generations, ({ collection }) => collection.aggregate(aggregation));
+      return { rows: rows.slice(0, limit).map((row) => namedRow(row, query)), more: rows.length > limit };
     },
   };
 }

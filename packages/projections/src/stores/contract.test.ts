@@ -3,7 +3,7 @@ import { isTransient } from '@caudal/kernel/errors.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type TestStore, testStores, throughProxy } from '../testing/stores.ts';
-import { type Collection, type Find, type Layout, MissingCollection, type Write } from './store.ts';
+import { type Aggregation, type Collection, type Find, type Layout, MissingCollection, type Write } from './store.ts';
 
 const layout: Layout = {
   keys: {
@@ -23,6 +23,14 @@ function write(id: string, keys: Write['keys'] = {}, view: unknown = { id }): Wr
 }
 
 const everything: Find = { where: [], orderBy: [], limit: 100 };
+const ofAll: Aggregation = {
+  where: [],
+  groupBy: [],
+  compute: [{ kind: 'count' }],
+  orderBy: [],
+  limit: 1,
+  maxMs: 5_000,
+};
 const ids = (found: { id: string }[]) => found.map(({ id }) => id);
 
 for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
@@ -69,6 +77,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
         () => collection.save([write('1')]),
         () => collection.find(everything),
         () => collection.count([]),
+        () => collection.aggregate(ofAll),
       ])
         await expect(call()).rejects.toBeInstanceOf(MissingCollection);
     });
@@ -242,6 +251,8 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
           () => collection.load(['1']),
           () => collection.save([write('2')]),
           () => collection.find(everything),
+          () => collection.count([]),
+          () => collection.aggregate(ofAll),
         ]) {
           const begun = performance.now();
           const error = await call().then(

@@ -12,9 +12,12 @@
 
 import { unavailable } from '@caudal/kernel/errors.ts';
 import { Client, errors, type estypes } from '@elastic/elasticsearch';
+import { aggregateWith } from './elasticsearch-aggregate.ts';
 import { conditionsQuery, findAfter, fullTextQuery, sortOf } from './elasticsearch-query.ts';
+import { sumsMapping, sumsOf } from './elasticsearch-sums.ts';
 import {
   type Collection,
+  countMs,
   type KeyLayout,
   type Layout,
   MissingCollection,
@@ -22,6 +25,7 @@ import {
   type StoredDocument,
   saveSingly,
   type TypedKey,
+  tooCostly,
   type ViewStore,
   type Write,
 } from './store.ts';
@@ -40,7 +44,8 @@ interface Guard {
 }
 
 const facetSize = 20;
-const source = { excludes: ['keys'] };
+/** What only the index needs. */
+const unread = ['keys', 'sums'];
 
 /** A 400 or 413 of a call that carries documents is about them. */
 function isDocumentError(error: unknown): boolean {
@@ -106,8 +111,26 @@ function collection(client: Client, alias: string, layout: Layout): Collection {
     return result;
   }
 
+  /** All of it or an error: by default a shard that fails is left out of the answer. */
   const search = (request: estypes.SearchRequest) =>
-    guarded(client.search<Source>({ index: alias, _source: source, track_total_hits: false, ...request }));
+    guarded(
+      client.search<Source>({
+        ...(!request.pit && { index: alias }),
+        allow_partial_search_results: false,
+        _source: { excludes: unread },
+        track_total_hits: false,
+        ...request,
+      }),
+    );
+
+  /** What answers only part of it in time is too costly. */
+  async function costed<T>(call: Promise<T>): Promise<T> {
+    try {
+      return await call;
+    } catch (error) {
+      throw isTooCostly(error) ? tooCostly('Elasticsearch', error) : error;
+    }
+  }
 
   return {
     async create() {
@@ -131,7 +154,7 @@ function collection(client: Client, alias: string, layout: Layout): Collection {
     },
     async load(ids) {
       if (ids.length === 0) return [];
-      const { docs } = await guarded(client.mget<Source>({ index: alias, ids, _source_excludes: ['keys'] }));
+      const { docs } = await guarded(client.mget<Source>({ index: alias, ids, _source_excludes: unread }));
       return docs.flatMap((found) => {
         if ('error' in found)
           throw found.error.type === 'index_not_found_exception'
@@ -162,7 +185,16 @@ function collection(client: Client, alias: string, layout: Layout): Collection {
     },
     async count(where) {
       const query = { bool: { filter: conditionsQuery(where), must_not: { term: { deleted: true } } } };
-      return (await guarded(client.count({ index: alias, query }))).count;
+      const counted = search({ query, size: 0, track_total_hits: true, timeout: `${countMs}ms` });
+      const { hits, timed_out: tooLate } = await costed(counted);
+      if (tooLate) throw tooCostly('Elasticsearch');
+      return (hits.total as estypes.SearchTotalHits).value;
+    },
+    aggregate(aggregation) {
+      const openPoint = async (keepMs: number) =>
+        (await guarded(client.openPointInTime({ index: alias, keep_alive: `${keepMs}ms` }))).id;
+      const closePoint = async (id: string) => void (await guarded(client.closePointInTime({ id })));
+      return costed(aggregateWith({ search, openPoint, closePoint }, aggregation, layout));
     },
     async scan({ afterId, limit }) {
       const query = afterId === undefined ? { match_all: {} } : { range: { id: { gt: afterId } } };
@@ -210,6 +242,14 @@ function typeOfError(error: unknown): string | undefined {
   return error instanceof errors.ResponseError ? error.body?.error?.type : undefined;
 }
 
+/** Elasticsearch gave up: out of time, out of the memory that it gives a request, or too many groups. */
+function isTooCostly(error: unknown): boolean {
+  const cause = (error as Error).cause;
+  if (!(cause instanceof errors.ResponseError)) return false;
+  const said = JSON.stringify(cause.body?.error ?? '');
+  return /"(search_timeout|too_many_buckets|circuit_breaking)_exception"|Time exceeded/.test(said);
+}
+
 function mappingOf(layout: Layout): estypes.MappingTypeMapping {
   const property = ({ type }: KeyLayout): estypes.MappingProperty => {
     switch (type) {
@@ -229,6 +269,7 @@ function mappingOf(layout: Layout): estypes.MappingTypeMapping {
       deleted: { type: 'boolean' },
       streams: { type: 'object', enabled: false },
       view: { type: 'object', enabled: false },
+      ...sumsMapping(layout),
       keys: {
         dynamic: 'strict',
         properties: Object.fromEntries(Object.entries(layout.keys).map(([key, kind]) => [key, property(kind)])),
@@ -237,7 +278,8 @@ function mappingOf(layout: Layout): estypes.MappingTypeMapping {
   };
 }
 
-function sourceOf({ id, revision, streams, view, keys }: Write, layout: Layout): Source & { keys?: unknown } {
+function sourceOf(write: Write, layout: Layout): Source & { keys?: unknown } {
+  const { id, revision, streams, view, keys } = write;
   if (view === undefined) return { id, rev: revision, deleted: true, streams };
   // int8 goes as text: JavaScript's numbers would round it.
   const json = (value: TypedKey) => (typeof value === 'bigint' ? value.toString() : value);
@@ -245,7 +287,15 @@ function sourceOf({ id, revision, streams, view, keys }: Write, layout: Layout):
     const value = keys[key] ?? null;
     return [key, Array.isArray(value) ? value.map(json) : json(value)];
   });
-  return { id, rev: revision, deleted: false, streams, keys: Object.fromEntries(values), view };
+  return {
+    id,
+    rev: revision,
+    deleted: false,
+    streams,
+    keys: Object.fromEntries(values),
+    ...sumsOf(write, layout),
+    view,
+  };
 }
 
 function documentOf({ id, rev, deleted, streams, view }: Source): StoredDocument {

@@ -16,9 +16,15 @@ export function nameOf(projection: { name: string; version: number }): string {
 /** What the stores must know of a projection. Throws if its declaration makes no sense. */
 export function layoutOf<V>(projection: Projection<V>): Layout {
   const keys = Object.fromEntries(
-    Object.entries(projection.keys).map(([name, { type, many }]) => {
+    Object.entries(projection.keys).map(([name, key]) => {
       if (!keyName.test(name)) throw new Error(`"${name}" can't name a key: use a-z, 0-9 and _, at most 40`);
-      return [name, { type, many: many ?? false }];
+      const { type, many = false } = key;
+      const summable = 'summable' in key && key.summable === true;
+      if (summable && (type !== 'long' || many))
+        throw new Error(
+          `${projection.name}: "${name}" can't be summable: only keys of type long that are no lists can`,
+        );
+      return [name, { type, many, ...(summable && { summable }) }];
     }),
   );
   for (const index of projection.indexes) {

@@ -18,9 +18,12 @@ import {
   MongoServerError,
   type Collection as NativeCollection,
 } from 'mongodb';
+import { groupOfNone } from './aggregation.ts';
 import { alternativesAfter, totalOrder } from './keys.ts';
+import { aggregateRow, aggregateStages } from './mongodb-aggregate.ts';
 import {
   type Collection,
+  countMs,
   type Find,
   type Layout,
   type SaveResult,
@@ -28,6 +31,7 @@ import {
   saveSingly,
   type TypedCondition,
   type TypedKey,
+  tooCostly,
   type ViewStore,
   type Write,
 } from './store.ts';
@@ -44,6 +48,8 @@ interface MongoView {
 const namespaceExists = 48;
 const namespaceNotFound = 26;
 const duplicateKey = 11000;
+/** MaxTimeMSExpired, ExceededMemoryLimit, QueryExceededMemoryLimitNoDiskUseAllowed, $group over its memory. */
+const tooMuch = new Set([50, 146, 292, 16945]);
 
 /**
  * What the server says of a single write when the write itself is not to blame: not the primary any more, shutting
@@ -71,6 +77,15 @@ async function guarded<T>(call: Promise<T>): Promise<T> {
   } catch (error) {
     throw callersError(error);
   }
+}
+
+/** The server gave up: out of time (50), or out of what a stage may hold in memory. */
+async function costed<T>(call: Promise<T>): Promise<T> {
+  return guarded(call).catch((error: Error) => {
+    const { cause } = error;
+    const gaveUp = cause instanceof MongoServerError && tooMuch.has(cause.code as number);
+    throw gaveUp ? tooCostly('MongoDB', cause) : error;
+  });
 }
 
 export interface MongodbStoreOptions {
@@ -179,7 +194,17 @@ function collection(native: NativeCollection<MongoView>, layout: Layout): Collec
           .limit(find.limit)
           .toArray(),
       ),
-    count: (where) => guarded(native.countDocuments(filterOf({ where, orderBy: [] }, layout))),
+    count: (where) => costed(native.countDocuments(filterOf({ where, orderBy: [] }, layout), { maxTimeMS: countMs })),
+    async aggregate(aggregation) {
+      const stages = [
+        { $match: filterOf({ where: aggregation.where, orderBy: [] }, layout) },
+        ...aggregateStages(aggregation),
+      ];
+      const options = { maxTimeMS: aggregation.maxMs, allowDiskUse: true, useBigInt64: true };
+      const rows = await costed(native.aggregate<Document>(stages, options).toArray());
+      if (rows.length === 0 && aggregation.groupBy.length === 0) return [groupOfNone(aggregation)];
+      return rows.map((row) => aggregateRow(row, aggregation, layout));
+    },
     scan: ({ afterId, limit }) =>
       read(
         native

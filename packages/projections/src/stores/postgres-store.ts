@@ -19,6 +19,7 @@ import { contentHash } from '@caudal/kernel/ids.ts';
 import type { Database, Statement } from '@caudal/postgres/database.ts';
 import { sqlState } from '@caudal/postgres/errors.ts';
 import { totalOrder } from './keys.ts';
+import { aggregateStatement } from './postgres-aggregate.ts';
 import { fullText } from './postgres-search.ts';
 import {
   column,
@@ -38,12 +39,14 @@ import {
   type SaveResult,
   saveSingly,
   type TypedKey,
+  tooCostly,
   type ViewStore,
   type Write,
 } from './store.ts';
 
 const undefinedTable = '42P01';
 const deadlock = '40P01';
+const outOfTime = '57014';
 
 /** 22: the data is no value of its type (a NUL in a string, say); 23: it breaks a rule; 54: it is too large. */
 function isDocumentError(error: unknown): boolean {
@@ -65,10 +68,10 @@ function collection(database: Database, name: string, layout: Layout): Collectio
   const table = quoted(name);
   const search = fullText({ name, layout });
 
-  /** Runs a statement. What is neither the document's fault nor a missing table is the server's trouble. */
-  async function run<R>(statement: Statement): Promise<R[]> {
+  /** What is neither the document's fault nor a missing table is the server's trouble. */
+  async function guarded<T>(call: Promise<T>): Promise<T> {
     try {
-      return await database.query<R>(statement);
+      return await call;
     } catch (error) {
       if (error instanceof CaudalError || isDocumentError(error)) throw error;
       if (sqlState(error) === undefinedTable) throw new MissingCollection(name, error);
@@ -76,6 +79,15 @@ function collection(database: Database, name: string, layout: Layout): Collectio
       if (sqlState(error)?.startsWith('42')) throw error;
       throw unavailable('PostgreSQL', error);
     }
+  }
+
+  const run = <R>(statement: Statement): Promise<R[]> => guarded(database.query<R>(statement));
+
+  /** What is not answered in time is too costly; all else fails as ever. */
+  async function costed<T>(call: Promise<T>): Promise<T> {
+    return guarded(call).catch((error: unknown) => {
+      throw sqlState(error) === outOfTime ? tooCostly('PostgreSQL', error) : error;
+    });
   }
 
   const insert = prepared(insertStatement(table, layout));
@@ -129,7 +141,16 @@ function collection(database: Database, name: string, layout: Layout): Collectio
     async count(where) {
       const values = parameters();
       const text = `SELECT count(*) AS count FROM ${table} WHERE ${['NOT deleted', ...conditions(where, layout, values)].join(' AND ')}`;
-      return (await run<{ count: number }>({ text, values: values.list }))[0]!.count;
+      return (await costed(database.query<{ count: number }>({ text, values: values.list })))[0]!.count;
+    },
+    async aggregate(aggregation) {
+      const { statement, rows } = aggregateStatement(table, layout, aggregation);
+      const timeout = { text: "SELECT set_config('statement_timeout', $1, true)", values: [String(aggregation.maxMs)] };
+      const work = database.transaction(async (tx) => {
+        await tx.query(timeout);
+        return tx.query<Record<string, string | boolean | Date | null>>(statement);
+      });
+      return rows(await costed(work));
     },
     async scan({ afterId, limit }) {
       return documents(

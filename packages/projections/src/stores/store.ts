@@ -16,6 +16,8 @@ export interface KeyLayout {
   type: KeyType;
   /** A list of values. */
   many: boolean;
+  /** Its sums are asked for. */
+  summable?: boolean;
 }
 
 /** What a collection's documents can be found by. */
@@ -90,6 +92,44 @@ export interface FullTextFound {
   facets: Record<string, { value: string; count: number }[]>;
 }
 
+/** What makes groups: a key's values, or the days or months (UTC) that they are in. */
+export interface TypedGroup {
+  key: string;
+  unit?: 'day' | 'month';
+}
+
+export type TypedComputation = { kind: 'count' } | { kind: 'sum' | 'min' | 'max'; key: string };
+
+/** A place in a row: one of `groupBy`, or one of `compute`. */
+export type RowPlace = { group: number } | { computed: number };
+
+export interface Aggregation {
+  where: TypedCondition[];
+  /** None: one group, which is there even if no document is. */
+  groupBy: TypedGroup[];
+  compute: TypedComputation[];
+  /** Names every group, so that it is total. Nulls come before every value, strings are ordered by their UTF-8 bytes. */
+  orderBy: { by: RowPlace; descending: boolean }[];
+  limit: number;
+  /** How long the store may work on it, in milliseconds. */
+  maxMs: number;
+}
+
+/** A group, in the order of `groupBy` and `compute`. Counts and sums are bigints, and exact. */
+export interface AggregationRow {
+  group: TypedKey[];
+  computed: TypedKey[];
+}
+
+/** How long a store may count, in milliseconds: shorter than what the drivers wait for any answer, which would look like an outage. */
+export const countMs = 8_000;
+
+/** Counting or aggregating takes too long, or too much memory: no outage, and no use in trying again at once. */
+export function tooCostly(store: string, cause?: unknown): CaudalError {
+  const message = `${store} can't work that out in time: narrow the conditions, or group by less.`;
+  return new CaudalError('RESOURCE_EXHAUSTED', 'QUERY_TOO_COSTLY', message, { cause, metadata: { dependency: store } });
+}
+
 /** One collection of documents. */
 export interface Collection {
   /** Makes it, with its indexes; nothing happens if it is there. */
@@ -102,8 +142,10 @@ export interface Collection {
   save(writes: Write[]): Promise<SaveResult>;
   /** Views (no tombstones), in order. Elasticsearch sees a write up to a second later, or after `refresh`. */
   find(find: Find): Promise<StoredDocument[]>;
-  /** How many views (no tombstones) there are. */
+  /** How many views (no tombstones) there are; exact, of what `find` sees. QUERY_TOO_COSTLY if it takes too long. */
   count(where: TypedCondition[]): Promise<number>;
+  /** Groups of views (no tombstones), of what `find` sees. QUERY_TOO_COSTLY if it takes too long. */
+  aggregate(aggregation: Aggregation): Promise<AggregationRow[]>;
   /** All documents, tombstones included, by id. */
   scan(options: { afterId?: string; limit: number }): Promise<StoredDocument[]>;
   /** Makes what was written so far visible to `find`, where the store delays that. */

@@ -56,7 +56,7 @@ export const details: Projection<Details> = {
   ],
   keys: {
     customer: { type: 'keyword', of: (view) => view.customer },
-    total: { type: 'long', of: (view) => view.total },
+    total: { type: 'long', summable: true, of: (view) => view.total },
     created: { type: 'timestamp', of: (view) => view.created },
   },
   indexes: [['customer', 'created'], ['total']],

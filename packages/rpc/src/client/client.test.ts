@@ -242,6 +242,7 @@ describe('connect', () => {
         return flaky(request.orderId);
       },
       listOrders: async () => ({ orders: [], nextPageToken: '' }),
+      summarizeOrders: async () => ({ groups: [], more: false }),
     });
     const unsteady = await start({}, [fails, failingQueries]);
     const client = connect(OrderServiceService, { address: unsteady.address, auth });

@@ -136,6 +136,7 @@ export function services(seen: Seen[] = [], gate: Promise<void> = Promise.resolv
     },
   };
   const orderQueries: Handlers<typeof OrderQueryServiceService> = {
+    summarizeOrders: unused,
     async getOrder(request, call) {
       note(request, call);
       return read(request.orderId, call);
@@ -161,6 +162,7 @@ export function services(seen: Seen[] = [], gate: Promise<void> = Promise.resolv
     },
   };
   const stock: Handlers<typeof InventoryQueryServiceService> = {
+    countStockItems: unused,
     async getStockItem(request, call) {
       note(request, call);
       return stockItem({ productId: request.productId });

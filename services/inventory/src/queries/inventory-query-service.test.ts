@@ -17,6 +17,12 @@ test('the stock of one product, if there is any', async () => {
   });
 });
 
+test('how many there are of which little is available', async () => {
+  expect(await api.countStockItems({ maxAvailable: 5n }, testCall())).toEqual({ count: 1n });
+  await api.countStockItems({ maxAvailable: undefined }, testCall());
+  expect(views.counted).toEqual([[{ key: 'available', atMost: 5n }], []]);
+});
+
 test('the least available first, up to a bound', async () => {
   const request = { maxAvailable: 5n, pageSize: 0, pageToken: 'here', readMask: undefined };
   const page = await api.listStockItems(request, testCall());

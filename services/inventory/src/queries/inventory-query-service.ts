@@ -5,7 +5,7 @@ import type { ViewReader } from '@caudal/context/view-reader.ts';
 import { stock } from '@caudal/contract/entities.ts';
 import { InventoryQueryServiceService, type StockItem } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
 import { notFound } from '@caudal/kernel/errors.ts';
-import type { StoredView } from '@caudal/projections/types.ts';
+import type { Condition, StoredView } from '@caudal/projections/types.ts';
 import { service } from '@caudal/rpc/types.ts';
 
 export function inventoryQueryService({ views }: { views: ViewReader<StockItem> }) {
@@ -19,7 +19,7 @@ export function inventoryQueryService({ views }: { views: ViewReader<StockItem> 
     async listStockItems({ maxAvailable, pageSize, pageToken }, call) {
       const page = await views.find(
         {
-          where: maxAvailable === undefined ? [] : [{ key: 'available', atMost: maxAvailable }],
+          where: conditions(maxAvailable),
           orderBy: [{ key: 'available' }],
           limit: pageLimit(pageSize),
           pageToken,
@@ -28,7 +28,15 @@ export function inventoryQueryService({ views }: { views: ViewReader<StockItem> 
       );
       return { stockItems: page.views.map(message), nextPageToken: page.nextPageToken };
     },
+
+    async countStockItems({ maxAvailable }, call) {
+      return { count: BigInt(await views.count(conditions(maxAvailable), call)) };
+    },
   });
+}
+
+function conditions(maxAvailable: bigint | undefined): Condition[] {
+  return maxAvailable === undefined ? [] : [{ key: 'available', atMost: maxAvailable }];
 }
 
 function message(stored: StoredView<StockItem>): StockItem {

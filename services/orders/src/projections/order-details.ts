@@ -8,7 +8,7 @@ const blank = Order.fromPartial({});
 /** Events of three streams may come in any order: each touches its own part of the view only. */
 export const orderDetails: Projection<Order> = {
   name: 'order-details',
-  version: 1,
+  version: 2,
   codec: Order,
   follows: [
     on<Order, EventOf<typeof order>>(order, {
@@ -98,6 +98,8 @@ export const orderDetails: Projection<Order> = {
     status: { type: 'keyword', of: (view) => String(view.status) },
     country: { type: 'keyword', of: (view) => view.country },
     reference: { type: 'keyword', of: (view) => view.reference },
+    currency: { type: 'keyword', of: (view) => view.total?.currency },
+    total: { type: 'long', summable: true, of: (view) => view.total?.minorUnits },
     create_time: { type: 'timestamp', of: (view) => view.createTime ?? null },
   },
   indexes: [['create_time'], ['customer_id', 'create_time'], ['status', 'create_time']],

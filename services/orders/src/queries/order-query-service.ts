@@ -13,6 +13,7 @@ import {
 import { notFound } from '@caudal/kernel/errors.ts';
 import type { Condition, StoredView } from '@caudal/projections/types.ts';
 import { service } from '@caudal/rpc/types.ts';
+import { summarizeOrders } from './summarize-orders.ts';
 
 export function orderQueryService({ views }: { views: ViewReader<Order> }) {
   return service(OrderQueryServiceService, {
@@ -37,6 +38,8 @@ export function orderQueryService({ views }: { views: ViewReader<Order> }) {
       const orders = page.views.filter(({ view }) => view.orderId).map(message);
       return { orders, nextPageToken: page.nextPageToken };
     },
+
+    summarizeOrders: (request, call) => summarizeOrders(views, request, call),
   });
 }
 

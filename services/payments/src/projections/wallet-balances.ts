@@ -21,7 +21,7 @@ export const walletBalances: Projection<Wallet> = {
   ],
   keys: {
     customer_id: { type: 'keyword', of: (view) => view.customerId },
-    balance: { type: 'long', of: (view) => view.balance?.minorUnits },
+    balance: { type: 'long', summable: true, of: (view) => view.balance?.minorUnits },
     currency: { type: 'keyword', of: (view) => view.balance?.currency },
   },
   indexes: [

@@ -1,6 +1,7 @@
 /** Reads wallets: caudal.payments.v1.WalletQueryService. */
 import type { Aggregates } from '@caudal/aggregates/types.ts';
 import { viewEtag } from '@caudal/context/etag.ts';
+import { moneySum } from '@caudal/context/money-sum.ts';
 import { pageLimit } from '@caudal/context/page-limit.ts';
 import type { ViewReader } from '@caudal/context/view-reader.ts';
 import { wallet } from '@caudal/contract/entities.ts';
@@ -11,10 +12,18 @@ import {
   WalletQueryServiceService,
 } from '@caudal/contract/gen/caudal/payments/v1/wallets.ts';
 import { invalidField, notFound } from '@caudal/kernel/errors.ts';
+import { defineAggregate } from '@caudal/projections/queries/aggregate.ts';
 import type { Condition, StoredView } from '@caudal/projections/types.ts';
 import { type Call, service } from '@caudal/rpc/types.ts';
 import { walletDecider } from '../domain/wallet.ts';
+import { walletBalances } from '../projections/wallet-balances.ts';
 import { walletMessage } from '../wallet-message.ts';
+
+const byCurrency = defineAggregate(walletBalances, {
+  groupBy: ['currency'],
+  compute: { wallets: 'count', total: { sum: 'balance' }, highest: { max: 'balance' } },
+});
+const mostCurrencies = 1_000;
 
 export interface WalletQueryDependencies {
   wallets: ViewReader<Wallet>;
@@ -42,6 +51,21 @@ export function walletQueryService({ wallets, transactions, aggregates }: Wallet
         call,
       );
       return { wallets: page.views.map(message), nextPageToken: page.nextPageToken };
+    },
+
+    async summarizeWallets(request, call) {
+      const query = { ...byCurrency, where: conditions(request), limit: mostCurrencies };
+      const { rows, more } = await wallets.aggregate(query, call);
+      const groups = rows.map(({ group, values }) => {
+        const currency = String(group.currency ?? '');
+        return {
+          currency,
+          walletCount: BigInt(values.wallets),
+          totalBalance: moneySum(values.total, currency),
+          highestBalance: moneySum(values.highest as bigint, currency),
+        };
+      });
+      return { groups, more };
     },
 
     async listTransactions({ walletId, pageSize, pageToken }, call) {
@@ -77,7 +101,11 @@ export function walletQueryService({ wallets, transactions, aggregates }: Wallet
 }
 
 /** Refused: INVALID_ARGUMENT, if a balance is given without its currency. */
-function conditions({ customerId, currency, minBalance }: ListWalletsRequest): Condition[] {
+function conditions({
+  customerId,
+  currency,
+  minBalance,
+}: Pick<ListWalletsRequest, 'customerId' | 'currency' | 'minBalance'>): Condition[] {
   const where: Condition[] = [];
   if (customerId) where.push({ key: 'customer_id', equals: customerId });
   if (currency) where.push({ key: 'currency', equals: currency });

@@ -164,6 +164,16 @@ export interface GetStockItemRequest {
   readMask: string[] | undefined;
 }
 
+export interface CountStockItemsRequest {
+  /** Only products of which at most this many pieces are available; all if absent. */
+  maxAvailable?: bigint | undefined;
+}
+
+export interface CountStockItemsResponse {
+  /** How many there are. */
+  count: bigint;
+}
+
 export interface ListStockItemsRequest {
   /** Only products of which at most this many pieces are available. */
   maxAvailable?:
@@ -1922,6 +1932,154 @@ export const GetStockItemRequest: MessageFns<GetStockItemRequest> = {
   },
 };
 
+function createBaseCountStockItemsRequest(): CountStockItemsRequest {
+  return { maxAvailable: undefined };
+}
+
+export const CountStockItemsRequest: MessageFns<CountStockItemsRequest> = {
+  encode(message: CountStockItemsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.maxAvailable !== undefined) {
+      if (BigInt.asIntN(64, message.maxAvailable) !== message.maxAvailable) {
+        throw new globalThis.Error("value provided for field message.maxAvailable of type int64 too large");
+      }
+      writer.uint32(8).int64(message.maxAvailable);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CountStockItemsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCountStockItemsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.maxAvailable = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CountStockItemsRequest {
+    return {
+      maxAvailable: isSet(object.maxAvailable)
+        ? BigInt(object.maxAvailable)
+        : isSet(object.max_available)
+        ? BigInt(object.max_available)
+        : undefined,
+    };
+  },
+
+  toJSON(message: CountStockItemsRequest): unknown {
+    const obj: any = {};
+    if (message.maxAvailable !== undefined) {
+      obj.maxAvailable = message.maxAvailable.toString();
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<CountStockItemsRequest>, I>>(base?: I): CountStockItemsRequest {
+    return CountStockItemsRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CountStockItemsRequest>, I>>(object: I): CountStockItemsRequest {
+    const message = createBaseCountStockItemsRequest();
+    message.maxAvailable = (object.maxAvailable !== undefined && object.maxAvailable !== null)
+      ? BigInt(object.maxAvailable)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseCountStockItemsResponse(): CountStockItemsResponse {
+  return { count: 0n };
+}
+
+export const CountStockItemsResponse: MessageFns<CountStockItemsResponse> = {
+  encode(message: CountStockItemsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.count !== 0n) {
+      if (BigInt.asIntN(64, message.count) !== message.count) {
+        throw new globalThis.Error("value provided for field message.count of type int64 too large");
+      }
+      writer.uint32(8).int64(message.count);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CountStockItemsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCountStockItemsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.count = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CountStockItemsResponse {
+    return { count: isSet(object.count) ? BigInt(object.count) : 0n };
+  },
+
+  toJSON(message: CountStockItemsResponse): unknown {
+    const obj: any = {};
+    if (message.count !== 0n) {
+      obj.count = message.count.toString();
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<CountStockItemsResponse>, I>>(base?: I): CountStockItemsResponse {
+    return CountStockItemsResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CountStockItemsResponse>, I>>(object: I): CountStockItemsResponse {
+    const message = createBaseCountStockItemsResponse();
+    message.count = (object.count !== undefined && object.count !== null) ? BigInt(object.count) : 0n;
+    return message;
+  },
+};
+
 function createBaseListStockItemsRequest(): ListStockItemsRequest {
   return { maxAvailable: undefined, pageSize: 0, pageToken: "", readMask: undefined };
 }
@@ -2297,6 +2455,18 @@ export const InventoryQueryServiceService = {
       Buffer.from(ListStockItemsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListStockItemsResponse => ListStockItemsResponse.decode(value),
   },
+  /** How many products there are of which little, or nothing, is available. */
+  countStockItems: {
+    path: "/caudal.inventory.v1.InventoryQueryService/CountStockItems" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CountStockItemsRequest): Buffer =>
+      Buffer.from(CountStockItemsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CountStockItemsRequest => CountStockItemsRequest.decode(value),
+    responseSerialize: (value: CountStockItemsResponse): Buffer =>
+      Buffer.from(CountStockItemsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CountStockItemsResponse => CountStockItemsResponse.decode(value),
+  },
 } as const;
 
 export interface InventoryQueryServiceServer extends UntypedServiceImplementation {
@@ -2304,6 +2474,8 @@ export interface InventoryQueryServiceServer extends UntypedServiceImplementatio
   getStockItem: handleUnaryCall<GetStockItemRequest, StockItem>;
   /** The stock of all products, the least available first. */
   listStockItems: handleUnaryCall<ListStockItemsRequest, ListStockItemsResponse>;
+  /** How many products there are of which little, or nothing, is available. */
+  countStockItems: handleUnaryCall<CountStockItemsRequest, CountStockItemsResponse>;
 }
 
 type Builtin = Date | Function | Uint8Array | string | number | boolean | bigint | undefined;

@@ -17,6 +17,77 @@ export const protobufFileName = "caudal/orders/v1/orders.proto";
 
 /** Orders, and the process that leads each of them to delivery or back to nothing. */
 
+/** What orders are grouped by. */
+export const OrderDimension = {
+  /** ORDER_DIMENSION_UNSPECIFIED - Not said. */
+  ORDER_DIMENSION_UNSPECIFIED: 0,
+  /** ORDER_DIMENSION_STATUS - Where they stand. */
+  ORDER_DIMENSION_STATUS: 1,
+  /** ORDER_DIMENSION_COUNTRY - Where they go. */
+  ORDER_DIMENSION_COUNTRY: 2,
+  /** ORDER_DIMENSION_CURRENCY - The currency of their prices. Amounts of one currency can be added up, so groups have totals then. */
+  ORDER_DIMENSION_CURRENCY: 3,
+  /** ORDER_DIMENSION_CREATE_DAY - The day on which they were placed, in UTC. */
+  ORDER_DIMENSION_CREATE_DAY: 4,
+  /** ORDER_DIMENSION_CREATE_MONTH - The month in which they were placed, in UTC. */
+  ORDER_DIMENSION_CREATE_MONTH: 5,
+} as const;
+
+export type OrderDimension = typeof OrderDimension[keyof typeof OrderDimension];
+
+export namespace OrderDimension {
+  export type ORDER_DIMENSION_UNSPECIFIED = typeof OrderDimension.ORDER_DIMENSION_UNSPECIFIED;
+  export type ORDER_DIMENSION_STATUS = typeof OrderDimension.ORDER_DIMENSION_STATUS;
+  export type ORDER_DIMENSION_COUNTRY = typeof OrderDimension.ORDER_DIMENSION_COUNTRY;
+  export type ORDER_DIMENSION_CURRENCY = typeof OrderDimension.ORDER_DIMENSION_CURRENCY;
+  export type ORDER_DIMENSION_CREATE_DAY = typeof OrderDimension.ORDER_DIMENSION_CREATE_DAY;
+  export type ORDER_DIMENSION_CREATE_MONTH = typeof OrderDimension.ORDER_DIMENSION_CREATE_MONTH;
+}
+
+export function orderDimensionFromJSON(object: any): OrderDimension {
+  switch (object) {
+    case 0:
+    case "ORDER_DIMENSION_UNSPECIFIED":
+      return OrderDimension.ORDER_DIMENSION_UNSPECIFIED;
+    case 1:
+    case "ORDER_DIMENSION_STATUS":
+      return OrderDimension.ORDER_DIMENSION_STATUS;
+    case 2:
+    case "ORDER_DIMENSION_COUNTRY":
+      return OrderDimension.ORDER_DIMENSION_COUNTRY;
+    case 3:
+    case "ORDER_DIMENSION_CURRENCY":
+      return OrderDimension.ORDER_DIMENSION_CURRENCY;
+    case 4:
+    case "ORDER_DIMENSION_CREATE_DAY":
+      return OrderDimension.ORDER_DIMENSION_CREATE_DAY;
+    case 5:
+    case "ORDER_DIMENSION_CREATE_MONTH":
+      return OrderDimension.ORDER_DIMENSION_CREATE_MONTH;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum OrderDimension");
+  }
+}
+
+export function orderDimensionToJSON(object: OrderDimension): string {
+  switch (object) {
+    case OrderDimension.ORDER_DIMENSION_UNSPECIFIED:
+      return "ORDER_DIMENSION_UNSPECIFIED";
+    case OrderDimension.ORDER_DIMENSION_STATUS:
+      return "ORDER_DIMENSION_STATUS";
+    case OrderDimension.ORDER_DIMENSION_COUNTRY:
+      return "ORDER_DIMENSION_COUNTRY";
+    case OrderDimension.ORDER_DIMENSION_CURRENCY:
+      return "ORDER_DIMENSION_CURRENCY";
+    case OrderDimension.ORDER_DIMENSION_CREATE_DAY:
+      return "ORDER_DIMENSION_CREATE_DAY";
+    case OrderDimension.ORDER_DIMENSION_CREATE_MONTH:
+      return "ORDER_DIMENSION_CREATE_MONTH";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum OrderDimension");
+  }
+}
+
 /** Where an order stands. */
 export const OrderStatus = {
   /** ORDER_STATUS_UNSPECIFIED - Not said. */
@@ -265,6 +336,50 @@ export interface ListOrdersResponse {
   orders: Order[];
   /** Where to read on. Empty at the end. */
   nextPageToken: string;
+}
+
+export interface SummarizeOrdersRequest {
+  /** Only this customer's. Required of callers that may read their own only. */
+  customerId: string;
+  /** Only those that stand there. */
+  status: OrderStatus;
+  /** Only those that were placed at this time or later. */
+  startTime:
+    | Date
+    | undefined;
+  /** Only those that were placed before this time. */
+  endTime:
+    | Date
+    | undefined;
+  /** What makes groups, each once, and a day or a month. One group of all orders if absent. */
+  groupBy: OrderDimension[];
+  /** At most this many groups; 100 if absent, 1,000 if more. */
+  maxGroups: number;
+}
+
+export interface SummarizeOrdersResponse {
+  /** The groups that have orders. */
+  groups: OrderGroup[];
+  /** Whether there are more groups than these. */
+  more: boolean;
+}
+
+/** Orders that have something in common. What they are not grouped by is absent. */
+export interface OrderGroup {
+  /** Where they stand. */
+  status: OrderStatus;
+  /** Where they go. */
+  country: string;
+  /** The currency of their prices. */
+  currency: string;
+  /** When the day or month in which they were placed begins, in UTC. */
+  createTime:
+    | Date
+    | undefined;
+  /** How many there are. */
+  orderCount: bigint;
+  /** The sum of their totals, rejected and cancelled ones included; only where grouped by currency. */
+  total: Money | undefined;
 }
 
 function createBasePaymentMethod(): PaymentMethod {
@@ -1904,6 +2019,432 @@ export const ListOrdersResponse: MessageFns<ListOrdersResponse> = {
   },
 };
 
+function createBaseSummarizeOrdersRequest(): SummarizeOrdersRequest {
+  return { customerId: "", status: 0, startTime: undefined, endTime: undefined, groupBy: [], maxGroups: 0 };
+}
+
+export const SummarizeOrdersRequest: MessageFns<SummarizeOrdersRequest> = {
+  encode(message: SummarizeOrdersRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.customerId !== "") {
+      writer.uint32(10).string(message.customerId);
+    }
+    if (message.status !== 0) {
+      writer.uint32(16).int32(message.status);
+    }
+    if (message.startTime !== undefined) {
+      Timestamp.encode(toTimestamp(message.startTime), writer.uint32(26).fork()).join();
+    }
+    if (message.endTime !== undefined) {
+      Timestamp.encode(toTimestamp(message.endTime), writer.uint32(34).fork()).join();
+    }
+    for (const v of message.groupBy) {
+      writer.uint32(40).int32(v!);
+    }
+    if (message.maxGroups !== 0) {
+      writer.uint32(48).int32(message.maxGroups);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SummarizeOrdersRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSummarizeOrdersRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.customerId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.status = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.startTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.endTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag === 40) {
+              message.groupBy.push(reader.int32() as any);
+
+              continue;
+            }
+
+            if (tag === 42) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.groupBy.push(reader.int32() as any);
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.maxGroups = reader.int32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SummarizeOrdersRequest {
+    return {
+      customerId: isSet(object.customerId)
+        ? globalThis.String(object.customerId)
+        : isSet(object.customer_id)
+        ? globalThis.String(object.customer_id)
+        : "",
+      status: isSet(object.status) ? orderStatusFromJSON(object.status) : 0,
+      startTime: isSet(object.startTime)
+        ? fromJsonTimestamp(object.startTime)
+        : isSet(object.start_time)
+        ? fromJsonTimestamp(object.start_time)
+        : undefined,
+      endTime: isSet(object.endTime)
+        ? fromJsonTimestamp(object.endTime)
+        : isSet(object.end_time)
+        ? fromJsonTimestamp(object.end_time)
+        : undefined,
+      groupBy: globalThis.Array.isArray(object?.groupBy)
+        ? object.groupBy.map((e: any) => orderDimensionFromJSON(e))
+        : globalThis.Array.isArray(object?.group_by)
+        ? object.group_by.map((e: any) => orderDimensionFromJSON(e))
+        : [],
+      maxGroups: isSet(object.maxGroups)
+        ? globalThis.Number(object.maxGroups)
+        : isSet(object.max_groups)
+        ? globalThis.Number(object.max_groups)
+        : 0,
+    };
+  },
+
+  toJSON(message: SummarizeOrdersRequest): unknown {
+    const obj: any = {};
+    if (message.customerId !== "") {
+      obj.customerId = message.customerId;
+    }
+    if (message.status !== 0) {
+      obj.status = orderStatusToJSON(message.status);
+    }
+    if (message.startTime !== undefined) {
+      obj.startTime = message.startTime.toISOString();
+    }
+    if (message.endTime !== undefined) {
+      obj.endTime = message.endTime.toISOString();
+    }
+    if (message.groupBy?.length) {
+      obj.groupBy = message.groupBy.map((e) => orderDimensionToJSON(e));
+    }
+    if (message.maxGroups !== 0) {
+      obj.maxGroups = Math.round(message.maxGroups);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<SummarizeOrdersRequest>, I>>(base?: I): SummarizeOrdersRequest {
+    return SummarizeOrdersRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<SummarizeOrdersRequest>, I>>(object: I): SummarizeOrdersRequest {
+    const message = createBaseSummarizeOrdersRequest();
+    message.customerId = object.customerId ?? "";
+    message.status = object.status ?? 0;
+    message.startTime = object.startTime ?? undefined;
+    message.endTime = object.endTime ?? undefined;
+    message.groupBy = object.groupBy?.map((e) => e) || [];
+    message.maxGroups = object.maxGroups ?? 0;
+    return message;
+  },
+};
+
+function createBaseSummarizeOrdersResponse(): SummarizeOrdersResponse {
+  return { groups: [], more: false };
+}
+
+export const SummarizeOrdersResponse: MessageFns<SummarizeOrdersResponse> = {
+  encode(message: SummarizeOrdersResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.groups) {
+      OrderGroup.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.more !== false) {
+      writer.uint32(16).bool(message.more);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SummarizeOrdersResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSummarizeOrdersResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.groups.push(OrderGroup.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.more = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SummarizeOrdersResponse {
+    return {
+      groups: globalThis.Array.isArray(object?.groups) ? object.groups.map((e: any) => OrderGroup.fromJSON(e)) : [],
+      more: isSet(object.more) ? globalThis.Boolean(object.more) : false,
+    };
+  },
+
+  toJSON(message: SummarizeOrdersResponse): unknown {
+    const obj: any = {};
+    if (message.groups?.length) {
+      obj.groups = message.groups.map((e) => OrderGroup.toJSON(e));
+    }
+    if (message.more !== false) {
+      obj.more = message.more;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<SummarizeOrdersResponse>, I>>(base?: I): SummarizeOrdersResponse {
+    return SummarizeOrdersResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<SummarizeOrdersResponse>, I>>(object: I): SummarizeOrdersResponse {
+    const message = createBaseSummarizeOrdersResponse();
+    message.groups = object.groups?.map((e) => OrderGroup.fromPartial(e)) || [];
+    message.more = object.more ?? false;
+    return message;
+  },
+};
+
+function createBaseOrderGroup(): OrderGroup {
+  return { status: 0, country: "", currency: "", createTime: undefined, orderCount: 0n, total: undefined };
+}
+
+export const OrderGroup: MessageFns<OrderGroup> = {
+  encode(message: OrderGroup, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.status !== 0) {
+      writer.uint32(8).int32(message.status);
+    }
+    if (message.country !== "") {
+      writer.uint32(18).string(message.country);
+    }
+    if (message.currency !== "") {
+      writer.uint32(26).string(message.currency);
+    }
+    if (message.createTime !== undefined) {
+      Timestamp.encode(toTimestamp(message.createTime), writer.uint32(34).fork()).join();
+    }
+    if (message.orderCount !== 0n) {
+      if (BigInt.asIntN(64, message.orderCount) !== message.orderCount) {
+        throw new globalThis.Error("value provided for field message.orderCount of type int64 too large");
+      }
+      writer.uint32(40).int64(message.orderCount);
+    }
+    if (message.total !== undefined) {
+      Money.encode(message.total, writer.uint32(50).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OrderGroup {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOrderGroup();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.status = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.country = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.currency = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.createTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.orderCount = reader.int64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.total = Money.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): OrderGroup {
+    return {
+      status: isSet(object.status) ? orderStatusFromJSON(object.status) : 0,
+      country: isSet(object.country) ? globalThis.String(object.country) : "",
+      currency: isSet(object.currency) ? globalThis.String(object.currency) : "",
+      createTime: isSet(object.createTime)
+        ? fromJsonTimestamp(object.createTime)
+        : isSet(object.create_time)
+        ? fromJsonTimestamp(object.create_time)
+        : undefined,
+      orderCount: isSet(object.orderCount)
+        ? BigInt(object.orderCount)
+        : isSet(object.order_count)
+        ? BigInt(object.order_count)
+        : 0n,
+      total: isSet(object.total) ? Money.fromJSON(object.total) : undefined,
+    };
+  },
+
+  toJSON(message: OrderGroup): unknown {
+    const obj: any = {};
+    if (message.status !== 0) {
+      obj.status = orderStatusToJSON(message.status);
+    }
+    if (message.country !== "") {
+      obj.country = message.country;
+    }
+    if (message.currency !== "") {
+      obj.currency = message.currency;
+    }
+    if (message.createTime !== undefined) {
+      obj.createTime = message.createTime.toISOString();
+    }
+    if (message.orderCount !== 0n) {
+      obj.orderCount = message.orderCount.toString();
+    }
+    if (message.total !== undefined) {
+      obj.total = Money.toJSON(message.total);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<OrderGroup>, I>>(base?: I): OrderGroup {
+    return OrderGroup.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<OrderGroup>, I>>(object: I): OrderGroup {
+    const message = createBaseOrderGroup();
+    message.status = object.status ?? 0;
+    message.country = object.country ?? "";
+    message.currency = object.currency ?? "";
+    message.createTime = object.createTime ?? undefined;
+    message.orderCount = (object.orderCount !== undefined && object.orderCount !== null)
+      ? BigInt(object.orderCount)
+      : 0n;
+    message.total = (object.total !== undefined && object.total !== null) ? Money.fromPartial(object.total) : undefined;
+    return message;
+  },
+};
+
 /** Places and cancels orders. */
 export type OrderServiceService = typeof OrderServiceService;
 export const OrderServiceService = {
@@ -1959,6 +2500,21 @@ export const OrderQueryServiceService = {
     responseSerialize: (value: ListOrdersResponse): Buffer => Buffer.from(ListOrdersResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListOrdersResponse => ListOrdersResponse.decode(value),
   },
+  /**
+   * How many orders there are, of a customer or of everybody, in groups: by where they stand, by day, by country.
+   * Groups of days or months come newest first, others with most orders first.
+   */
+  summarizeOrders: {
+    path: "/caudal.orders.v1.OrderQueryService/SummarizeOrders" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: SummarizeOrdersRequest): Buffer =>
+      Buffer.from(SummarizeOrdersRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): SummarizeOrdersRequest => SummarizeOrdersRequest.decode(value),
+    responseSerialize: (value: SummarizeOrdersResponse): Buffer =>
+      Buffer.from(SummarizeOrdersResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): SummarizeOrdersResponse => SummarizeOrdersResponse.decode(value),
+  },
 } as const;
 
 export interface OrderQueryServiceServer extends UntypedServiceImplementation {
@@ -1966,6 +2522,11 @@ export interface OrderQueryServiceServer extends UntypedServiceImplementation {
   getOrder: handleUnaryCall<GetOrderRequest, Order>;
   /** Orders of a customer, or of everybody; the newest first. */
   listOrders: handleUnaryCall<ListOrdersRequest, ListOrdersResponse>;
+  /**
+   * How many orders there are, of a customer or of everybody, in groups: by where they stand, by day, by country.
+   * Groups of days or months come newest first, others with most orders first.
+   */
+  summarizeOrders: handleUnaryCall<SummarizeOrdersRequest, SummarizeOrdersResponse>;
 }
 
 type Builtin = Date | Function | Uint8Array | string | number | boolean | bigint | undefined;

@@ -172,6 +172,38 @@ export interface ListWalletsResponse {
   nextPageToken: string;
 }
 
+export interface SummarizeWalletsRequest {
+  /** Only this customer's. Required of callers that may read their own only. */
+  customerId: string;
+  /** Only those with at least this balance, in minor units of the currency, which must be given too. */
+  minBalance?:
+    | bigint
+    | undefined;
+  /** Only those of this currency: ISO 4217. */
+  currency?: string | undefined;
+}
+
+export interface SummarizeWalletsResponse {
+  /** A group for each currency, in the order of their codes. */
+  groups: WalletGroup[];
+  /** Whether there are more currencies than these 1,000. */
+  more: boolean;
+}
+
+/** Wallets of one currency. */
+export interface WalletGroup {
+  /** The currency: ISO 4217. */
+  currency: string;
+  /** How many there are. */
+  walletCount: bigint;
+  /** What is in them together. */
+  totalBalance:
+    | Money
+    | undefined;
+  /** What is in the fullest. */
+  highestBalance: Money | undefined;
+}
+
 export interface ListTransactionsRequest {
   /** The wallet. */
   walletId: string;
@@ -1702,6 +1734,343 @@ export const ListWalletsResponse: MessageFns<ListWalletsResponse> = {
   },
 };
 
+function createBaseSummarizeWalletsRequest(): SummarizeWalletsRequest {
+  return { customerId: "", minBalance: undefined, currency: undefined };
+}
+
+export const SummarizeWalletsRequest: MessageFns<SummarizeWalletsRequest> = {
+  encode(message: SummarizeWalletsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.customerId !== "") {
+      writer.uint32(10).string(message.customerId);
+    }
+    if (message.minBalance !== undefined) {
+      if (BigInt.asIntN(64, message.minBalance) !== message.minBalance) {
+        throw new globalThis.Error("value provided for field message.minBalance of type int64 too large");
+      }
+      writer.uint32(16).int64(message.minBalance);
+    }
+    if (message.currency !== undefined) {
+      writer.uint32(26).string(message.currency);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SummarizeWalletsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSummarizeWalletsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.customerId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.minBalance = reader.int64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.currency = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SummarizeWalletsRequest {
+    return {
+      customerId: isSet(object.customerId)
+        ? globalThis.String(object.customerId)
+        : isSet(object.customer_id)
+        ? globalThis.String(object.customer_id)
+        : "",
+      minBalance: isSet(object.minBalance)
+        ? BigInt(object.minBalance)
+        : isSet(object.min_balance)
+        ? BigInt(object.min_balance)
+        : undefined,
+      currency: isSet(object.currency) ? globalThis.String(object.currency) : undefined,
+    };
+  },
+
+  toJSON(message: SummarizeWalletsRequest): unknown {
+    const obj: any = {};
+    if (message.customerId !== "") {
+      obj.customerId = message.customerId;
+    }
+    if (message.minBalance !== undefined) {
+      obj.minBalance = message.minBalance.toString();
+    }
+    if (message.currency !== undefined) {
+      obj.currency = message.currency;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<SummarizeWalletsRequest>, I>>(base?: I): SummarizeWalletsRequest {
+    return SummarizeWalletsRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<SummarizeWalletsRequest>, I>>(object: I): SummarizeWalletsRequest {
+    const message = createBaseSummarizeWalletsRequest();
+    message.customerId = object.customerId ?? "";
+    message.minBalance = (object.minBalance !== undefined && object.minBalance !== null)
+      ? BigInt(object.minBalance)
+      : undefined;
+    message.currency = object.currency ?? undefined;
+    return message;
+  },
+};
+
+function createBaseSummarizeWalletsResponse(): SummarizeWalletsResponse {
+  return { groups: [], more: false };
+}
+
+export const SummarizeWalletsResponse: MessageFns<SummarizeWalletsResponse> = {
+  encode(message: SummarizeWalletsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.groups) {
+      WalletGroup.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.more !== false) {
+      writer.uint32(16).bool(message.more);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SummarizeWalletsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSummarizeWalletsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.groups.push(WalletGroup.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.more = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SummarizeWalletsResponse {
+    return {
+      groups: globalThis.Array.isArray(object?.groups) ? object.groups.map((e: any) => WalletGroup.fromJSON(e)) : [],
+      more: isSet(object.more) ? globalThis.Boolean(object.more) : false,
+    };
+  },
+
+  toJSON(message: SummarizeWalletsResponse): unknown {
+    const obj: any = {};
+    if (message.groups?.length) {
+      obj.groups = message.groups.map((e) => WalletGroup.toJSON(e));
+    }
+    if (message.more !== false) {
+      obj.more = message.more;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<SummarizeWalletsResponse>, I>>(base?: I): SummarizeWalletsResponse {
+    return SummarizeWalletsResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<SummarizeWalletsResponse>, I>>(object: I): SummarizeWalletsResponse {
+    const message = createBaseSummarizeWalletsResponse();
+    message.groups = object.groups?.map((e) => WalletGroup.fromPartial(e)) || [];
+    message.more = object.more ?? false;
+    return message;
+  },
+};
+
+function createBaseWalletGroup(): WalletGroup {
+  return { currency: "", walletCount: 0n, totalBalance: undefined, highestBalance: undefined };
+}
+
+export const WalletGroup: MessageFns<WalletGroup> = {
+  encode(message: WalletGroup, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.currency !== "") {
+      writer.uint32(10).string(message.currency);
+    }
+    if (message.walletCount !== 0n) {
+      if (BigInt.asIntN(64, message.walletCount) !== message.walletCount) {
+        throw new globalThis.Error("value provided for field message.walletCount of type int64 too large");
+      }
+      writer.uint32(16).int64(message.walletCount);
+    }
+    if (message.totalBalance !== undefined) {
+      Money.encode(message.totalBalance, writer.uint32(26).fork()).join();
+    }
+    if (message.highestBalance !== undefined) {
+      Money.encode(message.highestBalance, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WalletGroup {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWalletGroup();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.currency = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.walletCount = reader.int64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.totalBalance = Money.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.highestBalance = Money.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): WalletGroup {
+    return {
+      currency: isSet(object.currency) ? globalThis.String(object.currency) : "",
+      walletCount: isSet(object.walletCount)
+        ? BigInt(object.walletCount)
+        : isSet(object.wallet_count)
+        ? BigInt(object.wallet_count)
+        : 0n,
+      totalBalance: isSet(object.totalBalance)
+        ? Money.fromJSON(object.totalBalance)
+        : isSet(object.total_balance)
+        ? Money.fromJSON(object.total_balance)
+        : undefined,
+      highestBalance: isSet(object.highestBalance)
+        ? Money.fromJSON(object.highestBalance)
+        : isSet(object.highest_balance)
+        ? Money.fromJSON(object.highest_balance)
+        : undefined,
+    };
+  },
+
+  toJSON(message: WalletGroup): unknown {
+    const obj: any = {};
+    if (message.currency !== "") {
+      obj.currency = message.currency;
+    }
+    if (message.walletCount !== 0n) {
+      obj.walletCount = message.walletCount.toString();
+    }
+    if (message.totalBalance !== undefined) {
+      obj.totalBalance = Money.toJSON(message.totalBalance);
+    }
+    if (message.highestBalance !== undefined) {
+      obj.highestBalance = Money.toJSON(message.highestBalance);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<WalletGroup>, I>>(base?: I): WalletGroup {
+    return WalletGroup.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<WalletGroup>, I>>(object: I): WalletGroup {
+    const message = createBaseWalletGroup();
+    message.currency = object.currency ?? "";
+    message.walletCount = (object.walletCount !== undefined && object.walletCount !== null)
+      ? BigInt(object.walletCount)
+      : 0n;
+    message.totalBalance = (object.totalBalance !== undefined && object.totalBalance !== null)
+      ? Money.fromPartial(object.totalBalance)
+      : undefined;
+    message.highestBalance = (object.highestBalance !== undefined && object.highestBalance !== null)
+      ? Money.fromPartial(object.highestBalance)
+      : undefined;
+    return message;
+  },
+};
+
 function createBaseListTransactionsRequest(): ListTransactionsRequest {
   return { walletId: "", pageSize: 0, pageToken: "", readMask: undefined };
 }
@@ -2030,6 +2399,18 @@ export const WalletQueryServiceService = {
     responseSerialize: (value: ListWalletsResponse): Buffer => Buffer.from(ListWalletsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListWalletsResponse => ListWalletsResponse.decode(value),
   },
+  /** How many wallets there are, of a customer or of everybody, and what is in them together: by currency. */
+  summarizeWallets: {
+    path: "/caudal.payments.v1.WalletQueryService/SummarizeWallets" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: SummarizeWalletsRequest): Buffer =>
+      Buffer.from(SummarizeWalletsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): SummarizeWalletsRequest => SummarizeWalletsRequest.decode(value),
+    responseSerialize: (value: SummarizeWalletsResponse): Buffer =>
+      Buffer.from(SummarizeWalletsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): SummarizeWalletsResponse => SummarizeWalletsResponse.decode(value),
+  },
   /** What moved in a wallet, the newest first. */
   listTransactions: {
     path: "/caudal.payments.v1.WalletQueryService/ListTransactions" as const,
@@ -2049,6 +2430,8 @@ export interface WalletQueryServiceServer extends UntypedServiceImplementation {
   getWallet: handleUnaryCall<GetWalletRequest, Wallet>;
   /** Wallets of a customer, or of everybody; the fullest first. Of several currencies, one currency after the other. */
   listWallets: handleUnaryCall<ListWalletsRequest, ListWalletsResponse>;
+  /** How many wallets there are, of a customer or of everybody, and what is in them together: by currency. */
+  summarizeWallets: handleUnaryCall<SummarizeWalletsRequest, SummarizeWalletsResponse>;
   /** What moved in a wallet, the newest first. */
   listTransactions: handleUnaryCall<ListTransactionsRequest, ListTransactionsResponse>;
 }
