@@ -7,9 +7,10 @@ export function printConfig(
   { json = false }: { json?: boolean } = {},
 ): string {
   if (json) return JSON.stringify({ settings: effective, problems, warnings }, null, 2);
-  const lines = effective.map(({ name, value, source, description }) => {
+  const lines = effective.map(({ name, value, source, readAs, description }) => {
     const wrong = problems.filter((problem) => problem.name === name).map((problem) => `  !! ${problem.wrong}\n`);
-    return `${name}=${value ?? ''}  (${source})\n  ${description}\n${wrong.join('')}`;
+    const from = readAs ? `${source}, as ${readAs}` : source;
+    return `${name}=${value ?? ''}  (${from})\n  ${description}\n${wrong.join('')}`;
   });
   return [...lines, ...warnings.map((warning) => `!! ${warning}\n`)].join('');
 }
@@ -20,7 +21,11 @@ export function describeSettings(settings: Settings): string {
   const rows = Object.entries(settings).map(([name, { expects, description, optional, ...setting }]) => {
     const fallback = setting.default === undefined ? (optional ? 'none' : '**required**') : `\`${setting.default}\``;
     const file = setting.secrecy === 'public' ? '' : ` Or \`${name}_FILE\`: a file that holds it.`;
-    return `| \`${name}\` | ${cell(expects)} | ${cell(fallback)} | ${cell(description)}${file} |`;
+    const former = [
+      ...(setting.formerly ? [` Deprecated name: \`${setting.formerly}\`.`] : []),
+      ...Object.entries(setting.formerWords).map(([old, now]) => ` Deprecated: \`${old}\`, now \`${now}\`.`),
+    ].join('');
+    return `| \`${name}\` | ${cell(expects)} | ${cell(fallback)} | ${cell(description)}${file}${former} |`;
   });
   return ['| Variable | Value | Default | What it does |', '|---|---|---|---|', ...rows, ''].join('\n');
 }

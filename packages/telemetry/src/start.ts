@@ -16,6 +16,7 @@ import { envDetector, resourceFromAttributes, serviceInstanceIdDetector } from '
 import { NodeSDK } from '@opentelemetry/sdk-node';
 import { BatchSpanProcessor, ParentBasedSampler, TraceIdRatioBasedSampler } from '@opentelemetry/sdk-trace';
 import { ATTR_SERVICE_NAME, ATTR_SERVICE_VERSION } from '@opentelemetry/semantic-conventions';
+import { withFormerMetrics } from './former-metrics.ts';
 import { logger } from './log.ts';
 
 export interface TelemetryOptions {
@@ -42,6 +43,14 @@ const log = logger('telemetry');
 /** How long a batch of spans may take to the collector, and how long `stop` waits for the last one, in milliseconds. */
 const exportMs = 2_000;
 const flushMs = 3_000;
+
+/** Exports metrics under their deprecated names, too. */
+class AliasingExporter extends PrometheusExporter {
+  override async collect(options?: Parameters<PrometheusExporter['collect']>[0]) {
+    const { resourceMetrics, errors } = await super.collect(options);
+    return { resourceMetrics: withFormerMetrics(resourceMetrics), errors };
+  }
+}
 
 /** Serves GET /metrics. (The exporter's own server can't tell its port, and hides why it did not start.) */
 async function serveMetrics(exporter: PrometheusExporter, { host, port }: { host: string; port: number }) {
@@ -85,7 +94,7 @@ function logComplaints(): void {
 export async function startTelemetry(options: TelemetryOptions): Promise<Telemetry> {
   const { serviceName, serviceVersion, role, prometheus, otlpEndpoint, sampling = 1 } = options;
   logComplaints();
-  const exporter = prometheus && new PrometheusExporter({ preventServerStart: true, withoutScopeInfo: true });
+  const exporter = prometheus && new AliasingExporter({ preventServerStart: true, withoutScopeInfo: true });
   const server = exporter && (await serveMetrics(exporter, prometheus));
   const runtime = exporter && new RuntimeNodeInstrumentation();
   const sdk = new NodeSDK({

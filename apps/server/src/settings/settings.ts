@@ -1,4 +1,4 @@
-/** What a Caudal process can be told, beside what each context adds (its context.ts). */
+/** The settings of a Caudal process, beside those that each context adds (its context.ts). */
 import type { Settings, Values } from '@caudal/config/config.ts';
 import { setting } from '@caudal/config/setting.ts';
 import { parsePersonalDataKeys } from '@caudal/eventlog/cipher.ts';
@@ -6,8 +6,11 @@ import { contexts } from '../contexts.ts';
 import { parseKeySet, parseSigningKey } from './keys.ts';
 
 /** What a process can do for the contexts that it runs; `all` of them on a laptop. */
-export const roles = ['command', 'query', 'relay', 'projector', 'process', 'jobs'] as const;
+export const roles = ['command', 'query', 'relay', 'projector', 'saga', 'jobs'] as const;
 export type Role = (typeof roles)[number];
+
+/** Roles by their deprecated names: read for one more version, with a warning. */
+export const formerRoles: Record<string, Role> = { process: 'saga' };
 
 const contextNames = contexts.map(({ name }) => name);
 
@@ -17,6 +20,7 @@ export const runtimeSettings = {
     description: 'What this process does.',
     default: roles.join(','),
     allowed: roles,
+    formerWords: formerRoles,
   }),
   CAUDAL_CONTEXTS: setting.list({
     description: 'For which contexts.',
@@ -86,7 +90,7 @@ export const runtimeSettings = {
   CAUDAL_OTLP_ENDPOINT: setting.url({ description: 'Where traces are sent by OTLP (gRPC).', optional: true }),
   CAUDAL_TRACE_SAMPLING: setting.number({
     description: 'The share of traces that is recorded, of those that begin here: what callers have decided is kept.',
-    // All, as OpenTelemetry's SDKs have it: who names a collector wants to see something. It costs, so less where calls are many.
+    // All, as in OpenTelemetry's SDKs. Recording costs time, so set less where calls are many.
     default: '1',
     min: 0,
     max: 1,
@@ -100,7 +104,7 @@ export const runtimeSettings = {
     default: '127.0.0.1:9090',
   }),
   CAUDAL_MAX_CONCURRENT_CALLS: setting.int({
-    description: 'Calls in hand at the same time; more are turned away with RESOURCE_EXHAUSTED.',
+    description: 'Calls in flight at the same time; more are refused with RESOURCE_EXHAUSTED.',
     default: '1000',
     min: 1,
   }),
@@ -110,13 +114,15 @@ export const runtimeSettings = {
     min: 1,
     max: 5000,
   }),
-  CAUDAL_SWEEP_INTERVAL: setting.duration({
+  CAUDAL_RECONCILIATION_INTERVAL: setting.duration({
     description: 'How often consumers compare what they have seen with the logs.',
+    formerly: 'CAUDAL_SWEEP_INTERVAL',
     default: '30s',
     min: 200,
   }),
-  CAUDAL_SWEEP_MIN_AGE: setting.duration({
-    description: 'How old an event must be for the sweep to miss it.',
+  CAUDAL_RECONCILIATION_MIN_AGE: setting.duration({
+    description: 'How old an event must be before reconciliation counts it as missing.',
+    formerly: 'CAUDAL_SWEEP_MIN_AGE',
     default: '10s',
     min: 0,
   }),
