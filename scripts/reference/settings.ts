@@ -9,8 +9,9 @@ export function settingsPage(): string {
   return [
     '# Settings',
     '',
-    'Caudal is told everything by environment variables. They are read once, at the start, and checked all together: what is',
-    'wrong is said in one message. `bin/caudal config` shows what is in effect and where it comes from.',
+    'Caudal is configured by environment variables. They are read once, at the start, and checked all together: one message',
+    'names everything that is wrong. `bin/caudal config` shows what is in effect and where it comes from. A deprecated name is',
+    'read for one more version, with a warning: [renames](../renames.md).',
     'An empty variable counts as not set. A file of variables is `node --env-file=FILE`.',
     '',
     '## Every process',

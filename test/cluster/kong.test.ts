@@ -18,10 +18,10 @@ interface Route {
   service: string;
 }
 
-function routesOf(release: Rendered, door: 'rest' | 'grpc'): Route[] {
+function routesOf(release: Rendered, listener: 'rest' | 'grpc'): Route[] {
   return ofKind(release, 'Ingress').flatMap(({ metadata, spec }) =>
     spec.rules[0].http.paths
-      .filter((path: Manifest['spec']) => path.backend.service.port.name === door)
+      .filter((path: Manifest['spec']) => path.backend.service.port.name === listener)
       .map(({ path, backend }: Manifest['spec']) => ({
         methods: metadata.annotations!['konghq.com/methods']?.split(',') ?? [],
         matches: (asked: string) =>

@@ -26,7 +26,7 @@ const partsOf = {
     query: 'query',
     relay: 'relay',
     projector: 'projector',
-    process: 'process',
+    saga: 'saga',
   },
 } satisfies Record<Form, Record<string, string | undefined>>;
 

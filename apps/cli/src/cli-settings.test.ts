@@ -20,7 +20,7 @@ test.each([['config'], ['start'], ['start', '--print-config']])('"caudal %s %s" 
   expect(said).toContain('the key "mine" is a private one');
   expect(said).toContain('it is no JSON object');
   expect(said).toContain('key "2026" has');
-  expect(said).toContain('8080 is the port of another door');
+  expect(said).toContain('8080 is the port of another listener');
   expect(said).not.toContain('hunter2');
 });
 

@@ -2,7 +2,7 @@
 import type { Lifecycle } from '@caudal/lifecycle/lifecycle.ts';
 import { exitCodeOf, onEndSignal } from '@caudal/lifecycle/process.ts';
 
-/** Ended by a signal, a command has this long to put away what it has in hand. */
+/** Ended by a signal, a command has this long to put away what it has in flight. */
 const END_MS = 15_000;
 
 /**

@@ -77,7 +77,7 @@ export async function start(values: RuntimeValues, lifecycle = createLifecycle()
     const server = await openListeners(app);
     try {
       if (app.has('projector')) await startProjectors(app);
-      if (app.has('process')) await startSagas(app);
+      if (app.has('saga')) await startSagas(app);
       if (app.has('relay')) startRelays(app);
       if (app.has('jobs')) startJobs(app);
     } finally {

@@ -20,7 +20,7 @@ export interface AggregatesOptions {
   cacheSize?: number;
   /** Bytes that these states may take; an eighth of the heap that this process may have if absent. */
   cacheBytes?: number;
-  /** Commands in hand a stream; more are RESOURCE_EXHAUSTED. 1,000 if absent. */
+  /** Commands in flight a stream; more are RESOURCE_EXHAUSTED. 1,000 if absent. */
   maxQueue?: number;
   /** How often a command is decided again because another process wrote to its stream, before it is ABORTED; 20 if absent. */
   maxContended?: number;
@@ -28,7 +28,7 @@ export interface AggregatesOptions {
   elapsed?(): number;
 }
 
-/** `drain` resolves once no command is in hand and no snapshot is being written; call it after the edges have stopped. */
+/** `drain` resolves once no command is in flight and no snapshot is being written; call it after the edges have stopped. */
 export function openAggregates({
   log,
   clock,

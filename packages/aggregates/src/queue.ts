@@ -47,7 +47,7 @@ import { openContention } from './contention.ts';
 import { type AnyCommand, type Entry, isIdle, type Job, type Outcome, type Sent } from './entry.ts';
 import { decide, fold } from './fold.ts';
 import type { Loader } from './loading.ts';
-import { commandsInHand, countCommand, redecisions } from './metrics.ts';
+import { commandsInFlight, countCommand, redecisions } from './metrics.ts';
 import type { Snapshots } from './snapshots.ts';
 import type { Executed } from './types.ts';
 
@@ -72,7 +72,7 @@ export interface QueueOptions {
   elapsed(): number;
   loader: Loader;
   snapshots: Snapshots;
-  /** Commands in hand a stream. */
+  /** Commands in flight a stream. */
   maxQueue: number;
   /** StreamLocks that a command may lose to other writers. */
   maxContended: number;
@@ -211,7 +211,7 @@ export function openQueue(options: QueueOptions): Queue {
       const onAbort = () => abort(entry, job);
       const end = () => {
         signal?.removeEventListener('abort', onAbort);
-        commandsInHand.add(-1);
+        commandsInFlight.add(-1);
       };
       const job: Job = {
         command,
@@ -227,7 +227,7 @@ export function openQueue(options: QueueOptions): Queue {
           reject(error);
         },
       };
-      commandsInHand.add(1);
+      commandsInFlight.add(1);
       if (signal?.aborted) job.reject(cancelled(signal));
       else if (entry.waiting.size + entry.inFlight.length >= maxQueue) job.reject(queueFull(entry.stream));
       else {

@@ -32,10 +32,14 @@ export interface OpenEventLogOptions {
 
 const log = logger('eventlog');
 const seconds = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10];
-const appendSeconds = histogram('eventlog_append_seconds', 'From append() to its verdict, by verdict', 's', seconds);
+const appendSeconds = histogram('eventlog_append_seconds', 'From append() to its result, by result', 's', seconds, {
+  formerly: { labels: { result: 'verdict' } },
+});
 const lockSeconds = histogram('eventlog_append_lock_seconds', "A batch's wait for the log's head", 's', seconds);
 const batchSize = histogram('eventlog_append_batch_size', 'Appends a batch', '1', [1, 2, 5, 10, 20, 50, 100, 200, 500]);
-const verdicts = counter('eventlog_appends_total', 'Appends by verdict; failed: without one');
+const appends = counter('eventlog_appends_total', 'Appends by result; failed: without one', {
+  formerly: { labels: { result: 'verdict' } },
+});
 
 /** Who waits longer than this for the head wants to know for whom. */
 const longWaitMs = 1_000;
@@ -80,9 +84,9 @@ export function openEventLog(options: OpenEventLogOptions): EventLog & Running {
     classify,
     retryForMs: options.retryForMs ?? 5_000,
     maxQueued: options.maxQueued ?? 10_000,
-    onSettled(verdict, ms) {
-      appendSeconds.record(ms / 1_000, { domain, verdict });
-      verdicts.add(1, { domain, verdict });
+    onSettled(result, ms) {
+      appendSeconds.record(ms / 1_000, { domain, result });
+      appends.add(1, { domain, result });
     },
   });
 

@@ -3,12 +3,12 @@ import type { Transaction } from '@caudal/postgres/database.ts';
 
 /**
  * Deletes the parked streams and the checkpoints of a handler, so that nobody is called for what nobody needs. Nothing
- * may run it any more: a feed or sweep would begin anew. May be called again.
+ * may run it any more: a feed or a reconciliation would begin anew. May be called again.
  */
 export async function forgetHandler(db: Transaction, handler: string): Promise<void> {
   await db.query({
     name: 'handler-forget',
-    // Checkpoints go by `feed:<handler>:<domain>` and `sweep:<handler>:<domain>`.
+    // Checkpoints are named `feed:<handler>:<domain>` and, of reconciliation, `sweep:<handler>:<domain>`.
     text: `WITH parked AS (DELETE FROM parked_streams WHERE handler = $1)
       DELETE FROM checkpoints WHERE starts_with(name, 'feed:' || $1 || ':') OR starts_with(name, 'sweep:' || $1 || ':')`,
     values: [handler],

@@ -36,7 +36,7 @@ export interface LeaseOptions {
 const log = logger('lease');
 
 /**
- * Runs `work` whenever the lease can be had, until `signal` fires; resolves when the work in hand has ended. Work that
+ * Runs `work` whenever the lease can be had, until `signal` fires; resolves when the work in flight has ended. Work that
  * throws starts again after a pause, from the checkpoint: here or wherever the lease is taken first. Never throws.
  */
 export async function whileLeading(options: LeaseOptions, work: (lease: Leadership) => Promise<void>): Promise<void> {

@@ -96,7 +96,7 @@ export function startRelay(options: RelayOptions): Running {
     } catch (error) {
       if (!lease.signal.aborted) throw error;
     } finally {
-      // The batch in hand: its confirms are worth waiting for, what came of it shows at the next start.
+      // The batch in flight: its confirms are worth waiting for, what came of it shows at the next start.
       await before.catch(() => {});
     }
   };

@@ -26,7 +26,9 @@ import { counter } from '@caudal/telemetry/metrics.ts';
 import type { ObservedEvent, Saga, Step } from './types.ts';
 
 const log = logger('process');
-const steps = counter('process_steps_total', 'Steps of processes by outcome: done, transient.');
+const steps = counter('saga_steps_total', 'Steps of sagas, by saga, step and outcome: done, transient.', {
+  formerly: { name: 'process_steps_total', labels: { saga: 'process' } },
+});
 
 /** A process takes no more steps than this in one go: more means that `next` does not get on. */
 const MAX_STEPS = 50;

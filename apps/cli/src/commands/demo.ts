@@ -21,7 +21,7 @@ export function demoCommand(): Command {
   return new Command('demo')
     .description('start the system (embedded, or on the stores that are configured), import real orders, and reconcile')
     .argument('[file]', 'another file of the same columns', sample)
-    .option('--concurrency <n>', 'orders in hand at the same time', wholeNumber, 64)
+    .option('--concurrency <n>', 'orders in flight at the same time', wholeNumber, 64)
     .option('--json', 'print the report as one JSON object')
     .addHelpText(
       'after',

@@ -22,7 +22,7 @@ export function generationHooks({
     async bind(handler) {
       if (broker) await bindHandler({ broker, handler });
     },
-    // Both go on from here: the log feed, and the sweep.
+    // Both go on from here: the log feed, and reconciliation, whose checkpoints are recorded as `sweep:`.
     async filled(handler, positions) {
       for (const [domain, position] of positions) {
         for (const name of [`feed:${handler}:${domain}`, `sweep:${handler}:${domain}`]) {

@@ -42,11 +42,11 @@ describeWith(['postgres'], 'parked streams', () => {
     return text.split('\n').find((line) => line.startsWith('parked_streams{') && line.includes(`"${handler}"`));
   };
 
-  test('are measured without a sweep too, and not any more when the handler ends', async () => {
+  test('are measured without reconciliation too, and not any more when the handler ends', async () => {
     const handler = testHandler('measured.v1', ['orders.order']);
     for (const id of [1, 2]) await parkOne(handler.name, id);
     const logs = new Map([['orders', memoryLog({ domain: 'orders' })]]);
-    const running = runSubscription({ handler, feed: scriptedFeed(), logs, database, sweep: false });
+    const running = runSubscription({ handler, feed: scriptedFeed(), logs, database, reconciliation: false });
     await until(async () => /} 2$/.test((await measured(handler.name)) ?? ''));
     await running.stop();
     expect(await measured(handler.name)).toMatch(/} 0$/);

@@ -54,7 +54,7 @@ export function expectedOf<V>(
   };
 }
 
-/** Works on the items, eight at a time. After an error it begins no other, and throws it when those in hand have ended. */
+/** Works on the items, eight at a time. After an error it begins no other, and throws it when those in flight have ended. */
 export async function mapConcurrent<T>(items: Iterable<T>, work: (item: T) => Promise<void>): Promise<void> {
   const left = items[Symbol.iterator]();
   let broken = false;

@@ -85,7 +85,7 @@ for (const name of storeNames) {
         for (let number = 0; number < 30; number++) await made.append(order, `o${number}`, ...long);
         const { options } = setUp(details, made);
         const { verified } = await rebuild(options);
-        // 50,000 events, and what was in hand then.
+        // 50,000 events, and what was in flight then.
         expect(verified).toBeGreaterThanOrEqual(17);
         expect(verified).toBeLessThanOrEqual(17 + 7);
       });
@@ -93,21 +93,21 @@ for (const name of storeNames) {
 }
 
 describe('mapConcurrent', () => {
-  test('works on eight at a time, and ends with those in hand after an error', async () => {
-    let inHand = 0;
+  test('works on eight at a time, and ends with those in flight after an error', async () => {
+    let inFlight = 0;
     let most = 0;
     const done: number[] = [];
     const items = Array.from({ length: 100 }, (_, index) => index);
     const work = async (item: number) => {
-      most = Math.max(most, ++inHand);
+      most = Math.max(most, ++inFlight);
       await new Promise((resolve) => setImmediate(resolve));
-      inHand -= 1;
+      inFlight -= 1;
       if (item === 20) throw new Error('no');
       done.push(item);
     };
     await expect(mapConcurrent(items, work)).rejects.toThrow('no');
     expect(most).toBe(8);
-    expect(inHand).toBe(0);
+    expect(inFlight).toBe(0);
     expect(done.length).toBeLessThan(30);
   });
 });

@@ -35,7 +35,7 @@ const answerMs = 5_000;
  * Calls of a connection beyond those that are served. They are refused with a reason, instead of waiting unseen in clients.
  * Far more than that takes: Node counts a stream a moment longer than HTTP/2 does, so a client that keeps within a bound that
  * it comes close to has calls rejected (ENHANCE_YOUR_CALM, without a reason), and after a hundred of them the connection is
- * cut, with all that is in hand on it. With 100, a server with too little of a core lost three connections in ten seconds.
+ * cut, with all that is in flight on it. With 100, a server with too little of a core lost three connections in ten seconds.
  */
 const spareStreams = 4_000;
 

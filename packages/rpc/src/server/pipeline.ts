@@ -19,10 +19,12 @@ import { startTimer, type When } from './deadline.ts';
 import type { Endpoint } from './endpoint.ts';
 import { observe } from './observe.ts';
 
-const inHand = gauge('rpc_server_calls_in_hand', 'Calls being served, those past their deadline included', '1');
+const inFlight = gauge('rpc_server_calls_in_flight', 'Calls being served, those past their deadline included', '1', {
+  formerly: { name: 'rpc_server_calls_in_hand' },
+});
 
 export interface Limits {
-  /** Calls in hand at once, those that overran their deadline included. */
+  /** Calls in flight at once, those that overran their deadline included. */
   maxConcurrent: number;
   /** For calls that name no deadline, in milliseconds. */
   defaultTimeoutMs: number;
@@ -62,20 +64,20 @@ export type Outcome<Answer> = { requestId: string } & (
 
 export interface Pipeline {
   run<Answer>(endpoint: Endpoint, incoming: Incoming<Answer>): Promise<Outcome<Answer>>;
-  /** Calls in hand. */
+  /** Calls in flight. */
   active(): number;
   /** What a call that would be one too many is refused with; undefined while there is room. */
   full(): CaudalError | undefined;
-  /** Resolves when no call is in hand. */
+  /** Resolves when no call is in flight. */
   idle(): Promise<void>;
-  /** Ends all calls in hand: their signals fire, their callers get UNAVAILABLE. */
+  /** Ends all calls in flight: their signals fire, their callers get UNAVAILABLE. */
   abort(): void;
 }
 
 export function createPipeline(limits: Limits): Pipeline {
   let active = 0;
   const waiting: (() => void)[] = [];
-  // What ends each call in hand; their number is bounded by the limit.
+  // What ends each call in flight; their number is bounded by the limit.
   const ends = new Set<() => void>();
   let stopping = false;
   const whenStopping: When = (end) => {
@@ -86,11 +88,11 @@ export function createPipeline(limits: Limits): Pipeline {
   const full = () => (active >= limits.maxConcurrent ? busy() : undefined);
   const enter = () => {
     active++;
-    inHand.set(active);
+    inFlight.set(active);
   };
   const leave = () => {
     active--;
-    inHand.set(active);
+    inFlight.set(active);
     if (active === 0) for (const resolve of waiting.splice(0)) resolve();
   };
 
@@ -204,7 +206,7 @@ export function createPipeline(limits: Limits): Pipeline {
 const busyAnswers = Array.from(
   { length: 64 },
   (_, place) =>
-    new CaudalError('RESOURCE_EXHAUSTED', 'SERVER_BUSY', 'The server has as many calls in hand as it takes.', {
+    new CaudalError('RESOURCE_EXHAUSTED', 'SERVER_BUSY', 'The server has as many calls in flight as it takes.', {
       retryAfterMs: Math.round(500 + (1000 * place) / 64),
     }),
 );
