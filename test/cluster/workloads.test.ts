@@ -131,7 +131,7 @@ describeWithTools(['helm'], 'workloads', ({ helm }) => {
     const names = ofKind(release, 'Service').map(
       ({ metadata, spec }) => `dns:///${metadata.name}:${spec.ports[0].port}`,
     );
-    const env = envOf(podOf(release, 'caudal-process'));
+    const env = envOf(podOf(release, 'caudal-saga'));
     for (const { name } of contexts) {
       expect(names).toContain(env.CAUDAL_COMMAND_ADDRESS!.replace('{context}', name));
       expect(names).toContain(env.CAUDAL_QUERY_ADDRESS!.replace('{context}', name));

@@ -24,7 +24,7 @@ export interface AggregatesOptions {
   maxQueue?: number;
   /** How often a command is decided again because another process wrote to its stream, before it is ABORTED; 20 if absent. */
   maxContended?: number;
-  /** Milliseconds by a clock that never goes back: for what snapshots cost, and who has a turn; performance.now if absent. */
+  /** Milliseconds by a clock that never goes back: for the cost of snapshots and the time of locks; performance.now if absent. */
   elapsed?(): number;
 }
 

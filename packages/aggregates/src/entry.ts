@@ -1,6 +1,6 @@
 /** What is known of one stream: the data that the queue, the loader and the cache work on. */
 import type { EventCase } from '@caudal/contract/entity.ts';
-import type { Append, Verdict } from '@caudal/eventlog/types.ts';
+import type { Append, AppendResult } from '@caudal/eventlog/types.ts';
 import type { Command, Decided, Decider, Executed } from './types.ts';
 
 /** Commands and deciders of any entity, where the types no longer matter. */
@@ -11,7 +11,7 @@ export type State = Decided<unknown>;
 /** A command and the caller that waits for it. */
 export interface Job {
   command: AnyCommand;
-  /** How often in a row it was decided again because somebody else had written to the stream. */
+  /** How often in a row it was decided again because another process had written to the stream. */
   contended: number;
   resolve(executed: Executed<unknown>): void;
   reject(error: unknown): void;
@@ -20,7 +20,7 @@ export interface Job {
 export type Answer = { kind: 'reply'; reply: unknown } | { kind: 'refusal'; error: unknown };
 
 /** What became of an append. `failed`: it may have landed or not. */
-export type Outcome = Verdict | { kind: 'failed'; error: unknown };
+export type Outcome = AppendResult | { kind: 'failed'; error: unknown };
 
 /** A decided command, whose append the log has been asked for. */
 export interface Sent {
@@ -57,8 +57,8 @@ export interface Entry {
   /** When a race was last lost, and until when others are taken to write to the stream all the time. */
   lostAtMs: number;
   contendedUntilMs: number;
-  /** See contention.ts. */
-  turn?: 'asked' | { endsAtMs: number | undefined; end(): void };
+  /** The stream's lock: see contention.ts. */
+  lock?: 'requested' | { endsAtMs: number | undefined; unlock(): void };
   /** The queue waits for a read. */
   loading: boolean;
   /** The read that is on its way, and the one that starts after it. */

@@ -58,19 +58,19 @@ export function openEventLog(options: OpenEventLogOptions): EventLog & Running {
   const { database, appender = database, domain } = options;
   const reader = openReader({ database, domain });
   const others = notifier(database);
-  const turns = openStreamLocks(database);
+  const locks = openStreamLocks(database);
 
   async function send(batch: Judgeable[]) {
     batchSize.record(batch.length, { domain });
     const stopWatching = nameHolder(database, domain, longWaitMs);
     try {
-      const result = await appendBatch(appender, batch);
-      lockSeconds.record(result.waitedSeconds, { domain });
-      if (result.verdicts.some((verdict) => verdict.kind === 'appended' && verdict.position > 0)) {
+      const { results, waitedSeconds } = await appendBatch(appender, batch);
+      lockSeconds.record(waitedSeconds, { domain });
+      if (results.some((each) => each.kind === 'appended' && each.position > 0)) {
         reader.wake();
         others.notify();
       }
-      return result.verdicts;
+      return results;
     } catch (error) {
       if (error instanceof NoPartition) log.error({ domain, err: error }, 'nothing can be appended');
       throw error;
@@ -107,11 +107,11 @@ export function openEventLog(options: OpenEventLogOptions): EventLog & Running {
     readLog: reader.readLog,
     heads: reader.heads,
     readStream,
-    lockStream: turns.take,
+    lockStream: locks.take,
     loadSnapshot: (stream) => selectSnapshot(database, stream),
     saveSnapshot: (stream, snapshot) => upsertSnapshot(database, stream, snapshot),
     async stop() {
-      await Promise.all([commits.close(), reader.stop(), turns.stop()]);
+      await Promise.all([commits.close(), reader.stop(), locks.stop()]);
       others.stop();
     },
   };

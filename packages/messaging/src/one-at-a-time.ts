@@ -1,11 +1,11 @@
-/** StreamLocks: what is given to one of these runs after all that was given before has ended. */
+/** Work that must not overlap: each piece starts after all that were given before it have ended. */
 
-/** A queue of its own. Callers bound it: each waits for its turn. */
+/** A queue of its own. Its callers bound its length: each waits for the end of its work. */
 export function oneAtATime(): <T>(work: () => Promise<T>) => Promise<T> {
   let last: Promise<unknown> = Promise.resolve();
   return (work) => {
-    const turn = last.then(work);
-    last = turn.catch(() => {});
-    return turn;
+    const done = last.then(work);
+    last = done.catch(() => {});
+    return done;
   };
 }

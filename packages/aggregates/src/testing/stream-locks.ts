@@ -1,16 +1,16 @@
-/** StreamLocks for tests, as PostgreSQL gives them: one at a time a stream, in the order in which they were asked for. */
+/** Stream locks for tests, as PostgreSQL grants them: one at a time a stream, in the order of the requests. */
 import type { EventLog } from '@caudal/eventlog/types.ts';
 
-export function fairTurns() {
+export function fairLocks() {
   const last = new Map<string, Promise<void>>();
   let wanted = 0;
-  let had = 0;
+  let granted = 0;
   return {
-    /** How many were had, those that have ended included. */
-    get had() {
-      return had;
+    /** How many were granted, those that were released included. */
+    get granted() {
+      return granted;
     },
-    /** How many are had, or waited for. */
+    /** How many are held, or waited for. */
     get wanted() {
       return wanted;
     },
@@ -20,11 +20,11 @@ export function fairTurns() {
       last.set(stream, promise);
       wanted++;
       await before;
-      had++;
+      granted++;
       return () => {
         wanted--;
         resolve();
       };
     },
-  } satisfies Pick<EventLog, 'lockStream'> & { had: number; wanted: number };
+  } satisfies Pick<EventLog, 'lockStream'> & { granted: number; wanted: number };
 }
