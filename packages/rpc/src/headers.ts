@@ -2,7 +2,7 @@
 import { type Context, ROOT_CONTEXT, trace } from '@opentelemetry/api';
 import { W3CTraceContextPropagator } from '@opentelemetry/core';
 
-export const names = {
+export const headerNames = {
   authorization: 'authorization',
   requestId: 'x-request-id',
   causationId: 'caudal-causation-id',

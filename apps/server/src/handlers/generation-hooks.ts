@@ -1,6 +1,6 @@
 /** What a generation of a projection needs outside its store: a queue of its own, and places to go on from. */
 
-import { forgetHandler } from '@caudal/messaging/forget.ts';
+import { deleteHandlerState } from '@caudal/messaging/delete-handler-state.ts';
 import type { Broker } from '@caudal/messaging/rabbitmq/connection.ts';
 import { bindHandler, deleteHandler } from '@caudal/messaging/rabbitmq/topology.ts';
 import { acquire, advance, release } from '@caudal/postgres/checkpoint.ts';
@@ -32,7 +32,7 @@ export function generationHooks({
     },
     async release(handler) {
       if (broker) await deleteHandler({ broker, handler });
-      await forgetHandler(database, handler);
+      await deleteHandlerState(database, handler);
     },
   };
 }

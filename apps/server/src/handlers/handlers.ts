@@ -1,6 +1,5 @@
 /**
- * What the contexts' projections and processes are to the runtime: handlers of events. Roles put them to work, and
- * commands (cli/) use the same ones by hand.
+ * The contexts' projections and sagas as handlers of events. Roles run them, and commands of apps/cli use the same ones.
  */
 import type { ContextProjection } from '@caudal/context/context.ts';
 import type { LogReader } from '@caudal/eventlog/types.ts';
@@ -49,8 +48,8 @@ export function rebuildOptions<V>(app: App, of: LocalProjection): RebuildOptions
   };
 }
 
-/** Tells the caches what was written. */
-export function whenWritten(
+/** Invalidates the cached views that a projector has written. */
+export function cacheInvalidation(
   { stores }: App,
   { projection }: ContextProjection,
 ): NonNullable<ProjectorOptions<unknown>['onWritten']> {
@@ -64,7 +63,7 @@ export function whenWritten(
 /** The handler that feeds one generation of a projection. */
 export function projectionHandler(app: App, of: LocalProjection, generation: number): EventHandler {
   const { projection } = of.definition;
-  const onWritten = whenWritten(app, of.definition);
+  const onWritten = cacheInvalidation(app, of.definition);
   return createProjector({ projection, store: viewStoreOf(app, of), generation, onWritten });
 }
 

@@ -8,7 +8,7 @@ import { describeWith } from '@caudal/testing/describe-with.ts';
 import { memoryLog } from '@caudal/testing/memory-log.ts';
 import { type FreshDatabase, freshDatabase } from '@caudal/testing/servers.ts';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { forgetHandler } from '../forget.ts';
+import { deleteHandlerState } from '../delete-handler-state.ts';
 import { migrations } from '../migrations.ts';
 import { runSubscription } from '../subscription/subscription.ts';
 import { collect, scriptedFeed, testHandler, until } from '../testing/doubles.ts';
@@ -58,8 +58,8 @@ describeWith(['postgres'], 'parked streams', () => {
       for (const name of [`feed:${handler}:orders`, `sweep:${handler}:orders`])
         await acquire(database, { name, holder: 'test', ttlMs: 1 });
     }
-    await forgetHandler(database, 'gone.v1.1');
-    await forgetHandler(database, 'gone.v1.1');
+    await deleteHandlerState(database, 'gone.v1.1');
+    await deleteHandlerState(database, 'gone.v1.1');
     const rest = await collect(listDeadLetters(database));
     expect(rest.filter(({ handler }) => handler.startsWith('gone'))).toMatchObject([{ handler: 'gone.v1.11' }]);
     const names = await database.query({ text: "SELECT name FROM checkpoints WHERE name LIKE '%gone%' ORDER BY name" });

@@ -12,7 +12,7 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import { toStatus } from '../errors.ts';
-import { names } from '../headers.ts';
+import { headerNames } from '../headers.ts';
 import type { Authenticate } from '../server/auth.ts';
 import { whenEmitted } from '../server/deadline.ts';
 import type { Endpoint } from '../server/endpoint.ts';
@@ -116,7 +116,7 @@ function admission(endpoints: Endpoint[], pipeline: Pipeline, authenticate: Auth
         metadata[callerOf] = caller;
         admit(metadata);
       };
-      const caller = authenticate(readerOf(metadata)(names.authorization));
+      const caller = authenticate(readerOf(metadata)(headerNames.authorization));
       return caller instanceof Promise ? caller.then(note, (error) => refuse(metadata, error)) : note(caller);
     };
     return new ServerInterceptingCall(call, {
@@ -127,7 +127,7 @@ function admission(endpoints: Endpoint[], pipeline: Pipeline, authenticate: Auth
 
 function replyMetadata(requestId: string): Metadata {
   const metadata = new Metadata();
-  metadata.set(names.requestId, requestId);
+  metadata.set(headerNames.requestId, requestId);
   return metadata;
 }
 
@@ -149,8 +149,8 @@ function handlerOf(endpoint: Endpoint, pipeline: Pipeline): handleUnaryCall<Buff
       callback(toStatus(outcome.error, metadata));
       return;
     }
-    if (outcome.consistency) metadata.set(names.consistency, outcome.consistency);
-    if (outcome.age) metadata.set(names.age, outcome.age);
+    if (outcome.consistency) metadata.set(headerNames.consistency, outcome.consistency);
+    if (outcome.age) metadata.set(headerNames.age, outcome.age);
     call.sendMetadata(metadata);
     callback(null, outcome.answer);
   };

@@ -2,7 +2,7 @@
 import type { HttpRule } from '@caudal/contract/descriptors.ts';
 import type { Caller } from '@caudal/kernel/context.ts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { names } from '../headers.ts';
+import { headerNames } from '../headers.ts';
 import { maskJson } from '../schema/mask.ts';
 import type { Authenticate } from '../server/auth.ts';
 import { whenEmitted } from '../server/deadline.ts';
@@ -76,7 +76,7 @@ export async function serveRoute(
 ): Promise<FastifyReply> {
   const { contract, definition } = endpoint;
   const header = (name: string) => {
-    const value = request.headers[name === names.consistency ? 'consistency-token' : name];
+    const value = request.headers[name === headerNames.consistency ? 'consistency-token' : name];
     return Array.isArray(value) ? value[0] : value;
   };
   const outcome = await pipeline.run(endpoint, {
@@ -100,7 +100,7 @@ export async function serveRoute(
   });
   if (!outcome.ok) return sendProblem(request, reply, outcome.error, outcome.requestId);
   const { body, etag } = outcome.answer;
-  reply.header(names.requestId, outcome.requestId);
+  reply.header(headerNames.requestId, outcome.requestId);
   if (outcome.consistency) reply.header('consistency-token', outcome.consistency);
   if (outcome.age) reply.header('age', outcome.age);
   if (etag) reply.header('etag', `"${etag}"`);

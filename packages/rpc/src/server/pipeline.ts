@@ -10,7 +10,7 @@ import { CaudalError } from '@caudal/kernel/errors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { gauge } from '@caudal/telemetry/metrics.ts';
 import { toClientError } from '../errors.ts';
-import { extractTrace, type HeaderReader, idHeader, names, traceparentOf } from '../headers.ts';
+import { extractTrace, type HeaderReader, headerNames, idHeader, traceparentOf } from '../headers.ts';
 import { applyMask, type Mask } from '../schema/mask.ts';
 import type { Call } from '../types.ts';
 import { checkOwner, checkOwnerField, checkPermission } from './access.ts';
@@ -97,7 +97,7 @@ export function createPipeline(limits: Limits): Pipeline {
   };
 
   async function run<Answer>(endpoint: Endpoint, incoming: Incoming<Answer>): Promise<Outcome<Answer>> {
-    const requestId = idHeader(incoming.header, names.requestId) ?? newId();
+    const requestId = idHeader(incoming.header, headerNames.requestId) ?? newId();
     return observe(endpoint.contract, requestId, extractTrace(incoming.header), async (trace) => {
       try {
         const refusal = incoming.counted ? full() : undefined;
@@ -142,8 +142,8 @@ export function createPipeline(limits: Limits): Pipeline {
           method: contract.path,
           origin: {
             actor: caller.subject,
-            causationId: idHeader(incoming.header, names.causationId) ?? requestId,
-            correlationId: idHeader(incoming.header, names.correlationId) ?? requestId,
+            causationId: idHeader(incoming.header, headerNames.causationId) ?? requestId,
+            correlationId: idHeader(incoming.header, headerNames.correlationId) ?? requestId,
             traceparent,
           },
           commandId: endpoint.commandId?.(request, caller.subject),
@@ -151,7 +151,7 @@ export function createPipeline(limits: Limits): Pipeline {
           get signal() {
             return timer.signal;
           },
-          consistency: incoming.consistency ?? decodeConsistency(incoming.header(names.consistency)),
+          consistency: incoming.consistency ?? decodeConsistency(incoming.header(headerNames.consistency)),
           wrote(stream, version) {
             written.set(stream, Math.max(version, written.get(stream) ?? 0));
           },

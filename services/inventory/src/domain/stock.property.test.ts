@@ -1,6 +1,6 @@
 import type { StockItem } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
-import { remembered } from '@caudal/kernel/expiring-map.ts';
+import { entriesOf } from '@caudal/kernel/expiring-map.ts';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { stockDashboard } from '../projections/stock-dashboard.ts';
@@ -101,7 +101,7 @@ test('whatever is asked in whatever order: never oversold, pieces are conserved,
           if (!(error instanceof CaudalError)) throw error;
           continue;
         }
-        const open = [...remembered(state.open)];
+        const open = [...entriesOf(state.open)];
         expect(state.reserved).toBe(open.reduce((sum, [, reservation]) => sum + reservation.quantity, 0n));
         expect(state.onHand).toBe(balance(log));
         expect(view).toEqual({ ...stockItemMessage(state, log.length), etag: '' });
