@@ -15,7 +15,7 @@ import { withApp } from '../with-app.ts';
 
 export function deadLettersCommand(): Command {
   return new Command('deadletters')
-    .description('streams that a projection or process could not go on with')
+    .description('parked streams: those that a projection or saga could not go on with')
     .addCommand(
       new Command('list')
         .description('show them: the event that failed, why, and how many events wait behind it')

@@ -57,10 +57,10 @@ interface Answered<Answer> {
 }
 
 /** How a call ended. */
-export type Outcome<Answer> = { requestId: string } & (
-  | ({ ok: true } & Answered<Answer>)
-  | { ok: false; error: CaudalError }
-);
+export type Outcome<Answer> = {
+  /** The id of the call, from the header x-request-id; not the idempotency key of a command. */
+  requestId: string;
+} & (({ ok: true } & Answered<Answer>) | { ok: false; error: CaudalError });
 
 export interface Pipeline {
   run<Answer>(endpoint: Endpoint, incoming: Incoming<Answer>): Promise<Outcome<Answer>>;
