@@ -1,4 +1,4 @@
-/** Opens a process without roles for the time of one command: the contexts, logs and stores of the settings. */
+/** Opens an app without roles for the time of one command: the contexts, logs and stores of the settings. */
 import { loadConfig } from '@caudal/config/config.ts';
 import {
   hasEmbeddedPostgres,

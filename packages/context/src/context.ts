@@ -1,5 +1,5 @@
 /**
- * What a context tells the runtime about itself: its commands, queries, projections and processes. Each is a function of
+ * What a context tells the runtime about itself: its commands, queries, projections and sagas. Each is a function of
  * the tools that it needs, so that the same context runs as one process or as many, on one store or on all.
  */
 import type { Aggregates, Decider } from '@caudal/aggregates/types.ts';
@@ -12,7 +12,7 @@ import type { Client, Service } from '@caudal/rpc/types.ts';
 import type { TimedHandler } from '@caudal/sagas/saga-handler.ts';
 import type { SearchReader, ViewReader } from './view-reader.ts';
 
-/** The tools that commands, queries and processes share. */
+/** The tools that commands, queries and sagas share. */
 export interface Tools<S extends Settings> {
   /** Over the context's own log. */
   aggregates: Aggregates;

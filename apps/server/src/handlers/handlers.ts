@@ -67,7 +67,7 @@ export function projectionHandler(app: App, of: LocalProjection, generation: num
   return createProjector({ projection, store: viewStoreOf(app, of), generation, onWritten });
 }
 
-/** The handlers of a context's processes. They may open what they need; the end of the lifecycle ends it. */
+/** The handlers of a context's sagas. They may open what they need; the end of the lifecycle ends it. */
 export async function sagaHandlers(app: App, local: LocalContext): Promise<TimedHandler[]> {
   const { context, database } = local;
   const { lifecycle, values } = app;

@@ -26,7 +26,7 @@ export interface ReaderOptions {
   store: ViewStore;
   logs: ReadonlyMap<string, LogReader>;
   cache: Cache;
-  /** Whether those who write the views tell this cache of it: in this process, or through Redis. */
+  /** Whether writes of views invalidate this cache: in this process, or through Redis. */
   cacheHears: boolean;
 }
 
