@@ -9,7 +9,7 @@ import type { ValueKey } from './values.ts';
 
 export type Schema = Record<string, unknown>;
 
-/** What the chart sets itself, from the workload or from a value of its own; and what no process of a cluster reads. */
+/** Settings that the chart sets itself, from the workload or from a value of its own, and those that pods do not read. */
 const reserved = [
   'CAUDAL_ROLES',
   'CAUDAL_CONTEXTS',
@@ -117,7 +117,7 @@ export const workload = map({
 export const job = map(
   {
     args: { ...listOf(text), minItems: 1, description: 'The command of caudal: `[rebuild, order-details]`.' },
-    schedule: { ...text, description: 'When, as cron has it. Absent: when somebody asks for it.' },
+    schedule: { ...text, description: 'When, as cron has it. Absent: on request only.' },
   },
   { required: ['args'] },
 );

@@ -60,8 +60,8 @@ const prefetch = 512;
 const mostConsumerMib = 512;
 
 const gauges = {
-  calls: 'rpc_server_calls_in_hand',
-  commands: 'aggregate_commands_in_hand',
+  calls: 'rpc_server_calls_in_flight',
+  commands: 'aggregate_commands_in_flight',
   waiting: 'postgres_pool_waiting',
 };
 const loopGauge = 'nodejs_eventloop_utilization';

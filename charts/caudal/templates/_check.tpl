@@ -127,7 +127,7 @@ What must hold between values: what a schema can't say. Each message names the v
   {{- end }}
 {{- end }}
 {{- if and $v.kong.enabled (ne $v.kong.auth "none") (not $v.kong.consumers) }}
-  {{- $problems = append $problems (printf "kong.auth is %s, but there are no kong.consumers: nobody could call." $v.kong.auth) }}
+  {{- $problems = append $problems (printf "kong.auth is %s, but there are no kong.consumers: no call would be let in." $v.kong.auth) }}
 {{- end }}
 {{- if and (eq $v.kong.rateLimit.policy "redis") (not $v.kong.rateLimit.redisHost) }}
   {{- $problems = append $problems "kong.rateLimit.policy is redis: set kong.rateLimit.redisHost." }}

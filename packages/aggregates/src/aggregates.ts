@@ -16,7 +16,7 @@ export interface AggregatesOptions {
   clock: Clock;
   /** Makes event ids. */
   ids: IdSource;
-  /** Streams whose state is remembered while nobody uses them; 10,000 if absent. */
+  /** Idle streams whose state is cached; 10,000 if absent. */
   cacheSize?: number;
   /** Bytes that these states may take; an eighth of the heap that this process may have if absent. */
   cacheBytes?: number;

@@ -30,7 +30,7 @@
  *
  * The durable state may be behind the log, after a duplicate or a failure too: then the next append is a conflict and
  * brings what is missing. It is read only if there is none, or if a conflict spoke of a later version than it brought
- * (`heardOf`). If the read fails, so do all who wait.
+ * (`latestKnown`). If the read fails, so do all who wait.
  *
  * Decisions are made in turns of the event loop of their own (`setImmediate`), never in the middle of others' work:
  * by then every result that the log has given has been heard. So an append is never chained to one that the log, but
@@ -117,7 +117,7 @@ export function openQueue(options: QueueOptions): Queue {
   function decideWaiting(entry: Entry): boolean {
     if (entry.loading || entry.broken || entry.waiting.size === 0) return false;
     if (!contention.mayDecide(entry)) return false;
-    if (entry.inFlight.length === 0 && (!entry.durable || entry.durable.version < entry.heardOf)) {
+    if (entry.inFlight.length === 0 && (!entry.durable || entry.durable.version < entry.latestKnown)) {
       void read(entry);
       return false;
     }
@@ -134,7 +134,7 @@ export function openQueue(options: QueueOptions): Queue {
     entry.loading = true;
     try {
       await loader.load(entry);
-      entry.heardOf = 0;
+      entry.latestKnown = 0;
     } catch (error) {
       for (const job of entry.waiting) job.reject(error);
       entry.waiting.clear();
@@ -256,7 +256,7 @@ function catchUp(entry: Entry, { version, missing }: Conflict): void {
   try {
     // A log that is behind what it had confirmed was restored from an older copy: what we know of it is void.
     entry.durable = version < entry.durable!.version ? undefined : fold(entry.decider, entry.durable!, missing);
-    entry.heardOf = Math.max(entry.heardOf, version);
+    entry.latestKnown = Math.max(entry.latestKnown, version);
   } catch {
     // Not the next events, or not readable: read all anew. Whoever waits hears what is wrong with them.
     entry.durable = undefined;

@@ -53,7 +53,7 @@ function define<T, O extends SettingOptions>(
   };
 }
 
-/** Kubernetes tells pods where services are by variables like `CAUDAL_PORT=tcp://10.0.0.1:80`; they can meet ours. */
+/** Kubernetes sets variables like `CAUDAL_PORT=tcp://10.0.0.1:80` for services; their names can be those of settings. */
 function notExpected(text: string, expects: string): string {
   const link = /^(tcp|udp|sctp):\/\//.test(text);
   return `"${text}" is not ${expects}${link ? '; it is a service link of Kubernetes: set enableServiceLinks: false' : ''}`;

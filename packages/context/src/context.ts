@@ -1,5 +1,5 @@
 /**
- * What a context tells the runtime about itself: its commands, queries, projections and sagas. Each is a function of
+ * What a context consists of: its commands, queries, projections and sagas. Each is a function of
  * the tools that it needs, so that the same context runs as one process or as many, on one store or on all.
  */
 import type { Aggregates, Decider } from '@caudal/aggregates/types.ts';
@@ -33,9 +33,9 @@ export interface QueryTools<S extends Settings> extends Tools<S> {
 export interface SagaTools<S extends Settings> extends Tools<S> {
   /** The context's own, for cursors and timers. */
   database: Database;
-  /** Fires when the process ends: what is under way is given up and comes again. */
+  /** Fires when the process ends: what is in flight is given up and repeated later. */
   signal: AbortSignal;
-  /** Nobody depends on it: PostgreSQL is embedded, so what stands for an outside system may do by itself. */
+  /** PostgreSQL is embedded, so a sandbox may take the place of an outside system without a setting. */
   development: boolean;
 }
 
@@ -53,7 +53,7 @@ export interface ContextProjection {
 export interface Context<S extends Settings = Settings> {
   /** Its name: the domain of its events, the schema of its log. */
   name: string;
-  /** What it can be told by environment variables, beside what the runtime itself knows. */
+  /** Its own environment variables, beside those of every process. */
   settings: S;
   /** What its own services may ask of others: `inventory.stock.reserve:any`. */
   permissions: string[];
@@ -63,7 +63,7 @@ export interface Context<S extends Settings = Settings> {
   commands(tools: Tools<S>): Service[];
   queries(tools: QueryTools<S>): Service[];
   projections: ContextProjection[];
-  /** May open what they need; `signal` tells when to let go of it. */
+  /** May open what they need, and close it when `signal` fires. */
   sagas(tools: SagaTools<S>): TimedHandler[] | Promise<TimedHandler[]>;
 }
 

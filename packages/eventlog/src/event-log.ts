@@ -41,7 +41,7 @@ const appends = counter('eventlog_appends_total', 'Appends by result; failed: wi
   formerly: { labels: { result: 'verdict' } },
 });
 
-/** Who waits longer than this for the head wants to know for whom. */
+/** After this long a wait for the head is reported with the session that holds it. */
 const longWaitMs = 1_000;
 const pageSize = 1_000;
 
@@ -49,7 +49,7 @@ function classify(error: unknown): Failure {
   if (error instanceof UnsendableBatch) return 'wrong';
   // The pool's queue was full, or the statement did nothing but may work later.
   if (isCode(error, 'RESOURCE_EXHAUSTED') || isBusyError(error) || error instanceof NoPartition) return 'busy';
-  // The server has refused the statement. Of any other error nobody knows whether it came after the commit.
+  // The server has refused the statement. Any other error may have come after the commit.
   return !isCode(error, 'UNAVAILABLE') && sqlState(error) ? 'wrong' : 'unknown';
 }
 

@@ -1,4 +1,4 @@
-/** The event log as everybody sees it: what can be appended, what comes back, and how it is read. */
+/** The interface of the event log: appends, their results, and reads. */
 
 /** An event before the log has it. */
 export interface NewEvent {

@@ -23,7 +23,7 @@ export interface TelemetryOptions {
   /** `service.name`: 'caudal-orders'. */
   serviceName: string;
   serviceVersion: string;
-  /** The roles that the process runs, as an attribute of everything it tells: 'command,query'. */
+  /** The roles that the process runs, as an attribute of all spans and metrics: 'command,query'. */
   role: string;
   /** Where Prometheus fetches `/metrics`; port 0 lets the system choose. Absent: no metrics are kept. */
   prometheus?: { host: string; port: number };
@@ -52,7 +52,7 @@ class AliasingExporter extends PrometheusExporter {
   }
 }
 
-/** Serves GET /metrics. (The exporter's own server can't tell its port, and hides why it did not start.) */
+/** Serves GET /metrics. (The exporter's own server hides its port, and why it did not start.) */
 async function serveMetrics(exporter: PrometheusExporter, { host, port }: { host: string; port: number }) {
   const server = createServer({ requestTimeout: 10_000 }, (request, response) => {
     if (request.url?.split('?')[0] === '/metrics') exporter.getMetricsRequestHandler(request, response);

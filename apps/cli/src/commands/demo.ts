@@ -58,7 +58,7 @@ function tokens({ CAUDAL_AUTH }: RuntimeValues, identity: Identity): TokenSource
   }, TOKEN_SECONDS);
 }
 
-/** Keys for this run alone, where none are configured: nobody else calls this system. */
+/** Keys for this run alone, where none are configured: only the demo calls this system. */
 async function ownKeys({ CAUDAL_JWKS, CAUDAL_AUTH }: RuntimeValues): Promise<Partial<RuntimeValues>> {
   if (CAUDAL_JWKS || CAUDAL_AUTH === 'off') return {};
   const { publicKey, privateKey } = await generateKey('demo');

@@ -42,7 +42,7 @@ async function moveTo(
   { name, holder, position }: { name: string; holder: string; position: number },
 ): Promise<void> {
   const lease = await acquire(database, { name, holder, ttlMs: 5_000 });
-  // Somebody consumes already, and will get there.
+  // Another process consumes already, and will get there.
   if (!lease) return;
   await advance(database, { name, epoch: lease.epoch, position, ttlMs: 5_000 });
   await release(database, { name, epoch: lease.epoch });

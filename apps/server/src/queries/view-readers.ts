@@ -1,6 +1,6 @@
 /**
  * Views as queries read them: after what the caller has written (its consistency token), and by id through the cache.
- * Lists and searches go to the store: what makes them change can't be told from a view's id.
+ * Lists and searches go to the store: a view's id does not show which of them it changes.
  */
 
 import { jsonCodec } from '@caudal/cache/codec.ts';
@@ -27,7 +27,7 @@ export interface ReaderOptions {
   logs: ReadonlyMap<string, LogReader>;
   cache: Cache;
   /** Whether writes of views invalidate this cache: in this process, or through Redis. */
-  cacheHears: boolean;
+  cacheIsInvalidated: boolean;
 }
 
 /** How the cache knows a view; a revision starts again in every generation. */
@@ -52,12 +52,12 @@ export function searchReader<V>(options: ReaderOptions): SearchReader<V> {
 }
 
 function reader<V>(options: ReaderOptions, views: OpenedViews<V>): ViewReader<V> {
-  const { definition, cache, cacheHears } = options;
+  const { definition, cache, cacheIsInvalidated } = options;
   const projection: Projection<V> = definition.projection;
   const codec = storedViewCodec(projection);
   const entities = new Set(projection.follows.map(({ entity }) => entity.name));
-  // A cache that hears of no change may be a second behind, not more.
-  const ttlMs = cacheHears ? (definition.cacheMs ?? DEFAULT_CACHE_MS) : 1_000;
+  // A cache that nothing invalidates may be a second behind, not more.
+  const ttlMs = cacheIsInvalidated ? (definition.cacheMs ?? DEFAULT_CACHE_MS) : 1_000;
 
   let known: number | undefined;
 

@@ -26,7 +26,7 @@ export interface SubscriptionOptions {
   logs: Logs;
   /** Holds the parked streams, and the checkpoints of reconciliation. */
   database: Database;
-  /** Where there is a broker. Without it the parked stream alone tells. */
+  /** Where there is a broker. Without it parked streams are the only record. */
   deadLetters?: DeadLetters;
   /** False where the feed can't lose anything: the log feed. */
   reconciliation?: ReconciliationOptions | false;
@@ -112,7 +112,7 @@ export function runSubscription(options: SubscriptionOptions): Running {
   /** Each process measures: reconciliation moves between processes, and a gauge that is no longer set keeps its value. */
   const measureParked = async (): Promise<void> => {
     while (!signal.aborted) {
-      // Where it fails the next round tells.
+      // If it fails, the next round measures.
       const count = await countParked(database, handler.name).catch(() => undefined);
       if (count !== undefined) parkedStreams.set(count, labels);
       await sleep(measureEveryMs, signal);

@@ -83,7 +83,7 @@ describe('limits', () => {
     });
     const inFlight = async () => {
       const text = await (await fetch(`http://127.0.0.1:${telemetry.prometheusPort}/metrics`)).text();
-      return /^rpc_server_calls_in_hand (\d+)$/m.exec(text)?.[1];
+      return /^rpc_server_calls_in_flight (\d+)$/m.exec(text)?.[1];
     };
     const seen: never[] = [];
     const server = await start({}, services(seen, closed));
