@@ -8,7 +8,7 @@ export type Unfinished =
   /** This event can't be handled because of what it is: it will be tried again, then dead-lettered. */
   | { kind: 'failed'; event: RecordedEvent; error: unknown };
 
-/** A projection or a process as the runtime sees it. */
+/** A projection or a saga, as a handler of events. */
 export interface EventHandler {
   /** Unique; names the queue, the dead letters and the metrics: `order-details.v1`. */
   readonly name: string;
