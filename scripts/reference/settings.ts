@@ -1,5 +1,5 @@
 /** docs/reference/settings.md: every environment variable that a process reads. */
-import { describeSettings } from '@caudal/config/print.ts';
+import type { Settings } from '@caudal/config/config.ts';
 import { contexts } from '@caudal/server/contexts.ts';
 import { settings } from '@caudal/server/settings/settings.ts';
 
@@ -21,4 +21,19 @@ export function settingsPage(): string {
       .filter((context) => Object.keys(context.settings).length > 0)
       .flatMap((context) => [`## Processes of the context ${context.name}`, '', describeSettings(context.settings)]),
   ].join('\n');
+}
+
+/** Settings as a Markdown table. */
+function describeSettings(settings: Settings): string {
+  const cell = (text: string) => text.replaceAll('|', '\\|');
+  const rows = Object.entries(settings).map(([name, { expects, description, optional, ...setting }]) => {
+    const fallback = setting.default === undefined ? (optional ? 'none' : '**required**') : `\`${setting.default}\``;
+    const file = setting.secrecy === 'public' ? '' : ` Or \`${name}_FILE\`: a file that holds it.`;
+    const former = [
+      ...(setting.formerly ? [` Deprecated name: \`${setting.formerly}\`.`] : []),
+      ...Object.entries(setting.formerWords).map(([old, now]) => ` Deprecated: \`${old}\`, now \`${now}\`.`),
+    ].join('');
+    return `| \`${name}\` | ${cell(expects)} | ${cell(fallback)} | ${cell(description)}${file}${former} |`;
+  });
+  return ['| Variable | Value | Default | What it does |', '|---|---|---|---|', ...rows, ''].join('\n');
 }

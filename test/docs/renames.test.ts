@@ -28,6 +28,9 @@ test('settings', () => {
   const former = all.flatMap(([name, { formerly }]) => (formerly === undefined ? [] : [[formerly, name]]));
   expect(former.length).toBeGreaterThan(0);
   expect(rowsBelow('Settings').sort()).toEqual(former.sort());
+  const reference = readFileSync(join(root, 'docs/reference/settings.md'), 'utf8');
+  for (const [before, now] of former)
+    expect(reference).toMatch(new RegExp(`^\\| \`${now}\` \\|.* Deprecated name: \`${before}\`\\. \\|$`, 'm'));
 });
 
 test('words in values of settings', () => {

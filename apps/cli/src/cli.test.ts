@@ -171,6 +171,32 @@ describeWith(['postgres'], 'caudal', () => {
       expect(verified.stdout).toMatch(/^order-details\.v\d+\.1: \d+ documents compared: right$/m);
     }, 30_000);
 
+    test('views list, get and find show the read models', async () => {
+      const listed = await caudal('views', 'list');
+      expectEnd(listed, 0);
+      expect(listed.stdout).toMatch(/^order-details\.v\d+ +orders +PostgreSQL +generation 1, \d+ views$/m);
+
+      const got = await caudal('views', 'get', 'order-details', orderId);
+      expectEnd(got, 0);
+      expect(got.stdout).toContain(`"customerId": "${customerId}"`);
+      expect(got.stdout).toContain(`orders.order/${orderId} 2`);
+      const missing = await caudal('views', 'get', 'order-details', 'nothing');
+      expectEnd(missing, 1);
+      expect(missing.stderr).toBe('order-details has no view "nothing".\n');
+
+      const find = (...more: string[]) =>
+        caudal('views', 'find', 'order-details', '--where', `customer_id=${customerId}`, ...more, '--json');
+      expect((await find('--order-by', '-create_time')).lines()).toMatchObject([{ id: orderId, view: { customerId } }]);
+      for (const [option, value, message] of [
+        ['--where', 'create_time=soon', /"create_time" is a time such as/],
+        ['--order-by', '-customer', /no key "customer"/],
+      ] as const) {
+        const refused = await caudal('views', 'find', 'order-details', option, value);
+        expectEnd(refused, 2);
+        expect(refused.stderr).toMatch(message);
+      }
+    }, 60_000);
+
     test('build leaves alone what is there', async () => {
       const before = await caudal('build', 'stock-dashboard', '--json');
       expectEnd(before, 0);

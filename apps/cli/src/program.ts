@@ -15,6 +15,7 @@ import { replayCommand } from './commands/replay.ts';
 import { startCommand } from './commands/start.ts';
 import { tokenCommand } from './commands/token.ts';
 import { verifyCommand } from './commands/verify.ts';
+import { viewsCommand } from './commands/views.ts';
 import { UsageError } from './usage.ts';
 
 const program = new Command('caudal')
@@ -27,6 +28,7 @@ const program = new Command('caudal')
   .addCommand(buildCommand())
   .addCommand(rebuildCommand())
   .addCommand(verifyCommand())
+  .addCommand(viewsCommand())
   .addCommand(deadLettersCommand())
   .addCommand(importCommand())
   .addCommand(demoCommand())

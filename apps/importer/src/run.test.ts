@@ -103,7 +103,7 @@ describe('an import', () => {
   });
 
   test('of the sample reconciles, with orders that the stock could not serve', async () => {
-    const planned = plan(await readFile(join(import.meta.dirname, '../../data/online-retail-sample.csv')));
+    const planned = plan(await readFile(join(import.meta.dirname, '../data/online-retail-sample.csv')));
     const system = fakeSystem({ stepsPerRead: 4 });
     const outcome = await run(planned, system, { concurrency: 64 });
     expect(await failedChecks(planned, system, outcome)).toEqual([]);

@@ -1,4 +1,4 @@
-/** How values are written down for the shared cache. ts-proto's messages fit through `messageCodec`. */
+/** How values are written down for the shared cache. */
 
 export interface CacheCodec<V> {
   encode(value: V): Uint8Array;
@@ -12,12 +12,4 @@ export function jsonCodec<V>(codec: { toJSON(value: V): unknown; fromJSON(json: 
     encode: (value) => Buffer.from(JSON.stringify(codec.toJSON(value))),
     decode: (data) => codec.fromJSON(JSON.parse(Buffer.from(data).toString())),
   };
-}
-
-/** A protobuf message as its bytes. */
-export function messageCodec<V>(message: {
-  encode(value: V): { finish(): Uint8Array };
-  decode(data: Uint8Array): V;
-}): CacheCodec<V> {
-  return { encode: (value) => message.encode(value).finish(), decode: (data) => message.decode(data) };
 }

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { ConfigError, checkConfig, loadConfig, type Values } from './config.ts';
-import { describeSettings, printConfig } from './print.ts';
+import { printConfig } from './print.ts';
 import { setting } from './setting.ts';
 
 const settings = {
@@ -238,13 +238,6 @@ describe('--print-config', () => {
   });
 });
 
-test('the documentation lists every setting', () => {
-  const table = describeSettings(settings);
-  expect(table).toContain('| `POSTGRES_URL` | a URL that starts with postgres:// or postgresql:// | **required** |');
-  expect(table).toContain('`CAUDAL_JWT_SECRET_FILE`');
-  expect(table.trimEnd().split('\n')).toHaveLength(2 + Object.keys(settings).length);
-});
-
 describe('deprecated names', () => {
   const renamed = {
     CAUDAL_RECONCILIATION_INTERVAL: setting.duration({
@@ -320,12 +313,9 @@ describe('deprecated names', () => {
     expect(roles('processes').roles).toBeUndefined();
   });
 
-  test('are shown where they are in effect, and documented', () => {
+  test('are shown where they are in effect', () => {
     const shown = printConfig(checkConfig(renamed, { CAUDAL_SWEEP_INTERVAL: '2s' }));
     expect(shown).toContain('CAUDAL_RECONCILIATION_INTERVAL=2s  (env, as CAUDAL_SWEEP_INTERVAL)');
     expect(shown).toContain('!! CAUDAL_SWEEP_INTERVAL is deprecated');
-    const table = describeSettings(renamed);
-    expect(table).toContain('How often. Deprecated name: `CAUDAL_SWEEP_INTERVAL`. |');
-    expect(table).toContain('Deprecated: `process`, now `saga`. |');
   });
 });

@@ -94,7 +94,7 @@ export function bytesOf({ size }: ExpiringMap<unknown>, valueBytes: number): num
   return size * (120 + valueBytes);
 }
 
-/** All entries, expired ones that are still there included, in no particular order. */
+/** All entries, expired ones that are still there included, in no particular order. For tests that compare states. @public */
 export function* entriesOf<V>(map: ExpiringMap<V>): Iterable<[id: string, value: V]> {
   for (const { ids, values } of leaves(map.root)) for (const [place, id] of ids.entries()) yield [id, values[place]!];
 }

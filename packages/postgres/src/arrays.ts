@@ -5,7 +5,7 @@
  */
 import { types } from 'pg';
 
-const { BOOL, BYTEA, INT4, INT8, TEXT, UUID } = types.builtins;
+const { BOOL, BYTEA, INT4, TEXT, UUID } = types.builtins;
 
 /** array_recv: dimensions, has-nulls flag, element type, then length and lower bound; each value behind its size. */
 function binaryArray(type: number, sizes: number[], write: (buffer: Buffer, offset: number, index: number) => void) {
@@ -58,15 +58,6 @@ export function uuidArray(values: (string | null)[]): Buffer {
       if (buffer.write(value.replaceAll('-', ''), offset, 16, 'hex') !== 16 || value.length !== 36)
         throw new TypeError(`"${value}" is no UUID`);
     },
-  );
-}
-
-/** `int8[]`, of safe integers. */
-export function int8Array(values: (number | null)[]): Buffer {
-  return binaryArray(
-    INT8,
-    values.map((value) => (value === null ? -1 : 8)),
-    (buffer, offset, index) => buffer.writeBigInt64BE(BigInt(values[index]!), offset),
   );
 }
 

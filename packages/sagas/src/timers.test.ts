@@ -3,12 +3,13 @@ import { sleep } from '@caudal/kernel/time.ts';
 import { openDatabase } from '@caudal/postgres/database.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { startTcpProxy } from '@caudal/testing/tcp-proxy.ts';
+import { until } from '@caudal/testing/until.ts';
 import { afterEach, expect, test } from '@jest/globals';
 import type { Advanced } from './advance.ts';
 import { type DueTimer, writeCursors } from './cursor-store.ts';
 import type { TimedHandler } from './saga-handler.ts';
 import { useDatabase } from './testing/postgres.ts';
-import { testClock, until } from './testing/world.ts';
+import { testClock } from './testing/world.ts';
 import { runTimers, type TimersOptions } from './timers.ts';
 
 describeWith(['postgres'], 'timers', () => {

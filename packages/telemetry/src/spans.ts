@@ -46,13 +46,6 @@ export function parseTraceparent(traceparent: string | undefined): SpanContext |
   return parsed && isSpanContextValid(parsed) ? { ...parsed, isRemote: true } : undefined;
 }
 
-/** The active span as a traceparent; '' if there is none. */
-export function currentTraceparent(): string {
-  const span = trace.getActiveSpan()?.spanContext();
-  if (!span || !isSpanContextValid(span)) return '';
-  return `00-${span.traceId}-${span.spanId}-${span.traceFlags.toString(16).padStart(2, '0')}`;
-}
-
 function noteError(span: Span, error: unknown, kind: SpanOptions['kind']): void {
   const known = isCode(error, ...serverFaults);
   const type = (error as { code?: unknown })?.code ?? (error as Error)?.name ?? typeof error;

@@ -4,8 +4,9 @@ import { Server, ServerCredentials, type ServiceDefinition } from '@grpc/grpc-js
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { createLogger } from './log.ts';
 import { counter, gauge, histogram } from './metrics.ts';
-import { currentTraceparent, parseTraceparent, withSpan } from './spans.ts';
+import { parseTraceparent, withSpan } from './spans.ts';
 import { startTelemetry, type Telemetry } from './start.ts';
+import { currentTraceparent } from './testing/traceparent.ts';
 
 /** A collector that keeps what arrives. */
 async function collector() {

@@ -1,4 +1,5 @@
 /** What the alert goes by: how many streams are parked, told by every process that runs the handler. */
+
 import { acquire } from '@caudal/postgres/checkpoint.ts';
 import { type Database, openDatabase } from '@caudal/postgres/database.ts';
 import { migrate } from '@caudal/postgres/migrate.ts';
@@ -7,11 +8,12 @@ import { startTelemetry, type Telemetry } from '@caudal/telemetry/start.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { memoryLog } from '@caudal/testing/memory-log.ts';
 import { type FreshDatabase, freshDatabase } from '@caudal/testing/servers.ts';
+import { until } from '@caudal/testing/until.ts';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { deleteHandlerState } from '../delete-handler-state.ts';
 import { migrations } from '../migrations.ts';
 import { runSubscription } from '../subscription/subscription.ts';
-import { collect, scriptedFeed, testHandler, until } from '../testing/doubles.ts';
+import { collect, scriptedFeed, testHandler } from '../testing/doubles.ts';
 import { park } from './parked.ts';
 import { listDeadLetters } from './redrive.ts';
 

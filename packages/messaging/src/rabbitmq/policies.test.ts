@@ -1,6 +1,7 @@
 import { describeWith } from '@caudal/testing/describe-with.ts';
+import { until } from '@caudal/testing/until.ts';
 import { afterEach, expect, test } from '@jest/globals';
-import { until, versions } from '../testing/doubles.ts';
+import { versions } from '../testing/doubles.ts';
 import { testBroker } from '../testing/rabbit.ts';
 import { applyPolicies } from './policies.ts';
 import { bindHandler, queueName } from './topology.ts';

@@ -1,4 +1,5 @@
 /** The whole way on a real RabbitMQ and PostgreSQL: log, relay, queue, handler. */
+
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { openEventLog } from '@caudal/eventlog/event-log.ts';
@@ -10,13 +11,14 @@ import { migrations as postgresMigrations } from '@caudal/postgres/migrations.ts
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { type FreshDatabase, freshDatabase, serverUrl } from '@caudal/testing/servers.ts';
 import { startTcpProxy } from '@caudal/testing/tcp-proxy.ts';
+import { until } from '@caudal/testing/until.ts';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { brokerDeadLetters } from '../dead-letters/dead-letters.ts';
 import { listDeadLetters, redrive } from '../dead-letters/redrive.ts';
 import { migrations } from '../migrations.ts';
 import { type RelayOptions, startRelay } from '../relay.ts';
 import { runSubscription, type SubscriptionOptions } from '../subscription/subscription.ts';
-import { collect, grow, type TestHandler, testHandler, until, versions } from '../testing/doubles.ts';
+import { collect, grow, type TestHandler, testHandler, versions } from '../testing/doubles.ts';
 import { testBroker } from '../testing/rabbit.ts';
 import type { Broker } from './connection.ts';
 import { toMessage } from './envelope.ts';

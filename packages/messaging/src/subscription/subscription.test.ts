@@ -8,11 +8,12 @@ import { describeWith } from '@caudal/testing/describe-with.ts';
 import { memoryLog } from '@caudal/testing/memory-log.ts';
 import { randomFrom } from '@caudal/testing/random.ts';
 import { type FreshDatabase, freshDatabase } from '@caudal/testing/servers.ts';
+import { until } from '@caudal/testing/until.ts';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import type { DeadLetters } from '../dead-letters/dead-letters.ts';
 import { listDeadLetters, type Redriven, redrive } from '../dead-letters/redrive.ts';
 import { migrations } from '../migrations.ts';
-import { collect, grow, scriptedFeed, testHandler, until, versions } from '../testing/doubles.ts';
+import { collect, grow, scriptedFeed, testHandler, versions } from '../testing/doubles.ts';
 import { runSubscription, type SubscriptionOptions } from './subscription.ts';
 
 const orders = 'orders.order';

@@ -4,15 +4,6 @@ import { newId } from '@caudal/kernel/ids.ts';
 import { sleep } from '@caudal/kernel/time.ts';
 import type { EventHandler, Feed, Unfinished } from '../types.ts';
 
-/** Waits until `condition` holds; fails after `withinMs`. */
-export async function until(condition: () => boolean | Promise<boolean>, withinMs = 10_000): Promise<void> {
-  const deadline = performance.now() + withinMs;
-  while (!(await condition())) {
-    if (performance.now() > deadline) throw new Error(`not within ${withinMs} ms: ${condition}`);
-    await sleep(10);
-  }
-}
-
 /** A handler that keeps versions as a projection does: it applies what comes next, and says what does not. */
 export interface TestHandler extends EventHandler {
   /** What was applied of each stream, in order. */

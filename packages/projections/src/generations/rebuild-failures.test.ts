@@ -1,12 +1,14 @@
 /** Rebuilds that are interrupted, overtaken or cut off: what they leave, and what becomes of it. */
+
 import { order } from '@caudal/contract/entities.ts';
 import { unavailable } from '@caudal/kernel/errors.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
+import { until } from '@caudal/testing/until.ts';
 import { expect, test } from '@jest/globals';
 import { collectionOf } from '../projector.ts';
 import type { Collection, ViewStore } from '../stores/store.ts';
 import { created, type Details, details, testLogs } from '../testing/projections.ts';
-import { eventually, rebuildPlace, storeNames } from '../testing/rebuild.ts';
+import { rebuildPlace, storeNames } from '../testing/rebuild.ts';
 import { dropExpired, followGenerations } from './follow-generations.ts';
 import { changeGenerations, readGenerations } from './generations.ts';
 import { ensureBuilt, type RebuildOptions, rebuild } from './rebuild.ts';
@@ -84,18 +86,18 @@ for (const name of storeNames) {
         },
       };
       stops.push(followGenerations({ projection, store: watched, start, release: options.release, everyMs: 10 }));
-      await eventually(async () => looks > 1);
+      await until(async () => looks > 1);
       // As after a long sleep: its time, and the minute after it, are over at once.
       await changeGenerations(projection, store, ({ last }) => ({
         last,
         generations: [{ number: 1, fed: true, from: 0, until: 1 }],
       }));
-      await eventually(async () => ending === 1);
+      await until(async () => ending === 1);
       const before = looks;
-      await eventually(async () => looks > before + 3);
+      await until(async () => looks > before + 3);
       expect(released).toEqual([]);
       finish();
-      await eventually(async () => released.length === 1);
+      await until(async () => released.length === 1);
     });
 
     test('who loses the lease of the first generation waits for who has it; who comes late builds none', async () => {
@@ -165,7 +167,7 @@ for (const name of storeNames) {
       const report = await rebuild({ ...options, store: failing, logs });
       expect(announced).toBe(true);
       expect(report).toMatchObject({ generation: 2, replaced: 1, views: undefined });
-      await eventually(async () => (await views.generations.current()).number === 2);
+      await until(async () => (await views.generations.current()).number === 2);
     });
 
     test('an outage while it is built is waited out, at each step', async () => {

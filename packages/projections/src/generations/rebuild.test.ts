@@ -1,13 +1,15 @@
 /** Building and switching generations while events keep coming and queries keep asking. */
+
 import { order, payment } from '@caudal/contract/entities.ts';
 import { sleep } from '@caudal/kernel/time.ts';
 import type { EventHandler } from '@caudal/messaging/types.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
+import { until } from '@caudal/testing/until.ts';
 import { expect, test } from '@jest/globals';
 import { collectionOf } from '../projector.ts';
 import type { Collection, ViewStore } from '../stores/store.ts';
 import { confirmed, created, type Details, details, poisonous, succeeded, testLogs } from '../testing/projections.ts';
-import { eventually, rebuildPlace, storeNames } from '../testing/rebuild.ts';
+import { rebuildPlace, storeNames } from '../testing/rebuild.ts';
 import { isRight, verify } from '../verify/verify.ts';
 import { followGenerations } from './follow-generations.ts';
 import { changeGenerations } from './generations.ts';
@@ -51,7 +53,7 @@ for (const name of storeNames) {
       })();
       const steps: RebuildProgress[] = [];
       const report = await rebuild({ ...options, onProgress: (progress) => steps.push(progress) });
-      await eventually(async () => looks.at(-1)!.number === 2);
+      await until(async () => looks.at(-1)!.number === 2);
       writing = false;
       await Promise.all([writer, poller]);
 
@@ -82,7 +84,7 @@ for (const name of storeNames) {
       await rebuild({ ...options, keepMs: 5_000 });
       await made.append(order, '2', created('ben'));
       const old = collectionOf({ projection, store, generation: 1 });
-      await eventually(async () => (await old.load(['2'])).length === 1);
+      await until(async () => (await old.load(['2'])).length === 1);
       // As if its time, and the minute after it, were over.
       await changeGenerations(projection, store, (record) => ({
         ...record,
@@ -90,7 +92,7 @@ for (const name of storeNames) {
           generation.number === 1 ? { ...generation, until: 1 } : generation,
         ),
       }));
-      await eventually(async () => (await collectionNow(projection)).length === 1);
+      await until(async () => (await collectionNow(projection)).length === 1);
       expect(new Set(released)).toEqual(new Set([bound[0]]));
       expect(await old.load(['1']).catch(() => [])).toEqual([]);
     }, 30_000);
@@ -118,7 +120,7 @@ for (const name of storeNames) {
         return { stop: async () => void (await work) };
       };
       stops.push(followGenerations({ projection, store, start, release: options.release, everyMs: 50, clock }));
-      await eventually(async () => handled.size === 2);
+      await until(async () => handled.size === 2);
       expect([...handled.keys()]).toEqual(['2', '1']);
       // A timer may be a millisecond early.
       expect(handled.get('1')! - begun.get('1')!).toBeGreaterThanOrEqual(holdMs - 2);

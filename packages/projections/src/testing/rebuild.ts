@@ -1,6 +1,5 @@
 /** What the tests of rebuilding share: a store of their own, a projector role, and the caller's part of a rebuild. */
 import type { Running } from '@caudal/kernel/lifetime.ts';
-import { sleep } from '@caudal/kernel/time.ts';
 import { afterAll, afterEach, beforeAll } from '@jest/globals';
 import { followGenerations } from '../generations/follow-generations.ts';
 import { readGenerations } from '../generations/generations.ts';
@@ -71,12 +70,4 @@ export function rebuildPlace(name: (typeof storeNames)[number]) {
   }
 
   return { setUp, collectionNow, stops };
-}
-
-export async function eventually(condition: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 10_000;
-  while (!(await condition())) {
-    if (performance.now() > deadline) throw new Error('it did not happen');
-    await sleep(20);
-  }
 }

@@ -8,7 +8,6 @@ import {
   credentials,
   Client as GrpcClient,
   Metadata,
-  type ServiceConfig,
   type ServiceError,
   status,
 } from '@grpc/grpc-js';
@@ -25,8 +24,6 @@ export interface ConnectOptions {
   address: string;
   /** Gives the token to call with; absent where servers ask for none. */
   auth?: TokenSource;
-  /** Replaces parts of the service config below. */
-  serviceConfig?: Partial<ServiceConfig>;
 }
 
 export const defaultTimeoutMs = 5_000;
@@ -34,7 +31,7 @@ export const defaultTimeoutMs = 5_000;
 /** A client of the service with this definition. It connects at the first call, and again whenever it must. */
 export function connect<Definition extends object>(
   definition: Definition,
-  { address, auth, serviceConfig }: ConnectOptions,
+  { address, auth }: ConnectOptions,
 ): Client<Definition> & { close(): void } {
   takeGrpcLog();
   const methods = Object.entries(definition) as [string, Method][];
@@ -43,7 +40,7 @@ export function connect<Definition extends object>(
   const withRequestId = new Set(paths.filter(hasRequestId));
   const safe = new Set(paths.filter(isRepeatable));
   const channel = new GrpcClient(address, credentials.createInsecure(), {
-    'grpc.service_config': JSON.stringify({ ...serviceConfigOf([...safe]), ...serviceConfig }),
+    'grpc.service_config': JSON.stringify(serviceConfigOf([...safe])),
     'grpc.service_config_disable_resolution': 1,
     'grpc.keepalive_time_ms': 60_000,
     'grpc.keepalive_timeout_ms': 20_000,

@@ -1,9 +1,10 @@
 import { connect as openSocket } from 'node:net';
 import { OrderQueryServiceService } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
+import { until } from '@caudal/testing/until.ts';
 import { Client, credentials } from '@grpc/grpc-js';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { connect } from '../client/client.ts';
-import { healthOf, talk, until } from '../testing/connections.ts';
+import { healthOf, talk } from '../testing/connections.ts';
 import { start, stopAll, token } from '../testing/fixture.ts';
 
 afterEach(stopAll);

@@ -2,12 +2,13 @@ import { contract } from '@caudal/contract/descriptors.ts';
 import { OrderQueryServiceService, OrderServiceService } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import { type CaudalError, refused } from '@caudal/kernel/errors.ts';
 import { startTelemetry } from '@caudal/telemetry/start.ts';
+import { until } from '@caudal/testing/until.ts';
 import { Client, credentials } from '@grpc/grpc-js';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { service as health } from 'grpc-health-check';
 import { connect } from '../client/client.ts';
 import { localClient } from '../client/local-client.ts';
-import { gate, talk, until } from '../testing/connections.ts';
+import { gate, talk } from '../testing/connections.ts';
 import { services, start, stopAll, token } from '../testing/fixture.ts';
 import { service } from '../types.ts';
 

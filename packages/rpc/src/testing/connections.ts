@@ -12,14 +12,6 @@ export function gate() {
   return { closed, open };
 }
 
-export async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  const end = Date.now() + 20_000;
-  while (!(await holds())) {
-    if (Date.now() > end) throw new Error('It did not come to that within 20 s.');
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
-
 /** A connection by hand: what comes back, and whether it has ended. */
 export function talk(port: number, text: string) {
   const talking = { heard: '', closed: false, socket: openSocket(port, '127.0.0.1') };

@@ -10,7 +10,6 @@ import type { Entity, EventCase } from '@caudal/contract/entity.ts';
 import { FulfilmentStarted } from '@caudal/contract/gen/caudal/orders/v1/events.ts';
 import { newEvent } from '@caudal/eventlog/codec.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
-import { sleep } from '@caudal/kernel/time.ts';
 import { observe, type Saga, type StepContext } from '../types.ts';
 
 export type Fact = EventOf<typeof fulfilment>;
@@ -141,13 +140,4 @@ export function testClock() {
       now += ms;
     },
   };
-}
-
-/** Waits until `condition` holds; fails after `withinMs`. */
-export async function until(condition: () => boolean | Promise<boolean>, withinMs = 10_000): Promise<void> {
-  const deadline = performance.now() + withinMs;
-  while (!(await condition())) {
-    if (performance.now() > deadline) throw new Error(`not within ${withinMs} ms: ${condition}`);
-    await sleep(10);
-  }
 }

