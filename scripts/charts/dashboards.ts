@@ -43,7 +43,7 @@ const use = [
   panel('Memory', 'bytes', {
     '{{pod}}': `sum by (pod) (container_memory_working_set_bytes{${of},container="caudal"})`,
   }),
-  panel('Calls in hand', 'short', { '{{pod}}': `sum by (pod) (rpc_server_calls_in_hand{${of}})` }),
+  panel('Calls in flight', 'short', { '{{pod}}': `sum by (pod) (rpc_server_calls_in_flight{${of}})` }),
   panel('Connections to PostgreSQL', 'short', { '{{state}}': `sum by (state) (postgres_pool_connections{${of}})` }),
   panel('Callers that wait for a connection', 'short', { '{{pod}}': `sum by (pod) (postgres_pool_waiting{${of}})` }),
   panel('Reads of the cache a second, by result', 'reqps', {
@@ -54,10 +54,10 @@ const use = [
 ];
 
 const flow = [
-  panel('Appended a second, by verdict', 'reqps', {
-    '{{domain}} {{verdict}}': `sum by (domain, verdict) (${rate('eventlog_appends_total')})`,
+  panel('Appends a second, by result', 'reqps', {
+    '{{domain}} {{result}}': `sum by (domain, result) (${rate('eventlog_appends_total')})`,
   }),
-  panel('From append to verdict: 99 of 100', 's', {
+  panel('From append to its result: 99 of 100', 's', {
     '{{domain}}': quantile(0.99, 'eventlog_append_seconds', 'domain'),
   }),
   panel('Wait for the head of the log: 99 of 100', 's', {
@@ -68,15 +68,15 @@ const flow = [
   }),
   panel('Events to be published', 'short', { '{{domain}}': `max by (domain) (relay_lag_events{${of}})` }),
   panel('Published a second', 'reqps', { '{{domain}}': `sum by (domain) (${rate('relay_published_total')})` }),
-  panel('From event to view or process: 99 of 100', 's', {
-    '{{handler}}': quantile(0.99, 'projection_lag_seconds', 'handler'),
+  panel('From event to view or saga: 99 of 100', 's', {
+    '{{handler}}': quantile(0.99, 'handler_lag_seconds', 'handler'),
   }),
   panel('Events handled a second, by outcome', 'reqps', {
     '{{handler}} {{outcome}}': `sum by (handler, outcome) (${rate('events_handled_total')})`,
   }),
   panel('Streams that are parked', 'short', { '{{handler}}': `max by (handler) (parked_streams{${of}})` }),
-  panel('Streams that a sweep found behind', 'reqps', {
-    '{{handler}}': `sum by (handler) (${rate('sweep_behind_total')})`,
+  panel('Streams that reconciliation found behind', 'reqps', {
+    '{{handler}}': `sum by (handler) (${rate('reconciliation_behind_total')})`,
   }),
   panel('Handlers that wait for a dependency', 'short', {
     '{{handler}}': `sum by (handler) (subscription_paused{${of}})`,
@@ -98,7 +98,7 @@ const scaling = [
   panel('Errors of KEDA', 'reqps', {
     '{{scaledObject}}': `sum by (scaledObject) (rate(keda_scaler_detail_errors_total{exported_namespace="$namespace"}[$__rate_interval]))`,
   }),
-  panel('From event to view: 99 of 100', 's', { '{{handler}}': quantile(0.99, 'projection_lag_seconds', 'handler') }),
+  panel('From event to view: 99 of 100', 's', { '{{handler}}': quantile(0.99, 'handler_lag_seconds', 'handler') }),
 ];
 
 const breaker = [
@@ -106,8 +106,8 @@ const breaker = [
   panel('Payments that need attention', 'short', {
     '{{step}}': `sum by (step) (increase(payments_attention_needed_total{${of}}[$__range]))`,
   }),
-  panel('Steps of processes a second, by outcome', 'reqps', {
-    '{{process}} {{step}} {{outcome}}': `sum by (process, step, outcome) (${rate('process_steps_total')})`,
+  panel('Steps of sagas a second, by outcome', 'reqps', {
+    '{{saga}} {{step}} {{outcome}}': `sum by (saga, step, outcome) (${rate('saga_steps_total')})`,
   }),
 ];
 
@@ -126,7 +126,7 @@ function dashboard(uid: string, title: string, panels: Panel[]): object {
           name: 'namespace',
           type: 'query',
           datasource: { type: 'prometheus', uid: '$datasource' },
-          query: 'label_values(rpc_server_calls_in_hand, namespace)',
+          query: 'label_values(rpc_server_calls_in_flight, namespace)',
           refresh: 2,
         },
       ],

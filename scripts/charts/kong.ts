@@ -21,8 +21,8 @@ const values = [
   'secrets.CAUDAL_JWKS.existingSecret=any',
   'settings.PAYMENTS_GATEWAY=sandbox',
 ];
-const doors = { rest: { protocol: 'http', port: 8080 }, grpc: { protocol: 'grpc', port: 9090 } } as const;
-type DoorName = keyof typeof doors;
+const listeners = { rest: { protocol: 'http', port: 8080 }, grpc: { protocol: 'grpc', port: 9090 } } as const;
+type ListenerName = keyof typeof listeners;
 
 interface Manifest {
   kind: string;
@@ -45,8 +45,8 @@ function snakeCase(value: unknown): unknown {
   );
 }
 
-const ingressesOf = (ingresses: Manifest[], door: DoorName) =>
-  ingresses.filter(({ spec }) => spec!.rules![0]!.http.paths[0]!.backend.service.name.endsWith(`-${door}`));
+const ingressesOf = (ingresses: Manifest[], listener: ListenerName) =>
+  ingresses.filter(({ spec }) => spec!.rules![0]!.http.paths[0]!.backend.service.name.endsWith(`-${listener}`));
 
 function routeOf({ metadata: { name, annotations = {} }, spec }: Manifest): object {
   const methods = annotations['konghq.com/methods']?.split(',');
@@ -86,26 +86,28 @@ export async function kongConfiguration(): Promise<string> {
   return stringify(
     {
       _format_version: '3.0',
-      services: (Object.keys(doors) as DoorName[]).map((door) => {
-        const ofDoor = ingressesOf(ingresses, door);
+      services: (Object.keys(listeners) as ListenerName[]).map((listener) => {
+        const ofListener = ingressesOf(ingresses, listener);
         return {
-          name: `caudal-${door}`,
-          protocol: doors[door].protocol,
-          host: `caudal-${door}`,
-          port: doors[door].port,
+          name: `caudal-${listener}`,
+          protocol: listeners[listener].protocol,
+          host: `caudal-${listener}`,
+          port: listeners[listener].port,
           // A repeat is the client's: it knows whether a call may be repeated.
           retries: 0,
-          routes: ofDoor.map(routeOf),
-          // All Ingresses of a door have the same.
-          plugins: ofDoor[0]!.metadata.annotations!['konghq.com/plugins']!.split(',').map((name) => plugins.get(name)),
+          routes: ofListener.map(routeOf),
+          // All Ingresses of a listener have the same.
+          plugins: ofListener[0]!.metadata
+            .annotations!['konghq.com/plugins']!.split(',')
+            .map((name) => plugins.get(name)),
         };
       }),
       // Weights count where algorithm is round-robin or consistent-hashing.
-      upstreams: (Object.keys(doors) as DoorName[]).map((door) => ({
-        name: `caudal-${door}`,
+      upstreams: (Object.keys(listeners) as ListenerName[]).map((listener) => ({
+        name: `caudal-${listener}`,
         algorithm: policy!.spec!.algorithm,
         healthchecks: snakeCase(policy!.spec!.healthchecks),
-        targets: [{ target: `127.0.0.1:${doors[door].port}`, weight: 100 }],
+        targets: [{ target: `127.0.0.1:${listeners[listener].port}`, weight: 100 }],
       })),
     },
     { lineWidth: 120, aliasDuplicateObjects: false },

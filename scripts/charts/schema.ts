@@ -4,12 +4,12 @@
  */
 import type { Setting } from '@caudal/config/setting.ts';
 import { contexts } from '@caudal/server/contexts.ts';
-import { roles, settings } from '@caudal/server/settings/settings.ts';
+import { formerRoles, roles, settings } from '@caudal/server/settings/settings.ts';
 import type { ValueKey } from './values.ts';
 
 export type Schema = Record<string, unknown>;
 
-/** What the chart sets itself, from the workload or from a value of its own; and what no process of a cluster reads. */
+/** Settings that the chart sets itself, from the workload or from a value of its own, and those that pods do not read. */
 const reserved = [
   'CAUDAL_ROLES',
   'CAUDAL_CONTEXTS',
@@ -65,7 +65,12 @@ const settingsSchema = map(
   Object.fromEntries(
     known
       .filter(([, { secrecy }]) => secrecy !== 'secret')
-      .map(([name, setting]) => [name, { type: typesOf(setting), description: setting.description }]),
+      .flatMap(([name, setting]) => {
+        const type = typesOf(setting);
+        const current = [name, { type, description: setting.description }];
+        if (setting.formerly === undefined) return [current];
+        return [current, [setting.formerly, { type, description: `Deprecated: now ${name}.`, deprecated: true }]];
+      }),
   ),
 );
 const quantities = map({
@@ -78,7 +83,12 @@ const algorithm = oneOf('least-connections', 'round-robin', 'latency', 'consiste
 
 /** With descriptions: the README lists them. */
 export const workload = map({
-  roles: { ...someOf(roles), description: 'What it does; everything if absent.' },
+  roles: {
+    ...someOf([...roles, ...Object.keys(formerRoles)]),
+    description: `What it does; everything if absent.${Object.entries(formerRoles)
+      .map(([former, now]) => ` \`${former}\` is deprecated: now \`${now}\`.`)
+      .join('')}`,
+  },
   contexts: { ...someOf(contexts.map(({ name }) => name)), description: 'For which contexts; all if absent.' },
   projections: {
     ...someOf(contexts.flatMap(({ projections }) => projections.map(({ projection }) => projection.name))),
@@ -107,7 +117,7 @@ export const workload = map({
 export const job = map(
   {
     args: { ...listOf(text), minItems: 1, description: 'The command of caudal: `[rebuild, order-details]`.' },
-    schedule: { ...text, description: 'When, as cron has it. Absent: when somebody asks for it.' },
+    schedule: { ...text, description: 'When, as cron has it. Absent: on request only.' },
   },
   { required: ['args'] },
 );

@@ -1,10 +1,10 @@
 /** What gateways are told of methods that callers show no token to. */
 import '@caudal/rpc/testing/probe.ts';
 import { expect, test } from '@jest/globals';
-import { doorsOf } from './topology.ts';
+import { endpointsOf } from './topology.ts';
 
-test('the doors of a context, and apart from them what is open', () => {
-  const { command, query } = doorsOf('probe');
+test('the endpoints of a context, and apart from them what is open', () => {
+  const { command, query } = endpointsOf('probe');
   expect(command.grpc).toEqual([
     '/caudal.probe.v1.ProbeService/CreateProbe',
     '/caudal.probe.v1.ProbeService/StartProbe',
@@ -20,5 +20,5 @@ test('the doors of a context, and apart from them what is open', () => {
     ],
   });
   expect(query.open?.rest).toEqual([{ method: 'GET', path: '/v1/probes:newest' }]);
-  expect(doorsOf('orders').command).not.toHaveProperty('open');
+  expect(endpointsOf('orders').command).not.toHaveProperty('open');
 });

@@ -2,14 +2,14 @@
  * What a deployment must know of the code: which contexts there are, which queues they read, and which routes lead to
  * them. Read from the contexts and the contract themselves, with the functions that make the names.
  */
-import { loadConfig } from '@caudal/config/config.ts';
+import { loadConfig, type Settings } from '@caudal/config/config.ts';
 import type { Context, Tools } from '@caudal/context/context.ts';
 import { contract, type MethodContract } from '@caudal/contract/descriptors.ts';
 import type { HttpRule } from '@caudal/contract/http-rule.ts';
 import { deadLetterQueueName, queueName } from '@caudal/messaging/rabbitmq/topology.ts';
 import { generationName } from '@caudal/projections/projector.ts';
 import { contexts } from '@caudal/server/contexts.ts';
-import { settings } from '@caudal/server/settings/settings.ts';
+import { formerRoles, settings } from '@caudal/server/settings/settings.ts';
 
 export interface RestRoute {
   method: HttpRule['method'];
@@ -23,8 +23,8 @@ interface Routes {
   rest: RestRoute[];
 }
 
-/** What one role of a context answers to those outside. */
-export interface Door extends Routes {
+/** What one role of a context serves to callers from outside. */
+export interface Endpoints extends Routes {
   /** Those that callers show no token to: a gateway must not ask for one. Absent if there are none. */
   open?: Routes;
 }
@@ -33,9 +33,9 @@ export interface ContextTopology {
   name: string;
   /** Regular expressions for the queue of each generation of a projection, without the prefix of CAUDAL_NAMESPACE. */
   projections: Record<string, string>;
-  /** The same for its processes. */
-  processes: Record<string, string>;
-  doors: { command: Door; query: Door };
+  /** The same for its sagas. */
+  sagas: Record<string, string>;
+  endpoints: { command: Endpoints; query: Endpoints };
 }
 
 export async function topology(): Promise<ContextTopology[]> {
@@ -45,11 +45,21 @@ export async function topology(): Promise<ContextTopology[]> {
       projections: Object.fromEntries(
         context.projections.map(({ projection }) => [projection.name, generations(projection)]),
       ),
-      processes: Object.fromEntries((await processNames(context)).map((name) => [name, exactly(queueName(name))])),
-      doors: doorsOf(context.name),
+      sagas: Object.fromEntries((await sagaNames(context)).map((name) => [name, exactly(queueName(name))])),
+      endpoints: endpointsOf(context.name),
     })),
   );
 }
+
+/** Deprecated names that values may still use, by what each is called now. */
+export const formerNames: { roles: Record<string, string>; settings: Record<string, string> } = {
+  roles: formerRoles,
+  settings: Object.fromEntries(
+    Object.entries(settings as Settings).flatMap(([name, { formerly }]) =>
+      formerly === undefined ? [] : [[formerly, name]],
+    ),
+  ),
+};
 
 /** `order-details\.v1\.[0-9]+`: with any number at its end; not the queue of dead letters. */
 function generations(projection: { name: string; version: number }): string {
@@ -64,8 +74,8 @@ function generations(projection: { name: string; version: number }): string {
 
 const exactly = (text: string) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 
-/** Processes know their names once they have been made; nothing is called for that. */
-async function processNames(context: Context): Promise<string[]> {
+/** Sagas have names once they have been made; nothing is called for that. */
+async function sagaNames(context: Context): Promise<string[]> {
   const ending = new AbortController();
   const env = { PAYMENTS_GATEWAY_URL: 'http://localhost' };
   const nothing = {} as never;
@@ -83,19 +93,19 @@ async function processNames(context: Context): Promise<string[]> {
   return handlers.map(({ name }) => name);
 }
 
-/** The doors of the context with this name. */
-export function doorsOf(context: string): ContextTopology['doors'] {
+/** The endpoints of the context with this name. */
+export function endpointsOf(context: string): ContextTopology['endpoints'] {
   const methods = contract()
     .methods()
     .filter(({ service, access }) => service.startsWith(`caudal.${context}.`) && !access.internal);
   const isQuery = ({ service }: MethodContract) => service.endsWith('QueryService');
   return {
-    command: doorOf(methods.filter((method) => !isQuery(method))),
-    query: doorOf(methods.filter(isQuery)),
+    command: endpointsFor(methods.filter((method) => !isQuery(method))),
+    query: endpointsFor(methods.filter(isQuery)),
   };
 }
 
-function doorOf(methods: MethodContract[]): Door {
+function endpointsFor(methods: MethodContract[]): Endpoints {
   const open = methods.filter(({ access }) => !access.permission);
   return {
     ...routesOf(methods.filter(({ access }) => access.permission)),

@@ -9,8 +9,9 @@ export function settingsPage(): string {
   return [
     '# Settings',
     '',
-    'Caudal is told everything by environment variables. They are read once, at the start, and checked all together: what is',
-    'wrong is said in one message. `bin/caudal config` shows what is in effect and where it comes from.',
+    'Caudal is configured by environment variables. They are read once, at the start, and checked all together: one message',
+    'names everything that is wrong. `bin/caudal config` shows what is in effect and where it comes from. A deprecated name is',
+    'read for one more version, with a warning: [renames](../renames.md).',
     'An empty variable counts as not set. A file of variables is `node --env-file=FILE`.',
     '',
     '## Every process',
@@ -28,7 +29,11 @@ function describeSettings(settings: Settings): string {
   const rows = Object.entries(settings).map(([name, { expects, description, optional, ...setting }]) => {
     const fallback = setting.default === undefined ? (optional ? 'none' : '**required**') : `\`${setting.default}\``;
     const file = setting.secrecy === 'public' ? '' : ` Or \`${name}_FILE\`: a file that holds it.`;
-    return `| \`${name}\` | ${cell(expects)} | ${cell(fallback)} | ${cell(description)}${file} |`;
+    const former = [
+      ...(setting.formerly ? [` Deprecated name: \`${setting.formerly}\`.`] : []),
+      ...Object.entries(setting.formerWords).map(([old, now]) => ` Deprecated: \`${old}\`, now \`${now}\`.`),
+    ].join('');
+    return `| \`${name}\` | ${cell(expects)} | ${cell(fallback)} | ${cell(description)}${file}${former} |`;
   });
   return ['| Variable | Value | Default | What it does |', '|---|---|---|---|', ...rows, ''].join('\n');
 }

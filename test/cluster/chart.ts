@@ -1,6 +1,6 @@
 /** The chart as its users see it: rendered by helm, or refused by it. */
 import { execFile, execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -105,6 +105,23 @@ export async function render(helm: string, values: Values, release = 'caudal', o
     const args = ['template', release, of, '--namespace=shop', '--kube-version=1.36.0', '--values', file];
     const { stdout } = await run(helm, args, { maxBuffer: 2 ** 25 });
     return { text: stdout, manifests: manifestsOf(stdout) };
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** What helm prints after an installation: rendered inside of a ConfigMap, since `helm template` leaves it out. */
+export async function notes(helm: string, values: Values): Promise<string> {
+  const folder = mkdtempSync(join(tmpdir(), 'caudal-notes-'));
+  try {
+    cpSync(chart, folder, { recursive: true });
+    cpSync(join(chart, 'templates/NOTES.txt'), join(folder, 'NOTES.txt'));
+    const data = '{ notes: {{ tpl (.Files.Get "NOTES.txt") . | toJson }} }';
+    const map = `apiVersion: v1\nkind: ConfigMap\nmetadata: { name: notes }\ndata: ${data}\n`;
+    writeFileSync(join(folder, 'templates/notes.yaml'), map);
+    const { manifests } = await render(helm, values, 'caudal', folder);
+    const found = manifests.find(({ metadata }) => metadata.name === 'notes') as unknown as { data: { notes: string } };
+    return found.data.notes;
   } finally {
     rmSync(folder, { recursive: true });
   }

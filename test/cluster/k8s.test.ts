@@ -106,11 +106,11 @@ describeWithTools(['helm', 'kubeconform', 'schemas'], 'k8s', (tools) => {
   test.each(['values.yaml', 'values-monolith.yaml'])('the chart takes k8s/dev/%s', async (name) => {
     const release = await render(tools.helm!, parse(read(`k8s/dev/${name}`)) as Values);
     expect(await validate(release.text)).toEqual([]);
-    const doors = ofKind(release, 'Service').flatMap(({ metadata, spec }) =>
+    const listeners = ofKind(release, 'Service').flatMap(({ metadata, spec }) =>
       spec.ports.map(({ port }: { port: number }) => `${metadata.name}:${port}`),
     );
     const profile = withProfile(name === 'values.yaml' ? 'polyglot' : 'monolith');
-    for (const { resourceName, port } of profile.portForward) expect(doors).toContain(`${resourceName}:${port}`);
+    for (const { resourceName, port } of profile.portForward) expect(listeners).toContain(`${resourceName}:${port}`);
   });
 
   test('the example of a production on operators is what the chart takes', async () => {

@@ -29,10 +29,10 @@ interface Route {
   service: string;
 }
 
-function routesOf(release: Rendered, door: 'rest' | 'grpc'): Route[] {
+function routesOf(release: Rendered, listener: 'rest' | 'grpc'): Route[] {
   return ofKind(release, 'Ingress').flatMap(({ metadata, spec }) =>
     spec.rules[0].http.paths
-      .filter((path: Manifest['spec']) => path.backend.service.port.name === door)
+      .filter((path: Manifest['spec']) => path.backend.service.port.name === listener)
       .map(({ path, backend }: Manifest['spec']) => ({
         methods: metadata.annotations!['konghq.com/methods']?.split(',') ?? [],
         matches: (asked: string) =>
@@ -86,8 +86,8 @@ describeWithTools(['helm'], 'Kong', ({ helm }) => {
       const file = join(folder, 'files/topology.yaml');
       const topology = parse(readFileSync(file, 'utf8')) as { contexts: { doors: { command: object } }[] };
       const rest = [{ method: 'POST', path: '/v1/webhooks/gateway' }];
-      topology.contexts[0]!.doors.command = {
-        ...topology.contexts[0]!.doors.command,
+      topology.contexts[0]!.endpoints.command = {
+        ...topology.contexts[0]!.endpoints.command,
         open: { rest, grpc: ['/caudal.catalog.v1.CatalogService/Open'] },
       };
       writeFileSync(file, stringify(topology));

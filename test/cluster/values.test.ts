@@ -81,8 +81,8 @@ const unfit: [string, string, Values, RegExp][] = [
   [
     'a process would sleep',
     'production',
-    { workloads: { 'process-orders': { replicas: 0 } } },
-    /workloads\.process-orders\.replicas is 0/,
+    { workloads: { 'saga-orders': { replicas: 0 } } },
+    /workloads\.saga-orders\.replicas is 0/,
   ],
   [
     'a server would sleep',
@@ -99,20 +99,20 @@ const unfit: [string, string, Values, RegExp][] = [
   [
     'nobody sees the queues',
     'small',
-    { workloads: { process: queues }, secrets: { RABBITMQ_MANAGEMENT_URL: { existingSecret: '' } } },
-    /workloads\.process\.scaleOn.*RABBITMQ_MANAGEMENT_URL/,
+    { workloads: { saga: queues }, secrets: { RABBITMQ_MANAGEMENT_URL: { existingSecret: '' } } },
+    /workloads\.saga\.scaleOn.*RABBITMQ_MANAGEMENT_URL/,
   ],
   [
     'a target within the prefetch',
     'small',
-    { workloads: { process: { ...queues, target: 600 } } },
-    /workloads\.process\.target is 600/,
+    { workloads: { saga: { ...queues, target: 600 } } },
+    /workloads\.saga\.target is 600/,
   ],
   [
     'fewer at most than at least',
     'small',
-    { workloads: { process: { replicas: 5, maxReplicas: 2 } } },
-    /workloads\.process\.maxReplicas \(2\)/,
+    { workloads: { saga: { replicas: 5, maxReplicas: 2 } } },
+    /workloads\.saga\.maxReplicas \(2\)/,
   ],
   ['Kong knows nobody', 'monolith', { kong: { enabled: true, auth: 'jwt' } }, /kong\.consumers/],
 ];

@@ -69,7 +69,7 @@ describeWithTools(['helm'], 'workloads', ({ helm }) => {
         .filter(({ pod }) => envOf(pod)[`${setting}_FILE`])
         .map(({ name }) => name);
     expect(holders('RABBITMQ_MANAGEMENT_URL')).toEqual(['caudal-migrate']);
-    expect(holders('PAYMENTS_GATEWAY_KEY').sort()).toEqual(['caudal-migrate', 'caudal-process-payments']);
+    expect(holders('PAYMENTS_GATEWAY_KEY').sort()).toEqual(['caudal-migrate', 'caudal-saga-payments']);
     // What is named is there, and nothing more.
     for (const { name, pod } of podsOf(release)) {
       if (name === 'caudal-test') continue;
@@ -131,7 +131,7 @@ describeWithTools(['helm'], 'workloads', ({ helm }) => {
     const names = ofKind(release, 'Service').map(
       ({ metadata, spec }) => `dns:///${metadata.name}:${spec.ports[0].port}`,
     );
-    const env = envOf(podOf(release, 'caudal-process'));
+    const env = envOf(podOf(release, 'caudal-saga'));
     for (const { name } of contexts) {
       expect(names).toContain(env.CAUDAL_COMMAND_ADDRESS!.replace('{context}', name));
       expect(names).toContain(env.CAUDAL_QUERY_ADDRESS!.replace('{context}', name));
@@ -171,7 +171,7 @@ describeWithTools(['helm'], 'workloads', ({ helm }) => {
       ...contexts.flatMap(({ projections }) =>
         projections.flatMap(({ projection }) => [1, 12].map((number) => generationName(projection, number))),
       ),
-      ...(await topology()).flatMap(({ processes }) => Object.keys(processes)),
+      ...(await topology()).flatMap(({ sagas }) => Object.keys(sagas)),
     ];
     const read = new Map<string, string[]>();
     for (const { metadata, spec } of ofKind(release, 'ScaledObject')) {
@@ -197,7 +197,7 @@ describeWithTools(['helm'], 'workloads', ({ helm }) => {
       }
     }
     expect(read.get('caudal-order-details')).toEqual(['order-details.v2.1', 'order-details.v2.12']);
-    expect(read.get('caudal-process-orders')).toEqual(['fulfilment.process']);
+    expect(read.get('caudal-saga-orders')).toEqual(['fulfilment.process']);
     // Each by somebody, none by two.
     expect([...read.values()].flat().sort()).toEqual(handlers.sort());
   });

@@ -6,7 +6,7 @@ import { pages, root, withoutBlocks } from './pages.ts';
 
 const all = pages();
 const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { scripts: Record<string, string> };
-const folders = /^(bin|docs|examples|packages|proto|scripts|services|test|\.ci)\//;
+const folders = /^(apps|bin|charts|docs|examples|packages|proto|scripts|services|test|\.ci)\//;
 
 /** As GitHub names the section of a heading. */
 function anchor(heading: string): string {

@@ -1,6 +1,7 @@
 /** Settings, reasons, codes and metrics that the documentation names are those of the code. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Settings } from '@caudal/config/config.ts';
 import { contract } from '@caudal/contract/descriptors.ts';
 import { settings } from '@caudal/server/settings/settings.ts';
 import { expect, test } from '@jest/globals';
@@ -16,7 +17,7 @@ test('words in capitals are settings, reasons, codes or values of the contract',
   const reasons = await catalogue();
   const known = new Set([
     ...others,
-    ...Object.keys(settings).flatMap((name) => [name, `${name}_FILE`]),
+    ...Object.entries(settings as Settings).flatMap(([name, { formerly }]) => [name, `${name}_FILE`, formerly]),
     ...reasons.flatMap(({ reason, code }) => [reason, code]),
     ...[...contract().registry].flatMap((type) => (type.kind === 'enum' ? type.values.map(({ name }) => name) : [])),
   ]);
@@ -33,7 +34,7 @@ test('words in capitals are settings, reasons, codes or values of the contract',
 test('metrics are those that the code makes', () => {
   const metrics = readFileSync(join(root, 'docs/reference/metrics.md'), 'utf8');
   const looksLikeOne =
-    /`([a-z]+(?:_[a-z]+)+_(?:total|seconds|events|waiting|paused|hand|row)|circuit_state)(?:\{[^`]*)?`/g;
+    /`([a-z]+(?:_[a-z]+)+_(?:total|seconds|events|waiting|paused|hand|flight|row)|circuit_state)(?:\{[^`]*)?`/g;
   const unknown = all.flatMap(({ path, text }) =>
     [...text.matchAll(looksLikeOne)]
       .filter(([, name]) => !metrics.includes(`| \`${name}\` |`))

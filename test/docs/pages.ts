@@ -12,7 +12,7 @@ export interface Page {
 
 /** Every page of the repository. */
 export function pages(): Page[] {
-  return globSync(['*.md', 'docs/**/*.md', '{packages,services,test}/**/README.md'], {
+  return globSync(['*.md', 'docs/**/*.md', '{apps,charts,packages,services,test}/**/README.md'], {
     cwd: root,
     exclude: (name) => name.includes('node_modules'),
   })

@@ -1,5 +1,6 @@
 /** The catalogue of reasons (docs/reference/errors.md) and the code say the same. */
 
+import type { Settings } from '@caudal/config/config.ts';
 import { settings } from '@caudal/server/settings/settings.ts';
 import { expect, test } from '@jest/globals';
 import { catalogue, wordsInCode } from '../../scripts/reference/catalogue.ts';
@@ -12,13 +13,16 @@ const codes = new Set([
 /** Words in capitals that belong to others: error codes of Node and of libraries, and the sandbox's own HTTP answers. */
 const foreign = /^(?:(?:FST_ERR|UND_ERR|ERR|HPE|EAI)_\w+|NOT_SERVING|BAD_REQUEST|UNKNOWN_MODE)$/;
 
+/** Settings, by their names and their deprecated ones. */
+const settingNames = new Set(Object.entries(settings as Settings).flatMap(([name, { formerly }]) => [name, formerly]));
+
 const all = await catalogue();
 const known = new Map(all.map((each) => [each.reason, each]));
 const used = wordsInCode();
 
 test('every reason that the code uses stands in a catalogue', () => {
   const isReason = ({ reason, code }: (typeof used)[number]) =>
-    code !== undefined || !(codes.has(reason) || foreign.test(reason) || Object.hasOwn(settings, reason));
+    code !== undefined || !(codes.has(reason) || foreign.test(reason) || settingNames.has(reason));
   const missing = used.filter((use) => isReason(use) && !known.has(use.reason));
   expect(missing.map(({ reason, path }) => `${reason} in ${path}`)).toEqual([]);
 });

@@ -15,7 +15,7 @@ import { type System, startSystem } from './system.ts';
 import { systemTest } from './system-test.ts';
 
 const sample = fileURLToPath(new URL('../../apps/importer/data/online-retail-sample.csv', import.meta.url));
-const ROLES = ['projector', 'relay', 'process', 'command', 'query'];
+const ROLES = ['projector', 'relay', 'saga', 'command', 'query'];
 const MINUTES = 60_000;
 
 describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'an import under fire', () => {
@@ -24,7 +24,7 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'an 
     system = await startSystem({
       form: 'processes',
       // What a killed process loses is found soon, instead of after half a minute.
-      env: () => ({ CAUDAL_SWEEP_INTERVAL: '2s', CAUDAL_SWEEP_MIN_AGE: '1s' }),
+      env: () => ({ CAUDAL_RECONCILIATION_INTERVAL: '2s', CAUDAL_RECONCILIATION_MIN_AGE: '1s' }),
     });
   }, 2 * MINUTES);
   afterAll(() => system?.stop(), MINUTES);

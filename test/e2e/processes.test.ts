@@ -35,8 +35,8 @@ describeWith([...servers], 'a process a role, on the real servers', () => {
       env: (part, stores) => ({
         PAYMENTS_GATEWAY_URL: gateway.url,
         PAYMENTS_GATEWAY_TIMEOUT: '2s',
-        CAUDAL_SWEEP_INTERVAL: '1s',
-        CAUDAL_SWEEP_MIN_AGE: '500ms',
+        CAUDAL_RECONCILIATION_INTERVAL: '1s',
+        CAUDAL_RECONCILIATION_MIN_AGE: '500ms',
         ...(part === 'projector' && { MONGODB_URL: through(proxies.projectorMongodb!, stores!.env.MONGODB_URL!) }),
         ...(part === 'command' && { DATABASE_URL: through(proxies.postgres!, stores!.databaseUrl) }),
         ...(part === 'query' && {
@@ -83,7 +83,7 @@ describeWith([...servers], 'a process a role, on the real servers', () => {
 
   it('kill -9 of each role in the middle of a hundred orders', async () => {
     const plan = await planOrders(api(), 100);
-    const killAt: Record<number, string> = { 8: 'projector', 28: 'relay', 48: 'process', 68: 'command' };
+    const killAt: Record<number, string> = { 8: 'projector', 28: 'relay', 48: 'saga', 68: 'command' };
     const restarts: Promise<void>[] = [];
     const kill = async (name: string) => {
       expect(await system.part(name).end('SIGKILL')).toBe('SIGKILL');

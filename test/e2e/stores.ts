@@ -45,7 +45,7 @@ export async function makeStores({ migrated = true } = {}): Promise<Stores> {
     }
   }
 
-  /** Everybody who has consumed notes how far the sweep has come. */
+  /** Each handler that has consumed has a checkpoint of its reconciliation. */
   async function handlers(): Promise<string[]> {
     const checkpoints = await rows<{ name: string }>("SELECT name FROM checkpoints WHERE name LIKE 'sweep:%'");
     return [...new Set(checkpoints.map(({ name }) => name.split(':')[1]!))];

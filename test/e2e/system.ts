@@ -26,7 +26,7 @@ const partsOf = {
     query: 'query',
     relay: 'relay',
     projector: 'projector',
-    process: 'process',
+    saga: 'saga',
   },
 } satisfies Record<Form, Record<string, string | undefined>>;
 
@@ -132,7 +132,7 @@ export async function startSystem({ form, copies = 1, env = () => ({}) }: System
 
   let failed = false;
   async function stop(): Promise<void> {
-    // Doors and consumers first: those whom they call are there until then.
+    // Listeners and consumers first: what they call is there until then.
     for (const { end } of parts.toReversed()) await end('SIGTERM');
     endPostgres(dataDirectory);
     await stores?.drop();

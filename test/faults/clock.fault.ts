@@ -52,8 +52,8 @@ describeNeeding(needs, 'clocks of processes', () => {
         return {
           PAYMENTS_GATEWAY_URL: gateway.url,
           PAYMENTS_GATEWAY_TIMEOUT: '2s',
-          CAUDAL_SWEEP_INTERVAL: '1s',
-          CAUDAL_SWEEP_MIN_AGE: '500ms',
+          CAUDAL_RECONCILIATION_INTERVAL: '1s',
+          CAUDAL_RECONCILIATION_MIN_AGE: '500ms',
           ...clock.env,
         };
       },

@@ -26,7 +26,7 @@ export interface LeanClient {
 }
 
 const timeoutMs = 10_000;
-/** More than the server can have in hand, and enough for answers that wait for their turn on a busy machine. */
+/** More than the server can have in flight, and enough for answers that wait for their turn on a busy machine. */
 const maxSockets = 512;
 /** Each takes as many calls at a time as the server allows on a connection. */
 const sessions = 4;

@@ -76,9 +76,9 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'eve
     try {
       const { eventId, metadata } = anyEvent();
       const events = [{ schemaVersion: 1, ...event, eventId, metadata }];
-      const verdict = await log.append({ stream, expected: 'any', events });
-      if (verdict.kind !== 'appended') throw new Error(`The append came to ${verdict.kind}.`);
-      return verdict.version;
+      const result = await log.append({ stream, expected: 'any', events });
+      if (result.kind !== 'appended') throw new Error(`The append came to ${result.kind}.`);
+      return result.version;
     } finally {
       await log.stop();
       await database.close();

@@ -23,7 +23,7 @@ import { makeWorld, money, type Noted, pieces, price, startLoad, type World } fr
 import { canBreakServers, killServer, startServer, stopServer } from './servers.ts';
 
 /**
- * kill -9 where the server is to lose what it had in hand: PostgreSQL, which recovers from its log; the store of views; and
+ * kill -9 where the server is to lose what it had in flight: PostgreSQL, which recovers from its log; the store of views; and
  * Redis, which has then lost everything. In order where saying goodbye is the harder case for its clients: RabbitMQ
  * cancels consumers and closes channels for seconds while it still takes connections, Elasticsearch answers 503 before it
  * goes. (And a quorum queue that RabbitMQ had declared moments before a kill -9 can stay without a leader, on a cluster

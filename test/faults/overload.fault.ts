@@ -60,8 +60,8 @@ const prefetch = 512;
 const mostConsumerMib = 512;
 
 const gauges = {
-  calls: 'rpc_server_calls_in_hand',
-  commands: 'aggregate_commands_in_hand',
+  calls: 'rpc_server_calls_in_flight',
+  commands: 'aggregate_commands_in_flight',
   waiting: 'postgres_pool_waiting',
 };
 const loopGauge = 'nodejs_eventloop_utilization';
@@ -119,7 +119,7 @@ const heapGauge = 'v8js_memory_heap_used';
 
   it('consumers with more in their queues than they can take hold no more than they may, and catch up', async () => {
     const { namespace } = system.stores!;
-    const consumers = ['projector', 'process'].map((name) => system.part(name));
+    const consumers = ['projector', 'saga'].map((name) => system.part(name));
     for (const consumer of consumers) await consumer.end('SIGTERM');
     await run({ kind: 'closed', callers: maxConcurrent, seconds: burstS });
     const served = all.flatMap((outcomes) => outcomes.done).length;
@@ -133,16 +133,16 @@ const heapGauge = 'v8js_memory_heap_used';
     // As many pennies as there were deposits.
     await until('the views show all of it', totalBalance, (total) => total === served, 120_000);
     const seconds = Math.round((performance.now() - began) / 100) / 10;
-    const { inHand } = await queue.stop();
+    const { inFlight } = await queue.stop();
     await Promise.all(watches.map((watch) => watch.stop()));
     const memories = watches.map(({ samples }) => Math.round(mostOf(samples.map(({ residentMib }) => residentMib))));
-    report.burst = { queued, seconds, inHand, memories };
+    report.burst = { queued, seconds, inFlight, memories };
     console.log(
       `${queued} events in a queue: in the views after ${seconds} s, the start of their consumers included; ` +
-        `at most ${inHand} in hand; projector ${memories[0]} MiB, process ${memories[1]} MiB`,
+        `at most ${inFlight} in flight; projector ${memories[0]} MiB, saga ${memories[1]} MiB`,
     );
     expect(queued).toBeGreaterThan(2 * prefetch);
-    expect(inHand).toBeLessThanOrEqual(prefetch);
+    expect(inFlight).toBeLessThanOrEqual(prefetch);
     for (const memory of memories) expect(memory).toBeLessThan(mostConsumerMib);
     expect(await system.stores!.deadLetters()).toEqual([]);
   }, 240_000);

@@ -6,7 +6,7 @@ export interface QueueSample {
   /** In the queue, for anybody to take. */
   ready: number;
   /** Handed out, and not acknowledged yet. */
-  inHand: number;
+  inFlight: number;
 }
 
 /** Reads the queue of a handler. The server's figures are at most a second old. Nothing: there is no such queue. */
@@ -20,18 +20,21 @@ export async function readQueue(handler: string, namespace: string): Promise<Que
   });
   if (answer.status === 404) return undefined;
   const { messages_ready = 0, messages_unacknowledged = 0 } = (await answer.json()) as Record<string, number>;
-  return { ready: messages_ready, inHand: messages_unacknowledged };
+  return { ready: messages_ready, inFlight: messages_unacknowledged };
 }
 
 /** Reads it again and again until `stop`, which tells the most of each that was seen. */
 export function watchQueue(handler: string, namespace: string): { stop(): Promise<QueueSample> } {
-  const most: QueueSample = { ready: 0, inHand: 0 };
+  const most: QueueSample = { ready: 0, inFlight: 0 };
   let over = false;
   const watching = (async () => {
     while (!over) {
       const now = await readQueue(handler, namespace);
       if (now)
-        Object.assign(most, { ready: Math.max(most.ready, now.ready), inHand: Math.max(most.inHand, now.inHand) });
+        Object.assign(most, {
+          ready: Math.max(most.ready, now.ready),
+          inFlight: Math.max(most.inFlight, now.inFlight),
+        });
       await delay(500);
     }
   })();

@@ -26,7 +26,7 @@ let tokens: Record<CallerKind, string | undefined>;
 let reasons: Reasons;
 let memory: number | undefined;
 
-/** In hand at once. Enough to keep two cores busy, and far from what the server takes. */
+/** In flight at once. Enough to keep two cores busy, and far from what the server takes. */
 const concurrency = 16;
 /** A call that says nothing of its deadline has 5 s; what is on top of that is for a machine that does much else. */
 const timeoutMs = 12_000;

@@ -1,7 +1,7 @@
 /** What `caudal` says of wrong settings: everything at once, before anything is started or waited for. */
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
-import { expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { cli } from './testing/run-cli.ts';
 
 const wrong = {
@@ -20,7 +20,7 @@ test.each([['config'], ['start'], ['start', '--print-config']])('"caudal %s %s" 
   expect(said).toContain('the key "mine" is a private one');
   expect(said).toContain('it is no JSON object');
   expect(said).toContain('key "2026" has');
-  expect(said).toContain('8080 is the port of another door');
+  expect(said).toContain('8080 is the port of another listener');
   expect(said).not.toContain('hunter2');
 });
 
@@ -46,4 +46,50 @@ test('a port that is taken is told by its setting, without a stack', async () =>
   expect(code).toBe(1);
   expect(stderr).toContain(`CAUDAL_METRICS_PORT: 127.0.0.1:${port} is in use already`);
   expect(stderr).not.toMatch(/\n\s+at /);
+});
+
+describe('deprecated names', () => {
+  const old = { CAUDAL_ROLES: 'process,jobs', CAUDAL_SWEEP_INTERVAL: '7s' };
+  const role = 'CAUDAL_ROLES: "process" is deprecated and will go in 0.3: it is called "saga" now.';
+  const interval =
+    'CAUDAL_SWEEP_INTERVAL is deprecated and will go in 0.3: it is called CAUDAL_RECONCILIATION_INTERVAL now.';
+
+  test('`config` shows the value, where it was read from, and the new names', async () => {
+    const { code, stdout } = await cli(old)('config');
+    expect(code).toBe(0);
+    expect(stdout).toContain('CAUDAL_RECONCILIATION_INTERVAL=7s  (env, as CAUDAL_SWEEP_INTERVAL)');
+    expect(stdout).toContain(`!! ${role}\n`);
+    expect(stdout).toContain(`!! ${interval}\n`);
+    expect((await cli(old)('config', '--json')).json()).toMatchObject({
+      problems: [],
+      warnings: expect.arrayContaining([role, interval]),
+      settings: expect.arrayContaining([
+        expect.objectContaining({
+          name: 'CAUDAL_RECONCILIATION_INTERVAL',
+          value: '7s',
+          readAs: 'CAUDAL_SWEEP_INTERVAL',
+        }),
+      ]),
+    });
+  });
+
+  test('`start` and other commands warn, on standard error only', async () => {
+    const away = { ...old, DATABASE_URL: wrong.DATABASE_URL, CAUDAL_AUTH: 'off', PAYMENTS_GATEWAY: 'sandbox' };
+    // A port that is no port: it ends before it waits for the database that is not there.
+    const started = await cli({ ...away, CAUDAL_REST_PORT: 'none', LOG_LEVEL: 'warn' })('start');
+    const said = started.stderr.split('\n').filter((line) => line.startsWith('{'));
+    expect(said.map((line) => JSON.parse(line))).toEqual(
+      expect.arrayContaining([role, interval].map((msg) => expect.objectContaining({ level: 'warn', msg }))),
+    );
+    const listed = await cli(away)('deadletters', 'list');
+    expect(listed.stderr).toContain(`${role}\n`);
+    expect(listed.stderr).toContain(`${interval}\n`);
+    expect(listed.stdout).toBe('');
+  });
+
+  test('both names of a setting with different values are refused', async () => {
+    const { code, stdout } = await cli({ ...old, CAUDAL_RECONCILIATION_INTERVAL: '8s' })('config');
+    expect(code).toBe(1);
+    expect(stdout).toContain('!! CAUDAL_SWEEP_INTERVAL, its deprecated name, is set as well, and to another value');
+  });
 });

@@ -1,4 +1,4 @@
-/** Finds the handler of a name: a projection's generation, or a process. */
+/** Finds the handler of a name: a projection's generation, or a saga. */
 import type { EventHandler } from '@caudal/messaging/types.ts';
 import { readGenerations } from '@caudal/projections/generations/generations.ts';
 import { generationName } from '@caudal/projections/projector.ts';

@@ -1,13 +1,13 @@
-/** How a command ends that was told to: in order, and then with 128 + the number of the signal. */
+/** How a signal ends a command: in order, with the exit code 128 + its number. */
 import type { Lifecycle } from '@caudal/lifecycle/lifecycle.ts';
 import { exitCodeOf, onEndSignal } from '@caudal/lifecycle/process.ts';
 
-/** Ended by a signal, a command has this long to put away what it has in hand. */
+/** How long a command may take to finish what is in flight after a signal. */
 const END_MS = 15_000;
 
 /**
- * Runs `command`, whose work `running` heeds the lifecycle's `ending`, and closes at its end what the lifecycle knows of.
- * A signal ends the lifecycle and then the process, so that whoever waits for `command` hears no more of it.
+ * Runs `command`, whose work `running` must end at the lifecycle's `ending`, and closes everything of the lifecycle at its end.
+ * A signal ends the lifecycle and then the process: the promise does not settle then.
  */
 export async function untilSignal<T>(
   lifecycle: Lifecycle,

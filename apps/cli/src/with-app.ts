@@ -1,4 +1,4 @@
-/** Opens a process without roles for the time of one command: the contexts, logs and stores of the settings. */
+/** Opens an app without roles for the time of one command: the contexts, logs and stores of the settings. */
 import { loadConfig } from '@caudal/config/config.ts';
 import {
   hasEmbeddedPostgres,
@@ -30,7 +30,7 @@ export async function withApp<T>(work: (system: App) => Promise<T>): Promise<T> 
   const lifecycle = createLifecycle();
   return untilSignal(lifecycle, async (running) => {
     const databaseUrl = await findDatabase(values, lifecycle);
-    // Nobody calls a command, so there are no tokens to check; it may need some for calls of its own.
+    // A command serves no calls, so it checks no tokens. It may need some for calls of its own.
     const identity = await openIdentity({ ...values, CAUDAL_AUTH: 'off' }, undefined);
     const system = await openApp({
       values,

@@ -3,7 +3,7 @@ import { type Check, compare, none } from './checks.ts';
 import type { Correction, PlannedLine } from './plan.ts';
 import { isSold, type Source, sum, sumBy, type TalliedOrder } from './tally.ts';
 
-interface Pieces {
+interface ProductStock {
   productId: string;
   /** Before the import and its opening stock, and what corrections that were applied added or took. Undefined: unknown. */
   there: bigint | undefined;
@@ -15,11 +15,11 @@ interface Pieces {
 
 /** The checks of the stock. */
 export function reconcileStock(source: Source, orders: TalliedOrder[]): Check[] {
-  const pieces = piecesOf(source, orders);
-  const known = pieces.filter(({ there }) => there !== undefined);
-  const expected = ({ there, sold }: Pieces) => there! - sold;
-  const say = (piece: Pieces) =>
-    `${piece.productId}: ${piece.onHand ?? 'no'} on hand, ${piece.reserved} reserved, ${piece.sold} sold of ${piece.there ?? '?'}`;
+  const products = productsOf(source, orders);
+  const known = products.filter(({ there }) => there !== undefined);
+  const expected = ({ there, sold }: ProductStock) => there! - sold;
+  const say = (product: ProductStock) =>
+    `${product.productId}: ${product.onHand ?? 'no'} on hand, ${product.reserved} reserved, ${product.sold} sold of ${product.there ?? '?'}`;
   return [
     compare(
       'pieces on hand = opening stock + corrections - sold',
@@ -28,17 +28,17 @@ export function reconcileStock(source: Source, orders: TalliedOrder[]): Check[] 
     ),
     none(
       'products with another number on hand than that',
-      known.filter((piece) => piece.onHand !== expected(piece)).map(say),
+      known.filter((product) => product.onHand !== expected(product)).map(say),
     ),
-    none('products without stock', pieces.filter(({ onHand }) => onHand === undefined).map(say)),
-    none('products with pieces still reserved', pieces.filter(({ reserved }) => reserved !== 0n).map(say)),
-    none('products with less than nothing on hand', pieces.filter(({ onHand = 0n }) => onHand < 0n).map(say)),
+    none('products without stock', products.filter(({ onHand }) => onHand === undefined).map(say)),
+    none('products with pieces still reserved', products.filter(({ reserved }) => reserved !== 0n).map(say)),
+    none('products with less than nothing on hand', products.filter(({ onHand = 0n }) => onHand < 0n).map(say)),
     none('products oversold', known.filter(({ there, sold }) => sold > there!).map(say)),
     ...rejections(source, orders),
   ];
 }
 
-function piecesOf({ plan, outcome, facts }: Source, orders: TalliedOrder[]): Pieces[] {
+function productsOf({ plan, outcome, facts }: Source, orders: TalliedOrder[]): ProductStock[] {
   const sold = sumBy(
     orders.filter(isSold).flatMap(({ order }) => order!.lines),
     ({ productId }) => productId,

@@ -27,7 +27,7 @@ export interface ImportOptions {
   plan: Plan;
   api: ImportApi;
   onProgress?: (progress: Progress) => void;
-  /** Orders, or other things, in hand at the same time. */
+  /** Orders, or other things, in flight at the same time. */
   concurrency?: number;
   clock: Clock;
   /** Ends the import: it throws the signal's reason, and can be started again. */

@@ -16,7 +16,7 @@ export interface VerifyOptions {
   signal: AbortSignal;
 }
 
-/** Longer than two sweeps, by which views heal whatever a queue has lost. */
+/** Longer than two rounds of reconciliation, within which views recover what a queue lost. */
 const SETTLE_MS = 90_000;
 const PAUSE_MS = 1_000;
 

@@ -1,4 +1,4 @@
-/** A context as this process has it: its database, its log, and its aggregates over both. */
+/** A local context is one that runs in this process: its database, its log, and its aggregates over both. */
 import { openAggregates } from '@caudal/aggregates/aggregates.ts';
 import type { Aggregates } from '@caudal/aggregates/types.ts';
 import type { Context } from '@caudal/context/context.ts';
@@ -15,26 +15,26 @@ import { type Database, openDatabase } from '@caudal/postgres/database.ts';
 import { migrate, pendingMigrations } from '@caudal/postgres/migrate.ts';
 import { migrations as checkpointMigrations } from '@caudal/postgres/migrations.ts';
 import { openPipeline } from '@caudal/postgres/pipeline.ts';
-import { migrations as processMigrations } from '@caudal/sagas/migrations.ts';
+import { migrations as sagaMigrations } from '@caudal/sagas/migrations.ts';
 
 export interface LocalContext extends Running {
   context: Context;
   database: Database;
   log: EventLog;
-  /** The log for those who follow it: everybody in this process shares one tail. */
+  /** The log for its readers: all of them in this process share one tail. */
   tail: LogReader;
   aggregates: Aggregates;
 }
 
 /**
- * How long an append is tried again while PostgreSQL is away: its restart goes unnoticed. No longer, since a caller who waits
- * for 5 s, as most do, is to hear that it is away, and not that time is over.
+ * How long an append is repeated while PostgreSQL is away: a shorter restart goes unnoticed. Less than the 5 s that most callers
+ * wait, so that they get UNAVAILABLE rather than DEADLINE_EXCEEDED.
  */
 const APPEND_RETRY_MS = 2_000;
-/** How long it waits for its turn. Shorter than those callers wait, too: what was refused while it waited never happens. */
-const APPEND_TURN_MS = 3_000;
+/** How long an append waits for the log's head. Less than callers wait, too: an append that fails in the wait never lands. */
+const APPEND_LOCK_MS = 3_000;
 
-const migrationSets = [checkpointMigrations, logMigrations, messagingMigrations, processMigrations, jobMigrations];
+const migrationSets = [checkpointMigrations, logMigrations, messagingMigrations, sagaMigrations, jobMigrations];
 
 /** Brings a context's schema up to date. Returns what was applied. */
 export function migrateContext(url: string, context: Context): Promise<string[]> {
@@ -59,7 +59,7 @@ export function openContext(
   const connection = { url, schema: context.name, applicationName };
   // What a context keeps beside its log can be had from the log again.
   const database = openDatabase({ ...connection, poolSize, derived: true });
-  const appender = openPipeline({ ...connection, lockTimeoutMs: APPEND_TURN_MS });
+  const appender = openPipeline({ ...connection, lockTimeoutMs: APPEND_LOCK_MS });
   const log = openEventLog({ database, appender, domain: context.name, retryForMs: APPEND_RETRY_MS });
   const aggregates = openAggregates({ log, clock: systemClock, ids: newId });
   return {

@@ -1,4 +1,4 @@
-/** Starts a process: what it stands on, its roles, and at last its doors. */
+/** Starts a process: its stores, its listeners and its roles. */
 
 import { holdEmbeddedPostgres } from '@caudal/embedded-postgres/embedded-postgres.ts';
 import { newId } from '@caudal/kernel/ids.ts';
@@ -49,7 +49,7 @@ export async function openDatabaseServer(values: RuntimeValues, lifecycle: Lifec
 /**
  * Starts everything that `values` ask for. What was started before an error is stopped again.
  *
- * The doors open first, so that /livez answers while a store is waited for; /readyz says yes once everything runs.
+ * The listeners open first, so that /livez answers while the process waits for a store; /readyz is 200 once everything runs.
  * Consumers come before the relay, so that their queues are there when the first event is carried.
  */
 export async function start(values: RuntimeValues, lifecycle = createLifecycle()): Promise<Started> {
@@ -78,11 +78,11 @@ export async function start(values: RuntimeValues, lifecycle = createLifecycle()
     const server = await openListeners(app);
     try {
       if (app.has('projector')) await startProjectors(app);
-      if (app.has('process')) await startSagas(app);
+      if (app.has('saga')) await startSagas(app);
       if (app.has('relay')) startRelays(app);
       if (app.has('jobs')) startJobs(app);
     } finally {
-      // Registered last, so that the doors are closed first.
+      // Registered last, so that the listeners are closed first.
       lifecycle.onStop('server', () => server.stop(), { timeoutMs: 20_000 });
     }
     lifecycle.started();

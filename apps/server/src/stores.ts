@@ -11,7 +11,7 @@ import { limitAggregates } from '@caudal/projections/stores/limit-aggregates.ts'
 import { openMongodbStore } from '@caudal/projections/stores/mongodb-store.ts';
 import { openPostgresStore } from '@caudal/projections/stores/postgres-store.ts';
 import type { ViewStore } from '@caudal/projections/stores/store.ts';
-import { failFast } from './queries/store-circuit-breaker.ts';
+import { storeCircuitBreaker } from './queries/store-circuit-breaker.ts';
 import type { RuntimeValues } from './settings/settings.ts';
 
 export interface Stores extends Running {
@@ -24,7 +24,7 @@ export interface Stores extends Running {
   viewsToQuery(context: Context, kind: StoreKind, database: Database): ViewStore;
 }
 
-/** Views that a process remembers. */
+/** Views in the cache of a process. */
 const CACHED_VIEWS = 20_000;
 
 /** Opens what is configured. Nothing is connected before it is used. */
@@ -59,7 +59,7 @@ export async function openStores(values: RuntimeValues, name: string): Promise<S
     views,
     viewsToQuery(...of) {
       const store = views(...of);
-      const known = queried.get(store) ?? failFast(limitAggregates(store), { signal: ending.signal });
+      const known = queried.get(store) ?? storeCircuitBreaker(limitAggregates(store), { signal: ending.signal });
       queried.set(store, known);
       return known;
     },

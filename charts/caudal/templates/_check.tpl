@@ -60,8 +60,8 @@ What must hold between values: what a schema can't say. Each message names the v
   {{- end }}
   {{- $needed := list "command" "jobs" }}
   {{- if $has.RABBITMQ_URL }}{{ $needed = append $needed "relay" }}{{ end }}
-  {{- if $context.doors.query.grpc }}{{ $needed = append $needed "query" }}{{ end }}
-  {{- if $context.processes }}{{ $needed = append $needed "process" }}{{ end }}
+  {{- if $context.endpoints.query.grpc }}{{ $needed = append $needed "query" }}{{ end }}
+  {{- if $context.sagas }}{{ $needed = append $needed "saga" }}{{ end }}
   {{- range $role := $needed }}
     {{- if not (hasKey $run $role) }}
       {{- $problems = append $problems (printf "no workload has the role %s for the context %s: add it to one of workloads." $role $context.name) }}
@@ -79,17 +79,32 @@ What must hold between values: what a schema can't say. Each message names the v
   {{- end }}
 {{- end }}
 
+{{- /* Names that are given twice, once deprecated. */}}
+{{- range $now, $before := include "caudal.formerWorkloads" . | fromYaml }}
+  {{- if and (hasKey $v.workloads $before) (hasKey $v.workloads $now) }}
+    {{- $problems = append $problems (printf "workloads.%s is the deprecated name of workloads.%s, and both are given: leave %s out." $before $now $before) }}
+  {{- end }}
+{{- end }}
+{{- $formerSettings := (include "caudal.contexts" . | fromYaml).formerNames.settings }}
+{{- range $path, $settings := include "caudal.givenSettings" . | fromYaml }}
+  {{- range $before, $now := $formerSettings }}
+    {{- if and (hasKey $settings $before) (hasKey $settings $now) (ne (get $settings $before | toString) (get $settings $now | toString)) }}
+      {{- $problems = append $problems (printf "%s.%s is the deprecated name of %s, and both are given with different values: leave %s out." $path $before $now $before) }}
+    {{- end }}
+  {{- end }}
+{{- end }}
+
 {{- /* What workloads say of themselves. */}}
 {{- range $name, $w := $workloads }}
   {{- if and $w.projections (not (has "projector" $w.roles)) }}
     {{- $problems = append $problems (printf "workloads.%s.projections: it has not the role projector." $name) }}
   {{- end }}
-  {{- if and (has "process" $w.roles) (has "payments" $w.contexts) (not (or $has.PAYMENTS_GATEWAY_URL (hasKey $w.settings "PAYMENTS_GATEWAY_URL") (hasKey $w.settings "PAYMENTS_GATEWAY"))) }}
+  {{- if and (has "saga" $w.roles) (has "payments" $w.contexts) (not (or $has.PAYMENTS_GATEWAY_URL (hasKey $w.settings "PAYMENTS_GATEWAY_URL") (hasKey $w.settings "PAYMENTS_GATEWAY"))) }}
     {{- $problems = append $problems (printf "workloads.%s takes payments, but from no card gateway: set settings.PAYMENTS_GATEWAY_URL or secrets.PAYMENTS_GATEWAY_URL.existingSecret, or settings.PAYMENTS_GATEWAY=sandbox, which takes every card without any money." $name) }}
   {{- end }}
   {{- $sleeps := or (has "projector" $w.roles) (eq (int $w.maxReplicas) 0) }}
-  {{- if and (eq (int $w.replicas) 0) (or (has "process" $w.roles) (not $sleeps) (and $w.maxReplicas (ne $w.scaleOn "queues"))) }}
-    {{- $problems = append $problems (printf "workloads.%s.replicas is 0: only a projector that is scaled on queues may sleep, and no process, whose timers would not fire." $name) }}
+  {{- if and (eq (int $w.replicas) 0) (or (has "saga" $w.roles) (not $sleeps) (and $w.maxReplicas (ne $w.scaleOn "queues"))) }}
+    {{- $problems = append $problems (printf "workloads.%s.replicas is 0: only a projector that is scaled on queues may sleep. Timers of sagas would not fire." $name) }}
   {{- end }}
   {{- if $w.maxReplicas }}
     {{- if lt (int $w.maxReplicas) (int $w.replicas) }}
@@ -99,7 +114,7 @@ What must hold between values: what a schema can't say. Each message names the v
       {{- if not (and $v.secrets.RABBITMQ_MANAGEMENT_URL.existingSecret $has.RABBITMQ_URL) }}
         {{- $problems = append $problems (printf "workloads.%s.scaleOn is queues: set secrets.RABBITMQ_URL.existingSecret and secrets.RABBITMQ_MANAGEMENT_URL.existingSecret, or scaleOn: cpu." $name) }}
       {{- end }}
-      {{- range without $w.roles "projector" "process" }}
+      {{- range without $w.roles "projector" "saga" }}
         {{- $problems = append $problems (printf "workloads.%s.scaleOn is queues, which the role %s does not read: scale it on cpu, or in a workload of its own." $name .) }}
       {{- end }}
       {{- if not (include "caudal.queues" (dict "root" $ "workload" $w) | fromYamlArray) }}
@@ -112,7 +127,7 @@ What must hold between values: what a schema can't say. Each message names the v
   {{- end }}
 {{- end }}
 {{- if and $v.kong.enabled (ne $v.kong.auth "none") (not $v.kong.consumers) }}
-  {{- $problems = append $problems (printf "kong.auth is %s, but there are no kong.consumers: nobody could call." $v.kong.auth) }}
+  {{- $problems = append $problems (printf "kong.auth is %s, but there are no kong.consumers: no call would be let in." $v.kong.auth) }}
 {{- end }}
 {{- if and (eq $v.kong.rateLimit.policy "redis") (not $v.kong.rateLimit.redisHost) }}
   {{- $problems = append $problems "kong.rateLimit.policy is redis: set kong.rateLimit.redisHost." }}

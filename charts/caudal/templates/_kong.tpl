@@ -54,7 +54,7 @@
 {{- end }}
 {{- end }}
 
-{{/* An Ingress of a workload's door: `workload`, `door`, `suffix`, `paths`, `pathType`, `plugins`, `annotations`, `root`. */}}
+{{/* An Ingress of a workload's listener: `workload`, `listener`, `suffix`, `paths`, `pathType`, `plugins`, `annotations`, `root`. */}}
 {{- define "caudal.ingress" }}
 {{- $k := .root.Values.kong }}
 ---
@@ -81,7 +81,7 @@ spec:
           {{- range .paths }}
           - path: {{ . | quote }}
             pathType: {{ $.pathType }}
-            backend: { service: { name: {{ include "caudal.name" $.root }}-{{ $.workload }}-{{ $.door }}, port: { name: {{ $.door }} } } }
+            backend: { service: { name: {{ include "caudal.name" $.root }}-{{ $.workload }}-{{ $.listener }}, port: { name: {{ $.listener }} } } }
           {{- end }}
       {{- with $k.host }}
       host: {{ . }}

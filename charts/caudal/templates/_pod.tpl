@@ -16,14 +16,14 @@ capabilities: { drop: [ALL] }
 
 {{/*
 The credentials of a workload, or of a Job where there is none: those that are given. RabbitMQ's management is for Jobs
-alone, and what begins with the name of a context for those that run its processes: no other pod has a card gateway's key.
+alone, and what begins with the name of a context for those that run its sagas: no other pod has a card gateway's key.
 */}}
 {{- define "caudal.secretsOf" -}}
 {{- $w := .workload }}
 {{- range $setting, $secret := .root.Values.secrets }}
 {{- $context := splitList "_" $setting | first | lower }}
-{{- $ofProcess := has $context (include "caudal.contextNames" $.root | fromYamlArray) }}
-{{- $left := and $w (or (eq $setting "RABBITMQ_MANAGEMENT_URL") (and $ofProcess (not (and (has "process" $w.roles) (has $context $w.contexts))))) }}
+{{- $ofSaga := has $context (include "caudal.contextNames" $.root | fromYamlArray) }}
+{{- $left := and $w (or (eq $setting "RABBITMQ_MANAGEMENT_URL") (and $ofSaga (not (and (has "saga" $w.roles) (has $context $w.contexts))))) }}
 {{- if and $secret.existingSecret (not $left) }}
 {{ $setting }}: { name: {{ $secret.existingSecret }}, key: {{ $secret.key | quote }} }
 {{- end }}
@@ -70,7 +70,8 @@ alone, and what begins with the name of a context for those that run its process
 {{- end }}
 - { name: CAUDAL_COMMAND_ADDRESS, value: {{ printf "dns:///%s-{context}-command:%v" (include "caudal.name" .root) .root.Values.ports.grpc | quote }} }
 - { name: CAUDAL_QUERY_ADDRESS, value: {{ printf "dns:///%s-{context}-query:%v" (include "caudal.name" .root) .root.Values.ports.grpc | quote }} }
-{{- range $setting, $value := ternary (.workload | default dict).settings .root.Values.settings (hasKey . "workload") }}
+{{- $everywhere := include "caudal.settings" (dict "root" .root "settings" .root.Values.settings) | fromYaml }}
+{{- range $setting, $value := ternary (.workload | default dict).settings $everywhere (hasKey . "workload") }}
 {{- /* Helm has whole numbers as floating ones, and writes large ones as 1e+06. */}}
 {{- if kindIs "float64" $value }}{{ if eq $value (floor $value) }}{{ $value = int64 $value }}{{ end }}{{ end }}
 - { name: {{ $setting }}, value: {{ $value | toString | quote }} }

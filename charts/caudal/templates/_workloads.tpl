@@ -2,9 +2,60 @@
 The one thing that this chart knows: a workload. Everything else is said of workloads, and follows from them.
 */}}
 
-{{/* All contexts, with their queues and routes: from the code, by scripts/charts.ts. */}}
+{{/* All contexts, with their queues and endpoints, and deprecated names: from the code, by scripts/charts.ts. */}}
 {{- define "caudal.contexts" -}}
 {{ .Files.Get "files/topology.yaml" }}
+{{- end }}
+
+{{/* Settings under their current names: `root`, `settings`. Where both names are given, the current one counts. */}}
+{{- define "caudal.settings" -}}
+{{- $former := (include "caudal.contexts" .root | fromYaml).formerNames.settings }}
+{{- $settings := dict }}
+{{- range $name, $value := .settings }}
+{{- if not (hasKey $former $name) }}{{ $_ := set $settings $name $value }}
+{{- else if not (hasKey $.settings (get $former $name)) }}{{ $_ := set $settings (get $former $name) $value }}{{ end }}
+{{- end }}
+{{- toYaml $settings }}
+{{- end }}
+
+{{/* The workloads of a preset were called `process...` until its role was: the former names, by the current ones. */}}
+{{- define "caudal.formerWorkloads" -}}
+{{- if ne .Values.preset "none" }}
+{{- range $name, $_ := .Files.Get (printf "presets/%s.yaml" .Values.preset) | fromYaml }}
+{{- if hasPrefix "saga" $name }}
+{{ $name }}: {{ trimPrefix "saga" $name | printf "process%s" }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The settings of values as they are given, by where they stand. */}}
+{{- define "caudal.givenSettings" -}}
+{{- $given := dict "settings" .Values.settings }}
+{{- range $name, $workload := .Values.workloads }}
+{{- $_ := set $given (printf "workloads.%s.settings" $name) (($workload).settings | default dict) }}
+{{- end }}
+{{- toYaml $given }}
+{{- end }}
+
+{{/* Deprecated names in the values, as a list of what to write instead. */}}
+{{- define "caudal.deprecations" -}}
+{{- $former := (include "caudal.contexts" . | fromYaml).formerNames }}
+{{- $found := list }}
+{{- range $now, $before := include "caudal.formerWorkloads" . | fromYaml }}
+{{- if hasKey $.Values.workloads $before }}{{ $found = append $found (printf "workloads.%s: it is called workloads.%s now." $before $now) }}{{ end }}
+{{- end }}
+{{- range $workload, $given := .Values.workloads }}
+{{- range $role := ($given).roles }}
+{{- if hasKey $former.roles $role }}{{ $found = append $found (printf "workloads.%s.roles: the role %s is called %s now." $workload $role (get $former.roles $role)) }}{{ end }}
+{{- end }}
+{{- end }}
+{{- range $path, $settings := include "caudal.givenSettings" . | fromYaml }}
+{{- range $name, $_ := $settings }}
+{{- if hasKey $former.settings $name }}{{ $found = append $found (printf "%s.%s: it is called %s now." $path $name (get $former.settings $name)) }}{{ end }}
+{{- end }}
+{{- end }}
+{{- toYaml $found }}
 {{- end }}
 
 {{- define "caudal.contextNames" -}}
@@ -18,9 +69,22 @@ The one thing that this chart knows: a workload. Everything else is said of work
 {{- $names := include "caudal.contextNames" . | fromYamlArray }}
 {{- $preset := dict }}
 {{- if ne .Values.preset "none" }}{{ $preset = .Files.Get (printf "presets/%s.yaml" .Values.preset) | fromYaml }}{{ end }}
+{{- $formerRoles := (include "caudal.contexts" . | fromYaml).formerNames.roles }}
+{{- $given := deepCopy .Values.workloads }}
+{{- range $now, $before := include "caudal.formerWorkloads" . | fromYaml }}
+{{- if hasKey $given $before }}
+  {{- $_ := set $given $now (mergeOverwrite (get $given $before | default dict) (get $given $now | default dict)) }}
+  {{- $_ := unset $given $before }}
+{{- end }}
+{{- end }}
+{{- $everywhere := include "caudal.settings" (dict "root" $ "settings" .Values.settings) | fromYaml }}
 {{- $workloads := dict }}
-{{- range $name, $given := mergeOverwrite $preset (deepCopy .Values.workloads) }}
-  {{- $roles := $given.roles | default (list "command" "query" "relay" "projector" "process" "jobs") }}
+{{- range $name, $given := mergeOverwrite $preset $given }}
+  {{- $roles := list }}
+  {{- range $role := $given.roles | default (list "command" "query" "relay" "projector" "saga" "jobs") }}
+    {{- $roles = append $roles (get $formerRoles $role | default $role) }}
+  {{- end }}
+  {{- $roles = uniq $roles }}
   {{- $contexts := $given.contexts | default $names }}
   {{- $serves := or (has "command" $roles) (has "query" $roles) }}
   {{- $w := dict "name" $name "roles" $roles "contexts" $contexts "serves" $serves }}
@@ -31,12 +95,14 @@ The one thing that this chart knows: a workload. Everything else is said of work
   {{- if not (hasKey $given "replicas") }}{{ $_ := set $w "replicas" 1 }}{{ end }}
   {{- $_ := set $w "maxReplicas" ($given.maxReplicas | default 0 | int) }}
   {{- $_ := set $w "scaleOn" ($given.scaleOn | default "cpu") }}
-  {{- $prefetch := dig "settings" "CAUDAL_PREFETCH" (dig "CAUDAL_PREFETCH" 512 $.Values.settings) $given | int }}
+  {{- $own := include "caudal.settings" (dict "root" $ "settings" ($given.settings | default dict)) | fromYaml }}
+  {{- $settings := mergeOverwrite (deepCopy $everywhere) $own }}
+  {{- $prefetch := get $settings "CAUDAL_PREFETCH" | default 512 | int }}
   {{- $_ := set $w "prefetch" $prefetch }}
   {{- $_ := set $w "target" ($given.target | default (ternary (mul 4 $prefetch) 70 (eq $w.scaleOn "queues")) | int) }}
   {{- $_ := set $w "algorithm" ($given.algorithm | default $.Values.kong.algorithm) }}
   {{- $_ := set $w "resources" (mergeOverwrite (deepCopy $.Values.resources) ($given.resources | default dict)) }}
-  {{- $_ := set $w "settings" (mergeOverwrite (deepCopy $.Values.settings) ($given.settings | default dict)) }}
+  {{- $_ := set $w "settings" $settings }}
   {{- if $w.enabled }}{{ $_ := set $workloads $name $w }}{{ end }}
 {{- end }}
 {{- toYaml $workloads }}
@@ -56,8 +122,8 @@ The one thing that this chart knows: a workload. Everything else is said of work
 {{- end }}
 {{- end }}
 {{- end }}
-{{- if has "process" $w.roles }}
-{{- range .processes }}
+{{- if has "saga" $w.roles }}
+{{- range .sagas }}
 - {{ printf "%s%s" $prefix . | quote }}
 {{- end }}
 {{- end }}

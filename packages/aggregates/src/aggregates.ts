@@ -16,19 +16,19 @@ export interface AggregatesOptions {
   clock: Clock;
   /** Makes event ids. */
   ids: IdSource;
-  /** Streams whose state is remembered while nobody uses them; 10,000 if absent. */
+  /** Idle streams whose state is cached; 10,000 if absent. */
   cacheSize?: number;
   /** Bytes that these states may take; an eighth of the heap that this process may have if absent. */
   cacheBytes?: number;
-  /** Commands in hand a stream; more are RESOURCE_EXHAUSTED. 1,000 if absent. */
+  /** Commands in flight a stream; more are RESOURCE_EXHAUSTED. 1,000 if absent. */
   maxQueue?: number;
   /** How often a command is decided again because another process wrote to its stream, before it is ABORTED; 20 if absent. */
   maxContended?: number;
-  /** Milliseconds by a clock that never goes back: for what snapshots cost, and who has a turn; performance.now if absent. */
+  /** Milliseconds by a clock that never goes back: for the cost of snapshots and the time of locks; performance.now if absent. */
   elapsed?(): number;
 }
 
-/** `drain` resolves once no command is in hand and no snapshot is being written; call it after the edges have stopped. */
+/** `drain` resolves once no command is in flight and no snapshot is being written; call it after the edges have stopped. */
 export function openAggregates({
   log,
   clock,

@@ -5,7 +5,7 @@ import { memoryLog } from '@caudal/testing/memory-log.ts';
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import { openAggregates } from './aggregates.ts';
 import { add } from './testing/purse.ts';
-import { fairTurns } from './testing/stream-locks.ts';
+import { fairLocks } from './testing/stream-locks.ts';
 
 const stream = 'test.purse/a';
 
@@ -15,7 +15,7 @@ describe('a contended stream', () => {
   let overtakes: number;
   /** How many appends each call of the process had. */
   let calls: number[];
-  let turns: ReturnType<typeof fairTurns>;
+  let locks: ReturnType<typeof fairLocks>;
   let own: ReturnType<typeof openAggregates>;
   let other: ReturnType<typeof openAggregates>;
 
@@ -23,7 +23,7 @@ describe('a contended stream', () => {
     now = 0;
     overtakes = 0;
     calls = [];
-    turns = fairTurns();
+    locks = fairLocks();
     const log = memoryLog({
       domain: 'test',
       async call(judge, appends) {
@@ -36,19 +36,19 @@ describe('a contended stream', () => {
       },
     });
     const options = { clock: systemClock, ids: newId, elapsed: () => now };
-    own = openAggregates({ ...options, log: { ...log, lockStream: turns.lockStream } });
+    own = openAggregates({ ...options, log: { ...log, lockStream: locks.lockStream } });
     other = openAggregates({ ...options, log: log.connect() });
   });
 
   async function settle(): Promise<void> {
-    for (let turn = 0; turn < 30; turn++) await tick();
+    for (let n = 0; n < 30; n++) await tick();
   }
 
-  /** A command loses so often that the stream counts as contended, and lands in a turn. */
+  /** A command loses so often that the stream counts as contended, and lands under the lock. */
   async function becomeContended(): Promise<void> {
     overtakes = 3;
     await own.execute(add('a', 1));
-    expect(turns.had).toBe(1);
+    expect(locks.granted).toBe(1);
   }
 
   test('is none where a race is lost now and then', async () => {
@@ -56,7 +56,7 @@ describe('a contended stream', () => {
       overtakes = 2;
       await own.execute(add('a', 1));
     }
-    expect(turns.had).toBe(0);
+    expect(locks.granted).toBe(0);
   });
 
   test('is one where many commands lose twice within a second', async () => {
@@ -69,41 +69,41 @@ describe('a contended stream', () => {
       await many();
       now += 1_000;
     }
-    expect(turns.had).toBe(0);
+    expect(locks.granted).toBe(0);
     overtakes = 2;
     await many();
-    expect(turns.had).toBe(1);
+    expect(locks.granted).toBe(1);
   });
 
-  test('is decided in turns once a command has lost three times, until others have been away for a second', async () => {
+  test('is decided under the lock once a command has lost three times, until others have been away for a second', async () => {
     await becomeContended();
     for (let n = 0; n < 3; n++) {
       now += 300;
       await own.execute(add('a', 1));
     }
-    expect(turns.had).toBe(4);
+    expect(locks.granted).toBe(4);
     now += 300;
     await own.execute(add('a', 1));
-    expect(turns.had).toBe(4);
+    expect(locks.granted).toBe(4);
   });
 
-  test('stays contended as long as turns are waited for', async () => {
+  test('stays contended as long as locks are waited for', async () => {
     await becomeContended();
     for (let n = 0; n < 5; n++) {
       now += 900;
-      const end = await turns.lockStream(stream);
+      const end = await locks.lockStream(stream);
       const done = own.execute(add('a', 1));
       await settle();
       now += 20;
       end();
       await done;
     }
-    expect(turns.had).toBe(11);
+    expect(locks.granted).toBe(11);
   });
 
-  test('waits for its turn, then reads what was written meanwhile: no race is lost', async () => {
+  test('waits for its lock, then reads what was written meanwhile: no race is lost', async () => {
     await becomeContended();
-    const end = await turns.lockStream(stream);
+    const end = await locks.lockStream(stream);
     calls = [];
     const done = own.execute(add('a', 1));
     for (let n = 0; n < 5; n++) await other.execute(add('a', 1));
@@ -117,14 +117,14 @@ describe('a contended stream', () => {
   test('goes to the next once the time is over, and at once if there is nothing to do', async () => {
     await becomeContended();
     await settle();
-    expect(turns.wanted).toBe(0);
+    expect(locks.wanted).toBe(0);
 
     let going = true;
     const clients = Array.from({ length: 20 }, async () => {
       while (going) await own.execute(add('a', 1));
     });
-    while (turns.wanted === 0) await tick();
-    const asked = turns.lockStream(stream);
+    while (locks.wanted === 0) await tick();
+    const asked = locks.lockStream(stream);
     let had = false;
     void asked.then(() => {
       had = true;
@@ -140,7 +140,7 @@ describe('a contended stream', () => {
     end();
     await Promise.all(clients);
     await settle();
-    expect(turns.wanted).toBe(0);
+    expect(locks.wanted).toBe(0);
   });
 
   test('is tried with a few commands after a lost race', async () => {
@@ -151,7 +151,7 @@ describe('a contended stream', () => {
 
   test('is given up if the callers go away', async () => {
     await becomeContended();
-    const end = await turns.lockStream(stream);
+    const end = await locks.lockStream(stream);
     const caller = new AbortController();
     const done = own.execute(add('a', 1, { signal: caller.signal }));
     await settle();
@@ -159,7 +159,7 @@ describe('a contended stream', () => {
     await expect(done).rejects.toMatchObject({ code: 'CANCELLED' });
     end();
     await settle();
-    expect(turns.wanted).toBe(0);
+    expect(locks.wanted).toBe(0);
     await own.drain();
   });
 });

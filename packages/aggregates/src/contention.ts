@@ -1,22 +1,17 @@
 /**
- * Streams that several processes write to at the same time. Who loses a race for a stream has to decide all its commands
- * again, and meanwhile who has won is back at the log. So where races are lost again and again, processes take turns
- * (`EventLog.lockStream`): each decides undisturbed for a while, then lets the next go on. What may land is still the log's
- * verdict alone: a process that does without, or whose turn was taken away, can cost others a decision, and no more.
+ * Streams that several processes write to at the same time. A process that loses a race for a stream decides all its commands
+ * again, and meanwhile the winner appends more. So where races are lost again and again, each process decides under the
+ * stream's lock (`EventLog.lockStream`) for a while, then releases it. The lock is advisory: the log alone decides what lands.
  *
- * A stream is contended from the moment races are lost in a row, or often by many commands at once (which is what makes a
- * lost race dear), until for a while no turn had to be waited for. Meanwhile commands are decided in turns only:
+ * A stream is contended from the moment races are lost in a row, or often by many commands at once, until for a while no lock
+ * had to be waited for. Meanwhile commands are decided under the lock only:
  *
- *   none    A turn is asked for if there are commands.
- *   asked   Commands wait.
- *   held    What others have written is read. From then on the time counts, and commands are decided. When it is over none
- *           are; once all in flight is judged, or as soon as there is nothing to do, the turn ends.
+ *   none       If there are commands, the lock is requested.
+ *   requested  Commands wait.
+ *   held       The events of others are read. From then on the time counts, and commands are decided. After that none are;
+ *              once all in flight is settled, or as soon as there is nothing to do, the lock is released.
  *
- * A process that takes no turns yet makes the holder of one lose. The holder then tries few commands, which is quick, so
- * the other one, which has many to decide, is the next to lose, and takes turns too.
- *
- * Rejected: giving way for as long as the last chain took, without a lock. The longest wait fell to 0.3 s, but throughput to
- * a quarter of one process's: whoever gives way does not know when the other has done.
+ * The package's README has what was rejected, and what happens with a process that takes no locks yet.
  */
 import type { EventLog } from '@caudal/eventlog/types.ts';
 import type { Entry } from './entry.ts';
@@ -26,24 +21,21 @@ const patience = 3;
 /** or if so many commands wait while two races are lost within this time. */
 const crowd = 16;
 const crowdMs = 1_000;
-/** Others were there if a turn was waited for as long as this. */
+/** A lock that was waited for as long as this was held by another process. */
 const longWaitMs = 20;
 /** A stream is no longer contended after this long without such a wait. */
 const calmMs = 1_000;
-/**
- * How long commands are decided in a turn. With 10 ms much of the time goes into handing over, with 100 ms two processes
- * wait for 0.3 s at times; between 25 and 50 ms there was no difference that could be told from noise.
- */
-const turnMs = 50;
+/** How long commands are decided under a lock. 10 ms waste time on handing over, 100 ms make others wait for up to 0.3 s. */
+const holdMs = 50;
 
 export interface Contention {
   /**
-   * Whether the entry's commands may be decided. If not, a turn was asked for, and `onTurn` will be called; or the turn is
-   * over, and it is to be asked again once all in flight is judged.
+   * Whether the entry's commands may be decided. If not, either the lock was requested, and `onLocked` will be called; or its
+   * time is over, and the caller asks again once all in flight is settled.
    */
   mayDecide(entry: Entry): boolean;
-  /** The entry has nothing to do: lets others have its turn. */
-  rest(entry: Entry): void;
+  /** The entry has nothing to do: releases its lock, if it holds one. */
+  release(entry: Entry): void;
   /** The first of the commands that wait has lost a race to another writer, the last of so many in a row. */
   lost(entry: Entry, times: number): void;
 }
@@ -52,44 +44,44 @@ export interface ContentionOptions {
   log: Pick<EventLog, 'lockStream'>;
   /** Milliseconds by a clock that never goes back. */
   elapsed(): number;
-  /** The entry has its turn; others may have written before. */
-  onTurn(entry: Entry): void;
+  /** The entry holds its lock; other processes may have written before. */
+  onLocked(entry: Entry): void;
 }
 
-export function openContention({ log, elapsed, onTurn }: ContentionOptions): Contention {
-  async function ask(entry: Entry): Promise<void> {
-    entry.turn = 'asked';
-    const askedMs = elapsed();
-    const end = await log.lockStream!(entry.stream);
+export function openContention({ log, elapsed, onLocked }: ContentionOptions): Contention {
+  async function request(entry: Entry): Promise<void> {
+    entry.lock = 'requested';
+    const requestedMs = elapsed();
+    const unlock = await log.lockStream!(entry.stream);
     const now = elapsed();
-    if (now - askedMs >= longWaitMs) entry.contendedUntilMs = now + calmMs;
-    entry.turn = { endsAtMs: undefined, end };
-    onTurn(entry);
+    if (now - requestedMs >= longWaitMs) entry.contendedUntilMs = now + calmMs;
+    entry.lock = { endsAtMs: undefined, unlock };
+    onLocked(entry);
   }
 
-  function rest(entry: Entry): void {
-    if (!entry.turn || entry.turn === 'asked') return;
-    entry.turn.end();
-    entry.turn = undefined;
+  function release(entry: Entry): void {
+    if (!entry.lock || entry.lock === 'requested') return;
+    entry.lock.unlock();
+    entry.lock = undefined;
   }
 
   return {
     mayDecide(entry) {
       const now = elapsed();
-      const { turn } = entry;
-      if (turn === 'asked') return false;
-      if (turn) {
-        // It begins now that all is read: reading may have taken longer than a turn lasts.
-        turn.endsAtMs ??= now + turnMs;
-        if (now < turn.endsAtMs) return true;
+      const { lock } = entry;
+      if (lock === 'requested') return false;
+      if (lock) {
+        // The time begins now that all is read: reading may have taken longer than it lasts.
+        lock.endsAtMs ??= now + holdMs;
+        if (now < lock.endsAtMs) return true;
         if (entry.inFlight.length > 0) return false;
-        rest(entry);
+        release(entry);
       }
       if (!log.lockStream || now >= entry.contendedUntilMs) return true;
-      void ask(entry);
+      void request(entry);
       return false;
     },
-    rest,
+    release,
     lost(entry, times) {
       const now = elapsed();
       const crowded = entry.waiting.size >= crowd && now - entry.lostAtMs < crowdMs;

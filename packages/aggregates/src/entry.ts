@@ -1,6 +1,6 @@
-/** What is known of one stream: the data that the queue, the loader and the cache work on. */
+/** The state of one stream in this process, which the queue, the loader and the cache share. */
 import type { EventCase } from '@caudal/contract/entity.ts';
-import type { Append, Verdict } from '@caudal/eventlog/types.ts';
+import type { Append, AppendResult } from '@caudal/eventlog/types.ts';
 import type { Command, Decided, Decider, Executed } from './types.ts';
 
 /** Commands and deciders of any entity, where the types no longer matter. */
@@ -11,7 +11,7 @@ export type State = Decided<unknown>;
 /** A command and the caller that waits for it. */
 export interface Job {
   command: AnyCommand;
-  /** How often in a row it was decided again because somebody else had written to the stream. */
+  /** How often in a row it was decided again because another process had written to the stream. */
   contended: number;
   resolve(executed: Executed<unknown>): void;
   reject(error: unknown): void;
@@ -20,7 +20,7 @@ export interface Job {
 export type Answer = { kind: 'reply'; reply: unknown } | { kind: 'refusal'; error: unknown };
 
 /** What became of an append. `failed`: it may have landed or not. */
-export type Outcome = Verdict | { kind: 'failed'; error: unknown };
+export type Outcome = AppendResult | { kind: 'failed'; error: unknown };
 
 /** A decided command, whose append the log has been asked for. */
 export interface Sent {
@@ -28,7 +28,7 @@ export interface Sent {
   append: Append;
   /** The stream's state if it is appended. */
   after: State;
-  /** What the caller hears if it is appended. */
+  /** The answer to the caller if it is appended. */
   answer: Answer;
   outcome?: Outcome;
 }
@@ -38,27 +38,27 @@ export interface Entry {
   readonly decider: AnyDecider;
   /** The latest state that is known to be in the log. */
   durable?: State;
-  /** A version that the log spoke of: while `durable` is older it has to be read. */
-  heardOf: number;
+  /** The latest version that the log has named: while `durable` is older it has to be read. */
+  latestKnown: number;
   /** The version of the last snapshot; 0 for none. */
   snapshotVersion: number;
   /** When the next snapshot may be begun, by the clock that measures them. */
   snapshotAfterMs: number;
-  /** As how many bytes the cache counts it. */
+  /** Its bytes, as the cache counts them. */
   cachedBytes: number;
   /** Not decided yet, in order. */
   waiting: Set<Job>;
   /** Decided, in order, each on the state after the one before it. */
   inFlight: Sent[];
-  /** Something in flight was not appended: what came behind it is void, and nothing is decided until all is judged. */
+  /** Something in flight was not appended: what follows it is void, and nothing is decided until all is settled. */
   broken: boolean;
-  /** The last that was heard of the stream is a lost race. */
+  /** The last result for the stream was a lost race. */
   overtaken: boolean;
-  /** When a race was last lost, and until when others are taken to write to the stream all the time. */
+  /** When a race was last lost, and until when the stream counts as contended. */
   lostAtMs: number;
   contendedUntilMs: number;
-  /** See contention.ts. */
-  turn?: 'asked' | { endsAtMs: number | undefined; end(): void };
+  /** The stream's lock: see contention.ts. */
+  lock?: 'requested' | { endsAtMs: number | undefined; unlock(): void };
   /** The queue waits for a read. */
   loading: boolean;
   /** The read that is on its way, and the one that starts after it. */
@@ -70,7 +70,7 @@ export function newEntry(stream: string, decider: AnyDecider): Entry {
   return {
     stream,
     decider,
-    heardOf: 0,
+    latestKnown: 0,
     snapshotVersion: 0,
     snapshotAfterMs: 0,
     cachedBytes: 0,
@@ -84,7 +84,7 @@ export function newEntry(stream: string, decider: AnyDecider): Entry {
   };
 }
 
-/** Whether nobody waits for anything of this stream. */
+/** Whether nothing waits for this stream. */
 export function isIdle(entry: Entry): boolean {
   return entry.waiting.size === 0 && entry.inFlight.length === 0 && !entry.loading && !entry.read && !entry.nextRead;
 }

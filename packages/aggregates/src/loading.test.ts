@@ -250,7 +250,7 @@ describe('loadAt', () => {
   });
 });
 
-test('drain waits for the commands in hand', async () => {
+test('drain waits for the commands in flight', async () => {
   const aggregates = aggregatesOver(memoryLog({ domain: 'test' }));
   let answered = false;
   const added = aggregates.execute(add('a', 1)).then(() => {

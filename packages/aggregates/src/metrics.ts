@@ -9,13 +9,18 @@ export const redecisions = counter(
   'Decisions taken again because the state before them did not become durable, by entity',
 );
 
-const inHandGauge = gauge('aggregate_commands_in_hand', 'Commands of all contexts that wait for their answer', '1');
-let inHand = 0;
+const inFlightGauge = gauge(
+  'aggregate_commands_in_flight',
+  'Commands of all contexts that wait for their answer',
+  '1',
+  { formerly: { name: 'aggregate_commands_in_hand' } },
+);
+let inFlight = 0;
 
-export const commandsInHand = {
+export const commandsInFlight = {
   add(change: 1 | -1): void {
-    inHand += change;
-    inHandGauge.set(inHand);
+    inFlight += change;
+    inFlightGauge.set(inFlight);
   },
 };
 

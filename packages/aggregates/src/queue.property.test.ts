@@ -1,4 +1,4 @@
-/** Random commands of two processes on two streams, which take turns at them when they contend, while calls to the log get lost, answered late, or sent twice. */
+/** Random commands of two processes on two streams, which lock them when they contend, while calls to the log get lost, answered late, or sent twice. */
 import { setImmediate as tick } from 'node:timers/promises';
 import { CaudalError, unavailable } from '@caudal/kernel/errors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
@@ -8,7 +8,7 @@ import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { openAggregates } from './aggregates.ts';
 import { add, type Balance, purse, tagOf, take } from './testing/purse.ts';
-import { fairTurns } from './testing/stream-locks.ts';
+import { fairLocks } from './testing/stream-locks.ts';
 import type { Executed } from './types.ts';
 
 type Fate = 'fine' | 'late' | 'never arrives' | 'answer lost' | 'sent again';
@@ -65,8 +65,8 @@ test('acknowledged commands are in the log exactly once, answers and refusals st
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 60 }), fates, fates, async (steps, here, there) => {
       const log = memoryLog({ domain: 'test', call: fated(here) });
-      const { lockStream } = fairTurns();
-      // Every look at the clock takes long, so that races, turns and what follows them fit into few steps.
+      const { lockStream } = fairLocks();
+      // Every look at the clock takes long, so that races, locks and what follows them fit into few steps.
       let now = 0;
       const elapsed = () => {
         now += 1;

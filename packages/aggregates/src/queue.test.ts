@@ -1,5 +1,5 @@
 import { setImmediate as tick } from 'node:timers/promises';
-import type { Append, EventLog, Verdict } from '@caudal/eventlog/types.ts';
+import type { Append, AppendResult, EventLog } from '@caudal/eventlog/types.ts';
 import { CaudalError, unavailable } from '@caudal/kernel/errors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { systemClock } from '@caudal/kernel/time.ts';
@@ -172,23 +172,23 @@ describe('the queue of a stream', () => {
 
   test('nothing is chained to an append that has failed, even while those before it are not judged', async () => {
     const log = memoryLog({ domain: 'test' });
-    const verdicts: { append: Append; resolve(verdict: Verdict): void; reject(error: unknown): void }[] = [];
+    const results: { append: Append; resolve(result: AppendResult): void; reject(error: unknown): void }[] = [];
     const append = (asked: Append) =>
-      new Promise<Verdict>((resolve, reject) => verdicts.push({ append: asked, resolve, reject }));
+      new Promise<AppendResult>((resolve, reject) => results.push({ append: asked, resolve, reject }));
     const aggregates = aggregatesOver({ ...log, append });
     const first = aggregates.execute(add('a', 1));
     const second = aggregates.execute(add('a', 1));
-    while (verdicts.length < 2) await tick();
-    verdicts[1]!.reject(unavailable('PostgreSQL'));
+    while (results.length < 2) await tick();
+    results[1]!.reject(unavailable('PostgreSQL'));
     await tick();
     const third = aggregates.execute(add('a', 1));
     for (let turns = 0; turns < 5; turns++) await tick();
-    expect(verdicts.length).toBe(2);
-    verdicts[0]!.resolve({ kind: 'appended', version: 1, position: 1, recordedAt: new Date() });
+    expect(results.length).toBe(2);
+    results[0]!.resolve({ kind: 'appended', version: 1, position: 1, recordedAt: new Date() });
     await expect(second).rejects.toEqual(anError('UNAVAILABLE', 'DEPENDENCY_UNAVAILABLE'));
-    while (verdicts.length < 3) await tick();
-    expect(verdicts[2]!.append.expected).toBe(1);
-    verdicts[2]!.resolve({ kind: 'appended', version: 2, position: 2, recordedAt: new Date() });
+    while (results.length < 3) await tick();
+    expect(results[2]!.append.expected).toBe(1);
+    results[2]!.resolve({ kind: 'appended', version: 2, position: 2, recordedAt: new Date() });
     expect([(await first).version, (await third).version]).toEqual([1, 2]);
   });
 
@@ -234,7 +234,7 @@ describe('the queue of a stream', () => {
     expect((await aggregates.execute(add('a', 1))).version).toBe(3);
   });
 
-  test('a command that is not decided yet can be called back; one in flight gets its verdict', async () => {
+  test('a command that is not decided yet can be called back; one in flight gets its result', async () => {
     const calls = heldCalls();
     const aggregates = aggregatesOver(memoryLog({ domain: 'test', call: calls.call }));
     const early = new AbortController();

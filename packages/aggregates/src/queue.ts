@@ -9,7 +9,7 @@
  * command's id is known (its own first run may be the very reason for the refusal). So an answer, whichever it is,
  * leaves only after the log has said that what it stands on is durable and current.
  *
- * Verdicts are worked off in order, from the head of `inFlight`:
+ * Results are worked off in order, from the head of `inFlight`:
  *
  *   appended    The durable state moves on to the state after the command. The caller gets the answer.
  *   duplicate   The caller gets the stored answer. That run may have landed beyond the durable state.
@@ -21,23 +21,23 @@
  *
  * All but `appended` (and a `duplicate`, `reused` or `failed` that had no events) void the commands behind, which were
  * decided on a state that never came. The log refuses them too (see `EventLog.append`). The stream is `broken` from the
- * first such verdict, wherever in the chain it is heard: nothing is decided until everything in flight has its outcome.
+ * first such result, wherever in the chain it is heard: nothing is decided until everything in flight has its outcome.
  * Then the optimistic states are forgotten; the durable state takes the events that a conflict brought; callers whose
  * outcome is certain are answered; the others return to the front of `waiting` in their order and are decided again. A
  * conflict that brings a command's own event (its answer was lost, and the log asked again) is an `appended`.
- * A command whose turn is lost to other writers too often is ABORTED. StreamLocks lost for other reasons (the log may void a
- * chain behind a repeat that had no events, too) do not count: each of those ends a command, so the queue moves.
+ * A command that loses too many races to other writers is ABORTED. Races lost for other reasons (the log may void a chain
+ * behind a repeat that had no events, too) do not count: each of those ends a command, so the queue moves.
  *
  * The durable state may be behind the log, after a duplicate or a failure too: then the next append is a conflict and
  * brings what is missing. It is read only if there is none, or if a conflict spoke of a later version than it brought
- * (`heardOf`). If the read fails, so do all who wait.
+ * (`latestKnown`). If the read fails, so do all who wait.
  *
  * Decisions are made in turns of the event loop of their own (`setImmediate`), never in the middle of others' work:
- * by then every verdict that the log has given has been heard. So an append is never chained to one that the log, but
+ * by then every result that the log has given has been heard. So an append is never chained to one that the log, but
  * not yet the queue, knows to be void; the log would no longer see that it relies on it.
  *
  * Rejected: one append in flight a stream, with the commands of a turn combined. It needs no optimistic state, but a
- * busy stream then misses the call that leaves the moment its last verdict arrives, which halves its rate.
+ * busy stream then misses the call that leaves the moment its last result arrives, which halves its rate.
  */
 import type { EventLog } from '@caudal/eventlog/types.ts';
 import { CaudalError, invalidField } from '@caudal/kernel/errors.ts';
@@ -47,7 +47,7 @@ import { openContention } from './contention.ts';
 import { type AnyCommand, type Entry, isIdle, type Job, type Outcome, type Sent } from './entry.ts';
 import { decide, fold } from './fold.ts';
 import type { Loader } from './loading.ts';
-import { commandsInHand, countCommand, redecisions } from './metrics.ts';
+import { commandsInFlight, countCommand, redecisions } from './metrics.ts';
 import type { Snapshots } from './snapshots.ts';
 import type { Executed } from './types.ts';
 
@@ -72,9 +72,9 @@ export interface QueueOptions {
   elapsed(): number;
   loader: Loader;
   snapshots: Snapshots;
-  /** Commands in hand a stream. */
+  /** Commands in flight a stream. */
   maxQueue: number;
-  /** StreamLocks that a command may lose to other writers. */
+  /** Races that a command may lose to other writers. */
   maxContended: number;
   /** Called when nobody waits for the stream any more. */
   onIdle(entry: Entry): void;
@@ -87,9 +87,9 @@ export interface Queue {
 export function openQueue(options: QueueOptions): Queue {
   const { log, clock, ids, loader, snapshots, maxQueue, maxContended, onIdle } = options;
   const due = new Set<Entry>();
-  const contention = openContention({ log, elapsed: options.elapsed, onTurn });
+  const contention = openContention({ log, elapsed: options.elapsed, onLocked });
 
-  function onTurn(entry: Entry): void {
+  function onLocked(entry: Entry): void {
     // Callers may have gone away meanwhile.
     if (entry.waiting.size > 0) void read(entry);
     else schedule(entry);
@@ -106,7 +106,7 @@ export function openQueue(options: QueueOptions): Queue {
     for (const entry of due) {
       due.delete(entry);
       if (decideWaiting(entry)) left--;
-      if (entry.waiting.size === 0 && entry.inFlight.length === 0) contention.rest(entry);
+      if (entry.waiting.size === 0 && entry.inFlight.length === 0) contention.release(entry);
       if (isIdle(entry)) onIdle(entry);
       if (left === 0) break;
     }
@@ -117,7 +117,7 @@ export function openQueue(options: QueueOptions): Queue {
   function decideWaiting(entry: Entry): boolean {
     if (entry.loading || entry.broken || entry.waiting.size === 0) return false;
     if (!contention.mayDecide(entry)) return false;
-    if (entry.inFlight.length === 0 && (!entry.durable || entry.durable.version < entry.heardOf)) {
+    if (entry.inFlight.length === 0 && (!entry.durable || entry.durable.version < entry.latestKnown)) {
       void read(entry);
       return false;
     }
@@ -134,7 +134,7 @@ export function openQueue(options: QueueOptions): Queue {
     entry.loading = true;
     try {
       await loader.load(entry);
-      entry.heardOf = 0;
+      entry.latestKnown = 0;
     } catch (error) {
       for (const job of entry.waiting) job.reject(error);
       entry.waiting.clear();
@@ -211,7 +211,7 @@ export function openQueue(options: QueueOptions): Queue {
       const onAbort = () => abort(entry, job);
       const end = () => {
         signal?.removeEventListener('abort', onAbort);
-        commandsInHand.add(-1);
+        commandsInFlight.add(-1);
       };
       const job: Job = {
         command,
@@ -227,7 +227,7 @@ export function openQueue(options: QueueOptions): Queue {
           reject(error);
         },
       };
-      commandsInHand.add(1);
+      commandsInFlight.add(1);
       if (signal?.aborted) job.reject(cancelled(signal));
       else if (entry.waiting.size + entry.inFlight.length >= maxQueue) job.reject(queueFull(entry.stream));
       else {
@@ -256,7 +256,7 @@ function catchUp(entry: Entry, { version, missing }: Conflict): void {
   try {
     // A log that is behind what it had confirmed was restored from an older copy: what we know of it is void.
     entry.durable = version < entry.durable!.version ? undefined : fold(entry.decider, entry.durable!, missing);
-    entry.heardOf = Math.max(entry.heardOf, version);
+    entry.latestKnown = Math.max(entry.latestKnown, version);
   } catch {
     // Not the next events, or not readable: read all anew. Whoever waits hears what is wrong with them.
     entry.durable = undefined;

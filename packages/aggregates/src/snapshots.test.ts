@@ -2,7 +2,7 @@ import { setImmediate as tick } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { deserialize, serialize } from 'node:v8';
 import type { Snapshot } from '@caudal/eventlog/types.ts';
-import { emptyExpiringMap, remember } from '@caudal/kernel/expiring-map.ts';
+import { emptyExpiringMap, setEntry } from '@caudal/kernel/expiring-map.ts';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { type AnyDecider, newEntry } from './entry.ts';
@@ -19,7 +19,7 @@ function remembering(count: number) {
   const now = new Date();
   for (let n = 0; n < count; n++) {
     const until = n % 2 ? now : Number.POSITIVE_INFINITY;
-    memory = remember(memory, `id-${n}`, { amount: BigInt(n), at: now }, until, new Date(0));
+    memory = setEntry(memory, `id-${n}`, { amount: BigInt(n), at: now }, until, new Date(0));
   }
   return { owner: 'anna', balance: count, memory };
 }

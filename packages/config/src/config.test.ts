@@ -259,3 +259,85 @@ describe('--print-config', () => {
     });
   });
 });
+
+describe('deprecated names', () => {
+  const renamed = {
+    CAUDAL_RECONCILIATION_INTERVAL: setting.duration({
+      description: 'How often.',
+      default: '30s',
+      formerly: 'CAUDAL_SWEEP_INTERVAL',
+    }),
+    CAUDAL_STORE_URL: setting.url({ description: 'The store.', optional: true, formerly: 'CAUDAL_DEPOT_URL' }),
+    CAUDAL_ROLES: setting.list({
+      description: 'What it runs.',
+      default: 'command,saga',
+      allowed: ['command', 'saga'],
+      formerWords: { process: 'saga' },
+    }),
+  };
+  const interval = (env: Record<string, string>) => {
+    const { values, warnings, problems } = checkConfig(renamed, env);
+    return { value: values?.CAUDAL_RECONCILIATION_INTERVAL, warnings, problems };
+  };
+
+  test('a former name is read, with a warning that names both and when it goes', () => {
+    expect(interval({ CAUDAL_SWEEP_INTERVAL: '2s' })).toEqual({
+      value: 2_000,
+      problems: [],
+      warnings: [
+        'CAUDAL_SWEEP_INTERVAL is deprecated and will go in 0.3: it is called CAUDAL_RECONCILIATION_INTERVAL now.',
+      ],
+    });
+  });
+
+  test('the new name alone, or none, warns of nothing', () => {
+    expect(interval({ CAUDAL_RECONCILIATION_INTERVAL: '2s' })).toEqual({ value: 2_000, problems: [], warnings: [] });
+    expect(interval({ CAUDAL_SWEEP_INTERVAL: '' })).toEqual({ value: 30_000, problems: [], warnings: [] });
+  });
+
+  test('both with one value: it is taken, with a warning; with two values: an error that names both', () => {
+    const both = interval({ CAUDAL_RECONCILIATION_INTERVAL: '2s', CAUDAL_SWEEP_INTERVAL: '2s' });
+    expect(both).toMatchObject({ value: 2_000, warnings: [expect.stringContaining('unset CAUDAL_SWEEP_INTERVAL')] });
+    const load = () =>
+      loadConfig(renamed, { env: { CAUDAL_RECONCILIATION_INTERVAL: '2s', CAUDAL_SWEEP_INTERVAL: '3s' } });
+    expect(load).toThrow(
+      'CAUDAL_RECONCILIATION_INTERVAL: CAUDAL_SWEEP_INTERVAL, its deprecated name, is set as well, and to another value.',
+    );
+    expect(load).toThrow('Unset CAUDAL_SWEEP_INTERVAL and set CAUDAL_RECONCILIATION_INTERVAL');
+  });
+
+  test('a wrong value under the former name is an error of the setting', () => {
+    expect(interval({ CAUDAL_SWEEP_INTERVAL: '2' }).problems).toMatchObject([
+      { name: 'CAUDAL_RECONCILIATION_INTERVAL', wrong: expect.stringContaining('"2" is not a duration') },
+    ]);
+  });
+
+  test('a former name may come from a file, too', () => {
+    const file = join(folder, 'depot');
+    writeFileSync(file, 'https://user:hunter2@store/\n');
+    const checked = checkConfig(renamed, { CAUDAL_DEPOT_URL_FILE: file });
+    expect(checked.values?.CAUDAL_STORE_URL).toBe('https://user:hunter2@store/');
+    expect(checked.warnings).toHaveLength(1);
+    const clash = checkConfig(renamed, { CAUDAL_DEPOT_URL_FILE: file, CAUDAL_STORE_URL: 'https://a:hunter3@store/' });
+    expect(clash.problems).toMatchObject([{ name: 'CAUDAL_STORE_URL', wrong: expect.stringContaining('DEPOT_URL') }]);
+    expect(JSON.stringify(clash)).not.toMatch(/hunter/);
+  });
+
+  test('a former word of a value means the new one, once', () => {
+    const roles = (text: string) => {
+      const { values, warnings } = checkConfig(renamed, { CAUDAL_ROLES: text });
+      return { roles: values?.CAUDAL_ROLES, warnings };
+    };
+    const warnings = ['CAUDAL_ROLES: "process" is deprecated and will go in 0.3: it is called "saga" now.'];
+    expect(roles('process,command')).toEqual({ roles: ['saga', 'command'], warnings });
+    expect(roles('process, saga')).toEqual({ roles: ['saga'], warnings });
+    expect(roles('saga')).toEqual({ roles: ['saga'], warnings: [] });
+    expect(roles('processes').roles).toBeUndefined();
+  });
+
+  test('are shown where they are in effect', () => {
+    const shown = printConfig(checkConfig(renamed, { CAUDAL_SWEEP_INTERVAL: '2s' }));
+    expect(shown).toContain('CAUDAL_RECONCILIATION_INTERVAL=2s  (env, as CAUDAL_SWEEP_INTERVAL)');
+    expect(shown).toContain('!! CAUDAL_SWEEP_INTERVAL is deprecated');
+  });
+});

@@ -1,11 +1,11 @@
 /**
- * A process's configuration: read from environment variables once, at its start, and checked as a whole, so that
- * whoever set it up sees everything that is wrong at once.
+ * A process's configuration: read from environment variables once, at its start, and checked as a whole, so that one
+ * message names everything that is wrong.
  */
 import { readFileSync } from 'node:fs';
 import { closest, distance } from 'fastest-levenshtein';
 import { redactedSecret, redactUrl } from './redact.ts';
-import type { Setting } from './setting.ts';
+import { type Setting, wordsOf } from './setting.ts';
 
 /** Settings by the variables that hold them: `{ POSTGRES_URL: setting.url({ ... }) }`. */
 export type Settings = Record<string, Setting<unknown>>;
@@ -36,6 +36,8 @@ export interface Effective {
   /** As text; null if it has none. */
   value: string | null;
   source: 'env' | 'file' | 'default' | 'unset';
+  /** The deprecated variable that it was read from. */
+  readAs?: string;
   description: string;
 }
 
@@ -44,7 +46,7 @@ export interface CheckedConfig<S extends Settings> {
   values: Values<S> | undefined;
   effective: Effective[];
   problems: Problem[];
-  /** Variables that look like ours but are not. */
+  /** Variables that look like ours but are not, and deprecated names that are in use. */
   warnings: string[];
 }
 
@@ -62,6 +64,9 @@ export class ConfigError extends Error {
   }
 }
 
+/** The version in which deprecated names are no longer read: docs/renames.md says so, too. */
+const removedIn = '0.3';
+
 const mayComeFromFile = ({ secrecy }: Setting<unknown>) => secrecy !== 'public';
 
 interface Found {
@@ -70,8 +75,14 @@ interface Found {
   problem?: Omit<Problem, 'name'>;
 }
 
-/** An empty variable counts as not set: charts and compose files can't leave one out easily. */
-function find(name: string, setting: Setting<unknown>, env: Environment): Found {
+interface FoundSetting extends Found {
+  /** The deprecated variable that the text comes from. */
+  readAs?: string;
+  warnings: string[];
+}
+
+/** What stands under one name. An empty variable counts as not set: charts and compose files can't leave one out easily. */
+function findNamed(name: string, setting: Setting<unknown>, env: Environment): Found {
   const text = env[name] || undefined;
   const file = mayComeFromFile(setting) ? env[`${name}_FILE`] || undefined : undefined;
   if (text !== undefined && file !== undefined)
@@ -89,10 +100,42 @@ function find(name: string, setting: Setting<unknown>, env: Environment): Found 
       return { text: undefined, source: 'unset', problem: { wrong, fix } };
     }
   }
-  if (text !== undefined) return { text, source: 'env' };
-  return setting.default === undefined
-    ? { text: undefined, source: 'unset' }
-    : { text: setting.default, source: 'default' };
+  return text === undefined ? { text: undefined, source: 'unset' } : { text, source: 'env' };
+}
+
+/** The text of a setting: under its name, else under its former one, else its default. */
+function find(name: string, setting: Setting<unknown>, env: Environment): FoundSetting {
+  const { formerly } = setting;
+  const current = findNamed(name, setting, env);
+  const former = formerly === undefined ? undefined : findNamed(formerly, setting, env);
+  const formerIsSet = former !== undefined && (former.source !== 'unset' || former.problem !== undefined);
+  if (formerly === undefined || !formerIsSet) return orDefault({ ...current, warnings: [] }, setting);
+  if (current.problem) return { ...current, warnings: [] };
+  const warning = `${formerly} is deprecated and will go in ${removedIn}: it is called ${name} now.`;
+  if (current.text === undefined) return { ...former, readAs: formerly, warnings: [warning] };
+  if (current.text === former.text) return { ...current, warnings: [`${warning} Both are set: unset ${formerly}.`] };
+  const wrong = `${formerly}, its deprecated name, is set as well, and to another value`;
+  return {
+    text: undefined,
+    source: 'unset',
+    problem: { wrong, fix: `Unset ${formerly} and set ${name}` },
+    warnings: [],
+  };
+}
+
+function orDefault(found: FoundSetting, setting: Setting<unknown>): FoundSetting {
+  if (found.problem || found.text !== undefined || setting.default === undefined) return found;
+  return { ...found, text: setting.default, source: 'default' };
+}
+
+/** Warnings of deprecated words in a value. */
+function formerWordsIn(name: string, text: string, { formerWords }: Setting<unknown>): string[] {
+  return wordsOf(text)
+    .filter((word) => Object.hasOwn(formerWords, word))
+    .map(
+      (word) =>
+        `${name}: "${word}" is deprecated and will go in ${removedIn}: it is called "${formerWords[word]}" now.`,
+    );
 }
 
 function shown(text: string, { secrecy }: Setting<unknown>): string {
@@ -109,11 +152,15 @@ function isServiceLink(name: string, value: string): boolean {
 }
 
 function unknownVariables(settings: Settings, env: Environment, prefix: string): string[] {
-  const names = Object.entries(settings).flatMap(([name, setting]) =>
-    mayComeFromFile(setting) ? [name, `${name}_FILE`] : [name],
+  const withFile = (name: string, setting: Setting<unknown>) =>
+    mayComeFromFile(setting) ? [name, `${name}_FILE`] : [name];
+  const names = Object.entries(settings).flatMap(([name, setting]) => withFile(name, setting));
+  const former = Object.values(settings).flatMap((setting) =>
+    setting.formerly === undefined ? [] : withFile(setting.formerly, setting),
   );
+  const known = new Set([...names, ...former]);
   return Object.entries(env)
-    .filter(([name, value]) => name.startsWith(prefix) && !names.includes(name) && !isServiceLink(name, value ?? ''))
+    .filter(([name, value]) => name.startsWith(prefix) && !known.has(name) && !isServiceLink(name, value ?? ''))
     .map(([name]) => {
       const near = closest(name, names);
       // Farther apart than a third of the name it is another word, not a slip.
@@ -138,8 +185,10 @@ export function checkConfig<S extends Settings>(
   const values: Record<string, unknown> = {};
   const effective: Effective[] = [];
   const problems: Problem[] = [];
+  const warnings: string[] = [];
   for (const [name, setting] of Object.entries(settings)) {
-    const { text, source, problem } = find(name, setting, env);
+    const { text, source, problem, readAs, warnings: deprecated } = find(name, setting, env);
+    warnings.push(...deprecated, ...formerWordsIn(name, text ?? '', setting));
     const fix = `Set it to ${setting.expects}`;
     if (problem) problems.push({ name, ...problem });
     else if (text === undefined) {
@@ -152,7 +201,7 @@ export function checkConfig<S extends Settings>(
     // A malformed URL may have its password anywhere.
     const unreadable = !Object.hasOwn(values, name) && setting.secrecy !== 'public';
     const value = text === undefined ? null : unreadable ? redactedSecret : shown(text, setting);
-    effective.push({ name, value, source, description: setting.description });
+    effective.push({ name, value, source, ...(readAs && { readAs }), description: setting.description });
   }
   const wrong = new Set(problems.map(({ name }) => name));
   for (const { of, problem } of checks) {
@@ -163,11 +212,14 @@ export function checkConfig<S extends Settings>(
     values: problems.length === 0 ? (values as Values<S>) : undefined,
     effective,
     problems,
-    warnings: unknownVariables(settings, env, prefix),
+    warnings: [...warnings, ...unknownVariables(settings, env, prefix)],
   };
 }
 
-/** The values of all settings. Throws ConfigError, which names everything that is wrong; `warn` hears of odd variables. */
+/**
+ * The values of all settings. Throws ConfigError, which names everything that is wrong; `warn` is called for each unknown
+ * variable and each deprecated name.
+ */
 export function loadConfig<S extends Settings>(
   settings: S,
   {

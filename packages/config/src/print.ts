@@ -7,9 +7,10 @@ export function printConfig(
   { json = false }: { json?: boolean } = {},
 ): string {
   if (json) return JSON.stringify({ settings: effective, problems, warnings }, null, 2);
-  const lines = effective.map(({ name, value, source, description }) => {
+  const lines = effective.map(({ name, value, source, readAs, description }) => {
     const wrong = problems.filter((problem) => problem.name === name).map((problem) => `  !! ${problem.wrong}\n`);
-    return `${name}=${value ?? ''}  (${source})\n  ${description}\n${wrong.join('')}`;
+    const from = readAs ? `${source}, as ${readAs}` : source;
+    return `${name}=${value ?? ''}  (${from})\n  ${description}\n${wrong.join('')}`;
   });
   return [...lines, ...warnings.map((warning) => `!! ${warning}\n`)].join('');
 }

@@ -5,7 +5,7 @@ import { z } from 'zod';
 export type Secrecy = 'public' | 'url' | 'secret';
 
 export interface Setting<T> {
-  /** StreamLocks the text into the value; the messages of its issues say what is wrong, without the value where it is secret. */
+  /** Parses the text into the value; the messages of its issues say what is wrong, without the value where it is secret. */
   readonly schema: z.ZodType<T, string>;
   /** Completes "Set NAME to ...": `a whole number from 1 to 10`. */
   readonly expects: string;
@@ -14,6 +14,10 @@ export interface Setting<T> {
   readonly default: string | undefined;
   readonly optional: boolean;
   readonly secrecy: Secrecy;
+  /** The variable's deprecated name: still read, with a warning. */
+  readonly formerly: string | undefined;
+  /** Deprecated words of its value, by what each is called now: still read, with a warning. */
+  readonly formerWords: Readonly<Record<string, string>>;
 }
 
 export interface SettingOptions {
@@ -23,6 +27,8 @@ export interface SettingOptions {
   default?: string;
   /** May be left out without a default; it is undefined then. */
   optional?: true;
+  /** The variable's name before a rename. It is read for one more version, with a warning; docs/renames.md lists it. */
+  formerly?: string;
 }
 
 type ValueOf<T, O> = O extends { optional: true } ? T | undefined : T;
@@ -31,7 +37,7 @@ function define<T, O extends SettingOptions>(
   options: O,
   expects: string,
   schema: z.ZodType<T, string>,
-  secrecy: Secrecy = 'public',
+  { secrecy = 'public', formerWords = {} }: { secrecy?: Secrecy; formerWords?: Record<string, string> } = {},
 ): Setting<ValueOf<T, O>> {
   if (options.default !== undefined && !schema.safeParse(options.default).success)
     throw new Error(`The default "${options.default}" of a setting is not ${expects}: ${options.description}`);
@@ -42,10 +48,12 @@ function define<T, O extends SettingOptions>(
     default: options.default,
     optional: options.optional ?? false,
     secrecy,
+    formerly: options.formerly,
+    formerWords,
   };
 }
 
-/** Kubernetes tells pods where services are by variables like `CAUDAL_PORT=tcp://10.0.0.1:80`; they can meet ours. */
+/** Kubernetes sets variables like `CAUDAL_PORT=tcp://10.0.0.1:80` for services; their names can be those of settings. */
 function notExpected(text: string, expects: string): string {
   const link = /^(tcp|udp|sctp):\/\//.test(text);
   return `"${text}" is not ${expects}${link ? '; it is a service link of Kubernetes: set enableServiceLinks: false' : ''}`;
@@ -105,6 +113,9 @@ function urlProblem(text: string, protocols: string[] | undefined): string | und
   return undefined;
 }
 
+/** The values of a list, blanks around them taken off. */
+export const wordsOf = (text: string): string[] => text.split(',').map((part) => part.trim());
+
 export const setting = {
   /** Text as it is. `pattern`: what it must match, explained by `expects`. */
   string<const O extends SettingOptions & { pattern?: RegExp; expects?: string }>(options: O) {
@@ -118,7 +129,7 @@ export const setting = {
     const { minLength = 1 } = options;
     const wrong = `it has fewer than ${minLength} characters`;
     const expects = minLength > 1 ? `a secret of at least ${minLength} characters` : 'a secret';
-    return define(options, expects, z.string().min(minLength, { error: wrong }), 'secret');
+    return define(options, expects, z.string().min(minLength, { error: wrong }), { secrecy: 'secret' });
   },
 
   /**
@@ -134,7 +145,9 @@ export const setting = {
         context.addIssue({ code: 'custom', message: `secret ${short + 1} has fewer than ${minLength} characters` });
       return secrets;
     });
-    return define(options, `secrets of at least ${minLength} characters each, with commas between`, schema, 'secret');
+    return define(options, `secrets of at least ${minLength} characters each, with commas between`, schema, {
+      secrecy: 'secret',
+    });
   },
 
   /**
@@ -153,7 +166,7 @@ export const setting = {
         return z.NEVER;
       }
     });
-    return define<T, O>(options, options.expects, schema, options.secrecy);
+    return define<T, O>(options, options.expects, schema, { secrecy: options.secrecy });
   },
 
   /** A URL, kept as text. `protocols`: `['postgres', 'postgresql']`. Can be read from the file that NAME_FILE names. */
@@ -164,7 +177,7 @@ export const setting = {
       const message = urlProblem(text, protocols);
       if (message) context.addIssue({ code: 'custom', message });
     });
-    return define(options, expects, schema, 'url');
+    return define(options, expects, schema, { secrecy: 'url' });
   },
 
   /** A TCP port; 0 lets the system choose. */
@@ -239,15 +252,21 @@ export const setting = {
     );
   },
 
-  /** Values with commas between them, blanks around them ignored. `allowed`: the only ones it may hold. */
-  list<const O extends SettingOptions & { allowed?: readonly string[] }>(options: O) {
-    const { allowed } = options;
+  /**
+   * Values with commas between them, blanks around them ignored. `allowed`: the only ones it may hold. `formerWords`:
+   * deprecated ones by what each is called now, which is what the value then holds.
+   */
+  list<const O extends SettingOptions & { allowed?: readonly string[]; formerWords?: Record<string, string> }>(
+    options: O,
+  ) {
+    const { allowed, formerWords = {} } = options;
     const expects = `values with commas between them${allowed ? `, each one of: ${allowed.join(', ')}` : ''}`;
     const valid = (part: string) => part !== '' && (!allowed || allowed.includes(part));
     const parse = (text: string) => {
-      const parts = text.split(',').map((part) => part.trim());
-      return parts.every(valid) ? parts : undefined;
+      const parts = wordsOf(text).map((part) => (Object.hasOwn(formerWords, part) ? formerWords[part]! : part));
+      // An old word beside the new one is the same twice.
+      return parts.every(valid) ? [...new Set(parts)] : undefined;
     };
-    return define(options, expects, converted(expects, parse));
+    return define(options, expects, converted(expects, parse), { formerWords });
   },
 };

@@ -1,5 +1,5 @@
 /**
- * What a context tells the runtime about itself: its commands, queries, projections and processes. Each is a function of
+ * What a context consists of: its commands, queries, projections and sagas. Each is a function of
  * the tools that it needs, so that the same context runs as one process or as many, on one store or on all.
  */
 import type { Aggregates, Decider } from '@caudal/aggregates/types.ts';
@@ -16,7 +16,7 @@ import type { TimedHandler } from '@caudal/sagas/saga-handler.ts';
 import { checkGauge, type ObservedGauge, type Sample } from '@caudal/telemetry/observed-gauge.ts';
 import type { SearchReader, ViewReader } from './view-reader.ts';
 
-/** The tools that commands, queries and processes share. */
+/** The tools that commands, queries and sagas share. */
 export interface Tools<S extends Settings> {
   /** Over the context's own log. */
   aggregates: Aggregates;
@@ -37,9 +37,9 @@ export interface QueryTools<S extends Settings> extends Tools<S> {
 export interface SagaTools<S extends Settings> extends Tools<S> {
   /** The context's own, for cursors and timers. */
   database: Database;
-  /** Fires when the process ends: what is under way is given up and comes again. */
+  /** Fires when the process ends: what is in flight is given up and repeated later. */
   signal: AbortSignal;
-  /** Nobody depends on it: PostgreSQL is embedded, so what stands for an outside system may do by itself. */
+  /** PostgreSQL is embedded, so a sandbox may take the place of an outside system without a setting. */
   development: boolean;
 }
 
@@ -82,7 +82,7 @@ export interface ContextProjection {
 export interface Context<S extends Settings = Settings> {
   /** Its name: the domain of its events, the schema of its log. */
   name: string;
-  /** What it can be told by environment variables, beside what the runtime itself knows. */
+  /** Its own environment variables, beside those of every process. */
   settings: S;
   /** What its own services may ask of others: `inventory.stock.reserve:any`. */
   permissions: string[];
@@ -92,7 +92,7 @@ export interface Context<S extends Settings = Settings> {
   commands(tools: Tools<S>): Service[];
   queries(tools: QueryTools<S>): Service[];
   projections: ContextProjection[];
-  /** May open what they need; `signal` tells when to let go of it. */
+  /** May open what they need, and close it when `signal` fires. */
   sagas(tools: SagaTools<S>): TimedHandler[] | Promise<TimedHandler[]>;
   /** Work by the clock, one process at a time. */
   jobs?: ContextJob<NoInfer<S>>[];

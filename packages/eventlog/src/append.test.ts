@@ -2,7 +2,7 @@ import { describeWith } from '@caudal/testing/describe-with.ts';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { someAppend, someCommand, someEvent, summary } from './testing/events.ts';
 import { freshLog } from './testing/log.ts';
-import type { Append, EventLog, Verdict } from './types.ts';
+import type { Append, AppendResult, EventLog } from './types.ts';
 
 describeWith(['postgres'], 'append', () => {
   let fresh: Awaited<ReturnType<typeof freshLog>>;
@@ -21,7 +21,7 @@ describeWith(['postgres'], 'append', () => {
 
   /** Appends that travel in one batch. */
   const together = (...appends: Append[]) => Promise.all(appends.map((append) => log.append(append)));
-  const kinds = (verdicts: Verdict[]) => verdicts.map(({ kind }) => kind);
+  const kinds = (results: AppendResult[]) => results.map(({ kind }) => kind);
   const contents = async (name = stream) => {
     const events = await log.readStreams([{ stream: name, afterVersion: 0 }]);
     expect(events.map(({ version }) => version)).toEqual(events.map((_, index) => index + 1));
@@ -30,25 +30,25 @@ describeWith(['postgres'], 'append', () => {
 
   test('events come back as they went in', async () => {
     const event = { ...someEvent(), data: Buffer.from([0, 255, 92]), metadata: Buffer.alloc(0), schemaVersion: 7 };
-    const verdict = await log.append({ stream, expected: 0, events: [event, someEvent('second')] });
-    if (verdict.kind !== 'appended') throw new Error(verdict.kind);
+    const result = await log.append({ stream, expected: 0, events: [event, someEvent('second')] });
+    if (result.kind !== 'appended') throw new Error(result.kind);
     const [first, second] = await log.readStreams([{ stream, afterVersion: 0 }]);
-    const { position, recordedAt } = verdict;
+    const { position, recordedAt } = result;
     expect(first).toEqual({ ...event, stream, version: 1, position: position - 1, recordedAt });
     expect(second).toMatchObject({ version: 2, position });
-    expect(verdict.version).toBe(2);
+    expect(result.version).toBe(2);
   });
 
   test('a stale version conflicts, with what the caller lacks; nothing lands', async () => {
     await log.append(someAppend(stream, 0, ['a', 'b', 'c']));
-    const verdict = await log.append(someAppend(stream, 1, ['stale']));
-    if (verdict.kind !== 'conflict') throw new Error(verdict.kind);
-    expect(verdict.version).toBe(3);
-    expect(summary(verdict.missing)).toEqual([
+    const result = await log.append(someAppend(stream, 1, ['stale']));
+    if (result.kind !== 'conflict') throw new Error(result.kind);
+    expect(result.version).toBe(3);
+    expect(summary(result.missing)).toEqual([
       [stream, 2, 'b'],
       [stream, 3, 'c'],
     ]);
-    expect(verdict.missing).toEqual(await log.readStreams([{ stream, afterVersion: 1 }]));
+    expect(result.missing).toEqual(await log.readStreams([{ stream, afterVersion: 1 }]));
     expect(await log.append(someAppend(stream, 0, ['stale create']))).toMatchObject({ kind: 'conflict', version: 3 });
     expect(await log.append(someAppend(stream, 4, ['ahead']))).toEqual({ kind: 'conflict', version: 3, missing: [] });
     expect(await contents()).toEqual(['a', 'b', 'c']);
@@ -56,9 +56,9 @@ describeWith(['postgres'], 'append', () => {
 
   test('at most 1,000 missing events', async () => {
     await log.append(someAppend(stream, 0, Array(1_100).fill('x')));
-    const verdict = await log.append(someAppend(stream, 50));
-    if (verdict.kind !== 'conflict') throw new Error(verdict.kind);
-    expect(verdict.missing.map(({ version }) => version)).toEqual(Array.from({ length: 1_000 }, (_, n) => n + 51));
+    const result = await log.append(someAppend(stream, 50));
+    if (result.kind !== 'conflict') throw new Error(result.kind);
+    expect(result.missing.map(({ version }) => version)).toEqual(Array.from({ length: 1_000 }, (_, n) => n + 51));
   });
 
   test("'must-exist' and 'any'", async () => {
@@ -70,11 +70,11 @@ describeWith(['postgres'], 'append', () => {
 
   test('of many creates of one stream, from several processes, one lands', async () => {
     const logs = [log, fresh.open().log, fresh.open().log];
-    const verdicts = await Promise.all(
+    const results = await Promise.all(
       Array.from({ length: 30 }, (_, n) => logs[n % 3]!.append(someAppend(stream, 0, [`${n}`]))),
     );
-    expect(kinds(verdicts).filter((kind) => kind === 'appended')).toHaveLength(1);
-    expect(await contents()).toEqual([`${verdicts.findIndex(({ kind }) => kind === 'appended')}`]);
+    expect(kinds(results).filter((kind) => kind === 'appended')).toHaveLength(1);
+    expect(await contents()).toEqual([`${results.findIndex(({ kind }) => kind === 'appended')}`]);
   });
 
   describe('commands', () => {
@@ -126,11 +126,11 @@ describeWith(['postgres'], 'append', () => {
 
     test('the same key twice in one batch lands once; the second one comes again and is a duplicate', async () => {
       const command = someCommand();
-      const verdicts = await together(
+      const results = await together(
         someAppend(stream, 0, ['a'], command),
         someAppend(`${stream}-other`, 0, ['a'], command),
       );
-      expect(kinds(verdicts)).toEqual(['appended', 'conflict']);
+      expect(kinds(results)).toEqual(['appended', 'conflict']);
       expect(await log.append(someAppend(`${stream}-other`, 0, ['a'], command))).toMatchObject({
         kind: 'duplicate',
         stream,
@@ -142,30 +142,30 @@ describeWith(['postgres'], 'append', () => {
   describe('in one batch', () => {
     test('one conflict fails alone', async () => {
       const [a, b, c] = [`${stream}-a`, `${stream}-b`, `${stream}-c`];
-      const verdicts = await together(someAppend(a, 0), someAppend(b, 7), someAppend(c, 0));
-      expect(kinds(verdicts)).toEqual(['appended', 'conflict', 'appended']);
-      const [first, , third] = verdicts as { position: number }[];
+      const results = await together(someAppend(a, 0), someAppend(b, 7), someAppend(c, 0));
+      expect(kinds(results)).toEqual(['appended', 'conflict', 'appended']);
+      const [first, , third] = results as { position: number }[];
       expect(third!.position).toBe(first!.position + 1);
       expect(await contents(b)).toEqual([]);
     });
 
     test('a chain lands in its order, each with its own version and position', async () => {
-      const verdicts = await together(
+      const results = await together(
         someAppend(stream, 0, ['a', 'b']),
         someAppend(stream, 2, ['c']),
         { stream, expected: 3, events: [] },
         someAppend(stream, 'must-exist', ['d', 'e']),
         someAppend(stream, 5, ['f']),
       );
-      expect(verdicts.map((verdict) => 'version' in verdict && verdict.version)).toEqual([2, 3, 3, 5, 6]);
-      expect(kinds(verdicts)).toEqual(Array(5).fill('appended'));
+      expect(results.map((result) => 'version' in result && result.version)).toEqual([2, 3, 3, 5, 6]);
+      expect(kinds(results)).toEqual(Array(5).fill('appended'));
       expect(await contents()).toEqual(['a', 'b', 'c', 'd', 'e', 'f']);
     });
 
     test('when one of a chain is refused, those that rely on it are too, others are not', async () => {
       await log.append(someAppend(stream, 0, ['a', 'b']));
       const other = `${stream}-other`;
-      const verdicts = await together(
+      const results = await together(
         someAppend(stream, 1, ['stale']),
         // Just the version that the stream has: but this one was decided on the stale one's success.
         someAppend(stream, 2, ['relies']),
@@ -174,30 +174,28 @@ describeWith(['postgres'], 'append', () => {
         someAppend(stream, 3, ['relies on both']),
         { stream, expected: 3, events: [] },
       );
-      expect(kinds(verdicts)).toEqual(['conflict', 'conflict', 'appended', 'appended', 'conflict', 'conflict']);
-      expect(verdicts[1]).toMatchObject({ version: 3, missing: [{ version: 3 }] });
+      expect(kinds(results)).toEqual(['conflict', 'conflict', 'appended', 'appended', 'conflict', 'conflict']);
+      expect(results[1]).toMatchObject({ version: 3, missing: [{ version: 3 }] });
       expect(await contents()).toEqual(['a', 'b', 'any']);
     });
 
     test('of a chain that has lost only the first one hears of all that is missing', async () => {
       await log.append(someAppend(stream, 0, ['a', 'b', 'c', 'd']));
-      const verdicts = await together(
+      const results = await together(
         someAppend(stream, 1, ['first']),
         someAppend(stream, 2, ['second']),
         someAppend(stream, 1, ['by itself']),
         someAppend(`${stream}-other`, 0, ['other']),
         someAppend(stream, 4, ['fourth']),
       );
-      expect(kinds(verdicts)).toEqual(['conflict', 'conflict', 'conflict', 'appended', 'conflict']);
-      const missing = verdicts.map(
-        (verdict) => verdict.kind === 'conflict' && summary(verdict.missing).map(([, v]) => v),
-      );
+      expect(kinds(results)).toEqual(['conflict', 'conflict', 'conflict', 'appended', 'conflict']);
+      const missing = results.map((result) => result.kind === 'conflict' && summary(result.missing).map(([, v]) => v));
       expect(missing).toEqual([[2, 3, 4], [3], [2, 3, 4], false, []]);
     });
 
     test('nobody relies on an append without events', async () => {
-      const verdicts = await together({ stream, expected: 7, events: [] }, someAppend(stream, 0, ['a']));
-      expect(kinds(verdicts)).toEqual(['conflict', 'appended']);
+      const results = await together({ stream, expected: 7, events: [] }, someAppend(stream, 0, ['a']));
+      expect(kinds(results)).toEqual(['conflict', 'appended']);
     });
 
     test('a duplicate is a refusal for those that rely on it', async () => {
@@ -205,12 +203,12 @@ describeWith(['postgres'], 'append', () => {
       await log.append(someAppend(stream, 0, ['a'], command));
       const later = someCommand();
       await log.append(someAppend(stream, 1, ['b'], later));
-      const verdicts = await together(
+      const results = await together(
         someAppend(stream, 2, ['a'], command),
         someAppend(stream, 2, ['c']),
         someAppend(stream, 3, ['b'], later),
       );
-      expect(kinds(verdicts)).toEqual(['duplicate', 'conflict', 'duplicate']);
+      expect(kinds(results)).toEqual(['duplicate', 'conflict', 'duplicate']);
       expect(await contents()).toEqual(['a', 'b']);
     });
 
@@ -240,18 +238,18 @@ describeWith(['postgres'], 'append', () => {
   test('what was made before an earlier one of its stream was settled relies on it across batches', async () => {
     const holder = fresh.open().database;
     await log.append(someAppend(stream, 0, ['a', 'b']));
-    const verdicts: Promise<Verdict>[] = [];
+    const results: Promise<AppendResult>[] = [];
     await holder.transaction(async (tx) => {
       await tx.query({ text: 'SELECT 1 FROM head FOR UPDATE' });
-      verdicts.push(log.append(someAppend(stream, 1, ['stale'])));
+      results.push(log.append(someAppend(stream, 1, ['stale'])));
       // The first batch is on its way, and waits for the head: so the next append is of another batch.
       for (let waiting = 0; waiting === 0; ) {
         const rows = await fresh.database.query({ text: 'SELECT 1 FROM pg_locks WHERE NOT granted' });
         waiting = rows.length;
       }
-      verdicts.push(log.append(someAppend(stream, 2, ['relies'])));
+      results.push(log.append(someAppend(stream, 2, ['relies'])));
     });
-    expect(kinds(await Promise.all(verdicts))).toEqual(['conflict', 'conflict']);
+    expect(kinds(await Promise.all(results))).toEqual(['conflict', 'conflict']);
     expect(await contents()).toEqual(['a', 'b']);
     expect(await log.append(someAppend(stream, 2, ['c']))).toMatchObject({ kind: 'appended' });
   });

@@ -3,7 +3,7 @@ import { CaudalError } from '@caudal/kernel/errors.ts';
 import { booleanArray, byteaArray, int4Array, textArray, uuidArray } from '@caudal/postgres/arrays.ts';
 import type { Transaction } from '@caudal/postgres/database.ts';
 import { sqlState } from '@caudal/postgres/errors.ts';
-import type { Append, ExpectedVersion, RecordedEvent, Verdict } from './types.ts';
+import type { Append, AppendResult, ExpectedVersion, RecordedEvent } from './types.ts';
 
 /** An append on its way. */
 export interface Judgeable {
@@ -85,14 +85,14 @@ function sendable(batch: Judgeable[]): unknown[] {
   }
 }
 
-function toRefusal({ verdict, version, stream, reply }: Row, missing: RecordedEvent[]): Verdict {
+function toRefusal({ verdict, version, stream, reply }: Row, missing: RecordedEvent[]): AppendResult {
   if (verdict === 'duplicate') return { kind: 'duplicate', reply: reply!, stream, version };
   return verdict === 'reused' ? { kind: 'reused' } : { kind: 'conflict', version, missing };
 }
 
-function toVerdicts(batch: Judgeable[], { position, recordedAt, versions }: BatchRow, rows: Row[]): Verdict[] {
+function toResults(batch: Judgeable[], { position, recordedAt, versions }: BatchRow, rows: Row[]): AppendResult[] {
   const missing = new Map<number, RecordedEvent[]>();
-  const refusals = new Map<number, Verdict>();
+  const refusals = new Map<number, AppendResult>();
   for (const row of rows) {
     if (row.verdict === 'missing') {
       missing.get(row.n)!.push(toEvent(row));
@@ -132,14 +132,14 @@ function lacksPartition(error: unknown): boolean {
 }
 
 /**
- * Judges and writes the batch: a verdict each, in order, and how long the log's head was waited for. All or nothing:
+ * Judges and writes the batch: a result each, in order, and how long the log's head was waited for. All or nothing:
  * an error leaves no trace, unless the connection was lost (UNAVAILABLE), when it may have been done. NoPartition if the
  * log has none for the present.
  */
 export async function appendBatch(
   database: Transaction,
   batch: Judgeable[],
-): Promise<{ verdicts: Verdict[]; waitedSeconds: number }> {
+): Promise<{ results: AppendResult[]; waitedSeconds: number }> {
   const values = sendable(batch);
   const call = () => database.query<Row>({ ...statement, values });
   const [about, ...rows] = await call().catch(async (error: unknown) => {
@@ -148,5 +148,5 @@ export async function appendBatch(
     return call();
   });
   const batchRow = about as unknown as BatchRow;
-  return { verdicts: toVerdicts(batch, batchRow, rows), waitedSeconds: batchRow.waitedSeconds };
+  return { results: toResults(batch, batchRow, rows), waitedSeconds: batchRow.waitedSeconds };
 }

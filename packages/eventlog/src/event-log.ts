@@ -32,12 +32,16 @@ export interface OpenEventLogOptions {
 
 const log = logger('eventlog');
 const seconds = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10];
-const appendSeconds = histogram('eventlog_append_seconds', 'From append() to its verdict, by verdict', 's', seconds);
+const appendSeconds = histogram('eventlog_append_seconds', 'From append() to its result, by result', 's', seconds, {
+  formerly: { labels: { result: 'verdict' } },
+});
 const lockSeconds = histogram('eventlog_append_lock_seconds', "A batch's wait for the log's head", 's', seconds);
 const batchSize = histogram('eventlog_append_batch_size', 'Appends a batch', '1', [1, 2, 5, 10, 20, 50, 100, 200, 500]);
-const verdicts = counter('eventlog_appends_total', 'Appends by verdict; failed: without one');
+const appends = counter('eventlog_appends_total', 'Appends by result; failed: without one', {
+  formerly: { labels: { result: 'verdict' } },
+});
 
-/** Who waits longer than this for the head wants to know for whom. */
+/** After this long a wait for the head is reported with the session that holds it. */
 const longWaitMs = 1_000;
 const pageSize = 1_000;
 
@@ -45,7 +49,7 @@ function classify(error: unknown): Failure {
   if (error instanceof UnsendableBatch) return 'wrong';
   // The pool's queue was full, or the statement did nothing but may work later.
   if (isCode(error, 'RESOURCE_EXHAUSTED') || isBusyError(error) || error instanceof NoPartition) return 'busy';
-  // The server has refused the statement. Of any other error nobody knows whether it came after the commit.
+  // The server has refused the statement. Any other error may have come after the commit.
   return !isCode(error, 'UNAVAILABLE') && sqlState(error) ? 'wrong' : 'unknown';
 }
 
@@ -54,19 +58,19 @@ export function openEventLog(options: OpenEventLogOptions): EventLog & Running {
   const { database, appender = database, domain } = options;
   const reader = openReader({ database, domain });
   const others = notifier(database);
-  const turns = openStreamLocks(database);
+  const locks = openStreamLocks(database);
 
   async function send(batch: Judgeable[]) {
     batchSize.record(batch.length, { domain });
     const stopWatching = nameHolder(database, domain, longWaitMs);
     try {
-      const result = await appendBatch(appender, batch);
-      lockSeconds.record(result.waitedSeconds, { domain });
-      if (result.verdicts.some((verdict) => verdict.kind === 'appended' && verdict.position > 0)) {
+      const { results, waitedSeconds } = await appendBatch(appender, batch);
+      lockSeconds.record(waitedSeconds, { domain });
+      if (results.some((each) => each.kind === 'appended' && each.position > 0)) {
         reader.wake();
         others.notify();
       }
-      return result.verdicts;
+      return results;
     } catch (error) {
       if (error instanceof NoPartition) log.error({ domain, err: error }, 'nothing can be appended');
       throw error;
@@ -80,9 +84,9 @@ export function openEventLog(options: OpenEventLogOptions): EventLog & Running {
     classify,
     retryForMs: options.retryForMs ?? 5_000,
     maxQueued: options.maxQueued ?? 10_000,
-    onSettled(verdict, ms) {
-      appendSeconds.record(ms / 1_000, { domain, verdict });
-      verdicts.add(1, { domain, verdict });
+    onSettled(result, ms) {
+      appendSeconds.record(ms / 1_000, { domain, result });
+      appends.add(1, { domain, result });
     },
   });
 
@@ -103,11 +107,11 @@ export function openEventLog(options: OpenEventLogOptions): EventLog & Running {
     readLog: reader.readLog,
     heads: reader.heads,
     readStream,
-    lockStream: turns.take,
+    lockStream: locks.take,
     loadSnapshot: (stream) => selectSnapshot(database, stream),
     saveSnapshot: (stream, snapshot) => upsertSnapshot(database, stream, snapshot),
     async stop() {
-      await Promise.all([commits.close(), reader.stop(), turns.stop()]);
+      await Promise.all([commits.close(), reader.stop(), locks.stop()]);
       others.stop();
     },
   };

@@ -39,16 +39,16 @@ describeWith(['postgres'], 'when things break', () => {
         .catch((error) => error.code as string);
       await delay(Math.random() * 60);
       const killed = await kill('victim');
-      return { verdicts: await Promise.all(repeatable), once: await once, killed: killed.length };
+      return { results: await Promise.all(repeatable), once: await once, killed: killed.length };
     };
     const waves: Awaited<ReturnType<typeof wave>>[] = [];
     for (let n = 0; n < 30; n++) waves.push(await wave(n));
 
     expect(waves.filter(({ killed }) => killed > 0).length).toBeGreaterThan(5);
     expect(waves.filter(({ once }) => once === 'UNAVAILABLE').length).toBeGreaterThan(0);
-    for (const verdict of waves.flatMap(({ verdicts }) => verdicts)) {
-      expect(['appended', 'duplicate']).toContain(verdict.kind);
-      expect(verdict).toMatchObject({ version: 1 });
+    for (const result of waves.flatMap(({ results }) => results)) {
+      expect(['appended', 'duplicate']).toContain(result.kind);
+      expect(result).toMatchObject({ version: 1 });
     }
     const { events } = await fresh.log.readLog(0);
     expect(events.map(({ position }) => position)).toEqual(events.map((_, index) => index + 1));

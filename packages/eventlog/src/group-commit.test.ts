@@ -1,10 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
 import type { Judgeable } from './append.ts';
 import { type Failure, type GroupCommitOptions, groupCommit } from './group-commit.ts';
-import type { Append, Verdict } from './types.ts';
+import type { Append, AppendResult } from './types.ts';
 
-const appended: Verdict = { kind: 'appended', version: 1, position: 1, recordedAt: new Date(0) };
-const conflict: Verdict = { kind: 'conflict', version: 9, missing: [] };
+const appended: AppendResult = { kind: 'appended', version: 1, position: 1, recordedAt: new Date(0) };
+const conflict: AppendResult = { kind: 'conflict', version: 9, missing: [] };
 
 const event = (bytes = 1) => ({
   eventId: '',
@@ -32,7 +32,7 @@ class Failed extends Error {
 
 /** A log whose calls the test answers itself, one after the other. */
 function scripted(options: Partial<GroupCommitOptions> = {}) {
-  const calls: { batch: Judgeable[]; answer(result: Verdict[] | Error): void }[] = [];
+  const calls: { batch: Judgeable[]; answer(result: AppendResult[] | Error): void }[] = [];
   let arrived = () => {};
   const commits = groupCommit({
     send: (batch) =>
@@ -66,7 +66,7 @@ function scripted(options: Partial<GroupCommitOptions> = {}) {
 }
 const streamsOf = ({ batch }: { batch: Judgeable[] }) => batch.map(({ append }) => append.stream);
 const marks = ({ batch }: { batch: Judgeable[] }) => batch.map(({ reliesOnRefused }) => reliesOnRefused);
-const outcomes = async (promises: Promise<Verdict>[]) =>
+const outcomes = async (promises: Promise<AppendResult>[]) =>
   (await Promise.allSettled(promises)).map((result) =>
     result.status === 'fulfilled' ? result.value.kind : (result.reason.code ?? result.reason.message),
   );
@@ -206,7 +206,7 @@ describe('a log that is known to be away', () => {
     const log = scripted({ retryForMs: 300 });
     let answered = 0;
     /** Answers the calls, each of which is lost but the last; how many there were until the append was settled. */
-    async function callsUntilSettled(result: Promise<Verdict>, lost: number): Promise<number> {
+    async function callsUntilSettled(result: Promise<AppendResult>, lost: number): Promise<number> {
       const before = answered;
       let settled = false;
       const settle = () => {

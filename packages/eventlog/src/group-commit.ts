@@ -3,14 +3,14 @@
  * takes an append at once, a busy one takes what has gathered, so batches grow with the load.
  *
  * Some calls are on their way at a time, so that the log judges one while others are written, sent or read here. They
- * never have a stream in common: what is behind an append of a call waits for its verdict.
+ * never have a stream in common: what is behind an append of a call waits for its result.
  *
  * An append is in one of these states:
  *   queued    waits for a call. Bounded in number and bytes: RESOURCE_EXHAUSTED beyond.
  *   sent      part of a call on its way.
- *   settled   has a verdict or an error.
+ *   settled   has a result or an error.
  * What can happen to a call:
- *   verdicts  each append is settled with its own.
+ *   results   each append is settled with its own.
  *   wrong     the statement was refused and nothing happened: each append of the batch is sent again alone, so that
  *             only the one that is wrong fails.
  *   busy      nothing happened, but it can later (the head was held for too long): the same batch is sent again.
@@ -31,13 +31,13 @@
 import { CaudalError, unavailable } from '@caudal/kernel/errors.ts';
 import { type Backoff, backoffMs, sleep, within } from '@caudal/kernel/time.ts';
 import { type Judgeable, writes } from './append.ts';
-import type { Append, Verdict } from './types.ts';
+import type { Append, AppendResult } from './types.ts';
 
 export type Failure = 'wrong' | 'busy' | 'unknown';
 
 export interface GroupCommitOptions {
-  /** Sends a batch; resolves with a verdict each, in order. */
-  send(batch: Judgeable[]): Promise<Verdict[]>;
+  /** Sends a batch; resolves with a result each, in order. */
+  send(batch: Judgeable[]): Promise<AppendResult[]>;
   /** What an error of `send` means. */
   classify(error: unknown): Failure;
   /** How long a batch is sent again before it fails. */
@@ -49,12 +49,12 @@ export interface GroupCommitOptions {
   /** Calls on their way at a time; 4 if absent. More leave PostgreSQL no less idle, and make batches smaller. */
   maxCalls?: number;
   /** Called for each append once it is settled, with the milliseconds since it came. */
-  onSettled?(outcome: Verdict['kind'] | 'failed', ms: number): void;
+  onSettled?(outcome: AppendResult['kind'] | 'failed', ms: number): void;
 }
 
 export interface GroupCommit {
   /** Fails with RESOURCE_EXHAUSTED, UNAVAILABLE, or what `send` throws if the append itself is wrong. */
-  append(append: Append): Promise<Verdict>;
+  append(append: Append): Promise<AppendResult>;
   /** Takes no more, and waits for what is queued. */
   close(): Promise<void>;
 }
@@ -65,7 +65,7 @@ interface Pending extends Judgeable {
   alone: boolean;
   since: number;
   settled: boolean;
-  resolve(verdict: Verdict): void;
+  resolve(result: AppendResult): void;
   reject(error: unknown): void;
 }
 
@@ -102,7 +102,7 @@ export function groupCommit(options: GroupCommitOptions): GroupCommit {
   let closed: PromiseWithResolvers<void> | undefined;
 
   /** Settles an append, and marks those behind it on its stream that rely on it. */
-  function settle(pending: Pending, outcome: Verdict['kind'] | 'failed', finish: () => void): void {
+  function settle(pending: Pending, outcome: AppendResult['kind'] | 'failed', finish: () => void): void {
     const { stream } = pending.append;
     const others = unsettled.get(stream)!;
     const place = others.indexOf(pending);
@@ -115,7 +115,8 @@ export function groupCommit(options: GroupCommitOptions): GroupCommit {
     pending.settled = true;
     finish();
   }
-  const succeed = (pending: Pending, verdict: Verdict) => settle(pending, verdict.kind, () => pending.resolve(verdict));
+  const succeed = (pending: Pending, result: AppendResult) =>
+    settle(pending, result.kind, () => pending.resolve(result));
   const fail = (pending: Pending, error: unknown) => settle(pending, 'failed', () => pending.reject(error));
 
   /** Takes from the queue, in order, what may travel next. */
@@ -169,7 +170,7 @@ export function groupCommit(options: GroupCommitOptions): GroupCommit {
   /** While a call is stuck: fails who has waited for too long. Of a batch all, since they may rely on each other. */
   function failOverdue(batch: Pending[]): void {
     const before = performance.now() - answerWithinMs;
-    const tell = (pending: Pending) => fail(pending, unavailable('PostgreSQL', new Error('No verdict in time.')));
+    const tell = (pending: Pending) => fail(pending, unavailable('PostgreSQL', new Error('No result in time.')));
     if (batch.some(({ since, settled }) => since < before && !settled)) batch.forEach(tell);
     const overdue = queue.filter(({ since }) => since < before);
     if (overdue.length === 0) return;

@@ -56,8 +56,8 @@ describeWith(['postgres'], 'maintenance', () => {
   test('a missing partition for this month is made by who needs it; nothing is lost', async () => {
     await fresh.database.query({ text: `DROP TABLE ${month(0)}` });
     const logs = [fresh.log, fresh.open().log, fresh.open().log];
-    const verdicts = await Promise.all(logs.map((log, n) => log.append(someAppend(`orders.order/${n}`, 0))));
-    expect(verdicts.map(({ kind }) => kind)).toEqual(['appended', 'appended', 'appended']);
+    const results = await Promise.all(logs.map((log, n) => log.append(someAppend(`orders.order/${n}`, 0))));
+    expect(results.map(({ kind }) => kind)).toEqual(['appended', 'appended', 'appended']);
     expect((await fresh.log.readLog(0)).events.map(({ position }) => position)).toEqual([1, 2, 3]);
   });
 

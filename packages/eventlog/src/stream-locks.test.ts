@@ -7,25 +7,25 @@ import { freshLog } from './testing/log.ts';
 
 const schema = 'orders';
 const stream = 'orders.order/hot';
-/** As long as a turn is waited for. */
+/** How long a lock is waited for. */
 const waitMs = 1_000;
 
-describeWith(['postgres'], 'turns at a stream', () => {
+describeWith(['postgres'], 'locks of a stream', () => {
   let fresh: Awaited<ReturnType<typeof freshLog>>;
   const opened: StreamLocks[] = [];
   beforeAll(async () => {
     fresh = await freshLog(schema);
   });
   afterEach(async () => {
-    await Promise.all(opened.splice(0).map((turns) => turns.stop()));
+    await Promise.all(opened.splice(0).map((locks) => locks.stop()));
   });
   afterAll(() => fresh.drop());
 
-  /** A process's turns. */
+  /** The locks of one process. */
   function openProcess(url = fresh.url): StreamLocks {
-    const turns = openStreamLocks({ url, schema });
-    opened.push(turns);
-    return turns;
+    const locks = openStreamLocks({ url, schema });
+    opened.push(locks);
+    return locks;
   }
 
   /** How many wait for a lock in the database. */
@@ -40,7 +40,7 @@ describeWith(['postgres'], 'turns at a stream', () => {
     expect(await waiting()).toBe(count);
   }
 
-  test('are had in the order in which they were asked for', async () => {
+  test('are granted in the order of the requests', async () => {
     const first = await openProcess().take(stream);
     const had: number[] = [];
     const others = [];
@@ -61,15 +61,15 @@ describeWith(['postgres'], 'turns at a stream', () => {
     expect(had).toEqual([1, 2, 3]);
   });
 
-  test('of different streams keep nobody waiting', async () => {
-    const turns = openProcess();
+  test('of different streams do not wait for each other', async () => {
+    const locks = openProcess();
     const began = performance.now();
-    const had = [await turns.take(stream), await turns.take('orders.order/other')];
+    const had = [await locks.take(stream), await locks.take('orders.order/other')];
     expect(performance.now() - began).toBeLessThan(waitMs);
     for (const end of had) end();
   });
 
-  test('end with the connection of who had it', async () => {
+  test('end with the connection of their holder', async () => {
     const proxy = await startTcpProxy(fresh.url);
     try {
       const lost = await openProcess(proxy.url).take(stream);
@@ -85,13 +85,13 @@ describeWith(['postgres'], 'turns at a stream', () => {
     }
   });
 
-  test('that somebody does not end are waited for only so long, and taken away', async () => {
+  test('that are not released are waited for only so long, and taken away', async () => {
     const still = await openProcess().take(stream);
     const other = openProcess();
     const began = performance.now();
     (await other.take(stream))();
     expect(performance.now() - began).toBeGreaterThan(waitMs * 0.9);
-    // The server ends the transaction of who stands still.
+    // The server ends the transaction of a holder that hangs.
     for (let took = waitMs, attempt = 0; took >= waitMs * 0.9; attempt++) {
       expect(attempt).toBeLessThan(5);
       const askedAt = performance.now();
@@ -102,10 +102,10 @@ describeWith(['postgres'], 'turns at a stream', () => {
   });
 
   test('are given up without a wait beyond four at a time, or if PostgreSQL is away', async () => {
-    const turns = openProcess();
-    const had = await Promise.all([1, 2, 3, 4].map((n) => turns.take(`orders.order/${n}`)));
+    const locks = openProcess();
+    const had = await Promise.all([1, 2, 3, 4].map((n) => locks.take(`orders.order/${n}`)));
     const began = performance.now();
-    await turns.take('orders.order/5');
+    await locks.take('orders.order/5');
     for (const end of had) end();
     const proxy = await startTcpProxy(fresh.url);
     proxy.refuse(true);

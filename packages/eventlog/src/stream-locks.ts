@@ -1,33 +1,30 @@
 /**
- * StreamLocks at contended streams: an advisory lock of PostgreSQL, whose queue is served in order.
- *
- * A transaction that does nothing else holds it. So it ends with the process or its connection, works through a pooler of
- * transactions, and the server ends it when its holder stands still, none of which a lease in a row does by itself. It has a
- * few connections of its own, which are only there while streams are contended: neither reads nor appends wait for them.
+ * Locks of contended streams: advisory locks of PostgreSQL, which are granted in the order in which they were requested. A
+ * transaction that does nothing else holds each. The package's README says why.
  */
 import { within } from '@caudal/kernel/time.ts';
 import { openDatabase } from '@caudal/postgres/database.ts';
 
-/** StreamLocks had or waited for at a time, a connection each; who wants one more goes on without. */
-const maxTurns = 4;
-/** After this long one goes on without: whoever has the turn stands still, or too many want it. */
+/** Locks held or waited for at a time, a connection each; a request beyond that goes on without a lock. */
+const maxLocks = 4;
+/** After this long a request goes on without the lock: its holder hangs, or too many processes want it. */
 const waitMs = 1_000;
 
 export interface StreamLocks {
   /** See `EventLog.lockStream`. */
   take(stream: string): Promise<() => void>;
-  /** Waits for the turns that are had, and closes the connections. */
+  /** Waits for the locks that are held, and closes the connections. */
   stop(): Promise<void>;
 }
 
-/** StreamLocks at the streams of the log in this schema. Connects at first use. */
+/** Opens the locks of the streams of the log in this schema. Connects at first use. */
 export function openStreamLocks({ url, schema }: { url: string; schema: string }): StreamLocks {
   const database = openDatabase({
     url,
     schema,
-    poolSize: maxTurns,
+    poolSize: maxLocks,
     applicationName: 'caudal-locks',
-    // A transaction that stands still may do so for the sum of the next two.
+    // A transaction that hangs may hold its lock for the sum of the next two.
     lockTimeoutMs: waitMs,
     statementTimeoutMs: waitMs,
     connectTimeoutMs: waitMs,
@@ -36,27 +33,28 @@ export function openStreamLocks({ url, schema }: { url: string; schema: string }
 
   return {
     async take(stream) {
-      if (taken === maxTurns) return () => {};
+      if (taken === maxLocks) return () => {};
       taken++;
       const { promise: granted, resolve: grant } = Promise.withResolvers<void>();
       const { promise: ended, resolve: end } = Promise.withResolvers<void>();
       database
         .transaction(async (tx) => {
           await tx.query({
-            name: 'eventlog-turn',
+            name: 'eventlog-lock-stream',
+            // The key keeps its name of before: processes of two versions must exclude each other.
             text: "SELECT pg_advisory_xact_lock(hashtextextended('caudal.turn.' || $1 || '.' || $2, 0))",
             values: [schema, stream],
           });
           grant();
           await ended;
         })
-        // Not had in time, or lost on the way: nothing depends on it.
+        // Not granted in time, or lost: nothing depends on it.
         .catch(() => {})
         .finally(() => {
           taken--;
           grant();
         });
-      // If it comes later than that, it is over at once.
+      // A lock that is granted later is released at once.
       if (!(await within(waitMs, granted))) end();
       return end;
     },

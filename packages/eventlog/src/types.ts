@@ -1,4 +1,4 @@
-/** The event log as everybody sees it: what can be appended, what comes back, and how it is read. */
+/** The interface of the event log: appends, their results, and reads. */
 
 /** An event before the log has it. */
 export interface NewEvent {
@@ -34,7 +34,7 @@ export interface Append {
    * the stream is as expected ('appended' or 'conflict').
    */
   events: NewEvent[];
-  /** Makes the append repeatable: see `Verdict`. */
+  /** Makes the append repeatable: see `AppendResult`. */
   command?: {
     /** A UUID, unique per caller, method and request id. */
     key: string;
@@ -49,7 +49,7 @@ export interface Append {
   };
 }
 
-export type Verdict =
+export type AppendResult =
   /** It is durable. `version` is the stream's after it, `position` that of its last event (0 if it had none). */
   | { kind: 'appended'; version: number; position: number; recordedAt: Date }
   /**
@@ -111,19 +111,19 @@ export interface EventLog extends LogReader {
    * command.
    *
    * An append with an exact expected version that was made before the outcome of an earlier one of its stream was known
-   * relies on it: if that one has events and gets another verdict than 'appended', the later one is not appended either
+   * relies on it: if that one has events and gets another result than 'appended', the later one is not appended either
    * ('conflict', or 'duplicate' or 'reused' for its own key), even where other events brought the stream to just the
    * version that it expects: its decision never saw them. If the earlier one fails, the later one fails too where it
    * may have been sent, and is a 'conflict' where it was not.
    */
-  append(append: Append): Promise<Verdict>;
+  append(append: Append): Promise<AppendResult>;
   /** One stream from after `afterVersion`, all of it, in pages. */
   readStream(stream: string, afterVersion?: number): AsyncIterable<RecordedEvent[]>;
   /**
-   * Waits for a turn at a stream that several processes write to, in the order in which they ask; returns its end. Only a
-   * courtesy among those who ask: what may land is judged by the expected version alone, and a turn can be lost (its holder
-   * stands still, the connection breaks) without its holder hearing of it. If it can't be had in a second the wait is over
-   * all the same. Never fails. Absent in a log that only one process writes to.
+   * Waits for the lock of a stream that several processes write to; locks are granted in the order of the requests. Returns
+   * its release. The lock is advisory: the expected version alone decides what may land. It can be lost (its holder hangs, the
+   * connection breaks) without notice. After a second the wait ends without the lock. Never fails. Absent in a log that only
+   * one process writes to.
    */
   lockStream?(stream: string): Promise<() => void>;
   loadSnapshot(stream: string): Promise<Snapshot | undefined>;

@@ -1,7 +1,7 @@
 import { deserialize, serialize } from 'node:v8';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { type ExpiringMap, emptyExpiringMap, forget, recall, remember, remembered } from './expiring-map.ts';
+import { deleteEntry, type ExpiringMap, emptyExpiringMap, entriesOf, getEntry, setEntry } from './expiring-map.ts';
 
 const day = (n: number) => new Date(Date.UTC(2026, 0, n));
 
@@ -16,30 +16,30 @@ describe('memory', () => {
         changes.forEach(({ id, value }, index) => {
           if (value === undefined) {
             map.delete(id);
-            memory = forget(memory, id);
+            memory = deleteEntry(memory, id);
           } else {
             map.set(id, value);
-            memory = remember(memory, id, value, Number.POSITIVE_INFINITY, day(1));
+            memory = setEntry(memory, id, value, Number.POSITIVE_INFINITY, day(1));
           }
           if (index === Math.floor(changes.length / 2)) earlier = [memory, new Map(map)];
         });
-        expect(new Map(remembered(memory))).toEqual(map);
+        expect(new Map(entriesOf(memory))).toEqual(map);
         expect(memory.size).toBe(map.size);
-        expect(new Map(remembered(earlier[0]))).toEqual(earlier[1]);
+        expect(new Map(entriesOf(earlier[0]))).toEqual(earlier[1]);
       }),
     );
   });
 
   test('forgets what is past, and does not grow for ever', () => {
     let memory: ExpiringMap<string> = emptyExpiringMap();
-    for (let n = 1; n <= 5000; n++) memory = remember(memory, `id${n}`, 'x', day(n + 30), day(n));
-    expect(recall(memory, 'id4999', day(5000))).toBe('x');
-    expect(recall(memory, 'id4960', day(5000))).toBeUndefined();
+    for (let n = 1; n <= 5000; n++) memory = setEntry(memory, `id${n}`, 'x', day(n + 30), day(n));
+    expect(getEntry(memory, 'id4999', day(5000))).toBe('x');
+    expect(getEntry(memory, 'id4960', day(5000))).toBeUndefined();
     expect(memory.size).toBeLessThan(200);
   });
 
   test('survives a snapshot', () => {
-    const memory = remember(emptyExpiringMap<bigint>(), 'a', 1n, day(2), day(1));
-    expect(recall(deserialize(serialize(memory)) as ExpiringMap<bigint>, 'a', day(1))).toBe(1n);
+    const memory = setEntry(emptyExpiringMap<bigint>(), 'a', 1n, day(2), day(1));
+    expect(getEntry(deserialize(serialize(memory)) as ExpiringMap<bigint>, 'a', day(1))).toBe(1n);
   });
 });

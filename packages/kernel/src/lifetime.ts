@@ -1,7 +1,7 @@
-/** Things that run until they are told to stop. */
+/** Components that run until they are stopped. */
 
-/** A component that does something in the background. */
+/** A component that works in the background. */
 export interface Running {
-  /** Stops taking new work, finishes what is in hand, lets go of resources. Never throws; may be called twice. */
+  /** Stops taking new work, finishes what is in flight, releases resources. Never throws; may be called twice. */
   stop(): Promise<void>;
 }

@@ -1,6 +1,6 @@
 /**
  * Work that one process of many does at a time, from a checkpoint on. The lease is renewed beside the work, so that a
- * slow step does not lose it; who has lost it is told by a signal. Work must be safe to do twice: a process that stalls
+ * slow step does not lose it; a signal fires if it is lost. Work must be safe to do twice: a process that stalls
  * past its lease does not know it yet.
  */
 import { newId } from '@caudal/kernel/ids.ts';
@@ -15,7 +15,7 @@ export const processHolder = newId();
 export interface Leadership {
   /** Where the checkpoint stood. */
   readonly position: number;
-  /** Fires when the lease is lost, and when everything is told to stop. */
+  /** Fires when the lease is lost, and when the work is stopped. */
   readonly signal: AbortSignal;
   /** Moves the checkpoint. False: the lease is lost, nothing was moved. */
   advance(position: number): Promise<boolean>;
@@ -29,14 +29,14 @@ export interface LeaseOptions {
   holder?: string;
   ttlMs: number;
   signal: AbortSignal;
-  /** Called whenever the lease turns out to be somebody else's. */
+  /** Called whenever another process holds the lease. */
   onWaiting?(): void;
 }
 
 const log = logger('lease');
 
 /**
- * Runs `work` whenever the lease can be had, until `signal` fires; resolves when the work in hand has ended. Work that
+ * Runs `work` whenever the lease can be had, until `signal` fires; resolves when the work in flight has ended. Work that
  * throws starts again after a pause, from the checkpoint: here or wherever the lease is taken first. Never throws.
  */
 export async function whileLeading(options: LeaseOptions, work: (lease: Leadership) => Promise<void>): Promise<void> {

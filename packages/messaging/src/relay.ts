@@ -5,11 +5,11 @@
  * One relay a log is active, by lease. It publishes a batch while the one before it is being confirmed, and moves the
  * checkpoint over a batch when all of it, and everything before it, is confirmed. So:
  *   - it dies anywhere: the next one starts at the checkpoint; at most two batches are published twice;
- *   - it is stale (its lease ran out while it stood still): what it still publishes is double, its checkpoint write is
+ *   - it is stale (its lease ran out while it hung): what it still publishes is double, its checkpoint write is
  *     refused, it ends;
  *   - a message is refused, or the broker goes away: everything from the checkpoint is published again, after a pause.
  *     The lease is given back for that time, since another process may still reach the broker;
- *   - no queue wants a message: it is counted. Whoever comes later reads the log.
+ *   - no queue wants a message: it is counted. A handler that is added later reads the log.
  */
 
 import type { LogReader, RecordedEvent } from '@caudal/eventlog/types.ts';
@@ -96,7 +96,7 @@ export function startRelay(options: RelayOptions): Running {
     } catch (error) {
       if (!lease.signal.aborted) throw error;
     } finally {
-      // The batch in hand: its confirms are worth waiting for, what came of it shows at the next start.
+      // The batch in flight: its confirms are worth waiting for, what came of it shows at the next start.
       await before.catch(() => {});
     }
   };

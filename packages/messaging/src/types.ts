@@ -8,7 +8,7 @@ export type Unfinished =
   /** This event can't be handled because of what it is: it will be tried again, then dead-lettered. */
   | { kind: 'failed'; event: RecordedEvent; error: unknown };
 
-/** A projection or a process as the runtime sees it. */
+/** A projection or a saga, as a handler of events. */
 export interface EventHandler {
   /** Unique; names the queue, the dead letters and the metrics: `order-details.v1`. */
   readonly name: string;
@@ -20,7 +20,7 @@ export interface EventHandler {
    * nothing of the batch counts then, and all of it comes again.
    */
   handle(events: RecordedEvent[]): Promise<Unfinished[]>;
-  /** How far it has seen the stream of each of these events; 0 for not at all. For the sweep. */
+  /** How far it has seen the stream of each of these events; 0 for not at all. For reconciliation. */
   seen(heads: RecordedEvent[]): Promise<number[]>;
 }
 
@@ -28,7 +28,7 @@ export interface EventHandler {
 export interface Feed {
   /**
    * Calls `deliver` with batches, one at a time, and acknowledges each once it has resolved. Reconnects by itself.
-   * Resolves after `signal` has fired and what was in hand is delivered.
+   * Resolves after `signal` has fired and what was in flight is delivered.
    */
   run(deliver: (events: RecordedEvent[]) => Promise<void>, signal: AbortSignal): Promise<void>;
 }

@@ -24,7 +24,7 @@ export interface Database extends Transaction {
   readonly url: string;
   /** Runs `work` between BEGIN and COMMIT on one connection; rolls back if it throws. */
   transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T>;
-  /** Waits for statements in hand and closes all connections. May be called twice. */
+  /** Waits for statements in flight and closes all connections. May be called twice. */
   close(): Promise<void>;
 }
 

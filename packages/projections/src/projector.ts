@@ -44,7 +44,10 @@ export interface ProjectorOptions<V> extends GenerationOptions<V> {
 /** Whoever loses this many races for a view in a row gives the batch back. */
 const maxRounds = 12;
 
-const races = counter('projection_races_lost_total', 'Views that were written by somebody else since they were read');
+const races = counter(
+  'projection_races_lost_total',
+  'Writes of views that another writer had changed since they were read: each is done again',
+);
 
 /** A generation as queues, collections and metrics call it: `order-details.v1.2`. */
 export function generationName(projection: { name: string; version: number }, generation: number): string {

@@ -1,9 +1,10 @@
-/** What travels beside a call, by its names in gRPC metadata. REST uses the same, but for the token and the age. */
+/** The headers of a call, by their names in gRPC metadata. REST uses the same, except for the token and the age. */
 import { type Context, ROOT_CONTEXT, trace } from '@opentelemetry/api';
 import { W3CTraceContextPropagator } from '@opentelemetry/core';
 
-export const names = {
+export const headerNames = {
   authorization: 'authorization',
+  /** Of the call; not the idempotency key, which is a field of the request. */
   requestId: 'x-request-id',
   causationId: 'caudal-causation-id',
   correlationId: 'caudal-correlation-id',

@@ -72,7 +72,7 @@ export const reasons = {
   },
   SERVER_BUSY: {
     code: 'RESOURCE_EXHAUSTED',
-    meaning: 'The server has as many calls in hand as it takes. Try again after the time given.',
+    meaning: 'The server has as many calls in flight as it takes. Try again after the time given.',
   },
   DEPENDENCY_UNAVAILABLE: {
     code: 'UNAVAILABLE',

@@ -28,7 +28,9 @@ import type { Concern } from './observe.ts';
 import type { Saga, Step } from './types.ts';
 
 const log = logger('saga');
-const steps = counter('process_steps_total', 'Steps of processes by outcome: done, transient.');
+const steps = counter('saga_steps_total', 'Steps of sagas, by saga, step and outcome: done, transient.', {
+  formerly: { name: 'process_steps_total', labels: { saga: 'process' } },
+});
 
 /** A saga takes no more steps than this in one go: more means that `next` does not get on. */
 const MAX_STEPS = 50;

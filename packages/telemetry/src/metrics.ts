@@ -5,6 +5,27 @@
  */
 import { type Attributes, type Meter, metrics } from '@opentelemetry/api';
 
+/** What a metric was called before a rename. It is exported like this, too, for one more version; docs/renames.md lists it. */
+export interface FormerMetric {
+  /** Its former name. Absent if only labels were renamed: then its points carry both labels. */
+  name?: string;
+  /** Former names of labels, by their current ones: `{ saga: 'process' }`. */
+  labels?: Record<string, string>;
+}
+
+const former = new Map<string, FormerMetric>();
+
+/** What instruments were called, by their names. */
+export const formerMetrics: ReadonlyMap<string, FormerMetric> = former;
+
+export interface InstrumentOptions {
+  formerly?: FormerMetric;
+}
+
+function note(name: string, { formerly }: InstrumentOptions): void {
+  if (formerly) former.set(name, formerly);
+}
+
 /** Makes the instrument at its first use, and again if the provider changes. */
 function bound<Instrument>(create: (meter: Meter) => Instrument): () => Instrument {
   let provider: unknown;
@@ -20,7 +41,8 @@ function bound<Instrument>(create: (meter: Meter) => Instrument): () => Instrume
 }
 
 /** Counts upwards: `orders_placed_total`. */
-export function counter(name: string, description: string) {
+export function counter(name: string, description: string, options: InstrumentOptions = {}) {
+  note(name, options);
   const instrument = bound((meter) => meter.createCounter(name, { description }));
   return {
     add(value: number, attributes?: Attributes): void {
@@ -30,7 +52,14 @@ export function counter(name: string, description: string) {
 }
 
 /** Spreads of values, in base units: `append_seconds`. `boundaries`: the buckets' upper ends. */
-export function histogram(name: string, description: string, unit: string, boundaries?: number[]) {
+export function histogram(
+  name: string,
+  description: string,
+  unit: string,
+  boundaries?: number[],
+  options: InstrumentOptions = {},
+) {
+  note(name, options);
   const advice = boundaries && { explicitBucketBoundaries: boundaries };
   const instrument = bound((meter) => meter.createHistogram(name, { description, unit, advice }));
   return {
@@ -40,8 +69,9 @@ export function histogram(name: string, description: string, unit: string, bound
   };
 }
 
-/** A value that goes up and down: `projection_lag_seconds`. */
-export function gauge(name: string, description: string, unit: string) {
+/** A value that goes up and down: `relay_lag_events`. */
+export function gauge(name: string, description: string, unit: string, options: InstrumentOptions = {}) {
+  note(name, options);
   const instrument = bound((meter) => meter.createGauge(name, { description, unit }));
   return {
     set(value: number, attributes?: Attributes): void {

@@ -89,6 +89,46 @@ describe('started', () => {
     expect(text).not.toContain('process_command');
   });
 
+  test('a renamed metric has its deprecated name, too, with its former labels', async () => {
+    const steps = counter('caudal_saga_steps_total', 'Steps.', {
+      formerly: { name: 'caudal_process_steps_total', labels: { saga: 'process' } },
+    });
+    steps.add(3, { saga: 'fulfilment', outcome: 'done' });
+    const lag = histogram('caudal_handler_lag_seconds', 'Lag.', 's', [1, 10], {
+      formerly: { name: 'caudal_projection_lag_seconds' },
+    });
+    lag.record(5, { handler: 'orders' });
+    gauge('caudal_in_flight', 'Calls.', '1', { formerly: { name: 'caudal_in_hand' } }).set(4);
+    const text = await scrape();
+    expect(text).toContain('\ncaudal_saga_steps_total{saga="fulfilment",outcome="done"} 3\n');
+    expect(text).toContain('\ncaudal_process_steps_total{process="fulfilment",outcome="done"} 3\n');
+    expect(text).toContain('# HELP caudal_process_steps_total Deprecated: now caudal_saga_steps_total\n');
+    expect(text).toContain('# TYPE caudal_process_steps_total counter\n');
+    for (const name of ['handler', 'projection']) {
+      expect(text).toContain(`\ncaudal_${name}_lag_seconds_bucket{handler="orders",le="1"} 0\n`);
+      expect(text).toContain(`\ncaudal_${name}_lag_seconds_bucket{handler="orders",le="10"} 1\n`);
+      expect(text).toContain(`\ncaudal_${name}_lag_seconds_sum{handler="orders"} 5\n`);
+    }
+    expect(text).toContain('\ncaudal_in_flight 4\n');
+    expect(text).toContain('\ncaudal_in_hand 4\n');
+  });
+
+  test('where only a label was renamed, the points carry both', async () => {
+    const appends = counter('caudal_appends_total', 'Appends.', { formerly: { labels: { result: 'verdict' } } });
+    appends.add(1, { domain: 'orders', result: 'conflict' });
+    const text = await scrape();
+    expect(text.match(/^caudal_appends_total.*$/gm)).toEqual([
+      'caudal_appends_total{domain="orders",result="conflict",verdict="conflict"} 1',
+    ]);
+  });
+
+  test('a metric that was not renamed is exported once, as it is', async () => {
+    used.add(0, { result: 'ok' });
+    const text = await scrape();
+    expect(text.match(/^caudal_test_total\{.*$/gm)).toHaveLength(1);
+    expect(text).toContain('# HELP caudal_test_total Counts.\n');
+  });
+
   test('only /metrics is served', async () => {
     const response = await fetch(`http://127.0.0.1:${telemetry.prometheusPort}/other`);
     expect(response.status).toBe(404);

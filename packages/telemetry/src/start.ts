@@ -16,6 +16,7 @@ import { envDetector, resourceFromAttributes, serviceInstanceIdDetector } from '
 import { NodeSDK } from '@opentelemetry/sdk-node';
 import { BatchSpanProcessor, ParentBasedSampler, TraceIdRatioBasedSampler } from '@opentelemetry/sdk-trace';
 import { ATTR_SERVICE_NAME, ATTR_SERVICE_VERSION } from '@opentelemetry/semantic-conventions';
+import { withFormerMetrics } from './former-metrics.ts';
 import { logger } from './log.ts';
 import { observedProducer } from './observed-producer.ts';
 
@@ -23,7 +24,7 @@ export interface TelemetryOptions {
   /** `service.name`: 'caudal-orders'. */
   serviceName: string;
   serviceVersion: string;
-  /** The roles that the process runs, as an attribute of everything it tells: 'command,query'. */
+  /** The roles that the process runs, as an attribute of all spans and metrics: 'command,query'. */
   role: string;
   /** Where Prometheus fetches `/metrics`; port 0 lets the system choose. Absent: no metrics are kept. */
   prometheus?: { host: string; port: number };
@@ -44,7 +45,15 @@ const log = logger('telemetry');
 const exportMs = 2_000;
 const flushMs = 3_000;
 
-/** Serves GET /metrics. (The exporter's own server can't tell its port, and hides why it did not start.) */
+/** Exports metrics under their deprecated names, too. */
+class AliasingExporter extends PrometheusExporter {
+  override async collect(options?: Parameters<PrometheusExporter['collect']>[0]) {
+    const { resourceMetrics, errors } = await super.collect(options);
+    return { resourceMetrics: withFormerMetrics(resourceMetrics), errors };
+  }
+}
+
+/** Serves GET /metrics. (The exporter's own server hides its port, and why it did not start.) */
 async function serveMetrics(exporter: PrometheusExporter, { host, port }: { host: string; port: number }) {
   const server = createServer({ requestTimeout: 10_000 }, (request, response) => {
     if (request.url?.split('?')[0] === '/metrics') exporter.getMetricsRequestHandler(request, response);
@@ -88,7 +97,7 @@ export async function startTelemetry(options: TelemetryOptions): Promise<Telemet
   logComplaints();
   const exporter =
     prometheus &&
-    new PrometheusExporter({ preventServerStart: true, withoutScopeInfo: true, metricProducers: [observedProducer] });
+    new AliasingExporter({ preventServerStart: true, withoutScopeInfo: true, metricProducers: [observedProducer] });
   const server = exporter && (await serveMetrics(exporter, prometheus));
   const runtime = exporter && new RuntimeNodeInstrumentation();
   const sdk = new NodeSDK({

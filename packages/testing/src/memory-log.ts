@@ -1,9 +1,9 @@
 /**
- * An event log in memory, judged as the real one judges: for tests that want its verdicts without a server. Appends
+ * An event log in memory, judged as the real one judges: for tests that want its results without a server. Appends
  * that arrive while a call is on its way wait for the next one, and a test can put itself around each call.
  */
 import { setImmediate as tick } from 'node:timers/promises';
-import type { Append, EventLog, RecordedEvent, Snapshot, Verdict } from '@caudal/eventlog/types.ts';
+import type { Append, AppendResult, EventLog, RecordedEvent, Snapshot } from '@caudal/eventlog/types.ts';
 import { type Clock, sleep, systemClock } from '@caudal/kernel/time.ts';
 
 export interface MemoryLogOptions {
@@ -34,7 +34,7 @@ interface Waiting {
   append: Append;
   /** An append of its stream that it relied on was not appended. */
   broken: boolean;
-  resolve(verdict: Verdict): void;
+  resolve(result: AppendResult): void;
   reject(error: unknown): void;
 }
 
@@ -56,7 +56,7 @@ function openStore({ domain, clock = systemClock }: MemoryLogOptions) {
     return streams.get(stream) ?? [];
   }
 
-  function judge({ stream, expected, events: added, command }: Append, broken: boolean): Verdict {
+  function judge({ stream, expected, events: added, command }: Append, broken: boolean): AppendResult {
     const known = command && commands.get(command.key);
     if (known) {
       if (!Buffer.from(known.hash).equals(command.hash)) return { kind: 'reused' };
@@ -104,23 +104,23 @@ function openClient(store: Store, call: NonNullable<MemoryLogOptions['call']> = 
       const batch = waiting.slice(0, callLimit);
       waiting = waiting.slice(callLimit);
       const broken = new Set<string>();
-      let verdicts: Verdict[] = [];
+      let results: AppendResult[] = [];
       calls += 1;
       try {
         await call(
           () => {
-            verdicts = [];
+            results = [];
             broken.clear();
             for (const { append, broken: before } of batch) {
-              const verdict = judge(append, before || broken.has(append.stream));
-              if (verdict.kind !== 'appended') broken.add(append.stream);
-              verdicts.push(verdict);
+              const result = judge(append, before || broken.has(append.stream));
+              if (result.kind !== 'appended') broken.add(append.stream);
+              results.push(result);
             }
           },
           batch.map(({ append }) => append),
         );
         batch.forEach(({ resolve }, index) => {
-          resolve(verdicts[index]!);
+          resolve(results[index]!);
         });
       } catch (error) {
         for (const { append, reject } of batch) {

@@ -85,17 +85,17 @@ export function smtpMailer({ url, from, timeoutMs = 30_000 }: SmtpOptions): Mail
     for (const outcome of [late, sent]) outcome.catch(() => {});
     return Promise.race([sent, late]).finally(() => done.abort());
   };
-  const inHand = new Set<Promise<MailOutcome>>();
+  const inFlight = new Set<Promise<MailOutcome>>();
 
   return {
     send(mail) {
       const attributes = { 'messaging.operation.type': 'send', 'messaging.message.id': mail.id };
       const sending = withSpan('send mail', { kind: 'client', attributes }, () => within(mail));
-      inHand.add(sending);
-      return sending.finally(() => inHand.delete(sending));
+      inFlight.add(sending);
+      return sending.finally(() => inFlight.delete(sending));
     },
     async stop() {
-      await Promise.allSettled(inHand);
+      await Promise.allSettled(inFlight);
       transport.close();
     },
   };

@@ -20,13 +20,13 @@ export const payments = defineContext({
   name: 'payments',
   settings: {
     PAYMENTS_GATEWAY_URL: setting.url({
-      description: 'The card gateway. Processes that lead payments do not start without it on a DATABASE_URL.',
+      description: 'The card gateway. The saga role of payments does not start without it on a DATABASE_URL.',
       optional: true,
       protocols: ['http', 'https'],
     }),
     PAYMENTS_GATEWAY: setting.oneOf(['sandbox'], {
       description:
-        'In the place of PAYMENTS_GATEWAY_URL: a sandbox inside the process takes any card, and no money moves. Taken without being asked for where PostgreSQL is embedded.',
+        'In the place of PAYMENTS_GATEWAY_URL: a sandbox inside the process takes any card, and no money moves. The default where PostgreSQL is embedded.',
       optional: true,
     }),
     PAYMENTS_GATEWAY_KEY: setting.secret({ description: "The card gateway's key.", optional: true }),
@@ -34,7 +34,7 @@ export const payments = defineContext({
       description: 'How long the card gateway may take to answer.',
       default: '5s',
       min: 10,
-      // A step of a process is cut off after 15 s, and would never learn the outcome.
+      // A step of a saga is cut off after 15 s, and would never learn the outcome.
       max: 10_000,
     }),
   },

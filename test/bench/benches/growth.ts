@@ -105,8 +105,8 @@ export const growth: Bench = {
             const productId = `NEW-${run}-${client}`;
             const event = turn === 0 ? created(productId) : restocked(turn);
             const command = { key: newId(), hash, reply };
-            const verdict = await log.append({ stream: streamOf(productId), expected: turn, events: [event], command });
-            if (verdict.kind !== 'appended') throw new Error(`${productId}: ${verdict.kind}`);
+            const result = await log.append({ stream: streamOf(productId), expected: turn, events: [event], command });
+            if (result.kind !== 'appended') throw new Error(`${productId}: ${result.kind}`);
           },
         });
         return rate;

@@ -87,7 +87,7 @@ async function measure(store: StoreName, consumers: number, seconds: number): Pr
       feed: rabbitFeed({ broker, handler }),
       logs: new Map([[schema, counted]]),
       database,
-      sweep: { everyMs: 30_000, minAgeMs: 10_000 },
+      reconciliation: { everyMs: 30_000, minAgeMs: 10_000 },
     }),
   );
 

@@ -19,7 +19,7 @@ const bench = 'memory';
 const warmUp = 0.25;
 /** Between two looks at how many orders there are. */
 const stepSeconds = 30;
-const roles = ['command', 'query', 'relay', 'projector', 'process'];
+const roles = ['command', 'query', 'relay', 'projector', 'saga'];
 const heapGauge = 'v8js_memory_heap_used';
 
 /** What the chart lets a pod have, in MiB. */

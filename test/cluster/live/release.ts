@@ -38,7 +38,7 @@ const common: Values = {
   settings: { PAYMENTS_GATEWAY: 'sandbox', CAUDAL_POOL_SIZE: 3 },
   workloads: {
     relay: { replicas: 1 },
-    process: { replicas: 1 },
+    saga: { replicas: 1 },
     jobs: { resources: { requests: { cpu: '20m', memory: '128Mi' } } },
     projector: {
       replicas: 1,

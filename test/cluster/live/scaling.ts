@@ -34,7 +34,7 @@ async function look(release: Release, began: number): Promise<Look> {
     at: (performance.now() - began) / 1_000,
     wanted: spec.replicas,
     ready: status.readyReplicas ?? 0,
-    waiting: queue ? queue.ready + queue.inHand : 0,
+    waiting: queue ? queue.ready + queue.inFlight : 0,
   };
 }
 

@@ -12,7 +12,7 @@ const links = {
   query: ['postgres', 'mongodb', 'elasticsearch', 'redis'],
   relay: ['postgres', 'rabbitmq'],
   projector: ['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'],
-  process: ['postgres', 'rabbitmq'],
+  saga: ['postgres', 'rabbitmq'],
 } as const satisfies Record<string, ServerName[]>;
 
 const variables: Record<ServerName, string> = {
@@ -56,8 +56,8 @@ export async function startCluster(): Promise<Cluster> {
       env: (part, stores) => ({
         PAYMENTS_GATEWAY_URL: gateway.url,
         PAYMENTS_GATEWAY_TIMEOUT: '2s',
-        CAUDAL_SWEEP_INTERVAL: '2s',
-        CAUDAL_SWEEP_MIN_AGE: '1s',
+        CAUDAL_RECONCILIATION_INTERVAL: '2s',
+        CAUDAL_RECONCILIATION_MIN_AGE: '1s',
         // Shorter than a pause: pieces must be lost to an expiry now and then, and payments come too late.
         ORDERS_RESERVATION_TTL: '20s',
         ORDERS_PAYMENT_TIMEOUT: '60s',

@@ -1,4 +1,4 @@
-/** `caudal deadletters`: streams that a projection or a process could not go on with, and trying them again. */
+/** `caudal deadletters`: parked streams, those that a projection or a saga could not go on with, and trying them again. */
 
 import { brokerDeadLetters } from '@caudal/messaging/dead-letters/dead-letters.ts';
 import type { ParkedStream } from '@caudal/messaging/dead-letters/parked.ts';
@@ -15,11 +15,11 @@ import { withApp } from '../with-app.ts';
 
 export function deadLettersCommand(): Command {
   return new Command('deadletters')
-    .description('streams that a projection or process could not go on with')
+    .description('parked streams: those that a projection or saga could not go on with')
     .addCommand(
       new Command('list')
         .description('show them: the event that failed, why, and how many events wait behind it')
-        .argument('[handler]', 'of this projection\'s generation or process only: "order-details.v1.1"')
+        .argument('[handler]', 'of this projection\'s generation or saga only: "order-details.v1.1"')
         .option('--json', 'one JSON object a line, for each stream')
         .addHelpText('after', '\nExample: caudal deadletters list fulfilment.process')
         .action((handler: string | undefined, { json = false }: { json?: boolean }) =>
@@ -29,7 +29,7 @@ export function deadLettersCommand(): Command {
     .addCommand(
       new Command('redrive')
         .description('try them again, in the order of the log')
-        .argument('<handler>', 'the projection\'s generation or the process: "order-details.v1.1"')
+        .argument('<handler>', 'the projection\'s generation or the saga: "order-details.v1.1"')
         .argument('[stream]', 'only this stream')
         .option('--json', 'one JSON object a line, for each stream')
         .addHelpText(
@@ -72,7 +72,7 @@ async function redriveAll(
   system: App,
   { handler: name, stream, json }: { handler: string; stream: string | undefined; json: boolean },
 ): Promise<boolean> {
-  // A process calls the commands of its own and other contexts: those that this process would serve are called in it.
+  // A saga calls the commands of its own and other contexts: those that this process would serve are called in it.
   addCommands(system);
   addQueries(system);
   const { handler, local } = await mustExist(system, name);
@@ -99,7 +99,7 @@ async function redriveAll(
 
 async function mustExist(system: App, name: string): Promise<FoundHandler> {
   const found = await findHandler(system, name);
-  if (!found) throw unknownName('projection or process', name, await handlerNames(system));
+  if (!found) throw unknownName('projection or saga', name, await handlerNames(system));
   return found;
 }
 

@@ -1,17 +1,17 @@
 /** `caudal demo`: the whole system, started for the import of real orders, with a report that reconciles. */
 import { fileURLToPath } from 'node:url';
-import { loadConfig } from '@caudal/config/config.ts';
 import { createLifecycle } from '@caudal/lifecycle/lifecycle.ts';
 import { generateKey, renewing, type TokenSource } from '@caudal/rpc/server/tokens.ts';
 import { contexts } from '@caudal/server/contexts.ts';
 import type { Identity } from '@caudal/server/identity.ts';
 import { migrateContext } from '@caudal/server/local-context.ts';
-import { type RuntimeValues, settings } from '@caudal/server/settings/settings.ts';
+import type { RuntimeValues } from '@caudal/server/settings/settings.ts';
 import { Command } from 'commander';
 import { everything } from '../permissions.ts';
 import { importFile } from '../run-import.ts';
 import { untilSignal } from '../signals.ts';
 import { UsageError } from '../usage.ts';
+import { loadSettings } from '../with-app.ts';
 import { wholeNumber } from './import.ts';
 
 const sample = fileURLToPath(new URL('../../../importer/data/online-retail-sample.csv', import.meta.url));
@@ -21,14 +21,14 @@ export function demoCommand(): Command {
   return new Command('demo')
     .description('start the system (embedded, or on the stores that are configured), import real orders, and reconcile')
     .argument('[file]', 'another file of the same columns', sample)
-    .option('--concurrency <n>', 'orders in hand at the same time', wholeNumber, 64)
+    .option('--concurrency <n>', 'orders in flight at the same time', wholeNumber, 64)
     .option('--json', 'print the report as one JSON object')
     .addHelpText(
       'after',
       '\nExit code: 0 if everything reconciles, else 1. Run twice, it finds the orders of the first time.',
     )
     .action(async (file: string, { concurrency, json }: { concurrency: number; json?: boolean }) => {
-      const values = loadConfig(settings) as RuntimeValues;
+      const values = loadSettings();
       const lifecycle = createLifecycle();
       await untilSignal(lifecycle, async (running) => {
         if (values.DATABASE_URL) {
@@ -58,7 +58,7 @@ function tokens({ CAUDAL_AUTH }: RuntimeValues, identity: Identity): TokenSource
   }, TOKEN_SECONDS);
 }
 
-/** Keys for this run alone, where none are configured: nobody else calls this system. */
+/** Keys for this run alone, where none are configured: only the demo calls this system. */
 async function ownKeys({ CAUDAL_JWKS, CAUDAL_AUTH }: RuntimeValues): Promise<Partial<RuntimeValues>> {
   if (CAUDAL_JWKS || CAUDAL_AUTH === 'off') return {};
   const { publicKey, privateKey } = await generateKey('demo');

@@ -19,7 +19,7 @@ export function importCommand(): Command {
     .argument('<file>', 'the file: CSV with InvoiceNo, StockCode, Description, Quantity, InvoiceDate, ...')
     .option('--address <host:port>', 'the gRPC port of the system', '127.0.0.1:9090')
     .option('--token <token>', 'what to call with; CAUDAL_TOKEN if absent ("caudal token --all" makes one)')
-    .option('--concurrency <n>', 'orders in hand at the same time', wholeNumber, 64)
+    .option('--concurrency <n>', 'orders in flight at the same time', wholeNumber, 64)
     .option('--json', 'print the report as one JSON object')
     .addHelpText('after', '\nExit code: 0 if everything reconciles, else 1. May be started again after a break.')
     .action(async (file: string, { address, token, concurrency, json }: Options) => {

@@ -1,4 +1,4 @@
-/** `caudal start`: a process with the roles that it is told; all of them, on an embedded PostgreSQL, if nothing. */
+/** `caudal start`: a process with the roles of the settings; without settings all of them, on an embedded PostgreSQL. */
 import { loadConfig } from '@caudal/config/config.ts';
 import { createLifecycle } from '@caudal/lifecycle/lifecycle.ts';
 import { endWithProcess } from '@caudal/lifecycle/process.ts';

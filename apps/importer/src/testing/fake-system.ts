@@ -83,7 +83,7 @@ export function fakeSystem({ fault = () => undefined, stepsPerRead = 1 }: FakeOp
   const free = ({ onHand, reserved }: StockItem) => onHand - reserved;
   const itemsOf = (order: Order) => order.lines.map((line) => ({ ...line, item: stock.get(line.productId)! }));
 
-  /** The order's next step, as its process would do it. */
+  /** The order's next step, as its saga would do it. */
   function advance(order: Order): void {
     const { status, payment, shipment } = order;
     if (status === OrderStatus.ORDER_STATUS_PENDING && !payment) {

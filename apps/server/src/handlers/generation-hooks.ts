@@ -1,7 +1,7 @@
 /** What a generation of a projection needs outside its store: a queue of its own, and places to go on from. */
 
 import { feedCheckpoint, sweepCheckpoint } from '@caudal/messaging/checkpoints.ts';
-import { forgetHandler } from '@caudal/messaging/forget.ts';
+import { deleteHandlerState } from '@caudal/messaging/delete-handler-state.ts';
 import type { Broker } from '@caudal/messaging/rabbitmq/connection.ts';
 import { bindHandler, deleteHandler } from '@caudal/messaging/rabbitmq/topology.ts';
 import { acquire, advance, release } from '@caudal/postgres/checkpoint.ts';
@@ -23,7 +23,7 @@ export function generationHooks({
     async bind(handler) {
       if (broker) await bindHandler({ broker, handler });
     },
-    // Both go on from here: the log feed, and the sweep.
+    // Both go on from here: the log feed, and reconciliation, whose checkpoints are recorded as `sweep:`.
     async filled(handler, positions) {
       for (const [domain, position] of positions) {
         for (const name of [feedCheckpoint(handler, domain), sweepCheckpoint(handler, domain)]) {
@@ -33,7 +33,7 @@ export function generationHooks({
     },
     async release(handler) {
       if (broker) await deleteHandler({ broker, handler });
-      await forgetHandler(database, handler);
+      await deleteHandlerState(database, handler);
     },
   };
 }
@@ -43,7 +43,7 @@ async function moveTo(
   { name, holder, position }: { name: string; holder: string; position: number },
 ): Promise<void> {
   const lease = await acquire(database, { name, holder, ttlMs: 5_000 });
-  // Somebody consumes already, and will get there.
+  // Another process consumes already, and will get there.
   if (!lease) return;
   await advance(database, { name, epoch: lease.epoch, position, ttlMs: 5_000 });
   await release(database, { name, epoch: lease.epoch });

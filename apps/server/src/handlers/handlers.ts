@@ -1,6 +1,5 @@
 /**
- * What the contexts' projections and processes are to the runtime: handlers of events. Roles put them to work, and
- * commands (cli/) use the same ones by hand.
+ * The contexts' projections and sagas as handlers of events. Roles run them, and commands of apps/cli use the same ones.
  */
 
 import type { ContextProjection } from '@caudal/context/context.ts';
@@ -49,8 +48,8 @@ export function rebuildOptions<V>(app: App, of: LocalProjection): RebuildOptions
   };
 }
 
-/** Tells the caches what was written. */
-export function whenWritten(
+/** Invalidates the cached views that a projector has written. */
+export function cacheInvalidation(
   { stores }: App,
   { projection }: ContextProjection,
 ): NonNullable<ProjectorOptions<unknown>['onWritten']> {
@@ -64,11 +63,11 @@ export function whenWritten(
 /** The handler that feeds one generation of a projection. */
 export function projectionHandler(app: App, of: LocalProjection, generation: number): EventHandler {
   const { projection } = of.definition;
-  const onWritten = whenWritten(app, of.definition);
+  const onWritten = cacheInvalidation(app, of.definition);
   return createProjector({ projection, store: viewStoreOf(app, of), generation, onWritten });
 }
 
-/** The handlers of a context's processes. They may open what they need; the end of the lifecycle ends it. */
+/** The handlers of a context's sagas. They may open what they need; the end of the lifecycle ends it. */
 export async function sagaHandlers(app: App, local: LocalContext): Promise<TimedHandler[]> {
   const { context, database } = local;
   const { lifecycle, values } = app;

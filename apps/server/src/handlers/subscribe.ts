@@ -29,7 +29,9 @@ export function subscribe(app: App, context: Context, database: Database, handle
     database,
     holder,
     deadLetters,
-    sweep: broker ? { everyMs: values.CAUDAL_SWEEP_INTERVAL, minAgeMs: values.CAUDAL_SWEEP_MIN_AGE } : false,
+    reconciliation: broker
+      ? { everyMs: values.CAUDAL_RECONCILIATION_INTERVAL, minAgeMs: values.CAUDAL_RECONCILIATION_MIN_AGE }
+      : false,
   });
   const removeCheck = lifecycle.addCheck(`subscription ${handler.name}`, 'live', problem);
   return {

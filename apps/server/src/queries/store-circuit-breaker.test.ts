@@ -2,7 +2,7 @@ import { unavailable } from '@caudal/kernel/errors.ts';
 import { MissingCollection, type StoredDocument, tooCostly } from '@caudal/projections/stores/store.ts';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { storeOf } from '../testing/store-of.ts';
-import { failFast } from './store-circuit-breaker.ts';
+import { storeCircuitBreaker } from './store-circuit-breaker.ts';
 
 const layout = { keys: {}, indexes: [] };
 /** How long the store keeps a call waiting before it says that it is away. */
@@ -25,7 +25,7 @@ function fakeStore() {
   };
 }
 
-describe('a store for queries', () => {
+describe('a store behind the circuit breaker', () => {
   const outOfReach = { code: 'UNAVAILABLE', reason: 'DEPENDENCY_UNAVAILABLE', metadata: { dependency: 'the store' } };
   let ending: AbortController;
   beforeEach(() => {
@@ -33,9 +33,12 @@ describe('a store for queries', () => {
   });
   afterEach(() => ending.abort());
 
-  function open(patienceMs = 40) {
+  function open(slowMs = 40) {
     const { store, state } = fakeStore();
-    const views = failFast(store, { signal: ending.signal, patienceMs, lookEveryMs: 5 }).collection('views', layout);
+    const views = storeCircuitBreaker(store, { signal: ending.signal, slowMs, probeEveryMs: 5 }).collection(
+      'views',
+      layout,
+    );
     return { views, state };
   }
 
@@ -46,7 +49,7 @@ describe('a store for queries', () => {
     return performance.now() - began;
   }
 
-  test('who has waited in vain spares the others the wait, those too who wait already', async () => {
+  test('after a slow failure all calls fail at once, those that wait already included', async () => {
     const { views, state } = open();
     expect(await views.load(['a'])).toEqual([]);
     state.away = 'after a wait';
@@ -61,7 +64,7 @@ describe('a store for queries', () => {
     for (let call = 0; call < 20; call++) expect(await failed(views.load(['a']))).toBeLessThan(waitMs / 2);
   });
 
-  test('nobody has to ask for it to be found again', async () => {
+  test('probes find the store again without a call', async () => {
     const { views, state } = open();
     state.away = 'after a wait';
     await failed(views.load(['a']));
@@ -70,7 +73,7 @@ describe('a store for queries', () => {
     for (let round = 0; state.asked === asked && round < 400; round++) await new Promise((ok) => setTimeout(ok, 5));
     await new Promise((resolve) => setImmediate(resolve));
     expect(await views.load(['a'])).toEqual([]);
-    // The look ended with that.
+    // The probes ended with that.
     const now = state.asked;
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(state.asked).toBe(now);
@@ -99,13 +102,13 @@ describe('a store for queries', () => {
       throw tooCostly('the store');
     };
     const store = storeOf({ load: async () => [], aggregate: costly });
-    const views = failFast(store, { signal: ending.signal, patienceMs: 1 }).collection('views', layout);
+    const views = storeCircuitBreaker(store, { signal: ending.signal, slowMs: 1 }).collection('views', layout);
     const aggregation = { where: [], groupBy: [], compute: [], orderBy: [], limit: 1, maxMs: 1_000 };
     await expect(views.aggregate(aggregation)).rejects.toMatchObject({ reason: 'QUERY_TOO_COSTLY' });
     expect(await views.load(['a'])).toEqual([]);
   });
 
-  test('failures that come at once keep nobody from asking', async () => {
+  test('quick failures do not open the circuit', async () => {
     const { views, state } = open(10_000);
     state.away = 'at once';
     for (let call = 1; call <= 5; call++) {
@@ -116,7 +119,7 @@ describe('a store for queries', () => {
     expect(await views.load(['a'])).toEqual([]);
   });
 
-  test('a call that fails late does not count while others are answered', async () => {
+  test('a slow failure does not count while other calls are answered', async () => {
     const { views, state } = open();
     state.away = 'after a wait';
     const slow = failed(views.load(['a']));

@@ -1,77 +1,75 @@
 /**
- * A store of views that is away, and those who would each wait for it: who has waited in vain spares the others the wait.
+ * A circuit breaker for queries of a store of views. Drivers alone don't do it: MongoDB's lets every call wait 2 s for a server,
+ * however long there has been none.
  *
- * A call that could not reach the store, after a wait in which nobody else has heard from it either, tells that it is
- * away. From then on all calls fail at once, and so do those that wait already. Beside them one look at a time finds out
- * when the store is back. Failures that come at once tell nothing: they keep nobody waiting, and the next call may
- * find the store well. Nor does a query that takes too long, while others are answered.
+ *   closed  Calls go to the store. A call that fails as the store can't be reached, after a wait in which no other call was
+ *           answered, opens the circuit. Quick failures do not: they delay no call, and the next one may succeed.
+ *   open    All calls fail at once, those that wait already included. One probe at a time finds out when the store is back.
  *
- * Drivers alone don't do it: MongoDB's lets every call wait 2 s for a server to choose, however long there has been none.
- *
- * For queries, which are read-only, so that it doesn't matter that a call goes on when its caller has been told already.
+ * For read-only calls: a call that has failed for its caller may still run.
  */
 import { isCode, unavailable } from '@caudal/kernel/errors.ts';
 import { sleep } from '@caudal/kernel/time.ts';
 import { type Collection, MissingCollection, type ViewStore } from '@caudal/projections/stores/store.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 
-export interface FailFastOptions {
-  /** Ends what goes on by itself: the looks at a store that is away. */
+export interface CircuitBreakerOptions {
+  /** Ends the probes. */
   signal: AbortSignal;
-  /** A failure that was waited for this long counts; 250 ms if absent. */
-  patienceMs?: number;
-  /** Between two looks; 100 ms if absent. A look itself may wait for the store. */
-  lookEveryMs?: number;
+  /** A failure after at least this long opens the circuit; 250 ms if absent. */
+  slowMs?: number;
+  /** Between two probes; 100 ms if absent. A probe itself may wait for the store. */
+  probeEveryMs?: number;
 }
 
 const log = logger('stores');
 
-/** The store, for queries. */
-export function failFast(store: ViewStore, options: FailFastOptions): ViewStore {
-  const { signal, patienceMs = 250, lookEveryMs = 100 } = options;
+/** The store behind a circuit breaker. */
+export function storeCircuitBreaker(store: ViewStore, options: CircuitBreakerOptions): ViewStore {
+  const { signal, slowMs = 250, probeEveryMs = 100 } = options;
   const waiting = new Set<(error: unknown) => void>();
-  /** Why nobody is let through. */
-  let away: { error: unknown } | undefined;
-  let heardAt = 0;
+  /** Why the circuit is open; undefined while it is closed. */
+  let open: { error: unknown } | undefined;
+  let answeredAt = 0;
 
-  function hear(): void {
-    heardAt = performance.now();
-    if (away) log.info({ store: store.name }, 'the store is back');
-    away = undefined;
+  function noteAnswer(): void {
+    answeredAt = performance.now();
+    if (open) log.info({ store: store.name }, 'the store is back');
+    open = undefined;
   }
 
-  /** Looks until the store answers, be it that there is no such thing. */
-  async function watch(collection: Collection): Promise<void> {
-    while (away && !signal.aborted) {
-      await sleep(lookEveryMs, signal);
-      await collection.load(['-']).then(hear, (error) => {
-        if (!isOutOfReach(error)) hear();
+  /** Probes until the store answers, even with an error such as a missing collection. */
+  async function probe(collection: Collection): Promise<void> {
+    while (open && !signal.aborted) {
+      await sleep(probeEveryMs, signal);
+      await collection.load(['-']).then(noteAnswer, (error) => {
+        if (!isOutOfReach(error)) noteAnswer();
       });
     }
   }
 
-  function goAway(error: unknown, collection: Collection): void {
-    if (away) return;
-    away = { error };
+  function openCircuit(error: unknown, collection: Collection): void {
+    if (open) return;
+    open = { error };
     log.warn({ store: store.name, err: error }, 'the store is away: queries of it fail at once');
     for (const refuse of waiting) refuse(error);
-    void watch(collection);
+    void probe(collection);
   }
 
   function ask<T>(collection: Collection, call: () => Promise<T>): Promise<T> {
-    if (away) return Promise.reject(unavailable(store.name, away.error));
+    if (open) return Promise.reject(unavailable(store.name, open.error));
     const began = performance.now();
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     waiting.add(reject);
     void call()
       .then(
         (answer) => {
-          hear();
+          noteAnswer();
           resolve(answer);
         },
         (error: unknown) => {
-          if (!isOutOfReach(error)) hear();
-          else if (performance.now() - began >= patienceMs && heardAt < began) goAway(error, collection);
+          if (!isOutOfReach(error)) noteAnswer();
+          else if (performance.now() - began >= slowMs && answeredAt < began) openCircuit(error, collection);
           reject(error);
         },
       )
@@ -97,7 +95,7 @@ export function failFast(store: ViewStore, options: FailFastOptions): ViewStore 
   };
 }
 
-/** It can't be reached, which is not what a store says of a collection that it does not have. */
+/** The store can't be reached. A missing collection is an answer of the store. */
 function isOutOfReach(error: unknown): boolean {
   return isCode(error, 'UNAVAILABLE') && !(error instanceof MissingCollection);
 }

@@ -58,7 +58,7 @@ describe('a view reader', () => {
     const definition = { projection: orderDetails, store: 'documents' as const, cacheMs };
     const payments = memoryLog({ domain: 'payments' });
     const logs = new Map([['payments', payments]]);
-    const reader = viewReader<Order>({ definition, store, logs, cache, cacheHears: true });
+    const reader = viewReader<Order>({ definition, store, logs, cache, cacheIsInvalidated: true });
     const call = testCall();
     const read = async (id: string) => (await reader.get(id, call))?.view.reference;
     return { reader, read, state, payments, ages: call.ages };

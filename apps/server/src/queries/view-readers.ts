@@ -1,6 +1,6 @@
 /**
  * Views as queries read them: after what the caller has written (its consistency token), and by id through the cache.
- * Lists, searches, counts and aggregates go to the store: what makes them change can't be told from a view's id.
+ * Lists, searches, counts and aggregates go to the store: a view's id does not show which of them it changes.
  */
 
 import { jsonCodec } from '@caudal/cache/codec.ts';
@@ -27,8 +27,8 @@ export interface ReaderOptions {
   store: ViewStore;
   logs: ReadonlyMap<string, LogReader>;
   cache: Cache;
-  /** Whether those who write the views tell this cache of it: in this process, or through Redis. */
-  cacheHears: boolean;
+  /** Whether writes of views invalidate this cache: in this process, or through Redis. */
+  cacheIsInvalidated: boolean;
 }
 
 /** How the cache knows a view; a revision starts again in every generation. */
@@ -53,12 +53,12 @@ export function searchReader<V>(options: ReaderOptions): SearchReader<V> {
 }
 
 function reader<V>(options: ReaderOptions, views: OpenedViews<V>): ViewReader<V> {
-  const { definition, cache, cacheHears } = options;
+  const { definition, cache, cacheIsInvalidated } = options;
   const projection: Projection<V> = definition.projection;
   const codec = storedViewCodec(projection);
   const entities = new Set(entitiesOf(projection));
-  // A cache that hears of no change may be a second behind, not more.
-  const ttlMs = cacheHears ? (definition.cacheMs ?? DEFAULT_CACHE_MS) : 1_000;
+  // A cache that nothing invalidates may be a second behind, not more.
+  const ttlMs = cacheIsInvalidated ? (definition.cacheMs ?? DEFAULT_CACHE_MS) : 1_000;
 
   let known: number | undefined;
 

@@ -5,7 +5,7 @@ import { followGenerations } from '@caudal/projections/generations/follow-genera
 import { ensureBuilt } from '@caudal/projections/generations/rebuild.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import type { App } from '../app.ts';
-import { type LocalProjection, projectionsOf, rebuildOptions, whenWritten } from '../handlers/handlers.ts';
+import { cacheInvalidation, type LocalProjection, projectionsOf, rebuildOptions } from '../handlers/handlers.ts';
 import { subscribe } from '../handlers/subscribe.ts';
 
 const log = logger('projector');
@@ -40,7 +40,7 @@ async function startProjector(app: App, of: LocalProjection): Promise<void> {
     store: options.store,
     start: (handler) => subscribe(app, context, database, handler),
     release: options.release,
-    onWritten: whenWritten(app, of.definition),
+    onWritten: cacheInvalidation(app, of.definition),
   });
   lifecycle.onStop(`projection ${projection.name}`, () => following.stop());
 }

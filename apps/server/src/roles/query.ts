@@ -27,6 +27,6 @@ function readerOptions<V>(app: App, local: LocalContext, projection: Projection<
     store: app.stores.viewsToQuery(context, definition.store, database),
     logs: app.logsFor(context, domainsOf(projection)),
     cache: app.stores.cache,
-    cacheHears: app.values.REDIS_URL !== undefined || app.has('projector'),
+    cacheIsInvalidated: app.values.REDIS_URL !== undefined || app.has('projector'),
   };
 }

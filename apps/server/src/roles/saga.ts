@@ -1,4 +1,4 @@
-/** The process role: leads its contexts' processes on, by events and by timers. */
+/** The saga role: runs its contexts' sagas, by events and by timers. */
 import { systemClock } from '@caudal/kernel/time.ts';
 import { runTimers } from '@caudal/sagas/timers.ts';
 import type { App } from '../app.ts';
@@ -6,7 +6,7 @@ import { sagaHandlers } from '../handlers/handlers.ts';
 import { watchLoop } from '../handlers/liveness.ts';
 import { subscribe } from '../handlers/subscribe.ts';
 
-/** Timers look for what is due every 250 ms, and what they do meanwhile is bounded by far less. */
+/** Timers are polled every 250 ms, and each round is bounded by far less than this. */
 const STUCK_MS = 10 * 60_000;
 
 export async function startSagas(app: App): Promise<void> {
@@ -19,7 +19,7 @@ export async function startSagas(app: App): Promise<void> {
       const subscription = subscribe(app, context, database, handler);
       lifecycle.onStop(`saga ${handler.name}`, () => subscription.stop());
     }
-    // They ask for the time whenever they look.
+    // Each poll reads the clock.
     const { watched, problem } = watchLoop(systemClock, STUCK_MS);
     const timers = runTimers({ database, handlers, clock: watched });
     lifecycle.addCheck(`timers of ${context.name}`, 'live', problem);

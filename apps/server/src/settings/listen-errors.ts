@@ -1,8 +1,8 @@
-/** A door that does not open, as somebody can mend it who only knows the settings. */
+/** Errors of listeners, worded for the operator: which setting to change. */
 import { ConfigError, type Problem } from '@caudal/config/config.ts';
 import type { RuntimeValues } from './settings.ts';
 
-const names = ['CAUDAL_GRPC_PORT', 'CAUDAL_REST_PORT', 'CAUDAL_METRICS_PORT'] as const;
+const portNames = ['CAUDAL_GRPC_PORT', 'CAUDAL_REST_PORT', 'CAUDAL_METRICS_PORT'] as const;
 
 /** Handles an error of listening: throws ConfigError that names the setting, or what is no such error as it is. */
 export function atPorts(values: RuntimeValues): (error: unknown) => never {
@@ -20,7 +20,7 @@ interface ListenError extends Error {
 function problemOf(values: RuntimeValues, error: ListenError): Problem | undefined {
   // /metrics wraps it.
   const { code, port } = (error.cause ?? error) as ListenError;
-  const name = names.find((each) => values[each] === port && port !== undefined);
+  const name = portNames.find((each) => values[each] === port && port !== undefined);
   const host = values.CAUDAL_HOST;
   if (code === 'EADDRINUSE' && name) {
     const fix = `Stop what listens there ("ss -ltnp" shows it), or set ${name} to a free port`;

@@ -1,13 +1,16 @@
-/** What a Caudal process can be told, beside what each context adds (its context.ts). */
+/** The settings of a Caudal process, beside those that each context adds (its context.ts). */
 import type { Settings, Values } from '@caudal/config/config.ts';
 import { setting } from '@caudal/config/setting.ts';
 import { parsePersonalDataKeys } from '@caudal/eventlog/cipher.ts';
 import { contexts } from '../contexts.ts';
 import { parseKeySet, parseSigningKey } from './keys.ts';
 
-/** What a process can do for the contexts that it runs; `all` of them on a laptop. */
-export const roles = ['command', 'query', 'relay', 'projector', 'process', 'jobs'] as const;
+/** What a process can do for the contexts that it runs. */
+export const roles = ['command', 'query', 'relay', 'projector', 'saga', 'jobs'] as const;
 export type Role = (typeof roles)[number];
+
+/** Roles by their deprecated names: read for one more version, with a warning. */
+export const formerRoles: Record<string, Role> = { process: 'saga' };
 
 const contextNames = contexts.map(({ name }) => name);
 
@@ -17,6 +20,7 @@ export const runtimeSettings = {
     description: 'What this process does.',
     default: roles.join(','),
     allowed: roles,
+    formerWords: formerRoles,
   }),
   CAUDAL_CONTEXTS: setting.list({
     description: 'For which contexts.',
@@ -65,7 +69,8 @@ export const runtimeSettings = {
     protocols: ['redis', 'rediss'],
   }),
   CAUDAL_NAMESPACE: setting.string({
-    description: 'Stands before the names of queues, collections, indices and cache keys: several systems, one server.',
+    description:
+      'The prefix of queues, collections, indices and cache keys, so that several systems can share servers.',
     optional: true,
     pattern: /^[a-z][a-z0-9_]{0,40}$/,
     expects: 'a lower-case word of at most 41 letters, digits and underscores',
@@ -75,7 +80,7 @@ export const runtimeSettings = {
   CAUDAL_REST_PORT: setting.port({ description: 'The port of the REST API and /docs.', default: '8080' }),
   CAUDAL_GRPC_PORT: setting.port({ description: 'The port of gRPC, /livez and /readyz.', default: '9090' }),
   CAUDAL_SHUTDOWN_GRACE: setting.duration({
-    description: 'How long a process still works after it has said that it is not ready: until gateways have noticed.',
+    description: 'How long a process still works after /readyz says that it is not ready, so that gateways notice.',
     default: '0s',
     max: 120_000,
   }),
@@ -85,22 +90,24 @@ export const runtimeSettings = {
   }),
   CAUDAL_OTLP_ENDPOINT: setting.url({ description: 'Where traces are sent by OTLP (gRPC).', optional: true }),
   CAUDAL_TRACE_SAMPLING: setting.number({
-    description: 'The share of traces that is recorded, of those that begin here: what callers have decided is kept.',
-    // All, as OpenTelemetry's SDKs have it: who names a collector wants to see something. It costs, so less where calls are many.
+    description: 'The share of traces that is recorded, of those that begin here. The decision of a caller is kept.',
+    // All, as in OpenTelemetry's SDKs. Recording costs time, so set less where calls are many.
     default: '1',
     min: 0,
     max: 1,
   }),
   CAUDAL_COMMAND_ADDRESS: setting.string({
-    description: 'Where the commands of contexts that do not run in this process answer; {context} becomes their name.',
+    description:
+      'The address of the commands of contexts that do not run in this process; {context} becomes their name.',
     default: '127.0.0.1:9090',
   }),
   CAUDAL_QUERY_ADDRESS: setting.string({
-    description: 'Where the queries of contexts that do not run in this process answer; {context} becomes their name.',
+    description:
+      'The address of the queries of contexts that do not run in this process; {context} becomes their name.',
     default: '127.0.0.1:9090',
   }),
   CAUDAL_MAX_CONCURRENT_CALLS: setting.int({
-    description: 'Calls in hand at the same time; more are turned away with RESOURCE_EXHAUSTED.',
+    description: 'Calls in flight at the same time; more are refused with RESOURCE_EXHAUSTED.',
     default: '1000',
     min: 1,
   }),
@@ -110,19 +117,21 @@ export const runtimeSettings = {
     min: 1,
     max: 5000,
   }),
-  CAUDAL_SWEEP_INTERVAL: setting.duration({
+  CAUDAL_RECONCILIATION_INTERVAL: setting.duration({
     description: 'How often consumers compare what they have seen with the logs.',
+    formerly: 'CAUDAL_SWEEP_INTERVAL',
     default: '30s',
     min: 200,
   }),
-  CAUDAL_SWEEP_MIN_AGE: setting.duration({
-    description: 'How old an event must be for the sweep to miss it.',
+  CAUDAL_RECONCILIATION_MIN_AGE: setting.duration({
+    description: 'How old an event must be before reconciliation counts it as missing.',
+    formerly: 'CAUDAL_SWEEP_MIN_AGE',
     default: '10s',
     min: 0,
   }),
 
   CAUDAL_AUTH: setting.oneOf(['jwt', 'off'], {
-    description: 'Whether callers need a token. "off" makes everybody an administrator: for development only.',
+    description: 'Whether callers need a token. "off" makes every caller an administrator: for development only.',
     default: 'jwt',
   }),
   CAUDAL_JWKS: setting.parsed(
@@ -147,7 +156,7 @@ export const runtimeSettings = {
     parseSigningKey,
   ),
   CAUDAL_TOKEN: setting.secret({
-    description: 'What `caudal import` calls with, unless it is told by --token. Nothing else reads it.',
+    description: 'The token of `caudal import`, unless --token is given. Nothing else reads it.',
     optional: true,
   }),
   CAUDAL_PERSONAL_DATA_KEYS: setting.parsed(

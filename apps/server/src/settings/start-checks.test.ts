@@ -19,7 +19,7 @@ describe('before a process starts', () => {
   test('all is well with nothing, with everything, and with authentication off', () => {
     expect(wrong({})).toEqual([]);
     expect(wrong({ DATABASE_URL, ...keys })).toEqual([]);
-    expect(wrong({ DATABASE_URL, CAUDAL_AUTH: 'off', CAUDAL_ROLES: 'process' })).toEqual([]);
+    expect(wrong({ DATABASE_URL, CAUDAL_AUTH: 'off', CAUDAL_ROLES: 'saga' })).toEqual([]);
   });
 
   test('there must be keys to check tokens with', () => {
@@ -28,7 +28,7 @@ describe('before a process starts', () => {
 
   test.each([
     ['all roles of some contexts', { CAUDAL_CONTEXTS: 'orders' }],
-    ['processes without commands', { CAUDAL_ROLES: 'process' }],
+    ['sagas without commands', { CAUDAL_ROLES: 'saga' }],
     ['commands without queries', { CAUDAL_ROLES: 'command' }],
     ['projections of some contexts', { CAUDAL_ROLES: 'projector', CAUDAL_CONTEXTS: 'orders' }],
   ])('there must be a key to sign with for %s', (_, env) => {
@@ -46,14 +46,14 @@ describe('before a process starts', () => {
     expect(wrong({ DATABASE_URL, CAUDAL_JWKS: keys.CAUDAL_JWKS, ...env })).toEqual([]);
   });
 
-  test('two doors must not share a port', () => {
+  test('two listeners must not share a port', () => {
     expect(wrong({ CAUDAL_REST_PORT: '9090' })).toEqual(['CAUDAL_GRPC_PORT']);
     expect(wrong({ CAUDAL_METRICS_PORT: '8080' })).toEqual(['CAUDAL_METRICS_PORT']);
     expect(wrong({ CAUDAL_REST_PORT: '0', CAUDAL_GRPC_PORT: '0' })).toEqual([]);
   });
 
   test('keys that can not be read are told together, and only once each', () => {
-    const env = { CAUDAL_JWKS: '{', CAUDAL_SERVICE_KEY: 'x', CAUDAL_PERSONAL_DATA_KEYS: 'y', CAUDAL_ROLES: 'process' };
+    const env = { CAUDAL_JWKS: '{', CAUDAL_SERVICE_KEY: 'x', CAUDAL_PERSONAL_DATA_KEYS: 'y', CAUDAL_ROLES: 'saga' };
     expect(wrong({ DATABASE_URL, ...env })).toEqual(['CAUDAL_JWKS', 'CAUDAL_SERVICE_KEY', 'CAUDAL_PERSONAL_DATA_KEYS']);
   });
 

@@ -16,9 +16,9 @@ export const noKeys: Problem = {
 /** Whether something that this process does calls what runs in another one. */
 function callsOthers({ CAUDAL_ROLES: roles, CAUDAL_CONTEXTS: own }: Values): boolean {
   const some = (...names: string[]) => roles.some((role) => names.includes(role));
-  // Commands and processes call commands and queries; those who follow events of other contexts read their logs there.
-  if (own.length < contexts.length) return some('command', 'query', 'projector', 'process');
-  return some('command', 'process') && !(roles.includes('command') && roles.includes('query'));
+  // Commands and sagas call commands and queries; handlers of events of other contexts read their logs there.
+  if (own.length < contexts.length) return some('command', 'query', 'projector', 'saga');
+  return some('command', 'saga') && !(roles.includes('command') && roles.includes('query'));
 }
 
 /** Only an embedded system makes a key by itself, and only where none is given. */
@@ -53,7 +53,7 @@ const portsOfTheirOwn: RuntimeCheck = {
     return (
       twice && {
         name: twice,
-        wrong: `${values[twice]} is the port of another door`,
+        wrong: `${values[twice]} is the port of another listener`,
         fix: 'Give each a port of its own',
       }
     );

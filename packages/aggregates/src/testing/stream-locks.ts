@@ -1,28 +1,28 @@
-/** StreamLocks for tests, as PostgreSQL gives them: one at a time a stream, in the order in which they were asked for. */
+/** Stream locks for tests, as PostgreSQL grants them: one at a time a stream, in the order of the requests. */
 import type { EventLog } from '@caudal/eventlog/types.ts';
 import { keyedLock } from '@caudal/kernel/concurrency.ts';
 
-export function fairTurns() {
+export function fairLocks() {
   const lock = keyedLock();
   let wanted = 0;
-  let had = 0;
+  let granted = 0;
   return {
-    /** How many were had, those that have ended included. */
-    get had() {
-      return had;
+    /** How many were granted, those that were released included. */
+    get granted() {
+      return granted;
     },
-    /** How many are had, or waited for. */
+    /** How many are held, or waited for. */
     get wanted() {
       return wanted;
     },
     async lockStream(stream: string): Promise<() => void> {
       wanted++;
       const free = await lock(stream);
-      had++;
+      granted++;
       return () => {
         wanted--;
         free();
       };
     },
-  } satisfies Pick<EventLog, 'lockStream'> & { had: number; wanted: number };
+  } satisfies Pick<EventLog, 'lockStream'> & { granted: number; wanted: number };
 }

@@ -17,20 +17,20 @@ async function appendExactly(log: EventLog, stream: string, content: string): Pr
   const command = someCommand(content);
   for (let expected = 0; ; ) {
     const append = someAppend(stream, expected, [content, `${content}+`], command);
-    const verdict = await log.append(append);
-    if (verdict.kind === 'conflict') {
+    const result = await log.append(append);
+    if (result.kind === 'conflict') {
       const known = expected;
-      expected = verdict.version;
-      if (verdict.missing.length !== Math.min(1_000, expected - known)) problems.push(`${content}: missing events`);
+      expected = result.version;
+      if (result.missing.length !== Math.min(1_000, expected - known)) problems.push(`${content}: missing events`);
       continue;
     }
-    if (verdict.kind !== 'appended') {
-      problems.push(`${content}: ${verdict.kind}`);
+    if (result.kind !== 'appended') {
+      problems.push(`${content}: ${result.kind}`);
       return 0;
     }
     const repeat = await log.append(append);
-    if (repeat.kind !== 'duplicate' || repeat.version !== verdict.version) problems.push(`${content}: ${repeat.kind}`);
-    return verdict.version;
+    if (repeat.kind !== 'duplicate' || repeat.version !== result.version) problems.push(`${content}: ${repeat.kind}`);
+    return result.version;
   }
 }
 
@@ -39,9 +39,9 @@ async function write(log: EventLog, writer: number): Promise<void> {
     const content = `${name}.${writer}.${round}`;
     const shared = `orders.order/shared-${(writer + round) % sharedStreams}`;
     if (round % 3 === 0) {
-      const verdict = await log.append(someAppend(shared, 'any', [content]));
-      if (verdict.kind === 'appended') landed[content] = `${shared}@${verdict.version}`;
-      else problems.push(`${content}: ${verdict.kind}`);
+      const result = await log.append(someAppend(shared, 'any', [content]));
+      if (result.kind === 'appended') landed[content] = `${shared}@${result.version}`;
+      else problems.push(`${content}: ${result.kind}`);
       continue;
     }
     const stream = round % 3 === 1 ? shared : `orders.order/${content}`;

@@ -10,7 +10,7 @@ import { memoryLog } from '@caudal/testing/memory-log.ts';
 import { type FreshDatabase, freshDatabase } from '@caudal/testing/servers.ts';
 import { until } from '@caudal/testing/until.ts';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { forgetHandler } from '../forget.ts';
+import { deleteHandlerState } from '../delete-handler-state.ts';
 import { migrations } from '../migrations.ts';
 import { runSubscription } from '../subscription/subscription.ts';
 import { collect, scriptedFeed, testHandler } from '../testing/doubles.ts';
@@ -44,11 +44,11 @@ describeWith(['postgres'], 'parked streams', () => {
     return text.split('\n').find((line) => line.startsWith('parked_streams{') && line.includes(`"${handler}"`));
   };
 
-  test('are measured without a sweep too, and not any more when the handler ends', async () => {
+  test('are measured without reconciliation too, and not any more when the handler ends', async () => {
     const handler = testHandler('measured.v1', ['orders.order']);
     for (const id of [1, 2]) await parkOne(handler.name, id);
     const logs = new Map([['orders', memoryLog({ domain: 'orders' })]]);
-    const running = runSubscription({ handler, feed: scriptedFeed(), logs, database, sweep: false });
+    const running = runSubscription({ handler, feed: scriptedFeed(), logs, database, reconciliation: false });
     await until(async () => /} 2$/.test((await measured(handler.name)) ?? ''));
     await running.stop();
     expect(await measured(handler.name)).toMatch(/} 0$/);
@@ -60,8 +60,8 @@ describeWith(['postgres'], 'parked streams', () => {
       for (const name of [`feed:${handler}:orders`, `sweep:${handler}:orders`])
         await acquire(database, { name, holder: 'test', ttlMs: 1 });
     }
-    await forgetHandler(database, 'gone.v1.1');
-    await forgetHandler(database, 'gone.v1.1');
+    await deleteHandlerState(database, 'gone.v1.1');
+    await deleteHandlerState(database, 'gone.v1.1');
     const rest = await collect(listDeadLetters(database));
     expect(rest.filter(({ handler }) => handler.startsWith('gone'))).toMatchObject([{ handler: 'gone.v1.11' }]);
     const names = await database.query({ text: "SELECT name FROM checkpoints WHERE name LIKE '%gone%' ORDER BY name" });

@@ -1,7 +1,7 @@
 /**
  * Bounds of the queues, as RabbitMQ policies: they can be changed while everything runs, by an operator too.
  *
- * A queue that is full drops its oldest messages: an alert on its length tells, the sweep reads them from the log. The
+ * A queue that is full drops its oldest messages: an alert on its length fires, and reconciliation reads them from the log. The
  * other choice, refusing new ones, would hold up the relay and with it every other handler.
  */
 import { isDeepStrictEqual } from 'node:util';

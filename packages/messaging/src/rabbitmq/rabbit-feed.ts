@@ -1,9 +1,9 @@
 /**
  * A handler's events from its queue, which it shares with the same handler in other processes (competing consumers).
  *
- * Batches need no timer: what arrives while one is in hand is the next one, so they grow with load and a lone message
+ * Batches need no timer: what arrives while one is in flight is the next one, so they grow with load and a lone message
  * waits for nothing. The broker's prefetch bounds what lies here: two batches, so that the next one is here while one is
- * in hand. (With one, each acknowledgement was followed by a wait for what it let through: half the throughput, measured
+ * in flight. (With one, each acknowledgement was followed by a wait for what it let through: half the throughput, measured
  * with batches of 256 that take 8 ms.) Whatever happens to channel or connection, what is not acknowledged comes again,
  * here or elsewhere.
  */
@@ -35,7 +35,7 @@ export function rabbitFeed({ broker, handler, prefetch = 512 }: RabbitFeedOption
   const maxBatch = Math.ceil(prefetch / 2);
   const followed = new Set(handler.entities);
 
-  /** The events of a batch. A message that is none can't be helped; if it was one, the sweep brings it. */
+  /** The events of a batch. A message that is none can't be helped; if it was one, reconciliation finds it. */
   const eventsOf = (messages: ConsumeMessage[]): RecordedEvent[] => {
     const events = messages.map(fromMessage).filter((event) => event && followed.has(entityOfStream(event.stream)));
     const others = messages.length - events.length;
@@ -67,7 +67,7 @@ export function rabbitFeed({ broker, handler, prefetch = 512 }: RabbitFeedOption
       }),
     );
     const cancel = () => {
-      // What is in hand is finished; what has arrived besides goes back with the channel.
+      // What is in flight is finished; what has arrived besides goes back with the channel.
       channel.cancel(consumerTag).catch(() => {});
       wake();
     };

@@ -65,7 +65,7 @@ describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
     const consume = (by: TestHandler = handler, options: Partial<SubscriptionOptions> = {}, prefetch?: number) => {
       const feed = rabbitFeed({ broker, handler: by, prefetch });
       const logs = new Map([['orders', log]]);
-      const running = runSubscription({ handler: by, feed, logs, database, sweep: false, ...options });
+      const running = runSubscription({ handler: by, feed, logs, database, reconciliation: false, ...options });
       cleanups.push(() => running.stop());
       return running;
     };
@@ -184,14 +184,14 @@ describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
     inOrder(handler);
   });
 
-  test('a drain finishes what is in hand and gives the rest back', async () => {
+  test('a drain finishes what is in flight and gives the rest back', async () => {
     const { log, handler, queue, rabbit, bind, relay, consume, total, relayed } = await given();
     await bind();
     relay();
     await growMany(log, 20);
     await until(async () => (await relayed()) === 400);
     let begun = () => {};
-    const inHand = new Promise<void>((resolve) => {
+    const inFlight = new Promise<void>((resolve) => {
       begun = resolve;
     });
     let finish = () => {};
@@ -207,7 +207,7 @@ describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
       },
     };
     const running = consume(slow, {}, 64);
-    await inHand;
+    await inFlight;
     const stopped = running.stop();
     finish();
     await stopped;
@@ -303,11 +303,11 @@ describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
     await publisher.close();
   });
 
-  test('a queue that is deleted under its consumer is made again, and the sweep brings what was in it', async () => {
+  test('a queue that is deleted under its consumer is made again, and reconciliation finds what was in it', async () => {
     const { log, handler, rabbit, bind, relay, consume, total } = await given();
     await bind();
     relay();
-    consume(handler, { sweep: { everyMs: 200, minAgeMs: 0 } });
+    consume(handler, { reconciliation: { everyMs: 200, minAgeMs: 0 } });
     await growMany(log, 5);
     await until(() => total() === 100);
     await deleteHandler({ broker: rabbit.direct, handler: handler.name });

@@ -34,14 +34,14 @@ describeWith(['postgres'], 'logFeed', () => {
   function start(feed: Feed, deliver = async () => {}) {
     const ended = new AbortController();
     const got: string[] = [];
-    let inHand = 0;
+    let inFlight = 0;
     const running = feed.run(async (events) => {
-      if (++inHand > 1) throw new Error('two batches at a time');
+      if (++inFlight > 1) throw new Error('two batches at a time');
       try {
         await deliver();
         got.push(...events.map(({ stream, version }) => `${stream}@${version}`));
       } finally {
-        inHand -= 1;
+        inFlight -= 1;
       }
     }, ended.signal);
     const stop = async () => {

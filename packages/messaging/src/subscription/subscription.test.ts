@@ -40,7 +40,7 @@ describeWith(['postgres'], 'runSubscription', () => {
   /** Everything that a test needs, with a handler of its own. */
   function given(options: Partial<SubscriptionOptions> = {}) {
     const log = memoryLog({ domain: 'orders' });
-    const calls = { readStreams: 0, mostCursors: 0, sweeps: 0, afterRead: async (_: RecordedEvent[]) => {} };
+    const calls = { readStreams: 0, mostCursors: 0, rounds: 0, afterRead: async (_: RecordedEvent[]) => {} };
     const counted = {
       ...log,
       readStreams: async (...args: Parameters<typeof log.readStreams>) => {
@@ -52,7 +52,7 @@ describeWith(['postgres'], 'runSubscription', () => {
       },
       heads: async (...args: Parameters<typeof log.heads>) => {
         const page = await log.heads(...args);
-        if (page.position <= args[0]) calls.sweeps += 1;
+        if (page.position <= args[0]) calls.rounds += 1;
         return page;
       },
     };
@@ -69,7 +69,7 @@ describeWith(['postgres'], 'runSubscription', () => {
     const logs = new Map([['orders', counted]]);
     const quick = { retry: { times: 3, firstMs: 4, maxMs: 20 }, pause: { firstMs: 4, maxMs: 20 } };
     const common = { handler, feed, logs, database, deadLetters };
-    const running = runSubscription({ ...common, ...quick, sweep: false, ...options });
+    const running = runSubscription({ ...common, ...quick, reconciliation: false, ...options });
     stops.push(() => running.stop());
     const parked = () => collect(listDeadLetters(database, handler.name));
     const redriveAll = (): Promise<Redriven[]> => collect(redrive({ ...common }));
@@ -138,8 +138,8 @@ describeWith(['postgres'], 'runSubscription', () => {
     expect(handler.applied.get(`${orders}/1`)).toEqual([1, 2]);
   });
 
-  test('lost messages, the last of a stream among them, heal within two sweeps', async () => {
-    const { log, handler, give, calls } = given({ sweep: { everyMs: 300, minAgeMs: 20 } });
+  test('lost messages, the last of a stream among them, heal within two rounds', async () => {
+    const { log, handler, give, calls } = given({ reconciliation: { everyMs: 300, minAgeMs: 20 } });
     const random = randomFrom(7);
     const sent: RecordedEvent[] = [];
     for (const _ of versions(10)) for (const id of versions(15)) sent.push(...(await grow(log, `${orders}/${id}`, 2)));
@@ -147,16 +147,16 @@ describeWith(['postgres'], 'runSubscription', () => {
     arriving.sort(() => random() - 0.5);
     while (arriving.length > 0) await give(arriving.splice(0, 40));
     await grow(log, `${orders}/1`, 1);
-    const sweeps = calls.sweeps;
+    const rounds = calls.rounds;
     const length = (id: number) => handler.applied.get(`${orders}/${id}`)?.length;
     await until(() => length(1) === 21 && versions(14).every((id) => length(id + 1) === 20));
-    // In sweeps, not in time: a loaded machine has little of that. The one that heals need not have ended.
-    expect(calls.sweeps - sweeps).toBeLessThanOrEqual(2);
+    // In rounds, not in time: a loaded machine has little of that. The one that heals need not have ended.
+    expect(calls.rounds - rounds).toBeLessThanOrEqual(2);
     for (const [, applied] of handler.applied) expect(applied).toEqual(versions(applied.length));
   });
 
-  test('the sweep goes on from where it was, and asks nothing about what it has confirmed', async () => {
-    const { log, handler, running } = given({ sweep: { everyMs: 50, minAgeMs: 0 } });
+  test('reconciliation goes on from where it was, and asks nothing about what it has confirmed', async () => {
+    const { log, handler, running } = given({ reconciliation: { everyMs: 50, minAgeMs: 0 } });
     await grow(log, `${orders}/1`, 3);
     await until(() => handler.applied.get(`${orders}/1`)?.length === 3);
     await running.stop();
@@ -173,7 +173,7 @@ describeWith(['postgres'], 'runSubscription', () => {
       feed: scriptedFeed(),
       logs: new Map([['orders', log]]),
       database,
-      sweep: { everyMs: 50, minAgeMs: 0 },
+      reconciliation: { everyMs: 50, minAgeMs: 0 },
     });
     stops.push(() => other.stop());
     await grow(log, `${orders}/2`, 1);
@@ -181,30 +181,30 @@ describeWith(['postgres'], 'runSubscription', () => {
     expect(new Set(asked)).toEqual(new Set([`${orders}/2`]));
   });
 
-  test('while a backlog is consumed there is no sweep; after it there is', async () => {
-    const { log, handler, give, calls } = given({ sweep: { everyMs: 40, minAgeMs: 0 } });
+  test('while a backlog is consumed there is no reconciliation; after it there is', async () => {
+    const { log, handler, give, calls } = given({ reconciliation: { everyMs: 40, minAgeMs: 0 } });
     const events = await grow(log, `${orders}/1`, 3);
-    await until(() => calls.sweeps > 0);
+    await until(() => calls.rounds > 0);
     const [old, , last] = events as [RecordedEvent, RecordedEvent, RecordedEvent];
-    /** The sweeps of a while in which something old, or the newest there is, is delivered all the time. */
-    const sweepsDuring = async (event: RecordedEvent) => {
+    /** The rounds of a while in which something old, or the newest there is, is delivered all the time. */
+    const roundsDuring = async (event: RecordedEvent) => {
       await give([event]);
-      const before = calls.sweeps;
+      const before = calls.rounds;
       for (const _ of versions(100)) {
         await give([event]);
         await sleep(2);
       }
-      return calls.sweeps - before;
+      return calls.rounds - before;
     };
     // One may have been under way.
-    expect(await sweepsDuring(old)).toBeLessThanOrEqual(1);
-    const before = calls.sweeps;
-    await until(() => calls.sweeps > before + 1);
+    expect(await roundsDuring(old)).toBeLessThanOrEqual(1);
+    const before = calls.rounds;
+    await until(() => calls.rounds > before + 1);
     expect(handler.applied.get(`${orders}/1`)).toEqual([1, 2, 3]);
     // Whatever this process's clock makes of its time.
     for (const byMs of [-3_600_000, 0, 3_600_000]) {
       const event = { ...last, recordedAt: new Date(Date.now() + byMs) };
-      expect(await sweepsDuring(event)).toBeGreaterThan(1);
+      expect(await roundsDuring(event)).toBeGreaterThan(1);
     }
   });
 

@@ -1,6 +1,6 @@
 /**
- * A handler at work: its feed, the settling of what the feed brings, and the sweep for what it does not bring. The same
- * whatever carries the events.
+ * A handler at work: its feed, the settling of what the feed brings, and the reconciliation of what it does not bring.
+ * The same whatever carries the events.
  */
 
 import { domainOf } from '@caudal/contract/entity.ts';
@@ -17,27 +17,27 @@ import type { DeadLetters } from '../dead-letters/dead-letters.ts';
 import { countParked } from '../dead-letters/parked.ts';
 import { type Logs, logsOf } from '../logs.ts';
 import type { EventHandler, Feed } from '../types.ts';
-import { type SweepOptions, sweepAll } from './reconciliation.ts';
+import { type ReconciliationOptions, reconcileAll } from './reconciliation.ts';
 import { type Retry, settler } from './settle.ts';
 
 export interface SubscriptionOptions {
   handler: EventHandler;
   feed: Feed;
-  /** By domain; those of the handler's entities. For gaps and the sweep. */
+  /** By domain; those of the handler's entities. For gaps and reconciliation. */
   logs: Logs;
-  /** Holds the parked streams, and the sweep's checkpoints. */
+  /** Holds the parked streams, and the checkpoints of reconciliation. */
   database: Database;
-  /** Where there is a broker. Without it the parked stream alone tells. */
+  /** Where there is a broker. Without it parked streams are the only record. */
   deadLetters?: DeadLetters;
   /** False where the feed can't lose anything: the log feed. */
-  sweep?: SweepOptions | false;
+  reconciliation?: ReconciliationOptions | false;
   /** Pauses before a failed event is tried again; 3 times, 100 ms doubling up to 5,000 ms if absent. */
   retry?: Retry;
   /** Pauses while a dependency is away; 100 ms doubling up to 5,000 ms if absent. */
   pause?: Backoff;
   /** Unique to the running process; one is made if absent. */
   holder?: string;
-  /** How long `stop` waits for the batch in hand; 10,000 ms if absent. What is not settled then comes again. */
+  /** How long `stop` waits for the batch in flight; 10,000 ms if absent. What is not settled then comes again. */
   stopTimeoutMs?: number;
 }
 
@@ -47,10 +47,11 @@ const measureEveryMs = 30_000;
 
 const log = logger('subscription');
 const lag = histogram(
-  'projection_lag_seconds',
+  'handler_lag_seconds',
   'From the recording of the oldest event of a batch until the batch is settled',
   's',
   [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600],
+  { formerly: { name: 'projection_lag_seconds' } },
 );
 const parkedStreams = gauge('parked_streams', 'Streams that wait for a redrive', '1');
 
@@ -66,15 +67,15 @@ function linksOf(events: RecordedEvent[]): string[] {
 
 /** Starts a handler. Goes on until it is stopped, whatever is away meanwhile. Throws if a log is missing. */
 export function runSubscription(options: SubscriptionOptions): Running {
-  const { handler, feed, logs, database, deadLetters, sweep = {}, holder, stopTimeoutMs = 10_000 } = options;
+  const { handler, feed, logs, database, deadLetters, reconciliation = {}, holder, stopTimeoutMs = 10_000 } = options;
   const { retry = { times: 3, firstMs: 100, maxMs: 5_000 }, pause = { firstMs: 100, maxMs: 5_000 } } = options;
   logsOf(logs, handler);
   const stopping = new AbortController();
   const { signal } = stopping;
   const labels = { handler: handler.name };
 
-  // Feed and sweep settle beside each other, so that neither waits for the other's retries; the handler sees one batch
-  // at a time all the same.
+  // Feed and reconciliation settle concurrently, so that neither waits for the other's retries; the handler still
+  // receives one batch at a time.
   const exclusively = oneAtATime();
   const settle = settler({
     handler: {
@@ -109,10 +110,10 @@ export function runSubscription(options: SubscriptionOptions): Running {
     const oldest = events.reduce((least, { recordedAt }) => Math.min(least, recordedAt.getTime()), Infinity);
     lag.record(Math.max(0, Date.now() - oldest) / 1000, labels);
   };
-  /** Each process tells, since which of them sweeps changes: a value that nobody sets any more would stay. */
+  /** Each process measures: reconciliation moves between processes, and a gauge that is no longer set keeps its value. */
   const measureParked = async (): Promise<void> => {
     while (!signal.aborted) {
-      // Where it fails the next round tells.
+      // If it fails, the next round measures.
       const count = await countParked(database, handler.name).catch(() => undefined);
       if (count !== undefined) parkedStreams.set(count, labels);
       await sleep(measureEveryMs, signal);
@@ -122,13 +123,13 @@ export function runSubscription(options: SubscriptionOptions): Running {
 
   const running = Promise.all([
     feed.run(deliver, signal),
-    sweep &&
-      sweepAll({
+    reconciliation &&
+      reconcileAll({
         handler,
         logs,
         database,
         holder,
-        sweep,
+        reconciliation,
         settle,
         lastBatch: (domain) => lastBatches.get(domain),
         signal,
@@ -141,7 +142,7 @@ export function runSubscription(options: SubscriptionOptions): Running {
     async stop() {
       stopping.abort();
       const ended = await within(stopTimeoutMs, running).catch(() => true);
-      if (!ended) log.warn(labels, 'the batch in hand is left: it comes again');
+      if (!ended) log.warn(labels, 'the batch in flight is left: it comes again');
     },
   };
 }

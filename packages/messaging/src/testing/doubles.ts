@@ -76,9 +76,9 @@ export const newEvent = (type: string): NewEvent => ({
 export async function grow(log: Pick<EventLog, 'append' | 'readStreams'>, stream: string, count: number) {
   const entity = stream.slice(0, stream.indexOf('/'));
   const events = Array.from({ length: count }, () => newEvent(`${entity}.changed.v1`));
-  const verdict = await log.append({ stream, expected: 'any', events });
-  if (verdict.kind !== 'appended') throw new Error(verdict.kind);
-  return log.readStreams([{ stream, afterVersion: verdict.version - count }]);
+  const result = await log.append({ stream, expected: 'any', events });
+  if (result.kind !== 'appended') throw new Error(result.kind);
+  return log.readStreams([{ stream, afterVersion: result.version - count }]);
 }
 
 /** All that an iterable gives. */

@@ -42,7 +42,7 @@ export const maxRecordAgeMs = 1_000;
 /** How long ahead a switch is announced: everybody knows, and the hold before it has its time. */
 export const announceMs = 2_500;
 const holdMs = 500;
-/** After `until` a slow consumer may still finish what it has in hand, before the collection goes. */
+/** After `until` a slow consumer may still finish what it has in flight, before the collection goes. */
 const dropAfterMs = 60_000;
 /** So much further ahead than it can have been announced: it is of a clock that has been set back since, or is wrong. */
 const maxAheadMs = 10_000;

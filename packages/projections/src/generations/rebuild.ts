@@ -8,7 +8,7 @@
  *    3. fill     The logs are read from the beginning to the heads that they have now, after the binding, and folded by the
  *                same projector that consumers use.
  *    4. feed     `filled(handler, positions)`: the caller stores where consumers may begin (the checkpoints of a log feed,
- *                and of the sweep). Then the record says that the generation is fed, and the projectors that follow the
+ *                and of reconciliation). Then the record says that the generation is fed, and the projectors that follow the
  *                record (follow-generations.ts) start consumers, within a second.
  *    5. verify   A sample of views is folded again from the logs and compared. A view that is wrong, or an event that
  *                can't be handled, ends the rebuild, and queries keep what they have.

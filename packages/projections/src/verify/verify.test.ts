@@ -84,7 +84,7 @@ for (const name of storeNames) {
         for (let number = 0; number < 30; number++) await made.append(order, `o${number}`, ...long);
         const { options } = setUp(details, made);
         const { verified } = await rebuild(options);
-        // 50,000 events, and what was in hand then.
+        // 50,000 events, and what was in flight then.
         expect(verified).toBeGreaterThanOrEqual(17);
         expect(verified).toBeLessThanOrEqual(17 + 7);
       });

@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
-import { names } from '../headers.ts';
+import { headerNames } from '../headers.ts';
 import { toProblem } from '../rest/problem.ts';
 
 /** Answers with problem+json and ends the connection: nobody knows where the next request would begin. */
@@ -31,7 +31,7 @@ function endWithProblem(socket: Duplex, error: CaudalError): void {
       `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}`,
       'Content-Type: application/problem+json',
       `Content-Length: ${Buffer.byteLength(body)}`,
-      `${names.requestId}: ${requestId}`,
+      `${headerNames.requestId}: ${requestId}`,
       'Cache-Control: no-store',
       'Connection: close',
       '',

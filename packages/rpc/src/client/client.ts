@@ -14,7 +14,7 @@ import {
 import { type Context, context, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
 import { fromStatus } from '../errors.ts';
 import { takeGrpcLog } from '../grpc/grpc-log.ts';
-import { extractTrace, injectTrace, names } from '../headers.ts';
+import { extractTrace, headerNames, injectTrace } from '../headers.ts';
 import { encodeConsistency } from '../server/consistency-token.ts';
 import type { TokenSource } from '../server/tokens.ts';
 import type { CallOptions, Client } from '../types.ts';
@@ -65,7 +65,7 @@ export function connect<Definition extends object>(
       );
     try {
       const metadata = metadataFor(options, trace.setSpan(parent, span));
-      if (auth) metadata.set(names.authorization, `Bearer ${await auth()}`);
+      if (auth) metadata.set(headerNames.authorization, `Bearer ${await auth()}`);
       const message = withRequestId.has(method.path) ? repeatable(request) : request;
       const once = () => send(method, message, metadata, { ...options, deadline });
       return await once().catch((error: unknown) => {
@@ -138,14 +138,14 @@ function traceOf({ origin }: CallOptions): Context {
 export function headersFor({ origin, consistency }: CallOptions): Record<string, string> {
   const token = encodeConsistency(consistency ?? []);
   return {
-    ...(origin && { [names.causationId]: origin.causationId, [names.correlationId]: origin.correlationId }),
-    ...(token && { [names.consistency]: token }),
+    ...(origin && { [headerNames.causationId]: origin.causationId, [headerNames.correlationId]: origin.correlationId }),
+    ...(token && { [headerNames.consistency]: token }),
   };
 }
 
 function metadataFor(options: CallOptions, traced: Context): Metadata {
   const metadata = new Metadata();
-  const headers = { ...injectTrace(traced), ...headersFor(options), [names.requestId]: newId() };
+  const headers = { ...injectTrace(traced), ...headersFor(options), [headerNames.requestId]: newId() };
   for (const [name, value] of Object.entries(headers)) metadata.set(name, value);
   return metadata;
 }

@@ -12,7 +12,7 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import { toStatus } from '../errors.ts';
-import { names } from '../headers.ts';
+import { headerNames } from '../headers.ts';
 import type { Authenticate } from '../server/auth.ts';
 import { callerOf } from '../server/caller.ts';
 import { whenEmitted } from '../server/deadline.ts';
@@ -39,7 +39,7 @@ const answerMs = 5_000;
  * Calls of a connection beyond those that are served. They are refused with a reason, instead of waiting unseen in clients.
  * Far more than that takes: Node counts a stream a moment longer than HTTP/2 does, so a client that keeps within a bound that
  * it comes close to has calls rejected (ENHANCE_YOUR_CALM, without a reason), and after a hundred of them the connection is
- * cut, with all that is in hand on it. With 100, a server with too little of a core lost three connections in ten seconds.
+ * cut, with all that is in flight on it. With 100, a server with too little of a core lost three connections in ten seconds.
  */
 const spareStreams = 4_000;
 
@@ -145,7 +145,7 @@ function admission(
 
 function replyMetadata(requestId: string): Metadata {
   const metadata = new Metadata();
-  metadata.set(names.requestId, requestId);
+  metadata.set(headerNames.requestId, requestId);
   return metadata;
 }
 
@@ -168,8 +168,8 @@ function handlerOf(endpoint: Endpoint, pipeline: Pipeline): handleUnaryCall<Buff
       callback(toStatus(outcome.error, metadata));
       return;
     }
-    if (outcome.consistency) metadata.set(names.consistency, outcome.consistency);
-    if (outcome.age) metadata.set(names.age, outcome.age);
+    if (outcome.consistency) metadata.set(headerNames.consistency, outcome.consistency);
+    if (outcome.age) metadata.set(headerNames.age, outcome.age);
     call.sendMetadata(metadata);
     callback(null, outcome.answer);
   };

@@ -102,7 +102,7 @@ export async function openPort(
     port: (listener.address() as AddressInfo).port,
     close() {
       const closed = new Promise<void>((resolve) => listener.close(() => resolve()));
-      // Health is answered at once, so what is left of these has nothing in hand: an answer that is on its way still goes.
+      // Health is answered at once, so what is left of these has nothing in flight: an answer that is on its way still goes.
       for (const socket of plain) socket.destroySoon();
       return closed;
     },

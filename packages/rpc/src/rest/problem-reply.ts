@@ -2,7 +2,7 @@
 import type { CaudalError } from '@caudal/kernel/errors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { idHeader, names } from '../headers.ts';
+import { headerNames, idHeader } from '../headers.ts';
 import { toProblem } from './problem.ts';
 
 /** Answers with the problem that stands for an error. `id`: the request's, if it has one already. */
@@ -12,9 +12,10 @@ export function sendProblem(
   error: CaudalError,
   id?: string,
 ): FastifyReply {
-  const requestId = id ?? idHeader((name) => request.headers[name] as string | undefined, names.requestId) ?? newId();
+  const requestId =
+    id ?? idHeader((name) => request.headers[name] as string | undefined, headerNames.requestId) ?? newId();
   const problem = toProblem(error, requestId);
-  reply.header(names.requestId, requestId).header('cache-control', 'no-store');
+  reply.header(headerNames.requestId, requestId).header('cache-control', 'no-store');
   if (problem.status === 401)
     reply.header('www-authenticate', error.reason.startsWith('SIGNATURE_') ? 'Webhook-Signature' : 'Bearer');
   if (error.retryAfterMs !== undefined) reply.header('retry-after', Math.max(1, Math.ceil(error.retryAfterMs / 1000)));

@@ -2,7 +2,7 @@
 import type { HttpRule } from '@caudal/contract/http-rule.ts';
 import type { Caller } from '@caudal/kernel/context.ts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { type HeaderReader, names } from '../headers.ts';
+import { type HeaderReader, headerNames } from '../headers.ts';
 import { maskJson } from '../schema/mask.ts';
 import type { Authenticate } from '../server/auth.ts';
 import { callerOf } from '../server/caller.ts';
@@ -72,7 +72,7 @@ export async function admit(
     const refusal = pipeline.full();
     if (refusal) throw refusal;
     const header = headerReader(request);
-    if (route.verifier) request.signature = route.verifier.read(header(names.signature));
+    if (route.verifier) request.signature = route.verifier.read(header(headerNames.signature));
     else request.caller = await callerOf(route.endpoint, header, authenticate);
     return undefined;
   } catch (error) {
@@ -84,7 +84,7 @@ export async function admit(
 const headerReader =
   ({ headers }: FastifyRequest): HeaderReader =>
   (name) => {
-    const value = headers[name === names.consistency ? 'consistency-token' : name];
+    const value = headers[name === headerNames.consistency ? 'consistency-token' : name];
     return Array.isArray(value) ? value[0] : value;
   };
 
@@ -131,7 +131,7 @@ export async function serveRoute(
   });
   if (!outcome.ok) return sendProblem(request, reply, outcome.error, outcome.requestId);
   const { body, etag, location } = outcome.answer;
-  reply.header(names.requestId, outcome.requestId);
+  reply.header(headerNames.requestId, outcome.requestId);
   if (outcome.consistency) reply.header('consistency-token', outcome.consistency);
   if (outcome.age) reply.header('age', outcome.age);
   if (etag) reply.header('etag', `"${etag}"`);

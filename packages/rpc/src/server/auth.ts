@@ -14,7 +14,7 @@ import {
 import { LRUCache } from 'lru-cache';
 
 /**
- * StreamLocks the value of an `Authorization` header into a caller; at once, if it has been seen before. Rejects with
+ * Turns the value of an `Authorization` header into a caller; at once, if it has been seen before. Rejects with
  * UNAUTHENTICATED, or UNAVAILABLE without keys.
  */
 export type Authenticate = (authorization: string | undefined) => Caller | Promise<Caller>;

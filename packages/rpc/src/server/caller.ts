@@ -1,7 +1,7 @@
 /** Who calls, by what the contract asks of the method: a token, a signature, or nothing. */
 import type { Caller } from '@caudal/kernel/context.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
-import { type HeaderReader, names } from '../headers.ts';
+import { type HeaderReader, headerNames } from '../headers.ts';
 import type { Authenticate } from './auth.ts';
 import type { Endpoint } from './endpoint.ts';
 import { type WebhookVerifier, webhookVerifier } from './webhook.ts';
@@ -18,7 +18,7 @@ export function callerOf(
   switch (access.authentication) {
     case 'TOKEN':
     case 'SERVICE':
-      return authenticate(header(names.authorization));
+      return authenticate(header(headerNames.authorization));
     case 'NONE':
       return anyone;
     case 'WEBHOOK':

@@ -10,7 +10,7 @@ import { CaudalError } from '@caudal/kernel/errors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { gauge } from '@caudal/telemetry/metrics.ts';
 import { toClientError } from '../errors.ts';
-import { extractTrace, type HeaderReader, idHeader, names, traceparentOf } from '../headers.ts';
+import { extractTrace, type HeaderReader, headerNames, idHeader, traceparentOf } from '../headers.ts';
 import { applyMask, type Mask } from '../schema/mask.ts';
 import type { Call } from '../types.ts';
 import { checkOwner, checkOwnerField, checkPermission } from './access.ts';
@@ -20,10 +20,12 @@ import type { Endpoint } from './endpoint.ts';
 import { observe } from './observe.ts';
 import { boundOf, tooLarge } from './request-size.ts';
 
-const inHand = gauge('rpc_server_calls_in_hand', 'Calls being served, those past their deadline included', '1');
+const inFlight = gauge('rpc_server_calls_in_flight', 'Calls being served, those past their deadline included', '1', {
+  formerly: { name: 'rpc_server_calls_in_hand' },
+});
 
 export interface Limits {
-  /** Calls in hand at once, those that overran their deadline included. */
+  /** Calls in flight at once, those that overran their deadline included. */
   maxConcurrent: number;
   /** For calls that name no deadline, in milliseconds. */
   defaultTimeoutMs: number;
@@ -68,27 +70,27 @@ interface Answered<Answer> {
 }
 
 /** How a call ended. */
-export type Outcome<Answer> = { requestId: string } & (
-  | ({ ok: true } & Answered<Answer>)
-  | { ok: false; error: CaudalError }
-);
+export type Outcome<Answer> = {
+  /** The id of the call, from the header x-request-id; not the idempotency key of a command. */
+  requestId: string;
+} & (({ ok: true } & Answered<Answer>) | { ok: false; error: CaudalError });
 
 export interface Pipeline {
   run<Answer>(endpoint: Endpoint, incoming: Incoming<Answer>): Promise<Outcome<Answer>>;
-  /** Calls in hand. */
+  /** Calls in flight. */
   active(): number;
   /** What a call that would be one too many is refused with; undefined while there is room. */
   full(): CaudalError | undefined;
-  /** Resolves when no call is in hand. */
+  /** Resolves when no call is in flight. */
   idle(): Promise<void>;
-  /** Ends all calls in hand: their signals fire, their callers get UNAVAILABLE. */
+  /** Ends all calls in flight: their signals fire, their callers get UNAVAILABLE. */
   abort(): void;
 }
 
 export function createPipeline(limits: Limits): Pipeline {
   let active = 0;
   const waiting: (() => void)[] = [];
-  // What ends each call in hand; their number is bounded by the limit.
+  // What ends each call in flight; their number is bounded by the limit.
   const ends = new Set<() => void>();
   let stopping = false;
   const whenStopping: When = (end) => {
@@ -99,16 +101,16 @@ export function createPipeline(limits: Limits): Pipeline {
   const full = () => (active >= limits.maxConcurrent ? busy() : undefined);
   const enter = () => {
     active++;
-    inHand.set(active);
+    inFlight.set(active);
   };
   const leave = () => {
     active--;
-    inHand.set(active);
+    inFlight.set(active);
     if (active === 0) for (const resolve of waiting.splice(0)) resolve();
   };
 
   async function run<Answer>(endpoint: Endpoint, incoming: Incoming<Answer>): Promise<Outcome<Answer>> {
-    const requestId = idHeader(incoming.header, names.requestId) ?? newId();
+    const requestId = idHeader(incoming.header, headerNames.requestId) ?? newId();
     return observe(endpoint.contract, requestId, extractTrace(incoming.header), async (trace) => {
       try {
         const refusal = incoming.counted ? full() : undefined;
@@ -155,8 +157,8 @@ export function createPipeline(limits: Limits): Pipeline {
           method: contract.path,
           origin: {
             actor: caller.subject,
-            causationId: idHeader(incoming.header, names.causationId) ?? requestId,
-            correlationId: idHeader(incoming.header, names.correlationId) ?? requestId,
+            causationId: idHeader(incoming.header, headerNames.causationId) ?? requestId,
+            correlationId: idHeader(incoming.header, headerNames.correlationId) ?? requestId,
             traceparent,
           },
           commandId: endpoint.commandId?.(request, caller.subject),
@@ -164,7 +166,7 @@ export function createPipeline(limits: Limits): Pipeline {
           get signal() {
             return timer.signal;
           },
-          consistency: incoming.consistency ?? decodeConsistency(incoming.header(names.consistency)),
+          consistency: incoming.consistency ?? decodeConsistency(incoming.header(headerNames.consistency)),
           wrote(stream, version) {
             written.set(stream, Math.max(version, written.get(stream) ?? 0));
           },
@@ -219,7 +221,7 @@ export function createPipeline(limits: Limits): Pipeline {
 const busyAnswers = Array.from(
   { length: 64 },
   (_, place) =>
-    new CaudalError('RESOURCE_EXHAUSTED', 'SERVER_BUSY', 'The server has as many calls in hand as it takes.', {
+    new CaudalError('RESOURCE_EXHAUSTED', 'SERVER_BUSY', 'The server has as many calls in flight as it takes.', {
       retryAfterMs: Math.round(500 + (1000 * place) / 64),
     }),
 );

@@ -74,7 +74,7 @@ describe('limits', () => {
     await server.stop();
   });
 
-  test('calls in hand are told at their begin and end, of the server alone', async () => {
+  test('calls in flight are told at their begin and end, of the server alone', async () => {
     const { closed, open } = gate();
     const telemetry = await startTelemetry({
       serviceName: 'test',
@@ -82,9 +82,9 @@ describe('limits', () => {
       role: 'all',
       prometheus: { host: '127.0.0.1', port: 0 },
     });
-    const inHand = async () => {
+    const inFlight = async () => {
       const text = await (await fetch(`http://127.0.0.1:${telemetry.prometheusPort}/metrics`)).text();
-      return /^rpc_server_calls_in_hand (\d+)$/m.exec(text)?.[1];
+      return /^rpc_server_calls_in_flight (\d+)$/m.exec(text)?.[1];
     };
     const seen: never[] = [];
     const server = await start({}, services(seen, closed));
@@ -93,10 +93,10 @@ describe('limits', () => {
     await until(() => seen.length === 2);
     const alice = { subject: 'alice', permissions: new Set(['orders.orders.read']) };
     await localClient(OrderQueryServiceService, services(), alice).getOrder(getOrder('o-1'));
-    expect(await inHand()).toBe('2');
+    expect(await inFlight()).toBe('2');
     open();
     await Promise.all(waiting);
-    expect(await inHand()).toBe('0');
+    expect(await inFlight()).toBe('0');
     client.close();
     await server.stop();
     await telemetry.stop();
@@ -137,7 +137,7 @@ describe('limits', () => {
 });
 
 describe('stop', () => {
-  test('calls in hand end, over gRPC and REST; new ones find nobody', async () => {
+  test('calls in flight end, over gRPC and REST; new ones find nobody', async () => {
     const { closed, open } = gate();
     const seen: never[] = [];
     const server = await start({}, services(seen, closed));
@@ -150,7 +150,7 @@ describe('stop', () => {
     const half = talk(server.grpcPort, 'GET /li');
     await until(() => !half.socket.connecting);
     const stopped = server.stop();
-    // It has nothing in hand, so nobody waits for it.
+    // It has nothing in flight, so nobody waits for it.
     await until(() => half.closed);
     await expect(other.getOrder(getOrder('o-1'))).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     open();

@@ -38,7 +38,7 @@ export interface ServerOptions {
 }
 
 export interface ServerLimits extends Limits, GrpcLimits, PortLimits {
-  /** How long `stop` waits for calls in hand, in milliseconds. */
+  /** How long `stop` waits for calls in flight, in milliseconds. */
   drainMs: number;
 }
 
@@ -65,7 +65,7 @@ export interface RunningServer extends Running {
 
 /**
  * Serves. Rejects if a port is taken, if a service breaks the contract (see `endpoints`), or if a webhook has no secret.
- * `stop` takes no new calls, lets those in hand end, and after `drainMs` ends them itself.
+ * `stop` takes no new calls, lets those in flight end, and after `drainMs` ends them itself.
  */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const limits = { ...defaultLimits, ...options.limits };
@@ -122,13 +122,13 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     clearInterval(telling);
     const portClosed = port.close();
     // Tells clients to go elsewhere (GOAWAY). When it calls back says nothing: Node 24 marks the sessions of a closing
-    // server closed at once, and grpc-js takes that for their end while calls are still in hand.
+    // server closed at once, and grpc-js takes that for their end while calls are still in flight.
     grpc.tryShutdown(() => {});
     const restClosed = rest?.close();
     const closed = Promise.all([portClosed, restClosed]);
     const bound = new AbortController();
     const wait = (ms: number) => delay(ms, undefined, { signal: bound.signal }).catch(() => {});
-    // A health watch never ends by itself: with no call in hand, a moment for the last answers to leave is enough.
+    // A health watch never ends by itself: with no call in flight, a moment for the last answers to leave is enough.
     const drained = async () => {
       do {
         await pipeline.idle();
@@ -138,7 +138,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     await Promise.race([closed, drained(), wait(limits.drainMs)]);
     bound.abort();
     if (pipeline.active() > 0) {
-      log.warn({ calls: pipeline.active() }, 'calls in hand were ended');
+      log.warn({ calls: pipeline.active() }, 'calls in flight were ended');
       pipeline.abort();
       await delay(50);
     }

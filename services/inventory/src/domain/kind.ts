@@ -1,7 +1,7 @@
 /** What a kind of stock decides: how much of it can be promised, and to whom. */
 import type { CaudalError, FieldViolation } from '@caudal/kernel/errors.ts';
 
-/** What a kind sees of the stock of a product. */
+/** The stock level of a product, as a kind sees it. */
 export interface StockLevel {
   /** Pieces in the warehouse. */
   onHand: bigint;
@@ -11,10 +11,10 @@ export interface StockLevel {
   policy: Readonly<Record<string, string>>;
 }
 
-/** What somebody wants to reserve. */
+/** A request to reserve pieces. */
 export interface ReservationRequest {
   quantity: bigint;
-  /** Who buys: `{ tier: 'gold' }`. */
+  /** What is known of the buyer: `{ tier: 'gold' }`. */
   attributes: Readonly<Record<string, string>>;
 }
 
@@ -24,9 +24,9 @@ export interface Kind {
   /** What is wrong with these settings; nothing if they are fine. */
   validatePolicy(policy: Readonly<Record<string, string>>): FieldViolation[];
   /** Pieces that can be promised now; never below zero. */
-  available(pieces: StockLevel): bigint;
+  available(level: StockLevel): bigint;
   /** Why this must not be reserved, whatever is available. */
-  checkReservation(pieces: StockLevel, wish: ReservationRequest): CaudalError | undefined;
+  checkReservation(level: StockLevel, request: ReservationRequest): CaudalError | undefined;
 }
 
 /** A violation of one setting. */

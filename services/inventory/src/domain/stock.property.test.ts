@@ -1,6 +1,6 @@
 import type { StockItem } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
-import { remembered } from '@caudal/kernel/expiring-map.ts';
+import { entriesOf } from '@caudal/kernel/expiring-map.ts';
 import { deleted, ignored } from '@caudal/projections/types.ts';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
@@ -104,7 +104,7 @@ test('whatever is asked in whatever order: never oversold, pieces are conserved,
           if (!(error instanceof CaudalError)) throw error;
           continue;
         }
-        const open = [...remembered(state.open)];
+        const open = [...entriesOf(state.open)];
         expect(state.reserved).toBe(open.reduce((sum, [, reservation]) => sum + reservation.quantity, 0n));
         expect(state.onHand).toBe(balance(log));
         expect(view).toEqual({ ...stockItemMessage(state, log.length), etag: '' });

@@ -10,7 +10,14 @@
  */
 import type { Decider } from '@caudal/aggregates/types.ts';
 import { type EventOf, stock } from '@caudal/contract/entities.ts';
-import { bytesOf, type ExpiringMap, emptyExpiringMap, forget, recall, remember } from '@caudal/kernel/expiring-map.ts';
+import {
+  bytesOf,
+  deleteEntry,
+  type ExpiringMap,
+  emptyExpiringMap,
+  getEntry,
+  setEntry,
+} from '@caudal/kernel/expiring-map.ts';
 import { kindNamed } from './kinds.ts';
 
 export type StockEvent = EventOf<typeof stock>;
@@ -113,7 +120,7 @@ function note({ open, ended }: StockState, event: StockEvent, at: Date): Partial
     case 'reserved': {
       const { reservationId, quantity, expireTime } = event.value;
       const reservation = { quantity, expireAt: expireTime! };
-      return { open: remember(open, reservationId, reservation, Number.POSITIVE_INFINITY, at) };
+      return { open: setEntry(open, reservationId, reservation, Number.POSITIVE_INFINITY, at) };
     }
     case 'committed':
     case 'released':
@@ -122,13 +129,13 @@ function note({ open, ended }: StockState, event: StockEvent, at: Date): Partial
       const { $case: how, value } = event;
       const { reservationId, quantity } = value;
       return {
-        open: forget(open, reservationId),
-        ended: remember(ended, reservationId, ending(how, quantity), rememberedUntil(at, how), at),
+        open: deleteEntry(open, reservationId),
+        ended: setEntry(ended, reservationId, ending(how, quantity), rememberedUntil(at, how), at),
       };
     }
     case 'barred': {
       const { reservationId, until } = event.value;
-      return { ended: remember(ended, reservationId, ending('barred', 0n), until!, at) };
+      return { ended: setEntry(ended, reservationId, ending('barred', 0n), until!, at) };
     }
   }
 }
@@ -152,12 +159,12 @@ function endingsOf(how: EndedReservation['how']): EndedReservation[] {
 
 /** The reservation that holds pieces under this id. */
 export function openReservation(state: StockState, id: string): OpenReservation | undefined {
-  return recall(state.open, id);
+  return getEntry(state.open, id);
 }
 
 /** How the reservation of this id ended, if that is still remembered. */
 export function endedReservation(state: StockState, id: string, now: Date): EndedReservation | undefined {
-  return recall(state.ended, id, now);
+  return getEntry(state.ended, id, now);
 }
 
 /** Pieces that can be promised now. Whatever the kind says, never pieces that are not there or promised already. */

@@ -2,7 +2,7 @@ import { openAggregates } from '@caudal/aggregates/aggregates.ts';
 import { type PaymentServiceService, PaymentStatus } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
 import type { WalletServiceService } from '@caudal/contract/gen/caudal/payments/v1/wallets.ts';
 import { unavailable } from '@caudal/kernel/errors.ts';
-import { remembered } from '@caudal/kernel/expiring-map.ts';
+import { entriesOf } from '@caudal/kernel/expiring-map.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import type { Handlers } from '@caudal/rpc/types.ts';
 import { refusalOf, testCall } from '@caudal/testing/call.ts';
@@ -80,7 +80,7 @@ describe('WalletService', () => {
 describe('transfers', () => {
   const request = { requestId: 'x', walletId: 'w1', toWalletId: 'w2', amount: gbp(30n), reference: 'rent' };
   const send = () => wallets.transfer(request, testCall({ requestId: 'x' }));
-  const transferId = async () => [...remembered((await aggregates.load(walletDecider, 'w1')).state.transfers)][0]![0];
+  const transferId = async () => [...entriesOf((await aggregates.load(walletDecider, 'w1')).state.transfers)][0]![0];
   const deliver = async () =>
     deliverTransfer({ aggregates })({ fromWalletId: 'w1', transferId: await transferId(), origin });
 

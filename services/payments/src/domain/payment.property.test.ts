@@ -140,7 +140,7 @@ test('whatever fails, is lost, crashes or is done twice: what is paid is what th
         const { status, undoing } = it.payment();
         if (status === 'succeeded' && !undoing) expect(it.paid()).toBe(1);
       }
-      // Everything works from now on; what both have in hand is done, then one leads the payment to its end.
+      // Everything works from now on; what both have in flight is done, then one leads the payment to its end.
       for (const n of [0, 1]) {
         it.do(n, 'ok');
         it.record(n);

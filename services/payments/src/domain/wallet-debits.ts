@@ -6,7 +6,7 @@
 import type { DecisionContext } from '@caudal/aggregates/types.ts';
 import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
 import { refused } from '@caudal/kernel/errors.ts';
-import { recall } from '@caudal/kernel/expiring-map.ts';
+import { getEntry } from '@caudal/kernel/expiring-map.ts';
 import { amountFor, rememberedUntil, type WalletEvent, type WalletState, whyNotSpendable } from './wallet.ts';
 
 export interface Debit {
@@ -27,7 +27,7 @@ export function debit(state: WalletState, { now }: DecisionContext, input: Debit
   if (customerId !== state.customerId) {
     throw refused('WALLET_NOT_OWNED', `The wallet "${input.walletId}" is not the payer's.`);
   }
-  const known = recall(state.debits, paymentId, now);
+  const known = getEntry(state.debits, paymentId, now);
   if (known) {
     if (known.how !== 'barred' && known.amount !== amount) {
       throw refused('PAYMENT_MISMATCH', `The payment "${paymentId}" was about another amount.`);
@@ -49,7 +49,7 @@ export function debit(state: WalletState, { now }: DecisionContext, input: Debit
 
 /** What became of the payment's debit: empty if the money was taken, else why it was not. */
 export function debitOutcome(state: WalletState, paymentId: string): string {
-  const known = recall(state.debits, paymentId);
+  const known = getEntry(state.debits, paymentId);
   if (known?.how === 'taken') return '';
   return known?.how === 'refused' ? known.reason : 'PAYMENT_BARRED';
 }
@@ -64,7 +64,7 @@ export function undoDebit(
   { paymentId }: { paymentId: string },
 ): WalletEvent[] {
   if (state.walletId === '') return [];
-  const known = recall(state.debits, paymentId, now);
+  const known = getEntry(state.debits, paymentId, now);
   if (!known) return [{ $case: 'debitBarred', value: { paymentId, until: rememberedUntil(now) } }];
   return known.how === 'taken' ? [credited(state, paymentId, known.amount)] : [];
 }
@@ -79,7 +79,7 @@ export function refundDebit(
   input: Pick<Debit, 'walletId' | 'paymentId' | 'amount'>,
 ): WalletEvent[] {
   const amount = amountFor(state, input.walletId, input.amount);
-  const known = recall(state.debits, input.paymentId, now);
+  const known = getEntry(state.debits, input.paymentId, now);
   return !known || known.how === 'taken' ? [credited(state, input.paymentId, amount)] : [];
 }
 

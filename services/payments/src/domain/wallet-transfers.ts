@@ -6,7 +6,7 @@
 import type { DecisionContext } from '@caudal/aggregates/types.ts';
 import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
 import { invalidField, refused } from '@caudal/kernel/errors.ts';
-import { recall } from '@caudal/kernel/expiring-map.ts';
+import { getEntry } from '@caudal/kernel/expiring-map.ts';
 import {
   amountFor,
   mustExist,
@@ -34,7 +34,7 @@ export function sendTransfer(state: WalletState, _context: DecisionContext, tran
   const { transferId, fromWalletId, toWalletId, reference } = transfer;
   const amount = amountFor(state, fromWalletId, transfer.amount);
   if (fromWalletId === toWalletId) throw invalidField('to_wallet_id', 'must be another wallet');
-  if (recall(state.transfers, transferId)) return [];
+  if (getEntry(state.transfers, transferId)) return [];
   const refusal = whyNotSpendable(state, amount);
   if (refusal) throw refusal;
   const { currency, balance } = state;
@@ -53,7 +53,7 @@ export function sendTransfer(state: WalletState, _context: DecisionContext, tran
 export function receiveTransfer(state: WalletState, { now }: DecisionContext, transfer: Transfer): WalletEvent[] {
   const { transferId, fromWalletId, reference } = transfer;
   const amount = amountFor(state, transfer.toWalletId, transfer.amount);
-  if (recall(state.transfers, transferId)) return [];
+  if (getEntry(state.transfers, transferId)) return [];
   const refusal = state.frozen ? refused('WALLET_FROZEN', 'The wallet is frozen.') : whyTooFull(state, amount);
   if (refusal) {
     const until = rememberedUntil(now);
@@ -70,7 +70,7 @@ export function receiveTransfer(state: WalletState, { now }: DecisionContext, tr
 
 /** What became of the transfer at the receiver: empty if the money was taken, else why it was not. */
 export function transferOutcome(state: WalletState, transferId: string): string {
-  const known = recall(state.transfers, transferId);
+  const known = getEntry(state.transfers, transferId);
   return known?.how === 'received' ? '' : (known?.reason ?? 'TRANSFER_UNKNOWN');
 }
 
@@ -103,7 +103,7 @@ export function returnTransfer(
  */
 export function openTransfer(state: WalletState, walletId: string, transferId: string): RememberedTransfer | undefined {
   mustExist(state, walletId);
-  const known = recall(state.transfers, transferId);
+  const known = getEntry(state.transfers, transferId);
   if (known?.how === 'sent') return known;
   if (known?.how === 'delivered' || known?.how === 'returned') return undefined;
   throw refused('TRANSFER_UNKNOWN', `The wallet "${walletId}" has not sent a transfer "${transferId}".`);

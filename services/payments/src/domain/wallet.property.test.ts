@@ -1,5 +1,5 @@
 import { CaudalError } from '@caudal/kernel/errors.ts';
-import { recall } from '@caudal/kernel/expiring-map.ts';
+import { getEntry } from '@caudal/kernel/expiring-map.ts';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { type WalletEvent, type WalletState, walletDecider } from './wallet.ts';
@@ -98,7 +98,7 @@ test('whatever moves between wallets: none is below zero, and no money comes or 
           case 'refund':
             return run(input.name, (state) => {
               // Only what the payment knows to be taken is refunded.
-              const taken = recall(state.debits, input.id);
+              const taken = getEntry(state.debits, input.id);
               if (taken?.how !== 'taken') return [];
               const money = { minorUnits: taken.amount, currency: 'GBP' };
               return refundDebit(state, context(), { walletId: input.name, paymentId: input.id, amount: money });

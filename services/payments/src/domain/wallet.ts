@@ -9,7 +9,7 @@ import type { Decider } from '@caudal/aggregates/types.ts';
 import { type EventOf, wallet } from '@caudal/contract/entities.ts';
 import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
 import { type CaudalError, invalidField, notFound, refused } from '@caudal/kernel/errors.ts';
-import { bytesOf, type ExpiringMap, emptyExpiringMap, remember } from '@caudal/kernel/expiring-map.ts';
+import { bytesOf, type ExpiringMap, emptyExpiringMap, setEntry } from '@caudal/kernel/expiring-map.ts';
 
 export type WalletEvent = EventOf<typeof wallet>;
 
@@ -113,7 +113,7 @@ function change(state: WalletState, event: WalletEvent, at: Date): Partial<Walle
     how: 'taken' | 'returned' | 'refused' | 'barred',
     reason = '',
   ) {
-    return remember(state.debits, paymentId, { how, amount, reason }, rememberedUntil(at), at);
+    return setEntry(state.debits, paymentId, { how, amount, reason }, rememberedUntil(at), at);
   }
   function transfer(
     { transferId, amount, ...sent }: { transferId: string; amount: bigint; toWalletId?: string; reference?: string },
@@ -123,7 +123,7 @@ function change(state: WalletState, event: WalletEvent, at: Date): Partial<Walle
     const { toWalletId = '', reference = '' } = sent;
     const remembered = { how, amount, reason, toWalletId, reference };
     const until = how === 'sent' ? Number.POSITIVE_INFINITY : rememberedUntil(at);
-    return remember(state.transfers, transferId, remembered, until, at);
+    return setEntry(state.transfers, transferId, remembered, until, at);
   }
 }
 

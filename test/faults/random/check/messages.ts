@@ -4,7 +4,7 @@ import { Client } from 'pg';
 import type { System } from '../../../e2e/system.ts';
 
 /**
- * What is still under way, a line each. A handler's sweep moves its checkpoint over a stream's head only when the handler
+ * What is still under way, a line each. A handler's reconciliation moves its checkpoint over a stream's head only when the handler
  * has seen it or put it aside (which counts as a dead letter), so its checkpoint says what it has accounted for.
  */
 export async function messagesUnderWay({ stores }: System): Promise<string[]> {
@@ -24,7 +24,7 @@ export async function messagesUnderWay({ stores }: System): Promise<string[]> {
       for (const checkpoint of rows) {
         const [kind, handler, domain] = checkpoint.name.split(':');
         const head = kind === 'relay' ? heads.get(name)! : kind === 'sweep' ? heads.get(domain!)! : 0;
-        const who = kind === 'relay' ? `the relay of ${name}` : `the sweep of ${handler} over ${domain}`;
+        const who = kind === 'relay' ? `the relay of ${name}` : `the reconciliation of ${handler} over ${domain}`;
         if (Number(checkpoint.position) < head) found.push(`${who} is at ${checkpoint.position} of ${head}`);
       }
     }

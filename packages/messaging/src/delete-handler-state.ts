@@ -1,14 +1,14 @@
-/** The end of a handler that is no more: what it kept in the database. */
+/** Deletes what a handler that no longer exists keeps in the database. */
 import type { Transaction } from '@caudal/postgres/database.ts';
 import { feedCheckpoint, sweepCheckpoint } from './checkpoints.ts';
 
 /**
- * Deletes the parked streams and the checkpoints of a handler, so that nobody is called for what nobody needs. Nothing
- * may run it any more: a feed or sweep would begin anew. May be called again.
+ * Deletes the parked streams and the checkpoints of a handler, so that no alert fires for them. Nothing may
+ * run it any more: a feed or a reconciliation would begin anew. May be called again.
  */
-export async function forgetHandler(db: Transaction, handler: string): Promise<void> {
+export async function deleteHandlerState(db: Transaction, handler: string): Promise<void> {
   await db.query({
-    name: 'handler-forget',
+    name: 'handler-delete-state',
     text: `WITH parked AS (DELETE FROM parked_streams WHERE handler = $1)
       DELETE FROM checkpoints WHERE starts_with(name, $2) OR starts_with(name, $3)`,
     values: [handler, feedCheckpoint(handler, ''), sweepCheckpoint(handler, '')],
