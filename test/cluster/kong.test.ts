@@ -84,7 +84,7 @@ describeWithTools(['helm'], 'Kong', ({ helm }) => {
     try {
       cpSync(chart, folder, { recursive: true });
       const file = join(folder, 'files/topology.yaml');
-      const topology = parse(readFileSync(file, 'utf8')) as { contexts: { doors: { command: object } }[] };
+      const topology = parse(readFileSync(file, 'utf8')) as { contexts: { endpoints: { command: object } }[] };
       const rest = [{ method: 'POST', path: '/v1/webhooks/gateway' }];
       topology.contexts[0]!.endpoints.command = {
         ...topology.contexts[0]!.endpoints.command,
