@@ -35,7 +35,8 @@ export const runtimeSettings = {
     protocols: ['postgres', 'postgresql'],
   }),
   CAUDAL_DATA_DIR: setting.string({
-    description: 'Where the embedded PostgreSQL and the keys of development live when no DATABASE_URL is given.',
+    description:
+      "Where the embedded PostgreSQL and the keys of development live when no DATABASE_URL is given. `bin/caudal` takes the checkout's `.caudal`, where `npm start` keeps them, whatever folder it is called in.",
     default: '.caudal',
   }),
   CAUDAL_POOL_SIZE: setting.int({ description: 'Database connections a context.', default: '8', min: 2, max: 200 }),
@@ -147,7 +148,8 @@ export const runtimeSettings = {
     parseSigningKey,
   ),
   CAUDAL_TOKEN: setting.secret({
-    description: 'What `caudal import` calls with, unless it is told by --token. Nothing else reads it.',
+    description:
+      'What `caudal import` calls with, unless it is told by --token; without both it signs a token for a system on this machine. Nothing else reads it.',
     optional: true,
   }),
   CAUDAL_PERSONAL_DATA_KEYS: setting.parsed(
