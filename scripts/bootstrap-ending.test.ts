@@ -51,7 +51,7 @@ linux('ended (on Linux)', () => {
           setTimeout(() => (note('ended'), process.exit(0)), 200);
         });
       note('pid ' + process.pid + ' ' + process.execArgv.length);
-      setTimeout(() => note('nobody has ended it'), 30_000);`,
+      setTimeout(() => note('it was not ended'), 30_000);`,
     );
   });
   beforeEach(() => rmSync(join(folder, 'notes'), { force: true }));
@@ -73,7 +73,7 @@ linux('ended (on Linux)', () => {
     ['SIGTERM', 'program', 'SIGTERM', 0],
   ] as const)(
     'by %s to %s',
-    async (signal, who, arrives, expected) => {
+    async (signal, target, arrives, expected) => {
       const npm = run('npm', ['start'], { cwd: folder });
       await until('the program runs', async () => existsSync(join(folder, 'notes')) && notes().length > 0, Boolean);
       const [bootstrap, ...others] = childrenOf(npm.pid);
@@ -81,7 +81,7 @@ linux('ended (on Linux)', () => {
       expect(others).toEqual([]);
       // Nothing of the watch is handed on to what the program forks.
       expect(notes()).toEqual([`pid ${program} 0`]);
-      process.kill({ npm: npm.pid, bootstrap: bootstrap!, program: program! }[who], signal);
+      process.kill({ npm: npm.pid, bootstrap: bootstrap!, program: program! }[target], signal);
       // What npm passes on, it waits for.
       expect(await npm.ended).toBe(expected);
       if (expected === 0) expect(notes()).toContain('ended');

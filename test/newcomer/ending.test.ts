@@ -26,9 +26,9 @@ linux('npm start (on Linux)', () => {
     ['SIGKILL', 'bootstrap', 'SIGKILL'],
   ] as const)(
     '%s to %s',
-    async (signal, who, expected) => {
+    async (signal, target, expected) => {
       const started = await npmStart({ cwd: root, env });
-      process.kill(started.chain[who], signal);
+      process.kill(started.chain[target], signal);
       expect(await started.ended).toBe(expected);
       await isGone(started, data);
       expect(existsSync(postmaster)).toBe(false);

@@ -67,7 +67,7 @@ export async function result(...args: Parameters<typeof run>): Promise<{ code: n
 export interface Started extends Running {
   rest: string;
   ports: { rest: number; grpc: number };
-  /** The processes, by who started whom: npm, scripts/bootstrap.js, the program. */
+  /** Its processes; each has started the next one. */
   chain: { npm: number; bootstrap: number; program: number };
 }
 
@@ -136,7 +136,7 @@ export function statusOf(pid: number, name: string): string | undefined {
   return new RegExp(`^${name}:\\s*(.*)$`, 'm').exec(procFile(pid, 'status'))?.[1];
 }
 
-/** Whether it runs: what nobody has waited for yet has no command line any more. */
+/** Whether it runs: a zombie, which has ended, has no command line. */
 export const isAlive = (pid: number): boolean => procFile(pid, 'cmdline') !== '';
 
 /** The processes that this one has started. */

@@ -162,7 +162,7 @@ describe('the pages', () => {
     },
   );
 
-  test('/ is an object for those who ask for JSON', async () => {
+  test('/ is an object for a client that asks for JSON', async () => {
     const reply = await fetch(server.url, { headers: { accept: 'application/json' } });
     expect(reply.headers.get('content-type')).toMatch(/^application\/json/);
     expect(await reply.json()).toEqual({

@@ -1,5 +1,5 @@
 /**
- * As whom PostgreSQL runs, which refuses to run as root: as this process's own user, or as another one if that is root.
+ * The user as which PostgreSQL runs: this process's own, or another one if that is root, which PostgreSQL refuses.
  * The README says which ways were rejected, and why.
  */
 import { type ExecFileOptions, execFile } from 'node:child_process';
@@ -48,16 +48,15 @@ export async function serverUser({ data, initdb, files }: ServerUserOptions): Pr
   throw new Error(await explain(user, initdb, data), { cause });
 }
 
-/** The owner of a cluster that is there, since all of it is his; else the first of two users that machines have. */
-async function chooseUser(cluster: { uid: number; gid: number } | undefined): Promise<User> {
+/** The owner of the cluster that is there, so that all of it stays this user's; else the first of two users that machines have. */
+async function chooseUser(cluster: { uid: number } | undefined): Promise<User> {
   const users = (await readFile('/etc/passwd', 'utf8')).split('\n').map((line) => {
     const [name = '', , uid, gid] = line.split(':');
     return { name, uid: Number(uid), gid: Number(gid) };
   });
-  if (cluster && cluster.uid !== 0) {
-    const { uid, gid } = cluster;
-    return { name: users.find((user) => user.uid === uid)?.name ?? String(uid), uid, gid };
-  }
+  // PostgreSQL does not run as a user without a name: the data may be from another machine or a container.
+  const owner = users.find(({ uid }) => uid === cluster?.uid && uid !== 0);
+  if (owner) return owner;
   const user = ['postgres', 'nobody'].flatMap((name) => users.find((each) => each.name === name) ?? [])[0];
   if (user) return user;
   throw new Error(
@@ -89,7 +88,7 @@ function withCapability({ uid, gid }: User, data: string): AsServer {
 /** Why the programs or the data can't be reached; undefined if they can. */
 async function problemOf(as: AsServer, initdb: string, data: string): Promise<string | undefined> {
   try {
-    // It looks for all of its programs and files, shows its settings, and makes nothing.
+    // It checks that all of its programs and files are there, and makes nothing.
     await run(...as(initdb, ['--show', '-D', data, '-U', 'caudal']));
     await run(...as('/bin/sh', ['-c', 'cd "$1"', 'sh', data]));
     return undefined;

@@ -9,7 +9,7 @@ export type SignerValues = IdentityValues & Pick<RuntimeValues, 'CAUDAL_DATA_DIR
 
 /** Signs with the key, and says on standard error which data directory it is from. Makes none. Throws UsageError without one. */
 export async function openSigner(values: SignerValues): Promise<Identity> {
-  if (values.CAUDAL_AUTH === 'off') throw new UsageError('CAUDAL_AUTH is off: nobody needs a token.');
+  if (values.CAUDAL_AUTH === 'off') throw new UsageError('CAUDAL_AUTH is off: no call needs a token.');
   // With a key of its own to sign with, the keys to check with do not matter here.
   if (values.CAUDAL_SERVICE_KEY) return openIdentity({ ...values, CAUDAL_AUTH: 'off' }, undefined);
   if (values.DATABASE_URL || values.CAUDAL_JWKS) {
