@@ -32,7 +32,7 @@ export interface ServerUserOptions {
  */
 export async function serverUser({ data, initdb, files }: ServerUserOptions): Promise<AsServer> {
   if (process.getuid?.() !== 0) return (command, args) => [command, args, { cwd: data }];
-  const made = await stat(join(data, 'PG_VERSION')).catch(() => undefined);
+  const made = await stat(join(data, 'base')).catch(() => undefined);
   const user = await chooseUser(made && (await stat(data)));
   for (const path of [data, ...files]) await chown(path, user.uid, user.gid);
   // Earlier versions could change the user of a cluster: then some of its files are not this user's.

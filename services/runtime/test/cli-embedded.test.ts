@@ -87,7 +87,7 @@ test('an import of a system that does not know the token says what to do', async
     name: 'UsageError',
     message: expect.stringContaining('caudal.example:9090 is not of this machine'),
   });
-  const other = new CaudalError('PERMISSION_DENIED', 'x', 'x');
+  const other = new CaudalError('PERMISSION_DENIED', 'NOT_OWNER', 'none');
   expect(explain(other)).toBe(other);
 
   expect(await caudal('import', file, '--address', grpc)).toMatchObject({ code: 0 });
