@@ -34,7 +34,7 @@ linux('npm start (on Linux)', () => {
       expect(existsSync(postmaster)).toBe(false);
       expect(existsSync(join(data, 'owner'))).toBe(false);
     },
-    120_000,
+    240_000,
   );
 
   test('SIGKILL to the program: npm ends, and the next start takes over the PostgreSQL that is left', async () => {
@@ -49,5 +49,5 @@ linux('npm start (on Linux)', () => {
     process.kill(next.pid, 'SIGTERM');
     expect(await next.ended).toBe(0);
     await isGone(next, data);
-  }, 120_000);
+  }, 240_000);
 });

@@ -79,7 +79,7 @@ linux('on a machine with Linux', () => {
         expect(imported.said).not.toContain('✗');
         await end(started);
       },
-      120_000,
+      240_000,
     );
 
     asRoot(
@@ -90,7 +90,7 @@ linux('on a machine with Linux', () => {
         expect(statusOf(postmaster(), 'CapEff')).toBe('0000000000000000');
         await end(started);
       },
-      120_000,
+      240_000,
     );
 
     asRoot(
@@ -102,10 +102,10 @@ linux('on a machine with Linux', () => {
         expect(said).toContain(`can't enter ${above}: open it ("chmod a+x ${above}"), install setpriv`);
         expect(said).not.toMatch(STACK);
       },
-      60_000,
+      180_000,
     );
 
-    asRoot('npm test runs there', () => expectTests(), 60_000);
+    asRoot('npm test runs there', () => expectTests(), 180_000);
   });
 
   describe('an ordinary user', () => {
@@ -125,10 +125,10 @@ linux('on a machine with Linux', () => {
         expect(statSync(data()).uid).toBe(user?.uid ?? process.getuid?.());
         await end(started);
       },
-      120_000,
+      240_000,
     );
 
-    asUser('with a home that is only to be read runs npm test', () => expectTests({ HOME: '/' }), 60_000);
+    asUser('with a home that is only to be read runs npm test', () => expectTests({ HOME: '/' }), 180_000);
 
     const asChild = isRoot ? asUser : test.skip;
     asChild(
@@ -142,7 +142,7 @@ linux('on a machine with Linux', () => {
         expect(said).toContain(`The data directory ${theirs} can't be written (EACCES): set CAUDAL_DATA_DIR`);
         expect(said).not.toMatch(STACK);
       },
-      60_000,
+      180_000,
     );
 
     asUser(
@@ -160,7 +160,7 @@ linux('on a machine with Linux', () => {
         expect(said).not.toMatch(STACK);
         expect(existsSync(postmasterFile())).toBe(false);
       },
-      60_000,
+      180_000,
     );
   });
 

@@ -22,11 +22,12 @@ export interface Running {
   pid: number;
   /** Standard output and error, so far. */
   said(): string;
-  /** Its exit code, or the signal that ended it. Killed after a minute. */
+  /** Its exit code, or the signal that ended it. Killed after two minutes. */
   ended: Promise<number | string>;
 }
 
-const limitMs = 60_000;
+// Far more than it takes: the other tests of a run, on the same cores, may be heavier.
+const limitMs = 120_000;
 const running: ChildProcess[] = [];
 
 /** Without the tools of this project, which npm finds by itself; and without a home, unless `env` has one. */
