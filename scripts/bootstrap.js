@@ -3,15 +3,20 @@
  *
  *     node scripts/bootstrap.js                            install what is missing
  *     node scripts/bootstrap.js FILE [ARGUMENT...]         and then run FILE (a path within the project)
+ *     node scripts/bootstrap.js --with-parent FILE ...     the same, and end FILE when the process that started this one ends
+ *
+ * package.json's scripts start it by `exec ... --with-parent`: npm passes SIGTERM and SIGINT on to the process that it has
+ * started, which would be a shell, and a killed npm passes nothing on.
  *
  * Plain JavaScript, and nothing but Node's own modules: it runs on any Node from 18 on, before anything is installed.
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { constants } from 'node:os';
+import { accessSync, existsSync, mkdirSync, constants as modes, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { constants, homedir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+const parent = process.ppid;
 const root = fileURLToPath(new URL('..', import.meta.url));
 const modules = join(root, 'node_modules');
 const windows = process.platform === 'win32';
@@ -72,7 +77,8 @@ function installer() {
 
 /** Does `work` while no other bootstrap of this checkout does: two installations at once break each other. */
 function alone(work) {
-  mkdirSync(dirname(lock), { recursive: true, mode: 0o700 });
+  // Root's embedded PostgreSQL is another user, and passes it.
+  mkdirSync(dirname(lock), { recursive: true, mode: process.getuid?.() === 0 ? 0o711 : 0o700 });
   const giveUpAt = Date.now() + lockWaitMs;
   let ownerless = 0;
   for (let told = false; !take(); sleep(200)) {
@@ -110,6 +116,18 @@ function sleep(ms) {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }
 
+/** A cache in the checkout, for npm where it can't write its own: without a home, or with one that is only to be read. */
+function ownCache() {
+  const usual = process.env.npm_config_cache || join(homedir(), '.npm');
+  try {
+    mkdirSync(usual, { recursive: true });
+    accessSync(usual, modes.W_OK);
+    return undefined;
+  } catch {
+    return join(dirname(lock), 'npm-cache');
+  }
+}
+
 function install() {
   const paths = missing();
   // Another bootstrap may just have installed them.
@@ -119,22 +137,37 @@ function install() {
   );
   // Its output goes to standard error, since standard output is the program's. It warns about a Node older than the
   // packages want; the program will not run on that one.
+  const cache = ownCache();
   const { status, error } = spawnSync('npm', ['ci', '--include=dev', '--loglevel=error'], {
     cwd: root,
     stdio: ['ignore', 2, 2],
     shell: windows,
+    env: { ...process.env, ...(cache && { npm_config_cache: cache }) },
   });
+  if (cache) rmSync(cache, { recursive: true, force: true });
   if (error) throw error;
   if (status !== 0) throw new Error('"npm ci" failed.');
 }
 
+/** How often the parent is checked. */
+const parentCheckMs = 250;
+
 /** Runs the file on the project's Node, with its tools first in PATH, and ends as it ends. */
-function run(file, args) {
+function run(file, args, { withParent }) {
   const path = `${join(modules, '.bin')}${delimiter}${process.env.PATH ?? ''}`;
-  const child = spawn(node, [join(root, file), ...args], { stdio: 'inherit', env: { ...process.env, PATH: path } });
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
-    // Ctrl-C at a terminal reaches the child by itself, and it must not count twice.
-    process.on(signal, () => (signal === 'SIGINT' && process.stdin.isTTY ? undefined : child.kill(signal)));
+  const watch = new URL('end-with-bootstrap.js', import.meta.url).href;
+  const child = spawn(node, ['--import', watch, join(root, file), ...args], {
+    stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
+    env: { ...process.env, PATH: path },
+  });
+  // A Ctrl-C at a terminal reaches the child twice then; programs take two within a moment for one.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+  if (withParent) {
+    const timer = setInterval(() => {
+      if (process.ppid === parent) return;
+      clearInterval(timer);
+      child.kill('SIGHUP');
+    }, parentCheckMs);
   }
   child.on('error', (error) => {
     throw error;
@@ -148,5 +181,6 @@ try {
   console.error(error.message);
   process.exit(1);
 }
-const [file, ...args] = process.argv.slice(2);
-if (file) run(file, args);
+const withParent = process.argv[2] === '--with-parent';
+const [file, ...args] = process.argv.slice(withParent ? 3 : 2);
+if (file) run(file, args, { withParent });

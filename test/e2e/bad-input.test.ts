@@ -248,8 +248,9 @@ describe.each(publicMethods.map((method) => [method.name, method] as const))('%s
 
 it('paths that are none', async () => {
   const { api } = system;
-  const paths = ['/v1/nothing', '/', '/v1/orders/%zz', '/v1/orders/a%00b', '/v1/orders/..%2f..', '/v2/orders'];
+  const paths = ['/v1/nothing', '/v1', '/v1/orders/%zz', '/v1/orders/a%00b', '/v1/orders/..%2f..', '/v2/orders'];
   for (const path of paths) expectProblem(path, await api.raw('query', path));
+  expectProblem('POST /', await api.raw('query', '/', { method: 'POST' }));
   const wrongMethod = await api.raw('query', '/v1/orders', { method: 'DELETE' });
   expectProblem('DELETE', wrongMethod);
   expect(wrongMethod.status).toBe(405);

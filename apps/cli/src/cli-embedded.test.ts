@@ -1,20 +1,26 @@
 /** The `caudal` command over the embedded PostgreSQL: beside the process that owns it, and on its own. */
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { CaudalError } from '@caudal/kernel/errors.ts';
+import { generateKey } from '@caudal/rpc/server/tokens.ts';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { createApi } from '../../../test/e2e/api.ts';
 import { createPart, freePorts, type Part } from '../../../test/e2e/part.ts';
 import { newProduct } from '../../../test/e2e/world.ts';
+import { importToken } from './import-token.ts';
+import type { SignerValues } from './signer.ts';
 import { cli } from './testing/run-cli.ts';
 
 let folder: string;
+let data: string;
 let part: Part;
 let caudal: ReturnType<typeof cli>;
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'caudal-cli-'));
-  const env = { CAUDAL_DATA_DIR: join(folder, 'data') };
+  data = join(folder, 'data');
+  const env = { CAUDAL_DATA_DIR: data };
   const [rest, grpc] = (await freePorts(2)) as [number, number];
   part = createPart({ name: 'all', env, ports: { rest, grpc }, logFile: join(folder, 'all.log') });
   caudal = cli(env);
@@ -25,14 +31,19 @@ afterAll(async () => {
 }, 60_000);
 
 test('commands join the server that runs, else start one for their time', async () => {
-  // Before the first start: the key is made here, and kept.
-  const { stdout: token } = await caudal('token', '--subject', 'tester', '--all');
+  const early = await caudal('token', '--subject', 'tester', '--all');
+  expect(early).toMatchObject({ code: 2, stdout: '' });
+  expect(early.stderr).toContain(`There is no key in the data directory ${data}. Set CAUDAL_DATA_DIR to`);
+  expect(existsSync(data)).toBe(false);
+
   await part.start();
+  const { stdout: token, ...signed } = await caudal('token', '--subject', 'tester', '--all');
+  expect(signed).toMatchObject({ code: 0, stderr: `Signed with the key of the data directory ${data}.\n` });
   const productId = await newProduct(createApi({ baseUrl: () => part.rest, token: token.trim() }));
   const stream = `catalog.product/${productId}`;
 
   const beside = await caudal('log', 'show', stream, '--json');
-  expect(beside).toMatchObject({ code: 0, stderr: '' });
+  expect(beside).toMatchObject({ code: 0, stderr: `Using the embedded PostgreSQL of ${data}.\n` });
   const job = await caudal('jobs', 'run', 'payments.check-wallets', '--json');
   expect(job).toMatchObject({ code: 0 });
   expect(job.json()).toMatchObject({ job: 'payments.check-wallets', outcome: 'succeeded' });
@@ -42,7 +53,7 @@ test('commands join the server that runs, else start one for their time', async 
   const alone = await caudal('log', 'show', stream, '--json');
   expect(alone).toMatchObject({ code: 0, stdout: beside.stdout });
   expect(alone.stderr).toContain('Starting the embedded PostgreSQL');
-  expect(existsSync(join(folder, 'data', 'postgres', 'postmaster.pid'))).toBe(false);
+  expect(existsSync(join(data, 'postgres', 'postmaster.pid'))).toBe(false);
 
   const jobs = await caudal('jobs', 'list', '--json');
   expect(jobs.lines()).toContainEqual(
@@ -52,4 +63,40 @@ test('commands join the server that runs, else start one for their time', async 
   const migrate = await caudal('migrate');
   expect(migrate).toMatchObject({ code: 2 });
   expect(migrate.stderr).toContain('DATABASE_URL is not set');
+}, 120_000);
+
+test('an import of a system that does not know the token says what to do', async () => {
+  await part.start();
+  const { grpc } = part;
+  const file = join(folder, 'orders.csv');
+  const heading = 'InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country';
+  writeFileSync(file, `${heading}\n500001,MUG,A mug,6,2010-12-01 08:26:00,2.55,17850,France\n`);
+
+  // Without a key at hand it is called without a token: a system may ask for none.
+  const elsewhere = cli({ CAUDAL_DATA_DIR: join(folder, 'elsewhere') });
+  const keyless = await elsewhere('import', file, '--address', grpc);
+  expect(keyless).toMatchObject({ code: 2, stdout: '' });
+  expect(keyless.stderr).toContain(
+    `The system asks for a token. There is no key in the data directory ${join(folder, 'elsewhere')}.`,
+  );
+  expect(keyless.stderr).toContain('Give a token by --token or CAUDAL_TOKEN');
+
+  mkdirSync(join(folder, 'elsewhere'));
+  writeFileSync(join(folder, 'elsewhere', 'key.json'), JSON.stringify(await generateKey('another')));
+  const stranger = await elsewhere('import', file, '--address', grpc);
+  expect(stranger).toMatchObject({ code: 2, stdout: '' });
+  expect(stranger.stderr).toContain(`${grpc} does not know the key that the import's token was signed with.`);
+  expect(stranger.stderr).not.toMatch(/\n\s+at /);
+
+  // That of another machine is given no token that was not asked for.
+  const { explain, source } = await importToken('caudal.example:9090', undefined, {} as SignerValues);
+  expect(source).toBeUndefined();
+  expect(explain(new CaudalError('UNAUTHENTICATED', 'TOKEN_MISSING', 'none'))).toMatchObject({
+    name: 'UsageError',
+    message: expect.stringContaining('caudal.example:9090 is not of this machine'),
+  });
+  const other = new CaudalError('PERMISSION_DENIED', 'NOT_OWNER', 'none');
+  expect(explain(other)).toBe(other);
+
+  expect(await caudal('import', file, '--address', grpc)).toMatchObject({ code: 0 });
 }, 120_000);

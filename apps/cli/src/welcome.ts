@@ -1,4 +1,5 @@
 /** What somebody who has just started the system can try. */
+import { resolve } from 'node:path';
 import type { Started } from '@caudal/server/start.ts';
 import { everything } from './permissions.ts';
 
@@ -15,7 +16,7 @@ Caudal is up.
   REST        ${base}
   API pages   ${base}/docs
   gRPC        ${values.CAUDAL_HOST}:${server.grpcPort}
-  Data        ${values.CAUDAL_DATA_DIR} (kept when you stop with Ctrl-C)
+  Data        ${resolve(values.CAUDAL_DATA_DIR)} (kept when you stop with Ctrl-C)
 
 Try, in another terminal:
 ${token ? `\n  TOKEN=${token}\n` : ''}

@@ -1,4 +1,5 @@
 /** Opens an app without roles for the time of one command: the contexts, logs and stores of the settings. */
+import { resolve } from 'node:path';
 import { loadConfig } from '@caudal/config/config.ts';
 import {
   hasEmbeddedPostgres,
@@ -49,9 +50,10 @@ export async function withApp<T>(work: (system: App) => Promise<T>): Promise<T> 
  * started for the time of the command.
  */
 async function findDatabase(values: RuntimeValues, lifecycle: Lifecycle): Promise<string> {
-  const directory = values.CAUDAL_DATA_DIR;
+  const directory = resolve(values.CAUDAL_DATA_DIR);
   const url = values.DATABASE_URL ?? (await joinEmbeddedPostgres(directory))?.url;
   if (url) {
+    if (!values.DATABASE_URL) console.error(`Using the embedded PostgreSQL of ${directory}.`);
     await awaitMigrated({ url, contexts: contextsOf(values), waitMs: 0, signal: lifecycle.ending });
     return url;
   }

@@ -2,6 +2,7 @@
  * Who is who: the keys that callers' tokens are checked with, and the name under which this process's contexts call
  * others. Without configured keys (the embedded system) a key is made once and kept beside the data.
  */
+import { existsSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { ConfigError } from '@caudal/config/config.ts';
@@ -26,8 +27,14 @@ export interface Identity {
 
 const SERVICE_TOKEN_SECONDS = 300;
 
+/** What an identity is made of. */
+export type IdentityValues = Pick<
+  RuntimeValues,
+  'CAUDAL_AUTH' | 'CAUDAL_JWKS' | 'CAUDAL_SERVICE_KEY' | 'CAUDAL_ISSUER' | 'CAUDAL_AUDIENCE'
+>;
+
 /** `keyDirectory`: where a key may be made if none is configured; undefined: nowhere. */
-export async function openIdentity(values: RuntimeValues, keyDirectory: string | undefined): Promise<Identity> {
+export async function openIdentity(values: IdentityValues, keyDirectory: string | undefined): Promise<Identity> {
   const { CAUDAL_ISSUER: issuer, CAUDAL_AUDIENCE: audience } = values;
   const { keys, signingKey } = await findKeys(values, keyDirectory);
   return {
@@ -48,12 +55,19 @@ interface Keys {
   signingKey: JWK | undefined;
 }
 
-async function findKeys(values: RuntimeValues, keyDirectory: string | undefined): Promise<Keys> {
+async function findKeys(values: IdentityValues, keyDirectory: string | undefined): Promise<Keys> {
   const { CAUDAL_SERVICE_KEY: signingKey, CAUDAL_JWKS: keys, CAUDAL_AUTH } = values;
   if (keys || CAUDAL_AUTH === 'off') return { keys, signingKey };
   if (!keyDirectory) throw new ConfigError([noKeys]);
-  const key = await keptKey(join(keyDirectory, 'key.json'));
+  const key = await keptKey(keyFile(keyDirectory));
   return { keys: { keys: [key.publicKey] }, signingKey: signingKey ?? key.privateKey };
+}
+
+const keyFile = (directory: string) => join(directory, 'key.json');
+
+/** Whether a system that was started on this data directory has made its key there. */
+export function hasKey(directory: string): boolean {
+  return existsSync(keyFile(directory));
 }
 
 /** The key in this file, made at the first time. Two processes that make it at the same moment agree on one. */

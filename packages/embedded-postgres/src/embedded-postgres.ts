@@ -6,7 +6,7 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { chmod, chown, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
@@ -14,6 +14,7 @@ import type { Running } from '@caudal/kernel/lifetime.ts';
 import { sleep } from '@caudal/kernel/time.ts';
 import type { Lifecycle } from '@caudal/lifecycle/lifecycle.ts';
 import { createFileAtomic } from './create-file-atomic.ts';
+import { type AsServer, serverUser } from './server-user.ts';
 
 const run = promisify(execFile);
 const SECONDS = 60;
@@ -34,12 +35,14 @@ interface Binaries {
 export async function startEmbeddedPostgres(directory: string): Promise<EmbeddedPostgres> {
   const base = resolve(directory);
   const data = join(base, 'postgres');
-  await mkdir(data, { recursive: true, mode: 0o700 });
-  const owner = await claim(join(base, 'owner'));
+  const log = join(base, 'postgres.log');
+  const passwordFile = join(base, 'postgres.password');
+  const owner = await takeDirectory(base);
   const binaries = await findBinaries();
-  const as = await serverUser(data);
-  const password = await initialise(binaries, as, data, join(base, 'postgres.password'));
-  const port = (await runningPort(data)) ?? (await start(binaries, as, data, join(base, 'postgres.log')));
+  for (const file of [passwordFile, log]) await writeFile(file, '', { flag: 'a', mode: 0o600 });
+  const as = await serverUser({ data, initdb: binaries.initdb, files: [passwordFile, log] });
+  const password = await initialise(binaries, as, data, passwordFile);
+  const port = (await runningPort(data)) ?? (await start(binaries, as, data, log));
   return {
     url: `postgres://${USER}:${password}@127.0.0.1:${port}/postgres`,
     async stop() {
@@ -98,6 +101,22 @@ export async function joinEmbeddedPostgres(directory: string): Promise<EmbeddedP
   return { url: `postgres://${USER}:${password}@127.0.0.1:${Number(lines[3])}/postgres`, stop: async () => {} };
 }
 
+/** Makes the data directory and claims it. Throws, with the setting to change, if this process may not write there. */
+async function takeDirectory(base: string): Promise<string> {
+  try {
+    // Root's server is another user, and passes it. What is in there is closed by its own modes.
+    await mkdir(base, { recursive: true, mode: process.getuid?.() === 0 ? 0o711 : 0o700 });
+    await mkdir(join(base, 'postgres'), { recursive: true, mode: 0o700 });
+    return await claim(join(base, 'owner'));
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (!code || !unwritable.includes(code)) throw error;
+    throw new Error(`The data directory ${base} can't be written (${code}): set CAUDAL_DATA_DIR to a folder of yours.`);
+  }
+}
+
+const unwritable = ['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EEXIST'];
+
 /** A process that takes a dead one's claim away is done with it long before this time. */
 const TAKING_MS = 10_000;
 
@@ -154,31 +173,6 @@ async function findBinaries(): Promise<Binaries> {
   }
 }
 
-type AsServer = (command: string, args: string[]) => [string, string[]];
-
-/**
- * PostgreSQL refuses to run as root. Root runs it as the user `postgres` or `nobody`, which keeps one right of root's: to
- * pass folders that are closed to others, such as root's home above the checkout.
- */
-async function serverUser(data: string): Promise<AsServer> {
-  if (process.getuid?.() !== 0) return (command, args) => [command, args];
-  const passwd = await readFile('/etc/passwd', 'utf8');
-  const line = ['postgres', 'nobody'].flatMap((user) => passwd.match(new RegExp(`^${user}:.*$`, 'm')) ?? [])[0];
-  if (!line)
-    throw new Error('PostgreSQL does not run as root, and there is no user "postgres" or "nobody" to run it as.');
-  const [, , uid, gid] = line.split(':');
-  await chown(data, Number(uid), Number(gid));
-  const caps = [
-    '--inh-caps=-all,+dac_override',
-    '--ambient-caps=-all,+dac_override',
-    '--bounding-set=-all,+dac_override',
-  ];
-  return (command, args) => [
-    'setpriv',
-    [`--reuid=${uid}`, `--regid=${gid}`, '--clear-groups', ...caps, command, ...args],
-  ];
-}
-
 /** Makes the cluster unless it is there; its password is random and kept beside it. */
 async function initialise(binaries: Binaries, as: AsServer, data: string, passwordFile: string): Promise<string> {
   const done = join(data, initialisedMark);
@@ -187,7 +181,12 @@ async function initialise(binaries: Binaries, as: AsServer, data: string, passwo
   await writeFile(passwordFile, `${password}\n`, { mode: 0o600 });
   for (const name of await readdir(data)) await rm(join(data, name), { recursive: true });
   const args = ['-D', data, '-U', USER, '-A', 'scram-sha-256', '--pwfile', passwordFile, '-E', 'UTF8', '--locale', 'C'];
-  await run(...as(binaries.initdb, args));
+  try {
+    await run(...as(binaries.initdb, args));
+  } catch (cause) {
+    const why = String((cause as { stderr?: string }).stderr || (cause as Error).message).trim();
+    throw new Error(`The embedded PostgreSQL could not be set up in ${data}. initdb says:\n${why}`, { cause });
+  }
   await writeFile(done, '');
   await chmod(done, 0o644);
   return password;
@@ -203,8 +202,6 @@ async function start(binaries: Binaries, as: AsServer, data: string, log: string
     '-c shared_buffers=256MB',
     '-c max_wal_size=2GB',
   ];
-  await writeFile(log, '', { flag: 'a' });
-  if (process.getuid?.() === 0) await chmod(log, 0o666);
   try {
     await run(
       ...as(binaries.pg_ctl, ['start', '-D', data, '-l', log, '-w', '-t', String(SECONDS), '-o', options.join(' ')]),

@@ -3,8 +3,21 @@ import { loadConfig } from '@caudal/config/config.ts';
 import { createLifecycle } from '@caudal/lifecycle/lifecycle.ts';
 import { settings } from '@caudal/server/settings/settings.ts';
 import { Command, InvalidArgumentError } from 'commander';
+import { importToken } from '../import-token.ts';
 import { importFile } from '../run-import.ts';
 import { untilSignal } from '../signals.ts';
+
+/** All that it needs: it may run where nothing of the system is configured. */
+const importSettings = {
+  CAUDAL_TOKEN: settings.CAUDAL_TOKEN,
+  CAUDAL_AUTH: settings.CAUDAL_AUTH,
+  CAUDAL_SERVICE_KEY: settings.CAUDAL_SERVICE_KEY,
+  CAUDAL_JWKS: settings.CAUDAL_JWKS,
+  CAUDAL_ISSUER: settings.CAUDAL_ISSUER,
+  CAUDAL_AUDIENCE: settings.CAUDAL_AUDIENCE,
+  CAUDAL_DATA_DIR: settings.CAUDAL_DATA_DIR,
+  DATABASE_URL: settings.DATABASE_URL,
+};
 
 interface Options {
   address: string;
@@ -18,23 +31,31 @@ export function importCommand(): Command {
     .description('import a file of the columns of the Online Retail data set through the public API, and reconcile it')
     .argument('<file>', 'the file: CSV with InvoiceNo, StockCode, Description, Quantity, InvoiceDate, ...')
     .option('--address <host:port>', 'the gRPC port of the system', '127.0.0.1:9090')
-    .option('--token <token>', 'what to call with; CAUDAL_TOKEN if absent ("caudal token --all" makes one)')
+    .option('--token <token>', 'what to call with; CAUDAL_TOKEN if absent, and without that one that is signed here')
     .option('--concurrency <n>', 'orders in flight at the same time', wholeNumber, 64)
     .option('--json', 'print the report as one JSON object')
-    .addHelpText('after', '\nExit code: 0 if everything reconciles, else 1. May be started again after a break.')
+    .addHelpText(
+      'after',
+      `
+A system on this machine needs no token: one is signed as "caudal token --subject import --all" does it.
+
+Exit code: 0 if everything reconciles, else 1. May be started again after a break.`,
+    )
     .action(async (file: string, { address, token, concurrency, json }: Options) => {
-      const { CAUDAL_TOKEN } = loadConfig({ CAUDAL_TOKEN: settings.CAUDAL_TOKEN });
-      const bearer = token ?? CAUDAL_TOKEN;
+      const { CAUDAL_TOKEN, ...values } = loadConfig(importSettings);
+      const { source, explain } = await importToken(address, token ?? CAUDAL_TOKEN, values);
       const lifecycle = createLifecycle();
       const reconciled = await untilSignal(lifecycle, (running) =>
         running(
           importFile({
             file,
             addresses: { command: address, query: address },
-            auth: bearer === undefined ? undefined : async () => bearer,
+            auth: source,
             concurrency,
             json: json ?? false,
             signal: lifecycle.ending,
+          }).catch((error) => {
+            throw explain(error);
           }),
         ),
       );

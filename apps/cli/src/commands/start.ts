@@ -19,7 +19,7 @@ export function startCommand(): Command {
     .addHelpText(
       'after',
       `
-Without DATABASE_URL it starts a PostgreSQL of its own. A database that is given is migrated before: "caudal migrate".
+Without DATABASE_URL it starts a PostgreSQL of its own, over CAUDAL_DATA_DIR. A database that is given is migrated before: "caudal migrate".
 SIGTERM, SIGHUP and Ctrl-C end it in order, with exit code 0.
 
 Example: CAUDAL_ROLES=projector CAUDAL_CONTEXTS=orders caudal start`,

@@ -1,12 +1,11 @@
 /** `caudal token`: signs a token, for development and for operators. */
 import { setting } from '@caudal/config/setting.ts';
 import { contract } from '@caudal/contract/descriptors.ts';
-import { type Identity, openIdentity } from '@caudal/server/identity.ts';
-import type { RuntimeValues } from '@caudal/server/settings/settings.ts';
 import { Command, InvalidArgumentError } from 'commander';
 import { several } from '../arguments.ts';
 import { say, sayJson } from '../output.ts';
 import { everything } from '../permissions.ts';
+import { openSigner } from '../signer.ts';
 import { UsageError, unknownName } from '../usage.ts';
 import { loadSettings } from '../with-app.ts';
 
@@ -34,7 +33,8 @@ export function tokenCommand(): Command {
     .addHelpText(
       'after',
       `
-Signed with CAUDAL_SERVICE_KEY; without one, with the key that "caudal start" keeps beside the embedded data.
+Signed with CAUDAL_SERVICE_KEY; without one, with the key that "caudal start" keeps beside the embedded data. Which one
+that is, it says on standard error.
 
 Example: TOKEN=$(caudal token --subject customer-17 --permission orders.orders.place --ttl 15m)`,
     )
@@ -66,15 +66,4 @@ function checkPermissions(permissions: string[]): void {
   ].sort();
   const wrong = permissions.find((permission) => !known.includes(permission.replace(/:any$/, '')));
   if (wrong !== undefined) throw unknownName('permission', wrong, known);
-}
-
-/** Throws UsageError where there is no key to sign with. */
-async function openSigner(values: RuntimeValues): Promise<Identity> {
-  if (values.CAUDAL_AUTH === 'off') throw new UsageError('CAUDAL_AUTH is off: nobody needs a token.');
-  // With a key of its own to sign with, the keys to check with do not matter here.
-  if (values.CAUDAL_SERVICE_KEY) return openIdentity({ ...values, CAUDAL_AUTH: 'off' }, undefined);
-  if (values.DATABASE_URL || values.CAUDAL_JWKS) {
-    throw new UsageError('There is no key to sign with: set CAUDAL_SERVICE_KEY ("caudal keys" makes one).');
-  }
-  return openIdentity(values, values.CAUDAL_DATA_DIR);
 }

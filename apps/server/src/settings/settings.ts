@@ -39,7 +39,8 @@ export const runtimeSettings = {
     protocols: ['postgres', 'postgresql'],
   }),
   CAUDAL_DATA_DIR: setting.string({
-    description: 'Where the embedded PostgreSQL and the keys of development live when no DATABASE_URL is given.',
+    description:
+      "Where the embedded PostgreSQL and the keys of development live when no DATABASE_URL is given. `bin/caudal` takes the checkout's `.caudal`, where `npm start` keeps them, whatever folder it is called in.",
     default: '.caudal',
   }),
   CAUDAL_POOL_SIZE: setting.int({ description: 'Database connections a context.', default: '8', min: 2, max: 200 }),
@@ -156,7 +157,8 @@ export const runtimeSettings = {
     parseSigningKey,
   ),
   CAUDAL_TOKEN: setting.secret({
-    description: 'The token of `caudal import`, unless --token is given. Nothing else reads it.',
+    description:
+      'The token of `caudal import`, unless --token is given. Without both it signs a token for a system on this machine. Nothing else reads it.',
     optional: true,
   }),
   CAUDAL_PERSONAL_DATA_KEYS: setting.parsed(

@@ -1,6 +1,7 @@
-/** Serves the description of the REST interface: /openapi.json, and pages for people under /docs/. */
+/** Serves the description of the REST interface: /openapi.json, pages for people under /docs/, and a page at / that leads there. */
 import fastify, { type FastifyInstance } from 'fastify';
 import type { Endpoint } from '../server/endpoint.ts';
+import { addFrontPage } from './front-page.ts';
 import { openApi } from './openapi.ts';
 
 const policy = [
@@ -13,8 +14,9 @@ const policy = [
   "frame-ancestors 'none'",
 ].join('; ');
 
-/** Adds both. The pages come from this server alone: no script, font or call of theirs goes to another. */
+/** Adds them. The pages come from this server alone: no script, font or call of theirs goes to another. */
 export function addDocs(app: FastifyInstance, endpoints: Endpoint[]): void {
+  addFrontPage(app);
   const document = JSON.stringify(openApi(endpoints.map(({ contract }) => contract)));
   app.get('/openapi.json', (_, reply) =>
     reply.header('cache-control', 'public, max-age=300').type('application/json').send(document),

@@ -143,9 +143,46 @@ describe('the pages', () => {
     expect((await script.text()).length).toBeGreaterThan(1_000_000);
   });
 
+  test.each([undefined, 'text/html,application/xhtml+xml,*/*;q=0.8', '*/*', 'text/html, application/json;q=0.9'])(
+    '/ leads to them, for Accept: %s',
+    async (accept) => {
+      const page = await fetch(server.url, { headers: accept === undefined ? {} : { accept } });
+      const html = await page.text();
+      expect(page.status).toBe(200);
+      expect(page.headers.get('content-type')).toMatch(/^text\/html; charset=utf-8$/);
+      expect(page.headers.get('content-security-policy')).toMatch(/^default-src 'none'; style-src 'unsafe-inline'/);
+      expect(page.headers.get('vary')).toMatch(/\baccept\b(?!-)/);
+      expect(page.headers.get('set-cookie')).toBeNull();
+      expect(html).toContain('color-scheme: light dark');
+      expect(html).not.toMatch(/https?:|<script|<img|<link|src=|@import|url\(/);
+      const links = [...html.matchAll(/href="([^"]*)"/g)].map(([, path]) => path!);
+      expect(links).toEqual(['/docs', '/openapi.json', '/readyz', '/livez']);
+      // A server that is not ready yet says so by 503.
+      for (const path of links) expect([200, 503]).toContain((await fetch(`${server.url}${path}`)).status);
+    },
+  );
+
+  test('/ is an object for a client that asks for JSON', async () => {
+    const reply = await fetch(server.url, { headers: { accept: 'application/json' } });
+    expect(reply.headers.get('content-type')).toMatch(/^application\/json/);
+    expect(await reply.json()).toEqual({
+      name: 'Caudal',
+      docs: '/docs',
+      openapi: '/openapi.json',
+      readyz: '/readyz',
+      livez: '/livez',
+    });
+  });
+
+  test('/ answers HEAD, and takes nothing', async () => {
+    const head = await fetch(server.url, { method: 'HEAD' });
+    expect({ status: head.status, text: await head.text() }).toEqual({ status: 200, text: '' });
+    for (const method of ['POST', 'PUT', 'DELETE']) expect((await fetch(server.url, { method })).status).toBe(404);
+  });
+
   test('can be turned off', async () => {
     const bare = await start({ rest: { host: '127.0.0.1', port: 0, docs: false, compression: false } });
-    for (const path of ['/openapi.json', '/docs/']) expect((await fetch(`${bare.url}${path}`)).status).toBe(404);
+    for (const path of ['/', '/openapi.json', '/docs/']) expect((await fetch(`${bare.url}${path}`)).status).toBe(404);
     await bare.stop();
   });
 

@@ -23,7 +23,7 @@ export interface RestOptions {
   cors?: { origins: string[] };
   /** Compresses answers of 1 KiB and more for clients that take it; on if absent. */
   compression?: boolean;
-  /** Serves /openapi.json and the pages under /docs/; on if absent. */
+  /** Serves /openapi.json, the pages under /docs/ and the one at /; on if absent. */
   docs?: boolean;
 }
 

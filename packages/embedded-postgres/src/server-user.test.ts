@@ -1,0 +1,85 @@
+/** The user as which root runs PostgreSQL on data that is there already, made by earlier versions and other users too. */
+import { spawnSync } from 'node:child_process';
+import { chmodSync, chownSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import pg from 'pg';
+import { statusOf } from '../../../test/newcomer/npm.ts';
+import { type EmbeddedPostgres, startEmbeddedPostgres } from './embedded-postgres.ts';
+
+const asRoot = process.platform === 'linux' && process.getuid?.() === 0 ? describe : describe.skip;
+
+asRoot('data that root starts PostgreSQL on (needs root)', () => {
+  let base: string;
+  let running: EmbeddedPostgres | undefined;
+  const data = () => join(base, 'postgres');
+  beforeAll(async () => {
+    // mkdtemp closes it to others, as earlier versions closed .caudal.
+    base = mkdtempSync(join(tmpdir(), 'caudal-server-user-'));
+    await (await startEmbeddedPostgres(base)).stop();
+  }, 60_000);
+  afterAll(async () => {
+    await running?.stop();
+    rmSync(base, { recursive: true, force: true });
+  });
+
+  /** Starts it, writes and reads, and stops it. Gives the server's user and capabilities. */
+  async function use(): Promise<{ uid: string | undefined; rights: string | undefined }> {
+    running = await startEmbeddedPostgres(base);
+    const pid = Number(readFileSync(join(data(), 'postmaster.pid'), 'utf8').split('\n')[0]);
+    const found = { uid: statusOf(pid, 'Uid')?.split('\t')[0], rights: statusOf(pid, 'CapEff') };
+    const client = new pg.Client({ connectionString: running.url });
+    await client.connect();
+    await client.query('CREATE TABLE IF NOT EXISTS uses (at timestamptz DEFAULT now())');
+    await client.query('INSERT INTO uses DEFAULT VALUES');
+    await client.query('CHECKPOINT');
+    await client.end();
+    await running.stop();
+    running = undefined;
+    return found;
+  }
+
+  const dacOverride = '0000000000000002';
+  const none = '0000000000000000';
+
+  test("in a closed folder: it keeps its user, and has one of root's rights", async () => {
+    const { uid } = statSync(data());
+    expect(uid).not.toBe(0);
+    expect(await use()).toEqual({ uid: String(uid), rights: dacOverride });
+  }, 60_000);
+
+  test('in an open folder: it has none', async () => {
+    chmodSync(base, 0o711);
+    expect(await use()).toEqual({ uid: String(statSync(data()).uid), rights: none });
+    // Only the server's own user can read what is there.
+    for (const file of ['postgres.password', 'postgres.log']) expect(statSync(join(base, file)).mode & 0o077).toBe(0);
+  }, 60_000);
+
+  // A user that every machine has, and that root would not choose.
+  const daemon = Number(/^daemon:[^:]*:(\d+):/m.exec(readFileSync('/etc/passwd', 'utf8'))?.[1]);
+
+  test('whose folder an earlier version has given to another user than its files', async () => {
+    chownSync(data(), daemon, daemon);
+    for (let time = 0; time < 2; time++) expect(await use()).toEqual({ uid: String(daemon), rights: dacOverride });
+  }, 60_000);
+
+  test('that another user has made: the server stays his', async () => {
+    spawnSync('chown', ['-R', `${daemon}:${daemon}`, data()]);
+    expect(await use()).toEqual({ uid: String(daemon), rights: none });
+  }, 60_000);
+
+  test.each([
+    ['that root has copied', 0],
+    ['of a user that this machine does not know', 65_532],
+  ])(
+    '%s: it goes to a user that can run it',
+    async (_, from) => {
+      spawnSync('chown', ['-R', `${from}:${from}`, data()]);
+      const { uid, rights } = await use();
+      expect(['0', '65532']).not.toContain(uid);
+      expect(rights).toBe(dacOverride);
+    },
+    60_000,
+  );
+});
