@@ -3,6 +3,7 @@
  *
  *     node scripts/bootstrap.js                            install what is missing
  *     node scripts/bootstrap.js FILE [ARGUMENT...]         and then run FILE (a path within the project)
+ *     node scripts/bootstrap.js --FLAG... FILE [...]       the same, with flags for FILE's Node
  *
  * Plain JavaScript, and nothing but Node's own modules: it runs on any Node from 18 on, before anything is installed.
  */
@@ -128,10 +129,16 @@ function install() {
   if (status !== 0) throw new Error('"npm ci" failed.');
 }
 
-/** Runs the file on the project's Node, with its tools first in PATH, and ends as it ends. */
-function run(file, args) {
+/**
+ * Runs the file on the project's Node, with its tools first in PATH, and ends as it ends. Where a process can become
+ * another program, this one does: a Node that only waits would take 50 MiB.
+ */
+function run(flags, file, args) {
   const path = `${join(modules, '.bin')}${delimiter}${process.env.PATH ?? ''}`;
-  const child = spawn(node, [join(root, file), ...args], { stdio: 'inherit', env: { ...process.env, PATH: path } });
+  const env = { ...process.env, PATH: path };
+  const all = [...flags, join(root, file), ...args];
+  if (process.execve && !windows) process.execve(node, [node, ...all], env);
+  const child = spawn(node, all, { stdio: 'inherit', env });
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
     // Ctrl-C at a terminal reaches the child by itself, and it must not count twice.
     process.on(signal, () => (signal === 'SIGINT' && process.stdin.isTTY ? undefined : child.kill(signal)));
@@ -148,5 +155,10 @@ try {
   console.error(error.message);
   process.exit(1);
 }
-const [file, ...args] = process.argv.slice(2);
-if (file) run(file, args);
+const words = process.argv.slice(2);
+const flags = words.slice(
+  0,
+  words.findIndex((word) => !word.startsWith('--')),
+);
+const [file, ...args] = words.slice(flags.length);
+if (file) run(flags, file, args);

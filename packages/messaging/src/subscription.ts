@@ -114,7 +114,7 @@ export function runSubscription(options: SubscriptionOptions): Running {
       // Where it fails the next round tells.
       const count = await countParked(database, handler.name).catch(() => undefined);
       if (count !== undefined) parkedStreams.set(count, labels);
-      await sleep(measureEveryMs, signal);
+      await sleep(measureEveryMs * (0.75 + Math.random() / 2), signal);
     }
     parkedStreams.set(0, labels);
   };

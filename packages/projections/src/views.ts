@@ -9,7 +9,7 @@ import type { KeyType, Projection, Search, StoredView, Views } from './types.ts'
 export interface OpenViewsOptions<V> {
   projection: Projection<V>;
   store: ViewStore;
-  /** How long the current generation is taken for current; 1,000 ms, which is also the most. */
+  /** How long the current generation is taken for current; 2,000 ms, which is also the most. */
   cacheMs?: number;
   clock?: Clock;
 }

@@ -50,17 +50,25 @@ export async function pendingOf(url: string, contexts: Context[]): Promise<strin
   return pending.flat();
 }
 
+export interface OpenContextOptions {
+  url: string;
+  poolSize: number;
+  applicationName: string;
+  /** Streams whose state is remembered while nobody uses them; what aggregates have by default if absent. */
+  cachedStreams?: number;
+}
+
 /** Opens a context over its schema, which is up to date. Connects at first use. */
 export function openContext(
   context: Context,
-  { url, poolSize, applicationName }: { url: string; poolSize: number; applicationName: string },
+  { url, poolSize, applicationName, cachedStreams }: OpenContextOptions,
 ): LocalContext {
   const connection = { url, schema: context.name, applicationName };
   // What a context keeps beside its log can be had from the log again.
   const database = openDatabase({ ...connection, poolSize, derived: true });
   const appender = openPipeline({ ...connection, lockTimeoutMs: APPEND_TURN_MS });
   const log = openEventLog({ database, appender, domain: context.name, retryForMs: APPEND_RETRY_MS });
-  const aggregates = openAggregates({ log, clock: systemClock, ids: newId });
+  const aggregates = openAggregates({ log, clock: systemClock, ids: newId, cacheSize: cachedStreams });
   return {
     context,
     database,

@@ -46,6 +46,9 @@ export interface OpenProcessOptions {
   name: string;
 }
 
+/** Streams of a context whose state an embedded system remembers: all contexts of it share one laptop's process. */
+const EMBEDDED_STREAMS = 2_000;
+
 /** Opens what the process's contexts need; everything is closed again when the lifecycle ends. */
 export async function openProcess(options: OpenProcessOptions): Promise<Process> {
   const { values, databaseUrl, identity, lifecycle, holder, name } = options;
@@ -53,7 +56,12 @@ export async function openProcess(options: OpenProcessOptions): Promise<Process>
   const stores = await openStores(values, name);
   lifecycle.onStop('stores', () => stores.stop());
   const locals = contextsOf(values).map((context) =>
-    openContext(context, { url: databaseUrl, poolSize: values.CAUDAL_POOL_SIZE, applicationName: name }),
+    openContext(context, {
+      url: databaseUrl,
+      poolSize: values.CAUDAL_POOL_SIZE,
+      applicationName: name,
+      cachedStreams: values.DATABASE_URL === undefined ? EMBEDDED_STREAMS : undefined,
+    }),
   );
   lifecycle.onStop('contexts', async () => {
     await Promise.all(locals.map((local) => local.stop()));
