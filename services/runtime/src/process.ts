@@ -46,8 +46,8 @@ export interface OpenProcessOptions {
   name: string;
 }
 
-/** Streams of a context whose state an embedded system remembers: all contexts of it share one laptop's process. */
-const EMBEDDED_STREAMS = 2_000;
+/** What an embedded system remembers of a context's streams: all contexts share one process of a laptop. */
+const EMBEDDED_CACHE = { cacheSize: 2_000, cacheBytes: 16 * 2 ** 20 };
 
 /** Opens what the process's contexts need; everything is closed again when the lifecycle ends. */
 export async function openProcess(options: OpenProcessOptions): Promise<Process> {
@@ -60,7 +60,7 @@ export async function openProcess(options: OpenProcessOptions): Promise<Process>
       url: databaseUrl,
       poolSize: values.CAUDAL_POOL_SIZE,
       applicationName: name,
-      cachedStreams: values.DATABASE_URL === undefined ? EMBEDDED_STREAMS : undefined,
+      cache: values.DATABASE_URL === undefined ? EMBEDDED_CACHE : undefined,
     }),
   );
   lifecycle.onStop('contexts', async () => {

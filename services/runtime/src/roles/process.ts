@@ -6,7 +6,7 @@ import { watchLoop } from '../liveness.ts';
 import type { Process } from '../process.ts';
 import { subscribe } from '../subscribe.ts';
 
-/** Timers look for what is due every 250 ms, and what they do meanwhile is bounded by far less. */
+/** Timers look for what is due every second, and what they do meanwhile is bounded by far less. */
 const STUCK_MS = 10 * 60_000;
 
 export async function startProcesses(process: Process): Promise<void> {
