@@ -40,7 +40,9 @@ RUN mkdir .compile-cache && chown 1000:1000 .compile-cache
 USER 1000:1000
 # Node keeps the files for their owner; in the image they are root's, as everything is.
 RUN node --input-type=module --eval \
-      "await import('/app/apps/cli/src/program.ts'); await import('/app/apps/server/src/start.ts')" \
+      "for (const file of ['apps/cli/src/program.ts', 'apps/server/src/start.ts', \
+         'packages/projections/src/stores/mongodb-store.ts', 'packages/projections/src/stores/elasticsearch-store.ts', \
+         'packages/cache/src/shared.ts']) await import('/app/' + file)" \
     && chmod -R a+rX .compile-cache
 
 FROM ${RUNTIME_IMAGE} AS runtime

@@ -4,6 +4,7 @@
  *     node scripts/bootstrap.js                            install what is missing
  *     node scripts/bootstrap.js FILE [ARGUMENT...]         and then run FILE (a path within the project)
  *     node scripts/bootstrap.js --with-parent FILE ...     the same, and end FILE when the process that started this one ends
+ *     node scripts/bootstrap.js --FLAG... FILE [...]       the same, with flags for FILE's Node
  *
  * package.json's scripts start it by `exec ... --with-parent`: npm passes SIGTERM and SIGINT on to the process that it has
  * started, which would be a shell, and a killed npm passes nothing on.
@@ -152,14 +153,21 @@ function install() {
 /** How often the parent is checked. */
 const parentCheckMs = 250;
 
-/** Runs the file on the project's Node, with its tools first in PATH, and ends as it ends. */
-function run(file, args, { withParent }) {
+/**
+ * Runs the file on the project's Node, with its tools first in PATH, and ends as it ends. Where a process can become
+ * another program, this one does: a Node that only waits would take 50 MiB.
+ */
+function run(flags, file, args, { withParent }) {
   const path = `${join(modules, '.bin')}${delimiter}${process.env.PATH ?? ''}`;
-  const watch = new URL('end-with-bootstrap.js', import.meta.url).href;
-  const child = spawn(node, ['--import', watch, join(root, file), ...args], {
-    stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
-    env: { ...process.env, PATH: path },
-  });
+  const env = { ...process.env, PATH: path };
+  const watch = ['--import', new URL('end-with-parent.js', import.meta.url).href];
+  const program = [join(root, file), ...args];
+  if (process.execve && !windows)
+    process.execve(node, [node, ...flags, ...(withParent ? watch : []), ...program], {
+      ...env,
+      CAUDAL_PARENT: String(parent),
+    });
+  const child = spawn(node, [...flags, ...watch, ...program], { stdio: ['inherit', 'inherit', 'inherit', 'ipc'], env });
   // A Ctrl-C at a terminal reaches the child twice then; programs take two within a moment for one.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
   if (withParent) {
@@ -181,6 +189,12 @@ try {
   console.error(error.message);
   process.exit(1);
 }
-const withParent = process.argv[2] === '--with-parent';
-const [file, ...args] = process.argv.slice(withParent ? 3 : 2);
-if (file) run(file, args, { withParent });
+const words = process.argv.slice(2);
+const withParent = words[0] === '--with-parent';
+if (withParent) words.shift();
+const flags = words.slice(
+  0,
+  words.findIndex((word) => !word.startsWith('--')),
+);
+const [file, ...args] = words.slice(flags.length);
+if (file) run(flags, file, args, { withParent });

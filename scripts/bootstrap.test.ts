@@ -23,7 +23,8 @@ beforeEach(() => {
   mkdirSync(join(folder, 'bin'));
   mkdirSync(join(folder, 'node_modules/node/bin'), { recursive: true });
   symlinkSync(process.execPath, join(folder, 'node_modules/node/bin/node'));
-  copyFileSync(resolve('scripts/bootstrap.js'), join(folder, 'scripts/bootstrap.js'));
+  for (const name of ['scripts/bootstrap.js', 'scripts/end-with-parent.js'])
+    copyFileSync(resolve(name), join(folder, name));
   writeFileSync(join(folder, 'package.json'), '{"type": "module"}');
   writeFileSync(join(folder, 'calls'), '');
   // As npm does it, the record is written last.
@@ -40,15 +41,19 @@ function have(wanted: Record<string, object>, there: Record<string, object>) {
   writeFileSync(join(folder, 'node_modules/.package-lock.json'), JSON.stringify({ packages: there }));
 }
 
-async function bootstrap(): Promise<{ code: number; errors: string }> {
-  const child = spawn(process.execPath, ['scripts/bootstrap.js'], {
+function spawnBootstrap(...words: string[]) {
+  return spawn(process.execPath, ['scripts/bootstrap.js', ...words], {
     cwd: folder,
     env: { PATH: `${join(folder, 'bin')}:${process.env.PATH}` },
-    stdio: ['ignore', 'inherit', 'pipe'],
+    stdio: ['ignore', 'pipe', 'pipe'],
   });
-  const errors = text(child.stderr!);
+}
+
+async function bootstrap(...words: string[]): Promise<{ code: number; errors: string; output: string; pid: number }> {
+  const child = spawnBootstrap(...words);
+  const [errors, output] = [text(child.stderr), text(child.stdout)];
   const [code] = await once(child, 'close');
-  return { code, errors: await errors };
+  return { code, errors: await errors, output: await output, pid: child.pid! };
 }
 
 const a = { 'node_modules/a': { version: '1.0.0' } };
@@ -56,7 +61,7 @@ const { platform, arch } = process;
 
 test('what is missing is installed, what is there is not', async () => {
   have(a, a);
-  expect(await bootstrap()).toEqual({ code: 0, errors: '' });
+  expect(await bootstrap()).toMatchObject({ code: 0, errors: '', output: '' });
   expect(installs()).toBe(0);
   have(a, { 'node_modules/a': { version: '0.9.0' } });
   expect(await bootstrap()).toMatchObject({ code: 0 });
@@ -100,4 +105,31 @@ test('an installation that fails is told, and leaves no lock', async () => {
     expect(errors).toContain('"npm ci" failed.');
     expect(errors).not.toContain('Waiting');
   }
+});
+
+const says = 'console.log(JSON.stringify([process.pid, process.execArgv, process.argv.slice(2), process.env.PATH]));';
+
+test('becomes the program that it is to run: its process, with flags, arguments, tools first in PATH, exit code', async () => {
+  have(a, a);
+  writeFileSync(join(folder, 'program.js'), `${says} process.exitCode = 3;`);
+  const { code, errors, output, pid } = await bootstrap('--max-semi-space-size=16', 'program.js', 'one', '--two');
+  expect({ code, errors }).toEqual({ code: 3, errors: '' });
+  const [program, flags, args, path] = JSON.parse(output);
+  expect(program).toBe(pid);
+  expect(flags).toEqual(['--max-semi-space-size=16']);
+  expect(args).toEqual(['one', '--two']);
+  expect(path.split(':')[0]).toBe(join(folder, 'node_modules/.bin'));
+});
+
+test('a Node that can not become another program runs it as a child, and passes signals on', async () => {
+  have(a, a);
+  const ends = "process.on('SIGTERM', () => process.exit(7)); setInterval(() => {}, 1000);";
+  writeFileSync(join(folder, 'program.js'), `${ends} ${says}`);
+  const script = join(folder, 'scripts/bootstrap.js');
+  writeFileSync(script, readFileSync(script, 'utf8').replace('process.execve && !windows', 'false'));
+  const child = spawnBootstrap('program.js');
+  const [line] = await once(child.stdout, 'data');
+  expect(JSON.parse(line)[0]).not.toBe(child.pid);
+  child.kill('SIGTERM');
+  expect(await once(child, 'close')).toEqual([7, null]);
 });

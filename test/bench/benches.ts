@@ -3,6 +3,7 @@ import { append } from './benches/append.ts';
 import { growth } from './benches/growth.ts';
 import { hotItem } from './benches/hot-item.ts';
 import { lag } from './benches/lag.ts';
+import { laptop } from './benches/laptop.ts';
 import { memory } from './benches/memory.ts';
 import { orders } from './benches/orders.ts';
 import { projection } from './benches/projection.ts';
@@ -11,4 +12,16 @@ import { rebuild } from './benches/rebuild.ts';
 import { reserve } from './benches/reserve.ts';
 import type { Bench } from './types.ts';
 
-export const benches: Bench[] = [append, hotItem, reserve, query, projection, rebuild, lag, orders, growth, memory];
+export const benches: Bench[] = [
+  append,
+  hotItem,
+  reserve,
+  query,
+  projection,
+  rebuild,
+  lag,
+  orders,
+  growth,
+  memory,
+  laptop,
+];

@@ -13,7 +13,7 @@ const components: [name: string, pattern: RegExp][] = [
 ];
 
 /** The kernel's clock for process times: 100 a second wherever Linux runs. */
-const ticksPerSecond = 100;
+export const ticksPerSecond = 100;
 
 /** Seconds that a process has used so far. Throws if it has ended. */
 export function cpuSeconds(pid: number | string): number {

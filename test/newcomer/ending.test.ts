@@ -23,7 +23,6 @@ linux('npm start (on Linux)', () => {
     // What npm passes on, it waits for: the whole system has ended when npm has.
     ['SIGTERM', 'npm', 0],
     ['SIGKILL', 'npm', 'SIGKILL'],
-    ['SIGKILL', 'bootstrap', 'SIGKILL'],
   ] as const)(
     '%s to %s',
     async (signal, target, expected) => {

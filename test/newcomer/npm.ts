@@ -68,8 +68,8 @@ export async function result(...args: Parameters<typeof run>): Promise<{ code: n
 export interface Started extends Running {
   rest: string;
   ports: { rest: number; grpc: number };
-  /** Its processes; each has started the next one. */
-  chain: { npm: number; bootstrap: number; program: number };
+  /** Its processes: bootstrap.js has become the program. */
+  chain: { npm: number; program: number };
 }
 
 /** `npm start` on free ports, once it says that Caudal is up. */
@@ -88,14 +88,13 @@ export async function npmStart({ env, ...options }: RunOptions): Promise<Started
     limitMs,
   );
   if (over !== undefined) throw new Error(`npm start ended with ${over}:\n${npm.said()}`);
-  const [bootstrap, ...more] = childrenOf(npm.pid);
-  const [program] = childrenOf(bootstrap!);
-  if (more.length > 0 || !program) throw new Error('npm start has other processes than bootstrap and the program.');
+  const [program, ...more] = childrenOf(npm.pid);
+  if (more.length > 0 || !program) throw new Error('npm start has other processes than the program.');
   return {
     ...npm,
     rest: `http://127.0.0.1:${rest}`,
     ports: { rest, grpc },
-    chain: { npm: npm.pid, bootstrap: bootstrap!, program },
+    chain: { npm: npm.pid, program },
   };
 }
 

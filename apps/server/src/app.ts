@@ -46,6 +46,9 @@ export interface OpenAppOptions {
   name: string;
 }
 
+/** What an embedded system remembers of a context's streams: all contexts share one process of a laptop. */
+const EMBEDDED_CACHE = { cacheSize: 2_000, cacheBytes: 16 * 2 ** 20 };
+
 /** Opens what the process's contexts need; everything is closed again when the lifecycle ends. */
 export async function openApp(options: OpenAppOptions): Promise<App> {
   const { values, databaseUrl, identity, lifecycle, holder, name } = options;
@@ -53,7 +56,12 @@ export async function openApp(options: OpenAppOptions): Promise<App> {
   const stores = await openStores(values, name);
   lifecycle.onStop('stores', () => stores.stop());
   const locals = contextsOf(values).map((context) =>
-    openContext(context, { url: databaseUrl, poolSize: values.CAUDAL_POOL_SIZE, applicationName: name }),
+    openContext(context, {
+      url: databaseUrl,
+      poolSize: values.CAUDAL_POOL_SIZE,
+      applicationName: name,
+      cache: values.DATABASE_URL === undefined ? EMBEDDED_CACHE : undefined,
+    }),
   );
   lifecycle.onStop('contexts', async () => {
     await Promise.all(locals.map((local) => local.stop()));

@@ -51,17 +51,25 @@ export async function pendingOf(url: string, contexts: Context[]): Promise<strin
   return pending.flat();
 }
 
+export interface OpenContextOptions {
+  url: string;
+  poolSize: number;
+  applicationName: string;
+  /** What is remembered of streams while nothing uses them; what aggregates have by default if absent. */
+  cache?: { cacheSize: number; cacheBytes: number };
+}
+
 /** Opens a context over its schema, which is up to date. Connects at first use. */
 export function openContext(
   context: Context,
-  { url, poolSize, applicationName }: { url: string; poolSize: number; applicationName: string },
+  { url, poolSize, applicationName, cache }: OpenContextOptions,
 ): LocalContext {
   const connection = { url, schema: context.name, applicationName };
   // What a context keeps beside its log can be had from the log again.
   const database = openDatabase({ ...connection, poolSize, derived: true });
   const appender = openPipeline({ ...connection, lockTimeoutMs: APPEND_LOCK_MS });
   const log = openEventLog({ database, appender, domain: context.name, retryForMs: APPEND_RETRY_MS });
-  const aggregates = openAggregates({ log, clock: systemClock, ids: newId });
+  const aggregates = openAggregates({ log, clock: systemClock, ids: newId, ...cache });
   return {
     context,
     database,

@@ -4,11 +4,9 @@ import { openCache } from '@caudal/cache/cache.ts';
 import type { Cache } from '@caudal/cache/types.ts';
 import type { Context, StoreKind } from '@caudal/context/context.ts';
 import type { Running } from '@caudal/kernel/lifetime.ts';
-import { type Broker, openBroker } from '@caudal/messaging/rabbitmq/connection.ts';
+import type { Broker } from '@caudal/messaging/rabbitmq/connection.ts';
 import type { Database } from '@caudal/postgres/database.ts';
-import { openElasticsearchStore } from '@caudal/projections/stores/elasticsearch-store.ts';
 import { limitAggregates } from '@caudal/projections/stores/limit-aggregates.ts';
-import { openMongodbStore } from '@caudal/projections/stores/mongodb-store.ts';
 import { openPostgresStore } from '@caudal/projections/stores/postgres-store.ts';
 import type { ViewStore } from '@caudal/projections/stores/store.ts';
 import { storeCircuitBreaker } from './queries/store-circuit-breaker.ts';
@@ -24,22 +22,34 @@ export interface Stores extends Running {
   viewsToQuery(context: Context, kind: StoreKind, database: Database): ViewStore;
 }
 
-/** Views in the cache of a process. */
+/** Views in the cache of a process, and of one with an embedded PostgreSQL. */
 const CACHED_VIEWS = 20_000;
+const EMBEDDED_VIEWS = 2_000;
 
 /** Opens what is configured. Nothing is connected before it is used. */
 export async function openStores(values: RuntimeValues, name: string): Promise<Stores> {
   const { RABBITMQ_URL, MONGODB_URL, ELASTICSEARCH_URL, REDIS_URL, CAUDAL_NAMESPACE: namespace } = values;
   const prefix = namespace ? `${namespace}.` : '';
-  const broker = RABBITMQ_URL ? openBroker({ url: RABBITMQ_URL, prefix, name }) : undefined;
-  const documents = MONGODB_URL ? openMongodbStore({ url: MONGODB_URL, database: namespace ?? 'caudal' }) : undefined;
+  // Loaded where they are configured: the drivers of MongoDB and Elasticsearch take 40 MiB between them.
+  const broker = RABBITMQ_URL
+    ? (await import('@caudal/messaging/rabbitmq/connection.ts')).openBroker({ url: RABBITMQ_URL, prefix, name })
+    : undefined;
+  const documents = MONGODB_URL
+    ? (await import('@caudal/projections/stores/mongodb-store.ts')).openMongodbStore({
+        url: MONGODB_URL,
+        database: namespace ?? 'caudal',
+      })
+    : undefined;
   const search = ELASTICSEARCH_URL
-    ? openElasticsearchStore({ url: ELASTICSEARCH_URL, prefix: `${namespace ?? 'caudal'}-` })
+    ? (await import('@caudal/projections/stores/elasticsearch-store.ts')).openElasticsearchStore({
+        url: ELASTICSEARCH_URL,
+        prefix: `${namespace ?? 'caudal'}-`,
+      })
     : undefined;
   const cache = await openCache({
     redisUrl: REDIS_URL,
     namespace: `${namespace ?? 'caudal'}.views`,
-    maxEntries: CACHED_VIEWS,
+    maxEntries: values.DATABASE_URL === undefined ? EMBEDDED_VIEWS : CACHED_VIEWS,
   });
   const embedded = new Map<string, ViewStore>();
   const queried = new Map<ViewStore, ViewStore>();

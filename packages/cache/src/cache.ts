@@ -10,7 +10,6 @@
 import { counter, histogram } from '@caudal/telemetry/metrics.ts';
 import { localTier } from './local.ts';
 import { createReader } from './read.ts';
-import { sharedTier } from './shared.ts';
 import type { Cache, CacheResult, Read } from './types.ts';
 
 const reads = counter('cache_reads_total', 'Reads by result: local, redis, shared, miss, stale.');
@@ -35,7 +34,11 @@ export interface CacheOptions {
 /** Opens a cache. Waits at most a second for Redis and goes on without it if it is away. */
 export async function openCache({ redisUrl, namespace, localTtlMs = 1_000, maxEntries }: CacheOptions): Promise<Cache> {
   const local = localTier(maxEntries);
-  const shared = redisUrl === undefined ? undefined : await sharedTier(redisUrl, namespace, local.invalidate);
+  // Loaded where it is configured: Redis' client takes 6 MiB.
+  const shared =
+    redisUrl === undefined
+      ? undefined
+      : await (await import('./shared.ts')).sharedTier(redisUrl, namespace, local.invalidate);
   const find = createReader({ local, shared, namespace, localTtlMs });
   return {
     async read<V>(read: Read<V>): Promise<CacheResult<V>> {

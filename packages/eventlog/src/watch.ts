@@ -1,7 +1,8 @@
 /**
  * Waits for a log to grow, for any number of readers at the price of one: they share a connection that listens, and
  * one look at the log's head after each notification. Notifications can be lost (and a standby has none), so the head is
- * also looked at by itself, at first soon, then more and more rarely.
+ * also looked at by itself, at first soon, then more and more rarely: every two seconds in the end while notifications come,
+ * and four times a second once growth was found that none has announced.
  */
 import type { Running } from '@caudal/kernel/lifetime.ts';
 import { sleep } from '@caudal/kernel/time.ts';
@@ -25,7 +26,9 @@ interface Waiter {
 }
 
 const firstPollMs = 20;
-const maxPollMs = 250;
+/** Between two looks in the end: while growth is announced, and while it is not. */
+const announcedPollMs = 2_000;
+const unannouncedPollMs = 250;
 
 export async function headPosition(database: Database): Promise<number> {
   const rows = await database.query<{ position: number }>({
@@ -41,29 +44,52 @@ export function watch(database: Database): Watch {
   let listener: Running | undefined;
   let looking: Promise<void> | undefined;
   let pause = new AbortController();
+  let pollMs = firstPollMs;
+  /** The log's head as it was seen last, and whether something has spoken of growth since. */
+  let known: number | undefined;
+  let told = false;
+  /** Whether notifications come: listening has begun, and the latest growth did not go unannounced. */
+  let announced = false;
 
   const release = (isDone: (waiter: Waiter) => boolean) => {
     for (const waiter of waiters) if (isDone(waiter)) waiter.done();
   };
   // With a reason: without one, each makes an exception.
-  const wake = () => pause.abort('woken');
+  const lookNow = () => pause.abort('woken');
+  const wake = () => {
+    told = true;
+    lookNow();
+  };
+  const onNotification = () => {
+    announced = true;
+    wake();
+  };
+
+  function note(head: number, wasTold: boolean): void {
+    const grown = known !== undefined && head > known;
+    if (grown && !wasTold) announced = false;
+    if (grown || wasTold) pollMs = firstPollMs;
+    known = head;
+  }
 
   /** Looks at the head as long as somebody waits. */
   async function look(): Promise<void> {
-    let pollMs = firstPollMs;
     while (waiters.size > 0 && !stopping.signal.aborted) {
       // Made before the look, so that a wake-up during it is not lost.
       pause = new AbortController();
       const ending = AbortSignal.any([pause.signal, stopping.signal]);
+      const wasTold = told;
+      told = false;
       try {
         const head = await headPosition(database);
+        note(head, wasTold);
         release(({ position }) => position < head);
       } catch {
         release(() => true);
       }
       if (waiters.size === 0) break;
       await sleep(pollMs, ending);
-      pollMs = pause.signal.aborted ? firstPollMs : Math.min(maxPollMs, pollMs * 2);
+      pollMs = Math.min(announced ? announcedPollMs : unannouncedPollMs, pollMs * 2);
     }
     looking = undefined;
   }
@@ -76,7 +102,7 @@ export function watch(database: Database): Watch {
         schema: database.schema,
         channel: channelOf(database.schema),
         applicationName: `${database.schema}-listen`,
-        onNotification: wake,
+        onNotification,
       });
       return new Promise((resolve) => {
         const waiter = {
@@ -92,7 +118,7 @@ export function watch(database: Database): Watch {
         signal?.addEventListener('abort', waiter.done, { once: true });
         waiters.add(waiter);
         // A newcomer must not sleep through what came before it: the loop looks again, whatever its pause.
-        wake();
+        lookNow();
         looking ??= look();
       });
     },

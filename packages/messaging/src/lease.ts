@@ -56,8 +56,9 @@ export async function whileLeading(options: LeaseOptions, work: (lease: Leadersh
     };
     const renew = async () => {
       while (!lost.signal.aborted) {
-        // Until the work has ended, which may be a while after the signal.
-        await sleep(ttlMs / 3, lost.signal);
+        // Until the work has ended, which may be a while after the signal. Leases that were taken together drift apart: one
+        // connection is enough to renew them.
+        await sleep((ttlMs / 3) * (0.8 + Math.random() * 0.2), lost.signal);
         if (lost.signal.aborted || performance.now() - renewedAt < ttlMs / 4) continue;
         await move().catch((error: unknown) => {
           log.warn({ lease: name, err: error }, 'the lease could not be renewed');

@@ -38,6 +38,9 @@ const maxWaiting = 1_000;
 /** Connections are renewed after this long, so that load spreads again after a failover or a new replica. */
 const maxLifetimeSeconds = 1_800;
 
+/** Longer than the rarest regular question waits for the next: a new connection costs both sides 10 ms. */
+const idleTimeoutMillis = 60_000;
+
 const log = logger('postgres');
 const connections = gauge('postgres_pool_connections', 'Connections of the pool, by state: idle or used', '1');
 const waiting = gauge('postgres_pool_waiting', 'Callers that wait for a connection', '1');
@@ -48,7 +51,12 @@ const waiting = gauge('postgres_pool_waiting', 'Callers that wait for a connecti
  * many wait for a connection; what pg throws for errors of the statement.
  */
 export function openDatabase(options: DatabaseOptions): Database {
-  const pool = new Pool({ ...clientConfig(options), max: options.poolSize ?? 10, maxLifetimeSeconds });
+  const pool = new Pool({
+    ...clientConfig(options),
+    max: options.poolSize ?? 10,
+    maxLifetimeSeconds,
+    idleTimeoutMillis,
+  });
   let closed: Promise<void> | undefined;
 
   const measure = () => {

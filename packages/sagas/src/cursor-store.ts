@@ -24,6 +24,20 @@ export async function seenOf(database: Database, handler: string, heads: Recorde
   return streams.map((stream) => cursors.get(stream) ?? 0);
 }
 
+/** Called in the process that sets a timer of the handler, with the earliest due time of those set together. */
+type TimersSet = (dueAt: Date) => void;
+
+/** By database and handler. */
+const listeners = new WeakMap<Database, Map<string, Set<TimersSet>>>();
+
+/** Calls `listener` when timers of the handler are set through the same `database`. Returns what ends that. */
+export function onTimersSet(database: Database, handler: string, listener: TimersSet): () => void {
+  const ofDatabase = listeners.get(database) ?? new Map<string, Set<TimersSet>>();
+  const ofHandler = ofDatabase.get(handler) ?? new Set<TimersSet>();
+  listeners.set(database, ofDatabase.set(handler, ofHandler.add(listener)));
+  return () => void ofHandler.delete(listener);
+}
+
 /**
  * Notes in one statement what was seen and what is due because of it. Cursors never go back, and a timer is not changed
  * by what is older than it. A timer that is unset leaves nothing behind, so an older one that is set late comes up once
@@ -77,6 +91,9 @@ export async function writeCursors(
       set.map((timer) => timer.version),
     ],
   });
+  if (set.length === 0) return;
+  const earliest = new Date(Math.min(...set.map(({ dueAt }) => dueAt!.getTime())));
+  for (const listener of listeners.get(database)?.get(handler) ?? []) listener(earliest);
 }
 
 export interface DueTimer {
@@ -108,6 +125,23 @@ export async function takeDueTimers(
            FROM due WHERE timers.handler = due.handler AND timers.id = due.id
            RETURNING timers.handler, timers.id, retries, version`,
     values: [handlers, now.toISOString(), leaseMs, limit],
+  });
+}
+
+/** The earliest timer of each of these handlers that has one due by `until`. */
+export async function dueSoon(
+  database: Database,
+  { handlers, until }: { handlers: string[]; until: Date },
+): Promise<{ handler: string; dueAt: Date }[]> {
+  return database.query({
+    name: 'timers-due-soon',
+    // The first of each, not a minimum: a backlog of due timers is not gone through.
+    text: `SELECT handler, soonest.due_at AS "dueAt"
+           FROM unnest($1::text[]) AS h(handler)
+           CROSS JOIN LATERAL (
+             SELECT due_at FROM timers WHERE timers.handler = h.handler AND due_at <= $2 ORDER BY due_at LIMIT 1
+           ) AS soonest`,
+    values: [handlers, until.toISOString()],
   });
 }
 

@@ -1,6 +1,6 @@
 import { unavailable } from '@caudal/kernel/errors.ts';
-import { sleep } from '@caudal/kernel/time.ts';
-import { openDatabase } from '@caudal/postgres/database.ts';
+import { sleep, systemClock } from '@caudal/kernel/time.ts';
+import { type Database, openDatabase } from '@caudal/postgres/database.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { startTcpProxy } from '@caudal/testing/tcp-proxy.ts';
 import { until } from '@caudal/testing/until.ts';
@@ -72,6 +72,59 @@ describeWith(['postgres'], 'timers', () => {
     for (let worker = 0; worker < 3; worker++) start();
     await until(async () => (await timers()).length === 0);
     expect(fired.map(({ id }) => id).sort()).toEqual(ids.sort());
+  });
+
+  test('that this process sets fire at their time, however seldom it looks at the table', async () => {
+    const { name, handler, fired } = setUp();
+    const running = runTimers({ database: db.database, handlers: [handler], clock: systemClock, everyMs: 60_000 });
+    stops.push(() => running.stop());
+    const at = new Map<string, number>();
+    const set = (id: string, inMs: number) => {
+      at.set(id, Date.now() + inMs);
+      return writeCursors(db.database, name, new Map(), [
+        { id, dueAt: new Date(Date.now() + inMs), retries: 0, version: 1 },
+      ]);
+    };
+    const firedAt = new Map<string, number>();
+    handler.fire = async (timer) => {
+      fired.push(timer);
+      firedAt.set(timer.id, Date.now());
+      return done(timer.version);
+    };
+    // The later one first: each is to be found behind, and before, the other.
+    await set('third', 900);
+    await set('first', 0);
+    await set('second', 400);
+    await until(async () => (await db.timers(name)).length === 0);
+    expect(fired.map(({ id }) => id)).toEqual(['first', 'second', 'third']);
+    for (const [id, due] of at) {
+      expect(firedAt.get(id)! - due).toBeGreaterThanOrEqual(-5);
+      expect(firedAt.get(id)! - due).toBeLessThan(2_000);
+    }
+  });
+
+  test('that another process sets are found by the next look; a look is one statement for all handlers', async () => {
+    const [one, other] = [setUp(), setUp()];
+    const statements: (string | undefined)[] = [];
+    // What is set through another database object is nothing that this process hears of.
+    const database: Database = {
+      ...db.database,
+      query: (statement) => {
+        statements.push(statement.name);
+        return db.database.query(statement);
+      },
+    };
+    one.start({ database, handlers: [one.handler, other.handler], everyMs: 200 });
+    await until(() => statements.length >= 3);
+    expect(new Set(statements)).toEqual(new Set(['timers-due-soon']));
+    await other.set('a', 100);
+    // By its clock, which stands still, it is not due yet.
+    await until(() => statements.length >= 6);
+    expect(other.fired).toEqual([]);
+    one.pass(100);
+    await until(async () => (await other.timers()).length === 0);
+    expect(other.fired.map(({ id }) => id)).toEqual(['a']);
+    expect(one.fired).toEqual([]);
   });
 
   test('come again when the handler says so', async () => {

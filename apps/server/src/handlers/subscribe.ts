@@ -11,6 +11,9 @@ import type { App } from '../app.ts';
 import { domainsOf } from '../domains.ts';
 import { watchFeed } from './liveness.ts';
 
+/** Of the checkpoints of a process that owns its database: nobody waits for them to expire, so they are seldom renewed. */
+const OWNED_LEASE_MS = 120_000;
+
 /** Starts it, and makes it a condition of /livez. `database`: of the context that the handler belongs to, for what it keeps beside its own. */
 export function subscribe(app: App, context: Context, database: Database, handler: EventHandler): Running {
   const { values, holder, stores, lifecycle } = app;
@@ -19,7 +22,14 @@ export function subscribe(app: App, context: Context, database: Database, handle
   const { watched, problem } = watchFeed(
     broker
       ? rabbitFeed({ broker, handler, prefetch: values.CAUDAL_PREFETCH })
-      : logFeed({ handler, logs, database, holder, maxBatch: Math.ceil(values.CAUDAL_PREFETCH / 2) }),
+      : logFeed({
+          handler,
+          logs,
+          database,
+          holder,
+          ttlMs: values.DATABASE_URL === undefined ? OWNED_LEASE_MS : undefined,
+          maxBatch: Math.ceil(values.CAUDAL_PREFETCH / 2),
+        }),
   );
   const deadLetters = broker && brokerDeadLetters({ broker, handler: handler.name });
   const running = runSubscription({

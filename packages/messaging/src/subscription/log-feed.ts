@@ -31,7 +31,7 @@ export interface LogFeedOptions {
 }
 
 const checkpointEveryMs = 500;
-const idleWaitMs = 1_000;
+const idleWaitMs = 10_000;
 
 /** The feed of a handler from the logs. Throws if a log is missing. */
 export function logFeed({ handler, logs, database, holder, ttlMs = 15_000, maxBatch = 256 }: LogFeedOptions): Feed {

@@ -116,7 +116,7 @@ export function runSubscription(options: SubscriptionOptions): Running {
       // If it fails, the next round measures.
       const count = await countParked(database, handler.name).catch(() => undefined);
       if (count !== undefined) parkedStreams.set(count, labels);
-      await sleep(measureEveryMs, signal);
+      await sleep(measureEveryMs * (0.75 + Math.random() / 2), signal);
     }
     parkedStreams.set(0, labels);
   };

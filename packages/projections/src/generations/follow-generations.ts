@@ -30,7 +30,7 @@ export interface FollowGenerationsOptions<V> {
   /** Called after views were written: for caches that must hear of it. */
   onWritten?: ProjectorOptions<V>['onWritten'];
   clock?: Clock;
-  /** How often the record is read; 1,000 ms, which is also the most it may be. */
+  /** How often the record is read; 2,000 ms, which is also the most it may be. */
   everyMs?: number;
 }
 

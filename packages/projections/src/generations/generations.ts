@@ -38,9 +38,9 @@ export interface Generations {
 }
 
 /** No process may work with a record that is older. */
-export const maxRecordAgeMs = 1_000;
+export const maxRecordAgeMs = 2_000;
 /** How long ahead a switch is announced: everybody knows, and the hold before it has its time. */
-export const announceMs = 2_500;
+export const announceMs = 4_000;
 const holdMs = 500;
 /** After `until` a slow consumer may still finish what it has in flight, before the collection goes. */
 const dropAfterMs = 60_000;
@@ -92,8 +92,13 @@ export function isExpired({ until }: Generation, now: number): boolean {
 
 const recordsLayout = { keys: {}, indexes: [] };
 
+/** Kept, since they are read every second, and a collection prepares its statements when it is made. */
+const records = new WeakMap<ViewStore, Collection>();
+
 function recordsOf(store: ViewStore): Collection {
-  return store.collection('generations', recordsLayout);
+  const known = records.get(store) ?? store.collection('generations', recordsLayout);
+  records.set(store, known);
+  return known;
 }
 
 /** The record of a projection; undefined if nothing of it was ever built. */
@@ -156,7 +161,7 @@ export interface CurrentGenerations {
   forget(): void;
 }
 
-/** Reads the record at most every `cacheMs` (1,000 at most), whoever asks. */
+/** Reads the record at most every `cacheMs` (2,000 at most), whoever asks. */
 export function currentGenerations<V>(options: {
   projection: Projection<V>;
   store: ViewStore;

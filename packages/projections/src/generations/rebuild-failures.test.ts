@@ -81,8 +81,13 @@ for (const name of storeNames) {
       const watched: ViewStore = {
         ...store,
         collection(collection, layout) {
-          if (collection === 'generations') looks += 1;
-          return store.collection(collection, layout);
+          const opened = store.collection(collection, layout);
+          if (collection !== 'generations') return opened;
+          const load: typeof opened.load = (ids) => {
+            looks += 1;
+            return opened.load(ids);
+          };
+          return { ...opened, load };
         },
       };
       stops.push(followGenerations({ projection, store: watched, start, release: options.release, everyMs: 10 }));

@@ -16,7 +16,7 @@ import { decodeToken, encodeToken, expiredToken, type PageToken, type Shape } fr
 export interface OpenViewsOptions<V> {
   projection: Projection<V>;
   store: ViewStore;
-  /** How long the current generation is taken for current; 1,000 ms, which is also the most. */
+  /** How long the current generation is taken for current; 2,000 ms, which is also the most. */
   cacheMs?: number;
   clock?: Clock;
 }

@@ -91,6 +91,7 @@ function collection(database: Database, name: string, layout: Layout): Collectio
   }
 
   const insert = prepared(insertStatement(table, layout));
+  const load = prepared(`SELECT id, rev, streams, deleted, view FROM ${table} WHERE id = ANY($1::text[])`);
   const insertOrUpdate = { text: saveStatement(table, layout) };
   async function save(writes: Write[]): Promise<SaveResult> {
     const batch = JSON.stringify(writes.map((write) => rowOf(write, layout)));
@@ -113,12 +114,7 @@ function collection(database: Database, name: string, layout: Layout): Collectio
       await run({ text: `DROP TABLE IF EXISTS ${table}` });
     },
     async load(ids) {
-      return documents(
-        await run<Row>({
-          text: `SELECT id, rev, streams, deleted, view FROM ${table} WHERE id = ANY($1::text[])`,
-          values: [ids],
-        }),
-      );
+      return documents(await run<Row>({ ...load, values: [ids] }));
     },
     async save(writes) {
       if (writes.length === 0) return { lost: [], refused: [] };

@@ -1,0 +1,35 @@
+/** When the next timer of a handler is due, as far as this process knows; and a wait that ends when that changes. */
+import { sleep } from '@caudal/kernel/time.ts';
+
+export interface Alarm {
+  /** The earliest time that is known; undefined if none is. */
+  readonly next: Date | undefined;
+  /** A timer is due at this time: the wait ends if it is earlier than what was known. */
+  sooner(dueAt: Date): void;
+  /** Forgets what is known. */
+  clear(): void;
+  /** Waits for so many milliseconds, for an earlier time, or for the signal. */
+  wait(ms: number, signal: AbortSignal): Promise<void>;
+}
+
+export function openAlarm(): Alarm {
+  let next: Date | undefined;
+  let waiting = new AbortController();
+  return {
+    get next() {
+      return next;
+    },
+    sooner(dueAt) {
+      if (next && next <= dueAt) return;
+      next = dueAt;
+      waiting.abort('sooner');
+    },
+    clear() {
+      next = undefined;
+    },
+    async wait(ms, signal) {
+      waiting = new AbortController();
+      await sleep(ms, AbortSignal.any([waiting.signal, signal]));
+    },
+  };
+}
