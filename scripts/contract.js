@@ -34,7 +34,7 @@ for (const unused of ['google/api', 'google/protobuf/descriptor.ts', 'buf', 'cau
 rmSync(`${tests}/gen/google`, { recursive: true, force: true });
 // With the comments: they become the REST documentation.
 run('buf', 'build', 'proto', '--as-file-descriptor-set', '--output', `${gen}/contract.binpb`);
-// Without what it imports: whoever loads it puts it behind the contract.
+// Without what it imports: the tests load it behind the contract.
 run(
   'buf',
   'build',

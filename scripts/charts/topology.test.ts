@@ -11,7 +11,7 @@ test('the endpoints of a context, and apart from them what is open', () => {
     '/caudal.probe.v1.ProbeService/ImportProbe',
   ]);
   expect(command.rest.map(({ path }) => path)).toEqual(['/v1/probes', '/v1/probes/[^/]+:start', '/v1/probes:import']);
-  // A webhook is refused over gRPC, and a service's own method is for nobody outside.
+  // A webhook is refused over gRPC, and a service's own method has no route.
   expect(command.open).toEqual({
     grpc: ['/caudal.probe.v1.ProbeService/SendFeedback'],
     rest: [

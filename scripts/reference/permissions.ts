@@ -35,7 +35,7 @@ function row(method: MethodContract): string[] {
 }
 
 function permissionOf({ authentication, permission, webhook }: MethodContract['access']): string {
-  if (authentication === 'NONE') return 'none: for everybody';
+  if (authentication === 'NONE') return 'none: public';
   return webhook ? `none: signed with \`${webhook.secret}\`` : `\`${permission}\``;
 }
 

@@ -88,7 +88,7 @@ function boundOf(bytes: number | undefined, { path, access }: ServingOf): number
   const most = withToken ? hardMaxRequestBytes : maxRequestBytesWithoutToken;
   if (bytes === undefined && !withToken)
     throw new Error(
-      `${path}: its callers show no token, so anybody's request is read: say by max_request_bytes how much of it, ${most} at most.`,
+      `${path}: its callers show no token, so a request of any of them is read: say by max_request_bytes how much of it, ${most} at most.`,
     );
   if (bytes !== undefined && !(bytes >= 1 && bytes <= most))
     throw new Error(`${path}: max_request_bytes is from 1 to ${most}, not ${bytes}.`);

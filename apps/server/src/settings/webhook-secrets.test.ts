@@ -25,7 +25,7 @@ test('one that is not set is told by its setting, before anything is served', ()
   );
 });
 
-test('in development one is made that nobody knows, anew each time', () => {
+test('in development a random one is made, anew each time', () => {
   const made = () => webhookSecrets({ ...given, development: true })[webhookSetting]!;
   const [first, second] = [made(), made()];
   expect(first).toEqual([expect.stringMatching(/^[0-9a-f]{64}$/)]);

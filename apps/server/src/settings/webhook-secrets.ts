@@ -41,8 +41,8 @@ export interface WebhookSecretsOptions {
 }
 
 /**
- * The secrets of the webhooks that are served. Throws ConfigError where one is not set; in development one is made that
- * nobody knows, so that the system starts and the webhook refuses every call.
+ * The secrets of the webhooks that are served. Throws ConfigError where one is not set; in development a random one
+ * is made, so that the system starts and the webhook refuses every call.
  */
 export function webhookSecrets({ services, settings, values, development }: WebhookSecretsOptions) {
   const methods = services.flatMap(({ definition }) =>

@@ -1,7 +1,7 @@
 /**
  * Stops reading a message at its method's own bound. grpc-js has one bound for all methods and no way to lower it for a call,
- * so that anybody could have it hold a message of the largest. Its reader of a call is no part of its API: where it looks
- * otherwise nothing is changed here, and the pipeline still refuses what is too long. serving.test.ts fails then.
+ * so that any caller could have it hold a message of the largest. Its reader of a call is no part of its API: where it has
+ * another shape nothing is changed here, and the pipeline still refuses what is too long. serving.test.ts fails then.
  */
 import { type ServerInterceptingCallInterface, status } from '@grpc/grpc-js';
 

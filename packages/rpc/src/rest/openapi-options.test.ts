@@ -46,7 +46,7 @@ describe('the OpenAPI document', () => {
     ]);
     const open = operation('post', '/v1/probes:feedback');
     expect([open.security, statuses(open)]).toEqual([[], ['200', '400', '413', '429', '503', 'default']]);
-    expect(open.description).toContain('For everybody, without a token.');
+    expect(open.description).toContain('Public: it takes no token.');
     expect(document.components!.securitySchemes!.webhook).toMatchObject({ in: 'header', name: 'Webhook-Signature' });
     expect(JSON.stringify(document)).not.toMatch(/CheckProbe|PROBE_DEVICES_WEBHOOK_SECRET/);
   });

@@ -95,7 +95,7 @@ const words = (name: string) => name.replace(/([a-z])([A-Z])/g, (_, a: string, b
 
 function callerText({ access }: MethodContract): string {
   const { authentication, permission, ownerField, ownerInResource } = access;
-  if (authentication === 'NONE') return 'For everybody, without a token.';
+  if (authentication === 'NONE') return 'Public: it takes no token.';
   if (authentication === 'WEBHOOK') return 'A webhook: its caller signs the body instead of showing a token.';
   const owner = ownerField
     ? ` For its own resources, where \`${ownerField}\` is the token's subject; with \`${permission}:any\` for all.`

@@ -138,7 +138,7 @@ function bearer(authorization: string | undefined): string {
 /** `*` in a token is no permission: everything, internal methods included, is for the development mode alone. */
 function callerOf({ sub, scope }: JWTPayload): Caller {
   if (!sub) throw unauthenticated('TOKEN_INVALID', 'The token names no subject.');
-  // Those of callers without a token, who would else be taken for them in the log.
+  // Callers without a token have these subjects: a token with one could not be told from them in the log.
   if (/^(webhook|public):/.test(sub))
     throw unauthenticated('TOKEN_INVALID', 'The token names a subject that is not for tokens.');
   const words = typeof scope === 'string' ? scope.split(' ').filter((word) => word !== '' && word !== '*') : [];

@@ -1,4 +1,4 @@
-/** Who calls, by what the contract asks of the method: a token, a signature, or nothing. */
+/** The caller of a method, by what the contract asks for: a token, a signature, or nothing. */
 import type { Caller } from '@caudal/kernel/context.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { type HeaderReader, headerNames } from '../headers.ts';
@@ -6,7 +6,7 @@ import type { Authenticate } from './auth.ts';
 import type { Endpoint } from './endpoint.ts';
 import { type WebhookVerifier, webhookVerifier } from './webhook.ts';
 
-/** Everybody who calls a method without authentication. No token may name such a subject (see auth.ts). */
+/** The caller of every public method. No token may name such a subject (see auth.ts). */
 export const anyone: Caller = { subject: 'public:anyone', permissions: new Set() };
 
 /** The caller of a method, where it is known before the request is read. Throws, or rejects with, what to answer. */

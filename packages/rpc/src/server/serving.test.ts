@@ -149,7 +149,7 @@ describe('the most bytes of a request over REST', () => {
     expect([await send(sizedJson(1_024)), await send(sizedJson(1_025))]).toEqual([201, 413]);
   });
 
-  test('who is not known is refused first', async () => {
+  test('a caller that is not known is refused first', async () => {
     const { json } = await call('POST', '/v1/probes', sizedJson(1_025), { authorization: '' });
     expect(json.reason).toBe('TOKEN_MISSING');
   });
@@ -196,7 +196,7 @@ describe('the most bytes of a request over gRPC', () => {
     expect(beyond.metadata).toEqual({ max_request_bytes: '6000000' });
   });
 
-  test('before it has come, by the length that it announces: nobody makes the server hold more', async () => {
+  test('before it has come, by the length that it announces: the server holds no more', async () => {
     const session = openSession(`http://${server.address}`);
     for (const [path, bound] of [
       [sendFeedback.path, 512],
@@ -227,13 +227,13 @@ describe('the most bytes of a request over gRPC', () => {
     session.destroy();
   });
 
-  test('who is not known is refused first', async () => {
+  test('a caller that is not known is refused first', async () => {
     expect((await grpc.refusal(createProbe.path, sized(1_025))).reason).toBe('TOKEN_MISSING');
   });
 });
 
 describe('who may call', () => {
-  test('a public method: anybody, over both protocols, with a token or without or with a wrong one', async () => {
+  test('a public method: any caller, over both protocols, with a token or without or with a wrong one', async () => {
     for (const authorization of ['', 'Bearer x.y.z', `Bearer ${alice}`]) {
       const answer = await call('POST', '/v1/probes:feedback', { note: 'nice' }, { authorization });
       expect([answer.status, answer.json]).toEqual([200, { probeId: 'p-1', ownerId: '', note: 'nice' }]);

@@ -16,7 +16,7 @@ import { CaudalError } from '@caudal/kernel/errors.ts';
 export const toleranceSeconds = 300;
 /** So that none is found by trying. */
 export const minSecretCharacters = 32;
-/** More would only be more work for whoever sends nonsense. */
+/** Bounds the work for a header that is made to cost. */
 const maxSignatures = 8;
 const maxSecrets = 8;
 const maxHeaderCharacters = 1_024;

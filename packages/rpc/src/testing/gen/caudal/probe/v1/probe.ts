@@ -62,7 +62,7 @@ export interface GetProbeRequest {
 }
 
 export interface GetNewestProbeRequest {
-  /** Of whom; of anybody if empty. */
+  /** Its owner; any if empty. */
   ownerId: string;
 }
 
@@ -769,7 +769,7 @@ export const ProbeServiceService = {
     responseSerialize: (value: Probe): Buffer => Buffer.from(Probe.encode(value).finish()),
     responseDeserialize: (value: Buffer): Probe => Probe.decode(value),
   },
-  /** Takes what anybody has to say. */
+  /** Takes feedback without a token. */
   sendFeedback: {
     path: "/caudal.probe.v1.ProbeService/SendFeedback" as const,
     requestStream: false as const,
@@ -792,7 +792,7 @@ export interface ProbeServiceServer extends UntypedServiceImplementation {
   checkProbe: handleUnaryCall<StartProbeRequest, Probe>;
   /** Takes what a measuring device reports, signed. */
   reportMeasurement: handleUnaryCall<ReportMeasurementRequest, Probe>;
-  /** Takes what anybody has to say. */
+  /** Takes feedback without a token. */
   sendFeedback: handleUnaryCall<SendFeedbackRequest, Probe>;
 }
 
@@ -809,7 +809,7 @@ export const ProbeQueryServiceService = {
     responseSerialize: (value: Probe): Buffer => Buffer.from(Probe.encode(value).finish()),
     responseDeserialize: (value: Buffer): Probe => Probe.decode(value),
   },
-  /** The newest probe, for everybody. */
+  /** The newest probe, without a token. */
   getNewestProbe: {
     path: "/caudal.probe.v1.ProbeQueryService/GetNewestProbe" as const,
     requestStream: false as const,
@@ -825,7 +825,7 @@ export const ProbeQueryServiceService = {
 export interface ProbeQueryServiceServer extends UntypedServiceImplementation {
   /** One probe. */
   getProbe: handleUnaryCall<GetProbeRequest, Probe>;
-  /** The newest probe, for everybody. */
+  /** The newest probe, without a token. */
   getNewestProbe: handleUnaryCall<GetNewestProbeRequest, Probe>;
 }
 
