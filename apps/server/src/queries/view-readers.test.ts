@@ -126,7 +126,7 @@ describe('a view reader', () => {
 
   test('serves what it remembers while the store is away, and says so of the rest', async () => {
     // Long out of date when it is asked for again.
-    const { read, state, ages } = open({ cacheMs: 1 });
+    const { read, state, ages } = open({ cacheMs: 500 });
     state.documents.set('o1', document('o1', order('remembered')));
     expect(await read('o1')).toBe('remembered');
     expect(ages).toEqual([]);

@@ -139,7 +139,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       });
 
       test('every aggregation gives what a fold in memory gives, in the same order', async () => {
-        for (let round = 0; round < 150; round++) {
+        for (let round = 0; round < (name === 'mongodb' ? 50 : 150); round++) {
           const aggregation = { ...randomAggregation(random), maxMs: 20_000 };
           expect({ aggregation, rows: await collection.aggregate(aggregation) }).toEqual({
             aggregation,
@@ -153,8 +153,8 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
     });
 
     describe('thousands of groups', () => {
-      // The test server in MongoDB's place is slow.
-      const views = name === 'mongodb' ? 1_500 : 52_000;
+      // The test server in MongoDB's place takes seconds for a thousand groups, and keeps all others waiting meanwhile.
+      const views = name === 'mongodb' ? 200 : 52_000;
       const documents = Array.from({ length: views }, (_, n) => ({
         id: `${n}`,
         keys: { rank: BigInt(n % 4_500) + 2n ** 60n, owner: `o${n}`, amount: BigInt((n * 7919) % 1_000) },
@@ -193,7 +193,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
           limit: 2,
         });
         expect(rows.map(({ group }) => group)).toEqual(
-          name === 'mongodb' ? [['o999'], ['o998']] : [['o9999'], ['o9998']],
+          name === 'mongodb' ? [['o99'], ['o98']] : [['o9999'], ['o9998']],
         );
       });
 
