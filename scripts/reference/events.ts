@@ -5,6 +5,7 @@ import { contract } from '@caudal/contract/descriptors.ts';
 import { entities } from '@caudal/contract/entities.ts';
 import { domainOf, typeOf } from '@caudal/contract/entity.ts';
 import { exchangeName } from '@caudal/messaging/rabbitmq/topology.ts';
+import { entitiesOf } from '@caudal/projections/events.ts';
 import { contexts } from '@caudal/server/contexts.ts';
 import { table } from './markdown.ts';
 
@@ -27,7 +28,7 @@ function entitySection(name: string): string[] {
   if (!union) throw new Error(`No message of the contract is the union of ${name}'s events.`);
   const readers = contexts
     .flatMap(({ projections }) => projections)
-    .filter(({ projection }) => projection.follows.some(({ entity }) => entity.name === name))
+    .filter(({ projection }) => entitiesOf(projection).includes(name))
     .map(({ projection }) => `\`${projection.name}\``);
   return [
     `## ${name}`,

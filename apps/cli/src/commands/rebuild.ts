@@ -3,6 +3,7 @@
 import { createProgress } from '@caudal/importer/progress.ts';
 import { sleep, systemClock } from '@caudal/kernel/time.ts';
 import { countConsumers } from '@caudal/messaging/rabbitmq/topology.ts';
+import { feedCheckpoint } from '@caudal/messaging/subscription/log-feed.ts';
 import { isHeld } from '@caudal/postgres/checkpoint.ts';
 import { type RebuildReport, rebuild } from '@caudal/projections/generations/rebuild.ts';
 import { nameOf } from '@caudal/projections/stores/keys.ts';
@@ -69,14 +70,14 @@ async function run(system: App, of: LocalProjection, { acceptFailed }: Options):
 
 /** Whether a projector somewhere keeps the generation up to date. */
 async function isFed(system: App, of: LocalProjection, generation: number): Promise<boolean> {
-  const { broker } = system.stores;
   const handler = projectionHandler(system, of, generation);
+  const broker = handler.inOrder ? undefined : system.stores.broker;
   const [domain] = logsOf(system, of).keys();
   const deadline = performance.now() + FEED_WAIT_MS;
   for (;;) {
     const fed = broker
       ? (await countConsumers({ broker, handler })) > 0
-      : await isHeld(of.local.database, `feed:${handler.name}:${domain}`);
+      : await isHeld(of.local.database, feedCheckpoint(handler.name, domain!));
     if (fed) return true;
     if (performance.now() >= deadline || system.lifecycle.ending.aborted) return false;
     await sleep(200, system.lifecycle.ending);

@@ -3,11 +3,13 @@
 import { forgetHandler } from '@caudal/messaging/forget.ts';
 import type { Broker } from '@caudal/messaging/rabbitmq/connection.ts';
 import { bindHandler, deleteHandler } from '@caudal/messaging/rabbitmq/topology.ts';
+import { feedCheckpoint } from '@caudal/messaging/subscription/log-feed.ts';
+import { openParking } from '@caudal/messaging/subscription/parking.ts';
 import { acquire, advance, release } from '@caudal/postgres/checkpoint.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import type { RebuildOptions } from '@caudal/projections/generations/rebuild.ts';
 
-type Hooks = Pick<RebuildOptions<unknown>, 'bind' | 'filled' | 'release'>;
+type Hooks = Pick<RebuildOptions<unknown>, 'bind' | 'filled' | 'parking' | 'release'>;
 
 export function generationHooks({
   broker,
@@ -20,16 +22,18 @@ export function generationHooks({
 }): Hooks {
   return {
     async bind(handler) {
-      if (broker) await bindHandler({ broker, handler });
+      // What needs the log's order has no queue.
+      if (broker && !handler.inOrder) await bindHandler({ broker, handler });
     },
     // Both go on from here: the log feed, and the sweep.
     async filled(handler, positions) {
       for (const [domain, position] of positions) {
-        for (const name of [`feed:${handler}:${domain}`, `sweep:${handler}:${domain}`]) {
+        for (const name of [feedCheckpoint(handler, domain), `sweep:${handler}:${domain}`]) {
           await moveTo(database, { name, holder: `${holder}:filled`, position });
         }
       }
     },
+    parking: (handler) => openParking({ handler, database }),
     async release(handler) {
       if (broker) await deleteHandler({ broker, handler });
       await forgetHandler(database, handler);

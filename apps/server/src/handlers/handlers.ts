@@ -4,13 +4,14 @@
  */
 import type { ContextProjection } from '@caudal/context/context.ts';
 import type { LogReader } from '@caudal/eventlog/types.ts';
-import type { EventHandler } from '@caudal/messaging/types.ts';
+import type { AnyHandler } from '@caudal/messaging/types.ts';
+import { domainsOf } from '@caudal/projections/events.ts';
+import { createHandler } from '@caudal/projections/generations/generation.ts';
 import type { RebuildOptions } from '@caudal/projections/generations/rebuild.ts';
-import { createProjector, type ProjectorOptions } from '@caudal/projections/projector.ts';
+import type { ProjectorOptions } from '@caudal/projections/projector.ts';
 import type { ViewStore } from '@caudal/projections/stores/store.ts';
 import type { TimedHandler } from '@caudal/sagas/saga-handler.ts';
 import type { App } from '../app.ts';
-import { domainsOf } from '../domains.ts';
 import type { LocalContext } from '../local-context.ts';
 import { cacheKey } from '../queries/view-readers.ts';
 import { generationHooks } from './generation-hooks.ts';
@@ -33,8 +34,7 @@ export function viewStoreOf({ stores }: App, { local, definition }: LocalProject
 
 /** The logs that a projection follows. */
 export function logsOf(app: App, { local, definition }: LocalProjection): Map<string, LogReader> {
-  const entities = definition.projection.follows.map(({ entity }) => entity.name);
-  return app.logsFor(local.context, domainsOf(entities));
+  return app.logsFor(local.context, domainsOf(definition.projection));
 }
 
 /** What it takes to build a generation of the projection. */
@@ -62,10 +62,10 @@ export function whenWritten(
 }
 
 /** The handler that feeds one generation of a projection. */
-export function projectionHandler(app: App, of: LocalProjection, generation: number): EventHandler {
+export function projectionHandler(app: App, of: LocalProjection, generation: number): AnyHandler {
   const { projection } = of.definition;
   const onWritten = whenWritten(app, of.definition);
-  return createProjector({ projection, store: viewStoreOf(app, of), generation, onWritten });
+  return createHandler({ projection, store: viewStoreOf(app, of), generation, onWritten });
 }
 
 /** The handlers of a context's processes. They may open what they need; the end of the lifecycle ends it. */

@@ -15,12 +15,14 @@ import type { DeadLetters } from '../dead-letters/dead-letters.ts';
 import { countParked } from '../dead-letters/parked.ts';
 import { type Logs, logsOf } from '../logs.ts';
 import { oneAtATime } from '../one-at-a-time.ts';
-import type { EventHandler, Feed } from '../types.ts';
+import type { AnyHandler, Feed } from '../types.ts';
 import { type SweepOptions, sweepAll } from './reconciliation.ts';
 import { type Retry, settler } from './settle.ts';
+import { inOrderSettler } from './settle-in-order.ts';
 
 export interface SubscriptionOptions {
-  handler: EventHandler;
+  /** One in order is not swept: its feed can't lose anything, and what was left out can't be brought up. */
+  handler: AnyHandler;
   feed: Feed;
   /** By domain; those of the handler's entities. For gaps and the sweep. */
   logs: Logs;
@@ -75,20 +77,19 @@ export function runSubscription(options: SubscriptionOptions): Running {
   // Feed and sweep settle beside each other, so that neither waits for the other's retries; the handler sees one batch
   // at a time all the same.
   const exclusively = oneAtATime();
-  const settle = settler({
-    handler: {
-      name: handler.name,
-      entities: handler.entities,
-      handle: (events) => exclusively(() => handler.handle(events)),
-      seen: (heads) => handler.seen(heads),
-    },
-    logs,
-    database,
-    deadLetters,
-    retry,
-    pause,
-    signal,
-  });
+  const common = { logs, database, deadLetters, retry, pause, signal };
+  const swept = handler.inOrder ? undefined : handler;
+  const settle = handler.inOrder
+    ? inOrderSettler({ handler, ...common })
+    : settler({
+        handler: {
+          name: handler.name,
+          entities: handler.entities,
+          handle: (events) => exclusively(() => handler.handle(events)),
+          seen: (heads) => handler.seen(heads),
+        },
+        ...common,
+      });
 
   const lastBatches = new Map<string, { at: number; position: number }>();
   const noteBatch = (events: RecordedEvent[]): void => {
@@ -121,9 +122,10 @@ export function runSubscription(options: SubscriptionOptions): Running {
 
   const running = Promise.all([
     feed.run(deliver, signal),
-    sweep &&
+    swept &&
+      sweep &&
       sweepAll({
-        handler,
+        handler: swept,
         logs,
         database,
         holder,

@@ -10,14 +10,16 @@ import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { systemClock } from '@caudal/kernel/time.ts';
 import { type Followed, followEvent } from '../events.ts';
 import { currentGenerations } from '../generations/generations.ts';
+import { type AnyProjection, isMultiStream } from '../multi-stream/types.ts';
 import { generationName } from '../projector.ts';
 import { type Logs, readToHeads } from '../read-logs.ts';
 import type { Collection, StoredDocument, ViewStore } from '../stores/store.ts';
 import type { Projection } from '../types.ts';
+import { checkGathered } from './check-gathered.ts';
 import { checkView, type Expected, expectedOf, type Finding, mapConcurrent, sameView } from './check-view.ts';
 
 export interface VerifyOptions<V> {
-  projection: Projection<V>;
+  projection: AnyProjection<V>;
   store: ViewStore;
   /** By domain; those of the projection's entities. */
   logs: Logs;
@@ -57,10 +59,21 @@ const scanSize = 500;
 
 /** Verifies the current generation. Errors: UNAVAILABLE if store or logs can't be reached, or nothing is built. */
 export async function verify<V>(options: VerifyOptions<V>): Promise<VerifyReport> {
-  const { projection, store, logs, onProgress, maxViews = 200_000, settleMs = 5_000 } = options;
+  const { projection, store, settleMs = 5_000 } = options;
   const { number, collection } = await currentGenerations({ projection, store, clock: systemClock }).current();
+  const generation = generationName(projection, number);
+  if (isMultiStream(projection))
+    return { generation, ...(await checkGathered({ ...options, projection, collection, settleMs })) };
+  return verifyStreams({ ...options, projection, collection, generation });
+}
+
+/** Views of a handful of streams each. */
+async function verifyStreams<V>(
+  options: VerifyOptions<V> & { projection: Projection<V>; collection: Collection; generation: string },
+): Promise<VerifyReport> {
+  const { projection, collection, generation, logs, onProgress, maxViews = 200_000, settleMs = 5_000 } = options;
   const report: VerifyReport = {
-    generation: generationName(projection, number),
+    generation,
     documents: 0,
     counts: { missing: 0, differing: 0, behind: 0, extra: 0 },
     findings: [],
@@ -94,7 +107,8 @@ export function isRight({ counts }: VerifyReport): boolean {
   return Object.values(counts).every((count) => count === 0);
 }
 
-function shareOf(id: string, shares: number): number {
+/** Which of the shares an id falls into. */
+export function shareOf(id: string, shares: number): number {
   return createHash('md5').update(id).digest().readUInt32BE(0) % shares;
 }
 
