@@ -75,7 +75,7 @@ type Checkpoints = Map<string, number>;
  */
 async function feedChaotically(options: {
   handler: InOrderHandler;
-  events: RecordedEvent[];
+  events: readonly RecordedEvent[];
   domain: string;
   checkpoints: Checkpoints;
   random: Random;
@@ -123,8 +123,8 @@ async function chaos(seed: number, projection: MultiStreamProjection<Ordered>, s
 }
 
 describe('a multi-stream projection in orders of chance', () => {
-  test('two processes that die and repeat come to what the logs say, 400 times', async () => {
-    for (let seed = 1; seed <= 400; seed++) {
+  test('two processes that die and repeat come to what the logs say, 150 times', async () => {
+    for (let seed = 1; seed <= 150; seed++) {
       const store = memoryStore();
       const { views, expected } = await chaos(seed, ordered, [store, store]);
       expect({ seed, views }).toEqual({ seed, views: expected });
@@ -133,8 +133,8 @@ describe('a multi-stream projection in orders of chance', () => {
 
   test('a process that dies at any of its calls is carried on by one with other batches', async () => {
     const { logs, all } = await randomLives(createRandom(7, 'lives'), 24);
-    const events = logs.get('orders')!.events;
-    const payments = logs.get('payments')!.events;
+    const events = [...logs.get('orders')!.events];
+    const payments = [...logs.get('payments')!.events];
     let died = true;
     for (let last = 1; died; last++) {
       died = false;
@@ -293,7 +293,8 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
         await append(order, '2', bad);
         await append(order, 'other', created('fine'));
         const failed = await handler.handle(all());
-        expect(failed).toEqual({ event: all()[1], error });
+        expect(failed?.event.eventId).toBe(all()[1]!.eventId);
+        expect(failed?.error).toEqual(error);
         expect(await handler.handle(all().slice(2))).toBeUndefined();
         expect(await views()).toEqual({ shared: 'good', other: 'fine' });
       }
