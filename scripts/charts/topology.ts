@@ -6,6 +6,7 @@ import { loadConfig } from '@caudal/config/config.ts';
 import type { Context, Tools } from '@caudal/context/context.ts';
 import { contract, type HttpRule, type MethodContract } from '@caudal/contract/descriptors.ts';
 import { deadLetterQueueName, queueName } from '@caudal/messaging/rabbitmq/topology.ts';
+import { isMultiStream } from '@caudal/projections/multi-stream/types.ts';
 import { generationName } from '@caudal/projections/projector.ts';
 import { contexts } from '@caudal/server/contexts.ts';
 import { settings } from '@caudal/server/settings/settings.ts';
@@ -25,7 +26,10 @@ export interface Door {
 
 export interface ContextTopology {
   name: string;
-  /** Regular expressions for the queue of each generation of a projection, without the prefix of CAUDAL_NAMESPACE. */
+  /**
+   * Regular expressions for the queue of each generation of a projection, without the prefix of CAUDAL_NAMESPACE. Empty for
+   * a multi-stream projection: it reads its logs, and has no queue.
+   */
   projections: Record<string, string>;
   /** The same for its processes. */
   processes: Record<string, string>;
@@ -37,7 +41,10 @@ export async function topology(): Promise<ContextTopology[]> {
     contexts.map(async (context) => ({
       name: context.name,
       projections: Object.fromEntries(
-        context.projections.map(({ projection }) => [projection.name, generations(projection)]),
+        context.projections.map(({ projection }) => [
+          projection.name,
+          isMultiStream(projection) ? '' : generations(projection),
+        ]),
       ),
       processes: Object.fromEntries((await processNames(context)).map((name) => [name, exactly(queueName(name))])),
       doors: doorsOf(context),
