@@ -119,6 +119,11 @@ describe('sales by country and day', () => {
     expect(() => salesOf(tooMuch)).toThrow('more than 64 bits hold');
   });
 
+  test('have ids that every store takes, whatever a country is called', () => {
+    const [id] = Object.keys(salesOf([[created('\u{1F1EB}'.repeat(100), 1n)]]));
+    expect(Buffer.byteLength(id!)).toBeLessThanOrEqual(512);
+  });
+
   test('are of the UTC day on which the order was placed, whenever the rest happens', () => {
     expect(Object.keys(salesOf([[created('France', 1n), confirmed]], '2026-02-28T23:59:59.999Z'))).toEqual([
       '2026-02-28/France',

@@ -45,6 +45,8 @@ export interface Failure {
 
 /** An event that would change more views than this is a mistake: all of them are in memory at a time. */
 const maxViews = 100;
+/** What Elasticsearch takes. */
+const maxIdBytes = 512;
 
 const unknown: Known = { version: 0, facts: undefined, changed: false };
 
@@ -67,7 +69,7 @@ export function stepsOf<V>(
     try {
       const event = { ...projectedEvent(gather.entity, recorded), facts: before.facts };
       const ids = [...new Set(gather.views(event))];
-      if (ids.length > maxViews) throw new Error(`it changes ${ids.length} views: at most ${maxViews}`);
+      checkIds(ids);
       const facts = gather.facts?.remember(event);
       const after = { version, facts, changed: before.changed || facts !== before.facts };
       known.set(stream, after);
@@ -77,6 +79,18 @@ export function stepsOf<V>(
     }
   }
   return { steps };
+}
+
+/** Ids come out of events, so of what callers wrote. What no store takes for one must not look like a store that is away. */
+function checkIds(ids: string[]): void {
+  if (ids.length > maxViews) throw new Error(`it changes ${ids.length} views: at most ${maxViews}`);
+  for (const id of ids) {
+    const bytes = Buffer.byteLength(id);
+    if (bytes === 0 || bytes > maxIdBytes || id.includes('\0') || !id.isWellFormed())
+      throw new Error(
+        `${JSON.stringify(id.slice(0, 100))} can't be a view's id: 1 to ${maxIdBytes} bytes of text, no NUL`,
+      );
+  }
 }
 
 /** A view as it was read, ready for the fold. Throws if it can't be read. */

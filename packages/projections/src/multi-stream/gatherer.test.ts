@@ -300,6 +300,19 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       }
     });
 
+    test('an id that no store takes fails its event, and holds nothing up', async () => {
+      const byCustomer = (id: string): MultiStreamProjection<Ordered> => ({
+        ...ordered,
+        gathers: [{ ...ordered.gathers[0]!, views: ({ version: of }) => (of === 2 ? [id] : ['ann']) }],
+      });
+      for (const id of ['a\0b', '', 'x'.repeat(513), '\ud800']) {
+        const { handler } = await fresh(byCustomer(id));
+        const { append } = testLogs();
+        const events = await append(order, '1', created('ann', 7n), confirmed);
+        expect(await handler.handle(events)).toMatchObject({ event: events[1], error: expect.any(Error) });
+      }
+    });
+
     test('a store that is away fails the batch as a whole, and it may come again', async () => {
       let away = false;
       const shaky = mortal(place.store, () => {

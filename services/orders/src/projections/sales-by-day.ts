@@ -7,13 +7,19 @@
  * `confirmed`. If it is cancelled or rejected after that, what it added is taken back.
  */
 import { type EventOf, order } from '@caudal/contract/entities.ts';
+import type { OrderCreated } from '@caudal/contract/gen/caudal/orders/v1/events.ts';
 import { type Revenue, Sales } from '@caudal/contract/gen/caudal/orders/v1/sales.ts';
 import { gather, type MultiStreamProjection } from '@caudal/projections/multi-stream/types.ts';
 import { ignored } from '@caudal/projections/types.ts';
 
-/** Each country's of each day; in the order in which they are listed. */
-export function salesId({ country, day }: Pick<Sales, 'country' | 'day'>): string {
+/** Each country's of each day. */
+function salesId({ country, day }: Pick<Sales, 'country' | 'day'>): string {
   return `${day}/${country}`;
+}
+
+/** Where and when an order counts. */
+function placed({ country }: OrderCreated, at: Date): Pick<Sales, 'country' | 'day'> {
+  return { country, day: at.toISOString().slice(0, 10) };
 }
 
 export const salesByDay: MultiStreamProjection<Sales> = {
@@ -28,9 +34,9 @@ export const salesByDay: MultiStreamProjection<Sales> = {
         remember({ event, at, facts }) {
           switch (event.$case) {
             case 'created': {
-              const { country, lines, total } = event.value;
-              const soldPieces = lines.reduce((sum, { quantity }) => sum + quantity, 0n);
-              return Sales.fromPartial({ country, day: dayOf(at), soldPieces, revenue: total ? [total] : [] });
+              const { lines, total } = event.value;
+              const soldPieces = lines.reduce((pieces, { quantity }) => pieces + quantity, 0n);
+              return Sales.fromPartial({ ...placed(event.value, at), soldPieces, revenue: total ? [total] : [] });
             }
             case 'confirmed':
             case 'shipped':
@@ -47,7 +53,7 @@ export const salesByDay: MultiStreamProjection<Sales> = {
       views({ event, at, facts }) {
         switch (event.$case) {
           case 'created':
-            return [salesId({ country: event.value.country, day: dayOf(at) })];
+            return [salesId(placed(event.value, at))];
           case 'confirmed':
           case 'shipped':
           case 'cancelled':
@@ -59,7 +65,7 @@ export const salesByDay: MultiStreamProjection<Sales> = {
       },
       evolve(view, { event, at, facts }) {
         if (event.$case === 'created') {
-          const sales = view ?? Sales.fromPartial({ country: event.value.country, day: dayOf(at) });
+          const sales = view ?? Sales.fromPartial(placed(event.value, at));
           return { ...sales, placedOrders: sales.placedOrders + 1n };
         }
         if (!view || !facts) return ignored;
@@ -87,11 +93,6 @@ export const salesByDay: MultiStreamProjection<Sales> = {
     ['country', 'day'],
   ],
 };
-
-/** The day in UTC: `2026-11-29`. */
-function dayOf(at: Date): string {
-  return at.toISOString().slice(0, 10);
-}
 
 /** Adds what an order comes to, or takes it back. */
 function add(sales: Sales, one: Sales, sign: 1n | -1n): Sales {
