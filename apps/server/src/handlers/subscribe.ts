@@ -11,6 +11,9 @@ import type { App } from '../app.ts';
 import { domainsOf } from '../domains.ts';
 import { watchFeed } from './liveness.ts';
 
+/** Where a broker's queue would go on at once, a lease has to expire when its process dies. */
+const SOON_MS = 5_000;
+
 /** Starts it, and makes it a condition of /livez. `database`: of the context that the handler belongs to, for what it keeps beside its own. */
 export function subscribe(app: App, context: Context, database: Database, handler: AnyHandler): Running {
   const { values, holder, stores, lifecycle } = app;
@@ -22,7 +25,14 @@ export function subscribe(app: App, context: Context, database: Database, handle
   const { watched, problem } = watchFeed(
     queued
       ? rabbitFeed({ broker: queued, handler, prefetch: values.CAUDAL_PREFETCH })
-      : logFeed({ handler, logs, database, holder, maxBatch, prompt: handler.inOrder }),
+      : logFeed({
+          handler,
+          logs,
+          database,
+          holder,
+          maxBatch,
+          ...(handler.inOrder && { prompt: true, ttlMs: SOON_MS }),
+        }),
   );
   const deadLetters = broker && brokerDeadLetters({ broker, handler: handler.name });
   const running = runSubscription({
