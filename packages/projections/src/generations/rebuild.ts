@@ -10,8 +10,9 @@
  *    4. feed     `filled(handler, positions)`: the caller stores where consumers may begin (the checkpoints of a log feed,
  *                and of the sweep). Then the record says that the generation is fed, and the projectors that follow the
  *                record (follow-generations.ts) start consumers, within a second.
- *    5. verify   A sample of views is folded again from the logs and compared. A view that is wrong, or an event that
- *                can't be handled, ends the rebuild, and queries keep what they have.
+ *    5. verify   A sample of views is folded again from the logs and compared (of views that gather: all, if the logs are
+ *                short). A view that is wrong, or an event that can't be handled, ends the rebuild, and queries keep what
+ *                they have.
  *    6. switch   The record says from when on queries read the new generation: a moment ahead, so that every process
  *                knows. Until then the rest of the logs is folded in too, so that the new generation lacks nothing that
  *                the old one has, however slow its consumers are. The switch can't be called back: what goes wrong in this

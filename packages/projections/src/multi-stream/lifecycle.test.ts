@@ -28,7 +28,8 @@ import { cancelled, delivered, type Ordered, ordered, plainly, requested } from 
 import { confirmed, created, poisonous, type TestLogs, testLogs } from '../testing/projections.ts';
 import { eventually, storeNames } from '../testing/rebuild.ts';
 import { type TestStore, testStores } from '../testing/stores.ts';
-import { isRight, verify } from '../verify/verify.ts';
+import { isRight } from '../verify/report.ts';
+import { verify } from '../verify/verify.ts';
 import type { MultiStreamProjection } from './types.ts';
 
 /** The same projection once its fault is mended: it has no use for what the other can't handle. */

@@ -15,7 +15,7 @@ import { type Logs, readToHeads } from '../read-logs.ts';
 import type { Collection } from '../stores/store.ts';
 import type { Finding } from './check-view.ts';
 import { factsFromLog } from './facts-from-log.ts';
-import { shareOf, type VerifyProgress, type VerifyReport } from './verify.ts';
+import { shareOf, type VerifyProgress, type VerifyReport } from './report.ts';
 
 export interface CheckGatheredOptions<V> {
   projection: MultiStreamProjection<V>;

@@ -5,7 +5,6 @@
  * for the views whose ids fall into its share. What looks wrong at first is looked at again, alone, up to exactly the
  * versions that the store has seen: events may keep coming meanwhile.
  */
-import { createHash } from 'node:crypto';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { systemClock } from '@caudal/kernel/time.ts';
 import { type Followed, followEvent } from '../events.ts';
@@ -16,7 +15,8 @@ import { type Logs, readToHeads } from '../read-logs.ts';
 import type { Collection, StoredDocument, ViewStore } from '../stores/store.ts';
 import type { Projection } from '../types.ts';
 import { checkGathered } from './check-gathered.ts';
-import { checkView, type Expected, expectedOf, type Finding, mapConcurrent, sameView } from './check-view.ts';
+import { checkView, type Expected, expectedOf, mapConcurrent, sameView } from './check-view.ts';
+import { shareOf, type VerifyProgress, type VerifyReport } from './report.ts';
 
 export interface VerifyOptions<V> {
   projection: AnyProjection<V>;
@@ -28,28 +28,6 @@ export interface VerifyOptions<V> {
   maxViews?: number;
   /** How long views may be behind before that counts, in each pass; 5,000 ms if absent. */
   settleMs?: number;
-}
-
-export interface VerifyProgress {
-  pass: number;
-  passes: number;
-  domain: string;
-  position: number;
-  head: number;
-}
-
-export interface VerifyReport {
-  /** `order-details.v1.2` */
-  generation: string;
-  /** Documents that were compared, tombstones and cursors among them. */
-  documents: number;
-  counts: Record<Finding['kind'], number>;
-  /** The first 1,000. */
-  findings: Finding[];
-  /** The first 1,000 events that the projection can't handle; what lies behind them on their streams is expected nowhere. */
-  failed: { stream: string; version: number; error: string }[];
-  /** On how many streams there are such events. */
-  failedCount: number;
 }
 
 const listedAtMost = 1_000;
@@ -100,16 +78,6 @@ async function verifyStreams<V>(
     });
   }
   return report;
-}
-
-/** Whether all is as the log says. */
-export function isRight({ counts }: VerifyReport): boolean {
-  return Object.values(counts).every((count) => count === 0);
-}
-
-/** Which of the shares an id falls into. */
-export function shareOf(id: string, shares: number): number {
-  return createHash('md5').update(id).digest().readUInt32BE(0) % shares;
 }
 
 function foldPage<V>(
