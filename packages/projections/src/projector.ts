@@ -45,7 +45,11 @@ export interface ProjectorOptions<V, P extends AnyProjection<V> = AnyProjection<
 /** Whoever loses this many races for a view in a row gives the batch back. */
 const maxRounds = 12;
 
-const races = counter('projection_races_lost_total', 'Views that were written by somebody else since they were read');
+/** By projection. */
+export const races = counter(
+  'projection_races_lost_total',
+  'Views that were written by somebody else since they were read',
+);
 
 /** A generation as queues, collections and metrics call it: `order-details.v1.2`. */
 export function generationName(projection: { name: string; version: number }, generation: number): string {

@@ -18,8 +18,8 @@ import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { isTransient } from '@caudal/kernel/errors.ts';
 import { backoffMs, sleep } from '@caudal/kernel/time.ts';
 import { logger } from '@caudal/telemetry/log.ts';
-import { counter } from '@caudal/telemetry/metrics.ts';
 import type { Failed, InOrderHandler } from '../types.ts';
+import { outcomes } from './outcomes.ts';
 import { openParking, type Parking, sendLetter } from './parking.ts';
 import { patience, Stopped } from './patience.ts';
 import type { SettleOptions } from './settle.ts';
@@ -28,7 +28,6 @@ import type { SettleOptions } from './settle.ts';
 const newerMs = 15 * 60_000;
 
 const log = logger('subscription');
-const outcomes = counter('events_handled_total', 'Events by outcome: settled, healed, failed, parked');
 
 /**
  * Hands events to the handler in their order, without parked streams. After a failure `onFailed` decides: try again, or

@@ -20,12 +20,12 @@ import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { isTransient } from '@caudal/kernel/errors.ts';
 import { type Backoff, backoffMs, sleep } from '@caudal/kernel/time.ts';
 import type { Database } from '@caudal/postgres/database.ts';
-import { counter } from '@caudal/telemetry/metrics.ts';
 import type { DeadLetters } from '../dead-letters/dead-letters.ts';
 import { recordArrivals } from '../dead-letters/parked.ts';
 import { type Logs, logOf } from '../logs.ts';
 import type { EventHandler } from '../types.ts';
 import { byStream, merge } from './batch.ts';
+import { outcomes } from './outcomes.ts';
 import { openParking, sendLetter } from './parking.ts';
 import { patience } from './patience.ts';
 
@@ -66,8 +66,6 @@ const readLimit = 1_000;
  * only be handed to the handler again and again.
  */
 const cursorsAtOnce = 32;
-
-const outcomes = counter('events_handled_total', 'Events by outcome: settled, healed, failed, parked');
 
 /** A function that settles batches. It throws only `Stopped`. */
 export function settler(options: SettleOptions): (events: RecordedEvent[]) => Promise<void> {

@@ -15,9 +15,9 @@ import { entityOfStream } from '@caudal/contract/entity.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import type { Failed, InOrderHandler } from '@caudal/messaging/types.ts';
-import { counter } from '@caudal/telemetry/metrics.ts';
 import { entitiesOf } from '../events.ts';
 import { nextWrite } from '../fold.ts';
+import { races } from '../projector.ts';
 import { nameOf } from '../stores/keys.ts';
 import type { Collection, StoredDocument, Write } from '../stores/store.ts';
 import { foldSteps, type Known, type Step, stateOf, stepsOf, type ViewState } from './fold.ts';
@@ -35,8 +35,6 @@ export interface GathererOptions<V> {
 
 /** A writer that loses this many races in a row gives the batch back. */
 const maxRounds = 12;
-
-const races = counter('projection_races_lost_total', 'Views that were written by somebody else since they were read');
 
 type StateAt<V> = Parameters<typeof foldSteps<V>>[2];
 
