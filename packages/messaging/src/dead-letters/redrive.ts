@@ -31,7 +31,7 @@ const chunkSize = 500;
 const pageSize = 100;
 
 /**
- * Redrives, and tells of each stream as it is done. A stream that fails again stays parked, with its new error; so does
+ * Redrives, and yields each stream as it is done. A stream that fails again stays parked, with its new error; so does
  * each of a handler that needs the log's order, untried: views that have gone on can't take what came before. Throws if a
  * dependency can't be reached; then begin again.
  */

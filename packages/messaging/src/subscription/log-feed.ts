@@ -28,7 +28,7 @@ export interface LogFeedOptions {
   ttlMs?: number;
   /** Events a batch at most; 256 if absent. */
   maxBatch?: number;
-  /** Writes the checkpoint after every batch, for those who wait for it (`hasPassed`). */
+  /** Writes the checkpoint after every batch, for queries that wait for it (`hasPassed`). */
   prompt?: boolean;
 }
 

@@ -50,8 +50,8 @@ export function openParking({ handler, database }: ParkingOptions): Parking {
 }
 
 /**
- * Sends the letter of an event that its stream is parked for. It has one try: people look at it, nothing depends on it, and
- * a broker that takes no messages must not hold up the other streams.
+ * Sends the letter of an event that its stream is parked for. It has one try: nothing depends on it, and a broker that takes
+ * no messages must not hold up the other streams.
  */
 export async function sendLetter(
   deadLetters: DeadLetters,

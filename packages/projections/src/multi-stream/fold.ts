@@ -81,7 +81,7 @@ export function stepsOf<V>(
   return { steps };
 }
 
-/** Ids come out of events, so of what callers wrote. What no store takes for one must not look like a store that is away. */
+/** Ids are made of what callers wrote. One that no store takes must fail its event, not look like a store that is away. */
 function checkIds(ids: string[]): void {
   if (ids.length > maxViews) throw new Error(`it changes ${ids.length} views: at most ${maxViews}`);
   for (const id of ids) {

@@ -113,7 +113,7 @@ export function createGatherer<V>(options: GathererOptions<V>): InOrderHandler {
       const { lost, refused } = writes.length > 0 ? await views.save(writes) : { lost: [], refused: [] };
       const unwritten = new Set([...lost, ...refused.map(({ id }) => id)]);
       const written = writes.filter(({ id }) => !unwritten.has(id));
-      // Those that had everything, too: their writer may have ended before it could tell of it.
+      // Also of those that had everything: their writer may have ended before it could call this.
       const kept = [...states.values()].flatMap(({ document, changed: is }) => (document && !is ? [document] : []));
       if (written.length + kept.length > 0) await onWritten?.([...written, ...kept]);
       if (refused.length > 0) return { done, failure, refused: refused[0]! };

@@ -16,7 +16,7 @@ export interface Ordered {
   payments: number;
 }
 
-/** What an order is counted as: whose, and how much. */
+/** What an order counts as: for which customer, and how much. */
 interface Counted {
   customer: string;
   total: bigint;

@@ -1,4 +1,4 @@
-/** What verifying tells, and how it divides its work. */
+/** What verifying reports, and how it divides its work. */
 import { createHash } from 'node:crypto';
 import type { Finding } from './check-view.ts';
 
