@@ -7,6 +7,7 @@ import type { Context, Tools } from '@caudal/context/context.ts';
 import { contract, type MethodContract } from '@caudal/contract/descriptors.ts';
 import type { HttpRule } from '@caudal/contract/http-rule.ts';
 import { deadLetterQueueName, queueName } from '@caudal/messaging/rabbitmq/topology.ts';
+import { isMultiStream } from '@caudal/projections/multi-stream/types.ts';
 import { generationName } from '@caudal/projections/projector.ts';
 import { contexts } from '@caudal/server/contexts.ts';
 import { formerRoles, settings } from '@caudal/server/settings/settings.ts';
@@ -31,7 +32,10 @@ export interface Endpoints extends Routes {
 
 export interface ContextTopology {
   name: string;
-  /** Regular expressions for the queue of each generation of a projection, without the prefix of CAUDAL_NAMESPACE. */
+  /**
+   * Regular expressions for the queue of each generation of a projection, without the prefix of CAUDAL_NAMESPACE. Empty for
+   * a multi-stream projection: it reads its logs, and has no queue.
+   */
   projections: Record<string, string>;
   /** The same for its sagas. */
   sagas: Record<string, string>;
@@ -43,7 +47,10 @@ export async function topology(): Promise<ContextTopology[]> {
     contexts.map(async (context) => ({
       name: context.name,
       projections: Object.fromEntries(
-        context.projections.map(({ projection }) => [projection.name, generations(projection)]),
+        context.projections.map(({ projection }) => [
+          projection.name,
+          isMultiStream(projection) ? '' : generations(projection),
+        ]),
       ),
       sagas: Object.fromEntries((await sagaNames(context)).map((name) => [name, exactly(queueName(name))])),
       endpoints: endpointsOf(context.name),

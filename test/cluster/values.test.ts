@@ -85,6 +85,18 @@ const unfit: [string, string, Values, RegExp][] = [
     /workloads\.saga-orders\.replicas is 0/,
   ],
   [
+    'a projection without a queue would sleep',
+    'small',
+    { workloads: { projector: { ...queues, replicas: 0 } } },
+    /workloads\.projector\.replicas is 0, but the projection sales-by-day has no queue/,
+  ],
+  [
+    'a projection without a queue would be scaled on queues',
+    'production',
+    { workloads: { 'sales-by-day': queues } },
+    /workloads\.sales-by-day\.scaleOn is queues, but its contexts have none for its roles/,
+  ],
+  [
     'a server would sleep',
     'small',
     { workloads: { query: { replicas: 0, maxReplicas: 3 } } },

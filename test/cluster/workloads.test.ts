@@ -1,5 +1,6 @@
 /** What follows from a workload, and what is refused. */
 import { queueName } from '@caudal/messaging/rabbitmq/topology.ts';
+import { isMultiStream } from '@caudal/projections/multi-stream/types.ts';
 import { generationName } from '@caudal/projections/projector.ts';
 import { contexts } from '@caudal/server/contexts.ts';
 import { settings } from '@caudal/server/settings/settings.ts';
@@ -169,7 +170,9 @@ describeWithTools(['helm'], 'workloads', ({ helm }) => {
     const release = await rendered('production', { settings: { CAUDAL_NAMESPACE: 'blue' } });
     const handlers = [
       ...contexts.flatMap(({ projections }) =>
-        projections.flatMap(({ projection }) => [1, 12].map((number) => generationName(projection, number))),
+        projections
+          .filter(({ projection }) => !isMultiStream(projection))
+          .flatMap(({ projection }) => [1, 12].map((number) => generationName(projection, number))),
       ),
       ...(await topology()).flatMap(({ sagas }) => Object.keys(sagas)),
     ];
@@ -215,19 +218,24 @@ describeWithTools(['helm'], 'workloads', ({ helm }) => {
     }
     // Whoever scales says how many there are.
     const fixed = ofKind(release, 'Deployment').filter(({ spec }) => 'replicas' in spec);
-    expect(fixed.map(({ metadata }) => metadata.name)).toEqual(['caudal-jobs', 'caudal-relay']);
+    expect(fixed.map(({ metadata }) => metadata.name)).toEqual(['caudal-jobs', 'caudal-relay', 'caudal-sales-by-day']);
     for (const { spec } of ofKind(release, 'ScaledObject')) expect(spec.minReplicaCount).toBeGreaterThan(0);
   });
 
   test('views of what sleeps are built by a Job, another one for each image', async () => {
-    const workloads = { projector: { replicas: 0, maxReplicas: 5, scaleOn: 'queues' } };
+    const all = contexts.flatMap((context) => context.projections.map(({ projection }) => projection));
+    const projections = all.filter((projection) => !isMultiStream(projection)).map(({ name }) => name);
+    const workloads = {
+      projector: { replicas: 0, maxReplicas: 5, scaleOn: 'queues', projections },
+      // What has no queue to be woken by stays awake.
+      gatherer: { roles: ['projector'], projections: all.filter(isMultiStream).map(({ name }) => name) },
+    };
     const release = await rendered('small', { workloads });
     expect(ofKind(release, 'ScaledObject')[0]!.spec.minReplicaCount).toBe(0);
     const deployment = ofKind(release, 'Deployment').find(({ metadata }) => metadata.name === 'caudal-projector');
     expect(deployment!.spec).not.toHaveProperty('replicas');
     const buildsOf = (of: Rendered) => ofKind(of, 'Job').filter(({ metadata }) => /-build-/.test(metadata.name));
     const [job] = buildsOf(release);
-    const projections = contexts.flatMap((context) => context.projections.map(({ projection }) => projection.name));
     expect(job!.spec.template.spec.containers[0].args.toSorted()).toEqual(['build', ...projections].toSorted());
     const [next] = buildsOf(await rendered('small', { workloads, image: { tag: 'next' } }));
     expect(next!.metadata.name).not.toBe(job!.metadata.name);

@@ -13,7 +13,18 @@ import { type System, startSystem } from './system.ts';
 import { systemTest } from './system-test.ts';
 import { expectBalanced, planOrders, runOrders } from './traffic.ts';
 import { until } from './wait.ts';
-import { balanceOf, deliver, newCustomer, newProduct, orderAt, orderConfirmed, placeOrder, pounds } from './world.ts';
+import {
+  balanceOf,
+  deliver,
+  newCustomer,
+  newProduct,
+  orderAt,
+  orderConfirmed,
+  orderOf,
+  placeOrder,
+  pounds,
+  unique,
+} from './world.ts';
 
 const servers = ['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'] as const;
 
@@ -102,6 +113,50 @@ describeWith([...servers], 'a process a role, on the real servers', () => {
     expect([...statuses].sort()).toEqual(['ORDER_STATUS_CANCELLED', 'ORDER_STATUS_DELIVERED', 'ORDER_STATUS_REJECTED']);
     await expectRight();
   }, 150_000);
+
+  it('sales of all orders are exact, though their projector is killed and they are rebuilt under way', async () => {
+    const productId = await newProduct(api(), { price: 100, quantity: 100 });
+    const customerId = await newCustomer(api(), 10_000);
+    const country = unique('Ruritania');
+    const orderIds: string[] = [];
+    const place = async () => {
+      const request = { ...orderOf({ customerId, productId }), country };
+      const { token } = await api().call('PlaceOrder', request);
+      orderIds.push(request.orderId);
+      return token;
+    };
+    const sum = (days: Json[], of: string) => days.reduce((all, day) => all + Number(day[of]), 0);
+
+    for (let order = 0; order < 4; order++) await place();
+    expect(await system.part('projector').end('SIGKILL')).toBe('SIGKILL');
+    for (let order = 0; order < 2; order++) await place();
+    await system.part('projector').start();
+    let rebuilding = true;
+    const rebuilt = system.caudal('rebuild', 'sales-by-day', '--json').finally(() => {
+      rebuilding = false;
+    });
+    while (rebuilding && orderIds.length < 20) await place();
+    expect(JSON.parse(await rebuilt)).toMatchObject({ generation: 2, replaced: 1, failed: [], fed: true });
+
+    // Queries are of another process than the projector.
+    const after = await place();
+    const seen = await until(
+      'the sales with the order just placed',
+      () => api().send('ListSales', { country }, { after }),
+      ({ status }) => status !== 503,
+    );
+    expect([seen.status, sum(seen.body.sales, 'placedOrders')]).toEqual([200, orderIds.length]);
+    const sold = await until(
+      'all of them are sold',
+      async () => (await api().call('ListSales', { country })).body.sales as Json[],
+      (days) => sum(days, 'soldOrders') === orderIds.length,
+      60_000,
+    );
+    expect(sold.flatMap(({ revenue }) => revenue).reduce((all, { minorUnits }) => all + Number(minorUnits), 0)).toBe(
+      100 * orderIds.length,
+    );
+    expect(JSON.parse(await system.caudal('verify', 'sales-by-day', '--json')).right).toBe(true);
+  }, 180_000);
 
   it('MongoDB away from the projector for 20 s: nothing becomes a dead letter, and the views catch up', async () => {
     const productId = await newProduct(api(), { quantity: 5 });

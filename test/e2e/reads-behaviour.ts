@@ -4,12 +4,15 @@ import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 import { contract } from '@caudal/contract/descriptors.ts';
+import { ListSalesRequest, Sales, SalesQueryServiceService } from '@caudal/contract/gen/caudal/orders/v1/sales.ts';
+import { connect } from '@caudal/rpc/client/client.ts';
 import { describe, expect, test } from '@jest/globals';
 import { Validator } from '@seriousme/openapi-schema-validator';
 import type { Json } from './api.ts';
 import type { System } from './system.ts';
 import { systemTest } from './system-test.ts';
-import { newCustomer, newProduct, orderConfirmed, orderOf, placeOrder, pounds, unique } from './world.ts';
+import { until } from './wait.ts';
+import { newCustomer, newProduct, orderAt, orderConfirmed, orderOf, placeOrder, pounds, unique } from './world.ts';
 
 export function describeReads(system: () => System): void {
   const it = systemTest(system);
@@ -127,6 +130,91 @@ export function describeReads(system: () => System): void {
       const reply = await api().send('SummarizeOrders', { customerId, groupBy: twice });
       expect(reply).toMatchObject({ status: 400, body: { violations: [{ field: 'group_by' }] } });
     });
+
+    it('sales by country and day: what was placed, sold, cancelled and rejected, by REST and gRPC', async () => {
+      const country = unique('Ruritania \u{1F1EB} /%\u0001');
+      const customerId = await newCustomer(api(), 100_000);
+      const inPounds = await newProduct(api(), { price: 250, quantity: 50 });
+      const inEuros = unique('tasse');
+      const price = { minorUnits: '999', currency: 'EUR' };
+      await api().call('CreateProduct', { productId: inEuros, title: 'Tasse', price });
+      const { token: stocked } = await api().call('CreateStockItem', { productId: inEuros, quantity: '5' });
+      await api().call('GetStockItem', { productId: inEuros }, { after: stocked });
+
+      /** The figures of all days: the test may run over midnight. */
+      const figures = (sales: Json[]) => {
+        const sum = (of: (day: Json) => string) => sales.reduce((all, day) => all + Number(of(day)), 0);
+        const revenue = (currency: string) =>
+          sum(({ revenue: all }) => all.find((one: Json) => one.currency === currency)?.minorUnits ?? '0');
+        return {
+          placed: sum(({ placedOrders }) => placedOrders),
+          sold: sum(({ soldOrders }) => soldOrders),
+          pieces: sum(({ soldPieces }) => soldPieces),
+          cancelled: sum(({ cancelledOrders }) => cancelledOrders),
+          rejected: sum(({ rejectedOrders }) => rejectedOrders),
+          GBP: revenue('GBP'),
+          EUR: revenue('EUR'),
+        };
+      };
+      const list = async (request: Json, after?: string): Promise<Json[]> =>
+        (await api().call('ListSales', { country, ...request }, { after })).body.sales;
+      const place = async (order: Json, quantity: number) => {
+        const request = { ...orderOf({ customerId, productId: inPounds, quantity, ...order }), country };
+        const { token } = await api().call('PlaceOrder', request);
+        return { orderId: request.orderId as string, token };
+      };
+
+      const sold = await place({}, 3);
+      const cancelled = await place({}, 2);
+      const rejected = await place({ card: 'tok_declined' }, 1);
+      const foreign = await place({ productId: inEuros, card: 'tok_approved' }, 2);
+      // What the caller has written is there, whatever else is.
+      expect(figures(await list({}, foreign.token))).toMatchObject({ placed: 4 });
+      await Promise.all([sold, cancelled, foreign].map(({ orderId }) => orderConfirmed(api(), orderId)));
+      await api().call('CancelOrder', { orderId: cancelled.orderId });
+      await Promise.all([orderAt(api(), cancelled.orderId, 'CANCELLED'), orderAt(api(), rejected.orderId, 'REJECTED')]);
+      const all = { placed: 4, sold: 2, pieces: 5, cancelled: 1, rejected: 1, GBP: 750, EUR: 1998 };
+      const sales = await until(
+        'sales of the country',
+        () => list({}),
+        (days) => figures(days).cancelled + figures(days).rejected === 2,
+      );
+      expect(figures(sales)).toEqual(all);
+
+      const { day } = sales[0];
+      expect(day).toMatch(/^\d{4}-\d\d-\d\d$/);
+      expect(await list({ fromDay: day, toDay: sales.at(-1).day })).toEqual(sales);
+      expect(await list({ toDay: '2001-01-01' })).toEqual([]);
+      expect(await list({ fromDay: '9999-12-31' })).toEqual([]);
+      const wrong = await api().send('ListSales', { fromDay: '2026-13-01' });
+      expect(wrong).toMatchObject({ status: 400, body: { violations: [{ field: 'from_day' }] } });
+      // Pages of all countries: each once, the oldest day first.
+      const seen: string[] = [];
+      for (let pageToken = ''; ; ) {
+        const { body } = await api().call('ListSales', { pageSize: 1, pageToken });
+        seen.push(...body.sales.map((one: Json) => `${one.day} ${one.country}`));
+        pageToken = body.nextPageToken ?? '';
+        if (!pageToken) break;
+      }
+      expect(seen).toContain(`${day} ${country}`);
+      expect(seen).toEqual([...new Set(seen)].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b))));
+
+      const part = system().form === 'processes' ? 'query' : 'all';
+      const auth = (permissions: string[]) => () => system().token({ subject: 'ann', permissions });
+      const address = system().part(part).grpc;
+      const operator = connect(SalesQueryServiceService, { address, auth: auth(['orders.sales.read']) });
+      const buyer = connect(SalesQueryServiceService, { address, auth: auth(['orders.orders.read:any']) });
+      try {
+        const request = ListSalesRequest.fromPartial({ country });
+        const answer = await operator.listSales(request);
+        expect(answer.sales.map((one) => Sales.toJSON(one))).toEqual(sales);
+        expect(answer.sales[0]!.revenue.map(({ minorUnits }) => typeof minorUnits)).toContain('bigint');
+        await expect(buyer.listSales(request)).rejects.toMatchObject({ code: 'PERMISSION_DENIED' });
+      } finally {
+        operator.close();
+        buyer.close();
+      }
+    }, 60_000);
 
     it('pages of a long list: everything once, in order', async () => {
       const walletId = await newCustomer(api(), 0);

@@ -110,13 +110,13 @@ describeWith(['postgres'], 'caudal', () => {
     });
   });
 
+  let orderId: string;
+
   describe('with a system that runs', () => {
     let part: Part;
     let api: Api;
     let customerId: string;
     let productId: string;
-    let orderId: string;
-
     beforeAll(async () => {
       const [rest, grpc] = (await freePorts(2)) as [number, number];
       part = createPart({ name: 'all', env, ports: { rest, grpc }, logFile: join(folder, 'all.log') });
@@ -278,6 +278,28 @@ describeWith(['postgres'], 'caudal', () => {
       const right = await caudal('verify', 'order-details', '--json');
       expectEnd(right, 0);
       expect(right.json()).toMatchObject({ right: true, views: [{ generation: 'order-details.v2.2' }] });
+    }, 60_000);
+
+    test('a stream that a view of many streams lacks is not redriven, but said to need a rebuild, which brings it', async () => {
+      const handler = 'sales-by-day.v1.1';
+      const stream = `orders.order/${orderId}`;
+      await sql.query(
+        `INSERT INTO orders.parked_streams (handler, stream, version, event_type, error, attempts, last_version)
+        VALUES ($1, $2, 2, 'orders.order.confirmed.v1', 'Error: poison', 4, 2)`,
+        [handler, stream],
+      );
+      const redriven = await caudal('deadletters', 'redrive', handler);
+      expectEnd(redriven, 1);
+      expect(redriven.stdout).toMatch(/^orders\.order\/.*: still-parked \(.* it must be built anew\)$/m);
+      expect(redriven.stdout).toContain('caudal rebuild sales-by-day');
+      expect((await caudal('deadletters', 'list', handler, '--json')).lines()).toMatchObject([{ handler, stream }]);
+      const rebuilt = await caudal('rebuild', 'sales-by-day', '--json');
+      expectEnd(rebuilt, 0);
+      expect(rebuilt.json()).toMatchObject({ generation: 2, failed: [], verified: 1 });
+      const right = await caudal('verify', 'sales-by-day', '--json');
+      expectEnd(right, 0);
+      expect(right.json()).toMatchObject({ right: true, views: [{ generation: 'sales-by-day.v1.2', documents: 1 }] });
+      expect((await caudal('deadletters', 'list', 'sales-by-day.v1.2', '--json')).stdout).toBe('');
     }, 60_000);
 
     test('replay finds an event that is missing', async () => {

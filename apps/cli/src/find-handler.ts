@@ -1,5 +1,5 @@
 /** Finds the handler of a name: a projection's generation, or a saga. */
-import type { EventHandler } from '@caudal/messaging/types.ts';
+import type { AnyHandler } from '@caudal/messaging/types.ts';
 import { readGenerations } from '@caudal/projections/generations/generations.ts';
 import { generationName } from '@caudal/projections/projector.ts';
 import type { App } from '@caudal/server/app.ts';
@@ -13,7 +13,9 @@ import {
 import type { LocalContext } from '@caudal/server/local-context.ts';
 
 export interface FoundHandler {
-  handler: EventHandler;
+  handler: AnyHandler;
+  /** The projection's name, if it is one. */
+  view?: string;
   local: LocalContext;
 }
 
@@ -22,7 +24,7 @@ export async function findHandler(system: App, name: string): Promise<FoundHandl
   for (const of of projectionsOf(system)) {
     for (const number of await generationsOf(system, of)) {
       if (generationName(of.definition.projection, number) !== name) continue;
-      return { handler: projectionHandler(system, of, number), local: of.local };
+      return { handler: projectionHandler(system, of, number), local: of.local, view: of.definition.projection.name };
     }
   }
   for (const local of system.locals) {

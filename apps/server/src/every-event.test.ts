@@ -12,8 +12,10 @@ import { unavailable } from '@caudal/kernel/errors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { systemClock } from '@caudal/kernel/time.ts';
 import { openDatabase } from '@caudal/postgres/database.ts';
+import { isMultiStream } from '@caudal/projections/multi-stream/types.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { deciderFaults, handlerFaults, projectionFaults } from '@caudal/testing/every-event.ts';
+import { gatheringFaults } from '@caudal/testing/every-gathered-event.ts';
 import { type MemoryLog, memoryLog } from '@caudal/testing/memory-log.ts';
 import { type FreshDatabase, freshDatabase } from '@caudal/testing/servers.ts';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -27,7 +29,8 @@ describe('every event of the contract', () => {
   test.each(projections.map((projection) => [projection.name, projection] as const))(
     'leaves the views of %s right',
     (_, projection) => {
-      expect(projectionFaults(projection)).toEqual([]);
+      const faults = isMultiStream(projection) ? gatheringFaults(projection) : projectionFaults(projection);
+      expect(faults).toEqual([]);
     },
   );
 

@@ -106,6 +106,11 @@ What must hold between values: what a schema can't say. Each message names the v
   {{- if and (eq (int $w.replicas) 0) (or (has "saga" $w.roles) (not $sleeps) (and $w.maxReplicas (ne $w.scaleOn "queues"))) }}
     {{- $problems = append $problems (printf "workloads.%s.replicas is 0: only a projector that is scaled on queues may sleep. Timers of sagas would not fire." $name) }}
   {{- end }}
+  {{- if eq (int $w.replicas) 0 }}
+    {{- range include "caudal.queueless" (dict "root" $ "workload" $w) | fromYamlArray }}
+      {{- $problems = append $problems (printf "workloads.%s.replicas is 0, but the projection %s has no queue that could wake it: set replicas to 1 or more, or feed it in another workload." $name .) }}
+    {{- end }}
+  {{- end }}
   {{- if $w.maxReplicas }}
     {{- if lt (int $w.maxReplicas) (int $w.replicas) }}
       {{- $problems = append $problems (printf "workloads.%s.maxReplicas (%d) is less than replicas (%d)." $name (int $w.maxReplicas) (int $w.replicas)) }}

@@ -108,7 +108,7 @@ The one thing that this chart knows: a workload. Everything else is said of work
 {{- toYaml $workloads }}
 {{- end }}
 
-{{/* Patterns of the queues that a workload reads, generations of projections included. */}}
+{{/* Patterns of the queues that a workload reads, generations of projections included. Some projections have no queue. */}}
 {{- define "caudal.queues" -}}
 {{- $w := .workload }}
 {{- $prefix := "" }}
@@ -117,7 +117,7 @@ The one thing that this chart knows: a workload. Everything else is said of work
 {{- if has .name $w.contexts }}
 {{- if has "projector" $w.roles }}
 {{- range $name, $pattern := .projections }}
-{{- if or (empty $w.projections) (has $name $w.projections) }}
+{{- if and $pattern (or (empty $w.projections) (has $name $w.projections)) }}
 - {{ printf "%s%s" $prefix $pattern | quote }}
 {{- end }}
 {{- end }}
@@ -125,6 +125,20 @@ The one thing that this chart knows: a workload. Everything else is said of work
 {{- if has "saga" $w.roles }}
 {{- range .sagas }}
 - {{ printf "%s%s" $prefix . | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The projections of a workload that read their logs instead of a queue. */}}
+{{- define "caudal.queueless" -}}
+{{- $w := .workload }}
+{{- range (include "caudal.contexts" .root | fromYaml).contexts }}
+{{- if and (has .name $w.contexts) (has "projector" $w.roles) }}
+{{- range $name, $pattern := .projections }}
+{{- if and (not $pattern) (or (empty $w.projections) (has $name $w.projections)) }}
+- {{ $name }}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -10,6 +10,7 @@ import type { GuardedDatabase, Job } from '@caudal/jobs/types.ts';
 import type { IdSource } from '@caudal/kernel/ids.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
 import type { Database, Transaction } from '@caudal/postgres/database.ts';
+import type { AnyProjection } from '@caudal/projections/multi-stream/types.ts';
 import type { Projection, Views } from '@caudal/projections/types.ts';
 import type { Client, Service } from '@caudal/rpc/types.ts';
 import type { TimedHandler } from '@caudal/sagas/saga-handler.ts';
@@ -29,9 +30,9 @@ export interface Tools<S extends Settings> {
 
 export interface QueryTools<S extends Settings> extends Tools<S> {
   /** The views of one of the context's projections. */
-  views<V>(projection: Projection<V>): ViewReader<V>;
+  views<V>(projection: AnyProjection<V>): ViewReader<V>;
   /** The same with search; for projections kept in the search store. */
-  search<V>(projection: Projection<V>): SearchReader<V>;
+  search<V>(projection: AnyProjection<V>): SearchReader<V>;
 }
 
 export interface SagaTools<S extends Settings> extends Tools<S> {
@@ -73,7 +74,7 @@ export type StoreKind = 'documents' | 'search';
 
 export interface ContextProjection {
   // biome-ignore lint/suspicious/noExplicitAny: a list of projections of different views has no common type
-  projection: Projection<any>;
+  projection: AnyProjection<any>;
   store: StoreKind;
   /** How long a view may be served from a cache that nothing has invalidated, in milliseconds; 60,000 if absent. */
   cacheMs?: number;

@@ -14,6 +14,7 @@ export interface EventHandler {
   readonly name: string;
   /** The entities whose events it gets, all of them: `['orders.order', 'payments.payment']`. */
   readonly entities: string[];
+  readonly inOrder?: false;
   /**
    * Handles a batch. Events of one stream are in order, without repeats, but some may be known already (they are
    * dropped) and some may be missing (a gap). Returns what is not finished. Throws if a dependency can't be reached:
@@ -23,6 +24,28 @@ export interface EventHandler {
   /** How far it has seen the stream of each of these events; 0 for not at all. For reconciliation. */
   seen(heads: RecordedEvent[]): Promise<number[]>;
 }
+
+/** What an in-order handler could not do: nothing of the event is done, and nothing of those given after it. */
+export interface Failed {
+  event: RecordedEvent;
+  error: unknown;
+}
+
+/**
+ * A handler that needs the events of each log in the log's order, such as a multi-stream projection: it is fed from the
+ * logs, never from a queue. A stream that is parked can't be brought up afterwards: it has to be built anew.
+ */
+export interface InOrderHandler extends Pick<EventHandler, 'name' | 'entities'> {
+  readonly inOrder: true;
+  /**
+   * Handles a batch; events that are known already are dropped. Returns the first event that it can't handle because of
+   * what the event is; everything given before that is done. Throws if a dependency can't be reached: then all of the
+   * batch comes again.
+   */
+  handle(events: RecordedEvent[]): Promise<Failed | undefined>;
+}
+
+export type AnyHandler = EventHandler | InOrderHandler;
 
 /** Carries events to a handler, at least once each, in batches. */
 export interface Feed {

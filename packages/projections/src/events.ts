@@ -1,7 +1,8 @@
 /** Recorded events as a projection sees them: decoded, with the functions that follow their entity. */
-import { entityOfStream, idOfStream } from '@caudal/contract/entity.ts';
+import { type Entity, type EventCase, entityOfStream, idOfStream } from '@caudal/contract/entity.ts';
 import { occurredAt } from '@caudal/eventlog/codec.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
+import { type AnyProjection, isMultiStream } from './multi-stream/types.ts';
 import type { Follow, ProjectedEvent, Projection } from './types.ts';
 
 /** An event, who follows it, and the view it belongs to (undefined: none). */
@@ -20,26 +21,30 @@ export function followEvent<V>(projection: Projection<V>, recorded: RecordedEven
   const entity = entityOfStream(recorded.stream);
   const follow = projection.follows.find((candidate) => candidate.entity.name === entity);
   if (!follow) return undefined;
-  const projected: ProjectedEvent = {
-    stream: recorded.stream,
-    id: idOfStream(recorded.stream),
-    version: recorded.version,
-    eventId: recorded.eventId,
-    at: occurredAt(recorded),
-    event: follow.entity.decode(recorded),
-  };
+  const projected = projectedEvent(follow.entity, recorded);
   const view = follow.view(projected);
   // One document an event: what counts is the cursor of its stream, which goes by the stream's name.
   const target = view !== undefined && projection.kind === 'one-per-event' ? recorded.stream : view;
   return { recorded, projected, follow, view: target };
 }
 
+/** Throws if the event can't be decoded. */
+export function projectedEvent<E extends EventCase>(entity: Entity<E>, recorded: RecordedEvent): ProjectedEvent<E> {
+  const { stream, version, eventId } = recorded;
+  const id = idOfStream(stream);
+  return { stream, id, version, eventId, at: occurredAt(recorded), event: entity.decode(recorded) };
+}
+
+function followed<V>(projection: AnyProjection<V>): Pick<Entity, 'name' | 'domain'>[] {
+  return (isMultiStream(projection) ? projection.gathers : projection.follows).map(({ entity }) => entity);
+}
+
 /** The entities that a projection follows. */
-export function entitiesOf<V>(projection: Projection<V>): string[] {
-  return projection.follows.map(({ entity }) => entity.name);
+export function entitiesOf<V>(projection: AnyProjection<V>): string[] {
+  return followed(projection).map(({ name }) => name);
 }
 
 /** The contexts whose logs it reads. */
-export function domainsOf<V>(projection: Projection<V>): string[] {
-  return [...new Set(projection.follows.map(({ entity }) => entity.domain))];
+export function domainsOf<V>(projection: AnyProjection<V>): string[] {
+  return [...new Set(followed(projection).map(({ domain }) => domain))];
 }

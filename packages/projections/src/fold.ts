@@ -4,7 +4,7 @@ import type { Unfinished } from '@caudal/messaging/types.ts';
 import type { Followed } from './events.ts';
 import { keysOf } from './stores/keys.ts';
 import type { StoredDocument, Write } from './stores/store.ts';
-import { deleted, type Evolved, ignored, type Projection } from './types.ts';
+import { deleted, type Evolved, ignored, type Projection, type ViewDeclaration } from './types.ts';
 
 /** What the events of one view come to. */
 export interface Folded {
@@ -108,8 +108,9 @@ export function failed(event: RecordedEvent, error: unknown): Unfinished {
   return { kind: 'failed', event, error };
 }
 
-function nextWrite<V>(
-  projection: Projection<V>,
+/** The document that takes the place of the one before. Throws if the view can't be written down. */
+export function nextWrite<V>(
+  projection: ViewDeclaration<V>,
   next: { id: string; before: StoredDocument | undefined; streams: Record<string, number>; view: V | undefined },
 ): Write {
   const { id, before, streams, view } = next;

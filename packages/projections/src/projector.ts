@@ -22,17 +22,18 @@ import type { EventHandler, Unfinished } from '@caudal/messaging/types.ts';
 import { counter } from '@caudal/telemetry/metrics.ts';
 import { entitiesOf, type Followed, followEvent } from './events.ts';
 import { type Folded, failed, foldHistory, foldView } from './fold.ts';
+import type { AnyProjection } from './multi-stream/types.ts';
 import { layoutOf, nameOf } from './stores/keys.ts';
 import type { Collection, SaveResult, StoredDocument, ViewStore, Write } from './stores/store.ts';
-import type { Projection } from './types.ts';
+import type { Projection, ViewDeclaration } from './types.ts';
 
-export interface GenerationOptions<V> {
-  projection: Projection<V>;
+export interface GenerationOptions<V, P extends AnyProjection<V> = AnyProjection<V>> {
+  projection: P;
   store: ViewStore;
   generation: number;
 }
 
-export interface ProjectorOptions<V> extends GenerationOptions<V> {
+export interface ProjectorOptions<V, P extends AnyProjection<V> = AnyProjection<V>> extends GenerationOptions<V, P> {
   /**
    * Called after views were written, before their events count as handled: for caches that must hear of it. At least once
    * a write: what somebody else has written, or this projector without getting the answer, is told again when the events
@@ -44,7 +45,8 @@ export interface ProjectorOptions<V> extends GenerationOptions<V> {
 /** Whoever loses this many races for a view in a row gives the batch back. */
 const maxRounds = 12;
 
-const races = counter(
+/** By projection. */
+export const races = counter(
   'projection_races_lost_total',
   'Writes of views that another writer had changed since they were read: each is done again',
 );
@@ -54,8 +56,13 @@ export function generationName(projection: { name: string; version: number }, ge
   return `${nameOf(projection)}.${generation}`;
 }
 
-/** The collection of a generation. Makes no call. */
-export function collectionOf<V>({ projection, store, generation }: GenerationOptions<V>): Collection {
+/** The collection of a generation's views. Makes no call. */
+export function collectionOf<V>(options: {
+  projection: ViewDeclaration<V>;
+  store: ViewStore;
+  generation: number;
+}): Collection {
+  const { projection, store, generation } = options;
   return store.collection(generationName(projection, generation), layoutOf(projection));
 }
 
@@ -63,7 +70,7 @@ export function collectionOf<V>({ projection, store, generation }: GenerationOpt
  * The handler that keeps a generation. `handle` throws UNAVAILABLE if the store can't be reached or the generation is
  * gone, ABORTED if too many others write the same views.
  */
-export function createProjector<V>(options: ProjectorOptions<V>): EventHandler {
+export function createProjector<V>(options: ProjectorOptions<V, Projection<V>>): EventHandler {
   const { projection, store, generation, onWritten } = options;
   const name = generationName(projection, generation);
   const collection = collectionOf(options);

@@ -2,7 +2,7 @@
 import { domainOf, entityOfStream } from '@caudal/contract/entity.ts';
 import type { LogReader, RecordedEvent } from '@caudal/eventlog/types.ts';
 import { domainsOf, entitiesOf } from './events.ts';
-import type { Projection } from './types.ts';
+import type { AnyProjection } from './multi-stream/types.ts';
 
 /** By domain. */
 export type Logs = ReadonlyMap<string, LogReader>;
@@ -20,7 +20,7 @@ export interface LogPage {
 const pageSize = 2_000;
 
 /** The logs that a projection reads. Throws if one is missing. */
-export function logsOf<V>(projection: Projection<V>, logs: Logs): LogReader[] {
+export function logsOf<V>(projection: AnyProjection<V>, logs: Logs): LogReader[] {
   return domainsOf(projection).map((domain) => {
     const log = logs.get(domain);
     if (!log) throw new Error(`${projection.name} follows ${domain}, and there is no log of it`);
@@ -33,7 +33,7 @@ export function logsOf<V>(projection: Projection<V>, logs: Logs): LogReader[] {
  * The next page is on its way while one is worked on.
  */
 export async function* readToHeads<V>(options: {
-  projection: Projection<V>;
+  projection: AnyProjection<V>;
   logs: Logs;
   positions?: ReadonlyMap<string, number>;
 }): AsyncIterable<LogPage> {

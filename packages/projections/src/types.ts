@@ -66,17 +66,22 @@ export interface ViewCodec<V> {
   fromJSON(json: unknown): V;
 }
 
-export interface Projection<V> {
+/** What any projection says of its views. */
+export interface ViewDeclaration<V> {
   /** `order-details` */
   name: string;
   /** Changes when `evolve` or `keys` change meaning: another one is another queue and collection, built anew. */
   version: number;
-  follows: Follow<V>[];
   codec: ViewCodec<V>;
   /** What views can be found and ordered by, and how to read it off a view. */
   keys: Record<string, KeyOf<V>>;
   /** Which keys together make an index: `[['customer_id', 'create_time']]`. The id is always indexed. */
   indexes: string[][];
+}
+
+/** Views that each follow a handful of streams. For views that gather from any number of them: multi-stream/types.ts. */
+export interface Projection<V> extends ViewDeclaration<V> {
+  follows: Follow<V>[];
   /**
    * 'one-per-event': each event makes a document of its own under its event id (a history); `evolve` gets undefined
    * and returns the entry, or `ignored` for none. Default: 'folded'.
@@ -93,7 +98,7 @@ export function on<V, E extends EventCase>(entity: Entity<E>, functions: Omit<Fo
 export interface StoredView<V> {
   id: string;
   view: V;
-  /** The version seen of each stream that feeds it. */
+  /** The version seen of each stream that feeds it; of a view that gathers, the position seen of each log, by domain. */
   streams: Record<string, number>;
   /** Counts the writes: what a writer must have read to replace it. */
   revision: number;

@@ -12,7 +12,9 @@ import { fulfilmentDecider } from './domain/fulfilment.ts';
 import { orderDecider } from './domain/order.ts';
 import { pendingOldest } from './gauges/pending-oldest.ts';
 import { orderDetails } from './projections/order-details.ts';
+import { salesByDay } from './projections/sales-by-day.ts';
 import { orderQueryService } from './queries/order-query-service.ts';
+import { salesQueryService } from './queries/sales-query-service.ts';
 import { fulfilmentSaga } from './sagas/fulfilment.ts';
 
 export const orders = defineContext({
@@ -47,8 +49,14 @@ export const orders = defineContext({
       customers: client(CustomerQueryServiceService),
     }),
   ],
-  queries: ({ views }) => [orderQueryService({ views: views(orderDetails) })],
-  projections: [{ projection: orderDetails, store: 'documents' }],
+  queries: ({ views }) => [
+    orderQueryService({ views: views(orderDetails) }),
+    salesQueryService({ views: views(salesByDay) }),
+  ],
+  projections: [
+    { projection: orderDetails, store: 'documents' },
+    { projection: salesByDay, store: 'documents' },
+  ],
   gauges: [pendingOldest],
   sagas: ({ aggregates, client, database, clock, signal, settings }) => [
     createSagaHandler({

@@ -35,7 +35,8 @@ export function deadLettersCommand(): Command {
         .addHelpText(
           'after',
           `
-A stream that fails again stays where it is. Does no harm while the system runs, or when run twice. Exit code 1 if any
+A stream that fails again stays where it is. So does one of a view that gathers from many streams: it can't take events out
+of the log's order, and is built anew instead, by "caudal rebuild". Does no harm while the system runs, or when run twice. Exit code 1 if any
 stream is still parked.
 
 Example: caudal deadletters redrive order-details.v1.1 orders.order/1001`,
@@ -75,7 +76,7 @@ async function redriveAll(
   // A saga calls the commands of its own and other contexts: those that this process would serve are called in it.
   addCommands(system);
   addQueries(system);
-  const { handler, local } = await mustExist(system, name);
+  const { handler, local, view } = await mustExist(system, name);
   if (stream !== undefined) await mustBeParked({ handler, local }, stream);
   const { broker } = system.stores;
   const deadLetters = broker && brokerDeadLetters({ broker, handler: name });
@@ -94,6 +95,7 @@ async function redriveAll(
     await deadLetters?.close();
   }
   if (done === 0 && !json) say('There is nothing to redrive.');
+  if (done > 0 && handler.inOrder && !json) say(`Once the fault is mended: caudal rebuild ${view}`);
   return right;
 }
 

@@ -5,11 +5,10 @@ import { sleep, systemClock } from '@caudal/kernel/time.ts';
 import { feedCheckpoint } from '@caudal/messaging/checkpoints.ts';
 import { countConsumers } from '@caudal/messaging/rabbitmq/topology.ts';
 import { isHeld } from '@caudal/postgres/checkpoint.ts';
-import { domainsOf } from '@caudal/projections/events.ts';
 import { type RebuildReport, rebuild } from '@caudal/projections/generations/rebuild.ts';
 import { nameOf } from '@caudal/projections/stores/keys.ts';
 import type { App } from '@caudal/server/app.ts';
-import { type LocalProjection, projectionHandler, rebuildOptions } from '@caudal/server/handlers/handlers.ts';
+import { type LocalProjection, logsOf, projectionHandler, rebuildOptions } from '@caudal/server/handlers/handlers.ts';
 import { Command } from 'commander';
 import { say, sayJson } from '../output.ts';
 import { findView } from '../views.ts';
@@ -71,9 +70,9 @@ async function run(system: App, of: LocalProjection, { acceptFailed }: Options):
 
 /** Whether a projector somewhere keeps the generation up to date. */
 async function isFed(system: App, of: LocalProjection, generation: number): Promise<boolean> {
-  const { broker } = system.stores;
   const handler = projectionHandler(system, of, generation);
-  const [domain] = domainsOf(of.definition.projection);
+  const broker = handler.inOrder ? undefined : system.stores.broker;
+  const [domain] = logsOf(system, of).keys();
   const deadline = performance.now() + FEED_WAIT_MS;
   for (;;) {
     const fed = broker

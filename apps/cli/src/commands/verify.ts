@@ -2,7 +2,8 @@
 
 import { createProgress } from '@caudal/importer/progress.ts';
 import { systemClock } from '@caudal/kernel/time.ts';
-import { isRight, type VerifyReport, verify } from '@caudal/projections/verify/verify.ts';
+import { isRight, type VerifyReport } from '@caudal/projections/verify/report.ts';
+import { verify } from '@caudal/projections/verify/verify.ts';
 import type { App } from '@caudal/server/app.ts';
 import { type LocalProjection, logsOf, viewStoreOf } from '@caudal/server/handlers/handlers.ts';
 import { Command } from 'commander';

@@ -4,11 +4,12 @@ import { feedCheckpoint, sweepCheckpoint } from '@caudal/messaging/checkpoints.t
 import { deleteHandlerState } from '@caudal/messaging/delete-handler-state.ts';
 import type { Broker } from '@caudal/messaging/rabbitmq/connection.ts';
 import { bindHandler, deleteHandler } from '@caudal/messaging/rabbitmq/topology.ts';
+import { openParking } from '@caudal/messaging/subscription/parking.ts';
 import { acquire, advance, release } from '@caudal/postgres/checkpoint.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import type { RebuildOptions } from '@caudal/projections/generations/rebuild.ts';
 
-type Hooks = Pick<RebuildOptions<unknown>, 'bind' | 'filled' | 'release'>;
+type Hooks = Pick<RebuildOptions<unknown>, 'bind' | 'filled' | 'parking' | 'release'>;
 
 export function generationHooks({
   broker,
@@ -21,7 +22,8 @@ export function generationHooks({
 }): Hooks {
   return {
     async bind(handler) {
-      if (broker) await bindHandler({ broker, handler });
+      // What needs the log's order has no queue.
+      if (broker && !handler.inOrder) await bindHandler({ broker, handler });
     },
     // Both go on from here: the log feed, and reconciliation, whose checkpoints are recorded as `sweep:`.
     async filled(handler, positions) {
@@ -31,6 +33,7 @@ export function generationHooks({
         }
       }
     },
+    parking: (handler) => openParking({ handler, database }),
     async release(handler) {
       if (broker) await deleteHandler({ broker, handler });
       await deleteHandlerState(database, handler);

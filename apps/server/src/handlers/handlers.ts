@@ -4,10 +4,11 @@
 
 import type { ContextProjection } from '@caudal/context/context.ts';
 import type { LogReader } from '@caudal/eventlog/types.ts';
-import type { EventHandler } from '@caudal/messaging/types.ts';
+import type { AnyHandler } from '@caudal/messaging/types.ts';
 import { domainsOf } from '@caudal/projections/events.ts';
+import { createHandler } from '@caudal/projections/generations/generation.ts';
 import type { RebuildOptions } from '@caudal/projections/generations/rebuild.ts';
-import { createProjector, type ProjectorOptions } from '@caudal/projections/projector.ts';
+import type { ProjectorOptions } from '@caudal/projections/projector.ts';
 import type { ViewStore } from '@caudal/projections/stores/store.ts';
 import type { TimedHandler } from '@caudal/sagas/saga-handler.ts';
 import type { App } from '../app.ts';
@@ -61,10 +62,10 @@ export function cacheInvalidation(
 }
 
 /** The handler that feeds one generation of a projection. */
-export function projectionHandler(app: App, of: LocalProjection, generation: number): EventHandler {
+export function projectionHandler(app: App, of: LocalProjection, generation: number): AnyHandler {
   const { projection } = of.definition;
   const onWritten = cacheInvalidation(app, of.definition);
-  return createProjector({ projection, store: viewStoreOf(app, of), generation, onWritten });
+  return createHandler({ projection, store: viewStoreOf(app, of), generation, onWritten });
 }
 
 /** The handlers of a context's sagas. They may open what they need; the end of the lifecycle ends it. */

@@ -1,11 +1,11 @@
-/** Puts an event handler to work: from its queue where there is a broker, else from the logs. */
+/** Puts an event handler to work: from its queue where there is a broker, else from the logs; one that needs their order, always from the logs. */
 import type { Context } from '@caudal/context/context.ts';
 import type { Running } from '@caudal/kernel/lifetime.ts';
 import { brokerDeadLetters } from '@caudal/messaging/dead-letters/dead-letters.ts';
 import { rabbitFeed } from '@caudal/messaging/rabbitmq/rabbit-feed.ts';
 import { logFeed } from '@caudal/messaging/subscription/log-feed.ts';
 import { runSubscription } from '@caudal/messaging/subscription/subscription.ts';
-import type { EventHandler } from '@caudal/messaging/types.ts';
+import type { AnyHandler } from '@caudal/messaging/types.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import type { App } from '../app.ts';
 import { domainsOf } from '../domains.ts';
@@ -13,22 +13,28 @@ import { watchFeed } from './liveness.ts';
 
 /** Of the checkpoints of a process that owns its database: nobody waits for them to expire, so they are seldom renewed. */
 const OWNED_LEASE_MS = 120_000;
+/** Where a broker's queue would go on at once, a lease has to expire when its process dies. */
+const SOON_MS = 5_000;
 
 /** Starts it, and makes it a condition of /livez. `database`: of the context that the handler belongs to, for what it keeps beside its own. */
-export function subscribe(app: App, context: Context, database: Database, handler: EventHandler): Running {
+export function subscribe(app: App, context: Context, database: Database, handler: AnyHandler): Running {
   const { values, holder, stores, lifecycle } = app;
   const { broker } = stores;
+  // Nothing is lost on the way from a log, so there is nothing to sweep for.
+  const queued = handler.inOrder ? undefined : broker;
   const logs = app.logsFor(context, domainsOf(handler.entities));
+  const maxBatch = Math.ceil(values.CAUDAL_PREFETCH / 2);
   const { watched, problem } = watchFeed(
-    broker
-      ? rabbitFeed({ broker, handler, prefetch: values.CAUDAL_PREFETCH })
+    queued
+      ? rabbitFeed({ broker: queued, handler, prefetch: values.CAUDAL_PREFETCH })
       : logFeed({
           handler,
           logs,
           database,
           holder,
           ttlMs: values.DATABASE_URL === undefined ? OWNED_LEASE_MS : undefined,
-          maxBatch: Math.ceil(values.CAUDAL_PREFETCH / 2),
+          maxBatch,
+          ...(handler.inOrder && { prompt: true, ttlMs: SOON_MS }),
         }),
   );
   const deadLetters = broker && brokerDeadLetters({ broker, handler: handler.name });
@@ -39,7 +45,7 @@ export function subscribe(app: App, context: Context, database: Database, handle
     database,
     holder,
     deadLetters,
-    reconciliation: broker
+    reconciliation: queued
       ? { everyMs: values.CAUDAL_RECONCILIATION_INTERVAL, minAgeMs: values.CAUDAL_RECONCILIATION_MIN_AGE }
       : false,
   });

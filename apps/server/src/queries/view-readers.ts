@@ -8,14 +8,15 @@ import type { Cache } from '@caudal/cache/types.ts';
 import type { ContextProjection } from '@caudal/context/context.ts';
 import type { SearchReader, ViewReader } from '@caudal/context/view-reader.ts';
 import { entityOfStream } from '@caudal/contract/entity.ts';
-import type { LogReader } from '@caudal/eventlog/types.ts';
+import type { LogReader, RecordedEvent } from '@caudal/eventlog/types.ts';
 import { isCode } from '@caudal/kernel/errors.ts';
 import { entitiesOf } from '@caudal/projections/events.ts';
+import { type AnyProjection, isMultiStream } from '@caudal/projections/multi-stream/types.ts';
 import { generationName } from '@caudal/projections/projector.ts';
 import { awaitSeen } from '@caudal/projections/queries/read-your-writes.ts';
 import { type OpenedViews, openSearch, openViews } from '@caudal/projections/queries/views.ts';
 import type { ViewStore } from '@caudal/projections/stores/store.ts';
-import type { Projection, StoredView } from '@caudal/projections/types.ts';
+import type { StoredView, ViewDeclaration } from '@caudal/projections/types.ts';
 import type { Call } from '@caudal/rpc/types.ts';
 
 const DEFAULT_CACHE_MS = 60_000;
@@ -26,6 +27,8 @@ export interface ReaderOptions {
   definition: ContextProjection;
   store: ViewStore;
   logs: ReadonlyMap<string, LogReader>;
+  /** For multi-stream projections: whether an event has gone through the handler of this name. */
+  passed?(handlerName: string, event: RecordedEvent): Promise<boolean>;
   cache: Cache;
   /** Whether writes of views invalidate this cache: in this process, or through Redis. */
   cacheIsInvalidated: boolean;
@@ -54,7 +57,7 @@ export function searchReader<V>(options: ReaderOptions): SearchReader<V> {
 
 function reader<V>(options: ReaderOptions, views: OpenedViews<V>): ViewReader<V> {
   const { definition, cache, cacheIsInvalidated } = options;
-  const projection: Projection<V> = definition.projection;
+  const projection: AnyProjection<V> = definition.projection;
   const codec = storedViewCodec(projection);
   const entities = new Set(entitiesOf(projection));
   // A cache that nothing invalidates may be a second behind, not more.
@@ -75,11 +78,12 @@ function reader<V>(options: ReaderOptions, views: OpenedViews<V>): ViewReader<V>
   /**
    * What a cached view must have seen; undefined where anything will do, since reads with a condition share no load. A
    * stream that the view knows nothing of may be one that has just begun to feed it, or belong to another view: the store
-   * is asked then.
+   * is asked then. So it is of a view that keeps positions, which a version can't be compared with.
    */
   function satisfies({ consistency }: Call): ((stored: StoredView<V>) => boolean) | undefined {
     const followed = consistency.filter(({ stream }) => entities.has(entityOfStream(stream)));
     if (followed.length === 0) return undefined;
+    if (isMultiStream(projection)) return () => false;
     return ({ streams }) => followed.every(({ stream, version }) => (streams[stream] ?? 0) >= version);
   }
 
@@ -116,13 +120,13 @@ function reader<V>(options: ReaderOptions, views: OpenedViews<V>): ViewReader<V>
   };
 }
 
-function seen<V>({ definition, logs }: ReaderOptions, views: OpenedViews<V>, call: Call): Promise<void> {
+function seen<V>({ definition, logs, passed }: ReaderOptions, views: OpenedViews<V>, call: Call): Promise<void> {
   const { consistency, signal } = call;
   if (consistency.length === 0) return Promise.resolve();
-  return awaitSeen({ projection: definition.projection, views, logs, consistency, signal });
+  return awaitSeen({ projection: definition.projection, views, logs, passed, consistency, signal });
 }
 
-function storedViewCodec<V>({ codec }: Projection<V>) {
+function storedViewCodec<V>({ codec }: ViewDeclaration<V>) {
   return jsonCodec<StoredView<V>>({
     toJSON: (stored) => ({ ...stored, view: codec.toJSON(stored.view) }),
     fromJSON: (json) => {

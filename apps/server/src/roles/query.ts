@@ -1,8 +1,9 @@
 /** The query role: serves the queries of its contexts. */
 
 import type { ContextProjection } from '@caudal/context/context.ts';
+import { hasPassed } from '@caudal/messaging/subscription/log-feed.ts';
 import { domainsOf } from '@caudal/projections/events.ts';
-import type { Projection } from '@caudal/projections/types.ts';
+import type { AnyProjection } from '@caudal/projections/multi-stream/types.ts';
 import type { App } from '../app.ts';
 import type { LocalContext } from '../local-context.ts';
 import { type ReaderOptions, searchReader, viewReader } from '../queries/view-readers.ts';
@@ -19,13 +20,14 @@ export function addQueries(app: App): void {
   }
 }
 
-function readerOptions<V>(app: App, local: LocalContext, projection: Projection<V>): ReaderOptions {
+function readerOptions<V>(app: App, local: LocalContext, projection: AnyProjection<V>): ReaderOptions {
   const { context, database } = local;
   const definition = context.projections.find((candidate) => candidate.projection === projection) as ContextProjection;
   return {
     definition,
     store: app.stores.viewsToQuery(context, definition.store, database),
     logs: app.logsFor(context, domainsOf(projection)),
+    passed: (handler, event) => hasPassed(database, handler, event),
     cache: app.stores.cache,
     cacheIsInvalidated: app.values.REDIS_URL !== undefined || app.has('projector'),
   };

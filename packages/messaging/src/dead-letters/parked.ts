@@ -22,13 +22,16 @@ const columns = `handler, stream, version, event_type AS "eventType", error, att
 /** Errors are kept for people to read. */
 const maxErrorLength = 2_000;
 
-/** Parks a stream, or notes the newer failure of one that is parked. True if it was not parked before. */
+/**
+ * Parks a stream, or notes the newer failure of one that is parked. True if it was not parked before. It is on disk then,
+ * also on a connection for derived things: what is written beyond the stream's event relies on it.
+ */
 export async function park(db: Transaction, parked: Omit<ParkedStream, 'parkedAt' | 'count'>): Promise<boolean> {
   const { handler, stream, version, eventType, error, attempts, lastVersion } = parked;
   const rows = await db.query<{ inserted: boolean }>({
     name: 'parked-park',
     text: `INSERT INTO parked_streams AS p (handler, stream, version, event_type, error, attempts, last_version)
-      VALUES ($1, $2, $3, $4, $5, $6, $7)
+      SELECT $1, $2, $3, $4, $5, $6, $7 WHERE set_config('synchronous_commit', 'on', true) = 'on'
       ON CONFLICT (handler, stream) DO UPDATE SET
         version = excluded.version,
         event_type = excluded.event_type,

@@ -5,12 +5,12 @@
 import { isTransient } from '@caudal/kernel/errors.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import { type Logs, logOf } from '../logs.ts';
-import type { EventHandler } from '../types.ts';
+import type { AnyHandler, EventHandler } from '../types.ts';
 import type { DeadLetters } from './dead-letters.ts';
 import { type ParkedStream, park, parkedPage, parkedStream, unpark } from './parked.ts';
 
 export interface RedriveOptions {
-  handler: EventHandler;
+  handler: AnyHandler;
   /** By domain; those of the handler's entities. */
   logs: Logs;
   database: Database;
@@ -31,8 +31,9 @@ const chunkSize = 500;
 const pageSize = 100;
 
 /**
- * Redrives, and tells of each stream as it is done. A stream that fails again stays parked, with its new error. Throws
- * if a dependency can't be reached; then begin again.
+ * Redrives, and yields each stream as it is done. A stream that fails again stays parked, with its new error; so does
+ * each of a handler that needs the log's order, untried: views that have gone on can't take what came before. Throws if a
+ * dependency can't be reached; then begin again.
  */
 export async function* redrive(options: RedriveOptions): AsyncGenerator<Redriven> {
   const { handler, database, deadLetters, stream } = options;
@@ -56,6 +57,13 @@ export async function* listDeadLetters(database: Database, handler?: string): As
 }
 
 async function redriveStream(options: RedriveOptions, parked: ParkedStream): Promise<Redriven> {
+  const { handler } = options;
+  if (!handler.inOrder) return tryAgain({ ...options, handler }, parked);
+  const error = `${handler.name} takes events in the order of the log only, and has gone on without this stream: it must be built anew`;
+  return { stream: parked.stream, outcome: 'still-parked', error };
+}
+
+async function tryAgain(options: RedriveOptions & { handler: EventHandler }, parked: ParkedStream): Promise<Redriven> {
   const { handler, logs, database } = options;
   const { stream } = parked;
   const log = logOf(logs, stream);

@@ -1,16 +1,18 @@
 /**
- * A handler's events straight from the logs, where there is no broker. Each domain has a checkpoint with a lease, so
+ * A handler's events straight from the logs: where there is no broker, and for handlers that need a log's order. Each domain has a checkpoint with a lease, so
  * that of a fleet only one process feeds a handler with a domain at a time.
  *
- * The checkpoint is written behind the deliveries, at most every 500 ms: after a crash the last ones come again, which
- * every handler must bear anyway.
+ * The checkpoint is written behind the deliveries, at most every 500 ms unless asked for: after a crash the last ones come
+ * again, which every handler must bear anyway. It never passes what is not delivered.
  */
 
-import { entityOfStream } from '@caudal/contract/entity.ts';
+import { domainOf, entityOfStream } from '@caudal/contract/entity.ts';
 import type { LogReader, RecordedEvent } from '@caudal/eventlog/types.ts';
 import { oneAtATime } from '@caudal/kernel/concurrency.ts';
+import { position } from '@caudal/postgres/checkpoint.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import { feedCheckpoint } from '../checkpoints.ts';
+import { parkedStream } from '../dead-letters/parked.ts';
 import { type Leadership, whileLeading } from '../lease.ts';
 import { type Logs, logsOf } from '../logs.ts';
 import type { Follower } from '../rabbitmq/topology.ts';
@@ -28,13 +30,29 @@ export interface LogFeedOptions {
   ttlMs?: number;
   /** Events a batch at most; 256 if absent. */
   maxBatch?: number;
+  /** Writes the checkpoint after every batch, for queries that wait for it (`hasPassed`). */
+  prompt?: boolean;
 }
 
 const checkpointEveryMs = 500;
 const idleWaitMs = 10_000;
 
+/**
+ * Whether an event has gone through a handler that is fed `prompt`: the checkpoint is past it, and its stream is not
+ * parked, which would keep the event out.
+ */
+export async function hasPassed(
+  database: Database,
+  handler: string,
+  { stream, position: wanted }: Pick<RecordedEvent, 'stream' | 'position'>,
+): Promise<boolean> {
+  if ((await position(database, feedCheckpoint(handler, domainOf(stream)))) < wanted) return false;
+  return !(await parkedStream(database, handler, stream));
+}
+
 /** The feed of a handler from the logs. Throws if a log is missing. */
-export function logFeed({ handler, logs, database, holder, ttlMs = 15_000, maxBatch = 256 }: LogFeedOptions): Feed {
+export function logFeed(options: LogFeedOptions): Feed {
+  const { handler, logs, database, holder, ttlMs = 15_000, maxBatch = 256, prompt = false } = options;
   const followed = new Set(handler.entities);
   const readers = logsOf(logs, handler);
 
@@ -62,7 +80,8 @@ export function logFeed({ handler, logs, database, holder, ttlMs = 15_000, maxBa
             const wanted = events.filter((event) => followed.has(entityOfStream(event.stream)));
             if (wanted.length > 0) await exclusively(() => deliver(wanted));
             delivered = events.at(-1)?.position ?? delivered;
-            if (events.length === 0 || performance.now() - savedAt >= checkpointEveryMs) await save();
+            const isDue = performance.now() - savedAt >= checkpointEveryMs || (prompt && wanted.length > 0);
+            if (events.length === 0 || isDue) await save();
           }
         } catch (error) {
           if (!lease.signal.aborted) throw error;

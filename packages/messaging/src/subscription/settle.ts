@@ -18,15 +18,16 @@
 import { domainOf } from '@caudal/contract/entity.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { isTransient } from '@caudal/kernel/errors.ts';
-import { type Backoff, backoffMs, sleep, within } from '@caudal/kernel/time.ts';
+import { type Backoff, backoffMs, sleep } from '@caudal/kernel/time.ts';
 import type { Database } from '@caudal/postgres/database.ts';
-import { logger } from '@caudal/telemetry/log.ts';
-import { counter, gauge } from '@caudal/telemetry/metrics.ts';
 import type { DeadLetters } from '../dead-letters/dead-letters.ts';
-import { park, recordArrivals } from '../dead-letters/parked.ts';
+import { recordArrivals } from '../dead-letters/parked.ts';
 import { type Logs, logOf } from '../logs.ts';
 import type { EventHandler } from '../types.ts';
 import { byStream, merge } from './batch.ts';
+import { outcomes } from './outcomes.ts';
+import { openParking, sendLetter } from './parking.ts';
+import { patience } from './patience.ts';
 
 export interface Retry extends Backoff {
   /** How often a failed event is tried again. */
@@ -43,11 +44,6 @@ export interface SettleOptions {
   pause: Backoff;
   /** Ends every wait; what is not settled then stays so. */
   signal: AbortSignal;
-}
-
-/** Thrown when told to stop before a batch is settled: it comes again elsewhere. */
-export class Stopped extends Error {
-  override name = 'Stopped';
 }
 
 /** A stream of the batch that is not done. */
@@ -70,36 +66,13 @@ const readLimit = 1_000;
  * only be handed to the handler again and again.
  */
 const cursorsAtOnce = 32;
-const letterMs = 5_000;
-
-const log = logger('subscription');
-const outcomes = counter('events_handled_total', 'Events by outcome: settled, healed, failed, parked');
-const paused = gauge('subscription_paused', 'Whether a handler waits for a dependency: 1 or 0', '1');
-const parkings = counter('streams_parked_total', 'Streams that were parked: each needs a look and a redrive');
 
 /** A function that settles batches. It throws only `Stopped`. */
 export function settler(options: SettleOptions): (events: RecordedEvent[]) => Promise<void> {
   const { handler, logs, database, deadLetters, retry, pause, signal } = options;
   const labels = { handler: handler.name };
-
-  /** The same again until it works: for everything that fails only because something can't be reached. */
-  async function patiently<T>(work: () => Promise<T>): Promise<T> {
-    for (let attempt = 1; ; attempt++) {
-      if (signal.aborted) {
-        paused.set(0, labels);
-        throw new Stopped();
-      }
-      try {
-        const result = await work();
-        if (attempt > 1) paused.set(0, labels);
-        return result;
-      } catch (error) {
-        log.warn({ ...labels, err: error, attempt }, 'a dependency is away: the handler waits');
-        paused.set(1, labels);
-        await sleep(backoffMs(attempt, pause), signal);
-      }
-    }
-  }
+  const patiently = patience({ handler: handler.name, pause, signal });
+  const parking = openParking({ handler: handler.name, database });
 
   /** Hands streams to the handler, with what is known of their trouble; returns those that are still in trouble. */
   async function attempt(streams: Map<string, Trouble>): Promise<Map<string, Trouble>> {
@@ -181,31 +154,12 @@ export function settler(options: SettleOptions): (events: RecordedEvent[]) => Pr
     return known;
   }
 
-  /**
-   * The end of a stream's attempts. Its letter comes second, and has one try: people look at it, nothing depends on it,
-   * and a broker that takes no messages must not hold up the other streams.
-   */
-  async function parkStream({ stream, events, failure }: Trouble): Promise<void> {
+  async function parkStream({ events, failure }: Trouble): Promise<void> {
     const { version, count: attempts, error } = failure!;
-    const event = events[0]!;
-    const reason = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-    const lastVersion = events.at(-1)!.version;
-    const parked = { handler: handler.name, stream, version, eventType: event.type, error: reason, attempts };
-    if (await patiently(() => park(database, { ...parked, lastVersion }))) {
-      parkings.add(1, labels);
-      log.error({ ...labels, stream, version, type: event.type, attempts, err: error }, 'a stream is parked');
-      if (deadLetters) await sendLetter(deadLetters.publish(event, reason), stream);
-    }
+    const isNew = await patiently(() => parking.park(events, { version, error, attempts }));
+    if (isNew && deadLetters)
+      await sendLetter(deadLetters, { event: events[0]!, error, handler: handler.name }, signal);
     outcomes.add(events.length, { ...labels, outcome: 'parked' });
-  }
-
-  async function sendLetter(sent: Promise<void>, stream: string): Promise<void> {
-    try {
-      if (await within(letterMs, sent, signal)) return;
-      log.warn({ ...labels, stream }, 'the broker does not take the dead letter; the stream is parked without it');
-    } catch (error) {
-      log.warn({ ...labels, stream, err: error }, 'the stream is parked without a dead letter');
-    }
   }
 
   return async (events) => {

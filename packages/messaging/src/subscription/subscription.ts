@@ -16,12 +16,14 @@ import { withSpan } from '@caudal/telemetry/spans.ts';
 import type { DeadLetters } from '../dead-letters/dead-letters.ts';
 import { countParked } from '../dead-letters/parked.ts';
 import { type Logs, logsOf } from '../logs.ts';
-import type { EventHandler, Feed } from '../types.ts';
+import type { AnyHandler, Feed } from '../types.ts';
 import { type ReconciliationOptions, reconcileAll } from './reconciliation.ts';
 import { type Retry, settler } from './settle.ts';
+import { inOrderSettler } from './settle-in-order.ts';
 
 export interface SubscriptionOptions {
-  handler: EventHandler;
+  /** One in order is not swept: its feed can't lose anything, and what was left out can't be brought up. */
+  handler: AnyHandler;
   feed: Feed;
   /** By domain; those of the handler's entities. For gaps and reconciliation. */
   logs: Logs;
@@ -77,20 +79,19 @@ export function runSubscription(options: SubscriptionOptions): Running {
   // Feed and reconciliation settle concurrently, so that neither waits for the other's retries; the handler still
   // receives one batch at a time.
   const exclusively = oneAtATime();
-  const settle = settler({
-    handler: {
-      name: handler.name,
-      entities: handler.entities,
-      handle: (events) => exclusively(() => handler.handle(events)),
-      seen: (heads) => handler.seen(heads),
-    },
-    logs,
-    database,
-    deadLetters,
-    retry,
-    pause,
-    signal,
-  });
+  const common = { logs, database, deadLetters, retry, pause, signal };
+  const swept = handler.inOrder ? undefined : handler;
+  const settle = handler.inOrder
+    ? inOrderSettler({ handler, ...common })
+    : settler({
+        handler: {
+          name: handler.name,
+          entities: handler.entities,
+          handle: (events) => exclusively(() => handler.handle(events)),
+          seen: (heads) => handler.seen(heads),
+        },
+        ...common,
+      });
 
   const lastBatches = new Map<string, { at: number; position: number }>();
   const noteBatch = (events: RecordedEvent[]): void => {
@@ -123,9 +124,10 @@ export function runSubscription(options: SubscriptionOptions): Running {
 
   const running = Promise.all([
     feed.run(deliver, signal),
-    reconciliation &&
+    swept &&
+      reconciliation &&
       reconcileAll({
-        handler,
+        handler: swept,
         logs,
         database,
         holder,

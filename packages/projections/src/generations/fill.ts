@@ -3,9 +3,11 @@ import { domainOf } from '@caudal/contract/entity.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { CaudalError, isTransient } from '@caudal/kernel/errors.ts';
 import { backoffMs, sleep } from '@caudal/kernel/time.ts';
-import type { EventHandler, Unfinished } from '@caudal/messaging/types.ts';
+import type { Parking } from '@caudal/messaging/subscription/parking.ts';
+import { handleInOrder } from '@caudal/messaging/subscription/settle-in-order.ts';
+import type { AnyHandler, Failed, Unfinished } from '@caudal/messaging/types.ts';
+import type { AnyProjection } from '../multi-stream/types.ts';
 import { type Logs, readToHeads } from '../read-logs.ts';
-import type { Projection } from '../types.ts';
 
 export interface FillProgress {
   step: 'fill';
@@ -24,7 +26,7 @@ export interface Filling {
   events(): number;
   /** First events of streams, picked at random from all. */
   sample(): RecordedEvent[];
-  /** How far each domain's log is folded in, but not beyond an event that failed. */
+  /** How far each domain's log is folded in, but not beyond an event that failed and is not parked. */
   safePositions(): Map<string, number>;
 }
 
@@ -57,8 +59,10 @@ export async function patiently<T>(work: (gotOn: () => void) => Promise<T>, sign
 
 /** Begins at the beginning of the logs. */
 export function startFilling<V>(options: {
-  projection: Projection<V>;
-  projector: EventHandler;
+  projection: AnyProjection<V>;
+  projector: AnyHandler;
+  /** Where a handler in order parks what it can't handle, before it goes on. */
+  parking?: Parking;
   logs: Logs;
   sampleSize: number;
   /** Go on however many events can't be handled; else more than 1,000 end it, with REBUILD_FAILED_EVENTS. */
@@ -66,7 +70,7 @@ export function startFilling<V>(options: {
   onProgress?(progress: FillProgress): void;
   signal: AbortSignal;
 }): Filling {
-  const { projection, projector, logs, sampleSize, acceptFailed, onProgress, signal } = options;
+  const { projection, projector, parking, logs, sampleSize, acceptFailed, onProgress, signal } = options;
   const positions = new Map<string, number>();
   const failed: Filling['failed'] = [];
   let failedCount = 0;
@@ -95,14 +99,37 @@ export function startFilling<V>(options: {
         `The log of ${unfinished.stream} lacks version ${unfinished.seen + 1}: the views can't be built from it.`,
       );
     }
-    const { event, error } = unfinished;
-    const { stream, version, position } = event;
+    const { stream, position } = unfinished.event;
     const domain = domainOf(stream);
     beforeFailed.set(domain, Math.min(beforeFailed.get(domain) ?? Infinity, position - 1));
     if (held.size < heldAtMost) held.add(stream);
+    list(unfinished);
+  }
+
+  function list({ event: { stream, version }, error }: Failed): void {
     failedCount += 1;
     if (failed.length < listedAtMost) failed.push({ stream, version, error });
     else if (!acceptFailed) throw failedEvents({ failed, failedCount });
+  }
+
+  /** Folds events in; returns those that streams may be sampled from. */
+  async function fold(events: RecordedEvent[]): Promise<RecordedEvent[]> {
+    if (!projector.inOrder) {
+      const usable = events.filter(({ stream }) => !held.has(stream));
+      for (const one of await projector.handle(usable)) note(one);
+      return usable;
+    }
+    if (!parking) throw new Error(`${projector.name} needs a place to park streams`);
+    await handleInOrder({
+      handler: projector,
+      events,
+      parking,
+      async onFailed(failure) {
+        list(failure);
+        return 1;
+      },
+    });
+    return [];
   }
 
   return {
@@ -117,9 +144,7 @@ export function startFilling<V>(options: {
     fill: () =>
       patiently(async (gotOn) => {
         for await (const { domain, events, position, head } of readToHeads({ projection, logs, positions })) {
-          const usable = events.filter(({ stream }) => !held.has(stream));
-          for (const one of await projector.handle(usable)) note(one);
-          for (const event of usable) if (event.version === 1) pick(event);
+          for (const event of await fold(events)) if (event.version === 1) pick(event);
           count += events.length;
           positions.set(domain, position);
           gotOn();

@@ -2,14 +2,16 @@
  * Feeds the generations of a projection that are to be fed, as its record says from moment to moment: starts a consumer
  * for a new one, stops that of an old one, drops what nobody needs any more. What a projector role runs.
  */
+import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import type { Running } from '@caudal/kernel/lifetime.ts';
 import { type Clock, sleep, systemClock } from '@caudal/kernel/time.ts';
-import type { EventHandler } from '@caudal/messaging/types.ts';
+import type { AnyHandler } from '@caudal/messaging/types.ts';
 import { logger } from '@caudal/telemetry/log.ts';
-import { collectionOf, createProjector, generationName, type ProjectorOptions } from '../projector.ts';
+import type { AnyProjection } from '../multi-stream/types.ts';
+import { generationName, type ProjectorOptions } from '../projector.ts';
 import { nameOf } from '../stores/keys.ts';
 import type { ViewStore } from '../stores/store.ts';
-import type { Projection } from '../types.ts';
+import { createHandler, dropGeneration } from './generation.ts';
 import {
   changeGenerations,
   type Generations,
@@ -21,10 +23,10 @@ import {
 } from './generations.ts';
 
 export interface FollowGenerationsOptions<V> {
-  projection: Projection<V>;
+  projection: AnyProjection<V>;
   store: ViewStore;
   /** Starts a consumer: `(handler) => runSubscription({ handler, feed: ..., ... })`. */
-  start(handler: EventHandler): Running;
+  start(handler: AnyHandler): Running;
   /** Lets go of what outlives a consumer, such as its queue, before a generation is dropped. May be called again. */
   release(handlerName: string): Promise<void>;
   /** Called after views were written: for caches that must hear of it. */
@@ -46,16 +48,17 @@ export function followGenerations<V>(options: FollowGenerationsOptions<V>): Runn
   let record: Generations = { last: 0, generations: [] };
   const now = () => clock().getTime();
 
-  function handlerOf(generation: number): EventHandler {
-    const projector = createProjector({ projection, store, generation, onWritten });
-    return {
-      ...projector,
-      async handle(events) {
-        const until = heldUntil(record, generation, now());
-        if (until !== undefined) await sleep(until - now());
-        return projector.handle(events);
-      },
+  function handlerOf(generation: number): AnyHandler {
+    const handler = createHandler({ projection, store, generation, onWritten });
+    const hold = async () => {
+      const until = heldUntil(record, generation, now());
+      if (until !== undefined) await sleep(until - now());
     };
+    const held = <R>(handle: (events: RecordedEvent[]) => Promise<R>) => {
+      return (events: RecordedEvent[]) => hold().then(() => handle(events));
+    };
+    if (handler.inOrder) return { ...handler, handle: held(handler.handle) };
+    return { ...handler, handle: held(handler.handle) };
   }
 
   function end(number: number, consumer: Running): void {
@@ -100,7 +103,7 @@ export function followGenerations<V>(options: FollowGenerationsOptions<V>): Runn
 
 /** Drops generations that nobody needs any more. Any process may do it, several at once too. */
 export async function dropExpired<V>(options: {
-  projection: Projection<V>;
+  projection: AnyProjection<V>;
   store: ViewStore;
   release(handlerName: string): Promise<void>;
   record: Generations;
@@ -109,7 +112,7 @@ export async function dropExpired<V>(options: {
   const { projection, store, release, record, now } = options;
   for (const { number } of record.generations.filter((generation) => isExpired(generation, now))) {
     await release(generationName(projection, number));
-    await collectionOf({ projection, store, generation: number }).drop();
+    await dropGeneration({ projection, store, generation: number });
     // Last: a crash before it does all of this again.
     await changeGenerations(projection, store, (newest) => ({
       ...newest,

@@ -17,7 +17,7 @@ import type { Clock } from '@caudal/kernel/time.ts';
 import { collectionOf } from '../projector.ts';
 import { nameOf } from '../stores/keys.ts';
 import { type Collection, MissingCollection, type StoredDocument, type ViewStore } from '../stores/store.ts';
-import type { Projection } from '../types.ts';
+import type { ViewDeclaration } from '../types.ts';
 
 export interface Generation {
   number: number;
@@ -163,7 +163,7 @@ export interface CurrentGenerations {
 
 /** Reads the record at most every `cacheMs` (2,000 at most), whoever asks. */
 export function currentGenerations<V>(options: {
-  projection: Projection<V>;
+  projection: ViewDeclaration<V>;
   store: ViewStore;
   cacheMs?: number;
   clock: Clock;

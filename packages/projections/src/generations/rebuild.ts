@@ -10,8 +10,9 @@
  *    4. feed     `filled(handler, positions)`: the caller stores where consumers may begin (the checkpoints of a log feed,
  *                and of reconciliation). Then the record says that the generation is fed, and the projectors that follow the
  *                record (follow-generations.ts) start consumers, within a second.
- *    5. verify   A sample of views is folded again from the logs and compared. A view that is wrong, or an event that
- *                can't be handled, ends the rebuild, and queries keep what they have.
+ *    5. verify   A sample of views is folded again from the logs and compared (of views that gather: all, if the logs are
+ *                short). A view that is wrong, or an event that can't be handled, ends the rebuild, and queries keep what
+ *                they have.
  *    6. switch   The record says from when on queries read the new generation: a moment ahead, so that every process
  *                knows. Until then the rest of the logs is folded in too, so that the new generation lacks nothing that
  *                the old one has, however slow its consumers are. The switch can't be called back: what goes wrong in this
@@ -27,30 +28,36 @@ import { forEachConcurrent } from '@caudal/kernel/concurrency.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { type Clock, sleep, systemClock, within } from '@caudal/kernel/time.ts';
-import type { EventHandler } from '@caudal/messaging/types.ts';
+import type { Parking } from '@caudal/messaging/subscription/parking.ts';
+import type { AnyHandler } from '@caudal/messaging/types.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { followEvent } from '../events.ts';
-import { collectionOf, createProjector, generationName } from '../projector.ts';
+import { type AnyProjection, isMultiStream, type MultiStreamProjection } from '../multi-stream/types.ts';
+import { collectionOf, generationName } from '../projector.ts';
 import { type Logs, logsOf } from '../read-logs.ts';
 import { nameOf } from '../stores/keys.ts';
 import type { Collection, ViewStore } from '../stores/store.ts';
 import type { Projection } from '../types.ts';
-import { checksAtATime, checkView } from '../verify/check-view.ts';
+import { checkGathered } from '../verify/check-gathered.ts';
+import { checksAtATime, checkView, type Finding } from '../verify/check-view.ts';
 import { type Builder, beginBuilding } from './builder.ts';
 import { cancelled, type Filling, failedEvents, patiently, startFilling } from './fill.ts';
 import { dropExpired } from './follow-generations.ts';
+import { createGeneration, createHandler, dropGeneration } from './generation.ts';
 import { announceMs, currentOf, type Generation, isBuilt, readGenerations } from './generations.ts';
 
 export interface RebuildOptions<V> {
-  projection: Projection<V>;
+  projection: AnyProjection<V>;
   store: ViewStore;
   /** By domain, from the primaries; those of the projection's entities. */
   logs: Logs;
   /** Makes sure that new events will reach a consumer of this handler. */
-  bind(handler: Pick<EventHandler, 'name' | 'entities'>): Promise<void>;
+  bind(handler: Pick<AnyHandler, 'name' | 'entities' | 'inOrder'>): Promise<void>;
   /** Notes that the handler has seen each domain's log up to these positions. */
   filled(handlerName: string, positions: ReadonlyMap<string, number>): Promise<void>;
-  /** Undoes `bind`, for a generation that is dropped. May be called again, and for one that was never bound. */
+  /** Where streams are parked that a multi-stream projection can't handle. */
+  parking?(handlerName: string): Parking;
+  /** Undoes `bind`, and `parking`, for a generation that is dropped. May be called again, and for one that was never bound. */
   release(handlerName: string): Promise<void>;
   onProgress?(progress: RebuildProgress): void;
   /** Switch although some events can't be handled (they will be dead letters of the new generation too). */
@@ -152,7 +159,7 @@ async function underLease<V>(
 async function giveUp<V>({ projection, store, release }: RebuildOptions<V>, builder: Builder): Promise<void> {
   if (await builder.abandon()) return;
   await release(generationName(projection, builder.number));
-  await collectionOf({ projection, store, generation: builder.number }).drop();
+  await dropGeneration({ projection, store, generation: builder.number });
 }
 
 async function build<V>(options: RebuildOptions<V>, builder: Builder): Promise<RebuildReport> {
@@ -160,21 +167,23 @@ async function build<V>(options: RebuildOptions<V>, builder: Builder): Promise<R
   const generation = builder.number;
   const { signal } = builder;
   const collection = collectionOf({ projection, store, generation });
-  const projector = createProjector({ projection, store, generation });
+  const projector = createHandler({ projection, store, generation });
   const replaced = currentOf(builder.record, clock().getTime())?.number;
   // The first one takes what it gets: there is nothing to keep instead.
   const accepting = acceptFailed || replaced === undefined;
 
-  await patiently(() => collection.create(), signal);
+  await patiently(() => createGeneration({ projection, store, generation }), signal);
   await patiently(() => options.bind(projector), signal);
-  const filling = startFilling({ ...options, projector, sampleSize, acceptFailed: accepting, signal });
+  const parking = options.parking?.(projector.name);
+  const filling = startFilling({ ...options, projector, parking, sampleSize, acceptFailed: accepting, signal });
   await filling.fill();
   if (!accepting && filling.failedCount() > 0) throw failedEvents({ ...filling, failedCount: filling.failedCount() });
   await patiently(() => options.filled(projector.name, filling.safePositions()), signal);
   await patiently(() => builder.update((own) => ({ ...own, fed: true })), signal);
 
   onProgress?.({ step: 'verify' });
-  const verified = await verifySample({ ...options, generation, sample: filling.sample(), signal });
+  const sample = filling.sample();
+  const verified = await verifySample({ ...options, generation, sample, upTo: filling.safePositions(), signal });
 
   onProgress?.({ step: 'switch' });
   // Where nothing is replaced nobody sees less than before, and the consumers catch up.
@@ -252,10 +261,29 @@ async function countViews(now: Collection, before: Collection | undefined): Prom
   }
 }
 
-/** Compares the views of some streams with the logs; returns how many. What is behind is right so far. */
+/** Compares some views with the logs; returns how many. What is behind is right so far. */
 async function verifySample<V>(
-  options: RebuildOptions<V> & { generation: number; sample: RecordedEvent[]; signal: AbortSignal },
+  options: RebuildOptions<V> & {
+    generation: number;
+    sample: RecordedEvent[];
+    upTo: ReadonlyMap<string, number>;
+    signal: AbortSignal;
+  },
 ): Promise<number> {
+  const { projection, signal } = options;
+  if (!isMultiStream(projection)) return verifyStreams({ ...options, projection });
+  return patiently(() => verifyGathered({ ...options, projection }), signal);
+}
+
+/** Views of some streams. */
+async function verifyStreams<V>(options: {
+  projection: Projection<V>;
+  store: ViewStore;
+  generation: number;
+  logs: Logs;
+  sample: RecordedEvent[];
+  signal: AbortSignal;
+}): Promise<number> {
   const { projection, logs, sample, signal } = options;
   const collection = collectionOf(options);
   const streams = new Map<string, string[]>();
@@ -271,15 +299,37 @@ async function verifySample<V>(
       read += events;
     };
     const check = () => checkView({ projection, collection, logs, id, streams: ofView, settleMs: 0, onRead });
-    const wrong = (await patiently(check, signal)).find(({ kind }) => kind !== 'behind');
-    if (wrong)
-      throw new CaudalError(
-        'FAILED_PRECONDITION',
-        'REBUILD_DIFFERS',
-        `${nameOf(projection)}: the new view ${wrong.id} is not what the log says (${wrong.kind}: ${wrong.detail}).`,
-        { metadata: { view: wrong.id } },
-      );
+    refuse(projection, await patiently(check, signal));
     verified += 1;
   });
   return verified;
+}
+
+/** A view that gathers can be told from the whole log only: all views of a short one, none of a long one. */
+async function verifyGathered<V>(options: {
+  projection: MultiStreamProjection<V>;
+  store: ViewStore;
+  generation: number;
+  logs: Logs;
+  upTo: ReadonlyMap<string, number>;
+}): Promise<number> {
+  const { projection, logs, upTo } = options;
+  let events = 0;
+  for (const log of logsOf(projection, logs)) events += (await log.readLog(0, { limit: 1 })).head;
+  if (events > sampleEvents) return 0;
+  const collection = collectionOf(options);
+  const { documents, findings } = await checkGathered({ projection, collection, logs, upTo, settleMs: 0 });
+  refuse(projection, findings);
+  return documents;
+}
+
+function refuse(projection: { name: string; version: number }, findings: Finding[]): void {
+  const wrong = findings.find(({ kind }) => kind !== 'behind');
+  if (!wrong) return;
+  throw new CaudalError(
+    'FAILED_PRECONDITION',
+    'REBUILD_DIFFERS',
+    `${nameOf(projection)}: the new view ${wrong.id} is not what the log says (${wrong.kind}: ${wrong.detail}).`,
+    { metadata: { view: wrong.id } },
+  );
 }

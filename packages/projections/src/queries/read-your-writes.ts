@@ -2,20 +2,25 @@
  * Reading one's own writes: a query that carries the tokens of earlier commands waits until the views have seen them.
  *
  * The view that a write belongs to follows from its event, so the event is read from the log, and only that view is
- * looked at.
+ * looked at. Views that gather from many streams can't be told from an event alone: there the event's position in its log
+ * is waited for.
  */
 import { domainOf, entityOfStream } from '@caudal/contract/entity.ts';
 import type { LogReader, RecordedEvent } from '@caudal/eventlog/types.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { sleep, within } from '@caudal/kernel/time.ts';
 import { entitiesOf, followEvent } from '../events.ts';
+import { type AnyProjection, isMultiStream } from '../multi-stream/types.ts';
+import { generationName } from '../projector.ts';
 import type { Collection } from '../stores/store.ts';
 import type { Projection } from '../types.ts';
 import type { OpenedViews } from './views.ts';
 
 export interface AwaitSeenOptions<V> {
-  projection: Projection<V>;
+  projection: AnyProjection<V>;
   views: OpenedViews<V>;
+  /** For multi-stream projections: whether an event has gone through the handler of this name. */
+  passed?(handlerName: string, event: RecordedEvent): Promise<boolean>;
   /** By domain; those of the projection's entities. */
   logs: ReadonlyMap<string, LogReader>;
   /** What to wait for; streams that the projection does not follow are passed over. */
@@ -38,7 +43,7 @@ export async function awaitSeen<V>(options: AwaitSeenOptions<V>): Promise<void> 
   const followed = consistency.filter(({ stream, version }) => version > 0 && entities.has(entityOfStream(stream)));
   if (followed.length === 0) return;
   const deadline = performance.now() + timeoutMs;
-  let waiting: Awaited[] = followed.map((write) => ({ ...write, view: undefined }));
+  let waiting: Awaited[] = followed.map((write) => ({ ...write, event: undefined, view: undefined }));
   const gone = () => new CaudalError('CANCELLED', 'CALL_CANCELLED', 'The caller went away.');
 
   /** What the call gives, if it does in time; then it goes on unwatched. */
@@ -49,8 +54,10 @@ export async function awaitSeen<V>(options: AwaitSeenOptions<V>): Promise<void> 
 
   for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 2, maxPauseMs)) {
     waiting = await inTime(locate(options, waiting));
-    const { collection } = await inTime(views.generations.current());
-    const open = await inTime(unseen(collection, waiting));
+    const { number, collection } = await inTime(views.generations.current());
+    const open = isMultiStream(projection)
+      ? await inTime(notPassed(options, generationName(projection, number), waiting))
+      : await inTime(unseen(collection, waiting));
     // `find` and `search` may lag behind what a read by id sees.
     if (open.length === 0) return inTime(collection.refresh());
     waiting = open;
@@ -64,6 +71,8 @@ interface Awaited {
   stream: string;
   version: number;
   /** Undefined: not known yet. */
+  event: RecordedEvent | undefined;
+  /** The same, of projections whose events have one. */
   view: string | undefined;
 }
 
@@ -71,14 +80,14 @@ interface Awaited {
 async function locate<V>({ projection, logs }: AwaitSeenOptions<V>, waiting: Awaited[]): Promise<Awaited[]> {
   const located = await Promise.all(
     waiting.map(async (write) => {
-      if (write.view !== undefined) return [write];
+      if (write.event) return [write];
       const domain = domainOf(write.stream);
       const log = logs.get(domain);
       if (!log) throw new Error(`${projection.name} follows ${domain}, and there is no log of it`);
       const [event] = await log.readStreams([{ stream: write.stream, afterVersion: write.version - 1 }], { limit: 1 });
       // A replica may not have it yet; and who makes a token up waits in vain.
       if (!event) return [write];
-      return viewOfWrite(projection, event, write);
+      return isMultiStream(projection) ? [{ ...write, event }] : viewOfWrite(projection, event, write);
     }),
   );
   return located.flat();
@@ -87,7 +96,7 @@ async function locate<V>({ projection, logs }: AwaitSeenOptions<V>, waiting: Awa
 function viewOfWrite<V>(projection: Projection<V>, event: RecordedEvent, write: Awaited): Awaited[] {
   try {
     const view = followEvent(projection, event)?.view;
-    return view === undefined ? [] : [{ ...write, view }];
+    return view === undefined ? [] : [{ ...write, event, view }];
   } catch {
     // The projector can't handle it either: its stream is parked, and what was written stays invisible until a redrive.
     return [write];
@@ -100,6 +109,16 @@ async function unseen(collection: Collection, waiting: Awaited[]): Promise<Await
   return waiting.filter(
     ({ stream, version, view }) => view === undefined || (stored.get(view)?.[stream] ?? 0) < version,
   );
+}
+
+async function notPassed<V>(
+  { projection, passed }: AwaitSeenOptions<V>,
+  handlerName: string,
+  waiting: Awaited[],
+): Promise<Awaited[]> {
+  if (!passed) throw new Error(`${projection.name} gathers from many streams: awaitSeen must be told what has passed`);
+  const seen = await Promise.all(waiting.map(({ event }) => event !== undefined && passed(handlerName, event)));
+  return waiting.filter((_, index) => !seen[index]);
 }
 
 function notYetVisible(waiting: Awaited[]): CaudalError {

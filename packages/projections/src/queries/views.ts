@@ -9,12 +9,12 @@ import {
   type TypedKey,
   type ViewStore,
 } from '../stores/store.ts';
-import type { KeyType, Projection, Search, StoredView, Views } from '../types.ts';
+import type { KeyType, Search, StoredView, ViewDeclaration, Views } from '../types.ts';
 import { namedRow, typedAggregate } from './aggregate.ts';
 import { decodeToken, encodeToken, expiredToken, type PageToken, type Shape } from './page-token.ts';
 
 export interface OpenViewsOptions<V> {
-  projection: Projection<V>;
+  projection: ViewDeclaration<V>;
   store: ViewStore;
   /** How long the current generation is taken for current; 2,000 ms, which is also the most. */
   cacheMs?: number;
@@ -152,11 +152,11 @@ function bounded(limit: number): number {
   return Math.max(1, Math.min(limit, maxLimit));
 }
 
-function storedView<V>(projection: Projection<V>, { id, view, streams, revision }: StoredDocument): StoredView<V> {
+function storedView<V>(projection: ViewDeclaration<V>, { id, view, streams, revision }: StoredDocument): StoredView<V> {
   return { id, view: projection.codec.fromJSON(view), streams, revision };
 }
 
-function keyOfView<V>(projection: Projection<V>, name: string, view: V): TypedKey {
+function keyOfView<V>(projection: ViewDeclaration<V>, name: string, view: V): TypedKey {
   const key = projection.keys[name]!;
   if (key.many) throw new Error(`"${name}" is a list`);
   return typedKey(key.type as KeyType, key.of(view));

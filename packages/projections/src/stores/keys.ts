@@ -1,6 +1,6 @@
 /** Keys: what views are found and ordered by, brought to one type each before any store sees them. */
 
-import type { Condition, Key, KeyType, Projection, Query } from '../types.ts';
+import type { Condition, Key, KeyType, Query, ViewDeclaration } from '../types.ts';
 import type { Find, Layout, Order, TypedCondition, TypedKey, Write } from './store.ts';
 
 const keyName = /^[a-z][a-z0-9_]{0,39}$/;
@@ -14,7 +14,7 @@ export function nameOf(projection: { name: string; version: number }): string {
 }
 
 /** What the stores must know of a projection. Throws if its declaration makes no sense. */
-export function layoutOf<V>(projection: Projection<V>): Layout {
+export function layoutOf<V>(projection: ViewDeclaration<V>): Layout {
   const keys = Object.fromEntries(
     Object.entries(projection.keys).map(([name, key]) => {
       if (!keyName.test(name)) throw new Error(`"${name}" can't name a key: use a-z, 0-9 and _, at most 40`);
@@ -61,7 +61,7 @@ export function typedKey(type: KeyType, value: Key | undefined): TypedKey {
 }
 
 /** All keys of a view. Throws if the projection's functions do, or give what is no value of the key's type. */
-export function keysOf<V>(projection: Projection<V>, view: V): Write['keys'] {
+export function keysOf<V>(projection: ViewDeclaration<V>, view: V): Write['keys'] {
   return Object.fromEntries(
     Object.entries(projection.keys).map(([name, key]) => [
       name,

@@ -31,7 +31,7 @@ export interface StoredDocument {
   id: string;
   /** Counts the writes: 1, 2, 3 ... */
   revision: number;
-  /** The version seen of each stream that feeds it. */
+  /** The version seen of each stream that feeds it; of a view that gathers, the position seen of each log, by domain. */
   streams: Record<string, number>;
   /** The view as JSON. Undefined: a tombstone, or a view that has not begun; only its `streams` count. */
   view: unknown;

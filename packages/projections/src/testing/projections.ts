@@ -5,7 +5,7 @@ import { newEvent } from '@caudal/eventlog/codec.ts';
 import type { LogReader, RecordedEvent } from '@caudal/eventlog/types.ts';
 import type { Running } from '@caudal/kernel/lifetime.ts';
 import { sleep } from '@caudal/kernel/time.ts';
-import type { EventHandler } from '@caudal/messaging/types.ts';
+import type { AnyHandler } from '@caudal/messaging/types.ts';
 import { type MemoryLog, memoryLog } from '@caudal/testing/memory-log.ts';
 import { ignored, on, type Projection } from '../types.ts';
 
@@ -133,7 +133,7 @@ export function testLogs(): TestLogs {
 
 /** Feeds a handler from the logs from the given positions on: what messaging's log feed does, without its checkpoints. */
 export function feed(
-  handler: EventHandler,
+  handler: AnyHandler,
   logs: ReadonlyMap<string, LogReader>,
   positions: ReadonlyMap<string, number> = new Map(),
 ): Running {

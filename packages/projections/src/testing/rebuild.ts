@@ -4,8 +4,8 @@ import { afterAll, afterEach, beforeAll } from '@jest/globals';
 import { followGenerations } from '../generations/follow-generations.ts';
 import { readGenerations } from '../generations/generations.ts';
 import type { RebuildOptions } from '../generations/rebuild.ts';
+import type { AnyProjection } from '../multi-stream/types.ts';
 import { openViews } from '../queries/views.ts';
-import type { Projection } from '../types.ts';
 import { feed, type TestLogs } from './projections.ts';
 import { type TestStore, testStores } from './stores.ts';
 
@@ -26,7 +26,7 @@ export function rebuildPlace(name: (typeof storeNames)[number]) {
   });
 
   /** A version of the projection that is this test's own. */
-  function setUp<V>(declared: Projection<V>, { logs }: TestLogs) {
+  function setUp<V>(declared: AnyProjection<V>, { logs }: TestLogs, parking?: RebuildOptions<V>['parking']) {
     version += 1;
     const projection = { ...declared, version };
     const { store } = place;
@@ -38,6 +38,7 @@ export function rebuildPlace(name: (typeof storeNames)[number]) {
       store,
       logs,
       bind: async (handler) => void bound.push(handler.name),
+      parking,
       filled: async (handler, seen) => void positions.set(handler, new Map(seen)),
       release: async (handler) => void released.push(handler),
     };
@@ -64,7 +65,7 @@ export function rebuildPlace(name: (typeof storeNames)[number]) {
     };
   }
 
-  async function collectionNow<V>(projection: Projection<V>) {
+  async function collectionNow(projection: { name: string; version: number }) {
     const record = await readGenerations(projection, place.store);
     return record!.generations;
   }

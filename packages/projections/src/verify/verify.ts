@@ -5,20 +5,22 @@
  * for the views whose ids fall into its share. What looks wrong at first is looked at again, alone, up to exactly the
  * versions that the store has seen: events may keep coming meanwhile.
  */
-import { createHash } from 'node:crypto';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { forEachConcurrent } from '@caudal/kernel/concurrency.ts';
 import { systemClock } from '@caudal/kernel/time.ts';
 import { type Followed, followEvent } from '../events.ts';
 import { currentGenerations } from '../generations/generations.ts';
+import { type AnyProjection, isMultiStream } from '../multi-stream/types.ts';
 import { generationName } from '../projector.ts';
 import { type Logs, readToHeads } from '../read-logs.ts';
 import type { Collection, StoredDocument, ViewStore } from '../stores/store.ts';
 import type { Projection } from '../types.ts';
-import { checksAtATime, checkView, type Expected, expectedOf, type Finding, sameView } from './check-view.ts';
+import { checkGathered } from './check-gathered.ts';
+import { checksAtATime, checkView, type Expected, expectedOf, sameView } from './check-view.ts';
+import { shareOf, type VerifyProgress, type VerifyReport } from './report.ts';
 
 export interface VerifyOptions<V> {
-  projection: Projection<V>;
+  projection: AnyProjection<V>;
   store: ViewStore;
   /** By domain; those of the projection's entities. */
   logs: Logs;
@@ -29,28 +31,6 @@ export interface VerifyOptions<V> {
   settleMs?: number;
 }
 
-export interface VerifyProgress {
-  pass: number;
-  passes: number;
-  domain: string;
-  position: number;
-  head: number;
-}
-
-export interface VerifyReport {
-  /** `order-details.v1.2` */
-  generation: string;
-  /** Documents that were compared, tombstones and cursors among them. */
-  documents: number;
-  counts: Record<Finding['kind'], number>;
-  /** The first 1,000. */
-  findings: Finding[];
-  /** The first 1,000 events that the projection can't handle; what lies behind them on their streams is expected nowhere. */
-  failed: { stream: string; version: number; error: string }[];
-  /** On how many streams there are such events. */
-  failedCount: number;
-}
-
 const listedAtMost = 1_000;
 /** Streams that end in a failure and are passed over from there; beyond it they are folded again and end again. */
 const heldAtMost = 100_000;
@@ -58,10 +38,21 @@ const scanSize = 500;
 
 /** Verifies the current generation. Errors: UNAVAILABLE if store or logs can't be reached, or nothing is built. */
 export async function verify<V>(options: VerifyOptions<V>): Promise<VerifyReport> {
-  const { projection, store, logs, onProgress, maxViews = 200_000, settleMs = 5_000 } = options;
+  const { projection, store, settleMs = 5_000 } = options;
   const { number, collection } = await currentGenerations({ projection, store, clock: systemClock }).current();
+  const generation = generationName(projection, number);
+  if (isMultiStream(projection))
+    return { generation, ...(await checkGathered({ ...options, projection, collection, settleMs })) };
+  return verifyStreams({ ...options, projection, collection, generation });
+}
+
+/** Views of a handful of streams each. */
+async function verifyStreams<V>(
+  options: VerifyOptions<V> & { projection: Projection<V>; collection: Collection; generation: string },
+): Promise<VerifyReport> {
+  const { projection, collection, generation, logs, onProgress, maxViews = 200_000, settleMs = 5_000 } = options;
   const report: VerifyReport = {
-    generation: generationName(projection, number),
+    generation,
     documents: 0,
     counts: { missing: 0, differing: 0, behind: 0, extra: 0 },
     findings: [],
@@ -88,15 +79,6 @@ export async function verify<V>(options: VerifyOptions<V>): Promise<VerifyReport
     });
   }
   return report;
-}
-
-/** Whether all is as the log says. */
-export function isRight({ counts }: VerifyReport): boolean {
-  return Object.values(counts).every((count) => count === 0);
-}
-
-function shareOf(id: string, shares: number): number {
-  return createHash('md5').update(id).digest().readUInt32BE(0) % shares;
 }
 
 function foldPage<V>(

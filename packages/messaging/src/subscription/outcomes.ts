@@ -1,0 +1,4 @@
+/** What becomes of events, whichever way they are settled. */
+import { counter } from '@caudal/telemetry/metrics.ts';
+
+export const outcomes = counter('events_handled_total', 'Events by outcome: settled, healed, failed, parked');

@@ -1,0 +1,34 @@
+/** Waiting for a dependency that is away. */
+import { type Backoff, backoffMs, sleep } from '@caudal/kernel/time.ts';
+import { logger } from '@caudal/telemetry/log.ts';
+import { gauge } from '@caudal/telemetry/metrics.ts';
+
+/** Thrown when told to stop before a batch is settled: it comes again elsewhere. */
+export class Stopped extends Error {
+  override name = 'Stopped';
+}
+
+const log = logger('subscription');
+const paused = gauge('subscription_paused', 'Whether a handler waits for a dependency: 1 or 0', '1');
+
+/** Does the same again until it works, for everything that fails only because something can't be reached. Throws only `Stopped`. */
+export function patience({ handler, pause, signal }: { handler: string; pause: Backoff; signal: AbortSignal }) {
+  const labels = { handler };
+  return async function patiently<T>(work: () => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      if (signal.aborted) {
+        paused.set(0, labels);
+        throw new Stopped();
+      }
+      try {
+        const result = await work();
+        if (attempt > 1) paused.set(0, labels);
+        return result;
+      } catch (error) {
+        log.warn({ ...labels, err: error, attempt }, 'a dependency is away: the handler waits');
+        paused.set(1, labels);
+        await sleep(backoffMs(attempt, pause), signal);
+      }
+    }
+  };
+}

@@ -1,0 +1,98 @@
+/**
+ * Settling for handlers that need a log's order. A batch is done in order, or not at all beyond the event that fails:
+ *
+ *   handle ── all done ─────────────────────────> settled
+ *     │
+ *     ├─ throws: a dependency is away. The same again after a pause, for ever; no attempt is counted.
+ *     └─ an event failed: what is before it is done. 3 retries with growing pauses, then its stream is parked, with a dead
+ *        letter, and the rest of the batch goes on without that stream.
+ *
+ * A stream is parked before anything behind its event is done, and its later events are left out of every batch. So a
+ * handler that is built anew, with the fault mended, gives the whole; this one stays without the rest of the stream.
+ *
+ * An event that only a newer version of the code can read is waited with: while a release is rolled out the lease may
+ * still be in a process of the old one, and the new one takes it from there.
+ */
+import { NewerEvent } from '@caudal/contract/entity.ts';
+import type { RecordedEvent } from '@caudal/eventlog/types.ts';
+import { isTransient } from '@caudal/kernel/errors.ts';
+import { backoffMs, sleep } from '@caudal/kernel/time.ts';
+import { logger } from '@caudal/telemetry/log.ts';
+import type { Failed, InOrderHandler } from '../types.ts';
+import { outcomes } from './outcomes.ts';
+import { openParking, type Parking, sendLetter } from './parking.ts';
+import { patience, Stopped } from './patience.ts';
+import type { SettleOptions } from './settle.ts';
+
+/** As long as a release takes to be rolled out, and longer. */
+const newerMs = 15 * 60_000;
+
+const log = logger('subscription');
+
+/**
+ * Hands events to the handler in their order, without parked streams. After a failure `onFailed` decides: try again, or
+ * park its stream and go on without it. Returns how many events were left out. Throws what the calls throw, and may be
+ * called again then.
+ */
+export async function handleInOrder(options: {
+  handler: Pick<InOrderHandler, 'handle'>;
+  events: RecordedEvent[];
+  parking: Parking;
+  /** The attempts that count, once the stream is to be parked; undefined to try again. */
+  onFailed(failed: Failed): Promise<number | undefined>;
+  onParked?(failed: Failed): Promise<void>;
+}): Promise<number> {
+  const { handler, events, parking, onFailed, onParked } = options;
+  let rest = await parking.without(events);
+  let left = events.length - rest.length;
+  while (rest.length > 0) {
+    const failed = await handler.handle(rest);
+    if (!failed) break;
+    if (isTransient(failed.error)) throw failed.error;
+    const { stream, version } = failed.event;
+    rest = rest.slice(rest.findIndex(({ eventId }) => eventId === failed.event.eventId));
+    const attempts = await onFailed(failed);
+    if (attempts === undefined) continue;
+    const ofStream = rest.filter((event) => event.stream === stream);
+    if (await parking.park(ofStream, { version, error: failed.error, attempts })) await onParked?.(failed);
+    rest = rest.filter((event) => event.stream !== stream);
+    left += ofStream.length;
+  }
+  return left;
+}
+
+/** A function that settles batches. It throws only `Stopped`. */
+export function inOrderSettler(
+  options: Omit<SettleOptions, 'handler'> & { handler: InOrderHandler },
+): (events: RecordedEvent[]) => Promise<void> {
+  const { handler, database, deadLetters, retry, pause, signal } = options;
+  const { name } = handler;
+  const labels = { handler: name };
+  const patiently = patience({ handler: name, pause, signal });
+  const parking = openParking({ handler: name, database });
+  /** What fails at the moment. */
+  let failing: { eventId: string; count: number; since: number } | undefined;
+
+  async function onFailed({ event, error }: Failed): Promise<number | undefined> {
+    const { eventId, stream, version } = event;
+    if (failing?.eventId !== eventId) failing = { eventId, count: 0, since: performance.now() };
+    const isNewer = error instanceof NewerEvent && performance.now() - failing.since < newerMs;
+    if (isNewer) log.warn({ ...labels, stream, version, err: error }, 'a newer version of the code has to handle this');
+    else failing.count += 1;
+    outcomes.add(1, { ...labels, outcome: 'failed' });
+    if (failing.count > retry.times) return failing.count;
+    await sleep(backoffMs(Math.max(1, failing.count), isNewer ? pause : retry), signal);
+    if (signal.aborted) throw new Stopped();
+    return undefined;
+  }
+
+  async function onParked({ event, error }: Failed): Promise<void> {
+    if (deadLetters) await sendLetter(deadLetters, { event, error, handler: name }, signal);
+  }
+
+  return async (events) => {
+    const left = await patiently(() => handleInOrder({ handler, events, parking, onFailed, onParked }));
+    outcomes.add(left, { ...labels, outcome: 'parked' });
+    outcomes.add(events.length - left, { ...labels, outcome: 'settled' });
+  };
+}

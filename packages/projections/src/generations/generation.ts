@@ -1,0 +1,45 @@
+/** A generation of any projection: the collections that it has, and the handler that keeps them. */
+import type { AnyHandler } from '@caudal/messaging/types.ts';
+import { createGatherer } from '../multi-stream/gatherer.ts';
+import { isMultiStream } from '../multi-stream/types.ts';
+import {
+  collectionOf,
+  createProjector,
+  type GenerationOptions,
+  generationName,
+  type ProjectorOptions,
+} from '../projector.ts';
+import type { Collection } from '../stores/store.ts';
+
+/** The facts of a multi-stream projection, a document a stream: found by id alone. */
+function factsOf<V>({ projection, store, generation }: GenerationOptions<V>): Collection {
+  return store.collection(`${generationName(projection, generation)}.facts`, { keys: {}, indexes: [] });
+}
+
+function collectionsOf<V>(options: GenerationOptions<V>): Collection[] {
+  const views = collectionOf(options);
+  return isMultiStream(options.projection) ? [views, factsOf(options)] : [views];
+}
+
+/** Makes what a generation is kept in; nothing happens if it is there. */
+export async function createGeneration<V>(options: GenerationOptions<V>): Promise<void> {
+  for (const collection of collectionsOf(options)) await collection.create();
+}
+
+/** Deletes it; nothing happens if it is not there. */
+export async function dropGeneration<V>(options: GenerationOptions<V>): Promise<void> {
+  for (const collection of collectionsOf(options)) await collection.drop();
+}
+
+/** The handler that keeps a generation. */
+export function createHandler<V>(options: ProjectorOptions<V>): AnyHandler {
+  const { projection, store, generation, onWritten } = options;
+  if (!isMultiStream(projection)) return createProjector({ projection, store, generation, onWritten });
+  return createGatherer({
+    projection,
+    name: generationName(projection, generation),
+    views: collectionOf(options),
+    facts: factsOf(options),
+    onWritten: onWritten && ((views) => onWritten(generation, views)),
+  });
+}

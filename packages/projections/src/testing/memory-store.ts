@@ -1,0 +1,68 @@
+/**
+ * A store of views in memory, for tests that need thousands of runs in orders of chance. It guards writes as the real ones
+ * do, by revision; that these do is what their contract tests show.
+ */
+import { MissingCollection, type StoredDocument, type ViewStore } from '../stores/store.ts';
+
+/** Only what writers of views and verifying ask for. */
+export function memoryStore(): ViewStore {
+  const collections = new Map<string, Map<string, StoredDocument>>();
+  const copy = (document: StoredDocument): StoredDocument => structuredClone(document);
+  const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
+  return {
+    name: 'memory',
+    searches: false,
+    viewsPerCall: Number.POSITIVE_INFINITY,
+    collection(name) {
+      const documents = () => {
+        const found = collections.get(name);
+        if (!found) throw new MissingCollection(name);
+        return found;
+      };
+      const live = () => [...documents().values()].filter(({ view }) => view !== undefined);
+      return {
+        async create() {
+          if (!collections.has(name)) collections.set(name, new Map());
+        },
+        async drop() {
+          collections.delete(name);
+        },
+        async load(ids) {
+          await turn();
+          return ids.flatMap((id) => documents().get(id) ?? []).map(copy);
+        },
+        async save(writes) {
+          await turn();
+          const lost = writes.filter(({ id, revision }) => (documents().get(id)?.revision ?? 0) !== revision - 1);
+          for (const write of writes) {
+            const { id, revision, streams, view } = write;
+            if (!lost.includes(write)) documents().set(id, copy({ id, revision, streams, view: plain(view) }));
+          }
+          return { lost: lost.map(({ id }) => id), refused: [] };
+        },
+        async count() {
+          return live().length;
+        },
+        async scan({ afterId = '', limit }) {
+          const sorted = [...documents().values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+          return sorted
+            .filter(({ id }) => id > afterId)
+            .slice(0, limit)
+            .map(copy);
+        },
+        async refresh() {},
+        async find() {
+          throw new Error('this store finds nothing');
+        },
+        async aggregate() {
+          throw new Error('this store aggregates nothing');
+        },
+      };
+    },
+    async close() {},
+  };
+}
+
+function plain(view: unknown): unknown {
+  return view === undefined ? undefined : JSON.parse(JSON.stringify(view));
+}
