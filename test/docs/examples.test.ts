@@ -5,14 +5,15 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect } from '@jest/globals';
 import { type System, startSystem } from '../e2e/system.ts';
 import { systemTest } from '../e2e/system-test.ts';
-import { blocksToRun, pages, root } from './pages.ts';
+import { blocksOf, noteOf, pages, root } from './pages.ts';
 
 let system: System;
 let env: NodeJS.ProcessEnv;
 
 beforeAll(async () => {
   system = await startSystem({ form: 'embedded' });
-  env = { ...process.env, TOKEN: await system.token({ subject: 'developer' }) };
+  const token = await system.token({ subject: 'developer' });
+  env = { ...process.env, TOKEN: token, CAUDAL_DATA_DIR: system.dataDirectory, LOG_LEVEL: 'fatal' };
 }, 120_000);
 afterAll(() => system?.stop(), 120_000);
 
@@ -27,10 +28,10 @@ const here = (text: string) =>
     .replaceAll('127.0.0.1:9090', system.part('all').grpc);
 
 for (const page of pages()) {
-  const blocks = blocksToRun(page);
+  const blocks = blocksOf(page, 'sh').filter((block) => noteOf(block, 'run') !== undefined);
   if (blocks.length > 0) {
     it(`what ${page.path} tells to run`, async () => {
-      const script = `set -euo pipefail\n${here(blocks.join('\n'))}`;
+      const script = `set -euo pipefail\n${here(blocks.map(({ code }) => code).join('\n'))}`;
       const said = await run('bash', '-c', script);
       expect(said).not.toContain('urn:caudal:reason:');
     }, 90_000);

@@ -39,6 +39,8 @@ export interface System {
   api: Api;
   /** A token that the system takes. `permissions`: all of them if absent. */
   token(content: TokenContent): Promise<string>;
+  /** What it keeps in the form `embedded`. */
+  dataDirectory: string;
   /** Absent in the form `embedded`. */
   stores: Stores | undefined;
   /** Runs the `caudal` command on what the system keeps. Throws if its exit code is not 0. Returns what it says. */
@@ -157,7 +159,7 @@ export async function startSystem({ form, copies = 1, env = () => ({}) }: System
       return candidates[calls % candidates.length]!.rest;
     };
     const api = createApi({ baseUrl: answering, token: await token({ subject: 'e2e' }) });
-    return { form, part, parts, api, token, stores, caudal, explain, stop };
+    return { form, part, parts, api, token, dataDirectory, stores, caudal, explain, stop };
   } catch (error) {
     failed = true;
     await stop();
