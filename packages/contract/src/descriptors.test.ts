@@ -57,7 +57,7 @@ describe('contract', () => {
     const { registry, comment, isPersonal, entityOf } = contract();
     const customer = registry.getMessage('caudal.customers.v1.Customer')!;
     expect(comment(customer)).toBe('A customer.');
-    expect(comment(customer.field.email!)).toBe('Where notifications go.');
+    expect(comment(customer.field.email!)).toBe('The e-mail address for notifications.');
     expect(comment(registry.getService('caudal.orders.v1.OrderService')!.methods[0]!)).toContain('Places an order');
     expect(comment(registry.getEnum('caudal.orders.v1.OrderStatus')!.values[3]!)).toBe('On its way.');
     expect(customer.fields.filter(isPersonal).map(({ name }) => name)).toEqual(['display_name', 'email']);
