@@ -74,7 +74,7 @@ describe('the consistency token', () => {
   test('is none if it names a version that no stream can have', () => {
     for (const version of [0, 1.5, 2 ** 31, Number.MAX_SAFE_INTEGER]) {
       const token = Buffer.from(JSON.stringify([['orders.order/o-1', version]])).toString('base64url');
-      expect(() => decodeConsistency(token)).toThrow('none that Caudal gave out');
+      expect(() => decodeConsistency(token)).toThrow("not one of Caudal's");
     }
   });
 

@@ -128,7 +128,7 @@ describe('REST', () => {
     const { status, problem } = await call('GET', '/v1/orders/o-1?readMask=orderId,nope');
     expect(status).toBe(400);
     expect(problem.violations).toEqual([
-      { field: 'read_mask', description: 'names "nope", which is no field of Order' },
+      { field: 'read_mask', description: 'names "nope", which is not a field of Order' },
     ]);
   });
 
@@ -243,7 +243,7 @@ describe('REST errors', () => {
       'fields',
       Object.fromEntries(Array.from({ length: 5_000 }, (_, n) => [`x${n}`, n])),
       50,
-      'x0 is no field of PlaceOrderRequest (and more).',
+      'x0 is not a field of PlaceOrderRequest (and more).',
     ],
     [
       'broken rules',
