@@ -51,7 +51,7 @@ describe('events for people', () => {
     for (const entity of entities as unknown as Entity[]) {
       expect(() =>
         eventJson(entity, { type: `${entity.name}.x.v1`, schemaVersion: 1, data: new Uint8Array() }),
-      ).toThrow('is no event of');
+      ).toThrow('is not an event of');
     }
   });
 });

@@ -1,4 +1,6 @@
-/** What the contract may say of a method, and what is wrong to say: each is refused by name when the contract is read. */
+/**
+ * What the contract may say of a method, and what is wrong to say: each is refused by name when the contract is read.
+ */
 import { create, createFileRegistry, type DescExtension, setExtension, toBinary } from '@bufbuild/protobuf';
 import { FileDescriptorProtoSchema, FileDescriptorSetSchema, MethodOptionsSchema } from '@bufbuild/protobuf/wkt';
 import { describe, expect, test } from '@jest/globals';
@@ -118,18 +120,18 @@ describe('is refused by name', () => {
     ['a permission with :any', { access: { permission: 'a.b.c:any' } }, 'not "a.b.c:any"'],
     ['a service without permission', { access: { authentication: 2 } }, 'a permission is'],
     ['an owner that is no field', { access: { ...token, owner: { case: 'ownerField', value: 'x' } } }, 'no field "x"'],
-    ['an unknown authentication', { access: { ...token, authentication: 9 } }, '9 is no authentication'],
+    ['an unknown authentication', { access: { ...token, authentication: 9 } }, '9 is an unknown authentication'],
     ['internal, and open', { access: { authentication: 4, internal: true } }, 'but AUTHENTICATION_NONE is given'],
     ['internal with a route', { access: { ...token, internal: true }, http: post }, 'has no REST route'],
     ['a secret without webhook', { access: { ...token, webhookSecret: 'A_WEBHOOK_SECRET' } }, 'webhook_secret needs'],
 
-    ['a permission that is open', { ...open, access: { ...token, authentication: 4 } }, 'NONE asks for none: take it'],
+    ['a permission that is open', { ...open, access: { ...token, authentication: 4 } }, 'NONE has none: remove it'],
     [
       'an owner of what is open',
       { ...open, access: { authentication: 4, owner: { case: 'ownerInResource', value: true } } },
       'an owner is compared with a token',
     ],
-    ['an open method without bound', { ...open, max_request_bytes: undefined }, 'say by max_request_bytes'],
+    ['an open method without bound', { ...open, max_request_bytes: undefined }, 'set max_request_bytes'],
     ['one of more than 1 MiB', { ...open, max_request_bytes: 1024 * 1024 + 1 }, 'from 1 to 1048576, not 1048577'],
 
     [
@@ -142,7 +144,7 @@ describe('is refused by name', () => {
       { ...signed, access: { authentication: 3, webhookSecret: 'THINGS_KEY' } },
       'not "THINGS_KEY"',
     ],
-    ['a webhook with permission', { ...signed, access: { ...webhook, ...token } }, 'WEBHOOK asks for none'],
+    ['a webhook with permission', { ...signed, access: { ...webhook, ...token } }, 'WEBHOOK has none'],
     ['a webhook without route', { ...signed, http: undefined }, 'needs a REST route'],
     ['one that is read', { ...signed, http: { ...get, body: '' } }, 'signature covers its body only'],
     ['one without body', { ...signed, http: { ...post, body: '' } }, 'signature covers its body only'],
@@ -152,18 +154,18 @@ describe('is refused by name', () => {
       'not POST /v1/things/{thing_id}',
     ],
     ['one without request_id', { ...signed, request: 'Plain' }, 'caudal.bare.v1.Plain needs a field request_id'],
-    ['one without bound', { ...signed, max_request_bytes: undefined }, 'say by max_request_bytes'],
+    ['one without bound', { ...signed, max_request_bytes: undefined }, 'set max_request_bytes'],
 
     ['another status', { access: token, http: post, success_status: 204 }, 'one of 200, 201, 202, not 204'],
     ['no status', { access: token, http: post, success_status: 0 }, 'not 0'],
-    ['a status without route', { access: token, success_status: 202 }, 'means nothing without a REST route'],
-    ['202 of a query', { access: token, http: get, success_status: 202 }, 'what is read by GET answers 200'],
+    ['a status without route', { access: token, success_status: 202 }, 'has no effect without a REST route'],
+    ['202 of a query', { access: token, http: get, success_status: 202 }, 'a GET route answers 200'],
     ['201 that can be read nowhere', { access: token, http: post, success_status: 201 }, 'a GET route below it'],
 
     ['no bytes', { access: token, max_request_bytes: 0 }, 'from 1 to 16777216, not 0'],
     ['fewer', { access: token, max_request_bytes: -1 }, 'not -1'],
     ['more than any may have', { access: token, max_request_bytes: 16 * 1024 * 1024 + 1 }, 'not 16777217'],
-    ['an unknown limit', { access: token, rate_limit: 6 }, '6 is no rate limit'],
+    ['an unknown limit', { access: token, rate_limit: 6 }, '6 is an unknown rate limit'],
   ])('%s', (_, { ...options }, message) => {
     for (const [name, value] of Object.entries(options)) if (value === undefined) delete options[name as keyof Options];
     expect(() => withMethods(options)).toThrow(message);

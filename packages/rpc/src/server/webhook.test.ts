@@ -176,7 +176,7 @@ describe('a webhook refuses', () => {
 });
 
 test.each<[string, Record<string, string[]>, string]>([
-  ['no secret', {}, `ReportMeasurement is called by signature, and ${webhookSetting} is not set`],
+  ['no secret', {}, `ReportMeasurement is called with a signature, but ${webhookSetting} is not set`],
   ['an empty list', { [webhookSetting]: [] }, `${webhookSetting} holds 0 secrets`],
   ['a secret that can be guessed', { [webhookSetting]: [secret, 'short'] }, 'at least 32 characters'],
 ])('a server does not start with %s', async (_, webhookSecrets, message) => {
