@@ -48,7 +48,7 @@ describe('contract', () => {
     });
     const set = create(FileDescriptorSetSchema, { file: [...files.file, bare] });
     const other = load(toBinary(FileDescriptorSetSchema, set));
-    expect(() => other.method('/caudal.bare.BareService/Open')).toThrow('does not say who may call it');
+    expect(() => other.method('/caudal.bare.BareService/Open')).toThrow('has no option (caudal.access)');
     expect(() => other.methods()).toThrow('/caudal.bare.BareService/Open');
     expect(() => other.method('/caudal.bare.BareService/Close')).toThrow('has no method');
   });

@@ -104,7 +104,7 @@ export function load(bytes: Uint8Array): Contract {
     const descriptor = registry.getService(service)?.methods.find((candidate) => candidate.name === name);
     if (!descriptor) throw new Error(`The contract has no method ${path}.`);
     if (!hasOption(descriptor, access))
-      throw new Error(`${path} does not say who may call it: give it an option (caudal.access).`);
+      throw new Error(`${path} has no option (caudal.access): add one with its permission.`);
     const rules = routesOf(descriptor);
     const noSideEffects = isSafe(descriptor);
     const { input: request, output: response } = descriptor;

@@ -112,7 +112,7 @@ describe('options of a method', () => {
 describe('are refused by name', () => {
   const routed = (value: string, fields = {}) => ({ ...post, pattern: { case: 'post', value }, ...fields });
   test.each<[string, Options, string]>([
-    ['no access', {}, 'does not say who may call it'],
+    ['no access', {}, 'has no option (caudal.access)'],
     ['no permission', { access: {} }, 'a permission is <context>.<resource>.<verb>, not ""'],
     ['a permission of two words', { access: { permission: 'things.write' } }, 'not "things.write"'],
     ['a permission with :any', { access: { permission: 'a.b.c:any' } }, 'not "a.b.c:any"'],

@@ -99,9 +99,9 @@ function callerText({ access }: MethodContract): string {
   if (authentication === 'NONE') return 'Public: it takes no token.';
   if (authentication === 'WEBHOOK') return 'A webhook: its caller signs the body instead of showing a token.';
   const owner = ownerField
-    ? ` For the caller's own resources, with \`${ownerField}\` the token's subject; \`${permission}:any\` is for all.`
+    ? ` Without the suffix \`:any\`, \`${ownerField}\` must be the token's subject.`
     : ownerInResource
-      ? ` For the caller's own resources; \`${permission}:any\` is for all.`
+      ? " Without the suffix `:any`, it is for the caller's own resources."
       : '';
   return `Needs the permission \`${permission}\`.${owner}`;
 }

@@ -37,7 +37,7 @@ const titles: Record<Code, string> = {
   PERMISSION_DENIED: 'Not allowed',
   NOT_FOUND: 'Not found',
   ALREADY_EXISTS: 'Exists already',
-  ABORTED: 'Changed meanwhile',
+  ABORTED: 'Changed by another writer',
   RESOURCE_EXHAUSTED: 'Too much at once',
   CANCELLED: 'Cancelled',
   INTERNAL: 'Internal error',

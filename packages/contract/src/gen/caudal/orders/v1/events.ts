@@ -134,8 +134,8 @@ export interface InventoryReserved {
 export interface InventoryReservationFailed {
   reason: string;
   /**
-   * True: the rules of the stock refused the reservation, so nothing is held. False: the request was refused as wrong,
-   * and something may be held.
+   * True: the rules of the stock refused the reservation, so nothing is held. False: the request was wrong, and it is
+   * unknown whether something is held.
    */
   nothingHeld: boolean;
 }
