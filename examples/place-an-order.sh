@@ -1,26 +1,27 @@
 #!/usr/bin/env bash
-# Places an order over REST, reads it back, and cancels it. Needs a system that runs (npm start) and a token that it
-# printed:
+# Places an order over REST, reads it, and cancels it. It needs a running system (npm start) and the token that npm start
+# prints:
 #
 #   TOKEN=... examples/place-an-order.sh [http://127.0.0.1:8080]
 set -euo pipefail
 base=${1:-http://127.0.0.1:8080}
-: "${TOKEN:?Set TOKEN to the one that npm start has printed.}"
-run=$(date +%s)-$$ # The script may run again: ids are its own each time.
+: "${TOKEN:?Set TOKEN to the token that npm start prints.}"
+run=$(date +%s)-$$ # New ids for each run of the script.
 headers=$(mktemp)
 trap 'rm -f "$headers"' EXIT
 
-# call METHOD PATH [BODY]: prints the answer, or the problem and fails. The answer's headers are in $headers.
+# call METHOD PATH [BODY]: prints the answer, or prints the problem and fails. The answer's headers are in $headers.
 call() {
   curl --silent --show-error --fail-with-body --max-time 10 --dump-header "$headers" --request "$1" "$base$2" \
     --header "Authorization: Bearer $TOKEN" ${seen:+--header "Consistency-Token: $seen"} \
     ${3:+--header 'Content-Type: application/json' --data "$3"}
 }
 
-# field NAME: the first text of this name in the JSON that comes in.
+# field NAME: prints the first text with this name in the JSON of the standard input.
 field() { grep -o "\"$1\":\"[^\"]*\"" | head -n 1 | cut -d '"' -f 4; }
 
-# await PATH NAME TEXT: asks for the resource until it says so, 10 s at most. Orders and views move by events, a moment later.
+# await PATH NAME TEXT: reads the resource until its field has this text, for 10 s at most. Orders and views change by
+# events, a moment after the command.
 await() {
   for _ in $(seq 50); do
     found=$(call GET "$1" | field "$2")
@@ -40,13 +41,13 @@ call POST "/v1/wallets/ada-$run:deposit" '{"amount": {"minorUnits": "6000", "cur
 
 echo '2. An order of two, paid from the wallet'
 order=$(call POST /v1/orders "{\"customerId\": \"ada-$run\", \"country\": \"GB\", \"lines\": [{\"productId\": \"lamp-$run\", \"quantity\": \"2\"}], \"paymentMethod\": {\"walletId\": \"ada-$run\"}}" | field orderId)
-# With this token each later query sees at least what was written here, however far behind the views are.
+# With this token each later query sees at least what was written here, even if the views are behind.
 seen=$(grep -i '^consistency-token:' "$headers" | cut -d ' ' -f 2 | tr -d '\r')
 await "/v1/orders/$order" status ORDER_STATUS_CONFIRMED
 await "/v1/wallets/ada-$run" minorUnits 1000
 echo "   order $order is confirmed, and 10.00 GBP are left in the wallet"
 
-echo '3. Cancelled before it is shipped: the money comes back, and the pieces too'
+echo '3. The order is cancelled before it is shipped: the money and the pieces are returned'
 call POST "/v1/orders/$order:cancel" '{"reason": "changed my mind"}' >/dev/null
 await "/v1/orders/$order" status ORDER_STATUS_CANCELLED
 await "/v1/wallets/ada-$run" minorUnits 6000

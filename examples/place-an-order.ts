@@ -1,11 +1,11 @@
 /**
- * Places an order over gRPC, reads it back, and follows it until it is confirmed. Needs a system that runs (npm start)
- * and a token that it printed:
+ * Places an order over gRPC and reads it until it is confirmed. It needs a running system (npm start) and the token that
+ * npm start prints:
  *
  *   TOKEN=... node examples/place-an-order.ts [127.0.0.1:9090]
  *
- * `connect` is Caudal's own client: grpc-js with deadlines, safe repeats, and errors as CaudalError. Any other gRPC
- * client will do as well; the definitions are in proto/caudal.
+ * `connect` is Caudal's own client: grpc-js with deadlines, safe repeats, and errors as CaudalError. Other gRPC clients
+ * work as well, with the definitions in proto/caudal.
  */
 import { order } from '@caudal/contract/entities.ts';
 import { CatalogServiceService } from '@caudal/contract/gen/caudal/catalog/v1/catalog.ts';
@@ -23,7 +23,7 @@ import { connect } from '@caudal/rpc/client/client.ts';
 
 const address = process.argv[2] ?? '127.0.0.1:9090';
 const token = process.env.TOKEN;
-if (!token) throw new Error('Set TOKEN to the one that npm start has printed.');
+if (!token) throw new Error('Set TOKEN to the token that npm start prints.');
 
 const to = { address, auth: async () => token };
 const catalog = connect(CatalogServiceService, to);
@@ -32,7 +32,7 @@ const customers = connect(CustomerServiceService, to);
 const orders = connect(OrderServiceService, to);
 const orderQueries = connect(OrderQueryServiceService, to);
 
-// The program may run again: ids are its own each time.
+// New ids for each run of the program.
 const productId = `lamp-${newId()}`;
 const customerId = `ada-${newId()}`;
 
@@ -65,11 +65,11 @@ try {
     attributes: {},
   };
   const placed = await orders.placeOrder(request);
-  // The same request once more, as after a lost answer: there is still one order.
+  // The same request again, as after a lost answer. There is still only one order.
   const repeated = await orders.placeOrder(request);
   console.log(`placed ${placed.orderId}; repeated: ${repeated.orderId === placed.orderId ? 'the same' : 'another'}`);
 
-  // The answers of queries that carry this show at least the order as it was placed: its etag is its version.
+  // Queries with this see at least the order as it was placed. The etag is the order's version.
   const consistency = [{ stream: order.stream(placed.orderId), version: Number(placed.etag) }];
   let status = placed.status;
   for (const end = Date.now() + 10_000; Date.now() < end && status === OrderStatus.ORDER_STATUS_PENDING; ) {
@@ -83,7 +83,7 @@ try {
   const [name] = Object.entries(OrderStatus).find(([, number]) => number === status)!;
   console.log(`order ${placed.orderId}: ${name}`);
 
-  // What is refused says why, for machines.
+  // A refusal has a machine-readable reason.
   await orders.placeOrder({ ...request, requestId: newId(), lines: [{ productId: 'no-such', quantity: 1n }] });
 } catch (error) {
   if (!(error instanceof CaudalError)) throw error;

@@ -10,7 +10,7 @@ export function permissionsPage(): string {
     '',
     "A token lists permissions in its claim `scope`. `orders.orders.read` is for the caller's own orders, where the method",
     "knows an owner; `orders.orders.read:any` is for everybody's. Methods without REST route are internal: only Caudal's own",
-    'services call them, over gRPC. How this is checked is in [api.md](../api.md#who-may-what).',
+    'services call them, over gRPC. How this is checked is in [api.md](../api.md#permissions).',
     '',
     'Under "served" stands what differs from most methods, as [api.md](../api.md#how-a-method-is-served) explains: another status',
     'of success than 200, a bound of the request other than 4 MiB, another class of rate limit than `DEFAULT`.',

@@ -1,34 +1,34 @@
-/** Who may call a method: `(caudal.access)`, read and checked. */
+/** The callers that a method allows: reads and checks `(caudal.access)`. */
 import type { DescMessage } from '@bufbuild/protobuf';
 import type { HttpRule } from './http-rule.ts';
 
-/** How callers are authenticated, in the order of caudal.Authentication's numbers from 1. */
+/** The ways to authenticate callers, in the order of caudal.Authentication's numbers from 1. */
 export const authentications = ['TOKEN', 'SERVICE', 'WEBHOOK', 'NONE'] as const;
 export type Authentication = (typeof authentications)[number];
 
-/** Who may call a method. */
+/** The callers that a method allows. */
 export interface Access {
-  /** `orders.orders.place`; empty where the caller shows no token: for WEBHOOK and NONE. */
+  /** `orders.orders.place`; empty if the caller sends no token: for WEBHOOK and NONE. */
   permission: string;
-  /** The request's field that names the owner, as the contract spells it. */
+  /** The request's field that names the owner, by its name in the contract. */
   ownerField?: string;
-  /** The handler names the owner. */
+  /** The owner is stored in the resource, and the handler checks it. */
   ownerInResource: boolean;
   authentication: Authentication;
   /** For Caudal's own services only: `authentication` is SERVICE. */
   internal: boolean;
-  /** For WEBHOOK only. */
+  /** Set for WEBHOOK only. */
   webhook?: Webhook;
 }
 
 export interface Webhook {
-  /** `payments` of PAYMENTS_WEBHOOK_SECRET: its caller is `webhook:payments`. */
+  /** `payments` for PAYMENTS_WEBHOOK_SECRET. The caller is `webhook:payments`. */
   name: string;
   /** The setting that holds its secrets. */
   secret: string;
 }
 
-/** A caudal.Access as it is read from the descriptors. */
+/** A caudal.Access as read from the descriptors. */
 export interface AccessMessage {
   permission: string;
   owner: { case?: 'ownerField'; value: string } | { case: 'ownerInResource'; value: boolean };
@@ -37,7 +37,7 @@ export interface AccessMessage {
   webhookSecret: string;
 }
 
-/** What of the method the access must fit. */
+/** The parts of the method that the access must fit. */
 export interface AccessOf {
   path: string;
   request: DescMessage;
@@ -57,9 +57,9 @@ export function accessOf(message: AccessMessage, of: AccessOf): Access {
   if (ownerField !== undefined && !request.fields.some(({ name }) => name === ownerField))
     throw new Error(`${path}: ${request.typeName} has no field "${ownerField}" to name the owner.`);
   if (!withToken && (ownerField !== undefined || ownerInResource))
-    throw new Error(`${path}: an owner is compared with a token, and ${authentication} asks for none.`);
+    throw new Error(`${path}: an owner is compared with a token, but ${authentication} has none: remove it.`);
   if (authentication === 'SERVICE' && http.length > 0)
-    throw new Error(`${path}: what only Caudal's own services call has no REST route: take (google.api.http) away.`);
+    throw new Error(`${path}: a method for Caudal's own services has no REST route: remove (google.api.http).`);
   if (authentication !== 'WEBHOOK' && message.webhookSecret)
     throw new Error(`${path}: webhook_secret needs authentication: AUTHENTICATION_WEBHOOK.`);
   return {
@@ -74,7 +74,7 @@ export function accessOf(message: AccessMessage, of: AccessOf): Access {
 
 function authenticationOf(path: string, { authentication: number, internal }: AccessMessage): Authentication {
   const said = number === 0 ? undefined : authentications[number - 1];
-  if (number !== 0 && !said) throw new Error(`${path}: ${number} is no authentication that is known here.`);
+  if (number !== 0 && !said) throw new Error(`${path}: ${number} is an unknown authentication.`);
   if (internal && said && said !== 'SERVICE')
     throw new Error(`${path}: internal means AUTHENTICATION_SERVICE, but AUTHENTICATION_${said} is given: keep one.`);
   return said ?? (internal ? 'SERVICE' : 'TOKEN');
@@ -84,12 +84,12 @@ function checkPermission(path: string, permission: string, authentication: Authe
   if (withToken && !/^[a-z]+(\.[a-z_]+){2}$/.test(permission))
     throw new Error(`${path}: a permission is <context>.<resource>.<verb>, not "${permission}".`);
   if (!withToken && permission)
-    throw new Error(`${path}: a permission stands in a token, and ${authentication} asks for none: take it away.`);
+    throw new Error(`${path}: a permission is part of a token, but ${authentication} has none: remove it.`);
 }
 
 /**
- * The signature covers the body alone. So nothing of the request may come from the path, no second method may take the
- * same signature, and the request's id, which is in the body, makes a replay harmless.
+ * The signature covers only the body. So no part of the request may be in the path, no two methods may share a secret,
+ * and the request_id must be in the body, where it makes a replay harmless.
  */
 function webhookOf(secret: string, { path, request, http, noSideEffects }: AccessOf): Webhook {
   const [, name] = /^([A-Z][A-Z0-9_]*)_WEBHOOK_SECRET$/.exec(secret) ?? [];
@@ -102,6 +102,6 @@ function webhookOf(secret: string, { path, request, http, noSideEffects }: Acces
       `${path}: a webhook's signature covers its body only: its routes are POST, with body "*" and nothing in the path, not ${wrong.method} ${wrong.template}.`,
     );
   if (!noSideEffects && !request.fields.some(({ name: field }) => field === 'request_id'))
-    throw new Error(`${path}: ${request.typeName} needs a field request_id, by which a replay is known.`);
+    throw new Error(`${path}: ${request.typeName} needs a field request_id, by which a replay is recognised.`);
   return { name: name.toLowerCase().replaceAll('_', '-'), secret };
 }

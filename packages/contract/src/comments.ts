@@ -1,4 +1,4 @@
-/** The comments of .proto files, by what they stand before. */
+/** The comments of .proto files, by the descriptor that they precede. */
 import type { Message } from '@bufbuild/protobuf';
 import type {
   DescriptorProto,
@@ -8,8 +8,8 @@ import type {
 } from '@bufbuild/protobuf/wkt';
 
 /**
- * The leading comment of each message, field, enum, value, service and method. Source info names them by paths of field
- * numbers and indexes (google/protobuf/descriptor.proto, SourceCodeInfo.Location.path).
+ * The leading comments of messages, fields, enums, values, services and methods. The source info has a path of field
+ * numbers and indexes for each (google/protobuf/descriptor.proto, SourceCodeInfo.Location.path).
  */
 export function commentsOf(files: FileDescriptorSet): Map<Message, string> {
   const comments = new Map<Message, string>();
@@ -58,7 +58,7 @@ function collect(file: FileDescriptorProto, comments: Map<Message, string>): voi
   });
 }
 
-/** Comment lines carry the space after `//`. */
+/** Removes the space after `//`, which is part of each line. */
 const tidy = (comment: string) =>
   comment
     .split('\n')

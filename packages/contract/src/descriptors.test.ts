@@ -5,7 +5,7 @@ import { contract, load } from './descriptors.ts';
 import { entities } from './entities.ts';
 
 describe('contract', () => {
-  test('knows the route, the access and the kind of a command', () => {
+  test('has the route, the access and the kind of a command', () => {
     expect(contract().method('/caudal.orders.v1.OrderService/CancelOrder')).toMatchObject({
       service: 'caudal.orders.v1.OrderService',
       name: 'CancelOrder',
@@ -18,21 +18,21 @@ describe('contract', () => {
     });
   });
 
-  test('knows a query, an owner in the request and an internal method', () => {
+  test('has a query, an owner in the request and an internal method', () => {
     const list = contract().method('/caudal.orders.v1.OrderQueryService/ListOrders');
     expect(list).toMatchObject({ noSideEffects: true, access: { ownerField: 'customer_id', ownerInResource: false } });
     const internal = contract().method('/caudal.log.v1.LogService/ReadLog');
     expect(internal).toMatchObject({ http: [], access: { internal: true } });
   });
 
-  test('every method says who may call it, and no two share a route', () => {
+  test('every method has an access, and no two share a route', () => {
     const methods = contract().methods();
     expect(methods.length).toBeGreaterThan(30);
     const routes = methods.flatMap(({ http }) => http.map(({ method, template }) => `${method} ${template}`));
     expect(new Set(routes).size).toBe(routes.length);
   });
 
-  test('a method without access, or without being there, is refused by name', () => {
+  test('a method without access, or an unknown method, is refused by name', () => {
     const { files } = contract();
     const bare = create(FileDescriptorProtoSchema, {
       name: 'caudal/bare.proto',
@@ -48,16 +48,16 @@ describe('contract', () => {
     });
     const set = create(FileDescriptorSetSchema, { file: [...files.file, bare] });
     const other = load(toBinary(FileDescriptorSetSchema, set));
-    expect(() => other.method('/caudal.bare.BareService/Open')).toThrow('does not say who may call it');
+    expect(() => other.method('/caudal.bare.BareService/Open')).toThrow('has no option (caudal.access)');
     expect(() => other.methods()).toThrow('/caudal.bare.BareService/Open');
     expect(() => other.method('/caudal.bare.BareService/Close')).toThrow('has no method');
   });
 
-  test('carries comments, personal fields and entities', () => {
+  test('has comments, personal fields and entities', () => {
     const { registry, comment, isPersonal, entityOf } = contract();
     const customer = registry.getMessage('caudal.customers.v1.Customer')!;
     expect(comment(customer)).toBe('A customer.');
-    expect(comment(customer.field.email!)).toBe('Where notifications go.');
+    expect(comment(customer.field.email!)).toBe('The e-mail address for notifications.');
     expect(comment(registry.getService('caudal.orders.v1.OrderService')!.methods[0]!)).toContain('Places an order');
     expect(comment(registry.getEnum('caudal.orders.v1.OrderStatus')!.values[3]!)).toBe('On its way.');
     expect(customer.fields.filter(isPersonal).map(({ name }) => name)).toEqual(['display_name', 'email']);
@@ -65,7 +65,7 @@ describe('contract', () => {
     expect(declared.sort()).toEqual(entities.map(({ name }) => name).sort());
   });
 
-  test('carries the rules for fields', () => {
+  test('has the rules for fields', () => {
     const { registry, fieldRules, isRequired } = contract();
     const place = registry.getMessage('caudal.orders.v1.PlaceOrderRequest')!;
     expect(fieldRules(place.field.country!)).toMatchObject({ type: { case: 'string', value: { minLen: 1n } } });

@@ -1,6 +1,6 @@
 /**
- * What the contract says about itself: routes, permissions, rules for fields, and the comments. All of it is read from
- * the compiled descriptors (`gen/contract.binpb`), so that none of it is written twice.
+ * Reads the contract: routes, permissions, rules for fields, and comments. All of it is in the compiled descriptors
+ * (`gen/contract.binpb`), so that none of it is written twice.
  */
 import { readFileSync } from 'node:fs';
 import {
@@ -27,7 +27,7 @@ import { commentsOf } from './comments.ts';
 import { type HttpRule, type HttpRuleMessage, httpRules } from './http-rule.ts';
 import { type Serving, servingOf } from './serving.ts';
 
-/** A method with everything that is declared of it. */
+/** A method with all of its options. */
 export interface MethodContract extends Serving {
   /** `/caudal.orders.v1.OrderService/PlaceOrder` */
   path: string;
@@ -37,7 +37,7 @@ export interface MethodContract extends Serving {
   name: string;
   http: HttpRule[];
   access: Access;
-  /** `idempotency_level = NO_SIDE_EFFECTS`: it may be repeated at will. */
+  /** `idempotency_level = NO_SIDE_EFFECTS`: repeating it is safe. */
   noSideEffects: boolean;
   request: DescMessage;
   response: DescMessage;
@@ -45,13 +45,13 @@ export interface MethodContract extends Serving {
 
 export interface Contract {
   registry: FileRegistry;
-  /** The compiled descriptors themselves, for server reflection. */
+  /** The compiled descriptors, for server reflection. */
   files: FileDescriptorSet;
-  /** The method at `/package.Service/Method`. Throws if there is none, or if it does not say who may call it. */
+  /** The method at `/package.Service/Method`. Throws if there is none, or if its options are missing or wrong. */
   method(path: string): MethodContract;
-  /** Every method of every service, in the contract's order. Throws like `method`. */
+  /** All methods of all services, in the contract's order. Throws like `method`. */
   methods(): MethodContract[];
-  /** The comment before a message, field, enum, value, service or method; empty if there is none. */
+  /** The comment of a message, field, enum, value, service or method; empty if there is none. */
   comment(descriptor: { proto: Message }): string;
   /** `(buf.validate.field)` of a field: a buf.validate.FieldRules. */
   fieldRules(field: DescField): Message | undefined;
@@ -65,18 +65,18 @@ export interface Contract {
 
 let loaded: Contract | undefined;
 
-/** From now on this is the contract: for tests, whose contract has methods of its own beside all others. */
+/** Replaces the contract from now on: for tests, whose contract has additional methods. */
 export function useContract(other: Contract): void {
   loaded = other;
 }
 
-/** The contract; read at the first call (60 ms). */
+/** The contract. It is read at the first call, which takes 60 ms. */
 export function contract(): Contract {
   loaded ??= load(readFileSync(new URL('./gen/contract.binpb', import.meta.url)));
   return loaded;
 }
 
-/** The contract of these descriptors: a FileDescriptorSet with source info. */
+/** The contract in these descriptors: a FileDescriptorSet with source info. */
 export function load(bytes: Uint8Array): Contract {
   const files = fromBinary(FileDescriptorSetSchema, bytes);
   const registry = createFileRegistry(files);
@@ -104,7 +104,7 @@ export function load(bytes: Uint8Array): Contract {
     const descriptor = registry.getService(service)?.methods.find((candidate) => candidate.name === name);
     if (!descriptor) throw new Error(`The contract has no method ${path}.`);
     if (!hasOption(descriptor, access))
-      throw new Error(`${path} does not say who may call it: give it an option (caudal.access).`);
+      throw new Error(`${path} has no option (caudal.access): add one with its permission.`);
     const rules = routesOf(descriptor);
     const noSideEffects = isSafe(descriptor);
     const { input: request, output: response } = descriptor;
@@ -165,14 +165,16 @@ export function load(bytes: Uint8Array): Contract {
   };
 }
 
-/** A signature says nothing of the method that it was made for: a secret of two would let one be replayed as the other. */
+/**
+ * A signature does not name its method. If two methods shared a secret, a call of one could be replayed as the other.
+ */
 function assertOwnSecrets(methods: MethodContract[]): void {
   const known = new Map<string, string>();
   for (const { path, access } of methods) {
     const secret = access.webhook?.secret;
     if (!secret) continue;
     const other = known.get(secret);
-    if (other) throw new Error(`${path}: ${secret} is the secret of ${other} already: a webhook has one of its own.`);
+    if (other) throw new Error(`${path}: ${secret} is the secret of ${other} already: give each webhook its own.`);
     known.set(secret, path);
   }
 }

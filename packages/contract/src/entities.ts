@@ -1,4 +1,6 @@
-/** Every entity of the contract. Contexts read each other's events through these, never through each other's code. */
+/**
+ * Every entity of the contract. Contexts read each other's events through these, and never import each other's code.
+ */
 import { entity } from './entity.ts';
 import { ProductEvent } from './gen/caudal/catalog/v1/events.ts';
 import { CustomerEvent } from './gen/caudal/customers/v1/events.ts';
@@ -18,7 +20,7 @@ export const payment = entity('payments.payment', PaymentEvent);
 export const wallet = entity('payments.wallet', WalletEvent);
 export const shipment = entity('shipping.shipment', ShipmentEvent);
 
-/** All of them, for tools that show any event. */
+/** All entities, for tools that show any event. */
 export const entities = [product, customer, stock, notification, order, fulfilment, payment, wallet, shipment];
 
 /** The events of an entity: `EventOf<typeof stock>`. */

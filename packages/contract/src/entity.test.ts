@@ -4,7 +4,7 @@ import { shipment } from './entities.ts';
 import { NewerEvent } from './entity.ts';
 
 describe('entity', () => {
-  test('an event comes back as it was encoded, under its type', () => {
+  test('an event survives encoding and decoding, under its type', () => {
     const event = { $case: 'delivered' as const, value: { orderId: 'o1' } };
     const encoded = shipment.encode(event);
     expect(encoded.type).toBe('shipping.shipment.delivered.v1');
@@ -18,7 +18,7 @@ describe('entity', () => {
     expect(newer).toThrow(NewerEvent);
   });
 
-  test('so is one of a type that is not known; a field that is not known is passed over', () => {
+  test('so is an event of an unknown type; an unknown field is ignored', () => {
     const message = new BinaryWriter().tag(1, 2).string('o1').tag(99, 2).string('new').finish();
     const inField = (field: number) => new BinaryWriter().tag(field, 2).bytes(message).finish();
     const unknown = { type: 'shipping.shipment.delivered.v2', schemaVersion: 1, data: inField(99) };

@@ -1,12 +1,12 @@
 /**
- * An entity's events as the log keeps them. In the contract they are one message with a union (`StockEvent`), so that
- * `evolve` can switch over all of them; in the log they are bytes with a type, `inventory.stock.reserved.v1`. Personal
- * fields are sealed in the bytes, and only there (personal.ts).
+ * An entity's events as stored in the log. In the contract they are one message with a union (`StockEvent`), so that
+ * `evolve` can switch over all of them. In the log they are bytes with a type, `inventory.stock.reserved.v1`. Personal
+ * fields are sealed only in these bytes (personal.ts).
  */
 import type { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
 import { protectionsOf } from './personal.ts';
 
-/** One case of an entity's union, as ts-proto writes it. */
+/** One case of an entity's union in ts-proto's form. */
 export interface EventCase {
   $case: string;
   value: unknown;
@@ -15,34 +15,34 @@ export interface EventCase {
 export interface EncodedEvent {
   /** `<domain>.<entity>.<action>.v<n>` */
   type: string;
-  /** The version of the message's shape; upcasters bring older ones up to it. */
+  /** The schema version of the message. Upcasters turn older versions into the current one. */
   schemaVersion: number;
   data: Uint8Array;
 }
 
 export interface Entity<E extends EventCase = EventCase> {
-  /** `<domain>.<entity>`, as the contract's `(caudal.entity)` says. */
+  /** `<domain>.<entity>`, the value of `(caudal.entity)`. */
   readonly name: string;
   /** The context whose log holds it. */
   readonly domain: string;
   encode(event: E): EncodedEvent;
-  /** Throws on bytes that are no event of this entity; NewerEvent on one that this version does not know. */
+  /** Throws if the bytes are not an event of this entity. Throws NewerEvent if this version does not know the event. */
   decode(event: EncodedEvent): E;
-  /** The same event in the current schema version, with what is sealed still sealed. NewerEvent on a newer version. */
+  /** The same event in the current schema version; sealed texts stay sealed. Throws NewerEvent on a newer version. */
   upcast(event: EncodedEvent): EncodedEvent;
   /** The stream of the entity with this id: `inventory.stock/85123A`. */
   stream(id: string): string;
 }
 
-/** An event that a newer version of the contract has written, and this one can't read. */
+/** An event of a newer version of the contract, which this version can't read. */
 export class NewerEvent extends Error {
   override name = 'NewerEvent';
 }
 
-/** Brings the bytes of an older schema version to those of the next. */
+/** Turns the bytes of a schema version into those of the next. */
 export type Upcaster = (data: Uint8Array) => Uint8Array;
 
-/** What `entity` needs of a generated message. */
+/** The parts of a generated message that `entity` needs. */
 interface UnionCodec<E> {
   encode(message: { event?: E | undefined }): BinaryWriter;
   decode(input: BinaryReader | Uint8Array): { event?: E | undefined };
@@ -55,8 +55,8 @@ export function typeOf(entityName: string, $case: string): string {
 }
 
 /**
- * The entity `name` whose events are the union `codec`. `upcasters[n]` turns the data of `<type>` at schema version n
- * into version n + 1; the current version is one more than the highest of them.
+ * The entity `name` whose events are the union `codec`. `upcasters[type][n]` turns the data of the event type from
+ * schema version n into version n + 1. The current version is one more than the highest n.
  */
 export function entity<E extends EventCase>(
   name: string,
@@ -72,7 +72,7 @@ export function entity<E extends EventCase>(
     }
     return type;
   };
-  // Looked up at the first event: it reads the contract's descriptors.
+  // Read at the first event, since it needs the contract's descriptors.
   let protections: ReturnType<typeof protectionsOf> | undefined;
   const protectionFor = ($case: string) => {
     protections ??= protectionsOf(name);
@@ -92,7 +92,7 @@ export function entity<E extends EventCase>(
     },
     decode(encoded) {
       const { event } = codec.decode(upcast(encoded).data);
-      if (!event) throw new NewerEvent(`${encoded.type} is no event of ${name} that this code knows`);
+      if (!event) throw new NewerEvent(`${encoded.type} is not an event of ${name} that this version knows`);
       const protection = protectionFor(event.$case);
       return protection ? { ...event, value: protection.open(event.value) } : event;
     },
@@ -102,7 +102,7 @@ export function entity<E extends EventCase>(
   function upcast({ type, schemaVersion, data }: EncodedEvent): EncodedEvent {
     const current = currentVersion(type);
     if (schemaVersion > current)
-      throw new NewerEvent(`${type} has schema version ${schemaVersion}; this code knows up to ${current}`);
+      throw new NewerEvent(`${type} has schema version ${schemaVersion}; this version knows up to ${current}`);
     let bytes = data;
     for (let version = schemaVersion; version < current; version++) {
       const upcaster = upcasters[type]?.[version];

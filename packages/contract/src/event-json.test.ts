@@ -21,8 +21,8 @@ const created = order.encode({
   },
 });
 
-describe('events for people', () => {
-  test('are shown as the JSON of the contract', () => {
+describe('events in readable form', () => {
+  test('have the JSON of the contract', () => {
     expect(eventJson(customer as Entity, registered)).toEqual({
       customerId: 'c-1',
       displayName: 'Ada Lovelace',
@@ -34,7 +34,7 @@ describe('events for people', () => {
     });
   });
 
-  test('lose what is personal and nothing else', () => {
+  test('lose their personal fields and no others', () => {
     const masked = withoutPersonal(customer as Entity, registered);
     expect(customer.decode(masked).value).toEqual({
       customerId: 'c-1',
@@ -47,11 +47,11 @@ describe('events for people', () => {
     );
   });
 
-  test('are known for every entity', () => {
+  test('exist for every entity', () => {
     for (const entity of entities as unknown as Entity[]) {
       expect(() =>
         eventJson(entity, { type: `${entity.name}.x.v1`, schemaVersion: 1, data: new Uint8Array() }),
-      ).toThrow('is no event of');
+      ).toThrow('is not an event of');
     }
   });
 });

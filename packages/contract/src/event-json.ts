@@ -1,4 +1,4 @@
-/** Events for people to read: decoded by what the contract says of them, and with what is personal taken out. */
+/** Events in readable form: decoded with the contract's descriptors, and with personal data removed. */
 import { fromBinary, type JsonObject, toBinary, toJson } from '@bufbuild/protobuf';
 import { type ReflectMessage, reflect } from '@bufbuild/protobuf/reflect';
 import { contract } from './descriptors.ts';
@@ -6,20 +6,20 @@ import type { EncodedEvent, Entity } from './entity.ts';
 import { protectionsOf } from './personal.ts';
 import { unionOf } from './unions.ts';
 
-/** What stands in the place of a personal text. */
+/** The text in place of a personal text. */
 const hidden = '***';
 
-/** The fields of an event, as the contract's JSON spells them. Throws on what can't be decoded. */
+/** The fields of an event, named as in the contract's JSON. Throws if the event can't be decoded. */
 export function eventJson(entity: Entity, event: EncodedEvent): JsonObject {
   const { union, message, $case } = read(entity, event);
   const json = toJson(union, message, { registry: contract().registry }) as JsonObject;
   const fields = json[$case] as JsonObject;
-  // A field of the default value is left out, and stays so.
+  // Fields with the default value are left out, so personal ones stay left out.
   return Object.assign(fields, protectionsOf(entity.name).get($case)?.open(fields));
 }
 
 /**
- * The same event without its personal fields: texts become `***`, others are left out. Throws on what can't be
+ * The same event without its personal data: texts become `***`, other fields are left out. Throws if it can't be
  * decoded.
  */
 export function withoutPersonal<E extends EncodedEvent>(entity: Entity, event: E): E {
@@ -28,15 +28,15 @@ export function withoutPersonal<E extends EncodedEvent>(entity: Entity, event: E
   return { ...event, schemaVersion, data: toBinary(union, message) };
 }
 
-/** The union's message, read from the event's bytes. */
+/** The union's message in the event's bytes. */
 function read(entity: Entity, event: EncodedEvent) {
   const union = unionOf(entity.name);
-  if (!union) throw new Error(`No message of the contract says that it has the events of ${entity.name}.`);
+  if (!union) throw new Error(`The contract has no message with the option (caudal.entity) = "${entity.name}".`);
   const { schemaVersion, data } = entity.upcast(event);
   const message = fromBinary(union, data);
   const fields = reflect(union, message);
   const field = fields.fields.find((candidate) => fields.isSet(candidate));
-  if (!field) throw new Error(`${event.type} is no event of ${entity.name} that this code knows`);
+  if (!field) throw new Error(`${event.type} is not an event of ${entity.name} that this version knows`);
   return { union, message, schemaVersion, $case: field.localName };
 }
 

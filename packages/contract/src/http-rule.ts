@@ -5,11 +5,11 @@ export interface HttpRule {
   method: 'GET' | 'PUT' | 'POST' | 'DELETE' | 'PATCH';
   /** `/v1/orders/{order_id}:cancel` */
   template: string;
-  /** Whether everything that is not in the path comes in the body; else it comes in the query. */
+  /** Whether the fields that are not in the path are in the body. Otherwise they are in the query. */
   body: boolean;
 }
 
-/** A google.api.HttpRule as it is read from the descriptors. */
+/** A google.api.HttpRule as read from the descriptors. */
 export interface HttpRuleMessage {
   pattern: { case?: string; value?: string };
   body: string;
@@ -19,14 +19,14 @@ export interface HttpRuleMessage {
 
 const verbs = new Set(['get', 'put', 'post', 'delete', 'patch']);
 
-/** The routes of the method at `path`, the additional ones too. Throws if Caudal does not serve such a route. */
+/** The routes of the method at `path`, including the additional ones. Throws if Caudal does not support a route. */
 export function httpRules(path: string, rule: HttpRuleMessage): HttpRule[] {
   const { pattern, body, responseBody, additionalBindings } = rule;
   const template = pattern.value ?? '';
   if (!verbs.has(pattern.case ?? '') || !/^(\/[\w.]+|\/\{\w+\})+(:\w+)?$/.test(template))
     throw new Error(`${path}: Caudal does not serve routes like ${pattern.case} "${template}".`);
   if (!['', '*'].includes(body) || responseBody)
-    throw new Error(`${path}: a body is "*" or absent, and a response has no response_body.`);
+    throw new Error(`${path}: a route must have the body "*" or none, and no response_body.`);
   return [
     { method: pattern.case!.toUpperCase() as HttpRule['method'], template, body: body === '*' },
     ...additionalBindings.flatMap((binding) => httpRules(path, binding)),

@@ -1,4 +1,4 @@
-/** A method as ts-proto generates it for grpc-js: enough to serve it, or to call it. */
+/** A method as ts-proto generates it for grpc-js: the parts that serving and calling it need. */
 export interface Method {
   path: string;
   requestStream: boolean;

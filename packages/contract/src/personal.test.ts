@@ -5,7 +5,7 @@ import { eventJson, withoutPersonal } from './event-json.ts';
 import { Customer } from './gen/caudal/customers/v1/customers.ts';
 import { type PersonalDataCipher, personalCodec, protectionsOf, setPersonalDataCipher } from './personal.ts';
 
-/** Writes backwards what it seals, with where it stands; knows the keys that are given. */
+/** Seals by writing the text backwards, with the key and the field. It knows the given keys. */
 function backwards(...keys: string[]): PersonalDataCipher {
   const turned = (text: string) => [...text].reverse().join('');
   return {
@@ -27,13 +27,13 @@ const rawText = (data: Uint8Array) => Buffer.from(data).toString('latin1');
 afterEach(() => setPersonalDataCipher(undefined));
 
 describe('personal fields', () => {
-  test('are those that the contract marks', () => {
+  test('are the ones that the contract marks', () => {
     const withPersonal = entities.filter(({ name }) => protectionsOf(name).size > 0).map(({ name }) => name);
     expect(withPersonal).toEqual(['customers.customer']);
     expect([...protectionsOf('customers.customer').keys()]).toEqual(['registered', 'updated']);
   });
 
-  test('are sealed in the bytes, and nothing else is', () => {
+  test('are sealed in the bytes, and no other field is', () => {
     setPersonalDataCipher(backwards('k1'));
     const encoded = customer.encode(registered);
     expect(rawText(encoded.data)).not.toMatch(/Ada|ada@example/);
@@ -45,14 +45,14 @@ describe('personal fields', () => {
     expect(customer.decode(customer.encode(updated))).toEqual(updated);
   });
 
-  test('pass as they are without a cipher, and still do once there is one', () => {
+  test('are plain without a cipher, and stay readable once there is one', () => {
     const plain = customer.encode(registered);
     expect(rawText(plain.data)).toContain('ada@example.org');
     setPersonalDataCipher(backwards('k1'));
     expect(customer.decode(plain)).toEqual(registered);
   });
 
-  test('read as sealed without the key, and can not be written back', () => {
+  test("read as [sealed] without the key, and can't be written back", () => {
     setPersonalDataCipher(backwards('k1'));
     const encoded = customer.encode(registered);
     for (const other of [undefined, backwards('k2')]) {
@@ -65,7 +65,7 @@ describe('personal fields', () => {
     }
   });
 
-  test('that only look sealed come back as they were written without a cipher', () => {
+  test('that only look sealed survive without a cipher', () => {
     for (const displayName of ['enc:v1:k1:x:y', 'enc:v1::x', 'enc:v1:']) {
       const event = { ...registered, value: { ...value, displayName } };
       setPersonalDataCipher(undefined);
@@ -76,7 +76,7 @@ describe('personal fields', () => {
     }
   });
 
-  test('of answers that are kept are sealed too', () => {
+  test('of stored answers are sealed, too', () => {
     setPersonalDataCipher(backwards('k1'));
     const codec = personalCodec('caudal.customers.v1.Customer', Customer);
     const reply = Customer.fromPartial(value);
@@ -86,7 +86,7 @@ describe('personal fields', () => {
     expect(() => personalCodec('caudal.Nothing', Customer)).toThrow('has no message caudal.Nothing');
   });
 
-  test('are shown to people who may see them, and hidden from the others without any key', () => {
+  test('are shown to people with the right, and hidden from others without any key', () => {
     setPersonalDataCipher(backwards('k1'));
     const encoded = customer.encode(registered);
     expect(eventJson(customer as Entity, encoded)).toEqual(value);

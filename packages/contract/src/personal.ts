@@ -1,58 +1,52 @@
 /**
- * The hook that personal data goes through where events become bytes and back. Which fields are personal is what the
- * contract marks `(caudal.personal)`; how they are sealed is the cipher's business (eventlog/cipher.ts), which a process
- * sets once when it starts. See docs/personal-data.md.
- *
- * A sealed text says so itself, `enc:v1:<key>:...`, so texts that were written before there was a key still read as they
- * are. A plain text that happens to begin like a sealed one is written behind `enc:v1::`, the key without a name.
- *
- * Who has no key reads `[sealed]`, and may not write that back: the process that updates a customer would else replace
- * what it can't read. Rejected: an empty text in its place, which nobody can tell from one that is empty.
+ * Seals personal data where events become bytes, and opens it where they are read. The contract marks personal fields
+ * with `(caudal.personal)`. The cipher (eventlog/cipher.ts) is set once, when a process starts. See README, Personal
+ * data.
  */
 import { type DescMessage, ScalarType } from '@bufbuild/protobuf';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { contract } from './descriptors.ts';
 import { unionOf } from './unions.ts';
 
-/** Where a text stands: a cipher binds what it seals to it. */
+/** The place of a text. A cipher binds a sealed text to its place. */
 export interface PersonalField {
-  /** The entity, `customers.customer`; for a message that is no event, its type's name. */
+  /** The entity, `customers.customer`. For a message that is not an event, the name of its type. */
   entity: string;
-  /** As the contract spells it: `display_name`. */
+  /** The name in the contract: `display_name`. */
   field: string;
 }
 
 export interface PersonalDataCipher {
   /** The sealed text, which begins with `enc:v1:<key>:`. */
   seal(text: string, field: PersonalField): string;
-  /** The text again; undefined if there is no such key. Throws if it was changed, or sealed for another field. */
+  /** The opened text; undefined if its key is missing. Throws if it was changed, or sealed for another field. */
   open(sealed: string, field: PersonalField): string | undefined;
 }
 
-/** What every sealed text begins with. */
+/** The first characters of every sealed text. */
 export const sealedPrefix = 'enc:v1:';
-/** What a personal text reads as where the key for it is missing. */
+/** The value of a personal text whose key is missing. */
 export const unreadable = '[sealed]';
 
 const plainPrefix = `${sealedPrefix}:`;
 
 let cipher: PersonalDataCipher | undefined;
 
-/** Sets the cipher of the whole process; undefined: texts are written as they are. */
+/** Sets the cipher of the whole process. With undefined, texts are written as they are. */
 export function setPersonalDataCipher(given: PersonalDataCipher | undefined): void {
   cipher = given;
 }
 
 /** Seals and opens the personal fields of messages of one type. Messages are not changed in place. */
 export interface Protection {
-  /** Refused with PERSONAL_DATA_SEALED if a text is one that could not be read. */
+  /** Throws PERSONAL_DATA_SEALED if a text is `[sealed]`, so it could not be read. */
   seal<M>(message: M): M;
   open<M>(message: M): M;
 }
 
 const none: ReadonlyMap<string, Protection> = new Map();
 
-/** By case of an entity's union: the protection of those events that have personal fields. */
+/** The protections of an entity's events that have personal fields, by the case of the union. */
 export function protectionsOf(entity: string): ReadonlyMap<string, Protection> {
   const union = unionOf(entity);
   if (!union) return none;
@@ -69,8 +63,8 @@ interface Codec<M> {
 }
 
 /**
- * The codec of a message that is kept somewhere else than in an event, a command's answer say, with its personal fields
- * sealed. `typeName`: `caudal.customers.v1.Customer`. Throws if the contract has no such message.
+ * Seals the personal fields of a message that is not stored in an event, for example a command's answer. `typeName`:
+ * `caudal.customers.v1.Customer`. Throws if the contract has no such message.
  */
 export function personalCodec<M>(typeName: string, codec: Codec<M>): Codec<M> {
   const type = contract().registry.getMessage(typeName);
@@ -93,7 +87,7 @@ function protect(type: DescMessage, entity: string): Protection | undefined {
     const changed = { ...message } as Record<string, string>;
     for (const { localName, context } of fields) {
       const text = changed[localName];
-      // There is nothing personal in an empty text.
+      // An empty text is not personal.
       if (text) changed[localName] = convert(text, context);
     }
     return changed as M;
@@ -101,7 +95,7 @@ function protect(type: DescMessage, entity: string): Protection | undefined {
   return { seal: (message) => change(message, seal), open: (message) => change(message, open) };
 }
 
-/** Only texts of the message itself are sealed. A mark anywhere else would be a promise that is not kept. */
+/** Only texts of the message itself are sealed. A mark on any other field would have no effect, so it is refused. */
 function refuseNested(root: DescMessage, type: DescMessage, seen: Set<DescMessage>): void {
   if (seen.has(type)) return;
   seen.add(type);
@@ -116,7 +110,7 @@ function refuseNested(root: DescMessage, type: DescMessage, seen: Set<DescMessag
 
 function seal(text: string, field: PersonalField): string {
   if (text === unreadable) {
-    const message = `"${field.field}" can't be written: this process has no key for what it was.`;
+    const message = `"${field.field}" can't be written: this process lacks the key that sealed its present text.`;
     throw new CaudalError('FAILED_PRECONDITION', 'PERSONAL_DATA_SEALED', message);
   }
   if (cipher) return cipher.seal(text, field);

@@ -1,4 +1,7 @@
-/** How a method is served, beside who may call it: `(caudal.success_status)` and its like, read and checked. */
+/**
+ * How a method is served: reads and checks `(caudal.success_status)`, `(caudal.max_request_bytes)`,
+ * `(caudal.rate_limit)`.
+ */
 import type { DescMessage } from '@bufbuild/protobuf';
 import type { Access } from './access.ts';
 import type { HttpRule } from './http-rule.ts';
@@ -6,33 +9,33 @@ import type { HttpRule } from './http-rule.ts';
 const successStatuses = [200, 201, 202] as const;
 export type SuccessStatus = (typeof successStatuses)[number];
 
-/** Classes of rate limits, in the order of caudal.RateLimit's numbers from 1. */
+/** The classes of rate limits, in the order of caudal.RateLimit's numbers from 1. */
 export const rateLimits = ['DEFAULT', 'LIGHT', 'HEAVY', 'WEBHOOK', 'UNLIMITED'] as const;
 export type RateLimit = (typeof rateLimits)[number];
 
-/** No method takes more: the largest message that Caudal's own clients take, too. */
+/** The most for any method. It is also the largest message that Caudal's own clients accept. */
 export const hardMaxRequestBytes = 16 * 1024 * 1024;
-/** What is read of a caller that is not known by a token. */
+/** The most for methods without a token, whose requests are read before the caller is known. */
 export const maxRequestBytesWithoutToken = 1024 * 1024;
 
 export interface Serving {
   /** The HTTP status of success. */
   successStatus: SuccessStatus;
-  /** With 201: the route at which the answer's resource is read, `/v1/orders/{order_id}`. Its fields are the answer's. */
+  /** With 201: the route of the new resource, `/v1/orders/{order_id}`. Its fields are fields of the answer. */
   location?: string;
-  /** The most bytes of a request; undefined: as many as the server takes of any. */
+  /** The most bytes of a request; undefined: the server's own bound. */
   maxRequestBytes: number | undefined;
   rateLimit: RateLimit;
 }
 
-/** The values of the options; undefined where one is absent. */
+/** The values of the options; undefined if absent. */
 export interface ServingOptions {
   successStatus: number | undefined;
   maxRequestBytes: number | undefined;
   rateLimit: number | undefined;
 }
 
-/** What of the method its options must fit. */
+/** The parts of the method that its options must fit. */
 export interface ServingOf {
   path: string;
   http: HttpRule[];
@@ -47,7 +50,7 @@ export function servingOf(options: ServingOptions, of: ServingOf): Serving {
   const { path } = of;
   const successStatus = statusOf(options.successStatus ?? 200, of);
   const rateLimit = rateLimits[(options.rateLimit || 1) - 1];
-  if (!rateLimit) throw new Error(`${path}: ${options.rateLimit} is no rate limit that is known here.`);
+  if (!rateLimit) throw new Error(`${path}: ${options.rateLimit} is an unknown rate limit.`);
   return {
     successStatus,
     location: successStatus === 201 ? locationOf(of) : undefined,
@@ -61,13 +64,13 @@ function statusOf(status: number, { path, http }: ServingOf): SuccessStatus {
   if (!known) throw new Error(`${path}: success_status is one of ${successStatuses.join(', ')}, not ${status}.`);
   if (known === 200) return known;
   if (http.length === 0)
-    throw new Error(`${path}: success_status ${status} means nothing without a REST route: take it away.`);
+    throw new Error(`${path}: success_status ${status} has no effect without a REST route: remove it.`);
   if (http.some(({ method }) => method === 'GET'))
-    throw new Error(`${path}: what is read by GET answers 200, not ${status}.`);
+    throw new Error(`${path}: a GET route answers 200, not ${status}: remove success_status.`);
   return known;
 }
 
-/** RFC 9110: without a Location, 201 says that what was created is at the URL of the request, which it is not. */
+/** RFC 9110: a 201 without Location says that the new resource is at the URL of the request, which is not true here. */
 function locationOf({ path, http, response, readable }: ServingOf): string {
   const [first] = http;
   const fields = new Set(response.fields.map(({ name }) => name));
@@ -88,9 +91,9 @@ function boundOf(bytes: number | undefined, { path, access }: ServingOf): number
   const most = withToken ? hardMaxRequestBytes : maxRequestBytesWithoutToken;
   if (bytes === undefined && !withToken)
     throw new Error(
-      `${path}: its callers show no token, so a request of any of them is read: say by max_request_bytes how much of it, ${most} at most.`,
+      `${path}: its callers send no token, so their requests are read: set max_request_bytes, ${most} at most.`,
     );
   if (bytes !== undefined && !(bytes >= 1 && bytes <= most))
-    throw new Error(`${path}: max_request_bytes is from 1 to ${most}, not ${bytes}.`);
+    throw new Error(`${path}: max_request_bytes must be from 1 to ${most}, not ${bytes}.`);
   return bytes;
 }

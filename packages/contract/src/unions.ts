@@ -1,4 +1,4 @@
-/** The messages that have all events of an entity: those that say `(caudal.entity)`. */
+/** The messages with the events of an entity: those with `(caudal.entity)`. */
 import type { DescMessage } from '@bufbuild/protobuf';
 import { contract } from './descriptors.ts';
 

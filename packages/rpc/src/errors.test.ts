@@ -9,7 +9,7 @@ import { decodeConsistency, encodeConsistency } from './server/consistency-token
 const travel = (error: CaudalError) => fromStatus(toStatus(error, new Metadata()) as unknown as ServiceError, 'peer');
 
 describe('errors', () => {
-  test('come back from a status as they were', () => {
+  test('survive the way to a status and back', () => {
     const error = new CaudalError('FAILED_PRECONDITION', 'STOCK_MISSING', 'Only 3 left – "ö".', {
       violations: [{ field: 'lines[0].quantity', description: 'must be at most 3' }],
       retryAfterMs: 1234,
@@ -26,7 +26,7 @@ describe('errors', () => {
     });
   });
 
-  test('that are bugs keep what they were to themselves', () => {
+  test('that are bugs show nothing of their cause', () => {
     const error = toClientError(new Error('password=x'));
     expect([error.code, error.message]).toEqual(['INTERNAL', 'Something went wrong on our side.']);
     expect(JSON.stringify(toProblem(error, 'r'))).not.toContain('password');
@@ -34,12 +34,12 @@ describe('errors', () => {
     expect(travel(error).message).not.toContain('password');
   });
 
-  test('with endless or broken texts still travel', () => {
+  test('with very long or malformed texts are still sent', () => {
     expect(travel(new CaudalError('NOT_FOUND', 'X', `${'x'.repeat(100_000)}`)).message.length).toBeLessThan(1_100);
     expect(travel(new CaudalError('NOT_FOUND', 'X', 'half \ud800 pair')).reason).toBe('X');
   });
 
-  test('stay small, whatever they repeat of what was sent', () => {
+  test('stay small, even if they repeat what the client sent', () => {
     const long = 'x\ud800'.repeat(1_000_000);
     const violation = { field: `attributes.${long}`, description: `"${long}" is none of title` };
     const error = new CaudalError('INVALID_ARGUMENT', 'INVALID_FIELD', long, {
@@ -61,7 +61,7 @@ describe('errors', () => {
 });
 
 describe('the consistency token', () => {
-  test('comes back as it was, for whatever a stream is called', () => {
+  test('survives encoding and decoding, for any name of a stream', () => {
     const written = [
       { stream: 'orders.order/o-1', version: 1 },
       { stream: 'inventory.stock/85123A', version: 2 ** 31 - 1 },
@@ -71,14 +71,14 @@ describe('the consistency token', () => {
     expect(decodeConsistency(undefined)).toEqual([]);
   });
 
-  test('is none if it names a version that no stream can have', () => {
+  test('is refused if it has a version that no stream can have', () => {
     for (const version of [0, 1.5, 2 ** 31, Number.MAX_SAFE_INTEGER]) {
       const token = Buffer.from(JSON.stringify([['orders.order/o-1', version]])).toString('base64url');
-      expect(() => decodeConsistency(token)).toThrow('none that Caudal gave out');
+      expect(() => decodeConsistency(token)).toThrow("not one of Caudal's");
     }
   });
 
-  test('fits into a header however much was written', () => {
+  test('fits into a header, for any number of written streams', () => {
     const written = Array.from({ length: 1000 }, (_, n) => ({
       stream: `inventory.stock/${'x'.repeat(60)}${n}`,
       version: n + 1,

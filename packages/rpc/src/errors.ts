@@ -1,4 +1,4 @@
-/** CaudalError as gRPC says it, and back: a status with google.rpc details in `grpc-status-details-bin`. */
+/** CaudalError as a gRPC status and back: with google.rpc details in `grpc-status-details-bin`. */
 import { create, type DescMessage, fromBinary, type Message, toBinary } from '@bufbuild/protobuf';
 import { type Any, anyPack, anyUnpack } from '@bufbuild/protobuf/wkt';
 import { contract } from '@caudal/contract/descriptors.ts';
@@ -8,18 +8,18 @@ import { maxViolations } from './schema/validation.ts';
 
 const domain = 'caudal';
 const detailsKey = 'grpc-status-details-bin';
-/** Many clients take 8 KiB of trailers at most, and base64 makes four bytes of three. */
+/** Many clients accept 8 KiB of trailers at most, and base64 makes four bytes of three. */
 const maxDetailsBytes = 4_096;
 const maxMessageCharacters = 1_000;
 const maxFactCharacters = 500;
 
-/** Anything thrown as what a client may see of it: a CaudalError as it is, anything else as INTERNAL. */
+/** Anything thrown, as clients may see it: a CaudalError as it is, anything else as INTERNAL. */
 export function toClientError(error: unknown): CaudalError {
   if (error instanceof CaudalError) return error;
   return new CaudalError('INTERNAL', 'INTERNAL', 'Something went wrong on our side.', { cause: error });
 }
 
-/** What clients are told of an error. Some of its texts repeat what the client sent, so each of them is bounded here. */
+/** The texts of an error for clients. Some of them repeat what the client sent, so all of them are bounded here. */
 export function toldOf({ message, metadata, violations }: CaudalError): ToldOf {
   const fact = (text: string) => shorten(text, maxFactCharacters);
   return {
@@ -33,7 +33,7 @@ export function toldOf({ message, metadata, violations }: CaudalError): ToldOf {
 
 type ToldOf = Pick<CaudalError, 'message' | 'metadata' | 'violations'>;
 
-/** What grpc-js sends as the end of a call that failed. `metadata` is added to. */
+/** The status with which grpc-js ends a failed call. The details are added to `metadata`. */
 export function toStatus(
   error: CaudalError,
   metadata: Metadata,
@@ -44,31 +44,31 @@ export function toStatus(
 }
 
 /**
- * The CaudalError behind what grpc-js reports. `peer` names who was called, for people; `gaveUp`: whether it was us who
- * ended the call.
+ * The CaudalError of an error that grpc-js reports. `peer` is the name of the called service, for messages. `gaveUp` is
+ * true if this client cancelled the call.
  */
 export function fromStatus(error: ServiceError, peer: string, gaveUp = false): CaudalError {
   const code = (status[error.code] ?? 'INTERNAL') as Code | 'UNKNOWN' | 'DATA_LOSS' | 'OK';
-  // The peer or something between us has dropped the call.
+  // The peer, or a proxy on the way, has dropped the call.
   if (code === 'CANCELLED' && !gaveUp) return unavailable(peer, error);
   const [bytes] = error.metadata?.get(detailsKey) ?? [];
   if (bytes instanceof Buffer && isCode(code)) {
     const details = readDetails(bytes);
     if (details) return new CaudalError(code, details.reason, error.details, { ...details, cause: error });
   }
-  // Without details it is grpc-js itself, a proxy or a server of another kind that speaks.
+  // Without details the error is from grpc-js itself, from a proxy, or from a server that is not Caudal's.
   if (code === 'UNAVAILABLE') return unavailable(peer, error);
-  // A connection that broke within a call: Caudal's servers always send details, so these never come from a handler.
+  // A connection broke within a call. A handler's error never gets here, since Caudal's servers always send details.
   if ((code === 'INTERNAL' || code === 'UNKNOWN') && !ownFault.test(error.details)) return unavailable(peer, error);
   if (!isCode(code) || code === 'INTERNAL')
     return new CaudalError('INTERNAL', 'INTERNAL', `${peer} failed: ${error.details}`, { cause: error });
-  // By its words only grpc-js tells a message that is too large for any method from a server that is busy.
+  // grpc-js has the same code for a message that is too large and for a busy server. Only the text differs.
   if (code === 'RESOURCE_EXHAUSTED' && /larger than/.test(error.details))
     return new CaudalError(code, 'REQUEST_TOO_LARGE', error.details, { cause: error });
   return new CaudalError(code, reasonOf[code] ?? code, error.details || code, { cause: error });
 }
 
-/** Only by its words can be told that grpc-js could not write or read a message here: a bug, which waiting won't mend. */
+/** grpc-js could not write or read a message here: a bug, so waiting does not help. Only the text shows it. */
 const ownFault = /^(Request message serialization failure|Response message parsing error)/;
 
 const reasonOf: Partial<Record<Code, string>> = { CANCELLED: 'CALL_CANCELLED', RESOURCE_EXHAUSTED: 'SERVER_BUSY' };
@@ -78,7 +78,7 @@ const isCode = (code: string): code is Code => known.has(code);
 
 function shorten(whole: string, maxCharacters: number): string {
   const text = whole.length > maxCharacters ? `${whole.slice(0, maxCharacters)}...` : whole;
-  // grpc-js percent-encodes it, which throws on half a surrogate pair.
+  // grpc-js percent-encodes the text, which throws on half a surrogate pair.
   return text.toWellFormed();
 }
 
@@ -88,7 +88,7 @@ function type(name: string): DescMessage {
   return found;
 }
 
-/** A google.rpc.Status; of many violations as many as fit. */
+/** A google.rpc.Status, with as many violations as fit. */
 function statusDetails(error: CaudalError, { message, metadata, violations: all }: ToldOf): Buffer {
   for (let violations = all; ; violations = violations.slice(0, violations.length >> 1)) {
     const details = [detail('ErrorInfo', { reason: error.reason, domain, metadata })];
@@ -111,7 +111,7 @@ function detail(name: string, fields: object): Any {
   return anyPack(type(name), create(type(name), fields as never));
 }
 
-/** What the details of a status say, or undefined if they are not Caudal's. */
+/** The content of a status's details; undefined if they are not Caudal's. */
 function readDetails(bytes: Uint8Array) {
   let reason: string | undefined;
   let metadata: Record<string, string> = {};

@@ -1,10 +1,12 @@
-/** The headers of a call, by their names in gRPC metadata. REST uses the same, except for the token and the age. */
+/**
+ * The headers of a call, by their names in gRPC metadata. REST uses the same names, except for the token and the age.
+ */
 import { type Context, ROOT_CONTEXT, trace } from '@opentelemetry/api';
 import { W3CTraceContextPropagator } from '@opentelemetry/core';
 
 export const headerNames = {
   authorization: 'authorization',
-  /** Of the call; not the idempotency key, which is a field of the request. */
+  /** The id of the call. The idempotency key is a field of the request instead. */
   requestId: 'x-request-id',
   causationId: 'caudal-causation-id',
   correlationId: 'caudal-correlation-id',
@@ -17,7 +19,7 @@ export const headerNames = {
 /** Reads a header; undefined if it is absent. */
 export type HeaderReader = (name: string) => string | undefined;
 
-/** An id that came in from outside: short and printable, or ignored. */
+/** An id from outside. It is ignored unless it is short and printable. */
 export function idHeader(read: HeaderReader, name: string): string | undefined {
   const value = read(name);
   return value && /^[\w.:/-]{1,128}$/.test(value) ? value : undefined;
@@ -25,7 +27,7 @@ export function idHeader(read: HeaderReader, name: string): string | undefined {
 
 const propagator = new W3CTraceContextPropagator();
 
-/** The trace that a call belongs to (W3C Trace Context); the root if it names none. */
+/** The trace that a call belongs to (W3C Trace Context); the root context if the call has none. */
 export function extractTrace(read: HeaderReader): Context {
   return propagator.extract(ROOT_CONTEXT, read, {
     get: (from, key) => from(key),

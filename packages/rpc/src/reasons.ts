@@ -1,4 +1,4 @@
-/** What any method may answer, whatever it does: for the catalogue of reasons. */
+/** The reasons that any method may answer with, for the catalogue of reasons. */
 import type { Reason } from '@caudal/kernel/reason.ts';
 
 export const reasons = {
@@ -8,54 +8,54 @@ export const reasons = {
   },
   MALFORMED_REQUEST: {
     code: 'INVALID_ARGUMENT',
-    meaning: 'The request is no protobuf message, or no JSON document, of the expected type.',
+    meaning: 'The request is not a protobuf message, or not a JSON document, of the expected type.',
   },
   INVALID_FIELD: { code: 'INVALID_ARGUMENT', meaning: 'A field of the request is wrong; `violations` names it.' },
   INVALID_CONSISTENCY_TOKEN: {
     code: 'INVALID_ARGUMENT',
-    meaning: 'The consistency token is none that Caudal gave out. Send it as it came, or leave it out.',
+    meaning: "The consistency token is not one of Caudal's. Send the token of an answer unchanged, or leave it out.",
   },
   REQUEST_ID_REUSED: {
     code: 'INVALID_ARGUMENT',
-    meaning: 'The same request_id came before with other content. Use a fresh one for every new request.',
+    meaning: 'An earlier request had the same request_id and other content. Use a new id for every new request.',
   },
   REQUEST_TOO_LARGE: {
     code: 'RESOURCE_EXHAUSTED',
     meaning:
-      'The request has more bytes than `metadata.max_request_bytes`, which is as many as the method takes. Waiting does not help.',
+      "The request has more bytes than the method's bound, `metadata.max_request_bytes`. Send less; waiting does not help.",
   },
   HEADERS_TOO_LARGE: {
     code: 'INVALID_ARGUMENT',
-    meaning: 'Address and headers have more than 16 KiB together. What is long belongs into a body.',
+    meaning: 'The address and the headers have more than 16 KiB together. Send long texts in the body.',
   },
   REQUEST_TIMEOUT: { code: 'DEADLINE_EXCEEDED', meaning: 'The request did not arrive completely in time.' },
   UNSUPPORTED_MEDIA_TYPE: {
     code: 'INVALID_ARGUMENT',
-    meaning: 'The body is not application/json, or comes compressed.',
+    meaning: 'The body is not application/json, or it is compressed. Send uncompressed JSON.',
   },
-  ROUTE_NOT_FOUND: { code: 'NOT_FOUND', meaning: 'There is nothing at this path.' },
+  ROUTE_NOT_FOUND: { code: 'NOT_FOUND', meaning: 'No method has this path.' },
   METHOD_NOT_ALLOWED: {
     code: 'UNIMPLEMENTED',
-    meaning: 'The path is served, but not with this HTTP method; the Allow header says with which.',
+    meaning: 'The path is served, but not with this HTTP method. The Allow header has those that are.',
   },
   TOKEN_MISSING: { code: 'UNAUTHENTICATED', meaning: 'The call carries no `Authorization: Bearer` token.' },
   TOKEN_INVALID: {
     code: 'UNAUTHENTICATED',
-    meaning: 'The token is not signed by a known key, or is for somebody else.',
+    meaning: 'The token is not signed by a known key, or is for another audience.',
   },
-  TOKEN_EXPIRED: { code: 'UNAUTHENTICATED', meaning: 'The token has expired. Get a fresh one.' },
+  TOKEN_EXPIRED: { code: 'UNAUTHENTICATED', meaning: 'The token has expired. Get a new one.' },
   SIGNATURE_MISSING: { code: 'UNAUTHENTICATED', meaning: 'The call of a webhook carries no `Webhook-Signature`.' },
   SIGNATURE_INVALID: {
     code: 'UNAUTHENTICATED',
-    meaning: "The signature is malformed, or none of the webhook's secrets makes it of this body and time.",
+    meaning: "The signature is malformed, or it fits none of the webhook's secrets with this body and time.",
   },
   SIGNATURE_EXPIRED: {
     code: 'UNAUTHENTICATED',
-    meaning: "The signature's time is more than 5 minutes from the server's clock. Sign anew, or set the clock right.",
+    meaning: "The signature's time is more than 5 minutes from the server's clock. Sign again, or correct the clock.",
   },
   WEBHOOK_ONLY: {
     code: 'UNIMPLEMENTED',
-    meaning: 'The method is called over REST with a `Webhook-Signature`, and in no other way.',
+    meaning: 'The method can be called only over REST with a `Webhook-Signature`.',
   },
   PERMISSION_MISSING: {
     code: 'PERMISSION_DENIED',
@@ -63,7 +63,7 @@ export const reasons = {
   },
   NOT_OWNER: {
     code: 'PERMISSION_DENIED',
-    meaning: "The resource is somebody else's, and the token allows the caller's own only.",
+    meaning: "The resource belongs to another owner, and the token allows the caller's own only.",
   },
   INTERNAL_METHOD: { code: 'PERMISSION_DENIED', meaning: "Only Caudal's own services may call the method." },
   ETAG_MISMATCH: {
@@ -72,17 +72,17 @@ export const reasons = {
   },
   SERVER_BUSY: {
     code: 'RESOURCE_EXHAUSTED',
-    meaning: 'The server has as many calls in flight as it takes. Try again after the time given.',
+    meaning: 'The server has as many calls in flight as its limit allows. Try again after the time given.',
   },
   DEPENDENCY_UNAVAILABLE: {
     code: 'UNAVAILABLE',
-    meaning: 'Something that the call needs is out of reach; `metadata.dependency` says what. Try again.',
+    meaning: 'Something that the call needs is unreachable; `metadata.dependency` names it. Try again.',
   },
   DEADLINE_EXCEEDED: {
     code: 'DEADLINE_EXCEEDED',
-    meaning: 'No answer in time. A command may still take effect: repeat it with the same request_id.',
+    meaning: 'There was no answer in time. A command may still take effect: repeat it with the same request_id.',
   },
-  CALL_CANCELLED: { code: 'CANCELLED', meaning: 'The caller went away before the answer.' },
+  CALL_CANCELLED: { code: 'CANCELLED', meaning: 'The caller disconnected, or cancelled the call, before the answer.' },
   UNIMPLEMENTED: { code: 'UNIMPLEMENTED', meaning: 'The server does not serve the method.' },
   INTERNAL: {
     code: 'INTERNAL',

@@ -1,4 +1,4 @@
-/** What HTTP requests get that are so broken that no request comes of them: they never reach fastify's own handlers. */
+/** Answers HTTP that is too broken to be a request. fastify's own handlers do not get it. */
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -7,9 +7,9 @@ import { newId } from '@caudal/kernel/ids.ts';
 import { headerNames } from '../headers.ts';
 import { toProblem } from '../rest/problem.ts';
 
-/** Answers with problem+json and ends the connection: nobody knows where the next request would begin. */
+/** Answers with problem+json and ends the connection, since the start of the next request is unknown. */
 export function answerClientError(error: Error & { code?: string }, socket: Socket): void {
-  // A connection that was reset hears nothing, and one with an answer under way must not get a second.
+  // A connection that was reset can't be answered, and one with an answer in progress must not get a second.
   if (error.code === 'ECONNRESET' || !socket.writable || hasAnswer(socket)) {
     socket.destroy();
     return;
@@ -17,9 +17,9 @@ export function answerClientError(error: Error & { code?: string }, socket: Sock
   endWithProblem(socket, whatIsWrong(error.code));
 }
 
-/** Answers CONNECT, which else ends the connection without a word. */
+/** Answers CONNECT. Without this, Node ends the connection without an answer. */
 export function answerConnect(_request: unknown, socket: Duplex): void {
-  endWithProblem(socket, malformed('CONNECT is for proxies, and this is none.'));
+  endWithProblem(socket, malformed('CONNECT is for proxies, and this server is not one.'));
 }
 
 function endWithProblem(socket: Duplex, error: CaudalError): void {
@@ -40,7 +40,7 @@ function endWithProblem(socket: Duplex, error: CaudalError): void {
   );
 }
 
-/** Node keeps the response of the socket's present request there, for just this question. */
+/** Node keeps the response of the socket's current request in this property. */
 function hasAnswer(socket: Socket): boolean {
   return (socket as { _httpMessage?: { headersSent: boolean } })._httpMessage?.headersSent ?? false;
 }
@@ -50,7 +50,7 @@ function whatIsWrong(code: string | undefined): CaudalError {
     return new CaudalError('INVALID_ARGUMENT', 'HEADERS_TOO_LARGE', 'The address and the headers are too long.');
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
     return new CaudalError('DEADLINE_EXCEEDED', 'REQUEST_TIMEOUT', 'The request did not arrive in time.');
-  return malformed('This is no HTTP request.');
+  return malformed('This is not an HTTP request.');
 }
 
 const malformed = (message: string) => new CaudalError('INVALID_ARGUMENT', 'MALFORMED_REQUEST', message);

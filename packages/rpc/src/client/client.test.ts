@@ -26,7 +26,7 @@ afterAll(stopAll);
 type Orders = Client<typeof OrderServiceService> & { close(): void };
 type Queries = Client<typeof OrderQueryServiceService> & { close(): void };
 
-/** The same calls for both kinds of clients: what one does the other does. */
+/** The same calls for both kinds of clients, with the same results. */
 describe.each<[string, () => { orders: Orders; queries: Queries }]>([
   [
     'remote',
@@ -62,7 +62,7 @@ describe.each<[string, () => { orders: Orders; queries: Queries }]>([
     expect([caller.subject, [...caller.permissions]]).toEqual(['alice', permissions]);
   });
 
-  test('gets what its mask names', async () => {
+  test('gets the fields of its mask', async () => {
     const { orderId, total, lines, etag } = await queries.getOrder(get('o-1', ['order_id', 'total.minor_units']));
     expect({ orderId, total, lines, etag }).toEqual({
       orderId: 'o-1',
@@ -85,7 +85,7 @@ describe.each<[string, () => { orders: Orders; queries: Queries }]>([
     expect(error).toMatchObject(expected);
   });
 
-  test('gets violations, and refusals of its rights', async () => {
+  test('gets violations, and refusals for missing permissions', async () => {
     await expect(orders.placeOrder(placeOrder({ lines: [] }))).rejects.toMatchObject({
       reason: 'INVALID_REQUEST',
       violations: [{ field: 'lines', description: 'must have at least 1 item' }],
@@ -96,7 +96,7 @@ describe.each<[string, () => { orders: Orders; queries: Queries }]>([
     });
   });
 
-  test('waits no longer than it says', async () => {
+  test('waits no longer than its deadline', async () => {
     const before = Date.now();
     const deadline = new Date(before + 150);
     for (const options of [{ timeoutMs: 150 }, { deadline, timeoutMs: 60_000 }]) {
@@ -105,7 +105,7 @@ describe.each<[string, () => { orders: Orders; queries: Queries }]>([
     expect(Date.now() - before).toBeLessThan(defaultTimeoutMs);
   });
 
-  test('can be told to give up', async () => {
+  test('stops waiting when its signal fires', async () => {
     const controller = new AbortController();
     const before = seen.length;
     const call = queries.getOrder(get('slow'), { signal: controller.signal });
@@ -117,7 +117,7 @@ describe.each<[string, () => { orders: Orders; queries: Queries }]>([
     });
   });
 
-  test('carries on cause, correlation, trace and consistency', async () => {
+  test('passes on causation, correlation, trace and consistency', async () => {
     const origin = {
       actor: 'somebody',
       causationId: 'e-1',
@@ -145,7 +145,7 @@ describe.each<[string, () => { orders: Orders; queries: Queries }]>([
 });
 
 describe('localClient', () => {
-  test('finds services that are added later, and says what is not served', async () => {
+  test('finds services that are added later, and reports methods that are not served', async () => {
     const list: ReturnType<typeof services> = [];
     const client = localClient(OrderQueryServiceService, list, alice);
     list.push(...services());
@@ -156,7 +156,7 @@ describe('localClient', () => {
 });
 
 describe('connect', () => {
-  test('a peer that is not there is UNAVAILABLE at once', async () => {
+  test('a peer that does not listen is UNAVAILABLE at once', async () => {
     const client = connect(OrderQueryServiceService, { address: '127.0.0.1:9' });
     const before = Date.now();
     await expect(client.getOrder(get('o-1'), { timeoutMs: 60_000 })).rejects.toMatchObject({
@@ -168,7 +168,7 @@ describe('connect', () => {
     client.close();
   });
 
-  test('a peer that takes connections and says nothing is UNAVAILABLE too, not slow', async () => {
+  test('a peer that accepts connections but never answers is UNAVAILABLE, too', async () => {
     const taken: Socket[] = [];
     const silent = createServer((socket) => taken.push(socket));
     await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
@@ -177,11 +177,11 @@ describe('connect', () => {
     await expect(client.getOrder(get('o-1'), { timeoutMs: 200 })).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     client.close();
     silent.close();
-    // A connection that is still being made outlives the client in grpc-js.
+    // In grpc-js, a connection that is still being opened outlives the client.
     for (const socket of taken) socket.destroy();
   });
 
-  /** Asks until there is an answer, for 10 s at most. */
+  /** Repeats the call until there is an answer, for 10 s at most. */
   async function isFound(client: Queries): Promise<boolean> {
     const end = Date.now() + 10_000;
     let found = false;
@@ -193,7 +193,7 @@ describe('connect', () => {
     return found;
   }
 
-  test('a peer that comes back is found again', async () => {
+  test('a peer that returns is found again', async () => {
     const first = await start();
     const client = connect(OrderQueryServiceService, { address: first.address, auth });
     await client.getOrder(get('o-1'));
@@ -205,7 +205,7 @@ describe('connect', () => {
     await second.stop();
   });
 
-  test('a peer that comes back at another address is found there, soon after DNS has told the first one', async () => {
+  test('a peer that returns at another address is found, even soon after the last DNS answer', async () => {
     let host = '127.0.0.1';
     const lookup = jest.spyOn(dns.promises, 'lookup') as unknown as jest.Mock<() => Promise<LookupAddress[]>>;
     lookup.mockImplementation(async () => [{ address: host, family: 4 }]);
@@ -221,7 +221,7 @@ describe('connect', () => {
     lookup.mockRestore();
   });
 
-  test('repeats what is UNAVAILABLE where that is safe: queries, and commands under one request_id', async () => {
+  test('repeats calls that are UNAVAILABLE: queries, and commands under one request_id', async () => {
     const ids: string[] = [];
     let failures = 0;
     const flaky = async (requestId: string) => {
@@ -260,7 +260,7 @@ describe('connect', () => {
     await unsteady.stop();
   });
 
-  test('does not repeat what is not UNAVAILABLE', async () => {
+  test('does not repeat other errors', async () => {
     const before = seen.length;
     const client = connect(OrderQueryServiceService, { address: server.address, auth });
     await expect(client.getOrder(get('changed'))).rejects.toMatchObject({ code: 'ABORTED' });
@@ -268,7 +268,7 @@ describe('connect', () => {
     client.close();
   });
 
-  test('understands a server that sends no details', async () => {
+  test('accepts a server that sends no details', async () => {
     const plain = new GrpcServer();
     const { getOrder } = OrderQueryServiceService;
     let code: status = status.UNKNOWN;
@@ -300,9 +300,9 @@ describe('connect', () => {
   test.each<[string, (stream: ServerHttp2Stream) => void]>([
     ['without a status', (stream) => stream.end()],
     ['by a reset', (stream) => stream.close(constants.NGHTTP2_INTERNAL_ERROR)],
-    ['by a cancel that is not ours', (stream) => stream.close(constants.NGHTTP2_CANCEL)],
+    ['by a cancel of the server', (stream) => stream.close(constants.NGHTTP2_CANCEL)],
     ['with its connection', (stream) => stream.session!.destroy()],
-  ])('a call that ends %s leaves a peer that is UNAVAILABLE, not a bug', async (_, end) => {
+  ])('a call that ends %s makes the peer UNAVAILABLE, and is not reported as a bug', async (_, end) => {
     const breaking = createHttp2Server();
     breaking.on('stream', (stream) => {
       stream.on('error', () => {});
@@ -320,7 +320,7 @@ describe('connect', () => {
     breaking.close();
   });
 
-  test('a call that a server drops in its last moment is repeated, once and under the same request_id', async () => {
+  test('a call that an ending server drops is repeated once, under the same request_id', async () => {
     const asked: { path: string; body: Buffer }[] = [];
     const dying = createHttp2Server();
     dying.on('stream', (stream, headers) => {
@@ -343,7 +343,7 @@ describe('connect', () => {
     dying.close();
   });
 
-  test('a request that is no message is a bug of ours, whoever it was for', async () => {
+  test('a request that can not be encoded is INTERNAL, for any peer', async () => {
     const client = connect(OrderServiceService, { address: server.address, auth });
     const wrong = placeOrder({ lines: [{ productId: 'p-1', quantity: 'many' as unknown as bigint }] });
     await expect(client.placeOrder(wrong)).rejects.toMatchObject({ code: 'INTERNAL' });

@@ -20,15 +20,15 @@ import type { TokenSource } from '../server/tokens.ts';
 import type { CallOptions, Client } from '../types.ts';
 
 export interface ConnectOptions {
-  /** Where: `inventory:9090`, or `dns:///inventory:9090` to balance over all its addresses. */
+  /** `inventory:9090`, or `dns:///inventory:9090` to balance over all addresses of the name. */
   address: string;
-  /** Gives the token to call with; absent where servers ask for none. */
+  /** Returns the token to send; absent if the server requires none. */
   auth?: TokenSource;
 }
 
 export const defaultTimeoutMs = 5_000;
 
-/** A client of the service with this definition. It connects at the first call, and again whenever it must. */
+/** A client of the service with this definition. It connects at the first call, and reconnects when needed. */
 export function connect<Definition extends object>(
   definition: Definition,
   { address, auth }: ConnectOptions,
@@ -44,10 +44,10 @@ export function connect<Definition extends object>(
     'grpc.service_config_disable_resolution': 1,
     'grpc.keepalive_time_ms': 60_000,
     'grpc.keepalive_timeout_ms': 20_000,
-    // A server that comes back is found again soon.
+    // A server that returns is found within 5 s.
     'grpc.initial_reconnect_backoff_ms': 200,
     'grpc.max_reconnect_backoff_ms': 5_000,
-    // So is one that comes back at another address, as pods do. grpc-js would not ask DNS twice within 30 s.
+    // So is a server that returns at another address, as pods do. By default grpc-js asks DNS only once in 30 s.
     'grpc.dns_min_time_between_resolutions_ms': 1_000,
     'grpc.max_receive_message_length': 16 * 1024 * 1024,
     'grpc.enable_channelz': 0,
@@ -105,7 +105,7 @@ export function connect<Definition extends object>(
       else signal?.addEventListener('abort', cancel, { once: true });
     });
 
-  // A call that waited for a connection until its deadline never left: that is not a slow peer, but none.
+  // A call that waited for a connection until its deadline was never sent: the peer is unreachable, not slow.
   const explain = (error: ServiceError, gaveUp = false) =>
     error.code === status.DEADLINE_EXCEEDED &&
     channel.getChannel().getConnectivityState(false) !== connectivityState.READY
@@ -119,7 +119,7 @@ export function connect<Definition extends object>(
   return { ...Object.fromEntries(functions), close: () => channel.close() };
 }
 
-/** `inventory` of `/caudal.inventory.v1.InventoryService/ReserveStock`: the name by which people know the peer. */
+/** The peer's name for messages: `inventory` of `/caudal.inventory.v1.InventoryService/ReserveStock`. */
 function peerOf([first]: [string, Method][]): string {
   return first?.[1].path.split('.')[1] ?? 'The service';
 }
@@ -134,7 +134,7 @@ function traceOf({ origin }: CallOptions): Context {
   return extractTrace((name) => (name === 'traceparent' ? origin?.traceparent || undefined : undefined));
 }
 
-/** What travels beside the request, but for the token. */
+/** The headers of a request, without the token. */
 export function headersFor({ origin, consistency }: CallOptions): Record<string, string> {
   const token = encodeConsistency(consistency ?? []);
   return {
@@ -155,7 +155,7 @@ const hasRequestId = (path: string) =>
     .method(path)
     .request.fields.some(({ name }) => name === 'request_id');
 
-/** A command without a request_id gets a fresh one, so that a repeat after a lost answer does it once. */
+/** Adds a new request_id to a command without one, so that a repeat after a lost answer has no second effect. */
 function repeatable(request: object): object {
   return (request as { requestId?: string }).requestId === '' ? { ...request, requestId: newId() } : request;
 }
@@ -164,8 +164,8 @@ function repeatable(request: object): object {
 const isRepeatable = (path: string) => contract().method(path).noSideEffects || hasRequestId(path);
 
 /**
- * Whether the call's stream ended without a word, as those may that meet a server in its last moment. grpc-js repeats what is
- * UNAVAILABLE, but takes this for INTERNAL; so it is repeated here, once.
+ * Whether the call's stream ended without a status, as happens when a server ends. grpc-js repeats only UNAVAILABLE,
+ * and reports this as INTERNAL, UNKNOWN or CANCELLED. So it is repeated here, once.
  */
 function isLost(error: unknown): boolean {
   const cause =
@@ -174,8 +174,8 @@ function isLost(error: unknown): boolean {
 }
 
 /**
- * Repeats where a repeat is safe: queries, and commands by their request_id; and only what never got an answer. The
- * throttle stops repeats while more than a few calls fail, so that they do not drown a server that comes back.
+ * Repeats calls where this is safe: queries, and commands with a request_id, and only if there was no answer. The
+ * throttle stops repeats while many calls fail, so that they do not overload a server that has just returned.
  */
 function serviceConfigOf(safe: string[]) {
   return {

@@ -1,7 +1,7 @@
 /**
- * Calls a service of the same process: the same pipeline, rights, rules, deadlines and errors as over gRPC, without the
- * network. Requests and answers are copied instead of encoded, so that neither side can change what the other holds.
- * A GetOrder takes 35 us here and 350 us over gRPC.
+ * Calls a service of the same process: the same pipeline, permissions, rules, deadlines and errors as over gRPC,
+ * without the network. Messages are copied instead of encoded, so that neither side can change the other's. GetOrder
+ * takes 35 us here and 350 us over gRPC.
  */
 import type { Method } from '@caudal/contract/method.ts';
 import type { Caller } from '@caudal/kernel/context.ts';
@@ -14,8 +14,8 @@ import type { CallOptions, Client, Service } from '../types.ts';
 import { deadlineOf, headersFor } from './client.ts';
 
 /**
- * A client of the service with this definition, among `services`. They are looked at when the first call is made, so
- * that services which call each other can be put together in any order. `caller` is who calls.
+ * A client of the service with this definition, among `services`. They are read at the first call, so that services
+ * that call each other can be created in any order. `caller` is the caller of all calls.
  */
 export function localClient<Definition extends object>(
   definition: Definition,
@@ -27,7 +27,7 @@ export function localClient<Definition extends object>(
     const serving = services.find((service) => (service.definition as object) === definition);
     const found = serving ? endpoints([serving]) : [];
     return {
-      // Not bounded by itself: a local call is part of a call that was counted.
+      // Not bounded: a local call is part of a call that is counted.
       pipeline: createPipeline({ ...defaultLimits, maxConcurrent: Number.POSITIVE_INFINITY }),
       endpoints: new Map(found.map((endpoint) => [endpoint.contract.path, endpoint])),
     };
@@ -52,7 +52,7 @@ export function localClient<Definition extends object>(
     });
     if (outcome.ok) return outcome.answer;
     const { code, reason, message, violations, retryAfterMs, metadata } = outcome.error;
-    // Of its own, and without the cause: what happened inside is the callee's affair, as over the network.
+    // A new error without the cause: the callee's internals stay with the callee, as over the network.
     throw new CaudalError(code, reason, message, { violations, retryAfterMs, metadata });
   };
 

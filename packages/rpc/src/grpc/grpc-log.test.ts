@@ -6,7 +6,7 @@ afterEach(() => {
   jest.restoreAllMocks();
 });
 
-test('headers that grpc-js leaves out do not get into the log', () => {
+test('the values of headers that grpc-js leaves out are not logged', () => {
   const shown = jest.spyOn(console, 'error').mockImplementation(() => {});
   const written = jest.spyOn(process.stderr, 'write').mockImplementation(() => true);
   takeGrpcLog();

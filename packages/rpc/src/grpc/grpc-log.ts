@@ -1,6 +1,6 @@
 /**
- * What grpc-js says by itself, as lines of our log. Its own go to standard error as bare text, and of a header that it
- * does not take they show the value: anybody could write into the log, and a token with a slip in it would be in it.
+ * The log of grpc-js as lines of Caudal's log. By itself grpc-js writes bare text to standard error, with the values of
+ * headers that it refuses: any caller could write lines into the log, and a malformed token would be in it.
  */
 import { logger } from '@caudal/telemetry/log.ts';
 import { setLogger } from '@grpc/grpc-js';
@@ -9,11 +9,11 @@ const log = logger('grpc-js');
 /** `Failed to add metadata entry NAME: VALUE. Metadata string value ...` */
 const aboutHeader = /^Failed to add metadata entry/;
 
-/** From now on, for the whole process. */
+/** Takes effect for the whole process. */
 export function takeGrpcLog(): void {
   setLogger({
     error: (text: unknown) => {
-      if (aboutHeader.test(String(text))) log.debug('a header was left out, since it is no text of printable ASCII');
+      if (aboutHeader.test(String(text))) log.debug('a header was left out: its value is not printable ASCII');
       else log.warn(String(text));
     },
     info: (text: unknown) => log.info(String(text)),

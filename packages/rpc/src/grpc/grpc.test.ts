@@ -65,7 +65,7 @@ const get = (orderId: string, headers = {}, deadline?: Deadline, as = alice) =>
   send(getOrder.path, getOrder.requestSerialize({ orderId, readMask: undefined }), headers, deadline, as);
 
 describe('gRPC', () => {
-  test('answers, with request id and consistency token beside', async () => {
+  test('answers, with request id and consistency token in the metadata', async () => {
     const { response, metadata } = await send(place.path, place.requestSerialize(placeOrder()), {
       'x-request-id': 'r1',
     });
@@ -76,31 +76,32 @@ describe('gRPC', () => {
     expect(seen.at(-1)!.call.consistency).toEqual([{ stream: 'orders.order/o-1', version: 1 }]);
   });
 
-  test('a connection may have far more calls than are served: they hear a reason', async () => {
+  test('a connection may have far more calls than are served: they are refused with a reason', async () => {
     const session = openSession(`http://${server.address}`);
     const [settings] = await once(session, 'remoteSettings');
     expect(settings.maxConcurrentStreams).toBeGreaterThanOrEqual(4_000);
     session.destroy();
   });
 
-  test('what is remembered says its age', async () => {
+  test('an answer from a cache has its age', async () => {
     expect((await get('o-1')).metadata!.get('caudal-age')).toEqual([]);
     expect((await get('remembered')).metadata!.get('caudal-age')).toEqual(['4']);
   });
 
-  test('the handler sees who asks, why, and until when', async () => {
+  test('the handler gets the caller, the causation and the deadline', async () => {
     const deadline = Date.now() + 30_000;
     const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
     await get('o-1', { 'x-request-id': 'r2', 'caudal-correlation-id': 'c2', traceparent }, deadline);
     const { call } = seen.at(-1)!;
     expect(call.origin).toMatchObject({ actor: 'alice', causationId: 'r2', correlationId: 'c2' });
     expect(call.origin.traceparent).toMatch(/^00-0af7651916cd43dd8448eb211c80319c-/);
-    // It travels as the time that is left, so what the way takes is added; neither the default (5 s) nor the most (60 s).
+    // gRPC sends the time that is left, so the latency is added. It is neither the default (5 s) nor the maximum (60
+    // s).
     expect(Math.abs(call.deadline.getTime() - deadline)).toBeLessThan(20_000);
     expect(call).toMatchObject({ method: getOrder.path, caller: { subject: 'alice' }, commandId: undefined });
   });
 
-  test('a field mask leaves zero values of what it does not name', async () => {
+  test('a field mask leaves zero values for the other fields', async () => {
     const request = { ...placeOrder(), readMask: ['order_id', 'lines.product_id', 'status'], orderId: 'o-3' };
     const { response } = await send(getOrder.path, getOrder.requestSerialize(request));
     expect(getOrder.responseDeserialize(response as Buffer)).toMatchObject({
@@ -134,7 +135,7 @@ describe('gRPC', () => {
     expect(seen.at(-1)!.call.commandId).toBeUndefined();
   });
 
-  test('the order of maps makes no other request, their content does', async () => {
+  test('the order of a map does not change the hash, its content does', async () => {
     const reserver = await token('service:orders', ['inventory.stock.reserve']);
     const hashes = [];
     for (const attributes of [
@@ -158,7 +159,7 @@ describe('gRPC', () => {
 });
 
 describe('gRPC errors', () => {
-  test('carry exactly one ErrorInfo, violations and a time to come back', async () => {
+  test('have exactly one ErrorInfo, the violations and a delay for the repeat', async () => {
     const bad = await send(place.path, place.requestSerialize(placeOrder({ lines: [], country: '' })));
     expect(bad.error!.code).toBe(status.INVALID_ARGUMENT);
     expect(fromStatus(bad.error!, 'orders')).toMatchObject({
@@ -184,19 +185,19 @@ describe('gRPC errors', () => {
     });
   });
 
-  test.each(['bug', 'careless', 'broken'])('a bug (%s) says nothing but that, with the request id', async (id) => {
+  test.each(['bug', 'careless', 'broken'])('a bug (%s) shows nothing but INTERNAL and the request id', async (id) => {
     const { error } = await get(id, { 'x-request-id': 'r9' });
     expect([error!.code, error!.details]).toEqual([status.INTERNAL, 'Something went wrong on our side.']);
     expect(error!.metadata.get('x-request-id')).toEqual(['r9']);
     expect(JSON.stringify(error!.metadata.toJSON())).not.toContain('4111');
   });
 
-  test('bytes that are no message', async () => {
+  test('bytes that are not a message', async () => {
     const { error } = await send(place.path, Buffer.from('ffffffff', 'hex'));
     expect(fromStatus(error!, 'orders')).toMatchObject({ code: 'INVALID_ARGUMENT', reason: 'MALFORMED_REQUEST' });
   });
 
-  test('too many bytes, and methods that are not there', async () => {
+  test('too many bytes, and unknown methods', async () => {
     const large = await send(place.path, place.requestSerialize(placeOrder({ reference: 'x'.repeat(100_001) })));
     expect(large.error!.code).toBe(status.RESOURCE_EXHAUSTED);
     expect(fromStatus(large.error!, 'orders')).toMatchObject({
@@ -209,7 +210,7 @@ describe('gRPC errors', () => {
   });
 
   test('a deadline that passes', async () => {
-    // Time that is over before the call has arrived would show nothing of its handler: then once more.
+    // If the deadline passes before the call arrives, the handler does not run. Then the test calls again.
     const before = seen.length;
     for (let ms = 200; seen.length === before; ms *= 2) {
       const { error } = await get('slow', {}, Date.now() + ms);
@@ -228,7 +229,7 @@ describe('gRPC errors', () => {
     expect(violations[0]!.field).toBe('lines[0].product_id');
   });
 
-  test('who is not known, who may not, and whose it is not', async () => {
+  test('a missing token, a missing permission, and another owner', async () => {
     const reason = async (answer: Promise<Answer>) => fromStatus((await answer).error!, 'orders').reason;
     const bob = await token('bob', ['orders.orders.read']);
     expect(await reason(get('o-1', {}, undefined, ''))).toBe('TOKEN_MISSING');
@@ -253,13 +254,13 @@ describe('gRPC errors', () => {
     expect(fromStatus((await send(path, request)).error!, 'log').reason).toBe('INTERNAL_METHOD');
     const service = await token('service:orders', ['log.events.read']);
     expect((await send(path, request, {}, undefined, service)).error).toBeUndefined();
-    // "*" is for the development mode; in a token it is no permission at all.
+    // "*" is only for development mode: in a token it is ignored.
     const greedy = await token('alice', ['*']);
     expect(fromStatus((await send(path, request, {}, undefined, greedy)).error!, 'log').reason).toBe('INTERNAL_METHOD');
     expect(fromStatus((await get('o-1', {}, undefined, greedy)).error!, 'orders').reason).toBe('PERMISSION_MISSING');
   });
 
-  test('a connection that is told to go elsewhere is not cut before its calls had their time', () => {
+  test('a connection that got GOAWAY is not cut before the deadlines of its calls', () => {
     const { maxTimeoutMs } = defaultLimits;
     const { options } = grpcServer(
       [],
@@ -272,7 +273,7 @@ describe('gRPC errors', () => {
     expect(options['grpc.max_connection_age_grace_ms']).toBeGreaterThan(maxTimeoutMs);
   });
 
-  test('who is not known is refused before the message is there', async () => {
+  test('a caller without a valid token is refused before the message is received', async () => {
     const session = openSession(`http://${server.address}`);
     const stream = session.request({
       ':path': getOrder.path,
@@ -282,13 +283,13 @@ describe('gRPC errors', () => {
       'x-request-id': 'r7',
     });
     stream.on('error', () => {});
-    stream.write(Buffer.from([0, 0, 0, 100, 0])); // a message of 25 KiB begins, and never comes
+    stream.write(Buffer.from([0, 0, 0, 100, 0])); // the start of a message of 25 KiB, whose rest is never sent
     const headers = await new Promise<Record<string, unknown>>((resolve) => stream.on('response', resolve));
     expect(headers).toMatchObject({ 'grpc-status': String(status.UNAUTHENTICATED), 'x-request-id': 'r7' });
     session.destroy();
   });
 
-  test('an HTTP/2 request that is no gRPC is refused, not answered', async () => {
+  test('an HTTP/2 request that is not gRPC is refused', async () => {
     const session = openSession(`http://${server.address}`);
     const stream = session.request({ ':path': '/v1/orders', ':method': 'GET' });
     const code = await new Promise((resolve) => stream.on('response', (headers) => resolve(headers[':status'])));

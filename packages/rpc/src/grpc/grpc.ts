@@ -23,29 +23,27 @@ import { takeGrpcLog } from './grpc-log.ts';
 import { boundMessages } from './message-bound.ts';
 
 export interface GrpcLimits {
-  /** The bytes of a request, for methods whose contract says nothing of it; four times as much of an answer. */
+  /** The most bytes of a request, for methods without a bound in the contract. Answers may be four times as long. */
   maxMessageBytes: number;
   maxConcurrent: number;
-  /** After this time a connection is told to go elsewhere, so that balancing follows new servers; milliseconds. */
+  /** The age at which a connection gets GOAWAY, so that balancing finds new servers; in milliseconds. */
   maxConnectionAgeMs: number;
-  /** The longest deadline that is granted, in milliseconds. */
+  /** The longest deadline of a call, in milliseconds. */
   maxTimeoutMs: number;
 }
 
-/** What a call may take beyond its deadline until its answer has left, in milliseconds. */
+/** The time after a call's deadline in which its answer can still be sent, in milliseconds. */
 const answerMs = 5_000;
 
 /**
- * Calls of a connection beyond those that are served. They are refused with a reason, instead of waiting unseen in clients.
- * Far more than that takes: Node counts a stream a moment longer than HTTP/2 does, so a client that keeps within a bound that
- * it comes close to has calls rejected (ENHANCE_YOUR_CALM, without a reason), and after a hundred of them the connection is
- * cut, with all that is in flight on it. With 100, a server with too little of a core lost three connections in ten seconds.
+ * Calls of a connection above `maxConcurrent`. They are refused with a reason, instead of waiting unseen in clients.
+ * Why it must be so many: see README, Spare streams.
  */
 const spareStreams = 4_000;
 
 type Definition = Record<string, MethodDefinition<Buffer, Buffer>>;
 
-/** The server for these endpoints; it listens nowhere yet. */
+/** The server for these endpoints. It does not listen yet. */
 export function grpcServer(
   endpoints: Endpoint[],
   pipeline: Pipeline,
@@ -53,7 +51,7 @@ export function grpcServer(
   limits: GrpcLimits,
 ): Server {
   takeGrpcLog();
-  // Of any message, of health and reflection too; each call has its method's own.
+  // The largest bound, for all messages, also of health and reflection. Each call then gets its own method's bound.
   const bounds = endpoints.map(({ contract }) => boundOf(contract, limits.maxMessageBytes));
   const server = new Server({
     interceptors: [admission(endpoints, pipeline, authenticate, limits)],
@@ -61,7 +59,7 @@ export function grpcServer(
     'grpc.max_send_message_length': limits.maxMessageBytes * 4,
     'grpc.max_concurrent_streams': limits.maxConcurrent + spareStreams,
     'grpc.max_connection_age_ms': limits.maxConnectionAgeMs,
-    // Then it is cut: not before the last of its calls had all of its time.
+    // After this time the connection is cut. By then the last of its calls has had its full deadline.
     'grpc.max_connection_age_grace_ms': limits.maxTimeoutMs + answerMs,
     'grpc.keepalive_time_ms': 60_000,
     'grpc.keepalive_timeout_ms': 20_000,
@@ -72,7 +70,7 @@ export function grpcServer(
     const { service, name, path } = endpoint.contract;
     const known = services.get(service) ?? { definition: {}, handlers: {} };
     services.set(service, known);
-    // Bytes in, bytes out: the pipeline decodes and encodes, so that it can say what is wrong.
+    // grpc-js passes bytes through. The pipeline decodes and encodes, so that it can report errors.
     const same = (bytes: Buffer) => bytes;
     known.definition[name] = {
       path,
@@ -94,13 +92,13 @@ const readerOf = (metadata: Metadata) => (name: string) => {
   return typeof value === 'string' ? value : undefined;
 };
 
-/** Whose call it is, noted on its metadata: an entry of a WeakMap costs the garbage collector more than all of this. */
+/** The caller, kept on the metadata: an entry of a WeakMap would cost the garbage collector more. */
 const noted = Symbol('caller');
 type Noted = Metadata & { [noted]?: Caller };
 
 /**
- * Looks at a call before its message is read: who is not known, or is one too many, is answered at once, so that nobody
- * can make the server hold what it will not serve. Notes the caller.
+ * Admits a call before its message is read. A caller that is not authenticated, or a call for which there is no free
+ * place, is refused at once, so that the server never holds the message of such a call.
  */
 function admission(
   endpoints: Endpoint[],
@@ -111,10 +109,10 @@ function admission(
   const byPath = new Map(endpoints.map((endpoint) => [endpoint.contract.path, endpoint]));
   return ({ path }, call) => {
     const endpoint = byPath.get(path);
-    // Health and reflection are for everybody.
+    // Health and reflection need no token.
     if (!endpoint) return new ServerInterceptingCall(call);
 
-    /** Through the pipeline, which counts and reports it as it does every call. */
+    /** Refuses through the pipeline, which counts and reports all calls. */
     const refuse = async (metadata: Metadata, error: unknown) => {
       const refused = { counted: true, header: readerOf(metadata), authenticate: () => Promise.reject(error) };
       const outcome = await pipeline.run(endpoint, { ...refused, decode: () => undefined, encode: () => undefined });
@@ -179,8 +177,13 @@ function decode(read: () => unknown): unknown {
   try {
     return read();
   } catch (cause) {
-    throw new CaudalError('INVALID_ARGUMENT', 'MALFORMED_REQUEST', 'The request is no message of the expected type.', {
-      cause,
-    });
+    throw new CaudalError(
+      'INVALID_ARGUMENT',
+      'MALFORMED_REQUEST',
+      'The request is not a message of the expected type.',
+      {
+        cause,
+      },
+    );
   }
 }

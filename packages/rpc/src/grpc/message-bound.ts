@@ -1,7 +1,5 @@
 /**
- * Stops reading a message at its method's own bound. grpc-js has one bound for all methods and no way to lower it for a call,
- * so that any caller could have it hold a message of the largest. Its reader of a call is no part of its API: where it has
- * another shape nothing is changed here, and the pipeline still refuses what is too long. serving.test.ts fails then.
+ * Stops reading a message at the bound of its method, through a part of grpc-js. See README, The bound of a message.
  */
 import { type ServerInterceptingCallInterface, status } from '@grpc/grpc-js';
 
@@ -11,8 +9,8 @@ interface Reader {
 }
 
 /**
- * From now on the call takes messages of so many bytes, decompressed. `refuse` answers, once, in the place of grpc-js, which
- * knows no details of errors.
+ * From now on the call accepts messages of this many bytes, decompressed. `refuse` is called once, to answer instead of
+ * grpc-js, which sends no error details.
  */
 export function boundMessages(call: ServerInterceptingCallInterface, bytes: number, refuse: () => void): void {
   const reader = call as Reader;
@@ -23,7 +21,7 @@ export function boundMessages(call: ServerInterceptingCallInterface, bytes: numb
   const send = call.sendStatus.bind(call);
   let refused = false;
   call.sendStatus = (ending) => {
-    // Its own endings have no metadata. It says the same again for each frame that follows.
+    // A status of grpc-js itself has no metadata. It is sent again for each frame that follows.
     const isOwn = ending.code === status.RESOURCE_EXHAUSTED && !ending.metadata && /larger than/.test(ending.details);
     if (!isOwn) send(ending);
     else if (!refused) {

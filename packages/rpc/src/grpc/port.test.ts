@@ -13,7 +13,7 @@ const getOrder = (orderId: string) => ({ orderId, readMask: undefined });
 const source = async () => token('alice', ['orders.orders.read']);
 
 describe('the gRPC port', () => {
-  test('answers health over HTTP/1 and over gRPC, each as ready as the other', async () => {
+  test('answers health over HTTP/1 and over gRPC, with the same result', async () => {
     const server = await start();
     const client = new Client(server.address, credentials.createInsecure());
     const check = (name: string) => healthOf(client, name);
@@ -32,7 +32,7 @@ describe('the gRPC port', () => {
     await server.stop();
   });
 
-  test('tells HTTP/2 from HTTP/1 however few bytes come at once', async () => {
+  test('tells HTTP/2 from HTTP/1, even if the bytes arrive one at a time', async () => {
     const server = await start();
     const answerTo = (chunks: string[]) =>
       new Promise<string>((resolve, reject) => {
@@ -50,13 +50,13 @@ describe('the gRPC port', () => {
         socket.once('connect', next);
       });
     expect(await answerTo(['G', 'E', 'T /livez HTTP/1.1\r\nhost: a\r\n\r\n'])).toMatch(/^HTTP\/1.1 200/);
-    // A SETTINGS frame comes back: its type is the fourth byte.
+    // The answer is a SETTINGS frame: its type is the fourth byte.
     const settings = await answerTo(['P', 'R', 'I * HTTP/2.0\r\n\r\nSM\r\n\r\n', '\0\0\0\x04\0\0\0\0\0']);
     expect(settings.charCodeAt(3)).toBe(4);
     await server.stop();
   });
 
-  test.each(['GET // HTTP/1.1', 'GET http://[/ HTTP/1.1'])('"%s" is a 404, and no more', async (line) => {
+  test.each(['GET // HTTP/1.1', 'GET http://[/ HTTP/1.1'])('"%s" is a 404, and does no harm', async (line) => {
     const server = await start();
     const odd = talk(server.grpcPort, `${line}\r\nhost: a\r\n\r\n`);
     await until(() => odd.closed);
@@ -66,21 +66,21 @@ describe('the gRPC port', () => {
   });
 
   test.each(['', 'GE', 'GET /li', 'POST /livez HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n'])(
-    'a connection that says %j and no more is ended',
+    'a connection that sends only %j is ended',
     async (text) => {
       const server = await start({ limits: { plainConnectionMs: 300 } });
       const client = connect(OrderQueryServiceService, { address: server.address, auth: source });
       await client.getOrder(getOrder('o-1'));
       const idle = talk(server.grpcPort, text);
       await until(() => idle.closed);
-      // One that speaks gRPC stays.
+      // A connection with gRPC stays open.
       await client.getOrder(getOrder('o-1'));
       client.close();
       await server.stop();
     },
   );
 
-  test('/readyz asks each time it is asked, and gRPC hears of it a moment later', async () => {
+  test('/readyz checks at each request, and gRPC health follows within a second', async () => {
     let ready = true;
     const server = await start({ ready: () => ready });
     const probe = async () => (await fetch(`http://${server.address}/readyz`)).status;

@@ -1,6 +1,6 @@
 /**
- * A port that speaks gRPC and answers health requests over HTTP/1: Kong probes the very port that it balances, and can
- * do so over HTTP/1 only. The first bytes of a connection tell the two apart: HTTP/2 begins with `PRI * HTTP/2.0`.
+ * A port for gRPC and for health requests over HTTP/1: Kong probes the same port that it balances, and only over
+ * HTTP/1. The first bytes of a connection tell the two apart: HTTP/2 begins with `PRI * HTTP/2.0`.
  */
 import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
@@ -9,15 +9,15 @@ import { type ConnectionInjector, type Server, ServerCredentials } from '@grpc/g
 
 export interface Address {
   host: string;
-  /** 0 for any free port. */
+  /** 0: any free port. */
   port: number;
 }
 
 export interface Port {
   port: number;
-  /** Takes no new connections; resolves when the open ones have ended. */
+  /** Takes no new connections. Resolves when the open ones have ended. */
   close(): Promise<void>;
-  /** Ends what is still open. */
+  /** Ends the connections that are still open. */
   destroy(): void;
 }
 
@@ -28,16 +28,16 @@ const log = logger('rpc');
 const http2Preface = Buffer.from('PRI');
 
 export interface PortLimits {
-  /** Connections at once, on each port; above that new ones are closed at once. */
+  /** The most connections of each port at the same time. Further ones are closed at once. */
   maxConnections: number;
   /**
-   * How long a connection to the gRPC port that is not gRPC may last in all, in milliseconds: it says what it speaks,
-   * asks once, and is answered. Node's own time-outs work only for servers that listen themselves.
+   * The most time of a connection to the gRPC port that is not gRPC, in milliseconds. It covers one request and its
+   * answer. Node's own time-outs need a server that listens itself, and here the port listens.
    */
   plainConnectionMs: number;
 }
 
-/** Listens. gRPC connections go to `grpc`, others get answers from `health`. */
+/** Listens. gRPC connections are passed to `grpc`; `health` answers the others. */
 export async function openPort(
   grpc: Server,
   health: Health,
@@ -46,7 +46,7 @@ export async function openPort(
 ): Promise<Port> {
   const injector: ConnectionInjector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
   const http = createHttpServer((request, response) => {
-    // Not by the URL class, which throws for some of what HTTP lets through.
+    // Not the URL class, which throws for some addresses that HTTP allows.
     const [path = '/'] = (request.url ?? '/').split('?');
     const answer = health(path) ?? { status: 404, text: 'not found' };
     response.writeHead(answer.status, {
@@ -57,7 +57,7 @@ export async function openPort(
     response.end(`${answer.text}\n`);
   });
   const sockets = new Set<Socket>();
-  /** Those that are not gRPC, or have not said so yet. */
+  /** Connections that are not gRPC, or whose first bytes are not read yet. */
   const plain = new Set<Socket>();
   const listener = createServer((socket) => {
     sockets.add(socket);
@@ -69,7 +69,7 @@ export async function openPort(
       plain.delete(socket);
     });
     socket.setNoDelay(true);
-    // Resets before either server has the connection would else be uncaught.
+    // A reset before one of the servers has the connection would otherwise be an uncaught error.
     const ignore = () => {};
     socket.on('error', ignore);
     const decide = () => {
@@ -95,14 +95,15 @@ export async function openPort(
       resolve();
     });
   });
-  // A connection that can't be taken (no file handles are left) is not the end of the process.
+  // If a connection can't be taken (no file handles are left), the process goes on.
   listener.on('error', (error) => log.warn({ err: error }, 'a connection could not be taken'));
 
   return {
     port: (listener.address() as AddressInfo).port,
     close() {
       const closed = new Promise<void>((resolve) => listener.close(() => resolve()));
-      // Health is answered at once, so what is left of these has nothing in flight: an answer that is on its way still goes.
+      // Health is answered at once, so these connections have no request in flight. Answers already written are still
+      // sent.
       for (const socket of plain) socket.destroySoon();
       return closed;
     },

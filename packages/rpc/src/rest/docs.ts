@@ -1,4 +1,4 @@
-/** Serves the description of the REST interface: /openapi.json, pages for people under /docs/, and a page at / that leads there. */
+/** Serves /openapi.json, the pages made from it under /docs/, and the page at /. */
 import fastify, { type FastifyInstance } from 'fastify';
 import type { Endpoint } from '../server/endpoint.ts';
 import { addFrontPage } from './front-page.ts';
@@ -14,7 +14,7 @@ const policy = [
   "frame-ancestors 'none'",
 ].join('; ');
 
-/** Adds them. The pages come from this server alone: no script, font or call of theirs goes to another. */
+/** Adds the pages. All of their scripts, fonts and calls are of this server. */
 export function addDocs(app: FastifyInstance, endpoints: Endpoint[]): void {
   addFrontPage(app);
   const document = JSON.stringify(openApi(endpoints.map(({ contract }) => contract)));
@@ -26,20 +26,20 @@ export function addDocs(app: FastifyInstance, endpoints: Endpoint[]): void {
     app.get(url, async (request, reply) => {
       opening ??= openPages();
       const pages = await opening;
-      // HTTP/1.0 need not send a host, and the pages make a URL of it.
+      // HTTP/1.0 allows a request without a host, and the pages need one for a URL.
       const { host = 'localhost' } = request.headers;
       const answer = await pages.inject({ method: 'GET', url: request.url, headers: { host } });
       if (answer.statusCode === 404) return reply.callNotFound();
       for (const name of ['content-type', 'cache-control', 'etag', 'location'])
         if (answer.headers[name] !== undefined) reply.header(name, answer.headers[name]);
-      // Said to the browser too, so that no later version of the pages sends a token anywhere else.
+      // The browser gets the policy too, so that no later version of the pages can send a token to another server.
       return reply.code(answer.statusCode).header('content-security-policy', policy).send(answer.rawPayload);
     });
 }
 
 /**
- * The pages, in an application of their own that is made when the first of them is asked for: their 5 MB of JavaScript take
- * 200 ms to load and 30 MB of memory, which most processes never need.
+ * The pages, in a fastify application that is created at the first request for one. Their 5 MB of JavaScript take 200
+ * ms to load and 30 MB of memory, which most processes never need.
  */
 async function openPages(): Promise<FastifyInstance> {
   const { default: scalar } = await import('@scalar/fastify-api-reference');

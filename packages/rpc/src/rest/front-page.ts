@@ -1,16 +1,16 @@
-/** What is at the REST port's `/`: where to go on, for a person with a browser or for a client that asks for JSON. */
+/** The page at the REST port's `/`: links for a person with a browser, or JSON for a client that asks for it. */
 import type { FastifyInstance } from 'fastify';
 
 const places = [
-  { name: 'docs', path: '/docs', what: 'every call, its permission and its errors, and a form to try it' },
-  { name: 'openapi', path: '/openapi.json', what: 'the same for programs: the OpenAPI reference' },
-  { name: 'readyz', path: '/readyz', what: 'whether this process takes calls' },
-  { name: 'livez', path: '/livez', what: 'whether it works at all' },
+  { name: 'docs', path: '/docs', what: 'all methods with their permissions and errors, and a form to call them' },
+  { name: 'openapi', path: '/openapi.json', what: 'the same for programs, as an OpenAPI document' },
+  { name: 'readyz', path: '/readyz', what: 'whether this process is ready to take calls' },
+  { name: 'livez', path: '/livez', what: 'whether this process is alive' },
 ];
 
 const items = places.map(({ path, what }) => `    <li><a href="${path}">${path}</a>: ${what}</li>`);
 
-/** Nothing in it is from elsewhere; the colours are those that the reader's browser is set to. */
+/** It loads nothing, and its colours follow the settings of the browser. */
 const page = `<!doctype html>
 <html lang="en">
   <meta charset="utf-8">
@@ -35,7 +35,7 @@ const json = JSON.stringify({
 const policy =
   "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/** Adds it: HTML, unless the request asks for JSON and not for HTML. It needs no token, and shows none. */
+/** Adds the page: as HTML, unless the request accepts JSON and not HTML. It needs no token. */
 export function addFrontPage(app: FastifyInstance): void {
   app.get('/', (request, reply) => {
     const { accept = '' } = request.headers;

@@ -1,11 +1,11 @@
-/** Where a created resource is read: the Location of a 201. */
+/** The Location of a 201: the path at which the new resource is read. */
 import type { MethodContract } from '@caudal/contract/descriptors.ts';
 import { type Fields, propertyOf } from '../schema/field-names.ts';
 
-/** The Location of an answer; undefined if it lacks what stands in the path. */
+/** The Location of an answer; undefined if the answer lacks a field of the path. */
 export type LocationOf = (answer: Fields) => string | undefined;
 
-/** How a method's answers get their Location; undefined if they have none. */
+/** Makes the Location of a method's answers; undefined if the method has none. */
 export function locationOf({ location, response }: MethodContract): LocationOf | undefined {
   if (location === undefined) return undefined;
   // `/v1/orders/{order_id}` as "/v1/orders/", "order_id", "".

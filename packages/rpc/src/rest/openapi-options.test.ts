@@ -1,4 +1,4 @@
-/** What OpenAPI says of a method's options, over a contract that has all of them. */
+/** A method's options in OpenAPI, over a contract that has all of them. */
 import { contract } from '@caudal/contract/descriptors.ts';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { Validator } from '@seriousme/openapi-schema-validator';
@@ -13,7 +13,7 @@ const statuses = ({ responses }: Json) => Object.keys(responses!);
 afterAll(stopAll);
 
 describe('the OpenAPI document', () => {
-  test('is a valid one, with every option in use', async () => {
+  test('is valid, with every option in use', async () => {
     const { valid, errors } = await new Validator().validate(structuredClone(document));
     expect([valid, errors]).toEqual([true, undefined]);
   });
@@ -30,14 +30,14 @@ describe('the OpenAPI document', () => {
     expect(statuses(operation('post', '/v1/orders'))).toContain('200');
   });
 
-  test('has the bound of a request, where there is one', () => {
+  test('has the bound of a request, if there is one', () => {
     expect(operation('post', '/v1/probes').requestBody!.description).toBe('At most 1024 bytes.');
     expect(operation('post', '/v1/probes/{probe_id}:start').requestBody).not.toHaveProperty('description');
     expect(statuses(operation('get', '/v1/probes/{probe_id}'))).toContain('413');
     expect(statuses(operation('get', '/v1/orders/{order_id}'))).not.toContain('413');
   });
 
-  test('says how callers are authenticated', () => {
+  test('has the authentication of callers', () => {
     expect(operation('post', '/v1/probes')).not.toHaveProperty('security');
     const webhook = operation('post', '/v1/webhooks/measurements');
     expect([webhook.security, statuses(webhook)]).toEqual([
@@ -60,7 +60,7 @@ describe('the OpenAPI document', () => {
     expect(operation('post', '/v1/probes:import')['x-caudal-rate-limit']).toBe('HEAVY');
   });
 
-  test('asks for no scheme that no method needs', () => {
+  test('has no security scheme that no method needs', () => {
     const { methods } = contract();
     const plain = openApi(methods().filter(({ access }) => !access.webhook)) as unknown as Json;
     expect(Object.keys(plain.components!.securitySchemes!)).toEqual(['bearer']);

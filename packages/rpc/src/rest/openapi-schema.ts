@@ -1,22 +1,22 @@
-/** Messages of the contract as JSON Schema (2020-12), with the rules that their fields must keep. */
+/** Messages of the contract as JSON Schema (2020-12), with the rules of their fields. */
 import type { DescEnum, DescField, DescMessage, Message } from '@bufbuild/protobuf';
 import { contract } from '@caudal/contract/descriptors.ts';
 import { email, rulesOf, uuid } from '../schema/rules.ts';
 
 export type Schema = Record<string, unknown>;
 
-/** Gathers the schemas that a document needs under `#/components/schemas`. */
+/** Collects the schemas of a document under `#/components/schemas`. */
 export interface Schemas {
   components: Record<string, Schema>;
-  /** A reference to a message's schema. `omit`: fields that this use of it has elsewhere. */
+  /** A reference to a message's schema. `omit` are fields that are elsewhere in the operation, as path parameters. */
   message(type: DescMessage, omit?: string[]): Schema;
   /** The schema of one field's value. */
   field(field: DescField): Schema;
 }
 
 /**
- * `answers`: the messages that are answered with. They and what is in them may get new fields at any time; all others
- * are closed, as the server refuses fields that it does not know.
+ * `answers` are the messages of answers. These, and the messages in them, may get new fields at any time. All others
+ * are closed, as the server refuses unknown fields.
  */
 export function collectSchemas(answers: DescMessage[]): Schemas {
   const components: Record<string, Schema> = {};
@@ -45,7 +45,7 @@ export function collectSchemas(answers: DescMessage[]): Schemas {
         type: 'object',
         ...describe(type),
         properties: Object.fromEntries(fields.map((field) => [field.jsonName, described(field, schemaOf(field))])),
-        // Of an answer, a read mask may leave out anything.
+        // In an answer, a read mask may remove any field.
         ...(!open.has(type) && {
           ...(required.length > 0 && { required }),
           additionalProperties: false,
@@ -81,7 +81,7 @@ export function collectSchemas(answers: DescMessage[]): Schemas {
     return { ...single(field), ...ruleSchema(field) };
   };
 
-  /** In a request, what is open because it is answered with too (an amount, a line) is as strict as the rest. */
+  /** Closes a message within a request that is open because answers use it too (an amount, a line). */
   const closed = (field: DescField, schema: Schema): Schema => {
     if (!field.message || wellKnown[field.message.typeName] || !open.has(field.message)) return schema;
     const required = field.message.fields.filter(isRequired).map(({ jsonName }) => jsonName);
@@ -94,7 +94,7 @@ export function collectSchemas(answers: DescMessage[]): Schemas {
   return { components, message, field: value };
 }
 
-/** These messages, and all that are in them. */
+/** These messages and all messages within them. */
 function withParts(types: DescMessage[], found = new Set<DescMessage>()): Set<DescMessage> {
   for (const type of types) {
     if (found.has(type)) continue;
@@ -109,7 +109,7 @@ function withParts(types: DescMessage[], found = new Set<DescMessage>()): Set<De
 
 const isMask = ({ message }: DescField) => message?.typeName === 'google.protobuf.FieldMask';
 
-/** What an update's mask may name: the fields beside it that are the resource's own. */
+/** The fields that an update mask may name: the resource's own. */
 const maskable = (fields: DescField[]): string[] =>
   fields
     .filter((field) => !isMask(field) && !['request_id', 'etag'].includes(field.name))
@@ -124,7 +124,7 @@ function describe(descriptor: { proto: Message }): Schema {
   return description ? { description } : {};
 }
 
-/** The field's comment, and what JSON Schema can't say of strings that are numbers or durations. */
+/** The field's comment, and the bounds that JSON Schema can't express for strings with numbers or durations. */
 function described(field: DescField, schema: Schema): Schema {
   const bounds = field.scalar === 3 || isDuration(field) ? boundsOf(field) : '';
   const description = [contract().comment(field), bounds].filter(Boolean).join(' ');
@@ -159,7 +159,7 @@ function boundsOf(field: DescField): string {
   return text && `${text[0]!.toUpperCase()}${text.slice(1)}.`;
 }
 
-/** The rules as far as JSON Schema has words for them. */
+/** The rules that JSON Schema can express. */
 function ruleSchema(field: DescField): Schema {
   const {
     minLen,
@@ -175,7 +175,7 @@ function ruleSchema(field: DescField): Schema {
   const format = (known as { case?: string } | undefined)?.case;
   const empty = rulesOf(field).ignore === 'ifZero';
   const number = (value: unknown) => (value ? Number(value) : undefined);
-  // JSON Schema's own formats are wider than the rules of the same name, and are often not looked at.
+  // JSON Schema's formats are wider than the rules of the same name, and many validators ignore them.
   const text = pattern ?? (field.scalar === 3 ? longPattern(rest) : patternOfFormat[format ?? '']);
   const schema: Schema = {
     minLength: empty ? undefined : number(minLen),
@@ -197,8 +197,8 @@ function ruleSchema(field: DescField): Schema {
 const patternOfFormat: Record<string, string> = { uuid: uuid.source, email: email.source };
 
 /**
- * How a number of 64 bits is spelled: exact where it is bound by powers of ten, as those of the contract are; else it
- * takes a little more than 64 bits hold.
+ * The pattern of a 64-bit number as a string. It is exact if the bounds are powers of ten, as all in the contract are.
+ * Otherwise it accepts numbers slightly over 64 bits.
  */
 function longPattern({ gte, lte, notIn }: Record<string, unknown>): string {
   const bound = `${lte ?? ''}`;
@@ -235,6 +235,6 @@ const wellKnown: Record<string, Schema> = {
     pattern: '^-?[0-9]{1,12}(?:\\.[0-9]{1,9})?s$',
     examples: ['900s'],
   },
-  // Examples are of the message that the mask speaks of.
+  // The examples depend on the message that the mask is for, so they are added there.
   'google.protobuf.FieldMask': { type: 'string' },
 };

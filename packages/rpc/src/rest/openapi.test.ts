@@ -8,14 +8,14 @@ type Json = { [key: string]: Json };
 const document = JSON.parse(JSON.stringify(openApi(contract().methods()))) as Json;
 
 describe('the OpenAPI document', () => {
-  test('is a valid one', async () => {
+  test('is valid', async () => {
     const { valid, errors } = await new Validator().validate(structuredClone(document));
     expect(errors).toBeUndefined();
     expect(valid).toBe(true);
     expect(document.openapi).toBe('3.1.0');
   });
 
-  test('refers to nothing that is not there', () => {
+  test('has no reference without a target', () => {
     const text = JSON.stringify(document);
     const references = [...text.matchAll(/"\$ref":"#\/components\/(\w+)\/([^"]+)"/g)];
     expect(references.length).toBeGreaterThan(50);
@@ -33,7 +33,7 @@ describe('the OpenAPI document', () => {
     expect(JSON.stringify(document)).not.toMatch(/ReadLog|CreatePaymentRequest|BatchGetProducts/);
   });
 
-  test('says of a command what the contract says', () => {
+  test("has the contract's facts of a command", () => {
     const operation = document.paths!['/v1/stock/{product_id}:adjust']!.post as Json;
     expect(operation.operationId).toBe('InventoryService_AdjustStock');
     expect(operation.description).toContain('Corrects the number of pieces after a count.');
@@ -53,7 +53,7 @@ describe('the OpenAPI document', () => {
     expect((body.properties!.delta as Json).description).toContain('not 0');
   });
 
-  test('closes requests, and what is in them, but nothing that is answered', () => {
+  test('closes requests and the messages in them, but no answers', () => {
     const schemas = document.components!.schemas as Json;
     expect(schemas['inventory.AdjustStockRequest']).toMatchObject({ additionalProperties: false });
     expect(schemas['orders.PlaceOrderLine']).toMatchObject({ additionalProperties: false });
@@ -63,12 +63,12 @@ describe('the OpenAPI document', () => {
     expect(line).toMatchObject({ required: ['productId', 'quantity'], unevaluatedProperties: false });
     for (const name of ['type.Money', 'inventory.ReservationLine', 'orders.Order']) {
       expect(Object.keys(schemas[name]!)).not.toContain('additionalProperties');
-      // A mask may have left it out.
+      // A mask may have removed it.
       expect(Object.keys(schemas[name]!)).not.toContain('required');
     }
   });
 
-  test('spells numbers of 64 bits as the rules have them', () => {
+  test('has patterns for 64-bit numbers that match the rules', () => {
     const pattern = (name: string, field: string) => {
       const { properties } = (document.components!.schemas as Json)[name] as Json;
       const found = new RegExp((properties![field] as Json).pattern as unknown as string);
@@ -91,7 +91,7 @@ describe('the OpenAPI document', () => {
     }
   });
 
-  test('has examples of masks that are right', async () => {
+  test('has valid examples of masks', async () => {
     const masks = Object.entries(document.paths!)
       .filter(([, item]) => item.get)
       .flatMap(([path, { get }]) =>
@@ -105,7 +105,7 @@ describe('the OpenAPI document', () => {
     expect((update as Json).examples).toEqual(['title,description,category']);
   });
 
-  test('says of a query what the contract says', () => {
+  test("has the contract's facts of a query", () => {
     const { parameters, responses } = document.paths!['/v1/orders']!.get as Json;
     const byName = new Map(
       (parameters as unknown as Json[]).map((parameter) => [parameter.name as unknown, parameter]),
@@ -129,7 +129,7 @@ describe('the pages', () => {
   });
   afterAll(stopAll);
 
-  test('are served without a token, and from here alone', async () => {
+  test('are served without a token, and load nothing from other servers', async () => {
     const served = await fetch(`${server.url}/openapi.json`);
     expect(served.status).toBe(200);
     expect(Object.keys(((await served.json()) as Json).paths!)).toContain('/v1/orders');
@@ -144,7 +144,7 @@ describe('the pages', () => {
   });
 
   test.each([undefined, 'text/html,application/xhtml+xml,*/*;q=0.8', '*/*', 'text/html, application/json;q=0.9'])(
-    '/ leads to them, for Accept: %s',
+    '/ has links to them, for Accept: %s',
     async (accept) => {
       const page = await fetch(server.url, { headers: accept === undefined ? {} : { accept } });
       const html = await page.text();
@@ -157,7 +157,7 @@ describe('the pages', () => {
       expect(html).not.toMatch(/https?:|<script|<img|<link|src=|@import|url\(/);
       const links = [...html.matchAll(/href="([^"]*)"/g)].map(([, path]) => path!);
       expect(links).toEqual(['/docs', '/openapi.json', '/readyz', '/livez']);
-      // A server that is not ready yet says so by 503.
+      // A server that is not ready yet answers 503.
       for (const path of links) expect([200, 503]).toContain((await fetch(`${server.url}${path}`)).status);
     },
   );
@@ -174,7 +174,7 @@ describe('the pages', () => {
     });
   });
 
-  test('/ answers HEAD, and takes nothing', async () => {
+  test('/ answers HEAD, and no other method', async () => {
     const head = await fetch(server.url, { method: 'HEAD' });
     expect({ status: head.status, text: await head.text() }).toEqual({ status: 200, text: '' });
     for (const method of ['POST', 'PUT', 'DELETE']) expect((await fetch(server.url, { method })).status).toBe(404);
@@ -186,7 +186,7 @@ describe('the pages', () => {
     await bare.stop();
   });
 
-  test('web pages of other origins may call if they are named', async () => {
+  test('web pages of other origins may call if the setting names them', async () => {
     const origins = ['https://shop.test'];
     const open = await start({ rest: { host: '127.0.0.1', port: 0, cors: { origins } } });
     const ask = (origin: string) =>

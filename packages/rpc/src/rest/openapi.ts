@@ -1,4 +1,4 @@
-/** The REST interface as an OpenAPI 3.1 document, derived from the contract: nothing of it is written by hand. */
+/** The REST interface as an OpenAPI 3.1 document, derived from the contract. */
 import type { DescField, DescMessage } from '@bufbuild/protobuf';
 import { contract, type MethodContract } from '@caudal/contract/descriptors.ts';
 import type { HttpRule } from '@caudal/contract/http-rule.ts';
@@ -9,12 +9,13 @@ import { isWellKnown } from './transcode.ts';
 
 const about = `Commands and queries of Caudal, over JSON. Everything here is derived from the gRPC contract.
 
-- Numbers of 64 bits are strings, times are RFC 3339, enums are named. Unknown fields are refused, and text with U+0000.
-- A command with a \`requestId\` may be repeated: the same id with the same content is answered as the first time.
-- Errors are \`application/problem+json\` (RFC 9457) with a \`reason\` for machines.
+- Numbers of 64 bits are strings, times are RFC 3339, enums are written by name.
+- Unknown fields and texts with U+0000 are refused.
+- A command with a \`requestId\` may be repeated: a repeat with the same id and content gets the first answer.
+- Errors are \`application/problem+json\` (RFC 9457) with a machine-readable \`reason\`.
 - An answer's \`Consistency-Token\`, sent with a query, makes the query see at least what the answer wrote.`;
 
-/** The document for those of the methods that have routes and are not internal. */
+/** The document of those methods that have routes and are not internal. */
 export function openApi(methods: MethodContract[]): Schema {
   const open = methods.filter(({ access, http }) => !access.internal && http.length > 0);
   const schemas = collectSchemas(open.map(({ response }) => response));
@@ -41,7 +42,7 @@ export function openApi(methods: MethodContract[]): Schema {
       schemas: { ...schemas.components, Problem: problem },
       responses: {
         Problem: {
-          description: 'What went wrong.',
+          description: 'An error.',
           content: { 'application/problem+json': { schema: ref('Problem') } },
         },
       },
@@ -98,9 +99,9 @@ function callerText({ access }: MethodContract): string {
   if (authentication === 'NONE') return 'Public: it takes no token.';
   if (authentication === 'WEBHOOK') return 'A webhook: its caller signs the body instead of showing a token.';
   const owner = ownerField
-    ? ` For its own resources, where \`${ownerField}\` is the token's subject; with \`${permission}:any\` for all.`
+    ? ` Without the suffix \`:any\`, \`${ownerField}\` must be the token's subject.`
     : ownerInResource
-      ? ` For its own resources; with \`${permission}:any\` for all.`
+      ? " Without the suffix `:any`, it is for the caller's own resources."
       : '';
   return `Needs the permission \`${permission}\`.${owner}`;
 }
@@ -110,7 +111,7 @@ function pathParameter({ request }: MethodContract, name: string, schemas: Schem
   return { name, in: 'path', required: true, description: contract().comment(field), schema: schemas.field(field) };
 }
 
-/** Fields that are no messages; of messages their fields, as `price.currency`. */
+/** The request's fields as query parameters. Fields of a nested message are written as `price.currency`. */
 function queryParameters({ request, response }: MethodContract, inPath: string[], schemas: Schemas): Schema[] {
   const flat = (fields: DescField[], prefix: string, optional: boolean): Schema[] =>
     fields.flatMap((field): Schema[] => {
@@ -132,7 +133,7 @@ function queryParameters({ request, response }: MethodContract, inPath: string[]
   );
 }
 
-/** Names of two fields of what is answered, and of one inside it where there is one. */
+/** An example of a mask: two fields of the answer and, if there is a nested message, one field of it. */
 function maskExample(response: DescMessage): string {
   const { fields } = maskedMessage(response);
   const whole = fields.filter(({ message }) => !message).slice(0, 2);
@@ -149,16 +150,16 @@ const header = (name: string, description: string): Schema => ({
 });
 
 function headerParameters({ request }: MethodContract, isGet: boolean, hasEtag: boolean): Schema[] {
-  const all = [header('X-Request-Id', 'Stands for this request in logs and errors; made up if absent.')];
-  if (isGet) all.push(header('Consistency-Token', 'From an earlier answer: see at least what that one wrote.'));
-  if (isGet && hasEtag) all.push(header('If-None-Match', 'From an earlier ETag: 304 if nothing has changed since.'));
+  const all = [header('X-Request-Id', 'Names this request in logs and errors. Generated if absent.')];
+  if (isGet) all.push(header('Consistency-Token', 'From an earlier answer: the query sees at least its writes.'));
+  if (isGet && hasEtag) all.push(header('If-None-Match', 'An earlier ETag. The answer is 304 if nothing has changed.'));
   if (!isGet && request.fields.some(({ name }) => name === 'etag'))
     all.push(header('If-Match', 'From an earlier ETag: 412 if it has changed since. The same as `etag` in the body.'));
   return all;
 }
 
-/** What a success means, beside its status. */
-const successes = { 200: 'Done.', 201: 'Made: it is read at its Location.', 202: 'Accepted: it is done later.' };
+/** The meaning of each status of success. */
+const successes = { 200: 'Done.', 201: 'Created: read it at its Location.', 202: 'Accepted: the work is done later.' };
 
 function responses(method: MethodContract, rule: HttpRule, hasEtag: boolean, schemas: Schemas): Schema {
   const { successStatus, location, access } = method;
@@ -169,11 +170,11 @@ function responses(method: MethodContract, rule: HttpRule, hasEtag: boolean, sch
     [successStatus]: {
       description: successes[successStatus],
       headers: {
-        'X-Request-Id': text('Stands for this request.'),
+        'X-Request-Id': text('Names this request.'),
         ...(location && { Location: text(`Where it is read: \`${location}\`.`) }),
         ...(hasEtag && { ETag: text('Changes with every change of the resource.') }),
-        ...(!isGet && { 'Consistency-Token': text('For queries that must see what this wrote.') }),
-        ...(isGet && { Age: text('If it comes from a cache: no part of it was read longer ago, in seconds.') }),
+        ...(!isGet && { 'Consistency-Token': text('For queries that must see what this command wrote.') }),
+        ...(isGet && { Age: text('If it is from a cache: the age of its oldest part, in seconds.') }),
       },
       content: { 'application/json': { schema: schemas.message(method.response) } },
     },
@@ -193,26 +194,26 @@ const problem: Schema = {
   description: 'An error (RFC 9457).',
   required: ['type', 'title', 'status', 'detail', 'instance', 'code', 'reason'],
   properties: {
-    type: { type: 'string', description: 'Stands for the reason.' },
+    type: { type: 'string', description: 'A URN of the reason.' },
     title: { type: 'string', description: 'The kind of error, for people.' },
     status: { type: 'integer', description: 'The HTTP status.' },
     detail: { type: 'string', description: 'What happened, for people.' },
-    instance: { type: 'string', description: 'Stands for this request.' },
+    instance: { type: 'string', description: 'A URN of this request.' },
     code: { type: 'string', description: "gRPC's canonical code." },
     reason: { type: 'string', description: 'What happened, for machines: see the catalogue of reasons.' },
     metadata: { type: 'object', additionalProperties: { type: 'string' }, description: 'Facts for machines.' },
     violations: {
       type: 'array',
-      description: 'What is wrong with the request.',
+      description: 'The fields that are wrong.',
       items: {
         type: 'object',
         required: ['field', 'description'],
         properties: {
           field: { type: 'string', description: 'Path in the request: `lines[2].quantity`.' },
-          description: { type: 'string', description: 'What to do about it.' },
+          description: { type: 'string', description: 'What to change.' },
         },
       },
     },
-    retryAfterMs: { type: 'integer', description: 'When a repeat makes sense, in milliseconds.' },
+    retryAfterMs: { type: 'integer', description: 'How long to wait before a repeat, in milliseconds.' },
   },
 };

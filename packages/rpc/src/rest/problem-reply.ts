@@ -5,7 +5,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { headerNames, idHeader } from '../headers.ts';
 import { toProblem } from './problem.ts';
 
-/** Answers with the problem that stands for an error. `id`: the request's, if it has one already. */
+/** Answers with the problem of an error. `id` is the request's, if it is known already. */
 export function sendProblem(
   request: FastifyRequest,
   reply: FastifyReply,

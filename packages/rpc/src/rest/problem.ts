@@ -1,8 +1,8 @@
-/** CaudalError as REST says it: problem+json (RFC 9457). */
+/** CaudalError as problem+json (RFC 9457). */
 import type { CaudalError, Code, FieldViolation } from '@caudal/kernel/errors.ts';
 import { toldOf } from '../errors.ts';
 
-/** google.rpc.Code's own mapping; the reasons below are more exact than their codes. */
+/** The mapping of google.rpc.Code. Some reasons have a more exact status, below. */
 const statusOfCode: Record<Code, number> = {
   INVALID_ARGUMENT: 400,
   FAILED_PRECONDITION: 400,
@@ -37,7 +37,7 @@ const titles: Record<Code, string> = {
   PERMISSION_DENIED: 'Not allowed',
   NOT_FOUND: 'Not found',
   ALREADY_EXISTS: 'Exists already',
-  ABORTED: 'Changed meanwhile',
+  ABORTED: 'Changed by another writer',
   RESOURCE_EXHAUSTED: 'Too much at once',
   CANCELLED: 'Cancelled',
   INTERNAL: 'Internal error',
@@ -47,14 +47,14 @@ const titles: Record<Code, string> = {
 };
 
 export interface Problem {
-  /** Stands for the reason; the same for each occurrence. */
+  /** A URN of the reason; the same for each occurrence. */
   type: string;
   title: string;
   status: number;
   detail: string;
-  /** Stands for this occurrence: `urn:caudal:request:<request id>`. */
+  /** A URN of this occurrence: `urn:caudal:request:<request id>`. */
   instance: string;
-  /** gRPC's word for the kind of error. */
+  /** The code of gRPC. */
   code: Code;
   reason: string;
   metadata?: Record<string, string>;
@@ -62,12 +62,12 @@ export interface Problem {
   retryAfterMs?: number;
 }
 
-/** The HTTP status that stands for an error. */
+/** The HTTP status of an error. */
 export function httpStatus(error: CaudalError): number {
   return statusOfReason[error.reason] ?? statusOfCode[error.code];
 }
 
-/** The body for an error of the request with this id. */
+/** The body of the answer for an error of the request with this id. */
 export function toProblem(error: CaudalError, requestId: string): Problem {
   const { code, reason, retryAfterMs } = error;
   const { message, metadata, violations } = toldOf(error);

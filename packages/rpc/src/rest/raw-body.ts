@@ -1,8 +1,8 @@
-/** The body as it was sent, for webhooks, whose signature is over its bytes. No other route keeps it. */
+/** Keeps the body as bytes, only for webhooks, whose signature is over the bytes. */
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import type { FastifyInstance } from 'fastify';
 
-/** Has the bodies of this scope's routes stay bytes. */
+/** Makes the bodies of this scope's routes stay bytes. */
 export function keepRawBodies(scope: FastifyInstance): void {
   scope.removeAllContentTypeParsers();
   scope.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
@@ -16,6 +16,6 @@ export function parseRawBody(body: Uint8Array): unknown {
   try {
     return JSON.parse(utf8.decode(body));
   } catch {
-    throw new CaudalError('INVALID_ARGUMENT', 'MALFORMED_REQUEST', 'The body is no JSON document in UTF-8.');
+    throw new CaudalError('INVALID_ARGUMENT', 'MALFORMED_REQUEST', 'The body is not a JSON document in UTF-8.');
   }
 }

@@ -6,8 +6,8 @@ import { requestJson } from './rest-request.ts';
 const { request } = contract().method(OrderQueryServiceService.getOrder.path);
 const parts = { params: { order_id: 'o-1' }, query: new URLSearchParams(), body: undefined, ifMatch: undefined };
 
-// No route of today's contract can show it over HTTP: fastify reads no body of a GET.
-test('a body where there is none', () => {
+// No route of the present contract shows this over HTTP: fastify reads no body of a GET.
+test('a body for a method without one', () => {
   expect(requestJson(request, false, parts)).toEqual({ orderId: 'o-1' });
   expect(() => requestJson(request, false, { ...parts, body: {} })).toThrow('body must be absent');
 });

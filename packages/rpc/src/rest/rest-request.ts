@@ -1,4 +1,4 @@
-/** A REST request as the JSON of a request message: path, query and body by the rules of google.api.http. */
+/** A REST request as the JSON of a request message, from path, query and body, by the rules of google.api.http. */
 import type { DescField, DescMessage } from '@bufbuild/protobuf';
 import type { FieldViolation } from '@caudal/kernel/errors.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
@@ -6,7 +6,7 @@ import { invalidRequest } from '../schema/validation.ts';
 import { fieldNamed, isWellKnown, type Json } from './transcode.ts';
 
 export interface RestParts {
-  /** By the field's name in the contract. */
+  /** By the names of the contract. */
   params: Record<string, string>;
   query: URLSearchParams;
   /** The parsed body; undefined if there is none. */
@@ -17,7 +17,7 @@ export interface RestParts {
 
 const maxQueryFields = 200;
 
-/** Puts the parts together. Throws INVALID_ARGUMENT that names every part with no place in the request. */
+/** Combines the parts. Throws INVALID_ARGUMENT, which names every part that has no place in the request. */
 export function requestJson(type: DescMessage, hasBody: boolean, { params, query, body, ifMatch }: RestParts): Json {
   const found: FieldViolation[] = [];
   const json: Json = hasBody ? bodyJson(type, body) : {};
@@ -25,7 +25,7 @@ export function requestJson(type: DescMessage, hasBody: boolean, { params, query
   let count = 0;
   for (const [name, value] of query) {
     if (++count > maxQueryFields) break;
-    if (hasBody) found.push({ field: name.slice(0, 100), description: 'belongs into the body, not into the query' });
+    if (hasBody) found.push({ field: name.slice(0, 100), description: 'must be in the body, not in the query' });
     else addQuery(type, json, name, value, found);
   }
   for (const [name, value] of Object.entries(params)) {
@@ -38,7 +38,7 @@ export function requestJson(type: DescMessage, hasBody: boolean, { params, query
     json[field.jsonName] = value;
   }
   if (ifMatch !== undefined && !fieldNamed(type, 'etag')) {
-    found.push({ field: 'If-Match', description: `is not looked at by this method (${type.name}): leave it out` });
+    found.push({ field: 'If-Match', description: `is not supported by this method (${type.name}): leave it out` });
   } else if (ifMatch !== undefined && ifMatch !== '*') {
     if (json.etag !== undefined && json.etag !== ifMatch) {
       found.push({ field: 'etag', description: 'must be the same as in If-Match, or absent' });
@@ -54,10 +54,10 @@ function bodyJson(type: DescMessage, body: unknown): Json {
   throw new CaudalError('INVALID_ARGUMENT', 'MALFORMED_REQUEST', `The body must be a JSON object (${type.name}).`);
 }
 
-/** `price.currency=GBP` sets a nested field, a repeated name adds to a list. */
+/** `price.currency=GBP` sets a nested field. A repeated name adds to a list. */
 function addQuery(type: DescMessage, json: Json, name: string, text: string, found: FieldViolation[]): void {
   const steps = name.split('.');
-  // As the contract spells it, as far as it knows it.
+  // The names of the contract, as far as the steps are known.
   const spelled = [...steps];
   const refuse = (description: string) => found.push({ field: spelled.join('.').slice(0, 100), description });
   let at = json;
@@ -65,12 +65,13 @@ function addQuery(type: DescMessage, json: Json, name: string, text: string, fou
   for (const [index, step] of steps.entries()) {
     const field = fieldNamed(within, step);
     if (!field) {
-      refuse(`is no field of ${type.name}`);
+      refuse(`is not a field of ${type.name}`);
       return;
     }
     spelled[index] = field.name;
     if (index === steps.length - 1) {
-      if (field.fieldKind === 'map' || (field.message && !isWellKnown(field.message))) refuse('is no single value');
+      if (field.fieldKind === 'map' || (field.message && !isWellKnown(field.message)))
+        refuse('is not a field with a single value');
       else if (field.fieldKind === 'list')
         at[field.jsonName] = [...((at[field.jsonName] as unknown[]) ?? []), typed(field, text)];
       else if (at[field.jsonName] !== undefined) refuse('is given twice');
@@ -78,7 +79,7 @@ function addQuery(type: DescMessage, json: Json, name: string, text: string, fou
       return;
     }
     if (field.fieldKind !== 'message' || isWellKnown(field.message)) {
-      refuse(`has nothing like "${steps.slice(index + 1).join('.')}" inside`);
+      refuse(`has no field "${steps.slice(index + 1).join('.')}"`);
       return;
     }
     at[field.jsonName] ??= {};
@@ -87,11 +88,11 @@ function addQuery(type: DescMessage, json: Json, name: string, text: string, fou
   }
 }
 
-/** The text of the query as JSON of the field's type; what does not fit stays text, and is refused with the rest. */
+/** A text of the query as JSON of the field's type. If it does not fit, it stays a text, and is refused later. */
 function typed(field: DescField, text: string): unknown {
   if (field.enum) return /^-?\d+$/.test(text) ? Number(text) : text;
   if (field.message?.typeName === 'google.protobuf.FieldMask') {
-    // Both spellings: JSON's is `createTime`, the contract's `create_time`.
+    // Both spellings are accepted: `createTime` of JSON and `create_time` of the contract.
     return text.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
   }
   if (field.scalar === 8 && (text === 'true' || text === 'false')) return text === 'true';

@@ -1,4 +1,4 @@
-/** One REST route: takes a request through the pipeline and writes the answer. */
+/** A REST route: runs a request through the pipeline and writes the answer. */
 import type { HttpRule } from '@caudal/contract/http-rule.ts';
 import type { Caller } from '@caudal/kernel/context.ts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
@@ -19,16 +19,16 @@ import { bytesToJson, jsonToBytes } from './transcode.ts';
 export interface Route {
   endpoint: Endpoint;
   rule: HttpRule;
-  /** As fastify writes it, with the verb in segments of its own. */
+  /** The path for fastify, with the verb in segments of its own. */
   url: string;
-  /** Paths of this route, whatever the HTTP method. */
+  /** Matches the paths of this route, for any HTTP method. */
   matches: RegExp;
   location: LocationOf | undefined;
-  /** Of a webhook: what checks its signatures. */
+  /** Verifies signatures; for webhooks only. */
   verifier: WebhookVerifier | undefined;
 }
 
-/** The routes of all endpoints that have some; internal methods never do. `webhooks`: by the method's path. */
+/** The routes of all endpoints. Internal methods have none. `webhooks` are by the method's path. */
 export function routesOf(endpoints: Endpoint[], webhooks: Map<string, WebhookVerifier>): Route[] {
   return endpoints
     .filter(({ contract }) => !contract.access.internal)
@@ -51,16 +51,16 @@ export function routesOf(endpoints: Endpoint[], webhooks: Map<string, WebhookVer
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Known before the body is read, but for a webhook. */
+    /** Set before the body is read; not set for webhooks. */
     caller: Caller | undefined;
-    /** Of a webhook: what its body must be signed with. */
+    /** For webhooks only: the signature that the body must have. */
     signature: WebhookSignature | undefined;
   }
 }
 
 /**
- * Looks at a request before its body: who is not known, or is one too many, is answered at once, so that nobody can
- * make the server hold what it will not serve.
+ * Admits a request before its body is read. A caller that is not authenticated, or a request for which there is no free
+ * place, is refused at once, so that the server never holds the body of such a request.
  */
 export async function admit(
   route: Route,
@@ -76,7 +76,7 @@ export async function admit(
     else request.caller = await callerOf(route.endpoint, header, authenticate);
     return undefined;
   } catch (error) {
-    // Through the pipeline, which counts and reports it as it does every call.
+    // Refuses through the pipeline, which counts and reports all calls.
     return serveRoute(route, pipeline, request, reply, () => Promise.reject(error));
   }
 }
@@ -88,12 +88,14 @@ const headerReader =
     return Array.isArray(value) ? value[0] : value;
   };
 
-/** The caller of a request that was admitted, its body read. Throws UNAUTHENTICATED where the body is not signed. */
+/**
+ * The caller of an admitted request, after its body is read. For a webhook, throws UNAUTHENTICATED if it is not signed.
+ */
 function admitted({ verifier }: Route, { caller, signature, body }: FastifyRequest): Caller {
   return verifier ? verifier.verify(signature!, (body as Buffer | undefined) ?? Buffer.alloc(0)) : caller!;
 }
 
-/** Serves one request; `authenticate`: of a caller that was not admitted, why. */
+/** Serves one request. For a caller that was not admitted, `authenticate` rejects with the error. */
 export async function serveRoute(
   route: Route,
   pipeline: Pipeline,
@@ -109,7 +111,7 @@ export async function serveRoute(
     authenticate,
     header,
     whenGone: whenEmitted(reply.raw, 'close'),
-    // A body is as long as its route's bodyLimit allows, or was never read to its end.
+    // A body has at most its route's bodyLimit, or was not read to its end.
     bytes: rule.body ? undefined : request.originalUrl.length,
     decode: () => {
       const json = requestJson(contract.request, rule.body, {
@@ -136,7 +138,7 @@ export async function serveRoute(
   if (outcome.age) reply.header('age', outcome.age);
   if (etag) reply.header('etag', `"${etag}"`);
   if (location) reply.header('location', location);
-  // Answers are for one caller, and are to be asked for anew, with the etag.
+  // An answer is for one caller only. Caches must ask again each time, with the etag.
   reply
     .header('cache-control', rule.method === 'GET' ? 'private, no-cache' : 'no-store')
     .header('vary', 'authorization');
@@ -144,7 +146,7 @@ export async function serveRoute(
   return reply.code(contract.successStatus).type('application/json').send(body);
 }
 
-/** The etag within quotes, weak or not: proxies that compress make them weak. */
+/** The etag without its quotes. Proxies that compress make it weak (`W/`), so both forms are accepted. */
 function unquoted(value: string | undefined): string | undefined {
   return value?.trim().replace(/^(?:W\/)?"(.*)"$/, '$1');
 }

@@ -35,7 +35,7 @@ async function call(method: string, path: string, body?: unknown, headers: Recor
   return { status: response.status, headers: response.headers, json, problem: json as Problem, text };
 }
 
-/** What is answered to exactly these bytes. */
+/** The answer to exactly these bytes. */
 function raw(bytes: string): Promise<string> {
   const socket = connect(Number(new URL(server.url).port), '127.0.0.1', () => socket.write(bytes));
   return text(socket);
@@ -68,7 +68,7 @@ describe('REST', () => {
     expect(headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/);
   });
 
-  test('a command takes its body in either spelling, and answers with a consistency token', async () => {
+  test('a command takes both spellings of fields, and answers with a consistency token', async () => {
     const { status, json, headers } = await call('POST', '/v1/orders', { ...place, request_id: '', reference: 'r' });
     expect(status).toBe(200);
     expect(json.status).toBe('ORDER_STATUS_PENDING');
@@ -82,7 +82,7 @@ describe('REST', () => {
     expect(seen.at(-1)!.call.consistency).toEqual([{ stream: 'orders.order/o-9', version: 1 }]);
   });
 
-  test('what is remembered says its age, also if it is unchanged', async () => {
+  test('an answer from a cache has its age, also a 304', async () => {
     expect((await call('GET', '/v1/orders/o-1')).headers.get('age')).toBeNull();
     const { status, headers } = await call('GET', '/v1/orders/remembered');
     expect([status, headers.get('age')]).toEqual([200, '4']);
@@ -97,7 +97,7 @@ describe('REST', () => {
     expect((await call('POST', '/v1/orders/o-1:cancel')).status).toBe(200);
   });
 
-  test('path and body must not disagree', async () => {
+  test('path and body must not contradict each other', async () => {
     const { status, problem } = await call('POST', '/v1/orders/o-1:cancel', { order_id: 'o-2' });
     expect(status).toBe(400);
     expect(problem.violations).toEqual([
@@ -124,11 +124,11 @@ describe('REST', () => {
     expect(lastRequest()).toMatchObject({ maxAvailable: 9007199254740993n });
   });
 
-  test('a mask that names no field is refused', async () => {
+  test('a mask with an unknown field is refused', async () => {
     const { status, problem } = await call('GET', '/v1/orders/o-1?readMask=orderId,nope');
     expect(status).toBe(400);
     expect(problem.violations).toEqual([
-      { field: 'read_mask', description: 'names "nope", which is no field of Order' },
+      { field: 'read_mask', description: 'names "nope", which is not a field of Order' },
     ]);
   });
 
@@ -143,7 +143,7 @@ describe('REST', () => {
     expect((await call('GET', '/v1/orders/o-1', undefined, { 'if-none-match': '"v0"' })).status).toBe(200);
   });
 
-  test('large answers are compressed for those who ask', async () => {
+  test('large answers are compressed if the client accepts it', async () => {
     const { headers, json } = await call('GET', '/v1/stock', undefined, { 'accept-encoding': 'gzip' }, admin);
     expect(headers.get('content-encoding')).toBe('gzip');
     expect(headers.get('vary')).toMatch(/authorization.*accept-encoding/i);
@@ -213,13 +213,13 @@ describe('REST errors', () => {
     expect(problem.violations?.map(({ field }) => field)).toEqual(fields);
   });
 
-  test('a query where there is a body', async () => {
+  test('a query string for a method with a body', async () => {
     expect((await call('POST', '/v1/orders?customerId=alice', place)).problem.violations).toMatchObject([
       { field: 'customerId' },
     ]);
   });
 
-  test('If-Match where nothing has an etag to compare is refused, not passed over', async () => {
+  test('If-Match is refused for a method without an etag', async () => {
     for (const tag of ['"v1"', '*']) {
       const { status, problem } = await call('POST', '/v1/orders', place, { 'if-match': tag });
       expect([status, problem.violations?.map(({ field }) => field)]).toEqual([400, ['If-Match']]);
@@ -243,7 +243,7 @@ describe('REST errors', () => {
       'fields',
       Object.fromEntries(Array.from({ length: 5_000 }, (_, n) => [`x${n}`, n])),
       50,
-      'x0 is no field of PlaceOrderRequest (and more).',
+      'x0 is not a field of PlaceOrderRequest (and more).',
     ],
     [
       'broken rules',
@@ -251,7 +251,7 @@ describe('REST errors', () => {
       50,
       'lines[0].quantity must be at least 1 (and more).',
     ],
-  ])('of thousands of wrong %s only some are told, and none are counted', async (_, body, count, detail) => {
+  ])('of thousands of wrong %s only the first are reported, without a total', async (_, body, count, detail) => {
     const { status, problem } = await call('POST', '/v1/orders', body);
     expect([status, problem.violations?.length, problem.detail]).toEqual([400, count, detail]);
   });
@@ -265,7 +265,7 @@ describe('REST errors', () => {
     expect((await call('POST', '/v1/orders', place, { 'content-encoding': 'gzip' })).status).toBe(415);
   });
 
-  test('what is not there: 404 and 405', async () => {
+  test('an unknown path: 404; a wrong HTTP method: 405', async () => {
     for (const path of ['/', '/v2/orders', '/v1/orders/a/b', '/v1/orders/o-1:burn', '/v1/log', '/v1/orders/'])
       expect(await call('POST', path, {})).toMatchObject({ status: 404, problem: { reason: 'ROUTE_NOT_FOUND' } });
     const wrong = await call('DELETE', '/v1/orders/o-1');
@@ -274,12 +274,12 @@ describe('REST errors', () => {
     expect((await call('GET', '/v1/orders/%E0%A4%A')).status).toBe(400);
   });
 
-  test('a verb is no id: where the one is wrong, the other is not served', async () => {
+  test('a wrong verb is not taken for a part of the id', async () => {
     for (const path of ['/v1/orders:burn', '/v1/stock:adjust', '/v1/orders/:/cancel'])
       expect((await call('GET', path, undefined, {}, admin)).problem).toMatchObject({ status: 404 });
   });
 
-  test('of a path that is served another way, the body is not looked at', async () => {
+  test('a wrong HTTP method is refused without parsing the body', async () => {
     for (const method of ['QUERY', 'PUT']) {
       const answer = await raw(`${method} /v1/orders HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`);
       expect(answer).toMatch(/^HTTP\/1.1 405 /);
@@ -320,7 +320,7 @@ describe('REST errors', () => {
     await hasty.stop();
   });
 
-  test('who is not known: 401; who may not: 403', async () => {
+  test('no valid token: 401; no permission: 403', async () => {
     const nobody = await fetch(`${server.url}/v1/orders/o-1`);
     expect([nobody.status, nobody.headers.get('www-authenticate')]).toEqual([401, 'Bearer']);
     expect(((await nobody.json()) as Problem).reason).toBe('TOKEN_MISSING');
@@ -345,19 +345,19 @@ describe('REST errors', () => {
   });
 
   test.each(['x', 'e30', 'W1siYSJdXQ', `${'A'.repeat(12_000)}`, 'W1sib3JkZXJzLm9yZGVyL28tMSIsLTFdXQ'])(
-    'a consistency token that is none of ours is a 400: %.10s',
+    'a consistency token of another system is a 400: %.10s',
     async (consistency) => {
       const { status, problem } = await call('GET', '/v1/orders/o-1', undefined, { 'consistency-token': consistency });
       expect([status, problem.reason]).toEqual([400, 'INVALID_CONSISTENCY_TOKEN']);
     },
   );
 
-  test('a request id that could be mischief is replaced', async () => {
+  test('a request id that could do harm is replaced', async () => {
     const { headers } = await call('GET', '/v1/orders/o-1', undefined, { 'x-request-id': `a b${'c'.repeat(500)}` });
     expect(headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/);
   });
 
-  test('what is too long or no HTTP at all is a problem like any other', async () => {
+  test('a request that is too long or not HTTP gets problem+json', async () => {
     const long = await call('GET', `/v1/orders?customerId=${'x'.repeat(30_000)}`);
     expect(long.headers.get('content-type')).toBe('application/problem+json');
     expect(long.problem).toMatchObject({ status: 431, reason: 'HEADERS_TOO_LARGE' });
@@ -371,11 +371,11 @@ describe('REST errors', () => {
   test.each([
     ['no Host', 'GET /v1/orders HTTP/1.1\r\n\r\n', 400],
     ['an empty Host', 'GET /docs HTTP/1.1\r\nHost: \r\n\r\n', 400],
-    ['a Host that is none', 'GET /docs HTTP/1.1\r\nHost: a b\r\n\r\n', 400],
-    ['a port that is none', 'GET /docs HTTP/1.1\r\nHost: a:99999\r\n\r\n', 400],
+    ['a Host that is invalid', 'GET /docs HTTP/1.1\r\nHost: a b\r\n\r\n', 400],
+    ['a port that is invalid', 'GET /docs HTTP/1.1\r\nHost: a:99999\r\n\r\n', 400],
     ['CONNECT', 'CONNECT elsewhere:80 HTTP/1.1\r\nHost: a\r\n\r\n', 400],
     ['an expectation', 'GET /v1/orders HTTP/1.1\r\nHost: a\r\nExpect: 200-ok\r\nConnection: close\r\n\r\n', 401],
-  ])('%s is a problem like any other', async (_, bytes, status) => {
+  ])('%s gets problem+json', async (_, bytes, status) => {
     const [head = '', body = ''] = (await raw(bytes.replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n'))).split(
       '\r\n\r\n',
     );
@@ -386,7 +386,7 @@ describe('REST errors', () => {
   });
 
   test.each(['a', 'a:80', '127.0.0.1:8080', '[::1]', '[::1]:80', 'shop.example'])(
-    'the host %s is one',
+    'the host %s is valid',
     async (host) => {
       expect(await raw(`GET /livez HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`)).toMatch(/^HTTP\/1.1 200 /);
     },
@@ -397,7 +397,7 @@ describe('REST errors', () => {
     expect(await raw('GET /docs HTTP/1.0\r\n\r\n')).toMatch(/^HTTP\/1.1 301 [\s\S]*\r\nlocation: \/docs\/\r\n/);
   });
 
-  test('a caller who goes away ends the call', async () => {
+  test('a caller that disconnects ends the call', async () => {
     const before = seen.length;
     const going = httpRequest(`${server.url}/v1/orders/slow`, { headers: { authorization: `Bearer ${alice}` } });
     going.on('error', () => {});

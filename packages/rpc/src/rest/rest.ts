@@ -1,4 +1,4 @@
-/** Serves endpoints over REST, by the routes that the contract gives them. Everything it answers is JSON. */
+/** Serves endpoints over REST, at the routes of the contract. All answers except the pages and health are JSON. */
 import type { AddressInfo } from 'node:net';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { logger } from '@caudal/telemetry/log.ts';
@@ -19,11 +19,11 @@ import { keepRawBodies } from './raw-body.ts';
 import { admit, type Route, routesOf, serveRoute } from './rest-route.ts';
 
 export interface RestOptions {
-  /** Web pages of these origins may call; none if absent. */
+  /** The origins of web pages that may call; none if absent. */
   cors?: { origins: string[] };
-  /** Compresses answers of 1 KiB and more for clients that take it; on if absent. */
+  /** Compresses answers of 1 KiB and more if the client accepts it; on if absent. */
   compression?: boolean;
-  /** Serves /openapi.json, the pages under /docs/ and the one at /; on if absent. */
+  /** Serves /openapi.json, the pages under /docs/ and the page at /; on if absent. */
   docs?: boolean;
 }
 
@@ -31,7 +31,7 @@ export interface RestServerOptions extends Address, RestOptions {
   endpoints: Endpoint[];
   pipeline: Pipeline;
   authenticate: Authenticate;
-  /** What checks the signatures of webhooks, by the method's path. */
+  /** The verifiers of webhooks' signatures, by the method's path. */
   webhooks: Map<string, WebhookVerifier>;
   health: Health;
   limits: { maxMessageBytes: number; maxTimeoutMs: number; maxConnections: number };
@@ -39,9 +39,9 @@ export interface RestServerOptions extends Address, RestOptions {
 
 export interface RestServer {
   port: number;
-  /** Takes no new connections; resolves when the open ones are done. */
+  /** Takes no new connections. Resolves when the open ones have ended. */
   close(): Promise<void>;
-  /** Ends what is still open. */
+  /** Ends the connections that are still open. */
   destroy(): void;
 }
 
@@ -53,20 +53,20 @@ export async function startRest(options: RestServerOptions): Promise<RestServer>
   const app = fastify({
     logger: false,
     bodyLimit: options.limits.maxMessageBytes,
-    // Longer than a balancer keeps its idle connections, so that it is never us who close one in use.
+    // Longer than a balancer keeps idle connections, so that the server never closes one that the balancer is using.
     keepAliveTimeout: 75_000,
     requestTimeout: options.limits.maxTimeoutMs,
     forceCloseConnections: 'idle',
-    // Its own answer is no problem+json. What still comes in while the server stops is served, and the connection closed.
+    // fastify's own answer is not problem+json. Requests that arrive while the server stops are served, then closed.
     return503OnClosing: false,
     routerOptions: { maxParamLength: 1_024 },
     rewriteUrl: ({ url }) => splitVerb(url ?? '/'),
     clientErrorHandler: answerClientError,
-    // Node's own answer is no problem+json: see assertHost.
+    // Node's own answer is not problem+json: assertHost checks instead.
     http: { requireHostHeader: false },
     frameworkErrors: (_error, request, reply) => void sendProblem(request, reply, malformed('The path is malformed.')),
   });
-  // Before the routes: each keeps the handler that is there when it is made.
+  // Set before the routes are added: each route keeps the handler that is set then.
   app.setErrorHandler((error: FastifyError, request, reply) =>
     sendProblem(request, reply, fromFastify(error, request.routeOptions.bodyLimit)),
   );
@@ -83,7 +83,7 @@ export async function startRest(options: RestServerOptions): Promise<RestServer>
     to.route({
       method: route.rule.method,
       url: route.url,
-      // By Content-Length before the body is read, and by what has come while it is.
+      // Checked by Content-Length before the body is read, and by the bytes received while it is read.
       bodyLimit: boundOf(route.endpoint.contract, options.limits.maxMessageBytes),
       onRequest: (request, reply) => admit(route, options, request, reply),
       handler: (request, reply) => serveRoute(route, options.pipeline, request, reply),
@@ -101,17 +101,18 @@ export async function startRest(options: RestServerOptions): Promise<RestServer>
   }
   if (options.docs ?? true) addDocs(app, options.endpoints);
 
-  // Before the body is looked at, which would be found fault with first: a QUERY without one is no QUERY to fastify.
+  // Refuses paths without a route before fastify checks the body, whose error would be misleading: for example a QUERY
+  // request without a body.
   app.addHook('onRequest', async (request, reply) =>
     request.is404 ? refuseUnrouted(routes, request, reply) : undefined,
   );
   app.setNotFoundHandler((request, reply) => refuseUnrouted(routes, request, reply));
   app.server.maxConnections = options.limits.maxConnections;
   app.server.on('connect', answerConnect);
-  // Of an expectation that is not known, Node's own answer is no problem+json; HTTP allows to pass over it.
+  // Node's own answer to an unknown expectation is not problem+json. HTTP allows ignoring it.
   app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response));
   await app.listen({ host: options.host, port: options.port });
-  // A connection that can't be taken (no file handles are left) is not the end of the process.
+  // If a connection can't be taken (no file handles are left), the process goes on.
   app.server.on('error', (error) => log.warn({ err: error }, 'a connection could not be taken'));
   return {
     port: (app.server.address() as AddressInfo).port,
@@ -120,34 +121,26 @@ export async function startRest(options: RestServerOptions): Promise<RestServer>
   };
 }
 
-/**
- * `/v1/orders/1:cancel` as `/v1/orders/1/:/:cancel`: fastify takes a colon for the start of a parameter, and would see
- * `{order_id}:cancel` and `{order_id}` as one route. Two segments, since one could be taken for a parameter in turn:
- * `/v1/products:search` for the product ":search".
- */
+/** Rewrites `/v1/orders/1:cancel` to `/v1/orders/1/:/:cancel` for fastify. See README, Verbs in paths. */
 function splitVerb(url: string): string {
   const [, path = url, query = ''] = /^([^?]*)(\?.*)?$/s.exec(url) ?? [];
   return `${path.replace(/([^/]):(\w+)$/, '$1/:/:$2')}${query}`;
 }
 
-/** RFC 9112: a request of HTTP/1.1 has a Host that is one. Pages are built from it, so what is none would do harm. */
+/** RFC 9112: a request of HTTP/1.1 has a valid Host. The pages use it in URLs, so an invalid one could do harm. */
 function assertHost(version: string, host: string | undefined): void {
   if (host === undefined && version === '1.0') return;
   if (host === undefined) throw malformed('The Host header is missing.');
   if (!/^[\w.-]+(?::\d+)?$|^\[[\da-fA-F:.]+\](?::\d+)?$/.test(host) || !URL.canParse(`http://${host}`))
-    throw malformed('The Host header names no host.');
+    throw malformed('The Host header is not a valid host.');
 }
 
-/** Answers where no route is: with what is served there, if anything. */
+/** Answers a request without a route. If the path has other HTTP methods, the answer names them. */
 function refuseUnrouted(routes: Route[], request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const path = request.url.split('?')[0]!;
   const allowed = [...new Set(routes.filter(({ matches }) => matches.test(path)).map(({ rule }) => rule.method))];
   if (allowed.length === 0)
-    return sendProblem(
-      request,
-      reply,
-      new CaudalError('NOT_FOUND', 'ROUTE_NOT_FOUND', 'There is nothing at this path.'),
-    );
+    return sendProblem(request, reply, new CaudalError('NOT_FOUND', 'ROUTE_NOT_FOUND', 'No method has this path.'));
   reply.header('allow', allowed.join(', '));
   const message = `${request.method} is not served here, only ${allowed.join(', ')}.`;
   return sendProblem(request, reply, new CaudalError('UNIMPLEMENTED', 'METHOD_NOT_ALLOWED', message));
@@ -163,20 +156,20 @@ function parseJsonOnly(app: FastifyInstance): void {
     try {
       done(null, JSON.parse(text as string));
     } catch {
-      done(malformed('The body is no JSON document.'));
+      done(malformed('The body is not a JSON document.'));
     }
   });
   app.addHook('preParsing', async (request) => {
     const encoding = request.headers['content-encoding'];
     if (encoding && encoding !== 'identity')
-      throw unsupported(`Bodies compressed with "${encoding.slice(0, 40)}" are not taken.`);
+      throw unsupported(`Bodies compressed with "${encoding.slice(0, 40)}" are refused: send them uncompressed.`);
   });
 }
 
 const malformed = (message: string) => new CaudalError('INVALID_ARGUMENT', 'MALFORMED_REQUEST', message);
 const unsupported = (message: string) => new CaudalError('INVALID_ARGUMENT', 'UNSUPPORTED_MEDIA_TYPE', message);
 
-/** What fastify refuses before a handler runs, as Caudal says it. `bound`: the most bytes of the route's bodies. */
+/** The CaudalError for an error that fastify reports before a handler runs. `bound`: the route's bound in bytes. */
 function fromFastify(error: FastifyError | CaudalError, bound: number): CaudalError {
   if (error instanceof CaudalError) return error;
   if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE') return tooLarge(bound);

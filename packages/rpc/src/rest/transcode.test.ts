@@ -5,7 +5,7 @@ import { jsonToBytes } from './transcode.ts';
 
 const { request } = contract().method(OrderServiceService.placeOrder.path);
 
-test('what is wrong is looked for no further than it is told', () => {
+test('the search for wrong fields ends where the report does', () => {
   let looked = 0;
   const lines = new Proxy(Array(100_000).fill(1), {
     get(list, key, self) {
@@ -17,7 +17,7 @@ test('what is wrong is looked for no further than it is told', () => {
   expect(looked).toBeLessThan(100);
 });
 
-test('whole numbers are decimal, as strings too', () => {
+test('whole numbers are decimal, also as strings', () => {
   const sent = (quantity: unknown) => jsonToBytes(request, { lines: [{ productId: 'p', quantity }] });
   for (const quantity of ['1', '-1', '0', '9223372036854775807', 1, null]) expect(sent(quantity)).toBeDefined();
   for (const quantity of ['', ' 1', '1 ', '\n1', '+1', '007', '0x10', '0b1', '1e3', '1.0', '9223372036854775808'])

@@ -8,7 +8,7 @@ const { request, response } = method('orders.v1.OrderQueryService/GetOrder');
 const mask = (...paths: string[]) => readMask(request, response)!({ readMask: paths })!;
 
 describe('a read mask', () => {
-  test('that is absent, empty or a star keeps everything', () => {
+  test('that is absent, empty or * keeps everything', () => {
     const read = readMask(request, response)!;
     for (const readMaskOf of [undefined, [], ['*'], ['order_id', '*']])
       expect(read({ readMask: readMaskOf })).toBeUndefined();
@@ -16,7 +16,7 @@ describe('a read mask', () => {
     expect(readMask(place.request, place.response)).toBeUndefined();
   });
 
-  test('leaves the message that it is applied to as it was', () => {
+  test('does not change the message that it is applied to', () => {
     const whole = order();
     const masked = applyMask(response, whole as never, mask('lines.title'));
     expect(masked).toMatchObject({
@@ -28,7 +28,7 @@ describe('a read mask', () => {
     expect(whole).toEqual(order());
   });
 
-  test('keeps all of a message that it names, with or without a part of it', () => {
+  test('keeps all of a message that it names, even if it also names a part of it', () => {
     for (const paths of [
       ['total', 'total.currency'],
       ['total.currency', 'total'],
@@ -37,7 +37,7 @@ describe('a read mask', () => {
     }
   });
 
-  test('keeps what is absent absent', () => {
+  test('keeps absent fields absent', () => {
     expect(applyMask(response, order() as never, mask('payment.amount.currency')).payment).toBeUndefined();
   });
 
@@ -48,7 +48,7 @@ describe('a read mask', () => {
     },
   );
 
-  test('in a list speaks of each resource, and keeps the rest of the page', () => {
+  test('in a list applies to each resource, and keeps the rest of the page', () => {
     const search = method('catalog.v1.CatalogQueryService/SearchProducts');
     const kept = readMask(search.request, search.response)!({ readMask: ['product_id', 'price.currency'] })!;
     const page = {

@@ -1,22 +1,22 @@
 /**
- * Field masks (AIP-157): a request's `read_mask` names the fields of the answer that the caller wants. In lists it
- * speaks of each resource: a response with a `next_page_token` is masked within its first repeated message.
+ * Field masks (AIP-157): a request's `read_mask` selects fields of the answer. For lists it selects fields of each
+ * resource: in a response with a `next_page_token`, the mask applies to the first repeated message.
  */
 import { type DescField, type DescMessage, ScalarType } from '@bufbuild/protobuf';
 import { type Fields, oneofPropertyOf, propertyOf } from './field-names.ts';
 import { invalidRequest } from './validation.ts';
 
-/** The fields to keep, by their names in the contract; `all` keeps everything below. */
+/** The fields to keep, by their names in the contract. `all` keeps everything below a field. */
 export interface Mask {
   fields: Map<string, Mask | 'all'>;
 }
 
-/** Makes a request's mask into what to keep of the answer; undefined keeps all of it. */
+/** The mask of a request; undefined keeps the whole answer. */
 export type ReadMask = (request: unknown) => Mask | undefined;
 
 const wellKnown = (type: DescMessage) => type.typeName.startsWith('google.protobuf.');
 
-/** In the answer to a list, the field that holds the resources. */
+/** In the answer of a list method, the field with the resources. */
 const listIn = (response: DescMessage): DescField | undefined =>
   response.fields.some(({ name }) => name === 'next_page_token')
     ? response.fields.find((candidate) => candidate.fieldKind === 'list' && candidate.listKind === 'message')
@@ -25,7 +25,7 @@ const listIn = (response: DescMessage): DescField | undefined =>
 /** The message whose fields a `read_mask` names. */
 export const maskedMessage = (response: DescMessage): DescMessage => listIn(response)?.message ?? response;
 
-/** How a method's `read_mask` is read; undefined if its request has none. */
+/** Reads a method's `read_mask`; undefined if its request has none. */
 export function readMask(request: DescMessage, response: DescMessage): ReadMask | undefined {
   const field = request.fields.find(({ name }) => name === 'read_mask');
   if (field?.message?.typeName !== 'google.protobuf.FieldMask') return undefined;
@@ -52,7 +52,7 @@ function parse(type: DescMessage, paths: string[], name: string): Mask {
     throw invalidRequest(
       wrong.map((path) => ({
         field: name,
-        description: `names "${path.slice(0, 100)}", which is no field of ${type.name}`,
+        description: `names "${path.slice(0, 100)}", which is not a field of ${type.name}`,
       })),
     );
   }
@@ -75,7 +75,7 @@ function include(mask: Mask, type: DescMessage, steps: string[]): boolean {
   return true;
 }
 
-/** What is left of a ts-proto message; what is not kept has the value of an absent field. The message is untouched. */
+/** A ts-proto message with only the fields of the mask. The others have the value of an absent field. It is a copy. */
 export function applyMask(type: DescMessage, message: Fields, mask: Mask): Fields {
   const kept: Fields = {};
   for (const member of type.members) {
@@ -105,7 +105,7 @@ function within(field: DescField, value: unknown, mask: Mask): unknown {
   return applyMask(type, value as Fields, mask);
 }
 
-/** What ts-proto makes of a field that is not on the wire. */
+/** The value that ts-proto has for a field that is not on the wire. */
 function absent(field: DescField): unknown {
   if (field.fieldKind === 'list') return [];
   if (field.fieldKind === 'map') return {};
@@ -125,7 +125,7 @@ const zeros: Partial<Record<ScalarType, unknown>> = {
   [ScalarType.SFIXED64]: 0n,
 };
 
-/** Drops from JSON what the mask does not keep: zero values are written there, and would look like facts. */
+/** Removes fields outside the mask from JSON. There zero values are written, and would look like real values. */
 export function maskJson(type: DescMessage, json: unknown, mask: Mask): unknown {
   if (Array.isArray(json)) return json.map((item) => maskJson(type, item, mask));
   if (typeof json !== 'object' || json === null) return json;

@@ -1,35 +1,35 @@
 /**
- * The standard rules of buf.validate that the contract uses, each as a function of one value. A rule that is not known
- * here is refused when the server starts, so none is ever ignored.
+ * The standard rules of buf.validate that the contract uses, each as a function of one value. An unknown rule is
+ * refused when the server starts, so that no rule is ignored.
  */
 import type { DescField, DescMessage, Message } from '@bufbuild/protobuf';
 import { reflect } from '@bufbuild/protobuf/reflect';
 import { contract } from '@caudal/contract/descriptors.ts';
 
-/** What is wrong with a value, as an advice ("must be at least 1"); undefined if nothing is. */
+/** Returns what to change about a value ("must be at least 1"); undefined if it keeps the rule. */
 export type Rule = (value: never) => string | undefined;
 
-/** A buf.validate.FieldRules, as far as it is known here. */
+/** The parts of a buf.validate.FieldRules that are supported here. */
 interface FieldRules {
   required?: boolean;
   ignore?: number;
   type: { case?: string; value?: Message };
 }
 
-/** What the rules say of a field. */
+/** The rules of a field. */
 export interface Rules {
   required: boolean;
-  /** `always`: no rule counts. `ifZero`: none counts for an empty value. */
+  /** `always`: no rule applies. `ifZero`: no rule applies to an empty value. */
   ignore: 'never' | 'ifZero' | 'always';
   rules: Rule[];
-  /** For lists: of each item. */
+  /** For lists: the rules of each item. */
   items: Rules | undefined;
 }
 
 const none: Rules = { required: false, ignore: 'never', rules: [], items: undefined };
 const ignores = ['never', 'ifZero', undefined, 'always'] as const;
 
-/** The rules of a field. Throws if there is one that is not known here. */
+/** The rules of a field. Throws if one of them is not supported here. */
 export function rulesOf(field: DescField): Rules {
   const found = contract().fieldRules(field);
   return found ? read(found as unknown as FieldRules & Message, String(field)) : none;
@@ -59,13 +59,13 @@ function read(found: FieldRules & Message, where: string): Rules {
 }
 
 const unknownRule = (where: string, rule: string) =>
-  new Error(`${where} has the rule "${rule}", which packages/rpc/src/schema/rules.ts does not know.`);
+  new Error(`${where} has the rule "${rule}", which packages/rpc/src/schema/rules.ts does not support.`);
 
 function descriptor(message: Message): DescMessage {
   return contract().registry.getMessage(message.$typeName)!;
 }
 
-/** The names of the fields that are set; of a oneof's member its own name. */
+/** The names of the fields that are set. For a oneof, the name of its member. */
 function namesSet(message: Message): string[] {
   const view = reflect(descriptor(message), message);
   return view.fields.filter((field) => view.isSet(field)).map((field) => field.localName);
@@ -111,12 +111,12 @@ const spanRule = (holds: (value: bigint, bound: bigint) => boolean, words: strin
   return check((value: Span) => holds(nanosOf(value), nanos), `must be ${words} ${spanText(bound)}`);
 };
 
-/** Characters, not UTF-16 units; the cheap answer first. */
+/** Counts characters and not UTF-16 units, but only if the units do not decide. */
 const isShorter = (text: string, bound: number) =>
   text.length < bound || (text.length < bound * 2 && [...text].length < bound);
 
 export const uuid = /^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$/;
-/** As HTML's input element takes it, which is how buf.validate defines it. */
+/** The pattern of HTML's input element, by which buf.validate defines e-mail addresses. */
 export const email =
   /^[a-zA-Z0-9.!#$%&'*+/=?^_`{|}~-]+@[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$/;
 
@@ -140,7 +140,7 @@ const makers: Record<string, Record<string, Maker>> = {
   int32: numbers,
   int64: numbers,
   enum: {
-    // Which numbers are defined is known by the field: see validation.ts.
+    // Needs the field's type, so it is checked in validation.ts.
     definedOnly: () => () => undefined,
   },
   repeated: {

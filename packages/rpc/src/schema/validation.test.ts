@@ -33,7 +33,7 @@ describe('validation', () => {
     expect(violationsOf('inventory.v1.ReserveStockRequest', reserve({}))).toEqual([]);
   });
 
-  test('all violations come at once, with paths of the contract and what to do', () => {
+  test('all violations are reported together, with paths of the contract and what to do', () => {
     const bad = reserve({
       requestId: 'no-uuid',
       reservationId: '',
@@ -55,7 +55,7 @@ describe('validation', () => {
     ]);
   });
 
-  test('positions and versions are refused that no log can have', () => {
+  test('positions and versions that no log can have are refused', () => {
     const refused = (name: string, message: object) =>
       violationsOf(`log.v1.${name}`, { domain: 'orders', limit: 0, waitMillis: 0, minAgeMillis: 0, ...message }).map(
         ({ field }) => field,
@@ -69,7 +69,7 @@ describe('validation', () => {
     expect(refused('ReadLogRequest', { domain: 'o'.repeat(41), afterPosition: 0n })).toEqual(['domain']);
   });
 
-  test('U+0000 is refused wherever text stands: alone, in lists, in keys and values of maps', () => {
+  test('U+0000 is refused in all texts: single, in lists, in keys and values of maps', () => {
     const refused = (name: string, message: unknown) => violationsOf(name, message).map(({ field }) => field);
     const attributes = (map: object) => refused('inventory.v1.ReserveStockRequest', reserve({ attributes: map }));
     expect([attributes({ 'a\0': 'b' }), attributes({ a: '\0' }), attributes({ a: 'b' })]).toEqual([
@@ -85,7 +85,7 @@ describe('validation', () => {
     ]);
   });
 
-  test('a missing message, an unchosen oneof and an undefined enum are named', () => {
+  test('a missing message, an empty oneof and an undefined enum value are reported', () => {
     const place = PlaceOrderRequest.fromPartial({
       customerId: 'a',
       country: 'GB',
@@ -106,11 +106,11 @@ describe('validation', () => {
     expect(violationsOf('inventory.v1.ReserveStockRequest', reserve({ lines }))).toHaveLength(50);
   });
 
-  test('every rule of every request of the contract is known', () => {
+  test('every rule of every request of the contract is supported', () => {
     for (const { request } of contract().methods()) expect(() => validator(request)).not.toThrow();
   });
 
-  test('a rule that is not known is refused by name', () => {
+  test('an unknown rule is refused by name', () => {
     const known = type('orders.v1.PlaceOrderRequest').field.country!;
     const rules = contract().fieldRules(known)!;
     const view = reflect(registry.getMessage('buf.validate.FieldRules')!, structuredClone(rules));
@@ -127,7 +127,7 @@ describe('validation', () => {
   });
 });
 
-// What each kind of value looks like near its rules.
+// Values of each kind near the bounds of its rules.
 const texts = fc.oneof(
   fc.constantFrom('', 'a', 'p-1', 'GBP', 'gbp', '-x', 'a b', 'x@y.zz', 'x@', 'é', '😀'.repeat(3), 'orders'),
   fc.constantFrom(39, 40, 41, 64, 65, 100, 101, 199, 200, 201).map((n) => 'é'.repeat(n)),
@@ -227,7 +227,7 @@ describe('validation, compared with protovalidate', () => {
         expect(decoded.kind).not.toBe('error');
         const expected = (decoded.violations ?? []).map(({ field }) => pathToString(field));
         const found = violationsOf(name, message).map(({ field }) => field);
-        // An undefined enum number is refused by both; each may say it once for each rule.
+        // Both refuse an undefined enum number. Each may report it once per rule.
         expect([...new Set(found)].sort()).toEqual([...new Set(expected)].sort());
       }),
       { numRuns: 250 },

@@ -1,9 +1,9 @@
 /**
- * Checks requests against the contract's buf.validate rules, all violations at once. Each message type is compiled to
- * closures over ts-proto's objects at the server's start.
+ * Checks requests against the contract's buf.validate rules and reports all violations together. When the server
+ * starts, each message type is compiled to closures over ts-proto's objects.
  *
- * protovalidate, the reference implementation, needs 28 us for a ReserveStock request of two lines (and its messages in
- * another shape, 4 us more); this needs 1 us. The tests compare the two on random messages.
+ * The reference, protovalidate, takes 28 us for a ReserveStock request of two lines, and 4 us more to convert the
+ * message. This takes 1 us. The tests compare the two on random messages.
  */
 import { type DescField, type DescMessage, ScalarType } from '@bufbuild/protobuf';
 import { contract } from '@caudal/contract/descriptors.ts';
@@ -14,10 +14,10 @@ import { type Rules, rulesOf } from './rules.ts';
 /** Throws INVALID_ARGUMENT with every violation. */
 export type Validate = (message: unknown) => void;
 
-/** More than this helps nobody, and does not fit into headers. Nobody looks for more either. */
+/** More violations are of no use and do not fit into headers, so the search ends here. */
 export const maxViolations = 50;
 
-/** The path to a message within the request, from the inside out: made into words only for a violation. */
+/** The path to a message within the request, from the inside out. It becomes text only for a violation. */
 interface Path {
   parent: Path | undefined;
   step: string | number;
@@ -27,7 +27,7 @@ type Check = (message: Fields, path: Path | undefined, found: FieldViolation[]) 
 /** Checks one value; `at` gives its path. */
 type ValueCheck = (value: never, at: Path, found: FieldViolation[]) => void;
 
-/** The check of a message type. Throws if the contract has a rule that is not known. */
+/** The check of a message type. Throws if the contract has an unknown rule. */
 export function validator(type: DescMessage): Validate {
   const check = checkOf(type);
   return (message) => {
@@ -37,11 +37,11 @@ export function validator(type: DescMessage): Validate {
   };
 }
 
-/** The error for these violations, or the first of them. */
+/** The error for these violations, or for the first 50 of them. */
 export function invalidRequest(found: FieldViolation[], reason = 'INVALID_REQUEST'): CaudalError {
   const violations = found.slice(0, maxViolations);
   const [first] = violations;
-  // With as many as are looked for, nobody knows how many there are.
+  // The search ends at the maximum, so the total is unknown then.
   const count = found.length >= maxViolations ? 'and more' : `and ${found.length - 1} more`;
   const more = found.length > 1 ? ` (${count})` : '';
   return new CaudalError('INVALID_ARGUMENT', reason, `${first!.field} ${first!.description}${more}.`, { violations });
@@ -49,12 +49,12 @@ export function invalidRequest(found: FieldViolation[], reason = 'INVALID_REQUES
 
 const compiled = new Map<DescMessage, Check | undefined>();
 
-/** Undefined if nothing in the message can be wrong. */
+/** Undefined if the message has no rules. */
 function checkOf(type: DescMessage): Check | undefined {
   if (compiled.has(type)) return compiled.get(type);
   if (type.typeName.startsWith('google.protobuf.')) return undefined;
   let checks: Check[] = [];
-  // A type that contains itself finds this while it is being compiled.
+  // Set before its fields are compiled, for types that contain themselves.
   compiled.set(type, (message, path, found) => {
     for (const check of checks) check(message, path, found);
   });
@@ -85,7 +85,7 @@ function pathText({ parent, step }: Path): string {
   return before ? `${before}.${step}` : step;
 }
 
-/** Implicit scalars, lists and maps have no presence: rules hold for their zero value too. */
+/** Implicit scalars, lists and maps have no presence, so the rules also hold for their zero value. */
 const hasPresence = (field: DescField) =>
   field.fieldKind === 'message' || field.oneof !== undefined || field.proto.proto3Optional;
 
@@ -125,7 +125,7 @@ function memberCheck(field: DescField) {
   };
 }
 
-/** The check of a field's value that is there. */
+/** The check of a field's value, if the field is present. */
 function presentCheck(field: DescField): ValueCheck | undefined {
   const rules = rulesOf(field);
   const checks: ValueCheck[] = rules.rules.map((rule) => (value, at, found) => {
@@ -159,7 +159,7 @@ function presentCheck(field: DescField): ValueCheck | undefined {
     }
   }
   if (field.fieldKind === 'map' && field.mapKind === 'message') {
-    throw new Error(`${field} is a map of messages, which packages/rpc/src/schema/validation.ts does not look into.`);
+    throw new Error(`${field} is a map of messages, which packages/rpc/src/schema/validation.ts does not support.`);
   }
   if (checks.length < 2) return checks[0];
   return (value, at, found) => {
@@ -168,8 +168,8 @@ function presentCheck(field: DescField): ValueCheck | undefined {
 }
 
 /**
- * Whether text can't be kept, for fields that hold some: PostgreSQL takes no U+0000, in JSON neither. Accepted into the
- * log it would be an event that no view there can show.
+ * For fields with text, checks for U+0000, which PostgreSQL can't store, not even in JSON. In the log it would be an
+ * event that no view on PostgreSQL can show.
  */
 function unkeepable(field: DescField): ((value: never) => boolean) | undefined {
   const hasNul = (text: string) => text.includes('\0');

@@ -1,24 +1,24 @@
-/** Who may do what: the contract's `(caudal.access)` applied to one call. Fails closed. */
+/** Applies the contract's `(caudal.access)` to a call. Anything that is not allowed is refused. */
 import type { MethodContract } from '@caudal/contract/descriptors.ts';
 import type { Caller } from '@caudal/kernel/context.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { webhookOnly } from './caller.ts';
 import { webhookSubject } from './webhook.ts';
 
-/** What was found out about a caller's rights before the handler runs. */
+/** The caller's rights, as known before the handler runs. */
 export interface Grant {
-  /** The permission holds for everybody's resources. */
+  /** The permission holds for the resources of all owners. */
   any: boolean;
 }
 
 const has = (caller: Caller, permission: string) => caller.permissions.has('*') || caller.permissions.has(permission);
 
-/** Checks the permission, where the method asks for one. Throws PERMISSION_DENIED; UNIMPLEMENTED for a webhook's own. */
+/** Checks the permission, if the method requires one. Throws PERMISSION_DENIED, or UNIMPLEMENTED for a webhook. */
 export function checkPermission({ access }: MethodContract, caller: Caller): Grant {
   const { authentication, permission, webhook } = access;
   if (authentication === 'NONE') return { any: false };
   if (authentication === 'WEBHOOK') {
-    // However the call came in: only its signature makes this subject.
+    // Only a valid signature gives this subject, so any other call of a webhook is refused here.
     if (!webhook || caller.subject !== webhookSubject(webhook)) throw webhookOnly();
     return { any: false };
   }
@@ -38,10 +38,10 @@ export function checkPermission({ access }: MethodContract, caller: Caller): Gra
   return { any };
 }
 
-/** Checks the owner that the request names, where the contract says that it does. Throws PERMISSION_DENIED. */
+/** Checks the owner in the request, if the contract names an owner field. Throws PERMISSION_DENIED. */
 export function checkOwnerField({ access }: MethodContract, grant: Grant, caller: Caller, owner: unknown): void {
   if (access.ownerField === undefined || grant.any || owner === caller.subject) return;
-  const given = owner ? 'names somebody else' : 'is missing';
+  const given = owner ? 'names another owner' : 'is missing';
   throw notOwner(
     access.permission,
     `"${access.ownerField}" ${given}. This token may use its own only: set it to "${caller.subject}".`,
@@ -49,10 +49,10 @@ export function checkOwnerField({ access }: MethodContract, grant: Grant, caller
   );
 }
 
-/** Checks the owner that the handler found in the resource. Throws PERMISSION_DENIED. */
+/** Checks the owner that the handler has read from the resource. Throws PERMISSION_DENIED. */
 export function checkOwner({ access }: MethodContract, grant: Grant, caller: Caller, owner: string | undefined): void {
   if (grant.any || (owner !== undefined && owner !== '' && owner === caller.subject)) return;
-  throw notOwner(access.permission, "The resource is somebody else's, and this token may use its own only.", {});
+  throw notOwner(access.permission, 'The resource belongs to another owner, and this token may use its own only.', {});
 }
 
 function notOwner(permission: string, message: string, facts: Record<string, string>): CaudalError {

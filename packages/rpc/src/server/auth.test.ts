@@ -28,7 +28,7 @@ const sign = (fields: Partial<Parameters<typeof signToken>[0]> = {}) =>
 const local = (leewaySeconds = 5) =>
   authenticator({ keys: { keys: [key.publicKey] }, issuer, audience, leewaySeconds });
 
-/** Moves the clock on, and holds it there until the test ends. Timers go on as they do. */
+/** Moves the clock forward, and stops it there until the test ends. Timers are not affected. */
 function letPass(ms: number): void {
   const timers = [
     'setTimeout',
@@ -46,7 +46,7 @@ afterEach(() => {
 });
 
 describe('authenticator', () => {
-  test('a good token is its subject with the permissions of its scope, every time', async () => {
+  test('a valid token gives its subject and the permissions of its scope, each time', async () => {
     const authenticate = local();
     const header = `Bearer ${await sign()}`;
     for (let time = 0; time < 2; time++) {
@@ -56,7 +56,7 @@ describe('authenticator', () => {
     }
   });
 
-  test.each(['RS256', 'ES256'])('%s is taken too', async (alg) => {
+  test.each(['RS256', 'ES256'])('%s is accepted, too', async (alg) => {
     const { privateKey, publicKey } = await generateKeyPair(alg, { extractable: true });
     const jwk = { ...(await exportJWK(publicKey)), alg, kid: 'other' };
     const token = await new SignJWT({ scope: 'a' })
@@ -98,7 +98,7 @@ describe('authenticator', () => {
   const endless = async () =>
     new SignJWT(claims).setProtectedHeader({ alg: 'EdDSA', kid: 'k1' }).sign(await importJWK(key.privateKey, 'EdDSA'));
 
-  test('clocks may differ by the leeway, and a token that was checked still expires', async () => {
+  test('clocks may differ by the leeway, and a cached token still expires', async () => {
     const header = `Bearer ${await sign({ ttlSeconds: -1 })}`;
     await expect(local(5)(header)).resolves.toMatchObject({ subject: 'alice' });
     const strict = local(0);
@@ -136,7 +136,7 @@ describe('keys from a URL', () => {
     });
   });
 
-  test('that cannot be had are no fault of the token', async () => {
+  test("that can't be fetched are UNAVAILABLE, not an invalid token", async () => {
     const failing = authenticator({ keys: await serve(500), issuer, audience });
     await expect(failing(`Bearer ${await sign()}`)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     const gone = authenticator({ keys: new URL('http://127.0.0.1:9/jwks'), issuer, audience });
@@ -144,7 +144,7 @@ describe('keys from a URL', () => {
   });
 });
 
-describe('keys that change, or whose issuer goes away', () => {
+describe('keys that change, or whose issuer is unreachable', () => {
   const minute = 60_000;
   let issuing: { keys: object[]; away: boolean; asked: number; url: URL; server: Server };
   beforeEach(async () => {
@@ -163,10 +163,10 @@ describe('keys that change, or whose issuer goes away', () => {
   const fetchedAgain = async (before: number) => {
     while (issuing.asked === before) await new Promise((resolve) => setTimeout(resolve, 5));
   };
-  /** A token that was not checked before. */
+  /** A token that is not cached. */
   const fresh = async () => `Bearer ${await sign({ subject: `somebody-${Math.random()}`, ttlSeconds: 30 * 3600 })}`;
 
-  test('a token that names a new key makes it be fetched', async () => {
+  test('a token with a new key causes a fetch', async () => {
     const authenticate = authenticator({ keys: issuing.url, issuer, audience });
     await authenticate(await fresh());
     const rotated = await generateKey('k2');
@@ -176,7 +176,7 @@ describe('keys that change, or whose issuer goes away', () => {
     expect([subject, issuing.asked]).toEqual(['bob', 2]);
   });
 
-  test('old keys are fetched anew beside the calls; one that was taken back is good no more', async () => {
+  test('old keys are fetched again in the background, and a withdrawn key is refused', async () => {
     const authenticate = authenticator({ keys: issuing.url, issuer, audience });
     await authenticate(await fresh());
     issuing.keys = [(await generateKey('k2')).publicKey];
@@ -193,13 +193,13 @@ describe('keys that change, or whose issuer goes away', () => {
     while (!(await refused())) await new Promise((resolve) => setTimeout(resolve, 5));
   });
 
-  test('those at hand are good for a day while the issuer is away', async () => {
+  test('the last keys are used for a day while the issuer is unreachable', async () => {
     const authenticate = authenticator({ keys: issuing.url, issuer, audience });
     await authenticate(await fresh());
     issuing.away = true;
     letPass(23 * 60 * minute);
     for (let call = 0; call < 3; call++) await authenticate(await fresh());
-    // It is asked again, but not with each call.
+    // The keys are fetched again, but not with each call.
     await fetchedAgain(1);
     expect(issuing.asked).toBe(2);
     letPass(2 * 60 * minute);
@@ -220,7 +220,7 @@ describe('tokenSource', () => {
     expect(spent()).not.toBe(spent());
   });
 
-  test('makes the next before the last has ended', async () => {
+  test('makes the next token before the last expires', async () => {
     let signed = 0;
     const source = renewing(async () => `token ${++signed}`, 3600);
     expect([await source(), await source()]).toEqual(['token 1', 'token 1']);

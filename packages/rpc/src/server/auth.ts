@@ -1,4 +1,4 @@
-/** Who calls: checks JSON Web Tokens (RFC 7519) and turns them into callers. */
+/** Checks JSON Web Tokens (RFC 7519) and turns them into callers. */
 import type { Caller } from '@caudal/kernel/context.ts';
 import { CaudalError, unavailable } from '@caudal/kernel/errors.ts';
 import { logger } from '@caudal/telemetry/log.ts';
@@ -14,38 +14,38 @@ import {
 import { LRUCache } from 'lru-cache';
 
 /**
- * Turns the value of an `Authorization` header into a caller; at once, if it has been seen before. Rejects with
- * UNAUTHENTICATED, or UNAVAILABLE without keys.
+ * Turns the value of an `Authorization` header into a caller, without waiting if the token is cached. Rejects with
+ * UNAUTHENTICATED, or with UNAVAILABLE if the keys can't be fetched.
  */
 export type Authenticate = (authorization: string | undefined) => Caller | Promise<Caller>;
 
 export interface AuthOptions {
-  /** The public keys: a set, or where to get one. It is fetched again when a token names an unknown key. */
+  /** The public keys, or the URL of the key set. It is fetched again when a token names an unknown key. */
   keys: JSONWebKeySet | URL;
-  /** What tokens must have as `iss`. */
+  /** The required `iss` of tokens. */
   issuer: string;
-  /** What tokens must have among their `aud`. */
+  /** The value that the `aud` of tokens must include. */
   audience: string;
   /** By how much clocks may differ, in seconds; 5 if absent. */
   leewaySeconds?: number;
 }
 
-/** In development everybody is this caller, and nobody else ever has the permission `*`. */
+/** The caller of every call with `auth: 'off'`. No other caller has the permission `*`. */
 export const developer: Caller = { subject: 'dev', permissions: new Set(['*']) };
 
 const log = logger('rpc');
 const algorithms = ['EdDSA', 'ES256', 'RS256'];
-/** A token that was checked is not checked again for this long: a check costs 350 us, a look-up 1. */
+/** A token is checked again only after this time: a check takes 350 us, a look-up 1 us. */
 const rememberMs = 300_000;
 const maxRemembered = 10_000;
-/** Of all that is remembered: some 10,000 tokens of the usual size. */
+/** Of all cached tokens: some 10,000 of the usual size. */
 const maxRememberedCharacters = 16 * 1024 * 1024;
 const maxTokenCharacters = 8_192;
 
-/** Checks tokens against these keys. Permissions are the words of the claim `scope`; the subject is `sub`. */
+/** Checks tokens with these keys. The permissions are the words of the claim `scope`, the subject is `sub`. */
 export function authenticator({ keys, issuer, audience, leewaySeconds = 5 }: AuthOptions): Authenticate {
   const keySet = keys instanceof URL ? fetchedKeys(keys) : createLocalJWKSet(keys);
-  // By the whole header: hashing it first costs more than all else about a look-up.
+  // The key is the whole header: to hash it first would cost more than the rest of a look-up.
   const known = new LRUCache<string, { caller: Caller; until: number }>({
     max: maxRemembered,
     maxSize: maxRememberedCharacters,
@@ -77,21 +77,21 @@ export function authenticator({ keys, issuer, audience, leewaySeconds = 5 }: Aut
       return payload;
     } catch (error) {
       if (error instanceof errors.JWTExpired) throw unauthenticated('TOKEN_EXPIRED', 'The token has expired.', error);
-      // Keys that can't be fetched say nothing about the token.
+      // If the keys can't be fetched, the token may be valid.
       if (keys instanceof URL && !isAboutToken(error)) throw unavailable('The token issuer', error);
-      throw unauthenticated('TOKEN_INVALID', 'The token is not valid here.', error);
+      throw unauthenticated('TOKEN_INVALID', 'The token is not valid: check its key, iss and aud.', error);
     }
   }
 }
 
-/** Keys are fetched again when they are so old, beside the calls that use them, */
+/** The age at which keys are fetched again, in the background. */
 const refreshMs = 600_000;
-/** and used until then, should their issuer be away: it must not take the whole system with it. */
+/** The age up to which keys are used while the issuer is unreachable, so that its outage is not one of the system. */
 const maxAgeMs = 24 * 3_600_000;
-/** After a fetch that failed. */
+/** The wait after a failed fetch. */
 const retryMs = 30_000;
 
-/** Keys from a URL, kept at hand. A token that names another one makes them be fetched at once, every 10 s at most. */
+/** Keys from a URL, cached. A token with an unknown key causes a fetch at once, but at most every 10 s. */
 function fetchedKeys(url: URL): JWTVerifyGetKey {
   const remote = createRemoteJWKSet(url, { timeoutDuration: 3_000, cooldownDuration: 10_000, cacheMaxAge: maxAgeMs });
   let refreshAt = 0;
@@ -103,12 +103,12 @@ function fetchedKeys(url: URL): JWTVerifyGetKey {
     } catch (error) {
       log.error(
         { err: error, url: `${url.origin}${url.pathname}` },
-        'the keys of tokens can not be fetched; those at hand are used on',
+        'the keys for tokens cannot be fetched; the last keys stay in use',
       );
     }
   };
   return (header, token) => {
-    // The first time there is nothing at hand: then the fetch is waited for, by `remote` itself.
+    // The first time there are no keys yet. Then `remote` itself waits for the fetch.
     if (Date.now() >= refreshAt) void refresh();
     return remote(header, token);
   };
@@ -135,12 +135,12 @@ function bearer(authorization: string | undefined): string {
   return token;
 }
 
-/** `*` in a token is no permission: everything, internal methods included, is for the development mode alone. */
+/** `*` in a token is ignored: only development mode allows everything, including internal methods. */
 function callerOf({ sub, scope }: JWTPayload): Caller {
-  if (!sub) throw unauthenticated('TOKEN_INVALID', 'The token names no subject.');
-  // Callers without a token have these subjects: a token with one could not be told from them in the log.
+  if (!sub) throw unauthenticated('TOKEN_INVALID', 'The token has no subject: give it a sub.');
+  // These are the subjects of callers without a token. In the log, a token with one could not be told from them.
   if (/^(webhook|public):/.test(sub))
-    throw unauthenticated('TOKEN_INVALID', 'The token names a subject that is not for tokens.');
+    throw unauthenticated('TOKEN_INVALID', 'The sub of a token must not begin with "webhook:" or "public:".');
   const words = typeof scope === 'string' ? scope.split(' ').filter((word) => word !== '' && word !== '*') : [];
   return { subject: sub, permissions: new Set(words) };
 }

@@ -1,4 +1,4 @@
-/** The caller of a method, by what the contract asks for: a token, a signature, or nothing. */
+/** The caller of a method, from what the contract requires: a token, a signature, or nothing. */
 import type { Caller } from '@caudal/kernel/context.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { type HeaderReader, headerNames } from '../headers.ts';
@@ -6,10 +6,10 @@ import type { Authenticate } from './auth.ts';
 import type { Endpoint } from './endpoint.ts';
 import { type WebhookVerifier, webhookVerifier } from './webhook.ts';
 
-/** The caller of every public method. No token may name such a subject (see auth.ts). */
+/** The caller of every public method. A token with this subject is refused (see auth.ts). */
 export const anyone: Caller = { subject: 'public:anyone', permissions: new Set() };
 
-/** The caller of a method, where it is known before the request is read. Throws, or rejects with, what to answer. */
+/** The caller of a method, if it is known before the request is read. Throws, or rejects with, the error to answer. */
 export function callerOf(
   { contract: { access } }: Endpoint,
   header: HeaderReader,
@@ -26,17 +26,17 @@ export function callerOf(
   }
 }
 
-/** What anything but a signed REST request of a webhook is answered with. */
+/** The error for a webhook's method that is called in any way other than a signed REST request. */
 export const webhookOnly = (): CaudalError =>
   new CaudalError(
     'UNIMPLEMENTED',
     'WEBHOOK_ONLY',
-    'This method is called over REST with a Webhook-Signature, and in no other way.',
+    'This method can be called only over REST with a Webhook-Signature.',
   );
 
 /**
- * What checks the signatures of those of the endpoints that are webhooks, by their paths. `secrets`: by the setting that
- * holds them. Throws, so that the server does not start, if a webhook has none.
+ * The verifiers of webhooks' signatures, by the path of the method. `secrets` are given by the setting that holds them.
+ * Throws if a webhook has no secret, so that the server does not start.
  */
 export function webhookVerifiers(
   endpoints: Endpoint[],
@@ -47,7 +47,7 @@ export function webhookVerifiers(
     const { webhook } = contract.access;
     if (!webhook) continue;
     const own = secrets[webhook.secret];
-    if (!own) throw new Error(`${contract.path} is called by signature, and ${webhook.secret} is not set: set it.`);
+    if (!own) throw new Error(`${contract.path} is called with a signature, but ${webhook.secret} is not set: set it.`);
     verifiers.set(contract.path, webhookVerifier(webhook, own));
   }
   return verifiers;

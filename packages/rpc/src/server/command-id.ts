@@ -1,4 +1,4 @@
-/** What makes a command repeatable: its id, and a hash of its content to tell a repeat from a reuse of the id. */
+/** The idempotency key of a command, and a hash of its content that tells a repeat from a reuse of the key. */
 import type { DescMessage } from '@bufbuild/protobuf';
 import type { MethodContract } from '@caudal/contract/descriptors.ts';
 import type { Method } from '@caudal/contract/method.ts';
@@ -16,7 +16,7 @@ export function commandIdOf(contract: MethodContract, definition: Method): Comma
   return (request, subject) => {
     const { requestId } = request as { requestId: string };
     if (!requestId) return undefined;
-    // The same UUID however it is spelled; the hash covers the rest of the request.
+    // A UUID in capitals is the same id. The hash covers the rest of the request.
     const id = requestId.toLowerCase();
     const message = withMaps ? sorted(contract.request, request as Fields) : (request as Fields);
     const content = definition.requestSerialize({ ...message, requestId: id });
@@ -24,10 +24,7 @@ export function commandIdOf(contract: MethodContract, definition: Method): Comma
   };
 }
 
-/**
- * The message with its maps in the order of their keys: protobuf leaves the order open, and clients in Go write it
- * differently each time.
- */
+/** The message with its maps sorted by key. protobuf does not define an order, and clients in Go write a random one. */
 function sorted(type: DescMessage, message: Fields): Fields {
   const copy = { ...message };
   for (const field of type.fields) {

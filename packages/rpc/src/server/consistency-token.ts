@@ -1,6 +1,6 @@
 /**
- * The consistency token: which streams an answer has moved, and to where. A client hands it back with a query to see at
- * least that. It is no secret and carries no rights, so it is not signed; it is bounded, because queries wait on it.
+ * The consistency token: the streams that an answer has changed, and their versions. A query with it sees at least
+ * these. It is not signed, since it is no secret and gives no rights. It is bounded, since queries wait for it.
  */
 import { CaudalError } from '@caudal/kernel/errors.ts';
 
@@ -9,10 +9,10 @@ export interface StreamVersion {
   version: number;
 }
 
-/** An answer that moved more (a reservation of hundreds of lines) names the first of them: headers are bounded. */
+/** Headers are bounded, so an answer that changed more streams (a reservation of hundreds of lines) names the first. */
 const maxStreams = 50;
 const maxCharacters = 16_384;
-/** As far as logs count the events of a stream. */
+/** The highest version that logs can store. */
 const maxVersion = 2 ** 31 - 1;
 const stream = /^[a-z]+\.[a-z_]+\/[\x21-\x7e]{1,200}$/;
 
@@ -23,7 +23,7 @@ export function encodeConsistency(written: StreamVersion[]): string | undefined 
   return Buffer.from(JSON.stringify(pairs)).toString('base64url');
 }
 
-/** What a token stands for; nothing if there is none. Throws INVALID_ARGUMENT if it is none of ours. */
+/** The content of a token; empty if there is none. Throws INVALID_ARGUMENT if it is not one of Caudal's. */
 export function decodeConsistency(token: string | undefined): StreamVersion[] {
   if (!token) return [];
   try {
@@ -40,7 +40,7 @@ export function decodeConsistency(token: string | undefined): StreamVersion[] {
     throw new CaudalError(
       'INVALID_ARGUMENT',
       'INVALID_CONSISTENCY_TOKEN',
-      'The consistency token is none that Caudal gave out. Send it as it came, or leave it out.',
+      "The consistency token is not one of Caudal's. Send the token of an answer unchanged, or leave it out.",
       { cause },
     );
   }

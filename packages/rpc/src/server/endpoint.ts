@@ -1,4 +1,4 @@
-/** A method of a service, ready to be called: its contract compiled to functions, joined to its handler. */
+/** A method of a service, compiled: its contract as functions, and its handler. */
 import { contract, type MethodContract } from '@caudal/contract/descriptors.ts';
 import type { Method } from '@caudal/contract/method.ts';
 import { propertyOf } from '../schema/field-names.ts';
@@ -16,13 +16,13 @@ export interface Endpoint {
   readMask: ReadMask | undefined;
   /** Whether answers carry an `etag`. */
   hasEtag: boolean;
-  /** The property of the request that names the owner, where one does. */
+  /** The request's property that names the owner, if it has one. */
   ownerProperty: string | undefined;
 }
 
 /**
- * The endpoints of these services. Throws, so that the server does not start, if a method does not say who may call it,
- * has no handler, streams, or has a rule that is not known.
+ * The endpoints of these services. Throws, so that the server does not start, if a method has no `(caudal.access)`, no
+ * handler, a stream, or an unknown rule.
  */
 export function endpoints(services: Service[]): Endpoint[] {
   return services.flatMap(({ definition, handlers }) =>
@@ -46,11 +46,11 @@ export function endpoints(services: Service[]): Endpoint[] {
   );
 }
 
-/** A signature can be replayed while it is fresh: a webhook that does something says by its request_id what it was. */
+/** A signature can be replayed for 5 minutes. So a webhook that changes something must have a request_id. */
 function repeatable(validate: Validate, { noSideEffects }: MethodContract): Validate {
   return (request) => {
     validate(request);
     if (!noSideEffects && !(request as { requestId: string }).requestId)
-      throw invalidRequest([{ field: 'request_id', description: 'must be given: a webhook may come again' }]);
+      throw invalidRequest([{ field: 'request_id', description: 'must be given: a webhook may be repeated' }]);
   };
 }

@@ -1,4 +1,4 @@
-/** What is told of every call: a metric (rate, errors, duration), a span, and a line in the log. Never its content. */
+/** The metric (rate, errors, duration), the span and the log line of every call. They never have its content. */
 import type { MethodContract } from '@caudal/contract/descriptors.ts';
 import { type CaudalError, isServerFault } from '@caudal/kernel/errors.ts';
 import { logger } from '@caudal/telemetry/log.ts';

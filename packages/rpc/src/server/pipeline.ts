@@ -1,9 +1,9 @@
 /**
- * The one way that every call takes, be it gRPC, REST or local:
+ * The steps of every call, over gRPC, REST or within the process:
  *
- *   room? -> who? -> may it? -> short enough? -> decode -> its own? -> valid? -> handler, within the deadline -> mask -> encode
+ *   free place -> authenticate -> permission -> length -> decode -> owner -> rules -> handler -> mask -> encode
  *
- * and at the end of each, however it ended: a metric, a span, a line in the log. Nothing here throws.
+ * The deadline covers all of them. Each call ends with a metric, a span and a log line. Nothing here throws.
  */
 import type { Caller } from '@caudal/kernel/context.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
@@ -25,53 +25,53 @@ const inFlight = gauge('rpc_server_calls_in_flight', 'Calls being served, those 
 });
 
 export interface Limits {
-  /** Calls in flight at once, those that overran their deadline included. */
+  /** Calls in flight at once, including those past their deadline. */
   maxConcurrent: number;
-  /** For calls that name no deadline, in milliseconds. */
+  /** The deadline of calls without one, in milliseconds. */
   defaultTimeoutMs: number;
-  /** The longest deadline that is granted, in milliseconds. */
+  /** The longest deadline of a call, in milliseconds. */
   maxTimeoutMs: number;
-  /** The bytes of a request, for methods whose contract says nothing of it. */
+  /** The most bytes of a request, for methods without a bound in the contract. */
   maxMessageBytes: number;
 }
 
-/** One call as it came in, and how its answer goes out. */
+/** One call as it was received, and how its answer is encoded. */
 export interface Incoming<Answer> {
   authenticate(): Caller | Promise<Caller>;
   header: HeaderReader;
   deadline?: Date;
-  /** When the caller goes away. */
+  /** Calls back when the caller disconnects. */
   whenGone?: When;
-  /** The request's length as it came in, decompressed; undefined where it is not bytes. */
+  /** The request's length as received, decompressed; undefined if it is not bytes. */
   bytes?: number;
-  /** Makes the request message; may throw CaudalError. */
+  /** Creates the request message; may throw CaudalError. */
   decode(): unknown;
   encode(response: unknown, facts: Facts): Answer;
-  /** What the caller wants to see, where it is not in a header. */
+  /** The streams that the caller wants to see, if they are not in a header. */
   consistency?: StreamVersion[];
-  /** Counts against `maxConcurrent`: local calls do not, they are part of one that does. */
+  /** Counts against `maxConcurrent`. Local calls do not: they are part of a call that does. */
   counted: boolean;
 }
 
-/** What is known of an answer beside what is sent of it. */
+/** What is known of an answer in addition to its content. */
 export interface Facts {
   mask: Mask | undefined;
   etag: string | undefined;
-  /** The answer before its mask. */
+  /** The answer before its mask is applied. */
   whole: Record<string, unknown>;
 }
 
-/** An answer, and what goes beside it. */
+/** An answer and its headers. */
 interface Answered<Answer> {
   answer: Answer;
   consistency: string | undefined;
-  /** Whole seconds: no part of the answer is older. Undefined: all of it was read for this call. */
+  /** In whole seconds: no part of the answer is older. Undefined if all of it was read for this call. */
   age: string | undefined;
 }
 
 /** How a call ended. */
 export type Outcome<Answer> = {
-  /** The id of the call, from the header x-request-id; not the idempotency key of a command. */
+  /** The id of the call, from the header x-request-id. It is not the idempotency key of a command. */
   requestId: string;
 } & (({ ok: true } & Answered<Answer>) | { ok: false; error: CaudalError });
 
@@ -79,18 +79,18 @@ export interface Pipeline {
   run<Answer>(endpoint: Endpoint, incoming: Incoming<Answer>): Promise<Outcome<Answer>>;
   /** Calls in flight. */
   active(): number;
-  /** What a call that would be one too many is refused with; undefined while there is room. */
+  /** The error for a further call; undefined while there is a free place. */
   full(): CaudalError | undefined;
   /** Resolves when no call is in flight. */
   idle(): Promise<void>;
-  /** Ends all calls in flight: their signals fire, their callers get UNAVAILABLE. */
+  /** Ends all calls in flight: their signals fire, and their callers get UNAVAILABLE. */
   abort(): void;
 }
 
 export function createPipeline(limits: Limits): Pipeline {
   let active = 0;
   const waiting: (() => void)[] = [];
-  // What ends each call in flight; their number is bounded by the limit.
+  // A function for each call in flight that ends it. The limit bounds their number.
   const ends = new Set<() => void>();
   let stopping = false;
   const whenStopping: When = (end) => {
@@ -183,7 +183,7 @@ export function createPipeline(limits: Limits): Pipeline {
         if (!authorized) throw new Error(`${contract.path} answered without call.authorize(owner): nothing was sent.`);
         return { response, mask, written, oldestMs };
       };
-      // A handler that overruns keeps its place until it ends: the bound is on work, not on answers.
+      // A handler that runs past the deadline keeps its place until it ends: the bound is on work, not on answers.
       const done = work().finally(release);
       const { response, mask, written, oldestMs } = await Promise.race([done, timer.fired]);
       const etag = endpoint.hasEtag ? (response.etag as string) || undefined : undefined;
@@ -213,17 +213,18 @@ export function createPipeline(limits: Limits): Pipeline {
   };
 }
 
-/**
- * What those are told who are one too many. Made ahead, and told again and again: an exception costs more to make than all
- * else about a refusal, and a server that has too much to do makes thousands a second. Spread, so that those refused
- * together do not come back together.
- */
+/** Made in advance, since an exception costs more than the rest of a refusal. See README, Prepared refusals. */
 const busyAnswers = Array.from(
   { length: 64 },
   (_, place) =>
-    new CaudalError('RESOURCE_EXHAUSTED', 'SERVER_BUSY', 'The server has as many calls in flight as it takes.', {
-      retryAfterMs: Math.round(500 + (1000 * place) / 64),
-    }),
+    new CaudalError(
+      'RESOURCE_EXHAUSTED',
+      'SERVER_BUSY',
+      'The server has as many calls in flight as its limit allows.',
+      {
+        retryAfterMs: Math.round(500 + (1000 * place) / 64),
+      },
+    ),
 );
 
 const busy = () => busyAnswers[Math.floor(Math.random() * busyAnswers.length)]!;

@@ -36,7 +36,7 @@ describe('limits', () => {
     await server.stop();
   });
 
-  test('over REST, who is not known or one too many is refused before the body is there', async () => {
+  test('over REST, a caller without a token, or a call too many, is refused before the body is received', async () => {
     const { closed, open } = gate();
     const seen: never[] = [];
     const server = await start({ limits: { maxConcurrent: 1 } }, services(seen, closed));
@@ -61,7 +61,7 @@ describe('limits', () => {
     await server.stop();
   });
 
-  test('over REST, a caller is authenticated once a call', async () => {
+  test('over REST, a caller is authenticated once per call', async () => {
     let asked = 0;
     const server = await start({
       auth: async () => {
@@ -74,7 +74,7 @@ describe('limits', () => {
     await server.stop();
   });
 
-  test('calls in flight are told at their begin and end, of the server alone', async () => {
+  test("the gauge of calls in flight follows each call's start and end", async () => {
     const { closed, open } = gate();
     const telemetry = await startTelemetry({
       serviceName: 'test',
@@ -102,7 +102,7 @@ describe('limits', () => {
     await telemetry.stop();
   });
 
-  test('calls above the bound are refused at once, with a time to come back', async () => {
+  test('calls above the bound are refused at once, with a delay for the repeat', async () => {
     const { closed, open } = gate();
     const seen: never[] = [];
     const server = await start({ limits: { maxConcurrent: 2 } }, services(seen, closed));
@@ -117,7 +117,7 @@ describe('limits', () => {
     expect(error.retryAfterMs).toBeGreaterThan(0);
     const busy = await fetch(`${server.url}/v1/orders/o-1`, { headers: { authorization: `Bearer ${await source()}` } });
     expect([busy.status, Number(busy.headers.get('retry-after'))]).toEqual([429, expect.any(Number)]);
-    // Those refused together are not told to come back together.
+    // Calls refused at the same time get different delays.
     const times = await Promise.all(
       Array.from({ length: 40 }, () =>
         client.getOrder(getOrder('o-1')).then(
@@ -137,7 +137,7 @@ describe('limits', () => {
 });
 
 describe('stop', () => {
-  test('calls in flight end, over gRPC and REST; new ones find nobody', async () => {
+  test('calls in flight end, over gRPC and REST; new connections are refused', async () => {
     const { closed, open } = gate();
     const seen: never[] = [];
     const server = await start({}, services(seen, closed));
@@ -150,7 +150,7 @@ describe('stop', () => {
     const half = talk(server.grpcPort, 'GET /li');
     await until(() => !half.socket.connecting);
     const stopped = server.stop();
-    // It has nothing in flight, so nobody waits for it.
+    // It has nothing in flight, so `stop` does not wait for it.
     await until(() => half.closed);
     await expect(other.getOrder(getOrder('o-1'))).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     open();
@@ -162,7 +162,7 @@ describe('stop', () => {
     other.close();
   });
 
-  test('over REST, what still comes on a connection in use is served', async () => {
+  test('over REST, further requests on a connection in use are served', async () => {
     const { closed, open } = gate();
     const seen: never[] = [];
     const server = await start({}, services(seen, closed));
@@ -179,7 +179,7 @@ describe('stop', () => {
     await stopped;
   });
 
-  test('a call over gRPC alone is waited for', async () => {
+  test('a call over gRPC is waited for, also without REST', async () => {
     const { closed, open } = gate();
     const seen: never[] = [];
     const server = await start({}, services(seen, closed));
@@ -198,9 +198,9 @@ describe('stop', () => {
     client.close();
   });
 
-  test('what does not end is ended at the bound', async () => {
+  test('a call that does not end is ended after drainMs', async () => {
     const seen: never[] = [];
-    // So long that no deadline ends them first.
+    // So long that no deadline ends the calls first.
     const limits = { drainMs: 100, defaultTimeoutMs: 60_000 };
     const server = await start({ limits }, services(seen));
     const client = connect(OrderQueryServiceService, { address: server.address, auth: source });
@@ -218,7 +218,7 @@ describe('stop', () => {
     client.close();
   });
 
-  test('an open health watch does not hold it up', async () => {
+  test('an open health watch does not delay it', async () => {
     const drainMs = 600_000;
     const server = await start({ limits: { drainMs } });
     const client = new Client(server.address, credentials.createInsecure());
@@ -243,7 +243,7 @@ describe('stop', () => {
 });
 
 describe('start', () => {
-  test('is refused without a handler, or where the port is taken', async () => {
+  test('is refused without a handler, or if the port is taken', async () => {
     const lacking = { ...services()[0]!, handlers: {} };
     await expect(start({}, [lacking])).rejects.toThrow('/caudal.orders.v1.OrderService/PlaceOrder has no handler');
     const server = await start();
@@ -254,7 +254,7 @@ describe('start', () => {
     await server.stop();
   });
 
-  test('is refused for a method that the contract does not know', async () => {
+  test('is refused for a method that the contract lacks', async () => {
     const { placeOrder } = OrderServiceService;
     const unknown = service({ burn: { ...placeOrder, path: '/caudal.orders.v1.OrderService/Burn' } }, {
       burn: async () => refused('X', 'x'),
@@ -262,13 +262,13 @@ describe('start', () => {
     await expect(start({}, [unknown])).rejects.toThrow('has no method');
   });
 
-  test('auth: off takes everybody for a developer', async () => {
+  test('with auth: off every caller is the developer', async () => {
     const server = await start({ auth: 'off' });
     expect((await fetch(`${server.url}/v1/orders`)).status).toBe(200);
     await server.stop();
   });
 
-  test('lists its services by reflection if told to', async () => {
+  test('lists its services by reflection if the option is set', async () => {
     for (const reflection of [false, true]) {
       const server = await start({ reflection });
       const client = new Client(server.address, credentials.createInsecure());

@@ -1,4 +1,4 @@
-/** Starts everything through which a process is called: gRPC with health and reflection on one port, REST on another. */
+/** Starts the listeners of a process: gRPC with health and reflection on one port, REST on another. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { toBinary } from '@bufbuild/protobuf';
 import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
@@ -21,19 +21,19 @@ const log = logger('rpc');
 
 export interface ServerOptions {
   services: Service[];
-  /** How callers are known; `off`, in development only, takes everybody for one who may do everything. */
+  /** How callers are authenticated. `off`, for development only: every caller has all permissions. */
   auth: Authenticate | 'off';
   grpc: Address;
-  /** Absent: no REST. */
+  /** REST is not served if absent. */
   rest?: Address & RestOptions;
   /** The secrets of webhooks, by the setting that the contract names. */
   webhookSecrets?: Record<string, readonly string[]>;
   limits?: Partial<ServerLimits>;
-  /** Lets anybody list the services; off in production. */
+  /** Lets all callers list the services; off in production. */
   reflection?: boolean;
   /** Whether the process is alive; true if absent. */
   live?(): boolean;
-  /** Whether it should get work, asked anew each time, beside what `setReady` has said; true if absent. */
+  /** Whether the process is ready, in addition to `setReady`. Called for each health request; true if absent. */
   ready?(): boolean;
 }
 
@@ -57,15 +57,15 @@ const tellEveryMs = 1_000;
 
 export interface RunningServer extends Running {
   grpcPort: number;
-  /** Undefined without REST. */
+  /** Undefined if REST is not served. */
   restPort: number | undefined;
-  /** What `/readyz` and the gRPC health service say, as far as `ready` agrees; false until it is set. */
+  /** Sets the answer of `/readyz` and of gRPC health, if `ready` is true as well. Not ready until it is called. */
   setReady(ready: boolean): void;
 }
 
 /**
- * Serves. Rejects if a port is taken, if a service breaks the contract (see `endpoints`), or if a webhook has no secret.
- * `stop` takes no new calls, lets those in flight end, and after `drainMs` ends them itself.
+ * Starts the server. Rejects if a port is taken, if a service breaks the contract (see `endpoints`), or if a webhook
+ * has no secret. `stop` takes no new calls and waits for those in flight. After `drainMs` it ends them.
  */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const limits = { ...defaultLimits, ...options.limits };
@@ -87,7 +87,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 
   let said = false;
   const isReady = () => said && (options.ready?.() ?? true);
-  // gRPC's health is not asked but told, so its watchers hear of a change a moment later.
+  // gRPC's health service is not polled, so its watchers get a change up to a second later.
   let told = false;
   const tell = () => {
     if (told === isReady()) return;
@@ -121,14 +121,15 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     setReady(false);
     clearInterval(telling);
     const portClosed = port.close();
-    // Tells clients to go elsewhere (GOAWAY). When it calls back says nothing: Node 24 marks the sessions of a closing
-    // server closed at once, and grpc-js takes that for their end while calls are still in flight.
+    // Sends GOAWAY, so that clients use another server. Its callback is useless: Node 24 marks the sessions of a
+    // closing server as closed at once, and grpc-js takes this for their end while calls are still in flight.
     grpc.tryShutdown(() => {});
     const restClosed = rest?.close();
     const closed = Promise.all([portClosed, restClosed]);
     const bound = new AbortController();
     const wait = (ms: number) => delay(ms, undefined, { signal: bound.signal }).catch(() => {});
-    // A health watch never ends by itself: with no call in flight, a moment for the last answers to leave is enough.
+    // A health watch never ends by itself. So with no call in flight, 250 ms are enough for the last answers to be
+    // sent.
     const drained = async () => {
       do {
         await pipeline.idle();
@@ -160,7 +161,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   };
 }
 
-/** grpc.health.v1: the server as a whole (empty name) and each service. */
+/** grpc.health.v1 for the whole server (empty name) and for each service. */
 function addHealth(grpc: Server, services: string[]): (serving: boolean) => void {
   const all = new Set(['', ...services]);
   const implementation = new HealthImplementation(Object.fromEntries([...all].map((name) => [name, 'NOT_SERVING'])));
@@ -172,7 +173,7 @@ function addHealth(grpc: Server, services: string[]): (serving: boolean) => void
 
 function addReflection(grpc: Server, services: string[]): void {
   const files = contract().files.file.map((file) => Buffer.from(toBinary(FileDescriptorProtoSchema, file)));
-  // It takes what proto-loader makes; of that it reads the descriptors only.
+  // The library expects the output of proto-loader, but reads only the descriptors.
   const loaded = { contract: { format: 'Protocol Buffer 3 DescriptorProto', type: {}, fileDescriptorProtos: files } };
   new ReflectionService(loaded as never, { services: [...new Set(services)] }).addToServer(grpc);
 }

@@ -1,4 +1,6 @@
-/** The options of a method from end to end, over both protocols: its status, the size of its requests, and its callers. */
+/**
+ * The options of a method from end to end, over both protocols: its status, the size of its requests, and its callers.
+ */
 import { request as httpRequest } from 'node:http';
 import { connect as openSession } from 'node:http2';
 import { until } from '@caudal/testing/until.ts';
@@ -46,7 +48,7 @@ async function call(method: string, path: string, body?: unknown, headers: Recor
 const made = { requestId: '', probeId: 'p-1', ownerId: 'alice', note: '' };
 
 describe('the status of success', () => {
-  test('201 comes with the Location of what was made, where it can be read', async () => {
+  test('201 has the Location of the new resource, and a GET of it works', async () => {
     for (const probeId of ['p-1', 'a/b:start?c=%', 'ü']) {
       const answer = await call('POST', '/v1/probes', { probeId, ownerId: 'alice' });
       const location = answer.headers.get('location')!;
@@ -57,24 +59,24 @@ describe('the status of success', () => {
     }
   });
 
-  test('202 is for what is done later, 200 for all else', async () => {
+  test('202 if the work is done later, 200 otherwise', async () => {
     const accepted = await call('POST', '/v1/probes/p-1:start', {});
     expect([accepted.status, accepted.headers.get('location')]).toEqual([202, null]);
     expect((await call('POST', '/v1/probes:import', made)).status).toBe(200);
   });
 
-  test('errors keep theirs', async () => {
+  test('errors keep their own status', async () => {
     expect((await call('POST', '/v1/probes', { probeId: '', ownerId: 'alice' })).status).toBe(400);
     expect((await call('POST', '/v1/probes', { probeId: 'p', ownerId: 'bob' })).status).toBe(403);
   });
 
-  test('means nothing over gRPC', async () => {
+  test('has no effect over gRPC', async () => {
     const answer = await grpc.send(createProbe.path, createProbe.requestSerialize(made), { as: alice });
     expect(createProbe.responseDeserialize(answer)).toEqual({ probeId: 'p-1', ownerId: 'alice', note: '' });
   });
 });
 
-/** A message of so many bytes. */
+/** A message of this many bytes. */
 function sized(bytes: number): Buffer {
   for (let length = bytes; length >= 0; length--) {
     const message = createProbe.requestSerialize({ ...made, note: 'x'.repeat(length) });
@@ -83,7 +85,7 @@ function sized(bytes: number): Buffer {
   throw new Error(`No request has ${bytes} bytes.`);
 }
 
-/** A body of so many bytes, a character of two among them. */
+/** A body of this many bytes, with one character of two bytes. */
 function sizedJson(bytes: number): string {
   const empty = Buffer.byteLength(JSON.stringify({ ...made, note: 'é' }));
   return JSON.stringify({ ...made, note: `é${'x'.repeat(bytes - empty)}` });
@@ -98,7 +100,7 @@ describe('the most bytes of a request over REST', () => {
     { max_request_bytes: String(bytes) },
   ];
 
-  test('both sides of the bound', async () => {
+  test('is allowed, and one more is refused', async () => {
     expect((await call('POST', '/v1/probes', sizedJson(1_024))).status).toBe(201);
     const { json, headers } = await call('POST', '/v1/probes', sizedJson(1_025));
     expect(tooLarge(json)).toEqual(refused(1_024));
@@ -110,18 +112,18 @@ describe('the most bytes of a request over REST', () => {
     expect(tooLarge(general.json)).toEqual(refused(4 * 1024 * 1024));
   });
 
-  test('counts the path and the query where there is no body', async () => {
+  test('counts path and query if there is no body', async () => {
     const path = (bytes: number) => '/v1/probes:newest?ownerId='.padEnd(bytes, 'x');
     expect((await call('GET', path(64))).status).toBe(200);
     expect(tooLarge((await call('GET', path(65))).json)).toEqual(refused(64));
   });
 
-  test('before it is parsed', async () => {
+  test('is checked before the body is parsed', async () => {
     expect(tooLarge((await call('POST', '/v1/probes', '{'.repeat(1_025))).json)).toEqual(refused(1_024));
     expect((await call('POST', '/v1/probes', '{'.repeat(1_024))).json.reason).toBe('MALFORMED_REQUEST');
   });
 
-  test('before it has come: by its length if it says one, and else by what has come', async () => {
+  test('is checked before the body arrives by Content-Length, or while it arrives', async () => {
     const head = `POST /v1/probes HTTP/1.1\r\nhost: a\r\nauthorization: Bearer ${alice}\r\ncontent-type: application/json\r\n`;
     for (const rest of [
       'content-length: 1025\r\n\r\n',
@@ -134,7 +136,7 @@ describe('the most bytes of a request over REST', () => {
     }
   });
 
-  test('a body in chunks, both sides of the bound', async () => {
+  test('holds for a body in chunks', async () => {
     const send = (body: string) =>
       new Promise<number>((resolve, reject) => {
         const headers = { authorization: `Bearer ${alice}`, 'content-type': 'application/json' };
@@ -149,12 +151,12 @@ describe('the most bytes of a request over REST', () => {
     expect([await send(sizedJson(1_024)), await send(sizedJson(1_025))]).toEqual([201, 413]);
   });
 
-  test('a caller that is not known is refused first', async () => {
+  test('a caller without a valid token is refused first', async () => {
     const { json } = await call('POST', '/v1/probes', sizedJson(1_025), { authorization: '' });
     expect(json.reason).toBe('TOKEN_MISSING');
   });
 
-  test('a compressed body is not taken, so that none is larger than it seems', async () => {
+  test('a compressed body is refused, so that none is larger than its length', async () => {
     const { json } = await call('POST', '/v1/probes', sizedJson(100), { 'content-encoding': 'gzip' });
     expect([json.status, json.reason]).toEqual([415, 'UNSUPPORTED_MEDIA_TYPE']);
   });
@@ -164,7 +166,7 @@ describe('the most bytes of a request over gRPC', () => {
   test.each([
     ['plain', false],
     ['compressed, by what it decompresses to', true],
-  ])('both sides of the bound: %s', async (_, gzip) => {
+  ])('is allowed, and one more is refused: %s', async (_, gzip) => {
     const calls = grpcCalls(server.address, { gzip });
     const before = seen.length;
     await calls.send(createProbe.path, sized(1_024), { as: alice });
@@ -182,13 +184,13 @@ describe('the most bytes of a request over gRPC', () => {
     calls.close();
   });
 
-  test('before it is decoded', async () => {
+  test('is checked before the message is decoded', async () => {
     const refusal = (bytes: number) => grpc.refusal(createProbe.path, Buffer.alloc(bytes, 0xff), { as: alice });
     expect((await refusal(1_024)).reason).toBe('MALFORMED_REQUEST');
     expect((await refusal(1_025)).reason).toBe('REQUEST_TOO_LARGE');
   });
 
-  test('a method may take more than most', async () => {
+  test('a method may allow more than the default', async () => {
     await grpc.send(importProbe.path, sized(6_000_000), { as: alice });
     const general = await grpc.refusal(startProbe.path, sized(5_000_000), { as: alice });
     expect(general.metadata).toEqual({ max_request_bytes: String(4 * 1024 * 1024) });
@@ -196,7 +198,7 @@ describe('the most bytes of a request over gRPC', () => {
     expect(beyond.metadata).toEqual({ max_request_bytes: '6000000' });
   });
 
-  test('before it has come, by the length that it announces: the server holds no more', async () => {
+  test('is checked by the announced length, so the server holds no more', async () => {
     const session = openSession(`http://${server.address}`);
     for (const [path, bound] of [
       [sendFeedback.path, 512],
@@ -213,7 +215,7 @@ describe('the most bytes of a request over gRPC', () => {
       });
       stream.on('error', () => {});
       stream.write(announced);
-      // grpc-js refuses again with each frame that follows.
+      // grpc-js repeats its refusal with each further frame.
       stream.write(Buffer.alloc(100));
       const headers = await new Promise<Record<string, unknown>>((resolve) => stream.on('response', resolve));
       expect(headers).toMatchObject({
@@ -227,12 +229,12 @@ describe('the most bytes of a request over gRPC', () => {
     session.destroy();
   });
 
-  test('a caller that is not known is refused first', async () => {
+  test('a caller without a valid token is refused first', async () => {
     expect((await grpc.refusal(createProbe.path, sized(1_025))).reason).toBe('TOKEN_MISSING');
   });
 });
 
-describe('who may call', () => {
+describe('allowed callers', () => {
   test('a public method: any caller, over both protocols, with a token or without or with a wrong one', async () => {
     for (const authorization of ['', 'Bearer x.y.z', `Bearer ${alice}`]) {
       const answer = await call('POST', '/v1/probes:feedback', { note: 'nice' }, { authorization });
@@ -261,7 +263,7 @@ describe('who may call', () => {
     client.close();
   });
 
-  test('any other: those whose token allows it', async () => {
+  test('any other method: callers whose token allows it', async () => {
     expect((await grpc.refusal(getProbe.path, getProbe.requestSerialize({ probeId: 'p' }))).reason).toBe(
       'TOKEN_MISSING',
     );

@@ -2,13 +2,13 @@
 import { exportJWK, generateKeyPair, importJWK, type JWK, SignJWT } from 'jose';
 
 export interface Key {
-  /** To sign with; goes into a secret. */
+  /** For signing. Keep it in a secret. */
   privateKey: JWK;
-  /** To check with; goes into the key set that servers know. */
+  /** For checking. It belongs into the key set of the servers. */
   publicKey: JWK;
 }
 
-/** A fresh Ed25519 key; `id` tells it from others in a key set. */
+/** A new Ed25519 key. `id` is its name in a key set. */
 export async function generateKey(id: string): Promise<Key> {
   const { privateKey, publicKey } = await generateKeyPair('EdDSA', { crv: 'Ed25519', extractable: true });
   const named = { kid: id, alg: 'EdDSA', use: 'sig' };
@@ -24,9 +24,9 @@ export interface TokenContent {
   audience: string;
   /** A customer's id, or `service:<name>`. */
   subject: string;
-  /** `orders.orders.place`, or with `:any`. */
+  /** `orders.orders.place`, or the same with `:any`. */
   permissions: string[];
-  /** How long it holds, in seconds. */
+  /** How long the token is valid, in seconds. */
   ttlSeconds: number;
 }
 
@@ -44,22 +44,25 @@ export async function signToken(content: TokenContent): Promise<string> {
     .sign(await importJWK(key, key.alg ?? 'EdDSA'));
 }
 
-/** Gives the token to send with a call. */
+/** Returns the token to send with a call. */
 export type TokenSource = () => Promise<string>;
 
-/** A service's own tokens, signed as they are needed. */
+/** A service's own tokens, signed when needed. */
 export function tokenSource(content: TokenContent): TokenSource {
   return renewing(() => signToken(content), content.ttlSeconds);
 }
 
-/** Tokens that hold for `ttlSeconds`: one is used until a fifth of its time is left, then `sign` makes the next. */
+/**
+ * Tokens that are valid for `ttlSeconds`. A token is used until a fifth of its time is left; then `sign` makes a new
+ * one.
+ */
 export function renewing(sign: () => Promise<string>, ttlSeconds: number): TokenSource {
   let current: { token: Promise<string>; renewAt: number } | undefined;
   return () => {
     if (!current || Date.now() >= current.renewAt) {
       const token = sign();
       current = { token, renewAt: Date.now() + ttlSeconds * 800 };
-      // A failure is told to those who wait for it, and not kept.
+      // A failure rejects the calls that wait for this token, and the next call signs again.
       token.catch(() => {
         current = undefined;
       });

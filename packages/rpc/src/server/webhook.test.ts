@@ -1,4 +1,4 @@
-/** A webhook from end to end: what is signed is served, and nothing else is. */
+/** A webhook from end to end: signed requests are served, and no others. */
 import { createHmac } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { localClient } from '../client/local-client.ts';
@@ -17,7 +17,7 @@ beforeAll(async () => {
 afterAll(stopAll);
 
 const requestId = '0190d6f0-1c5e-7b3a-9f00-5d2c8a4be101';
-// As no serializer would write it: what is signed are these bytes.
+// No serializer would write it like this: the signature is over these exact bytes.
 const body = `{ "note":"21.5 °C",\n "requestId":"${requestId}",  "probe_id": "p-7"}`;
 const now = () => Math.floor(Date.now() / 1000);
 
@@ -43,19 +43,19 @@ describe('a webhook', () => {
     expect(call.origin.actor).toBe('webhook:probe-devices');
   });
 
-  test('is signed as the documentation says, with nothing of ours', async () => {
+  test('accepts a signature made by the commands of docs/api.md', async () => {
     const t = now();
     const v1 = createHmac('sha256', secret).update(`${t}.${body}`).digest('hex');
     expect((await report({ 'webhook-signature': `t=${t}, v2=later, v1=${v1.toUpperCase()}` })).status).toBe(202);
   });
 
-  test('takes each of its secrets, and senders may sign with several', async () => {
+  test('accepts each of its secrets, and senders may sign with several', async () => {
     const other = 'z'.repeat(32);
     for (const secrets of [[secret], [nextSecret], [other, nextSecret], [secret, other]])
       expect([secrets, (await report(signed(body, secrets))).status]).toEqual([secrets, 202]);
   });
 
-  test('takes a signature for five minutes, whichever clock is behind', async () => {
+  test('accepts a signature for five minutes, whichever clock is behind', async () => {
     for (const seconds of [-290, 290]) expect((await report(signed(body, [secret], now() + seconds))).status).toBe(202);
     for (const seconds of [-310, 310]) {
       const { status, problem } = await report(signed(body, [secret], now() + seconds));
@@ -63,7 +63,7 @@ describe('a webhook', () => {
     }
   });
 
-  test('knows a replay by its request_id, and asks for one', async () => {
+  test('recognises a replay by its request_id, and requires one', async () => {
     const once = signed();
     await report(once);
     await report(once);
@@ -93,7 +93,7 @@ describe('a webhook refuses', () => {
     ],
     ['no time', () => ({ 'webhook-signature': `v1=${v1}` }), 'SIGNATURE_INVALID'],
     ['two times', () => ({ 'webhook-signature': `t=${now()},t=${now()},v1=${v1}` }), 'SIGNATURE_INVALID'],
-    ['a time that is no number', () => ({ 'webhook-signature': `t=1e9,v1=${v1}` }), 'SIGNATURE_INVALID'],
+    ['a time that is not a number', () => ({ 'webhook-signature': `t=1e9,v1=${v1}` }), 'SIGNATURE_INVALID'],
     ['a time without signature', () => ({ 'webhook-signature': `t=${now()}` }), 'SIGNATURE_INVALID'],
     ['half a signature', () => ({ 'webhook-signature': `t=${now()},v1=${v1.slice(1)}` }), 'SIGNATURE_INVALID'],
     ['no hexadecimal', () => ({ 'webhook-signature': `t=${now()},v1=${'g'.repeat(64)}` }), 'SIGNATURE_INVALID'],
@@ -102,7 +102,11 @@ describe('a webhook refuses', () => {
       () => ({ 'webhook-signature': `t=${now()}${`,v1=${v1}`.repeat(8)},${signed()['webhook-signature'].slice(13)}` }),
       'SIGNATURE_INVALID',
     ],
-    ['an endless header', () => ({ 'webhook-signature': `t=${now()},${'x'.repeat(1_100)}` }), 'SIGNATURE_INVALID'],
+    [
+      'a header that is too long',
+      () => ({ 'webhook-signature': `t=${now()},${'x'.repeat(1_100)}` }),
+      'SIGNATURE_INVALID',
+    ],
   ])('%s', async (_, headers, reason) => {
     const before = seen.length;
     const { status, problem, headers: answered } = await report(headers());
@@ -111,12 +115,12 @@ describe('a webhook refuses', () => {
     expect(JSON.stringify(problem)).not.toMatch(new RegExp(`${secret}|${nextSecret}|at .*\\.ts`));
   });
 
-  test('a token in the place of a signature, whatever it allows', async () => {
+  test('a token instead of a signature, whatever its permissions', async () => {
     const admin = await token('root', ['probe.probes.write:any']);
     expect((await report({ authorization: `Bearer ${admin}` })).problem.reason).toBe('SIGNATURE_MISSING');
   });
 
-  test('to look into a body that is not signed; one that is may still be malformed', async () => {
+  test('a body without a valid signature before parsing it; a signed body may still be malformed', async () => {
     for (const wrong of ['{', '[1]', '{"probeId": 1}', '{"nope": ""}', '']) {
       expect((await report(signed(body), wrong)).problem.reason).toBe('SIGNATURE_INVALID');
       const answer = await report(signed(wrong), wrong);
@@ -131,7 +135,7 @@ describe('a webhook refuses', () => {
     expect([answer.status, ((await answer.json()) as Problem).reason]).toEqual([400, 'MALFORMED_REQUEST']);
   });
 
-  test('more bytes than it takes, before it looks whether they are signed', async () => {
+  test('more bytes than its bound, before checking the signature', async () => {
     // The degree sign has two bytes.
     const [most, long] = [body.padEnd(2_047), body.padEnd(2_048)];
     const { status, problem } = await report(signed('x'), long);
@@ -143,7 +147,7 @@ describe('a webhook refuses', () => {
     expect((await report(signed(most), most)).status).toBe(202);
   });
 
-  test('every other way in: gRPC, calls inside the process, and the developer of auth: off', async () => {
+  test('all other calls: gRPC, local calls, and the developer of auth: off', async () => {
     const request = { requestId, probeId: 'p-7', note: '' };
     const { reportMeasurement } = ProbeServiceService;
     const bytes = reportMeasurement.requestSerialize(request);
@@ -176,7 +180,7 @@ describe('a webhook refuses', () => {
 });
 
 test.each<[string, Record<string, string[]>, string]>([
-  ['no secret', {}, `ReportMeasurement is called by signature, and ${webhookSetting} is not set`],
+  ['no secret', {}, `ReportMeasurement is called with a signature, but ${webhookSetting} is not set`],
   ['an empty list', { [webhookSetting]: [] }, `${webhookSetting} holds 0 secrets`],
   ['a secret that can be guessed', { [webhookSetting]: [secret, 'short'] }, 'at least 32 characters'],
 ])('a server does not start with %s', async (_, webhookSecrets, message) => {

@@ -1,29 +1,25 @@
 /**
- * Webhooks: callers that sign the body of their request instead of showing a token.
- *
- *   Webhook-Signature: t=1767225600,v1=5257a869e7...
- *
- * `v1` is HMAC-SHA256(secret, "<t>.<body>") in hexadecimal, over the body's bytes as they are sent. Several `v1` are several
- * secrets, while one takes the place of another; the server may have several too. What is too old is refused; what is
- * replayed sooner has the same request_id, which is in the body, and is answered as the first time.
+ * Webhooks: the caller signs the body of its request instead of sending a token. docs/api.md, Webhooks, has the scheme:
+ * `Webhook-Signature: t=<Unix time>,v1=<HMAC-SHA256 of "<t>.<body>">`. A replay within the 5 minutes has the same
+ * request_id, since that is in the body, and gets the first answer. While a secret is replaced, both sides may use two.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { Webhook } from '@caudal/contract/access.ts';
 import type { Caller } from '@caudal/kernel/context.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 
-/** By how much a signature's time may differ from the server's clock, either way. */
+/** The most that a signature's time may differ from the server's clock, in either direction. */
 export const toleranceSeconds = 300;
-/** So that none is found by trying. */
+/** So that a secret can't be found by trying. */
 export const minSecretCharacters = 32;
-/** Bounds the work for a header that is made to cost. */
+/** Bounds the work for a header that an attacker has made expensive. */
 const maxSignatures = 8;
 const maxSecrets = 8;
 const maxHeaderCharacters = 1_024;
 
-/** What stands in the header, and is not too old. */
+/** The content of the header, if it is not too old. */
 export interface WebhookSignature {
-  /** As it was sent: it is part of what is signed. */
+  /** As it was sent, since it is part of what is signed. */
   timestamp: string;
   signatures: Buffer[];
 }
@@ -38,12 +34,16 @@ export interface WebhookVerifier {
 /** The subject of a webhook's caller. */
 export const webhookSubject = ({ name }: Webhook): string => `webhook:${name}`;
 
-/** Checks signatures of a webhook. Throws an Error that names the setting if its secrets are none to rely on. */
+/**
+ * Checks the signatures of a webhook. Throws an Error that names the setting if its secrets are too few or too short.
+ */
 export function webhookVerifier(webhook: Webhook, secrets: readonly string[]): WebhookVerifier {
   if (secrets.length === 0 || secrets.length > maxSecrets)
     throw new Error(`${webhook.secret} holds ${secrets.length} secrets: set it to 1 to ${maxSecrets} of them.`);
   if (secrets.some(({ length }) => length < minSecretCharacters))
-    throw new Error(`${webhook.secret}: a secret has at least ${minSecretCharacters} characters.`);
+    throw new Error(
+      `${webhook.secret} has a secret that is too short: use at least ${minSecretCharacters} characters.`,
+    );
   const caller: Caller = { subject: webhookSubject(webhook), permissions: new Set() };
   return {
     read(header) {
@@ -53,12 +53,12 @@ export function webhookVerifier(webhook: Webhook, secrets: readonly string[]): W
       if (age > toleranceSeconds)
         throw unauthenticated(
           'SIGNATURE_EXPIRED',
-          `The signature's time is more than ${toleranceSeconds} s from the server's clock.`,
+          `The signature's time is more than ${toleranceSeconds} s from the server's clock: sign again.`,
         );
       return signature;
     },
     verify({ timestamp, signatures }, body) {
-      // Each with each, so that the time it takes says nothing of which is right.
+      // All pairs are compared, so that the time does not depend on which one fits.
       let found = false;
       for (const secret of secrets) {
         const expected = digest(secret, timestamp, body);
@@ -73,7 +73,7 @@ export function webhookVerifier(webhook: Webhook, secrets: readonly string[]): W
 const digest = (secret: string, timestamp: string, body: Uint8Array): Buffer =>
   createHmac('sha256', secret).update(`${timestamp}.`).update(body).digest();
 
-/** Parts that are neither `t` nor `v1` are passed over: later versions of the scheme. */
+/** Parts other than `t` and `v1` are ignored: later versions of the scheme may have them. */
 function parse(header: string): WebhookSignature {
   if (header.length > maxHeaderCharacters) throw invalid();
   const parts = header.split(',').map((part) => part.trim());
@@ -88,4 +88,5 @@ function parse(header: string): WebhookSignature {
 }
 
 const unauthenticated = (reason: string, message: string) => new CaudalError('UNAUTHENTICATED', reason, message);
-const invalid = () => unauthenticated('SIGNATURE_INVALID', 'The signature is not valid here for this body.');
+const invalid = () =>
+  unauthenticated('SIGNATURE_INVALID', 'The signature is malformed, or does not fit this body with any secret.');

@@ -1,4 +1,4 @@
-/** For tests of the server: gates, waits, and connections by hand. */
+/** For tests of the server: gates, waits, and raw connections. */
 import { connect as openSocket } from 'node:net';
 import type { Client } from '@grpc/grpc-js';
 import { service as health } from 'grpc-health-check';
@@ -12,7 +12,7 @@ export function gate() {
   return { closed, open };
 }
 
-/** A connection by hand: what comes back, and whether it has ended. */
+/** A raw connection: the received bytes, and whether it has ended. */
 export function talk(port: number, text: string) {
   const talking = { heard: '', closed: false, socket: openSocket(port, '127.0.0.1') };
   talking.socket.setEncoding('latin1').on('error', () => {});
@@ -26,7 +26,7 @@ export function talk(port: number, text: string) {
   return talking;
 }
 
-/** What grpc.health.v1 says of a service, or the code of its error. */
+/** The status of a service in grpc.health.v1, or the code of its error. */
 export function healthOf(client: Client, service: string): Promise<unknown> {
   const { path, requestSerialize, responseDeserialize } = health.Check as {
     path: string;

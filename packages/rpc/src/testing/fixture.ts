@@ -20,7 +20,7 @@ import { type Call, type Handlers, type Service, service } from '../types.ts';
 export const issuer = 'https://issuer.test';
 export const audience = 'caudal';
 
-/** What the last handled calls saw. */
+/** The calls that the handlers have received. */
 export interface Seen {
   request: unknown;
   call: Call;
@@ -111,7 +111,7 @@ const unused = async (): Promise<never> => {
   throw new CaudalError('UNIMPLEMENTED', 'UNIMPLEMENTED', 'Not in this test.');
 };
 
-/** Services; `seen` gets every call. `gate`: GetOrder of "gate" waits for it. */
+/** The services. `seen` receives every call. If given, GetOrder of "gate" waits for `gate`. */
 export function services(seen: Seen[] = [], gate: Promise<void> = Promise.resolve()): Service[] {
   const note = (request: unknown, call: Call) => {
     seen.push({ request, call });
@@ -202,10 +202,10 @@ export async function token(subject: string, permissions: string[], fields: { tt
 
 const started: { stop(): Promise<void> }[] = [];
 
-/** Stops what a failed test left running, so that jest ends. */
+/** Stops the servers that a failed test has left running, so that jest ends. */
 export const stopAll = () => Promise.all(started.splice(0).map((server) => server.stop())).then(() => {});
 
-/** A server with all of that on free ports of the loopback. */
+/** A server with these services on free ports of the loopback interface. */
 export async function start(options: Partial<ServerOptions> = {}, list: Service[] = services()) {
   const { publicKey } = await keys;
   const server = await startServer({

@@ -1,4 +1,4 @@
-/** For tests: calls over gRPC with the message's bytes as they are given, and what is answered, as it is. */
+/** For tests: gRPC calls with raw bytes, and their raw answers. */
 import type { CaudalError } from '@caudal/kernel/errors.ts';
 import { Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
 import { fromStatus } from '../errors.ts';
@@ -32,11 +32,11 @@ export function grpcCalls(address: string, { gzip = false } = {}) {
       (refused: ServiceError) => refused,
     );
   return {
-    /** The answer's bytes. Rejects with grpc-js's error. */
+    /** The bytes of the answer. Rejects with grpc-js's error. */
     send,
-    /** The error, as grpc-js has it. Rejects if there is none. */
+    /** The error of grpc-js. Rejects if there is none. */
     error,
-    /** The error, as our client has it. */
+    /** The error of Caudal's client. */
     refusal: async (path: string, bytes: Uint8Array, given?: Given): Promise<CaudalError> =>
       fromStatus(await error(path, bytes, given), 'probe'),
     close: () => client.close(),

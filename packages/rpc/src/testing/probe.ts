@@ -1,4 +1,4 @@
-/** The tests' own service (proto/caudal/probe/v1/probe.proto), served: a method for each option of the contract. */
+/** The handlers of the tests' own service (proto/caudal/probe/v1/probe.proto), with a method for each option. */
 import { useContract } from '@caudal/contract/descriptors.ts';
 import { type Call, type Handlers, type Service, service } from '../types.ts';
 import { type Seen, start } from './fixture.ts';
@@ -10,7 +10,7 @@ useContract(probeContract());
 export const webhookSetting = 'PROBE_DEVICES_WEBHOOK_SECRET';
 export const [secret, nextSecret] = ['old-secret-'.padEnd(32, 'x'), 'new-secret-'.padEnd(32, 'y')] as const;
 
-/** The services of probes; `seen` gets every call. */
+/** The services of probes. `seen` receives every call. */
 export function probeServices(seen: Seen[] = []): Service[] {
   const note = (request: Partial<Probe>, call: Call): Probe => {
     seen.push({ request, call });
@@ -34,6 +34,6 @@ export function probeServices(seen: Seen[] = []): Service[] {
   return [service(ProbeServiceService, commands), service(ProbeQueryServiceService, queries)];
 }
 
-/** A server with them, and with both secrets. */
+/** A server with these services and both secrets. */
 export const startProbes = (seen: Seen[], options: Parameters<typeof start>[0] = {}) =>
   start({ webhookSecrets: { [webhookSetting]: [secret, nextSecret] }, ...options }, probeServices(seen));

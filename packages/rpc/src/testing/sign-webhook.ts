@@ -1,4 +1,4 @@
-/** A webhook's sender, as docs/api.md tells one to be written. */
+/** The sender of a webhook, as docs/api.md describes it. */
 import { createHmac } from 'node:crypto';
 
 /** The header `Webhook-Signature` for a body. `seconds`: Unix time; now if absent. */

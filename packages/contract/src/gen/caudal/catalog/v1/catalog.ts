@@ -15,25 +15,25 @@ export const protobufPackage = "caudal.catalog.v1";
 
 export const protobufFileName = "caudal/catalog/v1/catalog.proto";
 
-/** The catalogue: what can be bought, and for how much. */
+/** The catalogue: products and their prices. */
 
-/** Something that can be bought. */
+/** A product that can be bought. */
 export interface Product {
   /** The merchant's article number. */
   productId: string;
-  /** What buyers see first. */
+  /** The title, which buyers see first. */
   title: string;
-  /** What buyers read next. */
+  /** The description, below the title. */
   description: string;
-  /** One word to group by. */
+  /** The category, by which products are grouped. */
   category: string;
-  /** The price of one piece. Absent until it is set: such a product can't be ordered. */
+  /** The price of one piece. A product without a price can't be ordered. */
   price:
     | Money
     | undefined;
-  /** Whether new orders are refused. */
+  /** Whether the product is off sale: new orders of it are refused. */
   discontinued: boolean;
-  /** Pieces that can be sold now, as last heard from the stock. In search only. */
+  /** Pieces that can be sold now, as last reported by the stock. Only in answers of SearchProducts. */
   available: bigint;
   /** When it was added. */
   createTime:
@@ -48,113 +48,113 @@ export interface Product {
 }
 
 export interface CreateProductRequest {
-  /** The same id with the same content is answered as the first time. */
+  /** The idempotency key. A repeat with the same id and the same content gets the first answer. */
   requestId: string;
   /** The merchant's article number. */
   productId: string;
-  /** What buyers see first. */
+  /** The title, which buyers see first. */
   title: string;
-  /** What buyers read next. */
+  /** The description, below the title. */
   description: string;
-  /** One word to group by. */
+  /** The category, by which products are grouped. */
   category: string;
-  /** The price of one piece, if it is known already. */
+  /** The price of one piece, if it is already known. */
   price: Money | undefined;
 }
 
 export interface UpdateProductRequest {
-  /** The same id with the same content is answered as the first time. */
+  /** The idempotency key. A repeat with the same id and the same content gets the first answer. */
   requestId: string;
   /** The product. */
   productId: string;
-  /** If given: refused when the product has changed since. */
+  /** If given, the command is refused when the product has changed since this etag. */
   etag: string;
-  /** What buyers see first. */
+  /** The title, which buyers see first. */
   title: string;
-  /** What buyers read next. */
+  /** The description, below the title. */
   description: string;
-  /** One word to group by. */
+  /** The category, by which products are grouped. */
   category: string;
-  /** Which of title, description and category to set. Without it: those that are not empty. */
+  /** Which of title, description and category to set. Without it, those that are not empty are set. */
   updateMask: string[] | undefined;
 }
 
 export interface SetPriceRequest {
-  /** The same id with the same content is answered as the first time. */
+  /** The idempotency key. A repeat with the same id and the same content gets the first answer. */
   requestId: string;
   /** The product. */
   productId: string;
-  /** If given: refused when the product has changed since. */
+  /** If given, the command is refused when the product has changed since this etag. */
   etag: string;
-  /** The price of one piece; not below zero. */
+  /** The price of one piece. It must not be below zero. */
   price: Money | undefined;
 }
 
 export interface DiscontinueProductRequest {
-  /** The same id with the same content is answered as the first time. */
+  /** The idempotency key. A repeat with the same id and the same content gets the first answer. */
   requestId: string;
   /** The product. */
   productId: string;
-  /** If given: refused when the product has changed since. */
+  /** If given, the command is refused when the product has changed since this etag. */
   etag: string;
 }
 
 export interface BatchGetProductsRequest {
-  /** The products; those that don't exist are absent from the answer. */
+  /** The products. Products that don't exist are absent from the answer. */
   productIds: string[];
 }
 
 export interface BatchGetProductsResponse {
-  /** Those that exist, in the order asked for. */
+  /** The products that exist, in the order of the request. */
   products: Product[];
 }
 
 export interface GetProductRequest {
   /** The product. */
   productId: string;
-  /** The fields of the answer; all of them if absent. */
+  /** The fields to return; all of them if absent. */
   readMask: string[] | undefined;
 }
 
 export interface SearchProductsRequest {
-  /** Words of title, description or category. Empty finds everything. */
+  /** Words of the title, description or category. Empty finds all products. */
   query: string;
-  /** Only of these categories. */
+  /** Only products of these categories. */
   categories: string[];
-  /** Only at this price or above, in minor units. */
+  /** Only products at this price or above, in minor units. */
   minPrice?:
     | bigint
     | undefined;
-  /** Only at this price or below, in minor units. */
+  /** Only products at this price or below, in minor units. */
   maxPrice?:
     | bigint
     | undefined;
-  /** Only what can be delivered now. */
+  /** Only products that are available now. */
   availableOnly: boolean;
-  /** At most this many; 20 if absent, 100 if more. */
+  /** The most items in the answer. Absent means 20; more than 100 counts as 100. */
   pageSize: number;
-  /** From the answer before, to read on. */
+  /** The next page token of the previous answer. Absent for the first page. */
   pageToken: string;
   /** The fields of each product; all of them if absent. */
   readMask: string[] | undefined;
 }
 
 export interface SearchProductsResponse {
-  /** What was found, best first. */
+  /** The products found, the best match first. */
   products: Product[];
-  /** Where to read on. Empty at the end. */
+  /** The page token of the next page. Empty at the end of the list. */
   nextPageToken: string;
-  /** How many there are in all. */
+  /** The number of products found, on all pages. */
   totalSize: bigint;
-  /** How many there are of each category, most first. */
+  /** The number of products found in each category, the largest first. */
   categories: SearchProductsResponse_CategoryCount[];
 }
 
-/** How many products a category has. */
+/** The number of products of one category. */
 export interface SearchProductsResponse_CategoryCount {
   /** The category. */
   category: string;
-  /** Its products among those found. */
+  /** The number of its products among those found. */
   count: bigint;
 }
 
@@ -1671,7 +1671,7 @@ export const CatalogServiceService = {
     responseSerialize: (value: Product): Buffer => Buffer.from(Product.encode(value).finish()),
     responseDeserialize: (value: Buffer): Product => Product.decode(value),
   },
-  /** Sets the price that orders pay from now on. */
+  /** Sets the price of a product. It holds for orders that are placed from now on. */
   setPrice: {
     path: "/caudal.catalog.v1.CatalogService/SetPrice" as const,
     requestStream: false as const,
@@ -1681,7 +1681,7 @@ export const CatalogServiceService = {
     responseSerialize: (value: Product): Buffer => Buffer.from(Product.encode(value).finish()),
     responseDeserialize: (value: Buffer): Product => Product.decode(value),
   },
-  /** Takes a product off sale. Orders already placed are not touched. */
+  /** Takes a product off sale. Orders that are already placed do not change. */
   discontinueProduct: {
     path: "/caudal.catalog.v1.CatalogService/DiscontinueProduct" as const,
     requestStream: false as const,
@@ -1692,7 +1692,7 @@ export const CatalogServiceService = {
     responseSerialize: (value: Product): Buffer => Buffer.from(Product.encode(value).finish()),
     responseDeserialize: (value: Buffer): Product => Product.decode(value),
   },
-  /** Products as the log has them at this moment (strong read): what orders are priced with. */
+  /** Products in their present state in the log (strong read). Orders are priced with these. */
   batchGetProducts: {
     path: "/caudal.catalog.v1.CatalogService/BatchGetProducts" as const,
     requestStream: false as const,
@@ -1711,11 +1711,11 @@ export interface CatalogServiceServer extends UntypedServiceImplementation {
   createProduct: handleUnaryCall<CreateProductRequest, Product>;
   /** Changes a product's texts. */
   updateProduct: handleUnaryCall<UpdateProductRequest, Product>;
-  /** Sets the price that orders pay from now on. */
+  /** Sets the price of a product. It holds for orders that are placed from now on. */
   setPrice: handleUnaryCall<SetPriceRequest, Product>;
-  /** Takes a product off sale. Orders already placed are not touched. */
+  /** Takes a product off sale. Orders that are already placed do not change. */
   discontinueProduct: handleUnaryCall<DiscontinueProductRequest, Product>;
-  /** Products as the log has them at this moment (strong read): what orders are priced with. */
+  /** Products in their present state in the log (strong read). Orders are priced with these. */
   batchGetProducts: handleUnaryCall<BatchGetProductsRequest, BatchGetProductsResponse>;
 }
 
@@ -1732,7 +1732,7 @@ export const CatalogQueryServiceService = {
     responseSerialize: (value: Product): Buffer => Buffer.from(Product.encode(value).finish()),
     responseDeserialize: (value: Buffer): Product => Product.decode(value),
   },
-  /** Full-text search: typing errors are forgiven, results come with facets. */
+  /** Full-text search. It tolerates typing errors, and counts the products found by category. */
   searchProducts: {
     path: "/caudal.catalog.v1.CatalogQueryService/SearchProducts" as const,
     requestStream: false as const,
@@ -1749,7 +1749,7 @@ export const CatalogQueryServiceService = {
 export interface CatalogQueryServiceServer extends UntypedServiceImplementation {
   /** One product. */
   getProduct: handleUnaryCall<GetProductRequest, Product>;
-  /** Full-text search: typing errors are forgiven, results come with facets. */
+  /** Full-text search. It tolerates typing errors, and counts the products found by category. */
   searchProducts: handleUnaryCall<SearchProductsRequest, SearchProductsResponse>;
 }
 

@@ -12,7 +12,7 @@ export const protobufPackage = "caudal.catalog.v1";
 
 export const protobufFileName = "caudal/catalog/v1/events.proto";
 
-/** What can happen to a product. */
+/** The events of a product. */
 export interface ProductEvent {
   event:
     | { $case: "created"; value: ProductCreated }
@@ -30,19 +30,19 @@ export interface ProductCreated {
   category: string;
 }
 
-/** A product's texts are these from now on. */
+/** The texts of a product were changed to these. */
 export interface ProductUpdated {
   title: string;
   description: string;
   category: string;
 }
 
-/** A product costs this from now on. */
+/** The price of a product was set. */
 export interface PriceSet {
   price: Money | undefined;
 }
 
-/** A product can't be ordered any more. */
+/** A product was taken off sale: it can't be ordered any more. */
 export interface ProductDiscontinued {
 }
 

@@ -14,17 +14,17 @@ export const protobufPackage = "caudal.customers.v1";
 
 export const protobufFileName = "caudal/customers/v1/customers.proto";
 
-/** Customers: the one place for what is personal. */
+/** Customers. Personal data is kept here and nowhere else. */
 
 /** A customer. */
 export interface Customer {
-  /** The customer; the subject of the customer's own tokens. */
+  /** The customer's id. It is the subject of the customer's own tokens. */
   customerId: string;
-  /** Full name. */
+  /** The full name. */
   displayName: string;
-  /** Where notifications go. */
+  /** The e-mail address for notifications. */
   email: string;
-  /** Home country. */
+  /** The home country. */
   country: string;
   /** When it was registered. */
   createTime:
@@ -39,38 +39,38 @@ export interface Customer {
 }
 
 export interface RegisterCustomerRequest {
-  /** The same id with the same content is answered as the first time. */
+  /** The idempotency key. A repeat with the same id and the same content gets the first answer. */
   requestId: string;
   /** The customer's id. */
   customerId: string;
-  /** Full name. */
+  /** The full name. */
   displayName: string;
-  /** Where notifications go. */
+  /** The e-mail address for notifications. */
   email: string;
-  /** Home country. */
+  /** The home country. */
   country: string;
 }
 
 export interface UpdateCustomerRequest {
-  /** The same id with the same content is answered as the first time. */
+  /** The idempotency key. A repeat with the same id and the same content gets the first answer. */
   requestId: string;
   /** The customer. */
   customerId: string;
-  /** If given: refused when the customer has changed since. */
+  /** If given, the command is refused when the customer has changed since this etag. */
   etag: string;
-  /** Full name. */
+  /** The full name. */
   displayName?:
     | string
     | undefined;
-  /** Where notifications go. */
+  /** The e-mail address for notifications. */
   email?:
     | string
     | undefined;
-  /** Home country. */
+  /** The home country. */
   country?:
     | string
     | undefined;
-  /** Which of display_name, email and country to set; those that are absent become empty. Without it: those that are there. */
+  /** Which of display_name, email and country to set; absent ones become empty. Without it, those present are set. */
   updateMask: string[] | undefined;
 }
 
@@ -689,7 +689,7 @@ export const CustomerServiceService = {
     responseSerialize: (value: Customer): Buffer => Buffer.from(Customer.encode(value).finish()),
     responseDeserialize: (value: Buffer): Customer => Customer.decode(value),
   },
-  /** Changes what is known of a customer. */
+  /** Changes the data of a customer. */
   updateCustomer: {
     path: "/caudal.customers.v1.CustomerService/UpdateCustomer" as const,
     requestStream: false as const,
@@ -705,14 +705,14 @@ export const CustomerServiceService = {
 export interface CustomerServiceServer extends UntypedServiceImplementation {
   /** Registers a customer. */
   registerCustomer: handleUnaryCall<RegisterCustomerRequest, Customer>;
-  /** Changes what is known of a customer. */
+  /** Changes the data of a customer. */
   updateCustomer: handleUnaryCall<UpdateCustomerRequest, Customer>;
 }
 
 /** Reads customers. */
 export type CustomerQueryServiceService = typeof CustomerQueryServiceService;
 export const CustomerQueryServiceService = {
-  /** One customer, as the log has it (strong read). */
+  /** One customer in the present state of the log (strong read). */
   getCustomer: {
     path: "/caudal.customers.v1.CustomerQueryService/GetCustomer" as const,
     requestStream: false as const,
@@ -725,7 +725,7 @@ export const CustomerQueryServiceService = {
 } as const;
 
 export interface CustomerQueryServiceServer extends UntypedServiceImplementation {
-  /** One customer, as the log has it (strong read). */
+  /** One customer in the present state of the log (strong read). */
   getCustomer: handleUnaryCall<GetCustomerRequest, Customer>;
 }
 

@@ -11,7 +11,7 @@ export const protobufPackage = "caudal.customers.v1";
 
 export const protobufFileName = "caudal/customers/v1/events.proto";
 
-/** What can happen to a customer. */
+/** The events of a customer. */
 export interface CustomerEvent {
   event: { $case: "registered"; value: CustomerRegistered } | { $case: "updated"; value: CustomerUpdated } | undefined;
 }
@@ -24,7 +24,7 @@ export interface CustomerRegistered {
   country: string;
 }
 
-/** A customer is this from now on. */
+/** The data of a customer was changed to this. */
 export interface CustomerUpdated {
   displayName: string;
   email: string;

@@ -12,7 +12,7 @@ export const protobufPackage = "caudal.inventory.v1";
 
 export const protobufFileName = "caudal/inventory/v1/events.proto";
 
-/** What can happen to the stock of a product. */
+/** The events of the stock of a product. */
 export interface StockEvent {
   event:
     | { $case: "created"; value: StockItemCreated }
@@ -28,8 +28,8 @@ export interface StockEvent {
 }
 
 /**
- * Stock of a product is kept from now on. Every event that moves pieces says how many can be promised after it
- * (`available`), so that nobody else needs to know the policies of the kinds of stock.
+ * Stock of a product is kept from now on. Every event that moves pieces has the number of pieces that can be promised
+ * after it (`available`), so that no other context needs to know the policies of the kinds of stock.
  */
 export interface StockItemCreated {
   productId: string;
@@ -57,7 +57,7 @@ export interface StockAdjusted {
   available: bigint;
 }
 
-/** Pieces are promised until a time. */
+/** Pieces were promised until a time. */
 export interface StockReserved {
   reservationId: string;
   quantity: bigint;
@@ -65,14 +65,14 @@ export interface StockReserved {
   available: bigint;
 }
 
-/** Promised pieces left the stock. */
+/** Promised pieces were taken out of the stock. */
 export interface ReservationCommitted {
   reservationId: string;
   quantity: bigint;
   available: bigint;
 }
 
-/** Promised pieces are free again. */
+/** Promised pieces became free again. */
 export interface ReservationReleased {
   reservationId: string;
   quantity: bigint;
@@ -80,20 +80,20 @@ export interface ReservationReleased {
   available: bigint;
 }
 
-/** Time ran out: promised pieces are free again. */
+/** A reservation expired: its pieces became free again. */
 export interface ReservationExpired {
   reservationId: string;
   quantity: bigint;
   available: bigint;
 }
 
-/** A reservation that was not there was released: if it comes late it is refused, until the time given. */
+/** A reservation was released before it was made. If it arrives late, it is refused, until the time given. */
 export interface ReservationBarred {
   reservationId: string;
   until: Date | undefined;
 }
 
-/** Committed pieces came back. */
+/** Committed pieces were returned to the stock. */
 export interface StockReturned {
   reservationId: string;
   quantity: bigint;

@@ -15,15 +15,18 @@ export const protobufPackage = "caudal.inventory.v1";
 
 export const protobufFileName = "caudal/inventory/v1/inventory.proto";
 
-/** Stock: what can be promised, what is promised, and until when. */
+/** Stock: the pieces that can be promised, and the pieces that are promised until some time. */
 
-/** The stock of one product. On hand = available + reserved + held back by the kind's policy. */
+/**
+ * The stock of one product. The pieces on hand are those available, those reserved, and those that the policy of the
+ * kind of stock holds back.
+ */
 export interface StockItem {
   /** The product. */
   productId: string;
-  /** The kind of stock, which decides what is available: "standard", "premium". */
+  /** The kind of stock, "standard" or "premium". It decides how many pieces are available. */
   kind: string;
-  /** The kind's own settings. */
+  /** The settings of this kind of stock. */
   policy: { [key: string]: string };
   /** Pieces in the warehouse. */
   onHand: bigint;
@@ -44,34 +47,34 @@ export interface StockItem_PolicyEntry {
   value: string;
 }
 
-/** What is promised to one order. */
+/** The pieces that are promised to one order. */
 export interface Reservation {
   /** The reservation. */
   reservationId: string;
   /** Its lines. */
   lines: ReservationLine[];
-  /** When it ends by itself unless it is committed. */
+  /** When it expires, unless it is committed before. */
   expireTime: Date | undefined;
 }
 
 /** Pieces of one product. */
 export interface ReservationLine {
-  /** The product; once in a reservation. */
+  /** The product. Each product may be in a reservation once. */
   productId: string;
   /** Pieces. */
   quantity: bigint;
 }
 
 export interface CreateStockItemRequest {
-  /** The same id with the same content is answered as the first time. */
+  /** The idempotency key. A repeat with the same id and the same content gets the first answer. */
   requestId: string;
   /** The product. */
   productId: string;
   /** The kind of stock; "standard" if absent. */
   kind: string;
-  /** The kind's own settings. */
+  /** The settings of this kind of stock. */
   policy: { [key: string]: string };
-  /** Pieces there from the start. */
+  /** The pieces at the start. */
   quantity: bigint;
 }
 
@@ -81,7 +84,7 @@ export interface CreateStockItemRequest_PolicyEntry {
 }
 
 export interface RestockRequest {
-  /** The same id with the same content is answered as the first time. */
+  /** The idempotency key. A repeat with the same id and the same content gets the first answer. */
   requestId: string;
   /** The product. */
   productId: string;
@@ -90,31 +93,31 @@ export interface RestockRequest {
 }
 
 export interface AdjustStockRequest {
-  /** The same id with the same content is answered as the first time. */
+  /** The idempotency key. A repeat with the same id and the same content gets the first answer. */
   requestId: string;
   /** The product. */
   productId: string;
-  /** Pieces to add, or below zero: to take away. Never below what is reserved. */
+  /** The pieces to add, or to take away if below zero. The stock can't fall below what is reserved. */
   delta: bigint;
-  /** Why. */
+  /** The reason. */
   reason: string;
 }
 
 export interface ReserveStockRequest {
-  /** The same id with the same content is answered as the first time. */
+  /** The idempotency key. A repeat with the same id and the same content gets the first answer. */
   requestId: string;
   /**
-   * The reservation, named by the caller, so that it can be released even if the answer is lost. Longer than other ids:
-   * an order's id, and which of its reservations it is.
+   * The reservation's id. The caller chooses it, so that the reservation can be released even if the answer is lost. It
+   * may be longer than other ids: it is an order's id and the number of the reservation of this order.
    */
   reservationId: string;
-  /** What to reserve, a line a product. */
+  /** The pieces to reserve, one line per product. */
   lines: ReservationLine[];
-  /** How long it holds; 15 minutes if absent, 7 days at most. */
+  /** How long the reservation holds; 15 minutes if absent, 7 days at most. */
   ttl:
     | Duration
     | undefined;
-  /** Who buys, for kinds of stock that care: say {"tier": "gold"}. */
+  /** What is known of the buyer, for kinds of stock that depend on it: for example {"tier": "gold"}. */
   attributes: { [key: string]: string };
 }
 
@@ -124,7 +127,7 @@ export interface ReserveStockRequest_AttributesEntry {
 }
 
 export interface CommitReservationRequest {
-  /** The same id with the same content is answered as the first time. */
+  /** The idempotency key. A repeat with the same id and the same content gets the first answer. */
   requestId: string;
   /** The reservation. */
   reservationId: string;
@@ -133,64 +136,64 @@ export interface CommitReservationRequest {
 }
 
 export interface ReleaseReservationRequest {
-  /** The same id with the same content is answered as the first time. */
+  /** The idempotency key. A repeat with the same id and the same content gets the first answer. */
   requestId: string;
   /** The reservation. */
   reservationId: string;
   /** Its lines. */
   lines: ReservationLine[];
-  /** Why. */
+  /** The reason. */
   reason: string;
   /**
-   * The caller knows that it was committed: the pieces of a reservation that is so old that the stock has forgotten it
-   * come back too.
+   * The caller knows that the reservation was committed. Then its pieces return to the stock even if the reservation is
+   * so old that the stock has forgotten it.
    */
   committed: boolean;
 }
 
 export interface ReturnStockRequest {
-  /** The same id with the same content is answered as the first time. */
+  /** The idempotency key. A repeat with the same id and the same content gets the first answer. */
   requestId: string;
   /** The committed reservation. */
   reservationId: string;
-  /** What comes back. */
+  /** The pieces that are returned. */
   lines: ReservationLine[];
 }
 
 export interface GetStockItemRequest {
   /** The product. */
   productId: string;
-  /** The fields of the answer; all of them if absent. */
+  /** The fields to return; all of them if absent. */
   readMask: string[] | undefined;
 }
 
 export interface CountStockItemsRequest {
-  /** Only products of which at most this many pieces are available; all if absent. */
+  /** Only products with at most this many available pieces; all products if absent. */
   maxAvailable?: bigint | undefined;
 }
 
 export interface CountStockItemsResponse {
-  /** How many there are. */
+  /** The number of products. */
   count: bigint;
 }
 
 export interface ListStockItemsRequest {
-  /** Only products of which at most this many pieces are available. */
+  /** Only products with at most this many available pieces. */
   maxAvailable?:
     | bigint
     | undefined;
-  /** At most this many; 20 if absent, 100 if more. */
+  /** The most items in the answer. Absent means 20; more than 100 counts as 100. */
   pageSize: number;
-  /** From the answer before, to read on. */
+  /** The next page token of the previous answer. Absent for the first page. */
   pageToken: string;
-  /** The fields of the answer; all of them if absent. */
+  /** The fields to return; all of them if absent. */
   readMask: string[] | undefined;
 }
 
 export interface ListStockItemsResponse {
-  /** A page of them. */
+  /** One page of stock items. */
   stockItems: StockItem[];
-  /** Where to read on. Empty at the end. */
+  /** The page token of the next page. Empty at the end of the list. */
   nextPageToken: string;
 }
 
@@ -2314,7 +2317,7 @@ export const ListStockItemsResponse: MessageFns<ListStockItemsResponse> = {
 /** Changes stock. */
 export type InventoryServiceService = typeof InventoryServiceService;
 export const InventoryServiceService = {
-  /** Starts to keep stock of a product. */
+  /** Creates the stock of a product. */
   createStockItem: {
     path: "/caudal.inventory.v1.InventoryService/CreateStockItem" as const,
     requestStream: false as const,
@@ -2325,7 +2328,7 @@ export const InventoryServiceService = {
     responseSerialize: (value: StockItem): Buffer => Buffer.from(StockItem.encode(value).finish()),
     responseDeserialize: (value: Buffer): StockItem => StockItem.decode(value),
   },
-  /** Adds pieces that have arrived. */
+  /** Adds pieces that have arrived at the warehouse. */
   restock: {
     path: "/caudal.inventory.v1.InventoryService/Restock" as const,
     requestStream: false as const,
@@ -2346,8 +2349,8 @@ export const InventoryServiceService = {
     responseDeserialize: (value: Buffer): StockItem => StockItem.decode(value),
   },
   /**
-   * Promises pieces of one or more products to an order: all of them or none. The id of a reservation that was refused,
-   * or has ended, is not used again.
+   * Promises pieces of one or more products to an order: all of them or none. The id of a reservation that was refused
+   * or has ended can't be used again.
    */
   reserveStock: {
     path: "/caudal.inventory.v1.InventoryService/ReserveStock" as const,
@@ -2359,8 +2362,9 @@ export const InventoryServiceService = {
     responseDeserialize: (value: Buffer): Reservation => Reservation.decode(value),
   },
   /**
-   * Takes reserved pieces out of the stock for good: all of them or none. If a line's reservation has ended, it is
-   * refused, and the reservation of the other lines ends with it. Committing an unknown reservation is refused and bars it.
+   * Takes reserved pieces out of the stock for good: all of them or none. If the reservation of one line has ended, the
+   * command is refused, and the reservation of the other lines ends, too. If the reservation is unknown, the command is
+   * refused, and the reservation is barred.
    */
   commitReservation: {
     path: "/caudal.inventory.v1.InventoryService/CommitReservation" as const,
@@ -2373,8 +2377,8 @@ export const InventoryServiceService = {
     responseDeserialize: (value: Buffer): Reservation => Reservation.decode(value),
   },
   /**
-   * Ends a reservation whatever became of it: reserved or committed pieces are back in the stock. Releasing an unknown
-   * one bars it, so that a late ReserveStock is refused. Ended reservations are known for 7 days.
+   * Ends a reservation in any state: its reserved or committed pieces return to the stock. If the reservation is
+   * unknown, it is barred, so that a late ReserveStock is refused. Ended reservations are remembered for 7 days.
    */
   releaseReservation: {
     path: "/caudal.inventory.v1.InventoryService/ReleaseReservation" as const,
@@ -2387,8 +2391,8 @@ export const InventoryServiceService = {
     responseDeserialize: (value: Buffer): Reservation => Reservation.decode(value),
   },
   /**
-   * Puts committed pieces back into the stock, all of them or some, once. Within 7 days of the commit: what comes back
-   * later is restocked.
+   * Returns committed pieces to the stock, all of them or some, once. This is possible for 7 days after the commit. Add
+   * pieces that return later with Restock.
    */
   returnStock: {
     path: "/caudal.inventory.v1.InventoryService/ReturnStock" as const,
@@ -2402,30 +2406,31 @@ export const InventoryServiceService = {
 } as const;
 
 export interface InventoryServiceServer extends UntypedServiceImplementation {
-  /** Starts to keep stock of a product. */
+  /** Creates the stock of a product. */
   createStockItem: handleUnaryCall<CreateStockItemRequest, StockItem>;
-  /** Adds pieces that have arrived. */
+  /** Adds pieces that have arrived at the warehouse. */
   restock: handleUnaryCall<RestockRequest, StockItem>;
   /** Corrects the number of pieces after a count. */
   adjustStock: handleUnaryCall<AdjustStockRequest, StockItem>;
   /**
-   * Promises pieces of one or more products to an order: all of them or none. The id of a reservation that was refused,
-   * or has ended, is not used again.
+   * Promises pieces of one or more products to an order: all of them or none. The id of a reservation that was refused
+   * or has ended can't be used again.
    */
   reserveStock: handleUnaryCall<ReserveStockRequest, Reservation>;
   /**
-   * Takes reserved pieces out of the stock for good: all of them or none. If a line's reservation has ended, it is
-   * refused, and the reservation of the other lines ends with it. Committing an unknown reservation is refused and bars it.
+   * Takes reserved pieces out of the stock for good: all of them or none. If the reservation of one line has ended, the
+   * command is refused, and the reservation of the other lines ends, too. If the reservation is unknown, the command is
+   * refused, and the reservation is barred.
    */
   commitReservation: handleUnaryCall<CommitReservationRequest, Reservation>;
   /**
-   * Ends a reservation whatever became of it: reserved or committed pieces are back in the stock. Releasing an unknown
-   * one bars it, so that a late ReserveStock is refused. Ended reservations are known for 7 days.
+   * Ends a reservation in any state: its reserved or committed pieces return to the stock. If the reservation is
+   * unknown, it is barred, so that a late ReserveStock is refused. Ended reservations are remembered for 7 days.
    */
   releaseReservation: handleUnaryCall<ReleaseReservationRequest, Reservation>;
   /**
-   * Puts committed pieces back into the stock, all of them or some, once. Within 7 days of the commit: what comes back
-   * later is restocked.
+   * Returns committed pieces to the stock, all of them or some, once. This is possible for 7 days after the commit. Add
+   * pieces that return later with Restock.
    */
   returnStock: handleUnaryCall<ReturnStockRequest, Reservation>;
 }
@@ -2443,7 +2448,7 @@ export const InventoryQueryServiceService = {
     responseSerialize: (value: StockItem): Buffer => Buffer.from(StockItem.encode(value).finish()),
     responseDeserialize: (value: Buffer): StockItem => StockItem.decode(value),
   },
-  /** The stock of all products, the least available first. */
+  /** The stock of all products, sorted by the available pieces, the fewest first. */
   listStockItems: {
     path: "/caudal.inventory.v1.InventoryQueryService/ListStockItems" as const,
     requestStream: false as const,
@@ -2455,7 +2460,7 @@ export const InventoryQueryServiceService = {
       Buffer.from(ListStockItemsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListStockItemsResponse => ListStockItemsResponse.decode(value),
   },
-  /** How many products there are of which little, or nothing, is available. */
+  /** Counts the products of which few or no pieces are available. */
   countStockItems: {
     path: "/caudal.inventory.v1.InventoryQueryService/CountStockItems" as const,
     requestStream: false as const,
@@ -2472,9 +2477,9 @@ export const InventoryQueryServiceService = {
 export interface InventoryQueryServiceServer extends UntypedServiceImplementation {
   /** The stock of one product. */
   getStockItem: handleUnaryCall<GetStockItemRequest, StockItem>;
-  /** The stock of all products, the least available first. */
+  /** The stock of all products, sorted by the available pieces, the fewest first. */
   listStockItems: handleUnaryCall<ListStockItemsRequest, ListStockItemsResponse>;
-  /** How many products there are of which little, or nothing, is available. */
+  /** Counts the products of which few or no pieces are available. */
   countStockItems: handleUnaryCall<CountStockItemsRequest, CountStockItemsResponse>;
 }
 

@@ -12,58 +12,58 @@ export const protobufPackage = "caudal.log.v1";
 
 export const protobufFileName = "caudal/log/v1/log.proto";
 
-/** A context's event log, for other contexts: how their views and processes heal and rebuild. */
+/** A context's event log, for other contexts. Their views and sagas read missing events from it, and are rebuilt from it. */
 
-/** An event as the log has it. */
+/** An event as it is stored in the log. */
 export interface RecordedEvent {
-  /** Its place in the log; the first is 1 and none is missing. */
+  /** Its position in the log. The first is 1, and there are no gaps. */
   position: bigint;
   /** Its stream, as `<entity>/<id>`. */
   stream: string;
-  /** Its place in the stream; the first is 1 and none is missing. */
+  /** Its version in the stream. The first is 1, and there are no gaps. */
   version: bigint;
   /** Its own id. */
   eventId: string;
   /** Its type, as `<domain>.<entity>.<action>.v<n>`. */
   type: string;
-  /** The version of its message. */
+  /** The schema version of its message. */
   schemaVersion: number;
   /** The entity's union of events, encoded. */
   data: Buffer;
   /** An EventMetadata, encoded. */
   metadata: Buffer;
-  /** When it was recorded; it never goes back in a log. Microseconds since 1970. */
+  /** When it was recorded, in microseconds since 1970. In a log this time never decreases. */
   recordedMicros: bigint;
 }
 
-/** What led to an event. */
+/** The metadata of an event: its causes. */
 export interface EventMetadata {
-  /** Who: the subject of the token. */
+  /** The subject of the caller's token. */
   actor: string;
-  /** The command or event that caused it. */
+  /** The id of the command or event that caused it. */
   causationId: string;
-  /** The same for everything that one request led to. */
+  /** An id that all consequences of one request share. */
   correlationId: string;
   /** W3C trace context. */
   traceparent: string;
-  /** When it happened by the clock of the command that decided it. Milliseconds since 1970. */
+  /** When it happened by the clock of the process that decided the command, in milliseconds since 1970. */
   occurredMillis: bigint;
 }
 
 export interface ReadStreamsRequest {
-  /** Whose log: "orders". */
+  /** The domain of the log, for example "orders". */
   domain: string;
-  /** Which streams, from where. */
+  /** The streams, each with the version to read after. */
   streams: StreamCursor[];
-  /** At most this many events in all; 1000 if absent. */
+  /** The most events in all; 1000 if absent. */
   limit: number;
 }
 
-/** A stream and the last version of it that is known. */
+/** A stream, and the last version of it that the caller knows. */
 export interface StreamCursor {
   /** The stream. */
   stream: string;
-  /** The last version that is known; 0 for none. */
+  /** The last version that the caller knows; 0 for none. */
   afterVersion: bigint;
 }
 
@@ -73,38 +73,38 @@ export interface ReadStreamsResponse {
 }
 
 export interface ReadLogRequest {
-  /** Whose log. */
+  /** The domain of the log. */
   domain: string;
-  /** After this position; 0 for the start. */
+  /** The position to read after; 0 for the start. */
   afterPosition: bigint;
-  /** At most this many; 1000 if absent. */
+  /** The most events; 1000 if absent. */
   limit: number;
-  /** If there is nothing, wait for it up to this long. */
+  /** If there are no events yet, wait for them up to this long. */
   waitMillis: number;
 }
 
 export interface ReadLogResponse {
   /** In the log's order. */
   events: RecordedEvent[];
-  /** The log's last position when it was read. */
+  /** The last position of the log when it was read. */
   headPosition: bigint;
 }
 
 export interface HeadsRequest {
-  /** Whose log. */
+  /** The domain of the log. */
   domain: string;
-  /** Streams that moved after this position. */
+  /** Only streams with events after this position. */
   afterPosition: bigint;
   /** Only events that are at least this old. */
   minAgeMillis: number;
-  /** Look at this many events at most; 1000 if absent. */
+  /** The most events to read from the log; 1000 if absent. */
   limit: number;
 }
 
 export interface HeadsResponse {
-  /** The last of the events looked at, of each stream. */
+  /** For each stream, the last of its events among those read. */
   heads: RecordedEvent[];
-  /** Where to go on: the last position looked at. */
+  /** The last position that was read: the after_position of the next request. */
   position: bigint;
 }
 
@@ -1196,10 +1196,10 @@ export const HeadsResponse: MessageFns<HeadsResponse> = {
   },
 };
 
-/** Reads a log. Each context serves its own under the name of its domain. */
+/** Reads a log. Each context serves its own log under the name of its domain. */
 export type LogServiceService = typeof LogServiceService;
 export const LogServiceService = {
-  /** Events of several streams, each after the version that the caller has. */
+  /** Events of several streams, for each stream after the version that the caller already has. */
   readStreams: {
     path: "/caudal.log.v1.LogService/ReadStreams" as const,
     requestStream: false as const,
@@ -1219,7 +1219,7 @@ export const LogServiceService = {
     responseSerialize: (value: ReadLogResponse): Buffer => Buffer.from(ReadLogResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ReadLogResponse => ReadLogResponse.decode(value),
   },
-  /** The last event of each stream that moved after a position. */
+  /** The last event of each stream that has new events after a position. */
   heads: {
     path: "/caudal.log.v1.LogService/Heads" as const,
     requestStream: false as const,
@@ -1232,11 +1232,11 @@ export const LogServiceService = {
 } as const;
 
 export interface LogServiceServer extends UntypedServiceImplementation {
-  /** Events of several streams, each after the version that the caller has. */
+  /** Events of several streams, for each stream after the version that the caller already has. */
   readStreams: handleUnaryCall<ReadStreamsRequest, ReadStreamsResponse>;
   /** Events of the whole log after a position, in order. */
   readLog: handleUnaryCall<ReadLogRequest, ReadLogResponse>;
-  /** The last event of each stream that moved after a position. */
+  /** The last event of each stream that has new events after a position. */
   heads: handleUnaryCall<HeadsRequest, HeadsResponse>;
 }
 

@@ -12,9 +12,9 @@ export const protobufPackage = "caudal.notifications.v1";
 
 export const protobufFileName = "caudal/notifications/v1/events.proto";
 
-/** Notifications: what was told to whom, and whether it arrived. Nothing waits for them. */
+/** Notifications: the mails to customers, and whether they were sent. Nothing waits for them. */
 
-/** What can happen to a notification. */
+/** The events of a notification. */
 export interface NotificationEvent {
   event:
     | { $case: "requested"; value: NotificationRequested }
@@ -24,26 +24,26 @@ export interface NotificationEvent {
     | undefined;
 }
 
-/** Somebody shall be told something. */
+/** A mail to a customer was requested. */
 export interface NotificationRequested {
   notificationId: string;
   customerId: string;
-  /** Which text: "order_confirmed", "order_shipped", "order_delivered", "order_rejected", "order_cancelled". */
+  /** The text: "order_confirmed", "order_shipped", "order_delivered", "order_rejected" or "order_cancelled". */
   template: string;
   orderId: string;
   reason: string;
 }
 
-/** The mail server took it. */
+/** The mail server accepted the mail. */
 export interface NotificationSent {
 }
 
-/** Given up. */
+/** The mail could not be sent and is not tried again. */
 export interface NotificationFailed {
   reason: string;
 }
 
-/** To be tried again later. */
+/** The mail could not be sent and is tried again later. */
 export interface NotificationDelayed {
   attempt: number;
   error: string;

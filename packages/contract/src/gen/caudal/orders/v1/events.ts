@@ -14,7 +14,7 @@ export const protobufPackage = "caudal.orders.v1";
 
 export const protobufFileName = "caudal/orders/v1/events.proto";
 
-/** What can happen to an order. */
+/** The events of an order. */
 export interface OrderEvent {
   event:
     | { $case: "created"; value: OrderCreated }
@@ -37,7 +37,7 @@ export interface OrderCreated {
   total: Money | undefined;
   paymentMethod: PaymentMethod | undefined;
   reference: string;
-  /** For the kinds of stock that care who buys. */
+  /** What is known of the buyer, for kinds of stock that depend on it. */
   attributes: { [key: string]: string };
 }
 
@@ -46,43 +46,43 @@ export interface OrderCreated_AttributesEntry {
   value: string;
 }
 
-/** It is paid and its pieces are out of the stock. The buyer is named in what buyers hear of. */
+/** The order is paid and its pieces are taken out of the stock. The buyer is named in events that lead to notifications. */
 export interface OrderConfirmed {
   customerId: string;
 }
 
-/** It had left the warehouse when the buyer wanted it cancelled. */
+/** The cancellation was refused: the order had already left the warehouse. */
 export interface OrderCancelRefused {
   reason: string;
 }
 
-/** It left the warehouse. */
+/** The order left the warehouse. */
 export interface OrderShipped {
   customerId: string;
 }
 
-/** The buyer has it. */
+/** The order was delivered to the buyer. */
 export interface OrderDelivered {
   customerId: string;
 }
 
-/** It could not be fulfilled; all of it is undone. */
+/** The order could not be fulfilled. All its steps are undone. */
 export interface OrderRejected {
   reason: string;
   customerId: string;
 }
 
-/** The buyer wants it cancelled; from now on it won't be shipped. */
+/** The cancellation was requested. From now on the order will not be shipped. */
 export interface OrderCancelRequested {
   reason: string;
 }
 
-/** The cancellation is done: refunded and released. */
+/** The cancellation is complete: the payment is refunded and the stock released. */
 export interface OrderCancelled {
   customerId: string;
 }
 
-/** What the order process remembers: one stream an order. */
+/** The state of the fulfilment saga, which leads an order to its end. Each order has one stream of these. */
 export interface FulfilmentEvent {
   event:
     | { $case: "started"; value: FulfilmentStarted }
@@ -108,7 +108,7 @@ export interface FulfilmentEvent {
     | undefined;
 }
 
-/** An order was seen. */
+/** The saga has started for an order. */
 export interface FulfilmentStarted {
   orderId: string;
   customerId: string;
@@ -124,27 +124,30 @@ export interface FulfilmentStarted_AttributesEntry {
   value: string;
 }
 
-/** Every line is reserved. */
+/** All lines are reserved. */
 export interface InventoryReserved {
   reservationId: string;
   expireTime: Date | undefined;
 }
 
-/** A line could not be reserved; none is. */
+/** A line could not be reserved, so no line is. */
 export interface InventoryReservationFailed {
   reason: string;
-  /** The stock's own rules refused it, so nothing is held. Else the request was wrong, which says nothing of what is held. */
+  /**
+   * True: the rules of the stock refused the reservation, so nothing is held. False: the request was wrong, and it is
+   * unknown whether something is held.
+   */
   nothingHeld: boolean;
 }
 
-/** The payment was asked for; its outcome comes as an event. */
+/** The payment was requested. Its outcome arrives as an event. */
 export interface FulfilmentPaymentRequested {
   paymentId: string;
-  /** When to stop waiting for the outcome. */
+  /** When the saga stops waiting for the outcome. */
   giveUpTime: Date | undefined;
 }
 
-/** No outcome came in time: the payment is to be undone, whatever became of it. */
+/** No outcome arrived in time. The payment is undone, whatever its state. */
 export interface FulfilmentPaymentTimedOut {
 }
 
@@ -157,11 +160,11 @@ export interface FulfilmentPaymentFailed {
   reason: string;
 }
 
-/** Every line is committed. */
+/** All lines are committed. */
 export interface FulfilmentCommitted {
 }
 
-/** The reservation ended before it was committed: reserve again or give up. */
+/** The reservation ended before it was committed. The saga reserves again or rejects the order. */
 export interface FulfilmentReservationLost {
   reservationId: string;
 }
@@ -170,12 +173,12 @@ export interface FulfilmentReservationLost {
 export interface FulfilmentConfirmed {
 }
 
-/** The shipment exists. */
+/** The shipment is created. */
 export interface FulfilmentShipmentCreated {
   shipmentId: string;
 }
 
-/** The buyer wants out. */
+/** The cancellation was requested. */
 export interface FulfilmentCancelRequested {
   reason: string;
 }
@@ -184,7 +187,7 @@ export interface FulfilmentCancelRequested {
 export interface FulfilmentPaymentUndone {
 }
 
-/** Reserved pieces are released, committed ones are back. */
+/** Reserved pieces are released, and committed pieces are returned to the stock. */
 export interface FulfilmentStockUndone {
 }
 
@@ -196,19 +199,19 @@ export interface FulfilmentDispatched {
 export interface FulfilmentDelivered {
 }
 
-/** It was too late to cancel. */
+/** The cancellation was refused, since it was too late. */
 export interface FulfilmentCancelRefused {
 }
 
-/** The shipment will not leave. */
+/** The shipment is cancelled: it will not leave the warehouse. */
 export interface FulfilmentShipmentCancelled {
 }
 
-/** The payment is being undone; that it is comes as an event. */
+/** Undoing the payment was requested. Its completion arrives as an event. */
 export interface FulfilmentPaymentUndoRequested {
 }
 
-/** The order itself says so now: "shipped", "delivered", "rejected", "cancelled", "cancel_refused". */
+/** The order itself has this state now: "shipped", "delivered", "rejected", "cancelled" or "cancel_refused". */
 export interface FulfilmentOrderMarked {
   status: string;
 }

@@ -15,17 +15,17 @@ export const protobufPackage = "caudal.orders.v1";
 
 export const protobufFileName = "caudal/orders/v1/orders.proto";
 
-/** Orders, and the process that leads each of them to delivery or back to nothing. */
+/** Orders, and the saga that leads each order to its delivery, or undoes it. */
 
 /** What orders are grouped by. */
 export const OrderDimension = {
-  /** ORDER_DIMENSION_UNSPECIFIED - Not said. */
+  /** ORDER_DIMENSION_UNSPECIFIED - Not specified. */
   ORDER_DIMENSION_UNSPECIFIED: 0,
-  /** ORDER_DIMENSION_STATUS - Where they stand. */
+  /** ORDER_DIMENSION_STATUS - The status of the order. */
   ORDER_DIMENSION_STATUS: 1,
-  /** ORDER_DIMENSION_COUNTRY - Where they go. */
+  /** ORDER_DIMENSION_COUNTRY - The country of delivery. */
   ORDER_DIMENSION_COUNTRY: 2,
-  /** ORDER_DIMENSION_CURRENCY - The currency of their prices. Amounts of one currency can be added up, so groups have totals then. */
+  /** ORDER_DIMENSION_CURRENCY - The currency of the prices. Only amounts of one currency can be added up, so only these groups have totals. */
   ORDER_DIMENSION_CURRENCY: 3,
   /** ORDER_DIMENSION_CREATE_DAY - The day on which they were placed, in UTC. */
   ORDER_DIMENSION_CREATE_DAY: 4,
@@ -88,23 +88,23 @@ export function orderDimensionToJSON(object: OrderDimension): string {
   }
 }
 
-/** Where an order stands. */
+/** The status of an order. */
 export const OrderStatus = {
-  /** ORDER_STATUS_UNSPECIFIED - Not said. */
+  /** ORDER_STATUS_UNSPECIFIED - Not specified. */
   ORDER_STATUS_UNSPECIFIED: 0,
-  /** ORDER_STATUS_PENDING - Placed; stock and payment are under way. */
+  /** ORDER_STATUS_PENDING - Placed. Stock and payment are not done yet. */
   ORDER_STATUS_PENDING: 1,
   /** ORDER_STATUS_CONFIRMED - Paid, and its pieces are taken out of the stock. */
   ORDER_STATUS_CONFIRMED: 2,
   /** ORDER_STATUS_SHIPPED - On its way. */
   ORDER_STATUS_SHIPPED: 3,
-  /** ORDER_STATUS_DELIVERED - With the buyer. */
+  /** ORDER_STATUS_DELIVERED - Delivered to the buyer. */
   ORDER_STATUS_DELIVERED: 4,
   /** ORDER_STATUS_REJECTED - Could not be fulfilled. Nothing is reserved or charged. */
   ORDER_STATUS_REJECTED: 5,
-  /** ORDER_STATUS_CANCELLING - A cancellation is under way. */
+  /** ORDER_STATUS_CANCELLING - A cancellation is in progress. */
   ORDER_STATUS_CANCELLING: 6,
-  /** ORDER_STATUS_CANCELLED - Cancelled. Nothing is reserved; what was paid is refunded. */
+  /** ORDER_STATUS_CANCELLED - Cancelled. Nothing is reserved, and what was paid is refunded. */
   ORDER_STATUS_CANCELLED: 7,
 } as const;
 
@@ -175,14 +175,14 @@ export function orderStatusToJSON(object: OrderStatus): string {
   }
 }
 
-/** How an order is paid: by exactly one of the two. */
+/** How an order is paid: give exactly one of the two. */
 export interface PaymentMethod {
   method:
     | //
-    /** From this wallet of the customer's. */
+    /** Pay from this wallet of the customer. */
     { $case: "walletId"; value: string }
     | //
-    /** By the card behind this token of the payment gateway's. */
+    /** Pay by the card that this token of the payment gateway stands for. */
     { $case: "cardToken"; value: string }
     | undefined;
 }
@@ -191,13 +191,13 @@ export interface PaymentMethod {
 export interface Order {
   /** The order. */
   orderId: string;
-  /** Who buys. */
+  /** The buyer. */
   customerId: string;
-  /** Where it goes: ISO 3166 or the merchant's own name of the country. */
+  /** The country of delivery: ISO 3166, or the merchant's own name of the country. */
   country: string;
-  /** Where it stands. */
+  /** Its status. */
   status: OrderStatus;
-  /** What is bought. */
+  /** The products that are bought. */
   lines: OrderLine[];
   /** The sum of the lines. */
   total:
@@ -205,11 +205,11 @@ export interface Order {
     | undefined;
   /** Why it was rejected or cancelled. */
   reason: string;
-  /** Its payment, from when there is one. */
+  /** Its payment; absent until one is requested. */
   payment:
     | OrderPayment
     | undefined;
-  /** Its shipment, from when there is one. */
+  /** Its shipment; absent until one is created. */
   shipment:
     | OrderShipment
     | undefined;
@@ -237,52 +237,52 @@ export interface OrderLine {
   unitPrice:
     | Money
     | undefined;
-  /** What the product was called then. */
+  /** The product's title when the order was placed. */
   title: string;
 }
 
-/** How the payment of an order stands. */
+/** The payment of an order. */
 export interface OrderPayment {
   /** The payment. */
   paymentId: string;
   /** "requested", "succeeded", "failed", "voided", "refunded". */
   status: string;
-  /** What was paid. */
+  /** The amount of the payment. */
   amount: Money | undefined;
 }
 
-/** How the shipment of an order stands. */
+/** The shipment of an order. */
 export interface OrderShipment {
   /** The shipment. */
   shipmentId: string;
   /** "created", "dispatched", "delivered", "cancelled". */
   status: string;
-  /** Who carries it. */
+  /** The carrier. */
   carrier: string;
-  /** The carrier's number for it. */
+  /** The carrier's tracking number. */
   trackingNumber: string;
 }
 
 export interface PlaceOrderRequest {
-  /** The same id with the same content is answered as the first time. */
+  /** The idempotency key. A repeat with the same id and the same content gets the first answer. */
   requestId: string;
-  /** The order's id, if the caller wants to choose it. */
+  /** The order's id. If absent, Caudal generates one. */
   orderId: string;
-  /** Who buys. */
+  /** The buyer. */
   customerId: string;
-  /** Where it goes. */
+  /** The country of delivery. */
   country: string;
-  /** What is bought, a line a product. */
+  /** The products to buy, one line per product. */
   lines: PlaceOrderLine[];
-  /** How it is paid. */
+  /** How the order is paid. */
   paymentMethod:
     | PaymentMethod
     | undefined;
-  /** The caller's own reference, say an invoice number. */
+  /** The caller's own reference, for example an invoice number. */
   reference: string;
   /**
-   * Who buys, for kinds of stock that care: say {"tier": "gold"}. Only of callers that may place orders for everybody:
-   * what a buyer is, the shop says.
+   * What is known of the buyer, for kinds of stock that depend on it: for example {"tier": "gold"}. Only callers that
+   * may place orders for all customers can give it, since buyers must not choose it themselves.
    */
   attributes: { [key: string]: string };
 }
@@ -294,91 +294,91 @@ export interface PlaceOrderRequest_AttributesEntry {
 
 /** One product to buy. */
 export interface PlaceOrderLine {
-  /** The product; once in an order. */
+  /** The product. Each product may be in an order once. */
   productId: string;
   /** Pieces. */
   quantity: bigint;
 }
 
 export interface CancelOrderRequest {
-  /** The same id with the same content is answered as the first time. */
+  /** The idempotency key. A repeat with the same id and the same content gets the first answer. */
   requestId: string;
   /** The order. */
   orderId: string;
-  /** If given: refused when the order has changed since. */
+  /** If given, the command is refused when the order has changed since this etag. */
   etag: string;
-  /** Why. */
+  /** The reason. */
   reason: string;
 }
 
 export interface GetOrderRequest {
   /** The order. */
   orderId: string;
-  /** The fields of the answer; all of them if absent. */
+  /** The fields to return; all of them if absent. */
   readMask: string[] | undefined;
 }
 
 export interface ListOrdersRequest {
-  /** Only this customer's. Required of callers that may read their own only. */
+  /** Only the orders of this customer. Required if the token allows only the caller's own. */
   customerId: string;
-  /** Only those that stand there. */
+  /** Only orders with this status. */
   status: OrderStatus;
-  /** At most this many; 20 if absent, 100 if more. */
+  /** The most items in the answer. Absent means 20; more than 100 counts as 100. */
   pageSize: number;
-  /** From the answer before, to read on. */
+  /** The next page token of the previous answer. Absent for the first page. */
   pageToken: string;
-  /** The fields of the answer; all of them if absent. */
+  /** The fields to return; all of them if absent. */
   readMask: string[] | undefined;
 }
 
 export interface ListOrdersResponse {
-  /** A page of them. */
+  /** One page of orders. */
   orders: Order[];
-  /** Where to read on. Empty at the end. */
+  /** The page token of the next page. Empty at the end of the list. */
   nextPageToken: string;
 }
 
 export interface SummarizeOrdersRequest {
-  /** Only this customer's. Required of callers that may read their own only. */
+  /** Only the orders of this customer. Required if the token allows only the caller's own. */
   customerId: string;
-  /** Only those that stand there. */
+  /** Only orders with this status. */
   status: OrderStatus;
-  /** Only those that were placed at this time or later. */
+  /** Only orders that were placed at this time or later. */
   startTime:
     | Date
     | undefined;
-  /** Only those that were placed before this time. */
+  /** Only orders that were placed before this time. */
   endTime:
     | Date
     | undefined;
-  /** What makes groups, each once, and a day or a month. One group of all orders if absent. */
+  /** What to group by: each dimension once, and only one of day and month. If absent, all orders are one group. */
   groupBy: OrderDimension[];
-  /** At most this many groups; 100 if absent, 1,000 if more. */
+  /** The most groups in the answer. Absent means 100; more than 1,000 counts as 1,000. */
   maxGroups: number;
 }
 
 export interface SummarizeOrdersResponse {
   /** The groups that have orders. */
   groups: OrderGroup[];
-  /** Whether there are more groups than these. */
+  /** Whether there are more groups than the answer has. */
   more: boolean;
 }
 
-/** Orders that have something in common. What they are not grouped by is absent. */
+/** A group of orders. Fields that the orders are not grouped by are absent. */
 export interface OrderGroup {
-  /** Where they stand. */
+  /** The status of the orders. */
   status: OrderStatus;
-  /** Where they go. */
+  /** The country of delivery. */
   country: string;
   /** The currency of their prices. */
   currency: string;
-  /** When the day or month in which they were placed begins, in UTC. */
+  /** The start of the day or month in which the orders were placed, in UTC. */
   createTime:
     | Date
     | undefined;
-  /** How many there are. */
+  /** The number of orders. */
   orderCount: bigint;
-  /** The sum of their totals, rejected and cancelled ones included; only where grouped by currency. */
+  /** The sum of their totals, rejected and cancelled orders included. Only if grouped by currency. */
   total: Money | undefined;
 }
 
@@ -2448,7 +2448,10 @@ export const OrderGroup: MessageFns<OrderGroup> = {
 /** Places and cancels orders. */
 export type OrderServiceService = typeof OrderServiceService;
 export const OrderServiceService = {
-  /** Places an order at the catalogue's prices. The answer comes before stock and payment: read the order for its state. */
+  /**
+   * Places an order at the catalogue's prices. It answers before stock and payment are done: read the order for its
+   * status.
+   */
   placeOrder: {
     path: "/caudal.orders.v1.OrderService/PlaceOrder" as const,
     requestStream: false as const,
@@ -2458,7 +2461,7 @@ export const OrderServiceService = {
     responseSerialize: (value: Order): Buffer => Buffer.from(Order.encode(value).finish()),
     responseDeserialize: (value: Buffer): Order => Order.decode(value),
   },
-  /** Cancels an order that has not been shipped: what was paid is refunded, what was reserved is released. */
+  /** Cancels an order that has not been shipped. Its payment is refunded, and its reservations are released. */
   cancelOrder: {
     path: "/caudal.orders.v1.OrderService/CancelOrder" as const,
     requestStream: false as const,
@@ -2471,9 +2474,12 @@ export const OrderServiceService = {
 } as const;
 
 export interface OrderServiceServer extends UntypedServiceImplementation {
-  /** Places an order at the catalogue's prices. The answer comes before stock and payment: read the order for its state. */
+  /**
+   * Places an order at the catalogue's prices. It answers before stock and payment are done: read the order for its
+   * status.
+   */
   placeOrder: handleUnaryCall<PlaceOrderRequest, Order>;
-  /** Cancels an order that has not been shipped: what was paid is refunded, what was reserved is released. */
+  /** Cancels an order that has not been shipped. Its payment is refunded, and its reservations are released. */
   cancelOrder: handleUnaryCall<CancelOrderRequest, Order>;
 }
 
@@ -2490,7 +2496,7 @@ export const OrderQueryServiceService = {
     responseSerialize: (value: Order): Buffer => Buffer.from(Order.encode(value).finish()),
     responseDeserialize: (value: Buffer): Order => Order.decode(value),
   },
-  /** Orders of a customer, or of everybody; the newest first. */
+  /** Orders of one customer or of all customers, the newest first. */
   listOrders: {
     path: "/caudal.orders.v1.OrderQueryService/ListOrders" as const,
     requestStream: false as const,
@@ -2501,8 +2507,8 @@ export const OrderQueryServiceService = {
     responseDeserialize: (value: Buffer): ListOrdersResponse => ListOrdersResponse.decode(value),
   },
   /**
-   * How many orders there are, of a customer or of everybody, in groups: by where they stand, by day, by country.
-   * Groups of days or months come newest first, others with most orders first.
+   * Counts orders of one customer or of all customers, in groups by status, day, month, country or currency.
+   * Groups of days or months are sorted by time, the newest first. Other groups are sorted by the number of orders.
    */
   summarizeOrders: {
     path: "/caudal.orders.v1.OrderQueryService/SummarizeOrders" as const,
@@ -2520,11 +2526,11 @@ export const OrderQueryServiceService = {
 export interface OrderQueryServiceServer extends UntypedServiceImplementation {
   /** One order with its payment and shipment. */
   getOrder: handleUnaryCall<GetOrderRequest, Order>;
-  /** Orders of a customer, or of everybody; the newest first. */
+  /** Orders of one customer or of all customers, the newest first. */
   listOrders: handleUnaryCall<ListOrdersRequest, ListOrdersResponse>;
   /**
-   * How many orders there are, of a customer or of everybody, in groups: by where they stand, by day, by country.
-   * Groups of days or months come newest first, others with most orders first.
+   * Counts orders of one customer or of all customers, in groups by status, day, month, country or currency.
+   * Groups of days or months are sorted by time, the newest first. Other groups are sorted by the number of orders.
    */
   summarizeOrders: handleUnaryCall<SummarizeOrdersRequest, SummarizeOrdersResponse>;
 }

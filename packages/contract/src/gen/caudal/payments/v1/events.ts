@@ -13,7 +13,7 @@ export const protobufPackage = "caudal.payments.v1";
 
 export const protobufFileName = "caudal/payments/v1/events.proto";
 
-/** What can happen to a wallet. */
+/** The events of a wallet. */
 export interface WalletEvent {
   event:
     | { $case: "created"; value: WalletCreated }
@@ -40,7 +40,7 @@ export interface WalletCreated {
   currency: string;
 }
 
-/** Money came in. Every movement carries the balance after it, so that a history needs no sums. */
+/** Money was deposited. Every movement has the balance after it, so that a history needs no sums. */
 export interface FundsDeposited {
   amount: bigint;
   reference: string;
@@ -48,7 +48,7 @@ export interface FundsDeposited {
   currency: string;
 }
 
-/** Money was taken out. */
+/** Money was withdrawn. */
 export interface FundsWithdrawn {
   amount: bigint;
   reference: string;
@@ -56,7 +56,7 @@ export interface FundsWithdrawn {
   currency: string;
 }
 
-/** A payment took money. */
+/** A payment took money from the wallet. */
 export interface FundsDebited {
   amount: bigint;
   paymentId: string;
@@ -64,7 +64,7 @@ export interface FundsDebited {
   currency: string;
 }
 
-/** A payment was undone: its money is back. */
+/** A payment was undone: its money is back in the wallet. */
 export interface FundsCredited {
   amount: bigint;
   paymentId: string;
@@ -72,44 +72,44 @@ export interface FundsCredited {
   currency: string;
 }
 
-/** Movements are stopped. */
+/** The wallet was frozen: it allows only deposits and refunds. */
 export interface WalletFrozen {
   reason: string;
 }
 
-/** Movements are allowed again. */
+/** The wallet was unfrozen: it allows all movements again. */
 export interface WalletUnfrozen {
 }
 
-/** A payment that had not debited was undone: if its debit comes late it is refused, until the time given. */
+/** A payment was undone before its debit. If the debit arrives late, it is refused, until the time given. */
 export interface DebitBarred {
   paymentId: string;
   until: Date | undefined;
 }
 
-/** A transfer took money. */
+/** A transfer took money from this wallet. */
 export interface TransferSent {
   amount: bigint;
   transferId: string;
   toWalletId: string;
   balance: bigint;
   currency: string;
-  /** What the sender wrote. */
+  /** The sender's note. */
   reference: string;
 }
 
-/** A transfer brought money. */
+/** A transfer added money to this wallet. */
 export interface TransferReceived {
   amount: bigint;
   transferId: string;
   fromWalletId: string;
   balance: bigint;
   currency: string;
-  /** What the sender wrote. */
+  /** The sender's note. */
   reference: string;
 }
 
-/** The other wallet refused a transfer: its money is back. */
+/** The other wallet refused a transfer: its money is back in this wallet. */
 export interface TransferReturned {
   amount: bigint;
   transferId: string;
@@ -119,37 +119,37 @@ export interface TransferReturned {
 }
 
 /**
- * A payment asked for money that could not be taken. It is remembered until the time given: the same payment never debits
- * later, so that whoever sees this may call the payment failed.
+ * A debit for a payment was refused. This is remembered until the time given: the same payment can't debit the wallet
+ * later, so a reader of this event can treat the payment as failed.
  */
 export interface DebitRefused {
   amount: bigint;
   paymentId: string;
-  /** A reason of the catalogue of errors: "INSUFFICIENT_FUNDS". */
+  /** A reason of the catalogue of errors, for example "INSUFFICIENT_FUNDS". */
   reason: string;
   until: Date | undefined;
 }
 
 /**
- * A transfer could not come in. It is remembered until the time given: the same transfer never comes in later, so that
- * its money can go back.
+ * An incoming transfer was refused. This is remembered until the time given: the same transfer can't arrive later, so
+ * its money can be returned.
  */
 export interface TransferRefused {
   amount: bigint;
   transferId: string;
   fromWalletId: string;
-  /** A reason of the catalogue of errors: "WALLET_FROZEN". */
+  /** A reason of the catalogue of errors, for example "WALLET_FROZEN". */
   reason: string;
   until: Date | undefined;
 }
 
-/** The other wallet has a transfer's money: the sender need not bring it there any more. */
+/** The other wallet has the money of a transfer: the sender's wallet need not deliver it again. */
 export interface TransferDelivered {
   transferId: string;
   toWalletId: string;
 }
 
-/** What can happen to a payment. The payment's process keeps its memory here too. */
+/** The events of a payment. They are also the state of the payment's saga. */
 export interface PaymentEvent {
   event:
     | { $case: "requested"; value: PaymentRequested }
@@ -168,7 +168,7 @@ export interface PaymentEvent {
     | undefined;
 }
 
-/** A payment was asked for. */
+/** A payment was requested. */
 export interface PaymentRequested {
   paymentId: string;
   orderId: string;
@@ -177,7 +177,7 @@ export interface PaymentRequested {
   method: { $case: "walletId"; value: string } | { $case: "cardToken"; value: string } | undefined;
 }
 
-/** The gateway is asked, maybe again: its answer is unknown until the next event. */
+/** The request is sent to the gateway, perhaps again. The gateway's answer is unknown until the next event. */
 export interface PaymentSentToGateway {
   orderId: string;
   attempt: number;
@@ -197,22 +197,22 @@ export interface PaymentSucceeded {
   gatewayReference: string;
 }
 
-/** Refused for good. */
+/** The payment was refused for good. */
 export interface PaymentFailed {
   orderId: string;
   reason: string;
 }
 
-/** It shall be undone. */
+/** Undoing the payment was requested. */
 export interface PaymentUndoRequested {
   orderId: string;
   reason: string;
 }
 
-/** Undone before money was taken. */
+/** The payment was undone before money was taken. */
 export interface PaymentVoided {
   orderId: string;
-  /** Why it was to be undone; absent in events that are older than the field. */
+  /** Why it was undone. Absent in events that are older than this field. */
   reason?: string | undefined;
 }
 
@@ -221,42 +221,42 @@ export interface PaymentRefunded {
   orderId: string;
 }
 
-/** A payment that was not there was undone: if it comes late it is refused. */
+/** A payment was undone before it was created. If it arrives late, it is refused. */
 export interface PaymentBarred {
   orderId: string;
 }
 
-/** A step could not be done and is due again later. */
+/** A step failed and is tried again later. */
 export interface PaymentStepDelayed {
   orderId: string;
   step: string;
-  /** How often it was tried so far. Calls that never reached the gateway don't count. */
+  /** The attempts so far. Calls that never reached the gateway are not counted. */
   attempt: number;
   error: string;
   dueTime:
     | Date
     | undefined;
-  /** How often in a row it was delayed, this time included. */
+  /** The delays in a row, this one included. */
   delays: number;
 }
 
-/** Money is to go back and the gateway does not do it: people have to look. Nothing is tried until they have decided. */
+/** Money must be returned, and the gateway does not do it. Nothing more is tried until an operator decides. */
 export interface PaymentAttentionNeeded {
   orderId: string;
   step: string;
-  /** How often it was tried. */
+  /** The attempts so far. */
   attempt: number;
-  /** What stood in the way the last time: a reason of the catalogue of errors, or the gateway's own. */
+  /** The error of the last attempt: a reason of the catalogue of errors, or the gateway's own. */
   error: string;
 }
 
-/** Somebody has looked: the step is to be tried again. */
+/** An operator decided that the step is tried again. */
 export interface PaymentRetryRequested {
   orderId: string;
   note: string;
 }
 
-/** Somebody has seen to it by hand that no money is kept. How the payment ended is the next event. */
+/** An operator has made sure by hand that no money is kept. The next event is the payment's end. */
 export interface PaymentSettled {
   orderId: string;
   note: string;

@@ -17,11 +17,11 @@ export const protobufFileName = "caudal/payments/v1/payments.proto";
 
 /** Payments, from a wallet or by card. */
 
-/** Where a payment stands. */
+/** The status of a payment. */
 export const PaymentStatus = {
-  /** PAYMENT_STATUS_UNSPECIFIED - Not said. */
+  /** PAYMENT_STATUS_UNSPECIFIED - Not specified. */
   PAYMENT_STATUS_UNSPECIFIED: 0,
-  /** PAYMENT_STATUS_REQUESTED - Asked for. */
+  /** PAYMENT_STATUS_REQUESTED - Requested. */
   PAYMENT_STATUS_REQUESTED: 1,
   /** PAYMENT_STATUS_SENT_TO_GATEWAY - Sent to the gateway; no answer yet. */
   PAYMENT_STATUS_SENT_TO_GATEWAY: 2,
@@ -31,11 +31,11 @@ export const PaymentStatus = {
   PAYMENT_STATUS_FAILED: 4,
   /** PAYMENT_STATUS_VOIDED - Undone before it succeeded; no money was taken. */
   PAYMENT_STATUS_VOIDED: 5,
-  /** PAYMENT_STATUS_REFUNDING - The money is on its way back. */
+  /** PAYMENT_STATUS_REFUNDING - The refund is in progress. */
   PAYMENT_STATUS_REFUNDING: 6,
   /** PAYMENT_STATUS_REFUNDED - The money was paid back. */
   PAYMENT_STATUS_REFUNDED: 7,
-  /** PAYMENT_STATUS_VOIDING - Being undone while the gateway's answer is not known. */
+  /** PAYMENT_STATUS_VOIDING - Being undone, while the gateway's answer is not yet known. */
   PAYMENT_STATUS_VOIDING: 8,
 } as const;
 
@@ -118,23 +118,23 @@ export interface Payment {
   paymentId: string;
   /** The order that it pays. */
   orderId: string;
-  /** Who pays. */
+  /** The customer who pays. */
   customerId: string;
-  /** How much. */
+  /** The amount. */
   amount:
     | Money
     | undefined;
-  /** From this wallet; empty for a card. */
+  /** The wallet that pays; empty for a card. */
   walletId: string;
-  /** Where it stands. */
+  /** Its status. */
   status: PaymentStatus;
-  /** Why it failed or is undone: a reason of the catalogue of errors, or what whoever undid it said. */
+  /** Why it failed or is undone: a reason of the catalogue of errors, or the reason that the caller gave for undoing it. */
   reason: string;
-  /** The gateway's own number for it. */
+  /** The gateway's own reference of the payment. */
   gatewayReference: string;
-  /** How often the gateway was asked. */
+  /** The number of requests to the gateway. */
   attempts: number;
-  /** When it was asked for. */
+  /** When it was requested. */
   createTime:
     | Date
     | undefined;
@@ -144,93 +144,93 @@ export interface Payment {
     | undefined;
   /** Changes with every change of the payment. */
   etag: string;
-  /** Whether its void or refund has failed so often that people must look: RetryPayment or SettlePayment goes on. */
+  /** Whether its void or refund has failed so often that an operator must decide, with RetryPayment or SettlePayment. */
   needsAttention: boolean;
-  /** What stood in the way of it: a reason of the catalogue of errors, or the gateway's own. Empty if nothing does. */
+  /** The last error of the void or refund: a reason of the catalogue of errors, or the gateway's own. Empty if none. */
   attentionReason: string;
 }
 
 export interface CreatePaymentRequest {
-  /** The same id with the same content is answered as the first time. */
+  /** The idempotency key. A repeat with the same id and the same content gets the first answer. */
   requestId: string;
-  /** The payment, named by the caller. */
+  /** The payment's id, which the caller chooses. */
   paymentId: string;
   /** The order that it pays. */
   orderId: string;
-  /** Who pays. */
+  /** The customer who pays. */
   customerId: string;
-  /** How much; not below zero. */
+  /** The amount. It must not be below zero. */
   amount: Money | undefined;
   method:
     | //
-    /** From this wallet. */
+    /** Pay from this wallet. */
     { $case: "walletId"; value: string }
     | //
-    /** By the card behind this token. */
+    /** Pay by the card that this token stands for. */
     { $case: "cardToken"; value: string }
     | undefined;
 }
 
 export interface UndoPaymentRequest {
-  /** The same id with the same content is answered as the first time. */
+  /** The idempotency key. A repeat with the same id and the same content gets the first answer. */
   requestId: string;
   /** The payment. */
   paymentId: string;
-  /** Why. */
+  /** The reason. */
   reason: string;
 }
 
 export interface RefundPaymentRequest {
-  /** The same id with the same content is answered as the first time. */
+  /** The idempotency key. A repeat with the same id and the same content gets the first answer. */
   requestId: string;
   /** The payment. */
   paymentId: string;
-  /** Why. */
+  /** The reason. */
   reason: string;
 }
 
 export interface RetryPaymentRequest {
-  /** The same id with the same content is answered as the first time. */
+  /** The idempotency key. A repeat with the same id and the same content gets the first answer. */
   requestId: string;
   /** The payment. */
   paymentId: string;
-  /** What was found. */
+  /** What the operator found. */
   note: string;
 }
 
 export interface SettlePaymentRequest {
-  /** The same id with the same content is answered as the first time. */
+  /** The idempotency key. A repeat with the same id and the same content gets the first answer. */
   requestId: string;
   /** The payment. */
   paymentId: string;
-  /** How it was settled. */
+  /** How the operator settled it. */
   note: string;
 }
 
 export interface GetPaymentStatusRequest {
   /** The payment. */
   paymentId: string;
-  /** The fields of the answer; all of them if absent. */
+  /** The fields to return; all of them if absent. */
   readMask: string[] | undefined;
 }
 
 export interface ListPaymentsRequest {
-  /** Only this customer's. Required of callers that may read their own only. */
+  /** Only the payments of this customer. Required if the token allows only the caller's own. */
   customerId: string;
-  /** Only those that need attention. */
+  /** Only payments that need attention. */
   needsAttention: boolean;
-  /** At most this many; 20 if absent, 100 if more. */
+  /** The most items in the answer. Absent means 20; more than 100 counts as 100. */
   pageSize: number;
-  /** From the answer before, to read on. */
+  /** The next page token of the previous answer. Absent for the first page. */
   pageToken: string;
-  /** The fields of the answer; all of them if absent. */
+  /** The fields to return; all of them if absent. */
   readMask: string[] | undefined;
 }
 
 export interface ListPaymentsResponse {
-  /** A page of them. */
+  /** One page of payments. */
   payments: Payment[];
-  /** Where to read on. Empty at the end. */
+  /** The page token of the next page. Empty at the end of the list. */
   nextPageToken: string;
 }
 
@@ -1541,7 +1541,7 @@ export const ListPaymentsResponse: MessageFns<ListPaymentsResponse> = {
 /** Takes and returns payments of orders. */
 export type PaymentServiceService = typeof PaymentServiceService;
 export const PaymentServiceService = {
-  /** Asks for a payment. From a wallet it is mostly made at once, as the answer says; else its outcome comes as an event. */
+  /** Requests a payment. A payment from a wallet is usually complete in the answer. Otherwise its outcome is an event. */
   createPayment: {
     path: "/caudal.payments.v1.PaymentService/CreatePayment" as const,
     requestStream: false as const,
@@ -1551,7 +1551,7 @@ export const PaymentServiceService = {
     responseSerialize: (value: Payment): Buffer => Buffer.from(Payment.encode(value).finish()),
     responseDeserialize: (value: Buffer): Payment => Payment.decode(value),
   },
-  /** Undoes a payment, whatever became of it: an unknown one is barred, a running one is voided, a taken one refunded. */
+  /** Undoes a payment in any state: if unknown, it is barred; if it is running, voided; if money was taken, refunded. */
   undoPayment: {
     path: "/caudal.payments.v1.PaymentService/UndoPayment" as const,
     requestStream: false as const,
@@ -1561,7 +1561,7 @@ export const PaymentServiceService = {
     responseSerialize: (value: Payment): Buffer => Buffer.from(Payment.encode(value).finish()),
     responseDeserialize: (value: Buffer): Payment => Payment.decode(value),
   },
-  /** Pays a payment that succeeded back in full. */
+  /** Refunds a payment that succeeded, in full. */
   refundPayment: {
     path: "/caudal.payments.v1.PaymentService/RefundPayment" as const,
     requestStream: false as const,
@@ -1571,7 +1571,7 @@ export const PaymentServiceService = {
     responseSerialize: (value: Payment): Buffer => Buffer.from(Payment.encode(value).finish()),
     responseDeserialize: (value: Buffer): Payment => Payment.decode(value),
   },
-  /** Has the gateway asked again for the void or refund of a payment that needs attention. */
+  /** Asks the gateway again for the void or refund of a payment that needs attention. */
   retryPayment: {
     path: "/caudal.payments.v1.PaymentService/RetryPayment" as const,
     requestStream: false as const,
@@ -1581,7 +1581,7 @@ export const PaymentServiceService = {
     responseSerialize: (value: Payment): Buffer => Buffer.from(Payment.encode(value).finish()),
     responseDeserialize: (value: Buffer): Payment => Payment.decode(value),
   },
-  /** Ends a payment that needs attention as voided or refunded: somebody has seen to it by hand that no money is kept. */
+  /** Ends a payment that needs attention as voided or refunded, after an operator has made sure that no money is kept. */
   settlePayment: {
     path: "/caudal.payments.v1.PaymentService/SettlePayment" as const,
     requestStream: false as const,
@@ -1594,22 +1594,22 @@ export const PaymentServiceService = {
 } as const;
 
 export interface PaymentServiceServer extends UntypedServiceImplementation {
-  /** Asks for a payment. From a wallet it is mostly made at once, as the answer says; else its outcome comes as an event. */
+  /** Requests a payment. A payment from a wallet is usually complete in the answer. Otherwise its outcome is an event. */
   createPayment: handleUnaryCall<CreatePaymentRequest, Payment>;
-  /** Undoes a payment, whatever became of it: an unknown one is barred, a running one is voided, a taken one refunded. */
+  /** Undoes a payment in any state: if unknown, it is barred; if it is running, voided; if money was taken, refunded. */
   undoPayment: handleUnaryCall<UndoPaymentRequest, Payment>;
-  /** Pays a payment that succeeded back in full. */
+  /** Refunds a payment that succeeded, in full. */
   refundPayment: handleUnaryCall<RefundPaymentRequest, Payment>;
-  /** Has the gateway asked again for the void or refund of a payment that needs attention. */
+  /** Asks the gateway again for the void or refund of a payment that needs attention. */
   retryPayment: handleUnaryCall<RetryPaymentRequest, Payment>;
-  /** Ends a payment that needs attention as voided or refunded: somebody has seen to it by hand that no money is kept. */
+  /** Ends a payment that needs attention as voided or refunded, after an operator has made sure that no money is kept. */
   settlePayment: handleUnaryCall<SettlePaymentRequest, Payment>;
 }
 
 /** Reads payments. */
 export type PaymentQueryServiceService = typeof PaymentQueryServiceService;
 export const PaymentQueryServiceService = {
-  /** One payment: one read. */
+  /** One payment, in one read. */
   getPaymentStatus: {
     path: "/caudal.payments.v1.PaymentQueryService/GetPaymentStatus" as const,
     requestStream: false as const,
@@ -1620,7 +1620,7 @@ export const PaymentQueryServiceService = {
     responseSerialize: (value: Payment): Buffer => Buffer.from(Payment.encode(value).finish()),
     responseDeserialize: (value: Buffer): Payment => Payment.decode(value),
   },
-  /** Payments of a customer, or of everybody; the newest first. */
+  /** Payments of one customer or of all customers, the newest first. */
   listPayments: {
     path: "/caudal.payments.v1.PaymentQueryService/ListPayments" as const,
     requestStream: false as const,
@@ -1634,9 +1634,9 @@ export const PaymentQueryServiceService = {
 } as const;
 
 export interface PaymentQueryServiceServer extends UntypedServiceImplementation {
-  /** One payment: one read. */
+  /** One payment, in one read. */
   getPaymentStatus: handleUnaryCall<GetPaymentStatusRequest, Payment>;
-  /** Payments of a customer, or of everybody; the newest first. */
+  /** Payments of one customer or of all customers, the newest first. */
   listPayments: handleUnaryCall<ListPaymentsRequest, ListPaymentsResponse>;
 }
 

@@ -21,13 +21,13 @@ export const protobufFileName = "caudal/payments/v1/wallets.proto";
 export interface Wallet {
   /** The wallet. */
   walletId: string;
-  /** Whose it is. */
+  /** The customer who owns it. */
   customerId: string;
-  /** What is in it. */
+  /** The balance. */
   balance:
     | Money
     | undefined;
-  /** Whether it is frozen. */
+  /** Whether it is frozen: only deposits and refunds are allowed. */
   frozen: boolean;
   /** When it was opened. */
   createTime:
@@ -41,21 +41,21 @@ export interface Wallet {
   etag: string;
 }
 
-/** Money that moved. */
+/** One movement of money into or out of a wallet. */
 export interface Transaction {
   /** The transaction. */
   transactionId: string;
   /** The wallet. */
   walletId: string;
-  /** "deposit", "withdrawal", "payment", "refund", "transfer_out", "transfer_in", "transfer_back". */
+  /** "deposit", "withdrawal", "payment", "refund", "transfer_out", "transfer_in" or "transfer_back". */
   kind: string;
-  /** How much, below zero when it left. */
+  /** The amount; below zero if the money left the wallet. */
   amount:
     | Money
     | undefined;
-  /** The payment or transfer behind it; of a deposit or withdrawal what was said where it comes from or goes. */
+  /** The payment or transfer that it belongs to. For a deposit or withdrawal, the reference that its caller gave. */
   reference: string;
-  /** What was in the wallet afterwards. */
+  /** The balance after it. */
   balance:
     | Money
     | undefined;
@@ -63,73 +63,73 @@ export interface Transaction {
   createTime:
     | Date
     | undefined;
-  /** What the sender of a transfer wrote. */
+  /** The note of a transfer's sender. */
   note: string;
 }
 
 export interface CreateWalletRequest {
-  /** The same id with the same content is answered as the first time. */
+  /** The idempotency key. A repeat with the same id and the same content gets the first answer. */
   requestId: string;
-  /** The wallet's id, if the caller wants to choose it. */
+  /** The wallet's id. If absent, Caudal generates one. */
   walletId: string;
-  /** Whose it is. */
+  /** The customer who owns it. */
   customerId: string;
   /** Its currency: ISO 4217. */
   currency: string;
 }
 
 export interface DepositRequest {
-  /** The same id with the same content is answered as the first time. */
+  /** The idempotency key. A repeat with the same id and the same content gets the first answer. */
   requestId: string;
   /** The wallet. */
   walletId: string;
-  /** How much; above zero. */
+  /** The amount; above zero. */
   amount:
     | Money
     | undefined;
-  /** Where it comes from. */
+  /** The source of the money. */
   reference: string;
 }
 
 export interface WithdrawRequest {
-  /** The same id with the same content is answered as the first time. */
+  /** The idempotency key. A repeat with the same id and the same content gets the first answer. */
   requestId: string;
   /** The wallet. */
   walletId: string;
-  /** How much; above zero. */
+  /** The amount; above zero. */
   amount:
     | Money
     | undefined;
-  /** Where it goes. */
+  /** The destination of the money. */
   reference: string;
 }
 
 export interface TransferRequest {
-  /** The same id with the same content is answered as the first time. */
+  /** The idempotency key. A repeat with the same id and the same content gets the first answer. */
   requestId: string;
   /** The wallet that pays. */
   walletId: string;
-  /** The wallet that gets it. */
+  /** The wallet that receives the money. */
   toWalletId: string;
-  /** How much; above zero. */
+  /** The amount; above zero. */
   amount:
     | Money
     | undefined;
-  /** What for. */
+  /** The purpose: a note for the receiver. */
   reference: string;
 }
 
 export interface FreezeWalletRequest {
-  /** The same id with the same content is answered as the first time. */
+  /** The idempotency key. A repeat with the same id and the same content gets the first answer. */
   requestId: string;
   /** The wallet. */
   walletId: string;
-  /** Why. */
+  /** The reason. */
   reason: string;
 }
 
 export interface UnfreezeWalletRequest {
-  /** The same id with the same content is answered as the first time. */
+  /** The idempotency key. A repeat with the same id and the same content gets the first answer. */
   requestId: string;
   /** The wallet. */
   walletId: string;
@@ -138,55 +138,55 @@ export interface UnfreezeWalletRequest {
 export interface GetWalletRequest {
   /** The wallet. */
   walletId: string;
-  /** As it was then; as it is now if absent. */
+  /** The time of the past; the present state if absent. */
   atTime:
     | Date
     | undefined;
-  /** The fields of the answer; all of them if absent. */
+  /** The fields to return; all of them if absent. */
   readMask: string[] | undefined;
 }
 
 export interface ListWalletsRequest {
-  /** Only this customer's. Required of callers that may read their own only. */
+  /** Only the wallets of this customer. Required if the token allows only the caller's own. */
   customerId: string;
-  /** Only those with at least this balance, in minor units of the currency, which must be given too. */
+  /** Only wallets with at least this balance, in minor units of the field currency, which must be given too. */
   minBalance?:
     | bigint
     | undefined;
-  /** At most this many; 20 if absent, 100 if more. */
+  /** The most items in the answer. Absent means 20; more than 100 counts as 100. */
   pageSize: number;
-  /** From the answer before, to read on. */
+  /** The next page token of the previous answer. Absent for the first page. */
   pageToken: string;
-  /** The fields of the answer; all of them if absent. */
+  /** The fields to return; all of them if absent. */
   readMask:
     | string[]
     | undefined;
-  /** Only those of this currency: ISO 4217. */
+  /** Only wallets of this currency: ISO 4217. */
   currency?: string | undefined;
 }
 
 export interface ListWalletsResponse {
-  /** A page of them. */
+  /** One page of wallets. */
   wallets: Wallet[];
-  /** Where to read on. Empty at the end. */
+  /** The page token of the next page. Empty at the end of the list. */
   nextPageToken: string;
 }
 
 export interface SummarizeWalletsRequest {
-  /** Only this customer's. Required of callers that may read their own only. */
+  /** Only the wallets of this customer. Required if the token allows only the caller's own. */
   customerId: string;
-  /** Only those with at least this balance, in minor units of the currency, which must be given too. */
+  /** Only wallets with at least this balance, in minor units of the field currency, which must be given too. */
   minBalance?:
     | bigint
     | undefined;
-  /** Only those of this currency: ISO 4217. */
+  /** Only wallets of this currency: ISO 4217. */
   currency?: string | undefined;
 }
 
 export interface SummarizeWalletsResponse {
-  /** A group for each currency, in the order of their codes. */
+  /** One group for each currency, sorted by the currency's code. */
   groups: WalletGroup[];
-  /** Whether there are more currencies than these 1,000. */
+  /** Whether there are more currencies than the 1,000 of the answer. */
   more: boolean;
 }
 
@@ -194,31 +194,31 @@ export interface SummarizeWalletsResponse {
 export interface WalletGroup {
   /** The currency: ISO 4217. */
   currency: string;
-  /** How many there are. */
+  /** The number of wallets. */
   walletCount: bigint;
-  /** What is in them together. */
+  /** The sum of their balances. */
   totalBalance:
     | Money
     | undefined;
-  /** What is in the fullest. */
+  /** The highest of their balances. */
   highestBalance: Money | undefined;
 }
 
 export interface ListTransactionsRequest {
   /** The wallet. */
   walletId: string;
-  /** At most this many; 20 if absent, 100 if more. */
+  /** The most items in the answer. Absent means 20; more than 100 counts as 100. */
   pageSize: number;
-  /** From the answer before, to read on. */
+  /** The next page token of the previous answer. Absent for the first page. */
   pageToken: string;
-  /** The fields of the answer; all of them if absent. */
+  /** The fields to return; all of them if absent. */
   readMask: string[] | undefined;
 }
 
 export interface ListTransactionsResponse {
-  /** A page of them. */
+  /** One page of transactions. */
   transactions: Transaction[];
-  /** Where to read on. Empty at the end. */
+  /** The page token of the next page. Empty at the end of the list. */
   nextPageToken: string;
 }
 
@@ -2308,7 +2308,7 @@ export const WalletServiceService = {
     responseSerialize: (value: Wallet): Buffer => Buffer.from(Wallet.encode(value).finish()),
     responseDeserialize: (value: Buffer): Wallet => Wallet.decode(value),
   },
-  /** Puts money in. */
+  /** Deposits money. */
   deposit: {
     path: "/caudal.payments.v1.WalletService/Deposit" as const,
     requestStream: false as const,
@@ -2318,7 +2318,7 @@ export const WalletServiceService = {
     responseSerialize: (value: Wallet): Buffer => Buffer.from(Wallet.encode(value).finish()),
     responseDeserialize: (value: Buffer): Wallet => Wallet.decode(value),
   },
-  /** Takes money out. Never more than is there. */
+  /** Withdraws money, at most the balance. */
   withdraw: {
     path: "/caudal.payments.v1.WalletService/Withdraw" as const,
     requestStream: false as const,
@@ -2328,7 +2328,7 @@ export const WalletServiceService = {
     responseSerialize: (value: Wallet): Buffer => Buffer.from(Wallet.encode(value).finish()),
     responseDeserialize: (value: Buffer): Wallet => Wallet.decode(value),
   },
-  /** Moves money to another wallet of the same currency. The answer comes when the money has left the first. */
+  /** Moves money to another wallet of the same currency. It answers when the money has left the first wallet. */
   transfer: {
     path: "/caudal.payments.v1.WalletService/Transfer" as const,
     requestStream: false as const,
@@ -2338,7 +2338,7 @@ export const WalletServiceService = {
     responseSerialize: (value: Wallet): Buffer => Buffer.from(Wallet.encode(value).finish()),
     responseDeserialize: (value: Buffer): Wallet => Wallet.decode(value),
   },
-  /** Stops all movements but deposits and refunds. */
+  /** Freezes a wallet: only deposits and refunds are allowed. */
   freezeWallet: {
     path: "/caudal.payments.v1.WalletService/FreezeWallet" as const,
     requestStream: false as const,
@@ -2348,7 +2348,7 @@ export const WalletServiceService = {
     responseSerialize: (value: Wallet): Buffer => Buffer.from(Wallet.encode(value).finish()),
     responseDeserialize: (value: Buffer): Wallet => Wallet.decode(value),
   },
-  /** Allows movements again. */
+  /** Unfreezes a wallet: all movements are allowed again. */
   unfreezeWallet: {
     path: "/caudal.payments.v1.WalletService/UnfreezeWallet" as const,
     requestStream: false as const,
@@ -2364,22 +2364,22 @@ export const WalletServiceService = {
 export interface WalletServiceServer extends UntypedServiceImplementation {
   /** Opens a wallet of one currency. */
   createWallet: handleUnaryCall<CreateWalletRequest, Wallet>;
-  /** Puts money in. */
+  /** Deposits money. */
   deposit: handleUnaryCall<DepositRequest, Wallet>;
-  /** Takes money out. Never more than is there. */
+  /** Withdraws money, at most the balance. */
   withdraw: handleUnaryCall<WithdrawRequest, Wallet>;
-  /** Moves money to another wallet of the same currency. The answer comes when the money has left the first. */
+  /** Moves money to another wallet of the same currency. It answers when the money has left the first wallet. */
   transfer: handleUnaryCall<TransferRequest, Wallet>;
-  /** Stops all movements but deposits and refunds. */
+  /** Freezes a wallet: only deposits and refunds are allowed. */
   freezeWallet: handleUnaryCall<FreezeWalletRequest, Wallet>;
-  /** Allows movements again. */
+  /** Unfreezes a wallet: all movements are allowed again. */
   unfreezeWallet: handleUnaryCall<UnfreezeWalletRequest, Wallet>;
 }
 
 /** Reads wallets. */
 export type WalletQueryServiceService = typeof WalletQueryServiceService;
 export const WalletQueryServiceService = {
-  /** One wallet, now or as it was at a moment of the past. */
+  /** One wallet, as it is now or as it was at a time in the past. */
   getWallet: {
     path: "/caudal.payments.v1.WalletQueryService/GetWallet" as const,
     requestStream: false as const,
@@ -2389,7 +2389,7 @@ export const WalletQueryServiceService = {
     responseSerialize: (value: Wallet): Buffer => Buffer.from(Wallet.encode(value).finish()),
     responseDeserialize: (value: Buffer): Wallet => Wallet.decode(value),
   },
-  /** Wallets of a customer, or of everybody; the fullest first. Of several currencies, one currency after the other. */
+  /** Wallets of one customer or of all customers, sorted by currency, then by balance, the highest first. */
   listWallets: {
     path: "/caudal.payments.v1.WalletQueryService/ListWallets" as const,
     requestStream: false as const,
@@ -2399,7 +2399,7 @@ export const WalletQueryServiceService = {
     responseSerialize: (value: ListWalletsResponse): Buffer => Buffer.from(ListWalletsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListWalletsResponse => ListWalletsResponse.decode(value),
   },
-  /** How many wallets there are, of a customer or of everybody, and what is in them together: by currency. */
+  /** The number of wallets of one customer or of all customers, and the sum of their balances, for each currency. */
   summarizeWallets: {
     path: "/caudal.payments.v1.WalletQueryService/SummarizeWallets" as const,
     requestStream: false as const,
@@ -2411,7 +2411,7 @@ export const WalletQueryServiceService = {
       Buffer.from(SummarizeWalletsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): SummarizeWalletsResponse => SummarizeWalletsResponse.decode(value),
   },
-  /** What moved in a wallet, the newest first. */
+  /** The transactions of a wallet, the newest first. */
   listTransactions: {
     path: "/caudal.payments.v1.WalletQueryService/ListTransactions" as const,
     requestStream: false as const,
@@ -2426,13 +2426,13 @@ export const WalletQueryServiceService = {
 } as const;
 
 export interface WalletQueryServiceServer extends UntypedServiceImplementation {
-  /** One wallet, now or as it was at a moment of the past. */
+  /** One wallet, as it is now or as it was at a time in the past. */
   getWallet: handleUnaryCall<GetWalletRequest, Wallet>;
-  /** Wallets of a customer, or of everybody; the fullest first. Of several currencies, one currency after the other. */
+  /** Wallets of one customer or of all customers, sorted by currency, then by balance, the highest first. */
   listWallets: handleUnaryCall<ListWalletsRequest, ListWalletsResponse>;
-  /** How many wallets there are, of a customer or of everybody, and what is in them together: by currency. */
+  /** The number of wallets of one customer or of all customers, and the sum of their balances, for each currency. */
   summarizeWallets: handleUnaryCall<SummarizeWalletsRequest, SummarizeWalletsResponse>;
-  /** What moved in a wallet, the newest first. */
+  /** The transactions of a wallet, the newest first. */
   listTransactions: handleUnaryCall<ListTransactionsRequest, ListTransactionsResponse>;
 }
 

@@ -12,7 +12,7 @@ export const protobufPackage = "caudal.shipping.v1";
 
 export const protobufFileName = "caudal/shipping/v1/events.proto";
 
-/** What can happen to a shipment. */
+/** The events of a shipment. */
 export interface ShipmentEvent {
   event:
     | { $case: "created"; value: ShipmentCreated }
@@ -22,7 +22,7 @@ export interface ShipmentEvent {
     | undefined;
 }
 
-/** A shipment was made for an order. */
+/** A shipment was created for an order. */
 export interface ShipmentCreated {
   shipmentId: string;
   orderId: string;
@@ -31,19 +31,19 @@ export interface ShipmentCreated {
   lines: ShipmentLine[];
 }
 
-/** It left the warehouse. */
+/** The shipment left the warehouse. */
 export interface ShipmentDispatched {
   orderId: string;
   carrier: string;
   trackingNumber: string;
 }
 
-/** It arrived. */
+/** The shipment was delivered. */
 export interface ShipmentDelivered {
   orderId: string;
 }
 
-/** It will not leave. Of a shipment that was not there yet: a late creation is refused. */
+/** The shipment was cancelled and will not leave the warehouse. If it did not exist yet, a late creation is refused. */
 export interface ShipmentCancelled {
   orderId: string;
 }

@@ -15,17 +15,17 @@ export const protobufFileName = "caudal/shipping/v1/shipping.proto";
 
 /** Shipments. */
 
-/** Where a shipment stands. */
+/** The status of a shipment. */
 export const ShipmentStatus = {
-  /** SHIPMENT_STATUS_UNSPECIFIED - Not said. */
+  /** SHIPMENT_STATUS_UNSPECIFIED - Not specified. */
   SHIPMENT_STATUS_UNSPECIFIED: 0,
   /** SHIPMENT_STATUS_CREATED - In the warehouse. */
   SHIPMENT_STATUS_CREATED: 1,
   /** SHIPMENT_STATUS_DISPATCHED - On its way. */
   SHIPMENT_STATUS_DISPATCHED: 2,
-  /** SHIPMENT_STATUS_DELIVERED - Arrived. */
+  /** SHIPMENT_STATUS_DELIVERED - Delivered. */
   SHIPMENT_STATUS_DELIVERED: 3,
-  /** SHIPMENT_STATUS_CANCELLED - Never left. */
+  /** SHIPMENT_STATUS_CANCELLED - Cancelled: it never left the warehouse. */
   SHIPMENT_STATUS_CANCELLED: 4,
 } as const;
 
@@ -78,25 +78,25 @@ export function shipmentStatusToJSON(object: ShipmentStatus): string {
   }
 }
 
-/** A shipment: all of one order. */
+/** The shipment of all pieces of one order. */
 export interface Shipment {
-  /** The shipment; the same as its order. */
+  /** The shipment's id, the same as its order's. */
   shipmentId: string;
   /** The order. */
   orderId: string;
-  /** Who gets it. */
+  /** The customer who receives it. */
   customerId: string;
-  /** Where it goes. */
+  /** The country that it is sent to. */
   country: string;
-  /** Where it stands. */
+  /** Its status. */
   status: ShipmentStatus;
-  /** What is in it. */
+  /** The pieces in it, one line per product. */
   lines: ShipmentLine[];
-  /** Who carries it. */
+  /** The carrier. */
   carrier: string;
-  /** The carrier's number for it. */
+  /** The carrier's tracking number. */
   trackingNumber: string;
-  /** When it was made. */
+  /** When it was created. */
   createTime:
     | Date
     | undefined;
@@ -117,40 +117,40 @@ export interface ShipmentLine {
 }
 
 export interface CreateShipmentRequest {
-  /** The same id with the same content is answered as the first time. */
+  /** The idempotency key. A repeat with the same id and the same content gets the first answer. */
   requestId: string;
-  /** The shipment, named by the caller. */
+  /** The shipment's id, which the caller chooses. */
   shipmentId: string;
   /** The order. */
   orderId: string;
-  /** Who gets it. */
+  /** The customer who receives it. */
   customerId: string;
-  /** Where it goes. */
+  /** The country that it is sent to. */
   country: string;
-  /** What is in it. */
+  /** The pieces in it, one line per product. */
   lines: ShipmentLine[];
 }
 
 export interface CancelShipmentRequest {
-  /** The same id with the same content is answered as the first time. */
+  /** The idempotency key. A repeat with the same id and the same content gets the first answer. */
   requestId: string;
   /** The shipment. */
   shipmentId: string;
 }
 
 export interface DispatchShipmentRequest {
-  /** The same id with the same content is answered as the first time. */
+  /** The idempotency key. A repeat with the same id and the same content gets the first answer. */
   requestId: string;
   /** The shipment. */
   shipmentId: string;
-  /** Who carries it. */
+  /** The carrier. */
   carrier: string;
-  /** The carrier's number for it. */
+  /** The carrier's tracking number. */
   trackingNumber: string;
 }
 
 export interface DeliverShipmentRequest {
-  /** The same id with the same content is answered as the first time. */
+  /** The idempotency key. A repeat with the same id and the same content gets the first answer. */
   requestId: string;
   /** The shipment. */
   shipmentId: string;
@@ -1073,10 +1073,10 @@ export const GetShipmentRequest: MessageFns<GetShipmentRequest> = {
   },
 };
 
-/** Moves shipments along. */
+/** Changes shipments. */
 export type ShippingServiceService = typeof ShippingServiceService;
 export const ShippingServiceService = {
-  /** Makes the shipment of an order. */
+  /** Creates the shipment of an order. */
   createShipment: {
     path: "/caudal.shipping.v1.ShippingService/CreateShipment" as const,
     requestStream: false as const,
@@ -1088,8 +1088,8 @@ export const ShippingServiceService = {
     responseDeserialize: (value: Buffer): Shipment => Shipment.decode(value),
   },
   /**
-   * Keeps a shipment from leaving. Refused once it has left. Cancelling an unknown one bars it, so that a late
-   * CreateShipment is refused.
+   * Cancels a shipment, so that it does not leave the warehouse. Refused once it has left. If the shipment is unknown,
+   * it is barred, so that a late CreateShipment is refused.
    */
   cancelShipment: {
     path: "/caudal.shipping.v1.ShippingService/CancelShipment" as const,
@@ -1101,7 +1101,7 @@ export const ShippingServiceService = {
     responseSerialize: (value: Shipment): Buffer => Buffer.from(Shipment.encode(value).finish()),
     responseDeserialize: (value: Buffer): Shipment => Shipment.decode(value),
   },
-  /** Notes that a shipment left the warehouse. */
+  /** Records that a shipment has left the warehouse. */
   dispatchShipment: {
     path: "/caudal.shipping.v1.ShippingService/DispatchShipment" as const,
     requestStream: false as const,
@@ -1112,7 +1112,7 @@ export const ShippingServiceService = {
     responseSerialize: (value: Shipment): Buffer => Buffer.from(Shipment.encode(value).finish()),
     responseDeserialize: (value: Buffer): Shipment => Shipment.decode(value),
   },
-  /** Notes that a shipment arrived. */
+  /** Records that a shipment was delivered. */
   deliverShipment: {
     path: "/caudal.shipping.v1.ShippingService/DeliverShipment" as const,
     requestStream: false as const,
@@ -1126,23 +1126,23 @@ export const ShippingServiceService = {
 } as const;
 
 export interface ShippingServiceServer extends UntypedServiceImplementation {
-  /** Makes the shipment of an order. */
+  /** Creates the shipment of an order. */
   createShipment: handleUnaryCall<CreateShipmentRequest, Shipment>;
   /**
-   * Keeps a shipment from leaving. Refused once it has left. Cancelling an unknown one bars it, so that a late
-   * CreateShipment is refused.
+   * Cancels a shipment, so that it does not leave the warehouse. Refused once it has left. If the shipment is unknown,
+   * it is barred, so that a late CreateShipment is refused.
    */
   cancelShipment: handleUnaryCall<CancelShipmentRequest, Shipment>;
-  /** Notes that a shipment left the warehouse. */
+  /** Records that a shipment has left the warehouse. */
   dispatchShipment: handleUnaryCall<DispatchShipmentRequest, Shipment>;
-  /** Notes that a shipment arrived. */
+  /** Records that a shipment was delivered. */
   deliverShipment: handleUnaryCall<DeliverShipmentRequest, Shipment>;
 }
 
 /** Reads shipments. */
 export type ShippingQueryServiceService = typeof ShippingQueryServiceService;
 export const ShippingQueryServiceService = {
-  /** One shipment, as the log has it (strong read). */
+  /** One shipment in the present state of the log (strong read). */
   getShipment: {
     path: "/caudal.shipping.v1.ShippingQueryService/GetShipment" as const,
     requestStream: false as const,
@@ -1155,7 +1155,7 @@ export const ShippingQueryServiceService = {
 } as const;
 
 export interface ShippingQueryServiceServer extends UntypedServiceImplementation {
-  /** One shipment, as the log has it (strong read). */
+  /** One shipment in the present state of the log (strong read). */
   getShipment: handleUnaryCall<GetShipmentRequest, Shipment>;
 }
 

@@ -11,11 +11,11 @@ export const protobufPackage = "caudal.type.v1";
 
 export const protobufFileName = "caudal/type/v1/money.proto";
 
-/** An amount of one currency. Whole minor units only: money is never a fraction. */
+/** An amount of one currency, in whole minor units. There are no fractions of them. */
 export interface Money {
-  /** Minor units of the currency: 1250 is 12.50 for GBP. */
+  /** Minor units of the currency. 1250 is 12.50 for GBP. */
   minorUnits: bigint;
-  /** ISO 4217, say "GBP". */
+  /** The currency: ISO 4217, for example "GBP". */
   currency: string;
 }
 

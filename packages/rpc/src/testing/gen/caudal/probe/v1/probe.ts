@@ -12,57 +12,57 @@ export const protobufPackage = "caudal.probe.v1";
 
 export const protobufFileName = "caudal/probe/v1/probe.proto";
 
-/** A contract for tests, with a method for each way of being served. It is not shipped. */
+/** A contract for tests, with a method for each option. It is not shipped. */
 
 /** A probe. */
 export interface Probe {
   /** Its id. */
   probeId: string;
-  /** Whose it is. */
+  /** Its owner. */
   ownerId: string;
-  /** What was noted. */
+  /** A note. */
   note: string;
 }
 
 export interface CreateProbeRequest {
-  /** Makes the command repeatable. */
+  /** The idempotency key. */
   requestId: string;
-  /** Chosen by the caller. */
+  /** The probe's id, which the caller chooses. */
   probeId: string;
-  /** Whose it is. */
+  /** Its owner. */
   ownerId: string;
   /** A note. */
   note: string;
 }
 
 export interface StartProbeRequest {
-  /** Which. */
+  /** The probe. */
   probeId: string;
   /** A note. */
   note: string;
 }
 
 export interface ReportMeasurementRequest {
-  /** Makes a replay known. */
+  /** The idempotency key, by which a replay is recognised. */
   requestId: string;
-  /** Of which probe. */
+  /** The probe. */
   probeId: string;
-  /** What was measured. */
+  /** The measured value. */
   note: string;
 }
 
 export interface SendFeedbackRequest {
-  /** What there is to say. */
+  /** The feedback. */
   note: string;
 }
 
 export interface GetProbeRequest {
-  /** Which. */
+  /** The probe. */
   probeId: string;
 }
 
 export interface GetNewestProbeRequest {
-  /** Its owner; any if empty. */
+  /** Only the probes of this owner; of all if empty. */
   ownerId: string;
 }
 
@@ -718,7 +718,7 @@ export const GetNewestProbeRequest: MessageFns<GetNewestProbeRequest> = {
 /** Changes probes. */
 export type ProbeServiceService = typeof ProbeServiceService;
 export const ProbeServiceService = {
-  /** Makes a probe: 201, with its Location. */
+  /** Creates a probe: 201, with its Location. */
   createProbe: {
     path: "/caudal.probe.v1.ProbeService/CreateProbe" as const,
     requestStream: false as const,
@@ -738,7 +738,7 @@ export const ProbeServiceService = {
     responseSerialize: (value: Probe): Buffer => Buffer.from(Probe.encode(value).finish()),
     responseDeserialize: (value: Buffer): Probe => Probe.decode(value),
   },
-  /** Takes a request of more than most methods take. */
+  /** Takes a request that is longer than the default bound. */
   importProbe: {
     path: "/caudal.probe.v1.ProbeService/ImportProbe" as const,
     requestStream: false as const,
@@ -758,7 +758,7 @@ export const ProbeServiceService = {
     responseSerialize: (value: Probe): Buffer => Buffer.from(Probe.encode(value).finish()),
     responseDeserialize: (value: Buffer): Probe => Probe.decode(value),
   },
-  /** Takes what a measuring device reports, signed. */
+  /** Receives the signed report of a measuring device. */
   reportMeasurement: {
     path: "/caudal.probe.v1.ProbeService/ReportMeasurement" as const,
     requestStream: false as const,
@@ -769,7 +769,7 @@ export const ProbeServiceService = {
     responseSerialize: (value: Probe): Buffer => Buffer.from(Probe.encode(value).finish()),
     responseDeserialize: (value: Buffer): Probe => Probe.decode(value),
   },
-  /** Takes feedback without a token. */
+  /** Receives feedback without a token. */
   sendFeedback: {
     path: "/caudal.probe.v1.ProbeService/SendFeedback" as const,
     requestStream: false as const,
@@ -782,17 +782,17 @@ export const ProbeServiceService = {
 } as const;
 
 export interface ProbeServiceServer extends UntypedServiceImplementation {
-  /** Makes a probe: 201, with its Location. */
+  /** Creates a probe: 201, with its Location. */
   createProbe: handleUnaryCall<CreateProbeRequest, Probe>;
   /** Starts a probe: 202, since it runs later. */
   startProbe: handleUnaryCall<StartProbeRequest, Probe>;
-  /** Takes a request of more than most methods take. */
+  /** Takes a request that is longer than the default bound. */
   importProbe: handleUnaryCall<CreateProbeRequest, Probe>;
   /** Called by Caudal's own services only. */
   checkProbe: handleUnaryCall<StartProbeRequest, Probe>;
-  /** Takes what a measuring device reports, signed. */
+  /** Receives the signed report of a measuring device. */
   reportMeasurement: handleUnaryCall<ReportMeasurementRequest, Probe>;
-  /** Takes feedback without a token. */
+  /** Receives feedback without a token. */
   sendFeedback: handleUnaryCall<SendFeedbackRequest, Probe>;
 }
 
