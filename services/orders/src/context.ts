@@ -25,7 +25,7 @@ export const orders = defineContext({
       max: 7 * 24 * 3600_000,
     }),
     ORDERS_PAYMENT_TIMEOUT: setting.duration({
-      description: "How long an order waits for its payment's outcome before all is undone.",
+      description: "How long an order waits for its payment's outcome before it is undone.",
       default: '10m',
       min: 1000,
     }),
