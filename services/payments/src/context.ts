@@ -26,7 +26,7 @@ export const payments = defineContext({
     }),
     PAYMENTS_GATEWAY: setting.oneOf(['sandbox'], {
       description:
-        'In the place of PAYMENTS_GATEWAY_URL: a sandbox inside the process takes any card, and no money moves. The default where PostgreSQL is embedded.',
+        'Instead of PAYMENTS_GATEWAY_URL: a sandbox inside the process takes any card, and no money moves. The default with the embedded PostgreSQL.',
       optional: true,
     }),
     PAYMENTS_GATEWAY_KEY: setting.secret({ description: "The card gateway's key.", optional: true }),
@@ -34,7 +34,7 @@ export const payments = defineContext({
       description: 'How long the card gateway may take to answer.',
       default: '5s',
       min: 10,
-      // A step of a saga is cut off after 15 s, and would never learn the outcome.
+      // A step of a saga is cut off after 15 s: with a longer call it would never record the outcome.
       max: 10_000,
     }),
   },
