@@ -12,7 +12,7 @@ export const notifications = defineContext({
   name: 'notifications',
   settings: {
     NOTIFICATIONS_MAIL_URL: setting.url({
-      description: 'The mail server. Without it mails go to the log, names and addresses taken out.',
+      description: 'The mail server. Without it mails are written to the log, without names and addresses.',
       optional: true,
       protocols: ['smtp', 'smtps'],
     }),

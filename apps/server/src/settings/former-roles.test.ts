@@ -1,4 +1,4 @@
-/** A process whose environment still says `process` runs the saga role. */
+/** A process whose environment still has the role `process` runs the saga role. */
 import { loadConfig } from '@caudal/config/config.ts';
 import { expect, test } from '@jest/globals';
 import { type Role, roles, settings } from './settings.ts';

@@ -1,8 +1,8 @@
 /**
  * Stock for chosen buyers. Settings, all optional:
- * - safety_stock: so many pieces are always kept back;
- * - max_per_order: so many pieces at most in one reservation;
- * - tiers: who may reserve, by the reservation's attribute "tier", say "gold,platinum".
+ * - safety_stock: the number of pieces that are always kept back;
+ * - max_per_order: the largest number of pieces in one reservation;
+ * - tiers: the tiers that may reserve, for example "gold,platinum"; a reservation's tier is its attribute "tier".
  */
 import { refused } from '@caudal/kernel/errors.ts';
 import { type Kind, policyViolation } from '../kind.ts';
