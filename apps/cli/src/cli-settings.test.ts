@@ -17,8 +17,8 @@ test.each([['config'], ['start'], ['start', '--print-config']])('"caudal %s %s" 
   const { code, stdout, stderr } = await cli(wrong)(...args.filter(Boolean));
   expect(code).toBe(1);
   const said = stdout + stderr;
-  expect(said).toContain('the key "mine" is a private one');
-  expect(said).toContain('it is no JSON object');
+  expect(said).toContain('the key "mine" is a private key');
+  expect(said).toContain('it is not a JSON object');
   expect(said).toContain('key "2026" has');
   expect(said).toContain('8080 is the port of another listener');
   expect(said).not.toContain('hunter2');

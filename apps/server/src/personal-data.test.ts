@@ -35,7 +35,7 @@ describe('CAUDAL_PERSONAL_DATA_KEYS', () => {
     expect(customer.decode(old).value).toMatchObject({ email: '[sealed]' });
   });
 
-  test('that can not be read end the start, and are not shown', () => {
+  test('that are invalid end the start, and are not shown', () => {
     const secret = key();
     let error: unknown;
     try {
