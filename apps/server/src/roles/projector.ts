@@ -10,7 +10,7 @@ import { subscribe } from '../handlers/subscribe.ts';
 
 const log = logger('projector');
 
-/** Starts all projections; returns once each has a first generation, or has failed to build it with a transient error. */
+/** Starts all projections; returns once each has a first generation, or the process is ending. */
 export async function startProjectors(app: App): Promise<void> {
   const wanted = app.values.CAUDAL_PROJECTIONS;
   await Promise.all(
