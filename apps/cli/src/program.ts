@@ -61,7 +61,10 @@ export async function main(): Promise<void> {
 
 let unread = false;
 
-/** The reader of the output may close it: `caudal log show ... | head`. Then end in order, as an embedded server may run. */
+/**
+ * The reader of the output may close it: `caudal log show ... | head`. Then end in order, as an embedded server may
+ * run.
+ */
 function endUnread(): void {
   if (unread) return;
   unread = true;

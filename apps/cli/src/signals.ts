@@ -6,8 +6,9 @@ import { exitCodeOf, onEndSignal } from '@caudal/lifecycle/process.ts';
 const END_MS = 15_000;
 
 /**
- * Runs `command`, which passes its work to `running`; that work must end when the lifecycle's `ending` fires. At the end everything
- * of the lifecycle is closed. A signal ends the lifecycle and then the process, and the promise does not settle.
+ * Runs `command`, which passes its work to `running`; that work must end when the lifecycle's `ending` fires. At the
+ * end everything of the lifecycle is closed. A signal ends the lifecycle and then the process, and the promise does not
+ * settle.
  */
 export async function untilSignal<T>(
   lifecycle: Lifecycle,

@@ -1,4 +1,6 @@
-/** The key with which commands sign tokens: the configured one, or the one in the data directory of an embedded system. */
+/**
+ * The key with which commands sign tokens: the configured one, or the one in the data directory of an embedded system.
+ */
 import { resolve } from 'node:path';
 import { hasKey, type Identity, type IdentityValues, openIdentity } from '@caudal/server/identity.ts';
 import type { RuntimeValues } from '@caudal/server/settings/settings.ts';

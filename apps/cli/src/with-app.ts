@@ -23,8 +23,8 @@ export function loadSettings(): RuntimeValues {
 }
 
 /**
- * Runs `work` with an app of the settings, and closes it afterwards. A signal ends the lifecycle, which `work` must observe, and then
- * the process.
+ * Runs `work` with an app of the settings, and closes it afterwards. A signal ends the lifecycle, which `work` must
+ * observe, and then the process.
  */
 export async function withApp<T>(work: (system: App) => Promise<T>): Promise<T> {
   const values = loadSettings();
@@ -46,8 +46,8 @@ export async function withApp<T>(work: (system: App) => Promise<T>): Promise<T> 
 }
 
 /**
- * The URL of PostgreSQL: the configured server, or the embedded one. If a process runs on the data directory, its server is used;
- * else one is started for this command.
+ * The URL of PostgreSQL: the configured server, or the embedded one. If a process runs on the data directory, its
+ * server is used; else one is started for this command.
  */
 async function findDatabase(values: RuntimeValues, lifecycle: Lifecycle): Promise<string> {
   const directory = resolve(values.CAUDAL_DATA_DIR);

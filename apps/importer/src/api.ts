@@ -1,4 +1,6 @@
-/** The API that the import uses: public services only, with calls that are repeated while parts of the system restart. */
+/**
+ * The API that the import uses: public services only, with calls that are repeated while parts of the system restart.
+ */
 import type { CatalogServiceService } from '@caudal/contract/gen/caudal/catalog/v1/catalog.ts';
 import type { CustomerServiceService } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
 import type {
@@ -41,8 +43,8 @@ const MOST_INTERNAL = 5;
 const LONGEST_PAUSE_MS = 2_000;
 
 /**
- * The same API; a call is repeated while its errors are transient, for at most two minutes. Safe for queries and for commands with
- * a request_id. Throws the last error, or the signal's reason once it fires.
+ * The same API; a call is repeated while its errors are transient, for at most two minutes. Safe for queries and for
+ * commands with a request_id. Throws the last error, or the signal's reason once it fires.
  */
 export function patientApi(api: ImportApi, patience: Patience): ImportApi {
   const services = Object.entries(api).map(([name, client]) => [name, patientClient(client, patience)]);

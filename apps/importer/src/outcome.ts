@@ -2,8 +2,8 @@
 
 export interface OrderOutcome {
   /**
-   * 'delivered', 'rejected' and 'cancelled' are ends. 'stuck': it reached no end within the time limit. 'failed': the system refused
-   * a command about it.
+   * 'delivered', 'rejected' and 'cancelled' are ends. 'stuck': it reached no end within the time limit. 'failed': the
+   * system refused a command about it.
    */
   end: 'delivered' | 'rejected' | 'cancelled' | 'stuck' | 'failed';
   /** The reason of the end, if there is one. */
@@ -24,8 +24,8 @@ export interface Outcome {
   /** By line of the file. */
   corrections: Map<number, CorrectionOutcome>;
   /**
-   * Pieces of each product before the import; 0 in a new system. Undefined: the product had stock, but the import does not know how
-   * much, since it had nothing to add.
+   * Pieces of each product before the import; 0 in a new system. Undefined: the product had stock, but the import does
+   * not know how much, since it had nothing to add.
    */
   stockBefore: Map<string, bigint | undefined>;
   /** Minor units in each wallet before the import. */

@@ -1,6 +1,6 @@
 /**
- * Plans what is done with each line of a retailer's file. Pure, and complete: every line is in exactly one of the plan's lists, so
- * no line is lost silently. docs/import.md explains the treatment of each oddity.
+ * Plans what is done with each line of a retailer's file. Pure, and complete: every line is in exactly one of the
+ * plan's lists, so no line is lost silently. docs/import.md explains the treatment of each oddity.
  */
 import { createHash } from 'node:crypto';
 import { fromMinorUnits } from './decimal.ts';
@@ -30,9 +30,9 @@ export interface PlannedOrder {
   total: bigint;
   payment: 'wallet' | 'card';
   /**
-   * 'deliver': delivered. 'cancel': cancelled before it leaves, to exercise cancellations. 'return': the file has the cancellation and
-   * its purchase; this order is both, placed and cancelled. 'refund': the file has only the cancellation; the order is placed, then
-   * cancelled.
+   * 'deliver': delivered. 'cancel': cancelled before it leaves, to exercise cancellations. 'return': the file has the
+   * cancellation and its purchase; this order is both, placed and cancelled. 'refund': the file has only the
+   * cancellation; the order is placed, then cancelled.
    */
   fate: 'deliver' | 'cancel' | 'return' | 'refund';
 }
@@ -135,9 +135,9 @@ function correctionOf({ number, productId, quantity, title, date }: ReadLine): C
 }
 
 /**
- * Takes cancelled pieces out of an earlier purchase of the same customer at the same price. They become an order of their own under
- * the cancellation's number, which can be cancelled as a whole. Guests are not identified, so their cancellations have no
- * purchase.
+ * Takes cancelled pieces out of an earlier purchase of the same customer at the same price. They become an order of
+ * their own under the cancellation's number, which can be cancelled as a whole. Guests are not identified, so their
+ * cancellations have no purchase.
  */
 function takeReturnsOut(sales: Sale[]): Sale[] {
   const key = ({ customerId, country, productId, unitPrice }: Sale) =>
@@ -186,7 +186,10 @@ export function byDate(a: { date: string }, b: { date: string }): number {
   return a.date < b.date ? -1 : a.date > b.date ? 1 : 0;
 }
 
-/** An order has one price per product, one buyer, one fate and at most MOST_LINES lines: further lines go into more orders. */
+/**
+ * An order has one price per product, one buyer, one fate and at most MOST_LINES lines: further lines go into more
+ * orders.
+ */
 function split(lines: Sale[]): Sale[][] {
   const parts: { prices: Map<string, bigint>; kind: string; lines: Sale[] }[] = [];
   for (const line of lines) {

@@ -1,6 +1,6 @@
 /**
- * Sets prices in the catalogue: an order pays the price that the catalogue has when it is placed. Before an order is placed, its
- * prices are set and its products are locked, so orders at other prices of the same products wait.
+ * Sets prices in the catalogue: an order pays the price that the catalogue has when it is placed. Before an order is
+ * placed, its prices are set and its products are locked, so orders at other prices of the same products wait.
  */
 import type { CatalogServiceService } from '@caudal/contract/gen/caudal/catalog/v1/catalog.ts';
 import { keyedQueue } from '@caudal/kernel/concurrency.ts';
@@ -20,8 +20,8 @@ export function createPrices(orders: PlannedOrder[], catalog: Client<CatalogServ
   const inTurn = keyedQueue();
   const varying = varyingProducts(orders);
   const known = new Map<string, bigint>();
-  // A new id per run, not the import's id: otherwise a command of an earlier run would be a repeat, which is answered but not
-  // done again, although the price has changed since. Setting the present price changes nothing, so a new id is safe.
+  // A new id per run: with the import's id a command of an earlier run would be a repeat, which is answered but not done
+  // again, although the price has changed since. Setting the present price changes nothing, so a new id is safe.
   const run = newId();
   let changes = 0;
 

@@ -21,8 +21,9 @@ interface Parsed {
 }
 
 /**
- * All lines of the file except blank ones. A line with too few or too many values is included, with its `problem`. Throws if the
- * file does not exist, is not CSV (with the line's number), is empty, or lacks columns (with their names).
+ * All lines of the file except blank ones. A line with too few or too many values is included, with its `problem`.
+ * Throws if the file does not exist, is not CSV (with the line's number), is empty, or lacks columns (with their
+ * names).
  */
 export async function readFile(path: string): Promise<FileLine[]> {
   let heading: string[] | undefined;

@@ -94,7 +94,9 @@ export function isCorrection(line: ReadLine): boolean {
   return line.unitPrice === 0n && !isCancellation(line) && (line.quantity < 0n || line.customerId === GUEST);
 }
 
-/** `2010-12-01 08:26:00`, or the format of spreadsheets, month first: `12/1/2010 8:26`. Undefined if it is not a date. */
+/**
+ * `2010-12-01 08:26:00`, or the format of spreadsheets, month first: `12/1/2010 8:26`. Undefined if it is not a date.
+ */
 function readDate(text: string): string | undefined {
   const [, year, month, day, time] = /^(\d{4})-(\d\d)-(\d\d) (\d\d:\d\d:\d\d)$/.exec(text) ?? [];
   const [, sheetMonth, sheetDay, sheetYear, sheetTime] = /^(\d\d?)\/(\d\d?)\/(\d{4}) (\d\d?:\d\d)$/.exec(text) ?? [];

@@ -1,4 +1,7 @@
-/** Checks of the stock: opening stock, sold and remaining pieces. Nothing oversold, nothing lost, nothing promised for ever. */
+/**
+ * Checks of the stock: opening stock, sold and remaining pieces. Nothing oversold, nothing lost, nothing promised for
+ * ever.
+ */
 import { type Check, compare, none } from './checks.ts';
 import type { Correction, PlannedLine } from './plan.ts';
 import { isSold, type Source, sum, sumBy, type TalliedOrder } from './tally.ts';
@@ -63,8 +66,8 @@ function productsOf({ plan, outcome, facts }: Source, orders: TalliedOrder[]): P
 }
 
 /**
- * Which of several orders gets the last piece depends on timing. Two things do not: a line of more pieces than can ever be in stock
- * is rejected, and no line is rejected if there are enough pieces for all.
+ * Which of several orders gets the last piece depends on timing. Two things do not: a line of more pieces than can ever
+ * be in stock is rejected, and no line is rejected if there are enough pieces for all.
  */
 function rejections({ plan, outcome }: Source, orders: TalliedOrder[]): Check[] {
   const opening = (productId: string) =>

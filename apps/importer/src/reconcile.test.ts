@@ -25,7 +25,9 @@ beforeAll(async () => {
 const order = ({ plan, facts }: Source, reference: string) => facts.orders.get(`${plan.id}-${reference}`)!;
 const payment = ({ plan, facts }: Source, reference: string) => facts.payments.get(`${plan.id}-${reference}`)!;
 
-/** A wrong number, and the checks that must fail. In the small file 1000 is delivered, 1009 cancelled, 2000 rejected. */
+/**
+ * A wrong number, and the checks that must fail. In the small file 1000 is delivered, 1009 cancelled, 2000 rejected.
+ */
 const tampered: [string, (source: Source) => void, string[]][] = [
   [
     'a line of the file is missing',

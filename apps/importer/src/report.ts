@@ -1,6 +1,6 @@
 /**
- * The report of an import, counted from the answers of the system's queries. Plain JSON: amounts are strings in units of the
- * currency ("373086.011": exact, never a floating-point number), numbers of pieces are strings too.
+ * The report of an import, counted from the answers of the system's queries. Plain JSON: amounts are strings in units
+ * of the currency ("373086.011": exact, never a floating-point number), numbers of pieces are strings too.
  */
 import type { Check } from './checks.ts';
 import { formatDecimal, fromMinorUnits } from './decimal.ts';
@@ -23,7 +23,10 @@ export interface Report {
   lines: { total: number; inOrders: number; corrections: number; rejected: number };
   /** Orders by their end. */
   orders: Record<End, CountAndAmount> & { total: CountAndAmount };
-  /** Revenue. `file` = delivered + rejected + cancelled - boughtForRefund + notImported; `difference` is the rest, 0 if right. */
+  /**
+   * Revenue. `file` = delivered + rejected + cancelled - boughtForRefund + notImported; `difference` is the rest, 0 if
+   * right.
+   */
   countries: CountryReport[];
   refunds: {
     /** Every tenth sale, which is cancelled. */

@@ -94,8 +94,8 @@ async function place(order: PlannedOrder, orderId: string, requestId: string, ru
   try {
     await run.prices.holding(order.lines, () => run.api.orders.placeOrder(request));
   } catch (error) {
-    // An earlier run has placed it under other credentials, or so long ago that its request is forgotten. The comparison of
-    // all orders with the plan later shows whether it is the same order.
+    // An earlier run has placed it under other credentials, or so long ago that its request is forgotten. The
+    // comparison of all orders with the plan later shows whether it is the same order.
     if (!isCode(error, 'ALREADY_EXISTS')) throw error;
   }
 }

@@ -1,9 +1,7 @@
 /**
- * Runs a planned import through the system's public API: customers, products, stock and wallets first, then orders and
- * corrections in the order of their dates, with a bounded number in flight.
- *
- * It stores no state. Ids of commands follow from the import's id. So an import that was killed is started again with the same plan
- * and continues: commands that are done already get their first answer.
+ * Runs a planned import through the public API: customers, products, stock and wallets first, then orders and corrections
+ * by date. It stores no state. Ids of commands follow from the import's id. So an import that was killed is started again
+ * with the same plan and continues: commands that are done already get their first answer.
  */
 
 import { forEachConcurrent } from '@caudal/kernel/concurrency.ts';
@@ -32,15 +30,18 @@ export interface ImportOptions {
   clock: Clock;
   /** Ends the import: it throws the signal's reason, and can be started again. */
   signal: AbortSignal;
-  /** Prefix of all ids: at most 20 characters; the plan's id if absent. Another prefix makes another import of the same plan. */
+  /**
+   * Prefix of all ids: at most 20 characters; the plan's id if absent. Another prefix makes another import of the same
+   * plan.
+   */
   idPrefix?: string;
 }
 
 const DEFAULT_CONCURRENCY = 32;
 
 /**
- * Imports the plan. Calls are repeated after transient errors; refusals of an order or a correction are in the outcome. Throws if
- * products, stock, customers or wallets can't be made, since nothing could be sold then.
+ * Imports the plan. Calls are repeated after transient errors; refusals of an order or a correction are in the outcome.
+ * Throws if products, stock, customers or wallets can't be made, since nothing could be sold then.
  */
 export async function runImport(options: ImportOptions): Promise<Outcome> {
   const { plan, clock, idPrefix = plan.id, concurrency = DEFAULT_CONCURRENCY } = options;
@@ -129,8 +130,9 @@ async function createProduct(productId: string, product: PlannedProduct, run: Ru
 }
 
 /**
- * Adds the opening stock, also to existing stock. Returns the pieces from before; a later run gets the same, since answers to
- * commands are recorded. Undefined: the product had stock, and with nothing to add no answer contains its size.
+ * Adds the opening stock, also to existing stock. Returns the pieces from before; a later run gets the same, since
+ * answers to commands are recorded. Undefined: the product had stock, and with nothing to add no answer contains its
+ * size.
  */
 async function fillStock(productId: string, quantity: bigint, { api, idPrefix }: Run): Promise<bigint | undefined> {
   const requestId = derivedId(idPrefix, 'stock', productId);

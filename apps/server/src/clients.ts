@@ -1,6 +1,6 @@
 /**
- * Calls between contexts: a service that this process serves is called inside it, any other over gRPC. Queries are in services
- * named `...QueryService`, so the name of a definition determines the role that serves it.
+ * Calls between contexts: a service that this process serves is called inside it, any other over gRPC. Queries are in
+ * services named `...QueryService`, so the name of a definition determines the role that serves it.
  */
 import type { Context } from '@caudal/context/context.ts';
 import type { Method } from '@caudal/contract/method.ts';
@@ -54,8 +54,8 @@ export function openClients(values: RuntimeValues, identity: Identity, services:
 type Call = (request: unknown, options?: CallOptions) => Promise<unknown>;
 
 /**
- * If a called context refuses permission, keys or permissions are wrong; neither the public caller nor an event is at fault. So
- * the error becomes UNAVAILABLE, until an operator corrects the keys.
+ * If a called context refuses permission, keys or permissions are wrong; neither the public caller nor an event is at
+ * fault. So the error becomes UNAVAILABLE, until an operator corrects the keys.
  */
 function amongServices<Definition extends object>(
   client: Client<Definition>,

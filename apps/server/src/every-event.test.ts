@@ -1,6 +1,6 @@
 /**
- * A new event never breaks a view, an aggregate or a saga. Those of every context get every event of the contract, and one that
- * only a newer version has. New projections, aggregates and sagas are tested without a change here.
+ * A new event never breaks a view, an aggregate or a saga. Those of every context get every event of the contract, and
+ * one that only a newer version has. New projections, aggregates and sagas are tested without a change here.
  */
 import { openAggregates } from '@caudal/aggregates/aggregates.ts';
 import { loadConfig } from '@caudal/config/config.ts';

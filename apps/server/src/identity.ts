@@ -1,6 +1,6 @@
 /**
- * Identities: the keys that check callers' tokens, and the tokens with which this process's contexts call others. Without
- * configured keys (the embedded system) a key is made once and stored beside the data.
+ * Identities: the keys that check callers' tokens, and the tokens with which this process's contexts call others.
+ * Without configured keys (the embedded system) a key is made once and stored beside the data.
  */
 import { existsSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';

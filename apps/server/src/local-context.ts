@@ -27,11 +27,13 @@ export interface LocalContext extends Running {
 }
 
 /**
- * How long an append is repeated while PostgreSQL is unreachable: a shorter restart goes unnoticed. Most callers wait 5 s, so
- * they get UNAVAILABLE rather than DEADLINE_EXCEEDED.
+ * How long an append is repeated while PostgreSQL is unreachable: a shorter restart goes unnoticed. Most callers wait 5
+ * s, so they get UNAVAILABLE rather than DEADLINE_EXCEEDED.
  */
 const APPEND_RETRY_MS = 2_000;
-/** How long an append waits for the log's head. Shorter than callers wait, since an append that fails there never lands. */
+/**
+ * How long an append waits for the log's head. Shorter than callers wait, since an append that fails there never lands.
+ */
 const APPEND_LOCK_MS = 3_000;
 
 const migrationSets = [checkpointMigrations, logMigrations, messagingMigrations, sagaMigrations, jobMigrations];

@@ -20,8 +20,8 @@ export type MailOutcome = { kind: 'accepted' } | { kind: 'rejected'; reason: str
 
 export interface Mailer extends Running {
   /**
-   * Sends a mail, within 30 s. If an answer is lost it is sent twice, with the same Message-ID. Fails with UNAVAILABLE if the server
-   * is unreachable, takes too long, or refuses for now (4xx).
+   * Sends a mail, within 30 s. If an answer is lost it is sent twice, with the same Message-ID. Fails with UNAVAILABLE
+   * if the server is unreachable, takes too long, or refuses for now (4xx).
    */
   send(mail: Mail): Promise<MailOutcome>;
 }

@@ -93,7 +93,9 @@ export interface ComposeInput {
   template: Template;
   customer: { displayName: string; email: string };
   order: OrderFacts;
-  /** The event's reason, such as `INSUFFICIENT_STOCK`, for templates that contain it. The order's own reason if absent. */
+  /**
+   * The event's reason, such as `INSUFFICIENT_STOCK`, for templates that contain it. The order's own reason if absent.
+   */
   reason?: string;
 }
 

@@ -1,7 +1,7 @@
 /**
- * The order's saga against random failures. The seed decides on: lost calls and lost answers; crashes before and after an
- * append of the saga; events that arrive late, in another order, or twice; restarts with other settings; reservations that
- * expire; payments that fail; a cancellation at any moment. The test asserts that every order ends, in a correct state.
+ * The order's saga against random failures: lost calls and answers; crashes before and after an append; events that are
+ * late, reordered or repeated; restarts with other settings; expired reservations, failing payments, a cancellation at any
+ * moment. Asserts that every order ends, in a correct state.
  */
 import { openAggregates } from '@caudal/aggregates/aggregates.ts';
 import { noReply } from '@caudal/aggregates/no-reply.ts';

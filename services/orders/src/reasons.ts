@@ -1,4 +1,6 @@
-/** Reasons of the orders context, for the reference of errors. The last ones are only the `reason` of a rejected order. */
+/**
+ * Reasons of the orders context, for the reference of errors. The last ones are only the `reason` of a rejected order.
+ */
 import type { Reason } from '@caudal/kernel/reason.ts';
 
 export const reasons = {

@@ -1,4 +1,6 @@
-/** `caudal deadletters`: lists and redrives parked streams, at which a projection or saga has stopped after failures. */
+/**
+ * `caudal deadletters`: lists and redrives parked streams, at which a projection or saga has stopped after failures.
+ */
 
 import { brokerDeadLetters } from '@caudal/messaging/dead-letters/dead-letters.ts';
 import type { ParkedStream } from '@caudal/messaging/dead-letters/parked.ts';

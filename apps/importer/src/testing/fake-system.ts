@@ -1,7 +1,7 @@
 /**
- * A fake of the system's public services, in memory, for tests of the import. Repeated commands get their first answer, refusals
- * are as in the real contexts, orders advance step by step, and views lag by one step. It has no log, broker or clock. The
- * end-to-end tests run the import with the real system.
+ * A fake of the system's public services, in memory, for tests of the import. Repeated commands get their first answer,
+ * refusals are as in the real contexts, orders advance step by step, and views lag by one step. It has no log, broker
+ * or clock. The end-to-end tests run the import with the real system.
  */
 import { Product } from '@caudal/contract/gen/caudal/catalog/v1/catalog.ts';
 import { Customer } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';

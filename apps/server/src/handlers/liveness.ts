@@ -10,8 +10,8 @@ export interface Watched<T> {
 }
 
 /**
- * Watches a feed that must not end before its signal. A subscription recovers from every outage; if it has ended nevertheless,
- * that is a bug, and only a new process starts it again.
+ * Watches a feed that must not end before its signal. A subscription recovers from every outage; if it has ended
+ * nevertheless, that is a bug, and only a new process starts it again.
  */
 export function watchFeed(feed: Feed): Watched<Feed> {
   let ended: string | undefined;

@@ -14,7 +14,9 @@ import { watchFeed } from './liveness.ts';
 /** Lease time if a process owns its database: no other process waits for the lease, so it is seldom renewed. */
 const OWNED_LEASE_MS = 120_000;
 
-/** Starts the handler and adds it to /livez. `database`: of the handler's context, for parked streams and checkpoints. */
+/**
+ * Starts the handler and adds it to /livez. `database`: of the handler's context, for parked streams and checkpoints.
+ */
 export function subscribe(app: App, context: Context, database: Database, handler: EventHandler): Running {
   const { values, holder, stores, lifecycle } = app;
   const { broker } = stores;

@@ -1,10 +1,11 @@
 /**
- * A circuit breaker for queries of a store of views. It is needed because with MongoDB's driver every call waits 2 s for a server,
- * however long the server has been unreachable.
+ * A circuit breaker for queries of a store of views. It is needed because with MongoDB's driver every call waits 2 s
+ * for a server, however long the server has been unreachable.
  *
- *   closed  Calls go to the store. A call opens the circuit if the store is unreachable and no other call was answered while it
- *           waited. Quick failures do not open it: they delay no call, and the next one may succeed.
- *   open    All calls fail at once, including those that are waiting. One probe at a time detects when the store is back.
+ *   closed  Calls go to the store. A call opens the circuit if the store is unreachable and no other call was answered
+ *           while it waited. Quick failures do not open it: they delay no call, and the next one may succeed.
+ *   open    All calls fail at once, including those that are waiting. One probe at a time detects when the store is
+ *           back.
  *
  * For read-only calls alone: a call that has failed for its caller may still run in the store.
  */

@@ -1,6 +1,7 @@
 /**
- * Reads of views: they wait for the caller's own writes (its consistency token), and reads by id use the cache. Lists, searches,
- * counts and aggregates always read the store, since the id of a changed view does not show which of them it affects.
+ * Reads of views: they wait for the caller's own writes (its consistency token), and reads by id use the cache. Lists,
+ * searches, counts and aggregates always read the store, since the id of a changed view does not show which of them it
+ * affects.
  */
 
 import { jsonCodec } from '@caudal/cache/codec.ts';
@@ -73,8 +74,8 @@ function reader<V>(options: ReaderOptions, views: OpenedViews<V>): ViewReader<V>
   }
 
   /**
-   * The condition on a cached view; undefined if any will do, since reads with a condition share no load. A stream of the token
-   * that is missing in the view may be new to it, or belong to another view: then the store is read.
+   * The condition on a cached view; undefined if any will do, since reads with a condition share no load. A stream of
+   * the token that is missing in the view may be new to it, or belong to another view: then the store is read.
    */
   function satisfies({ consistency }: Call): ((stored: StoredView<V>) => boolean) | undefined {
     const followed = consistency.filter(({ stream }) => entities.has(entityOfStream(stream)));

@@ -1,4 +1,6 @@
-/** Parses the keys in settings, so their errors are reported together with those of other settings, before the start. */
+/**
+ * Parses the keys in settings, so their errors are reported together with those of other settings, before the start.
+ */
 import { createPrivateKey, createPublicKey, type JsonWebKeyInput } from 'node:crypto';
 import type { JSONWebKeySet, JWK } from 'jose';
 

@@ -1,4 +1,7 @@
-/** The secrets of webhooks. The contract names the setting, the context declares it, and a process that serves the webhook needs it. */
+/**
+ * The secrets of webhooks. The contract names the setting, the context declares it, and a process that serves the
+ * webhook needs it.
+ */
 import { randomBytes } from 'node:crypto';
 import { ConfigError, type Problem, type Settings } from '@caudal/config/config.ts';
 import { contract, type MethodContract } from '@caudal/contract/descriptors.ts';
@@ -41,8 +44,8 @@ export interface WebhookSecretsOptions {
 }
 
 /**
- * The secrets of the served webhooks. Throws ConfigError if one is not set. In development a random one is made instead, so the
- * system starts and the webhook refuses every call.
+ * The secrets of the served webhooks. Throws ConfigError if one is not set. In development a random one is made
+ * instead, so the system starts and the webhook refuses every call.
  */
 export function webhookSecrets({ services, settings, values, development }: WebhookSecretsOptions) {
   const methods = services.flatMap(({ definition }) =>

@@ -4,8 +4,8 @@ import type { Query } from '@caudal/projections/types.ts';
 export type Asked = Pick<Query, 'where' | 'orderBy'>;
 
 /**
- * The number of leading keys of an index that a query uses: first keys with equality, then keys that it orders by, or one key
- * with a range.
+ * The number of leading keys of an index that a query uses: first keys with equality, then keys that it orders by, or
+ * one key with a range.
  */
 export function keysUsed(index: string[], { where = [], orderBy = [] }: Asked): number {
   const fixed = new Set(where.filter((one) => 'equals' in one || 'in' in one).map(({ key }) => key));

@@ -7,8 +7,8 @@ import type { ProductEvent } from '../domain/product.ts';
 const blank = Product.fromPartial({});
 
 /**
- * Product and stock have one stream each, and either may come first: each changes only its own fields. Stock without a product
- * makes a view that is not `listed`.
+ * Product and stock have one stream each, and either may come first: each changes only its own fields. Stock without a
+ * product makes a view that is not `listed`.
  */
 export const productSearch: Projection<Product> = {
   name: 'product-search',

@@ -1,6 +1,6 @@
 /**
- * Commits, releases and returns the lines of a reservation. The stock of each product remembers the reservation's outcome, so
- * each call may be repeated, with the same request id or another.
+ * Commits, releases and returns the lines of a reservation. The stock of each product remembers the reservation's
+ * outcome, so each call may be repeated, with the same request id or another.
  */
 import {
   type CommitReservationRequest,
@@ -26,8 +26,8 @@ import {
 import { releaseLine } from './release-line.ts';
 
 /**
- * All lines leave the stock, or the reservation ends. A line that has expired or was released stays lost, so a repeat after a
- * crash has the same result: committed lines are put back, open lines are released.
+ * All lines leave the stock, or the reservation ends. A line that has expired or was released stays lost, so a repeat
+ * after a crash has the same result: committed lines are put back, open lines are released.
  */
 export function commitReservation(dependencies: InventoryDependencies) {
   return async ({ reservationId, lines }: CommitReservationRequest, call: Call): Promise<Reservation> => {
@@ -72,8 +72,8 @@ export function releaseReservation(dependencies: InventoryDependencies) {
 }
 
 /**
- * Puts committed pieces back, line by line. Lines that can't be returned are refused after the others are back, since those
- * pieces are in the warehouse.
+ * Puts committed pieces back, line by line. Lines that can't be returned are refused after the others are back, since
+ * those pieces are in the warehouse.
  */
 export function returnStock(dependencies: InventoryDependencies) {
   return async ({ reservationId, lines }: ReturnStockRequest, call: Call): Promise<Reservation> => {

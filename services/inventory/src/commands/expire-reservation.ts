@@ -13,8 +13,8 @@ export interface ExpireReservationInput {
 }
 
 /**
- * Ends the reservation if it is overdue. Returns undefined once it has ended (or if it is unknown), else the time of the next
- * try: this process's clock may be behind the clock that set the timer. Errors: as `execute`.
+ * Ends the reservation if it is overdue. Returns undefined once it has ended (or if it is unknown), else the time of
+ * the next try: this process's clock may be behind the clock that set the timer. Errors: as `execute`.
  */
 export function expireReservation({ aggregates }: Pick<InventoryDependencies, 'aggregates'>) {
   return async ({ productId, reservationId, origin, signal }: ExpireReservationInput): Promise<Date | undefined> => {

@@ -33,7 +33,10 @@ export function assertDistinct(lines: ReservationLine[]): void {
   }
 }
 
-/** Runs one command per line and waits for all. Throws only bugs: refusals and transient errors are outcomes of their line. */
+/**
+ * Runs one command per line and waits for all. Throws only bugs: refusals and transient errors are outcomes of their
+ * line.
+ */
 export async function eachLine<R>(
   lines: ReservationLine[],
   run: (line: ReservationLine) => Promise<Executed<R>>,

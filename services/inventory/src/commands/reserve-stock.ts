@@ -1,7 +1,7 @@
 /**
- * Reserves all lines of an order, or none. Each line is a command to its product's stock. If one is refused, the others are
- * released; an unknown line too, which bars it. If a release fails, the answer is UNAVAILABLE: the caller repeats the call or
- * releases the reservation. See README, "All lines or none" and "A refused line gets no event".
+ * Reserves all lines of an order, or none. Each line is a command to its product's stock. If one is refused, the others
+ * are released; an unknown line too, which bars it. If a release fails, the answer is UNAVAILABLE: the caller repeats
+ * the call or releases the reservation. See README, "All lines or none" and "A refused line gets no event".
  */
 import { checkTexts } from '@caudal/context/texts.ts';
 import { Reservation, type ReserveStockRequest } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';

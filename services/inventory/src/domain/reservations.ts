@@ -1,6 +1,7 @@
 /**
- * Decisions about reservations. Each may be repeated: a repeat changes nothing, and a contradicting command is refused. A
- * reservation goes open -> committed | released | expired, and committed -> returned; an id that has ended is not used again.
+ * Decisions about reservations. Each may be repeated: a repeat changes nothing, and a contradicting command is refused.
+ * A reservation goes open -> committed | released | expired, and committed -> returned; an id that has ended is not
+ * used again.
  */
 import type { DecisionContext } from '@caudal/aggregates/types.ts';
 import { type CaudalError, refused } from '@caudal/kernel/errors.ts';
@@ -30,8 +31,9 @@ export interface ReserveInput extends Line {
 }
 
 /**
- * Promises pieces. Refused: NOT_FOUND; FAILED_PRECONDITION INSUFFICIENT_STOCK, RESERVATION_MISMATCH (it exists, with another
- * quantity), RESERVATION_BARRED (it was released before this command), RESERVATION_ENDED, and refusals of the kind.
+ * Promises pieces. Refused: NOT_FOUND; FAILED_PRECONDITION INSUFFICIENT_STOCK, RESERVATION_MISMATCH (it exists, with
+ * another quantity), RESERVATION_BARRED (it was released before this command), RESERVATION_ENDED, and refusals of the
+ * kind.
  */
 export function reserve(state: StockState, { now }: DecisionContext, input: ReserveInput): StockEvent[] {
   const { reservationId, quantity } = input;
@@ -88,9 +90,9 @@ export interface ReleaseInput {
 }
 
 /**
- * Ends a reservation in any state. Open: its pieces are free again. Committed: they are put back. Ended: nothing. Unknown: it is
- * barred; but with `committed` its pieces are put back, once, since the commit is too old to be remembered. A product without
- * stock: nothing, and a late reservation is refused anyway. See README, "Release returns committed pieces".
+ * Ends a reservation. Open: its pieces are free again. Committed: they are put back. Ended: nothing. Unknown: it is barred,
+ * or with `committed`, which means a commit too old to be remembered, its pieces are put back, once. Without stock of the
+ * product: nothing, as a late reserve is refused anyway. See README, "Release returns committed pieces".
  */
 export function release(
   state: StockState,
@@ -126,9 +128,9 @@ export function expire(
 }
 
 /**
- * Puts committed pieces back, all of them or some, once. Refused: NOT_FOUND; FAILED_PRECONDITION RESERVATION_NOT_COMMITTED
- * (also if the commit was more than 7 days ago), RESERVATION_MISMATCH (more than were committed, or another quantity than was
- * returned before).
+ * Puts committed pieces back, all of them or some, once. Refused: NOT_FOUND; FAILED_PRECONDITION
+ * RESERVATION_NOT_COMMITTED (also if the commit was more than 7 days ago), RESERVATION_MISMATCH (more than were
+ * committed, or another quantity than was returned before).
  */
 export function returnPieces(state: StockState, { now }: DecisionContext, line: Line): StockEvent[] {
   const { reservationId, quantity } = line;

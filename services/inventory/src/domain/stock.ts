@@ -1,7 +1,7 @@
 /**
- * The stock of a product: pieces on hand, and reservations, which promise some of them until they are committed (the pieces leave),
- * released, or expired. A reservation ends only by an event: the first one in the log wins. Ended reservations are remembered for
- * 7 days, returns for 30 days: see README, "Ended reservations are remembered for 7 days".
+ * The stock of a product: pieces on hand, and reservations, which promise some of them until they are committed (the
+ * pieces leave), released, or expired. A reservation ends only by an event: the first one in the log wins. For how long
+ * ended reservations are remembered: README, "Ended reservations are remembered for 7 days".
  */
 import type { Decider } from '@caudal/aggregates/types.ts';
 import { type EventOf, stock } from '@caudal/contract/entities.ts';
@@ -53,8 +53,9 @@ export function rememberedUntil(now: Date, how: EndedReservation['how']): Date {
 }
 
 /**
- * Events between two snapshots. Remembered reservations make a state large (100,000 reservations: 6 MB, 40 ms to write), so large
- * states get fewer snapshots: reading a snapshot then takes about as long as reading the events after it.
+ * Events between two snapshots. Remembered reservations make a state large (100,000 reservations: 6 MB, 40 ms to
+ * write), so large states get fewer snapshots: reading a snapshot then takes about as long as reading the events after
+ * it.
  */
 function snapshotSpacing({ open, ended }: StockState): number {
   return Math.max(500, Math.ceil((open.size + ended.size) / 10));

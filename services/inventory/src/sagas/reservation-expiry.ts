@@ -1,6 +1,6 @@
 /**
- * Expires reservations: a reservation sets a timer, and its end removes it. The timer only sends a command; the stock decides, so
- * if a commit and an expiry happen at the same moment, the first in the log wins.
+ * Expires reservations: a reservation sets a timer, and its end removes it. The timer only sends a command; the stock
+ * decides, so if a commit and an expiry happen at the same moment, the first in the log wins.
  */
 import type { Aggregates } from '@caudal/aggregates/types.ts';
 import { type EventOf, stock } from '@caudal/contract/entities.ts';

@@ -1,6 +1,6 @@
 /**
- * A notification: one mail to a customer about an order, and its outcome. It contains the ids of customer and order only; name and
- * address are fetched when the mail is written, and never stored here.
+ * A notification: one mail to a customer about an order, and its outcome. It contains the ids of customer and order
+ * only; name and address are fetched when the mail is written, and never stored here.
  *
  *   requested ──> sent
  *       │  └────> failed      (refused finally, or given up)
@@ -80,8 +80,8 @@ export function markFailed(state: NotificationState, id: string, reason: string)
 
 /**
  * An attempt failed with a transient error: the mail is tried again after a pause, or given up after the last one.
- * `error`: a reason without personal data. Before the mail is due nothing changes, since that attempt is recorded already.
- * Refused: NOT_FOUND.
+ * `error`: a reason without personal data. Before the mail is due nothing changes, since that attempt is recorded
+ * already. Refused: NOT_FOUND.
  */
 export function delay(
   state: NotificationState,

@@ -56,7 +56,8 @@ export function orderMails({
         const outcome = await mailer.send(mail);
         return outcome.kind === 'accepted' ? markSent(state, sagaId) : markFailed(state, sagaId, outcome.reason);
       } catch (error) {
-        // The order's view is not there yet, or the mail server is unreachable: this mail is delayed, and no other waits for it.
+        // The order's view is not there yet, or the mail server is unreachable: this mail is delayed, and no other
+        // waits for it.
         if (!isTransient(error) && !isCode(error, 'NOT_FOUND')) throw error;
         return delay(state, { now, version: 0 }, sagaId, error.reason);
       }

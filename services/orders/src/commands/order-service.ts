@@ -29,7 +29,8 @@ export function orderService({ aggregates, catalog, customers, ids }: OrderServi
         decider: orderDecider,
         id: orderId,
         decide(state) {
-          // Thrown only here: a repeat gets the recorded answer without this function, even if its products are no longer sold.
+          // Thrown only here: a repeat gets the recorded answer without this function, even if its products are no
+          // longer sold.
           if (checked instanceof CaudalError) throw checked;
           return place(state, {
             orderId,

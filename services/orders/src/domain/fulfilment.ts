@@ -6,8 +6,9 @@
  *         └──────────────────────────────┘
  *      any refusal, time-out or request to cancel: cancel shipment ──> undo payment ──> (wait) ──> undo stock ──> done
  *
- * Undoing covers everything that might have been done, whether the state shows it or not. Releasing an unknown reservation
- * or undoing an unknown payment bars it: if it arrives later, it is refused. So nothing stays reserved or charged by mistake.
+ * Undoing covers everything that might have been done, whether the state shows it or not. Releasing an unknown
+ * reservation or undoing an unknown payment bars it: if it arrives later, it is refused. So nothing stays reserved or
+ * charged by mistake.
  */
 import type { Decider } from '@caudal/aggregates/types.ts';
 import { type EventOf, fulfilment, type order, type payment, type shipment } from '@caudal/contract/entities.ts';
@@ -150,8 +151,8 @@ function nextForward(state: FulfilmentState): ReturnType<typeof next> {
 }
 
 function nextUndoing(state: FulfilmentState, why: 'rejected' | 'cancelled'): ReturnType<typeof next> {
-  // A crash may have kept steps out of the state. But nothing ran after a first reservation that the stock's rules refused,
-  // and without a payment there is no shipment.
+  // A crash may have kept steps out of the state. But nothing ran after a first reservation that the stock's rules
+  // refused, and without a payment there is no shipment.
   if (!state.nothingDone) {
     if (state.shipment !== 'cancelled' && state.payment !== 'failed') return { name: 'cancel-shipment' };
     if (state.payment === 'undoing') return undefined;
@@ -180,8 +181,8 @@ export const onPayment = {
   // The reason is set if payments voided it on their own, for example since the gateway was unreachable.
   voided: (state, { value }) => paymentEnded(state, value.reason || 'PAYMENT_VOIDED'),
   barred: (state) => paymentEnded(state, 'PAYMENT_VOIDED'),
-  // Counts even if the state shows no undo: the answer to the undo may be lost, and this event arrives once. If the saga has
-  // not requested it, the refund is a gift of the merchant's, and the order continues.
+  // Counts even if the state shows no undo: the answer to the undo may be lost, and this event arrives once. If the
+  // saga has not requested it, the refund is a gift of the merchant's, and the order continues.
   refunded: ({ payment }) =>
     payment === 'failed' || payment === 'undone' ? [] : [{ $case: 'paymentUndone', value: {} }],
 } satisfies Reactions<EventOf<typeof payment>>;

@@ -1,6 +1,6 @@
 /**
- * An order as its buyer sees it: placed, then confirmed, shipped and delivered, or else rejected or cancelled. This aggregate
- * permits or refuses each change of status; the saga (fulfilment.ts) does the work between the changes.
+ * An order as its buyer sees it: placed, then confirmed, shipped and delivered, or else rejected or cancelled. This
+ * aggregate permits or refuses each change of status; the saga (fulfilment.ts) does the work between the changes.
  */
 import type { Decider } from '@caudal/aggregates/types.ts';
 import { type EventOf, order } from '@caudal/contract/entities.ts';

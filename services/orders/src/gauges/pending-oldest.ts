@@ -1,4 +1,7 @@
-/** The age of the oldest pending order, which waits for stock, payment or confirmation. If it grows, that order is stuck. */
+/**
+ * The age of the oldest pending order, which waits for stock, payment or confirmation. If it grows, that order is
+ * stuck.
+ */
 import type { ContextGauge } from '@caudal/context/context.ts';
 import { OrderStatus } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import { orderDetails } from '../projections/order-details.ts';

@@ -1,6 +1,6 @@
 /**
- * The order's saga: the calls of each step of domain/fulfilment.ts, and the meaning of their answers. No call has a request id:
- * see "No idempotency keys in the saga" in the README.
+ * The order's saga: the calls of each step of domain/fulfilment.ts, and the meaning of their answers. No call has a
+ * request id: see "No idempotency keys in the saga" in the README.
  */
 import { noReply } from '@caudal/aggregates/no-reply.ts';
 import type { Aggregates } from '@caudal/aggregates/types.ts';
@@ -101,7 +101,8 @@ function steps({
         if (!isRefusal(error)) throw error;
         // It existed before a crash that kept it out of the state, so later steps may have run as well.
         if (hasEnded.has(error.reason)) return [lost(state)];
-        // FAILED_PRECONDITION: the stock's rules refuse pieces that are not held. An invalid request proves nothing about that.
+        // FAILED_PRECONDITION: the stock's rules refuse pieces that are not held. An invalid request proves nothing
+        // about that.
         const nothingHeld = error.code === 'FAILED_PRECONDITION';
         return [{ $case: 'reservationFailed', value: { reason: error.reason, nothingHeld } }];
       }
@@ -161,8 +162,8 @@ function steps({
       if (after.status === 'confirmed' || after.status === 'shipped' || after.status === 'delivered') {
         return [{ $case: 'confirmed', value: {} }];
       }
-      // The order is ahead of the saga: the buyer has requested to cancel (the event is in flight), or everything was undone
-      // before a crash.
+      // The order is ahead of the saga: the buyer has requested to cancel (the event is in flight), or everything was
+      // undone before a crash.
       return [{ $case: 'cancelRequested', value: { reason: after.reason } }];
     },
 

@@ -1,6 +1,6 @@
 /**
- * Small models of the contexts around an order, for tests of the saga. They keep the rules of the real contexts (commands
- * repeat safely; an undone command stays undone), and fail in the same ways. One seed decides everything.
+ * Small models of the contexts around an order, for tests of the saga. They keep the rules of the real contexts
+ * (commands repeat safely; an undone command stays undone), and fail in the same ways. One seed decides everything.
  */
 import { type EventOf, payment, shipment } from '@caudal/contract/entities.ts';
 import { PaymentStatus } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
@@ -115,8 +115,8 @@ export function createWorld(random: () => number, troubles: Troubles): World {
   return world;
 
   /**
-   * Models client, network and log. A command without an id gets one. The command or its answer may be lost; then it may be
-   * sent again under its id. A repeat with the same content gets the first answer. Refusals are not recorded.
+   * Models client, network and log. A command without an id gets one. The command or its answer may be lost; then it
+   * may be sent again under its id. A repeat with the same content gets the first answer. Refusals are not recorded.
    */
   async function command<T>(request: { requestId: string }, run: () => unknown): Promise<T> {
     const id = request.requestId || `call-${++calls}`;

@@ -21,9 +21,9 @@ export interface DeliverTransferInput {
 }
 
 /**
- * Gives the money to the receiver, or back to the sender if the receiver refuses it. Must be repeated until it resolves: both
- * wallets remember the transfer, so a repeat after a crash does only what is missing. Errors: transient ones of the log;
- * TRANSFER_UNKNOWN, which is a bug or a repeat more than 30 days after the end.
+ * Gives the money to the receiver, or back to the sender if the receiver refuses it. Must be repeated until it
+ * resolves: both wallets remember the transfer, so a repeat after a crash does only what is missing. Errors: transient
+ * ones of the log; TRANSFER_UNKNOWN, which is a bug or a repeat more than 30 days after the end.
  */
 export function deliverTransfer({ aggregates }: { aggregates: Aggregates }) {
   return async ({ fromWalletId, transferId, origin, signal }: DeliverTransferInput): Promise<void> => {

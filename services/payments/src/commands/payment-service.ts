@@ -1,6 +1,6 @@
 /**
- * Creates payments and undoes them: caudal.payments.v1.PaymentService. The payment's saga does the rest. Only a payment from a
- * wallet, which is in the same log, is made at once where possible; the saga then finds no step left.
+ * Creates payments and undoes them: caudal.payments.v1.PaymentService. The payment's saga does the rest. Only a payment
+ * from a wallet, which is in the same log, is made at once where possible; the saga then finds no step left.
  */
 import type { Aggregates, DecisionContext } from '@caudal/aggregates/types.ts';
 import { executeFor } from '@caudal/context/execute-for.ts';

@@ -30,9 +30,9 @@ export interface PaymentStepContext {
 }
 
 /**
- * Runs the payment's next step, whatever its due time, and returns the resulting events; none if there is no step. The caller
- * appends them if the payment has not changed since; if it has, the caller runs the step of the new state instead. Safe to
- * repeat. Throws transient errors of the wallet's log; errors of the gateway become events.
+ * Runs the payment's next step, whatever its due time, and returns the resulting events; none if there is no step. The
+ * caller appends them if the payment has not changed since; if it has, the caller runs the step of the new state
+ * instead. Safe to repeat. Throws transient errors of the wallet's log; errors of the gateway become events.
  */
 export function runPaymentStep(dependencies: PaymentStepDependencies) {
   return async (state: PaymentState, context: PaymentStepContext): Promise<PaymentEvent[]> => {
@@ -111,8 +111,8 @@ export function atWallet(
         const reason = await change((state, context) => debit(state, context, request));
         return reason === '' ? { kind: 'taken', reference: '' } : { kind: 'refused', reason };
       } catch (error) {
-        // A final refusal. (A missing wallet could be opened later, but by then the payment has failed, and is not tried
-        // again.)
+        // A final refusal. (A missing wallet could be opened later, but by then the payment has failed, and is not
+        // tried again.)
         if (isTransient(error) || !(error instanceof CaudalError)) throw error;
         return { kind: 'refused', reason: error.reason };
       }
@@ -128,7 +128,9 @@ export function atWallet(
   };
 }
 
-/** A refusal may be temporary, as while the charge is in flight: it is tried again until the payment needs attention. */
+/**
+ * A refusal may be temporary, as while the charge is in flight: it is tried again until the payment needs attention.
+ */
 function afterUndo(result: UndoResult): StepOutcome {
   return result.kind === 'done' ? { kind: 'undone' } : { kind: 'unknown', error: result.reason };
 }

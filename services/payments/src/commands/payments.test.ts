@@ -177,7 +177,9 @@ describe('a payment, from request to end, on the sandbox gateway', () => {
 
   const connect = (timeoutMs = 5_000) => httpGateway({ url: sandbox.url, apiKey: '', timeoutMs });
 
-  /** Runs the payment's steps, through all pauses, until none is left. Returns status, reason and number of attempts. */
+  /**
+   * Runs the payment's steps, through all pauses, until none is left. Returns status, reason and number of attempts.
+   */
   async function lead(gateway: PaymentGateway = connect()) {
     for (;;) {
       const { state, version } = await aggregates.load(paymentDecider, 'p1');

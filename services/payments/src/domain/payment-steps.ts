@@ -1,10 +1,7 @@
 /**
  * The next step of a payment, and the events of its outcome. Pure: the saga runs the step (commands/payment-step.ts) and
- * appends the events of `settle`.
- *
- * A process may crash between a step and its record, or two may run the same payment. So the record may lack steps that were
- * done. Each step is safe to repeat: the wallet remembers the payment, the gateway its key. Each undo wins over the step that it
- * undoes, even if it arrives first. So an undo is run even where the record shows nothing to undo.
+ * appends the events of `settle`. Steps may be done without being recorded, so each is safe to repeat, and an undo is run
+ * even if the record shows nothing to undo: see README, "The steps don't rely on their records".
  */
 import { type PaymentEvent, type PaymentState, undone } from './payment.ts';
 
@@ -66,8 +63,8 @@ function nextKind({ request, status, undoing }: PaymentState): StepKind | undefi
 }
 
 /**
- * The events of a step's outcome, decided on the payment's present state. It may differ from the state that the step was run
- * in: an undo may have been requested since, or another process may have run the step.
+ * The events of a step's outcome, decided on the payment's present state. It may differ from the state that the step
+ * was run in: an undo may have been requested since, or another process may have run the step.
  */
 export function settle(state: PaymentState, now: Date, step: PaymentStep, outcome: StepOutcome): PaymentEvent[] {
   if (nextKind(state) === undefined) return [];

@@ -7,8 +7,8 @@ import { debit, debitOutcome, refundDebit, undoDebit } from './wallet-debits.ts'
 import { deposit, openWallet, withdraw } from './wallet-decisions.ts';
 
 /**
- * A payment, a wallet, a gateway, and two processes that run the payment independently. A process takes the payment's next step,
- * later runs it (the answer may be lost), later records the outcome (or crashes).
+ * A payment, a wallet, a gateway, and two processes that run the payment independently. A process takes the payment's
+ * next step, later runs it (the answer may be lost), later records the outcome (or crashes).
  */
 const runtime = fc.nat(1);
 const action = fc.oneof(
@@ -28,7 +28,9 @@ const action = fc.oneof(
 );
 const scenario = fc.record({
   byWallet: fc.boolean(),
-  /** If the payment has changed since the step was taken: drop the outcome (true), or settle it in the present state. */
+  /**
+   * If the payment has changed since the step was taken: drop the outcome (true), or settle it in the present state.
+   */
   strict: fc.boolean(),
   declines: fc.boolean(),
   actions: fc.array(action, { maxLength: 60, size: 'max' }),

@@ -5,8 +5,8 @@
  *          ├───────> failed
  *          └─(undo)> voided               undo of an unknown payment ──> barred (a late request is refused)
  *
- * The state of the payment's saga is here too: the number of attempts, and when to try again (payment-steps.ts). An undo that the
- * gateway has not done after all attempts waits for an operator, who retries it or settles it by hand.
+ * The state of the payment's saga is here too: the number of attempts, and when to try again (payment-steps.ts). An
+ * undo that the gateway has not done after all attempts waits for an operator, who retries it or settles it by hand.
  */
 import type { Decider, DecisionContext } from '@caudal/aggregates/types.ts';
 import { type EventOf, payment } from '@caudal/contract/entities.ts';
@@ -94,8 +94,8 @@ function change(event: PaymentEvent, at: Date): Partial<PaymentState> {
 
 /**
  * Requests a payment; a repeat changes nothing. An amount of zero succeeds at once, without wallet or gateway. Refused:
- * FAILED_PRECONDITION PAYMENT_BARRED (it was undone before this request); ALREADY_EXISTS PAYMENT_EXISTS (another payment has
- * this id); INVALID_ARGUMENT (below zero).
+ * FAILED_PRECONDITION PAYMENT_BARRED (it was undone before this request); ALREADY_EXISTS PAYMENT_EXISTS (another
+ * payment has this id); INVALID_ARGUMENT (below zero).
  */
 export function requestPayment(
   state: PaymentState,

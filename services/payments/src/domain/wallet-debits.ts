@@ -1,7 +1,7 @@
 /**
- * Decisions about payments from a wallet. A debit is taken, then maybe returned; or it is refused; or it is barred by an earlier
- * undo. The first outcome is final: a repeat of a refused debit is refused even if there is enough money by then, since the
- * payment may be recorded as failed already.
+ * Decisions about payments from a wallet. A debit is taken, then maybe returned; or it is refused; or it is barred by
+ * an earlier undo. The first outcome is final: a repeat of a refused debit is refused even if there is enough money by
+ * then, since the payment may be recorded as failed already.
  */
 import type { DecisionContext } from '@caudal/aggregates/types.ts';
 import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
@@ -18,8 +18,8 @@ export interface Debit {
 }
 
 /**
- * Takes a payment's money, or records a refusal; `debitOutcome` returns which. Thrown are only refusals that can never change:
- * those of `amountFor`; FAILED_PRECONDITION WALLET_NOT_OWNED, PAYMENT_MISMATCH (another amount than before).
+ * Takes a payment's money, or records a refusal; `debitOutcome` returns which. Thrown are only refusals that can never
+ * change: those of `amountFor`; FAILED_PRECONDITION WALLET_NOT_OWNED, PAYMENT_MISMATCH (another amount than before).
  */
 export function debit(state: WalletState, { now }: DecisionContext, input: Debit): WalletEvent[] {
   const { paymentId, customerId } = input;
@@ -55,8 +55,8 @@ export function debitOutcome(state: WalletState, paymentId: string): string {
 }
 
 /**
- * Undoes a debit that may have been taken or not: gives the money back, or bars the debit if it has not arrived yet. Must be used
- * within 30 days of the debit. A wallet that does not exist has taken nothing.
+ * Undoes a debit that may have been taken or not: gives the money back, or bars the debit if it has not arrived yet.
+ * Must be used within 30 days of the debit. A wallet that does not exist has taken nothing.
  */
 export function undoDebit(
   state: WalletState,

@@ -1,7 +1,7 @@
 /**
- * Decisions about transfers. The sender gives the money, the receiver takes it or refuses it finally, and then the sender records
- * the delivery or takes the money back. In between the money is in the transfer, never in two wallets, and the sender remembers
- * the transfer. Ids are never used again, so a remembered transfer always counts.
+ * Decisions about transfers. The sender gives the money, the receiver takes it or refuses it finally, and then the
+ * sender records the delivery or takes the money back. In between the money is in the transfer, never in two wallets,
+ * and the sender remembers the transfer. Ids are never used again, so a remembered transfer always counts.
  */
 import type { DecisionContext } from '@caudal/aggregates/types.ts';
 import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
@@ -47,8 +47,8 @@ export function sendTransfer(state: WalletState, _context: DecisionContext, tran
 }
 
 /**
- * Takes the money, or records a refusal; `transferOutcome` returns which. Thrown are only refusals that can never change (those
- * of `amountFor`).
+ * Takes the money, or records a refusal; `transferOutcome` returns which. Thrown are only refusals that can never
+ * change (those of `amountFor`).
  */
 export function receiveTransfer(state: WalletState, { now }: DecisionContext, transfer: Transfer): WalletEvent[] {
   const { transferId, fromWalletId, reference } = transfer;

@@ -125,7 +125,8 @@ test('whatever moves between wallets: none is below zero, and money enters and l
           case 'end':
             return endTransfer(input.id);
           case 'month':
-            // A delivery that broke off between two wallets is finished by then; one that has not begun may wait for ever.
+            // A delivery that broke off between two wallets is finished by then; one that has not begun may wait for
+            // ever.
             for (const transferId of transfers.keys()) endTransfer(transferId);
             at = new Date(at.getTime() + 31 * 86_400_000);
             return undefined;

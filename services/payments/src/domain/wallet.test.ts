@@ -316,7 +316,10 @@ describe('transfers', () => {
   });
 
   test('are remembered by the sender until then, and 30 days more', () => {
-    /** The wallet after these events, and after 1,000 others on a later day, by which it has dropped all expired entries. */
+    /**
+     * The wallet after these events, and after 1,000 others on a later day, by which it has dropped all expired
+     * entries.
+     */
     const busy = (day: number, ...events: [day: number, WalletEvent][]) => {
       const others = Array.from({ length: 1_000 }, (_, n): [number, WalletEvent] => [
         day,

@@ -1,7 +1,7 @@
 /**
- * A wallet: money of one currency that a customer keeps with the merchant. Never below zero. It remembers its payments and
- * transfers for 30 days, so repeated and late commands are recognised, and a sent transfer until it has ended. A refusal is an
- * event too, so the same payment or transfer never succeeds later.
+ * A wallet: money of one currency that a customer keeps with the merchant. Never below zero. It remembers its payments
+ * and transfers for 30 days, so repeated and late commands are recognised, and a sent transfer until it has ended. A
+ * refusal is an event too, so the same payment or transfer never succeeds later.
  */
 import type { Decider } from '@caudal/aggregates/types.ts';
 import { type EventOf, wallet } from '@caudal/contract/entities.ts';
@@ -67,8 +67,9 @@ export const walletDecider: Decider<WalletState, WalletEvent> = {
 };
 
 /**
- * Events between two snapshots. A snapshot is as large as what is remembered, which is a lot for a busy wallet. With this
- * spacing, an event's share of a snapshot is writing ten entries, and reading the events is still fast beside the snapshot.
+ * Events between two snapshots. A snapshot is as large as what is remembered, which is a lot for a busy wallet. With
+ * this spacing, an event's share of a snapshot is writing ten entries, and reading the events is still fast beside the
+ * snapshot.
  */
 export function snapshotSpacing({ debits, transfers }: WalletState): number {
   return Math.max(500, Math.ceil((debits.size + transfers.size) / 10));
@@ -142,8 +143,8 @@ export function whyNotSpendable(state: WalletState, amount: bigint): CaudalError
 }
 
 /**
- * The amount in minor units. Refused: NOT_FOUND, if the wallet does not exist; INVALID_ARGUMENT, if it is not above zero;
- * FAILED_PRECONDITION CURRENCY_MISMATCH.
+ * The amount in minor units. Refused: NOT_FOUND, if the wallet does not exist; INVALID_ARGUMENT, if it is not above
+ * zero; FAILED_PRECONDITION CURRENCY_MISMATCH.
  */
 export function amountFor(state: WalletState, walletId: string, { minorUnits, currency }: Money): bigint {
   mustExist(state, walletId);

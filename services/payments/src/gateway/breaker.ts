@@ -1,7 +1,7 @@
 /**
- * A circuit breaker around the gateway. While it is open, calls fail at once with UNAVAILABLE CIRCUIT_OPEN, without a request.
- * After `resetMs` one call is sent, and its outcome closes or reopens the circuit. opossum opens by the share of failures in a
- * window, which few calls never fill; so five failures in a row are counted here, and call `open()`.
+ * A circuit breaker around the gateway. While it is open, calls fail at once with UNAVAILABLE CIRCUIT_OPEN, without a
+ * request. After `resetMs` one call is sent, and its outcome closes or reopens the circuit. opossum opens by the share
+ * of failures in a window, which few calls never fill; so five failures in a row are counted here, and call `open()`.
  */
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import type { Running } from '@caudal/kernel/lifetime.ts';

@@ -19,7 +19,10 @@ const notSent = new Set([
   'ENETUNREACH',
   'UND_ERR_CONNECT_TIMEOUT',
 ]);
-/** Statuses that mean "not carried out, try later" for every call: wrong credentials or a limit, which an operator corrects. */
+/**
+ * Statuses that mean "not carried out, try later" for every call: wrong credentials or a limit, which an operator
+ * corrects.
+ */
 const notNow = new Set([401, 408, 429]);
 /** Answers to a charge that decline it, beside `status: declined`. */
 const declining = new Set([402, 422]);

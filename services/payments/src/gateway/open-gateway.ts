@@ -1,4 +1,6 @@
-/** The payment gateway of this process: the configured one, or a sandbox inside the process. Behind a circuit breaker. */
+/**
+ * The payment gateway of this process: the configured one, or a sandbox inside the process. Behind a circuit breaker.
+ */
 import { ConfigError } from '@caudal/config/config.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { withBreaker } from './breaker.ts';

@@ -23,9 +23,9 @@ export type UndoResult =
   | { kind: 'refused'; reason: string };
 
 /**
- * A call without an answer fails with a CaudalError: UNAVAILABLE if it was not carried out (the gateway is unreachable or refuses
- * calls for now), DEADLINE_EXCEEDED GATEWAY_OUTCOME_UNKNOWN if it may have been. A repeat is safe in both cases, and the only
- * way to learn the outcome.
+ * A call without an answer fails with a CaudalError: UNAVAILABLE if it was not carried out (the gateway is unreachable
+ * or refuses calls for now), DEADLINE_EXCEEDED GATEWAY_OUTCOME_UNKNOWN if it may have been. A repeat is safe in both
+ * cases, and the only way to learn the outcome.
  */
 export interface PaymentGateway {
   charge(charge: Charge, signal?: AbortSignal): Promise<ChargeResult>;

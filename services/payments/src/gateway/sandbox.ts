@@ -1,6 +1,6 @@
 /**
- * A payment gateway for tests and demos: a real HTTP server that keeps its accounts in memory. The card's token decides the
- * outcome of a charge:
+ * A payment gateway for tests and demos: a real HTTP server that keeps its accounts in memory. The card's token decides
+ * the outcome of a charge:
  *
  *   tok_approved, or any other      approved
  *   tok_declined                    declined, CARD_DECLINED
@@ -14,8 +14,8 @@
  * POST /v1/charges with an Idempotency-Key; POST /v1/charges/{key}/void and /refund; GET /v1/ledger; and for all calls
  * PUT /v1/control {"mode": "normal" | "fail" | "timeout" | "decline" | "refuse"}; "refuse": HTTP 409 to every call.
  *
- * A key's first outcome is final. A void before the charge declines it when it arrives. A refund of an unknown charge is recorded
- * and accepted: a restart loses the accounts, and the money is not real.
+ * A key's first outcome is final. A void before the charge declines it when it arrives. A refund of an unknown charge
+ * is recorded and accepted: a restart loses the accounts, and the money is not real.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';

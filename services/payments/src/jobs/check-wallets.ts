@@ -1,6 +1,6 @@
 /**
- * Every night: compares balances of wallets, as customers read them, with the log. It takes a sample from all of the log: a wallet
- * with more movements is more likely in it. `caudal verify wallet-balances` compares all wallets.
+ * Every night: compares balances of wallets, as customers read them, with the log. It takes a sample from all of the
+ * log: a wallet with more movements is more likely in it. `caudal verify wallet-balances` compares all wallets.
  */
 import type { ContextJob, JobTools } from '@caudal/context/context.ts';
 import { wallet } from '@caudal/contract/entities.ts';

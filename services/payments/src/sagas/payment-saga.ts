@@ -1,7 +1,7 @@
 /**
- * The saga of payments of one kind. Its state is the payment itself, its steps are those of domain/payment-steps.ts. Two processes
- * at the same payment do no harm: see payment-steps.ts. Cards and wallets have one saga each, with its own queue: a slow card
- * gateway delays only card payments.
+ * The saga of payments of one kind. Its state is the payment itself, its steps are those of domain/payment-steps.ts.
+ * Two processes at the same payment do no harm: see payment-steps.ts. Cards and wallets have one saga each, with its
+ * own queue: a slow card gateway delays only card payments.
  */
 import { payment } from '@caudal/contract/entities.ts';
 import { observe } from '@caudal/sagas/observe.ts';

@@ -1,6 +1,6 @@
 /**
- * A shipment: all pieces of one order. created -> dispatched -> delivered, or cancelled before it has left. Cancelling an unknown
- * shipment bars it, so a cancellation wins over a later creation.
+ * A shipment: all pieces of one order. created -> dispatched -> delivered, or cancelled before it has left. Cancelling
+ * an unknown shipment bars it, so a cancellation wins over a later creation.
  */
 import type { Decider } from '@caudal/aggregates/types.ts';
 import { type EventOf, shipment } from '@caudal/contract/entities.ts';
