@@ -20,8 +20,8 @@ export function createPrices(orders: PlannedOrder[], catalog: Client<CatalogServ
   const inTurn = keyedQueue();
   const varying = varyingProducts(orders);
   const known = new Map<string, bigint>();
-  // A new id per run: with the import's id a command of an earlier run would be a repeat, which is answered but not done
-  // again, although the price has changed since. Setting the present price changes nothing, so a new id is safe.
+  // A new id per run: with the import's id a command of an earlier run would be a repeat, which is answered but not
+  // done again, although the price has changed since. Setting the present price changes nothing, so a new id is safe.
   const run = newId();
   let changes = 0;
 

@@ -1,7 +1,7 @@
 /**
- * Runs a planned import through the public API: customers, products, stock and wallets first, then orders and corrections
- * by date. It stores no state. Ids of commands follow from the import's id. So an import that was killed is started again
- * with the same plan and continues: commands that are done already get their first answer.
+ * Runs a planned import through the public API: customers, products, stock and wallets first, then orders and
+ * corrections by date. It stores no state. Ids of commands follow from the import's id. So an import that was killed is
+ * started again with the same plan and continues: commands that are done already get their first answer.
  */
 
 import { forEachConcurrent } from '@caudal/kernel/concurrency.ts';

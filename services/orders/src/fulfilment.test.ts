@@ -1,7 +1,7 @@
 /**
  * The order's saga against random failures: lost calls and answers; crashes before and after an append; events that are
- * late, reordered or repeated; restarts with other settings; expired reservations, failing payments, a cancellation at any
- * moment. Asserts that every order ends, in a correct state.
+ * late, reordered or repeated; restarts with other settings; expired reservations, failing payments, a cancellation at
+ * any moment. Asserts that every order ends, in a correct state.
  */
 import { openAggregates } from '@caudal/aggregates/aggregates.ts';
 import { noReply } from '@caudal/aggregates/no-reply.ts';

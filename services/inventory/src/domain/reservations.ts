@@ -90,9 +90,9 @@ export interface ReleaseInput {
 }
 
 /**
- * Ends a reservation. Open: its pieces are free again. Committed: they are put back. Ended: nothing. Unknown: it is barred,
- * or with `committed`, which means a commit too old to be remembered, its pieces are put back, once. Without stock of the
- * product: nothing, as a late reserve is refused anyway. See README, "Release returns committed pieces".
+ * Ends a reservation. Open: its pieces are free again. Committed: they are put back. Ended: nothing. Unknown: it is
+ * barred, or with `committed`, which means a commit too old to be remembered, its pieces are put back, once. Without
+ * stock of the product: nothing, as a late reserve is refused anyway. See README, "Release returns committed pieces".
  */
 export function release(
   state: StockState,

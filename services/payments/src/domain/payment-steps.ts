@@ -1,7 +1,7 @@
 /**
- * The next step of a payment, and the events of its outcome. Pure: the saga runs the step (commands/payment-step.ts) and
- * appends the events of `settle`. Steps may be done without being recorded, so each is safe to repeat, and an undo is run
- * even if the record shows nothing to undo: see README, "The steps don't rely on their records".
+ * The next step of a payment, and the events of its outcome. Pure: the saga runs the step (commands/payment-step.ts)
+ * and appends the events of `settle`. Steps may be done without being recorded, so each is safe to repeat, and an undo
+ * is run even if the record shows nothing to undo: see README, "The steps don't rely on their records".
  */
 import { type PaymentEvent, type PaymentState, undone } from './payment.ts';
 
