@@ -1,4 +1,4 @@
-/** `caudal jobs`, and the jobs and gauges of a system that runs, on the real PostgreSQL. */
+/** `caudal jobs`, and the jobs and gauges of a running system, on the real PostgreSQL. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -87,7 +87,7 @@ describeWith(['postgres'], 'caudal', () => {
       [['log', 'show', 'orders.odrer/1'], /no entity "orders\.odrer"\. Did you mean "orders\.order"\?/],
       [
         ['rebuild', 'order-detail'],
-        /no view "order-detail"\. Did you mean "order-details"\? There is: product-search, /,
+        /no view "order-detail"\. Did you mean "order-details"\? Known names: product-search, /,
       ],
       [['build', 'stock-dashboard', 'order-detail'], /no view "order-detail"\. Did you mean "order-details"\?/],
       [['token', '--subject', 'ada', '--all', '--ttl', 'soon'], /must be a duration/],

@@ -15,7 +15,7 @@ export function unknownName(kind: string, name: string, known: Iterable<string>)
   const near = closestNames(name, names, 1).map((each) => `Did you mean "${each}"?`);
   const listed = names.slice(0, listedAtMost).join(', ');
   const more = names.length > listedAtMost ? ` and ${names.length - listedAtMost} more` : '';
-  const all = names.length > 0 ? `There is: ${listed}${more}.` : 'There is none.';
+  const all = names.length > 0 ? `Known names: ${listed}${more}.` : 'None exists.';
   return new UsageError([`There is no ${kind} "${name}".`, ...near, all].join(' '));
 }
 

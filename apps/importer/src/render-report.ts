@@ -68,7 +68,7 @@ export function renderReport(report: Report): string {
       ]),
     ),
     section('Corrections', [
-      `${report.corrections.applied} applied, ${report.corrections.refused.length} refused: there were not so many pieces`,
+      `${report.corrections.applied} applied, ${report.corrections.refused.length} refused: the stock had too few pieces`,
       ...table(
         shown(report.corrections.refused).map((row) => [`line ${row.line}`, row.productId, row.delta, row.remark]),
       ),

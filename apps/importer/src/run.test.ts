@@ -52,7 +52,7 @@ async function failedChecks(planned: Plan, { api }: FakeSystem, outcome: Awaited
   return reconcile({ plan: planned, outcome, facts }).filter(({ ok }) => !ok);
 }
 
-/** Reproducible chance. */
+/** Reproducible random numbers. */
 function chance(seed: number): () => number {
   let state = seed;
   return () => {

@@ -19,7 +19,7 @@ import { openStores, type Stores } from './stores.ts';
 
 export interface App {
   values: RuntimeValues;
-  /** Names this process wherever only one of several may do something. */
+  /** Identifies this process as the holder of leases. */
   holder: string;
   locals: LocalContext[];
   /** By domain: the logs of its own contexts, and those of other contexts through their LogService. */
@@ -40,7 +40,7 @@ export interface OpenAppOptions {
   databaseUrl: string;
   identity: Identity;
   lifecycle: Lifecycle;
-  /** Names this process wherever only one of several may do something. */
+  /** Identifies this process as the holder of leases. */
   holder: string;
   /** The process's name in databases and brokers: `caudal-projector`. */
   name: string;

@@ -63,7 +63,7 @@ describe.each(withIndexes)('$name', ({ name, context, projection, store }) => {
     expect(store === 'search' ? [] : bare).toEqual([]);
   });
 
-  test('has no index that serves no query', async () => {
+  test('has no unused index', async () => {
     const asked = (await askedOf(context)).get(name)!;
     const used = new Set(asked.map((query) => indexFor(projection.indexes, query)));
     expect(projection.indexes.filter((index) => !used.has(index))).toEqual([]);

@@ -20,7 +20,7 @@ const event = {
 afterEach(() => use(undefined));
 
 describe('CAUDAL_PERSONAL_DATA_KEYS', () => {
-  test('seals with the first key and opens with all of them, through a rotation and back to none', () => {
+  test('encrypt with the first key and decrypt with all of them, through a rotation and back to none', () => {
     const [first, second] = [`2026:${key()}`, `2027:${key()}`];
     const plain = customer.encode(event);
     use(first);

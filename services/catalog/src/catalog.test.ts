@@ -139,7 +139,7 @@ describe('product search', () => {
     expect(productSearch.keys.in_stock!.of(view)).toBe(true);
   });
 
-  test('stock alone is no product', () => {
+  test('a view with stock alone is not a product', () => {
     const view = viewsOf(productSearch, [stockEvents]).get('P1')!;
     expect(isListed(view)).toBe(false);
     expect(productSearch.keys.on_sale!.of(view)).toBe(false);

@@ -1,4 +1,4 @@
-/** What the notifications context consists of. */
+/** The notifications context: its settings and sagas. */
 import { setting } from '@caudal/config/setting.ts';
 import { defineContext } from '@caudal/context/context.ts';
 import { CustomerQueryServiceService } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';

@@ -1,4 +1,4 @@
-/** What the orders context consists of. */
+/** The orders context: its settings, services, projections, gauges and sagas. */
 import { setting } from '@caudal/config/setting.ts';
 import { defineContext } from '@caudal/context/context.ts';
 import { CatalogServiceService } from '@caudal/contract/gen/caudal/catalog/v1/catalog.ts';

@@ -1,4 +1,4 @@
-/** What the payments context consists of. */
+/** The payments context: its settings, services, projections, jobs and sagas. */
 import { setting } from '@caudal/config/setting.ts';
 import { defineContext } from '@caudal/context/context.ts';
 import { createSagaHandler } from '@caudal/sagas/saga-handler.ts';
@@ -20,7 +20,8 @@ export const payments = defineContext({
   name: 'payments',
   settings: {
     PAYMENTS_GATEWAY_URL: setting.url({
-      description: 'The card gateway. The saga role of payments does not start without it on a DATABASE_URL.',
+      description:
+        'The URL of the card gateway. With a DATABASE_URL, the saga role of payments needs it, or PAYMENTS_GATEWAY=sandbox.',
       optional: true,
       protocols: ['http', 'https'],
     }),

@@ -7,7 +7,10 @@ export const reasons = {
   WALLET_FROZEN: { code: 'FAILED_PRECONDITION', meaning: 'The wallet is frozen: nothing can leave it.' },
   WALLET_NOT_OWNED: { code: 'FAILED_PRECONDITION', meaning: "The wallet is not the payer's own." },
   INSUFFICIENT_FUNDS: { code: 'FAILED_PRECONDITION', meaning: 'There is not enough money in the wallet.' },
-  BALANCE_TOO_HIGH: { code: 'FAILED_PRECONDITION', meaning: 'The wallet would hold more than a wallet may.' },
+  BALANCE_TOO_HIGH: {
+    code: 'FAILED_PRECONDITION',
+    meaning: 'The wallet would hold more than 1,000,000,000,000,000 minor units.',
+  },
   CURRENCY_MISMATCH: { code: 'FAILED_PRECONDITION', meaning: 'The amount is of another currency than the wallet.' },
   TRANSFER_UNKNOWN: { code: 'FAILED_PRECONDITION', meaning: 'The wallet has not sent this transfer.' },
   PAYMENT_NOT_FOUND: { code: 'NOT_FOUND', meaning: 'There is no such payment.' },

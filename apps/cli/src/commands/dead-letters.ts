@@ -22,7 +22,7 @@ export function deadLettersCommand(): Command {
       new Command('list')
         .description('list parked streams: the event that failed, its error, and how many events wait')
         .argument('[handler]', 'only of this generation of a projection, or of this saga: "order-details.v1.1"')
-        .option('--json', 'one JSON object a line, for each stream')
+        .option('--json', 'one JSON object per line, for each stream')
         .addHelpText('after', '\nExample: caudal deadletters list fulfilment.process')
         .action((handler: string | undefined, { json = false }: { json?: boolean }) =>
           withApp((system) => list(system, handler, json)),
@@ -33,7 +33,7 @@ export function deadLettersCommand(): Command {
         .description('try parked streams again, in the order of the log')
         .argument('<handler>', 'the generation of a projection, or the saga: "order-details.v1.1"')
         .argument('[stream]', 'only this stream')
-        .option('--json', 'one JSON object a line, for each stream')
+        .option('--json', 'one JSON object per line, for each stream')
         .addHelpText(
           'after',
           `

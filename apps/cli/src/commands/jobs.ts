@@ -23,7 +23,7 @@ export function jobsCommand(): Command {
     .addCommand(
       new Command('list')
         .description('list all jobs: schedule, last run, when it is due, and where it runs')
-        .option('--json', 'one JSON object a line, for each job')
+        .option('--json', 'one JSON object per line, for each job')
         .addHelpText(
           'after',
           `

@@ -25,7 +25,7 @@ export function logCommand(): Command {
       .option('--from <version>', 'the first version to show', count, 1)
       .option('--limit <n>', 'the largest number of events to show', count)
       .option('--personal', 'show personal data, which is replaced by *** otherwise')
-      .option('--json', 'one JSON object a line, for each event')
+      .option('--json', 'one JSON object per line, for each event')
       .addHelpText('after', '\nExample: caudal log show orders.order/1001 --from 3 --limit 10')
       .action((stream: string, options: Options) => withApp((system) => show(system, stream, options))),
   );

@@ -92,7 +92,7 @@ function tell(name: string, report: RebuildReport, fed: boolean): void {
   say(
     `${name}.${generation}: ${views?.now ?? '?'} views from ${events} events (${before}); ${verified} compared with the log.`,
   );
-  say('Queries read it now.');
+  say('Queries read this generation now.');
   for (const { stream, version, error } of failed) say(`  can't handle version ${version} of ${stream}: ${error}`);
   if (failedCount > failed.length) say(`  ... and ${failedCount - failed.length} more`);
   if (!fed) {

@@ -22,7 +22,7 @@ export function viewsCommand(): Command {
 function listCommand(): Command {
   return new Command('list')
     .description('list the read models: context, store, current generation, number of views')
-    .option('--json', 'one JSON object a line')
+    .option('--json', 'one JSON object per line')
     .addHelpText('after', '\nExample: caudal views list')
     .action(({ json = false }: { json?: boolean }) =>
       withApp(async (system) => {
@@ -67,7 +67,7 @@ function findCommand(): Command {
     .option('--where <key=value>', 'a key that must have this value; may be repeated', several)
     .option('--order-by <key>', 'a key to order by, with "-" before it for descending; may be repeated', several)
     .option('--limit <n>', 'the largest number of views to show', count, 20)
-    .option('--json', 'one JSON object a line')
+    .option('--json', 'one JSON object per line')
     .addHelpText(
       'after',
       `

@@ -30,7 +30,7 @@ export function startJobs(app: App): void {
   }
 }
 
-/** The jobs of a context: its own, and those that every context has. Throws an Error if one has the name of another. */
+/** The jobs of a context: its own, and those of every context. Throws an Error if two have the same name. */
 export function jobsOf({ context }: LocalContext): ContextJob[] {
   const maintenance: ContextJob = {
     name: 'log-maintenance',

@@ -12,7 +12,7 @@ export interface ReleaseLineInput {
   productId: string;
   reservationId: string;
   reason: string;
-  /** As in the domain. */
+  /** As in `ReleaseInput` of domain/reservations.ts. */
   committed?: bigint;
   origin: Origin;
   /** Absent for a compensation: it continues even if the caller has disconnected. */

@@ -28,7 +28,9 @@ export function createStockItem(state: StockState, item: NewStockItem): StockEve
   }
   const violations = kind.validatePolicy(item.policy);
   if (violations.length > 0) {
-    throw new CaudalError('INVALID_ARGUMENT', 'INVALID_POLICY', `Not a policy of ${kind.name} stock.`, { violations });
+    throw new CaudalError('INVALID_ARGUMENT', 'INVALID_POLICY', `The policy is not valid for ${kind.name} stock.`, {
+      violations,
+    });
   }
   return [moved(state, { $case: 'created', value: { ...item, kind: kind.name } })];
 }

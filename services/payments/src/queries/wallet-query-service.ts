@@ -110,7 +110,8 @@ function conditions({
   if (customerId) where.push({ key: 'customer_id', equals: customerId });
   if (currency) where.push({ key: 'currency', equals: currency });
   if (minBalance !== undefined) {
-    if (!currency) throw invalidField('currency', 'must be given with min_balance, which is an amount of it');
+    if (!currency)
+      throw invalidField('currency', 'must be set together with min_balance: it is the currency of that amount');
     where.push({ key: 'balance', atLeast: minBalance });
   }
   return where;

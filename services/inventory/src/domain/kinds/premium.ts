@@ -38,10 +38,10 @@ export const premium: Kind = {
 
   checkReservation({ policy }, { quantity, attributes }) {
     if (policy.tiers !== undefined && !tiersOf(policy.tiers).includes(attributes.tier ?? '')) {
-      return refused('TIER_NOT_ALLOWED', `Only for buyers of the tiers ${policy.tiers}.`);
+      return refused('TIER_NOT_ALLOWED', `This stock is only for buyers of the tiers ${policy.tiers}.`);
     }
     if (policy.max_per_order !== undefined && quantity > BigInt(policy.max_per_order)) {
-      return refused('TOO_MANY_PER_ORDER', `At most ${policy.max_per_order} in one order.`);
+      return refused('TOO_MANY_PER_ORDER', `One order can have at most ${policy.max_per_order} pieces.`);
     }
     return undefined;
   },
