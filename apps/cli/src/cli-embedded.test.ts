@@ -30,7 +30,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
 }, 60_000);
 
-test('commands join the server that runs, else start one for their time', async () => {
+test('commands use the running PostgreSQL, or start one for their own time', async () => {
   const early = await caudal('token', '--subject', 'tester', '--all');
   expect(early).toMatchObject({ code: 2, stdout: '' });
   expect(early.stderr).toContain(`There is no key in the data directory ${data}. Set CAUDAL_DATA_DIR to`);
@@ -65,19 +65,19 @@ test('commands join the server that runs, else start one for their time', async 
   expect(migrate.stderr).toContain('DATABASE_URL is not set');
 }, 120_000);
 
-test('an import of a system that does not know the token says what to do', async () => {
+test('an import whose token the system refuses names the fix', async () => {
   await part.start();
   const { grpc } = part;
   const file = join(folder, 'orders.csv');
   const heading = 'InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country';
   writeFileSync(file, `${heading}\n500001,MUG,A mug,6,2010-12-01 08:26:00,2.55,17850,France\n`);
 
-  // Without a key at hand it is called without a token: a system may ask for none.
+  // Without a key the system is called without a token, since it may need none.
   const elsewhere = cli({ CAUDAL_DATA_DIR: join(folder, 'elsewhere') });
   const keyless = await elsewhere('import', file, '--address', grpc);
   expect(keyless).toMatchObject({ code: 2, stdout: '' });
   expect(keyless.stderr).toContain(
-    `The system asks for a token. There is no key in the data directory ${join(folder, 'elsewhere')}.`,
+    `The system needs a token. There is no key in the data directory ${join(folder, 'elsewhere')}.`,
   );
   expect(keyless.stderr).toContain('Give a token by --token or CAUDAL_TOKEN');
 
@@ -88,7 +88,7 @@ test('an import of a system that does not know the token says what to do', async
   expect(stranger.stderr).toContain(`${grpc} does not know the key that the import's token was signed with.`);
   expect(stranger.stderr).not.toMatch(/\n\s+at /);
 
-  // That of another machine is given no token that was not asked for.
+  // A system of another machine gets only a token that is given explicitly.
   const { explain, source } = await importToken('caudal.example:9090', undefined, {} as SignerValues);
   expect(source).toBeUndefined();
   expect(explain(new CaudalError('UNAUTHENTICATED', 'TOKEN_MISSING', 'none'))).toMatchObject({

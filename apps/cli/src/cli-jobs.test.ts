@@ -1,4 +1,4 @@
-/** `caudal jobs`, and the jobs and gauges of a system that runs, on the real PostgreSQL. */
+/** `caudal jobs`, and the jobs and gauges of a running system, on the real PostgreSQL. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -57,7 +57,7 @@ describeWith(['postgres'], 'caudal jobs', () => {
 
   const listed = async (job: string) =>
     (await caudal('jobs', 'list', '--json')).lines().find((line) => line.job === job);
-  /** Its record, without the seconds that the command takes to start. */
+  /** The job's record, read from the table: faster than starting the command. */
   const record = async (context: string, name: string) =>
     (await sql.query(`SELECT * FROM ${context}.jobs WHERE name = $1`, [name])).rows[0];
   const scrape = async () => (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text();
@@ -85,17 +85,17 @@ describeWith(['postgres'], 'caudal jobs', () => {
     });
   }, 120_000);
 
-  test('what runs is in the metrics, and so are gauges', async () => {
+  test('running jobs and gauges are in the metrics', async () => {
     const text = await until('the gauge', scrape, (body) => /^orders_pending_oldest_seconds 0$/m.test(body));
     expect(text).toMatch(/^job_runs_total\{context="orders",job_name="log-maintenance",outcome="succeeded"\} 1$/m);
     expect(text).toMatch(/^job_overdue_seconds\{context="payments",job_name="check-wallets"\} 0$/m);
     expect(text).toMatch(/^job_failures_in_row\{context="orders",job_name="log-maintenance"\} 0$/m);
     expect(text).toMatch(/^job_running\{context="orders",job_name="log-maintenance"\} 0$/m);
     await sql.query(
-      `UPDATE orders."order-details.v1.1" SET k_status = '1', k_create_time = now() - interval '2 hours'`,
+      `UPDATE orders."order-details.v2.1" SET k_status = '1', k_create_time = now() - interval '2 hours'`,
     );
     await sql.query(
-      `UPDATE orders."order-details.v1.1" SET view = jsonb_set(view::jsonb, '{createTime}', to_jsonb(now() - interval '2 hours'))`,
+      `UPDATE orders."order-details.v2.1" SET view = jsonb_set(view::jsonb, '{createTime}', to_jsonb(now() - interval '2 hours'))`,
     );
     const old = await until(
       'the stuck order, once the last reading is 15 s old',
@@ -107,7 +107,7 @@ describeWith(['postgres'], 'caudal jobs', () => {
     expect(Number(old)).toBeLessThan(7_400);
   }, 120_000);
 
-  test('a job is run by hand, beside the system, and says how it ended', async () => {
+  test('a job is run by hand, beside the system, and reports its outcome', async () => {
     const ran = await caudal('jobs', 'run', 'payments.check-wallets');
     expect(ran).toMatchObject({ code: 0, stdout: expect.stringMatching(/^payments\.check-wallets: succeeded after/) });
     expect(ran.stderr).toContain('Running payments.check-wallets: Compares a sample');
@@ -132,7 +132,7 @@ describeWith(['postgres'], 'caudal jobs', () => {
     );
   }, 120_000);
 
-  test('it is refused while it runs elsewhere', async () => {
+  test('a job that runs elsewhere is refused', async () => {
     await sql.query(`UPDATE payments.jobs SET holder = 'other', running_on = 'host-7 (pid 1)',
       lease_until = now() + interval '250 s' WHERE name = 'check-wallets'`);
     const refused = await caudal('jobs', 'run', 'payments.check-wallets');
@@ -142,7 +142,7 @@ describeWith(['postgres'], 'caudal jobs', () => {
     await sql.query("UPDATE payments.jobs SET holder = NULL WHERE name = 'check-wallets'");
   }, 120_000);
 
-  test('what is declared no more is shown as such, and can be removed; nothing else can', async () => {
+  test('only a job that is no longer declared can be removed, and the list shows it as such', async () => {
     await sql.query("INSERT INTO orders.jobs (name, last_outcome) VALUES ('old-check', 'failed')");
     expect(await listed('orders.old-check')).toMatchObject({ declared: false, schedule: null, nextDueAt: null });
     const unknown = await caudal('jobs', 'run', 'orders.old-chek');
@@ -152,7 +152,7 @@ describeWith(['postgres'], 'caudal jobs', () => {
     expect(await record('orders', 'old-check')).toBeUndefined();
   }, 120_000);
 
-  test('the maintenance fails where no partitions can be made, is counted, and repeated', async () => {
+  test('maintenance that cannot make partitions fails, is counted, and is repeated', async () => {
     const { rows } = await sql.query(
       `SELECT 'events_' || to_char(now() AT TIME ZONE 'UTC' + interval '3 months', 'YYYY_MM') AS last`,
     );
@@ -180,7 +180,7 @@ describeWith(['postgres'], 'caudal jobs', () => {
     );
   }, 120_000);
 
-  test('a run that a dead process has left is taken over; a process that ends in order leaves none', async () => {
+  test('the run of a crashed process is taken over; a process that ends in order leaves none', async () => {
     await sql.query(
       `UPDATE catalog.jobs SET holder = 'dead', lease_until = now() + interval '2 s', running_on = 'host-9'`,
     );

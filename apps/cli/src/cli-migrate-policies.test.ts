@@ -33,7 +33,7 @@ describeWith(['postgres', 'rabbitmq'], 'caudal migrate with RabbitMQ', () => {
     await fresh.drop();
   });
 
-  test('sets them, and tells which are pending', async () => {
+  test('sets them, and reports which are pending', async () => {
     const done = await caudal('migrate', '--json');
     expect(done).toMatchObject({ code: 0 });
     expect(done.json()).toMatchObject({

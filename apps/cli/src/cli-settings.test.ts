@@ -1,11 +1,11 @@
-/** What `caudal` says of wrong settings: everything at once, before anything is started or waited for. */
+/** Wrong settings: `caudal` reports all of them at once, before it starts anything or waits for anything. */
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { describe, expect, test } from '@jest/globals';
 import { cli } from './testing/run-cli.ts';
 
 const wrong = {
-  // Nobody is there: whoever waited for it would wait for a minute.
+  // No server listens there: a command that waited for it would wait a minute.
   DATABASE_URL: 'postgres://127.0.0.1:9/caudal',
   CAUDAL_JWKS: '{"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "mine", "x": "AA", "d": "hunter2"}]}',
   CAUDAL_SERVICE_KEY: 'hunter2',
@@ -17,27 +17,27 @@ test.each([['config'], ['start'], ['start', '--print-config']])('"caudal %s %s" 
   const { code, stdout, stderr } = await cli(wrong)(...args.filter(Boolean));
   expect(code).toBe(1);
   const said = stdout + stderr;
-  expect(said).toContain('the key "mine" is a private one');
-  expect(said).toContain('it is no JSON object');
+  expect(said).toContain('the key "mine" is a private key');
+  expect(said).toContain('it is not a JSON object');
   expect(said).toContain('key "2026" has');
   expect(said).toContain('8080 is the port of another listener');
   expect(said).not.toContain('hunter2');
 });
 
-test('what `start` asks for beyond that, `config` tells too', async () => {
+test('`config` reports the additional checks of `start` too', async () => {
   const { code, stdout } = await cli({ DATABASE_URL: wrong.DATABASE_URL })('config');
   expect(code).toBe(1);
   expect(stdout).toContain('so no token can be checked');
 });
 
-test('CAUDAL_TOKEN is no stranger, and is not shown', async () => {
+test('CAUDAL_TOKEN is a known setting, and is not shown', async () => {
   const { code, stdout } = await cli({ CAUDAL_TOKEN: 'hunter2' })('config');
   expect(code).toBe(0);
   expect(stdout).toContain('CAUDAL_TOKEN=***');
   expect(stdout).not.toMatch(/no effect|hunter2/);
 });
 
-test('a port that is taken is told by its setting, without a stack', async () => {
+test('a port that is taken is reported by its setting, without a stack', async () => {
   const taken = createServer().listen(0, '127.0.0.1');
   await once(taken, 'listening');
   const { port } = taken.address() as AddressInfo;
@@ -54,7 +54,7 @@ describe('deprecated names', () => {
   const interval =
     'CAUDAL_SWEEP_INTERVAL is deprecated and will go in 0.3: it is called CAUDAL_RECONCILIATION_INTERVAL now.';
 
-  test('`config` shows the value, where it was read from, and the new names', async () => {
+  test('`config` shows the value, its source, and the new names', async () => {
     const { code, stdout } = await cli(old)('config');
     expect(code).toBe(0);
     expect(stdout).toContain('CAUDAL_RECONCILIATION_INTERVAL=7s  (env, as CAUDAL_SWEEP_INTERVAL)');
@@ -75,7 +75,7 @@ describe('deprecated names', () => {
 
   test('`start` and other commands warn, on standard error only', async () => {
     const away = { ...old, DATABASE_URL: wrong.DATABASE_URL, CAUDAL_AUTH: 'off', PAYMENTS_GATEWAY: 'sandbox' };
-    // A port that is no port: it ends before it waits for the database that is not there.
+    // An invalid port, so it ends before it waits for the missing database.
     const started = await cli({ ...away, CAUDAL_REST_PORT: 'none', LOG_LEVEL: 'warn' })('start');
     const said = started.stderr.split('\n').filter((line) => line.startsWith('{'));
     expect(said.map((line) => JSON.parse(line))).toEqual(

@@ -1,4 +1,4 @@
-/** How `demo` and `import` end when they are told to: in order, without a stack, and with 128 + the signal's number. */
+/** `demo` and `import` end on a signal: in order, without a stack, and with 128 + the signal's number. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
@@ -50,16 +50,16 @@ test.each([
   120_000,
 );
 
-test('a command whose output nobody reads any more leaves no PostgreSQL behind either', async () => {
+test('a command whose output is no longer read leaves no PostgreSQL behind either', async () => {
   const running = run(['replay', 'all'], 'pipe');
   running.child.stdout!.destroy();
   const [code] = await running.ended;
-  expect([0, 143]).toContain(code); // 0 if it was over before it heard of it
+  expect([0, 143]).toContain(code); // 0 if it had ended before the signal
   expect(isThere()).toBe(false);
 }, 60_000);
 
-test('import, by Ctrl-C, says no more than that it imported', async () => {
-  // Nobody is there, so it tries again and again.
+test('import, by Ctrl-C, prints only its progress', async () => {
+  // No server listens there, so it repeats its calls.
   const running = run(['import', sample, '--address', '127.0.0.1:9']);
   await until('it has begun', async () => running.errors.includes('customers'), Boolean);
   running.child.kill('SIGINT');

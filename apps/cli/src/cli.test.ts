@@ -15,7 +15,7 @@ import { cli, type Ended } from './testing/run-cli.ts';
 
 const noStack = /\n\s+at .*:\d+/;
 
-/** Fails with all that was said. */
+/** Fails with the command's whole output. */
 function expectEnd(ended: Ended, code: number): void {
   expect({ ...ended, code: ended.code }).toMatchObject({ code });
   expect(ended.stderr).not.toMatch(noStack);
@@ -54,7 +54,7 @@ describeWith(['postgres'], 'caudal', () => {
       }
     });
 
-    test('--check tells what is pending, migrate does it, once', async () => {
+    test('--check reports what is pending, migrate does it, once', async () => {
       const pending = await caudal('migrate', '--check', '--json');
       expectEnd(pending, 1);
       expect(pending.json()).toMatchObject({ check: true, upToDate: false });
@@ -74,20 +74,20 @@ describeWith(['postgres'], 'caudal', () => {
       expect(checked.stdout).toMatch(/^orders +up to date$/m);
     }, 30_000);
 
-    test('then build makes a view, though no projector runs', async () => {
+    test('then build makes a view, without a projector', async () => {
       const built = await caudal('build', 'stock-dashboard', '--json');
       expectEnd(built, 0);
       expect(built.json()).toEqual({ views: [{ view: 'stock-dashboard', built: true }] });
     }, 30_000);
   });
 
-  describe('called wrongly', () => {
+  describe('with wrong arguments', () => {
     test.each<[string[], RegExp]>([
       [['migrat'], /Did you mean migrate\?/],
       [['log', 'show', 'orders.odrer/1'], /no entity "orders\.odrer"\. Did you mean "orders\.order"\?/],
       [
         ['rebuild', 'order-detail'],
-        /no view "order-detail"\. Did you mean "order-details"\? There is: product-search, /,
+        /no view "order-detail"\. Did you mean "order-details"\? Known names: product-search, /,
       ],
       [['build', 'stock-dashboard', 'order-detail'], /no view "order-detail"\. Did you mean "order-details"\?/],
       [['token', '--subject', 'ada', '--all', '--ttl', 'soon'], /must be a duration/],
@@ -112,7 +112,7 @@ describeWith(['postgres'], 'caudal', () => {
 
   let orderId: string;
 
-  describe('with a system that runs', () => {
+  describe('with a running system', () => {
     let part: Part;
     let api: Api;
     let customerId: string;
@@ -130,7 +130,7 @@ describeWith(['postgres'], 'caudal', () => {
     }, 60_000);
     afterAll(() => part.end('SIGTERM'), 60_000);
 
-    test('log show: readable events, personal fields only if asked for', async () => {
+    test('log show: readable events, personal fields only with --personal', async () => {
       const stream = `customers.customer/${customerId}`;
       const shown = await caudal('log', 'show', stream);
       expectEnd(shown, 0);
@@ -197,13 +197,13 @@ describeWith(['postgres'], 'caudal', () => {
       }
     }, 60_000);
 
-    test('build leaves alone what is there', async () => {
+    test('build does not change existing views', async () => {
       const before = await caudal('build', 'stock-dashboard', '--json');
       expectEnd(before, 0);
       expect(before.json()).toEqual({ views: [{ view: 'stock-dashboard', built: false }] });
       const all = await caudal('build', 'all');
       expectEnd(all, 0);
-      expect(all.stdout).toMatch(/^order-details\.v\d+: was there already$/m);
+      expect(all.stdout).toMatch(/^order-details\.v\d+: exists already$/m);
     }, 30_000);
 
     test('rebuild makes a generation that the running projector feeds', async () => {
@@ -214,7 +214,7 @@ describeWith(['postgres'], 'caudal', () => {
       expect((await api.call('GetStockItem', { productId: other })).body.productId).toBe(other);
     }, 30_000);
 
-    test('dead letters are listed, stay while their cause does, and are redriven after it', async () => {
+    test('dead letters are listed, stay parked until their cause is corrected, and are redriven then', async () => {
       const poisoned = await newProduct(api);
       const stream = product.stream(poisoned);
       await sql.query('SET search_path TO catalog');
@@ -263,7 +263,7 @@ describeWith(['postgres'], 'caudal', () => {
   });
 
   describe('when the system has ended', () => {
-    test('verify finds a view that was changed by hand, and a rebuild heals it', async () => {
+    test('verify finds a view that was changed by hand, and a rebuild repairs it', async () => {
       await sql.query('SET search_path TO orders');
       const { rowCount } = await sql.query(
         `UPDATE "order-details.v2.1" SET view = jsonb_set(view::jsonb, '{customerId}', '"nobody"')`,
@@ -274,7 +274,7 @@ describeWith(['postgres'], 'caudal', () => {
       expect(wrong.stdout).toMatch(/^order-details\.v2\.1: 1 documents compared: 1 differing\n {2}differing order-/);
       const rebuilt = await caudal('rebuild', 'order-details');
       expectEnd(rebuilt, 0);
-      expect(rebuilt.stdout).toContain('No projector feeds it');
+      expect(rebuilt.stdout).toContain('No projector runs for this view');
       const right = await caudal('verify', 'order-details', '--json');
       expectEnd(right, 0);
       expect(right.json()).toMatchObject({ right: true, views: [{ generation: 'order-details.v2.2' }] });

@@ -1,4 +1,4 @@
-/** The main job as somebody runs it: `caudal demo`, the whole real file, on an embedded system of its own. */
+/** `caudal demo` as a user runs it: the whole real file, on an embedded system of its own. */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -34,7 +34,7 @@ async function demo(...args: string[]): Promise<{ code: number | null; output: s
 
 describe('caudal demo', () => {
   test(
-    'imports the whole sample, and all of it reconciles; a second time it finds what it did',
+    'imports the whole sample, which reconciles; a second run finds everything done',
     async () => {
       const first = await demo('--json', '--concurrency', '128');
       expect({ code: first.code, errors: first.code === 0 ? '' : first.errors }).toEqual({ code: 0, errors: '' });
@@ -55,14 +55,14 @@ describe('caudal demo', () => {
       const again = JSON.parse((await demo('--json', '--concurrency', '128')).output) as Report;
       expect(again.reconciled).toBe(true);
       expect(again.orders).toEqual(report.orders);
-      // Corrections that were refused are asked for again, and some can be made by now.
+      // Refused corrections are tried again, and some are possible now.
       expect(again.stock).toMatchObject({ opening: report.stock.opening, sold: report.stock.sold, reserved: '0' });
     },
     8 * MINUTES,
   );
 
   test(
-    'says what is wrong with a file that it can not read, and ends with 1',
+    'names the problem of an invalid file, and ends with 1',
     async () => {
       const file = join(folder, 'other.csv');
       writeFileSync(file, 'InvoiceNo,StockCode\n1,2\n');

@@ -19,7 +19,7 @@ export interface FoundHandler {
   local: LocalContext;
 }
 
-/** Undefined if there is none of the name. */
+/** Undefined if no handler has this name. */
 export async function findHandler(system: App, name: string): Promise<FoundHandler | undefined> {
   for (const of of projectionsOf(system)) {
     for (const number of await generationsOf(system, of)) {
@@ -34,7 +34,7 @@ export async function findHandler(system: App, name: string): Promise<FoundHandl
   return undefined;
 }
 
-/** All names. */
+/** The names of all handlers. */
 export async function handlerNames(system: App): Promise<string[]> {
   const names: string[] = [];
   for (const of of projectionsOf(system)) {

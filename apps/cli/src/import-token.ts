@@ -1,4 +1,4 @@
-/** What `caudal import` calls with: the token that it is given, else one signed with the key of a system on this machine. */
+/** The token of `caudal import`: the given one, else one signed with the key of a system on this machine. */
 import { isIP } from 'node:net';
 import { isCode } from '@caudal/kernel/errors.ts';
 import { renewing, type TokenSource } from '@caudal/rpc/server/tokens.ts';
@@ -6,18 +6,18 @@ import { everything } from './permissions.ts';
 import { openSigner, type SignerValues } from './signer.ts';
 import { UsageError } from './usage.ts';
 
-/** Ids of commands are those of their caller: an import that is started again goes on only as the same one. */
+/** Command ids belong to their caller, so an import that is started again must have the same subject to continue. */
 const SUBJECT = 'import';
 const TOKEN_SECONDS = 3600;
 
 export interface ImportToken {
-  /** Undefined: the system is called without a token, since it may ask for none. */
+  /** Undefined: the system is called without a token, since it may need none. */
   source: TokenSource | undefined;
-  /** The import's error; with what to do about the token, if the system has refused it. */
+  /** The import's error; if the system has refused the token, with the fix. */
   explain(error: unknown): unknown;
 }
 
-/** `address`: the `host:port` that is called. `given`: the token of --token or CAUDAL_TOKEN. */
+/** `address`: the `host:port` of the system. `given`: the token of --token or CAUDAL_TOKEN. */
 export async function importToken(
   address: string,
   given: string | undefined,
@@ -25,7 +25,7 @@ export async function importToken(
 ): Promise<ImportToken> {
   if (given !== undefined) return { source: async () => given, explain: (error) => error };
   if (values.CAUDAL_AUTH === 'off') return { source: undefined, explain: (error) => error };
-  if (!isLocal(address)) return without(`${address} is not of this machine, so none was signed here.`);
+  if (!isLocal(address)) return without(`${address} is not of this machine, so no token was signed here.`);
   try {
     const identity = await openSigner(values);
     const sign = async () => (await identity.sign(SUBJECT, everything(), TOKEN_SECONDS))!;
@@ -40,7 +40,7 @@ export async function importToken(
 }
 
 function without(why: string): ImportToken {
-  return { source: undefined, explain: explainer(`The system asks for a token. ${why}`) };
+  return { source: undefined, explain: explainer(`The system needs a token. ${why}`) };
 }
 
 function explainer(what: string): ImportToken['explain'] {
@@ -53,7 +53,7 @@ function explainer(what: string): ImportToken['explain'] {
       : error;
 }
 
-/** Whether the `host:port` can only be of this machine. */
+/** Whether the `host:port` is certainly of this machine. */
 function isLocal(address: string): boolean {
   const host = address.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
   return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));

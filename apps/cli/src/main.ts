@@ -1,9 +1,9 @@
-/** The `caudal` command (cli/program.ts), and what must be said to Node before any of it is loaded. */
+/** The entry of the `caudal` command (program.ts), with settings of Node that must precede all other modules. */
 import { enableCompileCache } from 'node:module';
 
-// Half of the time of a command's start goes into stripping the types of its sources; the cache keeps them stripped.
+// Stripping types from the sources takes half of a command's start; the cache stores the result.
 enableCompileCache();
-// What runs for long logs what it does. A command that answers and ends says it in its answer.
+// Only `start` logs from level info on. Other commands report in their output.
 if (process.argv[2] !== 'start') process.env.LOG_LEVEL ??= 'warn';
 
 const { main } = await import('./program.ts');

@@ -1,4 +1,4 @@
-/** What commands write to standard output: lines for people, JSON for machines. */
+/** Output of commands on standard output: lines for people, JSON for machines. */
 
 /** Writes a line. */
 export function say(line = ''): void {
@@ -10,7 +10,7 @@ export function sayJson(value: unknown): void {
   say(JSON.stringify(plain(value)));
 }
 
-/** A value as JSON can hold it: a state of an aggregate may have bigint, Map, Set and bytes. */
+/** A value that JSON can represent: the state of an aggregate may have bigint, Map, Set and bytes. */
 export function plain(value: unknown): unknown {
   if (typeof value === 'bigint') return String(value);
   if (value instanceof Date) return value;
@@ -22,7 +22,7 @@ export function plain(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, plain(item)]));
 }
 
-/** Several lines, each moved to the right. */
+/** The text with each line indented. */
 export function indented(text: string, by = '      '): string {
   return text.replace(/^/gm, by);
 }

@@ -1,6 +1,6 @@
 import { contract } from '@caudal/contract/descriptors.ts';
 
-/** Every permission that the contract's public methods ask for, for everybody's resources. */
+/** Every permission of the contract's public methods, for all resources. */
 export function everything(): string[] {
   const methods = contract()
     .methods()

@@ -1,4 +1,4 @@
-/** All subcommands, each a file beside this one; and how every one of them ends. */
+/** All subcommands, one file each in commands/, and their exit codes. */
 import { ConfigError } from '@caudal/config/config.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { Command, CommanderError } from 'commander';
@@ -40,17 +40,17 @@ const program = new Command('caudal')
   .addHelpText(
     'after',
     '\nResults go to standard output, all else to standard error.\n' +
-      'Exit codes: 0 all is well, 1 something is wrong or could not be done, 2 it was called wrongly.',
+      'Exit codes: 0 success, 1 the command failed or found a problem, 2 wrong arguments.',
   );
 
-/** Something that is still open after a command has ended must not keep the process for longer than this. */
+/** If a resource is still open when a command has ended, the process exits after this time. */
 const LINGER_MS = 3_000;
 
 /** Runs the command of this process's arguments, and sets the exit code. */
 export async function main(): Promise<void> {
   prepare(program);
   process.stdout.on('error', endUnread);
-  process.stderr.on('error', () => {}); // with nobody to read it there is nobody to tell
+  process.stderr.on('error', () => {}); // standard error is closed: there is nowhere to report it
   try {
     await program.parseAsync();
   } catch (error) {
@@ -61,7 +61,10 @@ export async function main(): Promise<void> {
 
 let unread = false;
 
-/** Whoever reads the output may stop reading: `caudal log show ... | head`. There may be a server of ours to end. */
+/**
+ * The reader of the output may close it: `caudal log show ... | head`. Then end in order, as an embedded server may
+ * run.
+ */
 function endUnread(): void {
   if (unread) return;
   unread = true;
@@ -69,18 +72,18 @@ function endUnread(): void {
   else process.exit();
 }
 
-/** Only `start` goes on after its command has returned. */
+/** Only `start` continues to run after its command has returned. */
 function runsOn(): boolean {
   return process.argv[2] === 'start' && !process.exitCode;
 }
 
-/** Errors of usage are thrown, not exited with: commander's own exit code for them is 1. */
+/** Makes commander throw errors of usage instead of exiting, since its own exit code for them is 1. */
 function prepare(command: Command): void {
-  command.exitOverride().showHelpAfterError('(--help shows what there is)');
+  command.exitOverride().showHelpAfterError('(--help shows commands and options)');
   for (const each of command.commands) prepare(each);
 }
 
-/** Says what went wrong, with a stack only where it is our bug. Returns the exit code. */
+/** Prints the error, with a stack only for a bug of Caudal. Returns the exit code. */
 function tell(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
   if (error instanceof UsageError) {
@@ -94,13 +97,13 @@ function tell(error: unknown): number {
   return 1;
 }
 
-/** "PostgreSQL can't be reached" alone does not tell a wrong password from a wrong port. */
+/** The message with its cause: "PostgreSQL can't be reached" alone may mean a wrong password or a wrong port. */
 function withCause({ message, cause }: CaudalError): string {
   const why = cause instanceof Error ? cause.message || (cause as NodeJS.ErrnoException).code : undefined;
   return why ? `${message} (${why.replace(/(\/\/[^/\s:@]*):[^/\s@]*@/g, '$1:***@')})` : message;
 }
 
-/** Errors that are thrown to be read: they say of themselves that they are no bugs. */
+/** Whether the error is meant for the user: a plain Error without a system code, not a bug. */
 function isExpected(error: unknown): error is Error {
   return error instanceof Error && error.name === 'Error' && !('code' in error);
 }

@@ -1,4 +1,4 @@
-/** One import from file to report, over the gRPC port of a running system: what `import` and `demo` share. */
+/** One import from file to report, over the gRPC port of a running system, for `import` and `demo`. */
 import { CatalogServiceService } from '@caudal/contract/gen/caudal/catalog/v1/catalog.ts';
 import { CustomerServiceService } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
 import {
@@ -24,9 +24,9 @@ import type { Client } from '@caudal/rpc/types.ts';
 
 export interface RunImportOptions {
   file: string;
-  /** Of the gRPC ports of the roles; one process may have both. */
+  /** Addresses of the gRPC ports of the two roles; one process may have both. */
   addresses: { command: string; query: string };
-  /** Gives the token to call with; undefined where the system asks for none. */
+  /** Returns the token for the calls; undefined if the system needs none. */
   auth: TokenSource | undefined;
   concurrency: number;
   /** One JSON object instead of the report for people. */
@@ -34,7 +34,7 @@ export interface RunImportOptions {
   signal: AbortSignal;
 }
 
-/** Imports the file and prints the report. Whether all of it reconciles. */
+/** Imports the file and prints the report. Returns whether everything reconciles. */
 export async function importFile({
   file,
   addresses,

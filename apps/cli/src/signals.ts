@@ -1,4 +1,4 @@
-/** How a signal ends a command: in order, with the exit code 128 + its number. */
+/** Ends a command on a signal: in order, with the exit code 128 + the signal's number. */
 import type { Lifecycle } from '@caudal/lifecycle/lifecycle.ts';
 import { exitCodeOf, onEndSignal } from '@caudal/lifecycle/process.ts';
 
@@ -6,8 +6,9 @@ import { exitCodeOf, onEndSignal } from '@caudal/lifecycle/process.ts';
 const END_MS = 15_000;
 
 /**
- * Runs `command`, whose work `running` must end at the lifecycle's `ending`, and closes everything of the lifecycle at its end.
- * A signal ends the lifecycle and then the process: the promise does not settle then.
+ * Runs `command`, which passes its work to `running`; that work must end when the lifecycle's `ending` fires. At the
+ * end everything of the lifecycle is closed. A signal ends the lifecycle and then the process, and the promise does not
+ * settle.
  */
 export async function untilSignal<T>(
   lifecycle: Lifecycle,
@@ -17,12 +18,12 @@ export async function untilSignal<T>(
   try {
     return await command((work) => {
       const over = () => {};
-      // The last to be registered is the first to be waited for: what it uses is closed after it.
+      // Registered last, so it is stopped first, before the resources that it uses.
       lifecycle.onStop('command', () => work.then(over, over), { timeoutMs: END_MS });
       return work;
     });
   } finally {
-    await lifecycle.stop('the command is over');
+    await lifecycle.stop('the command has ended');
     ignore();
   }
 }

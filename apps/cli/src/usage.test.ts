@@ -12,17 +12,17 @@ describe('names', () => {
     expect(pick('view', 'order-details', views)).toBe(1);
   });
 
-  test('that nobody has are answered with what there is, and what may have been meant', () => {
+  test('that are unknown are answered with similar and with all known names', () => {
     expect(() => pick('view', 'orderdetails', views)).toThrow(
-      'There is no view "orderdetails". Did you mean "order-details"? There is: order-details, stock-dashboard.',
+      'There is no view "orderdetails". Did you mean "order-details"? Known names: order-details, stock-dashboard.',
     );
-    expect(() => pick('view', 'zebra', views)).toThrow(/^There is no view "zebra"\. There is: order-details/);
-    expect(unknownName('view', 'x', []).message).toBe('There is no view "x". There is none.');
+    expect(() => pick('view', 'zebra', views)).toThrow(/^There is no view "zebra"\. Known names: order-details/);
+    expect(unknownName('view', 'x', []).message).toBe('There is no view "x". None exists.');
     const many = Array.from({ length: 50 }, (_, number) => `view-${number}`);
     expect(unknownName('view', 'zebra', many).message).toMatch(/view-39 and 10 more\.$/);
   });
 
-  test('may be begun only', () => {
+  test('may be abbreviated', () => {
     expect(closestNames('stock', [...views.keys()], 1)).toEqual(['stock-dashboard']);
   });
 });

@@ -1,7 +1,7 @@
-/** What is wrong with how a command was called, and what could have been meant. */
+/** Errors of wrong arguments, with suggestions. */
 import { distance } from 'fastest-levenshtein';
 
-/** The command was called wrongly: exit code 2. The message says what to do. */
+/** Wrong arguments: exit code 2. The message names the fix. */
 export class UsageError extends Error {
   override name = 'UsageError';
 }
@@ -9,17 +9,17 @@ export class UsageError extends Error {
 /** More names than this are not listed. */
 const listedAtMost = 40;
 
-/** An error for a name that is none of `known`. `kind` as people call it: `view`. */
+/** An error for a name that is not in `known`. `kind`: the word for such a name in messages, `view`. */
 export function unknownName(kind: string, name: string, known: Iterable<string>): UsageError {
   const names = [...known];
   const near = closestNames(name, names, 1).map((each) => `Did you mean "${each}"?`);
   const listed = names.slice(0, listedAtMost).join(', ');
   const more = names.length > listedAtMost ? ` and ${names.length - listedAtMost} more` : '';
-  const all = names.length > 0 ? `There is: ${listed}${more}.` : 'There is none.';
+  const all = names.length > 0 ? `Known names: ${listed}${more}.` : 'None exists.';
   return new UsageError([`There is no ${kind} "${name}".`, ...near, all].join(' '));
 }
 
-/** The names that differ least, those that are other words altogether left out. */
+/** The most similar names, without those that are too different. */
 export function closestNames(name: string, names: string[], count: number): string[] {
   return names
     .map((each) => ({ each, far: each.startsWith(name) ? 0 : distance(name, each) }))

@@ -1,4 +1,4 @@
-/** Finds the projections that somebody has named. */
+/** Finds projections by their names. */
 
 import type { App } from '@caudal/server/app.ts';
 import { type LocalProjection, projectionsOf } from '@caudal/server/handlers/handlers.ts';
@@ -9,7 +9,7 @@ export function viewsByName(system: App): Map<string, LocalProjection> {
   return new Map(projectionsOf(system).map((of) => [of.definition.projection.name, of]));
 }
 
-/** Throws UsageError. */
+/** The projection of this name. Throws UsageError if there is none. */
 export function findView(system: App, name: string): LocalProjection {
   return pick('view', name, viewsByName(system));
 }

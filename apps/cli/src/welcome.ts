@@ -1,11 +1,11 @@
-/** What somebody who has just started the system can try. */
+/** The text that `caudal start` prints: addresses, and first calls to try. */
 import { resolve } from 'node:path';
 import type { Started } from '@caudal/server/start.ts';
 import { everything } from './permissions.ts';
 
 const TOKEN_SECONDS = 12 * 3600;
 
-/** A few lines with a token that may do everything, and calls that work as they stand. */
+/** The text, with a token that has all permissions and calls that can be copied. */
 export async function welcome({ server, identity, app: { values } }: Started): Promise<string> {
   const base = `http://${values.CAUDAL_HOST}:${server.restPort}`;
   const token = await identity.sign('developer', everything(), TOKEN_SECONDS);

@@ -1,4 +1,4 @@
-/** Opens an app without roles for the time of one command: the contexts, logs and stores of the settings. */
+/** Opens an app without roles for one command: the contexts, logs and stores of the settings. */
 import { resolve } from 'node:path';
 import { loadConfig } from '@caudal/config/config.ts';
 import {
@@ -23,15 +23,15 @@ export function loadSettings(): RuntimeValues {
 }
 
 /**
- * Runs `work` over the system that the settings describe, and closes all of it again. A signal ends the lifecycle, which
- * `work` should heed, and then the process.
+ * Runs `work` with an app of the settings, and closes it afterwards. A signal ends the lifecycle, which `work` must
+ * observe, and then the process.
  */
 export async function withApp<T>(work: (system: App) => Promise<T>): Promise<T> {
   const values = loadSettings();
   const lifecycle = createLifecycle();
   return untilSignal(lifecycle, async (running) => {
     const databaseUrl = await findDatabase(values, lifecycle);
-    // A command serves no calls, so it checks no tokens. It may need some for calls of its own.
+    // A command serves no calls, so it checks no tokens. It may need tokens for its own calls.
     const identity = await openIdentity({ ...values, CAUDAL_AUTH: 'off' }, undefined);
     const system = await openApp({
       values,
@@ -46,8 +46,8 @@ export async function withApp<T>(work: (system: App) => Promise<T>): Promise<T> 
 }
 
 /**
- * The configured server, or the embedded one: that of the process which runs on the data directory, else one that is
- * started for the time of the command.
+ * The URL of PostgreSQL: the configured server, or the embedded one. If a process runs on the data directory, its
+ * server is used; else one is started for this command.
  */
 async function findDatabase(values: RuntimeValues, lifecycle: Lifecycle): Promise<string> {
   const directory = resolve(values.CAUDAL_DATA_DIR);
@@ -59,7 +59,7 @@ async function findDatabase(values: RuntimeValues, lifecycle: Lifecycle): Promis
   }
   if (!hasEmbeddedPostgres(directory)) {
     throw new UsageError(
-      `There is no data in ${directory} yet: "caudal start" makes it. Or set CAUDAL_DATA_DIR to where it is, or DATABASE_URL to a server.`,
+      `There is no data in ${directory} yet: "caudal start" creates it. Or set CAUDAL_DATA_DIR to the folder that has the data, or DATABASE_URL to a server.`,
     );
   }
   console.error(`Starting the embedded PostgreSQL of ${directory}.`);

@@ -1,4 +1,6 @@
-/** What the import needs of the system: its public services only, and the patience to call them while they come and go. */
+/**
+ * The API that the import uses: public services only, with calls that are repeated while parts of the system restart.
+ */
 import type { CatalogServiceService } from '@caudal/contract/gen/caudal/catalog/v1/catalog.ts';
 import type { CustomerServiceService } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
 import type {
@@ -34,15 +36,15 @@ export interface Patience {
   signal: AbortSignal;
 }
 
-/** How long a call is repeated while the system can't be reached: a restart of any of its parts takes less. */
+/** How long a call is repeated while the system is unreachable: a restart of any of its parts takes less. */
 const CALL_LIMIT_MS = 120_000;
-/** INTERNAL may be a connection that broke at the wrong moment, but is more likely a bug, which waiting won't mend. */
+/** Repeats after INTERNAL. It may be a connection that broke, but is more likely a bug, which repeats do not cure. */
 const MOST_INTERNAL = 5;
 const LONGEST_PAUSE_MS = 2_000;
 
 /**
- * The same API, whose calls are repeated while their errors are transient, for two minutes at most. Safe for queries and
- * for commands that carry a request_id. Throws the last error, or the signal's reason once it fires.
+ * The same API; a call is repeated while its errors are transient, for at most two minutes. Safe for queries and for
+ * commands with a request_id. Throws the last error, or the signal's reason once it fires.
  */
 export function patientApi(api: ImportApi, patience: Patience): ImportApi {
   const services = Object.entries(api).map(([name, client]) => [name, patientClient(client, patience)]);

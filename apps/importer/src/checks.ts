@@ -5,11 +5,11 @@ export interface Check {
   expected: string;
   actual: string;
   ok: boolean;
-  /** What is wrong, one by one, where that can be said. */
+  /** The single differences, if they are known. */
   where: string[];
 }
 
-/** Both must be the same. */
+/** A check that both figures are equal. */
 export function compare(name: string, expected: string | number | bigint, actual: string | number | bigint): Check {
   return {
     name,
@@ -20,7 +20,7 @@ export function compare(name: string, expected: string | number | bigint, actual
   };
 }
 
-/** There must be nothing of this kind. */
+/** A check that nothing of this kind was found. */
 export function none(name: string, found: string[]): Check {
   return { ...compare(name, 0, found.length), where: found };
 }

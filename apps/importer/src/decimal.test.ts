@@ -15,23 +15,26 @@ describe('parseDecimal', () => {
     expect(parseDecimal(text)).toBe(millionths);
   });
 
-  test.each(['', 'x', '1,5', '1e3', '.5', '+1', '--1', '1.2.3', '0.0000001', 'NaN'])('"%s" is none', (text) => {
-    expect(parseDecimal(text)).toBeUndefined();
-  });
+  test.each(['', 'x', '1,5', '1e3', '.5', '+1', '--1', '1.2.3', '0.0000001', 'NaN'])(
+    '"%s" is not a decimal number',
+    (text) => {
+      expect(parseDecimal(text)).toBeUndefined();
+    },
+  );
 
-  test('reads what is written', () => {
+  test('reads decimal numbers', () => {
     fc.assert(fc.property(fc.bigInt(), (value) => expect(parseDecimal(formatDecimal(value))).toBe(value)));
   });
 });
 
-test('minor units are whole or nothing', () => {
+test('minor units are whole numbers, else undefined', () => {
   expect(toMinorUnits(2_550_000n)).toBe(255n);
   expect(toMinorUnits(-10_000n)).toBe(-1n);
   expect(toMinorUnits(1_000n)).toBeUndefined();
   expect(fromMinorUnits(255n)).toBe(2_550_000n);
 });
 
-test('at least two digits behind the point', () => {
+test('formats at least two digits after the point', () => {
   expect(formatDecimal(373_086_011_000n)).toBe('373086.011');
   expect(formatDecimal(0n)).toBe('0.00');
   expect(formatDecimal(-2_500_000n)).toBe('-2.50');

@@ -1,4 +1,4 @@
-/** What the system's queries say after an import: read page by page, as any client would. */
+/** Reads the system's state after an import through its queries, page by page, like any client. */
 import type { StockItem } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
 import { type Order, OrderStatus } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import type { Payment } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
@@ -11,7 +11,7 @@ import { orderIdOf, walletIdOf } from './outcome.ts';
 import type { Plan } from './plan.ts';
 
 export interface Facts {
-  /** Orders whose ids begin like the import's, by id. */
+  /** Orders whose ids have the import's prefix, by id. */
   orders: Map<string, Order>;
   /** Their payments, by the order's id. */
   payments: Map<string, Payment>;
@@ -32,7 +32,7 @@ export interface FactsOptions {
 const PAGE = 100;
 const CONCURRENCY = 16;
 
-/** Reads them. Patient with what is transient; throws any other error. */
+/** Reads the facts. Repeats calls after transient errors; throws any other error. */
 export async function readFacts({ plan, idPrefix, clock, signal, ...options }: FactsOptions): Promise<Facts> {
   const api = patientApi(options.api, { clock, signal });
   const page = (pageToken: string, readMask: string[]) => ({ pageSize: PAGE, pageToken, readMask });
@@ -73,7 +73,7 @@ async function readPayments(orders: Order[], api: ImportApi): Promise<Map<string
     const found = await api.paymentQueries
       .getPaymentStatus({ paymentId: payment!.paymentId, readMask })
       .catch((error) => {
-        // One view may be behind the other.
+        // The payment's view may lag behind the order's.
         if (isCode(error, 'NOT_FOUND')) return undefined;
         throw error;
       });
@@ -89,7 +89,8 @@ async function collect<T>(read: (token: string) => Promise<{ items: T[]; next: s
   do {
     const { items, next } = await read(token);
     all.push(...items);
-    if (next !== '' && next === token) throw new Error('A list goes on where it was: its page token does not move');
+    if (next !== '' && next === token)
+      throw new Error('A list does not advance: its next page token equals the last one');
     token = next;
   } while (token !== '');
   return all;

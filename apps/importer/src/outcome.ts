@@ -1,37 +1,37 @@
-/** What became of an import, as far as the import itself knows. What the system says of it is read afterwards: facts.ts. */
+/** The outcome of an import, as recorded by the import itself. The system's state is read afterwards: facts.ts. */
 
 export interface OrderOutcome {
   /**
-   * 'delivered', 'rejected' and 'cancelled' are ends. 'stuck': it was at none when the patience was over. 'failed': the
+   * 'delivered', 'rejected' and 'cancelled' are ends. 'stuck': it reached no end within the time limit. 'failed': the
    * system refused a command about it.
    */
   end: 'delivered' | 'rejected' | 'cancelled' | 'stuck' | 'failed';
-  /** Why it ended so, where there is a why. */
+  /** The reason of the end, if there is one. */
   reason: string;
 }
 
 export interface CorrectionOutcome {
-  /** 'refused': it would have taken pieces that are promised, or not there. */
+  /** 'refused': it would have taken pieces that are promised or not in stock. */
   end: 'applied' | 'refused' | 'failed';
   reason: string;
 }
 
 export interface Outcome {
-  /** What the ids of the import's orders begin with. */
+  /** The prefix of the ids of the import's orders. */
   idPrefix: string;
   /** By reference. */
   orders: Map<string, OrderOutcome>;
-  /** By the line of the file. */
+  /** By line of the file. */
   corrections: Map<number, CorrectionOutcome>;
   /**
-   * Pieces of each product that were there before the import, 0 in a fresh system. Undefined: some were there, but the
-   * import does not know how many, as it had none to add.
+   * Pieces of each product before the import; 0 in a new system. Undefined: the product had stock, but the import does
+   * not know how much, since it had nothing to add.
    */
   stockBefore: Map<string, bigint | undefined>;
   /** Minor units in each wallet before the import. */
   walletsBefore: Map<string, bigint>;
   startTime: Date;
-  /** How long all of it took, and the orders and corrections of it. */
+  /** Duration of the whole import, and of its orders and corrections. */
   seconds: number;
   orderSeconds: number;
 }

@@ -12,7 +12,7 @@ const planOf = (...lines: Partial<FileLine>[]) => plan(linesOf(lines));
 describe('the sample', () => {
   const sample = readFile(join(import.meta.dirname, '../data/online-retail-sample.csv')).then(plan);
 
-  test('is planned as it always was', async () => {
+  test('gets the same plan as before', async () => {
     const { id, file, orders, corrections, rejected, products, customers } = await sample;
     expect(id).toMatch(/^import-[0-9a-f]{8}$/);
     expect(file.lines).toBe(4792);
@@ -21,7 +21,7 @@ describe('the sample', () => {
     expect(rejected).toEqual([
       {
         number: 3381,
-        why: "UnitPrice 0.001 is a fraction of a penny, which money can't be",
+        why: 'UnitPrice 0.001 is a fraction of a penny, which is not a valid amount',
         amount: 1_000n,
         country: 'United Kingdom',
       },
@@ -36,12 +36,12 @@ describe('the sample', () => {
     expect([fates.deliver?.length, fates.cancel?.length, fates.refund?.length]).toEqual([1287, 143, 44]);
   });
 
-  test('leaves nothing out', async () => {
+  test('has no line without a place in the plan', async () => {
     const planned = await sample;
     expectComplete(planned);
   });
 
-  test('has orders that the stock can never serve', async () => {
+  test('has orders that exceed the stock', async () => {
     const { orders, products, corrections } = await sample;
     const most = (productId: string) =>
       corrections
@@ -63,16 +63,16 @@ describe('lines that are not imported', () => {
     ['Quantity "1.5" is not', { Quantity: '1.5' }],
     ['Quantity "12345678" is not', { Quantity: '12345678' }],
     ['Quantity is zero', { Quantity: '0' }],
-    ['InvoiceDate "yesterday" is no date', { InvoiceDate: 'yesterday' }],
-    ['InvoiceDate "2010-02-30 08:26:00" is no date', { InvoiceDate: '2010-02-30 08:26:00' }],
-    ['InvoiceDate "13/1/2010 8:26" is no date', { InvoiceDate: '13/1/2010 8:26' }],
+    ['InvoiceDate "yesterday" is not a date', { InvoiceDate: 'yesterday' }],
+    ['InvoiceDate "2010-02-30 08:26:00" is not a date', { InvoiceDate: '2010-02-30 08:26:00' }],
+    ['InvoiceDate "13/1/2010 8:26" is not a date', { InvoiceDate: '13/1/2010 8:26' }],
     ['UnitPrice "" is not', { UnitPrice: '' }],
     ['UnitPrice "2,55" is not', { UnitPrice: '2,55' }],
     ['UnitPrice "-1" is not', { UnitPrice: '-1' }],
     ['UnitPrice 0.001 is a fraction of a penny', { UnitPrice: '0.001' }],
     ['Invoice A563185 is an accounting entry', { InvoiceNo: 'A563185' }],
     ['A cancellation of a positive quantity', { InvoiceNo: 'C536379' }],
-    ['A negative quantity that is no cancellation', { Quantity: '-1' }],
+    ['A negative quantity that is not a cancellation', { Quantity: '-1' }],
     ['CustomerID "a b" can\'t', { CustomerID: 'a b' }],
     ['Country is empty', { Country: '' }],
     ['Country is longer', { Country: 'x'.repeat(101) }],
@@ -105,12 +105,12 @@ describe('sales', () => {
         fate: 'deliver',
       },
     ]);
-    // 5 per cent less of 20 pieces is one piece less; of 6 none.
+    // 5 per cent of 20 pieces is one piece; of 6 pieces none.
     expect([...products.values()].map(({ openingStock }) => openingStock)).toEqual([6n, 19n]);
     expect(customers).toEqual(new Map([['17850', { country: 'United Kingdom', walletDeposit: 8310n }]]));
   });
 
-  test('a product twice at one price is one line; at two prices it is two orders', () => {
+  test('a product that occurs twice at one price is one line; at two prices it is two orders', () => {
     const { orders } = planOf({}, { Quantity: '1' }, { UnitPrice: '3.00' }, { UnitPrice: '3.00', StockCode: 'X' });
     expect(orders.map(({ reference, total }) => [reference, total])).toEqual([
       ['536365', 1785n + 300n * 6n],
@@ -125,7 +125,7 @@ describe('sales', () => {
     expectComplete(planned);
   });
 
-  test('buyers without a number are one guest, who pays by card', () => {
+  test('buyers without a number are one guest customer that pays by card', () => {
     const { orders } = planOf(
       { CustomerID: '0' },
       { CustomerID: '0.0', InvoiceNo: '1' },
@@ -147,11 +147,11 @@ describe('sales', () => {
     expect(orders.flatMap(({ fate }, index) => (fate === 'cancel' ? [index + 1] : []))).toEqual([10, 20]);
   });
 
-  test('dates as spreadsheets write them', () => {
+  test('reads dates in the format of spreadsheets', () => {
     expect(planOf({ InvoiceDate: '12/1/2010 8:26' }).orders[0]!.date).toBe('2010-12-01 08:26:00');
   });
 
-  test('a gift is an order of nothing to pay', () => {
+  test('a gift is an order with a total of zero', () => {
     const { orders } = planOf({ UnitPrice: '0' });
     expect(orders).toEqual([expect.objectContaining({ total: 0n, payment: 'card', fate: 'deliver' })]);
   });
@@ -160,7 +160,7 @@ describe('sales', () => {
 describe('cancellations', () => {
   const cancellation = { InvoiceNo: 'C536379', Quantity: '-2', InvoiceDate: '2010-12-02 08:00:00' };
 
-  test('with its purchase: the pieces are taken out of it and are an order that is taken back', () => {
+  test('with its purchase: the pieces leave the purchase and become an order that is cancelled', () => {
     const planned = planOf({}, cancellation);
     expect(planned.orders).toEqual([
       expect.objectContaining({ reference: '536365', fate: 'deliver', total: 4n * 255n }),
@@ -169,7 +169,7 @@ describe('cancellations', () => {
     expectComplete(planned);
   });
 
-  test('of a whole purchase: nothing else is left of it', () => {
+  test('of a whole purchase: only the cancelled order is left', () => {
     const planned = planOf({}, { ...cancellation, Quantity: '-6' });
     expect(planned.orders).toEqual([expect.objectContaining({ reference: 'C536379', fate: 'return' })]);
     expect(planned.orders[0]!.lines).toEqual([expect.objectContaining({ numbers: [2, 3] })]);
@@ -184,7 +184,7 @@ describe('cancellations', () => {
     ['a later purchase', [{}, { ...cancellation, InvoiceDate: '2010-11-30 08:00:00' }]],
     ['fewer pieces', [{}, { ...cancellation, Quantity: '-7' }]],
     ['a guest', [{ CustomerID: '0' }, { ...cancellation, CustomerID: '0' }]],
-  ])('where the file has %s: bought, then refunded', (_, lines) => {
+  ])('if the file has %s: bought, then refunded', (_, lines) => {
     const planned = planOf(...lines);
     const order = planned.orders.find(({ reference }) => reference === 'C536379')!;
     expect(order.fate).toBe('refund');
@@ -204,7 +204,7 @@ describe('cancellations', () => {
 });
 
 describe('corrections', () => {
-  test('a zero price and fewer pieces were lost; more and nobody bought them: found', () => {
+  test('at a price of zero, a negative quantity is lost, and a positive one without a buyer is found', () => {
     const planned = planOf(
       { UnitPrice: '0', Quantity: '-3', CustomerID: '0', Description: 'damages' },
       { UnitPrice: '0', Quantity: '4', CustomerID: '0', Description: '' },
@@ -217,19 +217,19 @@ describe('corrections', () => {
     expectComplete(planned);
   });
 
-  test('a remark is no title', () => {
+  test('a remark is not used as a title', () => {
     const { products } = planOf({}, { UnitPrice: '0', Quantity: '-3', Description: 'damages' });
     expect(products.get('85123A')!.title).toBe('WHITE HANGING HEART T-LIGHT HOLDER');
   });
 
-  test('a gift that is taken back is no lost piece', () => {
+  test('a gift that is cancelled is not counted as lost', () => {
     const { corrections, orders } = planOf({ InvoiceNo: 'C1', UnitPrice: '0', Quantity: '-3' });
     expect(corrections).toEqual([]);
     expect(orders[0]!.fate).toBe('refund');
   });
 });
 
-test('nothing gives nothing', () => {
+test('an empty file gives an empty plan', () => {
   expect(plan([])).toMatchObject({ orders: [], corrections: [], rejected: [], file: { lines: 0, total: 0n } });
 });
 
@@ -238,7 +238,7 @@ test('the id follows from the lines', () => {
   expect(planOf({}).id).not.toBe(planOf({ Quantity: '7' }).id);
 });
 
-test('whatever the lines, each stands in one place, and the sums add up', () => {
+test('for any lines, each has one place in the plan, and the sums add up', () => {
   const line = fc.record({
     InvoiceNo: fc.constantFrom('1', '2', '3', 'C1', 'C2', 'A3', '', '9 9'),
     StockCode: fc.constantFrom('A', 'B', 'C D', '?'),
@@ -260,7 +260,7 @@ test('whatever the lines, each stands in one place, and the sums add up', () => 
   );
 });
 
-/** Every line of the file stands in one place; the file's sums are those of the places; orders can be placed. */
+/** Every line of the file has one place in the plan; their sums are those of the file; orders can be placed. */
 function expectComplete({ orders, corrections, rejected, file, products, customers }: Plan): void {
   const numbers = [
     ...orders.flatMap(({ lines }) => lines.flatMap((line) => line.numbers)),

@@ -1,16 +1,16 @@
 /**
- * From the lines of a retailer's file to what is done with each. Pure, and complete: every line ends up in exactly one
- * of the plan's lists, so that nothing is lost silently. docs/import.md says why each oddity is read as it is.
+ * Plans what is done with each line of a retailer's file. Pure, and complete: every line is in exactly one of the
+ * plan's lists, so no line is lost silently. docs/import.md explains the treatment of each oddity.
  */
 import { createHash } from 'node:crypto';
 import { fromMinorUnits } from './decimal.ts';
 import { amountOf, type FileLine, GUEST, isCancellation, isCorrection, type ReadLine, readLine } from './read-line.ts';
 
-/** All amounts of a file are of one currency, that of the retailer. */
+/** The retailer's currency: all amounts of a file are in it. */
 export const CURRENCY = 'GBP';
 
 export interface PlannedLine {
-  /** Lines of the file that it stands for: several if a product stands twice in an invoice at one price. */
+  /** The lines of the file that it represents: several if an invoice has a product twice at one price. */
   numbers: number[];
   productId: string;
   quantity: bigint;
@@ -19,25 +19,25 @@ export interface PlannedLine {
 }
 
 export interface PlannedOrder {
-  /** The invoice, with a number behind it if it had to be split. No two orders of a plan share it. */
+  /** The invoice, with a number appended if it had to be split. Unique within a plan. */
   reference: string;
   customerId: string;
   country: string;
-  /** Orders are placed in this order. */
+  /** Orders are placed in the order of their dates. */
   date: string;
   lines: PlannedLine[];
   /** Minor units. */
   total: bigint;
   payment: 'wallet' | 'card';
   /**
-   * 'deliver': to the end. 'cancel': taken back before it leaves, to see that done. 'return': the file has its
-   * cancellation and its purchase, which are this order, taken back. 'refund': the file has the cancellation only: it is
-   * bought, then taken back.
+   * 'deliver': delivered. 'cancel': cancelled before it leaves, to exercise cancellations. 'return': the file has the
+   * cancellation and its purchase; this order is both, placed and cancelled. 'refund': the file has only the
+   * cancellation; the order is placed, then cancelled.
    */
   fate: 'deliver' | 'cancel' | 'return' | 'refund';
 }
 
-/** A count that differed: pieces found or lost. */
+/** A correction of the stock: pieces found or lost. */
 export interface Correction {
   number: number;
   productId: string;
@@ -49,42 +49,42 @@ export interface Correction {
 export interface RejectedLine {
   number: number;
   why: string;
-  /** Quantity x price in millionths, as far as it could be read. */
+  /** Quantity x price in millionths; 0 if they could not be read. */
   amount: bigint;
   country: string;
 }
 
 export interface PlannedProduct {
   title: string;
-  /** The first price that the file sells it at, in minor units; 0 if it sells none. */
+  /** Its first price in the file, in minor units; 0 if the file sells none. */
   price: bigint;
   openingStock: bigint;
 }
 
 export interface Plan {
-  /** Names the import: follows from the lines, so that the same file gives the same. */
+  /** The import's id. It follows from the lines, so the same file has the same id. */
   id: string;
   orders: PlannedOrder[];
   corrections: Correction[];
   rejected: RejectedLine[];
   products: Map<string, PlannedProduct>;
-  /** `walletDeposit`: what the orders that are paid by wallet come to, in minor units. */
+  /** `walletDeposit`: total of the customer's orders that are paid by wallet, in minor units. */
   customers: Map<string, { country: string; walletDeposit: bigint }>;
-  /** Straight from the file, in millionths. */
+  /** Sums taken directly from the file, in millionths. */
   file: { lines: number; total: bigint; byCountry: Map<string, bigint> };
 }
 
-/** A line of an invoice as it is bought or taken back. */
+/** A line of an invoice that is bought or cancelled. */
 interface Sale extends Omit<ReadLine, 'number'> {
   numbers: number[];
-  /** Of a cancellation: whether its purchase is in the file. */
+  /** For a cancellation: whether its purchase is in the file. */
   purchased: boolean;
 }
 
 const EVERY_NTH_CANCELLED = 10;
-/** Opening stock is what the file sells less this share, rounded in favour of the stock. */
+/** The opening stock is this share less than the file sells; the missing pieces are rounded down. */
 const MISSING_STOCK_PERCENT = 5n;
-/** What the contract allows in one order. */
+/** The contract's bound on lines of one order. */
 const MOST_LINES = 1000;
 
 /** Plans the import of a file's lines. */
@@ -135,9 +135,9 @@ function correctionOf({ number, productId, quantity, title, date }: ReadLine): C
 }
 
 /**
- * Cancelled pieces that the same customer bought before, at the same price, are taken out of that purchase: they become
- * an order of their own under the cancellation's number, so that it can be taken back in full. Who a guest was is not
- * known, so that guests' cancellations have no purchase.
+ * Takes cancelled pieces out of an earlier purchase of the same customer at the same price. They become an order of
+ * their own under the cancellation's number, which can be cancelled as a whole. Guests are not identified, so their
+ * cancellations have no purchase.
  */
 function takeReturnsOut(sales: Sale[]): Sale[] {
   const key = ({ customerId, country, productId, unitPrice }: Sale) =>
@@ -151,7 +151,7 @@ function takeReturnsOut(sales: Sale[]): Sale[] {
       const purchase = candidates.find((other) => other.date <= line.date && other.quantity >= -line.quantity);
       if (!purchase) return line;
       purchase.quantity += line.quantity;
-      // A purchase that is taken back whole stands for nothing else any more.
+      // If all pieces of a purchase are cancelled, its lines belong to this order.
       const numbers = purchase.quantity === 0n ? [...purchase.numbers, ...line.numbers] : line.numbers;
       return { ...line, numbers, purchased: true };
     });
@@ -181,12 +181,15 @@ function ordersOf(sales: Sale[]): PlannedOrder[] {
   });
 }
 
-/** Sorts what has a date by it. */
+/** Compares by date, for sorting. */
 export function byDate(a: { date: string }, b: { date: string }): number {
   return a.date < b.date ? -1 : a.date > b.date ? 1 : 0;
 }
 
-/** An order has one price a product, one buyer, one fate and so many lines: the rest goes into orders behind the first. */
+/**
+ * An order has one price per product, one buyer, one fate and at most MOST_LINES lines: further lines go into more
+ * orders.
+ */
 function split(lines: Sale[]): Sale[][] {
   const parts: { prices: Map<string, bigint>; kind: string; lines: Sale[] }[] = [];
   for (const line of lines) {
@@ -221,7 +224,7 @@ function mergeProducts(lines: Sale[]): PlannedLine[] {
 
 function productsOf(orders: PlannedOrder[], corrections: Correction[], titles: Map<string, string>): Plan['products'] {
   const products: Plan['products'] = new Map();
-  // Where nothing is sold the file has a remark instead of a title: "check", "damages".
+  // A product that is never sold has remarks instead of titles in the file: "check", "damages".
   const touch = (productId: string, price: bigint) => {
     const product = products.get(productId) ?? { title: titles.get(productId) ?? productId, price, openingStock: 0n };
     products.set(productId, product);
@@ -247,7 +250,7 @@ function customersOf(orders: PlannedOrder[]): Plan['customers'] {
   return customers;
 }
 
-/** What an order of this total comes to in the file's own sums: a purchase and its return are nothing. Millionths. */
+/** An order's amount in the sums of the file, in millionths: 0 for a purchase and its return together. */
 export function fileAmount({ total, fate }: Pick<PlannedOrder, 'total' | 'fate'>): bigint {
   if (fate === 'return') return 0n;
   return fromMinorUnits(fate === 'refund' ? -total : total);

@@ -1,6 +1,6 @@
 /**
- * Prices go through the catalogue: an order pays what the catalogue says when it is placed. Whoever needs a price sets it
- * and keeps the product until the order is placed, so that orders at other prices of the same product wait meanwhile.
+ * Sets prices in the catalogue: an order pays the price that the catalogue has when it is placed. Before an order is
+ * placed, its prices are set and its products are locked, so orders at other prices of the same products wait.
  */
 import type { CatalogServiceService } from '@caudal/contract/gen/caudal/catalog/v1/catalog.ts';
 import { keyedQueue } from '@caudal/kernel/concurrency.ts';
@@ -9,9 +9,9 @@ import type { Client } from '@caudal/rpc/types.ts';
 import { CURRENCY, type PlannedLine, type PlannedOrder } from './plan.ts';
 
 export interface Prices {
-  /** Notes what the catalogue has. */
+  /** Records the price that the catalogue has. */
   know(productId: string, price: bigint): void;
-  /** Sets the lines' prices as far as they differ, and holds them while `work` runs. */
+  /** Sets those of the lines' prices that differ, and locks the products while `work` runs. */
   holding<T>(lines: PlannedLine[], work: () => Promise<T>): Promise<T>;
 }
 
@@ -20,8 +20,8 @@ export function createPrices(orders: PlannedOrder[], catalog: Client<CatalogServ
   const inTurn = keyedQueue();
   const varying = varyingProducts(orders);
   const known = new Map<string, bigint>();
-  // Not the import's own id: a command of an earlier run, repeated, would be answered without being done again, although
-  // the price has been changed since. Setting a price that is set already does nothing, so a new id does no harm.
+  // A new id per run: with the import's id a command of an earlier run would be a repeat, which is answered but not
+  // done again, although the price has changed since. Setting the present price changes nothing, so a new id is safe.
   const run = newId();
   let changes = 0;
 
@@ -36,16 +36,16 @@ export function createPrices(orders: PlannedOrder[], catalog: Client<CatalogServ
 
   return {
     know(productId, price) {
-      // An earlier run of the import may have changed it since: of those that it changes, nothing is known.
+      // An earlier run may have changed the prices that vary since, so they are unknown.
       if (!varying.has(productId)) known.set(productId, price);
     },
     holding(lines, work) {
       const held = lines.map(({ productId }) => productId).filter((productId) => varying.has(productId));
-      // Always taken in the same order: two orders can't wait for each other.
+      // Locked in sorted order, so two orders can't wait for each other.
       const all = held.sort().reduceRight(
         (inner, productId) => () => inTurn(productId, inner),
         async () => {
-          // All of them are awaited, even if one fails: none may land when the product is somebody else's.
+          // Await all, even if one fails: none may land after another order has locked the product.
           const failed = (await Promise.allSettled(lines.map(set))).find(({ status }) => status === 'rejected');
           if (failed) throw (failed as PromiseRejectedResult).reason;
           return await work();
@@ -56,7 +56,7 @@ export function createPrices(orders: PlannedOrder[], catalog: Client<CatalogServ
   };
 }
 
-/** Products that are sold at more than one price. Only these need to be held. */
+/** Products that are sold at more than one price. Only these need a lock. */
 function varyingProducts(orders: PlannedOrder[]): Set<string> {
   const first = new Map<string, bigint>();
   const varying = new Set<string>();

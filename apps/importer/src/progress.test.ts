@@ -7,7 +7,7 @@ function streamOf(properties: object) {
   return { stream, written: () => String((stream as unknown as PassThrough).read() ?? '') };
 }
 
-test('in a log: a line now and then, and one at the end of each step', () => {
+test('in a log: a line at intervals, and one at the end of each step', () => {
   const { stream, written } = streamOf({ isTTY: false });
   let seconds = 0;
   const progress = createProgress({ stream, clock: () => new Date(seconds * 1000) });

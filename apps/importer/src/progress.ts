@@ -1,14 +1,14 @@
-/** Shows how far an import is: a bar on a terminal, a line now and then in a log. */
+/** Shows the progress of an import: a bar on a terminal, lines at intervals in a log. */
 import type { Clock } from '@caudal/kernel/time.ts';
 import { Presets, SingleBar } from 'cli-progress';
 
 export interface ProgressOptions {
-  /** Where it is shown: standard error, so that a report on standard output stays clean. */
+  /** The output: standard error, so a report on standard output stays clean. */
   stream: NodeJS.WriteStream;
   clock: Clock;
 }
 
-/** How far it is: `done` of `total` things of this step. */
+/** The progress: `done` of `total` items of this step. */
 interface Progress {
   step: string;
   done: number;

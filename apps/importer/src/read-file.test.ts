@@ -56,7 +56,7 @@ test('columns in any order, and more than needed', async () => {
   });
 });
 
-test('a line with too few or too many values is one with a problem', async () => {
+test('a line with too few or too many values has a problem', async () => {
   const lines = await read(`${heading}\n1,A,x\n1,A,x,2,d,3,4,France,more\n1,A,x,2,d,3,4,France\n`);
   expect(lines.map(({ problem }) => problem !== undefined)).toEqual([true, true, false]);
   expect(lines[0]).toMatchObject({ number: 2, InvoiceNo: '1', Country: '' });
@@ -66,11 +66,11 @@ test('a heading without lines is a file of no lines', async () => {
   expect(await read(`${heading}\n`)).toEqual([]);
 });
 
-test('what is no such file is said', async () => {
+test('other files are refused with their problem', async () => {
   await expect(read('')).rejects.toThrow('is empty');
   await expect(read('InvoiceNo,Price\n1,2\n')).rejects.toThrow(
     'has no column StockCode, Description, Quantity, InvoiceDate, UnitPrice, CustomerID, Country; it has InvoiceNo, Price',
   );
-  await expect(read(`${heading}\n1,A,5" NAIL,2,d,3,4,France\n`)).rejects.toThrow(/is no CSV: .* line 2/);
+  await expect(read(`${heading}\n1,A,5" NAIL,2,d,3,4,France\n`)).rejects.toThrow(/is not valid CSV: .* line 2/);
   await expect(readFile(join(folder, 'nothing.csv'))).rejects.toThrow('ENOENT');
 });

@@ -21,9 +21,9 @@ interface Parsed {
 }
 
 /**
- * All lines of the file but blank ones. A line with too few or too many values is one of them: what is wrong with it
- * stands in `problem`. Throws where there is no such file, where it is no CSV (with the line's number), where it is
- * empty, and where columns are missing (with their names).
+ * All lines of the file except blank ones. A line with too few or too many values is included, with its `problem`.
+ * Throws if the file does not exist, is not CSV (with the line's number), is empty, or lacks columns (with their
+ * names).
  */
 export async function readFile(path: string): Promise<FileLine[]> {
   let heading: string[] | undefined;
@@ -45,7 +45,7 @@ export async function readFile(path: string): Promise<FileLine[]> {
       for await (const parsed of records) lines.push(lineOf(parsed));
     });
   } catch (error) {
-    if (error instanceof CsvError) throw new Error(`${path} is no CSV: ${error.message}`, { cause: error });
+    if (error instanceof CsvError) throw new Error(`${path} is not valid CSV: ${error.message}`, { cause: error });
     throw error;
   }
   if (!heading) throw new Error(`${path} is empty: it lacks even the heading ${columns.join(',')}`);

@@ -1,7 +1,7 @@
-/** What a line of a retailer's file says, or why it can't be imported. Pure. */
+/** Reads a line of a retailer's file, or gives the reason why it can't be imported. Pure. */
 import { parseDecimal, toMinorUnits } from './decimal.ts';
 
-/** A line as it stands in the file. `number`: its line there; the first after the heading is 2. */
+/** The raw values of a line. `number`: its line in the file; the first after the heading is 2. */
 export interface FileLine {
   number: number;
   InvoiceNo: string;
@@ -12,7 +12,7 @@ export interface FileLine {
   UnitPrice: string;
   CustomerID: string;
   Country: string;
-  /** Why it is no proper line of the table at all. */
+  /** Why the line does not match the table. */
   problem?: string;
 }
 
@@ -21,33 +21,33 @@ export interface ReadLine {
   invoice: string;
   productId: string;
   title: string;
-  /** Below zero in cancellations and in counts that found less. */
+  /** Below zero in cancellations and for lost pieces. */
   quantity: bigint;
   /** Minor units. */
   unitPrice: bigint;
   customerId: string;
   country: string;
-  /** `2010-12-01 08:26:00`: sorts as it happened. */
+  /** `2010-12-01 08:26:00`: sorts by time. */
   date: string;
 }
 
-/** Who buys without a customer's number. */
+/** The customer of all lines without a customer's number. */
 export const GUEST = 'guest';
 
-/** Quantity x price in millionths; 0 as far as it can't be read. */
+/** Quantity x price in millionths; 0 if they can't be read. */
 export function amountOf({ Quantity, UnitPrice, problem }: FileLine): bigint {
   const price = parseDecimal(UnitPrice);
   const quantity = Quantity.trim();
   return !problem && price !== undefined && /^-?\d+$/.test(quantity) ? BigInt(quantity) * price : 0n;
 }
 
-/** What the line says, or else why it can't be imported. */
+/** The line's content, or the reason why it can't be imported. */
 export function readLine(line: FileLine): ReadLine | string {
   if (line.problem) return line.problem;
   const invoice = line.InvoiceNo.trim();
   const country = line.Country.trim();
   const productId = line.StockCode.trim().replace(/\s+/g, '-');
-  // The lengths are those that the contract allows, less what the import puts before them.
+  // The contract's maximal lengths, less the length of the import's prefixes.
   if (!/^[A-Za-z0-9]{1,40}$/.test(invoice)) {
     return `InvoiceNo "${invoice}" is not a number of at most 40 letters and digits`;
   }
@@ -58,7 +58,7 @@ export function readLine(line: FileLine): ReadLine | string {
     return `Quantity "${line.Quantity}" is not a whole number of at most 7 digits`;
   }
   const date = readDate(line.InvoiceDate.trim());
-  if (date === undefined) return `InvoiceDate "${line.InvoiceDate}" is no date`;
+  if (date === undefined) return `InvoiceDate "${line.InvoiceDate}" is not a date`;
   if (country === '') return 'Country is empty';
   if (country.length > 100) return 'Country is longer than 100 characters';
   const quantity = BigInt(line.Quantity.trim());
@@ -67,12 +67,13 @@ export function readLine(line: FileLine): ReadLine | string {
     return `UnitPrice "${line.UnitPrice}" is not an amount from 0 to a billion`;
   }
   const unitPrice = toMinorUnits(price);
-  if (unitPrice === undefined) return `UnitPrice ${line.UnitPrice} is a fraction of a penny, which money can't be`;
+  if (unitPrice === undefined)
+    return `UnitPrice ${line.UnitPrice} is a fraction of a penny, which is not a valid amount`;
   if (quantity === 0n) return 'Quantity is zero';
   if (!/^C?\d/.test(invoice)) return `Invoice ${invoice} is an accounting entry, not a sale`;
   if (isCancellation({ invoice }) && quantity > 0n) return 'A cancellation of a positive quantity';
   if (!isCancellation({ invoice }) && quantity < 0n && unitPrice > 0n) {
-    return 'A negative quantity that is no cancellation';
+    return 'A negative quantity that is not a cancellation';
   }
   const customer = line.CustomerID.trim().replace(/\.0$/, '');
   const customerId = customer === '' || customer === '0' ? GUEST : customer;
@@ -83,17 +84,19 @@ export function readLine(line: FileLine): ReadLine | string {
   return { number: line.number, invoice, productId, title, quantity, unitPrice, customerId, country, date };
 }
 
-/** Whether the invoice takes an earlier one back. */
+/** Whether the invoice cancels an earlier one. */
 export function isCancellation({ invoice }: Pick<ReadLine, 'invoice'>): boolean {
   return invoice.startsWith('C');
 }
 
-/** Without a price there is no sale: negative, it was lost or broken; positive and nobody's, it was found. */
+/** A price of zero is no sale: a negative quantity was lost or broken, a positive one without a customer was found. */
 export function isCorrection(line: ReadLine): boolean {
   return line.unitPrice === 0n && !isCancellation(line) && (line.quantity < 0n || line.customerId === GUEST);
 }
 
-/** `2010-12-01 08:26:00`, or as spreadsheets write it, month first: `12/1/2010 8:26`. Undefined if it is no date. */
+/**
+ * `2010-12-01 08:26:00`, or the format of spreadsheets, month first: `12/1/2010 8:26`. Undefined if it is not a date.
+ */
 function readDate(text: string): string | undefined {
   const [, year, month, day, time] = /^(\d{4})-(\d\d)-(\d\d) (\d\d:\d\d:\d\d)$/.exec(text) ?? [];
   const [, sheetMonth, sheetDay, sheetYear, sheetTime] = /^(\d\d?)\/(\d\d?)\/(\d{4}) (\d\d?:\d\d)$/.exec(text) ?? [];
@@ -103,7 +106,7 @@ function readDate(text: string): string | undefined {
       ? `${sheetYear}-${sheetMonth!.padStart(2, '0')}-${sheetDay!.padStart(2, '0')} ${sheetTime!.padStart(5, '0')}:00`
       : '';
   const instant = new Date(`${date.replace(' ', 'T')}Z`);
-  // What is no day of the calendar is either no date at all or taken for another day.
+  // Date turns a day that is not in the calendar into an invalid date or into another day.
   if (Number.isNaN(instant.getTime())) return undefined;
   return instant.toISOString().slice(0, 19).replace('T', ' ') === date ? date : undefined;
 }

@@ -1,13 +1,16 @@
-/** The pieces: what there was, what was sold, what is left. Nothing oversold, nothing lost, nothing promised for ever. */
+/**
+ * Checks of the stock: opening stock, sold and remaining pieces. Nothing oversold, nothing lost, nothing promised for
+ * ever.
+ */
 import { type Check, compare, none } from './checks.ts';
 import type { Correction, PlannedLine } from './plan.ts';
 import { isSold, type Source, sum, sumBy, type TalliedOrder } from './tally.ts';
 
 interface ProductStock {
   productId: string;
-  /** Before the import and its opening stock, and what corrections that were applied added or took. Undefined: unknown. */
+  /** Stock before the import + opening stock + applied corrections. Undefined: unknown. */
   there: bigint | undefined;
-  /** In delivered orders. */
+  /** Pieces in delivered orders. */
   sold: bigint;
   onHand: bigint | undefined;
   reserved: bigint;
@@ -27,12 +30,12 @@ export function reconcileStock(source: Source, orders: TalliedOrder[]): Check[] 
       sum(known, ({ onHand }) => onHand ?? 0n),
     ),
     none(
-      'products with another number on hand than that',
+      'products with a different number on hand',
       known.filter((product) => product.onHand !== expected(product)).map(say),
     ),
     none('products without stock', products.filter(({ onHand }) => onHand === undefined).map(say)),
     none('products with pieces still reserved', products.filter(({ reserved }) => reserved !== 0n).map(say)),
-    none('products with less than nothing on hand', products.filter(({ onHand = 0n }) => onHand < 0n).map(say)),
+    none('products with fewer than 0 pieces on hand', products.filter(({ onHand = 0n }) => onHand < 0n).map(say)),
     none('products oversold', known.filter(({ there, sold }) => sold > there!).map(say)),
     ...rejections(source, orders),
   ];
@@ -63,8 +66,8 @@ function productsOf({ plan, outcome, facts }: Source, orders: TalliedOrder[]): P
 }
 
 /**
- * Which of several orders gets the last piece depends on who comes first. Two things do not: a line of more pieces than
- * there can ever be is rejected, and nothing is rejected of which there is enough for all.
+ * Which of several orders gets the last piece depends on timing. Two things do not: a line of more pieces than can ever
+ * be in stock is rejected, and no line is rejected if there are enough pieces for all.
  */
 function rejections({ plan, outcome }: Source, orders: TalliedOrder[]): Check[] {
   const opening = (productId: string) =>
@@ -93,12 +96,12 @@ function rejections({ plan, outcome }: Source, orders: TalliedOrder[]): Check[] 
   const rejected = orders.filter(({ end }) => end === 'rejected');
   return [
     compare(
-      'orders of more pieces than there can ever be, rejected',
+      'orders of more pieces than can ever be in stock, rejected',
       hopeless.length,
       hopeless.filter(({ end }) => end === 'rejected').length,
     ),
     none(
-      'orders rejected although there was enough for all',
+      'orders rejected although there were enough pieces for all',
       rejected.filter(({ planned }) => !planned.lines.some(contended)).map(({ planned }) => planned.reference),
     ),
   ];

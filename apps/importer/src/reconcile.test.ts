@@ -25,10 +25,12 @@ beforeAll(async () => {
 const order = ({ plan, facts }: Source, reference: string) => facts.orders.get(`${plan.id}-${reference}`)!;
 const payment = ({ plan, facts }: Source, reference: string) => facts.payments.get(`${plan.id}-${reference}`)!;
 
-/** One number is wrong, and what says so. In the small file 1000 is delivered, 1009 cancelled, 2000 rejected. */
+/**
+ * A wrong number, and the checks that must fail. In the small file 1000 is delivered, 1009 cancelled, 2000 rejected.
+ */
 const tampered: [string, (source: Source) => void, string[]][] = [
   [
-    'a line of the file is lost',
+    'a line of the file is missing',
     ({ plan }) => void plan.rejected.pop(),
     ['lines of the file that are imported or rejected', 'revenue in United Kingdom', 'total of the file ='],
   ],
@@ -40,7 +42,7 @@ const tampered: [string, (source: Source) => void, string[]][] = [
   [
     'a correction failed',
     ({ plan, outcome }) => outcome.corrections.set(plan.corrections[0]!.number, { end: 'failed', reason: 'X' }),
-    ['corrections applied, or refused', 'pieces on hand =', 'products with another number on hand'],
+    ['corrections applied, or refused', 'pieces on hand =', 'products with a different number on hand'],
   ],
   [
     'a correction was forgotten',
@@ -77,27 +79,27 @@ const tampered: [string, (source: Source) => void, string[]][] = [
   [
     'a piece more',
     (all) => order(all, '1000').lines[0]!.quantity++,
-    ['orders with another buyer', 'pieces on hand =', 'products with another number on hand'],
+    ['orders with another buyer', 'pieces on hand =', 'products with a different number on hand'],
   ],
   [
-    'an order is at no end',
+    'an order has not ended',
     (all) => Object.assign(order(all, '1000'), { status: OrderStatus.ORDER_STATUS_SHIPPED }),
     ['orders that are stuck', 'revenue in United Kingdom'],
   ],
   [
     'a sale was cancelled',
     (all) => Object.assign(order(all, '1000'), { status: OrderStatus.ORDER_STATUS_CANCELLED }),
-    ['orders that ended otherwise', 'orders whose shipment', 'orders whose payment', 'payments paid back'],
+    ['orders that ended differently', 'orders whose shipment', 'orders whose payment', 'payments paid back'],
   ],
   [
     'a cancelled order was delivered',
     (all) => Object.assign(order(all, '1009'), { status: OrderStatus.ORDER_STATUS_DELIVERED }),
-    ['orders that ended otherwise', 'orders whose shipment', 'orders whose payment'],
+    ['orders that ended differently', 'orders whose shipment', 'orders whose payment'],
   ],
   [
-    'the import gave an order up',
+    'the import gave up on an order',
     ({ outcome }) => outcome.orders.set('1000', { end: 'stuck', reason: 'X' }),
-    ['orders that the import could not lead'],
+    ['orders that the import could not finish'],
   ],
   [
     'rejected for another reason',
@@ -108,12 +110,12 @@ const tampered: [string, (source: Source) => void, string[]][] = [
     'rejected without need',
     (all) =>
       Object.assign(order(all, '2001'), { status: OrderStatus.ORDER_STATUS_REJECTED, reason: 'INSUFFICIENT_STOCK' }),
-    ['orders rejected although there was enough', 'payments kept'],
+    ['orders rejected although there were enough pieces', 'payments kept'],
   ],
   [
-    'more was sold than there ever was',
+    'more was sold than was ever in stock',
     (all) => Object.assign(order(all, '2000'), { status: OrderStatus.ORDER_STATUS_DELIVERED }),
-    ['orders of more pieces than there can ever be', 'products oversold'],
+    ['orders of more pieces than can ever be in stock', 'products oversold'],
   ],
   [
     'a rejected order was charged',
@@ -134,7 +136,7 @@ const tampered: [string, (source: Source) => void, string[]][] = [
     ['payments kept', 'payments paid back', 'orders whose payment'],
   ],
   [
-    'the order itself says otherwise of its payment',
+    "the order's view has another status of its payment",
     (all) => Object.assign(order(all, '1009').payment!, { status: 'succeeded' }),
     ['orders whose payment'],
   ],
@@ -146,21 +148,21 @@ const tampered: [string, (source: Source) => void, string[]][] = [
   [
     'a wallet has a penny less',
     ({ facts }) => facts.wallets.get('wallet-1')!.balance!.minorUnits--,
-    ['balance of all wallets', 'wallets with another balance'],
+    ['balance of all wallets', 'wallets with a different balance'],
   ],
-  ['a wallet is missing', ({ facts }) => facts.wallets.delete('wallet-1'), ['wallets with another balance']],
+  ['a wallet is missing', ({ facts }) => facts.wallets.delete('wallet-1'), ['wallets with a different balance']],
   [
     'a penny went from one wallet to another',
     ({ facts }) => {
       facts.wallets.get('wallet-1')!.balance!.minorUnits--;
       facts.wallets.get('wallet-2')!.balance!.minorUnits++;
     },
-    ['wallets with another balance'],
+    ['wallets with a different balance'],
   ],
   [
     'a piece is missing',
     ({ facts }) => facts.stock.get('P0')!.onHand--,
-    ['pieces on hand =', 'products with another number on hand'],
+    ['pieces on hand =', 'products with a different number on hand'],
   ],
   [
     'a piece is promised for ever',
@@ -168,15 +170,15 @@ const tampered: [string, (source: Source) => void, string[]][] = [
     ['products with pieces still reserved'],
   ],
   [
-    'there is less than nothing',
+    'the stock is below zero',
     ({ facts }) => Object.assign(facts.stock.get('P0')!, { onHand: -1n }),
-    ['products with less than nothing'],
+    ['products with fewer than 0'],
   ],
   ['a product has no stock', ({ facts }) => facts.stock.delete('LOST'), ['products without stock']],
 ];
 
 describe('reconcile', () => {
-  test('all is ok where all is as the file says', () => {
+  test('all checks are ok if everything agrees with the file', () => {
     expect(reconcile(source).filter(({ ok }) => !ok)).toEqual([]);
   });
 
@@ -213,7 +215,7 @@ describe('the report', () => {
     expect(report.refunds.withoutPurchase).toEqual({ orders: 1, amount: '27.50' });
   });
 
-  test('shows people what there is', () => {
+  test('shows the sums and checks as text', () => {
     const text = renderReport(reportOf(source));
     expect(text).toContain('Everything reconciles with the file.');
     expect(text).toContain('✓ payments kept: ');
@@ -223,11 +225,11 @@ describe('the report', () => {
     expect(text).not.toContain('✗');
   });
 
-  test('shows what is wrong, and where', () => {
+  test('shows the differences, with their items', () => {
     const copy = structuredClone(source);
     copy.facts.stock.get('P0')!.onHand--;
     const text = renderReport(reportOf(copy));
     expect(text).toContain('It does NOT reconcile with the file.');
-    expect(text).toMatch(/✗ products with another number on hand than that: 1 instead of 0\n +P0: /);
+    expect(text).toMatch(/✗ products with a different number on hand: 1 instead of 0\n +P0: /);
   });
 });

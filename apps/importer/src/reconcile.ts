@@ -1,6 +1,6 @@
 /**
- * Compares what the system says after an import with sums taken straight from the file: to the cent and to the piece.
- * Pure. Each check can fail by itself, and says what it expected and what there is.
+ * Compares the system's state after an import with sums taken directly from the file: to the cent and to the piece.
+ * Pure. Each check can fail by itself, and has the expected and the actual figure.
  */
 import type { Order, OrderShipment } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import { PaymentStatus } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
@@ -11,7 +11,7 @@ import { fileAmount, type PlannedOrder } from './plan.ts';
 import { reconcileStock } from './reconcile-stock.ts';
 import { isSold, isUndone, revenueOf, type Source, sum, sumBy, type TalliedOrder, tally } from './tally.ts';
 
-/** All checks of an import. It reconciles if all of them are ok. */
+/** All checks of an import. The import reconciles if all are ok. */
 export function reconcile(source: Source): Check[] {
   const orders = tally(source);
   return [
@@ -24,7 +24,7 @@ export function reconcile(source: Source): Check[] {
   ];
 }
 
-/** Nothing of the file may be lost before the system is even asked. */
+/** Every line of the file must be in the plan, before any figure of the system is compared. */
 function reconcileLines({ plan, outcome }: Source): Check[] {
   const numbers = [
     ...plan.orders.flatMap(({ lines }) => lines.flatMap((line) => line.numbers)),
@@ -71,11 +71,11 @@ function reconcileOrders({ facts, outcome }: Source, orders: TalliedOrder[]): Ch
       where(({ end }) => end === 'open' || end === 'missing'),
     ),
     none(
-      'orders that ended otherwise than meant',
+      'orders that ended differently than planned',
       where(({ end, planned: { fate } }) => end === (fate === 'deliver' ? 'cancelled' : 'delivered')),
     ),
     none(
-      'orders that the import could not lead to their end',
+      'orders that the import could not finish',
       where(({ planned: { reference } }) => {
         const { end } = outcome.orders.get(reference) ?? { end: 'failed' };
         return end === 'stuck' || end === 'failed';
@@ -114,9 +114,9 @@ function shipmentFits(end: TalliedOrder['end'], shipment: OrderShipment | undefi
   return true;
 }
 
-/** What is delivered is what the file sells, but for what was rejected, cancelled, bought for a refund, or not imported. */
+/** Delivered = the file's sales, except orders that were rejected, cancelled, bought for a refund, or not imported. */
 function reconcileRevenue({ plan }: Source, orders: TalliedOrder[]): Check[] {
-  // Of what is undone, the file's own amounts are taken off: only what is delivered is the system's.
+  // Undone orders count with the file's amounts; only delivered orders count with the system's.
   const undone = orders.filter(isUndone).map(({ planned }) => ({
     country: planned.country,
     amount: fileAmount(planned),
@@ -171,7 +171,7 @@ function reconcilePayments(orders: TalliedOrder[]): Check[] {
   ];
 }
 
-/** Both views, the payment's own and the order's, must say so. */
+/** Both views, the payment's and the order's, must show it. */
 function paymentFits({ end, order, payment, planned }: TalliedOrder): boolean {
   const right = payment?.amount?.minorUnits === planned.total;
   switch (end) {
@@ -215,7 +215,7 @@ function reconcileWallets({ plan, outcome, facts }: Source, orders: TalliedOrder
       formatDecimal(fromMinorUnits(sum(wallets, ({ actual }) => actual ?? 0n))),
     ),
     none(
-      'wallets with another balance than that',
+      'wallets with a different balance',
       wrong.map(({ walletId, expected, actual }) => `${walletId}: ${actual ?? 'missing'} instead of ${expected}`),
     ),
   ];

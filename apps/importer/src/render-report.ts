@@ -2,7 +2,7 @@
 import type { Check } from './checks.ts';
 import type { CountAndAmount, Report } from './report.ts';
 
-/** How many of a long list are shown; all of them are in the JSON. */
+/** How many items of a long list are shown; the JSON has all of them. */
 const SHOWN = 20;
 
 /** The report as text, without colours, ending in a line end. */
@@ -68,7 +68,7 @@ export function renderReport(report: Report): string {
       ]),
     ),
     section('Corrections', [
-      `${report.corrections.applied} applied, ${report.corrections.refused.length} refused: there were not so many pieces`,
+      `${report.corrections.applied} applied, ${report.corrections.refused.length} refused: the stock had too few pieces`,
       ...table(
         shown(report.corrections.refused).map((row) => [`line ${row.line}`, row.productId, row.delta, row.remark]),
       ),
@@ -109,7 +109,7 @@ function more(items: unknown[]): string[] {
   return items.length > SHOWN ? [`and ${items.length - SHOWN} more (--json has all of them)`] : [];
 }
 
-/** Columns side by side; those of numbers, but for the first, to the right. */
+/** Aligned columns; columns of numbers, except the first, are aligned to the right. */
 function table(rows: string[][]): string[] {
   const columns = Math.max(0, ...rows.map((row) => row.length));
   const cells = Array.from({ length: columns }, (_, column) => rows.map((row) => row[column] ?? ''));

@@ -1,6 +1,6 @@
 /**
- * What is said of an import in the end: counted from what the system's queries say. Plain JSON: amounts are strings in
- * units of the currency ("373086.011": exact, never a floating-point number), numbers of pieces are strings too.
+ * The report of an import, counted from the answers of the system's queries. Plain JSON: amounts are strings in units
+ * of the currency ("373086.011": exact, never a floating-point number), numbers of pieces are strings too.
  */
 import type { Check } from './checks.ts';
 import { formatDecimal, fromMinorUnits } from './decimal.ts';
@@ -18,19 +18,22 @@ export interface Report {
   currency: string;
   reconciled: boolean;
   seconds: number;
-  /** While orders were placed and led to their ends. */
+  /** Counts only the time in which orders were in flight. */
   ordersPerSecond: number;
   lines: { total: number; inOrders: number; corrections: number; rejected: number };
-  /** By how they ended. */
+  /** Orders by their end. */
   orders: Record<End, CountAndAmount> & { total: CountAndAmount };
-  /** Revenue. `file` = delivered + rejected + cancelled - boughtForRefund + notImported; `difference` is what is wrong. */
+  /**
+   * Revenue. `file` = delivered + rejected + cancelled - boughtForRefund + notImported; `difference` is the rest, 0 if
+   * right.
+   */
   countries: CountryReport[];
   refunds: {
-    /** Every tenth sale. */
+    /** Every tenth sale, which is cancelled. */
     cancelled: CountAndAmount;
     /** The file has the cancellation and its purchase. */
     returned: CountAndAmount;
-    /** The file has the cancellation only: imported as purchase, then refund. */
+    /** The file has only the cancellation: imported as purchase, then refund. */
     withoutPurchase: CountAndAmount;
   };
   stock: { products: number; opening: string; corrected: string; sold: string; onHand: string; reserved: string };
@@ -54,7 +57,7 @@ export interface CountryReport {
   difference: string;
 }
 
-/** Counts. `checks`: what `reconcile` says of the same facts. */
+/** Makes the report. `checks`: the result of `reconcile` for the same facts. */
 export function createReport(source: Source & { checks: Check[] }): Report {
   const { plan, outcome, checks } = source;
   const orders = tally(source);
@@ -105,7 +108,7 @@ export function createReport(source: Source & { checks: Check[] }): Report {
   };
 }
 
-/** Whether everything came out as the file says. */
+/** Whether everything agrees with the file. */
 export function isReconciled({ reconciled }: Report): boolean {
   return reconciled;
 }
@@ -126,7 +129,7 @@ function countryReport(country: string, { plan }: Source, all: TalliedOrder[]): 
   const isRefund = ({ planned: { fate } }: TalliedOrder) => fate === 'refund';
   const rejected = amountOf((order) => order.end === 'rejected' && !isRefund(order));
   const cancelled = amountOf((order) => order.end === 'cancelled' && !isRefund(order));
-  // Below zero in the file, whether the purchase behind it could be made and refunded or not.
+  // Below zero in the file, whether its purchase could be made and refunded or not.
   const boughtForRefund = -amountOf((order) => isUndone(order) && isRefund(order));
   return {
     country,

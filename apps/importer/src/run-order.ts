@@ -1,4 +1,4 @@
-/** Leads one order of the import from its prices to its end. Every step may be repeated, by a later run too. */
+/** Runs one order of the import, from its prices to its end. Every step may be repeated, by a later run too. */
 import {
   type GetOrderRequest,
   type Order,
@@ -14,7 +14,7 @@ import type { PlannedOrder } from './plan.ts';
 import type { Prices } from './prices.ts';
 
 export interface OrderRun {
-  /** Patient with what is transient. */
+  /** Its calls are repeated after transient errors. */
   api: ImportApi;
   prices: Prices;
   idPrefix: string;
@@ -22,11 +22,11 @@ export interface OrderRun {
   signal: AbortSignal;
 }
 
-/** How long one state is waited for before the order counts as stuck. */
+/** How long the import waits for one state before the order counts as stuck. */
 const FOLLOW_LIMIT_MS = 120_000;
 const FIRST_POLL_MS = 20;
 const LONGEST_POLL_MS = 500;
-/** The card of the sandbox gateway that is always good. */
+/** The card that the sandbox gateway always approves. */
 const APPROVED_CARD = 'tok_approved';
 const CARRIER = 'Import Parcels';
 
@@ -36,7 +36,7 @@ const ends: Partial<Record<OrderStatus, OrderOutcome['end']>> = {
   [OrderStatus.ORDER_STATUS_CANCELLED]: 'cancelled',
 };
 
-/** Places the order and does with it what is planned. Throws what the system refuses. */
+/** Places the order and follows the plan for it. Throws refusals of the system. */
 export async function runOrder(order: PlannedOrder, run: OrderRun): Promise<OrderOutcome> {
   const { api, idPrefix } = run;
   const orderId = orderIdOf(idPrefix, order.reference);
@@ -94,8 +94,8 @@ async function place(order: PlannedOrder, orderId: string, requestId: string, ru
   try {
     await run.prices.holding(order.lines, () => run.api.orders.placeOrder(request));
   } catch (error) {
-    // Placed by an earlier run under other credentials, or so long ago that its request is forgotten. That it is the
-    // same order is seen when all orders are compared with the plan.
+    // An earlier run has placed it under other credentials, or so long ago that its request is forgotten. The
+    // comparison of all orders with the plan later shows whether it is the same order.
     if (!isCode(error, 'ALREADY_EXISTS')) throw error;
   }
 }
@@ -104,7 +104,7 @@ type Followed = { ok: true; order: Order } | { ok: false; last: Order | undefine
 
 const fields = ['order_id', 'status', 'reason', 'payment', 'shipment'];
 
-/** Reads the order again and again until `there`, at most for two minutes. The view may not even know it at first. */
+/** Polls the order until `there`, for at most two minutes. The order may be missing in the view at first. */
 async function follow(orderId: string, run: OrderRun, there: (order: Order) => boolean): Promise<Followed> {
   const request: GetOrderRequest = { orderId, readMask: fields };
   const giveUpAt = run.clock().getTime() + FOLLOW_LIMIT_MS;
@@ -120,7 +120,7 @@ async function follow(orderId: string, run: OrderRun, there: (order: Order) => b
   }
 }
 
-/** Confirmed and with a shipment, or further, or at an end. */
+/** Confirmed and with a shipment, or in a later state, or ended. */
 function isOnItsWay(order: Order): boolean {
   const confirmed =
     order.status === OrderStatus.ORDER_STATUS_CONFIRMED ||
@@ -142,6 +142,6 @@ function outcomeOf({ status, reason }: Order): OrderOutcome {
 function stuck(last: Order | undefined, awaited: string): OrderOutcome {
   const status = last
     ? JSON.stringify({ status: last.status, payment: last.payment?.status, shipment: last.shipment?.status })
-    : 'unknown to the views';
+    : 'not in the views';
   return { end: 'stuck', reason: `After ${FOLLOW_LIMIT_MS / 1000} s it was not ${awaited}: ${status}` };
 }

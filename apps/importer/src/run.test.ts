@@ -27,12 +27,12 @@ function run(planned: Plan, { api }: { api: ImportApi }, options: Options = {}) 
   return runImport({ plan: planned, api, clock: systemClock, signal, concurrency: 8, ...options });
 }
 
-/** Puts other methods into a client of the fake. */
+/** Replaces methods of a client of the fake. */
 function replace<Client extends object>(client: Client, methods: Partial<Client>): void {
   Object.assign(client, methods);
 }
 
-/** A system in which an import is killed at this call, which is done and not answered: nobody is there any more. */
+/** A system in which the import is killed during this call, which is done and not answered. */
 function killingSystem(at: number) {
   const kill = new AbortController();
   const system = fakeSystem({
@@ -52,7 +52,7 @@ async function failedChecks(planned: Plan, { api }: FakeSystem, outcome: Awaited
   return reconcile({ plan: planned, outcome, facts }).filter(({ ok }) => !ok);
 }
 
-/** Reproducible chance. */
+/** Reproducible random numbers. */
 function chance(seed: number): () => number {
   let state = seed;
   return () => {
@@ -62,7 +62,7 @@ function chance(seed: number): () => number {
 }
 
 describe('an import', () => {
-  test('does everything that is planned, and reconciles', async () => {
+  test('runs the whole plan, and reconciles', async () => {
     const planned = smallPlan();
     const system = fakeSystem();
     const steps: Progress[] = [];
@@ -102,7 +102,7 @@ describe('an import', () => {
     expect(await failedChecks(planned, system, outcome)).toEqual([]);
   });
 
-  test('of the sample reconciles, with orders that the stock could not serve', async () => {
+  test('of the sample reconciles, with orders that exceed the stock', async () => {
     const planned = plan(await readFile(join(import.meta.dirname, '../data/online-retail-sample.csv')));
     const system = fakeSystem({ stepsPerRead: 4 });
     const outcome = await run(planned, system, { concurrency: 64 });
@@ -126,7 +126,7 @@ describe('prices', () => {
       ),
     );
 
-  test('each order pays its own, however many are placed at the same time', async () => {
+  test('each order pays its own price, however many are placed at the same time', async () => {
     const planned = manyPrices();
     const system = fakeSystem();
     const outcome = await run(planned, system, { concurrency: 60 });
@@ -140,7 +140,7 @@ describe('prices', () => {
     expect(system.calls).not.toContain('setPrice');
   });
 
-  test('are set where the products were there before, at whatever price', async () => {
+  test('are set for products that existed before, whatever their price', async () => {
     const planned = manyPrices();
     const system = fakeSystem();
     await run(planned, system);
@@ -149,7 +149,7 @@ describe('prices', () => {
     expect(await failedChecks(planned, system, outcome)).toEqual([]);
   });
 
-  test.each([10, 20, 30, 40, 50, 60])('are right after the import was killed at call %i', async (at) => {
+  test.each([10, 20, 30, 40, 50, 60])('are correct after the import was killed at call %i', async (at) => {
     const planned = manyPrices();
     const { system, killed } = killingSystem(at);
     await expect(run(planned, system, { signal: killed, concurrency: 5 })).rejects.toThrow('killed');
@@ -159,7 +159,7 @@ describe('prices', () => {
 });
 
 describe('started again', () => {
-  test.each([1, 20, 60, 100, 140, 180, 220])('after it was killed at call %i, it goes on where it was', async (at) => {
+  test.each([1, 20, 60, 100, 140, 180, 220])('after it was killed at call %i, it continues', async (at) => {
     const planned = smallPlan();
     const { system, killed } = killingSystem(at);
     await expect(run(planned, system, { signal: killed })).rejects.toThrow('killed');
@@ -168,7 +168,7 @@ describe('started again', () => {
     expect(await failedChecks(planned, system, outcome)).toEqual([]);
   });
 
-  test('when all is done, it finds all done', async () => {
+  test('after its end, it finds everything done', async () => {
     const planned = smallPlan();
     const system = fakeSystem();
     const first = await run(planned, system);
@@ -179,7 +179,7 @@ describe('started again', () => {
     expect(await failedChecks(planned, system, second)).toEqual([]);
   });
 
-  test('under another id it is another import, into what is there', async () => {
+  test('under another id it is another import, on top of the first', async () => {
     const planned = smallPlan();
     const system = fakeSystem();
     const first = await run(planned, system);
@@ -192,8 +192,8 @@ describe('started again', () => {
   });
 });
 
-describe('what goes wrong', () => {
-  test('an order that does not move is stuck, and the others go on', async () => {
+describe('failures', () => {
+  test('an order that does not advance is stuck, and the others continue', async () => {
     const planned = smallPlan();
     const system = fakeSystem();
     const { getOrder } = system.api.orderQueries;
@@ -210,7 +210,7 @@ describe('what goes wrong', () => {
     });
     expect(outcome.orders.get('1003')).toEqual({
       end: 'stuck',
-      reason: expect.stringContaining('unknown to the views'),
+      reason: expect.stringContaining('not in the views'),
     });
     expect(outcome.orders.get('1002')).toMatchObject({ end: 'delivered' });
     const failed = await failedChecks(planned, system, outcome);
@@ -218,7 +218,7 @@ describe('what goes wrong', () => {
     expect(failed.flatMap(({ where }) => where)).toContainEqual(expect.stringContaining('1003'));
   });
 
-  test('an order that is refused has failed, with the reason, and the others go on', async () => {
+  test('an order that is refused has failed, with the reason, and the others continue', async () => {
     const planned = smallPlan();
     const system = fakeSystem();
     const { createProduct } = system.api.catalog;
@@ -238,7 +238,7 @@ describe('what goes wrong', () => {
     expect((await failedChecks(planned, system, outcome)).length).toBeGreaterThan(0);
   });
 
-  test('without stock nothing is sold: the import ends at once and says why', async () => {
+  test('if stock cannot be created nothing can be sold: the import ends at once with the reason', async () => {
     const planned = smallPlan();
     const system = fakeSystem();
     replace(system.api.stock, {
@@ -250,7 +250,7 @@ describe('what goes wrong', () => {
     expect(system.orders.size).toBe(0);
   });
 
-  test('what stays away is given up in the end', async () => {
+  test('a service that stays unreachable is given up after the time limit', async () => {
     const planned = smallPlan();
     const system = fakeSystem({ fault: (method) => (method === 'deposit' ? 'before' : undefined) });
     let looks = 0;
@@ -258,7 +258,7 @@ describe('what goes wrong', () => {
     await expect(run(planned, system, { clock })).rejects.toThrow('deposit to wallet-');
   });
 
-  test('a bug of its own is not taken for a refusal', async () => {
+  test('a bug of the import is not recorded as a refusal', async () => {
     const planned = smallPlan();
     const system = fakeSystem();
     replace(system.api.orders, {
@@ -274,7 +274,7 @@ describe('what goes wrong', () => {
   });
 });
 
-test('views that are behind are read again until they reconcile', async () => {
+test('views that lag are read again until they reconcile', async () => {
   const planned = smallPlan();
   const system = fakeSystem();
   const outcome = await run(planned, system);

@@ -1,9 +1,7 @@
 /**
- * Runs a planned import against the system's public API: customers, products, stock and wallets first, then orders and
- * corrections in the order of their dates, so many at a time.
- *
- * It keeps no state of its own. Ids of commands follow from the import's id, so that one which was killed is started again
- * with the same plan and goes on where it was: what is done already is answered as the first time.
+ * Runs a planned import through the public API: customers, products, stock and wallets first, then orders and
+ * corrections by date. It stores no state. Ids of commands follow from the import's id. So an import that was killed is
+ * started again with the same plan and continues: commands that are done already get their first answer.
  */
 
 import { forEachConcurrent } from '@caudal/kernel/concurrency.ts';
@@ -16,7 +14,7 @@ import { byDate, type Correction, CURRENCY, type Plan, type PlannedOrder, type P
 import { createPrices, type Prices } from './prices.ts';
 import { type OrderRun, runOrder } from './run-order.ts';
 
-/** How far it is: `done` of `total` things of this step. */
+/** The progress: `done` of `total` items of this step. */
 export interface Progress {
   step: 'customers' | 'products' | 'wallets' | 'orders';
   done: number;
@@ -27,27 +25,30 @@ export interface ImportOptions {
   plan: Plan;
   api: ImportApi;
   onProgress?: (progress: Progress) => void;
-  /** Orders, or other things, in flight at the same time. */
+  /** Orders, or items of another step, in flight at the same time. */
   concurrency?: number;
   clock: Clock;
   /** Ends the import: it throws the signal's reason, and can be started again. */
   signal: AbortSignal;
-  /** What ids begin with: at most 20 characters; the plan's id if absent. Another one makes another import of it. */
+  /**
+   * Prefix of all ids: at most 20 characters; the plan's id if absent. Another prefix makes another import of the same
+   * plan.
+   */
   idPrefix?: string;
 }
 
 const DEFAULT_CONCURRENCY = 32;
 
 /**
- * Imports the plan. What is transient is repeated; what the system refuses of an order or a correction stands in the
- * outcome. Throws where products, stock, customers or wallets can't be made, since nothing could be sold then.
+ * Imports the plan. Calls are repeated after transient errors; refusals of an order or a correction are in the outcome.
+ * Throws if products, stock, customers or wallets can't be made, since nothing could be sold then.
  */
 export async function runImport(options: ImportOptions): Promise<Outcome> {
   const { plan, clock, idPrefix = plan.id, concurrency = DEFAULT_CONCURRENCY } = options;
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,19}$/.test(idPrefix)) {
     throw new Error(`"${idPrefix}" can't begin an id: at most 20 letters, digits, dots, dashes and underscores`);
   }
-  // The first failure ends what else is running: it would be repeated for minutes for nothing.
+  // The first failure ends the other calls, which would otherwise be repeated for minutes in vain.
   const failure = new AbortController();
   const signal = AbortSignal.any([options.signal, failure.signal]);
   const api = patientApi(options.api, { clock, signal });
@@ -102,7 +103,7 @@ interface Run extends OrderRun {
 
 async function registerCustomer(customerId: string, country: string, { api, idPrefix }: Run): Promise<void> {
   const requestId = derivedId(idPrefix, 'customer', customerId);
-  // The file knows neither name nor address of anybody.
+  // The file has no names or addresses of customers.
   const request = { requestId, customerId, displayName: `Customer ${customerId}`, email: '', country };
   await saying(`customer ${customerId}`, madeOrThere(api.customers.registerCustomer(request)));
 }
@@ -123,15 +124,15 @@ async function createProduct(productId: string, product: PlannedProduct, run: Ru
       }),
     ),
   );
-  // The price of one that was there is not known; it is set before it is first bought.
+  // The price of an existing product is unknown; it is set before the first order of it.
   if (created) prices.know(productId, price);
   outcome.stockBefore.set(productId, await saying(`stock of ${productId}`, fillStock(productId, openingStock, run)));
 }
 
 /**
- * Puts the opening stock in, of a product that is there already too. Gives what was there before: as answers to commands
- * are kept, a later run is told the same. Undefined: something was there, and as there is nothing to put in, no answer says
- * how much.
+ * Adds the opening stock, also to existing stock. Returns the pieces from before; a later run gets the same, since
+ * answers to commands are recorded. Undefined: the product had stock, and with nothing to add no answer contains its
+ * size.
  */
 async function fillStock(productId: string, quantity: bigint, { api, idPrefix }: Run): Promise<bigint | undefined> {
   const requestId = derivedId(idPrefix, 'stock', productId);
@@ -182,14 +183,14 @@ async function noteCorrection(correction: Correction, run: Run): Promise<void> {
   run.outcome.corrections.set(number, outcome);
 }
 
-/** Code, reason and message of a refusal. Anything else is thrown: the import has been ended, or is wrong itself. */
+/** Code, reason and message of a refusal. Throws any other error: the import was ended, or has a bug. */
 function refusalOf(error: unknown, { signal }: Run): string {
   signal.throwIfAborted();
   if (!(error instanceof CaudalError)) throw error;
   return `${error.code} ${error.reason}: ${error.message}`;
 }
 
-/** What the command made; undefined if it was there before. */
+/** The command's result; undefined if the thing existed before. */
 async function madeOrThere<T>(made: Promise<T>): Promise<T | undefined> {
   return await made.catch((error) => {
     if (isCode(error, 'ALREADY_EXISTS')) return undefined;
@@ -197,7 +198,7 @@ async function madeOrThere<T>(made: Promise<T>): Promise<T | undefined> {
   });
 }
 
-/** Says of a refusal what it was about. */
+/** Adds the subject to the message of an error. */
 async function saying<T>(what: string, done: Promise<T>): Promise<T> {
   return await done.catch((error) => {
     if (!(error instanceof CaudalError)) throw error;

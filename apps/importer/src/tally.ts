@@ -1,4 +1,4 @@
-/** Each order of the plan beside what the system says of it: what the checks and the report are counted from. */
+/** Each order of the plan with the system's order and payment: the basis of the checks and the report. */
 import { type Order, OrderStatus } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import type { Payment } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
 import { fromMinorUnits } from './decimal.ts';
@@ -6,7 +6,7 @@ import type { Facts } from './facts.ts';
 import { type Outcome, orderIdOf } from './outcome.ts';
 import { fileAmount, type Plan, type PlannedOrder } from './plan.ts';
 
-/** 'open': at no end. 'missing': the system does not have it. */
+/** 'open': it has not ended. 'missing': the system does not have it. */
 export type End = 'delivered' | 'rejected' | 'cancelled' | 'open' | 'missing';
 
 export interface TalliedOrder {
@@ -17,7 +17,7 @@ export interface TalliedOrder {
   payment: Payment | undefined;
   /** The system's total, in minor units. */
   total: bigint;
-  /** What it stands for in the file's own sums, in millionths; 0 while it is at no end. */
+  /** Its amount in the sums of the file, in millionths; 0 until it has ended. */
   amount: bigint;
 }
 
@@ -57,18 +57,18 @@ export function tally({ plan, outcome, facts }: Source): TalliedOrder[] {
   });
 }
 
-/** Whatever was meant: what is delivered is revenue, what is undone stands for what the file says. */
+/** Whatever was planned, a delivered order counts as revenue, and an undone order with the file's amount. */
 function amountOf(end: End, total: bigint, { fate }: PlannedOrder): bigint {
   if (end === 'delivered') return fromMinorUnits(total);
   return isUndone({ end }) ? fileAmount({ total, fate }) : 0n;
 }
 
-/** Rejected or cancelled: nothing is kept of it. */
+/** Rejected or cancelled: no money is kept. */
 export function isUndone({ end }: Pick<TalliedOrder, 'end'>): boolean {
   return end === 'rejected' || end === 'cancelled';
 }
 
-/** What of the file's sums the system has as money that stays: millionths. */
+/** The money that the system keeps, in millionths. */
 export function revenueOf(orders: TalliedOrder[]): bigint {
   return sum(orders.filter(isSold), ({ total }) => fromMinorUnits(total));
 }

@@ -1,4 +1,4 @@
-/** Reads the system and reconciles, again and again until it does: views follow the log, at a distance. */
+/** Reads the system and reconciles, repeatedly until all checks are ok, since views lag behind the log. */
 import type { Clock } from '@caudal/kernel/time.ts';
 import { sleep } from '@caudal/kernel/time.ts';
 import type { ImportApi } from './api.ts';
@@ -16,11 +16,11 @@ export interface VerifyOptions {
   signal: AbortSignal;
 }
 
-/** Longer than two rounds of reconciliation, within which views recover what a queue lost. */
+/** Longer than two reconciliations of handlers with the log, in which views recover events that a queue has lost. */
 const SETTLE_MS = 90_000;
 const PAUSE_MS = 1_000;
 
-/** What the system says, and how that compares: when all checks are ok, or else after a minute and a half. */
+/** The system's state and the checks: once all checks are ok, or else after a minute and a half. */
 export async function verifyImport(options: VerifyOptions): Promise<{ facts: Facts; checks: Check[] }> {
   const { plan, outcome, clock, signal } = options;
   const giveUpAt = clock().getTime() + SETTLE_MS;

@@ -1,4 +1,4 @@
-/** What a process has: its contexts, stores, clients and identity. Roles are put to work over it (roles/*.ts). */
+/** The app of a process: its contexts, stores, clients and identity. Roles run on it (roles/*.ts). */
 
 import type { Settings } from '@caudal/config/config.ts';
 import type { Context, Tools } from '@caudal/context/context.ts';
@@ -19,15 +19,15 @@ import { openStores, type Stores } from './stores.ts';
 
 export interface App {
   values: RuntimeValues;
-  /** Names this process wherever only one of several may do something. */
+  /** Identifies this process as the holder of leases. */
   holder: string;
   locals: LocalContext[];
-  /** By domain: the logs of its own contexts, and those of the others through their LogService. */
+  /** By domain: the logs of its own contexts, and those of other contexts through their LogService. */
   logsFor(context: Context, domains: Iterable<string>): Map<string, LogReader>;
   stores: Stores;
   clients: Clients;
   identity: Identity;
-  /** What it serves; roles add to it before the server starts. */
+  /** The services of this process; roles add to them before the server starts. */
   services: Service[];
   lifecycle: Lifecycle;
   has(role: Role): boolean;
@@ -40,16 +40,16 @@ export interface OpenAppOptions {
   databaseUrl: string;
   identity: Identity;
   lifecycle: Lifecycle;
-  /** Names this process wherever only one of several may do something. */
+  /** Identifies this process as the holder of leases. */
   holder: string;
-  /** As databases and brokers show the process: `caudal-projector`. */
+  /** The process's name in databases and brokers: `caudal-projector`. */
   name: string;
 }
 
-/** What an embedded system remembers of a context's streams: all contexts share one process of a laptop. */
+/** Aggregates cached per context in an embedded system, where all contexts share one process of a laptop. */
 const EMBEDDED_CACHE = { cacheSize: 2_000, cacheBytes: 16 * 2 ** 20 };
 
-/** Opens what the process's contexts need; everything is closed again when the lifecycle ends. */
+/** Opens stores, clients and contexts of the process. The end of the lifecycle closes them. */
 export async function openApp(options: OpenAppOptions): Promise<App> {
   const { values, databaseUrl, identity, lifecycle, holder, name } = options;
   usePersonalDataKeys(values);

@@ -1,4 +1,4 @@
-/** How contexts reach each other, and what comes of it where one does not let the other in. */
+/** Calls between contexts, and their errors if the called context refuses permission. */
 
 import type { Context } from '@caudal/context/context.ts';
 import { InventoryQueryServiceService } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
@@ -24,7 +24,7 @@ const request = { productId: 'p-1', readMask: undefined };
 const identity: Identity = {
   auth: 'off',
   callerOf: ({ name, permissions }) => ({ subject: `service:${name}`, permissions: new Set(permissions) }),
-  // The server below takes the token for the permissions that it grants.
+  // The server below reads the granted permissions from the token.
   tokensOf:
     ({ permissions }) =>
     async () =>
@@ -58,14 +58,14 @@ describe.each([
   ['in another process', ['orders']],
   ['in this process', ['orders', 'inventory']],
 ])('a context %s', (_, contexts) => {
-  test('that does not let us in is out of reach: that is neither the caller’s fault nor an event’s', async () => {
+  test('that refuses permission is reported as unavailable: neither the caller nor an event is at fault', async () => {
     const clients = open(contexts);
     const denied = clients.of(orders, InventoryQueryServiceService).getStockItem(request);
     await expect(denied).rejects.toMatchObject({ code: 'UNAVAILABLE', metadata: { dependency: 'inventory' } });
     await clients.stop();
   });
 
-  test('answers for itself where it has let us in', async () => {
+  test('answers with its own errors if permission is granted', async () => {
     const clients = open(contexts);
     const answer = clients.of(reader, InventoryQueryServiceService).getStockItem(request);
     await expect(answer).rejects.toMatchObject({ code: 'NOT_FOUND' });
@@ -73,7 +73,7 @@ describe.each([
   });
 });
 
-test('whoever asks for a client again gets the same connection, and nobody else does', async () => {
+test('the same caller gets the same connection again, another caller its own', async () => {
   let made = 0;
   const tokensOf = (context: Context) => {
     made++;

@@ -1,6 +1,6 @@
 /**
- * How contexts reach each other: a service that this process serves is called inside it, any other over gRPC. Queries
- * live in services named `...QueryService`, so a definition's name says which role answers.
+ * Calls between contexts: a service that this process serves is called inside it, any other over gRPC. Queries are in
+ * services named `...QueryService`, so the name of a definition determines the role that serves it.
  */
 import type { Context } from '@caudal/context/context.ts';
 import type { Method } from '@caudal/contract/method.ts';
@@ -16,15 +16,15 @@ import type { RuntimeValues } from './settings/settings.ts';
 export interface Clients extends Running {
   /** A client of the service, as this context. */
   of<Definition extends object>(caller: Context, definition: Definition): Client<Definition>;
-  /** A client of a service of another context, wherever it is: `LogService`, which every context serves. */
+  /** A client of the service in the named context, always over gRPC: for `LogService`, which every context serves. */
   at<Definition extends object>(caller: Context, definition: Definition, context: string): Client<Definition>;
 }
 
 const log = logger('clients');
 
-/** `services`: what this process serves; may be filled later, before the first call. */
+/** `services`: those of this process; may be filled later, before the first call. */
 export function openClients(values: RuntimeValues, identity: Identity, services: Service[]): Clients {
-  /** By caller, address and service: a client is a connection, and some are asked for again and again. */
+  /** By caller, address and service. A client is a connection, so repeated requests for one share it. */
   const connected = new Map<string, { close(): void }>();
 
   const remote = <Definition extends object>(caller: Context, definition: Definition, address: string) => {
@@ -54,8 +54,8 @@ export function openClients(values: RuntimeValues, identity: Identity, services:
 type Call = (request: unknown, options?: CallOptions) => Promise<unknown>;
 
 /**
- * A service that another one does not let in is no fault of whoever asked the first, nor of the event that made it ask:
- * keys or permissions are wrong, and until somebody mends that, the other one is out of reach.
+ * If a called context refuses permission, keys or permissions are wrong; neither the public caller nor an event is at
+ * fault. So the error becomes UNAVAILABLE, until an operator corrects the keys.
  */
 function amongServices<Definition extends object>(
   client: Client<Definition>,
@@ -69,7 +69,10 @@ function amongServices<Definition extends object>(
         return await call(request, options);
       } catch (error) {
         if (!isCode(error, 'UNAUTHENTICATED', 'PERMISSION_DENIED')) throw error;
-        log.error({ err: error, caller, called: context, method: name }, 'a service was not let in: check its key');
+        log.error(
+          { err: error, caller, called: context, method: name },
+          'a call between services was refused: check CAUDAL_SERVICE_KEY and CAUDAL_JWKS',
+        );
         throw unavailable(context, error);
       }
     },

@@ -1,4 +1,4 @@
-/** Every context. Adding one is adding a line. */
+/** Every context. A new context is a new line. */
 import type { Context } from '@caudal/context/context.ts';
 import { catalog } from '@caudal/service-catalog/context.ts';
 import { customers } from '@caudal/service-customers/context.ts';

@@ -1,6 +1,6 @@
 /**
- * A new event never breaks a view, an aggregate or a saga: those of every context are given every event that the contract
- * has, and one that only a newer version knows. What a context adds is tried without a change here.
+ * A new event never breaks a view, an aggregate or a saga. Those of every context get every event of the contract, and
+ * one that only a newer version has. New projections, aggregates and sagas are tested without a change here.
  */
 import { openAggregates } from '@caudal/aggregates/aggregates.ts';
 import { loadConfig } from '@caudal/config/config.ts';
@@ -27,7 +27,7 @@ const deciders = contexts.flatMap((context) => context.deciders);
 
 describe('every event of the contract', () => {
   test.each(projections.map((projection) => [projection.name, projection] as const))(
-    'leaves the views of %s right',
+    'leaves the views of %s valid',
     (_, projection) => {
       const faults = isMultiStream(projection) ? gatheringFaults(projection) : projectionFaults(projection);
       expect(faults).toEqual([]);
@@ -35,13 +35,13 @@ describe('every event of the contract', () => {
   );
 
   test.each(deciders.map((decider) => [decider.entity.name, decider] as const))(
-    'leaves a state of %s',
+    'leaves a valid state of %s',
     (_, decider) => {
       expect(deciderFaults(decider)).toEqual([]);
     },
   );
 
-  test('belongs to an aggregate of a context, so that none is left out', () => {
+  test('belongs to an aggregate of a context, so none is left out', () => {
     expect(deciders.map(({ entity }) => entity.name).sort()).toEqual(entities.map(({ name }) => name).sort());
   });
 });
@@ -53,7 +53,7 @@ describeWith(['postgres'], 'every event of the contract, given to the sagas', ()
   });
   afterAll(() => fresh.drop());
 
-  /** The saga handlers of a context over its own log; all other contexts are away. */
+  /** The saga handlers of a context over its own log; all other contexts are unreachable. */
   async function start(context: Context) {
     await migrateContext(fresh.url, context);
     const database = openDatabase({ url: fresh.url, schema: context.name });
@@ -86,7 +86,7 @@ describeWith(['postgres'], 'every event of the contract, given to the sagas', ()
     };
   }
 
-  /** Puts those of its own domain into the log. */
+  /** Adds the events of the log's own domain to it. */
   async function hold(log: MemoryLog, events: RecordedEvent[]): Promise<void> {
     for (const event of events.filter(({ stream }) => domainOf(stream) === log.domain))
       expect(await log.append({ stream: event.stream, expected: event.version - 1, events: [event] })).toMatchObject({
@@ -95,7 +95,7 @@ describeWith(['postgres'], 'every event of the contract, given to the sagas', ()
   }
 
   test.each(contexts.map((context) => [context.name, context] as const))(
-    'of %s, none fails, and none that only a newer version knows is passed by',
+    'of %s: none fails, and none of a newer version is skipped',
     async (_, context) => {
       const { handlers, log, stop } = await start(context);
       try {

@@ -10,7 +10,7 @@ import type { RuntimeValues } from './settings/settings.ts';
 const folder = mkdtempSync(join(tmpdir(), 'caudal-files-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-test('of many who make a file one does, and nobody sees it before it is whole', async () => {
+test('of several writers of a file one wins, and no reader sees it incomplete', async () => {
   const file = join(folder, 'one');
   const seen = new Set<string>();
   let done = false;
@@ -28,7 +28,7 @@ test('of many who make a file one does, and nobody sees it before it is whole', 
   expect(readdirSync(folder)).toEqual(['one']);
 });
 
-test('processes that make their key at the same moment agree on one', async () => {
+test('processes that make their key at the same moment agree on one key', async () => {
   const directory = join(folder, 'keys');
   const values = { CAUDAL_AUTH: 'jwt', CAUDAL_ISSUER: 'i', CAUDAL_AUDIENCE: 'a' } as unknown as RuntimeValues;
   const identities = await Promise.all(Array.from({ length: 8 }, () => openIdentity(values, directory)));

@@ -1,6 +1,6 @@
 /**
- * Who is who: the keys that callers' tokens are checked with, and the name under which this process's contexts call
- * others. Without configured keys (the embedded system) a key is made once and kept beside the data.
+ * Identities: the keys that check callers' tokens, and the tokens with which this process's contexts call others.
+ * Without configured keys (the embedded system) a key is made once and stored beside the data.
  */
 import { existsSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
@@ -19,7 +19,7 @@ export interface Identity {
   auth: Authenticate | 'off';
   /** A context as the caller of a service in the same process. */
   callerOf(context: Context): Caller;
-  /** A context's tokens for services in other processes; undefined where nobody asks for one. */
+  /** A context's tokens for services in other processes; undefined if those need none. */
   tokensOf(context: Context): TokenSource | undefined;
   /** Signs a token; undefined if this process has no key to sign with. */
   sign(subject: string, permissions: string[], ttlSeconds: number): Promise<string> | undefined;
@@ -27,13 +27,13 @@ export interface Identity {
 
 const SERVICE_TOKEN_SECONDS = 300;
 
-/** What an identity is made of. */
+/** The settings of an identity. */
 export type IdentityValues = Pick<
   RuntimeValues,
   'CAUDAL_AUTH' | 'CAUDAL_JWKS' | 'CAUDAL_SERVICE_KEY' | 'CAUDAL_ISSUER' | 'CAUDAL_AUDIENCE'
 >;
 
-/** `keyDirectory`: where a key may be made if none is configured; undefined: nowhere. */
+/** `keyDirectory`: where a key is made if none is configured; undefined: none is made. */
 export async function openIdentity(values: IdentityValues, keyDirectory: string | undefined): Promise<Identity> {
   const { CAUDAL_ISSUER: issuer, CAUDAL_AUDIENCE: audience } = values;
   const { keys, signingKey } = await findKeys(values, keyDirectory);
@@ -65,12 +65,12 @@ async function findKeys(values: IdentityValues, keyDirectory: string | undefined
 
 const keyFile = (directory: string) => join(directory, 'key.json');
 
-/** Whether a system that was started on this data directory has made its key there. */
+/** Whether a system has made its key in this data directory. */
 export function hasKey(directory: string): boolean {
   return existsSync(keyFile(directory));
 }
 
-/** The key in this file, made at the first time. Two processes that make it at the same moment agree on one. */
+/** The key in this file, which is made if it is missing. Two processes that make it at the same moment agree on one. */
 async function keptKey(file: string): Promise<Key> {
   const read = async () => JSON.parse(await readFile(file, 'utf8')) as Key;
   try {

@@ -1,4 +1,4 @@
-/** Every query finds its views by an index, and every index serves a query: asked of all contexts, as callers can ask. */
+/** Every query of every context is served by an index, and every index serves a query, for all forms of requests. */
 import { loadConfig, type Settings } from '@caudal/config/config.ts';
 import type { QueryTools, Tools } from '@caudal/context/context.ts';
 import { contract } from '@caudal/contract/descriptors.ts';
@@ -20,7 +20,7 @@ const tools: Omit<QueryTools<Settings>, 'views' | 'search'> = {
   client: () => nothing,
 };
 
-/** What the context's queries ask of each projection, whatever they are called with. */
+/** The queries that the context sends to each projection, over all forms of requests. */
 async function askedOf(context: (typeof contexts)[number]): Promise<Map<string, Asked[]>> {
   const asked = new Map<string, Asked[]>(context.projections.map(({ projection }) => [projection.name, []]));
   const reader = (projection: Projection<unknown>) => {
@@ -42,7 +42,7 @@ async function askedOf(context: (typeof contexts)[number]): Promise<Map<string, 
   for (const { definition, handlers } of services) {
     for (const [name, { path }] of Object.entries(definition)) {
       for (const request of requestsOf(contract().method(path))) {
-        // Some combinations are refused, which asks nothing; and the views that are found are empty.
+        // Some combinations are refused, which sends no query; and the views that are found are empty.
         await handlers[name]!(request as never, testCall()).catch(() => {});
       }
     }
@@ -55,15 +55,15 @@ const withIndexes = contexts.flatMap((context) =>
 );
 
 describe.each(withIndexes)('$name', ({ name, context, projection, store }) => {
-  test('is asked for nothing that no index serves', async () => {
+  test('has an index for every query', async () => {
     const asked = (await askedOf(context)).get(name)!;
     expect(asked).not.toEqual([]);
-    // A search without conditions goes by its words.
+    // A search without conditions uses the full-text index.
     const bare = asked.filter((query) => indexFor(projection.indexes, query) === undefined);
     expect(store === 'search' ? [] : bare).toEqual([]);
   });
 
-  test('has no index that serves no query', async () => {
+  test('has no unused index', async () => {
     const asked = (await askedOf(context)).get(name)!;
     const used = new Set(asked.map((query) => indexFor(projection.indexes, query)));
     expect(projection.indexes.filter((index) => !used.has(index))).toEqual([]);

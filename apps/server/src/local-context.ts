@@ -27,21 +27,23 @@ export interface LocalContext extends Running {
 }
 
 /**
- * How long an append is repeated while PostgreSQL is away: a shorter restart goes unnoticed. Less than the 5 s that most callers
- * wait, so that they get UNAVAILABLE rather than DEADLINE_EXCEEDED.
+ * How long an append is repeated while PostgreSQL is unreachable: a shorter restart goes unnoticed. Most callers wait 5
+ * s, so they get UNAVAILABLE rather than DEADLINE_EXCEEDED.
  */
 const APPEND_RETRY_MS = 2_000;
-/** How long an append waits for the log's head. Less than callers wait, too: an append that fails in the wait never lands. */
+/**
+ * How long an append waits for the log's head. Shorter than callers wait, since an append that fails there never lands.
+ */
 const APPEND_LOCK_MS = 3_000;
 
 const migrationSets = [checkpointMigrations, logMigrations, messagingMigrations, sagaMigrations, jobMigrations];
 
-/** Brings a context's schema up to date. Returns what was applied. */
+/** Brings a context's schema up to date. Returns the names of the applied migrations. */
 export function migrateContext(url: string, context: Context): Promise<string[]> {
   return migrate({ url, schema: context.name, sets: migrationSets });
 }
 
-/** What `migrateContext` would apply: `orders eventlog/001_tables.sql`. */
+/** The migrations that `migrateContext` would apply: `orders eventlog/001_tables.sql`. */
 export async function pendingOf(url: string, contexts: Context[]): Promise<string[]> {
   const pending = await Promise.all(
     contexts.map(async ({ name }) =>
@@ -55,17 +57,17 @@ export interface OpenContextOptions {
   url: string;
   poolSize: number;
   applicationName: string;
-  /** What is remembered of streams while nothing uses them; what aggregates have by default if absent. */
+  /** The size of the cache of idle aggregates; the default of packages/aggregates if absent. */
   cache?: { cacheSize: number; cacheBytes: number };
 }
 
-/** Opens a context over its schema, which is up to date. Connects at first use. */
+/** Opens a context over its schema, which must be up to date. Connects at first use. */
 export function openContext(
   context: Context,
   { url, poolSize, applicationName, cache }: OpenContextOptions,
 ): LocalContext {
   const connection = { url, schema: context.name, applicationName };
-  // What a context keeps beside its log can be had from the log again.
+  // The context's data beside the log can be rebuilt from the log.
   const database = openDatabase({ ...connection, poolSize, derived: true });
   const appender = openPipeline({ ...connection, lockTimeoutMs: APPEND_LOCK_MS });
   const log = openEventLog({ database, appender, domain: context.name, retryForMs: APPEND_RETRY_MS });

@@ -20,7 +20,7 @@ const event = {
 afterEach(() => use(undefined));
 
 describe('CAUDAL_PERSONAL_DATA_KEYS', () => {
-  test('seals with the first key and opens with all of them, through a rotation and back to none', () => {
+  test('encrypt with the first key and decrypt with all of them, through a rotation and back to none', () => {
     const [first, second] = [`2026:${key()}`, `2027:${key()}`];
     const plain = customer.encode(event);
     use(first);
@@ -35,7 +35,7 @@ describe('CAUDAL_PERSONAL_DATA_KEYS', () => {
     expect(customer.decode(old).value).toMatchObject({ email: '[sealed]' });
   });
 
-  test('that can not be read end the start, and are not shown', () => {
+  test('that are invalid end the start, and are not shown', () => {
     const secret = key();
     let error: unknown;
     try {

@@ -1,4 +1,4 @@
-/** Refuses to work on a database whose schemas are not up to date: it is migrated once, before many processes start. */
+/** Refuses a database whose schemas are not up to date: it must be migrated once, before all processes start. */
 import { ConfigError } from '@caudal/config/config.ts';
 import type { Context } from '@caudal/context/context.ts';
 import { isTransient } from '@caudal/kernel/errors.ts';
@@ -11,7 +11,7 @@ import type { RuntimeValues } from './settings/settings.ts';
 const log = logger('schema');
 const listedAtMost = 3;
 
-/** Those of all contexts that the settings name. */
+/** The contexts that the settings name. */
 export function contextsOf({ CAUDAL_CONTEXTS }: Pick<RuntimeValues, 'CAUDAL_CONTEXTS'>): Context[] {
   return contexts.filter(({ name }) => CAUDAL_CONTEXTS.includes(name));
 }

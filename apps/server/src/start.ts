@@ -30,7 +30,7 @@ export interface Started {
   databaseUrl: string;
 }
 
-/** Where the logs are: the server that is configured, or an embedded one that ends with the process. */
+/** The URL of PostgreSQL: the configured server, or an embedded one that ends with the process. */
 export async function openDatabaseServer(values: RuntimeValues, lifecycle: Lifecycle): Promise<string> {
   if (values.DATABASE_URL) {
     await awaitMigrated({
@@ -47,10 +47,9 @@ export async function openDatabaseServer(values: RuntimeValues, lifecycle: Lifec
 }
 
 /**
- * Starts everything that `values` ask for. What was started before an error is stopped again.
- *
- * The listeners open first, so that /livez answers while the process waits for a store; /readyz is 200 once everything runs.
- * Consumers come before the relay, so that their queues are there when the first event is carried.
+ * Starts the roles and contexts of `values`. After an error, all parts that have started are stopped again. The
+ * listeners open first, so /livez answers while the process waits for a store; /readyz is 200 once everything runs.
+ * Consumers start before the relay, so their queues exist when the first event is published.
  */
 export async function start(values: RuntimeValues, lifecycle = createLifecycle()): Promise<Started> {
   try {
@@ -68,7 +67,7 @@ export async function start(values: RuntimeValues, lifecycle = createLifecycle()
     lifecycle.onStop('telemetry', () => telemetry.stop());
     const databaseUrl = await openDatabaseServer(values, lifecycle);
     const identity = await openIdentity(values, values.DATABASE_URL ? undefined : values.CAUDAL_DATA_DIR);
-    // Only one process can own an embedded database: it takes over at once what it held before a crash.
+    // One process owns an embedded database. With a fixed name it takes over its own leases at once after a crash.
     const holder = values.DATABASE_URL ? newId() : 'embedded';
     const name = `caudal-${values.CAUDAL_ROLES.join('-')}`.slice(0, 60);
     const app = await openApp({ values, databaseUrl, identity, lifecycle, holder, name });
@@ -82,7 +81,7 @@ export async function start(values: RuntimeValues, lifecycle = createLifecycle()
       if (app.has('relay')) startRelays(app);
       if (app.has('jobs')) startJobs(app);
     } finally {
-      // Registered last, so that the listeners are closed first.
+      // Registered last, so the listeners are closed first.
       lifecycle.onStop('server', () => server.stop(), { timeoutMs: 20_000 });
     }
     lifecycle.started();
@@ -95,7 +94,7 @@ export async function start(values: RuntimeValues, lifecycle = createLifecycle()
   }
 }
 
-/** Every process answers /livez and /readyz; only those that serve something have a REST port. */
+/** Every process answers /livez and /readyz; only processes with services have a REST port. */
 async function openListeners(app: App): Promise<RunningServer> {
   const { values, identity, services, lifecycle } = app;
   const host = values.CAUDAL_HOST;

@@ -1,4 +1,4 @@
-/** What a process stands on: PostgreSQL always, the other stores where they are configured. */
+/** The stores of a process: always PostgreSQL, others if they are configured. */
 
 import { openCache } from '@caudal/cache/cache.ts';
 import type { Cache } from '@caudal/cache/types.ts';
@@ -13,12 +13,12 @@ import { storeCircuitBreaker } from './queries/store-circuit-breaker.ts';
 import type { RuntimeValues } from './settings/settings.ts';
 
 export interface Stores extends Running {
-  /** Undefined: events come from the logs directly. */
+  /** Undefined: events are read from the logs directly. */
   broker: Broker | undefined;
   cache: Cache;
-  /** Where a context's views of this kind are. `database`: the context's own. */
+  /** The store of a context's views of this kind. `database`: the context's own. */
   views(context: Context, kind: StoreKind, database: Database): ViewStore;
-  /** The same for queries, which are not to wait for a store that is known to be away. */
+  /** The same store for queries, behind a circuit breaker: they do not wait while it is unreachable. */
   viewsToQuery(context: Context, kind: StoreKind, database: Database): ViewStore;
 }
 
@@ -26,11 +26,11 @@ export interface Stores extends Running {
 const CACHED_VIEWS = 20_000;
 const EMBEDDED_VIEWS = 2_000;
 
-/** Opens what is configured. Nothing is connected before it is used. */
+/** Opens the configured stores. Each connects at its first use. */
 export async function openStores(values: RuntimeValues, name: string): Promise<Stores> {
   const { RABBITMQ_URL, MONGODB_URL, ELASTICSEARCH_URL, REDIS_URL, CAUDAL_NAMESPACE: namespace } = values;
   const prefix = namespace ? `${namespace}.` : '';
-  // Loaded where they are configured: the drivers of MongoDB and Elasticsearch take 40 MiB between them.
+  // Loaded only if configured: the drivers of MongoDB and Elasticsearch take 40 MiB together.
   const broker = RABBITMQ_URL
     ? (await import('@caudal/messaging/rabbitmq/connection.ts')).openBroker({ url: RABBITMQ_URL, prefix, name })
     : undefined;

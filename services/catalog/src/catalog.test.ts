@@ -43,7 +43,7 @@ describe('commands', () => {
     api = catalogService({ aggregates }).handlers as unknown as Handlers<CatalogServiceService>;
   });
 
-  test('answer with the product and say what they wrote', async () => {
+  test('answer with the product and with a consistency token', async () => {
     const call = testCall({ requestId: 'x' });
     const created = await create(call);
     expect(created).toEqual({
@@ -65,7 +65,7 @@ describe('commands', () => {
     expect(await api.discontinueProduct(product, testCall())).toMatchObject({ discontinued: true, etag: '4' });
   });
 
-  test('an update sets what its mask names, or else what is not empty', async () => {
+  test('an update sets the fields of its mask, or without one the fields that are not empty', async () => {
     await create();
     expect(await update({ title: 'Cup' })).toMatchObject({ title: 'Cup', description: 'For tea' });
     expect(await update({ updateMask: ['description'], title: 'ignored' })).toMatchObject({
@@ -83,14 +83,14 @@ describe('commands', () => {
     });
   });
 
-  test('a change of something else than was read is refused', async () => {
+  test('a change with an old etag is refused', async () => {
     await create();
     expect(await refusalOf(update({ title: 'Cup', etag: '1' }))).toEqual({ code: 'ABORTED', reason: 'ETAG_MISMATCH' });
     expect(await update({ title: 'Cup', etag: '2-17' })).toMatchObject({ title: 'Cup' });
     expect((await refusalOf(update({ productId: 'P2', title: 'Cup', etag: '1' }))).code).toBe('NOT_FOUND');
   });
 
-  test('products are got as they are now, in the order asked for', async () => {
+  test('BatchGetProducts reads the present state, in the requested order', async () => {
     await create();
     await api.createProduct({ requestId: '', productId: 'P2', ...texts, price: undefined }, testCall());
     const { products } = await api.batchGetProducts({ productIds: ['P2', 'nothing', 'P1'] }, testCall());
@@ -122,7 +122,7 @@ describe('product search', () => {
     ],
   };
 
-  test('is the same whichever of product and stock comes first', () => {
+  test('is the same whether product or stock comes first', () => {
     const view = viewsOf(productSearch, [productEvents, stockEvents]).get('P1')!;
     expect(view).toEqual({
       productId: 'P1',
@@ -139,7 +139,7 @@ describe('product search', () => {
     expect(productSearch.keys.in_stock!.of(view)).toBe(true);
   });
 
-  test('stock alone is no product', () => {
+  test('a view with stock alone is not a product', () => {
     const view = viewsOf(productSearch, [stockEvents]).get('P1')!;
     expect(isListed(view)).toBe(false);
     expect(productSearch.keys.on_sale!.of(view)).toBe(false);
@@ -164,7 +164,7 @@ describe('queries', () => {
       testCall(),
     );
 
-  test('one product, if the catalogue knows it', async () => {
+  test('one product, if it is in the catalogue', async () => {
     expect(await api.getProduct({ productId: 'P1', readMask: undefined }, testCall())).toMatchObject({ title: 'Mug' });
     for (const productId of ['P2', 'P3']) {
       expect(await refusalOf(api.getProduct({ productId, readMask: undefined }, testCall()))).toEqual({
@@ -174,7 +174,7 @@ describe('queries', () => {
     }
   });
 
-  test('a search asks for what is on sale, and what the request says', async () => {
+  test('a search is for products on sale, with the conditions of the request', async () => {
     expect(await searching({})).toMatchObject({ totalSize: 2n, nextPageToken: 'next', categories: [] });
     await searching({
       categories: ['kitchen'],

@@ -1,4 +1,4 @@
-/** What the catalog context consists of. */
+/** The catalog context: its services and projections. */
 import { defineContext } from '@caudal/context/context.ts';
 import { catalogService } from './commands/catalog-service.ts';
 import { productDecider } from './domain/product.ts';

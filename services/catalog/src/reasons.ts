@@ -1,4 +1,4 @@
-/** What the catalogue refuses, for the catalogue of reasons. */
+/** Reasons of the catalogue, for the reference of errors. */
 import type { Reason } from '@caudal/kernel/reason.ts';
 
 export const reasons = {

@@ -1,4 +1,4 @@
-/** What the customers context consists of. */
+/** The customers context: its services. */
 import { defineContext } from '@caudal/context/context.ts';
 import { customerService } from './commands/customer-service.ts';
 import { customerDecider } from './domain/customer.ts';

@@ -1,4 +1,4 @@
-/** A customer as the contract spells it. */
+/** A customer as a message of the contract. */
 import { commandEtag } from '@caudal/context/etag.ts';
 import type { Customer } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
 import type { CustomerState } from './domain/customer.ts';

@@ -27,7 +27,7 @@ describe('a customer', () => {
     after(registered).when(registering).refuses('ALREADY_EXISTS', 'CUSTOMER_EXISTS');
   });
 
-  test('changes what is given, also to nothing', () => {
+  test('changes the given fields, also to empty', () => {
     const updating = (changed: Partial<typeof details>) => (state: CustomerState) =>
       update(state, 'c1', { ...nothing, ...changed });
     after(registered)
@@ -70,7 +70,7 @@ describe('a customer', () => {
     });
   });
 
-  test("takes an update's mask: what it names is set, to nothing where it is not given", async () => {
+  test('an update with a mask sets all fields of the mask, to empty if absent', async () => {
     const aggregates = openAggregates({
       log: memoryLog({ domain: 'customers' }),
       clock: () => new Date(),
@@ -87,7 +87,7 @@ describe('a customer', () => {
     expect((await refusalOf(masked(['customer_id']))).reason).toBe('INVALID_FIELD');
   });
 
-  test('leaves nothing personal in the log once there is a cipher, and reads the same', async () => {
+  test('writes no personal data in plain text once there is a cipher, and reads the same', async () => {
     const hex: PersonalDataCipher = {
       seal: (text) => `enc:v1:k:${Buffer.from(text).toString('hex')}`,
       open: (sealed) => Buffer.from(sealed.split(':')[3]!, 'hex').toString(),

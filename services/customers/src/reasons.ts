@@ -1,4 +1,4 @@
-/** What the customers context refuses, for the catalogue of reasons. */
+/** Reasons of the customers context, for the reference of errors. */
 import type { Reason } from '@caudal/kernel/reason.ts';
 
 export const reasons = {

@@ -1,4 +1,4 @@
-/** What the inventory context consists of. */
+/** The inventory context: its services, projections and sagas. */
 import { defineContext } from '@caudal/context/context.ts';
 import { inventoryService } from './commands/inventory-service.ts';
 import { stockDecider } from './domain/stock.ts';

@@ -1,4 +1,4 @@
-/** What the inventory refuses, for the catalogue of reasons. */
+/** Reasons of the inventory, for the reference of errors. */
 import type { Reason } from '@caudal/kernel/reason.ts';
 
 export const reasons = {
@@ -9,14 +9,17 @@ export const reasons = {
     meaning: 'There is no such kind of stock; `violations` names those there are.',
   },
   INVALID_POLICY: { code: 'INVALID_ARGUMENT', meaning: 'The settings are not those of the kind of stock.' },
-  TOO_MANY_PIECES: { code: 'FAILED_PRECONDITION', meaning: 'More pieces than can be kept of one product.' },
+  TOO_MANY_PIECES: {
+    code: 'FAILED_PRECONDITION',
+    meaning: 'Stock of one product would have more than 1,000,000,000,000 pieces.',
+  },
   BELOW_RESERVED: {
     code: 'FAILED_PRECONDITION',
-    meaning: 'The count would take away pieces that are promised to orders. Release reservations first.',
+    meaning: 'The adjustment would take away pieces that are promised to orders. Release reservations first.',
   },
   PRODUCT_TWICE: {
     code: 'INVALID_ARGUMENT',
-    meaning: 'A product stands in two lines. Add the quantities up.',
+    meaning: 'A product is in two lines. Add the quantities up.',
   },
   INSUFFICIENT_STOCK: {
     code: 'FAILED_PRECONDITION',
@@ -26,10 +29,10 @@ export const reasons = {
     code: 'FAILED_PRECONDITION',
     meaning: 'The stock is for buyers of other tiers; the tier is an attribute of the reservation.',
   },
-  TOO_MANY_PER_ORDER: { code: 'FAILED_PRECONDITION', meaning: 'More pieces than one order may have.' },
+  TOO_MANY_PER_ORDER: { code: 'FAILED_PRECONDITION', meaning: 'One order may not have so many pieces.' },
   RESERVATION_MISMATCH: {
     code: 'FAILED_PRECONDITION',
-    meaning: 'The reservation is about another quantity than the request.',
+    meaning: 'The reservation has another quantity than the request.',
   },
   RESERVATION_BARRED: {
     code: 'FAILED_PRECONDITION',

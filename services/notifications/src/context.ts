@@ -1,4 +1,4 @@
-/** What the notifications context consists of. */
+/** The notifications context: its settings and sagas. */
 import { setting } from '@caudal/config/setting.ts';
 import { defineContext } from '@caudal/context/context.ts';
 import { CustomerQueryServiceService } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
@@ -12,7 +12,7 @@ export const notifications = defineContext({
   name: 'notifications',
   settings: {
     NOTIFICATIONS_MAIL_URL: setting.url({
-      description: 'The mail server. Without it mails go to the log, names and addresses taken out.',
+      description: 'The mail server. Without it mails are written to the log, without names and addresses.',
       optional: true,
       protocols: ['smtp', 'smtps'],
     }),

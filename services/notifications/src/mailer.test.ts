@@ -21,7 +21,7 @@ function open(port: number, timeoutMs = 5_000): Mailer {
   return mailer;
 }
 
-/** An SMTP server that keeps what it takes. */
+/** An SMTP server that keeps the mails that it accepts. */
 async function mailServer(options: SMTPServerOptions = {}) {
   const received: { to: string[]; content: string }[] = [];
   const server = new SMTPServer({
@@ -69,7 +69,7 @@ test('a line break in a name or reference does not make headers', async () => {
   expect(received[0]!.content).not.toMatch(/^(Bcc|body)/m);
 });
 
-test('a receiver that the server refuses for good is no failure of the server', async () => {
+test('a receiver that the server refuses finally is no failure of the server', async () => {
   const { port } = await mailServer({
     onRcptTo: (_, __, callback) => callback(reply(550, 'no such user <anna@example.com>')),
   });
@@ -77,9 +77,9 @@ test('a receiver that the server refuses for good is no failure of the server', 
 });
 
 test.each([
-  ['asks for patience', 451],
+  ['refuses for now', 451],
   ['is out of service', 421],
-])('a server that %s is unavailable, and its words with the address stay out of the error', async (_, code) => {
+])('a server that %s is unavailable, and its reply with the address is not in the error', async (_, code) => {
   const { port } = await mailServer({
     onRcptTo: (_address, _session, callback) => callback(reply(code, 'later <anna@example.com>')),
   });
@@ -91,7 +91,7 @@ test.each([
   expect(String(error.cause) + error.message).not.toContain('anna');
 });
 
-test('a wrong password is something to put right, not a reason to give up on the mail', async () => {
+test('a wrong password counts as unavailable: the mail is not given up', async () => {
   const { port } = await mailServer({
     authOptional: false,
     allowInsecureAuth: true,
@@ -110,7 +110,7 @@ test('no server: unavailable', async () => {
   await expect(open(port).send(mail)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
 });
 
-test('a server that says nothing: unavailable, in time', async () => {
+test('a server that never answers: unavailable, within the time-out', async () => {
   const sockets: Socket[] = [];
   const silent = createServer((socket) => sockets.push(socket)).listen(0, '127.0.0.1');
   await new Promise((resolve) => silent.once('listening', resolve));
@@ -124,7 +124,7 @@ test('a server that says nothing: unavailable, in time', async () => {
   expect(performance.now() - begun).toBeLessThan(2_000);
 });
 
-test('in development the mail goes to the log, without name and address', async () => {
+test('in development the mail is written to the log, without name and address', async () => {
   const lines: unknown[] = [];
   const mailer = logMailer((fields) => lines.push(fields));
   await expect(mailer.send(mail)).resolves.toEqual({ kind: 'accepted' });

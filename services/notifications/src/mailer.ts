@@ -1,4 +1,4 @@
-/** Sends mail: by SMTP, or, in development, into the log. */
+/** Sends mail by SMTP, or writes it to the log in development. */
 
 import { unavailable } from '@caudal/kernel/errors.ts';
 import type { Running } from '@caudal/kernel/lifetime.ts';
@@ -15,13 +15,13 @@ export interface Mail {
   text: string;
 }
 
-/** 'rejected': the server will never take it. `reason` has no personal data in it, as the server's own words would. */
+/** 'rejected': the server refuses it finally. `reason` contains no personal data, unlike the server's own reply. */
 export type MailOutcome = { kind: 'accepted' } | { kind: 'rejected'; reason: string };
 
 export interface Mailer extends Running {
   /**
-   * Hands a mail over, within 30 s. May do so twice if the answer was lost: both bear the same Message-ID. Fails with
-   * UNAVAILABLE if the server can't be reached, takes too long, or asks for patience.
+   * Sends a mail, within 30 s. If an answer is lost it is sent twice, with the same Message-ID. Fails with UNAVAILABLE
+   * if the server is unreachable, takes too long, or refuses for now (4xx).
    */
   send(mail: Mail): Promise<MailOutcome>;
 }
@@ -37,20 +37,20 @@ export interface SmtpOptions {
 
 const log = logger('mailer');
 
-/** What went wrong, without the server's own words: they repeat the address. */
+/** The error without the server's own reply, which repeats the address. */
 function withoutAddress(error: unknown): Error {
   const { code = 'error', responseCode, message } = error as { code?: string; responseCode?: number; message: string };
   return new Error(responseCode === undefined ? message : `${code}, SMTP reply ${responseCode}`);
 }
 
-/** The reply code of a server that has refused this mail for good; other errors may pass. */
+/** The reply code of a final refusal of this mail; undefined for other errors, which are transient. */
 function permanentRefusal(error: unknown): number | undefined {
   const { code, responseCode } = error as { code?: string; responseCode?: number };
   const aboutThisMail = code === 'EENVELOPE' || code === 'EMESSAGE';
   return aboutThisMail && responseCode !== undefined && responseCode >= 500 ? responseCode : undefined;
 }
 
-/** A mailer over SMTP. A connection a mail; how many go at a time is the caller's choice. */
+/** A mailer over SMTP. One connection per mail; the caller bounds how many are in flight. */
 export function smtpMailer({ url, from, timeoutMs = 30_000 }: SmtpOptions): Mailer {
   const transport = createTransport({
     url,
@@ -58,7 +58,7 @@ export function smtpMailer({ url, from, timeoutMs = 30_000 }: SmtpOptions): Mail
     connectionTimeout: Math.min(5_000, timeoutMs),
     greetingTimeout: Math.min(5_000, timeoutMs),
     socketTimeout: Math.min(10_000, timeoutMs),
-    // A mail is text that this process wrote: it has no business reading files or URLs.
+    // A mail is text that this process has written: it never needs files or URLs.
     disableFileAccess: true,
     disableUrlAccess: true,
   });
@@ -81,7 +81,7 @@ export function smtpMailer({ url, from, timeoutMs = 30_000 }: SmtpOptions): Mail
       throw unavailable('the mail server', new Error(`no answer within ${timeoutMs} ms`));
     });
     const sent = attempt(mail);
-    // Whichever loses the race may still fail; nobody is left to hear it.
+    // The loser of the race may still fail: mark its error as handled.
     for (const outcome of [late, sent]) outcome.catch(() => {});
     return Promise.race([sent, late]).finally(() => done.abort());
   };
@@ -101,7 +101,7 @@ export function smtpMailer({ url, from, timeoutMs = 30_000 }: SmtpOptions): Mail
   };
 }
 
-/** A mailer for development: the mail goes to the log, with the name and address taken out. */
+/** A mailer for development: writes the mail to the log, without name and address. */
 export function logMailer(write: (fields: object, message: string) => void = log.info.bind(log)): Mailer {
   return {
     async send({ id, to, subject, text }) {

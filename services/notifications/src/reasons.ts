@@ -1,8 +1,8 @@
-/** Why a mail was given up, for the catalogue of reasons: the `reason` of a failed notification. No client sees them. */
+/** Reasons of a failed notification, for the reference of errors. Clients never receive them. */
 import type { Reason } from '@caudal/kernel/reason.ts';
 
 export const reasons = {
   NOTIFICATION_NOT_FOUND: { code: 'NOT_FOUND', meaning: 'There is no such notification.' },
   NO_ADDRESS: { code: 'FAILED_PRECONDITION', meaning: 'The customer has no e-mail address.' },
-  TEMPLATE_UNKNOWN: { code: 'FAILED_PRECONDITION', meaning: 'There is no text for what is to be told.' },
+  TEMPLATE_UNKNOWN: { code: 'FAILED_PRECONDITION', meaning: 'There is no text for this kind of notification.' },
 } satisfies Record<string, Reason>;

@@ -32,7 +32,7 @@ describe('a mail', () => {
     });
   });
 
-  test('names the order by its id where it has no reference, and nobody where the name is not known', () => {
+  test('names the order by its id if it has no reference, and no customer if the name is unknown', () => {
     const mail = compose({
       notificationId: 'n-1',
       template: 'order_delivered',
@@ -50,12 +50,12 @@ describe('a mail', () => {
     );
   });
 
-  test('tells why an order was rejected, if people would understand it', () => {
+  test('contains the reason of a rejection, if it is for people', () => {
     expect(write('order_rejected').text).toContain('out of stock');
     expect(write('order_rejected', { reason: 'SOMETHING_INTERNAL' }).text).not.toContain('INTERNAL');
   });
 
-  test('tells what goes back after a cancellation', () => {
+  test('contains the refund after a cancellation', () => {
     expect(write('order_cancelled').text).toContain('What you paid, 15.30 GBP, goes back to you.');
     for (const status of ['requested', 'failed', 'voided']) {
       const payment = OrderPayment.fromPartial({ status, amount: gbp(1530n) });
@@ -67,12 +67,12 @@ describe('a mail', () => {
     }
   });
 
-  test('does not list a long order to its end', () => {
+  test('lists at most 50 lines of an order', () => {
     const lines = Array.from({ length: 1_000 }, () => order.lines[0]!);
     expect(write('order_confirmed', { lines }).text).toContain('\n  ... and 950 more\n');
   });
 
-  test('is none without an address', () => {
+  test('is not written without an address', () => {
     const nobody = { displayName: 'Anna', email: '' };
     expect(compose({ notificationId: 'n-1', template: 'order_shipped', customer: nobody, order })).toBeUndefined();
   });

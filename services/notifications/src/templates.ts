@@ -1,19 +1,19 @@
-/** What is written to customers: plain text, one template an occasion. */
+/** The mails to customers: plain text, one template per event. */
 import type { Order, OrderLine, OrderPayment } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
 import type { Mail } from './mailer.ts';
 
 export type Template = 'order_confirmed' | 'order_shipped' | 'order_delivered' | 'order_rejected' | 'order_cancelled';
 
-/** What is known of an order when the mail is written; views may not have everything yet. */
+/** The order's data when the mail is written; views may be incomplete. */
 export type OrderFacts = Pick<Order, 'orderId' | 'reference' | 'lines' | 'total' | 'payment' | 'shipment' | 'reason'>;
 
-/** A long order is not listed to its end. */
+/** At most this many lines of an order are listed. */
 const maxLines = 50;
 
 const decimals = new Map<string, number>();
 
-/** How many decimals a currency has. Remembered: making a formatter costs more than the rest of a mail. */
+/** Number of decimals of a currency. Cached: making a formatter costs more than the rest of a mail. */
 function decimalsOf(currency: string): number {
   let known = decimals.get(currency);
   if (known === undefined) {
@@ -41,7 +41,7 @@ function linesText(lines: OrderLine[]): string {
   return listed.join('') + (rest > 0 ? `  ... and ${rest} more\n` : '');
 }
 
-/** Why an order came to nothing, for people. */
+/** Reasons of a rejected order, as texts for people. */
 const reasonTexts: Record<string, string> = {
   INSUFFICIENT_STOCK: 'Something you ordered is out of stock.',
   INSUFFICIENT_FUNDS: 'The wallet does not hold enough.',
@@ -49,7 +49,7 @@ const reasonTexts: Record<string, string> = {
   CARD_DECLINED: 'The card was declined.',
 };
 
-/** Whether money was taken, whether or not the view has heard of its return. Nothing was taken of one that was voided. */
+/** Whether money was taken. The view may lack the refund yet; a voided payment took nothing. */
 function wasPaid(payment: OrderPayment | undefined): payment is OrderPayment & { amount: Money } {
   const taken = payment?.status === 'succeeded' || payment?.status === 'refunded';
   return taken && payment.amount !== undefined && payment.amount.minorUnits > 0n;
@@ -88,12 +88,14 @@ const texts: Record<Template, (order: OrderFacts, name: string, reason: string) 
 };
 
 export interface ComposeInput {
-  /** Makes the message's id, so that a mail which is sent twice is recognised as one. */
+  /** The message's id follows from it, so a mail that is sent twice is recognised as one. */
   notificationId: string;
   template: Template;
   customer: { displayName: string; email: string };
   order: OrderFacts;
-  /** Why, where the template says so: the event's reason, `INSUFFICIENT_STOCK`. The order's own if absent. */
+  /**
+   * The event's reason, such as `INSUFFICIENT_STOCK`, for templates that contain it. The order's own reason if absent.
+   */
   reason?: string;
 }
 
@@ -110,7 +112,7 @@ export function compose({ notificationId, template, customer, order, reason }: C
   };
 }
 
-/** Whether a stored template's name is one that this version knows. */
+/** Whether this version has a template of this stored name. */
 export function isTemplate(name: string): name is Template {
   return Object.hasOwn(texts, name);
 }

@@ -1,4 +1,4 @@
-/** What the orders context consists of. */
+/** The orders context: its settings, services, projections, gauges and sagas. */
 import { setting } from '@caudal/config/setting.ts';
 import { defineContext } from '@caudal/context/context.ts';
 import { CatalogServiceService } from '@caudal/contract/gen/caudal/catalog/v1/catalog.ts';
@@ -27,7 +27,7 @@ export const orders = defineContext({
       max: 7 * 24 * 3600_000,
     }),
     ORDERS_PAYMENT_TIMEOUT: setting.duration({
-      description: "How long an order waits for its payment's outcome before all is undone.",
+      description: "How long an order waits for its payment's outcome before it is undone.",
       default: '10m',
       min: 1000,
     }),

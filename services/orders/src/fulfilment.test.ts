@@ -1,8 +1,7 @@
 /**
- * The order's saga against every kind of trouble: calls that are lost before or after they did something, crashes
- * before and after its facts are written, events that come late, in another order, or again because a crash came before
- * they were noted as seen, restarts with other settings, reservations that run out, payments that fail, and a buyer who
- * changes his mind at any moment. However it goes, it ends, and in a right state.
+ * The order's saga against random failures: lost calls and answers; crashes before and after an append; events that are
+ * late, reordered or repeated; restarts with other settings; expired reservations, failing payments, a cancellation at
+ * any moment. Asserts that every order ends, in a correct state.
  */
 import { openAggregates } from '@caudal/aggregates/aggregates.ts';
 import { noReply } from '@caudal/aggregates/no-reply.ts';
@@ -34,13 +33,13 @@ const draft = {
   attributes: {},
 };
 
-/** Lives an order's life as the seed wants it; returns what is left of it. */
+/** Runs one order with the failures of the seed; returns its final state. */
 async function live({ seed, cancelAt, crashes, ...troubles }: Life) {
   const random = randomFrom(seed);
   const world = createWorld(random, troubles);
   let calm = false;
   const log = memoryLog({ domain: 'orders' });
-  // A crash takes what was in memory with it: the next attempt begins with new aggregates.
+  // A crash loses all memory: the next attempt begins with new aggregates.
   const open = (): Aggregates => {
     const aggregates = openAggregates({ log, clock, ids: newId });
     return {
@@ -61,10 +60,10 @@ async function live({ seed, cancelAt, crashes, ...troubles }: Life) {
   await tell((state) => place(state, draft));
 
   let due: Date | undefined;
-  /** Leads the saga on. False: it was killed before it could note what it has seen and what is due. */
+  /** Advances the saga. False: it crashed before its cursor and timer were stored. */
   const drive = async (observed: { stream: string; event: EventCase }[]): Promise<boolean> => {
     const aggregates = open();
-    // Each attempt may be that of a process which was started with another setting.
+    // Each attempt may run in a process with another setting.
     const reservationMs = random() < 0.5 ? 900_000 : 600_500;
     const saga = fulfilmentSaga({ aggregates, ...world, reservationMs, paymentMs: 600_000 });
     const events = observed.flatMap(({ event, stream }) => {
@@ -84,7 +83,7 @@ async function live({ seed, cancelAt, crashes, ...troubles }: Life) {
     }
   };
 
-  /** How many events of each stream were seen: each comes until then, and never again. */
+  /** How many events of each stream are done. An event is repeated until it is done, and never after that. */
   const cursors = new Map<string, number>();
   const streams = [order.stream('o1'), payment.stream('o1'), shipment.stream('o1')];
   const unseen = (stream: string): { stream: string; event: EventCase } | undefined => {
@@ -110,7 +109,7 @@ async function live({ seed, cancelAt, crashes, ...troubles }: Life) {
     if (event && random() < 0.8) {
       if (await drive([event])) cursors.set(stream, (cursors.get(stream) ?? 0) + 1);
     } else if (due && (due.getTime() - now < 60_000 || random() < 0.02)) {
-      // Time passes until the timer fires: after a failure soon; only now and then so long that the payment is given up.
+      // Time passes until the timer fires. After a failure that is soon; only sometimes does the payment time out.
       now = Math.max(now, due.getTime()) + 1;
       await drive([]);
     }
@@ -123,11 +122,11 @@ interface Life {
   seed: number;
   stockShort: boolean;
   paymentFails: boolean;
-  /** The share of reservations that run out, each time something happens. */
+  /** The chance per round that all open reservations expire. */
   expiries: number;
-  /** The share of writes of facts that a crash prevents. */
+  /** The chance that a crash prevents an append of the saga. */
   crashes: number;
-  /** In this round, or soon after the world got there. */
+  /** The round of the cancellation, or the state of another context soon after which it happens. */
   cancelAt: number | { context: 'payment' | 'shipment'; state: string };
 }
 
@@ -147,7 +146,7 @@ const lives = fc.record({
 });
 
 describe("the order's saga", () => {
-  test('ends every order in a right state, whatever happens on the way', async () => {
+  test('ends every order in a correct state, whatever fails', async () => {
     const statuses = new Set<string>();
     await fc.assert(
       fc.asyncProperty(lives, async (life) => {

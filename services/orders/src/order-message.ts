@@ -1,4 +1,4 @@
-/** An order's state as the contract spells it. */
+/** An order's state as a message of the contract. */
 
 import { commandEtag } from '@caudal/context/etag.ts';
 import { type Order, OrderStatus } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
@@ -14,7 +14,7 @@ const statuses: Record<Status, Order['status']> = {
   cancelled: OrderStatus.ORDER_STATUS_CANCELLED,
 };
 
-/** The order as commands answer with it: without payment and shipment, which only the view knows. */
+/** The answer of commands: an order without payment and shipment, which only the view has. */
 export function orderMessage(state: OrderState, version: number): Order {
   const { orderId, customerId, country, lines, total, reference } = state.placed!;
   return {

@@ -63,7 +63,7 @@ function serve(sold = products) {
 }
 
 describe('placing an order', () => {
-  test("takes the catalogue's prices, whatever anybody says", async () => {
+  test("takes the catalogue's prices, whatever the request contains", async () => {
     const { place, log } = serve();
     const call = testCall({ requestId: 'r1' });
     const order = await place(request, call);
@@ -76,11 +76,11 @@ describe('placing an order', () => {
     expect(log.events).toHaveLength(1);
   });
 
-  test('makes an id if the caller has none', async () => {
+  test('makes an id if the request has none', async () => {
     expect((await serve().place({ ...request, orderId: '' }, testCall())).orderId).toBe('made');
   });
 
-  test('repeated is answered as the first time; with other content it is refused', async () => {
+  test('a repeat gets the first answer; with other content it is refused', async () => {
     const { place, log } = serve();
     const first = await place({ ...request, orderId: '' }, testCall({ requestId: 'r1', content: 'a' }));
     expect(await place({ ...request, orderId: '' }, testCall({ requestId: 'r1', content: 'a' }))).toEqual(first);
@@ -89,7 +89,7 @@ describe('placing an order', () => {
     expect(await refusalOf(other)).toEqual({ code: 'INVALID_ARGUMENT', reason: 'REQUEST_ID_REUSED' });
   });
 
-  test('repeated is answered as the first time, though its products are not sold any more', async () => {
+  test('a repeat gets the first answer, even if its products are no longer sold', async () => {
     const sold = [...products];
     const { place, log } = serve(sold);
     const first = await place({ ...request, orderId: '' }, testCall({ requestId: 'r1' }));
@@ -99,7 +99,7 @@ describe('placing an order', () => {
     expect(log.events).toHaveLength(1);
   });
 
-  test('asks others no longer than its caller waits', async () => {
+  test("calls other contexts with its caller's deadline", async () => {
     const { place, options } = serve();
     const call = testCall();
     await place(request, call);
@@ -110,7 +110,7 @@ describe('placing an order', () => {
     ]);
   });
 
-  test('what a buyer is, the shop says and not the buyer', async () => {
+  test('accepts attributes of a buyer from the shop, not from the buyer', async () => {
     const { place, log } = serve();
     const asGold = { ...request, attributes: { tier: 'gold' } };
     expect(await refusalOf(place(asGold, testCall({ subject: 'c1' })))).toEqual({
@@ -124,7 +124,7 @@ describe('placing an order', () => {
     expect(orderEntity.decode(log.events.at(-1)!).value).toMatchObject({ orderId: 'o1', attributes: { tier: 'gold' } });
   });
 
-  test('names every line that can not be sold', async () => {
+  test('names every line that cannot be sold', async () => {
     const lines = ['LAMP', 'OLD', 'NEW', 'NONE'].map((productId) => ({ productId, quantity: 1n }));
     const error = await serve()
       .place({ ...request, lines }, testCall())
@@ -137,7 +137,7 @@ describe('placing an order', () => {
     ]);
   });
 
-  test('refuses a product in two lines, and a customer nobody knows', async () => {
+  test('refuses a product in two lines, and an unknown customer', async () => {
     const { place, log } = serve();
     const twice = [request.lines[0], request.lines[0]];
     expect(await refusalOf(place({ ...request, lines: twice }, testCall()))).toEqual({
@@ -155,7 +155,7 @@ describe('placing an order', () => {
 describe('cancelling an order', () => {
   const cancellation = { requestId: '', orderId: 'o1', etag: '', reason: 'changed my mind' };
 
-  test('is for its buyer, and for those who may for everybody', async () => {
+  test('is permitted to its buyer, and with the permission for all orders', async () => {
     const { place, cancel } = serve();
     await place(request, testCall());
     const stranger = cancel(cancellation, testCall({ subject: 'c2' }));
@@ -188,7 +188,7 @@ describe('order details', () => {
   const buyer = { customerId: 'c1' };
   const day = (n: number) => new Date(`2026-01-0${n}T00:00:00Z`);
 
-  test('are the same in whatever order the events of the three streams arrive', () => {
+  test('do not depend on the order in which events of the three streams arrive', () => {
     const views = viewsOf(orderDetails, [
       {
         stream: 'orders.order/o1',
@@ -234,14 +234,14 @@ describe('reading orders', () => {
     return call.getOrder!({ orderId: id, readMask: undefined }, testCall({ subject }));
   };
 
-  test("is for the buyer; what only the payment's or shipment's events have begun is no order yet", async () => {
+  test('is permitted to the buyer; a view with only payment or shipment is no order yet', async () => {
     expect((await read('o1', 'c1')).orderId).toBe('o1');
     expect(await refusalOf(read('o1', 'c2'))).toEqual({ code: 'PERMISSION_DENIED', reason: 'NOT_OWNER' });
     expect(await refusalOf(read('o2'))).toEqual({ code: 'NOT_FOUND', reason: 'ORDER_NOT_FOUND' });
     expect(await refusalOf(read('o3'))).toEqual({ code: 'NOT_FOUND', reason: 'ORDER_NOT_FOUND' });
   });
 
-  test('a page is never longer than 100, whatever is asked for', async () => {
+  test('a page has at most 100 orders, even if more are requested', async () => {
     const reader = fixedViews(views);
     const { handlers } = orderQueryService({ views: reader });
     const list = (handlers as unknown as Record<string, (request: unknown, call: Call) => Promise<unknown>>)

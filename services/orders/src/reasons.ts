@@ -1,4 +1,6 @@
-/** What orders refuse, for the catalogue of reasons. The last ones are only the `reason` of a rejected order. */
+/**
+ * Reasons of the orders context, for the reference of errors. The last ones are only the `reason` of a rejected order.
+ */
 import type { Reason } from '@caudal/kernel/reason.ts';
 
 export const reasons = {
@@ -19,7 +21,7 @@ export const reasons = {
   },
   ATTRIBUTES_NOT_ALLOWED: {
     code: 'PERMISSION_DENIED',
-    meaning: 'Attributes of the buyer may be given only by who may place orders for everybody. Leave them out.',
+    meaning: 'Attributes of the buyer need the permission to place orders for all buyers. Leave them out.',
   },
   ORDER_NOT_CANCELLABLE: {
     code: 'FAILED_PRECONDITION',
@@ -27,11 +29,11 @@ export const reasons = {
   },
   PAYMENT_TIMED_OUT: {
     code: 'FAILED_PRECONDITION',
-    meaning: 'The payment had no outcome in time, so all was undone. No money is kept.',
+    meaning: 'The payment had no outcome in time, so the order was undone. No money is kept.',
   },
-  PAYMENT_VOIDED: { code: 'FAILED_PRECONDITION', meaning: 'The payment was undone, and not by its order.' },
+  PAYMENT_VOIDED: { code: 'FAILED_PRECONDITION', meaning: 'The payment was undone by another caller than its order.' },
   RESERVATION_EXPIRED: {
     code: 'FAILED_PRECONDITION',
-    meaning: 'The pieces were reserved several times over and ran out each time before they were paid.',
+    meaning: 'The pieces were reserved three times, and each reservation expired before they were paid.',
   },
 } satisfies Record<string, Reason>;

@@ -1,4 +1,4 @@
-/** What the payments context consists of. */
+/** The payments context: its settings, services, projections, jobs and sagas. */
 import { setting } from '@caudal/config/setting.ts';
 import { defineContext } from '@caudal/context/context.ts';
 import { createSagaHandler } from '@caudal/sagas/saga-handler.ts';
@@ -20,13 +20,14 @@ export const payments = defineContext({
   name: 'payments',
   settings: {
     PAYMENTS_GATEWAY_URL: setting.url({
-      description: 'The card gateway. The saga role of payments does not start without it on a DATABASE_URL.',
+      description:
+        'The URL of the card gateway. With a DATABASE_URL, the saga role of payments needs it, or PAYMENTS_GATEWAY=sandbox.',
       optional: true,
       protocols: ['http', 'https'],
     }),
     PAYMENTS_GATEWAY: setting.oneOf(['sandbox'], {
       description:
-        'In the place of PAYMENTS_GATEWAY_URL: a sandbox inside the process takes any card, and no money moves. The default where PostgreSQL is embedded.',
+        'Instead of PAYMENTS_GATEWAY_URL: a sandbox inside the process takes any card, and no money moves. The default with the embedded PostgreSQL.',
       optional: true,
     }),
     PAYMENTS_GATEWAY_KEY: setting.secret({ description: "The card gateway's key.", optional: true }),
@@ -34,7 +35,7 @@ export const payments = defineContext({
       description: 'How long the card gateway may take to answer.',
       default: '5s',
       min: 10,
-      // A step of a saga is cut off after 15 s, and would never learn the outcome.
+      // A step of a saga is cut off after 15 s: with a longer call it would never record the outcome.
       max: 10_000,
     }),
   },

@@ -1,4 +1,4 @@
-/** A payment as the contract spells it. */
+/** A payment as a message of the contract. */
 import { commandEtag } from '@caudal/context/etag.ts';
 import { type Payment, PaymentStatus } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
 import type { PaymentState } from './domain/payment.ts';

@@ -58,7 +58,7 @@ const walletEvents: WalletEvent[] = [
 ];
 
 describe('wallet views', () => {
-  test('the balances show the wallet as it stands', () => {
+  test("the balances show the wallet's present state", () => {
     const view = viewsOf(walletBalances, [{ stream: 'payments.wallet/w1', from, events: walletEvents }]).get('w1');
     const state = walletEvents.reduce(
       (before, event, n) => walletDecider.evolve(before, event, at(n)),
@@ -68,7 +68,7 @@ describe('wallet views', () => {
     expect(view).toMatchObject({ frozen: true, balance: { minorUnits: 100n, currency } });
   });
 
-  test('the transactions show every movement, and nothing else', () => {
+  test('the transactions show every movement, and no other event', () => {
     const views = [
       ...viewsOf(walletTransactions, [{ stream: 'payments.wallet/w1', from, events: walletEvents }]).values(),
     ];
@@ -153,7 +153,7 @@ describe('queries', () => {
     .handlers as unknown as Handlers<WalletQueryServiceService>;
   const none = { pageSize: 0, pageToken: '', readMask: undefined };
 
-  test('a wallet is shown to its owner', async () => {
+  test('a wallet is readable for its owner', async () => {
     const request = { walletId: 'w1', atTime: undefined, readMask: undefined };
     expect(await api.getWallet(request, testCall({ subject: 'c1' }))).toMatchObject({ walletId: 'w1' });
     expect((await refusalOf(api.getWallet(request, testCall({ subject: 'c2' })))).reason).toBe('NOT_OWNER');
@@ -162,7 +162,7 @@ describe('queries', () => {
     );
   });
 
-  test('a wallet is shown as it was, from the log', async () => {
+  test('a wallet is read as of a time, from the log', async () => {
     const commands = walletService({ aggregates, ids: newId }).handlers as never as {
       [name: string]: (request: object, call: object) => Promise<unknown>;
     };
@@ -180,7 +180,7 @@ describe('queries', () => {
     expect((await refusalOf(then(0, 'c2'))).reason).toBe('NOT_OWNER');
   });
 
-  test('lists: the fullest wallets, the newest transactions of one’s own wallet', async () => {
+  test("lists: wallets with the highest balances, the newest transactions of the caller's wallet", async () => {
     await api.listWallets({ ...none, customerId: 'c1', currency, minBalance: 5n }, testCall());
     expect(wallets.asked).toEqual([
       {
@@ -197,10 +197,10 @@ describe('queries', () => {
         pageToken: '',
       },
     ]);
-    // Five of which money?
+    // A minimum balance without a currency is refused.
     const mixed = api.listWallets({ ...none, customerId: '', minBalance: 5n }, testCall());
     expect(await refusalOf(mixed)).toEqual({ code: 'INVALID_ARGUMENT', reason: 'INVALID_FIELD' });
-    // More than a page may hold is a page.
+    // A page size above the bound is reduced to it.
     await api.listWallets({ ...none, customerId: 'c1', pageSize: 5_000 }, testCall());
     expect(wallets.asked.at(-1)).toMatchObject({ where: [{ key: 'customer_id', equals: 'c1' }], limit: 100 });
     const request = { ...none, walletId: 'w1' };
@@ -211,7 +211,7 @@ describe('queries', () => {
     expect((await refusalOf(api.listTransactions({ ...request, walletId: 'w2' }, testCall()))).code).toBe('NOT_FOUND');
   });
 
-  test('wallets are summed up by currency; a bound has one', async () => {
+  test('wallets are summed up by currency; a minimum balance needs a currency', async () => {
     const rows = [
       { group: { currency: 'EUR' }, values: { wallets: 2, total: 70n, highest: 50n } },
       { group: { currency: 'GBP' }, values: { wallets: 1, total: 5n, highest: 5n } },
@@ -249,7 +249,7 @@ describe('queries', () => {
     expect(await refusalOf(mixed)).toEqual({ code: 'INVALID_ARGUMENT', reason: 'INVALID_FIELD' });
   });
 
-  test('a payment is shown to its payer', async () => {
+  test('a payment is readable for its payer', async () => {
     const payments = fixedViews({
       p1: Payment.fromPartial({ paymentId: 'p1', customerId: 'c1', createTime: from }),
       p2: Payment.fromPartial({ paymentId: 'p2' }),
@@ -260,7 +260,7 @@ describe('queries', () => {
     expect(await get('p1', 'c1')).toMatchObject({ paymentId: 'p1' });
     expect((await refusalOf(get('p1', 'c2'))).reason).toBe('NOT_OWNER');
     for (const id of ['p2', 'p3']) expect((await refusalOf(get(id, 'c1'))).reason).toBe('PAYMENT_NOT_FOUND');
-    // One that was undone before it was asked for is nobody's.
+    // A payment that was undone before its request has no owner.
     const list = (customerId: string, needsAttention: boolean) =>
       service.listPayments({ ...none, customerId, needsAttention }, testCall());
     expect((await list('', true)).payments.map(({ paymentId, etag }) => [paymentId, etag])).toEqual([['p1', '0-1']]);

@@ -1,23 +1,26 @@
-/** What payments and wallets refuse, for the catalogue of reasons. Some are also the `reason` of a failed payment. */
+/** Reasons of payments and wallets, for the reference of errors. Some are also the `reason` of a failed payment. */
 import type { Reason } from '@caudal/kernel/reason.ts';
 
 export const reasons = {
   WALLET_NOT_FOUND: { code: 'NOT_FOUND', meaning: 'There is no such wallet.' },
-  WALLET_EXISTS: { code: 'ALREADY_EXISTS', meaning: 'There is a wallet of this id already.' },
+  WALLET_EXISTS: { code: 'ALREADY_EXISTS', meaning: 'There is a wallet of this id already. Use another id.' },
   WALLET_FROZEN: { code: 'FAILED_PRECONDITION', meaning: 'The wallet is frozen: nothing can leave it.' },
   WALLET_NOT_OWNED: { code: 'FAILED_PRECONDITION', meaning: "The wallet is not the payer's own." },
   INSUFFICIENT_FUNDS: { code: 'FAILED_PRECONDITION', meaning: 'There is not enough money in the wallet.' },
-  BALANCE_TOO_HIGH: { code: 'FAILED_PRECONDITION', meaning: 'The wallet would hold more than a wallet may.' },
+  BALANCE_TOO_HIGH: {
+    code: 'FAILED_PRECONDITION',
+    meaning: 'The wallet would hold more than 1,000,000,000,000,000 minor units.',
+  },
   CURRENCY_MISMATCH: { code: 'FAILED_PRECONDITION', meaning: 'The amount is of another currency than the wallet.' },
   TRANSFER_UNKNOWN: { code: 'FAILED_PRECONDITION', meaning: 'The wallet has not sent this transfer.' },
   PAYMENT_NOT_FOUND: { code: 'NOT_FOUND', meaning: 'There is no such payment.' },
   PAYMENT_EXISTS: { code: 'ALREADY_EXISTS', meaning: 'There is another payment of this id.' },
-  PAYMENT_BARRED: { code: 'FAILED_PRECONDITION', meaning: 'The payment was undone before it was asked for.' },
-  PAYMENT_MISMATCH: { code: 'FAILED_PRECONDITION', meaning: 'The payment was about another amount before.' },
+  PAYMENT_BARRED: { code: 'FAILED_PRECONDITION', meaning: 'The payment was undone before it was requested.' },
+  PAYMENT_MISMATCH: { code: 'FAILED_PRECONDITION', meaning: 'An earlier request for this payment had another amount.' },
   PAYMENT_NOT_SUCCEEDED: { code: 'FAILED_PRECONDITION', meaning: 'No money was taken, so there is none to pay back.' },
   PAYMENT_NEEDS_NO_ATTENTION: {
     code: 'FAILED_PRECONDITION',
-    meaning: 'The payment goes on by itself or has ended: there is nothing to retry or settle.',
+    meaning: 'The payment continues by itself or has ended: there is nothing to retry or settle.',
   },
   CARD_DECLINED: { code: 'FAILED_PRECONDITION', meaning: 'The card was declined. Use another one.' },
   GATEWAY_UNAVAILABLE: {
@@ -26,10 +29,10 @@ export const reasons = {
   },
   GATEWAY_OUTCOME_UNKNOWN: {
     code: 'DEADLINE_EXCEEDED',
-    meaning: 'The card gateway gave no usable answer. The payment goes on by itself.',
+    meaning: 'The card gateway gave no usable answer. The payment continues by itself.',
   },
   CIRCUIT_OPEN: {
     code: 'UNAVAILABLE',
-    meaning: 'The card gateway has failed too often and is left alone for a while.',
+    meaning: 'The card gateway has failed too often, so it is not called for a while.',
   },
 } satisfies Record<string, Reason>;

@@ -1,4 +1,4 @@
-/** A wallet as the contract spells it. */
+/** A wallet as a message of the contract. */
 import { commandEtag } from '@caudal/context/etag.ts';
 import type { Wallet } from '@caudal/contract/gen/caudal/payments/v1/wallets.ts';
 import type { WalletState } from './domain/wallet.ts';

@@ -1,4 +1,4 @@
-/** What the shipping context consists of. */
+/** The shipping context: its services. */
 import { defineContext } from '@caudal/context/context.ts';
 import { shippingService } from './commands/shipping-service.ts';
 import { shipmentDecider } from './domain/shipment.ts';

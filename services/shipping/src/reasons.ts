@@ -1,4 +1,4 @@
-/** What shipping refuses, for the catalogue of reasons. */
+/** Reasons of shipping, for the reference of errors. */
 import type { Reason } from '@caudal/kernel/reason.ts';
 
 export const reasons = {

@@ -1,4 +1,4 @@
-/** A shipment as the contract spells it. */
+/** A shipment as a message of the contract. */
 import { commandEtag } from '@caudal/context/etag.ts';
 import { type Shipment, ShipmentStatus } from '@caudal/contract/gen/caudal/shipping/v1/shipping.ts';
 import type { ShipmentState } from './domain/shipment.ts';

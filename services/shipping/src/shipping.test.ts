@@ -50,7 +50,7 @@ const dispatching =
 const delivering = (state: ShipmentState) => deliverShipment(state, 'o1');
 
 describe('a shipment', () => {
-  test('is created once; the same again does nothing', () => {
+  test('is created once; a repeat changes nothing', () => {
     after().when(creating()).gives([created]);
     after(created).when(creating()).gives([]);
     after(created, dispatched).when(creating()).gives([]);
@@ -89,7 +89,7 @@ describe('a shipment', () => {
     after().when(delivering).refuses('NOT_FOUND', 'SHIPMENT_NOT_FOUND');
   });
 
-  test('is moved by the service, and read by its owner', async () => {
+  test('is changed by the service, and read by its owner', async () => {
     const now = new Date('2026-01-01T00:00:00Z');
     const aggregates = openAggregates({ log: memoryLog({ domain: 'shipping' }), clock: () => now, ids: newId });
     const api = shippingService({ aggregates }).handlers as unknown as Handlers<ShippingServiceService>;

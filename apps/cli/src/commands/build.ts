@@ -1,4 +1,4 @@
-/** `caudal build`: makes views that are not there yet, as a projector does when it starts. */
+/** `caudal build`: builds missing views, like a projector at its start. */
 
 import { ensureBuilt } from '@caudal/projections/generations/rebuild.ts';
 import { nameOf } from '@caudal/projections/stores/keys.ts';
@@ -10,7 +10,7 @@ import { withApp } from '../with-app.ts';
 
 export function buildCommand(): Command {
   return new Command('build')
-    .description('build views that are not there yet, with their queues')
+    .description('build missing views, with their queues')
     .argument('<view...>', '"order-details", several of them, or "all"')
     .option('--json', 'print the result as one JSON object')
     .addHelpText(
@@ -29,7 +29,7 @@ Example: caudal build stock-dashboard`,
         for (const of of chosen) {
           const built = await ensureBuilt(rebuildOptions(system, of));
           views.push({ view: of.definition.projection.name, built });
-          if (!json) say(`${nameOf(of.definition.projection)}: ${built ? 'built' : 'was there already'}`);
+          if (!json) say(`${nameOf(of.definition.projection)}: ${built ? 'built' : 'exists already'}`);
         }
         if (json) sayJson({ views });
       }),

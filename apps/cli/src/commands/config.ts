@@ -1,4 +1,4 @@
-/** `caudal config`, and `caudal start --print-config`: the settings as they are in effect. */
+/** `caudal config`, and `caudal start --print-config`: the settings in effect. */
 import { checkConfig } from '@caudal/config/config.ts';
 import { printConfig } from '@caudal/config/print.ts';
 import { settings } from '@caudal/server/settings/settings.ts';
@@ -8,11 +8,11 @@ import { say } from '../output.ts';
 
 export function configCommand(): Command {
   return new Command('config')
-    .description('show every setting, where it comes from, and what is wrong with it')
+    .description('show every setting, its source, and its problem, if any')
     .option('--json', 'print it as one JSON object')
     .addHelpText(
       'after',
-      '\nExit code 1 if a setting is wrong, or "caudal start" would refuse them together. Secrets are taken out.\n\nExample: caudal config',
+      '\nExit code 1 if a setting is wrong, or if "caudal start" would refuse their combination. Secrets are not shown.\n\nExample: caudal config',
     )
     .action(showConfig);
 }

@@ -1,4 +1,6 @@
-/** `caudal deadletters`: parked streams, those that a projection or a saga could not go on with, and trying them again. */
+/**
+ * `caudal deadletters`: lists and redrives parked streams, at which a projection or saga has stopped after failures.
+ */
 
 import { brokerDeadLetters } from '@caudal/messaging/dead-letters/dead-letters.ts';
 import type { ParkedStream } from '@caudal/messaging/dead-letters/parked.ts';
@@ -15,12 +17,12 @@ import { withApp } from '../with-app.ts';
 
 export function deadLettersCommand(): Command {
   return new Command('deadletters')
-    .description('parked streams: those that a projection or saga could not go on with')
+    .description('list and redrive parked streams, at which a projection or saga has stopped after failures')
     .addCommand(
       new Command('list')
-        .description('show them: the event that failed, why, and how many events wait behind it')
-        .argument('[handler]', 'of this projection\'s generation or saga only: "order-details.v1.1"')
-        .option('--json', 'one JSON object a line, for each stream')
+        .description('list parked streams: the event that failed, its error, and how many events wait')
+        .argument('[handler]', 'only of this generation of a projection, or of this saga: "order-details.v1.1"')
+        .option('--json', 'one JSON object per line, for each stream')
         .addHelpText('after', '\nExample: caudal deadletters list fulfilment.process')
         .action((handler: string | undefined, { json = false }: { json?: boolean }) =>
           withApp((system) => list(system, handler, json)),
@@ -28,15 +30,15 @@ export function deadLettersCommand(): Command {
     )
     .addCommand(
       new Command('redrive')
-        .description('try them again, in the order of the log')
-        .argument('<handler>', 'the projection\'s generation or the saga: "order-details.v1.1"')
+        .description('try parked streams again, in the order of the log')
+        .argument('<handler>', 'the generation of a projection, or the saga: "order-details.v1.1"')
         .argument('[stream]', 'only this stream')
-        .option('--json', 'one JSON object a line, for each stream')
+        .option('--json', 'one JSON object per line, for each stream')
         .addHelpText(
           'after',
           `
-A stream that fails again stays where it is. So does one of a view that gathers from many streams: it can't take events out
-of the log's order, and is built anew instead, by "caudal rebuild". Does no harm while the system runs, or when run twice. Exit code 1 if any
+A stream that fails again stays parked. So does a stream of a view that gathers from many: such a view takes events only in
+the log's order, and is rebuilt instead ("caudal rebuild"). It is safe to run while the system runs, and to run twice. Exit code 1 if any
 stream is still parked.
 
 Example: caudal deadletters redrive order-details.v1.1 orders.order/1001`,
@@ -60,11 +62,11 @@ async function list(system: App, handler: string | undefined, json: boolean): Pr
   }
   if (found > 0) return;
   if (handler !== undefined) await mustExist(system, handler);
-  if (!json) say('There are none.');
+  if (!json) say('There are no parked streams.');
 }
 
 function tell({ handler, stream, version, eventType, count, attempts, parkedAt, error }: ParkedStream): void {
-  const waiting = count === 1 ? 'it alone waits' : `${count} events wait`;
+  const waiting = count === 1 ? '1 event waits' : `${count} events wait`;
   say(`${handler}  ${stream}  version ${version}, ${eventType}`);
   say(`      ${waiting}; ${attempts} attempts; since ${parkedAt.toISOString()}; ${error}`);
 }
@@ -73,7 +75,7 @@ async function redriveAll(
   system: App,
   { handler: name, stream, json }: { handler: string; stream: string | undefined; json: boolean },
 ): Promise<boolean> {
-  // A saga calls the commands of its own and other contexts: those that this process would serve are called in it.
+  // A saga calls commands of its own and of other contexts: those that this process can serve are called inside it.
   addCommands(system);
   addQueries(system);
   const { handler, local, view } = await mustExist(system, name);
@@ -94,7 +96,7 @@ async function redriveAll(
   } finally {
     await deadLetters?.close();
   }
-  if (done === 0 && !json) say('There is nothing to redrive.');
+  if (done === 0 && !json) say('There are no parked streams to redrive.');
   if (done > 0 && handler.inOrder && !json) say(`Once the fault is mended: caudal rebuild ${view}`);
   return right;
 }
@@ -111,6 +113,6 @@ async function mustBeParked({ handler, local }: FoundHandler, stream: string): P
     if (one.stream === stream) return;
     parked.push(one.stream);
   }
-  if (parked.length === 0) throw new UsageError(`Nothing of ${handler.name} is parked.`);
+  if (parked.length === 0) throw new UsageError(`No stream of ${handler.name} is parked.`);
   throw unknownName(`parked stream of ${handler.name}`, stream, parked);
 }

@@ -1,4 +1,4 @@
-/** `caudal demo`: the whole system, started for the import of real orders, with a report that reconciles. */
+/** `caudal demo`: starts the whole system, imports real orders, and reconciles the outcome with the file. */
 import { fileURLToPath } from 'node:url';
 import { createLifecycle } from '@caudal/lifecycle/lifecycle.ts';
 import { generateKey, renewing, type TokenSource } from '@caudal/rpc/server/tokens.ts';
@@ -19,13 +19,13 @@ const TOKEN_SECONDS = 3600;
 
 export function demoCommand(): Command {
   return new Command('demo')
-    .description('start the system (embedded, or on the stores that are configured), import real orders, and reconcile')
-    .argument('[file]', 'another file of the same columns', sample)
+    .description('start the system (embedded, or on the configured stores), import real orders, and reconcile them')
+    .argument('[file]', 'another file with the same columns', sample)
     .option('--concurrency <n>', 'orders in flight at the same time', wholeNumber, 64)
     .option('--json', 'print the report as one JSON object')
     .addHelpText(
       'after',
-      '\nExit code: 0 if everything reconciles, else 1. Run twice, it finds the orders of the first time.',
+      '\nExit code: 0 if everything reconciles, else 1. A second run finds the orders of the first.',
     )
     .action(async (file: string, { concurrency, json }: { concurrency: number; json?: boolean }) => {
       const values = loadSettings();
@@ -46,19 +46,17 @@ export function demoCommand(): Command {
     });
 }
 
-/** The import may take longer than a token holds. */
+/** Tokens that are renewed, since the import may take longer than a token is valid. */
 function tokens({ CAUDAL_AUTH }: RuntimeValues, identity: Identity): TokenSource | undefined {
   if (CAUDAL_AUTH === 'off') return undefined;
   return renewing(async () => {
     const token = await identity.sign('demo', everything(), TOKEN_SECONDS);
     if (token) return token;
-    throw new UsageError(
-      'There is no key to sign with: set CAUDAL_SERVICE_KEY beside CAUDAL_JWKS, or neither of them.',
-    );
+    throw new UsageError('There is no key to sign with: set both CAUDAL_SERVICE_KEY and CAUDAL_JWKS, or neither.');
   }, TOKEN_SECONDS);
 }
 
-/** Keys for this run alone, where none are configured: only the demo calls this system. */
+/** Keys for this run only, if none are configured: only the demo calls this system. */
 async function ownKeys({ CAUDAL_JWKS, CAUDAL_AUTH }: RuntimeValues): Promise<Partial<RuntimeValues>> {
   if (CAUDAL_JWKS || CAUDAL_AUTH === 'off') return {};
   const { publicKey, privateKey } = await generateKey('demo');

@@ -1,4 +1,4 @@
-/** `caudal import`: a retailer's file into a running system. */
+/** `caudal import`: imports a retailer's file into a running system. */
 import { loadConfig } from '@caudal/config/config.ts';
 import { createLifecycle } from '@caudal/lifecycle/lifecycle.ts';
 import { settings } from '@caudal/server/settings/settings.ts';
@@ -7,7 +7,7 @@ import { importToken } from '../import-token.ts';
 import { importFile } from '../run-import.ts';
 import { untilSignal } from '../signals.ts';
 
-/** All that it needs: it may run where nothing of the system is configured. */
+/** Its own settings only, since it may run on a machine without settings of the system. */
 const importSettings = {
   CAUDAL_TOKEN: settings.CAUDAL_TOKEN,
   CAUDAL_AUTH: settings.CAUDAL_AUTH,
@@ -28,18 +28,20 @@ interface Options {
 
 export function importCommand(): Command {
   return new Command('import')
-    .description('import a file of the columns of the Online Retail data set through the public API, and reconcile it')
+    .description(
+      'import a file with the columns of the Online Retail data set through the public API, and reconcile it',
+    )
     .argument('<file>', 'the file: CSV with InvoiceNo, StockCode, Description, Quantity, InvoiceDate, ...')
     .option('--address <host:port>', 'the gRPC port of the system', '127.0.0.1:9090')
-    .option('--token <token>', 'what to call with; CAUDAL_TOKEN if absent, and without that one that is signed here')
+    .option('--token <token>', 'the token for the calls; if absent CAUDAL_TOKEN, else one that is signed here')
     .option('--concurrency <n>', 'orders in flight at the same time', wholeNumber, 64)
     .option('--json', 'print the report as one JSON object')
     .addHelpText(
       'after',
       `
-A system on this machine needs no token: one is signed as "caudal token --subject import --all" does it.
+For a system on this machine no token need be given: one is signed like that of "caudal token --subject import --all".
 
-Exit code: 0 if everything reconciles, else 1. May be started again after a break.`,
+Exit code: 0 if everything reconciles, else 1. An import that was interrupted can be started again.`,
     )
     .action(async (file: string, { address, token, concurrency, json }: Options) => {
       const { CAUDAL_TOKEN, ...values } = loadConfig(importSettings);
@@ -66,6 +68,6 @@ Exit code: 0 if everything reconciles, else 1. May be started again after a brea
 export function wholeNumber(text: string): number {
   const number = Number(text);
   if (!Number.isInteger(number) || number < 1 || number > 1000)
-    throw new InvalidArgumentError('a number from 1 to 1000');
+    throw new InvalidArgumentError('It must be a whole number from 1 to 1000.');
   return number;
 }

@@ -1,4 +1,4 @@
-/** `caudal jobs`: what runs by the clock, when it last did, and running it now. */
+/** `caudal jobs`: lists jobs with their last runs, and runs one now. */
 import type { ContextJob } from '@caudal/context/context.ts';
 import { dueAt, scheduleText } from '@caudal/jobs/due.ts';
 import { type JobRecord, readJobs, removeJob } from '@caudal/jobs/job-store.ts';
@@ -14,16 +14,16 @@ import { say, sayJson } from '../output.ts';
 import { pick, UsageError } from '../usage.ts';
 import { withApp } from '../with-app.ts';
 
-/** How often `run` says that it still runs. */
+/** How often `run` reports that the job still runs. */
 const PROGRESS_MS = 5_000;
 
 export function jobsCommand(): Command {
   return new Command('jobs')
-    .description('work by the clock: partitions made ahead, nightly checks')
+    .description('scheduled work: making partitions ahead, nightly checks')
     .addCommand(
       new Command('list')
-        .description('show every job: its schedule, its last run, when it is due, and where it runs')
-        .option('--json', 'one JSON object a line, for each job')
+        .description('list all jobs: schedule, last run, when it is due, and where it runs')
+        .option('--json', 'one JSON object per line, for each job')
         .addHelpText(
           'after',
           `
@@ -35,14 +35,14 @@ Example: caudal jobs list`,
     )
     .addCommand(
       new Command('run')
-        .description('run a job now, though it may not be due')
+        .description('run a job now, even if it is not due')
         .argument('<job>', 'context and name: "payments.check-wallets"')
-        .option('--json', 'print how it ended as one JSON object')
+        .option('--json', 'print the outcome as one JSON object')
         .addHelpText(
           'after',
           `
-Runs inside the command, under the same lease as when it is due: never beside another run of the job. Exit code 1 if it
-fails or runs elsewhere. Ended by a signal it counts as interrupted, and a process with the role jobs runs it a minute later.
+The job runs inside the command, under its usual lease, so never beside another run of it. Exit code 1 if it fails or runs
+elsewhere. A run that a signal ends counts as interrupted, and a process with the role jobs repeats it a minute later.
 
 Example: caudal jobs run payments.check-wallets`,
         )
@@ -120,7 +120,7 @@ function lastRun(record: JobRecord | undefined): string {
   ].join('; ');
 }
 
-/** Null while it runs, and where the last run has not said how it ended. */
+/** Null while the job runs, and if the last run has recorded no end. */
 function secondsOf({ lastStartedAt, lastEndedAt }: JobRecord): number | null {
   if (!lastStartedAt || !lastEndedAt || lastEndedAt < lastStartedAt) return null;
   return (lastEndedAt.getTime() - lastStartedAt.getTime()) / 1_000;
@@ -133,7 +133,7 @@ async function run(system: App, name: string, json: boolean): Promise<boolean> {
     ),
   );
   const { local, job } = pick('job', name, jobs);
-  // A job may call commands of its own and other contexts: those that this process would serve are called in it.
+  // A job may call commands of its own and of other contexts: those that this process can serve are called inside it.
   addCommands(system);
   addQueries(system);
   console.error(`Running ${name}: ${job.description}`);
@@ -162,8 +162,9 @@ async function run(system: App, name: string, json: boolean): Promise<boolean> {
 async function remove(system: App, name: string): Promise<void> {
   const listed = new Map((await jobsIn(system)).map((each) => [each.job, each]));
   const { local, declared, record } = pick('job', name, listed);
-  if (declared) throw new UsageError(`${name} is declared: only what the code no longer declares can be removed.`);
+  if (declared)
+    throw new UsageError(`${name} is declared: only a job that the code no longer declares can be removed.`);
   if (!(await removeJob(local.database, record!.name)))
-    throw new Error(`${name} runs at the moment, on ${record!.runningOn}.`);
+    throw new Error(`${name} is running on ${record!.runningOn}. Remove it when it has ended.`);
   say(`${name}: removed.`);
 }

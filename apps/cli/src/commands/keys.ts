@@ -7,7 +7,7 @@ import { say, sayJson } from '../output.ts';
 export function keysCommand(): Command {
   return new Command('keys')
     .description('make a key pair: one part signs tokens, the other checks them')
-    .option('--id <name>', "the key's id, which tells it from others in a key set; a new one if absent")
+    .option('--id <name>', "the key's id in a key set; a new one if absent")
     .option('--json', 'print both as one JSON object')
     .addHelpText(
       'after',

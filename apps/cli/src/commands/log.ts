@@ -1,4 +1,4 @@
-/** `caudal log show`: the events of a stream, readable. */
+/** `caudal log show`: prints the events of a stream in readable form. */
 import type { Entity } from '@caudal/contract/entity.ts';
 import { eventJson, withoutPersonal } from '@caudal/contract/event-json.ts';
 import { metadataOf, occurredAt } from '@caudal/eventlog/codec.ts';
@@ -18,14 +18,14 @@ interface Options {
 }
 
 export function logCommand(): Command {
-  return new Command('log').description('look into the event logs').addCommand(
+  return new Command('log').description('inspect the event logs').addCommand(
     new Command('show')
       .description('show the events of a stream')
       .argument('<stream>', '<context>.<entity>/<id>')
       .option('--from <version>', 'the first version to show', count, 1)
-      .option('--limit <n>', 'so many events at most', count)
-      .option('--personal', 'show what is personal, too; *** stands for it otherwise')
-      .option('--json', 'one JSON object a line, for each event')
+      .option('--limit <n>', 'the largest number of events to show', count)
+      .option('--personal', 'show personal data, which is replaced by *** otherwise')
+      .option('--json', 'one JSON object per line, for each event')
       .addHelpText('after', '\nExample: caudal log show orders.order/1001 --from 3 --limit 10')
       .action((stream: string, options: Options) => withApp((system) => show(system, stream, options))),
   );
@@ -62,12 +62,12 @@ function readable(entity: Entity, event: RecordedEvent, personal: boolean) {
   };
 }
 
-/** The fields; or, of an event that this version of Caudal can't decode, why, and its bytes. */
+/** The event's fields; if this version of Caudal can't decode it, the error and its bytes. */
 function content(entity: Entity, event: RecordedEvent, personal: boolean) {
   try {
     return { fields: eventJson(entity, personal ? event : withoutPersonal(entity, event)) };
   } catch (error) {
-    // The bytes may well hold something personal.
+    // The bytes may contain personal data.
     const data = personal ? Buffer.from(event.data).toString('base64') : undefined;
     return { undecodable: (error as Error).message, data };
   }

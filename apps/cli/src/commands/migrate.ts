@@ -1,4 +1,4 @@
-/** `caudal migrate`: what a deployment runs before its processes start. */
+/** `caudal migrate`: a deployment runs it before its processes start. */
 import type { Context } from '@caudal/context/context.ts';
 import { makePartitions, missingPartitions } from '@caudal/eventlog/maintenance.ts';
 import { applyPolicies, type PolicyOptions, pendingPolicies } from '@caudal/messaging/rabbitmq/policies.ts';
@@ -11,25 +11,25 @@ import { say, sayJson } from '../output.ts';
 import { UsageError } from '../usage.ts';
 import { loadSettings } from '../with-app.ts';
 
-/** What was done, or with `--check` what is to be done. */
+/** The changes made, or with `--check` the pending ones. */
 interface Report {
   contexts: { context: string; migrations: string[]; partitions: string[] }[];
   policies: string[];
 }
 
-/** Months beside the present one whose partitions must be there for `--check`; the jobs role makes more of them. */
+/** Months after the present one whose partitions `--check` requires; the jobs role makes more of them. */
 const CHECKED_MONTHS = 1;
 
 export function migrateCommand(): Command {
   return new Command('migrate')
     .description('bring the schemas of DATABASE_URL up to date, and the policies of RabbitMQ')
-    .option('--check', 'change nothing; exit code 1 if something is to be done')
-    .option('--json', 'print what was done, or is to be done, as one JSON object')
+    .option('--check', 'change nothing; exit code 1 if anything is pending')
+    .option('--json', 'print the changes, or the pending ones, as one JSON object')
     .addHelpText(
       'after',
       `
-Makes partitions ahead, too. Sets the bounds of RabbitMQ's queues where RABBITMQ_MANAGEMENT_URL is set. May be run at
-any time, by several at once, and while the system runs. The embedded database is migrated by "caudal start".
+Also makes partitions ahead, and sets the bounds of RabbitMQ's queues if RABBITMQ_MANAGEMENT_URL is set. It is safe to run at
+any time, several times at once, and while the system runs. "caudal start" migrates the embedded database.
 
 Example: DATABASE_URL=postgres://caudal:secret@db/caudal caudal migrate`,
     )
@@ -67,7 +67,7 @@ async function migrateOne(url: string, context: Context): Promise<Report['contex
 
 async function pendingIn(url: string, context: Context): Promise<Report['contexts'][number]> {
   const migrations = (await pendingOf(url, [context])).map((line) => line.slice(context.name.length + 1));
-  // A migration that is pending makes partitions too.
+  // Pending migrations make partitions too.
   if (migrations.length > 0) return { context: context.name, migrations, partitions: [] };
   const database = openDatabase({ url, schema: context.name, poolSize: 1, applicationName: 'caudal-migrate' });
   try {

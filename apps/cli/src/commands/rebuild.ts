@@ -1,4 +1,4 @@
-/** `caudal rebuild`: builds a view anew beside the one that queries read, then lets them read the new one. */
+/** `caudal rebuild`: builds a new generation of a view beside the current one, then switches queries to it. */
 
 import { createProgress } from '@caudal/importer/progress.ts';
 import { sleep, systemClock } from '@caudal/kernel/time.ts';
@@ -19,20 +19,20 @@ interface Options {
   json?: boolean;
 }
 
-/** A projector takes a second to notice a new generation, and a moment to begin. */
+/** A projector needs about a second to notice a new generation, and some time to subscribe. */
 const FEED_WAIT_MS = 5_000;
 
 export function rebuildCommand(): Command {
   return new Command('rebuild')
-    .description('build a view anew from the logs, and let queries read it once it is right')
+    .description('rebuild a view from the logs, and switch queries to it once it is verified')
     .argument('<view>', '"order-details"')
-    .option('--accept-failed', 'switch although some events can not be handled; they become dead letters')
+    .option('--accept-failed', "switch even if some events can't be handled; they become dead letters")
     .option('--json', 'print the report as one JSON object')
     .addHelpText(
       'after',
       `
-Commands and queries go on meanwhile. If it fails or is interrupted, queries keep what they have. Exit code 1 if it
-could not be built, or some events could not be handled.
+Commands and queries continue during the rebuild. If it fails or is interrupted, queries keep reading the old view. Exit code 1
+if the view could not be built, or if some events could not be handled.
 
 Example: caudal rebuild order-details`,
     )
@@ -68,7 +68,7 @@ async function run(system: App, of: LocalProjection, { acceptFailed }: Options):
   }
 }
 
-/** Whether a projector somewhere keeps the generation up to date. */
+/** Whether any projector keeps the generation up to date. */
 async function isFed(system: App, of: LocalProjection, generation: number): Promise<boolean> {
   const handler = projectionHandler(system, of, generation);
   const broker = handler.inOrder ? undefined : system.stores.broker;
@@ -87,16 +87,14 @@ async function isFed(system: App, of: LocalProjection, generation: number): Prom
 function tell(name: string, report: RebuildReport, fed: boolean): void {
   const { generation, replaced, events, views, verified, failed, failedCount } = report;
   const before =
-    replaced === undefined ? 'there was none before' : `generation ${replaced} had ${views?.before ?? '?'}`;
+    replaced === undefined ? 'there was no generation before' : `generation ${replaced} had ${views?.before ?? '?'}`;
   say(
     `${name}.${generation}: ${views?.now ?? '?'} views from ${events} events (${before}); ${verified} compared with the log.`,
   );
-  say('Queries read it now.');
+  say('Queries read this generation now.');
   for (const { stream, version, error } of failed) say(`  can't handle version ${version} of ${stream}: ${error}`);
   if (failedCount > failed.length) say(`  ... and ${failedCount - failed.length} more`);
   if (!fed) {
-    say(
-      'No projector feeds it: none runs for this view, so what happens from now on is not in it. It will be once one runs.',
-    );
+    say('No projector runs for this view, so new events are missing in it until one does.');
   }
 }

@@ -1,4 +1,4 @@
-/** `caudal replay`: folds streams from their first event, to look at one or to check whole logs. */
+/** `caudal replay`: folds streams from their first event, to show one or to check whole logs. */
 import { checkLog, checkStream, type Finding, replayStream } from '@caudal/aggregates/replay.ts';
 import { withoutPersonal } from '@caudal/contract/event-json.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
@@ -23,20 +23,20 @@ export function replayCommand(): Command {
     .description('fold a stream from its events and show its state; or check that all logs can be folded')
     .argument('<stream>', '<context>.<entity>/<id>, or "all"')
     .option('--context <name>', 'with "all": only the log of this context')
-    .option('--personal', 'show what is personal, too; *** stands for it otherwise')
+    .option('--personal', 'show personal data, which is replaced by *** otherwise')
     .option('--json', 'print the result as one JSON object')
     .addHelpText(
       'after',
       `
-Checks that positions and versions have no gap, that every event can be decoded, and that snapshots are what the events
-come to. Exit code 1 if any is not so.
+Checks that positions and versions have no gap, that every event can be decoded, and that snapshots agree with a fold of the
+events. Exit code 1 if any check fails.
 
 Examples: caudal replay payments.wallet/wallet-17
           caudal replay all --context inventory`,
     )
     .action((stream: string, options: Options) =>
       withApp(async (system) => {
-        if (stream !== 'all' && options.context) throw new UsageError('--context goes with "all" only.');
+        if (stream !== 'all' && options.context) throw new UsageError('--context can only be used with "all".');
         const right = await (stream === 'all' ? replayAll(system, options) : replayOne(system, stream, options));
         process.exitCode = right ? 0 : 1;
       }),
@@ -68,7 +68,7 @@ async function replayAll(system: App, { context, json }: Options): Promise<boole
   for (const local of chosen) results.push(await replayContext(system, local, json ?? false));
   const wrong = results.reduce((sum, result) => sum + result.wrong, 0);
   if (json) sayJson({ wrong, contexts: results });
-  else say(wrong === 0 ? 'All is as it should be.' : `${wrong} findings.`);
+  else say(wrong === 0 ? 'No problems found.' : `${wrong} findings.`);
   return wrong === 0;
 }
 

@@ -21,26 +21,27 @@ interface Options {
 export function tokenCommand(): Command {
   return new Command('token')
     .description('sign a token to call the API with')
-    .requiredOption('--subject <id>', "who calls: a customer's id")
+    .requiredOption('--subject <id>', "the caller: a customer's id")
     .option(
       '--permission <name>',
-      'what the caller may do, for its own resources, or with ":any" for all; may be repeated',
+      'a permission for the caller\'s own resources, or with ":any" for all; may be repeated',
       several,
     )
-    .option('--all', 'everything that can be permitted')
-    .option('--ttl <duration>', 'how long it holds: 15m, 1h, 7d', duration, 3_600_000)
-    .option('--json', 'print the token and what is in it as one JSON object')
+    .option('--all', 'all permissions, for all resources')
+    .option('--ttl <duration>', 'how long the token is valid: 15m, 1h, 7d', duration, 3_600_000)
+    .option('--json', 'print the token and its content as one JSON object')
     .addHelpText(
       'after',
       `
-Signed with CAUDAL_SERVICE_KEY; without one, with the key that "caudal start" keeps beside the embedded data. Which one
-that is, it says on standard error.
+The token is signed with CAUDAL_SERVICE_KEY, or, if that is not set, with the key that "caudal start" stores beside the
+embedded data. In that case the command prints the data directory to standard error.
 
 Example: TOKEN=$(caudal token --subject customer-17 --permission orders.orders.place --ttl 15m)`,
     )
     .action(async ({ subject, permission = [], all = false, ttl, json = false }: Options) => {
       const permissions = all ? everything() : permission;
-      if (permissions.length === 0) throw new UsageError('Say what it permits: --permission NAME, or --all.');
+      if (permissions.length === 0)
+        throw new UsageError('The token has no permissions. Add --permission NAME, or --all.');
       checkPermissions(permission);
       const identity = await openSigner(loadSettings());
       const expiresAt = new Date(Date.now() + ttl);
@@ -51,7 +52,7 @@ Example: TOKEN=$(caudal token --subject customer-17 --permission orders.orders.p
 }
 
 function duration(text: string): number {
-  const parsed = setting.duration({ description: 'How long a token holds.', min: 1_000 }).schema.safeParse(text);
+  const parsed = setting.duration({ description: 'How long a token is valid.', min: 1_000 }).schema.safeParse(text);
   if (parsed.success) return parsed.data;
   throw new InvalidArgumentError('It must be a duration such as 30s, 15m, 1h or 7d.');
 }

@@ -13,14 +13,14 @@ import { withApp } from '../with-app.ts';
 
 export function verifyCommand(): Command {
   return new Command('verify')
-    .description('compare every view with what the logs say')
+    .description('compare every view with a fold of the logs')
     .argument('<view>', '"order-details", or "all"')
     .option('--json', 'print the result as one JSON object')
     .addHelpText(
       'after',
       `
-May run while the system does. Exit code 1 if a view is missing, differs, is behind or should not be there, or if the
-view can't handle an event. "caudal rebuild" mends what differs; a running projector what is behind.
+It is safe to run while the system runs. Exit code 1 if a view is missing, differs, is behind or should not exist, or if an
+event can't be handled. "caudal rebuild" repairs views that differ; a running projector catches up with views that are behind.
 
 Examples: caudal verify stock-dashboard
           caudal verify all --json`,
@@ -70,5 +70,5 @@ function tell(report: VerifyReport, right: boolean): void {
   if (total > findings.length) say(`  ... and ${total - findings.length} more`);
   for (const { stream, version, error } of failed) say(`  can't handle version ${version} of ${stream}: ${error}`);
   if (failedCount > failed.length) say(`  ... and ${failedCount - failed.length} more`);
-  if (counts.behind > 0) say('  What is behind catches up while a projector runs.');
+  if (counts.behind > 0) say('  Views that are behind catch up while a projector runs.');
 }

@@ -1,4 +1,4 @@
-/** `caudal views`: which read models there are, and what stands in them. */
+/** `caudal views`: lists the read models, and shows their views. */
 import { CaudalError, isCode } from '@caudal/kernel/errors.ts';
 import { openViews } from '@caudal/projections/queries/views.ts';
 import type { Condition, Key, KeyType, Query, StoredView } from '@caudal/projections/types.ts';
@@ -13,7 +13,7 @@ import { withApp } from '../with-app.ts';
 
 export function viewsCommand(): Command {
   return new Command('views')
-    .description('look into the read models')
+    .description('inspect the read models')
     .addCommand(listCommand())
     .addCommand(getCommand())
     .addCommand(findCommand());
@@ -22,7 +22,7 @@ export function viewsCommand(): Command {
 function listCommand(): Command {
   return new Command('list')
     .description('list the read models: context, store, current generation, number of views')
-    .option('--json', 'one JSON object a line')
+    .option('--json', 'one JSON object per line')
     .addHelpText('after', '\nExample: caudal views list')
     .action(({ json = false }: { json?: boolean }) =>
       withApp(async (system) => {
@@ -66,8 +66,8 @@ function findCommand(): Command {
     .argument('<view>', '"order-details"')
     .option('--where <key=value>', 'a key that must have this value; may be repeated', several)
     .option('--order-by <key>', 'a key to order by, with "-" before it for descending; may be repeated', several)
-    .option('--limit <n>', 'so many views at most', count, 20)
-    .option('--json', 'one JSON object a line')
+    .option('--limit <n>', 'the largest number of views to show', count, 20)
+    .option('--json', 'one JSON object per line')
     .addHelpText(
       'after',
       `

@@ -1,4 +1,4 @@
-/** Runs the real command as a child process, the way people and deployments do. */
+/** Runs the real command as a child process, as in a shell or a deployment. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
@@ -10,7 +10,7 @@ export interface Ended {
   stderr: string;
   /** Standard output as one JSON value. */
   json(): Record<string, unknown>;
-  /** Standard output as a JSON value a line. */
+  /** Standard output as one JSON value per line. */
   lines(): Record<string, unknown>[];
 }
 

@@ -1,7 +1,7 @@
 /**
- * A fake of the system's public services, in memory, for tests of the import: repeated commands are answered as the first
- * time, refusals are as in the real contexts, orders move on only step by step, and views show what was a step ago. It
- * has no log, no broker and no time; that the import works with the real system is shown by the end-to-end tests.
+ * A fake of the system's public services, in memory, for tests of the import. Repeated commands get their first answer,
+ * refusals are as in the real contexts, orders advance step by step, and views lag by one step. It has no log, broker
+ * or clock. The end-to-end tests run the import with the real system.
  */
 import { Product } from '@caudal/contract/gen/caudal/catalog/v1/catalog.ts';
 import { Customer } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
@@ -14,9 +14,9 @@ import { CaudalError, notFound, refused } from '@caudal/kernel/errors.ts';
 import type { ImportApi } from '../api.ts';
 
 export interface FakeOptions {
-  /** What goes wrong with a call: 'before' it is done, or 'after', so that only the answer is lost. */
+  /** When a call fails: 'before' it is done, or 'after', so only its answer is lost. */
   fault?: (method: string) => 'before' | 'after' | undefined;
-  /** Steps that an order makes whenever it is read; 1 if absent. */
+  /** Steps that an order advances at each read; 1 if absent. */
   stepsPerRead?: number;
 }
 
@@ -32,7 +32,7 @@ export interface FakeSystem {
 
 const money = (minorUnits: bigint) => ({ minorUnits, currency: 'GBP' });
 
-/** A system without anything in it. */
+/** An empty system. */
 export function fakeSystem({ fault = () => undefined, stepsPerRead = 1 }: FakeOptions = {}): FakeSystem {
   const calls: string[] = [];
   const answers = new Map<string, { content: string; answer: unknown }>();
@@ -83,7 +83,7 @@ export function fakeSystem({ fault = () => undefined, stepsPerRead = 1 }: FakeOp
   const free = ({ onHand, reserved }: StockItem) => onHand - reserved;
   const itemsOf = (order: Order) => order.lines.map((line) => ({ ...line, item: stock.get(line.productId)! }));
 
-  /** The order's next step, as its saga would do it. */
+  /** The order's next step, like that of its saga. */
   function advance(order: Order): void {
     const { status, payment, shipment } = order;
     if (status === OrderStatus.ORDER_STATUS_PENDING && !payment) {
@@ -203,7 +203,7 @@ export function fakeSystem({ fault = () => undefined, stepsPerRead = 1 }: FakeOp
         const found = request.lines.map(({ productId }) => products.get(productId));
         if (found.some((product) => !product || product.discontinued)) throw refused('PRODUCT_NOT_SOLD', 'Not sold.');
         if (!customers.has(customerId)) throw refused('CUSTOMER_UNKNOWN', 'There is no such customer.');
-        // Prices are read a moment before the order is there, as in the real service.
+        // Prices are read before the order is placed, as in the real service.
         const lines = request.lines.map(({ productId, quantity }, index) => {
           const { price, title } = found[index]!;
           return { productId, quantity, unitPrice: { ...price! }, title };
@@ -271,6 +271,6 @@ export function fakeSystem({ fault = () => undefined, stepsPerRead = 1 }: FakeOp
       ),
     },
   };
-  // What the import never calls is not there.
+  // It has only the methods that the import calls.
   return { api: api as unknown as ImportApi, calls, products, stock, wallets, orders };
 }

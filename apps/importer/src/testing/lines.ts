@@ -1,7 +1,7 @@
 /** Lines of a retailer's file, for tests. */
 import type { FileLine } from '../read-line.ts';
 
-/** Lines numbered as in a file, which say only what differs from an ordinary one. */
+/** Lines numbered as in a file. Each needs only the values that differ from an ordinary line. */
 export function linesOf(lines: Partial<FileLine>[]): FileLine[] {
   return lines.map((line, index) => ({
     number: index + 2,

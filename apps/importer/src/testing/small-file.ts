@@ -1,11 +1,11 @@
-/** A small file with one of everything, and a plan of it, for tests. */
+/** A small file with one line of each kind, and its plan, for tests. */
 import { type Plan, plan } from '../plan.ts';
 import { linesOf } from './lines.ts';
 
 /**
- * 24 sales of four products, two of them at changing prices, by three customers and a guest in two countries; one order
- * of more pieces than there are; a return with its purchase and one without; pieces found, lost, and lost that are not
- * there; two lines that can't be imported.
+ * 24 sales of four products, two of them at changing prices, to three customers and a guest in two countries; one order
+ * of more pieces than the stock has; a return with its purchase and one without; pieces found, pieces lost, and lost
+ * pieces that were never in stock; two lines that can't be imported.
  */
 export function smallPlan(): Plan {
   const at = (minute: number) => `2010-12-01 08:${String(minute).padStart(2, '0')}:00`;

@@ -10,7 +10,7 @@ import { expect, test } from '@jest/globals';
 import { generationHooks } from './generation-hooks.ts';
 
 describeWith(['postgres'], 'the hooks of a generation', () => {
-  test('note where its consumers go on, and leave nothing of one that is dropped', async () => {
+  test('record where its consumers continue, and remove everything of a dropped generation', async () => {
     const fresh = await freshDatabase();
     await migrate({ url: fresh.url, schema: 'orders', sets: [migrations, messagingMigrations] });
     const database = openDatabase({ url: fresh.url, schema: 'orders' });

@@ -1,4 +1,4 @@
-/** What a generation of a projection needs outside its store: a queue of its own, and places to go on from. */
+/** The parts of a generation outside its store: its queue, and its checkpoints. */
 
 import { feedCheckpoint, sweepCheckpoint } from '@caudal/messaging/checkpoints.ts';
 import { deleteHandlerState } from '@caudal/messaging/delete-handler-state.ts';
@@ -25,7 +25,7 @@ export function generationHooks({
       // What needs the log's order has no queue.
       if (broker && !handler.inOrder) await bindHandler({ broker, handler });
     },
-    // Both go on from here: the log feed, and reconciliation, whose checkpoints are recorded as `sweep:`.
+    // Both continue from here: the log feed, and reconciliation, whose checkpoints are recorded as `sweep:`.
     async filled(handler, positions) {
       for (const [domain, position] of positions) {
         for (const name of [feedCheckpoint(handler, domain), sweepCheckpoint(handler, domain)]) {
@@ -46,7 +46,7 @@ async function moveTo(
   { name, holder, position }: { name: string; holder: string; position: number },
 ): Promise<void> {
   const lease = await acquire(database, { name, holder, ttlMs: 5_000 });
-  // Another process consumes already, and will get there.
+  // Another process consumes already, and advances the checkpoint itself.
   if (!lease) return;
   await advance(database, { name, epoch: lease.epoch, position, ttlMs: 5_000 });
   await release(database, { name, epoch: lease.epoch });

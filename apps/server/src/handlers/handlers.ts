@@ -1,5 +1,5 @@
 /**
- * The contexts' projections and sagas as handlers of events. Roles run them, and commands of apps/cli use the same ones.
+ * The contexts' projections and sagas as handlers of events, for the roles and for commands of apps/cli.
  */
 
 import type { ContextProjection } from '@caudal/context/context.ts';
@@ -27,7 +27,7 @@ export function projectionsOf({ locals }: App): LocalProjection[] {
   return locals.flatMap((local) => local.context.projections.map((definition) => ({ local, definition })));
 }
 
-/** Where a projection's views are. */
+/** The store of a projection's views. */
 export function viewStoreOf({ stores }: App, { local, definition }: LocalProjection): ViewStore {
   return stores.views(local.context, definition.store, local.database);
 }
@@ -37,7 +37,7 @@ export function logsOf(app: App, { local, definition }: LocalProjection): Map<st
   return app.logsFor(local.context, domainsOf(definition.projection));
 }
 
-/** What it takes to build a generation of the projection. */
+/** The options for building a generation of the projection. */
 export function rebuildOptions<V>(app: App, of: LocalProjection): RebuildOptions<V> {
   const { database } = of.local;
   return {
@@ -68,7 +68,7 @@ export function projectionHandler(app: App, of: LocalProjection, generation: num
   return createHandler({ projection, store: viewStoreOf(app, of), generation, onWritten });
 }
 
-/** The handlers of a context's sagas. They may open what they need; the end of the lifecycle ends it. */
+/** The handlers of a context's sagas. They may open resources; the end of the lifecycle closes them. */
 export async function sagaHandlers(app: App, local: LocalContext): Promise<TimedHandler[]> {
   const { context, database } = local;
   const { lifecycle, values } = app;

@@ -5,7 +5,7 @@ import { watchFeed, watchLoop } from './liveness.ts';
 const deliver = async () => {};
 const untold = new AbortController().signal;
 
-test('a feed is well until it ends of itself', async () => {
+test('a feed is healthy until it ends by itself', async () => {
   const ended = watchFeed({ run: async () => {} });
   expect(ended.problem()).toBeUndefined();
   await ended.watched.run(deliver, untold);
@@ -20,7 +20,7 @@ test('a feed is well until it ends of itself', async () => {
   expect(told.problem()).toBeUndefined();
 });
 
-test('a loop is well while it looks at its clock', async () => {
+test('a loop is healthy while it reads its clock', async () => {
   const { watched, problem } = watchLoop(systemClock, 200);
   expect(problem()).toBeUndefined();
   while (!problem()) await new Promise((resolve) => setTimeout(resolve, 20));

@@ -1,17 +1,17 @@
-/** When a component that runs in the background is beyond help: what /livez says 503 for, so that the process is restarted. */
+/** Detects background components that only a restart can repair: /livez then answers 503. */
 import type { Clock } from '@caudal/kernel/time.ts';
 import type { Feed } from '@caudal/messaging/types.ts';
 
 export interface Watched<T> {
-  /** To be used in the place of what is watched. */
+  /** Use this instead of the component that is watched. */
   watched: T;
-  /** What is wrong; undefined if all is well. */
+  /** The problem; undefined if the component is healthy. */
   problem(): string | undefined;
 }
 
 /**
- * A feed that must not end before it is told to. A subscription heals from all that is away; one that has ended all the
- * same is a bug, and only a new process brings it back.
+ * Watches a feed that must not end before its signal. A subscription recovers from every outage; if it has ended
+ * nevertheless, that is a bug, and only a new process starts it again.
  */
 export function watchFeed(feed: Feed): Watched<Feed> {
   let ended: string | undefined;
@@ -27,7 +27,7 @@ export function watchFeed(feed: Feed): Watched<Feed> {
   return { watched: { run }, problem: () => ended };
 }
 
-/** The clock of a loop that must look at it at least every `limitMs`. */
+/** Watches a loop by its clock, which the loop must read at least every `limitMs`. */
 export function watchLoop(clock: Clock, limitMs: number): Watched<Clock> {
   let lookedAt = performance.now();
   return {
@@ -36,6 +36,6 @@ export function watchLoop(clock: Clock, limitMs: number): Watched<Clock> {
       return clock();
     },
     problem: () =>
-      performance.now() - lookedAt > limitMs ? `it has not gone round in ${limitMs / 60_000} minutes` : undefined,
+      performance.now() - lookedAt > limitMs ? `it has made no round for ${limitMs / 60_000} minutes` : undefined,
   };
 }

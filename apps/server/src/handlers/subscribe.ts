@@ -1,4 +1,4 @@
-/** Puts an event handler to work: from its queue where there is a broker, else from the logs; one that needs their order, always from the logs. */
+/** Runs an event handler: from its queue if there is a broker, else from the logs. One that needs the logs' order always reads the logs. */
 import type { Context } from '@caudal/context/context.ts';
 import type { Running } from '@caudal/kernel/lifetime.ts';
 import { brokerDeadLetters } from '@caudal/messaging/dead-letters/dead-letters.ts';
@@ -11,12 +11,14 @@ import type { App } from '../app.ts';
 import { domainsOf } from '../domains.ts';
 import { watchFeed } from './liveness.ts';
 
-/** Of the checkpoints of a process that owns its database: nobody waits for them to expire, so they are seldom renewed. */
+/** Lease time if a process owns its database: no other process waits for the lease, so it is seldom renewed. */
 const OWNED_LEASE_MS = 120_000;
 /** Where a broker's queue would go on at once, a lease has to expire when its process dies. */
 const SOON_MS = 5_000;
 
-/** Starts it, and makes it a condition of /livez. `database`: of the context that the handler belongs to, for what it keeps beside its own. */
+/**
+ * Starts the handler and adds it to /livez. `database`: of the handler's context, for parked streams and checkpoints.
+ */
 export function subscribe(app: App, context: Context, database: Database, handler: AnyHandler): Running {
   const { values, holder, stores, lifecycle } = app;
   const { broker } = stores;

@@ -5,10 +5,10 @@ import { storeOf } from '../testing/store-of.ts';
 import { storeCircuitBreaker } from './store-circuit-breaker.ts';
 
 const layout = { keys: {}, indexes: [] };
-/** How long the store keeps a call waiting before it says that it is away. */
+/** How long a call waits before the store reports that it is unreachable. */
 const waitMs = 80;
 
-/** A store that can be away, at once or after a wait, and that lets a test decide each call. */
+/** A store that fails as a test decides: at once, after a wait, or call by call. */
 function fakeStore() {
   const state = { away: undefined as 'at once' | 'after a wait' | undefined, asked: 0, missing: false };
   const answer = async (): Promise<StoredDocument[]> => {
@@ -42,7 +42,7 @@ describe('a store behind the circuit breaker', () => {
     return { views, state };
   }
 
-  /** How long it took to fail. */
+  /** How long the call took to fail, in milliseconds. */
   async function failed(call: Promise<unknown>): Promise<number> {
     const began = performance.now();
     await expect(call).rejects.toMatchObject(outOfReach);
@@ -64,7 +64,7 @@ describe('a store behind the circuit breaker', () => {
     for (let call = 0; call < 20; call++) expect(await failed(views.load(['a']))).toBeLessThan(waitMs / 2);
   });
 
-  test('probes find the store again without a call', async () => {
+  test('probes detect that the store is back, without a call', async () => {
     const { views, state } = open();
     state.away = 'after a wait';
     await failed(views.load(['a']));
@@ -73,13 +73,13 @@ describe('a store behind the circuit breaker', () => {
     for (let round = 0; state.asked === asked && round < 400; round++) await new Promise((ok) => setTimeout(ok, 5));
     await new Promise((resolve) => setImmediate(resolve));
     expect(await views.load(['a'])).toEqual([]);
-    // The probes ended with that.
+    // The probes have ended.
     const now = state.asked;
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(state.asked).toBe(now);
   });
 
-  test('a collection that is not there is an answer', async () => {
+  test('a missing collection is an answer', async () => {
     const { views, state } = open();
     state.away = 'after a wait';
     await failed(views.load(['a']));
@@ -96,7 +96,7 @@ describe('a store behind the circuit breaker', () => {
     }
   });
 
-  test('a query that is too costly does not make the store one that is away', async () => {
+  test('a query that is too costly does not count as an unreachable store', async () => {
     const costly = async () => {
       await new Promise((resolve) => setTimeout(resolve, waitMs));
       throw tooCostly('the store');

@@ -1,12 +1,13 @@
 /**
- * A circuit breaker for queries of a store of views. Drivers alone don't do it: MongoDB's lets every call wait 2 s for a server,
- * however long there has been none.
+ * A circuit breaker for queries of a store of views. It is needed because with MongoDB's driver every call waits 2 s
+ * for a server, however long the server has been unreachable.
  *
- *   closed  Calls go to the store. A call that fails as the store can't be reached, after a wait in which no other call was
- *           answered, opens the circuit. Quick failures do not: they delay no call, and the next one may succeed.
- *   open    All calls fail at once, those that wait already included. One probe at a time finds out when the store is back.
+ *   closed  Calls go to the store. A call opens the circuit if the store is unreachable and no other call was answered
+ *           while it waited. Quick failures do not open it: they delay no call, and the next one may succeed.
+ *   open    All calls fail at once, including those that are waiting. One probe at a time detects when the store is
+ *           back.
  *
- * For read-only calls: a call that has failed for its caller may still run.
+ * For read-only calls alone: a call that has failed for its caller may still run in the store.
  */
 import { isCode, unavailable } from '@caudal/kernel/errors.ts';
 import { sleep } from '@caudal/kernel/time.ts';
@@ -18,7 +19,7 @@ export interface CircuitBreakerOptions {
   signal: AbortSignal;
   /** A failure after at least this long opens the circuit; 250 ms if absent. */
   slowMs?: number;
-  /** Between two probes; 100 ms if absent. A probe itself may wait for the store. */
+  /** Pause between two probes; 100 ms if absent. A probe itself may wait for the store. */
   probeEveryMs?: number;
 }
 
@@ -28,7 +29,7 @@ const log = logger('stores');
 export function storeCircuitBreaker(store: ViewStore, options: CircuitBreakerOptions): ViewStore {
   const { signal, slowMs = 250, probeEveryMs = 100 } = options;
   const waiting = new Set<(error: unknown) => void>();
-  /** Why the circuit is open; undefined while it is closed. */
+  /** The error that opened the circuit; undefined while it is closed. */
   let open: { error: unknown } | undefined;
   let answeredAt = 0;
 
@@ -51,7 +52,7 @@ export function storeCircuitBreaker(store: ViewStore, options: CircuitBreakerOpt
   function openCircuit(error: unknown, collection: Collection): void {
     if (open) return;
     open = { error };
-    log.warn({ store: store.name, err: error }, 'the store is away: queries of it fail at once');
+    log.warn({ store: store.name, err: error }, 'the store is unreachable: its queries fail at once');
     for (const refuse of waiting) refuse(error);
     void probe(collection);
   }
@@ -95,7 +96,7 @@ export function storeCircuitBreaker(store: ViewStore, options: CircuitBreakerOpt
   };
 }
 
-/** The store can't be reached. A missing collection is an answer of the store. */
+/** Whether the store is unreachable. A missing collection is an answer of the store. */
 function isOutOfReach(error: unknown): boolean {
   return isCode(error, 'UNAVAILABLE') && !(error instanceof MissingCollection);
 }

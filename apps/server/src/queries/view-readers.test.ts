@@ -12,7 +12,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { storeOf } from '../testing/store-of.ts';
 import { cacheKey, viewReader } from './view-readers.ts';
 
-/** A store whose documents a test holds in its hand, and that can be away. */
+/** A store whose documents a test sets directly, and that can be unreachable. */
 function fakeStore() {
   const documents = new Map<string, StoredDocument>([
     [
@@ -64,7 +64,7 @@ describe('a view reader', () => {
     return { reader, read, state, payments, ages: call.ages };
   }
 
-  test('asks the store once, until it is told that the view has changed', async () => {
+  test('reads the store once, until the view is invalidated', async () => {
     const { read, state } = open();
     state.documents.set('o1', document('o1', order('first')));
     expect([await read('o1'), await read('o1')]).toEqual(['first', 'first']);
@@ -74,7 +74,7 @@ describe('a view reader', () => {
     expect(await read('o1')).toBe('second');
   });
 
-  test('reads that come together share one load', async () => {
+  test('concurrent reads share one load', async () => {
     const { read, state } = open();
     state.documents.set('o1', document('o1', order('first')));
     const all = await Promise.all(Array.from({ length: 20 }, () => read('o1')));
@@ -82,7 +82,7 @@ describe('a view reader', () => {
     expect(state.loads.filter((id) => id === 'o1')).toHaveLength(1);
   });
 
-  test('a token of a stream that is new to the view is not answered from before it', async () => {
+  test('a token of a stream that is new to the view is not answered by an older cached view', async () => {
     const { reader, read, state, payments } = open();
     // First, since it may take a while: this process answers from its memory for a second.
     const event: EventOf<typeof payment> = { $case: 'succeeded', value: { orderId: 'o1', gatewayReference: '' } };
@@ -95,12 +95,12 @@ describe('a view reader', () => {
     state.documents.set('o1', paid);
     const reading = async (stream: string) =>
       (await reader.get('o1', { ...testCall(), consistency: [{ stream, version: 1 }] }))?.view.reference;
-    // The view follows no stock: that token says nothing about it, and the cache may answer.
+    // The view does not follow stock: that token does not concern it, and the cache may answer.
     expect(await reading('inventory.stock/s1')).toBe('unpaid');
     expect(await reading('payments.payment/o1')).toBe('paid');
   });
 
-  test('counts and sums wait for what a token names, as lists do', async () => {
+  test('counts and sums wait for the events of a token, like lists', async () => {
     const { reader, state, payments } = open();
     const event: EventOf<typeof payment> = { $case: 'succeeded', value: { orderId: 'o1', gatewayReference: '' } };
     const events = [newEvent({ entity: payment, event, origin: testCall().origin, now: new Date() })];
@@ -118,21 +118,21 @@ describe('a view reader', () => {
     expect(state.counted).toBe(2);
   });
 
-  test('knows nothing of what is not there, and looks again', async () => {
+  test('does not cache a missing view', async () => {
     const { read, state } = open();
     expect(await read('o1')).toBeUndefined();
     state.documents.set('o1', document('o1', order('late')));
     expect(await read('o1')).toBe('late');
   });
 
-  test('serves what it remembers while the store is away, and says so of the rest', async () => {
-    // Long out of date when it is asked for again.
+  test('serves cached views while the store is unreachable, and fails for the others', async () => {
+    // Expired when it is read again.
     const { read, state, ages } = open({ cacheMs: 500 });
     state.documents.set('o1', document('o1', order('remembered')));
     expect(await read('o1')).toBe('remembered');
     expect(ages).toEqual([]);
     state.away = true;
-    // Longer than the current generation is taken for current without asking.
+    // Longer than the number of the current generation is cached.
     await new Promise((resolve) => setTimeout(resolve, 1_100));
     expect(await read('o1')).toBe('remembered');
     expect(ages).toEqual([expect.any(Number)]);

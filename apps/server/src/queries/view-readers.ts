@@ -1,6 +1,7 @@
 /**
- * Views as queries read them: after what the caller has written (its consistency token), and by id through the cache.
- * Lists, searches, counts and aggregates go to the store: a view's id does not show which of them it changes.
+ * Reads of views: they wait for the caller's own writes (its consistency token), and reads by id use the cache. Lists,
+ * searches, counts and aggregates always read the store, since the id of a changed view does not show which of them it
+ * affects.
  */
 
 import { jsonCodec } from '@caudal/cache/codec.ts';
@@ -20,7 +21,7 @@ import type { StoredView, ViewDeclaration } from '@caudal/projections/types.ts';
 import type { Call } from '@caudal/rpc/types.ts';
 
 const DEFAULT_CACHE_MS = 60_000;
-/** While the store is away, a view that is this much older than it may be is better than none. */
+/** While the store is unreachable, a cached view is served for this long after it has expired. */
 const STALE_IF_ERROR_MS = 60_000;
 
 export interface ReaderOptions {
@@ -30,11 +31,11 @@ export interface ReaderOptions {
   /** For multi-stream projections: whether an event has gone through the handler of this name. */
   passed?(handlerName: string, event: RecordedEvent): Promise<boolean>;
   cache: Cache;
-  /** Whether writes of views invalidate this cache: in this process, or through Redis. */
+  /** Whether writes of views invalidate this cache, in this process or through Redis. */
   cacheIsInvalidated: boolean;
 }
 
-/** How the cache knows a view; a revision starts again in every generation. */
+/** The cache key of a view. It contains the generation, since revisions start again in each. */
 export function cacheKey(projection: { name: string; version: number }, generation: number, id: string): string {
   return `${generationName(projection, generation)}/${id}`;
 }
@@ -60,12 +61,12 @@ function reader<V>(options: ReaderOptions, views: OpenedViews<V>): ViewReader<V>
   const projection: AnyProjection<V> = definition.projection;
   const codec = storedViewCodec(projection);
   const entities = new Set(entitiesOf(projection));
-  // A cache that nothing invalidates may be a second behind, not more.
+  // Without invalidation a cached view may be at most a second old.
   const ttlMs = cacheIsInvalidated ? (definition.cacheMs ?? DEFAULT_CACHE_MS) : 1_000;
 
   let known: number | undefined;
 
-  /** While the store is away: the last one that was current, whose views the cache may still have. */
+  /** The current generation; while the store is unreachable the last known one, whose views may be in the cache. */
   async function currentGeneration(): Promise<number> {
     try {
       known = (await views.generations.current()).number;
@@ -76,9 +77,9 @@ function reader<V>(options: ReaderOptions, views: OpenedViews<V>): ViewReader<V>
   }
 
   /**
-   * What a cached view must have seen; undefined where anything will do, since reads with a condition share no load. A
-   * stream that the view knows nothing of may be one that has just begun to feed it, or belong to another view: the store
-   * is asked then. So it is of a view that keeps positions, which a version can't be compared with.
+   * The condition on a cached view; undefined if any will do, since reads with a condition share no load. A stream of
+   * the token that is missing in the view may be new to it, or belong to another view: then the store is read. So
+   * is it for a view that keeps positions, which can't be compared with versions.
    */
   function satisfies({ consistency }: Call): ((stored: StoredView<V>) => boolean) | undefined {
     const followed = consistency.filter(({ stream }) => entities.has(entityOfStream(stream)));

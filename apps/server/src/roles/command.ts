@@ -1,4 +1,4 @@
-/** The command role: serves the commands of its contexts, and their logs to those who follow them. */
+/** The command role: serves the commands of its contexts, and their logs to the handlers of other contexts. */
 import { LogServiceService } from '@caudal/contract/gen/caudal/log/v1/log.ts';
 import { logHandlers } from '@caudal/eventlog/log-service.ts';
 import { service } from '@caudal/rpc/types.ts';

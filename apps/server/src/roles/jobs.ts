@@ -1,4 +1,4 @@
-/** The jobs role: runs its contexts' jobs and reads their gauges; and what every log needs now and then. */
+/** The jobs role: runs its contexts' jobs and the maintenance of their logs, and reads their gauges. */
 import type { Settings } from '@caudal/config/config.ts';
 import type { ContextJob, JobTools } from '@caudal/context/context.ts';
 import { maintainLog } from '@caudal/eventlog/maintenance.ts';
@@ -11,7 +11,7 @@ import { observeGauge } from '@caudal/telemetry/observed-gauge.ts';
 import type { App } from '../app.ts';
 import type { LocalContext } from '../local-context.ts';
 
-/** A run has 5 s after its signal, and its record may wait for the database. */
+/** A run has 5 s to end after its signal; in addition its record may wait for the database. */
 const STOP_MS = 20_000;
 
 export function startJobs(app: App): void {
@@ -30,13 +30,13 @@ export function startJobs(app: App): void {
   }
 }
 
-/** The jobs of a context: its own, and those that every context has. Throws an Error if one has the name of another. */
+/** The jobs of a context: its own, and those of every context. Throws an Error if two have the same name. */
 export function jobsOf({ context }: LocalContext): ContextJob[] {
   const maintenance: ContextJob = {
     name: 'log-maintenance',
     description: "Makes the log's partitions ahead and forgets command ids that are older than 30 days.",
     schedule: { everyMs: 3_600_000 },
-    // A system that was off for months has its partitions before it needs them.
+    // After months without a run, the partitions must be made before the first append.
     atStart: true,
     run: ({ database }, { signal }) => maintainLog({ database, domain: context.name, signal }),
   };
@@ -45,12 +45,12 @@ export function jobsOf({ context }: LocalContext): ContextJob[] {
   return jobs;
 }
 
-/** What a run of a context's job works with. */
+/** The tools of a run of a context's job. */
 export function jobTools(app: App, local: LocalContext, database: GuardedDatabase): JobTools<Settings> {
   return { ...app.toolsOf(local), database, log: local.log, views: (projection) => viewsOf(app, local, projection) };
 }
 
-/** Only processes with this role read them: a figure is not asked for by each process of a fleet. */
+/** Only processes with this role read gauges, so the others do not repeat the same query. */
 function startGauges(app: App, local: LocalContext): void {
   const { aggregates, clock, settings } = app.toolsOf(local);
   const tools = {
@@ -66,6 +66,6 @@ function startGauges(app: App, local: LocalContext): void {
 
 function viewsOf<V>({ stores }: App, { context, database }: LocalContext, projection: Projection<V>): Views<V> {
   const definition = context.projections.find((candidate) => candidate.projection === projection);
-  if (!definition) throw new Error(`${projection.name} is no projection of ${context.name}.`);
+  if (!definition) throw new Error(`${projection.name} is not a projection of ${context.name}.`);
   return openViews({ projection, store: stores.viewsToQuery(context, definition.store, database) });
 }

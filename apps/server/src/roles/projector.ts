@@ -1,4 +1,4 @@
-/** The projector role: builds the views of its contexts' projections where there are none, and keeps them up to date. */
+/** The projector role: builds missing views of its contexts' projections, and keeps all of them up to date. */
 import { isTransient } from '@caudal/kernel/errors.ts';
 import { backoffMs, sleep } from '@caudal/kernel/time.ts';
 import { followGenerations } from '@caudal/projections/generations/follow-generations.ts';
@@ -10,7 +10,7 @@ import { subscribe } from '../handlers/subscribe.ts';
 
 const log = logger('projector');
 
-/** Starts all of them; returns once the first generation of each is there, or is not to be had for now. */
+/** Starts all projections; returns once each has a first generation, or the process is ending. */
 export async function startProjectors(app: App): Promise<void> {
   const wanted = app.values.CAUDAL_PROJECTIONS;
   await Promise.all(
@@ -31,7 +31,7 @@ async function startProjector(app: App, of: LocalProjection): Promise<void> {
       break;
     } catch (error) {
       if (!isTransient(error)) throw error;
-      log.warn({ projection: projection.name, err: error }, 'the views can not be built yet');
+      log.warn({ projection: projection.name, err: error }, "the views can't be built yet: trying again");
       await sleep(backoffMs(attempt, { firstMs: 500, maxMs: 10_000 }), lifecycle.ending);
     }
   }

@@ -1,4 +1,4 @@
-/** The relay role: carries the logs of its contexts to RabbitMQ. Without a broker there is nothing to carry. */
+/** The relay role: publishes the logs of its contexts to RabbitMQ. Without a broker it does nothing. */
 import { startRelay } from '@caudal/messaging/relay.ts';
 import type { App } from '../app.ts';
 

@@ -6,7 +6,7 @@ import { sagaHandlers } from '../handlers/handlers.ts';
 import { watchLoop } from '../handlers/liveness.ts';
 import { subscribe } from '../handlers/subscribe.ts';
 
-/** Timers are polled every 250 ms, and each round is bounded by far less than this. */
+/** Timers are polled every 250 ms, and each round takes far less than this. */
 const STUCK_MS = 10 * 60_000;
 
 export async function startSagas(app: App): Promise<void> {

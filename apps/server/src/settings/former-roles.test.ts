@@ -1,9 +1,9 @@
-/** A process whose environment still says `process` runs the saga role. */
+/** A process whose environment still has the role `process` runs the saga role. */
 import { loadConfig } from '@caudal/config/config.ts';
 import { expect, test } from '@jest/globals';
 import { type Role, roles, settings } from './settings.ts';
 
-test('the role process is the role saga', () => {
+test('the former role process becomes the role saga', () => {
   const warnings: string[] = [];
   const { CAUDAL_ROLES } = loadConfig(settings, {
     env: { CAUDAL_ROLES: 'relay,process' },

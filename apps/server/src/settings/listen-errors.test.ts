@@ -29,20 +29,20 @@ test.each([
     'CAUDAL_METRICS_PORT',
     () => startTelemetry({ serviceName: 'x', serviceVersion: '1', role: 'x', prometheus: { host, port } }),
   ],
-])('a port that is taken is told by its setting: %s', async (name, listen) => {
+])('a port that is taken is reported by its setting: %s', async (name, listen) => {
   const ended = (listen() as Promise<unknown>).catch(atPorts(values({ [name]: port })));
   await expect(ended).rejects.toThrow(`${name}: 127.0.0.1:${port} is in use already. Stop what listens there`);
   await expect(ended).rejects.toBeInstanceOf(ConfigError);
 });
 
-test('so is an address that is not of this machine, and a port that is not for everybody', async () => {
+test('an address of another machine and a privileged port are reported by their settings', async () => {
   const elsewhere = startServer({ ...rpc, grpc: { host: '192.0.2.1', port: 0 } });
   await expect(elsewhere.catch(atPorts(values({ CAUDAL_HOST: '192.0.2.1' })))).rejects.toThrow('CAUDAL_HOST');
   const denied = Object.assign(new Error('listen EACCES'), { code: 'EACCES', port: 443 });
   expect(() => atPorts(values({ CAUDAL_REST_PORT: 443 }))(denied)).toThrow('CAUDAL_REST_PORT: this process may not');
 });
 
-test('any other error is left as it is', () => {
+test('any other error stays as it is', () => {
   const bug = new TypeError('x');
   expect(() => atPorts(values({}))(bug)).toThrow(bug);
 });

@@ -1,61 +1,61 @@
-/** The settings of a Caudal process, beside those that each context adds (its context.ts). */
+/** The settings of a Caudal process. Each context adds its own (context.ts). */
 import type { Settings, Values } from '@caudal/config/config.ts';
 import { setting } from '@caudal/config/setting.ts';
 import { parsePersonalDataKeys } from '@caudal/eventlog/cipher.ts';
 import { contexts } from '../contexts.ts';
 import { parseKeySet, parseSigningKey } from './keys.ts';
 
-/** What a process can do for the contexts that it runs. */
+/** The roles of a process: what it does for its contexts. */
 export const roles = ['command', 'query', 'relay', 'projector', 'saga', 'jobs'] as const;
 export type Role = (typeof roles)[number];
 
-/** Roles by their deprecated names: read for one more version, with a warning. */
+/** Roles by their deprecated names: accepted for one more version, with a warning. */
 export const formerRoles: Record<string, Role> = { process: 'saga' };
 
 const contextNames = contexts.map(({ name }) => name);
 
-/** Those of the runtime itself. */
+/** Settings that belong to no context. */
 export const runtimeSettings = {
   CAUDAL_ROLES: setting.list({
-    description: 'What this process does.',
+    description: 'The roles of this process: what it does for its contexts.',
     default: roles.join(','),
     allowed: roles,
     formerWords: formerRoles,
   }),
   CAUDAL_CONTEXTS: setting.list({
-    description: 'For which contexts.',
+    description: 'The contexts that this process runs.',
     default: contextNames.join(','),
     allowed: contextNames,
   }),
   CAUDAL_PROJECTIONS: setting.list({
-    description: 'Which projections the projector role feeds, by name; all those of its contexts if not set.',
+    description: 'The projections that the projector role runs, by name; all projections of its contexts if not set.',
     optional: true,
     allowed: contexts.flatMap(({ projections }) => projections.map(({ projection }) => projection.name)),
   }),
 
   DATABASE_URL: setting.url({
-    description: 'PostgreSQL: the logs, a schema a context. Without it an embedded server is started.',
+    description: 'PostgreSQL, with the logs: one schema per context. Without it an embedded server is started.',
     optional: true,
     protocols: ['postgres', 'postgresql'],
   }),
   CAUDAL_DATA_DIR: setting.string({
     description:
-      "Where the embedded PostgreSQL and the keys of development live when no DATABASE_URL is given. `bin/caudal` takes the checkout's `.caudal`, where `npm start` keeps them, whatever folder it is called in.",
+      "The folder of the embedded PostgreSQL and of development keys, if DATABASE_URL is not set. `bin/caudal` uses the checkout's `.caudal`, like `npm start`, in whatever folder it is called.",
     default: '.caudal',
   }),
-  CAUDAL_POOL_SIZE: setting.int({ description: 'Database connections a context.', default: '8', min: 2, max: 200 }),
+  CAUDAL_POOL_SIZE: setting.int({ description: 'Database connections per context.', default: '8', min: 2, max: 200 }),
   RABBITMQ_URL: setting.url({
     description: 'RabbitMQ, which carries events. Without it consumers read the logs directly.',
     optional: true,
     protocols: ['amqp', 'amqps'],
   }),
   RABBITMQ_MANAGEMENT_URL: setting.url({
-    description: "RabbitMQ's management API, with credentials: where `caudal migrate` sets the bounds of the queues.",
+    description: "RabbitMQ's management API, with credentials. `caudal migrate` sets the bounds of the queues there.",
     optional: true,
     protocols: ['http', 'https'],
   }),
   MONGODB_URL: setting.url({
-    description: 'MongoDB, which keeps views. Without it they are kept in PostgreSQL.',
+    description: 'MongoDB, which stores views. Without it they are stored in PostgreSQL.',
     optional: true,
     protocols: ['mongodb', 'mongodb+srv'],
   }),
@@ -81,7 +81,8 @@ export const runtimeSettings = {
   CAUDAL_REST_PORT: setting.port({ description: 'The port of the REST API and /docs.', default: '8080' }),
   CAUDAL_GRPC_PORT: setting.port({ description: 'The port of gRPC, /livez and /readyz.', default: '9090' }),
   CAUDAL_SHUTDOWN_GRACE: setting.duration({
-    description: 'How long a process still works after /readyz says that it is not ready, so that gateways notice.',
+    description:
+      'How long a process still serves calls after /readyz answers "not ready", so that gateways stop sending calls first.',
     default: '0s',
     max: 120_000,
   }),
@@ -91,8 +92,9 @@ export const runtimeSettings = {
   }),
   CAUDAL_OTLP_ENDPOINT: setting.url({ description: 'Where traces are sent by OTLP (gRPC).', optional: true }),
   CAUDAL_TRACE_SAMPLING: setting.number({
-    description: 'The share of traces that is recorded, of those that begin here. The decision of a caller is kept.',
-    // All, as in OpenTelemetry's SDKs. Recording costs time, so set less where calls are many.
+    description:
+      'The share of traces that is recorded, of those that begin in this process. For others the decision of the caller counts.',
+    // All, as in OpenTelemetry's SDKs. Recording costs time, so set a smaller share if there are many calls.
     default: '1',
     min: 0,
     max: 1,
@@ -119,7 +121,7 @@ export const runtimeSettings = {
     max: 5000,
   }),
   CAUDAL_RECONCILIATION_INTERVAL: setting.duration({
-    description: 'How often consumers compare what they have seen with the logs.',
+    description: 'How often consumers compare the events that they have handled with the logs.',
     formerly: 'CAUDAL_SWEEP_INTERVAL',
     default: '30s',
     min: 200,
@@ -137,19 +139,19 @@ export const runtimeSettings = {
   }),
   CAUDAL_JWKS: setting.parsed(
     {
-      description: 'The public keys of tokens. Made at first start when embedded.',
+      description: 'The public keys that check tokens. An embedded system makes a key at its first start.',
       expects: 'a JSON Web Key Set of public keys, or the URL of one: "caudal keys" prints one',
-      // Not public: a private key that got here by mistake must not be shown.
+      // Not public: a private key that is set here by mistake must not be shown.
       secrecy: 'url',
       optional: true,
     },
     parseKeySet,
   ),
-  CAUDAL_ISSUER: setting.string({ description: 'What tokens must have as `iss`.', default: 'caudal' }),
-  CAUDAL_AUDIENCE: setting.string({ description: 'What tokens must have as `aud`.', default: 'caudal' }),
+  CAUDAL_ISSUER: setting.string({ description: 'The `iss` that tokens must have.', default: 'caudal' }),
+  CAUDAL_AUDIENCE: setting.string({ description: 'The `aud` that tokens must have.', default: 'caudal' }),
   CAUDAL_SERVICE_KEY: setting.parsed(
     {
-      description: 'What this process signs its calls to other services with.',
+      description: 'The key that signs the calls of this process to other services.',
       expects: 'a private JSON Web Key: "caudal keys" prints one',
       secrecy: 'secret',
       optional: true,
@@ -158,13 +160,13 @@ export const runtimeSettings = {
   ),
   CAUDAL_TOKEN: setting.secret({
     description:
-      'The token of `caudal import`, unless --token is given. Without both it signs a token for a system on this machine. Nothing else reads it.',
+      'The token of `caudal import`, unless --token is given. Without both, `caudal import` signs a token itself, for a system on this machine only. Nothing else reads this setting.',
     optional: true,
   }),
   CAUDAL_PERSONAL_DATA_KEYS: setting.parsed(
     {
       description:
-        'Keys that personal data is sealed with in the logs. The first one seals, all of them open. Without any it is written as it is.',
+        'Keys that encrypt personal data in the logs. The first one encrypts, all of them decrypt. Without keys personal data is written in plain text.',
       expects: 'ID:KEY,... where "openssl rand -base64 32" prints a KEY',
       secrecy: 'secret',
       optional: true,

@@ -16,13 +16,13 @@ const wrong = (env: Record<string, string>) =>
   checkConfig(settings, env, { checks: startChecks }).problems.map(({ name }) => name);
 
 describe('before a process starts', () => {
-  test('all is well with nothing, with everything, and with authentication off', () => {
+  test('no settings, all settings, and authentication off are accepted', () => {
     expect(wrong({})).toEqual([]);
     expect(wrong({ DATABASE_URL, ...keys })).toEqual([]);
     expect(wrong({ DATABASE_URL, CAUDAL_AUTH: 'off', CAUDAL_ROLES: 'saga' })).toEqual([]);
   });
 
-  test('there must be keys to check tokens with', () => {
+  test('keys to check tokens with are required', () => {
     expect(wrong({ DATABASE_URL })).toEqual(['CAUDAL_JWKS']);
   });
 
@@ -31,18 +31,18 @@ describe('before a process starts', () => {
     ['sagas without commands', { CAUDAL_ROLES: 'saga' }],
     ['commands without queries', { CAUDAL_ROLES: 'command' }],
     ['projections of some contexts', { CAUDAL_ROLES: 'projector', CAUDAL_CONTEXTS: 'orders' }],
-  ])('there must be a key to sign with for %s', (_, env) => {
+  ])('a key to sign with is required for %s', (_, env) => {
     const { CAUDAL_JWKS } = keys;
     expect(wrong({ DATABASE_URL, CAUDAL_JWKS, ...env })).toEqual(['CAUDAL_SERVICE_KEY']);
     expect(wrong({ DATABASE_URL, ...keys, ...env })).toEqual([]);
   });
 
   test.each([
-    ['everything at one place', {}],
+    ['everything in one process', {}],
     ['commands and queries of all contexts', { CAUDAL_ROLES: 'command,query' }],
     ['the relay and jobs', { CAUDAL_ROLES: 'relay,jobs', CAUDAL_CONTEXTS: 'orders' }],
     ['projections of all contexts', { CAUDAL_ROLES: 'projector' }],
-  ])('nobody is called by %s', (_, env) => {
+  ])('no other process is called by %s', (_, env) => {
     expect(wrong({ DATABASE_URL, CAUDAL_JWKS: keys.CAUDAL_JWKS, ...env })).toEqual([]);
   });
 
@@ -52,7 +52,7 @@ describe('before a process starts', () => {
     expect(wrong({ CAUDAL_REST_PORT: '0', CAUDAL_GRPC_PORT: '0' })).toEqual([]);
   });
 
-  test('keys that can not be read are told together, and only once each', () => {
+  test('invalid keys are reported together, and once each', () => {
     const env = { CAUDAL_JWKS: '{', CAUDAL_SERVICE_KEY: 'x', CAUDAL_PERSONAL_DATA_KEYS: 'y', CAUDAL_ROLES: 'saga' };
     expect(wrong({ DATABASE_URL, ...env })).toEqual(['CAUDAL_JWKS', 'CAUDAL_SERVICE_KEY', 'CAUDAL_PERSONAL_DATA_KEYS']);
   });

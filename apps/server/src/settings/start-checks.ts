@@ -1,4 +1,4 @@
-/** What must hold between settings for a process to start; commands that only look at the stores ask for less. */
+/** Checks between settings before a process starts. Commands that only read the stores do not need them. */
 import type { Check, Problem } from '@caudal/config/config.ts';
 import { contexts } from '../contexts.ts';
 import type { RuntimeValues, runtimeSettings } from './settings.ts';
@@ -6,22 +6,22 @@ import type { RuntimeValues, runtimeSettings } from './settings.ts';
 type RuntimeCheck = Check<typeof runtimeSettings>;
 type Values = Pick<RuntimeValues, keyof typeof runtimeSettings>;
 
-/** Without keys to check tokens with. */
+/** The problem if no keys are set to check tokens with. */
 export const noKeys: Problem = {
   name: 'CAUDAL_JWKS',
   wrong: 'it is not set, so no token can be checked',
   fix: 'Set it to a JSON Web Key Set or the URL of one ("caudal keys" makes a pair), or CAUDAL_AUTH=off in development',
 };
 
-/** Whether something that this process does calls what runs in another one. */
+/** Whether a role of this process calls services of another process. */
 function callsOthers({ CAUDAL_ROLES: roles, CAUDAL_CONTEXTS: own }: Values): boolean {
   const some = (...names: string[]) => roles.some((role) => names.includes(role));
-  // Commands and sagas call commands and queries; handlers of events of other contexts read their logs there.
+  // Commands and sagas call commands and queries of other contexts; handlers read the logs of other contexts from them.
   if (own.length < contexts.length) return some('command', 'query', 'projector', 'saga');
   return some('command', 'saga') && !(roles.includes('command') && roles.includes('query'));
 }
 
-/** Only an embedded system makes a key by itself, and only where none is given. */
+/** Only an embedded system makes a key by itself, and only if none is set. */
 const makesKey = ({ DATABASE_URL, CAUDAL_JWKS }: Values) => !DATABASE_URL && !CAUDAL_JWKS;
 
 const keysToCheckWith: RuntimeCheck = {
@@ -36,8 +36,8 @@ const keyToSignWith: RuntimeCheck = {
       ? {
           name: 'CAUDAL_SERVICE_KEY',
           wrong:
-            'it is not set, but what CAUDAL_ROLES and CAUDAL_CONTEXTS leave out is called in other processes, which ask for a token',
-          fix: 'Set it to the private key whose public one is in CAUDAL_JWKS ("caudal keys" makes a pair)',
+            'it is not set, but this process calls the roles and contexts that CAUDAL_ROLES and CAUDAL_CONTEXTS leave out in other processes, which need a token',
+          fix: 'Set it to the private key whose public key is in CAUDAL_JWKS ("caudal keys" makes a pair)',
         }
       : undefined,
 };
@@ -54,7 +54,7 @@ const portsOfTheirOwn: RuntimeCheck = {
       twice && {
         name: twice,
         wrong: `${values[twice]} is the port of another listener`,
-        fix: 'Give each a port of its own',
+        fix: 'Set each to a different port',
       }
     );
   },

@@ -11,21 +11,19 @@ const declared = {
 };
 const given = { services: probeServices(), settings: declared, values: {}, development: false };
 
-test('the secrets of what is served are those of the settings', () => {
+test('the secrets of served webhooks are read from the settings', () => {
   const values = { [webhookSetting]: [secret], OTHER_WEBHOOK_SECRET: ['x'] };
   expect(webhookSecrets({ ...given, values })).toEqual({ [webhookSetting]: [secret] });
   expect(webhookSecrets({ ...given, services: [] })).toEqual({});
 });
 
-test('one that is not set is told by its setting, before anything is served', () => {
+test('a missing secret is reported by its setting, before anything is served', () => {
   const secrets = () => webhookSecrets(given);
   expect(secrets).toThrow(ConfigError);
-  expect(secrets).toThrow(
-    `${webhookSetting}: it is not set, and the signatures of /caudal.probe.v1.ProbeService/Report`,
-  );
+  expect(secrets).toThrow(`${webhookSetting}: it is not set, so signatures of /caudal.probe.v1.ProbeService/Report`);
 });
 
-test('in development a random one is made, anew each time', () => {
+test('in development a random secret is made, a new one each time', () => {
   const made = () => webhookSecrets({ ...given, development: true })[webhookSetting]!;
   const [first, second] = [made(), made()];
   expect(first).toEqual([expect.stringMatching(/^[0-9a-f]{64}$/)]);
@@ -35,7 +33,7 @@ test('in development a random one is made, anew each time', () => {
 test.each([
   ['nowhere', {}],
   ['as no secret', { [webhookSetting]: setting.string({ description: 'Shown.', optional: true }) }],
-])('one that is declared %s is a mistake in the code', (_, wrong) => {
+])('a setting that is declared %s is a mistake in the code', (_, wrong) => {
   const values = { [webhookSetting]: [secret] };
   expect(() => webhookSecrets({ ...given, settings: wrong, values })).toThrow(`no context declares ${webhookSetting}`);
 });

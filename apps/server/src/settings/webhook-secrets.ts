@@ -1,4 +1,7 @@
-/** The secrets of webhooks: the contract names the setting of each, its context declares it, and whatever serves it needs it. */
+/**
+ * The secrets of webhooks. The contract names the setting, the context declares it, and a process that serves the
+ * webhook needs it.
+ */
 import { randomBytes } from 'node:crypto';
 import { ConfigError, type Problem, type Settings } from '@caudal/config/config.ts';
 import { contract, type MethodContract } from '@caudal/contract/descriptors.ts';
@@ -10,7 +13,7 @@ const log = logger('webhooks');
 /** The values of settings, by name. */
 type Named = Record<string, unknown>;
 
-/** Those webhooks whose setting no context declares as a secret, in words: a mistake in the code. */
+/** An error text for each webhook whose setting no context declares as a secret, which is a mistake in the code. */
 function undeclaredSecrets(methods: MethodContract[], settings: Settings): string[] {
   return methods.flatMap(({ path, access: { webhook } }) => {
     if (!webhook || settings[webhook.secret]?.secrecy === 'secret') return [];
@@ -18,31 +21,31 @@ function undeclaredSecrets(methods: MethodContract[], settings: Settings): strin
   });
 }
 
-/** The webhook among these methods whose secret is not set, as an operator mends it. */
+/** The first of these webhooks whose secret is not set, worded for the operator. */
 function missingSecret(methods: MethodContract[], values: Named): Problem | undefined {
   const lacking = methods.find(({ access: { webhook } }) => webhook && values[webhook.secret] === undefined);
   return (
     lacking && {
       name: lacking.access.webhook!.secret,
-      wrong: `it is not set, and the signatures of ${lacking.path} are checked with it`,
-      fix: 'Set it to what its sender signs with: "openssl rand -hex 32" makes one',
+      wrong: `it is not set, so signatures of ${lacking.path} can't be checked`,
+      fix: 'Set it to the secret that its sender signs with: "openssl rand -hex 32" makes one',
     }
   );
 }
 
 export interface WebhookSecretsOptions {
-  /** What the process serves. */
+  /** The services of the process. */
   services: Service[];
   /** All settings, and their values. */
   settings: Settings;
   values: Named;
-  /** Whether a secret may be made up where one is not set. */
+  /** Whether a random secret is made if one is not set. */
   development: boolean;
 }
 
 /**
- * The secrets of the webhooks that are served. Throws ConfigError where one is not set; in development a random one
- * is made, so that the system starts and the webhook refuses every call.
+ * The secrets of the served webhooks. Throws ConfigError if one is not set. In development a random one is made
+ * instead, so the system starts and the webhook refuses every call.
  */
 export function webhookSecrets({ services, settings, values, development }: WebhookSecretsOptions) {
   const methods = services.flatMap(({ definition }) =>
@@ -57,7 +60,7 @@ export function webhookSecrets({ services, settings, values, development }: Webh
     const name = access.webhook?.secret;
     if (!name) continue;
     if (values[name] === undefined)
-      log.warn({ setting: name }, 'a webhook has no secret: it refuses every call until the setting is set');
+      log.warn({ setting: name }, 'a webhook has no secret, so it refuses every call: set the setting');
     secrets[name] = (values[name] as string[] | undefined) ?? [randomBytes(32).toString('hex')];
   }
   return secrets;

@@ -1,11 +1,11 @@
-/** Which of a projection's indexes serves a query, by the rule that MongoDB and PostgreSQL share for compound indexes. */
+/** Finds the index that serves a query, by the rule of MongoDB and PostgreSQL for compound indexes. */
 import type { Query } from '@caudal/projections/types.ts';
 
 export type Asked = Pick<Query, 'where' | 'orderBy'>;
 
 /**
- * How many leading keys of an index a query uses: first those that it fixes by equality, then those that it orders by, or
- * one that it bounds by a range.
+ * The number of leading keys of an index that a query uses: first keys with equality, then keys that it orders by, or
+ * one key with a range.
  */
 export function keysUsed(index: string[], { where = [], orderBy = [] }: Asked): number {
   const fixed = new Set(where.filter((one) => 'equals' in one || 'in' in one).map(({ key }) => key));

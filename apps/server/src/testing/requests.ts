@@ -1,14 +1,14 @@
-/** Requests of a method in the forms that callers send: with and without each of its optional fields. */
+/** All forms of a method's request: with and without each optional field. */
 import type { MethodContract } from '@caudal/contract/descriptors.ts';
 
-/** Beyond it there are too many combinations, and a method is better split. */
+/** The bound on optional fields: more would give too many combinations, so the method should be split. */
 const mostFields = 8;
-/** What every list has, and no condition follows from. */
+/** Fields of every list request, which add no condition. */
 const paging = new Set(['page_size', 'page_token', 'read_mask']);
 
 type Field = MethodContract['request']['fields'][number];
 
-/** Requests as ts-proto shapes them, one a combination of the fields that are set. */
+/** Requests in ts-proto's form, one per combination of the fields that are set. */
 export function requestsOf({ request, path }: MethodContract): Record<string, unknown>[] {
   const optional = request.fields.filter(({ name }) => !paging.has(name));
   if (optional.length > mostFields) throw new Error(`${path} has ${optional.length} fields that can be left out.`);

@@ -1,7 +1,7 @@
-/** A store of views with one collection, for tests of what stands before a store. */
+/** A store of views with one collection, for tests of the layers in front of a store. */
 import type { Collection, ViewStore } from '@caudal/projections/stores/store.ts';
 
-/** The store of this collection, of which only what the test calls has to be there. */
+/** The store of this collection, which needs only the methods that the test calls. */
 export const storeOf = (collection: Partial<Collection>): ViewStore => ({
   name: 'the store',
   searches: false,

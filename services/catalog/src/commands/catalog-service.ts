@@ -53,7 +53,7 @@ export function catalogService({ aggregates }: { aggregates: Aggregates }) {
       decider: productDecider,
       id: productId,
       decide(state, { version }) {
-        // Of a product that is not there, that is what is said.
+        // Without a product the answer is NOT_FOUND, whatever the etag.
         if (version > 0) checkEtag(etag, version);
         return decide(state);
       },
@@ -63,7 +63,7 @@ export function catalogService({ aggregates }: { aggregates: Aggregates }) {
   }
 }
 
-/** What the request sets: the fields of its mask, or without one those that are not empty. */
+/** The texts that the request sets: the fields of its mask, or without a mask those that are not empty. */
 function changedTexts(request: UpdateProductRequest): Partial<Texts> {
   const masked = request.updateMask?.includes('*') ? textFields : request.updateMask;
   const unknown = masked?.find((path) => !textFields.some((field) => field === path));

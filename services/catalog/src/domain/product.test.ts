@@ -18,7 +18,7 @@ const discontinued: ProductEvent = { $case: 'discontinued', value: {} };
 const after = (...events: ProductEvent[]) => given(productDecider, events);
 
 describe('a product', () => {
-  test('is created once, with its price if that is known', () => {
+  test('is created once, with a price if there is one', () => {
     const creating = (withPrice?: typeof price) => (state: ProductState) =>
       createProduct(state, { productId: 'P1', ...texts, price: withPrice });
     after().when(creating()).gives([created]);
@@ -29,7 +29,7 @@ describe('a product', () => {
     after(created).when(creating()).refuses('ALREADY_EXISTS', 'PRODUCT_EXISTS');
   });
 
-  test('changes what is named, and keeps a title', () => {
+  test('changes the named texts, and always has a title', () => {
     const updating = (changed: Partial<typeof texts>) => (state: ProductState) => updateTexts(state, 'P1', changed);
     after(created)
       .when(updating({ title: 'Cup' }))
@@ -48,7 +48,7 @@ describe('a product', () => {
       .refuses('NOT_FOUND', 'PRODUCT_NOT_FOUND');
   });
 
-  test('has one price at a time, not below zero, while it is sold', () => {
+  test('has one price at a time, not below zero, while it is on sale', () => {
     const pricing =
       (minorUnits: bigint, currency = 'GBP') =>
       (state: ProductState) =>

@@ -6,7 +6,7 @@ import { CaudalError, invalidField, notFound, refused } from '@caudal/kernel/err
 
 export type ProductEvent = EventOf<typeof product>;
 
-/** What buyers read of a product. */
+/** The texts of a product that buyers read. */
 export interface Texts {
   title: string;
   description: string;
@@ -14,7 +14,7 @@ export interface Texts {
 }
 
 export interface ProductState {
-  /** Empty before the product was created. */
+  /** Empty until the product is created. */
   productId: string;
   texts: Texts;
   price: Money | undefined;

@@ -1,4 +1,4 @@
-/** Product search: products as buyers find them, with what the stock has last said is available. */
+/** Product search: products with the number of pieces that their latest stock event says are available. */
 import { type EventOf, product, stock } from '@caudal/contract/entities.ts';
 import { Product } from '@caudal/contract/gen/caudal/catalog/v1/catalog.ts';
 import { ignored, ignoreUnknown, on, type Projection } from '@caudal/projections/types.ts';
@@ -7,7 +7,7 @@ import type { ProductEvent } from '../domain/product.ts';
 const blank = Product.fromPartial({});
 
 /**
- * Product and stock have a stream each, and either may come first: each touches its own fields only. Stock without a
+ * Product and stock have one stream each, and either may come first: each changes only its own fields. Stock without a
  * product makes a view that is not `listed`.
  */
 export const productSearch: Projection<Product> = {
@@ -59,7 +59,7 @@ export const productSearch: Projection<Product> = {
   ],
 };
 
-/** Whether the catalogue knows the product: stock alone does not make one. */
+/** Whether the product is in the catalogue: a view may have stock alone. */
 export function isListed(view: Product): boolean {
   return view.createTime !== undefined;
 }

@@ -13,7 +13,7 @@ import type { Condition, StoredView } from '@caudal/projections/types.ts';
 import { service } from '@caudal/rpc/types.ts';
 import { isListed } from '../projections/product-search.ts';
 
-/** A word in the title says most about a product. */
+/** Weights: a match in the title counts most. */
 const fields = { title: 4, category_words: 2, description: 1 };
 
 export function catalogQueryService({ products }: { products: SearchReader<Product> }) {

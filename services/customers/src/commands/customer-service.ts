@@ -16,7 +16,7 @@ import { type CustomerEvent, type CustomerState, customerDecider, register, upda
 
 const detailFields = ['display_name', 'email', 'country'] as const;
 
-/** Answers are kept for repeats, beside the log: what is personal is sealed there as well. */
+/** Answers are stored for repeats, beside the log: so personal fields are encrypted there as well. */
 const replyCodec = personalCodec('caudal.customers.v1.Customer', Customer);
 
 export function customerService({ aggregates }: { aggregates: Aggregates }) {
@@ -39,7 +39,7 @@ export function customerService({ aggregates }: { aggregates: Aggregates }) {
       decider: customerDecider,
       id: customerId,
       decide(state, { version }) {
-        // Of a customer who is not there, that is what is said.
+        // Without a customer the answer is NOT_FOUND, whatever the etag.
         if (version > 0) checkEtag(etag, version);
         return decide(state);
       },
@@ -49,7 +49,7 @@ export function customerService({ aggregates }: { aggregates: Aggregates }) {
   }
 }
 
-/** What the request sets: the fields of its mask, empty where it does not give them; or without one those it gives. */
+/** The fields that the request sets: those of its mask, empty if absent; or without a mask those that are present. */
 function changedDetails({ updateMask, ...given }: UpdateCustomerRequest): Partial<CustomerUpdated> {
   const { displayName, email, country } = given;
   if (!updateMask) return { displayName, email, country };

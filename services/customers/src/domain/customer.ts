@@ -1,4 +1,4 @@
-/** A customer: the one place for what is personal. */
+/** A customer: the only aggregate with personal data. */
 import type { Decider } from '@caudal/aggregates/types.ts';
 import { customer, type EventOf } from '@caudal/contract/entities.ts';
 import type { CustomerRegistered, CustomerUpdated } from '@caudal/contract/gen/caudal/customers/v1/events.ts';
@@ -7,7 +7,7 @@ import { CaudalError, notFound } from '@caudal/kernel/errors.ts';
 export type CustomerEvent = EventOf<typeof customer>;
 
 export interface CustomerState {
-  /** Empty before the customer was registered. */
+  /** Empty until the customer is registered. */
   customerId: string;
   details: CustomerUpdated;
   createTime: Date | undefined;
@@ -43,7 +43,7 @@ export function register(state: CustomerState, details: CustomerRegistered): Cus
   return [{ $case: 'registered', value: details }];
 }
 
-/** Changes what is given; undefined leaves a detail as it is. Refused: NOT_FOUND. */
+/** Changes the given details; undefined leaves a detail as it is. Refused: NOT_FOUND. */
 export function update(
   state: CustomerState,
   customerId: string,

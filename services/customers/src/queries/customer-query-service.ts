@@ -1,4 +1,4 @@
-/** Reads customers from the log itself: caudal.customers.v1.CustomerQueryService. There is no view of what is personal. */
+/** Reads customers from the log itself: caudal.customers.v1.CustomerQueryService. There is no view of personal data. */
 import type { Aggregates } from '@caudal/aggregates/types.ts';
 import { CustomerQueryServiceService } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
 import { notFound } from '@caudal/kernel/errors.ts';

@@ -1,4 +1,4 @@
-/** What the commands of the inventory need. */
+/** The dependencies of the inventory's commands. */
 import type { Aggregates } from '@caudal/aggregates/types.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
 

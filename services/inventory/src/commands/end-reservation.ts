@@ -1,6 +1,6 @@
 /**
- * Commits, releases and returns the lines of a reservation. The stock of each product remembers what became of it, so
- * each call may be repeated, with the same request id or another.
+ * Commits, releases and returns the lines of a reservation. The stock of each product remembers the reservation's
+ * outcome, so each call may be repeated, with the same request id or another.
  */
 import {
   type CommitReservationRequest,
@@ -26,8 +26,8 @@ import {
 import { releaseLine } from './release-line.ts';
 
 /**
- * All lines leave the stock, or the reservation ends. A line that was lost (expired or released) stays lost, so a repeat
- * after a crash comes to the same end: what was committed is put back, what is open is released.
+ * All lines leave the stock, or the reservation ends. A line that has expired or was released stays lost, so a repeat
+ * after a crash has the same result: committed lines are put back, open lines are released.
  */
 export function commitReservation(dependencies: InventoryDependencies) {
   return async ({ reservationId, lines }: CommitReservationRequest, call: Call): Promise<Reservation> => {
@@ -51,7 +51,7 @@ export function commitReservation(dependencies: InventoryDependencies) {
   };
 }
 
-/** Every line ends, whatever became of it. Nothing is refused. */
+/** Ends every line, whatever its state. Nothing is refused. */
 export function releaseReservation(dependencies: InventoryDependencies) {
   return async (request: ReleaseReservationRequest, call: Call): Promise<Reservation> => {
     const { reservationId, lines, reason } = request;
@@ -72,8 +72,8 @@ export function releaseReservation(dependencies: InventoryDependencies) {
 }
 
 /**
- * Committed pieces come back, line by line: those that can't are refused after the others are back, since they were
- * really brought back.
+ * Puts committed pieces back, line by line. Lines that can't be returned are refused after the others are back, since
+ * those pieces are in the warehouse.
  */
 export function returnStock(dependencies: InventoryDependencies) {
   return async ({ reservationId, lines }: ReturnStockRequest, call: Call): Promise<Reservation> => {
@@ -85,7 +85,7 @@ export function returnStock(dependencies: InventoryDependencies) {
   };
 }
 
-/** The answer if all lines are done; else throws what is not known, or the refusals. */
+/** The answer if all lines are done; else throws the first unknown outcome, or the refusals. */
 function answered(
   reservationId: string,
   lines: ReservationLine[],

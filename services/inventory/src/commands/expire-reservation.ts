@@ -1,4 +1,4 @@
-/** Ends a reservation whose time is over: what a timer calls. */
+/** Ends an overdue reservation. The expiry timer calls this. */
 import { Reservation } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
 import type { Origin } from '@caudal/kernel/context.ts';
 import { expire } from '../domain/reservations.ts';
@@ -13,8 +13,8 @@ export interface ExpireReservationInput {
 }
 
 /**
- * Ends the reservation if its time is over. Returns undefined once it has ended (or never was), or the time at which to
- * ask again: this process's clock may be behind that of the one that set the timer. Errors: what `execute` throws.
+ * Ends the reservation if it is overdue. Returns undefined once it has ended (or if it is unknown), else the time of
+ * the next try: this process's clock may be behind the clock that set the timer. Errors: as `execute`.
  */
 export function expireReservation({ aggregates }: Pick<InventoryDependencies, 'aggregates'>) {
   return async ({ productId, reservationId, origin, signal }: ExpireReservationInput): Promise<Date | undefined> => {

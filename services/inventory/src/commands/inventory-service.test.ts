@@ -12,10 +12,10 @@ import { inventoryService } from './inventory-service.ts';
 
 const start = new Date('2026-01-01T00:00:00Z');
 let now: Date;
-/** Streams whose appends fail: before or after they have landed. */
+/** Streams whose appends fail: before or after the append has landed. */
 let failing: Map<string, 'before' | 'after'>;
 
-/** A fresh start: the same log, nothing in memory. */
+/** A restart: the same log, nothing in memory. */
 function restart(log: ReturnType<typeof memoryLog>) {
   const aggregates = openAggregates({ log, clock: () => now, ids: newId });
   const { handlers } = inventoryService({ aggregates, clock: () => now });
@@ -79,7 +79,7 @@ async function stock(productId: string, reservationId = 'r1') {
 const untouched = { onHand: 10n, reserved: 0n, open: false };
 
 describe('stock items', () => {
-  test('creating, restocking and adjusting answer with the stock, and say what they wrote', async () => {
+  test('creating, restocking and adjusting answer with the stock, and with a consistency token', async () => {
     const call = testCall({ requestId: 'x' });
     const input = { requestId: '', productId: 'C', kind: 'premium', policy: { safety_stock: '2' }, quantity: 5n };
     const expected = {
@@ -117,12 +117,12 @@ describe('ReserveStock', () => {
     expect(await stock('A')).toEqual({ onHand: 10n, reserved: 3n, open: true });
   });
 
-  test('holds for 15 minutes if not told otherwise', async () => {
+  test('holds for 15 minutes if the request has no ttl', async () => {
     const reservation = await api.reserveStock({ ...reserving('r1', lines(3n, 4n)), ttl: undefined }, testCall());
     expect(reservation.expireTime).toEqual(new Date(start.getTime() + 900_000));
   });
 
-  test('refuses all lines for one, says which, and keeps nothing', async () => {
+  test('refuses all lines if one is refused, names it, and holds nothing', async () => {
     const error = (await api
       .reserveStock(reserving('r1', lines(3n, 11n)), testCall({ requestId: 'x' }))
       .catch((e) => e)) as CaudalError;
@@ -139,7 +139,7 @@ describe('ReserveStock', () => {
     expect(await stock('A', 'r2')).toEqual(untouched);
   });
 
-  test('a repeat of a refused call never answers with what the first one released', async () => {
+  test('a repeat of a refused call never answers with lines that the first call released', async () => {
     const request = reserving('r1', lines(3n, 11n));
     await refusalOf(api.reserveStock(request, testCall({ requestId: 'x' })));
     await api.restock({ requestId: '', productId: 'B', quantity: 5n }, testCall());
@@ -204,7 +204,7 @@ describe('ReserveStock', () => {
     expect(await stock('A')).toEqual(untouched);
   });
 
-  test('a product in two lines, and a request id of something else, are the caller’s mistakes', async () => {
+  test('refuses a product in two lines, and the request id of another request', async () => {
     const twice = [...lines(1n, 1n), { productId: 'A', quantity: 2n }];
     expect(await refusalOf(api.reserveStock(reserving('r1', twice), testCall()))).toEqual({
       code: 'INVALID_ARGUMENT',
@@ -221,7 +221,7 @@ describe('ReserveStock', () => {
     expect(await stock('B', 'r2')).toEqual(untouched);
   });
 
-  test('bounds what is said of the buyer, and of a kind of stock', async () => {
+  test('bounds the attributes of the buyer, and the settings of a kind of stock', async () => {
     const long = { tier: 'x'.repeat(201) };
     const reserve = api.reserveStock({ ...reserving('r1', lines(1n, 1n)), attributes: long }, testCall());
     expect((await refusalOf(reserve)).reason).toBe('INVALID_FIELD');
@@ -229,7 +229,7 @@ describe('ReserveStock', () => {
     expect((await refusalOf(api.createStockItem(item, testCall()))).reason).toBe('INVALID_FIELD');
   });
 
-  test('never takes back what another call has committed', async () => {
+  test('never takes back pieces that another call has committed', async () => {
     await api.reserveStock(reserving('r1', lines(3n, 4n)), testCall());
     await api.commitReservation(about('r1', lines(3n, 4n)), testCall());
     const more = [
@@ -240,7 +240,7 @@ describe('ReserveStock', () => {
     expect(await stock('A')).toEqual({ onHand: 7n, reserved: 0n, open: false });
   });
 
-  test('forty calls at once never promise more than there is', async () => {
+  test('forty calls at once never promise more pieces than there are', async () => {
     const results = await Promise.allSettled(
       Array.from({ length: 40 }, (_, n) =>
         api.reserveStock(reserving(`r${n}`, lines(1n, 1n)), testCall({ requestId: `x${n}` })),
@@ -268,7 +268,7 @@ describe('CommitReservation', () => {
     expect(await stock('B')).toEqual({ onHand: 6n, reserved: 0n, open: false });
   });
 
-  test('a lost line ends the reservation: what this call took is back, and so it stays', async () => {
+  test('a lost line ends the reservation: the pieces that this call took are put back, and stay there', async () => {
     now = new Date(start.getTime() + 60_000);
     const origin = testCall().origin;
     expect(await expireReservation({ aggregates })({ productId: 'B', reservationId: 'r1', origin })).toBeUndefined();
@@ -309,7 +309,7 @@ describe('CommitReservation', () => {
     expect(await stock('B')).toEqual(untouched);
   });
 
-  test('of a reservation that never was, or with other quantities, takes nothing', async () => {
+  test('of an unknown reservation, or with other quantities, takes nothing', async () => {
     expect((await refusalOf(api.commitReservation(about('r9', lines(1n, 1n)), testCall()))).reason).toBe(
       'RESERVATION_LOST',
     );
@@ -320,7 +320,7 @@ describe('CommitReservation', () => {
     expect(await stock('B')).toEqual(untouched);
   });
 
-  test('against a release at the same time: either all lines are taken or all are back, then all are back', async () => {
+  test('against a release at the same time: all lines are taken or all are back, and after a second release all are back', async () => {
     const commit = api
       .commitReservation(request, testCall({ requestId: 'x' }))
       .catch((error: CaudalError) => error.reason);
@@ -358,7 +358,7 @@ describe('ReleaseReservation, ReturnStock and expiry', () => {
     expect(await stock('B')).toEqual(untouched);
   });
 
-  test('pieces that were committed long ago come back if the caller knows of it, once', async () => {
+  test('pieces that were committed long ago come back if the request says that they were, once', async () => {
     await api.reserveStock(reserving('r1', lines(3n, 4n)), testCall());
     await api.commitReservation(about('r1', lines(3n, 4n)), testCall());
     now = new Date(start.getTime() + 40 * 86_400_000);
@@ -370,7 +370,7 @@ describe('ReleaseReservation, ReturnStock and expiry', () => {
     }
   });
 
-  test('what was not committed can not be returned', async () => {
+  test('pieces that were not committed cannot be returned', async () => {
     await api.reserveStock(reserving('r1', lines(3n, 4n)), testCall());
     expect(await refusalOf(api.returnStock(about('r1', lines(3n, 4n)), testCall()))).toEqual({
       code: 'FAILED_PRECONDITION',
@@ -379,7 +379,7 @@ describe('ReleaseReservation, ReturnStock and expiry', () => {
     expect(await stock('A')).toEqual({ onHand: 10n, reserved: 3n, open: true });
   });
 
-  test('to a product without stock nothing comes back', async () => {
+  test('nothing is returned to a product without stock', async () => {
     const unknown = about('r1', [{ productId: 'X', quantity: 1n }]);
     expect(await refusalOf(api.returnStock(unknown, testCall()))).toEqual({
       code: 'NOT_FOUND',
@@ -387,7 +387,7 @@ describe('ReleaseReservation, ReturnStock and expiry', () => {
     });
   });
 
-  test('a timer that is early is told when to come again', async () => {
+  test('a timer that fires early gets the time of its next try', async () => {
     await api.reserveStock(reserving('r1', lines(3n, 4n)), testCall());
     const expire = () =>
       expireReservation({ aggregates })({ productId: 'A', reservationId: 'r1', origin: testCall().origin });

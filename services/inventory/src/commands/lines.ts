@@ -1,4 +1,4 @@
-/** Commands about several products: a command a product, all at once, so that they share group commits. */
+/** Commands about several products: one command per product, all at the same time, so they share group commits. */
 import type { Executed } from '@caudal/aggregates/types.ts';
 import type { ReservationLine } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
 import type { CommandId } from '@caudal/kernel/context.ts';
@@ -6,16 +6,16 @@ import { CaudalError, type FieldViolation, isTransient } from '@caudal/kernel/er
 import { derivedId } from '@caudal/kernel/ids.ts';
 import type { Call } from '@caudal/rpc/types.ts';
 
-/** What became of one line. */
+/** The outcome of one line. */
 export type LineOutcome<R> = { line: ReservationLine; index: number } & (
   | { kind: 'done'; executed: Executed<R> }
-  /** It will not be done: a rule says no. */
+  /** Not done: a rule refuses it. */
   | { kind: 'refused'; error: CaudalError }
-  /** It may have been done or not. */
+  /** Maybe done, maybe not. */
   | { kind: 'unknown'; error: CaudalError }
 );
 
-/** Throws INVALID_ARGUMENT PRODUCT_TWICE if a product stands in two lines. */
+/** Throws INVALID_ARGUMENT PRODUCT_TWICE if a product is in two lines. */
 export function assertDistinct(lines: ReservationLine[]): void {
   const seen = new Set<string>();
   const violations: FieldViolation[] = [];
@@ -23,17 +23,20 @@ export function assertDistinct(lines: ReservationLine[]): void {
     if (seen.has(productId)) {
       violations.push({
         field: `lines[${index}].product_id`,
-        description: 'stands in an earlier line: add the quantities up',
+        description: 'is in an earlier line already: add the quantities up',
       });
     }
     seen.add(productId);
   });
   if (violations.length > 0) {
-    throw new CaudalError('INVALID_ARGUMENT', 'PRODUCT_TWICE', 'A product stands in two lines.', { violations });
+    throw new CaudalError('INVALID_ARGUMENT', 'PRODUCT_TWICE', 'A product is in two lines.', { violations });
   }
 }
 
-/** Runs a command a line and waits for all. Only faults are thrown: what no rule refused and no dependency caused. */
+/**
+ * Runs one command per line and waits for all. Throws only bugs: refusals and transient errors are outcomes of their
+ * line.
+ */
 export async function eachLine<R>(
   lines: ReservationLine[],
   run: (line: ReservationLine) => Promise<Executed<R>>,
@@ -53,25 +56,25 @@ export function lineCommandId({ commandId }: Call, productId: string): CommandId
   return commandId && { key: derivedId(commandId.key, productId), hash: commandId.hash };
 }
 
-/** Notes in the call what the lines have written. */
+/** Adds the writes of the lines to the call's consistency token. */
 export function noteWrites(call: Call, outcomes: LineOutcome<unknown>[]): void {
   for (const outcome of outcomes) {
     if (outcome.kind === 'done') call.wrote(outcome.executed.stream, outcome.executed.version);
   }
 }
 
-/** Throws the first outcome that is not known: the caller repeats the call, or releases the reservation. */
+/** Throws the first unknown outcome: the caller repeats the call, or releases the reservation. */
 export function assertKnown(outcomes: LineOutcome<unknown>[]): void {
   for (const outcome of outcomes) if (outcome.kind === 'unknown') throw outcome.error;
 }
 
-/** Throws if the request itself is wrong: its id was used for something else. Says nothing about the reservation. */
+/** Throws if the request is invalid: its id belongs to another request. That proves nothing about the reservation. */
 export function assertValid(outcomes: LineOutcome<unknown>[]): void {
   const invalid = outcomes.find((outcome) => outcome.kind === 'refused' && outcome.error.code === 'INVALID_ARGUMENT');
   if (invalid?.kind === 'refused') throw invalid.error;
 }
 
-/** A violation for each line that was refused. */
+/** A violation for each refused line. */
 export function violationsOf(outcomes: LineOutcome<unknown>[], field: string): FieldViolation[] {
   return outcomes.flatMap((outcome) =>
     outcome.kind === 'refused'

@@ -1,4 +1,4 @@
-/** Releases one product's part of a reservation. It needs no command id: the stock remembers what has ended. */
+/** Releases one product's part of a reservation. It needs no command id: the stock remembers ended reservations. */
 import type { Executed } from '@caudal/aggregates/types.ts';
 import { Reservation } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
 import type { Origin } from '@caudal/kernel/context.ts';
@@ -12,10 +12,10 @@ export interface ReleaseLineInput {
   productId: string;
   reservationId: string;
   reason: string;
-  /** As in the domain. */
+  /** As in `ReleaseInput` of domain/reservations.ts. */
   committed?: bigint;
   origin: Origin;
-  /** Left out where a release makes good what was begun: it goes on even if the caller has gone away. */
+  /** Absent for a compensation: it continues even if the caller has disconnected. */
   signal?: AbortSignal;
 }
 

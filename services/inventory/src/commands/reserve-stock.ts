@@ -1,13 +1,7 @@
 /**
- * Reserves all lines of an order, or none.
- *
- * Each line is a command to its product's stock, which remembers the reservation. So a repeat of the call, after a crash
- * at any point, finds done what was done and does the rest. If a line is refused, the others are released; a line whose
- * outcome is not known is released too, which bars it if it comes late. If that can't be made sure, the answer is
- * UNAVAILABLE, and the caller repeats the call or releases the reservation. Whatever is left over expires.
- *
- * A repeat is answered from what was remembered when the line was reserved, so it is checked against the present: the
- * first call may have released the line since, because of another line that is not refused any more.
+ * Reserves all lines of an order, or none. Each line is a command to its product's stock. If one is refused, the others
+ * are released; an unknown line too, which bars it. If a release fails, the answer is UNAVAILABLE: the caller repeats
+ * the call or releases the reservation. See README, "All lines or none" and "A refused line gets no event".
  */
 import { checkTexts } from '@caudal/context/texts.ts';
 import { Reservation, type ReserveStockRequest } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
@@ -84,7 +78,7 @@ export function reserveStock(dependencies: InventoryDependencies) {
     return { reservationId, lines, expireTime: firstExpiry(outcomes) };
   };
 
-  /** Throws RESERVATION_ENDED if the line that an earlier call reserved is not reserved or committed any more. */
+  /** Throws RESERVATION_ENDED if the line of an earlier call is no longer reserved or committed. */
   async function assertHeld(productId: string, reservationId: string): Promise<void> {
     const { state } = await aggregates.load(stockDecider, productId);
     if (!isHeld(state, reservationId, clock())) throw reservationEnded(reservationId);
@@ -103,7 +97,7 @@ function ttlMs({ ttl }: ReserveStockRequest): number {
   return Number(seconds) * 1000 + Math.ceil(nanos / 1_000_000);
 }
 
-/** One refusal that speaks for all lines. A product without stock is one that nothing can be promised of. */
+/** One refusal for all lines. A product without stock counts as INSUFFICIENT_STOCK. */
 function refusal(outcomes: LineOutcome<Reservation>[], errors: CaudalError[]): CaudalError {
   const reasons = new Set(errors.map(({ reason }) => (reason === 'STOCK_NOT_FOUND' ? 'INSUFFICIENT_STOCK' : reason)));
   const reason = reasons.has('INSUFFICIENT_STOCK') ? 'INSUFFICIENT_STOCK' : [...reasons][0]!;
@@ -112,7 +106,7 @@ function refusal(outcomes: LineOutcome<Reservation>[], errors: CaudalError[]): C
   });
 }
 
-/** When the first of the lines ends: nothing can be relied on after that. */
+/** The earliest expiry of the lines: the reservation is complete only until then. */
 function firstExpiry(outcomes: LineOutcome<Reservation>[]): Date | undefined {
   const times = outcomes.flatMap((outcome) =>
     outcome.kind === 'done' && outcome.executed.reply.expireTime ? [outcome.executed.reply.expireTime.getTime()] : [],

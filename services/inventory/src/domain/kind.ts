@@ -1,7 +1,7 @@
-/** What a kind of stock decides: how much of it can be promised, and to whom. */
+/** A kind of stock: how many pieces can be promised, and to which buyers. */
 import type { CaudalError, FieldViolation } from '@caudal/kernel/errors.ts';
 
-/** The stock level of a product, as a kind sees it. */
+/** The stock level of a product, the input of a kind's rules. */
 export interface StockLevel {
   /** Pieces in the warehouse. */
   onHand: bigint;
@@ -14,18 +14,18 @@ export interface StockLevel {
 /** A request to reserve pieces. */
 export interface ReservationRequest {
   quantity: bigint;
-  /** What is known of the buyer: `{ tier: 'gold' }`. */
+  /** Attributes of the buyer: `{ tier: 'gold' }`. */
   attributes: Readonly<Record<string, string>>;
 }
 
 export interface Kind {
-  /** As in CreateStockItem. */
+  /** The name in CreateStockItem. */
   name: string;
-  /** What is wrong with these settings; nothing if they are fine. */
+  /** The violations in these settings; empty if they are valid. */
   validatePolicy(policy: Readonly<Record<string, string>>): FieldViolation[];
   /** Pieces that can be promised now; never below zero. */
   available(level: StockLevel): bigint;
-  /** Why this must not be reserved, whatever is available. */
+  /** The refusal of a reservation by the kind's own rules, whatever is available; undefined: permitted. */
   checkReservation(level: StockLevel, request: ReservationRequest): CaudalError | undefined;
 }
 

@@ -1,4 +1,4 @@
-/** The kinds of stock there are. A new kind is a module beside these and a line here. */
+/** All kinds of stock. A new kind is a module in kinds/ and a line here. */
 import type { Kind } from './kind.ts';
 import { premium } from './kinds/premium.ts';
 import { standard } from './kinds/standard.ts';

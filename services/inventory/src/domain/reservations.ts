@@ -1,7 +1,7 @@
 /**
- * Decisions about reservations. Each may be repeated: what has been done is not done again, and what contradicts it is
- * refused. A reservation goes open -> committed | released | expired, and committed -> returned; an id that has ended
- * is never opened again.
+ * Decisions about reservations. Each may be repeated: a repeat changes nothing, and a contradicting command is refused.
+ * A reservation goes open -> committed | released | expired, and committed -> returned; an id that has ended is not
+ * used again.
  */
 import type { DecisionContext } from '@caudal/aggregates/types.ts';
 import { type CaudalError, refused } from '@caudal/kernel/errors.ts';
@@ -26,13 +26,14 @@ export interface Line {
 
 export interface ReserveInput extends Line {
   expireAt: Date;
-  /** Who buys, for kinds that care. */
+  /** Attributes of the buyer, for kinds with such rules. */
   attributes: Record<string, string>;
 }
 
 /**
- * Promises pieces. Refused: NOT_FOUND; FAILED_PRECONDITION INSUFFICIENT_STOCK, RESERVATION_MISMATCH (it is there, with
- * another quantity), RESERVATION_BARRED (it was released before it came), RESERVATION_ENDED, and what the kind refuses.
+ * Promises pieces. Refused: NOT_FOUND; FAILED_PRECONDITION INSUFFICIENT_STOCK, RESERVATION_MISMATCH (it exists, with
+ * another quantity), RESERVATION_BARRED (it was released before this command), RESERVATION_ENDED, and refusals of the
+ * kind.
  */
 export function reserve(state: StockState, { now }: DecisionContext, input: ReserveInput): StockEvent[] {
   const { reservationId, quantity } = input;
@@ -64,8 +65,8 @@ export function reserve(state: StockState, { now }: DecisionContext, input: Rese
 }
 
 /**
- * Takes promised pieces out of the stock. A reservation whose time is over but that nobody has expired yet can still be
- * committed. Refused: NOT_FOUND; FAILED_PRECONDITION RESERVATION_ENDED, RESERVATION_MISMATCH.
+ * Takes promised pieces out of the stock. An overdue reservation can be committed until its expiry is recorded.
+ * Refused: NOT_FOUND; FAILED_PRECONDITION RESERVATION_ENDED, RESERVATION_MISMATCH.
  */
 export function commit(state: StockState, { now }: DecisionContext, line: Line): StockEvent[] {
   const { reservationId, quantity } = line;
@@ -84,20 +85,14 @@ export function commit(state: StockState, { now }: DecisionContext, line: Line):
 export interface ReleaseInput {
   reservationId: string;
   reason: string;
-  /** The pieces that the caller knows to have been committed; undefined: it does not know. */
+  /** The number of pieces that the caller knows to be committed; undefined: it does not know. */
   committed?: bigint;
 }
 
 /**
- * Ends a reservation whatever became of it: open, its pieces are free again; committed, they are back; ended, nothing;
- * unknown, it is barred, so that it is refused if it comes late. Unknown but known to the caller as committed, that was too
- * long ago: its pieces are back, and that is remembered, so that it happens once. So a release wins over a reserve and a commit in either
- * order, and whoever does not know what became of them (an order that is given up in between) just asks for it.
- *
- * To release committed pieces is to say that they have not left the warehouse. The alternative, to refuse it and to
- * ask for a return instead, leaves the caller to find out first whether its commit has landed.
- *
- * Where no stock is kept there is nothing to give back, and a late reservation is refused anyway.
+ * Ends a reservation. Open: its pieces are free again. Committed: they are put back. Ended: nothing. Unknown: it is
+ * barred, or with `committed`, which means a commit too old to be remembered, its pieces are put back, once. Without
+ * stock of the product: nothing, as a late reserve is refused anyway. See README, "Release returns committed pieces".
  */
 export function release(
   state: StockState,
@@ -115,13 +110,13 @@ export function release(
   return ended ? [] : [{ $case: 'barred', value: { reservationId, until: rememberedUntil(now, 'barred') } }];
 }
 
-/** Takes a reserve back, as a release does, but leaves alone what is committed: that was another call's reservation. */
+/** Takes back a reserve like a release, except for committed pieces: those belong to another call's reservation. */
 export function withdraw(state: StockState, context: DecisionContext, input: ReleaseInput): StockEvent[] {
   if (endedReservation(state, input.reservationId, context.now)?.how === 'committed') return [];
   return release(state, context, input);
 }
 
-/** Ends a reservation whose time is over. Nothing happens to one that has time left, has ended, or is not known. */
+/** Ends an overdue reservation. A reservation that is not due, has ended or is unknown stays as it is. */
 export function expire(
   state: StockState,
   { now }: DecisionContext,
@@ -134,8 +129,8 @@ export function expire(
 
 /**
  * Puts committed pieces back, all of them or some, once. Refused: NOT_FOUND; FAILED_PRECONDITION
- * RESERVATION_NOT_COMMITTED (or it is more than 7 days ago), RESERVATION_MISMATCH (more than were committed, or another
- * quantity than was returned).
+ * RESERVATION_NOT_COMMITTED (also if the commit was more than 7 days ago), RESERVATION_MISMATCH (more than were
+ * committed, or another quantity than was returned before).
  */
 export function returnPieces(state: StockState, { now }: DecisionContext, line: Line): StockEvent[] {
   const { reservationId, quantity } = line;
@@ -152,7 +147,7 @@ export function returnPieces(state: StockState, { now }: DecisionContext, line: 
   return [moved(state, { $case: 'returned', value: { reservationId, quantity } })];
 }
 
-/** The refusal of a reservation that holds nothing any more. */
+/** The refusal of a reservation that holds no pieces any more. */
 export function reservationEnded(reservationId: string): CaudalError {
   return refused('RESERVATION_ENDED', `The reservation "${reservationId}" has ended.`);
 }

@@ -1,9 +1,9 @@
-/** Decisions about the pieces of a product: how stock begins, grows and is corrected. */
+/** Decisions about the pieces of a product: creating stock, restocking and adjusting it. */
 import { CaudalError, notFound, refused } from '@caudal/kernel/errors.ts';
 import { kindNamed, kindNames } from './kinds.ts';
 import { moved, type StockEvent, type StockState } from './stock.ts';
 
-/** What the number of pieces may reach; far below the limits of int64. */
+/** The largest number of pieces of a product; far below the limit of int64. */
 const mostPieces = 1_000_000_000_000n;
 
 export interface NewStockItem {
@@ -28,7 +28,9 @@ export function createStockItem(state: StockState, item: NewStockItem): StockEve
   }
   const violations = kind.validatePolicy(item.policy);
   if (violations.length > 0) {
-    throw new CaudalError('INVALID_ARGUMENT', 'INVALID_POLICY', `Not a policy of ${kind.name} stock.`, { violations });
+    throw new CaudalError('INVALID_ARGUMENT', 'INVALID_POLICY', `The policy is not valid for ${kind.name} stock.`, {
+      violations,
+    });
   }
   return [moved(state, { $case: 'created', value: { ...item, kind: kind.name } })];
 }
@@ -57,5 +59,6 @@ export function mustExist(state: StockState, productId: string): void {
 }
 
 function assertRoom(pieces: bigint): void {
-  if (pieces > mostPieces) throw refused('TOO_MANY_PIECES', `At most ${mostPieces} pieces of a product can be kept.`);
+  if (pieces > mostPieces)
+    throw refused('TOO_MANY_PIECES', `Stock of a product can have at most ${mostPieces} pieces.`);
 }

@@ -52,7 +52,7 @@ function decide(state: StockState, now: Date, input: StockCommand): StockEvent[]
   }
 }
 
-/** Pieces that came minus pieces that left, counted from the events alone. */
+/** Pieces that were added minus pieces that left, counted from the events alone. */
 function balance(events: StockEvent[]): bigint {
   return events.reduce((sum, { $case, value }) => {
     if ($case === 'created' || $case === 'restocked' || $case === 'returned') return sum + value.quantity;
@@ -69,7 +69,7 @@ const items = fc.record({
   quantity: fc.nat(20).map(BigInt),
 });
 
-test('whatever is asked in whatever order: never oversold, pieces are conserved, repeats do nothing', () => {
+test('any commands in any order: never oversold, pieces are conserved, repeats change nothing', () => {
   fc.assert(
     fc.property(items, steps, (item, commands) => {
       const policy: Record<string, string> = item.kind === 'premium' ? { safety_stock: String(item.safety) } : {};

@@ -93,7 +93,7 @@ describe('pieces', () => {
     after(created(999_999_999_999n)).when(restocking(2n)).refuses('FAILED_PRECONDITION', 'TOO_MANY_PIECES');
   });
 
-  test('a count never takes away what is promised', () => {
+  test('an adjustment never takes away promised pieces', () => {
     const adjusting =
       (delta: bigint): Decide =>
       (state) =>
@@ -105,7 +105,7 @@ describe('pieces', () => {
   });
 });
 
-test('the more a stock remembers, the more rarely it is kept', () => {
+test('the larger the state, the fewer snapshots', () => {
   const { every } = stockDecider.snapshot!;
   const spacing = every as (state: StockState) => number;
   expect(spacing(stockDecider.initial)).toBe(500);
@@ -125,7 +125,7 @@ describe('reserve', () => {
     after().when(reserving('r1', 1n)).refuses('NOT_FOUND', 'STOCK_NOT_FOUND');
   });
 
-  test('the same again does nothing; with another quantity it is refused', () => {
+  test('a repeat changes nothing; with another quantity it is refused', () => {
     const open = after(created(10n), reserved('r1', 8n, 2n));
     open.when(reserving('r1', 8n)).gives([]);
     open.when(reserving('r1', 7n)).refuses('FAILED_PRECONDITION', 'RESERVATION_MISMATCH');
@@ -134,7 +134,7 @@ describe('reserve', () => {
     done.when(reserving('r1', 7n)).refuses('FAILED_PRECONDITION', 'RESERVATION_MISMATCH');
   });
 
-  test('one that ended is not opened again for 7 days', () => {
+  test('an ended reservation is not opened again for 7 days', () => {
     const open = [created(10n), reserved('r1', 8n, 2n)];
     for (const end of [released('r1', 8n, 10n), expired('r1', 8n, 10n)]) {
       after(...open, end)
@@ -152,7 +152,7 @@ describe('reserve', () => {
       .gives([reserved('r1', 8n, 2n)]);
   });
 
-  test('one that was released before it came is refused for 7 days', () => {
+  test('a reservation that was released before it was made is refused for 7 days', () => {
     const stock = after(created(10n), barred('r1'));
     stock.when(reserving('r1', 1n), later(6)).refuses('FAILED_PRECONDITION', 'RESERVATION_BARRED');
     stock.when(reserving('r1', 1n), later(7)).gives([reserved('r1', 1n, 9n)]);
@@ -169,13 +169,13 @@ describe('commit', () => {
       .gives([]);
   });
 
-  test('works after the time is over, as long as nobody has expired it', () => {
+  test('works on an overdue reservation until its expiry is recorded', () => {
     after(created(10n), reserved('r1', 8n, 2n))
       .when(committing('r1', 8n), later(1))
       .gives([committed('r1', 8n, 2n)]);
   });
 
-  test('is refused once the reservation has ended, for another quantity, and for what was never reserved', () => {
+  test('is refused once the reservation has ended, for another quantity, and without a reservation', () => {
     const open = [created(10n), reserved('r1', 8n, 2n)];
     for (const end of [released('r1', 8n, 10n), expired('r1', 8n, 10n)]) {
       after(...open, end)
@@ -210,7 +210,7 @@ describe('release', () => {
       .gives([]);
   });
 
-  test('bars what is not there, so that it wins in either order', () => {
+  test('bars an unknown reservation, so it wins even if it arrives first', () => {
     after(created(10n))
       .when(releasing('r1'))
       .gives([barred('r1')]);
@@ -218,7 +218,7 @@ describe('release', () => {
     after().when(releasing('r1')).gives([]);
   });
 
-  test('brings committed pieces back, once', () => {
+  test('puts committed pieces back, once', () => {
     const gone = [created(10n), reserved('r1', 8n, 2n), committed('r1', 8n, 2n)];
     after(...gone)
       .when(releasing('r1'))
@@ -228,7 +228,7 @@ describe('release', () => {
       .gives([]);
   });
 
-  test('brings back what was committed too long ago to be remembered, if the caller knows of it, once', () => {
+  test('puts back pieces of a forgotten commit, if the caller knows of it, once', () => {
     const gone = [created(10n), reserved('r1', 8n, 2n), committed('r1', 8n, 2n)];
     after(...gone)
       .when(releasing('r1', 8n), later(31))
@@ -243,7 +243,7 @@ describe('release', () => {
     }
   });
 
-  test('believes its memory more than the caller', () => {
+  test('trusts its own state more than the caller', () => {
     const open = [created(10n), reserved('r1', 8n, 2n)];
     after(...open)
       .when(releasing('r1', 5n))
@@ -265,7 +265,7 @@ describe('withdraw', () => {
     (state, context) =>
       withdraw(state, context, { reservationId, reason: 'cancelled' });
 
-  test('takes back what is reserved, and what is not there yet, but not what is committed', () => {
+  test('takes back a reservation, even one that is not made yet, but not committed pieces', () => {
     after(created(10n), reserved('r1', 8n, 2n))
       .when(withdrawing('r1'))
       .gives([released('r1', 8n, 10n)]);
@@ -279,13 +279,13 @@ describe('withdraw', () => {
 });
 
 describe('expire', () => {
-  test('ends what is open when its time is over, never before', () => {
+  test('ends an open reservation when it is overdue, never before', () => {
     const open = after(created(10n), reserved('r1', 8n, 2n));
     open.when(expiring('r1'), new Date(expireAt.getTime() - 1)).gives([]);
     open.when(expiring('r1'), expireAt).gives([expired('r1', 8n, 10n)]);
   });
 
-  test('does nothing to what has ended or is not known', () => {
+  test('changes no ended or unknown reservation', () => {
     after(created(10n), reserved('r1', 8n, 2n), committed('r1', 8n, 2n))
       .when(expiring('r1'), later(1))
       .gives([]);
@@ -297,7 +297,7 @@ describe('expire', () => {
 describe('return', () => {
   const gone = [created(10n), reserved('r1', 8n, 2n), committed('r1', 8n, 2n)];
 
-  test('committed pieces come back, once, all or some', () => {
+  test('puts committed pieces back, once, all or some', () => {
     after(...gone)
       .when(returning('r1', 8n))
       .gives([returned('r1', 8n, 10n)]);
@@ -315,7 +315,7 @@ describe('return', () => {
       .refuses('FAILED_PRECONDITION', 'RESERVATION_MISMATCH');
   });
 
-  test('what was not committed can not come back', () => {
+  test('pieces that were not committed cannot be returned', () => {
     after(created(10n), reserved('r1', 8n, 2n))
       .when(returning('r1', 8n))
       .refuses('FAILED_PRECONDITION', 'RESERVATION_NOT_COMMITTED');
@@ -343,13 +343,13 @@ describe('premium stock', () => {
       .refuses('FAILED_PRECONDITION', 'INSUFFICIENT_STOCK');
   });
 
-  test('promises nothing while the safety stock is not there', () => {
+  test('promises nothing while the safety stock is not complete', () => {
     after(created(2n, 'premium', { safety_stock: '3' }, 0n))
       .when(reserving('r1', 1n))
       .refuses('FAILED_PRECONDITION', 'INSUFFICIENT_STOCK');
   });
 
-  test('serves its tiers only, and not too much at once', () => {
+  test('serves only its tiers, and at most max_per_order pieces', () => {
     stock.when(reserving('r1', 5n, { tier: 'gold' })).gives([reserved('r1', 5n, 2n)]);
     stock.when(reserving('r1', 5n, { tier: 'platinum' })).gives([reserved('r1', 5n, 2n)]);
     stock.when(reserving('r1', 5n, { tier: 'silver' })).refuses('FAILED_PRECONDITION', 'TIER_NOT_ALLOWED');

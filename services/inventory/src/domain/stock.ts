@@ -1,12 +1,7 @@
 /**
  * The stock of a product: pieces on hand, and reservations, which promise some of them until they are committed (the
- * pieces leave), released, or expired. A reservation ends only by an event: the first of them in the log wins.
- *
- * Ended reservations are remembered for 7 days, so that a repeated or late command about one is recognised. Networks and
- * clients repeat within seconds; what may come days later is a step of an order whose own log was away meanwhile, or that a
- * crash had not noted. What was returned is remembered for 30 days: of all that could come late, only a second return of
- * forgotten pieces would make pieces of nothing. (A late reserve is a hold that runs out, a late commit or release finds
- * nothing.) Everything for 30 days was rejected: at one reservation a second that is 2.6 million of one product, 310 MB.
+ * pieces leave), released, or expired. A reservation ends only by an event: the first one in the log wins. For how long
+ * ended reservations are remembered: README, "Ended reservations are remembered for 7 days".
  */
 import type { Decider } from '@caudal/aggregates/types.ts';
 import { type EventOf, stock } from '@caudal/contract/entities.ts';
@@ -23,7 +18,7 @@ import { kindNamed } from './kinds.ts';
 export type StockEvent = EventOf<typeof stock>;
 
 export interface StockState {
-  /** Empty before the item was created. */
+  /** Empty until the item is created. */
   productId: string;
   kind: string;
   policy: Readonly<Record<string, string>>;
@@ -31,21 +26,21 @@ export interface StockState {
   onHand: bigint;
   /** Pieces promised: the sum of the open reservations. */
   reserved: bigint;
-  /** Reservations that hold pieces. Never more than there are pieces. */
+  /** Reservations that hold pieces. At most as many as there are pieces. */
   open: ExpiringMap<OpenReservation>;
-  /** Reservations that hold none any more, for a while. */
+  /** Reservations that hold no pieces any more, as long as they are remembered. */
   ended: ExpiringMap<EndedReservation>;
   updatedAt: Date | undefined;
 }
 
 export interface OpenReservation {
   quantity: bigint;
-  /** From when on it may be expired. */
+  /** The earliest time at which it may be expired. */
   expireAt: Date;
 }
 
 export interface EndedReservation {
-  /** 'barred': released before it was there. 'returned': committed, then put back. */
+  /** 'barred': released before it was made. 'returned': committed, then put back. */
   how: 'committed' | 'released' | 'expired' | 'returned' | 'barred';
   quantity: bigint;
 }
@@ -58,8 +53,9 @@ export function rememberedUntil(now: Date, how: EndedReservation['how']): Date {
 }
 
 /**
- * A state is kept after so many events. What is remembered makes it large (100,000 reservations: 6 MB, 40 ms to write),
- * so a large one is kept more rarely: reading a snapshot and the events after it then take about as long.
+ * Events between two snapshots. Remembered reservations make a state large (100,000 reservations: 6 MB, 40 ms to
+ * write), so large states get fewer snapshots: reading a snapshot then takes about as long as reading the events after
+ * it.
  */
 function snapshotSpacing({ open, ended }: StockState): number {
   return Math.max(500, Math.ceil((open.size + ended.size) / 10));
@@ -83,10 +79,10 @@ export const stockDecider: Decider<StockState, StockEvent> = {
   bytes: ({ open, ended }) => bytesOf(open, 150) + bytesOf(ended, 0),
 };
 
-/** The part of the state that says how many pieces are available. */
+/** The part of the state that determines how many pieces are available. */
 type Counts = Pick<StockState, 'productId' | 'kind' | 'policy' | 'onHand' | 'reserved'>;
 
-/** What the event changes in the counts. */
+/** The counts that the event changes. */
 function count({ onHand, reserved }: Counts, event: StockEvent): Partial<Counts> {
   switch (event.$case) {
     case 'created': {
@@ -110,7 +106,7 @@ function count({ onHand, reserved }: Counts, event: StockEvent): Partial<Counts>
   }
 }
 
-/** What the event changes in the memory of reservations. */
+/** The reservations that the event changes. */
 function note({ open, ended }: StockState, event: StockEvent, at: Date): Partial<StockState> {
   switch (event.$case) {
     case 'created':
@@ -140,7 +136,7 @@ function note({ open, ended }: StockState, event: StockEvent, at: Date): Partial
   }
 }
 
-/** An ending; one of few pieces is always the same object, since these are most of what a product remembers. */
+/** How a reservation ended. Endings with few pieces share one object each, since they are most of a product's state. */
 function ending(how: EndedReservation['how'], quantity: bigint): EndedReservation {
   return endings[how][Number(quantity)] ?? { how, quantity };
 }
@@ -162,12 +158,12 @@ export function openReservation(state: StockState, id: string): OpenReservation 
   return getEntry(state.open, id);
 }
 
-/** How the reservation of this id ended, if that is still remembered. */
+/** How the reservation of this id ended, as long as that is remembered. */
 export function endedReservation(state: StockState, id: string, now: Date): EndedReservation | undefined {
   return getEntry(state.ended, id, now);
 }
 
-/** Pieces that can be promised now. Whatever the kind says, never pieces that are not there or promised already. */
+/** Pieces that can be promised now. Never more than are on hand and not promised yet, whatever the kind computes. */
 export function availableOf(counts: Counts): bigint {
   if (counts.productId === '') return 0n;
   const kind = kindNamed(counts.kind);
@@ -177,14 +173,14 @@ export function availableOf(counts: Counts): bigint {
   return allowed < free ? allowed : free;
 }
 
-/** An event that moves pieces, before it says what is available after it. */
+/** An event that moves pieces, without the number that is available after it. */
 type Unfinished = StockEvent extends infer E
   ? E extends { $case: infer C; value: { available: bigint } }
     ? { $case: C; value: Omit<E['value'], 'available'> }
     : never
   : never;
 
-/** The event, saying what is available after it. */
+/** The event, with the number of pieces available after it. */
 export function moved(state: StockState, unfinished: Unfinished): StockEvent {
   const event = { ...unfinished, value: { ...unfinished.value, available: 0n } } as StockEvent;
   const available = availableOf({ ...state, ...count(state, event) });

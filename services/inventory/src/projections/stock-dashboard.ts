@@ -1,4 +1,4 @@
-/** Stock dashboard: what is there, promised and available of each product. */
+/** Stock dashboard: pieces on hand, promised and available of each product. */
 import { stock } from '@caudal/contract/entities.ts';
 import { StockItem } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
 import { ignored, ignoreUnknown, on, type Projection } from '@caudal/projections/types.ts';
@@ -28,7 +28,7 @@ export const stockDashboard: Projection<StockItem> = {
   indexes: [['available']],
 };
 
-/** What the event changes. */
+/** The fields that the event changes. */
 function change(view: StockItem, event: StockEvent): Partial<StockItem> | typeof ignored {
   switch (event.$case) {
     case 'created': {

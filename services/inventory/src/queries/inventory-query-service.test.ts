@@ -8,7 +8,7 @@ import { inventoryQueryService } from './inventory-query-service.ts';
 const views = fixedViews({ A: StockItem.fromPartial({ productId: 'A', available: 3n }) }, 'next');
 const api = inventoryQueryService({ views }).handlers as unknown as Handlers<InventoryQueryServiceService>;
 
-test('the stock of one product, if there is any', async () => {
+test('reads the stock of one product, if there is any', async () => {
   const found = await api.getStockItem({ productId: 'A', readMask: undefined }, testCall());
   expect(found).toMatchObject({ productId: 'A', available: 3n });
   expect(await refusalOf(api.getStockItem({ productId: 'B', readMask: undefined }, testCall()))).toEqual({
@@ -17,13 +17,13 @@ test('the stock of one product, if there is any', async () => {
   });
 });
 
-test('how many there are of which little is available', async () => {
+test('counts the products with few available pieces', async () => {
   expect(await api.countStockItems({ maxAvailable: 5n }, testCall())).toEqual({ count: 1n });
   await api.countStockItems({ maxAvailable: undefined }, testCall());
   expect(views.counted).toEqual([[{ key: 'available', atMost: 5n }], []]);
 });
 
-test('the least available first, up to a bound', async () => {
+test('lists the least available first, up to a bound', async () => {
   const request = { maxAvailable: 5n, pageSize: 0, pageToken: 'here', readMask: undefined };
   const page = await api.listStockItems(request, testCall());
   expect(page).toMatchObject({ stockItems: [{ productId: 'A' }], nextPageToken: 'next' });

@@ -1,6 +1,6 @@
 /**
- * Reservations end by themselves: when one is made its timer is set, when it ends its timer goes. The timer only asks for
- * the end; the stock decides, so of a commit and an expiry at the same moment the first in the log wins.
+ * Expires reservations: a reservation sets a timer, and its end removes it. The timer only sends a command; the stock
+ * decides, so if a commit and an expiry happen at the same moment, the first in the log wins.
  */
 import type { Aggregates } from '@caudal/aggregates/types.ts';
 import { type EventOf, stock } from '@caudal/contract/entities.ts';
@@ -41,7 +41,7 @@ export function reservationExpiry({
 
 type Stock = EventOf<typeof stock>;
 
-/** What events of a product's stock set or end: a timer a product and reservation. */
+/** The timers that events of a product's stock set or remove: one per product and reservation. */
 export const reservationTimers = {
   reserved: ({ value }, { id }) => ({ id: `${id}/${value.reservationId}`, dueAt: value.expireTime }),
   committed: ended,

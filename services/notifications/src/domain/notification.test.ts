@@ -23,13 +23,13 @@ const delayed = (attempt: number, minutes: number): NotificationEvent => ({
 });
 const nothing: NotificationEvent[] = [];
 
-describe('asking for it', () => {
-  test('once', () =>
+describe('a request', () => {
+  test('is recorded once', () =>
     given(notificationDecider, [])
       .when((state) => request(state, wanted))
       .gives([requested]));
   test.each([[[requested]], [[requested, sent]], [[requested, failed('NO_ADDRESS')]]])(
-    'again: nothing (%#)',
+    'changes nothing if it is repeated (%#)',
     (events) =>
       given(notificationDecider, events)
         .when((state) => request(state, wanted))
@@ -41,7 +41,7 @@ describe('asking for it', () => {
   });
 });
 
-describe('its end', () => {
+describe('the outcome', () => {
   test('sent', () =>
     given(notificationDecider, [requested])
       .when((state) => markSent(state, id))
@@ -54,7 +54,7 @@ describe('its end', () => {
     given(notificationDecider, [requested])
       .when((state) => markFailed(state, id, 'SMTP_550'))
       .gives([failed('SMTP_550')]));
-  test.each([[[requested, sent]], [[requested, failed('SMTP_550')]]])('comes once (%#)', (events) => {
+  test.each([[[requested, sent]], [[requested, failed('SMTP_550')]]])('is recorded once (%#)', (events) => {
     const notification = given(notificationDecider, events);
     notification.when((state) => markSent(state, id)).gives(nothing);
     notification.when((state) => markFailed(state, id, 'SMTP_550')).gives(nothing);
@@ -62,22 +62,22 @@ describe('its end', () => {
   });
 });
 
-describe('trying again', () => {
+describe('a delayed mail', () => {
   const tryAgain = (events: NotificationEvent[], minutes: number) =>
     given(notificationDecider, events).when((state, context) => delay(state, context, id, 'SMTP_451'), after(minutes));
 
-  test('after a minute, then later and later', () => {
+  test('is tried again after a minute, then after growing pauses', () => {
     tryAgain([requested], 0).gives([delayed(1, 1)]);
     tryAgain([requested, delayed(1, 1)], 1).gives([delayed(2, 6)]);
     tryAgain([requested, delayed(5, 100)], 100).gives([delayed(6, 820)]);
   });
-  test('an attempt that is noted already is not counted again', () => {
+  test('is not counted again for an attempt that is recorded already', () => {
     tryAgain([requested, delayed(1, 1)], 0.5).gives(nothing);
   });
-  test('given up after the last pause', () => {
+  test('is given up after the last pause', () => {
     tryAgain([requested, delayed(6, 820)], 820).gives([failed('GAVE_UP: SMTP_451')]);
   });
-  test('says when it is due, and that it is not any more', () => {
+  test('has a due time until it ends', () => {
     expect(given(notificationDecider, [requested, delayed(2, 6)]).state).toMatchObject({
       status: 'delayed',
       attempts: 2,
@@ -87,7 +87,7 @@ describe('trying again', () => {
   });
 });
 
-test('what was never asked for has no outcome', () => {
+test('an unknown notification has no outcome', () => {
   const none = given(notificationDecider, []);
   none.when((state) => markSent(state, id)).refuses('NOT_FOUND', 'NOTIFICATION_NOT_FOUND');
   none.when((state) => markFailed(state, id, 'x')).refuses('NOT_FOUND', 'NOTIFICATION_NOT_FOUND');

@@ -1,10 +1,10 @@
 /**
- * A notification: somebody shall be told something, and was or was not. It names the customer and the order only; what
- * is personal (name, address) is asked for when the mail is written, and never kept here.
+ * A notification: one mail to a customer about an order, and its outcome. It contains the ids of customer and order
+ * only; name and address are fetched when the mail is written, and never stored here.
  *
  *   requested ──> sent
- *       │  └────> failed      (refused for good, or given up)
- *       └─> delayed ──> the same again
+ *       │  └────> failed      (refused finally, or given up)
+ *       └─> delayed ──> sent, failed, or delayed again
  */
 import type { Decider, DecisionContext } from '@caudal/aggregates/types.ts';
 import { type EventOf, notification } from '@caudal/contract/entities.ts';
@@ -15,16 +15,16 @@ import { derivedId } from '@caudal/kernel/ids.ts';
 export type NotificationEvent = EventOf<typeof notification>;
 
 export interface NotificationState {
-  /** 'none': it was never asked for. */
+  /** 'none': there was no request. */
   status: 'none' | 'requested' | 'delayed' | 'sent' | 'failed';
   request: NotificationRequested;
   /** Failed attempts so far. */
   attempts: number;
-  /** When to try (again), while it is requested or delayed. */
+  /** The time of the next attempt, while it is requested or delayed. */
   dueAt: Date | undefined;
 }
 
-/** The pauses after failed attempts, in minutes; after the last of them it is given up (some 18 hours in all). */
+/** The pauses after failed attempts, in minutes; after the last one the mail is given up (about 17 hours in all). */
 const pausesInMinutes = [1, 5, 15, 60, 240, 720];
 
 export const notificationDecider: Decider<NotificationState, NotificationEvent> = {
@@ -50,7 +50,7 @@ export const notificationDecider: Decider<NotificationState, NotificationEvent> 
   },
 };
 
-/** The id of the one notification of this kind about an order: however often it is asked for, it is the same. */
+/** The id of the notification for an order and template: the same for every repeat. */
 export function notificationIdFor(orderId: string, template: string): string {
   return derivedId('notification', orderId, template);
 }
@@ -61,27 +61,27 @@ function mustExist({ status }: NotificationState, id: string): void {
   if (status === 'none') throw notFound('notification', id);
 }
 
-/** Asks for it. Asked for again, nothing happens. */
+/** Requests the notification. A repeat changes nothing. */
 export function request(state: NotificationState, wanted: NotificationRequested): NotificationEvent[] {
   return state.status === 'none' ? [{ $case: 'requested', value: wanted }] : [];
 }
 
-/** The mail server took it. Told again, or after it was given up, nothing happens. Refused: NOT_FOUND. */
+/** The mail server has taken the mail. A repeat changes nothing, nor does it after a failure. Refused: NOT_FOUND. */
 export function markSent(state: NotificationState, id: string): NotificationEvent[] {
   mustExist(state, id);
   return isOpen(state) ? [{ $case: 'sent', value: {} }] : [];
 }
 
-/** It will never arrive: there is no address, or the mail server refuses it for good. Refused: NOT_FOUND. */
+/** The mail will not be sent: there is no address, or the mail server refuses it finally. Refused: NOT_FOUND. */
 export function markFailed(state: NotificationState, id: string, reason: string): NotificationEvent[] {
   mustExist(state, id);
   return isOpen(state) ? [{ $case: 'failed', value: { reason } }] : [];
 }
 
 /**
- * An attempt failed in a way that may pass: it is tried again after a pause, or given up after the last one.
- * `error`: a reason without personal data. Before it is due nothing happens, as that attempt is noted already.
- * Refused: NOT_FOUND.
+ * An attempt failed with a transient error: the mail is tried again after a pause, or given up after the last one.
+ * `error`: a reason without personal data. Before the mail is due nothing changes, since that attempt is recorded
+ * already. Refused: NOT_FOUND.
  */
 export function delay(
   state: NotificationState,

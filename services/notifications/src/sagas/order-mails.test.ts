@@ -56,7 +56,7 @@ function world({ email = 'ann@example.com' } = {}) {
 }
 
 describe('mails about orders', () => {
-  test('are sent once, however often the event comes', async () => {
+  test('are sent once, however often the event arrives', async () => {
     const { observe, mails, state } = world();
     await observe();
     await observe();
@@ -65,7 +65,7 @@ describe('mails about orders', () => {
     expect((await state()).status).toBe('sent');
   });
 
-  test('wait while the mail server is away, and are sent when it is back', async () => {
+  test('wait while the mail server is unreachable, and are sent when it is back', async () => {
     const { observe, timer, answer, pass, mails, state } = world();
     answer(() => {
       throw unavailable('the mail server');
@@ -81,7 +81,7 @@ describe('mails about orders', () => {
     expect((await state()).status).toBe('sent');
   });
 
-  test('are given up where there is no address, or the server refuses it for good', async () => {
+  test('are given up if there is no address, or if the server refuses finally', async () => {
     const nowhere = world({ email: '' });
     await nowhere.observe();
     expect(await nowhere.state()).toMatchObject({ status: 'failed' });
@@ -101,7 +101,7 @@ describe('mails about orders', () => {
     ['created', undefined],
     ['cancelRequested', undefined],
     ['toString', undefined],
-  ])('of %s the buyer hears by %s', ($case, template) => {
+  ])('the event %s is reported by %s', ($case, template) => {
     const event = { $case, value: { customerId: 'c1', reason: '' } };
     const observed = { stream: order.stream('o1'), id: 'o1', version: 2, at: new Date(), event };
     const concern = concernOf(orderMails({} as OrderMailsDependencies), order.name, observed);

@@ -1,6 +1,5 @@
 /**
- * Tells buyers what became of their orders: one saga a mail. Whatever happens to it, no order waits for it or fails
- * because of it.
+ * Informs buyers of their orders: one saga per mail. No order waits for a mail, or fails because of one.
  */
 import { type EventOf, order } from '@caudal/contract/entities.ts';
 import type { CustomerQueryServiceService } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
@@ -57,7 +56,8 @@ export function orderMails({
         const outcome = await mailer.send(mail);
         return outcome.kind === 'accepted' ? markSent(state, sagaId) : markFailed(state, sagaId, outcome.reason);
       } catch (error) {
-        // A view that is not there yet, a mail server that is away: the mail waits by itself, for minutes if need be.
+        // The order's view is not there yet, or the mail server is unreachable: this mail is delayed, and no other
+        // waits for it.
         if (!isTransient(error) && !isCode(error, 'NOT_FOUND')) throw error;
         return delay(state, { now, version: 0 }, sagaId, error.reason);
       }
@@ -65,14 +65,14 @@ export function orderMails({
   };
 }
 
-/** The events that a buyer is told of. */
+/** The events that a mail is sent for. */
 type Told = CaseOf<EventOf<typeof order>, 'confirmed' | 'shipped' | 'delivered' | 'rejected' | 'cancelled'>;
 
 function templateFor({ $case }: Told): Template {
   return `order_${$case}`;
 }
 
-/** Asks for the mail about an event. */
+/** Requests the mail about an event. */
 function ask(state: NotificationState, event: Told, { id }: Pick<ObservedEvent, 'id'>): NotificationEvent[] {
   const template = templateFor(event);
   const { customerId } = event.value;

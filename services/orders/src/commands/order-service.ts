@@ -29,7 +29,8 @@ export function orderService({ aggregates, catalog, customers, ids }: OrderServi
         decider: orderDecider,
         id: orderId,
         decide(state) {
-          // Not before: the log answers a repeat as the first time, whatever became of its products and buyer since.
+          // Thrown only here: a repeat gets the recorded answer without this function, even if its products are no
+          // longer sold.
           if (checked instanceof CaudalError) throw checked;
           return place(state, {
             orderId,
@@ -61,7 +62,7 @@ export function orderService({ aggregates, catalog, customers, ids }: OrderServi
     },
   });
 
-  /** The lines at the catalogue's prices, or why the order is refused. Throws what passes. */
+  /** The lines at the catalogue's prices, or the error that refuses the order. Throws transient errors. */
   async function lookedUp(request: PlaceOrderRequest, call: Call): Promise<PricedLine[] | CaudalError> {
     try {
       assertMayDescribe(request, call);
@@ -73,14 +74,14 @@ export function orderService({ aggregates, catalog, customers, ids }: OrderServi
     }
   }
 
-  /** The lines at the catalogue's prices. All that is wrong with them is said at once. */
+  /** The lines at the catalogue's prices. Throws one error that names all lines that can't be sold. */
   async function priced(request: PlaceOrderRequest, call: Call): Promise<PricedLine[]> {
     const productIds = request.lines.map((line) => line.productId);
     const twice = productIds.findIndex((id, index) => productIds.indexOf(id) !== index);
     if (twice >= 0) {
-      throw new CaudalError('INVALID_ARGUMENT', 'PRODUCT_TWICE', 'A product stands in two lines of the order.', {
+      throw new CaudalError('INVALID_ARGUMENT', 'PRODUCT_TWICE', 'A product is in two lines of the order.', {
         violations: [
-          { field: `lines[${twice}].product_id`, description: 'stands in an earlier line: add the quantities up' },
+          { field: `lines[${twice}].product_id`, description: 'is in an earlier line already: add the quantities up' },
         ],
       });
     }
@@ -110,20 +111,20 @@ export function orderService({ aggregates, catalog, customers, ids }: OrderServi
   }
 }
 
-/** Stops when the caller stops waiting. */
+/** Options of a call that ends when the caller's own call ends. */
 function onBehalfOf({ origin, deadline, signal }: Call): CallOptions {
   return { origin, deadline, signal };
 }
 
-/** What a buyer is decides what may be bought: the shop says it, not the buyer. */
+/** Attributes decide what a buyer may buy (a tier), so only a token of the shop may set them. */
 function assertMayDescribe({ attributes }: PlaceOrderRequest, call: Call): void {
   if (Object.keys(attributes).length === 0) return;
   checkTexts('attributes', attributes);
   try {
-    // An order that is nobody's: only who may place orders for everybody passes.
+    // No owner: only a caller with the permission to place orders for all buyers passes.
     call.authorize(undefined);
   } catch (cause) {
-    const message = 'Only who may place orders for everybody may say what a buyer is.';
+    const message = 'Attributes of the buyer need the permission to place orders for all buyers.';
     throw new CaudalError('PERMISSION_DENIED', 'ATTRIBUTES_NOT_ALLOWED', message, {
       cause,
       violations: [{ field: 'attributes', description: 'leave it out, or use a token of the shop' }],

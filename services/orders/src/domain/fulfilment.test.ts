@@ -55,7 +55,7 @@ const stepAfter = (...events: FulfilmentEvent[]) => next(given(fulfilmentDecider
 describe('the next step', () => {
   const forward = [started, reserved, requested, paid, committed, confirmed, shipmentCreated];
 
-  test('of an order that everything goes well with', () => {
+  test('of an order without any failure', () => {
     expect(stepAfter()).toBeUndefined();
     expect(stepAfter(started)).toBe('reserve');
     expect(stepAfter(started, reserved)).toBe('request-payment');
@@ -74,11 +74,11 @@ describe('the next step', () => {
     expect(stepAfter(...forward, delivered, marked('shipped'), marked('delivered'))).toBeUndefined();
   });
 
-  test('where stock is refused: nothing was done, so nothing is undone', () => {
+  test('after refused stock: nothing was done, so nothing is undone', () => {
     expect(stepAfter(started, refused)).toBe('mark-rejected');
   });
 
-  test('where the request for stock is wrong: that says nothing of what is held or paid, so all is undone', () => {
+  test('after an invalid request for stock: earlier steps are unknown, so all is undone', () => {
     expect(stepAfter(started, invalid)).toBe('cancel-shipment');
     expect(stepAfter(started, invalid, shipmentCancelled)).toBe('undo-payment');
     const unpaid = [started, invalid, shipmentCancelled, undoRequested, paymentUndone];
@@ -86,7 +86,7 @@ describe('the next step', () => {
     expect(stepAfter(...unpaid, stockUndone)).toBe('mark-rejected');
   });
 
-  test('where a payment turns out to have succeeded after the order was rejected: no money is kept', () => {
+  test('after a payment that succeeds once the order is rejected: no money is kept', () => {
     const ended = [started, refused, marked('rejected')];
     expect(stepAfter(...ended)).toBeUndefined();
     expect(stepAfter(...ended, paid)).toBe('undo-payment');
@@ -94,15 +94,15 @@ describe('the next step', () => {
     expect(stepAfter(...ended, paid, undoRequested, paymentUndone)).toBeUndefined();
   });
 
-  test('where the payment fails or its outcome stays unknown: the pieces go back', () => {
+  test('after a payment that fails, or whose outcome stays unknown: the pieces go back', () => {
     expect(stepAfter(started, reserved, requested, payFailed)).toBe('undo-stock');
     expect(stepAfter(started, reserved, requested, payFailed, stockUndone)).toBe('mark-rejected');
     expect(stepAfter(started, reserved, requested, timedOut, shipmentCancelled)).toBe('undo-payment');
-    // Until the payment says so.
+    // Waits for the payment's event.
     expect(stepAfter(started, reserved, requested, timedOut, shipmentCancelled, undoRequested)).toBeUndefined();
   });
 
-  test('where the reservation runs out: reserved anew, and given up after three', () => {
+  test('after an expired reservation: reserved again, and given up after three', () => {
     const again = next(given(fulfilmentDecider, [started, reserved, requested, paid, lost]).state);
     expect(again).toEqual({ name: 'reserve', afterAppend: true });
     expect(stepAfter(started, reserved, requested, paid, lost, reserved)).toBe('commit');
@@ -110,7 +110,7 @@ describe('the next step', () => {
     expect(stepAfter(started, reserved, requested, paid, lost, refused)).toBe('cancel-shipment');
   });
 
-  test('where the buyer wants out: everything is undone, the latest first', () => {
+  test('after a request to cancel: everything is undone, the latest step first', () => {
     expect(stepAfter(...forward, cancelRequested)).toBe('cancel-shipment');
     expect(stepAfter(...forward, cancelRequested, shipmentCancelled)).toBe('undo-payment');
     expect(stepAfter(...forward, cancelRequested, shipmentCancelled, undoRequested)).toBeUndefined();
@@ -120,31 +120,31 @@ describe('the next step', () => {
     expect(stepAfter(...paidBack, stockUndone, marked('cancelled'))).toBeUndefined();
   });
 
-  test('where the buyer wants out before anything is known: what might have been done is barred', () => {
+  test('after a request to cancel before any other fact: every step that might have run is barred', () => {
     expect(stepAfter(started, cancelRequested)).toBe('cancel-shipment');
     expect(stepAfter(started, cancelRequested, shipmentCancelled)).toBe('undo-payment');
   });
 
-  test('where the shipment had left: it is a delivery after all', () => {
+  test('after a cancellation that was too late: the shipment has left, and the order is delivered', () => {
     expect(stepAfter(...forward, cancelRequested, cancelRefused)).toBeUndefined();
     expect(stepAfter(...forward, cancelRequested, cancelRefused, dispatched)).toBe('mark-shipped');
-    // A crash kept everything after the reservation out of the state, and the payment seemed to come too late.
+    // A crash kept everything after the reservation out of the state, so the payment timed out in the state.
     expect(stepAfter(started, reserved, requested, timedOut, cancelRefused)).toBeUndefined();
     expect(stepAfter(started, reserved, requested, timedOut, cancelRefused, dispatched)).toBe('mark-shipped');
-    // Or everything after the payment.
+    // The same for everything after the payment.
     expect(stepAfter(started, reserved, requested, paid, cancelRequested, cancelRefused, committed)).toBeUndefined();
   });
 });
 
-describe('what the saga learns from events', () => {
-  /** What `table` makes of an event that one of its entries is for. */
+describe("the saga's reactions to events", () => {
+  /** The facts that `table` returns for an event, which must have an entry in it. */
   const reaction = <C extends string>(
     events: FulfilmentEvent[],
     table: Record<C, (state: FulfilmentState, event: never) => FulfilmentEvent[]>,
     event: { $case: C; value: unknown },
   ) => table[event.$case](given(fulfilmentDecider, events).state, event as never);
 
-  test('an event that comes again brings its fact once', () => {
+  test('an event that arrives twice adds its fact once', () => {
     const created = { $case: 'created' as const, value: { ...order, reference: '' } };
     expect(reaction([], onOrder, created)).toHaveLength(1);
     expect(reaction([started], onOrder, created)).toEqual([]);
@@ -156,7 +156,7 @@ describe('what the saga learns from events', () => {
     expect(reaction([started, dispatched], onShipment, left)).toEqual([]);
   });
 
-  test('a payment that is voided unasked has failed', () => {
+  test('a payment that is voided without a request of the saga has failed', () => {
     const voided = { $case: 'voided' as const, value: { orderId: 'o1' } };
     expect(reaction([started, reserved, requested], onPayment, voided)).toEqual([
       { $case: 'paymentFailed', value: { reason: 'PAYMENT_VOIDED' } },
@@ -168,22 +168,22 @@ describe('what the saga learns from events', () => {
     ]);
   });
 
-  test('a refund counts also if the state does not show that it was asked for, since its event comes once', () => {
+  test('a refund counts even if the state does not show its request, since its event arrives once', () => {
     const refunded = { $case: 'refunded' as const, value: { orderId: 'o1' } };
     const wanted = [started, reserved, requested, paid, cancelRequested, shipmentCancelled];
     expect(reaction(wanted, onPayment, refunded)).toEqual([paymentUndone]);
-    // The answer to the first undo was lost; the state goes on from the event.
+    // The answer to the first undo was lost; the saga continues after the event.
     expect(stepAfter(...wanted, paymentUndone)).toBe('undo-stock');
     expect(reaction([...wanted, paymentUndone], onPayment, refunded)).toEqual([]);
     expect(reaction([started, reserved, requested, payFailed], onPayment, refunded)).toEqual([]);
   });
 
-  test('a refund that was really not asked for is a gift: the order goes on', () => {
+  test('a refund that the saga has not requested is a gift: the order continues', () => {
     expect(stepAfter(started, reserved, requested, paid, paymentUndone)).toBe('commit');
     expect(stepAfter(started, reserved, requested, paid, paymentUndone, committed)).toBe('confirm');
   });
 
-  test('only of events that concern it', () => {
+  test('exist only for events that change its state', () => {
     const concerned = (union: string, table: object) => {
       const cases = contract()
         .registry.getMessage(union)!

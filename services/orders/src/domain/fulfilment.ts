@@ -1,14 +1,14 @@
 /**
- * The state of the order's saga, and what follows from it. Pure: `next` names the one thing to do, and sagas/fulfilment.ts
- * does it.
+ * The state of the order's saga, and its next step. Pure: `next` names the step, and sagas/fulfilment.ts runs it.
  *
  *      reserve ──> pay ──> (wait) ──> commit ──> confirm ──> create shipment ──> (wait) ──> shipped ──> delivered
  *         ▲                              │ reservation expired
  *         └──────────────────────────────┘
- *      any refusal, time-out or wish to cancel: cancel shipment ──> undo payment ──> (wait) ──> undo stock ──> done
+ *      any refusal, time-out or request to cancel: cancel shipment ──> undo payment ──> (wait) ──> undo stock ──> done
  *
- * Undoing asks for everything that might have been done, known or not: releasing an unknown reservation and undoing an
- * unknown payment bar them, so that a late one is refused. Hence nothing stays reserved or charged that should not be.
+ * Undoing covers everything that might have been done, whether the state shows it or not. Releasing an unknown
+ * reservation or undoing an unknown payment bars it: if it arrives later, it is refused. So nothing stays reserved or
+ * charged by mistake.
  */
 import type { Decider } from '@caudal/aggregates/types.ts';
 import { type EventOf, fulfilment, type order, type payment, type shipment } from '@caudal/contract/entities.ts';
@@ -17,23 +17,23 @@ import type { FulfilmentStarted } from '@caudal/contract/gen/caudal/orders/v1/ev
 
 export type FulfilmentEvent = EventOf<typeof fulfilment>;
 
-/** How often pieces are reserved anew after a reservation has run out. */
+/** Reservations per order, the first included: an expired one is followed by the next. */
 const MAX_RESERVATIONS = 3;
 
 export interface FulfilmentState {
   order: FulfilmentStarted | undefined;
-  /** The reservation that is current: the first is 1. */
+  /** Number of the current reservation; the first is 1. */
   reservationNumber: number;
-  /** The first reservation was refused by the stock's own rules: nothing has come after it, not even before a crash. */
+  /** The stock's own rules refused the first reservation: so no later step has run, not even before a crash. */
   nothingDone: boolean;
   stock: 'none' | 'reserved' | 'refused' | 'committed' | 'undone';
   payment: 'none' | 'requested' | 'paid' | 'failed' | 'undoing' | 'undone';
   giveUpTime: Date | undefined;
   shipment: 'none' | 'created' | 'dispatched' | 'delivered' | 'cancelled';
-  /** Why all is to be undone; undefined: it is not. */
+  /** Why the order is undone; undefined: it is not. */
   undo: { why: 'rejected' | 'cancelled'; reason: string } | undefined;
   confirmed: boolean;
-  /** What the order itself was told last; the saga ends with the last three. */
+  /** The last status that the saga has set on the order; the last three end the saga. */
   marked: '' | 'shipped' | 'delivered' | 'rejected' | 'cancelled';
 }
 
@@ -60,7 +60,7 @@ export const fulfilmentDecider: Decider<FulfilmentState, FulfilmentEvent> = {
       case 'reservationFailed': {
         const { reason, nothingHeld } = event.value;
         const undo = state.undo ?? rejected(reason);
-        // What is held is not known: all of it has to be undone.
+        // It is unknown what is held, so everything has to be undone.
         if (!nothingHeld) return { ...state, undo };
         return { ...state, stock: 'refused', nothingDone: state.reservationNumber === 1, undo };
       }
@@ -89,7 +89,7 @@ export const fulfilmentDecider: Decider<FulfilmentState, FulfilmentEvent> = {
       case 'cancelRequested':
         return { ...state, undo: state.undo ?? { why: 'cancelled', reason: event.value.reason } };
       case 'cancelRefused': {
-        // The shipment has left, so all before it was done, even if a crash kept that out of the state.
+        // The shipment has left, so all earlier steps were done, even if a crash kept them out of the state.
         const shipment = state.shipment === 'none' ? 'created' : state.shipment;
         const payment = state.payment === 'none' || state.payment === 'requested' ? 'paid' : state.payment;
         return { ...state, undo: undefined, stock: 'committed', payment, confirmed: true, shipment };
@@ -127,18 +127,18 @@ export type StepName =
   | 'mark-rejected'
   | 'mark-cancelled';
 
-/** The one thing to do in this state, maybe only later; undefined: wait for an event, or nothing is left to do. */
+/** The next step, from `dueAt` on if that is set. Undefined: the saga waits for an event, or has ended. */
 export function next(state: FulfilmentState): { name: StepName; dueAt?: Date; afterAppend?: true } | undefined {
   if (!state.order || state.marked === 'delivered') return undefined;
   if (state.marked === 'rejected' || state.marked === 'cancelled') {
-    // It was asked for before a crash that the state shows nothing of, or elsewhere: no money is kept.
+    // The payment was requested before a crash and is missing in the state, or was made elsewhere: no money is kept.
     return state.payment === 'paid' ? { name: 'undo-payment' } : undefined;
   }
   return state.undo ? nextUndoing(state, state.undo.why) : nextForward(state);
 }
 
 function nextForward(state: FulfilmentState): ReturnType<typeof next> {
-  // Undoing reaches the reservation that the state shows: a new one must not begin before the old one is known as lost.
+  // Undoing reaches only the reservation in the state: append the loss of the old one before making the next one.
   if (state.stock === 'none') return { name: 'reserve', afterAppend: state.reservationNumber > 1 || undefined };
   if (state.payment === 'none') return { name: 'request-payment' };
   if (state.payment === 'requested') return { name: 'give-up-payment', dueAt: state.giveUpTime! };
@@ -151,8 +151,8 @@ function nextForward(state: FulfilmentState): ReturnType<typeof next> {
 }
 
 function nextUndoing(state: FulfilmentState, why: 'rejected' | 'cancelled'): ReturnType<typeof next> {
-  // Steps may have been done that a crash kept out of the state. But a saga whose first reservation was refused never got
-  // past it, and without a payment there is no shipment.
+  // A crash may have kept steps out of the state. But nothing ran after a first reservation that the stock's rules
+  // refused, and without a payment there is no shipment.
   if (!state.nothingDone) {
     if (state.shipment !== 'cancelled' && state.payment !== 'failed') return { name: 'cancel-shipment' };
     if (state.payment === 'undoing') return undefined;
@@ -162,27 +162,27 @@ function nextUndoing(state: FulfilmentState, why: 'rejected' | 'cancelled'): Ret
   return { name: why === 'rejected' ? 'mark-rejected' : 'mark-cancelled' };
 }
 
-/** By case of event: the facts that it brings. A case without an entry is no concern of the saga. */
+/** By case of event: the saga events that follow from it. The saga ignores cases without an entry. */
 type Reactions<E extends EventCase> = {
   [C in E['$case']]?: (state: FulfilmentState, event: Extract<E, { $case: C }>) => FulfilmentEvent[];
 };
 
-/** What the saga learns from its order. */
+/** Reactions to events of the order. */
 export const onOrder = {
   created: (state, { value }) => (state.order ? [] : [{ $case: 'started', value }]),
   cancelRequested: (state, { value }) =>
     state.undo || state.marked !== '' ? [] : [{ $case: 'cancelRequested', value }],
 } satisfies Reactions<EventOf<typeof order>>;
 
-/** What the saga learns from its payment. */
+/** Reactions to events of the payment. */
 export const onPayment = {
   succeeded: (state) => (isPaymentOpen(state) ? [{ $case: 'paid', value: {} }] : []),
   failed: (state, { value }) => paymentEnded(state, value.reason),
-  // It says why payments have undone it by themselves: the gateway that could not be reached, say.
+  // The reason is set if payments voided it on their own, for example since the gateway was unreachable.
   voided: (state, { value }) => paymentEnded(state, value.reason || 'PAYMENT_VOIDED'),
   barred: (state) => paymentEnded(state, 'PAYMENT_VOIDED'),
-  // Also if the state does not show that it was asked for: that answer may be lost, and this event comes once. If it was
-  // really not asked for here, it is a gift of the merchant's, and the order goes on.
+  // Counts even if the state shows no undo: the answer to the undo may be lost, and this event arrives once. If the
+  // saga has not requested it, the refund is a gift of the merchant's, and the order continues.
   refunded: ({ payment }) =>
     payment === 'failed' || payment === 'undone' ? [] : [{ $case: 'paymentUndone', value: {} }],
 } satisfies Reactions<EventOf<typeof payment>>;
@@ -191,13 +191,13 @@ function isPaymentOpen({ payment }: FulfilmentState): boolean {
   return payment === 'none' || payment === 'requested';
 }
 
-/** No money was taken, or none is held any more. */
+/** No money was taken, or it was given back. */
 function paymentEnded(state: FulfilmentState, reason: string): FulfilmentEvent[] {
   if (isPaymentOpen(state)) return [{ $case: 'paymentFailed', value: { reason } }];
   return state.payment === 'undoing' ? [{ $case: 'paymentUndone', value: {} }] : [];
 }
 
-/** What the saga learns from its shipment. */
+/** Reactions to events of the shipment. */
 export const onShipment = {
   dispatched: ({ shipment }) =>
     shipment === 'none' || shipment === 'created' ? [{ $case: 'dispatched', value: {} }] : [],

@@ -45,7 +45,7 @@ describe('order', () => {
       .refuses('FAILED_PRECONDITION', 'CURRENCIES_DIFFER');
   });
 
-  test('comes to no more than can be paid', () => {
+  test('has a total of at most one payment', () => {
     const worth = (quantity: bigint) => ({ ...line, quantity, unitPrice: gbp(1_000_000_000n) });
     given(orderDecider, [])
       .when((state) => place(state, { ...draft, lines: [worth(1_000_000n)] }))
@@ -60,7 +60,7 @@ describe('order', () => {
       .refuses('FAILED_PRECONDITION', 'ORDER_TOO_LARGE');
   });
 
-  test('goes its way: confirmed, shipped, delivered, and each once', () => {
+  test('is confirmed, shipped and delivered, each once', () => {
     given(orderDecider, [created]).when(confirm).gives([confirmed]);
     given(orderDecider, [created, confirmed]).when(confirm).gives([]);
     given(orderDecider, [created, confirmed]).when(ship).gives([shipped]);
@@ -69,7 +69,7 @@ describe('order', () => {
     given(orderDecider, [created, confirmed, shipped, delivered]).when(deliver).gives([]);
   });
 
-  test('can be cancelled until it has left, and asking twice is asking once', () => {
+  test('can be cancelled until it has left; a second request changes nothing', () => {
     for (const before of [[created], [created, confirmed]]) {
       given(orderDecider, before)
         .when((state) => requestCancel(state, cancel))
@@ -90,13 +90,13 @@ describe('order', () => {
     given(orderDecider, [created, cancelRequested]).when(confirm).gives([]);
   });
 
-  test('that left the warehouse before the wish to cancel reached it is shipped', () => {
+  test('that left the warehouse before the cancellation reached it is shipped', () => {
     given(orderDecider, [created, confirmed, cancelRequested])
       .when(ship)
       .gives([{ $case: 'cancelRefused', value: { reason: 'It had left the warehouse.' } }, shipped]);
   });
 
-  test('ends as cancelled if the buyer wanted that, else as rejected', () => {
+  test('ends as cancelled if the buyer requested that, else as rejected', () => {
     given(orderDecider, [created])
       .when((state) => abandon(state, 'INSUFFICIENT_STOCK'))
       .gives([{ $case: 'rejected', value: { reason: 'INSUFFICIENT_STOCK', customerId: 'c1' } }]);

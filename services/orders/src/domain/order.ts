@@ -1,6 +1,6 @@
 /**
- * An order as its buyer knows it: placed, then confirmed, shipped and delivered, or else rejected or cancelled. What has
- * to happen for that is the fulfilment's business (fulfilment.ts); this aggregate guards which way it may still go.
+ * An order as its buyer sees it: placed, then confirmed, shipped and delivered, or else rejected or cancelled. This
+ * aggregate permits or refuses each change of status; the saga (fulfilment.ts) does the work between the changes.
  */
 import type { Decider } from '@caudal/aggregates/types.ts';
 import { type EventOf, order } from '@caudal/contract/entities.ts';
@@ -13,10 +13,10 @@ export type OrderEvent = EventOf<typeof order>;
 export type Status = 'pending' | 'confirmed' | 'shipped' | 'delivered' | 'rejected' | 'cancelling' | 'cancelled';
 
 export interface OrderState {
-  /** What was ordered; undefined before that. */
+  /** The order as it was placed; undefined before that. */
   placed: OrderCreated | undefined;
   status: Status;
-  /** What it was before somebody asked to cancel it. */
+  /** The status before the request to cancel. */
   before: Status;
   reason: string;
   createTime: Date | undefined;
@@ -57,13 +57,13 @@ export const orderDecider: Decider<OrderState, OrderEvent> = {
   },
 };
 
-/** One product at its price, as the catalogue had it. */
+/** One product at the catalogue's price. */
 export type PricedLine = OrderLine;
 
-/** As much as an amount of money can be in the contract. */
+/** The largest amount of money in the contract. */
 const mostMinorUnits = 1_000_000_000_000_000n;
 
-/** Places an order. Its total is the sum of its lines, which are all of one currency. */
+/** Places an order. All lines have the same currency; the total is their sum. */
 export function place(state: OrderState, order: Omit<OrderCreated, 'total'>): OrderEvent[] {
   if (state.placed) {
     throw new CaudalError('ALREADY_EXISTS', 'ORDER_EXISTS', `There is an order "${order.orderId}" already.`);
@@ -82,9 +82,12 @@ export function place(state: OrderState, order: Omit<OrderCreated, 'total'>): Or
   }
   const minorUnits = order.lines.reduce((sum, line) => sum + line.quantity * line.unitPrice!.minorUnits, 0n);
   if (minorUnits > mostMinorUnits) {
-    throw refused('ORDER_TOO_LARGE', `The order comes to ${minorUnits} minor units, more than can be paid at once.`, {
+    throw refused('ORDER_TOO_LARGE', `The order's total is ${minorUnits} minor units, more than one payment can be.`, {
       violations: [
-        { field: 'lines', description: `come to more than ${mostMinorUnits} minor units: place several orders` },
+        {
+          field: 'lines',
+          description: `have a total of more than ${mostMinorUnits} minor units: place several orders`,
+        },
       ],
     });
   }
@@ -95,15 +98,15 @@ function buyer(state: OrderState): { customerId: string } {
   return { customerId: state.placed!.customerId };
 }
 
-/** It is paid and its pieces are out of the stock. Nothing if it is being cancelled: that goes first. */
+/** The order is paid and its pieces are committed. While it is cancelling, nothing happens: the cancellation wins. */
 export function confirm(state: OrderState): OrderEvent[] {
   return state.status === 'pending' ? [{ $case: 'confirmed', value: buyer(state) }] : [];
 }
 
-/** It left the warehouse. */
+/** The shipment has left the warehouse. */
 export function ship(state: OrderState): OrderEvent[] {
   if (state.status === 'confirmed') return [{ $case: 'shipped', value: buyer(state) }];
-  // Asked to cancel at the last moment: the warehouse was faster.
+  // The shipment left before the cancellation reached it.
   if (state.status === 'cancelling') {
     return [
       { $case: 'cancelRefused', value: { reason: 'It had left the warehouse.' } },
@@ -113,12 +116,12 @@ export function ship(state: OrderState): OrderEvent[] {
   return [];
 }
 
-/** The buyer has it. */
+/** The buyer has the shipment. */
 export function deliver(state: OrderState): OrderEvent[] {
   return state.status === 'shipped' ? [{ $case: 'delivered', value: buyer(state) }] : [];
 }
 
-/** All of it is undone: because it was refused, or, if the buyer wanted that meanwhile, because of a wish to cancel. */
+/** Everything is undone: the order ends as cancelled if the buyer has requested that, else as rejected. */
 export function abandon(state: OrderState, reason: string): OrderEvent[] {
   switch (state.status) {
     case 'pending':
@@ -131,7 +134,7 @@ export function abandon(state: OrderState, reason: string): OrderEvent[] {
   }
 }
 
-/** The buyer wants it cancelled. */
+/** The buyer requests to cancel the order. */
 export function requestCancel(state: OrderState, input: { orderId: string; reason: string }): OrderEvent[] {
   if (!state.placed) throw notFound('order', input.orderId);
   switch (state.status) {

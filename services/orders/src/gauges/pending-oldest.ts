@@ -1,11 +1,14 @@
-/** For how long the oldest order has waited for its stock, payment or confirmation: the one that may be stuck. */
+/**
+ * The age of the oldest pending order, which waits for stock, payment or confirmation. If it grows, that order is
+ * stuck.
+ */
 import type { ContextGauge } from '@caudal/context/context.ts';
 import { OrderStatus } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import { orderDetails } from '../projections/order-details.ts';
 
 export const pendingOldest: ContextGauge = {
   name: 'orders_pending_oldest_seconds',
-  description: 'Age of the oldest order that is still pending, as its view has it; 0 if none is',
+  description: 'Age of the oldest order whose view is still pending; 0 if there is none',
   unit: 's',
   async read({ views, clock }) {
     const oldest = await views(orderDetails).find({

@@ -5,7 +5,7 @@ import { ignored, ignoreUnknown, on, type Projection } from '@caudal/projections
 
 const blank = Order.fromPartial({});
 
-/** Events of three streams may come in any order: each touches its own part of the view only. */
+/** Events of the three streams may arrive in any order: each changes only its own part of the view. */
 export const orderDetails: Projection<Order> = {
   name: 'order-details',
   version: 2,
@@ -29,7 +29,7 @@ export const orderDetails: Projection<Order> = {
           case 'cancelRequested':
             return { ...now, status: OrderStatus.ORDER_STATUS_CANCELLING, reason: event.value.reason };
           case 'cancelRefused':
-            // Followed by `shipped` at once: the status is that event's.
+            // `shipped` follows at once, and sets the status.
             return { ...now, reason: '' };
           case 'cancelled':
             return { ...now, status: OrderStatus.ORDER_STATUS_CANCELLED };
@@ -55,7 +55,7 @@ export const orderDetails: Projection<Order> = {
             return now({ status: 'voided' });
           case 'refunded':
             return now({ status: 'refunded' });
-          // How the payment is made, and what it waits for, is its own business.
+          // Steps of a payment are not part of the view.
           case 'sentToGateway':
           case 'gatewayResponded':
           case 'undoRequested':
@@ -105,7 +105,7 @@ export const orderDetails: Projection<Order> = {
   indexes: [['create_time'], ['customer_id', 'create_time'], ['status', 'create_time']],
 };
 
-/** Whichever event comes last in time is the last change, however they arrive. */
+/** The event with the latest time is the last change, in whatever order they arrive. */
 function touched(view: Order, at: Date): Order {
   return { ...view, updateTime: view.updateTime && view.updateTime > at ? view.updateTime : at };
 }

@@ -19,7 +19,7 @@ export function orderQueryService({ views }: { views: ViewReader<Order> }) {
   return service(OrderQueryServiceService, {
     async getOrder({ orderId }, call) {
       const stored = await views.get(orderId, call);
-      // A payment or shipment may be known a moment before its order is.
+      // An event of the payment or shipment may reach the view before the order's first event.
       if (!stored?.view.orderId) throw notFound('order', orderId);
       call.authorize(stored.view.customerId);
       return message(stored);

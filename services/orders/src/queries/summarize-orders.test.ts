@@ -1,4 +1,4 @@
-/** Orders in groups, from events in a log to the answer, on the real stores. */
+/** Groups of orders, from events in a log to the answer, on the real stores. */
 import { type EventOf, order, payment } from '@caudal/contract/entities.ts';
 import type { EventCase } from '@caudal/contract/entity.ts';
 import {
@@ -42,7 +42,7 @@ function serve(views: OrderViews) {
 }
 
 describe('a summary of orders', () => {
-  test('is bounded, and refused if its groups make no sense', async () => {
+  test('is bounded, and refused if its groups are invalid', async () => {
     const views = fixedViews<Order>({});
     const summarize = serve(views);
     for (const maxGroups of [0, 7, 5_000]) await summarize({ maxGroups });
@@ -55,7 +55,7 @@ describe('a summary of orders', () => {
       expect(await refusalOf(summarize({ groupBy }))).toEqual({ code: 'INVALID_ARGUMENT', reason: 'INVALID_FIELD' });
   });
 
-  test('says what a sum is that no int64 holds, instead of rounding it', async () => {
+  test('reports a sum that exceeds int64, instead of rounding it', async () => {
     const rows = [{ group: { currency: 'GBP' }, values: { orders: 9, total: 2n ** 63n } }];
     const summarize = serve(fixedViews<Order>({}, '', { rows, more: false }));
     expect(await refusalOf(summarize({ groupBy: [ORDER_DIMENSION_CURRENCY] }))).toEqual({
@@ -96,7 +96,7 @@ for (const name of ['mongodb', 'postgres'] as const) {
       await append('3', '2026-03-01T12:00:00Z', created('c2', 'France', 250n, 'EUR'));
       await append('4', '2026-03-02T00:00:00Z', created('c2', 'UK', 1n, 'GBP'));
       await append('5', '2026-03-02T01:00:00Z', created('c2', 'UK', 3n, 'GBP'));
-      // A payment that is known before its order.
+      // A payment whose event arrives before its order's.
       const early: EventOf<typeof payment> = { $case: 'succeeded', value: { orderId: '6', gatewayReference: '' } };
       const events = [newEvent({ entity: payment, event: early, origin, now: new Date() })];
       await payments.append({ stream: payment.stream('6'), expected: 'any', events });
@@ -133,7 +133,7 @@ for (const name of ['mongodb', 'postgres'] as const) {
       expect(await brief({ customerId: 'nobody' })).toEqual(['0']);
     });
 
-    test('by status and country, most first', async () => {
+    test('by status and country, the largest group first', async () => {
       const groupBy = [ORDER_DIMENSION_STATUS, ORDER_DIMENSION_COUNTRY];
       expect(await brief({ groupBy })).toEqual(['1 UK 2', '2 UK 2', '1 France 1']);
       expect(await brief({ groupBy, maxGroups: 1 })).toEqual(['1 UK 2', 'more']);
@@ -141,7 +141,7 @@ for (const name of ['mongodb', 'postgres'] as const) {
       expect(await brief({ groupBy, customerId: 'c1' })).toEqual(['2 UK 2']);
     });
 
-    test('by currency they have totals, to the last minor unit', async () => {
+    test('by currency, with totals exact to the minor unit', async () => {
       const groupBy = [ORDER_DIMENSION_CURRENCY];
       expect(await brief({ groupBy, customerId: 'c1' })).toEqual([`GBP 2 ${2n ** 63n - 1n}`]);
       expect(await refusalOf(summarize({ groupBy }))).toEqual({ code: 'OUT_OF_RANGE', reason: 'SUM_TOO_LARGE' });

@@ -1,4 +1,4 @@
-/** Orders in groups: how many, and what they come to. */
+/** Groups of orders: their number, and their total. */
 import { moneySum } from '@caudal/context/money-sum.ts';
 import type { ViewReader } from '@caudal/context/view-reader.ts';
 import {
@@ -20,7 +20,7 @@ const mostGroups = 1_000;
 
 const ofAll = defineAggregate(orderDetails, { groupBy: [], compute: { orders: 'count', total: { sum: 'total' } } });
 
-/** INVALID_ARGUMENT for dimensions that are not said, named twice, or a day and a month at once. */
+/** INVALID_ARGUMENT if a dimension is unspecified or named twice, or if day and month are both named. */
 export async function summarizeOrders(
   views: ViewReader<Order>,
   request: SummarizeOrdersRequest,
@@ -64,7 +64,7 @@ function groupKeys(dimensions: OrderDimension[]): GroupKey[] {
 }
 
 function conditions({ customerId, status, startTime, endTime }: SummarizeOrdersRequest): Condition[] {
-  // What only the payment's or shipment's events have begun is no order yet: it has no such time.
+  // A view with only payment or shipment is no order yet, and has no create_time.
   const atMost = endTime && new Date(endTime.getTime() - 1);
   const where: Condition[] = [{ key: 'create_time', atLeast: startTime, atMost }];
   if (customerId) where.push({ key: 'customer_id', equals: customerId });

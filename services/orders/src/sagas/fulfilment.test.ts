@@ -35,7 +35,7 @@ const requests: Record<string, [context: string, message: string]> = {
   cancelShipment: ['shipping', 'CancelShipmentRequest'],
 };
 
-/** Runs a step after these facts; returns the facts that it gives, and the request that it sent. */
+/** Runs a step after these facts; returns the facts that it adds, and the request that it sent. */
 async function run(name: StepName, facts: FulfilmentEvent[], refusal?: Error, answer: object = {}) {
   let sent!: { method: string; request: Record<string, unknown> };
   const peer = new Proxy({} as never, {
@@ -71,22 +71,19 @@ describe("a step of the order's saga", () => {
     ['cancel-shipment', [started, reserved, cancelRequested]],
   ];
 
-  test.each(steps)(
-    '%s sends what the contract allows, for the longest id too, and under no request id',
-    async (...step) => {
-      const { method, request } = await run(...step);
-      const [context, message] = requests[method]!;
-      validator(contract().registry.getMessage(`caudal.${context}.v1.${message}`)!)(request);
-      expect(request.requestId).toBe('');
-    },
-  );
+  test.each(steps)('%s sends a valid request, even for the longest id, and without a request id', async (...step) => {
+    const { method, request } = await run(...step);
+    const [context, message] = requests[method]!;
+    validator(contract().registry.getMessage(`caudal.${context}.v1.${message}`)!)(request);
+    expect(request.requestId).toBe('');
+  });
 
-  test('reserves for as long as the setting says, for the buyer that the shop has described', async () => {
+  test('reserves for the time of the setting, with the attributes of the buyer', async () => {
     const { request } = await run('reserve', [started]);
     expect(request).toMatchObject({ ttl: { seconds: 1n, nanos: 500_000_000 }, attributes: { tier: 'gold' } });
   });
 
-  test('reserving tells a refusal of the stock from a request that is wrong', async () => {
+  test('reserve distinguishes a refusal of the stock from an invalid request', async () => {
     const short = await run('reserve', [started], refused('INSUFFICIENT_STOCK', 'Too few.'));
     expect(short.fact?.value).toEqual({ reason: 'INSUFFICIENT_STOCK', nothingHeld: true });
     const wrong = await run('reserve', [started], invalidField('ttl', 'is wrong'));
@@ -97,15 +94,15 @@ describe("a step of the order's saga", () => {
     ['still under way', PaymentStatus.PAYMENT_STATUS_REQUESTED, []],
     ['made at once', PaymentStatus.PAYMENT_STATUS_SUCCEEDED, [{ $case: 'paid', value: {} }]],
     ['refused at once', PaymentStatus.PAYMENT_STATUS_FAILED, [{ $case: 'paymentFailed', value: { reason: 'WHY' } }]],
-    // Others have undone it: their event says so.
+    // Another caller has undone it: its event reports that.
     ['undone since', PaymentStatus.PAYMENT_STATUS_REFUNDED, []],
-  ])('asking for a payment that is %s', async (_, status, outcome) => {
+  ])('requesting a payment that is %s', async (_, status, outcome) => {
     const { facts } = await run('request-payment', [started, reserved], undefined, { status, reason: 'WHY' });
     expect(facts.slice(1)).toEqual(outcome);
     expect(facts[0]!.$case).toBe('paymentRequested');
   });
 
-  test('undoing stock says whether the pieces are known to be committed', async () => {
+  test('undo-stock reports whether the pieces are known to be committed', async () => {
     expect((await run('undo-stock', [started, reserved, cancelRequested])).request).toMatchObject({ committed: false });
     expect((await run('undo-stock', [started, reserved, committed, cancelRequested])).request).toMatchObject({
       committed: true,

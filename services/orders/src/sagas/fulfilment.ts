@@ -1,11 +1,6 @@
 /**
- * The order's saga: what each step of domain/fulfilment.ts calls, and what the answers mean.
- *
- * No call has a request id. What it is about has an id of its own that follows from the order (the reservation with its
- * number, the payment, the shipment), and each context remembers by it what was done: so a repeat, after a lost answer or
- * a crash, does nothing twice and is answered with the present state. Under a request id it would be answered as the first
- * time (a refund that has arrived meanwhile would still be on its way), and refused if its content had changed (another
- * ORDERS_RESERVATION_TTL, another reason to undo), with nothing said about what is reserved or paid.
+ * The order's saga: the calls of each step of domain/fulfilment.ts, and the meaning of their answers. No call has a
+ * request id: see "No idempotency keys in the saga" in the README.
  */
 import { noReply } from '@caudal/aggregates/no-reply.ts';
 import type { Aggregates } from '@caudal/aggregates/types.ts';
@@ -37,21 +32,21 @@ export interface FulfilmentDependencies {
   shipping: Client<ShippingServiceService>;
   /** How long pieces are held for an order, in milliseconds. */
   reservationMs: number;
-  /** How long to wait for a payment's outcome, in milliseconds. */
+  /** How long the saga waits for a payment's outcome, in milliseconds. */
   paymentMs: number;
 }
 
 type Run = (state: FulfilmentState, context: StepContext) => Promise<FulfilmentEvent[]>;
 
-/** An answer that will not change by asking again: the domain's refusals. */
+/** A refusal of the domain: a repeat would get the same answer. */
 function isRefusal(error: unknown): error is CaudalError {
   return isCode(error, 'FAILED_PRECONDITION', 'NOT_FOUND', 'INVALID_ARGUMENT', 'ALREADY_EXISTS', 'OUT_OF_RANGE');
 }
 
-/** Why a reservation that is repeated can't be had any more. */
+/** Reasons that refuse the repeat of a reservation which has ended. */
 const hasEnded = new Set(['RESERVATION_ENDED', 'RESERVATION_BARRED']);
 
-/** The order's saga over these contexts. */
+/** The order's saga, with these contexts. */
 export function fulfilmentSaga(dependencies: FulfilmentDependencies): Saga<FulfilmentState, FulfilmentEvent> {
   const runs = steps(dependencies);
   return {
@@ -104,9 +99,10 @@ function steps({
         ];
       } catch (error) {
         if (!isRefusal(error)) throw error;
-        // It was there once, before a crash kept it out of the state: what came after it may have been done as well.
+        // It existed before a crash that kept it out of the state, so later steps may have run as well.
         if (hasEnded.has(error.reason)) return [lost(state)];
-        // The stock's rules are asked only for what it does not hold. What is wrong with the request says nothing of that.
+        // FAILED_PRECONDITION: the stock's rules refuse pieces that are not held. An invalid request proves nothing
+        // about that.
         const nothingHeld = error.code === 'FAILED_PRECONDITION';
         return [{ $case: 'reservationFailed', value: { reason: error.reason, nothingHeld } }];
       }
@@ -129,7 +125,7 @@ function steps({
           options(context),
         );
         const requested: FulfilmentEvent = { $case: 'paymentRequested', value: { paymentId: orderId, giveUpTime } };
-        // From a wallet it is mostly done by now: no need to wait for the event that says so.
+        // A payment from a wallet has mostly ended by now, so there is no need to wait for its event.
         if (status === PaymentStatus.PAYMENT_STATUS_SUCCEEDED) return [requested, { $case: 'paid', value: {} }];
         if (status === PaymentStatus.PAYMENT_STATUS_FAILED)
           return [requested, { $case: 'paymentFailed', value: { reason } }];
@@ -166,7 +162,7 @@ function steps({
       if (after.status === 'confirmed' || after.status === 'shipped' || after.status === 'delivered') {
         return [{ $case: 'confirmed', value: {} }];
       }
-      // The order knows more than the saga: that the buyer wants out (the event is on its way), or even that all was
+      // The order is ahead of the saga: the buyer has requested to cancel (the event is in flight), or everything was
       // undone before a crash.
       return [{ $case: 'cancelRequested', value: { reason: after.reason } }];
     },
@@ -188,7 +184,7 @@ function steps({
         return [{ $case: 'shipmentCreated', value: { shipmentId: orderId } }];
       } catch (error) {
         if (!isRefusal(error)) throw error;
-        // Undoing has barred it, before a crash.
+        // An undo before a crash has barred it.
         return [{ $case: 'cancelRequested', value: { reason: error.reason } }];
       }
     },
@@ -254,7 +250,7 @@ function steps({
     return [{ $case: 'orderMarked', value: { status } }];
   }
 
-  /** Gives the order itself a command; its rules make a repeat do nothing. */
+  /** Changes the order itself. A repeat changes nothing, by the order's own rules. */
   async function tell(context: StepContext, decide: (state: OrderState) => OrderEvent[]): Promise<OrderState> {
     let after!: OrderState;
     await aggregates.execute({

@@ -1,6 +1,6 @@
 /**
- * The contexts around an order as small models, for tests of the saga: they keep the rules that the real ones keep
- * (commands repeat safely; what is undone stays undone), and fail as real ones do. Everything follows from one seed.
+ * Small models of the contexts around an order, for tests of the saga. They keep the rules of the real contexts
+ * (commands repeat safely; an undone command stays undone), and fail in the same ways. One seed decides everything.
  */
 import { type EventOf, payment, shipment } from '@caudal/contract/entities.ts';
 import { PaymentStatus } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
@@ -11,27 +11,27 @@ type Foreign = { stream: string; event: EventOf<typeof payment> | EventOf<typeof
 
 export interface World extends Pick<FulfilmentDependencies, 'inventory' | 'payments' | 'shipping'> {
   reservations: Map<string, 'open' | 'committed' | 'ended' | 'barred' | 'returned'>;
-  /** Pieces that were taken out of the stock. */
+  /** Number of committed reservations. */
   committed(): number;
   payment: 'none' | 'requested' | 'succeeded' | 'failed' | 'undone';
   shipment: 'none' | 'created' | 'dispatched' | 'delivered' | 'cancelled';
-  /** Something happens by itself: an outcome, an expiry, a truck leaves. */
+  /** One change from outside: a payment's outcome, an expiry, a dispatch or a delivery. */
   stir(): void;
-  /** No more trouble: everything that is open comes to its end. */
+  /** No more failures: everything that is open ends. */
   calm: boolean;
-  /** What other contexts have published, oldest first. */
+  /** Events of other contexts, oldest first. */
   published: Foreign[];
 }
 
 export interface Troubles {
   stockShort: boolean;
   paymentFails: boolean;
-  /** The chance that open reservations run out, each time something happens. */
+  /** The chance that all open reservations expire, at each change. */
   expiries: number;
 }
 
 export function createWorld(random: () => number, troubles: Troubles): World {
-  /** By request id: what was asked, and the answer. */
+  /** By request id: the content of the request, and the answer. */
   const done = new Map<string, { content: string; answer: unknown }>();
   let calls = 0;
   const world: World = {
@@ -74,7 +74,7 @@ export function createWorld(random: () => number, troubles: Troubles): World {
         command(request, () => {
           if (world.payment === 'undone') throw refused('PAYMENT_BARRED', 'It was undone.');
           if (world.payment === 'none') world.payment = 'requested';
-          // Some are made at once, as those from wallets are.
+          // Some are made at once, like those from wallets.
           if (world.payment === 'requested' && random() < 0.4) makePayment();
           return { status: paymentStatus(world.payment), reason: 'CARD_DECLINED' };
         }),
@@ -115,9 +115,8 @@ export function createWorld(random: () => number, troubles: Troubles): World {
   return world;
 
   /**
-   * A command as client, network and log treat it: it gets an id if it has none, is lost on the way, or its answer is;
-   * then it may be sent once more under its id. What is known is answered as the first time, if it is the same; a refusal
-   * is not kept.
+   * Models client, network and log. A command without an id gets one. The command or its answer may be lost; then it
+   * may be sent again under its id. A repeat with the same content gets the first answer. Refusals are not recorded.
    */
   async function command<T>(request: { requestId: string }, run: () => unknown): Promise<T> {
     const id = request.requestId || `call-${++calls}`;
@@ -125,7 +124,8 @@ export function createWorld(random: () => number, troubles: Troubles): World {
     for (;;) {
       if (isLost()) throw unavailable('the network');
       const known = done.get(id);
-      if (known && known.content !== content) throw invalidField('request_id', 'is of another', 'REQUEST_ID_REUSED');
+      if (known && known.content !== content)
+        throw invalidField('request_id', 'belongs to another request', 'REQUEST_ID_REUSED');
       if (!known) done.set(id, { content, answer: run() });
       if (!isLost()) return done.get(id)!.answer as T;
       if (random() < 0.5) throw unavailable('the network');

@@ -1,4 +1,4 @@
-/** Brings a transfer to its end: what a process calls for every transfer that was sent. */
+/** Ends a transfer that was sent. Its timer (sagas/transfers.ts) calls this for every transfer. */
 import type { Aggregates } from '@caudal/aggregates/types.ts';
 import type { Origin } from '@caudal/kernel/context.ts';
 import { CaudalError, isTransient } from '@caudal/kernel/errors.ts';
@@ -21,9 +21,9 @@ export interface DeliverTransferInput {
 }
 
 /**
- * Gives the money to the receiver, or back to the sender if the receiver refuses it. To be repeated until it resolves:
- * both wallets remember the transfer, so that after a crash at any point the rest is done and nothing twice. Errors:
- * transient ones of the log; TRANSFER_UNKNOWN, which is a bug, or a repeat more than 30 days after the end.
+ * Gives the money to the receiver, or back to the sender if the receiver refuses it. Must be repeated until it
+ * resolves: both wallets remember the transfer, so a repeat after a crash does only what is missing. Errors: transient
+ * ones of the log; TRANSFER_UNKNOWN, which is a bug or a repeat more than 30 days after the end.
  */
 export function deliverTransfer({ aggregates }: { aggregates: Aggregates }) {
   return async ({ fromWalletId, transferId, origin, signal }: DeliverTransferInput): Promise<void> => {
@@ -47,7 +47,7 @@ export function deliverTransfer({ aggregates }: { aggregates: Aggregates }) {
       signal,
     });
 
-    /** Empty if the receiver has the money, else why it will never have it. */
+    /** Empty if the receiver has the money, else the reason of its final refusal. */
     async function receive(transfer: Transfer): Promise<string> {
       try {
         const executed = await aggregates.execute({

@@ -1,7 +1,6 @@
 /**
- * Asks for payments and undoes them: caudal.payments.v1.PaymentService. The payment's process does the rest. Only a
- * payment from a wallet, which is in the same log, is made at once if it can be: its process would come to it a message
- * later, and finds nothing left to do.
+ * Creates payments and undoes them: caudal.payments.v1.PaymentService. The payment's saga does the rest. Only a payment
+ * from a wallet, which is in the same log, is made at once where possible; the saga then finds no step left.
  */
 import type { Aggregates, DecisionContext } from '@caudal/aggregates/types.ts';
 import { executeFor } from '@caudal/context/execute-for.ts';
@@ -32,7 +31,7 @@ export function paymentService({ aggregates }: { aggregates: Aggregates }) {
       try {
         return (await payFromWallet(paymentId, call)) ?? requested;
       } catch (error) {
-        // The payment is asked for, and that is what was promised.
+        // The request is recorded, which is all that this call promises. The saga makes the payment.
         if (!isTransient(error)) throw error;
         return requested;
       }
@@ -47,13 +46,13 @@ export function paymentService({ aggregates }: { aggregates: Aggregates }) {
       change(paymentId, call, (state, context) => settlePayment(state, context, { paymentId, note })),
   });
 
-  /** Undefined if it is not the wallet's turn any more. Errors: the transient ones of the log. */
+  /** Undefined if a debit is no longer the payment's next step. Errors: transient ones of the log. */
   async function payFromWallet(paymentId: string, call: Call): Promise<Payment | undefined> {
     const { state } = await aggregates.load(paymentDecider, paymentId);
     const step = nextStep(state);
     if (step?.kind !== 'debit') return undefined;
     const outcome = await atWallet(aggregates, state.request!, call).debit();
-    // Under no request id: that of the call stands for the request.
+    // Without a command id: the call's own is used for the request above.
     return change(paymentId, { ...call, commandId: undefined }, (current, { now }) =>
       settle(current, now, step, outcome),
     );

@@ -1,4 +1,4 @@
-/** Does the step that a payment is at: what its process calls. */
+/** Runs the next step of a payment. The payment's saga calls this. */
 import type { Aggregates, DecisionContext } from '@caudal/aggregates/types.ts';
 import type { PaymentAttentionNeeded } from '@caudal/contract/gen/caudal/payments/v1/events.ts';
 import type { Origin } from '@caudal/kernel/context.ts';
@@ -15,7 +15,7 @@ import { textReply } from './text-reply.ts';
 const log = logger('payments');
 const attentionNeeded = counter(
   'payments_attention_needed_total',
-  'Voids and refunds that the gateway did not do however often it was asked: people must look.',
+  'Voids and refunds that the gateway has not done after all attempts: an operator must act.',
 );
 
 export interface PaymentStepDependencies {
@@ -30,9 +30,9 @@ export interface PaymentStepContext {
 }
 
 /**
- * Does the payment's next step, whatever its due time, and returns what happened, to be appended to the payment if it has
- * not changed meanwhile; if it has, the step for its new state is to be done instead. Nothing, if there is no step.
- * Safe to be done again. Throws transient errors of the wallet's log; what goes wrong at the gateway is an event.
+ * Runs the payment's next step, whatever its due time, and returns the resulting events; none if there is no step. The
+ * caller appends them if the payment has not changed since; if it has, the caller runs the step of the new state
+ * instead. Safe to repeat. Throws transient errors of the wallet's log; errors of the gateway become events.
  */
 export function runPaymentStep(dependencies: PaymentStepDependencies) {
   return async (state: PaymentState, context: PaymentStepContext): Promise<PaymentEvent[]> => {
@@ -50,7 +50,7 @@ function raiseAlarm(paymentId: string, { step, attempt, error }: PaymentAttentio
   log.error({ paymentId, step, attempts: attempt, reason: error }, 'a payment needs attention: retry or settle it');
 }
 
-/** Does a step. Errors: see runPaymentStep. */
+/** Runs a step. Errors: see runPaymentStep. */
 async function perform(
   { aggregates, gateway }: PaymentStepDependencies,
   { request }: PaymentState,
@@ -82,7 +82,7 @@ async function perform(
   }
 }
 
-/** The steps of a payment from a wallet. Errors: the transient ones of the wallet's log. */
+/** The steps of a payment from a wallet. Errors: transient ones of the wallet's log. */
 export function atWallet(
   aggregates: Aggregates,
   { paymentId, customerId, amount, method }: NonNullable<PaymentState['request']>,
@@ -111,8 +111,8 @@ export function atWallet(
         const reason = await change((state, context) => debit(state, context, request));
         return reason === '' ? { kind: 'taken', reference: '' } : { kind: 'refused', reason };
       } catch (error) {
-        // A refusal that can never change. (A wallet that does not exist could be opened later, but by then the payment
-        // has failed, and nobody asks again.)
+        // A final refusal. (A missing wallet could be opened later, but by then the payment has failed, and is not
+        // tried again.)
         if (isTransient(error) || !(error instanceof CaudalError)) throw error;
         return { kind: 'refused', reason: error.reason };
       }
@@ -128,7 +128,9 @@ export function atWallet(
   };
 }
 
-/** A refusal may pass, as while the charge is still under way: it is tried again, until people have to look. */
+/**
+ * A refusal may be temporary, as while the charge is in flight: it is tried again until the payment needs attention.
+ */
 function afterUndo(result: UndoResult): StepOutcome {
   return result.kind === 'done' ? { kind: 'undone' } : { kind: 'unknown', error: result.reason };
 }

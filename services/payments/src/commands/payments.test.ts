@@ -45,7 +45,7 @@ beforeEach(async () => {
 const balance = async (walletId: string) => (await aggregates.load(walletDecider, walletId)).state.balance;
 
 describe('WalletService', () => {
-  test('opens wallets; a repeat comes to the same wallet, also if it got its id here', async () => {
+  test('opens wallets; a repeat gets the same wallet, even if its id was made here', async () => {
     const input = { requestId: 'x', walletId: '', customerId: 'c3', currency };
     const call = testCall({ requestId: 'x' });
     const opened = await wallets.createWallet(input, call);
@@ -55,7 +55,7 @@ describe('WalletService', () => {
     expect((await wallets.createWallet(input, testCall())).walletId).not.toBe(opened.walletId);
   });
 
-  test('money leaves a wallet by its owner only', async () => {
+  test('only its owner withdraws from a wallet', async () => {
     const request = { requestId: '', walletId: 'w1', amount: gbp(10n), reference: '' };
     expect((await refusalOf(wallets.withdraw(request, testCall({ subject: 'c2' })))).reason).toBe('NOT_OWNER');
     const transfer = { ...request, toWalletId: 'w2' };
@@ -84,7 +84,7 @@ describe('transfers', () => {
   const deliver = async () =>
     deliverTransfer({ aggregates })({ fromWalletId: 'w1', transferId: await transferId(), origin });
 
-  test('leave once and arrive once, however often they are asked for and delivered', async () => {
+  test('leave once and arrive once, however often they are requested and delivered', async () => {
     await send();
     await send();
     await deliver();
@@ -92,7 +92,7 @@ describe('transfers', () => {
     expect([await balance('w1'), await balance('w2')]).toEqual([70n, 30n]);
   });
 
-  test('come back from a frozen wallet, and do not arrive when it thaws', async () => {
+  test('come back from a frozen wallet, and do not arrive when it is unfrozen', async () => {
     await send();
     await wallets.freezeWallet({ requestId: '', walletId: 'w2', reason: '' }, testCall());
     await deliver();
@@ -127,19 +127,19 @@ describe('transfers', () => {
     expect([await balance('w1'), await balance('w2')]).toEqual([70n, 30n]);
   });
 
-  test('that the sender does not know are an error, and no silence', async () => {
+  test('that the sender has not sent are an error', async () => {
     const unknown = deliverTransfer({ aggregates })({ fromWalletId: 'w1', transferId: 't9', origin });
     expect((await refusalOf(unknown)).reason).toBe('TRANSFER_UNKNOWN');
   });
 
-  test("tell nothing of other wallets to whoever does not own the sender's", async () => {
+  test("reveal nothing of other wallets to a caller that does not own the sender's", async () => {
     for (const toWalletId of ['w2', 'w9']) {
       const probe = wallets.transfer({ ...request, toWalletId }, testCall({ subject: 'c2' }));
       expect((await refusalOf(probe)).reason).toBe('NOT_OWNER');
     }
   });
 
-  test('to a wallet that is not there, or of another currency, are refused at once', async () => {
+  test('to an unknown wallet, or one of another currency, are refused at once', async () => {
     expect((await refusalOf(wallets.transfer({ ...request, toWalletId: 'w9' }, testCall()))).reason).toBe(
       'WALLET_NOT_FOUND',
     );
@@ -177,7 +177,9 @@ describe('a payment, from request to end, on the sandbox gateway', () => {
 
   const connect = (timeoutMs = 5_000) => httpGateway({ url: sandbox.url, apiKey: '', timeoutMs });
 
-  /** Leads the payment to where it rests, through all its pauses. Answers with its status, and how it came there. */
+  /**
+   * Runs the payment's steps, through all pauses, until none is left. Returns status, reason and number of attempts.
+   */
   async function lead(gateway: PaymentGateway = connect()) {
     for (;;) {
       const { state, version } = await aggregates.load(paymentDecider, 'p1');
@@ -208,7 +210,7 @@ describe('a payment, from request to end, on the sandbox gateway', () => {
     expect(await balance('w1')).toBe(100n);
   });
 
-  test('by a wallet that can not be reached just now: asked for, and made by the process', async () => {
+  test('by a wallet that is unreachable: requested, and made by the saga', async () => {
     const away: typeof aggregates = {
       ...aggregates,
       execute: (command) =>
@@ -225,10 +227,10 @@ describe('a payment, from request to end, on the sandbox gateway', () => {
 
   test.each([
     ['too little money', wallet, 101n, 'INSUFFICIENT_FUNDS'],
-    ["somebody else's wallet", { $case: 'walletId', value: 'w2' } as Method, 1n, 'WALLET_NOT_OWNED'],
+    ["another customer's wallet", { $case: 'walletId', value: 'w2' } as Method, 1n, 'WALLET_NOT_OWNED'],
     ['no such wallet', { $case: 'walletId', value: 'w9' } as Method, 1n, 'WALLET_NOT_FOUND'],
     ['a card that is declined', card('tok_insufficient'), 50n, 'INSUFFICIENT_FUNDS'],
-  ])('%s: it fails, and says why', async (_, method, minorUnits, reason) => {
+  ])('%s: it fails with the reason', async (_, method, minorUnits, reason) => {
     await create(method, minorUnits);
     expect(await lead()).toMatchObject({ status: 'failed', reason });
     expect(await undo()).toMatchObject({ status: PaymentStatus.PAYMENT_STATUS_FAILED, reason });
@@ -244,7 +246,7 @@ describe('a payment, from request to end, on the sandbox gateway', () => {
     expect(sandbox.ledger.get('p1')).toMatchObject({ asked: 1, taken: 1, givenBack: 1 });
   });
 
-  test('a gateway that answers late or fails at first is asked again, and charges once', async () => {
+  test('a gateway that answers late or fails at first is called again, and charges once', async () => {
     await create(card('tok_error_then_ok_3'));
     expect(await lead()).toMatchObject({ status: 'succeeded', attempts: 4 });
     expect(sandbox.ledger.get('p1')).toMatchObject({ asked: 4, taken: 1, givenBack: 0 });
@@ -252,12 +254,12 @@ describe('a payment, from request to end, on the sandbox gateway', () => {
 
   test('a gateway that never answers a charge: voided in the end, nothing kept', async () => {
     await create(card('tok_timeout'));
-    // Impatient for charges only: a void that is late on a loaded machine would be asked for again, and is another test.
+    // A short time-out for charges only: on a loaded machine, a void with it would be repeated, which is another test.
     const gateway = { ...connect(), charge: connect(150).charge };
     expect(await lead(gateway)).toEqual({ status: 'voided', reason: 'GATEWAY_UNAVAILABLE', attempts: 8 });
     const entry = sandbox.ledger.get('p1')!;
     expect(entry.asked).toBeLessThanOrEqual(8);
-    // Nothing is kept, whether the void came to a charge or, if no charge has got through yet, before them all.
+    // Nothing is kept, whether the void arrived after a charge or before all of them.
     expect(entry.taken - entry.givenBack).toBe(0);
     expect(await connect().charge({ key: 'p1', amount: gbp(50n), cardToken: 'tok_approved' })).toMatchObject({
       kind: entry.taken === 1 ? 'approved' : 'declined',
@@ -265,7 +267,7 @@ describe('a payment, from request to end, on the sandbox gateway', () => {
     expect(sandbox.ledger.get('p1')).toMatchObject({ state: 'voided', taken: entry.taken, givenBack: entry.taken });
   });
 
-  test('a charge that is still at work when it is asked for again: no failure, it is taken once', async () => {
+  test('a charge that is still in flight when it is repeated: no failure, it is taken once', async () => {
     await create(card('tok_conflict_then_ok_2'));
     expect(await lead()).toMatchObject({ status: 'succeeded', attempts: 3 });
     expect(sandbox.ledger.get('p1')).toMatchObject({ asked: 3, taken: 1, givenBack: 0 });
@@ -277,7 +279,7 @@ describe('a payment, from request to end, on the sandbox gateway', () => {
     expect(sandbox.ledger.get('p1')).toMatchObject({ taken: 1, givenBack: 1 });
   });
 
-  test.each(['the circuit open', 'nobody at the address'])(
+  test.each(['the circuit open', 'the address unreachable'])(
     'an hour with %s costs a payment no attempt',
     async (outage) => {
       await create(card('tok_approved'));
@@ -295,7 +297,7 @@ describe('a payment, from request to end, on the sandbox gateway', () => {
         },
       };
       expect(await lead(gateway)).toEqual({ status: 'succeeded', reason: '', attempts: 1 });
-      // With pauses of a minute at most, and not many more attempts than that makes.
+      // Pauses are a minute at most, so an hour has about 60 calls.
       expect(asked).toBeLessThan(75);
       expect(sandbox.ledger.get('p1')).toMatchObject({ asked: 1, taken: 1 });
       await breaker.stop();
@@ -333,7 +335,7 @@ describe('a payment, from request to end, on the sandbox gateway', () => {
     expect((await refusalOf(settleByHand())).reason).toBe('PAYMENT_NEEDS_NO_ATTENTION');
   });
 
-  test('undone before anything was done: nothing is taken, not even late', async () => {
+  test('undone before any step: nothing is taken, not even by a late charge', async () => {
     await create(card('tok_approved'));
     expect(await undo()).toMatchObject({ status: PaymentStatus.PAYMENT_STATUS_VOIDING });
     expect(await lead()).toMatchObject({ status: 'voided' });
@@ -343,13 +345,13 @@ describe('a payment, from request to end, on the sandbox gateway', () => {
     expect(sandbox.ledger.get('p1')).toMatchObject({ taken: 0 });
   });
 
-  test('undone before it was asked for: refused when it comes', async () => {
+  test('undone before it was requested: the late request is refused', async () => {
     expect(await undo()).toMatchObject({ paymentId: 'p1', status: PaymentStatus.PAYMENT_STATUS_VOIDED });
     expect(await refusalOf(create(wallet))).toEqual({ code: 'FAILED_PRECONDITION', reason: 'PAYMENT_BARRED' });
     expect((await refusalOf(refund())).code).toBe('NOT_FOUND');
   });
 
-  test('nothing to pay: succeeded at once, and nobody is asked', async () => {
+  test('nothing to pay: succeeded at once, without a call', async () => {
     expect(await create(card('tok_declined'), 0n)).toMatchObject({ status: PaymentStatus.PAYMENT_STATUS_SUCCEEDED });
     expect(sandbox.requests()).toBe(0);
   });

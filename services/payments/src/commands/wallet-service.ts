@@ -25,7 +25,7 @@ export function walletService({ aggregates, ids }: WalletServiceDependencies) {
     withdraw: ({ walletId, amount, reference }, call) =>
       changeOwn(walletId, call, (state) => withdraw(state, { walletId, amount: amount!, reference })),
     async transfer(request, call) {
-      // First of all: who may not use the sender's wallet learns nothing of other wallets.
+      // First, so that a caller without permission for the sender's wallet learns nothing of other wallets.
       call.authorize(walletDecider.owner!((await aggregates.load(walletDecider, request.walletId)).state));
       await assertReceivable(request);
       const { walletId: fromWalletId, toWalletId, amount, reference } = request;
@@ -43,12 +43,12 @@ export function walletService({ aggregates, ids }: WalletServiceDependencies) {
     unfreezeWallet: ({ walletId }, call) => change(walletId, call, (state) => unfreeze(state, walletId)),
   });
 
-  /** An id that a repeat of the call comes to again. */
+  /** An id that is the same for a repeat of the call. */
   function newIdFor({ commandId }: Call, kind: string): string {
     return commandId ? derivedId(commandId.key, kind) : ids();
   }
 
-  /** Says at once what would send the money back later: the other wallet does not exist, or is of another currency. */
+  /** Refuses at once what would return the money later: the receiver does not exist, or is of another currency. */
   async function assertReceivable({ toWalletId, amount }: TransferRequest): Promise<void> {
     const { state } = await aggregates.load(walletDecider, toWalletId);
     amountFor(state, toWalletId, amount!);
@@ -56,7 +56,7 @@ export function walletService({ aggregates, ids }: WalletServiceDependencies) {
 
   type Decide = (state: WalletState, context: DecisionContext) => WalletEvent[];
 
-  /** A change of one's own wallet, or of anybody's for those who may. */
+  /** A change of the caller's own wallet, or of any wallet with that permission. */
   function changeOwn(walletId: string, call: Call, decide: Decide): Promise<Wallet> {
     return change(walletId, call, decide, call.authorize);
   }

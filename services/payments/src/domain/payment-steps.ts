@@ -1,11 +1,7 @@
 /**
- * What a payment has to do next, and what the outcome means. Pure: a process does the step (payment-step.ts in commands)
- * and records what `settle` says.
- *
- * Nothing here relies on what is recorded being all that was done: a process may crash between a step and its record, or
- * two may be at the same payment. Each step is safe to be done again: the wallet knows the payment, the gateway its key.
- * And each undoing step wins over the one it undoes in either order. So whatever was asked for and is to be undone is
- * undone where it would be, even if it looks as if it had never been asked for.
+ * The next step of a payment, and the events of its outcome. Pure: the saga runs the step (commands/payment-step.ts)
+ * and appends the events of `settle`. Steps may be done without being recorded, so each is safe to repeat, and an undo
+ * is run even if the record shows nothing to undo: see README, "The steps don't rely on their records".
  */
 import { type PaymentEvent, type PaymentState, undone } from './payment.ts';
 
@@ -15,41 +11,41 @@ export interface PaymentStep {
   kind: StepKind;
   /** 1, 2, 3 ... */
   attempt: number;
-  /** How often in a row it was delayed before. */
+  /** Number of delays in a row before this attempt. */
   delays: number;
-  /** Not before this; undefined: now. */
+  /** The earliest time; undefined: now. */
   dueAt: Date | undefined;
 }
 
-/** What came of a step. */
+/** The outcome of a step. */
 export type StepOutcome =
   /** A wallet's or card's money was taken. */
   | { kind: 'taken'; reference: string }
-  /** It will never be, for this reason. */
+  /** A final refusal, with its reason. */
   | { kind: 'refused'; reason: string }
   /** A void or refund is done. */
   | { kind: 'undone' }
   | Postponed;
 
-/** `error`: a reason of the catalogue of errors, or the gateway's own. */
+/** `error`: a reason of the reference of errors, or the gateway's own. */
 type Postponed =
-  /** Tried, and not known or not done: to be tried again. */
+  /** Tried, and the outcome is unknown or the step was not done: it is tried again. */
   | { kind: 'unknown'; error: string }
-  /** Not tried: the gateway is away, or its circuit is open. That is no attempt of the payment's. */
+  /** Not tried: the gateway is unreachable, or its circuit is open. It does not count as an attempt. */
   | { kind: 'unreachable'; error: string; retryAfterMs: number };
 
-/** How often the gateway is asked for the money before the payment is voided. */
+/** Attempts of a charge before the payment is voided. */
 export const maxCharges = 8;
-/** How often the gateway is asked to give it back before people have to look: over about 25 minutes. */
+/** Attempts of a void or refund, over about 25 minutes, before the payment needs attention. */
 export const maxUndos = 12;
 
 const pauses: Record<'charge' | 'other', { firstMs: number; maxMs: number }> = {
   charge: { firstMs: 1_000, maxMs: 60_000 },
-  // Waits as long as the gateway is away: money must come back.
+  // Repeated for as long as the gateway is unreachable: the money must be given back.
   other: { firstMs: 1_000, maxMs: 300_000 },
 };
 
-/** The step to do; undefined if there is none, for now or for good. */
+/** The next step; undefined if there is none, for now or for ever. */
 export function nextStep(state: PaymentState): PaymentStep | undefined {
   const kind = nextKind(state);
   if (!kind || state.attention !== undefined) return undefined;
@@ -67,8 +63,8 @@ function nextKind({ request, status, undoing }: PaymentState): StepKind | undefi
 }
 
 /**
- * What happens by a step's outcome, in the state that the payment has now, which may not be the one that the step was
- * done in: somebody may have asked to undo it, or another process may have done the step.
+ * The events of a step's outcome, decided on the payment's present state. It may differ from the state that the step
+ * was run in: an undo may have been requested since, or another process may have run the step.
  */
 export function settle(state: PaymentState, now: Date, step: PaymentStep, outcome: StepOutcome): PaymentEvent[] {
   if (nextKind(state) === undefined) return [];
@@ -94,7 +90,7 @@ function afterDebit(state: PaymentState, outcome: StepOutcome): PaymentEvent[] {
 
 function afterCharge(state: PaymentState, now: Date, step: PaymentStep, outcome: StepOutcome): PaymentEvent[] {
   const { orderId } = state.request!;
-  // An answer that is late, behind that of another process, does not count back.
+  // A late answer, after that of another process, does not lower the number of attempts.
   const isLate = step.attempt <= state.attempts;
   if (outcome.kind === 'unreachable') return state.undoing || isLate ? [] : [delayed(state, now, step, outcome)];
   const sent: PaymentEvent[] = isLate ? [] : [{ $case: 'sentToGateway', value: { orderId, attempt: step.attempt } }];
@@ -104,7 +100,7 @@ function afterCharge(state: PaymentState, now: Date, step: PaymentStep, outcome:
       $case: 'gatewayResponded',
       value: { orderId, approved: true, gatewayReference, reason: '' },
     };
-    // Undone meanwhile: the void that follows gives the money back.
+    // An undo was requested since: the void that follows gives the money back.
     if (state.undoing) return [...sent, responded];
     return [...sent, responded, { $case: 'succeeded', value: { orderId, gatewayReference } }];
   }
@@ -118,13 +114,13 @@ function afterCharge(state: PaymentState, now: Date, step: PaymentStep, outcome:
   }
   if (state.undoing || isLate || outcome.kind !== 'unknown') return sent;
   if (step.attempt < maxCharges) return [...sent, delayed(state, now, step, outcome)];
-  // Whether money was taken can't be found out by asking: undo it in any case.
+  // Further calls can't tell whether money was taken: undo it in any case.
   return [...sent, { $case: 'undoRequested', value: { orderId, reason: 'GATEWAY_UNAVAILABLE' } }];
 }
 
 function afterUndo(state: PaymentState, now: Date, step: PaymentStep, outcome: StepOutcome): PaymentEvent[] {
   if (outcome.kind === 'undone') return [undone(state)];
-  // Another process has given up meanwhile.
+  // Another process has given up since.
   if (state.attention !== undefined || !('error' in outcome)) return [];
   if (outcome.kind === 'unreachable' || step.attempt < maxUndos) return [delayed(state, now, step, outcome)];
   const { orderId } = state.request!;

@@ -7,8 +7,8 @@ import { debit, debitOutcome, refundDebit, undoDebit } from './wallet-debits.ts'
 import { deposit, openWallet, withdraw } from './wallet-decisions.ts';
 
 /**
- * A payment, two processes that work on it without knowing of each other, a wallet and a gateway. A process takes a step
- * of the payment as it stands, later does it (the answer may be lost), later records the outcome (or crashes).
+ * A payment, a wallet, a gateway, and two processes that run the payment independently. A process takes the payment's
+ * next step, later runs it (the answer may be lost), later records the outcome (or crashes).
  */
 const runtime = fc.nat(1);
 const action = fc.oneof(
@@ -28,7 +28,9 @@ const action = fc.oneof(
 );
 const scenario = fc.record({
   byWallet: fc.boolean(),
-  /** Whether an outcome is dropped if the payment has changed since the step was taken, or settled in its present state. */
+  /**
+   * If the payment has changed since the step was taken: drop the outcome (true), or settle it in the present state.
+   */
   strict: fc.boolean(),
   declines: fc.boolean(),
   actions: fc.array(action, { maxLength: 60, size: 'max' }),
@@ -95,7 +97,7 @@ function world({ byWallet, strict, declines }: { byWallet: boolean; strict: bool
     do(runtime: number, luck: string) {
       const work = working[runtime];
       if (!work || work.outcome) return;
-      // A wallet's log is the payment's own: if it can't be reached, nothing is recorded either.
+      // A wallet is in the payment's own log: if that is unreachable, nothing is recorded either.
       const isWallet = work.step.kind.endsWith('ebit');
       if (luck === 'unreachable') work.outcome = { kind: 'unreachable', error: 'CIRCUIT_OPEN', retryAfterMs: 0 };
       else work.outcome = perform(work.step);
@@ -124,12 +126,12 @@ function world({ byWallet, strict, declines }: { byWallet: boolean; strict: bool
       if (wallet.balance >= amount.minorUnits) onWallet(withdraw(wallet, { walletId: 'w1', amount, reference: '' }));
     },
     payment: () => payment,
-    /** What the payment has cost the payer, in payments' amounts. */
+    /** What the payer has paid, as a multiple of the payment's amount. */
     paid: () => (debitOutcome(wallet, 'p1') === '' ? 1 : 0) + gateway.taken - gateway.givenBack,
   };
 }
 
-test('whatever fails, is lost, crashes or is done twice: what is paid is what the payment says', () => {
+test('whatever fails, is lost, crashes or is done twice: the money paid agrees with the payment', () => {
   fc.assert(
     fc.property(scenario, ({ actions, ...options }) => {
       const it = world(options);
@@ -140,7 +142,7 @@ test('whatever fails, is lost, crashes or is done twice: what is paid is what th
         const { status, undoing } = it.payment();
         if (status === 'succeeded' && !undoing) expect(it.paid()).toBe(1);
       }
-      // Everything works from now on; what both have in flight is done, then one leads the payment to its end.
+      // No failures from now on: both processes finish what is in flight, then one runs the payment to its end.
       for (const n of [0, 1]) {
         it.do(n, 'ok');
         it.record(n);

@@ -61,13 +61,13 @@ const settled: PaymentEvent = { $case: 'settled', value: { orderId, note: 'by ba
 type Decide = (state: PaymentState, context: DecisionContext) => PaymentEvent[];
 const after = (...events: PaymentEvent[]) => given(paymentDecider, events, now);
 
-describe('asking for a payment', () => {
+describe('requesting a payment', () => {
   const asking =
     (value = byCard): Decide =>
     (state, context) =>
       requestPayment(state, context, value);
 
-  test('once; the same again does nothing, another one is refused', () => {
+  test('once; a repeat changes nothing, another payment of the id is refused', () => {
     after().when(asking()).gives([requested()]);
     after(requested()).when(asking()).gives([]);
     after(requested(), failed('CARD_DECLINED')).when(asking()).gives([]);
@@ -96,12 +96,12 @@ describe('undoing a payment', () => {
   const undoing: Decide = (state, context) => undoPayment(state, context, { reason: 'cancelled' });
   const refunding: Decide = (state, context) => refundPayment(state, context, { paymentId: 'p1', reason: 'cancelled' });
 
-  test('bars an unknown one', () => {
+  test('bars an unknown payment', () => {
     after().when(undoing).gives([barred]);
     after(barred).when(undoing).gives([]);
   });
 
-  test('asks for the void of one that runs, or the refund of one that succeeded, once', () => {
+  test('requests the void of an open payment, or the refund of one that succeeded, once', () => {
     after(requested()).when(undoing).gives([undoRequested()]);
     after(requested(), undoRequested()).when(undoing).gives([]);
     after(requested(), undoRequested(), voided).when(undoing).gives([]);
@@ -112,7 +112,7 @@ describe('undoing a payment', () => {
     after(requested(free), succeeded()).when(undoing).gives([undoRequested(), refunded]);
   });
 
-  test('a refund is the undoing of one that succeeded', () => {
+  test('a refund undoes a payment that succeeded', () => {
     after(requested(), succeeded('g1')).when(refunding).gives([undoRequested()]);
     after(requested(), succeeded('g1'), undoRequested()).when(refunding).gives([]);
     after(requested(), succeeded('g1'), undoRequested(), refunded).when(refunding).gives([]);
@@ -130,7 +130,7 @@ describe('a payment that needs attention', () => {
   const voiding = [requested(), undoRequested(), attentionNeeded('voidCharge', maxUndos)];
   const refunding = [requested(), succeeded('g1'), undoRequested(), attentionNeeded('refundCharge', maxUndos)];
 
-  test('waits for people, whoever else wants it undone', () => {
+  test('waits for an operator; a further undo changes nothing', () => {
     for (const waiting of [voiding, refunding]) {
       expect(nextStep(after(...waiting).state)).toBeUndefined();
       after(...waiting)
@@ -151,7 +151,7 @@ describe('a payment that needs attention', () => {
     });
   });
 
-  test('is settled: it ends as it would have', () => {
+  test('is settled: it ends as if the undo had worked', () => {
     after(...voiding)
       .when(settling)
       .gives([settled, voided]);
@@ -161,7 +161,7 @@ describe('a payment that needs attention', () => {
     expect(nextStep(after(...voiding, settled, voided).state)).toBeUndefined();
   });
 
-  test('only then', () => {
+  test('no other payment can be retried or settled', () => {
     for (const deciding of [retrying, settling]) {
       after().when(deciding).refuses('NOT_FOUND', 'PAYMENT_NOT_FOUND');
       for (const events of [[], [undoRequested()], [undoRequested(), voided], [succeeded('g1')]]) {
@@ -180,7 +180,7 @@ describe('the next step', () => {
   const next = (...events: PaymentEvent[]) => nextStep(after(...events).state);
   const step = (kind: string, attempt = 1, dueAt?: Date, delays = attempt - 1) => ({ kind, attempt, delays, dueAt });
 
-  test('follows from where the payment stands', () => {
+  test("follows from the payment's state", () => {
     expect(next()).toBeUndefined();
     expect(next(barred)).toBeUndefined();
     expect(next(requested(byWallet))).toEqual(step('debit'));
@@ -194,7 +194,7 @@ describe('the next step', () => {
     expect(next(requested(), succeeded('g1'), undoRequested(), refunded)).toBeUndefined();
   });
 
-  test('waits for its time, unless something happens', () => {
+  test('waits until it is due, unless another event happens', () => {
     const inTwo = new Date(now.getTime() + 2000);
     const waiting = [requested(), sent(1), delayed('charge', 1, 1), sent(2), delayed('charge', 2, 2)];
     expect(next(...waiting)).toEqual(step('charge', 3, inTwo));
@@ -246,7 +246,7 @@ describe('the outcome of a step', () => {
     after(requested(), sent(maxCharges - 1), delayed('charge', maxCharges - 1, 60))
       .when(settling(unreachable))
       .gives([delayed('charge', maxCharges - 1, 60, maxCharges, 'CIRCUIT_OPEN')]);
-    // However long the outage lasts: the charge comes after it.
+    // However long the outage lasts, the charge follows it.
     const outage = Array.from({ length: 50 }, (_, n) => delayed('charge', 0, 60, n + 1, 'CIRCUIT_OPEN'));
     after(requested(), ...outage)
       .when(settling(taken))
@@ -256,7 +256,7 @@ describe('the outcome of a step', () => {
       .gives([]);
   });
 
-  test('of the last charge that is not known: the payment is voided', () => {
+  test('of the last charge, if it is unknown: the payment is voided', () => {
     after(requested(), sent(maxCharges - 1))
       .when(settling(unknown))
       .gives([sent(maxCharges), undoRequested('GATEWAY_UNAVAILABLE')]);
@@ -275,7 +275,7 @@ describe('the outcome of a step', () => {
     after(requested(byWallet), succeeded(), undoRequested()).when(settling(undone)).gives([refunded]);
   });
 
-  test('of a void or refund that is not done in the end: people must look', () => {
+  test('of a void or refund that never works: the payment needs attention', () => {
     after(requested(), undoRequested(), delayed('voidCharge', maxUndos - 1, 1))
       .when(settling(unknown))
       .gives([attentionNeeded('voidCharge', maxUndos)]);
@@ -284,7 +284,7 @@ describe('the outcome of a step', () => {
       .gives([attentionNeeded('refundCharge', maxUndos, 'NOT_POSSIBLE')]);
   });
 
-  test('of a void or refund while the gateway is away: it waits as long as that takes', () => {
+  test('of a void or refund while the gateway is unreachable: it waits without a limit', () => {
     after(requested(), undoRequested(), delayed('voidCharge', maxUndos - 1, 1, 400))
       .when(settling(unreachable))
       .gives([delayed('voidCharge', maxUndos - 1, 300, 401, 'CIRCUIT_OPEN')]);
@@ -297,7 +297,7 @@ describe('the outcome of a step', () => {
       .gives([]);
   });
 
-  test('of a step that is not the next one any more', () => {
+  test('of a step that is no longer the next one', () => {
     const charge = nextStep(after(requested()).state)!;
     const debit = nextStep(after(requested(byWallet)).state)!;
     const late =

@@ -3,11 +3,10 @@
  *
  *      requested ──> succeeded ──(undo)──> refunded
  *          ├───────> failed
- *          └─(undo)> voided               undo of an unknown one ──> barred (a late request is refused)
+ *          └─(undo)> voided               undo of an unknown payment ──> barred (a late request is refused)
  *
- * The payment's process keeps its memory here too: how often the gateway was asked, and when to try again
- * (payment-steps.ts). An undo that the gateway does not do in the end waits for people: they have it tried again, or
- * settle it by hand.
+ * The state of the payment's saga is here too: the number of attempts, and when to try again (payment-steps.ts). An
+ * undo that the gateway has not done after all attempts waits for an operator, who retries it or settles it by hand.
  */
 import type { Decider, DecisionContext } from '@caudal/aggregates/types.ts';
 import { type EventOf, payment } from '@caudal/contract/entities.ts';
@@ -17,18 +16,18 @@ import { CaudalError, invalidField, notFound, refused } from '@caudal/kernel/err
 export type PaymentEvent = EventOf<typeof payment>;
 
 export interface PaymentState {
-  /** What was asked for; undefined before that. */
+  /** The payment as it was requested; undefined before that. */
   request: PaymentRequested | undefined;
   status: 'none' | 'requested' | 'succeeded' | 'failed' | 'voided' | 'refunded' | 'barred';
-  /** It shall be undone, and is not yet. */
+  /** An undo is requested, and not done yet. */
   undoing: boolean;
-  /** How often the gateway was asked for the money. */
+  /** Attempts at the gateway so far. */
   attempts: number;
-  /** A step that could not be done. */
+  /** A step that failed and is tried again at `dueAt`. */
   delayed: { step: string; attempt: number; delays: number; dueAt: Date } | undefined;
-  /** Why nothing is tried any more until people have looked; undefined: they need not. */
+  /** Why nothing is tried until an operator acts; undefined: no attention is needed. */
   attention: string | undefined;
-  /** Why it failed, or is undone. */
+  /** Why the payment failed, or is undone. */
   reason: string;
   gatewayReference: string;
   createTime: Date | undefined;
@@ -50,7 +49,7 @@ export const paymentDecider: Decider<PaymentState, PaymentEvent> = {
     updateTime: undefined,
   },
   owner: (state) => state.request?.customerId,
-  // Whatever happens ends the wait for the step that was delayed, or for people.
+  // Every event ends the wait of a delayed step, or for an operator.
   evolve: (state, event, at) => ({
     ...state,
     delayed: undefined,
@@ -60,7 +59,7 @@ export const paymentDecider: Decider<PaymentState, PaymentEvent> = {
   }),
 };
 
-/** What the event changes. */
+/** The fields that the event changes. */
 function change(event: PaymentEvent, at: Date): Partial<PaymentState> {
   switch (event.$case) {
     case 'requested':
@@ -94,9 +93,9 @@ function change(event: PaymentEvent, at: Date): Partial<PaymentState> {
 }
 
 /**
- * Asks for a payment; the same again does nothing. Nothing to pay succeeds at once: neither wallet nor gateway is asked.
- * Refused: FAILED_PRECONDITION PAYMENT_BARRED (it was undone before it came); ALREADY_EXISTS PAYMENT_EXISTS (another one);
- * INVALID_ARGUMENT (below zero).
+ * Requests a payment; a repeat changes nothing. An amount of zero succeeds at once, without wallet or gateway. Refused:
+ * FAILED_PRECONDITION PAYMENT_BARRED (it was undone before this request); ALREADY_EXISTS PAYMENT_EXISTS (another
+ * payment has this id); INVALID_ARGUMENT (below zero).
  */
 export function requestPayment(
   state: PaymentState,
@@ -117,7 +116,7 @@ export function requestPayment(
   return [requested, { $case: 'succeeded', value: { orderId, gatewayReference: '' } }];
 }
 
-/** Undoes the payment, whatever becomes of it; again does nothing. An unknown one is barred. */
+/** Undoes the payment, whatever its state; a repeat changes nothing. An unknown payment is barred. */
 export function undoPayment(
   state: PaymentState,
   _context: DecisionContext,
@@ -132,7 +131,7 @@ export function undoPayment(
   return [undoRequested, { $case: 'refunded', value: { orderId } }];
 }
 
-/** Pays back what was paid; again does nothing. Refused: NOT_FOUND; FAILED_PRECONDITION PAYMENT_NOT_SUCCEEDED. */
+/** Refunds the payment; a repeat changes nothing. Refused: NOT_FOUND; FAILED_PRECONDITION PAYMENT_NOT_SUCCEEDED. */
 export function refundPayment(
   state: PaymentState,
   context: DecisionContext,
@@ -148,7 +147,7 @@ export function refundPayment(
   return undoPayment(state, context, input);
 }
 
-/** Has the undo that needs attention tried again. Refused: NOT_FOUND; FAILED_PRECONDITION PAYMENT_NEEDS_NO_ATTENTION. */
+/** Tries the undo that needs attention again. Refused: NOT_FOUND; FAILED_PRECONDITION PAYMENT_NEEDS_NO_ATTENTION. */
 export function retryPayment(
   state: PaymentState,
   _context: DecisionContext,
@@ -158,7 +157,7 @@ export function retryPayment(
   return [{ $case: 'retryRequested', value: { orderId: state.request!.orderId, note: input.note } }];
 }
 
-/** Ends the undo that needs attention: somebody has seen to the money. Refused: as for `retryPayment`. */
+/** Ends the undo that needs attention: an operator has moved the money by hand. Refused: as for `retryPayment`. */
 export function settlePayment(
   state: PaymentState,
   _context: DecisionContext,
@@ -169,7 +168,7 @@ export function settlePayment(
   return [{ $case: 'settled', value: { orderId, note: input.note } }, undone(state)];
 }
 
-/** The end of a payment that was to be undone, once it is. */
+/** The last event of a payment whose undo is done. */
 export function undone({ request, status, reason }: PaymentState): PaymentEvent {
   const { orderId } = request!;
   return status === 'succeeded'
@@ -180,9 +179,13 @@ export function undone({ request, status, reason }: PaymentState): PaymentEvent 
 function mustNeedAttention({ request, attention, status }: PaymentState, paymentId: string): void {
   if (!request) throw notFound('payment', paymentId);
   if (attention !== undefined) return;
-  throw refused('PAYMENT_NEEDS_NO_ATTENTION', `The payment "${paymentId}" goes on by itself or has ended.`, {
-    metadata: { status },
-  });
+  throw refused(
+    'PAYMENT_NEEDS_NO_ATTENTION',
+    `The payment "${paymentId}" needs no attention: it continues by itself or has ended.`,
+    {
+      metadata: { status },
+    },
+  );
 }
 
 function isSame(a: PaymentRequested, b: PaymentRequested): boolean {

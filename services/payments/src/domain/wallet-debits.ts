@@ -1,7 +1,7 @@
 /**
- * Decisions about payments from a wallet. A debit goes taken -> returned; or it is refused, or barred by an undo that came
- * first. Whatever becomes of it first stays: a refused debit is not taken when it is asked for again, even if there is
- * money by then, since the payment may have been called failed meanwhile.
+ * Decisions about payments from a wallet. A debit is taken, then maybe returned; or it is refused; or it is barred by
+ * an earlier undo. The first outcome is final: a repeat of a refused debit is refused even if there is enough money by
+ * then, since the payment may be recorded as failed already.
  */
 import type { DecisionContext } from '@caudal/aggregates/types.ts';
 import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
@@ -12,14 +12,14 @@ import { amountFor, rememberedUntil, type WalletEvent, type WalletState, whyNotS
 export interface Debit {
   walletId: string;
   paymentId: string;
-  /** Who pays: must be the wallet's owner. */
+  /** The payer: must be the wallet's owner. */
   customerId: string;
   amount: Money;
 }
 
 /**
- * Takes a payment's money, or records that it can't be; `debitOutcome` tells which. Refused is only what can never change:
- * what `amountFor` refuses; FAILED_PRECONDITION WALLET_NOT_OWNED, PAYMENT_MISMATCH (another amount than before).
+ * Takes a payment's money, or records a refusal; `debitOutcome` returns which. Thrown are only refusals that can never
+ * change: those of `amountFor`; FAILED_PRECONDITION WALLET_NOT_OWNED, PAYMENT_MISMATCH (another amount than before).
  */
 export function debit(state: WalletState, { now }: DecisionContext, input: Debit): WalletEvent[] {
   const { paymentId, customerId } = input;
@@ -47,7 +47,7 @@ export function debit(state: WalletState, { now }: DecisionContext, input: Debit
   ];
 }
 
-/** What became of the payment's debit: empty if the money was taken, else why it was not. */
+/** The outcome of the payment's debit: empty if the money was taken, else the reason why not. */
 export function debitOutcome(state: WalletState, paymentId: string): string {
   const known = getEntry(state.debits, paymentId);
   if (known?.how === 'taken') return '';
@@ -55,8 +55,8 @@ export function debitOutcome(state: WalletState, paymentId: string): string {
 }
 
 /**
- * Undoes a debit of which it is not known whether it was taken: brings the money back, or bars the debit if it has not
- * come yet. To be used within 30 days of the debit. A wallet that does not exist has taken nothing.
+ * Undoes a debit that may have been taken or not: gives the money back, or bars the debit if it has not arrived yet.
+ * Must be used within 30 days of the debit. A wallet that does not exist has taken nothing.
  */
 export function undoDebit(
   state: WalletState,
@@ -70,8 +70,7 @@ export function undoDebit(
 }
 
 /**
- * Brings back the money of a debit that is known to have been taken, however long ago, once. Refused: what `amountFor`
- * refuses.
+ * Gives back the money of a debit that is known to have been taken, however long ago, once. Refused: as by `amountFor`.
  */
 export function refundDebit(
   state: WalletState,

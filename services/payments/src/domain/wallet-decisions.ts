@@ -1,4 +1,4 @@
-/** Decisions about a wallet that concern nothing else: opening it, money in and out, freezing. */
+/** Decisions about one wallet alone: opening it, deposits and withdrawals, freezing. */
 import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { amountFor, mustExist, type WalletEvent, type WalletState, whyNotSpendable, whyTooFull } from './wallet.ts';
@@ -17,11 +17,11 @@ export function openWallet(
 export interface Movement {
   walletId: string;
   amount: Money;
-  /** Where the money comes from or goes. */
+  /** Source or destination of the money, as free text. */
   reference: string;
 }
 
-/** Puts money in, frozen or not. Refused: what `amountFor` refuses; FAILED_PRECONDITION BALANCE_TOO_HIGH. */
+/** Puts money in, frozen or not. Refused: as by `amountFor`; FAILED_PRECONDITION BALANCE_TOO_HIGH. */
 export function deposit(state: WalletState, input: Movement): WalletEvent[] {
   const amount = amountFor(state, input.walletId, input.amount);
   const refusal = whyTooFull(state, amount);
@@ -30,7 +30,7 @@ export function deposit(state: WalletState, input: Movement): WalletEvent[] {
   return [{ $case: 'deposited', value: { amount, reference: input.reference, balance: balance + amount, currency } }];
 }
 
-/** Takes money out. Refused: what `amountFor` refuses; FAILED_PRECONDITION WALLET_FROZEN, INSUFFICIENT_FUNDS. */
+/** Takes money out. Refused: as by `amountFor`; FAILED_PRECONDITION WALLET_FROZEN, INSUFFICIENT_FUNDS. */
 export function withdraw(state: WalletState, input: Movement): WalletEvent[] {
   const amount = amountFor(state, input.walletId, input.amount);
   const refusal = whyNotSpendable(state, amount);
@@ -39,7 +39,7 @@ export function withdraw(state: WalletState, input: Movement): WalletEvent[] {
   return [{ $case: 'withdrawn', value: { amount, reference: input.reference, balance: balance - amount, currency } }];
 }
 
-/** Stops all movements but deposits and money that comes back. Refused: NOT_FOUND. */
+/** Stops all movements except deposits, refunds and returns. Refused: NOT_FOUND. */
 export function freeze(state: WalletState, input: { walletId: string; reason: string }): WalletEvent[] {
   mustExist(state, input.walletId);
   return state.frozen ? [] : [{ $case: 'frozen', value: { reason: input.reason } }];

@@ -1,7 +1,7 @@
 /**
- * Decisions about transfers: the sending wallet gives the money, then the receiving one takes it or refuses it for good,
- * and the sender hears of it: what was refused is returned. In between the money is in the transfer: it is never in two
- * wallets, and the sender remembers it until it hears. Ids are never used again, so whatever is still remembered counts.
+ * Decisions about transfers. The sender gives the money, the receiver takes it or refuses it finally, and then the
+ * sender records the delivery or takes the money back. In between the money is in the transfer, never in two wallets,
+ * and the sender remembers the transfer. Ids are never used again, so a remembered transfer always counts.
  */
 import type { DecisionContext } from '@caudal/aggregates/types.ts';
 import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
@@ -27,7 +27,7 @@ export interface Transfer {
 }
 
 /**
- * Gives the money away, once. Refused: what `amountFor` refuses; INVALID_ARGUMENT, to itself; FAILED_PRECONDITION
+ * Sends the money, once. Refused: as by `amountFor`; INVALID_ARGUMENT, to itself; FAILED_PRECONDITION
  * WALLET_FROZEN, INSUFFICIENT_FUNDS.
  */
 export function sendTransfer(state: WalletState, _context: DecisionContext, transfer: Transfer): WalletEvent[] {
@@ -47,8 +47,8 @@ export function sendTransfer(state: WalletState, _context: DecisionContext, tran
 }
 
 /**
- * Takes the money, or records that it can't be taken; `transferOutcome` tells which. Refused is only what can never change
- * (what `amountFor` refuses).
+ * Takes the money, or records a refusal; `transferOutcome` returns which. Thrown are only refusals that can never
+ * change (those of `amountFor`).
  */
 export function receiveTransfer(state: WalletState, { now }: DecisionContext, transfer: Transfer): WalletEvent[] {
   const { transferId, fromWalletId, reference } = transfer;
@@ -68,13 +68,13 @@ export function receiveTransfer(state: WalletState, { now }: DecisionContext, tr
   ];
 }
 
-/** What became of the transfer at the receiver: empty if the money was taken, else why it was not. */
+/** The outcome of the transfer at the receiver: empty if the money was taken, else the reason why not. */
 export function transferOutcome(state: WalletState, transferId: string): string {
   const known = getEntry(state.transfers, transferId);
   return known?.how === 'received' ? '' : (known?.reason ?? 'TRANSFER_UNKNOWN');
 }
 
-/** Notes that the receiver has the money, once. Refused: as for `openTransfer`. */
+/** Records that the receiver has the money, once. Refused: as by `openTransfer`. */
 export function confirmTransfer(
   state: WalletState,
   _context: DecisionContext,
@@ -84,7 +84,7 @@ export function confirmTransfer(
   return sent ? [{ $case: 'transferDelivered', value: { transferId, toWalletId: sent.toWalletId } }] : [];
 }
 
-/** Takes back money that the receiver has refused, once, frozen or not. Refused: as for `openTransfer`. */
+/** Takes back money that the receiver has refused, once, frozen or not. Refused: as by `openTransfer`. */
 export function returnTransfer(
   state: WalletState,
   _context: DecisionContext,
@@ -98,7 +98,7 @@ export function returnTransfer(
 }
 
 /**
- * A transfer that this wallet has sent and that has not come to its end; undefined if it has. Refused: NOT_FOUND;
+ * A transfer that this wallet has sent and that has not ended; undefined if it has. Refused: NOT_FOUND;
  * FAILED_PRECONDITION TRANSFER_UNKNOWN, if the wallet has not sent it (or it ended more than 30 days ago).
  */
 export function openTransfer(state: WalletState, walletId: string, transferId: string): RememberedTransfer | undefined {

@@ -26,7 +26,7 @@ const command = fc.oneof(
   fc.record({ kind: fc.constant('undo' as const), name, id }),
   fc.record({ kind: fc.constant('refund' as const), name, id }),
   fc.record({ kind: fc.constant('send' as const), name, to: name, amount, id }),
-  // One step of a transfer's delivery, of whichever transfer.
+  // One step of the delivery of any transfer.
   fc.record({ kind: fc.constant('receive' as const), id }),
   fc.record({ kind: fc.constant('end' as const), id }),
   fc.record({ kind: fc.constant('month' as const) }),
@@ -35,13 +35,13 @@ const command = fc.oneof(
 );
 type WalletCommand = typeof command extends fc.Arbitrary<infer C> ? C : never;
 
-/** Money that came into the world of wallets minus money that left it, by the events alone. */
+/** Money that entered the wallets from outside minus money that left them, by the events alone. */
 function flow({ $case, value }: WalletEvent): bigint {
   if ($case === 'deposited' || $case === 'credited') return value.amount;
   return $case === 'withdrawn' || $case === 'debited' ? -value.amount : 0n;
 }
 
-test('whatever moves between wallets: none is below zero, and no money comes or goes but by the door', () => {
+test('whatever moves between wallets: none is below zero, and money enters and leaves only by deposits and withdrawals', () => {
   fc.assert(
     fc.property(fc.array(command, { maxLength: 80, size: 'max' }), (commands) => {
       const wallets = new Map<string, WalletState>();
@@ -56,7 +56,7 @@ test('whatever moves between wallets: none is below zero, and no money comes or 
           const before = state.balance;
           state = walletDecider.evolve(state, event, at);
           expect(state.balance).toBeGreaterThanOrEqual(0n);
-          // Each event says the balance after it, and the balance moves by its amount only.
+          // Each event carries the balance after it, and changes the balance by its amount only.
           if ('balance' in event.value) {
             const change = state.balance - before;
             expect(change < 0n ? -change : change).toBe(event.value.amount);
@@ -64,7 +64,7 @@ test('whatever moves between wallets: none is below zero, and no money comes or 
         }
         wallets.set(wallet, state);
       };
-      /** The second step of a transfer's delivery: the sender hears what became of it. */
+      /** The second step of a transfer's delivery: the sender records its outcome. */
       const endTransfer = (transferId: string) => {
         const transfer = transfers.get(transferId);
         const reason = transfer ? transferOutcome(wallets.get(transfer.toWalletId)!, transferId) : 'TRANSFER_UNKNOWN';
@@ -97,7 +97,7 @@ test('whatever moves between wallets: none is below zero, and no money comes or 
             return run(input.name, (state) => undoDebit(state, context(), { paymentId: input.id }));
           case 'refund':
             return run(input.name, (state) => {
-              // Only what the payment knows to be taken is refunded.
+              // A payment refunds only a debit that it has recorded as taken.
               const taken = getEntry(state.debits, input.id);
               if (taken?.how !== 'taken') return [];
               const money = { minorUnits: taken.amount, currency: 'GBP' };
@@ -125,7 +125,8 @@ test('whatever moves between wallets: none is below zero, and no money comes or 
           case 'end':
             return endTransfer(input.id);
           case 'month':
-            // What broke off between two wallets is finished by then; what has not even begun may wait for ever.
+            // A delivery that broke off between two wallets is finished by then; one that has not begun may wait for
+            // ever.
             for (const transferId of transfers.keys()) endTransfer(transferId);
             at = new Date(at.getTime() + 31 * 86_400_000);
             return undefined;
@@ -152,7 +153,7 @@ test('whatever moves between wallets: none is below zero, and no money comes or 
           if (!(error instanceof CaudalError)) throw error;
         }
       }
-      // Every transfer has come to its end, so all money is in wallets.
+      // Every transfer has ended, so all money is in wallets.
       expect([...wallets.values()].reduce((sum, { balance }) => sum + balance, 0n)).toBe(world);
     }),
     { numRuns: 500 },

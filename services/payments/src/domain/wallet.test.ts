@@ -70,7 +70,7 @@ describe('a wallet', () => {
     after(created).when(opening).refuses('ALREADY_EXISTS', 'WALLET_EXISTS');
   });
 
-  test('takes money in, also when frozen, up to a limit', () => {
+  test('accepts deposits, also when frozen, up to a limit', () => {
     after(created)
       .when(depositing())
       .gives([deposited(50n, 50n)]);
@@ -92,7 +92,7 @@ describe('a wallet', () => {
       .refuses('FAILED_PRECONDITION', 'BALANCE_TOO_HIGH');
   });
 
-  test('gives out what is there, unless frozen', () => {
+  test('pays out its balance, unless frozen', () => {
     after(...rich)
       .when(withdrawing(money(100n)))
       .gives([{ $case: 'withdrawn', value: { amount: 100n, reference: 'bank', balance: 0n, currency } }]);
@@ -146,7 +146,7 @@ describe('payments from a wallet', () => {
     expect(outcome(...rich, debited(30n, 70n))).toBe('');
   });
 
-  test('that can not be taken are refused for good, even if there is money later', () => {
+  test('that cannot be taken are refused finally, even if there is money later', () => {
     after(created)
       .when(debiting())
       .gives([debitRefused(30n, 'INSUFFICIENT_FUNDS')]);
@@ -160,7 +160,7 @@ describe('payments from a wallet', () => {
     expect(outcome(...refusedOnce)).toBe('INSUFFICIENT_FUNDS');
   });
 
-  test('that make no sense are refused without a trace', () => {
+  test('that are invalid are refused without an event', () => {
     after(...rich)
       .when(debiting(money(30n), 'c2'))
       .refuses('FAILED_PRECONDITION', 'WALLET_NOT_OWNED');
@@ -173,7 +173,7 @@ describe('payments from a wallet', () => {
     after().when(debiting()).refuses('NOT_FOUND', 'WALLET_NOT_FOUND');
   });
 
-  test('are undone in either order, also when frozen', () => {
+  test('are undone before or after the debit, also when frozen', () => {
     after(...rich, debited(30n, 70n))
       .when(undoing)
       .gives([credited(30n, 100n)]);
@@ -255,7 +255,7 @@ describe('transfers', () => {
     after().when(sending()).refuses('NOT_FOUND', 'WALLET_NOT_FOUND');
   });
 
-  test('arrive once, or are refused for good', () => {
+  test('arrive once, or are refused finally', () => {
     after(created)
       .when(receiving())
       .gives([received(30n, 30n)]);
@@ -294,7 +294,7 @@ describe('transfers', () => {
     after().when(returning).refuses('NOT_FOUND', 'WALLET_NOT_FOUND');
   });
 
-  test('are at their end, for the sender, when they have arrived', () => {
+  test('end for the sender when they have arrived', () => {
     const confirming: Decide = (state, context) =>
       confirmTransfer(state, context, { walletId: 'w1', transferId: 't1' });
     const arrived = [...rich, sent(30n, 70n), transferDelivered];
@@ -316,7 +316,10 @@ describe('transfers', () => {
   });
 
   test('are remembered by the sender until then, and 30 days more', () => {
-    /** The wallet after these events, and after so many others on a later day that all it may forget is forgotten. */
+    /**
+     * The wallet after these events, and after 1,000 others on a later day, by which it has dropped all expired
+     * entries.
+     */
     const busy = (day: number, ...events: [day: number, WalletEvent][]) => {
       const others = Array.from({ length: 1_000 }, (_, n): [number, WalletEvent] => [
         day,
@@ -342,7 +345,7 @@ describe('transfers', () => {
   });
 });
 
-test('snapshots are the rarer, the more there is to write', () => {
+test('the larger the state, the fewer snapshots', () => {
   let state = after(...rich).state;
   expect(snapshotSpacing(state)).toBe(500);
   for (let n = 0; n < 20_000; n++) {

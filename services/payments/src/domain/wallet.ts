@@ -1,9 +1,7 @@
 /**
- * A wallet: money of one currency that a customer keeps with the merchant. Never below zero.
- *
- * Payments and transfers that it dealt with are remembered for 30 days, so that a repeated or late command about one is
- * recognised; a transfer that was sent, until it has come to its end, however long that takes. A refusal of one is an
- * event too: once it is known, the same payment or transfer never goes through later.
+ * A wallet: money of one currency that a customer keeps with the merchant. Never below zero. It remembers its payments
+ * and transfers for 30 days, so repeated and late commands are recognised, and a sent transfer until it has ended. A
+ * refusal is an event too, so the same payment or transfer never succeeds later.
  */
 import type { Decider } from '@caudal/aggregates/types.ts';
 import { type EventOf, wallet } from '@caudal/contract/entities.ts';
@@ -14,16 +12,16 @@ import { bytesOf, type ExpiringMap, emptyExpiringMap, setEntry } from '@caudal/k
 export type WalletEvent = EventOf<typeof wallet>;
 
 export interface WalletState {
-  /** Empty before the wallet was opened. */
+  /** Empty until the wallet is opened. */
   walletId: string;
   customerId: string;
   currency: string;
   /** Minor units of the currency. */
   balance: bigint;
   frozen: boolean;
-  /** What became of payments' debits, by payment. */
+  /** Outcomes of debits, by payment. */
   debits: ExpiringMap<Remembered<'taken' | 'returned' | 'refused' | 'barred'>>;
-  /** What became of transfers, by transfer. */
+  /** Outcomes of transfers, by transfer. */
   transfers: ExpiringMap<RememberedTransfer>;
   createTime: Date | undefined;
   updateTime: Date | undefined;
@@ -32,19 +30,19 @@ export interface WalletState {
 export interface Remembered<How> {
   how: How;
   amount: bigint;
-  /** Why it was refused; else empty. */
+  /** Why it was refused; empty otherwise. */
   reason: string;
 }
 
 export interface RememberedTransfer extends Remembered<'sent' | 'delivered' | 'received' | 'returned' | 'refused'> {
-  /** Where it was sent, and what the sender wrote; empty in other cases. */
+  /** Receiver and text of a sent transfer; empty in other cases. */
   toWalletId: string;
   reference: string;
 }
 
 const rememberedMs = 30 * 86_400_000;
 
-/** Until when something of this moment is remembered. */
+/** Until when an outcome of this time is remembered. */
 export function rememberedUntil(now: Date): Date {
   return new Date(now.getTime() + rememberedMs);
 }
@@ -69,14 +67,15 @@ export const walletDecider: Decider<WalletState, WalletEvent> = {
 };
 
 /**
- * A snapshot is as large as the memory in it, and a busy wallet remembers a lot: after so many events the next one costs
- * each of them no more than writing ten remembered payments, and reading them is still quick beside reading the snapshot.
+ * Events between two snapshots. A snapshot is as large as what is remembered, which is a lot for a busy wallet. With
+ * this spacing, an event's share of a snapshot is writing ten entries, and reading the events is still fast beside the
+ * snapshot.
  */
 export function snapshotSpacing({ debits, transfers }: WalletState): number {
   return Math.max(500, Math.ceil((debits.size + transfers.size) / 10));
 }
 
-/** What the event changes. */
+/** The fields that the event changes. */
 function change(state: WalletState, event: WalletEvent, at: Date): Partial<WalletState> {
   switch (event.$case) {
     case 'created':
@@ -127,16 +126,16 @@ function change(state: WalletState, event: WalletEvent, at: Date): Partial<Walle
   }
 }
 
-/** What a wallet may hold: as much as one amount of the contract. */
+/** The largest balance: the largest amount of money in the contract. */
 const fullest = 1_000_000_000_000_000n;
 
-/** Why this much can't come in; undefined if it can. */
+/** The refusal of an amount that would exceed the largest balance; undefined if it is accepted. */
 export function whyTooFull(state: WalletState, amount: bigint): CaudalError | undefined {
   if (state.balance + amount <= fullest) return undefined;
   return refused('BALANCE_TOO_HIGH', `A wallet holds at most ${fullest} minor units.`);
 }
 
-/** Why this much can't go out; undefined if it can. */
+/** The refusal of an amount that can't leave the wallet; undefined if it can. */
 export function whyNotSpendable(state: WalletState, amount: bigint): CaudalError | undefined {
   if (state.frozen) return refused('WALLET_FROZEN', 'The wallet is frozen.');
   if (amount > state.balance) return refused('INSUFFICIENT_FUNDS', 'There is not enough money in the wallet.');
@@ -144,8 +143,8 @@ export function whyNotSpendable(state: WalletState, amount: bigint): CaudalError
 }
 
 /**
- * The amount in minor units. Refused: NOT_FOUND, if the wallet does not exist; INVALID_ARGUMENT, if it is not above zero;
- * FAILED_PRECONDITION CURRENCY_MISMATCH.
+ * The amount in minor units. Refused: NOT_FOUND, if the wallet does not exist; INVALID_ARGUMENT, if it is not above
+ * zero; FAILED_PRECONDITION CURRENCY_MISMATCH.
  */
 export function amountFor(state: WalletState, walletId: string, { minorUnits, currency }: Money): bigint {
   mustExist(state, walletId);

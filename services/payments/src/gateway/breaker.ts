@@ -1,10 +1,7 @@
 /**
- * A circuit breaker around the gateway. While it is open, calls fail at once with UNAVAILABLE CIRCUIT_OPEN and the gateway
- * is left in peace; after `resetMs` one call is let through, and its outcome closes or reopens the circuit.
- *
- * opossum opens by the share of failures in a rolling window. "Five in a row" is not a mode of it, and matters where there
- * are few calls, which would never fill a window: it is counted here beside it, and calls `open()`. A decline or refusal
- * is an answer, not a failure.
+ * A circuit breaker around the gateway. While it is open, calls fail at once with UNAVAILABLE CIRCUIT_OPEN, without a
+ * request. After `resetMs` one call is sent, and its outcome closes or reopens the circuit. opossum opens by the share
+ * of failures in a window, which few calls never fill; so five failures in a row are counted here, and call `open()`.
  */
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import type { Running } from '@caudal/kernel/lifetime.ts';
@@ -16,7 +13,7 @@ import type { PaymentGateway } from './port.ts';
 export interface BreakerOptions {
   /** Failures in a row that open the circuit; 5 if absent. */
   failures?: number;
-  /** How long it stays open before a call is let through, in milliseconds; 60,000 if absent. */
+  /** How long it stays open before one call is sent, in milliseconds; 60,000 if absent. */
   resetMs?: number;
 }
 
@@ -24,13 +21,13 @@ const circuit = 'payment-gateway';
 const logs = logger(circuit);
 const circuitState = gauge('circuit_state', 'State of a circuit breaker: 0 closed, 1 half open, 2 open', '1');
 
-/** In a window of 10 s with at least 20 calls, half of them failing opens the circuit even if never five in a row do. */
+/** If half of at least 20 calls in 10 s fail, the circuit opens, even without five failures in a row. */
 const rollingWindow = {
   rollingCountTimeout: 10_000,
   rollingCountBuckets: 10,
   volumeThreshold: 20,
   errorThresholdPercentage: 50,
-  // Latency percentiles cost more than the rest of the breaker, and the metrics have them.
+  // Latency percentiles cost more than the rest of the breaker, and the metrics contain them already.
   rollingPercentilesEnabled: false,
 };
 
@@ -69,11 +66,16 @@ export function withBreaker(
     } catch (error) {
       if (error instanceof CaudalError) throw error;
       if (!CircuitBreaker.isOurError(error as Error)) throw error;
-      throw new CaudalError('UNAVAILABLE', 'CIRCUIT_OPEN', 'The payment gateway has failed too often: not asked now.', {
-        cause: error,
-        retryAfterMs: resetMs,
-        metadata: { dependency: 'the payment gateway' },
-      });
+      throw new CaudalError(
+        'UNAVAILABLE',
+        'CIRCUIT_OPEN',
+        'The payment gateway has failed too often, so it is not called for a while.',
+        {
+          cause: error,
+          retryAfterMs: resetMs,
+          metadata: { dependency: 'the payment gateway' },
+        },
+      );
     }
   }
 

@@ -27,7 +27,7 @@ async function until(holds: () => boolean): Promise<void> {
 const connect = (timeoutMs = 5_000) => httpGateway({ url: sandbox.url, apiKey: 'secret', timeoutMs });
 
 describe('the gateway over HTTP', () => {
-  test('a charge is approved once, however often it is asked for', async () => {
+  test('a charge is approved once, however often it is repeated', async () => {
     const gateway = connect();
     const first = await gateway.charge(charge('tok_approved'));
     expect(first).toMatchObject({ kind: 'approved' });
@@ -35,7 +35,7 @@ describe('the gateway over HTTP', () => {
     expect(sandbox.ledger.get('p1')).toMatchObject({ state: 'approved', taken: 1, amount: '1250', currency: 'GBP' });
   });
 
-  test('a decline is an answer, and stays', async () => {
+  test('a decline is an answer, and final', async () => {
     const gateway = connect();
     expect(await gateway.charge(charge('tok_declined'))).toEqual({ kind: 'declined', reason: 'CARD_DECLINED' });
     expect(await gateway.charge(charge('tok_approved'))).toEqual({ kind: 'declined', reason: 'CARD_DECLINED' });
@@ -46,15 +46,15 @@ describe('the gateway over HTTP', () => {
     expect(sandbox.ledger.get('p1')).toMatchObject({ taken: 0 });
   });
 
-  test('no answer in time: the outcome is unknown until it is asked for again', async () => {
+  test('no answer in time: the outcome is unknown until the charge is repeated', async () => {
     expect(await refusalOf(connect(300).charge(charge('tok_timeout')))).toEqual(unknown);
-    // The request may reach the gateway after nobody waits for it any more.
+    // The request may reach the gateway after its caller has stopped waiting.
     await until(() => sandbox.ledger.get('p1')?.taken === 1);
     expect(await connect().charge(charge('tok_approved'))).toMatchObject({ kind: 'approved' });
     expect(sandbox.ledger.get('p1')).toMatchObject({ taken: 1 });
   });
 
-  test('any other answer than a decline says nothing of the money: it may yet be taken', async () => {
+  test('after any other answer than a decline, the money may still be taken', async () => {
     const gateway = connect();
     expect(await gateway.charge(charge('tok_conflict_then_ok_1'))).toEqual({
       kind: 'unclear',
@@ -93,13 +93,13 @@ describe('the gateway over HTTP', () => {
     expect(await refusalOf(connect().charge(charge('tok_approved'), AbortSignal.abort()))).toEqual(unknown);
   });
 
-  test('nobody there: nothing was done', async () => {
+  test('connection refused: nothing was done', async () => {
     const gateway = connect();
     await sandbox.stop();
     expect((await refusalOf(gateway.charge(charge('tok_approved')))).code).toBe('UNAVAILABLE');
   });
 
-  test('a void wins over a charge in either order, a refund gives back once', async () => {
+  test('a void wins over an earlier or later charge, a refund gives back once', async () => {
     const gateway = connect();
     await gateway.charge(charge('tok_approved'));
     expect(await gateway.void('p1')).toEqual({ kind: 'done' });
@@ -120,7 +120,7 @@ describe('the gateway over HTTP', () => {
     expect(await connect().refund('p1')).toEqual({ kind: 'refused', reason: 'GATEWAY_ANSWERED_409' });
   });
 
-  test('everything can be told to fail, to decline or to be silent', async () => {
+  test('a mode makes all calls fail, decline or stay unanswered', async () => {
     const gateway = connect();
     const tell = (mode: string) =>
       fetch(`${sandbox.url}/v1/control`, { method: 'PUT', body: JSON.stringify({ mode }) }).then(
@@ -154,7 +154,7 @@ describe('the breaker', () => {
     await gateway.stop();
   });
 
-  test('what is answered in between starts the count anew, a decline too', async () => {
+  test('an answer in between restarts the count, a decline too', async () => {
     const gateway = withBreaker(connect());
     for (let round = 1; round <= 3; round++) {
       for (let n = 1; n <= 4; n++) expect(await fail(gateway, n)).toEqual(unknown);
@@ -176,7 +176,7 @@ describe('the breaker', () => {
     await gateway.stop();
   });
 
-  test('lets one call through after a while: it closes the circuit, or opens it for as long again', async () => {
+  test('after a while one call is sent: it closes the circuit, or opens it for the same time again', async () => {
     const gateway = withBreaker(connect(), { resetMs: 300 });
     const probe = async () => {
       const deadline = Date.now() + 5_000;

@@ -1,4 +1,4 @@
-/** The gateway port over HTTP, as gateway/sandbox.ts serves it: JSON bodies, the charge's key as idempotency key. */
+/** The gateway port over the HTTP API of gateway/sandbox.ts: JSON bodies, the charge's key as idempotency key. */
 import { gatewayUnavailable, outcomeUnknown, type PaymentGateway, type UndoResult } from './port.ts';
 
 export interface HttpGatewayOptions {
@@ -10,7 +10,7 @@ export interface HttpGatewayOptions {
   timeoutMs: number;
 }
 
-/** Codes of errors that occur before a request has left. */
+/** Codes of errors that occur before the request is sent. */
 const notSent = new Set([
   'ECONNREFUSED',
   'ENOTFOUND',
@@ -19,7 +19,10 @@ const notSent = new Set([
   'ENETUNREACH',
   'UND_ERR_CONNECT_TIMEOUT',
 ]);
-/** Answers that say "not carried out, try later", whatever was asked: our credentials or limits, which somebody must mend. */
+/**
+ * Statuses that mean "not carried out, try later" for every call: wrong credentials or a limit, which an operator
+ * corrects.
+ */
 const notNow = new Set([401, 408, 429]);
 /** Answers to a charge that decline it, beside `status: declined`. */
 const declining = new Set([402, 422]);
@@ -30,13 +33,13 @@ export function httpGateway({ url, apiKey, timeoutMs }: HttpGatewayOptions): Pay
       const body = { amount: String(amount.minorUnits), currency: amount.currency, card_token: cardToken };
       const { status, json } = await post('/v1/charges', key, body, signal);
       if (declining.has(status)) return { kind: 'declined', reason: reasonOf(json, 'CARD_DECLINED') };
-      // Not final: 409 or 425 may speak of an earlier request under the key that is still at work and takes the money.
+      // Not final: 409 or 425 may mean that an earlier request under the key is in flight and takes the money.
       if (status >= 400) return { kind: 'unclear', reason: reasonOf(json, `GATEWAY_ANSWERED_${status}`) };
       if (json.status === 'approved' && typeof json.reference === 'string') {
         return { kind: 'approved', reference: json.reference };
       }
       if (json.status === 'declined') return { kind: 'declined', reason: reasonOf(json, 'CARD_DECLINED') };
-      throw outcomeUnknown(new Error(`An answer that means nothing: ${JSON.stringify(json).slice(0, 200)}`));
+      throw outcomeUnknown(new Error(`The answer has no known status: ${JSON.stringify(json).slice(0, 200)}`));
     },
     void: (key, signal) => undo(`/v1/charges/${encodeURIComponent(key)}/void`, key, signal),
     refund: (key, signal) => undo(`/v1/charges/${encodeURIComponent(key)}/refund`, key, signal),
@@ -78,8 +81,8 @@ export function httpGateway({ url, apiKey, timeoutMs }: HttpGatewayOptions): Pay
     if (notNow.has(response.status)) throw gatewayUnavailable(new Error(`HTTP ${response.status} to ${path}`));
     if (response.status >= 500) throw outcomeUnknown(new Error(`HTTP ${response.status} to ${path}`));
     const json = parsed(text);
-    // A refusal is known by its status, even if it is said in HTML.
-    if (!json && response.status < 400) throw outcomeUnknown(new Error('The answer is no JSON object.'));
+    // A refusal is recognised by its status, even if its body is HTML.
+    if (!json && response.status < 400) throw outcomeUnknown(new Error('The answer is not a JSON object.'));
     return { status: response.status, json: json ?? {} };
   }
 }
@@ -93,7 +96,7 @@ function parsed(text: string): Record<string, unknown> | undefined {
   }
 }
 
-/** The gateway's own reason, if it gives one that reads like ours. */
+/** The gateway's own reason, if it is in UPPER_SNAKE. */
 function reasonOf({ reason }: Record<string, unknown>, otherwise: string): string {
   return typeof reason === 'string' && /^[A-Z][A-Z0-9_]{0,62}$/.test(reason) ? reason : otherwise;
 }

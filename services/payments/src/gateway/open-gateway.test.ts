@@ -23,21 +23,21 @@ const open = (options: Partial<OpenGatewayOptions>) =>
 const amount = { minorUnits: 1250n, currency: 'GBP' };
 const charge = { key: 'p1', amount, cardToken: 'tok_approved' };
 
-describe('which gateway a process has', () => {
-  test('the sandbox, if it is asked for, or in development', async () => {
+describe('the gateway of a process', () => {
+  test('the sandbox, if it is chosen, or in development', async () => {
     for (const options of [{ sandbox: true }, { development: true }]) {
       expect(await (await open(options)).charge(charge)).toMatchObject({ kind: 'approved' });
     }
   });
 
-  test('the one that is configured, in development too', async () => {
+  test('the configured one, in development too', async () => {
     const configured = await startSandboxGateway();
     await (await open({ url: configured.url, development: true })).charge(charge);
     expect(configured.ledger.get('p1')).toMatchObject({ taken: 1 });
     await configured.stop();
   });
 
-  test('none, if it is not clear: the process does not start', async () => {
+  test('none, if the settings are unclear: the process does not start', async () => {
     const problems = async (options: Partial<OpenGatewayOptions>) => {
       const error = await open(options).catch((thrown: unknown) => thrown);
       if (!(error instanceof ConfigError)) throw error;

@@ -1,4 +1,6 @@
-/** The payment gateway of this process: the one that is configured, or a sandbox of its own. Behind a breaker. */
+/**
+ * The payment gateway of this process: the configured one, or a sandbox inside the process. Behind a circuit breaker.
+ */
 import { ConfigError } from '@caudal/config/config.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { withBreaker } from './breaker.ts';
@@ -9,11 +11,11 @@ import { startSandboxGateway } from './sandbox.ts';
 const log = logger('payment-gateway');
 
 export interface OpenGatewayOptions {
-  /** Of the gateway; undefined: there is none. */
+  /** URL of the gateway; undefined: none is configured. */
   url: string | undefined;
-  /** Whether the sandbox is asked for. */
+  /** The sandbox is chosen by a setting. */
   sandbox: boolean;
-  /** Whether the sandbox will do where nothing is asked for. */
+  /** The sandbox is the default if no setting is given. */
   development: boolean;
   apiKey: string | undefined;
   timeoutMs: number;
@@ -21,7 +23,7 @@ export interface OpenGatewayOptions {
   signal: AbortSignal;
 }
 
-/** Throws ConfigError unless it is clear whether cards are charged for real. */
+/** Throws ConfigError if the settings leave open whether cards are really charged. */
 export async function openGateway(options: OpenGatewayOptions): Promise<PaymentGateway> {
   const { url, apiKey = '', timeoutMs, signal } = options;
   checkChoice(options);
@@ -35,7 +37,7 @@ function checkChoice({ url, sandbox, development }: OpenGatewayOptions): void {
     throw new ConfigError([
       {
         name: 'PAYMENTS_GATEWAY',
-        wrong: 'it asks for the sandbox, while PAYMENTS_GATEWAY_URL names a gateway that takes real money',
+        wrong: 'it chooses the sandbox, while PAYMENTS_GATEWAY_URL names a gateway that takes real money',
         fix: 'Unset one of the two',
       },
     ]);

@@ -1,37 +1,36 @@
-/** What payments need of a card gateway, whoever it is. */
+/** The interface of any card gateway. */
 import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
 import { CaudalError, unavailable } from '@caudal/kernel/errors.ts';
 
 export interface Charge {
-  /** Names the charge: whatever is asked again under it gives the first answer, and takes money once. */
+  /** Idempotency key of the charge: a repeat gets the first answer, and money is taken once. */
   key: string;
   amount: Money;
-  /** What the gateway gave out for the card. */
+  /** The token that the gateway issued for the card. */
   cardToken: string;
 }
 
 export type ChargeResult =
   | { kind: 'approved'; reference: string }
-  /** For good: the same key is never approved later. `reason`: UPPER_SNAKE. */
+  /** Final: the same key is never approved later. `reason`: UPPER_SNAKE. */
   | { kind: 'declined'; reason: string }
-  /** The gateway is well and answers, but does not say what becomes of the money: a charge of the key is under way, say. */
+  /** The gateway works and answers, but the outcome is open: for example, a charge of the key is in flight. */
   | { kind: 'unclear'; reason: string };
 
 export type UndoResult =
   | { kind: 'done' }
-  /** The gateway is well and won't do it. */
+  /** The gateway works and refuses. */
   | { kind: 'refused'; reason: string };
 
 /**
- * Every call that gets no answer fails with a CaudalError: UNAVAILABLE if it was not carried out (the gateway can't be
- * reached, or does not want to be asked now), DEADLINE_EXCEEDED GATEWAY_OUTCOME_UNKNOWN if it may have been. Either way
- * it is safe, and the only way to find out, to ask again.
+ * A call without an answer fails with a CaudalError: UNAVAILABLE if it was not carried out (the gateway is unreachable
+ * or refuses calls for now), DEADLINE_EXCEEDED GATEWAY_OUTCOME_UNKNOWN if it may have been. A repeat is safe in both
+ * cases, and the only way to learn the outcome.
  */
 export interface PaymentGateway {
   charge(charge: Charge, signal?: AbortSignal): Promise<ChargeResult>;
   /**
-   * Sees to it that the charge takes no money: gives back what it took, or declines it if it comes late. Wins in either
-   * order.
+   * Ensures that the charge takes no money: gives back what it took, or declines it if it arrives later.
    */
   void(key: string, signal?: AbortSignal): Promise<UndoResult>;
   /** Gives back the money of a charge that was approved, once. */

@@ -1,6 +1,6 @@
 /**
- * A payment gateway to try things with: a real HTTP server that keeps its accounts in memory. What it does with a charge
- * follows from the card's token, so that a test, or somebody at the API, can have any outcome:
+ * A payment gateway for tests and demos: a real HTTP server that keeps its accounts in memory. The card's token decides
+ * the outcome of a charge:
  *
  *   tok_approved, or any other      approved
  *   tok_declined                    declined, CARD_DECLINED
@@ -9,13 +9,13 @@
  *   tok_timeout_then_ok_N           takes the money, does not answer the first N times
  *   tok_error                       HTTP 500, takes nothing
  *   tok_error_then_ok_N             HTTP 500 the first N times, then approved
- *   tok_conflict_then_ok_N          takes the money, HTTP 409 the first N times, as if the charge were still under way
+ *   tok_conflict_then_ok_N          takes the money, HTTP 409 the first N times, as if the charge were still in flight
  *
- * POST /v1/charges with an Idempotency-Key; POST /v1/charges/{key}/void and /refund; GET /v1/ledger; and for everything at
- * once PUT /v1/control {"mode": "normal" | "fail" | "timeout" | "decline" | "refuse"}; "refuse": HTTP 409 to everything.
+ * POST /v1/charges with an Idempotency-Key; POST /v1/charges/{key}/void and /refund; GET /v1/ledger; and for all calls
+ * PUT /v1/control {"mode": "normal" | "fail" | "timeout" | "decline" | "refuse"}; "refuse": HTTP 409 to every call.
  *
- * A key's first outcome stays. A void before the charge declines it when it comes. A refund of a charge that it does not
- * know is noted and accepted: the accounts are gone after a restart, and the money was never real.
+ * A key's first outcome is final. A void before the charge declines it when it arrives. A refund of an unknown charge
+ * is recorded and accepted: a restart loses the accounts, and the money is not real.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -24,7 +24,7 @@ import type { Running } from '@caudal/kernel/lifetime.ts';
 
 export type SandboxMode = 'normal' | 'fail' | 'timeout' | 'decline' | 'refuse';
 
-/** What the gateway knows of a charge. */
+/** The gateway's record of a charge. */
 export interface LedgerEntry {
   state: 'new' | 'approved' | 'declined' | 'voided' | 'refunded';
   /** How often money was taken, and given back. */
@@ -33,7 +33,7 @@ export interface LedgerEntry {
   /** Minor units, and currency. */
   amount: string;
   currency: string;
-  /** How often the charge was asked for. */
+  /** How often the charge was requested. */
   asked: number;
   reference: string;
   reason: string;
@@ -44,7 +44,7 @@ export interface SandboxGateway extends Running {
   url: string;
   /** By key. */
   ledger: ReadonlyMap<string, LedgerEntry>;
-  /** How many requests came, whatever they were. */
+  /** Number of requests of any kind. */
   requests(): number;
   setMode(mode: SandboxMode): void;
 }
@@ -108,7 +108,7 @@ export async function startSandboxGateway(options: { port?: number; host?: strin
     if (entry.state === 'new') decide(entry, token, body);
     if ((behaviour === 'timeout' && stillTroubled) || mode === 'timeout') return undefined;
     if (behaviour === 'conflict' && stillTroubled) return { status: 409, body: {} };
-    // The answer of the first time, even if the money has been given back since; but a void that came first declines.
+    // The first answer, even if the money has been given back since; but a void before the charge declines it.
     return entry.reference
       ? { status: 200, body: { status: 'approved', reference: entry.reference } }
       : { status: 200, body: { status: 'declined', reason: entry.reason } };

@@ -49,12 +49,12 @@ describeWith(['postgres'], 'check-wallets', () => {
   const change = (sql: string) => fresh.database.query({ text: `UPDATE "wallet-balances.v2.1" SET ${sql}` });
   const later = new Date(Date.now() + 3_600_000);
 
-  test('finds nothing where views say what the log says', async () => {
+  test('finds nothing if views agree with the log', async () => {
     await expect(run()).resolves.toBeUndefined();
     await expect(run(later)).resolves.toBeUndefined();
   });
 
-  test('lets a view be behind for ten minutes, no longer', async () => {
+  test('accepts a view that lags for up to ten minutes', async () => {
     await wallets.deposit(
       { requestId: '', walletId: 'w39', amount: { minorUnits: 5n, currency }, reference: '' },
       testCall(),
@@ -63,7 +63,7 @@ describeWith(['postgres'], 'check-wallets', () => {
     await expect(run(later)).rejects.toThrow(/^1 of \d+ wallets differ from the log: w39\. "caudal verify/);
   });
 
-  test('finds balances that differ, names ten of them, and says what mends them', async () => {
+  test('finds balances that differ, names ten of them, and names the commands that repair them', async () => {
     await change(`view = jsonb_set(view::jsonb, '{balance,minorUnits}', '"999"')`);
     await expect(run()).rejects.toThrow(
       /\d+ of \d+ wallets differ from the log: (w\d+, ){9}w\d+ and \d+ more\. .*rebuild/,

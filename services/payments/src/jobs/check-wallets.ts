@@ -1,6 +1,6 @@
 /**
- * Every night: do wallets' balances, as customers read them, agree with the log? A sample, spread over all of the log; the
- * more a wallet moves, the likelier it is in it. `caudal verify wallet-balances` compares all of them.
+ * Every night: compares balances of wallets, as customers read them, with the log. It takes a sample from all of the
+ * log: a wallet with more movements is more likely in it. `caudal verify wallet-balances` compares all wallets.
  */
 import type { ContextJob, JobTools } from '@caudal/context/context.ts';
 import { wallet } from '@caudal/contract/entities.ts';
@@ -11,11 +11,11 @@ import { counter } from '@caudal/telemetry/metrics.ts';
 import { walletDecider } from '../domain/wallet.ts';
 import { walletBalances } from '../projections/wallet-balances.ts';
 
-/** So many places of the log, and so many events at each, bound how many wallets are compared. */
+/** At most 1,000 wallets are compared: 20 places of the log, 50 events at each. */
 const PLACES = 20;
 const EVENTS_A_PLACE = 50;
 const AT_ONCE = 8;
-/** A view may be behind for a while, no longer. */
+/** A view may lag for this long. */
 const SETTLED_MS = 10 * 60_000;
 const NAMED_AT_MOST = 10;
 const LOGGED_AT_MOST = 100;
@@ -49,7 +49,7 @@ export const checkWallets: ContextJob = {
     const more = wrong.length > NAMED_AT_MOST ? ` and ${wrong.length - NAMED_AT_MOST} more` : '';
     throw new Error(
       `${wrong.length} of ${wallets.length} wallets differ from the log: ${wrong.slice(0, NAMED_AT_MOST).join(', ')}${more}. ` +
-        '"caudal verify wallet-balances" compares all, "caudal rebuild wallet-balances" mends them.',
+        '"caudal verify wallet-balances" compares all, "caudal rebuild wallet-balances" repairs them.',
     );
   },
 };
@@ -67,19 +67,19 @@ async function sample(events: LogReader, signal: AbortSignal): Promise<string[]>
   return [...found];
 }
 
-/** What is wrong with the wallet's view; undefined if nothing, or if it may still be on its way. */
+/** How the wallet's view differs from the log; undefined if it agrees, or may still be catching up. */
 async function differenceOf(
   { aggregates, views }: Pick<JobTools<never>, 'aggregates' | 'views'>,
   walletId: string,
   now: Date,
 ): Promise<string | undefined> {
-  // The view first: then it can't have seen more than the state that it is compared with.
+  // Read the view first: so it can't contain more events than the state that it is compared with.
   const stored = await views(walletBalances).get(walletId);
   const { state, version } = await aggregates.load(walletDecider, walletId);
   const seen = stored?.streams[wallet.stream(walletId)] ?? 0;
   if (seen !== version) {
     const settled = now.getTime() - (state.updateTime?.getTime() ?? 0) > SETTLED_MS;
-    return settled ? `the view has seen version ${seen}, the log is at ${version}` : undefined;
+    return settled ? `the view is at version ${seen}, the log at ${version}` : undefined;
   }
   const { customerId, frozen, balance } = stored!.view;
   const differs = [

@@ -1,4 +1,4 @@
-/** Payment status: where every payment stands, in one read. */
+/** Payment status: the state of every payment, in one read. */
 import { payment } from '@caudal/contract/entities.ts';
 import { Payment, PaymentStatus } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
 import { ignored, ignoreUnknown, on, type Projection } from '@caudal/projections/types.ts';
@@ -14,7 +14,7 @@ export const paymentStatus: Projection<Payment> = {
     on<Payment, PaymentEvent>(payment, {
       view: ({ id }) => id,
       evolve(view = blank, { id, event, at }) {
-        // Whatever happens ends the wait for people.
+        // Every event ends the wait for an operator.
         const waited = { needsAttention: false, attentionReason: '' };
         const changed = change(view, event, at);
         return changed === ignored ? ignored : { ...view, paymentId: id, ...waited, ...changed, updateTime: at };
@@ -31,7 +31,7 @@ export const paymentStatus: Projection<Payment> = {
   indexes: [['create_time'], ['customer_id', 'create_time'], ['needs_attention', 'create_time']],
 };
 
-/** What the event changes. */
+/** The fields that the event changes. */
 function change(view: Payment, event: PaymentEvent, at: Date): Partial<Payment> | typeof ignored {
   switch (event.$case) {
     case 'requested': {

@@ -1,4 +1,4 @@
-/** Wallet balances: every wallet as it stands. */
+/** Wallet balances: the present state of every wallet. */
 import { wallet } from '@caudal/contract/entities.ts';
 import { Wallet } from '@caudal/contract/gen/caudal/payments/v1/wallets.ts';
 import { ignored, ignoreUnknown, on, type Projection } from '@caudal/projections/types.ts';
@@ -30,7 +30,7 @@ export const walletBalances: Projection<Wallet> = {
   ],
 };
 
-/** What the event changes. */
+/** The fields that the event changes. */
 function change(event: WalletEvent, at: Date): Partial<Wallet> | typeof ignored {
   switch (event.$case) {
     case 'created': {

@@ -1,4 +1,4 @@
-/** Wallet transactions: every movement of money, a document each. */
+/** Wallet transactions: one document per movement of money. */
 import { wallet } from '@caudal/contract/entities.ts';
 import { Transaction } from '@caudal/contract/gen/caudal/payments/v1/wallets.ts';
 import { ignored, ignoreUnknown, on, type ProjectedEvent, type Projection } from '@caudal/projections/types.ts';
@@ -36,7 +36,7 @@ function transaction({ id, eventId, at, event }: ProjectedEvent<WalletEvent>): T
 
 interface Movement {
   kind: string;
-  /** Below zero when it left. */
+  /** Below zero if the money left the wallet. */
   amount: bigint;
   reference: string;
   note?: string;

@@ -16,7 +16,7 @@ export function paymentQueryService({ payments }: { payments: ViewReader<Payment
   return service(PaymentQueryServiceService, {
     async getPaymentStatus({ paymentId }, call) {
       const stored = await payments.get(paymentId, call);
-      // One that was undone before it was asked for is nobody's.
+      // A payment that was undone before its request has no owner.
       if (!stored?.view.createTime) throw notFound('payment', paymentId);
       call.authorize(stored.view.customerId);
       return message(stored);

@@ -40,7 +40,7 @@ export function walletQueryService({ wallets, transactions, aggregates }: Wallet
       const page = await wallets.find(
         {
           where: conditions(request),
-          // Amounts of two currencies can't be compared: where several are in the list, each is by itself.
+          // Amounts of two currencies can't be compared, so wallets are listed by currency first.
           orderBy: [
             { key: 'currency', descending: true },
             { key: 'balance', descending: true },
@@ -83,7 +83,7 @@ export function walletQueryService({ wallets, transactions, aggregates }: Wallet
     },
   });
 
-  /** The wallet as it is, for those who may see it. */
+  /** The wallet's present state. Refused without permission for it. */
   async function present(walletId: string, call: Call): Promise<Wallet> {
     const stored = await wallets.get(walletId, call);
     if (!stored) throw notFound('wallet', walletId);
@@ -91,7 +91,7 @@ export function walletQueryService({ wallets, transactions, aggregates }: Wallet
     return message(stored);
   }
 
-  /** The wallet as it was, for those who may see it. */
+  /** The wallet's state at that time. Refused without permission for it. */
   async function past(walletId: string, at: Date, call: Call): Promise<Wallet> {
     const { state, version } = await aggregates.loadAt(walletDecider, walletId, at);
     if (version === 0) throw notFound('wallet', walletId);
@@ -110,7 +110,8 @@ function conditions({
   if (customerId) where.push({ key: 'customer_id', equals: customerId });
   if (currency) where.push({ key: 'currency', equals: currency });
   if (minBalance !== undefined) {
-    if (!currency) throw invalidField('currency', 'must be given with min_balance, which is an amount of it');
+    if (!currency)
+      throw invalidField('currency', 'must be set together with min_balance: it is the currency of that amount');
     where.push({ key: 'balance', atLeast: minBalance });
   }
   return where;

@@ -20,7 +20,7 @@ const retryRequested: PaymentEvent = { $case: 'retryRequested', value: { orderId
 
 const saga = (method: PaymentMethod) => paymentSaga(method, { aggregates: undefined!, gateway: undefined! });
 
-/** What the saga makes of a payment's events: the payment it sees in each, and the step that it does in the end. */
+/** The payment that the saga finds in each event, and its step after all of them. */
 function led(method: PaymentMethod, events: PaymentEvent[]) {
   const led = saga(method);
   const seen = events.map((event, index) => {
@@ -39,7 +39,7 @@ describe('payments by wallet and by card', () => {
   test.each<[PaymentMethod, PaymentMethod, string, string]>([
     ['wallet', 'card', 'debit', 'voidDebit'],
     ['card', 'wallet', 'charge', 'voidCharge'],
-  ])('a payment by %s is led by its own saga only', (own, other, doing, undoing) => {
+  ])('a payment by %s is run by its own saga only', (own, other, doing, undoing) => {
     expect(led(own, [requested(own)])).toEqual({ seen: ['p1'], next: doing });
     expect(led(other, [requested(own)])).toEqual({ seen: [undefined], next: undefined });
     const events = [requested(own), undoRequested, retryRequested];

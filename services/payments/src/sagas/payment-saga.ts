@@ -1,10 +1,7 @@
 /**
- * Leads payments of one kind on: their state is the payment itself, and their steps are those of
- * domain/payment-steps.ts. Two of them at the same payment do no harm: wallet and gateway know the payment, and what
- * moved meanwhile is decided anew.
- *
- * Cards and wallets have a saga each, with a queue of its own: a card gateway that takes seconds to answer fills the
- * queue of card payments and leaves the others alone.
+ * The saga of payments of one kind. Its state is the payment itself, its steps are those of domain/payment-steps.ts.
+ * Two processes at the same payment do no harm: see payment-steps.ts. Cards and wallets have one saga each, with its
+ * own queue: a slow card gateway delays only card payments.
  */
 import { payment } from '@caudal/contract/entities.ts';
 import { observe } from '@caudal/sagas/observe.ts';
@@ -25,9 +22,9 @@ export function paymentSaga(
     state: paymentDecider,
     observes: [
       observe(payment, {
-        // Only this event says how the payment is made; after the others `next` looks at the payment.
+        // Only `requested` has the method; after other events `next` reads it from the payment.
         saga: ({ id, event }) => (event.$case === 'requested' && methodOf(event.value) !== method ? undefined : id),
-        // The other events are the saga's own: it knows what follows from them.
+        // All other events are the saga's own, and need no reaction.
         reactions: { requested: nothingNew, undoRequested: nothingNew, retryRequested: nothingNew },
       }),
     ],
@@ -40,7 +37,7 @@ export function paymentSaga(
   };
 }
 
-/** The payment's own state has it already. */
+/** No new facts: the event is in the payment's own state already. */
 function nothingNew(): PaymentEvent[] {
   return [];
 }

@@ -1,4 +1,4 @@
-/** Money that left a wallet for another one arrives there, or comes back: by a timer that is due at once. */
+/** Delivers each sent transfer, or returns it, by a timer that is due at once. */
 import type { Aggregates } from '@caudal/aggregates/types.ts';
 import { wallet } from '@caudal/contract/entities.ts';
 import type { Clock } from '@caudal/kernel/time.ts';

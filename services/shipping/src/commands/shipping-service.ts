@@ -1,4 +1,4 @@
-/** Moves shipments along: caudal.shipping.v1.ShippingService. */
+/** Changes shipments: caudal.shipping.v1.ShippingService. */
 import type { Aggregates } from '@caudal/aggregates/types.ts';
 import { executeFor } from '@caudal/context/execute-for.ts';
 import { Shipment, ShippingServiceService } from '@caudal/contract/gen/caudal/shipping/v1/shipping.ts';

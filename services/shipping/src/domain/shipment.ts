@@ -1,6 +1,6 @@
 /**
- * A shipment: all of one order. created -> dispatched -> delivered, or cancelled before it has left. Cancelling one that
- * is not there yet bars it, so that a cancellation wins over a late creation.
+ * A shipment: all pieces of one order. created -> dispatched -> delivered, or cancelled before it has left. Cancelling
+ * an unknown shipment bars it, so a cancellation wins over a later creation.
  */
 import type { Decider } from '@caudal/aggregates/types.ts';
 import { type EventOf, shipment } from '@caudal/contract/entities.ts';
@@ -10,7 +10,7 @@ import { CaudalError, notFound, refused } from '@caudal/kernel/errors.ts';
 export type ShipmentEvent = EventOf<typeof shipment>;
 
 export interface ShipmentState {
-  /** What is shipped where; undefined before the shipment was created, or if it never was. */
+  /** Content and destination; undefined if the shipment was not created. */
   created: ShipmentCreated | undefined;
   status: 'none' | 'created' | 'dispatched' | 'delivered' | 'cancelled';
   carrier: string;
@@ -47,7 +47,7 @@ export const shipmentDecider: Decider<ShipmentState, ShipmentEvent> = {
   },
 };
 
-/** Makes the shipment; the same again does nothing. Refused: ALREADY_EXISTS SHIPMENT_EXISTS; SHIPMENT_CANCELLED. */
+/** Creates the shipment; a repeat changes nothing. Refused: ALREADY_EXISTS SHIPMENT_EXISTS; SHIPMENT_CANCELLED. */
 export function createShipment(state: ShipmentState, input: ShipmentCreated): ShipmentEvent[] {
   if (state.status === 'cancelled') throw isCancelled(input.shipmentId);
   if (!state.created) return [{ $case: 'created', value: input }];
@@ -55,7 +55,7 @@ export function createShipment(state: ShipmentState, input: ShipmentCreated): Sh
   throw new CaudalError('ALREADY_EXISTS', 'SHIPMENT_EXISTS', `There is another shipment "${input.shipmentId}".`);
 }
 
-/** Keeps it from leaving. Refused: FAILED_PRECONDITION SHIPMENT_DISPATCHED. */
+/** Cancels the shipment before it leaves. Refused: FAILED_PRECONDITION SHIPMENT_DISPATCHED. */
 export function cancelShipment(state: ShipmentState, shipmentId: string): ShipmentEvent[] {
   switch (state.status) {
     case 'none':
@@ -75,7 +75,7 @@ export interface Dispatch {
   trackingNumber: string;
 }
 
-/** It left the warehouse. Refused: NOT_FOUND; SHIPMENT_CANCELLED, SHIPMENT_DISPATCHED (otherwise than before). */
+/** The shipment has left. Refused: NOT_FOUND; SHIPMENT_CANCELLED, SHIPMENT_DISPATCHED (a repeat with other details). */
 export function dispatchShipment(
   state: ShipmentState,
   { shipmentId, carrier, trackingNumber }: Dispatch,
@@ -89,7 +89,7 @@ export function dispatchShipment(
   throw refused('SHIPMENT_DISPATCHED', `The shipment "${shipmentId}" has left with ${state.carrier} already.`);
 }
 
-/** It arrived. Refused: NOT_FOUND; SHIPMENT_CANCELLED, SHIPMENT_NOT_DISPATCHED. */
+/** The shipment has arrived. Refused: NOT_FOUND; SHIPMENT_CANCELLED, SHIPMENT_NOT_DISPATCHED. */
 export function deliverShipment(state: ShipmentState, shipmentId: string): ShipmentEvent[] {
   if (!state.created) throw notFound('shipment', shipmentId);
   switch (state.status) {

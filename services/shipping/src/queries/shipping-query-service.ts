@@ -10,7 +10,7 @@ export function shippingQueryService({ aggregates }: { aggregates: Pick<Aggregat
   return service(ShippingQueryServiceService, {
     async getShipment({ shipmentId }, call) {
       const { state, version } = await aggregates.load(shipmentDecider, shipmentId);
-      // One that was cancelled before it was made is nobody's.
+      // A shipment that was cancelled before it was created has no owner.
       if (!state.created) throw notFound('shipment', shipmentId);
       call.authorize(state.created.customerId);
       return shipmentMessage(shipmentId, state, version);

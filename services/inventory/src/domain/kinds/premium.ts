@@ -1,8 +1,8 @@
 /**
  * Stock for chosen buyers. Settings, all optional:
- * - safety_stock: so many pieces are always kept back;
- * - max_per_order: so many pieces at most in one reservation;
- * - tiers: who may reserve, by the reservation's attribute "tier", say "gold,platinum".
+ * - safety_stock: the number of pieces that are always kept back;
+ * - max_per_order: the largest number of pieces in one reservation;
+ * - tiers: the tiers that may reserve, for example "gold,platinum"; a reservation's tier is its attribute "tier".
  */
 import { refused } from '@caudal/kernel/errors.ts';
 import { type Kind, policyViolation } from '../kind.ts';
@@ -38,10 +38,10 @@ export const premium: Kind = {
 
   checkReservation({ policy }, { quantity, attributes }) {
     if (policy.tiers !== undefined && !tiersOf(policy.tiers).includes(attributes.tier ?? '')) {
-      return refused('TIER_NOT_ALLOWED', `Only for buyers of the tiers ${policy.tiers}.`);
+      return refused('TIER_NOT_ALLOWED', `This stock is only for buyers of the tiers ${policy.tiers}.`);
     }
     if (policy.max_per_order !== undefined && quantity > BigInt(policy.max_per_order)) {
-      return refused('TOO_MANY_PER_ORDER', `At most ${policy.max_per_order} in one order.`);
+      return refused('TOO_MANY_PER_ORDER', `One order can have at most ${policy.max_per_order} pieces.`);
     }
     return undefined;
   },

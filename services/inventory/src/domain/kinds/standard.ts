@@ -1,4 +1,4 @@
-/** Ordinary stock: what is there and not promised can be promised. It has no settings. */
+/** Ordinary stock: all pieces that are not promised yet are available. It has no settings. */
 import { type Kind, policyViolation } from '../kind.ts';
 
 export const standard: Kind = {
