@@ -50,9 +50,9 @@ test('a port that is taken is reported by its setting, without a stack', async (
 
 describe('deprecated names', () => {
   const old = { CAUDAL_ROLES: 'process,jobs', CAUDAL_SWEEP_INTERVAL: '7s' };
-  const role = 'CAUDAL_ROLES: "process" is deprecated and will go in 0.3: it is called "saga" now.';
+  const role = 'CAUDAL_ROLES: "process" is deprecated and will be removed in 0.3: use "saga".';
   const interval =
-    'CAUDAL_SWEEP_INTERVAL is deprecated and will go in 0.3: it is called CAUDAL_RECONCILIATION_INTERVAL now.';
+    'CAUDAL_SWEEP_INTERVAL is deprecated and will be removed in 0.3: use CAUDAL_RECONCILIATION_INTERVAL.';
 
   test('`config` shows the value, its source, and the new names', async () => {
     const { code, stdout } = await cli(old)('config');

@@ -72,7 +72,7 @@ describeWith(['postgres'], 'aggregates on PostgreSQL', () => {
     throw new Error('The outcome stayed unknown.');
   }
 
-  test('two processes on one stream: each acknowledged command is there once, and nothing is oversold', async () => {
+  test('two processes on one stream: acknowledged commands are in the log once, the balance is never negative', async () => {
     const processes = [startProcess(), startProcess()];
     await processes[0]!.aggregates.execute(add('hot', 300, { tag: 'start' }));
     const answered: { tag: string; version: number; balance: number }[] = [];
@@ -112,7 +112,7 @@ describeWith(['postgres'], 'aggregates on PostgreSQL', () => {
 
   test('10,000 events load from a snapshot and few events', async () => {
     const long = { ...purse, snapshot: { every: 100, schemaVersion: 1 } };
-    // Time stands still: what snapshots cost holds back none.
+    // The clock stands still, so no snapshot waits because of the cost of the one before.
     const writer = startProcess({ elapsed: () => 0 });
     for (let n = 0; n < 20; n++) await writer.aggregates.execute(add('long', 500, { parts: 500, decider: long }));
     await writer.aggregates.drain();
@@ -121,7 +121,7 @@ describeWith(['postgres'], 'aggregates on PostgreSQL', () => {
     expect(reader.sent.events).toBeLessThan(500);
   });
 
-  test('repeats meet the first answer in another process', async () => {
+  test('a repeat in another process gets the first answer', async () => {
     const [here, there] = [startProcess(), startProcess()];
     const first = await here.aggregates.execute(open('mine', { requestId: 'open' }));
     const command = open('mine', { requestId: 'open' });
@@ -132,7 +132,7 @@ describeWith(['postgres'], 'aggregates on PostgreSQL', () => {
     });
   });
 
-  test('connections that break in the middle lose nothing and do nothing twice', async () => {
+  test('connections that break during commands lose none and repeat none', async () => {
     const proxy = await startTcpProxy(fresh.url);
     closing.push(() => proxy.close());
     const { aggregates, log } = startProcess({ url: proxy.url });

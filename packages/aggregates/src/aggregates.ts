@@ -1,4 +1,4 @@
-/** A context's aggregates: commands and strong reads over its log, with the states of the latest streams in memory. */
+/** A context's aggregates: commands and strong reads over its log. States of recently used streams stay in memory. */
 import { getHeapStatistics } from 'node:v8';
 import type { EventCase } from '@caudal/contract/entity.ts';
 import type { EventLog } from '@caudal/eventlog/types.ts';
@@ -18,17 +18,17 @@ export interface AggregatesOptions {
   ids: IdSource;
   /** Idle streams whose state is cached; 10,000 if absent. */
   cacheSize?: number;
-  /** Bytes that these states may take; an eighth of the heap that this process may have if absent. */
+  /** Bytes that these states may take; an eighth of the process's heap limit if absent. */
   cacheBytes?: number;
-  /** Commands in flight a stream; more are RESOURCE_EXHAUSTED. 1,000 if absent. */
+  /** Commands in flight per stream; more are RESOURCE_EXHAUSTED. 1,000 if absent. */
   maxQueue?: number;
-  /** How often a command is decided again because another process wrote to its stream, before it is ABORTED; 20 if absent. */
+  /** How often a command that lost a race to another process is decided again before it is ABORTED; 20 if absent. */
   maxContended?: number;
-  /** Milliseconds by a clock that never goes back: for the cost of snapshots and the time of locks; performance.now if absent. */
+  /** Milliseconds of a clock that never goes back, for snapshots and locks; performance.now if absent. */
   elapsed?(): number;
 }
 
-/** `drain` resolves once no command is in flight and no snapshot is being written; call it after the edges have stopped. */
+/** `drain` resolves once no command is in flight and no snapshot is being written. Stop the listeners before. */
 export function openAggregates({
   log,
   clock,

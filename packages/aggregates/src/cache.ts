@@ -1,42 +1,42 @@
-/** The streams in memory: those that somebody waits for, and the latest used of the others. */
+/** The streams in memory: all that are in use, and the most recently used of the idle ones. */
 import { LRUCache } from 'lru-cache';
 import { type AnyDecider, type Entry, isIdle, newEntry } from './entry.ts';
 import { cacheRequests } from './metrics.ts';
 
 export interface Cache {
-  /** The stream's entry; stays until it is released. Throws if the stream is known with another decider. */
+  /** The stream's entry; it stays until it is released. Throws if the stream is in memory with another decider. */
   take(stream: string, decider: AnyDecider): Entry;
-  /** Lets the entry be evicted, if nobody waits for it any more. */
+  /** Allows the entry to be evicted, if it is idle. */
   release(entry: Entry): void;
-  /** Resolves once nobody waits for any stream. */
+  /** Resolves once all streams are idle. */
   drained(): Promise<void>;
 }
 
-/** What is kept of streams while nobody waits for them. */
+/** Bounds of the idle streams. */
 export interface CacheBounds {
   streams: number;
-  /** Counted by what deciders say of their states. */
+  /** Counted by `bytes` of the streams' deciders. */
   bytes: number;
 }
 
-/** What a stream takes whose state is small: an order of three lines, say. */
+/** What a stream with a small state takes, for example an order of three lines. */
 const smallBytes = 2_000;
 
 export function openCache({ streams, bytes: maxBytes }: CacheBounds): Cache {
   const active = new Map<string, Entry>();
-  // The latest used, active ones among them: moving an entry to and fro for each command costs more than looking it up.
+  // Active streams may be in here, too: moving an entry to and fro for each command costs more than looking it up.
   const latest = new LRUCache<string, Entry>({ max: streams, maxSize: maxBytes });
   let whenDrained: (() => void)[] = [];
 
   function keep(entry: Entry): void {
     const { stream, decider, durable } = entry;
-    // A stream that does not exist is not worth the place of one that does.
+    // A stream that does not exist must not take the place of one that does.
     if (!durable || durable.version === 0) return;
     const wanted = smallBytes + (decider.bytes?.(durable.state) ?? 0);
-    // One that would take the place of all others is the busiest of them: it may have half of it.
+    // A state that needs all the space belongs to the busiest stream. It counts as half, which leaves room for others.
     const bytes = Math.ceil(Math.min(wanted, maxBytes / 2));
     if (latest.get(stream) === entry) {
-      // States grow by a little with each command; counting each time would cost as much as keeping it.
+      // States grow a little with each command. Updating the size each time would cost as much as storing the entry.
       if (Math.abs(bytes - entry.cachedBytes) <= entry.cachedBytes / 10) return;
       latest.delete(stream);
     }
@@ -48,7 +48,7 @@ export function openCache({ streams, bytes: maxBytes }: CacheBounds): Cache {
     take(stream, decider) {
       const known = active.get(stream) ?? latest.get(stream);
       if (known && known.decider !== decider)
-        throw new Error(`${stream} is used with two deciders: states of the one mean nothing to the other`);
+        throw new Error(`${stream} is used with two deciders; pass the same decider object to all calls of its entity`);
       cacheRequests.add(1, { entity: decider.entity.name, result: known?.durable ? 'hit' : 'miss' });
       const entry = known ?? newEntry(stream, decider);
       active.set(stream, entry);

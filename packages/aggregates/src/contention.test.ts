@@ -11,7 +11,7 @@ const stream = 'test.purse/a';
 
 describe('a contended stream', () => {
   let now: number;
-  /** So many of the next calls come second: the other process writes before them. */
+  /** Before this many of the next calls, the other process writes to the stream. */
   let overtakes: number;
   /** How many appends each call of the process had. */
   let calls: number[];
@@ -51,7 +51,7 @@ describe('a contended stream', () => {
     expect(locks.granted).toBe(1);
   }
 
-  test('is none where a race is lost now and then', async () => {
+  test('does not count as contended if a race is lost now and then', async () => {
     for (let n = 0; n < 5; n++) {
       overtakes = 2;
       await own.execute(add('a', 1));
@@ -59,7 +59,7 @@ describe('a contended stream', () => {
     expect(locks.granted).toBe(0);
   });
 
-  test('is one where many commands lose twice within a second', async () => {
+  test('counts as contended if two races are lost within a second while many commands wait', async () => {
     const many = async () => {
       await Promise.all(Array.from({ length: 20 }, () => own.execute(add('a', 1))));
       await settle();
@@ -75,7 +75,7 @@ describe('a contended stream', () => {
     expect(locks.granted).toBe(1);
   });
 
-  test('is decided under the lock once a command has lost three times, until others have been away for a second', async () => {
+  test('is locked after a command has lost three times, until no lock was waited for during a second', async () => {
     await becomeContended();
     for (let n = 0; n < 3; n++) {
       now += 300;
@@ -101,7 +101,7 @@ describe('a contended stream', () => {
     expect(locks.granted).toBe(11);
   });
 
-  test('waits for its lock, then reads what was written meanwhile: no race is lost', async () => {
+  test('waits for its lock, then reads what was written during the wait: no race is lost', async () => {
     await becomeContended();
     const end = await locks.lockStream(stream);
     calls = [];
@@ -114,7 +114,7 @@ describe('a contended stream', () => {
     expect(calls).toEqual([1]);
   });
 
-  test('goes to the next once the time is over, and at once if there is nothing to do', async () => {
+  test('releases its lock once the time is over, and at once if there is nothing to do', async () => {
     await becomeContended();
     await settle();
     expect(locks.wanted).toBe(0);
@@ -143,13 +143,13 @@ describe('a contended stream', () => {
     expect(locks.wanted).toBe(0);
   });
 
-  test('is tried with a few commands after a lost race', async () => {
+  test('gets only a few commands in the call after a lost race', async () => {
     overtakes = 1;
     await Promise.all(Array.from({ length: 60 }, () => own.execute(add('a', 1))));
     expect(calls).toEqual([60, 8, 52]);
   });
 
-  test('is given up if the callers go away', async () => {
+  test('releases its lock if the callers have cancelled their commands', async () => {
     await becomeContended();
     const end = await locks.lockStream(stream);
     const caller = new AbortController();

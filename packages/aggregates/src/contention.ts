@@ -1,50 +1,52 @@
 /**
- * Streams that several processes write to at the same time. A process that loses a race for a stream decides all its commands
- * again, and meanwhile the winner appends more. So where races are lost again and again, each process decides under the
- * stream's lock (`EventLog.lockStream`) for a while, then releases it. The lock is advisory: the log alone decides what lands.
+ * Streams that several processes write to at the same time. A process that loses a race for a stream decides all its
+ * commands again, while the winner appends more. So where races are lost again and again, each process decides under
+ * the stream's lock (`EventLog.lockStream`) for 50 ms, then releases it. The lock is advisory: the log alone decides
+ * what lands.
  *
- * A stream is contended from the moment races are lost in a row, or often by many commands at once, until for a while no lock
- * had to be waited for. Meanwhile commands are decided under the lock only:
+ * A stream becomes contended if a command loses 3 races in a row, or if 2 races are lost within a second while 16
+ * commands or more wait. It stays contended until no lock was waited for during a second. While it is contended,
+ * commands are decided under the lock only:
  *
  *   none       If there are commands, the lock is requested.
  *   requested  Commands wait.
- *   held       The events of others are read. From then on the time counts, and commands are decided. After that none are;
- *              once all in flight is settled, or as soon as there is nothing to do, the lock is released.
+ *   held       First the events of other processes are read. Then the 50 ms begin, in which commands are decided. After
+ *              that none are. The lock is released once all in flight is settled, or as soon as there is nothing to do.
  *
- * The package's README has what was rejected, and what happens with a process that takes no locks yet.
+ * See README, Choices, for the rejected alternatives and for processes that take no locks yet.
  */
 import type { EventLog } from '@caudal/eventlog/types.ts';
 import type { Entry } from './entry.ts';
 
-/** A stream is contended if a command has lost so many races in a row, */
+/** A stream is contended if a command has lost this many races in a row, */
 const patience = 3;
-/** or if so many commands wait while two races are lost within this time. */
+/** or if at least this many commands wait while two races are lost within this time. */
 const crowd = 16;
 const crowdMs = 1_000;
-/** A lock that was waited for as long as this was held by another process. */
+/** A lock that took this long to get was held by another process. */
 const longWaitMs = 20;
 /** A stream is no longer contended after this long without such a wait. */
 const calmMs = 1_000;
-/** How long commands are decided under a lock. 10 ms waste time on handing over, 100 ms make others wait for up to 0.3 s. */
+/** How long commands are decided under a lock. See README, Choices, for what 10 ms and 100 ms cost. */
 const holdMs = 50;
 
 export interface Contention {
   /**
-   * Whether the entry's commands may be decided. If not, either the lock was requested, and `onLocked` will be called; or its
-   * time is over, and the caller asks again once all in flight is settled.
+   * Whether the entry's commands may be decided. If not, either the lock was requested, and `onLocked` will be called;
+   * or the lock's time is over, and the caller calls again once all in flight is settled.
    */
   mayDecide(entry: Entry): boolean;
   /** The entry has nothing to do: releases its lock, if it holds one. */
   release(entry: Entry): void;
-  /** The first of the commands that wait has lost a race to another writer, the last of so many in a row. */
+  /** The first waiting command has lost a race to another writer: its last `times` races in a row. */
   lost(entry: Entry, times: number): void;
 }
 
 export interface ContentionOptions {
   log: Pick<EventLog, 'lockStream'>;
-  /** Milliseconds by a clock that never goes back. */
+  /** Milliseconds of a clock that never goes back. */
   elapsed(): number;
-  /** The entry holds its lock; other processes may have written before. */
+  /** The entry holds its lock. Other processes may have written before. */
   onLocked(entry: Entry): void;
 }
 
@@ -71,7 +73,7 @@ export function openContention({ log, elapsed, onLocked }: ContentionOptions): C
       const { lock } = entry;
       if (lock === 'requested') return false;
       if (lock) {
-        // The time begins now that all is read: reading may have taken longer than it lasts.
+        // The time begins after reading, since reading may take longer than the 50 ms.
         lock.endsAtMs ??= now + holdMs;
         if (now < lock.endsAtMs) return true;
         if (entry.inFlight.length > 0) return false;

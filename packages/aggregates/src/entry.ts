@@ -19,16 +19,16 @@ export interface Job {
 
 export type Answer = { kind: 'reply'; reply: unknown } | { kind: 'refusal'; error: unknown };
 
-/** What became of an append. `failed`: it may have landed or not. */
+/** The result of an append. `failed`: it may have landed or not. */
 export type Outcome = AppendResult | { kind: 'failed'; error: unknown };
 
-/** A decided command, whose append the log has been asked for. */
+/** A decided command, whose append was sent to the log. */
 export interface Sent {
   job: Job;
   append: Append;
-  /** The stream's state if it is appended. */
+  /** The stream's state if the append lands. */
   after: State;
-  /** The answer to the caller if it is appended. */
+  /** The answer to the caller if the append lands. */
   answer: Answer;
   outcome?: Outcome;
 }
@@ -38,31 +38,33 @@ export interface Entry {
   readonly decider: AnyDecider;
   /** The latest state that is known to be in the log. */
   durable?: State;
-  /** The latest version that the log has named: while `durable` is older it has to be read. */
+  /** The latest version that the log has reported. While `durable` is older, the stream must be read. */
   latestKnown: number;
   /** The version of the last snapshot; 0 for none. */
   snapshotVersion: number;
-  /** When the next snapshot may be begun, by the clock that measures them. */
+  /** When the next snapshot may begin, on the clock of `AggregatesOptions.elapsed`. */
   snapshotAfterMs: number;
-  /** Its bytes, as the cache counts them. */
+  /** The entry's bytes, as the cache counts them. */
   cachedBytes: number;
   /** Not decided yet, in order. */
   waiting: Set<Job>;
   /** Decided, in order, each on the state after the one before it. */
   inFlight: Sent[];
-  /** Something in flight was not appended: what follows it is void, and nothing is decided until all is settled. */
+  /** An append in flight was not appended: those behind it are void, and nothing is decided until all are settled. */
   broken: boolean;
   /** The last result for the stream was a lost race. */
   overtaken: boolean;
-  /** When a race was last lost, and until when the stream counts as contended. */
+  /** When a race was last lost. */
   lostAtMs: number;
+  /** Until when the stream counts as contended. */
   contendedUntilMs: number;
   /** The stream's lock: see contention.ts. */
   lock?: 'requested' | { endsAtMs: number | undefined; unlock(): void };
   /** The queue waits for a read. */
   loading: boolean;
-  /** The read that is on its way, and the one that starts after it. */
+  /** The read in flight. */
   read?: Promise<State>;
+  /** The read that starts after it. */
   nextRead?: Promise<State>;
 }
 

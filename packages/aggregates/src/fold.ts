@@ -1,4 +1,4 @@
-/** From events to states, and from commands to events. */
+/** Makes states of events, and events of commands. */
 import { type EventCase, NewerEvent } from '@caudal/contract/entity.ts';
 import { encodeMetadata, occurredAt } from '@caudal/eventlog/codec.ts';
 import type { Append, RecordedEvent } from '@caudal/eventlog/types.ts';
@@ -8,8 +8,9 @@ import type { Clock } from '@caudal/kernel/time.ts';
 import type { Answer, AnyCommand, AnyDecider, State } from './entry.ts';
 
 /**
- * The state after one more event. Throws if it is not the next one, or can't be decoded. UNAVAILABLE NEWER_VERSION_NEEDED if
- * only a newer version knows it: then there is no state to decide on here, but there may be elsewhere, or soon.
+ * The state after one more event. Throws if the event is not the next one, or can't be decoded. UNAVAILABLE
+ * NEWER_VERSION_NEEDED if only a newer version of Caudal knows the event: this process has no state to decide on, a
+ * newer process may have one.
  */
 export function apply(decider: AnyDecider, before: State, recorded: RecordedEvent, at = occurredAt(recorded)): State {
   const { stream, version } = recorded;
@@ -18,7 +19,7 @@ export function apply(decider: AnyDecider, before: State, recorded: RecordedEven
   return { state: evolve(decider, before.state, decode(decider, recorded), at), version };
 }
 
-/** The state after an event. Throws if the decider gives none: a case that its `evolve` forgets is no state to decide on. */
+/** The state after an event. Throws if `evolve` gives none: after a forgotten case there is no state to decide on. */
 function evolve(decider: AnyDecider, before: unknown, event: EventCase, at: Date): unknown {
   const state = decider.evolve(before, event, at);
   if (state === undefined) throw new Error(`${decider.entity.name}: evolve gives no state for "${event.$case}"`);
@@ -31,7 +32,7 @@ function decode({ entity }: AnyDecider, recorded: RecordedEvent): EventCase {
   } catch (cause) {
     if (!(cause instanceof NewerEvent)) throw cause;
     const { stream, version, type } = recorded;
-    const message = `An event of ${stream} is of a newer version than the process that was asked.`;
+    const message = `${stream} has an event of a newer version of Caudal than this process. Nothing was done; try again.`;
     throw new CaudalError('UNAVAILABLE', 'NEWER_VERSION_NEEDED', message, {
       cause,
       retryAfterMs: 1_000,
@@ -52,7 +53,7 @@ export interface Decision {
 }
 
 /**
- * Decides a command on a state. A refusal is an append of nothing: it asks the log whether the stream still is at the
+ * Decides a command on a state. A refusal becomes an empty append: its result shows whether the stream is still at the
  * version that the refusal was decided on, and whether the command had succeeded before.
  */
 export function decide(

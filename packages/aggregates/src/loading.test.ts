@@ -13,7 +13,7 @@ function aggregatesOver(log: EventLog, options: Partial<AggregatesOptions> = {})
   return openAggregates({ log, clock: systemClock, ids: newId, ...options });
 }
 
-/** A log that notes what is read from it. */
+/** A log that records the reads from it. */
 function recording(log: EventLog) {
   const reads: StreamCursor[][] = [];
   let events = 0;
@@ -36,7 +36,7 @@ function recording(log: EventLog) {
 }
 
 describe('strong reads', () => {
-  test('see what another process was told, with what is cached as a start', async () => {
+  test('see what another process has acknowledged, and read only the events after the cached state', async () => {
     const shared = memoryLog({ domain: 'test' });
     const noted = recording(shared);
     const [here, there] = [aggregatesOver(noted.log), aggregatesOver(shared.connect())];
@@ -48,7 +48,7 @@ describe('strong reads', () => {
     expect((await here.execute(add('a', 1))).reply).toEqual({ balance: 4, version: 3 });
   });
 
-  test('share a read that starts after they were asked for, and only that', async () => {
+  test('share a read only if it starts after they were called', async () => {
     const shared = memoryLog({ domain: 'test' });
     const there = aggregatesOver(shared.connect());
     await there.execute(add('a', 1));
@@ -105,36 +105,33 @@ describe('strong reads', () => {
 });
 
 describe('reading', () => {
-  test('cold streams that are asked for together are read in few queries', async () => {
+  test('cold streams that are needed at the same time are read in few queries', async () => {
     const noted = recording(memoryLog({ domain: 'test' }));
     const aggregates = aggregatesOver(noted.log);
     await Promise.all(Array.from({ length: 100 }, (_, n) => aggregates.execute(add(String(n), 1))));
     expect(noted.reads.length).toBeLessThanOrEqual(2);
   });
 
-  test.each([1, 2, 3, 7, 1000])(
-    'every stream gets all of its events, whatever a query may bring (%i)',
-    async (limit) => {
-      const log = memoryLog({ domain: 'test' });
-      const aggregates = aggregatesOver(log);
-      const lengths = { a: 3, b: 0, c: 1, d: 8, e: 2 };
-      for (const [id, length] of Object.entries(lengths))
-        if (length > 0) await aggregates.execute(add(id, length, { parts: length }));
-      const reader = openStreamReader(log, limit);
-      const found = await Promise.all(
-        Object.keys(lengths).map(async (id) => {
-          const stream = purse.entity.stream(id);
-          const { events, more } = await reader.read(stream, 0);
-          const rest = [];
-          if (more) for await (const page of log.readStream(stream, events.at(-1)!.version)) rest.push(...page);
-          return [id, [...events, ...rest].filter((event) => event.stream === stream).length];
-        }),
-      );
-      expect(Object.fromEntries(found)).toEqual(lengths);
-    },
-  );
+  test.each([1, 2, 3, 7, 1000])('every stream gets all of its events, if a query returns at most %i', async (limit) => {
+    const log = memoryLog({ domain: 'test' });
+    const aggregates = aggregatesOver(log);
+    const lengths = { a: 3, b: 0, c: 1, d: 8, e: 2 };
+    for (const [id, length] of Object.entries(lengths))
+      if (length > 0) await aggregates.execute(add(id, length, { parts: length }));
+    const reader = openStreamReader(log, limit);
+    const found = await Promise.all(
+      Object.keys(lengths).map(async (id) => {
+        const stream = purse.entity.stream(id);
+        const { events, more } = await reader.read(stream, 0);
+        const rest = [];
+        if (more) for await (const page of log.readStream(stream, events.at(-1)!.version)) rest.push(...page);
+        return [id, [...events, ...rest].filter((event) => event.stream === stream).length];
+      }),
+    );
+    expect(Object.fromEntries(found)).toEqual(lengths);
+  });
 
-  test('the least recently used stream is forgotten; nothing else changes', async () => {
+  test('the least recently used stream is evicted; nothing else changes', async () => {
     const noted = recording(memoryLog({ domain: 'test' }));
     const aggregates = aggregatesOver(noted.log, { cacheSize: 2 });
     for (const id of ['a', 'b', 'a', 'c', 'a', 'b']) {
@@ -157,7 +154,7 @@ describe('reading', () => {
     const readNow = () => noted.reads.splice(0).map(([cursor]) => cursor!.stream.at(-1));
     for (const id of ['a', 'b', 'c', 'd', 'e', 'a', 'b', 'c', 'd', 'e']) await addTo(id, 1);
     expect(readNow()).toEqual(['a', 'b', 'c', 'd', 'e']);
-    // More than there is room for: it counts as half of that, which leaves enough for the others.
+    // More than the cache's bytes: it counts as half of them, which leaves enough for the others.
     await addTo('a', 1_000_000);
     for (const id of ['a', 'e', 'd', 'c', 'b', 'a']) await addTo(id, 1);
     expect(readNow()).toEqual([]);
@@ -176,7 +173,7 @@ describe('reading', () => {
 
 describe('snapshots', () => {
   const snapshotting = { ...purse, snapshot: { every: 10, schemaVersion: 1 } };
-  /** Time stands still: what snapshots cost holds back none. */
+  /** The clock stands still, so no snapshot waits because of the cost of the one before. */
   const elapsed = () => 0;
 
   async function filled() {
@@ -187,7 +184,7 @@ describe('snapshots', () => {
     return log;
   }
 
-  test('are written every so many events, and spare reading what is before them', async () => {
+  test('are written every `every` events, and events before them are not read', async () => {
     const log = await filled();
     expect((await log.loadSnapshot('test.purse/a'))?.version).toBe(20);
     const noted = recording(log);
@@ -196,7 +193,7 @@ describe('snapshots', () => {
     expect(state.touched).toBeInstanceOf(Date);
   });
 
-  test('are written as rarely as the state says', async () => {
+  test('are written as rarely as the function of the state says', async () => {
     const log = memoryLog({ domain: 'test' });
     const aggregates = aggregatesOver(log, { elapsed });
     const every = ({ balance }: { balance: number }) => (balance < 10 ? 2 : 1_000);
@@ -208,7 +205,7 @@ describe('snapshots', () => {
     expect((await log.loadSnapshot('test.purse/a'))?.version).toBe(8);
   });
 
-  test('of another schema version, or unreadable ones, are ignored and written anew', async () => {
+  test('of another schema version, or unreadable ones, are ignored and written again', async () => {
     for (const spoil of [
       (snapshot: Snapshot) => ({ ...snapshot, schemaVersion: 2 }),
       (snapshot: Snapshot) => ({ ...snapshot, data: Buffer.from('nonsense') }),
@@ -225,7 +222,7 @@ describe('snapshots', () => {
     }
   });
 
-  test('that can not be written disturb nobody', async () => {
+  test('that can not be written fail no command', async () => {
     const log = memoryLog({ domain: 'test' });
     const aggregates = aggregatesOver({ ...log, saveSnapshot: () => Promise.reject(unavailable('PostgreSQL')) });
     await aggregates.execute(add('a', 20, { parts: 20, decider: snapshotting }));

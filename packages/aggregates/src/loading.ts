@@ -1,4 +1,4 @@
-/** Reads of a stream's state that are strong: each sees all that was in the log when it was asked for. */
+/** Strong reads of a stream's state: each returns all that was in the log when it was called. */
 import { occurredAt } from '@caudal/eventlog/codec.ts';
 import type { EventLog } from '@caudal/eventlog/types.ts';
 import type { AnyDecider, Entry, State } from './entry.ts';
@@ -9,11 +9,11 @@ import { openStreamReader } from './stream-reader.ts';
 
 export interface Loader {
   /**
-   * The stream's state, from what the entry has of it, else from a snapshot, and the events after that. The entry
-   * takes it over unless its queue moves it. Errors: those of the log; an Error on events that can't be decoded.
+   * The stream's state: that of the entry, else of a snapshot, else the initial one, and the events after it. The entry
+   * takes it over unless appends are in flight. Errors: those of the log; an Error on events that can't be decoded.
    */
   load(entry: Entry): Promise<State>;
-  /** The state after the last event that happened at or before a moment. Reads the whole stream. */
+  /** The state after the last event that happened at `at` or before. Reads the whole stream. */
   loadAt(decider: AnyDecider, stream: string, at: Date): Promise<State>;
 }
 
@@ -34,7 +34,7 @@ export function openLoader(log: EventLog, snapshots: Snapshots): Loader {
     loadedEvents.add(state.version - from.version, { entity: decider.entity.name });
 
     if (entry.durable && entry.durable.version > state.version) return entry.durable;
-    // With appends on their way the queue alone knows what their states stand on.
+    // While appends are in flight, only the queue may move the durable state that they are decided on.
     if (entry.inFlight.length === 0 && entry.durable === known) {
       entry.durable = state;
       snapshots.offer(entry);
@@ -54,7 +54,7 @@ export function openLoader(log: EventLog, snapshots: Snapshots): Loader {
   return {
     load(entry) {
       if (!entry.read) return entry.nextRead ?? start(entry);
-      // The one on its way may have missed what was appended since it started: all who ask now share the next.
+      // The read in flight may have missed what was appended since it started. Calls from now on share the next one.
       const next = () => start(entry);
       entry.nextRead ??= entry.read.then(next, next);
       return entry.nextRead;
@@ -62,8 +62,8 @@ export function openLoader(log: EventLog, snapshots: Snapshots): Loader {
     async loadAt(decider, stream, at) {
       let state: State = { state: decider.initial, version: 0 };
       let found = state;
-      // Clocks of different processes differ a little, so the times of a stream's events may step back: only its end
-      // shows which event is the last of its time.
+      // Clocks of processes differ a little, so an event may have an earlier time than the one before it. So the last
+      // event up to `at` is known only at the stream's end.
       for await (const page of log.readStream(stream)) {
         for (const event of page) {
           const happened = occurredAt(event);

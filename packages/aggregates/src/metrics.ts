@@ -1,4 +1,4 @@
-/** What the aggregates count. */
+/** Metrics of the aggregates. */
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { counter, gauge } from '@caudal/telemetry/metrics.ts';
 

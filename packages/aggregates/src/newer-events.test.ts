@@ -6,7 +6,7 @@ import { expect, test } from '@jest/globals';
 import { openAggregates } from './aggregates.ts';
 import { add, purse, take } from './testing/purse.ts';
 
-/** Purses as an older version has them, which does not know that money can be taken. */
+/** Purses of an older version, which does not know the event `taken`. */
 const older: typeof purse = {
   ...purse,
   entity: {
@@ -18,12 +18,12 @@ const older: typeof purse = {
   },
 };
 
-test('nothing is decided, and nothing told, on a state that only a newer version knows; others are decided as ever', async () => {
+test('a stream with an event of a newer version is UNAVAILABLE for commands and reads; other streams work', async () => {
   const shared = memoryLog({ domain: 'test' });
   const over = { clock: systemClock, ids: newId };
   const [newer, here] = [openAggregates({ log: shared, ...over }), openAggregates({ log: shared.connect(), ...over })];
   await here.execute(add('a', 5, { decider: older }));
-  // Here it is known up to its first event; the second comes with the conflict.
+  // `here` has read the first event only; the second arrives with the conflict.
   await newer.execute(take('a', 3));
   const needed = {
     code: 'UNAVAILABLE',
@@ -41,7 +41,7 @@ test('nothing is decided, and nothing told, on a state that only a newer version
   expect(await newer.load(purse, 'a')).toMatchObject({ state: { balance: 2 }, version: 2 });
 });
 
-test('an evolve that forgets an event fails its command: nothing is appended, and the state before it stays', async () => {
+test('an evolve that forgets an event fails its command: nothing is appended, and the state stays', async () => {
   const forgetful: typeof purse = {
     ...purse,
     evolve: (state, event, at) => (event.$case === 'taken' ? (undefined as never) : purse.evolve(state, event, at)),

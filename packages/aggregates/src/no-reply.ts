@@ -1,2 +1,2 @@
-/** The answer of a command that nobody is answered for: a process writing its memory, or telling its own context. */
+/** The codec of commands without an answer: a saga that records its state, or that informs its own context. */
 export const noReply = { encode: () => ({ finish: () => new Uint8Array() }), decode: () => undefined };

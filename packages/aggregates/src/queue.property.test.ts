@@ -1,4 +1,7 @@
-/** Random commands of two processes on two streams, which lock them when they contend, while calls to the log get lost, answered late, or sent twice. */
+/**
+ * Random commands of two processes on two streams, with locks when they contend. Calls to the log are lost, answered
+ * late, or sent twice.
+ */
 import { setImmediate as tick } from 'node:timers/promises';
 import { CaudalError, unavailable } from '@caudal/kernel/errors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
@@ -30,7 +33,7 @@ const fates = fc.array(
   { maxLength: 60 },
 );
 
-/** Runs each call by the next fate; what comes after the last is fine. */
+/** Runs each call with the next fate of the list; after the last one all are fine. */
 function fated(list: Fate[]) {
   let next = 0;
   return async (judge: () => void) => {
@@ -48,12 +51,12 @@ interface Attempt {
   stream: string;
   tag: string;
   repeatable: boolean;
-  /** The latest version of the stream that anybody had been told of when the command was given. */
+  /** The latest acknowledged version of the stream when the command was given. */
   known: number;
   outcome: { done: Executed<Balance> } | { error: unknown };
 }
 
-/** The balance after so many events of the stream. */
+/** The balance at a version of the stream. */
 function balanceAt(log: MemoryLog, stream: string, version: number): number {
   return log.events
     .filter((event) => event.stream === purse.entity.stream(stream) && event.version <= version)
@@ -61,12 +64,12 @@ function balanceAt(log: MemoryLog, stream: string, version: number): number {
     .reduce((state, event) => purse.evolve(state, event, new Date(0)), purse.initial).balance;
 }
 
-test('acknowledged commands are in the log exactly once, answers and refusals stand on what was durable', async () => {
+test('acknowledged commands are in the log exactly once; answers and refusals are based on durable states', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 60 }), fates, fates, async (steps, here, there) => {
       const log = memoryLog({ domain: 'test', call: fated(here) });
       const { lockStream } = fairLocks();
-      // Every look at the clock takes long, so that races, locks and what follows them fit into few steps.
+      // Every reading of the clock advances it, so that races and locks fit into few steps.
       let now = 0;
       const elapsed = () => {
         now += 1;
@@ -80,7 +83,7 @@ test('acknowledged commands are in the log exactly once, answers and refusals st
 
       const run = async ({ process, stream, amount, repeatable }: (typeof steps)[number], tag: string) => {
         const options = { tag, requestId: repeatable ? tag : undefined };
-        // A caller that may repeat does so until it knows, at the other process if need be.
+        // A caller that may repeat does so until the outcome is known, each time at the other process.
         for (let attempt = 0; attempt < 100; attempt++) {
           const known = told[stream]!;
           const command = amount > 0 ? add(stream, amount, options) : take(stream, -amount, options);
@@ -119,7 +122,7 @@ test('acknowledged commands are in the log exactly once, answers and refusals st
         } else if (outcome.error instanceof CaudalError && outcome.error.code === 'FAILED_PRECONDITION') {
           const version = Number(outcome.error.metadata.version);
           expect(outcome.error.metadata.balance).toBe(String(balanceAt(log, stream, version)));
-          // Nobody is refused because of a state that was over when the command was given.
+          // No command is refused because of a state that was outdated when the command was given.
           expect(version).toBeGreaterThanOrEqual(known);
         } else {
           expect(outcome.error).toMatchObject({ code: 'UNAVAILABLE' });
@@ -127,7 +130,7 @@ test('acknowledged commands are in the log exactly once, answers and refusals st
         }
         if (repeatable) expect(times(tag)).toBe(acknowledged.has(tag) ? 1 : times(tag));
       }
-      // What could be repeated was repeated until known: it is in the log only if somebody was told so.
+      // Repeatable commands were repeated until their outcome was known, so those in the log were acknowledged.
       for (const { tag, repeatable } of attempts) if (repeatable && times(tag) > 0) expect(acknowledged).toContain(tag);
       for (const stream of ['a', 'b'])
         for (let version = 0; version <= log.events.length; version++)

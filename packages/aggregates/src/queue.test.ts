@@ -8,12 +8,12 @@ import { describe, expect, test } from '@jest/globals';
 import { type AggregatesOptions, openAggregates } from './aggregates.ts';
 import { add, look, open, purse, tagOf, take } from './testing/purse.ts';
 
-/** One call to the log, held until the test says what becomes of it. */
+/** One call to the log, held until the test decides its outcome. */
 interface HeldCall {
   appends: Append[];
-  /** Its appends are judged and the answer arrives. */
+  /** The log processes its appends, and the answer arrives. */
   judge(): Promise<void>;
-  /** It never arrives, or only its answer is lost. */
+  /** The call never arrives at the log; with 'judged' only its answer is lost. */
   lose(after?: 'judged'): Promise<void>;
 }
 
@@ -36,16 +36,16 @@ function heldCalls() {
           },
         });
       }),
-    /** The next call that the log gets. */
+    /** The next call to the log. */
     async next(): Promise<HeldCall> {
       for (let turns = 0; turns < 1000; turns++) {
         const call = held.shift();
         if (call) return call;
         await tick();
       }
-      throw new Error('No call to the log came.');
+      throw new Error('No call to the log was made.');
     },
-    /** Judges every call until this has settled. */
+    /** Lets the log process every call until the promise has settled. */
     async judgeUntil<T>(promise: Promise<T>): Promise<T> {
       const seen = watch(promise);
       for (let turns = 0; turns < 1000 && !seen.settled; turns++) {
@@ -61,7 +61,7 @@ function aggregatesOver(log: EventLog, options: Partial<AggregatesOptions> = {})
   return openAggregates({ log, clock: systemClock, ids: newId, ...options });
 }
 
-/** What became of a promise so far. */
+/** The outcome of a promise so far. */
 function watch<T>(promise: Promise<T>) {
   const seen: { value?: T; error?: unknown; settled: boolean } = { settled: false };
   promise.then(
@@ -74,7 +74,7 @@ function watch<T>(promise: Promise<T>) {
 const anError = (code: string, reason: string) => expect.objectContaining({ code, reason });
 
 describe('the queue of a stream', () => {
-  test('commands that come together are decided on each other and share calls', async () => {
+  test('concurrent commands are each decided on the one before, and share calls', async () => {
     const log = memoryLog({ domain: 'test' });
     const aggregates = aggregatesOver(log);
     const done = await Promise.all(Array.from({ length: 200 }, () => aggregates.execute(add('a', 1))));
@@ -103,7 +103,7 @@ describe('the queue of a stream', () => {
     });
   });
 
-  test('a refusal on a state that did not come is decided again', async () => {
+  test('a refusal on a state that did not become durable is decided again', async () => {
     const calls = heldCalls();
     const log = memoryLog({ domain: 'test', call: calls.call });
     const other = aggregatesOver(log.connect());
@@ -118,7 +118,7 @@ describe('the queue of a stream', () => {
     expect((await calls.judgeUntil(second)).reply.balance).toBe(0);
   });
 
-  test('a refusal on an old state is decided again: what others were told is seen', async () => {
+  test('a refusal on an old state is decided again, on what other processes have acknowledged', async () => {
     const log = memoryLog({ domain: 'test' });
     const [here, there] = [aggregatesOver(log), aggregatesOver(log.connect())];
     await expect(here.execute(take('a', 1))).rejects.toEqual(anError('FAILED_PRECONDITION', 'PURSE_TOO_EMPTY'));
@@ -128,7 +128,7 @@ describe('the queue of a stream', () => {
     expect((await here.execute(take('a', 1))).version).toBe(4);
   });
 
-  test('a conflict brings what is missing: nothing is read', async () => {
+  test('a conflict brings the missing events: nothing is read', async () => {
     const log = memoryLog({ domain: 'test' });
     let reads = 0;
     const counting: EventLog = {
@@ -147,7 +147,7 @@ describe('the queue of a stream', () => {
     expect(reads).toBe(1);
   });
 
-  test('more than a conflict can bring is read', async () => {
+  test('if a conflict can not bring all missing events, the rest is read', async () => {
     const log = memoryLog({ domain: 'test' });
     const [here, there] = [aggregatesOver(log, { maxContended: 1 }), aggregatesOver(log.connect())];
     await here.execute(add('a', 1));
@@ -155,7 +155,7 @@ describe('the queue of a stream', () => {
     expect((await here.execute(add('a', 1))).reply).toEqual({ balance: 2502, version: 2502 });
   });
 
-  test('a chain whose head lost does not land where others brought the stream to its version', async () => {
+  test('a chain behind a lost head does not land, even if the stream has the version that it expects', async () => {
     const calls = heldCalls();
     const log = memoryLog({ domain: 'test', call: calls.call });
     const other = aggregatesOver(log.connect());
@@ -170,7 +170,7 @@ describe('the queue of a stream', () => {
     await expect(calls.judgeUntil(follower)).rejects.toEqual(anError('FAILED_PRECONDITION', 'PURSE_TOO_EMPTY'));
   });
 
-  test('nothing is chained to an append that has failed, even while those before it are not judged', async () => {
+  test('nothing is chained to an append that has failed, even while those before it have no result', async () => {
     const log = memoryLog({ domain: 'test' });
     const results: { append: Append; resolve(result: AppendResult): void; reject(error: unknown): void }[] = [];
     const append = (asked: Append) =>
@@ -208,7 +208,7 @@ describe('the queue of a stream', () => {
     expect(done.map(({ version }) => version)).toEqual(Array.from({ length: 300 }, (_, index) => index + 2));
   });
 
-  test('who loses to other writers again and again is aborted', async () => {
+  test('a command that loses races to other writers again and again is aborted', async () => {
     const log = memoryLog({
       domain: 'test',
       async call(judge) {
@@ -234,7 +234,7 @@ describe('the queue of a stream', () => {
     expect((await aggregates.execute(add('a', 1))).version).toBe(3);
   });
 
-  test('a command that is not decided yet can be called back; one in flight gets its result', async () => {
+  test('a command that is not decided yet can be cancelled; one that is gets its result', async () => {
     const calls = heldCalls();
     const aggregates = aggregatesOver(memoryLog({ domain: 'test', call: calls.call }));
     const early = new AbortController();
@@ -252,7 +252,7 @@ describe('the queue of a stream', () => {
     );
   });
 
-  test('every decision asks whether the caller may', async () => {
+  test('every decision checks the permission of the caller', async () => {
     const log = memoryLog({ domain: 'test' });
     const [here, there] = [aggregatesOver(log), aggregatesOver(log.connect())];
     const owners: (string | undefined)[] = [];
@@ -266,7 +266,7 @@ describe('the queue of a stream', () => {
     expect(owners).toEqual([undefined, undefined, 'anna']);
   });
 
-  test('a bug in a decision is heard by its caller alone', async () => {
+  test('an unexpected error in a decision fails that command alone', async () => {
     const aggregates = aggregatesOver(memoryLog({ domain: 'test' }));
     const decide = () => {
       throw new TypeError('a bug');
@@ -292,7 +292,7 @@ describe('repeated commands', () => {
     expect((await there.execute(look('a'))).reply.balance).toBe(6);
   });
 
-  test('at the same time are done once, and void no one behind them', async () => {
+  test('at the same time are done once, and void no command behind them', async () => {
     const log = memoryLog({ domain: 'test' });
     const aggregates = aggregatesOver(log, { maxContended: 1 });
     const commands = Array.from({ length: 60 }, (_, n) =>
@@ -313,7 +313,7 @@ describe('repeated commands', () => {
     );
   });
 
-  test('that had changed nothing are remembered; refusals are not', async () => {
+  test('get the first answer if it changed nothing; refusals are not stored', async () => {
     const aggregates = aggregatesOver(memoryLog({ domain: 'test' }));
     await aggregates.execute(look('a', { requestId: 'look' }));
     await expect(aggregates.execute(take('a', 1, { requestId: 'take' }))).rejects.toThrow();
@@ -322,7 +322,7 @@ describe('repeated commands', () => {
     expect(await aggregates.execute(take('a', 1, { requestId: 'take' }))).toMatchObject({ repeated: false });
   });
 
-  test('with other content are told so', async () => {
+  test('with other content are refused with REQUEST_ID_REUSED', async () => {
     const aggregates = aggregatesOver(memoryLog({ domain: 'test' }));
     await aggregates.execute(add('a', 5, { requestId: 'r' }));
     const reused = anError('INVALID_ARGUMENT', 'REQUEST_ID_REUSED');
@@ -334,7 +334,7 @@ describe('repeated commands', () => {
 });
 
 describe('calls with an unknown outcome', () => {
-  test.each([undefined, 'judged'] as const)('the caller is told, and may repeat (%s)', async (fate) => {
+  test.each([undefined, 'judged'] as const)('the caller gets UNAVAILABLE, and may repeat (%s)', async (fate) => {
     const calls = heldCalls();
     const log = memoryLog({ domain: 'test', call: calls.call });
     const aggregates = aggregatesOver(log);
@@ -347,7 +347,7 @@ describe('calls with an unknown outcome', () => {
     expect(log.events.length).toBe(1);
   });
 
-  test('commands behind that were not sent are decided on what is really there', async () => {
+  test('commands behind that were not sent are decided on the state in the log', async () => {
     const calls = heldCalls();
     const log = memoryLog({ domain: 'test', call: calls.call });
     const aggregates = aggregatesOver(log);
@@ -356,7 +356,7 @@ describe('calls with an unknown outcome', () => {
     const behind = aggregates.execute(take('a', 5));
     await tick();
     await call.lose('judged');
-    // It was chained to the lost one, so the log refuses it; then it is decided anew.
+    // It was chained to the lost one, so the log refuses it. Then it is decided again.
     expect(await calls.judgeUntil(behind)).toMatchObject({ reply: { balance: 0 }, version: 2 });
     expect(first.error).toEqual(anError('UNAVAILABLE', 'DEPENDENCY_UNAVAILABLE'));
     expect(log.events.length).toBe(2);
@@ -384,7 +384,7 @@ describe('calls with an unknown outcome', () => {
     expect(log.events.length).toBe(4);
   });
 
-  test('if the state can not be read, all who wait are told', async () => {
+  test('if the state can not be read, all waiting commands fail', async () => {
     const log = memoryLog({ domain: 'test' });
     const away: EventLog = { ...log, readStreams: () => Promise.reject(unavailable('PostgreSQL')) };
     const aggregates = aggregatesOver(away);
@@ -393,7 +393,7 @@ describe('calls with an unknown outcome', () => {
       expect((result as PromiseRejectedResult).reason).toEqual(anError('UNAVAILABLE', 'DEPENDENCY_UNAVAILABLE'));
   });
 
-  test('a log that lost what it had confirmed is read anew', async () => {
+  test('a log that lost what it had confirmed is read again', async () => {
     const lost = memoryLog({ domain: 'test' });
     const restored = memoryLog({ domain: 'test' });
     let log: EventLog = lost;

@@ -1,43 +1,44 @@
 /**
- * The queue of each stream: commands take turns in memory, yet share commits.
+ * The queue of each stream: commands are decided one after the other in memory, yet share commits.
  *
- * A command's way. It joins `waiting`. When its turn comes it is decided on the tip, the state after the last command
- * in flight (or the durable state, if none is), and joins `inFlight`: its append goes to the log at once, expecting the
- * version of the tip, so the appends of a busy stream form a chain and the log judges many of them in one call.
- * Everything that is decided is an append. A command that changes nothing appends nothing, and so does a refusal: the
- * log then tells in the same turn whether the stream still is at the version that was decided on, and whether the
- * command's id is known (its own first run may be the very reason for the refusal). So an answer, whichever it is,
- * leaves only after the log has said that what it stands on is durable and current.
+ * The path of a command. It joins `waiting`. When it is the first, it is decided on the tip: the state after the last
+ * command in flight, or the durable state if none is. Then it joins `inFlight`, and its append is sent to the log at
+ * once, expecting the version of the tip. So the appends of a busy stream form a chain, and the log checks many of them
+ * in one call. Every decision becomes an append. A command that changes nothing sends an empty append, and so does a
+ * refusal. Its result shows whether the stream is still at the version that was decided on, and whether the command's
+ * id is known (the command's own first run may be the reason for the refusal). So each answer, refusals included, is
+ * given only after the log has confirmed that the state it is based on is durable and current.
  *
- * Results are worked off in order, from the head of `inFlight`:
+ * Results are processed in order, from the head of `inFlight`:
  *
  *   appended    The durable state moves on to the state after the command. The caller gets the answer.
- *   duplicate   The caller gets the stored answer. That run may have landed beyond the durable state.
- *   reused      The caller is told.
- *   failed      The log could not be reached; the append has landed, will land, or never. The caller gets the error
- *               and may repeat the command under its id. It can't be decided again here: it might happen twice. The
- *               durable state stays: what it is made of was confirmed.
- *   conflict    Somebody else has written. Nothing landed, so the command can be decided again.
+ *   duplicate   The caller gets the stored answer. The first run may have landed beyond the durable state.
+ *   reused      The caller gets REQUEST_ID_REUSED: the command id belongs to another request.
+ *   failed      The log could not be reached. The append may have landed, may still land, or never lands. The caller
+ *               gets the error and may repeat the command with its id. The queue can't decide it again: it might be
+ *               done twice. The durable state is kept: all its events were confirmed.
+ *   conflict    Another process has written. Nothing landed, so the command can be decided again.
  *
- * All but `appended` (and a `duplicate`, `reused` or `failed` that had no events) void the commands behind, which were
- * decided on a state that never came. The log refuses them too (see `EventLog.append`). The stream is `broken` from the
- * first such result, wherever in the chain it is heard: nothing is decided until everything in flight has its outcome.
- * Then the optimistic states are forgotten; the durable state takes the events that a conflict brought; callers whose
- * outcome is certain are answered; the others return to the front of `waiting` in their order and are decided again. A
- * conflict that brings a command's own event (its answer was lost, and the log asked again) is an `appended`.
- * A command that loses too many races to other writers is ABORTED. Races lost for other reasons (the log may void a chain
- * behind a repeat that had no events, too) do not count: each of those ends a command, so the queue moves.
+ * All but `appended` (and a `duplicate`, `reused` or `failed` of an empty append) void the commands behind, which were
+ * decided on a state that did not become durable. The log refuses them too (see `EventLog.append`). The stream is
+ * `broken` from the first such result, wherever in the chain it is: nothing is decided until everything in flight has
+ * its outcome. Then the optimistic states are dropped. The durable state takes the events that a conflict brought.
+ * Callers whose outcome is certain are answered. The others return to the front of `waiting` in their order and are
+ * decided again. A conflict that brings a command's own event is an `appended`: its answer was lost, and the append was
+ * sent again. A command that loses too many races to other writers is ABORTED. Races lost for other reasons do not
+ * count: each of those ends a command, so the queue moves. (The log may void a chain behind a repeat that had no
+ * events, too.)
  *
- * The durable state may be behind the log, after a duplicate or a failure too: then the next append is a conflict and
- * brings what is missing. It is read only if there is none, or if a conflict spoke of a later version than it brought
- * (`latestKnown`). If the read fails, so do all who wait.
+ * The durable state may be behind the log, also after a duplicate or a failure. Then the next append is a conflict and
+ * brings the missing events. The stream is read only if there is no durable state, or if a conflict named a later
+ * version than its events reach (`latestKnown`). If the read fails, all waiting commands fail.
  *
- * Decisions are made in turns of the event loop of their own (`setImmediate`), never in the middle of others' work:
- * by then every result that the log has given has been heard. So an append is never chained to one that the log, but
- * not yet the queue, knows to be void; the log would no longer see that it relies on it.
+ * Decisions are made in a turn of the event loop of their own (`setImmediate`). By then the queue has processed every
+ * result that the log has given. So an append is never chained to one that the log has already voided and the queue has
+ * not: the log could no longer detect that the new append relies on it.
  *
- * Rejected: one append in flight a stream, with the commands of a turn combined. It needs no optimistic state, but a
- * busy stream then misses the call that leaves the moment its last result arrives, which halves its rate.
+ * Rejected: one append in flight per stream, with all commands of a turn combined in it. It needs no optimistic state,
+ * but a busy stream then misses the call that leaves as soon as its last result arrives, which halves its rate.
  */
 import type { EventLog } from '@caudal/eventlog/types.ts';
 import { CaudalError, invalidField } from '@caudal/kernel/errors.ts';
@@ -51,13 +52,13 @@ import { commandsInFlight, countCommand, redecisions } from './metrics.ts';
 import type { Snapshots } from './snapshots.ts';
 import type { Executed } from './types.ts';
 
-/** What a chain may grow to: enough for several calls of the log, and not too much to decide again. */
+/** The longest chain: enough for several calls of the log, and not too much to decide again. */
 const maxInFlight = 256;
-/** The same after a lost race: a few are decided quickly, and win the next one against somebody who has many to decide. */
+/** The same after a lost race: a few commands are decided quickly, and win the next race against a larger chain. */
 const maxAfterLoss = 8;
 /**
- * Streams that are decided in one turn of the event loop: then their appends leave, and are judged while others are
- * decided. All that came in together in one turn would also be answered together, and everybody would wait for everybody.
+ * Streams that are decided in one turn of the event loop. Then their appends are sent, and checked while other streams
+ * are decided. Without the bound, all commands that arrived together would wait for the slowest of them.
  */
 const streamsATurn = 16;
 const retryAfterMs = 100;
@@ -68,15 +69,15 @@ export interface QueueOptions {
   log: EventLog;
   clock: Clock;
   ids: IdSource;
-  /** Milliseconds by a clock that never goes back. */
+  /** Milliseconds of a clock that never goes back. */
   elapsed(): number;
   loader: Loader;
   snapshots: Snapshots;
-  /** Commands in flight a stream. */
+  /** Commands in flight per stream. */
   maxQueue: number;
   /** Races that a command may lose to other writers. */
   maxContended: number;
-  /** Called when nobody waits for the stream any more. */
+  /** Called when the stream has become idle. */
   onIdle(entry: Entry): void;
 }
 
@@ -90,12 +91,12 @@ export function openQueue(options: QueueOptions): Queue {
   const contention = openContention({ log, elapsed: options.elapsed, onLocked });
 
   function onLocked(entry: Entry): void {
-    // Callers may have gone away meanwhile.
+    // The callers may have cancelled their commands while the lock was waited for.
     if (entry.waiting.size > 0) void read(entry);
     else schedule(entry);
   }
 
-  /** Looks at the entry once everybody else has had a turn. */
+  /** Processes the entry in a later turn of the event loop. */
   function schedule(entry: Entry): void {
     if (due.size === 0) setImmediate(turn);
     due.add(entry);
@@ -113,7 +114,7 @@ export function openQueue(options: QueueOptions): Queue {
     if (due.size > 0) setImmediate(turn);
   }
 
-  /** Decides what may be decided; whether there was any such. */
+  /** Decides the commands that may be decided; whether there were any. */
   function decideWaiting(entry: Entry): boolean {
     if (entry.loading || entry.broken || entry.waiting.size === 0) return false;
     if (!contention.mayDecide(entry)) return false;
@@ -166,13 +167,13 @@ export function openQueue(options: QueueOptions): Queue {
       }
       answer(entry, sent, outcome);
     }
-    // After the answers: writing down a large state takes its time.
+    // After the answers, since encoding a large state takes time.
     snapshots.offer(entry);
     if (entry.broken && entry.inFlight.every(({ outcome }) => outcome)) recover(entry);
     schedule(entry);
   }
 
-  /** All in flight is judged, and its head is what broke the chain. */
+  /** All in flight have their outcome, and the head of the chain is the one that broke it. */
   function recover(entry: Entry): void {
     const voided = entry.inFlight;
     entry.inFlight = [];
@@ -240,25 +241,25 @@ export function openQueue(options: QueueOptions): Queue {
   };
 }
 
-/** Whether the commands behind this one were decided on a state that never came. */
+/** Whether the commands behind this one were decided on a state that did not become durable. */
 function voidsWhatFollows({ append }: Sent, { kind }: Outcome): boolean {
   return kind === 'conflict' || (kind !== 'appended' && append.events.length > 0);
 }
 
-/** Whether the first event that the append lacked is its own: it had landed, and was asked for again. */
+/** Whether the first event that the append lacked is its own: the append had landed, and was sent again. */
 function hasLanded({ append }: Sent, { missing }: Conflict): boolean {
   const own = append.events[0]?.eventId;
   return own !== undefined && missing[0]?.eventId === own;
 }
 
-/** Brings the durable state to what a conflict said of the stream. */
+/** Moves the durable state on by the events of a conflict. */
 function catchUp(entry: Entry, { version, missing }: Conflict): void {
   try {
-    // A log that is behind what it had confirmed was restored from an older copy: what we know of it is void.
+    // A log that is behind what it had confirmed was restored from an older copy: the durable state is void.
     entry.durable = version < entry.durable!.version ? undefined : fold(entry.decider, entry.durable!, missing);
     entry.latestKnown = Math.max(entry.latestKnown, version);
   } catch {
-    // Not the next events, or not readable: read all anew. Whoever waits hears what is wrong with them.
+    // Not the next events, or not readable: read the stream again. If that fails, the waiting commands get the error.
     entry.durable = undefined;
   }
 }
@@ -292,16 +293,16 @@ function repeat({ command, resolve, reject }: Job, known: Extract<Outcome, { kin
 }
 
 function contended(stream: string): CaudalError {
-  const message = 'Too many others write to the same resource at the moment.';
+  const message = 'Too many other processes write to the same resource at the moment. Nothing was done; try again.';
   return new CaudalError('ABORTED', 'STREAM_CONTENDED', message, { retryAfterMs, metadata: { stream } });
 }
 
 function queueFull(stream: string): CaudalError {
-  const message = 'Too many commands wait for the same resource.';
+  const message = 'Too many commands wait for the same resource. Nothing was done; try again later.';
   return new CaudalError('RESOURCE_EXHAUSTED', 'STREAM_QUEUE_FULL', message, { retryAfterMs, metadata: { stream } });
 }
 
 function cancelled(signal: AbortSignal): unknown {
   if (signal.reason instanceof CaudalError) return signal.reason;
-  return new CaudalError('CANCELLED', 'CALL_CANCELLED', 'The caller went away.', { cause: signal.reason });
+  return new CaudalError('CANCELLED', 'CALL_CANCELLED', 'The caller cancelled the command.', { cause: signal.reason });
 }

@@ -1,4 +1,4 @@
-/** What the queue of a stream answers by itself, for the catalogue of reasons. */
+/** The reasons that the queue of a stream answers with, for the catalogue of reasons. */
 import type { Reason } from '@caudal/kernel/reason.ts';
 
 export const reasons = {
@@ -13,6 +13,6 @@ export const reasons = {
   NEWER_VERSION_NEEDED: {
     code: 'UNAVAILABLE',
     meaning:
-      'The resource has an event of a newer version of Caudal than the process that was asked. Nothing was decided: try again.',
+      'The resource has an event of a newer version of Caudal than the process that was called. Nothing was done: try again.',
   },
 } satisfies Record<string, Reason>;

@@ -72,11 +72,11 @@ describeWith(['postgres'], 'replay', () => {
     const { findings } = await check();
     expect(findings).toEqual([
       { kind: 'position', where: 'test 24', detail: 'the event is missing' },
-      { kind: 'stream', where: 'test.purse/c', detail: 'should go to version 8, ends at 7' },
+      { kind: 'stream', where: 'test.purse/c', detail: 'should end at version 8, but ends at 7' },
     ]);
   });
 
-  test('finds an event that no stream knows of, and streams of nobody', async () => {
+  test('finds events without a stream, and streams without an entity', async () => {
     await sql("DELETE FROM streams WHERE stream = 'test.purse/a'");
     await sql("UPDATE streams SET stream = 'test.bag/c' WHERE stream = 'test.purse/c'");
     const { findings } = await check();
@@ -86,7 +86,7 @@ describeWith(['postgres'], 'replay', () => {
     ]);
   });
 
-  test('finds snapshots that are not what the events come to, or of no use', async () => {
+  test('finds snapshots that differ from the events, or that can not be used', async () => {
     await sql("UPDATE snapshots SET data = $1 WHERE stream = 'test.purse/a'", serialize({ balance: 1 }));
     await sql("UPDATE snapshots SET data = $1 WHERE stream = 'test.purse/b'", Buffer.from('?'));
     await sql("UPDATE snapshots SET version = 50 WHERE stream = 'test.purse/c'");

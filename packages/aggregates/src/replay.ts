@@ -1,6 +1,6 @@
 /**
- * Folds streams again from their first event: to show what a stream comes to, and to check a whole log. Reads the log
- * only, never a snapshot or a cache, so it tells what they should say.
+ * Folds streams again from their first event: to show a stream's state, and to check a whole log. It folds events of
+ * the log only, never a snapshot or a cached state, so snapshots can be compared with the result.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { type EventCase, entityOfStream } from '@caudal/contract/entity.ts';
@@ -15,11 +15,11 @@ import type { Decided, Decider } from './types.ts';
 
 export interface Finding {
   /**
-   * `stream`: its events can't be folded, or are not all there. `snapshot`: it is not what the events come to.
-   * `position`: the log has a gap there. `total`: streams and log disagree on how many events there are.
+   * `stream`: its events can't be folded, or some are missing. `snapshot`: it differs from the state that the events
+   * give. `position`: the log has a gap there. `total`: streams and log disagree on the number of events.
    */
   kind: 'stream' | 'snapshot' | 'position' | 'total';
-  /** The stream, or where in the log. */
+  /** The stream, or the place in the log. */
   where: string;
   detail: string;
 }
@@ -71,7 +71,7 @@ export async function replayStream<S, E extends EventCase>(options: {
 
 /**
  * Checks a log: positions without a gap, every stream whole and foldable, every snapshot equal to the fold up to its
- * version. What is appended meanwhile is no finding. UNAVAILABLE if the log can't be read.
+ * version. What is appended during the check is no finding. UNAVAILABLE if the log can't be read.
  */
 export async function checkLog(options: CheckOptions): Promise<CheckReport> {
   const { database } = options;
@@ -82,7 +82,7 @@ export async function checkLog(options: CheckOptions): Promise<CheckReport> {
   };
   const { head, events } = await selectTotals(database);
   if (head !== events) {
-    const detail = `the streams should have ${events} events, the log goes to position ${head}`;
+    const detail = `the streams have ${events} events, but the log ends at position ${head}`;
     note({ kind: 'total', where: database.schema, detail });
   }
   await checkPositions(options, head, note);
@@ -157,7 +157,7 @@ async function checkStreams(options: CheckOptions, head: number, report: CheckRe
 interface Fold {
   stream: string;
   decider: AnyDecider;
-  /** What to compare with; undefined if there is none that this code would use. */
+  /** The snapshot to compare with; undefined if there is none that this code would use. */
   snapshot: Snapshot | undefined;
   /** At least this version must be there. */
   target: number;
@@ -176,7 +176,7 @@ function beginFold(
     return undefined;
   }
   const snapshot = kept && kept.schemaVersion === decider.snapshot?.schemaVersion ? kept : undefined;
-  // It may be newer than the list of streams: it was read after it, but before the events are.
+  // The snapshot may be newer than the list of streams, since it was read later. The events are read later still.
   const target = Math.max(version, snapshot?.version ?? 0);
   return { stream, decider, snapshot, target, state: { state: decider.initial, version: 0 } };
 }
@@ -207,7 +207,11 @@ async function foldAll(
     for (const { stream, target, state } of [...open.values()]) {
       if (state.version >= target) open.delete(stream);
       else if (events.length === 0) {
-        note({ kind: 'stream', where: stream, detail: `should go to version ${target}, ends at ${state.version}` });
+        note({
+          kind: 'stream',
+          where: stream,
+          detail: `should end at version ${target}, but ends at ${state.version}`,
+        });
         open.delete(stream);
       }
     }
@@ -224,7 +228,7 @@ function compare({ stream, state }: Fold, { version, data }: Snapshot, note: Not
     wrong(`can't be read: ${(error as Error).message}`);
     return;
   }
-  // Written down and read back, as the kept one was.
+  // Encoded and decoded, as the stored one was.
   const own = decodeState(Buffer.concat([...encodeState(state.state)]));
-  if (!isDeepStrictEqual(own, kept)) wrong('is not what the events come to');
+  if (!isDeepStrictEqual(own, kept)) wrong('differs from the state that the events give');
 }

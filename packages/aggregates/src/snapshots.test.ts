@@ -13,7 +13,7 @@ import { purse } from './testing/purse.ts';
 const schemaVersion = 1;
 const decider = { ...purse, snapshot: { every: 10, schemaVersion } } as unknown as AnyDecider;
 
-/** A state with so many things remembered: 100,000 are a lot. */
+/** A state with `count` remembered values; 100,000 are many. */
 function remembering(count: number) {
   let memory = emptyExpiringMap<{ amount: bigint; at: Date }>();
   const now = new Date();
@@ -24,16 +24,16 @@ function remembering(count: number) {
   return { owner: 'anna', balance: count, memory };
 }
 
-/** Whether they are the same, whichever of the realms that a test runs in their objects come from. */
+/** Whether both are equal, also if their objects were made in different realms of the test runner. */
 function isSame(a: unknown, b: unknown): boolean {
   return isDeepStrictEqual(deserialize(serialize(a)), deserialize(serialize(b)));
 }
 
-describe('a state that is written down', () => {
+describe('an encoded state', () => {
   const written = (state: unknown) => Buffer.concat([...encodeState(state)]);
   const comesBack = (state: unknown) => isSame(decodeState(written(state)), state);
 
-  test('comes back as it was', () => {
+  test('is decoded as it was', () => {
     for (const state of [
       undefined,
       {},
@@ -54,12 +54,12 @@ describe('a state that is written down', () => {
     expect(Math.max(...sizes)).toBeLessThan(10_000);
   });
 
-  test('is read as it was written before there were pieces', () => {
+  test('is read in the older format, which has no pieces', () => {
     const state = { owner: 'anna', touched: new Date(1) };
     expect(isSame(decodeState(serialize(state)), state)).toBe(true);
   });
 
-  test('is not read if something of it is missing, or wrong', () => {
+  test('is not read if a part of it is missing or wrong', () => {
     const data = written(remembering(100));
     fc.assert(
       fc.property(fc.nat(data.length - 1), (length) => {
@@ -71,7 +71,7 @@ describe('a state that is written down', () => {
 });
 
 describe('snapshots', () => {
-  /** A stream whose state takes `encodingMs` to write down, by a clock that the test sets. */
+  /** A stream whose state takes `encodingMs` to encode, on a clock that the test sets. */
   function hotStream({ encodingMs }: { encodingMs: number }) {
     let now = 0;
     const state = {
@@ -100,7 +100,7 @@ describe('snapshots', () => {
     };
   }
 
-  test('wait for fifty times as long as the last one took, and for enough events', async () => {
+  test('wait for fifty times as long as encoding the last one took, and for enough events', async () => {
     const stream = hotStream({ encodingMs: 10 });
     await stream.addEvents({ count: 10, afterMs: 0 });
     expect(stream.saved).toEqual([10]);
@@ -114,14 +114,14 @@ describe('snapshots', () => {
     expect(stream.saved).toEqual([10, 1_011, 1_021]);
   });
 
-  test('of a large state leave others their turns', async () => {
+  test('of a large state let the event loop run other work', async () => {
     let now = 0;
     const saved: Snapshot[] = [];
     const log = {
       loadSnapshot: async () => saved.at(-1),
       saveSnapshot: async (_: string, snapshot: Snapshot) => void saved.push(snapshot),
     };
-    // Each look at the clock, one a piece, is a tenth of a slice later.
+    // The clock is read once a piece, and each reading advances it by a tenth of a slice.
     const snapshots = openSnapshots(log, () => {
       now += 0.1;
       return now;
@@ -130,7 +130,7 @@ describe('snapshots', () => {
     const durable = { state: remembering(20_000), version: 10 };
     entry.durable = durable;
     snapshots.offer(entry);
-    // What comes meanwhile is not in it.
+    // A state that follows during the write is not in the snapshot.
     entry.durable = { state: remembering(1), version: 11 };
     let turns = 0;
     for (; saved.length === 0 && turns < 1_000; turns++) await tick();

@@ -1,15 +1,7 @@
 /**
- * States that are kept now and then, so that a long stream need not be read from its start. Never waited for.
- *
- * How often is a matter of what they cost. A state of 100,000 remembered reservations takes this process 40 ms to write
- * down, and PostgreSQL as long. So the next one of a stream waits until `restFactor` times as long as writing took has
- * passed, and snapshots take no more than 2 % of a process's time a stream, however large and busy that is. What that means
- * for whoever has to load the stream cold: reading an event back takes less than deciding it did (half of it, measured),
- * so a process that did nothing else since the last snapshot has left at most half of the rest's time to read: 1 s for the
- * state above, beside the 0.1 s of the snapshot itself. With a factor of 20 it would be 0.4 s, for 5 % of all time; what
- * is paid all the time counts for more than what is paid after a failure.
- *
- * Large states are written down in slices, one state at a time, between which the event loop goes on.
+ * States that are stored now and then, so that a long stream need not be read from its start. No command waits for
+ * them. See README, How often snapshots are written. Large states are encoded in slices, one state at a time; between
+ * slices the event loop runs other work.
  */
 import { setImmediate as othersTurn } from 'node:timers/promises';
 import type { EventLog } from '@caudal/eventlog/types.ts';
@@ -17,32 +9,32 @@ import { logger } from '@caudal/telemetry/log.ts';
 import type { AnyDecider, Entry, State } from './entry.ts';
 import { decodeState, encodeState } from './state-data.ts';
 
-/** At most this many are written at a time; the next event of a stream that was passed over offers it again. */
+/** At most this many are written at a time. A stream that was passed over is offered again with its next event. */
 const maxWriting = 8;
-/** How long others have the event loop for each millisecond of writing a stream's state down. */
+/** For each millisecond of encoding a stream's state, its next snapshot waits this many milliseconds. */
 const restFactor = 50;
-/** How long a slice of writing down may hold the event loop. */
+/** How long a slice of encoding may hold the event loop. */
 const sliceMs = 1;
 
 const logs = logger('snapshots');
 
 export interface Snapshots {
-  /** The stream's kept state, if it has one that this code can read. Errors: UNAVAILABLE. */
+  /** The state of the stream's snapshot, if it has one that this code can read. Errors: UNAVAILABLE. */
   read(decider: AnyDecider, stream: string): Promise<State | undefined>;
-  /** Keeps the entry's durable state in the background, if it is time for it. */
+  /** Writes a snapshot of the entry's durable state in the background, if one is due. */
   offer(entry: Entry): void;
-  /** Waits until what is being written is written, or has failed. */
+  /** Waits until the snapshots that are being written are written, or have failed. */
   drain(): Promise<void>;
 }
 
-/** `elapsed`: milliseconds since some moment, by a clock that never goes back. */
+/** `elapsed`: milliseconds of a clock that never goes back. */
 export function openSnapshots(log: Pick<EventLog, 'loadSnapshot' | 'saveSnapshot'>, elapsed: () => number): Snapshots {
-  /** By stream: a slow write must not be overtaken by the next of a busy stream. */
+  /** By stream: a slow write must not be overtaken by the stream's next one. */
   const writing = new Map<string, Promise<void>>();
-  /** The last state in line to be encoded: several at a time would add up their slices. */
+  /** The encoding of the last state in line. Several at a time would add up their slices. */
   let encoding: Promise<unknown> = Promise.resolve();
 
-  /** The encoded state, and the milliseconds that it took, without others' turns. */
+  /** The encoded state, and the milliseconds that encoding took, without the pauses between slices. */
   async function encode(state: unknown): Promise<{ data: Buffer; tookMs: number }> {
     const pieces: Buffer[] = [];
     let tookMs = 0;
@@ -68,7 +60,7 @@ export function openSnapshots(log: Pick<EventLog, 'loadSnapshot' | 'saveSnapshot
       entry.snapshotAfterMs = elapsed() + restFactor * tookMs;
       await log.saveSnapshot(stream, { version, schemaVersion, data });
     } catch (error) {
-      // Nothing depends on it: the stream is read from an older snapshot, or its start.
+      // Nothing depends on the snapshot: the stream is read from an older one, or from its start.
       logs.warn({ err: error, stream, version }, 'a snapshot could not be written');
     }
   }
@@ -83,7 +75,7 @@ export function openSnapshots(log: Pick<EventLog, 'loadSnapshot' | 'saveSnapshot
     entry.snapshotVersion = durable.version;
     const work = write(entry, schemaVersion, durable).then(() => {
       writing.delete(stream);
-      // What came meanwhile may be worth another one.
+      // Events that were appended during the write may make another one due.
       offer(entry);
     });
     writing.set(stream, work);

@@ -1,32 +1,26 @@
 /**
- * How a state is written down: in the structured clone format of node:v8, in which bigint, Date, Map and Set survive, but
- * piece by piece, so that others can have their turn in between. It takes 40 ms to write 100,000 remembered ids, and they
- * need not be written in one go, since states are never changed in place.
+ * The format of a snapshot's state: a tree of nodes, encoded piece by piece (see README, The format of a snapshot). A
+ * node is a byte with its kind, a length of four bytes, and its content:
  *
- * The outer containers are taken apart, which is enough for what grows large (the upper levels of a trie, see kernel's
- * memory.ts); what they hold is written whole. Each node is a byte that says what it is, a length, and what belongs to it:
- *
- *   list     so many elements, each a node
- *   record   an encoded list of so many bytes with the keys, then a node a key
- *   whole    an encoded value of so many bytes
- *
- * Rejected: a codec of each aggregate. Most of the time goes into looking at each remembered thing, not into writing it.
- * One serializer for all pieces. After each garbage collection it has to find out anew where all that it has seen has gone.
+ *   list     `length` elements, each a node
+ *   record   the encoded list of the keys, in `length` bytes, then a node for each key
+ *   whole    an encoded value, in `length` bytes
  */
 import { deserialize, serialize } from 'node:v8';
 
 const list = 1;
 const record = 2;
 const whole = 3;
-/** What node:v8 begins with. Snapshots were written by it alone before. */
+/** The first byte of data that `node:v8` has encoded. Older snapshots are such data as a whole. */
 const v8Header = 0xff;
 
-/** How deep records and lists are taken apart, and the longest that are. */
+/** How deep records and lists are taken apart. */
 const recordLevels = 2;
 const listLevels = 7;
+/** Longer records and lists are encoded whole. */
 const widest = 64;
 
-/** The state in pieces. Concatenated they are what `decodeState` reads. Throws if it holds what can't be cloned. */
+/** The state in pieces; `decodeState` reads their concatenation. Throws if the state holds a value that can't be cloned. */
 export function* encodeState(state: unknown, level = 0): Iterable<Buffer> {
   if (level < listLevels && isListOfObjects(state)) {
     yield node(list, state.length);

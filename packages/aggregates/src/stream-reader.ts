@@ -1,10 +1,10 @@
 /**
- * Reads of many streams in one query: what is asked while a read is on its way goes into the next one, so batching
- * grows with load and a lone read waits for nothing.
+ * Reads many streams in one query. Requests that arrive while a query is in flight share the next one. So batches grow
+ * with the load, and a single request waits for nothing.
  */
 import type { LogReader, RecordedEvent } from '@caudal/eventlog/types.ts';
 
-/** What one query takes and brings at most. */
+/** The most streams that one query reads, and the most events that it returns. */
 const maxCursors = 256;
 const maxEvents = 5_000;
 
@@ -23,8 +23,8 @@ interface Request {
 
 export interface StreamReader {
   /**
-   * The stream's events after a version, by a query that starts after the call. One call a stream at a time. Errors:
-   * those of the log.
+   * The stream's events after a version, by a query that starts after the call. At most one call per stream may be in
+   * flight. Errors: those of the log.
    */
   read(stream: string, afterVersion: number): Promise<StreamPage>;
 }
@@ -54,13 +54,13 @@ export function openStreamReader(log: Pick<LogReader, 'readStreams'>, limit = ma
         gathered.push({ stream, afterVersion, resolve, reject });
         if (running) return;
         running = true;
-        // Others who ask in this very turn come along.
+        // Requests that are made in the same turn of the event loop share the query.
         queueMicrotask(run);
       }),
   };
 }
 
-/** Gives each request its events; returns those that the limit left without an answer. */
+/** Gives each request its events; returns the requests that the limit left without an answer. */
 function distribute(batch: Request[], events: RecordedEvent[], limit: number): Request[] {
   const byStream = new Map<string, RecordedEvent[]>();
   for (const event of events) {
@@ -73,8 +73,8 @@ function distribute(batch: Request[], events: RecordedEvent[], limit: number): R
   const unanswered: Request[] = [];
   for (const request of batch) {
     const own = byStream.get(request.stream);
-    // The events come stream by stream: at the limit the last stream may have more, and one that is not there at all
-    // may have none or not have had its turn.
+    // Events are returned stream by stream. At the limit the last stream may have more, and a stream without events may
+    // have none or may not have been reached.
     if (full && !own) unanswered.push(request);
     else request.resolve({ events: own ?? [], more: full && request.stream === last });
   }

@@ -16,7 +16,7 @@ interface View {
 
 const codec = jsonCodec<View>({ toJSON: (view) => view, fromJSON: (json) => json as View });
 
-/** A store of one view whose loads can be held up. */
+/** A store of one view whose loads can be delayed. */
 function store(version = 1) {
   const state = {
     version,
@@ -34,7 +34,7 @@ function store(version = 1) {
     return exists ? seen : undefined;
   };
   const read = (more: Partial<Read<View>> = {}): Read<View> => ({ key: 'a', ttlMs: 60_000, load, codec, ...more });
-  /** Holds up the loads that begin from now on; returns what lets them go. */
+  /** Delays the loads that begin from now on; returns a function that releases them. */
   const hold = () => {
     const { promise, resolve } = Promise.withResolvers<void>();
     state.gate = promise;
@@ -46,7 +46,7 @@ function store(version = 1) {
   return { state, read, hold };
 }
 
-/** Tries until it holds, for at most 5 s. */
+/** Repeats the check until it passes, for at most 5 s. */
 async function eventually(check: () => unknown): Promise<void> {
   const end = Date.now() + 5_000;
   while (!(await check())) {
@@ -78,9 +78,9 @@ async function open(options: Partial<CacheOptions> = {}): Promise<Cache> {
   return cache;
 }
 
-/** What holds with Redis and without. */
+/** Tests that hold with Redis and without. */
 function behaves(redisUrl: () => string | undefined) {
-  // Memory that answers for as long as any machine takes for a test.
+  // Memory answers for longer than a test takes on any machine.
   const openAny = (options: Partial<CacheOptions> = {}) =>
     open({ redisUrl: redisUrl(), localTtlMs: 60_000, ...options });
 
@@ -92,7 +92,7 @@ function behaves(redisUrl: () => string | undefined) {
     expect(state.loads).toBe(1);
   });
 
-  test('an invalidation drops what is older, and only that', async () => {
+  test('an invalidation drops older entries only', async () => {
     const [cache, { state, read }] = [await openAny(), store(7)];
     await cache.read(read());
     await cache.invalidate({ key: 'a', version: 7 });
@@ -105,7 +105,7 @@ function behaves(redisUrl: () => string | undefined) {
     expect(await cache.read(read())).toMatchObject({ version: 8, source: 'local' });
   });
 
-  test('memory does not answer for longer because the clock is set back', async () => {
+  test('memory does not answer for longer if the clock is set back', async () => {
     const cache = await open({ redisUrl: redisUrl(), localTtlMs: 20 });
     const { state, read } = store(7);
     await cache.read(read());
@@ -134,7 +134,7 @@ function behaves(redisUrl: () => string | undefined) {
     expect(await cache.read(read())).toMatchObject({ version: 2, source: 'local' });
   });
 
-  test('a stampede makes one load', async () => {
+  test('many reads at once share one load', async () => {
     const [cache, { state, read, hold }] = [await openAny(), store()];
     const release = hold();
     const all = Promise.all(Array.from({ length: 50 }, () => cache.read(read())));
@@ -146,7 +146,7 @@ function behaves(redisUrl: () => string | undefined) {
     expect(state.loads).toBe(1);
   });
 
-  test('who joins a load that has become too old makes one more, together', async () => {
+  test('reads that join a load which has become too old share one more', async () => {
     const [cache, { state, read, hold }] = [await openAny(), store(1)];
     const release = hold();
     const early = cache.read(read());
@@ -160,7 +160,7 @@ function behaves(redisUrl: () => string | undefined) {
     expect(state.loads).toBe(2);
   });
 
-  test('a token is checked against the cached version, and its wait holds up nobody else', async () => {
+  test('a token is checked against the cached version, and its wait delays no other read', async () => {
     const [cache, { state, read, hold }] = [await openAny(), store(4)];
     await cache.read(read());
     expect(await cache.read(read({ minVersion: 4 }))).toMatchObject({ source: 'local' });
@@ -175,14 +175,14 @@ function behaves(redisUrl: () => string | undefined) {
     expect(await cache.read(read({ satisfies: (view) => view.name === 'v6' }))).toMatchObject({ source: 'miss' });
   });
 
-  test('entries grow old', async () => {
+  test('entries expire', async () => {
     const [cache, { state, read }] = [await openAny(), store()];
     await cache.read(read({ ttlMs: 20 }));
     await eventually(async () => (await cache.read(read({ ttlMs: 20 }))).source === 'miss');
     expect(state.loads).toBe(2);
   });
 
-  test('that there is nothing is remembered only on request, and ends with the thing', async () => {
+  test('absence is cached only with absentTtlMs, and ends when the view is created', async () => {
     const [cache, { state, read }] = [await openAny(), store()];
     state.exists = false;
     for (const loads of [1, 2]) {
@@ -196,7 +196,7 @@ function behaves(redisUrl: () => string | undefined) {
     expect(await cache.read(read({ absentTtlMs: 60_000 }))).toMatchObject({ value: { name: 'v1' } });
   });
 
-  test('an error of the load is the error of all who wait for it, and is not remembered', async () => {
+  test('an error of the load fails all reads that wait for it, and is not cached', async () => {
     const [cache, { state, read, hold }] = [await openAny(), store()];
     state.error = new Error('broken');
     const release = hold();
@@ -209,10 +209,10 @@ function behaves(redisUrl: () => string | undefined) {
     expect(await cache.read(read())).toMatchObject({ source: 'miss' });
   });
 
-  test('while the store is away an old entry is served for a while, with its age, unless it was invalidated', async () => {
+  test('an expired entry is served while the store is unreachable, unless it was invalidated', async () => {
     const cache = await openAny({ localTtlMs: 0 });
     const { state, read } = store();
-    // Time enough for the fill, or nothing is kept.
+    // Enough time for the fill; otherwise nothing is cached.
     const ttlMs = 500;
     const options = { ttlMs, staleIfErrorMs: 60_000 };
     await cache.read(read(options));
@@ -238,7 +238,7 @@ describe('in memory', () => {
 describeWith(['redis'], 'with Redis', () => {
   behaves(() => serverUrl('redis'));
 
-  test('processes share what was loaded', async () => {
+  test('processes share loaded entries', async () => {
     const namespace = randomUUID();
     const [one, other] = [
       await open({ redisUrl: serverUrl('redis'), namespace }),
@@ -251,7 +251,7 @@ describeWith(['redis'], 'with Redis', () => {
     expect(state.loads).toBe(1);
   });
 
-  test("another process's invalidation is heard, and its mark refuses a fill from here", async () => {
+  test("another process's invalidation is received, and its mark refuses a fill from this one", async () => {
     const namespace = randomUUID();
     const redisUrl = serverUrl('redis');
     const projector = await open({ redisUrl, namespace });
@@ -269,7 +269,7 @@ describeWith(['redis'], 'with Redis', () => {
     await projector.invalidate({ key: 'a', version: 3 });
     release();
     expect((await slow).version).toBe(2);
-    // One that knows of no mark sees that Redis itself has refused it.
+    // A process without that mark finds that Redis itself has refused the fill.
     const fresh = await open({ redisUrl, namespace });
     expect(await fresh.read(read())).toMatchObject({ version: 3, source: 'miss' });
     expect(await query.read(read())).toMatchObject({ version: 3, source: 'redis' });
@@ -290,7 +290,7 @@ describeWith(['redis'], 'with Redis', () => {
     expect(await other.read(newer.read())).toMatchObject({ version: 2, source: 'redis' });
   });
 
-  test('what Redis has but nobody can read counts as nothing', async () => {
+  test('an entry in Redis that can not be decoded counts as absent', async () => {
     const namespace = randomUUID();
     const cache = await open({ redisUrl: serverUrl('redis'), namespace });
     const client = createClient({ url: serverUrl('redis') });
@@ -303,7 +303,7 @@ describeWith(['redis'], 'with Redis', () => {
     expect(await cache.read(read({ key: 'b' }))).toMatchObject({ version: 8, source: 'miss' });
   });
 
-  test('Redis away from the start: reads go to the store, quickly', async () => {
+  test('Redis unreachable from the start: reads use the store, quickly', async () => {
     const way = await wayToRedis();
     way.away(true);
     const cache = await open({ redisUrl: way.url, localTtlMs: 0 });
@@ -317,7 +317,7 @@ describeWith(['redis'], 'with Redis', () => {
     expect(state.loads).toBeGreaterThanOrEqual(200);
   });
 
-  test('Redis silent: three reads wait a little, the others do not', async () => {
+  test('Redis does not answer: three reads wait 50 ms, the others do not', async () => {
     const way = await wayToRedis();
     const cache = await open({ redisUrl: way.url, localTtlMs: 0 });
     const { read } = store();
@@ -331,7 +331,7 @@ describeWith(['redis'], 'with Redis', () => {
     await eventually(async () => (await cache.read(read())).source === 'redis');
   });
 
-  test('reads that fail together are one failure: Redis is asked again at once', async () => {
+  test('reads that fail at the same time count once: Redis is tried again at once', async () => {
     const way = await wayToRedis();
     const namespace = randomUUID();
     const cache = await open({ redisUrl: way.url, namespace, localTtlMs: 0 });
@@ -341,7 +341,7 @@ describeWith(['redis'], 'with Redis', () => {
     const others = Array.from({ length: 20 }, (_, index) => cache.read(read({ key: `b${index}` })));
     expect((await Promise.all(others)).map(({ source }) => source)).toEqual(Array(20).fill('miss'));
     way.silence(false);
-    // A probe a second would let many a read pass before this one.
+    // With one probe a second, many reads would pass before this one.
     let reads = 0;
     await eventually(async () => {
       reads += 1;
@@ -350,12 +350,12 @@ describeWith(['redis'], 'with Redis', () => {
     expect(reads).toBeLessThanOrEqual(2);
   });
 
-  test('an answer that arrives while this process stands still counts', async () => {
+  test('an answer that arrives while this process is blocked counts', async () => {
     const cache = await open({ redisUrl: serverUrl('redis'), localTtlMs: 0 });
     const { state, read } = store();
     await cache.read(read());
     const reading = cache.read(read());
-    // The question goes out in this turn, and there is none for the answer.
+    // The call is sent in this turn of the event loop, and there is none in which its answer is processed.
     await new Promise((resolve) => setImmediate(resolve));
     const until = performance.now() + 300;
     while (performance.now() < until);
@@ -363,7 +363,7 @@ describeWith(['redis'], 'with Redis', () => {
     expect(state.loads).toBe(1);
   });
 
-  test('many invalidations at once are few calls and messages, and none is left for later', async () => {
+  test('many invalidations at once are few calls and messages, and none is delayed', async () => {
     const namespace = randomUUID();
     const projector = await open({ redisUrl: serverUrl('redis'), namespace });
     const query = await open({ redisUrl: serverUrl('redis'), namespace, localTtlMs: 60_000, maxEntries: 10_000 });
@@ -385,7 +385,7 @@ describeWith(['redis'], 'with Redis', () => {
     expect(messages).toBe(30);
   });
 
-  test('an invalidation while Redis is away is told when it is back', async () => {
+  test('an invalidation while Redis is unreachable is sent when it is back', async () => {
     const namespace = randomUUID();
     const way = await wayToRedis();
     const projector = await open({ redisUrl: way.url, namespace });

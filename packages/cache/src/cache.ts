@@ -1,11 +1,6 @@
 /**
- * Cache-aside over views: first this process's memory, then Redis, then the store. What makes it safe is the version
- * that every entry carries:
- *
- * - `invalidate({ key, version })` says that the thing has reached this version. Older entries are dropped, and a mark stays
- *   behind that refuses a fill which was read before the change but arrives after it.
- * - A reader that must see a version (a consistency token) is given no older entry; it loads.
- * - Versions only grow. Where they can start again, as in a rebuilt read model, the key names the generation.
+ * Cache-aside over views: this process's memory, then Redis, then the store. Every entry has its view's version, so
+ * that older entries are recognised, dropped and refused. See README, What it guarantees.
  */
 import { counter, histogram } from '@caudal/telemetry/metrics.ts';
 import { localTier } from './local.ts';
@@ -15,26 +10,26 @@ import type { Cache, CacheResult, Read } from './types.ts';
 const reads = counter('cache_reads_total', 'Reads by result: local, redis, shared, miss, stale.');
 const age = histogram(
   'cache_served_age_seconds',
-  'Age of what was served without a load.',
+  'Age of entries that were served without a load.',
   's',
   [0.001, 0.01, 0.1, 0.5, 1, 5, 10, 30, 60, 300],
 );
 
 export interface CacheOptions {
-  /** Without it there is only this process's memory. */
+  /** If absent, only this process's memory is used. */
   redisUrl?: string;
-  /** Keeps caches apart and names the metrics; change it when the codec changes: 'wallet-balances.v2'. */
+  /** Separates caches, and is a label of the metrics; change it when the codec changes: 'wallet-balances.v2'. */
   namespace: string;
-  /** How long this process's memory answers without asking Redis, in milliseconds; 1,000 if absent. */
+  /** How long this process's memory answers without reading Redis, in milliseconds; 1,000 if absent. */
   localTtlMs?: number;
-  /** How many things this process's memory holds. */
+  /** The most entries in this process's memory. */
   maxEntries: number;
 }
 
-/** Opens a cache. Waits at most a second for Redis and goes on without it if it is away. */
+/** Opens a cache. Waits at most a second for Redis, and continues without it if it is unreachable. */
 export async function openCache({ redisUrl, namespace, localTtlMs = 1_000, maxEntries }: CacheOptions): Promise<Cache> {
   const local = localTier(maxEntries);
-  // Loaded where it is configured: Redis' client takes 6 MiB.
+  // Loaded only if it is configured: the client of Redis takes 6 MiB.
   const shared =
     redisUrl === undefined
       ? undefined

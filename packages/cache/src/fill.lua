@@ -1,6 +1,6 @@
--- Keeps an entry, unless something newer is known: a mark that an invalidation left, or another entry.
+-- Stores an entry, unless a newer version is known from a mark (which an invalidation left) or from another entry.
 -- KEYS: entry, mark. ARGV: version, entry ("version|..."), how long to keep it (ms).
--- Returns 0 if it was kept, else the newer version.
+-- Returns 0 if the entry was stored, else the newer version.
 local version = tonumber(ARGV[1])
 local mark = tonumber(redis.call('GET', KEYS[2]) or '0')
 if mark > version then return mark end

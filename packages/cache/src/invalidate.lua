@@ -1,5 +1,5 @@
--- Drops entries that are older than a version, leaves marks that refuse older ones, and tells everybody in one message.
--- KEYS: entry and mark of each. ARGV: how long marks last (ms), channel, message, then the version of each.
+-- Drops entries that are older than a version, leaves marks that refuse older fills, and publishes one message for all.
+-- KEYS: entry and mark of each view. ARGV: how long marks last (ms), channel, message, then the version of each view.
 for place = 1, #KEYS, 2 do
   local entry, mark = KEYS[place], KEYS[place + 1]
   local given = ARGV[3 + (place + 1) / 2]

@@ -1,9 +1,7 @@
 /**
- * One read: memory, Redis, the store, in this order.
- *
- * Reads of the same thing at the same time share one load. It may have begun before a change that one of them knows of
- * by now (a mark): then they share another, which began after they asked, and take what it says. A read with a condition
- * of its own (a consistency token) loads for itself, since its load may wait for the view to catch up.
+ * One read: memory, Redis, the store, in this order. Concurrent reads of a key share one load. If it began before a
+ * change that is known by now (a mark), they share another one, which began after their call. A read with a consistency
+ * token has a load of its own, since that may wait for the view.
  */
 import { isCode, isTransient } from '@caudal/kernel/errors.ts';
 import { counter } from '@caudal/telemetry/metrics.ts';
@@ -11,7 +9,10 @@ import { type Entry, type LocalTier, markMs } from './local.ts';
 import type { SharedTier } from './shared.ts';
 import type { CacheResult, Read } from './types.ts';
 
-const refused = counter('cache_fills_refused_total', 'Loaded values that were not kept, as something newer was known.');
+const refused = counter(
+  'cache_fills_refused_total',
+  'Loaded values that were not cached, since a newer version was known.',
+);
 
 export interface Found {
   entry: Entry;
@@ -28,7 +29,10 @@ export interface ReaderOptions {
 export function createReader({ local, shared, namespace, localTtlMs }: ReaderOptions) {
   const flights = new Map<string, Promise<Found>>();
 
-  /** For how long it is still good; below 0, since when it is not. Never longer than a fresh one, if the clock was set back. */
+  /**
+   * How long the entry stays fresh; below 0 if it has expired. Never more than a new one's time, if the clock was set
+   * back.
+   */
   const goodForMs = <V>({ value, at }: Entry, { ttlMs, absentTtlMs = 0 }: Read<V>) => {
     const freshMs = value === undefined ? absentTtlMs : ttlMs;
     return Math.min(freshMs, at + freshMs - Date.now());
@@ -54,7 +58,7 @@ export function createReader({ local, shared, namespace, localTtlMs }: ReaderOpt
 
   const keep = async <V>(read: Read<V>, entry: Entry): Promise<void> => {
     const leftMs = goodForMs(entry, read);
-    // A mark against a load that took this long may be gone already.
+    // The mark that would refuse a load of this length may have expired.
     if (leftMs <= 0 || Date.now() - entry.at > markMs / 2) return;
     if (shared) {
       const data = entry.value === undefined ? undefined : read.codec.encode(entry.value as V);
@@ -64,7 +68,7 @@ export function createReader({ local, shared, namespace, localTtlMs }: ReaderOpt
     if (!keepLocal(read, entry)) refused.add(1, { cache: namespace });
   };
 
-  /** `old`: what may be served if the store can't be reached. */
+  /** `old`: the entry that may be served if the store can't be reached. */
   const load = async <V>(read: Read<V>, old: Entry | undefined): Promise<Found> => {
     const at = Date.now();
     let loaded: Awaited<ReturnType<typeof read.load>>;
@@ -94,7 +98,7 @@ export function createReader({ local, shared, namespace, localTtlMs }: ReaderOpt
   const fetchTogether = async <V>(read: Read<V>, old: Entry | undefined): Promise<Found> => {
     const underway = flights.get(read.key);
     if (underway) {
-      // Whoever began it may have run out of time of their own.
+      // The read that began the load may have reached its own deadline.
       const found = await underway.then(asShared).catch((error: unknown) => {
         if (!isCode(error, 'CANCELLED', 'DEADLINE_EXCEEDED')) throw error;
       });

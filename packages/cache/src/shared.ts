@@ -1,13 +1,7 @@
 /**
- * The cache that processes share, in Redis. Two keys a thing, in one cluster slot: the entry (`version|time|1|data`)
- * and the mark that an invalidation leaves. Every change is one Lua script, so it is atomic. Invalidations come in bursts
- * (a projector's batch), so a script takes up to 100 of them, and publishes them as one message: one call each would
- * overrun the client's queue, and what does not fit there would be told late. (Over a cluster they would have to be one
- * call each; this client speaks to one server.)
- *
- * Redis being away must not slow anything: a call waits at most 50 ms, and after three failures in a row nobody asks
- * for a second but one, who finds out whether it is back. Calls that fail together count as one failure. Invalidations that could not be told are kept (up to
- * `maxPending` keys) and told when it is.
+ * The cache that processes share, in Redis. A view has two keys, in one cluster slot: the entry (`version|time|1|data`)
+ * and the mark that an invalidation leaves. Every change is one Lua script, so it is atomic. An unreachable Redis must
+ * not slow reads: see README, What it guarantees, for the bounds.
  */
 import { readFileSync } from 'node:fs';
 import { backoffMs, sleep } from '@caudal/kernel/time.ts';
@@ -19,11 +13,11 @@ import { markMs } from './local.ts';
 const log = logger('cache');
 const failed = counter('cache_redis_errors_total', 'Calls of the shared cache that failed or took too long.');
 
-/** What Redis keeps of a thing. */
+/** An entry in Redis. */
 export interface SharedEntry {
   version: number;
   at: number;
-  /** Undefined where there was nothing. */
+  /** Undefined if the view does not exist. */
   data: Uint8Array | undefined;
 }
 
@@ -34,7 +28,7 @@ const failuresToPause = 3;
 const maxPending = 10_000;
 const invalidationsAtOnce = 100;
 
-/** What has reached which version. */
+/** The version that the view of a key has reached. */
 export interface Invalidation {
   key: string;
   version: number;
@@ -60,7 +54,7 @@ function connect(url: string) {
     commandOptions: { typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer }, timeout: undefined },
     disableOfflineQueue: true,
     commandsQueueMaxLength: 1_000,
-    // A connection that nothing comes back on is given up.
+    // A connection on which no answer arrives is closed.
     pingInterval: 1_000,
     socket: {
       connectTimeout: 1_000,
@@ -70,21 +64,21 @@ function connect(url: string) {
   });
   let away = false;
   client.on('error', (error: unknown) => {
-    if (!away) log.warn({ err: error }, 'Redis is away; going on without it');
+    if (!away) log.warn({ err: error }, 'Redis is unreachable; continuing without it');
     away = true;
   });
   client.on('ready', () => {
-    if (away) log.info('Redis is back');
+    if (away) log.info('Redis is reachable again');
     away = false;
   });
   return client;
 }
 
-/** The call's answer; an error if it takes longer than this. */
+/** The call's answer. Throws if it takes longer than `ms`. */
 async function within<T>(ms: number, call: Promise<T>): Promise<T> {
   const { promise: late, reject } = Promise.withResolvers<never>();
   const error = new Error(`Redis did not answer within ${ms} ms`);
-  // Not at once: if this process stood still the answer may be here, and its turn comes after the timers'.
+  // Not at once: if this process was blocked, the answer may have arrived, and is processed after the timers.
   const timer = setTimeout(() => setImmediate(reject, error), ms);
   try {
     return await Promise.race([call, late]);
@@ -104,7 +98,7 @@ function fromBytes(bytes: Buffer): SharedEntry | undefined {
   return { version: Number(header[1]), at: Number(header[2]), data };
 }
 
-/** Waits at most a second for the first connection. `heard` is called for every invalidation by anybody. */
+/** Waits at most a second for the first connection. `heard` is called for every invalidation, from any process. */
 export async function sharedTier(url: string, namespace: string, heard: (key: string, version: number) => void) {
   const client = connect(url);
   const subscriber = client.duplicate();
@@ -118,13 +112,13 @@ export async function sharedTier(url: string, namespace: string, heard: (key: st
   let failures = 0;
   let failedAt = 0;
   let pausedUntil = 0;
-  /** Undefined if Redis can't be asked. */
+  /** The answer of a call; undefined if Redis can't be reached. */
   const ask = async <T>(ms: number, call: () => Promise<T>): Promise<T | undefined> => {
     const now = performance.now();
     if (!client.isReady) return undefined;
     if (failures >= failuresToPause) {
       if (now < pausedUntil) return undefined;
-      // This call finds out; the others go on without.
+      // This call is the probe. The others continue without Redis.
       pausedUntil = now + pauseMs;
     }
     try {
@@ -134,11 +128,11 @@ export async function sharedTier(url: string, namespace: string, heard: (key: st
     } catch (error) {
       failed.add(1, { cache: namespace });
       pausedUntil = performance.now() + pauseMs;
-      // It was under way when another one failed: the same stall, told again.
+      // The call was in flight when another one failed: both count as one failure.
       if (now < failedAt) return undefined;
       failedAt = performance.now();
       failures++;
-      if (failures === failuresToPause) log.warn({ err: error }, 'Redis fails; asking it once a second');
+      if (failures === failuresToPause) log.warn({ err: error }, 'Redis fails; one call a second is tried');
       return undefined;
     }
   };
@@ -178,18 +172,18 @@ export async function sharedTier(url: string, namespace: string, heard: (key: st
   waiting.abort();
 
   return {
-    /** What Redis has, however old; undefined if it has nothing or can't be asked. */
+    /** The entry in Redis, however old; undefined if there is none or Redis can't be reached. */
     async get(key: string): Promise<SharedEntry | undefined> {
       const bytes = (await ask(callMs, () => client.get(keysOf(key)[0]!))) as Buffer | null | undefined;
       return bytes ? fromBytes(bytes) : undefined;
     },
-    /** Keeps the entry, unless something newer is known. Gives that newer version; 0 if there is none, or no Redis. */
+    /** Stores the entry, unless a newer version is known. Returns that version; 0 if there is none or no Redis. */
     async fill(key: string, entry: SharedEntry, keepMs: number): Promise<number> {
       const args = [String(entry.version), toBytes(entry), String(Math.ceil(keepMs))];
       return (await ask(callMs, () => client.fill(keysOf(key), args))) ?? 0;
     },
     invalidate: tell,
-    /** Lets go of the connections. Never throws. */
+    /** Closes the connections. Never throws. */
     async stop(): Promise<void> {
       clearInterval(retry);
       for (const connection of [client, subscriber]) connection.destroy();

@@ -32,7 +32,7 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true }));
 
 describe('values', () => {
-  test('come typed from the environment, or from the defaults', () => {
+  test('are read from the environment, or from the defaults, with their types', () => {
     const values = loadConfig(settings, { env: { ...minimal, CAUDAL_DRAIN: '1.5s', CAUDAL_ROLES: 'query' } });
     const typed: { CAUDAL_MODE: 'development' | 'production'; CAUDAL_JWT_SECRET: string | undefined } = values;
     expect(typed).toEqual({
@@ -48,7 +48,7 @@ describe('values', () => {
     });
   });
 
-  test('an optional setting may be undefined, another may not', () => {
+  test('only an optional setting may be undefined', () => {
     type Loaded = Values<typeof settings>;
     const optional: Loaded['CAUDAL_JWT_SECRET'] = undefined;
     // @ts-expect-error a port with a default is always a number
@@ -60,13 +60,13 @@ describe('values', () => {
     expect(loadConfig(settings, { env: { ...minimal, CAUDAL_REST_PORT: '' } }).CAUDAL_REST_PORT).toBe(8080);
   });
 
-  test('a default that its own setting would refuse is a bug, found when the setting is made', () => {
+  test('a default that its setting would refuse is an error when the setting is defined', () => {
     expect(() => setting.port({ description: 'A port.', default: 'http' })).toThrow('"http"');
   });
 });
 
-describe('what is wrong', () => {
-  test('is told all at once: the variable, what, and the fix', () => {
+describe('problems', () => {
+  test('are listed all at once: the variable, what is wrong, and the fix', () => {
     const env = {
       POSTGRES_URL: 'mysql://root:hunter2@db/x',
       CAUDAL_REST_PORT: '80800',
@@ -116,7 +116,7 @@ describe('what is wrong', () => {
   });
 });
 
-describe('what must hold between settings', () => {
+describe('a condition between settings', () => {
   const bothPorts = {
     of: ['CAUDAL_REST_PORT', 'CAUDAL_BATCH'] as ('CAUDAL_REST_PORT' | 'CAUDAL_BATCH')[],
     problem: ({ CAUDAL_REST_PORT, CAUDAL_BATCH }: Values<typeof settings>) =>
@@ -126,7 +126,7 @@ describe('what must hold between settings', () => {
   };
   const check = (env: Record<string, string>) => checkConfig(settings, { ...minimal, ...env }, { checks: [bothPorts] });
 
-  test('is told together with everything else', () => {
+  test('is reported together with all other problems', () => {
     expect(check({ CAUDAL_REST_PORT: '100', CAUDAL_MODE: 'prod' }).problems.map(({ wrong }) => wrong)).toEqual([
       expect.stringContaining('"prod"'),
       'it is the port',
@@ -138,12 +138,12 @@ describe('what must hold between settings', () => {
     expect(() => loadConfig(settings, { env, checks: [bothPorts] })).toThrow('CAUDAL_BATCH: it is the port.');
   });
 
-  test('is not asked of a setting that is wrong in itself', () => {
+  test('is not checked if one of its settings is wrong by itself', () => {
     expect(check({ CAUDAL_REST_PORT: 'http' }).problems).toHaveLength(1);
   });
 });
 
-describe('a kind of its own', () => {
+describe('a parsed setting', () => {
   const pairs = {
     CAUDAL_PAIR: setting.parsed(
       { description: 'Two words.', expects: 'two words', secrecy: 'secret', optional: true },
@@ -155,7 +155,7 @@ describe('a kind of its own', () => {
     ),
   };
 
-  test('is what its function makes of the text, and is shown no more than it may', () => {
+  test('has the value that its function returns, and shows no more of it than its secrecy allows', () => {
     const typed: { CAUDAL_PAIR: [string, string] | undefined } = loadConfig(pairs, { env: { CAUDAL_PAIR: 'a b' } });
     expect(typed).toEqual({ CAUDAL_PAIR: ['a', 'b'] });
     const text = printConfig(checkConfig(pairs, { CAUDAL_PAIR: 'hunter2' }));
@@ -168,7 +168,7 @@ describe('a kind of its own', () => {
 describe('secrets with commas between', () => {
   const several = { CAUDAL_SECRETS: setting.secrets({ description: 'Two.', minLength: 8, optional: true }) };
 
-  test('are a list, of which nothing is shown', () => {
+  test('are a list that is never shown', () => {
     const typed: { CAUDAL_SECRETS: string[] | undefined } = loadConfig(several, {
       env: { CAUDAL_SECRETS: 'hunter22, hunter33' },
     });
@@ -196,7 +196,7 @@ describe('secrets from files', () => {
     expect(checkConfig(settings, env).warnings).toEqual([]);
   });
 
-  test('a file that is not there, and both ways at once, are problems', () => {
+  test('a missing file is a problem, and so is setting both variables', () => {
     const missing = { ...minimal, CAUDAL_JWT_SECRET_FILE: join(folder, 'missing') };
     expect(checkConfig(settings, missing).problems[0]?.wrong).toContain('ENOENT');
     const both = { ...missing, CAUDAL_JWT_SECRET: 'a long secret' };
@@ -205,17 +205,17 @@ describe('secrets from files', () => {
 });
 
 describe('unknown variables', () => {
-  test('with our prefix are warned about, with the likely name', () => {
+  test('with the prefix cause a warning with the likely name', () => {
     const env = { ...minimal, CAUDAL_REST_PROT: '1', CAUDAL_SOMETHING_ELSE_ENTIRELY: '1', PATH: '/bin' };
     const warnings: string[] = [];
     loadConfig(settings, { env, warn: (warning) => warnings.push(warning) });
     expect(warnings).toEqual([
-      'CAUDAL_REST_PROT is no setting of Caudal and has no effect. Did you mean CAUDAL_REST_PORT?',
-      'CAUDAL_SOMETHING_ELSE_ENTIRELY is no setting of Caudal and has no effect.',
+      'CAUDAL_REST_PROT is not a setting of Caudal and has no effect. Did you mean CAUDAL_REST_PORT?',
+      'CAUDAL_SOMETHING_ELSE_ENTIRELY is not a setting of Caudal and has no effect.',
     ]);
   });
 
-  test("Kubernetes' service links are not ours to complain about", () => {
+  test("Kubernetes' service links cause no warning", () => {
     const env = {
       ...minimal,
       CAUDAL_COMMAND_SERVICE_HOST: '10.0.0.1',
@@ -241,14 +241,14 @@ describe('--print-config', () => {
   });
 
   test.each(['caudal:hunter2@db', 'postgres://caudal:hun/ter2@db', 'postgres://caudal:p@ss/hunter2@db:1/x'])(
-    'shows no password of the careless URL %p',
+    'shows no password of the malformed URL %p',
     (url) => {
       const text = printConfig(checkConfig(settings, { POSTGRES_URL: url }));
       expect(text).not.toMatch(/hun|ter2|ss/);
     },
   );
 
-  test('as JSON', () => {
+  test('prints JSON', () => {
     const parsed = JSON.parse(printConfig(checkConfig(settings, minimal), { json: true }));
     expect(parsed.problems).toEqual([]);
     expect(parsed.settings[1]).toEqual({
@@ -280,22 +280,20 @@ describe('deprecated names', () => {
     return { value: values?.CAUDAL_RECONCILIATION_INTERVAL, warnings, problems };
   };
 
-  test('a former name is read, with a warning that names both and when it goes', () => {
+  test('a former name is read, with a warning that names both and the version that removes it', () => {
     expect(interval({ CAUDAL_SWEEP_INTERVAL: '2s' })).toEqual({
       value: 2_000,
       problems: [],
-      warnings: [
-        'CAUDAL_SWEEP_INTERVAL is deprecated and will go in 0.3: it is called CAUDAL_RECONCILIATION_INTERVAL now.',
-      ],
+      warnings: ['CAUDAL_SWEEP_INTERVAL is deprecated and will be removed in 0.3: use CAUDAL_RECONCILIATION_INTERVAL.'],
     });
   });
 
-  test('the new name alone, or none, warns of nothing', () => {
+  test('the new name alone, or none, causes no warning', () => {
     expect(interval({ CAUDAL_RECONCILIATION_INTERVAL: '2s' })).toEqual({ value: 2_000, problems: [], warnings: [] });
     expect(interval({ CAUDAL_SWEEP_INTERVAL: '' })).toEqual({ value: 30_000, problems: [], warnings: [] });
   });
 
-  test('both with one value: it is taken, with a warning; with two values: an error that names both', () => {
+  test('both with the same value cause a warning; with different values an error that names both', () => {
     const both = interval({ CAUDAL_RECONCILIATION_INTERVAL: '2s', CAUDAL_SWEEP_INTERVAL: '2s' });
     expect(both).toMatchObject({ value: 2_000, warnings: [expect.stringContaining('unset CAUDAL_SWEEP_INTERVAL')] });
     const load = () =>
@@ -323,19 +321,19 @@ describe('deprecated names', () => {
     expect(JSON.stringify(clash)).not.toMatch(/hunter/);
   });
 
-  test('a former word of a value means the new one, once', () => {
+  test('a former word of a value is replaced by its current name, once', () => {
     const roles = (text: string) => {
       const { values, warnings } = checkConfig(renamed, { CAUDAL_ROLES: text });
       return { roles: values?.CAUDAL_ROLES, warnings };
     };
-    const warnings = ['CAUDAL_ROLES: "process" is deprecated and will go in 0.3: it is called "saga" now.'];
+    const warnings = ['CAUDAL_ROLES: "process" is deprecated and will be removed in 0.3: use "saga".'];
     expect(roles('process,command')).toEqual({ roles: ['saga', 'command'], warnings });
     expect(roles('process, saga')).toEqual({ roles: ['saga'], warnings });
     expect(roles('saga')).toEqual({ roles: ['saga'], warnings: [] });
     expect(roles('processes').roles).toBeUndefined();
   });
 
-  test('are shown where they are in effect', () => {
+  test('are shown if they are in effect', () => {
     const shown = printConfig(checkConfig(renamed, { CAUDAL_SWEEP_INTERVAL: '2s' }));
     expect(shown).toContain('CAUDAL_RECONCILIATION_INTERVAL=2s  (env, as CAUDAL_SWEEP_INTERVAL)');
     expect(shown).toContain('!! CAUDAL_SWEEP_INTERVAL is deprecated');

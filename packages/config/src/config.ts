@@ -1,13 +1,13 @@
 /**
- * A process's configuration: read from environment variables once, at its start, and checked as a whole, so that one
- * message names everything that is wrong.
+ * A process's configuration. It is read from environment variables once, at the start, and checked as a whole, so that
+ * one message lists all problems.
  */
 import { readFileSync } from 'node:fs';
 import { closest, distance } from 'fastest-levenshtein';
 import { redactedSecret, redactUrl } from './redact.ts';
 import { type Setting, wordsOf } from './setting.ts';
 
-/** Settings by the variables that hold them: `{ POSTGRES_URL: setting.url({ ... }) }`. */
+/** Settings by their variables: `{ POSTGRES_URL: setting.url({ ... }) }`. */
 export type Settings = Record<string, Setting<unknown>>;
 
 /** The values of settings. */
@@ -18,19 +18,19 @@ export interface Problem {
   name: string;
   /** What is wrong with it. */
   wrong: string;
-  /** What to do. */
+  /** How to correct it. */
   fix: string;
 }
 
-/** Something that must hold between settings. */
+/** A condition between settings. */
 export interface Check<S extends Settings> {
-  /** Those it looks at: it is asked only if each of them is right in itself. */
+  /** The settings that it reads. It runs only if each of them is right by itself. */
   of: (keyof S & string)[];
-  /** What is wrong; undefined if all is well. */
+  /** What is wrong; undefined if nothing is. */
   problem(values: Values<S>): Problem | undefined;
 }
 
-/** One setting as it is in effect, secrets taken out. */
+/** One setting with its value in effect, without secrets. */
 export interface Effective {
   name: string;
   /** As text; null if it has none. */
@@ -46,13 +46,13 @@ export interface CheckedConfig<S extends Settings> {
   values: Values<S> | undefined;
   effective: Effective[];
   problems: Problem[];
-  /** Variables that look like ours but are not, and deprecated names that are in use. */
+  /** Warnings of unknown variables that begin with the prefix, and of deprecated names in use. */
   warnings: string[];
 }
 
 export type Environment = Record<string, string | undefined>;
 
-/** The configuration is wrong. The message lists every problem, one a line. */
+/** The configuration is wrong. The message lists all problems, one per line. */
 export class ConfigError extends Error {
   readonly problems: Problem[];
 
@@ -64,7 +64,7 @@ export class ConfigError extends Error {
   }
 }
 
-/** The version in which deprecated names are no longer read: docs/renames.md says so, too. */
+/** The version in which deprecated names are no longer read; docs/renames.md names it, too. */
 const removedIn = '0.3';
 
 const mayComeFromFile = ({ secrecy }: Setting<unknown>) => secrecy !== 'public';
@@ -76,12 +76,12 @@ interface Found {
 }
 
 interface FoundSetting extends Found {
-  /** The deprecated variable that the text comes from. */
+  /** The deprecated variable that the text was read from. */
   readAs?: string;
   warnings: string[];
 }
 
-/** What stands under one name. An empty variable counts as not set: charts and compose files can't leave one out easily. */
+/** The text of one variable. If empty, it counts as not set: charts and compose files can't easily leave one out. */
 function findNamed(name: string, setting: Setting<unknown>, env: Environment): Found {
   const text = env[name] || undefined;
   const file = mayComeFromFile(setting) ? env[`${name}_FILE`] || undefined : undefined;
@@ -111,7 +111,7 @@ function find(name: string, setting: Setting<unknown>, env: Environment): FoundS
   const formerIsSet = former !== undefined && (former.source !== 'unset' || former.problem !== undefined);
   if (formerly === undefined || !formerIsSet) return orDefault({ ...current, warnings: [] }, setting);
   if (current.problem) return { ...current, warnings: [] };
-  const warning = `${formerly} is deprecated and will go in ${removedIn}: it is called ${name} now.`;
+  const warning = `${formerly} is deprecated and will be removed in ${removedIn}: use ${name}.`;
   if (current.text === undefined) return { ...former, readAs: formerly, warnings: [warning] };
   if (current.text === former.text) return { ...current, warnings: [`${warning} Both are set: unset ${formerly}.`] };
   const wrong = `${formerly}, its deprecated name, is set as well, and to another value`;
@@ -132,10 +132,7 @@ function orDefault(found: FoundSetting, setting: Setting<unknown>): FoundSetting
 function formerWordsIn(name: string, text: string, { formerWords }: Setting<unknown>): string[] {
   return wordsOf(text)
     .filter((word) => Object.hasOwn(formerWords, word))
-    .map(
-      (word) =>
-        `${name}: "${word}" is deprecated and will go in ${removedIn}: it is called "${formerWords[word]}" now.`,
-    );
+    .map((word) => `${name}: "${word}" is deprecated and will be removed in ${removedIn}: use "${formerWords[word]}".`);
 }
 
 function shown(text: string, { secrecy }: Setting<unknown>): string {
@@ -143,7 +140,7 @@ function shown(text: string, { secrecy }: Setting<unknown>): string {
   return secrecy === 'url' ? redactUrl(text) : text;
 }
 
-/** Kubernetes sets such variables for every service of the namespace: `CAUDAL_COMMAND_PORT_50051_TCP`. */
+/** Whether Kubernetes sets such a variable for every service of the namespace: `CAUDAL_COMMAND_PORT_50051_TCP`. */
 function isServiceLink(name: string, value: string): boolean {
   return (
     /_SERVICE_(HOST|PORT(_.+)?)$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$/.test(name) ||
@@ -163,20 +160,20 @@ function unknownVariables(settings: Settings, env: Environment, prefix: string):
     .filter(([name, value]) => name.startsWith(prefix) && !known.has(name) && !isServiceLink(name, value ?? ''))
     .map(([name]) => {
       const near = closest(name, names);
-      // Farther apart than a third of the name it is another word, not a slip.
+      // If more than a third of the name differs, it is another word, not a typing error.
       const hint = near && distance(name, near) <= name.length / 3 ? ` Did you mean ${near}?` : '';
-      return `${name} is no setting of Caudal and has no effect.${hint}`;
+      return `${name} is not a setting of Caudal and has no effect.${hint}`;
     });
 }
 
 export interface CheckOptions<S extends Settings> {
-  /** Variables that begin like this and are no settings are warned about; `CAUDAL_` if absent. */
+  /** Variables that begin with this and are not settings cause a warning; `CAUDAL_` if absent. */
   prefix?: string;
-  /** What must hold between settings. */
+  /** Conditions between settings. */
   checks?: Check<S>[];
 }
 
-/** Reads and checks every setting, and what must hold between them. Never throws for what stands in the environment. */
+/** Reads and checks every setting, and the conditions between them. Never throws, whatever the environment holds. */
 export function checkConfig<S extends Settings>(
   settings: S,
   env: Environment = process.env,
@@ -217,8 +214,8 @@ export function checkConfig<S extends Settings>(
 }
 
 /**
- * The values of all settings. Throws ConfigError, which names everything that is wrong; `warn` is called for each unknown
- * variable and each deprecated name.
+ * The values of all settings. Throws ConfigError, which lists all problems. `warn` is called for each unknown variable
+ * and each deprecated name.
  */
 export function loadConfig<S extends Settings>(
   settings: S,

@@ -1,7 +1,7 @@
-/** Shows a configuration to people: what is in effect. */
+/** Prints the configuration that is in effect. */
 import type { CheckedConfig, Settings } from './config.ts';
 
-/** What is in effect, and what is wrong with it: lines for people, or one JSON object. Secrets are taken out. */
+/** The settings in effect and their problems: lines for people, or one JSON object. Secrets are replaced. */
 export function printConfig(
   { effective, problems, warnings }: CheckedConfig<Settings>,
   { json = false }: { json?: boolean } = {},

@@ -1,10 +1,10 @@
-/** Takes out of a text what nobody should read. */
+/** Removes secrets from texts. */
 
 const hidden = '***';
 
 /**
- * The URL without its password, and without query parameters that look like secrets. Never throws. Up to the last `@`
- * everything counts as password, since people forget to escape theirs: rather too much is hidden than too little.
+ * The URL without its password, and without query parameters that look like secrets. Never throws. All text up to the
+ * last `@` counts as password, since people forget to escape theirs. So it hides too much rather than too little.
  */
 export function redactUrl(url: string): string {
   return url
@@ -12,5 +12,5 @@ export function redactUrl(url: string): string {
     .replace(/([?&][^=&#]*(?:pass|pwd|secret|token|key)[^=&#]*=)[^&#]*/gi, `$1${hidden}`);
 }
 
-/** Stands in for a secret; says only that there is one. */
+/** Replaces a secret: it shows only that there is one. */
 export const redactedSecret = hidden;

@@ -1,31 +1,31 @@
-/** The kinds of settings: how each is written as text in an environment variable, and what it becomes. */
+/** The kinds of settings: the text of each in an environment variable, and the value that it becomes. */
 import { z } from 'zod';
 
-/** What may be seen of a value: all of it, all but a URL's credentials, nothing. */
+/** What may be shown of a value: all of it, all but a URL's credentials, or nothing. */
 export type Secrecy = 'public' | 'url' | 'secret';
 
 export interface Setting<T> {
-  /** Parses the text into the value; the messages of its issues say what is wrong, without the value where it is secret. */
+  /** Parses the text. The messages of its issues say what is wrong, without the value if it is secret. */
   readonly schema: z.ZodType<T, string>;
   /** Completes "Set NAME to ...": `a whole number from 1 to 10`. */
   readonly expects: string;
   readonly description: string;
-  /** As it would be written in the environment. */
+  /** As text, as in the environment. */
   readonly default: string | undefined;
   readonly optional: boolean;
   readonly secrecy: Secrecy;
   /** The variable's deprecated name: still read, with a warning. */
   readonly formerly: string | undefined;
-  /** Deprecated words of its value, by what each is called now: still read, with a warning. */
+  /** Deprecated words of its value, each with its current name: still read, with a warning. */
   readonly formerWords: Readonly<Record<string, string>>;
 }
 
 export interface SettingOptions {
-  /** What it does, for those who operate it: a sentence. */
+  /** What it does, for operators: a sentence. */
   description: string;
-  /** The value if it is not set, as it would be written in the environment: `'5s'`. Without one it must be set. */
+  /** The value if it is not set, as text: `'5s'`. Without a default it must be set. */
   default?: string;
-  /** May be left out without a default; it is undefined then. */
+  /** It may be left out without a default; then its value is undefined. */
   optional?: true;
   /** The variable's name before a rename. It is read for one more version, with a warning; docs/renames.md lists it. */
   formerly?: string;
@@ -53,13 +53,16 @@ function define<T, O extends SettingOptions>(
   };
 }
 
-/** Kubernetes sets variables like `CAUDAL_PORT=tcp://10.0.0.1:80` for services; their names can be those of settings. */
+/**
+ * Recognises variables that Kubernetes sets for services, as `CAUDAL_PORT=tcp://10.0.0.1:80`: one may be named like a
+ * setting.
+ */
 function notExpected(text: string, expects: string): string {
   const link = /^(tcp|udp|sctp):\/\//.test(text);
   return `"${text}" is not ${expects}${link ? '; it is a service link of Kubernetes: set enableServiceLinks: false' : ''}`;
 }
 
-/** Text whose `convert` gives the value, or undefined if the text is not as expected. */
+/** A schema for texts that `convert` turns into a value; it gives undefined if the text is not as expected. */
 function converted<T>(expects: string, convert: (text: string) => T | undefined): z.ZodType<T, string> {
   return z.string().transform((text, context): T => {
     const value = convert(text);
@@ -70,9 +73,9 @@ function converted<T>(expects: string, convert: (text: string) => T | undefined)
 }
 
 interface Range {
-  /** Smallest value allowed. */
+  /** The smallest allowed value. */
   min?: number;
-  /** Largest value allowed. */
+  /** The largest allowed value. */
   max?: number;
 }
 
@@ -87,7 +90,7 @@ function rangeText({ min, max }: Range, show: (value: number) => string = String
   return max === undefined ? '' : `, at most ${show(max)}`;
 }
 
-/** A number with one of these units, as a multiple of the smallest: `1.5s` is 1500 where `ms` is 1. */
+/** A number with one of these units, as a multiple of the smallest one: `1.5s` is 1500 if `ms` is 1. */
 function withUnit(text: string, units: Record<string, number>): number | undefined {
   const [, amount, unit = ''] = /^(\d+(?:\.\d+)?)\s*([A-Za-z]+)$/.exec(text) ?? [];
   const factor = Object.hasOwn(units, unit) ? units[unit] : undefined;
@@ -98,11 +101,11 @@ const durations = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 const sizes = { B: 1, kB: 1e3, MB: 1e6, GB: 1e9, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 };
 
 /**
- * A URL, several hosts with commas allowed as MongoDB's have them. Says what is wrong without repeating the URL, which
- * may hold a password.
+ * What is wrong with a URL, which may have several hosts with commas between them, as MongoDB's. The text does not
+ * repeat the URL, since that may hold a password.
  */
 function urlProblem(text: string, protocols: string[] | undefined): string | undefined {
-  // The URL class knows one host only: the others are checked each in its place.
+  // The URL class allows only one host, so each is checked by itself.
   const [, scheme, user = '', hosts, rest] = /^([a-z][a-z0-9+.-]*):\/\/([^/?#]*@)?([^/?#]*)(.*)$/is.exec(text) ?? [];
   if (scheme === undefined) return 'it does not start with a scheme and "://"';
   if (protocols && !protocols.includes(scheme.toLowerCase())) return `its scheme is "${scheme}"`;
@@ -113,11 +116,11 @@ function urlProblem(text: string, protocols: string[] | undefined): string | und
   return undefined;
 }
 
-/** The values of a list, blanks around them taken off. */
+/** The values of a list, without blanks around them. */
 export const wordsOf = (text: string): string[] => text.split(',').map((part) => part.trim());
 
 export const setting = {
-  /** Text as it is. `pattern`: what it must match, explained by `expects`. */
+  /** The text itself. `pattern`: what it must match; `expects` describes it. */
   string<const O extends SettingOptions & { pattern?: RegExp; expects?: string }>(options: O) {
     const { pattern = /^/, expects = 'a text' } = options;
     const schema = z.string().regex(pattern, { error: ({ input }) => notExpected(String(input), expects) });
@@ -133,8 +136,9 @@ export const setting = {
   },
 
   /**
-   * Secrets with commas between them, so that a new one is known before the old one goes: never shown, and blanks around them
-   * ignored. Can be read from the file that NAME_FILE names. `minLength`: characters of each.
+   * Secrets with commas between them, so that a new one can be added before the old one is removed. They are never
+   * shown, and blanks around them are ignored. Can be read from the file that NAME_FILE names. `minLength`: characters
+   * of each.
    */
   secrets<const O extends SettingOptions & { minLength: number }>(options: O) {
     const { minLength } = options;
@@ -151,8 +155,9 @@ export const setting = {
   },
 
   /**
-   * Text that `parse` makes something of. It throws an Error that says what is wrong, without the text if that is secret.
-   * `secrecy`: what may be shown of it; if not all, it can be read from the file that NAME_FILE names.
+   * A text that `parse` turns into the value. `parse` throws an Error that says what is wrong, without the text if that
+   * is secret. `secrecy`: what may be shown of it; if it is not public, it can be read from the file that NAME_FILE
+   * names.
    */
   parsed<T, const O extends SettingOptions & { expects: string; secrecy: Secrecy }>(
     options: O,
@@ -202,7 +207,7 @@ export const setting = {
     );
   },
 
-  /** A number, with a decimal point where needed. */
+  /** A number, which may have a decimal point. */
   number<const O extends SettingOptions & Range>(options: O) {
     const expects = `a number${rangeText(options)}`;
     return define(
@@ -253,8 +258,8 @@ export const setting = {
   },
 
   /**
-   * Values with commas between them, blanks around them ignored. `allowed`: the only ones it may hold. `formerWords`:
-   * deprecated ones by what each is called now, which is what the value then holds.
+   * Values with commas between them; blanks around them are ignored. `allowed`: the values that it may hold.
+   * `formerWords`: deprecated values, each with its current name, which replaces it.
    */
   list<const O extends SettingOptions & { allowed?: readonly string[]; formerWords?: Record<string, string> }>(
     options: O,
@@ -264,7 +269,7 @@ export const setting = {
     const valid = (part: string) => part !== '' && (!allowed || allowed.includes(part));
     const parse = (text: string) => {
       const parts = wordsOf(text).map((part) => (Object.hasOwn(formerWords, part) ? formerWords[part]! : part));
-      // An old word beside the new one is the same twice.
+      // A deprecated word and its current name count once.
       return parts.every(valid) ? [...new Set(parts)] : undefined;
     };
     return define(options, expects, converted(expects, parse), { formerWords });

@@ -8,7 +8,7 @@ const base: Context = {
 const job = { name: 'check', description: 'A test.', schedule: '0 3 * * *', run: async () => {} };
 const gauge = { name: 'orders_open', description: 'A test.', unit: '1' as const, read: async () => 0 };
 
-test('jobs and gauges that can be as they are declared pass', () => {
+test('jobs and gauges that are declared correctly are accepted', () => {
   expect(defineContext({ ...base, jobs: [job], gauges: [gauge] })).toMatchObject({ jobs: [job], gauges: [gauge] });
   expect(defineContext(base)).toBe(base);
 });
@@ -22,6 +22,6 @@ test.each<[Partial<Context>, RegExp]>([
     /Gauge "payments_open" of orders: name must begin with "orders_"/,
   ],
   [{ gauges: [{ ...gauge, labels: ['order_id'] }] }, /Gauge "orders_open" of orders: label "order_id" is an id/],
-])('others end the start, with what is wrong: %#', (wrong, message) => {
+])('wrong ones end the start with a message that names the fault: %#', (wrong, message) => {
   expect(() => defineContext({ ...base, ...wrong })).toThrow(message);
 });

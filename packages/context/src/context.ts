@@ -1,6 +1,6 @@
 /**
- * What a context consists of: its commands, queries, projections and sagas. Each is a function of
- * the tools that it needs, so that the same context runs as one process or as many, on one store or on all.
+ * The parts of a context: its commands, queries, projections, sagas, jobs and gauges. They are functions of the tools
+ * that they need, so that the same context runs as one process or as many, on one store or on all.
  */
 import type { Aggregates, Decider } from '@caudal/aggregates/types.ts';
 import type { Settings, Values } from '@caudal/config/config.ts';
@@ -19,7 +19,7 @@ import type { SearchReader, ViewReader } from './view-reader.ts';
 
 /** The tools that commands, queries and sagas share. */
 export interface Tools<S extends Settings> {
-  /** Over the context's own log. */
+  /** The aggregates of the context's own log. */
   aggregates: Aggregates;
   clock: Clock;
   ids: IdSource;
@@ -31,85 +31,85 @@ export interface Tools<S extends Settings> {
 export interface QueryTools<S extends Settings> extends Tools<S> {
   /** The views of one of the context's projections. */
   views<V>(projection: AnyProjection<V>): ViewReader<V>;
-  /** The same with search; for projections kept in the search store. */
+  /** The same with search, for projections in the search store. */
   search<V>(projection: AnyProjection<V>): SearchReader<V>;
 }
 
 export interface SagaTools<S extends Settings> extends Tools<S> {
   /** The context's own, for cursors and timers. */
   database: Database;
-  /** Fires when the process ends: what is in flight is given up and repeated later. */
+  /** Fires when the process ends: steps in flight are given up and repeated later. */
   signal: AbortSignal;
-  /** PostgreSQL is embedded, so a sandbox may take the place of an outside system without a setting. */
+  /** Whether PostgreSQL is embedded. Then a sandbox may replace an external system without a setting. */
   development: boolean;
 }
 
 export interface JobTools<S extends Settings> extends Tools<S> {
-  /** The context's own. What a run writes through `transaction` is written only while the run holds its lease. */
+  /** The context's own. Its `transaction` commits only while the run holds its lease. */
   database: GuardedDatabase;
   /** The context's own log, for reading. */
   log: LogReader;
-  /** The views of one of the context's projections, as they are in the store. */
+  /** The views of one of the context's projections, read from the store without a cache. */
   views<V>(projection: Projection<V>): Views<V>;
 }
 
-/** A job of a context. Without settings of its own it is `ContextJob`. */
+/** A job of a context. A job that reads no settings of its context is a `ContextJob`. */
 export type ContextJob<S extends Settings = Settings> = Job<JobTools<S>>;
 
 export interface GaugeTools<S extends Settings> extends Pick<Tools<S>, 'aggregates' | 'clock' | 'settings'> {
   /** The context's own, for reading. */
   database: Transaction;
-  /** The views of one of the context's projections, as they are in the store. */
+  /** The views of one of the context's projections, read from the store without a cache. */
   views<V>(projection: Projection<V>): Views<V>;
 }
 
-/** A figure of the context that is read when Prometheus asks; its cost is bounded by `observeGauge`. */
+/** A gauge of the context that is read at a scrape of Prometheus. `observeGauge` bounds its cost. */
 export interface ContextGauge<S extends Settings = Settings> extends ObservedGauge {
-  /** The value, or one for each value of its labels. Ends soon after the signal has fired. */
+  /** Reads the value, or one for each value of its labels. Must end soon after the signal has fired. */
   read(tools: GaugeTools<S>, run: { signal: AbortSignal }): Promise<number | Sample[]>;
 }
 
-/** Which store keeps a projection's views: documents by id and key, or full-text search. */
+/** The store of a projection's views: documents by id and key, or full-text search. */
 export type StoreKind = 'documents' | 'search';
 
 export interface ContextProjection {
   // biome-ignore lint/suspicious/noExplicitAny: a list of projections of different views has no common type
   projection: AnyProjection<any>;
   store: StoreKind;
-  /** How long a view may be served from a cache that nothing has invalidated, in milliseconds; 60,000 if absent. */
+  /** How long a view may be served from the cache unless it is invalidated, in milliseconds; 60,000 if absent. */
   cacheMs?: number;
 }
 
 export interface Context<S extends Settings = Settings> {
-  /** Its name: the domain of its events, the schema of its log. */
+  /** Its name, which is also the domain of its events and the schema of its log. */
   name: string;
-  /** Its own environment variables, beside those of every process. */
+  /** Its own environment variables, in addition to those of every process. */
   settings: S;
-  /** What its own services may ask of others: `inventory.stock.reserve:any`. */
+  /** The permissions that its services have in other contexts: `inventory.stock.reserve:any`. */
   permissions: string[];
-  /** The rules of every entity whose events its log holds, for tools that fold any stream. */
+  /** The deciders of all entities in its log, for tools that fold any stream. */
   // biome-ignore lint/suspicious/noExplicitAny: a list of deciders of different states has no common type
   deciders: Decider<any, any>[];
   commands(tools: Tools<S>): Service[];
   queries(tools: QueryTools<S>): Service[];
   projections: ContextProjection[];
-  /** May open what they need, and close it when `signal` fires. */
+  /** They may open resources, and close them when `signal` fires. */
   sagas(tools: SagaTools<S>): TimedHandler[] | Promise<TimedHandler[]>;
-  /** Work by the clock, one process at a time. */
+  /** Scheduled work, done by one process at a time. */
   jobs?: ContextJob<NoInfer<S>>[];
-  /** Figures for Prometheus that must be looked for. */
+  /** Gauges for Prometheus whose values must be read, for example by a query. */
   gauges?: ContextGauge<NoInfer<S>>[];
 }
 
 /**
- * Checks a context's parts; the types of its settings follow from what it declares. Throws an Error that names the part
- * and the fix if a job or a gauge can't be as it is declared.
+ * Checks a context's parts. The types of its settings follow from their declaration. If a job or a gauge is declared
+ * wrongly, throws an Error that names it, the field and the fix.
  */
 export function defineContext<S extends Settings>(context: Context<S>): Context<S> {
   const { name, jobs = [], gauges = [] } = context;
   checkJobs(name, jobs);
   for (const gauge of gauges) checkGauge(name, gauge);
   if (new Set(gauges.map((gauge) => gauge.name)).size < gauges.length)
-    throw new Error(`Two gauges of ${name} have one name: give each its own.`);
+    throw new Error(`Two gauges of ${name} have one name: give each a name of its own.`);
   return context;
 }

@@ -4,12 +4,12 @@ import { checkEtag, commandEtag, viewEtag } from './etag.ts';
 describe('etags', () => {
   const view = { id: 'o1', view: {}, streams: { 'orders.order/o1': 7, 'payments.payment/o1': 3 }, revision: 12 };
 
-  test("of a view: its own stream's version, and its revision behind it", () => {
+  test("of a view have its own stream's version, then its revision", () => {
     expect(viewEtag(view, 'orders.order/o1')).toBe('7-12');
     expect(viewEtag(view, 'orders.order/o2')).toBe('0-12');
   });
 
-  test("a command compares the version only, whether the caller has a view's or a command's", () => {
+  test("are compared by version only, whether they are a view's or a command's", () => {
     expect(() => checkEtag(viewEtag(view, 'orders.order/o1'), 7)).not.toThrow();
     expect(() => checkEtag(commandEtag(7), 7)).not.toThrow();
     expect(() => checkEtag('', 7)).not.toThrow();

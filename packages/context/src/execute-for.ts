@@ -1,14 +1,14 @@
-/** A call's command, and its answer: what the handlers of all contexts do with an aggregate. */
+/** Runs a call's command and answers the call, for the handlers of all contexts. */
 import type { Aggregates, Command } from '@caudal/aggregates/types.ts';
 import type { EventCase } from '@caudal/contract/entity.ts';
 import type { Call } from '@caudal/rpc/types.ts';
 
-/** What is left to say of a command that a call gives. */
+/** The part of a command that a call does not determine. */
 export type CallsCommand<S, E extends EventCase, R> = Omit<Command<S, E, R>, 'commandId' | 'origin' | 'signal'>;
 
 /**
- * Runs the command: under the call's request id, so that a repeat is answered as the first time; in the name of its
- * caller; and with what it wrote in the answer's consistency token. Errors: as of `execute`.
+ * Runs the command with the call's idempotency key, so that a repeat gets the first answer, and with its caller as
+ * origin. The answer's consistency token covers what the command wrote. Errors: those of `Aggregates.execute`.
  */
 export async function executeFor<S, E extends EventCase, R>(
   call: Call,

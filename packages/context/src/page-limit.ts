@@ -1,4 +1,4 @@
-/** How many a page of a list holds. More than the most is no error: the caller gets the most, and a token (AIP-158). */
+/** The size of a page. A request for more than `most` is no error: it gets `most` entries, and a token (AIP-158). */
 const usual = 20;
 const most = 100;
 

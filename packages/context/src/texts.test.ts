@@ -12,11 +12,11 @@ const fieldsOf = (texts: Record<string, string>) => {
   }
 };
 
-test('texts of a map are bounded, keys and values', () => {
+test('keys and values of a map of texts are bounded', () => {
   expect(fieldsOf({ ['k'.repeat(64)]: 'v'.repeat(200), tier: '' })).toEqual([]);
   expect(fieldsOf({ ['k'.repeat(65)]: '', tier: 'v'.repeat(201) })).toEqual(['policy', 'policy.tier']);
 });
 
-test('a page is as long as asked for, 20 if nothing is, and 100 at most', () => {
+test('a page has the requested size, 20 if none is requested, and 100 at most', () => {
   expect([0, 1, 100, 101, 2_000_000_000].map(pageLimit)).toEqual([20, 1, 100, 100, 100]);
 });

@@ -1,4 +1,4 @@
-/** Bounds of maps of texts, whose entries the contract's rules know no length of. */
+/** Bounds for the keys and values of maps of texts, which the contract's validation rules do not cover. */
 import { CaudalError } from '@caudal/kernel/errors.ts';
 
 const longestKey = 64;
@@ -16,6 +16,6 @@ export function checkTexts(field: string, texts: Readonly<Record<string, string>
     return [];
   });
   if (violations.length > 0) {
-    throw new CaudalError('INVALID_ARGUMENT', 'INVALID_FIELD', `${field} holds too long a text.`, { violations });
+    throw new CaudalError('INVALID_ARGUMENT', 'INVALID_FIELD', `${field} has a text that is too long.`, { violations });
   }
 }

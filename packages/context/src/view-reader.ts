@@ -1,4 +1,4 @@
-/** Views as a query sees them: after what the caller has written, and from the cache where that will do. */
+/** Reads of views in queries. They include what the caller has written, and use the cache where it is new enough. */
 import type {
   Aggregated,
   AggregateQuery,
@@ -14,12 +14,12 @@ import type {
 import type { Call } from '@caudal/rpc/types.ts';
 
 export interface ViewReader<V> {
-  /** One view. Waits for what the call's consistency token names. */
+  /** One view. Waits until it includes what the call's consistency token names. */
   get(id: string, call: Call): Promise<StoredView<V> | undefined>;
   find(query: Query, call: Call): Promise<Page<V>>;
-  /** How many views meet the conditions; what the call's consistency token names is counted. */
+  /** The number of views that meet the conditions, including what the call's consistency token names. */
   count(where: Condition[], call: Call): Promise<number>;
-  /** Groups of views and what is computed of them; what the call's consistency token names is in them. */
+  /** Groups of views with computed values, including what the call's consistency token names. */
   aggregate<const G extends GroupKey, const C extends Computations>(
     query: AggregateQuery<G, C>,
     call: Call,

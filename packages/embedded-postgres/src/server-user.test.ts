@@ -1,4 +1,4 @@
-/** The user as which root runs PostgreSQL on data that is there already, made by earlier versions and other users too. */
+/** The user as which root runs PostgreSQL on existing data, also of earlier versions and other users. */
 import { spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -15,7 +15,7 @@ asRoot('data that root starts PostgreSQL on (needs root)', () => {
   let running: EmbeddedPostgres | undefined;
   const data = () => join(base, 'postgres');
   beforeAll(async () => {
-    // mkdtemp closes it to others, as earlier versions closed .caudal.
+    // mkdtemp makes it accessible to its owner only, as earlier versions made .caudal.
     base = mkdtempSync(join(tmpdir(), 'caudal-server-user-'));
     await (await startEmbeddedPostgres(base)).stop();
   }, 60_000);
@@ -24,7 +24,7 @@ asRoot('data that root starts PostgreSQL on (needs root)', () => {
     rmSync(base, { recursive: true, force: true });
   });
 
-  /** Starts it, writes and reads, and stops it. Gives the server's user and capabilities. */
+  /** Starts the server, writes and reads, and stops it. Returns the server's user and capabilities. */
   async function use(): Promise<{ uid: string | undefined; rights: string | undefined }> {
     running = await startEmbeddedPostgres(base);
     const pid = Number(readFileSync(join(data(), 'postmaster.pid'), 'utf8').split('\n')[0]);
@@ -43,28 +43,28 @@ asRoot('data that root starts PostgreSQL on (needs root)', () => {
   const dacOverride = '0000000000000002';
   const none = '0000000000000000';
 
-  test("in a closed folder: it keeps its user, and has one of root's rights", async () => {
+  test("in a closed folder: the server keeps its user, and has one of root's rights", async () => {
     const { uid } = statSync(data());
     expect(uid).not.toBe(0);
     expect(await use()).toEqual({ uid: String(uid), rights: dacOverride });
   }, 60_000);
 
-  test('in an open folder: it has none', async () => {
+  test("in an open folder: the server has none of root's rights", async () => {
     chmodSync(base, 0o711);
     expect(await use()).toEqual({ uid: String(statSync(data()).uid), rights: none });
-    // Only the server's own user can read what is there.
+    // Only the server's user can read the files.
     for (const file of ['postgres.password', 'postgres.log']) expect(statSync(join(base, file)).mode & 0o077).toBe(0);
   }, 60_000);
 
-  // A user that every machine has, and that root would not choose.
+  // A user that exists on every machine, and that root would not choose.
   const daemon = Number(/^daemon:[^:]*:(\d+):/m.exec(readFileSync('/etc/passwd', 'utf8'))?.[1]);
 
-  test('whose folder an earlier version has given to another user than its files', async () => {
+  test('whose folder has another owner than its files, as an earlier version left it', async () => {
     chownSync(data(), daemon, daemon);
     for (let time = 0; time < 2; time++) expect(await use()).toEqual({ uid: String(daemon), rights: dacOverride });
   }, 60_000);
 
-  test('that another user has made: the server stays his', async () => {
+  test('that another user has made: the server runs as that user', async () => {
     spawnSync('chown', ['-R', `${daemon}:${daemon}`, data()]);
     expect(await use()).toEqual({ uid: String(daemon), rights: none });
   }, 60_000);
@@ -73,7 +73,7 @@ asRoot('data that root starts PostgreSQL on (needs root)', () => {
     ['that root has copied', 0],
     ['of a user that this machine does not know', 65_532],
   ])(
-    '%s: it goes to a user that can run it',
+    '%s: its owner becomes a user that can run PostgreSQL',
     async (_, from) => {
       spawnSync('chown', ['-R', `${from}:${from}`, data()]);
       const { uid, rights } = await use();

@@ -1,6 +1,6 @@
 /**
- * The user as which PostgreSQL runs: this process's own, or another one if that is root, which PostgreSQL refuses.
- * The README says which ways were rejected, and why.
+ * The user that runs PostgreSQL: this process's own, or another one if that is root, which PostgreSQL refuses. See
+ * README, The user as which root runs PostgreSQL.
  */
 import { type ExecFileOptions, execFile } from 'node:child_process';
 import { chown, readFile, stat } from 'node:fs/promises';
@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
-/** A command as the server's user runs it, as the arguments of `execFile`. */
+/** The arguments of `execFile` that run a command as the server's user. */
 export type AsServer = (command: string, args: string[]) => [string, string[], ExecFileOptions];
 
 interface User {
@@ -27,15 +27,15 @@ export interface ServerUserOptions {
 }
 
 /**
- * How the commands of PostgreSQL are run. If this process is root, `data` and `files` become the server user's.
- * Throws, with what to do, if root has no user that can reach the programs and the data.
+ * How the commands of PostgreSQL are run. If this process is root, the server's user becomes the owner of `data` and
+ * `files`. Throws an error that names the fix if no user can reach the programs and the data.
  */
 export async function serverUser({ data, initdb, files }: ServerUserOptions): Promise<AsServer> {
   if (process.getuid?.() !== 0) return (command, args) => [command, args, { cwd: data }];
   const made = await stat(join(data, 'base')).catch(() => undefined);
   const user = await chooseUser(made && (await stat(data)));
   for (const path of [data, ...files]) await chown(path, user.uid, user.gid);
-  // Earlier versions could change the user of a cluster: then some of its files are not this user's.
+  // Earlier versions could change the owner of a cluster's folder: then some of its files belong to another user.
   const ways =
     made && made.uid !== user.uid ? [withCapability(user, data)] : [plain(user, data), withCapability(user, data)];
   const problems: string[] = [];
@@ -48,13 +48,13 @@ export async function serverUser({ data, initdb, files }: ServerUserOptions): Pr
   throw new Error(await explain(user, initdb, data), { cause });
 }
 
-/** The owner of the cluster that is there, so that all of it stays this user's; else the first of two users that machines have. */
+/** The owner of the existing cluster, so that its files keep their owner; otherwise the user `postgres` or `nobody`. */
 async function chooseUser(cluster: { uid: number } | undefined): Promise<User> {
   const users = (await readFile('/etc/passwd', 'utf8')).split('\n').map((line) => {
     const [name = '', , uid, gid] = line.split(':');
     return { name, uid: Number(uid), gid: Number(gid) };
   });
-  // PostgreSQL does not run as a user without a name: the data may be from another machine or a container.
+  // PostgreSQL does not run as a user without a name. The data may be of another machine or a container.
   const owner = users.find(({ uid }) => uid === cluster?.uid && uid !== 0);
   if (owner) return owner;
   const user = ['postgres', 'nobody'].flatMap((name) => users.find((each) => each.name === name) ?? [])[0];
@@ -65,14 +65,14 @@ async function chooseUser(cluster: { uid: number } | undefined): Promise<User> {
   );
 }
 
-/** With no right beyond the user's own, where the folders above the programs and the data let everybody pass. */
+/** Without further rights: works if all users may pass the folders above the programs and the data. */
 function plain({ uid, gid }: User, data: string): AsServer {
   return (command, args) => [command, args, { cwd: data, uid, gid }];
 }
 
 /**
- * With one right of root's: to pass folders that are closed to others, such as root's home above the checkout. access(2)
- * heeds a capability of an ordinary user only under no_setuid_fixup, and initdb finds its programs by access(2).
+ * With one right of root's: to pass closed folders, such as root's home above the checkout. initdb finds its programs
+ * with access(2), which respects a capability of an ordinary user only under no_setuid_fixup.
  */
 function withCapability({ uid, gid }: User, data: string): AsServer {
   const rights = [
@@ -88,7 +88,7 @@ function withCapability({ uid, gid }: User, data: string): AsServer {
 /** Why the programs or the data can't be reached; undefined if they can. */
 async function problemOf(as: AsServer, initdb: string, data: string): Promise<string | undefined> {
   try {
-    // It checks that all of its programs and files are there, and makes nothing.
+    // `--show` checks that all programs and files exist, and creates nothing.
     await run(...as(initdb, ['--show', '-D', data, '-U', 'caudal']));
     await run(...as('/bin/sh', ['-c', 'cd "$1"', 'sh', data]));
     return undefined;
@@ -101,12 +101,12 @@ async function explain({ name, uid, gid }: User, initdb: string, data: string): 
   const begin = `PostgreSQL does not run as root, and the user "${name}", as which root runs it, can't`;
   const others = 'run Caudal as an ordinary user, or set DATABASE_URL to a server.';
   const closed = await closedFolder([initdb, join(data, '.')], { uid, gid });
-  if (!closed) return `${begin} be used here (to change the user is forbidden to root in some containers): ${others}`;
+  if (!closed) return `${begin} be used here (some containers forbid root to change the user): ${others}`;
   const open = `open it ("chmod a+x ${closed}")`;
   return `${begin} enter ${closed}: ${open}, install setpriv (Debian has it in util-linux), ${others}`;
 }
 
-/** The uppermost folder above one of the paths that the user may not pass. */
+/** The topmost folder above one of the paths that the user may not pass. */
 async function closedFolder(paths: string[], { uid, gid }: Omit<User, 'name'>): Promise<string | undefined> {
   const folders = paths.flatMap((path) => {
     const above = [dirname(path)];

@@ -19,7 +19,7 @@ describeWith(['postgres'], 'append', () => {
     stream = `orders.order/${streams++}`;
   });
 
-  /** Appends that travel in one batch. */
+  /** Appends that share a batch. */
   const together = (...appends: Append[]) => Promise.all(appends.map((append) => log.append(append)));
   const kinds = (results: AppendResult[]) => results.map(({ kind }) => kind);
   const contents = async (name = stream) => {
@@ -28,7 +28,7 @@ describeWith(['postgres'], 'append', () => {
     return summary(events).map(([, , content]) => content);
   };
 
-  test('events come back as they went in', async () => {
+  test('events are read as they were appended', async () => {
     const event = { ...someEvent(), data: Buffer.from([0, 255, 92]), metadata: Buffer.alloc(0), schemaVersion: 7 };
     const result = await log.append({ stream, expected: 0, events: [event, someEvent('second')] });
     if (result.kind !== 'appended') throw new Error(result.kind);
@@ -39,7 +39,7 @@ describeWith(['postgres'], 'append', () => {
     expect(result.version).toBe(2);
   });
 
-  test('a stale version conflicts, with what the caller lacks; nothing lands', async () => {
+  test('a stale version is a conflict, with the events that the caller lacks; nothing lands', async () => {
     await log.append(someAppend(stream, 0, ['a', 'b', 'c']));
     const result = await log.append(someAppend(stream, 1, ['stale']));
     if (result.kind !== 'conflict') throw new Error(result.kind);
@@ -54,7 +54,7 @@ describeWith(['postgres'], 'append', () => {
     expect(await contents()).toEqual(['a', 'b', 'c']);
   });
 
-  test('at most 1,000 missing events', async () => {
+  test('a conflict has at most 1,000 missing events', async () => {
     await log.append(someAppend(stream, 0, Array(1_100).fill('x')));
     const result = await log.append(someAppend(stream, 50));
     if (result.kind !== 'conflict') throw new Error(result.kind);
@@ -78,7 +78,7 @@ describeWith(['postgres'], 'append', () => {
   });
 
   describe('commands', () => {
-    test('a repeat gets the first result, whatever it asks for and wherever the stream is now', async () => {
+    test('a repeat gets the first result, also with another stream, expected version or reply', async () => {
       const command = someCommand();
       await log.append(someAppend(stream, 0, ['a'], command));
       await log.append(someAppend(stream, 1, ['b']));
@@ -99,13 +99,13 @@ describeWith(['postgres'], 'append', () => {
       expect(await contents()).toEqual(['a']);
     });
 
-    test('a refused command is not remembered', async () => {
+    test('a refused command is not stored', async () => {
       const command = someCommand();
       expect(await log.append(someAppend(stream, 5, ['a'], command))).toMatchObject({ kind: 'conflict' });
       expect(await log.append(someAppend(stream, 0, ['a'], command))).toMatchObject({ kind: 'appended' });
     });
 
-    test('without events only the command is remembered', async () => {
+    test('without events only the command is stored', async () => {
       const command = someCommand();
       await log.append(someAppend(stream, 0, ['a']));
       const { head } = await log.readLog(0);
@@ -124,7 +124,7 @@ describeWith(['postgres'], 'append', () => {
       expect(await ask(3)).toMatchObject({ kind: 'duplicate', version: 1 });
     });
 
-    test('the same key twice in one batch lands once; the second one comes again and is a duplicate', async () => {
+    test('the same key twice in one batch lands once; the second one is sent again and is a duplicate', async () => {
       const command = someCommand();
       const results = await together(
         someAppend(stream, 0, ['a'], command),
@@ -162,12 +162,12 @@ describeWith(['postgres'], 'append', () => {
       expect(await contents()).toEqual(['a', 'b', 'c', 'd', 'e', 'f']);
     });
 
-    test('when one of a chain is refused, those that rely on it are too, others are not', async () => {
+    test('if one of a chain is refused, those that rely on it are refused too, others are not', async () => {
       await log.append(someAppend(stream, 0, ['a', 'b']));
       const other = `${stream}-other`;
       const results = await together(
         someAppend(stream, 1, ['stale']),
-        // Just the version that the stream has: but this one was decided on the stale one's success.
+        // The stream has this version, but the append was decided on the success of the stale one.
         someAppend(stream, 2, ['relies']),
         someAppend(other, 0, ['other']),
         someAppend(stream, 'any', ['any']),
@@ -179,7 +179,7 @@ describeWith(['postgres'], 'append', () => {
       expect(await contents()).toEqual(['a', 'b', 'any']);
     });
 
-    test('of a chain that has lost only the first one hears of all that is missing', async () => {
+    test('of a chain that has lost only the first append gets all missing events', async () => {
       await log.append(someAppend(stream, 0, ['a', 'b', 'c', 'd']));
       const results = await together(
         someAppend(stream, 1, ['first']),
@@ -193,7 +193,7 @@ describeWith(['postgres'], 'append', () => {
       expect(missing).toEqual([[2, 3, 4], [3], [2, 3, 4], false, []]);
     });
 
-    test('nobody relies on an append without events', async () => {
+    test('no append relies on one without events', async () => {
       const results = await together({ stream, expected: 7, events: [] }, someAppend(stream, 0, ['a']));
       expect(kinds(results)).toEqual(['conflict', 'appended']);
     });
@@ -212,7 +212,7 @@ describeWith(['postgres'], 'append', () => {
       expect(await contents()).toEqual(['a', 'b']);
     });
 
-    test("'must-exist' sees a stream that an append before it has made, unless that one is refused", async () => {
+    test("'must-exist' finds a stream that an append before it creates, unless that one is refused", async () => {
       const landed = await together(someAppend(stream, 0, ['a']), someAppend(stream, 'must-exist', ['b']));
       expect(kinds(landed)).toEqual(['appended', 'appended']);
       const none = `${stream}-none`;
@@ -221,7 +221,7 @@ describeWith(['postgres'], 'append', () => {
       expect(await contents(none)).toEqual([]);
     });
 
-    test('what is wrong fails alone', async () => {
+    test('a wrong append fails alone', async () => {
       const wrong = { ...someAppend(`${stream}-wrong`, 0), stream: `${stream}\u0000` };
       const badId = { ...someAppend(`${stream}-bad`, 0), events: [{ ...someEvent(), eventId: 'no uuid' }] };
       const results = await Promise.allSettled([
@@ -235,14 +235,14 @@ describeWith(['postgres'], 'append', () => {
     });
   });
 
-  test('what was made before an earlier one of its stream was settled relies on it across batches', async () => {
+  test('an append relies on an earlier one of its stream that was not settled, also across batches', async () => {
     const holder = fresh.open().database;
     await log.append(someAppend(stream, 0, ['a', 'b']));
     const results: Promise<AppendResult>[] = [];
     await holder.transaction(async (tx) => {
       await tx.query({ text: 'SELECT 1 FROM head FOR UPDATE' });
       results.push(log.append(someAppend(stream, 1, ['stale'])));
-      // The first batch is on its way, and waits for the head: so the next append is of another batch.
+      // The first batch is in flight and waits for the head, so the next append is part of another batch.
       for (let waiting = 0; waiting === 0; ) {
         const rows = await fresh.database.query({ text: 'SELECT 1 FROM pg_locks WHERE NOT granted' });
         waiting = rows.length;
@@ -254,7 +254,7 @@ describeWith(['postgres'], 'append', () => {
     expect(await log.append(someAppend(stream, 2, ['c']))).toMatchObject({ kind: 'appended' });
   });
 
-  test('asking does not wait for who holds the log', async () => {
+  test('an empty append does not wait for the holder of the log', async () => {
     const holder = fresh.open().database;
     await holder.transaction(async (tx) => {
       await tx.query({ text: 'SELECT 1 FROM head FOR UPDATE' });
@@ -262,7 +262,7 @@ describeWith(['postgres'], 'append', () => {
     });
   });
 
-  test('recorded_at never goes back, even when the clock does', async () => {
+  test('recorded_at never goes back, even if the clock does', async () => {
     const apart = await freshLog();
     await apart.log.append(someAppend(stream, 0));
     await apart.database.query({ text: "UPDATE head SET recorded_at = recorded_at + interval '1 day'" });

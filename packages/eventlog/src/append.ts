@@ -1,28 +1,28 @@
-/** The log's one way in: a batch of appends, judged and written by append() (migrations/003_append.sql) in one call. */
+/** Writes to the log: one call of append() (migrations/003_append.sql) checks and writes a batch of appends. */
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { booleanArray, byteaArray, int4Array, textArray, uuidArray } from '@caudal/postgres/arrays.ts';
 import type { Transaction } from '@caudal/postgres/database.ts';
 import { sqlState } from '@caudal/postgres/errors.ts';
 import type { Append, AppendResult, ExpectedVersion, RecordedEvent } from './types.ts';
 
-/** An append on its way. */
+/** An append to be sent. */
 export interface Judgeable {
   append: Append;
   /** An earlier append that this one relies on was refused: it must not land. */
   reliesOnRefused: boolean;
 }
 
-/** What is said of the batch as a whole. */
+/** The row for the batch as a whole. */
 interface BatchRow {
   /** The log's last position before it. */
   position: number;
   recordedAt: Date;
   waitedSeconds: number;
-  /** The stream's version after each append; null for those that have not landed. */
+  /** For each append the stream's version after it; null if it has not landed. */
   versions: (number | null)[];
 }
 
-/** What is said of an append that has not landed, or an event that it lacks. */
+/** The row of an append that has not landed, or of an event that such an append lacks. */
 interface Row extends RecordedEvent {
   n: number;
   verdict: 'conflict' | 'duplicate' | 'reused' | 'missing';
@@ -72,7 +72,7 @@ function parameters(batch: Judgeable[]): unknown[] {
   ];
 }
 
-/** Something in the batch is nothing that can be sent: an id that is no UUID. Nothing was sent. */
+/** The batch has a value that can't be sent, such as an id that is no UUID. Nothing was sent. */
 export class UnsendableBatch extends Error {
   override name = 'UnsendableBatch';
 }
@@ -97,7 +97,7 @@ function toResults(batch: Judgeable[], { position, recordedAt, versions }: Batch
     if (row.verdict === 'missing') {
       missing.get(row.n)!.push(toEvent(row));
     } else {
-      // The rows of what it lacks come behind it.
+      // The rows of the missing events follow this one.
       missing.set(row.n, []);
       refusals.set(row.n, toRefusal(row, missing.get(row.n)!));
     }
@@ -111,30 +111,31 @@ function toResults(batch: Judgeable[], { position, recordedAt, versions }: Batch
   });
 }
 
-/** There is no partition for the present month, and none can be made. Nothing was written; it can be once there is one. */
+/** The current month has no partition, and it can't be made. Nothing was written; appends succeed once there is one. */
 export class NoPartition extends Error {
   override name = 'NoPartition';
 }
 
-/** Makes the present month's. What keeps it from that is no fault of the append's: a right that the role lacks, say. */
+/** Makes the current month's partition. Throws NoPartition if it can't, for example if the role lacks the right to. */
 async function makePartition(database: Transaction): Promise<void> {
   try {
     await database.query({ text: 'SELECT make_partitions(0)' });
   } catch (cause) {
     if (cause instanceof CaudalError) throw cause;
-    throw new NoPartition(`No partition of this month, and none can be made: ${(cause as Error).message}`, { cause });
+    const message = `The events of this month have no partition, and it can't be made: ${(cause as Error).message}`;
+    throw new NoPartition(`${message}. The database role must be allowed to create tables.`, { cause });
   }
 }
 
-/** The partition for the present month is missing: the job that makes them ahead has not run for months. */
+/** Whether the current month's partition is missing: then the job that makes them ahead has not run for months. */
 function lacksPartition(error: unknown): boolean {
   return sqlState(error) === '23514' && /no partition/.test((error as Error).message);
 }
 
 /**
- * Judges and writes the batch: a result each, in order, and how long the log's head was waited for. All or nothing:
- * an error leaves no trace, unless the connection was lost (UNAVAILABLE), when it may have been done. NoPartition if the
- * log has none for the present.
+ * Checks and writes the batch. Returns one result for each append, in order, and the seconds that the batch waited for
+ * the log's head. All or nothing: after an error nothing was written, except that after a lost connection (UNAVAILABLE)
+ * the batch may have been written. NoPartition if the current month has no partition.
  */
 export async function appendBatch(
   database: Transaction,

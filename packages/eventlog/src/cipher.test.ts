@@ -22,7 +22,7 @@ const registered = {
 afterEach(() => setPersonalDataCipher(undefined));
 
 describe('personalDataCipher', () => {
-  test('opens what it has sealed, whatever it is, and seals the same text differently each time', () => {
+  test('opens every text that it has sealed, and seals the same text differently each time', () => {
     const cipher = personalDataCipher([key('2026-01')]);
     fc.assert(
       fc.property(fc.string({ unit: 'grapheme', minLength: 1 }), (text) => {
@@ -34,7 +34,7 @@ describe('personalDataCipher', () => {
     );
   });
 
-  test('opens with older keys after a rotation, and says so if a key is missing', () => {
+  test('opens with older keys after a rotation, and returns undefined if the key is missing', () => {
     const [old, current] = [key('old'), key('new')];
     const before = personalDataCipher([old]).seal('ada@example.org', email);
     const rotated = personalDataCipher([current, old]);
@@ -43,7 +43,7 @@ describe('personalDataCipher', () => {
     expect(personalDataCipher([current]).open(before, email)).toBeUndefined();
   });
 
-  test('notices what was changed, cut, moved to another field or sealed with another key of that name', () => {
+  test('refuses texts that were changed, cut, moved to another field or sealed with another key of that name', () => {
     const mine = key('k');
     const cipher = personalDataCipher([mine, { ...key('other'), key: mine.key }]);
     const sealed = cipher.seal('ada@example.org', email);
@@ -83,7 +83,7 @@ describe('parsePersonalDataKeys', () => {
     ]);
   });
 
-  test('says what is wrong, and no key', () => {
+  test('names the fault in its error, and no key', () => {
     const good = encoded(32);
     const short = encoded(16);
     const wrong = (text: string) => {

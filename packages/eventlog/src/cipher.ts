@@ -1,17 +1,19 @@
 /**
- * Seals personal texts: AES-256-GCM, a random nonce each, with the entity, the field and the key's name as additional
- * data, so that a sealed text can't be changed or moved to another field unnoticed.
+ * Encrypts ("seals") personal texts: AES-256-GCM, with a random nonce for each text. The entity, the field and the
+ * key's name are additional data, so that a sealed text that was changed or moved to another field can't be opened.
  *
  *   enc:v1:<key>:<base64url of 12 bytes nonce, 16 bytes tag, ciphertext>
  *
- * Several keys can be known, the first one seals: that is how keys rotate. A key is good for some billion texts (NIST
- * SP 800-38D, 8.3: 2^32 with random nonces). node:crypto has all that is needed.
+ * With several keys, the first one seals and all of them open, so keys can be rotated. One key may seal 2^32 texts
+ * (NIST SP 800-38D, 8.3, for random nonces). `node:crypto` has all that is needed.
  */
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import { type PersonalDataCipher, type PersonalField, sealedPrefix } from '@caudal/contract/personal.ts';
 
 export interface PersonalDataKey {
-  /** Its name, which stands in what it sealed: letters, digits, `-` and `_`. Never used again for another key. */
+  /**
+   * The key's name, which is part of each sealed text: letters, digits, `-` and `_`. Never reuse it for another key.
+   */
   id: string;
   /** 32 bytes. */
   key: Buffer;
@@ -21,7 +23,7 @@ const algorithm = 'aes-256-gcm';
 const nonceBytes = 12;
 const tagBytes = 16;
 
-/** A cipher with these keys. The first one seals, all of them open. */
+/** A cipher with these keys: the first one seals, all of them open. `open` returns undefined if the key is missing. */
 export function personalDataCipher(keys: [PersonalDataKey, ...PersonalDataKey[]]): PersonalDataCipher {
   const current = keys[0];
   const byId = new Map(keys.map(({ id, key }) => [id, key]));
@@ -47,7 +49,7 @@ export function personalDataCipher(keys: [PersonalDataKey, ...PersonalDataKey[]]
         const text = decipher.update(bytes.subarray(nonceBytes + tagBytes));
         return Buffer.concat([text, decipher.final()]).toString('utf8');
       } catch (error) {
-        const message = `"${field.field}" of ${field.entity} can't be opened: it was changed, or key "${id}" is another one`;
+        const message = `"${field.field}" of ${field.entity} can't be opened: it was changed, or key "${id}" was replaced`;
         throw new Error(message, { cause: error });
       }
     },
@@ -59,8 +61,8 @@ function boundTo({ entity, field }: PersonalField, keyId: string): Buffer {
 }
 
 /**
- * Keys as a setting writes them: `<id>:<base64 of 32 bytes>`, separated by commas, the current one first. Throws an Error
- * that says what is wrong without saying any key.
+ * Parses the keys of a setting: `<id>:<base64 of 32 bytes>`, separated by commas, the current one first. Throws an
+ * Error that names the fault and contains no key.
  */
 export function parsePersonalDataKeys(text: string): [PersonalDataKey, ...PersonalDataKey[]] {
   const keys = text.split(',').map((part, index) => {

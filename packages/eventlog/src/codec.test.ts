@@ -4,7 +4,7 @@ import { metadataOf, newEvent, occurredAt, originOf } from './codec.ts';
 
 const origin = { actor: 'customer-1', causationId: 'request-1', correlationId: 'c-1', traceparent: '00-a-b-01' };
 
-test('an event carries what led to it', () => {
+test('an event carries its origin and its time', () => {
   const now = new Date('2026-01-02T03:04:05.678Z');
   const event = { $case: 'completed', value: {} } as never;
   const made = newEvent({ entity: order, event, origin, now, ids: () => 'id-1' });

@@ -1,4 +1,4 @@
-/** From a context's events to the log's, and back: what a command knows of itself travels in the metadata. */
+/** Encodes a context's events for the log. The metadata has the origin of the command and the time of the event. */
 import type { Entity, EventCase } from '@caudal/contract/entity.ts';
 import { EventMetadata } from '@caudal/contract/gen/caudal/log/v1/log.ts';
 import type { Origin } from '@caudal/kernel/context.ts';
@@ -9,7 +9,7 @@ export interface NewEventOptions<E extends EventCase> {
   entity: Entity<E>;
   event: E;
   origin: Origin;
-  /** When it happens, by the clock of the command that decides it. */
+  /** When it happens, by the clock of the process that decides the command. */
   now: Date;
   ids?: IdSource;
 }
@@ -25,23 +25,23 @@ export function newEvent<E extends EventCase>({
   return { eventId: ids(), ...entity.encode(event), metadata: encodeMetadata(origin, now) };
 }
 
-/** What the log keeps of where an event comes from, and when it happens. */
+/** The encoded metadata: the origin of the event, and when it happens. */
 export function encodeMetadata({ actor, causationId, correlationId, traceparent }: Origin, now: Date): Uint8Array {
   const occurredMillis = BigInt(now.getTime());
   return EventMetadata.encode({ actor, causationId, correlationId, traceparent, occurredMillis }).finish();
 }
 
-/** What led to the event. Decoded at each call: most readers never ask. */
+/** The event's metadata. Decoded at each call, since most readers never need it. */
 export function metadataOf(event: Pick<NewEvent, 'metadata'>): EventMetadata {
   return EventMetadata.decode(event.metadata);
 }
 
-/** When the event happened, by the clock of the command that decided it (`recordedAt` is the database's). */
+/** When the event happened, by the clock of the process that decided it (`recordedAt` is the database's). */
 export function occurredAt(event: Pick<NewEvent, 'metadata'>): Date {
   return new Date(Number(metadataOf(event).occurredMillis));
 }
 
-/** The origin of what an event causes: the same request led to it, and the event is why. */
+/** The origin of a command that the event causes: the correlation stays, and the event is its cause. */
 export function originOf(event: Pick<NewEvent, 'metadata' | 'eventId'>, actor: string): Origin {
   const { correlationId, traceparent } = metadataOf(event);
   return { actor, causationId: event.eventId, correlationId, traceparent };

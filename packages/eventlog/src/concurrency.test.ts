@@ -14,7 +14,7 @@ interface Report {
 
 /**
  * 32 writers in 3 processes, and a reader that follows the log. Transactions take a random time, before and at their
- * commit: where positions are given out before commits can overtake each other, this reader would skip events.
+ * commit. If a transaction could commit before another one that has lower positions, this reader would skip events.
  */
 describeWith(['postgres'], 'many writers', () => {
   let fresh: Awaited<ReturnType<typeof freshLog>>;
@@ -47,7 +47,7 @@ describeWith(['postgres'], 'many writers', () => {
     return report;
   }
 
-  /** Follows the log from its start until `finished` and nothing is left. */
+  /** Reads the log from its start until `finished` has fired and no event is left. */
   async function follow(finished: AbortSignal): Promise<RecordedEvent[]> {
     const seen: RecordedEvent[] = [];
     for (;;) {
@@ -58,7 +58,7 @@ describeWith(['postgres'], 'many writers', () => {
     }
   }
 
-  /** Now and then somebody else holds the log for a while. */
+  /** Locks the log now and then for a while, as another session would. */
   async function interfere(finished: AbortSignal): Promise<void> {
     const { database } = fresh.open({ poolSize: 1 });
     while (!finished.aborted) {
@@ -67,7 +67,7 @@ describeWith(['postgres'], 'many writers', () => {
     }
   }
 
-  test('a follower sees every event once, in order; positions and versions have no gaps', async () => {
+  test('the reader gets every event once, in order; positions and versions have no gaps', async () => {
     const finished = new AbortController();
     const following = follow(finished.signal);
     const interfering = interfere(finished.signal);

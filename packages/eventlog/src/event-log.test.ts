@@ -14,7 +14,7 @@ describeWith(['postgres'], 'reading', () => {
   });
   afterAll(() => fresh.drop());
 
-  test('several streams, each from where the reader is, in one go', async () => {
+  test('several streams are read in one call, each after its cursor', async () => {
     const cursors = [
       { stream: 'orders.order/b', afterVersion: 0 },
       { stream: 'orders.order/a', afterVersion: 2 },
@@ -31,7 +31,7 @@ describeWith(['postgres'], 'reading', () => {
     expect(await fresh.log.readStreams([])).toEqual([]);
   });
 
-  test('one stream in pages', async () => {
+  test('one stream is read in pages', async () => {
     await fresh.log.append(someAppend('orders.order/long', 0, Array(2_500).fill('x')));
     const pages: RecordedEvent[][] = [];
     for await (const page of fresh.log.readStream('orders.order/long', 100)) pages.push(page);
@@ -40,7 +40,7 @@ describeWith(['postgres'], 'reading', () => {
     for await (const page of fresh.log.readStream('orders.order/none')) throw new Error(`${page.length} events`);
   });
 
-  test('the log in pages, with its head', async () => {
+  test('the log is read in pages, with its head', async () => {
     const first = await fresh.log.readLog(0, { limit: 4 });
     expect(first.events.map(({ position }) => position)).toEqual([1, 2, 3, 4]);
     const second = await fresh.log.readLog(4, { limit: 2 });
@@ -48,7 +48,7 @@ describeWith(['postgres'], 'reading', () => {
     expect(await fresh.log.readLog(first.head)).toEqual({ events: [], head: first.head });
   });
 
-  test('heads: the last event of each stream among those looked at, and where to go on', async () => {
+  test('heads: the last event of each stream in the page, and the position to continue from', async () => {
     const { heads, position } = await fresh.log.heads(1, { limit: 4 });
     expect(heads.map(({ stream, version }) => [stream, version])).toEqual([
       ['orders.order/a', 2],
@@ -62,7 +62,7 @@ describeWith(['postgres'], 'reading', () => {
   });
 
   describe('waiting', () => {
-    test('ends when there is something, from this process or another', async () => {
+    test('ends with the next event, from this process or another', async () => {
       const other = fresh.open();
       const { head } = await fresh.log.readLog(0);
       const began = performance.now();
@@ -77,7 +77,7 @@ describeWith(['postgres'], 'reading', () => {
       expect((await tooFar).events).toEqual([]);
     });
 
-    test('ends with its time, and with its signal', async () => {
+    test('ends after waitMs, and with its signal', async () => {
       const { head } = await fresh.log.readLog(0);
       expect(await fresh.log.readLog(head, { waitMs: 30 })).toEqual({ events: [], head });
       const ending = new AbortController();
@@ -89,7 +89,7 @@ describeWith(['postgres'], 'reading', () => {
     test('does not depend on notifications', async () => {
       const { head } = await fresh.log.readLog(0);
       const reading = fresh.log.readLog(head, { waitMs: 20_000 });
-      // Written by nobody who notifies.
+      // Written by a session that sends no notification.
       const { eventId } = someEvent();
       await fresh.database.query({
         text: `SELECT * FROM append(true, '{orders.order/quiet}', '{0}', '{f}', '{1}', '{null}', '{null}', '{null}',
@@ -98,19 +98,19 @@ describeWith(['postgres'], 'reading', () => {
       });
       const written = performance.now();
       expect((await reading).events.map((event) => event.eventId)).toEqual([eventId]);
-      // Well before the wait's own end, when everybody reads once more.
+      // Well before the wait's own end, at which the log is read once more.
       expect(performance.now() - written).toBeLessThan(10_000);
     });
   });
 
-  test('heads: while the log is ahead of a clock that was put back, everything is old enough', async () => {
+  test('heads: while the log is ahead of a clock that was set back, every event is old enough', async () => {
     const { log, database } = fresh.open();
     const { head } = await log.readLog(0, { limit: 1 });
     await database.query({ text: "UPDATE head SET recorded_at = clock_timestamp() + interval '1 hour'" });
     await log.append(someAppend('orders.order/early', 0));
     const { heads } = await log.heads(head, { minAgeMs: 10_000 });
     expect(heads.map(({ stream }) => stream)).toEqual(['orders.order/early']);
-    // So that the other tests have a log like any other.
+    // So that the other tests have a normal log.
     await database.query({ text: 'UPDATE head SET recorded_at = clock_timestamp()' });
   });
 
@@ -121,7 +121,7 @@ describeWith(['postgres'], 'reading', () => {
     await expect(away.log.heads(0)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
   });
 
-  test('snapshots: the newest stays, another shape replaces it', async () => {
+  test('snapshots: the newest stays, and one of another schema version replaces it', async () => {
     const { log } = fresh;
     const stream = 'orders.order/long';
     expect(await log.loadSnapshot(stream)).toBeUndefined();

@@ -15,18 +15,18 @@ import { openStreamLocks } from './stream-locks.ts';
 import type { EventLog, RecordedEvent } from './types.ts';
 
 export interface OpenEventLogOptions {
-  /** Its schema holds the log, migrated. It stays the caller's to close, after the log. */
+  /** Its schema holds the log, migrated. The caller closes the database, after `stop`. */
   database: Database;
   /**
-   * Where appends go: a connection of their own, so that reads never keep them waiting, with the next batch on its way
-   * while one is judged. The database's pool if absent.
+   * The connection for appends: then reads never delay them, and the next batch is sent while PostgreSQL processes one.
+   * The database's pool if absent.
    */
   appender?: Transaction;
   /** The context: `orders`. */
   domain: string;
-  /** How long an append is tried again while the database is away or busy; 5,000 ms if absent. */
+  /** How long an append is repeated while the database is unreachable or busy; 5,000 ms if absent. */
   retryForMs?: number;
-  /** Appends that may wait for the one call on its way; 10,000 if absent. Beyond: RESOURCE_EXHAUSTED. */
+  /** Appends that may wait for a call; 10,000 if absent. More are RESOURCE_EXHAUSTED. */
   maxQueued?: number;
 }
 
@@ -41,19 +41,19 @@ const appends = counter('eventlog_appends_total', 'Appends by result; failed: wi
   formerly: { labels: { result: 'verdict' } },
 });
 
-/** After this long a wait for the head is reported with the session that holds it. */
+/** After this long a wait for the head is reported, with the session that holds it. */
 const longWaitMs = 1_000;
 const pageSize = 1_000;
 
 function classify(error: unknown): Failure {
   if (error instanceof UnsendableBatch) return 'wrong';
-  // The pool's queue was full, or the statement did nothing but may work later.
+  // The pool's queue was full, or the statement did nothing and may succeed later.
   if (isCode(error, 'RESOURCE_EXHAUSTED') || isBusyError(error) || error instanceof NoPartition) return 'busy';
   // The server has refused the statement. Any other error may have come after the commit.
   return !isCode(error, 'UNAVAILABLE') && sqlState(error) ? 'wrong' : 'unknown';
 }
 
-/** Opens the log. Connects at first use. `stop` waits for the appends that are on their way. */
+/** Opens the log. It connects at first use. `stop` waits for the appends in flight. */
 export function openEventLog(options: OpenEventLogOptions): EventLog & Running {
   const { database, appender = database, domain } = options;
   const reader = openReader({ database, domain });

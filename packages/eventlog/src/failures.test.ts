@@ -19,8 +19,8 @@ describeWith(['postgres'], 'when things break', () => {
       values: [application],
     });
 
-  test('connections that are killed in the middle of appends lose nothing and double nothing', async () => {
-    // Slow commits, so that many kills hit a call on its way, before and while it commits.
+  test('connections that are killed during appends lose none and repeat none', async () => {
+    // Commits are slow, so that many kills hit a call in flight, before and during its commit.
     await fresh.database.query({
       text: `CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS
         $$ BEGIN PERFORM pg_sleep(0.001); RETURN NULL; END $$`,
@@ -58,13 +58,13 @@ describeWith(['postgres'], 'when things break', () => {
     const repeatable = contents.filter((content) => !content.endsWith('once'));
     expect(repeatable).toHaveLength(30 * 20);
     for (const [n, { once }] of waves.entries()) {
-      if (once === 'UNAVAILABLE') continue; // may have landed, or not
+      if (once === 'UNAVAILABLE') continue; // it may have landed or not
       expect(once).toMatchObject({ kind: 'appended' });
       expect(contents).toContain(`${n}-once`);
     }
   });
 
-  test('who holds the log is named, waits are bounded, and nothing lands late', async () => {
+  test('the session that holds the log is reported, waits are bounded, and no append lands late', async () => {
     const { log } = fresh.open({ lockTimeoutMs: 300, retryForMs: 0, applicationName: 'appender' });
     const waiting = fresh.open({ applicationName: 'second-in-line' });
     const holder = fresh.open({ applicationName: 'the-culprit' }).database;
@@ -74,7 +74,7 @@ describeWith(['postgres'], 'when things break', () => {
       const inLine = waiting.log.append(someAppend('orders.order/in-line', 0));
       let holders = await selectHolders(fresh.database);
       while (holders.length === 0) holders = await selectHolders(fresh.database);
-      // Who is in line may be seen in the moment between two locks.
+      // A waiting session may be listed too, in the moment between two locks.
       expect(holders).toContainEqual(
         expect.objectContaining({ application: 'the-culprit', state: 'idle in transaction' }),
       );
@@ -87,7 +87,7 @@ describeWith(['postgres'], 'when things break', () => {
     expect(await selectHolders(fresh.database)).toEqual([]);
   });
 
-  test('stop waits for what is on its way', async () => {
+  test('stop waits for the calls in flight', async () => {
     const { log } = fresh.open();
     const appends = ['a', 'b'].map((name) => log.append(someAppend(`orders.order/${name}`, 0)));
     const reading = log.readLog(2, { waitMs: 20_000 });

@@ -30,14 +30,14 @@ class Failed extends Error {
   }
 }
 
-/** A log whose calls the test answers itself, one after the other. */
+/** A log whose calls are answered by the test, one after the other. */
 function scripted(options: Partial<GroupCommitOptions> = {}) {
   const calls: { batch: Judgeable[]; answer(result: AppendResult[] | Error): void }[] = [];
   let arrived = () => {};
   const commits = groupCommit({
     send: (batch) =>
       new Promise((resolve, reject) => {
-        // A copy: marks are made on the way.
+        // A copy, since marks may be made during the call.
         const copy = batch.map((item) => ({ append: item.append, reliesOnRefused: item.reliesOnRefused }));
         calls.push({ batch: copy, answer: (result) => (result instanceof Error ? reject(result) : resolve(result)) });
         arrived();
@@ -53,7 +53,7 @@ function scripted(options: Partial<GroupCommitOptions> = {}) {
     ...commits,
     append(append: Append) {
       const result = commits.append(append);
-      result.catch(() => {}); // looked at later
+      result.catch(() => {}); // checked later
       return result;
     },
     calls,
@@ -72,7 +72,7 @@ const outcomes = async (promises: Promise<AppendResult>[]) =>
   );
 
 describe('gathering', () => {
-  test('what comes while two calls are on their way travels in the next one, in order', async () => {
+  test('appends that are made while two calls are in flight share the next one, in order', async () => {
     const log = scripted();
     const results = [log.append(plain('a'))];
     const first = await log.call();
@@ -89,7 +89,7 @@ describe('gathering', () => {
     expect(await outcomes(results)).toEqual(['appended', 'appended', 'appended', 'conflict']);
   });
 
-  test('two calls have no stream in common: what is behind an append on its way waits, others do not', async () => {
+  test('calls in flight have no stream in common: an append waits for an earlier one of its stream only', async () => {
     const log = scripted();
     const results = [log.append(plain('a'))];
     const first = await log.call();
@@ -108,7 +108,7 @@ describe('gathering', () => {
     expect(await outcomes(results)).toEqual(results.map(() => 'appended'));
   });
 
-  test('a batch is bounded by count and by bytes, but one big append still travels', async () => {
+  test('a batch is bounded by count and by bytes, but one big append is still sent', async () => {
     const log = scripted();
     const many = Array.from({ length: 501 }, (_, n) => log.append(plain(`s${n}`)));
     const big = ['x', 'y'].map((stream) => log.append(plain(stream, { events: [event(5_000_000)] })));
@@ -133,7 +133,7 @@ describe('gathering', () => {
     expect(await outcomes([first, ...rest.slice(0, 2)])).toEqual(['appended', 'appended', 'appended']);
   });
 
-  test('close waits for what is queued and takes no more', async () => {
+  test('close waits for queued appends and refuses further ones', async () => {
     const log = scripted();
     const first = log.append(plain('a'));
     const closing = log.close();
@@ -145,7 +145,7 @@ describe('gathering', () => {
 });
 
 describe('failures', () => {
-  test('wrong: each is sent again alone, and only the wrong one fails', async () => {
+  test('wrong: each append is sent again alone, and only the wrong one fails', async () => {
     const log = scripted();
     const results = ['a', 'bad', 'c'].map((stream) => log.append(plain(stream)));
     (await log.call()).answer(new Failed('wrong'));
@@ -157,7 +157,7 @@ describe('failures', () => {
     expect(await outcomes(results)).toEqual(['appended', 'wrong', 'appended']);
   });
 
-  test('busy: nothing has happened, so all of it is sent again', async () => {
+  test('busy: nothing has happened, so the whole batch is sent again', async () => {
     const log = scripted();
     const results = [log.append(plain('a')), log.append(safe('b'))];
     (await log.call()).answer(new Failed('busy'));
@@ -167,7 +167,7 @@ describe('failures', () => {
     expect(await outcomes(results)).toEqual(['appended', 'appended']);
   });
 
-  test('unknown: only what can be repeated is sent again', async () => {
+  test('unknown: only appends that can be repeated are sent again', async () => {
     const log = scripted();
     const lookup = { key: 'k', hash: new Uint8Array() };
     const results = [
@@ -184,7 +184,7 @@ describe('failures', () => {
     expect(await outcomes(results)).toEqual(['UNAVAILABLE', 'appended', 'appended', 'appended', 'UNAVAILABLE']);
   });
 
-  test('giving up takes the queue along, not the other call', async () => {
+  test('giving up fails the queue too, but not the other call', async () => {
     const log = scripted({ retryForMs: 0 });
     const first = log.append(safe('a'));
     const call = await log.call();
@@ -201,11 +201,11 @@ describe('failures', () => {
   });
 });
 
-describe('a log that is known to be away', () => {
-  test('keeps nobody waiting who comes later, until it has answered again', async () => {
+describe('a log that counts as unreachable', () => {
+  test('fails later appends after two calls, until it has answered again', async () => {
     const log = scripted({ retryForMs: 300 });
     let answered = 0;
-    /** Answers the calls, each of which is lost but the last; how many there were until the append was settled. */
+    /** Answers the calls: the first `lost` are lost. Returns the number of calls until the append was settled. */
     async function callsUntilSettled(result: Promise<AppendResult>, lost: number): Promise<number> {
       const before = answered;
       let settled = false;
@@ -225,7 +225,7 @@ describe('a log that is known to be away', () => {
     const later = [log.append(safe('b'))];
     expect(await callsUntilSettled(later[0]!, Infinity)).toBe(2);
     expect(await outcomes([first, ...later])).toEqual(['UNAVAILABLE', 'UNAVAILABLE']);
-    // It is back, and all is as before: what is lost is sent again.
+    // The log answers again, so lost calls are repeated as before.
     const back = log.append(safe('c'));
     expect(await callsUntilSettled(back, 1)).toBe(2);
     const lost = log.append(safe('d'));
@@ -235,13 +235,13 @@ describe('a log that is known to be away', () => {
 });
 
 describe('a call that is stuck', () => {
-  test('who waits for it is told in time, in the queue too; what it comes to is told nobody', async () => {
+  test('fails its appends and waiting ones in time; its own outcome is dropped', async () => {
     const log = scripted({ answerWithinMs: 100 });
     const results = [log.append(safe('a')), log.append(plain('b'))];
     const call = await log.call();
     const queued = log.append(safe('a', { expected: 5 }));
     expect(await outcomes([...results, queued])).toEqual(['UNAVAILABLE', 'UNAVAILABLE', 'UNAVAILABLE']);
-    // Its streams are still taken, others are not.
+    // Its streams are still in use, others are not.
     const later = log.append(safe('a'));
     const other = log.append(plain('c'));
     const beside = await log.call();
@@ -257,7 +257,7 @@ describe('a call that is stuck', () => {
     await log.close();
   });
 
-  test('what fails in it is not sent again: nobody waits for that any more', async () => {
+  test('is not sent again if it fails: its appends are settled', async () => {
     const log = scripted({ answerWithinMs: 100, retryForMs: 60_000 });
     const result = log.append(safe('a'));
     const call = await log.call();
@@ -268,8 +268,8 @@ describe('a call that is stuck', () => {
   });
 });
 
-describe('who relies on whom', () => {
-  test('what was queued behind a refused append of its stream is marked, later ones are not', async () => {
+describe('appends that rely on others', () => {
+  test('those queued behind a refused append of their stream are marked, later ones are not', async () => {
     const log = scripted();
     const results = [log.append(plain('a', { expected: 5 })), log.append(plain('c', { expected: 5, events: [] }))];
     const first = await log.call();
@@ -308,7 +308,7 @@ describe('who relies on whom', () => {
     expect(await outcomes(results)).toEqual(['appended', 'wrong', 'conflict']);
   });
 
-  test('after a lost connection, what relied on an append that can not be repeated fails with it', async () => {
+  test('after a lost connection, appends that rely on one that can not be repeated fail with it', async () => {
     const log = scripted();
     const results = [
       log.append(safe('a', { expected: 1 })),

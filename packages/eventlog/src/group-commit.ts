@@ -1,32 +1,32 @@
 /**
- * Group commit: appends that arrive while calls are on their way travel together in the next. No timers: an idle log
- * takes an append at once, a busy one takes what has gathered, so batches grow with the load.
+ * Group commit: appends that arrive while calls are in flight share the next call. There are no timers: an idle log
+ * takes an append at once, a busy log takes all that have gathered. So batches grow with the load.
  *
- * Some calls are on their way at a time, so that the log judges one while others are written, sent or read here. They
- * never have a stream in common: what is behind an append of a call waits for its result.
+ * Up to `maxCalls` calls are in flight at a time, so that the log processes one while others are encoded, sent or
+ * decoded here. They never have a stream in common: an append waits while an earlier one of its stream is in a call.
  *
  * An append is in one of these states:
- *   queued    waits for a call. Bounded in number and bytes: RESOURCE_EXHAUSTED beyond.
- *   sent      part of a call on its way.
+ *   queued    waits for a call. Bounded in number and bytes; more are RESOURCE_EXHAUSTED.
+ *   sent      part of a call in flight.
  *   settled   has a result or an error.
- * What can happen to a call:
- *   results   each append is settled with its own.
- *   wrong     the statement was refused and nothing happened: each append of the batch is sent again alone, so that
- *             only the one that is wrong fails.
- *   busy      nothing happened, but it can later (the head was held for too long): the same batch is sent again.
- *   unknown   the connection is lost, and perhaps only the answer: what is safe to send again is sent again, the rest
- *             fails. Safe is what carries a command whose repeat is recognised, or writes nothing.
- * Sending again ends after `retryForMs`; then the batch and all that is queued behind it fails with UNAVAILABLE, so that
- * nobody waits for longer than about that. Once nothing has been heard for so long, it is known to be away: who comes then is
- * sent twice, to find out whether it is back, and does not wait any more.
- *   stuck     it comes to nothing for `answerWithinMs`: somebody holds the log, another call before it on the connection
- *             waits for that, or the server stands still. Who has waited for so long is told UNAVAILABLE, in the queue too:
- *             a caller whose own time is over hears nothing of the cause. The call keeps its place and its streams until
- *             it ends; what comes of it is nobody's any more.
+ * A call has one of these outcomes:
+ *   results   Each append is settled with its own.
+ *   wrong     The statement was refused and nothing happened. Each append of the batch is sent again alone, so that
+ *             only the wrong one fails.
+ *   busy      Nothing happened, but it can later (the head was locked for too long). The same batch is sent again.
+ *   unknown   The connection is lost, or only the answer. Appends that are safe to repeat are sent again; the others
+ *             fail. An append is safe if it carries a command, whose repeat is recognised, or if it writes nothing.
+ *   stuck     The call has no outcome for `answerWithinMs`: another session holds the log, a call before it on the
+ *             connection waits for that, or the server hangs. Appends that have waited for so long fail with
+ *             UNAVAILABLE, those in the queue too, so that their callers get the cause before their own time is over.
+ *             The call keeps its slot and its streams until it ends; then its outcome is dropped.
+ * Repeats end after `retryForMs`. Then the batch and all appends in the queue fail with UNAVAILABLE, which bounds their
+ * wait. If no call was answered for `retryForMs`, the log counts as unreachable. From then on each new batch is sent
+ * twice, as a probe, and fails if both calls do.
  *
- * Appends with an exact version rely on the events that came before them on their stream and were not settled then.
- * When one of these settles with anything but 'appended', those behind it are marked, and the log refuses them. (Inside
- * a batch append() sees to that.)
+ * An append with an exact version relies on the appends of its stream that were not settled when it was made. If one of
+ * these settles with anything but 'appended', those behind it are marked, and the log refuses them. (Inside a batch
+ * append() does the same.)
  */
 import { CaudalError, unavailable } from '@caudal/kernel/errors.ts';
 import { type Backoff, backoffMs, sleep, within } from '@caudal/kernel/time.ts';
@@ -36,32 +36,32 @@ import type { Append, AppendResult } from './types.ts';
 export type Failure = 'wrong' | 'busy' | 'unknown';
 
 export interface GroupCommitOptions {
-  /** Sends a batch; resolves with a result each, in order. */
+  /** Sends a batch; resolves with one result for each append, in order. */
   send(batch: Judgeable[]): Promise<AppendResult[]>;
   /** What an error of `send` means. */
   classify(error: unknown): Failure;
-  /** How long a batch is sent again before it fails. */
+  /** How long a batch is repeated before it fails. */
   retryForMs: number;
-  /** Who has waited for so long fails, whatever his call still comes to; 4,000 ms if absent. */
+  /** An append that has waited for this long fails, even if its call is still in flight; 4,000 ms if absent. */
   answerWithinMs?: number;
   /** Appends that may wait. */
   maxQueued: number;
-  /** Calls on their way at a time; 4 if absent. More leave PostgreSQL no less idle, and make batches smaller. */
+  /** Calls in flight at a time; 4 if absent. With more, PostgreSQL is as busy, but batches are smaller. */
   maxCalls?: number;
-  /** Called for each append once it is settled, with the milliseconds since it came. */
+  /** Called for each append once it is settled, with the milliseconds since the append was made. */
   onSettled?(outcome: AppendResult['kind'] | 'failed', ms: number): void;
 }
 
 export interface GroupCommit {
   /** Fails with RESOURCE_EXHAUSTED, UNAVAILABLE, or what `send` throws if the append itself is wrong. */
   append(append: Append): Promise<AppendResult>;
-  /** Takes no more, and waits for what is queued. */
+  /** Refuses further appends, and waits for those in the queue. */
   close(): Promise<void>;
 }
 
 interface Pending extends Judgeable {
   bytes: number;
-  /** Travels alone, because a batch with it in was wrong. */
+  /** It is sent alone, because a batch that it was part of was wrong. */
   alone: boolean;
   since: number;
   settled: boolean;
@@ -73,7 +73,7 @@ const maxBatch = 500;
 const maxBatchBytes = 4 * 1024 * 1024;
 const maxQueuedBytes = 64 * 1024 * 1024;
 const pauses: Backoff = { firstMs: 20, maxMs: 1_000 };
-/** How often it is looked whether anybody has waited for too long. */
+/** While a call is in flight, this often the appends that have waited for too long are failed. */
 const lookEveryMs = 250;
 
 function bytesOf({ events, command }: Append): number {
@@ -90,13 +90,13 @@ function isRepeatable(append: Append): boolean {
 export function groupCommit(options: GroupCommitOptions): GroupCommit {
   const { maxCalls = 4, answerWithinMs = 4_000 } = options;
   let queue: Pending[] = [];
-  /** What is not settled, in order, of each stream. */
+  /** The appends of each stream that are not settled, in order. */
   const unsettled = new Map<string, Pending[]>();
   let queuedBytes = 0;
   let calls = 0;
-  /** When the first of the calls was lost since one was answered; undefined while all is well. */
+  /** When the first call was lost since the last answer; undefined if none was. */
   let lostSince: number | undefined;
-  /** The streams of the calls on their way. */
+  /** The streams of the calls in flight. */
   const underWay = new Set<string>();
   let scheduled = false;
   let closed: PromiseWithResolvers<void> | undefined;
@@ -119,7 +119,7 @@ export function groupCommit(options: GroupCommitOptions): GroupCommit {
     settle(pending, result.kind, () => pending.resolve(result));
   const fail = (pending: Pending, error: unknown) => settle(pending, 'failed', () => pending.reject(error));
 
-  /** Takes from the queue, in order, what may travel next. */
+  /** Takes the next batch from the queue, in order. */
   function nextBatch(): Pending[] {
     const batch: Pending[] = [];
     const waits: Pending[] = [];
@@ -150,8 +150,8 @@ export function groupCommit(options: GroupCommitOptions): GroupCommit {
   }
 
   /**
-   * Fails what can't be sent again, and returns the rest. Also fails what relied on something that fails here: the lost
-   * call may still be at work, and land it, after a repeat was told that it can't land.
+   * Fails the appends that can't be sent again, and returns the rest. Also fails those that relied on one that fails
+   * here: the lost call may still land them, after a repeat of them has been refused.
    */
   function failUnknown(batch: Pending[], error: unknown): Pending[] {
     const marked = new Set(batch.filter((pending) => pending.reliesOnRefused));
@@ -167,7 +167,7 @@ export function groupCommit(options: GroupCommitOptions): GroupCommit {
     queuedBytes = 0;
   }
 
-  /** While a call is stuck: fails who has waited for too long. Of a batch all, since they may rely on each other. */
+  /** Fails the appends that have waited for too long; of a batch all, since they may rely on each other. */
   function failOverdue(batch: Pending[]): void {
     const before = performance.now() - answerWithinMs;
     const tell = (pending: Pending) => fail(pending, unavailable('PostgreSQL', new Error('No result in time.')));
@@ -181,7 +181,7 @@ export function groupCommit(options: GroupCommitOptions): GroupCommit {
     }
   }
 
-  /** Sends a batch until it is settled, put back to travel one by one, or given up. */
+  /** Sends a batch until it is settled, put back to be sent one by one, or given up. */
   async function deliver(taken: Pending[]): Promise<void> {
     let batch = taken;
     const giveUpAt = performance.now() + options.retryForMs;
@@ -239,7 +239,7 @@ export function groupCommit(options: GroupCommitOptions): GroupCommit {
       const bytes = bytesOf(append);
       if (queue.length >= options.maxQueued || (queue.length > 0 && queuedBytes + bytes > maxQueuedBytes))
         return Promise.reject(
-          new CaudalError('RESOURCE_EXHAUSTED', 'LOG_OVERLOADED', 'Too many requests wait to be recorded.', {
+          new CaudalError('RESOURCE_EXHAUSTED', 'LOG_OVERLOADED', 'Too many commands wait to be recorded. Try again.', {
             retryAfterMs: 1_000,
           }),
         );
@@ -251,7 +251,7 @@ export function groupCommit(options: GroupCommitOptions): GroupCommit {
         else unsettled.set(append.stream, [pending]);
         queue.push(pending);
         queuedBytes += bytes;
-        // What is appended in the same turn of the event loop travels together.
+        // Appends that are made in the same turn of the event loop share a call.
         if (!scheduled) queueMicrotask(send);
         scheduled = true;
       });

@@ -1,4 +1,4 @@
-/** Names who keeps appends waiting, while they wait: afterwards nobody knows any more. */
+/** Reports the session that makes appends wait. It does so during the wait, since afterwards the session is unknown. */
 import type { Transaction } from '@caudal/postgres/database.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { counter } from '@caudal/telemetry/metrics.ts';
@@ -19,9 +19,9 @@ export interface Holder {
 }
 
 /**
- * The sessions that hold the log's head and wait for no lock themselves. Empty if nobody waits for it. Appenders in
- * line hold or want the lock on the row's version; the first of the line waits for the holder's transaction. That they wait
- * is for the locks to say: the activity of a process that was stopped is what it was then.
+ * The sessions that block others at the log's tables and wait for no lock themselves: the holders of the head. Empty if
+ * no session waits. pg_locks shows which sessions wait (for the row's version, or for the holder's transaction);
+ * pg_stat_activity does not, since the entry of a server process that was stopped (SIGSTOP) is outdated.
  */
 export function selectHolders(db: Transaction): Promise<Holder[]> {
   return db.query<Holder>({
@@ -36,14 +36,16 @@ export function selectHolders(db: Transaction): Promise<Holder[]> {
   });
 }
 
-/** Watches an append's wait: if it lasts longer than `afterMs`, logs and counts who holds it up. Returns the end. */
+/**
+ * If a call lasts longer than `afterMs`, logs and counts the sessions that block it. Returns a function that ends this.
+ */
 export function nameHolder(db: Transaction, domain: string, afterMs: number): () => void {
   const timer = setTimeout(async () => {
-    // Only a hint for people; without it the append still fails with a bounded wait.
+    // A hint for operators. Without it the append's wait is bounded as well.
     const holders = await selectHolders(db).catch(() => []);
     for (const holder of holders) {
       blocked.add(1, { domain, application: holder.application });
-      log.warn({ domain, ...holder }, 'appends wait for somebody who holds the log');
+      log.warn({ domain, ...holder }, 'appends wait for a session that holds the log');
     }
   }, afterMs);
   timer.unref();

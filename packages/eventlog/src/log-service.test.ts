@@ -6,7 +6,7 @@ import { someAppend } from './testing/events.ts';
 import { freshLog } from './testing/log.ts';
 import type { LogReader, RecordedEvent } from './types.ts';
 
-/** Calls handlers as gRPC does: through bytes. */
+/** A client that calls the handlers with encoded messages, as gRPC does. */
 function wired(logs: LogReader[], answers: Buffer[] = []): LogClient {
   const handlers = logHandlers(logs);
   const { readStreams, readLog, heads } = wire.LogServiceService;
@@ -48,7 +48,7 @@ describeWith(['postgres'], 'a log read through LogService', () => {
   });
   afterAll(() => fresh.drop());
 
-  test('is the same as the log itself', async () => {
+  test('gives the same results as the log itself', async () => {
     const remote = remoteLog({ domain: 'orders', client: wired([fresh.log]) });
     const cursors = ['a', 'b'].map((name) => ({ stream: `orders.order/${name}`, afterVersion: 1 }));
     expect(await remote.readStreams(cursors)).toEqual(await fresh.log.readStreams(cursors));
@@ -64,13 +64,13 @@ describeWith(['postgres'], 'a log read through LogService', () => {
     await expect(remote.readLog(0)).rejects.toMatchObject({ code: 'NOT_FOUND' });
   });
 
-  test('answers stay below the size that gRPC allows, and nothing is missing', async () => {
+  test('answers stay below the size that gRPC allows, and no event is missing', async () => {
     const big = await freshLog('payments');
     const contents = Array.from({ length: 4 }, (_, n) => `${n}`.repeat(900_000));
     for (const name of ['a', 'b']) await big.log.append(someAppend(`payments.payment/${name}`, 0, contents));
     const answers: Buffer[] = [];
     const remote = remoteLog({ domain: 'payments', client: wired([big.log], answers) });
-    // Not the contents themselves: comparing megabytes takes Jest long.
+    // Not the contents themselves, since Jest takes long to compare megabytes.
     const outline = (events: RecordedEvent[]) => events.map(({ position, data }) => [position, data[0], data.length]);
     const all = outline((await big.log.readLog(0)).events);
     const cursors = ['a', 'b'].map((name) => ({ stream: `payments.payment/${name}`, afterVersion: 0 }));

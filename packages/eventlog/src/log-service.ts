@@ -1,10 +1,8 @@
 /**
- * A log served to other contexts, and read from them: caudal.log.v1.LogService on both sides. In one process the same
- * interface is a plain call.
- *
- * gRPC bounds the size of an answer, so the server ends one early once it holds `answerBytes`. A reader of the log, or
- * of its heads, goes on from the position that it got; who reads streams can't tell such an end from the streams', so
- * the remote reader counts too, and asks for the rest.
+ * A log served to other contexts, and a client that reads it: both sides of caudal.log.v1.LogService. In one process
+ * the same interface is a plain call. gRPC bounds the size of an answer, so the server cuts it once it holds
+ * `answerBytes`. A reader of the log continues from the position that it got. Answers of `readStreams` don't show the
+ * cut: the client counts bytes.
  */
 import type * as wire from '@caudal/contract/gen/caudal/log/v1/log.ts';
 import { notFound } from '@caudal/kernel/errors.ts';
@@ -41,7 +39,7 @@ function fromWire(event: wire.RecordedEvent): RecordedEvent {
   };
 }
 
-/** How many of the events one answer holds: the one that fills it is the last. */
+/** The number of events that one answer holds: the last one is the first that fills it. */
 function countThatFits(events: RecordedEvent[]): number {
   let bytes = 0;
   const filler = events.findIndex((event) => {
@@ -54,7 +52,7 @@ function countThatFits(events: RecordedEvent[]): number {
 const isFull = (events: RecordedEvent[]) =>
   events.reduce((bytes, { data, metadata }) => bytes + data.length + metadata.length, 0) >= answerBytes;
 
-/** The handlers of LogService over the logs that this process has. An unknown domain is NOT_FOUND. */
+/** The handlers of LogService for the logs of this process. An unknown domain is NOT_FOUND. */
 export function logHandlers(logs: LogReader[]) {
   const byDomain = new Map(logs.map((log) => [log.domain, log]));
   const logOf = (domain: string): LogReader => {
@@ -85,7 +83,7 @@ export function logHandlers(logs: LogReader[]) {
         minAgeMs: request.minAgeMillis,
         limit: request.limit || defaultLimit,
       });
-      // They are in the log's order: what is cut off lies after the last one that stays.
+      // Heads are in the log's order, so those that are cut off lie after the last one that stays.
       const fit = heads.slice(0, countThatFits(heads));
       const end = fit.length < heads.length ? fit.at(-1)!.position : position;
       return { heads: fit.map(toWire), position: BigInt(end) };
@@ -98,20 +96,20 @@ interface CallOptions {
   signal?: AbortSignal;
 }
 
-/** A client of LogService, as rpc makes them. */
+/** A client of LogService, as packages/rpc makes it. */
 export interface LogClient {
   readStreams(request: wire.ReadStreamsRequest, options?: CallOptions): Promise<wire.ReadStreamsResponse>;
   readLog(request: wire.ReadLogRequest, options?: CallOptions): Promise<wire.ReadLogResponse>;
   heads(request: wire.HeadsRequest, options?: CallOptions): Promise<wire.HeadsResponse>;
 }
 
-/** What a call may take besides the wait that it asks for. */
+/** How long a call may take, in addition to the wait that it asks for. */
 const callMs = 5_000;
 /** The most streams that one request may name, and the longest wait it may ask for. */
 const maxCursors = 1_000;
 const maxWaitMs = 10_000;
 
-/** The cursors after what was read. Events come ordered by stream, so those of earlier streams are complete. */
+/** The cursors after these events. Events are ordered by stream, so those of earlier streams are complete. */
 function advanced(cursors: StreamCursor[], events: RecordedEvent[]): StreamCursor[] {
   const seen = new Map(events.map((event) => [event.stream, event.version]));
   return cursors.map((cursor) => ({ ...cursor, afterVersion: seen.get(cursor.stream) ?? cursor.afterVersion }));

@@ -28,7 +28,7 @@ describeWith(['postgres'], 'maintenance', () => {
     return `events_${date.toISOString().slice(0, 7).replace('-', '_')}`;
   };
 
-  test('the migration makes partitions ahead; the job makes more, however many run at once', async () => {
+  test('the migration makes partitions ahead; the job makes more, also if several run at once', async () => {
     expect(await partitions()).toEqual([0, 1, 2, 3].map(month));
     expect(await missingPartitions(fresh.database, 5)).toEqual([4, 5].map(month));
     await Promise.all([1, 2, 3].map(() => makePartitions(fresh.database, 5)));
@@ -36,11 +36,11 @@ describeWith(['postgres'], 'maintenance', () => {
     expect(await partitions()).toEqual([0, 1, 2, 3, 4, 5].map(month));
   });
 
-  test('who has found a partition missing finds it made once its turn comes', async () => {
+  test('a session that has found a partition missing finds it once it has the lock', async () => {
     const [maker, late] = [1, 2].map(() => fresh.open({ poolSize: 1 }).database) as [Database, Database];
     await makePartitions(maker, 3);
     for (const ahead of [4, 5, 6, 7, 8]) {
-      // From here on the connection remembers that the name was not there.
+      // From here on the connection has cached that the name does not exist.
       expect(await missingPartitions(late, ahead)).toEqual([month(ahead)]);
       await Promise.all([maker, late].map((database) => makePartitions(database, ahead)));
       expect(await missingPartitions(late, ahead)).toEqual([]);
@@ -53,7 +53,7 @@ describeWith(['postgres'], 'maintenance', () => {
     expect(applied.flat()).toHaveLength(4);
   });
 
-  test('a missing partition for this month is made by who needs it; nothing is lost', async () => {
+  test('a missing partition of this month is made by the append that needs it; no append is lost', async () => {
     await fresh.database.query({ text: `DROP TABLE ${month(0)}` });
     const logs = [fresh.log, fresh.open().log, fresh.open().log];
     const results = await Promise.all(logs.map((log, n) => log.append(someAppend(`orders.order/${n}`, 0))));
@@ -61,7 +61,7 @@ describeWith(['postgres'], 'maintenance', () => {
     expect((await fresh.log.readLog(0)).events.map(({ position }) => position)).toEqual([1, 2, 3]);
   });
 
-  test('where none can be made, appends are refused and do not happen, until there is one', async () => {
+  test('appends are UNAVAILABLE, and never land later, while the partition can not be made', async () => {
     await fresh.database.query({
       text: `DROP TABLE ${month(0)};
         CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not allowed'; END $$;
@@ -75,7 +75,7 @@ describeWith(['postgres'], 'maintenance', () => {
     expect((await log.readLog(0)).events.map(({ stream }) => stream)).toEqual(['orders.order/3']);
   });
 
-  test('a stream goes on from month to month, into months that nobody has made', async () => {
+  test('a stream continues from month to month, also into months without a partition', async () => {
     const stream = 'orders.order/1';
     await fresh.log.append(someAppend(stream, 0, ['a']));
     await fresh.database.query({ text: "UPDATE head SET recorded_at = recorded_at + interval '1 year'" });
@@ -93,7 +93,7 @@ describeWith(['postgres'], 'maintenance', () => {
     expect(conflict).toMatchObject({ kind: 'conflict', missing: events });
   });
 
-  test('who goes on from a known event opens no older partitions', async () => {
+  test('a reader that continues from a known event skips older partitions', async () => {
     await fresh.database.query({ text: "SELECT make_partition(clock_timestamp() - interval '1 year')" });
     const opened = async (since: Date | null) => {
       const lines = await fresh.database.query<{ 'QUERY PLAN': string }>({
@@ -109,7 +109,7 @@ describeWith(['postgres'], 'maintenance', () => {
     expect(await opened(new Date())).not.toContain(month(-12));
   });
 
-  test('commands are forgotten after 30 days, in chunks', async () => {
+  test('commands are deleted after 30 days, in chunks', async () => {
     const old = [1, 2, 3].map(() => someCommand());
     const fresher = someCommand();
     for (const [n, command] of [...old, fresher].entries())
@@ -126,7 +126,7 @@ describeWith(['postgres'], 'maintenance', () => {
     expect(await fresh.log.append(someAppend('orders.order/0', 1, ['a'], old[0]!))).toMatchObject({ kind: 'appended' });
   });
 
-  test('a round does both; one that fails throws, and the next one does what it could not', async () => {
+  test('a round does both; one that fails throws, and the next one catches up', async () => {
     await fresh.log.append(someAppend('orders.order/1', 0, ['a'], someCommand()));
     await fresh.database.query({
       text: `UPDATE commands SET recorded_at = recorded_at - interval '31 days';

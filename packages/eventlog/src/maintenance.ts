@@ -1,15 +1,15 @@
-/** What a log needs now and then: partitions made ahead, and old commands forgotten. */
+/** The maintenance of a log: partitions are made ahead, and old commands are deleted. */
 import type { Database, Transaction } from '@caudal/postgres/database.ts';
 import { counter } from '@caudal/telemetry/metrics.ts';
 
 const failures = counter('eventlog_maintenance_failures_total', "Rounds of the log's maintenance that failed");
 
-/** Makes the partitions of this month and of `months` more. Safe to call at any time, by any number of processes. */
+/** Makes the partitions of this month and of the next `months`. Any number of processes may call it at any time. */
 export async function makePartitions(db: Transaction, months = 3): Promise<void> {
   await db.query({ text: 'SELECT make_partitions($1)', values: [months] });
 }
 
-/** Names of the partitions of this month and of `months` more that are not there. */
+/** The names of those partitions of this month and the next `months` that are missing. */
 export async function missingPartitions(db: Transaction, months = 3): Promise<string[]> {
   const rows = await db.query<{ name: string }>({
     text: `SELECT name FROM generate_series(0, $1) AS n,
@@ -20,7 +20,7 @@ export async function missingPartitions(db: Transaction, months = 3): Promise<st
   return rows.map(({ name }) => name);
 }
 
-/** Forgets up to `limit` commands that are older than `days`; returns how many there were. */
+/** Deletes up to `limit` commands that are older than `days`; returns their number. */
 export async function deleteOldCommands(db: Transaction, { days = 30, limit = 5_000 } = {}): Promise<number> {
   const rows = await db.query<{ n: number }>({
     text: `WITH deleted AS (
@@ -35,8 +35,8 @@ export async function deleteOldCommands(db: Transaction, { days = 30, limit = 5_
 }
 
 /**
- * Does both, once; the job of every context does it at each start and every hour. A failure is counted, and thrown.
- * `database`: what is written by it counts only while the job holds its lease.
+ * Does both once. Every context has a job that calls it at each start and every hour. A failure is counted and thrown.
+ * `database`: it commits only while the job holds its lease.
  */
 export async function maintainLog(options: {
   database: Pick<Database, 'transaction'>;

@@ -1,7 +1,7 @@
 /**
- * Wakes those who wait for the log to grow. A hint only: it is sent after the commit, in a statement of its own, so that
- * no append pays for it (a NOTIFY inside a transaction takes a lock of the whole server at commit), and at most once per
- * `everyMs` and process.
+ * Wakes readers that wait for the log to grow. It is a hint, sent after the commit in a statement of its own, at most
+ * once per `everyMs` and process. So no append pays for it: NOTIFY in a transaction takes a lock of the whole server at
+ * commit.
  */
 import type { Database } from '@caudal/postgres/database.ts';
 
@@ -28,7 +28,7 @@ export function notifier(database: Database, everyMs = 10): Notifier {
       if (again && !stopped) send();
     }, everyMs);
     timer.unref();
-    // Who misses it polls.
+    // A reader that misses it polls.
     const values = [channelOf(database.schema), ''];
     database.query({ name: 'eventlog-notify', text: 'SELECT pg_notify($1, $2)', values }).catch(() => {});
   }

@@ -1,4 +1,4 @@
-/** The ways to read a log. Each is one statement, so it sees the log at one moment. */
+/** The statements that read a log. Each sees the log at one moment. */
 
 import { int4Array, textArray } from '@caudal/postgres/arrays.ts';
 import type { Transaction } from '@caudal/postgres/database.ts';
@@ -11,7 +11,7 @@ const columns = `e.position, e.stream, e.version, e.event_id AS "eventId", e.typ
 export function selectStreams(db: Transaction, cursors: StreamCursor[], limit: number): Promise<RecordedEvent[]> {
   return db.query<RecordedEvent>({
     name: 'eventlog-read-streams',
-    // The stream's first and last recorded_at keep the partitions out that can't hold its events.
+    // With the stream's first and last recorded_at, partitions that can't hold its events are skipped.
     text: `SELECT ${columns}
       FROM unnest($1::text[], $2::int[]) AS c(stream, after)
       CROSS JOIN LATERAL (SELECT * FROM streams s WHERE s.stream = c.stream AND s.version > c.after LIMIT 1) s
@@ -44,8 +44,8 @@ export const logStatement = {
 };
 
 /**
- * Events after a position, and the head at the same moment. `since`: a moment at or before which no event after the
- * position was recorded (that of the event at the position), so that older partitions are not opened.
+ * Events after a position, and the head at the same moment. `since`: when the event at the position was recorded, if
+ * known. Later events were not recorded before it, so older partitions are skipped.
  */
 export async function selectLog(
   db: Transaction,
@@ -71,7 +71,7 @@ export async function selectHeads(
           SELECT * FROM events e
           WHERE e.position > $1 AND e.recorded_at >= coalesce($2::timestamptz, '-infinity')
             AND ($3 = 0 OR e.recorded_at <= clock_timestamp() - $3 * interval '1 millisecond'
-              -- The clock was put back: until it has caught up, nothing would be old enough.
+              -- The clock was set back: until it has caught up, no event would be old enough.
               OR (SELECT h.recorded_at FROM head h) > clock_timestamp())
           ORDER BY e.position LIMIT $4
         ) e

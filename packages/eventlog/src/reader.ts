@@ -1,4 +1,4 @@
-/** Reads a log from PostgreSQL, the primary or a replica. */
+/** Reads a log from PostgreSQL: from the primary or a replica. */
 import type { Running } from '@caudal/kernel/lifetime.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import { selectHeads, selectLog, selectStreams } from './read.ts';
@@ -6,15 +6,15 @@ import type { LogReader, RecordedEvent } from './types.ts';
 import { watch } from './watch.ts';
 
 export interface LocalReader extends LogReader, Running {
-  /** Tells those who wait that the log has grown. */
+  /** Wakes the reads that wait: the log has grown. */
   wake(): void;
 }
 
 const defaultLimit = 1_000;
-/** Positions whose time is remembered: more than there are readers that go through a log at a time. */
+/** Positions whose time is remembered: more than the number of readers that follow a log at the same time. */
 const maxRemembered = 1_000;
 
-/** When the events that readers have stopped at were recorded: from there the next read needs no older partitions. */
+/** When the last event of each recent read was recorded: the next read after that event skips older partitions. */
 function remembered() {
   const times = new Map<number, Date>();
   return {
@@ -28,7 +28,7 @@ function remembered() {
   };
 }
 
-/** Opens a reader of the log in the database's schema. The database stays the caller's to close. */
+/** Opens a reader of the log in the database's schema. The caller closes the database. */
 export function openReader({ database, domain }: { database: Database; domain: string }): LocalReader {
   const waiting = watch(database);
   const times = remembered();
@@ -53,7 +53,7 @@ export function openReader({ database, domain }: { database: Database; domain: s
       const since = times.get(afterPosition);
       const heads = await selectHeads(database, { afterPosition, since, minAgeMs, limit });
       times.add(heads.at(-1));
-      // The last event looked at is its stream's last, so it is among them.
+      // The last event of the page is the last one of its stream in the page, so it is among the heads.
       return { heads, position: heads.at(-1)?.position ?? afterPosition };
     },
     wake: waiting.wake,

@@ -1,4 +1,4 @@
-/** What a log answers by itself, for the catalogue of reasons. */
+/** The reasons that a log answers with, for the catalogue of reasons. */
 import type { Reason } from '@caudal/kernel/reason.ts';
 
 export const reasons = {
@@ -6,5 +6,5 @@ export const reasons = {
     code: 'RESOURCE_EXHAUSTED',
     meaning: 'Too many commands wait to be recorded. Try again after the time given.',
   },
-  LOG_NOT_FOUND: { code: 'NOT_FOUND', meaning: 'The process that was asked does not serve the log of this domain.' },
+  LOG_NOT_FOUND: { code: 'NOT_FOUND', meaning: 'The process that was called does not serve the log of this domain.' },
 } satisfies Record<string, Reason>;

@@ -1,4 +1,4 @@
-/** Snapshots: the last one of a stream. They only save time, so losing one, or the race for the newest, loses nothing. */
+/** Snapshots: the last one of each stream. They only save time, so no harm is done if one is lost or overwritten. */
 import type { Transaction } from '@caudal/postgres/database.ts';
 import type { Snapshot } from './types.ts';
 
@@ -11,7 +11,7 @@ export async function selectSnapshot(db: Transaction, stream: string): Promise<S
   return rows[0];
 }
 
-/** The snapshots of these streams, where they have one. */
+/** The snapshots of those streams that have one. */
 export function selectSnapshots(db: Transaction, streams: string[]): Promise<(Snapshot & { stream: string })[]> {
   return db.query({
     name: 'eventlog-snapshots',
@@ -21,7 +21,7 @@ export function selectSnapshots(db: Transaction, streams: string[]): Promise<(Sn
   });
 }
 
-/** Keeps it, unless there is a newer one of the same shape. */
+/** Stores the snapshot, unless there is a newer one of the same schema version. */
 export async function upsertSnapshot(db: Transaction, stream: string, snapshot: Snapshot): Promise<void> {
   await db.query({
     name: 'eventlog-save-snapshot',

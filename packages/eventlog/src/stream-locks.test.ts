@@ -7,7 +7,7 @@ import { freshLog } from './testing/log.ts';
 
 const schema = 'orders';
 const stream = 'orders.order/hot';
-/** How long a lock is waited for. */
+/** The longest wait for a lock. */
 const waitMs = 1_000;
 
 describeWith(['postgres'], 'locks of a stream', () => {
@@ -28,7 +28,7 @@ describeWith(['postgres'], 'locks of a stream', () => {
     return locks;
   }
 
-  /** How many wait for a lock in the database. */
+  /** The number of sessions that wait for a lock in the database. */
   async function waiting(): Promise<number> {
     const text = `SELECT count(*)::int AS n FROM pg_locks
       WHERE locktype = 'advisory' AND NOT granted
@@ -85,7 +85,7 @@ describeWith(['postgres'], 'locks of a stream', () => {
     }
   });
 
-  test('that are not released are waited for only so long, and taken away', async () => {
+  test('that are not released are waited for only a second, and ended by the server', async () => {
     const still = await openProcess().take(stream);
     const other = openProcess();
     const began = performance.now();
@@ -101,7 +101,7 @@ describeWith(['postgres'], 'locks of a stream', () => {
     still();
   });
 
-  test('are given up without a wait beyond four at a time, or if PostgreSQL is away', async () => {
+  test('are skipped without a wait beyond four at a time, or if PostgreSQL is unreachable', async () => {
     const locks = openProcess();
     const had = await Promise.all([1, 2, 3, 4].map((n) => locks.take(`orders.order/${n}`)));
     const began = performance.now();

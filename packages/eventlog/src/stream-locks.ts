@@ -1,13 +1,13 @@
 /**
- * Locks of contended streams: advisory locks of PostgreSQL, which are granted in the order in which they were requested. A
- * transaction that does nothing else holds each. The package's README says why.
+ * Locks of contended streams: advisory locks of PostgreSQL, granted in the order of the requests. Each is held by a
+ * transaction that does nothing else. See README, Choices.
  */
 import { within } from '@caudal/kernel/time.ts';
 import { openDatabase } from '@caudal/postgres/database.ts';
 
-/** Locks held or waited for at a time, a connection each; a request beyond that goes on without a lock. */
+/** Locks held or waited for at a time, each on a connection. A further request continues without a lock. */
 const maxLocks = 4;
-/** After this long a request goes on without the lock: its holder hangs, or too many processes want it. */
+/** After this long a request continues without the lock: its holder hangs, or too many processes want it. */
 const waitMs = 1_000;
 
 export interface StreamLocks {
@@ -24,7 +24,7 @@ export function openStreamLocks({ url, schema }: { url: string; schema: string }
     schema,
     poolSize: maxLocks,
     applicationName: 'caudal-locks',
-    // A transaction that hangs may hold its lock for the sum of the next two.
+    // A transaction that hangs may hold its lock for the sum of the next two time-outs.
     lockTimeoutMs: waitMs,
     statementTimeoutMs: waitMs,
     connectTimeoutMs: waitMs,
@@ -41,14 +41,14 @@ export function openStreamLocks({ url, schema }: { url: string; schema: string }
         .transaction(async (tx) => {
           await tx.query({
             name: 'eventlog-lock-stream',
-            // The key keeps its name of before: processes of two versions must exclude each other.
+            // The key keeps its older name, so that processes of two versions exclude each other.
             text: "SELECT pg_advisory_xact_lock(hashtextextended('caudal.turn.' || $1 || '.' || $2, 0))",
             values: [schema, stream],
           });
           grant();
           await ended;
         })
-        // Not granted in time, or lost: nothing depends on it.
+        // Not granted in time, or lost: no result depends on the lock.
         .catch(() => {})
         .finally(() => {
           taken--;

@@ -13,7 +13,7 @@ describeWith(['postgres'], 'the watch of a log', () => {
   });
   afterAll(() => fresh.drop());
 
-  /** The database, with the time of each look at the head. */
+  /** The database, with the time of each read of the head. */
   function counted(): { database: Database; looks: number[] } {
     const looks: number[] = [];
     const query = <R>(statement: Statement) => {
@@ -23,17 +23,17 @@ describeWith(['postgres'], 'the watch of a log', () => {
     return { database: { ...fresh.database, query }, looks };
   }
 
-  /** Growth that nobody notifies of. */
+  /** Growth without a notification. */
   const grow = () => fresh.database.query({ text: 'UPDATE head SET position = position + 1' });
 
-  test('looks seldom while notifications come, and wakes at each', async () => {
+  test('polls rarely while notifications arrive, and wakes at each', async () => {
     const { database, looks } = counted();
     const watching = watch(database);
     try {
       const head = await headPosition(fresh.database);
       const began = performance.now();
       await watching.wait(head, 8_000);
-      // At first soon, as if notifications might not come.
+      // At first it polls often, in case no notifications arrive.
       const late = looks.filter((at) => at > began + 4_000);
       expect(looks.length - late.length).toBeGreaterThan(4);
       expect(late.length).toBeLessThanOrEqual(3);
@@ -47,7 +47,7 @@ describeWith(['postgres'], 'the watch of a log', () => {
     }
   }, 60_000);
 
-  test('looks more often again once growth was not announced, until one is', async () => {
+  test('polls more often after growth without a notification, until there is one', async () => {
     const { database, looks } = counted();
     const watching = watch(database);
     const pauses = async (count: number) => {
@@ -61,7 +61,7 @@ describeWith(['postgres'], 'the watch of a log', () => {
       await found;
       looks.length = 0;
       await pauses(16);
-      // Six seconds at 250 ms; at two seconds it would be three looks after those at the beginning.
+      // Six seconds at 250 ms. At two seconds it would be three reads after those at the beginning.
       expect(looks.length).toBeGreaterThan(14);
     } finally {
       await watching.stop();

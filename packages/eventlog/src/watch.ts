@@ -1,8 +1,8 @@
 /**
- * Waits for a log to grow, for any number of readers at the price of one: they share a connection that listens, and
- * one look at the log's head after each notification. Notifications can be lost (and a standby has none), so the head is
- * also looked at by itself, at first soon, then more and more rarely: every two seconds in the end while notifications come,
- * and four times a second once growth was found that none has announced.
+ * Waits for a log to grow. All readers share one connection that listens, and one read of the log's head after each
+ * notification. Notifications can be lost (and a standby has none), so the head is also polled: first after 20 ms, then
+ * less and less often. The longest pause is 2 s while notifications arrive, and 250 ms before the first one and after
+ * growth without one.
  */
 import type { Running } from '@caudal/kernel/lifetime.ts';
 import { sleep } from '@caudal/kernel/time.ts';
@@ -12,11 +12,11 @@ import { channelOf } from './notify.ts';
 
 export interface Watch extends Running {
   /**
-   * Resolves when the log has grown past `position`, when `waitMs` are over, when `signal` fires, or when the head can't
-   * be read: whoever waits then reads, and gets the error.
+   * Resolves when the log has grown past `position`, when `waitMs` are over, when `signal` fires, or when the head
+   * can't be read. In the last case the caller's own read gets the error.
    */
   wait(position: number, waitMs: number, signal?: AbortSignal): Promise<void>;
-  /** The log has grown: look now. */
+  /** The log has grown: reads the head now. */
   wake(): void;
 }
 
@@ -26,7 +26,7 @@ interface Waiter {
 }
 
 const firstPollMs = 20;
-/** Between two looks in the end: while growth is announced, and while it is not. */
+/** The longest pauses between two reads of the head: while growth is announced, and while it is not. */
 const announcedPollMs = 2_000;
 const unannouncedPollMs = 250;
 
@@ -45,16 +45,16 @@ export function watch(database: Database): Watch {
   let looking: Promise<void> | undefined;
   let pause = new AbortController();
   let pollMs = firstPollMs;
-  /** The log's head as it was seen last, and whether something has spoken of growth since. */
+  /** The log's head at the last read, and whether growth was announced since. */
   let known: number | undefined;
   let told = false;
-  /** Whether notifications come: listening has begun, and the latest growth did not go unannounced. */
+  /** Whether notifications arrive: there was one, and the latest growth was announced. */
   let announced = false;
 
   const release = (isDone: (waiter: Waiter) => boolean) => {
     for (const waiter of waiters) if (isDone(waiter)) waiter.done();
   };
-  // With a reason: without one, each makes an exception.
+  // With a reason, since abort() without one creates an exception each time.
   const lookNow = () => pause.abort('woken');
   const wake = () => {
     told = true;
@@ -72,10 +72,10 @@ export function watch(database: Database): Watch {
     known = head;
   }
 
-  /** Looks at the head as long as somebody waits. */
+  /** Reads the head again and again while there are waiting readers. */
   async function look(): Promise<void> {
     while (waiters.size > 0 && !stopping.signal.aborted) {
-      // Made before the look, so that a wake-up during it is not lost.
+      // Made before the head is read, so that a wake-up during the read is not lost.
       pause = new AbortController();
       const ending = AbortSignal.any([pause.signal, stopping.signal]);
       const wasTold = told;
@@ -117,7 +117,7 @@ export function watch(database: Database): Watch {
         const timer = setTimeout(waiter.done, waitMs);
         signal?.addEventListener('abort', waiter.done, { once: true });
         waiters.add(waiter);
-        // A newcomer must not sleep through what came before it: the loop looks again, whatever its pause.
+        // The log may have grown before this call: read the head again now, without waiting for the pause to end.
         lookNow();
         looking ??= look();
       });

@@ -1,4 +1,4 @@
-/** What must hold for declared jobs; a mistake ends the start, with the job, the field and the fix in the message. */
+/** Checks declared jobs. A mistake ends the start, with a message that names the job, the field and the fix. */
 import { nextTime } from './due.ts';
 import type { Job, Schedule } from './types.ts';
 
@@ -6,7 +6,7 @@ const LEAST_INTERVAL_MS = 1_000;
 const LONGEST_INTERVAL_MS = 366 * 86_400_000;
 const LONGEST_RUN_MS = 24 * 3_600_000;
 
-/** Throws an Error if a job can't be run as it is declared, or if two have one name. `context`: for the message. */
+/** Throws an Error if a job is declared wrongly, or if two have the same name. `context`: for the message. */
 export function checkJobs(context: string, jobs: Pick<Job<never>, 'name' | 'schedule' | 'timeoutMs'>[]): void {
   const names = new Set<string>();
   for (const { name, schedule, timeoutMs = 1 } of jobs) {
@@ -15,7 +15,7 @@ export function checkJobs(context: string, jobs: Pick<Job<never>, 'name' | 'sche
     };
     if (!/^[a-z][a-z0-9]*(-[a-z0-9]+)*$/.test(name) || name.length > 60)
       fail('name', 'must be at most 60 lower-case letters, digits and hyphens: "check-wallets".');
-    if (names.has(name)) fail('name', 'is that of another job: give it one of its own.');
+    if (names.has(name)) fail('name', 'is that of another job: choose another name.');
     names.add(name);
     if (!(timeoutMs >= 1 && timeoutMs <= LONGEST_RUN_MS)) fail('timeoutMs', `must be from 1 to ${LONGEST_RUN_MS}.`);
     const wrong = wrongSchedule(schedule);
@@ -33,8 +33,8 @@ function wrongSchedule(schedule: Schedule): string | undefined {
   const help = 'minute, hour, day of the month, month, day of the week: "0 3 * * *".';
   if (schedule.split(' ').length !== 5) return `"${schedule}" must have five fields: ${help}`;
   try {
-    return nextTime(schedule, new Date()) ? undefined : `"${schedule}" is at no time: ${help}`;
+    return nextTime(schedule, new Date()) ? undefined : `"${schedule}" matches no date: ${help}`;
   } catch (error) {
-    return `"${schedule}" is no cron text (${(error as Error).message}): ${help}`;
+    return `"${schedule}" is not a cron expression (${(error as Error).message}): ${help}`;
   }
 }

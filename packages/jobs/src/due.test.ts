@@ -21,29 +21,29 @@ const ran = (started: string, ended = started) => ({
   lastOutcome: 'succeeded' as const,
 });
 
-test('a job that has never run: by cron at the first time, by interval at once', () => {
+test('a job that has never run is due at the first cron time, or at once with an interval', () => {
   expect(dueAt(nightly, never, at('10T12:00:01'))).toEqual(at('11T03:00:00'));
   expect(dueAt(often, never, at('10T12:00:01'))).toEqual(at('10T12:00:00'));
 });
 
-test('after a run: at the next time after its start, by UTC', () => {
+test('after a run the job is due at the next time after its start, in UTC', () => {
   expect(dueAt(nightly, ran('11T03:00:00.2'), at('11T03:00:05'))).toEqual(at('12T03:00:00'));
   expect(dueAt(nightly, ran('11T02:59:00'), at('11T02:59:30'))).toEqual(at('11T03:00:00'));
   expect(dueAt(often, ran('11T03:00:00', '11T03:01:00'), at('11T03:02:00'))).toEqual(at('11T03:05:00'));
 });
 
-test('what was missed for days is due once', () => {
+test('times that were missed for days are due once', () => {
   const now = at('20T12:00:00');
   expect(dueAt(nightly, ran('11T03:00:00'), now)).toEqual(at('12T03:00:00'));
   expect(dueAt(nightly, ran('20T12:00:00'), now)).toEqual(at('21T03:00:00'));
   expect(dueAt(often, ran('20T12:00:00'), now)).toEqual(at('20T12:05:00'));
 });
 
-test('a run that takes longer than the interval is followed by the next one, not at once', () => {
+test('a run that takes longer than the interval is followed by the next one after a second', () => {
   expect(dueAt(often, ran('11T03:00:00', '11T04:00:00'), at('11T04:00:00'))).toEqual(at('11T04:00:01'));
 });
 
-test('a failed run is tried again after a pause that grows to ten minutes, or when it is due anyway', () => {
+test('a failed run is repeated after a pause that grows to ten minutes, or at its next regular time', () => {
   const failed = (failuresInRow: number) => ({ ...ran('11T03:00:00'), lastOutcome: 'failed' as const, failuresInRow });
   const pauses = [1, 2, 3, 4, 5, 50].map(
     (count) => dueAt(nightly, failed(count), at('11T03:00:00'))!.getTime() - at('11T03:00:00').getTime(),
@@ -54,21 +54,21 @@ test('a failed run is tried again after a pause that grows to ten minutes, or wh
   expect(dueAt(nightly, interrupted, at('11T03:00:01'))).toEqual(at('11T03:01:00'));
 });
 
-test('while it runs, and after its process died: when the lease ends, then ever more rarely', () => {
+test('during a run, and after its process died, it is due when the lease ends, then with growing pauses', () => {
   const held = { ...ran('11T03:00:00'), leaseUntil: at('11T03:00:30') };
   expect(dueAt(nightly, held, at('11T03:00:01'))).toEqual(at('11T03:00:30'));
   expect(dueAt(nightly, { ...held, failuresInRow: 2 }, at('11T03:00:01'))).toEqual(at('11T03:02:30'));
 });
 
-test('at each start of a process, if the job says so', () => {
+test('with atStart it is due at each start of a process', () => {
   const startedAt = at('11T06:00:00');
   expect(dueAt(nightly, ran('11T05:59:00'), at('11T06:00:01'), startedAt)).toEqual(startedAt);
   expect(dueAt(nightly, ran('11T06:00:01'), at('11T06:00:02'), startedAt)).toEqual(at('12T03:00:00'));
-  // Run again since the clock was set back, to before the start.
+  // It has run again since the clock was set back to a time before the start.
   expect(dueAt(often, ran('10T06:00:00'), at('10T06:00:01'), startedAt)).toEqual(at('10T06:05:00'));
 });
 
-test('a clock that was set back makes it due once, now', () => {
+test('after the clock was set back it is due once, now', () => {
   const now = at('11T02:00:00');
   expect(dueAt(nightly, ran('11T03:00:00'), now)).toEqual(now);
   expect(dueAt(nightly, { ...never, declaredAt: at('12T00:00:00') }, now)).toEqual(now);
@@ -93,7 +93,7 @@ test('however the clock has jumped, a job that succeeded is due within its inter
         ] as const) {
           const due = dueAt(schedule, runs, now, startedAt ?? undefined)!;
           expect(due.getTime() - now.getTime()).toBeLessThanOrEqual(intervalMs + 6_000);
-          // And never by both: what is due now, run now, is not due again before its next time.
+          // If it is due now and runs now, it is not due again before its next time.
           if (due > now) continue;
           const again = dueAt(
             schedule,
@@ -118,11 +118,11 @@ test.each<[object, RegExp]>([
   [{ name: 'Check Wallets' }, /Job "Check Wallets" of orders: name must be/],
   [{ name: 'twice' }, /Job "twice" of orders: name is that of another job/],
   [{ schedule: '* * * *' }, /schedule "\* \* \* \*" must have five fields/],
-  [{ schedule: '61 * * * *' }, /schedule "61 \* \* \* \*" is no cron text \(.*minute: 61\)/],
-  [{ schedule: '0 0 31 2 *' }, /is at no time/],
+  [{ schedule: '61 * * * *' }, /schedule "61 \* \* \* \*" is not a cron expression \(.*minute: 61\)/],
+  [{ schedule: '0 0 31 2 *' }, /matches no date/],
   [{ schedule: { everyMs: 10 } }, /everyMs from 1000/],
   [{ timeoutMs: 0 }, /timeoutMs must be from 1/],
-])('a declaration that is wrong is refused: %j', (wrong, message) => {
+])('a wrong declaration is refused: %j', (wrong, message) => {
   const jobs = ['twice', 'fine'].map((name) => ({ name, schedule: nightly }));
   expect(() => checkJobs('orders', jobs)).not.toThrow();
   expect(() => checkJobs('orders', [...jobs, { ...jobs[0]!, name: 'other', ...wrong }])).toThrow(message);

@@ -1,17 +1,17 @@
 /**
- * When a job is due: a pure function of its schedule, its row and the database's time, so that all processes agree and
- * nothing that was missed while none ran is due twice.
+ * When a job is due: a pure function of its schedule, its row and the database's time. So all processes agree, and a
+ * time that was missed while no process ran is due once.
  */
 import { Cron } from 'croner';
 import type { JobRecord } from './job-store.ts';
 import type { Schedule } from './types.ts';
 
-/** A failed run is tried again after this, then twice as long after each further failure, up to the longest pause. */
+/** A failed run is repeated after this pause, which doubles with each further failure, up to the longest one. */
 const FIRST_PAUSE_MS = 60_000;
 const LONGEST_PAUSE_MS = 10 * 60_000;
-/** The least time from a run's end to the next run, for jobs that take longer than their interval. */
+/** The shortest pause from a run's end to the next run, for jobs that take longer than their interval. */
 const LEAST_GAP_MS = 1_000;
-/** A last run that is further in the future was recorded before the clock was set back. */
+/** If the last run is further than this in the future, the clock was set back after it. */
 const SET_BACK_MS = 5_000;
 
 /** The time of a schedule that follows `after`; undefined if there is none. */
@@ -26,20 +26,20 @@ type Runs = Pick<
 >;
 
 /**
- * When the job is due next; undefined if never. What was due several times since the last run is due once. While it runs,
- * and after its process died, that is when the lease ends.
+ * When the job is due next; undefined if never. Several missed times since the last run count once. While the job runs,
+ * and after its process died, it is due when the lease ends.
  *
- * @param startedAt when the asking process started, for a job that is due at each start
+ * @param startedAt when the calling process started, for a job that is due at each start
  */
 export function dueAt(schedule: Schedule, runs: Runs, now: Date, startedAt?: Date): Date | undefined {
   const { leaseUntil, declaredAt, lastStartedAt, lastEndedAt, lastOutcome, failuresInRow } = runs;
-  // The process died: at once when the lease ends, then ever more rarely, in case the job itself ends the process.
+  // The process died: due when the lease ends, then with growing pauses, in case the job itself ends the process.
   if (leaseUntil) return later(leaseUntil, failuresInRow > 0 ? pauseMs(failuresInRow) : 0);
   const last = lastStartedAt ?? declaredAt;
   const ended = lastEndedAt && lastEndedAt > last ? lastEndedAt : last;
-  // The clock was set back: what waits for a time of its own would wait for as long. Once, at once.
+  // The clock was set back, and the job would wait until it has caught up. So it is due once, now.
   if (ended.getTime() - now.getTime() > SET_BACK_MS) return now;
-  // A start that is in the future was before the clock was set back, and so was the run that it asked for.
+  // A start in the future was recorded before the clock was set back, and so was its run.
   if (startedAt && startedAt <= now && (!lastStartedAt || lastStartedAt < startedAt)) return startedAt;
   if (!lastStartedAt) return typeof schedule === 'string' ? nextTime(schedule, declaredAt) : declaredAt;
   const scheduled = nextTime(schedule, lastStartedAt);

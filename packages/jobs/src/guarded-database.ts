@@ -4,8 +4,9 @@ import { stillHolds } from './job-store.ts';
 import { type GuardedDatabase, LeaseLost } from './types.ts';
 
 /**
- * The check is the transaction's last statement and locks the job's row until the commit: a run that froze, and wakes
- * when another one has begun, is rolled back. Checked first, the lease could be lost between check and commit.
+ * The check is the transaction's last statement and locks the job's row until the commit. So a run that froze, and
+ * wakes after another one has begun, is rolled back. If the check came first, the lease could be lost between check and
+ * commit.
  */
 export function guardedDatabase(database: Database, run: { name: string; epoch: number }): GuardedDatabase {
   return {

@@ -1,28 +1,28 @@
 /**
- * The table of jobs, a statement a function. Lease and record are one row; every change of a run's row names its epoch,
- * so a run that has lost the lease changes nothing. As with checkpoints, a lease that lasts longer than any does is void:
- * the database's clock was set back.
+ * The table of jobs: one function for each statement. Lease and record are one row. Every change by a run names its
+ * epoch, so a run that has lost the lease changes nothing. As with checkpoints, a lease that lasts longer than ten
+ * usual ones is void: the database's clock was set back.
  */
 import type { Database, Transaction } from '@caudal/postgres/database.ts';
 import type { Outcome } from './types.ts';
 
-/** Longer errors are cut. */
+/** The longest error, in characters; a longer one is cut. */
 const ERROR_LENGTH = 1_000;
-/** Leases of one job may differ while a new version is rolled out. */
+/** A longer lease is void. Leases of one job may have different lengths while a new version is rolled out. */
 const longestLease = "greatest($4 * 10, 60000) * interval '1 millisecond'";
 
 /** A job's row. */
 export interface JobRecord {
   name: string;
-  /** Counts the runs that have begun. */
+  /** The number of runs that have begun. */
   epoch: number;
-  /** Null: it does not run. */
+  /** Null if the job does not run. */
   holder: string | null;
   /** Host and pid of the last process that ran it. */
   runningOn: string | null;
-  /** Whether the holder's lease is good at this moment. */
+  /** Whether the holder's lease is valid at this moment. */
   held: boolean;
-  /** The holder's lease; long past if it is void. Null without holder. */
+  /** The end of the holder's lease; 1970 if it is void. Null without a holder. */
   leaseUntil: Date | null;
   declaredAt: Date;
   lastStartedAt: Date | null;
@@ -77,8 +77,8 @@ export async function readJobs(
 }
 
 /**
- * Begins a run, if the job is free and has not run since `epoch` was read; undefined otherwise. A holder whose lease is
- * over is counted as a failure. The new epoch is on disk before it is returned, also on a connection for derived things.
+ * Begins a run, if the job is free and has not run since `epoch` was read; undefined otherwise. A holder whose lease
+ * has expired counts as a failure. The new epoch is on disk before it is returned, also on a connection with `derived`.
  */
 export async function claimJob(
   db: Transaction,
@@ -104,7 +104,7 @@ export async function claimJob(
   return rows[0];
 }
 
-/** Renews the lease of a run. False: it is lost. A lease that is over but that no other process took is still good. */
+/** Renews the lease of a run. False if it is lost. A lease that has expired but was not taken is still valid. */
 export async function renewLease(
   db: Transaction,
   { name, epoch, leaseMs }: { name: string; epoch: number; leaseMs: number },
@@ -118,7 +118,7 @@ export async function renewLease(
   return rows.length > 0;
 }
 
-/** Records how a run ended, and gives its lease back. False: the lease was lost, nothing has changed. */
+/** Records how a run ended, and releases its lease. False if the lease was lost; then nothing has changed. */
 export async function endRun(
   db: Transaction,
   { name, epoch, outcome, error }: { name: string; epoch: number; outcome: Outcome; error?: string },
@@ -137,7 +137,7 @@ export async function endRun(
   return rows.length > 0;
 }
 
-/** Deletes the row of a job that no code declares any more. False: it runs, or there is none. */
+/** Deletes the row of a job that is no longer declared. False if it runs, or if there is no row. */
 export async function removeJob(db: Database, name: string): Promise<boolean> {
   const rows = await db.query({
     text: 'DELETE FROM jobs WHERE name = $1 AND (holder IS NULL OR lease_until < clock_timestamp()) RETURNING name',
@@ -147,8 +147,8 @@ export async function removeJob(db: Database, name: string): Promise<boolean> {
 }
 
 /**
- * Whether the run of this epoch still holds its lease, asked within the transaction that it guards, as its last statement:
- * the row stays locked until that commits, so that a process that takes over waits for it.
+ * Whether the run of this epoch still holds its lease. Must be the last statement of the transaction that it guards:
+ * the row stays locked until the commit, so that a process that takes over waits for it.
  */
 export async function stillHolds(tx: Transaction, { name, epoch }: { name: string; epoch: number }): Promise<boolean> {
   const rows = await tx.query({

@@ -50,7 +50,7 @@ describeWith(['postgres'], 'jobs', () => {
     };
 
   describe('when they are due', () => {
-    test('five processes run what was missed for days once, together', async () => {
+    test('five processes together run times that were missed for days once', async () => {
       await declareJobs(orders.database, ['missed']);
       await orders.set('missed', "last_started_at = now() - interval '9 days', last_ended_at = last_started_at");
       let atOnce = 0;
@@ -70,7 +70,7 @@ describeWith(['postgres'], 'jobs', () => {
       expect(record.lastSuccessAt).toEqual(record.lastEndedAt);
     });
 
-    test('an interval is kept by the run before, whichever process had it', async () => {
+    test('an interval counts from the last run, in whichever process it was', async () => {
       const every = { schedule: { everyMs: 1_000 } };
       start([hourly('ticks', write('ticks'), every)]);
       start([hourly('ticks', write('ticks'), every)]);
@@ -81,7 +81,7 @@ describeWith(['postgres'], 'jobs', () => {
       expect(took).toBeLessThan(8_000);
     });
 
-    test('at each start, if it says so, also right after a run', async () => {
+    test('with atStart run at each start, also right after a run', async () => {
       const job = hourly('starts', write('starts'), { atStart: true });
       await start([job]).stop();
       await ended('starts', 'succeeded').catch(() => {});
@@ -94,14 +94,14 @@ describeWith(['postgres'], 'jobs', () => {
       );
     });
 
-    test('a row that was deleted is made again', async () => {
+    test('a deleted row is made again', async () => {
       start([hourly('gone', write('gone'))]);
       await ended('gone', 'succeeded');
       await orders.database.query({ text: 'DELETE FROM jobs' });
       await ended('gone', 'succeeded');
     });
 
-    test('a lease of a clock that was set back since is void', async () => {
+    test('a lease that was taken before the clock was set back is void', async () => {
       await declareJobs(orders.database, ['set-back']);
       await orders.set(
         'set-back',
@@ -113,7 +113,7 @@ describeWith(['postgres'], 'jobs', () => {
       expect(await orders.tokensOf('set-back')).toEqual([8]);
     });
 
-    test('a process takes over at once what one of its own name has left', async () => {
+    test('a process takes over at once a run that an earlier process of its name has left', async () => {
       await declareJobs(orders.database, ['left']);
       await orders.set('left', "holder = 'embedded', lease_until = now() + interval '30 s', last_started_at = now()");
       start([hourly('left', write('left'))], { holder: 'embedded' });
@@ -123,7 +123,7 @@ describeWith(['postgres'], 'jobs', () => {
   });
 
   describe('that go wrong', () => {
-    test('are recorded, with a bounded error without passwords, and not tried again at once', async () => {
+    test('are recorded, with a bounded error without passwords, and not repeated at once', async () => {
       let calls = 0;
       const run = async () => {
         calls += 1;
@@ -141,7 +141,7 @@ describeWith(['postgres'], 'jobs', () => {
       await until('the next try', recordOf('fails'), (now) => now!.failuresInRow === 2);
     });
 
-    test('and take too long: the signal fires, and the lease is kept until then', async () => {
+    test('if they take too long, the signal fires, and the lease is renewed until then', async () => {
       let heard = false;
       const run: Run = async (_, { signal }) => {
         await sleep(60_000, signal);
@@ -153,7 +153,7 @@ describeWith(['postgres'], 'jobs', () => {
       expect(record).toMatchObject({ epoch: 1, failures: 1, lastError: `It took longer than ${leaseMs * 2} ms.` });
     });
 
-    test('and ignore their signal: the record is made, this process does not begin the next run, others may', async () => {
+    test('if they ignore their signal, they are recorded, and only other processes begin the next run', async () => {
       let release = () => {};
       const stubborn = hourly('stubborn', () => new Promise((resolve) => (release = resolve)), { timeoutMs: 50 });
       const first = start([stubborn]);
@@ -167,7 +167,7 @@ describeWith(['postgres'], 'jobs', () => {
       await first.stop();
     });
 
-    test('a run whose lease is taken ends, and leaves the record to the other one', async () => {
+    test('a run whose lease is taken ends, and the other run makes the record', async () => {
       let reason: unknown;
       let began = false;
       const run: Run = async (_, { signal }) => {
@@ -193,7 +193,7 @@ describeWith(['postgres'], 'jobs', () => {
     });
   });
 
-  describe('while the database is away', () => {
+  describe('while the database is unreachable', () => {
     let proxy: TcpProxy;
     beforeEach(async () => {
       proxy = await startTcpProxy(orders.url);
@@ -202,7 +202,7 @@ describeWith(['postgres'], 'jobs', () => {
     const startThrough = (job: Job<GuardedDatabase>) =>
       start([job], { database: orders.open(through(proxy, orders.url)) });
 
-    test('a run loses its lease as soon as that is over, and is repeated when the database is back', async () => {
+    test('a run loses its lease when that expires, and is repeated when the database is back', async () => {
       const aborted: number[] = [];
       let began = 0;
       startThrough(
@@ -260,7 +260,7 @@ describeWith(['postgres'], 'jobs', () => {
       expect((await orders.record('unrecorded')).epoch).toBe(runs);
     });
 
-    test('and stays away for longer than a lease: the run is repeated under a new token', async () => {
+    test('for longer than a lease, the run is repeated with a new token', async () => {
       const tokens: number[] = [];
       startThrough(
         hourly('repeated', async (_, { token }) => {
@@ -288,7 +288,7 @@ describeWith(['postgres'], 'jobs', () => {
     });
   });
 
-  describe('what a run writes', () => {
+  describe('the transaction of a run', () => {
     const claimed = async (name: string) => {
       await declareJobs(orders.database, [name]);
       const of = { name, epoch: 0, holder: 'first', leaseMs: 1, runningOn: 'here' };
@@ -297,7 +297,7 @@ describeWith(['postgres'], 'jobs', () => {
     const takeOver = (name: string, holder = 'second') =>
       claimJob(orders.database, { name, epoch: 1, holder, leaseMs: 60_000, runningOn: 'there' });
 
-    test('is rolled back if the lease is lost while it is written', async () => {
+    test('is rolled back if the lease is lost during it', async () => {
       const claim = await claimed('guarded');
       const database = guardedDatabase(orders.open(), claim);
       const insert = { text: "INSERT INTO written VALUES ('guarded', 1)" };
@@ -311,7 +311,7 @@ describeWith(['postgres'], 'jobs', () => {
       expect(await orders.tokensOf('guarded')).toEqual([1]);
     });
 
-    test('is rolled back after the run was recorded, too', async () => {
+    test('is also rolled back after the run was recorded', async () => {
       const claim = await claimed('over');
       expect(await endRun(orders.database, { ...claim, outcome: 'timed_out' })).toBe(true);
       expect(await endRun(orders.database, { ...claim, outcome: 'succeeded' })).toBe(false);
@@ -319,7 +319,7 @@ describeWith(['postgres'], 'jobs', () => {
       await expect(guardedDatabase(orders.open(), claim).transaction(async () => {})).rejects.toThrow(LeaseLost);
     });
 
-    test('is committed before another run begins, once it has been checked', async () => {
+    test('is committed before another run begins, once it was checked', async () => {
       const claim = await claimed('locked');
       let taken: Promise<unknown> = Promise.resolve();
       let done = false;
@@ -340,7 +340,7 @@ describeWith(['postgres'], 'jobs', () => {
       expect(await taken).toMatchObject({ epoch: 2 });
     });
 
-    test('of two that read the same row one begins, even if its run is over before the other asks', async () => {
+    test('of two claims of the same row one begins, even if its run ends before the other claim', async () => {
       const claim = await claimed('raced');
       await endRun(orders.database, { ...claim, outcome: 'succeeded' });
       const ask = (holder: string) => takeOver('raced', holder);
@@ -351,14 +351,14 @@ describeWith(['postgres'], 'jobs', () => {
     });
   });
 
-  describe('by hand', () => {
+  describe('on request', () => {
     const now = (job: Job<GuardedDatabase>) =>
       runJobNow({
         ...{ database: orders.open(), context: 'orders', job, signal: new AbortController().signal },
         tools: (guarded) => guarded,
       });
 
-    test('a job runs though it is not due, but not while it runs elsewhere', async () => {
+    test('a job runs although it is not due, but not while it runs elsewhere', async () => {
       const job = hourly('by-hand', write('by-hand'), { schedule: '0 0 1 1 *' });
       expect(await now(job)).toMatchObject({ ran: { outcome: 'succeeded' } });
       await orders.set('by-hand', "holder = 'x', running_on = 'host-7', lease_until = now() + interval '20 s'");
@@ -366,7 +366,7 @@ describeWith(['postgres'], 'jobs', () => {
       expect(await orders.tokensOf('by-hand')).toEqual([1]);
     });
 
-    test('the row of a job that is declared no more can be removed, unless it runs', async () => {
+    test('the row of a job that is no longer declared can be removed, unless it runs', async () => {
       await declareJobs(orders.database, ['old']);
       await orders.set('old', "holder = 'x', lease_until = now() + interval '20 s'");
       expect(await removeJob(orders.database, 'old')).toBe(false);

@@ -1,4 +1,4 @@
-/** Runs a context's jobs when they are due: one run of a job at a time, over all processes. */
+/** Runs a context's jobs when they are due. Of each job only one run is active at a time, over all processes. */
 import { hostname } from 'node:os';
 import type { Running } from '@caudal/kernel/lifetime.ts';
 import { backoffMs, sleep } from '@caudal/kernel/time.ts';
@@ -13,7 +13,7 @@ import type { GuardedDatabase, Job } from './types.ts';
 const log = logger('jobs');
 const overdue = gauge(
   'job_overdue_seconds',
-  'For how long a job has been due while no process runs it, by context and job_name',
+  'How long a job has been due while no process runs it, by context and job_name',
   's',
 );
 const failing = gauge(
@@ -27,14 +27,14 @@ const succeeded = gauge(
   's',
 );
 
-/** A run's lease: a process that dies holds its jobs up for this long. */
+/** The length of a run's lease: a process that dies delays its jobs by this long. */
 export const LEASE_MS = 30_000;
 /** The longest pause between two reads of the table. */
 const POLL_MS = 15_000;
-/** Neither a poll nor the end of a run after its signal takes so long. */
+/** A poll, or the end of a run after its signal, that takes this long will never end. */
 const STUCK_MS = 10 * 60_000;
 
-/** This process, for people. */
+/** This process, in a form for people. */
 export const runningOn = `${hostname()} (pid ${process.pid})`;
 
 export interface RunJobsOptions<Tools> {
@@ -42,9 +42,12 @@ export interface RunJobsOptions<Tools> {
   database: Database;
   /** The context's name, for metrics and logs. */
   context: string;
-  /** As `checkJobs` lets them pass. */
+  /** Jobs that `checkJobs` has accepted. */
   jobs: Job<Tools>[];
-  /** Unique to the running process. One that finds its own name on a job which it does not run takes it over at once. */
+  /**
+   * Unique to the running process. A process that finds its own name on a job which it does not run takes it over at
+   * once.
+   */
   holder: string;
   tools(database: GuardedDatabase): Tools;
   /** 30,000 ms if absent. */
@@ -56,15 +59,20 @@ export interface RunJobsOptions<Tools> {
 }
 
 export interface RunningJobs extends Running {
-  /** A run that does not end, or a loop that stands still: only a new process mends that. Undefined if all is well. */
+  /** A run or a poll that does not end, so that the process must be replaced. Undefined if there is none. */
   problem(): string | undefined;
 }
 
-/** Starts to run the jobs. `stop` fires the signals of runs, waits for them (bounded), and records them as interrupted. */
+/**
+ * Starts to run the jobs. `stop` fires the signals of runs, waits for them (bounded) and records them as interrupted.
+ */
 export function runJobs<Tools>(options: RunJobsOptions<Tools>): RunningJobs {
   const { database, context, jobs, holder, leaseMs = LEASE_MS, pollMs = POLL_MS } = options;
   const ended = new AbortController();
-  /** Runs by job, until their work has ended: a run that ignores its signal keeps the next one out of this process. */
+  /**
+   * Runs by job, until their work has ended: while a run ignores its signal, this process begins no other run of the
+   * job.
+   */
   const runs = new Map<string, { done: Promise<void>; endedAt?: number }>();
   let wake = new AbortController();
   let startedAt: Date | undefined;
@@ -95,7 +103,7 @@ export function runJobs<Tools>(options: RunJobsOptions<Tools>): RunningJobs {
         failures = 0;
       } catch (error) {
         failures += 1;
-        log.warn({ context, err: error, failures }, 'jobs are held up');
+        log.warn({ context, err: error, failures }, 'jobs could not be polled');
         pauseMs = backoffMs(failures, { firstMs: 500, maxMs: pollMs });
       }
       polledAt = performance.now();
@@ -103,7 +111,7 @@ export function runJobs<Tools>(options: RunJobsOptions<Tools>): RunningJobs {
     }
   }
 
-  /** Starts what is due. Returns the pause until the next poll, in milliseconds. */
+  /** Starts the jobs that are due. Returns the pause until the next poll, in milliseconds. */
   async function poll(): Promise<number> {
     const { now, records } = await readJobs(database, leaseMs);
     startedAt ??= now;
@@ -127,7 +135,7 @@ export function runJobs<Tools>(options: RunJobsOptions<Tools>): RunningJobs {
     return Math.max(next - now.getTime(), 10);
   }
 
-  /** A run under this process's name that is not its own was left by the one before it, of the same name. */
+  /** A run with this process's name that is not its own was left by an earlier process of the same name. */
   function ownLeft(record: JobRecord): JobRecord {
     if (record.holder !== holder || runs.has(record.name)) return record;
     return { ...record, leaseUntil: record.lastStartedAt };

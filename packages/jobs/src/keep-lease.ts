@@ -1,4 +1,4 @@
-/** Keeps the lease of a run while it works; a signal fires as soon as it is lost. */
+/** Renews the lease of a run while it works. A signal fires as soon as the lease is lost. */
 import type { Running } from '@caudal/kernel/lifetime.ts';
 import { sleep, within } from '@caudal/kernel/time.ts';
 import type { Database } from '@caudal/postgres/database.ts';
@@ -8,11 +8,11 @@ import { renewLease } from './job-store.ts';
 const log = logger('jobs');
 
 export interface KeptLease extends Running {
-  /** Fires when another process has the job, and when the lease could not be renewed for as long as it lasts. */
+  /** Fires when another process has the job, or when the lease could not be renewed for as long as it lasts. */
   readonly lost: AbortSignal;
 }
 
-/** Renews the lease three times in its length, until it is stopped. `since`: performance.now() before it was claimed. */
+/** Renews the lease three times in its length, until it is stopped. `since`: performance.now() before the claim. */
 export function keepLease(
   database: Database,
   { name, epoch, leaseMs, since }: { name: string; epoch: number; leaseMs: number; since: number },
@@ -31,7 +31,7 @@ export function keepLease(
         if (good) renewedAt = asked;
         else lost.abort(new DOMException('Another process has the job.', 'AbortError'));
       });
-      // An answer that does not come must not keep the run going for longer than its lease.
+      // If no answer arrives, the run must not continue for longer than its lease.
       await within(Math.max(left, 0), renewal, over).catch((error: unknown) => {
         log.warn({ job: name, err: error }, 'the lease of a job could not be renewed');
       });

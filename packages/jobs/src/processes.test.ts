@@ -1,4 +1,4 @@
-/** Jobs of several processes: one that dies, one that freezes past its lease and wakes, one that ends in order. */
+/** Jobs of several processes: one dies, one freezes past its lease and wakes, one ends in order. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
@@ -52,7 +52,7 @@ describeWith(['postgres'], 'jobs of several processes', () => {
     return holder;
   }
 
-  test('one that is killed is followed by another, once its lease is over', async () => {
+  test('after one is killed, another takes over once the lease has expired', async () => {
     const first = start();
     await first.says('began');
     const second = start();
@@ -84,7 +84,7 @@ describeWith(['postgres'], 'jobs of several processes', () => {
     expect(await orders.record('slow')).toMatchObject({ epoch: 2, holder: `process-${second.child.pid}` });
   });
 
-  test('one that ends in order gives its lease back at once, and the run counts as interrupted', async () => {
+  test('one that ends in order releases its lease at once, and the run counts as interrupted', async () => {
     const first = start();
     await first.says('began');
     const ended = once(first.child, 'exit', { signal: AbortSignal.timeout(waitMs) });

@@ -1,11 +1,12 @@
 /**
  * One run of a job, from its claim to its record:
  *
- *   claimed ──> running ──ends──────────────────────────────> recorded (the lease is given back)
+ *   claimed ──> running ──ends──────────────────────────────> recorded (the lease is released)
  *                  │ time-out, end of the process, lost lease: the signal fires
  *                  └──> ending ──ends, or graceMs are over──> recorded, unless the lease is lost
  *
- * A crash at any point leaves the claim: it counts as abandoned when the lease is over, and the job is run again.
+ * A crash at any point leaves the claim. When the lease has expired, the run counts as abandoned, and the job runs
+ * again.
  */
 import { backoffMs, limitedTo, sleep, within } from '@caudal/kernel/time.ts';
 import type { Database } from '@caudal/postgres/database.ts';
@@ -41,16 +42,16 @@ export interface RunOptions<Tools> {
   signal: AbortSignal;
   /** How long a run may take to end once its signal has fired; 5,000 ms if absent. */
   graceMs?: number;
-  /** What the job gets, over the database that checks its lease. */
+  /** The job's tools, with the database that checks its lease. */
   tools(database: GuardedDatabase): Tools;
 }
 
 export interface EndedRun {
   outcome: Outcome;
-  /** What it threw, or why it was ended. */
+  /** The error that it threw, or the reason why it was ended. */
   error?: string;
   seconds: number;
-  /** Resolves once the work itself has ended, should it not have heeded its signal in time. */
+  /** Resolves once the work itself has ended, which is later if it ignored its signal. */
   work: Promise<void>;
 }
 
@@ -88,7 +89,7 @@ export async function runJob<Tools>(options: RunOptions<Tools>): Promise<EndedRu
   logEnd();
   return { outcome, error, seconds, work };
 
-  /** The signal's reason counts more than how the work ended: a loop that heeds its signal returns before all is done. */
+  /** The signal's reason counts before the work's own end: a loop that obeys its signal returns before all is done. */
   function judge(): { outcome: Outcome; error?: string } {
     if (lease.lost.aborted || thrown?.error instanceof LeaseLost)
       return { outcome: 'lease_lost', error: 'Another process has taken over, or the lease could not be renewed.' };
@@ -99,7 +100,7 @@ export async function runJob<Tools>(options: RunOptions<Tools>): Promise<EndedRu
     return { outcome: 'succeeded' };
   }
 
-  /** Repeats what fails for as long as the lease lasts. If all fails, the run counts as abandoned, and is repeated. */
+  /** Repeated for as long as the lease lasts. If all attempts fail, the run counts as abandoned, and is repeated. */
   async function record(): Promise<boolean> {
     const until = performance.now() + leaseMs;
     for (let attempt = 1; ; attempt++) {
@@ -107,7 +108,7 @@ export async function runJob<Tools>(options: RunOptions<Tools>): Promise<EndedRu
         return await endRun(database, { name, epoch, outcome, error });
       } catch (cause) {
         log.warn({ ...labels, err: cause, attempt }, 'the end of a job could not be recorded');
-        // The process ends: waiting for a server that is away would hold it up.
+        // If the process ends, it must not wait for an unreachable server.
         if (signal.aborted || performance.now() > until) return false;
       }
       await sleep(backoffMs(attempt, { firstMs: 100, maxMs: 2_000 }), signal);

@@ -4,7 +4,7 @@ import { forEachConcurrent, keyedQueue, oneAtATime } from './concurrency.ts';
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 describe('forEachConcurrent', () => {
-  test('works on all items, so many at a time, also of what is iterated only once', async () => {
+  test('processes all items, `limit` at a time, also of an iterable that can be read only once', async () => {
     let inFlight = 0;
     let most = 0;
     const done: number[] = [];
@@ -18,7 +18,7 @@ describe('forEachConcurrent', () => {
     expect(done.sort((a, b) => a - b)).toEqual([...Array(100).keys()]);
   });
 
-  test('of fewer items than places, or none, begins no more', async () => {
+  test('with fewer items than `limit`, or none, begins no further calls', async () => {
     const begun: string[] = [];
     const work = async (item: string) => {
       begun.push(item);
@@ -28,7 +28,7 @@ describe('forEachConcurrent', () => {
     expect(begun).toEqual(['a', 'b']);
   });
 
-  test('an item that takes long holds up only its own place', async () => {
+  test('a slow item does not delay the others', async () => {
     const slow = Promise.withResolvers<void>();
     const done: number[] = [];
     const all = forEachConcurrent(Array(20).keys(), 2, async (item) => {
@@ -41,7 +41,7 @@ describe('forEachConcurrent', () => {
     expect(done.at(-1)).toBe(0);
   });
 
-  test('after an error begins no other, waits for those in flight, and throws the first', async () => {
+  test('after an error begins no further call, waits for those in flight, and throws the first error', async () => {
     const ended: number[] = [];
     const begun: number[] = [];
     const slow = Promise.withResolvers<void>();
@@ -62,7 +62,7 @@ describe('forEachConcurrent', () => {
     expect(ended.at(-1)).toBe(0);
   });
 
-  test('an error that is thrown, not rejected, and one of undefined count as well', async () => {
+  test('an error that is thrown synchronously counts as well, and so does undefined', async () => {
     const thrown = () => {
       throw new Error('at once');
     };
@@ -71,7 +71,7 @@ describe('forEachConcurrent', () => {
   });
 });
 
-test('a keyed queue runs one at a time a key, in order, whatever becomes of those before', async () => {
+test('a keyed queue runs one at a time per key, in order, also after failures', async () => {
   const inTurn = keyedQueue();
   const seen: string[] = [];
   const work =
@@ -91,7 +91,7 @@ test('a keyed queue runs one at a time a key, in order, whatever becomes of thos
   expect(seen.indexOf('b1 begins')).toBeLessThan(seen.indexOf('a1 ends'));
 });
 
-test('one at a time runs all in the order in which they were given', async () => {
+test('oneAtATime runs all work in the order of the calls', async () => {
   const exclusively = oneAtATime();
   const seen: number[] = [];
   const work = (number: number) => async () => {

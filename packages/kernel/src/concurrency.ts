@@ -1,8 +1,8 @@
-/** Many things at once, but never more than so many; and one after the other, per key or at all. */
+/** Bounded concurrency, and work that runs one at a time, per key or in all. */
 
 /**
- * Calls `work` for each item, at most `limit` at a time. After an error it begins no other, waits for those in flight, and
- * throws the first. Items are taken one by one, as places become free.
+ * Calls `work` for each item, at most `limit` at a time. Items are taken from the iterable one by one, as calls end.
+ * After an error no further call begins; those in flight are awaited, and the first error is thrown.
  */
 export async function forEachConcurrent<T>(
   items: Iterable<T>,
@@ -29,7 +29,7 @@ export async function forEachConcurrent<T>(
   if (failures.length > 0) throw failures[0];
 }
 
-/** A lock for each key, held by one at a time, in the order in which it was asked for; returns how to free it. Callers bound it. */
+/** A lock per key, granted in the order of the requests. Returns a function that frees it. Callers bound the waits. */
 export function keyedLock(): (key: string) => Promise<() => void> {
   const tails = new Map<string, Promise<void>>();
   return async (key) => {
@@ -44,7 +44,7 @@ export function keyedLock(): (key: string) => Promise<() => void> {
   };
 }
 
-/** A queue for each key: work waits for the work for the same key before it, whether that succeeds or not. */
+/** A queue per key: work waits until all earlier work of its key has succeeded or failed. */
 export function keyedQueue() {
   const lock = keyedLock();
   return async function inTurn<T>(key: string, work: () => Promise<T>): Promise<T> {
@@ -57,7 +57,7 @@ export function keyedQueue() {
   };
 }
 
-/** One queue: work waits for all work that was given before. Callers bound it: each waits for its turn. */
+/** One queue: work waits until all earlier work has succeeded or failed. Callers bound the queue's length. */
 export function oneAtATime(): <T>(work: () => Promise<T>) => Promise<T> {
   const inTurn = keyedQueue();
   return (work) => inTurn('', work);

@@ -1,26 +1,26 @@
-/** Who asks for something, and why: what travels from an edge through a command into its events. */
+/** The caller of a request and its cause, passed from a listener through a command into its events. */
 
-/** Somebody whose token was checked. */
+/** The caller of a request, whose token was checked. */
 export interface Caller {
   /** The token's subject: a customer's id, or `service:<name>`. */
   subject: string;
-  /** What the token allows: `orders.orders.place`, with `:any` for everybody's resources. */
+  /** What the token allows: `orders.orders.place`; with `:any` for the resources of all owners. */
   permissions: ReadonlySet<string>;
 }
 
-/** What the events of a command say about where they come from. */
+/** The origin of a command, which its events carry. */
 export interface Origin {
   /** The caller's subject. */
   actor: string;
   /** The request or event that caused the command. */
   causationId: string;
-  /** The same for everything that one request led to. */
+  /** The same id for all commands and events that one request led to. */
   correlationId: string;
   /** W3C trace context, or empty. */
   traceparent: string;
 }
 
-/** A command's identity: a repeat of the same request is answered with the first result. */
+/** A command's identity: a repeat of the same request gets the first answer. */
 export interface CommandId {
   /** derivedId(caller, method, request_id): a UUID. */
   key: string;

@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { CaudalError, isTransient, notFound, unavailable } from './errors.ts';
 
-test('what waiting may mend is transient; a request that is too long is as long the next time', () => {
+test('errors that a repeat may cure are transient; that of a request that is too large is not', () => {
   const exhausted = (reason: string) => new CaudalError('RESOURCE_EXHAUSTED', reason, 'Too much.');
   const errors = [
     unavailable('PostgreSQL'),

@@ -1,7 +1,7 @@
 /**
- * The one error that may reach a client. Everything else that is thrown is a bug and becomes INTERNAL without details.
+ * The only error that may reach a client. Any other error that is thrown is a bug and becomes INTERNAL without details.
  *
- * Codes are gRPC's canonical ones; `reason` is the machine's word for what happened (google.rpc.ErrorInfo).
+ * Codes are gRPC's canonical ones. `reason` is for programs: it names what happened (google.rpc.ErrorInfo).
  */
 export const codes = [
   'INVALID_ARGUMENT',
@@ -22,7 +22,7 @@ export const codes = [
 
 export type Code = (typeof codes)[number];
 
-/** A field of the request and what to do about it. */
+/** A field of the request that is wrong, and the fix. */
 export interface FieldViolation {
   /** Path in the request, as the contract spells it: `lines[2].quantity`. */
   field: string;
@@ -31,9 +31,9 @@ export interface FieldViolation {
 
 export interface ErrorDetails {
   violations?: FieldViolation[];
-  /** When a repeat makes sense, in milliseconds from now. */
+  /** How long to wait before a repeat, in milliseconds. */
   retryAfterMs?: number;
-  /** Facts for machines: google.rpc.ErrorInfo.metadata. */
+  /** Facts for programs: google.rpc.ErrorInfo.metadata. */
   metadata?: Record<string, string>;
   cause?: unknown;
 }
@@ -64,13 +64,13 @@ export function invalidField(field: string, description: string, reason = 'INVAL
   });
 }
 
-/** There is no such thing. `kind` and `id` as a client knows them: `order`, `0190...`. */
+/** The resource does not exist. `kind` and `id` as a client knows them: `order`, `0190...`. */
 export function notFound(kind: string, id: string): CaudalError {
   const reason = `${kind.toUpperCase()}_NOT_FOUND`;
   return new CaudalError('NOT_FOUND', reason, `There is no ${kind} "${id}".`, { metadata: { [kind]: id } });
 }
 
-/** A rule of the domain says no. The same command may succeed once the state has changed. */
+/** A rule of the domain refuses the command. It may succeed once the state has changed. */
 export function refused(reason: string, message: string, details?: ErrorDetails): CaudalError {
   return new CaudalError('FAILED_PRECONDITION', reason, message, details);
 }
@@ -85,8 +85,8 @@ export function unavailable(dependency: string, cause?: unknown, retryAfterMs = 
 }
 
 /**
- * Whether a code says that the fault is the server's, as OpenTelemetry has it for rpc: only these make a server's span an
- * error. What a client did wrong does not.
+ * Whether a code stands for a fault of the server, as in OpenTelemetry's conventions for rpc. Only such codes make a
+ * server's span an error; faults of the client do not.
  */
 export function isServerFault(code: string): boolean {
   return serverFaults.has(code);
@@ -104,11 +104,11 @@ export function isCode(error: unknown, ...codes: Code[]): error is CaudalError {
 }
 
 /**
- * Whether trying again later can help without anything being changed: what a consumer waits for instead of counting
- * it as a failure of the message.
+ * Whether the same call may succeed later. After such an error a consumer waits and repeats, instead of counting a
+ * failure of the message.
  */
 export function isTransient(error: unknown): error is CaudalError {
   if (!isCode(error, 'UNAVAILABLE', 'DEADLINE_EXCEEDED', 'RESOURCE_EXHAUSTED', 'ABORTED', 'CANCELLED')) return false;
-  // A request that is too long is as long the next time.
+  // A request that is too large is as large at the next attempt.
   return error.reason !== 'REQUEST_TOO_LARGE';
 }

@@ -5,8 +5,8 @@ import { deleteEntry, type ExpiringMap, emptyExpiringMap, entriesOf, getEntry, s
 
 const day = (n: number) => new Date(Date.UTC(2026, 0, n));
 
-describe('memory', () => {
-  test('holds what a Map would hold, and older memories stay as they were', () => {
+describe('an expiring map', () => {
+  test('has the entries that a Map would have, and older versions of it do not change', () => {
     const change = fc.record({ id: fc.nat(200).map(String), value: fc.option(fc.nat(), { nil: undefined }) });
     fc.assert(
       fc.property(fc.array(change, { maxLength: 500, size: 'max' }), (changes) => {
@@ -30,7 +30,7 @@ describe('memory', () => {
     );
   });
 
-  test('forgets what is past, and does not grow for ever', () => {
+  test('drops expired entries, and does not grow for ever', () => {
     let memory: ExpiringMap<string> = emptyExpiringMap();
     for (let n = 1; n <= 5000; n++) memory = setEntry(memory, `id${n}`, 'x', day(n + 30), day(n));
     expect(getEntry(memory, 'id4999', day(5000))).toBe('x');

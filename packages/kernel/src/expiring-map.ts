@@ -1,7 +1,7 @@
 /**
- * A map whose entries expire: ids that an aggregate has dealt with, so that a repeat is recognised. Immutable plain data, so
- * that it can be part of an aggregate's state and of its snapshot. A trie over the ids' hashes: a leaf holds some entries, a
- * branch is an array of 4 nodes. The package's README has its costs and what was rejected.
+ * A map whose entries expire: the ids that an aggregate has processed, so that it recognises repeats. It is immutable
+ * plain data, so it can be part of an aggregate's state and of its snapshot. It is a trie over the ids' hashes: a leaf
+ * holds entries, a branch is an array of 4 nodes. See README, Why so.
  */
 
 /** Values by id. Read it with `getEntry`: expired entries may still be in it. */
@@ -11,10 +11,10 @@ export interface ExpiringMap<V> {
 }
 
 type Node<V> = Leaf<V> | Branch<V>;
-/** By the next bits of the hash, the lowest first. */
+/** Indexed by the next two bits of the hash, the lowest first. */
 type Branch<V> = readonly Node<V>[];
 
-/** Entries as columns, in the order in which they were set, which is about that of their expiry. */
+/** Entries as columns, in the order in which they were set. That is about the order in which they expire. */
 interface Leaf<V> {
   readonly ids: readonly string[];
   readonly values: readonly V[];
@@ -41,7 +41,10 @@ export function getEntry<V>(map: ExpiringMap<V>, id: string, now?: Date): V | un
   return place >= 0 && (!now || untils[place]! > now.getTime()) ? values[place] : undefined;
 }
 
-/** The map with the value, which expires at `until` (a Date, or Infinity), and without some that have expired at `now`. */
+/**
+ * The map with the value, which expires at `until` (a Date, or Infinity). Drops some entries that have expired at
+ * `now`.
+ */
 export function setEntry<V>(
   map: ExpiringMap<V>,
   id: string,
@@ -62,7 +65,10 @@ export function deleteEntry<V>(map: ExpiringMap<V>, id: string): ExpiringMap<V> 
   return changed(map, id, (leaf) => copied(leaf, 0, leaf.ids.indexOf(id)));
 }
 
-/** The leaf from the place `first` on, without the place `left` (-1: none), and with `added` behind. */
+/**
+ * The entries of the leaf from index `first` on, without the one at index `left` (-1: none), and with `added` at the
+ * end.
+ */
 function copied<V>(
   leaf: Leaf<V>,
   first: number,
@@ -76,7 +82,7 @@ function copied<V>(
   };
 }
 
-/** Of the exact length: an array that is pushed to reserves room that would stay unused. */
+/** An array of the exact length, since one that is pushed to reserves space that would stay unused. */
 function column<T>(from: readonly T[], first: number, left: number, added: T | undefined): T[] {
   const length = from.length - first - (left >= first ? 1 : 0) + (added === undefined ? 0 : 1);
   const to = new Array<T>(length);
@@ -87,14 +93,16 @@ function column<T>(from: readonly T[], first: number, left: number, added: T | u
 }
 
 /**
- * About how many bytes it takes, with ids of some forty characters; `valueBytes` is what each value takes that is no other's,
- * 0 where values are shared.
+ * About how many bytes the map takes, with ids of some forty characters. `valueBytes`: the bytes of each value; 0 if
+ * values are shared.
  */
 export function bytesOf({ size }: ExpiringMap<unknown>, valueBytes: number): number {
   return size * (120 + valueBytes);
 }
 
-/** All entries, expired ones that are still there included, in no particular order. For tests that compare states. @public */
+/**
+ * All entries in no particular order, with expired ones that were not dropped. For tests that compare states. @public
+ */
 export function* entriesOf<V>(map: ExpiringMap<V>): Iterable<[id: string, value: V]> {
   for (const { ids, values } of leaves(map.root)) for (const [place, id] of ids.entries()) yield [id, values[place]!];
 }
@@ -114,7 +122,7 @@ function leafOf<V>(map: ExpiringMap<V>, id: string): Leaf<V> {
   return node;
 }
 
-/** The map with what `change` makes of the id's leaf. */
+/** The map, with the id's leaf replaced by the result of `change`. */
 function changed<V>(map: ExpiringMap<V>, id: string, change: (leaf: Leaf<V>) => Leaf<V>): ExpiringMap<V> {
   let grownBy = 0;
   const next = (node: Node<V>, rest: number, level: number): Node<V> => {

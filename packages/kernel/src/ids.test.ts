@@ -7,13 +7,13 @@ describe('derivedId', () => {
     expect(derivedId('order', 1)).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
   });
 
-  test('the border between parts counts', () => {
+  test("parts with other borders give other ids: ['a', 'bc'] and ['ab', 'c']", () => {
     expect(derivedId('a', 'bc')).not.toBe(derivedId('ab', 'c'));
   });
 });
 
 describe('newId', () => {
-  test('is a UUIDv7 that nobody else has, later ones after earlier ones', async () => {
+  test('is a unique UUIDv7, and later ids sort after earlier ones', async () => {
     const ids = Array.from({ length: 2000 }, newId);
     expect(new Set(ids).size).toBe(2000);
     for (const id of ids) expect(id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);

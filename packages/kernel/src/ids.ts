@@ -1,11 +1,11 @@
-/** Ids: time-ordered ones for new things, and ones that follow from other ids so that a repeat finds the same. */
+/** Ids: time-ordered ones for new resources, and ones derived from other ids, so that a repeat derives the same. */
 import { hash, randomFillSync } from 'node:crypto';
 import { v7 } from 'uuid';
 
-/** Makes ids; injected wherever a test wants to know them. */
+/** Makes ids; injected, so that tests can set them. */
 export type IdSource = () => string;
 
-/** Random bytes for 256 ids at a time: asking the system for each id's own costs more than all else about it. */
+/** Random bytes for 256 ids at a time: a call of the system for each id would cost more than the rest of its making. */
 const pool = new Uint8Array(256 * 16);
 let used = pool.length;
 
@@ -22,7 +22,7 @@ function randomBytes(): Uint8Array {
 export const newId: IdSource = () => v7({ random: randomBytes() });
 
 /**
- * The id that follows from these parts: a UUIDv8 (RFC 9562, 5.8) of their SHA-256. Equal parts give equal ids;
+ * The id derived from these parts: a UUIDv8 (RFC 9562, 5.8) of their SHA-256. Equal parts give equal ids;
  * ['a', 'bc'] and ['ab', 'c'] differ.
  */
 export function derivedId(...parts: (string | number)[]): string {
@@ -35,7 +35,7 @@ export function derivedId(...parts: (string | number)[]): string {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }
 
-/** 16 bytes that stand for a request's content, to tell a repeat from a reuse of its id. */
+/** A hash of a request's content, of 16 bytes. It distinguishes a repeat from another request with the same id. */
 export function contentHash(content: Uint8Array): Buffer {
   return hash('sha256', content, 'buffer').subarray(0, 16);
 }

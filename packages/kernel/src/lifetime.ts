@@ -2,6 +2,6 @@
 
 /** A component that works in the background. */
 export interface Running {
-  /** Stops taking new work, finishes what is in flight, releases resources. Never throws; may be called twice. */
+  /** Takes no new work, finishes the work in flight, and releases resources. Never throws; may be called twice. */
   stop(): Promise<void>;
 }

@@ -1,7 +1,7 @@
 /**
- * What a client may find in an error's `reason`, and in the `reason` of an event. Each package and context that has such
- * words exports them as `reasons` from its `src/reasons.ts`; docs/reference/errors.md is made of all of them, and a test
- * finds words that stand in the code only (test/docs/reasons.test.ts).
+ * The values of `reason` in errors and events. Each package and context that has some exports them as `reasons` from
+ * its `src/reasons.ts`. docs/reference/errors.md is generated from all of them, and test/docs/reasons.test.ts finds
+ * reasons in the code that are not declared.
  */
 import type { Code } from './errors.ts';
 

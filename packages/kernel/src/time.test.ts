@@ -15,13 +15,13 @@ describe('sleep', () => {
 });
 
 describe('within', () => {
-  test('tells whether the promise was there in time', async () => {
+  test('returns whether the promise was fulfilled in time', async () => {
     expect(await within(60_000, Promise.resolve())).toBe(true);
     expect(await within(1, never)).toBe(false);
     expect(await within(60_000, never, fired())).toBe(false);
   });
 
-  test("the promise's error passes while it is waited for, and is nobody's afterwards", async () => {
+  test("throws the promise's error while it waits, and ignores it afterwards", async () => {
     await expect(within(60_000, Promise.reject(new Error('broken')))).rejects.toThrow('broken');
     const late = new Promise<void>((_, reject) => setTimeout(() => reject(new Error('late')), 20));
     expect(await within(1, late)).toBe(false);
@@ -30,7 +30,7 @@ describe('within', () => {
 });
 
 describe('limitedTo', () => {
-  test('fires after the time, or with the signal it follows', async () => {
+  test('fires after the time, or with the given signal', async () => {
     const timed = limitedTo(1, new AbortController().signal);
     await sleep(20);
     expect(timed.signal.aborted).toBe(true);

@@ -1,13 +1,13 @@
 /** Time that can be injected, waits that can be ended, and the pauses between attempts. */
 
-/** Tells the time; injected wherever a test wants to set it. */
+/** The current time; injected, so that tests can set it. */
 export type Clock = () => Date;
 
 export const systemClock: Clock = () => new Date();
 
 /** Waits. Ends early, without an error, when the signal fires. */
 export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
-  // Not timers/promises: that makes an exception, with its stack, for every wait that is ended early.
+  // Not timers/promises, which creates an exception with a stack for each wait that is ended early.
   return new Promise((resolve) => {
     if (signal?.aborted) return resolve();
     const done = () => {
@@ -21,8 +21,8 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
 }
 
 /**
- * Waits for `promise`, but no longer than `ms`, and not beyond the signal: then false, and it goes on unwatched. Its
- * error passes until then.
+ * Waits for `promise`: true once it is fulfilled, and its error if it is rejected. False after `ms` or when the signal
+ * fires; from then on the promise's outcome is ignored.
  */
 export function within(ms: number, promise: Promise<unknown>, signal?: AbortSignal): Promise<boolean> {
   return new Promise((resolve, reject) => {
@@ -43,8 +43,8 @@ export function within(ms: number, promise: Promise<unknown>, signal?: AbortSign
 }
 
 /**
- * A signal that fires with `signal`, or after `ms`; until `end` is called. AbortSignal.timeout can't be called off: each
- * would keep a timer, and make an exception, long after what it was for is done.
+ * A signal that fires with `signal`, or after `ms`, unless `end` is called before. AbortSignal.timeout can't be
+ * cancelled: it would keep a timer, and create an exception, long after the work is done.
  */
 export function limitedTo(ms: number, signal: AbortSignal): { signal: AbortSignal; end(): void } {
   const controller = new AbortController();
@@ -69,8 +69,8 @@ export interface Backoff {
 }
 
 /**
- * The pause before attempt `attempt` (the first repeat is 1), doubling, with half of it random so that what failed
- * together does not come back together ("equal jitter", AWS Architecture Blog, Exponential Backoff and Jitter).
+ * The pause before a repeat, in milliseconds; `attempt` is 1 for the first one. Pauses double, and half of each is
+ * random, so that calls that failed together are not repeated together ("equal jitter", AWS Architecture Blog).
  */
 export function backoffMs(attempt: number, { firstMs, maxMs }: Backoff, random = Math.random): number {
   const bound = Math.min(maxMs, firstMs * 2 ** Math.min(attempt - 1, 30));

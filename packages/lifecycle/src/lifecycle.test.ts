@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { createLifecycle } from './lifecycle.ts';
 
 describe('being live and ready', () => {
-  test('ready from the start to the end only, and live all the time', async () => {
+  test('is ready only from the start to the end, and live all the time', async () => {
     const lifecycle = createLifecycle();
     expect([lifecycle.isLive(), lifecycle.isReady()]).toEqual([true, false]);
     lifecycle.started();
@@ -14,7 +14,7 @@ describe('being live and ready', () => {
     expect(lifecycle.report()).toEqual({ state: 'stopped', live: true, ready: false, checks: [] });
   });
 
-  test('a check can say no, and what is wrong', () => {
+  test('a check can fail, and reports what is wrong', () => {
     const lifecycle = createLifecycle();
     lifecycle.started();
     let problem: string | undefined = 'no connection';
@@ -39,7 +39,7 @@ describe('being live and ready', () => {
 });
 
 describe('stopping', () => {
-  test('goes backwards, one at a time, past what fails and what hangs', async () => {
+  test('stops in reverse order, one at a time, and continues after components that fail or hang', async () => {
     const lifecycle = createLifecycle();
     const order: string[] = [];
     const add = (name: string, stop: () => Promise<void> | void, timeoutMs?: number) => {
@@ -65,7 +65,7 @@ describe('stopping', () => {
     expect(second).toBe(first);
   });
 
-  test('what appears while or after the others stop is stopped too', async () => {
+  test('stops components that are added during or after the stop', async () => {
     const lifecycle = createLifecycle();
     const order: string[] = [];
     lifecycle.onStop('first', () => void order.push('first'));
@@ -75,7 +75,7 @@ describe('stopping', () => {
     await new Promise<void>((resolve) => lifecycle.onStop('later', resolve));
   });
 
-  test('is announced before anything stops, and begins after the grace', async () => {
+  test('is announced before a component stops, and begins after the grace', async () => {
     const lifecycle = createLifecycle({ graceMs: 300 });
     lifecycle.started();
     const seen: string[] = [];
@@ -84,11 +84,11 @@ describe('stopping', () => {
     const begun = performance.now();
     await lifecycle.stop('test');
     expect(seen).toEqual(['draining false', 'stopping']);
-    // Node counts a timer's time from when the present turn of its loop began, which may be a while ago.
+    // Node counts a timer from the begin of the current turn of its event loop, which may be some time ago.
     expect(performance.now() - begun).toBeGreaterThan(150);
   });
 
-  test('spends no grace on a process that never was ready', async () => {
+  test('does not wait for the grace if the process never was ready', async () => {
     const lifecycle = createLifecycle({ graceMs: 60_000 });
     await expect(lifecycle.stop('test')).resolves.toEqual([]);
   });

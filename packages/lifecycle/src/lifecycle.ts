@@ -1,6 +1,6 @@
 /**
- * Whether a process is alive and ready, and how it ends: first it says that it is no longer ready and lets those who
- * send it work notice, then its components stop one after the other, the last started first.
+ * Whether a process is alive and ready, and how it ends. First it reports that it is not ready, and gives callers time
+ * to notice. Then its components stop one after the other, the last started first.
  *
  *   starting --started()--> running --stop()--> draining (graceMs) --> stopping --> stopped
  *       └───────────────────stop()───────────────────────────────────────┘
@@ -13,7 +13,7 @@ export type State = 'starting' | 'running' | 'draining' | 'stopping' | 'stopped'
 export interface CheckReport {
   name: string;
   kind: 'live' | 'ready';
-  /** What is wrong; undefined if all is well. */
+  /** What is wrong; undefined if nothing is. */
   problem: string | undefined;
 }
 
@@ -25,20 +25,20 @@ export interface Report {
 }
 
 export interface Lifecycle {
-  /** Fires when the end begins, before anything stops: for loops and waits that should not go on. */
+  /** Fires when the end begins, before a component stops: it ends loops and waits. */
   readonly ending: AbortSignal;
   /**
-   * Adds a condition of being live (a failure means: restart me) or ready (means: send me nothing). `test` returns what
-   * is wrong, or undefined. It is asked often: it looks at what is known already and waits for nothing. Gives what takes
-   * the condition away again, with the component that it is about.
+   * Adds a condition for being live (if it fails, the process should be restarted) or ready (if it fails, it should get
+   * no work). `test` returns what is wrong, or undefined. It is called often, so it must not wait. Returns a function
+   * that removes the condition.
    */
   addCheck(name: string, kind: 'live' | 'ready', test: () => string | undefined): () => void;
   /**
-   * Adds something to stop. Stops run in reverse order of registration, one at a time; each gets `timeoutMs` (10,000)
-   * and is then left behind. Added while the others stop already, it is stopped next.
+   * Adds a component to stop. Stops run in reverse order of registration, one at a time. One that takes longer than
+   * `timeoutMs` (10,000) is not waited for. A component that is added while others stop already is stopped next.
    */
   onStop(name: string, stop: () => Promise<void> | void, options?: { timeoutMs?: number }): void;
-  /** Everything is up: ready from now on, as far as the checks agree. */
+  /** All components run: from now on the process is ready while the checks pass. */
   started(): void;
   /** Whether the process works at all. */
   isLive(): boolean;
@@ -46,8 +46,8 @@ export interface Lifecycle {
   isReady(): boolean;
   report(): Report;
   /**
-   * Ends: drains, then stops everything. Never throws; called again, it answers the same. Gives the names of what
-   * failed to stop or did not stop in time.
+   * Drains, then stops all components. Returns the names of those that failed to stop or did not stop in time. Never
+   * throws; a second call returns the same.
    */
   stop(reason: string): Promise<string[]>;
 }
@@ -60,7 +60,7 @@ interface Stop {
 
 const log = logger('lifecycle');
 
-/** Stops one component within its time. Whether it did. */
+/** Stops one component within its time-out. Returns whether it stopped. */
 async function stopOne({ name, stop, timeoutMs }: Stop): Promise<boolean> {
   const done = new AbortController();
   const stopped = (async () => stop())().then(
@@ -77,8 +77,8 @@ async function stopOne({ name, stop, timeoutMs }: Stop): Promise<boolean> {
 }
 
 /**
- * The lifecycle of this process. `graceMs`: how long it keeps working after it has said that it is not ready any more,
- * so that gateways and endpoints lists catch up; 0 if absent, and not spent if it was never ready.
+ * The lifecycle of this process. `graceMs`: how long it works on after it has reported that it is not ready, so that
+ * gateways and lists of endpoints catch up; 0 if absent. It does not wait if it was never ready.
  */
 export function createLifecycle({ graceMs = 0 }: { graceMs?: number } = {}): Lifecycle {
   let state: State = 'starting';
@@ -100,7 +100,7 @@ export function createLifecycle({ graceMs = 0 }: { graceMs?: number } = {}): Lif
   const good = (reports: CheckReport[]) => reports.every(({ problem }) => problem === undefined);
 
   const stopAll = async () => {
-    // A stack, so that what is added meanwhile has its turn too.
+    // A stack, so that components that are added during the loop are stopped too.
     for (let next = stops.pop(); next; next = stops.pop()) {
       if (!(await stopOne(next))) failures.push(next.name);
     }

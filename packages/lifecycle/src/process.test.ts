@@ -51,7 +51,7 @@ test('a second signal ends it at once', async () => {
   expect(output).not.toContain('first stopped');
 });
 
-test('one key press that arrives twice is one signal', async () => {
+test('a signal that arrives twice within 500 ms counts once', async () => {
   const child = start();
   await child.says('ready');
   child.kill('SIGINT');
@@ -61,7 +61,7 @@ test('one key press that arrives twice is one signal', async () => {
   expect(output).toContain('first stopped');
 });
 
-test('something that does not stop makes the exit code 1', async () => {
+test('if a component does not stop, the exit code is 1', async () => {
   const child = start('late');
   await child.says('ready');
   child.kill('SIGTERM');
@@ -73,7 +73,7 @@ test('something that does not stop makes the exit code 1', async () => {
 
 test.each([
   ['throw', 'uncaught exception', 'SyntaxError'],
-  ['reject', 'unhandled rejection', 'nobody cares'],
+  ['reject', 'unhandled rejection', 'not handled'],
 ])('%s: logged, ended in order, exit code 1', async (trouble, kind, text) => {
   const { code, output, errors } = await start(trouble).exit;
   expect(code).toBe(1);

@@ -1,14 +1,14 @@
-/** Ties a lifecycle to the process it runs in: signals and errors that nobody caught end it in order. */
+/** Connects a lifecycle to its process: signals and uncaught errors end it in order. */
 import { constants } from 'node:os';
 import { logger } from '@caudal/telemetry/log.ts';
 import type { Lifecycle } from './lifecycle.ts';
 
 const log = logger('process');
 
-/** A Ctrl-C may come twice: from the terminal, and from a parent that passes it on. */
+/** One Ctrl-C may arrive twice: from the terminal, and from a parent that passes it on. */
 const sameSignalMs = 500;
 
-/** What tells a process to end; SIGHUP comes when its terminal is closed. */
+/** The signals that end a process; SIGHUP is sent when its terminal is closed. */
 const signals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 export type EndSignal = (typeof signals)[number];
 
@@ -16,8 +16,8 @@ export type EndSignal = (typeof signals)[number];
 export const exitCodeOf = (signal: EndSignal): number => 128 + constants.signals[signal];
 
 /**
- * Calls `end` for the first signal; a second one, half a second later or more, ends the process at once with 128 + the
- * signal's number. Gives what takes it back.
+ * Calls `end` for the first signal. A second one, half a second later or more, ends the process at once, with exit code
+ * 128 + the signal's number. Returns a function that removes the listeners.
  */
 export function onEndSignal(end: (signal: EndSignal) => void): () => void {
   let signalledAt: number | undefined;
@@ -37,8 +37,8 @@ export function onEndSignal(end: (signal: EndSignal) => void): () => void {
 }
 
 /**
- * Ends the process when it is told to or can't go on. By a signal: in order, exit code 0, or 1 if something did not stop
- * as it should; by a second one at once. An uncaught exception or an unhandled rejection: logged, in order, exit code 1.
+ * Ends the process in order after a signal (exit code 0, or 1 if a component did not stop) or after an uncaught
+ * exception or unhandled rejection (logged, exit code 1). A second signal ends it at once.
  */
 export function endWithProcess(lifecycle: Lifecycle): void {
   let fatal = false;

@@ -13,7 +13,7 @@ describeWith(['postgres'], 'arrays as parameters', () => {
   });
   afterAll(() => db.close());
 
-  test('arrive as they were, nulls and empty values too', async () => {
+  test('arrive unchanged, with nulls and empty values', async () => {
     const rows = await db.query({
       text: 'SELECT * FROM unnest($1::bytea[], $2::text[], $3::uuid[], $4::int4[], $5::bool[]) AS t(b, t, u, i, o)',
       values: [

@@ -1,13 +1,16 @@
 /**
- * Arrays as parameters in PostgreSQL's binary format, for statements that take many rows at once (`unnest`). pg writes
- * arrays as text, where every byte of a bytea is two characters to write, send and parse; a Buffer it sends as it
- * is.
+ * Arrays as parameters in PostgreSQL's binary format, for statements that take many rows at once (`unnest`). pg itself
+ * encodes arrays as text, in which every byte of a bytea is two characters to write, send and parse. It sends a Buffer
+ * unchanged.
  */
 import { types } from 'pg';
 
 const { BOOL, BYTEA, INT4, TEXT, UUID } = types.builtins;
 
-/** array_recv: dimensions, has-nulls flag, element type, then length and lower bound; each value behind its size. */
+/**
+ * As array_recv reads it: dimensions, has-nulls flag, element type, length, lower bound, then each value after its
+ * size.
+ */
 function binaryArray(type: number, sizes: number[], write: (buffer: Buffer, offset: number, index: number) => void) {
   const headerBytes = 20;
   let bytes = headerBytes;
@@ -48,7 +51,7 @@ export function textArray(values: (string | null)[]): Buffer {
   );
 }
 
-/** `uuid[]`. Throws on what is no UUID of 36 characters. */
+/** `uuid[]`. Throws if a value is not a UUID of 36 characters. */
 export function uuidArray(values: (string | null)[]): Buffer {
   return binaryArray(
     UUID,
@@ -56,7 +59,7 @@ export function uuidArray(values: (string | null)[]): Buffer {
     (buffer, offset, index) => {
       const value = values[index]!;
       if (buffer.write(value.replaceAll('-', ''), offset, 16, 'hex') !== 16 || value.length !== 36)
-        throw new TypeError(`"${value}" is no UUID`);
+        throw new TypeError(`"${value}" is not a UUID`);
     },
   );
 }

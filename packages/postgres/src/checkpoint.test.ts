@@ -26,7 +26,7 @@ describeWith(['postgres'], 'checkpoint', () => {
       values: [name],
     });
 
-  test('one of many gets it; it goes on in its epoch; the others wait', async () => {
+  test('one of many workers gets the lease and keeps its epoch; the others wait', async () => {
     const name = 'one';
     const holders = ['a', 'b', 'c', 'd'];
     const leases = await Promise.all(holders.map((holder) => acquire(db, { name, holder, ttlMs })));
@@ -36,7 +36,7 @@ describeWith(['postgres'], 'checkpoint', () => {
     expect(await acquire(db, { name, holder: 'e', ttlMs })).toBeUndefined();
   });
 
-  test('an expired lease can be taken once; its old holder finds out and moves nothing', async () => {
+  test('an expired lease can be taken once; its old holder is refused and moves nothing', async () => {
     const name = 'expired';
     await acquire(db, { name, holder: 'a', ttlMs });
     expect(await advance(db, { name, epoch: 1, position: 10, ttlMs })).toBe(true);
@@ -49,7 +49,7 @@ describeWith(['postgres'], 'checkpoint', () => {
     expect(await acquire(db, { name, holder: 'd', ttlMs })).toBeUndefined();
   });
 
-  test('a lease from before the clock was set back does not last until then', async () => {
+  test('a lease that was taken before the clock was set back is void', async () => {
     const name = 'set back';
     const outlast = (by: string) =>
       db.query({
@@ -58,7 +58,7 @@ describeWith(['postgres'], 'checkpoint', () => {
       });
     const short = 5_000;
     await acquire(db, { name, holder: 'dead', ttlMs: short });
-    // Of another setting: still one that is possible.
+    // Longer than this worker's own leases, but possible with another setting.
     await outlast('50 s');
     expect(await acquire(db, { name, holder: 'b', ttlMs: short })).toBeUndefined();
     await outlast('1 hour');
@@ -66,7 +66,7 @@ describeWith(['postgres'], 'checkpoint', () => {
     expect(await acquire(db, { name, holder: 'c', ttlMs: short })).toBeUndefined();
   });
 
-  test('an expired lease that nobody took is renewed by advance', async () => {
+  test('an expired lease that no other worker took is renewed by advance', async () => {
     const name = 'renewed';
     await acquire(db, { name, holder: 'a', ttlMs });
     await expire(name);
@@ -84,7 +84,7 @@ describeWith(['postgres'], 'checkpoint', () => {
     expect(await position(db, 'unknown')).toBe(0);
   });
 
-  test('what was released is free at once, in a new epoch, even for the same holder', async () => {
+  test('a released lease is free at once, in a new epoch, even for the same holder', async () => {
     const name = 'released';
     await acquire(db, { name, holder: 'a', ttlMs });
     await advance(db, { name, epoch: 1, position: 7, ttlMs });
@@ -93,7 +93,7 @@ describeWith(['postgres'], 'checkpoint', () => {
     expect(await acquire(db, { name, holder: 'a', ttlMs })).toEqual({ epoch: 2, position: 7 });
   });
 
-  test('on a connection for derived things, a lease is on disk before it is told; its position need not be', async () => {
+  test('with `derived`, a lease is on disk before it is returned; positions need not be', async () => {
     const derived = openDatabase({ url: fresh.url, schema: 'orders', derived: true });
     const waitsForDisk = (tx: Transaction) =>
       tx.query<{ on: string }>({ text: "SELECT current_setting('synchronous_commit') AS on" });

@@ -1,16 +1,10 @@
 /**
- * A checkpoint with a lease: one worker at a time moves a position on, and whoever has lost the lease finds out before
- * it moves anything. Checkpoint and lease are one row; time is the database's clock alone. A lease that lasts longer by it
- * than any lease is void: the clock was set back, and who holds it would else be waited for as long, dead or alive. (Alive,
- * it makes its lease a usual one at the next renewal.)
- *
- * A worker that stalls past its lease may still be doing what it began (publishing, say) while the next one starts
- * from the checkpoint. So work under a lease must be safe to do twice; what can't happen is that the stale worker
- * moves the checkpoint.
+ * A checkpoint with a lease, in one row: one worker at a time moves a position on. A worker that has lost the lease is
+ * refused. Work under a lease must be safe to do twice. See README, Leases and the clock.
  */
 import type { Transaction } from './database.ts';
 
-/** Leases of one name may differ: their holders' settings do, while a new one is rolled out. */
+/** A lease that lasts longer than this is void: the clock was set back after it was taken. */
 const longestLease = "greatest($3 * 10, 60000) * interval '1 millisecond'";
 
 export interface Lease {
@@ -19,10 +13,9 @@ export interface Lease {
 }
 
 /**
- * Takes the lease if it is free, expired, or already `holder`'s. Undefined if another one has it. `holder` must be
- * unique to the running process (not the pod's or host's name alone): a process that meets its own name goes on in its
- * old epoch. Every change of holder is a new epoch, which is on disk before it is told, also on a connection for derived
- * things: a crash must not let two have the same one.
+ * Takes the lease if it is free, expired, or already `holder`'s. Undefined if another worker holds it. `holder` must be
+ * unique to the running process (not only the pod's or host's name), since a worker that finds its own name keeps its
+ * old epoch. Every change of holder begins a new epoch, which is on disk before it is returned.
  */
 export async function acquire(
   db: Transaction,
@@ -46,8 +39,8 @@ export async function acquire(
 }
 
 /**
- * Renews the lease and moves the position, never backwards. False: the lease is lost, another epoch has begun or it was
- * released; nothing has changed. A lease that has expired but that nobody else took is still good.
+ * Renews the lease and moves the position, never backwards. False if the lease is lost (another epoch has begun, or it
+ * was released); then nothing has changed. A lease that has expired but was not taken by another worker is still valid.
  */
 export async function advance(
   db: Transaction,
@@ -65,7 +58,7 @@ export async function advance(
   return rows.length > 0;
 }
 
-/** Gives the lease back, so that the next one need not wait for it to expire. Nothing happens if it is lost already. */
+/** Releases the lease, so that the next worker need not wait until it expires. Does nothing if the lease is lost. */
 export async function release(db: Transaction, { name, epoch }: { name: string; epoch: number }): Promise<void> {
   await db.query({
     name: 'checkpoint-release',
@@ -74,7 +67,7 @@ export async function release(db: Transaction, { name, epoch }: { name: string; 
   });
 }
 
-/** Whether anybody holds the lease at this moment. */
+/** Whether a worker holds the lease at this moment. */
 export async function isHeld(db: Transaction, name: string): Promise<boolean> {
   const rows = await db.query({
     name: 'checkpoint-held',

@@ -1,4 +1,4 @@
-/** How every connection of Caudal to PostgreSQL is set up: schema, types, and bounds on every wait. */
+/** The settings of every connection of Caudal to PostgreSQL: schema, types, and a bound for every wait. */
 import { type ClientConfig, type CustomTypesConfig, types } from 'pg';
 
 export interface ConnectionOptions {
@@ -10,20 +10,21 @@ export interface ConnectionOptions {
   statementTimeoutMs?: number;
   /** A statement may wait this long for a lock; 5,000 ms if absent. */
   lockTimeoutMs?: number;
-  /** How long to wait for a connection, of the server or of the pool; 5,000 ms if absent. */
+  /** How long to wait for a connection, from the server or from the pool; 5,000 ms if absent. */
   connectTimeoutMs?: number;
-  /** As pg_stat_activity and the metrics show it: `orders-command`. */
+  /** The name in pg_stat_activity and in metrics: `orders-command`. */
   applicationName?: string;
   /**
-   * For what can be derived anew from the log: commits don't wait for the disk. A crash of the server may take the last
-   * moments back, and as it does so in the order in which things were written, cursors are never ahead of what they stand for.
+   * For data that can be derived again from the log: commits don't wait for the disk. A crash of the server may lose
+   * the last commits, but only the latest ones in their order, so a cursor is never ahead of the data that it stands
+   * for.
    */
   derived?: boolean;
 }
 
 /**
- * What a role's or a database's settings must not change under us, and when the server gives up a client that has
- * vanished: while it waits to send the answer of an append it holds the log's head.
+ * Settings that a role or a database must not change, and the time after which the server drops a client that has
+ * vanished: while the server waits to send the answer to an append, it holds the log's head.
  */
 const serverSettings = [
   '-c DateStyle=ISO',
@@ -35,16 +36,16 @@ const serverSettings = [
   '-c tcp_keepalives_count=3',
 ];
 
-/** A statement's answer that takes this much longer than the server allows will never come: the connection is dead. */
+/** If a statement's answer takes this much longer than the server's time-out, the connection is dead. */
 const answerGraceMs = 5_000;
 
 function safeInteger(text: string): number {
   const value = Number(text);
-  if (!Number.isSafeInteger(value)) throw new RangeError(`${text} is no safe integer`);
+  if (!Number.isSafeInteger(value)) throw new RangeError(`${text} is not a safe integer (at most 2^53 - 1)`);
   return value;
 }
 
-/** int8 as a number; bytea as a Buffer and timestamptz as a Date is pg's default. */
+/** int8 becomes a number. (pg's default for bytea is a Buffer, and for timestamptz a Date.) */
 const typesConfig: CustomTypesConfig = {
   getTypeParser: ((oid: number, format?: 'text' | 'binary') =>
     oid === types.builtins.INT8 && format !== 'binary'
@@ -52,17 +53,18 @@ const typesConfig: CustomTypesConfig = {
       : types.getTypeParser(oid, format)) as CustomTypesConfig['getTypeParser'],
 };
 
-/** The schema as SQL spells it. Throws if the name could be anything but a plain one. */
+/** The schema's name, quoted for SQL. Throws if it has other characters than a-z, 0-9 and `_`. */
 export function quotedSchema(schema: string): string {
-  if (!/^[a-z_][a-z0-9_]{0,47}$/.test(schema)) throw new Error(`"${schema}" can't be a schema: use a-z, 0-9 and _`);
+  if (!/^[a-z_][a-z0-9_]{0,47}$/.test(schema))
+    throw new Error(`"${schema}" can't be a schema's name: use a-z, 0-9 and _, at most 48 of them`);
   return `"${schema}"`;
 }
 
-/** The settings as pg takes them. */
+/** The options for a client of pg. */
 export function clientConfig(options: ConnectionOptions): ClientConfig {
   const { statementTimeoutMs = 10_000, lockTimeoutMs = 5_000, connectTimeoutMs = 5_000 } = options;
   const url = new URL(options.url);
-  // pg lets the URL's parameters win over ours: what the URL asks for and what we need go in together.
+  // pg prefers the URL's `options` to ours, so both are joined here.
   const schema = `-c search_path=${quotedSchema(options.schema)}`;
   const commits = options.derived && '-c synchronous_commit=off';
   const startup = [url.searchParams.get('options'), schema, commits, ...serverSettings];

@@ -39,11 +39,11 @@ describeWith(['postgres'], 'openDatabase', () => {
     expect(rows).toEqual([{ table_schema: 'order' }]);
   });
 
-  test('a schema that is no plain name is refused', () => {
+  test('a schema whose name has other characters is refused', () => {
     expect(() => open(options({ schema: 'a"; DROP' }))).toThrow(/schema/);
   });
 
-  test('int8 is a number, or an error where a number would lie; bytea is a Buffer, timestamptz a Date', async () => {
+  test('int8 is a number, or an error if it would be inexact; bytea is a Buffer, timestamptz a Date', async () => {
     const db = open(options());
     const text =
       "SELECT 9007199254740991::bigint AS n, '\\x00ff'::bytea AS b, '2026-01-01T00:00:00.123Z'::timestamptz AS t";
@@ -53,7 +53,7 @@ describeWith(['postgres'], 'openDatabase', () => {
     await expect(db.query({ text: 'SELECT 9007199254740993::bigint' })).rejects.toThrow(/safe integer/);
   });
 
-  test('a statement error passes as it is, and the connection lives on', async () => {
+  test('a statement error is thrown unchanged, and the connection is used again', async () => {
     const db = open(options({ poolSize: 1 }));
     const [before] = await db.query({ text: 'SELECT pg_backend_pid() AS pid' });
     const error = await db.query({ text: 'SELECT 1/0' }).catch((thrown: unknown) => thrown);
@@ -61,7 +61,7 @@ describeWith(['postgres'], 'openDatabase', () => {
     expect(await db.query({ text: 'SELECT pg_backend_pid() AS pid' })).toEqual([before]);
   });
 
-  test('a transaction that throws leaves nothing', async () => {
+  test('a transaction that throws is rolled back', async () => {
     const db = open(options());
     await db.query({ text: 'CREATE TABLE drafts (id int)' });
     const work = db.transaction(async (tx) => {
@@ -73,7 +73,7 @@ describeWith(['postgres'], 'openDatabase', () => {
     expect(await db.query({ text: 'SELECT id FROM drafts' })).toEqual([{ id: 2 }]);
   });
 
-  test('a connection that is killed under a statement is UNAVAILABLE; the next statement works', async () => {
+  test('a connection that is killed during a statement is UNAVAILABLE; the next statement works', async () => {
     const db = open(options({ poolSize: 1 }));
     const suicide = db.query({ text: 'SELECT pg_terminate_backend(pg_backend_pid()), pg_sleep(5)' });
     await expect(suicide).rejects.toMatchObject(unavailable);
@@ -85,7 +85,7 @@ describeWith(['postgres'], 'openDatabase', () => {
     const killer = open(options());
     const pidOf = async () => (await db.query<{ pid: number }>({ text: 'SELECT pg_backend_pid() AS pid' }))[0]!.pid;
     await killer.query({ text: 'SELECT pg_terminate_backend($1)', values: [await pidOf()] });
-    // Whether the pool has noticed yet is a matter of luck; the statement after it must work in any case.
+    // The pool may not have noticed yet, so this statement may fail. The next one must work.
     await db.query({ text: 'SELECT 1' }).catch((error) => expect(error).toMatchObject(unavailable));
     const work = db.transaction(async (tx) => {
       const [row] = await tx.query<{ pid: number }>({ text: 'SELECT pg_backend_pid() AS pid' });
@@ -96,7 +96,7 @@ describeWith(['postgres'], 'openDatabase', () => {
     expect(await pidOf()).toBeGreaterThan(0);
   });
 
-  test('waits are bounded, for a statement and for a lock; callers hear UNAVAILABLE, and why', async () => {
+  test('waits for a statement and for a lock are bounded; callers get UNAVAILABLE with its cause', async () => {
     const db = open(options({ poolSize: 2, statementTimeoutMs: 300, lockTimeoutMs: 100 }));
     await db.query({ text: 'CREATE TABLE locked (id int)' });
     const refused = (text: string) => db.query({ text }).then(String, (error: unknown) => error);
@@ -121,7 +121,7 @@ describeWith(['postgres'], 'openDatabase', () => {
     await Promise.all(hogs);
   });
 
-  test('a connection that lost a race for a row lives on, and its caller may try again', async () => {
+  test('a connection whose transaction lost a race is used again, and its caller may try again', async () => {
     const db = open(options({ poolSize: 1 }));
     const error = await db
       .query({ text: "DO $$ BEGIN RAISE EXCEPTION 'lost' USING ERRCODE = '40001'; END $$" })
@@ -130,7 +130,7 @@ describeWith(['postgres'], 'openDatabase', () => {
     expect(await db.query({ text: 'SELECT 1 AS one' })).toEqual([{ one: 1 }]);
   });
 
-  test("a role's settings change nothing for us", async () => {
+  test("a role's settings change nothing", async () => {
     const url = new URL(fresh.url);
     url.searchParams.set('options', '-c DateStyle=SQL,DMY -c TimeZone=Asia/Tokyo');
     const db = open(options({ url: url.href }));
@@ -157,12 +157,12 @@ describeWith(['postgres'], 'openDatabase', () => {
 });
 
 describe('openDatabase without a server', () => {
-  test('nobody listens: UNAVAILABLE', async () => {
+  test('without a listener: UNAVAILABLE', async () => {
     const db = open({ url: 'postgres://nobody@127.0.0.1:1/none', schema: 's' });
     await expect(db.query({ text: 'SELECT 1' })).rejects.toMatchObject(unavailable);
   });
 
-  test('somebody listens but never answers: UNAVAILABLE after connectTimeoutMs', async () => {
+  test('with a listener that never answers: UNAVAILABLE after connectTimeoutMs', async () => {
     const silent = createServer(() => {});
     await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
     const { port } = silent.address() as { port: number };

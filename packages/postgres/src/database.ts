@@ -7,7 +7,7 @@ import { type ConnectionOptions, clientConfig } from './connection.ts';
 import { asCallersError, isConnectionError } from './errors.ts';
 
 export interface Statement {
-  /** Statements with a name are prepared once a connection. Unique for its text. */
+  /** Statements with a name are prepared once per connection. A name must belong to one text only. */
   name?: string;
   text: string;
   /** Arrays of plain values become PostgreSQL's arrays; Buffers are sent in binary. */
@@ -29,16 +29,16 @@ export interface Database extends Transaction {
 }
 
 export interface DatabaseOptions extends ConnectionOptions {
-  /** Connections at most; 10 if absent. */
+  /** The most connections; 10 if absent. */
   poolSize?: number;
 }
 
-/** More callers than this in the queue for a connection are turned away. */
+/** The most callers in the queue for a connection; more are refused. */
 const maxWaiting = 1_000;
 /** Connections are renewed after this long, so that load spreads again after a failover or a new replica. */
 const maxLifetimeSeconds = 1_800;
 
-/** Longer than the rarest regular question waits for the next: a new connection costs both sides 10 ms. */
+/** Longer than the longest pause between regular statements, since a new connection costs both sides 10 ms. */
 const idleTimeoutMillis = 60_000;
 
 const log = logger('postgres');
@@ -46,9 +46,9 @@ const connections = gauge('postgres_pool_connections', 'Connections of the pool,
 const waiting = gauge('postgres_pool_waiting', 'Callers that wait for a connection', '1');
 
 /**
- * Opens a pool; connects at first use. Errors of its functions: UNAVAILABLE if the server can't be reached, or a
- * connection can't be had in time (after a statement was sent its outcome is unknown then); RESOURCE_EXHAUSTED if too
- * many wait for a connection; what pg throws for errors of the statement.
+ * Opens a pool; it connects at first use. Errors of its functions: UNAVAILABLE if the server can't be reached or no
+ * connection was free in time (the outcome of a statement that was sent is unknown then); RESOURCE_EXHAUSTED if too
+ * many callers wait for a connection; what pg throws for errors of the statement.
  */
 export function openDatabase(options: DatabaseOptions): Database {
   const pool = new Pool({
@@ -68,13 +68,12 @@ export function openDatabase(options: DatabaseOptions): Database {
   pool.on('acquire', measure);
   pool.on('release', measure);
   pool.on('remove', measure);
-  // An idle connection that breaks is replaced at the next use; one in use fails its statement. Neither may end the
-  // process, which is what an 'error' event without a listener does.
-  // (Once the pool is being closed that is how it should be: the server may go at the same moment.)
+  // An idle connection that breaks is replaced at the next use. Without this listener its 'error' event would end the
+  // process. While the pool is being closed it is expected: the server may stop at the same moment.
   pool.on('error', (error) => {
     if (!closed) log.warn({ err: error }, 'an idle connection has ended');
   });
-  // Whatever the error that it gives its statement: a TLS library's, a socket's.
+  // Recorded here, since a statement on a lost connection may fail with any error: of a TLS library, of a socket.
   const ended = new WeakSet<object>();
   pool.on('connect', (client) => {
     const end = () => ended.add(client);
@@ -83,10 +82,15 @@ export function openDatabase(options: DatabaseOptions): Database {
 
   async function withClient<T>(work: (client: PoolClient) => Promise<T>): Promise<T> {
     if (pool.waitingCount >= maxWaiting)
-      throw new CaudalError('RESOURCE_EXHAUSTED', 'POOL_EXHAUSTED', 'Too many requests wait for the database.', {
-        retryAfterMs: 1_000,
-      });
-    // Whatever keeps us from a connection, a wrong password included, is the dependency's trouble, not the caller's.
+      throw new CaudalError(
+        'RESOURCE_EXHAUSTED',
+        'POOL_EXHAUSTED',
+        'Too many calls wait for the database. Try again.',
+        {
+          retryAfterMs: 1_000,
+        },
+      );
+    // If there is no connection, for example because of a wrong password, the caller's request is not at fault.
     const client = await pool.connect().catch((error: unknown) => {
       throw unavailable('PostgreSQL', error);
     });

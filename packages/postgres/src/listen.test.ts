@@ -11,7 +11,7 @@ describeWith(['postgres'], 'listen', () => {
   });
   afterAll(() => db.close());
 
-  test('hears, and hears again after its connection was killed', async () => {
+  test('receives notifications, also after its connection was killed', async () => {
     const name = `listen_test_${process.pid}`;
     let wake = () => {};
     const next = () =>

@@ -1,4 +1,4 @@
-/** Hears notifications of a channel on a connection of its own, and connects again whenever that is lost. */
+/** Receives notifications of a channel on a connection of its own, and connects again whenever that is lost. */
 import type { Running } from '@caudal/kernel/lifetime.ts';
 import { backoffMs, sleep } from '@caudal/kernel/time.ts';
 import { logger } from '@caudal/telemetry/log.ts';
@@ -8,15 +8,17 @@ import { sqlState } from './errors.ts';
 
 const log = logger('postgres');
 const pauses = { firstMs: 100, maxMs: 5_000 };
-/** A standby can't listen. It may become a primary one day. */
+/** A standby can't listen, but it may become a primary. So this is the pause between attempts. */
 const standbyPauseMs = 60_000;
-/** A connection that has gone silently is noticed by asking this often. */
+/** The pause between two probes, which find a connection that was lost without a sign. */
 const probeMs = 10_000;
 
 export interface ListenOptions extends ConnectionOptions {
   /** At most 63 bytes. */
   channel: string;
-  /** Called for each notification, and whenever listening begins: what was sent before that is lost. Must not throw. */
+  /**
+   * Called for each notification, and whenever listening begins, since earlier notifications are lost. Must not throw.
+   */
   onNotification(): void;
 }
 
@@ -27,7 +29,7 @@ async function listenOnce(options: ListenOptions, signal: AbortSignal): Promise<
   client.on('error', (error) => lost.abort(error));
   client.on('end', () => lost.abort(new Error('The connection has ended')));
   client.on('notification', () => options.onNotification());
-  // A server that does not answer must not keep us from stopping: this cuts off what is asked of it.
+  // A server that does not answer must not delay the stop: this ends the statement in flight.
   const stop = () => void client.end().catch(() => {});
   signal.addEventListener('abort', stop, { once: true });
   try {
@@ -45,7 +47,7 @@ async function listenOnce(options: ListenOptions, signal: AbortSignal): Promise<
   }
 }
 
-/** Listens until it is stopped. Notifications are a hint: whoever uses them must also look by himself now and then. */
+/** Listens until it is stopped. Notifications may be lost, so their receiver must also poll now and then. */
 export function listen(options: ListenOptions): Running {
   const ending = new AbortController();
   const run = async () => {
@@ -57,7 +59,8 @@ export function listen(options: ListenOptions): Running {
         if (ending.signal.aborted) break;
         if (performance.now() - began > probeMs) attempt = 1;
         const isStandby = sqlState(error) === '25006';
-        if (!isStandby) log.warn({ err: error, channel: options.channel }, 'lost the connection that listens');
+        if (!isStandby)
+          log.warn({ err: error, channel: options.channel }, 'the connection that listens is lost; connecting again');
         await sleep(isStandby ? standbyPauseMs : backoffMs(attempt, pauses), ending.signal);
       }
     }

@@ -42,14 +42,14 @@ describeWith(['postgres'], 'migrate', () => {
     expect(await query('SELECT id FROM things ORDER BY id')).toEqual([{ id: 1 }, { id: 2 }]);
   });
 
-  test('many at once: each file runs once', async () => {
+  test('many processes at once: each file runs once', async () => {
     await file('001_make.sql', 'CREATE TABLE things (id int); INSERT INTO things VALUES (1); SELECT pg_sleep(0.05)');
     const applied = await Promise.all([run(), run(), run(), run(), run()]);
     expect(applied.flat()).toEqual(['things/001_make.sql']);
     expect(await query('SELECT id FROM things')).toEqual([{ id: 1 }]);
   });
 
-  test('a file that fails leaves nothing, those before it stay', async () => {
+  test('a file that fails is rolled back, those before it stay', async () => {
     await file('001_make.sql', 'CREATE TABLE things (id int)');
     await file('002_fill.sql', 'INSERT INTO things VALUES (1); SELECT 1/0');
     await expect(run()).rejects.toThrow(/division/);
@@ -58,7 +58,7 @@ describeWith(['postgres'], 'migrate', () => {
     expect(await query('SELECT id FROM things')).toEqual([{ id: 2 }]);
   });
 
-  test('an applied file that has changed stops everything', async () => {
+  test('if an applied file has changed, nothing runs', async () => {
     await file('001_make.sql', 'CREATE TABLE things (id int)');
     await run();
     await file('001_make.sql', 'CREATE TABLE things (id bigint)');

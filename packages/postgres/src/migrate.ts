@@ -1,4 +1,6 @@
-/** Brings a schema up to date: runs each package's .sql files once, in order, however many processes try at a time. */
+/**
+ * Brings a schema up to date: runs each package's .sql files once, in order, also if several processes do so at once.
+ */
 import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { unavailable } from '@caudal/kernel/errors.ts';
@@ -7,9 +9,9 @@ import { clientConfig, quotedSchema } from './connection.ts';
 import { asCallersError } from './errors.ts';
 
 export interface MigrationSet {
-  /** Whose migrations: `eventlog`. */
+  /** The package that they belong to: `eventlog`. */
   name: string;
-  /** Where its `.sql` files lie; they run in the order of their names. */
+  /** The folder of its `.sql` files; they run in the order of their names. */
   directory: URL;
 }
 
@@ -29,7 +31,7 @@ async function readSet({ name, directory }: MigrationSet): Promise<Migration[]> 
   );
 }
 
-/** Each file with its mark in one transaction: a crash leaves both or neither. */
+/** Runs a file and records it in one transaction: after a crash both are done or neither. */
 async function apply(client: Client, { name, sql, hash }: Migration): Promise<void> {
   await client.query('BEGIN');
   try {
@@ -37,14 +39,14 @@ async function apply(client: Client, { name, sql, hash }: Migration): Promise<vo
     await client.query('INSERT INTO migrations (name, sha256) VALUES ($1, $2)', [name, hash]);
     await client.query('COMMIT');
   } catch (error) {
-    // Ends the transaction; if the connection is gone, so is the transaction.
+    // Ends the transaction. If the connection is lost, the server has ended it.
     await client.query('ROLLBACK').catch(() => {});
     throw error;
   }
 }
 
 async function migrateWith(client: Client, schema: string, migrations: Migration[]): Promise<string[]> {
-  // Held until the connection ends. Who comes second waits (lock_timeout bounds it), then finds all done.
+  // Held until the connection ends. A second process waits (lock_timeout bounds it), then finds all done.
   await client.query("SELECT pg_advisory_lock(hashtextextended('caudal.migrate.' || $1, 0))", [schema]);
   await client.query(`CREATE SCHEMA IF NOT EXISTS ${quotedSchema(schema)}`);
   await client.query(`CREATE TABLE IF NOT EXISTS migrations (
@@ -55,13 +57,16 @@ async function migrateWith(client: Client, schema: string, migrations: Migration
   return todo.map(({ name }) => name);
 }
 
-/** What was applied before. Throws if a file of it is no longer the same. */
+/** The names of the applied migrations. Throws if one of their files has changed. */
 async function readApplied(client: Client, migrations: Migration[]): Promise<Set<string>> {
   const { rows } = await client.query<{ name: string; sha256: string }>('SELECT name, sha256 FROM migrations');
   const applied = new Map(rows.map((row) => [row.name, row.sha256]));
   const changed = migrations.filter(({ name, hash }) => applied.has(name) && applied.get(name) !== hash);
   if (changed.length > 0)
-    throw new Error(`Migrations have changed since they were applied: ${changed.map(({ name }) => name).join(', ')}`);
+    throw new Error(
+      `Migrations have changed since they were applied: ${changed.map(({ name }) => name).join(', ')}. ` +
+        'Restore these files, and put the change into a new file.',
+    );
   return new Set(applied.keys());
 }
 
@@ -84,9 +89,9 @@ async function withClient<T>(
 }
 
 /**
- * Applies what is missing and returns its names, `<set>/<file>`. Creates the schema. Safe to run in many processes at
- * once; running it again does nothing. Throws before anything is changed if an applied file is no longer the same;
- * UNAVAILABLE if the server can't be reached.
+ * Applies the missing migrations and returns their names, `<set>/<file>`. Creates the schema. Many processes may call
+ * it at once; a repeat does nothing. Throws, before it changes anything, if an applied file has changed. UNAVAILABLE if
+ * the server can't be reached.
  */
 export async function migrate(options: { url: string; schema: string; sets: MigrationSet[] }): Promise<string[]> {
   const migrations = (await Promise.all(options.sets.map(readSet))).flat();
@@ -94,7 +99,7 @@ export async function migrate(options: { url: string; schema: string; sets: Migr
   return withClient({ ...options, ...limits }, (client) => migrateWith(client, options.schema, migrations));
 }
 
-/** The names of what `migrate` would apply; changes nothing. Errors: those of `migrate`. */
+/** The names of the migrations that `migrate` would apply. Changes nothing. Errors: those of `migrate`. */
 export async function pendingMigrations(options: {
   url: string;
   schema: string;

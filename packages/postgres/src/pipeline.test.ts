@@ -22,7 +22,7 @@ describeWith(['postgres'], 'openPipeline', () => {
     return pipeline;
   };
 
-  test('statements share a connection, are worked off in order, and fail alone', async () => {
+  test('statements share a connection, run in order, and fail alone', async () => {
     const { query } = open();
     await query({ text: 'CREATE TABLE steps (n serial, step text)' });
     const add = (step: string) => query({ name: 'add', text: 'INSERT INTO steps (step) VALUES ($1)', values: [step] });
@@ -36,7 +36,7 @@ describeWith(['postgres'], 'openPipeline', () => {
     ]);
   });
 
-  test('a statement is sent before the one before it is answered', async () => {
+  test('a statement is sent before the previous one is answered', async () => {
     const proxy = await startTcpProxy(fresh.url);
     const { query } = open({ url: proxy.url });
     await query({ text: 'CREATE TABLE sent (n int)' });
@@ -45,7 +45,7 @@ describeWith(['postgres'], 'openPipeline', () => {
       query({ text: 'INSERT INTO sent VALUES (1)' }),
       query({ text: 'SELECT n FROM sent' }),
     ];
-    // While the first one sleeps all three go out; from then on no answer comes back.
+    // While the first one sleeps, all three are sent. From then on no answer arrives.
     const witness = openPipeline({ url: fresh.url, schema: 'public' });
     const asleep = "SELECT FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(0.3)' AND state = 'active'";
     while ((await witness.query({ text: asleep })).length === 0);
@@ -57,7 +57,7 @@ describeWith(['postgres'], 'openPipeline', () => {
     await proxy.close();
   });
 
-  test('a connection that is lost fails what is under way; the next statement connects again', async () => {
+  test('a lost connection fails the statements in flight; the next one connects again', async () => {
     const { query } = open();
     const before = await pidOf(pipeline);
     const lost = ['SELECT pg_terminate_backend(pg_backend_pid())', 'SELECT 1', 'SELECT 2'].map((text) =>
@@ -67,7 +67,7 @@ describeWith(['postgres'], 'openPipeline', () => {
     expect(await pidOf(pipeline)).not.toBe(before);
   });
 
-  test('a wait that is too long is UNAVAILABLE, and the connection lives on', async () => {
+  test('a wait that is too long is UNAVAILABLE, and the connection is used again', async () => {
     const { query } = open({ statementTimeoutMs: 300 });
     const before = await pidOf(pipeline);
     const late = await query({ text: 'SELECT pg_sleep(20)' }).catch((error: unknown) => error);
@@ -85,7 +85,7 @@ describeWith(['postgres'], 'openPipeline', () => {
 });
 
 describe('openPipeline without a server', () => {
-  test('nobody listens: UNAVAILABLE', async () => {
+  test('without a listener: UNAVAILABLE', async () => {
     const pipeline = openPipeline({ url: 'postgres://nobody@127.0.0.1:1/none', schema: 's' });
     await expect(pipeline.query({ text: 'SELECT 1' })).rejects.toMatchObject(unavailable);
     await pipeline.close();

@@ -1,6 +1,6 @@
 /**
- * One connection on which a statement is sent without waiting for the answers of those before it, so that neither side
- * ever waits for the other. The server works them off in order, each a transaction of its own.
+ * One connection on which statements are sent without waiting for the answers to earlier ones, so that neither side
+ * waits for the other. The server runs them in order, each in a transaction of its own.
  */
 import { unavailable } from '@caudal/kernel/errors.ts';
 import { Client } from 'pg';
@@ -9,13 +9,13 @@ import type { Statement, Transaction } from './database.ts';
 import { asCallersError } from './errors.ts';
 
 export interface Pipeline extends Transaction {
-  /** Ends the connection; what is under way fails, so wait for it first. */
+  /** Ends the connection. Statements in flight fail, so wait for them first. */
   close(): Promise<void>;
 }
 
 /**
- * Connects at first use. Errors of `query`: as of a database's; a lost connection fails all that are under way, and the
- * next statement connects again. How many are under way is the caller's to bound.
+ * Connects at first use. Errors of `query`: those of `Database.query`. A lost connection fails all statements in
+ * flight, and the next one connects again. The caller bounds the number of statements in flight.
  */
 export function openPipeline(options: ConnectionOptions): Pipeline {
   let connection: Promise<Client> | undefined;
@@ -33,7 +33,7 @@ export function openPipeline(options: ConnectionOptions): Pipeline {
     function forget(): void {
       if (connection === connecting) connection = undefined;
     }
-    // What is under way hears of it by itself.
+    // Statements in flight are rejected by pg.
     client.on('error', forget).on('end', forget);
     return connecting;
   }
@@ -47,7 +47,7 @@ export function openPipeline(options: ConnectionOptions): Pipeline {
       try {
         return (await client.query(statement)).rows as unknown as R[];
       } catch (error) {
-        // Whatever the error that a lost connection gives its statements: a TLS library's, a socket's.
+        // Statements on a lost connection may fail with any error: of a TLS library, of a socket.
         throw connection === current ? asCallersError(error) : unavailable('PostgreSQL', error);
       }
     },

@@ -1,4 +1,4 @@
-/** What the pool answers by itself, for the catalogue of reasons. */
+/** The reasons that the pool answers with, for the catalogue of reasons. */
 import type { Reason } from '@caudal/kernel/reason.ts';
 
 export const reasons = {

@@ -1,9 +1,11 @@
-/** Metrics under their deprecated names: copied when they are exported, so that recording costs nothing more. */
+/** Metrics under their deprecated names. They are copied at the export, so that recording costs the same. */
 import type { Attributes } from '@opentelemetry/api';
 import type { DataPoint, Histogram, MetricData, ResourceMetrics } from '@opentelemetry/sdk-metrics';
 import { type FormerMetric, formerMetrics } from './metrics.ts';
 
-/** What was collected, with the deprecated names and labels of `former` (by the metric's name) beside the current ones. */
+/**
+ * The collected metrics, and copies with the deprecated names and labels of `former` (by the metric's current name).
+ */
 export function withFormerMetrics(
   collected: ResourceMetrics,
   former: ReadonlyMap<string, FormerMetric> = formerMetrics,
@@ -30,7 +32,7 @@ function renamed(metric: MetricData, name: string, labels: Record<string, string
   return { ...copy, descriptor: { ...copy.descriptor, name, description } };
 }
 
-/** The attributes that have a former name, under it. */
+/** The attributes that have a former name, under that name. */
 function formerLabels(attributes: Attributes, labels: Record<string, string>): Attributes {
   return Object.fromEntries(
     Object.entries(labels)
@@ -44,6 +46,6 @@ function relabelled(metric: MetricData, relabel: (attributes: Attributes) => Att
     ...point,
     attributes: relabel(point.attributes),
   }));
-  // The kind of the points is the same as before, which the union of types can't say.
+  // The points are of the same kind as before, which the union of types can't express.
   return { ...metric, dataPoints: points } as MetricData;
 }

@@ -28,7 +28,7 @@ describe('logs', () => {
     expect(lines.join('')).not.toContain('hidden');
   });
 
-  test('show of an error what it is and why, and none of what clients hang on it', () => {
+  test('have of an error its type, message and cause, and nothing that clients attach to it', () => {
     const { log, last } = capture();
     const cause = Object.assign(new Error('connect amqp://caudal:hidden@broker failed'), { meta: { body: 'hidden' } });
     log.warn({ err: new CaudalError('UNAVAILABLE', 'DEPENDENCY_UNAVAILABLE', 'no broker', { cause }) }, 'away');

@@ -1,7 +1,7 @@
 /**
  * Structured logs: JSON lines on standard error, with the ids of the trace that they belong to. Logging never throws,
- * and neither secrets nor personal data get out through it: fields with their names are replaced, and of an error only
- * what is known to be harmless is written.
+ * and it writes neither secrets nor personal data: fields with their names are replaced, and of an error only harmless
+ * fields are written.
  */
 import { isSpanContextValid, trace } from '@opentelemetry/api';
 import pino from 'pino';
@@ -12,7 +12,7 @@ export type Logger = pino.Logger;
 const hiddenFields = [
   ...['password', 'passwd', 'secret', 'token', 'accessToken', 'access_token', 'apiKey', 'api_key'],
   ...['authorization', 'Authorization', 'cookie', 'jwt', 'cardToken', 'card_token', 'connectionString'],
-  // What the contract marks as (caudal.personal).
+  // Fields that the contract marks as (caudal.personal).
   ...['email', 'displayName', 'display_name'],
 ];
 
@@ -28,8 +28,8 @@ interface ErrorFields {
 const withoutCredentials = (text: string) => text.replace(/(\/\/[^/\s:@]*):[^/\s@]*@/g, '$1:***@');
 
 /**
- * An error for the log. Only these fields: clients of databases hang whole requests, credentials included, on theirs.
- * `depth`: how many causes to follow.
+ * The fields of an error that are logged. Others are not, since clients of databases attach whole requests, with
+ * credentials. `depth`: how many causes to follow.
  */
 function errorFields(error: unknown, depth = 5): ErrorFields {
   if (!(error instanceof Error)) return { type: typeof error, message: withoutCredentials(String(error)) };
@@ -44,7 +44,7 @@ function errorFields(error: unknown, depth = 5): ErrorFields {
   };
 }
 
-/** Makes the root logger. `destination`: where the lines go, standard error if absent. */
+/** Makes the root logger. `destination`: receives the lines; standard error if absent. */
 export function createLogger(
   level = process.env.LOG_LEVEL ?? 'info',
   destination: pino.DestinationStream = pino.destination(2),
@@ -61,7 +61,7 @@ export function createLogger(
         logMethod(args, method) {
           try {
             const [first] = args as unknown[];
-            // pino would take the message of a lone error as it is.
+            // pino would log the message of a lone error unchanged.
             if (first instanceof Error && args.length === 1)
               method.call(this, { err: first } as never, withoutCredentials(first.message) as never);
             else method.apply(this, args);

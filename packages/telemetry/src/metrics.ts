@@ -1,11 +1,13 @@
 /**
- * Instruments that can be made when a module loads, before telemetry is started: they bind to whatever OpenTelemetry
- * meter provider is there when they are used, so nothing depends on the order of imports. Without a provider a use
- * costs two function calls. Names follow Prometheus: base units, `_total`, `_seconds`; no ids as attributes.
+ * Instruments that can be made when a module loads, before telemetry starts. They bind to the OpenTelemetry meter
+ * provider that exists when they are used, so the order of imports does not matter. Without a provider a use costs two
+ * function calls. Names follow Prometheus: base units, `_total`, `_seconds`; no ids as attributes.
  */
 import { type Attributes, type Meter, metrics } from '@opentelemetry/api';
 
-/** What a metric was called before a rename. It is exported like this, too, for one more version; docs/renames.md lists it. */
+/**
+ * The former name of a renamed metric. The metric is exported under it, too, for one version; docs/renames.md lists it.
+ */
 export interface FormerMetric {
   /** Its former name. Absent if only labels were renamed: then its points carry both labels. */
   name?: string;
@@ -15,7 +17,7 @@ export interface FormerMetric {
 
 const former = new Map<string, FormerMetric>();
 
-/** What instruments were called, by their names. */
+/** The former names of instruments, by their current names. */
 export const formerMetrics: ReadonlyMap<string, FormerMetric> = former;
 
 export interface InstrumentOptions {
@@ -51,7 +53,7 @@ export function counter(name: string, description: string, options: InstrumentOp
   };
 }
 
-/** Spreads of values, in base units: `append_seconds`. `boundaries`: the buckets' upper ends. */
+/** A distribution of values, in base units: `append_seconds`. `boundaries`: the buckets' upper bounds. */
 export function histogram(
   name: string,
   description: string,

@@ -19,7 +19,7 @@ describe('a gauge', () => {
   let stop = async () => {};
   afterEach(() => stop());
 
-  /** Under a name of its own: its line, or lines, in a scrape. */
+  /** Observes a gauge with a name of its own. Gives its lines in a scrape. */
   function observe(read: ObserveOptions['read'], more: Partial<ObserveOptions> = {}) {
     const letters = [...String(count++)].map((digit) => 'abcdefghij'[Number(digit)]).join('');
     name = `orders_${letters}_open`;
@@ -39,25 +39,25 @@ describe('a gauge', () => {
     expect(await read()).toEqual(expected);
   }
 
-  test('is read when it is scraped, and reused for as long as its reading is good', async () => {
+  test('is read at a scrape, and the reading is reused for `reuseMs`', async () => {
     let reads = 0;
     observe(async () => ++reads, { reuseMs: 300 });
     expect(reads).toBe(0);
     expect(await values()).toEqual(['1']);
     const first = performance.now();
-    // Together they take one more reading at most, should they take longer than the first one is good for.
+    // If they take longer than `reuseMs`, they take one more reading at most.
     await Promise.all(Array.from({ length: 20 }, values));
     expect(reads).toBeLessThanOrEqual(1 + Math.floor((performance.now() - first) / 300));
     await until(async () => reads >= 2 && (await values())[0] === String(reads), true);
   });
 
-  test('has a series for each of its labels', async () => {
+  test('has a series for each value of its label', async () => {
     const sample = (kind: string, value: number): Sample => ({ labels: { kind }, value });
     observe(async () => [sample('standard', 3), sample('premium', 0)], { labels: ['kind'] });
     expect((await values()).sort()).toEqual(['{kind="premium"} 0', '{kind="standard"} 3']);
   });
 
-  test('that is slow does not hold up the scrape; its value is in the next one', async () => {
+  test('that is slow does not delay the scrape; its value is in the next one', async () => {
     observe(() => sleep(1_500).then(() => 7), { timeoutMs: 5_000 });
     const began = performance.now();
     expect(await values()).toEqual([]);
@@ -66,7 +66,7 @@ describe('a gauge', () => {
     expect(await failures()).toBe(0);
   });
 
-  test('that takes too long is aborted, counted, and not read a second time meanwhile', async () => {
+  test('that takes too long is aborted and counted, and not read again until the reading has ended', async () => {
     let reads = 0;
     let aborted = 0;
     let release = () => {};
@@ -88,7 +88,7 @@ describe('a gauge', () => {
     release();
   });
 
-  test('whose reading fails keeps its last value for a while, then has none, and has one again', async () => {
+  test('whose readings fail keeps its last value for `keepMs`, then has none until a reading succeeds', async () => {
     let error: Error | undefined;
     observe(
       async () => {
@@ -113,8 +113,8 @@ describe('a gauge', () => {
     ],
     ['labels that are not declared', async () => [{ labels: { order: '1' }, value: 1 }], { labels: ['kind'] }],
     ['a series twice', async () => [1, 2].map((value) => ({ labels: { kind: 'a' }, value })), { labels: ['kind'] }],
-    ['a label without end', async () => [{ labels: { kind: 'x'.repeat(65) }, value: 1 }], { labels: ['kind'] }],
-    ['what is no number', async () => Number.NaN, {}],
+    ['a label that is too long', async () => [{ labels: { kind: 'x'.repeat(65) }, value: 1 }], { labels: ['kind'] }],
+    ['a value that is not a number', async () => Number.NaN, {}],
   ])('with %s is a failure', async (_, read, more) => {
     observe(read, more);
     expect(await values()).toEqual([]);
@@ -140,7 +140,7 @@ test.each<[Partial<ObserveOptions>, RegExp]>([
   [{ unit: '1' }, /unit must be that of its name/],
   [{ labels: ['order_id'] }, /label "order_id" is an id/],
   [{ labels: ['Kind'] }, /label "Kind" must be lower-case/],
-])('a declaration that is wrong is refused: %j', (wrong, message) => {
+])('a wrong declaration is refused: %j', (wrong, message) => {
   const right = { name: 'orders_oldest_seconds', description: 'A test.', unit: 's', labels: ['country'] } as const;
   expect(() => checkGauge('orders', { ...right, labels: [...right.labels] })).not.toThrow();
   expect(() => checkGauge('orders', { ...right, labels: [], ...wrong })).toThrow(message);

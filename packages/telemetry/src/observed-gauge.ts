@@ -1,10 +1,8 @@
 /**
- * Gauges whose value costs something to find out, such as a query. A scrape asks for it; its cost is bounded whatever
- * the number of scrapes: one reading at a time, one in `reuseMs`, each with a time-out, at most `maxSeries` values.
- *
- * A scrape waits for a reading for a moment only. What is not there by then is in the next scrape, with the last value in
- * this one. A last value that could not be renewed is dropped: an old figure that seems new is worse than none. (Which is
- * why these are no observable gauges of OpenTelemetry's SDK: each series that it has seen once stays for ever.)
+ * Gauges whose value must be read, for example by a query. A scrape starts a reading. Its cost is bounded whatever the
+ * number of scrapes: one reading at a time, one in `reuseMs`, with a time-out and at most `maxSeries` values. A slow
+ * reading is in the next scrape. A last value that can't be renewed is dropped, since an old value that seems new is
+ * worse than none.
  */
 import type { Running } from '@caudal/kernel/lifetime.ts';
 import { within } from '@caudal/kernel/time.ts';
@@ -24,49 +22,49 @@ export interface Sample {
 }
 
 export interface ObservedGauge {
-  /** As Prometheus shows it, beginning with its context and ending with its unit: `orders_pending_oldest_seconds`. */
+  /** The name in Prometheus. It begins with the context and ends with the unit: `orders_pending_oldest_seconds`. */
   name: string;
   /** A sentence. */
   description: string;
-  /** Base units only: seconds, bytes, or a number of things or share of one. */
+  /** A base unit: seconds, bytes, or 1 for a count or a ratio. */
   unit: 's' | 'By' | '1';
-  /** The names of its labels. Their values are few and known beforehand: no ids. */
+  /** The names of its labels. Their values must be few and known beforehand: no ids. */
   labels?: string[];
 }
 
 export interface ObserveOptions extends ObservedGauge {
-  /** Finds the value out. Ends soon after the signal has fired. */
+  /** Reads the value. Must end soon after the signal has fired. */
   read(signal: AbortSignal): Promise<number | Sample[]>;
   /** 500 ms if absent. */
   timeoutMs?: number;
   /** How long a scrape waits for a reading; 100 ms if absent. */
   scrapeWaitMs?: number;
-  /** How long a reading, or its failure, is good for; 15,000 ms if absent. */
+  /** How long a reading, or its failure, is reused; 15,000 ms if absent. */
   reuseMs?: number;
-  /** For how long the last value is shown if it can't be renewed; 60,000 ms if absent. */
+  /** How long the last value is shown if it can't be renewed; 60,000 ms if absent. */
   keepMs?: number;
-  /** More values than that are a failure; 100 if absent. */
+  /** The most values; a reading with more is a failure. 100 if absent. */
   maxSeries?: number;
 }
 
-/** A gauge with the values that it has at the moment. */
+/** A gauge with its current values. */
 export interface Observed extends ObservedGauge {
   samples: Sample[];
 }
 
-/** Those that are shown, by what reads them. */
+/** The functions that read the gauges of this process. */
 const shown = new Set<() => Promise<Observed>>();
 
-/** The values of all gauges of this process, for a scrape; takes a moment at most. Never throws. */
+/** The values of all gauges of this process, for a scrape. Takes at most the largest `scrapeWaitMs`. Never throws. */
 export function collectObserved(): Promise<Observed[]> {
   return Promise.all([...shown].map((observe) => observe()));
 }
 
-/** Longer values of labels are no names of kinds. */
+/** The longest value of a label; a longer one is not the name of a kind. */
 const LABEL_LENGTH = 64;
 const suffixes = { s: /_seconds$/, By: /_bytes$/, 1: /./ };
 
-/** Throws an Error if the gauge's name, unit or labels are not as they should be. `context`: what the name begins with. */
+/** Throws an Error if the gauge's name, unit or labels are wrong. `context`: the name must begin with it. */
 export function checkGauge(context: string, { name, unit, labels = [] }: ObservedGauge): void {
   const fail = (what: string) => {
     throw new Error(`Gauge "${name}" of ${context}: ${what}`);
@@ -74,34 +72,34 @@ export function checkGauge(context: string, { name, unit, labels = [] }: Observe
   if (!/^[a-z]+(_[a-z]+)+$/.test(name)) fail('name must be lower-case words with "_" between them.');
   if (!name.startsWith(`${context}_`)) fail(`name must begin with "${context}_".`);
   if (/_(total|count|sum|bucket|milliseconds|ms|minutes|hours|days|kb|mb|percent)$/.test(name))
-    fail('name must end with a base unit or with what it counts: "_seconds", "_bytes", "_open".');
+    fail('name must end with a base unit or with the things that it counts: "_seconds", "_bytes", "_open".');
   if (!suffixes[unit].test(name))
-    fail(`name must end with "_${unit === 's' ? 'seconds' : 'bytes'}", as its unit says.`);
+    fail(`name must end with "_${unit === 's' ? 'seconds' : 'bytes'}", since its unit is "${unit}".`);
   if (unit === '1' && /_(seconds|bytes)$/.test(name)) fail('unit must be that of its name: "s" or "By".');
   for (const label of labels) {
     if (!/^[a-z]+(_[a-z]+)*$/.test(label)) fail(`label "${label}" must be lower-case words with "_" between them.`);
     if (/(^|_)(id|uuid|key|email)$/.test(label))
-      fail(`label "${label}" is an id: a series for each would have no end.`);
+      fail(`label "${label}" is an id, so the number of series is unbounded. Use a label with few values.`);
   }
 }
 
-/** Shows the gauge to Prometheus from now on, until it is stopped. Without scrapes nothing is read. */
+/** Adds the gauge to `/metrics` until it is stopped. Without scrapes nothing is read. */
 export function observeGauge(options: ObserveOptions): Running {
   const { name, timeoutMs = 500, scrapeWaitMs = 100, reuseMs = 15_000, keepMs = 60_000 } = options;
   const stopping = new AbortController();
   let last: { samples: Sample[]; at: number } | undefined;
   let askedAt = Number.NEGATIVE_INFINITY;
-  /** Until the reading itself has ended, which may be after its time-out. */
+  /** The reading in flight. It stays here until it has ended, which may be after its time-out. */
   let reading: Promise<void> | undefined;
 
   async function observe(): Promise<Observed> {
     const now = performance.now();
     if (now - askedAt >= reuseMs && !stopping.signal.aborted) {
       askedAt = now;
-      if (reading) fail(new Error('The reading before has not ended.'));
+      if (reading) fail(new Error('The previous reading has not ended.'));
       else reading = readOnce();
     }
-    // It never rejects.
+    // `reading` never rejects.
     if (reading) await within(scrapeWaitMs, reading, stopping.signal);
     if (last && performance.now() - last.at >= keepMs) last = undefined;
     return { ...options, samples: last?.samples ?? [] };
@@ -137,13 +135,13 @@ export function observeGauge(options: ObserveOptions): Running {
     async stop() {
       shown.delete(observe);
       stopping.abort();
-      // The end of the process waits for a reading no longer than a reading may take.
+      // The stop waits for a reading no longer than its time-out.
       if (reading) await within(timeoutMs, reading);
     },
   };
 }
 
-/** The samples, if they are such as were declared. */
+/** The samples. Throws an Error if they do not match the gauge's declaration. */
 function checked({ labels = [], maxSeries = 100 }: ObserveOptions, read: number | Sample[]): Sample[] {
   const samples = typeof read === 'number' ? [{ labels: {}, value: read }] : read;
   if (samples.length > maxSeries) throw new Error(`It has ${samples.length} series: at most ${maxSeries}.`);
@@ -152,7 +150,7 @@ function checked({ labels = [], maxSeries = 100 }: ObserveOptions, read: number 
   for (const { labels: given, value } of samples) {
     const names = Object.keys(given).sort();
     if (names.join() !== declared) throw new Error(`It has the labels "${names}" where "${declared}" are declared.`);
-    if (!Number.isFinite(value)) throw new Error(`${value} is no value.`);
+    if (!Number.isFinite(value)) throw new Error(`${value} is not a finite number.`);
     if (Object.values(given).some((text) => text.length > LABEL_LENGTH))
       throw new Error(`A label has more than ${LABEL_LENGTH} characters.`);
     const key = JSON.stringify(names.map((label) => given[label]));

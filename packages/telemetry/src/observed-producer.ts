@@ -1,11 +1,13 @@
-/** Gauges that are read at a scrape, as OpenTelemetry's exporters take metrics from outside its SDK. */
+/**
+ * Gauges that are read at a scrape, in the form in which OpenTelemetry's exporters take metrics from outside its SDK.
+ */
 import { ValueType } from '@opentelemetry/api';
 import { hrTime } from '@opentelemetry/core';
 import { emptyResource } from '@opentelemetry/resources';
 import { AggregationTemporality, DataPointType, type MetricProducer } from '@opentelemetry/sdk-metrics';
 import { collectObserved } from './observed-gauge.ts';
 
-/** Gives the values of the moment, and nothing of a gauge that has none. */
+/** Gives the current values of the gauges. A gauge without values is left out. */
 export const observedProducer: MetricProducer = {
   async collect() {
     const observed = await collectObserved();
@@ -18,7 +20,7 @@ export const observedProducer: MetricProducer = {
         dataPointType: DataPointType.GAUGE as const,
         dataPoints: samples.map(({ labels, value }) => ({ attributes: labels, value, startTime: now, endTime: now })),
       }));
-    // The exporter puts the process's own resource in the place of this one.
+    // The exporter replaces this resource with that of the process.
     return {
       resourceMetrics: { resource: emptyResource(), scopeMetrics: [{ scope: { name: 'caudal' }, metrics }] },
       errors: [],

@@ -8,7 +8,7 @@ import { parseTraceparent, withSpan } from './spans.ts';
 import { startTelemetry, type Telemetry } from './start.ts';
 import { currentTraceparent } from './testing/traceparent.ts';
 
-/** A collector that keeps what arrives. */
+/** A collector that records the spans that it receives. */
 async function collector() {
   const received: Buffer[] = [];
   const server = new Server();
@@ -52,7 +52,7 @@ describe('before telemetry is started', () => {
   });
 });
 
-/** Made, and used, before the start. */
+/** Made and used before the start. */
 const used = counter('caudal_test_total', 'Counts.');
 
 describe('started', () => {
@@ -74,7 +74,7 @@ describe('started', () => {
   });
   const scrape = async () => (await fetch(`http://127.0.0.1:${telemetry.prometheusPort}/metrics`)).text();
 
-  test('metrics are there for Prometheus, whenever their instruments were made', async () => {
+  test('/metrics has all metrics, also of instruments that were made before the start', async () => {
     used.add(2, { result: 'ok' });
     histogram('caudal_test_seconds', 'Takes time.', 's', [0.1, 1]).record(0.5);
     gauge('caudal_test_lag_seconds', 'Lags.', 's').set(3);
@@ -89,7 +89,7 @@ describe('started', () => {
     expect(text).not.toContain('process_command');
   });
 
-  test('a renamed metric has its deprecated name, too, with its former labels', async () => {
+  test('a renamed metric is exported under its deprecated name, too, with its former labels', async () => {
     const steps = counter('caudal_saga_steps_total', 'Steps.', {
       formerly: { name: 'caudal_process_steps_total', labels: { saga: 'process' } },
     });
@@ -113,7 +113,7 @@ describe('started', () => {
     expect(text).toContain('\ncaudal_in_hand 4\n');
   });
 
-  test('where only a label was renamed, the points carry both', async () => {
+  test('if only a label was renamed, the points carry both labels', async () => {
     const appends = counter('caudal_appends_total', 'Appends.', { formerly: { labels: { result: 'verdict' } } });
     appends.add(1, { domain: 'orders', result: 'conflict' });
     const text = await scrape();
@@ -122,7 +122,7 @@ describe('started', () => {
     ]);
   });
 
-  test('a metric that was not renamed is exported once, as it is', async () => {
+  test('a metric that was not renamed is exported once, unchanged', async () => {
     used.add(0, { result: 'ok' });
     const text = await scrape();
     expect(text.match(/^caudal_test_total\{.*$/gm)).toHaveLength(1);
@@ -134,7 +134,7 @@ describe('started', () => {
     expect(response.status).toBe(404);
   });
 
-  test('a span continues the trace it is given, and others continue it', async () => {
+  test('a span continues the trace of its parent, and its children continue it', async () => {
     const inner = await withSpan('outer', { parent: remote, kind: 'consumer' }, async (span) => {
       expect(currentTraceparent()).toBe(`00-${span.spanContext().traceId}-${span.spanContext().spanId}-01`);
       return withSpan('inner', {}, () => currentTraceparent());
@@ -158,7 +158,7 @@ describe('started', () => {
     expect(JSON.parse(lines[0]!)).toMatchObject({ trace_id: '0af7651916cd43dd8448eb211c80319c' });
   });
 
-  test('stop sends what is left: names, links, errors, but no refusal of a server as one', async () => {
+  test('stop exports the remaining spans: names, links, errors; refusals of a server are no errors', async () => {
     const link = '00-11111111111111111111111111111111-2222222222222222-01';
     await withSpan('process order-details.v1', { kind: 'consumer', links: [link, 'malformed'] }, () => {});
     const refusal = new CaudalError('NOT_FOUND', 'ORDER_NOT_FOUND', 'refused-text');
@@ -185,6 +185,6 @@ describe('trouble', () => {
 });
 
 test.each(['', 'rubbish', '00-00000000000000000000000000000000-b7ad6b7169203331-01', undefined])(
-  'the traceparent %p stands for nothing',
+  'the traceparent %p gives no span context',
   (traceparent) => expect(parseTraceparent(traceparent)).toBeUndefined(),
 );

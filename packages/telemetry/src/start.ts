@@ -1,7 +1,7 @@
 /**
- * Starts OpenTelemetry for this process: traces to a collector, metrics for Prometheus. What is not asked for costs
- * nothing; trace context is carried on in any case. No auto-instrumentation: the platform packages make their own
- * spans, and patching modules at load does not reach ES modules without a loader hook.
+ * Starts OpenTelemetry for this process: traces to a collector, metrics for Prometheus. A part that is not configured
+ * costs nothing; trace context is passed on in any case. There is no auto-instrumentation, since the platform packages
+ * make their own spans, and ES modules can't be patched without a loader hook.
  */
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -26,22 +26,24 @@ export interface TelemetryOptions {
   serviceVersion: string;
   /** The roles that the process runs, as an attribute of all spans and metrics: 'command,query'. */
   role: string;
-  /** Where Prometheus fetches `/metrics`; port 0 lets the system choose. Absent: no metrics are kept. */
+  /** The address of `/metrics`; port 0 lets the system choose. If absent, no metrics are recorded. */
   prometheus?: { host: string; port: number };
-  /** Where spans go by OTLP over gRPC: 'http://collector:4317'. Absent: no spans are recorded. */
+  /**
+   * The collector that gets the spans, by OTLP over gRPC: 'http://collector:4317'. If absent, no spans are recorded.
+   */
   otlpEndpoint?: string;
-  /** The share of traces that are recorded where no caller has decided already, 0 to 1; 1 if absent. */
+  /** The share of traces that are recorded if the caller has not decided, 0 to 1; 1 if absent. */
   sampling?: number;
 }
 
 export interface Telemetry extends Running {
-  /** Where `/metrics` listens. */
+  /** The port of `/metrics`. */
   prometheusPort: number | undefined;
 }
 
 const log = logger('telemetry');
 
-/** How long a batch of spans may take to the collector, and how long `stop` waits for the last one, in milliseconds. */
+/** How long the export of a batch of spans may take, and how long `stop` waits for the last one, in milliseconds. */
 const exportMs = 2_000;
 const flushMs = 3_000;
 
@@ -53,7 +55,7 @@ class AliasingExporter extends PrometheusExporter {
   }
 }
 
-/** Serves GET /metrics. (The exporter's own server hides its port, and why it did not start.) */
+/** Serves GET /metrics. (The exporter's own server exposes neither its port nor the reason why it did not start.) */
 async function serveMetrics(exporter: PrometheusExporter, { host, port }: { host: string; port: number }) {
   const server = createServer({ requestTimeout: 10_000 }, (request, response) => {
     if (request.url?.split('?')[0] === '/metrics') exporter.getMetricsRequestHandler(request, response);
@@ -63,7 +65,7 @@ async function serveMetrics(exporter: PrometheusExporter, { host, port }: { host
     server.once('error', (cause) => reject(new Error(`Can't serve /metrics on ${host}:${port}`, { cause })));
     server.listen(port, host, resolve);
   });
-  // Metrics alone are no reason to go on living.
+  // This server alone must not keep the process running.
   return server.unref();
 }
 
@@ -74,7 +76,7 @@ function close(server: Server): Promise<void> {
   });
 }
 
-/** OpenTelemetry's own complaints, once each and not above warning: a collector that is away is no emergency. */
+/** Logs OpenTelemetry's own messages, each once and at most as a warning: an unreachable collector is no emergency. */
 function logComplaints(): void {
   const said = new Set<string>();
   const warn = (message: string, ...details: unknown[]) => {
@@ -90,7 +92,8 @@ function logComplaints(): void {
 }
 
 /**
- * Starts telemetry, once in a process. Throws if `/metrics` can't listen. `stop` sends what is left, for at most 3 s.
+ * Starts telemetry; call it once per process. Throws if `/metrics` can't listen. `stop` exports the remaining spans,
+ * for at most 3 s.
  */
 export async function startTelemetry(options: TelemetryOptions): Promise<Telemetry> {
   const { serviceName, serviceVersion, role, prometheus, otlpEndpoint, sampling = 1 } = options;
@@ -106,11 +109,11 @@ export async function startTelemetry(options: TelemetryOptions): Promise<Telemet
       [ATTR_SERVICE_VERSION]: serviceVersion,
       'caudal.role': role,
     }),
-    // Not the process detector (a command line may hold secrets), nor the host's (it is late; the collector knows it).
+    // No process detector (a command line may hold secrets) and no host detector (see README, Choices).
     resourceDetectors: [serviceInstanceIdDetector, envDetector],
     textMapPropagator: new W3CTraceContextPropagator(),
     sampler: new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(sampling) }),
-    // Lists that are empty, not absent: absent ones would be filled with exporters to localhost.
+    // Empty lists: if they were absent, the SDK would add exporters to localhost.
     spanProcessors: otlpEndpoint
       ? [
           new BatchSpanProcessor({
@@ -127,7 +130,9 @@ export async function startTelemetry(options: TelemetryOptions): Promise<Telemet
 
   const stop = async () => {
     runtime?.disable();
-    const shutdown = sdk.shutdown().catch((error: unknown) => log.warn({ err: error }, 'telemetry did not end well'));
+    const shutdown = sdk
+      .shutdown()
+      .catch((error: unknown) => log.warn({ err: error }, 'the last spans could not be exported'));
     const ended = new AbortController();
     await Promise.race([shutdown.finally(() => ended.abort()), sleep(flushMs, ended.signal)]);
     if (server) await close(server);

@@ -3,7 +3,7 @@ import { expect, test } from '@jest/globals';
 import { withSpan } from './spans.ts';
 import { startTelemetry } from './start.ts';
 
-test('a collector that never answers does not hold up the stop', async () => {
+test('a collector that never answers does not delay the stop', async () => {
   const sockets: Socket[] = [];
   const silent = createServer((socket) => sockets.push(socket)).listen(0, '127.0.0.1');
   await new Promise((resolve) => silent.once('listening', resolve));
@@ -17,7 +17,7 @@ test('a collector that never answers does not hold up the stop', async () => {
   await withSpan('lost', {}, () => {});
   const begun = performance.now();
   await Promise.all([telemetry.stop(), telemetry.stop()]);
-  // A batch that nobody bounds takes 10 s.
+  // Without the bound a batch takes 10 s.
   expect(performance.now() - begun).toBeLessThan(9_000);
   for (const socket of sockets) socket.destroy();
   silent.close();

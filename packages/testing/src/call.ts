@@ -1,26 +1,26 @@
-/** A call as a handler sees it, for tests of handlers without an edge. */
+/** A call for tests of handlers, without a listener. */
 import type { CommandId } from '@caudal/kernel/context.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { contentHash, derivedId } from '@caudal/kernel/ids.ts';
 import type { Call } from '@caudal/rpc/types.ts';
 
 export interface TestCall extends Call {
-  /** What the handler said it wrote. */
+  /** The streams and versions that the handler has reported as written. */
   readonly written: { stream: string; version: number }[];
-  /** The ages of what it said it remembered, in milliseconds. */
+  /** The ages of cached values that the handler has reported, in milliseconds. */
   readonly ages: number[];
 }
 
 export interface TestCallOptions {
   /** The request's id; with `content` it makes the command's id. */
   requestId?: string;
-  /** What the request's hash stands for. */
+  /** The request's content, of which its hash is made. */
   content?: string;
-  /** Who calls. Default: somebody who may touch everything. */
+  /** The caller's subject; it may only use its own resources. If absent, the caller may use all. */
   subject?: string;
 }
 
-/** A call of somebody who may touch everything, or, with `subject`, what is the subject's own. */
+/** A call whose caller may use all resources, or with `subject` only that subject's own. */
 export function testCall({ requestId, content = '', subject }: TestCallOptions = {}): TestCall {
   const commandId: CommandId | undefined = requestId
     ? { key: derivedId('test', requestId), hash: contentHash(Buffer.from(content)) }
@@ -41,13 +41,13 @@ export function testCall({ requestId, content = '', subject }: TestCallOptions =
     remembered: (ageMs) => ages.push(ageMs),
     authorize(owner) {
       if (subject !== undefined && owner !== subject) {
-        throw new CaudalError('PERMISSION_DENIED', 'NOT_OWNER', "It is somebody else's.");
+        throw new CaudalError('PERMISSION_DENIED', 'NOT_OWNER', 'The resource belongs to another caller.');
       }
     },
   };
 }
 
-/** Code and reason of what the promise is rejected with; fails if it is not. */
+/** Code and reason of the CaudalError that the promise is rejected with. Throws if it is fulfilled. */
 export async function refusalOf(promise: Promise<unknown>): Promise<{ code: string; reason: string }> {
   const error = await promise.then(
     (value) => {

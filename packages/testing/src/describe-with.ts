@@ -1,4 +1,6 @@
-/** Tests name the real servers that they need. What is missing skips them, or fails them where CAUDAL_REQUIRE_SERVERS=all. */
+/**
+ * Tests name the servers that they need. If one is missing they are skipped, or fail with CAUDAL_REQUIRE_SERVERS=all.
+ */
 import { describe } from '@jest/globals';
 import { missingServers, type ServerName } from './servers.ts';
 

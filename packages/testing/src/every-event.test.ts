@@ -1,4 +1,4 @@
-/** That the checks of every-event.ts bite: what is broken on purpose is found, and what is right is not. */
+/** Checks every-event.ts: it finds faults that are made on purpose, and none in correct code. */
 import type { Decider } from '@caudal/aggregates/types.ts';
 import { type EventOf, entities, shipment, wallet } from '@caudal/contract/entities.ts';
 import { NewerEvent } from '@caudal/contract/entity.ts';
@@ -49,11 +49,11 @@ const right = (_: View | undefined, { event }: ProjectedEvent<ShipmentEvent>): E
 };
 
 describe('projectionFaults', () => {
-  test('finds nothing in a projection that bears everything, deletes by the word, and ignores what it does not know', () => {
+  test('finds nothing in a projection that handles all events and ignores unknown ones', () => {
     expect(projectionFaults(projection(right))).toEqual([]);
   });
 
-  test('finds a case that is forgotten, with a view and without one', () => {
+  test('finds a forgotten case, with a view and without one', () => {
     const forgetful = projection((view, event) =>
       event.event.$case === 'dispatched' ? (undefined as never) : right(view, event),
     );
@@ -62,7 +62,7 @@ describe('projectionFaults', () => {
     for (const fault of faults) expect(fault).toContain('evolve gives undefined for "dispatched"');
   });
 
-  test('finds a case that throws, on the view or when it is written down', () => {
+  test('finds a case that throws, in evolve or in the codec', () => {
     const broken = projection((view, event) => {
       if (event.event.$case === 'delivered' && view) throw new Error('no');
       return right(view, event);
@@ -93,7 +93,7 @@ describe('projectionFaults', () => {
     }
   });
 
-  test('finds what is wrong with a history', () => {
+  test('finds faults of a history', () => {
     const history = (answer: Evolved<View> | undefined) =>
       projection((_, { event }) => (event.$case === 'created' ? { status: '' } : (answer as Evolved<View>)), {
         kind: 'one-per-event',
@@ -101,7 +101,7 @@ describe('projectionFaults', () => {
     expect(projectionFaults(history(ignored))).toEqual([]);
     expect(projectionFaults(history(undefined)).length).toBeGreaterThan(3);
     expect(projectionFaults(history(deleted))[0]).toContain('a history keeps its entries');
-    // An entry of an event that it does not know.
+    // It makes an entry of an unknown event.
     expect(projectionFaults(history({ status: 'any' }))).toEqual([
       expect.stringContaining('exploded without a view changes it'),
     ]);
@@ -126,7 +126,7 @@ test('deciderFaults finds an event that leaves no state, or fails in one', () =>
 });
 
 describe('handlerFaults', () => {
-  /** A handler that keeps how far it has seen, of what it can decode. */
+  /** A handler that records up to which event it has seen each stream, of those that it can decode. */
   function handler(handle?: (type: string) => void, decode = shipment.decode): EventHandler {
     const seen = new Map<string, number>();
     return {
@@ -152,7 +152,7 @@ describe('handlerFaults', () => {
   }
   const faultsOf = (tried: EventHandler) => handlerFaults({ handler: tried, entities, append: async () => {} });
 
-  test('finds nothing where all is borne and the unknown one refused', async () => {
+  test('finds nothing in a handler that handles all events and refuses the unknown one', async () => {
     expect(await faultsOf(handler())).toEqual([]);
   });
 
@@ -166,7 +166,7 @@ describe('handlerFaults', () => {
     expect(faults).toContain('tried.process: shipping.shipment.cancelled.v1 stays unseen');
   });
 
-  test('finds a handler that passes by, or counts as seen, what it does not know', async () => {
+  test('finds a handler that skips an unknown event, or counts it as seen', async () => {
     const careless = (event: Parameters<typeof shipment.decode>[0]) => {
       try {
         return shipment.decode(event);
@@ -176,7 +176,7 @@ describe('handlerFaults', () => {
       }
     };
     expect(await faultsOf(handler(undefined, careless))).toEqual([
-      'tried.process: passes by shipping.shipment.exploded.v1, which it does not know',
+      'tried.process: skips shipping.shipment.exploded.v1, which it does not know',
     ]);
   });
 });

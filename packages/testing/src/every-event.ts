@@ -1,6 +1,6 @@
 /**
- * Holds whatever folds events to this: it bears every event of the contract in any state, and one that only a newer version
- * knows changes nothing. What does not is told as a list of faults, one line each.
+ * Checks that projections, aggregates and saga handlers accept every event of the contract in any state, and that an
+ * event which only a newer version knows changes nothing. The result is a list of faults, one line each.
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { Decider } from '@caudal/aggregates/types.ts';
@@ -18,7 +18,7 @@ const id = 'any';
 const at = new Date('2026-01-01T00:00:00Z');
 const origin = { actor: 'test', causationId: '', correlationId: '', traceparent: '' };
 
-/** An event as the log has it. */
+/** An event as it is in the log. */
 export function recordedAt<E extends EventCase>(
   entity: Entity<E>,
   stream: string,
@@ -28,7 +28,7 @@ export function recordedAt<E extends EventCase>(
   return { ...newEvent({ entity, event, origin, now: at }), stream, version, position: version, recordedAt: at };
 }
 
-/** An event of a newer version, as the log has it. */
+/** An event of a newer version, as it is in the log. */
 export function unknownRecorded(entity: Entity, stream: string, version: number): RecordedEvent {
   const { eventId, metadata } = newEvent({
     entity: { ...entity, encode: () => unknownEncoded(entity) },
@@ -39,13 +39,13 @@ export function unknownRecorded(entity: Entity, stream: string, version: number)
   return { eventId, metadata, ...unknownEncoded(entity), stream, version, position: version, recordedAt: at };
 }
 
-/** What a projection can't bear, of the events of the entities that it follows. */
+/** The faults of a projection with events of the entities that it follows. */
 export function projectionFaults<V>(projection: Projection<V>): string[] {
   const faults = new Set<string>();
   const fold = projection.kind === 'one-per-event' ? foldHistory<V> : foldView<V>;
   const samples = new Map(projection.follows.map(({ entity }) => [entity, sampleEvents(entity)]));
 
-  /** The document after one more event of an entity; notes what goes wrong, and leaves it as it is then. */
+  /** The document after one more event of an entity. After a fault, which is recorded, the document is unchanged. */
   function after(before: StoredDocument | undefined, entity: Entity, event: EventCase): StoredDocument | undefined {
     const isKnown = event !== unknownCase;
     const fault = (what: string) =>
@@ -60,7 +60,8 @@ export function projectionFaults<V>(projection: Projection<V>): string[] {
       if (!write) return before;
       const view = before?.view === undefined ? undefined : projection.codec.fromJSON(before.view);
       const saysDeleted = followed.follow.evolve(view, followed.projected) === deleted;
-      if (before?.view !== undefined && write.view === undefined && !saysDeleted) fault('deletes it without a word');
+      if (before?.view !== undefined && write.view === undefined && !saysDeleted)
+        fault('deletes it without returning `deleted`');
       if (!isKnown && (entries.length > 0 || !isDeepStrictEqual(plain(write.view), plain(before?.view))))
         fault('changes it, although this version does not know the event');
       return { id: write.id, revision: write.revision, streams: write.streams, view: plain(write.view) };
@@ -74,7 +75,7 @@ export function projectionFaults<V>(projection: Projection<V>): string[] {
     const known = event === unknownCase ? samples.get(entity)![0]! : event;
     const followed = followEvent(projection, recordedAt(entity, entity.stream(id), version, known));
     if (!followed || event !== unknownCase) return followed;
-    // Past the decoder, which refuses it: as a version sees it whose code is older than its contract.
+    // The decoder would refuse the event. A version whose code is older than its contract gets it like this.
     const projected = { ...followed.projected, event };
     const view = followed.follow.view(projected);
     return { ...followed, projected, view: view === undefined ? undefined : followed.view };
@@ -82,7 +83,7 @@ export function projectionFaults<V>(projection: Projection<V>): string[] {
 
   const all = [...samples].flatMap(([entity, known]) => [...known, unknownCase].map((event) => ({ entity, event })));
   const states = new Set<StoredDocument | undefined>([undefined]);
-  // Each event by itself, and after all that come before and behind it, begins a state of its own.
+  // States: after each event alone, and after each prefix of all events, forwards and backwards.
   for (const { entity, event } of all) states.add(after(undefined, entity, event));
   for (const order of [all, all.toReversed()]) {
     let document: StoredDocument | undefined;
@@ -95,12 +96,12 @@ export function projectionFaults<V>(projection: Projection<V>): string[] {
   return [...faults];
 }
 
-/** As a store gives it back. */
+/** The view as a store returns it. */
 function plain(view: unknown): unknown {
   return view === undefined ? undefined : JSON.parse(JSON.stringify(view));
 }
 
-/** What an aggregate's rules can't bear: each event of its entity at first, and all of them in order and backwards. */
+/** The faults of a decider: with each event of its entity alone, and with all of them, forwards and backwards. */
 export function deciderFaults<S, E extends EventCase>(decider: Decider<S, E>): string[] {
   const faults = new Set<string>();
   const after = (before: S, event: E): S => {
@@ -123,13 +124,13 @@ export function deciderFaults<S, E extends EventCase>(decider: Decider<S, E>): s
 export interface HandlerFaultsOptions {
   handler: EventHandler;
   entities: readonly Entity[];
-  /** Called with events before the handler gets them: for the log that holds them. */
+  /** Called with events before the handler gets them, to append them to its log. */
   append(events: RecordedEvent[]): Promise<void>;
 }
 
 /**
- * What a saga's handler can't bear, of the events of the entities that it observes. An event that only a newer version knows
- * must fail and stay unseen: that version is to react to it.
+ * The faults of a saga's handler with events of the entities that it observes. An event that only a newer version knows
+ * must fail and stay unseen, so that a process of that version reacts to it.
  */
 export async function handlerFaults({ handler, entities, append }: HandlerFaultsOptions): Promise<string[]> {
   const faults: string[] = [];
@@ -139,7 +140,7 @@ export async function handlerFaults({ handler, entities, append }: HandlerFaults
   };
   for (const entity of entities.filter(({ name }) => handler.entities.includes(name))) {
     const samples = sampleEvents(entity);
-    // Ids of its own: the handler of a saga whose state is what it observes adds to these streams.
+    // Ids of its own, since a saga that observes its own state appends to these streams.
     const streamOf = (place: string) => entity.stream(`${handler.name}-${place}`);
     const inOneStream = (place: string, events: EventCase[]) =>
       events.map((event, index) => recordedAt(entity, streamOf(place), index + 1, event));
@@ -160,7 +161,7 @@ export async function handlerFaults({ handler, entities, append }: HandlerFaults
     const unfinished = await give([unknown]);
     const isRefused = unfinished.some((one) => one.kind === 'failed' && one.error instanceof NewerEvent);
     if (!isRefused || (await handler.seen([unknown]))[0] !== 0)
-      faults.push(`${handler.name}: passes by ${unknown.type}, which it does not know`);
+      faults.push(`${handler.name}: skips ${unknown.type}, which it does not know`);
   }
   return faults;
 }

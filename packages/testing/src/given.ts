@@ -1,4 +1,4 @@
-/** Given / when / gives (or refuses) for aggregates: what happened, what is asked, what happens or why not. */
+/** Given / when / gives (or refuses) for aggregates: events, a decision on their state, its events or its refusal. */
 
 import type { Decider, DecisionContext } from '@caudal/aggregates/types.ts';
 import type { EventCase } from '@caudal/contract/entity.ts';
@@ -15,13 +15,13 @@ export function given<S, E extends EventCase>(decider: Decider<S, E>, events: E[
     when(decide: (state: S, context: DecisionContext) => E[], now: Date = start) {
       const run = () => decide(state, { now, version: events.length });
       return {
-        /** These events happen, in this order; and the log gives them back as they were. */
+        /** The decision gives these events, in this order, and their encoding preserves them. */
         gives(expected: E[]): void {
           const events = run();
           expect(events).toEqual(expected);
           expect(events.map((event) => decider.entity.decode(decider.entity.encode(event)))).toEqual(expected);
         },
-        /** It is refused for this reason. */
+        /** The decision is refused with this code and reason. */
         refuses(code: Code, reason: string): void {
           let error: unknown;
           try {

@@ -1,4 +1,4 @@
-/** Checks that a projection gives the same views whatever comes first: streams keep their order, nothing else does. */
+/** Checks that a projection gives the same views for every interleaving of streams, each of which keeps its order. */
 import type { EventCase } from '@caudal/contract/entity.ts';
 import { entityOfStream, idOfStream } from '@caudal/contract/entity.ts';
 import { evolve } from '@caudal/projections/fold.ts';
@@ -41,12 +41,12 @@ function fold<V>(projection: Projection<V>, events: ProjectedEvent[]): Map<strin
     const follow = projection.follows.find(({ entity }) => entity.name === entityOfStream(event.stream));
     const view = follow?.view(event);
     if (!follow || view === undefined) continue;
-    // A history has a document an event.
+    // A history has a document for each event.
     const id = projection.kind === 'one-per-event' ? event.eventId : view;
     const after = evolve(projection, views.get(id), { follow, projected: event });
     if (after === ignored) continue;
     if (after === deleted) views.delete(id);
-    // As it comes back from a store.
+    // The view as a store returns it.
     else views.set(id, projection.codec.fromJSON(JSON.parse(JSON.stringify(projection.codec.toJSON(after)))));
   }
   return views;

@@ -1,6 +1,6 @@
 /**
- * An event log in memory, judged as the real one judges: for tests that want its results without a server. Appends
- * that arrive while a call is on its way wait for the next one, and a test can put itself around each call.
+ * An event log in memory with the results of the real one, for tests without a server. Appends that arrive while a call
+ * is in flight wait for the next one. A test can wrap each call.
  */
 import { setImmediate as tick } from 'node:timers/promises';
 import type { Append, AppendResult, EventLog, RecordedEvent, Snapshot } from '@caudal/eventlog/types.ts';
@@ -10,9 +10,9 @@ export interface MemoryLogOptions {
   domain: string;
   clock?: Clock;
   /**
-   * Runs one call of the database, which judges `appends`. To throw before `judge()` is a call that never arrived, to
-   * throw after it one whose answer was lost, to judge twice one that was sent again. Default: judges after other work
-   * had its turn.
+   * Runs one call of the database: `judge()` processes `appends`. Throw before it for a call that never arrived, throw
+   * after it for a lost answer, or call it twice for a call that was sent again. By default it runs in a later turn of
+   * the event loop.
    */
   call?(judge: () => void, appends: Append[]): Promise<void>;
 }
@@ -20,9 +20,9 @@ export interface MemoryLogOptions {
 export interface MemoryLog extends EventLog {
   /** Another process's client of the same log. */
   connect(call?: MemoryLogOptions['call']): MemoryLog;
-  /** All that was appended, in order. */
+  /** All appended events, in order. */
   readonly events: readonly RecordedEvent[];
-  /** How many calls this client's appends took. */
+  /** The number of calls that this client's appends took. */
   readonly calls: number;
 }
 
@@ -32,7 +32,7 @@ const defaultLimit = 1000;
 
 interface Waiting {
   append: Append;
-  /** An append of its stream that it relied on was not appended. */
+  /** An earlier append of its stream, on which it relies, did not land. */
   broken: boolean;
   resolve(result: AppendResult): void;
   reject(error: unknown): void;
@@ -44,7 +44,7 @@ export function memoryLog(options: MemoryLogOptions): MemoryLog {
 
 type Store = ReturnType<typeof openStore>;
 
-/** What the database holds, and how it judges. */
+/** The contents of the database, and its checks. */
 function openStore({ domain, clock = systemClock }: MemoryLogOptions) {
   const events: RecordedEvent[] = [];
   const streams = new Map<string, RecordedEvent[]>();
@@ -98,7 +98,7 @@ function openClient(store: Store, call: NonNullable<MemoryLogOptions['call']> = 
 
   async function run(): Promise<void> {
     running = true;
-    // What is appended in the same turn of the event loop travels together.
+    // Appends that are made in the same turn of the event loop share a call.
     await Promise.resolve();
     while (waiting.length > 0) {
       const batch = waiting.slice(0, callLimit);

@@ -1,4 +1,4 @@
-/** Random numbers that are the same every time: whatever a test drew, its seed draws again. */
+/** Random numbers that can be repeated: the same seed gives the same numbers. */
 
 /** A stream of numbers in [0, 1) from a seed (mulberry32, T. Ettinger, public domain). */
 export function randomFrom(seed: number): () => number {
@@ -14,15 +14,15 @@ export function randomFrom(seed: number): () => number {
 export interface Random {
   /** A whole number from `from` to `to`, both included. */
   int(from: number, to: number): number;
-  /** One of these. */
+  /** One of the items. */
   pick<T>(items: readonly T[]): T;
-  /** True this often, 0 to 1. */
+  /** True with this probability, 0 to 1. */
   chance(share: number): boolean;
 }
 
-/** Draws of one part of a test, by name: how much one part draws changes nothing for the others. */
+/** Random numbers for one named part of a test. They do not depend on how many numbers other parts draw. */
 export function createRandom(seed: number, part: string): Random {
-  // FNV-1a, so that neighbouring seeds and names begin far from each other.
+  // FNV-1a, so that similar seeds and names give different numbers.
   let hash = 0x811c9dc5;
   for (const char of `${seed}/${part}`) hash = Math.imul(hash ^ char.charCodeAt(0), 0x01000193);
   const next = randomFrom(hash);

@@ -8,7 +8,7 @@ import { sampleEvents, unknownEncoded } from './sample-events.ts';
 const all: readonly Entity[] = entities;
 
 test.each(all.map((entity) => [entity.name, entity] as const))(
-  'of %s there is a sample of every case, which survives its encoding and keeps the rules of its fields',
+  '%s has a sample of every case, which survives its encoding and passes validation',
   (name, entity) => {
     const samples = sampleEvents(entity);
     const fields = unionOf(name)!.fields;
@@ -21,7 +21,7 @@ test.each(all.map((entity) => [entity.name, entity] as const))(
   },
 );
 
-test('every field is set, and every way of a union is there', () => {
+test('every field is set, and every alternative of a union is covered', () => {
   const created = sampleEvents(order).filter(({ $case }) => $case === 'created');
   expect(created[0]!.value).toMatchObject({
     orderId: 'order_id',
@@ -36,6 +36,6 @@ test('every field is set, and every way of a union is there', () => {
   expect((reserved!.value as { expireTime: Date }).expireTime).toBeInstanceOf(Date);
 });
 
-test('an unknown event is one that only a newer version can read', () => {
+test('an unknown event can only be read by a newer version', () => {
   for (const entity of all) expect(() => entity.decode(unknownEncoded(entity))).toThrow(NewerEvent);
 });

@@ -1,4 +1,4 @@
-/** A valid event of every case that the contract has, made from its descriptors; and events that only a newer version has. */
+/** Valid events of all cases of the contract, made from its descriptors, and events that only a newer version has. */
 import { create, type DescField, type DescMessage, type DescOneof, ScalarType, toBinary } from '@bufbuild/protobuf';
 import { type Entity, type EventCase, NewerEvent, typeOf } from '@caudal/contract/entity.ts';
 import { unionOf } from '@caudal/contract/unions.ts';
@@ -6,15 +6,15 @@ import { unionOf } from '@caudal/contract/unions.ts';
 /** A case that no version of the contract has. */
 export const unknownCase: EventCase = { $case: 'exploded', value: {} };
 
-/** The bytes of an event that only a newer version knows, as the log may have them. */
+/** The bytes of an event that only a newer version knows, as the log may hold them. */
 export function unknownEncoded(entity: Entity): { type: string; schemaVersion: number; data: Uint8Array } {
   // Field 1000 of the union, with an empty message.
   return { type: typeOf(entity.name, unknownCase.$case), schemaVersion: 1, data: Uint8Array.of(0xc2, 0x3e, 0x00) };
 }
 
 /**
- * Events of an entity, in the contract's order: each case with every field set, once for each way in which its unions can
- * be set. Throws if the contract has no such entity.
+ * Events of an entity, in the contract's order. Each case has all fields set, and is repeated until each alternative of
+ * its unions was set. Throws if the contract has no such entity.
  */
 export function sampleEvents<E extends EventCase>(entity: Entity<E>): E[] {
   const union = unionOf(entity.name);
@@ -32,7 +32,7 @@ function decoded<E extends EventCase>(entity: Entity<E>, union: DescMessage, fie
   return entity.decode({ type, schemaVersion: currentVersion(entity, type), data: toBinary(union, message) });
 }
 
-/** The schema version that the contract has now: it refuses the next one as newer. */
+/** The contract's schema version of a type: the one after it is refused as newer. */
 function currentVersion({ upcast }: Pick<Entity, 'upcast'>, type: string): number {
   for (let version = 1; ; version++) {
     try {
@@ -43,7 +43,7 @@ function currentVersion({ upcast }: Pick<Entity, 'upcast'>, type: string): numbe
   }
 }
 
-/** How many samples it takes to set each field of each union in the message once. */
+/** The number of samples that set each field of each union in the message at least once. */
 function waysOf(type: DescMessage, above: Set<DescMessage>): number {
   if (above.has(type)) return 1;
   const inner = type.fields.map((field) => (field.message ? waysOf(field.message, new Set([...above, type])) : 1));
@@ -73,7 +73,7 @@ function fieldSample(field: DescField, way: number, depth: number): unknown {
     case 'scalar':
       return scalarSample(field.scalar, field.name);
     case 'enum':
-      // The first of the contract's enums means that nothing is said.
+      // The first value of an enum means "unspecified".
       return field.enum.values.at(-1)!.number;
     case 'message':
       return sampleOf(field.message, way, depth + 1);

@@ -1,4 +1,4 @@
-/** The real servers that tests and benchmarks talk to, by the variables that `test/servers` sets. */
+/** The servers that tests and benchmarks use, from the variables that `test/servers` sets. */
 import { Client } from 'pg';
 
 const variables = {
@@ -11,25 +11,25 @@ const variables = {
 
 export type ServerName = keyof typeof variables;
 
-/** The server's URL. Throws if it is not there. */
+/** The server's URL. Throws if its variable is not set. */
 export function serverUrl(name: ServerName): string {
   const url = process.env[variables[name]];
   if (!url) throw new Error(`No ${name}: ${variables[name]} is not set. "npm test" starts it.`);
   return url;
 }
 
-/** Those of them that are not there. */
+/** Those of the servers whose variable is not set. */
 export function missingServers(names: ServerName[]): ServerName[] {
   return names.filter((name) => !process.env[variables[name]]);
 }
 
-/** A database of the test's own on the PostgreSQL server. */
+/** An empty database for one test on the PostgreSQL server. */
 export interface FreshDatabase {
   url: string;
   drop(): Promise<void>;
 }
 
-/** Makes an empty database; `drop` deletes it, connections or not. */
+/** Makes an empty database. `drop` deletes it, and ends connections to it. */
 export async function freshDatabase(): Promise<FreshDatabase> {
   const name = `test_${process.pid}_${Date.now()}_${Math.floor(Math.random() * 1e9)}`;
   const server = serverUrl('postgres');

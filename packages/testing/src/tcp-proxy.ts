@@ -1,27 +1,27 @@
-/** A TCP proxy that can cut, silence and slow down connections: what a network does to a client, without touching the server. */
+/** A TCP proxy that can cut, silence and slow down connections, as a network may do, without touching the server. */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 
 export interface TcpProxy {
   /** The target's URL with the proxy's host and port. */
   url: string;
-  /** Ends all connections. New ones are let through, unless `refuse` is on. */
+  /** Ends all connections. New ones are accepted, unless `refuse` is on. */
   cut(): void;
-  /** While on, new connections are ended at once: the server is away. */
+  /** While on, new connections are ended at once: the server is unreachable. */
   refuse(on: boolean): void;
-  /** While on, connections stay open, but nothing gets through; what was said meanwhile arrives afterwards. */
+  /** While on, connections stay open, but no data passes. The data arrives afterwards. */
   silence(on: boolean): void;
-  /** What is said from now on takes this much longer, each way. 0: nothing is held back. */
+  /** From now on data takes this much longer, in each direction. 0: no delay. */
   delay(ms: number): void;
-  /** How many connections are open. */
+  /** The number of open connections. */
   readonly connections: number;
   close(): Promise<void>;
 }
 
-/** One direction of a connection holds back at most this much. */
+/** One direction of a connection holds back at most this many bytes. */
 const maxHeldBytes = 1024 * 1024;
 
-/** Starts a proxy on a free port of an address of this machine, to the server of a URL (with host and port). */
+/** Starts a proxy on a free port of `address`, to the server of the URL `target` (with host and port). */
 export async function startTcpProxy(target: string, address = '127.0.0.1'): Promise<TcpProxy> {
   const { hostname, port } = new URL(target);
   const network: Network = { silent: false, delayMs: 0, resume: new Set() };
@@ -76,11 +76,11 @@ export async function startTcpProxy(target: string, address = '127.0.0.1'): Prom
   };
 }
 
-/** A URL of the proxy's server by way of the proxy. */
+/** A URL of the proxy's server, changed to lead through the proxy. */
 export function through({ url: proxy }: Pick<TcpProxy, 'url'>, target: string): string {
   const url = new URL(target);
   url.host = new URL(proxy).host;
-  // The driver must not look for the members of the replica set behind the proxy's back.
+  // The driver must not connect to members of the replica set without the proxy.
   if (url.protocol === 'mongodb:') url.search = '?directConnection=true';
   return url.href;
 }
@@ -92,9 +92,9 @@ interface Network {
   resume: Set<() => void>;
 }
 
-/** Passes on what `from` says, in order, as the network is at the time. Returns what ends it. */
+/** Passes on the data of `from`, in order, as the network allows at the time. Returns a function that ends it. */
 function passOn(from: Socket, to: Socket, network: Network): () => void {
-  /** What waits, with the time at which it may go on; undefined is the end. */
+  /** Data that waits, with the time at which it may be sent; an undefined chunk is the end. */
   const held: { chunk: Buffer | undefined; due: number }[] = [];
   let heldBytes = 0;
   let timer: NodeJS.Timeout | undefined;
@@ -125,7 +125,7 @@ function passOn(from: Socket, to: Socket, network: Network): () => void {
     held.push({ chunk, due: performance.now() + network.delayMs });
     heldBytes += chunk?.length ?? 0;
     if (heldBytes >= maxHeldBytes) from.pause();
-    // One that waits already sees to those behind it.
+    // A timer that runs already also sends the data behind it.
     if (!timer && !to.writableNeedDrain) flush();
   }
 

@@ -1,4 +1,4 @@
-/** Views that a query reads, without a store: for tests of query handlers. */
+/** Fixed views without a store, for tests of query handlers. */
 import type {
   Aggregated,
   AggregateQuery,
@@ -11,8 +11,8 @@ import type {
 } from '@caudal/projections/types.ts';
 
 /**
- * Answers with these views and this aggregate, whatever is asked, and notes what was; counts all views. Fits ViewReader and
- * SearchReader.
+ * A ViewReader and SearchReader that answers every query with these views and this aggregate, and counts all views. It
+ * records the queries.
  */
 export function fixedViews<V>(
   views: Record<string, V>,

@@ -1,4 +1,4 @@
-/** An aggregate for tests: money goes in and out, and there is never less than none. */
+/** An aggregate for tests: money is added and taken, and the balance never falls below 0. */
 import type { Entity } from '@caudal/contract/entity.ts';
 import { refused } from '@caudal/kernel/errors.ts';
 import { contentHash, derivedId } from '@caudal/kernel/ids.ts';
@@ -98,7 +98,7 @@ export function add(id: string, amount: number, { parts = 1, ...options }: Optio
   );
 }
 
-/** Takes money; refused if there is not enough. The refusal says what it saw. */
+/** Takes money; refused if there is not enough. The refusal's metadata has the balance and the version. */
 export function take(id: string, amount: number, options: Options = {}): PurseCommand {
   const tag = options.tag ?? '';
   return command(id, ['take', amount], options, (state, { version }) => {
@@ -110,12 +110,12 @@ export function take(id: string, amount: number, options: Options = {}): PurseCo
   });
 }
 
-/** Looks at the purse through the queue: changes nothing. */
+/** A command that changes nothing: it answers with the balance. */
 export function look(id: string, options: Options = {}): PurseCommand {
   return command(id, 'look', options, () => []);
 }
 
-/** The events of a log that carry a tag. */
+/** The tag of an event. */
 export function tagOf(event: { data: Uint8Array }): string {
   return JSON.parse(Buffer.from(event.data).toString()).value.tag;
 }

@@ -1,4 +1,4 @@
-/** Stream locks for tests, as PostgreSQL grants them: one at a time a stream, in the order of the requests. */
+/** Stream locks for tests. As in PostgreSQL, one lock per stream is granted at a time, in the order of the requests. */
 import type { EventLog } from '@caudal/eventlog/types.ts';
 import { keyedLock } from '@caudal/kernel/concurrency.ts';
 
@@ -7,7 +7,7 @@ export function fairLocks() {
   let wanted = 0;
   let granted = 0;
   return {
-    /** How many were granted, those that were released included. */
+    /** How many were granted, including released ones. */
     get granted() {
       return granted;
     },

@@ -1,4 +1,4 @@
-/** For tests: things to append. */
+/** For tests: events, commands and appends. */
 import { randomUUID } from 'node:crypto';
 import { contentHash, newId } from '@caudal/kernel/ids.ts';
 import type { Append, NewEvent, RecordedEvent } from '../types.ts';
@@ -18,7 +18,7 @@ export function someCommand(request = 'request', reply = 'reply', key: string = 
   return { key, hash: contentHash(Buffer.from(request)), reply: Buffer.from(reply) };
 }
 
-/** An append of one event a content. */
+/** An append with one event for each of `contents`. */
 export function someAppend(
   stream: string,
   expected: Append['expected'],
@@ -28,7 +28,7 @@ export function someAppend(
   return { stream, expected, events: contents.map(someEvent), ...(command && { command }) };
 }
 
-/** What tests compare: content by stream and version. */
+/** The events as tests compare them: stream, version and content. */
 export function summary(events: RecordedEvent[]): [stream: string, version: number, content: string][] {
   return events.map(({ stream, version, data }) => [stream, version, Buffer.from(data).toString()]);
 }

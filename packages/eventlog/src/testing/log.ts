@@ -1,4 +1,4 @@
-/** For tests: a log of the test's own on the real PostgreSQL. */
+/** For tests: a new log on the real PostgreSQL. */
 import { type DatabaseOptions, openDatabase } from '@caudal/postgres/database.ts';
 import { migrate } from '@caudal/postgres/migrate.ts';
 import { openPipeline } from '@caudal/postgres/pipeline.ts';
@@ -13,7 +13,7 @@ export async function freshLog(domain = 'orders', options: Options = {}) {
   const fresh = await freshDatabase();
   await migrate({ url: fresh.url, schema: domain, sets: [migrations] });
   const closing: (() => Promise<void>)[] = [];
-  /** Another process's view of the same log, as far as the log can tell. */
+  /** Opens the same log as another process would: with connections of its own. */
   const open = (more: Options = {}) => {
     const settings = { ...options, ...more };
     const connection = { ...settings, url: fresh.url, schema: domain };

@@ -1,6 +1,6 @@
 /**
- * A process of its own that writes to a log, for concurrency.test.ts: several writers that create streams, append to
- * streams which all of them share, and repeat commands. Tells its parent what landed, `stream@version` by content.
+ * A process that writes to a log, for concurrency.test.ts: several writers that create streams, append to shared
+ * streams, and repeat commands. It sends its parent what landed: `stream@version` by content.
  */
 import { openDatabase } from '@caudal/postgres/database.ts';
 import { openEventLog } from '../event-log.ts';
@@ -12,7 +12,7 @@ const sharedStreams = 6;
 const landed: Record<string, string> = {};
 const problems: string[] = [];
 
-/** Appends with the version that the writer believes in, until it lands, as an aggregate does. */
+/** Appends with the version that the writer knows, until the append lands, as an aggregate does. */
 async function appendExactly(log: EventLog, stream: string, content: string): Promise<number> {
   const command = someCommand(content);
   for (let expected = 0; ; ) {

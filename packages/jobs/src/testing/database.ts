@@ -31,7 +31,7 @@ export function useDatabase() {
     get url() {
       return fresh.url;
     },
-    /** Another pool, as a second process has; `url` for one that is reached through something else. */
+    /** Another pool, as of a second process; `url`: for one that connects through a proxy. */
     open,
     async record(name: string): Promise<JobRecord> {
       const record = (await readJobs(opened[0]!, 1_000)).records.get(name);
@@ -42,7 +42,7 @@ export function useDatabase() {
     async set(name: string, assignments: string): Promise<void> {
       await opened[0]!.query({ text: `UPDATE jobs SET ${assignments} WHERE name = $1`, values: [name] });
     },
-    /** The tokens under which a job has written. */
+    /** The tokens with which a job has written. */
     async tokensOf(name: string): Promise<number[]> {
       const rows = await opened[0]!.query<{ token: number }>({
         text: 'SELECT token FROM written WHERE job = $1 ORDER BY token',

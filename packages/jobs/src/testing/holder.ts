@@ -1,6 +1,6 @@
 /**
- * A process of its own that runs the job `slow`, for processes.test.ts. It reports to its parent when a run begins; at each
- * message it writes under its token, whatever its signal's state, and reports the outcome.
+ * A process that runs the job `slow`, for processes.test.ts. It reports to its parent when a run begins. At each
+ * message it writes with its token, whatever its signal's state, and reports the outcome.
  */
 import { openDatabase } from '@caudal/postgres/database.ts';
 import { runJobs } from '../jobs.ts';
@@ -11,7 +11,7 @@ const database = openDatabase({ url, schema: 'orders' });
 
 const slow: Job<GuardedDatabase> = {
   name: 'slow',
-  description: 'Runs until it is told to end.',
+  description: 'Runs until its signal fires.',
   schedule: { everyMs: 3_600_000 },
   async run(db, { signal, token }) {
     const write = async () => {

@@ -1,4 +1,4 @@
-/** A process with a lifecycle; tells on standard output what happens. Its argument says what shall go wrong. */
+/** A process with a lifecycle that writes what happens to standard output. Its argument is the failure to cause. */
 import { createLifecycle } from '../lifecycle.ts';
 import { endWithProcess } from '../process.ts';
 
@@ -22,4 +22,4 @@ const alive = setInterval(() => {}, 60_000);
 lifecycle.onStop('interval', () => clearInterval(alive));
 console.log('ready');
 if (trouble === 'throw') setImmediate(() => JSON.parse('{'));
-if (trouble === 'reject') void Promise.reject(new Error('nobody cares'));
+if (trouble === 'reject') void Promise.reject(new Error('not handled'));
