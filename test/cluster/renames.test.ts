@@ -85,7 +85,7 @@ describeWithTools(['helm'], 'values of the version before', ({ helm }) => {
       '  workloads.more.settings.CAUDAL_SWEEP_MIN_AGE: it is called CAUDAL_RECONCILIATION_MIN_AGE now.',
     ]);
     const current = await notes(helm!, presets.small!);
-    expect(current).toContain('Is it well?');
+    expect(current).toContain('Check that it works:');
     expect(current).not.toContain('WARNING');
   });
 });

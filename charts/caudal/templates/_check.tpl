@@ -23,7 +23,7 @@ What must hold between values: what a schema can't say. Each message names the v
     {{- $problems = append $problems "no token can be checked: set secrets.CAUDAL_JWKS.existingSecret, or settings.CAUDAL_JWKS to your issuer's URL (\"caudal keys\" makes a pair of keys), or settings.CAUDAL_AUTH=off in development." }}
   {{- end }}
   {{- if and (gt (len $workloads) 1) (not $has.CAUDAL_SERVICE_KEY) }}
-    {{- $problems = append $problems "workloads call each other and need a key for that: set secrets.CAUDAL_SERVICE_KEY.existingSecret (\"caudal keys\" makes a pair of keys)." }}
+    {{- $problems = append $problems "workloads call each other and sign these calls with a key: set secrets.CAUDAL_SERVICE_KEY.existingSecret (\"caudal keys\" makes a pair of keys)." }}
   {{- end }}
 {{- end }}
 
@@ -97,14 +97,14 @@ What must hold between values: what a schema can't say. Each message names the v
 {{- /* What workloads say of themselves. */}}
 {{- range $name, $w := $workloads }}
   {{- if and $w.projections (not (has "projector" $w.roles)) }}
-    {{- $problems = append $problems (printf "workloads.%s.projections: it has not the role projector." $name) }}
+    {{- $problems = append $problems (printf "workloads.%s.projections: projections need the role projector: add it, or remove projections." $name) }}
   {{- end }}
   {{- if and (has "saga" $w.roles) (has "payments" $w.contexts) (not (or $has.PAYMENTS_GATEWAY_URL (hasKey $w.settings "PAYMENTS_GATEWAY_URL") (hasKey $w.settings "PAYMENTS_GATEWAY"))) }}
-    {{- $problems = append $problems (printf "workloads.%s takes payments, but from no card gateway: set settings.PAYMENTS_GATEWAY_URL or secrets.PAYMENTS_GATEWAY_URL.existingSecret, or settings.PAYMENTS_GATEWAY=sandbox, which takes every card without any money." $name) }}
+    {{- $problems = append $problems (printf "workloads.%s takes payments, but has no card gateway: set settings.PAYMENTS_GATEWAY_URL or secrets.PAYMENTS_GATEWAY_URL.existingSecret, or settings.PAYMENTS_GATEWAY=sandbox, which takes every card without any money." $name) }}
   {{- end }}
   {{- $sleeps := or (has "projector" $w.roles) (eq (int $w.maxReplicas) 0) }}
   {{- if and (eq (int $w.replicas) 0) (or (has "saga" $w.roles) (not $sleeps) (and $w.maxReplicas (ne $w.scaleOn "queues"))) }}
-    {{- $problems = append $problems (printf "workloads.%s.replicas is 0: only a projector that is scaled on queues may sleep. Timers of sagas would not fire." $name) }}
+    {{- $problems = append $problems (printf "workloads.%s.replicas is 0: only a projector that is scaled on queues may have 0 pods. Without a pod, timers of sagas do not fire." $name) }}
   {{- end }}
   {{- if $w.maxReplicas }}
     {{- if lt (int $w.maxReplicas) (int $w.replicas) }}
@@ -121,13 +121,13 @@ What must hold between values: what a schema can't say. Each message names the v
         {{- $problems = append $problems (printf "workloads.%s.scaleOn is queues, but its contexts have none for its roles." $name) }}
       {{- end }}
       {{- if lt (int $w.target) (mul 2 (int $w.prefetch) | int) }}
-        {{- $problems = append $problems (printf "workloads.%s.target is %d, less than two prefetches (CAUDAL_PREFETCH is %d): what the consumers hold would already ask for more of them." $name (int $w.target) (int $w.prefetch)) }}
+        {{- $problems = append $problems (printf "workloads.%s.target is %d, less than two prefetches (CAUDAL_PREFETCH is %d): the messages that the consumers hold would already scale it up. Raise target, or lower CAUDAL_PREFETCH." $name (int $w.target) (int $w.prefetch)) }}
       {{- end }}
     {{- end }}
   {{- end }}
 {{- end }}
 {{- if and $v.kong.enabled (ne $v.kong.auth "none") (not $v.kong.consumers) }}
-  {{- $problems = append $problems (printf "kong.auth is %s, but there are no kong.consumers: no call would be let in." $v.kong.auth) }}
+  {{- $problems = append $problems (printf "kong.auth is %s, but there are no kong.consumers, so every call would be refused: add consumers, or set kong.auth: none." $v.kong.auth) }}
 {{- end }}
 {{- if and (eq $v.kong.rateLimit.policy "redis") (not $v.kong.rateLimit.redisHost) }}
   {{- $problems = append $problems "kong.rateLimit.policy is redis: set kong.rateLimit.redisHost." }}

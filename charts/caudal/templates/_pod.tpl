@@ -15,8 +15,8 @@ capabilities: { drop: [ALL] }
 {{- end }}
 
 {{/*
-The credentials of a workload, or of a Job where there is none: those that are given. RabbitMQ's management is for Jobs
-alone, and what begins with the name of a context for those that run its sagas: no other pod has a card gateway's key.
+The credentials of a workload, or of a Job if there is no workload: those that are set. Only Jobs have RabbitMQ's management.
+Credentials that begin with the name of a context are only for pods that run its sagas: no other pod has a card gateway's key.
 */}}
 {{- define "caudal.secretsOf" -}}
 {{- $w := .workload }}
