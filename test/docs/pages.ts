@@ -1,4 +1,4 @@
-/** The pages that people read: README files and docs/, without what is not ours. */
+/** The pages of the documentation: README files and docs/, without those of dependencies. */
 import { globSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
@@ -20,12 +20,12 @@ export function pages(): Page[] {
     .map((path) => ({ path, text: readFileSync(root + path, 'utf8') }));
 }
 
-/** A page without what stands in code blocks, fenced or indented. */
+/** A page without its code blocks, fenced or indented. */
 export function withoutBlocks(text: string): string {
   return text.replace(/^```[\s\S]*?^```$/gm, '').replace(/^ {4}.*$/gm, '');
 }
 
-/** The fenced blocks that a `<!-- run -->` stands before. */
+/** The fenced blocks after a `<!-- run -->`. */
 export function blocksToRun({ text }: Page): string[] {
   return [...text.matchAll(/^<!-- run -->\n```sh\n([\s\S]*?)^```$/gm)].map(([, block]) => block!);
 }
