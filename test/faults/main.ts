@@ -15,14 +15,14 @@ const names = readdirSync(import.meta.dirname)
 
 const usage = `Usage: npm run test:faults [-- NAME...] [--seed N] [--minutes N] [--faults N]
 
-  NAME         only these: ${names.join(', ')}
-  --seed N     the random run's seed: what is asked for and what is broken, and when, follow from it. Today's date if absent
-  --minutes N  how long the random run breaks things: 10 if absent
-  --faults N   the long form, until N faults were injected in all: each call runs the next seed, for --minutes (60
-               if absent); how far it is stands in .caudal/faults/progress.json
+  NAME         run only these: ${names.join(', ')}
+  --seed N     the seed of the random run: commands and faults follow from it. Today's date if absent
+  --minutes N  for how long the random run has faults: 10 if absent
+  --faults N   the long form, until there were N faults in all: each call runs the next seed, for --minutes (60
+               if absent); the progress is in .caudal/faults/progress.json
   --help       this
 
-Exit code 0: everything held. 1: something did not. 2: called wrongly.`;
+Exit code 0: everything held. 1: something did not hold. 2: wrong arguments.`;
 
 function readArguments() {
   const { values, positionals } = parseArgs({

@@ -1,8 +1,8 @@
 /**
- * Turns a process (`node --import`) into the newer of two versions of Caudal if the file FAULTS_VERSION contains
- * "newer". The code is the same, with a few lines changed as they are loaded. The newer version knows these events:
+ * Turns a process (`node --import`) into the newer of two versions of Caudal if the file that FAULTS_VERSION
+ * names contains "newer". The code is the same, with a few lines changed at loading. The newer version knows these events:
  *
- *   orders.order.cancel_requested.v2    like v1, with a field for the person that asks
+ *   orders.order.cancel_requested.v2    like v1, with the person who asks
  *   orders.fulfilment.confirmed.v2      like v1, with a time
  *   inventory.stock.restocked.v1        in schema version 2
  *

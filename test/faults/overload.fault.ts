@@ -1,8 +1,7 @@
 /**
- * Ten times more calls than the system can serve, for two minutes. See README, Too much load.
- *
- * The system's capacity is lowered first, so that the machine itself is not overloaded: four calls at a time, and a
- * database that is 10 ms away. There are so many wallets that deposits do not wait for each other.
+ * Ten times more calls than the system can serve, for two minutes. Its capacity is lowered first, so that the machine
+ * itself is not overloaded, and there are so many wallets that deposits do not wait for each other.
+ * See README, Too much load.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

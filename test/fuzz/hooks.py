@@ -1,6 +1,6 @@
 """Schemathesis' knowledge of Caudal: existing ids, what must hold for every answer, and what a schema can't say.
 
-The test writes facts into the file CAUDAL_FUZZ_FACTS: see openapi.test.ts.
+The test writes facts into the file that CAUDAL_FUZZ_FACTS names: see openapi.test.ts.
 """
 
 import json

@@ -10,17 +10,18 @@ import { root } from '../../e2e/part.ts';
 
 const usage = `Usage: npm run test:cluster [-- --kubeconfig FILE --image NAME --host ADDRESS] [--build-minutes N] [--keep]
 
-  Without --kubeconfig a node of Kubernetes is built on this machine (Linux, root; some 15 minutes the first time), Caudal's
-  image for it, and the node goes when the tests have ended.
+  Without --kubeconfig a Kubernetes node and Caudal's image are built on this machine (Linux, root; some 15 minutes the
+  first time). The node is removed after the tests.
 
-  --kubeconfig FILE  a cluster that you have: kind, or any other; it needs KEDA and metrics-server
-  --image NAME       Caudal's image there: kind load docker-image caudal:test
-  --host ADDRESS     where its pods reach this machine: for kind, the gateway of Docker's network "kind"
-  --build-minutes N  how long building the node may take: 35 if absent
+  --kubeconfig FILE  your own cluster: kind, or any other; it needs KEDA and metrics-server
+  --image NAME       Caudal's image in it: kind load docker-image caudal:test
+  --host ADDRESS     this machine's address for its pods: for kind, the gateway of Docker's network "kind"
+  --build-minutes N  how many minutes the node's build may take: 35 if absent
   --keep             leave the node up afterwards
   --help             this
 
-Exit code 0: everything held. 1: something did not. 2: called wrongly. 3: this machine can't have a cluster; it says why.`;
+Exit code 0: everything held. 1: something did not hold. 2: wrong arguments. 3: this machine can't run a cluster, for the
+reason that is printed.`;
 
 /** Passed to the tests as variables. */
 interface Target {
