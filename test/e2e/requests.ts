@@ -17,7 +17,7 @@ export interface Fault {
   request: Json;
   /** The field that the error must name, as the contract spells it. */
   field: string;
-  /** Whether protobuf can encode it too: it can't encode a string in place of a number. */
+  /** Whether protobuf can encode it too: it can't encode a number in place of a string. */
   wellTyped: boolean;
 }
 

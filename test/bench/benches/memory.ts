@@ -34,7 +34,7 @@ const collects = `--import=${fileURLToPath(new URL('../collect-garbage.ts', impo
 export const memory: Bench = {
   name: 'memory',
   title: 'Memory of every role',
-  compares: `One process per role on all stores, with ${window} orders in flight for 30 minutes. Resident memory of each process after the first quarter of the time. Growth is the last third of that time divided by the first third; 1 is flat. Kept is the heap after a collection, after an eighth of the time and at its end. Each process has the heap that it would have in a pod of the chart, with a limit of ${limitMib} MiB. And processor time per order in milliseconds.`,
+  compares: `One process per role on all stores, with ${window} orders in flight for 30 minutes. Resident memory of each process after the first quarter of the time. Its growth is the last third of that time divided by the first third. Kept is the heap after a collection, after an eighth of the time and at its end; its growth is the ratio of the two. A growth of 1 is flat. Each process has the heap that it would have in a pod of the chart, with a limit of ${limitMib} MiB. And processor time per order in milliseconds.`,
   needs: ['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'],
 
   async run({ quick, say }) {
