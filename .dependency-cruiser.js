@@ -1,15 +1,15 @@
 /**
- * Which way imports may point (`npm run boundaries`): apps -> services -> packages -> npm, packages only to packages below them, and
- * a context's domain to nothing but the contract, the kernel and the types of an aggregate. scripts/boundaries.test.ts shows
- * that each rule bites.
+ * The directions of imports (`npm run boundaries`): apps -> services -> packages -> npm, packages only to packages
+ * below them, and a context's domain only to the contract, the kernel and the types of an aggregate.
+ * scripts/boundaries.test.ts shows that each rule works.
  *
- * TypeScript 7 has no JavaScript API yet, so the sources are read by swc. (Its dependencies are all taken as imports,
- * `import type` too: an arrow that points back is one, whatever it carries.)
+ * swc parses the sources, because TypeScript 7 has no JavaScript API yet. It reports every dependency as an import,
+ * `import type` too. So a type import in the wrong direction is an error as well.
  */
 
 import { unshipped as testsAndHelpers } from './scripts/shipped.ts';
 
-/** From the bottom up; a package imports from lower rows only. */
+/** From the bottom up; a package imports only from lower rows. */
 const layers = [
   ['kernel'],
   ['contract'],
@@ -24,11 +24,11 @@ const layers = [
 
 /** For each package, the packages that it may import. */
 const allowed = {
-  // Beside the layers, on their lower rows only.
+  // Beside the layers: they import from the lower rows only.
   rpc: ['kernel', 'contract', 'telemetry'],
   cache: ['kernel', 'contract', 'telemetry'],
   'embedded-postgres': ['kernel', 'lifecycle', 'telemetry'],
-  // Above all of them: what a context is made of.
+  // Above all layers: what a context is made of.
   context: [...layers.flat(), 'rpc', 'cache'],
 };
 layers.forEach((row, height) => {
@@ -36,7 +36,7 @@ layers.forEach((row, height) => {
 });
 
 const tests = '\\.test\\.ts$';
-/** What no shipped module may import. */
+/** What shipped modules must not import. */
 const unshipped = [...testsAndHelpers, '^scripts/'];
 
 const layerRules = Object.entries(allowed).map(([name, below]) => ({
@@ -52,42 +52,42 @@ export default {
     ...layerRules,
     {
       name: 'layer-missing',
-      comment: 'A new package gets its place in .dependency-cruiser.js.',
+      comment: 'Give the new package its place in .dependency-cruiser.js.',
       severity: 'error',
       from: { path: '^packages/', pathNot: `^packages/(${[...Object.keys(allowed), 'testing'].join('|')})/` },
       to: {},
     },
     {
       name: 'package-imports-business',
-      comment: 'Packages know nothing of the business, not even in their tests.',
+      comment: 'Packages contain nothing of the business, not even in their tests.',
       severity: 'error',
       from: { path: '^packages/' },
       to: { path: '^(services|apps)/' },
     },
     {
       name: 'context-imports-context',
-      comment: 'Contexts speak by gRPC and events. Only apps/server puts them together.',
+      comment: 'Contexts communicate by gRPC and events. Only apps/server puts them together.',
       severity: 'error',
       from: { path: '^services/([^/]+)/' },
       to: { path: '^(services|apps)/', pathNot: '^services/$1/' },
     },
     {
       name: 'app-imports-context',
-      comment: 'Which contexts there are is written in apps/server/src/contexts.ts; other apps ask there.',
+      comment: 'Only apps/server/src/contexts.ts lists the contexts; other apps import that list.',
       severity: 'error',
       from: { path: '^apps/', pathNot: ['^apps/server/src/contexts\\.ts$', ...unshipped] },
       to: { path: '^services/' },
     },
     {
       name: 'server-imports-app',
-      comment: 'The command line starts the server, never the other way.',
+      comment: 'The command line starts the server, not the other way round.',
       severity: 'error',
       from: { path: '^apps/server/' },
       to: { path: '^apps/', pathNot: '^apps/server/' },
     },
     {
       name: 'importer-is-a-client',
-      comment: "The importer knows the system's public API and nothing of its inside.",
+      comment: 'The importer is a client of the public API and imports nothing internal.',
       severity: 'error',
       from: { path: '^apps/importer/', pathNot: unshipped },
       to: {
@@ -115,35 +115,35 @@ export default {
     },
     {
       name: 'testing-in-production',
-      comment: 'What is shipped imports nothing that only tests need.',
+      comment: 'Shipped code must not import what only tests need.',
       severity: 'error',
       from: { path: '^(packages|services|apps)/', pathNot: unshipped },
       to: { path: unshipped },
     },
     {
       name: 'test-imported',
-      comment: 'What tests share goes to a folder testing/ beside them, or to @caudal/testing.',
+      comment: 'Move what tests share to a folder testing/ beside them, or to @caudal/testing.',
       severity: 'error',
       from: { path: unshipped },
       to: { path: tests },
     },
     {
       name: 'not-declared',
-      comment: "What shipped code imports stands in its own package.json's dependencies.",
+      comment: 'Declare what shipped code imports in the dependencies of its own package.json.',
       severity: 'error',
       from: { path: '^(packages|services|apps)/', pathNot: unshipped },
       to: { dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'] },
     },
     {
       name: 'not-found',
-      comment: 'The import leads nowhere.',
+      comment: 'The imported module does not exist.',
       severity: 'error',
       from: {},
       to: { couldNotResolve: true },
     },
     {
       name: 'circle',
-      comment: 'Modules that import each other are one module, or lack a third.',
+      comment: 'Modules that import each other are one module, or need a third for what they share.',
       severity: 'error',
       from: {},
       to: { circular: true },

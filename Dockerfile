@@ -1,13 +1,14 @@
-# Caudal's image: Node, the sources as they are (Node runs them), and what they need in production. Nothing is compiled.
+# Caudal's image: Node, the sources as they are (Node runs them), and the packages that they need in production. Nothing is
+# compiled.
 #
 #   docker build --tag caudal .
 #   docker run --rm caudal help
 #
-# The runtime image may be any that has Node 24 and `env` in their usual places; no shell is used in it.
+# Any image with Node 24 and `env` in their usual places can be the runtime image; it needs no shell.
 ARG BUILD_IMAGE=node:24-bookworm-slim
 ARG RUNTIME_IMAGE=node:24-bookworm-slim
 
-# Only what says which packages are needed, so that a change of sources does not fetch them again.
+# Only the files that list the packages, so that a change of sources does not install them again.
 FROM ${BUILD_IMAGE} AS manifests
 WORKDIR /app
 COPY . .
@@ -16,21 +17,21 @@ RUN find . -type f ! -name package.json ! -name package-lock.json ! -name .npmrc
 FROM ${BUILD_IMAGE} AS dependencies
 WORKDIR /app
 COPY --from=manifests /app .
-# Optional packages are left out: they are PostgreSQL for a process that has no DATABASE_URL. No package needs its
+# Optional packages are left out: they are the embedded PostgreSQL, for a process without DATABASE_URL. No package needs its
 # install script here.
 RUN npm ci --omit=dev --omit=optional --ignore-scripts && npm cache clean --force
-# Types and source maps, a third of what packages bring, are for those who write code.
+# Only developers need types and source maps, a third of the packages' size.
 RUN find . -path '*/node_modules/*' -type f \
       \( -name '*.map' -o -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' \) -delete
 
 FROM ${BUILD_IMAGE} AS init
-# hadolint ignore=DL3008 -- the base image says which distribution, and that which version
+# hadolint ignore=DL3008 -- the distribution of the base image decides the version
 RUN apt-get update && apt-get install --yes --no-install-recommends tini
-# A command that needs no shell: the image has it for `kubectl exec ... -- caudal deadletters list` too.
+# The command caudal, without a shell. `kubectl exec ... -- caudal deadletters list` uses it too.
 RUN printf '#!/usr/bin/env node\nimport "/app/apps/cli/src/main.ts";\n' > /caudal && chmod 755 /caudal
 
-# What Node makes of the sources: a process with it starts in half of the time. Node takes it for the same version of itself, the
-# same paths and the same user alone, and does without it otherwise.
+# Node's compile cache: a process starts in half of the time with it. Node uses it only with the same version of itself, the
+# same paths and the same user, and ignores it otherwise.
 FROM ${BUILD_IMAGE} AS compiled
 ENV NODE_COMPILE_CACHE=/app/.compile-cache
 WORKDIR /app
@@ -38,7 +39,7 @@ COPY --from=dependencies /app .
 COPY . .
 RUN mkdir .compile-cache && chown 1000:1000 .compile-cache
 USER 1000:1000
-# Node keeps the files for their owner; in the image they are root's, as everything is.
+# Node writes the files for their owner only. In the image root owns them, like everything, so others must be able to read them.
 RUN node --input-type=module --eval \
       "for (const file of ['apps/cli/src/program.ts', 'apps/server/src/start.ts', \
          'packages/projections/src/stores/mongodb-store.ts', 'packages/projections/src/stores/elasticsearch-store.ts', \
@@ -60,14 +61,14 @@ COPY --from=init /caudal /usr/local/bin/caudal
 COPY --from=dependencies /app .
 COPY . .
 COPY --from=compiled --chown=0:0 /app/.compile-cache .compile-cache
-# A number, so that Kubernetes can see that it is not root's. Nothing under /app is its own: it only reads.
+# By number, so that Kubernetes can check that it is not root. This user owns nothing under /app: it only reads there.
 USER 1000:1000
 EXPOSE 8080 9090
-# tini is process 1: it passes signals on, also before Node listens to them, and reaps what has ended.
+# tini is process 1: it passes signals on, even before Node handles them, and reaps ended processes.
 ENTRYPOINT ["tini", "--", "caudal"]
 CMD ["start"]
 
-# For skaffold dev: sources can be replaced in the running container, and Node starts again when they are.
+# For skaffold dev: it replaces sources in the running container, and Node restarts when they change.
 FROM runtime AS development
 COPY --chown=1000:1000 packages packages
 COPY --chown=1000:1000 services services

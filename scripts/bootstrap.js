@@ -1,15 +1,16 @@
 /**
- * Makes a fresh checkout ready, and runs a program of it on the project's own Node:
+ * Prepares a fresh checkout, and runs a program of it on the project's own Node:
  *
  *     node scripts/bootstrap.js                            install what is missing
  *     node scripts/bootstrap.js FILE [ARGUMENT...]         and then run FILE (a path within the project)
  *     node scripts/bootstrap.js --with-parent FILE ...     the same, and end FILE when the process that started this one ends
  *     node scripts/bootstrap.js --FLAG... FILE [...]       the same, with flags for FILE's Node
  *
- * package.json's scripts start it by `exec ... --with-parent`: npm passes SIGTERM and SIGINT on to the process that it has
- * started, which would be a shell, and a killed npm passes nothing on.
+ * package.json's scripts start it by `exec ... --with-parent`. `exec`, because npm passes SIGTERM and SIGINT only to
+ * the process that it started, which would otherwise be a shell. `--with-parent`, because a killed npm passes nothing on.
  *
- * Plain JavaScript, and nothing but Node's own modules: it runs on any Node from 18 on, before anything is installed.
+ * It is plain JavaScript and imports only Node's own modules: it runs on any Node from 18 on, before anything is
+ * installed.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { accessSync, existsSync, mkdirSync, constants as modes, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -23,12 +24,12 @@ const modules = join(root, 'node_modules');
 const windows = process.platform === 'win32';
 const node = join(modules, 'node', 'bin', windows ? 'node.exe' : 'node');
 
-/** The C library, as packages name it. */
+/** The C library, by its name in package.json's `libc`. */
 process.report.excludeNetwork = true; // it would look up names
 const libc =
   process.platform !== 'linux' ? undefined : process.report.getReport().header.glibcVersionRuntime ? 'glibc' : 'musl';
 
-/** Whether a list such as `["linux", "!win32"]` names what is here; npm's own rules. */
+/** Whether a list such as `["linux", "!win32"]` includes this machine, by npm's rules. */
 function names(list, here) {
   if (list === undefined) return true;
   const wanted = [list].flat().filter((name) => !name.startsWith('!'));
@@ -36,9 +37,9 @@ function names(list, here) {
 }
 
 /**
- * Whether a package must be there. npm leaves out an optional one that it can't download, and is content. Those that are
- * for certain machines are what some program runs on: they must be there on such a machine. Others may be unable to
- * build here.
+ * Whether a package must be installed. npm skips an optional package that it can't download, without an error. An
+ * optional package for certain machines is needed by some program there, so it must be installed on these machines.
+ * Other optional packages may be unable to build here.
  */
 function isWanted({ optional, peer, os, cpu, libc: libcs }) {
   if (peer) return false;
@@ -46,7 +47,7 @@ function isWanted({ optional, peer, os, cpu, libc: libcs }) {
   return (os || cpu) !== undefined && names(os, process.platform) && names(cpu, process.arch) && names(libcs, libc);
 }
 
-/** What package-lock.json wants and node_modules, by npm's own record of it, does not have. */
+/** The packages of package-lock.json that node_modules lacks, by npm's own record of it. */
 function missing() {
   const record = join(modules, '.package-lock.json');
   if (!existsSync(record) || !existsSync(node)) return ['everything'];
@@ -58,16 +59,16 @@ function missing() {
     .map(([path]) => path);
 }
 
-/** Beside node_modules, which npm deletes. */
+/** Not in node_modules, because npm deletes that folder. */
 const lock = join(root, '.caudal', 'installing');
 const lockOwner = join(lock, 'pid');
 const lockWaitMs = 10 * 60_000;
 
-/** The process that installs; undefined if it is dead, or has not said yet who it is. */
+/** The process that installs; undefined if it has ended, or has not written its id yet. */
 function installer() {
   try {
     const pid = Number(readFileSync(lockOwner, 'utf8'));
-    // One with our own number was in another container.
+    // An owner with this process's id was in another container.
     if (!pid || pid === process.pid) return undefined;
     process.kill(pid, 0);
     return pid;
@@ -76,15 +77,15 @@ function installer() {
   }
 }
 
-/** Does `work` while no other bootstrap of this checkout does: two installations at once break each other. */
+/** Runs `work` while no other bootstrap of this checkout does: two installations at once break each other. */
 function alone(work) {
-  // Root's embedded PostgreSQL is another user, and passes it.
+  // Mode 711 for root: its embedded PostgreSQL runs as another user, which must pass through this folder.
   mkdirSync(dirname(lock), { recursive: true, mode: process.getuid?.() === 0 ? 0o711 : 0o700 });
   const giveUpAt = Date.now() + lockWaitMs;
   let ownerless = 0;
   for (let told = false; !take(); sleep(200)) {
     const owner = installer();
-    // A living one says who it is at once.
+    // A process that lives writes its id at once.
     ownerless = owner === undefined ? ownerless + 1 : 0;
     if (ownerless > 10) rmSync(lock, { recursive: true, force: true });
     if (owner !== undefined && !told) console.error(`Waiting for process ${owner}, which installs the packages.`);
@@ -101,7 +102,7 @@ function alone(work) {
   }
 }
 
-/** Whether the lock is ours now: only one process can make the folder. */
+/** Whether this process has the lock now: only one process can create the folder. */
 function take() {
   try {
     mkdirSync(lock);
@@ -117,7 +118,7 @@ function sleep(ms) {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }
 
-/** A cache in the checkout, for npm where it can't write its own: without a home, or with one that is only to be read. */
+/** A cache in the checkout, if npm can't write its usual one: there is no home, or it is read-only. */
 function ownCache() {
   const usual = process.env.npm_config_cache || join(homedir(), '.npm');
   try {
@@ -131,13 +132,13 @@ function ownCache() {
 
 function install() {
   const paths = missing();
-  // Another bootstrap may just have installed them.
+  // Another bootstrap may have installed them since.
   if (paths.length === 0) return;
   console.error(
     `Installing the project's packages with "npm ci" (missing: ${paths.slice(0, 3).join(', ')}${paths.length > 3 ? ', ...' : ''}).`,
   );
-  // Its output goes to standard error, since standard output is the program's. It warns about a Node older than the
-  // packages want; the program will not run on that one.
+  // npm's output goes to standard error, because standard output is the program's. npm may warn that this Node is older
+  // than the packages require; the program runs on the project's own Node.
   const cache = ownCache();
   const { status, error } = spawnSync('npm', ['ci', '--include=dev', '--loglevel=error'], {
     cwd: root,
@@ -150,12 +151,12 @@ function install() {
   if (status !== 0) throw new Error('"npm ci" failed.');
 }
 
-/** How often the parent is checked. */
+/** How often the parent is checked, if this process waits beside the program. */
 const parentCheckMs = 250;
 
 /**
- * Runs the file on the project's Node, with its tools first in PATH, and ends as it ends. Where a process can become
- * another program, this one does: a Node that only waits would take 50 MiB.
+ * Runs the file on the project's Node, with the project's tools first in PATH, and ends with its exit code. If
+ * possible, this process becomes the program: a second Node that only waits would take 50 MiB.
  */
 function run(flags, file, args, { withParent }) {
   const path = `${join(modules, '.bin')}${delimiter}${process.env.PATH ?? ''}`;
@@ -168,7 +169,7 @@ function run(flags, file, args, { withParent }) {
       CAUDAL_PARENT: String(parent),
     });
   const child = spawn(node, [...flags, ...watch, ...program], { stdio: ['inherit', 'inherit', 'inherit', 'ipc'], env });
-  // A Ctrl-C at a terminal reaches the child twice then; programs take two within a moment for one.
+  // A Ctrl-C at a terminal then reaches the child twice; programs treat two within a moment as one.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
   if (withParent) {
     const timer = setInterval(() => {

@@ -1,4 +1,4 @@
-/** scripts/bootstrap.js in a checkout of its own, with an npm that only notes that it was called. */
+/** scripts/bootstrap.js in a temporary checkout, with an npm that only records that it was called. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
@@ -27,7 +27,7 @@ beforeEach(() => {
     copyFileSync(resolve(name), join(folder, name));
   writeFileSync(join(folder, 'package.json'), '{"type": "module"}');
   writeFileSync(join(folder, 'calls'), '');
-  // As npm does it, the record is written last.
+  // npm writes the record last, and so does this one.
   const npm = 'echo "$@" >> calls; sleep 0.5; cp package-lock.json node_modules/.package-lock.json';
   writeFileSync(join(folder, 'bin/npm'), `#!/bin/sh\n${npm}\n`);
   chmodSync(join(folder, 'bin/npm'), 0o755);
@@ -59,7 +59,7 @@ async function bootstrap(...words: string[]): Promise<{ code: number; errors: st
 const a = { 'node_modules/a': { version: '1.0.0' } };
 const { platform, arch } = process;
 
-test('what is missing is installed, what is there is not', async () => {
+test('it installs what is missing, and nothing if all is there', async () => {
   have(a, a);
   expect(await bootstrap()).toMatchObject({ code: 0, errors: '', output: '' });
   expect(installs()).toBe(0);
@@ -69,26 +69,26 @@ test('what is missing is installed, what is there is not', async () => {
 });
 
 test.each([
-  ['for this machine', { os: [platform], cpu: [arch] }, 1],
-  ['for all machines but another', { os: ['!aix'] }, 1],
-  ['for another system', { os: ['aix'], cpu: [arch] }, 0],
-  ['for all machines but this', { os: [`!${platform}`] }, 0],
-  ['for another processor', { os: [platform], cpu: ['wasm32'] }, 0],
-  ['for another C library', { os: [platform], cpu: [arch], libc: ['none'] }, 0],
-  ['that may not build here', {}, 0],
-])('an optional package %s is missed, or is not', async (_, machine, expected) => {
+  ['for this machine (needed)', { os: [platform], cpu: [arch] }, 1],
+  ['for all machines except another (needed)', { os: ['!aix'] }, 1],
+  ['for another system (not needed)', { os: ['aix'], cpu: [arch] }, 0],
+  ['for all machines except this one (not needed)', { os: [`!${platform}`] }, 0],
+  ['for another processor (not needed)', { os: [platform], cpu: ['wasm32'] }, 0],
+  ['for another C library (not needed)', { os: [platform], cpu: [arch], libc: ['none'] }, 0],
+  ['that may be unable to build here (not needed)', {}, 0],
+])('an optional package %s', async (_, machine, expected) => {
   have({ ...a, 'node_modules/binary': { version: '1.0.0', optional: true, ...machine } }, a);
   expect(await bootstrap()).toMatchObject({ code: 0 });
   expect(installs()).toBe(expected);
 });
 
-test('of two at once one installs, and the other waits for it', async () => {
+test('of two at once, one installs and the other waits for it', async () => {
   have(a, {});
   expect(await Promise.all([bootstrap(), bootstrap()])).toMatchObject([{ code: 0 }, { code: 0 }]);
   expect(installs()).toBe(1);
 });
 
-test('the lock of a process that was killed holds nobody up', async () => {
+test('the lock of a killed process delays no other', async () => {
   have(a, {});
   mkdirSync(join(folder, '.caudal/installing'), { recursive: true });
   writeFileSync(join(folder, '.caudal/installing/pid'), '4194304');
@@ -96,7 +96,7 @@ test('the lock of a process that was killed holds nobody up', async () => {
   expect(installs()).toBe(1);
 });
 
-test('an installation that fails is told, and leaves no lock', async () => {
+test('a failed installation is reported, and leaves no lock', async () => {
   have(a, {});
   writeFileSync(join(folder, 'bin/npm'), '#!/bin/sh\nexit 3\n');
   for (let time = 0; time < 2; time++) {
@@ -109,7 +109,7 @@ test('an installation that fails is told, and leaves no lock', async () => {
 
 const says = 'console.log(JSON.stringify([process.pid, process.execArgv, process.argv.slice(2), process.env.PATH]));';
 
-test('becomes the program that it is to run: its process, with flags, arguments, tools first in PATH, exit code', async () => {
+test('becomes the program: the same process, with flags, arguments, tools first in PATH, exit code', async () => {
   have(a, a);
   writeFileSync(join(folder, 'program.js'), `${says} process.exitCode = 3;`);
   const { code, errors, output, pid } = await bootstrap('--max-semi-space-size=16', 'program.js', 'one', '--two');
@@ -121,7 +121,7 @@ test('becomes the program that it is to run: its process, with flags, arguments,
   expect(path.split(':')[0]).toBe(join(folder, 'node_modules/.bin'));
 });
 
-test('a Node that can not become another program runs it as a child, and passes signals on', async () => {
+test("a Node that can't become another program runs it as a child, and passes signals on", async () => {
   have(a, a);
   const ends = "process.on('SIGTERM', () => process.exit(7)); setInterval(() => {}, 1000);";
   writeFileSync(join(folder, 'program.js'), `${ends} ${says}`);

@@ -1,4 +1,7 @@
-/** The import rules of .dependency-cruiser.js bite: each bad import of a small tree is reported, by its rule; no good one is. */
+/**
+ * The import rules of .dependency-cruiser.js work: each bad import of a small tree is reported under its rule, and no
+ * good one is.
+ */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -15,7 +18,7 @@ const files: Record<string, string> = {
   'packages/rpc/package.json': JSON.stringify({ dependencies, devDependencies: { faker: '1.0.0' } }),
   'services/stock/package.json': JSON.stringify({ dependencies }),
 
-  // Good.
+  // Good imports.
   'packages/kernel/src/ids.ts': "import { randomUUID } from 'node:crypto';",
   'packages/contract/src/entity.ts': "import type { Id } from '../../kernel/src/ids.ts';",
   'packages/aggregates/src/types.ts': "import type { Entity } from '../../contract/src/entity.ts';",
@@ -36,7 +39,7 @@ const files: Record<string, string> = {
   'packages/rpc/src/client/client.ts': '',
   'packages/rpc/src/grpc/grpc.ts': '',
 
-  // Bad: one import each, or two for a circle.
+  // Bad imports: one in each file, or two for a circle.
   'packages/kernel/src/up.ts': "import '../../contract/src/entity.ts';",
   'packages/eventlog/src/up.ts': "import type { Decider } from '../../aggregates/src/types.ts';",
   'packages/rpc/src/aside.ts': "import '../../eventlog/src/log.ts';",
@@ -87,7 +90,7 @@ beforeAll(() => {
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-test('reports every bad import, by its rule, and no good one', () => {
+test('reports every bad import under its rule, and no good one', () => {
   expect(reported).toEqual(
     [
       'layer-kernel packages/kernel/src/up.ts',

@@ -1,6 +1,6 @@
 /**
- * Writes what the chart and Kong must know of the code: charts/caudal/files, values.schema.json and README.md, and
- * k8s/kong/kong.yml. `--check` writes nothing and fails if what is committed differs.
+ * Writes the files that the chart and Kong need from the code: charts/caudal/files, values.schema.json and README.md,
+ * and k8s/kong/kong.yml. With `--check` it writes nothing, and fails if the committed files differ.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -17,7 +17,9 @@ import { valueKeys } from './charts/values.ts';
 
 const { values } = parseArgs({ options: { check: { type: 'boolean' }, help: { type: 'boolean' } } });
 if (values.help) {
-  console.log('Usage: node scripts/charts.ts [--check]\n\nWrites what the chart and Kong must know of the code.');
+  console.log(
+    'Usage: node scripts/charts.ts [--check]\n\nWrites the files of the chart and of Kong that follow from the code.',
+  );
   console.log('--check: write nothing, and fail if the committed files differ.');
   process.exit(0);
 }
@@ -35,7 +37,7 @@ function put(path: string, text: string): void {
   writeFileSync(file, text);
 }
 
-/** As the formatter wants it, so that it has nothing to say of what is generated. */
+/** Formatted, so that the formatter reports nothing about generated files. */
 function putJson(path: string, value: unknown): void {
   const biome = join(root, 'node_modules/.bin/biome');
   const input = JSON.stringify(value);
@@ -48,11 +50,11 @@ putJson('charts/caudal/values.schema.json', valuesSchema(keys));
 put('charts/caudal/README.md', `${made('<!-- ')} -->\n${chartReadme(keys)}`);
 for (const [name, dashboard] of Object.entries(dashboards))
   putJson(`charts/caudal/files/dashboards/${name}.json`, dashboard);
-// Rendered from the chart itself, so it comes last.
+// Last, because it is rendered from the chart itself.
 put('k8s/kong/kong.yml', `${made('# ')}\n${await kongConfiguration()}`);
 
 if (values.check) {
-  for (const path of differing) console.error(`${path} is not what the code says.`);
+  for (const path of differing) console.error(`${path} does not agree with the code.`);
   if (differing.length > 0) {
     console.error('Run "node scripts/charts.ts" and commit what it writes.');
     process.exitCode = 1;

@@ -1,19 +1,22 @@
-/** The test servers as containers, where a Docker engine answers. Testcontainers removes them even if this process is killed. */
+/**
+ * The test servers as containers, if a Docker engine answers. Testcontainers removes them even if this process is
+ * killed.
+ */
 import { GenericContainer, getContainerRuntimeClient, Wait } from 'testcontainers';
 
-/** Milliseconds that a server may take to start, its image at hand. */
+/** Milliseconds within which a server must start after its image has been pulled. */
 const startup = 180_000;
 const at = (container, port) => `${container.getHost()}:${container.getMappedPort(port)}`;
 
-/** For each server: how its container is started. Gives it, with the variables by which clients find it. */
+/** For each server: starts its container. Returns the container, and the variables with its URLs. */
 const containers = {
   postgres: async () => {
     const container = await new GenericContainer('postgres:17')
       .withEnvironment({ POSTGRES_HOST_AUTH_METHOD: 'trust' })
-      // Speed, where only a crash of the machine could matter.
+      // fsync only protects against a crash of the machine; without it tests are faster.
       .withCommand(['postgres', '-c', 'fsync=off', '-c', 'max_connections=300'])
       .withExposedPorts(5432)
-      // The first time is that of the server which only sets up the database.
+      // The first time this is logged by a temporary server, which only sets up the database.
       .withWaitStrategy(Wait.forLogMessage(/database system is ready to accept connections/, 2))
       .withStartupTimeout(startup)
       .start();
@@ -25,7 +28,7 @@ const containers = {
     const container = await new GenericContainer('rabbitmq:4.1-management')
       .withCopyContentToContainer([
         { content: plugins, target: '/etc/rabbitmq/enabled_plugins' },
-        // The management API's figures are at most a second old: tests wait for them.
+        // The management API's figures are at most a second old, because tests wait for them.
         { content: 'collect_statistics_interval = 1000\n', target: '/etc/rabbitmq/conf.d/20-caudal.conf' },
       ])
       .withExposedPorts(5672, 15672, 15692)
@@ -53,7 +56,7 @@ const containers = {
       while (!db.hello().isWritablePrimary) sleep(50);`;
     const { exitCode, output } = await container.exec(['timeout', '60', 'mongosh', '--quiet', '--eval', script]);
     if (exitCode !== 0) throw new Error(`The replica set could not be initiated: ${output}`);
-    // Direct: the member's own address, 127.0.0.1:27017, is not the one outside the container.
+    // Direct: the replica set gives its member's address as 127.0.0.1:27017, which is wrong outside the container.
     return [container, { MONGODB_URL: `mongodb://${at(container, 27017)}/?directConnection=true` }];
   },
 
@@ -84,8 +87,8 @@ const containers = {
 };
 
 /**
- * Starts these servers side by side, if a Docker engine answers. Gives the variables of those that started, by server, and
- * what stops them; says on standard error why another one did not start.
+ * Starts these servers in parallel, if a Docker engine answers. Returns the variables of the started servers, by
+ * server, and a function that stops them. If a server does not start, it writes the reason to standard error.
  */
 export async function startContainers(names) {
   const running = [];

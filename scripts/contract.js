@@ -1,4 +1,5 @@
-// Lints the contract and generates packages/contract/src/gen from it, and what rpc's tests have beside it. `--check` fails if what is committed differs.
+// Lints the contract and generates packages/contract/src/gen from it, and the contract of rpc's tests. With `--check`
+// it fails if the committed files differ.
 import { execFileSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -11,7 +12,7 @@ if (values.help) {
   process.exit(0);
 }
 const gen = 'packages/contract/src/gen';
-/** The contract of rpc's tests: a module of its own, so that nothing of it is shipped. */
+/** The contract of rpc's tests is a module of its own, so that none of it is shipped. */
 const tests = 'packages/rpc/src/testing';
 const run = (command, ...args) => execFileSync(command, args, { stdio: 'inherit' });
 
@@ -27,14 +28,14 @@ run(
 );
 run('buf', 'generate');
 run('buf', 'generate', '--template', `${tests}/proto/buf.gen.yaml`);
-// Only read through the descriptors, never as code.
+// These are used through the descriptors only, never as code.
 for (const unused of ['google/api', 'google/protobuf/descriptor.ts', 'buf', 'caudal/options.ts']) {
   for (const folder of [gen, `${tests}/gen`]) rmSync(`${folder}/${unused}`, { recursive: true, force: true });
 }
 rmSync(`${tests}/gen/google`, { recursive: true, force: true });
-// With the comments: they become the REST documentation.
+// With the comments, because they become the REST documentation.
 run('buf', 'build', 'proto', '--as-file-descriptor-set', '--output', `${gen}/contract.binpb`);
-// Without what it imports: the tests load it behind the contract.
+// Without its imports: the tests load it after the contract.
 run(
   'buf',
   'build',
@@ -45,13 +46,13 @@ run(
   `${tests}/gen/probe.binpb`,
 );
 if (values.check) {
-  // Not `git diff`, which says nothing of files that are new. What is staged counts as committed.
+  // Not `git diff`, which does not report new files. What is staged counts as committed.
   const status = execFileSync('git', ['status', '--porcelain', '--untracked-files=all', '--', gen, `${tests}/gen`], {
     encoding: 'utf8',
   });
   const differs = status.split('\n').filter((line) => line !== '' && line[1] !== ' ');
   if (differs.length > 0) {
-    console.error(`What is generated is not what is committed:\n${differs.join('\n')}`);
+    console.error(`The generated files differ from the committed ones:\n${differs.join('\n')}`);
     console.error('Run "npm run contract" and commit what it writes.');
     process.exit(1);
   }

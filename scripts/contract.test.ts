@@ -1,4 +1,4 @@
-/** `npm run contract -- --check` in a checkout of its own, with a buf that writes what it is told. */
+/** `npm run contract -- --check` in a temporary checkout, with a buf that writes what the test says. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -37,10 +37,10 @@ afterAll(() => rmSync(folder, { recursive: true }));
 test.each([
   ['the same', `echo old > ${gen}/orders.ts`, 0],
   ['other content', `echo new > ${gen}/orders.ts`, 1],
-  ['a file that nobody has committed', `mkdir -p ${gen}/v2; echo x > ${gen}/v2/new.ts`, 1],
+  ['an uncommitted file', `mkdir -p ${gen}/v2; echo x > ${gen}/v2/new.ts`, 1],
   ['one file less', `rm -f ${gen}/orders.ts`, 1],
   ["a file of the tests' own contract", `mkdir -p ${tests}; echo x > ${tests}/new.ts`, 1],
-])('what is committed must be what is generated: %s', (_, script, expected) => {
+])('fails if generated and committed files differ: %s', (_, script, expected) => {
   git('checkout', '-q', '.');
   git('clean', '-qfd', gen, tests);
   generates(script);

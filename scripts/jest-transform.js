@@ -1,4 +1,4 @@
-// Jest's transform: Node's own type stripping, so that tests run the very sources that production runs.
+// Jest's transform: Node's own type stripping, so that tests run the same sources as production.
 import { stripTypeScriptTypes } from 'node:module';
 
 export function process(source, path) {

@@ -1,6 +1,6 @@
 /**
- * Writes docs/reference: what can be said of Caudal by reading its code and its contract. `--check` writes nothing and
- * fails if what is committed differs.
+ * Writes docs/reference: what follows from Caudal's code and its contract. With `--check` it writes nothing, and fails
+ * if the committed files differ.
  */
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -39,7 +39,7 @@ const changed = Object.keys(pages).filter(
   (name) => !present.includes(name) || readFileSync(join(directory, name), 'utf8') !== pages[name],
 );
 if (values.check) {
-  for (const name of [...changed, ...stale]) console.error(`docs/reference/${name} is not what the code says.`);
+  for (const name of [...changed, ...stale]) console.error(`docs/reference/${name} does not agree with the code.`);
   if (changed.length + stale.length > 0) {
     console.error('Run "npm run reference" and commit what it writes.');
     process.exitCode = 1;

@@ -1,15 +1,15 @@
 /**
- * What goes into production: the one list that import boundaries, reference and the test of the image read
- * (.dockerignore, which can read nothing, is compared with it).
+ * What goes into production. The import rules, the reference and the test of the image all use this list. .dockerignore
+ * can't import it, so that test compares the two.
  */
 
 /** Workspaces whose sources are shipped. */
 export const workspaces = ['packages', 'services', 'apps'];
 
-/** Of those, what only tests need, as regular expressions over paths. */
+/** What only tests need in these workspaces, as regular expressions over paths. */
 export const unshipped = ['\\.test\\.ts$', '/testing/'];
 
-/** Whether this file, by its path in the project, is a source that is shipped. */
+/** Whether this file, by its path in the project, is a shipped source. */
 export function isShipped(path: string): boolean {
   return (
     workspaces.some((workspace) => path.startsWith(`${workspace}/`)) &&

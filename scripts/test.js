@@ -1,10 +1,11 @@
 /**
- * `npm test [-- ARGUMENTS OF JEST]`: gets the real servers that it can, runs the tests against them, and tells which
- * servers those were. Its last line is `N passed, N failed[, N skipped]`; it fails if a test failed, or none ran.
+ * `npm test [-- ARGUMENTS OF JEST]`: starts the real servers that this machine can run, runs the tests against them,
+ * and reports which servers those were. The last line is `N passed, N failed[, N skipped]`. It fails if a test failed,
+ * or if none ran.
  *
- * A server whose URL is in the environment is used as it is. The others are containers where a Docker engine answers,
- * else a native kit lent by test/servers; a server that can't be had is left out, and the tests that need it are
- * skipped. CAUDAL_REQUIRE_SERVERS=all makes that a failure.
+ * A server whose URL is in the environment is used as it is. The others are containers if a Docker engine answers, else
+ * a native kit lent by test/servers. If a server can't be started, the tests that need it are skipped; with
+ * CAUDAL_REQUIRE_SERVERS=all that counts as a failure.
  */
 import { spawn } from 'node:child_process';
 import { createWriteStream, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -17,7 +18,7 @@ import { borrow } from './kit.ts';
 
 process.chdir(fileURLToPath(new URL('..', import.meta.url)));
 
-/** The variable that says where a server is. */
+/** The variable that holds a server's URL. */
 const urls = {
   postgres: 'POSTGRES_URL',
   rabbitmq: 'RABBITMQ_URL',
@@ -26,7 +27,10 @@ const urls = {
   redis: 'REDIS_URL',
 };
 
-/** How each server is there (given, docker, native, none), the variables for the tests, and what ends those started here. */
+/**
+ * How each server is provided (given, docker, native, none), the variables for the tests, and a function that stops the
+ * servers started here.
+ */
 async function getServers() {
   const how = {};
   const variables = {};
@@ -50,10 +54,10 @@ async function getServers() {
   return { how, variables, stop };
 }
 
-/** What the code logged during the tests. */
+/** The log of the code under test. */
 const logs = '.caudal/test.log';
 
-/** Runs jest; gives its exit status, and its results unless it broke down. */
+/** Runs jest. Returns its exit status and its results; no results if jest broke down. */
 async function runJest(args, variables) {
   mkdirSync(dirname(logs), { recursive: true });
   const folder = mkdtempSync(join(tmpdir(), 'caudal-test-'));
@@ -68,12 +72,13 @@ async function runJest(args, variables) {
       NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} ${modules}`.trim(),
     },
   });
-  // Many tests break things on purpose: what the code logs about it, in JSON, would bury the report.
+  // Many tests break things on purpose. The JSON lines that the code logs about it go to a file, since they would bury
+  // the report.
   const log = createWriteStream(logs);
   createInterface({ input: jest.stderr }).on('line', (line) => {
     (line.startsWith('{"level":') ? log : process.stderr).write(`${line}\n`);
   });
-  // Stay until jest has ended, then give the servers back.
+  // On a signal this process waits until jest has ended, and then gives the servers back.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => jest.kill(signal));
   const status = await new Promise((resolve) => jest.on('close', (code) => resolve(code ?? 1)));
   log.end();
@@ -81,13 +86,13 @@ async function runJest(args, variables) {
   try {
     results = JSON.parse(readFileSync(output, 'utf8'));
   } catch {
-    console.error('jest left no results.');
+    console.error('jest wrote no results.');
   }
   rmSync(folder, { recursive: true, force: true });
   return { status, results };
 }
 
-/** What the results come to. A file that could not be run is one failure, and so is anything else that jest fails for. */
+/** Counts the results. A file that could not be run is one failure, and so is any other reason for which jest fails. */
 function count({ status, results }) {
   const passed = results?.numPassedTests ?? 0;
   const failed = results ? results.numFailedTests + results.numRuntimeErrorTestSuites : 0;
@@ -114,7 +119,7 @@ if (none.length) {
   console.log(`Missing: ${none.join(', ')}${required ? '. Each counts as a failure' : '. Their tests were skipped'}.`);
   if (required) counts.failed += none.length;
 }
-console.log(`What the code logged is in ${logs}.`);
+console.log(`The log of the code under test is ${logs}.`);
 if (counts.passed + counts.failed === 0) console.log('No test ran.');
 console.log(`\n${counts.passed} passed, ${counts.failed} failed${counts.skipped ? `, ${counts.skipped} skipped` : ''}`);
 process.exit(counts.failed > 0 || counts.passed === 0 ? 1 : 0);

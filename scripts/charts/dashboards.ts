@@ -1,9 +1,9 @@
-/** Grafana's dashboards: each a list of panels, three in a row, and each panel what it shows of which metric. */
+/** Grafana's dashboards. Each is a list of panels, three in a row; a panel shows one or more lines of PromQL. */
 
 interface Panel {
   title: string;
   unit: 's' | 'short' | 'reqps' | 'percentunit' | 'bytes';
-  /** PromQL, by what its lines are called. */
+  /** PromQL, by the legend of its line. */
   lines: Record<string, string>;
 }
 
@@ -18,7 +18,7 @@ const red = [
   panel('Calls a second, by method', 'reqps', {
     '{{method}}': `sum by (method) (${rate('rpc_server_duration_seconds_count')})`,
   }),
-  panel('Share of errors that are ours, by method', 'percentunit', {
+  panel('Share of server errors, by method', 'percentunit', {
     '{{method}}': `sum by (method) (${rate('rpc_server_duration_seconds_count', errors)}) / sum by (method) (${rate('rpc_server_duration_seconds_count')})`,
   }),
   panel('Duration: 99 of 100 calls, by method', 's', {
@@ -36,7 +36,9 @@ const red = [
 ];
 
 const use = [
-  panel('Event loop: 1 is all there is', 'percentunit', { '{{pod}}': `nodejs_eventloop_utilization{${of}}` }),
+  panel('Event loop: share of time that it is busy', 'percentunit', {
+    '{{pod}}': `nodejs_eventloop_utilization{${of}}`,
+  }),
   panel('CPU', 'short', {
     '{{pod}}': `sum by (pod) (rate(container_cpu_usage_seconds_total{${of},container="caudal"}[$__rate_interval]))`,
   }),
@@ -50,7 +52,7 @@ const use = [
     '{{result}}': `sum by (result) (${rate('cache_reads_total')})`,
   }),
   panel('Redis: calls that failed', 'reqps', { failed: `sum(${rate('cache_redis_errors_total')})` }),
-  panel('RabbitMQ: connections that are up', 'short', { '{{purpose}}': `sum by (purpose) (broker_connected{${of}})` }),
+  panel('RabbitMQ: open connections', 'short', { '{{purpose}}': `sum by (purpose) (broker_connected{${of}})` }),
 ];
 
 const flow = [
@@ -63,18 +65,18 @@ const flow = [
   panel('Wait for the head of the log: 99 of 100', 's', {
     '{{domain}}': quantile(0.99, 'eventlog_append_lock_seconds', 'domain'),
   }),
-  panel('Age of the oldest event to be published', 's', {
+  panel('Age of the oldest unpublished event', 's', {
     '{{domain}}': `max by (domain) (relay_oldest_unpublished_seconds{${of}})`,
   }),
-  panel('Events to be published', 'short', { '{{domain}}': `max by (domain) (relay_lag_events{${of}})` }),
-  panel('Published a second', 'reqps', { '{{domain}}': `sum by (domain) (${rate('relay_published_total')})` }),
+  panel('Unpublished events', 'short', { '{{domain}}': `max by (domain) (relay_lag_events{${of}})` }),
+  panel('Published events a second', 'reqps', { '{{domain}}': `sum by (domain) (${rate('relay_published_total')})` }),
   panel('From event to view or saga: 99 of 100', 's', {
     '{{handler}}': quantile(0.99, 'handler_lag_seconds', 'handler'),
   }),
   panel('Events handled a second, by outcome', 'reqps', {
     '{{handler}} {{outcome}}': `sum by (handler, outcome) (${rate('events_handled_total')})`,
   }),
-  panel('Streams that are parked', 'short', { '{{handler}}': `max by (handler) (parked_streams{${of}})` }),
+  panel('Parked streams', 'short', { '{{handler}}': `max by (handler) (parked_streams{${of}})` }),
   panel('Streams that reconciliation found behind', 'reqps', {
     '{{handler}}': `sum by (handler) (${rate('reconciliation_behind_total')})`,
   }),
@@ -88,13 +90,15 @@ const flow = [
 
 const scaling = [
   panel('Replicas', 'short', { '{{deployment}}': `kube_deployment_status_replicas_available{${of}}` }),
-  panel('Replicas that are wanted', 'short', {
+  panel('Desired replicas', 'short', {
     '{{horizontalpodautoscaler}}': `kube_horizontalpodautoscaler_status_desired_replicas{${of}}`,
   }),
   panel('Messages in the queues of a workload', 'short', {
     '{{scaledObject}}': `sum by (scaledObject) (keda_scaler_metrics_value{exported_namespace="$namespace"})`,
   }),
-  panel('KEDA awake: 1 is yes', 'short', { '{{scaledObject}}': `keda_scaler_active{exported_namespace="$namespace"}` }),
+  panel('KEDA active: 1 is yes', 'short', {
+    '{{scaledObject}}': `keda_scaler_active{exported_namespace="$namespace"}`,
+  }),
   panel('Errors of KEDA', 'reqps', {
     '{{scaledObject}}': `sum by (scaledObject) (rate(keda_scaler_detail_errors_total{exported_namespace="$namespace"}[$__rate_interval]))`,
   }),
@@ -102,7 +106,7 @@ const scaling = [
 ];
 
 const breaker = [
-  panel('Circuits: 0 closed, 1 half open, 2 open', 'short', { '{{circuit}} {{pod}}': `circuit_state{${of}}` }),
+  panel('Circuit breakers: 0 closed, 1 half open, 2 open', 'short', { '{{circuit}} {{pod}}': `circuit_state{${of}}` }),
   panel('Payments that need attention', 'short', {
     '{{step}}': `sum by (step) (increase(payments_attention_needed_total{${of}}[$__range]))`,
   }),
@@ -153,5 +157,5 @@ export const dashboards: Record<string, object> = {
   use: dashboard('use', 'resources', use),
   'event-flow': dashboard('event-flow', 'the flow of events', flow),
   scaling: dashboard('scaling', 'scaling', scaling),
-  breaker: dashboard('breaker', 'circuits and payments', breaker),
+  breaker: dashboard('breaker', 'circuit breakers and payments', breaker),
 };

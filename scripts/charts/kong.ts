@@ -1,6 +1,6 @@
 /**
- * k8s/kong/kong.yml, for a Kong without a database outside Kubernetes: rendered from the chart as its ingress controller
- * would read it, so that routes, checks and plugins can't differ between the two.
+ * k8s/kong/kong.yml, for a Kong without a database outside Kubernetes. It is rendered from the chart as the ingress
+ * controller would read it, so that routes, checks and plugins are the same in both.
  */
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -10,7 +10,7 @@ import { parseAllDocuments, stringify } from 'yaml';
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
-/** As for one Caudal that does everything on a machine; the hosts are where it listens. */
+/** The values of one Caudal that does everything on one machine; the hosts are its listeners' addresses. */
 const values = [
   'kong.enabled=true',
   'kong.auth=none',
@@ -36,7 +36,10 @@ interface Manifest {
   config?: unknown;
 }
 
-/** `httpPath` as `http_path`, at every depth: resources of Kubernetes and Kong's own configuration differ in no more. */
+/**
+ * `httpPath` becomes `http_path`, at every depth: the only difference between Kubernetes' resources and Kong's own
+ * configuration.
+ */
 function snakeCase(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(snakeCase);
   if (typeof value !== 'object' || value === null) return value;
@@ -55,7 +58,8 @@ function routeOf({ metadata: { name, annotations = {} }, spec }: Manifest): obje
     protocols: (annotations['konghq.com/protocols'] ?? 'http,https').split(','),
     ...(methods && { methods }),
     strip_path: annotations['konghq.com/strip-path'] === 'true',
-    // An Ingress says "regular expression" with a slash more; an exact path is one too.
+    // In an Ingress, a path that is a regular expression begins with `/~` instead of `~`. An exact path becomes a
+    // regular expression too.
     paths: spec!.rules![0]!.http.paths.map(({ path }) => (path.startsWith('/~') ? path.slice(1) : `~${exact(path)}$`)),
   };
 }
@@ -66,7 +70,7 @@ export async function kongConfiguration(): Promise<string> {
   const { stdout: helm } = await run(`${root}test/cluster/tools`, ['helm']);
   const { stdout } = await run(
     helm.trim(),
-    // A helm that is built from its module does not know a version of Kubernetes by itself.
+    // A helm that is built from its module has no default version of Kubernetes.
     [
       'template',
       'caudal',
@@ -93,16 +97,16 @@ export async function kongConfiguration(): Promise<string> {
           protocol: listeners[listener].protocol,
           host: `caudal-${listener}`,
           port: listeners[listener].port,
-          // A repeat is the client's: it knows whether a call may be repeated.
+          // Repeats are left to the client, which knows whether a call may be repeated.
           retries: 0,
           routes: ofListener.map(routeOf),
-          // All Ingresses of a listener have the same.
+          // All Ingresses of a listener have the same plugins.
           plugins: ofListener[0]!.metadata
             .annotations!['konghq.com/plugins']!.split(',')
             .map((name) => plugins.get(name)),
         };
       }),
-      // Weights count where algorithm is round-robin or consistent-hashing.
+      // Weights take effect if the algorithm is round-robin or consistent-hashing.
       upstreams: (Object.keys(listeners) as ListenerName[]).map((listener) => ({
         name: `caudal-${listener}`,
         algorithm: policy!.spec!.algorithm,

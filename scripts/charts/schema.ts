@@ -1,6 +1,6 @@
 /**
- * charts/caudal/values.schema.json: types follow from the defaults in values.yaml, what defaults can't say stands here,
- * and the names of contexts, roles, projections and settings come from the code.
+ * charts/caudal/values.schema.json: types follow from the defaults in values.yaml, this file adds what defaults can't say,
+ * and the names of contexts, roles, projections and settings are taken from the code.
  */
 import type { Setting } from '@caudal/config/setting.ts';
 import { contexts } from '@caudal/server/contexts.ts';
@@ -9,7 +9,7 @@ import type { ValueKey } from './values.ts';
 
 export type Schema = Record<string, unknown>;
 
-/** Settings that the chart sets itself, from the workload or from a value of its own, and those that pods do not read. */
+/** Settings that the chart sets itself, from the workload or from another value, and settings that pods do not read. */
 const reserved = [
   'CAUDAL_ROLES',
   'CAUDAL_CONTEXTS',
@@ -27,7 +27,7 @@ const reserved = [
 
 const known = Object.entries(settings as Record<string, Setting<unknown>>).filter(([name]) => !reserved.includes(name));
 
-/** Settings that can hold a credential: those that a process also takes as a file. */
+/** Settings that can hold a credential: a process can also read them from a file. */
 export const credentials = known.filter(([, { secrecy }]) => secrecy !== 'public').map(([name]) => name);
 
 const map = (properties: Schema, more: Schema = {}): Schema => ({
@@ -52,10 +52,10 @@ const someOf = (values: readonly string[]): Schema => ({
 const whole = (minimum: number, maximum?: number): Schema => ({ type: 'integer', minimum, maximum });
 const text: Schema = { type: 'string' };
 const texts: Schema = { type: 'object', additionalProperties: text };
-/** Kubernetes checks them itself. */
+/** Kubernetes checks their keys itself. */
 const ofKubernetes: Schema = { type: 'array', items: { type: 'object' } };
 
-/** A number or a switch needs no quotes in YAML. Everything else does: YAML has `off` for a switch, and CAUDAL_AUTH a word. */
+/** In YAML, numbers and switches need no quotes, everything else does: `off` is false in YAML, but a word in CAUDAL_AUTH. */
 function typesOf({ expects }: Setting<unknown>): string[] {
   if (expects === 'true or false') return ['boolean', 'string'];
   return /number|port/.test(expects) ? ['number', 'string'] : ['string'];
@@ -81,7 +81,7 @@ const quantities = map({
 const resources = map({ requests: quantities, limits: quantities });
 const algorithm = oneOf('least-connections', 'round-robin', 'latency', 'consistent-hashing');
 
-/** With descriptions: the README lists them. */
+/** Its keys have descriptions, which the README lists. */
 export const workload = map({
   roles: {
     ...someOf([...roles, ...Object.keys(formerRoles)]),
@@ -94,30 +94,30 @@ export const workload = map({
     ...someOf(contexts.flatMap(({ projections }) => projections.map(({ projection }) => projection.name))),
     description: 'Which projections it feeds; all of its contexts if absent.',
   },
-  replicas: { ...whole(0), description: 'Pods, or the least of them where it is scaled; 1 if absent.' },
-  maxReplicas: { ...whole(0), description: 'The most of them. Absent or 0: it is not scaled.' },
+  replicas: { ...whole(0), description: 'The number of pods, or their minimum if it is scaled; 1 if absent.' },
+  maxReplicas: { ...whole(0), description: 'The maximum number of pods. Absent or 0: it is not scaled.' },
   scaleOn: {
     ...oneOf('cpu', 'queues'),
     description: 'What it is scaled on: `cpu` (an HPA) or `queues` (KEDA, on the depth of the queues that it reads).',
   },
   target: {
     ...whole(1),
-    description: 'What one pod is to bear: percent of its CPU request (70), or messages (four times its prefetch).',
+    description: 'The load per pod: percent of its CPU request (70), or messages (four times its prefetch).',
   },
   public: {
     type: 'boolean',
-    description: 'Whether gateways send it calls; true if absent. false: it serves the other workloads only.',
+    description: 'Whether gateways route calls to it; true if absent. false: it serves the other workloads only.',
   },
   algorithm: { ...algorithm, description: 'How Kong spreads calls over its pods; `kong.algorithm` if absent.' },
-  resources: { ...resources, description: 'Memory and CPU, laid over `resources`.' },
-  settings: { ...settingsSchema, description: 'Settings of its own, laid over `settings`.' },
-  enabled: { type: 'boolean', description: 'false leaves a workload of the preset out.' },
+  resources: { ...resources, description: 'Memory and CPU, merged into `resources`.' },
+  settings: { ...settingsSchema, description: 'Settings of its own, merged into `settings`.' },
+  enabled: { type: 'boolean', description: 'false removes a workload of the preset.' },
 });
 
 export const job = map(
   {
     args: { ...listOf(text), minItems: 1, description: 'The command of caudal: `[rebuild, order-details]`.' },
-    schedule: { ...text, description: 'When, as cron has it. Absent: on request only.' },
+    schedule: { ...text, description: 'When, in the syntax of cron. Absent: on request only.' },
   },
   { required: ['args'] },
 );
@@ -127,7 +127,7 @@ export const consumer = map(
     credentials: {
       ...listOf(text),
       minItems: 1,
-      // Kong's definition has a set.
+      // In Kong's definition it is a set.
       uniqueItems: true,
       description: 'Names of the Secrets with its credentials.',
     },
@@ -137,7 +137,7 @@ export const consumer = map(
 
 const port = whole(1024, 65535);
 
-/** By key: what its default does not say. */
+/** By key: the schema where its default does not give it. */
 const particulars: Record<string, Schema> = {
   preset: oneOf('monolith', 'small', 'production', 'none'),
   workloads: byName(workload),
@@ -156,7 +156,7 @@ const particulars: Record<string, Schema> = {
   'ports.grpc': port,
   'ports.rest': port,
   'ports.metrics': port,
-  // CAUDAL_SHUTDOWN_GRACE takes no more.
+  // CAUDAL_SHUTDOWN_GRACE is 2 min at most.
   'shutdown.graceSeconds': whole(0, 120),
   'shutdown.stopSeconds': whole(10),
   'serviceAccount.annotations': texts,
@@ -174,7 +174,7 @@ const particulars: Record<string, Schema> = {
   'kong.algorithm': algorithm,
   'kong.hashOn': map(
     { input: oneOf('ip', 'consumer'), header: text },
-    // Kong takes no two. A default is in the template, not in values.yaml, or it would always be one of two.
+    // Kong refuses both together. So the default is in the template: in values.yaml, it would be merged with a given header.
     { maxProperties: 1 },
   ),
   'kong.auth': oneOf('none', 'jwt', 'key-auth'),
@@ -193,7 +193,7 @@ export function valuesSchema(keys: ValueKey[]): Schema {
     ...below([], keys, used),
   };
   const unknown = Object.keys(particulars).filter((key) => !used.has(key));
-  if (unknown.length > 0) throw new Error(`values.yaml has no ${unknown.join(', ')}, of which schema.ts speaks`);
+  if (unknown.length > 0) throw new Error(`values.yaml has no ${unknown.join(', ')}, but schema.ts describes it`);
   return schema;
 }
 
@@ -206,7 +206,7 @@ function below(path: string[], keys: ValueKey[], used: Set<string>): Schema {
     const schema = particular ?? (key.parent ? below(key.path, keys, used) : byDefault(key));
     return [key.path.at(-1)!, key.comment ? { description: key.comment, ...schema } : schema];
   });
-  // Helm itself lays `global` over the values of every chart.
+  // Helm itself merges `global` into the values of every chart.
   const more = path.length === 0 ? { global: { type: 'object' } } : {};
   return map({ ...Object.fromEntries(properties), ...more });
 }
@@ -222,5 +222,5 @@ function byDefault({ path, value }: ValueKey): Schema {
   }
   // The credentials, each on one line.
   if (value && typeof value === 'object' && 'existingSecret' in value) return map({ existingSecret: text, key: text });
-  throw new Error(`schema.ts must say what ${path.join('.')} may be: its default ${JSON.stringify(value)} does not`);
+  throw new Error(`Add the schema of ${path.join('.')} to schema.ts: it doesn't follow from ${JSON.stringify(value)}`);
 }

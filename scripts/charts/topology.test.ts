@@ -1,9 +1,9 @@
-/** What gateways are told of methods that callers show no token to. */
+/** What gateways learn about methods that are called without a token. */
 import '@caudal/rpc/testing/probe.ts';
 import { expect, test } from '@jest/globals';
 import { endpointsOf } from './topology.ts';
 
-test('the endpoints of a context, and apart from them what is open', () => {
+test('the endpoints of a context, and separately its endpoints without a token', () => {
   const { command, query } = endpointsOf('probe');
   expect(command.grpc).toEqual([
     '/caudal.probe.v1.ProbeService/CreateProbe',

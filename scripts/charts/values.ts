@@ -1,4 +1,4 @@
-/** charts/caudal/values.yaml as people read it: keys with their defaults, and the comments that stand above them. */
+/** charts/caudal/values.yaml: its keys with their defaults and the comments above them. */
 import { isMap, isPair, isScalar, type Pair, parseDocument, type YAMLMap } from 'yaml';
 
 export interface ValueKey {
@@ -10,7 +10,7 @@ export interface ValueKey {
   parent: boolean;
 }
 
-/** Every key, parents before what is below them. Throws where a key has no comment: each is to be documented. */
+/** Every key, parents before their children. Throws if a key has no comment, because the README lists all. */
 export function valueKeys(text: string): ValueKey[] {
   const document = parseDocument(text);
   const keys: ValueKey[] = [];
@@ -24,7 +24,7 @@ function walk(map: YAMLMap, above: string[], first: string, keys: ValueKey[]): v
   map.items.forEach((pair: Pair, index) => {
     if (!isPair(pair) || !isScalar(pair.key)) return;
     const path = [...above, String(pair.key.value)];
-    // The parser hangs the comment of a map's first key on the map.
+    // The parser attaches the comment of a map's first key to the map.
     const comment = clean(pair.key.commentBefore ?? (index === 0 ? first : ''));
     const parent = isMap(pair.value) && pair.value.flow !== true && pair.value.items.length > 0;
     const value = isMap(pair.value) || !isScalar(pair.value) ? (pair.value as YAMLMap).toJSON() : pair.value.value;
@@ -34,7 +34,7 @@ function walk(map: YAMLMap, above: string[], first: string, keys: ValueKey[]): v
 }
 
 const firstComment = (map: YAMLMap) => map.commentBefore ?? '';
-/** The last paragraph: what stands above it is said of the file. */
+/** The last paragraph: the paragraphs above it are about the file. */
 const clean = (comment: string) =>
   comment
     .split(/\n\s*\n/)

@@ -1,4 +1,4 @@
-/** The catalogue of reasons: what every `src/reasons.ts` says, and which words the code uses. */
+/** The catalogue of reasons: the entries of every `src/reasons.ts`, and the reasons that the code uses. */
 import { globSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Reason } from '@caudal/kernel/reason.ts';
@@ -12,7 +12,7 @@ export interface CataloguedReason extends Reason {
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
-/** Every reason of every registry. There is no list of registries: one that is added is found. */
+/** Every reason of every registry. There is no list of registries: a new `src/reasons.ts` is found by its name. */
 export async function catalogue(): Promise<CataloguedReason[]> {
   const files = globSync('{packages,services}/*/src/reasons.ts', { cwd: root }).sort();
   const registries = await Promise.all(
@@ -28,7 +28,7 @@ export async function catalogue(): Promise<CataloguedReason[]> {
 export interface UsedReason {
   reason: string;
   path: string;
-  /** The code that stands beside it, where it is literal too. */
+  /** The code beside it, if it is literal too. */
   code: string | undefined;
 }
 
@@ -36,7 +36,9 @@ export interface UsedReason {
 const thrown = /(?:CaudalError|super)\(\s*'([A-Z_]+)',\s*'([A-Z_]+)'/g;
 const refusal = /\brefused\(\s*'([A-Z_]+)'/g;
 const missing = /\bnotFound\(\s*'(\w+)'/g;
-/** Any word in capitals with an underscore: reasons also travel in events, in sets and through helpers. */
+/**
+ * Any word in capitals with an underscore, because reasons also occur in events, in sets and as arguments of helpers.
+ */
 const word = /'([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)'/g;
 
 /** Every word of the shipped code that is a reason, or looks like one. */

@@ -10,9 +10,9 @@ export async function errorsPage(): Promise<string> {
   return [
     '# Errors',
     '',
-    "An error has a code (gRPC's canonical ones; REST turns it into an HTTP status) and a reason, the word for machines.",
-    'Codes say how to react, reasons say what happened. Some reasons also stand in events and in resources: why a payment',
-    'failed, why an order was rejected. How errors look on the wire is in [api.md](../api.md#errors).',
+    "An error has a code (one of gRPC's; REST turns it into an HTTP status) and a reason, which programs can compare.",
+    'The code says how to react, the reason says what happened. Some reasons also occur in events and in resources: why a payment',
+    'failed, why an order was rejected. The form of errors in answers is in [api.md](../api.md#errors).',
     '',
     ...owners.flatMap((owner) => [
       `## ${titleOf(owner)}`,
@@ -26,7 +26,7 @@ function row({ reason, code, meaning }: CataloguedReason): string[] {
   return [`\`${reason}\``, code, String(httpStatus(new CaudalError(code, reason, ''))), meaning];
 }
 
-/** What any method may answer first, then the contexts, then what clients hardly see. */
+/** First the reasons that any method may answer with, then those of contexts, then those that clients rarely see. */
 function bySoonestSeen(a: string, b: string): number {
   const rank = (owner: string) => (owner === 'packages/rpc' ? 0 : owner.startsWith('services/') ? 1 : 2);
   return rank(a) - rank(b) || (a < b ? -1 : 1);

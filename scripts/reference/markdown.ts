@@ -1,4 +1,4 @@
-/** What the reference pages share: tables, and text that may stand in one. */
+/** Shared by the reference pages: tables and their cells. */
 
 /** Text as a cell of a table. */
 export function cell(text: string): string {

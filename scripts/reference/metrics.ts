@@ -3,7 +3,7 @@ import { contexts } from '@caudal/server/contexts.ts';
 import { table } from './markdown.ts';
 import { shippedSources } from './sources.ts';
 
-/** As instruments are made everywhere: at module level, with literals. */
+/** Instruments are made in one way everywhere: at module level, with literals. */
 const made = /\b(?:counter|histogram|gauge)\(\s*['"`]/g;
 const instrument = /\b(counter|histogram|gauge)\(\s*'([a-z_]+)',\s*(?:'([^']+)'|"([^"]+)")([^;]*);/g;
 /** The options of an instrument that was renamed. */
@@ -21,7 +21,7 @@ export interface Instrument {
   formerLabels: Record<string, string>;
 }
 
-/** Every instrument, in the order of the files. Throws if one can't be read. */
+/** Every instrument, in the order of the files. Throws if this file's patterns can't read one. */
 export function instruments(): Instrument[] {
   return shippedSources().flatMap(({ path, text }) => {
     const found = [...text.matchAll(instrument)];
@@ -40,7 +40,7 @@ export function instruments(): Instrument[] {
   });
 }
 
-/** The rows of an instrument: its own, and that of its deprecated name. */
+/** The rows of an instrument: one for its name, and one for its deprecated name. */
 function rowsOf({ name, kind, description, formerName, formerLabels }: Instrument): string[][] {
   const labels = Object.entries(formerLabels);
   if (formerName === undefined) {
@@ -67,7 +67,7 @@ export function metricsPage(): string {
   return [
     '# Metrics',
     '',
-    'What `/metrics` has (the port is `CAUDAL_METRICS_PORT`), beside what OpenTelemetry says of Node itself: event loop,',
+    'The metrics of `/metrics` (its port is `CAUDAL_METRICS_PORT`), beside those of OpenTelemetry about Node itself: event loop,',
     'heap, garbage collection. Units are base units; attributes never hold ids. [operations.md](../operations.md) says which',
     'of them to watch. Deprecated names are exported for one more version: [renames](../renames.md).',
     '',

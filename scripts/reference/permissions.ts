@@ -1,4 +1,4 @@
-/** docs/reference/permissions.md: who may call what, and where it is found over REST. */
+/** docs/reference/permissions.md: the permission that each method needs, and its route in REST. */
 import { contract, type MethodContract } from '@caudal/contract/descriptors.ts';
 import { table } from './markdown.ts';
 
@@ -8,12 +8,12 @@ export function permissionsPage(): string {
   return [
     '# Methods and permissions',
     '',
-    "A token lists permissions in its claim `scope`. `orders.orders.read` is for the caller's own orders, where the method",
-    "knows an owner; `orders.orders.read:any` is for everybody's. Methods without REST route are internal: only Caudal's own",
-    'services call them, over gRPC. How this is checked is in [api.md](../api.md#permissions).',
+    "A token lists permissions in its claim `scope`. `orders.orders.read` is for the caller's own orders, if the method",
+    "has an owner; `orders.orders.read:any` is for all orders. Methods without a REST route are internal: only Caudal's own",
+    'services call them, over gRPC. [api.md](../api.md#permissions) says how this is checked.',
     '',
-    'Under "served" stands what differs from most methods, as [api.md](../api.md#how-a-method-is-served) explains: another status',
-    'of success than 200, a bound of the request other than 4 MiB, another class of rate limit than `DEFAULT`.',
+    '"Served" says how a method differs from most methods, as [api.md](../api.md#how-a-method-is-served) explains: a status',
+    'of success other than 200, a bound of the request other than 4 MiB, a class of rate limit other than `DEFAULT`.',
     '',
     ...services.flatMap((service) => {
       const own = methods.filter((method) => method.service === service);
@@ -53,7 +53,7 @@ function servedOf({ successStatus, maxRequestBytes, rateLimit }: MethodContract)
   ].join(', ');
 }
 
-/** `64 KiB`, or in bytes what is no whole number of them. */
+/** `64 KiB`; in bytes if it is not a whole number of KiB. */
 function sizeOf(bytes: number): string {
   if (bytes % 2 ** 20 === 0) return `${bytes / 2 ** 20} MiB`;
   return bytes % 2 ** 10 === 0 ? `${bytes / 2 ** 10} KiB` : `${bytes} bytes`;

@@ -9,10 +9,10 @@ export function settingsPage(): string {
   return [
     '# Settings',
     '',
-    'Caudal is configured by environment variables. They are read once, at the start, and checked all together: one message',
-    'names everything that is wrong. `bin/caudal config` shows what is in effect and where it comes from. A deprecated name is',
+    'Caudal is configured by environment variables. It reads them once, at the start, and checks all of them: one message',
+    'names everything that is wrong. `bin/caudal config` shows each value and where it is set. A deprecated name is',
     'read for one more version, with a warning: [renames](../renames.md).',
-    'An empty variable counts as not set. A file of variables is `node --env-file=FILE`.',
+    'An empty variable counts as not set. `node --env-file=FILE` reads variables from a file.',
     '',
     '## Every process',
     '',

@@ -1,4 +1,4 @@
-/** The sources that are shipped, as text: for what can only be learnt by reading them. */
+/** The text of the shipped sources, for pages that need more than what the modules export. */
 import { globSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { isShipped, workspaces } from '../shipped.ts';
@@ -11,7 +11,7 @@ export interface Source {
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
-/** Every module that goes into production, generated code left out; in the order of their paths. */
+/** Every shipped module except generated code, in the order of their paths. */
 export function shippedSources(): Source[] {
   return globSync(`{${workspaces.join(',')}}/*/src/**/*.ts`, { cwd: root })
     .filter((path) => isShipped(path) && !path.includes('/gen/'))

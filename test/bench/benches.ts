@@ -1,4 +1,4 @@
-/** All benchmarks, in the order of the page. */
+/** All benchmarks, in the order of docs/benchmarks.md. */
 import { append } from './benches/append.ts';
 import { growth } from './benches/growth.ts';
 import { hotItem } from './benches/hot-item.ts';

@@ -1,4 +1,4 @@
-/** For `node --import`: the process collects all of its garbage at SIGUSR2. */
+/** For `node --import`: on SIGUSR2 the process collects all of its garbage. */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 

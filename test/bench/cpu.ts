@@ -1,7 +1,7 @@
-/** Who on this machine has used how much processor time, from /proc. */
+/** The processor time of the programs on this machine, from /proc. */
 import { readdirSync, readFileSync } from 'node:fs';
 
-/** What a process belongs to, by its command line. */
+/** The component of a process, by its command line. */
 const components: [name: string, pattern: RegExp][] = [
   ['postgres', /postgres/],
   ['rabbitmq', /beam\.smp|rabbitmq/],
@@ -12,12 +12,12 @@ const components: [name: string, pattern: RegExp][] = [
   ['client', /test\/bench/],
 ];
 
-/** The kernel's clock for process times: 100 a second wherever Linux runs. */
+/** The kernel's unit of process times: 100 a second on every Linux. */
 export const ticksPerSecond = 100;
 
-/** Seconds that a process has used so far. Throws if it has ended. */
+/** Processor time of a process so far, in seconds. Throws if it has ended. */
 export function cpuSeconds(pid: number | string): number {
-  // Behind the name, which may hold anything: state is field 3, utime 14, stime 15.
+  // After the name, which may contain anything: state is field 3, utime 14, stime 15.
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
@@ -25,7 +25,7 @@ export function cpuSeconds(pid: number | string): number {
 
 export type CpuTimes = Map<string, { component: string; seconds: number }>;
 
-/** Seconds of each process so far that belongs to a component. */
+/** Processor time so far of each process that belongs to a component, in seconds. */
 export function cpuTimes(): CpuTimes {
   const times: CpuTimes = new Map();
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
@@ -41,7 +41,10 @@ export function cpuTimes(): CpuTimes {
   return times;
 }
 
-/** Seconds of each component between two looks. What ended in between is not known any more. */
+/**
+ * Processor time of each component between two measurements, in seconds. Processes that ended in between are not
+ * counted.
+ */
 export function cpuUsed(before: CpuTimes, after: CpuTimes): Record<string, number> {
   const used = Object.fromEntries(components.map(([name]) => [name, 0]));
   for (const [pid, { component, seconds }] of after) used[component]! += seconds - (before.get(pid)?.seconds ?? 0);

@@ -1,6 +1,6 @@
 /**
- * The ceiling of what a gRPC service in Node can do: a bare grpc-js server with the same messages, which answers each call
- * with the same message and does nothing else. A process of its own, as the service is.
+ * The upper limit for a gRPC service in Node: a bare grpc-js server with the same messages, which answers each call
+ * with the same message and does nothing else. It is a process of its own, like the service.
  */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,7 +12,7 @@ import { openUnary } from './unary.ts';
 const path = '/bench.Echo/Echo';
 
 export interface Echo {
-  /** `token` travels along, and nobody looks at it. */
+  /** `token` is sent, and not checked. */
   call(request: ReserveStockRequest): Promise<Reservation>;
   stop(): void;
 }

@@ -18,8 +18,8 @@ describe('figures', () => {
       expect(() => figureOf(name, rounds)).toThrow('without a value');
   });
 
-  test('ratios are taken round by round', () => {
-    // The medians' ratio would be 1: the machine was slow in the second round, for both.
+  test('ratios are taken within each round', () => {
+    // The ratio of the medians would be 1. In the second round the machine was slow for both.
     expect(ratioOf({ bench: 'b', metric: 'm' }, [20, 10, 30], [10, 5, 10])).toMatchObject({ value: 2, spread: [2, 3] });
   });
 
@@ -31,7 +31,7 @@ describe('figures', () => {
     expect([0.9, 1, 1.1].map((value) => figure(value, { kind: 'atMost', value: 1 }))).toEqual([true, true, false]);
   });
 
-  test('numbers are shown with three digits that count', () => {
+  test('numbers are shown with three significant digits', () => {
     expect([0, 0.4123, 8.414, 84.14, 841.4, 16_934, 0.00123].map(number)).toEqual([
       '0',
       '0.412',

@@ -1,4 +1,6 @@
-/** From rounds to figures. Pairs are compared round by round: the machine's speed drifts, and drifts for both. */
+/**
+ * From rounds to figures. Contenders are compared within each round, because the speed of the machine drifts, for both.
+ */
 import type { Figure, Goal } from './types.ts';
 
 export function median(values: number[]): number {
@@ -7,7 +9,7 @@ export function median(values: number[]): number {
   return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
-/** The value below which `share` (0..1) of the sorted ones lie: nearest rank. NaN if there are none. */
+/** The value below which `share` (0..1) of the sorted values lie: nearest rank. NaN if there are none. */
 export function percentile(sorted: ArrayLike<number>, share: number): number {
   if (sorted.length === 0) return Number.NaN;
   return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)]!;
@@ -20,7 +22,7 @@ export interface Named {
   goal?: Goal;
 }
 
-/** The figure of some rounds. */
+/** The figure of some rounds: median and spread. */
 export function figureOf(name: Named, rounds: number[]): Figure {
   if (rounds.length === 0 || rounds.some((value) => !Number.isFinite(value)))
     throw new Error(`${name.bench} ${name.metric}: a round without a value`);
@@ -31,7 +33,7 @@ export function figureOf(name: Named, rounds: number[]): Figure {
   };
 }
 
-/** How many times `of` is `by`, round by round. */
+/** The ratio of `of` to `by`, round by round. */
 export function ratioOf(name: Omit<Named, 'unit'>, of: number[], by: number[]): Figure {
   return figureOf(
     { ...name, unit: 'x' },
@@ -44,7 +46,7 @@ export function isMet({ value, goal }: Figure): boolean | undefined {
   return goal.kind === 'atLeast' ? value >= goal.value : value <= goal.value;
 }
 
-/** Three digits that count: `0.412`, `8.41`, `16,900`. */
+/** Three significant digits: `0.412`, `8.41`, `16,900`. */
 export function number(value: number): string {
   if (value === 0) return '0';
   const digits = Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value))));

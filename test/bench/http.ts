@@ -1,8 +1,8 @@
-/** The client of the REST benchmarks: kept-alive connections, one a client. */
+/** The client of the REST benchmarks: keep-alive connections, one per client. */
 import { Agent, request } from 'node:http';
 
 export interface Rest {
-  /** Throws unless the answer is 2xx or 304. Returns its body's length. */
+  /** Throws unless the answer is 2xx or 304. Returns the length of its body. */
   send(method: string, path: string, body?: object): Promise<number>;
   close(): void;
 }

@@ -11,7 +11,7 @@ const schema = 'inventory';
 
 export const migrateInventory = (url: string) => migrateLog(url, schema);
 
-/** Opens it; the schema is there already. */
+/** Opens it; the schema exists already. */
 export function openInventory(url: string, poolSize: number) {
   const { log, close } = openLog({ url, schema, poolSize });
   const aggregates = openAggregates({ log, clock: systemClock, ids: newId });

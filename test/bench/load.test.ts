@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { closedLoop, takeTurns } from './load.ts';
 
 describe('load', () => {
-  test('a closed loop has as many operations under way as clients, and counts what ended in time', async () => {
+  test('a closed loop has as many operations in flight as clients, and counts those that ended in time', async () => {
     let underWay = 0;
     let most = 0;
     const measured = await closedLoop({
@@ -22,12 +22,12 @@ describe('load', () => {
     expect(measured.p99).toBeLessThanOrEqual(measured.max);
   });
 
-  test('an operation that fails ends it', async () => {
+  test('a failed operation ends it', async () => {
     const work = () => Promise.reject(new Error('no'));
     await expect(closedLoop({ clients: 2, seconds: 5, work })).rejects.toThrow('no');
   });
 
-  test('contenders take turns, each round begins with another one, and the first round does not count', async () => {
+  test('contenders alternate, each round begins with another one, and the first round does not count', async () => {
     const order: string[] = [];
     const contender = (name: string) => async () => {
       order.push(name);

@@ -1,24 +1,24 @@
-/** Load of a closed loop: so many clients, each of which asks again once it has its answer. */
+/** A closed loop: a fixed number of clients, each of which begins its next operation when the last one has ended. */
 import { percentile } from './figures.ts';
 
 export interface Load {
   clients: number;
   seconds: number;
-  /** One operation of one client. `turn`: how many this client has done before. Failing ends the bench. */
+  /** One operation of one client. `turn`: how many this client has done before. An error ends the benchmark. */
   work(client: number, turn: number): Promise<unknown>;
 }
 
 export interface Measured {
-  /** Operations a second. */
+  /** Operations per second. */
   rate: number;
   operations: number;
-  /** Milliseconds an operation. */
+  /** The duration of an operation, in milliseconds. */
   p50: number;
   p99: number;
   max: number;
 }
 
-/** Runs the load; only operations that began and ended within the time count. */
+/** Runs the load. Only operations that began and ended within the time count. */
 export async function closedLoop({ clients, seconds, work }: Load): Promise<Measured> {
   const began = performance.now();
   const endsAt = began + seconds * 1_000;
@@ -45,8 +45,8 @@ export async function closedLoop({ clients, seconds, work }: Load): Promise<Meas
 }
 
 /**
- * Rounds in which the contenders take turns, so that a drift of the machine meets all of them; each round begins with
- * another one. One round before does not count. Returns what each has measured, a value a round.
+ * Rounds in which the contenders alternate, so that a drift of the machine affects all of them. Each round begins with
+ * another contender. One round before is a warm-up. Returns the values of each contender, one per round.
  */
 export async function takeTurns<Name extends string, T>(
   contenders: Record<Name, () => Promise<T>>,

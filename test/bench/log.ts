@@ -5,11 +5,11 @@ import { type DatabaseOptions, openDatabase } from '@caudal/postgres/database.ts
 import { type MigrationSet, migrate } from '@caudal/postgres/migrate.ts';
 import { openPipeline } from '@caudal/postgres/pipeline.ts';
 
-/** Makes the schema of a log, and what else is to stand beside it. */
+/** Creates the schema of a log, and other schemas beside it. */
 export const migrateLog = (url: string, schema: string, beside: MigrationSet[] = []) =>
   migrate({ url, schema, sets: [...beside, migrations] });
 
-/** Opens the log of a schema that is there. */
+/** Opens the log of an existing schema. */
 export function openLog(connection: DatabaseOptions) {
   const database = openDatabase(connection);
   const appender = openPipeline(connection);

@@ -1,8 +1,7 @@
 /**
- * `npm run bench [-- NAME...]`: measures Caudal against its peers, side by side, on real servers that sync to disk.
- *
- * Servers whose URLs are set are used as they are; the others are lent by test/servers for as long as it lasts. Each
- * benchmark leaves its figures in .caudal/bench; docs/benchmarks.md is written from the latest of each.
+ * `npm run bench [-- NAME...]`: measures Caudal and its peers side by side, on real servers that sync to disk. Servers
+ * whose URLs are set are used; test/servers lends the others. Figures are stored in .caudal/bench; docs/benchmarks.md
+ * is written from the latest of each benchmark.
  */
 import { fork } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -17,13 +16,13 @@ import type { Bench, Figure } from './types.ts';
 
 const usage = `Usage: npm run bench [-- NAME...] [--json] [--quick]
 
-  NAME      only these: ${benches.map(({ name }) => name).join(', ')}
-  --json    a line of JSON for each figure on standard output, and nothing else
-  --quick   short rounds, to see that it runs; nothing is kept or written to docs/benchmarks.md
+  NAME      run only these: ${benches.map(({ name }) => name).join(', ')}
+  --json    print only a line of JSON for each figure on standard output
+  --quick   short rounds, to check that it runs; no figure is stored or written to docs/benchmarks.md
   --strict  exit code 1 if a goal is missed
   --help    this
 
-Close what else uses the machine. Without a NAME it takes an hour and a half; memory alone half an hour.`;
+Stop other programs first. All benchmarks take an hour and a half, memory alone takes half an hour.`;
 
 const out = (text: string) => process.stdout.write(`${text}\n`);
 
@@ -48,15 +47,15 @@ function readArguments() {
   }
 }
 
-/** What is under way: a line that is written over on a terminal, lines elsewhere. */
+/** Shows the progress: on a terminal in one line that is overwritten, else in many lines. */
 function say(text: string): void {
   process.stderr.write(process.stderr.isTTY ? `\r\x1b[K${text}` : `${text}\n`);
 }
 
-/** Runs it in a process of its own. */
+/** Runs the benchmark in a process of its own. */
 function run(bench: Bench, quick: boolean): Promise<Figure[]> {
   const child = fork(fileURLToPath(new URL('./run-one.ts', import.meta.url)), [bench.name, quick ? 'quick' : 'full'], {
-    // What the code logs would be part of what is measured.
+    // Logging would be part of the measurement.
     env: { ...process.env, LOG_LEVEL: process.env.LOG_LEVEL ?? 'error' },
   });
   return new Promise((resolve, reject) => {
@@ -76,7 +75,7 @@ function run(bench: Bench, quick: boolean): Promise<Figure[]> {
 
 const folder = '.caudal/bench';
 
-/** Keeps what a benchmark has found, and writes the page anew once there is something of each. */
+/** Stores the figures of a benchmark, and writes the page if there are figures of every benchmark. */
 function keep(bench: Bench, run: Run): void {
   mkdirSync(folder, { recursive: true });
   writeFileSync(`${folder}/${bench.name}.json`, JSON.stringify(run));
@@ -100,7 +99,7 @@ async function main(): Promise<number> {
   const results: { bench: Bench; figures: Figure[] }[] = [];
   try {
     const still = missingServers(lacking);
-    if (still.length) throw new Error(`Not to be had: ${still.join(', ')}. test/servers/README.md tells more.`);
+    if (still.length) throw new Error(`Not available: ${still.join(', ')}. See test/servers/README.md.`);
     const about = await machine();
     for (const bench of chosen) {
       const figures = await run(bench, quick);

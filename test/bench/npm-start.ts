@@ -1,4 +1,4 @@
-/** What a newcomer runs: `npm start`, with its embedded PostgreSQL, and without anything around it. */
+/** `npm start` as a newcomer runs it: with its embedded PostgreSQL, and without variables. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
@@ -14,9 +14,9 @@ import { treeOf } from './process-tree.ts';
 import { openUnary } from './unary.ts';
 
 export interface NpmStart extends Target {
-  /** The process of npm. */
+  /** The process id of npm. */
   pid: number;
-  /** The main process of its PostgreSQL. */
+  /** The process id of its PostgreSQL's main process. */
   postgresPid: number;
   stop(): Promise<void>;
 }
@@ -31,7 +31,7 @@ export async function npmStart(env: Record<string, string> = {}): Promise<NpmSta
   const key = await generateKey('bench');
   const logFile = join(folder, 'log');
   const log = openSync(logFile, 'a');
-  // No more of our environment than a shell has: a DATABASE_URL of ours would be used.
+  // With as little environment as a shell has: a DATABASE_URL of this process would be used.
   const child = spawn('npm', ['start'], {
     cwd: root,
     env: {
@@ -53,7 +53,7 @@ export async function npmStart(env: Record<string, string> = {}): Promise<NpmSta
   const isRunning = () => child.exitCode === null && child.signalCode === null;
 
   const stop = async () => {
-    // As Ctrl-C does it: all of them receive the signal.
+    // As with Ctrl-C, all processes receive the signal.
     for (const each of treeOf(pid)) signal(each, 'SIGINT');
     const over = await Promise.race([ended.then(() => true), delay(stopMs, false, { ref: false })]);
     if (!over) for (const each of treeOf(pid)) signal(each, 'SIGKILL');

@@ -1,4 +1,4 @@
-/** Orders without end: a world with plenty of everything, and so many orders on their way at a time. */
+/** An endless load of orders: products and money are never short, and a fixed number of orders is in flight. */
 
 import {
   CatalogServiceService,
@@ -28,31 +28,31 @@ import { Client } from 'pg';
 import { until } from '../e2e/wait.ts';
 import type { Runtime } from './runtime.ts';
 
-/** Orders that are on their way at the same time. */
+/** The number of orders that are in flight at the same time. */
 export const window = 256;
 export const linesPerOrder = 3;
 const products = 500;
 const customers = 200;
 
-/** Where commands are sent to. */
+/** Where commands are sent. */
 export type Target = Pick<Runtime, 'method' | 'databaseUrl'>;
 
 export interface OrderLoad {
-  /** Keeps `window` orders on their way for so long; returns how many were confirmed meanwhile. */
+  /** Keeps `window` orders in flight for this time; returns how many were confirmed in it. */
   run(seconds: number): Promise<number>;
   /** Waits until every order that was placed is confirmed, two minutes at most. */
   settle(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** Makes the products and customers, and gets ready to order. */
+/** Makes the products and customers. */
 export async function openOrderLoad(target: Target): Promise<OrderLoad> {
   await stock(target);
   const place = target.method(OrderServiceService.placeOrder.path, PlaceOrderRequest, Order);
   const count = await openCount(target.databaseUrl);
   let placed = 0;
   let known = 0;
-  /** Calls that are not answered yet. */
+  /** Calls in flight. */
   const calls = new Set<Promise<unknown>>();
   let failure: { error: unknown } | undefined;
   const placeOne = () => {
@@ -78,7 +78,7 @@ export async function openOrderLoad(target: Target): Promise<OrderLoad> {
       const endsAt = performance.now() + seconds * 1_000;
       while (performance.now() < endsAt) {
         known = await count.confirmed();
-        // Nobody waits for the slowest: a new order for each that is confirmed.
+        // The slowest order delays no other: for each confirmed order a new one begins.
         for (let free = window - (placed - known); free > 0; free--) {
           const call: Promise<unknown> = placeOne()
             .catch((error: unknown) => {
@@ -128,7 +128,7 @@ async function stock({ method }: Target): Promise<void> {
   for (const { close } of [product, item, customer, wallet, deposit]) close();
 }
 
-/** Counts what the orders' log says is confirmed: one query for what is new, so that looking costs little. */
+/** Counts confirmed orders in the orders' log. A query reads only new events, so that counting is cheap. */
 async function openCount(url: string) {
   const client = new Client({ connectionString: url });
   await client.connect();

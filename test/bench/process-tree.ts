@@ -1,9 +1,9 @@
-/** A process and all that it has started, as Linux knows them. */
+/** A process and all its descendants, from /proc. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { residentMib } from '../faults/part-process.ts';
 import { ticksPerSecond } from './cpu.ts';
 
-/** The process and its descendants, parents first. What ends meanwhile is left out. */
+/** The process and its descendants, parents first. A process that ends during the read is left out. */
 export function treeOf(root: number): number[] {
   const children = new Map<number, number[]>();
   for (const name of readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))) {
@@ -28,15 +28,18 @@ export function residentOf(root: number): { command: string; mib: number }[] {
 }
 
 /**
- * Seconds of processor time of the process and its descendants so far, those among them that have ended. Only of children
- * that were waited for is known what they used: PostgreSQL's main process does so.
+ * Processor time of the process and its descendants so far, in seconds, with that of descendants that have ended. Linux
+ * adds an ended child's time only if the parent waits for it; PostgreSQL's main process does.
  */
 export function cpuSecondsOf(root: number): number {
   const ticks = treeOf(root).flatMap((pid) => fieldsOf(pid)?.slice(11, 15).map(Number) ?? []);
   return ticks.reduce((sum, each) => sum + each, 0) / ticksPerSecond;
 }
 
-/** Of /proc/PID/stat, what stands behind the name, which may hold anything: [0] is the state, [1] the parent, [11] utime. */
+/**
+ * The fields of /proc/PID/stat after the name, which may contain anything: [0] is the state, [1] the parent, [11]
+ * utime.
+ */
 function fieldsOf(pid: number): string[] | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');

@@ -1,4 +1,4 @@
-/** How figures are shown: on the terminal, and as docs/benchmarks.md. */
+/** Shows figures on the terminal, and as docs/benchmarks.md. */
 import { execFileSync } from 'node:child_process';
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { Client } from 'pg';
@@ -8,7 +8,7 @@ import type { Bench, Figure, Goal } from './types.ts';
 const goalText = ({ kind, value }: Goal) => `${kind === 'atLeast' ? '≥' : '≤'} ${number(value)}`;
 const withUnit = (value: number, unit: string) => (unit === 'x' ? `${number(value)}×` : `${number(value)} ${unit}`);
 
-/** A row a figure: name, median, spread, goal, verdict. */
+/** One row per figure: name, median, spread, goal, result. */
 function rows(figures: Figure[]): string[][] {
   return figures.map((figure) => {
     const { metric, value, unit, spread, goal } = figure;
@@ -34,13 +34,13 @@ export function table(figures: Figure[]): string {
     .join('\n');
 }
 
-/** What one run of a benchmark has found, and on what. */
+/** The figures of one run of a benchmark, and the facts about its machine. */
 export interface Run {
   about: string[];
   figures: Figure[];
 }
 
-/** What it is measured on: one fact a line. */
+/** The machine and the software of the measurement: one fact per line. */
 export async function machine(): Promise<string[]> {
   const facts = [
     `${availableParallelism()} cores (${cpus()[0]?.model ?? 'unknown'}), ${Math.round(totalmem() / 2 ** 30)} GiB; clients, services and servers share them`,
@@ -62,7 +62,7 @@ export async function machine(): Promise<string[]> {
   return facts;
 }
 
-/** The page. What was measured on another day, machine or commit than the rest says so. */
+/** The page. A benchmark that was measured on another day, machine or commit than the first one says so. */
 export function page(runs: (Run & { bench: Bench })[]): string {
   const about = runs[0]!.about;
   const sections = runs.map((run) =>
@@ -71,7 +71,7 @@ export function page(runs: (Run & { bench: Bench })[]): string {
       '',
       run.bench.compares,
       '',
-      ...run.about.filter((fact) => !about.includes(fact)).map((fact) => `Measured apart: ${fact}.\n`),
+      ...run.about.filter((fact) => !about.includes(fact)).map((fact) => `Measured separately: ${fact}.\n`),
       '| | median | rounds from – to | goal | |',
       '|---|---|---|---|---|',
       ...rows(run.figures).map((row) => `| ${row.join(' | ')} |`),
@@ -79,9 +79,9 @@ export function page(runs: (Run & { bench: Bench })[]): string {
   );
   return `# Benchmarks
 
-Written by \`npm run bench\`. Contenders take turns in one run, round by round, and ratios are taken within a round, so that a
-machine whose speed drifts treats all of them alike: believe the ratios, not the absolute figures. What was changed because of
-them, and what was tried in vain, is in [performance.md](performance.md).
+Written by \`npm run bench\`. Contenders alternate in one run, round by round, and ratios are taken within a round, so that a
+drift of the machine's speed affects all of them alike: rely on the ratios, not on the absolute figures. What was changed because
+of them, and what was tried without success, is in [performance.md](performance.md).
 
 ${about.map((fact) => `- ${fact}`).join('\n')}
 

@@ -1,4 +1,4 @@
-/** One benchmark in a process of its own, so that none runs on the heap and the compiled code of another. */
+/** One benchmark in a process of its own, so that none runs with the heap and the compiled code of another. */
 import { benches } from './benches.ts';
 
 const [name, mode] = process.argv.slice(2);

@@ -15,7 +15,7 @@ export interface Runtime {
   part: Part;
   token: string;
   databaseUrl: string;
-  /** Calls of one method, by somebody who may do everything. */
+  /** Calls one method, as a caller with all permissions. */
   method<Request, Answer>(path: string, request: Codec<Request>, answer: Codec<Answer>): Unary<Request, Answer>;
   stop(): Promise<void>;
 }

@@ -1,4 +1,4 @@
-/** Events of stocks, made as their aggregates make them. */
+/** Events of stock, as its aggregates make them. */
 import { stock } from '@caudal/contract/entities.ts';
 import { newEvent } from '@caudal/eventlog/codec.ts';
 import type { NewEvent } from '@caudal/eventlog/types.ts';
@@ -13,6 +13,6 @@ export const streamOf = (productId: string) => stock.stream(productId);
 export const created = (productId: string) =>
   encode({ $case: 'created', value: { productId, kind: 'standard', policy: {}, quantity: 10n, available: 10n } });
 
-/** The event after `n` others. */
+/** The next event after `n` others. */
 export const restocked = (n: number) =>
   encode({ $case: 'restocked', value: { quantity: 1n, available: BigInt(10 + n) } });

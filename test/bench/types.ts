@@ -1,4 +1,4 @@
-/** What a benchmark is, and what it finds. */
+/** The types of a benchmark and of its figures. */
 import type { ServerName } from '@caudal/testing/servers.ts';
 
 /** A figure: `append.vs-emmett.64 = 9.1 x (8.4-9.9), goal >= 8`. */
@@ -21,17 +21,17 @@ export interface Goal {
 }
 
 export interface Tools {
-  /** Rounds are fewer and shorter: to see that it runs, not to quote. */
+  /** Rounds are fewer and shorter: to check that it runs, not for figures to quote. */
   quick: boolean;
-  /** Tells the person who waits what is under way. */
+  /** Shows the progress to the person who waits. */
   say(what: string): void;
 }
 
 export interface Bench {
-  /** As `npm run bench -- NAME` calls it. */
+  /** The NAME of `npm run bench -- NAME`. */
   name: string;
   title: string;
-  /** What is compared, and why that is fair: stands above the table. */
+  /** What is compared, and why that is fair: the text above the table. */
   compares: string;
   needs: ServerName[];
   run(tools: Tools): Promise<Figure[]>;

@@ -1,4 +1,4 @@
-/** The stores of views, each beside a bare client of the same server that writes the same documents. */
+/** The stores of views, each with a bare client of the same server that writes the same documents. */
 import { openDatabase } from '@caudal/postgres/database.ts';
 import { migrate } from '@caudal/postgres/migrate.ts';
 import { openElasticsearchStore } from '@caudal/projections/stores/elasticsearch-store.ts';
@@ -12,9 +12,9 @@ import { type Document, MongoClient } from 'mongodb';
 /** A store, and the same server through its own client. */
 export interface Contest {
   store: ViewStore;
-  /** Documents of a collection as the server has them, at most so many (10,000 at most). */
+  /** Stored documents of a collection, at most `limit` (10,000 at most). */
   read(collection: string, limit: number): Promise<Document[]>;
-  /** Writes such documents into another collection in one bulk call: new ones, or in place of those there. */
+  /** Writes these documents into another collection in one bulk call, as new documents or replacing existing ones. */
   insert(collection: string, documents: Document[]): Promise<void>;
   replace(collection: string, documents: Document[]): Promise<void>;
   close(): Promise<void>;
@@ -102,5 +102,5 @@ async function postgres(): Promise<Contest> {
   };
 }
 
-/** By the store's name. */
+/** By the name of the store. */
 export const contests = { mongodb, elasticsearch, postgres };

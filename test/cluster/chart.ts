@@ -1,4 +1,4 @@
-/** The chart as its users see it: rendered by helm, or refused by it. */
+/** The chart as its users see it: helm renders it, or refuses the values. */
 import { execFile, execFileSync } from 'node:child_process';
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -8,14 +8,14 @@ import { promisify } from 'node:util';
 import { describe, jest } from '@jest/globals';
 import { parseAllDocuments, stringify } from 'yaml';
 
-// Tools are started for each test: seconds, and more where the machine is busy.
+// Each test starts tools: that takes seconds, and longer on a busy machine.
 jest.setTimeout(180_000);
 
 const run = promisify(execFile);
 export const root = fileURLToPath(new URL('../../', import.meta.url));
 export const chart = join(root, 'charts/caudal');
 
-/** A resource, as far as tests look into it. */
+/** A resource, with the keys that tests read. */
 export interface Manifest {
   apiVersion: string;
   kind: string;
@@ -25,13 +25,13 @@ export interface Manifest {
     labels?: Record<string, string>;
     annotations?: Record<string, string>;
   };
-  // biome-ignore lint/suspicious/noExplicitAny: what is below differs for each kind, and the schemas check it
+  // biome-ignore lint/suspicious/noExplicitAny: the content differs for each kind, and the schemas check it
   spec: any;
 }
 
 export type Tool = 'helm' | 'kubeconform' | 'kube-score' | 'schemas';
 
-/** A tool of `test/cluster/tools`, made if need be: its path, or why it can't be had. */
+/** A tool of `test/cluster/tools`, built if necessary. Returns its path, or why it is missing. */
 export function tool(name: Tool): { path: string } | { missing: string } {
   try {
     const path = execFileSync(join(root, 'test/cluster/tools'), [name], { encoding: 'utf8', stdio: 'pipe' }).trim();
@@ -41,7 +41,7 @@ export function tool(name: Tool): { path: string } | { missing: string } {
   }
 }
 
-/** A `describe` that is skipped, and says so, where a tool is not to be had; it fails where all must be there. */
+/** A `describe` that is skipped, with a message, if a tool is missing; it fails if all tools are required. */
 export function describeWithTools(tools: Tool[], title: string, body: (paths: Record<string, string>) => void): void {
   const found = tools.map((name) => [name, tool(name)] as const);
   const missing = found.flatMap(([, of]) => ('missing' in of ? [of.missing] : []));
@@ -60,7 +60,7 @@ const secret = (name: string) => ({ existingSecret: 'caudal', key: name });
 export const secrets = (...names: string[]) => Object.fromEntries(names.map((name) => [name, secret(name)]));
 
 const keys = secrets('CAUDAL_JWKS', 'CAUDAL_SERVICE_KEY', 'PAYMENTS_GATEWAY_KEY');
-/** The settings that name the stores. */
+/** The settings with the stores' URLs. */
 export const storeSettings = [
   'DATABASE_URL',
   'RABBITMQ_URL',
@@ -72,14 +72,14 @@ export const storeSettings = [
 const stores = secrets(...storeSettings);
 const gateway = { PAYMENTS_GATEWAY_URL: 'https://gateway.example' };
 
-/** The least that each preset needs. */
+/** The minimum of values that each preset needs. */
 export const presets: Record<string, Values> = {
   monolith: { preset: 'monolith', settings: gateway, secrets: secrets('DATABASE_URL', 'CAUDAL_JWKS') },
   small: { preset: 'small', settings: gateway, secrets: { ...stores, ...keys } },
   production: { preset: 'production', settings: gateway, secrets: { ...stores, ...keys } },
 };
 
-/** What is laid over what: maps key by key, all else as a whole. */
+/** Merges values: maps key by key, everything else is replaced. */
 export function laidOver(below: Values, above: Values): Values {
   const isMap = (value: unknown): value is Values =>
     typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -95,7 +95,7 @@ export interface Rendered {
   manifests: Manifest[];
 }
 
-/** Renders the chart, or the one in another folder. Rejects with what helm says. */
+/** Renders the chart, or another folder. Rejects with helm's message. */
 export async function render(helm: string, values: Values, release = 'caudal', of = chart): Promise<Rendered> {
   const folder = mkdtempSync(join(tmpdir(), 'caudal-chart-'));
   try {
@@ -110,7 +110,7 @@ export async function render(helm: string, values: Values, release = 'caudal', o
   }
 }
 
-/** What helm prints after an installation: rendered inside of a ConfigMap, since `helm template` leaves it out. */
+/** What helm prints after an installation. `helm template` leaves it out, so it is rendered inside a ConfigMap. */
 export async function notes(helm: string, values: Values): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'caudal-notes-'));
   try {
@@ -135,7 +135,7 @@ export function manifestsOf(text: string): Manifest[] {
 
 export const ofKind = ({ manifests }: Rendered, kind: string) => manifests.filter((each) => each.kind === kind);
 
-/** The pods that a release makes: of Deployments, Jobs, CronJobs, and bare ones. */
+/** The pods of a release: those of Deployments, Jobs, CronJobs, and bare pods. */
 export function podsOf({ manifests }: Rendered): { name: string; pod: Manifest['spec'] }[] {
   return manifests.flatMap(({ kind, metadata: { name }, spec }) => {
     if (kind === 'Deployment' || kind === 'Job') return [{ name, pod: spec.template.spec }];

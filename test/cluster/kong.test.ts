@@ -1,4 +1,4 @@
-/** Through Kong, every public method is reached, at the workload that serves it, and nothing else is. */
+/** Kong routes every public method to the workload that serves it, and nothing else. */
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -20,7 +20,7 @@ import {
 const methods = contract().methods();
 const open = methods.filter(({ access }) => !access.internal);
 const isQuery = (service: string) => service.endsWith('QueryService');
-/** `/v1/orders/{order_id}:cancel` as somebody calls it. */
+/** `/v1/orders/{order_id}:cancel` with values in place of the names. */
 const called = (template: string) => template.replace(/\{[^}]+\}/g, '0190-x.Y_~');
 
 interface Route {
@@ -42,7 +42,7 @@ function routesOf(release: Rendered, listener: 'rest' | 'grpc'): Route[] {
   );
 }
 
-/** The Services that a call may end at; more than one would be a matter of luck. */
+/** The Services that a call may reach; with more than one the choice would be random. */
 const reached = (routes: Route[], path: string, method?: string) => [
   ...new Set(
     routes
@@ -70,7 +70,7 @@ describeWithTools(['helm'], 'Kong', ({ helm }) => {
     }
   });
 
-  test('internal methods and other paths have none', async () => {
+  test('internal methods and other paths have no route', async () => {
     const release = await kong();
     const [rest, grpc] = [routesOf(release, 'rest'), routesOf(release, 'grpc')];
     for (const { path } of methods.filter(({ access }) => access.internal)) expect(reached(grpc, path)).toEqual([]);
@@ -79,7 +79,7 @@ describeWithTools(['helm'], 'Kong', ({ helm }) => {
     expect(reached(grpc, '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo')).toEqual([]);
   });
 
-  test('what callers show no token to is reached without one, and nothing else is', async () => {
+  test('endpoints without a token are reached without one, and nothing else is', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'caudal-open-'));
     try {
       cpSync(chart, folder, { recursive: true });
@@ -119,7 +119,7 @@ describeWithTools(['helm'], 'Kong', ({ helm }) => {
     }
   });
 
-  test('a body is let through up to the longest that a method takes', async () => {
+  test('a body may be as long as the longest that a method accepts', async () => {
     const [limit] = ofKind(await kong(), 'KongPlugin').filter(({ metadata }) =>
       metadata.name.endsWith('size-limiting'),
     );
@@ -147,20 +147,20 @@ describeWithTools(['helm'], 'Kong', ({ helm }) => {
     ]);
   });
 
-  test('pods are probed every 10 s on their own port, and calls do not overrule the probes', async () => {
+  test('pods are probed every 10 s on their own port, and the results of calls do not override the probes', async () => {
     const release = await kong();
     const policies = ofKind(release, 'KongUpstreamPolicy');
     expect(policies.map(({ spec }) => spec.algorithm)).toEqual(['least-connections']);
     const [{ spec }] = policies as [Manifest];
     expect(spec.healthchecks.active).toMatchObject({
-      // Not grpc: Kong takes it, and calls hang. Not tcp: it never probes.
+      // Not grpc: Kong accepts it, and then calls hang. Not tcp: it never probes.
       type: 'http',
       httpPath: '/readyz',
       healthy: { interval: 10, successes: 3 },
       unhealthy: { interval: 10, httpFailures: 3, tcpFailures: 3, timeouts: 3 },
     });
     expect(spec.healthchecks.passive.healthy.successes).toBe(0);
-    // The controller keeps a policy only for a Service that is behind an Ingress, and names it itself.
+    // The controller uses a policy only for a Service behind an Ingress, and sets its name itself.
     const behind = new Set(
       ofKind(release, 'Ingress').map(({ spec: of }) => of.rules[0].http.paths[0].backend.service.name),
     );
@@ -183,17 +183,17 @@ describeWithTools(['helm'], 'Kong', ({ helm }) => {
     expect(query.metadata.annotations!['konghq.com/upstream-policy']).toBe('caudal-consistent-hashing');
   });
 
-  test('by a header, calls without it are spread by address', async () => {
+  test('hashing by a header: calls without it are spread by address', async () => {
     const release = await kong({ algorithm: 'consistent-hashing', hashOn: { header: 'x-tenant' } });
     const [policy] = ofKind(release, 'KongUpstreamPolicy');
     expect(policy!.spec).toMatchObject({ hashOn: { header: 'x-tenant' }, hashOnFallback: { input: 'ip' } });
     const [byAddress] = ofKind(await kong({ algorithm: 'consistent-hashing' }), 'KongUpstreamPolicy');
     expect(byAddress!.spec.hashOn).toEqual({ input: 'ip' });
-    // Kong's definition refuses a fallback of what needs none.
+    // In Kong's definition an input that is always there has no fallback.
     expect(byAddress!.spec.hashOnFallback).toBeUndefined();
   });
 
-  test('an Ingress names only plugins that are there, and gRPC none that only REST has', async () => {
+  test('an Ingress names only existing plugins, and gRPC none that are for REST only', async () => {
     const release = await kong({
       auth: 'key-auth',
       consumers: { shop: { credentials: ['shop-key'] } },
@@ -217,7 +217,7 @@ describeWithTools(['helm'], 'Kong', ({ helm }) => {
       const named = metadata.annotations!['konghq.com/plugins']!.split(',');
       const rest = !metadata.name.endsWith('-grpc');
       expect(named.sort()).toEqual(plugins.filter((name) => rest || !/cors|size/.test(name)));
-      // A browser asks with OPTIONS first; without it in the list Kong would know no route.
+      // A browser first sends OPTIONS; if the list lacked it, Kong would have no route for that.
       if (rest) expect(metadata.annotations!['konghq.com/methods']).toContain('OPTIONS');
     }
     const limit = release.manifests.find(({ metadata }) => metadata.name === 'caudal-rate-limiting') as unknown as {
@@ -226,7 +226,7 @@ describeWithTools(['helm'], 'Kong', ({ helm }) => {
     expect(limit.config).toMatchObject({ limit_by: 'consumer', minute: 60 });
   });
 
-  test('what is not public has no route', async () => {
+  test('workloads that are not public have no route', async () => {
     const workloads = { admin: { contexts: ['orders'], roles: ['command', 'query'], public: false } };
     const release = await render(helm!, laidOver(presets.small!, { kong: { enabled: true }, workloads }));
     expect(ofKind(release, 'Ingress').filter(({ metadata }) => metadata.name.includes('admin'))).toEqual([]);

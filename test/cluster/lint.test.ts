@@ -1,21 +1,24 @@
-/** What kube-score, which knows nothing of Caudal, has to say of a release's resources: nothing but what is meant so. */
+/** What kube-score, which has no rules for Caudal, finds in a release's resources: only what is intended. */
 import { spawnSync } from 'node:child_process';
 import { expect, test } from '@jest/globals';
 import { describeWithTools, laidOver, presets, render } from './chart.ts';
 
-/** What kube-score would have otherwise, of which resources, and why it is as it is. */
+/** What kube-score would change, in which resources, and why it stays. */
 const meant: { check: string; of?: RegExp; because: string }[] = [
-  { check: 'container-resources', because: 'a limit of CPU slows down answers while cores are idle; memory has one' },
+  {
+    check: 'container-resources',
+    because: 'a limit of CPU slows down answers while cores are idle; memory has a limit',
+  },
   {
     check: 'container-image-pull-policy',
     because: 'a release names a version, or a digest, whose content does not change',
   },
   {
     check: 'container-security-context-user-group-id',
-    because: '1000 is the user of the image, as of the official Node image',
+    because: '1000 is the user of the image, like that of the official Node image',
   },
   { check: 'deployment-has-host-podantiaffinity', because: 'topologySpreadConstraints spread pods, over zones too' },
-  { check: 'deployment-replicas', because: 'jobs, and projectors that queues scale, have one pod on purpose' },
+  { check: 'deployment-replicas', because: 'jobs, and projectors that are scaled on queues, have one pod on purpose' },
   { check: 'pod-probes', of: /^Pod/, because: 'the pod of "helm test" ends by itself' },
 ];
 
@@ -29,7 +32,7 @@ interface Scored {
   }[];
 }
 
-/** Of kube-score's grades the one for what is as it should be. */
+/** kube-score's grade for a resource without a finding. */
 const good = 10;
 
 const isMeant = (id: string, object: string) =>
@@ -59,7 +62,7 @@ describeWithTools(['helm', 'kube-score'], 'kube-score', (tools) => {
     expect(findings(text)).toEqual([]);
   });
 
-  test('what is wrong is found', async () => {
+  test('finds what is wrong', async () => {
     const { text } = await render(tools.helm!, presets.small!);
     const careless = text.replaceAll('readOnlyRootFilesystem: true', 'readOnlyRootFilesystem: false');
     expect(findings(careless)).toContainEqual(expect.stringContaining('container-security-context'));

@@ -9,7 +9,7 @@ interface Rules {
   groups: { name: string; rules: { alert: string; expr: string; labels: { severity: string } }[] }[];
 }
 
-/** Of Prometheus, OpenTelemetry's instrumentation of Node, Kubernetes, kube-state-metrics and KEDA. */
+/** Metrics of Prometheus, OpenTelemetry's instrumentation of Node, Kubernetes, kube-state-metrics and KEDA. */
 const others = new Set([
   'up',
   'nodejs_eventloop_utilization',
@@ -31,16 +31,16 @@ const metrics = new Set(
   ),
 );
 
-/** Each name that is followed by labels in braces: all queries here say of what namespace. */
+/** Every name that is followed by labels in braces: all queries here select a namespace. */
 const metricsIn = (expr: string) => [...expr.matchAll(/\b([a-z_]+)\{/g)].map(([, name]) => name!);
 
 const { groups } = parse(readFileSync(join(chart, 'files/alerts.yaml'), 'utf8')) as Rules;
 const alerts = groups.flatMap(({ rules }) => rules);
 
-test.each(alerts)('$alert asks for metrics that there are', ({ expr }) => {
+test.each(alerts)('$alert uses metrics that exist', ({ expr }) => {
   expect(metricsIn(expr).length).toBeGreaterThan(0);
   expect(metricsIn(expr).filter((name) => !metrics.has(name) && !others.has(name))).toEqual([]);
-  // Each selector is for the release.
+  // Each selector includes the release.
   expect(expr.match(/\{/g)!.length).toBe(expr.match(/\{SELECTOR/g)!.length);
 });
 
@@ -52,7 +52,7 @@ test('every alert has its section in docs/operations/alerts.md, and every sectio
 
 const dashboards = readdirSync(join(chart, 'files/dashboards'));
 
-test.each(dashboards)('the dashboard %s asks for metrics that there are', (name) => {
+test.each(dashboards)('the dashboard %s uses metrics that exist', (name) => {
   const { panels } = JSON.parse(readFileSync(join(chart, 'files/dashboards', name), 'utf8')) as {
     panels: { targets: { expr: string }[] }[];
   };

@@ -1,8 +1,8 @@
-/** Values with deprecated names: they mean what they meant, and helm says what to write instead. */
+/** Values with deprecated names keep their meaning, and helm says what to write instead. */
 import { expect, test } from '@jest/globals';
 import { describeWithTools, laidOver, notes, ofKind, podsOf, presets, render } from './chart.ts';
 
-describeWithTools(['helm'], 'values of the version before', ({ helm }) => {
+describeWithTools(['helm'], 'values of the previous version', ({ helm }) => {
   const rendered = (preset: string, values = {}) => render(helm!, laidOver(presets[preset]!, values));
 
   test('the role process is saga: the same manifests as under the new name', async () => {
@@ -19,7 +19,7 @@ describeWithTools(['helm'], 'values of the version before', ({ helm }) => {
     ['production', 'process-orders', 'saga-orders'],
     ['production', 'process-payments', 'saga-payments'],
     ['production', 'process-rest', 'saga-rest'],
-  ])('%s: values for %s are laid over %s', async (preset, before, now) => {
+  ])('%s: values for %s are merged into %s', async (preset, before, now) => {
     const mine = { replicas: 3, maxReplicas: 9, scaleOn: 'cpu', settings: { CAUDAL_PREFETCH: 100 } };
     const old = await rendered(preset, { workloads: { [before]: mine } });
     expect(old.text).toBe((await rendered(preset, { workloads: { [now]: mine } })).text);
@@ -28,13 +28,13 @@ describeWithTools(['helm'], 'values of the version before', ({ helm }) => {
     expect(pod.containers[0].env).toContainEqual({ name: 'CAUDAL_PREFETCH', value: '100' });
   });
 
-  test('a workload of their own keeps its name, whatever that is', async () => {
+  test('a workload of a user keeps its name, whatever it is', async () => {
     const process = { roles: ['process'], contexts: ['orders'] };
     const release = await rendered('production', { workloads: { process } });
     expect(ofKind(release, 'Deployment').map(({ metadata }) => metadata.name)).toContain('caudal-process');
   });
 
-  test('settings reach pods and jobs under their new names only', async () => {
+  test('pods and jobs get settings under their new names only', async () => {
     const release = await rendered('production', {
       settings: { CAUDAL_SWEEP_INTERVAL: '20s', CAUDAL_SWEEP_MIN_AGE: '5s' },
       workloads: {
@@ -53,7 +53,7 @@ describeWithTools(['helm'], 'values of the version before', ({ helm }) => {
     expect(interval('caudal-migrate')).toBe('20s');
   });
 
-  test('both names with different values are refused, with both names', async () => {
+  test('both names with different values are refused, and the message has both names', async () => {
     const settings = { CAUDAL_SWEEP_INTERVAL: '20s', CAUDAL_RECONCILIATION_INTERVAL: '30s' };
     await expect(rendered('small', { settings })).rejects.toThrow(
       /settings\.CAUDAL_SWEEP_INTERVAL is the deprecated name of CAUDAL_RECONCILIATION_INTERVAL, and both/,
@@ -67,7 +67,7 @@ describeWithTools(['helm'], 'values of the version before', ({ helm }) => {
     );
   });
 
-  test('the notes warn of each deprecated name, and of nothing else', async () => {
+  test('the notes warn about each deprecated name, and nothing else', async () => {
     const old = await notes(
       helm!,
       laidOver(presets.small!, {
@@ -85,7 +85,7 @@ describeWithTools(['helm'], 'values of the version before', ({ helm }) => {
       '  workloads.more.settings.CAUDAL_SWEEP_MIN_AGE: it is called CAUDAL_RECONCILIATION_MIN_AGE now.',
     ]);
     const current = await notes(helm!, presets.small!);
-    expect(current).toContain('Is it well?');
+    expect(current).toContain('Check that it works:');
     expect(current).not.toContain('WARNING');
   });
 });

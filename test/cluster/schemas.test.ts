@@ -1,4 +1,4 @@
-/** Whatever values ask for is what Kubernetes, KEDA, Kong and Prometheus' operator take. */
+/** Kubernetes, KEDA, Kong and Prometheus' operator accept what the chart renders, for all kinds of values. */
 import { execFile } from 'node:child_process';
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -35,12 +35,12 @@ const everything: Values = {
   serviceAccount: { annotations: { role: 'x' } },
 };
 
-/** Each is laid over each preset. */
+/** Each is merged into each preset. */
 const odd: Record<string, Values> = {
-  'a preset without anything more': {},
-  'all that there is': everything,
-  'nothing beside the pods': { migrate: false, networkPolicy: { enabled: false } },
-  'closed to all': { networkPolicy: { gateways: [], monitoring: [], egress: [] } },
+  'a preset alone': {},
+  'everything enabled': everything,
+  'pods only': { migrate: false, networkPolicy: { enabled: false } },
+  'closed to all callers': { networkPolicy: { gateways: [], monitoring: [], egress: [] } },
   'other ports': { ports: { grpc: 19090, rest: 18080, metrics: 19464 } },
   'hashing by a header': {
     kong: { enabled: true, algorithm: 'consistent-hashing', hashOn: { header: 'x-tenant' } },
@@ -51,7 +51,7 @@ const odd: Record<string, Values> = {
   'settings of all kinds': { settings: { CAUDAL_NAMESPACE: 'blue', CAUDAL_POOL_SIZE: 4, CAUDAL_REFLECTION: true } },
 };
 
-test('schemas by hand name their draft, without which half of what they say would count for nothing', () => {
+test('schemas written by hand name their draft; without it half of their rules would not apply', () => {
   const ours = globSync('test/cluster/schemas/*/*.json', { cwd: root });
   expect(ours.length).toBeGreaterThan(0);
   for (const path of ours)
@@ -61,7 +61,7 @@ test('schemas by hand name their draft, without which half of what they say woul
 describeWithTools(['helm', 'kubeconform', 'schemas'], 'schemas', (tools) => {
   const validate = tools.kubeconform ? createValidator(tools) : async () => [];
 
-  test('helm finds nothing to say', async () => {
+  test('helm lint finds nothing', async () => {
     const { stdout } = await run(tools.helm!, [
       'lint',
       chart,
@@ -86,13 +86,13 @@ describeWithTools(['helm', 'kubeconform', 'schemas'], 'schemas', (tools) => {
     expect(await validate(text, '1.30.0')).toEqual([]);
   });
 
-  test('a workload that is scaled on CPU, and one that may sleep', async () => {
+  test('a workload that is scaled on CPU, and one that may have 0 pods', async () => {
     const workloads = { command: { maxReplicas: 9 }, projector: { replicas: 0, maxReplicas: 5, scaleOn: 'queues' } };
     const { text } = await render(tools.helm!, laidOver(presets.small!, { workloads }));
     expect(await validate(text)).toEqual([]);
   });
 
-  test('the schemas find what is wrong', async () => {
+  test('the schemas find errors', async () => {
     const { text } = await render(tools.helm!, laidOver(presets.production!, everything));
     const wrong = text
       .replace('pollingInterval:', 'pollInterval:')

@@ -1,4 +1,7 @@
-/** Checks manifests against the schemas that their makers publish, and against ours of what is not to be had (`schemas/`). */
+/**
+ * Checks manifests against the schemas that their makers publish, and against ours for those that can't be downloaded
+ * (`schemas/`).
+ */
 import { execFile } from 'node:child_process';
 import { globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -17,8 +20,8 @@ interface CustomResourceDefinition {
 type Schema = { [key: string]: unknown };
 
 /**
- * A definition's schema so that an unknown key is a mistake, as the API server's strict validation has it, also where no
- * key at all is known: what is there would be left out without a word. Its rules in CEL are not checked.
+ * A definition's schema in which an unknown key is an error, as in the API server's strict validation. It is also an
+ * error where the schema names no key at all: the API server would silently drop it. Rules in CEL are not checked.
  */
 function closed(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(closed);
@@ -33,7 +36,7 @@ function closed(value: unknown): unknown {
   return schema.type === 'object' && !open ? { ...schema, additionalProperties: false } : schema;
 }
 
-/** Writes the schemas of custom resources where kubeconform finds them; gives the folder. `crds`: the definitions. */
+/** Writes the schemas of custom resources where kubeconform finds them; returns the folder. `crds`: the definitions. */
 function writeSchemas(crds: string): string {
   const folder = mkdtempSync(join(tmpdir(), 'caudal-schemas-'));
   const definitions = globSync(join(crds, '*.yaml')).flatMap((file) => manifestsOf(readFileSync(file, 'utf8')));
@@ -53,7 +56,9 @@ function put(folder: string, group: string, kind: string, version: string, schem
   writeFileSync(join(folder, group, `${kind.toLowerCase()}_${version}.json`), JSON.stringify(schema));
 }
 
-/** Gives what is wrong with the manifests, a line each, by the schemas of these versions of Kubernetes. */
+/**
+ * Returns a function that lists the errors of manifests, one line each, by the schemas of these versions of Kubernetes.
+ */
 export function createValidator({ kubeconform, schemas }: Record<string, string>) {
   const custom = writeSchemas(join(schemas!, 'crds'));
   afterAll(() => rmSync(custom, { recursive: true }));

@@ -1,4 +1,4 @@
-/** What users may say to the chart: all of it is documented, and what is wrong is named. */
+/** The values that users may set: all are documented, and a wrong one is named in the message. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
@@ -6,12 +6,12 @@ import { parse } from 'yaml';
 import { credentials } from '../../scripts/charts/schema.ts';
 import { chart, describeWithTools, laidOver, presets, render, secrets, type Values } from './chart.ts';
 
-test('there is a place for every setting that can hold a credential', () => {
+test('every setting that can hold a credential has a place for a Secret', () => {
   const values = parse(readFileSync(join(chart, 'values.yaml'), 'utf8')) as { secrets: Values };
   expect(Object.keys(values.secrets).sort()).toEqual([...credentials].sort());
 });
 
-test('the schema lets nothing through that it does not know', () => {
+test('the schema refuses every unknown key', () => {
   const schema = JSON.parse(readFileSync(join(chart, 'values.schema.json'), 'utf8')) as Values;
   const open: string[] = [];
   (function walk(of: Values, path: string) {
@@ -30,13 +30,13 @@ const wrongTypes: [string, Values, RegExp][] = [
   ['an unknown projection', { workloads: { api: { projections: ['order-list'] } } }, /workloads[./]api[./]projections/],
   ['an unknown setting', { settings: { CAUDAL_POOLSIZE: 3 } }, /CAUDAL_POOLSIZE/],
   ['a setting that the chart sets', { settings: { CAUDAL_ROLES: 'query' } }, /CAUDAL_ROLES/],
-  ['a secret in the clear', { settings: { CAUDAL_SERVICE_KEY: '{}' } }, /CAUDAL_SERVICE_KEY/],
+  ['a secret as a plain value', { settings: { CAUDAL_SERVICE_KEY: '{}' } }, /CAUDAL_SERVICE_KEY/],
   ['an unknown preset', { preset: 'large' }, /preset/],
-  ['a name that is none', { workloads: { 'My API': {} } }, /My API/],
-  ['Kong is asked for what it has not', { kong: { algorithm: 'least-conn' } }, /kong[./]algorithm/],
-  ['off without quotes, which YAML takes for false', { settings: { CAUDAL_AUTH: false } }, /CAUDAL_AUTH.*string/],
-  ['a number that is none', { shutdown: { graceSeconds: 'long' } }, /shutdown[./]graceSeconds/],
-  ['a grace that is too long', { shutdown: { graceSeconds: 600 } }, /shutdown[./]graceSeconds/],
+  ['an invalid name', { workloads: { 'My API': {} } }, /My API/],
+  ['a mode that Kong does not have', { kong: { algorithm: 'least-conn' } }, /kong[./]algorithm/],
+  ['off without quotes, which YAML reads as false', { settings: { CAUDAL_AUTH: false } }, /CAUDAL_AUTH.*string/],
+  ['an invalid number', { shutdown: { graceSeconds: 'long' } }, /shutdown[./]graceSeconds/],
+  ['a grace period that is too long', { shutdown: { graceSeconds: 600 } }, /shutdown[./]graceSeconds/],
 ];
 
 const queues = { scaleOn: 'queues', maxReplicas: 4 };
@@ -49,7 +49,7 @@ const unfit: [string, string, Values, RegExp][] = [
   ],
   ['no keys', 'monolith', { secrets: { CAUDAL_JWKS: { existingSecret: '' } } }, /secrets\.CAUDAL_JWKS\.existingSecret/],
   [
-    'no key to call others with',
+    'no key for calls between workloads',
     'small',
     { secrets: { CAUDAL_SERVICE_KEY: { existingSecret: '' } } },
     /secrets\.CAUDAL_SERVICE_KEY\.existingSecret/,
@@ -61,25 +61,25 @@ const unfit: [string, string, Values, RegExp][] = [
     /settings\.DATABASE_URL and secrets\.DATABASE_URL/,
   ],
   [
-    'a role is left out',
+    'no workload has a role',
     'small',
     { workloads: { relay: { enabled: false } } },
     /no workload has the role relay for the context orders/,
   ],
   [
-    'a projection is left out',
+    'no workload has a projection',
     'production',
     { workloads: { wallets: { projections: ['wallet-balances'] } } },
     /projection wallet-transactions/,
   ],
   [
-    'two serve the same',
+    'two public workloads serve the same',
     'small',
     { workloads: { other: { roles: ['query'] } } },
     /other and query all serve query of orders.*public: false/,
   ],
   [
-    'a process would sleep',
+    'a saga with 0 pods',
     'production',
     { workloads: { 'saga-orders': { replicas: 0 } } },
     /workloads\.saga-orders\.replicas is 0/,
@@ -97,19 +97,19 @@ const unfit: [string, string, Values, RegExp][] = [
     /workloads\.sales-by-day\.scaleOn is queues, but its contexts have none for its roles/,
   ],
   [
-    'a server would sleep',
+    'a server with 0 pods',
     'small',
     { workloads: { query: { replicas: 0, maxReplicas: 3 } } },
     /workloads\.query\.replicas is 0/,
   ],
   [
-    'commands are not in queues',
+    'a command workload scaled on queues',
     'small',
     { workloads: { command: queues } },
     /workloads\.command\.scaleOn is queues, which the role command/,
   ],
   [
-    'nobody sees the queues',
+    'no access to the depth of queues',
     'small',
     { workloads: { saga: queues }, secrets: { RABBITMQ_MANAGEMENT_URL: { existingSecret: '' } } },
     /workloads\.saga\.scaleOn.*RABBITMQ_MANAGEMENT_URL/,
@@ -121,29 +121,29 @@ const unfit: [string, string, Values, RegExp][] = [
     /workloads\.saga\.target is 600/,
   ],
   [
-    'fewer at most than at least',
+    'a maximum below the minimum',
     'small',
     { workloads: { saga: { replicas: 5, maxReplicas: 2 } } },
     /workloads\.saga\.maxReplicas \(2\)/,
   ],
-  ['Kong knows nobody', 'monolith', { kong: { enabled: true, auth: 'jwt' } }, /kong\.consumers/],
+  ['Kong without consumers', 'monolith', { kong: { enabled: true, auth: 'jwt' } }, /kong\.consumers/],
 ];
 
 describeWithTools(['helm'], 'values', ({ helm }) => {
-  test.each(wrongTypes)('%s is refused by name', async (_, values, message) => {
+  test.each(wrongTypes)('%s is refused, and the message has its name', async (_, values, message) => {
     await expect(render(helm!, laidOver(presets.monolith!, values))).rejects.toThrow(message);
   });
 
-  test.each(unfit)('%s: refused, with what to do', async (_, preset, values, message) => {
+  test.each(unfit)('%s: refused, and the message says what to do', async (_, preset, values, message) => {
     await expect(render(helm!, laidOver(presets[preset]!, values))).rejects.toThrow(message);
   });
 
-  test('no card gateway: refused, with what to do', async () => {
+  test('no card gateway: refused, and the message says what to do', async () => {
     const { settings: _, ...values } = presets.monolith!;
     await expect(render(helm!, values)).rejects.toThrow(/workloads\.api takes payments.*PAYMENTS_GATEWAY=sandbox/);
   });
 
-  test('all that is unfit is said at once', async () => {
+  test('one message names everything that is wrong', async () => {
     const message = await render(helm!, { preset: 'small' }).then(
       () => '',
       (error: Error) => error.message,
@@ -152,7 +152,7 @@ describeWithTools(['helm'], 'values', ({ helm }) => {
       expect(message).toContain(name);
   });
 
-  test("a list of workloads of one's own, and settings of a workload", async () => {
+  test('a list of workloads without a preset, and settings of a workload', async () => {
     const { text } = await render(helm!, {
       preset: 'none',
       workloads: {

@@ -18,7 +18,7 @@ const podOf = (rendered: Rendered, name: string) => podsOf(rendered).find((each)
 describeWithTools(['helm'], 'workloads', ({ helm }) => {
   const rendered = (preset: string, values = {}) => render(helm!, laidOver(presets[preset]!, values));
 
-  test.each(Object.keys(presets))('%s: pods may do nothing that they need not', async (preset) => {
+  test.each(Object.keys(presets))('%s: pods have no right that they do not need', async (preset) => {
     const jobs = { 'rebuild-orders': { args: ['rebuild', 'order-details'] } };
     const pods = podsOf(await rendered(preset, { jobs }));
     expect(pods.map(({ name }) => name)).toEqual(
@@ -47,7 +47,7 @@ describeWithTools(['helm'], 'workloads', ({ helm }) => {
   });
 
   test.each(Object.keys(presets))(
-    '%s: what pods are told are settings, and credentials come as files',
+    '%s: the variables of pods are settings, and credentials are files',
     async (preset) => {
       const all = { ...settings, LOG_LEVEL: undefined };
       for (const { name, pod } of podsOf(await rendered(preset))) {
@@ -63,7 +63,7 @@ describeWithTools(['helm'], 'workloads', ({ helm }) => {
     },
   );
 
-  test('a credential is only where it is used', async () => {
+  test('only pods that use a credential get it', async () => {
     const release = await rendered('production');
     const holders = (setting: string) =>
       podsOf(release)
@@ -71,7 +71,7 @@ describeWithTools(['helm'], 'workloads', ({ helm }) => {
         .map(({ name }) => name);
     expect(holders('RABBITMQ_MANAGEMENT_URL')).toEqual(['caudal-migrate']);
     expect(holders('PAYMENTS_GATEWAY_KEY').sort()).toEqual(['caudal-migrate', 'caudal-saga-payments']);
-    // What is named is there, and nothing more.
+    // Everything that is named exists, and there is nothing more.
     for (const { name, pod } of podsOf(release)) {
       if (name === 'caudal-test') continue;
       const { sources } = pod.volumes.find((volume: { name: string }) => volume.name === 'secrets').projected;
@@ -81,7 +81,7 @@ describeWithTools(['helm'], 'workloads', ({ helm }) => {
     }
   });
 
-  test("authorities of one's own are known to every process", async () => {
+  test("every process gets the user's certificate authorities", async () => {
     for (const { name, pod } of podsOf(
       await rendered('small', { caBundle: { configMap: 'authorities', key: 'root.pem' } }),
     )) {
@@ -105,7 +105,7 @@ describeWithTools(['helm'], 'workloads', ({ helm }) => {
     });
   });
 
-  test('selectors find the pods that are meant', async () => {
+  test('selectors find the right pods', async () => {
     const release = await rendered('production');
     const deployments = ofKind(release, 'Deployment');
     const found = (selector: Record<string, string>) =>
@@ -123,11 +123,11 @@ describeWithTools(['helm'], 'workloads', ({ helm }) => {
       expect(found(service(`caudal-${name}-query`).spec.selector)).toEqual(['caudal-query']);
     }
     expect(found(service('caudal-metrics').spec.selector)).toEqual(deployments.map(({ metadata }) => metadata.name));
-    // Headless, so that clients and Kong see pods.
+    // Headless, so that clients and Kong see the pods' addresses.
     for (const { spec } of ofKind(release, 'Service')) expect(spec.clusterIP).toBe('None');
   });
 
-  test('others are found where CAUDAL_COMMAND_ADDRESS and CAUDAL_QUERY_ADDRESS say', async () => {
+  test('CAUDAL_COMMAND_ADDRESS and CAUDAL_QUERY_ADDRESS lead to the other workloads', async () => {
     const release = await rendered('small');
     const names = ofKind(release, 'Service').map(
       ({ metadata, spec }) => `dns:///${metadata.name}:${spec.ports[0].port}`,
@@ -139,19 +139,19 @@ describeWithTools(['helm'], 'workloads', ({ helm }) => {
     }
   });
 
-  test('a pod has the time that its end takes, and is asked on the port that answers', async () => {
+  test('a pod has enough time to end, and is probed on the port that answers', async () => {
     const pod = podOf(await rendered('small', { shutdown: { graceSeconds: 20, stopSeconds: 60 } }), 'caudal-command');
     expect(envOf(pod).CAUDAL_SHUTDOWN_GRACE).toBe('20s');
     expect(pod.terminationGracePeriodSeconds).toBe(80);
     const [{ livenessProbe, readinessProbe, startupProbe, ports }] = pod.containers;
     expect(readinessProbe.httpGet).toEqual({ path: '/readyz', port: 'grpc' });
     expect(livenessProbe.httpGet).toEqual({ path: '/livez', port: 'grpc' });
-    // PostgreSQL is waited for 60 s before anything listens.
+    // A process waits 60 s for PostgreSQL before it listens.
     expect(startupProbe.periodSeconds * startupProbe.failureThreshold).toBeGreaterThan(60);
     expect(ports.map(({ name }: { name: string }) => name)).toEqual(['grpc', 'metrics', 'rest']);
   });
 
-  test('every part of every context runs in every preset', async () => {
+  test('every role of every context runs in every preset', async () => {
     for (const preset of Object.keys(presets)) {
       const parts = podsOf(await rendered(preset))
         .map(({ pod }) => envOf(pod))
@@ -166,7 +166,7 @@ describeWithTools(['helm'], 'workloads', ({ helm }) => {
     }
   });
 
-  test('the triggers of KEDA count the queues that the code declares, and only those of the workload', async () => {
+  test("KEDA's triggers count the queues that the code declares, and only those of the workload", async () => {
     const release = await rendered('production', { settings: { CAUDAL_NAMESPACE: 'blue' } });
     const handlers = [
       ...contexts.flatMap(({ projections }) =>
@@ -201,11 +201,11 @@ describeWithTools(['helm'], 'workloads', ({ helm }) => {
     }
     expect(read.get('caudal-order-details')).toEqual(['order-details.v2.1', 'order-details.v2.12']);
     expect(read.get('caudal-saga-orders')).toEqual(['fulfilment.process']);
-    // Each by somebody, none by two.
+    // Every queue is read, and none by two workloads.
     expect([...read.values()].flat().sort()).toEqual(handlers.sort());
   });
 
-  test('a workload is scaled up fast and down slowly, and keeps its pods while KEDA is blind', async () => {
+  test('a workload is scaled up fast and down slowly, and keeps its pods while KEDA has no figures', async () => {
     const release = await rendered('production');
     const [scaled] = ofKind(release, 'ScaledObject');
     expect(scaled!.spec.fallback).toMatchObject({ failureThreshold: 3, behavior: 'currentReplicasIfHigher' });
@@ -216,13 +216,13 @@ describeWithTools(['helm'], 'workloads', ({ helm }) => {
       expect(behavior.scaleUp.stabilizationWindowSeconds).toBe(0);
       expect(behavior.scaleDown.stabilizationWindowSeconds).toBe(300);
     }
-    // Whoever scales says how many there are.
+    // An autoscaler sets the number of pods, so the Deployment must not.
     const fixed = ofKind(release, 'Deployment').filter(({ spec }) => 'replicas' in spec);
     expect(fixed.map(({ metadata }) => metadata.name)).toEqual(['caudal-jobs', 'caudal-relay', 'caudal-sales-by-day']);
     for (const { spec } of ofKind(release, 'ScaledObject')) expect(spec.minReplicaCount).toBeGreaterThan(0);
   });
 
-  test('views of what sleeps are built by a Job, another one for each image', async () => {
+  test('a Job builds the views of projectors with 0 pods, a new Job for each image', async () => {
     const all = contexts.flatMap((context) => context.projections.map(({ projection }) => projection));
     const projections = all.filter((projection) => !isMultiStream(projection)).map(({ name }) => name);
     const workloads = {
@@ -253,7 +253,7 @@ describeWithTools(['helm'], 'workloads', ({ helm }) => {
     expect(JSON.stringify(job)).not.toContain('configMap');
   });
 
-  test('two releases in a namespace do not meet', async () => {
+  test('two releases in a namespace do not collide', async () => {
     const [one, two] = await Promise.all(['blue', 'green'].map((name) => render(helm!, presets.small!, name)));
     const names = (release: Rendered) => release.manifests.map(({ kind, metadata }) => `${kind} ${metadata.name}`);
     expect(names(one!).filter((name) => names(two!).includes(name))).toEqual([]);

@@ -1,4 +1,4 @@
-/** What the pages and examples/ tell people to run works, against the system that `npm start` starts. */
+/** The commands in the pages and in examples/ work, against the system that `npm start` starts. */
 import { execFile } from 'node:child_process';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -30,7 +30,7 @@ const here = (text: string) =>
 for (const page of pages()) {
   const blocks = blocksOf(page, 'sh').filter((block) => noteOf(block, 'run') !== undefined);
   if (blocks.length > 0) {
-    it(`what ${page.path} tells to run`, async () => {
+    it(`the commands of ${page.path} work`, async () => {
       const script = `set -euo pipefail\n${here(blocks.map(({ code }) => code).join('\n'))}`;
       const said = await run('bash', '-c', script);
       expect(said).not.toContain('urn:caudal:reason:');

@@ -1,4 +1,4 @@
-/** What the pages name is there: files, sections of pages, commands. */
+/** What the pages name exists: files, sections of pages, commands. */
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { expect, test } from '@jest/globals';
@@ -8,7 +8,7 @@ const all = pages();
 const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { scripts: Record<string, string> };
 const folders = /^(apps|bin|charts|docs|examples|packages|proto|scripts|services|test|\.ci)\//;
 
-/** As GitHub names the section of a heading. */
+/** The anchor of a heading, as GitHub makes it. */
 function anchor(heading: string): string {
   return heading
     .toLowerCase()
@@ -42,7 +42,7 @@ test('every relative link leads to a file, and to a section of it', () => {
   expect(broken).toEqual([]);
 });
 
-test('every path of the repository that a page names is there', () => {
+test('every path of the repository that a page names exists', () => {
   const missing = all.flatMap(({ path, text }) =>
     [...withoutBlocks(text).matchAll(/`([\w.@/-]+)`/g)]
       .map(([, name]) => name!)
@@ -54,7 +54,7 @@ test('every path of the repository that a page names is there', () => {
   expect(missing).toEqual([]);
 });
 
-test('every npm script that a page names is there', () => {
+test('every npm script that a page names exists', () => {
   const missing = all.flatMap(({ path, text }) =>
     [...text.matchAll(/\bnpm run (?:-s )?([\w-]+)/g)]
       .filter(([, name]) => !Object.hasOwn(scripts, name!))

@@ -1,4 +1,4 @@
-/** Settings, reasons, codes and metrics that the documentation names are those of the code. */
+/** Settings, reasons, codes and metrics in the documentation exist in the code. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Settings } from '@caudal/config/config.ts';
@@ -10,7 +10,7 @@ import { pages, root } from './pages.ts';
 
 const all = pages();
 
-/** Of Node and libraries, of the tests, and of the reader's own shell. */
+/** Names of Node and libraries, of the tests, and of the reader's own shell. */
 const others = new Set(['NODE_OPTIONS', 'LOG_LEVEL', 'CAUDAL_REQUIRE_SERVERS', 'POSTGRES_URL', 'TOKEN']);
 
 test('words in capitals are settings, reasons, codes or values of the contract', async () => {
@@ -31,7 +31,7 @@ test('words in capitals are settings, reasons, codes or values of the contract',
   expect(unknown).toEqual([]);
 });
 
-test('metrics are those that the code makes', () => {
+test('metrics exist in the code', () => {
   const metrics = readFileSync(join(root, 'docs/reference/metrics.md'), 'utf8');
   const looksLikeOne =
     /`([a-z]+(?:_[a-z]+)+_(?:total|seconds|events|waiting|paused|hand|flight|row)|circuit_state)(?:\{[^`]*)?`/g;

@@ -1,4 +1,4 @@
-/** The pages that people read: README files and docs/, without what is not ours. */
+/** The pages of the documentation: README files and docs/, without those of dependencies. */
 import { globSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
@@ -20,7 +20,7 @@ export function pages(): Page[] {
     .map((path) => ({ path, text: readFileSync(root + path, 'utf8') }));
 }
 
-/** A page without what stands in code blocks, fenced or indented. */
+/** A page without its code blocks, fenced or indented. */
 export function withoutBlocks(text: string): string {
   return text.replace(fenced, '').replace(/^ {4}.*$/gm, '');
 }

@@ -1,4 +1,4 @@
-/** The catalogue of reasons (docs/reference/errors.md) and the code say the same. */
+/** The catalogue of reasons (docs/reference/errors.md) and the code agree. */
 
 import type { Settings } from '@caudal/config/config.ts';
 import { settings } from '@caudal/server/settings/settings.ts';
@@ -10,17 +10,20 @@ const codes = new Set([
   ...['ABORTED', 'OUT_OF_RANGE', 'RESOURCE_EXHAUSTED', 'DEADLINE_EXCEEDED', 'UNAVAILABLE', 'DATA_LOSS'],
 ]);
 
-/** Words in capitals that belong to others: error codes of Node and of libraries, and the sandbox's own HTTP answers. */
+/**
+ * Words in capitals that are not Caudal's reasons: error codes of Node and of libraries, and the sandbox's own HTTP
+ * answers.
+ */
 const foreign = /^(?:(?:FST_ERR|UND_ERR|ERR|HPE|EAI)_\w+|NOT_SERVING|BAD_REQUEST|UNKNOWN_MODE)$/;
 
-/** Settings, by their names and their deprecated ones. */
+/** Settings, with their deprecated names. */
 const settingNames = new Set(Object.entries(settings as Settings).flatMap(([name, { formerly }]) => [name, formerly]));
 
 const all = await catalogue();
 const known = new Map(all.map((each) => [each.reason, each]));
 const used = wordsInCode();
 
-test('every reason that the code uses stands in a catalogue', () => {
+test('every reason that the code uses is in a catalogue', () => {
   const isReason = ({ reason, code }: (typeof used)[number]) =>
     code !== undefined || !(codes.has(reason) || foreign.test(reason) || settingNames.has(reason));
   const missing = used.filter((use) => isReason(use) && !known.has(use.reason));
@@ -32,7 +35,7 @@ test('every reason is thrown with the code that the catalogue gives it', () => {
   expect(otherwise.map(({ reason, code, path }) => `${reason} is ${code} in ${path}`)).toEqual([]);
 });
 
-test('every reason of a catalogue is used by the code, and stands in one catalogue only', () => {
+test('every reason of a catalogue is used by the code, and is in one catalogue only', () => {
   const words = new Set(used.map(({ reason }) => reason));
   expect(all.filter(({ reason }) => !words.has(reason)).map(({ reason, owner }) => `${reason} of ${owner}`)).toEqual(
     [],

@@ -1,4 +1,4 @@
-/** docs/reference is what the code and the contract say. */
+/** docs/reference agrees with the code and the contract. */
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';

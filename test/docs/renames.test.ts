@@ -1,4 +1,4 @@
-/** docs/renames.md lists exactly the deprecated names that the code still takes. */
+/** docs/renames.md lists exactly the deprecated names that the code still accepts. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Settings } from '@caudal/config/config.ts';
@@ -10,7 +10,7 @@ import { root } from './pages.ts';
 
 const page = readFileSync(join(root, 'docs/renames.md'), 'utf8');
 
-/** The rows of the table below a heading, without its head: their cells, without backticks. */
+/** The cells of the table below a heading, row by row, without its head and without backticks. */
 function rowsBelow(heading: string): string[][] {
   const section = page.split(`\n### ${heading}\n`)[1]?.split(/\n##/)[0];
   if (section === undefined) throw new Error(`docs/renames.md has no section "${heading}"`);
@@ -59,7 +59,7 @@ test('labels of metrics', () => {
 
 test('workloads of the presets', () => {
   const presets = join(root, 'charts/caudal/presets');
-  // As charts/caudal/templates/_workloads.tpl has it (caudal.formerWorkloads), which test/cluster/renames.test.ts renders.
+  // As in charts/caudal/templates/_workloads.tpl (caudal.formerWorkloads), which test/cluster/renames.test.ts renders.
   const former = readdirSync(presets).flatMap((file) =>
     Object.keys(parse(readFileSync(join(presets, file), 'utf8')))
       .filter((name) => name.startsWith('saga'))
@@ -73,7 +73,7 @@ test('workloads of the presets', () => {
   ).toEqual(former.sort());
 });
 
-test('the version in which they go is the one that warnings name', () => {
+test('deprecated names are removed in the version that the warnings name', () => {
   const source = readFileSync(join(root, 'packages/config/src/config.ts'), 'utf8');
   const [, removedIn] = /const removedIn = '([\d.]+)'/.exec(source)!;
   expect(page).toContain(`The old names go in ${removedIn}.`);

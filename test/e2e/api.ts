@@ -1,15 +1,17 @@
-/** The REST API by the names of the contract's methods: routes come from the contract, so no test spells a path. */
+/**
+ * The REST API by the names of the contract's methods. Routes are taken from the contract, so no test contains a path.
+ */
 import { contract, type MethodContract } from '@caudal/contract/descriptors.ts';
 import type { HttpRule } from '@caudal/contract/http-rule.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 
-// biome-ignore lint/suspicious/noExplicitAny: answers are JSON that tests look into by its fields
+// biome-ignore lint/suspicious/noExplicitAny: answers are JSON, and tests read their fields
 export type Json = any;
 
 export interface Reply {
   status: number;
   headers: Headers;
-  /** Undefined where there is none. */
+  /** Undefined if there is none. */
   body: Json;
   /** The consistency token. */
   token: string | undefined;
@@ -17,22 +19,25 @@ export interface Reply {
 }
 
 export interface SendOptions {
-  /** Consistency token of an earlier command. */
+  /** The consistency token of an earlier command. */
   after?: string;
   headers?: Record<string, string>;
   timeoutMs?: number;
 }
 
 export interface Api {
-  /** Calls a method; whatever comes back. */
+  /** Calls a method; returns any answer. */
   send(method: string, request?: Json, options?: SendOptions): Promise<Reply>;
   /** Calls a method. Throws `Refusal` unless the answer is 2xx. */
   call(method: string, request?: Json, options?: SendOptions): Promise<Reply>;
-  /** The same with the same request id until it is answered: for systems whose parts come and go. */
+  /**
+   * Calls a method, and repeats it with the same request id until it is answered: for systems whose processes are
+   * killed.
+   */
   insist(method: string, request?: Json): Promise<Reply>;
-  /** Sends anything to a path of the role. */
+  /** Sends any request to a path of the role. */
   raw(role: 'command' | 'query', path: string, init?: RequestInit): Promise<Reply>;
-  /** The same API for the bearer of another token; without one for nobody. */
+  /** The same API for the owner of another token; without a token for anonymous callers. */
   as(token: string | undefined): Api;
 }
 
@@ -123,7 +128,7 @@ export function createApi({ baseUrl, token }: ApiOptions): Api {
   };
 }
 
-/** Tries again while nobody answers, or the answer says to come back. */
+/** Repeats the attempt while there is no answer, or the answer allows a retry. */
 async function insisting<T>(attempt: () => Promise<T>): Promise<T> {
   const deadline = performance.now() + insistMs;
   for (;;) {
@@ -137,7 +142,7 @@ async function insisting<T>(attempt: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Where the parts of a request go. */
+/** How a request is divided into path, query and body. */
 export function placed(rule: HttpRule, request: Json): { path: string; body: Json | undefined } {
   const rest = { ...request };
   const path = rule.template.replace(/\{(\w+)\}/g, (_, field: string) => {

@@ -1,6 +1,6 @@
 /**
- * Bad input on every method of the contract: a clear 4xx that names the field at fault, never a 5xx, no inner detail,
- * and nothing written. The requests are made from the contract (requests.ts).
+ * Bad input to every method of the contract gets a clear 4xx that names the wrong field: never a 5xx, no internal
+ * detail, and nothing is written. The requests are made from the contract (requests.ts).
  */
 import { once } from 'node:events';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
@@ -17,13 +17,13 @@ import { type System, startSystem } from './system.ts';
 import { systemTest } from './system-test.ts';
 import { deliver, newCustomer, newProduct, orderAt, orderConfirmed, placeOrder, unique } from './world.ts';
 
-// Those that no token is shown to refuse other things: packages/rpc shows which, over a contract that has all kinds.
+// Methods without a token are left out. packages/rpc tests them, with a contract that has all kinds.
 const withToken = contract()
   .methods()
   .filter(({ access }) => access.permission);
 const publicMethods = withToken.filter(({ access }) => !access.internal);
 
-/** Methods that note an id that nobody knows, so that what comes late under it is refused: for them it is no mistake. */
+/** Methods that record an unknown id, so that a late command for it is refused: for them it is no error. */
 const notesUnknownIds = new Set(['CommitReservation', 'ReleaseReservation']);
 
 let system: System;
@@ -45,16 +45,16 @@ afterAll(async () => {
   await system?.stop();
 }, 60_000);
 
-// Nothing is written, whatever is asked for.
+// No request writes anything.
 beforeEach(async () => {
   before = await logs.heads();
 });
 afterEach(async () => {
   if (expect.getState().currentTestName !== writing) expect(await logs.heads()).toEqual(before);
 });
-const writing = 'the requests that the faults were made from have no other fault';
+const writing = 'the requests from which the faults are made have no other fault';
 
-/** One of everything. */
+/** Makes one of every resource. */
 async function makeWorld(api: Api): Promise<Known> {
   const product_id = await newProduct(api);
   const customer_id = await newCustomer(api);
@@ -78,7 +78,10 @@ async function makeWorld(api: Api): Promise<Known> {
   };
 }
 
-/** Announces a body of this length and waits for the answer: who sends on may lose it with the connection. */
+/**
+ * Announces a body of this length and waits for the answer. A client that sends the body may lose the answer with the
+ * connection.
+ */
 async function announced(url: string, method: string, length: number): Promise<Reply> {
   const authorization = `Bearer ${await system.token({ subject: 'e2e' })}`;
   const headers = { authorization, 'content-type': 'application/json', 'content-length': length };
@@ -96,7 +99,7 @@ async function announced(url: string, method: string, length: number): Promise<R
 
 const it = systemTest(() => system);
 
-/** Every answer of the kind that bad input gets. */
+/** Checks what all answers to bad input have in common. */
 function expectProblem(what: string, { status, headers, body }: Reply): void {
   const shown = JSON.stringify(body ?? '');
   const problem = {
@@ -122,19 +125,19 @@ function expectProblem(what: string, { status, headers, body }: Reply): void {
 /** `lines[0].quantity` within `lines`. */
 const isWithin = (path: string, field: string) => path.startsWith(field) && /^($|[.[])/.test(path.slice(field.length));
 
-/** All of them at once would be a flood; one after the other takes long. */
+/** All at once would overload the server, and one after the other would take long. */
 async function inParallel<T>(items: T[], work: (item: T) => Promise<void>): Promise<void> {
   const waiting = items.values();
   const workers = Array.from({ length: 8 }, async () => {
     for (const item of waiting) await work(item);
   });
-  // None goes on after the test.
+  // No work continues after the test.
   await Promise.allSettled(workers);
   await Promise.all(workers);
 }
 
 describe.each(publicMethods.map((method) => [method.name, method] as const))('%s', (name, method) => {
-  it('names the field at fault', async () => {
+  it('names the wrong field', async () => {
     const unnamed: Json[] = [];
     await inParallel(faultsOf(method, known), async ({ title, request, field }) => {
       const reply = await system.api.send(name, request);
@@ -147,7 +150,7 @@ describe.each(publicMethods.map((method) => [method.name, method] as const))('%s
     expect(unnamed).toEqual([]);
   });
 
-  it('refuses bodies that are none', async () => {
+  it('refuses malformed bodies', async () => {
     const [rule] = method.http;
     const { path, body } = placed(rule!, goodRequest(method, known));
     if (body === undefined) return;
@@ -184,13 +187,13 @@ describe.each(publicMethods.map((method) => [method.name, method] as const))('%s
     const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
     const tokens: Record<string, [string | undefined, string]> = {
       none: [undefined, 'TOKEN_MISSING'],
-      'no token at all': ['x', 'TOKEN_INVALID'],
-      'signed by somebody else': [await system.token({ ...good, key: 'wrong' }), 'TOKEN_INVALID'],
+      'not a token': ['x', 'TOKEN_INVALID'],
+      'signed with another key': [await system.token({ ...good, key: 'wrong' }), 'TOKEN_INVALID'],
       expired: [await system.token({ ...good, ttlSeconds: -60 }), 'TOKEN_EXPIRED'],
       'of another issuer': [await system.token({ ...good, issuer: 'elsewhere' }), 'TOKEN_INVALID'],
       'for another audience': [await system.token({ ...good, audience: 'elsewhere' }), 'TOKEN_INVALID'],
       'not signed': [`${encode({ alg: 'none' })}.${payload}.`, 'TOKEN_INVALID'],
-      'of another payload': [`${header}.${encode({ sub: 'e2e', exp: 9_999_999_999 })}.${signature}`, 'TOKEN_INVALID'],
+      'with another payload': [`${header}.${encode({ sub: 'e2e', exp: 9_999_999_999 })}.${signature}`, 'TOKEN_INVALID'],
     };
     for (const [what, [token, reason]] of Object.entries(tokens)) {
       const reply = await system.api.as(token).send(name, request);
@@ -200,7 +203,7 @@ describe.each(publicMethods.map((method) => [method.name, method] as const))('%s
     }
   });
 
-  it('refuses callers without the permission, and those whose it is not', async () => {
+  it('refuses callers without the permission, and callers that do not own the resource', async () => {
     const { permission, ownerField, ownerInResource } = method.access;
     const others = everything().filter((each) => each !== `${permission}:any`);
     const lacking = await system.token({ subject: 'e2e', permissions: others });
@@ -211,11 +214,11 @@ describe.each(publicMethods.map((method) => [method.name, method] as const))('%s
     if (ownerField === undefined && !ownerInResource) return;
     const mallory = system.api.as(await system.token({ subject: 'mallory', permissions: [permission] }));
     const foreign = await mallory.send(name, goodRequest(method, known));
-    expectProblem("somebody else's", foreign);
+    expectProblem("another owner's", foreign);
     expect(foreign).toMatchObject({ status: 403, body: { reason: 'NOT_OWNER' } });
   });
 
-  it('answers 404 to ids that nobody knows', async () => {
+  it('answers 404 to unknown ids', async () => {
     const inPath = [...method.http[0]!.template.matchAll(/\{(\w+)\}/g)].map(([, field]) => field!);
     if (inPath.length === 0 || notesUnknownIds.has(name)) return;
     const unknown = { ...known, ...Object.fromEntries(inPath.map((field) => [field, 'nobody-knows'])) };
@@ -225,7 +228,7 @@ describe.each(publicMethods.map((method) => [method.name, method] as const))('%s
     if (method.noSideEffects) expect(reply.status).toBe(404);
   });
 
-  it('refuses what is wrong in headers and pages', async () => {
+  it('refuses wrong headers and pages', async () => {
     const request = goodRequest(method, known);
     const token = await system.api.send(name, request, { after: '!!' });
     expectProblem('consistency token', token);
@@ -246,7 +249,7 @@ describe.each(publicMethods.map((method) => [method.name, method] as const))('%s
   });
 });
 
-it('paths that are none', async () => {
+it('unknown paths', async () => {
   const { api } = system;
   const paths = ['/v1/nothing', '/v1', '/v1/orders/%zz', '/v1/orders/a%00b', '/v1/orders/..%2f..', '/v2/orders'];
   for (const path of paths) expectProblem(path, await api.raw('query', path));
@@ -256,7 +259,7 @@ it('paths that are none', async () => {
   expect(wrongMethod.status).toBe(405);
   expect(wrongMethod.headers.get('allow')?.split(', ').sort()).toEqual(['GET', 'POST']);
   expectProblem('a long path', await api.raw('query', `/v1/orders/${'x'.repeat(5_000)}`));
-  expectProblem('a path beyond bounds', await api.raw('query', `/v1/orders?customerId=${'x'.repeat(30_000)}`));
+  expectProblem('a path that is too long', await api.raw('query', `/v1/orders?customerId=${'x'.repeat(30_000)}`));
 });
 
 describe.each(withToken.map((method) => [method.path, method] as const))('gRPC %s', (path, method) => {
@@ -285,7 +288,7 @@ describe.each(withToken.map((method) => [method.path, method] as const))('gRPC %
     expect(['RESOURCE_EXHAUSTED', 'INVALID_ARGUMENT']).toContain(huge?.code);
   });
 
-  it('refuses those who may not', async () => {
+  it('refuses callers without permission', async () => {
     const bytes = bytesOf(goodRequest(method, known));
     const codeFor = async (token: string | undefined) => (await grpc.refusal(path, bytes, token))?.code;
     const expired = await system.token({ ...service, ttlSeconds: -60 });
@@ -302,14 +305,14 @@ describe.each(withToken.map((method) => [method.path, method] as const))('gRPC %
   });
 });
 
-it('gRPC methods that are none', async () => {
+it('unknown gRPC methods', async () => {
   const token = await system.token({ subject: 'e2e' });
   for (const path of ['/caudal.orders.v1.OrderService/Nothing', '/nothing.v1.Nothing/Nothing']) {
     expect((await grpc.refusal(path, new Uint8Array(), token))?.code).toBe('UNIMPLEMENTED');
   }
 });
 
-// Last, since it writes.
+// Last, because it writes.
 it(writing, async () => {
   const reasons = ['INVALID_REQUEST', 'MALFORMED_REQUEST', 'INVALID_FIELD', 'ROUTE_NOT_FOUND'];
   for (const method of publicMethods) {

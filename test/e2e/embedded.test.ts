@@ -18,7 +18,7 @@ describe('one process on embedded PostgreSQL', () => {
   describeReads(() => system);
 
   const it = systemTest(() => system);
-  describe('keeps what it has', () => {
+  describe('keeps its data', () => {
     async function openOrder() {
       const productId = await newProduct(system.api, { price: 100, quantity: 5 });
       const customerId = await newCustomer(system.api, 1_000);

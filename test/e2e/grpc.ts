@@ -1,4 +1,4 @@
-/** gRPC as strangers use it: any bytes to any path, with any token. */
+/** gRPC as independent clients may use it: any bytes to any path, with any token. */
 import type { CaudalError } from '@caudal/kernel/errors.ts';
 import { fromStatus } from '@caudal/rpc/errors.ts';
 import { Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';

@@ -1,6 +1,6 @@
 /**
- * The main job while everything that does it is killed: the whole real file is imported on the real servers, and one role after
- * another is ended with -9 and started again. The report must reconcile as if nothing had happened.
+ * The whole real file is imported on the real servers, while one role after another is killed with -9 and started
+ * again. The report must reconcile as if there had been no kill.
  */
 import { fileURLToPath } from 'node:url';
 import { connectApi } from '@caudal/cli/run-import.ts';
@@ -18,19 +18,19 @@ const sample = fileURLToPath(new URL('../../apps/importer/data/online-retail-sam
 const ROLES = ['projector', 'relay', 'saga', 'command', 'query'];
 const MINUTES = 60_000;
 
-describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'an import under fire', () => {
+describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'an import while roles are killed', () => {
   let system: System;
   beforeAll(async () => {
     system = await startSystem({
       form: 'processes',
-      // What a killed process loses is found soon, instead of after half a minute.
+      // Messages that a killed process loses are found soon, instead of after half a minute.
       env: () => ({ CAUDAL_RECONCILIATION_INTERVAL: '2s', CAUDAL_RECONCILIATION_MIN_AGE: '1s' }),
     });
   }, 2 * MINUTES);
   afterAll(() => system?.stop(), MINUTES);
 
   systemTest(() => system)(
-    'reconciles although every role is killed in the middle of it, twice',
+    'reconciles although every role is killed twice during it',
     async () => {
       const token = await system.token({ subject: 'import' });
       const { api, close } = connectApi(
@@ -45,7 +45,7 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'an 
 
       async function fire(): Promise<void> {
         for (const role of [...ROLES, ...ROLES]) {
-          // Spread over the orders; and never before the first is done.
+          // The kills are spread over the import; the first one is not before the first order.
           const share = (planned.orders.length * (kills.length + 1)) / (2 * ROLES.length + 2);
           while (orders < share && !importing.done) await new Promise((resolve) => setTimeout(resolve, 20));
           if (importing.done) return;

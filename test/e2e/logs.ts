@@ -1,4 +1,4 @@
-/** The logs of a running system, read through its LogService: what was written, whatever the views say. */
+/** The logs of a running system, read through its LogService: what was written, independent of views. */
 import { LogServiceService } from '@caudal/contract/gen/caudal/log/v1/log.ts';
 import { remoteLog } from '@caudal/eventlog/log-service.ts';
 import type { LogReader } from '@caudal/eventlog/types.ts';
@@ -12,7 +12,7 @@ export interface SystemLogs {
   readers: Map<string, LogReader>;
   /** The last position of each log, by domain. */
   heads(): Promise<Record<string, number>>;
-  /** The same, once nothing has been written for a second; waits for that as `until` does. */
+  /** The same, after nothing has been written for a second. Waits with `until`. */
   settledHeads(timeoutMs?: number): Promise<Record<string, number>>;
   close(): void;
 }

@@ -1,4 +1,4 @@
-/** What every form of the system does with orders, money and stock. */
+/** The behaviour of orders, money and stock in every form of the system. */
 import { newId } from '@caudal/kernel/ids.ts';
 import { describe, expect } from '@jest/globals';
 import type { System } from './system.ts';
@@ -78,7 +78,7 @@ export function describeOrders(system: () => System): void {
       expect(await stockOf(api(), productId)).toMatchObject({ onHand: '0', available: '0' });
     });
 
-    it('too little stock: rejected, and nothing is charged or kept', async () => {
+    it('too little stock: rejected, and no money or stock is kept', async () => {
       const productId = await newProduct(api(), { quantity: 2 });
       const customerId = await newCustomer(api(), 10_000);
       const { orderId } = await placeOrder(api(), { customerId, productId, quantity: 3 });
@@ -87,7 +87,7 @@ export function describeOrders(system: () => System): void {
       expect(await balanceOf(api(), customerId)).toBe(10_000);
     });
 
-    it('too little money: rejected, and the pieces are free again', async () => {
+    it('too little money: rejected, and the pieces are available again', async () => {
       const productId = await newProduct(api(), { price: 5_000, quantity: 2 });
       const customerId = await newCustomer(api(), 4_999);
       const { orderId } = await placeOrder(api(), { customerId, productId });
@@ -97,25 +97,25 @@ export function describeOrders(system: () => System): void {
       });
       expect(await balanceOf(api(), customerId)).toBe(4_999);
       await until(
-        'its pieces are free',
+        'its pieces are available',
         () => stockOf(api(), productId),
         ({ onHand, reserved, available }) => onHand === '2' && reserved === '0' && available === '2',
       );
     });
 
-    it('a declined card: rejected, and the pieces are free again', async () => {
+    it('a declined card: rejected, and the pieces are available again', async () => {
       const productId = await newProduct(api(), { quantity: 2 });
       const customerId = await newCustomer(api(), 0);
       const { orderId } = await placeOrder(api(), { customerId, productId, card: 'tok_declined' });
       expect(await orderAt(api(), orderId, 'REJECTED')).toMatchObject({ reason: 'CARD_DECLINED' });
       await until(
-        'its pieces are free',
+        'its pieces are available',
         () => stockOf(api(), productId),
         ({ available }) => available === '2',
       );
     });
 
-    it('cancelled before it is shipped: the money and the pieces come back', async () => {
+    it('cancelled before it is shipped: money and pieces return', async () => {
       const productId = await newProduct(api(), { price: 3_000, quantity: 5 });
       const customerId = await newCustomer(api(), 10_000);
       const { orderId } = await placeOrder(api(), { customerId, productId, quantity: 2 });
@@ -129,18 +129,18 @@ export function describeOrders(system: () => System): void {
         return payment.status === 'refunded' && shipment.status === 'cancelled';
       });
       await until(
-        'the money is back',
+        'the money has returned',
         () => balanceOf(api(), customerId),
         (balance) => balance === 10_000,
       );
       await until(
-        'the pieces are back',
+        'the pieces have returned',
         () => stockOf(api(), productId),
         ({ onHand, reserved, available }) => onHand === '5' && reserved === '0' && available === '5',
       );
     });
 
-    it('cancelled after it has left: refused, whether the order knows that yet or not', async () => {
+    it('cancelled after it has shipped: refused, whether or not the order knows that yet', async () => {
       const productId = await newProduct(api());
       const customerId = await newCustomer(api());
       const known = (await placeOrder(api(), { customerId, productId })).orderId;
@@ -171,7 +171,7 @@ export function describeOrders(system: () => System): void {
       expect(again.body).toEqual(first.body);
       expect(again.token).toBe(first.token);
       await orderConfirmed(api(), first.body.orderId);
-      // However far the order has come since.
+      // The answer is the first one, in whatever state the order is now.
       expect((await api().call('PlaceOrder', request)).body).toEqual(first.body);
       expect((await api().call('ListOrders', { customerId })).body.orders).toHaveLength(1);
 
@@ -179,7 +179,7 @@ export function describeOrders(system: () => System): void {
       expect(other).toMatchObject({ status: 400, body: { reason: 'REQUEST_ID_REUSED' } });
     });
 
-    it('at the same moment, the same request happens once', async () => {
+    it('sent twice at the same moment, a request is done once', async () => {
       const customerId = await newCustomer(api(), 0);
       const deposit = { requestId: newId(), walletId: customerId, amount: pounds(700) };
       const replies = await Promise.all(Array.from({ length: 8 }, () => api().call('Deposit', deposit)));
@@ -189,7 +189,7 @@ export function describeOrders(system: () => System): void {
   });
 
   describe('wallets', () => {
-    it('history, and the balance at a moment of the past', async () => {
+    it('history, and the balance at a time in the past', async () => {
       const walletId = await newCustomer(api(), 1_000);
       const before = (await api().call('GetWallet', { walletId, atTime: new Date().toISOString() })).body;
       expect(before.balance).toEqual(pounds(1_000));
@@ -210,7 +210,7 @@ export function describeOrders(system: () => System): void {
       ]);
     });
 
-    it('a transfer arrives once; one that can not arrive comes back', async () => {
+    it("a transfer arrives once; one that can't arrive returns", async () => {
       const [from, to] = [await newCustomer(api(), 1_000), await newCustomer(api(), 0)];
       const sent = await api().call('Transfer', {
         walletId: from,
@@ -231,7 +231,7 @@ export function describeOrders(system: () => System): void {
       await api().call('FreezeWallet', { walletId: to, reason: 'lost' });
       await api().call('Transfer', { walletId: from, toWalletId: to, amount: pounds(100) });
       await until(
-        'the money comes back',
+        'the money returns',
         async () => (await api().call('ListTransactions', { walletId: from })).body.transactions[0],
         (transaction) => transaction.kind === 'transfer_back' && transaction.balance.minorUnits === '600',
       );
@@ -248,7 +248,7 @@ export function describeOrders(system: () => System): void {
       const { orderId } = await placeOrder(api(), { customerId, productId });
       await orderConfirmed(api(), orderId);
       const refund = () => api().send('RefundPayment', { paymentId: orderId, reason: unique('goodwill') });
-      // At the same moment, and again when it is done.
+      // Twice at the same moment, and again after it is done.
       expect((await Promise.all([refund(), refund()])).map(({ status }) => status)).toEqual([200, 200]);
       await until(
         'the refund',
@@ -259,10 +259,10 @@ export function describeOrders(system: () => System): void {
       return orderId;
     };
     const first = await refundedOrder();
-    // By the time that all of this has happened to another order, a second refund of the first would have come as well.
+    // After all of this has been done for another order, a second refund of the first one would be visible as well.
     const second = await refundedOrder();
     const kinds = await until(
-      'the money in the history',
+      'the money is in the history',
       async () => {
         const { transactions } = (await api().call('ListTransactions', { walletId: customerId })).body;
         return transactions.map(({ kind, reference }: { kind: string; reference: string }) => [kind, reference]);

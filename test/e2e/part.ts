@@ -1,4 +1,4 @@
-/** One process of the system under test: can be started, ended in order, killed, and started again. */
+/** One process of the system under test: it can be started, ended, killed, and started again. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, existsSync, openSync, readFileSync, writeSync } from 'node:fs';
@@ -15,13 +15,16 @@ export interface Part {
   start(): Promise<void>;
   /** Whether /readyz answers 200. */
   isReady(): Promise<boolean>;
-  /** Sends the signal, and waits for the end; after 30 s it is killed. Returns its exit code, or the signal that ended it. */
+  /**
+   * Sends the signal, and waits for the end; after 30 s the process is killed. Returns its exit code, or the signal
+   * that ended it.
+   */
   end(signal: 'SIGTERM' | 'SIGINT' | 'SIGKILL'): Promise<number | string>;
-  /** Its process; undefined if it does not run. */
+  /** Its process id; undefined if it does not run. */
   pid(): number | undefined;
-  /** Stops it from running, with all its connections open (SIGSTOP), and lets it go on. Nothing if it does not run. */
+  /** Stops the process, with all its connections open (SIGSTOP), or continues it. Does nothing if it does not run. */
   pause(on: boolean): void;
-  /** What it logged as warnings and errors, and the end of what it said: for people who look for the cause of a failure. */
+  /** Its warnings and errors, and the end of its log: for a failure's message. */
   trouble(): string;
 }
 
@@ -33,7 +36,7 @@ export interface PartOptions {
 }
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
-/** The `caudal` command, from the root. */
+/** The file of the `caudal` command, from the root. */
 export const main = 'apps/cli/src/main.ts';
 const startMs = 60_000;
 const endMs = 30_000;
@@ -58,7 +61,7 @@ export function createPart({ name, env, ports, logFile }: PartOptions): Part {
 
     async start() {
       if (isRunning()) throw new Error(`${name} runs already.`);
-      // A file of its own, and no pipe: what it says last before a kill -9 is kept.
+      // A file, not a pipe, so that lines just before a kill -9 are kept.
       const log = openSync(logFile, 'a');
       writeSync(log, `--- ${new Date().toISOString()} ${name} starts\n`);
       child = spawn(process.execPath, [main, 'start'], {
@@ -68,7 +71,7 @@ export function createPart({ name, env, ports, logFile }: PartOptions): Part {
           HOME: process.env.HOME,
           CAUDAL_REST_PORT: String(ports.rest),
           CAUDAL_GRPC_PORT: String(ports.grpc),
-          // Where PostgreSQL is not embedded, the sandbox must be asked for.
+          // Without an embedded PostgreSQL, Caudal uses the sandbox only if that is set.
           ...(env.DATABASE_URL && !env.PAYMENTS_GATEWAY_URL && { PAYMENTS_GATEWAY: 'sandbox' }),
           ...env,
         },
@@ -118,8 +121,8 @@ export function createPart({ name, env, ports, logFile }: PartOptions): Part {
 }
 
 /**
- * Ports that are free now, below those that the system gives to outgoing connections: a process that is killed finds its
- * own again. All are held until the last is found, so that they differ.
+ * Ports that are free now, below the range of outgoing connections, so that a killed process finds its port free again.
+ * All are held until the last is found, so that they differ.
  */
 export async function freePorts(count: number): Promise<number[]> {
   const servers: Server[] = [];

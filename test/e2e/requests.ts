@@ -1,6 +1,6 @@
 /**
- * Requests made from the contract: for every method a good one, and ones with a single fault each. No method is named
- * here, so that a new one is tested from its first day.
+ * Requests made from the contract: for every method a correct one, and several with one fault each. No method is named
+ * here, so a new method is tested without further work.
  */
 import type { DescField, DescMessage } from '@bufbuild/protobuf';
 import { contract, type MethodContract } from '@caudal/contract/descriptors.ts';
@@ -8,23 +8,23 @@ import { newId } from '@caudal/kernel/ids.ts';
 import { rulesOf } from '@caudal/rpc/schema/rules.ts';
 import type { Json } from './api.ts';
 
-/** Ids of things that are there, by the names of the fields that refer to them: `product_id`. */
+/** Ids of existing resources, by the names of the fields that refer to them: `product_id`. */
 export type Known = Record<string, string>;
 
 export interface Fault {
-  /** What is wrong: `lines[0].quantity: -1`. */
+  /** The fault: `lines[0].quantity: -1`. */
   title: string;
   request: Json;
-  /** The field that must be named, as the contract spells it. */
+  /** The field that the error must name, as the contract spells it. */
   field: string;
-  /** Whether protobuf can say it too: a number for a string it can't. */
+  /** Whether protobuf can encode it too: it can't encode a number in place of a string. */
   wellTyped: boolean;
 }
 
-/** A request that the contract has nothing against. */
+/** A request that follows all rules of the contract. */
 export function goodRequest({ request, http, noSideEffects }: MethodContract, known: Known): Json {
   const inPath = namesInPath(http[0]?.template);
-  // A command on a collection makes something: its id, the first that it names, must be new.
+  // A command on a collection creates a resource: its id, the first id that the request names, must be new.
   const made = inPath.size > 0 || noSideEffects ? undefined : request.fields.find(({ name }) => isId(name));
   return goodMessage(request, { ...known, ...(made && { [made.name]: `new-${newId()}` }) }, inPath);
 }
@@ -32,7 +32,7 @@ export function goodRequest({ request, http, noSideEffects }: MethodContract, kn
 const namesInPath = (template = '') => new Set([...template.matchAll(/\{(\w+)\}/g)].map(([, name]) => name!));
 const isId = (name: string) => name.endsWith('_id') && name !== 'request_id';
 
-/** The request with one fault, for everything that can be wrong with it; each is wrong by the contract alone. */
+/** The request with one fault, for each rule of its fields. The fault follows from the contract alone. */
 export function faultsOf(method: MethodContract, known: Known): Fault[] {
   const good = () => goodRequest(method, known);
   const inBody = method.http[0]?.body ?? true;
@@ -66,14 +66,14 @@ function fieldFaults(field: DescField, known: Known, where: { inBody: boolean; i
   const typed = candidates(field, where.inBody && !where.inPath).filter((value) => breaksRules(field, value));
   const faults = typed.map((value) => ({ value: asJson(field, value), field: field.name, wellTyped: true }));
   if (!where.inPath && isRequired(field)) faults.push({ value: undefined, field: field.name, wellTyped: true });
-  // A path is text, and so is every string.
+  // In a path, all values are text, so a string can't have the wrong type.
   const mistyped = where.inBody ? wrongInBody(field) : wrongInQuery(field);
   if (!where.inPath) faults.push(...mistyped.map((value) => ({ value, field: field.name, wellTyped: false })));
   if (field.message && where.inBody && !isWellKnown(field.message)) faults.push(...nestedFaults(field, known));
   return faults as FieldFault[];
 }
 
-/** The faults of the fields inside, each in an otherwise good message. */
+/** The faults of the inner fields, each in an otherwise correct message. */
 function nestedFaults(field: DescField, known: Known): FieldFault[] {
   const type = field.message!;
   const list = field.fieldKind === 'list';
@@ -97,7 +97,7 @@ function nestedFaults(field: DescField, known: Known): FieldFault[] {
       faults.push({ value: wrap(all), field: at, wellTyped: false });
     }
   }
-  // Money is never negative where it is asked for: the contract says so in words.
+  // Requests never have negative money: the contract says so in a comment.
   if (type.typeName === 'caudal.type.v1.Money')
     faults.push({ value: { ...good, minorUnits: '-1' }, field: field.name, wellTyped: true });
   return faults;
@@ -105,7 +105,7 @@ function nestedFaults(field: DescField, known: Known): FieldFault[] {
 
 function withValue(message: Json, field: DescField, value: unknown): Json {
   const changed = { ...message };
-  // Two of a oneof are another fault.
+  // Two fields of a oneof would be another fault.
   for (const other of field.oneof?.fields ?? []) delete changed[other.jsonName];
   delete changed[field.jsonName];
   return value === undefined ? changed : { ...changed, [field.jsonName]: value };
@@ -150,9 +150,9 @@ function singleValue(field: DescField, known: Known): unknown {
   return isLong(field) ? 1n : 1;
 }
 
-/** Values of the right type that a rule may be against. */
+/** Values of the right type that may break a rule. */
 function candidates(field: DescField, inBody: boolean): unknown[] {
-  // Names of an enum's values are long, and addresses are bounded.
+  // The names of enum values are long, and the length of URLs is bounded.
   if (field.fieldKind === 'list' && field.enum)
     return [[], Array.from({ length: 101 }, () => field.enum!.values[1]!.name), [999]];
   if (field.fieldKind === 'list') return [[], Array.from({ length: 1_001 }, () => 'x')];
@@ -176,7 +176,7 @@ function candidates(field: DescField, inBody: boolean): unknown[] {
       "a'; DROP TABLE events; --",
       '\n',
       'x'.repeat(70),
-      // Addresses are bounded.
+      // The length of URLs is bounded.
       'x'.repeat(inBody ? 20_000 : 900),
     ];
   if (isLong(field)) return [-1n, -(2n ** 63n), 2n ** 63n - 1n];
@@ -185,7 +185,7 @@ function candidates(field: DescField, inBody: boolean): unknown[] {
 }
 
 function breaksRules(field: DescField, value: unknown): boolean {
-  // No rule of the contract, but of every text: not all stores can keep it.
+  // A rule for every text, not of the contract: not all stores can keep U+0000.
   if (typeof value === 'string' && value.includes('\0')) return true;
   const { ignore, rules } = rulesOf(field);
   if (ignore === 'always') return false;
@@ -252,7 +252,7 @@ function asJson(field: DescField, value: unknown): unknown {
   if (Array.isArray(value)) return value.map((item) => asJson(field, item));
   if (field.message?.typeName === 'google.protobuf.Duration' && typeof value === 'object')
     return `${(value as { seconds: bigint }).seconds}s`;
-  // Of a list of messages that is too long, the messages.
+  // In a list of messages that is too long, the items are messages.
   if (field.fieldKind === 'list' && field.message && value === 'x') return {};
   return value;
 }

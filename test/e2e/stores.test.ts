@@ -1,4 +1,4 @@
-/** The whole system as one process on the real servers: what it does is what it does on the embedded one. */
+/** The whole system as one process on the real servers behaves as it does on the embedded PostgreSQL. */
 
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { afterAll, beforeAll, expect } from '@jest/globals';
@@ -19,7 +19,7 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'one
   describeReads(() => system);
 
   const it = systemTest(() => system);
-  it('nothing of all this became a dead letter, and it stops in order', async () => {
+  it('there is no dead letter afterwards, and it stops without an error', async () => {
     expect(await system.stores!.deadLetters()).toEqual([]);
     expect(await system.part('all').end('SIGTERM')).toBe(0);
   }, 60_000);

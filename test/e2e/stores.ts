@@ -1,4 +1,4 @@
-/** What a system keeps on the real servers: made for one test, looked into, and dropped after it. */
+/** The data of a system on the real servers: created for one test, read by it, and dropped after it. */
 import { queueName } from '@caudal/messaging/rabbitmq/topology.ts';
 import { contexts } from '@caudal/server/contexts.ts';
 import { migrateContext } from '@caudal/server/local-context.ts';
@@ -9,19 +9,19 @@ import { Client } from 'pg';
 
 export interface Stores {
   databaseUrl: string;
-  /** Stands before the names of queues, collections, indices. */
+  /** The prefix of the names of queues, collections, indices. */
   namespace: string;
-  /** The settings that name the servers. */
+  /** The settings with the servers' URLs. */
   env: Record<string, string>;
-  /** What handlers could not handle: streams that are parked, and letters that lie in queues. */
+  /** Events that could not be handled: parked streams, and messages in queues of dead letters. */
   deadLetters(): Promise<string[]>;
   /** Drops all of it. */
   drop(): Promise<void>;
 }
 
 /**
- * An empty database with the schemas of all contexts, and a namespace on the other servers. `migrated: false` leaves the
- * schemas to whoever is to be tested; until they are there, nothing can be looked up.
+ * Creates an empty database with the schemas of all contexts, and a namespace on the other servers. With `migrated:
+ * false` the test creates the schemas; before that, nothing can be read.
  */
 export async function makeStores({ migrated = true } = {}): Promise<Stores> {
   const database = await freshDatabase();
@@ -45,7 +45,7 @@ export async function makeStores({ migrated = true } = {}): Promise<Stores> {
     }
   }
 
-  /** Each handler that has consumed has a checkpoint of its reconciliation. */
+  /** Every handler that has consumed has a reconciliation checkpoint. */
   async function handlers(): Promise<string[]> {
     const checkpoints = await rows<{ name: string }>("SELECT name FROM checkpoints WHERE name LIKE 'sweep:%'");
     return [...new Set(checkpoints.map(({ name }) => name.split(':')[1]!))];
@@ -75,7 +75,7 @@ export async function makeStores({ migrated = true } = {}): Promise<Stores> {
       ELASTICSEARCH_URL: serverUrl('elasticsearch'),
       REDIS_URL: serverUrl('redis'),
       CAUDAL_NAMESPACE: namespace,
-      // Five processes have a pool for each context; tests share the server.
+      // Five processes have a pool for each context, and all tests share the server.
       CAUDAL_POOL_SIZE: '2',
     },
 
@@ -88,7 +88,7 @@ export async function makeStores({ migrated = true } = {}): Promise<Stores> {
       try {
         for (const handler of await handlers()) {
           const channel = await connection.createChannel();
-          // Without this, a queue that is not there would end the process.
+          // Without a handler, the error about a missing queue would end the process.
           channel.on('error', () => {});
           const dead = await channel.checkQueue(`${queueName(handler, prefix)}.dead`).catch(() => undefined);
           if (dead?.messageCount) found.push(`${handler} has ${dead.messageCount} dead letters`);
@@ -114,7 +114,7 @@ export async function makeStores({ migrated = true } = {}): Promise<Stores> {
   };
 }
 
-/** Elasticsearch takes no wildcard for a deletion. */
+/** Elasticsearch accepts no wildcard in a deletion. */
 async function dropIndices(namespace: string): Promise<void> {
   const server = serverUrl('elasticsearch');
   const list = await fetch(new URL(`/_cat/indices/${namespace}-*?format=json&h=index`, server));

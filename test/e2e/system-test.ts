@@ -1,7 +1,7 @@
 import { test } from '@jest/globals';
 import type { System } from './system.ts';
 
-/** `test`, whose failure tells what the system has logged. */
+/** `test`; a failure's message includes the system's logs. */
 export function systemTest(
   system: () => System,
 ): (title: string, body: () => Promise<void>, timeoutMs?: number) => void {

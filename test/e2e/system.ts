@@ -1,9 +1,9 @@
 /**
- * Caudal as processes of its own, for tests of the whole, in three forms:
+ * Caudal as child processes, for tests of the whole system, in three forms:
  *
- *   embedded    one process with everything in it: what `npm start` runs
+ *   embedded    one process that does everything: what `npm start` runs
  *   stores      one process on the real servers
- *   processes   a process a role, or several, on the real servers; each can be killed and started again
+ *   processes   one or several processes per role, on the real servers; each can be killed and started again
  */
 import { execFile } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -32,22 +32,22 @@ const partsOf = {
 
 export interface System {
   form: Form;
-  /** By name: `all`, or the role; where a role has several, `relay-1`, `relay-2`, ... */
+  /** By name: `all`, or the role. If a role has several: `relay-1`, `relay-2`, ... */
   part(name: string): Part;
   parts: Part[];
-  /** The API for somebody who may do everything. */
+  /** The API for a caller with all permissions. */
   api: Api;
-  /** A token that the system takes. `permissions`: all of them if absent. */
+  /** A token that the system accepts. `permissions`: all if absent. */
   token(content: TokenContent): Promise<string>;
   /** What it keeps in the form `embedded`. */
   dataDirectory: string;
   /** Absent in the form `embedded`. */
   stores: Stores | undefined;
-  /** Runs the `caudal` command on what the system keeps. Throws if its exit code is not 0. Returns what it says. */
+  /** Runs the `caudal` command on the system's stores. Throws if its exit code is not 0. Returns its output. */
   caudal(...args: string[]): Promise<string>;
-  /** The error, with what the processes have logged. */
+  /** The error, with the logs of the processes. */
   explain(error: unknown): unknown;
-  /** Ends everything and drops what it kept; of the logs, those of a system that nothing was wrong with. */
+  /** Ends all processes and drops their data. Logs are deleted only if nothing failed. */
   stop(): Promise<void>;
 }
 
@@ -55,7 +55,7 @@ export interface TokenContent {
   subject: string;
   permissions?: string[];
   ttlSeconds?: number;
-  /** What a wrong token has otherwise. */
+  /** Another issuer, audience or key than the system's makes the token wrong. */
   issuer?: string;
   audience?: string;
   key?: 'right' | 'wrong';
@@ -63,7 +63,7 @@ export interface TokenContent {
 
 export interface SystemOptions {
   form: Form;
-  /** How many processes a role, in the form `processes`: one if absent. */
+  /** How many processes per role, in the form `processes`: one if absent. */
   copies?: number;
   /** More settings for a part. */
   env?(part: string, stores: Stores | undefined): Record<string, string>;
@@ -72,7 +72,7 @@ export interface SystemOptions {
 const logs = join(root, '.caudal/e2e');
 const commandMs = 60_000;
 
-/** Starts it, and waits until all of it is ready. */
+/** Starts the system, and waits until all of it is ready. */
 export async function startSystem({ form, copies = 1, env = () => ({}) }: SystemOptions): Promise<System> {
   mkdirSync(logs, { recursive: true });
   const folder = mkdtempSync(join(logs, `${form}-`));
@@ -84,7 +84,7 @@ export async function startSystem({ form, copies = 1, env = () => ({}) }: System
   const portsOf = (index: number) => ({ rest: ports[index * 2]!, grpc: ports[index * 2 + 1]! });
   const grpcOf = (wanted: string) => {
     const addresses = places.flatMap(({ kind }, index) => (kind === wanted ? `127.0.0.1:${portsOf(index).grpc}` : []));
-    // Several in one address are gRPC's way to write what a service's DNS name would stand for.
+    // In gRPC, several addresses in one target stand for what a service's DNS name resolves to.
     return addresses.length > 1 ? `ipv4:${addresses.join(',')}` : addresses[0]!;
   };
 
@@ -134,7 +134,7 @@ export async function startSystem({ form, copies = 1, env = () => ({}) }: System
 
   let failed = false;
   async function stop(): Promise<void> {
-    // Listeners and consumers first: what they call is there until then.
+    // Listeners and consumers end first, so that the processes that they call run until then.
     for (const { end } of parts.toReversed()) await end('SIGTERM');
     endPostgres(dataDirectory);
     await stores?.drop();
@@ -167,7 +167,7 @@ export async function startSystem({ form, copies = 1, env = () => ({}) }: System
   }
 }
 
-/** What stands where: `kind` is `all`, or a key of `partsOf.processes`. */
+/** The processes of a form: `kind` is `all`, or a key of `partsOf.processes`. */
 function placesOf(form: Form, copies: number): { name: string; kind: string; role: string | undefined }[] {
   return Object.entries(partsOf[form]).flatMap(([kind, role]) =>
     copies === 1
@@ -180,7 +180,7 @@ function placesOf(form: Form, copies: number): { name: string; kind: string; rol
 function endPostgres(dataDirectory: string): void {
   try {
     const [pid] = readFileSync(join(dataDirectory, 'postgres', 'postmaster.pid'), 'utf8').split('\n');
-    // "Immediate" shutdown: nothing of it is needed any more.
+    // "Immediate" shutdown: its data is not needed any more.
     process.kill(Number(pid), 'SIGQUIT');
   } catch {
     // It has ended.

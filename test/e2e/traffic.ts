@@ -1,4 +1,4 @@
-/** Many orders at once, led to their ends by a buyer who does not give up, and what must be true of them afterwards. */
+/** Many orders at once, led to their ends by a buyer that repeats unanswered calls, and what must hold afterwards. */
 import type { LedgerEntry } from '@caudal/service-payments/gateway/sandbox.ts';
 import { expect } from '@jest/globals';
 import type { Api, Json } from './api.ts';
@@ -20,8 +20,8 @@ const pieces = 12;
 const money = 2_000;
 
 /**
- * Orders of ten products by five customers: by wallet, by card, and by a card whose gateway fails at first. Some products
- * and some wallets do not have enough for all of them, and some orders are cancelled.
+ * Plans orders of ten products by five customers: by wallet, by card, and by a card whose gateway fails at first. Some
+ * products and some wallets do not have enough for all orders, and some orders are cancelled.
  */
 export async function planOrders(api: Api, count: number): Promise<Plan> {
   const productIds = await Promise.all(
@@ -37,7 +37,10 @@ export async function planOrders(api: Api, count: number): Promise<Plan> {
   return { productIds, customerIds, orders };
 }
 
-/** Leads all orders to their ends, ten at a time; `onEnded` hears how many have ended. Returns the orders at their ends. */
+/**
+ * Leads all orders to their ends, ten at a time. `onEnded` is called with the number of ended orders. Returns the
+ * orders.
+ */
 export async function runOrders(api: Api, plan: Plan, onEnded: (count: number) => void): Promise<Json[]> {
   const ended: Json[] = [];
   const waiting = plan.orders.values();
@@ -68,7 +71,7 @@ async function runOrder(api: Api, { request, cancel }: PlannedOrder): Promise<Js
 const isShippable = ({ status, shipment }: Json) =>
   status === 'ORDER_STATUS_CONFIRMED' && shipment?.status === 'created';
 
-/** At its end, and its payment too. */
+/** Whether the order and its payment have ended. */
 export function isEnd({ status, payment }: Json): boolean {
   if (status === 'ORDER_STATUS_DELIVERED') return payment?.status === 'succeeded';
   const isUndone = !payment || ['failed', 'voided', 'refunded'].includes(payment.status);
@@ -77,7 +80,7 @@ export function isEnd({ status, payment }: Json): boolean {
 
 const watchMs = 90_000;
 
-/** Reads the order until `there`, however often nobody answers. The view may not know it at first. */
+/** Reads the order until `there`, even if calls fail. At first the view may not have it. */
 async function watch(api: Api, orderId: string, there: (order: Json) => boolean): Promise<Json> {
   const deadline = performance.now() + watchMs;
   for (;;) {
@@ -91,7 +94,7 @@ async function watch(api: Api, orderId: string, there: (order: Json) => boolean)
   }
 }
 
-/** Every piece and every penny is where the orders' ends say. */
+/** Every piece and every penny is where the ends of the orders require it. */
 export async function expectBalanced(
   api: Api,
   { plan, ended, ledger }: { plan: Plan; ended: Json[]; ledger: ReadonlyMap<string, LedgerEntry> },

@@ -1,7 +1,10 @@
-/** Waiting for what comes in its own time. */
+/** Waiting for a fact, with a bound. */
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** Reads again and again, `everyMs` (30 if absent), until `there`. Throws, with what it saw last, after `timeoutMs` (20,000 if absent). */
+/**
+ * Reads again and again, every `everyMs` (30 if absent), until `there`. After `timeoutMs` (20,000 if absent) it throws,
+ * with the last value.
+ */
 export async function until<T>(
   what: string,
   read: () => Promise<T>,

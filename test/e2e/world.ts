@@ -1,11 +1,11 @@
-/** Things to try the system with: products in stock, customers with money, orders. */
+/** Resources for tests: products in stock, customers with money, orders. */
 import { randomBytes } from 'node:crypto';
 import type { Api, Json, Reply } from './api.ts';
 import { until } from './wait.ts';
 
 let made = 0;
 
-/** An id that nobody else has. */
+/** An id that no other test has. */
 export function unique(prefix: string): string {
   made += 1;
   return `${prefix}-${made}-${randomBytes(4).toString('hex')}`;
@@ -22,7 +22,7 @@ export interface NewProduct {
   description?: string;
 }
 
-/** A product with a price and pieces to sell, which all views know; its id. */
+/** Makes a product with a price and pieces, and waits until all views have it; returns its id. */
 export async function newProduct(api: Api, product: NewProduct = {}): Promise<string> {
   const { productId = unique('lamp'), price = 1_000, quantity = 10, title = 'Desk lamp', ...texts } = product;
   const created = await api.call('CreateProduct', { productId, title, price: pounds(price), ...texts });
@@ -32,7 +32,7 @@ export async function newProduct(api: Api, product: NewProduct = {}): Promise<st
   return productId;
 }
 
-/** A customer with a wallet of the same id, and money in it, which all views know; the id. */
+/** Makes a customer with a wallet of the same id and money in it, and waits until all views have it; returns the id. */
 export async function newCustomer(api: Api, balance = 10_000): Promise<string> {
   const customerId = unique('ada');
   const email = `${customerId}@example.com`;
@@ -50,11 +50,11 @@ export interface NewOrder {
   customerId: string;
   productId: string;
   quantity?: number;
-  /** From the wallet if absent. */
+  /** The order is paid from the wallet if absent. */
   card?: string;
 }
 
-/** What PlaceOrder takes. */
+/** The request of PlaceOrder. */
 export function orderOf({ customerId, productId, quantity = 1, card }: NewOrder): Json {
   return {
     orderId: unique('order'),
@@ -71,7 +71,7 @@ export async function placeOrder(api: Api, order: NewOrder): Promise<{ orderId: 
   return { orderId: request.orderId, reply };
 }
 
-/** Waits until the order's view is at this status, and answers it. */
+/** Waits until the order's view has this status, and returns it. */
 export function orderAt(api: Api, orderId: string, status: string, there = (_order: Json) => true): Promise<Json> {
   return until(
     `order ${orderId} at ${status}`,
@@ -80,11 +80,11 @@ export function orderAt(api: Api, orderId: string, status: string, there = (_ord
   );
 }
 
-/** Waits until the order is confirmed and its shipment is there. */
+/** Waits until the order is confirmed and its shipment exists. */
 export const orderConfirmed = (api: Api, orderId: string): Promise<Json> =>
   orderAt(api, orderId, 'CONFIRMED', ({ shipment }) => shipment?.status === 'created');
 
-/** Sends the order to its buyer. */
+/** Ships the order and delivers it. */
 export async function deliver(api: Api, orderId: string): Promise<void> {
   await api.call('DispatchShipment', { shipmentId: orderId, carrier: 'Royal Mail', trackingNumber: `RM-${orderId}` });
   await api.call('DeliverShipment', { shipmentId: orderId });

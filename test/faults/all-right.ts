@@ -1,10 +1,10 @@
-/** What must be true once a fault is over and all has come to rest. */
+/** What must hold after a fault is over and the system is idle. */
 import { expect } from '@jest/globals';
 import type { Json } from '../e2e/api.ts';
 import type { SystemLogs } from '../e2e/logs.ts';
 import type { System } from '../e2e/system.ts';
 
-/** Every view is what the logs say, every state can be folded, and nothing is a dead letter. */
+/** Every view equals the logs, every state can be folded, and there is no dead letter. */
 export async function expectAllRight(system: System, logs: Pick<SystemLogs, 'settledHeads'>): Promise<void> {
   await logs.settledHeads();
   await expectViewsRight(system);
@@ -12,7 +12,7 @@ export async function expectAllRight(system: System, logs: Pick<SystemLogs, 'set
   expect(await system.stores!.deadLetters()).toEqual([]);
 }
 
-/** Every view is what the logs say: the names of all views. `when` is told where it is not so. */
+/** Every view equals the logs; returns the names of all views. `when` is part of the message if one does not. */
 export async function expectViewsRight(system: System, when = 'afterwards'): Promise<string[]> {
   const { right, views } = JSON.parse(await system.caudal('verify', 'all', '--json'));
   const wrong = views.filter((view: Json) => !view.right);

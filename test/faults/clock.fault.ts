@@ -1,7 +1,7 @@
 /**
- * Clocks that jump while orders are under way: every process's, one process's, PostgreSQL's; an hour back, and forward
- * again. What waits for a time may come late by as much as a clock went back, or early by as much as it went ahead. But
- * no order is lost or left half done, nothing is sold twice, and no money is taken that is not given back.
+ * Clocks jump while orders are in flight: those of all processes, of one process, of PostgreSQL; an hour back, and
+ * forward again. Waits may end late by as much as a clock went back, or early by as much as it went ahead. But no order
+ * is lost or left half done, nothing is sold twice, and money that is taken for nothing is given back.
  */
 import { type SandboxGateway, startSandboxGateway } from '@caudal/service-payments/gateway/sandbox.ts';
 import { afterAll, beforeAll, expect } from '@jest/globals';
@@ -59,7 +59,7 @@ describeNeeding(needs, 'clocks of processes', () => {
       },
     });
     logs = openLogs(system);
-    // Long enough for any clock here.
+    // Valid for longer than any clock here is ahead.
     api = system.api.as(await system.token({ subject: 'clock', ttlSeconds: (6 * hourMs) / 1_000 }));
   }, 120_000);
 
@@ -72,7 +72,7 @@ describeNeeding(needs, 'clocks of processes', () => {
 
   const it = systemTest(() => system);
 
-  /** Sets the clocks of these processes, and waits until they show it. */
+  /** Sets the clocks of these processes, and waits until they show the new time. */
   async function set(offsetMs: number, parts = system.parts): Promise<void> {
     for (const { name } of parts) clocks.get(name)!.set(offsetMs);
     for (const part of parts)
@@ -83,7 +83,7 @@ describeNeeding(needs, 'clocks of processes', () => {
       );
   }
 
-  it('every clock goes back an hour in the middle of orders, and forward again', async () => {
+  it('every clock goes back an hour while orders are in flight, and forward again', async () => {
     const plan = await planOrders(api, 40);
     const jumps = oneAfterTheOther();
     const ended = await runOrders(api, plan, (count) => {
@@ -96,16 +96,16 @@ describeNeeding(needs, 'clocks of processes', () => {
     await expectAllRight(system, logs);
   }, 150_000);
 
-  it('what was to be tried again when the clocks went back does not wait for an hour', async () => {
+  it('retries that were due when the clocks went back do not wait for an hour', async () => {
     const productId = await newProduct(api, { price: 100, quantity: 10 });
     const customerId = await newCustomer(api, 1_000);
-    // The process asks for payments and shipments in vain, and sets timers.
+    // The saga's requests for payments and shipments fail, so it sets timers to retry them.
     system.part('relay').pause(true);
     const orders = await Promise.all(Array.from({ length: 4 }, () => placeOrder(api, { customerId, productId })));
     await system.part('command').end('SIGKILL');
     system.part('relay').pause(false);
     const waiting = () => timersOf('fulfilment.process', system);
-    await until('steps wait to be tried again', waiting, (timers) => timers.filter((t) => t.retries > 1).length === 4);
+    await until('steps wait to be retried', waiting, (timers) => timers.filter((t) => t.retries > 1).length === 4);
     await set(
       -hourMs,
       system.parts.filter(({ name }) => name !== 'command'),
@@ -117,10 +117,10 @@ describeNeeding(needs, 'clocks of processes', () => {
     expect(await balanceOf(api, customerId)).toBe(600);
   }, 90_000);
 
-  it('an hour ahead: reservations of unpaid orders end, and others may buy; no piece twice, no money kept', async () => {
+  it('an hour ahead: reservations of unpaid orders end, and others may buy; no piece is sold twice, no money is kept', async () => {
     const productId = await newProduct(api, { price: 100, quantity: 4 });
     const customerId = await newCustomer(api, 1_000);
-    // The gateway takes the money, and never says so.
+    // The gateway takes the money, but its answer never arrives.
     const unpaid = await Promise.all(
       [1, 2].map(() => placeOrder(api, { customerId, productId, quantity: 2, card: 'tok_timeout' })),
     );
@@ -155,7 +155,8 @@ describeNeeding(needs, 'clocks of processes', () => {
       for (const offsetMs of [-hourMs, hourMs]) {
         await set(offsetMs, [part]);
         const order = orderOf({ customerId, productId });
-        // Tokens of services may be none to others now: then there is an answer once the clock is right.
+        // The services' tokens may be invalid for other processes now. Then the call is answered after the clock is
+        // right again.
         placed.push(api.insist('PlaceOrder', order).then(() => order.orderId));
       }
       await set(0, [part]);
@@ -176,7 +177,7 @@ describeNeeding(needsBesidePostgres, 'the clock of PostgreSQL', () => {
   beforeAll(async () => {
     clock = makeClock(library!);
     postgres = await borrow(['postgres'], { ...process.env, ...clock.env });
-    // Of this test alone: jest gives each file an environment of its own.
+    // Only for this test: jest gives each file an environment of its own.
     Object.assign(process.env, { POSTGRES_URL: postgres.variables.POSTGRES_URL });
     gateway = await startSandboxGateway();
     system = await startSystem({ form: 'stores', env: () => ({ PAYMENTS_GATEWAY_URL: gateway.url }) });
@@ -193,7 +194,7 @@ describeNeeding(needsBesidePostgres, 'the clock of PostgreSQL', () => {
 
   const it = systemTest(() => system);
 
-  /** Sets it, and waits until it shows. */
+  /** Sets the clock, and waits until PostgreSQL shows it. */
   async function set(offsetMs: number): Promise<void> {
     clock.set(offsetMs);
     await until(
@@ -204,7 +205,7 @@ describeNeeding(needsBesidePostgres, 'the clock of PostgreSQL', () => {
     );
   }
 
-  it('goes back an hour in the middle of orders, and forward again', async () => {
+  it('goes back an hour while orders are in flight, and forward again', async () => {
     const plan = await planOrders(system.api, 20);
     const jumps = oneAfterTheOther();
     const ended = await runOrders(system.api, plan, (count) => {
@@ -215,13 +216,13 @@ describeNeeding(needsBesidePostgres, 'the clock of PostgreSQL', () => {
     await set(0);
     await logs.settledHeads();
     await expectBalanced(system.api, { plan, ended, ledger: gateway.ledger });
-    // The log's own time never goes back: positions are in its order.
+    // The recorded time of events never goes back in the order of their positions.
     const backwards = `SELECT position FROM (
       SELECT position, recorded_at < lag(recorded_at) OVER (ORDER BY position) AS back FROM orders.events) e WHERE back`;
     expect(await query(system, backwards)).toEqual([]);
   }, 120_000);
 
-  it('is an hour behind when everything starts again: nobody waits for the leases of the dead', async () => {
+  it('is an hour behind when everything starts again: the leases of killed processes hold up nothing', async () => {
     const productId = await newProduct(system.api, { price: 100, quantity: 10 });
     const customerId = await newCustomer(system.api, 1_000);
     const { orderId } = await placeOrder(system.api, { customerId, productId });
@@ -236,7 +237,7 @@ describeNeeding(needsBesidePostgres, 'the clock of PostgreSQL', () => {
   }, 90_000);
 });
 
-/** Does each once the one before it is seen to be done, however fast they are asked for. */
+/** Runs each work after the one before it has ended, however fast they are added. */
 function oneAfterTheOther() {
   let last = Promise.resolve();
   let count = 0;
@@ -245,24 +246,24 @@ function oneAfterTheOther() {
       last = last.then(work).then(() => {
         count += 1;
       });
-      // It is looked at in the end.
+      // done() reports the error.
       last.catch(() => {});
     },
-    /** How many were done. */
+    /** How many have run. */
     done: () => last.then(() => count),
   };
 }
 
-/** How far its clock is from ours. */
+/** The difference between the process's clock and this one's. */
 async function offsetOf({ grpc, name }: Part): Promise<number> {
   const answer = await fetch(`http://${grpc}/readyz`);
   await answer.arrayBuffer();
   const date = answer.headers.get('date');
-  if (!date) throw new Error(`${name} does not say what time it is`);
+  if (!date) throw new Error(`${name} sends no date header`);
   return new Date(date).getTime() - Date.now();
 }
 
-/** What is due, and was tried in vain before, of the context orders. */
+/** The timers of a handler of the context orders, with how often each has been retried. */
 function timersOf(handler: string, system: System): Promise<{ id: string; retries: number }[]> {
   return query(system, 'SELECT id, retries FROM orders.timers WHERE handler = $1', [handler]);
 }

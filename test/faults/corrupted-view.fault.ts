@@ -1,6 +1,6 @@
 /**
- * Stored views that somebody has changed, deleted or added by hand, in each kind of store. `caudal verify` names each of
- * them and nothing else, and changes nothing; `caudal rebuild` heals the view, while queries go on.
+ * Stored documents of views are changed, deleted or added by hand, in each kind of store. `caudal verify` names exactly
+ * these, and changes nothing; `caudal rebuild` repairs the view while queries continue.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -15,14 +15,14 @@ import { deliver, newCustomer, newProduct, orderAt, orderConfirmed, placeOrder, 
 import { runCaudal } from './run-caudal.ts';
 import { type Documents, inElasticsearch, inMongodb, inPostgres } from './view-tampering.ts';
 
-/** Gives the documents of a view's generation to `work`. */
+/** Passes the documents of a generation of a view to `work`. */
 type Reach = <T>(view: View, generation: number, work: (documents: Documents) => Promise<T>) => Promise<T>;
 
 interface View {
   name: string;
   version: number;
   context: string;
-  /** Changes what a document shows. */
+  /** Changes the content of a document. */
   change(view: Json): Json;
 }
 
@@ -42,7 +42,7 @@ const views: Record<'documents' | 'history' | 'search', View> = {
   search: { name: 'product-search', version: 1, context: 'catalog', change: (view) => ({ ...view, price: pounds(1) }) },
 };
 
-/** Things in every view: six orders of three products by three customers, some of them delivered. */
+/** Documents in every view: six orders of three products by three customers, some of them delivered. */
 async function makeWorld({ api }: System) {
   const productIds = await Promise.all([1, 2, 3].map(() => newProduct(api, { price: 250, quantity: 20 })));
   const customerIds = await Promise.all([1, 2, 3].map(() => newCustomer(api, 5_000)));
@@ -60,7 +60,7 @@ async function makeWorld({ api }: System) {
   return { productIds, customerIds, orderIds };
 }
 
-/** The tests, for a system that is running, and the way to its documents. */
+/** The tests, for a running system and the way to its documents. */
 function describeCorruption(get: () => { system: System; settings: Record<string, string>; reach: Reach }): void {
   const it = systemTest(() => get().system);
   let world: Awaited<ReturnType<typeof makeWorld>>;
@@ -83,7 +83,7 @@ function describeCorruption(get: () => { system: System; settings: Record<string
     return { code, found: report.findings.map(({ kind, id }: Json) => `${kind} ${id}`).sort() };
   }
 
-  /** What clients see of a view, whatever generation it is in. */
+  /** What clients see of a view, in whatever generation it is. */
   async function seen(view: View): Promise<Json> {
     const { api } = get().system;
     const answers = {
@@ -92,18 +92,18 @@ function describeCorruption(get: () => { system: System; settings: Record<string
       'product-search': () => [api.call('SearchProducts', { query: 'lamp' })],
     }[view.name]!();
     const bodies = (await Promise.all(answers)).map(({ body }) => body);
-    // These name the generation.
+    // These two contain the generation.
     return JSON.parse(JSON.stringify(bodies, (key, value) => (['etag', 'nextPageToken'].includes(key) ? '' : value)));
   }
 
-  /** Asks for the view until told to stop; whatever is not answered is an error. */
+  /** Queries the view again and again until it is stopped; a missing answer is an error. */
   function keepAsking(view: View): () => Promise<number> {
     let asking = true;
     const asked = (async () => {
       let count = 0;
       for (; asking; count++) {
         await seen(view);
-        // Without a pause it would only take the machine from those whom it waits for.
+        // Without a pause the queries would take the cores from the processes that the test waits for.
         await delay(50);
       }
       return count;
@@ -115,10 +115,10 @@ function describeCorruption(get: () => { system: System; settings: Record<string
     };
   }
 
-  /** Changes one document, deletes one, adds one. What there is to find. */
+  /** Changes one document, deletes one, adds one. Returns what verify should find. */
   const tamper = (view: View): Promise<string[]> =>
     get().reach(view, 1, async (documents) => {
-      // Of a history the entries: the cursors of streams go by the streams' names.
+      // In a history: entries only. The ids of its cursors are names of streams.
       const ids = (await documents.ids()).filter((id) => !id.includes('/')).sort();
       const [changed, removed, copied] = ids as [string, string, string];
       await documents.change(changed, view.change);
@@ -140,14 +140,14 @@ function describeCorruption(get: () => { system: System; settings: Record<string
     expect(await seen(view)).toEqual(before);
   }
 
-  it('what was changed, deleted or added is found, and a rebuild heals it while queries go on', async () => {
+  it('finds what was changed, deleted or added, and a rebuild repairs it while queries continue', async () => {
     expect(await caudal('verify', 'all')).toMatchObject({ code: 0, stdout: expect.stringContaining('right') });
-    // Side by side: most of it is waiting for views that might only be behind.
+    // In parallel: most of the time is spent waiting for views that might only be behind.
     const outcomes = await Promise.allSettled(Object.values(views).map(expectFoundAndHealed));
     for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
   }, 120_000);
 
-  it('the views are fed as before', async () => {
+  it('new events reach the views as before', async () => {
     const { api } = get().system;
     const { orderId } = await placeOrder(api, { customerId: world.customerIds[0]!, productId: world.productIds[0]! });
     await orderConfirmed(api, orderId);
@@ -155,7 +155,7 @@ function describeCorruption(get: () => { system: System; settings: Record<string
     expect(await caudal('verify', 'all')).toMatchObject({ code: 0, stdout: expect.stringContaining('right') });
   }, 60_000);
 
-  it('in words it is said as well, and looking mends nothing', async () => {
+  it('verify reports it in words too, and changes nothing', async () => {
     const view = views.search;
     const [changed] = await get().reach(view, 2, async (documents) => {
       const ids = (await documents.ids()).sort();

@@ -1,10 +1,13 @@
-/** Faults that not every machine can have: what is missing skips their tests, or fails them where CAUDAL_REQUIRE_SERVERS=all. */
+/**
+ * Tests that not every machine can run. If something is missing they are skipped, or fail with
+ * CAUDAL_REQUIRE_SERVERS=all.
+ */
 import { missingServers, type ServerName } from '@caudal/testing/servers.ts';
 import { describe, test } from '@jest/globals';
 
 export interface Needs {
   servers: ServerName[];
-  /** By what to call it, and how to get it: whether it is there. */
+  /** Whether each is there, by its name with how to get it. */
   others?: Record<string, boolean>;
 }
 

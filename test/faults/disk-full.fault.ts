@@ -1,8 +1,6 @@
 /**
- * PostgreSQL's disk is full, in the middle of orders: first that of its data, where statements fail that need room; then
- * that of its write-ahead log, where the server gives up until somebody makes room. What can't be written is refused, soon
- * and as an outage; what can be read is read. Afterwards nothing that was acknowledged is missing, nothing that was
- * refused is there, and every order comes to its end.
+ * PostgreSQL's disk is full while orders are placed. First the disk of its data, where statements that need space fail;
+ * then that of its write-ahead log, where the server stops until there is space. See README, One fault at a time.
  */
 import { newId } from '@caudal/kernel/ids.ts';
 import { type SandboxGateway, startSandboxGateway } from '@caudal/service-payments/gateway/sandbox.ts';
@@ -19,10 +17,10 @@ import { expectAllRight } from './all-right.ts';
 import { describeNeeding, type Needs } from './describe-needing.ts';
 import { canMount, type Disk, type PostgresOnSmallDisks, startPostgresOnSmallDisks } from './small-disks.ts';
 
-/** As the clients of the whole expect it: see docs/operations.md. What a busy machine adds is in it. */
+/** The limit for clients in docs/operations.md, with some slack for a busy machine. */
 const refusedWithinMs = 6_000;
 const healsWithinMs = 20_000;
-/** So many commands are refused before there is room again. */
+/** There is space again after this many refused commands. */
 const refusals = 5;
 
 const needs: Needs = {
@@ -38,7 +36,7 @@ describeNeeding(needs, 'the disk of the database is full', () => {
 
   beforeAll(async () => {
     postgres = await startPostgresOnSmallDisks();
-    // Of this test alone: jest gives each file an environment of its own.
+    // Only for this test: jest gives each file an environment of its own.
     Object.assign(process.env, { POSTGRES_URL: postgres.url });
     gateway = await startSandboxGateway();
     system = await startSystem({ form: 'stores', env: () => ({ PAYMENTS_GATEWAY_URL: gateway.url }) });
@@ -55,18 +53,19 @@ describeNeeding(needs, 'the disk of the database is full', () => {
   const it = systemTest(() => system);
   const api = () => system.api;
 
-  /** A command that needs room, and what became of it. */
+  /** A command that needs space, and whether it was refused. */
   interface Given {
     request: Json;
     refused: boolean;
   }
 
-  /** Gives commands that need room until so many are refused. Between them, what views tell is told. */
+  /** Sends commands that need space until enough are refused. Between them, views are read and must answer. */
   async function writeInVain(orderId: string): Promise<Given[]> {
     const given: Given[] = [];
     const deadline = performance.now() + 60_000;
     while (given.filter(({ refused }) => refused).length < refusals) {
-      if (performance.now() > deadline) throw new Error(`Of ${given.length} commands too few were refused.`);
+      if (performance.now() > deadline)
+        throw new Error(`Of ${given.length} commands fewer than ${refusals} were refused.`);
       const request = { requestId: newId(), productId: unique('large'), title: 'Lamp', description: 'x'.repeat(4_000) };
       const began = performance.now();
       const answer = await api().send('CreateProduct', request);
@@ -85,7 +84,10 @@ describeNeeding(needs, 'the disk of the database is full', () => {
   const eventsOf = (productId: string) =>
     logs.readers.get('catalog')!.readStreams([{ stream: `catalog.product/${productId}`, afterVersion: 0 }]);
 
-  /** Orders, in whose middle the disk is full until commands have been refused. `takeEffect`: until it is felt. */
+  /**
+   * Places orders, and while they are in flight fills the disk until commands have been refused. `takeEffect` returns
+   * when PostgreSQL is affected.
+   */
   async function survives(disk: Disk, takeEffect = async () => {}): Promise<Given[]> {
     const { orderId } = await orderOfAnother(api());
     const plan = await planOrders(api(), 20);
@@ -102,7 +104,7 @@ describeNeeding(needs, 'the disk of the database is full', () => {
     const ended = await runOrders(api(), plan, (count) => {
       if (count !== 4) return;
       outage = full();
-      // It is awaited when the orders have ended.
+      // It is awaited after the orders have ended.
       outage.catch(() => {});
     });
     const given = await outage!;
@@ -113,7 +115,7 @@ describeNeeding(needs, 'the disk of the database is full', () => {
     return given;
   }
 
-  /** Nothing acknowledged is lost; what is repeated is done once, whatever had become of it. */
+  /** No acknowledged command is lost; repeated ones are done once, whether or not they were refused before. */
   async function expectDoneOnce(given: Given[]): Promise<void> {
     for (const { request, refused } of given) {
       if (!refused) expect(await eventsOf(request.productId)).toHaveLength(1);
@@ -123,19 +125,19 @@ describeNeeding(needs, 'the disk of the database is full', () => {
     await expectAllRight(system, logs);
   }
 
-  it('of its data: what needs room is refused, and is not there', async () => {
+  it('of its data: commands that need space are refused, and leave nothing in the log', async () => {
     const given = await survives('data');
     for (const { request, refused } of given) if (refused) expect(await eventsOf(request.productId)).toEqual([]);
     await expectDoneOnce(given);
   }, 150_000);
 
-  it('of its write-ahead log: the server gives up; once it runs again, all is as it was acknowledged', async () => {
+  it('of its write-ahead log: the server stops; when it runs again, all acknowledged commands are there', async () => {
     const given = await survives('wal', () => useUpLog(postgres.url));
     await expectDoneOnce(given);
   }, 150_000);
 });
 
-/** Whether it was; then as an outage that passes. */
+/** Whether it was refused; if so, it must be refused as by an unreachable dependency. */
 function isRefused({ status, body, headers }: Reply): boolean {
   if (status >= 200 && status < 300) return false;
   expect([status, body.reason]).toEqual([503, 'DEPENDENCY_UNAVAILABLE']);
@@ -143,7 +145,7 @@ function isRefused({ status, body, headers }: Reply): boolean {
   return true;
 }
 
-/** An order beside those that are counted, once its view knows it. */
+/** An order that is not counted, after its view shows it. */
 async function orderOfAnother(api: Api): Promise<{ orderId: string }> {
   const [productId, customerId] = [await newProduct(api), await newCustomer(api)];
   const { orderId, reply } = await placeOrder(api, { productId, customerId });
@@ -151,7 +153,9 @@ async function orderOfAnother(api: Api): Promise<{ orderId: string }> {
   return { orderId };
 }
 
-/** Begins file after file of the write-ahead log, until there is no room for another: the server ends. */
+/**
+ * Begins one file of the write-ahead log after the other, until there is no space for the next: then the server stops.
+ */
 async function useUpLog(url: string): Promise<void> {
   const client = new Client(url);
   client.on('error', () => {});
@@ -165,5 +169,5 @@ async function useUpLog(url: string): Promise<void> {
       return;
     }
   }
-  throw new Error('There is still room for the write-ahead log.');
+  throw new Error('There is still space for the write-ahead log.');
 }

@@ -1,6 +1,6 @@
 /**
  * Clocks that can be set while a process runs: libfaketime of Debian's package `faketime`, loaded before the C library.
- * What it changes is the wall clock. CLOCK_MONOTONIC, on which timers run, stays as it is: NTP does not touch that either.
+ * It changes the wall clock only. Timers use CLOCK_MONOTONIC, which NTP does not change either.
  */
 import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, globSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -8,19 +8,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 export interface FakeClock {
-  /** Settings for a process that is to go by this clock. Its children do as well. */
+  /** Settings for a process that uses this clock. Its children use it too. */
   env: Record<string, string>;
-  /** Sets it to so much before (below 0) or after the true time. Whoever goes by it has noticed within a second or so. */
+  /** Sets the clock to this much before (below 0) or after the true time. It takes effect within about a second. */
   set(offsetMs: number): void;
-  /** Deletes what it needs. */
+  /** Deletes its files. */
   remove(): void;
 }
 
-/** Where Debian has it, for each architecture. "MT": for programs with threads. */
+/** Its path in Debian, for each architecture. "MT": for programs with threads. */
 const places = '/usr/lib/*/faketime/libfaketimeMT.so.1';
 const installMs = 300_000;
 
-/** The library; undefined if it is not there, and can't be installed as test/servers installs its servers: root, by apt-get. */
+/** The library. If it is missing and this process is root, it is installed by apt-get; undefined if it can't be. */
 export function findFaketime(): string | undefined {
   const find = () => globSync(places)[0];
   if (find()) return find();
@@ -40,7 +40,7 @@ export function findFaketime(): string | undefined {
   return find();
 }
 
-/** A clock that shows the true time at first. */
+/** A clock that first shows the true time. */
 export function makeClock(library: string): FakeClock {
   const folder = mkdtempSync(join(tmpdir(), 'caudal-clock-'));
   const file = join(folder, 'offset');
@@ -49,13 +49,13 @@ export function makeClock(library: string): FakeClock {
       LD_PRELOAD: library,
       FAKETIME_TIMESTAMP_FILE: file,
       FAKETIME_DONT_FAKE_MONOTONIC: '1',
-      // Seconds until the file is read again.
+      // Seconds after which libfaketime reads the file again.
       FAKETIME_CACHE_DURATION: '1',
     },
     set(offsetMs) {
       const seconds = offsetMs / 1_000;
       writeFileSync(`${file}.new`, `${seconds < 0 ? '' : '+'}${seconds}\n`);
-      // Nobody reads half of it.
+      // By a rename, so that no process reads half of it.
       renameSync(`${file}.new`, file);
     },
     remove: () => rmSync(folder, { recursive: true, force: true }),

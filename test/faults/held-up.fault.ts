@@ -1,7 +1,7 @@
 /**
- * Somebody holds the head of a log, so that nobody else can append: a transaction of a stranger's, a session of Caudal's
- * own that stands still, a server process that is stopped in the middle of an append. Whoever wants to append is told so,
- * in time; metric, log and alert name who it is; and when it is over, all goes on, and nothing happens twice.
+ * The head of a log is locked, so that no other session can append: by another program's transaction, by a session of
+ * Caudal that has stopped, by a server process that is stopped in the middle of an append. See README, One fault at a
+ * time.
  */
 import { fulfilment } from '@caudal/contract/entities.ts';
 import { OrderServiceService, PlaceOrderRequest } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
@@ -28,12 +28,15 @@ import { alertExpression, partsOf, readMetrics } from './metrics.ts';
 const blocked = 'eventlog_append_blocked_total';
 const lockHead = 'SELECT * FROM orders.head FOR UPDATE';
 const money = 1_000;
-/** Calls have 5 s if nobody says otherwise: by then whoever waits is to know that the log can't be had. */
+/** Calls have 5 s by default. Within this time an append must be refused, because it can't lock the head. */
 const answeredWithinMs = 5_000;
-/** What bounds a session of Caudal's that stands still in a transaction (packages/postgres/src/connection.ts), and some slack. */
+/**
+ * A session of Caudal may stand idle in a transaction for 15 s (packages/postgres/src/connection.ts); the rest is
+ * slack.
+ */
 const endedWithinMs = 15_000 + 3_000;
 
-describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'an appender held up', () => {
+describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'an append that is held up', () => {
   let system: System;
   let logs: SystemLogs;
   let metricsPort: number;
@@ -68,14 +71,14 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'an 
     return client;
   }
 
-  /** How many appends of orders waited for this application. */
+  /** How many appends to the log of orders this application has held up. */
   const blockedBy = async (application: string) =>
     (await readMetrics(metricsPort))(blocked, { domain: 'orders', application });
 
-  /** Some orders at once, over REST and gRPC: each is refused as by a dependency that is away, and in time. */
+  /** Places some orders at once, over REST and gRPC: each is refused in time, as by an unreachable dependency. */
   async function expectRefused(requests: Json[]): Promise<void> {
     const grpc = openGrpc(system.part('all').grpc);
-    // The same caller over both: to others a request id says nothing.
+    // The same caller over both, because a request id is valid per caller.
     const token = await system.token({ subject: 'e2e' });
     const overRest = async (request: Json) => (await system.api.send('PlaceOrder', request)).body;
     const overGrpc = (request: Json) => {
@@ -92,7 +95,7 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'an 
     ).finally(() => grpc.close());
   }
 
-  /** What was refused is repeated, as clients do: each comes to its end, and each happens once. */
+  /** Refused commands are repeated, as clients do: each succeeds, and is done once. */
   async function expectDoneOnce(requests: Json[]): Promise<void> {
     for (const request of requests) await system.api.insist('PlaceOrder', request);
     for (const { orderId } of requests) {
@@ -105,7 +108,7 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'an 
     expect(await balanceOf(system.api, customerId)).toBe(money - placed);
   }
 
-  it('by a stranger: callers are told in time, the alert names who it is, and others go on', async () => {
+  it('by another program: callers are refused in time, the alert names the program, and other contexts continue', async () => {
     const name = 'report of somebody';
     const { metrics, labels } = partsOf(alertExpression('CaudalLogHeldUp'));
     expect(metrics).toEqual([blocked]);
@@ -119,11 +122,11 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'an 
       await stranger.query(lockHead);
       const began = performance.now();
       await expectRefused(requests.slice(0, 4));
-      // Other contexts, views and strong reads have nothing to wait for.
+      // Other contexts, views and strong reads do not wait.
       const walletId = await newCustomer(system.api, 1);
       expect(await balanceOf(system.api, walletId)).toBe(1);
       await system.api.call('ListOrders', { customerId });
-      // Who comes later is told as soon, for as long as it lasts.
+      // Later calls are refused as soon, for as long as the lock is held.
       await expectRefused(requests.slice(4));
       expect(performance.now() - began).toBeLessThan(2 * answeredWithinMs);
       expect(await blockedBy(name)).toBeGreaterThan(before);
@@ -134,7 +137,7 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'an 
     await expectDoneOnce(requests);
   }, 90_000);
 
-  it("by a session of Caudal's own that stands still: the server ends it", async () => {
+  it('by a session of Caudal that has stopped: the server ends it', async () => {
     const name = 'caudal-standing-still';
     const database = openDatabase({ url: system.stores!.databaseUrl, schema: 'orders', applicationName: name });
     const holding = Promise.withResolvers<void>();
@@ -153,7 +156,7 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'an 
     const requests = [order(), order()];
     await expectRefused(requests);
     expect(await blockedBy(name)).toBeGreaterThan(0);
-    // Nobody does anything about it.
+    // No operator intervenes.
     await expectDoneOnce(requests);
     expect(performance.now() - began).toBeLessThan(endedWithinMs + answeredWithinMs);
     standing.resolve();
@@ -161,22 +164,23 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'an 
     await database.close();
   }, 90_000);
 
-  it('by a process of the server that is stopped in the middle of an append', async () => {
-    // It is caught for certain if the append has to wait for a table, with the head in its hand.
+  it('by a server process that is stopped in the middle of an append', async () => {
+    // The test can stop the append for certain if it waits for another table while it has the head locked.
     const table = await connectAs('table');
     await table.query('BEGIN');
     await table.query('LOCK TABLE orders.commands IN ACCESS EXCLUSIVE MODE');
     const [caught, ...others] = Array.from({ length: 4 }, order) as [Json, ...Json[]];
     const first = system.api.send('PlaceOrder', caught).catch(() => undefined);
     const [{ pid, application }] = (await until(
-      'an append waits with the head in its hand',
+      'an append waits with the head locked',
       async () => (await admin.query<{ pid: number; application: string }>(waitingAppends)).rows,
       (found) => found.length === 1,
     )) as [{ pid: number; application: string }];
     process.kill(pid, 'SIGSTOP');
     try {
       await table.query('ROLLBACK');
-      // An appender elsewhere waits for the head; one in the same process behind the call that does not come back.
+      // An append of another process waits for the head; one of the same process waits behind the call that does not
+      // return.
       const elsewhere = otherAppender(system.stores!.databaseUrl);
       const began = performance.now();
       const other = elsewhere.append();
@@ -193,7 +197,7 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'an 
     await expectDoneOnce([caught, ...others]);
   }, 90_000);
 
-  it('not by a process of Caudal that is stopped: the server ends its appends by itself', async () => {
+  it('not by a process of Caudal that is stopped: PostgreSQL ends its appends', async () => {
     const requests = Array.from({ length: 20 }, order);
     const answers = Promise.allSettled(requests.map((request) => system.api.send('PlaceOrder', request)));
     const elsewhere = otherAppender(system.stores!.databaseUrl);
@@ -217,11 +221,11 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'an 
   }, 90_000);
 });
 
-/** The append that waits for a lock on the table of commands: it holds the head. */
+/** The append that waits for a lock on the table of commands: it has the head locked. */
 const waitingAppends = `SELECT a.pid, a.application_name AS application FROM pg_locks l JOIN pg_stat_activity a USING (pid)
   WHERE NOT l.granted AND l.relation = 'orders.commands'::regclass`;
 
-/** An appender to the log of orders in another process: this one. What it notes is of orders that there are not. */
+/** Another process that appends to the log of orders: this one. Its events are of orders that do not exist. */
 function otherAppender(url: string) {
   const connection = { url, schema: 'orders', applicationName: 'elsewhere' };
   const [database, appender] = [openDatabase(connection), openPipeline({ ...connection, lockTimeoutMs: 3_000 })];

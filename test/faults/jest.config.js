@@ -1,4 +1,4 @@
-/** Each breaks servers that all of them share: one at a time. */
+/** One test at a time, because each breaks servers that all of them share. */
 import base from '../../jest.config.js';
 
 export default {

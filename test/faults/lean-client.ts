@@ -1,6 +1,6 @@
 /**
- * Deposits over REST and over gRPC by what Node itself has for HTTP, which costs a third of fetch and grpc-js: who offers
- * thousands of calls a second on the machine that answers them must leave it the time to do so.
+ * Deposits over REST and gRPC by Node's own HTTP clients, at a third of the cost of fetch and grpc-js. The generator
+ * makes thousands of calls a second on the same machine, and must leave the server its cores.
  */
 import { Agent, type IncomingMessage, request } from 'node:http';
 import { type ClientHttp2Session, connect, type IncomingHttpHeaders } from 'node:http2';
@@ -16,7 +16,7 @@ export interface Deposit {
   reference: string;
 }
 
-/** `done`, `refused` as a server that has too much to do should, or what happened instead. */
+/** `done`; `refused`, in the form of an overloaded server; or anything else. */
 export type Outcome = 'done' | 'refused' | { instead: string };
 
 export interface LeanClient {
@@ -26,9 +26,9 @@ export interface LeanClient {
 }
 
 const timeoutMs = 10_000;
-/** More than the server can have in flight, and enough for answers that wait for their turn on a busy machine. */
+/** More than the server can have in flight, with some for answers that are read late on a busy machine. */
 const maxSockets = 512;
-/** Each takes as many calls at a time as the server allows on a connection. */
+/** Each has as many calls in flight as the server allows per connection. */
 const sessions = 4;
 const amount = { minorUnits: 1n, currency: 'GBP' };
 const { path, requestSerialize } = WalletServiceService.deposit;
@@ -45,7 +45,7 @@ export function openLeanClient({ rest, grpc, token }: { rest: string; grpc: stri
     const known = open[turn];
     if (known && !known.closed && !known.destroyed) return known;
     const fresh = connect(`http://${grpc}`);
-    // The streams on it hear of it by themselves.
+    // Each of its streams gets the error as well.
     fresh.on('error', () => {});
     open[turn] = fresh;
     return fresh;
@@ -91,7 +91,7 @@ export function openLeanClient({ rest, grpc, token }: { rest: string; grpc: stri
           'grpc-timeout': '5S',
         });
         let ending: IncomingHttpHeaders = {};
-        // A refusal has no message, and so its end is its beginning.
+        // A refusal has no message: it is headers only, and these hold the status.
         call.on('response', (headers) => {
           if (headers['grpc-status'] !== undefined) ending = headers;
         });
@@ -149,7 +149,10 @@ interface Details {
   'google.rpc.RetryInfo'?: { retryDelay?: { seconds: bigint; nanos: number } };
 }
 
-/** The details of a google.rpc.Status of RESOURCE_EXHAUSTED, by their type, of which each may be there once. Throws if it is none. */
+/**
+ * The details of a google.rpc.Status of RESOURCE_EXHAUSTED by their type. Throws if it has another code, or a type
+ * twice.
+ */
 function detailsOf(bytes: Uint8Array): Details {
   const { registry } = contract();
   const status = fromBinary(registry.getMessage('google.rpc.Status')!, bytes) as Message & {

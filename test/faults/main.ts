@@ -1,8 +1,6 @@
 /**
  * `npm run test:faults [-- NAME...]`: breaks Caudal and its servers while they work, and checks that nothing was lost,
- * doubled or left half done.
- *
- * The servers are a kit of its own, lent by test/servers for as long as it lasts: they are killed as well.
+ * doubled or left half done. The servers are a kit of its own, lent by test/servers, because they are killed too.
  */
 import { spawn } from 'node:child_process';
 import { readdirSync } from 'node:fs';
@@ -17,14 +15,14 @@ const names = readdirSync(import.meta.dirname)
 
 const usage = `Usage: npm run test:faults [-- NAME...] [--seed N] [--minutes N] [--faults N]
 
-  NAME         only these: ${names.join(', ')}
-  --seed N     the random run's seed: what is asked for and what is broken, and when, follow from it. Today's date if absent
-  --minutes N  how long the random run breaks things: 10 if absent
-  --faults N   the long form, until N faults were injected in all: each call runs the next seed, for --minutes (60
-               if absent); how far it is stands in .caudal/faults/progress.json
+  NAME         run only these: ${names.join(', ')}
+  --seed N     the seed of the random run: commands and faults follow from it. Today's date if absent
+  --minutes N  for how long the random run has faults: 10 if absent
+  --faults N   the long form, until there were N faults in all: each call runs the next seed, for --minutes (60
+               if absent); the progress is in .caudal/faults/progress.json
   --help       this
 
-Exit code 0: everything held. 1: something did not. 2: called wrongly.`;
+Exit code 0: everything held. 1: something did not hold. 2: wrong arguments.`;
 
 function readArguments() {
   const { values, positionals } = parseArgs({
@@ -37,7 +35,7 @@ function readArguments() {
     },
   });
   const unknown = positionals.find((name) => !names.includes(name));
-  if (unknown) throw new Error(`There is no "${unknown}".`);
+  if (unknown) throw new Error(`There is no fault "${unknown}".`);
   for (const name of ['seed', 'minutes', 'faults'] as const) {
     const value = values[name];
     if (value !== undefined && !/^[1-9]\d{0,8}$/.test(value))
@@ -59,7 +57,7 @@ if (given.help) {
 }
 
 const env = { ...process.env };
-// Servers that may be broken come with the folder of their kit; others are not touched.
+// Without SERVERS_HOME, servers whose URLs are set must not be broken: the variables are removed.
 if (!env.SERVERS_HOME) for (const name of Object.keys(env)) if (/^[A-Z]+_URL$/.test(name)) delete env[name];
 if (given.seed) env.FAULTS_SEED = given.seed;
 if (given.minutes) env.FAULTS_MINUTES = given.minutes;

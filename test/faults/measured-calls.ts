@@ -1,4 +1,4 @@
-/** Calls over REST and over gRPC as strangers make them, each with all that can be seen of its answer. */
+/** Calls over REST and gRPC by independent clients, each with everything that its answer holds. */
 import { fromStatus } from '@caudal/rpc/errors.ts';
 import { bytesToJson, jsonToBytes } from '@caudal/rpc/rest/transcode.ts';
 import { Client, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
@@ -9,14 +9,17 @@ export interface Answer {
   /** By performance.now(). */
   began: number;
   ended: number;
-  /** gRPC's word, which REST's problems carry too: `OK`, `UNAVAILABLE`. `LOST`: the connection broke, or nothing came. */
+  /**
+   * gRPC's code, which REST's problems have too: `OK`, `UNAVAILABLE`. `LOST`: the connection broke, or there was no
+   * answer.
+   */
   code: string;
   reason: string;
   /** Retry-After or RetryInfo; undefined if the answer has none. */
   retryAfterMs: number | undefined;
-  /** Of what comes from a cache, in seconds. */
+  /** The age of a cached answer, in seconds. */
   age: number | undefined;
-  /** What is wrong with the form of an error: nothing if absent. */
+  /** What is wrong with the form of an error; absent if it is right. */
   malformed?: string;
   body: Json;
 }
@@ -29,19 +32,19 @@ export interface Callers {
   close(): void;
 }
 
-/** What gRPC callers say, and REST servers take for granted. */
+/** The deadline that gRPC callers send, which is REST's default. */
 export const deadlineMs = 5_000;
-/** Nothing is waited for longer than this, whatever the server does. */
+/** No call waits for longer than this, whatever the server does. */
 const lostMs = 15_000;
 
 export interface CallersOptions {
   api: Api;
-  /** `host:port` of all parts of a role; calls go to them in turn. */
+  /** `host:port` of all processes of a role; calls alternate between them. */
   grpcOf(role: 'command' | 'query'): string[];
   token: string;
 }
 
-/** Neither way repeats anything by itself. */
+/** Neither repeats a call by itself. */
 export function openCallers({ api, grpcOf, token }: CallersOptions): Callers {
   const clients = { command: open('command'), query: open('query') };
   let calls = 0;
@@ -105,7 +108,7 @@ function restProblem({ status, headers, body }: Reply): Seen {
   };
 }
 
-/** What RFC 9457 and docs/api.md have against a problem. */
+/** How a problem violates RFC 9457 and docs/api.md. */
 export function malformedProblem(status: number, contentType: string | null, body: Json): string | undefined {
   if (!contentType?.startsWith('application/problem+json')) return `the type is ${contentType}`;
   if (body?.status !== status) return `status is ${body?.status}, the answer's ${status}`;
@@ -115,7 +118,7 @@ export function malformedProblem(status: number, contentType: string | null, bod
   return undefined;
 }
 
-/** The same over gRPC: exactly what the wire says, nothing is made up for it. */
+/** The same over gRPC: exactly what is on the wire, without defaults for missing parts. */
 function overGrpc(client: Client, name: string, request: Json, token: string): Promise<Seen> {
   const { path, request: type, response } = methodNamed(name);
   const metadata = new Metadata();

@@ -1,9 +1,11 @@
-/** What a part's /metrics says, and the alerts of docs/operations.md that look at it. */
+/** The metrics of a process, and the alerts of docs/operations.md that use them. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from '../e2e/part.ts';
 
-/** Reads a part's metrics: gives the sum of the samples of a name that have these labels; 0 if there is none. */
+/**
+ * Reads a process's metrics. Returns a function that sums the samples of a name with these labels; 0 if there is none.
+ */
 export async function readMetrics(port: number): Promise<(name: string, labels?: Record<string, string>) => number> {
   const answer = await fetch(`http://127.0.0.1:${port}/metrics`, { signal: AbortSignal.timeout(10_000) });
   const lines = (await answer.text()).split('\n');
@@ -16,7 +18,7 @@ export async function readMetrics(port: number): Promise<(name: string, labels?:
   };
 }
 
-/** The expression that docs/operations.md gives for an alert, by its name. */
+/** The expression of an alert in docs/operations.md, by the alert's name. */
 export function alertExpression(name: string): string {
   const page = readFileSync(join(root, 'docs/operations.md'), 'utf8');
   const [, expression] = new RegExp(`^ *- alert: ${name}\\b.*\\n +expr: (.+)$`, 'm').exec(page) ?? [];
@@ -24,7 +26,7 @@ export function alertExpression(name: string): string {
   return expression;
 }
 
-/** The metrics that an expression looks at, and the labels that it tells apart. */
+/** The metrics that an expression uses, and the labels by which it groups. */
 export function partsOf(expression: string): { metrics: string[]; labels: string[] } {
   const [, labels = ''] = /\bby \(([^)]*)\)/.exec(expression) ?? [];
   return {

@@ -1,7 +1,6 @@
 /**
- * The partition for the coming month is missing, in every log, when the month comes: PostgreSQL and Caudal go by a clock
- * that is about to strike. Whoever appends makes what is missing, or is told that he can't be served; the job that makes
- * partitions ahead says that it fails, before and after; and when somebody has helped, all goes on by itself.
+ * The coming month begins, and its partition is missing in every log. PostgreSQL and Caudal use one clock, which is a
+ * few minutes before the end of the month. See README, One fault at a time.
  */
 import { newId } from '@caudal/kernel/ids.ts';
 import { contexts } from '@caudal/server/contexts.ts';
@@ -27,9 +26,9 @@ const needs: Needs = {
   others: { 'faketime: apt-get install faketime': library !== undefined },
 };
 const failures = 'eventlog_maintenance_failures_total';
-/** So long before its end it begins: less than orders wait for anything. */
+/** The test starts this long before the end of the month. It is shorter than any time-out of an order. */
 const minutesMs = 5 * 60_000;
-/** May read and write all that there is, and make nothing. */
+/** A role that may read and write all tables, but create none. */
 const limited = 'caudal_limited';
 
 describeNeeding(needs, 'the partition of the coming month is missing', () => {
@@ -45,7 +44,7 @@ describeNeeding(needs, 'the partition of the coming month is missing', () => {
     clock = makeClock(library!);
     clock.set(beforeStrike(minutesMs));
     postgres = await borrow(['postgres'], { ...process.env, ...clock.env });
-    // Of this test alone: jest gives each file an environment of its own.
+    // Only for this test: jest gives each file an environment of its own.
     Object.assign(process.env, { POSTGRES_URL: postgres.variables.POSTGRES_URL });
     gateway = await startSandboxGateway();
   }, 120_000);
@@ -63,7 +62,10 @@ describeNeeding(needs, 'the partition of the coming month is missing', () => {
 
   const it = systemTest(() => system);
 
-  /** A system some minutes before the month ends, as this role of PostgreSQL; without the partitions of the next month. */
+  /**
+   * Starts a system some minutes before the month ends, with this role of PostgreSQL and without the partitions of the
+   * next month.
+   */
   async function startBeforeStrike(role: string): Promise<void> {
     clock.set(beforeStrike(minutesMs));
     const { POSTGRES_URL } = postgres.variables;
@@ -82,14 +84,17 @@ describeNeeding(needs, 'the partition of the coming month is missing', () => {
         };
       },
     });
-    // For longer than the clock is ahead.
+    // Valid for longer than the clock is ahead.
     api = system.api.as(await system.token({ subject: 'months', ttlSeconds: 90 * 86_400 }));
     admin = new Client({ connectionString: system.stores!.databaseUrl });
     await admin.connect();
     await dropComing();
   }
 
-  /** Drops them, and again, should the job's first round, which begins as the process does, have brought them back. */
+  /**
+   * Drops the partitions. The job's first round begins with the process and may create them again, so it drops them
+   * until they stay away.
+   */
   async function dropComing(): Promise<void> {
     let since = performance.now();
     const drop = async () => {
@@ -101,13 +106,13 @@ describeNeeding(needs, 'the partition of the coming month is missing', () => {
     await until('the partitions stay away', drop, (quietMs) => quietMs > 2_000);
   }
 
-  /** Lets the month begin, in a moment. */
+  /** Lets the month begin in a moment. */
   async function strike(): Promise<void> {
     clock.set(beforeStrike(2_000));
     await until('the month begins', monthOf(system.stores!.databaseUrl), (month) => month === comingMonth());
   }
 
-  /** How many events of the month each log has; undefined where there is no partition for it. */
+  /** How many events of the month each log has; undefined if a log has no partition for it. */
   async function eventsOfMonth(): Promise<Record<string, number | undefined>> {
     const found: Record<string, number | undefined> = {};
     for (const { name } of contexts) {
@@ -123,7 +128,7 @@ describeNeeding(needs, 'the partition of the coming month is missing', () => {
     return (await admin.query(counts.join(' UNION ALL '))).rows.map(({ position }) => position).join();
   };
 
-  /** Once nothing has been written for a second. */
+  /** Waits until nothing has been written for a second. */
   async function settledHeads(): Promise<Record<string, number>> {
     let last = { heads: '', since: 0 };
     await until('nothing is written any more', heads, (now) => {
@@ -133,7 +138,7 @@ describeNeeding(needs, 'the partition of the coming month is missing', () => {
     return {};
   }
 
-  it('who appends makes it, in the middle of orders; the job makes the others', async () => {
+  it('an append creates it, while orders are in flight; the job creates the others', async () => {
     await startBeforeStrike('postgres');
     const plan = await planOrders(api, 24);
     let struck: Promise<void> | undefined;
@@ -158,7 +163,7 @@ describeNeeding(needs, 'the partition of the coming month is missing', () => {
     await expectAllRight(system, { settledHeads });
   }, 120_000);
 
-  it('and can not be made: the job tells before, appends are refused and do not happen, and all heals', async () => {
+  it("and can't be created: the metric shows it before, appends are refused and not stored, and migrate repairs all", async () => {
     await runSql(
       postgres.variables.POSTGRES_URL!,
       `CREATE ROLE ${limited} LOGIN; GRANT pg_read_all_data, pg_write_all_data TO ${limited}`,
@@ -172,8 +177,8 @@ describeNeeding(needs, 'the partition of the coming month is missing', () => {
     };
     await system.part('all').end('SIGTERM');
     await system.part('all').start();
-    await until('the job tells that it fails', failed, (counts) => counts.every((count) => count > 0));
-    // Until the month begins that harms nobody.
+    await until('the metric shows that the job fails', failed, (counts) => counts.every((count) => count > 0));
+    // Until the month begins this affects nothing.
     const productId = await newProduct(api, { price: 100, quantity: 5 });
     const customerId = await newCustomer(api, 1_000);
 
@@ -199,20 +204,20 @@ describeNeeding(needs, 'the partition of the coming month is missing', () => {
   }, 120_000);
 });
 
-/** How far a clock must be ahead to show `ms` before the end of the month (UTC). */
+/** How far a clock must be ahead, in milliseconds, to show `ms` before the end of the month (UTC). */
 function beforeStrike(ms: number): number {
   const now = new Date();
   return Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + 1) - ms - now.getTime();
 }
 
-/** Its partition, `events_2027_01`. */
+/** The partition of the coming month, `events_2027_01`. */
 function comingMonth(): string {
   const now = new Date();
   const first = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + 1));
   return `events_${first.toISOString().slice(0, 7).replace('-', '_')}`;
 }
 
-/** Reads the partition of the month in which PostgreSQL is. */
+/** Reads the partition of PostgreSQL's current month. */
 const monthOf = (url: string) => async () => {
   const text = "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', '\"events_\"YYYY_MM') AS month";
   return (await runSql<{ month: string }>(url, text))[0]?.month;

@@ -1,7 +1,7 @@
 /**
- * Events of a newer version of Caudal, in the logs and in the queues of one that does not know them: as when versions are
- * rolled out, or back. What does not know an event does not lose it, and decides nothing on half of a state; all else goes
- * on. The newer version then does what they say.
+ * Events of a newer version of Caudal are in the logs and queues of a version that does not know them, as during a
+ * rollout or a rollback. The older version loses no event and decides nothing on an incomplete state; everything else
+ * continues. The newer version then does what the events say.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -68,7 +68,10 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'eve
   const it = systemTest(() => system);
   const api = () => system.api;
 
-  /** Appends it, as the newer version would, and what is not in the contract of this one. Its version in the stream. */
+  /**
+   * Appends an event as the newer version would, even one that this version's contract lacks. Returns its version in
+   * the stream.
+   */
   async function append(stream: string, event: { type: string; data: Uint8Array; schemaVersion?: number }) {
     const schema = stream.slice(0, stream.indexOf('.'));
     const database = openDatabase({ url: system.stores!.databaseUrl, schema, applicationName: 'newer-version' });
@@ -77,7 +80,7 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'eve
       const { eventId, metadata } = anyEvent();
       const events = [{ schemaVersion: 1, ...event, eventId, metadata }];
       const result = await log.append({ stream, expected: 'any', events });
-      if (result.kind !== 'appended') throw new Error(`The append came to ${result.kind}.`);
+      if (result.kind !== 'appended') throw new Error(`The result of the append is ${result.kind}.`);
       return result.version;
     } finally {
       await log.stop();
@@ -104,14 +107,14 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'eve
       .map((line) => JSON.parse(line));
   }
 
-  /** Those of these handlers and streams, once all of them are parked. */
+  /** The parked streams among these handlers and streams, after all of them are parked. */
   async function parkedOf(wanted: [handler: string, stream: string][]): Promise<Parked[]> {
     const find = (all: Parked[]) =>
       wanted.flatMap(([handler, stream]) => all.find((one) => one.handler === handler && one.stream === stream) ?? []);
     return find(await until('they are parked', parked, (all) => find(all).length === wanted.length));
   }
 
-  /** How often the order's process has tried its step in vain. */
+  /** How often the order's saga has retried its step. */
   async function retriesOf(orderId: string): Promise<number> {
     const client = new Client({ connectionString: system.stores!.databaseUrl });
     await client.connect();
@@ -134,49 +137,52 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'eve
     return placed;
   }
 
-  /** Refused without a decision, in words for who calls: not a fault, and not a refusal that a process would act on. */
+  /**
+   * Refused without a decision, with a message for the caller: not an internal error, and not a refusal that a saga
+   * would act on.
+   */
   async function expectUndecided(method: string, request: Json): Promise<void> {
     const { status, body, headers } = await api().send(method, request);
     expect([status, body.code, body.reason]).toEqual([503, 'UNAVAILABLE', 'NEWER_VERSION_NEEDED']);
     expect(headers.get('retry-after')).not.toBeNull();
   }
 
-  it('are not lost on an older one: it decides nothing, the rest goes on, the newer one does what they say', async () => {
+  it('are not lost on an older one: it decides nothing on them, the rest continues, the newer one handles them', async () => {
     const productId = await newProduct(api(), { price: 100, quantity: 10 });
     const rare = await newProduct(api(), { price: 100, quantity: 5 });
     const confirmed = () => confirmedOrder(productId);
     const [wanted, shipped, changed] = await Promise.all([confirmed(), confirmed(), confirmed()]);
 
-    // A wish to cancel, in words that only the newer version knows.
+    // A request to cancel, in a version that only the newer Caudal knows.
     const wish = new BinaryWriter().tag(1, 2).string('no more need').tag(2, 2).string('the buyer').finish();
     const wishType = 'orders.order.cancel_requested.v2';
     const at = await append(order.stream(wanted.orderId), { type: wishType, data: inUnion(wish) });
-    // What a process remembers.
+    // A fact of a saga's state.
     const nothing = new Uint8Array();
     const fact = { type: 'orders.fulfilment.confirmed.v2', data: inUnion(nothing) };
     await append(fulfilment.stream(shipped.orderId), fact);
-    // A known event in a newer shape.
+    // A known event in a newer schema version.
     const restocked = stock.encode({ $case: 'restocked', value: { quantity: 5n, available: 10n } });
     await append(stock.stream(rare), { ...restocked, schemaVersion: 2 });
-    // A known event with a field that is new, as the contract allows at any time.
+    // A known event with a new field, which the contract allows at any time.
     await append(order.stream(changed.orderId), {
       type: 'orders.order.cancel_requested.v1',
       data: inUnion(wish, cancelRequestedField),
     });
-    // And an entity that is new.
+    // And a new entity.
     await append('orders.gift/1', { type: 'orders.gift.wrapped.v1', data: wish });
 
-    // Nothing is decided on a state of which a part is not known,
+    // A state with an unknown event decides nothing,
     await expectUndecided('CancelOrder', { orderId: wanted.orderId, reason: 'asked again' });
     await expectUndecided('Restock', { productId: rare, quantity: '1' });
-    // by processes neither: an order that needs it waits, and is not rejected.
+    // nor do sagas act on it: an order that needs it waits, and is not rejected.
     const waiting = await newOrder(rare);
     await until(
-      'its reservation is asked for again',
+      'its reservation is retried',
       () => retriesOf(waiting.orderId),
       (retries) => retries > 1,
     );
-    // What others do goes on, also with such an order; its process does not hear of it yet.
+    // Other contexts continue, even with such an order; its saga gets none of its events yet.
     await deliver(api(), shipped.orderId);
     await orderAt(api(), changed.orderId, 'CANCELLED');
     await confirmed();
@@ -191,7 +197,7 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'eve
       ['product-search.v1.1', stock.stream(rare)],
     ]);
     expect(all[0]).toMatchObject({ version: at, eventType: wishType, error: expect.stringContaining('NewerEvent') });
-    // Views say what they knew, and verify says what they don't.
+    // Views show the state before the unknown events, and verify reports the unknown events.
     expect((await orderAt(api(), wanted.orderId, 'CONFIRMED')).orderId).toBe(wanted.orderId);
     expect(await stockOf(api(), rare)).toMatchObject({ onHand: '5', reserved: '0' });
     expect((await orderAt(api(), waiting.orderId, 'PENDING')).orderId).toBe(waiting.orderId);
@@ -203,13 +209,13 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'eve
       { stream: order.stream(wanted.orderId), version: at, error: expect.stringContaining(wishType) },
     ]);
 
-    // The newer version comes.
+    // Now the newer version starts.
     expect(await system.part('all').end('SIGTERM')).toBe(0);
     become('newer');
     await system.part('all').start();
-    // What only waited goes on by itself,
+    // Orders that only waited continue by themselves,
     await orderConfirmed(api(), waiting.orderId);
-    // and what was parked is told again.
+    // and parked streams are redriven.
     for (const handler of new Set(all.map((one) => one.handler))) {
       const { code, stdout } = await caudal('deadletters', 'redrive', handler);
       expect([handler, code, stdout]).toEqual([handler, 0, expect.stringContaining('redriven')]);
@@ -225,7 +231,7 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'eve
     expect(await system.stores!.deadLetters()).toEqual([]);
     const { right, views } = JSON.parse((await caudal('verify', 'all', '--json')).stdout);
     expect([right, views.filter((view: Json) => !view.right)]).toEqual([true, []]);
-    // Of the new entity alone it knows nothing still.
+    // Only the new entity is still unknown to it.
     const { contexts } = JSON.parse((await caudal('replay', 'all', '--json')).stdout);
     expect(contexts.flatMap(({ findings }: Json) => findings)).toEqual([
       expect.objectContaining({ where: 'orders.gift/1' }),
@@ -233,7 +239,7 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'eve
   }, 150_000);
 });
 
-/** What an event of this version has beside its data. */
+/** The parts of an event of this version beside its data. */
 const anyEvent = () =>
   newEvent({
     entity: order,
@@ -242,7 +248,7 @@ const anyEvent = () =>
     now: new Date(),
   });
 
-/** The message in a field of its union: the one that is new, if none is named. */
+/** The message in a field of its union; in the new field, if none is given. */
 const inUnion = (message: Uint8Array, field = newField) => new BinaryWriter().tag(field, 2).bytes(message).finish();
 
 /** `cancel_requested` of OrderEvent. */

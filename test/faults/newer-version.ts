@@ -1,22 +1,21 @@
 /**
- * Makes the process that is started with it (`node --import`) the newer of two versions of Caudal, if the file that
- * FAULTS_VERSION names says "newer": one that knows more events. It is the same code, but for a few lines that are changed
- * as they are loaded.
+ * Turns a process (`node --import`) into the newer of two versions of Caudal if the file that FAULTS_VERSION
+ * names contains "newer". The code is the same, with a few lines changed at loading. The newer version knows these events:
  *
- *   orders.order.cancel_requested.v2    as v1, and says who wants it
- *   orders.fulfilment.confirmed.v2      as v1, and says when
+ *   orders.order.cancel_requested.v2    like v1, with the person who asks
+ *   orders.fulfilment.confirmed.v2      like v1, with a time
  *   inventory.stock.restocked.v1        in schema version 2
  *
- * It reads them, and writes none: what it would write the tests append.
+ * It only reads them. The tests append the events that it would write.
  */
 import { readFileSync } from 'node:fs';
 import { registerHooks } from 'node:module';
 
-/** The field of the union that holds the new event, in each of the unions. */
+/** The field of the new event in each union. */
 export const newField = 100;
 const tag = (newField << 3) | 2;
 
-/** Reads the new field of a union as the event that it is another version of. */
+/** Reads the new field of a union as the given event, of which it is a newer version. */
 function reading(union: string, $case: string, message: string): Change {
   return {
     file: '/contract/src/gen/caudal/orders/v1/events.ts',

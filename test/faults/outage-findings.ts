@@ -1,16 +1,19 @@
-/** What an outage was like for those who called: what went wrong, how soon calls were refused, when all was well again. */
+/**
+ * How an outage was for its callers: which answers were wrong, how soon calls were refused, when everything worked
+ * again.
+ */
 import type { ServerName } from '@caudal/testing/servers.ts';
 import type { Noted } from './outage-load.ts';
 
 /** By performance.now(). */
 export interface Times {
-  /** The server began to stop, and had stopped. */
+  /** When the server began to stop, and when it had stopped. */
   stopping: number;
   away: number;
-  /** It was started, and answered. */
+  /** When it was started, and when it answered. */
   starting: number;
   back: number;
-  /** An order that was placed after that was ready to be shipped, in its view. */
+  /** When an order that was placed after that was ready to ship, in its view. */
   flowing: number;
 }
 
@@ -19,24 +22,26 @@ export interface Row {
   how: string;
   calls: number;
   refused: number;
-  /** Of the refused calls, in milliseconds: how long they took. */
+  /** The duration of refused calls, in milliseconds. */
   p50: number;
   p99: number;
   max: number;
   /** From the server's return to the end of the last refused call. */
   answersAfterS: number;
   flowsAfterS: number;
-  /** Of the slowest call, refused or not. */
+  /** The duration of the slowest call, refused or not. */
   slowestMs: number;
 }
 
 export interface Findings {
   row: Row;
-  /** Answers that nobody should get. */
+  /** Answers that are wrong during this outage. */
   wrong: string[];
-  /** By kind that needs the server: how many were answered all the same while it was away, how many refused. */
+  /**
+   * By kind of call that needs the server: how many were answered although it was unreachable, how many were refused.
+   */
   needing: Record<string, { answered: number; refused: number; p50: number }>;
-  /** By kind that a cache knows while its store is away: the ages told, in order. */
+  /** By kind of call that a cache answers while its store is unreachable: the ages in the answers, in order. */
   ages: Record<string, (number | undefined)[]>;
 }
 
@@ -48,7 +53,7 @@ export function quantile(values: number[], share: number): number {
 
 const msOf = ({ began, ended }: Noted) => ended - began;
 
-/** Looks at all calls of an outage. */
+/** Checks all calls of an outage. */
 export function findingsOf(
   noted: Noted[],
   times: Times,
@@ -92,19 +97,21 @@ export function findingsOf(
 const isRefusal = ({ code, kind }: Noted) => code !== kind.expected;
 const seconds = (ms: number) => Math.round(ms / 100) / 10;
 
-/** What is wrong with an answer: all but the right one, and a refusal as it should be by what the server is needed for. */
+/**
+ * What is wrong with an answer. Right are the expected one, and a well-formed refusal of a call that needs the server.
+ */
 function fault(call: Noted, server: ServerName, times: Times): string | undefined {
   const { kind, via, code, reason, retryAfterMs, malformed, began, ended, body } = call;
   if (code === kind.expected) return undefined;
   const at = `${seconds(began - times.away)} s after the stop, ${Math.round(ended - began)} ms`;
   const was = `${kind.name} over ${via}, ${at}: ${code} ${reason} ${JSON.stringify(malformed ?? body?.detail ?? body?.message)}`;
-  if (kind.needs !== server) return `not affected, and yet: ${was}`;
+  if (kind.needs !== server) return `not affected by the outage, but: ${was}`;
   if (malformed) return was;
   if (code !== 'UNAVAILABLE' || reason !== 'DEPENDENCY_UNAVAILABLE') return was;
-  return retryAfterMs === undefined ? `without a word on when to try again: ${was}` : undefined;
+  return retryAfterMs === undefined ? `without Retry-After or RetryInfo: ${was}` : undefined;
 }
 
-/** The outages as people read them. */
+/** The outages as a table. */
 export function table(rows: Row[]): string {
   const columns: [title: string, of: (row: Row) => string][] = [
     ['server', ({ server }) => server],

@@ -1,22 +1,22 @@
-/** A steady load of all kinds of calls, over REST and gRPC by turns, and a note of each of them. */
+/** A steady load of all kinds of calls, alternating between REST and gRPC, and a record of each call. */
 import { newId } from '@caudal/kernel/ids.ts';
 import type { ServerName } from '@caudal/testing/servers.ts';
 import type { Api, Json } from '../e2e/api.ts';
 import { deliver, newCustomer, newProduct, orderConfirmed, orderOf, placeOrder, pounds, unique } from '../e2e/world.ts';
 import type { Answer, Callers } from './measured-calls.ts';
 
-/** A kind of call: what it asks for, and what it stands on. */
+/** A kind of call: what it requests, and which server it needs. */
 export interface Kind {
   name: string;
   method: string;
   request(): Json;
-  /** Without it nothing can be answered. */
+  /** Without this server it can't be answered. */
   needs: ServerName | undefined;
-  /** It is asked unless a cache knows the answer, as it does here. */
+  /** This server is read unless a cache has the answer, which it does in these tests. */
   cacheOf?: ServerName;
-  /** What is right while nothing is wrong. */
+  /** The answer without an outage. */
   expected: 'OK' | 'NOT_FOUND';
-  /** A command: it is repeated until it is answered, with its request id. */
+  /** A command: it is repeated with its request id until it is answered. */
   writes: boolean;
 }
 
@@ -28,17 +28,17 @@ export interface Noted extends Answer {
 export interface World {
   customerIds: string[];
   productIds: string[];
-  /** For orders that are not of the load. */
+  /** For orders that are not part of the load. */
   spare: { customerId: string; productId: string };
   kinds: Kind[];
 }
 
-/** What each product and wallet begins with: no order is to fail for want of either. */
+/** The initial stock and balance: enough for all orders. */
 export const pieces = 100_000;
 export const money = 10_000_000;
 export const price = 250;
 
-/** What the load works on. What is read from caches has been read, and nothing changes it any more. */
+/** Makes the objects of the load. Those that caches answer have been read, and do not change any more. */
 export async function makeWorld(api: Api): Promise<World> {
   const productIds = await Promise.all(
     Array.from({ length: 5 }, () => newProduct(api, { price, quantity: pieces, title: 'Outage lamp' })),
@@ -149,13 +149,13 @@ export async function makeWorld(api: Api): Promise<World> {
 }
 
 export interface Load {
-  /** All calls that have ended, in the order of their ends. */
+  /** All calls that have ended, in the order in which they ended. */
   noted: Noted[];
-  /** Makes no more calls, and waits for those under way. */
+  /** Makes no more calls, and waits for those in flight. */
   stop(): Promise<void>;
 }
 
-/** Asks for each kind every `everyMs`, whatever became of the calls before. */
+/** Makes a call of each kind every `everyMs`, whatever became of the calls before. */
 export function startLoad(callers: Callers, kinds: Kind[], everyMs: number): Load {
   const noted: Noted[] = [];
   const underWay = new Set<Promise<void>>();
@@ -170,7 +170,7 @@ export function startLoad(callers: Callers, kinds: Kind[], everyMs: number): Loa
     underWay.add(call);
   }
 
-  // One kind at a time, so that calls come evenly: each kind has its turn every `everyMs`.
+  // One kind at a time, so that calls are evenly spaced: each kind is called every `everyMs`.
   const timer = setInterval(() => {
     const kind = kinds[turn % kinds.length]!;
     const round = Math.floor(turn / kinds.length);

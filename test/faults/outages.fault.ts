@@ -1,8 +1,4 @@
-/**
- * Each server away for 20 s, in the middle of a load of everything. What needs it is refused soon, in one form; what
- * does not goes on; what a cache knows is told with its age. Then all is well again by itself, and nothing is left half
- * done.
- */
+/** Each server is unreachable for 20 s, under a load of all kinds of calls. See README, Unreachable servers. */
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -23,11 +19,8 @@ import { makeWorld, money, type Noted, pieces, price, startLoad, type World } fr
 import { canBreakServers, killServer, startServer, stopServer } from './servers.ts';
 
 /**
- * kill -9 where the server is to lose what it had in flight: PostgreSQL, which recovers from its log; the store of views; and
- * Redis, which has then lost everything. In order where saying goodbye is the harder case for its clients: RabbitMQ
- * cancels consumers and closes channels for seconds while it still takes connections, Elasticsearch answers 503 before it
- * goes. (And a quorum queue that RabbitMQ had declared moments before a kill -9 can stay without a leader, on a cluster
- * of one: its trouble, not ours.)
+ * kill -9 for servers that should lose what they had in flight. An orderly stop where that is harder for clients. See
+ * README, Unreachable servers.
  */
 const outages: { server: ServerName; how: 'kill -9' | 'stop' }[] = [
   { server: 'postgres', how: 'kill -9' },
@@ -38,13 +31,16 @@ const outages: { server: ServerName; how: 'kill -9' | 'stop' }[] = [
 ];
 
 const awayMs = 20_000;
-/** Each kind of call. With eleven kinds that is 33 calls a second. */
+/** The interval of each kind of call. With eleven kinds that is 33 calls a second. */
 const everyMs = 330;
 /** What a busy machine may add to any time that is measured from outside. */
 const slackMs = 1_000;
-/** Half of the refused calls of a kind are answered by then: who waits for a deadline takes ten times as long. */
+/**
+ * Half of the refused calls of a kind are answered within this time. Waiting for the deadline would take ten times as
+ * long.
+ */
 const soonMs = 500;
-/** From a server's return: until the last call is refused, and until an order comes through everything. */
+/** From a server's return: until the last call is refused, and until a new order is ready to ship. */
 const answersWithinS = 10;
 const flowsWithinS = 20;
 
@@ -56,7 +52,7 @@ const flowsWithinS = 20;
   let world: World;
   let pids: number[];
   const rows: Row[] = [];
-  /** All commands of the load, and how they were answered in the end. */
+  /** All commands of the load, with their final answers. */
   const commands: Noted[] = [];
 
   beforeAll(async () => {
@@ -111,7 +107,7 @@ const flowsWithinS = 20;
       expect(Object.keys(ages).sort()).toEqual(cached.map(({ name }) => name).sort());
       for (const [name, told] of Object.entries(ages)) {
         expect([name, told.filter((age) => age === undefined)]).toEqual([name, []]);
-        // Nobody could look again: the answers grow older as time goes by.
+        // The store was unreachable, so the answers' age grows with time.
         expect(told.at(-1)! - told[0]!).toBeGreaterThan((awayMs / 1000) * 0.6);
       }
       expect(row.answersAfterS).toBeLessThan(answersWithinS);
@@ -148,7 +144,7 @@ const flowsWithinS = 20;
     expect(await system.stores!.deadLetters()).toEqual([]);
   }, 90_000);
 
-  /** The outage itself, with the load and an eye on everybody's health. Whatever happens, the server runs afterwards. */
+  /** One outage under load, with a health check of all processes. Whatever happens, the server runs afterwards. */
   async function goThrough({ server, how }: (typeof outages)[number]) {
     const load = startLoad(callers, world.kinds, everyMs);
     const health = watchHealth(system);
@@ -171,7 +167,7 @@ const flowsWithinS = 20;
     }
   }
 
-  /** An order that is placed now goes all the way, soon. What is refused meanwhile is for the load to tell. */
+  /** A new order is ready to ship soon. Calls that are refused until then are part of the load's findings. */
   async function newOrderFlows(since: number): Promise<void> {
     for (;;) {
       const placed = await placeOrder(system.api, world.spare).catch((error: Error) => error);
@@ -181,7 +177,10 @@ const flowsWithinS = 20;
     }
   }
 
-  /** Repeats what was refused, and sees all orders delivered: first all of them on their way, then each at its next place. */
+  /**
+   * Repeats refused commands, and leads all orders to their delivery, step by step: all are shipped before any is
+   * delivered.
+   */
   async function leadToTheirEnds(noted: Noted[]): Promise<void> {
     const { api } = system;
     const written = noted.filter(({ kind }) => kind.writes);
@@ -201,7 +200,7 @@ const flowsWithinS = 20;
     );
   }
 
-  /** Looks now and then: hundreds of orders that are looked at all the time would leave no time for what is to happen. */
+  /** Polls at intervals: to poll hundreds of orders all the time would leave no time for the system's own work. */
   async function orderBecomes(orderId: string, there: (order: Json) => boolean): Promise<void> {
     const until = performance.now() + 60_000;
     for (;;) {
@@ -217,7 +216,7 @@ const isStatus = (status: string, name: string) => status === `ORDER_STATUS_${na
 
 const manyAtOnce = <T>(items: T[], work: (item: T) => Promise<void>) => forEachConcurrent(items, 10, work);
 
-/** Asks all parts for their health, once a second. `stop` tells what was not as it should be. */
+/** Checks the health of all processes, once a second. `stop` returns what was wrong. */
 function watchHealth({ parts }: System): { stop(): Promise<string[]> } {
   const unwell: string[] = [];
   let over = false;

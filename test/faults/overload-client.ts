@@ -1,4 +1,4 @@
-/** The generator's other end: starts it, tells it what to offer, and hears what came of it. */
+/** The parent of the generator: starts it, tells it which load to offer, and receives the outcomes. */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
@@ -10,10 +10,10 @@ export interface Generator {
   stop(): void;
 }
 
-/** What a run may take beyond its time, until the last answer is there. */
+/** The time that a run may take beyond its duration, for the last answers. */
 const graceMs = 30_000;
 
-/** Starts it with no debugger's or jest's own options. */
+/** Starts the generator, without debugger options or those of jest. */
 export function startGenerator(target: Target): Generator {
   const child = fork(fileURLToPath(new URL('overload-generator.ts', import.meta.url)), {
     serialization: 'advanced',
@@ -36,7 +36,7 @@ export function startGenerator(target: Target): Generator {
 }
 
 export interface Rate {
-  /** Answered a second, on average. */
+  /** Calls answered per second, on average. */
   offered: number;
   done: number;
   refused: number;
@@ -47,7 +47,7 @@ export interface Rate {
   lateMs: number;
 }
 
-/** What some seconds come to. */
+/** The rate over some seconds. */
 export function rateOf(seconds: Second[]): Rate {
   const average = (of: (second: Second) => number) =>
     Math.round(seconds.reduce((sum, second) => sum + of(second), 0) / seconds.length);
@@ -67,32 +67,32 @@ export function rateOf(seconds: Second[]): Rate {
   };
 }
 
-/** The seconds, ten by ten. What is left over at the end is not looked at. */
+/** Groups the seconds by ten. An incomplete group at the end is dropped. */
 export function windowsOf(seconds: Second[], size = 10): Second[][] {
   return Array.from({ length: Math.floor(seconds.length / size) }, (_, index) =>
     seconds.slice(index * size, (index + 1) * size),
   );
 }
 
-/** A rate, and the share of the time in which who serves it was ready to go on and had no core. */
+/** A rate, and the share of the time in which the server process was ready to run and had no core. */
 export type Watched = Rate & { waited: number };
 
-/** What is served in a second that has nothing of that. */
+/** Calls served per second in which the process had a core. */
 export function ableTo({ done, waited }: Watched): number {
   return done / (1 - waited);
 }
 
-/** What the overload was like, as people read it. */
+/** The overload as a report. */
 export function overloadTable(found: {
   before: Rate;
   peak: Watched;
   overload: Rate;
   windows: Watched[];
   tenth: Rate;
-  /** In MiB; of the heap, the least in the first and the last seconds. */
+  /** In MiB; for the heap, the minimum in the first and in the last seconds. */
   memory: { mostResident: number; heapFirst: number; heapLast: number };
   most: Record<string, number>;
-  /** The share of its time that the process had something to do. */
+  /** The share of the time in which the process was busy. */
   loop: number;
 }): string {
   const { before, peak, overload, windows, tenth, memory, most, loop } = found;
@@ -109,10 +109,10 @@ export function overloadTable(found: {
     line('overload', overload),
     line('tenth second after', tenth),
     `served a second, ten by ten, and the share of the time without a core: ${inAll.join(', ')}`,
-    `without a core at the peak: ${Math.round(100 * peak.waited)} %; with that left out, of the peak in the worst ten: ` +
+    `without a core at the peak: ${Math.round(100 * peak.waited)} %; with that subtracted, of the peak in the worst ten: ` +
       `${Math.round((100 * least) / ableTo(peak))} %`,
-    `memory: at most ${Math.round(memory.mostResident)} MiB; of the heap are left after a collection ` +
-      `${Math.round(memory.heapFirst)} MiB at first, ${Math.round(memory.heapLast)} MiB at last`,
+    `memory: at most ${Math.round(memory.mostResident)} MiB; heap after a collection: ` +
+      `${Math.round(memory.heapFirst)} MiB at the beginning, ${Math.round(memory.heapLast)} MiB at the end`,
     `busy: ${Math.round(100 * loop)} % of its time`,
     `at most: ${Object.entries(most)
       .map(([name, value]) => `${value} ${name}`)

@@ -1,8 +1,7 @@
 /**
- * Offers deposits as fast as it is told to, in a process of its own: the clock that decides when a call is made must not
- * stand still because the test has something to do.
- *
- * Told by messages from its parent what to do, one thing after the other; answers each with what came of it.
+ * Makes deposits at a given rate, in a process of its own: the clock that decides when a call is made must not stand
+ * still because the test is busy. Messages from its parent say what to do, one after the other; each is answered with
+ * its outcomes.
  */
 import { type Deposit, type LeanClient, openLeanClient } from './lean-client.ts';
 
@@ -16,21 +15,21 @@ export interface Target {
 
 export type Order =
   | { kind: 'target'; target: Target }
-  /** So many callers, each of whom waits for an answer before it calls again. */
+  /** This many callers; each waits for its answer before it calls again. */
   | { kind: 'closed'; callers: number; seconds: number }
-  /** So many calls a second, whatever becomes of those before. */
+  /** This many calls per second, whatever becomes of the calls before. */
   | { kind: 'open'; perSecond: number; seconds: number };
 
-/** What happened in a second. */
+/** The outcomes of one second. */
 export interface Second {
   offered: number;
-  /** Answered in this second. */
+  /** The number of calls answered in this second. */
   done: number;
   refused: number;
-  /** Of those that were done: from when the call was due until its answer, in milliseconds. */
+  /** For calls that were done: the time from when the call was due until its answer, in milliseconds. */
   doneMs: number[];
   refusedMs: number[];
-  /** By how much calls were made too late, at most, in milliseconds. */
+  /** The maximum delay of a call behind its due time, in milliseconds. */
   lateMs: number;
 }
 
@@ -38,14 +37,14 @@ export interface Outcomes {
   seconds: Second[];
   /** The references of the deposits that were done. */
   done: string[];
-  /** Of those that were refused. */
+  /** Those that were refused. */
   refused: string[];
-  /** Anything else that happened: how often, and to whom. */
+  /** All other outcomes, with their counts. */
   instead: Record<string, number>;
   unknown: string[];
 }
 
-/** Calls are made in rounds, this often. */
+/** The interval between rounds of calls. */
 const roundMs = 2;
 
 let client: LeanClient | undefined;
@@ -62,7 +61,7 @@ async function run(order: Exclude<Order, { kind: 'target' }>): Promise<Outcomes>
   const began = performance.now();
   const secondAt = (at: number): Second => {
     const index = Math.floor((at - began) / 1000);
-    // One after the other, so that a second without any call is there as well.
+    // Fills up, so that a second without any call has an entry too.
     while (outcomes.seconds.length <= index)
       outcomes.seconds.push({ offered: 0, done: 0, refused: 0, doneMs: [], refusedMs: [], lateMs: 0 });
     return outcomes.seconds[index]!;

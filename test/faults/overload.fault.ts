@@ -1,9 +1,7 @@
 /**
- * Ten times more calls than the system can serve, for two minutes. It serves on as many as it can, refuses the rest at
- * once and says when to come again; it holds no more than it may; and when it is over it is over.
- *
- * What it can serve is lowered first, so that the machine itself is not what is overloaded: four calls at a time, and a
- * database that is 10 ms away. Then there are deposits to as many wallets that nobody has to wait for another.
+ * Ten times more calls than the system can serve, for two minutes. Its capacity is lowered first, so that the machine
+ * itself is not overloaded, and there are so many wallets that deposits do not wait for each other.
+ * See README, Too much load.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -24,39 +22,38 @@ import { readQueue, watchQueue } from './queue-watch.ts';
 import { canBreakServers } from './servers.ts';
 
 const maxConcurrent = 4;
-/** Each way. */
+/** In each direction. */
 const databaseDelayMs = 5;
 const wallets = 200;
 const isQuick = process.env.FAULTS_QUICK !== undefined;
 const overloadS = isQuick ? 30 : 120;
 const times = 10;
-/** A load that nobody notices, before and after. */
+/** A load that the system serves easily, before and after. */
 const quietPerS = 50;
 
 /**
- * Of the calls that are served at the best of times. Time in which the process was ready to go on, and others had the machine's
- * cores, is counted neither here nor there: on a machine that has nothing else to do there is hardly any.
+ * Of the peak. Time in which the process was ready to run but had no core is subtracted from both rates; on an idle
+ * machine there is hardly any.
  */
 const leastShare = 0.8;
-/** Half of the calls that are served wait for the database and little else; the rest for a busy machine. */
+/** Half of the time of served calls is waiting for the database; the rest is for a busy machine. */
 const servedP99Ms = 500;
 const refusedP99Ms = 500;
 /**
- * What the process may have in memory in all, whatever is offered: V8 lets garbage gather for half a minute, and what it
- * has had once it keeps. So that nothing but garbage grows, what is left of the heap after a collection, which is its least
- * in so many seconds, may be little more at the end than at the beginning.
+ * The process's memory, whatever the load. V8 collects garbage rarely and keeps its memory. So the heap after a
+ * collection, its minimum in `heapWindowS`, is compared too: it may grow by `heapGrowthMib` only.
  */
 const mostMib = 1_024;
 const heapWindowS = 40;
 const heapGrowthMib = 32;
 
-/** As fast as four callers can: more than consumers hold, and what they have read in seconds. */
+/** As fast as four callers can: more messages than consumers hold, and than they handle in seconds. */
 const burstS = 6;
-/** The slowest of those who follow wallets: it writes a document for each deposit. */
+/** The slowest handler of wallet events: it writes a document for each deposit. */
 const follower = 'wallet-transactions.v1.1';
-/** CAUDAL_PREFETCH, unless it is set. */
+/** CAUDAL_PREFETCH's default. */
 const prefetch = 512;
-/** What a process that follows events may have in memory, whatever waits for it. */
+/** The memory of a process that follows events, however many messages wait for it. */
 const mostConsumerMib = 512;
 
 const gauges = {
@@ -67,7 +64,7 @@ const gauges = {
 const loopGauge = 'nodejs_eventloop_utilization';
 const heapGauge = 'v8js_memory_heap_used';
 
-(canBreakServers() ? describe : describe.skip)('ten times more than it can serve', () => {
+(canBreakServers() ? describe : describe.skip)('ten times more calls than it can serve', () => {
   let system: System;
   let logs: SystemLogs;
   let proxy: TcpProxy;
@@ -93,7 +90,7 @@ const heapGauge = 'v8js_memory_heap_used';
     const walletIds = Array.from({ length: wallets }, () => unique('wallet'));
     for (const walletId of walletIds)
       await system.api.call('CreateWallet', { walletId, customerId: walletId, currency: 'GBP' });
-    // By then everybody who follows wallets has a queue.
+    // After this every handler of wallet events has a queue.
     await newCustomer(system.api, 0);
     const { rest, grpc } = system.part('command');
     generator = startGenerator({ rest, grpc, token: await system.token({ subject: 'service:load' }), walletIds });
@@ -117,21 +114,21 @@ const heapGauge = 'v8js_memory_heap_used';
     return outcomes.seconds;
   }
 
-  it('consumers with more in their queues than they can take hold no more than they may, and catch up', async () => {
+  it('consumers with more messages than they can take stay within their bounds, and catch up', async () => {
     const { namespace } = system.stores!;
     const consumers = ['projector', 'saga'].map((name) => system.part(name));
     for (const consumer of consumers) await consumer.end('SIGTERM');
     await run({ kind: 'closed', callers: maxConcurrent, seconds: burstS });
     const served = all.flatMap((outcomes) => outcomes.done).length;
     const readQueued = async () => (await readQueue(follower, namespace))?.ready ?? 0;
-    const queued = await until('all of it is in the queue', readQueued, (ready) => ready >= served, 30_000);
+    const queued = await until('all messages are in the queue', readQueued, (ready) => ready >= served, 30_000);
 
     const began = performance.now();
     const queue = watchQueue(follower, namespace);
     await Promise.all(consumers.map((consumer) => consumer.start()));
     const watches = consumers.map((consumer) => watchPart(consumer));
-    // As many pennies as there were deposits.
-    await until('the views show all of it', totalBalance, (total) => total === served, 120_000);
+    // There are as many pennies as there were deposits.
+    await until('the views show all deposits', totalBalance, (total) => total === served, 120_000);
     const seconds = Math.round((performance.now() - began) / 100) / 10;
     const { inFlight } = await queue.stop();
     await Promise.all(watches.map((watch) => watch.stop()));
@@ -147,8 +144,8 @@ const heapGauge = 'v8js_memory_heap_used';
     expect(await system.stores!.deadLetters()).toEqual([]);
   }, 240_000);
 
-  it('serves as many as it can, refuses the others at once, holds no more than it may', async () => {
-    // This is about who serves commands. The others would only take the machine's time from it.
+  it('serves as many as it can, refuses the others at once, stays within its bounds', async () => {
+    // This test is about the command role. The other processes would only take its processor time.
     for (const part of system.parts) if (part.name !== 'command') await part.end('SIGTERM');
     proxy.delay(databaseDelayMs);
     await run({ kind: 'closed', callers: maxConcurrent, seconds: 5 });
@@ -188,7 +185,7 @@ const heapGauge = 'v8js_memory_heap_used';
     Object.assign(report, { ...found, resident: samples.map(({ residentMib }) => Math.round(residentMib)) });
     console.log(overloadTable(found));
 
-    // Nothing else happened to anybody, and the generator kept its pace.
+    // There is no other outcome, and the generator kept its rate.
     expect(all.map(({ instead }) => instead)).toEqual(all.map(() => ({})));
     expect(before.refused + peak.refused).toBe(0);
     expect(overload.offered).toBeGreaterThan(times * peak.done * 0.95);
@@ -202,12 +199,12 @@ const heapGauge = 'v8js_memory_heap_used';
     if (!isQuick) expect(memory.heapLast).toBeLessThan(memory.heapFirst + heapGrowthMib);
     for (const [name, value] of Object.entries(most)) expect([name, value <= maxConcurrent]).toEqual([name, true]);
 
-    // The tenth second is as those before the overload.
+    // The tenth second is like those before the overload.
     expect(tenth.done).toBeGreaterThan(quietPerS * 0.9);
     expect(tenth.p99).toBeLessThan(Math.max(2 * before.p99, before.p99 + 50));
   }, 300_000);
 
-  it('what was served is in the log once, and what was refused is not', async () => {
+  it('served deposits are in the log once, refused ones are not', async () => {
     const log = logs.readers.get('payments')!;
     const found: string[] = [];
     for (let position = 0; ; ) {
@@ -223,7 +220,7 @@ const heapGauge = 'v8js_memory_heap_used';
     expect(done.length).toBeGreaterThan(1_000);
     expect(found.length).toBe(done.length);
     expect(new Set(found)).toEqual(new Set(done));
-    // By turns over REST and gRPC.
+    // Alternating between REST and gRPC.
     const refused = new Set(all.flatMap((outcomes) => outcomes.refused));
     for (const remainder of [0, 1]) {
       const isOfWay = (reference: string) => Number(reference.split('-')[1]) % 2 === remainder;

@@ -1,4 +1,4 @@
-/** Looks at a part's memory and metrics once a second. */
+/** Reads a process's memory and metrics once a second. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Part } from '../e2e/part.ts';
 import { readMetrics } from './metrics.ts';
@@ -8,9 +8,9 @@ export interface Sample {
   /** By performance.now(). */
   at: number;
   residentMib: number;
-  /** Since the process began: how long it was ready to go on, and had no core. */
+  /** Since the process began: how long it was ready to run, and had no core. */
   waitedMs: number;
-  /** Of each gauge that was asked for, the sum over its labels. */
+  /** For each requested gauge, the sum over its labels. */
   gauges: Record<string, number>;
 }
 
@@ -19,7 +19,7 @@ export interface Watch {
   stop(): Promise<void>;
 }
 
-/** `gauges`: those to read, from the port where the part has its metrics. */
+/** `gauges`: the names to read, and the metrics port of the process. */
 export function watchPart(part: Part, gauges?: { port: number; names: string[] }): Watch {
   const pid = part.pid()!;
   const samples: Sample[] = [];
@@ -36,7 +36,7 @@ export function watchPart(part: Part, gauges?: { port: number; names: string[] }
       await delay(Math.max(0, 1_000 - (performance.now() - at)));
     }
   })();
-  // A part that has ended is told when the watch is stopped.
+  // An error because the process has ended is reported when the watch is stopped.
   watching.catch(() => {});
   return {
     samples,
@@ -47,7 +47,7 @@ export function watchPart(part: Part, gauges?: { port: number; names: string[] }
   };
 }
 
-/** The share of the time from `from` to `to` that the process waited for a core; NaN if it was not watched then. */
+/** The share of the time from `from` to `to` in which the process waited for a core; NaN if it was not watched then. */
 export function waitedShare(samples: Sample[], from: number, to: number): number {
   const within = samples.filter(({ at }) => at >= from && at <= to);
   const [first, last] = [within[0], within.at(-1)];

@@ -1,15 +1,15 @@
-/** What waits in RabbitMQ for a handler, by its management API. */
+/** The queue of a handler in RabbitMQ, by the management API. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { queueName } from '@caudal/messaging/rabbitmq/topology.ts';
 
 export interface QueueSample {
-  /** In the queue, for anybody to take. */
+  /** In the queue, not delivered. */
   ready: number;
-  /** Handed out, and not acknowledged yet. */
+  /** Delivered, and not acknowledged yet. */
   inFlight: number;
 }
 
-/** Reads the queue of a handler. The server's figures are at most a second old. Nothing: there is no such queue. */
+/** Reads the queue of a handler. The server's figures are at most a second old. Undefined if there is no such queue. */
 export async function readQueue(handler: string, namespace: string): Promise<QueueSample | undefined> {
   const url = new URL(process.env.RABBITMQ_MANAGEMENT_URL!);
   const credentials = Buffer.from(`${url.username}:${url.password}`).toString('base64');
@@ -23,7 +23,7 @@ export async function readQueue(handler: string, namespace: string): Promise<Que
   return { ready: messages_ready, inFlight: messages_unacknowledged };
 }
 
-/** Reads it again and again until `stop`, which tells the most of each that was seen. */
+/** Reads it again and again until `stop`, which returns the maximum of each figure. */
 export function watchQueue(handler: string, namespace: string): { stop(): Promise<QueueSample> } {
   const most: QueueSample = { ready: 0, inFlight: 0 };
   let over = false;

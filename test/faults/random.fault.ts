@@ -1,7 +1,7 @@
 /**
- * Everything at once, at random: orders, transfers, restocks and cancellations go on over two processes a role, while
- * processes and servers are killed, stand still, or do not reach each other. Afterwards what clients were told is held
- * against the logs, and the views against both, in the manner of Jepsen.
+ * Many random faults at once: orders, transfers, restocks and cancellations over two processes per role, while
+ * processes and servers are killed, stopped or disconnected. Afterwards the answers are compared with the logs, and the
+ * views with both, as Jepsen does. See README, The random run.
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -40,7 +40,7 @@ test(
   `seed ${run.seed}: ${run.minutes} minutes of faults`,
   async () => {
     if (!canBreakServers())
-      throw new Error('These servers must not be broken: "npm run test:faults" borrows some that may.');
+      throw new Error('These servers must not be broken: "npm run test:faults" borrows servers that may be.');
     const folder = join(root, '.caudal/faults', `seed-${run.seed}`);
     mkdirSync(folder, { recursive: true });
     const history = createHistory(join(folder, 'history.jsonl'));
@@ -58,7 +58,7 @@ test(
   (run.minutes + 20) * MINUTES,
 );
 
-/** Returns how many faults there were. Throws, or fails an expectation, if anything was lost, doubled or left half done. */
+/** Returns the number of faults. Throws, or fails an expectation, if anything was lost, doubled or left half done. */
 async function attackAndCheck(cluster: Cluster, { seed, minutes, limit }: Run, history: History): Promise<number> {
   const { system, gateway, links } = cluster;
   const calls = checkCalls();
@@ -98,7 +98,7 @@ async function attackAndCheck(cluster: Cluster, { seed, minutes, limit }: Run, h
   clearInterval(ticking);
   const [{ orderIds, brokenPromises }, { absences }] = await Promise.all([load, nemesis]);
 
-  // From here on nothing is broken: all must come to rest by itself.
+  // From here on there are no faults: the system must become idle by itself.
   for (const part of system.parts) {
     await until(
       `${part.name} is ready`,
@@ -145,7 +145,7 @@ async function attackAndCheck(cluster: Cluster, { seed, minutes, limit }: Run, h
     say(`orders ${JSON.stringify(count([...ended.values()].map(({ status }) => status)))}; ${events.length} events`);
     expect(wrong).toEqual(Object.fromEntries(Object.keys(wrong).map((name) => [name, []])));
 
-    // The run has reached what it is for.
+    // The run was long enough for at least one fault.
     expect(faults).toBeGreaterThan(0);
     expect(outcomes.done).toBeGreaterThan(0);
     expect(ended.size).toBeGreaterThan(0);

@@ -1,4 +1,4 @@
-/** The `caudal` command as a script runs it: what it says, and its exit code. */
+/** The `caudal` command as a script runs it: its output, and its exit code. */
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { main, root } from '../e2e/part.ts';
@@ -12,7 +12,7 @@ export interface CommandResult {
 
 const commandMs = 60_000;
 
-/** Runs it with these settings. */
+/** Runs the command with these settings. */
 export function runCaudal(env: Record<string, string>, ...args: string[]): Promise<CommandResult> {
   return new Promise((resolve) => {
     const child = execFile(

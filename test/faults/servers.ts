@@ -1,4 +1,4 @@
-/** Power over the real servers: the kit that `npm run test:faults` has borrowed stops, kills and starts them by name. */
+/** Stops, kills and starts the real servers by name: those of the kit that `npm run test:faults` has borrowed. */
 import { execFile } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,12 +10,12 @@ import { root } from '../e2e/part.ts';
 const run = promisify(execFile);
 const startMs = 120_000;
 
-/** Whether the servers here may be killed: only those of a kit that was lent for that, never a developer's own. */
+/** Whether the servers here may be killed: only those of a kit that was lent for it, never a developer's own. */
 export const canBreakServers = () => process.env.SERVERS_HOME !== undefined;
 
-/** Starts it, if it does not run, at the address that it had before. Returns when it answers. */
+/** Starts the server at its former address, if it does not run. Returns when it answers. */
 export async function startServer(name: ServerName): Promise<void> {
-  // A server that was killed may leave something behind that is gone a moment later.
+  // A killed server may hold its port or files for a moment longer.
   for (let attempt = 1; ; attempt++) {
     try {
       await run(join(root, 'test/servers/servers'), ['up', name], { timeout: startMs });
@@ -27,12 +27,12 @@ export async function startServer(name: ServerName): Promise<void> {
   }
 }
 
-/** Stops it in order. */
+/** Stops it in an orderly way. */
 export async function stopServer(name: ServerName): Promise<void> {
   await run(join(root, 'test/servers/servers'), ['down', name], { timeout: startMs });
 }
 
-/** Ends it with -9, in the middle of whatever it does. Its data stays. */
+/** Kills it with -9, whatever it is doing. Its data stays. */
 export async function killServer(name: ServerName): Promise<void> {
   const pid = serverPid(name);
   if (pid === undefined) return;
@@ -40,14 +40,14 @@ export async function killServer(name: ServerName): Promise<void> {
   while (existsSync(`/proc/${pid}`) && !isZombie(pid)) await delay(20);
 }
 
-/** Its process; undefined if it does not run. */
+/** The id of its process; undefined if it does not run. */
 export function serverPid(name: ServerName): number | undefined {
   const home = process.env.SERVERS_HOME;
   if (!home) throw new Error('SERVERS_HOME is not set: "npm run test:faults" borrows servers that may be broken.');
   const file = join(home, 'run', `${name}.pid`);
   if (!existsSync(file)) return undefined;
   const [pid, startedAt] = readFileSync(file, 'utf8').trim().split(' ').map(Number) as [number, number];
-  // A number alone may be another's by now.
+  // The id alone may belong to another process by now.
   return statOf(pid)?.[19] === String(startedAt) && !isZombie(pid) ? pid : undefined;
 }
 

@@ -1,9 +1,7 @@
 /**
- * A PostgreSQL whose data and whose write-ahead log lie on small disks of their own, which can be full.
- *
- * The disks are file systems in memory, mounted where nobody else sees them: in a mount namespace, which only its
- * processes hold. So nothing is left mounted whatever becomes of the test. It takes the right to mount (root has it, in
- * most containers too).
+ * A PostgreSQL with its data and its write-ahead log on small disks of their own, which can be filled. The disks are
+ * file systems in memory, in a mount namespace that only its processes hold, so that nothing stays mounted. See README,
+ * One fault at a time.
  */
 import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -18,15 +16,15 @@ export type Disk = 'data' | 'wal';
 
 export interface PostgresOnSmallDisks {
   url: string;
-  /** Leaves no room. */
+  /** Leaves no space. */
   fill(disk: Disk): void;
-  /** Makes room again. */
+  /** Makes space again. */
   free(disk: Disk): void;
-  /** Bytes that are left. */
+  /** Free bytes. */
   left(disk: Disk): number;
-  /** Starts the server, if it does not run: what a supervisor does. */
+  /** Starts the server if it does not run, as a supervisor would. */
   start(): Promise<void>;
-  /** Stops it, and deletes all of it. */
+  /** Stops the server, and deletes all of it. */
   stop(): Promise<void>;
 }
 
@@ -35,12 +33,12 @@ const sizes: Record<Disk, string> = { data: '160m', wal: '128m' };
 const commandMs = 60_000;
 const inNamespace = ['--mount', '--propagation', 'private'];
 
-/** Whether disks can be mounted here. */
+/** Whether this process may mount file systems. */
 export const canMount = (): boolean =>
   process.getuid?.() === 0 &&
   spawnSync('unshare', [...inNamespace, 'mount', '-t', 'tmpfs', 'none', tmpdir()], { stdio: 'ignore' }).status === 0;
 
-/** Starts it on a free port. */
+/** Starts the server on a free port. */
 export async function startPostgresOnSmallDisks(): Promise<PostgresOnSmallDisks> {
   const home = mkdtempSync(join(tmpdir(), 'caudal-disks-'));
   const [port] = await freePorts(1);
@@ -53,7 +51,7 @@ export async function startPostgresOnSmallDisks(): Promise<PostgresOnSmallDisks>
   const folders: Record<Disk, string> = { data: join(home, 'data/postgres'), wal: join(home, 'wal') };
   for (const folder of Object.values(folders)) mkdirSync(folder, { recursive: true });
   const keeper = await holdNamespace(folders, env);
-  /** A path as the namespace has it. */
+  /** A path in the namespace, as other processes reach it. */
   const inside = (path: string) => `/proc/${keeper.pid}/root${path}`;
   const run = (command: string, ...args: string[]) =>
     promisify(execFile)('nsenter', [`--target=${keeper.pid}`, '--mount', command, ...args], {
@@ -86,7 +84,7 @@ export async function startPostgresOnSmallDisks(): Promise<PostgresOnSmallDisks>
     url: `postgres://postgres@127.0.0.1:${port}/postgres`,
     left,
     fill(disk) {
-      // What is free may shrink meanwhile: as large as it gets.
+      // The free space may shrink between two calls: the file is made as large as it can be.
       for (let bytes = left(disk); bytes > 0; bytes = left(disk)) {
         try {
           writeFileSync(ballast(disk), Buffer.alloc(bytes), { flag: 'a' });
@@ -103,7 +101,10 @@ export async function startPostgresOnSmallDisks(): Promise<PostgresOnSmallDisks>
   };
 }
 
-/** A process that mounts the disks, and keeps them until its input ends; then it stops and deletes what is on them. */
+/**
+ * A process that mounts the disks, and keeps them until its input ends. Then it stops the server and deletes the disks'
+ * content.
+ */
 async function holdNamespace(folders: Record<Disk, string>, env: NodeJS.ProcessEnv): Promise<ChildProcess> {
   const mounts = Object.entries(folders).map(
     ([disk, folder]) => `mount -t tmpfs -o size=${sizes[disk as Disk]},mode=1777 caudal-${disk} '${folder}'`,
@@ -118,7 +119,7 @@ async function holdNamespace(folders: Record<Disk, string>, env: NodeJS.ProcessE
   const keeper = spawn('unshare', [...inNamespace, 'bash', '-c', script.join('\n')], {
     stdio: ['pipe', 'pipe', 'inherit'],
     env,
-    // Ctrl-C must not end it before those who use it have ended.
+    // Ctrl-C must not end it before the processes that use it have ended.
     detached: true,
   });
   for await (const line of createInterface({ input: keeper.stdout! })) if (line === 'mounted') return keeper;

@@ -1,20 +1,20 @@
-/** Hands on stored views, past the projector: what a mistake at a console, or a store that forgets, does to them. */
+/** Changes stored views past the projector, as a mistake at a console or a store that loses writes would. */
 import { serverUrl } from '@caudal/testing/servers.ts';
 import { MongoClient } from 'mongodb';
 import { Client } from 'pg';
 import type { Json } from '../e2e/api.ts';
 
-/** Documents of one collection, as JSON. */
+/** The documents of one collection, as JSON. */
 export interface Documents {
   ids(): Promise<string[]>;
-  /** Changes what a document shows; `keys` stay as they are. */
+  /** Changes the content of a document; `keys` stay as they are. */
   change(id: string, change: (view: Json) => Json): Promise<void>;
   remove(id: string): Promise<void>;
-  /** Another document with the same content. */
+  /** Adds another document with the same content. */
   copy(id: string, to: string): Promise<void>;
 }
 
-/** A collection in MongoDB: `order-details.v1.1` of a namespace. Returns what `work` does. */
+/** A collection in MongoDB: `order-details.v1.1` of a namespace. Returns the result of `work`. */
 export async function inMongodb<T>(namespace: string, name: string, work: (documents: Documents) => Promise<T>) {
   const client = new MongoClient(serverUrl('mongodb'));
   try {
@@ -91,7 +91,7 @@ export async function inPostgres<T>(
         await client.query(`DELETE FROM ${table} WHERE id = $1`, [id]);
       },
       async copy(id, to) {
-        // But for the columns that PostgreSQL computes.
+        // All columns except those that PostgreSQL computes.
         const named = `SELECT column_name AS name FROM information_schema.columns
           WHERE table_schema = $1 AND table_name = $2 AND is_generated = 'NEVER'`;
         const names = (await client.query<{ name: string }>(named, [schema, name])).rows.map((row) => row.name);

@@ -1,4 +1,4 @@
-/** How the system is after all that: as well as before, or what is wrong with it. */
+/** The state of the system after the fuzzing: as good as before, or what is wrong with it. */
 import { existsSync, readFileSync } from 'node:fs';
 import { expect } from '@jest/globals';
 import { openLogs } from '../e2e/logs.ts';
@@ -7,18 +7,18 @@ import { until } from '../e2e/wait.ts';
 import { deliver, newCustomer, newProduct, orderAt, orderConfirmed, placeOrder } from '../e2e/world.ts';
 import { residentMib } from '../faults/part-process.ts';
 
-/** What the process of the system needs in memory, in MiB; undefined where there is no /proc. */
+/** Resident memory of the system's process in MiB; undefined without /proc. */
 export const memoryOf = (system: System): number | undefined =>
   existsSync('/proc/self/status') ? residentMib(system.part('all').pid()!) : undefined;
 
 /**
- * What it may grow by, in MiB: V8 lets the heap of a process with little in it grow by some 100 MiB before it collects all of
- * it, caches of aggregates and views keep what the fuzzers have made (some MiB), and buffers of connections come to as
- * much. A request of 1 KiB that is never let go would be 10 MiB a run; one of the largest, 4 MiB each time.
+ * The growth that is allowed, in MiB. V8 lets a small heap grow by some 100 MiB before it collects all of it, caches
+ * keep some MiB of what the fuzzers made, and connections have as much in buffers. A leak of 1 KiB per request would be
+ * 10 MiB a run; a leak of the largest request, 4 MiB each time.
  */
 const mostGrowth = 400;
 
-/** Checks everything that can be seen from outside. Takes some seconds, since the processes of orders must end first. */
+/** Checks everything that can be seen from outside. Takes some seconds, because the sagas of orders must end first. */
 export async function expectUnharmed(system: System, memoryBefore: number | undefined): Promise<void> {
   const part = system.part('all');
   expect(await part.isReady()).toBe(true);
@@ -36,11 +36,11 @@ export async function expectUnharmed(system: System, memoryBefore: number | unde
     expect(memory - memoryBefore).toBeLessThan(mostGrowth);
   }
 
-  // The processes of all the orders that were placed come to their ends.
+  // The sagas of all orders end.
   const logs = openLogs(system);
   await logs.settledHeads(90_000).finally(logs.close);
   expect(await system.caudal('deadletters', 'list', '--json')).toBe('');
-  // What is behind a moment after the last event is not wrong yet.
+  // A view that is a moment behind the last event is not wrong yet.
   const verdict = await until(
     'every view is right',
     () => viewsOf(system),
@@ -51,7 +51,7 @@ export async function expectUnharmed(system: System, memoryBefore: number | unde
   expect(troubleIn(logFileOf(system))).toEqual([]);
 }
 
-/** `caudal verify all`; its exit code is 1 while something is wrong. */
+/** `caudal verify all`; its exit code is 1 while a view is wrong. */
 async function viewsOf(system: System): Promise<{ right: boolean }> {
   try {
     return JSON.parse(await system.caudal('verify', 'all', '--json'));
@@ -62,10 +62,10 @@ async function viewsOf(system: System): Promise<{ right: boolean }> {
   }
 }
 
-/** Lines that tell of something that went wrong inside, or that are no lines of the log: a crash, a library's own words. */
+/** Lines that report an internal error, or that are not JSON: a crash, or a library's own output. */
 function troubleIn(logFile: string): string[] {
   const lines = readFileSync(logFile, 'utf8').split('\n');
-  // The welcome of `caudal start` comes before anybody calls.
+  // `caudal start` prints its welcome before the first call.
   const welcome = lines.findLastIndex((line) => line.startsWith('Caudal is up')) + 1;
   const end = lines.findIndex((line, index) => index > welcome && line.startsWith('{'));
   return lines
@@ -80,16 +80,17 @@ interface LogLine {
   err?: { type?: string };
 }
 
-/** That something takes too long on a busy machine is told as a warning too, and is no trouble. */
+/** On a busy machine a warning may say that something takes too long; that is not an error. */
 const isTrouble = ({ level, code, err }: LogLine) =>
   level === 'error' ||
   level === 'fatal' ||
   code === 'INTERNAL' ||
   /^(Type|Range|Reference|Syntax)Error$/.test(err?.type ?? '');
 
-/** Told in what the part says of itself. */
+/** The log file is named in part.trouble(). */
 function logFileOf(system: System): string {
   const found = /all of it in (.+?)\)/.exec(system.part('all').trouble())?.[1];
-  if (!found || !existsSync(found)) throw new Error('The log of the system is not where it says.');
+  if (!found || !existsSync(found))
+    throw new Error('The log of the system is not in the file that part.trouble() names.');
   return found;
 }

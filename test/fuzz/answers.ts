@@ -1,4 +1,4 @@
-/** What every answer over gRPC must keep, whatever was asked. */
+/** What must hold for every answer over gRPC, whatever the request. */
 import { fromBinary, type Message } from '@bufbuild/protobuf';
 import { type Any, anyUnpack } from '@bufbuild/protobuf/wkt';
 import { contract } from '@caudal/contract/descriptors.ts';
@@ -10,20 +10,20 @@ import { insides } from './insides.ts';
 /** Reasons by the code that the catalogue gives them. */
 export type Reasons = ReadonlyMap<string, string>;
 
-/** How a call ended, for the counts. */
+/** The result of a call, for the counts. */
 export interface Verdict {
   code: string;
   reason: string;
-  /** What is wrong with it; nothing if all is well. */
+  /** What is wrong with the answer; empty if nothing is. */
   faults: string[];
 }
 
-/** An answer's own bound: LogService stops at 2 MiB, and a page has 100 items. */
+/** The bound of an answer: LogService stops at 2 MiB, and a page has 100 items. */
 export const maxAnswerBytes = 4 * 1024 * 1024;
 /** Details have 4 KiB at most, the message 1,000 characters, and both are escaped. */
 const maxEndBytes = 16 * 1024;
 
-/** What a client can be told that its request is to blame for. */
+/** The codes that may say that a request is wrong. */
 const clients = new Set([
   ...['OK', 'INVALID_ARGUMENT', 'FAILED_PRECONDITION', 'NOT_FOUND', 'ALREADY_EXISTS', 'ABORTED', 'OUT_OF_RANGE'],
   ...['PERMISSION_DENIED', 'UNAUTHENTICATED'],
@@ -36,7 +36,7 @@ function codesFor({ excuses }: FuzzCall): Set<string> {
   return codes;
 }
 
-/** What is to be said of an answer. */
+/** Checks an answer. */
 export function judge(call: FuzzCall, reply: GrpcReply, reasons: Reasons): Verdict {
   const faults: string[] = [];
   if (reply.ended !== 'answered') return { code: reply.ended, reason: '', faults: [`the call was ${reply.ended}`] };
@@ -50,13 +50,13 @@ export function judge(call: FuzzCall, reply: GrpcReply, reasons: Reasons): Verdi
   }
   const text = decodeURIComponent(String(reply.headers['grpc-message'] ?? ''));
   const details = String(reply.headers['grpc-status-details-bin'] ?? '');
-  // A deadline may pass between an answer and its end.
+  // A deadline may be over between an answer and its end.
   if (reply.body.length > 0 && !call.excuses.includes('soon')) faults.push('a failed call with a message');
   if (text === '') faults.push('no message');
   if (text.length + details.length > maxEndBytes) faults.push(`an end of ${text.length + details.length} bytes`);
   const leak = insides.exec(text) ?? insides.exec(Buffer.from(details, 'base64').toString());
-  if (leak) faults.push(`shows its insides: ${leak[0]}`);
-  // A deadline that passes before our code has the call is told by grpc-js alone.
+  if (leak) faults.push(`shows something internal: ${leak[0]}`);
+  // If a deadline is over before Caudal has the call, grpc-js alone answers, without details.
   const ours = code !== 'DEADLINE_EXCEEDED' || details !== '';
   const { reason, wrong } = ours ? readDetails(details, text, code, reasons) : { reason: '', wrong: [] };
   return { code, reason, faults: [...faults, ...wrong] };
@@ -83,7 +83,10 @@ interface ErrorInfo {
   domain: string;
 }
 
-/** The google.rpc.Status in the end of a call: one ErrorInfo of a catalogued reason, and nothing that is not promised. */
+/**
+ * Checks the google.rpc.Status in the end of a call: one ErrorInfo with a catalogued reason, and only details that are
+ * documented.
+ */
 function readDetails(base64: string, text: string, code: string, reasons: Reasons) {
   const wrong: string[] = [];
   let reason = '';

@@ -1,4 +1,4 @@
-/** Random calls over gRPC: a method, a message of one kind or another, a caller, and what travels beside it. */
+/** Random calls over gRPC: a method, a message of some kind, a caller, and headers. */
 import { contract, type MethodContract } from '@caudal/contract/descriptors.ts';
 import { maskedMessage } from '@caudal/rpc/schema/mask.ts';
 import fc from 'fast-check';
@@ -6,7 +6,7 @@ import { damaged, noise } from './corrupt.ts';
 import { messageOf } from './messages.ts';
 import { world } from './world.ts';
 
-/** Who calls; the test has a token for each but `nobody`. */
+/** The callers; the test has a token for each but `nobody`. */
 export type CallerKind = 'everything' | 'own' | 'powerless' | 'nobody';
 
 export interface FuzzCall {
@@ -15,11 +15,11 @@ export interface FuzzCall {
   message: Uint8Array;
   as: CallerKind;
   headers: Record<string, string | string[]>;
-  /** What of the headers makes codes possible that are else a fault. */
+  /** Headers that allow codes which are faults otherwise. */
   excuses: readonly Excuse[];
 }
 
-/** `soon`: a deadline that may come first; `waits`: a consistency token that no view will ever satisfy. */
+/** `soon`: a deadline that may be over first; `waits`: a consistency token that no view will ever reach. */
 export type Excuse = 'soon' | 'waits';
 
 interface Oddity {
@@ -52,7 +52,7 @@ const consistencyTokens = [
   ...[[['orders.order/\u00e9', 1]], Array(51).fill([order, 1]), { length: 1 }].map(base64url),
   base64url(Array(50).fill([order, 1])),
 ];
-/** Of what is still to come, and of versions that no stream can have. */
+/** Positions in the future, and versions that no stream can have. */
 const futureTokens = [
   ['orders.order/nobody', 2],
   [`${order}'--`, 1],
@@ -65,12 +65,12 @@ const timeouts: Oddity[] = [
     headers: { 'grpc-timeout': text },
     excuse: 'soon' as const,
   })),
-  // grpc-js reckons in 32 bits: what is longer than 24 days may be over at once.
+  // grpc-js computes in 32 bits: a deadline of more than 24 days may be over at once.
   { headers: { 'grpc-timeout': '99999999H' }, excuse: 'soon' },
   ...['1M', '60S', '8640S', '5000000u'].map((text) => ({ headers: { 'grpc-timeout': text } })),
 ];
 
-/** Printable, as HTTP/2 takes it. */
+/** Printable, as HTTP/2 requires. */
 const headerText = fc.oneof(
   fc.constantFrom('a b', '../..', '%0d%0a', '"', '{}', 'x'.repeat(500), 'x'.repeat(8_000), '\u00e9\u00ff'),
   fc.string({ unit: 'grapheme-ascii', maxLength: 40 }).map((text) => text.trim()),
@@ -116,7 +116,7 @@ const waiting: Oddity[] = futureTokens.map((token) => ({
 const beside = fc.oneof(
   { weight: 300, arbitrary: fc.constant<Oddity[]>([]) },
   { weight: 100, arbitrary: fc.array(oddity, { minLength: 1, maxLength: 3 }) },
-  // Each takes 2 s of waiting.
+  // Each takes 2 s of waiting, so they are rare.
   { weight: 1, arbitrary: fc.constantFrom(...waiting).map((one) => [one]) },
 );
 
@@ -147,7 +147,10 @@ function callsTo(method: MethodContract): fc.Arbitrary<FuzzCall> {
 
 const aRound = 10;
 
-/** At least `count` calls from this seed, in rounds through all methods, so that each meets what the others have done. */
+/**
+ * At least `count` calls from this seed, in rounds through all methods, so that each method meets the changes of the
+ * others.
+ */
 export function* fuzzCalls(seed: number, count: number): Generator<FuzzCall> {
   const all = contract().methods().map(callsTo);
   for (let made = 0, round = 0; made < count; round++) {

@@ -1,4 +1,4 @@
-/** Damage to messages on the wire: what a broken client, a broken network or somebody with bad intentions would send. */
+/** Damage to messages on the wire, as by a broken client, a broken network or an attacker. */
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import fc from 'fast-check';
 
@@ -10,11 +10,11 @@ const at = (bytes: Uint8Array, where: number) => Math.floor(where * bytes.length
 const joined = (...parts: Uint8Array[]) => Buffer.concat(parts);
 
 const varint = (value: bigint) => new BinaryWriter().uint64(value).finish();
-/** Field numbers: those of small messages, the reserved ones, the largest, one too large, and none. */
+/** Field numbers: those of small messages, reserved ones, the largest, one that is too large, and 0. */
 const fieldNumber = fc.constantFrom(1, 2, 3, 4, 5, 8, 16, 999, 19_000, 536_870_911, 0);
 const tag = (number: number, wireType: number) => varint(BigInt(number) * 8n + BigInt(wireType));
 
-/** Lengths that a message does not have. */
+/** Lengths other than the message's. */
 const lengths = fc.constantFrom(
   1n,
   127n,
@@ -59,12 +59,12 @@ const append =
 const giantLength = fc
   .tuple(fieldNumber, lengths)
   .map(([number, length]) => append(joined(tag(number, WireType.LengthDelimited), varint(length), Buffer.from('ab'))));
-/** A field of the right number and of any type, with bytes that may or may not fit it. */
+/** A field with the right number and any type, with bytes that may or may not fit. */
 const strayField = fc
   .tuple(fieldNumber, fc.nat({ max: 7 }), fc.uint8Array({ maxLength: 12 }))
   .map(([number, wireType, bytes]) => append(joined(tag(number, wireType), bytes)));
 const endlessVarint = fieldNumber.map((number) => append(joined(tag(number, WireType.Varint), Buffer.alloc(12, 0xff))));
-/** Groups and messages within each other: what reads them by recursion runs out of stack. */
+/** Deeply nested groups and messages: a recursive reader runs out of stack. */
 const deep = fc
   .tuple(fieldNumber, fc.constantFrom(10, 100, 1_000, 20_000), fc.boolean(), fc.boolean())
   .map(([number, depth, groups, closed]) => append(groups ? nestedGroups(number, depth, closed) : nestedFields(depth)));
@@ -79,7 +79,7 @@ function nestedGroups(number: number, depth: number, closed: boolean): Uint8Arra
 
 function nestedFields(depth: number): Uint8Array {
   let bytes: Uint8Array = new Uint8Array();
-  // Each level costs a copy of all within it.
+  // Each level copies all levels within it.
   for (let level = 0; level < Math.min(depth, 1_000); level++)
     bytes = joined(tag(1, WireType.LengthDelimited), varint(BigInt(bytes.length)), bytes);
   return bytes;
@@ -99,5 +99,5 @@ export const damaged = (message: fc.Arbitrary<Uint8Array>): fc.Arbitrary<Uint8Ar
     .tuple(message, fc.array(damage, { minLength: 1, maxLength: 4 }))
     .map(([bytes, damages]) => damages.reduce((before, change) => change(before), bytes));
 
-/** No message at all. */
+/** Bytes that are not a message. */
 export const noise = fc.oneof(fc.uint8Array({ maxLength: 200 }), fc.uint8Array({ minLength: 1_000, maxLength: 4_000 }));

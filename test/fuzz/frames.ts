@@ -1,17 +1,17 @@
-/** What breaks gRPC's own rules, around the message: frames, compression, paths, content types, headers, sizes. */
+/** Violations of gRPC's own rules around the message: frames, compression, paths, content types, headers, sizes. */
 import { deflateSync, gzipSync } from 'node:zlib';
 import { framed, type GrpcRequest } from './grpc-call.ts';
 
 export interface FrameCase extends GrpcRequest {
   title: string;
-  /** The codes that gRPC's specification has for it, or `HTTP 415`; `broken` where the stream may be reset. */
+  /** The codes that gRPC's specification gives them, or `HTTP 415`; `broken` if the stream may be reset. */
   ends: readonly string[];
 }
 
 const mebibyte = 1024 * 1024;
 const zeros = (bytes: number) => Buffer.alloc(bytes);
 
-/** Calls of the method with this good message; `headers` are those that any call to it has. */
+/** Calls of the method with this correct message; `headers` are those of every call to it. */
 export function frameCases(path: string, good: Uint8Array, headers: Record<string, string>): FrameCase[] {
   const cases: FrameCase[] = [];
   const add = (title: string, ends: readonly string[], change: Partial<GrpcRequest>) =>
@@ -28,7 +28,7 @@ export function frameCases(path: string, good: Uint8Array, headers: Record<strin
   add('4 MiB too few', ['RESOURCE_EXHAUSTED'], { body: framed(good, { length: 4 * mebibyte + 1 }) });
   add('a length of 32 bits', ['RESOURCE_EXHAUSTED'], { body: framed(good, { length: 2 ** 32 - 1 }) });
   add('two messages', ['UNIMPLEMENTED', 'INTERNAL'], { body: Buffer.concat([framed(good), framed(good)]) });
-  add('something behind the message', ['UNIMPLEMENTED', 'INTERNAL', 'OK'], {
+  add('bytes after the message', ['UNIMPLEMENTED', 'INTERNAL', 'OK'], {
     body: Buffer.concat([framed(good), zeros(3)]),
   });
   for (const flag of [1, 2, 255])
@@ -54,7 +54,10 @@ export function frameCases(path: string, good: Uint8Array, headers: Record<strin
 
   for (const size of [4 * mebibyte + 1, 20 * mebibyte])
     add(`${size} bytes`, ['RESOURCE_EXHAUSTED'], { body: framed(zeros(size)) });
-  add('20 MiB of nobody', ['UNAUTHENTICATED'], { body: framed(zeros(20 * mebibyte)), headers: { authorization: '' } });
+  add('20 MiB without a token', ['UNAUTHENTICATED'], {
+    body: framed(zeros(20 * mebibyte)),
+    headers: { authorization: '' },
+  });
 
   for (const other of ['/', '/x', '/a/b/c', `${path}x`, path.toLowerCase(), `/${'x'.repeat(8_000)}`, '/%00', '/../..'])
     add(`path ${other.slice(0, 40)}`, ['UNIMPLEMENTED'], { path: other });

@@ -1,6 +1,6 @@
 /**
- * gRPC by hand, over HTTP/2: any bytes as the message, any headers, and the answer as it came. grpc-js's own client would
- * not send half of it, and would say what it makes of an answer instead of what the answer was.
+ * gRPC over plain HTTP/2: any bytes as the message, any headers, and the answer as it is on the wire. grpc-js's client
+ * would refuse to send half of it, and would interpret the answer.
  */
 import {
   type ClientHttp2Session,
@@ -12,19 +12,19 @@ import {
 
 export interface GrpcRequest {
   path: string;
-  /** What goes into the stream: usually `framed(message)`. */
+  /** The bytes of the stream: usually `framed(message)`. */
   body: Uint8Array;
-  /** Besides those that gRPC needs, or in their place. */
+  /** Added to the headers that gRPC needs, or replacing them. */
   headers: Record<string, string | string[]>;
 }
 
 export interface GrpcReply {
-  /** `answered`: with an end that came from the server in order; `broken`: the stream was reset or the connection closed. */
+  /** `answered`: the server ended the stream; `broken`: the stream was reset or the connection closed. */
   ended: 'answered' | 'broken' | 'overdue';
   httpStatus: number;
   /** Headers and trailers together. */
   headers: IncomingHttpHeaders;
-  /** All that came as the body. */
+  /** The whole body. */
   body: Buffer;
   ms: number;
 }
@@ -42,7 +42,7 @@ export function framed(message: Uint8Array, { compressed = 0, length = message.l
   return Buffer.concat([head, message]);
 }
 
-/** The messages of a body; undefined if it is not made of whole ones that are not compressed. */
+/** The messages of a body; undefined if it does not consist of whole, uncompressed messages. */
 export function messagesIn(body: Buffer): Buffer[] | undefined {
   const messages: Buffer[] = [];
   for (let offset = 0; offset < body.length; ) {
@@ -55,17 +55,17 @@ export function messagesIn(body: Buffer): Buffer[] | undefined {
   return messages;
 }
 
-/** More would be held here, for a server that never stops. */
+/** A bound for this client's memory, against a server that sends without end. */
 const maxBodyBytes = 64 * 1024 * 1024;
 
-/** Calls `host:port` over one connection, which is made anew when the server closes it. */
+/** Calls `host:port` over one connection. A new one is opened after the server has closed it. */
 export function openGrpcCaller(address: string): GrpcCaller {
   let session: ClientHttp2Session | undefined;
   const open = (): ClientHttp2Session => {
     if (session && !session.closed && !session.destroyed) return session;
-    // Node's own limits are for what a client should send.
+    // Node's defaults are limits for correct clients.
     const made = connect(`http://${address}`, { maxSendHeaderBlockLength: 1024 * 1024, maxSessionMemory: 1_000 });
-    // What goes wrong with a connection is said by its streams.
+    // The streams report errors of the connection.
     made.on('error', () => {});
     made.on('goaway', () => made.close());
     session = made;
@@ -102,7 +102,7 @@ export function openGrpcCaller(address: string): GrpcCaller {
             ...headers,
           });
         } catch (error) {
-          // Headers that Node does not send are a mistake of the generator.
+          // If Node refuses to send a header, the generator is wrong.
           clearTimeout(timer);
           throw error;
         }

@@ -1,6 +1,6 @@
-"""What schemathesis is to know of Caudal: ids that are there, what every answer keeps, and what a schema can't say.
+"""Schemathesis' knowledge of Caudal: existing ids, what must hold for every answer, and what a schema can't say.
 
-It is told some facts by the test, in the file that CAUDAL_FUZZ_FACTS names: see openapi.test.ts.
+The test writes facts into the file that CAUDAL_FUZZ_FACTS names: see openapi.test.ts.
 """
 
 import json
@@ -17,12 +17,12 @@ with open(os.environ["CAUDAL_FUZZ_FACTS"], encoding="utf-8") as file:
 
 REASONS = FACTS["reasons"]  # code by reason
 INSIDES = re.compile(FACTS["insides"])
-KNOWN = FACTS["known"]  # values that fit the world, ids of what is there above all, by the contract's names of the fields
+KNOWN = FACTS["known"]  # valid values, above all ids of existing resources, by the contract's names of the fields
 CHANCE = random.Random(FACTS["seed"])
 
 MAX_PROBLEM_BYTES = 64 * 1024
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
-# A call over REST has 5 s; the rest is for a machine that does much else.
+# A call over REST has 5 s; the rest is for a busy machine.
 MAX_SECONDS = 10
 
 
@@ -33,12 +33,12 @@ def camel(name):
 KNOWN_IN_BODIES = {camel(name): ids for name, ids in KNOWN.items()}
 
 
-# ---- What is sent
+# ---- Requests
 
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """Puts ids that are there into half of the requests, so that more is reached than "not found"."""
+    """Puts existing ids into half of the requests, so that they reach more than "not found"."""
     for name in case.path_parameters or {}:
         if name in KNOWN and CHANCE.random() < 0.5:
             case.path_parameters[name] = CHANCE.choice(KNOWN[name])
@@ -46,7 +46,7 @@ def before_call(context, case, kwargs):
         return
     if isinstance(case.body, dict):
         case.body = with_known_ids(case.body)
-    # Hardly any text is a token or a mask, and nothing lies behind a wrong one.
+    # Hardly any text is a valid token or mask, and with a wrong one a request reaches no further code.
     if case.query:
         if CHANCE.random() < 0.9:
             case.query.pop("pageToken", None)
@@ -85,12 +85,12 @@ def mask_of(case):
     return next(each for each in parameters if each["name"] == "readMask")["schema"]["examples"][0]
 
 
-# ---- What every answer keeps
+# ---- Checks of every answer
 
 
 @schemathesis.check
 def bounded(ctx, response, case):
-    """The answer has an end, and comes in time."""
+    """The answer is bounded, and arrives in time."""
     bound = MAX_ANSWER_BYTES if response.status_code < 400 else MAX_PROBLEM_BYTES
     assert response.content_size <= bound, f"An answer of {response.content_size} bytes"
     assert response.elapsed <= MAX_SECONDS, f"An answer after {response.elapsed:.1f} s"
@@ -98,17 +98,17 @@ def bounded(ctx, response, case):
 
 @schemathesis.check
 def closed(ctx, response, case):
-    """The answer shows nothing from inside."""
+    """The answer shows nothing internal."""
     found = INSIDES.search(response.text or "")
-    assert found is None, f"The answer shows its insides: {found[0]}"
+    assert found is None, f"The answer shows something internal: {found[0]}"
 
 
 @schemathesis.check
 def problem(ctx, response, case):
-    """Every refusal is problem+json with all that docs/api.md promises."""
+    """Every refusal is problem+json with all members that docs/api.md names."""
     if response.status_code < 400:
         return
-    # An answer to HEAD is the headers of one.
+    # An answer to HEAD has no body.
     if response.request.method == "HEAD":
         return
     assert header(response, "content-type").split(";")[0] == "application/problem+json", header(response, "content-type")
@@ -121,12 +121,12 @@ def problem(ctx, response, case):
     assert REASONS.get(body["reason"]) == body["code"], f"{body['code']} {body['reason']} is not in the catalogue"
     assert body["type"] == f"urn:caudal:reason:{body['reason']}", body["type"]
     assert body["instance"] == f"urn:caudal:request:{header(response, 'x-request-id')}", body["instance"]
-    assert all(isinstance(fact, str) for fact in body.get("metadata", {}).values()), "Facts that are no texts"
+    assert all(isinstance(fact, str) for fact in body.get("metadata", {}).values()), "Metadata that is not text"
     violations = body.get("violations", [])
     assert len(violations) <= 50, f"{len(violations)} violations"
     for violation in violations:
         assert set(violation) == {"field", "description"}, f"A violation with {set(violation)}"
-    assert "violations" not in body or violations, "No violation in violations"
+    assert "violations" not in body or violations, "Violations without an item"
     needed = {401: "www-authenticate", 405: "allow", 429: "retry-after", 503: "retry-after"}.get(response.status_code)
     assert needed is None or header(response, needed), f"{response.status_code} without {needed}"
 
@@ -138,19 +138,19 @@ def header(response, name):
 # ---- What a schema can't say
 
 
-# Faults of the request as such. Any other refusal is about the state of things, which no schema knows.
+# Reasons that are about the request alone. All other refusals are about the system's state, which no schema knows.
 ABOUT_FORM = {"INVALID_REQUEST", "MALFORMED_REQUEST", "UNSUPPORTED_MEDIA_TYPE", "REQUEST_TOO_LARGE", "HEADERS_TOO_LARGE"}
 
-# Rules that stand in the document as words only, by what is said when they are broken.
+# Rules that the document states in prose only, by the messages about their violation.
 IN_WORDS_ONLY = [
-    # Which names a mask may have; the schema has an example.
+    # The names that a mask may have; the schema has only an example.
     re.compile(r'^(read|update)_mask names '),
     re.compile(r"^(read|update)_mask must be names of fields"),
-    # A pattern that stopped at 2^63 would be longer than this file is wide.
+    # A pattern that ends at 2^63 would be longer than this file is wide.
     re.compile(r"must be a whole number of 64 bits"),
     re.compile(r"^ttl must be (longer than|at most|a duration)"),
     re.compile(r"must not contain the character U\+0000"),
-    # Two places for the same thing.
+    # The same value in two places.
     re.compile(r"must be the same as in If-Match"),
     re.compile(r'must be "[^"]*", as in the path'),
 ]
@@ -158,10 +158,10 @@ IN_WORDS_ONLY = [
 
 @schemathesis.hook
 def filter_failure(context, failure, case, response):
-    """Keeps what is a fault of the server or of the document."""
-    if failure.code == "ST202":  # a request that keeps the schema was refused
+    """Keeps the failures that are faults of the server or of the document."""
+    if failure.code == "ST202":  # a request that follows the schema was refused
         return not is_explained(response)
-    if failure.code == "ST201":  # one that breaks it was accepted
+    if failure.code == "ST201":  # one that violates it was accepted
         return not is_lenient(case)
     return True
 
@@ -179,13 +179,13 @@ def is_explained(response):
 
 
 def is_lenient(case):
-    """Whether the request is right in protobuf's JSON, which takes more spellings than the one that is documented:
-    null for what is absent, numbers of 64 bits as numbers, and enums by number."""
+    """Whether the request is valid in protobuf's JSON, which accepts more spellings than the documented one:
+    null for an absent field, numbers of 64 bits as numbers, and enums by number."""
     root = case.operation.schema.raw_schema
     definition = case.operation.definition.raw
     content = definition.get("requestBody", {}).get("content", {}).get("application/json")
     if content is not None:
-        # Without one, all fields are absent.
+        # Without a body, all fields are absent.
         body = {} if isinstance(case.body, NotSet) else case.body
         if not isinstance(body, dict) or not is_right(usual(body, content["schema"], root), content["schema"], root):
             return False
@@ -211,7 +211,7 @@ def resolved(schema, root):
 
 
 def usual(value, schema, root):
-    """The value as the document spells it."""
+    """The value in the document's spelling."""
     schema = resolved(schema, root)
     if isinstance(value, dict):
         properties = schema.get("properties", {})
@@ -227,7 +227,7 @@ def usual(value, schema, root):
 
 
 def as_typed(value, schema):
-    """What stands in the path or in the query, where all is text."""
+    """The typed value of a text in the path or in the query."""
     if isinstance(value, str) and re.fullmatch(r"-?\d+", value) and (schema.get("type") == "integer" or "enum" in schema):
         return int(value)
     return value

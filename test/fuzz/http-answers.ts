@@ -1,4 +1,4 @@
-/** What every answer over HTTP must keep, whatever was sent. */
+/** What must hold for every answer over HTTP, whatever was sent. */
 import type { Reasons } from './answers.ts';
 import type { Exchange, HttpResponse } from './http-exchange.ts';
 import { responsesIn } from './http-exchange.ts';
@@ -8,13 +8,13 @@ import { insides } from './insides.ts';
 const maxProblemBytes = 64 * 1024;
 
 export interface HttpVerdict {
-  /** The statuses that came, in their order. */
+  /** The statuses of the answers, in their order. */
   statuses: number[];
-  /** What is wrong; nothing if all is well. */
+  /** What is wrong; empty if nothing is. */
   faults: string[];
 }
 
-/** What is to be said of what came back for a request. */
+/** Checks the answers to a request. */
 export function judgeHttp(
   { method, unfinished }: HttpRequest,
   { received, ended }: Exchange,
@@ -26,7 +26,7 @@ export function judgeHttp(
   try {
     responses = responsesIn(received, method === 'HEAD');
   } catch (error) {
-    // A connection that is reset loses what was on its way.
+    // If a connection is reset, answers on the way may be lost.
     if (ended !== 'reset') faults.push((error as Error).message);
   }
   if (received.length === 0 && ended === 'closed' && !unfinished) faults.push('no answer');
@@ -44,7 +44,7 @@ function faultsOf({ status, headers, body }: HttpResponse, isHead: boolean, reas
   if (type !== 'application/problem+json') faults.push(`${status} as ${type}`);
   if (isHead && body.length === 0) return faults;
   const leak = insides.exec(text);
-  if (leak) faults.push(`shows its insides: ${leak[0]}`);
+  if (leak) faults.push(`shows something internal: ${leak[0]}`);
   if (body.length > maxProblemBytes) faults.push(`a problem of ${body.length} bytes`);
   try {
     const problem = JSON.parse(text);
@@ -56,7 +56,7 @@ function faultsOf({ status, headers, body }: HttpResponse, isHead: boolean, reas
     if (reasons.get(problem.reason) !== problem.code)
       faults.push(`${problem.code} ${problem.reason} is not catalogued`);
   } catch {
-    faults.push(`${status} with a body that is no JSON: ${text.slice(0, 100)}`);
+    faults.push(`${status} with a body that is not JSON: ${text.slice(0, 100)}`);
   }
   const needed: Record<number, string> = { 401: 'www-authenticate', 405: 'allow', 429: 'retry-after' };
   if (needed[status] && !headers.has(needed[status])) faults.push(`${status} without ${needed[status]}`);

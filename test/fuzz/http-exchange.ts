@@ -1,17 +1,16 @@
-/** One connection: bytes there, bytes back. And the responses in what came back. */
+/** One connection: sends bytes, receives bytes, and finds the responses in them. */
 import { connect } from 'node:net';
 
 export interface Exchange {
   received: Buffer;
-  /** `closed`: by the server, in order; `reset`; `overdue`: it was still open after all the time there was. */
+  /** `closed`: by the server, without an error; `reset`; `overdue`: still open at the end of the time limit. */
   ended: 'closed' | 'reset' | 'overdue';
   ms: number;
 }
 
 /**
- * Sends the bytes, and takes what is answered until the server closes. `unfinished`: a server may wait for more of them;
- * after a second without any answer it is told that there is none. (Never else: Node drops a call whose client has said
- * that.)
+ * Sends the bytes, and reads until the server closes. `unfinished`: a server may wait for more bytes; after a second
+ * without an answer the client ends its side. (Never otherwise: Node drops a call whose client has ended its side.)
  */
 export function exchange(
   port: number,
@@ -31,7 +30,7 @@ export function exchange(
     socket.on('data', (chunk: Buffer) => chunks.push(chunk));
     socket.on('end', () => socket.end());
     socket.on('error', () => {
-      // One that was answered before all was sent may reset what is still on its way.
+      // A request that was answered before all of it was sent may reset the connection.
       ended = 'reset';
     });
     socket.on('close', () => {
@@ -43,14 +42,14 @@ export function exchange(
 
 export interface HttpResponse {
   status: number;
-  /** By names in small letters. */
+  /** By names in lower case. */
   headers: Map<string, string>;
   body: Buffer;
 }
 
 /**
- * The responses in these bytes, those of status 100 and 102 left out. Throws if there is anything else in them.
- * `withoutBody`: whether the first of them is an answer to HEAD.
+ * The responses in these bytes, without those of status 100 and 102. Throws if there is anything else in them.
+ * `withoutBody`: whether the first one answers HEAD.
  */
 export function responsesIn(received: Buffer, withoutBody: boolean): HttpResponse[] {
   const responses: HttpResponse[] = [];
@@ -76,7 +75,7 @@ export function responsesIn(received: Buffer, withoutBody: boolean): HttpRespons
   return responses;
 }
 
-/** Who can't read a request does not know that it was HEAD. */
+/** A server that can't read a request does not know that it was HEAD, and sends a body. */
 const isBodyAt = (received: Buffer, offset: number) =>
   offset < received.length && received.subarray(offset, offset + 5).toString() !== 'HTTP/';
 

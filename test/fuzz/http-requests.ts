@@ -1,6 +1,6 @@
 /**
- * HTTP/1.1 requests byte by byte: each a good one but for one to three oddities, so that what is at fault can be found,
- * and what lies behind is reached. Bodies that are JSON are for schemathesis; here it is about all around them.
+ * HTTP/1.1 requests byte by byte. Each is correct except for one to three oddities, so that the cause of a failure can
+ * be found, and code behind the parser is reached. Schemathesis varies JSON bodies; here everything around them varies.
  */
 import fc from 'fast-check';
 import {
@@ -17,9 +17,9 @@ import {
 } from './http-parts.ts';
 import { world } from './world.ts';
 
-/** Texts, a line each. */
+/** Texts, one per line. */
 const lines = (text: string) => text.trim().split('\n');
-/** Texts with blanks between. */
+/** Texts separated by blanks. */
 const words = (text: string) => text.trim().split(/\s+/);
 const x = (length: number) => 'x'.repeat(length);
 
@@ -28,7 +28,7 @@ const money = { minorUnits: '1', currency: 'GBP' };
 const none = new Uint8Array();
 const json = (value: unknown) => bytes(JSON.stringify(value));
 
-/** Requests that are good. */
+/** Correct requests. */
 const routes: readonly (readonly [string, string, Uint8Array])[] = [
   ['GET', `/v1/products/${product}`, none],
   ['GET', '/v1/products:search?query=thing', none],
@@ -197,7 +197,7 @@ const chunkings = unfinished([
   chunked((body) => Buffer.from(chunkOf(body).toString('latin1').replaceAll('\r\n', '\n'), 'latin1')),
 ]);
 
-/** Values that a header has not. */
+/** Values that are wrong for a header. */
 const values: Record<string, string[]> = {
   Authorization: ['', 'Bearer', 'Bearer  x', 'bearer x.y.z', 'Basic YTpi', `Bearer ${x(9_000)}`, 'Bearer é'],
   Host: ['', 'a b', 'é', '127.0.0.1:99999', x(5_000), '..', 'a,b', 'http://a'],
@@ -242,7 +242,7 @@ const oddity = fc.oneof(
 export interface HttpRequest {
   method: string;
   bytes: Buffer;
-  /** A server may be waiting for more of it. */
+  /** A server may wait for the rest of it. */
   unfinished: boolean;
 }
 
@@ -253,13 +253,13 @@ function written({ method, target, version, chunks, newline, ...parts }: Parts):
   return { method, bytes: Buffer.concat([bytes(head), body]), unfinished: parts.unfinished };
 }
 
-/** Those that say nothing of their body's length get it said. */
+/** Adds the body's length to requests that do not have it. */
 function measured(parts: Parts): Parts {
   const isSaid = parts.headers.some(([name]) => /^(content-length|transfer-encoding)$/i.test(name));
   return isSaid || parts.body.length === 0 ? parts : add(['Content-Length', String(parts.body.length)])(parts);
 }
 
-/** What is no request at all. */
+/** Bytes that are not a request. */
 const noise = fc
   .oneof(
     fc.uint8Array({ minLength: 1, maxLength: 200 }),
@@ -268,7 +268,7 @@ const noise = fc
   )
   .map((some): HttpRequest => ({ method: '', bytes: Buffer.from(some), unfinished: true }));
 
-/** Requests of whoever has this token, as many as wanted. */
+/** Random requests with this token, as many as `count`. */
 export function httpRequests(seed: number, count: number, token: string): HttpRequest[] {
   const good = fc.constantFrom(...routes).map(([method, target, body]): Parts => {
     const said: [string, string][] = [

@@ -1,6 +1,6 @@
 /**
- * Broken HTTP on the REST port, byte by byte: what no HTTP client would send, and so no other test here. Whatever comes,
- * it is answered, in time, and if it is refused then as a problem+json that blames the client.
+ * Broken HTTP on the REST port, byte by byte: requests that no HTTP client would send. Every one is answered in time; a
+ * refusal is a problem+json with a client error.
  */
 import { afterAll, beforeAll, expect } from '@jest/globals';
 import { catalogue } from '../../scripts/reference/catalogue.ts';
@@ -13,7 +13,7 @@ import { httpRequests } from './http-requests.ts';
 import { howToRepeat, requests, seed } from './seed.ts';
 import { makeWorld } from './world.ts';
 
-/** Fewer than of the others: there are not as many ways to break HTTP. */
+/** Fewer than of the others, because there are fewer ways to break HTTP. */
 const count = Math.ceil(requests / 4);
 const concurrency = 16;
 const timeoutMs = 15_000;
@@ -59,9 +59,9 @@ it(
   120_000 + count * 20,
 );
 
-it('the system is as well as before', () => expectUnharmed(system, memory), 180_000);
+it('the system is as good as before', () => expectUnharmed(system, memory), 180_000);
 
-/** The token is nobody's business, and long. */
+/** Without the token, which is secret and long. */
 function shown(bytes: Buffer): string {
   const text = JSON.stringify(bytes.toString('latin1')).replace(/eyJ[\w.-]{200,}/, 'TOKEN');
   return text.length > 700 ? `${text.slice(0, 700)}... (${bytes.length} bytes)` : text;

@@ -1,4 +1,4 @@
-/** That the judges of the fuzzers see what is wrong with an answer: one that never complains would let everything pass. */
+/** The checks of the fuzzers find what is wrong with an answer: a check that never complains would be useless. */
 import { contract } from '@caudal/contract/descriptors.ts';
 import { CaudalError, type Code } from '@caudal/kernel/errors.ts';
 import { toStatus } from '@caudal/rpc/errors.ts';
@@ -35,25 +35,25 @@ const faultsOf = (reply: GrpcReply, excuses?: FuzzCall['excuses']) => judge(call
 const missing = new CaudalError('NOT_FOUND', 'ORDER_NOT_FOUND', 'There is no order "x".');
 const told = (code: Code, reason: string, message = 'x') => replyTo(new CaudalError(code, reason, message));
 
-describe('the judge of gRPC', () => {
-  test('has nothing against what is promised', () => {
+describe('the check of gRPC', () => {
+  test('accepts what is documented', () => {
     expect(faultsOf(replyTo(missing))).toEqual([]);
     expect(faultsOf(answer(framed(Buffer.of())))).toEqual([]);
   });
 
   test.each<[string, GrpcReply, string]>([
-    ['a fault of the server', told('INTERNAL', 'INTERNAL'), 'code INTERNAL'],
+    ['an internal error', told('INTERNAL', 'INTERNAL'), 'code INTERNAL'],
     ['a deadline without cause', told('DEADLINE_EXCEEDED', 'DEADLINE_EXCEEDED'), 'code DEADLINE_EXCEEDED'],
     [
       'a reason of another code',
       told('ABORTED', 'ORDER_NOT_FOUND'),
       'reason ORDER_NOT_FOUND, which is catalogued as NOT_FOUND',
     ],
-    ['a reason of nobody', told('ABORTED', 'X'), 'reason X, which is catalogued as undefined'],
+    ['an unknown reason', told('ABORTED', 'X'), 'reason X, which is catalogued as undefined'],
     [
       'a stack',
       told('NOT_FOUND', 'ORDER_NOT_FOUND', 'at read (/srv/a.ts:1:2)'),
-      'shows its insides: at read (/srv/a.ts:1:2',
+      'shows something internal: at read (/srv/a.ts:1:2',
     ],
     ['no details', { ...replyTo(missing), headers: { 'grpc-status': '5', 'grpc-message': 'x' } }, '0 times ErrorInfo'],
     ['no message', answer(Buffer.of()), '0 messages'],
@@ -66,13 +66,13 @@ describe('the judge of gRPC', () => {
     expect(faultsOf(reply).join('; ')).toContain(fault);
   });
 
-  test('lets pass what a call has brought upon itself', () => {
+  test("accepts codes that the call's headers cause", () => {
     const waited = new CaudalError('UNAVAILABLE', 'NOT_YET_VISIBLE', 'Not yet.');
     expect(judge(call(['waits']), replyTo(waited), new Map([['NOT_YET_VISIBLE', 'UNAVAILABLE']])).faults).toEqual([]);
   });
 });
 
-describe('the judge of HTTP', () => {
+describe('the check of HTTP', () => {
   const problem = toProblem(missing, 'r-1');
   function response(status: number, body: string, type = 'application/problem+json'): string {
     const headers = [`Content-Type: ${type}`, 'X-Request-Id: r-1', `Content-Length: ${Buffer.byteLength(body)}`];
@@ -85,7 +85,7 @@ describe('the judge of HTTP', () => {
       reasons,
     ).faults;
 
-  test('has nothing against what is promised', () => {
+  test('accepts what is documented', () => {
     expect(faults(response(404, JSON.stringify(problem)))).toEqual([]);
     expect(faults(response(200, '{}', 'application/json'))).toEqual([]);
     expect(faults(response(200, '{}') + response(404, JSON.stringify(problem)))).toEqual([]);
@@ -93,20 +93,24 @@ describe('the judge of HTTP', () => {
   });
 
   test.each<[string, string[], string]>([
-    ['a fault of the server', faults(response(500, JSON.stringify({ ...problem, status: 500 }))), 'status 500'],
+    ['an internal error', faults(response(500, JSON.stringify({ ...problem, status: 500 }))), 'status 500'],
     ['another type', faults(response(404, JSON.stringify(problem), 'text/html')), '404 as text/html'],
-    ['no JSON', faults(response(404, '<html>')), '404 with a body that is no JSON'],
+    ['no JSON', faults(response(404, '<html>')), '404 with a body that is not JSON'],
     ['another status', faults(response(404, JSON.stringify({ ...problem, status: 400 }))), '404 with a problem of 400'],
     ['a member too few', faults(response(404, JSON.stringify({ ...problem, detail: '' }))), 'a problem without detail'],
     ['another instance', faults(response(404, JSON.stringify({ ...problem, instance: 'x' }))), 'instance x'],
-    ['a reason of nobody', faults(response(404, JSON.stringify({ ...problem, reason: 'X' }))), 'X is not catalogued'],
-    ['a stack', faults(response(404, JSON.stringify({ ...problem, detail: 'TypeError: x' }))), 'shows its insides'],
+    ['an unknown reason', faults(response(404, JSON.stringify({ ...problem, reason: 'X' }))), 'X is not catalogued'],
+    [
+      'a stack',
+      faults(response(404, JSON.stringify({ ...problem, detail: 'TypeError: x' }))),
+      'shows something internal',
+    ],
     ['no end', faults('', 'overdue'), 'the connection stayed open'],
     ['no answer', faults(''), 'no answer'],
     ['no HTTP', faults('oops\r\n\r\n'), 'no status line'],
     ['half an answer', faults(response(404, JSON.stringify(problem)).slice(0, -5)), 'a body of'],
     [
-      'too little said',
+      'a header missing',
       faults(response(401, JSON.stringify({ ...problem, status: 401 }))),
       '401 without www-authenticate',
     ],
@@ -125,7 +129,7 @@ test.each([
   'value "9" is out of range for type bigint',
   'connect ECONNREFUSED 127.0.0.1:5432',
   'postgres://user@host/db',
-])('insides are seen in: %s', (text) => {
+])('something internal is found in: %s', (text) => {
   expect(text).toMatch(insides);
 });
 

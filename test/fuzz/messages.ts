@@ -1,6 +1,6 @@
 /**
- * Random messages of the contract as bytes: well typed as far as the wire is concerned, with values at and beyond every
- * bound. Written field by field, since an encoder takes neither broken texts nor enums that do not exist.
+ * Random messages of the contract as bytes: correct for the wire format, with values at and beyond every bound. They
+ * are written field by field, because an encoder accepts neither broken texts nor unknown enums.
  */
 import type { DescField, DescMessage } from '@bufbuild/protobuf';
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
@@ -10,7 +10,7 @@ import { keyText, pathOf, textFor } from './texts.ts';
 export interface MessageOptions {
   /** The type whose fields a `read_mask` names. */
   answered: DescMessage;
-  /** Only values that have a chance: so more of them come through to what lies behind the checks. */
+  /** Only values that may be accepted, so that more messages reach the code behind the checks. */
   tame: boolean;
 }
 
@@ -22,7 +22,7 @@ interface Place extends MessageOptions {
 
 type Write = (to: BinaryWriter) => void;
 
-/** How many levels of messages are made. None of the contract's contains itself; unknown fields nest in corrupt.ts. */
+/** The levels of nested messages. No message of the contract contains itself; corrupt.ts nests unknown fields. */
 const maxDepth = 4;
 
 /** Messages of this type as bytes. */
@@ -36,7 +36,7 @@ function bytesOf(place: Place): fc.Arbitrary<Uint8Array> {
   const parts = [...groups.values()].map((fields) => {
     const writes = fields.map((field) => fieldOf(field, place));
     const one = fc.oneof(...writes);
-    // Of a oneof, now and then all: the last one counts.
+    // Of a oneof, sometimes all: then the last one counts.
     const some =
       writes.length === 1 || place.tame
         ? one
@@ -56,9 +56,9 @@ const inTurn =
     for (const write of writes) write?.(to);
   };
 
-/** How often a field is there, to one time that it is not. */
+/** How often a field is present, to one time that it is absent. */
 function freqOf({ name }: DescField, tame: boolean): number {
-  // These narrow everything down: with them in every request, hardly anything would be found.
+  // These restrict the result: if every request had them, most queries would find nothing.
   const isSeldom = /^(request_id|etag|page_token|read_mask|update_mask|at_time|status|attributes|policy|kind)$/.test(
     name,
   );
@@ -118,11 +118,11 @@ function singleOf(field: DescField, place: Place): fc.Arbitrary<Write> {
     case 12:
       return textFor(field.name, place.tame).map(delimited);
     default:
-      throw new Error(`${field} is of a type that test/fuzz/messages.ts does not make yet.`);
+      throw new Error(`test/fuzz/messages.ts can't make the type of ${field} yet.`);
   }
 }
 
-/** Numbers that the contract has, and some that it has not. */
+/** Numbers that the contract has, and some that it does not have. */
 const enumNumber = (count: number) =>
   fc.oneof(
     { weight: 4, arbitrary: fc.nat({ max: count - 1 }) },
@@ -143,7 +143,7 @@ const long = fc.oneof(
 );
 
 function int({ name }: DescField, tame: boolean): fc.Arbitrary<number> {
-  // Who asks to wait for long is made to wait, and that is no fault.
+  // A call that asks for a long wait gets it, which is not a fault.
   const small = fc.constantFrom(0, 1, ...(name === 'wait_millis' ? [] : [5, 100]));
   if (tame) return small;
   const large = fc.constantFrom(-1, 10_001, 2 ** 31 - 1, -(2 ** 31), ...(name === 'wait_millis' ? [] : [101, 10_000]));
@@ -152,7 +152,7 @@ function int({ name }: DescField, tame: boolean): fc.Arbitrary<number> {
 
 const double = fc.oneof(fc.double(), fc.constantFrom(Number.NaN, Number.POSITIVE_INFINITY, -0));
 
-/** Of timestamps and durations: now, a while, the ends of what they may be, and beyond. */
+/** Timestamps and durations: now, a while, the ends of their ranges, and beyond. */
 function time(tame: boolean): fc.Arbitrary<Uint8Array> {
   const usual = fc.constantFrom(1n, 900n, 604_800n, 1_795_000_000n);
   const ends = fc.constantFrom(0n, 604_801n, -62_135_596_800n, 253_402_300_799n, 253_402_300_800n, 315_576_000_001n);
@@ -174,7 +174,7 @@ function maskOf(field: DescField, { type, answered, tame }: Place): fc.Arbitrary
   });
 }
 
-/** Texts by texts, which is what the contract has. */
+/** From text to text, the only kind of map in the contract. */
 function mapOf({ number }: DescField, { tame }: Place): fc.Arbitrary<Write> {
   const entry = fc.tuple(keyText(tame), textFor('tiers', tame)).map(([key, value]): Write => {
     const pair = new BinaryWriter();

@@ -1,7 +1,7 @@
 /**
- * Schemathesis over the OpenAPI document that the system serves: requests that keep it and requests that break it, on
- * every operation. No answer is a 5xx or shows anything from inside, each refusal is a problem+json as promised, and the
- * document says what the server does.
+ * Schemathesis over the OpenAPI document that the system serves: requests that follow it and requests that violate it,
+ * on every operation. No answer is a 5xx or shows anything internal, each refusal is a problem+json, and the document
+ * describes what the server does.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -23,7 +23,7 @@ const missing = 'missing' in installed ? installed.missing : undefined;
 
 if (missing !== undefined && required) {
   test('schemathesis', () => {
-    throw new Error(`Schemathesis is not there: ${missing}`);
+    throw new Error(`Schemathesis is not installed: ${missing}`);
   });
 } else if (missing !== undefined) {
   describe.skip(`schemathesis (${missing})`, () => test('is installed', () => {}));
@@ -35,7 +35,7 @@ function describeFuzzing(python: string): void {
   const operations = contract()
     .methods()
     .reduce((count, { http, access }) => count + (access.internal ? 0 : http.length), 0);
-  /** What a run may take on a machine that does much else: it takes 10 ms of a core for each request. */
+  /** The limit on a busy machine: a request takes 10 ms of a core. */
   const timeoutMs = 120_000 + requests * 60;
 
   let system: System;
@@ -70,7 +70,7 @@ function describeFuzzing(python: string): void {
         baseUrl: system.part('all').rest,
         token: await system.token({ subject: 'fuzz-ada' }),
         seed,
-        // Of the other phases come more than that.
+        // The other phases have more than that.
         perOperation: Math.max(10, Math.ceil((requests - 1_500) / operations)),
         phases: ['examples', 'coverage', 'fuzzing', 'stateful'],
         facts,
@@ -90,10 +90,10 @@ function describeFuzzing(python: string): void {
     timeoutMs + 30_000,
   );
 
-  it('the system is as well as before', () => expectUnharmed(system, memory), 180_000);
+  it('the system is as good as before', () => expectUnharmed(system, memory), 180_000);
 }
 
-/** Shows what was done; how many requests were answered. */
+/** Prints what was done; returns how many requests were answered. */
 function tell({ requests: sent, statuses, checks }: Outcome, seconds: number): number {
   const total = [...sent.values()].reduce((sum, count) => sum + count, 0);
   const list = (counts: Map<string | number, number>) =>

@@ -1,7 +1,6 @@
 /**
- * Random protobuf over gRPC on every method of the contract, internal ones included: whatever comes, the answer is the
- * client's fault or none, says why without showing anything from inside, is bounded and in time; and afterwards the
- * system is as well as before.
+ * Random protobuf over gRPC on every method of the contract, internal ones included. Every answer is a success or a
+ * client error, has a reason and nothing internal, is bounded and in time. Afterwards the system is as good as before.
  */
 import { contract } from '@caudal/contract/descriptors.ts';
 import { jsonToBytes } from '@caudal/rpc/rest/transcode.ts';
@@ -26,9 +25,9 @@ let tokens: Record<CallerKind, string | undefined>;
 let reasons: Reasons;
 let memory: number | undefined;
 
-/** In flight at once. Enough to keep two cores busy, and far from what the server takes. */
+/** Calls in flight. Enough to keep two cores busy, and far below the server's limit. */
 const concurrency = 16;
-/** A call that says nothing of its deadline has 5 s; what is on top of that is for a machine that does much else. */
+/** A call without a deadline has 5 s; the rest is for a busy machine. */
 const timeoutMs = 12_000;
 
 beforeAll(async () => {
@@ -94,7 +93,7 @@ it(
   120_000 + requests * 20,
 );
 
-it('what breaks the rules of gRPC itself is answered as they say, and harms nobody', async () => {
+it("violations of gRPC's rules are answered as its specification says, and harm no other call", async () => {
   const { path, request } = methodNamed('GetStockItem');
   const headers = { authorization: `Bearer ${tokens.everything}` };
   const good = jsonToBytes(request, { productId: world.product_id![0] });
@@ -115,7 +114,7 @@ function endOf({ ended, httpStatus, headers }: GrpcReply): string {
   return httpStatus === 200 ? status[Number(headers['grpc-status'])]! : `HTTP ${httpStatus}`;
 }
 
-it('the system is as well as before', () => expectUnharmed(system, memory), 180_000);
+it('the system is as good as before', () => expectUnharmed(system, memory), 180_000);
 
 const report = (text: string) => process.stdout.write(`${text}\n`);
 

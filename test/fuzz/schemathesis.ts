@@ -1,5 +1,5 @@
 /**
- * Schemathesis, from PyPI: installed once into a virtual environment beside what test/servers has fetched, in the
+ * Schemathesis, from PyPI: installed once into a virtual environment beside the downloads of test/servers, in the
  * versions of requirements.txt, then run against a REST API.
  */
 import { execFile, spawn } from 'node:child_process';
@@ -24,17 +24,17 @@ const wanted = fileURLToPath(new URL('requirements.txt', import.meta.url));
 const hooks = fileURLToPath(new URL('hooks.py', import.meta.url));
 const run = promisify(execFile);
 
-/** Its Python, or why there is none. */
+/** Its Python, or why it is missing. */
 export type Installed = { python: string } | { missing: string };
 
-/** Where test/servers keeps what it has fetched. */
+/** The cache folder of test/servers. */
 function cacheFolder(): string {
   const { SERVERS_INSTALL, SERVERS_HOME, XDG_CACHE_HOME } = process.env;
   const home = SERVERS_HOME ?? join(XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'caudal/servers');
   return SERVERS_INSTALL ?? join(home, 'install');
 }
 
-/** Installs it, unless it is there. What it needs of the machine may be missing: then it says what would help. */
+/** Installs it, if necessary. If the machine lacks something, the result says what to install. */
 export async function installSchemathesis(): Promise<Installed> {
   const help = 'On Debian: apt-get install --no-install-recommends python3 python3-venv (3.11 or later)';
   let version: string;
@@ -48,11 +48,12 @@ export async function installSchemathesis(): Promise<Installed> {
   const digest = createHash('sha256').update(readFileSync(wanted)).digest('hex').slice(0, 12);
   const folder = join(cacheFolder(), `schemathesis-${version}-${digest}`);
   const python = (at: string) => join(at, 'bin/python');
-  // The Python that it was made with may be gone.
+  // The Python that made the environment may have been removed.
   if (existsSync(python(folder))) return { python: python(folder) };
 
   mkdirSync(cacheFolder(), { recursive: true });
-  // Beside it, so that nobody takes half of it for the whole. It is called by its Python alone, so it can be moved.
+  // Made beside it and moved when complete, so that no other process uses half of it. It is always called by its
+  // Python, so it can be moved.
   const made = mkdtempSync(`${folder}.`);
   try {
     await run('python3', ['-m', 'venv', made]);
@@ -72,7 +73,7 @@ export async function installSchemathesis(): Promise<Installed> {
     renameSync(made, folder);
   } catch (error) {
     rmSync(made, { recursive: true, force: true });
-    // Somebody else was faster.
+    // Another process was faster.
     if (existsSync(python(folder))) return { python: python(folder) };
     return {
       missing: `pip could not install it: ${(error as { stderr?: string }).stderr?.slice(-1_000) || error}. ${help}`,
@@ -86,24 +87,24 @@ export interface SchemathesisOptions {
   baseUrl: string;
   token: string;
   seed: number;
-  /** Requests for each operation in the phase that fuzzes; the others have their own numbers. */
+  /** Requests per operation in the phase that fuzzes; the other phases have numbers of their own. */
   perOperation: number;
   phases: string[];
   /** The file that hooks.py reads. */
   facts: string;
-  /** Where it may write. */
+  /** A folder for its files. */
   folder: string;
   timeoutMs: number;
 }
 
 export interface Outcome {
   exitCode: number | null;
-  /** What it printed. */
+  /** Its output. */
   output: string;
-  /** Requests that were answered, by phase. */
+  /** Answered requests, by phase. */
   requests: Map<string, number>;
   statuses: Map<number, number>;
-  /** How often each check was made. */
+  /** How often each check ran. */
   checks: Map<string, number>;
   failures: string[];
 }
@@ -115,9 +116,9 @@ export async function runSchemathesis(options: SchemathesisOptions): Promise<Out
     ...['-m', 'schemathesis.cli', 'run', `${baseUrl}/openapi.json`, '--header', `Authorization: Bearer ${token}`],
     ...['--seed', String(seed), '--max-examples', String(perOperation), '--phases', phases.join(',')],
     ...['--checks', 'all', '--continue-on-failure', '--request-timeout', '15'],
-    // A smaller example of a failure would be one of another state of the system.
+    // The state of the system changes with each request, so a smaller example would fail for another reason.
     '--no-shrink',
-    // More only get into each other's way: it is Python that takes the time.
+    // More workers would disturb each other: the time is Python's.
     ...['--workers', '1', '--generation-database', 'none', '--report', 'ndjson', '--report-dir', folder, '--no-color'],
   ];
   const child = spawn(python, args, {
@@ -150,7 +151,7 @@ export async function runSchemathesis(options: SchemathesisOptions): Promise<Out
   return { exitCode, output, ...(await readReport(report)) };
 }
 
-/** A line of the report, as far as it is read here. */
+/** The part of a report's line that is used here. */
 interface ReportLine {
   ScenarioFinished?: { phase: string; recorder: Recorder };
   NonFatalError?: { label: string; phase: string; value: { type: string; message: string } };

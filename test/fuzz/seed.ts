@@ -1,9 +1,9 @@
-/** What a run of the fuzzers is made from, so that the same run can be had again. */
+/** The parameters of a run, with which it can be repeated. */
 
-/** Everything that is generated follows from it: FUZZ_SEED. */
+/** FUZZ_SEED: everything that is generated follows from it. */
 export const seed = numberIn('FUZZ_SEED', 20_260_127);
 
-/** How many requests each of the two large fuzzers sends at least: FUZZ_REQUESTS. */
+/** FUZZ_REQUESTS: the minimum of requests of each of the two large fuzzers. */
 export const requests = numberIn('FUZZ_REQUESTS', 10_000);
 
 function numberIn(name: string, usual: number): number {
@@ -15,5 +15,5 @@ function numberIn(name: string, usual: number): number {
   return value;
 }
 
-/** Shown with every failure. */
+/** Shown with every failure: how to repeat the run. */
 export const howToRepeat = `Again: FUZZ_SEED=${seed} FUZZ_REQUESTS=${requests} npm test -- test/fuzz`;

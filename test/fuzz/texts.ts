@@ -1,6 +1,6 @@
 /**
- * Texts for fields, as bytes, since a text on the wire need not be one: ids that are there and values that get past the
- * checks, so that what lies behind them is reached too, and what breaks careless code.
+ * Texts for fields, as bytes, because bytes on the wire need not be a text: ids of existing resources and valid values,
+ * which reach the code behind the checks, and values that break careless code.
  */
 import { contract } from '@caudal/contract/descriptors.ts';
 import fc from 'fast-check';
@@ -8,7 +8,7 @@ import { world } from './world.ts';
 
 const utf8 = (text: string) => Buffer.from(text, 'utf8');
 
-/** Texts that are good in fields of these names; beside the world's ids. */
+/** Valid texts for fields with these names; the ids of world.ts are added. */
 const good: Record<string, readonly string[]> = {
   currency: ['GBP', 'EUR', 'XXX'],
   country: ['GB', 'United Kingdom'],
@@ -32,13 +32,13 @@ const good: Record<string, readonly string[]> = {
   tiers: ['gold', 'gold,silver', ''],
 };
 
-/** Names under which maps are looked into. */
+/** Keys that the code reads in maps. */
 const keys = ['tier', 'tiers', 'max_per_order', 'safety_stock', 'x'];
 
-/** A few, so that some come again with other content. */
+/** Only a few, so that some are repeated with other content. */
 const requestIds = Array.from({ length: 40 }, (_, n) => `0190d6f0-1c5e-7b3a-9f00-${String(n).padStart(12, '0')}`);
 
-/** Breaks code that takes a text for something that it is not. */
+/** Breaks code that treats a text as something else. */
 const odd: readonly Uint8Array[] = [
   ...['', ' ', '\n', '\0', 'a\0b', '-', '..', '../../etc/passwd', '%00', '%s%n', '{7*7}', '{{7*7}}', '$where'].map(
     utf8,
@@ -46,7 +46,7 @@ const odd: readonly Uint8Array[] = [
   ...["'; DROP TABLE events; --", '" OR 1=1', '\\', '\\u0000', '\u2028', '\u202e', '\ufeff', '\uffff'].map(utf8),
   ...['__proto__', 'constructor', 'hasOwnProperty', 'toString', 'null', 'undefined', 'NaN', '-0', '1e999'].map(utf8),
   ...['ﬀ', 'İ', 'ß', 'e\u0301', '\u{1f469}\u200d\u{1f680}', '\u{10ffff}', '田中', '\u0661', '\ud7ff'].map(utf8),
-  // Half a surrogate pair, an overlong slash, a character cut off, one beyond Unicode, no UTF-8 at all.
+  // Half a surrogate pair, an overlong slash, a truncated character, one beyond Unicode, bytes that are not UTF-8.
   ...[
     [0xed, 0xa0, 0x80],
     [0xc0, 0xaf],
@@ -56,7 +56,7 @@ const odd: readonly Uint8Array[] = [
   ].map((bytes) => Uint8Array.from([0x61, ...bytes])),
 ];
 
-/** As long as rules allow, and beyond: 64, 100, 200 and the like are bounds of the contract. */
+/** Lengths at the bounds of the contract (64, 100, 200, ...) and beyond. */
 const lengths = [1, 63, 64, 65, 79, 80, 81, 100, 101, 200, 201, 1_000, 10_000, 10_001];
 const long = fc.oneof(
   { weight: 20, arbitrary: fc.constantFrom(...lengths) },
@@ -80,10 +80,10 @@ const plain = fc.oneof(
 
 const oneOf = (texts: readonly string[]) => fc.constantFrom(...texts).map(utf8);
 
-/** Fields that are better left empty most of the time: hardly anything in them is right. */
+/** Fields that are mostly left empty, because almost no value of them is right. */
 const mostlyEmpty = new Set(['etag', 'page_token']);
 
-/** A text for a field of this name; with `tame` one that is good there, as far as one can know. */
+/** A text for a field of this name; with `tame` one that is valid there, if possible. */
 export function textFor(name: string, tame: boolean): fc.Arbitrary<Uint8Array> {
   const known = [...(world[name] ?? []), ...(good[name] ?? [])];
   const right = name === 'request_id' ? oneOf(requestIds) : known.length > 0 ? oneOf(known) : plain;

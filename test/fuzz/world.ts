@@ -1,11 +1,11 @@
 /**
- * A small world that the fuzzers find: something of everything, in most of the states that it can be in. With ids of
- * one's own choice, so that what is generated from a seed is the same in every run.
+ * The resources that the fuzzers find: one or more of each kind, in most of their states. The ids are fixed, so that
+ * the calls of a seed are the same in every run.
  */
 import type { Api } from '../e2e/api.ts';
 import { deliver, orderAt, orderConfirmed, pounds } from '../e2e/world.ts';
 
-/** Ids that are there, by the names of the fields that refer to them: `product_id`. */
+/** Ids of existing resources, by the names of the fields that refer to them: `product_id`. */
 export type World = Readonly<Record<string, readonly string[]>>;
 
 const products = ['fuzz-lamp', 'fuzz-mug', 'fuzz-gone'];
@@ -13,7 +13,7 @@ const customers = ['fuzz-ada', 'fuzz-bob', 'fuzz-cold'];
 const reservations = ['fuzz-held', 'fuzz-committed', 'fuzz-released'];
 const orders = ['fuzz-delivered', 'fuzz-confirmed', 'fuzz-cancelled', 'fuzz-rejected'];
 
-/** What the world will be made of, before it is. */
+/** The ids that makeWorld uses. */
 export const world: World = {
   product_id: products,
   customer_id: customers,
@@ -25,7 +25,7 @@ export const world: World = {
   shipment_id: orders,
 };
 
-/** Makes it, and waits until all views know it. */
+/** Makes the resources, and waits until all views have them. */
 export async function makeWorld(api: Api): Promise<void> {
   for (const productId of products) {
     await api.call('CreateProduct', { productId, title: 'A thing', category: 'things', price: pounds(1_000) });

@@ -1,4 +1,4 @@
-/** A checkout of this project elsewhere, with the packages that are installed here. */
+/** A checkout of this project in another folder, with the packages that are installed here. */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -7,8 +7,8 @@ import { root } from '../e2e/part.ts';
 const notCopied = new Set(['.git', '.caudal', 'coverage']);
 
 /**
- * Makes it, by hard links where the file system allows: its files must not be changed, nor their owner. Everybody may read
- * all of it, where the folders above let him.
+ * Makes it by hard links where the file system allows: neither its files nor their owner may be changed. Every user may
+ * read all of it, if the folders above allow.
  */
 export function makeCheckout(folder: string): void {
   mkdirSync(folder, { recursive: true, mode: 0o755 });

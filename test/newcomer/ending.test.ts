@@ -1,4 +1,4 @@
-/** However `npm start` is ended, all of the system ends in order, and another one can start at once. */
+/** However `npm start` is ended, the whole system ends in an orderly way, and another one can start at once. */
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -18,9 +18,9 @@ linux('npm start (on Linux)', () => {
     rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
   });
 
-  // scripts/bootstrap-ending.test.ts has every signal to each of the processes, with a small program.
+  // scripts/bootstrap-ending.test.ts tests every signal to each of the processes, with a small program.
   test.each([
-    // What npm passes on, it waits for: the whole system has ended when npm has.
+    // After a signal that npm passes on, it waits: when npm has ended, the whole system has.
     ['SIGTERM', 'npm', 0],
     ['SIGKILL', 'npm', 'SIGKILL'],
   ] as const)(
@@ -36,7 +36,7 @@ linux('npm start (on Linux)', () => {
     240_000,
   );
 
-  test('SIGKILL to the program: npm ends, and the next start takes over the PostgreSQL that is left', async () => {
+  test('SIGKILL to the program: npm ends, and the next start takes over the remaining PostgreSQL', async () => {
     const killed = await npmStart({ cwd: root, env });
     process.kill(killed.chain.program, 'SIGKILL');
     // npm ends as what it has started: bootstrap.js, which has become the program.

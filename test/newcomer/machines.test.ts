@@ -1,4 +1,4 @@
-/** `npm start`, `npm test` and bin/caudal on machines as newcomers have them; in a folder with blanks in its name. */
+/** `npm start`, `npm test` and bin/caudal on newcomers' machines, in a folder with blanks in its name. */
 import {
   chmodSync,
   chownSync,
@@ -23,7 +23,7 @@ import { makeUser } from './users.ts';
 const isRoot = process.getuid?.() === 0;
 const linux = process.platform === 'linux' ? describe : describe.skip;
 const asRoot = isRoot ? test : test.skip;
-/** Of root's capabilities the one by which it passes folders that are closed to others, as /proc has it. */
+/** The capability with which root passes folders that are closed to others, as /proc writes it. */
 const DAC_OVERRIDE = '0000000000000002';
 const STACK = /\n\s+at /;
 
@@ -54,7 +54,7 @@ linux('on a machine with Linux', () => {
 
   describe("root's", () => {
     asRoot(
-      'npm start runs in a folder that others may not enter, and bin/caudal finds it from any folder',
+      "npm start runs in a folder that other users can't enter, and bin/caudal finds it from any folder",
       async () => {
         chmodSync(above, 0o700);
         const started = await npmStart({ cwd: checkout });
@@ -83,7 +83,7 @@ linux('on a machine with Linux', () => {
     );
 
     asRoot(
-      'npm start on the same data gives PostgreSQL no right where nothing is closed, without setpriv too',
+      'npm start on the same data gives PostgreSQL no right if no folder is closed, without setpriv too',
       async () => {
         chmodSync(above, 0o755);
         const started = await npmStart({ cwd: checkout, env: { PATH: pathWithoutSetpriv() } });
@@ -94,7 +94,7 @@ linux('on a machine with Linux', () => {
     );
 
     asRoot(
-      'npm start names the folder that is closed, where it can do nothing about that',
+      "npm start names the closed folder if it can't pass it",
       async () => {
         chmodSync(above, 0o700);
         const { code, said } = await result('npm', ['start'], { cwd: checkout, env: { PATH: pathWithoutSetpriv() } });
@@ -109,7 +109,7 @@ linux('on a machine with Linux', () => {
   });
 
   describe('an ordinary user', () => {
-    // Root may be unable to make one.
+    // Root may be unable to make another user.
     const asUser = !isRoot || user ? test : test.skip;
     beforeAll(() => {
       chmodSync(above, 0o755);
@@ -128,11 +128,11 @@ linux('on a machine with Linux', () => {
       240_000,
     );
 
-    asUser('with a home that is only to be read runs npm test', () => expectTests({ HOME: '/' }), 180_000);
+    asUser('with a read-only home runs npm test', () => expectTests({ HOME: '/' }), 180_000);
 
     const asChild = isRoot ? asUser : test.skip;
     asChild(
-      'is told of a directory that is not his, by its setting',
+      'gets a message with the setting if the data directory belongs to another user',
       async () => {
         const theirs = join(above, 'theirs');
         mkdirSync(theirs, { mode: 0o755 });
@@ -146,7 +146,7 @@ linux('on a machine with Linux', () => {
     );
 
     asUser(
-      'is told of a port that is taken',
+      'gets a message if a port is taken',
       async () => {
         const taken = createServer().listen(0, '127.0.0.1');
         await new Promise((listening) => taken.once('listening', listening));
@@ -164,10 +164,10 @@ linux('on a machine with Linux', () => {
     );
   });
 
-  /** A small test runs, and the kit of servers knows where it could keep its own. */
+  /** A small test runs, and the kit of servers finds a folder for its cache. */
   async function expectTests(env: Record<string, string> = {}): Promise<void> {
     const as = { cwd: checkout, user: env.HOME ? user : undefined };
-    // Given, so that none is started: the test asks for none.
+    // All URLs are set, so that no server is started: the test needs none.
     const servers = ['POSTGRES_URL', 'RABBITMQ_URL', 'MONGODB_URL', 'ELASTICSEARCH_URL', 'REDIS_URL'];
     const given = Object.fromEntries(servers.map((name) => [name, 'none://127.0.0.1:9']));
     const tests = ['test', '--', 'packages/kernel/src/time.test.ts'];

@@ -1,4 +1,7 @@
-/** `npm start` and its like as a newcomer runs them: real npm, in an environment of its own, maybe as another user. */
+/**
+ * `npm start` and similar commands as a newcomer runs them: the real npm, in an environment of its own, and optionally
+ * as another user.
+ */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -14,7 +17,7 @@ export interface User {
 export interface RunOptions {
   cwd: string;
   env?: Record<string, string>;
-  /** This process's own user if absent. */
+  /** Absent: this process's user. */
   user?: User;
 }
 
@@ -26,11 +29,11 @@ export interface Running {
   ended: Promise<number | string>;
 }
 
-// Far more than it takes: the other tests of a run, on the same cores, may be heavier.
+// Far more than it takes: other tests may use the same cores.
 const limitMs = 120_000;
 const running: ChildProcess[] = [];
 
-/** Without the tools of this project, which npm finds by itself; and without a home, unless `env` has one. */
+/** Without this project's tools in PATH, since npm finds them by itself, and without a home, unless `env` has one. */
 const path = (process.env.PATH ?? '')
   .split(':')
   .filter((folder) => !folder.includes('node_modules'))
@@ -58,7 +61,7 @@ export function run(command: string, args: string[], { cwd, env = {}, user }: Ru
   return { pid: child.pid!, said: () => said, ended };
 }
 
-/** The exit code of a command that ends by itself, and all that it has said. */
+/** Runs a command that ends by itself; returns its exit code and its whole output. */
 export async function result(...args: Parameters<typeof run>): Promise<{ code: number | string; said: string }> {
   const { ended, said } = run(...args);
   const code = await ended;
@@ -72,7 +75,7 @@ export interface Started extends Running {
   chain: { npm: number; program: number };
 }
 
-/** `npm start` on free ports, once it says that Caudal is up. */
+/** Starts `npm start` on free ports, and returns when its output says that Caudal is up. */
 export async function npmStart({ env, ...options }: RunOptions): Promise<Started> {
   const [rest, grpc] = (await freePorts(2)) as [number, number];
   const ports = { CAUDAL_REST_PORT: String(rest), CAUDAL_GRPC_PORT: String(grpc) };
@@ -101,7 +104,7 @@ export async function npmStart({ env, ...options }: RunOptions): Promise<Started
 /** Waits until the system's ports are free and no process of it is left. */
 export async function isGone({ ports }: Started, dataDirectory: string): Promise<void> {
   await until(
-    'it is gone',
+    'it has ended',
     async () => ({
       rest: await listens(ports.rest),
       grpc: await listens(ports.grpc),
@@ -111,7 +114,7 @@ export async function isGone({ ports }: Started, dataDirectory: string): Promise
   );
 }
 
-/** For `afterAll`: kills what a failed test has left, PostgreSQL too. */
+/** For `afterAll`: kills the processes that a failed test has left, PostgreSQL too. */
 export function killLeftovers(dataDirectories: string[]): void {
   for (const child of running.splice(0)) child.kill('SIGKILL');
   for (const { pid } of dataDirectories.flatMap((directory) => processesOf(directory))) process.kill(pid, 'SIGKILL');
@@ -122,7 +125,10 @@ interface Found {
   command: string;
 }
 
-/** Those that have the data directory in their command line (PostgreSQL), or the port in their environment (the others). */
+/**
+ * The processes with the data directory in their command line (PostgreSQL), or the port in their environment (the
+ * others).
+ */
 export function processesOf(dataDirectory: string, restPort?: number): Found[] {
   return pids().flatMap((pid) => {
     const command = procFile(pid, 'cmdline').replaceAll('\0', ' ');
@@ -139,9 +145,9 @@ export function statusOf(pid: number, name: string): string | undefined {
 /** Whether it runs: a zombie, which has ended, has no command line. */
 export const isAlive = (pid: number): boolean => procFile(pid, 'cmdline') !== '';
 
-/** The processes that this one has started. */
+/** The child processes of a process. */
 export function childrenOf(parent: number): number[] {
-  // Field 4, the parent, stands behind the command's name, which may have any characters.
+  // Field 4, the parent, is after the command's name, which may contain any characters.
   return pids().filter((pid) => Number(procFile(pid, 'stat').split(') ').at(-1)?.split(' ')[1]) === parent);
 }
 

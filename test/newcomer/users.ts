@@ -1,14 +1,14 @@
-/** Users of this machine that tests make, and take away again. */
+/** Users of this machine that tests make and remove. */
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import type { User } from './npm.ts';
 
 const prefix = 'caudal-test-';
 
-/** A user without a home; undefined where this process may not make one. */
+/** A user without a home; undefined if this process can't make one. */
 export function makeUser(): (User & { remove(): void }) | undefined {
   if (process.platform !== 'linux' || process.getuid?.() !== 0) return undefined;
-  // What a run that was killed has left.
+  // Removes users that a killed run has left.
   for (const { name, run } of ours()) if (!isRunning(run)) remove(name);
   const name = `${prefix}${process.pid}`;
   spawnSync('useradd', ['--no-create-home', '--home-dir', '/nonexistent', '--shell', '/bin/sh', name]);

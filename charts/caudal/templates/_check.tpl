@@ -1,5 +1,5 @@
 {{/*
-What must hold between values: what a schema can't say. Each message names the value and what to do. All are said at once.
+Rules between values that a schema can't express. A message names the value and what to do. All messages are shown at once.
 */}}
 {{- define "caudal.check" -}}
 {{- $v := .Values }}
@@ -23,11 +23,11 @@ What must hold between values: what a schema can't say. Each message names the v
     {{- $problems = append $problems "no token can be checked: set secrets.CAUDAL_JWKS.existingSecret, or settings.CAUDAL_JWKS to your issuer's URL (\"caudal keys\" makes a pair of keys), or settings.CAUDAL_AUTH=off in development." }}
   {{- end }}
   {{- if and (gt (len $workloads) 1) (not $has.CAUDAL_SERVICE_KEY) }}
-    {{- $problems = append $problems "workloads call each other and need a key for that: set secrets.CAUDAL_SERVICE_KEY.existingSecret (\"caudal keys\" makes a pair of keys)." }}
+    {{- $problems = append $problems "workloads call each other and sign these calls with a key: set secrets.CAUDAL_SERVICE_KEY.existingSecret (\"caudal keys\" makes a pair of keys)." }}
   {{- end }}
 {{- end }}
 
-{{- /* Secrets that are named and not there, where the cluster can be asked. */}}
+{{- /* Secrets that are named but missing, if the cluster can be read (not with helm template). */}}
 {{- if lookup "v1" "Namespace" "" .Release.Namespace }}
   {{- range $name, $secret := $v.secrets }}
     {{- if $secret.existingSecret }}
@@ -41,7 +41,7 @@ What must hold between values: what a schema can't say. Each message names the v
   {{- end }}
 {{- end }}
 
-{{- /* Every part of the system runs somewhere; what is public, in one place. */}}
+{{- /* Every role of every context runs in some workload, and what is public, in exactly one. */}}
 {{- if not $workloads }}{{ $problems = append $problems "there is no workload: set preset, or workloads." }}{{ end }}
 {{- range $context := $contexts }}
   {{- $public := dict "command" list "query" list }}
@@ -64,12 +64,12 @@ What must hold between values: what a schema can't say. Each message names the v
   {{- if $context.sagas }}{{ $needed = append $needed "saga" }}{{ end }}
   {{- range $role := $needed }}
     {{- if not (hasKey $run $role) }}
-      {{- $problems = append $problems (printf "no workload has the role %s for the context %s: add it to one of workloads." $role $context.name) }}
+      {{- $problems = append $problems (printf "no workload has the role %s for the context %s: add it to a workload." $role $context.name) }}
     {{- end }}
   {{- end }}
   {{- range $projection, $_ := $context.projections }}
     {{- if not (has $projection $fed) }}
-      {{- $problems = append $problems (printf "no workload feeds the projection %s: add it to the projections of one that has the role projector and the context %s." $projection $context.name) }}
+      {{- $problems = append $problems (printf "no workload feeds the projection %s: add it to the projections of a workload with the role projector and the context %s." $projection $context.name) }}
     {{- end }}
   {{- end }}
   {{- range $role, $names := $public }}
@@ -79,7 +79,7 @@ What must hold between values: what a schema can't say. Each message names the v
   {{- end }}
 {{- end }}
 
-{{- /* Names that are given twice, once deprecated. */}}
+{{- /* Names that are given twice: the current one and its deprecated one. */}}
 {{- range $now, $before := include "caudal.formerWorkloads" . | fromYaml }}
   {{- if and (hasKey $v.workloads $before) (hasKey $v.workloads $now) }}
     {{- $problems = append $problems (printf "workloads.%s is the deprecated name of workloads.%s, and both are given: leave %s out." $before $now $before) }}
@@ -94,17 +94,17 @@ What must hold between values: what a schema can't say. Each message names the v
   {{- end }}
 {{- end }}
 
-{{- /* What workloads say of themselves. */}}
+{{- /* Rules within a workload. */}}
 {{- range $name, $w := $workloads }}
   {{- if and $w.projections (not (has "projector" $w.roles)) }}
-    {{- $problems = append $problems (printf "workloads.%s.projections: it has not the role projector." $name) }}
+    {{- $problems = append $problems (printf "workloads.%s.projections: projections need the role projector: add it, or remove projections." $name) }}
   {{- end }}
   {{- if and (has "saga" $w.roles) (has "payments" $w.contexts) (not (or $has.PAYMENTS_GATEWAY_URL (hasKey $w.settings "PAYMENTS_GATEWAY_URL") (hasKey $w.settings "PAYMENTS_GATEWAY"))) }}
-    {{- $problems = append $problems (printf "workloads.%s takes payments, but from no card gateway: set settings.PAYMENTS_GATEWAY_URL or secrets.PAYMENTS_GATEWAY_URL.existingSecret, or settings.PAYMENTS_GATEWAY=sandbox, which takes every card without any money." $name) }}
+    {{- $problems = append $problems (printf "workloads.%s takes payments, but has no card gateway: set settings.PAYMENTS_GATEWAY_URL or secrets.PAYMENTS_GATEWAY_URL.existingSecret, or settings.PAYMENTS_GATEWAY=sandbox, which accepts every card and moves no money." $name) }}
   {{- end }}
   {{- $sleeps := or (has "projector" $w.roles) (eq (int $w.maxReplicas) 0) }}
   {{- if and (eq (int $w.replicas) 0) (or (has "saga" $w.roles) (not $sleeps) (and $w.maxReplicas (ne $w.scaleOn "queues"))) }}
-    {{- $problems = append $problems (printf "workloads.%s.replicas is 0: only a projector that is scaled on queues may sleep. Timers of sagas would not fire." $name) }}
+    {{- $problems = append $problems (printf "workloads.%s.replicas is 0: only a projector that is scaled on queues may have 0 pods. Without a pod, timers of sagas do not fire." $name) }}
   {{- end }}
   {{- if eq (int $w.replicas) 0 }}
     {{- range include "caudal.queueless" (dict "root" $ "workload" $w) | fromYamlArray }}
@@ -123,16 +123,16 @@ What must hold between values: what a schema can't say. Each message names the v
         {{- $problems = append $problems (printf "workloads.%s.scaleOn is queues, which the role %s does not read: scale it on cpu, or in a workload of its own." $name .) }}
       {{- end }}
       {{- if not (include "caudal.queues" (dict "root" $ "workload" $w) | fromYamlArray) }}
-        {{- $problems = append $problems (printf "workloads.%s.scaleOn is queues, but its contexts have none for its roles." $name) }}
+        {{- $problems = append $problems (printf "workloads.%s.scaleOn is queues, but its contexts have no queues for its roles: set scaleOn: cpu, or change roles or contexts." $name) }}
       {{- end }}
       {{- if lt (int $w.target) (mul 2 (int $w.prefetch) | int) }}
-        {{- $problems = append $problems (printf "workloads.%s.target is %d, less than two prefetches (CAUDAL_PREFETCH is %d): what the consumers hold would already ask for more of them." $name (int $w.target) (int $w.prefetch)) }}
+        {{- $problems = append $problems (printf "workloads.%s.target is %d, less than two prefetches (CAUDAL_PREFETCH is %d): the messages that the consumers hold would already scale it up. Raise target, or lower CAUDAL_PREFETCH." $name (int $w.target) (int $w.prefetch)) }}
       {{- end }}
     {{- end }}
   {{- end }}
 {{- end }}
 {{- if and $v.kong.enabled (ne $v.kong.auth "none") (not $v.kong.consumers) }}
-  {{- $problems = append $problems (printf "kong.auth is %s, but there are no kong.consumers: no call would be let in." $v.kong.auth) }}
+  {{- $problems = append $problems (printf "kong.auth is %s, but there are no kong.consumers, so every call would be refused: add consumers, or set kong.auth: none." $v.kong.auth) }}
 {{- end }}
 {{- if and (eq $v.kong.rateLimit.policy "redis") (not $v.kong.rateLimit.redisHost) }}
   {{- $problems = append $problems "kong.rateLimit.policy is redis: set kong.rateLimit.redisHost." }}

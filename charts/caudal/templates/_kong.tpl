@@ -1,8 +1,8 @@
-{{/* The plugins of Kong that values ask for. `restOnly`: it means nothing to gRPC; `keyed`: not for those who call without a token. */}}
+{{/* The plugins of Kong that values ask for. `restOnly`: it does nothing for gRPC; `keyed`: it is left out of routes that are called without a token. */}}
 {{- define "caudal.kongPlugins" -}}
 {{- $k := .Values.kong }}
 - plugin: correlation-id
-  # Caudal takes it over as the id of the request, in its logs and answers.
+  # Caudal uses it as the id of the call, in its logs and answers.
   config: { header_name: x-request-id, generator: uuid, echo_downstream: true }
 - plugin: prometheus
   config: { status_code_metrics: true, latency_metrics: true, bandwidth_metrics: true, upstream_health_metrics: true }
@@ -28,7 +28,7 @@
     minute: {{ .perMinute }}
     policy: {{ .policy }}
     limit_by: {{ ternary "ip" "consumer" (eq $k.auth "none") }}
-    # Kong is no reason to refuse calls because its counter is away.
+    # If Kong's counter is unreachable, calls go through.
     fault_tolerant: true
     {{- if .redisHost }}
     redis: { host: {{ .redisHost }} }

@@ -8,7 +8,7 @@
 {{- with .Values.image }}{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}{{ end -}}
 {{- end }}
 
-{{/* What a release's pods are found by. */}}
+{{/* The labels that select a release's pods. */}}
 {{- define "caudal.selector" -}}
 app.kubernetes.io/name: caudal
 app.kubernetes.io/instance: {{ .Release.Name }}

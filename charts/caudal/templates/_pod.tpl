@@ -15,8 +15,8 @@ capabilities: { drop: [ALL] }
 {{- end }}
 
 {{/*
-The credentials of a workload, or of a Job where there is none: those that are given. RabbitMQ's management is for Jobs
-alone, and what begins with the name of a context for those that run its sagas: no other pod has a card gateway's key.
+The credentials of a workload, or of a Job if there is no workload: those that are set. Only Jobs have RabbitMQ's management.
+Credentials that begin with the name of a context are only for pods that run its sagas: no other pod has a card gateway's key.
 */}}
 {{- define "caudal.secretsOf" -}}
 {{- $w := .workload }}
@@ -30,7 +30,7 @@ alone, and what begins with the name of a context for those that run its sagas: 
 {{- end }}
 {{- end }}
 
-{{/* `root`, and `workload` if it is one's. */}}
+{{/* `root`, and `workload` if the pod belongs to one. */}}
 {{- define "caudal.volumes" -}}
 - name: tmp
   emptyDir: { sizeLimit: 64Mi }
@@ -59,7 +59,7 @@ alone, and what begins with the name of a context for those that run its sagas: 
 {{- end }}
 {{- end }}
 
-{{/* The environment of settings and credentials: what all of caudal's commands need. `root`, and `workload` if it is one's. */}}
+{{/* The variables of settings and credentials for every command of caudal. `root`, and `workload` if the pod belongs to one. */}}
 {{- define "caudal.env" -}}
 - { name: LOG_LEVEL, value: {{ .root.Values.logLevel | quote }} }
 {{- if .root.Values.caBundle.configMap }}
@@ -72,17 +72,17 @@ alone, and what begins with the name of a context for those that run its sagas: 
 - { name: CAUDAL_QUERY_ADDRESS, value: {{ printf "dns:///%s-{context}-query:%v" (include "caudal.name" .root) .root.Values.ports.grpc | quote }} }
 {{- $everywhere := include "caudal.settings" (dict "root" .root "settings" .root.Values.settings) | fromYaml }}
 {{- range $setting, $value := ternary (.workload | default dict).settings $everywhere (hasKey . "workload") }}
-{{- /* Helm has whole numbers as floating ones, and writes large ones as 1e+06. */}}
+{{- /* Helm reads whole numbers as floating-point ones, and writes large ones as 1e+06. */}}
 {{- if kindIs "float64" $value }}{{ if eq $value (floor $value) }}{{ $value = int64 $value }}{{ end }}{{ end }}
 - { name: {{ $setting }}, value: {{ $value | toString | quote }} }
 {{- end }}
 {{- end }}
 
-{{/* Where and how any pod of the release is placed. */}}
+{{/* The placement of every pod of the release. */}}
 {{- define "caudal.placement" -}}
 serviceAccountName: {{ .account }}
 automountServiceAccountToken: false
-# Variables like CAUDAL_PORT that Kubernetes makes of Services would be taken for settings.
+# Kubernetes would add variables like CAUDAL_PORT for Services, and Caudal would read them as settings.
 enableServiceLinks: false
 {{- with .root.Values }}
 {{- with .image.pullSecrets }}

@@ -1,5 +1,5 @@
 {{/*
-The one thing that this chart knows: a workload. Everything else is said of workloads, and follows from them.
+The chart's one concept: a workload. Everything else follows from the workloads.
 */}}
 
 {{/* All contexts, with their queues and endpoints, and deprecated names: from the code, by scripts/charts.ts. */}}
@@ -7,7 +7,7 @@ The one thing that this chart knows: a workload. Everything else is said of work
 {{ .Files.Get "files/topology.yaml" }}
 {{- end }}
 
-{{/* Settings under their current names: `root`, `settings`. Where both names are given, the current one counts. */}}
+{{/* Settings under their current names: `root`, `settings`. If both names are given, the current one takes precedence. */}}
 {{- define "caudal.settings" -}}
 {{- $former := (include "caudal.contexts" .root | fromYaml).formerNames.settings }}
 {{- $settings := dict }}
@@ -18,7 +18,7 @@ The one thing that this chart knows: a workload. Everything else is said of work
 {{- toYaml $settings }}
 {{- end }}
 
-{{/* The workloads of a preset were called `process...` until its role was: the former names, by the current ones. */}}
+{{/* The workloads of a preset were called `process...` until the role got the name saga: the former names, by the current ones. */}}
 {{- define "caudal.formerWorkloads" -}}
 {{- if ne .Values.preset "none" }}
 {{- range $name, $_ := .Files.Get (printf "presets/%s.yaml" .Values.preset) | fromYaml }}
@@ -29,7 +29,7 @@ The one thing that this chart knows: a workload. Everything else is said of work
 {{- end }}
 {{- end }}
 
-{{/* The settings of values as they are given, by where they stand. */}}
+{{/* The settings as the values give them, by their path in the values. */}}
 {{- define "caudal.givenSettings" -}}
 {{- $given := dict "settings" .Values.settings }}
 {{- range $name, $workload := .Values.workloads }}
@@ -38,7 +38,7 @@ The one thing that this chart knows: a workload. Everything else is said of work
 {{- toYaml $given }}
 {{- end }}
 
-{{/* Deprecated names in the values, as a list of what to write instead. */}}
+{{/* Deprecated names in the values, as a list of messages that say what to write instead. */}}
 {{- define "caudal.deprecations" -}}
 {{- $former := (include "caudal.contexts" . | fromYaml).formerNames }}
 {{- $found := list }}
@@ -64,7 +64,7 @@ The one thing that this chart knows: a workload. Everything else is said of work
 {{- end }}
 {{- end }}
 
-{{/* Workloads by name, with every key that they were not given. */}}
+{{/* Workloads by name, with defaults for every key that is not given. */}}
 {{- define "caudal.workloads" -}}
 {{- $names := include "caudal.contextNames" . | fromYamlArray }}
 {{- $preset := dict }}

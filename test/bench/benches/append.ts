@@ -1,4 +1,4 @@
-/** How fast events get into the log. */
+/** The speed of appends. */
 import { randomUUID } from 'node:crypto';
 import type { Append, NewEvent } from '@caudal/eventlog/types.ts';
 import { newId } from '@caudal/kernel/ids.ts';
@@ -13,11 +13,11 @@ import { closedLoop, takeTurns } from '../load.ts';
 import { migrateLog, openLog } from '../log.ts';
 import type { Bench, Figure, Goal } from '../types.ts';
 
-/** As large as a payment's event in the demo. */
+/** The size of a payment's event in the demo. */
 const payloadBytes = 160;
 const metadataBytes = 120;
 const rawRows = 500;
-/** What node-postgres, emmett and we may open alike. */
+/** The maximum of connections, the same for node-postgres, emmett and Caudal. */
 const connections = 16;
 
 const goals: Record<string, Goal> = {
@@ -34,7 +34,7 @@ function newEvent(): NewEvent {
   return { eventId: newId(), type: 'orders.order.changed.v1', schemaVersion: 1, data: payload, metadata };
 }
 
-/** A stream a client, each append expecting the version that the one before has left. */
+/** One stream per client. Each append expects the version that the append before has left. */
 function clientStreams(prefix: string) {
   const versions: number[] = [];
   return (client: number) => {
@@ -49,7 +49,7 @@ async function openCaudal(url: string) {
   const { log, close } = openLog({ url, schema: 'bench', poolSize: connections });
   const reply = Buffer.alloc(40, 3);
   return {
-    /** One event; `remembered`: under a command id, as every command of a client is. */
+    /** Appends one event. With `remembered` it has a command id, as every command of a client has. */
     append(stream: string, expected: number, remembered: boolean) {
       const command = remembered ? { key: randomUUID(), hash: Buffer.alloc(16, 1), reply } : undefined;
       const append: Append = { stream, expected, events: [newEvent()], ...(command && { command }) };
@@ -72,7 +72,7 @@ async function openRaw(url: string) {
   await database.query({ text: rawTable });
   const insert = 'INSERT INTO raw_events (stream, version, schema_version, event_id, type, metadata, data)';
   return {
-    /** One row in a statement of its own. */
+    /** One row per statement. */
     single(stream: string, version: number) {
       const { eventId, type, schemaVersion, data } = newEvent();
       const values = [stream, version, schemaVersion, eventId, type, metadata, data];
@@ -117,7 +117,7 @@ async function openEmmett(url: string) {
 export const append: Bench = {
   name: 'append',
   title: 'Appending events',
-  compares: `One event of ${payloadBytes} bytes an append, each writer to a stream of its own, expecting the version that its last append left. Against emmett-postgresql doing exactly this; against rows put into a table with a log's columns and its two unique keys, one a statement, and ${rawRows} a statement by two clients that do nothing else: the most that any log on this server could reach. All through node-postgres with at most ${connections} connections.`,
+  compares: `Each append has one event of ${payloadBytes} bytes. Each writer has a stream of its own, and expects the version that its last append left. Compared with emmett-postgresql, which does exactly the same; and with rows inserted into a table with a log's columns and its two unique keys: one row per statement, and ${rawRows} rows per statement by two clients. The latter is the upper limit for any log on this server. All use node-postgres with at most ${connections} connections.`,
   needs: ['postgres'],
 
   async run({ quick, say }) {

@@ -1,4 +1,4 @@
-/** Whether a log that has grown is as fast as an empty one. */
+/** Whether a long log is as fast as an empty one. */
 import { openAggregates } from '@caudal/aggregates/aggregates.ts';
 import type { Decider } from '@caudal/aggregates/types.ts';
 import { newId } from '@caudal/kernel/ids.ts';
@@ -17,7 +17,7 @@ const writers = 64;
 const eventsOfLongStream = 10_000;
 const tailed = 50_000;
 
-/** The rules of stock, without its snapshots. */
+/** The stock's decider without its snapshots. */
 const withoutSnapshot: Decider<StockState, StockEvent> = { ...stockDecider, snapshot: undefined };
 
 async function open(url: string, schema: string) {
@@ -25,7 +25,7 @@ async function open(url: string, schema: string) {
   return openLog({ url, schema, poolSize: 16, statementTimeoutMs: 3_600_000 });
 }
 
-/** Puts `count` events of ten a stream into an empty log, as if a second had passed between them. */
+/** Writes `count` events, ten per stream, into an empty log, as if they were a second apart. */
 async function fill(database: Database, count: number): Promise<void> {
   const streams = count / 10;
   const run = (text: string, values: unknown[] = []) => database.query({ text, values });
@@ -47,7 +47,7 @@ async function fill(database: Database, count: number): Promise<void> {
      FROM generate_series(0, $2::bigint - 1) AS s`,
     [count, streams],
   );
-  // Of the last 30 days.
+  // Command ids of the last 30 days.
   await run(
     `INSERT INTO commands SELECT gen_random_uuid(), now() - n * interval '1 second', 1, 'inventory.stock/OLD-' || n % $1,
        decode(repeat('00', 16), 'hex'), decode(repeat('00', 40), 'hex')
@@ -55,12 +55,12 @@ async function fill(database: Database, count: number): Promise<void> {
     [streams],
   );
   await run("UPDATE head SET position = $1, recorded_at = date_trunc('milliseconds', clock_timestamp())", [count]);
-  // As autovacuum would have done along the way: it must not be at work beside what is measured.
+  // As autovacuum would have done over time: it must not run during the measurement.
   await run('VACUUM (ANALYZE, FREEZE)');
   await run('CHECKPOINT');
 }
 
-/** A stream of many events, and a snapshot of it. */
+/** Writes a stream of many events, and its snapshot. */
 async function growStream({ log }: Awaited<ReturnType<typeof open>>, productId: string): Promise<void> {
   await log.append({ stream: streamOf(productId), expected: 0, events: [created(productId)] });
   for (let version = 1; version < eventsOfLongStream; version += 500) {
@@ -76,7 +76,7 @@ async function growStream({ log }: Awaited<ReturnType<typeof open>>, productId: 
 export const growth: Bench = {
   name: 'growth',
   title: 'A log that has grown',
-  compares: `The same log, empty and with 10,000,000 events of 1,000,000 streams over four months, 2,600,000 remembered commands among them: appends of ${writers} writers under command ids, the last ${tailed.toLocaleString('en')} events read as a relay does, and an aggregate of ${eventsOfLongStream.toLocaleString('en')} events loaded cold, with its snapshot and without. Ratios are the grown log's speed by the empty one's.`,
+  compares: `The same log, empty and with 10,000,000 events of 1,000,000 streams over four months and 2,600,000 remembered commands. Measured are appends of ${writers} writers with command ids, reading the last ${tailed.toLocaleString('en')} events as a relay does, and loading an aggregate of ${eventsOfLongStream.toLocaleString('en')} events that is not cached, with its snapshot and without. Ratios are the speed of the long log divided by that of the empty one.`,
   needs: ['postgres'],
 
   async run({ quick, say }: Tools) {
@@ -124,7 +124,7 @@ export const growth: Bench = {
         both(async ({ log }) => {
           const began = performance.now();
           for (let n = 0; n < 10; n++) {
-            // Nothing in memory, as after a start.
+            // With an empty cache, as after a start.
             const { version } = await openAggregates({ log, clock: systemClock, ids: newId }).load(decider, 'LONG');
             if (version !== eventsOfLongStream) throw new Error(`The aggregate is at ${version}.`);
           }

@@ -1,4 +1,4 @@
-/** Everybody wants the same product. */
+/** All clients want the same product. */
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { isCode } from '@caudal/kernel/errors.ts';
@@ -22,14 +22,14 @@ type Inventory = ReturnType<typeof openInventory>;
 const create = ({ api }: Inventory, productId: string) =>
   api.createStockItem({ requestId: '', productId, kind: '', policy: {}, quantity: BigInt(plenty) }, testCall());
 
-/** One piece, as an order reserves it. */
+/** Reserves one piece, as an order does. */
 const reserve = ({ api }: Inventory, productId: string) => {
   const reservationId = newId();
   const lines = [{ productId, quantity: 1n }];
   return api.reserveStock({ requestId: '', reservationId, lines, attributes: {}, ttl }, testCall());
 };
 
-/** The same, again if it lost too many races in a row, as clients do. */
+/** The same. If it has lost too many races in a row it is repeated, as clients do. */
 async function insist(inventory: Inventory, productId: string): Promise<void> {
   for (;;) {
     try {
@@ -41,7 +41,7 @@ async function insist(inventory: Inventory, productId: string): Promise<void> {
   }
 }
 
-/** A process that takes part in the contest, started by `contest`: its clients reserve pieces of one product. */
+/** A contending process, started by `contest`: its clients reserve pieces of one product. */
 export async function contend(url: string, productId: string, seconds: number): Promise<Measured> {
   const inventory = openInventory(url, connections);
   try {
@@ -52,7 +52,7 @@ export async function contend(url: string, productId: string, seconds: number): 
   }
 }
 
-/** Two processes of half the clients each. */
+/** Two processes with half of the clients each. */
 async function contest(url: string, productId: string, seconds: number): Promise<Measured> {
   const parts = await Promise.all(
     [1, 2].map(
@@ -77,7 +77,7 @@ async function contest(url: string, productId: string, seconds: number): Promise
 export const hotItem: Bench = {
   name: 'hot-item',
   title: 'One hot product',
-  compares: `${clients} clients reserve one piece each of the same product, again and again. Against a CRUD service (test/bench/crud) that locks the product's row, with the same number of connections; both are called in the process, without gRPC. Then two processes of ${clients / 2} clients each that contend for the product.`,
+  compares: `${clients} clients reserve one piece each of the same product, again and again. Compared with a CRUD service (test/bench/crud) that locks the product's row, with the same number of connections; both are called in the same process, without gRPC. Then two processes with ${clients / 2} clients each contend for the product.`,
   needs: ['postgres'],
 
   async run({ quick, say }: Tools) {

@@ -1,4 +1,4 @@
-/** How long it takes until what was written can be read. */
+/** The time until a written event can be read in a view. */
 import type { LogReader } from '@caudal/eventlog/types.ts';
 import { migrations as messagingMigrations } from '@caudal/messaging/migrations.ts';
 import { rabbitFeed } from '@caudal/messaging/rabbitmq/rabbit-feed.ts';
@@ -19,18 +19,20 @@ import { created, restocked, streamOf } from '../stock-events.ts';
 import type { Bench, Figure, Goal } from '../types.ts';
 
 const perSecond = 1_000;
-/** What the MongoDB-protocol server of the tests carries: it replaces some 700 documents a second. */
+/**
+ * Events per second for each store. The MongoDB-protocol server of the tests replaces only some 700 documents a second.
+ */
 const perSecondOf = { mongodb: 250, postgres: perSecond, elasticsearch: perSecond };
-/** Streams that events are spread over: enough that views differ, few enough that consumers meet at them. */
+/** Enough streams for views to differ, few enough for consumers to meet at them. */
 const streams = 500;
-/** Appends leave in ticks of this length, as from clients that do not know of each other. */
+/** Appends are sent in ticks of this length, as independent clients would send them. */
 const tickMs = 5;
 const schema = 'inventory';
 
 type StoreName = keyof typeof testStores;
 
 interface Outcome {
-  /** Milliseconds from the call of `append` until the view's write was confirmed, of each event, sorted. */
+  /** For each event, milliseconds from the call of `append` until the view's write was confirmed, sorted. */
   lags: Float64Array;
   logReads: number;
 }
@@ -39,7 +41,7 @@ function fail(error: unknown): never {
   throw error;
 }
 
-/** One run: a log, its relay, RabbitMQ, and so many consumers of one projection. */
+/** One run: a log, its relay, RabbitMQ, and several consumers of one projection. */
 async function measure(store: StoreName, consumers: number, seconds: number): Promise<Outcome> {
   const fresh = await freshDatabase();
   const views = await testStores[store]();
@@ -58,7 +60,7 @@ async function measure(store: StoreName, consumers: number, seconds: number): Pr
     async handle(events) {
       const unfinished = await projector.handle(events);
       const now = performance.now();
-      // Of a stream with a gap, what is behind it comes again.
+      // If a stream has a gap, the events after it are delivered again.
       const seen = new Map(
         unfinished.map((each) => (each.kind === 'gap' ? [each.stream, each.seen] : fail(each.error))),
       );
@@ -109,7 +111,7 @@ async function measure(store: StoreName, consumers: number, seconds: number): Pr
       60_000,
     );
   try {
-    // Consumers are at work, connections open and code compiled before the clock runs.
+    // Before the measurement, consumers work, connections are open and code is compiled.
     for (let n = 0; n < streams; n++) add(n);
     await allSeen('the first events');
     const run = async (forSeconds: number) => {
@@ -139,7 +141,7 @@ async function measure(store: StoreName, consumers: number, seconds: number): Pr
 export const lag: Bench = {
   name: 'lag',
   title: 'Projection lag',
-  compares: `${perSecond} events a second (MongoDB: ${perSecondOf.mongodb}, since the server that stands for it here carries no more), over ${streams} streams, through log, relay and RabbitMQ into views: the time from the call of append until the store has confirmed the view, of each event. Elasticsearch shows a confirmed write to searches up to a second later; by id it is there at once. Log reads: queries for what the broker brought out of order.`,
+  compares: `${perSecond} events a second (MongoDB: ${perSecondOf.mongodb}, because the server that replaces it here can't do more), over ${streams} streams, through log, relay and RabbitMQ into views. Measured for each event: the time from the call of append until the store has confirmed the view. Elasticsearch shows a confirmed write to searches up to a second later, and to reads by id at once. Log reads: queries for events that the broker delivered out of order.`,
   needs: ['postgres', 'rabbitmq', 'mongodb', 'elasticsearch'],
 
   async run({ quick, say }) {

@@ -1,4 +1,4 @@
-/** What `npm start` takes of a newcomer's machine: memory after orders, and processor time while nothing happens. */
+/** What `npm start` takes of a newcomer's machine: memory after orders, and processor time while idle. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { figureOf } from '../figures.ts';
 import { npmStart } from '../npm-start.ts';
@@ -9,14 +9,14 @@ import type { Bench } from '../types.ts';
 const bench = 'laptop';
 const maxResidentMib = 450;
 const maxIdlePercent = 1;
-/** Between two looks at the memory. */
+/** The interval of memory measurements. */
 const lookMs = 500;
 
 export const laptop: Bench = {
   name: bench,
   title: 'On a laptop',
   compares:
-    '"npm start", with the embedded PostgreSQL. Resident memory of npm, its shell and the program together, PostgreSQL aside: when it is ready, the most that it ever had while 10,000 orders went through, and after them. Then nothing happens: processor time of these and of PostgreSQL, in percent of one core.',
+    '"npm start", with the embedded PostgreSQL. Resident memory of npm, its shell and the program together, without PostgreSQL: when it is ready, its maximum during 10,000 orders, and after them. Then, while the system is idle, the processor time of these and of PostgreSQL, in percent of one core.',
   needs: [],
 
   async run({ quick, say }) {
@@ -41,8 +41,8 @@ export const laptop: Bench = {
       const rate = confirmed / ((performance.now() - began) / 1_000);
       await load.settle();
       await load.close();
-      // PostgreSQL cleans up after what was written for a minute or two.
-      say('coming to rest');
+      // PostgreSQL cleans up for a minute or two after writes.
+      say('waiting until it is idle');
       await delay(quick ? 5_000 : 120_000);
       const after: number[] = [];
       const used: { own: number; postgres: number }[] = [];

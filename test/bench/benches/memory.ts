@@ -15,26 +15,26 @@ import type { Bench, Figure } from '../types.ts';
 import { openUnary } from '../unary.ts';
 
 const bench = 'memory';
-/** Caches fill and code is compiled: what is used before this share of the time is not yet what a process needs. */
+/** Caches fill and code is compiled during this share of the time, so it is not measured. */
 const warmUp = 0.25;
-/** Between two looks at how many orders there are. */
+/** The interval between two counts of the orders. */
 const stepSeconds = 30;
 const roles = ['command', 'query', 'relay', 'projector', 'saga'];
 const heapGauge = 'v8js_memory_heap_used';
 
-/** What the chart lets a pod have, in MiB. */
+/** The memory limit of a pod in the chart, in MiB. */
 const limitMib = Number.parseInt(
   parse(readFileSync(join(root, 'charts/caudal/values.yaml'), 'utf8')).resources.limits.memory,
   10,
 );
-/** The heap that Node 24 takes in a pod with that limit: a half of it, and three spaces of 16 MiB for what is young. */
+/** The heap that Node 24 takes in a pod with that limit: half of it, and three young spaces of 16 MiB. */
 const heap = `--max-old-space-size=${limitMib / 2} --max-semi-space-size=16`;
 const collects = `--import=${fileURLToPath(new URL('../collect-garbage.ts', import.meta.url))}`;
 
 export const memory: Bench = {
   name: 'memory',
   title: 'Memory of every role',
-  compares: `A process a role on all stores, ${window} orders on their way at a time for 30 minutes. Resident memory of each, from the first quarter of the time on; its growth is the last third of that time by the first. What is kept is what a collection leaves of the heap, at an eighth of the time and at its end. 1 is flat. Each has the heap that it would have in a pod of the chart, whose limit is ${limitMib} MiB. And milliseconds of processor time an order.`,
+  compares: `One process per role on all stores, with ${window} orders in flight for 30 minutes. Resident memory of each process after the first quarter of the time. Its growth is the last third of that time divided by the first third. Kept is the heap after a collection, after an eighth of the time and at its end; its growth is the ratio of the two. A growth of 1 is flat. Each process has the heap that it would have in a pod of the chart, with a limit of ${limitMib} MiB. And processor time per order in milliseconds.`,
   needs: ['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'],
 
   async run({ quick, say }) {
@@ -49,7 +49,7 @@ export const memory: Bench = {
     });
     const system = await startSystem({ form: 'processes', env });
     const watched: Record<string, Sample[]> = {};
-    /** MiB of heap after a collection: amid the warm-up, when caches are full, and at the end. */
+    /** MiB of heap after a collection: in the middle of the warm-up, when caches are full, and at the end. */
     const kept: Record<string, number[]> = {};
     const collect = async () => {
       for (const { pid } of system.parts) process.kill(pid()!, 'SIGUSR2');
@@ -59,7 +59,7 @@ export const memory: Bench = {
         kept[name] = [...(kept[name] ?? []), sumOf(heapGauge) / 2 ** 20];
       }
     };
-    /** From the end of the warm-up on. */
+    /** From the end of the warm-up. */
     const cpu: Record<string, number> = {};
     let confirmed = 0;
     let warm = 0;

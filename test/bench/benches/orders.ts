@@ -1,4 +1,4 @@
-/** The whole of it: orders a second, from the call to the confirmed order. */
+/** Whole orders per second, from the call to the confirmed order. */
 import { serverUrl } from '@caudal/testing/servers.ts';
 import { cpuTimes, cpuUsed } from '../cpu.ts';
 import { figureOf } from '../figures.ts';
@@ -10,7 +10,7 @@ type Form = 'embedded' | 'stores';
 
 interface Outcome {
   rate: number;
-  /** CPU seconds an order, by component. */
+  /** Processor time per order in seconds, by component. */
   cpu: Record<string, number>;
 }
 
@@ -50,7 +50,7 @@ async function measure(form: Form, { quick, say }: Tools): Promise<Outcome[]> {
 export const orders: Bench = {
   name: 'orders',
   title: 'Whole orders',
-  compares: `Orders of ${linesPerOrder} lines, paid from wallets, ${window} on their way at a time: placed through gRPC, prices asked, stock reserved, paid, committed, confirmed, shipment made, and every view and mail of it. In one process on the embedded PostgreSQL, as "npm start" runs it, and in one process with all stores. No peer does this whole; the goals are what two cores should give. CPU: milliseconds of processor time an order, by component.`,
+  compares: `Orders of ${linesPerOrder} lines, paid from wallets, ${window} in flight at a time. Each is placed through gRPC, its prices are read, stock is reserved, paid and committed, the order is confirmed, its shipment is created, and all its views and mails are made. In one process on the embedded PostgreSQL, as "npm start" runs it, and in one process with all stores. No peer does all of this; the goals are what two cores should achieve. CPU: processor time per order in milliseconds, by component.`,
   needs: ['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'],
 
   async run(tools) {

@@ -1,4 +1,4 @@
-/** What projecting costs beside writing the documents. */
+/** The cost of projecting compared with writing the documents. */
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { collectionOf, createProjector, generationName } from '@caudal/projections/projector.ts';
 import { stockDashboard } from '@caudal/service-inventory/projections/stock-dashboard.ts';
@@ -7,10 +7,10 @@ import { created, restocked, streamOf } from '../stock-events.ts';
 import type { Bench, Figure } from '../types.ts';
 import { contests } from '../view-stores.ts';
 
-/** As many as a consumer holds by default. */
+/** A consumer holds this many by default. */
 const batchSize = 256;
 
-/** Events as they come from the log: one a product, all at this version. */
+/** Events as the log returns them: one per product, all at this version. */
 function eventsOf(products: number, version: number): RecordedEvent[] {
   return Array.from({ length: products }, (_, n) => {
     const productId = `P-${n}`;
@@ -25,7 +25,7 @@ function batches<T>(items: T[]): T[][] {
   );
 }
 
-/** Documents a second. */
+/** Documents per second. */
 async function rateOf<T>(items: T[], write: (batch: T[]) => Promise<unknown>): Promise<number> {
   const began = performance.now();
   for (const batch of batches(items)) await write(batch);
@@ -35,7 +35,7 @@ async function rateOf<T>(items: T[], write: (batch: T[]) => Promise<unknown>): P
 export const projection: Bench = {
   name: 'projection',
   title: 'Projecting into the stores',
-  compares: `Batches of ${batchSize} events, each of another view: decoded, the views read, folded, and written with a guard, one batch after the other. Against bulk writes of the very documents that come of it, in batches as large, by the store's own client. New views, and views that are there already (which a bare write replaces unread).`,
+  compares: `Batches of ${batchSize} events, each of another view. A batch is decoded, its views are read, folded, and written with a guard, one batch after the other. Compared with bulk writes of the resulting documents, in batches of the same size, by the store's own client. Both for new views, and for existing ones (which a bare write replaces without reading them).`,
   needs: ['postgres', 'mongodb', 'elasticsearch'],
 
   async run({ quick, say }) {

@@ -1,4 +1,4 @@
-/** What a query costs, from a cache and without. */
+/** The cost of a query, with a cache and without. */
 
 import {
   CreateStockItemRequest,
@@ -18,9 +18,9 @@ import type { Bench, Figure } from '../types.ts';
 
 const bench = 'query';
 const clients = 64;
-/** Asked again and again: all of them are cached. */
+/** These are read again and again, so all of them are cached. */
 const few = 10;
-/** More than are asked for within the second that a cached view lives. */
+/** More than can be read within the second for which a view is cached. */
 const many = 30_000;
 
 const productOf = (n: number) => `P-${n}`;
@@ -28,7 +28,7 @@ const productOf = (n: number) => `P-${n}`;
 export const query: Bench = {
   name: 'query',
   title: 'GetStockItem through gRPC and REST',
-  compares: `${clients} clients read the stock of a product: token and permission checked, the view from the process's cache (${few} products) or from PostgreSQL (${many.toLocaleString('en')} products, none twice within a view's life in the cache). Against the bare grpc-js server of the benchmark before.`,
+  compares: `${clients} clients read the stock of a product. Token and permission are checked, and the view is read from the process's cache (${few} products) or from PostgreSQL (${many.toLocaleString('en')} products, none twice while its view would be cached). Compared with the bare grpc-js server of the benchmark before.`,
   needs: ['postgres'],
 
   async run({ quick, say }) {

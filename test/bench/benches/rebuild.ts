@@ -1,4 +1,4 @@
-/** How long it takes to make a read model anew from a long log. */
+/** The time of rebuilding a projection's views from a long log. */
 
 import { forEachConcurrent } from '@caudal/kernel/concurrency.ts';
 import { rebuild as rebuildView } from '@caudal/projections/generations/rebuild.ts';
@@ -14,7 +14,7 @@ import { contests } from '../view-stores.ts';
 
 const bench = 'rebuild';
 const eventsAView = 5;
-/** Streams that grow at the same time, as orders do: a stream's events lie near each other, and not side by side. */
+/** Streams that grow at the same time, as orders do: the events of a stream are near each other, but not adjacent. */
 const atOnce = 64;
 const bulk = 1_000;
 
@@ -28,7 +28,7 @@ async function fill(log: ReturnType<typeof openLog>['log'], views: number): Prom
   });
 }
 
-/** As many documents as there are views, made of some that the rebuild has written. */
+/** As many documents as there are views, copied from some that the rebuild has written. */
 function multiplied(sample: Document[], count: number): Document[] {
   const key = sample[0]!._id === undefined ? 'id' : '_id';
   return Array.from({ length: count }, (_, n) => ({ ...sample[n % sample.length]!, [key]: `P-${n}` }));
@@ -37,7 +37,7 @@ function multiplied(sample: Document[], count: number): Document[] {
 export const rebuild: Bench = {
   name: 'rebuild',
   title: 'Rebuilding a read model',
-  compares: `A log of 1,000,000 events, ${eventsAView} of each view, read from its beginning, folded, written, a sample checked against the log, and switched to. Against bulk writes of as many such documents by the store's own client, ${bulk.toLocaleString('en')} at a time: what no way of making them could do without.`,
+  compares: `A log of 1,000,000 events, ${eventsAView} per view, is read from its beginning and folded; the views are written, a sample is checked against the log, and queries are switched to the new views. Compared with bulk writes of as many such documents by the store's own client, ${bulk.toLocaleString('en')} at a time: the minimum for any rebuild.`,
   needs: ['postgres', 'mongodb', 'elasticsearch'],
 
   async run({ quick, say }) {

@@ -1,4 +1,4 @@
-/** What a command costs from end to end. */
+/** The cost of a command from end to end. */
 import {
   CreateStockItemRequest,
   InventoryServiceService,
@@ -17,7 +17,7 @@ import type { Bench, Figure } from '../types.ts';
 const inFlight = [1, 64, 256];
 const bench = 'reserve';
 
-/** Each client has a product of its own, so that the log, not one stream, is what they share. */
+/** Each client has a product of its own, so that they share the log and not a stream. */
 const productOf = (client: number) => `P-${client}`;
 
 function request(client: number): ReserveStockRequest {
@@ -25,7 +25,7 @@ function request(client: number): ReserveStockRequest {
   return { requestId: newId(), reservationId: newId(), lines, attributes: {}, ttl: { seconds: 900n, nanos: 0 } };
 }
 
-/** As protobuf's JSON has it. */
+/** In protobuf's JSON form. */
 function jsonRequest(client: number): object {
   const { requestId, reservationId } = request(client);
   return { requestId, reservationId, lines: [{ productId: productOf(client), quantity: '1' }], ttl: '900s' };
@@ -35,7 +35,7 @@ export const reserve: Bench = {
   name: 'reserve',
   title: 'ReserveStock through gRPC and REST',
   compares:
-    'Reserves one piece under a request id: token and permission checked, request validated, decided, in the log on disk, answered. Against a bare grpc-js server with the same messages that does none of it (test/bench/echo.ts), called by the same client. Client, service and PostgreSQL share the cores.',
+    'Reserves one piece under a request id: token and permission are checked, the request is validated and decided, its event is in the log on disk, and the call is answered. Compared with a bare grpc-js server with the same messages that does none of this (test/bench/echo.ts), called by the same client. Client, service and PostgreSQL share the cores.',
   needs: ['postgres'],
 
   async run({ quick, say }) {

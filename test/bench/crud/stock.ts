@@ -1,13 +1,13 @@
 /**
- * The before-picture: stock as a CRUD service keeps it. A row a product, a row a reservation, and a transaction that
- * locks the product's row with SELECT ... FOR UPDATE, as such services are commonly written. It promises less than ours:
- * no history, and nobody hears of a change.
+ * For comparison: stock as a CRUD service keeps it. It has one row per product and per reservation, and a transaction
+ * that locks the product's row with SELECT ... FOR UPDATE, as is common. It promises less than Caudal: it has no
+ * history and publishes no changes.
  */
 import type { Database } from '@caudal/postgres/database.ts';
 
 export interface CrudStock {
   create(productId: string, quantity: number): Promise<void>;
-  /** Throws if there are not enough pieces. A reservation that is there already is left as it is. */
+  /** Throws if there are not enough pieces. An existing reservation is not changed. */
   reserve(reservation: { reservationId: string; productId: string; quantity: number; expireAt: Date }): Promise<void>;
 }
 

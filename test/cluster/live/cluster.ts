@@ -1,25 +1,25 @@
-/** The cluster under test: kubectl and helm, as an operator has them. */
+/** The cluster under test: kubectl and helm, as an operator uses them. */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { tool } from '../chart.ts';
 
 export interface ClusterTarget {
-  /** Where pods reach this machine. */
+  /** The address of this machine, as pods reach it. */
   host: string;
   image: string;
 }
 
-/** Between two looks at the cluster: each takes kubectl a fifth of a second of processor time. */
+/** The interval between two checks of the cluster: each takes kubectl a fifth of a second of processor time. */
 export const lookEveryMs = 1_000;
 
-/** What `npm run test:cluster` has made ready. Throws if it has not. */
+/** The cluster that `npm run test:cluster` has prepared. Throws if there is none. */
 export function clusterTarget(): ClusterTarget {
   const { CLUSTER_HOST_IP: host, CLUSTER_IMAGE: image } = process.env;
   if (!host || !image) throw new Error('There is no cluster: "npm run test:cluster" makes one.');
   return { host, image };
 }
 
-/** A command that has failed, with what it said. */
+/** A failed command, with its output. */
 export class CommandError extends Error {
   constructor(
     command: string,
@@ -41,11 +41,11 @@ async function run(command: string, args: string[], { input, seconds }: RunOptio
 
 interface RunOptions {
   input?: string;
-  /** After so long it is ended, and has failed. */
+  /** After this time the command is ended, and has failed. */
   seconds: number;
 }
 
-/** kubectl with these arguments; what it prints. */
+/** Runs kubectl with these arguments; returns its output. */
 export const kubectl = (args: string[], options: Partial<RunOptions> = {}): Promise<string> =>
   run('kubectl', args, { seconds: 60, ...options });
 
@@ -55,11 +55,11 @@ const helmPath = () => {
   return found.path;
 };
 
-/** helm with these arguments; what it prints. */
+/** Runs helm with these arguments; returns its output. */
 export const helm = (args: string[], options: Partial<RunOptions> = {}): Promise<string> =>
   run(helmPath(), args, { seconds: 300, ...options });
 
-/** Makes the resources, or makes them so. */
+/** Creates the resources, or changes them to these. */
 export async function apply(...manifests: object[]): Promise<void> {
   await kubectl(['apply', '--filename', '-'], {
     input: JSON.stringify({ apiVersion: 'v1', kind: 'List', items: manifests }),
@@ -74,7 +74,7 @@ export interface PodStatus {
   phase: string;
 }
 
-/** The pods of a namespace, or those of a workload of it. */
+/** The pods of a namespace, or those of one workload. */
 export async function pods(namespace: string, component?: string): Promise<PodStatus[]> {
   const selector = component ? [`--selector=app.kubernetes.io/component=${component}`] : [];
   const { items } = JSON.parse(await kubectl(['get', 'pods', '-n', namespace, ...selector, '-o', 'json'])) as {

@@ -1,4 +1,4 @@
-/** What happens to pods while they are being called: an upgrade, a kill, a drained node. */
+/** What happens to pods while clients call them: an upgrade, a kill, a drained node. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect } from '@jest/globals';
 import { until } from '../../e2e/wait.ts';
@@ -23,7 +23,7 @@ async function startLoad({ namespace }: Release, pod: string) {
     const line = await lastLine(namespace, pod);
     return line?.startsWith('{') ? JSON.parse(line) : nothing;
   };
-  /** Waits until each has done so many more calls. */
+  /** Waits until each kind of client has done this many more calls. */
   async function goOn(calls: number): Promise<void> {
     const { grpc, rest } = await tally();
     const further = (now: Tally) => now.grpc.done >= grpc.done + calls && now.rest.done >= rest.done + calls;
@@ -42,11 +42,11 @@ async function startLoad({ namespace }: Release, pod: string) {
   };
 }
 
-/** `placed.orders` counts the orders that clients were told of. */
+/** `placed.orders` counts the orders that clients got an acknowledgement for. */
 export function goesOnThroughDisturbances(release: () => Release, placed: { orders: number }): void {
   const test = releaseTest(release);
 
-  /** Does it while clients call; what came of their calls. */
+  /** Runs it while clients call; returns the tally of their calls. */
   async function under(
     what: string,
     disturb: (goOn: (calls: number) => Promise<void>) => Promise<void>,
@@ -72,7 +72,7 @@ export function goesOnThroughDisturbances(release: () => Release, placed: { orde
       const before = (await running()).map((pod) => pod.name);
       const tally = await under('upgrade', async () => {
         await deploy({ podAnnotations: { upgrade: 'first' } });
-        // Those before are told to end when their successors are ready, and go some time later.
+        // The old pods are terminated when the new ones are ready, and are removed some time later.
         await untilPods(namespace, (all) => all.every(({ ending }) => !ending));
       });
       expect((await running()).filter((pod) => before.includes(pod.name))).toEqual([]);
@@ -81,7 +81,7 @@ export function goesOnThroughDisturbances(release: () => Release, placed: { orde
     }, 600_000);
 
     for (const workload of ['command', 'query'])
-      test(`a process of ${workload} killed with -9: gRPC clients do not notice`, async () => {
+      test(`a process of ${workload} killed with -9: no call of gRPC clients fails`, async () => {
         const { namespace } = release();
         const [victim] = (await pods(namespace, workload)).filter(({ ready }) => ready);
         const tally = await under(`kill -9 of ${workload}`, async (goOn) => {
@@ -92,7 +92,7 @@ export function goesOnThroughDisturbances(release: () => Release, placed: { orde
           );
         });
         expect(tally.grpc.failed).toBe(0);
-        // Those that were under way on the connections that broke; clients that do not repeat see no more than these.
+        // The calls in flight on the broken connections. Clients that do not repeat see no other failures.
         expect(tally.rest.failed).toBeLessThanOrEqual(8);
       }, 300_000);
 
@@ -107,7 +107,8 @@ export function goesOnThroughDisturbances(release: () => Release, placed: { orde
       const tally = await under('drain', async (goOn) => {
         try {
           const refused = await kubectl(drain, { seconds: 90 }).catch((error: CommandError) => error);
-          // On one node there is no other place: the second pod of a workload must not be taken before the first is back.
+          // On one node there is no room for evicted pods: the second pod of a workload must stay until the first is
+          // back.
           if (items.length === 1)
             expect((refused as CommandError).message).toMatch(/violate the pod's disruption budget/);
           for (const workload of ['command', 'query'])
@@ -129,10 +130,13 @@ const ofWorkload = (all: Pods, workload: string) =>
 
 async function untilPods(namespace: string, there: (all: Pods) => boolean): Promise<void> {
   const ofRelease = async () => (await pods(namespace)).filter((pod) => pod.name.startsWith(`${name}-`));
-  await until('the pods come to rest', ofRelease, there, 150_000, lookEveryMs);
+  await until('the pods are ready', ofRelease, there, 150_000, lookEveryMs);
 }
 
-/** Ends the process in the pod as an out-of-memory killer would. The pod's first process is tini, which a namespace protects. */
+/**
+ * Kills the process in the pod as the OOM killer would. The pod's first process is tini, which its PID namespace
+ * protects.
+ */
 async function kill(namespace: string, pod: string): Promise<void> {
   const script = `
     const { readdirSync, readFileSync } = require('node:fs');

@@ -1,4 +1,4 @@
-/** One release on one cluster: what comes first makes what comes later possible. */
+/** One release on one cluster: each test needs the result of those before it. */
 import base from '../../../jest.config.js';
 
 export default {

@@ -1,8 +1,7 @@
 /**
- * `npm run test:cluster`: installs Caudal on a real Kubernetes, and does to it what its operators and their nodes will do.
- *
- * The cluster is the one of a kubeconfig, or one node that test/cluster/node makes on this machine and takes down again. The
- * stores are on this machine.
+ * `npm run test:cluster`: installs Caudal on a real Kubernetes, and does what its operators and nodes will do to it.
+ * The cluster is that of a kubeconfig, or one node that test/cluster/node starts on this machine and removes again. The
+ * stores run on this machine.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { join } from 'node:path';
@@ -11,19 +10,20 @@ import { root } from '../../e2e/part.ts';
 
 const usage = `Usage: npm run test:cluster [-- --kubeconfig FILE --image NAME --host ADDRESS] [--build-minutes N] [--keep]
 
-  Without --kubeconfig a node of Kubernetes is built on this machine (Linux, root; some 15 minutes the first time), Caudal's
-  image for it, and the node goes when the tests have ended.
+  Without --kubeconfig a Kubernetes node and Caudal's image are built on this machine (Linux, root; some 15 minutes the
+  first time). The node is removed after the tests.
 
-  --kubeconfig FILE  a cluster that you have: kind, or any other; it needs KEDA and metrics-server
-  --image NAME       Caudal's image there: kind load docker-image caudal:test
-  --host ADDRESS     where its pods reach this machine: for kind, the gateway of Docker's network "kind"
-  --build-minutes N  how long building the node may take: 35 if absent
+  --kubeconfig FILE  your own cluster: kind, or any other; it needs KEDA and metrics-server
+  --image NAME       Caudal's image in it: kind load docker-image caudal:test
+  --host ADDRESS     this machine's address for its pods: for kind, the gateway of Docker's network "kind"
+  --build-minutes N  how many minutes the node's build may take: 35 if absent
   --keep             leave the node up afterwards
   --help             this
 
-Exit code 0: everything held. 1: something did not. 2: called wrongly. 3: this machine can't have a cluster; it says why.`;
+Exit code 0: everything held. 1: something did not hold. 2: wrong arguments. 3: this machine can't run a cluster, for the
+reason that is printed.`;
 
-/** What the tests are told, as variables. */
+/** Passed to the tests as variables. */
 interface Target {
   KUBECONFIG: string;
   PATH: string;
@@ -46,7 +46,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     child?.kill(signal);
   });
 
-/** Runs it where it can be seen, for `timeout` ms at most; its exit code. */
+/** Runs the command with its output visible, for `timeout` ms at most; returns its exit code. */
 async function run(
   command: string,
   args: string[],
@@ -57,19 +57,19 @@ async function run(
   return new Promise((resolve, reject) => child!.on('error', reject).on('close', (code) => resolve(code ?? 1)));
 }
 
-/** Runs it for what it prints. */
+/** Runs the command; returns its output. */
 async function told(command: string, ...args: string[]): Promise<string> {
   return (await promisify(execFile)(command, args, { maxBuffer: 2 ** 24 })).stdout.trim();
 }
 
-/** This machine can't have a cluster. */
+/** This machine can't run a cluster. */
 class NoCluster extends Error {
   constructor(why: string) {
     super(`No cluster here: ${why}`);
   }
 }
 
-/** The node, up, with the image in it. Throws NoCluster. */
+/** Starts the node and loads the image into it. Throws NoCluster. */
 async function makeNode({ buildMinutes }: { buildMinutes: number }): Promise<Target> {
   await told(node, 'possible').catch(({ stdout = '', stderr = '' }: { stdout?: string; stderr?: string }) => {
     throw new NoCluster(`${stdout}${stderr}`.trim());
@@ -101,7 +101,7 @@ function readArguments() {
   if (values.kubeconfig && !(values.image && values.host))
     throw new Error('--kubeconfig needs --image and --host as well.');
   const buildMinutes = Number(values['build-minutes']);
-  if (!(buildMinutes > 0)) throw new Error('--build-minutes is a number of minutes, such as 20.');
+  if (!(buildMinutes > 0)) throw new Error('--build-minutes must be a number of minutes, such as 20.');
   return { ...values, buildMinutes };
 }
 

@@ -1,10 +1,10 @@
-/** What the orders' log says of all orders. */
+/** The state of all orders, by the orders' log. */
 import { Client } from 'pg';
 import type { Release } from './release.ts';
 
 export interface Orders {
   placed: number;
-  /** Neither confirmed nor given up yet. */
+  /** Neither confirmed nor rejected yet. */
   open: number;
 }
 

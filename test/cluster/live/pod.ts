@@ -7,7 +7,7 @@ import { name, type Release } from './release.ts';
 
 const folder = join(import.meta.dirname, 'pods');
 
-/** Starts the script; the pod's name. */
+/** Starts the script; returns the pod's name. */
 export async function startPod({ namespace, token }: Release, script: string): Promise<string> {
   const pod = `${script}-${Date.now().toString(36)}`;
   const files = Object.fromEntries(readdirSync(folder).map((file) => [file, readFileSync(join(folder, file), 'utf8')]));
@@ -44,7 +44,10 @@ export async function startPod({ namespace, token }: Release, script: string): P
   return pod;
 }
 
-/** Waits for the script's end, at most so long; the last line that it printed. Throws, with all of them, if it failed. */
+/**
+ * Waits at most `seconds` for the script's end; returns the last line of its output. Throws, with all lines, if it
+ * failed.
+ */
 export async function ended(namespace: string, pod: string, seconds: number): Promise<string> {
   const phase = () => kubectl(['get', 'pod', pod, '-n', namespace, '-o', 'jsonpath={.status.phase}']);
   const logs = () => kubectl(['logs', pod, '-n', namespace]);
@@ -54,7 +57,7 @@ export async function ended(namespace: string, pod: string, seconds: number): Pr
   return (await logs()).trim().split('\n').at(-1)!;
 }
 
-/** The last line that a pod has printed; undefined: none yet. */
+/** The last line of a pod's output; undefined if there is none yet. */
 export async function lastLine(namespace: string, pod: string): Promise<string | undefined> {
   return (await kubectl(['logs', pod, '-n', namespace, '--tail=1']).catch(() => '')).trim() || undefined;
 }

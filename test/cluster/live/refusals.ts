@@ -1,4 +1,4 @@
-/** What goes wrong at the start: each time something says what, and what to do. */
+/** Errors at the start: each has a message that says what is wrong and what to do. */
 import { describe, expect, test } from '@jest/globals';
 import { until } from '../../e2e/wait.ts';
 import { kubectl, lookEveryMs, pods } from './cluster.ts';
@@ -8,16 +8,16 @@ const sayMs = 90_000;
 
 /** Tests before the first installation: they leave nothing behind. */
 export function refusesWhatCannotWork(release: () => Release): void {
-  describe('what the cluster is asked, before anything is installed', () => {
+  describe('the chart checks with the cluster before anything is installed', () => {
     test.each([
-      ['a value with a typing error', { workloads: { query: { replicaz: 3 } } }, /replicaz/],
+      ['a misspelt value', { workloads: { query: { replicaz: 3 } } }, /replicaz/],
       [
-        'a role that there is not',
+        'a role that does not exist',
         { workloads: { query: { roles: ['querry'] } } },
         /roles.*\n?.*(querry|must be one of)/,
       ],
       [
-        'a Secret that is not there',
+        'a Secret that does not exist',
         { secrets: { MONGODB_URL: { existingSecret: 'nowhere' } } },
         /secrets\.MONGODB_URL\.existingSecret: the namespace \S+ has no Secret nowhere/,
       ],
@@ -26,13 +26,13 @@ export function refusesWhatCannotWork(release: () => Release): void {
         { secrets: { REDIS_URL: { existingSecret: 'caudal', key: 'nothing' } } },
         /secrets\.REDIS_URL\.key: the Secret caudal has no key nothing/,
       ],
-    ])('%s is refused, by its name', async (_, values, message) => {
+    ])('%s is refused, and the message has its name', async (_, values, message) => {
       await expect(release().check(values)).rejects.toThrow(message);
     });
   });
 
   releaseTest(release)(
-    'while PostgreSQL is away the installation waits, says why, and goes on when it is back',
+    'while PostgreSQL is unreachable the installation waits and says why; it continues when PostgreSQL is back',
     async () => {
       const { namespace, proxies, deploy } = release();
       proxies.DATABASE_URL!.refuse(true);
@@ -51,7 +51,7 @@ export function refusesWhatCannotWork(release: () => Release): void {
   );
 }
 
-/** Waits until the migration has failed and said why; what it said. */
+/** Waits until the migration has failed with this reason; returns its log. */
 function untilSaid(namespace: string, reason: RegExp): Promise<string> {
   const said = async () => {
     const failed = (await pods(namespace)).find(({ phase }) => phase === 'Failed');

@@ -14,12 +14,14 @@ import { apply, clusterTarget, helm, kubectl } from './cluster.ts';
 export interface Release {
   namespace: string;
   stores: Stores;
-  /** By the names of their settings: what pods reach the stores by. */
+  /** The proxies through which pods reach the stores, by the names of the stores' settings. */
   proxies: Record<string, TcpProxy>;
   token: string;
-  /** Installs or upgrades the release to these values, laid over those of all tests, and waits until it is there. */
+  /**
+   * Installs the release or upgrades it, with these values merged into the common ones, and waits until it is ready.
+   */
   deploy(values?: Values): Promise<void>;
-  /** Renders what `deploy` would send, without sending it: what the chart refuses. */
+  /** Renders what `deploy` would install, without installing it: rejects if the chart refuses the values. */
   check(values: Values): Promise<void>;
   /** The error, with the states of all pods, the cluster's warnings, and the ends of logs. */
   explain(error: unknown): Promise<unknown>;
@@ -29,8 +31,8 @@ export interface Release {
 export const name = 'caudal';
 
 /**
- * What all releases of the tests have: eight pods on two cores. The projector of the stock is on its own, so that it can be
- * scaled on its queue: from none, and by few messages.
+ * The values of all releases: eight pods on two cores. The stock's projector is a workload of its own, so that it can
+ * be scaled on its queue: from 0 pods, and by few messages.
  */
 const common: Values = {
   preset: 'small',
@@ -58,7 +60,7 @@ const common: Values = {
   autoscaling: { scaleDownSeconds: 15 },
 };
 
-/** A namespace with the Secret, and stores with nothing in them; nothing is installed yet. */
+/** Creates a namespace with the Secret, and empty stores; installs nothing yet. */
 export async function prepareRelease(): Promise<Release> {
   const { host, image } = clusterTarget();
   const namespace = `caudal-${Date.now().toString(36)}`;
@@ -144,7 +146,10 @@ function splitImage(image: string): [string, string] {
 let failed = false;
 const testMs = 400_000;
 
-/** `test`, whose failure tells what the cluster says, and ends those that would need what it was to make. */
+/**
+ * `test`. If it fails, its error has the state of the cluster, and the tests after it are not run, because they need
+ * its result.
+ */
 export function releaseTest(
   release: () => Release,
 ): (title: string, body: () => Promise<void>, timeoutMs?: number) => void {
@@ -152,8 +157,8 @@ export function releaseTest(
     test(
       title,
       async () => {
-        if (failed) throw new Error('Not tried, since one before it failed.');
-        // Also if it is not heard of again.
+        if (failed) throw new Error('Not run, because a test before it failed.');
+        // Set first, in case the test never returns.
         failed = true;
         try {
           await body();

@@ -1,4 +1,4 @@
-/** A burst for a projector that sleeps: it wakes, grows to its most, and goes to sleep again, and nothing is lost. */
+/** A burst for a projector with 0 pods: it is scaled to its maximum and back to 0, and nothing is lost. */
 import { generationName } from '@caudal/projections/projector.ts';
 import { stockDashboard } from '@caudal/service-inventory/projections/stock-dashboard.ts';
 import { expect } from '@jest/globals';
@@ -23,7 +23,7 @@ interface Look {
   waiting: number;
 }
 
-/** What the Deployment has, and what its queue holds. */
+/** The pods of the Deployment, and the messages of its queue. */
 async function look(release: Release, began: number): Promise<Look> {
   const [deployment, queue] = await Promise.all([
     kubectl(['get', 'deployment', workload, '-n', release.namespace, '-o', 'json']),
@@ -38,7 +38,7 @@ async function look(release: Release, began: number): Promise<Look> {
   };
 }
 
-/** Looks until it is so, at most until so many seconds after the burst; all looks. */
+/** Checks until it is true, at most until `seconds` after the burst; returns all figures. */
 async function lookUntil(
   release: Release,
   began: number,
@@ -52,11 +52,11 @@ async function lookUntil(
     return now;
   };
   const leftMs = began + seconds * 1_000 - performance.now();
-  await until(`${workload} is as it should be, ${seconds} s after the burst`, next, there, leftMs, lookEveryMs);
+  await until(`${workload} is as expected, ${seconds} s after the burst`, next, there, leftMs, lookEveryMs);
   return looks;
 }
 
-/** Appends the burst to the log of the stock, many streams side by side. */
+/** Appends the burst to the log of the stock, to many streams in parallel. */
 async function appendBurst({ stores }: Release): Promise<void> {
   const { log, close } = openLog({ url: stores.databaseUrl, schema: 'inventory' });
   try {
@@ -64,7 +64,7 @@ async function appendBurst({ stores }: Release): Promise<void> {
     const fill = async (product: string) => {
       const events = Array.from({ length: versions }, (_, n) => (n === 0 ? created(product) : restocked(n)));
       const { kind } = await log.append({ stream: streamOf(product), expected: 0, events });
-      if (kind !== 'appended') throw new Error(`The append came to ${kind}.`);
+      if (kind !== 'appended') throw new Error(`The result of the append is ${kind}.`);
     };
     await Promise.all(Array.from({ length: streams }, (_, n) => fill(`burst-${n}`)));
   } finally {
@@ -95,7 +95,7 @@ export function scalesOnQueues(release: () => Release): void {
           `drained after ${drained.toFixed(0)} s, which is the longest lag; no pod left after ${looks.at(-1)!.at.toFixed(0)} s`,
         ].join('\n'),
       );
-      // Still at work when all of them were there: else they were not there for the burst.
+      // Messages still waited when all pods were there: else the burst did not need them.
       expect(growing.at(-1)!.waiting).toBeGreaterThan(0);
       expect(await release().stores.deadLetters()).toEqual([]);
       const verdict = await runCaudal(release().stores.env, 'verify', 'stock-dashboard', '--json');

@@ -1,4 +1,4 @@
-/** A release's life on a real cluster, from the first mistake in its values until nothing of it is left. */
+/** The life of a release on a real cluster, from the first wrong value until nothing of it is left. */
 import { afterAll, beforeAll, describe, expect } from '@jest/globals';
 import { until } from '../../e2e/wait.ts';
 import { runCaudal } from '../../faults/run-caudal.ts';
@@ -14,7 +14,7 @@ describe('Caudal on Kubernetes', () => {
   let prepared: Release;
   const release = () => prepared;
   const test = releaseTest(release);
-  /** Orders that clients were told of. */
+  /** Orders that clients got an acknowledgement for. */
   const placed = { orders: 0 };
 
   beforeAll(async () => {
@@ -24,7 +24,7 @@ describe('Caudal on Kubernetes', () => {
 
   refusesWhatCannotWork(release);
 
-  test('all that the preset names is ready, under restricted pod security, and "helm test" agrees', async () => {
+  test('all workloads of the preset are ready, under restricted pod security, and "helm test" passes', async () => {
     const { namespace, deploy } = prepared;
     await deploy();
     const all = (await pods(namespace)).filter(({ phase }) => phase === 'Running');
@@ -46,29 +46,29 @@ describe('Caudal on Kubernetes', () => {
   scalesOnQueues(release);
   goesOnThroughDisturbances(release, placed);
 
-  test('afterwards every order has ended, every view is what the logs say, and nothing is a dead letter', async () => {
+  test('afterwards every order has ended, every view equals the log, and there is no dead letter', async () => {
     const { stores } = prepared;
     const verdict = async () => JSON.parse((await runCaudal(stores.env, 'verify', 'all', '--json')).stdout);
     const orders = await until(
-      'every order at its end',
+      'every order has ended',
       () => countOrders(prepared),
       (now) => now.open === 0,
       90_000,
     );
     expect(orders.placed).toBeGreaterThanOrEqual(placed.orders);
-    // The projector of the stock sleeps until KEDA sees what waits for it.
+    // The stock's projector has 0 pods until KEDA sees messages in its queue.
     await until('every view is right', verdict, ({ right }) => right, 120_000);
     expect(await stores.deadLetters()).toEqual([]);
   });
 
-  test('a release that is uninstalled leaves nothing behind', async () => {
+  test('an uninstalled release leaves nothing behind', async () => {
     const { namespace } = prepared;
     await helm(['uninstall', name, '--namespace', namespace, '--wait', '--timeout=3m']);
     const kinds = (await kubectl(['api-resources', '--verbs=list,delete', '--output=name'])).trim().split('\n');
     expect(kinds.length).toBeGreaterThan(30);
     const labelled = ['--all-namespaces', `--selector=app.kubernetes.io/instance=${name}`];
     const left = () => kubectl(['get', kinds.join(','), ...labelled, '--output=name', '--ignore-not-found']);
-    // Pods have their time to end.
+    // Pods may take their time to end.
     await until('nothing of the release is there', left, (names) => names.trim() === '', 120_000, lookEveryMs);
     const others = await kubectl(['get', 'secrets,deployments,pods,scaledobjects,hpa', '-n', namespace, '-o', 'name']);
     expect(others.trim().split('\n')).toEqual([`secret/${name}`]);

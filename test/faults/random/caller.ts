@@ -1,27 +1,27 @@
-/** Calls the REST API as a careful client does, and keeps a record of every attempt. */
+/** Calls the REST API as a careful client does, and records every attempt. */
 import { newId } from '@caudal/kernel/ids.ts';
 import type { Random } from '@caudal/testing/random.ts';
 import { createApi, type Json, methodNamed, type Reply, roleOf } from '../../e2e/api.ts';
 import type { System } from '../../e2e/system.ts';
 import type { Attempt, History, Operation } from './history.ts';
 
-/** Longer than any deadline of the server: who is not answered by then waits for ever. */
+/** Longer than any deadline of the server: a call that has no answer by then would wait for ever. */
 export const patienceMs = 12_000;
 const insistMs = 120_000;
 
 export interface Caller {
   /**
-   * Gives a command, in the history. `insist`: repeats it, at any process, with the same request id until it is
-   * answered, for two minutes at most; else it is sent once, and may stay unknown.
+   * Sends a command, and adds it to the history. With `insist` it is repeated, at any process, with the same request id
+   * until it is answered, for two minutes at most. Else it is sent once, and its outcome may stay unknown.
    */
   command(method: string, request: Json, options: { insist: boolean }): Promise<Operation & { token?: string }>;
-  /** Asks, once. Undefined if nobody answered. `after`: a consistency token. */
+  /** Sends a query, once. Undefined if there was no answer. `after`: a consistency token. */
   ask(method: string, request: Json, after?: string): Promise<Reply | undefined>;
 }
 
-/** What an answer leaves open: it may have happened all the same. */
+/** Answers after which the command may be done nevertheless. */
 const leavesOpen = new Set([0, 408, 499, 500, 502, 503, 504]);
-/** Answers after which it pays to try again. */
+/** Answers after which a repeat may succeed. */
 const comeBack = new Set([0, 408, 429, 499, 502, 503, 504]);
 
 export interface CallerOptions {
@@ -30,7 +30,7 @@ export interface CallerOptions {
   token: string;
   history: History;
   random: Random;
-  /** Hears of every attempt, commands and questions. */
+  /** Called with every attempt, of commands and queries. */
   onAttempt(attempt: Attempt & { method: string }): void;
 }
 
@@ -70,7 +70,7 @@ export function createCaller({ name, system, token, history, random, onAttempt }
       } while (insist && comeBack.has(attempts.at(-1)!.status) && history.now() - began < insistMs);
 
       const { status, reason } = attempts.at(-1)!;
-      // One attempt may be refused while an earlier one, in a process that stood still, is yet to happen.
+      // The last attempt may be refused while an earlier one, in a stopped process, may still be done later.
       const isOpen = attempts.some((tried) => leavesOpen.has(tried.status));
       const outcome = status >= 200 && status < 300 ? 'done' : isOpen ? 'unknown' : 'refused';
       const operation: Operation = {

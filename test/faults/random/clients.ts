@@ -1,4 +1,4 @@
-/** The load: buyers, a bank and a warehouse that do things at random, each from its own part of the seed. */
+/** The load: buyers, a bank and a warehouse with random actions, each from its own part of the seed. */
 import { createRandom, type Random } from '@caudal/testing/random.ts';
 import type { Json } from '../../e2e/api.ts';
 import type { System } from '../../e2e/system.ts';
@@ -9,13 +9,16 @@ import type { Attempt, History } from './history.ts';
 
 export interface World {
   productIds: string[];
-  /** Also the ids of their wallets. */
+  /** Their wallets have the same ids. */
   customerIds: string[];
 }
 
 const ids = (kind: string, count: number) => Array.from({ length: count }, (_, index) => `${kind}-${index + 1}`);
 
-/** Few of each, so that they are fought over; and so little of each that much is refused. Returns once it can be seen. */
+/**
+ * Makes few products and customers, so that clients compete for them, with little stock and money, so that many
+ * commands are refused. Returns after all can be seen in views.
+ */
 export async function makeWorld({ api }: System): Promise<World> {
   const world = { productIds: ids('lamp', 10), customerIds: ids('ada', 8) };
   const seen = (method: string, request: Json) =>
@@ -40,7 +43,7 @@ export async function makeWorld({ api }: System): Promise<World> {
   return world;
 }
 
-/** What a client does next, and how often. */
+/** What a client does next, by its share of all actions. */
 const actions: { share: number; act(client: Client): Promise<void> }[] = [
   { share: 30, act: placeOrder },
   { share: 25, act: leadOrder },
@@ -58,11 +61,11 @@ interface Client {
   caller: Caller;
   random: Random;
   world: World;
-  /** Orders that this client has placed, or may have, and not led to their end. */
+  /** Orders that this client has placed, or may have placed, and that have not ended. */
   orderIds: string[];
   name: string;
   count: number;
-  /** What was promised and not kept. */
+  /** Called with a promise of the API that was not kept. */
   broken(promise: string): void;
 }
 
@@ -76,7 +79,10 @@ export interface ClientsOptions {
   onAttempt(attempt: Attempt & { method: string }): void;
 }
 
-/** Works until the signal fires. Returns the orders that were placed, or may have been, and what was not as promised. */
+/**
+ * Runs the clients until the signal fires. Returns the orders that were placed, or may have been placed, and the broken
+ * promises.
+ */
 export async function runClients({ system, world, seed, history, count, signal, onAttempt }: ClientsOptions) {
   const token = await system.token({ subject: 'client', ttlSeconds: 4 * 3600 });
   const orderIds: string[] = [];
@@ -131,7 +137,7 @@ async function placeOrder(client: Client): Promise<void> {
   if (seen?.status === 404) client.broken(`GetOrder ${orderId} was 404 after its own consistency token`);
 }
 
-/** Looks at one of its orders, and does what can be done with it. */
+/** Reads one of the client's orders, and takes its next step. */
 async function leadOrder(client: Client): Promise<void> {
   const { random, caller, orderIds } = client;
   if (orderIds.length === 0) return;
@@ -167,7 +173,7 @@ async function deposit(client: Client): Promise<void> {
   if (outcome !== 'done') return;
   const seen = await caller.ask('ListTransactions', { walletId, pageSize: 100 }, token);
   const isThere = seen?.body?.transactions?.some((transaction: Json) => transaction.reference === reference);
-  // Others move this wallet's money too: only a full page may end before it.
+  // Other clients move money of this wallet too: only on a full page may the transaction be missing.
   if (seen?.status === 200 && !isThere && seen.body.transactions.length < 100)
     client.broken(`ListTransactions of ${walletId} lacks ${reference} after its own consistency token`);
 }
@@ -191,7 +197,9 @@ async function adjust({ random, world, caller }: Client): Promise<void> {
   await caller.command('AdjustStock', request, { insist: random.chance(0.5) });
 }
 
-/** Without an order, as other systems do: held, then bought, let go, or left to run out. */
+/**
+ * A reservation without an order, as other systems make them: reserved, then committed, released, or left to expire.
+ */
 async function reserve(client: Client): Promise<void> {
   const { random, world, caller } = client;
   const lines = [{ productId: random.pick(world.productIds), quantity: String(random.int(1, 4)) }];

@@ -1,4 +1,4 @@
-/** The system under attack: two processes a role, and between each of them and each server a network of its own. */
+/** The system under attack: two processes per role, and a proxy between each process and each server. */
 import { type SandboxGateway, startSandboxGateway } from '@caudal/service-payments/gateway/sandbox.ts';
 import { type ServerName, serverUrl } from '@caudal/testing/servers.ts';
 import { startTcpProxy, type TcpProxy, through } from '@caudal/testing/tcp-proxy.ts';
@@ -6,7 +6,7 @@ import { type System, startSystem } from '../../e2e/system.ts';
 
 const copies = 2;
 
-/** Which servers a role talks to. */
+/** The servers that each role uses. */
 const links = {
   command: ['postgres'],
   query: ['postgres', 'mongodb', 'elasticsearch', 'redis'],
@@ -58,7 +58,7 @@ export async function startCluster(): Promise<Cluster> {
         PAYMENTS_GATEWAY_TIMEOUT: '2s',
         CAUDAL_RECONCILIATION_INTERVAL: '2s',
         CAUDAL_RECONCILIATION_MIN_AGE: '1s',
-        // Shorter than a pause: pieces must be lost to an expiry now and then, and payments come too late.
+        // Shorter than a pause, so that reservations sometimes expire before payments arrive.
         ORDERS_RESERVATION_TTL: '20s',
         ORDERS_PAYMENT_TIMEOUT: '60s',
         ...Object.fromEntries(

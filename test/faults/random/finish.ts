@@ -1,11 +1,11 @@
-/** After the last fault: every order that was begun is led to its end, as its buyer and the warehouse would. */
+/** After the last fault every order is led to its end, as its buyer and the warehouse would. */
 import { forEachConcurrent } from '@caudal/kernel/concurrency.ts';
 import type { Json } from '../../e2e/api.ts';
 import { isEnd } from '../../e2e/traffic.ts';
 import type { Caller } from './caller.ts';
 
 const atOnce = 10;
-/** Beyond the breaker's 60 s, a reservation's 20 s and the retries of a payment. */
+/** Longer than the circuit breaker's 60 s, a reservation's 20 s and the retries of a payment. */
 const patienceMs = 240_000;
 
 export interface FinishOptions {
@@ -14,7 +14,7 @@ export interface FinishOptions {
   onEnded(count: number): void;
 }
 
-/** Returns the orders at their ends, by id; those that were never placed are not among them. Throws if one does not end. */
+/** Returns the ended orders by id, without those that were never placed. Throws if an order does not end. */
 export async function finishOrders({ caller, orderIds, onEnded }: FinishOptions): Promise<Map<string, Json>> {
   const ended = new Map<string, Json>();
   const deadline = performance.now() + patienceMs;
@@ -32,7 +32,7 @@ async function finish(caller: Caller, orderId: string, deadline: number): Promis
   let shippedOnce = false;
   for (;;) {
     const reply = await caller.ask('GetOrder', { orderId });
-    // Views are up to date by now: what they do not know was never placed.
+    // Views are up to date by now: an order that they lack was never placed.
     if (reply?.status === 404) return undefined;
     const order = reply?.status === 200 ? reply.body : undefined;
     if (order && isEnd(order)) return order;

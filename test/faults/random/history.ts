@@ -1,13 +1,13 @@
-/** What clients asked for, and what they were told: the record that is held against the logs afterwards. */
+/** The commands of the clients, with their answers: the record with which the logs are compared afterwards. */
 import { createWriteStream } from 'node:fs';
 import { finished } from 'node:stream/promises';
 import type { Json } from '../../e2e/api.ts';
 
-/** `unknown`: nobody answered, or the answer leaves open whether it happened. */
+/** `unknown`: there was no answer, or the answer leaves open whether the command was done. */
 export type Outcome = 'done' | 'refused' | 'unknown';
 
 export interface Operation {
-  /** Travels as the causation id, so that its events are found in the logs. */
+  /** It is also the causation id, so that the command's events can be found in the logs. */
   id: string;
   client: string;
   method: string;
@@ -16,25 +16,25 @@ export interface Operation {
   began: number;
   ended: number;
   outcome: Outcome;
-  /** Of the last attempt; 0 if nobody answered. */
+  /** The status of the last attempt; 0 if there was no answer. */
   status: number;
   reason: string;
   attempts: Attempt[];
 }
 
-/** One call: which process it went to, and how long that took. */
+/** One call: which process it was sent to, and how long it took. */
 export interface Attempt {
   part: string;
   began: number;
   ended: number;
   status: number;
-  /** The answer's reason, or what broke the call off. */
+  /** The reason in the answer, or of the broken connection. */
   reason: string;
 }
 
 export interface History {
   operations: Operation[];
-  /** What was broken, as lines for people. */
+  /** The faults, as readable lines. */
   faults: string[];
   add(operation: Operation): void;
   note(fault: string): void;
@@ -43,7 +43,7 @@ export interface History {
   close(): Promise<void>;
 }
 
-/** Kept in memory for the checks, and in the file, a line of JSON an entry, for whoever looks for a cause. */
+/** Keeps the history in memory for the checks, and in the file for debugging: one line of JSON per entry. */
 export function createHistory(file: string): History {
   const stream = createWriteStream(file);
   const began = performance.now();

@@ -1,11 +1,11 @@
-/** Breaks things as planned, several at a time, and mends each of them after its time. */
+/** Causes the planned faults, several at a time, and ends each of them after its time. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { killServer, startServer } from '../servers.ts';
 import type { Cluster } from './cluster.ts';
 import type { History } from './history.ts';
 import { describeFault, type Fault, type PlannedFault, targetOf } from './plan.ts';
 
-/** More at a time would leave nothing that works, and then nothing happens that could go wrong. */
+/** With more faults at a time nothing would work, and then nothing could go wrong. */
 const atOnce = 4;
 
 export interface NemesisOptions {
@@ -18,14 +18,17 @@ export interface NemesisOptions {
   onFault(count: number): void;
 }
 
-/** A time in which a process could not answer: it stood still, or was not there. */
+/** A time in which a process could not answer: it was stopped, or did not run. */
 export interface Absence {
   part: string;
   began: number;
   ended: number;
 }
 
-/** Returns when everything is mended: how many faults there were, and who was away when. Throws what a mend has thrown. */
+/**
+ * Returns after all faults have ended: their number, and which process was absent when. Throws if a fault could not be
+ * ended.
+ */
 export async function runNemesis({ cluster, plan, history, limit, signal, onFault }: NemesisOptions) {
   const broken = new Map<string, Promise<void>>();
   const absences: Absence[] = [];
@@ -47,7 +50,7 @@ export async function runNemesis({ cluster, plan, history, limit, signal, onFaul
     const planned = plan.next().value;
     await delay(planned.waitMs, undefined, { signal }).catch(() => {});
     const target = targetOf(planned.fault);
-    // What is broken already is mended first.
+    // A fault of the same target ends first.
     await broken.get(target);
     if (broken.size >= atOnce) await Promise.race(broken.values());
     if (signal.aborted || failure) break;
@@ -65,7 +68,7 @@ export async function runNemesis({ cluster, plan, history, limit, signal, onFaul
   return { count, absences };
 }
 
-/** Breaks it; returns what mends it. */
+/** Begins the fault; returns a function that ends it. */
 async function breakIt(fault: Fault, { system, gateway, links }: Cluster): Promise<() => Promise<void> | void> {
   const link = 'server' in fault && 'part' in fault ? links.find((one) => isSame(one, fault)) : undefined;
   switch (fault.kind) {

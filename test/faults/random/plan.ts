@@ -1,26 +1,26 @@
-/** What is broken, and when: drawn from the seed before anything starts. */
+/** Which faults there are, and when: drawn from the seed before anything starts. */
 import { createRandom, type Random } from '@caudal/testing/random.ts';
 import type { ServerName } from '@caudal/testing/servers.ts';
 
 export type Fault =
   /** A process is killed with -9, and started again after a while. */
   | { kind: 'kill'; part: string }
-  /** It ends in order, as in a deployment, and is started again. */
+  /** It ends by SIGTERM, as in a deployment, and is started again. */
   | { kind: 'restart'; part: string }
-  /** It stands still, with everything that it holds. */
+  /** It is stopped (SIGSTOP), with everything that it holds. */
   | { kind: 'pause'; part: string }
   /** A server is killed with -9, and started again after a while. */
   | { kind: 'kill-server'; server: ServerName }
   /** The connections of one process to one server are cut; new ones are refused for a while. */
   | { kind: 'cut'; part: string; server: ServerName }
-  /** They stay open, and nothing gets through. */
+  /** The connections stay open, and transmit nothing. */
   | { kind: 'silence'; part: string; server: ServerName }
   | { kind: 'delay'; part: string; server: ServerName; ms: number }
   /** The card gateway fails, takes money without an answer, or refuses. */
   | { kind: 'gateway'; mode: 'fail' | 'timeout' | 'refuse' };
 
 export interface PlannedFault {
-  /** After the beginning of the one before. */
+  /** From the beginning of the fault before, in milliseconds. */
   waitMs: number;
   durationMs: number;
   fault: Fault;
@@ -32,7 +32,7 @@ export interface Targets {
   links: { part: string; server: ServerName }[];
 }
 
-/** Kinds by how often they come; seconds that they last. */
+/** The kinds with their shares of all faults, and how many seconds they last. */
 const kinds = [
   { kind: 'kill', share: 24, from: 0, to: 4 },
   { kind: 'restart', share: 6, from: 0, to: 2 },
@@ -44,7 +44,7 @@ const kinds = [
   { kind: 'gateway', share: 4, from: 1, to: 6 },
 ] as const;
 
-/** Faults without end. */
+/** An endless sequence of faults. */
 export function* planFaults(seed: number, targets: Targets): Generator<PlannedFault, never> {
   const random = createRandom(seed, 'faults');
   const bag = kinds.flatMap((kind) => Array.from({ length: kind.share }, () => kind));
@@ -76,14 +76,14 @@ function draw(kind: Fault['kind'], random: Random, { parts, servers, links }: Ta
   }
 }
 
-/** What a fault is about: two at a time on the same would not be what either says. */
+/** The target of a fault. Two faults at a time on the same target would disturb each other. */
 export function targetOf(fault: Fault): string {
   if ('part' in fault && 'server' in fault) return `${fault.part} to ${fault.server}`;
   if ('part' in fault) return fault.part;
   return 'server' in fault ? fault.server : 'gateway';
 }
 
-/** For people: `pause command-1 for 7.3 s`. */
+/** A readable form: `pause command-1 for 7.3 s`. */
 export function describeFault({ fault, durationMs }: PlannedFault): string {
   const how = 'ms' in fault ? ` by ${fault.ms} ms` : 'mode' in fault ? ` (${fault.mode})` : '';
   return `${fault.kind} ${targetOf(fault)}${how} for ${(durationMs / 1_000).toFixed(1)} s`;

@@ -1,15 +1,15 @@
-/** Which seed is next: today's, the one that was asked for, or in the long form the one after those that were done. */
+/** Which seed is next: today's, the given one, or in the long form the one after those that are done. */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { root } from '../../e2e/part.ts';
 
 export interface Run {
   seed: number;
-  /** How long things are broken. */
+  /** For how long there are faults. */
   minutes: number;
   /** At most this many faults. */
   limit: number;
-  /** Notes that the run has held with this many faults; says how far the long form is. */
+  /** Records that the run has passed with this many faults. Returns the progress of the long form. */
   done(faults: number): string;
 }
 
@@ -19,9 +19,9 @@ interface Progress {
 
 const file = join(root, '.caudal/faults/progress.json');
 
-/** The run that the variables ask for, as `npm run test:faults` sets them. */
+/** The run that the variables describe, as `npm run test:faults` sets them. */
 export function nextRun({ FAULTS_SEED, FAULTS_MINUTES, FAULTS_TOTAL }: NodeJS.ProcessEnv): Run {
-  // A day's runs are the same everywhere, and tomorrow's are others.
+  // All runs of one day have the same seed; the next day's is another.
   const seed = Number(FAULTS_SEED ?? new Date().toISOString().slice(0, 10).replaceAll('-', ''));
   if (!FAULTS_TOTAL)
     return { seed, minutes: Number(FAULTS_MINUTES ?? 10), limit: Number.POSITIVE_INFINITY, done: () => '' };

@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # the arrays, $here and port_open are the main script's
-# In MongoDB's place, which no Debian package has: SecantusDB from PyPI, which speaks MongoDB's wire protocol and
-# stores with WiredTiger. It is the one member, and so the primary, of the replica set "secantus".
+# Debian has no package of MongoDB. SecantusDB from PyPI replaces it: it speaks MongoDB's wire protocol and stores with
+# WiredTiger. It is the only member, and so the primary, of the replica set "secantus".
 
 packages[mongodb]='python3 python3-venv'
 ports[mongodb]='SERVERS_MONGODB_PORT:6'
@@ -19,7 +19,7 @@ mongodb_fetch() {
 }
 
 mongodb_run() {
-  : >empty.toml # else it looks for a configuration elsewhere
+  : >empty.toml # otherwise it would search other folders for a configuration
   # Test commands: fail points.
   exec "$mongodb_python/bin/secantusd-py" --config empty.toml --log-level WARNING --host 127.0.0.1 \
     --port "$SERVERS_MONGODB_PORT" --storage-path db --cache-size 256M --sync-on-commit --enable-test-commands

@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # the arrays, pid_of and $SERVERS_HOME are the main script's
-# PostgreSQL from Debian (15, or what there is) in a cluster of its own, and a streaming replica of that.
+# Debian's PostgreSQL (15, or the version of the release) in a cluster of its own, and a streaming replica of it.
 
 packages[postgres]='postgresql'
 packages[postgres-replica]='postgresql'
@@ -18,8 +18,8 @@ postgres_fetched() { :; }
 postgres_replica_programs() { postgres_programs; }
 postgres_replica_fetched() { :; }
 
-# PostgreSQL refuses to run as root. Root runs it as the user postgres, who keeps one right of root's: to pass through
-# folders that are closed to others, such as root's home above SERVERS_HOME.
+# PostgreSQL refuses to run as root. Root runs it as the user postgres, which keeps one right of root: to pass through
+# folders that are closed to other users, such as root's home above SERVERS_HOME.
 postgres_user=()
 if ((EUID == 0)); then
   # shellcheck disable=SC2054 # commas belong to setpriv's lists
@@ -36,7 +36,7 @@ postgres_serve() { # PORT [OPTION...]: becomes the server of ./db
 postgres_run() {
   if [[ ! -e db/PG_VERSION ]]; then
     ((EUID)) || chown postgres .
-    rm -rf db # what an initdb that was cut short left
+    rm -rf db # what an interrupted initdb has left
     "${postgres_user[@]}" "$(postgres_bin)/initdb" -D "$PWD/db" -U postgres -A trust -E UTF8 --locale=C.UTF-8 --no-sync
   fi
   postgres_bury_the_dead
@@ -58,17 +58,17 @@ postgres_replica_run() {
       --write-recovery-conf --checkpoint=fast --no-sync
   fi
   postgres_bury_the_dead
-  # The primary's port may not be the one of when the copy was made.
+  # The primary's port may differ from that at the time of the copy.
   postgres_serve "$SERVERS_POSTGRES_REPLICA_PORT" \
     -c primary_conninfo="host=127.0.0.1 port=$SERVERS_POSTGRES_PORT user=postgres"
 }
 
-postgres_bury_the_dead() { # after a kill -9: the server's children end by themselves, but a little later
+postgres_bury_the_dead() { # after a kill -9: the server's children end by themselves, a little later
   local process
   for process in /proc/[0-9]*; do
     while [[ $process/cwd -ef db ]]; do sleep 0.1; done
   done
-  rm -f db/postmaster.pid # it may name a pid that is another process's by now
+  rm -f db/postmaster.pid # its pid may belong to another process by now
 }
 
 postgres_ask() { # PORT QUERY

@@ -19,7 +19,7 @@ prometheus.tcp.ip = 127.0.0.1
 prometheus.tcp.port = $SERVERS_RABBITMQ_PROMETHEUS_PORT
 log.console = true
 log.file = false
-# The management API's figures are at most a second old: tests wait for them.
+# The management API's figures are at most a second old, because tests wait for them.
 collect_statistics_interval = 1000
 END
   echo '[rabbitmq_management, rabbitmq_prometheus, rabbitmq_consistent_hash_exchange].' >enabled_plugins
@@ -30,7 +30,7 @@ END
   export RABBITMQ_MNESIA_BASE=$PWD/mnesia RABBITMQ_LOG_BASE=$PWD/log
   export RABBITMQ_DIST_PORT=$SERVERS_RABBITMQ_DIST_PORT
   export ERL_EPMD_PORT=$SERVERS_RABBITMQ_EPMD_PORT ERL_EPMD_ADDRESS=127.0.0.1
-  # +sbwt: its schedulers must not spin while they wait, since the cores are for the tests.
+  # +sbwt: its schedulers must not spin while they wait, because the tests need the cores.
   export RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS='-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none'
   # An epmd that ends with the broker, which this process becomes.
   setpriv --pdeathsig KILL epmd -port "$ERL_EPMD_PORT" -address 127.0.0.1 &
@@ -39,7 +39,7 @@ END
   exec "$rabbitmq_server"
 }
 
-rabbitmq_answers() { # to an AMQP greeting with a method frame (1), and its own health check finds nothing wrong
+rabbitmq_answers() { # answers an AMQP greeting with a method frame (1), and its own health check succeeds
   local first
   first=$(
     exec 3<>"/dev/tcp/127.0.0.1/$SERVERS_RABBITMQ_PORT" && printf 'AMQP\x00\x00\x09\x01' >&3 &&

@@ -1,4 +1,4 @@
-/** Imports the real orders through the API, and reports on them: what "caudal import" does, within the cluster. */
+/** Imports the real orders through the API, and prints the report: "caudal import", within the cluster. */
 import { importFile } from '@caudal/cli/run-import.ts';
 import { addresses, auth } from './setting.ts';
 

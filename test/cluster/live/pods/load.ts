@@ -1,9 +1,7 @@
 /**
- * Clients that place orders and ask for stock until their pod is deleted, over gRPC and over REST. A line of JSON a second
- * says what has come of it since the start.
- *
- * The gRPC clients are Caudal's own: they balance over the pods of a headless Service, and repeat what was not answered. The
- * REST ones repeat nothing.
+ * Clients that place orders and read stock until their pod is deleted, over gRPC and REST. Every second they print a
+ * line of JSON with their counts since the start. The gRPC clients are Caudal's own: they balance over the pods of a
+ * headless Service, and repeat unanswered calls. The REST clients repeat nothing.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { CatalogServiceService, CreateProductRequest } from '@caudal/contract/gen/caudal/catalog/v1/catalog.ts';
@@ -59,14 +57,14 @@ async function makeWorld(): Promise<void> {
 const tally = {
   grpc: { done: 0, failed: 0 },
   rest: { done: 0, failed: 0 },
-  /** The orders that were placed, by both. */
+  /** The orders placed by both kinds. */
   placed: 0,
   slowestMs: 0,
-  /** What came instead of answers: text, how often. */
+  /** Errors by their text, with their counts. */
   failures: {} as Record<string, number>,
 };
 
-/** Calls without end, one after the other: commands and queries in turn. */
+/** Endless calls, one after the other: commands and queries alternate. */
 async function client(kind: 'grpc' | 'rest', place: () => Promise<void>, ask: () => Promise<void>): Promise<never> {
   for (let n = 0; ; n++) {
     const began = performance.now();

@@ -1,6 +1,8 @@
-/** What pods of the tests are told by variables. They run in Caudal's image, under /app, so that its packages are there. */
+/**
+ * The variables of the tests' pods. The pods run in Caudal's image, under /app, so that they can import its packages.
+ */
 
-/** The variable's value. Throws if it is not there. */
+/** The variable's value. Throws if it is not set. */
 export function setting(variable: string): string {
   const value = process.env[variable];
   if (!value) throw new Error(`${variable} is not set.`);

@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154 # the settings are the main script's
-# What runs in pods from the beginning: DNS, and metrics-server and KEDA if they are wanted.
+# The pods that run from the beginning: DNS, and metrics-server and KEDA unless they are left out.
 
 wanted() { [[ " $ADDONS " == *" $1 "* ]]; } # ADDON
 

@@ -1,11 +1,11 @@
 # shellcheck shell=bash disable=SC2154,SC2164 # the settings and `set -e` are the main script's
-# What images with Node are built on, since none can be pulled: localhost/node:24, a small Debian of this machine's
-# release to build in, with Node, npm, apt and the user node (1000); and localhost/node-runtime:24 to run in, which has
-# nothing but what Node needs.
+# The base images of images with Node, since none can be pulled: localhost/node:24 to build in, a small Debian of this
+# machine's release with Node, npm, apt and the user node (1000); and localhost/node-runtime:24 to run in, which has
+# only what Node needs.
 
 npm_package=npm@11
 
-node_package() { # what the tests run on
+node_package() { # the Node of the tests
   local version
   version=$(sed -n 's/^ *"node": "\([0-9][0-9.]*\)",*$/\1/p' "$HERE/../../../package.json")
   echo "${CLUSTER_NODE_PACKAGE:-node@${version:-24}}"
@@ -32,7 +32,7 @@ build_base_images() {
   rm -rf "$root" "$runtime" "$CACHE"/{debootstrap,npm}.log
 }
 
-mirror() { # RELEASE: the one that this machine has it from; nothing is known of it before the first update
+mirror() { # RELEASE: this machine's mirror of it; apt knows none before the first update
   # shellcheck disable=SC2016 # these are apt's variables
   apt-get indextargets --format '$(SITE) $(CODENAME) $(COMPONENT)' 'Created-By: Packages' |
     awk -v release="$1" '$2 == release && $3 == "main" && !found { print $1; found = 1 }'
@@ -45,11 +45,11 @@ debian() { # RELEASE FOLDER
     apt-get -q update
     site=$(mirror "$1")
   fi
-  # It mounts things for the packages' scripts.
+  # debootstrap mounts file systems for the packages' scripts.
   unshare --mount debootstrap --variant=minbase --include=ca-certificates "$1" "$2" "$site"
   rm -rf "$2"/var/cache/apt/archives/*.deb "$2"/var/lib/apt/lists/* "$2"/var/log/*
   rm -rf "$2"/usr/share/{doc,man,locale,info}/*
-  # This machine's mirror is lent to a build, and its names are of no use elsewhere.
+  # A build gets this machine's mirror by a mount; elsewhere its host names may not exist.
   : >"$2/etc/apt/sources.list"
   : >"$2/etc/resolv.conf"
   echo localhost >"$2/etc/hostname"
@@ -58,7 +58,7 @@ debian() { # RELEASE FOLDER
 add_node() { # NPM-PACKAGE FOLDER
   local from=$CACHE/npm modules=$2/usr/local/lib/node_modules
   new_folder "$from"
-  # node's script gets the program for this architecture; newer npms run none that is not allowed by name.
+  # The package's script installs Node for this architecture; newer npms only run scripts that are allowed by name.
   echo '{ "private": true, "allowScripts": { "node": true } }' >"$from/package.json"
   (
     cd "$from"
@@ -73,16 +73,16 @@ add_node() { # NPM-PACKAGE FOLDER
   rm -rf "$from"
 }
 
-# Node, the libraries that it is linked with, and what programs expect of a system. `env` is there for scripts that
+# Node, the libraries that it is linked with, and the files that programs expect on a system. `env` is for scripts that
 # begin with #!/usr/bin/env node; there is no shell.
 runtime_of() { # FOLDER-OF-DEBIAN FOLDER
   local programs=(/usr/local/bin/node /usr/bin/env) linked libraries
   linked=$(chroot "$1" ldd "${programs[@]}")
   [[ $linked != *'not found'* ]] || die "Node lacks libraries: $linked"
-  # NAME => PATH (ADDRESS), or PATH (ADDRESS) for what loads the others.
+  # NAME => PATH (ADDRESS), or PATH (ADDRESS) for the loader of the others.
   mapfile -t libraries < <(sed -En 's,^\t(.* => )?(/[^ ]*) \(0x.*,\2,p' <<<"$linked" | sort -u)
   mkdir "$1/runtime"
-  # Links become what they point to, as seen from inside.
+  # Links are replaced by their targets, resolved within the folder.
   chroot "$1" cp --dereference --parents "${programs[@]}" "${libraries[@]}" \
     /etc/ssl/certs/ca-certificates.crt /etc/os-release /etc/nsswitch.conf /runtime
   cp -a "$1/runtime/." "$2"

@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2034,SC2154,SC2164 # the settings and `set -e` are the main script's
-# Programs from Go's modules, and the manifests that come with them. tools/go.mod has the versions. A thing is made
-# again when what it is made from has changed: the fingerprint of that lies beside it.
+# Programs from Go's modules, and their manifests. tools/go.mod has the versions. Each is built again if its sources have
+# changed: the fingerprint of its sources is beside it.
 
 # A program, and its Go package.
 declare -A go_packages=(
@@ -17,7 +17,7 @@ declare -A go_packages=(
   [keda-adapter]=github.com/kedacore/keda/v2/cmd/adapter
   [keda-webhooks]=github.com/kedacore/keda/v2/cmd/webhooks
 )
-# Those that run on the node itself; those that run in pods, and where upstream's manifests expect them in their images.
+# Programs of the node itself; programs of pods, with their paths in the images that upstream's manifests expect.
 node_programs=(kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl etcd)
 pod_programs=(coredns metrics-server keda-adapter keda-operator keda-webhooks)
 declare -A image_paths=([coredns]=/coredns [metrics-server]=/metrics-server [keda-operator]=/keda
@@ -33,7 +33,7 @@ cmd_build() {
   build_manifests
   build_pod_images
   build_base_images
-  # Gigabytes that are still to be written would hold up what syncs next: etcd, and the databases of the tests.
+  # Gigabytes of unwritten data would delay the next programs that sync: etcd, and the databases of the tests.
   timeout 180 sync || true
   say "all is built: $(du -sh "$CACHE" | cut -f1) in $CACHE"
 }
@@ -46,18 +46,18 @@ lock_cache() { # until this process ends
   flock 8
 }
 
-be_nice() { renice -n 19 "$BASHPID" >/dev/null; } # a build takes all there is, and others need the machine too
+be_nice() { renice -n 19 "$BASHPID" >/dev/null; } # a build takes all cores, and other programs need them too
 
 is_fresh() { [[ -e $1 && $(cat "$1.made-from" 2>/dev/null) == "$2" ]]; } # FILE FINGERPRINT
 note_fresh() { echo "$2" >"$1.made-from"; }
 fingerprint() { cat "$@" | sha256sum | head -c 16; } # FILE...
 
-# In a process of its own, because `set -e` is without force in whatever stands before `||`.
+# In a process of its own, because `set -e` has no effect in a command before `||`.
 quietly() { # LOG FUNCTION ARGUMENT...: shows the log's end if it fails
   "${@:2}" >"$1" 2>&1 &
   wait $! && return
   tail -n 10 "$1" >&2
-  die "$2 failed; all it said is in $1"
+  die "$2 failed; its whole output is in $1"
 }
 
 version_of() { # MODULE
@@ -73,7 +73,7 @@ module_folder() ( # MODULE
 build_programs() {
   local program sources from flags version
   version=$(version_of k8s.io/kubernetes)
-  # What Kubernetes' own build sets: kubelet and API server compare these versions with each other's.
+  # As in Kubernetes' own build: kubelet and API server compare these versions.
   flags="-s -w -X k8s.io/component-base/version.gitVersion=$version -X k8s.io/client-go/pkg/version.gitVersion=$version"
   flags+=" -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitTreeState=clean"
   flags+=" -X k8s.io/component-base/version.gitMinor=$(cut -d. -f2 <<<"$version")"
@@ -91,7 +91,7 @@ build_programs() {
   done
 }
 
-# It may take ten minutes, and only in `wait` does a shell heed signals at once.
+# In the background: it may take ten minutes, and a shell handles signals at once only in `wait`.
 go_build() { # FILE LINKER-FLAGS PACKAGE
   (
     cd "$HERE/tools"
@@ -101,7 +101,7 @@ go_build() { # FILE LINKER-FLAGS PACKAGE
   wait $!
 }
 
-build_manifests() { # upstream's, changed as addons/ says
+build_manifests() { # upstream's, with the changes in addons/
   local addon from upstream
   for addon in metrics-server keda; do
     from=$(fingerprint "$HERE/tools/go.mod" "$HERE/addons/$addon/kustomization.yaml")
@@ -115,7 +115,7 @@ build_manifests() { # upstream's, changed as addons/ says
     new_folder "$CACHE/render"
     cp -r "$upstream" "$CACHE/render/upstream"
     cp "$HERE/addons/$addon/kustomization.yaml" "$CACHE/render"
-    # It warns of what upstream's files have of old.
+    # Its warnings about deprecated fields in upstream's files go to the log.
     quietly "$CACHE/render.log" "$BIN/kubectl" kustomize "$CACHE/render" --output "$CACHE/render/$addon.yaml"
     mv "$CACHE/render/$addon.yaml" "$CACHE"
     note_fresh "$CACHE/$addon.yaml" "$from"
@@ -123,7 +123,7 @@ build_manifests() { # upstream's, changed as addons/ says
   done
 }
 
-new_folder() { # an empty one, be it that something was left over
+new_folder() { # creates it, or empties it
   rm -rf "$1"
   mkdir -p "$1"
 }

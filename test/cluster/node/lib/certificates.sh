@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2154 # the settings are the main script's
-# Who is who in the cluster: a certificate for each component, new with each `up`, and the kubeconfigs that hold them.
+# Identities in the cluster: a certificate for each component, new with each `up`, and the kubeconfigs that contain them.
 
-days=365 # far more than a test cluster lives
+days=365 # far longer than a test cluster runs
 new_key=(-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes)
 
 make_certificates() {
@@ -10,7 +10,7 @@ make_certificates() {
   # For the tokens of service accounts.
   openssl ecparam -genkey -name prime256v1 -noout -out "$at/accounts.key"
   openssl ec -in "$at/accounts.key" -pubout -out "$at/accounts.pub"
-  # The second one only vouches for the API server, to those that it passes requests on to.
+  # The second authority is only for the API server as a client of the servers to which it forwards requests.
   authority ca
   authority front-ca
   local_names=DNS:localhost,IP:127.0.0.1,IP:$NODE_IP

@@ -1,10 +1,10 @@
 # shellcheck shell=bash disable=SC2154 # the settings are the main script's
-# What is done with a cluster: up, down, load, status and the small ones.
+# The commands of a running cluster: up, down, load, status and others.
 
-one_at_a_time() { # until this process ends; what it starts in the node does not get the lock
+one_at_a_time() { # until this process ends; processes that it starts in the node do not inherit the lock
   mkdir -p "$CACHE"
   exec 9>"$CACHE/$NAME.lock"
-  flock -n 9 || die "another 'up' or 'down' of $NAME is at work"
+  flock -n 9 || die "another 'up' or 'down' of $NAME is running"
 }
 
 cmd_up() {
@@ -18,7 +18,7 @@ cmd_up() {
       say 'it is up already'
       return
     fi
-    say 'it is half up: ending it first'
+    say 'it is only half up: ending it first'
     remove
   elif [[ -e $STATE ]]; then
     remove
@@ -39,13 +39,13 @@ bring_up() {
   write_settings
   make_cgroups
   start_node
-  say "the node $NAME is $NODE_IP, and this machine is $HOST_IP to it"
+  say "the node $NAME is $NODE_IP, and reaches this machine as $HOST_IP"
 
   start_etcd
   start_apiserver
   start_containerd
   import "$IMAGES"/{pause,coredns}.tar
-  # These are large, and are not needed yet.
+  # In the background: these are large, and not needed yet.
   addon_images | { mapfile -t archives && import "${archives[@]}"; } &
   importer=$!
   # shellcheck disable=SC2064 # this very process
@@ -57,7 +57,7 @@ bring_up() {
   apply "$HERE/addons/rbac.yaml"
   start_kubelet
   apply "$HERE/addons/coredns.yaml"
-  wait "$importer" || die "could not import the images; $STATE/log/import.log has more"
+  wait "$importer" || die "could not import the images; see $STATE/log/import.log"
   trap - EXIT
   mapfile -t manifests < <(addon_manifests)
   apply "${manifests[@]}"
@@ -72,16 +72,16 @@ check_settings() {
   [[ $NAME =~ ^[a-z0-9]{1,8}$ ]] || die 'CLUSTER_NAME must be 1 to 8 of a-z and 0-9'
   for folder in "$STATE" "$CACHE"; do
     case $folder/ in
-      /var/lib/* | /var/log/* | /run/* | /proc/*) die "$folder can't be seen in the node, which has its own there" ;;
+      /var/lib/* | /var/log/* | /run/* | /proc/*) die "the node has its own folder there: choose another path than $folder" ;;
     esac
   done
-  [[ $STATE$CACHE != *[[:space:]]* ]] || die "no blanks in the names of folders, please: $STATE, $CACHE"
+  [[ $STATE$CACHE != *[[:space:]]* ]] || die "CLUSTER_STATE and CLUSTER_CACHE must have no blanks: $STATE, $CACHE"
 }
 
 check_built() {
   local file
   while read -r file; do
-    [[ -e $file ]] || die "$file is not there: 'cluster build' makes it"
+    [[ -e $file ]] || die "$file is missing: run 'cluster build'"
   done < <(
     printf '%s\n' "${node_programs[@]/#/$BIN/}" "$IMAGES"/{pause,coredns}.tar
     addon_images
@@ -90,7 +90,7 @@ check_built() {
 }
 
 check_network() {
-  ! ip link show "$INTERFACE" >/dev/null 2>&1 || die "the interface $INTERFACE is there already: set CLUSTER_NAME"
+  ! ip link show "$INTERFACE" >/dev/null 2>&1 || die "the interface $INTERFACE exists already: set CLUSTER_NAME"
   [[ -z $(ip route show to match "$HOST_IP" | sed '/^default/d') ]] ||
     die "$PREFIX.0.0/16 is in use here: set CLUSTER_PREFIX"
 }
@@ -105,7 +105,7 @@ cmd_down() {
 remove() {
   local process mount
   if process=$(first_process); then
-    # The kernel kills all others of the node with it.
+    # The kernel kills all other processes of the node with it.
     kill -KILL "$process" 2>/dev/null || true
     for _ in {1..300}; do
       [[ -d /proc/$process ]] || break
@@ -116,7 +116,7 @@ remove() {
   if ip link show "$INTERFACE" >/dev/null 2>&1; then ip link del "$INTERFACE" 2>/dev/null || true; fi
   remove_cgroups
   [[ -e $STATE ]] || return 0
-  [[ -e $STATE/.cluster ]] || die "$STATE is not what a cluster left: look at it, and remove it if it is of no use"
+  [[ -e $STATE/.cluster ]] || die "$STATE is not the folder of a cluster: check it, and remove it if it is not needed"
   while read -r mount; do
     umount -l "$mount" || true
   done < <(awk -v under="$STATE/" 'index($2, under) == 1 { print $2 }' /proc/self/mounts | sort -r)
@@ -140,7 +140,7 @@ cmd_kubeconfig() {
 
 cmd_env() {
   cmd_kubeconfig >/dev/null
-  # shellcheck disable=SC2016 # who reads it puts that in
+  # shellcheck disable=SC2016 # the shell that evaluates it expands that
   printf 'export %s\n' "KUBECONFIG='$STATE/kubeconfig'" "PATH='$BIN':"'"$PATH"' \
     "CLUSTER_HOST_IP=$HOST_IP" "CLUSTER_NODE_IP=$NODE_IP"
 }

@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154 # the settings are the main script's
-# The daemons in the node: how each is started, and how to wait for it.
+# The daemons in the node: starting them, and waiting for them.
 
 daemons=(etcd kube-apiserver kube-controller-manager kube-scheduler containerd kubelet kube-proxy)
 containerd_socket=/run/containerd/containerd.sock
@@ -11,7 +11,7 @@ all_run() {
   for daemon in "${daemons[@]}"; do runs "$daemon" || return 1; done
 }
 
-# Waits until the command succeeds. Gives up if the daemon that it depends on, if any, is gone, or if it takes too long.
+# Waits until the command succeeds. Gives up if it takes too long, or if the daemon that it depends on has ended.
 wait_for() { # WHAT DAEMON COMMAND ARGUMENT...
   local daemon=$2 deadline=$((SECONDS + PATIENCE)) why
   until "${@:3}" >/dev/null 2>&1; do
@@ -29,7 +29,7 @@ wait_for() { # WHAT DAEMON COMMAND ARGUMENT...
 }
 
 start_etcd() {
-  # Its data does not outlive the cluster, so it need not wait for the disk.
+  # Without fsync: its data does not outlive the cluster.
   start etcd "$BIN/etcd" --data-dir "$STATE/etcd" --unsafe-no-fsync --log-level warn
   wait_for etcd etcd in_node curl -sf http://127.0.0.1:2379/health
 }
@@ -56,7 +56,7 @@ start_apiserver() {
 start_controllers() {
   local pki=$STATE/pki etc=$STATE/etc more
   read -ra more <<<"${CLUSTER_CONTROLLER_MANAGER_ARGS:-}"
-  # Autoscalers take seconds for what takes them minutes elsewhere: tests wait for them.
+  # Autoscalers decide within seconds, not minutes as elsewhere, because tests wait for them.
   start kube-controller-manager "$BIN/kube-controller-manager" --kubeconfig "$etc/controller-manager.kubeconfig" \
     --authentication-kubeconfig "$etc/controller-manager.kubeconfig" \
     --authorization-kubeconfig "$etc/controller-manager.kubeconfig" \

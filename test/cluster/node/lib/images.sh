@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2154 # the settings are the main script's
-# Images, made by buildah and kept as archives: the pods' of what build.sh has built, and with `image` those of others.
+# Images, built by buildah and kept as archives: those of the programs of build.sh, and by `image` other ones.
 
-# Its store is in the cache, and its mounts are in a namespace that ends with it.
+# buildah with its store in the cache, and its mounts in a namespace that ends with it.
 buildah_here() { unshare --mount buildah --root "$CACHE/storage" --runroot "$CACHE/storage-run" "$@"; }
 
 save_image() { # NAME ARCHIVE
@@ -12,7 +12,7 @@ save_image() { # NAME ARCHIVE
 
 build_pod_images() {
   local program from
-  # The process that holds a pod's namespaces; its source is a file of Kubernetes.
+  # pause, the process that holds a pod's namespaces; its source is a file of Kubernetes.
   from=$(fingerprint "$HERE/tools/go.mod")
   if ! is_fresh "$IMAGES/pause.tar" "$from"; then
     find_go
@@ -33,7 +33,7 @@ image_of_program() { # NAME FILE PATH-IN-IMAGE USER: an image with nothing else
   local context=$CACHE/context
   say "building the image localhost/$1:local"
   new_folder "$context"
-  # A link, as the larger ones have 200 MB.
+  # A link, because the largest programs have 200 MB.
   ln "$2" "$context/program"
   cat >"$context/Dockerfile" <<EOT
 FROM scratch
@@ -43,7 +43,7 @@ ENTRYPOINT ["$3"]
 EOT
   buildah_here bud --quiet --isolation chroot --tag "localhost/$1:local" "$context" >/dev/null
   save_image "localhost/$1:local" "$IMAGES/$1.tar"
-  # Nothing is built on it.
+  # No other image is built on it, so the archive is enough.
   buildah_here rmi "localhost/$1:local" >/dev/null
   rm -r "$context"
 }
@@ -66,7 +66,7 @@ cmd_image() { # TAG FOLDER [OPTION...]
   buildah_here bud --isolation chroot --pull-never "${volumes[@]}" --tag "$tag" "${@:3}" "$folder" >&2
   save_image "$tag" "$archive"
   drop_leftovers
-  # Nor is what had this name before of use to anybody, but for images that are built on it: then it stays.
+  # The image that had this name before is removed, unless other images are built on it.
   [[ -z $before || $before == $(image_id "$tag") ]] || buildah_here rmi "$before" >/dev/null 2>&1 || true
   say "$tag has $(($(stat -c %s "$archive") >> 20)) MiB"
   echo "$archive"
@@ -74,19 +74,19 @@ cmd_image() { # TAG FOLDER [OPTION...]
 
 image_id() { buildah_here inspect --type image --format '{{.FromImageID}}' "$1" 2>/dev/null || true; } # NAME
 
-drop_leftovers() { buildah_here rm --all >/dev/null; } # the containers of stages, which a build may leave in the store
+drop_leftovers() { buildah_here rm --all >/dev/null; } # containers of stages that a build has left in the store
 
-restore_base_images() { # into the store, which need not be kept: CI may keep the archives only
+restore_base_images() { # loads them into the store again, since CI may keep only the archives
   local base
   for base in node node-runtime; do
-    [[ -e $IMAGES/$base.tar ]] || die "there is no localhost/$base:24: 'cluster build' makes it"
+    [[ -e $IMAGES/$base.tar ]] || die "there is no localhost/$base:24: run 'cluster build'"
     [[ -n $(image_id "localhost/$base:24") ]] || buildah_here pull --quiet "docker-archive:$IMAGES/$base.tar" >/dev/null
   done
 }
 
-# Steps of a build find packages as this machine does: whom it trusts, which registry npm asks, and apt's sources. All
-# of it is mounted while they run, and so is in no layer. Proxies pass by themselves.
-lend_settings() { # FOLDER: what must be written down goes there; adds to `volumes`
+# A build's steps use this machine's package sources: its CA certificates, npm's registries, and apt's sources. They are
+# mounted while the steps run, so that no layer contains them. buildah passes on the variables of proxies by itself.
+lend_settings() { # FOLDER: for the files that are mounted; adds to `volumes`
   local certificates=/etc/ssl/certs/ca-certificates.crt
   if [[ -r $certificates ]]; then volumes+=(--volume "$certificates:$certificates:ro"); fi
 
@@ -95,20 +95,20 @@ lend_settings() { # FOLDER: what must be written down goes there; adds to `volum
 
   [[ -d /etc/apt ]] || return 0
   cp -a /etc/apt "$1/apt"
-  # Not what is to run before and after an installation: the image does not have it.
+  # Without this machine's hooks of installations: the image lacks their programs.
   rm -rf "$1/apt/apt.conf.d"/*
-  # How things are got, but not which lists of packages for which programs.
+  # The settings for downloads, without those for additional lists of packages.
   apt-config dump Acquire | sed '/^Acquire::IndexTargets/d' >"$1/apt/apt.conf"
   volumes+=(--volume "$1/apt:/etc/apt:ro" --volume /usr/share/keyrings:/usr/share/keyrings:ro)
 }
 
-npm_settings() ( # how to get at packages, from this user's settings and the machine's
+npm_settings() ( # registries and proxies, from the settings of this user and of the machine
   telling='^ *(//[^ ]+|(@[^=]*:)?registry|(https-|no)?proxy|strict-ssl|ca(\[\])?) *='
-  cd / # where no project has its own
+  cd / # outside of projects, which may have settings of their own
   for file in "$(npm config get globalconfig)" "$(npm config get userconfig)"; do
     [[ ! -r $file ]] || grep -E "$telling" "$file" || true
   done
   echo "registry=$(npm config get registry)"
-  # Where it is in the build, be it elsewhere here.
+  # The path in the build, which may differ from that on this machine.
   echo "cafile=/etc/ssl/certs/ca-certificates.crt"
 )

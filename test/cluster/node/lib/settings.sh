@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154 # the settings are the main script's
-# The files that the node's daemons read.
+# The settings files of the node's daemons.
 
 write_settings() {
   local at=$STATE/etc user
@@ -16,7 +16,7 @@ write_settings() {
 containerd_settings() {
   local plugins
   plugins=$(cni_plugins)
-  # The OOM score: to lower one takes a capability that root may lack in a container.
+  # restrict_oom_score_adj, because root in a container may lack the capability to lower an OOM score.
   cat >"$STATE/etc/containerd.toml" <<EOT
 version = 2
 root = "/var/lib/containerd"
@@ -38,7 +38,7 @@ EOT
 }
 
 cni_settings() {
-  # In hairpin mode a pod reaches itself by its Service. Nothing leaves the node for elsewhere, so no address is masked.
+  # In hairpin mode a pod can reach itself by its Service. No packet leaves this machine, so no address is masked.
   cat >"$STATE/etc/cni/10-pods.conflist" <<EOT
 {
   "cniVersion": "0.4.0",
@@ -65,8 +65,8 @@ EOT
 kubelet_settings() {
   local files
   files=$(ulimit -Hn)
-  # A full disk is the machine's, and so no reason to throw out pods or their images: nothing could bring those back.
-  # Rules of iptables are not made, since there need not be an iptables.
+  # If the machine's disk is full, pods and their images are not evicted: the images could not be pulled again.
+  # No rules of iptables are made, since the machine may lack iptables.
   cat >"$STATE/etc/kubelet.yaml" <<EOT
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
@@ -101,7 +101,7 @@ EOT
 }
 
 proxy_settings() {
-  # Zero leaves what is the whole machine's as it is.
+  # Zero leaves the settings of the whole machine unchanged.
   cat >"$STATE/etc/proxy.yaml" <<EOT
 apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration

@@ -1,10 +1,10 @@
-/** How calls were answered: never with a fault of the server's own, and never not at all while there was somebody to answer. */
+/** The answers to calls: never an internal error of the server, and never none while the process could answer. */
 import type { Attempt } from '../history.ts';
 import type { Absence } from '../nemesis.ts';
 
 export interface CallsReport {
   found: string[];
-  /** How many calls, by status; 0 for those that nobody answered. */
+  /** The number of calls by status; 0 for those without an answer. */
   byStatus: Record<string, number>;
   slowestMs: number;
 }
@@ -12,7 +12,7 @@ export interface CallsReport {
 export interface CallCheck {
   report: CallsReport;
   see(call: Attempt & { method: string }): void;
-  /** What was never answered, though the process stood still at no time of the call. */
+  /** Calls without an answer although the process was not stopped during the call. */
   unexcused(absences: Absence[]): string[];
 }
 

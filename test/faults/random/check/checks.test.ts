@@ -1,4 +1,4 @@
-/** That the checks of the random run find what they are for: each is shown a history in which it is not so. */
+/** The checks of the random run find what they are for: each gets a history in which it does not hold. */
 import type { LedgerEntry } from '@caudal/service-payments/gateway/sandbox.ts';
 import { describe, expect, test } from '@jest/globals';
 import type { Json } from '../../../e2e/api.ts';
@@ -33,19 +33,19 @@ describe('commands', () => {
   const twice = logOf([wallet, 'deposited', {}, 'op'], [wallet, 'deposited', {}, 'op']);
 
   test.each([
-    ['done and there', 'done', once, 0],
+    ['done and in the log', 'done', once, 0],
     ['done and lost', 'done', [], 1],
     ['done twice', 'done', twice, 2],
-    ['refused and not there', 'refused', [], 0],
-    ['refused and there', 'refused', once, 1],
-    ['unknown and there', 'unknown', once, 0],
-    ['unknown and not there', 'unknown', [], 0],
-    ['unknown and twice there', 'unknown', twice, 1],
+    ['refused and not in the log', 'refused', [], 0],
+    ['refused and in the log', 'refused', once, 1],
+    ['unknown and in the log', 'unknown', once, 0],
+    ['unknown and not in the log', 'unknown', [], 0],
+    ['unknown and in the log twice', 'unknown', twice, 1],
   ] as const)('%s', (_, outcome, events, findings) => {
     expect(checkCommands([operation({ outcome })], [...events])).toHaveLength(findings);
   });
 
-  test('what was begun and taken back counts as refused; what was only begun does not', () => {
+  test('begun and undone counts as refused; only begun does not', () => {
     const reserve = operation({ method: 'ReserveStock', outcome: 'refused' });
     const [first, second] = ['inventory.stock/P', 'inventory.stock/Q'];
     const undone = logOf([first, 'reserved', {}, 'op'], [first, 'released', {}, 'op'], [second, 'barred', {}, 'op']);
@@ -64,7 +64,7 @@ describe('stock', () => {
     { reservationId, quantity, available },
   ];
 
-  test('counts what is sold and what is held', () => {
+  test('counts sold and reserved pieces', () => {
     const committed: typeof created = [item, 'committed', { reservationId: 'r1', quantity: 2n, available: 0n }];
     const { found, sold, open } = checkStock(logOf(created, reserved('r1', 2n, 1n), reserved('r2', 1n, 0n), committed));
     expect([found, [...sold], [...open]]).toEqual([[], [['r1', 2n]], [['r2', 1n]]]);
@@ -79,10 +79,10 @@ describe('stock', () => {
       [created, [item, 'committed', { reservationId: 'r1', quantity: 1n, available: 2n }]],
     ],
     [
-      'let go without a reservation',
+      'released without a reservation',
       [created, [item, 'expired', { reservationId: 'r1', quantity: 1n, available: 3n }]],
     ],
-    ['back without a sale', [created, [item, 'returned', { reservationId: 'r1', quantity: 1n, available: 4n }]]],
+    ['returned without a sale', [created, [item, 'returned', { reservationId: 'r1', quantity: 1n, available: 4n }]]],
   ] as [string, (typeof created)[]][])('%s', (_, lines) => {
     expect(checkStock(logOf(...lines)).found).not.toEqual([]);
   });
@@ -121,7 +121,7 @@ describe('money', () => {
     new Map([['p', { taken, givenBack, amount: '5' } as LedgerEntry]]);
   const none = new Map<string, LedgerEntry>();
 
-  test('a payment that holds', () => {
+  test('a correct payment', () => {
     expect(checkPayments(logOf(requested('cardToken'), [payment, 'succeeded']), entry(1, 0))).toEqual([]);
     expect(checkPayments(logOf(requested('cardToken'), [payment, 'voided']), entry(1, 1))).toEqual([]);
     const debited: typeof sent = [a, 'debited', { paymentId: 'p', amount: 5n }];
@@ -131,10 +131,10 @@ describe('money', () => {
   test.each([
     ['charged twice', logOf(requested('cardToken'), [payment, 'succeeded']), entry(2, 0)],
     ['succeeded without money', logOf(requested('cardToken'), [payment, 'succeeded']), none],
-    ['money kept of a failed one', logOf(requested('cardToken'), [payment, 'failed']), entry(1, 0)],
+    ['money of a failed payment kept', logOf(requested('cardToken'), [payment, 'failed']), entry(1, 0)],
     ['no end', logOf(requested('cardToken')), none],
     ['two ends', logOf(requested('cardToken'), [payment, 'failed'], [payment, 'voided']), none],
-    ['a charge that nobody asked for', [], entry(1, 1)],
+    ['a charge without a payment', [], entry(1, 1)],
     [
       'another amount',
       logOf(requested('walletId'), [a, 'debited', { paymentId: 'p', amount: 4n }], [payment, 'succeeded']),
@@ -161,7 +161,7 @@ describe('orders', () => {
   const check = (events: LogEvent[], status = 'DELIVERED', sold = 2n, open = 0n) =>
     checkOrders({ events, stock: stock(sold, open), ended: shown(status) });
 
-  test('one that holds', () => expect(check(logOf(...lines))).toEqual([]));
+  test('a correct order', () => expect(check(logOf(...lines))).toEqual([]));
   test.each([
     ['no end', check(logOf(lines[0]!))],
     ['shown as something else', check(logOf(...lines), 'CANCELLED')],
@@ -169,8 +169,8 @@ describe('orders', () => {
     ['refunded', check(logOf(...lines, ['payments.payment/o', 'refunded']))],
     ['not shipped', check(logOf(...lines.slice(0, 3)))],
     ['pieces missing', check(logOf(...lines), 'DELIVERED', 1n)],
-    ['pieces still held', check(logOf(...lines), 'DELIVERED', 2n, 1n)],
-    ['shown and not in the log', check([])],
+    ['pieces still reserved', check(logOf(...lines), 'DELIVERED', 2n, 1n)],
+    ['shown but not in the log', check([])],
   ])('%s', (_, found) => expect(found).not.toEqual([]));
 });
 
@@ -180,7 +180,7 @@ describe('calls', () => {
     ...about,
   });
 
-  test('faults of the server, and silence', () => {
+  test('internal errors of the server, and missing answers', () => {
     const calls = checkCalls();
     for (const status of [200, 404, 503, 504, 0]) calls.see(call({ status }));
     calls.see(call({ status: 500, reason: 'INTERNAL' }));

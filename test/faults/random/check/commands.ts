@@ -1,8 +1,8 @@
-/** Every acknowledged command is in the logs once; of a refused one nothing is; of an unanswered one at most once. */
+/** Every acknowledged command is in the logs once, a refused one is not, and an unanswered one is at most once. */
 import type { Operation } from '../history.ts';
 import { groupBy, type LogEvent } from './log-events.ts';
 
-/** What a command that was done must have written. Absent: repeating it may find that nothing is left to do. */
+/** The event that a command must have written if it was done. Absent: a repeat may find nothing left to do. */
 const written: Record<string, string> = {
   PlaceOrder: 'orders.order.created.v1',
   Deposit: 'payments.wallet.deposited.v1',
@@ -13,15 +13,15 @@ const written: Record<string, string> = {
   ReserveStock: 'inventory.stock.reserved.v1',
 };
 
-/** What takes back what a command had begun before it was refused. */
+/** The event that undoes what a command had begun before it was refused. */
 const undoneBy: Record<string, string> = {
   'inventory.stock.reserved.v1': 'inventory.stock.released.v1',
   'payments.wallet.transfer_sent.v1': 'payments.wallet.transfer_returned.v1',
 };
-/** Notes without effect, that somebody was refused. */
+/** Events without effect: they record a refusal. */
 const notes = new Set(['payments.wallet.transfer_refused.v1', 'inventory.stock.barred.v1']);
 
-/** Returns what is not so, a line each. */
+/** Returns what does not hold, one line each. */
 export function checkCommands(operations: Operation[], events: LogEvent[]): string[] {
   const caused = groupBy(
     events.filter(({ causationId }) => causationId),
@@ -39,7 +39,7 @@ function checkCommand({ id, method, outcome, request, reason }: Operation, event
   const expected = written[method];
   const main = events.filter(({ type }) => type === expected);
   if (outcome === 'done' && expected && main.length !== 1)
-    found.push(`${name} was done, and ${main.length} times written`);
+    found.push(`${name} was done, and is in the log ${main.length} times`);
   if (outcome === 'refused') {
     const effects = events.filter(({ type }) => !notes.has(type));
     const undone = new Set(

@@ -1,4 +1,4 @@
-/** All that the logs hold, decoded: the truth that everything else is held against. */
+/** The content of all logs, decoded: everything else is compared with it. */
 import { entities } from '@caudal/contract/entities.ts';
 import { entityOfStream, idOfStream } from '@caudal/contract/entity.ts';
 import { metadataOf } from '@caudal/eventlog/codec.ts';
@@ -19,11 +19,11 @@ export interface LogEvent {
   type: string;
   /** The event's fields. */
   value: Json;
-  /** What caused it: a client's operation, or another event. */
+  /** The id of its cause: a client's command, or another event. */
   causationId: string;
 }
 
-/** Reads all logs whole, each in its order. Throws if a position or a version is missing or doubled. */
+/** Reads all logs completely, each in its order. Throws if a position or a version is missing or doubled. */
 export async function readLogs(readers: Iterable<LogReader>): Promise<LogEvent[]> {
   const events: LogEvent[] = [];
   for (const reader of readers) events.push(...(await readWhole(reader)));
@@ -64,7 +64,7 @@ async function readWhole(reader: LogReader): Promise<LogEvent[]> {
   }
 }
 
-/** Tries again what only takes too long: nothing is broken any more, but the machine may have much to do. */
+/** Repeats a read that times out: there are no faults any more, but the machine may be busy. */
 export async function patiently<T>(read: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
@@ -75,7 +75,7 @@ export async function patiently<T>(read: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Groups things by a key, each group in the order of the things. */
+/** Groups items by a key. Items keep their order within a group. */
 export function groupBy<T>(items: Iterable<T>, keyOf: (item: T) => string): Map<string, T[]> {
   const groups = new Map<string, T[]>();
   for (const item of items) {

@@ -1,11 +1,14 @@
-/** No message is left unaccounted for: relays are at the heads of their logs, and every handler has seen every stream. */
+/**
+ * Every message is accounted for: relays are at the heads of their logs, and every handler has handled every stream.
+ */
 import { contexts } from '@caudal/server/contexts.ts';
 import { Client } from 'pg';
 import type { System } from '../../../e2e/system.ts';
 
 /**
- * What is still under way, a line each. A handler's reconciliation moves its checkpoint over a stream's head only when the handler
- * has seen it or put it aside (which counts as a dead letter), so its checkpoint says what it has accounted for.
+ * What is still in flight, one line each. Reconciliation moves a handler's checkpoint past a stream's head only after
+ * the handler has handled or parked it. A parked stream counts as a dead letter. So the checkpoint says what is
+ * accounted for.
  */
 export async function messagesUnderWay({ stores }: System): Promise<string[]> {
   const found = await stores!.deadLetters();
@@ -34,7 +37,7 @@ export async function messagesUnderWay({ stores }: System): Promise<string[]> {
   return [...found, ...(await queuedMessages(stores!.namespace))];
 }
 
-/** Queues in which something lies, or is held by a consumer. RabbitMQ counts every five seconds. */
+/** Queues with messages that are ready or in flight. RabbitMQ counts every five seconds. */
 async function queuedMessages(namespace: string): Promise<string[]> {
   const management = new URL(process.env.RABBITMQ_MANAGEMENT_URL!);
   const authorization = `Basic ${btoa(`${management.username}:${management.password}`)}`;

@@ -1,8 +1,8 @@
-/** Money is conserved: in each wallet, between wallets, and between payments and whoever pays them. */
+/** Money is conserved: in each wallet, between wallets, and between payments and their payers. */
 import type { LedgerEntry } from '@caudal/service-payments/gateway/sandbox.ts';
 import { groupBy, type LogEvent } from './log-events.ts';
 
-/** Whether the event puts its amount into the wallet or takes it out. */
+/** Whether the event adds its amount to the wallet or subtracts it. */
 const directions: Record<string, bigint> = {
   'payments.wallet.deposited.v1': 1n,
   'payments.wallet.withdrawn.v1': -1n,
@@ -34,7 +34,7 @@ export function checkWallets(events: LogEvent[]): string[] {
   return found;
 }
 
-/** What was sent has arrived or come back, once. */
+/** A transfer that was sent has arrived or returned, once. */
 export function checkTransfers(events: LogEvent[]): string[] {
   const ends = (type: string) =>
     groupBy(
@@ -57,7 +57,7 @@ export function checkTransfers(events: LogEvent[]): string[] {
   return found;
 }
 
-/** At most one charge a payment; money is kept if, and only if, the payment has succeeded and was not undone. */
+/** At most one charge per payment. Money is kept if, and only if, the payment has succeeded and was not undone. */
 export function checkPayments(events: LogEvent[], ledger: ReadonlyMap<string, LedgerEntry>): string[] {
   const found: string[] = [];
   const moves = (type: string) =>

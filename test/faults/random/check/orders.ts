@@ -1,4 +1,4 @@
-/** Every order has ended, and money, pieces and shipment are where its end says. */
+/** Every order has ended, and money, pieces and shipment agree with its end. */
 import type { Json } from '../../../e2e/api.ts';
 import { groupBy, type LogEvent } from './log-events.ts';
 import type { StockReport } from './stock.ts';
@@ -8,7 +8,7 @@ const ends = ['delivered', 'rejected', 'cancelled'];
 export interface OrdersToCheck {
   events: LogEvent[];
   stock: StockReport;
-  /** As the API shows them, by id. */
+  /** Orders by id, as the API shows them. */
   ended: Map<string, Json>;
 }
 
@@ -45,5 +45,5 @@ export function checkOrders({ events, stock, ended }: OrdersToCheck): string[] {
   return found;
 }
 
-/** `created`, `confirmed`, ...: what happened, without the names of entity and version. */
+/** `created`, `confirmed`, ...: types of events without the names of entity and version. */
 const actions = (events: LogEvent[]) => events.map(({ type }) => type.split('.')[2]!);

@@ -1,4 +1,6 @@
-/** Never oversold: the pieces are counted anew from the events, by rules of three lines, and not by the code under test. */
+/**
+ * Stock is never oversold. The pieces are counted from the events by rules of three lines, not by the code under test.
+ */
 import { groupBy, type LogEvent } from './log-events.ts';
 
 interface Count {
@@ -10,9 +12,9 @@ interface Count {
 
 export interface StockReport {
   found: string[];
-  /** Pieces that went out and did not come back, by reservation. */
+  /** Pieces that left the stock and did not return, by reservation. */
   sold: Map<string, bigint>;
-  /** Pieces still promised to somebody. */
+  /** Pieces that are still reserved. */
   open: Map<string, bigint>;
 }
 
@@ -40,7 +42,7 @@ export function checkStock(events: LogEvent[]): StockReport {
   return report;
 }
 
-/** Counts the event; returns what can't be. */
+/** Counts the event; returns what is impossible about it. */
 function apply(count: Count, { type, value }: LogEvent): string | undefined {
   const { reservationId, quantity } = value;
   switch (type) {
@@ -63,10 +65,10 @@ function apply(count: Count, { type, value }: LogEvent): string | undefined {
       return undefined;
     case 'inventory.stock.released.v1':
     case 'inventory.stock.expired.v1':
-      if (!count.reserved.delete(reservationId)) return `${reservationId} is let go and was not reserved`;
+      if (!count.reserved.delete(reservationId)) return `${reservationId} is released and was not reserved`;
       return undefined;
     case 'inventory.stock.returned.v1':
-      if (count.committed.get(reservationId) !== quantity) return `${reservationId} comes back and was not sold`;
+      if (count.committed.get(reservationId) !== quantity) return `${reservationId} is returned and was not sold`;
       count.committed.delete(reservationId);
       count.onHand += quantity;
       return undefined;
