@@ -72,7 +72,7 @@ describeWith(['postgres'], 'aggregates on PostgreSQL', () => {
     throw new Error('The outcome stayed unknown.');
   }
 
-  test('two processes on one stream: acknowledged commands are in the log once, the balance is never negative', async () => {
+  test('two processes on one stream: commands are in the log once, the balance is never negative', async () => {
     const processes = [startProcess(), startProcess()];
     await processes[0]!.aggregates.execute(add('hot', 300, { tag: 'start' }));
     const answered: { tag: string; version: number; balance: number }[] = [];

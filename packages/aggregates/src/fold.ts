@@ -32,7 +32,7 @@ function decode({ entity }: AnyDecider, recorded: RecordedEvent): EventCase {
   } catch (cause) {
     if (!(cause instanceof NewerEvent)) throw cause;
     const { stream, version, type } = recorded;
-    const message = `${stream} has an event of a newer version of Caudal than this process. Nothing was done; try again.`;
+    const message = `${stream} has an event of a newer version of Caudal. Nothing was done; try again.`;
     throw new CaudalError('UNAVAILABLE', 'NEWER_VERSION_NEEDED', message, {
       cause,
       retryAfterMs: 1_000,

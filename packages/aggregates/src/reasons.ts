@@ -13,6 +13,6 @@ export const reasons = {
   NEWER_VERSION_NEEDED: {
     code: 'UNAVAILABLE',
     meaning:
-      'The resource has an event of a newer version of Caudal than the process that was called. Nothing was done: try again.',
+      'The resource has an event of a newer version of Caudal than the called process. Nothing was done: try again.',
   },
 } satisfies Record<string, Reason>;

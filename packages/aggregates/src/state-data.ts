@@ -20,7 +20,7 @@ const listLevels = 7;
 /** Longer records and lists are encoded whole. */
 const widest = 64;
 
-/** The state in pieces; `decodeState` reads their concatenation. Throws if the state holds a value that can't be cloned. */
+/** The state in pieces; `decodeState` reads their concatenation. Throws if it holds a value that can't be cloned. */
 export function* encodeState(state: unknown, level = 0): Iterable<Buffer> {
   if (level < listLevels && isListOfObjects(state)) {
     yield node(list, state.length);

@@ -50,7 +50,7 @@ function store(version = 1) {
 async function eventually(check: () => unknown): Promise<void> {
   const end = Date.now() + 5_000;
   while (!(await check())) {
-    if (Date.now() > end) throw new Error('did not come true within 5 s');
+    if (Date.now() > end) throw new Error('the check did not pass within 5 s');
     await sleep(5);
   }
 }

@@ -49,7 +49,7 @@ export function personalDataCipher(keys: [PersonalDataKey, ...PersonalDataKey[]]
         const text = decipher.update(bytes.subarray(nonceBytes + tagBytes));
         return Buffer.concat([text, decipher.final()]).toString('utf8');
       } catch (error) {
-        const message = `"${field.field}" of ${field.entity} can't be opened: it was changed, or key "${id}" was replaced`;
+        const message = `"${field.field}" of ${field.entity} can't be opened: the text or key "${id}" was changed`;
         throw new Error(message, { cause: error });
       }
     },

@@ -49,7 +49,7 @@ function classify(error: unknown): Failure {
   if (error instanceof UnsendableBatch) return 'wrong';
   // The pool's queue was full, or the statement did nothing and may succeed later.
   if (isCode(error, 'RESOURCE_EXHAUSTED') || isBusyError(error) || error instanceof NoPartition) return 'busy';
-  // The server has refused the statement. Any other error may have come after the commit.
+  // The server has refused the statement. Any other error may have occurred after the commit.
   return !isCode(error, 'UNAVAILABLE') && sqlState(error) ? 'wrong' : 'unknown';
 }
 

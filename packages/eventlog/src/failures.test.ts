@@ -5,7 +5,7 @@ import { selectHolders } from './holder.ts';
 import { someAppend, someCommand, summary } from './testing/events.ts';
 import { freshLog } from './testing/log.ts';
 
-describeWith(['postgres'], 'when things break', () => {
+describeWith(['postgres'], 'an event log with failures', () => {
   let fresh: Awaited<ReturnType<typeof freshLog>>;
   beforeEach(async () => {
     fresh = await freshLog();

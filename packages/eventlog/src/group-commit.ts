@@ -14,8 +14,9 @@
  *   wrong     The statement was refused and nothing happened. Each append of the batch is sent again alone, so that
  *             only the wrong one fails.
  *   busy      Nothing happened, but it can later (the head was locked for too long). The same batch is sent again.
- *   unknown   The connection is lost, or only the answer. Appends that are safe to repeat are sent again; the others
- *             fail. An append is safe if it carries a command, whose repeat is recognised, or if it writes nothing.
+ *   unknown   The connection was lost, before or after the call was done. Appends that are safe to repeat are sent
+ *             again; the others fail. An append is safe if it carries a command, whose repeat is recognised, or if it
+ *             writes nothing.
  *   stuck     The call has no outcome for `answerWithinMs`: another session holds the log, a call before it on the
  *             connection waits for that, or the server hangs. Appends that have waited for so long fail with
  *             UNAVAILABLE, those in the queue too, so that their callers get the cause before their own time is over.
@@ -25,8 +26,8 @@
  * twice, as a probe, and fails if both calls do.
  *
  * An append with an exact version relies on the appends of its stream that were not settled when it was made. If one of
- * these settles with anything but 'appended', those behind it are marked, and the log refuses them. (Inside a batch
- * append() does the same.)
+ * these has events and settles with anything but 'appended', those behind it are marked, and the log refuses them.
+ * (Inside a batch append() does the same.)
  */
 import { CaudalError, unavailable } from '@caudal/kernel/errors.ts';
 import { type Backoff, backoffMs, sleep, within } from '@caudal/kernel/time.ts';

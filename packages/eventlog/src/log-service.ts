@@ -1,8 +1,7 @@
 /**
- * A log served to other contexts, and a client that reads it: both sides of caudal.log.v1.LogService. In one process
- * the same interface is a plain call. gRPC bounds the size of an answer, so the server cuts it once it holds
- * `answerBytes`. A reader of the log continues from the position that it got. Answers of `readStreams` don't show the
- * cut: the client counts bytes.
+ * A log served to other contexts, and a client that reads it: both sides of caudal.log.v1.LogService. gRPC bounds the
+ * size of an answer, so the server cuts it once it holds `answerBytes`. A reader of the log continues from the position
+ * that it got. Answers of `readStreams` don't show the cut, so the client counts their bytes.
  */
 import type * as wire from '@caudal/contract/gen/caudal/log/v1/log.ts';
 import { notFound } from '@caudal/kernel/errors.ts';

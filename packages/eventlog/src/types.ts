@@ -109,23 +109,16 @@ export interface Snapshot {
 export interface EventLog extends LogReader {
   /**
    * Appends. Appends that arrive while others are in flight share a call and are checked one by one, in the order in
-   * which they were made. Fails with UNAVAILABLE if the outcome stays unknown. Then it is safe to repeat an append with
-   * a command.
-   *
-   * An append with an exact expected version *relies* on each earlier append of its stream whose outcome was not known
-   * when it was made. If the earlier one has events and its result is not 'appended', the later one does not land
-   * either: it is a 'conflict' (or 'duplicate' or 'reused' for its own key). That holds even if other events brought
-   * the stream to the version that it expects, since it was decided without them. If the earlier one fails, the later
-   * one fails too if it may have been sent, and is a 'conflict' if it was not.
+   * which they were made. An append may rely on an earlier one: see README, Appends that rely on others. Fails with
+   * UNAVAILABLE if the outcome stays unknown; then it is safe to repeat an append with a command.
    */
   append(append: Append): Promise<AppendResult>;
   /** All events of one stream after `afterVersion`, in pages. */
   readStream(stream: string, afterVersion?: number): AsyncIterable<RecordedEvent[]>;
   /**
-   * Waits for the lock of a stream that several processes write to, and returns a function that releases it. Locks are
-   * granted in the order of the requests; after a second the wait ends without the lock. The lock is advisory, since
-   * the expected version alone decides what lands: it can be lost without notice (its holder hangs, the connection
-   * breaks). Never fails. Absent in a log that only one process writes to.
+   * Waits for the advisory lock of a stream that several processes write to. Returns a function that releases it. After
+   * a second the wait ends without the lock, and a lock can be lost without notice (its holder hangs, the connection
+   * breaks). Never fails. Absent in a log that only one process writes to. See README, Choices.
    */
   lockStream?(stream: string): Promise<() => void>;
   loadSnapshot(stream: string): Promise<Snapshot | undefined>;

@@ -1,8 +1,7 @@
 /**
  * Waits for a log to grow. All readers share one connection that listens, and one read of the log's head after each
- * notification. Notifications can be lost (and a standby has none), so the head is also polled: first after 20 ms, then
- * less and less often. The longest pause is 2 s while notifications arrive, and 250 ms before the first one and after
- * growth without one.
+ * notification. Notifications can be lost, and a standby has none. So the head is also polled, first after 20 ms, then
+ * less and less often: see README, Good to know.
  */
 import type { Running } from '@caudal/kernel/lifetime.ts';
 import { sleep } from '@caudal/kernel/time.ts';

@@ -84,7 +84,7 @@ describe('stopping', () => {
     const begun = performance.now();
     await lifecycle.stop('test');
     expect(seen).toEqual(['draining false', 'stopping']);
-    // Node counts a timer from the begin of the current turn of its event loop, which may be some time ago.
+    // Node counts a timer from the start of the current turn of its event loop, which may be some time ago.
     expect(performance.now() - begun).toBeGreaterThan(150);
   });
 

@@ -1,8 +1,7 @@
 /**
- * Gauges whose value must be read, for example by a query. A scrape starts a reading. Its cost is bounded whatever the
- * number of scrapes: one reading at a time, one in `reuseMs`, with a time-out and at most `maxSeries` values. A slow
- * reading is in the next scrape. A last value that can't be renewed is dropped, since an old value that seems new is
- * worse than none.
+ * Gauges whose value must be read, for example by a query. A scrape starts a reading, whose cost is bounded whatever
+ * the number of scrapes. A last value that can't be renewed is dropped, since an old value that seems new is worse
+ * than none. See README, Gauges that are read.
  */
 import type { Running } from '@caudal/kernel/lifetime.ts';
 import { within } from '@caudal/kernel/time.ts';

@@ -1,9 +1,7 @@
 /**
- * Spans, and the W3C trace context, which links them across events, messages and timers, where OpenTelemetry can't. If
- * telemetry is not started, a span has no ids and costs 0.4 µs.
- *
- * Names and attributes follow the semantic conventions. The name of an rpc span is the method without the leading
- * slash, that of a messaging span `<operation> <destination>`, that of a database span `<operation> <target>`.
+ * Spans, and the W3C trace context, which links them across events, messages and timers, where OpenTelemetry can't.
+ * Names follow the semantic conventions: for rpc the method without the leading slash, for messaging
+ * `<operation> <destination>`, for databases `<operation> <target>`.
  */
 
 import { CaudalError, isServerFault } from '@caudal/kernel/errors.ts';

@@ -75,7 +75,7 @@ export function projectionFaults<V>(projection: Projection<V>): string[] {
     const known = event === unknownCase ? samples.get(entity)![0]! : event;
     const followed = followEvent(projection, recordedAt(entity, entity.stream(id), version, known));
     if (!followed || event !== unknownCase) return followed;
-    // The decoder would refuse the event. A version whose code is older than its contract gets it like this.
+    // The decoder would refuse the event. Code that is older than its contract gets it like this.
     const projected = { ...followed.projected, event };
     const view = followed.follow.view(projected);
     return { ...followed, projected, view: view === undefined ? undefined : followed.view };
