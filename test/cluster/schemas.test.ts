@@ -1,8 +1,11 @@
 /** Kubernetes, KEDA, Kong and Prometheus' operator accept what the chart renders, for all kinds of values. */
+
 import { execFile } from 'node:child_process';
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { isMultiStream } from '@caudal/projections/multi-stream/types.ts';
+import { contexts } from '@caudal/server/contexts.ts';
 import { expect, test } from '@jest/globals';
 import { chart, describeWithTools, laidOver, presets, render, root, type Values } from './chart.ts';
 import { createValidator } from './schemas.ts';
@@ -87,7 +90,13 @@ describeWithTools(['helm', 'kubeconform', 'schemas'], 'schemas', (tools) => {
   });
 
   test('a workload that is scaled on CPU, and one that may have 0 pods', async () => {
-    const workloads = { command: { maxReplicas: 9 }, projector: { replicas: 0, maxReplicas: 5, scaleOn: 'queues' } };
+    const all = contexts.flatMap((context) => context.projections.map(({ projection }) => projection));
+    const named = (inOrder: boolean) => all.filter((one) => isMultiStream(one) === inOrder).map(({ name }) => name);
+    const workloads = {
+      command: { maxReplicas: 9 },
+      projector: { replicas: 0, maxReplicas: 5, scaleOn: 'queues', projections: named(false) },
+      gatherer: { roles: ['projector'], projections: named(true) },
+    };
     const { text } = await render(tools.helm!, laidOver(presets.small!, { workloads }));
     expect(await validate(text)).toEqual([]);
   });

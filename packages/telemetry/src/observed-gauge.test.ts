@@ -48,7 +48,10 @@ describe('a gauge', () => {
     // If they take longer than `reuseMs`, they take one more reading at most.
     await Promise.all(Array.from({ length: 20 }, values));
     expect(reads).toBeLessThanOrEqual(1 + Math.floor((performance.now() - first) / 300));
-    await until(async () => reads >= 2 && (await values())[0] === String(reads), true);
+    await until(async () => {
+      const [shown] = await values();
+      return reads >= 2 && shown === String(reads);
+    }, true);
   });
 
   test('has a series for each value of its label', async () => {
