@@ -4,11 +4,11 @@ import type { EventCase } from '@caudal/contract/entity.ts';
 import type { EventLog } from '@caudal/eventlog/types.ts';
 import type { IdSource } from '@caudal/kernel/ids.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
-import { openCache } from './cache.ts';
 import type { AnyCommand, AnyDecider } from './entry.ts';
 import { openLoader } from './loading.ts';
 import { openQueue } from './queue.ts';
 import { openSnapshots } from './snapshots.ts';
+import { openCache } from './state-cache.ts';
 import type { Aggregates, Command, Decided, Decider, Executed } from './types.ts';
 
 export interface AggregatesOptions {

@@ -127,3 +127,8 @@ export function idOfStream(stream: string): string {
 export function domainOf(name: string): string {
   return name.slice(0, name.indexOf('.'));
 }
+
+/** The domains of these entities, each once: their logs contain the entities' events. */
+export function domainsOf(entities: Iterable<string>): Set<string> {
+  return new Set([...entities].map(domainOf));
+}

@@ -1,5 +1,5 @@
 /** Recorded events as a projection sees them: decoded, with the functions that follow their entity. */
-import { type Entity, type EventCase, entityOfStream, idOfStream } from '@caudal/contract/entity.ts';
+import { domainsOf, type Entity, type EventCase, entityOfStream, idOfStream } from '@caudal/contract/entity.ts';
 import { occurredAt } from '@caudal/eventlog/codec.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { type AnyProjection, isMultiStream } from './multi-stream/types.ts';
@@ -35,16 +35,13 @@ export function projectedEvent<E extends EventCase>(entity: Entity<E>, recorded:
   return { stream, id, version, eventId, at: occurredAt(recorded), event: entity.decode(recorded) };
 }
 
-function followed<V>(projection: AnyProjection<V>): Pick<Entity, 'name' | 'domain'>[] {
-  return (isMultiStream(projection) ? projection.gathers : projection.follows).map(({ entity }) => entity);
-}
-
 /** The entities that a projection follows. */
 export function entitiesOf<V>(projection: AnyProjection<V>): string[] {
-  return followed(projection).map(({ name }) => name);
+  const followed = isMultiStream(projection) ? projection.gathers : projection.follows;
+  return followed.map(({ entity }) => entity.name);
 }
 
 /** The contexts whose logs it reads. */
-export function domainsOf<V>(projection: AnyProjection<V>): string[] {
-  return [...new Set(followed(projection).map(({ domain }) => domain))];
+export function followedDomains<V>(projection: AnyProjection<V>): Set<string> {
+  return domainsOf(entitiesOf(projection));
 }

@@ -1,7 +1,7 @@
 /** Reading logs from one end to the other, for whoever folds all of history. */
 import { domainOf, entityOfStream } from '@caudal/contract/entity.ts';
 import type { LogReader, RecordedEvent } from '@caudal/eventlog/types.ts';
-import { domainsOf, entitiesOf } from './events.ts';
+import { entitiesOf, followedDomains } from './events.ts';
 import type { AnyProjection } from './multi-stream/types.ts';
 
 /** By domain. */
@@ -21,7 +21,7 @@ const pageSize = 2_000;
 
 /** The logs that a projection reads. Throws if one is missing. */
 export function logsOf<V>(projection: AnyProjection<V>, logs: Logs): LogReader[] {
-  return domainsOf(projection).map((domain) => {
+  return [...followedDomains(projection)].map((domain) => {
     const log = logs.get(domain);
     if (!log) throw new Error(`${projection.name} follows ${domain}, and there is no log of it`);
     return log;

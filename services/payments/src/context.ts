@@ -6,7 +6,7 @@ import { paymentService } from './commands/payment-service.ts';
 import { walletService } from './commands/wallet-service.ts';
 import { paymentDecider } from './domain/payment.ts';
 import { walletDecider } from './domain/wallet.ts';
-import { openGateway } from './gateway/open-gateway.ts';
+import { chooseGateway } from './gateway/choose-gateway.ts';
 import { checkWallets } from './jobs/check-wallets.ts';
 import { paymentStatus } from './projections/payment-status.ts';
 import { walletBalances } from './projections/wallet-balances.ts';
@@ -53,7 +53,7 @@ export const payments = defineContext({
   ],
   jobs: [checkWallets],
   async sagas({ aggregates, database, clock, signal, settings, development }) {
-    const gateway = await openGateway({
+    const gateway = await chooseGateway({
       url: settings.PAYMENTS_GATEWAY_URL,
       sandbox: settings.PAYMENTS_GATEWAY === 'sandbox',
       development,

@@ -2,11 +2,11 @@
  * `caudal deadletters`: lists and redrives parked streams, at which a projection or saga has stopped after failures.
  */
 
+import { domainsOf } from '@caudal/contract/entity.ts';
 import { brokerDeadLetters } from '@caudal/messaging/dead-letters/dead-letters.ts';
 import type { ParkedStream } from '@caudal/messaging/dead-letters/parked.ts';
 import { listDeadLetters, redrive } from '@caudal/messaging/dead-letters/redrive.ts';
 import type { App } from '@caudal/server/app.ts';
-import { domainsOf } from '@caudal/server/domains.ts';
 import { addCommands } from '@caudal/server/roles/command.ts';
 import { addQueries } from '@caudal/server/roles/query.ts';
 import { Command } from 'commander';

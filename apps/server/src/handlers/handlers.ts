@@ -5,7 +5,7 @@
 import type { ContextProjection } from '@caudal/context/context.ts';
 import type { LogReader } from '@caudal/eventlog/types.ts';
 import type { AnyHandler } from '@caudal/messaging/types.ts';
-import { domainsOf } from '@caudal/projections/events.ts';
+import { followedDomains } from '@caudal/projections/events.ts';
 import { createHandler } from '@caudal/projections/generations/generation.ts';
 import type { RebuildOptions } from '@caudal/projections/generations/rebuild.ts';
 import type { ProjectorOptions } from '@caudal/projections/projector.ts';
@@ -34,7 +34,7 @@ export function viewStoreOf({ stores }: App, { local, definition }: LocalProject
 
 /** The logs that a projection follows. */
 export function logsOf(app: App, { local, definition }: LocalProjection): Map<string, LogReader> {
-  return app.logsFor(local.context, domainsOf(definition.projection));
+  return app.logsFor(local.context, followedDomains(definition.projection));
 }
 
 /** The options for building a generation of the projection. */

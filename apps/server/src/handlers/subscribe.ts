@@ -1,5 +1,6 @@
 /** Runs an event handler: from its queue if there is a broker, else from the logs. One that needs the logs' order always reads the logs. */
 import type { Context } from '@caudal/context/context.ts';
+import { domainsOf } from '@caudal/contract/entity.ts';
 import type { Running } from '@caudal/kernel/lifetime.ts';
 import { brokerDeadLetters } from '@caudal/messaging/dead-letters/dead-letters.ts';
 import { rabbitFeed } from '@caudal/messaging/rabbitmq/rabbit-feed.ts';
@@ -8,7 +9,6 @@ import { runSubscription } from '@caudal/messaging/subscription/subscription.ts'
 import type { AnyHandler } from '@caudal/messaging/types.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import type { App } from '../app.ts';
-import { domainsOf } from '../domains.ts';
 import { watchFeed } from './liveness.ts';
 
 /** Lease time if a process owns its database: no other process waits for the lease, so it is seldom renewed. */

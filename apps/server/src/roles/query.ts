@@ -2,7 +2,7 @@
 
 import type { ContextProjection } from '@caudal/context/context.ts';
 import { hasPassed } from '@caudal/messaging/subscription/log-feed.ts';
-import { domainsOf } from '@caudal/projections/events.ts';
+import { followedDomains } from '@caudal/projections/events.ts';
 import type { AnyProjection } from '@caudal/projections/multi-stream/types.ts';
 import type { App } from '../app.ts';
 import type { LocalContext } from '../local-context.ts';
@@ -26,7 +26,7 @@ function readerOptions<V>(app: App, local: LocalContext, projection: AnyProjecti
   return {
     definition,
     store: app.stores.viewsToQuery(context, definition.store, database),
-    logs: app.logsFor(context, domainsOf(projection)),
+    logs: app.logsFor(context, followedDomains(projection)),
     passed: (handler, event) => hasPassed(database, handler, event),
     cache: app.stores.cache,
     cacheIsInvalidated: app.values.REDIS_URL !== undefined || app.has('projector'),

@@ -24,7 +24,7 @@ export interface OpenGatewayOptions {
 }
 
 /** Throws ConfigError if the settings leave open whether cards are really charged. */
-export async function openGateway(options: OpenGatewayOptions): Promise<PaymentGateway> {
+export async function chooseGateway(options: OpenGatewayOptions): Promise<PaymentGateway> {
   const { url, apiKey = '', timeoutMs, signal } = options;
   checkChoice(options);
   const gateway = withBreaker(httpGateway({ url: url ?? (await sandboxUrl(signal)), apiKey, timeoutMs }));

@@ -1,6 +1,6 @@
 import { ConfigError } from '@caudal/config/config.ts';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { type OpenGatewayOptions, openGateway } from './open-gateway.ts';
+import { chooseGateway, type OpenGatewayOptions } from './choose-gateway.ts';
 import { startSandboxGateway } from './sandbox.ts';
 
 let ended: AbortController;
@@ -11,7 +11,7 @@ beforeEach(() => {
 afterEach(() => ended.abort());
 
 const open = (options: Partial<OpenGatewayOptions>) =>
-  openGateway({
+  chooseGateway({
     url: undefined,
     sandbox: false,
     development: false,
