@@ -24,10 +24,10 @@ const things = { ...details, codec: {}, follows: [], indexes: [], keys } as unkn
 
 describe('a declared aggregate', () => {
   test.each<[string, { groupBy?: unknown[]; compute?: object }, string]>([
-    ['an unknown group key', { groupBy: ['nothing'] }, '"nothing" is no key'],
-    ['a name of every object', { groupBy: ['toString'] }, '"toString" is no key'],
+    ['an unknown group key', { groupBy: ['nothing'] }, '"nothing" is not a key'],
+    ['a name of every object', { groupBy: ['toString'] }, '"toString" is not a key'],
     ['a list', { groupBy: ['tags'] }, '"tags" is a list'],
-    ['text', { groupBy: ['title'] }, '"title" is text'],
+    ['text', { groupBy: ['title'] }, '"title" is of type text'],
     ['a key twice', { groupBy: ['at', { key: 'at', unit: 'day', timeZone: 'UTC' }] }, '"at" is grouped by twice'],
     ['the day of a keyword', { groupBy: [{ key: 'owner', unit: 'day', timeZone: 'UTC' }] }, 'it has no day'],
     ['another time zone', { groupBy: [{ key: 'at', unit: 'day', timeZone: 'Europe/Paris' }] }, '"Europe/Paris"'],
@@ -136,7 +136,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       });
       expect(await views.count()).toBe(4);
       expect(await views.count([{ key: 'customer', equals: 'ann' }])).toBe(3);
-      await expect(views.count([{ key: 'nothing', equals: 1 }])).rejects.toThrow('no key');
+      await expect(views.count([{ key: 'nothing', equals: 1 }])).rejects.toThrow('not a key');
 
       now += 100;
       const { rows, more } = await views.aggregate({ ...totals, limit: 5_000 });
