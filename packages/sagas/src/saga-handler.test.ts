@@ -129,7 +129,7 @@ describeWith(['postgres'], 'a saga', () => {
       delivered('a.2', 1),
       confirmed('b'),
     ]);
-    expect(unfinished).toEqual([{ kind: 'failed', event: bad, error: new Error('no saga can bear this event') }]);
+    expect(unfinished).toEqual([{ kind: 'failed', event: bad, error: new Error('no saga can handle this event') }]);
     expect(facts('a')).toEqual(['started', 'reserved', 'delivered', 'committed', 'orderMarked']);
     expect(facts('b')).toEqual(['started', 'reserved']);
     const seen = ['orders.order/a', 'shipping.shipment/a.1', 'shipping.shipment/a.2', 'orders.order/b'].map(cursor);
@@ -296,7 +296,7 @@ describeWith(['postgres'], 'a saga', () => {
       {
         kind: 'failed',
         event: expect.objectContaining({ stream: 'orders.order/a' }),
-        error: expect.objectContaining({ message: expect.stringContaining('without coming to rest') }),
+        error: expect.objectContaining({ message: expect.stringContaining('makes no progress') }),
       },
     ]);
     expect(facts('a')).toEqual([]);
