@@ -1,8 +1,6 @@
 /**
- * RabbitMQ for one process: one connection to publish and one to consume, each opened at its first use and again
- * whenever it is lost. They are two because a broker that is short of memory or disk blocks connections that publish,
- * and acknowledgements must still get through. amqplib reconnects; the bound on the wait for a connection is added
- * here.
+ * RabbitMQ for one process: a connection to publish and one to consume, since a broker that is short of memory or disk
+ * blocks publishing ones and acknowledgements must get through. amqplib reconnects; the wait is bounded here.
  */
 
 import { once } from 'node:events';

@@ -1,10 +1,6 @@
 /**
- * A handler's events directly from the logs: without a broker, and for handlers that need a log's order. Each domain
- * has a checkpoint with a lease, so only one process at a time feeds a handler with a domain.
- *
- * The checkpoint is written after the deliveries, at most every 500 ms unless `prompt` is set. After a crash the last
- * events are delivered again, which every handler must tolerate. The checkpoint never passes an event that was not
- * delivered.
+ * A handler's events directly from the logs: without a broker, and for handlers that need a log's order. Each domain has
+ * a checkpoint with a lease. See README, Reading the log directly.
  */
 
 import { domainOf, entityOfStream } from '@caudal/contract/entity.ts';

@@ -1,8 +1,6 @@
 /**
- * Reconciliation: finds events that a queue lost and that no later message reveals, such as the last of a stream. Every
- * 30 s one process for each handler compares the heads of the changed streams with what the handler has seen, and
- * settles those that are behind: the head shows the gap, the log fills it. See README, Reconciliation, for when a round
- * is left out.
+ * Reconciliation: finds events that a queue lost and that no later message reveals, such as the last of a stream. The
+ * head of a stream shows the gap, the log fills it. See README, Reconciliation, also for when a round is left out.
  */
 
 import { entityOfStream } from '@caudal/contract/entity.ts';

@@ -1,8 +1,6 @@
 /**
- * One tail of a log for all its readers in a process. Otherwise a dozen handlers of a log would each read and decode
- * the same rows. Readers at the end wait for the same read, and its events are kept for some seconds for readers a
- * little behind. A reader that is further behind reads the log by itself, from its own position, until it has caught
- * up.
+ * One tail of a log for all its readers in a process: readers at the end wait for the same read, and its events are kept
+ * for some seconds for readers a little behind. See README, Reading the log directly.
  */
 import type { LogReader } from '@caudal/eventlog/types.ts';
 import { within } from '@caudal/kernel/time.ts';

@@ -1,4 +1,4 @@
-/** The right to build a generation: a lease in the projection's record, renewed while the building goes on. */
+/** The right to build a generation: a lease in the projection's record, renewed while the process builds. */
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { type Clock, sleep } from '@caudal/kernel/time.ts';
 import { logger } from '@caudal/telemetry/log.ts';

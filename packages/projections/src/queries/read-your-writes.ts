@@ -1,9 +1,6 @@
 /**
- * Read your own writes: a query with a consistency token waits until the views have seen the writes that the token
- * names.
- *
- * The event of a write is read from the log: it determines the view to check. In a multi-stream projection an event
- * alone does not determine its views, so there the query waits until the feed has passed the event's position.
+ * Read your own writes: a query with a consistency token waits until the views have seen the token's writes. A write's
+ * event determines the view to check; in a multi-stream projection it does not, so there the feed must pass the event.
  */
 import { domainOf, entityOfStream } from '@caudal/contract/entity.ts';
 import type { LogReader, RecordedEvent } from '@caudal/eventlog/types.ts';
@@ -46,7 +43,7 @@ export async function awaitSeen<V>(options: AwaitSeenOptions<V>): Promise<void> 
   let waiting: Awaited[] = followed.map((write) => ({ ...write, event: undefined, view: undefined }));
   const gone = () => new CaudalError('CANCELLED', 'CALL_CANCELLED', 'The caller went away.');
 
-  /** The result of the call, if there is one in time. A call that is late goes on, and its result is dropped. */
+  /** The result of the call, if there is one in time. The result of a late call is dropped. */
   async function inTime<T>(call: Promise<T>): Promise<T> {
     if (await within(Math.max(0, deadline - performance.now()), call, signal)) return call;
     throw signal?.aborted ? gone() : notYetVisible(waiting);

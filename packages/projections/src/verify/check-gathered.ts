@@ -1,9 +1,6 @@
 /**
- * Compares the views of a multi-stream projection with a fold of the logs, each view up to exactly the positions that
- * it claims. So it works while new events arrive.
- *
- * A pass reads the logs once. It holds a share of the views: a fingerprint and the positions of each stored view, and
- * its fold. A view that is right but behind, or not stored yet, is read again until it has caught up.
+ * Compares the views of a multi-stream projection with a fold of the logs, each view up to exactly the positions that it
+ * claims. See README, How views are verified.
  */
 import { createHash } from 'node:crypto';
 import { domainOf } from '@caudal/contract/entity.ts';

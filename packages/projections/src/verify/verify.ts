@@ -1,9 +1,6 @@
 /**
- * Verifies a projection: folds the logs again and compares every view with what the store has.
- *
- * Memory holds the views of one pass. A projection with more views is verified in several passes over the logs, each
- * for a share of the ids. A view that differs at first is checked again by itself, up to exactly the versions that the
- * stored view has seen, since new events may arrive during a pass.
+ * Verifies a projection: folds the logs again, in one or more passes, and compares every view with the stored one. See
+ * README, How views are verified.
  */
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { forEachConcurrent } from '@caudal/kernel/concurrency.ts';
