@@ -1,11 +1,11 @@
-/** The names of a handler's checkpoints: durable, so they stay as they are. */
+/** The names of a handler's checkpoints. They are stored in databases, so they must not change. */
 
-/** How far the log feed has delivered a domain's events to the handler, where there is no broker. */
+/** How far the log feed has delivered a domain's events to the handler. */
 export function feedCheckpoint(handler: string, domain: string): string {
   return `feed:${handler}:${domain}`;
 }
 
-/** How far the reconciliation (the sweep) has compared the handler with a domain's log. */
+/** How far reconciliation (once called sweep) has compared the handler with a domain's log. */
 export function sweepCheckpoint(handler: string, domain: string): string {
   return `sweep:${handler}:${domain}`;
 }

@@ -1,10 +1,10 @@
-/** Deletes what a handler that no longer exists keeps in the database. */
+/** Deletes the rows of a handler that no longer exists. */
 import type { Transaction } from '@caudal/postgres/database.ts';
 import { feedCheckpoint, sweepCheckpoint } from './checkpoints.ts';
 
 /**
- * Deletes the parked streams and the checkpoints of a handler, so that no alert fires for them. Nothing may
- * run it any more: a feed or a reconciliation would begin anew. May be called again.
+ * Deletes the parked streams and the checkpoints of a handler, so that no alert fires for them. No process may still
+ * run the handler: its feed and reconciliation would begin anew. May be called again.
  */
 export async function deleteHandlerState(db: Transaction, handler: string): Promise<void> {
   await db.query({

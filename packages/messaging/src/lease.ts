@@ -1,7 +1,7 @@
 /**
- * Work that one process of many does at a time, from a checkpoint on. The lease is renewed beside the work, so that a
- * slow step does not lose it; a signal fires if it is lost. Work must be safe to do twice: a process that stalls
- * past its lease does not know it yet.
+ * Work that only one of several processes does at a time, from a checkpoint on. The lease is renewed beside the work,
+ * so a slow step does not lose it. A signal fires if it is lost. The work must be safe to do twice: a process that is
+ * suspended past its lease continues before it finds out.
  */
 import { newId } from '@caudal/kernel/ids.ts';
 import { backoffMs, sleep } from '@caudal/kernel/time.ts';
@@ -9,7 +9,7 @@ import { acquire, advance, release } from '@caudal/postgres/checkpoint.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 
-/** Unique to this process, as checkpoints ask of their holders. */
+/** Unique to this process, as the holder of a checkpoint must be. */
 export const processHolder = newId();
 
 export interface Leadership {
@@ -36,8 +36,9 @@ export interface LeaseOptions {
 const log = logger('lease');
 
 /**
- * Runs `work` whenever the lease can be had, until `signal` fires; resolves when the work in flight has ended. Work that
- * throws starts again after a pause, from the checkpoint: here or wherever the lease is taken first. Never throws.
+ * Runs `work` whenever this process gets the lease, until `signal` fires; resolves when the work in flight has ended.
+ * If the work throws, it starts again from the checkpoint after a pause, in the process that takes the lease first.
+ * Never throws.
  */
 export async function whileLeading(options: LeaseOptions, work: (lease: Leadership) => Promise<void>): Promise<void> {
   const { database, name, holder = processHolder, ttlMs, signal, onWaiting } = options;
@@ -56,8 +57,8 @@ export async function whileLeading(options: LeaseOptions, work: (lease: Leadersh
     };
     const renew = async () => {
       while (!lost.signal.aborted) {
-        // Until the work has ended, which may be a while after the signal. Leases that were taken together drift apart: one
-        // connection is enough to renew them.
+        // Renews until the work has ended, which may be some time after the signal. The random part spreads leases that
+        // were taken together, so that one connection is enough to renew them.
         await sleep((ttlMs / 3) * (0.8 + Math.random() * 0.2), lost.signal);
         if (lost.signal.aborted || performance.now() - renewedAt < ttlMs / 4) continue;
         await move().catch((error: unknown) => {
@@ -96,7 +97,8 @@ export async function whileLeading(options: LeaseOptions, work: (lease: Leadersh
       }
     } catch (error) {
       failures += 1;
-      if (!signal.aborted) log.warn({ lease: name, err: error, failures }, 'the work under a lease is interrupted');
+      if (!signal.aborted)
+        log.warn({ lease: name, err: error, failures }, 'the work under a lease was interrupted: it starts again');
       await sleep(backoffMs(failures, { firstMs: 100, maxMs: 2_000 }), signal);
     }
   }

@@ -1,15 +1,7 @@
 /**
- * The relay: tails a log and publishes its events, in order, each at least once. The log is the outbox, so an event is
- * published because it is durable, and nothing else has to be written for it.
- *
- * One relay a log is active, by lease. It publishes a batch while the one before it is being confirmed, and moves the
- * checkpoint over a batch when all of it, and everything before it, is confirmed. So:
- *   - it dies anywhere: the next one starts at the checkpoint; at most two batches are published twice;
- *   - it is stale (its lease ran out while it hung): what it still publishes is double, its checkpoint write is
- *     refused, it ends;
- *   - a message is refused, or the broker goes away: everything from the checkpoint is published again, after a pause.
- *     The lease is given back for that time, since another process may still reach the broker;
- *   - no queue wants a message: it is counted. A handler that is added later reads the log.
+ * The relay: reads a log's events in order and publishes each at least once. One relay for each log is active, by
+ * lease. It publishes a batch while the one before it is being confirmed, and moves the checkpoint when all is
+ * confirmed up to there. See README, The relay, for what happens when it dies, is stale, or the broker fails.
  */
 
 import type { LogReader, RecordedEvent } from '@caudal/eventlog/types.ts';
@@ -48,7 +40,7 @@ const oldestUnpublished = gauge(
 );
 const behind = gauge('relay_lag_events', 'Events between the checkpoint and the head of the log', '1');
 
-/** Starts relaying a log to RabbitMQ. Never gives up by itself. */
+/** Starts to relay a log to RabbitMQ, until it is stopped. */
 export function startRelay(options: RelayOptions): Running {
   const { log, database, broker, holder, ttlMs = 5_000, batchSize = 500 } = options;
   const labels = { domain: log.domain };
@@ -59,7 +51,7 @@ export function startRelay(options: RelayOptions): Running {
   });
   const stopping = new AbortController();
 
-  /** For each batch that is not confirmed: when its first event was recorded. Stays while the broker is away. */
+  /** For each unconfirmed batch, when its first event was recorded. Kept while the broker is unreachable. */
   let unconfirmed: Date[] = [];
   const measuring = setInterval(() => {
     const oldest = unconfirmed[0];
@@ -68,7 +60,7 @@ export function startRelay(options: RelayOptions): Running {
 
   const relay = async (lease: Leadership): Promise<void> => {
     let position = lease.position;
-    /** The batch before: resolves when it is confirmed and the checkpoint has moved over it. */
+    /** The batch before. It resolves when it is confirmed and the checkpoint has moved over it. */
     let before: Promise<void> = Promise.resolve();
     try {
       while (!lease.signal.aborted) {
@@ -87,7 +79,7 @@ export function startRelay(options: RelayOptions): Running {
           unconfirmed.shift();
           behind.set(Math.max(0, head - last), labels);
         });
-        // It is awaited a batch later; until then its failure must not pass for one that nobody handles.
+        // It is awaited one batch later; until then a failure must not count as an unhandled rejection.
         next.catch(() => {});
         await before;
         before = next;
@@ -96,7 +88,7 @@ export function startRelay(options: RelayOptions): Running {
     } catch (error) {
       if (!lease.signal.aborted) throw error;
     } finally {
-      // The batch in flight: its confirms are worth waiting for, what came of it shows at the next start.
+      // Waits for the confirms of the batch in flight. If it fails, the next start publishes it again.
       await before.catch(() => {});
     }
   };

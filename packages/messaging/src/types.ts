@@ -1,11 +1,11 @@
-/** How events reach those who follow them, whatever carries them: RabbitMQ, or the log itself. */
+/** Handlers of events, and the feeds that bring them events from RabbitMQ or from the log itself. */
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 
-/** What a handler could not finish. Everything else of the batch is done. */
+/** What a handler could not finish. All other events of the batch are done. */
 export type Unfinished =
   /** Events of the stream are missing before the ones given: the handler has seen up to `seen`. */
   | { kind: 'gap'; stream: string; seen: number }
-  /** This event can't be handled because of what it is: it will be tried again, then dead-lettered. */
+  /** This event can't be handled because of its content: it is tried again, then dead-lettered. */
   | { kind: 'failed'; event: RecordedEvent; error: unknown };
 
 /** A projection or a saga, as a handler of events. */
@@ -16,31 +16,31 @@ export interface EventHandler {
   readonly entities: string[];
   readonly inOrder?: false;
   /**
-   * Handles a batch. Events of one stream are in order, without repeats, but some may be known already (they are
+   * Handles a batch. Events of one stream are in order, without repeats. Some may have been handled before (they are
    * dropped) and some may be missing (a gap). Returns what is not finished. Throws if a dependency can't be reached:
-   * nothing of the batch counts then, and all of it comes again.
+   * then nothing of the batch counts, and all of it is delivered again.
    */
   handle(events: RecordedEvent[]): Promise<Unfinished[]>;
   /** How far it has seen the stream of each of these events; 0 for not at all. For reconciliation. */
   seen(heads: RecordedEvent[]): Promise<number[]>;
 }
 
-/** What an in-order handler could not do: nothing of the event is done, and nothing of those given after it. */
+/** The event that an in-order handler could not handle: nothing of it is done, and nothing behind it in the batch. */
 export interface Failed {
   event: RecordedEvent;
   error: unknown;
 }
 
 /**
- * A handler that needs the events of each log in the log's order, such as a multi-stream projection: it is fed from the
- * logs, never from a queue. A stream that is parked can't be brought up afterwards: it has to be built anew.
+ * A handler that needs the events of each log in the log's order, such as a multi-stream projection. It is fed from the
+ * logs, never from a queue. A parked stream can't be redriven: the handler's result must be built anew.
  */
 export interface InOrderHandler extends Pick<EventHandler, 'name' | 'entities'> {
   readonly inOrder: true;
   /**
-   * Handles a batch; events that are known already are dropped. Returns the first event that it can't handle because of
-   * what the event is; everything given before that is done. Throws if a dependency can't be reached: then all of the
-   * batch comes again.
+   * Handles a batch; events that were handled before are dropped. Returns the first event that it can't handle because
+   * of the event's content; everything before that is done. Throws if a dependency can't be reached: then all of the
+   * batch is delivered again.
    */
   handle(events: RecordedEvent[]): Promise<Failed | undefined>;
 }

@@ -5,7 +5,7 @@ import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { type AnyProjection, isMultiStream } from './multi-stream/types.ts';
 import type { Follow, ProjectedEvent, Projection } from './types.ts';
 
-/** An event, who follows it, and the view it belongs to (undefined: none). */
+/** An event, the functions that follow it, and the id of its view (undefined: none). */
 export interface Followed<V> {
   recorded: RecordedEvent;
   projected: ProjectedEvent;
@@ -14,7 +14,7 @@ export interface Followed<V> {
 }
 
 /**
- * Finds out what a projection makes of an event; undefined if it does not follow the event's entity. Throws if the
+ * Decodes an event and finds its view; undefined if the projection does not follow the event's entity. Throws if the
  * event can't be decoded, or `view` throws.
  */
 export function followEvent<V>(projection: Projection<V>, recorded: RecordedEvent): Followed<V> | undefined {
@@ -23,7 +23,7 @@ export function followEvent<V>(projection: Projection<V>, recorded: RecordedEven
   if (!follow) return undefined;
   const projected = projectedEvent(follow.entity, recorded);
   const view = follow.view(projected);
-  // One document an event: what counts is the cursor of its stream, which goes by the stream's name.
+  // In a history the events of a stream share its cursor, whose id is the stream's name.
   const target = view !== undefined && projection.kind === 'one-per-event' ? recorded.stream : view;
   return { recorded, projected, follow, view: target };
 }
@@ -41,7 +41,7 @@ export function entitiesOf<V>(projection: AnyProjection<V>): string[] {
   return followed.map(({ entity }) => entity.name);
 }
 
-/** The contexts whose logs it reads. */
+/** The contexts whose logs a projection reads. */
 export function followedDomains<V>(projection: AnyProjection<V>): Set<string> {
   return domainsOf(entitiesOf(projection));
 }

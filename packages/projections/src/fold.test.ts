@@ -1,4 +1,4 @@
-/** What `evolve` may answer, and what becomes of a view when it answers something else. */
+/** What `evolve` may return, and what happens to a view when it returns something else. */
 import { type EventOf, order, wallet } from '@caudal/contract/entities.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { describe, expect, test } from '@jest/globals';
@@ -26,7 +26,7 @@ async function events<V>(projection: Projection<V>): Promise<[Followed<V>, Follo
 }
 
 describe('a view', () => {
-  test('is what evolve returns, ends by "deleted" only, and stays as it is by "ignored"', async () => {
+  test('is what evolve returns, ends only by "deleted", and stays unchanged by "ignored"', async () => {
     const fold = async (answer: unknown, before?: StoredDocument) => {
       const projection = answering(details, () => answer as never);
       const [first, second] = await events(projection);
@@ -44,7 +44,7 @@ describe('a view', () => {
     }
   });
 
-  test('that evolve forgets to return fails its event: no tombstone is written', async () => {
+  test('that evolve does not return fails its event: no tombstone is written', async () => {
     for (const nothing of [undefined, null]) {
       const projection = answering(details, () => nothing as never);
       for (const before of [undefined, stored]) {
@@ -64,11 +64,11 @@ describe('a view', () => {
     }
   });
 
-  test('can not be forgotten without an error of the types', () => {
+  test('can not be forgotten without a type error', () => {
     type Evolve = Follow<string, EventOf<typeof order>>['evolve'];
-    // @ts-expect-error a case without an answer
+    // @ts-expect-error a case without a result
     const forgetful: Evolve = (_, { event }) => (event.$case === 'created' ? 'a' : undefined);
-    // @ts-expect-error a switch that the contract's cases have outgrown
+    // @ts-expect-error a switch that lacks a case of the contract
     const outgrown = (event: EventOf<typeof order>): Evolved<string> => {
       switch (event.$case) {
         case 'created':
@@ -80,7 +80,7 @@ describe('a view', () => {
   });
 });
 
-test('an entry of a history is there or "ignored"; nothing, or "deleted", fails its event', async () => {
+test('evolve of a history returns an entry or "ignored"; nothing, or "deleted", fails its event', async () => {
   const [recorded] = await testLogs().append(wallet, 'w1', deposited(1n));
   const fold = (answer: unknown) => {
     const projection = answering(movements, () => answer as never);

@@ -1,4 +1,4 @@
-/** Folding events into views: what happens between reading a view and writing it. Pure. */
+/** Folds events into views: the pure part between reading a view and writing it. */
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import type { Unfinished } from '@caudal/messaging/types.ts';
 import type { Followed } from './events.ts';
@@ -6,21 +6,21 @@ import { keysOf } from './stores/keys.ts';
 import type { StoredDocument, Write } from './stores/store.ts';
 import { deleted, type Evolved, ignored, type Projection, type ViewDeclaration } from './types.ts';
 
-/** What the events of one view come to. */
+/** The result of folding the events of one view. */
 export interface Folded {
-  /** The view's id; for a history the stream, whose cursor it is. */
+  /** The view's id; in a history the id of the cursor, which is the stream's name. */
   id: string;
-  /** Documents that must be there before `write`: the entries of a history. They may be there already. */
+  /** The entries of a history. They must be written before `write`; some may be there already. */
   entries: Write[];
-  /** The view's, or cursor's, next state; undefined if nothing is new. */
+  /** The next state of the view, or of the cursor; undefined if nothing is new. */
   write: Write | undefined;
   unfinished: Unfinished[];
 }
 
 /**
- * Folds a view's events into what is stored of it. Each stream for itself: versions that were seen are dropped, the next
- * ones applied, and behind a gap or an event that fails nothing of the stream is applied. Throws if the stored view
- * can't be read, or the new one not be written down.
+ * Folds a view's events into the stored view, each stream by itself: versions that were seen are dropped, the next ones
+ * applied. Behind a gap or a failed event nothing of the stream is applied. Throws if the stored view can't be decoded,
+ * or the new one can't be encoded.
  */
 export function foldView<V>(
   projection: Projection<V>,
@@ -39,8 +39,8 @@ export function foldView<V>(
 }
 
 /**
- * Makes an entry of each event of a stream (or none, where `evolve` says `ignored`), and moves the stream's cursor.
- * Throws if an entry can't be written down.
+ * Makes an entry of each event of a stream (or none, if `evolve` returns `ignored`), and moves the stream's cursor.
+ * Throws if an entry can't be encoded.
  */
 export function foldHistory<V>(
   projection: Projection<V>,
@@ -61,7 +61,7 @@ export function foldHistory<V>(
   return { id, entries, write, unfinished };
 }
 
-/** What the event makes of the view. Throws if that is nothing: a view ends by the word `deleted` only. */
+/** The view after the event. Throws if `evolve` returns nothing: only `deleted` ends a view. */
 export function evolve<V>(
   projection: Pick<Projection<V>, 'name'>,
   view: V | undefined,
@@ -108,7 +108,7 @@ export function failed(event: RecordedEvent, error: unknown): Unfinished {
   return { kind: 'failed', event, error };
 }
 
-/** The document that takes the place of the one before. Throws if the view can't be written down. */
+/** The document that replaces the one before. Throws if the view can't be encoded. */
 export function nextWrite<V>(
   projection: ViewDeclaration<V>,
   next: { id: string; before: StoredDocument | undefined; streams: Record<string, number>; view: V | undefined },

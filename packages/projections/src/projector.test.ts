@@ -1,4 +1,4 @@
-/** Projectors on every store: order, repeats, gaps, poison, races; and a fold that comes out the same whatever happens. */
+/** Projectors on every store: order, repeats, gaps, poison, races; the fold is the same in all cases. */
 import { order, payment, wallet } from '@caudal/contract/entities.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { isTransient, unavailable } from '@caudal/kernel/errors.ts';
@@ -65,7 +65,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       };
     }
 
-    test('folds the streams of a view, whichever comes first, and drops repeats', async () => {
+    test('folds the streams of a view in any order, and drops repeats', async () => {
       const { projector, collection } = await fresh(details);
       const { orders, payments } = await history();
       expect(await projector.handle(payments)).toEqual([]);
@@ -78,7 +78,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       expect(await projector.seen([orders[1]!, payments[1]!, (await history()).orders[0]!])).toEqual([2, 2, 2]);
     });
 
-    test('reports a gap, with what it has seen, and applies nothing behind it', async () => {
+    test('reports a gap, with the version that it has seen, and applies nothing behind it', async () => {
       const { projector, collection } = await fresh(details);
       const { append } = testLogs();
       const events = await append(
@@ -98,7 +98,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       expect(await viewsIn(collection, details)).toMatchObject({ 1: { status: 'confirmed' } });
     });
 
-    test('an event that cannot be folded fails alone: not what is before it, nor other streams', async () => {
+    test('an event that cannot be folded fails alone: earlier events and other streams do not', async () => {
       const { projector, collection } = await fresh(details);
       const { append } = testLogs();
       const bad = await append(order, '1', created('ann'), poisonous, confirmed);
@@ -124,7 +124,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       expect(await projector.seen([bad[2]!, undecodable])).toEqual([1, 0]);
     });
 
-    test('a view that the store refuses fails by the event that makes it so', async () => {
+    test('a view that the store refuses fails the event that caused it', async () => {
       const refused: Record<typeof name, string> = {
         mongodb: 'x'.repeat(17_000_000),
         postgres: 'a\u0000b',
@@ -144,7 +144,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       });
     });
 
-    test('an event without a view is none of its business, and a view that ends leaves its versions', async () => {
+    test('an event without a view counts as seen, and a view that ends keeps its versions', async () => {
       const { append } = testLogs();
       const [first, second, third] = await append(order, '1', created('ann'), confirmed, created('ben'));
       const [elsewhere] = await append(order, 'skipped', created('ann'));
@@ -168,7 +168,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       expect(await viewsIn(collection, ending)).toMatchObject({ 1: { customer: 'ben' } });
     });
 
-    test('a history has a document an event, and a cursor that comes last', async () => {
+    test('a history has a document for each event, and a cursor that is written last', async () => {
       const { projector, another, collection } = await fresh(movements);
       const { append } = testLogs();
       const events = await append(
@@ -191,7 +191,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       expect(await collection.count([])).toBe(2);
     });
 
-    test('a view that begins is not read first, and what was there is kept all the same', async () => {
+    test('a view that begins is not read first, and an existing one is kept all the same', async () => {
       const { collection } = await fresh(details);
       const loads: string[] = [];
       const watched: ViewStore = {
@@ -209,13 +209,13 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       const projector = createProjector({ projection: details, store: watched, generation });
       expect(await projector.handle(orders.slice(0, 1))).toEqual([]);
       expect(loads.splice(0)).toEqual([]);
-      // Repeats, and what adds to a view: both show only when it is read.
+      // Repeats, and events of an existing view: both show only when the view is read.
       expect(await projector.handle(orders)).toEqual([]);
       expect(await projector.handle(payments)).toEqual([]);
       expect(loads).toEqual(['1', '1']);
       expect(await viewsIn(collection, details)).toEqual({ 1: order1 });
 
-      // What has been seen is not tried again, though it could not be handled now.
+      // An event that was seen is not tried again, though it would fail now.
       const [first, ...others] = details.follows;
       const evolve = () => {
         throw new Error('poison');
@@ -230,7 +230,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       expect(await viewsIn(collection, details)).toEqual({ 1: order1 });
     });
 
-    test('every write is told of, whoever made it, and also if its answer was lost', async () => {
+    test('onWritten is called for every write, also of another writer, and if its answer was lost', async () => {
       const { projector, collection } = await fresh(details);
       const { orders, payments } = await history();
       let answered = true;
@@ -259,14 +259,14 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       expect(told).toEqual([]);
       expect(await telling.handle(orders.slice(1))).toEqual([]);
       expect(told.splice(0)).toEqual(['1@2']);
-      // As a rebuild writes, which tells nobody.
+      // As a rebuild writes, which does not call it.
       await projector.handle(payments);
       expect(await telling.handle(payments)).toEqual([]);
       expect(told).toEqual(['1@3']);
       expect((await collection.load(['1']))[0]!.revision).toBe(3);
     });
 
-    test('two projectors that race on the same views, with repeats and out of order, come to what the log says', async () => {
+    test('two projectors that race on the same views, with repeats and out of order, reach what the log says', async () => {
       const ids = ['1', '2', '3'];
       await fc.assert(
         fc.asyncProperty(
@@ -283,7 +283,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
               else await append(order, id, kind === 'created' ? created(`c${id}`) : confirmed);
             }
             const random = () => (randoms.next().value as number) / 1_000_000;
-            /** Handles everything in batches of chance, some twice, some too late, until nothing is left open. */
+            /** Handles everything in batches of random size, some twice, some late, until nothing is unfinished. */
             const chaotically = async ({ handle }: EventHandler) => {
               const waiting = [...all(), ...all().filter(() => random() < 0.3)].sort(() => random() - 0.5);
               while (waiting.length > 0) await handle(waiting.splice(0, 1 + Math.floor(random() * 8)));
@@ -302,7 +302,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       );
     });
 
-    test("a store that cannot be reached, or a generation that is gone, is nobody's failure", async () => {
+    test('a store that cannot be reached, or a generation that is gone, fails no event', async () => {
       const { reached, proxy } = await throughProxy(name);
       try {
         const { orders } = await history();

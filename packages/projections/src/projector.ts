@@ -3,17 +3,10 @@
  *
  *   events ── decode, find their views ──> load all views in one call ──> fold in memory ──> write all in one call
  *                                              ▲                                                │
- *                                              └──── only those that somebody else has written ─┘
+ *                                              └──────── only those that lost a race ───────────┘
  *
- * Any number of projectors may work on the same views: a write lands only on what was read, and who loses reads again
- * and finds most events applied. A crash at any point repeats the batch, which changes nothing that is done: a view
- * knows the version that it has seen of each stream.
- *
- * A view that most likely begins in the batch is not read first: its write lands only if there is none. What comes out of
- * that in any other way than well (a race lost, a gap, a failure) counts for nothing and is done again, read.
- *
- * Histories ('one-per-event') write their entries first, under the events' ids (being there already is fine), and the
- * cursor of the stream last: so the cursor never says more than is there.
+ * A write lands only on the revision that was read, so any number of projectors may write the same views. See README,
+ * How views are written.
  */
 import { setTimeout as delay, setImmediate } from 'node:timers/promises';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
@@ -35,14 +28,14 @@ export interface GenerationOptions<V, P extends AnyProjection<V> = AnyProjection
 
 export interface ProjectorOptions<V, P extends AnyProjection<V> = AnyProjection<V>> extends GenerationOptions<V, P> {
   /**
-   * Called after views were written, before their events count as handled: for caches that must hear of it. At least once
-   * a write: what somebody else has written, or this projector without getting the answer, is told again when the events
-   * come again.
+   * Called after views were written, before their events count as handled, so that caches can be invalidated. At least
+   * once for each write: if the answer to a write was lost, or another projector wrote it, the call follows when the
+   * events are delivered again.
    */
   onWritten?(generation: number, views: { id: string; revision: number }[]): Promise<void>;
 }
 
-/** Whoever loses this many races for a view in a row gives the batch back. */
+/** A projector that loses this many races for a view in a row gives the batch back. */
 const maxRounds = 12;
 
 /** By projection. */
@@ -51,7 +44,7 @@ export const races = counter(
   'Writes of views that another writer had changed since they were read: each is done again',
 );
 
-/** A generation as queues, collections and metrics call it: `order-details.v1.2`. */
+/** The name of a generation in queues, collections and metrics: `order-details.v1.2`. */
 export function generationName(projection: { name: string; version: number }, generation: number): string {
   return `${nameOf(projection)}.${generation}`;
 }
@@ -76,7 +69,7 @@ export function createProjector<V>(options: ProjectorOptions<V, Projection<V>>):
   const collection = collectionOf(options);
   const fold = projection.kind === 'one-per-event' ? foldHistory<V> : foldView<V>;
 
-  /** Whether the view is most likely new: that its first entity comes before those that add to it is usual, not certain. */
+  /** Whether the view is most likely new: usually, not always, its first entity is before those that add to it. */
   const begins = ([first]: Followed<V>[]) => first!.recorded.version === 1 && first!.follow === projection.follows[0];
 
   /** Applies groups of events, each of one view. */
@@ -118,8 +111,8 @@ export function createProjector<V>(options: ProjectorOptions<V, Projection<V>>):
   }
 
   /**
-   * The same in parts of as many views as the store wants in a call: while it works on one part, the next is folded. No
-   * view is in two parts. Ends when all parts have; throws what one of them threw.
+   * The same in parts of `store.viewsPerCall` views: while the store works on one part, the next is folded. No view is
+   * in two parts. Resolves when all parts have ended; throws what one of them threw.
    */
   async function applyInParts(groups: Map<string, Followed<V>[]>): Promise<Unfinished[]> {
     if (groups.size <= store.viewsPerCall) return apply(groups);
@@ -127,10 +120,10 @@ export function createProjector<V>(options: ProjectorOptions<V, Projection<V>>):
     const parts: Promise<Unfinished[]>[] = [];
     for (let from = 0; from < all.length; from += store.viewsPerCall) {
       const part = apply(new Map(all.slice(from, from + store.viewsPerCall)));
-      // It may fail while the others are still to come; it is looked at below.
+      // It may fail before the others have begun; its failure is handled below.
       part.catch(() => {});
       parts.push(part);
-      // Its call leaves when the event loop turns.
+      // Lets the event loop send its call.
       await setImmediate();
     }
     await Promise.allSettled(parts);
@@ -153,13 +146,13 @@ export function createProjector<V>(options: ProjectorOptions<V, Projection<V>>):
     const result = writes.length > 0 ? await collection.save(writes) : { lost: [], refused: [] };
     const unwritten = new Set([...result.lost, ...result.refused.map(({ id }) => id)]);
     const written: { id: string; revision: number }[] = writes.filter(({ id }) => !unwritten.has(id));
-    // Whoever wrote these may have ended before it could tell of it, or have been a rebuild, which tells nobody.
+    // Their writer may have died before it called `onWritten`, or was a rebuild, which does not call it.
     written.push(...folds.flatMap((folded) => (folded.write ? [] : (stored.get(folded.id) ?? []))));
     if (written.length > 0) await onWritten?.(generation, written);
     return { lost: result.lost, refused: [...refused, ...result.refused] };
   }
 
-  /** A view that can't be read or written with all its events at once: finds the event that is to blame. */
+  /** Finds the event that fails, in a view that can't be read or written with all its events at once. */
   async function applySingly(id: string, events: Followed<V>[], error: unknown): Promise<Unfinished[]> {
     if (events.length === 1) return [failed(events[0]!.recorded, error)];
     const unfinished: Unfinished[] = [];
@@ -193,7 +186,7 @@ export function createProjector<V>(options: ProjectorOptions<V, Projection<V>>):
   };
 }
 
-/** The event's view; undefined: it has none, so there is nothing to see; null: it can't be told. */
+/** The event's view; undefined: it has none, so it counts as seen; null: it can't be computed. */
 function viewOf<V>(projection: Projection<V>, head: RecordedEvent): string | undefined | null {
   try {
     return followEvent(projection, head)?.view;

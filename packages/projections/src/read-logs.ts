@@ -1,4 +1,4 @@
-/** Reading logs from one end to the other, for whoever folds all of history. */
+/** Reads whole logs, for rebuilding and verifying. */
 import { domainOf, entityOfStream } from '@caudal/contract/entity.ts';
 import type { LogReader, RecordedEvent } from '@caudal/eventlog/types.ts';
 import { entitiesOf, followedDomains } from './events.ts';
@@ -13,7 +13,7 @@ export interface LogPage {
   events: RecordedEvent[];
   /** How far the domain's log is read. */
   position: number;
-  /** Where the reading of this log will end. */
+  /** The position at which reading of this log ends. */
   head: number;
 }
 
@@ -23,14 +23,14 @@ const pageSize = 2_000;
 export function logsOf<V>(projection: AnyProjection<V>, logs: Logs): LogReader[] {
   return [...followedDomains(projection)].map((domain) => {
     const log = logs.get(domain);
-    if (!log) throw new Error(`${projection.name} follows ${domain}, and there is no log of it`);
+    if (!log) throw new Error(`${projection.name} follows ${domain}, and no log of it is given`);
     return log;
   });
 }
 
 /**
- * Reads each log of a projection from after `positions` (0 where absent) to the head that it has when its turn comes.
- * The next page is on its way while one is worked on.
+ * Reads each log of a projection from after `positions` (0 if absent) to the head that it has when its reading begins.
+ * The next page is read while one is worked on.
  */
 export async function* readToHeads<V>(options: {
   projection: AnyProjection<V>;
@@ -48,7 +48,7 @@ export async function* readToHeads<V>(options: {
       const { events } = page;
       position = events.at(-1)!.position;
       const next = position < head ? log.readLog(position, { limit: pageSize }) : undefined;
-      // Whoever works on a page may fail first; then nobody waits for the next one.
+      // If the caller fails on this page, the read of the next one is never awaited.
       next?.catch(() => {});
       yield { domain, events: events.filter(({ stream }) => followed.has(entityOfStream(stream))), position, head };
       if (!next) break;

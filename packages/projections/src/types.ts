@@ -1,12 +1,12 @@
-/** A read model is a pure function over events, and a store that keeps its views. */
+/** Projections: pure functions over events that make views, and what queries may ask of these views. */
 import type { Entity, EventCase } from '@caudal/contract/entity.ts';
 
 /** A value that views can be found and ordered by. */
 export type Key = string | number | bigint | boolean | Date | null;
 
 /**
- * The type of a key in the stores. `keyword`: exact; `text`: words, for search (MongoDB and PostgreSQL keep it, only
- * Elasticsearch and PostgreSQL's full text find by it).
+ * The type of a key in the stores. `keyword` is matched exactly. `text` is for searching by words: Elasticsearch and
+ * PostgreSQL search it, MongoDB only stores it.
  */
 export type KeyType = 'keyword' | 'text' | 'long' | 'boolean' | 'timestamp';
 
@@ -22,18 +22,21 @@ export interface ProjectedEvent<E extends EventCase = EventCase> {
   event: E;
 }
 
-/** What `evolve` returns to end a view: it can't be found any more, until an event begins it anew. */
+/** What `evolve` returns to end a view: queries don't find it any more, until an event begins it again. */
 export const deleted = Symbol('deleted');
 
-/** What `evolve` returns for an event that changes nothing: a view stays as it is, or not begun; a history gets no entry. */
+/**
+ * What `evolve` returns for an event that changes nothing: a view stays as it is, or not begun; a history gets no
+ * entry.
+ */
 export const ignored = Symbol('ignored');
 
-/** What an event makes of a view. */
+/** What `evolve` returns: the new view, `deleted` or `ignored`. */
 export type Evolved<V> = V | typeof deleted | typeof ignored;
 
 /**
- * For the default of a switch over all cases of an event: a new case in the contract is a type error here, and a case that
- * this version does not know is ignored.
+ * The default of a switch over all cases of an event. A new case in the contract is a type error here; at run time a
+ * case that this version does not know is ignored.
  */
 export function ignoreUnknown(_event: never): typeof ignored {
   return ignored;
@@ -42,49 +45,53 @@ export function ignoreUnknown(_event: never): typeof ignored {
 /** One entity that a projection follows: `on(order, { view: ..., evolve: ... })` keeps the types together. */
 export interface Follow<V, E extends EventCase = EventCase> {
   entity: Entity<E>;
-  /** The view that the event belongs to: the same for all events of a stream. Undefined: the event has no view here. */
+  /**
+   * The view that the event belongs to: the same for all events of a stream. Undefined: the event belongs to no view.
+   */
   view(event: ProjectedEvent<E>): string | undefined;
   /**
-   * The view after the event, or a word: `deleted`, `ignored`. Anything else, undefined say, fails the event. `view` is
-   * undefined if there is none. Must give the same view for every interleaving of the streams that it follows, so it may
-   * meet a view that another stream's events have begun (or none).
+   * The view after the event, or `deleted`, or `ignored`. Returning undefined or null fails the event. `view` is
+   * undefined if there is none. Must give the same view for every interleaving of the followed streams, so the view may
+   * have been begun by another stream's events, or not at all.
    */
   evolve(view: V | undefined, event: ProjectedEvent<E>): Evolved<V>;
 }
 
-/** A key that views can be found by, and how to read it off a view. Undefined is kept as null. */
+/** A key that views can be found by; `of` reads it from a view. Undefined is stored as null. */
 export type KeyOf<V> =
   | { type: Exclude<KeyType, 'long'>; many?: false; of(view: V): Key | undefined }
-  /** `summable`: `aggregate` may add it up. Elasticsearch keeps more of such a key, so the projection's version changes with it. */
+  /**
+   * `summable`: `aggregate` may add it up. Elasticsearch stores more fields for such a key: raise the version with it.
+   */
   | { type: 'long'; many?: false; summable?: boolean; of(view: V): Key | undefined }
   /** A list: views are found by any value in it, and can't be ordered by it. */
   | { type: Exclude<KeyType, 'text'>; many: true; of(view: V): Key[] | undefined };
 
-/** How views are written down. ts-proto messages fit. */
+/** How views are stored as JSON. ts-proto messages are such codecs. */
 export interface ViewCodec<V> {
   toJSON(view: V): unknown;
   fromJSON(json: unknown): V;
 }
 
-/** What any projection says of its views. */
+/** What every projection declares about its views. */
 export interface ViewDeclaration<V> {
   /** `order-details` */
   name: string;
-  /** Changes when `evolve` or `keys` change meaning: another one is another queue and collection, built anew. */
+  /** Raise it when `evolve` or `keys` change meaning: a new version has its own queue and collection, built anew. */
   version: number;
   codec: ViewCodec<V>;
-  /** What views can be found and ordered by, and how to read it off a view. */
+  /** What views can be found and ordered by. */
   keys: Record<string, KeyOf<V>>;
-  /** Which keys together make an index: `[['customer_id', 'create_time']]`. The id is always indexed. */
+  /** Each list of keys is one index: `[['customer_id', 'create_time']]`. The id is always indexed. */
   indexes: string[][];
 }
 
-/** Views that each follow a handful of streams. For views that gather from any number of them: multi-stream/types.ts. */
+/** Each of its views follows a handful of streams. For views of any number of streams: multi-stream/types.ts. */
 export interface Projection<V> extends ViewDeclaration<V> {
   follows: Follow<V>[];
   /**
-   * 'one-per-event': each event makes a document of its own under its event id (a history); `evolve` gets undefined
-   * and returns the entry, or `ignored` for none. Default: 'folded'.
+   * 'one-per-event' is a history: each event makes a document under its event id. `evolve` gets undefined and returns
+   * the entry, or `ignored` for none. Default: 'folded'.
    */
   kind?: 'folded' | 'one-per-event';
 }
@@ -94,13 +101,13 @@ export function on<V, E extends EventCase>(entity: Entity<E>, functions: Omit<Fo
   return { entity, ...functions } as unknown as Follow<V>;
 }
 
-/** A view as it is kept. */
+/** A view as it is stored. */
 export interface StoredView<V> {
   id: string;
   view: V;
-  /** The version seen of each stream that feeds it; of a view that gathers, the position seen of each log, by domain. */
+  /** By stream: the version seen of it. In a multi-stream projection, by domain: the position seen of its log. */
   streams: Record<string, number>;
-  /** Counts the writes: what a writer must have read to replace it. */
+  /** Counts the writes. A writer replaces only the revision that it has read. */
   revision: number;
 }
 
@@ -124,7 +131,7 @@ export interface Page<V> {
   nextPageToken: string;
 }
 
-/** Reading a projection's current generation. Every call may fail with UNAVAILABLE. */
+/** Queries on a projection's current generation. Every call may fail with UNAVAILABLE. */
 export interface Views<V> {
   get(id: string): Promise<StoredView<V> | undefined>;
   find(query: Query): Promise<Page<V>>;
@@ -140,21 +147,22 @@ export interface Views<V> {
 }
 
 /**
- * What makes groups: each value of a key (null is one of them), or each day or month of a timestamp. Days are those of
- * UTC: the stores' rules for other time zones differ. For those a projection declares a keyword key that holds the day.
+ * How views are grouped: by each value of a key (null is one of them), or by day or month of a timestamp. Days are
+ * those of UTC, since the stores' rules for other time zones differ. For another zone, declare a keyword key that holds
+ * the day.
  */
 export type GroupKey = string | { key: string; unit: 'day' | 'month'; timeZone: 'UTC' };
 
 /**
- * What is computed of a group's views. Nulls are passed over: a sum of nothing is 0n, the least or greatest of nothing null.
- * Sums take `summable` keys; the least and greatest those of type long, timestamp or keyword.
+ * What is computed for a group. Nulls are left out. A sum of no values is 0n; a min or max of no values is null. `sum`
+ * takes `summable` keys, `min` and `max` keys of type long, timestamp or keyword.
  */
 export type Computation = 'count' | { sum: string } | { min: string } | { max: string };
 export type Computations = Record<string, Computation>;
 
-/** How views are grouped and what is computed of them. Plain data; `defineAggregate` checks it when the program starts. */
+/** How views are grouped, and what is computed for each group. `defineAggregate` checks it when the program starts. */
 export interface AggregateShape<G extends GroupKey = GroupKey, C extends Computations = Computations> {
-  /** At most 4. None: one group of all views, which is there even if no view is. */
+  /** At most 4. None: one group of all views, even if there is no view. */
   groupBy: readonly G[];
   /** By name; at least one, at most 8. */
   compute: C;
@@ -163,16 +171,16 @@ export interface AggregateShape<G extends GroupKey = GroupKey, C extends Computa
 export interface AggregateQuery<G extends GroupKey = GroupKey, C extends Computations = Computations>
   extends AggregateShape<G, C> {
   where?: Condition[];
-  /** Names of group keys and of what is computed; group keys, ascending, break ties. Nulls come before every value. */
+  /** Names of group keys or computed values; group keys, ascending, break ties. Nulls are before every value. */
   orderBy?: { by: GroupName<G> | (keyof C & string); descending?: boolean }[];
-  /** Rows at most; 1,000 if more. */
+  /** The most rows to return, at most 1,000. */
   limit: number;
 }
 
 export type GroupName<G extends GroupKey> = G extends { key: infer K extends string } ? K : G & string;
 
 export interface AggregateRow<G extends GroupKey = GroupKey, C extends Computations = Computations> {
-  /** By key. A day or month is the moment at which it begins. */
+  /** By key. A day or month is given as the moment at which it begins. */
   group: { [Name in GroupName<G>]: Key };
   values: { [Name in keyof C]: Computed<C[Name]> };
 }
@@ -186,18 +194,18 @@ export interface Aggregated<G extends GroupKey = GroupKey, C extends Computation
   more: boolean;
 }
 
-/** Full-text search over a projection's views, where its store can. */
+/** Full-text search over a projection's views, if its store can search. */
 export interface Search<V> extends Views<V> {
   search(query: SearchQuery): Promise<SearchPage<V>>;
 }
 
 export interface SearchQuery {
-  /** Words; typing errors are forgiven where the store can. Empty: everything. */
+  /** Words; Elasticsearch forgives typing errors. Empty: all views. */
   text: string;
-  /** Keys of type `text` to look in, with their weight. */
+  /** Keys of type `text` to search, with their weight. */
   fields: Record<string, number>;
   where?: Condition[];
-  /** Keyword keys to count the values of, most first, at most 20 each; counted over all that was found. */
+  /** Keyword keys whose values are counted over all hits: at most 20 values for each key, the most frequent first. */
   facets?: string[];
   limit: number;
   pageToken?: string;

@@ -1,4 +1,4 @@
-/** How far a saga is led on: to rest, or to a slow step that goes on without its caller. */
+/** How far a run of a saga gets: to rest, or to a slow step that continues without its caller. */
 import { openAggregates } from '@caudal/aggregates/aggregates.ts';
 import { noReply } from '@caudal/aggregates/no-reply.ts';
 import { fulfilment } from '@caudal/contract/entities.ts';
@@ -31,7 +31,7 @@ function setUp() {
     clock,
     run: (patienceMs?: number): Run =>
       lead(options, { sagaId: 'a', events: [{ react, origin }], retries: 0, patienceMs }),
-    /** Appends that the log has judged. */
+    /** Appends that the log has answered. */
     appends: () => appends,
     facts: () => log.events.map((event) => fulfilment.decode(event).$case),
     /** Another worker appends a fact. */
@@ -47,7 +47,7 @@ function setUp() {
   };
 }
 
-test('rests when nothing is due, however long that takes where nothing waits for it', async () => {
+test('rests when nothing is due, however long the steps take if it has no patience limit', async () => {
   for (const patienceMs of [undefined, 1_000]) {
     const { run, facts } = setUp();
     const advanced = { dueAt: undefined, retries: 0, version: 2 };
@@ -56,7 +56,7 @@ test('rests when nothing is due, however long that takes where nothing waits for
   }
 });
 
-test('is slow once a step outlasts the patience and the facts are durable; the rest goes on', async () => {
+test('is slow once a step outlasts the patience and the facts are durable; the rest continues', async () => {
   const { world, run, clock, facts } = setUp();
   const gate = Promise.withResolvers<void>();
   world.hooks.reserve = () => gate.promise;
@@ -80,7 +80,7 @@ test('a bug in a step is thrown, or rejects the rest if the step was slow', asyn
   await expect(led.kind === 'slow' && led.rest).rejects.toThrow('a bug');
 });
 
-test('a slow step whose facts come too late ends before all starts over: it never runs twice at a time', async () => {
+test('a slow step whose facts are too late ends before the run starts again: it never runs twice at a time', async () => {
   const { world, run, move, appends, facts } = setUp();
   const gate = Promise.withResolvers<void>();
   let running = 0;
@@ -100,7 +100,7 @@ test('a slow step whose facts come too late ends before all starts over: it neve
   expect(facts()).toEqual(['paid', 'started', 'reserved']);
 });
 
-test('driven to its end it passes by what it yields', async () => {
+test('driven to its end it ignores what it yields', async () => {
   const { world, run, appends, facts } = setUp();
   world.hooks.reserve = () => until(() => appends() === 1);
   expect(await toEnd(run(0))).toEqual({ dueAt: undefined, retries: 0, version: 2 });

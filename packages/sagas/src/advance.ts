@@ -1,20 +1,20 @@
 /**
- * Leads one saga on from where its state stands.
+ * One run of a saga, from its present state on.
  *
- *   1. Load the state; ask the reactions for the facts in the events at hand.
- *   2. While there is a step due now: run it, add the facts it returns to those in hand.
- *   3. Append all facts in one go, if the saga's stream has not moved meanwhile; else start over at 1. (A step that says so
- *      has the facts before it appended first.)
- *   4. Say when the saga must be looked at again.
+ *   1. Load the state. The reactions give the facts of the events of this run.
+ *   2. While a step is due now: run it, and add the facts that it returns to the unappended ones.
+ *   3. Append all facts in one call, if the saga's stream has not moved since; else start again at 1. (For a step with
+ *      `afterAppend` the facts before it are appended first.)
+ *   4. Return when the saga is due again.
  *
- * Facts are not appended step by step: every step's commands carry ids that follow from the state alone, so running steps
- * again after a crash repeats the same commands and gets the same answers. One append for a run of steps is what makes an
- * order cost two appends of facts instead of eight.
+ * Facts are not appended step by step. The ids of a step's commands follow from the state alone, so steps that run
+ * again after a crash repeat the same commands and get the same answers. With one append for a run of steps, an order
+ * costs two appends of facts instead of eight.
  *
- * A step that fails for a transient reason ends the run: what is known is appended, and the step is due again after a
- * pause. So a context that is down holds up only the sagas that need it. One that is slow holds up none either: `lead` is a
- * generator that yields as soon as a step outlasts the patience and what the events brought is durable. Its caller takes the
- * events as handled then, and drives it to its end beside the next ones.
+ * A step that fails with a transient error ends the run: the facts so far are appended, and the step is due again after
+ * a pause. So an unreachable context delays only the sagas that need it. A slow context delays no other saga either:
+ * `lead` is a generator that yields when a step takes longer than the patience and the facts of the events are durable.
+ * Then its caller counts the events as handled, and drives the generator to its end beside the next batches.
  */
 import { noReply } from '@caudal/aggregates/no-reply.ts';
 import type { Aggregates } from '@caudal/aggregates/types.ts';
@@ -32,21 +32,21 @@ const steps = counter('saga_steps_total', 'Steps of sagas, by saga, step and out
   formerly: { name: 'process_steps_total', labels: { saga: 'process' } },
 });
 
-/** A saga takes no more steps than this in one go: more means that `next` does not get on. */
+/** The most steps of one run: more mean that `next` makes no progress. */
 const MAX_STEPS = 50;
 const MAX_STARTS = 5;
 const RETRY = { firstMs: 200, maxMs: 30_000 };
 const STEP_TIMEOUT_MS = 15_000;
-/** As long as a timer's lease: until then the worker that has begun the step has either ended it or died. */
+/** As long as a timer's lease: after it the worker that began the step has either ended it or died. */
 const MEANWHILE_MS = 60_000;
 
 /** Another worker has appended facts since the state was loaded. */
 class StateMoved extends Error {}
 
 export interface Advanced {
-  /** When to look again even if no event comes; undefined: not before one does. */
+  /** When the saga is due again, even without an event; undefined: only with an event. */
   dueAt: Date | undefined;
-  /** How often in a row the step that is due could not be done. */
+  /** How often in a row the due step has failed. */
   retries: number;
   /** The version of the saga's stream that this follows from. */
   version: number;
@@ -64,26 +64,26 @@ export interface Observed<S, F extends EventCase> extends Pick<Concern<S, F>, 'r
   origin: Origin;
 }
 
-/** What to do with a saga. */
+/** The input of one run. */
 export interface Task<S, F extends EventCase> {
   sagaId: string;
   events: Observed<S, F>[];
-  /** How often the step that is due has failed before. */
+  /** How often the due step has failed before. */
   retries: number;
   /** How long a step may take before the run yields, in milliseconds from its start; undefined: for ever. */
   patienceMs?: number;
 }
 
 /**
- * A run of a saga. Yields at most once, when a step is slow and the facts so far are durable: how the saga is to be looked at
- * again, in case the process dies before the run ends. Returns how it is to be looked at after the run.
+ * A run of a saga. Yields at most once, when a step is slow and the facts so far are durable: the timer to set in case
+ * the process dies before the run ends. Returns the timer to set after the run.
  */
 export type Run = AsyncGenerator<Advanced, Advanced, void>;
 
-/** How far a run has come without its caller waiting for a slow step. */
+/** The state of a run when its caller need not wait any more: at rest, or in a slow step. */
 export type Led =
   | { kind: 'rested'; advanced: Advanced }
-  /** The events count as handled; `rest` goes on beside, and must be looked after. */
+  /** The events count as handled. `rest` continues, and its caller must handle its result. */
   | { kind: 'slow'; meanwhile: Advanced; rest: Promise<Advanced> };
 
 /** Drives a run until it rests or yields. */
@@ -102,8 +102,8 @@ export async function toEnd(run: Run): Promise<Advanced> {
 }
 
 /**
- * Reacts to events and runs what is due. Throws what is transient if the saga's state can't be had (UNAVAILABLE, ABORTED),
- * and anything else only as a bug: the caller treats that as the event's failure.
+ * Reacts to events and runs the due steps. Throws a transient error if the saga's state can't be read or appended to
+ * (UNAVAILABLE, ABORTED). Any other error is a bug, which the caller treats as the event's failure.
  */
 export async function* lead<S, F extends EventCase>(options: AdvanceOptions<S, F>, task: Task<S, F>): Run {
   const { saga, clock, signal } = options;
@@ -131,7 +131,8 @@ export async function* lead<S, F extends EventCase>(options: AdvanceOptions<S, F
       const now = clock();
       if (step.dueAt && step.dueAt > now) return { dueAt: step.dueAt, retries: 0 };
       const attempt = count === 0 ? retries + 1 : 1;
-      // A step that notes what fails would note as failed what was never tried.
+      // Not run with an aborted signal: a step that returns its failure as a fact would record one that was never
+      // tried.
       if (signal.aborted) return delayed(step, signal.reason, attempt);
       if (step.afterAppend) await known.append();
       const running = runStep(step, known.state, now);
@@ -146,17 +147,17 @@ export async function* lead<S, F extends EventCase>(options: AdvanceOptions<S, F
       }
       const outcome = await running;
       if (outcome.kind === 'failed') {
-        // What was cut short tells nothing of the step, whatever it throws.
+        // The error of a step that was cut short says nothing about the step.
         if (!isTransient(outcome.error) && !outcome.isCutShort) throw outcome.error;
         return delayed(step, outcome.error, attempt);
       }
       known.add(outcome.facts);
       steps.add(1, { saga: saga.name, step: step.name, outcome: 'done' });
     }
-    throw new Error(`${saga.name} ${sagaId} took ${MAX_STEPS} steps without coming to rest`);
+    throw new Error(`${saga.name} ${sagaId} took ${MAX_STEPS} steps in one run: its "next" makes no progress`);
   }
 
-  /** Never rejects: it may end while nothing waits for it. */
+  /** Never rejects: it may end while its caller does not wait for it. */
   async function runStep(step: Step, state: S, now: Date): Promise<Outcome<F>> {
     const limit = limitedTo(STEP_TIMEOUT_MS, signal);
     try {
@@ -173,7 +174,7 @@ export async function* lead<S, F extends EventCase>(options: AdvanceOptions<S, F
     const asked = error instanceof CaudalError ? (error.retryAfterMs ?? 0) : 0;
     const pause = Math.max(backoffMs(attempt, RETRY), asked);
     log.debug({ saga: saga.name, step: step.name, attempt, err: error }, 'step delayed');
-    // From now, not from when the step began: a step that takes long to fail is to be left alone just as long.
+    // From now, not from when the step began: a step that takes long to fail gets the whole pause too.
     return { dueAt: new Date(clock().getTime() + pause), retries: attempt };
   }
 }
@@ -182,12 +183,12 @@ type Rest = Omit<Advanced, 'version'>;
 
 type Outcome<F> = { kind: 'done'; facts: F[] } | { kind: 'failed'; error: unknown; isCutShort: boolean };
 
-/** A saga's state with the facts in hand, and the version of its stream that they follow from. */
+/** A saga's state with its unappended facts, and the version of its stream that they follow from. */
 interface Known<S, F> {
   readonly state: S;
   readonly version: number;
   add(facts: F[]): void;
-  /** Appends the facts in hand, if there are any. Throws StateMoved if the stream is not at `version` any more. */
+  /** Appends the unappended facts, if there are any. Throws StateMoved if the stream is no longer at `version`. */
   append(): Promise<void>;
 }
 
@@ -200,7 +201,7 @@ async function loadState<S, F extends EventCase>(
   let { state, version } = await aggregates.load(decider, sagaId).catch((error: unknown) => {
     throw isUnreadable(error) ? new Error(`its state can't be read: ${error.message}`, { cause: error }) : error;
   });
-  let inHand: F[] = [];
+  let unappended: F[] = [];
   return {
     get state() {
       return state;
@@ -209,13 +210,13 @@ async function loadState<S, F extends EventCase>(
       return version;
     },
     add(facts) {
-      inHand.push(...facts);
+      unappended.push(...facts);
       state = facts.reduce((before, fact) => decider.evolve(before, fact, clock()), state);
     },
     async append() {
-      const facts = inHand;
-      // What is added while these are on their way is for the next time.
-      inHand = [];
+      const facts = unappended;
+      // Facts that are added during the call are for the next append.
+      unappended = [];
       if (facts.length === 0) return;
       const executed = await aggregates.execute({
         decider,
@@ -234,20 +235,20 @@ async function loadState<S, F extends EventCase>(
 }
 
 /**
- * A state that a newer version has added to. It may be read elsewhere, or soon, but is no outage: while one of those lasts,
- * all events wait.
+ * Whether only a newer version of the code can read the state. That is no outage: during an outage all events would
+ * wait, here only those of this saga.
  */
 function isUnreadable(error: unknown): error is CaudalError {
   return error instanceof CaudalError && error.reason === 'NEWER_VERSION_NEEDED';
 }
 
-/** Where a command comes from that no event but the passing of time has caused. */
+/** The origin of a command that a timer has caused, not an event. */
 function timerOrigin(saga: string, id: string): Origin {
   return { actor: `service:${saga}`, causationId: '', correlationId: `${saga}/${id}`, traceparent: '' };
 }
 
-/** Others append to it all the time: nothing is wrong with the event, so it is not to count as its failure. */
+/** Other workers keep appending to the saga's stream: transient, so it does not count as the event's failure. */
 function contended(saga: string, id: string): CaudalError {
-  const message = `Too many others lead ${saga} ${id} on at the moment.`;
+  const message = `Too many workers append to ${saga} ${id} at the moment: try again.`;
   return new CaudalError('ABORTED', 'STREAM_CONTENDED', message, { retryAfterMs: 100 });
 }

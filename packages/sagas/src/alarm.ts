@@ -1,12 +1,12 @@
-/** When the next timer of a handler is due, as far as this process knows; and a wait that ends when that changes. */
+/** The due time of a handler's next timer, as far as this process knows, and a wait that ends when it gets earlier. */
 import { sleep } from '@caudal/kernel/time.ts';
 
 export interface Alarm {
   /** The earliest time that is known; undefined if none is. */
   readonly next: Date | undefined;
-  /** A timer is due at this time: the wait ends if it is earlier than what was known. */
+  /** Notes a timer that is due at this time. If it is earlier than the known one, the wait ends. */
   sooner(dueAt: Date): void;
-  /** Forgets what is known. */
+  /** Forgets the known time. */
   clear(): void;
   /** Waits for so many milliseconds, for an earlier time, or for the signal. */
   wait(ms: number, signal: AbortSignal): Promise<void>;

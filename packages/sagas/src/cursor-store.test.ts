@@ -15,7 +15,7 @@ describeWith(['postgres'], 'the cursor store', () => {
   let count = 0;
   const newHandler = () => `handler-${count++}.process`;
 
-  test("cursors never go back, and each handler's are its own", async () => {
+  test('cursors never go back, and each handler has its own', async () => {
     const [handler, other] = [newHandler(), newHandler()];
     await writeCursors(
       db.database,
@@ -59,7 +59,7 @@ describeWith(['postgres'], 'the cursor store', () => {
     expect(await db.timers(handler)).toEqual([]);
   });
 
-  test('a timer that is set late, after a newer state has unset it, comes up once and can be unset again', async () => {
+  test('a timer that is set late, after a newer state has unset it, fires once and can be unset again', async () => {
     const handler = newHandler();
     await writeCursors(db.database, handler, new Map(), [set('a', 5)]);
     await writeCursors(db.database, handler, new Map(), [unset('a', 6)]);
@@ -86,7 +86,7 @@ describeWith(['postgres'], 'the cursor store', () => {
       new Map(),
       ids.map((id) => set(id, 1)),
     );
-    // One sets what the other unsets, and the other way round.
+    // Each sets what the other unsets.
     const write = (round: number, odd: number) => {
       const changes = ids.map((id, index) => (index % 2 === odd ? set(id, round) : unset(id, round)));
       return writeCursors(db.database, handler, streams(odd === 1), odd ? changes : changes.toReversed());
@@ -97,7 +97,7 @@ describeWith(['postgres'], 'the cursor store', () => {
     expect((await readCursors(db.database, handler, ids)).size).toBe(200);
   });
 
-  test('takers never get the same timer, nor more than they ask for', async () => {
+  test('takers never get the same timer, nor more than their limit', async () => {
     const handler = newHandler();
     const ids = Array.from({ length: 100 }, (_, index) => `t${index}`);
     await writeCursors(
@@ -116,12 +116,12 @@ describeWith(['postgres'], 'the cursor store', () => {
       }
     };
     await Promise.all([take(), take(), take(), take()]);
-    // A taker that passed locked rows by may have found nothing before all was taken.
+    // A taker that skipped locked rows may have found nothing before all were taken.
     await take();
     expect(taken.sort()).toEqual(ids.sort());
   });
 
-  test("takes what is due of these handlers only, and a crashed taker's again after its lease", async () => {
+  test('takes only due timers of these handlers, and those of a crashed taker after its lease', async () => {
     const [handler, other] = [newHandler(), newHandler()];
     await writeCursors(db.database, handler, new Map(), [set('due', 1, at(10), 2), set('later', 1, at(100))]);
     await writeCursors(db.database, other, new Map(), [set('due', 1, at(10))]);

@@ -1,4 +1,4 @@
-/** What handlers keep in PostgreSQL: how far they have seen each stream, and what is due when. */
+/** Cursors and timers of handlers in PostgreSQL: how far each stream was seen, and what is due when. */
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import type { TimerChange } from './types.ts';
@@ -17,20 +17,20 @@ export async function readCursors(
   return new Map(rows.map(({ stream, version }) => [stream, version]));
 }
 
-/** How far the handler has seen the streams of these events; 0 for not at all. For the sweep. */
+/** How far the handler has seen the streams of these events; 0 for not at all. For reconciliation. */
 export async function seenOf(database: Database, handler: string, heads: RecordedEvent[]): Promise<number[]> {
   const streams = heads.map(({ stream }) => stream);
   const cursors = await readCursors(database, handler, streams);
   return streams.map((stream) => cursors.get(stream) ?? 0);
 }
 
-/** Called in the process that sets a timer of the handler, with the earliest due time of those set together. */
+/** Called in the process that sets timers of the handler, with the earliest due time of those set together. */
 type TimersSet = (dueAt: Date) => void;
 
 /** By database and handler. */
 const listeners = new WeakMap<Database, Map<string, Set<TimersSet>>>();
 
-/** Calls `listener` when timers of the handler are set through the same `database`. Returns what ends that. */
+/** Calls `listener` when timers of the handler are set through the same `database`. Returns a function that ends it. */
 export function onTimersSet(database: Database, handler: string, listener: TimersSet): () => void {
   const ofDatabase = listeners.get(database) ?? new Map<string, Set<TimersSet>>();
   const ofHandler = ofDatabase.get(handler) ?? new Set<TimersSet>();
@@ -39,13 +39,9 @@ export function onTimersSet(database: Database, handler: string, listener: Timer
 }
 
 /**
- * Notes in one statement what was seen and what is due because of it. Cursors never go back, and a timer is not changed
- * by what is older than it. A timer that is unset leaves nothing behind, so an older one that is set late comes up once
- * for nothing: its handler reads the present state and unsets it again. (Rejected: marks of unset timers, a row for every
- * saga that ever was.)
- *
- * `known` locks the timers in the order of their ids before any of them is changed. Without it one writer that sets A and
- * unsets B, and one that sets B and unsets A, lock each other out.
+ * Writes cursors and timers in one statement. Cursors never go back, and an older change never overwrites a newer
+ * timer. An unset timer leaves no row, so an older change may set it again: it fires once, and its handler unsets it.
+ * `known` locks timers in the order of their ids, against deadlocks of two writers. See README, Why so.
  */
 export async function writeCursors(
   database: Database,
@@ -99,17 +95,15 @@ export async function writeCursors(
 export interface DueTimer {
   handler: string;
   id: string;
-  /** How often it was due before without being done. */
+  /** How often it was due and has failed before. */
   retries: number;
   version: number;
 }
 
 /**
- * Takes up to `limit` timers of these handlers that are due at `now`. They are due again after `leaseMs` unless they are
- * changed before, so a crash delays them and loses none; other takers pass them by.
- *
- * They are picked in a WITH of its own: as a subquery the planner may run the picking several times, and each time
- * SKIP LOCKED picks others.
+ * Takes up to `limit` timers of these handlers that are due at `now`; other takers skip them. They are due again after
+ * `leaseMs` unless they are changed before, so a crash delays them and loses none. The WITH is needed: the planner may
+ * run a subquery several times, and SKIP LOCKED would take other rows each time.
  */
 export async function takeDueTimers(
   database: Database,
@@ -135,7 +129,7 @@ export async function dueSoon(
 ): Promise<{ handler: string; dueAt: Date }[]> {
   return database.query({
     name: 'timers-due-soon',
-    // The first of each, not a minimum: a backlog of due timers is not gone through.
+    // The first row of each, not min(): so a backlog of due timers is not read.
     text: `SELECT handler, soonest.due_at AS "dueAt"
            FROM unnest($1::text[]) AS h(handler)
            CROSS JOIN LATERAL (
@@ -145,7 +139,7 @@ export async function dueSoon(
   });
 }
 
-/** Makes what the handler has due by `until` due now. What is being changed at this moment is left as it will be. */
+/** Makes the handler's timers that are due by `until` due now, except those that another statement is changing. */
 export async function hastenTimers(
   database: Database,
   { handler, now, until }: { handler: string; now: Date; until: Date },

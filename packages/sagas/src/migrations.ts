@@ -1,4 +1,6 @@
 import type { MigrationSet } from '@caudal/postgres/migrate.ts';
 
-/** Cursors and timers: in the schema of the context that the sagas belong to. The name is on record in databases: it stays. */
+/**
+ * Tables for cursors and timers, in the schema of the sagas' context. The name is recorded in databases, so it stays.
+ */
 export const migrations: MigrationSet = { name: 'processes', directory: new URL('../migrations/', import.meta.url) };

@@ -1,6 +1,6 @@
 /**
- * What a saga makes of the events of others: a reaction for each case of event that concerns it. A case without a reaction
- * is no concern of it: the event counts as seen, and no state is loaded.
+ * How a saga reacts to events of other streams: a reaction for each case of event that concerns it. An event without a
+ * reaction counts as seen, and no state is loaded.
  */
 import { type Entity, type EventCase, idOfStream } from '@caudal/contract/entity.ts';
 import { occurredAt } from '@caudal/eventlog/codec.ts';
@@ -20,12 +20,14 @@ export interface ObservedEvent<E extends EventCase = EventCase> {
 /** One case of an entity's events. */
 export type CaseOf<E extends EventCase, C extends E['$case']> = Extract<E, { $case: C }>;
 
-/** By case of event: what it means in a state, as facts to append. None if the state shows it already: an event may come again. */
+/**
+ * By case of event: the facts to append in a state. None if the state shows them already, since events are repeated.
+ */
 export type Reactions<S, F extends EventCase, E extends EventCase, C extends E['$case'] = E['$case']> = {
   [K in C]: (state: S, event: CaseOf<E, K>, observed: ObservedEvent<CaseOf<E, K>>) => F[];
 };
 
-/** What a saga makes of the events of one entity. */
+/** A saga's reactions to the events of one entity. */
 export interface Observation<S, F extends EventCase, E extends EventCase = EventCase> {
   entity: Entity<E>;
   /** The saga that an event with a reaction belongs to; undefined: none. */
@@ -44,7 +46,7 @@ export function observe<S, F extends EventCase, E extends EventCase, C extends E
   return { entity, ...functions } as unknown as Observation<S, F>;
 }
 
-/** The function for an event's case; undefined if the table has none. What a table inherits (`constructor`) is no case. */
+/** The function for an event's case; undefined if the table has none. Inherited names (`constructor`) don't count. */
 export function forCase<T>(table: Readonly<Record<string, T>>, { $case }: EventCase): T | undefined {
   return Object.hasOwn(table, $case) ? table[$case] : undefined;
 }

@@ -20,7 +20,7 @@ describeWith(['postgres'], 'a saga', () => {
   const db = useDatabase();
   let count = 0;
 
-  /** A saga with a name of its own; `worker()` is one more process that leads it on. */
+  /** A saga with a name of its own; `worker()` is one more process that runs it. */
   function setUp({ waitMs = 0 } = {}) {
     const world = createWorld({ name: `p${count++}`, waitMs });
     const { clock, pass } = testClock();
@@ -67,7 +67,7 @@ describeWith(['postgres'], 'a saga', () => {
     };
   }
 
-  test('is led on by new events, whatever comes first, and repeats change nothing', async () => {
+  test('runs by new events, in any order, and repeats change nothing', async () => {
     const { world, handler, facts, timers } = setUp();
     expect(handler).toMatchObject({ name: 'p0.process', entities: ['orders.order', 'shipping.shipment'] });
     expect(await handler.handle([confirmed('a'), delivered('b')])).toEqual([]);
@@ -90,7 +90,7 @@ describeWith(['postgres'], 'a saga', () => {
     expect(facts('a')).toEqual(['started', 'delivered', 'reserved', 'committed', 'orderMarked']);
   });
 
-  test('reports gaps and does what is before them', async () => {
+  test('reports gaps and handles the events before them', async () => {
     const { handler, facts, cursor } = setUp();
     const unfinished = await handler.handle([confirmed('a', 1), confirmed('a', 3), delivered('a', 2)]);
     expect(unfinished).toEqual([
@@ -101,14 +101,14 @@ describeWith(['postgres'], 'a saga', () => {
     expect([await cursor('orders.order/a'), await cursor('shipping.shipment/a')]).toEqual([1, 0]);
   });
 
-  test('sees events that are no concern of any saga, and says how far it has seen', async () => {
+  test('counts events that concern no saga as seen, and returns how far it has seen', async () => {
     const { handler, world } = setUp();
     expect(await handler.handle([shipped('a', 1), shipped('a', 2)])).toEqual([]);
     expect(await handler.seen([delivered('a'), shipped('a', 2)])).toEqual([0, 2]);
     expect(world.calls).toEqual([]);
   });
 
-  test('loads no state for events without a reaction, nor for cases that a table only inherits', async () => {
+  test('loads no state for events without a reaction, nor for names that a table only inherits', async () => {
     const { handler, loads, facts, world } = setUp();
     expect(await handler.handle([shipped('a', 1), shipped('b', 1)])).toEqual([]);
     expect(loads()).toBe(0);
@@ -129,14 +129,14 @@ describeWith(['postgres'], 'a saga', () => {
       delivered('a.2', 1),
       confirmed('b'),
     ]);
-    expect(unfinished).toEqual([{ kind: 'failed', event: bad, error: new Error('no saga can bear this event') }]);
+    expect(unfinished).toEqual([{ kind: 'failed', event: bad, error: new Error('no saga can handle this event') }]);
     expect(facts('a')).toEqual(['started', 'reserved', 'delivered', 'committed', 'orderMarked']);
     expect(facts('b')).toEqual(['started', 'reserved']);
     const seen = ['orders.order/a', 'shipping.shipment/a.1', 'shipping.shipment/a.2', 'orders.order/b'].map(cursor);
     expect(await Promise.all(seen)).toEqual([1, 0, 1, 1]);
   });
 
-  test('what can not be decoded fails by itself, and a gap behind it is not reported yet', async () => {
+  test('an event that can not be decoded fails by itself, and a gap behind it is not reported yet', async () => {
     const { handler, cursor } = setUp();
     const unreadable = { ...delivered('a', 2), schemaVersion: 99 };
     const unfinished = await handler.handle([delivered('a', 1), unreadable, delivered('a', 3), delivered('a', 5)]);
@@ -144,7 +144,7 @@ describeWith(['postgres'], 'a saga', () => {
     expect(await cursor('shipping.shipment/a')).toBe(1);
   });
 
-  test('a state that a newer version has written to holds up its own streams only, and is not waited for', async () => {
+  test('a state that a newer version has written to holds up its own streams only, and the handler does not wait', async () => {
     const { handler, log, facts, cursor } = setUp();
     const event = { ...confirmed('a'), type: 'orders.fulfilment.noted.v9', data: Buffer.from([0xfa, 0x3e, 0x00]) };
     await log.append({ stream: fulfilment.stream('a'), expected: 0, events: [event] });
@@ -161,7 +161,7 @@ describeWith(['postgres'], 'a saga', () => {
 
   test('of a stream whose events go to several sagas the first that failed is reported, and nothing after it is seen', async () => {
     const { world, worker, cursor } = setUp();
-    // One stream, an event a saga: versions 2 and 4 fail, in whatever order their sagas are led on.
+    // One stream, each event for another saga: versions 2 and 4 fail, in whatever order their sagas run.
     const observation = world.saga.observes[1]!;
     observation.saga = ({ version }) => `x${5 - version}`;
     const events = [delivered('s', 1), poison('s', 2), delivered('s', 3), poison('s', 4), delivered('s', 5)];
@@ -170,7 +170,7 @@ describeWith(['postgres'], 'a saga', () => {
     expect(await cursor(shipment.stream('s'))).toBe(1);
   });
 
-  test('a step that fails for a passing reason is acknowledged, and a timer takes it up with growing pauses', async () => {
+  test('a step that fails with a transient error is acknowledged, and a timer repeats it with growing pauses', async () => {
     const { world, handler, facts, clock, timers, timer, cursor } = setUp();
     world.hooks.reserve = () => {
       throw unavailable('inventory', undefined, 0);
@@ -189,13 +189,13 @@ describeWith(['postgres'], 'a saga', () => {
     delete world.hooks.reserve;
     expect(await handler.fire({ ...(await timer()), retries })).toEqual({ dueAt: undefined, retries: 0, version: 2 });
     expect(facts('a')).toEqual(['started', 'reserved']);
-    // The next event of a saga whose step is delayed takes it up at once.
+    // The next event of a saga repeats its delayed step at once.
     expect(await handler.handle([delivered('b')])).toEqual([]);
     expect(facts('b')).toEqual(['started', 'delivered', 'reserved', 'committed', 'orderMarked']);
     expect((await timers()).map(({ id }) => id)).toEqual(['a']);
   });
 
-  test('waits at least as long as it is asked to, from when the step has failed', async () => {
+  test('waits at least as long as the error asks for, from the failure of the step on', async () => {
     const { world, handler, clock, pass, timer } = setUp();
     world.hooks.reserve = () => {
       pass(15_000);
@@ -205,7 +205,7 @@ describeWith(['postgres'], 'a saga', () => {
     expect((await timer()).dueAt.getTime() - clock().getTime()).toBe(7000);
   });
 
-  test('a step that is cut short is one whose outcome is not known, whatever it throws', async () => {
+  test('the outcome of a step that is cut short is unknown, whatever it throws', async () => {
     const { world, handler, ended, timer } = setUp();
     world.hooks.reserve = ({ signal }) => {
       ended.abort();
@@ -215,7 +215,7 @@ describeWith(['postgres'], 'a saga', () => {
     expect(await timer()).toMatchObject({ id: 'a', retries: 1 });
   });
 
-  test('once it is cut short no other step is begun: one would fail that was never tried', async () => {
+  test('after a run is cut short no other step is begun: it would fail without being tried', async () => {
     const { world, handler, ended, facts, timer } = setUp();
     world.hooks.reserve = () => ended.abort();
     expect(await handler.handle([confirmed('a'), delivered('a')])).toEqual([]);
@@ -235,13 +235,13 @@ describeWith(['postgres'], 'a saga', () => {
     pass(1);
     expect(await handler.fire(await timer())).toEqual({ dueAt: undefined, retries: 0, version: 5 });
     expect(facts('a').slice(3)).toEqual(['committed', 'orderMarked']);
-    // A repeated event sees that nothing is due any more.
+    // After a repeated event nothing is due any more.
     await db.database.query({ text: 'DELETE FROM handler_cursors WHERE handler = $1', values: [handler.name] });
     await handler.handle([delivered('a')]);
     expect(await timers()).toEqual([]);
   });
 
-  test('starts over when another worker has moved the state, and repeats no fact', async () => {
+  test('starts again when another worker has moved the state, and repeats no fact', async () => {
     const { world, handler, worker, facts, timers } = setUp();
     const other = worker().handler;
     world.hooks.reserve = async () => {
@@ -263,7 +263,7 @@ describeWith(['postgres'], 'a saga', () => {
     for (const id of ids) expect(facts(id).length).toBe(5);
   });
 
-  test('a state that others keep moving is no fault of the event', async () => {
+  test('a state that others keep moving is no failure of the event', async () => {
     const { world, handler, worker, cursor } = setUp();
     const { aggregates } = worker();
     world.hooks.reserve = () =>
@@ -279,7 +279,7 @@ describeWith(['postgres'], 'a saga', () => {
     expect(await cursor('orders.order/a')).toBe(0);
   });
 
-  test('makes the facts durable before a step that wants it so', async () => {
+  test('makes the facts durable before a step with afterAppend', async () => {
     const { world, handler, facts } = setUp();
     const before: string[][] = [];
     world.hooks.reserve = () => before.push(facts('a'));
@@ -288,7 +288,7 @@ describeWith(['postgres'], 'a saga', () => {
     expect(before).toEqual([[], ['started', 'delivered', 'reserved']]);
   });
 
-  test('a saga that does not come to rest is an error, not a loop', async () => {
+  test('a saga that makes no progress is an error, not a loop', async () => {
     const { world, worker, facts, cursor } = setUp();
     world.saga.next = () => ({ name: 'reserve' });
     const unfinished = await worker().handler.handle([confirmed('a'), shipped('b', 1)]);
@@ -296,14 +296,14 @@ describeWith(['postgres'], 'a saga', () => {
       {
         kind: 'failed',
         event: expect.objectContaining({ stream: 'orders.order/a' }),
-        error: expect.objectContaining({ message: expect.stringContaining('without coming to rest') }),
+        error: expect.objectContaining({ message: expect.stringContaining('makes no progress') }),
       },
     ]);
     expect(facts('a')).toEqual([]);
     expect([await cursor('orders.order/a'), await cursor('orders.order/b')]).toEqual([0, 1]);
   });
 
-  test('leads many sagas on at a time, but not one twice', async () => {
+  test('runs many sagas at a time, but none twice', async () => {
     const { world, handler, timers } = setUp();
     const running = new Set<string>();
     let most = 0;
@@ -323,14 +323,14 @@ describeWith(['postgres'], 'a saga', () => {
     expect(await timers()).toEqual([]);
   });
 
-  test('a slow step holds up no batch: what its events brought is durable, and it goes on', async () => {
+  test('a slow step holds up no batch: the facts of its events are durable, and it continues', async () => {
     const { world, handler, facts, clock, timers, cursor } = setUp();
     const gate = Promise.withResolvers<void>();
     world.hooks.reserve = ({ sagaId }) => sagaId === 'slow' && gate.promise;
     expect(await handler.handle([confirmed('slow'), confirmed('b')])).toEqual([]);
     expect([facts('slow'), facts('b')]).toEqual([['started'], ['started', 'reserved']]);
     expect(await cursor('orders.order/slow')).toBe(1);
-    // Stands in for it, in case that this process dies.
+    // The timer for the case that this process dies.
     const dueAt = new Date(clock().getTime() + 60_000);
     expect(await timers()).toEqual([{ id: 'slow', dueAt, retries: 0, version: 1 }]);
     expect(await handler.handle([delivered('b')])).toEqual([]);
@@ -341,7 +341,7 @@ describeWith(['postgres'], 'a saga', () => {
     expect(world.calls.filter((call) => call === 'reserve slow')).toHaveLength(1);
   });
 
-  test('a slow step that comes to nothing is due again soon', async () => {
+  test('a slow step that fails is due again soon', async () => {
     const { world, handler, clock, timers } = setUp();
     const gate = Promise.withResolvers<void>();
     world.hooks.reserve = async () => {
@@ -356,7 +356,7 @@ describeWith(['postgres'], 'a saga', () => {
     expect(timer!.dueAt.getTime() - clock().getTime()).toBeLessThanOrEqual(200);
   });
 
-  test('the next event of its saga cuts a slow step short, also one that a timer has begun', async () => {
+  test('the next event of its saga cuts a slow step short, even if a timer has begun it', async () => {
     for (const begin of ['event', 'timer']) {
       const { world, handler, facts, timers } = setUp();
       const hangs = ({ signal }: StepContext) => {
@@ -375,13 +375,13 @@ describeWith(['postgres'], 'a saga', () => {
     }
   });
 
-  test('of a step that hangs only some are begun; sagas that do not need it go on', async () => {
+  test('only some runs of a step that hangs are begun; sagas that do not need it continue', async () => {
     const { world, handler, facts, ended, timers } = setUp();
     world.hooks.reserve = ({ signal }) =>
       new Promise((_, reject) => signal.addEventListener('abort', () => reject(new Error('cut short'))));
     const ids = Array.from({ length: 300 }, (_, index) => `o${index}`);
     expect(await handler.handle(ids.map((id) => confirmed(id)))).toEqual([]);
-    // 64 that are slow, and at most as many that were begun before they were found to be.
+    // 64 slow runs, and at most as many that had begun before these counted as slow.
     const begun = world.calls.length;
     expect(begun).toBeGreaterThanOrEqual(64);
     expect(begun).toBeLessThanOrEqual(128);
@@ -389,7 +389,7 @@ describeWith(['postgres'], 'a saga', () => {
     // Not begun, so not waited for either.
     expect(world.calls).toHaveLength(begun);
     expect([facts('o299'), facts('late'), facts('other')]).toEqual([['started'], ['started'], ['delivered']]);
-    // Told to stop, what is under way ends, and is due again.
+    // When the handler is stopped, the runs in flight end, and are due again.
     ended.abort();
     await handler.settled();
     expect((await timers()).map(({ retries }) => retries)).toEqual(Array.from({ length: 301 }, () => 1));

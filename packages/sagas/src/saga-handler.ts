@@ -1,12 +1,12 @@
 /**
- * A saga as a handler of events: it gets the events that it observes, leads the sagas they belong to on, and notes what was
- * seen and what is due before the events count as handled. A crash at any point repeats the events; see advance.ts for why
- * that is safe.
+ * A saga as a handler of events: it gets the events that the saga observes, runs the sagas that they belong to, and
+ * writes cursors and timers before the events count as handled. A crash at any point repeats the events; see advance.ts
+ * for why that is safe.
  *
- * A batch does not wait for steps that are slow. Once what its events brought is durable, a timer stands in for the step, in
- * case its process dies, and it goes on beside the next batches. Its saga's next event cuts it short: it is run
- * again with that event known (turns.ts). Of steps that hang only some are begun at all (bulkhead.ts), so what goes on beside
- * the batches is bounded too.
+ * A batch does not wait for slow steps. Once the facts of its events are durable, a timer is set for the step, in case
+ * its process dies, and the step continues beside the next batches. Its saga's next event cuts it short: the step runs
+ * again in a state with that event (turns.ts). The bulkhead bounds how many slow runs of one step there are
+ * (bulkhead.ts).
  */
 import type { Aggregates } from '@caudal/aggregates/types.ts';
 import { type EventCase, entityOfStream } from '@caudal/contract/entity.ts';
@@ -30,9 +30,9 @@ const log = logger('saga');
 
 /** A handler whose timers fire. */
 export interface TimedHandler extends EventHandler {
-  /** Does what is due for one of its ids; says when to look again. */
+  /** Does what is due for one of its ids; returns when that is due again. */
   fire(timer: DueTimer): Promise<Advanced>;
-  /** Waits for what goes on beside the batches. Once the saga's signal has fired, that is soon over. */
+  /** Waits for the runs beside the batches. After the saga's signal has fired they end soon. */
   settled(): Promise<void>;
 }
 
@@ -42,22 +42,22 @@ export interface SagaHandlerOptions<S, F extends EventCase> {
   aggregates: Aggregates;
   database: Database;
   clock: Clock;
-  /** Ends the steps that are under way. */
+  /** Ends the steps in flight. */
   signal: AbortSignal;
-  /** How many sagas are led on at the same time; 64 if absent. */
+  /** How many sagas run at the same time; 64 if absent. */
   concurrency?: number;
   /** How long a batch waits for a saga, in milliseconds; 1,000 if absent. */
   patienceMs?: number;
 }
 
-/** The saga as an event handler. Its name is `<name>.process`: queues, cursors and timers are on record under it. */
+/** The saga as an event handler. Its name is `<name>.process`: queues, cursors and timers are recorded under it. */
 export function createSagaHandler<S, F extends EventCase>(options: SagaHandlerOptions<S, F>): TimedHandler {
   const { database, aggregates, clock, signal, concurrency = 64, patienceMs = SLOW_MS } = options;
   const saga = withBulkhead(options.saga, patienceMs);
   const name = `${saga.name}.process`;
   const entities = new Map(saga.observes.map(({ entity }) => [entity.name, entity]));
   const takeTurn = sagaTurns(signal);
-  /** Runs that a batch has begun, until they have ended and what came of them is noted. */
+  /** Runs that batches have begun, until they have ended and their result is written. */
   const ongoing = new Set<Promise<void>>();
 
   /** The events of a batch that belong to one saga. */
@@ -103,7 +103,9 @@ export function createSagaHandler<S, F extends EventCase>(options: SagaHandlerOp
     },
   };
 
-  /** By saga. Events that concern none are seen; one that can't be understood fails, and nothing behind it in its stream counts. */
+  /**
+   * By saga. Events without a saga count as seen. One that can't be decoded fails, and ends its stream in this batch.
+   */
   function groupBySaga(fresh: Map<string, RecordedEvent[]>, cursors: Map<string, number>, failures: Failures) {
     const groups = new Map<string, Group>();
     for (const list of fresh.values()) {
@@ -133,8 +135,8 @@ export function createSagaHandler<S, F extends EventCase>(options: SagaHandlerOp
   }
 
   /**
-   * Leads one saga on with all its events at once. If that fails because of one of them, each is tried by itself, so that
-   * only the stream of the one that fails is held up.
+   * Runs one saga with all its events at once. If one of them fails, each is tried by itself, so that only the stream
+   * of the failing event is held up.
    */
   async function leadGroup(id: string, group: Group, noted: Promise<void>): Promise<Part[]> {
     const events = group.map(({ recorded }) => recorded);
@@ -160,7 +162,7 @@ export function createSagaHandler<S, F extends EventCase>(options: SagaHandlerOp
     return parts;
   }
 
-  /** A run that has the saga's turn until it ends. A slow one that has it already is cut short by one with patience. */
+  /** A run that holds the saga's lock until it ends. If it has patience, it cuts a slow run before it short. */
   async function* leadInTurn(task: Task<S, F>): Run {
     const turn = await takeTurn(task.sagaId, task.patienceMs);
     try {
@@ -170,7 +172,7 @@ export function createSagaHandler<S, F extends EventCase>(options: SagaHandlerOp
     }
   }
 
-  /** Notes what a slow run comes to, after the batch that has begun it. Never rejects. */
+  /** Writes the result of a slow run, after the batch that has begun it. Never rejects. */
   async function noteRest(id: string, led: Promise<Led>, noted: Promise<void>): Promise<void> {
     const how = await led.catch(() => undefined);
     if (how?.kind !== 'slow') return;
@@ -179,7 +181,10 @@ export function createSagaHandler<S, F extends EventCase>(options: SagaHandlerOp
       await noted;
       await writeCursors(database, name, new Map(), [{ id, ...advanced }]);
     } catch (error) {
-      log.warn({ handler: name, id, err: error }, 'what a slow step came to is not noted: its timer takes it up');
+      log.warn(
+        { handler: name, id, err: error },
+        'the result of a slow step could not be written: its timer repeats it',
+      );
     }
   }
 }

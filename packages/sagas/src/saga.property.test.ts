@@ -1,6 +1,7 @@
 /**
- * Events in any order, some of them many times, led on by workers that die at any moment, two at a time, patiently or not,
- * in a world that fails before and after it has done something: every saga ends as if each of its events had come once.
+ * Events in any order, some of them many times, handled by workers that die at any moment, two at a time, with patience
+ * or without, and commands that fail before or after they are done: every saga ends as if each event was delivered
+ * once.
  */
 import { openAggregates } from '@caudal/aggregates/aggregates.ts';
 import type { Aggregates } from '@caudal/aggregates/types.ts';
@@ -23,13 +24,13 @@ class Crash extends Error {}
 
 const WAIT_MS = 60_000;
 
-/** One delivery, or one look at the timers, by a worker that dies after so many calls of what is outside of it. */
+/** One delivery, or one firing of timers, by a worker that dies after so many calls to log, database or commands. */
 interface Turn {
   /** Which events are delivered; none: the timers fire. */
   picks: number[];
-  /** Undefined: it lives. */
+  /** Undefined: it does not die. */
   diesAfter: number | undefined;
-  /** Begins while the turn before is under way. */
+  /** Begins while the turn before is still running. */
   beside: boolean;
   passMs: number;
 }
@@ -44,7 +45,7 @@ const turns = fc.array(
   { minLength: 5, maxLength: 40 },
 );
 
-/** `failures[n]`: what becomes of the n-th command. */
+/** `failures[n]`: how the n-th command ends. */
 const lives = fc.record({
   turns,
   failures: fc.array(fc.constantFrom('none', 'before', 'after'), { maxLength: 30 }),
@@ -128,7 +129,7 @@ describeWith(['postgres'], 'a saga, whatever happens', () => {
     }
     await before;
 
-    // What was lost comes again, by the sweep and by timers.
+    // Lost events are delivered again by reconciliation, and steps by timers.
     failures.length = 0;
     const { handler, fireDue } = worker();
     expect(await handler.handle(inOrder(all))).toEqual([]);
@@ -150,7 +151,7 @@ describeWith(['postgres'], 'a saga, whatever happens', () => {
     };
   }
 
-  test('ends as if each event had come once', async () => {
+  test('ends as if each event was delivered once', async () => {
     await fc.assert(
       fc.asyncProperty(lives, async ({ turns, failures, patienceMs }) => {
         const { facts, effects, seen, timers } = await live(turns, [...failures], patienceMs);

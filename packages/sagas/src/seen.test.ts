@@ -6,7 +6,7 @@ const versionsOf = (fresh: ReturnType<typeof sortOut>['fresh']) =>
   Object.fromEntries([...fresh].map(([stream, list]) => [stream, list.map(({ version }) => version)]));
 
 describe('sortOut', () => {
-  test('gives what is new, stream by stream, and drops what is known', () => {
+  test('returns new events, stream by stream, and drops known ones', () => {
     const events = [confirmed('a', 1), confirmed('a', 2), delivered('a', 1), confirmed('b', 4), confirmed('a', 3)];
     const { fresh, gaps } = sortOut(
       events,
@@ -19,7 +19,7 @@ describe('sortOut', () => {
     expect(gaps).toEqual([]);
   });
 
-  test('reports a gap once, with what is known before it, and gives nothing behind it', () => {
+  test('reports a gap once, with the version before it, and returns nothing behind it', () => {
     const events = [confirmed('a', 3), confirmed('a', 5), confirmed('a', 6), confirmed('a', 4), confirmed('b', 2)];
     const { fresh, gaps } = sortOut(events, new Map([['orders.order/a', 2]]));
     expect(versionsOf(fresh)).toEqual({ 'orders.order/a': [3] });
@@ -31,7 +31,7 @@ describe('sortOut', () => {
 });
 
 describe('unfinishedOf', () => {
-  test('says one thing a stream: its earliest failure, else its gap', () => {
+  test('returns one report for each stream: its earliest failure, else its gap', () => {
     const failures: Failures = new Map();
     for (const version of [4, 3, 5]) addFailure(failures, confirmed('a', version), new Error(`of ${version}`));
     const gaps = ['a', 'b'].map((id) => ({ kind: 'gap' as const, stream: `orders.order/${id}`, seen: 5 }));

@@ -1,5 +1,5 @@
 /**
- * Which events of a batch are new to a handler that keeps cursors: repeats are dropped, and a stream that skips a
+ * Finds the events of a batch that are new to a handler with cursors. Repeats are dropped, and a stream that skips a
  * version is reported instead of handled.
  */
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
@@ -13,7 +13,7 @@ export interface Sorted {
 
 type Gap = Extract<Unfinished, { kind: 'gap' }>;
 
-/** What could not be handled, by stream: its first event that failed, since nothing behind that one counts. */
+/** By stream: its first event that failed. Nothing behind it counts. */
 export type Failures = Map<string, Extract<Unfinished, { kind: 'failed' }>>;
 
 /** `seen`: the last version known of each stream; absent for none. */
@@ -35,13 +35,13 @@ export function sortOut(events: RecordedEvent[], seen: Map<string, number>): Sor
   return { fresh, gaps: [...gaps.values()] };
 }
 
-/** Notes a failure, unless an earlier event of its stream has failed as well. */
+/** Records a failure, unless an earlier event of its stream has failed too. */
 export function addFailure(failures: Failures, event: RecordedEvent, error: unknown): void {
   const known = failures.get(event.stream);
   if (!known || event.version < known.event.version) failures.set(event.stream, { kind: 'failed', event, error });
 }
 
-/** What failed, and all behind it in its stream, stays unseen, even if a later event of it was handled by itself. */
+/** Moves cursors back to before each failed event, even if a later event of its stream was handled by itself. */
 export function capCursors(cursors: Map<string, number>, failures: Failures): void {
   for (const { event } of failures.values()) {
     const seen = cursors.get(event.stream);

@@ -36,7 +36,7 @@ describeWith(['postgres'], 'a timer policy', () => {
   }
   const due = (handler: string, retries = 0) => ({ handler, id: 'P1/r1', retries, version: 1 });
 
-  test('sets and unsets timers as events say', async () => {
+  test('sets and unsets timers by events', async () => {
     const { policy, timers } = setUp();
     expect(policy).toMatchObject({ entities: ['inventory.stock'] });
     expect(await policy.handle([reserved(1), reserved(2, 'r2')])).toEqual([]);
@@ -49,7 +49,7 @@ describeWith(['postgres'], 'a timer policy', () => {
     expect(await policy.seen([ended(3)])).toEqual([3]);
   });
 
-  test('an event that comes again sets nothing again', async () => {
+  test('a repeated event sets nothing again', async () => {
     const { policy, timers } = setUp();
     await policy.handle([reserved(1), ended(2)]);
     expect(await policy.handle([reserved(1)])).toEqual([]);
@@ -67,7 +67,7 @@ describeWith(['postgres'], 'a timer policy', () => {
     expect((await timers()).length).toBe(1);
   });
 
-  test('is done, or asks to be asked again', async () => {
+  test('is done, or returns when to fire again', async () => {
     const again = new Date('2026-01-01T01:00:00Z');
     const answers = [again, undefined];
     const asked: string[] = [];
@@ -80,7 +80,7 @@ describeWith(['postgres'], 'a timer policy', () => {
     expect(asked).toEqual(['P1/r1', 'P1/r1']);
   });
 
-  test('tries again later what fails for a passing reason; anything else is an error', async () => {
+  test('tries again later after a transient error; any other is thrown', async () => {
     const errors = [unavailable('PostgreSQL'), new Error('a bug')];
     const { policy, clock } = setUp(async () => {
       throw errors.shift();

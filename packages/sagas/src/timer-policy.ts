@@ -1,7 +1,7 @@
 /**
- * The simplest saga: "when this has happened, do that later, unless something else has happened meanwhile". It needs no
- * state of its own: its timers follow from the events it observes, and the command that it gives decides by itself whether
- * it is still wanted.
+ * The simplest saga: "when this has happened, do that later, unless something else has happened by then". It needs no
+ * state of its own: its timers follow from the events that it observes, and its command decides whether it still
+ * applies.
  */
 import type { Entity, EventCase } from '@caudal/contract/entity.ts';
 import { isTransient } from '@caudal/kernel/errors.ts';
@@ -15,7 +15,7 @@ import type { TimerChange } from './types.ts';
 
 const RETRY = { firstMs: 500, maxMs: 60_000 };
 
-/** What an event changes: a timer set (`dueAt`), or no longer wanted (undefined). An id belongs to one stream. */
+/** An event's change: a timer to set (`dueAt`), or to unset (undefined). An id belongs to one stream. */
 export interface TimerSetting {
   id: string;
   dueAt: Date | undefined;
@@ -32,8 +32,8 @@ export interface TimerPolicyOptions<E extends EventCase> {
   entity: Entity<E>;
   timers: TimerSettings<E>;
   /**
-   * Gives the command, which may be given again. Returns when to ask again; undefined: it is done. What fails, for
-   * whatever reason, is tried again later.
+   * Sends the command, which may be sent again. Returns when to fire again; undefined: it is done. After any failure it
+   * is tried again later.
    */
   fire(id: string): Promise<Date | undefined>;
   database: Database;
@@ -44,7 +44,7 @@ export interface TimerPolicyOptions<E extends EventCase> {
 export function createTimerPolicy<E extends EventCase>(options: TimerPolicyOptions<E>): TimedHandler {
   const { entity, database, clock } = options;
   const name = `${options.name}.process`;
-  // Which case has which function is checked above; here any event meets its own.
+  // The types above check that each case has its function; here any event is given to the function of its case.
   const timersOf = options.timers as unknown as Readonly<
     Record<string, (event: E, observed: ObservedEvent<E>) => TimerSetting>
   >;
@@ -88,7 +88,7 @@ export function createTimerPolicy<E extends EventCase>(options: TimerPolicyOptio
       }
     },
 
-    // All that it begins, its timers wait for.
+    // Nothing runs beside the batches.
     settled: async () => {},
   };
 }

@@ -20,7 +20,7 @@ describeWith(['postgres'], 'timers', () => {
     await Promise.all(stops.splice(0).map((stop) => stop()));
   });
 
-  /** A handler that only has timers; `fired` is what came up. */
+  /** A handler that only has timers; `fired` lists those that have fired. */
   function setUp(work: (timer: DueTimer) => Promise<Advanced> = async ({ version }) => done(version)) {
     const { clock, pass } = testClock();
     const name = `t${count++}.process`;
@@ -53,7 +53,7 @@ describeWith(['postgres'], 'timers', () => {
   }
   const done = (version: number): Advanced => ({ dueAt: undefined, retries: 0, version });
 
-  test('fire when they are due, once, and are gone when there is nothing more to do', async () => {
+  test('fire when they are due, once, and are deleted when there is nothing more to do', async () => {
     const { name, fired, pass, start, set, timers } = setUp();
     await set('now');
     await set('later', 1000);
@@ -65,7 +65,7 @@ describeWith(['postgres'], 'timers', () => {
     expect(fired.map(({ id }) => id)).toEqual(['now', 'later']);
   });
 
-  test('are fired once by several processes, more than one takes at a time', async () => {
+  test('are fired once by several processes, also if there are more than one takes at a time', async () => {
     const { fired, start, set, timers } = setUp();
     const ids = Array.from({ length: 150 }, (_, index) => `t${index}`);
     await Promise.all(ids.map((id) => set(id)));
@@ -74,7 +74,7 @@ describeWith(['postgres'], 'timers', () => {
     expect(fired.map(({ id }) => id).sort()).toEqual(ids.sort());
   });
 
-  test('that this process sets fire at their time, however seldom it looks at the table', async () => {
+  test('that this process sets fire at their time, however rarely it reads the table', async () => {
     const { name, handler, fired } = setUp();
     const running = runTimers({ database: db.database, handlers: [handler], clock: systemClock, everyMs: 60_000 });
     stops.push(() => running.stop());
@@ -91,7 +91,7 @@ describeWith(['postgres'], 'timers', () => {
       firedAt.set(timer.id, Date.now());
       return done(timer.version);
     };
-    // The later one first: each is to be found behind, and before, the other.
+    // The latest one first, so that timers are set both earlier and later than the known one.
     await set('third', 900);
     await set('first', 0);
     await set('second', 400);
@@ -103,10 +103,10 @@ describeWith(['postgres'], 'timers', () => {
     }
   });
 
-  test('that another process sets are found by the next look; a look is one statement for all handlers', async () => {
+  test('that another process sets are found by the next read; a read is one statement for all handlers', async () => {
     const [one, other] = [setUp(), setUp()];
     const statements: (string | undefined)[] = [];
-    // What is set through another database object is nothing that this process hears of.
+    // Timers that are set through another database object raise no alarm in this process.
     const database: Database = {
       ...db.database,
       query: (statement) => {
@@ -127,7 +127,7 @@ describeWith(['postgres'], 'timers', () => {
     expect(one.fired).toEqual([]);
   });
 
-  test('come again when the handler says so', async () => {
+  test('fire again when the handler returns a time', async () => {
     const { fired, clock, pass, start, set, timers } = setUp(async ({ retries, version }) =>
       retries === 2 ? done(version) : { dueAt: new Date(clock().getTime() + 5000), retries: retries + 1, version },
     );
@@ -143,13 +143,13 @@ describeWith(['postgres'], 'timers', () => {
 
   test('do not wait for as long as the clock was set back; what is early is due again', async () => {
     const { fired, clock, pass, start, set, pauseOf } = setUp(async ({ id, version }) =>
-      // A reservation's end, say: not before its time.
+      // For example the end of a reservation, which must not fire early.
       id === 'of its time' ? { dueAt: endsAt, retries: 0, version } : done(version),
     );
     const endsAt = new Date(clock().getTime() + 300_000);
     await Promise.all([set('tried again', 5_000), set('of its time', 300_000), set('far off', 86_400_000)]);
     start();
-    // It has looked at the clock once.
+    // It has read the clock once.
     await set('now');
     await until(async () => (await pauseOf('now')) === undefined);
     pass(-3_600_000);
@@ -158,7 +158,7 @@ describeWith(['postgres'], 'timers', () => {
     expect(fired.map(({ id }) => id).sort()).toEqual(['now', 'of its time', 'tried again']);
   });
 
-  test('that fail come again: soon if something is away, more rarely if it is a bug; others are not held up', async () => {
+  test('that fail fire again: soon in an outage, more rarely after a bug; others are not held up', async () => {
     const { fired, pass, start, set, pauseOf } = setUp(async ({ id, version }) => {
       if (id === 'away') throw unavailable('PostgreSQL');
       if (id === 'bug') throw new Error('a bug');
@@ -176,7 +176,7 @@ describeWith(['postgres'], 'timers', () => {
     expect(fired.filter(({ id }) => id === 'good').length).toBe(1);
   });
 
-  test('that hang hold up others no more than they take places', async () => {
+  test('that hang take their places, and hold up no others', async () => {
     const gate = Promise.withResolvers<void>();
     const hanging = setUp(async ({ id, version }) => {
       if (id.startsWith('hang')) await gate.promise;
@@ -185,7 +185,7 @@ describeWith(['postgres'], 'timers', () => {
     await Promise.all(Array.from({ length: 127 }, (_, n) => hanging.set(`hang${n}`)));
     hanging.start();
     await until(() => hanging.fired.length === 127);
-    // One place is left, and used over and over.
+    // One place is left, and used again and again.
     for (const id of ['a', 'b', 'c']) await hanging.set(id);
     await until(async () => (await hanging.timers()).length === 127);
     expect(
@@ -223,7 +223,7 @@ describeWith(['postgres'], 'timers', () => {
       proxy.refuse(true);
       await set('a');
       const running = start({ database });
-      // Long enough for an attempt or two; that they came to nothing is what counts.
+      // Long enough for an attempt or two, which must fail.
       await sleep(100);
       expect(fired).toEqual([]);
       proxy.refuse(false);
@@ -242,7 +242,7 @@ describeWith(['postgres'], 'timers', () => {
     }
   });
 
-  test('whose process has died before it could note the outcome are fired again', async () => {
+  test('whose process has died before it wrote the result are fired again', async () => {
     const proxy = await startTcpProxy(db.url);
     const database = openDatabase({ url: proxy.url, schema: 'orders' });
     let dying = true;
@@ -259,7 +259,7 @@ describeWith(['postgres'], 'timers', () => {
       expect((await timers()).length).toBe(1);
       dying = false;
       start();
-      // Its lease holds, however often it is looked at.
+      // Its lease holds, however often the table is read.
       await sleep(50);
       expect(fired.length).toBe(1);
       pass(60_000);
@@ -271,7 +271,7 @@ describeWith(['postgres'], 'timers', () => {
     }
   });
 
-  test('stop after what is in hand, and take nothing more', async () => {
+  test('stop after those in flight, and take no more', async () => {
     const gate = Promise.withResolvers<void>();
     const { fired, start, set, timers } = setUp(async ({ version }) => {
       await gate.promise;

@@ -1,14 +1,7 @@
 /**
- * Fires what is due. A look at the table every second, for all handlers together, finds what is due before the next one, and
- * what this process sets in between it knows by itself: so a timer is taken at its time, and a system that idles asks one
- * question a second.
- *
- * Several processes may run this over the same table: each timer is taken by one of them, for a while;
- * if that one dies, it is due again.
- *
- * Times are the wall clock's, since a process that starts must know what was due before. When that clock is set back, what
- * was to be tried again in a second would wait for as long as it went back. So all that may be affected is fired at once:
- * whatever waits for a time of its own, a reservation's end say, finds out that it is early, and is due then again.
+ * Fires due timers. Once a second one statement reads what is due soon, for all handlers together; what this process
+ * sets it knows without that. Several processes may run this on the same table: each timer is taken by one of them
+ * under a lease, and is due again if that process dies. See README, Why so, also for a wall clock that is set back.
  */
 import { isTransient } from '@caudal/kernel/errors.ts';
 import type { Running } from '@caudal/kernel/lifetime.ts';
@@ -24,19 +17,19 @@ import type { TimedHandler } from './saga-handler.ts';
 const log = logger('timers');
 const fired = counter('timers_fired_total', 'Timers that were due, by handler and outcome: done, again, failed.');
 
-/** Longer than a step or two take that end by their time-out. */
+/** Longer than a step or two with a time-out of 15 s each. */
 const LEASE_MS = 60_000;
-/** A handler's timers that are fired at once. No more are taken: none waits for its turn while its lease runs out. */
+/** The timers of a handler that are fired at once. No more are taken, since a lease must not run out while waiting. */
 const PLACES = 128;
-/** Between two takes of a handler: timers that are due one after the other are taken together. */
+/** Between two takes of a handler, so that timers that are due shortly after each other are taken together. */
 const GAP_MS = 50;
 /** The table can't be read or written. */
 const HELD_UP = { firstMs: 250, maxMs: 5_000 };
-/** Something that it needs is away. */
+/** A dependency of the timer's work is unreachable. */
 const AWAY = { firstMs: 500, maxMs: 60_000 };
-/** A timer whose work fails because of a bug is tried again ever more rarely, and never forgotten. */
+/** A timer whose work fails because of a bug is retried less and less often, and never dropped. */
 const FAILED = { firstMs: 1000, maxMs: 10 * 60_000 };
-/** No try again, and no lease, is further ahead. */
+/** No retry and no lease is further ahead. */
 const LONGEST_PAUSE_MS = FAILED.maxMs;
 /** A clock that goes back by less delays no timer by much. */
 const SET_BACK_MS = 1_000;
@@ -45,7 +38,7 @@ export interface TimersOptions {
   database: Database;
   handlers: TimedHandler[];
   clock: Clock;
-  /** How often to look for what other processes have set, in milliseconds; 1,000 if absent. */
+  /** How often to read what other processes have set, in milliseconds; 1,000 if absent. */
   everyMs?: number;
 }
 
@@ -55,7 +48,7 @@ export function runTimers({ database, handlers, clock, everyMs = 1_000 }: Timers
   const names = handlers.map(({ name }) => name);
   const alarms = new Map(names.map((name) => [name, openAlarm()]));
   const forget = names.map((name) => onTimersSet(database, name, (dueAt) => alarms.get(name)!.sooner(dueAt)));
-  // Each by itself: a handler whose work hangs has its own places taken, not those of the others.
+  // Each by itself: a handler whose work hangs takes its own places, not those of the others.
   const loops = Promise.all([lookAhead(), ...handlers.map(run)]);
 
   return {
@@ -67,7 +60,7 @@ export function runTimers({ database, handlers, clock, everyMs = 1_000 }: Timers
     },
   };
 
-  /** Learns what these handlers have due before the next look. */
+  /** Reads what these handlers have due before the next read. */
   async function look(of: string[], now: Date): Promise<void> {
     const until = new Date(now.getTime() + 2 * everyMs);
     for (const { handler, dueAt } of await dueSoon(database, { handlers: of, until }))
@@ -98,7 +91,7 @@ export function runTimers({ database, handlers, clock, everyMs = 1_000 }: Timers
     const alarm = alarms.get(handler.name)!;
     let failures = 0;
     while (!ended.signal.aborted) {
-      // At least as often as the table is looked at: the clock may be set.
+      // Not longer than between two reads of the table, since the clock may be set.
       const waitMs = alarm.next ? Math.min(everyMs, alarm.next.getTime() - clock().getTime()) : everyMs;
       if (waitMs > 0) {
         await alarm.wait(waitMs, ended.signal);
@@ -113,10 +106,10 @@ export function runTimers({ database, handlers, clock, everyMs = 1_000 }: Timers
           const work = fire(handler, timer).finally(() => firing.delete(work));
           firing.add(work);
         }
-        // With all places taken more may be due: then as soon as one is free.
+        // If all places are taken, more timers may be due: they are taken as soon as a place is free.
         if (due.length === limit) await Promise.race(firing);
         else await sleep(Math.min(GAP_MS, everyMs), ended.signal);
-        // The alarm knew of the earliest only.
+        // The alarm had only the earliest.
         await look([handler.name], clock());
         failures = 0;
       } catch (error) {
@@ -130,7 +123,7 @@ export function runTimers({ database, handlers, clock, everyMs = 1_000 }: Timers
   }
 
   async function hasten(now: Date, before: Date): Promise<void> {
-    log.warn({ handlers: names, now, before }, 'the clock was set back: timers are looked at now');
+    log.warn({ handlers: names, now, before }, 'the clock was set back: timers are fired now');
     const until = new Date(before.getTime() + LONGEST_PAUSE_MS);
     for (const handler of names) await hastenTimers(database, { handler, now, until });
   }
@@ -149,7 +142,7 @@ export function runTimers({ database, handlers, clock, everyMs = 1_000 }: Timers
       next = { dueAt: new Date(clock().getTime() + pause), retries: retries + 1, version };
     }
     await writeCursors(database, handler, new Map(), [{ id, ...next }]).catch((error: unknown) => {
-      log.warn({ err: error, handler, id }, 'what came of a timer could not be noted: it is due again');
+      log.warn({ err: error, handler, id }, 'the result of a timer could not be written: it is due again');
     });
   }
 }

@@ -1,7 +1,6 @@
 /**
- * Dead letters on the broker: what a handler could not handle lies in `<handler>.dead` for people to look at, and for
- * their tools. What matters for the redrive is the parked stream in PostgreSQL and the log; nothing depends on the
- * letter.
+ * Dead letters on the broker: events that a handler could not handle are kept in `<handler>.dead`, for operators and
+ * their tools. A redrive uses the parked stream in PostgreSQL and the log: nothing depends on the letter.
  */
 
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
@@ -15,7 +14,7 @@ import { deadLetterQueueName, declareDeadLetterQueue } from '../rabbitmq/topolog
 export interface DeadLetters {
   /** Resolves when the letter is safe. UNAVAILABLE otherwise. */
   publish(event: RecordedEvent, error: string): Promise<void>;
-  /** Removes the letters of streams of which `isDone` says so; looks at those that are there at the start. */
+  /** Removes the letters of streams for which `isDone` is true, of those that are in the queue at the start. */
   drain(isDone: (stream: string) => Promise<boolean>): Promise<{ removed: number; kept: number }>;
   close(): Promise<void>;
 }
@@ -36,9 +35,9 @@ export function brokerDeadLetters({ broker, handler }: { broker: Broker; handler
     message.options.headers.caudal_error = error.slice(0, maxErrorLength);
     const returned = await publisher.publish([message]);
     if (returned.size === 0) return;
-    // Somebody has deleted the queue: a new channel declares it again.
+    // The queue was deleted: a new channel declares it again.
     await publisher.close();
-    throw unavailable('RabbitMQ', `${queue} is gone`);
+    throw unavailable('RabbitMQ', `the queue ${queue} was deleted`);
   };
 
   return {
@@ -54,7 +53,7 @@ export function brokerDeadLetters({ broker, handler }: { broker: Broker; handler
           if (!letter) break;
           const event = fromMessage(letter);
           if (event && !(await isDone(event.stream))) {
-            // A copy at the end, then this one goes: giving it back would count towards the delivery limit.
+            // Publishes a copy at the end, then removes this one: a requeue would count towards the delivery limit.
             await publish(event, String(letter.properties.headers?.caudal_error ?? ''));
             count.kept += 1;
           } else {

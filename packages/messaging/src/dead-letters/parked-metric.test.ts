@@ -1,4 +1,4 @@
-/** What the alert goes by: how many streams are parked, told by every process that runs the handler. */
+/** The metric of the alert: how many streams are parked, reported by every process that runs the handler. */
 
 import { acquire } from '@caudal/postgres/checkpoint.ts';
 import { type Database, openDatabase } from '@caudal/postgres/database.ts';
@@ -44,7 +44,7 @@ describeWith(['postgres'], 'parked streams', () => {
     return text.split('\n').find((line) => line.startsWith('parked_streams{') && line.includes(`"${handler}"`));
   };
 
-  test('are measured without reconciliation too, and not any more when the handler ends', async () => {
+  test('are measured without reconciliation too, and no longer when the handler ends', async () => {
     const handler = testHandler('measured.v1', ['orders.order']);
     for (const id of [1, 2]) await parkOne(handler.name, id);
     const logs = new Map([['orders', memoryLog({ domain: 'orders' })]]);
@@ -54,7 +54,7 @@ describeWith(['postgres'], 'parked streams', () => {
     expect(await measured(handler.name)).toMatch(/} 0$/);
   });
 
-  test('of a handler that is no more are forgotten, with its checkpoints, and nobody elses', async () => {
+  test('of a deleted handler are removed, with its checkpoints, and those of no other handler', async () => {
     for (const handler of ['gone.v1.1', 'gone.v1.11']) {
       await parkOne(handler, 1);
       for (const name of [`feed:${handler}:orders`, `sweep:${handler}:orders`])

@@ -1,4 +1,4 @@
-/** The streams that a handler could not go on with: parking, recording what comes later, and letting go. */
+/** The rows of parked streams: parking a stream, recording its later events, and removing it. */
 import type { Transaction } from '@caudal/postgres/database.ts';
 
 export interface ParkedStream {
@@ -19,12 +19,12 @@ export interface ParkedStream {
 const columns = `handler, stream, version, event_type AS "eventType", error, attempts, parked_at AS "parkedAt",
   last_version AS "lastVersion", count`;
 
-/** Errors are kept for people to read. */
+/** Errors are kept for operators to read. */
 const maxErrorLength = 2_000;
 
 /**
- * Parks a stream, or notes the newer failure of one that is parked. True if it was not parked before. It is on disk then,
- * also on a connection for derived things: what is written beyond the stream's event relies on it.
+ * Parks a stream, or records the newer failure of a parked one. True if it was not parked before. The row is on disk
+ * when this returns, even on a connection with asynchronous commit: in-order handlers write later events only after it.
  */
 export async function park(db: Transaction, parked: Omit<ParkedStream, 'parkedAt' | 'count'>): Promise<boolean> {
   const { handler, stream, version, eventType, error, attempts, lastVersion } = parked;
@@ -67,7 +67,7 @@ export async function recordArrivals(
   return new Set(rows.map(({ stream }) => stream));
 }
 
-/** Lets go of a stream that was handled up to `seen`. False: later events were recorded meanwhile, it stays parked. */
+/** Removes a stream that was handled up to `seen`. False: later events were recorded, and it stays parked. */
 export async function unpark(db: Transaction, handler: string, stream: string, seen: number): Promise<boolean> {
   const rows = await db.query({
     name: 'parked-unpark',
@@ -77,7 +77,7 @@ export async function unpark(db: Transaction, handler: string, stream: string, s
   return rows.length > 0;
 }
 
-/** Whether a stream is parked, with all that is known of it. */
+/** The row of a stream; undefined if it is not parked. */
 export async function parkedStream(
   db: Transaction,
   handler: string,
@@ -91,7 +91,9 @@ export async function parkedStream(
   return rows[0];
 }
 
-/** A page of parked streams, of one handler or of all, by handler and stream; `after` is the last of the page before. */
+/**
+ * A page of parked streams, of one handler or of all, by handler and stream; `after` is the last of the page before.
+ */
 export function parkedPage(
   db: Transaction,
   { handler, after, limit }: { handler?: string; after?: Pick<ParkedStream, 'handler' | 'stream'>; limit: number },

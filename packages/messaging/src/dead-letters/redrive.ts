@@ -1,6 +1,6 @@
 /**
- * Trying parked streams again, once what was wrong with them is put right. The events come from the log, so their order
- * is the log's, whatever became of the messages. Doing it twice, or beside the running consumers, does no harm.
+ * Tries parked streams again, after their fault is fixed. The events are read from the log, so they are complete and in
+ * order. A redrive may run twice, and beside running consumers.
  */
 import { isTransient } from '@caudal/kernel/errors.ts';
 import type { Database } from '@caudal/postgres/database.ts';
@@ -14,9 +14,9 @@ export interface RedriveOptions {
   /** By domain; those of the handler's entities. */
   logs: Logs;
   database: Database;
-  /** Where there is a broker: the letters of streams that are redriven are removed. */
+  /** If there is a broker: the letters of redriven streams are removed. */
   deadLetters?: DeadLetters;
-  /** Only this stream; all that the handler has parked if absent. */
+  /** Only this stream; all parked streams of the handler if absent. */
   stream?: string;
 }
 
@@ -31,9 +31,9 @@ const chunkSize = 500;
 const pageSize = 100;
 
 /**
- * Redrives, and yields each stream as it is done. A stream that fails again stays parked, with its new error; so does
- * each of a handler that needs the log's order, untried: views that have gone on can't take what came before. Throws if a
- * dependency can't be reached; then begin again.
+ * Redrives, and yields each stream when it is done. A stream that fails again stays parked, with its new error. Streams
+ * of an in-order handler stay parked and are not tried: its views are past these events. Throws if a dependency can't
+ * be reached; then call it again.
  */
 export async function* redrive(options: RedriveOptions): AsyncGenerator<Redriven> {
   const { handler, database, deadLetters, stream } = options;
@@ -59,7 +59,7 @@ export async function* listDeadLetters(database: Database, handler?: string): As
 async function redriveStream(options: RedriveOptions, parked: ParkedStream): Promise<Redriven> {
   const { handler } = options;
   if (!handler.inOrder) return tryAgain({ ...options, handler }, parked);
-  const error = `${handler.name} takes events in the order of the log only, and has gone on without this stream: it must be built anew`;
+  const error = `${handler.name} handles events only in the log's order, and is past those of this stream: it must be built anew`;
   return { stream: parked.stream, outcome: 'still-parked', error };
 }
 
@@ -73,7 +73,7 @@ async function tryAgain(options: RedriveOptions & { handler: EventHandler }, par
   for (;;) {
     const events = await log.readStreams([{ stream, afterVersion: seen }], { limit: chunkSize });
     if (events.length === 0) {
-      // The end of the log, unless a consumer has recorded an event meanwhile that it did not have yet.
+      // This is the end of the stream, unless a consumer has recorded an event since the read.
       if (await unpark(database, handler.name, stream, seen)) return { stream, outcome: 'redriven' };
       const [next] = await log.readStreams([{ stream, afterVersion: seen }], { limit: 1 });
       if (next) continue;
@@ -90,11 +90,14 @@ async function tryAgain(options: RedriveOptions & { handler: EventHandler }, par
       seen = unfinished.seen;
     } else {
       const event = unfinished.kind === 'failed' ? unfinished.event : events[0]!;
-      const cause = unfinished.kind === 'failed' ? unfinished.error : new Error('what it was given leaves a gap');
+      const cause =
+        unfinished.kind === 'failed'
+          ? unfinished.error
+          : new Error('the handler reports a gap in the events that it was given');
       if (isTransient(cause)) throw cause;
       const error = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
       const { version, type: eventType } = event;
-      // The log may have brought it further than the messages that had arrived.
+      // The redrive may be further in the stream than the messages that have arrived.
       const lastVersion = Math.max(parked.lastVersion, version);
       await park(database, { ...parked, version, eventType, error, attempts: 1, lastVersion });
       return { stream, outcome: 'still-parked', error };

@@ -1,9 +1,6 @@
 /**
- * RabbitMQ for one process: one connection to publish and one to consume, each opened at its first use and again
- * whenever it is lost. They are two because a broker in need throttles connections that publish, and acknowledgements
- * must get through then.
- *
- * The reconnecting is amqplib's own; what it does not do is bound the wait for a connection.
+ * RabbitMQ for one process: a connection to publish and one to consume, since a broker that is short of memory or disk
+ * blocks publishing ones and acknowledgements must get through. amqplib reconnects; the wait is bounded here.
  */
 
 import { once } from 'node:events';
@@ -16,9 +13,9 @@ import { type Channel, type ChannelModel, type ConfirmChannel, connect, IllegalO
 export interface BrokerOptions {
   /** `amqp://user:password@host:port/vhost` or `amqps://...`; `?heartbeat=` in seconds, 10 if absent. */
   url: string;
-  /** Stands before the name of every exchange and queue: keeps tenants and tests apart. Empty if absent. */
+  /** Prefix of the name of every exchange and queue, which separates tenants and tests. Empty if absent. */
   prefix?: string;
-  /** As the broker's list of connections shows it: `projector`. */
+  /** The name in the broker's list of connections: `projector`. */
   name?: string;
   /** How long a caller waits for a connection; 5,000 ms if absent. */
   connectTimeoutMs?: number;
@@ -30,7 +27,7 @@ export interface Broker {
   publishChannel(signal?: AbortSignal): Promise<ConfirmChannel>;
   /** A channel on the consuming connection. UNAVAILABLE if there is no connection in time. */
   consumeChannel(signal?: AbortSignal): Promise<Channel>;
-  /** Whether the broker takes no messages for now because it is short of memory or disk. */
+  /** Whether the broker accepts no messages at the moment, because it is short of memory or disk. */
   blocked(): boolean;
   /** Closes both connections, within 5 s. May be called twice. */
   close(): Promise<void>;
@@ -43,8 +40,8 @@ const connected = gauge('broker_connected', 'Whether the connection to RabbitMQ 
 const blockedGauge = gauge('broker_blocked', 'Whether RabbitMQ takes no messages from this connection: 1 or 0', '1');
 
 /**
- * What the broker answers. UNAVAILABLE if it does not: a queue without a majority of its nodes, say, is declared in vain,
- * while heartbeats go on as if all were well.
+ * The broker's answer to a call. UNAVAILABLE if there is none in 10 s: for example, declaring a queue that has lost the
+ * majority of its nodes gets no answer, although heartbeats continue.
  */
 export async function answered<T>(call: PromiseLike<T>): Promise<T> {
   const answer = Promise.resolve(call);
@@ -52,7 +49,7 @@ export async function answered<T>(call: PromiseLike<T>): Promise<T> {
   throw unavailable('RabbitMQ', new Error(`no answer within ${answerTimeoutMs} ms`));
 }
 
-/** A connection that comes back. */
+/** A connection that is opened again when it is lost. */
 interface Connection {
   model(signal?: AbortSignal): Promise<ChannelModel>;
   blocked(): boolean;
@@ -97,7 +94,7 @@ function openConnection(
       log.error({ purpose, reason }, 'RabbitMQ takes no messages');
     });
     connection.on('unblocked', () => setBlocked(false));
-    // 'disconnect' follows and says the same; but an 'error' that nobody hears ends the process.
+    // 'disconnect' follows and is handled above; but an 'error' without a listener ends the process.
     connection.on('error', () => {});
     // Every handler and publisher of the process may wait for it.
     connection.setMaxListeners(0);
@@ -126,7 +123,7 @@ function openConnection(
   };
 }
 
-/** Prepares the two connections; opens none before it is needed, so it never fails. */
+/** Prepares the two connections. Each is opened at its first use, so this never fails. */
 export function openBroker(options: BrokerOptions): Broker {
   const publishing = openConnection(options, 'publish');
   const consuming = openConnection(options, 'consume');
@@ -140,14 +137,14 @@ export function openBroker(options: BrokerOptions): Broker {
       const model = await connection.model(signal);
       const opening = open(model);
       const channel = await answered(opening).catch((error: unknown) => {
-        // If it comes after all, nobody uses it.
+        // If the channel opens later after all, it is not used.
         opening.then((late) => late.close()).catch(() => {});
-        // The connection has ended, and nobody has heard: it can end between amqplib's handshake and the moment its
-        // recovery listens. Without this it would stay "connected" for ever.
+        // The connection ended between amqplib's handshake and the moment its recovery listens for the end. Without
+        // this it would count as connected for ever.
         if (error instanceof IllegalOperationError) model.emit('close', error);
         throw error;
       });
-      // What broke a channel is thrown at whoever uses it; an 'error' that nobody hears ends the process.
+      // Calls on the channel get its error; but an 'error' without a listener ends the process.
       channel.on('error', (error) => log.warn({ err: error }, 'RabbitMQ has closed a channel'));
       return channel;
     } catch (error) {

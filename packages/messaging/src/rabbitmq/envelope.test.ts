@@ -16,7 +16,7 @@ const event: RecordedEvent = {
   recordedAt: new Date('2026-01-02T03:04:05.678Z'),
 };
 
-/** The message as a consumer has it; the integration tests take it through a broker. */
+/** The message as a consumer gets it; the integration tests send it through a broker. */
 const received = ({ content, options }: ReturnType<typeof toMessage>) => ({
   content,
   properties: { ...options, headers: options.headers } as never,
@@ -47,12 +47,12 @@ describe('the envelope', () => {
     });
   });
 
-  test('gives the same event back', () => {
+  test('is decoded to the same event', () => {
     const back = fromMessage(received(toMessage(event, 'events.orders.v1')))!;
     expect({ ...back, metadata: [...back.metadata] }).toEqual({ ...event, metadata: [...event.metadata] });
   });
 
-  test('metadata that this version can not read travels as it is', () => {
+  test('metadata that this version can not read is sent unchanged', () => {
     const metadata = Buffer.from([0xff]);
     const message = toMessage({ ...event, metadata }, 'events.orders.v1');
     expect(fromMessage(received(message))!.metadata).toEqual(metadata);

@@ -1,6 +1,6 @@
 /**
  * An event as an AMQP message, and back. The body is the event's data; the CloudEvents attributes are headers with the
- * prefix of CloudEvents' AMQP binding (binary mode), so that any consumer can tell what it has before it decodes.
+ * prefix of CloudEvents' AMQP binding (binary mode), so that any consumer knows the event's type before it decodes it.
  */
 import { domainOf } from '@caudal/contract/entity.ts';
 import { EventMetadata } from '@caudal/contract/gen/caudal/log/v1/log.ts';
@@ -25,12 +25,12 @@ function traceparentOf(metadata: Uint8Array): string | undefined {
   try {
     return EventMetadata.decode(metadata).traceparent || undefined;
   } catch {
-    // Metadata of a later shape: the event travels all the same.
+    // Metadata of a newer version: the event is published without this header.
     return undefined;
   }
 }
 
-/** The message that carries an event to `exchange` (empty: straight to the queue `routingKey`). */
+/** The message for an event to `exchange`; if that is empty, directly to the queue `routingKey`. */
 export function toMessage(event: RecordedEvent, exchange: string, routingKey = event.type): OutgoingMessage {
   return {
     exchange,
@@ -59,7 +59,7 @@ export function toMessage(event: RecordedEvent, exchange: string, routingKey = e
   };
 }
 
-/** The event in a message. Undefined if it is none of ours. */
+/** The event in a message; undefined if the message is not a Caudal event. */
 export function fromMessage({
   content,
   properties,

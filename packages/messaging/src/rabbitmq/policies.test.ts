@@ -31,7 +31,7 @@ describeWith(['rabbitmq'], 'policies', () => {
     };
     for (const name of ['caudal-handlers', 'caudal-dead-letters', 'rival'])
       cleanups.push(() => ask('DELETE', `policies/%2F/${encodeURIComponent(rabbit.prefix + name)}`));
-    // As the policy of a system without a prefix, which matches every queue; it must not win.
+    // Like the policy of a system without a prefix, which matches every queue; it must not apply.
     const rival = {
       pattern: `^${rabbit.prefix}`,
       definition: { 'max-length': 1_000 },

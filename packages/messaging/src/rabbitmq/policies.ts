@@ -1,8 +1,7 @@
 /**
- * Bounds of the queues, as RabbitMQ policies: they can be changed while everything runs, by an operator too.
- *
- * A queue that is full drops its oldest messages: an alert on its length fires, and reconciliation reads them from the log. The
- * other choice, refusing new ones, would hold up the relay and with it every other handler.
+ * Bounds of the queues, as RabbitMQ policies: an operator can change them while the system runs. A full queue drops its
+ * oldest messages: an alert on its length fires, and reconciliation reads the messages from the log. Refusing new
+ * messages instead would hold up the relay, and with it every other handler.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { unavailable } from '@caudal/kernel/errors.ts';
@@ -12,20 +11,20 @@ export interface PolicyOptions {
   managementUrl: string;
   /** `/` if absent. */
   vhost?: string;
-  /** The broker's prefix. Without one the policies are for every queue of the vhost. */
+  /** The broker's prefix. Without one the policies apply to every queue of the vhost. */
   prefix?: string;
   /** Messages that a handler's queue holds at most; 1,000,000 if absent. */
   maxLength?: number;
   /** Messages that a queue of dead letters holds at most; 100,000 if absent. */
   maxDeadLetters?: number;
   /**
-   * How often a message is delivered before the broker drops it; 100 if absent. It comes back only when a consumer
-   * dies over it, and what is dropped comes from the log. (RabbitMQ 4 has 20 where no policy says otherwise; 3 has none.)
+   * How often a message is delivered before the broker drops it; 100 if absent. It is delivered again only when its
+   * consumer dies, and a dropped one is read from the log. (Without a policy RabbitMQ 4 has 20, RabbitMQ 3 no limit.)
    */
   deliveryLimit?: number;
 }
 
-/** RabbitMQ 3 can't say "no limit" in a policy; nothing is delivered this often. */
+/** RabbitMQ 3 has no value for "no limit" in a policy; no message is delivered this often. */
 const noDeliveryLimit = 1_000_000_000;
 const timeoutMs = 10_000;
 
@@ -41,7 +40,7 @@ interface Policy {
 /** By name. */
 function policiesOf(options: PolicyOptions): Map<string, Policy> {
   const { prefix = '', maxLength = 1_000_000, maxDeadLetters = 100_000, deliveryLimit = 100 } = options;
-  // Of policies that match a queue one counts. Those of a system without a prefix match every queue of the vhost.
+  // Only one policy applies to a queue. Those of a system without a prefix match every queue of the vhost.
   const priority = prefix === '' ? 0 : 2;
   return new Map<string, Policy>([
     [
@@ -65,7 +64,7 @@ function policiesOf(options: PolicyOptions): Map<string, Policy> {
   ]);
 }
 
-/** Asks the management API. UNAVAILABLE if it can't be reached. */
+/** Calls the management API. UNAVAILABLE if it can't be reached. */
 async function ask(
   { managementUrl, vhost = '/' }: PolicyOptions,
   name: string,
@@ -95,7 +94,7 @@ function refusal(name: string, { status, text }: { status: number; text: string 
 
 /**
  * Sets the policies `<prefix>caudal-handlers` and `<prefix>caudal-dead-letters`, or replaces them. UNAVAILABLE if the
- * management API can't be reached; an error with its answer if it refuses.
+ * management API can't be reached; an error with the API's answer if it refuses.
  */
 export async function applyPolicies(options: PolicyOptions): Promise<void> {
   for (const [name, policy] of policiesOf(options)) {
@@ -104,7 +103,7 @@ export async function applyPolicies(options: PolicyOptions): Promise<void> {
   }
 }
 
-/** The names of the policies that `applyPolicies` would make or change. Errors: those of `applyPolicies`. */
+/** The names of the policies that `applyPolicies` would create or change. Errors: those of `applyPolicies`. */
 export async function pendingPolicies(options: PolicyOptions): Promise<string[]> {
   const pending: string[] = [];
   for (const [name, policy] of policiesOf(options)) {

@@ -1,4 +1,4 @@
-/** What a publisher makes of a broker that refuses, says nothing, or is short of memory. */
+/** A publisher with a broker that refuses, does not answer, or is short of memory. */
 import { EventEmitter } from 'node:events';
 import { newId } from '@caudal/kernel/ids.ts';
 import { afterEach, describe, expect, jest, test } from '@jest/globals';
@@ -9,7 +9,7 @@ import { openPublisher } from './publisher.ts';
 
 type Confirm = (error: Error | null) => void;
 
-/** A broker whose confirms a test gives by hand. */
+/** A broker whose confirms are sent by the test. */
 function fakeBroker() {
   const state = {
     channels: 0,
@@ -37,7 +37,7 @@ function fakeBroker() {
     close: async () => {},
   };
   const publisher = openPublisher({ broker, prepare: () => state.prepare(), confirmTimeoutMs: 1_000 });
-  /** Confirms what is sent as soon as it is. */
+  /** Confirms each message as soon as it is sent. */
   const confirmAll = async () => {
     for (let round = 0; round < 20 && state.confirms.length === 0; round++) await Promise.resolve();
     for (const confirm of state.confirms.splice(0)) confirm(null);
@@ -74,7 +74,7 @@ describe('publishing', () => {
     expect(state.channels).toBe(2);
   });
 
-  test('what is not confirmed in time has failed; while the broker is blocked there is time', async () => {
+  test('a batch that is not confirmed in time fails, but not while the broker is blocked', async () => {
     jest.useFakeTimers();
     const { state, publisher, confirmAll } = fakeBroker();
     state.blocked = true;
@@ -94,7 +94,7 @@ describe('publishing', () => {
     expect(state.closed).toBe(1);
   });
 
-  test('a broker that does not answer a declaration holds up nobody for ever', async () => {
+  test('a broker that does not answer a declaration does not hold up a caller for ever', async () => {
     jest.useFakeTimers();
     const { state, publisher, confirmAll } = fakeBroker();
     state.prepare = () => new Promise(() => {});

@@ -1,4 +1,4 @@
-/** Publishing with confirms: a batch is done when the broker has every message of it safe, or has said where not to. */
+/** Publishing with confirms: a batch is done when the broker has confirmed or returned every message of it. */
 
 import { unavailable } from '@caudal/kernel/errors.ts';
 import { within } from '@caudal/kernel/time.ts';
@@ -10,8 +10,8 @@ import type { OutgoingMessage } from './envelope.ts';
 export interface Publisher {
   /**
    * Sends all messages at once and waits for their confirms. Batches may overlap; they are sent in the order of the
-   * calls. Returns the ids of those that no queue wanted. UNAVAILABLE if any is not confirmed: then each of them may
-   * have got through or not.
+   * calls. Returns the ids of those that no queue was bound for. UNAVAILABLE if one is not confirmed: then it is not
+   * known for any of them whether it was published.
    */
   publish(messages: OutgoingMessage[]): Promise<Set<string>>;
   close(): Promise<void>;
@@ -19,14 +19,14 @@ export interface Publisher {
 
 interface Session {
   channel: ConfirmChannel;
-  /** Ids of returned messages whose confirm is not here yet: a return comes before its confirm. */
+  /** Ids of returned messages whose confirm has not arrived yet: the broker sends a return before its confirm. */
   returned: Set<string>;
 }
 
 const log = logger('publisher');
 const closeTimeoutMs = 2_000;
 
-/** Sends what it can: a message that can't be encoded would stop those behind it for ever. */
+/** Sends the messages. One that can't be encoded is left out: otherwise it would stop those behind it for ever. */
 function send(channel: ConfirmChannel, messages: OutgoingMessage[]): Promise<void> {
   return new Promise((resolve, reject) => {
     let open = messages.length;
@@ -40,7 +40,10 @@ function send(channel: ConfirmChannel, messages: OutgoingMessage[]): Promise<voi
         channel.publish(exchange, routingKey, content, options, settle);
       } catch (error) {
         if (!(error instanceof RangeError)) throw error;
-        log.error({ err: error, event: options.messageId, type: routingKey }, 'an event is too big to be published');
+        log.error(
+          { err: error, event: options.messageId, type: routingKey },
+          'an event is too large to be published: consumers read it from the log',
+        );
         settle(null);
       }
     }
@@ -48,9 +51,9 @@ function send(channel: ConfirmChannel, messages: OutgoingMessage[]): Promise<voi
 }
 
 /**
- * Publishes through one channel, opened anew when it breaks. `prepare` declares what is published to, on each new
+ * Publishes through one channel, opened anew when it breaks. `prepare` declares the exchange or queue on each new
  * channel. A batch must be confirmed within `confirmTimeoutMs` (30,000 if absent), not counting the time in which the
- * broker is blocked.
+ * broker blocks.
  */
 export function openPublisher(options: {
   broker: Broker;
@@ -93,7 +96,7 @@ export function openPublisher(options: {
         await confirmed(send(channel, messages));
         return new Set(messages.map(({ options }) => options.messageId).filter((id) => returned.delete(id)));
       } catch (error) {
-        // What was sent and not confirmed must not be taken for what is sent next: that needs a new channel.
+        // On a new channel, late confirms of this batch can't be taken for those of the next.
         await discard(opening);
         throw unavailable('RabbitMQ', error);
       }

@@ -1,11 +1,6 @@
 /**
  * A handler's events from its queue, which it shares with the same handler in other processes (competing consumers).
- *
- * Batches need no timer: what arrives while one is in flight is the next one, so they grow with load and a lone message
- * waits for nothing. The broker's prefetch bounds what lies here: two batches, so that the next one is here while one is
- * in flight. (With one, each acknowledgement was followed by a wait for what it let through: half the throughput, measured
- * with batches of 256 that take 8 ms.) Whatever happens to channel or connection, what is not acknowledged comes again,
- * here or elsewhere.
+ * What arrives while a batch is in flight is the next batch. See README, Batches of a queue.
  */
 import { entityOfStream } from '@caudal/contract/entity.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
@@ -22,7 +17,9 @@ import { declareHandler, type Follower, queueName } from './topology.ts';
 export interface RabbitFeedOptions {
   broker: Broker;
   handler: Follower;
-  /** Messages that the broker hands out before it waits for acknowledgements; 512 if absent. A batch is half at most. */
+  /**
+   * Messages that the broker hands out before it waits for acknowledgements; 512 if absent. A batch is half at most.
+   */
   prefetch?: number;
 }
 
@@ -35,7 +32,7 @@ export function rabbitFeed({ broker, handler, prefetch = 512 }: RabbitFeedOption
   const maxBatch = Math.ceil(prefetch / 2);
   const followed = new Set(handler.entities);
 
-  /** The events of a batch. A message that is none can't be helped; if it was one, reconciliation finds it. */
+  /** The events of a batch. Other messages are dropped; if one was a damaged event, reconciliation finds the event. */
   const eventsOf = (messages: ConsumeMessage[]): RecordedEvent[] => {
     const events = messages.map(fromMessage).filter((event) => event && followed.has(entityOfStream(event.stream)));
     const others = messages.length - events.length;
@@ -60,14 +57,14 @@ export function rabbitFeed({ broker, handler, prefetch = 512 }: RabbitFeedOption
     await answered(channel.prefetch(prefetch));
     const { consumerTag } = await answered(
       channel.consume(queueName(handler.name, broker.prefix), (message) => {
-        // Without a message: the broker has cancelled the consumer, because the queue was deleted or moved.
+        // No message: the broker has cancelled the consumer, because the queue was deleted or moved.
         if (!message) return lose();
         inbox.push(message);
         wake();
       }),
     );
     const cancel = () => {
-      // What is in flight is finished; what has arrived besides goes back with the channel.
+      // The batch in flight is finished; other messages return to the queue when the channel is closed.
       channel.cancel(consumerTag).catch(() => {});
       wake();
     };
@@ -84,7 +81,7 @@ export function rabbitFeed({ broker, handler, prefetch = 512 }: RabbitFeedOption
         const batch = inbox.splice(0, maxBatch);
         const events = eventsOf(batch);
         if (events.length > 0) await deliver(events);
-        // Everything before it is acknowledged: batches come one at a time, in the order of delivery.
+        // Acknowledges everything up to it: batches are handled one at a time, in the order of delivery.
         if (!lost) channel.ack(batch.at(-1)!, true);
       }
     } finally {
@@ -108,14 +105,14 @@ export function rabbitFeed({ broker, handler, prefetch = 512 }: RabbitFeedOption
               signal,
             );
           } finally {
-            // Follows the acknowledgements on the wire, and gives back what has none. It may be closed already.
+            // Sent after the acknowledgements; returns the other messages to the queue. It may be closed already.
             await within(closeTimeoutMs, channel.close()).catch(() => {});
           }
         } catch (error) {
           if (signal.aborted) return;
           failures += 1;
           log.warn({ handler: handler.name, err: error, failures }, 'consuming is interrupted');
-          // Short: the wait for a connection is a pause already, and ends when the broker is back, which this one does not.
+          // Short, since the wait for a connection is a pause too, and it ends as soon as the broker is back.
           await sleep(backoffMs(failures, { firstMs: 100, maxMs: 1_000 }), signal);
         }
       }

@@ -1,4 +1,4 @@
-/** The whole way on a real RabbitMQ and PostgreSQL: log, relay, queue, handler. */
+/** The whole path on a real RabbitMQ and PostgreSQL: log, relay, queue, handler. */
 
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
@@ -84,7 +84,7 @@ describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
     for (const of of applied.values()) expect(of).toEqual(versions(of.length));
   };
 
-  test('what is appended is handled, by competing consumers, and nothing is left behind', async () => {
+  test('all appended events are handled by competing consumers, and no message is left', async () => {
     const { log, handler, queue, rabbit, bind, relay, consume, total } = await given();
     await bind();
     relay({ batchSize: 100 });
@@ -96,7 +96,7 @@ describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
     await until(async () => (await rabbit.ready(queue)) === 0);
   });
 
-  test('an event comes through the broker as it is in the log', async () => {
+  test('an event is delivered by the broker as it is in the log', async () => {
     const { log, broker, handler, bind, relay } = await given();
     await bind();
     const [event] = await grow(log, 'orders.order/1', 1);
@@ -111,7 +111,7 @@ describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
     expect(got).toEqual([event]);
   });
 
-  test('a relay that stands still loses its lease; another goes on; nothing is lost', async () => {
+  test('a relay that is suspended loses its lease; another continues; nothing is lost', async () => {
     const { database, log, handler, bind, relay, consume, total, relayed } = await given();
     await bind();
     let stalled = false;
@@ -119,7 +119,7 @@ describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
     const awake = new Promise<void>((resolve) => {
       wake = resolve;
     });
-    /** What the first one's writes of the checkpoint came to after it had stood still. */
+    /** The results of the first relay's checkpoint writes after its suspension. */
     const lateMoves: boolean[] = [];
     const stalling: Database = {
       ...database,
@@ -141,7 +141,7 @@ describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
     consume();
     await until(() => total() === 400);
     await until(async () => (await relayed()) === 400);
-    // The first one wakes up: it finds out, and moves nothing.
+    // The first one is resumed: it finds its lease lost, and moves nothing.
     wake();
     await until(() => lateMoves.length > 0);
     stalled = false;
@@ -169,7 +169,7 @@ describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
     inOrder(handler);
   });
 
-  test('the broker is away: the relay waits, and the checkpoint with it', async () => {
+  test('the broker is unreachable: the relay waits, and the checkpoint does not move', async () => {
     const proxy = await startTcpProxy(serverUrl('rabbitmq'));
     cleanups.push(() => proxy.close());
     proxy.refuse(true);
@@ -184,7 +184,7 @@ describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
     inOrder(handler);
   });
 
-  test('a drain finishes what is in flight and gives the rest back', async () => {
+  test('a drain finishes the batch in flight and returns the rest', async () => {
     const { log, handler, queue, rabbit, bind, relay, consume, total, relayed } = await given();
     await bind();
     relay();
@@ -211,14 +211,14 @@ describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
     const stopped = running.stop();
     finish();
     await stopped;
-    // One batch, and of what is held there are two.
+    // One batch of the two that are held.
     expect(total()).toBeGreaterThan(0);
     expect(total()).toBeLessThanOrEqual(32);
     await until(async () => (await rabbit.ready(queue)) === 400 - total());
     inOrder(handler);
   });
 
-  test('a connection whose end went unheard is replaced', async () => {
+  test('a connection whose end amqplib missed is replaced', async () => {
     const { broker } = await given();
     const channel = await broker.consumeChannel();
     const { connection } = channel as unknown as {
@@ -234,12 +234,12 @@ describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
 
   test('no broker: UNAVAILABLE, in time', async () => {
     const { broker } = await given('amqp://127.0.0.1:1');
-    // Within its 2 s, that is: without a bound this test would not end.
+    // Within its 2 s: without a bound this test would not end.
     await expect(broker.publishChannel()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     await expect(broker.consumeChannel(AbortSignal.timeout(50))).rejects.toMatchObject({ code: 'UNAVAILABLE' });
   });
 
-  test('what the broker refuses is published again, and the checkpoint waits for it', async () => {
+  test('a message that the broker refuses is published again, and the checkpoint waits for it', async () => {
     const { log, broker, handler, bind, relay, consume, total, relayed } = await given();
     await bind();
     await growMany(log, 5);
@@ -250,7 +250,7 @@ describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
         const channel = await broker.publishChannel(signal);
         const publish = channel.publish.bind(channel);
         channel.publish = (exchange, routingKey, content, options, confirmed) => {
-          // The first batch as a whole, then one message in the middle of it: others of its batch get through.
+          // The first batch as a whole, then one message in the middle of it: others of its batch are published.
           const refuse = refusals < 50 || (refusals === 50 && options?.messageId === middle);
           if (!refuse) return publish(exchange, routingKey, content, options, confirmed);
           refusals += 1;
@@ -270,7 +270,7 @@ describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
     inOrder(handler);
   });
 
-  test('what no queue wants is told, and not tried again', async () => {
+  test('a message without a queue is counted, and not tried again', async () => {
     const { log, rabbit, broker, relay, relayed } = await given();
     const events = await grow(log, 'orders.order/1', 3);
     const published: unknown[] = [];
@@ -288,7 +288,7 @@ describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
     };
     relay({ broker: counting });
     await until(async () => (await relayed()) === 3);
-    // What comes after it would be after a second try of it.
+    // If a message without a queue were tried again, that would show before this event.
     events.push(...(await grow(log, 'orders.order/1', 1)));
     await until(async () => (await relayed()) === 4);
     expect(published).toEqual(events.map(({ eventId }) => eventId));
@@ -303,7 +303,7 @@ describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
     await publisher.close();
   });
 
-  test('a queue that is deleted under its consumer is made again, and reconciliation finds what was in it', async () => {
+  test('a queue that is deleted under its consumer is created again, and reconciliation finds its events', async () => {
     const { log, handler, rabbit, bind, relay, consume, total } = await given();
     await bind();
     relay();
@@ -316,7 +316,7 @@ describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
     inOrder(handler);
   });
 
-  test('dead letters lie in their queue until their stream is redriven', async () => {
+  test('dead letters stay in their queue until their stream is redriven', async () => {
     const { database, log, broker, handler, rabbit, bind, relay, consume, total } = await given();
     await bind();
     relay();
@@ -339,7 +339,7 @@ describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
       caudal_error: 'Error: bad data',
     });
     await channel.close();
-    // It goes back a moment after the channel is closed; the redrive removes only what lies there.
+    // It returns shortly after the channel is closed; the redrive removes only letters that are in the queue.
     await until(async () => (await rabbit.ready(dead)) === 2);
 
     handler.judge = ({ stream }) => stream === 'orders.order/3' && new Error('still bad');
@@ -353,7 +353,7 @@ describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
     expect(await collect(listDeadLetters(database, handler.name))).toMatchObject([{ stream: 'orders.order/3' }]);
   });
 
-  test('garbage in the queue is dropped, what comes after it is not', async () => {
+  test('garbage in the queue is dropped, messages behind it are not', async () => {
     const { log, handler, queue, rabbit, bind, relay, consume, total } = await given();
     await bind();
     const channel = await rabbit.direct.publishChannel();

@@ -1,14 +1,13 @@
 /**
- * What exchanges and queues there are, and what they are called. The names are made here only: charts and autoscalers
- * ask the same functions.
+ * The exchanges and queues, and their names. The names are made only here: charts and autoscalers use the same
+ * functions.
  *
  *   exchange  events.<domain>.v1   topic; routing key = the event's type, `<domain>.<entity>.<action>.v<n>`
  *   queue     <handler>            quorum; bound to `<domain>.<entity>.#` for each entity that the handler follows
  *   queue     <handler>.dead       quorum; no binding: the consumer publishes to it with confirm
  *
- * A queue's type is its only argument: an argument can't be changed while the queue exists, so everything that one may
- * want to tune is a policy (policies.ts). The dead letters are published by the consumer, with confirm: the broker's
- * own dead-lettering is at most once, unless the queue also refuses new messages when it is full.
+ * A queue's type is its only argument, since arguments can't be changed; everything else is a policy. See README,
+ * Choices.
  */
 
 import { domainOf } from '@caudal/contract/entity.ts';
@@ -17,7 +16,7 @@ import { within } from '@caudal/kernel/time.ts';
 import type { Channel } from 'amqplib';
 import { answered, type Broker } from './connection.ts';
 
-/** What the topology must know of a handler. */
+/** A handler as the topology needs it. */
 export interface Follower {
   /** `order-details.v1` */
   readonly name: string;
@@ -35,7 +34,7 @@ export function queueName(handler: string, prefix = ''): string {
   return `${prefix}${handler}`;
 }
 
-/** Where a handler's dead letters lie. */
+/** The queue of a handler's dead letters. */
 export function deadLetterQueueName(handler: string, prefix = ''): string {
   return `${queueName(handler, prefix)}.dead`;
 }
@@ -44,19 +43,19 @@ const closeTimeoutMs = 2_000;
 
 const quorum = { durable: true, arguments: { 'x-queue-type': 'quorum' } };
 
-/** Makes the exchange of a domain if it is not there. */
+/** Creates the exchange of a domain if it is not there. */
 export async function declareExchange(channel: Channel, domain: string, prefix: string): Promise<void> {
   await channel.assertExchange(exchangeName(domain, prefix), 'topic', { durable: true });
 }
 
-/** Makes the queue for a handler's dead letters if it is not there. */
+/** Creates the queue for a handler's dead letters if it is not there. */
 export async function declareDeadLetterQueue(channel: Channel, handler: string, prefix: string): Promise<void> {
   await channel.assertQueue(deadLetterQueueName(handler, prefix), quorum);
 }
 
 /**
- * Makes a handler's queue and binds it. Whatever is published after this reaches the handler. Bindings of entities
- * that it no longer follows stay: the feed drops their events.
+ * Creates a handler's queue and binds it. All events of its entities that are published after this reach the queue.
+ * Bindings of entities that the handler no longer follows stay: the feed drops their events.
  */
 export async function declareHandler(channel: Channel, handler: Follower, prefix: string): Promise<void> {
   const queue = queueName(handler.name, prefix);
@@ -79,7 +78,7 @@ async function withChannel<T>(broker: Broker, work: (channel: Channel) => Promis
 }
 
 /**
- * Makes a handler's queue before anybody consumes it: whatever is published after this waits for it. UNAVAILABLE if
+ * Creates a handler's queue before its first consumer: events that are published after this wait in it. UNAVAILABLE if
  * the broker can't be reached.
  */
 export function bindHandler({ broker, handler }: { broker: Broker; handler: Follower }): Promise<void> {
@@ -87,8 +86,8 @@ export function bindHandler({ broker, handler }: { broker: Broker; handler: Foll
 }
 
 /**
- * Deletes the queues of a handler that is no more (an old generation), with what is in them. UNAVAILABLE if the broker
- * can't be reached.
+ * Deletes the queues of a handler that no longer exists (an old generation), with their messages. UNAVAILABLE if the
+ * broker can't be reached.
  */
 export function deleteHandler({ broker, handler }: { broker: Broker; handler: string }): Promise<void> {
   return withChannel(broker, async (channel) => {
@@ -97,7 +96,10 @@ export function deleteHandler({ broker, handler }: { broker: Broker; handler: st
   });
 }
 
-/** How many consumers a handler's queue has; makes the queue if it is not there. UNAVAILABLE if the broker can't be reached. */
+/**
+ * The number of consumers of a handler's queue. Creates it if it is not there. UNAVAILABLE if the broker can't be
+ * reached.
+ */
 export function countConsumers({ broker, handler }: { broker: Broker; handler: Follower }): Promise<number> {
   return withChannel(broker, async (channel) => {
     await declareHandler(channel, handler, broker.prefix);

@@ -1,14 +1,14 @@
-/** Batches of events as handlers want them: each stream in order, without repeats. */
+/** Sorts batches of events for handlers: each stream in order, without repeats. */
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 
-/** The streams of a batch in the order of their first events, each by version, repeats left out. */
+/** The streams of a batch in the order of their first events; the events of each by version, without repeats. */
 export function byStream(events: RecordedEvent[]): Map<string, RecordedEvent[]> {
   const streams = Map.groupBy(events, ({ stream }) => stream);
   for (const [stream, ofStream] of streams) if (ofStream.length > 1) streams.set(stream, sorted(ofStream));
   return streams;
 }
 
-/** Two parts of one stream as one. */
+/** Joins two parts of one stream. */
 export function merge(some: RecordedEvent[], others: RecordedEvent[]): RecordedEvent[] {
   return sorted([...some, ...others]);
 }

@@ -72,7 +72,7 @@ describeWith(['postgres'], 'logFeed', () => {
     expect(of('payments.payment/1')).toEqual(versions(300).map((version) => `payments.payment/1@${version}`));
   });
 
-  test('goes on from its checkpoint, past what it does not follow', async () => {
+  test('continues from its checkpoint, past events that it does not follow', async () => {
     const { orders, logs, handler } = given();
     await grow(orders, 'orders.order/1', 3);
     await grow(orders, 'orders.fulfilment/1', 3);
@@ -88,7 +88,7 @@ describeWith(['postgres'], 'logFeed', () => {
     expect(second.got).toEqual(['orders.order/1@5', 'orders.order/1@6']);
   });
 
-  test('what could not be delivered comes again', async () => {
+  test('events that could not be delivered are delivered again', async () => {
     const { orders, logs, handler } = given();
     await grow(orders, 'orders.order/1', 3);
     let failures = 0;
@@ -99,7 +99,7 @@ describeWith(['postgres'], 'logFeed', () => {
     expect(failures).toBe(2);
   });
 
-  test('of two processes one feeds; if it dies the other goes on', async () => {
+  test('of two processes one feeds; if it dies the other continues', async () => {
     const { orders, logs, handler } = given();
     // It "dies": its database no longer answers, so that it neither renews nor releases its lease.
     let dead = false;
@@ -122,7 +122,7 @@ describeWith(['postgres'], 'logFeed', () => {
       },
     };
     const two = start(logFeed({ handler, logs, database: counting, holder: 'two', ttlMs }));
-    // It has asked for the lease of each of both logs, and has not got it.
+    // It has tried to take the lease of each of both logs, and has not got it.
     await until(async () => asked >= 2 && (await position(database, `feed:${handler.name}:orders`)) === 2);
     await grow(orders, 'orders.order/1', 1);
     await until(() => one.got.length === 3);
@@ -134,7 +134,7 @@ describeWith(['postgres'], 'logFeed', () => {
 });
 
 describeWith([], 'shareTail', () => {
-  test('readers at the end share one read; one behind is served from the window, one far behind from the log', async () => {
+  test('readers at the end share one read; one behind reads the window, one far behind the log', async () => {
     const log = memoryLog({ domain: 'orders' });
     const reads: number[] = [];
     const counted = {
@@ -166,7 +166,7 @@ describeWith([], 'shareTail', () => {
   });
 
   test('a reader gives up after its own time, or at its signal', async () => {
-    // The shared read goes on: it ends only with the test, however slow the machine is.
+    // The shared read continues: it ends only with the test, however slow the machine is.
     const log = memoryLog({ domain: 'orders' });
     const { promise: ended, resolve: end } = Promise.withResolvers<{ events: []; head: number }>();
     const shared = shareTail({ ...log, readLog: () => ended });

@@ -1,9 +1,6 @@
 /**
- * A handler's events straight from the logs: where there is no broker, and for handlers that need a log's order. Each domain has a checkpoint with a lease, so
- * that of a fleet only one process feeds a handler with a domain at a time.
- *
- * The checkpoint is written behind the deliveries, at most every 500 ms unless asked for: after a crash the last ones come
- * again, which every handler must bear anyway. It never passes what is not delivered.
+ * A handler's events directly from the logs: without a broker, and for handlers that need a log's order. Each domain has
+ * a checkpoint with a lease. See README, Reading the log directly.
  */
 
 import { domainOf, entityOfStream } from '@caudal/contract/entity.ts';
@@ -38,8 +35,8 @@ const checkpointEveryMs = 500;
 const idleWaitMs = 10_000;
 
 /**
- * Whether an event has gone through a handler that is fed `prompt`: the checkpoint is past it, and its stream is not
- * parked, which would keep the event out.
+ * Whether a handler that is fed `prompt` has handled an event: the checkpoint is past the event, and its stream is not
+ * parked (events of parked streams are left out).
  */
 export async function hasPassed(
   database: Database,
@@ -86,7 +83,7 @@ export function logFeed(options: LogFeedOptions): Feed {
         } catch (error) {
           if (!lease.signal.aborted) throw error;
         } finally {
-          // If it fails, what is not saved comes again.
+          // If it fails, the events since the last checkpoint are delivered again.
           await save().catch(() => {});
         }
       };

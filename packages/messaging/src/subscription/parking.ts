@@ -1,4 +1,4 @@
-/** The end of a stream's attempts: parked, with one alert and one dead letter. */
+/** Parking a stream after its last attempt: with one alert and one dead letter. */
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { within } from '@caudal/kernel/time.ts';
 import type { Database } from '@caudal/postgres/database.ts';
@@ -8,11 +8,11 @@ import type { DeadLetters } from '../dead-letters/dead-letters.ts';
 import { park, recordArrivals } from '../dead-letters/parked.ts';
 import { byStream } from './batch.ts';
 
-/** Which streams a handler has given up, and giving up one more. */
+/** The parked streams of a handler. */
 export interface Parking {
-  /** Leaves out the events of parked streams, and records that they have arrived. */
+  /** Returns the events without those of parked streams, and records that these have arrived. */
   without(events: RecordedEvent[]): Promise<RecordedEvent[]>;
-  /** Parks the stream of these events, for what is wrong with its `version`. True if it was not parked before. */
+  /** Parks the stream of these events because its `version` failed. True if it was not parked before. */
   park(events: RecordedEvent[], failure: { version: number; error: unknown; attempts: number }): Promise<boolean>;
 }
 
@@ -26,7 +26,7 @@ const letterMs = 5_000;
 const log = logger('subscription');
 const parkings = counter('streams_parked_total', 'Streams that were parked: each needs a look and a redrive');
 
-/** The parked streams of a handler. Its calls fail where the database can't be reached. */
+/** The parked streams of a handler. Calls fail if the database can't be reached. */
 export function openParking({ handler, database }: ParkingOptions): Parking {
   return {
     async without(events) {
@@ -50,8 +50,8 @@ export function openParking({ handler, database }: ParkingOptions): Parking {
 }
 
 /**
- * Sends the letter of an event that its stream is parked for. It has one try: nothing depends on it, and a broker that takes
- * no messages must not hold up the other streams.
+ * Publishes the dead letter of the event that parked its stream. It is tried once: nothing depends on it, and a broker
+ * that accepts no messages must not hold up the other streams.
  */
 export async function sendLetter(
   deadLetters: DeadLetters,
@@ -61,7 +61,7 @@ export async function sendLetter(
   const { stream } = event;
   try {
     if (await within(letterMs, deadLetters.publish(event, reasonOf(error)), signal)) return;
-    log.warn({ handler, stream }, 'the broker does not take the dead letter; the stream is parked without it');
+    log.warn({ handler, stream }, 'the broker does not accept the dead letter: the stream is parked without it');
   } catch (failure) {
     log.warn({ handler, stream, err: failure }, 'the stream is parked without a dead letter');
   }

@@ -1,9 +1,9 @@
-/** Waiting for a dependency that is away. */
+/** Waits for a dependency that is unreachable. */
 import { type Backoff, backoffMs, sleep } from '@caudal/kernel/time.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { gauge } from '@caudal/telemetry/metrics.ts';
 
-/** Thrown when told to stop before a batch is settled: it comes again elsewhere. */
+/** Thrown when the handler is stopped before a batch is settled: the batch is delivered again elsewhere. */
 export class Stopped extends Error {
   override name = 'Stopped';
 }
@@ -11,7 +11,7 @@ export class Stopped extends Error {
 const log = logger('subscription');
 const paused = gauge('subscription_paused', 'Whether a handler waits for a dependency: 1 or 0', '1');
 
-/** Does the same again until it works, for everything that fails only because something can't be reached. Throws only `Stopped`. */
+/** Repeats `work`, which fails only if a dependency is unreachable, until it succeeds. Throws only `Stopped`. */
 export function patience({ handler, pause, signal }: { handler: string; pause: Backoff; signal: AbortSignal }) {
   const labels = { handler };
   return async function patiently<T>(work: () => Promise<T>): Promise<T> {
@@ -25,7 +25,7 @@ export function patience({ handler, pause, signal }: { handler: string; pause: B
         if (attempt > 1) paused.set(0, labels);
         return result;
       } catch (error) {
-        log.warn({ ...labels, err: error, attempt }, 'a dependency is away: the handler waits');
+        log.warn({ ...labels, err: error, attempt }, 'a dependency is unreachable: the handler waits');
         paused.set(1, labels);
         await sleep(backoffMs(attempt, pause), signal);
       }

@@ -1,7 +1,6 @@
 /**
- * Reconciliation: finds the events that a queue lost and that no later message reveals, such as the last of a stream. Every
- * 30 s one process a handler compares the heads of the streams that moved with what the handler has seen, and has those
- * that are behind settled: the head shows the gap, the log fills it. The package's README says when a round is left out.
+ * Reconciliation: finds events that a queue lost and that no later message reveals, such as the last of a stream. The
+ * head of a stream shows the gap, the log fills it. See README, Reconciliation, also for when a round is left out.
  */
 
 import { entityOfStream } from '@caudal/contract/entity.ts';
@@ -21,7 +20,7 @@ export interface ReconciliationOptions {
   minAgeMs?: number;
 }
 
-/** Heads a step; also how much may be settled twice after a crash. */
+/** Heads in one step; also how many may be settled twice after a crash. */
 const pageSize = 500;
 
 const foundBehind = counter(
@@ -38,7 +37,7 @@ export async function reconcileAll(options: {
   holder?: string;
   reconciliation: ReconciliationOptions;
   settle(events: RecordedEvent[]): Promise<void>;
-  /** Of the last batch that was delivered of a log: when that was, by performance.now(), and its highest position. */
+  /** When the last batch of a log was delivered, by performance.now(), and its highest position. */
   lastBatch(domain: string): { at: number; position: number } | undefined;
   signal: AbortSignal;
 }): Promise<void> {
@@ -73,7 +72,7 @@ export async function reconcileAll(options: {
 
   const reconcileLog = (log: LogReader) =>
     whileLeading(
-      // The lease outlives the pause between two rounds, so that not every process of a fleet reconciles.
+      // The lease outlives the pause between two rounds, so that the same process reconciles again.
       { database, name: sweepCheckpoint(handler.name, log.domain), holder, ttlMs: everyMs * 2, signal },
       async (lease) => {
         let position = lease.position;

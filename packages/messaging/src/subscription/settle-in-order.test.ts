@@ -1,4 +1,4 @@
-/** Handlers that need the log's order: batches are done in order, failures park their stream, redrives leave it alone. */
+/** Handlers that need the log's order: batches are done in order, failures park their stream, redrives don't try it. */
 import { NewerEvent } from '@caudal/contract/entity.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { unavailable } from '@caudal/kernel/errors.ts';
@@ -21,7 +21,7 @@ import { runSubscription, type SubscriptionOptions } from './subscription.ts';
 
 const orders = 'orders.order';
 
-/** Applies events as they come; `judge` decides what becomes of each. */
+/** Applies events in the order given; `judge` returns an error to fail one. */
 function inOrderHandler(name: string) {
   const applied: string[] = [];
   const attempts: string[] = [];
@@ -90,13 +90,13 @@ describeWith(['postgres'], 'settling in order', () => {
     return { log, logs, handler, letters, parked, give: feed.give };
   }
 
-  /** 1@1 2@1 1@2 2@2 1@3 3@1, as the log has them. */
+  /** 1@1 2@1 1@2 2@2 1@3 3@1, in the log's order. */
   async function interleaved(log: ReturnType<typeof memoryLog>): Promise<RecordedEvent[]> {
     for (const id of ['1', '2', '1', '2', '1', '3']) await grow(log, `${orders}/${id}`, 1);
     return [...log.events];
   }
 
-  test('an event that fails is tried 4 times, with nothing behind it done; then its stream is parked and the rest goes on', async () => {
+  test('an event that fails is tried 4 times, with nothing behind it done; then its stream is parked and the rest continues', async () => {
     const { log, handler, letters, parked, give } = given();
     handler.judge = ({ stream, version }) => stream === `${orders}/1` && version === 2 && new Error('poison');
     await give(await interleaved(log));
@@ -106,20 +106,20 @@ describeWith(['postgres'], 'settling in order', () => {
     expect(letters).toEqual([`${orders}/1@2`]);
   });
 
-  test('later events of a parked stream are left out, mended or not, and recorded', async () => {
+  test('later events of a parked stream are left out, even after the fix, and recorded', async () => {
     const { log, handler, parked, give } = given();
     handler.judge = ({ stream, version }) => stream === `${orders}/1` && version === 2 && new Error('poison');
     const events = await interleaved(log);
     await give(events);
     handler.judge = () => undefined;
-    // Again, as after a crash, and more.
+    // The same events again, as after a crash, and more.
     await give(events);
     await give(await grow(log, `${orders}/1`, 2));
     expect(handler.applied).toEqual(['1@1', '2@1', '2@2', '3@1']);
     expect(await parked()).toEqual([{ stream: `${orders}/1`, version: 2, lastVersion: 5, attempts: 4 }]);
   });
 
-  test('a redrive leaves them parked, and says that all must be built anew', async () => {
+  test('a redrive leaves them parked, and answers that the handler must be built anew', async () => {
     const { log, logs, handler, parked, give } = given();
     handler.judge = ({ version }) => version === 2 && new Error('poison');
     await give(await grow(log, `${orders}/1`, 3));
@@ -132,7 +132,7 @@ describeWith(['postgres'], 'settling in order', () => {
     expect(await parked()).toHaveLength(1);
   });
 
-  test('an outage, and an event of a newer version, are waited for and count no attempt', async () => {
+  test('it waits for the end of an outage, and for a newer version, without counting attempts', async () => {
     const { log, handler, parked, give } = given();
     let failures = 0;
     handler.judge = () => (failures++ < 20 ? unavailable('MongoDB') : undefined);
@@ -146,7 +146,7 @@ describeWith(['postgres'], 'settling in order', () => {
     expect(await parked()).toEqual([]);
   });
 
-  test('from the log: the checkpoint follows each batch, and says what has passed and what is parked', async () => {
+  test('from the log: the checkpoint follows each batch; hasPassed is false before it and for parked streams', async () => {
     const log = memoryLog({ domain: 'orders' });
     const logs = new Map([['orders', log]]);
     const handler = inOrderHandler(`in-order-${count++}.v1.1`);

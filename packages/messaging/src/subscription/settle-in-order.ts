@@ -1,17 +1,17 @@
 /**
- * Settling for handlers that need a log's order. A batch is done in order, or not at all beyond the event that fails:
+ * Settling for handlers that need a log's order. A batch is handled in order, and not beyond an event that fails:
  *
  *   handle ── all done ─────────────────────────> settled
  *     │
- *     ├─ throws: a dependency is away. The same again after a pause, for ever; no attempt is counted.
- *     └─ an event failed: what is before it is done. 3 retries with growing pauses, then its stream is parked, with a dead
- *        letter, and the rest of the batch goes on without that stream.
+ *     ├─ throws: a dependency is unreachable. The same again after a pause, for ever; no attempt is counted.
+ *     └─ an event failed: what is before it is done. 3 retries with growing pauses, then its stream is parked, with a
+ *        dead letter, and the rest of the batch continues without that stream.
  *
- * A stream is parked before anything behind its event is done, and its later events are left out of every batch. So a
- * handler that is built anew, with the fault mended, gives the whole; this one stays without the rest of the stream.
+ * A stream is parked before anything behind its event is done, and its later events are left out of every batch. After
+ * the fault is fixed the handler is built anew, with all events. Until then the rest of the stream is missing.
  *
- * An event that only a newer version of the code can read is waited with: while a release is rolled out the lease may
- * still be in a process of the old one, and the new one takes it from there.
+ * If only a newer version of the code can read an event, the handler waits up to 15 minutes: during a roll-out a
+ * process of the old version may still hold the lease, and one of the new version takes it over.
  */
 import { NewerEvent } from '@caudal/contract/entity.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
@@ -24,21 +24,21 @@ import { openParking, type Parking, sendLetter } from './parking.ts';
 import { patience, Stopped } from './patience.ts';
 import type { SettleOptions } from './settle.ts';
 
-/** As long as a release takes to be rolled out, and longer. */
+/** Longer than the roll-out of a release takes. */
 const newerMs = 15 * 60_000;
 
 const log = logger('subscription');
 
 /**
- * Hands events to the handler in their order, without parked streams. After a failure `onFailed` decides: try again, or
- * park its stream and go on without it. Returns how many events were left out. Throws what the calls throw, and may be
- * called again then.
+ * Gives events to the handler in their order, without those of parked streams. After a failure `onFailed` decides: try
+ * again, or park the stream and continue without it. Returns how many events were left out. Throws what the calls
+ * throw; it may be called again after that.
  */
 export async function handleInOrder(options: {
   handler: Pick<InOrderHandler, 'handle'>;
   events: RecordedEvent[];
   parking: Parking;
-  /** The attempts that count, once the stream is to be parked; undefined to try again. */
+  /** Returns undefined to try again, or the number of attempts to park the stream. */
   onFailed(failed: Failed): Promise<number | undefined>;
   onParked?(failed: Failed): Promise<void>;
 }): Promise<number> {
@@ -70,7 +70,7 @@ export function inOrderSettler(
   const labels = { handler: name };
   const patiently = patience({ handler: name, pause, signal });
   const parking = openParking({ handler: name, database });
-  /** What fails at the moment. */
+  /** The event that fails at the moment. */
   let failing: { eventId: string; count: number; since: number } | undefined;
 
   async function onFailed({ event, error }: Failed): Promise<number | undefined> {

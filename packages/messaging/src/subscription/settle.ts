@@ -1,19 +1,19 @@
 /**
- * What "handled" means: a batch is settled when each of its events is applied, known already, or waits in a parked
- * stream. Until then nothing of it is acknowledged; after it, nothing of it is needed any more.
+ * When a batch counts as handled: it is settled when each of its events is applied, was applied before, or waits in a
+ * parked stream. Nothing of the batch is acknowledged before that.
  *
  *   handle ── nothing unfinished ───────────────────────────────────────────────> settled
  *     │
- *     ├─ throws, or an event failed for a reason that passes: a dependency is away. The same again after a pause, for
- *     │  ever. No attempt is counted, or an outage would park every stream.
- *     ├─ gap:    parked? recorded, settled. Else look again after 20 ms, since another consumer may just be applying
- *     │          what is missing; then read it from the log, one query a domain for all gaps of the batch.
- *     │          The log does not have it either: a failure.
+ *     ├─ throws, or an event failed with a transient error: a dependency is unreachable. The same again after a pause,
+ *     │  for ever. No attempt is counted, because otherwise an outage would park every stream.
+ *     ├─ gap:    parked? recorded, settled. Else handle again after 20 ms, since another consumer may be applying
+ *     │          what is missing; then read that from the log, one query a domain for all gaps of the batch.
+ *     │          If the log does not have it either, it is a failure.
  *     └─ failed: parked? recorded, settled. Else 3 retries with growing pauses, then parked, dead letter, settled.
  *
- * Streams that are done do not wait for those that are not, but the next batch does: the pauses of a poison event are
- * short, and it has them once, since then its stream is parked. Only streams that are in trouble are looked up among
- * the parked ones: the first event after a parked one is always a gap, so the usual path costs nothing.
+ * Streams that are done do not wait for those that are not, but the next batch waits. The pauses of a poison event are
+ * short, and happen once, since its stream is parked after them. Only unfinished streams are searched among the parked
+ * ones: the first event after a parked one is always a gap, so the usual path costs nothing.
  */
 import { domainOf } from '@caudal/contract/entity.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
@@ -40,30 +40,30 @@ export interface SettleOptions {
   database: Database;
   deadLetters?: DeadLetters;
   retry: Retry;
-  /** Between attempts at a dependency that is away. */
+  /** Pauses between attempts while a dependency is unreachable. */
   pause: Backoff;
-  /** Ends every wait; what is not settled then stays so. */
+  /** Ends every wait; unsettled events stay unsettled. */
   signal: AbortSignal;
 }
 
 /** A stream of the batch that is not done. */
 interface Trouble {
   stream: string;
-  /** What is left of it, from the event that failed or the first after the gap; never empty. */
+  /** Its remaining events, from the one that failed or the first after the gap; never empty. */
   events: RecordedEvent[];
   /** In a gap: the last version that the handler has. */
   seen: number | undefined;
-  /** Looked at a second time: now the log is asked. */
+  /** Whether it was handled a second time: after that the log is read. */
   looked: boolean;
-  /** What has failed, how often, and how. */
+  /** The version that failed, how often, and its last error. */
   failure?: { version: number; count: number; error: unknown };
 }
 
 const secondLookMs = 20;
 const readLimit = 1_000;
 /**
- * Gaps that one read asks for. Deep ones on many streams are filled a few at a time: what a read does not reach would
- * only be handed to the handler again and again.
+ * Gaps in one read. Long gaps of many streams are filled a few at a time: streams that a read does not reach would be
+ * given to the handler again and again.
  */
 const cursorsAtOnce = 32;
 
@@ -74,7 +74,7 @@ export function settler(options: SettleOptions): (events: RecordedEvent[]) => Pr
   const patiently = patience({ handler: handler.name, pause, signal });
   const parking = openParking({ handler: handler.name, database });
 
-  /** Hands streams to the handler, with what is known of their trouble; returns those that are still in trouble. */
+  /** Gives streams to the handler; returns those that are not done. */
   async function attempt(streams: Map<string, Trouble>): Promise<Map<string, Trouble>> {
     const unfinished = await patiently(async () => {
       const result = await handler.handle([...streams.values()].flatMap(({ events }) => events));
@@ -94,8 +94,10 @@ export function settler(options: SettleOptions): (events: RecordedEvent[]) => Pr
       if (one.kind === 'failed') {
         open.set(stream, failedAgain(trouble, one.event.version, one.error));
       } else if (before.events[0]!.version === one.seen + 1) {
-        // It was given just what it misses: without a count this would go round for ever.
-        const error = new Error(`${handler.name} was given version ${one.seen + 1} of ${stream} and still misses it`);
+        // The handler got exactly the version that it reports as missing. Counted, or this would repeat for ever.
+        const error = new Error(
+          `${handler.name} was given version ${one.seen + 1} of ${stream} and still reports it missing`,
+        );
         open.set(stream, failedAgain(trouble, one.seen + 1, error));
       } else {
         const known = before.failure?.version === one.seen + 1;
@@ -111,7 +113,7 @@ export function settler(options: SettleOptions): (events: RecordedEvent[]) => Pr
     return { ...trouble, failure: { version, count, error } };
   }
 
-  /** Notes what has arrived for parked streams, and leaves the others. */
+  /** Records the arrived events of parked streams, and returns the other streams. */
   async function withoutParked(open: Map<string, Trouble>): Promise<Map<string, Trouble>> {
     const arrivals = [...open.values()].map(({ stream, events }) => ({ stream, lastVersion: events.at(-1)!.version }));
     const parked = await patiently(() => recordArrivals(database, handler.name, arrivals));
@@ -122,7 +124,7 @@ export function settler(options: SettleOptions): (events: RecordedEvent[]) => Pr
     return open;
   }
 
-  /** Reads what is missing and puts it before what is there. Returns those of which something is known now. */
+  /** Reads the missing events and puts them before the others. Returns the gaps that the read has reached. */
   async function fillGaps(gaps: Trouble[]): Promise<Trouble[]> {
     const known: Trouble[] = [];
     let count = 0;
@@ -137,14 +139,14 @@ export function settler(options: SettleOptions): (events: RecordedEvent[]) => Pr
         const missing = byStream(read);
         for (const gap of part) {
           const found = missing.get(gap.stream);
-          // The read was full before it came to this stream.
+          // The read was full before it reached this stream.
           if (!found && read.length === readLimit) continue;
           known.push(gap);
           if (found?.[0]?.version === gap.seen! + 1) {
             outcomes.add(found.length, { ...labels, outcome: 'healed' });
             gap.events = merge(found, gap.events);
           } else {
-            // The log has been asked for it and does not have it: a replica that lags, or an event of a lost past.
+            // The log does not have it: a replica lags, or the log has lost its end in a failover.
             const error = new Error(`version ${gap.seen! + 1} of ${gap.stream} is not in the log`);
             Object.assign(gap, failedAgain(gap, gap.seen! + 1, error));
           }
@@ -176,7 +178,7 @@ export function settler(options: SettleOptions): (events: RecordedEvent[]) => Pr
       }
       if (open.size === 0) return;
 
-      // Gaps first: they are quick to heal, and what failed has to wait anyway.
+      // Gaps first: they are filled quickly, and failed events have to wait anyway.
       const gaps = [...open.values()].filter(({ seen, failure }) => seen !== undefined && !failure);
       const now = new Map((gaps.length > 0 ? gaps : [...open.values()]).map((trouble) => [trouble.stream, trouble]));
       const failures = Math.max(0, ...[...now.values()].map(({ failure }) => failure?.count ?? 0));

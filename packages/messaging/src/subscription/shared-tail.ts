@@ -1,13 +1,12 @@
 /**
- * One tail of a log for all its readers in a process. A dozen handlers that follow a log would each read and decode the
- * same rows; instead, whoever is at the end waits for the same read, and its events stay a while for those a little
- * behind. Who is further behind reads the log for itself, from its own position, until it has caught up.
+ * One tail of a log for all its readers in a process: readers at the end wait for the same read, and its events are kept
+ * for some seconds for readers a little behind. See README, Reading the log directly.
  */
 import type { LogReader } from '@caudal/eventlog/types.ts';
 import { within } from '@caudal/kernel/time.ts';
 import { tailWindow } from './tail-window.ts';
 
-/** How long a shared read waits for something to happen. */
+/** How long a shared read waits for new events. */
 const sharedWaitMs = 10_000;
 const pageSize = 1_000;
 
@@ -19,8 +18,8 @@ export interface SharedTailOptions {
 }
 
 /**
- * A reader of the same log, whose `readLog` is shared. The events are shared too: they must not be changed. A read that
- * nobody waits for any more ends within ten seconds.
+ * A reader of the same log, whose `readLog` is shared. The events are shared too: they must not be changed. When the
+ * last reader stops waiting, the shared read ends within ten seconds.
  */
 export function shareTail(
   log: LogReader,
@@ -48,12 +47,12 @@ export function shareTail(
     heads: (afterPosition, options) => log.heads(afterPosition, options),
     async readLog(afterPosition, options = {}) {
       const { limit = pageSize, waitMs = 0, signal } = options;
-      // Nobody is ahead of this reader: the window begins with it.
+      // No reader is ahead of this one: the window begins with it.
       if (afterPosition > window.end && !reading) window.restart(afterPosition);
       const atEnd = afterPosition === window.end;
       if (!window.covers(afterPosition) || (atEnd && waitMs === 0)) return log.readLog(afterPosition, options);
       if (atEnd) await within(waitMs, shared(), signal);
-      // While it waited, more than a window may have passed.
+      // During the wait the window may have moved past this reader.
       if (!window.covers(afterPosition)) return log.readLog(afterPosition, options);
       return { events: window.after(afterPosition, limit), head: Math.max(head, window.end) };
     },

@@ -76,7 +76,7 @@ describeWith(['postgres'], 'runSubscription', () => {
     return { log, handler, letters, calls, running, parked, redriveAll, give: feed.give };
   }
 
-  test('repeats and disorder inside a batch are put right before the handler sees them', async () => {
+  test('repeats and disorder inside a batch are removed before the handler gets it', async () => {
     const { log, handler, give, calls } = given();
     const [a, b, c] = await grow(log, `${orders}/1`, 3);
     calls.readStreams = 0;
@@ -122,7 +122,7 @@ describeWith(['postgres'], 'runSubscription', () => {
     expect(handed).toBeLessThan(22_000);
   });
 
-  test('what another consumer applies meanwhile is not read from the log', async () => {
+  test('events that another consumer applies in the meantime are not read from the log', async () => {
     const { log, handler, give, calls } = given();
     const [, second] = await grow(log, `${orders}/1`, 2);
     calls.readStreams = 0;
@@ -138,7 +138,7 @@ describeWith(['postgres'], 'runSubscription', () => {
     expect(handler.applied.get(`${orders}/1`)).toEqual([1, 2]);
   });
 
-  test('lost messages, the last of a stream among them, heal within two rounds', async () => {
+  test('lost messages, even the last of a stream, are recovered within two rounds', async () => {
     const { log, handler, give, calls } = given({ reconciliation: { everyMs: 300, minAgeMs: 20 } });
     const random = randomFrom(7);
     const sent: RecordedEvent[] = [];
@@ -150,12 +150,12 @@ describeWith(['postgres'], 'runSubscription', () => {
     const rounds = calls.rounds;
     const length = (id: number) => handler.applied.get(`${orders}/${id}`)?.length;
     await until(() => length(1) === 21 && versions(14).every((id) => length(id + 1) === 20));
-    // In rounds, not in time: a loaded machine has little of that. The one that heals need not have ended.
+    // Counted in rounds, not in time, since a loaded machine is slow. The last round need not have ended.
     expect(calls.rounds - rounds).toBeLessThanOrEqual(2);
     for (const [, applied] of handler.applied) expect(applied).toEqual(versions(applied.length));
   });
 
-  test('reconciliation goes on from where it was, and asks nothing about what it has confirmed', async () => {
+  test('reconciliation continues where it was, and does not read again what it has confirmed', async () => {
     const { log, handler, running } = given({ reconciliation: { everyMs: 50, minAgeMs: 0 } });
     await grow(log, `${orders}/1`, 3);
     await until(() => handler.applied.get(`${orders}/1`)?.length === 3);
@@ -186,7 +186,7 @@ describeWith(['postgres'], 'runSubscription', () => {
     const events = await grow(log, `${orders}/1`, 3);
     await until(() => calls.rounds > 0);
     const [old, , last] = events as [RecordedEvent, RecordedEvent, RecordedEvent];
-    /** The rounds of a while in which something old, or the newest there is, is delivered all the time. */
+    /** How many rounds there are while an old event, or the newest one, is delivered all the time. */
     const roundsDuring = async (event: RecordedEvent) => {
       await give([event]);
       const before = calls.rounds;
@@ -196,19 +196,19 @@ describeWith(['postgres'], 'runSubscription', () => {
       }
       return calls.rounds - before;
     };
-    // One may have been under way.
+    // One may have begun before.
     expect(await roundsDuring(old)).toBeLessThanOrEqual(1);
     const before = calls.rounds;
     await until(() => calls.rounds > before + 1);
     expect(handler.applied.get(`${orders}/1`)).toEqual([1, 2, 3]);
-    // Whatever this process's clock makes of its time.
+    // Whatever the clock of this process shows.
     for (const byMs of [-3_600_000, 0, 3_600_000]) {
       const event = { ...last, recordedAt: new Date(Date.now() + byMs) };
       expect(await roundsDuring(event)).toBeGreaterThan(1);
     }
   });
 
-  test('a broker that takes no dead letters holds up nobody', async () => {
+  test('a broker that accepts no dead letters holds up no stream', async () => {
     const refusing = { drain: async () => ({ removed: 0, kept: 0 }), close: async () => {} };
     const deadLetters = { ...refusing, publish: () => Promise.reject(unavailable('RabbitMQ')) };
     const { log, handler, give, parked } = given({ deadLetters });
@@ -221,7 +221,7 @@ describeWith(['postgres'], 'runSubscription', () => {
     expect(await parked()).toMatchObject([{ stream: `${orders}/p`, version: 1 }]);
   });
 
-  test('a redrive that fails further on notes how far it came', async () => {
+  test('a redrive that fails at a later event records that event', async () => {
     const { log, handler, give, parked, redriveAll } = given();
     const [first] = await grow(log, `${orders}/1`, 1);
     handler.judge = () => new Error('bad data');
@@ -233,7 +233,7 @@ describeWith(['postgres'], 'runSubscription', () => {
     expect(await parked()).toMatchObject([{ version: 3, lastVersion: 3, count: 1 }]);
   });
 
-  test('a poison event: 3 retries, a dead letter, its stream parked; later events wait; redrive heals in order', async () => {
+  test('a poison event: 3 retries, a dead letter, its stream parked; later events wait; a redrive handles all in order', async () => {
     const { log, handler, letters, give, parked, redriveAll } = given();
     const poison = await grow(log, `${orders}/p`, 3);
     const [healthy] = await grow(log, `${orders}/h`, 1);
@@ -285,7 +285,7 @@ describeWith(['postgres'], 'runSubscription', () => {
     expect(handler.applied.get(`${orders}/1`)).toEqual([1, 2, 3]);
   });
 
-  test('a dependency that is away: the handler waits, nothing is parked, no attempt counts', async () => {
+  test('an unreachable dependency: the handler waits, nothing is parked, no attempt counts', async () => {
     const { log, handler, letters, give, parked } = given();
     const events = await grow(log, `${orders}/1`, 2);
     handler.down = new Error('connection refused');
@@ -315,7 +315,7 @@ describeWith(['postgres'], 'runSubscription', () => {
     expect(letters).toEqual([]);
   });
 
-  test('a gap that the log can not fill is a failure in the end, and parks', async () => {
+  test('a gap that the log can not fill counts as a failure, and parks the stream', async () => {
     const { log, handler, give, parked, redriveAll } = given();
     const [event] = await grow(log, `${orders}/1`, 1);
     await give([{ ...event!, version: 9, eventId: 'from another past' }]);
@@ -324,7 +324,7 @@ describeWith(['postgres'], 'runSubscription', () => {
     expect(await redriveAll()).toMatchObject([{ outcome: 'still-parked', error: 'version 2 is not in the log' }]);
   });
 
-  test('a handler that never gets on ends as a failure, not as a loop', async () => {
+  test('a handler that makes no progress ends as a failure, not as a loop', async () => {
     const { log, handler, give, parked } = given();
     const [event] = await grow(log, `${orders}/1`, 1);
     handler.handle = async () => [{ kind: 'gap', stream: `${orders}/1`, seen: 0 }];
@@ -332,7 +332,7 @@ describeWith(['postgres'], 'runSubscription', () => {
     expect(await parked()).toMatchObject([{ version: 1, attempts: 4 }]);
   });
 
-  test('stop while a dependency is away: the batch is left unsettled, soon', async () => {
+  test('stop while a dependency is unreachable: it returns soon, and the batch stays unsettled', async () => {
     // Longer than this test may take: only the signal ends the pause.
     const { log, handler, give, running } = given({ pause: { firstMs: 60_000, maxMs: 60_000 } });
     const events = await grow(log, `${orders}/1`, 1);

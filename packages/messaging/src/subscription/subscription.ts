@@ -1,6 +1,6 @@
 /**
- * A handler at work: its feed, the settling of what the feed brings, and the reconciliation of what it does not bring.
- * The same whatever carries the events.
+ * Runs a handler: its feed, the settling of what the feed delivers, and reconciliation for what it does not deliver. It
+ * is the same with RabbitMQ and with the log feed.
  */
 
 import { domainOf } from '@caudal/contract/entity.ts';
@@ -22,28 +22,30 @@ import { type Retry, settler } from './settle.ts';
 import { inOrderSettler } from './settle-in-order.ts';
 
 export interface SubscriptionOptions {
-  /** One in order is not swept: its feed can't lose anything, and what was left out can't be brought up. */
+  /** In-order handlers have no reconciliation: their feed loses nothing, and parked streams can't be redriven. */
   handler: AnyHandler;
   feed: Feed;
   /** By domain; those of the handler's entities. For gaps and reconciliation. */
   logs: Logs;
   /** Holds the parked streams, and the checkpoints of reconciliation. */
   database: Database;
-  /** Where there is a broker. Without it parked streams are the only record. */
+  /** If there is a broker. Without it parked streams are the only record. */
   deadLetters?: DeadLetters;
-  /** False where the feed can't lose anything: the log feed. */
+  /** False if the feed can't lose anything: the log feed. */
   reconciliation?: ReconciliationOptions | false;
   /** Pauses before a failed event is tried again; 3 times, 100 ms doubling up to 5,000 ms if absent. */
   retry?: Retry;
-  /** Pauses while a dependency is away; 100 ms doubling up to 5,000 ms if absent. */
+  /** Pauses while a dependency is unreachable; 100 ms doubling up to 5,000 ms if absent. */
   pause?: Backoff;
   /** Unique to the running process; one is made if absent. */
   holder?: string;
-  /** How long `stop` waits for the batch in flight; 10,000 ms if absent. What is not settled then comes again. */
+  /**
+   * How long `stop` waits for the batch in flight; 10,000 ms if absent. What is not settled by then is delivered again.
+   */
   stopTimeoutMs?: number;
 }
 
-/** A batch's span names at most this many of the traces that led to it. */
+/** How many traces of its events a batch's span links to. */
 const maxLinks = 16;
 const measureEveryMs = 30_000;
 
@@ -67,7 +69,7 @@ function linksOf(events: RecordedEvent[]): string[] {
   });
 }
 
-/** Starts a handler. Goes on until it is stopped, whatever is away meanwhile. Throws if a log is missing. */
+/** Starts a handler. It runs until it is stopped, also through outages. Throws if a log is missing. */
 export function runSubscription(options: SubscriptionOptions): Running {
   const { handler, feed, logs, database, deadLetters, reconciliation = {}, holder, stopTimeoutMs = 10_000 } = options;
   const { retry = { times: 3, firstMs: 100, maxMs: 5_000 }, pause = { firstMs: 100, maxMs: 5_000 } } = options;
@@ -111,10 +113,10 @@ export function runSubscription(options: SubscriptionOptions): Running {
     const oldest = events.reduce((least, { recordedAt }) => Math.min(least, recordedAt.getTime()), Infinity);
     lag.record(Math.max(0, Date.now() - oldest) / 1000, labels);
   };
-  /** Each process measures: reconciliation moves between processes, and a gauge that is no longer set keeps its value. */
+  /** Every process measures: a process that stops reconciling would keep its last value of the gauge. */
   const measureParked = async (): Promise<void> => {
     while (!signal.aborted) {
-      // If it fails, the next round measures.
+      // If it fails, the next round measures again.
       const count = await countParked(database, handler.name).catch(() => undefined);
       if (count !== undefined) parkedStreams.set(count, labels);
       await sleep(measureEveryMs * (0.75 + Math.random() / 2), signal);
@@ -144,7 +146,7 @@ export function runSubscription(options: SubscriptionOptions): Running {
     async stop() {
       stopping.abort();
       const ended = await within(stopTimeoutMs, running).catch(() => true);
-      if (!ended) log.warn(labels, 'the batch in flight is left: it comes again');
+      if (!ended) log.warn(labels, 'the batch in flight is not settled in time: it is delivered again');
     },
   };
 }

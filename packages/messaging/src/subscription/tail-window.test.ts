@@ -20,7 +20,7 @@ function events(from: number, to: number, bytes = 300): RecordedEvent[] {
 const positions = (some: RecordedEvent[]) => some.map(({ position }) => position);
 
 describeWith([], 'the window of a tail', () => {
-  test('has what was read last, as it was', () => {
+  test('has the last events, unchanged', () => {
     const window = tailWindow({ maxBytes: 1e6, keepMs: 1e6 });
     window.restart(100);
     window.add(events(101, 103));
@@ -49,7 +49,7 @@ describeWith([], 'the window of a tail', () => {
     expect(window.covers(99)).toBe(false);
   });
 
-  test('lets go of what is old, also when nothing more happens', () => {
+  test('drops old events, also when no new ones arrive', () => {
     let now = 0;
     const window = tailWindow({ maxBytes: 1e6, keepMs: 5_000, elapsed: () => now });
     window.add(events(1, 2));

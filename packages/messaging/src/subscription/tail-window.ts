@@ -1,24 +1,24 @@
 /**
- * The last events of a log, for readers that are a little behind. Bounded by bytes and by age, so that a system that idles
- * holds none; the events of the latest read always stay, since those that waited for it fetch them after it.
+ * The last events of a log, for readers that are a little behind. Bounded by bytes and by age, so an idle system holds
+ * none. The events of the latest read always stay, since the readers that waited for it fetch them after it.
  */
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 
 export interface TailWindow {
   /** The position of its last event: where the next read begins. */
   readonly end: number;
-  /** Whether all events after this position, up to its end, are there. */
+  /** Whether it has all events from after this position to its end. */
   covers(position: number): boolean;
-  /** Up to `limit` events after a position that it covers. */
+  /** Up to `limit` events after a position that it `covers`. */
   after(position: number, limit: number): RecordedEvent[];
-  /** Takes what a read from its end has brought, and lets go of what is too much or too old. */
+  /** Adds the events of a read from its end, and drops those that are too many or too old. */
   add(events: RecordedEvent[]): void;
-  /** Begins anew, at another position. */
+  /** Empties it, and begins at another position. */
   restart(position: number): void;
 }
 
 export interface TailWindowOptions {
-  /** What its events may take, by `bytesOf`. */
+  /** The most bytes of its events, by `bytesOf`. */
   maxBytes: number;
   /** How long an event is kept, in milliseconds. */
   keepMs: number;
@@ -34,8 +34,8 @@ function bytesOf({ data, metadata }: RecordedEvent): number {
 }
 
 /**
- * The same events with their bytes side by side in a buffer of their own. As they were read, each lies in a slab of 64 KiB
- * among the garbage of others, and keeps all of it: five times as much as it is.
+ * Copies the events' bytes into one buffer. As they are read, each event refers to a slab of 64 KiB that other data
+ * shared, and keeps all of it in memory: five times the event's size.
  */
 function compact(events: RecordedEvent[]): RecordedEvent[] {
   const bytes = events.reduce((sum, { data, metadata }) => sum + data.byteLength + metadata.byteLength, 0);
@@ -50,7 +50,7 @@ function compact(events: RecordedEvent[]): RecordedEvent[] {
 }
 
 export function tailWindow({ maxBytes, keepMs, elapsed = () => performance.now() }: TailWindowOptions): TailWindow {
-  /** Consecutive, the last of them at `end`; and the reads that brought them. */
+  /** Consecutive, the last of them at `end`; `reads` are the reads that they are from. */
   let events: RecordedEvent[] = [];
   let reads: { count: number; bytes: number; at: number }[] = [];
   let end = 0;
@@ -81,7 +81,7 @@ export function tailWindow({ maxBytes, keepMs, elapsed = () => performance.now()
     },
     add(read) {
       const added = { count: read.length, bytes: read.reduce((sum, event) => sum + bytesOf(event), 0), at: elapsed() };
-      // One that brings nothing counts as the latest, too: else the last events before a silence would stay.
+      // An empty read counts as the latest too: otherwise the last events before a pause would stay.
       const last = reads.at(-1);
       if (last?.count === 0) last.at = added.at;
       if (last?.count !== 0 || added.count > 0) reads.push(added);

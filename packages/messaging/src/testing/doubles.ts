@@ -1,18 +1,18 @@
-/** What the tests of this package share: a handler in memory, a feed by hand, and events to give them. */
+/** For the tests of this package: a handler in memory, a feed that the test drives, and events for them. */
 import type { EventLog, NewEvent, RecordedEvent } from '@caudal/eventlog/types.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { sleep } from '@caudal/kernel/time.ts';
 import type { EventHandler, Feed, Unfinished } from '../types.ts';
 
-/** A handler that keeps versions as a projection does: it applies what comes next, and says what does not. */
+/** A handler that keeps versions as a projection does: it applies the next version, and reports gaps and failures. */
 export interface TestHandler extends EventHandler {
-  /** What was applied of each stream, in order. */
+  /** The versions applied of each stream, in order. */
   readonly applied: Map<string, number[]>;
   /** How often each event id was attempted. */
   readonly attempts: Map<string, number>;
-  /** Decides what becomes of an event: an error fails it. */
+  /** Returns an error to fail the event. */
   judge(event: RecordedEvent): unknown;
-  /** Thrown by every call while it is set. */
+  /** While it is set, every call throws it. */
   down: Error | undefined;
 }
 
@@ -52,7 +52,7 @@ export function testHandler(name: string, entities: string[], applied = new Map<
   };
 }
 
-/** A feed whose batches the test gives. */
+/** A feed whose batches the test delivers. */
 export function scriptedFeed(): Feed & { give(events: RecordedEvent[]): Promise<void> } {
   let deliver: (events: RecordedEvent[]) => Promise<void> = () => Promise.reject(new Error('not running'));
   return {
@@ -81,7 +81,7 @@ export async function grow(log: Pick<EventLog, 'append' | 'readStreams'>, stream
   return log.readStreams([{ stream, afterVersion: result.version - count }]);
 }
 
-/** All that an iterable gives. */
+/** All items of an iterable. */
 export async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
   const all: T[] = [];
   for await (const item of items) all.push(item);

@@ -7,14 +7,14 @@ import { deadLetterQueueName, exchangeName, queueName } from '../rabbitmq/topolo
 export function testBroker(url = serverUrl('rabbitmq')) {
   const prefix = `test-${process.pid}-${Math.floor(Math.random() * 1e9)}.`;
   const broker = openBroker({ url, prefix, name: 'test', connectTimeoutMs: 2_000 });
-  /** Without the proxy: to look, and to clean up. */
+  /** Without the proxy, for checks and for cleaning up. */
   const direct = openBroker({ url: serverUrl('rabbitmq'), prefix, name: 'test' });
   const names = { queues: new Set<string>(), exchanges: new Set<string>() };
 
   return {
     broker,
     prefix,
-    /** What the test makes, so that it can be deleted. */
+    /** Names what the test creates, so that it is deleted at the end. */
     owns(handlers: string[], domains: string[]): void {
       for (const handler of handlers) {
         names.queues.add(queueName(handler, prefix));
@@ -22,7 +22,7 @@ export function testBroker(url = serverUrl('rabbitmq')) {
       }
       for (const domain of domains) names.exchanges.add(exchangeName(domain, prefix));
     },
-    /** Messages that lie ready in a queue: what is in a consumer's hands is not among them. */
+    /** How many messages are ready in a queue, without those that a consumer holds. */
     async ready(queue: string): Promise<number> {
       const channel = await direct.consumeChannel();
       try {

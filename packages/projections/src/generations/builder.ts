@@ -1,4 +1,4 @@
-/** Who builds a generation: one at a time, by a lease in the projection's record, renewed while the building goes on. */
+/** The right to build a generation: a lease in the projection's record, renewed while the process builds. */
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { type Clock, sleep } from '@caudal/kernel/time.ts';
 import { logger } from '@caudal/telemetry/log.ts';
@@ -7,23 +7,23 @@ import type { ViewStore } from '../stores/store.ts';
 import { changeGenerations, type Generation, type Generations, isAhead, isBuilt } from './generations.ts';
 
 export interface Builder {
-  /** The generation that is its to build. */
+  /** The number of the generation that it builds. */
   readonly number: number;
   /** The record as it was at the beginning. */
   readonly record: Generations;
   /** Fires when the lease is lost, or the caller's signal fires. */
   readonly signal: AbortSignal;
   /**
-   * Changes its generation in the record (`change` may be called again), and, if `keepOthersMs` is given, lets the other
-   * ones end so long after its `from`. Throws if the lease is lost.
+   * Changes its generation in the record (`change` may be called again). If `keepOthersMs` is given, the other
+   * generations end that long after its `from`. Throws if the lease is lost.
    */
   update(change: (own: Generation) => Generation, keepOthersMs?: number): Promise<void>;
   /**
-   * Gives its generation up for dropping, unless queries read it already. False if somebody who took over has dropped it:
-   * then what was made of it since is nobody's to drop but the caller's.
+   * Marks its generation for dropping, unless queries read it already. False if another builder has dropped it: then
+   * the caller must drop what it has written since.
    */
   abandon(): Promise<boolean>;
-  /** Gives the lease back. Never throws: it expires anyway. */
+  /** Releases the lease. Never throws: the lease expires anyway. */
   end(): Promise<void>;
 }
 
@@ -32,9 +32,9 @@ const renewEveryMs = 8_000;
 const log = logger('rebuild');
 
 /**
- * Takes the lease and a number for a new generation. What earlier builders left unfinished is marked for dropping, but
- * goes no sooner than any other: its consumers, and a builder that only stood still, must find out first, or they would
- * bring its queue or collection back. ABORTED REBUILD_RUNNING if another one builds, or (`onlyFirst`) has built one.
+ * Takes the lease and a number for a new generation. Unfinished ones of earlier builders are marked for dropping, but
+ * dropped a minute later as any other: until then their consumers, or a suspended builder, could create queue or
+ * collection again. ABORTED REBUILD_RUNNING if another process builds, or (`onlyFirst`) has built one.
  */
 export async function beginBuilding(options: {
   projection: { name: string; version: number };
@@ -55,7 +55,7 @@ export async function beginBuilding(options: {
       : generation;
 
   const record = await changeGenerations(projection, store, ({ last, builder, generations }) => {
-    // A call whose answer was lost may have taken the lease already, or given it to somebody else since.
+    // An earlier attempt, whose answer was lost, may have taken this lease already.
     const isHeld = builder !== undefined && builder.id !== id && isAhead(builder.until, now(), leaseMs);
     if (isHeld) throw running(projection, builder.until - now());
     if (onlyFirst && isBuilt({ generations })) throw running(projection, 0);
@@ -104,7 +104,7 @@ export async function beginBuilding(options: {
       });
     },
     async abandon() {
-      // Without the lease too: nobody else ever builds this number.
+      // Allowed without the lease, since no other builder gets this number.
       const { generations } = await changeGenerations(projection, store, (newest) => ({
         ...newest,
         generations: newest.generations.map((generation) =>
@@ -124,11 +124,11 @@ export async function beginBuilding(options: {
 }
 
 function running(projection: { name: string; version: number }, retryAfterMs: number): CaudalError {
-  const message = `Somebody else is building ${nameOf(projection)}, or has just built it.`;
+  const message = `Another process is building ${nameOf(projection)}, or has just built it: wait for it.`;
   return new CaudalError('ABORTED', 'REBUILD_RUNNING', message, { retryAfterMs });
 }
 
 function leaseLost(projection: { name: string; version: number }): CaudalError {
-  const message = `Somebody else has taken over the building of ${nameOf(projection)}.`;
+  const message = `Another process has taken over the building of ${nameOf(projection)}: wait for it.`;
   return new CaudalError('FAILED_PRECONDITION', 'REBUILD_LOST', message);
 }

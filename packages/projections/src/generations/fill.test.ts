@@ -1,4 +1,4 @@
-/** Filling: what it keeps of failures, and how long it is patient. */
+/** Filling: how many failures it keeps, and how long it waits in an outage. */
 import { order } from '@caudal/contract/entities.ts';
 import { unavailable } from '@caudal/kernel/errors.ts';
 import type { EventHandler, Unfinished } from '@caudal/messaging/types.ts';
@@ -6,7 +6,7 @@ import { afterEach, describe, expect, jest, test } from '@jest/globals';
 import { confirmed, created, details, testLogs } from '../testing/projections.ts';
 import { startFilling } from './fill.ts';
 
-/** Filling by a projector that does what the test says. */
+/** Filling by a projector that the test defines. */
 async function given(handle: EventHandler['handle'], { orders = 1, acceptFailed = false } = {}) {
   const made = testLogs();
   for (let number = 0; number < orders; number++) await made.append(order, `${number}`, created('ann'), confirmed);
@@ -32,24 +32,24 @@ describe('filling', () => {
     await expect(filling.fill()).rejects.toMatchObject({ reason: 'REBUILD_FAILED_EVENTS' });
   });
 
-  test('keeps a thousand of those that are accepted, counts all, and passes over what is behind them', async () => {
+  test('lists a thousand accepted failures, counts all, and leaves out the events behind them', async () => {
     const filling = await given(failing, { orders: 1_500, acceptFailed: true });
     await filling.fill();
     expect(filling.failed).toHaveLength(1_000);
     expect(filling.failedCount()).toBe(1_500);
     expect(filling.events()).toBe(3_000);
     expect(filling.sample()).toEqual([]);
-    // Consumers begin before the first that failed.
+    // Consumers begin before the first event that failed.
     expect(filling.safePositions().get('orders')).toBe(0);
   });
 
-  test('a gap that no failure explains is the fault of the log', async () => {
+  test('a gap that is not behind a failure means that the log is incomplete', async () => {
     const handle: EventHandler['handle'] = async ([event]) => [{ kind: 'gap', stream: event!.stream, seen: 0 }];
     const filling = await given(handle, { acceptFailed: true });
     await expect(filling.fill()).rejects.toMatchObject({ reason: 'REBUILD_INCOMPLETE_LOG' });
   });
 
-  test('an outage has 40 attempts, and each of several has', async () => {
+  test('each of several outages has 40 attempts', async () => {
     let failures = 0;
     let calls = 0;
     const handle: EventHandler['handle'] = async () => {
@@ -58,7 +58,7 @@ describe('filling', () => {
       failures = 30;
       return [];
     };
-    // Three pages, and an outage before each but the first.
+    // Three pages, with an outage before the second and the third.
     const filling = await given(handle, { orders: 3_000 });
     jest.useFakeTimers();
     const filled = filling.fill();

@@ -1,4 +1,4 @@
-/** Filling a generation from the logs, as often as it takes to be level with them. */
+/** Fills a generation from the logs, again and again until it is level with them. */
 import { domainOf } from '@caudal/contract/entity.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { CaudalError, isTransient } from '@caudal/kernel/errors.ts';
@@ -17,31 +17,31 @@ export interface FillProgress {
 }
 
 export interface Filling {
-  /** Folds in what the logs have up to their present heads, from where the last call ended. */
+  /** Folds in the logs up to their present heads, from where the last call ended. */
   fill(): Promise<void>;
-  /** The first 1,000 events that can't be handled; what is behind them on their streams was left out. */
+  /** The first 1,000 events that can't be handled. Events behind them on their streams were left out. */
   readonly failed: { stream: string; version: number; error: unknown }[];
-  /** How many there are. */
+  /** How many events can't be handled. */
   failedCount(): number;
   events(): number;
-  /** First events of streams, picked at random from all. */
+  /** The first events of some streams, picked at random from all streams. */
   sample(): RecordedEvent[];
-  /** How far each domain's log is folded in, but not beyond an event that failed and is not parked. */
+  /** How far each domain's log is folded in; before the first event that failed and is not parked. */
   safePositions(): Map<string, number>;
 }
 
 const maxAttempts = 40;
 const listedAtMost = 1_000;
-/** Streams behind a failure that are passed over unread. Those of a projection that fails everywhere have no end. */
+/** How many failed streams are remembered and left out: a projection that fails everywhere must not fill the memory. */
 const heldAtMost = 100_000;
 
 export function cancelled(): CaudalError {
-  return new CaudalError('CANCELLED', 'CALL_CANCELLED', 'It was told to stop.');
+  return new CaudalError('CANCELLED', 'CALL_CANCELLED', 'The rebuild was cancelled.');
 }
 
 /**
- * Tries for some minutes what fails only because something can't be reached; from the beginning again once the work says
- * that it has got on. Throws CANCELLED if `signal` fires.
+ * Repeats work for some minutes while it fails with a transient error. When the work reports progress (`gotOn`), the
+ * count of attempts begins again. Throws CANCELLED if `signal` fires.
  */
 export async function patiently<T>(work: (gotOn: () => void) => Promise<T>, signal: AbortSignal): Promise<T> {
   for (let attempt = 1; ; attempt++) {
@@ -61,11 +61,11 @@ export async function patiently<T>(work: (gotOn: () => void) => Promise<T>, sign
 export function startFilling<V>(options: {
   projection: AnyProjection<V>;
   projector: AnyHandler;
-  /** Where a handler in order parks what it can't handle, before it goes on. */
+  /** For an in-order handler: parks a stream that it can't handle, before it continues. */
   parking?: Parking;
   logs: Logs;
   sampleSize: number;
-  /** Go on however many events can't be handled; else more than 1,000 end it, with REBUILD_FAILED_EVENTS. */
+  /** Continue however many events can't be handled; otherwise more than 1,000 end it, with REBUILD_FAILED_EVENTS. */
   acceptFailed: boolean;
   onProgress?(progress: FillProgress): void;
   signal: AbortSignal;
@@ -90,9 +90,9 @@ export function startFilling<V>(options: {
 
   function note(unfinished: Unfinished): void {
     if (unfinished.kind === 'gap') {
-      // Behind an event that failed, on a stream that is not among those remembered.
+      // It may be behind a failed event, on a stream that is no longer remembered.
       if (held.size === heldAtMost) return;
-      // Everything before was folded in, so it is the log that lacks something.
+      // Everything before was folded in, so the log itself lacks the event.
       throw new CaudalError(
         'FAILED_PRECONDITION',
         'REBUILD_INCOMPLETE_LOG',
@@ -119,7 +119,7 @@ export function startFilling<V>(options: {
       for (const one of await projector.handle(usable)) note(one);
       return usable;
     }
-    if (!parking) throw new Error(`${projector.name} needs a place to park streams`);
+    if (!parking) throw new Error(`${projector.name} is a multi-stream projection: give "parking"`);
     await handleInOrder({
       handler: projector,
       events,
@@ -159,7 +159,7 @@ export function failedEvents({ failed, failedCount }: { failed: Filling['failed'
   return new CaudalError(
     'FAILED_PRECONDITION',
     'REBUILD_FAILED_EVENTS',
-    `${failedCount} events can't be handled, first of all version ${version} of ${stream}: ${error}`,
+    `${failedCount} events can't be handled; the first is version ${version} of ${stream}: ${error}`,
     { cause: error, metadata: { stream, version: String(version) } },
   );
 }

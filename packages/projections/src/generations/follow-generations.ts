@@ -1,6 +1,6 @@
 /**
- * Feeds the generations of a projection that are to be fed, as its record says from moment to moment: starts a consumer
- * for a new one, stops that of an old one, drops what nobody needs any more. What a projector role runs.
+ * What a projector role runs for a projection: follows its record, starts a consumer for each generation that is to be
+ * fed, stops those of old ones, and drops expired generations.
  */
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import type { Running } from '@caudal/kernel/lifetime.ts';
@@ -27,9 +27,9 @@ export interface FollowGenerationsOptions<V> {
   store: ViewStore;
   /** Starts a consumer: `(handler) => runSubscription({ handler, feed: ..., ... })`. */
   start(handler: AnyHandler): Running;
-  /** Lets go of what outlives a consumer, such as its queue, before a generation is dropped. May be called again. */
+  /** Deletes what outlives a consumer, such as its queue, before a generation is dropped. May be called again. */
   release(handlerName: string): Promise<void>;
-  /** Called after views were written: for caches that must hear of it. */
+  /** Called after views were written, to invalidate caches. */
   onWritten?: ProjectorOptions<V>['onWritten'];
   clock?: Clock;
   /** How often the record is read; 2,000 ms, which is also the most it may be. */
@@ -38,7 +38,7 @@ export interface FollowGenerationsOptions<V> {
 
 const log = logger('projections');
 
-/** Starts to follow the record. Goes on, with what it knows, while the store can't be reached. */
+/** Starts to follow the record. While the store can't be reached, it keeps to the last record that it has read. */
 export function followGenerations<V>(options: FollowGenerationsOptions<V>): Running {
   const { projection, store, start, onWritten, clock = systemClock, everyMs = maxRecordAgeMs } = options;
   if (everyMs > maxRecordAgeMs) throw new Error(`everyMs is ${everyMs}: at most ${maxRecordAgeMs}`);
@@ -76,7 +76,7 @@ export function followGenerations<V>(options: FollowGenerationsOptions<V>): Runn
     const fed = new Set(known.generations.filter((generation) => isFed(generation, now())).map(({ number }) => number));
     for (const [number, consumer] of consumers) if (!fed.has(number)) end(number, consumer);
     for (const number of fed) if (!consumers.has(number)) consumers.set(number, start(handlerOf(number)));
-    // After a long sleep its time may be over before its consumer has heard: that would bring its queue back.
+    // After a suspension a generation may expire while its consumer still runs, which would create its queue again.
     const left = known.generations.filter(({ number }) => !ending.has(number));
     const unused = { ...known, generations: left };
     await dropExpired({ projection, store, release: options.release, record: unused, now: now() });
@@ -85,7 +85,10 @@ export function followGenerations<V>(options: FollowGenerationsOptions<V>): Runn
   const running = (async () => {
     while (!stopping.signal.aborted) {
       await look().catch((error: unknown) => {
-        log.warn({ projection: nameOf(projection), err: error }, 'the generations are not known at the moment');
+        log.warn(
+          { projection: nameOf(projection), err: error },
+          'the record of generations can not be read: the last one is used',
+        );
       });
       await sleep(everyMs, stopping.signal);
     }
@@ -101,7 +104,7 @@ export function followGenerations<V>(options: FollowGenerationsOptions<V>): Runn
   };
 }
 
-/** Drops generations that nobody needs any more. Any process may do it, several at once too. */
+/** Drops expired generations. Any process may do it, even several at once. */
 export async function dropExpired<V>(options: {
   projection: AnyProjection<V>;
   store: ViewStore;

@@ -1,4 +1,4 @@
-/** A generation of any projection: the collections that it has, and the handler that keeps them. */
+/** A generation of any projection: its collections, and the handler that keeps them up to date. */
 import type { AnyHandler } from '@caudal/messaging/types.ts';
 import { createGatherer } from '../multi-stream/gatherer.ts';
 import { isMultiStream } from '../multi-stream/types.ts';
@@ -11,7 +11,7 @@ import {
 } from '../projector.ts';
 import type { Collection } from '../stores/store.ts';
 
-/** The facts of a multi-stream projection, a document a stream: found by id alone. */
+/** The facts of a multi-stream projection: a document for each stream, found by id only. */
 function factsOf<V>({ projection, store, generation }: GenerationOptions<V>): Collection {
   return store.collection(`${generationName(projection, generation)}.facts`, { keys: {}, indexes: [] });
 }
@@ -21,17 +21,17 @@ function collectionsOf<V>(options: GenerationOptions<V>): Collection[] {
   return isMultiStream(options.projection) ? [views, factsOf(options)] : [views];
 }
 
-/** Makes what a generation is kept in; nothing happens if it is there. */
+/** Creates a generation's collections; does nothing if they are there. */
 export async function createGeneration<V>(options: GenerationOptions<V>): Promise<void> {
   for (const collection of collectionsOf(options)) await collection.create();
 }
 
-/** Deletes it; nothing happens if it is not there. */
+/** Deletes a generation's collections; does nothing if they are not there. */
 export async function dropGeneration<V>(options: GenerationOptions<V>): Promise<void> {
   for (const collection of collectionsOf(options)) await collection.drop();
 }
 
-/** The handler that keeps a generation. */
+/** The handler that keeps a generation up to date. */
 export function createHandler<V>(options: ProjectorOptions<V>): AnyHandler {
   const { projection, store, generation, onWritten } = options;
   if (!isMultiStream(projection)) return createProjector({ projection, store, generation, onWritten });

@@ -1,15 +1,15 @@
 /**
- * Which generations of a projection there are, and which one queries read: one record, changed by compare-and-set,
- * beside the views.
+ * Which generations of a projection there are, and which one queries read: one record beside the views, changed by
+ * compare-and-set.
  *
- * A generation's life is all times in the record, so that every process comes to the same answer without being told:
+ * The record holds times for every change, so that all processes reach the same result without messages:
  *
  *   made ──> filled from the logs ──> fed ──> `from`: queries read it ──> `until`: no longer read or fed ──> dropped
  *                                              (the one before gets `until` = `from` + 10 min)
  *
- * `from` is announced ahead, longer than any process caches the record: so all switch at the same moment. Right before
- * it the old generation is held still for a moment (`heldUntil`), so that no query sees something there that the new
- * generation does not have yet. Clocks are taken to agree within that moment.
+ * `from` is announced earlier than any process caches the record, so all switch at the same moment. For 0.5 s before it
+ * the consumers of the old generation pause (`heldUntil`), so that no query sees an event there that the new generation
+ * does not have yet. Clocks must agree within that time.
  */
 
 import { CaudalError } from '@caudal/kernel/errors.ts';
@@ -30,24 +30,26 @@ export interface Generation {
 }
 
 export interface Generations {
-  /** The highest number that was ever given: none comes back. */
+  /** The highest number that was ever given: none is used again. */
   last: number;
-  /** Who is building a generation, and until when that counts unless renewed. */
+  /** The process that builds a generation, and when its lease ends unless renewed. */
   builder?: { id: string; until: number };
   generations: Generation[];
 }
 
-/** No process may work with a record that is older. */
+/** No process may use a record that is older. */
 export const maxRecordAgeMs = 2_000;
-/** How long ahead a switch is announced: everybody knows, and the hold before it has its time. */
+/** How long ahead a switch is announced: every process has read it by then, and the hold before it fits in. */
 export const announceMs = 4_000;
 const holdMs = 500;
 /** After `until` a slow consumer may still finish what it has in flight, before the collection goes. */
 const dropAfterMs = 60_000;
-/** So much further ahead than it can have been announced: it is of a clock that has been set back since, or is wrong. */
+/**
+ * A time that is further ahead than its announcement by this much is from a clock that was wrong, or set back since.
+ */
 const maxAheadMs = 10_000;
 
-/** Whether a time that is set at most `forMs` ahead is still to come. */
+/** Whether a time that is set at most `forMs` ahead is in the future. */
 export function isAhead(time: number, now: number, forMs = announceMs): boolean {
   return time > now && time <= now + forMs + maxAheadMs;
 }
@@ -58,17 +60,17 @@ function hasBegun({ from }: Generation, now: number): boolean {
 
 /** What queries read at this moment; undefined before the first one is built. */
 export function currentOf({ generations }: Generations, now: number): Generation | undefined {
-  // By number, in which order they are switched to: `from` may be of different clocks.
+  // By number, which is the order of the switches: each `from` may be of another clock.
   const built = generations.filter(({ from }) => from !== undefined).toSorted((a, b) => a.number - b.number);
   return built.findLast((generation) => hasBegun(generation, now));
 }
 
-/** Whether one is there for queries, or will be in a moment. */
+/** Whether there is one for queries, or will be within seconds. */
 export function isBuilt({ generations }: Pick<Generations, 'generations'>): boolean {
   return generations.some(({ from }) => from !== undefined);
 }
 
-/** Whether a query that began on it may go on. */
+/** Whether a query that began on it may continue. */
 export function isReadable(generation: Generation, now: number): boolean {
   const { until } = generation;
   return hasBegun(generation, now) && (until === undefined || now < until);
@@ -79,20 +81,20 @@ export function isFed({ fed, until }: Generation, now: number): boolean {
   return fed && (until === undefined || now < until);
 }
 
-/** Until when a consumer must leave a generation as it is: a moment before another one takes its place. */
+/** Until when a consumer must not write to a generation: from 0.5 s before another one replaces it. */
 export function heldUntil(record: Generations, number: number, now: number): number | undefined {
   if (currentOf(record, now)?.number !== number) return undefined;
   return record.generations.find(({ from }) => from !== undefined && from > now && from - holdMs <= now)?.from;
 }
 
-/** Whether nobody can need it any more. */
+/** Whether no query and no consumer can need it any more. */
 export function isExpired({ until }: Generation, now: number): boolean {
   return until !== undefined && now >= until + dropAfterMs;
 }
 
 const recordsLayout = { keys: {}, indexes: [] };
 
-/** Kept, since they are read every second, and a collection prepares its statements when it is made. */
+/** Kept, since they are read every second, and opening a collection prepares its statements. */
 const records = new WeakMap<ViewStore, Collection>();
 
 function recordsOf(store: ViewStore): Collection {
@@ -122,8 +124,8 @@ async function load(
 }
 
 /**
- * Changes the record; `change` sees the newest one, may be called again, and may throw. Returns what was written. ABORTED
- * if too many others change it.
+ * Changes the record. `change` gets the newest one, may be called again, and may throw. Returns what was written.
+ * ABORTED if too many other processes change it.
  */
 export async function changeGenerations(
   projection: { name: string; version: number },
@@ -148,20 +150,24 @@ export async function changeGenerations(
     if (refused.length > 0) throw refused[0]!.error;
     if (lost.length === 0) return record;
   }
-  throw new CaudalError('ABORTED', 'GENERATIONS_CONTENDED', `Too many others change ${nameOf(projection)}.`);
+  throw new CaudalError(
+    'ABORTED',
+    'GENERATIONS_CONTENDED',
+    `Too many other processes change ${nameOf(projection)}: try again.`,
+  );
 }
 
 /** What a reader of views sees of the record. */
 export interface CurrentGenerations {
-  /** What to read now. VIEW_NOT_BUILT (UNAVAILABLE) before the first one is built. */
+  /** The one to read now. VIEW_NOT_BUILT (UNAVAILABLE) before the first one is built. */
   current(): Promise<{ number: number; collection: Collection }>;
-  /** A certain one, for the next page of a query; undefined if it is not kept any more. */
+  /** The one of this number, for the next page of a query; undefined if it is no longer readable. */
   named(number: number): Promise<Collection | undefined>;
   /** Reads the record again at the next use. */
   forget(): void;
 }
 
-/** Reads the record at most every `cacheMs` (2,000 at most), whoever asks. */
+/** Reads the record at most every `cacheMs` (2,000 at most) for all callers together. */
 export function currentGenerations<V>(options: {
   projection: ViewDeclaration<V>;
   store: ViewStore;
@@ -184,7 +190,7 @@ export function currentGenerations<V>(options: {
   }
 
   let opened: { number: number; collection: Collection } | undefined;
-  /** The last one is kept: opening one makes the statements for it. */
+  /** The last one is kept, since opening one prepares its statements. */
   function collection(number: number): Collection {
     if (opened?.number !== number)
       opened = { number, collection: collectionOf({ projection, store, generation: number }) };

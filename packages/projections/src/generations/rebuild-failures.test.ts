@@ -1,4 +1,4 @@
-/** Rebuilds that are interrupted, overtaken or cut off: what they leave, and what becomes of it. */
+/** Rebuilds that are interrupted, overtaken or cut off: what they leave, and when it is dropped. */
 
 import { order } from '@caudal/contract/entities.ts';
 import { unavailable } from '@caudal/kernel/errors.ts';
@@ -17,7 +17,7 @@ for (const name of storeNames) {
   describeWith([name], `interrupted rebuilds on ${name}`, () => {
     const { setUp, collectionNow, stops } = rebuildPlace(name);
 
-    test('what a builder left is dropped, once all who could bring it back have heard of it', async () => {
+    test('what a builder left is dropped when no process can create it again', async () => {
       const made = testLogs();
       await made.append(order, '1', created('ann'));
       const { projection, store, options, released, bound } = setUp(details, made);
@@ -25,7 +25,7 @@ for (const name of storeNames) {
       await expect(rebuild(failing)).rejects.toThrow('crash');
       await ensureBuilt(options);
       const [left, built] = await collectionNow(projection);
-      // Consumers end at once, queue and collection go a minute later.
+      // Consumers end at once, queue and collection are dropped a minute later.
       expect(left).toMatchObject({ number: 1, fed: false, until: expect.any(Number) });
       expect(Math.abs(left!.until! - Date.now())).toBeLessThan(60_000);
       expect(built).toMatchObject({ number: 2, fed: true });
@@ -41,7 +41,7 @@ for (const name of storeNames) {
       });
     });
 
-    test('a builder that stood still past its lease drops what it makes on waking up', async () => {
+    test('a builder that was suspended past its lease drops what it writes afterwards', async () => {
       const made = testLogs();
       await made.append(order, '1', created('ann'));
       const { projection, store, options, released, bound } = setUp(details, made);
@@ -92,7 +92,7 @@ for (const name of storeNames) {
       };
       stops.push(followGenerations({ projection, store: watched, start, release: options.release, everyMs: 10 }));
       await until(async () => looks > 1);
-      // As after a long sleep: its time, and the minute after it, are over at once.
+      // As after a long suspension: its time, and the minute after it, are over at once.
       await changeGenerations(projection, store, ({ last }) => ({
         last,
         generations: [{ number: 1, fed: true, from: 0, until: 1 }],
@@ -105,7 +105,7 @@ for (const name of storeNames) {
       await until(async () => released.length === 1);
     });
 
-    test('who loses the lease of the first generation waits for who has it; who comes late builds none', async () => {
+    test('a builder that loses the lease of the first generation waits for the other; a late one builds none', async () => {
       const made = testLogs();
       await made.append(order, '1', created('ann'));
       const { projection, store, options, bound } = setUp(details, made);
@@ -118,13 +118,13 @@ for (const name of storeNames) {
           }));
         },
       };
-      // By the clock of who built it queries read it already.
+      // By the clock of its builder queries read it already.
       await ensureBuilt(taken);
       await ensureBuilt(options);
       expect(bound).toHaveLength(1);
       expect((await collectionNow(projection)).map(({ number }) => number)).toEqual([1, 2]);
 
-      // One that is built between the look at the record and the lease.
+      // It is built between the read of the record and the lease.
       const raced = setUp(details, made);
       let looks = 0;
       const racing: ViewStore = {
@@ -145,7 +145,7 @@ for (const name of storeNames) {
       expect((await collectionNow(raced.projection)).map(({ number }) => number)).toEqual([1]);
     });
 
-    test('what goes wrong once the switch is announced does not take it back', async () => {
+    test('an error after the switch is announced does not take the switch back', async () => {
       const made = testLogs();
       await made.append(order, '1', created('ann'));
       const { store, options, views } = setUp(details, made);
@@ -175,7 +175,7 @@ for (const name of storeNames) {
       await until(async () => (await views.generations.current()).number === 2);
     });
 
-    test('an outage while it is built is waited out, at each step', async () => {
+    test('the builder waits for the end of an outage, at each step', async () => {
       const made = testLogs();
       await made.append(order, '1', created('ann'));
       const { options, views } = setUp(details, made);

@@ -1,4 +1,4 @@
-/** Building and switching generations while events keep coming and queries keep asking. */
+/** Building and switching generations while events arrive and queries run. */
 
 import { order, payment } from '@caudal/contract/entities.ts';
 import { sleep } from '@caudal/kernel/time.ts';
@@ -20,14 +20,14 @@ for (const name of storeNames) {
   describeWith([name], `rebuilding on ${name}`, () => {
     const { setUp, collectionNow, stops } = rebuildPlace(name);
 
-    test('queries see no gap while a generation takes the place of another', async () => {
+    test('queries see no gap while a generation replaces another', async () => {
       const made = testLogs();
       const { projection, options, follow, views, bound, positions } = setUp(details, made);
       for (let number = 0; number < 100; number++) await made.append(order, `o${number}`, created('ann'), confirmed);
       await ensureBuilt(options);
       follow();
 
-      // The writer goes on while the builder draws level, but leaves it time, however slow the machine is.
+      // The writer continues while the builder catches up, but leaves it time, however slow the machine is.
       let writing = true;
       let written = 100;
       const writer = (async () => {
@@ -38,7 +38,7 @@ for (const name of storeNames) {
           await sleep(40);
         }
       })();
-      /** What each look found: the generation, and how many orders it had. */
+      /** What each query found: the generation, and how many orders it had. */
       const looks: { number: number; count: number }[] = [];
       const look = async () => {
         const { number, collection } = await views.generations.current();
@@ -63,7 +63,7 @@ for (const name of storeNames) {
       expect([...new Set(looks.map(({ number }) => number))]).toEqual([1, 2]);
       const counts = looks.map(({ count }) => count);
       expect(counts).toEqual(counts.toSorted((a, b) => a - b));
-      // Or it would have shown nothing.
+      // Otherwise the test would have shown nothing.
       expect(counts.at(-1)).toBeGreaterThan(counts[0]!);
       expect(bound).toEqual([1, 2].map((number) => `test-details.v${projection.version}.${number}`));
       expect(positions.get(bound[1]!)!.get('orders')).toBeGreaterThanOrEqual(200);
@@ -98,13 +98,13 @@ for (const name of storeNames) {
       expect(await old.load(['1']).catch(() => [])).toEqual([]);
     }, 30_000);
 
-    test('a generation is left as it is right before another takes its place', async () => {
+    test('consumers of a generation pause right before another replaces it', async () => {
       const made = testLogs();
       const [event] = await made.append(order, '1', created('ann'));
       const { projection, store, options } = setUp(details, made);
       await ensureBuilt(options);
       await collectionOf({ projection, store, generation: 2 }).create();
-      // A clock that stands still: however slow the machine is, the hold has this long to go.
+      // A clock that stands still: however slow the machine is, this much of the pause is left.
       const holdMs = 490;
       const from = Date.now() + 60_000;
       const clock = () => new Date(from - holdMs);
@@ -127,7 +127,7 @@ for (const name of storeNames) {
       expect(handled.get('1')! - begun.get('1')!).toBeGreaterThanOrEqual(holdMs - 2);
     });
 
-    test('one builds at a time; who starts meanwhile waits for the first generation', async () => {
+    test('only one process builds at a time; one that starts then waits for the first generation', async () => {
       const made = testLogs();
       for (let number = 0; number < 50; number++) await made.append(order, `o${number}`, created('ann'));
       const { options, views, bound } = setUp(details, made);
@@ -157,7 +157,7 @@ for (const name of storeNames) {
       await ensureBuilt(options);
       expect((await views.get('1'))?.view.status).toBe('created');
       expect((await views.get('2'))?.view.status).toBe('created');
-      // Consumers begin before it, so that it becomes a dead letter.
+      // Consumers begin before this event, so that it becomes a dead letter.
       expect(positions.get(bound[0]!)!.get('orders')).toBe(1);
       await expect(rebuild(options)).rejects.toMatchObject({
         reason: 'REBUILD_FAILED_EVENTS',
@@ -171,7 +171,7 @@ for (const name of storeNames) {
       expect(verified.failed).toMatchObject([{ stream: 'orders.order/1', version: 2 }]);
     }, 30_000);
 
-    test('the switch is announced ahead, and what happens until then can be searched for at once', async () => {
+    test('the switch is announced ahead, and events until then can be searched for at once', async () => {
       const made = testLogs();
       await made.append(order, '1', created('ann'));
       const { options, views } = setUp(details, made);
@@ -186,7 +186,7 @@ for (const name of storeNames) {
           const save: Collection['save'] = async (writes) => {
             const announces = named === 'generations' && /"from".*"from"/.test(JSON.stringify(writes[0]?.view));
             if (!announces || announcedAt < Infinity) return collection.save(writes);
-            // The first attempt takes long, and somebody else changes the record meanwhile.
+            // The first attempt takes long, and another process changes the record during it.
             attempts += 1;
             if (attempts === 1) {
               await sleep(400);

@@ -1,27 +1,27 @@
 /**
- * Builds a generation of a projection from the logs and lets queries read it: the first one, or one in place of another
- * ("blue/green"), while commands and queries go on.
+ * Builds a generation of a projection from the logs and lets queries read it: the first one, or one that replaces
+ * another ("blue/green"), while commands and queries continue.
  *
- *    1. lease    The record says who builds. Another one is refused; what a crashed one left is dropped.
- *    2. bind     `bind(handler)`: the caller makes and binds the generation's queue. From here on the queue gets every new
- *                event. (Without a broker there is nothing to do.)
- *    3. fill     The logs are read from the beginning to the heads that they have now, after the binding, and folded by the
- *                same projector that consumers use.
- *    4. feed     `filled(handler, positions)`: the caller stores where consumers may begin (the checkpoints of a log feed,
- *                and of reconciliation). Then the record says that the generation is fed, and the projectors that follow the
- *                record (follow-generations.ts) start consumers, within a second.
- *    5. verify   A sample of views is folded again from the logs and compared (of views that gather: all, if the logs are
- *                short). A view that is wrong, or an event that can't be handled, ends the rebuild, and queries keep what
- *                they have.
- *    6. switch   The record says from when on queries read the new generation: a moment ahead, so that every process
- *                knows. Until then the rest of the logs is folded in too, so that the new generation lacks nothing that
- *                the old one has, however slow its consumers are. The switch can't be called back: what goes wrong in this
- *                moment is left to the consumers.
- *    7. later    The old generation is fed and readable 10 minutes longer (page tokens name their generation), then
- *                whoever follows the record drops it; `release(handler)` deletes its queue.
+ *    1. lease    The record names the process that builds. Another one is refused; what a crashed one left is dropped.
+ *    2. bind     `bind(handler)`: the caller creates and binds the generation's queue. From here on the queue gets
+ *                every new event. (Without a broker there is nothing to do.)
+ *    3. fill     The logs are read from the beginning to the heads that they have now, after the binding, and folded by
+ *                the same projector that consumers use.
+ *    4. feed     `filled(handler, positions)`: the caller stores where consumers may begin (the checkpoints of a log
+ *                feed, and of reconciliation). Then the record marks the generation as fed, and the projectors that
+ *                follow the record (follow-generations.ts) start consumers, within two seconds.
+ *    5. verify   A sample of views is folded again from the logs and compared (of a multi-stream projection: all views,
+ *                if the logs are short). A wrong view, or an event that can't be handled, ends the rebuild, and queries
+ *                keep the old generation.
+ *    6. switch   The record announces when queries begin to read the new generation: 4 s ahead, so that every process
+ *                has read it. Until then the rest of the logs is folded in too, so that the new generation has
+ *                everything that the old one has, however slow its consumers are. An announced switch can't be taken
+ *                back: if the store fails in these 4 s, the consumers bring the rest afterwards.
+ *    7. later    The old generation is fed and readable 10 minutes longer (page tokens name their generation). Then a
+ *                process that follows the record drops it; `release(handler)` deletes its queue.
  *
- * A crash anywhere leaves the current generation as it is, or after step 6 switched: the switch is in the record. Nothing
- * but views is ever written, so no side effect can fire.
+ * After a crash before step 6 queries keep the current generation; after it they switch, since the switch is in the
+ * record. Only views are written, so no side effect can happen.
  */
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { forEachConcurrent } from '@caudal/kernel/concurrency.ts';
@@ -51,16 +51,16 @@ export interface RebuildOptions<V> {
   store: ViewStore;
   /** By domain, from the primaries; those of the projection's entities. */
   logs: Logs;
-  /** Makes sure that new events will reach a consumer of this handler. */
+  /** Creates what new events wait in for a consumer of this handler: its queue. */
   bind(handler: Pick<AnyHandler, 'name' | 'entities' | 'inOrder'>): Promise<void>;
-  /** Notes that the handler has seen each domain's log up to these positions. */
+  /** Stores that the handler has seen each domain's log up to these positions. */
   filled(handlerName: string, positions: ReadonlyMap<string, number>): Promise<void>;
-  /** Where streams are parked that a multi-stream projection can't handle. */
+  /** For multi-stream projections: parks the streams that can't be handled. */
   parking?(handlerName: string): Parking;
-  /** Undoes `bind`, and `parking`, for a generation that is dropped. May be called again, and for one that was never bound. */
+  /** Undoes `bind` and `parking` when a generation is dropped. May be called again, also if it was never bound. */
   release(handlerName: string): Promise<void>;
   onProgress?(progress: RebuildProgress): void;
-  /** Switch although some events can't be handled (they will be dead letters of the new generation too). */
+  /** Switch even if some events can't be handled; they become dead letters of the new generation too. */
   acceptFailed?: boolean;
   /** How long the old generation is kept after the switch; 600,000 ms if absent. */
   keepMs?: number;
@@ -70,7 +70,7 @@ export interface RebuildOptions<V> {
 
 export interface RebuildProgress {
   step: 'fill' | 'verify' | 'switch';
-  /** While filling: which log, how far, and how far it goes. */
+  /** While filling: which log, how far it is read, and its end. */
   domain?: string;
   position?: number;
   head?: number;
@@ -78,27 +78,27 @@ export interface RebuildProgress {
 
 export interface RebuildReport {
   generation: number;
-  /** What queries read before; undefined if nothing. */
+  /** The generation that queries read before; undefined if none. */
   replaced: number | undefined;
-  /** Events that were read for it. */
+  /** Events that were read to build it. */
   events: number;
-  /** How many views it has, and how many the one before has. Undefined if they could not be counted. */
+  /** How many views it has, and how many the one before. Undefined if they could not be counted. */
   views: { now: number; before: number | undefined } | undefined;
   /** Views that were compared with the log. */
   verified: number;
-  /** The first 1,000 events that could not be handled, */
+  /** The first 1,000 events that could not be handled. */
   failed: { stream: string; version: number; error: unknown }[];
-  /** and how many there are. */
+  /** How many events could not be handled. */
   failedCount: number;
 }
 
-/** So many streams are compared with the log before a switch: all of a small projection, a sample of a large one. */
+/** How many streams are compared with the log before a switch: all of a small projection, a sample of a large one. */
 const sampleSize = 500;
-/** Long streams make it less: once so many events are read for it, no other view is begun. */
+/** After this many events were read for the sample, no further view is compared. */
 const sampleEvents = 50_000;
-/** Between two looks at the logs in the moment before the switch. */
+/** Between two reads of the logs before the switch. */
 const pollMs = 50;
-/** A round of filling that takes less is level with the logs. */
+/** If a round of filling takes less, the generation is level with the logs. */
 const levelMs = 300;
 const maxRounds = 100;
 const log = logger('rebuild');
@@ -107,15 +107,16 @@ const log = logger('rebuild');
  * Builds a generation and switches to it. Errors: ABORTED REBUILD_RUNNING if another process builds one;
  * FAILED_PRECONDITION REBUILD_FAILED_EVENTS, REBUILD_DIFFERS, REBUILD_INCOMPLETE_LOG or REBUILD_TOO_SLOW if it would be
  * wrong, REBUILD_LOST if another process has taken over; UNAVAILABLE if store, logs or broker can't be reached for
- * minutes; CANCELLED if `signal` fires. After any of them queries read what they read before.
+ * minutes; CANCELLED if `signal` fires. After any of these errors queries read the same generation as before.
  */
 export function rebuild<V>(options: RebuildOptions<V>): Promise<RebuildReport> {
   return underLease(options, { onlyFirst: false });
 }
 
 /**
- * Builds the first generation if there is none, or waits until whoever builds it is done. For the start of a projector
- * role. Whether it was built here. Errors: as of `rebuild`, but not REBUILD_RUNNING or REBUILD_LOST.
+ * Builds the first generation if there is none, or waits until the process that builds it is done. For the start of a
+ * projector role. Returns whether it was built here. Errors: those of `rebuild` except REBUILD_RUNNING and
+ * REBUILD_LOST.
  */
 export async function ensureBuilt<V>(options: RebuildOptions<V>): Promise<boolean> {
   const { projection, store, signal } = options;
@@ -123,7 +124,7 @@ export async function ensureBuilt<V>(options: RebuildOptions<V>): Promise<boolea
     const record = await readGenerations(projection, store);
     if (record && isBuilt(record)) return false;
     try {
-      // There is nothing better than what can be built: events that can't be handled become dead letters.
+      // Views without some events are better than none: events that can't be handled become dead letters.
       await underLease({ ...options, acceptFailed: true }, { onlyFirst: true });
       return true;
     } catch (error) {
@@ -147,7 +148,10 @@ async function underLease<V>(
     return await build(options, builder);
   } catch (error) {
     await giveUp(options, builder).catch((givingUp: unknown) => {
-      log.warn({ err: givingUp }, 'the next rebuild will have to drop what this one leaves');
+      log.warn(
+        { err: givingUp },
+        'the unfinished generation could not be marked for dropping: the next rebuild does it',
+      );
     });
     throw error;
   } finally {
@@ -155,7 +159,9 @@ async function underLease<V>(
   }
 }
 
-/** Leaves the generation to be dropped. If this process stood still for minutes it may have been, and come back since. */
+/**
+ * Marks the generation for dropping. After a suspension of minutes it may be dropped already, and written again since.
+ */
 async function giveUp<V>({ projection, store, release }: RebuildOptions<V>, builder: Builder): Promise<void> {
   if (await builder.abandon()) return;
   await release(generationName(projection, builder.number));
@@ -169,7 +175,7 @@ async function build<V>(options: RebuildOptions<V>, builder: Builder): Promise<R
   const collection = collectionOf({ projection, store, generation });
   const projector = createHandler({ projection, store, generation });
   const replaced = currentOf(builder.record, clock().getTime())?.number;
-  // The first one takes what it gets: there is nothing to keep instead.
+  // The first generation accepts failed events: there is no older one to keep.
   const accepting = acceptFailed || replaced === undefined;
 
   await patiently(() => createGeneration({ projection, store, generation }), signal);
@@ -186,12 +192,12 @@ async function build<V>(options: RebuildOptions<V>, builder: Builder): Promise<R
   const verified = await verifySample({ ...options, generation, sample, upTo: filling.safePositions(), signal });
 
   onProgress?.({ step: 'switch' });
-  // Where nothing is replaced nobody sees less than before, and the consumers catch up.
+  // If nothing is replaced, no query sees less than before, and the consumers catch up.
   if (replaced !== undefined) await drawLevel(filling);
   await patiently(() => collection.refresh(), signal);
   let from = 0;
   const announced = (own: Generation): Generation => {
-    // By the clock of this attempt, so that it is always ahead; but an answer that was lost has announced it already.
+    // By the clock of this attempt, so that it is ahead. If an answer was lost, an earlier attempt has announced it.
     from = own.from ?? clock().getTime() + (replaced === undefined ? 0 : announceMs);
     return { ...own, from };
   };
@@ -211,8 +217,8 @@ async function build<V>(options: RebuildOptions<V>, builder: Builder): Promise<R
 }
 
 /**
- * Fills until so little is left that it takes a moment: after the announcement, what happens meanwhile must be folded in
- * in time. Each round has only what came during the one before.
+ * Fills until a round takes less than 300 ms: after the announcement, new events must be folded in in time. Each round
+ * has only the events that arrived during the one before.
  */
 async function drawLevel(filling: Filling): Promise<void> {
   for (let round = 1; round <= maxRounds; round++) {
@@ -220,11 +226,11 @@ async function drawLevel(filling: Filling): Promise<void> {
     await filling.fill();
     if (performance.now() - begun < levelMs) return;
   }
-  const message = 'Events come faster than they can be folded into the new views: the store is too slow for both.';
+  const message = 'Events arrive faster than the store takes them into the new views: rebuild when there is less load.';
   throw new CaudalError('FAILED_PRECONDITION', 'REBUILD_TOO_SLOW', message);
 }
 
-/** Folds in what happens until queries turn to the new generation, and makes it visible to them. Never throws. */
+/** Folds in new events until queries read the new generation, and makes them visible. Never throws. */
 async function stayLevel(context: {
   from: number;
   filling: Filling;
@@ -237,7 +243,7 @@ async function stayLevel(context: {
   const round = async () => {
     const before = filling.events();
     await filling.fill();
-    // Searches of Elasticsearch would lack it for up to a second.
+    // Otherwise Elasticsearch would show them up to a second later.
     if (filling.events() > before) await collection.refresh();
   };
   try {
@@ -246,7 +252,7 @@ async function stayLevel(context: {
       await sleep(pollMs, signal);
     }
   } catch (error) {
-    log.warn({ err: error }, 'what happens before the switch is left to the consumers');
+    log.warn({ err: error }, 'new events before the switch are left to the consumers');
   }
   await sleep(left(), signal);
 }
@@ -261,7 +267,7 @@ async function countViews(now: Collection, before: Collection | undefined): Prom
   }
 }
 
-/** Compares some views with the logs; returns how many. What is behind is right so far. */
+/** Compares some views with the logs; returns how many. A view that is only behind counts as right. */
 async function verifySample<V>(
   options: RebuildOptions<V> & {
     generation: number;
@@ -305,7 +311,7 @@ async function verifyStreams<V>(options: {
   return verified;
 }
 
-/** A view that gathers can be told from the whole log only: all views of a short one, none of a long one. */
+/** Checking a gathered view needs the whole log: so all views are checked if it is short, and none if it is long. */
 async function verifyGathered<V>(options: {
   projection: MultiStreamProjection<V>;
   store: ViewStore;

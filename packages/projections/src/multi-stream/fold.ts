@@ -1,8 +1,8 @@
 /**
- * Folding the events of a log into views that gather from many streams: what happens between reading and writing. Pure.
+ * Folding the events of a log into views that gather from many streams: the pure part between reading and writing.
  *
- * Events are taken one by one, in the order given. One that can't be handled ends the fold: nothing of it counts, for
- * none of its views, and nothing after it.
+ * Events are taken one by one, in the order given. An event that can't be handled ends the fold: it changes none of its
+ * views, and nothing after it counts.
  */
 import { domainOf, entityOfStream } from '@caudal/contract/entity.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
@@ -15,7 +15,7 @@ import type { Gather, GatheredEvent, MultiStreamProjection } from './types.ts';
 export interface Known {
   version: number;
   facts: unknown;
-  /** Whether an event of this batch has changed them, be it back to nothing. */
+  /** Whether an event of this batch has changed them, even if a later one has undone that. */
   changed: boolean;
 }
 
@@ -43,16 +43,16 @@ export interface Failure {
   error: unknown;
 }
 
-/** An event that would change more views than this is a mistake: all of them are in memory at a time. */
+/** More views for one event are a mistake: all of them are in memory at the same time. */
 const maxViews = 100;
-/** What Elasticsearch takes. */
+/** The limit of Elasticsearch. */
 const maxIdBytes = 512;
 
 const unknown: Known = { version: 0, facts: undefined, changed: false };
 
 /**
- * What the events ask for, without the views' states. `known` has the facts of their streams, and those after the events
- * when it returns. Events that the facts have seen are done, and left out.
+ * Which views the events change, computed from facts alone. `known` has the facts of their streams; when this returns,
+ * it has the facts after the events. Events that the facts have seen are already in the views, and left out.
  */
 export function stepsOf<V>(
   projection: MultiStreamProjection<V>,
@@ -81,9 +81,11 @@ export function stepsOf<V>(
   return { steps };
 }
 
-/** Ids are made of what callers wrote. One that no store takes must fail its event, not look like a store that is away. */
+/**
+ * Ids may come from callers' input. One that no store accepts must fail its event, not look like an unreachable store.
+ */
 function checkIds(ids: string[]): void {
-  if (ids.length > maxViews) throw new Error(`it changes ${ids.length} views: at most ${maxViews}`);
+  if (ids.length > maxViews) throw new Error(`it changes ${ids.length} views: at most ${maxViews} are allowed`);
   for (const id of ids) {
     const bytes = Buffer.byteLength(id);
     if (bytes === 0 || bytes > maxIdBytes || id.includes('\0') || !id.isWellFormed())
@@ -93,15 +95,15 @@ function checkIds(ids: string[]): void {
   }
 }
 
-/** A view as it was read, ready for the fold. Throws if it can't be read. */
+/** A view as it was read, ready for the fold. Throws if it can't be decoded. */
 export function stateOf<V>({ codec }: MultiStreamProjection<V>, document: StoredDocument | undefined): ViewState<V> {
   const view = document?.view === undefined ? undefined : codec.fromJSON(document.view);
   return { document, view, positions: { ...document?.streams }, changed: false };
 }
 
 /**
- * Applies the steps to the views that `stateAt` knows; others are none of its business. What a view has seen of a log is
- * dropped. Returns how many steps are done, and why the next one is not.
+ * Applies the steps to the views that `stateAt` returns, and leaves others out. Events that a view has seen are
+ * dropped. Returns how many steps are done, and the failure of the next one.
  */
 export function foldSteps<V>(
   { name }: MultiStreamProjection<V>,

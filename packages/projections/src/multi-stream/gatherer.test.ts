@@ -1,4 +1,7 @@
-/** Multi-stream projections on every store: order, crashes, repeats, races, failures; always what a plain fold gives. */
+/**
+ * Multi-stream projections on every store: the result of a plain fold, despite order, crashes, repeats, races,
+ * failures.
+ */
 import { order, payment } from '@caudal/contract/entities.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { isTransient, unavailable } from '@caudal/kernel/errors.ts';
@@ -18,7 +21,7 @@ import { gather, type MultiStreamProjection } from './types.ts';
 
 class Crash extends Error {}
 
-/** The store of a process that may die at any call: `at` decides, before the call and after it. */
+/** The store of a process that may die at any call: `at` decides that before and after each call. */
 function mortal(store: ViewStore, at: () => void | Promise<void>): ViewStore {
   const around = <A extends unknown[], R>(call: (...args: A) => Promise<R>) => {
     return async (...args: A): Promise<R> => {
@@ -43,7 +46,7 @@ async function viewsIn<V>(projection: MultiStreamProjection<V>, collection: Coll
   return Object.fromEntries(documents.map(({ id, view }) => [id, projection.codec.fromJSON(view)]));
 }
 
-/** Some lives of orders, and payments, in the order of chance. */
+/** Events of some orders and payments, in random order. */
 async function randomLives(random: Random, count: number) {
   const { append, logs, all } = testLogs();
   const customer = () => random.pick(['ann', 'ben', 'cleo']);
@@ -66,12 +69,12 @@ async function randomLives(random: Random, count: number) {
   return { logs, all };
 }
 
-/** What survives a process: how far each log is done. */
+/** What survives a process: the position up to which each log is handled. */
 type Checkpoints = Map<string, number>;
 
 /**
- * A process that feeds a handler with a log, from the checkpoint, in batches of chance; it dies, begins again, goes back to
- * where it was before, and moves the checkpoint only now and then.
+ * A process that feeds a handler with a log, from the checkpoint, in batches of random size. It dies, begins again,
+ * goes back to an earlier position, and moves the checkpoint only sometimes.
  */
 async function feedChaotically(options: {
   handler: InOrderHandler;
@@ -107,11 +110,11 @@ async function chaos(seed: number, projection: MultiStreamProjection<Ordered>, s
     const chance = createRandom(seed, name);
     const dying = mortal(store, async () => {
       if (chance.chance(0.03)) throw new Crash();
-      // The other one gets on meanwhile.
+      // Lets the other process continue.
       for (let turns = chance.int(0, 6); turns > 3; turns--) await sleep(0);
     });
     const handler = createHandler({ projection, store: dying, generation: 1 }) as InOrderHandler;
-    // Each log by itself, beside the other, as log feeds are in several processes.
+    // Each log has its own loop, beside the other, like log feeds in several processes.
     const feeds = [...logs].map(([domain, { events }]) =>
       feedChaotically({ handler, events, domain, checkpoints, random: createRandom(seed, `${name} ${domain}`) }),
     );
@@ -122,8 +125,8 @@ async function chaos(seed: number, projection: MultiStreamProjection<Ordered>, s
   return { views, expected: plainly(all()) };
 }
 
-describe('a multi-stream projection in orders of chance', () => {
-  test('two processes that die and repeat come to what the logs say, 150 times', async () => {
+describe('a multi-stream projection in random orders', () => {
+  test('two processes that die and repeat reach what the logs say, 150 times', async () => {
     for (let seed = 1; seed <= 150; seed++) {
       const store = memoryStore();
       const { views, expected } = await chaos(seed, ordered, [store, store]);
@@ -131,7 +134,7 @@ describe('a multi-stream projection in orders of chance', () => {
     }
   }, 60_000);
 
-  test('a process that dies at any of its calls is carried on by one with other batches', async () => {
+  test('after a process dies at any of its calls, another one continues with other batches', async () => {
     const { logs, all } = await randomLives(createRandom(7, 'lives'), 24);
     const events = [...logs.get('orders')!.events];
     const payments = [...logs.get('payments')!.events];
@@ -187,7 +190,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       return { projection, handler, collection, facts, written, views: () => viewsIn(projection, collection) };
     }
 
-    test('gathers from streams and logs, keeps a position a log, and drops repeats', async () => {
+    test('gathers from streams and logs, keeps a position for each log, and drops repeats', async () => {
       const { handler, collection, facts, written, views } = await fresh(ordered);
       const { append } = testLogs();
       const orders = [
@@ -205,7 +208,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       ]);
       expect(written).toEqual(['ann@1', 'ann@2', 'ann@2']);
 
-      // Moved from one view to another, taken back, and ended: what is remembered of it ends, too.
+      // The order is moved from one view to another, taken back, and ended: its facts end, too.
       const more = [
         ...(await append(order, '1', created('ben', 9n))),
         ...(await append(order, '2', cancelled)),
@@ -227,7 +230,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       expect(await views()).toEqual(after);
     });
 
-    test('an event that fails ends the batch: what is before it is done, nothing of it or after it', async () => {
+    test('an event that fails ends the batch: events before it are done, nothing of it or after it', async () => {
       const { handler, views } = await fresh(ordered);
       const { append, all } = testLogs();
       await append(order, '1', created('ann', 7n), poisonous);
@@ -261,7 +264,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       expect(await views()).toEqual({ ann: { customer: 'ann', orders: 1, total: 7n, payments: 0 } });
     });
 
-    test('a view that the store refuses, or that can not be written down, fails by the event that makes it so', async () => {
+    test('a view that the store refuses, or that can not be encoded, fails the event that caused it', async () => {
       const refused = { mongodb: 'x'.repeat(17_000_000), postgres: 'a\u0000b', elasticsearch: 'x'.repeat(40_000) }[
         name
       ];
@@ -301,7 +304,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       }
     });
 
-    test('an id that no store takes fails its event, and holds nothing up', async () => {
+    test('an id that no store accepts fails its event, and holds nothing up', async () => {
       const byCustomer = (id: string): MultiStreamProjection<Ordered> => ({
         ...ordered,
         gathers: [{ ...ordered.gathers[0]!, views: ({ version: of }) => (of === 2 ? [id] : ['ann']) }],
@@ -314,7 +317,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       }
     });
 
-    test('a store that is away fails the batch as a whole, and it may come again', async () => {
+    test('an unreachable store fails the batch as a whole, and it may be delivered again', async () => {
       let away = false;
       const shaky = mortal(place.store, () => {
         if (away) throw unavailable('the store');
@@ -329,7 +332,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       expect(await views()).toMatchObject({ ann: { orders: 1 } });
     });
 
-    test('two processes that die, repeat and race come to what the logs say', async () => {
+    test('two processes that die, repeat and race reach what the logs say', async () => {
       for (const seed of [1001, 1002, 1003]) {
         version += 1;
         const stores: [ViewStore, ViewStore] = [place.store, place.another()];

@@ -5,10 +5,8 @@
  *                                                                    ▲              │
  *                                                                    └─ those that lost a race
  *
- * Views come before facts. So what the facts of a stream have seen is in the views, and a crash between the two has the
- * events come again with the facts that they had the first time: the views that have them drop them. Any number of
- * gatherers may work on the same views, as long as each began where all before was done; docs/multi-stream-projections.md
- * has the argument.
+ * Views are written before facts, so events that are repeated after a crash get the facts that they had the first time,
+ * and the views that have these events drop them. See docs/multi-stream-projections.md, The idea.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { entityOfStream } from '@caudal/contract/entity.ts';
@@ -29,7 +27,7 @@ export interface GathererOptions<V> {
   name: string;
   views: Collection;
   facts: Collection;
-  /** As of a projector: called after views were written, before their events count as handled; at least once a write. */
+  /** Called after views were written, before their events count as handled; at least once for each write. */
   onWritten?(views: { id: string; revision: number }[]): Promise<void>;
 }
 
@@ -38,11 +36,11 @@ const maxRounds = 12;
 
 type StateAt<V> = Parameters<typeof foldSteps<V>>[2];
 
-/** What became of the views of some steps: how many steps are in them, and why the next one is not. */
+/** Result of writing the views of some steps: how many steps are in them, and the failure of the next one. */
 interface Written {
   done: number;
   failure?: Failed;
-  /** The store takes a view with all of its events not, because of what it is. */
+  /** The store, or the codec, refuses a view with all of its events. */
   refused?: { error: unknown };
 }
 
@@ -56,8 +54,8 @@ export function createGatherer<V>(options: GathererOptions<V>): InOrderHandler {
   const remembering = new Set(projection.gathers.flatMap(({ entity, facts: kept }) => (kept ? [entity.name] : [])));
 
   /**
-   * The facts of the events' streams. Those of streams that begin here are not read: made from the first event on they are
-   * right, whatever is there.
+   * The facts of the events' streams. A stream that begins in this batch needs no read: facts that are computed from
+   * its first event on are right, whatever is stored.
    */
   async function loadFacts(events: RecordedEvent[]): Promise<Map<string, StoredDocument>> {
     const first = new Map(events.toReversed().map((event) => [event.stream, event]));
@@ -76,7 +74,7 @@ export function createGatherer<V>(options: GathererOptions<V>): InOrderHandler {
     };
   }
 
-  /** The views' states. One that can't be read fails the first event that asks for it. */
+  /** The views' states. A view that can't be decoded fails the first event that changes it. */
   async function load(ids: Set<string>): Promise<{ states: Map<string, ViewState<V>>; stateAt: StateAt<V> }> {
     const stored = byId(await views.load([...ids]));
     const states = new Map<string, ViewState<V>>();
@@ -113,7 +111,7 @@ export function createGatherer<V>(options: GathererOptions<V>): InOrderHandler {
       const { lost, refused } = writes.length > 0 ? await views.save(writes) : { lost: [], refused: [] };
       const unwritten = new Set([...lost, ...refused.map(({ id }) => id)]);
       const written = writes.filter(({ id }) => !unwritten.has(id));
-      // Also of those that had everything: their writer may have ended before it could call this.
+      // Also for views that had everything: their writer may have died before it called this.
       const kept = [...states.values()].flatMap(({ document, changed: is }) => (document && !is ? [document] : []));
       if (written.length + kept.length > 0) await onWritten?.([...written, ...kept]);
       if (refused.length > 0) return { done, failure, refused: refused[0]! };
@@ -123,7 +121,7 @@ export function createGatherer<V>(options: GathererOptions<V>): InOrderHandler {
     return { done, failure };
   }
 
-  /** Writes what is known of streams after these steps, where it has changed. Returns what the store refuses. */
+  /** Writes the facts of streams after these steps, if they have changed. Returns the error if one is refused. */
   async function writeFacts(
     steps: Step<V>[],
     stored: Map<string, StoredDocument>,
@@ -139,7 +137,7 @@ export function createGatherer<V>(options: GathererOptions<V>): InOrderHandler {
       if (refused.length > 0) return refused[0];
       if (lost.length === 0) return undefined;
       documents = byId(await facts.load(lost));
-      // The facts after a version are the same, whatever wrote them: only what is behind is written again.
+      // The facts after a version are the same, whichever process wrote them: only older ones are written again.
       open = open.filter(({ recorded: { stream, version } }) => {
         const seen = documents.get(stream)?.streams[stream] ?? 0;
         return lost.includes(stream) && seen < version;
@@ -153,7 +151,7 @@ export function createGatherer<V>(options: GathererOptions<V>): InOrderHandler {
     const refused = written.refused ?? (await writeFacts(steps.slice(0, written.done), stored));
     if (!refused) return written.failure;
     if (steps.length === 1) return { event: steps[0]!.recorded, error: refused.error };
-    // Finds the event that is to blame.
+    // Finds the event that fails.
     for (const step of steps) {
       const failure = await apply([step], await loadFacts([step.recorded]));
       if (failure) return failure;
@@ -186,7 +184,7 @@ export function createGatherer<V>(options: GathererOptions<V>): InOrderHandler {
   };
 }
 
-/** The writes of these; or why one can't be written down. */
+/** The writes of these items; or the error if one can't be encoded. */
 function writable<T>(items: T[], write: (item: T) => Write): { writes: Write[]; error?: unknown } {
   try {
     return { writes: items.map(write) };
@@ -195,7 +193,7 @@ function writable<T>(items: T[], write: (item: T) => Write): { writes: Write[]; 
   }
 }
 
-/** What is remembered of the step's stream after it, as a document under the stream's name. */
+/** The facts of the step's stream after it, as a document under the stream's name. */
 function factsWrite<V>({ recorded, gather, known }: Step<V>, stored: Map<string, StoredDocument>): Write {
   const { stream } = recorded;
   const before = stored.get(stream);

@@ -1,4 +1,7 @@
-/** The life of a multi-stream projection on every store: built, fed from the logs, rebuilt, verified, waited for. */
+/**
+ * The life of a multi-stream projection on every store: built, fed from the logs, rebuilt, verified, queried with
+ * tokens.
+ */
 import { order, payment } from '@caudal/contract/entities.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import type { Running } from '@caudal/kernel/lifetime.ts';
@@ -34,7 +37,7 @@ import { isRight } from '../verify/report.ts';
 import { verify } from '../verify/verify.ts';
 import type { MultiStreamProjection } from './types.ts';
 
-/** The same projection once its fault is mended: it has no use for what the other can't handle. */
+/** The same projection with its fault fixed: it ignores what the other can't handle. */
 const mended = (projection: MultiStreamProjection<Ordered>): MultiStreamProjection<Ordered> => ({
   ...projection,
   gathers: projection.gathers.map((one, index) =>
@@ -74,7 +77,7 @@ for (const name of storeNames) {
       }
     }
 
-    /** A version of the projection that is this test's own, and what a projector role and a query role have of it. */
+    /** A version of the projection for this test only, as a projector role and a query role use it. */
     function setUp({ logs }: TestLogs) {
       version += 1;
       const projection = { ...ordered, version };
@@ -156,7 +159,7 @@ for (const name of storeNames) {
         }
       })();
       const report = await rebuild(options);
-      // Whichever of them feeds: one goes, another one takes over.
+      // Whichever of them feeds: one stops, another one takes over.
       await second.stop();
       follow();
       const after = made.all().length;
@@ -181,7 +184,7 @@ for (const name of storeNames) {
       }
     }, 60_000);
 
-    test('a token waits until the position of its event has passed, and no longer than it may', async () => {
+    test("a query waits until its token's event has passed, and no longer than its time-out", async () => {
       const made = testLogs();
       const { options, follow, seen, views } = setUp(made);
       await made.append(order, '1', created('ann', 7n));
@@ -195,12 +198,12 @@ for (const name of storeNames) {
       await waiting;
       expect((await views.get('ann'))?.view).toMatchObject({ orders: 2, total: 12n });
       expect((await views.find({ where: [{ key: 'orders', equals: 2 }], limit: 5 })).views).toHaveLength(1);
-      // What does not exist is waited for, what the projection does not follow is not.
+      // It waits for a version that does not exist, but not for a stream that the projection does not follow.
       await expect(seen({ stream: 'orders.order/2', version: 9 }, 100)).rejects.toMatchObject({
         reason: 'NOT_YET_VISIBLE',
       });
       await seen({ stream: 'payments.wallet/2', version: 9 }, 100);
-      // A stream that is parked is not seen, however far the log is.
+      // A parked stream is not seen, however far the checkpoint is.
       await made.append(order, '1', poisonous);
       const [next] = await made.append(order, '2', confirmed);
       await seen(next!);
@@ -209,7 +212,7 @@ for (const name of storeNames) {
       });
     }, 30_000);
 
-    test('what can not be handled is parked, the rest is exact; a rebuild once it is mended gives the whole', async () => {
+    test('a stream that fails is parked, the rest is exact; a rebuild after the fix has everything', async () => {
       const made = testLogs();
       const place = setUp(made);
       const { projection, store, options, follow, seen, handlerOf } = place;
@@ -218,7 +221,7 @@ for (const name of storeNames) {
       await made.append(order, '1', created('ann', 1n), poisonous, cancelled);
       await made.append(order, '2', created('ann', 2n));
       parkedFrom.set('orders.order/1', 2);
-      // The first one takes what it gets.
+      // The first generation accepts failures.
       await ensureBuilt(options);
       expect(await countParked(database, handlerOf(1))).toBe(1);
       expect(await viewsNow(place)).toEqual(plainly(made.all(), withoutParked));
@@ -236,7 +239,7 @@ for (const name of storeNames) {
       expect(right).toMatchObject({ findings: [], failedCount: 2 });
 
       await expect(rebuild(options)).rejects.toMatchObject({ reason: 'REBUILD_FAILED_EVENTS' });
-      // Mended, but not built anew: verifying says what is not in the views.
+      // Fixed, but not built anew: verifying reports what is not in the views.
       const wrong = await verify({ projection: mended(projection), store, logs: made.logs, settleMs: 0 });
       expect(wrong.counts.differing + wrong.counts.behind).toBeGreaterThan(0);
       const report = await rebuild({ ...options, projection: mended(projection) });
@@ -246,7 +249,7 @@ for (const name of storeNames) {
       expect(await countParked(database, handlerOf(3))).toBe(0);
     }, 60_000);
 
-    test('verifying finds what is missing, differing, behind and extra, in as many passes as memory asks for', async () => {
+    test('verifying finds what is missing, differing, behind and extra, in as many passes as memory needs', async () => {
       const made = testLogs();
       for (let number = 0; number < 10; number++) await made.append(order, `${number}`, created(`c${number}`, 5n));
       for (let number = 0; number < 10; number++) await made.append(order, `${number}`, confirmed);
@@ -275,7 +278,7 @@ for (const name of storeNames) {
       }
     });
 
-    test('a generation that is dropped takes what it remembered with it', async () => {
+    test('the facts of a generation are dropped with it', async () => {
       const made = testLogs();
       const { projection, store, options, handlerOf, follow } = setUp(made);
       await made.append(order, '1', created('ann', 1n), poisonous);

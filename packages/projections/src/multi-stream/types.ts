@@ -1,7 +1,6 @@
 /**
  * Multi-stream projections: views that gather from any number of streams, such as the sales of a country and a day. A
- * view keeps a position for each log instead of a version for each stream; docs/multi-stream-projections.md has the
- * argument.
+ * view keeps a position for each log instead of a version for each stream. See docs/multi-stream-projections.md.
  */
 import type { Entity, EventCase } from '@caudal/contract/entity.ts';
 import type { Evolved, ProjectedEvent, Projection, ViewCodec, ViewDeclaration } from '../types.ts';
@@ -12,25 +11,27 @@ export interface GatheredEvent<E extends EventCase = EventCase, F = unknown> ext
   facts: F | undefined;
 }
 
-/** What is remembered of each stream, since later events do not repeat it: of an order, its country and total. */
+/** What is remembered of each stream because later events do not repeat it: an order's country and total. */
 export interface Facts<E extends EventCase = EventCase, F = unknown> {
   codec: ViewCodec<F>;
   /**
-   * What to remember from this event on: `event.facts` as they are if nothing changes (that writes nothing), undefined
-   * once no later event needs them.
+   * What to remember from this event on. Return `event.facts` itself if nothing changes: then nothing is written.
+   * Return undefined when no later event needs the facts.
    */
   remember(event: GatheredEvent<E, F>): F | undefined;
 }
 
-/** One entity that views gather from: `gather(order, { facts: ..., views: ..., evolve: ... })` keeps the types together. */
+/**
+ * One entity that views gather from: `gather(order, { facts: ..., views: ..., evolve: ... })` keeps the types together.
+ */
 export interface Gather<V, E extends EventCase = EventCase, F = unknown> {
   entity: Entity<E>;
   facts?: Facts<E, F>;
   /** The ids of the views that the event changes: none, one, or several (an order that moves from one to another). */
   views(event: GatheredEvent<E, F>): string[];
   /**
-   * The view `id` after the event. Gets the events of a log in the log's order. Those of different logs come in any
-   * order, and every order of them must give the same view. Must not change `view` in place.
+   * The view `id` after the event. It gets the events of a log in the log's order, and events of different logs in any
+   * order: every such order must give the same view. It must not change `view` in place.
    */
   evolve(view: V | undefined, event: GatheredEvent<E, F>, id: string): Evolved<V>;
 }

@@ -24,10 +24,10 @@ const things = { ...details, codec: {}, follows: [], indexes: [], keys } as unkn
 
 describe('a declared aggregate', () => {
   test.each<[string, { groupBy?: unknown[]; compute?: object }, string]>([
-    ['an unknown group key', { groupBy: ['nothing'] }, '"nothing" is no key'],
-    ['a name of every object', { groupBy: ['toString'] }, '"toString" is no key'],
+    ['an unknown group key', { groupBy: ['nothing'] }, '"nothing" is not a key'],
+    ['a name of every object', { groupBy: ['toString'] }, '"toString" is not a key'],
     ['a list', { groupBy: ['tags'] }, '"tags" is a list'],
-    ['text', { groupBy: ['title'] }, '"title" is text'],
+    ['text', { groupBy: ['title'] }, '"title" is of type text'],
     ['a key twice', { groupBy: ['at', { key: 'at', unit: 'day', timeZone: 'UTC' }] }, '"at" is grouped by twice'],
     ['the day of a keyword', { groupBy: [{ key: 'owner', unit: 'day', timeZone: 'UTC' }] }, 'it has no day'],
     ['another time zone', { groupBy: [{ key: 'at', unit: 'day', timeZone: 'Europe/Paris' }] }, '"Europe/Paris"'],
@@ -50,7 +50,7 @@ describe('a declared aggregate', () => {
     expect(() => layoutOf(wrong as never)).toThrow('"owner" can\'t be summable');
   });
 
-  test('rows are ordered by what was named, then by the other group keys', () => {
+  test('rows are ordered by the named columns, then by the other group keys', () => {
     const query = {
       groupBy: ['owner', { key: 'at', unit: 'month', timeZone: 'UTC' }, 'open'],
       compute: { views: 'count', total: { sum: 'amount' } },
@@ -70,7 +70,7 @@ describe('a declared aggregate', () => {
     expect(() => typedAggregate(layoutOf(things), wrong)).toThrow('"rank" is neither');
   });
 
-  test('rows have the types of what was asked', () => {
+  test('rows have the types of the query', () => {
     const shape = defineAggregate(things, {
       groupBy: ['owner', { key: 'at', unit: 'day', timeZone: 'UTC' }],
       compute: { views: 'count', total: { sum: 'amount' }, last: { max: 'at' } },
@@ -85,7 +85,7 @@ describe('a declared aggregate', () => {
       'a',
       new Date(0),
     ]);
-    // @ts-expect-error: nothing of this name is grouped by
+    // @ts-expect-error: no group key has this name
     expect(row.group.rank).toBeUndefined();
   });
 });
@@ -136,7 +136,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       });
       expect(await views.count()).toBe(4);
       expect(await views.count([{ key: 'customer', equals: 'ann' }])).toBe(3);
-      await expect(views.count([{ key: 'nothing', equals: 1 }])).rejects.toThrow('no key');
+      await expect(views.count([{ key: 'nothing', equals: 1 }])).rejects.toThrow('not a key');
 
       now += 100;
       const { rows, more } = await views.aggregate({ ...totals, limit: 5_000 });
@@ -149,7 +149,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
         false,
       ]);
       expect(await views.count()).toBe(5);
-      // Of the first generation nothing is needed any more.
+      // The first generation is no longer needed.
       await generations[0]!.collection.drop();
       expect(await views.aggregate(ofAll)).toEqual({ rows: [{ group: {}, values: { views: 5 } }], more: false });
     });

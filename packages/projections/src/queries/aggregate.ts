@@ -1,4 +1,4 @@
-/** Aggregations between what a query asks for by name and what a store works with by place. */
+/** Translates aggregations: queries name keys and values, stores number them. */
 import { layoutOf } from '../stores/keys.ts';
 import type { Aggregation, AggregationRow, Layout, RowPlace, TypedComputation, TypedGroup } from '../stores/store.ts';
 import type {
@@ -15,8 +15,8 @@ const maxGroupKeys = 4;
 const maxComputed = 8;
 
 /**
- * An aggregation's shape, checked against its projection: made where the module is loaded, it stops a program that asks for
- * what can't be computed from starting. Throws an Error that names the key and the fix.
+ * Checks an aggregation's shape against its projection. Call it where the module is loaded: then a program with a shape
+ * that can't be computed does not start. Throws an Error that names the key and the fix.
  */
 export function defineAggregate<V, const G extends GroupKey, const C extends Computations>(
   projection: Projection<V>,
@@ -26,7 +26,7 @@ export function defineAggregate<V, const G extends GroupKey, const C extends Com
   return shape;
 }
 
-/** A query as a store works with it, without conditions and bounds. Throws for one that makes no sense: the caller's bug. */
+/** A query in a store's terms, without conditions and bounds. Throws if it is not valid, which is the caller's bug. */
 export function typedAggregate(
   layout: Layout,
   query: Pick<AggregateQuery, 'groupBy' | 'compute' | 'orderBy'>,
@@ -65,7 +65,7 @@ function typedShape(layout: Layout, { groupBy, compute }: AggregateShape) {
   for (const [place, { key, unit }] of groups.entries()) {
     const { type, many } = keyOf(layout, key);
     if (groups.findIndex((other) => other.key === key) !== place) throw new Error(`"${key}" is grouped by twice`);
-    // A view would be in several groups: their counts and sums would not add up to those of all views.
+    // A view would be in several groups: the counts and sums of groups would not add up to those of all views.
     if (many) throw new Error(`"${key}" is a list: views can't be grouped by it`);
     if (unit && type !== 'timestamp') throw new Error(`"${key}" is no timestamp: it has no ${unit}`);
   }
@@ -81,7 +81,9 @@ function typedShape(layout: Layout, { groupBy, compute }: AggregateShape) {
 function typedGroup(group: GroupKey): TypedGroup {
   if (typeof group === 'string') return { key: group };
   if (group.timeZone !== 'UTC')
-    throw new Error(`"${group.key}": days of "${group.timeZone}" are none that stores agree on`);
+    throw new Error(
+      `"${group.key}": the time zone "${group.timeZone}" is not supported: use 'UTC', or a keyword key that holds the day`,
+    );
   return { key: group.key, unit: group.unit };
 }
 
@@ -99,8 +101,8 @@ function typedComputation(layout: Layout, computation: Computation): TypedComput
 
 function keyOf(layout: Layout, name: string) {
   const key = Object.hasOwn(layout.keys, name) ? layout.keys[name] : undefined;
-  if (!key) throw new Error(`"${name}" is no key of this view`);
-  if (key.type === 'text') throw new Error(`"${name}" is text: only search finds by it`);
+  if (!key) throw new Error(`"${name}" is not a key of this view`);
+  if (key.type === 'text') throw new Error(`"${name}" is of type text: only a search can use it`);
   return key;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Page tokens: where a page ended, in which generation, of which query. Opaque to clients, and believed only after a
- * strict check; they hold nothing that their bearer has not seen.
+ * Page tokens: where a page ended, in which generation, of which query. They are opaque to clients, accepted only after
+ * a strict check, and hold only what their caller has received before.
  */
 import { createHash } from 'node:crypto';
 import { type CaudalError, invalidField } from '@caudal/kernel/errors.ts';
@@ -19,7 +19,7 @@ export interface PageToken {
 export interface Shape {
   /** The projection, by name and version. */
   projection: string;
-  /** All that makes the query another one, its limit aside. */
+  /** All fields of the query except its limit: a token is valid for these values only. */
   query: unknown;
   /** The types of `keys`; `score` is a number. */
   types: (KeyType | 'score')[];
@@ -34,7 +34,7 @@ export function encodeToken(token: PageToken, shape: Shape): string {
   return Buffer.from(text).toString('base64url');
 }
 
-/** What a token says. INVALID_ARGUMENT if it is none, or belongs to another query. */
+/** The content of a token. INVALID_ARGUMENT if it is not a token, or belongs to another query. */
 export function decodeToken(token: string, shape: Shape): PageToken {
   if (token.length > longestToken || !/^[A-Za-z0-9_-]+$/.test(token)) throw noToken();
   let parsed: unknown;
@@ -48,19 +48,22 @@ export function decodeToken(token: string, shape: Shape): PageToken {
   if (typeof print !== 'string' || !Number.isSafeInteger(generation) || (generation as number) < 1) throw noToken();
   if (!Array.isArray(keys) || typeof id !== 'string' || id === '') throw noToken();
   if (print !== fingerprint(shape))
-    throw invalidField('page_token', 'belongs to another query: the other fields must stay as they were');
+    throw invalidField(
+      'page_token',
+      'belongs to another query: leave the other fields as they were for the first page',
+    );
   if (keys.length !== shape.types.length) throw noToken();
   return { generation: generation as number, keys: keys.map((key, place) => keyOf(shape.types[place]!, key)), id };
 }
 
-/** The token's generation is not kept any more. */
+/** The error for a token whose generation is no longer readable. */
 export function expiredToken(): CaudalError {
   const fix = 'has expired: start again without it';
   return invalidField('page_token', fix, 'PAGE_TOKEN_EXPIRED');
 }
 
 function noToken(): CaudalError {
-  return invalidField('page_token', 'is none that this method has given: leave it out to start from the first page');
+  return invalidField('page_token', 'was not issued by this method: leave it out to start from the first page');
 }
 
 function keyOf(type: KeyType | 'score', value: unknown): TypedKey | number {

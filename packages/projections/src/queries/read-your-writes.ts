@@ -1,9 +1,6 @@
 /**
- * Reading one's own writes: a query that carries the tokens of earlier commands waits until the views have seen them.
- *
- * The view that a write belongs to follows from its event, so the event is read from the log, and only that view is
- * looked at. Views that gather from many streams can't be told from an event alone: there the event's position in its log
- * is waited for.
+ * Read your own writes: a query with a consistency token waits until the views have seen the token's writes. A write's
+ * event determines the view to check; in a multi-stream projection it does not, so there the feed must pass the event.
  */
 import { domainOf, entityOfStream } from '@caudal/contract/entity.ts';
 import type { LogReader, RecordedEvent } from '@caudal/eventlog/types.ts';
@@ -19,11 +16,11 @@ import type { OpenedViews } from './views.ts';
 export interface AwaitSeenOptions<V> {
   projection: AnyProjection<V>;
   views: OpenedViews<V>;
-  /** For multi-stream projections: whether an event has gone through the handler of this name. */
+  /** For multi-stream projections: whether the handler of this name has handled the event. */
   passed?(handlerName: string, event: RecordedEvent): Promise<boolean>;
   /** By domain; those of the projection's entities. */
   logs: ReadonlyMap<string, LogReader>;
-  /** What to wait for; streams that the projection does not follow are passed over. */
+  /** The writes to wait for; streams that the projection does not follow are left out. */
   consistency: { stream: string; version: number }[];
   /** 2,000 ms if absent. */
   timeoutMs?: number;
@@ -34,8 +31,8 @@ const firstPauseMs = 5;
 const maxPauseMs = 50;
 
 /**
- * Resolves once queries see all of `consistency`. Errors: UNAVAILABLE NOT_YET_VISIBLE if that takes too long, calls of
- * store and log that don't answer included; UNAVAILABLE if they can't be reached; CANCELLED if `signal` fires.
+ * Resolves once queries see all of `consistency`. Errors: UNAVAILABLE NOT_YET_VISIBLE if that takes too long, also
+ * because store or log does not answer; UNAVAILABLE if they can't be reached; CANCELLED if `signal` fires.
  */
 export async function awaitSeen<V>(options: AwaitSeenOptions<V>): Promise<void> {
   const { projection, views, consistency, timeoutMs = 2_000, signal } = options;
@@ -46,7 +43,7 @@ export async function awaitSeen<V>(options: AwaitSeenOptions<V>): Promise<void> 
   let waiting: Awaited[] = followed.map((write) => ({ ...write, event: undefined, view: undefined }));
   const gone = () => new CaudalError('CANCELLED', 'CALL_CANCELLED', 'The caller went away.');
 
-  /** What the call gives, if it does in time; then it goes on unwatched. */
+  /** The result of the call, if there is one in time. The result of a late call is dropped. */
   async function inTime<T>(call: Promise<T>): Promise<T> {
     if (await within(Math.max(0, deadline - performance.now()), call, signal)) return call;
     throw signal?.aborted ? gone() : notYetVisible(waiting);
@@ -72,20 +69,20 @@ interface Awaited {
   version: number;
   /** Undefined: not known yet. */
   event: RecordedEvent | undefined;
-  /** The same, of projections whose events have one. */
+  /** The event's view; undefined: not known yet, or a multi-stream projection. */
   view: string | undefined;
 }
 
-/** Finds out the views that are not known yet, and passes over events that have none. */
+/** Finds the views that are not known yet, and leaves out events that have none. */
 async function locate<V>({ projection, logs }: AwaitSeenOptions<V>, waiting: Awaited[]): Promise<Awaited[]> {
   const located = await Promise.all(
     waiting.map(async (write) => {
       if (write.event) return [write];
       const domain = domainOf(write.stream);
       const log = logs.get(domain);
-      if (!log) throw new Error(`${projection.name} follows ${domain}, and there is no log of it`);
+      if (!log) throw new Error(`${projection.name} follows ${domain}, and no log of it is given`);
       const [event] = await log.readStreams([{ stream: write.stream, afterVersion: write.version - 1 }], { limit: 1 });
-      // A replica may not have it yet; and who makes a token up waits in vain.
+      // A replica may not have it yet. A token that was made up waits until the time is over.
       if (!event) return [write];
       return isMultiStream(projection) ? [{ ...write, event }] : viewOfWrite(projection, event, write);
     }),
@@ -98,7 +95,7 @@ function viewOfWrite<V>(projection: Projection<V>, event: RecordedEvent, write: 
     const view = followEvent(projection, event)?.view;
     return view === undefined ? [] : [{ ...write, event, view }];
   } catch {
-    // The projector can't handle it either: its stream is parked, and what was written stays invisible until a redrive.
+    // The projector can't handle it either: its stream is parked, so the write is not visible before a redrive.
     return [write];
   }
 }
@@ -116,15 +113,20 @@ async function notPassed<V>(
   handlerName: string,
   waiting: Awaited[],
 ): Promise<Awaited[]> {
-  if (!passed) throw new Error(`${projection.name} gathers from many streams: awaitSeen must be told what has passed`);
+  if (!passed) throw new Error(`${projection.name} is a multi-stream projection: give awaitSeen its option "passed"`);
   const seen = await Promise.all(waiting.map(({ event }) => event !== undefined && passed(handlerName, event)));
   return waiting.filter((_, index) => !seen[index]);
 }
 
 function notYetVisible(waiting: Awaited[]): CaudalError {
   const { stream, version } = waiting[0]!;
-  return new CaudalError('UNAVAILABLE', 'NOT_YET_VISIBLE', 'What you wrote is not visible here yet: try again.', {
-    retryAfterMs: 500,
-    metadata: { stream, version: String(version) },
-  });
+  return new CaudalError(
+    'UNAVAILABLE',
+    'NOT_YET_VISIBLE',
+    'This view has not seen your write yet: try again with the same token.',
+    {
+      retryAfterMs: 500,
+      metadata: { stream, version: String(version) },
+    },
+  );
 }

@@ -32,7 +32,7 @@ describe('a record of generations', () => {
   };
   const [first, second, third] = record.generations as [never, never, never];
 
-  test('says at any moment what is read, fed, held and expired', () => {
+  test('defines at any moment which generation is read, fed, held and expired', () => {
     expect([98_500, 100_999, 101_000, 9e9].map((now) => currentOf(record, now)?.number)).toEqual([1, 1, 2, 2]);
     expect(currentOf({ last: 1, generations: [third] }, 5)).toBeUndefined();
     expect([100_000, 700_999, 701_000].map((now) => isReadable(first, now))).toEqual([true, true, false]);
@@ -52,7 +52,7 @@ describe('a record of generations', () => {
     expect([760_999, 761_000].map((now) => isExpired(first, now))).toEqual([false, true]);
   });
 
-  test('a clock that is set back takes no generation away, and undoes no switch', () => {
+  test('a clock that is set back removes no generation, and undoes no switch', () => {
     const hour = 3_600_000;
     const only: Generations = { last: 1, generations: [{ number: 1, fed: true, from: 10 * hour }] };
     expect(currentOf(only, 9 * hour)?.number).toBe(1);
@@ -75,7 +75,7 @@ describe('page tokens', () => {
   const shape: Shape = { projection: 'p.v1', query: [{ a: 1n }], types: ['long', 'timestamp', 'keyword', 'boolean'] };
   const token = { generation: 2, keys: [2n ** 62n, new Date(5), 'ü', null], id: 'x/1' };
 
-  test('come back as they were', () => {
+  test('are decoded as they were encoded', () => {
     expect(decodeToken(encodeToken(token, shape), shape)).toEqual(token);
     const search: Shape = { ...shape, types: ['score'] };
     expect(decodeToken(encodeToken({ ...token, keys: [1.7823784] }, search), search).keys).toEqual([1.7823784]);
@@ -107,7 +107,7 @@ describe('page tokens', () => {
     );
   });
 
-  test('the same with valid content is taken', () => {
+  test('the same with valid content is accepted', () => {
     expect(decodeToken(forged(print, 1, keys, 'x'), shape).keys).toEqual([1n, new Date(5), 'x', true]);
   });
 });
@@ -152,7 +152,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       expect(await views.find({ limit: 1 })).toEqual({ views: [], nextPageToken: '' });
     });
 
-    test('pages go on where they were, whatever is written meanwhile', async () => {
+    test('pages continue where they were, whatever is written in between', async () => {
       const { views, record, generation, append, all } = await setUp();
       const { projector, collection } = await generation(1);
       await record([{ number: 1, fed: true, from: 0 }]);
@@ -166,7 +166,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       for (let round = 0; page?.nextPageToken !== ''; round++) {
         page = await views.find({ ...query, pageToken: page?.nextPageToken });
         seen.push(...page.views.map(({ id }) => id));
-        // One that comes before the page's end, one after: neither shifts what is there.
+        // One view before the page's end, one after: neither shifts the others.
         const [event] = await append(order, `n${round}`, created('cleo', 99n));
         await projector.handle([event!]);
         await collection.refresh();
@@ -221,7 +221,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       await expect(rest(nextPageToken)).rejects.toMatchObject({ reason: 'PAGE_TOKEN_EXPIRED' });
     });
 
-    test('a query that carries a token sees what its caller wrote, or says that it does not yet', async () => {
+    test('a query with a token sees what its caller wrote, or answers that it does not yet', async () => {
       const { views, projection, record, generation, append, logs } = await setUp();
       const { projector } = await generation(1);
       await record([{ number: 1, fed: true, from: 0 }]);
@@ -259,7 +259,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       });
     });
 
-    test('a call that does not answer does not hold up who waits for a write', async () => {
+    test('a call that does not answer does not hold up a query that waits for a write', async () => {
       const { views, projection, record, generation, append, logs } = await setUp();
       const { projector, collection } = await generation(1);
       await record([{ number: 1, fed: true, from: 0 }]);
@@ -284,20 +284,20 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       ).rejects.toMatchObject({ code: 'CANCELLED', reason: 'CALL_CANCELLED' });
     });
 
-    test('queries that make no sense are the callers bug', async () => {
+    test('queries that are not valid throw: the caller has a bug', async () => {
       const { views, record, generation } = await setUp();
       await generation(1);
       await record([{ number: 1, fed: true, from: 0 }]);
-      await expect(views.find({ where: [{ key: 'nothing', equals: 1 }], limit: 1 })).rejects.toThrow('no key');
+      await expect(views.find({ where: [{ key: 'nothing', equals: 1 }], limit: 1 })).rejects.toThrow('not a key');
       await expect(views.find({ where: [{ key: 'total', equals: 'x' }], limit: 1 })).rejects.toThrow('no long');
     });
 
     if (name === 'mongodb')
-      test('a store that cannot search says so', () => {
+      test('a store that cannot search is refused', () => {
         expect(() => openSearch({ projection: details, store: place.store })).toThrow("can't search");
       });
     else
-      test('searching goes on page by page, within its generation', async () => {
+      test('a search continues page by page, in its generation', async () => {
         const { record, store, projection, append, all } = await setUp();
         const titled = {
           ...projection,
@@ -332,7 +332,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
         await expect(search.search({ ...query, text: 'x', pageToken: nextPageToken })).rejects.toMatchObject({
           code: 'INVALID_ARGUMENT',
         });
-        await expect(search.search({ ...query, fields: { customer: 1 } })).rejects.toThrow('no text');
+        await expect(search.search({ ...query, fields: { customer: 1 } })).rejects.toThrow('not a text key');
       });
   });
 }

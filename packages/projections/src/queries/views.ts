@@ -1,4 +1,4 @@
-/** Reading a projection's views, from the generation that is current when a query begins. */
+/** Queries on a projection's views, in the generation that is current when a query begins. */
 import { type Clock, systemClock } from '@caudal/kernel/time.ts';
 import { type CurrentGenerations, currentGenerations } from '../generations/generations.ts';
 import { layoutOf, nameOf, typedConditions, typedKey, typedOrder } from '../stores/keys.ts';
@@ -16,25 +16,25 @@ import { decodeToken, encodeToken, expiredToken, type PageToken, type Shape } fr
 export interface OpenViewsOptions<V> {
   projection: ViewDeclaration<V>;
   store: ViewStore;
-  /** How long the current generation is taken for current; 2,000 ms, which is also the most. */
+  /** How long the record of generations is cached; 2,000 ms if absent, which is also the most. */
   cacheMs?: number;
   clock?: Clock;
 }
 
-/** Views, and what `awaitSeen` needs of them. */
+/** Views, and the generations for `awaitSeen`. */
 export interface OpenedViews<V> extends Views<V> {
   readonly generations: CurrentGenerations;
 }
 
-/** More views or groups than this are never read at once; a page may be shorter than was asked for. */
+/** The most views or groups of one read: a page may be shorter than the limit in the query. */
 const maxLimit = 1_000;
 /** How long a store may work on an aggregation. */
 const maxMs = 5_000;
 
 /**
  * Reads views. Errors: UNAVAILABLE if the store can't be reached or nothing is built yet; INVALID_ARGUMENT for a page
- * token that is wrong, or (PAGE_TOKEN_EXPIRED) too old. Throws what is no CaudalError for a query that names keys which
- * the projection does not have.
+ * token that is wrong, or (PAGE_TOKEN_EXPIRED) too old. Throws a plain Error if a query names keys that the projection
+ * does not have.
  */
 export function openViews<V>(options: OpenViewsOptions<V>): OpenedViews<V> {
   const { projection, store, cacheMs, clock = systemClock } = options;
@@ -90,9 +90,10 @@ export function openSearch<V>(options: OpenViewsOptions<V>): OpenedViews<V> & Se
     async search(query) {
       const { text, fields, facets = [] } = query;
       for (const key of Object.keys(fields))
-        if (layout.keys[key]?.type !== 'text') throw new Error(`"${key}" is no text of ${nameOf(projection)}`);
+        if (layout.keys[key]?.type !== 'text') throw new Error(`"${key}" is not a text key of ${nameOf(projection)}`);
       for (const key of facets)
-        if (layout.keys[key]?.type !== 'keyword') throw new Error(`"${key}" is no keyword of ${nameOf(projection)}`);
+        if (layout.keys[key]?.type !== 'keyword')
+          throw new Error(`"${key}" is not a keyword key of ${nameOf(projection)}`);
       const where = typedConditions(layout, query.where);
       const shape: Shape = { projection: nameOf(projection), query: ['search', text, fields, where], types };
       const limit = bounded(query.limit);
@@ -119,7 +120,9 @@ interface Place {
   collection: Collection;
 }
 
-/** Reads from the current generation; if that is just gone, once more from what is current then. */
+/**
+ * Reads from the current generation. If that was dropped just now, reads once more from the one that is current then.
+ */
 async function onCurrent<T>(generations: CurrentGenerations, read: (place: Place) => Promise<T>): Promise<T> {
   try {
     return await read(await generations.current());
@@ -130,7 +133,7 @@ async function onCurrent<T>(generations: CurrentGenerations, read: (place: Place
   }
 }
 
-/** Reads the first page from the current generation, every other from the one that the first came from. */
+/** Reads the first page from the current generation, and every other page from the same generation as the first. */
 async function page<T>(
   generations: CurrentGenerations,
   token: string | undefined,

@@ -1,4 +1,4 @@
-/** What every store must answer to an aggregation, on the real servers: what a plain fold in memory gives. */
+/** Aggregations of every store, on the real servers: the result must be that of a plain fold in memory. */
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { createRandom } from '@caudal/testing/random.ts';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -54,7 +54,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       expect(row).toEqual({ group: [], computed: [3n * 2n ** 63n + 2n ** 53n - 5n, -3n, greatest, 7n] });
     });
 
-    test('one group of all is there without any view; of groups there are none', async () => {
+    test('without any view there is one group of all, and none with group keys', async () => {
       const collection = await fresh();
       const compute: Aggregation['compute'] = [
         { kind: 'count' },
@@ -74,7 +74,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       ]);
     });
 
-    test('tombstones are in no group, and an update is in one', async () => {
+    test('tombstones are in no group, and an updated view is in one', async () => {
       const collection = await fresh([write('1', { owner: 'a', amount: 5n }), write('2', { owner: 'b', amount: 7n })]);
       const loaded = new Map((await collection.load(['1', '2'])).map((document) => [document.id, document]));
       const next = (id: string, change: Partial<Write>): Write => ({
@@ -138,7 +138,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
         collection = await fresh(documents.map(({ id, keys }) => write(id, keys)));
       });
 
-      test('every aggregation gives what a fold in memory gives, in the same order', async () => {
+      test('every aggregation returns what a fold in memory returns, in the same order', async () => {
         for (let round = 0; round < (name === 'mongodb' ? 50 : 150); round++) {
           const aggregation = { ...randomAggregation(random), maxMs: 20_000 };
           expect({ aggregation, rows: await collection.aggregate(aggregation) }).toEqual({
@@ -153,7 +153,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
     });
 
     describe('thousands of groups', () => {
-      // The test server in MongoDB's place takes seconds for a thousand groups, and keeps all others waiting meanwhile.
+      // The test server that replaces MongoDB takes seconds for a thousand groups, and all other calls wait.
       const views = name === 'mongodb' ? 200 : 52_000;
       const documents = Array.from({ length: views }, (_, n) => ({
         id: `${n}`,
@@ -174,7 +174,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
         collection = await fresh(documents.map(({ id, keys }) => write(id, keys)));
       }, 60_000);
 
-      test('the first by what is computed are those of all groups', async () => {
+      test('the first by a computed value are the first of all groups', async () => {
         const rows = await collection.aggregate(top);
         expect(rows).toEqual(
           rowsOf(
@@ -185,7 +185,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
         expect(await collection.count([])).toBe(views);
       });
 
-      test('ordered by its keys, so many groups are no trouble', async () => {
+      test('ordered by its keys, any number of groups is allowed', async () => {
         const rows = await collection.aggregate({
           ...top,
           groupBy: [{ key: 'owner' }],
@@ -198,12 +198,12 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       });
 
       const tooCostly = { code: 'RESOURCE_EXHAUSTED', reason: 'QUERY_TOO_COSTLY' };
-      test('what is not done in time is too costly', async () => {
+      test('an aggregation that is not done in time is too costly', async () => {
         await expect(collection.aggregate({ ...top, maxMs: 1 })).rejects.toMatchObject(tooCostly);
       });
 
       if (name === 'elasticsearch')
-        test('more groups than are ordered by what is computed are too many', async () => {
+        test('more groups than can be ordered by a computed value are refused', async () => {
           const owners = { ...top, groupBy: [{ key: 'owner' }] };
           await expect(collection.aggregate(owners)).rejects.toMatchObject(tooCostly);
         });

@@ -1,13 +1,13 @@
-/** What the stores' aggregations have in common: limits, types of what they compute, and the order of rows. */
+/** What the stores' aggregations share: types of computed values, and the order of rows. */
 import type { KeyType } from '../types.ts';
 import type { Aggregation, AggregationRow, Layout, TypedComputation, TypedKey } from './store.ts';
 
-/** The type of what is computed. */
+/** The type of a computed value. */
 export function typeOfComputed(computation: TypedComputation, layout: Layout): KeyType {
   return computation.kind === 'min' || computation.kind === 'max' ? layout.keys[computation.key]!.type : 'long';
 }
 
-/** The one group of all views, where there is no view: stores give no row then. */
+/** The row for the group of all views if there is no view: stores return no row then. */
 export function groupOfNone({ compute }: Aggregation): AggregationRow {
   return { group: [], computed: compute.map(({ kind }) => (kind === 'count' || kind === 'sum' ? 0n : null)) };
 }

@@ -51,7 +51,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       return collection;
     }
 
-    test('what was saved is loaded as it was, whatever its shape', async () => {
+    test('a document is loaded as it was saved, whatever its shape', async () => {
       const view = { 'a.b': { $c: [1, 2.5, null, 'ü'] }, minorUnits: '9223372036854775807', none: null };
       const streams = { 'orders.order/1': 3, 'payments.payment/x.y': 12 };
       const collection = await fresh([{ ...write('1', { amount: 9223372036854775807n }, view), streams }]);
@@ -69,7 +69,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       await collection.drop();
     });
 
-    test('a missing collection is told from an empty one, and no write makes it', async () => {
+    test('a missing collection differs from an empty one, and no write creates it', async () => {
       const collection = place.store.collection('missing.v1.1', layout);
       if (name === 'mongodb') return expect(await collection.load(['1'])).toEqual([]);
       for (const call of [
@@ -82,7 +82,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
         await expect(call()).rejects.toBeInstanceOf(MissingCollection);
     });
 
-    test('a write names who lost, and writes the others', async () => {
+    test('a write returns the ids that lost, and writes the others', async () => {
       const collection = await fresh([write('1'), write('2')]);
       const [one, two] = await collection
         .load(['1', '2'])
@@ -107,7 +107,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       );
     });
 
-    test('of writers that race one wins each round', async () => {
+    test('of writers that race exactly one wins each round', async () => {
       const collection = await fresh();
       const other = place.another().collection(`things.v1.${made}`, layout);
       for (let revision = 1; revision <= 3; revision++) {
@@ -128,7 +128,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       }
     });
 
-    test('a tombstone keeps its streams and is in no answer', async () => {
+    test('a tombstone keeps its streams and is in no result', async () => {
       const collection = await fresh([write('1', { owner: 'a' }), write('2', { owner: 'a' })]);
       const [loaded] = await collection.load(['1']);
       const tombstone = { ...loaded!, revision: 2, streams: { 'orders.order/1': 2 }, keys: {}, view: undefined };
@@ -239,7 +239,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       });
     });
 
-    test('a server that is gone is UNAVAILABLE soon, and served from again when it is back', async () => {
+    test('an unreachable server is UNAVAILABLE soon, and used again when it is back', async () => {
       const { reached, proxy } = await throughProxy(name);
       try {
         const collection = reached.store.collection('cut.v1.1', layout);
@@ -263,7 +263,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
             code: 'UNAVAILABLE',
             transient: true,
           });
-          // The drivers' own patience is 30 s.
+          // The drivers' own time-out is 30 s.
           expect(performance.now() - begun).toBeLessThan(15_000);
         }
         proxy.refuse(false);
@@ -279,12 +279,12 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       }
     }, 90_000);
 
-    test('a server that is gone when its store is opened is served from once it is back', async () => {
+    test('a server that is unreachable when its store is opened is used once it is back', async () => {
       const { reached, proxy } = await throughProxy(name);
       try {
         proxy.refuse(true);
         const collection = reached.store.collection('late.v1.1', layout);
-        // Several at once, as the projections of a process have it.
+        // Several at once, like the projections of a process.
         const calls = [collection.create(), collection.load(['1']), collection.find(everything)];
         for (const call of calls) await expect(call).rejects.toMatchObject({ code: 'UNAVAILABLE' });
         proxy.refuse(false);

@@ -1,9 +1,6 @@
 /**
- * Aggregations in Elasticsearch. Groups are `composite` buckets, which are exact, where `terms` guesses over shards. They can be
- * ordered by their keys only: rows that are ordered by what is computed are read all, from one point in time, and ordered here.
- *
- * Numbers of an answer are doubles by the time they are read, so longs are taken as text, from the `docvalue_fields` of a hit:
- * the group's least and greatest values, and its key.
+ * Aggregations in Elasticsearch: exact `composite` buckets, with longs read as text. `composite` orders by group keys
+ * only, so rows in another order are all read and ordered here. See README, How views are written.
  */
 import type { estypes } from '@elastic/elasticsearch';
 import { compareRows, groupOfNone } from './aggregation.ts';
@@ -18,7 +15,7 @@ import {
   tooCostly,
 } from './store.ts';
 
-/** More groups than this are not ordered by what is computed of them. */
+/** The most groups that can be ordered by a computed value. */
 export const maxGroups = 50_000;
 const groupsPerCall = 2_000;
 
@@ -85,13 +82,13 @@ export async function aggregateWith(
         if (all.length > maxGroups) throw tooCostly('Elasticsearch');
       }
     } finally {
-      // It ends by itself as well; what the groups were, or why there are none, counts more than that.
+      // It expires by itself; its failure must not hide the result or an earlier error.
       await closePoint(pit).catch(() => {});
     }
   }
 }
 
-/** What is asked of each group. */
+/** The aggregations of each group. */
 function aggregationsOf({ groupBy, compute }: Aggregation, layout: Layout): Aggregations {
   const longs = groupBy.filter(({ key }) => layout.keys[key]!.type === 'long').map(({ key }) => key);
   const keys = longs.length > 0 ? { hit: { top_hits: valuesOfHit(longs, layout) } } : {};
@@ -107,7 +104,7 @@ function compositeOf(
   const ordered = orderBy.flatMap(({ by, descending }) => ('group' in by ? [{ place: by.group, descending }] : []));
   const sources = ordered.map(({ place, descending }) => {
     const { key, unit } = groupBy[place]!;
-    // Without more words a group of null is the first of ascending and the last of descending ones.
+    // By default the group of null is first in ascending order and last in descending order.
     const source = { field: `keys.${key}`, missing_bucket: true, order: descending ? 'desc' : 'asc' } as const;
     return { [`g${place}`]: unit ? { date_histogram: { ...source, calendar_interval: unit } } : { terms: source } };
   });
@@ -116,7 +113,7 @@ function compositeOf(
   return { size, sources, after: key as estypes.AggregationsCompositeAggregateKey };
 }
 
-/** A key as `after` takes it. */
+/** A key for `after`. */
 function keyAsText(value: TypedKey): string | number | boolean | null {
   if (typeof value === 'bigint') return value.toString();
   return value instanceof Date ? value.getTime() : value;
@@ -139,7 +136,7 @@ function computed(name: string, computation: TypedComputation, layout: Layout): 
   // Milliseconds fit into a double.
   if (layout.keys[key]!.type === 'timestamp')
     return { [name]: kind === 'min' ? { min: { field } } : { max: { field } } };
-  // Only those that have a value: in an order a missing long counts as the least or greatest one.
+  // Only documents that have a value: `sort` takes a missing long for the least or greatest one.
   const hit = { top_hits: { ...valuesOfHit([key], layout), sort: [{ [field]: kind === 'min' ? 'asc' : 'desc' }] } };
   return { [name]: { filter: { exists: { field } }, aggs: { hit } } } as Aggregations;
 }

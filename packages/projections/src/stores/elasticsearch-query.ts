@@ -1,4 +1,4 @@
-/** Conditions, pages and searches as Elasticsearch's query language says them. */
+/** Conditions, pages and searches in Elasticsearch's query language. */
 import type { estypes } from '@elastic/elasticsearch';
 import { alternativesAfter, totalOrder } from './keys.ts';
 import type { Find, FullTextFind, Order, TypedCondition, TypedKey } from './store.ts';
@@ -46,8 +46,8 @@ export function conditionsQuery(where: TypedCondition[]): Query[] {
 }
 
 /**
- * What comes after a document. As a condition and not as `search_after`, since that wants the smallest long for a
- * missing number, which neither JSON nor dates can say.
+ * The condition "after this document". `search_after` is not used: it needs the smallest long for a missing number,
+ * which neither JSON numbers nor dates can hold.
  */
 export function findAfter({ orderBy, after }: Pick<Find, 'orderBy'> & { after: NonNullable<Find['after']> }): Query {
   const should = alternativesAfter({ orderBy, after }).flatMap(({ equal, further }) => {
@@ -58,7 +58,7 @@ export function findAfter({ orderBy, after }: Pick<Find, 'orderBy'> & { after: N
   return { bool: { should, minimum_should_match: 1 } };
 }
 
-/** Nulls come first: they are before every value, and nothing is before them. */
+/** Nulls are before every value, and nothing is before them. */
 function furtherThan(name: string, value: TypedKey, descending: boolean): Query | undefined {
   if (!descending) return value === null ? { exists: { field: name } } : range(name, { gt: json(value) });
   return value === null ? undefined : { bool: { should: [range(name, { lt: json(value) }), missing(name)] } };
@@ -75,8 +75,8 @@ export function sortOf(orderBy: Order[]): estypes.SortCombinations[] {
 }
 
 /**
- * Every word must be found in one of the fields, with one typing error from 3 letters on and two from 6 on (AUTO), the
- * first letter being right. Numbers and codes such as `85123A` are matched the same way.
+ * Every word must be found in one of the fields. One typing error is allowed from 3 letters on and two from 6 on
+ * (AUTO), but not in the first letter. Numbers and codes such as `85123A` are matched in the same way.
  */
 export function fullTextQuery({ text, fields, where }: FullTextFind): Query {
   const weighted = Object.entries(fields).map(([key, weight]) => `keys.${key}^${weight}`);

@@ -1,13 +1,6 @@
 /**
- * Views in Elasticsearch: an index a generation with an explicit mapping; only keys are indexed, the view is kept as it
- * is. Every access goes through the index's alias and writes say `require_alias`, because a write to a missing index
- * would make one, without the mapping.
- *
- * A write names the `_seq_no` that it read, or creates; 409 tells who lost a race. Reading by id is real time; `find`
- * and `search` see a write after the next refresh (1 s, or `refresh`).
- *
- * Left: `version_type=external` with the revision (a stale primary would take it), scripts and _update_by_query (the
- * fold is TypeScript, and happens once).
+ * Views in Elasticsearch: an index for each generation, used through its alias. A write names the `_seq_no` that it
+ * read, or creates; 409 means a lost race. See README, How views are written.
  */
 
 import { unavailable } from '@caudal/kernel/errors.ts';
@@ -44,10 +37,10 @@ interface Guard {
 }
 
 const facetSize = 20;
-/** What only the index needs. */
+/** Fields that only the index needs. */
 const unread = ['keys', 'sums'];
 
-/** A 400 or 413 of a call that carries documents is about them. */
+/** If a call with documents fails with 400 or 413, a document is at fault. */
 function isDocumentError(error: unknown): boolean {
   return error instanceof errors.ResponseError && (error.statusCode === 400 || error.statusCode === 413);
 }
@@ -55,13 +48,13 @@ function isDocumentError(error: unknown): boolean {
 export interface ElasticsearchStoreOptions {
   /** `http://user:password@host:port`, or several, separated by commas. */
   url: string;
-  /** Begins the name of every index, so that contexts and systems can share a cluster. */
+  /** The beginning of every index's name, so that contexts and systems can share a cluster. */
   prefix: string;
 }
 
 /** Opens a store; connects at first use and again by itself. */
 export function openElasticsearchStore({ url, prefix }: ElasticsearchStoreOptions): ViewStore {
-  // The runtime's own back-off repeats what fails: repeating here too would only make waits longer.
+  // Callers retry with back-off: retries here too would only make waits longer.
   const client = new Client({ nodes: url.split(','), maxRetries: 0, requestTimeout: 10_000 });
   return {
     name: 'Elasticsearch',
@@ -111,7 +104,7 @@ function collection(client: Client, alias: string, layout: Layout): Collection {
     return result;
   }
 
-  /** All of it or an error: by default a shard that fails is left out of the answer. */
+  /** A complete answer or an error: by default the answer leaves out a shard that fails. */
   const search = (request: estypes.SearchRequest) =>
     guarded(
       client.search<Source>({
@@ -123,7 +116,7 @@ function collection(client: Client, alias: string, layout: Layout): Collection {
       }),
     );
 
-  /** What answers only part of it in time is too costly. */
+  /** A time-out, or too much memory or too many groups, becomes QUERY_TOO_COSTLY. */
   async function costed<T>(call: Promise<T>): Promise<T> {
     try {
       return await call;
@@ -242,7 +235,7 @@ function typeOfError(error: unknown): string | undefined {
   return error instanceof errors.ResponseError ? error.body?.error?.type : undefined;
 }
 
-/** Elasticsearch gave up: out of time, out of the memory that it gives a request, or too many groups. */
+/** Whether Elasticsearch stopped the request: out of time, out of the memory for a request, or too many groups. */
 function isTooCostly(error: unknown): boolean {
   const cause = (error as Error).cause;
   if (!(cause instanceof errors.ResponseError)) return false;

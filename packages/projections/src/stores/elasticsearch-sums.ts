@@ -1,6 +1,6 @@
 /**
- * Exact sums of int64 in Elasticsearch, whose sums are doubles: a summable key is kept in three more fields, 22 bits each
- * (the highest with the sign). A double adds up 2^31 of those without rounding, more than a shard can hold.
+ * Exact sums of int64 in Elasticsearch, whose sums are doubles. A summable key is stored in three more fields, of 22
+ * bits each (the highest with the sign). A double adds up 2^31 of these without rounding, more than a shard can hold.
  */
 import type { estypes } from '@elastic/elasticsearch';
 import type { Layout, TypedKey, Write } from './store.ts';
@@ -16,7 +16,7 @@ function summable(layout: Layout): string[] {
   return Object.keys(layout.keys).filter((key) => layout.keys[key]!.summable);
 }
 
-/** The fields of an index that sums need; none if no key is summable. */
+/** The fields that sums need in an index; none if no key is summable. */
 export function sumsMapping(layout: Layout): Record<string, estypes.MappingProperty> {
   const keys = summable(layout);
   if (keys.length === 0) return {};
@@ -26,7 +26,7 @@ export function sumsMapping(layout: Layout): Record<string, estypes.MappingPrope
   };
 }
 
-/** What a document holds in those fields. */
+/** The values of these fields in a document. */
 export function sumsOf({ keys }: Write, layout: Layout): { sums?: Record<string, Record<Part, number>> } {
   const present = summable(layout).flatMap((key) => {
     const value = keys[key] as TypedKey | undefined;

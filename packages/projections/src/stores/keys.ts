@@ -1,4 +1,4 @@
-/** Keys: what views are found and ordered by, brought to one type each before any store sees them. */
+/** Keys, which views are found and ordered by: their types are checked here, before any store gets them. */
 
 import type { Condition, Key, KeyType, Query, ViewDeclaration } from '../types.ts';
 import type { Find, Layout, Order, TypedCondition, TypedKey, Write } from './store.ts';
@@ -6,40 +6,42 @@ import type { Find, Layout, Order, TypedCondition, TypedKey, Write } from './sto
 const keyName = /^[a-z][a-z0-9_]{0,39}$/;
 const projectionName = /^[a-z][a-z0-9-]{0,39}$/;
 
-/** The projection as generations, queues and metrics call it: `order-details.v1`. Throws if the name can't be used. */
+/** The projection's name in generations, queues and metrics: `order-details.v1`. Throws if the name is not valid. */
 export function nameOf(projection: { name: string; version: number }): string {
   if (!projectionName.test(projection.name))
-    throw new Error(`"${projection.name}" can't name a projection: use a-z, 0-9 and -, at most 40`);
+    throw new Error(`"${projection.name}" can't name a projection: use a-z, 0-9 and -, at most 40 characters`);
   return `${projection.name}.v${projection.version}`;
 }
 
-/** What the stores must know of a projection. Throws if its declaration makes no sense. */
+/** A projection's keys and indexes for the stores. Throws if its declaration is not valid. */
 export function layoutOf<V>(projection: ViewDeclaration<V>): Layout {
   const keys = Object.fromEntries(
     Object.entries(projection.keys).map(([name, key]) => {
-      if (!keyName.test(name)) throw new Error(`"${name}" can't name a key: use a-z, 0-9 and _, at most 40`);
+      if (!keyName.test(name)) throw new Error(`"${name}" can't name a key: use a-z, 0-9 and _, at most 40 characters`);
       const { type, many = false } = key;
       const summable = 'summable' in key && key.summable === true;
       if (summable && (type !== 'long' || many))
         throw new Error(
-          `${projection.name}: "${name}" can't be summable: only keys of type long that are no lists can`,
+          `${projection.name}: "${name}" can't be summable: declare it { type: 'long' } without "many", or remove "summable"`,
         );
       return [name, { type, many, ...(summable && { summable }) }];
     }),
   );
   for (const index of projection.indexes) {
     for (const name of index) {
-      if (!keys[name]) throw new Error(`${projection.name}: an index names "${name}", which is no key`);
+      if (!keys[name]) throw new Error(`${projection.name}: an index names "${name}", which is not in "keys"`);
       if (keys[name].type === 'text')
-        throw new Error(`${projection.name}: "${name}" is text, which search alone finds by`);
+        throw new Error(
+          `${projection.name}: "${name}" is of type text, which no index can have: only a search uses it`,
+        );
       if (keys[name].many && index.length > 1)
-        throw new Error(`${projection.name}: the list "${name}" can't share an index`);
+        throw new Error(`${projection.name}: the list "${name}" needs an index of its own`);
     }
   }
   return { keys, indexes: projection.indexes };
 }
 
-/** The value as a key of this type. Throws a TypeError if it is no such value. */
+/** The value as a key of this type. Throws a TypeError if its type is another one. */
 export function typedKey(type: KeyType, value: Key | undefined): TypedKey {
   if (value === null || value === undefined) return null;
   switch (type) {
@@ -60,7 +62,7 @@ export function typedKey(type: KeyType, value: Key | undefined): TypedKey {
   throw new TypeError(`${typeof value} "${String(value).slice(0, 100)}" is no ${type}`);
 }
 
-/** All keys of a view. Throws if the projection's functions do, or give what is no value of the key's type. */
+/** All keys of a view. Throws if a projection's function throws, or returns a value of another type. */
 export function keysOf<V>(projection: ViewDeclaration<V>, view: V): Write['keys'] {
   return Object.fromEntries(
     Object.entries(projection.keys).map(([name, key]) => [
@@ -72,8 +74,8 @@ export function keysOf<V>(projection: ViewDeclaration<V>, view: V): Write['keys'
 
 function layoutKey(layout: Layout, name: string) {
   const key = layout.keys[name];
-  if (!key) throw new Error(`"${name}" is no key of this view`);
-  if (key.type === 'text') throw new Error(`"${name}" is text: only search finds by it`);
+  if (!key) throw new Error(`"${name}" is not a key of this view`);
+  if (key.type === 'text') throw new Error(`"${name}" is of type text: only a search can use it`);
   return key;
 }
 
@@ -105,8 +107,8 @@ export function totalOrder(orderBy: Order[]): { key: string | undefined; descend
 }
 
 /**
- * What comes after a document in this order, as alternatives of (equal keys, then one that is further): how stores
- * without a native "search after" find the next page.
+ * The condition "after this document in this order", for stores without a native "search after". It has alternatives:
+ * in each, some keys are equal and the next one is further.
  */
 export function alternativesAfter(find: Pick<Find, 'orderBy'> & { after: NonNullable<Find['after']> }): {
   equal: { key: string; value: TypedKey }[];

@@ -4,7 +4,7 @@ import type { Collection, ViewStore } from './store.ts';
 
 const tooMany = { code: 'RESOURCE_EXHAUSTED', reason: 'TOO_MANY_AGGREGATES', retryAfterMs: 1_000 };
 
-/** A collection behind limits, whose counts end when the test says so. */
+/** A collection with limits, whose counts end when the test ends them. */
 function limited(limits: Parameters<typeof limitAggregates>[1]) {
   const open: PromiseWithResolvers<number>[] = [];
   const count = () => {
@@ -18,11 +18,11 @@ function limited(limits: Parameters<typeof limitAggregates>[1]) {
 
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 
-test('so many run at once, the others follow in order, whatever becomes of those before', async () => {
+test('only so many run at once; the others follow in order, even if those before them fail', async () => {
   const { open, views } = limited({ running: 2, waiting: 2 });
   const calls = Array.from({ length: 4 }, () => views.count([]));
   await expect(views.count([])).rejects.toMatchObject(tooMany);
-  // Reads of views pass them by.
+  // Reads of views do not wait for them.
   expect(await views.load(['a'])).toEqual([]);
   expect(open).toHaveLength(2);
   open[1]!.reject(new Error('lost'));
@@ -40,7 +40,7 @@ test('so many run at once, the others follow in order, whatever becomes of those
   expect(await Promise.all(again)).toEqual([9, 9]);
 });
 
-test('who waits too long is refused, and takes no place', async () => {
+test('a call that waits too long is refused, and takes no place', async () => {
   const { open, views } = limited({ running: 1, waiting: 5, waitMs: 20 });
   const first = views.count([]);
   await expect(views.count([])).rejects.toMatchObject(tooMany);

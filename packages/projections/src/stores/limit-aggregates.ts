@@ -1,6 +1,6 @@
 /**
- * A store that counts and aggregates for a few callers at once. Both may read a whole collection, and share connections and
- * processors with reads of a view: without a limit a handful of reports would take them all.
+ * Limits how many counts and aggregations run at once. They may read a whole collection, and share connections and
+ * processors with reads of single views: without a limit a few reports would take them all.
  */
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import type { ViewStore } from './store.ts';
@@ -8,20 +8,20 @@ import type { ViewStore } from './store.ts';
 export interface AggregateLimits {
   /** At once; 4 if absent. */
   running?: number;
-  /** That wait for their turn; 64 if absent. */
+  /** How many more may wait; 64 if absent. */
   waiting?: number;
-  /** How long they wait for it; 5,000 ms if absent. */
+  /** How long each may wait; 5,000 ms if absent. */
   waitMs?: number;
 }
 
-/** The store, with TOO_MANY_AGGREGATES (RESOURCE_EXHAUSTED) for those beyond the limits. */
+/** The store, whose counts and aggregations beyond the limits fail with RESOURCE_EXHAUSTED TOO_MANY_AGGREGATES. */
 export function limitAggregates(store: ViewStore, limits: AggregateLimits = {}): ViewStore {
   const { running: most = 4, waiting = 64, waitMs = 5_000 } = limits;
   const queue: (() => void)[] = [];
   let running = 0;
 
   const tooMany = () =>
-    new CaudalError('RESOURCE_EXHAUSTED', 'TOO_MANY_AGGREGATES', `Too many sums and counts of ${store.name} at once.`, {
+    new CaudalError('RESOURCE_EXHAUSTED', 'TOO_MANY_AGGREGATES', `Too many counts and sums run on ${store.name}.`, {
       retryAfterMs: 1_000,
       metadata: { dependency: store.name },
     });
@@ -47,7 +47,7 @@ export function limitAggregates(store: ViewStore, limits: AggregateLimits = {}):
     try {
       return await call();
     } finally {
-      // Who waits takes over the place.
+      // A waiting call takes over the place.
       const next = queue.shift();
       if (next) next();
       else running -= 1;

@@ -1,10 +1,6 @@
 /**
- * Views in MongoDB: a collection a generation, `{ _id, rev, streams, deleted?, keys, view }`.
- *
- * A new view is inserted, another replaces `{ _id, rev: what was read }`. If somebody else was faster the filter finds
- * nothing, so the upsert inserts, and the unique `_id` refuses that: E11000 is how a race is lost, for new views and old
- * ones alike. Documents are never deleted (tombstones), so an upsert can't bring one back by mistake. (New ones as
- * upserts too would be one command for the batch instead of two, but 128 of them took 60 ms, the inserts 9.)
+ * Views in MongoDB: a collection for each generation, with documents `{ _id, rev, streams, deleted?, keys, view }`.
+ * E11000 means a lost race. See README, How views are written.
  */
 import { unavailable } from '@caudal/kernel/errors.ts';
 import {
@@ -52,17 +48,17 @@ const duplicateKey = 11000;
 const tooMuch = new Set([50, 146, 292, 16945]);
 
 /**
- * What the server says of a single write when the write itself is not to blame: not the primary any more, shutting
- * down, interrupted, out of time, disk or memory, conflicting for the moment.
+ * Errors of a single write that are the server's fault, not the write's: not the primary any more, shutting down,
+ * interrupted, out of time, disk or memory, in conflict for the moment.
  */
 const serverTrouble = new Set([
   7, 24, 43, 50, 64, 89, 91, 112, 133, 134, 175, 189, 202, 237, 262, 290, 317, 318, 320, 358, 9001, 10058, 10107, 11600,
   11602, 13435, 13436, 14031, 16500,
 ]);
 
-/** Whether the driver refused a document before sending it: too large, or no BSON. */
+/** Whether the driver refused a document before sending it: too large, or not BSON. */
 function isDocumentError(error: unknown): boolean {
-  // RangeError by name, since it comes out of Node: a string does not fit into the driver's buffer.
+  // By name, since Node itself throws this RangeError, when a string does not fit into the driver's buffer.
   const tooLong = (error as Error).name === 'RangeError';
   return tooLong || error instanceof MongoInvalidArgumentError || error instanceof BSON.BSONError;
 }
@@ -79,7 +75,7 @@ async function guarded<T>(call: Promise<T>): Promise<T> {
   }
 }
 
-/** The server gave up: out of time (50), or out of what a stage may hold in memory. */
+/** Maps "out of time" (50) and "a stage needs too much memory" to QUERY_TOO_COSTLY. */
 async function costed<T>(call: Promise<T>): Promise<T> {
   return guarded(call).catch((error: Error) => {
     const { cause } = error;
@@ -107,7 +103,7 @@ export function openMongodbStore({ url, database, poolSize = 20 }: MongodbStoreO
     waitQueueTimeoutMS: 2_000,
     socketTimeoutMS: 10_000,
     ignoreUndefined: true,
-    // What a projector folds on must not be rolled back, and queries must see what it wrote.
+    // A view that a projector continues from must not be rolled back, and queries must see its writes.
     readPreference: 'primary',
     readConcern: { level: 'majority' },
     writeConcern: { w: 'majority' },
@@ -115,8 +111,8 @@ export function openMongodbStore({ url, database, poolSize = 20 }: MongodbStoreO
   const db = client.db(database);
   let connects = true;
   /**
-   * The driver connects by itself at the first call. But if that attempt fails, its client keeps what it has closed, and
-   * every later call ends with "Topology is closed" (mongodb 7.9), where connect() tries anew.
+   * The driver connects by itself at the first call. But if that attempt fails, its client keeps a closed topology, and
+   * every later call fails with "Topology is closed" (mongodb 7.9). connect() tries again.
    */
   const connect = async () => {
     await guarded(client.connect());
@@ -217,7 +213,7 @@ function collection(native: NativeCollection<MongoView>, layout: Layout): Collec
   };
 }
 
-/** An empty list is kept as null, so that "equals null" finds it. */
+/** An empty list is stored as null, so that "equals null" finds it. */
 function nullForEmpty(keys: Write['keys']): Write['keys'] {
   return Object.fromEntries(
     Object.entries(keys).map(([key, value]) => [key, Array.isArray(value) && value.length === 0 ? null : value]),
@@ -227,7 +223,7 @@ function nullForEmpty(keys: Write['keys']): Write['keys'] {
 function judge(error: unknown, writes: Write[]): SaveResult {
   if (!(error instanceof MongoBulkWriteError)) throw callersError(error);
   const writeErrors = [error.writeErrors].flat();
-  // Without an error of a write it is the concern that failed: some may be undone by a failover.
+  // Without write errors the write concern failed: a failover may undo some writes.
   if (writeErrors.length === 0) throw unavailable('MongoDB', error);
   const result: SaveResult = { lost: [], refused: [] };
   for (const writeError of writeErrors) {
@@ -259,13 +255,13 @@ function conditionOf(condition: TypedCondition, layout: Layout): Document {
   const range: Document = {};
   if (condition.atLeast !== undefined) range.$gte = condition.atLeast;
   if (condition.atMost !== undefined) range.$lte = condition.atMost;
-  // Even without bounds a range is about values: null has no place in it, as in the other stores.
+  // A range without bounds still excludes null, as in the other stores.
   if (Object.keys(range).length === 0) return { [name]: { $ne: null } };
   // In a list one value must be within both bounds; MongoDB would take one value for each.
   return { [name]: layout.keys[condition.key]!.many ? { $elemMatch: range } : range };
 }
 
-/** Nulls come first: they are before every value, and nothing is before them. */
+/** Nulls are before every value, and nothing is before them. */
 function furtherThan(key: string | undefined, value: TypedKey, descending: boolean): Document | undefined {
   const name = field(key);
   if (!descending) return { [name]: value === null ? { $ne: null } : { $gt: value } };

@@ -1,5 +1,5 @@
 /**
- * Aggregations in SQL. sum(bigint) is numeric, so it is exact and never overflows; integers travel as text, since
+ * Aggregations in SQL. sum(bigint) is numeric, so it is exact and never overflows. Integers are returned as text, since
  * JavaScript's numbers would round them.
  */
 import { typeOfComputed } from './aggregation.ts';
@@ -8,7 +8,7 @@ import type { Aggregation, AggregationRow, Layout, TypedComputation, TypedGroup,
 
 type Row = Record<string, string | boolean | Date | null>;
 
-/** The statement of an aggregation. `rows` makes of its rows what the store answers. */
+/** The statement of an aggregation, and `rows`, which decodes its result. */
 export function aggregateStatement(table: string, layout: Layout, aggregation: Aggregation) {
   const { where, groupBy, compute, orderBy, limit } = aggregation;
   const values = parameters();
@@ -25,7 +25,7 @@ export function aggregateStatement(table: string, layout: Layout, aggregation: A
     const name = 'group' in by ? `g${by.group}` : `c${by.computed}`;
     return `groups.${name} ${descending ? 'DESC NULLS LAST' : 'ASC NULLS FIRST'}`;
   });
-  // No GROUP BY at all gives one row, which is what no groups mean.
+  // Without GROUP BY there is one row, which is right for no group keys.
   const text = `SELECT ${shown.join(', ')} FROM (
       SELECT ${columns.map(({ name, sql }) => `${sql} AS ${name}`).join(', ')} FROM ${table}
       WHERE ${['NOT deleted', ...conditions(where, layout, values)].join(' AND ')}

@@ -27,7 +27,7 @@ describeWith(['postgres'], 'searching with pg_trgm', () => {
     await fresh.drop();
   });
 
-  test('words that look alike are found, after those that are the same', async () => {
+  test('similar words are found, after equal ones', async () => {
     const collection = openPostgresStore({ database }).collection('things.v1.1', layout);
     await collection.create();
     const write = (id: string, title: string, body = ''): Write => ({

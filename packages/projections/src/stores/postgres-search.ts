@@ -1,6 +1,6 @@
 /**
- * Full text in PostgreSQL, for systems without Elasticsearch: every word must be the beginning of a word in one of the
- * fields; with the extension pg_trgm words that look alike count too. Ranked by ts_rank and the fields' weights.
+ * Full text in PostgreSQL, for systems without Elasticsearch. Every word must be the beginning of a word in one of the
+ * fields; with the extension pg_trgm similar words match too. Ranked by ts_rank and the fields' weights.
  */
 import type { Statement } from '@caudal/postgres/database.ts';
 import { column, conditions, documents, parameters, quoted, type Row } from './postgres-sql.ts';
@@ -17,7 +17,7 @@ export function fullText({ name, layout }: { name: string; layout: Layout }) {
   const textKeys = Object.keys(layout.keys).filter((key) => layout.keys[key]!.type === 'text');
   let trigrams: Promise<string | undefined> | undefined;
 
-  /** The schema that pg_trgm is installed in, quoted; undefined without it. Asked once, unless asking failed. */
+  /** The schema that pg_trgm is installed in, quoted; undefined without it. Queried once, or again after a failure. */
   function trigramSchema(run: Run): Promise<string | undefined> {
     trigrams ??= run<{ schema: string }>({
       text: `SELECT n.nspname AS schema FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
@@ -33,7 +33,7 @@ export function fullText({ name, layout }: { name: string; layout: Layout }) {
   }
 
   return {
-    /** What `create` needs besides the table itself. */
+    /** Statements of `create`, besides the one for the table. */
     async createStatements(run: Run): Promise<string[]> {
       if (textKeys.length === 0) return [];
       const statements = [
@@ -94,7 +94,7 @@ interface Words {
   values: ReturnType<typeof parameters>;
 }
 
-/** Conditions that a view is found by. The first pair uses the indexes over all text; fewer fields are checked again. */
+/** The conditions of a search. The indexes cover all text keys; if fewer are searched, these are checked as well. */
 function foundBy(
   { fields, where }: FullTextFind,
   { words, trgm, textKeys, layout, values }: Words & { textKeys: string[]; layout: Layout },

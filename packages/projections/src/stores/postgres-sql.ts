@@ -1,4 +1,7 @@
-/** The SQL of conditions on keys. Names come from a projection's declaration (checked in keys.ts), values are parameters. */
+/**
+ * The SQL of conditions on keys. Names come from a projection's declaration (checked in keys.ts), values are
+ * parameters.
+ */
 import { alternativesAfter } from './keys.ts';
 import type { Find, KeyLayout, Layout, StoredDocument, TypedCondition, TypedKey } from './store.ts';
 
@@ -32,7 +35,7 @@ export function column(key: string): string {
 
 const types = { keyword: 'text', text: 'text', long: 'bigint', boolean: 'boolean', timestamp: 'timestamptz' };
 
-/** The type of a key's column. Bytes order strings: any other collation orders them as the machine's language does. */
+/** The type of a key's column. Strings are ordered by bytes: other collations depend on the machine's language. */
 export function typeOf({ type, many }: KeyLayout): string {
   const collation = types[type] === 'text' ? ' COLLATE "C"' : '';
   return `${types[type]}${many ? '[]' : ''}${collation}`;
@@ -42,7 +45,7 @@ export function typeOf({ type, many }: KeyLayout): string {
 export interface Parameters {
   list: unknown[];
   add(value: unknown): string;
-  /** What comes after a document in an order. */
+  /** The condition "after this document in this order". */
   after(find: Pick<Find, 'orderBy'> & { after: NonNullable<Find['after']> }, layout: Layout): string;
 }
 
@@ -70,7 +73,7 @@ export function parameters(): Parameters {
   };
 }
 
-/** Nulls come first: they are before every value, and nothing is before them. */
+/** Nulls are before every value, and nothing is before them. */
 function furtherThan(
   { key, value, descending }: { key: string | undefined; value: TypedKey; descending: boolean },
   layout: Layout,

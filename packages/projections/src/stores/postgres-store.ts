@@ -1,18 +1,6 @@
 /**
- * Views in PostgreSQL: a table a generation, made when the generation is, with a typed column for each key.
- *
- * A batch travels as one JSON parameter and lands in one statement: revision 1 inserts or does nothing, others update
- * `WHERE rev = what was read`; ids that don't come back have lost. Rows are locked in the order of their ids first, so
- * that two batches with common views wait for each other instead of dead-locking.
- *
- * A batch of new views only, as most of a history and a rebuild are, goes by an INSERT that is prepared: PostgreSQL spends 9
- * µs a view on it, batches of 256, and 12 on the statement for all cases, which it parses and plans each time. (Prepared,
- * that one's plan for a small table would scan it for ever.) Of the 9 µs the guard is 1, the order of ids none. The answer is
- * one row: one for each view cost both sides another µs. jsonb spares 1 against json, whose jsonb columns are parsed a second
- * time. Arrays for `unnest` would spare another one, and cost Node as much; lists of lists they can't hold.
- *
- * Considered and left: expression indexes over one jsonb column (no statistics, so that the planner guesses), and an
- * UPDATE a view in one transaction (a round trip each).
+ * Views in PostgreSQL: a table for each generation, created with it, with a typed column for each key. See README, How
+ * views are written, for the statements, their measurements and what was rejected.
  */
 import { CaudalError, unavailable } from '@caudal/kernel/errors.ts';
 import { contentHash } from '@caudal/kernel/ids.ts';
@@ -48,12 +36,12 @@ const undefinedTable = '42P01';
 const deadlock = '40P01';
 const outOfTime = '57014';
 
-/** 22: the data is no value of its type (a NUL in a string, say); 23: it breaks a rule; 54: it is too large. */
+/** 22: a value does not fit its type (a NUL in a string); 23: a constraint is violated; 54: it is too large. */
 function isDocumentError(error: unknown): boolean {
   return /^(22|23|54)/.test(sqlState(error) ?? '');
 }
 
-/** Opens a store over a database whose schema it may make tables in. `close` leaves the database open. */
+/** Opens a store over a database in whose schema it may create tables. `close` leaves the database open. */
 export function openPostgresStore({ database }: { database: Database }): ViewStore {
   return {
     name: 'PostgreSQL',
@@ -68,7 +56,7 @@ function collection(database: Database, name: string, layout: Layout): Collectio
   const table = quoted(name);
   const search = fullText({ name, layout });
 
-  /** What is neither the document's fault nor a missing table is the server's trouble. */
+  /** An error that is neither the document's fault, nor a missing table, nor a wrong statement becomes UNAVAILABLE. */
   async function guarded<T>(call: Promise<T>): Promise<T> {
     try {
       return await call;
@@ -83,7 +71,7 @@ function collection(database: Database, name: string, layout: Layout): Collectio
 
   const run = <R>(statement: Statement): Promise<R[]> => guarded(database.query<R>(statement));
 
-  /** What is not answered in time is too costly; all else fails as ever. */
+  /** A time-out becomes QUERY_TOO_COSTLY; other errors as in `guarded`. */
   async function costed<T>(call: Promise<T>): Promise<T> {
     return guarded(call).catch((error: unknown) => {
       throw sqlState(error) === outOfTime ? tooCostly('PostgreSQL', error) : error;
@@ -105,7 +93,7 @@ function collection(database: Database, name: string, layout: Layout): Collectio
     async create() {
       for (const text of [...createStatements(name, layout), ...(await search.createStatements(run))]) {
         await run({ text }).catch((error: unknown) => {
-          // Two that create at the same time: "IF NOT EXISTS" looks before it leaps.
+          // Two processes create at the same time: "IF NOT EXISTS" does not prevent that race.
           if (!['23505', '42P07', '42710'].includes(sqlState(error) ?? '')) throw error;
         });
       }
@@ -200,7 +188,7 @@ function recordset(layout: Layout): string {
   return `jsonb_to_recordset($1::jsonb) AS batch (${record.join(', ')})`;
 }
 
-/** What has landed, of $2 views: nothing said if all have, which is usual, and saves a row of the answer for each. */
+/** The ids that have landed, or null if all $2 have, which is usual: that saves one row of the answer for each view. */
 function landed(from: string): string {
   return `SELECT CASE WHEN count(*) = $2::int THEN NULL ELSE coalesce(array_agg(id), '{}') END AS landed FROM ${from}`;
 }

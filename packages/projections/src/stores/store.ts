@@ -1,55 +1,55 @@
 /**
- * What a store of views must do. All three (MongoDB, PostgreSQL, Elasticsearch) keep the same documents, a collection
- * each generation of a projection, and pass the same contract tests.
+ * The interface of a store of views. MongoDB, PostgreSQL and Elasticsearch keep the same documents, in one collection
+ * for each generation of a projection, and pass the same contract tests.
  *
  * Errors of every call: UNAVAILABLE if the store can't be reached or can't serve at the moment; MissingCollection if
- * the collection does not exist (MongoDB can't tell: there it is empty). What a store refuses because of the document
- * itself is no error of the call: `save` names it.
+ * the collection does not exist (in MongoDB such a collection is empty instead). If a store refuses a document because
+ * of its content, the call succeeds and `save` returns the document's id in `refused`.
  */
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import type { KeyType } from '../types.ts';
 
-/** A key's value as the stores get it: what `keys.ts` makes of a Key. */
+/** A key's value as the stores get it, after `keys.ts` has checked its type. */
 export type TypedKey = string | bigint | boolean | Date | null;
 
 export interface KeyLayout {
   type: KeyType;
   /** A list of values. */
   many: boolean;
-  /** Its sums are asked for. */
+  /** Its values can be added up. */
   summable?: boolean;
 }
 
-/** What a collection's documents can be found by. */
+/** The keys and indexes of a collection. */
 export interface Layout {
   keys: Record<string, KeyLayout>;
   indexes: string[][];
 }
 
-/** A view as a store has it. */
+/** A view as a store keeps it. */
 export interface StoredDocument {
   id: string;
   /** Counts the writes: 1, 2, 3 ... */
   revision: number;
-  /** The version seen of each stream that feeds it; of a view that gathers, the position seen of each log, by domain. */
+  /** By stream: the version seen of it. In a multi-stream projection, by domain: the position seen of its log. */
   streams: Record<string, number>;
   /** The view as JSON. Undefined: a tombstone, or a view that has not begun; only its `streams` count. */
   view: unknown;
-  /** What the store needs to know the document's state again; goes into the next `save` as it is. */
+  /** The store's own mark of the document's state; passed to the next `save` unchanged. */
   guard?: unknown;
 }
 
-/** A view to be written in place of what was read, or as a new one. */
+/** A view to be written: it replaces the one that was read, or is new. */
 export interface Write extends StoredDocument {
-  /** One more than what was read; 1 if there was none. */
+  /** One more than the revision that was read; 1 if there was none. */
   revision: number;
   keys: Record<string, TypedKey | TypedKey[]>;
 }
 
 export interface SaveResult {
-  /** Ids that somebody else has written since they were read (or made, for new ones): nothing of them was written. */
+  /** Ids that another writer has written since they were read: they were not written. */
   lost: string[];
-  /** What the store will never take, because of what it is. */
+  /** Documents that the store will never accept, because of their content. */
   refused: { id: string; error: unknown }[];
 }
 
@@ -70,7 +70,7 @@ export interface Find {
    * directions). Strings are ordered by their UTF-8 bytes.
    */
   orderBy: Order[];
-  /** The document to go on after: its values of `orderBy`'s keys, and its id. */
+  /** The last document of the page before: its values of `orderBy`'s keys, and its id. */
   after?: { keys: TypedKey[]; id: string };
   limit: number;
 }
@@ -92,7 +92,7 @@ export interface FullTextFound {
   facets: Record<string, { value: string; count: number }[]>;
 }
 
-/** What makes groups: a key's values, or the days or months (UTC) that they are in. */
+/** A grouping: by a key's values, or by their days or months (UTC). */
 export interface TypedGroup {
   key: string;
   unit?: 'day' | 'month';
@@ -100,15 +100,15 @@ export interface TypedGroup {
 
 export type TypedComputation = { kind: 'count' } | { kind: 'sum' | 'min' | 'max'; key: string };
 
-/** A place in a row: one of `groupBy`, or one of `compute`. */
+/** A place in a row: an index into `groupBy` or into `compute`. */
 export type RowPlace = { group: number } | { computed: number };
 
 export interface Aggregation {
   where: TypedCondition[];
-  /** None: one group, which is there even if no document is. */
+  /** None: one group, even if there is no document. */
   groupBy: TypedGroup[];
   compute: TypedComputation[];
-  /** Names every group, so that it is total. Nulls come before every value, strings are ordered by their UTF-8 bytes. */
+  /** Has every group, so that the order is total. Nulls are before every value, strings are ordered by UTF-8 bytes. */
   orderBy: { by: RowPlace; descending: boolean }[];
   limit: number;
   /** How long the store may work on it, in milliseconds. */
@@ -121,56 +121,56 @@ export interface AggregationRow {
   computed: TypedKey[];
 }
 
-/** How long a store may count, in milliseconds: shorter than what the drivers wait for any answer, which would look like an outage. */
+/** How long a store may count, in ms: less than the drivers' time-out, which would look like an outage. */
 export const countMs = 8_000;
 
-/** Counting or aggregating takes too long, or too much memory: no outage, and no use in trying again at once. */
+/** Counting or aggregating takes too long, or too much memory. It is no outage, and a retry would fail too. */
 export function tooCostly(store: string, cause?: unknown): CaudalError {
-  const message = `${store} can't work that out in time: narrow the conditions, or group by less.`;
+  const message = `${store} can't compute this in time: narrow the conditions, or group by fewer keys.`;
   return new CaudalError('RESOURCE_EXHAUSTED', 'QUERY_TOO_COSTLY', message, { cause, metadata: { dependency: store } });
 }
 
 /** One collection of documents. */
 export interface Collection {
-  /** Makes it, with its indexes; nothing happens if it is there. */
+  /** Creates it, with its indexes; does nothing if it is there. */
   create(): Promise<void>;
-  /** Deletes it; nothing happens if it is not there. */
+  /** Deletes it; does nothing if it is not there. */
   drop(): Promise<void>;
   /** The documents of these ids that exist, tombstones included, as the last write left them; in any order. */
   load(ids: string[]): Promise<StoredDocument[]>;
-  /** Writes all of them in one call; each lands only if nobody wrote it since. Ids must differ. */
+  /** Writes all of them in one call; each lands only if its id was not written since it was read. Ids must differ. */
   save(writes: Write[]): Promise<SaveResult>;
   /** Views (no tombstones), in order. Elasticsearch sees a write up to a second later, or after `refresh`. */
   find(find: Find): Promise<StoredDocument[]>;
-  /** How many views (no tombstones) there are; exact, of what `find` sees. QUERY_TOO_COSTLY if it takes too long. */
+  /** The exact number of views (no tombstones) that `find` sees. QUERY_TOO_COSTLY if it takes too long. */
   count(where: TypedCondition[]): Promise<number>;
-  /** Groups of views (no tombstones), of what `find` sees. QUERY_TOO_COSTLY if it takes too long. */
+  /** Groups of the views (no tombstones) that `find` sees. QUERY_TOO_COSTLY if it takes too long. */
   aggregate(aggregation: Aggregation): Promise<AggregationRow[]>;
   /** All documents, tombstones included, by id. */
   scan(options: { afterId?: string; limit: number }): Promise<StoredDocument[]>;
-  /** Makes what was written so far visible to `find`, where the store delays that. */
+  /** Makes all earlier writes visible to `find`, if the store delays that. */
   refresh(): Promise<void>;
-  /** Full-text search, where the store can. */
+  /** Full-text search, if the store has it. */
   search?(find: FullTextFind): Promise<FullTextFound>;
 }
 
 /** A server that keeps views. */
 export interface ViewStore {
-  /** As people call it: `MongoDB`. */
+  /** For messages: `MongoDB`. */
   readonly name: string;
   /** Whether its collections can `search`. */
   readonly searches: boolean;
-  /** How many views a projector had best write in a call: Infinity where calls cost more than what they carry. */
+  /** The best number of views in one write; Infinity if a call costs more than the views in it. */
   readonly viewsPerCall: number;
   /** A collection; makes no call. */
   collection(name: string, layout: Layout): Collection;
-  /** Lets go of the connections. */
+  /** Closes the connections. */
   close(): Promise<void>;
 }
 
 /**
- * The collection does not exist: not built yet, or dropped. Transient, since its reader or writer will find out from
- * the generations' record where to go instead.
+ * The collection does not exist: not built yet, or dropped. Transient, since readers and writers then read the
+ * generations' record again.
  */
 export class MissingCollection extends CaudalError {
   constructor(collection: string, cause?: unknown) {
@@ -183,7 +183,7 @@ export class MissingCollection extends CaudalError {
   }
 }
 
-/** Saves one by one what could not be saved together, so that only the documents at fault are refused. */
+/** Saves one by one the documents that could not be saved together, so that only those at fault are refused. */
 export async function saveSingly(
   writes: Write[],
   save: (write: Write) => Promise<SaveResult>,

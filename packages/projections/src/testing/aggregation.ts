@@ -1,4 +1,4 @@
-/** Random views and aggregations, and what a plain fold in memory makes of them: what every store must give. */
+/** Random views and aggregations, and their results computed in memory, which every store must return. */
 import type { Random } from '@caudal/testing/random.ts';
 import type { Aggregation, AggregationRow, Layout, TypedKey, Write } from '../stores/store.ts';
 

@@ -1,4 +1,4 @@
-/** A multi-stream projection, its events, and what a plain fold makes of them, for the tests of this package. */
+/** A multi-stream projection, its events, and the expected views computed independently, for this package's tests. */
 import { type EventOf, order, payment } from '@caudal/contract/entities.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { gather, type MultiStreamProjection } from '../multi-stream/types.ts';
@@ -8,7 +8,7 @@ import { poison } from './projections.ts';
 type OrderEvent = EventOf<typeof order>;
 type PaymentEvent = EventOf<typeof payment>;
 
-/** What a customer has ordered: gone when there is nothing. */
+/** What a customer has ordered. The view ends when nothing is left. */
 export interface Ordered {
   customer: string;
   orders: number;
@@ -26,7 +26,7 @@ const nothing = (customer: string): Ordered => ({ customer, orders: 0, total: 0n
 
 /**
  * Orders by customer, from two logs. A second `created` moves the order to another customer; `cancelled` takes it back;
- * `delivered` is the last that matters. Payments count for the customer that they name.
+ * `delivered` is the last event that matters. Payments count for the customer that they name.
  */
 export const ordered: MultiStreamProjection<Ordered> = {
   name: 'test-ordered',
@@ -95,7 +95,7 @@ export function requested(customerId: string): PaymentEvent {
   return { $case: 'requested', value: { paymentId: '', orderId: '', customerId, amount } as never };
 }
 
-/** What the events come to: written down without any of the code that it tests. */
+/** The expected views, computed without any of the code under test. */
 export function plainly(events: RecordedEvent[], without: (event: RecordedEvent) => boolean = () => false) {
   const orders = new Map<string, Counted & { open: boolean }>();
   const views = new Map<string, Ordered>();

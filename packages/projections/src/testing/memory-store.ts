@@ -1,10 +1,10 @@
 /**
- * A store of views in memory, for tests that need thousands of runs in orders of chance. It guards writes as the real ones
- * do, by revision; that these do is what their contract tests show.
+ * A store of views in memory, for tests that need thousands of runs in random orders. It guards writes by revision, as
+ * the real stores do; their contract tests check that.
  */
 import { MissingCollection, type StoredDocument, type ViewStore } from '../stores/store.ts';
 
-/** Only what writers of views and verifying ask for. */
+/** It has only the calls that projectors and verifying make. */
 export function memoryStore(): ViewStore {
   const collections = new Map<string, Map<string, StoredDocument>>();
   const copy = (document: StoredDocument): StoredDocument => structuredClone(document);

@@ -13,7 +13,7 @@ type OrderEvent = EventOf<typeof order>;
 type PaymentEvent = EventOf<typeof payment>;
 type WalletEvent = EventOf<typeof wallet>;
 
-/** What a buyer sees of an order: fed by the order and its payment. */
+/** An order as its buyer sees it: fed by the order and its payment. */
 export interface Details {
   customer: string;
   status: string;
@@ -24,7 +24,7 @@ export interface Details {
 
 const blank: Details = { customer: '', status: '', total: 0n, paid: false, created: undefined };
 
-/** An event that says this can't be handled. */
+/** An event with this reason can't be handled. */
 export const poison = 'poison';
 
 export const details: Projection<Details> = {
@@ -131,7 +131,9 @@ export function testLogs(): TestLogs {
   };
 }
 
-/** Feeds a handler from the logs from the given positions on: what messaging's log feed does, without its checkpoints. */
+/**
+ * Feeds a handler from the logs, from the given positions on, as messaging's log feed does, but without checkpoints.
+ */
 export function feed(
   handler: AnyHandler,
   logs: ReadonlyMap<string, LogReader>,

@@ -1,4 +1,4 @@
-/** What the tests of rebuilding share: a store of their own, a projector role, and the caller's part of a rebuild. */
+/** For the tests of rebuilding: a store of their own, a projector role, and the caller's part of a rebuild. */
 import type { Running } from '@caudal/kernel/lifetime.ts';
 import { afterAll, afterEach, beforeAll } from '@jest/globals';
 import { followGenerations } from '../generations/follow-generations.ts';
@@ -11,7 +11,7 @@ import { type TestStore, testStores } from './stores.ts';
 
 export const storeNames = ['mongodb', 'postgres', 'elasticsearch'] as const;
 
-/** For one `describe`: what it opens is closed at its end. */
+/** For one `describe`; everything that it opens is closed after it. */
 export function rebuildPlace(name: (typeof storeNames)[number]) {
   let place: TestStore;
   let version = 0;

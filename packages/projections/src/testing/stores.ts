@@ -12,7 +12,7 @@ import type { ViewStore } from '../stores/store.ts';
 
 export interface TestStore {
   store: ViewStore;
-  /** Another connection to the same place: what a second process has. */
+  /** Another connection to the same place, as a second process has. */
   another(): ViewStore;
   remove(): Promise<void>;
 }
@@ -80,7 +80,7 @@ async function elasticsearch(url = serverUrl('elasticsearch')): Promise<TestStor
   };
 }
 
-/** Opens the named store; `url` in place of the server's own, for one that is reached through something else. */
+/** Opens the named store. `url` replaces the server's own, for example by that of a proxy. */
 export const testStores = { mongodb, postgres, elasticsearch } satisfies Partial<
   Record<ServerName, (url?: string) => Promise<TestStore>>
 >;
@@ -89,7 +89,7 @@ export const testStores = { mongodb, postgres, elasticsearch } satisfies Partial
 export async function throughProxy(name: keyof typeof testStores): Promise<{ reached: TestStore; proxy: TcpProxy }> {
   const proxy = await startTcpProxy(serverUrl(name));
   const url = new URL(proxy.url);
-  // Or the driver would ask the replica set where its members are, and go there.
+  // Otherwise the driver would ask the replica set for its members' addresses and bypass the proxy.
   if (name === 'mongodb') url.search = '?directConnection=true';
   return { reached: await testStores[name](url.href), proxy };
 }

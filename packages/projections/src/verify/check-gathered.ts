@@ -1,9 +1,6 @@
 /**
- * Compares the views of a multi-stream projection with a fold of the logs, each up to exactly the positions that it
- * claims: so it can be done while events keep coming.
- *
- * A pass holds what the store has of its share of the views (a fingerprint and the positions), and what the logs make of
- * them, and reads the logs once. What is right but behind, or not there yet, is looked at again until it has caught up.
+ * Compares the views of a multi-stream projection with a fold of the logs, each view up to exactly the positions that it
+ * claims. See README, How views are verified.
  */
 import { createHash } from 'node:crypto';
 import { domainOf } from '@caudal/contract/entity.ts';
@@ -22,10 +19,10 @@ export interface CheckGatheredOptions<V> {
   collection: Collection;
   logs: Logs;
   onProgress?(progress: VerifyProgress): void;
-  /** Views in memory at a time; 200,000 if absent. As many streams' facts are, too. */
+  /** Views in memory at a time, and facts of as many streams; 200,000 if absent. */
   maxViews?: number;
   settleMs: number;
-  /** How far each domain's log must be in the views; to its end if absent. */
+  /** By domain: up to which position the views must have the log; to its end if absent. */
   upTo?: ReadonlyMap<string, number>;
 }
 
@@ -33,16 +30,16 @@ type Positions = Record<string, number>;
 
 /** A view in a pass. */
 interface Checked<V> {
-  /** What the store has of it; undefined: nothing. */
+  /** The stored view; undefined: it is not stored. */
   claimed: { positions: Positions; fingerprint: string } | undefined;
-  /** The fold up to what is claimed, */
+  /** The fold up to the claimed positions. */
   seen: ViewState<V>;
-  /** and to the end, once there is more. */
+  /** The fold to the end, if there are later events. */
   whole?: ViewState<V>;
 }
 
 const listedAtMost = 1_000;
-/** Streams that end in a failure and are passed over from there. */
+/** How many failed streams are remembered and left out from their failure on. */
 const heldAtMost = 100_000;
 const pageSize = 500;
 const pauseMs = 100;
@@ -92,7 +89,7 @@ export async function checkGathered<V>(options: CheckGatheredOptions<V>): Promis
   return report;
 }
 
-/** What the store has, of a share of the views. */
+/** The stored views of a share. */
 async function whatIsClaimed<V>(
   { projection, collection }: CheckGatheredOptions<V>,
   mine: (id: string) => boolean,
@@ -110,7 +107,7 @@ async function whatIsClaimed<V>(
   }
 }
 
-/** Folds an event into the views of the pass, up to what is claimed of each and beyond. Returns why it can't be. */
+/** Folds an event into the views of the pass, up to each claimed position and beyond. Returns the failure, if any. */
 function apply<V>(
   { projection, upTo }: CheckGatheredOptions<V>,
   step: Step<V>,
@@ -125,7 +122,7 @@ function apply<V>(
     if (view && (isClaimed(view) || !isWanted)) continue;
     if (!view && !isWanted) continue;
     const checked = view ?? { claimed: undefined, seen: stateOf(projection, undefined) };
-    // Views are never changed in place, so that both may have the same one.
+    // Views are never changed in place, so both may share one.
     checked.whole ??= { ...checked.seen, positions: { ...checked.seen.positions } };
     views.set(id, checked);
   }
@@ -136,7 +133,7 @@ function apply<V>(
   return seen.failure ?? foldSteps(projection, [step], (id) => views.get(id)?.whole).failure;
 }
 
-/** What is wrong with the view as the store has it. */
+/** What is wrong with the stored view; undefined: nothing. */
 function judge<V>(
   projection: MultiStreamProjection<V>,
   id: string,
@@ -154,7 +151,7 @@ function judge<V>(
   return { kind: 'differing', id, detail: 'is not what the log says' };
 }
 
-/** Waits for views to get to these positions. Those that do not are behind, or missing. */
+/** Waits until the stored views reach these positions. Those that do not are behind, or missing. */
 async function stillBehind(
   collection: Collection,
   behind: Map<string, Positions>,
@@ -190,7 +187,7 @@ function sameNumbers(one: Positions, other: Positions): boolean {
   return names.length === Object.keys(other).length && names.every((name) => one[name] === other[name]);
 }
 
-/** The same for the same JSON, whatever the order in which a store gives its fields. */
+/** A hash of the JSON that does not depend on the order of fields, which differs between stores. */
 function fingerprintOf(view: unknown): string {
   const sorted = (_: string, value: unknown) =>
     value && typeof value === 'object' && !Array.isArray(value)

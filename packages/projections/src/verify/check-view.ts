@@ -1,6 +1,6 @@
 /**
- * Checks what a store has of one view (or of one stream's history) against a fold of the log up to exactly the versions
- * that the store says it has seen: so it can be done while events keep coming.
+ * Compares one stored view (or one stream's history) with a fold of the log up to exactly the versions that the stored
+ * view has seen. So it works while new events arrive.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { domainOf } from '@caudal/contract/entity.ts';
@@ -14,15 +14,15 @@ import type { Projection } from '../types.ts';
 
 export interface Finding {
   /**
-   * `missing`: the log has it, the store does not. `differing`: it is not what the log says. `behind`: it is right, but
-   * of an older state, and stays so. `extra`: the log knows nothing of it.
+   * `missing`: it follows from the log, and is not in the store. `differing`: it is not what the log says. `behind`: it
+   * is right for an older version, and does not catch up. `extra`: no event of the log belongs to it.
    */
   kind: 'missing' | 'differing' | 'behind' | 'extra';
   id: string;
   detail: string;
 }
 
-/** A document as the log says it should be. */
+/** A document as it should be, by the log. */
 export type Expected = Pick<StoredDocument, 'id' | 'streams' | 'view'>;
 
 const loadSize = 500;
@@ -30,17 +30,17 @@ const loadSize = 500;
 export const checksAtATime = 8;
 const entriesListedAtMost = 1_000;
 
-/** Whether two states of a view are the same, written down. */
+/** Whether two states of a view are the same JSON. */
 export function sameView(one: unknown, other: unknown): boolean {
   return isDeepStrictEqual(plain(one), plain(other));
 }
 
-/** As JSON would bring it back: without undefined. */
+/** The value after a round trip through JSON: without undefined. */
 function plain(value: unknown): unknown {
   return value === undefined ? undefined : JSON.parse(JSON.stringify(value));
 }
 
-/** What the events come to: the view, or the entries and the cursor. What fails ends its stream. */
+/** Folds the events: the view, or the entries and the cursor. An event that fails ends its stream. */
 export function expectedOf<V>(
   projection: Projection<V>,
   id: string,
@@ -62,13 +62,13 @@ interface Check<V> {
   id: string;
   streams: string[];
   settleMs: number;
-  /** Told how many events were read. */
+  /** Called with the number of events that were read. */
   onRead?(events: number): void;
 }
 
 /**
- * Checks one view, or history, that is fed by these streams (and any others that the store names). Waits up to
- * `settleMs` for one that is behind. Finds at most 1,000 entries of a history that are wrong.
+ * Checks one view, or history, that is fed by these streams (and any others that the stored view names). Waits up to
+ * `settleMs` for a view that is behind. Returns at most 1,000 wrong entries of a history.
  */
 export async function checkView<V>(check: Check<V>): Promise<Finding[]> {
   const { projection, collection, logs, id, settleMs } = check;
@@ -83,12 +83,12 @@ export async function checkView<V>(check: Check<V>): Promise<Finding[]> {
   }
 }
 
-/** An entry of a history goes by its event's id, its cursor by the stream's name. */
+/** The id of a history's entry is the event's id; that of its cursor is the stream's name. */
 function isEntry<V>({ kind }: Projection<V>, { id, streams }: StoredDocument): boolean {
   return kind === 'one-per-event' && streams[id] === undefined;
 }
 
-/** Whether the log has the entry's event. What the entry says is checked with its stream. */
+/** Whether the log has the entry's event. The content of the entry is checked with its stream. */
 async function checkEntry(logs: Logs, { id, streams }: StoredDocument): Promise<Finding[]> {
   const [stream, version] = Object.entries(streams)[0]!;
   const log = logs.get(domainOf(stream));
@@ -96,7 +96,7 @@ async function checkEntry(logs: Logs, { id, streams }: StoredDocument): Promise<
   return event?.eventId === id ? [] : [{ kind: 'extra', id, detail: `no event of ${stream} has this id` }];
 }
 
-/** The view's events of a page. One that can't be decoded leaves a gap, and ends its stream as one that fails does. */
+/** The view's events of a page. An event that can't be decoded leaves a gap, which ends its stream like a failure. */
 function eventsOf<V>({ projection, id }: Check<V>, page: RecordedEvent[]): Followed<V>[] {
   return page.flatMap((event) => {
     try {
@@ -108,7 +108,7 @@ function eventsOf<V>({ projection, id }: Check<V>, page: RecordedEvent[]): Follo
   });
 }
 
-/** Folds the log page by page, beside each other to its end and to what the store has seen. */
+/** Folds the log page by page, once to its end and once to the versions that the stored view has seen. */
 async function compare<V>(check: Check<V>, stored: StoredDocument | undefined): Promise<Finding[]> {
   const { projection, collection, logs, id, onRead } = check;
   const streams = [...new Set([...check.streams, ...Object.keys(stored?.streams ?? {})])];

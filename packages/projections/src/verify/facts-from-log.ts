@@ -1,6 +1,6 @@
 /**
- * What a multi-stream projection remembers of streams, from the log alone and in bounded memory: what was folded longest
- * ago is let go of, and read again from the stream's beginning if it turns out to be needed.
+ * The facts that a multi-stream projection remembers of streams, computed from the log in bounded memory. The least
+ * recently used ones are dropped, and computed again from the stream's beginning when they are needed.
  */
 import { entityOfStream } from '@caudal/contract/entity.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
@@ -13,7 +13,7 @@ import { checksAtATime } from './check-view.ts';
 export interface FactsFromLog {
   /** By stream, for `stepsOf`. */
   known: Map<string, Known>;
-  /** Makes sure that the facts are there which the events build on. */
+  /** Loads the facts that these events need. */
   prepare(events: RecordedEvent[]): Promise<void>;
 }
 
@@ -46,7 +46,7 @@ export function factsFromLog<V>(options: {
       for (const [stream, event] of first) {
         const facts = known.get(stream);
         if (facts) {
-          // Used last.
+          // Moves it to the end: the most recently used.
           known.delete(stream);
           known.set(stream, facts);
         } else if (event.version > 1 && remembering.has(entityOfStream(stream))) {

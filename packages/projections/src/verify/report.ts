@@ -1,4 +1,4 @@
-/** What verifying reports, and how it divides its work. */
+/** The report of verifying, and how views are divided between passes. */
 import { createHash } from 'node:crypto';
 import type { Finding } from './check-view.ts';
 
@@ -18,18 +18,18 @@ export interface VerifyReport {
   counts: Record<Finding['kind'], number>;
   /** The first 1,000. */
   findings: Finding[];
-  /** The first 1,000 events that the projection can't handle; what lies behind them on their streams is expected nowhere. */
+  /** The first 1,000 events that the projection can't handle. Events behind them on their streams count as absent. */
   failed: { stream: string; version: number; error: string }[];
-  /** On how many streams there are such events. */
+  /** How many streams have such events. */
   failedCount: number;
 }
 
-/** Whether all is as the log says. */
+/** Whether all views are what the log says. */
 export function isRight({ counts }: VerifyReport): boolean {
   return Object.values(counts).every((count) => count === 0);
 }
 
-/** Which of the shares an id falls into. */
+/** The share that an id belongs to: 0 to `shares` - 1. */
 export function shareOf(id: string, shares: number): number {
   return createHash('md5').update(id).digest().readUInt32BE(0) % shares;
 }

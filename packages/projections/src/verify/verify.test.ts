@@ -12,7 +12,7 @@ for (const name of storeNames) {
   describeWith([name], `verifying on ${name}`, () => {
     const { setUp } = rebuildPlace(name);
 
-    test('verifying finds what is missing, differing, behind and extra, in as many passes as memory asks for', async () => {
+    test('verifying finds what is missing, differing, behind and extra, in as many passes as memory needs', async () => {
       const made = testLogs();
       const { projection, store, options } = setUp(details, made);
       for (let number = 0; number < 10; number++) await made.append(order, `o${number}`, created('ann'), confirmed);
@@ -84,7 +84,7 @@ for (const name of storeNames) {
         for (let number = 0; number < 30; number++) await made.append(order, `o${number}`, ...long);
         const { options } = setUp(details, made);
         const { verified } = await rebuild(options);
-        // 50,000 events, and what was in flight then.
+        // 50,000 events, and those in flight by then.
         expect(verified).toBeGreaterThanOrEqual(17);
         expect(verified).toBeLessThanOrEqual(17 + 7);
       });

@@ -1,9 +1,6 @@
 /**
- * Verifies a projection: folds the logs again and compares every view with what the store has.
- *
- * Memory holds the views of one pass; a projection with more of them is verified in several passes over the logs, each
- * for the views whose ids fall into its share. What looks wrong at first is looked at again, alone, up to exactly the
- * versions that the store has seen: events may keep coming meanwhile.
+ * Verifies a projection: folds the logs again, in one or more passes, and compares every view with the stored one. See
+ * README, How views are verified.
  */
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { forEachConcurrent } from '@caudal/kernel/concurrency.ts';
@@ -32,7 +29,7 @@ export interface VerifyOptions<V> {
 }
 
 const listedAtMost = 1_000;
-/** Streams that end in a failure and are passed over from there; beyond it they are folded again and end again. */
+/** How many failed streams are remembered and left out. Further ones are folded again and fail again. */
 const heldAtMost = 100_000;
 const scanSize = 500;
 
@@ -114,7 +111,7 @@ function foldPage<V>(
   }
 }
 
-/** What is not the same at first sight: ids of views (of histories: streams), with the streams that feed them. */
+/** Documents that differ at first: ids of views (of histories: streams), with the streams that feed them. */
 async function suspects<V>(pass: {
   projection: Projection<V>;
   collection: Collection;
@@ -134,7 +131,7 @@ async function suspects<V>(pass: {
       const document = expected.get(stored.id);
       expected.delete(stored.id);
       if (document && sameSeen(document.streams, stored.streams) && sameView(document.view, stored.view)) continue;
-      // An entry whose event the log does not have is nowhere in a fold of its stream.
+      // If the log does not have an entry's event, the fold of its stream does not show the entry: check it by its id.
       if (!document && unitOf(stored) !== stored.id) found.set(stored.id, Object.keys(stored.streams));
       found.set(unitOf(stored), Object.keys(stored.streams));
     }

@@ -1,5 +1,5 @@
 /**
- * A saga small enough to see through, and a world for it: what the tests of this package share.
+ * A small saga, and a world for it, for the tests of this package.
  *
  *   order confirmed ──> started ──> reserve ──┐
  *   shipment delivered ──> delivered ─────────┴──> commit (after the wait) ──> mark ──> done
@@ -21,7 +21,7 @@ export interface State {
   done: readonly string[];
 }
 
-/** The rules of its state: one object for all, as aggregates want it. */
+/** The rules of its state: one object for all, since a stream allows only one decider object. */
 export const stateDecider: Decider<State, Fact> = {
   entity: fulfilment,
   initial: { started: false, deliveredAt: undefined, done: [] },
@@ -45,14 +45,14 @@ const facts: Record<StepName, Fact> = {
   mark: { $case: 'orderMarked', value: { status: 'delivered' } },
 };
 
-/** What happens in a step, before it has done anything; throws to fail it. */
+/** Called in a step before it does anything; throws to fail it. */
 export type Hook = (context: StepContext) => unknown;
 
 export interface World {
   saga: Saga<State, Fact>;
   /** The steps that were run, in order: `reserve a`. */
   calls: string[];
-  /** Commands that were done, each once however often it was given. */
+  /** Commands that were done, each once even if it was repeated. */
   effects: Set<string>;
   hooks: Partial<Record<StepName, Hook>>;
 }
@@ -76,7 +76,7 @@ export function createWorld({ name, waitMs = 0 }: { name: string; waitMs?: numbe
         reactions: {
           delivered: (state) => (state.deliveredAt ? [] : [{ $case: 'delivered', value: {} }]),
           cancelled() {
-            throw new Error('no saga can bear this event');
+            throw new Error('no saga can handle this event');
           },
         },
       }),
@@ -110,7 +110,7 @@ function sagaOf(id: string): string {
 const origin = { actor: 'test', causationId: '', correlationId: 'c', traceparent: '' };
 let position = 0;
 
-/** An event as the log has it. */
+/** An event as recorded in the log. */
 export function recorded<E extends EventCase>(entity: Entity<E>, id: string, version: number, event: E): RecordedEvent {
   const recordedAt = new Date('2026-01-01T00:00:00Z');
   position += 1;
