@@ -12,7 +12,7 @@
  * It is plain JavaScript and imports only Node's own modules: it runs on any Node from 18 on, before anything is
  * installed.
  */
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { accessSync, existsSync, mkdirSync, constants as modes, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { constants, homedir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
@@ -78,7 +78,7 @@ function installer() {
 }
 
 /** Runs `work` while no other bootstrap of this checkout does: two installations at once break each other. */
-function alone(work) {
+async function alone(work) {
   // Mode 711 for root: its embedded PostgreSQL runs as another user, which must pass through this folder.
   mkdirSync(dirname(lock), { recursive: true, mode: process.getuid?.() === 0 ? 0o711 : 0o700 });
   const giveUpAt = Date.now() + lockWaitMs;
@@ -96,7 +96,7 @@ function alone(work) {
     }
   }
   try {
-    work();
+    return await work();
   } finally {
     rmSync(lock, { recursive: true, force: true });
   }
@@ -130,35 +130,67 @@ function ownCache() {
   }
 }
 
-function install() {
+/** Installs what is missing. Returns the signal that has ended it; undefined if it is done. */
+async function install() {
   const paths = missing();
   // Another bootstrap may have installed them since.
-  if (paths.length === 0) return;
+  if (paths.length === 0) return undefined;
   console.error(
     `Installing the project's packages with "npm ci" (missing: ${paths.slice(0, 3).join(', ')}${paths.length > 3 ? ', ...' : ''}).`,
   );
-  // npm's output goes to standard error, because standard output is the program's. npm may warn that this Node is older
-  // than the packages require; the program runs on the project's own Node.
   const cache = ownCache();
-  const { status, error } = spawnSync('npm', ['ci', '--include=dev', '--loglevel=error'], {
-    cwd: root,
-    stdio: ['ignore', 2, 2],
-    shell: windows,
-    env: { ...process.env, ...(cache && { npm_config_cache: cache }) },
-  });
+  const { status, endedBy } = await npmCi({ ...process.env, ...(cache && { npm_config_cache: cache }) });
   if (cache) rmSync(cache, { recursive: true, force: true });
-  if (error) throw error;
-  if (status !== 0) throw new Error('"npm ci" failed.');
+  if (!endedBy && status !== 0) throw new Error('"npm ci" failed.');
+  return endedBy;
 }
 
-/** How often the parent is checked, if this process waits beside the program. */
+/** Runs `npm ci`, which ends with this process: left alone, it would meet the installation of the next start. */
+function npmCi(env) {
+  return new Promise((done, failed) => {
+    // npm's output goes to standard error, because standard output is the program's. npm may warn that this Node is older
+    // than the packages require; the program runs on the project's own Node.
+    const options = { cwd: root, stdio: ['ignore', 2, 2], shell: windows, env };
+    let npm;
+    let endedBy;
+    const end = (signal) => {
+      endedBy ??= signal;
+      npm?.kill();
+    };
+    // First, so that no signal falls between.
+    for (const signal of endSignals) process.on(signal, end);
+    npm = spawn('npm', ['ci', '--include=dev', '--loglevel=error'], options);
+    // If this process is killed, others wait for npm itself.
+    if (npm.pid) writeFileSync(lockOwner, String(npm.pid));
+    const stopWatching = withParent ? whenOrphaned(() => end('SIGHUP')) : () => {};
+    npm.on('error', failed);
+    npm.on('close', (status) => {
+      stopWatching();
+      for (const signal of endSignals) process.off(signal, end);
+      done({ status, endedBy });
+    });
+  });
+}
+
+/** How often the parent is checked. */
 const parentCheckMs = 250;
+const endSignals = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+
+/** Calls `then` once the process that started this one has ended. Returns what ends the watch. */
+function whenOrphaned(then) {
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(timer);
+    then();
+  }, parentCheckMs);
+  return () => clearInterval(timer);
+}
 
 /**
  * Runs the file on the project's Node, with the project's tools first in PATH, and ends with its exit code. If
  * possible, this process becomes the program: a second Node that only waits would take 50 MiB.
  */
-function run(flags, file, args, { withParent }) {
+function run(flags, file, args) {
   const path = `${join(modules, '.bin')}${delimiter}${process.env.PATH ?? ''}`;
   const env = { ...process.env, PATH: path };
   const watch = ['--import', new URL('end-with-parent.js', import.meta.url).href];
@@ -166,30 +198,18 @@ function run(flags, file, args, { withParent }) {
   if (process.execve && !windows)
     process.execve(node, [node, ...flags, ...(withParent ? watch : []), ...program], {
       ...env,
-      CAUDAL_PARENT: String(parent),
+      ...(withParent && { CAUDAL_PARENT: String(parent) }),
     });
   const child = spawn(node, [...flags, ...watch, ...program], { stdio: ['inherit', 'inherit', 'inherit', 'ipc'], env });
   // A Ctrl-C at a terminal then reaches the child twice; programs treat two within a moment as one.
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
-  if (withParent) {
-    const timer = setInterval(() => {
-      if (process.ppid === parent) return;
-      clearInterval(timer);
-      child.kill('SIGHUP');
-    }, parentCheckMs);
-  }
+  for (const signal of endSignals) process.on(signal, () => child.kill(signal));
+  if (withParent) whenOrphaned(() => child.kill('SIGHUP'));
   child.on('error', (error) => {
     throw error;
   });
   child.on('exit', (status, signal) => process.exit(status ?? 128 + constants.signals[signal]));
 }
 
-try {
-  if (missing().length > 0) alone(install);
-} catch (error) {
-  console.error(error.message);
-  process.exit(1);
-}
 const words = process.argv.slice(2);
 const withParent = words[0] === '--with-parent';
 if (withParent) words.shift();
@@ -198,4 +218,13 @@ const flags = words.slice(
   words.findIndex((word) => !word.startsWith('--')),
 );
 const [file, ...args] = words.slice(flags.length);
-if (file) run(flags, file, args, { withParent });
+
+let endedBy;
+try {
+  if (missing().length > 0) endedBy = await alone(install);
+} catch (error) {
+  console.error(error.message);
+  process.exit(1);
+}
+if (endedBy) process.exit(128 + constants.signals[endedBy]);
+if (file) run(flags, file, args);

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import {
   chmodSync,
   copyFileSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -11,9 +12,10 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { until } from '@caudal/testing/until.ts';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 
 let folder: string;
@@ -107,14 +109,47 @@ test('a failed installation is reported, and leaves no lock', async () => {
   }
 });
 
-const says = 'console.log(JSON.stringify([process.pid, process.execArgv, process.argv.slice(2), process.env.PATH]));';
+test.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)(
+  'an installation ends with %s to bootstrap.js, and leaves no lock',
+  async (signal) => {
+    have(a, {});
+    // It notes that it was ended, and would take longer than the test.
+    writeFileSync(
+      join(folder, 'bin/npm'),
+      '#!/bin/sh\ntrap "echo ended >> calls; exit 1" TERM\necho begun >> calls\nfor i in $(seq 600); do sleep 0.1; done\n',
+    );
+    const child = spawnBootstrap();
+    await until(() => readFileSync(join(folder, 'calls'), 'utf8') === 'begun\n');
+    child.kill(signal);
+    expect(await once(child, 'close')).toEqual([128 + constants.signals[signal], null]);
+    expect(readFileSync(join(folder, 'calls'), 'utf8')).toBe('begun\nended\n');
+    expect(existsSync(join(folder, '.caudal/installing'))).toBe(false);
+  },
+);
+
+test('while npm installs on after bootstrap.js was killed, the next one waits for it', async () => {
+  have(a, {});
+  const npm = 'echo "$@" >> calls; sleep 1.5; cp package-lock.json node_modules/.package-lock.json';
+  writeFileSync(join(folder, 'bin/npm'), `#!/bin/sh\n${npm}\n`);
+  const killed = spawnBootstrap();
+  await until(() => installs() === 1);
+  killed.kill('SIGKILL');
+  await once(killed, 'close');
+  expect(await bootstrap()).toMatchObject({ code: 0 });
+  expect(installs()).toBe(1);
+});
+
+const says =
+  "console.log(JSON.stringify([process.pid, process.execArgv, process.argv.slice(2), process.env.PATH, Object.keys(process.env).filter((name) => name.startsWith('CAUDAL_'))]));";
 
 test('becomes the program: the same process, with flags, arguments, tools first in PATH, exit code', async () => {
   have(a, a);
   writeFileSync(join(folder, 'program.js'), `${says} process.exitCode = 3;`);
   const { code, errors, output, pid } = await bootstrap('--max-semi-space-size=16', 'program.js', 'one', '--two');
   expect({ code, errors }).toEqual({ code: 3, errors: '' });
-  const [program, flags, args, path] = JSON.parse(output);
+  const [program, flags, args, path, own] = JSON.parse(output);
+  // Caudal would warn about a setting that it does not know.
+  expect(own).toEqual([]);
   expect(program).toBe(pid);
   expect(flags).toEqual(['--max-semi-space-size=16']);
   expect(args).toEqual(['one', '--two']);

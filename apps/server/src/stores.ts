@@ -69,7 +69,8 @@ export async function openStores(values: RuntimeValues, name: string): Promise<S
     views,
     viewsToQuery(...of) {
       const store = views(...of);
-      const known = queried.get(store) ?? storeCircuitBreaker(limitAggregates(store), { signal: ending.signal });
+      // The limit outside: a refusal by it is no answer of the store, which would close the circuit.
+      const known = queried.get(store) ?? limitAggregates(storeCircuitBreaker(store, { signal: ending.signal }));
       queried.set(store, known);
       return known;
     },

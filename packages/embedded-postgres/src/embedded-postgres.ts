@@ -6,7 +6,7 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
@@ -40,7 +40,9 @@ export async function startEmbeddedPostgres(directory: string): Promise<Embedded
   const owner = await takeDirectory(base);
   const binaries = await findBinaries();
   for (const file of [passwordFile, log]) await writeFile(file, '', { flag: 'a', mode: 0o600 });
-  const as = await serverUser({ data, initdb: binaries.initdb, files: [passwordFile, log] });
+  const as = await serverUser({ data, initdb: binaries.initdb, files: [log] });
+  // Earlier versions gave it to the server's user, who needs it only while the cluster is made.
+  if (process.getuid?.() === 0) await chown(passwordFile, 0, 0);
   const password = await initialise(binaries, as, data, passwordFile);
   const port = (await runningPort(data)) ?? (await start(binaries, as, data, log));
   return {
@@ -180,12 +182,20 @@ async function initialise(binaries: Binaries, as: AsServer, data: string, passwo
   const password = randomBytes(24).toString('base64url');
   await writeFile(passwordFile, `${password}\n`, { mode: 0o600 });
   for (const name of await readdir(data)) await rm(join(data, name), { recursive: true });
-  const args = ['-D', data, '-U', USER, '-A', 'scram-sha-256', '--pwfile', passwordFile, '-E', 'UTF8', '--locale', 'C'];
+  // A copy for initdb, which may run as another user.
+  const copy = `${passwordFile}.initdb`;
+  await rm(copy, { force: true });
+  await writeFile(copy, `${password}\n`, { mode: 0o600, flag: 'wx' });
+  const { uid, gid } = await stat(data);
+  if (process.getuid?.() === 0) await chown(copy, uid, gid);
+  const args = ['-D', data, '-U', USER, '-A', 'scram-sha-256', '--pwfile', copy, '-E', 'UTF8', '--locale', 'C'];
   try {
     await run(...as(binaries.initdb, args));
   } catch (cause) {
     const why = String((cause as { stderr?: string }).stderr || (cause as Error).message).trim();
     throw new Error(`The embedded PostgreSQL could not be set up in ${data}. initdb says:\n${why}`, { cause });
+  } finally {
+    await rm(copy, { force: true });
   }
   await writeFile(done, '');
   await chmod(done, 0o644);

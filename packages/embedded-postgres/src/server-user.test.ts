@@ -1,6 +1,6 @@
 /** The user as which root runs PostgreSQL on existing data, also of earlier versions and other users. */
 import { spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, chownSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -52,8 +52,10 @@ asRoot('data that root starts PostgreSQL on (needs root)', () => {
   test("in an open folder: the server has none of root's rights", async () => {
     chmodSync(base, 0o711);
     expect(await use()).toEqual({ uid: String(statSync(data()).uid), rights: none });
-    // Only the server's user can read the files.
     for (const file of ['postgres.password', 'postgres.log']) expect(statSync(join(base, file)).mode & 0o077).toBe(0);
+    // Other processes of the server's user can't read it.
+    expect(statSync(join(base, 'postgres.password')).uid).toBe(0);
+    expect(readdirSync(base)).not.toContain('postgres.password.initdb');
   }, 60_000);
 
   // A user that exists on every machine, and that root would not choose.
@@ -61,11 +63,16 @@ asRoot('data that root starts PostgreSQL on (needs root)', () => {
 
   test('whose folder has another owner than its files, as an earlier version left it', async () => {
     chownSync(data(), daemon, daemon);
-    for (let time = 0; time < 2; time++) expect(await use()).toEqual({ uid: String(daemon), rights: dacOverride });
+    for (let time = 0; time < 2; time++) {
+      expect(await use()).toEqual({ uid: String(daemon), rights: dacOverride });
+      // No other process of that user finds a server that can write every file.
+      expect(statSync(base).mode & 0o777).toBe(0o700);
+    }
   }, 60_000);
 
   test('that another user has made: the server runs as that user', async () => {
     spawnSync('chown', ['-R', `${daemon}:${daemon}`, data()]);
+    chmodSync(base, 0o711);
     expect(await use()).toEqual({ uid: String(daemon), rights: none });
   }, 60_000);
 

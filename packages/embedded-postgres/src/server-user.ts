@@ -3,7 +3,7 @@
  * README, The user as which root runs PostgreSQL.
  */
 import { type ExecFileOptions, execFile } from 'node:child_process';
-import { chown, readFile, stat } from 'node:fs/promises';
+import { chmod, chown, readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 
@@ -22,28 +22,37 @@ export interface ServerUserOptions {
   /** The cluster's folder. */
   data: string;
   initdb: string;
-  /** Files that the server reads or writes beside it. */
+  /** Files that the server writes beside it. */
   files: string[];
 }
+
+/** The environment of the server: nothing of Caudal's own, whose settings hold secrets. */
+const { PATH, LANG, LC_ALL, TZ } = process.env;
+const env = process.platform === 'win32' ? process.env : { PATH, LANG, LC_ALL, TZ };
 
 /**
  * How the commands of PostgreSQL are run. If this process is root, the server's user becomes the owner of `data` and
  * `files`. Throws an error that names the fix if no user can reach the programs and the data.
  */
 export async function serverUser({ data, initdb, files }: ServerUserOptions): Promise<AsServer> {
-  if (process.getuid?.() !== 0) return (command, args) => [command, args, { cwd: data }];
+  if (process.getuid?.() !== 0) return (command, args) => [command, args, { cwd: data, env }];
   const made = await stat(join(data, 'base')).catch(() => undefined);
   const user = await chooseUser(made && (await stat(data)));
   for (const path of [data, ...files]) await chown(path, user.uid, user.gid);
   // Earlier versions could change the owner of a cluster's folder: then some of its files belong to another user.
-  const ways =
-    made && made.uid !== user.uid ? [withCapability(user, data)] : [plain(user, data), withCapability(user, data)];
   const problems: string[] = [];
-  for (const as of ways) {
+  if (!made || made.uid === user.uid) {
+    const as = plain(user, data);
     const problem = await problemOf(as, initdb, data);
     if (problem === undefined) return as;
     problems.push(problem);
   }
+  // A server that can write every file is reachable for root alone: other processes of its user must not find its port.
+  await chmod(dirname(data), 0o700);
+  const as = withCapability(user, data);
+  const problem = await problemOf(as, initdb, data);
+  if (problem === undefined) return as;
+  problems.push(problem);
   const cause = new Error(problems.join('\n'));
   throw new Error(await explain(user, initdb, data), { cause });
 }
@@ -67,7 +76,7 @@ async function chooseUser(cluster: { uid: number } | undefined): Promise<User> {
 
 /** Without further rights: works if all users may pass the folders above the programs and the data. */
 function plain({ uid, gid }: User, data: string): AsServer {
-  return (command, args) => [command, args, { cwd: data, uid, gid }];
+  return (command, args) => [command, args, { cwd: data, uid, gid, env }];
 }
 
 /**
@@ -82,7 +91,7 @@ function withCapability({ uid, gid }: User, data: string): AsServer {
     '--bounding-set=-all,+dac_override',
   ];
   const options = [`--reuid=${uid}`, `--regid=${gid}`, '--clear-groups', ...rights];
-  return (command, args) => ['setpriv', [...options, command, ...args], { cwd: data }];
+  return (command, args) => ['setpriv', [...options, command, ...args], { cwd: data, env }];
 }
 
 /** Why the programs or the data can't be reached; undefined if they can. */

@@ -74,6 +74,8 @@ export function runJobs<Tools>(options: RunJobsOptions<Tools>): RunningJobs {
    * job.
    */
   const runs = new Map<string, { done: Promise<void>; endedAt?: number }>();
+  /** The last run that this process has claimed of each job. */
+  const claimed = new Map<string, number>();
   let wake = new AbortController();
   let startedAt: Date | undefined;
   let polledAt = performance.now();
@@ -137,7 +139,8 @@ export function runJobs<Tools>(options: RunJobsOptions<Tools>): RunningJobs {
 
   /** A run with this process's name that is not its own was left by an earlier process of the same name. */
   function ownLeft(record: JobRecord): JobRecord {
-    if (record.holder !== holder || runs.has(record.name)) return record;
+    // The record may be older than the end of a run of this process.
+    if (record.holder !== holder || claimed.get(record.name) === record.epoch) return record;
     return { ...record, leaseUntil: record.lastStartedAt };
   }
 
@@ -146,6 +149,7 @@ export function runJobs<Tools>(options: RunJobsOptions<Tools>): RunningJobs {
     const claimedAt = performance.now();
     const claim = await claimJob(database, { name, epoch, holder, leaseMs, runningOn });
     if (!claim) return; // another process was faster
+    claimed.set(name, claim.epoch);
     const entry: { done: Promise<void>; endedAt?: number } = { done: Promise.resolve() };
     runs.set(name, entry);
     entry.done = runJob({ ...options, job, claim, claimedAt, leaseMs, signal: ended.signal }).then(({ work }) => {

@@ -137,12 +137,13 @@ export async function* lead<S, F extends EventCase>(options: AdvanceOptions<S, F
       if (step.afterAppend) await known.append();
       const running = runStep(step, known.state, now);
       if (isPatient && !(await within(Math.max(0, patientUntil - performance.now()), running))) {
-        isPatient = false;
         await known.append().catch(async (error: unknown) => {
           // The same step must not run twice at a time.
           await running;
           throw error;
         });
+        // Only now: if the state has moved, the run starts again and may still let its caller go.
+        isPatient = false;
         yield { dueAt: new Date(clock().getTime() + MEANWHILE_MS), retries, version: known.version };
       }
       const outcome = await running;

@@ -40,10 +40,12 @@ export interface TimersOptions {
   clock: Clock;
   /** How often to read what other processes have set, in milliseconds; 1,000 if absent. */
   everyMs?: number;
+  /** Called in each round of a loop: `poll`, and a handler's name. A loop that hangs makes no more rounds. */
+  onRound?(loop: string): void;
 }
 
 /** Starts to fire the timers of these handlers. */
-export function runTimers({ database, handlers, clock, everyMs = 1_000 }: TimersOptions): Running {
+export function runTimers({ database, handlers, clock, everyMs = 1_000, onRound }: TimersOptions): Running {
   const ended = new AbortController();
   const names = handlers.map(({ name }) => name);
   const alarms = new Map(names.map((name) => [name, openAlarm()]));
@@ -71,6 +73,7 @@ export function runTimers({ database, handlers, clock, everyMs = 1_000 }: Timers
     let failures = 0;
     let before = clock();
     while (!ended.signal.aborted) {
+      onRound?.('poll');
       try {
         const now = clock();
         if (before.getTime() - now.getTime() > SET_BACK_MS) await hasten(now, before);
@@ -91,6 +94,7 @@ export function runTimers({ database, handlers, clock, everyMs = 1_000 }: Timers
     const alarm = alarms.get(handler.name)!;
     let failures = 0;
     while (!ended.signal.aborted) {
+      onRound?.(handler.name);
       // Not longer than between two reads of the table, since the clock may be set.
       const waitMs = alarm.next ? Math.min(everyMs, alarm.next.getTime() - clock().getTime()) : everyMs;
       if (waitMs > 0) {

@@ -19,7 +19,7 @@ interface Options {
   json?: boolean;
 }
 
-/** A projector needs about a second to notice a new generation, and some time to subscribe. */
+/** A projector needs about two seconds to notice a new generation, and some time to subscribe. */
 const FEED_WAIT_MS = 5_000;
 
 export function rebuildCommand(): Command {

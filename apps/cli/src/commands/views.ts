@@ -1,5 +1,5 @@
 /** `caudal views`: lists the read models, and shows their views. */
-import { CaudalError, isCode } from '@caudal/kernel/errors.ts';
+import { CaudalError } from '@caudal/kernel/errors.ts';
 import { openViews } from '@caudal/projections/queries/views.ts';
 import type { Condition, Key, KeyType, Query, StoredView } from '@caudal/projections/types.ts';
 import type { App } from '@caudal/server/app.ts';
@@ -106,6 +106,8 @@ interface Listed {
   /** Undefined: not built yet. */
   generation: number | undefined;
   views: number | undefined;
+  /** Why they are undefined. */
+  problem?: string;
 }
 
 async function describe(system: App, of: LocalProjection): Promise<Listed> {
@@ -120,14 +122,15 @@ async function describe(system: App, of: LocalProjection): Promise<Listed> {
     const { number, collection } = await opened(system, of).generations.current();
     return { ...listed, generation: number, views: await collection.count([]) };
   } catch (error) {
-    if (!(error instanceof CaudalError) || !isCode(error, 'UNAVAILABLE') || error.reason !== 'VIEW_NOT_BUILT')
-      throw error;
-    return { ...listed, generation: undefined, views: undefined };
+    if (!(error instanceof CaudalError)) throw error;
+    // The other views are listed all the same.
+    const problem = error.reason === 'VIEW_NOT_BUILT' ? 'not built yet' : error.message;
+    return { ...listed, generation: undefined, views: undefined, problem };
   }
 }
 
-function state({ generation, views }: Listed): string {
-  return generation === undefined ? 'not built yet' : `generation ${generation}, ${views} views`;
+function state({ generation, views, problem }: Listed): string {
+  return problem ?? `generation ${generation}, ${views} views`;
 }
 
 function show(of: LocalProjection, { id, view, streams, revision }: StoredView<unknown>, json: boolean): void {

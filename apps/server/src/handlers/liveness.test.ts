@@ -1,6 +1,5 @@
-import { systemClock } from '@caudal/kernel/time.ts';
 import { expect, test } from '@jest/globals';
-import { watchFeed, watchLoop } from './liveness.ts';
+import { watchFeed, watchRounds } from './liveness.ts';
 
 const deliver = async () => {};
 const untold = new AbortController().signal;
@@ -20,10 +19,15 @@ test('a feed is healthy until it ends by itself', async () => {
   expect(told.problem()).toBeUndefined();
 });
 
-test('a loop is healthy while it reads its clock', async () => {
-  const { watched, problem } = watchLoop(systemClock, 200);
+test('loops are healthy while each of them makes rounds', async () => {
+  const { onRound, problem } = watchRounds(['poll', 'one'], 200);
   expect(problem()).toBeUndefined();
-  while (!problem()) await new Promise((resolve) => setTimeout(resolve, 20));
-  expect(watched().getTime()).toBeGreaterThan(0);
+  // Rounds of one loop say nothing about the other.
+  while (!problem()) {
+    onRound('poll');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  expect(problem()).toMatch(/^one has made no round/);
+  onRound('one');
   expect(problem()).toBeUndefined();
 });

@@ -1,5 +1,4 @@
 /** Detects background components that only a restart can repair: /livez then answers 503. */
-import type { Clock } from '@caudal/kernel/time.ts';
 import type { Feed } from '@caudal/messaging/types.ts';
 
 export interface Watched<T> {
@@ -27,15 +26,21 @@ export function watchFeed(feed: Feed): Watched<Feed> {
   return { watched: { run }, problem: () => ended };
 }
 
-/** Watches a loop by its clock, which the loop must read at least every `limitMs`. */
-export function watchLoop(clock: Clock, limitMs: number): Watched<Clock> {
-  let lookedAt = performance.now();
+export interface WatchedRounds {
+  /** To be called in each round of a loop. */
+  onRound(loop: string): void;
+  /** Names a loop that has made no round for too long; undefined if all are well. */
+  problem(): string | undefined;
+}
+
+/** Watches loops that must each make a round at least every `limitMs`, from now on. */
+export function watchRounds(loops: string[], limitMs: number): WatchedRounds {
+  const rounds = new Map(loops.map((loop) => [loop, performance.now()]));
   return {
-    watched: () => {
-      lookedAt = performance.now();
-      return clock();
+    onRound: (loop) => void rounds.set(loop, performance.now()),
+    problem() {
+      const stuck = [...rounds].find(([, at]) => performance.now() - at > limitMs);
+      return stuck && `${stuck[0]} has made no round for ${limitMs / 60_000} minutes`;
     },
-    problem: () =>
-      performance.now() - lookedAt > limitMs ? `it has made no round for ${limitMs / 60_000} minutes` : undefined,
   };
 }

@@ -1,4 +1,5 @@
 import { unavailable } from '@caudal/kernel/errors.ts';
+import { limitAggregates } from '@caudal/projections/stores/limit-aggregates.ts';
 import { MissingCollection, type StoredDocument, tooCostly } from '@caudal/projections/stores/store.ts';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { storeOf } from '../testing/store-of.ts';
@@ -117,6 +118,27 @@ describe('a store behind the circuit breaker', () => {
     }
     state.away = undefined;
     expect(await views.load(['a'])).toEqual([]);
+  });
+
+  test('a refusal for too many aggregates is no answer of the store, and does not close the circuit', async () => {
+    let calls = 0;
+    const hangs = async () => {
+      calls += 1;
+      await new Promise((resolve) => setTimeout(resolve, waitMs));
+      throw unavailable('the store');
+    };
+    const store = storeOf({ load: hangs, count: hangs });
+    const limits = { running: 1, waiting: 0 };
+    // As stores.ts puts them together.
+    const breaker = storeCircuitBreaker(store, { signal: ending.signal, slowMs: 1, probeEveryMs: 60_000 });
+    const views = limitAggregates(breaker, limits).collection('views', layout);
+    await expect(views.load(['a'])).rejects.toMatchObject(outOfReach);
+    await expect(views.load(['a'])).rejects.toMatchObject(outOfReach);
+    const before = calls;
+    await Promise.allSettled(Array.from({ length: 5 }, () => views.count([])));
+    await expect(views.load(['a'])).rejects.toMatchObject(outOfReach);
+    // All of them failed without a call.
+    expect(calls).toBe(before);
   });
 
   test('a slow failure does not count while other calls are answered', async () => {

@@ -3,10 +3,10 @@ import { systemClock } from '@caudal/kernel/time.ts';
 import { runTimers } from '@caudal/sagas/timers.ts';
 import type { App } from '../app.ts';
 import { sagaHandlers } from '../handlers/handlers.ts';
-import { watchLoop } from '../handlers/liveness.ts';
+import { watchRounds } from '../handlers/liveness.ts';
 import { subscribe } from '../handlers/subscribe.ts';
 
-/** Timers are polled every 250 ms, and each round takes far less than this. */
+/** Each loop of the timers makes a round every second, and a round takes far less than this. */
 const STUCK_MS = 10 * 60_000;
 
 export async function startSagas(app: App): Promise<void> {
@@ -19,9 +19,8 @@ export async function startSagas(app: App): Promise<void> {
       const subscription = subscribe(app, context, database, handler);
       lifecycle.onStop(`saga ${handler.name}`, () => subscription.stop());
     }
-    // Each poll reads the clock.
-    const { watched, problem } = watchLoop(systemClock, STUCK_MS);
-    const timers = runTimers({ database, handlers, clock: watched });
+    const { onRound, problem } = watchRounds(['poll', ...handlers.map(({ name }) => name)], STUCK_MS);
+    const timers = runTimers({ database, handlers, clock: systemClock, onRound });
     lifecycle.addCheck(`timers of ${context.name}`, 'live', problem);
     lifecycle.onStop(`timers of ${context.name}`, () => timers.stop());
   }

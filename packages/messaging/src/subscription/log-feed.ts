@@ -35,16 +35,17 @@ const checkpointEveryMs = 500;
 const idleWaitMs = 10_000;
 
 /**
- * Whether a handler that is fed `prompt` has handled an event: the checkpoint is past the event, and its stream is not
- * parked (events of parked streams are left out).
+ * Whether a handler that is fed `prompt` has handled an event: the checkpoint is past the event, and its stream was not
+ * parked at it or before (the events of a parked stream are left out from there on).
  */
 export async function hasPassed(
   database: Database,
   handler: string,
-  { stream, position: wanted }: Pick<RecordedEvent, 'stream' | 'position'>,
+  { stream, version, position: wanted }: Pick<RecordedEvent, 'stream' | 'version' | 'position'>,
 ): Promise<boolean> {
   if ((await position(database, feedCheckpoint(handler, domainOf(stream)))) < wanted) return false;
-  return !(await parkedStream(database, handler, stream));
+  const parked = await parkedStream(database, handler, stream);
+  return !parked || version < parked.version;
 }
 
 /** The feed of a handler from the logs. Throws if a log is missing. */

@@ -1,5 +1,5 @@
 /** Fills a generation from the logs, again and again until it is level with them. */
-import { domainOf } from '@caudal/contract/entity.ts';
+import { domainOf, NewerEvent } from '@caudal/contract/entity.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { CaudalError, isTransient } from '@caudal/kernel/errors.ts';
 import { backoffMs, sleep } from '@caudal/kernel/time.ts';
@@ -39,13 +39,18 @@ export function cancelled(): CaudalError {
   return new CaudalError('CANCELLED', 'CALL_CANCELLED', 'The rebuild was cancelled.');
 }
 
+/** Throws the signal's CaudalError, or CANCELLED. */
+function throwIfAborted(signal: AbortSignal): void {
+  if (signal.aborted) throw signal.reason instanceof CaudalError ? signal.reason : cancelled();
+}
+
 /**
  * Repeats work for some minutes while it fails with a transient error. When the work reports progress (`gotOn`), the
  * count of attempts begins again. Throws CANCELLED if `signal` fires.
  */
 export async function patiently<T>(work: (gotOn: () => void) => Promise<T>, signal: AbortSignal): Promise<T> {
   for (let attempt = 1; ; attempt++) {
-    if (signal.aborted) throw signal.reason instanceof CaudalError ? signal.reason : cancelled();
+    throwIfAborted(signal);
     try {
       return await work(() => {
         attempt = 1;
@@ -125,6 +130,8 @@ export function startFilling<V>(options: {
       events,
       parking,
       async onFailed(failure) {
+        // A newer version can handle it: parked, it would be missing from views that this version must not finish.
+        if (failure.error instanceof NewerEvent && !acceptFailed) throw failure.error;
         list(failure);
         return 1;
       },
@@ -144,6 +151,7 @@ export function startFilling<V>(options: {
     fill: () =>
       patiently(async (gotOn) => {
         for await (const { domain, events, position, head } of readToHeads({ projection, logs, positions })) {
+          throwIfAborted(signal);
           for (const event of await fold(events)) if (event.version === 1) pick(event);
           count += events.length;
           positions.set(domain, position);

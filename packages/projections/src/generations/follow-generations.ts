@@ -70,8 +70,8 @@ export function followGenerations<V>(options: FollowGenerationsOptions<V>): Runn
   }
 
   async function look(): Promise<void> {
-    const known = await readGenerations(projection, store);
-    if (!known) return;
+    // A record that was lost with its store feeds nothing: its names may be used anew.
+    const known = (await readGenerations(projection, store)) ?? { last: 0, generations: [] };
     record = known;
     const fed = new Set(known.generations.filter((generation) => isFed(generation, now())).map(({ number }) => number));
     for (const [number, consumer] of consumers) if (!fed.has(number)) end(number, consumer);

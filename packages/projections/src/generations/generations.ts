@@ -94,7 +94,7 @@ export function isExpired({ until }: Generation, now: number): boolean {
 
 const recordsLayout = { keys: {}, indexes: [] };
 
-/** Kept, since they are read every second, and opening a collection prepares its statements. */
+/** Kept, since they are read every two seconds, and opening a collection prepares its statements. */
 const records = new WeakMap<ViewStore, Collection>();
 
 function recordsOf(store: ViewStore): Collection {

@@ -42,6 +42,8 @@ export function connect<Definition extends object>(
   const channel = new GrpcClient(address, credentials.createInsecure(), {
     'grpc.service_config': JSON.stringify(serviceConfigOf([...safe])),
     'grpc.service_config_disable_resolution': 1,
+    // A proxy of the environment would get tokens of services, and can't reach them.
+    'grpc.enable_http_proxy': 0,
     'grpc.keepalive_time_ms': 60_000,
     'grpc.keepalive_timeout_ms': 20_000,
     // A server that returns is found within 5 s.

@@ -118,7 +118,8 @@ export async function serveRoute(
         params: request.params as Record<string, string>,
         query: new URLSearchParams(request.url.split('?').slice(1).join('?')),
         body: request.body instanceof Uint8Array ? parseRawBody(request.body) : request.body,
-        ifMatch: rule.method === 'GET' ? undefined : unquoted(header('if-match')),
+        // Of a signed request only the body counts: headers are not signed.
+        ifMatch: rule.method === 'GET' || route.verifier ? undefined : unquoted(header('if-match')),
       });
       return definition.requestDeserialize(Buffer.from(jsonToBytes(contract.request, json)));
     },
