@@ -178,9 +178,6 @@ async function build<V>(options: RebuildOptions<V>, builder: Builder): Promise<R
   // The first generation accepts failed events: there is no older one to keep.
   const accepting = acceptFailed || replaced === undefined;
 
-  // What has this name already belongs to a record that was lost with its store, or taken from an older backup.
-  await patiently(() => options.release(projector.name), signal);
-  await patiently(() => dropGeneration({ projection, store, generation }), signal);
   await patiently(() => createGeneration({ projection, store, generation }), signal);
   await patiently(() => options.bind(projector), signal);
   const parking = options.parking?.(projector.name);
