@@ -29,8 +29,10 @@ const clients = new Set([
   ...['PERMISSION_DENIED', 'UNAUTHENTICATED'],
 ]);
 
-function codesFor({ excuses }: FuzzCall): Set<string> {
+function codesFor({ method, message, excuses }: FuzzCall): Set<string> {
   const codes = new Set(clients);
+  if (message.length > (method.maxRequestBytes ?? Number.POSITIVE_INFINITY))
+    return new Set(['RESOURCE_EXHAUSTED', 'UNAUTHENTICATED', 'PERMISSION_DENIED']);
   if (excuses.includes('soon')) codes.add('DEADLINE_EXCEEDED');
   if (excuses.includes('waits')) codes.add('UNAVAILABLE');
   return codes;

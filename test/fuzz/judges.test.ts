@@ -30,7 +30,8 @@ const answer = (body: Buffer): GrpcReply => ({
   body,
   ms: 1,
 });
-const call = (excuses: FuzzCall['excuses'] = []) => ({ method, excuses }) as unknown as FuzzCall;
+const call = (excuses: FuzzCall['excuses'] = []) =>
+  ({ method, excuses, message: new Uint8Array(10) }) as unknown as FuzzCall;
 const faultsOf = (reply: GrpcReply, excuses?: FuzzCall['excuses']) => judge(call(excuses), reply, reasons).faults;
 const missing = new CaudalError('NOT_FOUND', 'ORDER_NOT_FOUND', 'There is no order "x".');
 const told = (code: Code, reason: string, message = 'x') => replyTo(new CaudalError(code, reason, message));
@@ -64,6 +65,15 @@ describe('the check of gRPC', () => {
     ['another protocol', { ...answer(framed(Buffer.of())), httpStatus: 502 }, 'HTTP 502'],
   ])('sees %s', (_, reply, fault) => {
     expect(faultsOf(reply).join('; ')).toContain(fault);
+  });
+
+  test('demands that a request over the bound of its method is refused for that', () => {
+    const reasonsOfSize = new Map([['REQUEST_TOO_LARGE', 'RESOURCE_EXHAUSTED']]);
+    const tooLarge = replyTo(new CaudalError('RESOURCE_EXHAUSTED', 'REQUEST_TOO_LARGE', 'Too large.'));
+    const bounded = (maxRequestBytes: number) => ({ ...call(), method: { ...method, maxRequestBytes } });
+    expect(judge(bounded(9), tooLarge, reasonsOfSize).faults).toEqual([]);
+    expect(judge(bounded(10), tooLarge, reasonsOfSize).faults).toEqual(['code RESOURCE_EXHAUSTED']);
+    expect(judge(bounded(9), answer(Buffer.of()), reasonsOfSize).faults).toContain('code OK');
   });
 
   test("accepts codes that the call's headers cause", () => {

@@ -6,6 +6,7 @@ import { RegisterCustomerRequest } from '@caudal/contract/gen/caudal/customers/v
 import { AdjustStockRequest, ReserveStockRequest } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
 import { ListOrdersRequest, PlaceOrderRequest } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import { CreatePaymentRequest } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
+import { GetWalletRequest } from '@caudal/contract/gen/caudal/payments/v1/wallets.ts';
 import type { CaudalError } from '@caudal/kernel/errors.ts';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
@@ -52,6 +53,16 @@ describe('validation', () => {
       { field: 'lines[2].quantity', description: 'must be at least 1' },
       { field: 'ttl', description: 'must be at most 604800s' },
       { field: 'attributes', description: 'must have at most 20 entries' },
+    ]);
+  });
+
+  test('a time beyond every date is refused, by its field', () => {
+    const request = (atTime: Date) => GetWalletRequest.fromPartial({ walletId: 'w', atTime });
+    expect(violationsOf('payments.v1.GetWalletRequest', request(new Date(0)))).toEqual([]);
+    // As the decoder makes it of 9e15 seconds.
+    const beyond = request(new Date(9e18));
+    expect(violationsOf('payments.v1.GetWalletRequest', beyond)).toEqual([
+      { field: 'at_time', description: 'must be a time of the years 1 to 9999' },
     ]);
   });
 

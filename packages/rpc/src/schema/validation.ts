@@ -145,6 +145,12 @@ function presentCheck(field: DescField): ValueCheck | undefined {
       if (!defined.has(value)) add(found, at, `must be one of ${names}`);
     });
   }
+  if (field.fieldKind === 'message' && field.message.typeName === 'google.protobuf.Timestamp') {
+    // Over gRPC its seconds may be beyond every date.
+    checks.push((value: Date, at, found) => {
+      if (Number.isNaN(value.getTime())) add(found, at, 'must be a time of the years 1 to 9999');
+    });
+  }
   if (field.message && field.fieldKind === 'message') {
     const nested = checkOf(field.message);
     if (nested) checks.push(nested as ValueCheck);
