@@ -94,7 +94,7 @@ const unfit: [string, string, Values, RegExp][] = [
     'a projection without a queue would be scaled on queues',
     'production',
     { workloads: { 'sales-by-day': queues } },
-    /workloads\.sales-by-day\.scaleOn is queues, but its contexts have none for its roles/,
+    /workloads\.sales-by-day\.scaleOn is queues, but its contexts have no queues for its roles/,
   ],
   [
     'a server with 0 pods',

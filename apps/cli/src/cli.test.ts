@@ -238,7 +238,7 @@ describeWith(['postgres'], 'caudal', () => {
 
       const unreadable = await caudal('log', 'show', stream, '--from', String(version));
       expectEnd(unreadable, 0);
-      expect(unreadable.stdout).toContain("can't be decoded: catalog.product.exploded.v1 is no event");
+      expect(unreadable.stdout).toContain("can't be decoded: catalog.product.exploded.v1 is not an event");
       const broken = await caudal('replay', stream);
       expectEnd(broken, 1);
       expect((await caudal('verify', 'product-search')).code).toBe(1);

@@ -26,6 +26,9 @@ export interface ServerUserOptions {
   files: string[];
 }
 
+/** The data directory of a server that can write every file. Its own value, so that a later start can open it again. */
+const closedMode = 0o710;
+
 /** The environment of the server: nothing of Caudal's own, whose settings hold secrets. */
 const { PATH, LANG, LC_ALL, TZ } = process.env;
 const env = process.platform === 'win32' ? process.env : { PATH, LANG, LC_ALL, TZ };
@@ -41,14 +44,17 @@ export async function serverUser({ data, initdb, files }: ServerUserOptions): Pr
   for (const path of [data, ...files]) await chown(path, user.uid, user.gid);
   // Earlier versions could change the owner of a cluster's folder: then some of its files belong to another user.
   const problems: string[] = [];
+  const base = dirname(data);
   if (!made || made.uid === user.uid) {
+    // Closed by an earlier start, see below: it may not be necessary any more.
+    if (((await stat(base)).mode & 0o777) === closedMode) await chmod(base, 0o711);
     const as = plain(user, data);
     const problem = await problemOf(as, initdb, data);
     if (problem === undefined) return as;
     problems.push(problem);
   }
   // A server that can write every file is reachable for root alone: other processes of its user must not find its port.
-  await chmod(dirname(data), 0o700);
+  if ((await stat(base)).mode & 0o007) await chmod(base, closedMode);
   const as = withCapability(user, data);
   const problem = await problemOf(as, initdb, data);
   if (problem === undefined) return as;
