@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { root } from '../e2e/part.ts';
+import { until } from '../e2e/wait.ts';
 import { makeCheckout } from './checkout.ts';
 import { isGone, killLeftovers, npmStart, type Started } from './npm.ts';
 
@@ -48,12 +49,16 @@ linux(
   async () => {
     const data = join(checkout, '.caudal');
     const start = () => npmStart({ cwd: checkout });
-    const shell = async ({ rest }: Started, script: string) => {
-      const { stdout: token } = await promisify(execFile)('bin/caudal', ['token', '--subject', 'me', '--all'], {
+    const tokenOf = async () => {
+      const { stdout } = await promisify(execFile)('bin/caudal', ['token', '--subject', 'me', '--all'], {
         cwd: checkout,
       });
+      return stdout.trim();
+    };
+    const shell = async ({ rest }: Started, script: string) => {
+      const token = await tokenOf();
       const text = script.replaceAll('http://127.0.0.1:8080', rest);
-      const env = { ...process.env, LOG_LEVEL: undefined, TOKEN: token.trim() };
+      const env = { ...process.env, LOG_LEVEL: undefined, TOKEN: token };
       return (await promisify(execFile)('bash', ['-c', `set -euo pipefail\n${text}`], { cwd: checkout, env })).stdout;
     };
 
@@ -63,6 +68,13 @@ linux(
     const shown = await shell(first, events!);
     for (const type of ['orders.order.confirmed.v1', 'inventory.stock.committed.v1', 'orders.fulfilment.started.v1'])
       expect(shown).toContain(type);
+    // A reader takes longer than this test to get there.
+    const authorization = `Bearer ${await tokenOf()}`;
+    await until(
+      'the order can be read',
+      async () => (await fetch(`${first.rest}/v1/orders/ten`, { headers: { authorization } })).text(),
+      (text) => text.includes('ORDER_STATUS_CONFIRMED'),
+    );
     const looked = await shell(first, view!);
     expect(looked).toMatch(/^order-details\.v\d+ +orders +PostgreSQL +generation 1, 1 views$/m);
     expect(looked).toContain('"customerId": "bea"');
