@@ -13,7 +13,9 @@ let env: NodeJS.ProcessEnv;
 beforeAll(async () => {
   system = await startSystem({ form: 'embedded' });
   const token = await system.token({ subject: 'developer' });
-  env = { ...process.env, TOKEN: token, CAUDAL_DATA_DIR: system.dataDirectory, LOG_LEVEL: 'fatal' };
+  // Not this process's environment: in a whole test run it names servers, which would be settings.
+  const { PATH, HOME } = process.env;
+  env = { PATH, HOME, TOKEN: token, CAUDAL_DATA_DIR: system.dataDirectory, LOG_LEVEL: 'fatal' };
 }, 120_000);
 afterAll(() => system?.stop(), 120_000);
 

@@ -49,16 +49,19 @@ linux(
   async () => {
     const data = join(checkout, '.caudal');
     const start = () => npmStart({ cwd: checkout });
+    // Not this process's environment: in a whole test run it names servers, which would be settings.
+    const own = { PATH: process.env.PATH, HOME: process.env.HOME };
     const tokenOf = async () => {
       const { stdout } = await promisify(execFile)('bin/caudal', ['token', '--subject', 'me', '--all'], {
         cwd: checkout,
+        env: own,
       });
       return stdout.trim();
     };
     const shell = async ({ rest }: Started, script: string) => {
       const token = await tokenOf();
       const text = script.replaceAll('http://127.0.0.1:8080', rest);
-      const env = { ...process.env, LOG_LEVEL: undefined, TOKEN: token };
+      const env = { ...own, TOKEN: token };
       return (await promisify(execFile)('bash', ['-c', `set -euo pipefail\n${text}`], { cwd: checkout, env })).stdout;
     };
 

@@ -79,6 +79,17 @@ describeWith(['postgres'], 'caudal', () => {
       expectEnd(built, 0);
       expect(built.json()).toEqual({ views: [{ view: 'stock-dashboard', built: true }] });
     }, 30_000);
+
+    test.each([
+      ['get', 'order-details', '1'],
+      ['find', 'order-details'],
+    ])('views %s names the view that is not built, and the store', async (...args) => {
+      const missing = await caudal('views', ...args);
+      expectEnd(missing, 1);
+      expect(missing.stderr).toMatch(
+        /^order-details is not built yet in PostgreSQL\. A running projector builds it: /m,
+      );
+    });
   });
 
   describe('with wrong arguments', () => {

@@ -46,7 +46,7 @@ function getCommand(): Command {
     .action((name: string, id: string, { json = false }: { json?: boolean }) =>
       withApp(async (system) => {
         const of = findView(system, name);
-        const stored = await opened(system, of).get(id);
+        const stored = await orNotBuilt(system, of, opened(system, of).get(id));
         if (!stored) throw new Error(`${name} has no view "${id}".`);
         show(of, stored, json);
       }),
@@ -85,7 +85,8 @@ Example: caudal views find order-details --where customer_id=ada --order-by -cre
         const views = opened(system, of);
         let left = limit;
         for (let pageToken: string | undefined; left > 0 && !system.lifecycle.ending.aborted; ) {
-          const page = await views.find({ ...query, limit: Math.min(left, 500), pageToken });
+          const reading = views.find({ ...query, limit: Math.min(left, 500), pageToken });
+          const page = await orNotBuilt(system, of, reading);
           for (const stored of page.views) show(of, stored, json);
           left -= page.views.length;
           if (!page.nextPageToken) return;
@@ -98,6 +99,22 @@ Example: caudal views find order-details --where customer_id=ada --order-by -cre
 function opened(system: App, of: LocalProjection) {
   return openViews<unknown>({ projection: of.definition.projection, store: viewStoreOf(system, of) });
 }
+
+/** What a read says of views that are missing: the store may be another one than the running system's. */
+async function orNotBuilt<T>(system: App, of: LocalProjection, reading: Promise<T>): Promise<T> {
+  try {
+    return await reading;
+  } catch (error) {
+    if (!isNotBuilt(error)) throw error;
+    const { name } = viewStoreOf(system, of);
+    throw new Error(
+      `${of.definition.projection.name} is not built yet in ${name}. A running projector builds it: does it have the settings of this command?`,
+      { cause: error },
+    );
+  }
+}
+
+const isNotBuilt = (error: unknown) => error instanceof CaudalError && error.reason === 'VIEW_NOT_BUILT';
 
 interface Listed {
   view: string;
@@ -124,7 +141,7 @@ async function describe(system: App, of: LocalProjection): Promise<Listed> {
   } catch (error) {
     if (!(error instanceof CaudalError)) throw error;
     // The other views are listed all the same.
-    const problem = error.reason === 'VIEW_NOT_BUILT' ? 'not built yet' : error.message;
+    const problem = isNotBuilt(error) ? 'not built yet' : error.message;
     return { ...listed, generation: undefined, views: undefined, problem };
   }
 }

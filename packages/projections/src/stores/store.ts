@@ -174,7 +174,7 @@ export interface ViewStore {
  */
 export class MissingCollection extends CaudalError {
   constructor(collection: string, cause?: unknown) {
-    super('UNAVAILABLE', 'VIEW_NOT_BUILT', 'The view is not built yet.', {
+    super('UNAVAILABLE', 'VIEW_NOT_BUILT', `The view ${collection} is not built yet.`, {
       cause,
       retryAfterMs: 1000,
       metadata: { collection },
