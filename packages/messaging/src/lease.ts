@@ -5,7 +5,7 @@
  */
 import { newId } from '@caudal/kernel/ids.ts';
 import { backoffMs, sleep } from '@caudal/kernel/time.ts';
-import { acquire, advance, release } from '@caudal/postgres/checkpoint.ts';
+import { acquire, advance, type Fence, release } from '@caudal/postgres/checkpoint.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 
@@ -15,6 +15,8 @@ export const processHolder = newId();
 export interface Leadership {
   /** Where the checkpoint stood. */
   readonly position: number;
+  /** Makes a statement of this database void once another process has the lease. */
+  readonly fence: Fence;
   /** Fires when the lease is lost, and when the work is stopped. */
   readonly signal: AbortSignal;
   /** Moves the checkpoint. False: the lease is lost, nothing was moved. */
@@ -71,6 +73,7 @@ export async function whileLeading(options: LeaseOptions, work: (lease: Leadersh
     try {
       await work({
         position,
+        fence: { name, epoch },
         signal: ended,
         advance: async (to) => {
           const good = await move(to);

@@ -1,5 +1,6 @@
 /** Handlers of events, and the feeds that bring them events from RabbitMQ or from the log itself. */
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
+import type { Fence } from '@caudal/postgres/checkpoint.ts';
 
 /** What a handler could not finish. All other events of the batch are done. */
 export type Unfinished =
@@ -47,11 +48,18 @@ export interface InOrderHandler extends Pick<EventHandler, 'name' | 'entities'> 
 
 export type AnyHandler = EventHandler | InOrderHandler;
 
+/** The lease under which a feed delivers a batch. */
+export interface DeliveryLease {
+  /** Fires when it is lost, or the feed is stopped: the batch is then delivered by another process, or later. */
+  readonly signal: AbortSignal;
+  readonly fence: Fence;
+}
+
 /** Carries events to a handler, at least once each, in batches. */
 export interface Feed {
   /**
    * Calls `deliver` with batches, one at a time, and acknowledges each once it has resolved. Reconnects by itself.
-   * Resolves after `signal` has fired and what was in flight is delivered.
+   * Resolves after `signal` has fired and what was in flight is delivered. A feed that reads a log gives its lease.
    */
-  run(deliver: (events: RecordedEvent[]) => Promise<void>, signal: AbortSignal): Promise<void>;
+  run(deliver: (events: RecordedEvent[], lease?: DeliveryLease) => Promise<void>, signal: AbortSignal): Promise<void>;
 }

@@ -12,6 +12,12 @@ export interface Lease {
   position: number;
 }
 
+/** Names a lease that was taken: `epoch` ends when another worker takes it. */
+export interface Fence {
+  name: string;
+  epoch: number;
+}
+
 /**
  * Takes the lease if it is free, expired, or already `holder`'s. Undefined if another worker holds it. `holder` must be
  * unique to the running process (not only the pod's or host's name), since a worker that finds its own name keeps its
@@ -44,7 +50,7 @@ export async function acquire(
  */
 export async function advance(
   db: Transaction,
-  { name, epoch, position, ttlMs }: { name: string; epoch: number; position?: number; ttlMs: number },
+  { name, epoch, position, ttlMs }: Fence & { position?: number; ttlMs: number },
 ): Promise<boolean> {
   const rows = await db.query({
     name: 'checkpoint-advance',
@@ -59,7 +65,7 @@ export async function advance(
 }
 
 /** Releases the lease, so that the next worker need not wait until it expires. Does nothing if the lease is lost. */
-export async function release(db: Transaction, { name, epoch }: { name: string; epoch: number }): Promise<void> {
+export async function release(db: Transaction, { name, epoch }: Fence): Promise<void> {
   await db.query({
     name: 'checkpoint-release',
     text: "UPDATE checkpoints SET holder = NULL, lease_until = '-infinity' WHERE name = $1 AND epoch = $2",

@@ -1,4 +1,5 @@
 /** The rows of parked streams: parking a stream, recording its later events, and removing it. */
+import type { Fence } from '@caudal/postgres/checkpoint.ts';
 import type { Transaction } from '@caudal/postgres/database.ts';
 
 export interface ParkedStream {
@@ -23,15 +24,22 @@ const columns = `handler, stream, version, event_type AS "eventType", error, att
 const maxErrorLength = 2_000;
 
 /**
- * Parks a stream, or records the newer failure of a parked one. True if it was not parked before. The row is on disk
- * when this returns, even on a connection with asynchronous commit: in-order handlers write later events only after it.
+ * Parks a stream, or records the newer failure of a parked one. `fenced`: the lease of the fence is another process's
+ * by now, and nothing was written. The row is on disk when this returns, even on a connection with asynchronous commit:
+ * in-order handlers write later events only after it.
  */
-export async function park(db: Transaction, parked: Omit<ParkedStream, 'parkedAt' | 'count'>): Promise<boolean> {
+export async function park(
+  db: Transaction,
+  parked: Omit<ParkedStream, 'parkedAt' | 'count'>,
+  fence?: Fence,
+): Promise<'parked' | 'parked before' | 'fenced'> {
   const { handler, stream, version, eventType, error, attempts, lastVersion } = parked;
   const rows = await db.query<{ inserted: boolean }>({
     name: 'parked-park',
     text: `INSERT INTO parked_streams AS p (handler, stream, version, event_type, error, attempts, last_version)
       SELECT $1, $2, $3, $4, $5, $6, $7 WHERE set_config('synchronous_commit', 'on', true) = 'on'
+        AND ($8::text IS NULL
+          OR EXISTS (SELECT FROM checkpoints WHERE name = $8 AND epoch = $9 AND holder IS NOT NULL FOR SHARE))
       ON CONFLICT (handler, stream) DO UPDATE SET
         version = excluded.version,
         event_type = excluded.event_type,
@@ -39,9 +47,20 @@ export async function park(db: Transaction, parked: Omit<ParkedStream, 'parkedAt
         attempts = p.attempts + excluded.attempts,
         last_version = greatest(p.last_version, excluded.last_version)
       RETURNING xmax = 0 AS inserted`,
-    values: [handler, stream, version, eventType, error.slice(0, maxErrorLength), attempts, lastVersion],
+    values: [
+      handler,
+      stream,
+      version,
+      eventType,
+      error.slice(0, maxErrorLength),
+      attempts,
+      lastVersion,
+      fence?.name,
+      fence?.epoch,
+    ],
   });
-  return rows[0]!.inserted;
+  if (!rows[0]) return 'fenced';
+  return rows[0].inserted ? 'parked' : 'parked before';
 }
 
 /**

@@ -76,7 +76,7 @@ export function logFeed(options: LogFeedOptions): Feed {
           while (!lease.signal.aborted) {
             const events = await readOn();
             const wanted = events.filter((event) => followed.has(entityOfStream(event.stream)));
-            if (wanted.length > 0) await exclusively(() => deliver(wanted));
+            if (wanted.length > 0) await exclusively(() => deliver(wanted, lease));
             delivered = events.at(-1)?.position ?? delivered;
             const isDue = performance.now() - savedAt >= checkpointEveryMs || (prompt && wanted.length > 0);
             if (events.length === 0 || isDue) await save();

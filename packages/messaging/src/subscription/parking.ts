@@ -1,19 +1,28 @@
 /** Parking a stream after its last attempt: with one alert and one dead letter. */
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { within } from '@caudal/kernel/time.ts';
+import type { Fence } from '@caudal/postgres/checkpoint.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { counter } from '@caudal/telemetry/metrics.ts';
 import type { DeadLetters } from '../dead-letters/dead-letters.ts';
 import { park, recordArrivals } from '../dead-letters/parked.ts';
 import { byStream } from './batch.ts';
+import { Stopped } from './patience.ts';
 
 /** The parked streams of a handler. */
 export interface Parking {
   /** Returns the events without those of parked streams, and records that these have arrived. */
   without(events: RecordedEvent[]): Promise<RecordedEvent[]>;
-  /** Parks the stream of these events because its `version` failed. True if it was not parked before. */
-  park(events: RecordedEvent[], failure: { version: number; error: unknown; attempts: number }): Promise<boolean>;
+  /**
+   * Parks the stream of these events because its `version` failed. True if it was not parked before. Throws Stopped if
+   * the fence's lease is lost: what this process can't handle is then another one's to judge.
+   */
+  park(
+    events: RecordedEvent[],
+    failure: { version: number; error: unknown; attempts: number },
+    fence?: Fence,
+  ): Promise<boolean>;
 }
 
 export interface ParkingOptions {
@@ -37,11 +46,13 @@ export function openParking({ handler, database }: ParkingOptions): Parking {
       const parked = await recordArrivals(database, handler, arrivals);
       return parked.size === 0 ? events : events.filter(({ stream }) => !parked.has(stream));
     },
-    async park(events, { version, error, attempts }) {
+    async park(events, { version, error, attempts }, fence) {
       const { stream, type: eventType } = events[0]!;
       const lastVersion = events.at(-1)!.version;
       const parked = { handler, stream, version, eventType, error: reasonOf(error), attempts, lastVersion };
-      if (!(await park(database, parked))) return false;
+      const outcome = await park(database, parked, fence);
+      if (outcome === 'fenced') throw new Stopped();
+      if (outcome === 'parked before') return false;
       parkings.add(1, { handler });
       log.error({ handler, stream, version, type: eventType, attempts, err: error }, 'a stream is parked');
       return true;

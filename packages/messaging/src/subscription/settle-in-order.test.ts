@@ -2,7 +2,7 @@
 import { NewerEvent } from '@caudal/contract/entity.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { unavailable } from '@caudal/kernel/errors.ts';
-import { position } from '@caudal/postgres/checkpoint.ts';
+import { acquire, position } from '@caudal/postgres/checkpoint.ts';
 import { type Database, openDatabase } from '@caudal/postgres/database.ts';
 import { migrate } from '@caudal/postgres/migrate.ts';
 import { migrations as postgresMigrations } from '@caudal/postgres/migrations.ts';
@@ -17,6 +17,8 @@ import { migrations } from '../migrations.ts';
 import { collect, grow, scriptedFeed } from '../testing/doubles.ts';
 import type { InOrderHandler } from '../types.ts';
 import { hasPassed, logFeed } from './log-feed.ts';
+import { openParking } from './parking.ts';
+import { Stopped } from './patience.ts';
 import { runSubscription, type SubscriptionOptions } from './subscription.ts';
 
 const orders = 'orders.order';
@@ -165,5 +167,59 @@ describeWith(['postgres'], 'settling in order', () => {
     expect(await position(database, feedCheckpoint(handler.name, 'orders'))).toBe(3);
     expect(await passed(bad!)).toBe(false);
     expect(await passed({ ...next!, position: 4 })).toBe(false);
+  });
+
+  test.each([
+    ['an event that it can not handle', new Error('poison'), 1_000],
+    ['an event of the next release', new NewerEvent('of the next release'), 0],
+  ])('a process that loses its lease while it retries %s stops, and parks nothing', async (_, error, times) => {
+    const log = memoryLog({ domain: 'orders' });
+    const logs = new Map([['orders', log]]);
+    const old = inOrderHandler(`in-order-${count++}.v1.1`);
+    old.judge = ({ version }) => version === 2 && error;
+    const others = { logs, database, retry: { times, firstMs: 5, maxMs: 5 }, pause: { firstMs: 5, maxMs: 5 } };
+    const feed = (holder: string) => logFeed({ handler: old, logs, database, holder, ttlMs: 200 });
+    const first = runSubscription({ handler: old, feed: feed('old'), ...others });
+    stops.push(() => first.stop());
+    await grow(log, `${orders}/1`, 3);
+    await until(async () => old.attempts.length > 3);
+
+    // What another process does that finds the lease expired, after this one was suspended.
+    await database.query({
+      text: "UPDATE checkpoints SET epoch = epoch + 1, holder = 'new', lease_until = now() + interval '30 seconds' WHERE name = $1",
+      values: [feedCheckpoint(old.name, 'orders')],
+    });
+    await until(async () => {
+      const before = old.attempts.length;
+      await new Promise((resolve) => setTimeout(resolve, 60));
+      return old.attempts.length === before;
+    });
+    expect(await collect(listDeadLetters(database, old.name))).toEqual([]);
+
+    await database.query({
+      text: "UPDATE checkpoints SET holder = NULL, lease_until = '-infinity' WHERE name = $1",
+      values: [feedCheckpoint(old.name, 'orders')],
+    });
+    const now = inOrderHandler(old.name);
+    const second = runSubscription({ handler: now, feed: feed('newer'), ...others });
+    stops.push(() => second.stop());
+    await first.stop();
+    await until(async () => now.applied.includes('1@3'));
+  });
+
+  test('the statement that parks is void once another process has the lease', async () => {
+    const log = memoryLog({ domain: 'orders' });
+    const handler = inOrderHandler(`in-order-${count++}.v1.1`);
+    const [event] = await grow(log, `${orders}/1`, 1);
+    const { epoch } = (await acquire(database, { name: handler.name, holder: 'old', ttlMs: 1 }))!;
+    const fence = { name: handler.name, epoch };
+    const parking = openParking({ handler: handler.name, database });
+    const failure = { version: 1, error: new Error('poison'), attempts: 4 };
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    await acquire(database, { name: handler.name, holder: 'new', ttlMs: 60_000 });
+    await expect(parking.park([event!], failure, fence)).rejects.toThrow(Stopped);
+    expect(await collect(listDeadLetters(database, handler.name))).toEqual([]);
+    expect(await parking.park([event!], failure, { ...fence, epoch: epoch + 1 })).toBe(true);
+    expect(await collect(listDeadLetters(database, handler.name))).toHaveLength(1);
   });
 });

@@ -11,14 +11,15 @@
  * the fault is fixed the handler is built anew, with all events. Until then the rest of the stream is missing.
  *
  * If only a newer version of the code can read an event, the handler waits up to 15 minutes: during a roll-out a
- * process of the old version may still hold the lease, and one of the new version takes it over.
+ * process of the old version may still hold the lease, and one of the new version takes it over. From then on this
+ * process neither tries again nor parks: the statement that parks is void without the lease.
  */
 import { NewerEvent } from '@caudal/contract/entity.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { isTransient } from '@caudal/kernel/errors.ts';
 import { backoffMs, sleep } from '@caudal/kernel/time.ts';
-import { logger } from '@caudal/telemetry/log.ts';
-import type { Failed, InOrderHandler } from '../types.ts';
+import type { Fence } from '@caudal/postgres/checkpoint.ts';
+import type { DeliveryLease, Failed, InOrderHandler } from '../types.ts';
 import { outcomes } from './outcomes.ts';
 import { openParking, type Parking, sendLetter } from './parking.ts';
 import { patience, Stopped } from './patience.ts';
@@ -26,8 +27,6 @@ import type { SettleOptions } from './settle.ts';
 
 /** Longer than the roll-out of a release takes. */
 const newerMs = 15 * 60_000;
-
-const log = logger('subscription');
 
 /**
  * Gives events to the handler in their order, without those of parked streams. After a failure `onFailed` decides: try
@@ -40,9 +39,11 @@ export async function handleInOrder(options: {
   parking: Parking;
   /** Returns undefined to try again, or the number of attempts to park the stream. */
   onFailed(failed: Failed): Promise<number | undefined>;
+  /** The lease without which nothing is parked. */
+  fence?: Fence;
   onParked?(failed: Failed): Promise<void>;
 }): Promise<number> {
-  const { handler, events, parking, onFailed, onParked } = options;
+  const { handler, events, parking, onFailed, onParked, fence } = options;
   let rest = await parking.without(events);
   let left = events.length - rest.length;
   while (rest.length > 0) {
@@ -54,7 +55,7 @@ export async function handleInOrder(options: {
     const attempts = await onFailed(failed);
     if (attempts === undefined) continue;
     const ofStream = rest.filter((event) => event.stream === stream);
-    if (await parking.park(ofStream, { version, error: failed.error, attempts })) await onParked?.(failed);
+    if (await parking.park(ofStream, { version, error: failed.error, attempts }, fence)) await onParked?.(failed);
     rest = rest.filter((event) => event.stream !== stream);
     left += ofStream.length;
   }
@@ -64,7 +65,7 @@ export async function handleInOrder(options: {
 /** A function that settles batches. It throws only `Stopped`. */
 export function inOrderSettler(
   options: Omit<SettleOptions, 'handler'> & { handler: InOrderHandler },
-): (events: RecordedEvent[]) => Promise<void> {
+): (events: RecordedEvent[], lease?: DeliveryLease) => Promise<void> {
   const { handler, database, deadLetters, retry, pause, signal } = options;
   const { name } = handler;
   const labels = { handler: name };
@@ -73,16 +74,15 @@ export function inOrderSettler(
   /** The event that fails at the moment. */
   let failing: { eventId: string; count: number; since: number } | undefined;
 
-  async function onFailed({ event, error }: Failed): Promise<number | undefined> {
-    const { eventId, stream, version } = event;
+  async function onFailed({ event: { eventId }, error }: Failed, until: AbortSignal): Promise<number | undefined> {
     if (failing?.eventId !== eventId) failing = { eventId, count: 0, since: performance.now() };
-    const isNewer = error instanceof NewerEvent && performance.now() - failing.since < newerMs;
-    if (isNewer) log.warn({ ...labels, stream, version, err: error }, 'a newer version of the code has to handle this');
-    else failing.count += 1;
     outcomes.add(1, { ...labels, outcome: 'failed' });
+    // `patiently` waits.
+    if (error instanceof NewerEvent && performance.now() - failing.since < newerMs) throw error;
+    failing.count += 1;
     if (failing.count > retry.times) return failing.count;
-    await sleep(backoffMs(Math.max(1, failing.count), isNewer ? pause : retry), signal);
-    if (signal.aborted) throw new Stopped();
+    await sleep(backoffMs(failing.count, retry), until);
+    if (until.aborted) throw new Stopped();
     return undefined;
   }
 
@@ -90,8 +90,17 @@ export function inOrderSettler(
     if (deadLetters) await sendLetter(deadLetters, { event, error, handler: name }, signal);
   }
 
-  return async (events) => {
-    const left = await patiently(() => handleInOrder({ handler, events, parking, onFailed, onParked }));
+  return async (events, lease) => {
+    const { fence, signal: until } = lease ?? { signal };
+    const settling = {
+      handler,
+      events,
+      parking,
+      fence,
+      onFailed: (failed: Failed) => onFailed(failed, until),
+      onParked,
+    };
+    const left = await patiently(() => handleInOrder(settling), until);
     outcomes.add(left, { ...labels, outcome: 'parked' });
     outcomes.add(events.length - left, { ...labels, outcome: 'settled' });
   };

@@ -16,7 +16,7 @@ import { withSpan } from '@caudal/telemetry/spans.ts';
 import type { DeadLetters } from '../dead-letters/dead-letters.ts';
 import { countParked } from '../dead-letters/parked.ts';
 import { type Logs, logsOf } from '../logs.ts';
-import type { AnyHandler, Feed } from '../types.ts';
+import type { AnyHandler, DeliveryLease, Feed } from '../types.ts';
 import { type ReconciliationOptions, reconcileAll } from './reconciliation.ts';
 import { type Retry, settler } from './settle.ts';
 import { inOrderSettler } from './settle-in-order.ts';
@@ -105,10 +105,10 @@ export function runSubscription(options: SubscriptionOptions): Running {
     }
     for (const [domain, position] of newest) lastBatches.set(domain, { at, position });
   };
-  const deliver = async (events: RecordedEvent[]): Promise<void> => {
+  const deliver = async (events: RecordedEvent[], lease?: DeliveryLease): Promise<void> => {
     noteBatch(events);
     await withSpan(`process ${handler.name}`, { kind: 'consumer', parent: '', links: linksOf(events) }, () =>
-      settle(events),
+      settle(events, lease),
     );
     const oldest = events.reduce((least, { recordedAt }) => Math.min(least, recordedAt.getTime()), Infinity);
     lag.record(Math.max(0, Date.now() - oldest) / 1000, labels);
