@@ -62,6 +62,26 @@ for (const name of storeNames) {
       expect(await collectionNow(projection)).toEqual([]);
     });
 
+    test('a record that was lost starts the numbers anew: what has such a name is removed first', async () => {
+      const made = testLogs();
+      await made.append(order, '1', created('ann'));
+      const { projection, store, options, bound, released, views } = setUp(details, made);
+      await ensureBuilt(options);
+      const leftover = collectionOf({ projection, store, generation: 1 });
+      const [document] = await leftover.load(['1']);
+      const { guard: _, ...copy } = document!;
+      await leftover.save([{ ...copy, id: 'of-the-past', revision: 1, keys: {} }]);
+      await changeGenerations(projection, store, () => ({ last: 0, generations: [] }));
+      const bind: typeof options.bind = async (handler) => {
+        expect(released).toEqual([handler.name]);
+        await options.bind(handler);
+      };
+      await ensureBuilt({ ...options, bind });
+      expect(bound).toEqual([bound[0], bound[0]]);
+      expect(await views.get('of-the-past')).toBeUndefined();
+      expect(await views.get('1')).toBeDefined();
+    });
+
     test('a consumer that is still ending keeps its generation from being dropped', async () => {
       const made = testLogs();
       const { projection, store, options, released } = setUp(details, made);

@@ -3,6 +3,7 @@
  * another ("blue/green"), while commands and queries continue.
  *
  *    1. lease    The record names the process that builds. Another one is refused; what a crashed one left is dropped.
+ *                Whatever has the new generation's name is removed (if the record was lost, numbers begin again).
  *    2. bind     `bind(handler)`: the caller creates and binds the generation's queue. From here on the queue gets
  *                every new event. (Without a broker there is nothing to do.)
  *    3. fill     The logs are read from the beginning to the heads that they have now, after the binding, and folded by
@@ -162,10 +163,14 @@ async function underLease<V>(
 /**
  * Marks the generation for dropping. After a suspension of minutes it may be dropped already, and written again since.
  */
-async function giveUp<V>({ projection, store, release }: RebuildOptions<V>, builder: Builder): Promise<void> {
-  if (await builder.abandon()) return;
-  await release(generationName(projection, builder.number));
-  await dropGeneration({ projection, store, generation: builder.number });
+async function giveUp<V>(options: RebuildOptions<V>, builder: Builder): Promise<void> {
+  if (!(await builder.abandon())) await clear(options, builder.number);
+}
+
+/** Removes everything that has a generation's name. */
+async function clear<V>({ projection, store, release }: RebuildOptions<V>, generation: number): Promise<void> {
+  await release(generationName(projection, generation));
+  await dropGeneration({ projection, store, generation });
 }
 
 async function build<V>(options: RebuildOptions<V>, builder: Builder): Promise<RebuildReport> {
@@ -178,6 +183,7 @@ async function build<V>(options: RebuildOptions<V>, builder: Builder): Promise<R
   // The first generation accepts failed events: there is no older one to keep.
   const accepting = acceptFailed || replaced === undefined;
 
+  await patiently(() => clear(options, generation), signal);
   await patiently(() => createGeneration({ projection, store, generation }), signal);
   await patiently(() => options.bind(projector), signal);
   const parking = options.parking?.(projector.name);

@@ -31,6 +31,7 @@ export function rebuildPlace(name: (typeof storeNames)[number]) {
     const projection = { ...declared, version };
     const { store } = place;
     const bound: string[] = [];
+    /** Without the releases before a generation is made. */
     const released: string[] = [];
     const positions = new Map<string, ReadonlyMap<string, number>>();
     const options: RebuildOptions<V> = {
@@ -40,7 +41,9 @@ export function rebuildPlace(name: (typeof storeNames)[number]) {
       bind: async (handler) => void bound.push(handler.name),
       parking,
       filled: async (handler, seen) => void positions.set(handler, new Map(seen)),
-      release: async (handler) => void released.push(handler),
+      release: async (handler) => {
+        if (bound.includes(handler)) released.push(handler);
+      },
     };
     const follow = (everyMs = 100) => {
       const following = followGenerations({
