@@ -74,6 +74,25 @@ describe('a view reader', () => {
     expect(await read('o1')).toBe('second');
   });
 
+  test.each([
+    ['5 seconds ago, in which a last write of the rebuild may have invalidated nothing', 5_000, 'second'],
+    ['a minute ago', 60_000, 'first'],
+  ])('of a generation that queries read since %s', async (_, ago, expected) => {
+    await cache.stop();
+    cache = await openCache({ namespace: 'test', maxEntries: 100, localTtlMs: 60_000 });
+    const { read, state } = open();
+    const name = `order-details.v${orderDetails.version}`;
+    state.documents.set(
+      name,
+      document(name, { last: 1, generations: [{ number: 1, fed: true, from: Date.now() - ago }] }),
+    );
+    state.documents.set('o1', document('o1', order('first')));
+    expect(await read('o1')).toBe('first');
+    state.documents.set('o1', document('o1', order('second'), 2));
+    await new Promise((resolve) => setTimeout(resolve, 1_100));
+    expect(await read('o1')).toBe(expected);
+  });
+
   test('concurrent reads share one load', async () => {
     const { read, state } = open();
     state.documents.set('o1', document('o1', order('first')));

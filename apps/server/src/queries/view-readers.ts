@@ -21,6 +21,8 @@ import type { StoredView, ViewDeclaration } from '@caudal/projections/types.ts';
 import type { Call } from '@caudal/rpc/types.ts';
 
 const DEFAULT_CACHE_MS = 60_000;
+/** While writes may invalidate nothing, a cached view may be this old. */
+const UNINVALIDATED_CACHE_MS = 1_000;
 /** While the store is unreachable, a cached view is served for this long after it has expired. */
 const STALE_IF_ERROR_MS = 60_000;
 
@@ -58,18 +60,16 @@ export function searchReader<V>(options: ReaderOptions): SearchReader<V> {
 
 function reader<V>(options: ReaderOptions, views: OpenedViews<V>): ViewReader<V> {
   const { definition, cache, cacheIsInvalidated } = options;
+  const { cacheMs = DEFAULT_CACHE_MS } = definition;
   const projection: AnyProjection<V> = definition.projection;
   const codec = storedViewCodec(projection);
   const entities = new Set(entitiesOf(projection));
-  // Without invalidation a cached view may be at most a second old.
-  const ttlMs = cacheIsInvalidated ? (definition.cacheMs ?? DEFAULT_CACHE_MS) : 1_000;
-
-  let known: number | undefined;
+  let known: { number: number; settled: boolean } | undefined;
 
   /** The current generation; while the store is unreachable the last known one, whose views may be in the cache. */
-  async function currentGeneration(): Promise<number> {
+  async function currentGeneration(): Promise<{ number: number; settled: boolean }> {
     try {
-      known = (await views.generations.current()).number;
+      known = await views.generations.current();
     } catch (error) {
       if (known === undefined || !isCode(error, 'UNAVAILABLE')) throw error;
     }
@@ -91,10 +91,11 @@ function reader<V>(options: ReaderOptions, views: OpenedViews<V>): ViewReader<V>
   return {
     async get(id, call) {
       await seen(options, views, call);
-      const number = await currentGeneration();
+      const { number, settled } = await currentGeneration();
+      const invalidated = cacheIsInvalidated && settled;
       const { value, source, ageMs } = await cache.read<StoredView<V>>({
         key: cacheKey(projection, number, id),
-        ttlMs,
+        ttlMs: invalidated ? cacheMs : Math.min(cacheMs, UNINVALIDATED_CACHE_MS),
         staleIfErrorMs: STALE_IF_ERROR_MS,
         codec,
         satisfies: satisfies(call),

@@ -17,8 +17,8 @@ export interface FillProgress {
 }
 
 export interface Filling {
-  /** Folds in the logs up to their present heads, from where the last call ended. */
-  fill(): Promise<void>;
+  /** Folds in the logs up to their present heads, from where the last call ended. Begins no batch once `until` fires. */
+  fill(until?: AbortSignal): Promise<void>;
   /** The first 1,000 events that can't be handled. Events behind them on their streams were left out. */
   readonly failed: { stream: string; version: number; error: unknown }[];
   /** How many events can't be handled. */
@@ -148,10 +148,11 @@ export function startFilling<V>(options: {
       new Map(
         [...positions].map(([domain, position]) => [domain, Math.min(position, beforeFailed.get(domain) ?? position)]),
       ),
-    fill: () =>
+    fill: (until) =>
       patiently(async (gotOn) => {
         for await (const { domain, events, position, head } of readToHeads({ projection, logs, positions })) {
           throwIfAborted(signal);
+          if (until?.aborted) return;
           for (const event of await fold(events)) if (event.version === 1) pick(event);
           count += events.length;
           positions.set(domain, position);

@@ -42,6 +42,7 @@ export const maxRecordAgeMs = 2_000;
 /** How long ahead a switch is announced: every process has read it by then, and the hold before it fits in. */
 export const announceMs = 4_000;
 const holdMs = 500;
+const settledAfterMs = 30_000;
 /** After `until` a slow consumer may still finish what it has in flight, before the collection goes. */
 const dropAfterMs = 60_000;
 /**
@@ -74,6 +75,14 @@ export function isBuilt({ generations }: Pick<Generations, 'generations'>): bool
 export function isReadable(generation: Generation, now: number): boolean {
   const { until } = generation;
   return hasBegun(generation, now) && (until === undefined || now < until);
+}
+
+/**
+ * Whether only consumers write it. A rebuild's last batch may arrive after the switch, and invalidates no cache. The
+ * longest that a store takes for a write is less.
+ */
+function isSettled({ from }: Generation, now: number): boolean {
+  return from !== undefined && now >= from + settledAfterMs;
 }
 
 /** Whether consumers keep it up to date at this moment. */
@@ -157,10 +166,17 @@ export async function changeGenerations(
   );
 }
 
+export interface CurrentGeneration {
+  number: number;
+  collection: Collection;
+  /** False for 30 s after the switch: until then a write may have invalidated no cache. */
+  settled: boolean;
+}
+
 /** What a reader of views sees of the record. */
 export interface CurrentGenerations {
   /** The one to read now. VIEW_NOT_BUILT (UNAVAILABLE) before the first one is built. */
-  current(): Promise<{ number: number; collection: Collection }>;
+  current(): Promise<CurrentGeneration>;
   /** The one of this number, for the next page of a query; undefined if it is no longer readable. */
   named(number: number): Promise<Collection | undefined>;
   /** Reads the record again at the next use. */
@@ -200,12 +216,13 @@ export function currentGenerations<V>(options: {
   return {
     async current() {
       const known = await record();
-      const current = known && currentOf(known, clock().getTime());
+      const now = clock().getTime();
+      const current = known && currentOf(known, now);
       if (!current) {
         cached = undefined;
         throw new MissingCollection(nameOf(projection));
       }
-      return { number: current.number, collection: collection(current.number) };
+      return { number: current.number, collection: collection(current.number), settled: isSettled(current, now) };
     },
     async named(number) {
       const known = await record();

@@ -171,6 +171,19 @@ for (const name of storeNames) {
       expect(verified.failed).toMatchObject([{ stream: 'orders.order/1', version: 2 }]);
     }, 30_000);
 
+    test('so does one that arrives after the logs were read, before the switch is announced', async () => {
+      const made = testLogs();
+      await made.append(order, '1', created('ann'));
+      const { options, views } = setUp(details, made);
+      await ensureBuilt(options);
+      const filled: typeof options.filled = async (...args) => {
+        await made.append(order, '1', poisonous);
+        await options.filled(...args);
+      };
+      await expect(rebuild({ ...options, filled })).rejects.toMatchObject({ reason: 'REBUILD_FAILED_EVENTS' });
+      expect((await views.generations.current()).number).toBe(1);
+    }, 30_000);
+
     test('the switch is announced ahead, and events until then can be searched for at once', async () => {
       const made = testLogs();
       await made.append(order, '1', created('ann'));

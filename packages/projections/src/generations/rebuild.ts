@@ -200,6 +200,7 @@ async function build<V>(options: RebuildOptions<V>, builder: Builder): Promise<R
   onProgress?.({ step: 'switch' });
   // If nothing is replaced, no query sees less than before, and the consumers catch up.
   if (replaced !== undefined) await drawLevel(filling);
+  if (!accepting && filling.failedCount() > 0) throw failedEvents({ ...filling, failedCount: filling.failedCount() });
   await patiently(() => collection.refresh(), signal);
   let from = 0;
   const announced = (own: Generation): Generation => {
@@ -236,7 +237,10 @@ async function drawLevel(filling: Filling): Promise<void> {
   throw new CaudalError('FAILED_PRECONDITION', 'REBUILD_TOO_SLOW', message);
 }
 
-/** Folds in new events until queries read the new generation, and makes them visible. Never throws. */
+/**
+ * Folds in new events until queries read the new generation, and makes them visible. Never throws. A batch in flight at
+ * the switch may be written after it: readers of a new generation count on that (`isSettled`).
+ */
 async function stayLevel(context: {
   from: number;
   filling: Filling;
@@ -246,9 +250,10 @@ async function stayLevel(context: {
 }): Promise<void> {
   const { from, filling, collection, clock, signal } = context;
   const left = () => Math.max(0, from - clock().getTime());
+  const switched = new AbortController();
   const round = async () => {
     const before = filling.events();
-    await filling.fill();
+    await filling.fill(switched.signal);
     // Otherwise Elasticsearch would show them up to a second later.
     if (filling.events() > before) await collection.refresh();
   };
@@ -261,6 +266,7 @@ async function stayLevel(context: {
     log.warn({ err: error }, 'new events before the switch are left to the consumers');
   }
   await sleep(left(), signal);
+  switched.abort();
 }
 
 async function countViews(now: Collection, before: Collection | undefined): Promise<RebuildReport['views']> {

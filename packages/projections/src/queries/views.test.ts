@@ -268,7 +268,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       const never = () => new Promise<never>(() => {});
       const silentLogs = new Map([['orders', { ...logs.get('orders')!, readStreams: never }]]);
       const silently = (silent: Partial<Collection>) => {
-        const current = async () => ({ number: 1, collection: { ...collection, ...silent } });
+        const current = async () => ({ number: 1, collection: { ...collection, ...silent }, settled: true });
         return { ...views, generations: { ...views.generations, current } };
       };
       const waits = [
