@@ -7,8 +7,8 @@ import { freshLog } from './testing/log.ts';
 import type { LogReader, RecordedEvent } from './types.ts';
 
 /** A client that calls the handlers with encoded messages, as gRPC does. */
-function wired(logs: LogReader[], answers: Buffer[] = []): LogClient {
-  const handlers = logHandlers(logs);
+function wired(logs: LogReader[], answers: Buffer[] = [], ending = new AbortController().signal): LogClient {
+  const handlers = logHandlers(logs, ending);
   const { readStreams, readLog, heads } = wire.LogServiceService;
   const note = (bytes: Buffer) => {
     answers.push(bytes);
@@ -57,6 +57,16 @@ describeWith(['postgres'], 'a log read through LogService', () => {
     expect(await remote.readLog(6, { waitMs: 20 })).toEqual({ events: [], head: 6 });
     expect(await remote.heads(0)).toEqual(await fresh.log.heads(0));
     expect(await remote.heads(6)).toEqual({ heads: [], position: 6 });
+  });
+
+  test('calls that wait for events are answered when the process ends', async () => {
+    const ending = new AbortController();
+    const remote = remoteLog({ domain: 'orders', client: wired([fresh.log], [], ending.signal) });
+    const began = performance.now();
+    const waiting = remote.readLog(6, { waitMs: 10_000 });
+    setTimeout(() => ending.abort(), 20);
+    expect(await waiting).toEqual({ events: [], head: 6 });
+    expect(performance.now() - began).toBeLessThan(5_000);
   });
 
   test('another domain is NOT_FOUND', async () => {

@@ -51,8 +51,11 @@ function countThatFits(events: RecordedEvent[]): number {
 const isFull = (events: RecordedEvent[]) =>
   events.reduce((bytes, { data, metadata }) => bytes + data.length + metadata.length, 0) >= answerBytes;
 
-/** The handlers of LogService for the logs of this process. An unknown domain is NOT_FOUND. */
-export function logHandlers(logs: LogReader[]) {
+/**
+ * The handlers of LogService for the logs of this process. An unknown domain is NOT_FOUND. When `ending` fires, calls
+ * that wait for events are answered: otherwise they would use up the time in which a server finishes its calls.
+ */
+export function logHandlers(logs: LogReader[], ending: AbortSignal) {
   const byDomain = new Map(logs.map((log) => [log.domain, log]));
   const logOf = (domain: string): LogReader => {
     const log = byDomain.get(domain);
@@ -73,7 +76,7 @@ export function logHandlers(logs: LogReader[]) {
       const { events, head } = await logOf(request.domain).readLog(Number(request.afterPosition), {
         limit: request.limit || defaultLimit,
         waitMs: request.waitMillis,
-        signal: call.signal,
+        signal: AbortSignal.any([call.signal, ending]),
       });
       return { events: events.slice(0, countThatFits(events)).map(toWire), headPosition: BigInt(head) };
     },

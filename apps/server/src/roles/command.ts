@@ -6,5 +6,6 @@ import type { App } from '../app.ts';
 
 export function addCommands(app: App): void {
   for (const local of app.locals) app.services.push(...local.context.commands(app.toolsOf(local)));
-  app.services.push(service(LogServiceService, logHandlers(app.locals.map(({ tail }) => tail))));
+  const logs = app.locals.map(({ tail }) => tail);
+  app.services.push(service(LogServiceService, logHandlers(logs, app.lifecycle.ending)));
 }
