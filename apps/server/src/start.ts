@@ -108,5 +108,6 @@ async function openListeners(app: App): Promise<RunningServer> {
     reflection: values.CAUDAL_REFLECTION,
     live: () => lifecycle.isLive(),
     ready: () => lifecycle.isReady(),
+    ending: lifecycle.ending,
   }).catch(atPorts(values));
 }

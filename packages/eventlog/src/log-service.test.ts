@@ -67,6 +67,11 @@ describeWith(['postgres'], 'a log read through LogService', () => {
     setTimeout(() => ending.abort(), 20);
     expect(await waiting).toEqual({ events: [], head: 6 });
     expect(performance.now() - began).toBeLessThan(5_000);
+    // Not at once, since readers call again until they have found another server.
+    const again = performance.now();
+    expect(await remote.readLog(6, { waitMs: 10_000 })).toEqual({ events: [], head: 6 });
+    expect(performance.now() - again).toBeGreaterThan(200);
+    expect(performance.now() - again).toBeLessThan(5_000);
   });
 
   test('another domain is NOT_FOUND', async () => {

@@ -9,6 +9,7 @@ import type { LogReader, RecordedEvent, StreamCursor } from './types.ts';
 
 const answerBytes = 2 * 1024 * 1024;
 const defaultLimit = 1_000;
+const endingWaitMs = 250;
 
 function toWire(event: RecordedEvent): wire.RecordedEvent {
   return {
@@ -53,7 +54,8 @@ const isFull = (events: RecordedEvent[]) =>
 
 /**
  * The handlers of LogService for the logs of this process. An unknown domain is NOT_FOUND. When `ending` fires, calls
- * that wait for events are answered: otherwise they would use up the time in which a server finishes its calls.
+ * that wait for events are answered, and later ones wait 250 ms at most: otherwise they would use up the time in which a
+ * server finishes its calls.
  */
 export function logHandlers(logs: LogReader[], ending: AbortSignal) {
   const byDomain = new Map(logs.map((log) => [log.domain, log]));
@@ -75,8 +77,8 @@ export function logHandlers(logs: LogReader[], ending: AbortSignal) {
     async readLog(request: wire.ReadLogRequest, call: { signal: AbortSignal }): Promise<wire.ReadLogResponse> {
       const { events, head } = await logOf(request.domain).readLog(Number(request.afterPosition), {
         limit: request.limit || defaultLimit,
-        waitMs: request.waitMillis,
-        signal: AbortSignal.any([call.signal, ending]),
+        waitMs: ending.aborted ? Math.min(request.waitMillis, endingWaitMs) : request.waitMillis,
+        signal: ending.aborted ? call.signal : AbortSignal.any([call.signal, ending]),
       });
       return { events: events.slice(0, countThatFits(events)).map(toWire), headPosition: BigInt(head) };
     },

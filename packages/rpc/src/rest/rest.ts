@@ -34,6 +34,8 @@ export interface RestServerOptions extends Address, RestOptions {
   /** The verifiers of webhooks' signatures, by the method's path. */
   webhooks: Map<string, WebhookVerifier>;
   health: Health;
+  /** From when on a connection ends with its next answer: one in use when the server closes would fail its caller. */
+  ending?: AbortSignal;
   limits: { maxMessageBytes: number; maxTimeoutMs: number; maxConnections: number };
 }
 
@@ -71,6 +73,9 @@ export async function startRest(options: RestServerOptions): Promise<RestServer>
     sendProblem(request, reply, fromFastify(error, request.routeOptions.bodyLimit)),
   );
   app.addHook('onRequest', async ({ raw, headers }) => assertHost(raw.httpVersion, headers.host));
+  app.addHook('onSend', async (_, reply) => {
+    if (options.ending?.aborted) reply.header('connection', 'close');
+  });
   if (options.cors) await app.register(cors, { origin: options.cors.origins, exposedHeaders: exposed, maxAge: 600 });
   if (options.compression ?? true) {
     await app.register(compress, { threshold: 1_024, encodings: ['br', 'gzip'], globalDecompression: false });

@@ -179,6 +179,26 @@ describe('stop', () => {
     await stopped;
   });
 
+  test('once the process begins to end, a REST connection ends with its next answer, whatever that is', async () => {
+    const ending = new AbortController();
+    const server = await start({ ending: ending.signal });
+    const headers = `host: a\r\nauthorization: Bearer ${await source()}\r\n\r\n`;
+    const ask = (path: string, talking: ReturnType<typeof talk>) =>
+      talking.socket.write(`GET ${path} HTTP/1.1\r\n${headers}`);
+    const paths = ['/v1/orders/o-1', '/v1/orders/missing', '/v1/nothing', '/readyz', '/openapi.json'];
+    const connections = paths.map((path) => ({ path, talking: talk(server.restPort!, '') }));
+    for (const { talking } of connections) ask('/v1/orders/o-1', talking);
+    await until(() => connections.every(({ talking }) => talking.heard.includes('HTTP/1.1 200')));
+    expect(connections.filter(({ talking }) => talking.closed)).toEqual([]);
+    ending.abort();
+    for (const { path, talking } of connections) ask(path, talking);
+    await until(() => connections.every(({ talking }) => talking.closed));
+    for (const { talking } of connections) {
+      expect(talking.heard.match(/HTTP\/1.1 \d+/g)).toHaveLength(2);
+      expect(talking.heard.match(/^connection: close/gim)).toHaveLength(1);
+    }
+  });
+
   test('a call over gRPC is waited for, also without REST', async () => {
     const { closed, open } = gate();
     const seen: never[] = [];

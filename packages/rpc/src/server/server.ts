@@ -35,6 +35,8 @@ export interface ServerOptions {
   live?(): boolean;
   /** Whether the process is ready, in addition to `setReady`. Called for each health request; true if absent. */
   ready?(): boolean;
+  /** Fires when the process begins to end, a while before `stop`: REST connections end with their next answer. */
+  ending?: AbortSignal;
 }
 
 export interface ServerLimits extends Limits, GrpcLimits, PortLimits {
@@ -103,12 +105,19 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const port = await openPort(grpc, health, options.grpc, limits);
   const rest =
     options.rest &&
-    (await startRest({ endpoints: served, pipeline, authenticate, webhooks, health, limits, ...options.rest }).catch(
-      (error) => {
-        port.destroy();
-        throw error;
-      },
-    ));
+    (await startRest({
+      endpoints: served,
+      pipeline,
+      authenticate,
+      webhooks,
+      health,
+      limits,
+      ending: options.ending,
+      ...options.rest,
+    }).catch((error) => {
+      port.destroy();
+      throw error;
+    }));
   log.info({ grpc: port.port, rest: rest?.port, methods: served.length }, 'serving');
   const telling = setInterval(tell, tellEveryMs).unref();
 
