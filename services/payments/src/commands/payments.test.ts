@@ -11,7 +11,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { paymentDecider } from '../domain/payment.ts';
 import { nextStep } from '../domain/payment-steps.ts';
 import { walletDecider } from '../domain/wallet.ts';
-import { withBreaker } from '../gateway/breaker.ts';
+import { withBreaker } from '../gateway/circuit-breaker.ts';
 import { httpGateway } from '../gateway/http-gateway.ts';
 import { gatewayUnavailable, type PaymentGateway } from '../gateway/port.ts';
 import { type SandboxGateway, startSandboxGateway } from '../gateway/sandbox.ts';

@@ -3,7 +3,7 @@
  */
 import { ConfigError } from '@caudal/config/config.ts';
 import { logger } from '@caudal/telemetry/log.ts';
-import { withBreaker } from './breaker.ts';
+import { withBreaker } from './circuit-breaker.ts';
 import { httpGateway } from './http-gateway.ts';
 import type { PaymentGateway } from './port.ts';
 import { startSandboxGateway } from './sandbox.ts';

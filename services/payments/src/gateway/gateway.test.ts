@@ -4,7 +4,7 @@ import { CaudalError } from '@caudal/kernel/errors.ts';
 import { sleep } from '@caudal/kernel/time.ts';
 import { refusalOf } from '@caudal/testing/call.ts';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { withBreaker } from './breaker.ts';
+import { withBreaker } from './circuit-breaker.ts';
 import { httpGateway } from './http-gateway.ts';
 import { type SandboxGateway, startSandboxGateway } from './sandbox.ts';
 
