@@ -8,7 +8,7 @@ const components: [name: string, pattern: RegExp][] = [
   ['mongodb', /secantusd|mongod/],
   ['elasticsearch', /org\.elasticsearch/],
   ['redis', /redis-server/],
-  ['caudal', /services\/runtime\/src\/main\.ts/],
+  ['caudal', /apps\/cli\/src\/main\.ts/],
   ['client', /test\/bench/],
 ];
 

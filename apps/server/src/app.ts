@@ -46,9 +46,6 @@ export interface OpenAppOptions {
   name: string;
 }
 
-/** Aggregates cached per context in an embedded system, where all contexts share one process of a laptop. */
-const EMBEDDED_CACHE = { cacheSize: 2_000, cacheBytes: 16 * 2 ** 20 };
-
 /** Opens stores, clients and contexts of the process. The end of the lifecycle closes them. */
 export async function openApp(options: OpenAppOptions): Promise<App> {
   const { values, databaseUrl, identity, lifecycle, holder, name } = options;
@@ -60,7 +57,7 @@ export async function openApp(options: OpenAppOptions): Promise<App> {
       url: databaseUrl,
       poolSize: values.CAUDAL_POOL_SIZE,
       applicationName: name,
-      cache: values.DATABASE_URL === undefined ? EMBEDDED_CACHE : undefined,
+      embedded: values.DATABASE_URL === undefined,
     }),
   );
   lifecycle.onStop('contexts', async () => {

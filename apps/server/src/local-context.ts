@@ -57,21 +57,27 @@ export interface OpenContextOptions {
   url: string;
   poolSize: number;
   applicationName: string;
-  /** The size of the cache of idle aggregates; the default of packages/aggregates if absent. */
-  cache?: { cacheSize: number; cacheBytes: number };
+  /** Whether all contexts share one process on a laptop. */
+  embedded: boolean;
 }
+
+/** Cached idle aggregates of a context. */
+const EMBEDDED_CACHE = { cacheSize: 2_000, cacheBytes: 16 * 2 ** 20 };
+/** Long, since no other process appends: an idle system shall take next to no processor time. */
+const EMBEDDED_POLL_MS = 10_000;
 
 /** Opens a context over its schema, which must be up to date. Connects at first use. */
 export function openContext(
   context: Context,
-  { url, poolSize, applicationName, cache }: OpenContextOptions,
+  { url, poolSize, applicationName, embedded }: OpenContextOptions,
 ): LocalContext {
   const connection = { url, schema: context.name, applicationName };
+  const announcedPollMs = embedded ? EMBEDDED_POLL_MS : undefined;
   // The context's data beside the log can be rebuilt from the log.
   const database = openDatabase({ ...connection, poolSize, derived: true });
   const appender = openPipeline({ ...connection, lockTimeoutMs: APPEND_LOCK_MS });
-  const log = openEventLog({ database, appender, domain: context.name, retryForMs: APPEND_RETRY_MS });
-  const aggregates = openAggregates({ log, clock: systemClock, ids: newId, ...cache });
+  const log = openEventLog({ database, appender, domain: context.name, retryForMs: APPEND_RETRY_MS, announcedPollMs });
+  const aggregates = openAggregates({ log, clock: systemClock, ids: newId, ...(embedded && EMBEDDED_CACHE) });
   return {
     context,
     database,

@@ -28,6 +28,8 @@ export interface OpenEventLogOptions {
   retryForMs?: number;
   /** Appends that may wait for a call; 10,000 if absent. More are RESOURCE_EXHAUSTED. */
   maxQueued?: number;
+  /** The longest wait for growth whose announcement was lost, in milliseconds; 2,000 if absent. */
+  announcedPollMs?: number;
 }
 
 const log = logger('eventlog');
@@ -55,8 +57,8 @@ function classify(error: unknown): Failure {
 
 /** Opens the log. It connects at first use. `stop` waits for the appends in flight. */
 export function openEventLog(options: OpenEventLogOptions): EventLog & Running {
-  const { database, appender = database, domain } = options;
-  const reader = openReader({ database, domain });
+  const { database, appender = database, domain, announcedPollMs } = options;
+  const reader = openReader({ database, domain, announcedPollMs });
   const others = notifier(database);
   const locks = openStreamLocks(database);
 

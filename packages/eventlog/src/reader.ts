@@ -28,9 +28,17 @@ function remembered() {
   };
 }
 
-/** Opens a reader of the log in the database's schema. The caller closes the database. */
-export function openReader({ database, domain }: { database: Database; domain: string }): LocalReader {
-  const waiting = watch(database);
+export interface ReaderOptions {
+  /** In whose schema the log is. The caller closes it. */
+  database: Database;
+  domain: string;
+  /** The longest wait for growth whose announcement was lost, in milliseconds; 2,000 if absent. */
+  announcedPollMs?: number;
+}
+
+/** Opens a reader of a log. */
+export function openReader({ database, domain, announcedPollMs }: ReaderOptions): LocalReader {
+  const waiting = watch(database, { announcedPollMs });
   const times = remembered();
 
   async function readNow(afterPosition: number, limit: number) {

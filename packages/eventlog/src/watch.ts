@@ -25,8 +25,7 @@ interface Waiter {
 }
 
 const firstPollMs = 20;
-/** The longest pauses between two reads of the head: while growth is announced, and while it is not. */
-const announcedPollMs = 2_000;
+/** The longest pause between two reads of the head while growth is not announced. */
 const unannouncedPollMs = 250;
 
 export async function headPosition(database: Database): Promise<number> {
@@ -37,7 +36,8 @@ export async function headPosition(database: Database): Promise<number> {
   return rows[0]!.position;
 }
 
-export function watch(database: Database): Watch {
+/** `announcedPollMs`: the longest pause between two reads of the head while growth is announced; 2,000 if absent. */
+export function watch(database: Database, { announcedPollMs = 2_000 }: { announcedPollMs?: number } = {}): Watch {
   const waiters = new Set<Waiter>();
   const stopping = new AbortController();
   let listener: Running | undefined;

@@ -90,7 +90,8 @@ export function followGenerations<V>(options: FollowGenerationsOptions<V>): Runn
           'the record of generations can not be read: the last one is used',
         );
       });
-      await sleep(everyMs, stopping.signal);
+      // At the same moment as the others of this process, whose records are then read in one call.
+      await sleep(everyMs - (performance.now() % everyMs), stopping.signal);
     }
     for (const [number, consumer] of consumers) end(number, consumer);
     await Promise.all(ending.values());

@@ -103,13 +103,39 @@ export function isExpired({ until }: Generation, now: number): boolean {
 
 const recordsLayout = { keys: {}, indexes: [] };
 
-/** Kept, since they are read every two seconds, and opening a collection prepares its statements. */
-const records = new WeakMap<ViewStore, Collection>();
+interface Records {
+  collection: Collection;
+  /** The record of this name. Calls in one turn of the event loop share one read. */
+  load(name: string): Promise<StoredDocument | undefined>;
+}
 
-function recordsOf(store: ViewStore): Collection {
-  const known = records.get(store) ?? store.collection('generations', recordsLayout);
+/** Kept, since they are read every two seconds, and opening a collection prepares its statements. */
+const records = new WeakMap<ViewStore, Records>();
+
+function recordsOf(store: ViewStore): Records {
+  const known = records.get(store) ?? openRecords(store.collection('generations', recordsLayout));
   records.set(store, known);
   return known;
+}
+
+function openRecords(collection: Collection): Records {
+  let next: { names: Set<string>; documents: Promise<StoredDocument[]> } | undefined;
+  async function readLater(names: Set<string>): Promise<StoredDocument[]> {
+    await new Promise((resolve) => setImmediate(resolve));
+    next = undefined;
+    return collection.load([...names]);
+  }
+  return {
+    collection,
+    async load(name) {
+      if (!next) {
+        const names = new Set<string>();
+        next = { names, documents: readLater(names) };
+      }
+      next.names.add(name);
+      return (await next.documents).find(({ id }) => id === name);
+    },
+  };
 }
 
 /** The record of a projection; undefined if nothing of it was ever built. */
@@ -125,7 +151,7 @@ async function load(
   store: ViewStore,
 ): Promise<StoredDocument | undefined> {
   try {
-    return (await recordsOf(store).load([nameOf(projection)]))[0];
+    return await recordsOf(store).load(nameOf(projection));
   } catch (error) {
     if (error instanceof MissingCollection) return undefined;
     throw error;
@@ -141,12 +167,12 @@ export async function changeGenerations(
   store: ViewStore,
   change: (record: Generations) => Generations,
 ): Promise<Generations> {
-  const records = recordsOf(store);
-  await records.create();
+  const { collection } = recordsOf(store);
+  await collection.create();
   for (let attempt = 1; attempt <= 10; attempt++) {
     const before = await load(projection, store);
     const record = change((before?.view as Generations | undefined) ?? { last: 0, generations: [] });
-    const { lost, refused } = await records.save([
+    const { lost, refused } = await collection.save([
       {
         id: nameOf(projection),
         revision: (before?.revision ?? 0) + 1,
