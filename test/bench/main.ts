@@ -1,24 +1,24 @@
 /**
  * `npm run bench [-- NAME...]`: measures Caudal and its peers side by side, on real servers that sync to disk. Servers
- * whose URLs are set are used; test/servers lends the others. Figures are stored in .caudal/bench; docs/benchmarks.md
- * is written from the latest of each benchmark.
+ * whose URLs are set are used; test/servers lends the others. Each benchmark writes its section of
+ * docs/benchmarks.md.
  */
 import { fork } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { missingServers } from '@caudal/testing/servers.ts';
 import { borrow } from '../../scripts/kit.ts';
 import { benches } from './benches.ts';
 import { isMet } from './figures.ts';
-import { machine, page, type Run, table } from './report.ts';
+import { machine, type Run, table, withSection } from './report.ts';
 import type { Bench, Figure } from './types.ts';
 
 const usage = `Usage: npm run bench [-- NAME...] [--json] [--quick]
 
   NAME      run only these: ${benches.map(({ name }) => name).join(', ')}
   --json    print only a line of JSON for each figure on standard output
-  --quick   short rounds, to check that it runs; no figure is stored or written to docs/benchmarks.md
+  --quick   short rounds, to check that it runs; no figure is written to docs/benchmarks.md
   --strict  exit code 1 if a goal is missed
   --help    this
 
@@ -73,16 +73,11 @@ function run(bench: Bench, quick: boolean): Promise<Figure[]> {
   });
 }
 
-const folder = '.caudal/bench';
+const page = 'docs/benchmarks.md';
 
-/** Stores the figures of a benchmark, and writes the page if there are figures of every benchmark. */
+/** Writes the figures of a benchmark into the page. */
 function keep(bench: Bench, run: Run): void {
-  mkdirSync(folder, { recursive: true });
-  writeFileSync(`${folder}/${bench.name}.json`, JSON.stringify(run));
-  const files = benches.map(({ name }) => `${folder}/${name}.json`);
-  if (!files.every((file) => existsSync(file))) return;
-  const runs = files.map((file) => JSON.parse(readFileSync(file, 'utf8')) as Run);
-  writeFileSync('docs/benchmarks.md', page(benches.map((each, place) => ({ bench: each, ...runs[place]! }))));
+  writeFileSync(page, withSection(readFileSync(page, 'utf8'), benches, bench, run));
 }
 
 async function main(): Promise<number> {

@@ -62,29 +62,28 @@ export async function machine(): Promise<string[]> {
   return facts;
 }
 
-/** The page. A benchmark that was measured on another day, machine or commit than the first one says so. */
-export function page(runs: (Run & { bench: Bench })[]): string {
-  const about = runs[0]!.about;
-  const sections = runs.map((run) =>
+/**
+ * The page with the section of one benchmark replaced, or added at its place among `benches`. Facts about the machine
+ * that the page's head does not have stand in the section.
+ */
+export function withSection(page: string, benches: Bench[], bench: Bench, { about, figures }: Run): string {
+  const [head = '', ...sections] = page.split(/^(?=## )/m);
+  const byTitle = new Map(sections.map((section) => [/^## (.*)$/m.exec(section)![1]!, section]));
+  const facts = about.filter((fact) => !head.includes(`- ${fact}\n`));
+  byTitle.set(
+    bench.title,
     [
-      `## ${run.bench.title}`,
+      `## ${bench.title}`,
       '',
-      run.bench.compares,
+      bench.compares,
       '',
-      ...run.about.filter((fact) => !about.includes(fact)).map((fact) => `Measured separately: ${fact}.\n`),
+      ...facts.map((fact) => `Measured separately: ${fact}.\n`),
       '| | median | rounds from – to | goal | |',
       '|---|---|---|---|---|',
-      ...rows(run.figures).map((row) => `| ${row.join(' | ')} |`),
+      ...rows(figures).map((row) => `| ${row.join(' | ')} |`),
+      '',
     ].join('\n'),
   );
-  return `# Benchmarks
-
-Written by \`npm run bench\`. Contenders alternate in one run, round by round, and ratios are taken within a round, so that a
-drift of the machine's speed affects all of them alike: rely on the ratios, not on the absolute figures. What was changed because
-of them, and what was tried without success, is in [performance.md](performance.md).
-
-${about.map((fact) => `- ${fact}`).join('\n')}
-
-${sections.join('\n\n')}
-`;
+  const ordered = benches.flatMap(({ title }) => byTitle.get(title)?.trimEnd() ?? []);
+  return `${[head.trimEnd(), ...ordered].join('\n\n')}\n`;
 }
