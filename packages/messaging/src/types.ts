@@ -18,8 +18,9 @@ export interface EventHandler {
   readonly inOrder?: false;
   /**
    * Handles a batch. Events of one stream are in order, without repeats. Some may have been handled before (they are
-   * dropped) and some may be missing (a gap). Returns what is not finished. Throws if a dependency can't be reached:
-   * then nothing of the batch counts, and all of it is delivered again.
+   * dropped) and some may be missing (a gap). Returns what is not finished. Throws a transient error if a
+   * dependency can't be reached: then nothing of the batch counts, and all of it is delivered again. After any other
+   * error the events are delivered one by one, to find the one that causes it.
    */
   handle(events: RecordedEvent[]): Promise<Unfinished[]>;
   /** How far it has seen the stream of each of these events; 0 for not at all. For reconciliation. */
@@ -40,8 +41,8 @@ export interface InOrderHandler extends Pick<EventHandler, 'name' | 'entities'> 
   readonly inOrder: true;
   /**
    * Handles a batch; events that were handled before are dropped. Returns the first event that it can't handle because
-   * of the event's content; everything before that is done. Throws if a dependency can't be reached: then all of the
-   * batch is delivered again.
+   * of the event's content; everything before that is done. Throws a transient error if a dependency can't be reached:
+   * then all of the batch is delivered again. Any other error counts as a failure of the event that causes it.
    */
   handle(events: RecordedEvent[]): Promise<Failed | undefined>;
 }

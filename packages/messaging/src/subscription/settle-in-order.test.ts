@@ -134,6 +134,18 @@ describeWith(['postgres'], 'settling in order', () => {
     expect(await parked()).toHaveLength(1);
   });
 
+  test('whatever it throws of its own counts as a failure of the event that causes it', async () => {
+    const { log, handler, parked, give } = given();
+    const { handle } = handler;
+    handler.handle = async (events) => {
+      if (events.some(({ stream, version }) => stream === `${orders}/1` && version === 2)) throw new TypeError('fault');
+      return handle(events);
+    };
+    await give(await interleaved(log));
+    expect(handler.applied).toEqual(['1@1', '2@1', '2@2', '3@1']);
+    expect(await parked()).toEqual([{ stream: `${orders}/1`, version: 2, lastVersion: 3, attempts: 4 }]);
+  });
+
   test('it waits for the end of an outage, and for a newer version, without counting attempts', async () => {
     const { log, handler, parked, give } = given();
     let failures = 0;

@@ -3,7 +3,8 @@
  *
  *   handle ── all done ─────────────────────────> settled
  *     │
- *     ├─ throws: a dependency is unreachable. The same again after a pause, for ever; no attempt is counted.
+ *     ├─ a transient error: a dependency is unreachable. The same again after a pause, for ever; no attempt is counted.
+ *     │  Any other error that is thrown becomes a failure of the event that causes it (own-errors.ts).
  *     └─ an event failed: what is before it is done. 3 retries with growing pauses, then its stream is parked, with a
  *        dead letter, and the rest of the batch continues without that stream.
  *
@@ -21,6 +22,7 @@ import { backoffMs, sleep } from '@caudal/kernel/time.ts';
 import type { Fence } from '@caudal/postgres/checkpoint.ts';
 import type { DeliveryLease, Failed, InOrderHandler } from '../types.ts';
 import { outcomes } from './outcomes.ts';
+import { withOwnErrorsInOrder } from './own-errors.ts';
 import { openParking, type Parking, sendLetter } from './parking.ts';
 import { patience, Stopped } from './patience.ts';
 import type { SettleOptions } from './settle.ts';
@@ -74,6 +76,8 @@ export function inOrderSettler(
   /** The event that fails at the moment. */
   let failing: { eventId: string; count: number; since: number } | undefined;
 
+  const handle = withOwnErrorsInOrder(handler, signal);
+
   async function onFailed({ event: { eventId }, error }: Failed, until: AbortSignal): Promise<number | undefined> {
     if (failing?.eventId !== eventId) failing = { eventId, count: 0, since: performance.now() };
     outcomes.add(1, { ...labels, outcome: 'failed' });
@@ -93,7 +97,7 @@ export function inOrderSettler(
   return async (events, lease) => {
     const { fence, signal: until } = lease ?? { signal };
     const settling = {
-      handler,
+      handler: { handle },
       events,
       parking,
       fence,

@@ -4,8 +4,9 @@
  *
  *   handle ── nothing unfinished ───────────────────────────────────────────────> settled
  *     │
- *     ├─ throws, or an event failed with a transient error: a dependency is unreachable. The same again after a pause,
- *     │  for ever. No attempt is counted, because otherwise an outage would park every stream.
+ *     ├─ a transient error, thrown or of an event: a dependency is unreachable. The same again after a pause, for ever.
+ *     │  No attempt is counted, because otherwise an outage would park every stream. Any other error that is thrown
+ *     │  becomes a failure of the event that causes it (own-errors.ts).
  *     ├─ gap:    parked? recorded, settled. Else handle again after 20 ms, since another consumer may be applying
  *     │          what is missing; then read that from the log, one query a domain for all gaps of the batch.
  *     │          If the log does not have it either, it is a failure.
@@ -26,6 +27,7 @@ import { type Logs, logOf } from '../logs.ts';
 import type { EventHandler } from '../types.ts';
 import { byStream, merge } from './batch.ts';
 import { outcomes } from './outcomes.ts';
+import { withOwnErrors } from './own-errors.ts';
 import { openParking, sendLetter } from './parking.ts';
 import { patience } from './patience.ts';
 
@@ -73,11 +75,12 @@ export function settler(options: SettleOptions): (events: RecordedEvent[]) => Pr
   const labels = { handler: handler.name };
   const patiently = patience({ handler: handler.name, pause, signal });
   const parking = openParking({ handler: handler.name, database });
+  const handle = withOwnErrors(handler, signal);
 
   /** Gives streams to the handler; returns those that are not done. */
   async function attempt(streams: Map<string, Trouble>): Promise<Map<string, Trouble>> {
     const unfinished = await patiently(async () => {
-      const result = await handler.handle([...streams.values()].flatMap(({ events }) => events));
+      const result = await handle([...streams.values()].flatMap(({ events }) => events));
       const passing = result.find((one) => one.kind === 'failed' && isTransient(one.error));
       if (passing?.kind === 'failed') throw passing.error;
       return result;

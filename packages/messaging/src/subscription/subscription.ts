@@ -96,6 +96,7 @@ export function runSubscription(options: SubscriptionOptions): Running {
       });
 
   const lastBatches = new Map<string, { at: number; position: number }>();
+  /** Repeats don't count, or a relay that publishes the same events again and again would look like a backlog. */
   const noteBatch = (events: RecordedEvent[]): void => {
     const at = performance.now();
     const newest = new Map<string, number>();
@@ -103,7 +104,8 @@ export function runSubscription(options: SubscriptionOptions): Running {
       const domain = domainOf(stream);
       newest.set(domain, Math.max(position, newest.get(domain) ?? 0));
     }
-    for (const [domain, position] of newest) lastBatches.set(domain, { at, position });
+    for (const [domain, position] of newest)
+      if (position > (lastBatches.get(domain)?.position ?? 0)) lastBatches.set(domain, { at, position });
   };
   const deliver = async (events: RecordedEvent[], lease?: DeliveryLease): Promise<void> => {
     noteBatch(events);
