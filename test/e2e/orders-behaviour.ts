@@ -50,13 +50,23 @@ export function describeOrders(system: () => System): void {
         payment: { paymentId: orderId, status: 'succeeded', amount: pounds(2_500) },
         shipment: { shipmentId: orderId, status: 'delivered', carrier: 'Royal Mail', trackingNumber: `RM-${orderId}` },
       });
-      expect((await api().call('GetPaymentStatus', { paymentId: orderId })).body).toMatchObject({
-        status: 'PAYMENT_STATUS_SUCCEEDED',
-        walletId: customerId,
-        amount: pounds(2_500),
-      });
-      expect(await balanceOf(api(), customerId)).toBe(7_500);
-      const { transactions } = (await api().call('ListTransactions', { walletId: customerId })).body;
+      // Views of their own: each may be a moment behind the order's.
+      const paid = await until(
+        'the payment',
+        async () => (await api().call('GetPaymentStatus', { paymentId: orderId })).body,
+        ({ status }) => status === 'PAYMENT_STATUS_SUCCEEDED',
+      );
+      expect(paid).toMatchObject({ walletId: customerId, amount: pounds(2_500) });
+      await until(
+        'the balance',
+        () => balanceOf(api(), customerId),
+        (balance) => balance === 7_500,
+      );
+      const transactions = await until(
+        'the history',
+        async () => (await api().call('ListTransactions', { walletId: customerId })).body.transactions,
+        ({ length }) => length > 1,
+      );
       expect(transactions).toMatchObject([
         { kind: 'payment', amount: pounds(-2_500), balance: pounds(7_500), reference: orderId },
         { kind: 'deposit', amount: pounds(10_000), balance: pounds(10_000), reference: 'first money' },
@@ -157,8 +167,10 @@ export function describeOrders(system: () => System): void {
       expect([200, 400]).toContain(raced.status);
       await api().call('DeliverShipment', { shipmentId: racing });
       await orderAt(api(), racing, 'DELIVERED');
-      expect((await api().call('GetPaymentStatus', { paymentId: racing })).body.status).toBe(
-        'PAYMENT_STATUS_SUCCEEDED',
+      await until(
+        'the payment',
+        async () => (await api().call('GetPaymentStatus', { paymentId: racing })).body.status,
+        (status) => status === 'PAYMENT_STATUS_SUCCEEDED',
       );
     });
 
@@ -224,9 +236,12 @@ export function describeOrders(system: () => System): void {
         () => balanceOf(api(), to),
         (balance) => balance === 400,
       );
-      expect((await api().call('ListTransactions', { walletId: to })).body.transactions).toMatchObject([
-        { kind: 'transfer_in', amount: pounds(400), note: 'lunch' },
-      ]);
+      const transactions = await until(
+        'the history, a view of its own, has it too',
+        async () => (await api().call('ListTransactions', { walletId: to })).body.transactions,
+        ({ length }) => length > 0,
+      );
+      expect(transactions).toMatchObject([{ kind: 'transfer_in', amount: pounds(400), note: 'lunch' }]);
 
       await api().call('FreezeWallet', { walletId: to, reason: 'lost' });
       await api().call('Transfer', { walletId: from, toWalletId: to, amount: pounds(100) });
