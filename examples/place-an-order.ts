@@ -2,7 +2,7 @@
  * Places an order over gRPC and reads it until it is confirmed. It needs a running system (npm start) and the token that
  * npm start prints:
  *
- *   TOKEN=... node examples/place-an-order.ts [127.0.0.1:9090]
+ *   TOKEN=... node_modules/.bin/node examples/place-an-order.ts [127.0.0.1:9090]
  *
  * `connect` is Caudal's own client: grpc-js with deadlines, safe repeats, and errors as CaudalError. Other gRPC clients
  * work as well, with the definitions in proto/caudal.

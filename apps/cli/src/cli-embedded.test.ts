@@ -99,4 +99,24 @@ test('an import whose token the system refuses names the fix', async () => {
   expect(explain(other)).toBe(other);
 
   expect(await caudal('import', file, '--address', grpc)).toMatchObject({ code: 0 });
+  const absent = await caudal('import', join(folder, 'absent.csv'), '--address', grpc);
+  expect(absent).toMatchObject({ code: 2, stdout: '' });
+  expect(absent.stderr).toContain(`The file ${join(folder, 'absent.csv')} can't be read (ENOENT).`);
+
+  const beside = await caudal('demo', file);
+  expect(beside).toMatchObject({ code: 2, stdout: '' });
+  expect(beside.stderr).toMatch(/A system runs on .*: "bin\/caudal import .*online-retail-sample\.csv" does the same/);
+  await part.end('SIGTERM');
+  // Under the same subject as the import: what that has done is found again, and nothing is done twice.
+  expect(await caudal('demo', file)).toMatchObject({ code: 0 });
 }, 120_000);
+
+test.each([
+  [['--subject', 'public:x', '--all'], '"public:x" would be refused'],
+  [['--subject', 'webhook:x', '--all'], '"webhook:x" would be refused'],
+  [['--subject', 'ada', '--all', '--permission', 'orders.orders.place'], 'Give --all or --permission, not both.'],
+])('token %j is refused', async (args, message) => {
+  const refused = await caudal('token', ...args);
+  expect(refused).toMatchObject({ code: 2, stdout: '' });
+  expect(refused.stderr).toContain(message);
+});

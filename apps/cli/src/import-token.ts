@@ -7,7 +7,7 @@ import { openSigner, type SignerValues } from './signer.ts';
 import { UsageError } from './usage.ts';
 
 /** Command ids belong to their caller, so an import that is started again must have the same subject to continue. */
-const SUBJECT = 'import';
+export const SUBJECT = 'import';
 const TOKEN_SECONDS = 3600;
 
 export interface ImportToken {

@@ -25,6 +25,7 @@ ${token ? `\n  TOKEN=${token}\n` : ''}
     -d '{"productId": "LAMP-1", "title": "Desk lamp", "price": {"minorUnits": "2500", "currency": "GBP"}}'
   curl -s '${base}/v1/products:search?query=desk'${header}
 
-  npm run demo          # imports 4,792 real order lines and reconciles them to the cent
+  bin/caudal import apps/importer/data/online-retail-sample.csv --address ${values.CAUDAL_HOST}:${server.grpcPort}
+                        # 4,792 real order lines, reconciled to the cent
 `;
 }

@@ -13,13 +13,13 @@ import { contexts } from '@caudal/server/contexts.ts';
 import { openIdentity } from '@caudal/server/identity.ts';
 import { migrateContext } from '@caudal/server/local-context.ts';
 import { awaitMigrated, contextsOf } from '@caudal/server/schema.ts';
-import { type RuntimeValues, settings } from '@caudal/server/settings/settings.ts';
+import { prefixes, type RuntimeValues, settings } from '@caudal/server/settings/settings.ts';
 import { untilSignal } from './signals.ts';
 import { UsageError } from './usage.ts';
 
 /** The settings. Throws ConfigError. */
 export function loadSettings(): RuntimeValues {
-  return loadConfig(settings, { warn: (message) => console.error(message) }) as RuntimeValues;
+  return loadConfig(settings, { prefixes, warn: (message) => console.error(message) }) as RuntimeValues;
 }
 
 /**

@@ -215,6 +215,14 @@ describe('unknown variables', () => {
     ]);
   });
 
+  test('with other prefixes, where they are given', () => {
+    const env = { ...minimal, ORDERS_TIMEOUTT: '1s', ORDERS_SERVICE_HOST: '10.0.0.1', OTHER_THING: '1' };
+    expect(checkConfig(settings, env).warnings).toEqual([]);
+    expect(checkConfig(settings, env, { prefixes: ['CAUDAL_', 'ORDERS_'] }).warnings).toEqual([
+      'ORDERS_TIMEOUTT is not a setting of Caudal and has no effect.',
+    ]);
+  });
+
   test("Kubernetes' service links cause no warning", () => {
     const env = {
       ...minimal,

@@ -46,7 +46,7 @@ export interface CheckedConfig<S extends Settings> {
   values: Values<S> | undefined;
   effective: Effective[];
   problems: Problem[];
-  /** Warnings of unknown variables that begin with the prefix, and of deprecated names in use. */
+  /** Warnings of unknown variables that begin with a prefix, and of deprecated names in use. */
   warnings: string[];
 }
 
@@ -148,7 +148,7 @@ function isServiceLink(name: string, value: string): boolean {
   );
 }
 
-function unknownVariables(settings: Settings, env: Environment, prefix: string): string[] {
+function unknownVariables(settings: Settings, env: Environment, prefixes: string[]): string[] {
   const withFile = (name: string, setting: Setting<unknown>) =>
     mayComeFromFile(setting) ? [name, `${name}_FILE`] : [name];
   const names = Object.entries(settings).flatMap(([name, setting]) => withFile(name, setting));
@@ -157,7 +157,8 @@ function unknownVariables(settings: Settings, env: Environment, prefix: string):
   );
   const known = new Set([...names, ...former]);
   return Object.entries(env)
-    .filter(([name, value]) => name.startsWith(prefix) && !known.has(name) && !isServiceLink(name, value ?? ''))
+    .filter(([name]) => prefixes.some((prefix) => name.startsWith(prefix)) && !known.has(name))
+    .filter(([name, value]) => !isServiceLink(name, value ?? ''))
     .map(([name]) => {
       const near = closest(name, names);
       // If more than a third of the name differs, it is another word, not a typing error.
@@ -167,8 +168,8 @@ function unknownVariables(settings: Settings, env: Environment, prefix: string):
 }
 
 export interface CheckOptions<S extends Settings> {
-  /** Variables that begin with this and are not settings cause a warning; `CAUDAL_` if absent. */
-  prefix?: string;
+  /** Variables that begin with one of these and are not settings cause a warning; `CAUDAL_` if absent. */
+  prefixes?: string[];
   /** Conditions between settings. */
   checks?: Check<S>[];
 }
@@ -177,7 +178,7 @@ export interface CheckOptions<S extends Settings> {
 export function checkConfig<S extends Settings>(
   settings: S,
   env: Environment = process.env,
-  { prefix = 'CAUDAL_', checks = [] }: CheckOptions<S> = {},
+  { prefixes = ['CAUDAL_'], checks = [] }: CheckOptions<S> = {},
 ): CheckedConfig<S> {
   const values: Record<string, unknown> = {};
   const effective: Effective[] = [];
@@ -209,7 +210,7 @@ export function checkConfig<S extends Settings>(
     values: problems.length === 0 ? (values as Values<S>) : undefined,
     effective,
     problems,
-    warnings: [...warnings, ...unknownVariables(settings, env, prefix)],
+    warnings: [...warnings, ...unknownVariables(settings, env, prefixes)],
   };
 }
 
@@ -222,10 +223,10 @@ export function loadConfig<S extends Settings>(
   {
     env = process.env,
     warn = () => {},
-    checks,
-  }: { env?: Environment; warn?: (message: string) => void; checks?: Check<S>[] } = {},
+    ...options
+  }: { env?: Environment; warn?: (message: string) => void } & CheckOptions<S> = {},
 ): Values<S> {
-  const { values, problems, warnings } = checkConfig(settings, env, { checks });
+  const { values, problems, warnings } = checkConfig(settings, env, options);
   for (const warning of warnings) warn(warning);
   if (!values) throw new ConfigError(problems);
   return values;

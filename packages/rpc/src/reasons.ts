@@ -4,7 +4,8 @@ import type { Reason } from '@caudal/kernel/reason.ts';
 export const reasons = {
   INVALID_REQUEST: {
     code: 'INVALID_ARGUMENT',
-    meaning: 'Fields of the request break the rules of the contract; `violations` names all of them.',
+    meaning:
+      'Fields of the request break the rules of the contract; `violations` names all of these. What only the code checks is answered after that, with reasons of its own.',
   },
   MALFORMED_REQUEST: {
     code: 'INVALID_ARGUMENT',

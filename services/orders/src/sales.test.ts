@@ -158,3 +158,17 @@ test('sales are asked for by country and days, in pages, the oldest first', asyn
     { where: [], orderBy: [{ key: 'day' }, { key: 'country' }], limit: 20, pageToken: '' },
   ]);
 });
+
+test.each([
+  [{ fromDay: '2026-02-31' }, 'from_day'],
+  [{ toDay: '2025-02-29' }, 'to_day'],
+  [{ fromDay: '2026-03-02', toDay: '2026-03-01' }, 'from_day'],
+])('days that do not exist, or in the wrong order, are refused: %j', async (request, field) => {
+  const { handlers } = salesQueryService({ views: fixedViews({}, '') });
+  const list = (handlers as unknown as Record<string, (request: unknown, call: Call) => Promise<ListSalesResponse>>)
+    .listSales!;
+  await expect(list(ListSalesRequest.fromPartial(request), testCall())).rejects.toMatchObject({
+    code: 'INVALID_ARGUMENT',
+    violations: [expect.objectContaining({ field })],
+  });
+});

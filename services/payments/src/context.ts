@@ -27,7 +27,7 @@ export const payments = defineContext({
     }),
     PAYMENTS_GATEWAY: setting.oneOf(['sandbox'], {
       description:
-        'Instead of PAYMENTS_GATEWAY_URL: a sandbox inside the process takes any card, and no money moves. The default with the embedded PostgreSQL.',
+        'Instead of PAYMENTS_GATEWAY_URL: a sandbox inside the process takes any card but tok_declined, and no money moves. The default with the embedded PostgreSQL.',
       optional: true,
     }),
     PAYMENTS_GATEWAY_KEY: setting.secret({ description: "The card gateway's key.", optional: true }),

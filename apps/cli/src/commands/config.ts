@@ -1,7 +1,7 @@
 /** `caudal config`, and `caudal start --print-config`: the settings in effect. */
 import { checkConfig } from '@caudal/config/config.ts';
 import { printConfig } from '@caudal/config/print.ts';
-import { settings } from '@caudal/server/settings/settings.ts';
+import { prefixes, settings } from '@caudal/server/settings/settings.ts';
 import { startChecks } from '@caudal/server/settings/start-checks.ts';
 import { Command } from 'commander';
 import { say } from '../output.ts';
@@ -18,7 +18,7 @@ export function configCommand(): Command {
 }
 
 export function showConfig({ json }: { json?: boolean }): void {
-  const checked = checkConfig(settings, process.env, { checks: startChecks });
+  const checked = checkConfig(settings, process.env, { checks: startChecks, prefixes });
   say(printConfig(checked, { json }).trimEnd());
   process.exitCode = checked.problems.length > 0 ? 1 : 0;
 }

@@ -1,5 +1,7 @@
 /** `caudal demo`: starts the whole system, imports real orders, and reconciles the outcome with the file. */
+import { relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { joinEmbeddedPostgres } from '@caudal/embedded-postgres/embedded-postgres.ts';
 import { createLifecycle } from '@caudal/lifecycle/lifecycle.ts';
 import { generateKey, renewing, type TokenSource } from '@caudal/rpc/server/tokens.ts';
 import { contexts } from '@caudal/server/contexts.ts';
@@ -7,6 +9,7 @@ import type { Identity } from '@caudal/server/identity.ts';
 import { migrateContext } from '@caudal/server/local-context.ts';
 import type { RuntimeValues } from '@caudal/server/settings/settings.ts';
 import { Command } from 'commander';
+import { SUBJECT } from '../import-token.ts';
 import { everything } from '../permissions.ts';
 import { importFile } from '../run-import.ts';
 import { untilSignal } from '../signals.ts';
@@ -25,10 +28,14 @@ export function demoCommand(): Command {
     .option('--json', 'print the report as one JSON object')
     .addHelpText(
       'after',
-      '\nExit code: 0 if everything reconciles, else 1. A second run finds the orders of the first.',
+      `
+Exit code: 0 if everything reconciles, else 1. A second run finds the orders of the first.
+
+Example: caudal demo --concurrency 16`,
     )
     .action(async (file: string, { concurrency, json }: { concurrency: number; json?: boolean }) => {
       const values = loadSettings();
+      if (!values.DATABASE_URL) await refuseBeside(values.CAUDAL_DATA_DIR);
       const lifecycle = createLifecycle();
       await untilSignal(lifecycle, async (running) => {
         if (values.DATABASE_URL) {
@@ -46,11 +53,19 @@ export function demoCommand(): Command {
     });
 }
 
+/** The demo starts a system of its own, which needs the data directory for itself. */
+async function refuseBeside(directory: string): Promise<void> {
+  if (!(await joinEmbeddedPostgres(resolve(directory)))) return;
+  throw new UsageError(
+    `A system runs on ${resolve(directory)}: "bin/caudal import ${relative(process.cwd(), sample)}" does the same with it. Or stop it first.`,
+  );
+}
+
 /** Tokens that are renewed, since the import may take longer than a token is valid. */
 function tokens({ CAUDAL_AUTH }: RuntimeValues, identity: Identity): TokenSource | undefined {
   if (CAUDAL_AUTH === 'off') return undefined;
   return renewing(async () => {
-    const token = await identity.sign('demo', everything(), TOKEN_SECONDS);
+    const token = await identity.sign(SUBJECT, everything(), TOKEN_SECONDS);
     if (token) return token;
     throw new UsageError('There is no key to sign with: set both CAUDAL_SERVICE_KEY and CAUDAL_JWKS, or neither.');
   }, TOKEN_SECONDS);

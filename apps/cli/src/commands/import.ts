@@ -1,15 +1,19 @@
 /** `caudal import`: imports a retailer's file into a running system. */
+import { access, constants } from 'node:fs/promises';
 import { loadConfig } from '@caudal/config/config.ts';
+import { isCode } from '@caudal/kernel/errors.ts';
 import { createLifecycle } from '@caudal/lifecycle/lifecycle.ts';
 import { settings } from '@caudal/server/settings/settings.ts';
 import { Command, InvalidArgumentError } from 'commander';
 import { importToken } from '../import-token.ts';
 import { importFile } from '../run-import.ts';
 import { untilSignal } from '../signals.ts';
+import { UsageError } from '../usage.ts';
 
 /** Its own settings only, since it may run on a machine without settings of the system. */
 const importSettings = {
   CAUDAL_TOKEN: settings.CAUDAL_TOKEN,
+  CAUDAL_GRPC_PORT: settings.CAUDAL_GRPC_PORT,
   CAUDAL_AUTH: settings.CAUDAL_AUTH,
   CAUDAL_SERVICE_KEY: settings.CAUDAL_SERVICE_KEY,
   CAUDAL_JWKS: settings.CAUDAL_JWKS,
@@ -20,7 +24,7 @@ const importSettings = {
 };
 
 interface Options {
-  address: string;
+  address?: string;
   token?: string;
   concurrency: number;
   json?: boolean;
@@ -32,7 +36,7 @@ export function importCommand(): Command {
       'import a file with the columns of the Online Retail data set through the public API, and reconcile it',
     )
     .argument('<file>', 'the file: CSV with InvoiceNo, StockCode, Description, Quantity, InvoiceDate, ...')
-    .option('--address <host:port>', 'the gRPC port of the system', '127.0.0.1:9090')
+    .option('--address <host:port>', 'the gRPC port of the system; if absent CAUDAL_GRPC_PORT of this machine')
     .option('--token <token>', 'the token for the calls; if absent CAUDAL_TOKEN, else one that is signed here')
     .option('--concurrency <n>', 'orders in flight at the same time', wholeNumber, 64)
     .option('--json', 'print the report as one JSON object')
@@ -41,10 +45,16 @@ export function importCommand(): Command {
       `
 For a system on this machine no token need be given: one is signed like that of "caudal token --subject import --all".
 
-Exit code: 0 if everything reconciles, else 1. An import that was interrupted can be started again.`,
+Exit code: 0 if everything reconciles, else 1. An import that was interrupted can be started again.
+
+Example: caudal import orders.csv --address 127.0.0.1:9090`,
     )
-    .action(async (file: string, { address, token, concurrency, json }: Options) => {
-      const { CAUDAL_TOKEN, ...values } = loadConfig(importSettings);
+    .action(async (file: string, { address: given, token, concurrency, json }: Options) => {
+      const { CAUDAL_TOKEN, CAUDAL_GRPC_PORT, ...values } = loadConfig(importSettings);
+      const address = given ?? `127.0.0.1:${CAUDAL_GRPC_PORT}`;
+      await access(file, constants.R_OK).catch((error: NodeJS.ErrnoException) => {
+        throw new UsageError(`The file ${file} can't be read (${error.code}).`);
+      });
       const { source, explain } = await importToken(address, token ?? CAUDAL_TOKEN, values);
       const lifecycle = createLifecycle();
       const reconciled = await untilSignal(lifecycle, (running) =>
@@ -57,12 +67,19 @@ Exit code: 0 if everything reconciles, else 1. An import that was interrupted ca
             json: json ?? false,
             signal: lifecycle.ending,
           }).catch((error) => {
-            throw explain(error);
+            throw withAddress(explain(error), address);
           }),
         ),
       );
       process.exitCode = reconciled ? 0 : 1;
     });
+}
+
+/** An unreachable system, with what was called. */
+function withAddress(error: unknown, address: string): unknown {
+  if (!isCode(error, 'UNAVAILABLE') && !isCode((error as Error).cause, 'UNAVAILABLE')) return error;
+  const message = `${(error as Error).message} Called was ${address}: does a system run there? --address names another.`;
+  return new Error(message, { cause: error });
 }
 
 export function wholeNumber(text: string): number {

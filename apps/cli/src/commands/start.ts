@@ -2,7 +2,7 @@
 import { loadConfig } from '@caudal/config/config.ts';
 import { createLifecycle } from '@caudal/lifecycle/lifecycle.ts';
 import { endWithProcess } from '@caudal/lifecycle/process.ts';
-import { type RuntimeValues, settings } from '@caudal/server/settings/settings.ts';
+import { prefixes, type RuntimeValues, settings } from '@caudal/server/settings/settings.ts';
 import { startChecks } from '@caudal/server/settings/start-checks.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { Command } from 'commander';
@@ -35,7 +35,11 @@ Example: CAUDAL_ROLES=projector CAUDAL_CONTEXTS=orders caudal start`,
 }
 
 async function run(): Promise<void> {
-  const values = loadConfig(settings, { warn: (message) => log.warn(message), checks: startChecks }) as RuntimeValues;
+  const values = loadConfig(settings, {
+    warn: (message) => log.warn(message),
+    checks: startChecks,
+    prefixes,
+  }) as RuntimeValues;
   const lifecycle = createLifecycle({ graceMs: values.CAUDAL_SHUTDOWN_GRACE });
   endWithProcess(lifecycle);
   // Loaded here: half of these modules are needed by no other command.

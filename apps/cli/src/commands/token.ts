@@ -42,6 +42,9 @@ Example: TOKEN=$(caudal token --subject customer-17 --permission orders.orders.p
       const permissions = all ? everything() : permission;
       if (permissions.length === 0)
         throw new UsageError('The token has no permissions. Add --permission NAME, or --all.');
+      if (all && permission.length > 0) throw new UsageError('Give --all or --permission, not both.');
+      if (/^(webhook|public):/.test(subject))
+        throw new UsageError(`"${subject}" would be refused: "webhook:" and "public:" name callers without a token.`);
       checkPermissions(permission);
       const identity = await openSigner(loadSettings());
       const expiresAt = new Date(Date.now() + ttl);

@@ -176,6 +176,9 @@ export const runtimeSettings = {
   CAUDAL_REFLECTION: setting.boolean({ description: 'Whether gRPC reflection answers.', default: 'false' }),
 } satisfies Settings;
 
+/** What the names of Caudal's settings begin with, where an unknown name is likely a typing error. */
+export const prefixes = ['CAUDAL_', ...contextNames.map((name) => `${name.toUpperCase()}_`)];
+
 /** All settings of a process. */
 export const settings: typeof runtimeSettings & Settings = Object.assign(
   {},

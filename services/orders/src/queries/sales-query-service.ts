@@ -6,6 +6,7 @@ import {
   type Sales,
   SalesQueryServiceService,
 } from '@caudal/contract/gen/caudal/orders/v1/sales.ts';
+import { invalidField } from '@caudal/kernel/errors.ts';
 import type { Condition } from '@caudal/projections/types.ts';
 import { service } from '@caudal/rpc/types.ts';
 
@@ -26,10 +27,19 @@ export function salesQueryService({ views }: { views: ViewReader<Sales> }) {
   });
 }
 
-/** Days are ordered as their names are. */
+/** Days are ordered as their names are. Throws INVALID_ARGUMENT for days that do not exist, or in the wrong order. */
 function conditions({ country, fromDay, toDay }: ListSalesRequest): Condition[] {
+  for (const [field, day] of Object.entries({ from_day: fromDay, to_day: toDay }))
+    if (day && !isDay(day)) throw invalidField(field, 'must be a day of the calendar, such as 2026-11-01');
+  if (fromDay && toDay && fromDay > toDay) throw invalidField('from_day', 'must not be after to_day');
   const where: Condition[] = [];
   if (country) where.push({ key: 'country', equals: country });
   if (fromDay || toDay) where.push({ key: 'day', atLeast: fromDay || undefined, atMost: toDay || undefined });
   return where;
+}
+
+/** JavaScript moves days that do not exist into the next month. */
+function isDay(day: string): boolean {
+  const time = Date.parse(`${day}T00:00:00Z`);
+  return !Number.isNaN(time) && new Date(time).toISOString().startsWith(day);
 }

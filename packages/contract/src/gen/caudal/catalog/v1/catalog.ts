@@ -33,7 +33,7 @@ export interface Product {
     | undefined;
   /** Whether the product is off sale: new orders of it are refused. */
   discontinued: boolean;
-  /** Pieces that can be sold now, as last reported by the stock. Only in answers of SearchProducts. */
+  /** Pieces that can be sold now, as last reported by the stock. Answers of queries have it; those of commands have 0. */
   available: bigint;
   /** When it was added. */
   createTime:
@@ -1732,7 +1732,7 @@ export const CatalogQueryServiceService = {
     responseSerialize: (value: Product): Buffer => Buffer.from(Product.encode(value).finish()),
     responseDeserialize: (value: Buffer): Product => Product.decode(value),
   },
-  /** Full-text search. It tolerates typing errors, and counts the products found by category. */
+  /** Full-text search. With Elasticsearch it tolerates typing errors. It counts the products found by category. */
   searchProducts: {
     path: "/caudal.catalog.v1.CatalogQueryService/SearchProducts" as const,
     requestStream: false as const,
@@ -1749,7 +1749,7 @@ export const CatalogQueryServiceService = {
 export interface CatalogQueryServiceServer extends UntypedServiceImplementation {
   /** One product. */
   getProduct: handleUnaryCall<GetProductRequest, Product>;
-  /** Full-text search. It tolerates typing errors, and counts the products found by category. */
+  /** Full-text search. With Elasticsearch it tolerates typing errors. It counts the products found by category. */
   searchProducts: handleUnaryCall<SearchProductsRequest, SearchProductsResponse>;
 }
 
