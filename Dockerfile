@@ -47,7 +47,7 @@ RUN node --input-type=module --eval \
     && chmod -R a+rX .compile-cache
 
 FROM ${RUNTIME_IMAGE} AS runtime
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="caudal" \
       org.opencontainers.image.description="An event-sourced order-to-delivery backend" \

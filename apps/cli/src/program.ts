@@ -1,6 +1,7 @@
 /** All subcommands, one file each in commands/, and their exit codes. */
 import { ConfigError } from '@caudal/config/config.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
+import { version } from '@caudal/server/version.ts';
 import { Command, CommanderError } from 'commander';
 import { buildCommand } from './commands/build.ts';
 import { configCommand } from './commands/config.ts';
@@ -21,7 +22,7 @@ import { UsageError } from './usage.ts';
 
 const program = new Command('caudal')
   .description('An order-to-delivery backend. Settings come from the environment: "caudal config" shows them.')
-  .version('0.1.0')
+  .version(version)
   .addCommand(startCommand())
   .addCommand(migrateCommand())
   .addCommand(logCommand())

@@ -19,6 +19,7 @@ import { awaitMigrated, contextsOf } from './schema.ts';
 import { atPorts } from './settings/listen-errors.ts';
 import { type RuntimeValues, settings } from './settings/settings.ts';
 import { webhookSecrets } from './settings/webhook-secrets.ts';
+import { version } from './version.ts';
 
 const DATABASE_WAIT_MS = 60_000;
 
@@ -55,7 +56,7 @@ export async function start(values: RuntimeValues, lifecycle = createLifecycle()
   try {
     const telemetry = await startTelemetry({
       serviceName: 'caudal',
-      serviceVersion: '0.1.0',
+      serviceVersion: version,
       role: values.CAUDAL_ROLES.join(','),
       prometheus:
         values.CAUDAL_METRICS_PORT === undefined
