@@ -33,7 +33,7 @@ export async function findStream({ locals }: App, stream: string): Promise<Found
   if (head?.stream === stream) return { stream, entity, local };
   const similar = await similarStreams(local, entity, stream);
   const hint = similar.length > 0 ? ` Similar ones: ${similar.join(', ')}.` : '';
-  throw new Error(`There is no stream "${stream}".${hint}`);
+  throw new UsageError(`There is no stream "${stream}".${hint}`);
 }
 
 /** Streams that begin with the same id first, then any of the entity. */
