@@ -8,7 +8,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { chmod, chown, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import type { Running } from '@caudal/kernel/lifetime.ts';
 import { sleep } from '@caudal/kernel/time.ts';
@@ -107,8 +107,8 @@ export async function joinEmbeddedPostgres(directory: string): Promise<EmbeddedP
 async function takeDirectory(base: string): Promise<string> {
   try {
     // Root's server runs as another user, which must pass this folder. The files in it have stricter modes.
-    await mkdir(base, { recursive: true, mode: process.getuid?.() === 0 ? 0o711 : 0o700 });
-    await mkdir(join(base, 'postgres'), { recursive: true, mode: 0o700 });
+    await makeFolder(base, process.getuid?.() === 0 ? 0o711 : 0o700);
+    await makeFolder(join(base, 'postgres'), 0o700);
     return await claim(join(base, 'owner'));
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
@@ -117,7 +117,20 @@ async function takeDirectory(base: string): Promise<string> {
   }
 }
 
-const unwritable = ['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EEXIST'];
+const unwritable = ['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EEXIST', 'ENOENT'];
+
+/** Makes a folder and those above it. Not by `recursive`, which never ends where the system refuses with ENOENT (/proc). */
+async function makeFolder(path: string, mode: number): Promise<void> {
+  try {
+    await mkdir(path, { mode });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST' && (await stat(path)).isDirectory()) return;
+    if (code !== 'ENOENT' || existsSync(dirname(path))) throw error;
+    await makeFolder(dirname(path), mode);
+    await makeFolder(path, mode);
+  }
+}
 
 /** Removing a dead process's claim takes far less than this time. */
 const TAKING_MS = 10_000;
