@@ -1,10 +1,13 @@
 /**
  * Tells a handler's own errors from outages. A handler that throws may be unable to reach a dependency: then it waits.
  * Any other error that it throws is a fault of its code, which an event has met: waiting would stop the handler for
- * ever. The event is found by handling the batch one event at a time, and counts as failed.
+ * ever. The event is found by handling the batch one event at a time, and counts as failed. An error of the database
+ * that is not about data (a grant that is missing, a table that a migration has moved) is no event's fault: every stream
+ * would be parked for it.
  */
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { isTransient } from '@caudal/kernel/errors.ts';
+import { sqlState } from '@caudal/postgres/errors.ts';
 import type { EventHandler, Failed, InOrderHandler, Unfinished } from '../types.ts';
 
 /** `handle` of a handler, which throws only what waiting helps against, and whatever it throws once `signal` fires. */
@@ -16,7 +19,7 @@ export function withOwnErrors(
     try {
       return await handler.handle(events);
     } catch (error) {
-      if (isTransient(error) || signal.aborted) throw error;
+      if (isWorthWaiting(error) || signal.aborted) throw error;
       if (events.length === 1) return [{ kind: 'failed', event: events[0]!, error }];
     }
     const unfinished = new Map<string, Unfinished>();
@@ -39,7 +42,7 @@ export function withOwnErrorsInOrder(
     try {
       return await handler.handle(events);
     } catch (error) {
-      if (isTransient(error) || signal.aborted) throw error;
+      if (isWorthWaiting(error) || signal.aborted) throw error;
       if (events.length === 1) return { event: events[0]!, error };
     }
     for (const event of events) {
@@ -48,4 +51,10 @@ export function withOwnErrorsInOrder(
     }
     return undefined;
   };
+}
+
+/** 22: a value does not fit its type; 23: a constraint is violated; 54: it is too large. These are about data. */
+function isWorthWaiting(error: unknown): boolean {
+  const state = sqlState(error);
+  return isTransient(error) || (state !== undefined && !/^(22|23|54)/.test(state));
 }

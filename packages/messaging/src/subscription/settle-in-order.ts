@@ -104,7 +104,11 @@ export function inOrderSettler(
       onFailed: (failed: Failed) => onFailed(failed, until),
       onParked,
     };
-    const left = await patiently(() => handleInOrder(settling), until);
+    const left = await patiently(() => handleInOrder(settling), until).catch((error: unknown) => {
+      // Whoever gets the lease next begins to count anew, this process too.
+      failing = undefined;
+      throw error;
+    });
     outcomes.add(left, { ...labels, outcome: 'parked' });
     outcomes.add(events.length - left, { ...labels, outcome: 'settled' });
   };

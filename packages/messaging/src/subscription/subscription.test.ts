@@ -338,6 +338,23 @@ describeWith(['postgres'], 'runSubscription', () => {
     expect(calls).toBeLessThanOrEqual(1 + 8 + 3 * 2);
   });
 
+  test("an error of the database that is not about data is waited for: it is no event's fault", async () => {
+    const { log, handler, give, parked } = given();
+    const batch = [...(await grow(log, `${orders}/1`, 1)), ...(await grow(log, `${orders}/2`, 1))];
+    const { handle } = handler;
+    let calls = 0;
+    handler.handle = async (events) => {
+      if (++calls <= 20) await database.query({ text: 'SELECT * FROM a_table_that_is_missing' });
+      return handle.call(handler, events);
+    };
+    await give(batch);
+    expect(calls).toBe(21);
+    expect(await parked()).toEqual([]);
+    handler.handle = async () => database.query({ text: "SELECT 'x'::integer" });
+    await give(await grow(log, `${orders}/3`, 1));
+    expect(await parked()).toMatchObject([{ stream: `${orders}/3`, version: 1 }]);
+  });
+
   test('a handler that is stopped while it throws parks nothing', async () => {
     const { log, handler, give, parked, running } = given();
     const events = await grow(log, `${orders}/1`, 2);
