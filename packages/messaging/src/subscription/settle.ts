@@ -20,11 +20,12 @@ import { domainOf } from '@caudal/contract/entity.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { isTransient } from '@caudal/kernel/errors.ts';
 import { type Backoff, backoffMs, sleep } from '@caudal/kernel/time.ts';
+import type { Fence } from '@caudal/postgres/checkpoint.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import type { DeadLetters } from '../dead-letters/dead-letters.ts';
 import { recordArrivals } from '../dead-letters/parked.ts';
 import { type Logs, logOf } from '../logs.ts';
-import type { EventHandler } from '../types.ts';
+import type { DeliveryLease, EventHandler } from '../types.ts';
 import { byStream, merge } from './batch.ts';
 import { outcomes } from './outcomes.ts';
 import { withOwnErrors } from './own-errors.ts';
@@ -70,7 +71,7 @@ const readLimit = 1_000;
 const cursorsAtOnce = 32;
 
 /** A function that settles batches. It throws only `Stopped`. */
-export function settler(options: SettleOptions): (events: RecordedEvent[]) => Promise<void> {
+export function settler(options: SettleOptions): (events: RecordedEvent[], lease?: DeliveryLease) => Promise<void> {
   const { handler, logs, database, deadLetters, retry, pause, signal } = options;
   const labels = { handler: handler.name };
   const patiently = patience({ handler: handler.name, pause, signal });
@@ -159,15 +160,15 @@ export function settler(options: SettleOptions): (events: RecordedEvent[]) => Pr
     return known;
   }
 
-  async function parkStream({ events, failure }: Trouble): Promise<void> {
+  async function parkStream({ events, failure }: Trouble, fence: Fence | undefined): Promise<void> {
     const { version, count: attempts, error } = failure!;
-    const isNew = await patiently(() => parking.park(events, { version, error, attempts }));
+    const isNew = await patiently(() => parking.park(events, { version, error, attempts }, fence));
     if (isNew && deadLetters)
       await sendLetter(deadLetters, { event: events[0]!, error, handler: handler.name }, signal);
     outcomes.add(events.length, { ...labels, outcome: 'parked' });
   }
 
-  return async (events) => {
+  return async (events, lease) => {
     let open = new Map<string, Trouble>();
     for (const [stream, ofStream] of byStream(events))
       open.set(stream, { stream, events: ofStream, seen: undefined, looked: false });
@@ -176,7 +177,7 @@ export function settler(options: SettleOptions): (events: RecordedEvent[]) => Pr
       open = await withoutParked(open);
       const given = [...open.values()].filter(({ failure }) => failure && failure.count > retry.times);
       for (const trouble of given) {
-        await parkStream(trouble);
+        await parkStream(trouble, lease?.fence);
         open.delete(trouble.stream);
       }
       if (open.size === 0) return;

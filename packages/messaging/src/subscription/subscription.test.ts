@@ -14,6 +14,7 @@ import type { DeadLetters } from '../dead-letters/dead-letters.ts';
 import { listDeadLetters, type Redriven, redrive } from '../dead-letters/redrive.ts';
 import { migrations } from '../migrations.ts';
 import { collect, grow, scriptedFeed, testHandler, versions } from '../testing/doubles.ts';
+import type { Feed } from '../types.ts';
 import { runSubscription, type SubscriptionOptions } from './subscription.ts';
 
 const orders = 'orders.order';
@@ -353,6 +354,22 @@ describeWith(['postgres'], 'runSubscription', () => {
     handler.handle = async () => database.query({ text: "SELECT 'x'::integer" });
     await give(await grow(log, `${orders}/3`, 1));
     expect(await parked()).toMatchObject([{ stream: `${orders}/3`, version: 1 }]);
+  });
+
+  test('a process that has lost the lease of its feed parks nothing', async () => {
+    const lease = { signal: new AbortController().signal, fence: { name: 'of another process by now', epoch: 1 } };
+    let deliver: (events: RecordedEvent[]) => Promise<void> = () => Promise.reject(new Error('not running'));
+    const leased: Feed = {
+      async run(given, signal) {
+        deliver = (events) => given(events, lease);
+        await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+      },
+    };
+    const { log, handler, parked, letters } = given({ feed: leased });
+    handler.judge = () => new Error('bad data');
+    await expect(deliver(await grow(log, `${orders}/1`, 1))).rejects.toMatchObject({ name: 'Stopped' });
+    expect(await parked()).toEqual([]);
+    expect(letters).toEqual([]);
   });
 
   test('a handler that is stopped while it throws parks nothing', async () => {
