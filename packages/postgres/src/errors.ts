@@ -42,6 +42,11 @@ export function sqlState(error: unknown): string | undefined {
   return error instanceof DatabaseError ? error.code : undefined;
 }
 
+/** 22: a value does not fit its type (a NUL in a string); 23: a constraint is violated; 54: it is too large. */
+export function isDataError(error: unknown): boolean {
+  return /^(22|23|54)/.test(sqlState(error) ?? '');
+}
+
 /** UNAVAILABLE for errors of the server or the connection; any other error unchanged. */
 export function asCallersError(error: unknown): unknown {
   return isConnectionError(error) || (!(error instanceof CaudalError) && isBusyError(error))

@@ -78,7 +78,7 @@ Example: caudal import orders.csv --address 127.0.0.1:9090`,
 /** An unreachable system, with what was called. */
 function withAddress(error: unknown, address: string): unknown {
   if (!isCode(error, 'UNAVAILABLE') && !isCode((error as Error).cause, 'UNAVAILABLE')) return error;
-  const message = `${(error as Error).message} Called was ${address}: does a system run there? --address names another.`;
+  const message = `${(error as Error).message} The import calls ${address}: does a system run there? --address names another.`;
   return new Error(message, { cause: error });
 }
 

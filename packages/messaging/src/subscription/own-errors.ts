@@ -7,7 +7,7 @@
  */
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { isTransient } from '@caudal/kernel/errors.ts';
-import { sqlState } from '@caudal/postgres/errors.ts';
+import { isDataError, sqlState } from '@caudal/postgres/errors.ts';
 import type { EventHandler, Failed, InOrderHandler, Unfinished } from '../types.ts';
 
 /** `handle` of a handler, which throws only what waiting helps against, and whatever it throws once `signal` fires. */
@@ -53,8 +53,6 @@ export function withOwnErrorsInOrder(
   };
 }
 
-/** 22: a value does not fit its type; 23: a constraint is violated; 54: it is too large. These are about data. */
 function isWorthWaiting(error: unknown): boolean {
-  const state = sqlState(error);
-  return isTransient(error) || (state !== undefined && !/^(22|23|54)/.test(state));
+  return isTransient(error) || (sqlState(error) !== undefined && !isDataError(error));
 }

@@ -11,7 +11,7 @@ import type { AnyProjection } from '../multi-stream/types.ts';
 import { generationName, type ProjectorOptions } from '../projector.ts';
 import { nameOf } from '../stores/keys.ts';
 import type { ViewStore } from '../stores/store.ts';
-import { createHandler, dropGeneration } from './generation.ts';
+import { createHandler, removeGeneration } from './generation.ts';
 import {
   changeGenerations,
   type Generations,
@@ -115,8 +115,7 @@ export async function dropExpired<V>(options: {
 }): Promise<void> {
   const { projection, store, release, record, now } = options;
   for (const { number } of record.generations.filter((generation) => isExpired(generation, now))) {
-    await release(generationName(projection, number));
-    await dropGeneration({ projection, store, generation: number });
+    await removeGeneration({ projection, store, release, generation: number });
     // Last: a crash before it does all of this again.
     await changeGenerations(projection, store, (newest) => ({
       ...newest,

@@ -31,6 +31,14 @@ export async function dropGeneration<V>(options: GenerationOptions<V>): Promise<
   for (const collection of collectionsOf(options)) await collection.drop();
 }
 
+/** Removes everything that has the generation's name; `release` undoes what outlives a consumer. May be called again. */
+export async function removeGeneration<V>(
+  options: GenerationOptions<V> & { release(handlerName: string): Promise<void> },
+): Promise<void> {
+  await options.release(generationName(options.projection, options.generation));
+  await dropGeneration(options);
+}
+
 /** The handler that keeps a generation up to date. */
 export function createHandler<V>(options: ProjectorOptions<V>): AnyHandler {
   const { projection, store, generation, onWritten } = options;

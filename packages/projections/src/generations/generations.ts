@@ -42,6 +42,7 @@ export const maxRecordAgeMs = 2_000;
 /** How long ahead a switch is announced: every process has read it by then, and the hold before it fits in. */
 export const announceMs = 4_000;
 const holdMs = 500;
+/** Longer than the last write of a rebuild may take, by the stores' time-outs. */
 const settledAfterMs = 30_000;
 /** After `until` a slow consumer may still finish what it has in flight, before the collection goes. */
 const dropAfterMs = 60_000;

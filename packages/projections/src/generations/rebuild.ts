@@ -34,7 +34,7 @@ import type { AnyHandler } from '@caudal/messaging/types.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { followEvent } from '../events.ts';
 import { type AnyProjection, isMultiStream, type MultiStreamProjection } from '../multi-stream/types.ts';
-import { collectionOf, generationName } from '../projector.ts';
+import { collectionOf } from '../projector.ts';
 import { type Logs, logsOf } from '../read-logs.ts';
 import { nameOf } from '../stores/keys.ts';
 import type { Collection, ViewStore } from '../stores/store.ts';
@@ -44,7 +44,7 @@ import { checksAtATime, checkView, type Finding } from '../verify/check-view.ts'
 import { type Builder, beginBuilding } from './builder.ts';
 import { cancelled, type Filling, failedEvents, patiently, startFilling } from './fill.ts';
 import { dropExpired } from './follow-generations.ts';
-import { createGeneration, createHandler, dropGeneration } from './generation.ts';
+import { createGeneration, createHandler, removeGeneration } from './generation.ts';
 import { announceMs, currentOf, type Generation, isBuilt, readGenerations } from './generations.ts';
 
 export interface RebuildOptions<V> {
@@ -164,13 +164,7 @@ async function underLease<V>(
  * Marks the generation for dropping. After a suspension of minutes it may be dropped already, and written again since.
  */
 async function giveUp<V>(options: RebuildOptions<V>, builder: Builder): Promise<void> {
-  if (!(await builder.abandon())) await clear(options, builder.number);
-}
-
-/** Removes everything that has a generation's name. */
-async function clear<V>({ projection, store, release }: RebuildOptions<V>, generation: number): Promise<void> {
-  await release(generationName(projection, generation));
-  await dropGeneration({ projection, store, generation });
+  if (!(await builder.abandon())) await removeGeneration({ ...options, generation: builder.number });
 }
 
 async function build<V>(options: RebuildOptions<V>, builder: Builder): Promise<RebuildReport> {
@@ -183,13 +177,17 @@ async function build<V>(options: RebuildOptions<V>, builder: Builder): Promise<R
   // The first generation accepts failed events: there is no older one to keep.
   const accepting = acceptFailed || replaced === undefined;
 
-  await patiently(() => clear(options, generation), signal);
+  await patiently(() => removeGeneration({ ...options, generation }), signal);
   await patiently(() => createGeneration({ projection, store, generation }), signal);
   await patiently(() => options.bind(projector), signal);
   const parking = options.parking?.(projector.name);
   const filling = startFilling({ ...options, projector, parking, sampleSize, acceptFailed: accepting, signal });
+  const judgeFailed = () => {
+    const failedCount = filling.failedCount();
+    if (!accepting && failedCount > 0) throw failedEvents({ ...filling, failedCount });
+  };
   await filling.fill();
-  if (!accepting && filling.failedCount() > 0) throw failedEvents({ ...filling, failedCount: filling.failedCount() });
+  judgeFailed();
   await patiently(() => options.filled(projector.name, filling.safePositions()), signal);
   await patiently(() => builder.update((own) => ({ ...own, fed: true })), signal);
 
@@ -200,7 +198,7 @@ async function build<V>(options: RebuildOptions<V>, builder: Builder): Promise<R
   onProgress?.({ step: 'switch' });
   // If nothing is replaced, no query sees less than before, and the consumers catch up.
   if (replaced !== undefined) await drawLevel(filling);
-  if (!accepting && filling.failedCount() > 0) throw failedEvents({ ...filling, failedCount: filling.failedCount() });
+  judgeFailed();
   await patiently(() => collection.refresh(), signal);
   let from = 0;
   const announced = (own: Generation): Generation => {

@@ -5,7 +5,7 @@
 import { CaudalError, unavailable } from '@caudal/kernel/errors.ts';
 import { contentHash } from '@caudal/kernel/ids.ts';
 import type { Database, Statement } from '@caudal/postgres/database.ts';
-import { sqlState } from '@caudal/postgres/errors.ts';
+import { isDataError, sqlState } from '@caudal/postgres/errors.ts';
 import { totalOrder } from './keys.ts';
 import { aggregateStatement } from './postgres-aggregate.ts';
 import { fullText } from './postgres-search.ts';
@@ -36,11 +36,6 @@ const undefinedTable = '42P01';
 const deadlock = '40P01';
 const outOfTime = '57014';
 
-/** 22: a value does not fit its type (a NUL in a string); 23: a constraint is violated; 54: it is too large. */
-function isDocumentError(error: unknown): boolean {
-  return /^(22|23|54)/.test(sqlState(error) ?? '');
-}
-
 /** Opens a store over a database in whose schema it may create tables. `close` leaves the database open. */
 export function openPostgresStore({ database }: { database: Database }): ViewStore {
   return {
@@ -61,7 +56,7 @@ function collection(database: Database, name: string, layout: Layout): Collectio
     try {
       return await call;
     } catch (error) {
-      if (error instanceof CaudalError || isDocumentError(error)) throw error;
+      if (error instanceof CaudalError || isDataError(error)) throw error;
       if (sqlState(error) === undefinedTable) throw new MissingCollection(name, error);
       // A statement that is wrong in itself (class 42) is a bug and must not look like an outage.
       if (sqlState(error)?.startsWith('42')) throw error;
@@ -110,7 +105,7 @@ function collection(database: Database, name: string, layout: Layout): Collectio
         try {
           return await save(writes);
         } catch (error) {
-          if (isDocumentError(error)) return saveSingly(writes, (write) => save([write]), isDocumentError);
+          if (isDataError(error)) return saveSingly(writes, (write) => save([write]), isDataError);
           if (attempt === 3 || sqlState((error as Error).cause) !== deadlock) throw error;
         }
       }
