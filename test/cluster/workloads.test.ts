@@ -69,7 +69,7 @@ describeWithTools(['helm'], 'workloads', ({ helm }) => {
       podsOf(release)
         .filter(({ pod }) => envOf(pod)[`${setting}_FILE`])
         .map(({ name }) => name);
-    expect(holders('RABBITMQ_MANAGEMENT_URL')).toEqual(['caudal-migrate']);
+    expect(holders('RABBITMQ_MANAGEMENT_URL').sort()).toEqual(['caudal-migrate', 'caudal-relay']);
     expect(holders('PAYMENTS_GATEWAY_KEY').sort()).toEqual(['caudal-migrate', 'caudal-saga-payments']);
     // Everything that is named exists, and there is nothing more.
     for (const { name, pod } of podsOf(release)) {

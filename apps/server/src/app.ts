@@ -8,6 +8,8 @@ import type { LogReader } from '@caudal/eventlog/types.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { systemClock } from '@caudal/kernel/time.ts';
 import type { Lifecycle } from '@caudal/lifecycle/lifecycle.ts';
+import { type Registries, remoteRegistry } from '@caudal/messaging/rabbitmq/register.ts';
+import { followerRegistry } from '@caudal/messaging/relay/followers.ts';
 import type { Service } from '@caudal/rpc/types.ts';
 import { type Clients, openClients } from './clients.ts';
 import type { Identity } from './identity.ts';
@@ -24,6 +26,8 @@ export interface App {
   locals: LocalContext[];
   /** By domain: the logs of its own contexts, and those of other contexts through their LogService. */
   logsFor(context: Context, domains: Iterable<string>): Map<string, LogReader>;
+  /** By domain: where queues register with those logs. */
+  registriesFor(context: Context, domains: Iterable<string>): Registries;
   stores: Stores;
   clients: Clients;
   identity: Identity;
@@ -66,6 +70,7 @@ export async function openApp(options: OpenAppOptions): Promise<App> {
   const services: Service[] = [];
   const clients = openClients(values, identity, services);
   lifecycle.onStop('clients', () => clients.stop());
+  const registries = new Map(locals.map(({ context, database }) => [context.name, followerRegistry(database)]));
   const tails = new Map(locals.map(({ context, tail }) => [context.name, tail]));
 
   return {
@@ -83,6 +88,13 @@ export async function openApp(options: OpenAppOptions): Promise<App> {
         [...domains].map((domain) => [
           domain,
           tails.get(domain) ?? remoteLog({ domain, client: clients.at(context, LogServiceService, domain) }),
+        ]),
+      ),
+    registriesFor: (context, domains) =>
+      new Map(
+        [...domains].map((domain) => [
+          domain,
+          registries.get(domain) ?? remoteRegistry({ domain, client: clients.at(context, LogServiceService, domain) }),
         ]),
       ),
     toolsOf: ({ context, aggregates }) => ({

@@ -15,7 +15,8 @@ capabilities: { drop: [ALL] }
 {{- end }}
 
 {{/*
-The credentials of a workload, or of a Job if there is no workload: those that are set. Only Jobs have RabbitMQ's management.
+The credentials of a workload, or of a Job if there is no workload: those that are set. Only Jobs and relays have RabbitMQ's
+management: they set the bounds of queues, and find queues that take no messages.
 Credentials that begin with the name of a context are only for pods that run its sagas: no other pod has a card gateway's key.
 */}}
 {{- define "caudal.secretsOf" -}}
@@ -23,7 +24,7 @@ Credentials that begin with the name of a context are only for pods that run its
 {{- range $setting, $secret := .root.Values.secrets }}
 {{- $context := splitList "_" $setting | first | lower }}
 {{- $ofSaga := has $context (include "caudal.contextNames" $.root | fromYamlArray) }}
-{{- $left := and $w (or (eq $setting "RABBITMQ_MANAGEMENT_URL") (and $ofSaga (not (and (has "saga" $w.roles) (has $context $w.contexts))))) }}
+{{- $left := and $w (or (and (eq $setting "RABBITMQ_MANAGEMENT_URL") (not (has "relay" $w.roles))) (and $ofSaga (not (and (has "saga" $w.roles) (has $context $w.contexts))))) }}
 {{- if and $secret.existingSecret (not $left) }}
 {{ $setting }}: { name: {{ $secret.existingSecret }}, key: {{ $secret.key | quote }} }
 {{- end }}

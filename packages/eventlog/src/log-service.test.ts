@@ -8,7 +8,7 @@ import type { LogReader, RecordedEvent } from './types.ts';
 
 /** A client that calls the handlers with encoded messages, as gRPC does. */
 function wired(logs: LogReader[], answers: Buffer[] = [], ending = new AbortController().signal): LogClient {
-  const handlers = logHandlers(logs, ending);
+  const handlers = logHandlers(logs, () => Promise.reject(new Error('not used')), ending);
   const { readStreams, readLog, heads } = wire.LogServiceService;
   const note = (bytes: Buffer) => {
     answers.push(bytes);

@@ -55,9 +55,13 @@ const isFull = (events: RecordedEvent[]) =>
 /**
  * The handlers of LogService for the logs of this process. An unknown domain is NOT_FOUND. When `ending` fires, calls
  * that wait for events are answered, and later ones wait 250 ms at most: otherwise they would use up the time in which a
- * server finishes its calls.
+ * server finishes its calls. `follow` registers a queue with the log of a domain.
  */
-export function logHandlers(logs: LogReader[], ending: AbortSignal) {
+export function logHandlers(
+  logs: LogReader[],
+  follow: (domain: string, follower: { queue: string; keys: string[] }) => Promise<{ setAside: boolean }>,
+  ending: AbortSignal,
+) {
   const byDomain = new Map(logs.map((log) => [log.domain, log]));
   const logOf = (domain: string): LogReader => {
     const log = byDomain.get(domain);
@@ -81,6 +85,9 @@ export function logHandlers(logs: LogReader[], ending: AbortSignal) {
         signal: ending.aborted ? call.signal : AbortSignal.any([call.signal, ending]),
       });
       return { events: events.slice(0, countThatFits(events)).map(toWire), headPosition: BigInt(head) };
+    },
+    async follow({ domain, queue, keys }: wire.FollowRequest): Promise<wire.FollowResponse> {
+      return follow(logOf(domain).domain, { queue, keys });
     },
     async heads(request: wire.HeadsRequest): Promise<wire.HeadsResponse> {
       const { heads, position } = await logOf(request.domain).heads(Number(request.afterPosition), {

@@ -2,8 +2,9 @@
 import type { LogReader } from '@caudal/eventlog/types.ts';
 import { migrations as messagingMigrations } from '@caudal/messaging/migrations.ts';
 import { rabbitFeed } from '@caudal/messaging/rabbitmq/rabbit-feed.ts';
-import { bindHandler } from '@caudal/messaging/rabbitmq/topology.ts';
-import { startRelay } from '@caudal/messaging/relay.ts';
+import { bindHandler } from '@caudal/messaging/rabbitmq/register.ts';
+import { followerRegistry } from '@caudal/messaging/relay/followers.ts';
+import { startRelay } from '@caudal/messaging/relay/relay.ts';
 import { runSubscription } from '@caudal/messaging/subscription/subscription.ts';
 import { testBroker } from '@caudal/messaging/testing/rabbit.ts';
 import type { EventHandler } from '@caudal/messaging/types.ts';
@@ -81,12 +82,13 @@ async function measure(store: StoreName, consumers: number, seconds: number): Pr
     },
   };
   rabbit.owns([handler.name], [schema]);
-  await bindHandler({ broker, handler });
+  const registries = new Map([['inventory', followerRegistry(database)]]);
+  await bindHandler({ broker, handler, registries });
   const relay = startRelay({ log, database, broker });
   const subscriptions = Array.from({ length: consumers }, () =>
     runSubscription({
       handler,
-      feed: rabbitFeed({ broker, handler }),
+      feed: rabbitFeed({ broker, handler, registries }),
       logs: new Map([[schema, counted]]),
       database,
       reconciliation: { everyMs: 30_000, minAgeMs: 10_000 },

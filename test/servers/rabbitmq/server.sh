@@ -54,4 +54,7 @@ rabbitmq_variables() {
   echo "RABBITMQ_URL=amqp://guest:guest@127.0.0.1:$SERVERS_RABBITMQ_PORT"
   echo "RABBITMQ_MANAGEMENT_URL=http://guest:guest@127.0.0.1:$SERVERS_RABBITMQ_MANAGEMENT_PORT"
   echo "RABBITMQ_PROMETHEUS_URL=http://127.0.0.1:$SERVERS_RABBITMQ_PROMETHEUS_PORT/metrics"
+  # What rabbitmqctl needs: the cookie's folder, and the port of its epmd.
+  echo "RABBITMQ_HOME=$SERVERS_HOME/data/rabbitmq"
+  echo "RABBITMQ_EPMD_PORT=$SERVERS_RABBITMQ_EPMD_PORT"
 }

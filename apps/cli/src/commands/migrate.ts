@@ -1,6 +1,7 @@
 /** `caudal migrate`: a deployment runs it before its processes start. */
 import type { Context } from '@caudal/context/context.ts';
 import { makePartitions, missingPartitions } from '@caudal/eventlog/maintenance.ts';
+import { vhostOf } from '@caudal/messaging/rabbitmq/connecting.ts';
 import { applyPolicies, type PolicyOptions, pendingPolicies } from '@caudal/messaging/rabbitmq/policies.ts';
 import { openDatabase } from '@caudal/postgres/database.ts';
 import { migrateContext, pendingOf } from '@caudal/server/local-context.ts';
@@ -80,8 +81,7 @@ async function pendingIn(url: string, context: Context): Promise<Report['context
 function policyOptions(values: RuntimeValues): PolicyOptions | undefined {
   const { RABBITMQ_MANAGEMENT_URL: managementUrl, RABBITMQ_URL: url, CAUDAL_NAMESPACE: namespace } = values;
   if (!managementUrl) return undefined;
-  const vhost = url && decodeURIComponent(new URL(url).pathname.slice(1));
-  return { managementUrl, vhost: vhost || '/', prefix: namespace ? `${namespace}.` : '' };
+  return { managementUrl, vhost: url && vhostOf(url), prefix: namespace ? `${namespace}.` : '' };
 }
 
 function tell({ contexts, policies }: Report, check: boolean): void {

@@ -76,7 +76,7 @@ async function isFed(system: App, of: LocalProjection, generation: number): Prom
   const deadline = performance.now() + FEED_WAIT_MS;
   for (;;) {
     const fed = broker
-      ? (await countConsumers({ broker, handler })) > 0
+      ? (await countConsumers({ broker, handler: handler.name })) > 0
       : await isHeld(of.local.database, feedCheckpoint(handler.name, domain!));
     if (fed) return true;
     if (performance.now() >= deadline || system.lifecycle.ending.aborted) return false;

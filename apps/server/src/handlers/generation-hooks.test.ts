@@ -15,7 +15,12 @@ describeWith(['postgres'], 'the hooks of a generation', () => {
     await migrate({ url: fresh.url, schema: 'orders', sets: [migrations, messagingMigrations] });
     const database = openDatabase({ url: fresh.url, schema: 'orders' });
     try {
-      const { filled, release } = generationHooks({ broker: undefined, database, holder: 'test' });
+      const { filled, release } = generationHooks({
+        broker: undefined,
+        registries: new Map(),
+        database,
+        holder: 'test',
+      });
       for (const handler of ['order-details.v1.1', 'order-details.v1.2']) {
         await filled(handler, new Map([['orders', 5]]));
         const failure = { version: 1, eventType: 'orders.order.created.v1', error: 'bad', attempts: 4, lastVersion: 1 };

@@ -3,7 +3,8 @@
 import { feedCheckpoint, sweepCheckpoint } from '@caudal/messaging/checkpoints.ts';
 import { deleteHandlerState } from '@caudal/messaging/delete-handler-state.ts';
 import type { Broker } from '@caudal/messaging/rabbitmq/connection.ts';
-import { bindHandler, deleteHandler } from '@caudal/messaging/rabbitmq/topology.ts';
+import { bindHandler, type Registries } from '@caudal/messaging/rabbitmq/register.ts';
+import { deleteHandler } from '@caudal/messaging/rabbitmq/topology.ts';
 import { openParking } from '@caudal/messaging/subscription/parking.ts';
 import { acquire, advance, release } from '@caudal/postgres/checkpoint.ts';
 import type { Database } from '@caudal/postgres/database.ts';
@@ -13,17 +14,20 @@ type Hooks = Pick<RebuildOptions<unknown>, 'bind' | 'filled' | 'parking' | 'rele
 
 export function generationHooks({
   broker,
+  registries,
   database,
   holder,
 }: {
   broker: Broker | undefined;
+  /** Of the logs that the projection follows. */
+  registries: Registries;
   database: Database;
   holder: string;
 }): Hooks {
   return {
     async bind(handler) {
       // What needs the log's order has no queue.
-      if (broker && !handler.inOrder) await bindHandler({ broker, handler });
+      if (broker && !handler.inOrder) await bindHandler({ broker, handler, registries });
     },
     // Both continue from here: the log feed, and reconciliation, whose checkpoints are recorded as `sweep:`.
     async filled(handler, positions) {

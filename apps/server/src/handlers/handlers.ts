@@ -44,7 +44,12 @@ export function rebuildOptions<V>(app: App, of: LocalProjection): RebuildOptions
     projection: of.definition.projection,
     store: viewStoreOf(app, of),
     logs: logsOf(app, of),
-    ...generationHooks({ broker: app.stores.broker, database, holder: app.holder }),
+    ...generationHooks({
+      broker: app.stores.broker,
+      registries: app.registriesFor(of.local.context, followedDomains(of.definition.projection)),
+      database,
+      holder: app.holder,
+    }),
     signal: app.lifecycle.ending,
   };
 }

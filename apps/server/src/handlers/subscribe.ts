@@ -28,7 +28,12 @@ export function subscribe(app: App, context: Context, database: Database, handle
   const maxBatch = Math.ceil(values.CAUDAL_PREFETCH / 2);
   const { watched, problem } = watchFeed(
     queued
-      ? rabbitFeed({ broker: queued, handler, prefetch: values.CAUDAL_PREFETCH })
+      ? rabbitFeed({
+          broker: queued,
+          handler,
+          registries: app.registriesFor(context, domainsOf(handler.entities)),
+          prefetch: values.CAUDAL_PREFETCH,
+        })
       : logFeed({
           handler,
           logs,

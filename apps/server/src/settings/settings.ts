@@ -50,7 +50,8 @@ export const runtimeSettings = {
     protocols: ['amqp', 'amqps'],
   }),
   RABBITMQ_MANAGEMENT_URL: setting.url({
-    description: "RabbitMQ's management API, with credentials. `caudal migrate` sets the bounds of the queues there.",
+    description:
+      "RabbitMQ's management API, with credentials. `caudal migrate` sets the bounds of the queues there, and relays find queues of others that take no messages.",
     optional: true,
     protocols: ['http', 'https'],
   }),

@@ -6,7 +6,8 @@
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { unavailable } from '@caudal/kernel/errors.ts';
 import { within } from '@caudal/kernel/time.ts';
-import { answered, type Broker } from '../rabbitmq/connection.ts';
+import { answered } from '../rabbitmq/connecting.ts';
+import type { Broker } from '../rabbitmq/connection.ts';
 import { fromMessage, toMessage } from '../rabbitmq/envelope.ts';
 import { openPublisher } from '../rabbitmq/publisher.ts';
 import { deadLetterQueueName, declareDeadLetterQueue } from '../rabbitmq/topology.ts';
@@ -20,6 +21,7 @@ export interface DeadLetters {
 }
 
 const maxErrorLength = 2_000;
+const letterMs = 5_000;
 const closeTimeoutMs = 2_000;
 
 /** The dead letters of a handler, in its queue on the broker. */
@@ -27,15 +29,17 @@ export function brokerDeadLetters({ broker, handler }: { broker: Broker; handler
   const queue = deadLetterQueueName(handler, broker.prefix);
   const publisher = openPublisher({
     broker,
+    purpose: `dead letters of ${handler}`,
     prepare: (channel) => declareDeadLetterQueue(channel, handler, broker.prefix),
   });
 
   const publish = async (event: RecordedEvent, error: string): Promise<void> => {
     const message = toMessage(event, '', queue);
     message.options.headers.caudal_error = error.slice(0, maxErrorLength);
-    const returned = await publisher.publish([message]);
+    const { returned, refused, unanswered } = await publisher.publish([message], { patienceMs: letterMs });
+    if (refused.size + unanswered.size > 0) throw unavailable('RabbitMQ', `${queue} does not take the letter`);
     if (returned.size === 0) return;
-    // The queue was deleted: a new channel declares it again.
+    // The queue was deleted: a new connection declares it again.
     await publisher.close();
     throw unavailable('RabbitMQ', `the queue ${queue} was deleted`);
   };

@@ -4,7 +4,8 @@ import { afterEach, expect, test } from '@jest/globals';
 import { versions } from '../testing/doubles.ts';
 import { testBroker } from '../testing/rabbit.ts';
 import { applyPolicies } from './policies.ts';
-import { bindHandler, queueName } from './topology.ts';
+import { bindHandler } from './register.ts';
+import { queueName } from './topology.ts';
 
 const management = process.env.RABBITMQ_MANAGEMENT_URL;
 
@@ -18,7 +19,11 @@ describeWith(['rabbitmq'], 'policies', () => {
     const rabbit = testBroker();
     cleanups.push(() => rabbit.close());
     rabbit.owns(['order-list.v1'], ['orders']);
-    await bindHandler({ broker: rabbit.direct, handler: { name: 'order-list.v1', entities: ['orders.order'] } });
+    await bindHandler({
+      broker: rabbit.direct,
+      handler: { name: 'order-list.v1', entities: ['orders.order'] },
+      registries: new Map([['orders', { follow: async () => ({ setAside: false }) }]]),
+    });
     const queue = queueName('order-list.v1', rabbit.prefix);
     const url = new URL(management!);
     const ask = async (method: string, path: string, body?: object) => {
@@ -41,7 +46,7 @@ describeWith(['rabbitmq'], 'policies', () => {
     await ask('PUT', `policies/%2F/${rabbit.prefix}rival`, rival);
     await applyPolicies({ managementUrl: management!, prefix: rabbit.prefix, maxLength: 5 });
     await applyPolicies({ managementUrl: management!, prefix: rabbit.prefix, maxLength: 3 });
-    const channel = await rabbit.direct.publishChannel();
+    const { channel, close } = await rabbit.direct.publishConnection('test');
     // The policy reaches the queue a moment after it is set.
     await until(async () => {
       for (const n of versions(10)) channel.sendToQueue(queue, Buffer.from(String(n)));
@@ -50,6 +55,6 @@ describeWith(['rabbitmq'], 'policies', () => {
     });
     const first = (await channel.get(queue, { noAck: true })) || undefined;
     expect(first?.content.toString()).toBe('8');
-    await channel.close();
+    await close();
   });
 });

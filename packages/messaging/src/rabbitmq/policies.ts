@@ -4,13 +4,9 @@
  * messages instead would hold up the relay, and with it every other handler.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { unavailable } from '@caudal/kernel/errors.ts';
+import { askManagement, type ManagementOptions } from './management.ts';
 
-export interface PolicyOptions {
-  /** `http://user:password@host:15672` */
-  managementUrl: string;
-  /** `/` if absent. */
-  vhost?: string;
+export interface PolicyOptions extends ManagementOptions {
   /** The broker's prefix. Without one the policies apply to every queue of the vhost. */
   prefix?: string;
   /** Messages that a handler's queue holds at most; 1,000,000 if absent. */
@@ -26,7 +22,6 @@ export interface PolicyOptions {
 
 /** RabbitMQ 3 has no value for "no limit" in a policy; no message is delivered this often. */
 const noDeliveryLimit = 1_000_000_000;
-const timeoutMs = 10_000;
 
 const literally = (text: string) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 
@@ -64,30 +59,6 @@ function policiesOf(options: PolicyOptions): Map<string, Policy> {
   ]);
 }
 
-/** Calls the management API. UNAVAILABLE if it can't be reached. */
-async function ask(
-  { managementUrl, vhost = '/' }: PolicyOptions,
-  name: string,
-  request: RequestInit,
-): Promise<{ status: number; text: string }> {
-  const url = new URL(managementUrl);
-  const credentials = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
-  const path = `/api/policies/${encodeURIComponent(vhost)}/${encodeURIComponent(name)}`;
-  const response = await fetch(new URL(path, `${url.protocol}//${url.host}`), {
-    ...request,
-    headers: {
-      authorization: `Basic ${Buffer.from(credentials).toString('base64')}`,
-      'content-type': 'application/json',
-    },
-    signal: AbortSignal.timeout(timeoutMs),
-  }).catch((error: unknown) => {
-    throw unavailable('RabbitMQ management', error);
-  });
-  const text = await response.text();
-  if (response.status >= 500) throw unavailable('RabbitMQ management', text);
-  return { status: response.status, text };
-}
-
 function refusal(name: string, { status, text }: { status: number; text: string }): Error {
   return new Error(`RabbitMQ refuses the policy ${name}: ${status} ${text}`);
 }
@@ -98,7 +69,7 @@ function refusal(name: string, { status, text }: { status: number; text: string 
  */
 export async function applyPolicies(options: PolicyOptions): Promise<void> {
   for (const [name, policy] of policiesOf(options)) {
-    const answer = await ask(options, name, { method: 'PUT', body: JSON.stringify(policy) });
+    const answer = await askManagement(options, ['policies', name], { method: 'PUT', body: JSON.stringify(policy) });
     if (answer.status >= 300) throw refusal(name, answer);
   }
 }
@@ -107,7 +78,7 @@ export async function applyPolicies(options: PolicyOptions): Promise<void> {
 export async function pendingPolicies(options: PolicyOptions): Promise<string[]> {
   const pending: string[] = [];
   for (const [name, policy] of policiesOf(options)) {
-    const answer = await ask(options, name, { method: 'GET' });
+    const answer = await askManagement(options, ['policies', name]);
     if (answer.status !== 404 && answer.status >= 300) throw refusal(name, answer);
     const there = answer.status === 404 ? {} : (JSON.parse(answer.text) as Record<string, unknown>);
     const same = Object.entries(policy).every(([key, value]) => isDeepStrictEqual(there[key], value));

@@ -10,13 +10,16 @@ import { logger } from '@caudal/telemetry/log.ts';
 import { counter } from '@caudal/telemetry/metrics.ts';
 import type { Channel, ConsumeMessage } from 'amqplib';
 import type { Feed } from '../types.ts';
-import { answered, type Broker } from './connection.ts';
+import { answered } from './connecting.ts';
+import type { Broker } from './connection.ts';
 import { fromMessage } from './envelope.ts';
-import { declareHandler, type Follower, queueName } from './topology.ts';
+import { type Registries, registerAndBind } from './register.ts';
+import { declareQueue, type QueuedHandler, queueName } from './topology.ts';
 
 export interface RabbitFeedOptions {
   broker: Broker;
-  handler: Follower;
+  handler: QueuedHandler;
+  registries: Registries;
   /**
    * Messages that the broker hands out before it waits for acknowledgements; 512 if absent. A batch is half at most.
    */
@@ -27,8 +30,11 @@ const closeTimeoutMs = 2_000;
 const log = logger('rabbit-feed');
 const ignored = counter('messages_ignored_total', 'Messages that are no event, or none that the handler follows');
 
-/** The feed of a handler from RabbitMQ. Declares its queue and bindings whenever it connects. */
-export function rabbitFeed({ broker, handler, prefetch = 512 }: RabbitFeedOptions): Feed {
+/** Pauses between two registrations of a queue, while one fails or the queue is set aside. */
+const registerPause = { firstMs: 1_000, maxMs: 30_000 };
+
+/** The feed of a handler from RabbitMQ. Declares its queue whenever it connects, and registers and binds it. */
+export function rabbitFeed({ broker, handler, registries, prefetch = 512 }: RabbitFeedOptions): Feed {
   const maxBatch = Math.ceil(prefetch / 2);
   const followed = new Set(handler.entities);
 
@@ -39,6 +45,18 @@ export function rabbitFeed({ broker, handler, prefetch = 512 }: RabbitFeedOption
     if (others > 0) ignored.add(others, { handler: handler.name });
     return events as RecordedEvent[];
   };
+
+  /** Until it is bound. Bindings of before are there meanwhile, and what a new queue misses is read from the log. */
+  async function keepBound(signal: AbortSignal): Promise<void> {
+    for (let attempt = 1; !signal.aborted; attempt++) {
+      try {
+        if (await registerAndBind({ broker, handler, registries })) return;
+      } catch (error) {
+        log.warn({ handler: handler.name, err: error, attempt }, 'the queue could not be registered and bound');
+      }
+      await sleep(backoffMs(attempt, registerPause), signal);
+    }
+  }
 
   async function consume(
     channel: Channel,
@@ -53,7 +71,7 @@ export function rabbitFeed({ broker, handler, prefetch = 512 }: RabbitFeedOption
       wake();
     };
     channel.on('close', lose);
-    await answered(declareHandler(channel, handler, broker.prefix));
+    await answered(declareQueue(channel, handler.name, broker.prefix));
     await answered(channel.prefetch(prefetch));
     const { consumerTag } = await answered(
       channel.consume(queueName(handler.name, broker.prefix), (message) => {
@@ -69,6 +87,8 @@ export function rabbitFeed({ broker, handler, prefetch = 512 }: RabbitFeedOption
       wake();
     };
     signal.addEventListener('abort', cancel, { once: true });
+    const ended = new AbortController();
+    const binding = keepBound(AbortSignal.any([signal, ended.signal]));
     try {
       while (!signal.aborted) {
         if (lost) throw unavailable('RabbitMQ');
@@ -86,6 +106,8 @@ export function rabbitFeed({ broker, handler, prefetch = 512 }: RabbitFeedOption
       }
     } finally {
       signal.removeEventListener('abort', cancel);
+      ended.abort();
+      await binding;
     }
   }
 

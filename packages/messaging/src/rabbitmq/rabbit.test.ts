@@ -16,7 +16,8 @@ import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { brokerDeadLetters } from '../dead-letters/dead-letters.ts';
 import { listDeadLetters, redrive } from '../dead-letters/redrive.ts';
 import { migrations } from '../migrations.ts';
-import { type RelayOptions, startRelay } from '../relay.ts';
+import { followerRegistry } from '../relay/followers.ts';
+import { type RelayOptions, startRelay } from '../relay/relay.ts';
 import { runSubscription, type SubscriptionOptions } from '../subscription/subscription.ts';
 import { collect, grow, type TestHandler, testHandler, versions } from '../testing/doubles.ts';
 import { testBroker } from '../testing/rabbit.ts';
@@ -24,7 +25,8 @@ import type { Broker } from './connection.ts';
 import { toMessage } from './envelope.ts';
 import { openPublisher } from './publisher.ts';
 import { rabbitFeed } from './rabbit-feed.ts';
-import { bindHandler, declareExchange, deleteHandler, queueName } from './topology.ts';
+import { bindHandler } from './register.ts';
+import { declareExchange, deleteHandler, queueName } from './topology.ts';
 
 const entities = ['orders.order'];
 
@@ -56,14 +58,15 @@ describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
     const handler = testHandler('order-list.v1', entities);
     rabbit.owns([handler.name], ['orders']);
     const queue = queueName(handler.name, rabbit.prefix);
-    const bind = () => bindHandler({ broker: rabbit.direct, handler });
+    const registries = new Map([['orders', followerRegistry(database)]]);
+    const bind = () => bindHandler({ broker: rabbit.direct, handler, registries });
     const relay = (options: Partial<RelayOptions> = {}) => {
       const running = startRelay({ log, database, broker, ...options });
       cleanups.push(() => running.stop());
       return running;
     };
     const consume = (by: TestHandler = handler, options: Partial<SubscriptionOptions> = {}, prefetch?: number) => {
-      const feed = rabbitFeed({ broker, handler: by, prefetch });
+      const feed = rabbitFeed({ broker, handler: by, registries, prefetch });
       const logs = new Map([['orders', log]]);
       const running = runSubscription({ handler: by, feed, logs, database, reconciliation: false, ...options });
       cleanups.push(() => running.stop());
@@ -71,7 +74,7 @@ describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
     };
     const total = () => [...handler.applied.values()].reduce((sum, applied) => sum + applied.length, 0);
     const relayed = () => position(database, 'relay');
-    return { database, rabbit, broker, log, handler, queue, bind, relay, consume, total, relayed };
+    return { database, rabbit, broker, log, handler, registries, queue, bind, relay, consume, total, relayed };
   }
 
   /** 20 streams, `perStream` events each, in small appends. */
@@ -97,13 +100,13 @@ describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
   });
 
   test('an event is delivered by the broker as it is in the log', async () => {
-    const { log, broker, handler, bind, relay } = await given();
+    const { log, broker, handler, registries, bind, relay } = await given();
     await bind();
     const [event] = await grow(log, 'orders.order/1', 1);
     relay();
     const ended = new AbortController();
     const got: unknown[] = [];
-    const feed = rabbitFeed({ broker, handler }).run(async (events) => {
+    const feed = rabbitFeed({ broker, handler, registries }).run(async (events) => {
       got.push(...events);
       ended.abort();
     }, ended.signal);
@@ -235,7 +238,7 @@ describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
   test('no broker: UNAVAILABLE, in time', async () => {
     const { broker } = await given('amqp://127.0.0.1:1');
     // Within its 2 s: without a bound this test would not end.
-    await expect(broker.publishChannel()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await expect(broker.publishConnection('test')).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     await expect(broker.consumeChannel(AbortSignal.timeout(50))).rejects.toMatchObject({ code: 'UNAVAILABLE' });
   });
 
@@ -246,18 +249,19 @@ describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
     let refusals = 0;
     const refusing: Broker = {
       ...broker,
-      async publishChannel(signal) {
-        const channel = await broker.publishChannel(signal);
+      async publishConnection(purpose, listener) {
+        const connection = await broker.publishConnection(purpose, listener);
+        const { channel } = connection;
         const publish = channel.publish.bind(channel);
         channel.publish = (exchange, routingKey, content, options, confirmed) => {
           // The first batch as a whole, then one message in the middle of it: others of its batch are published.
-          const refuse = refusals < 50 || (refusals === 50 && options?.messageId === middle);
+          const refuse = exchange !== '' && (refusals < 50 || (refusals === 50 && options?.messageId === middle));
           if (!refuse) return publish(exchange, routingKey, content, options, confirmed);
           refusals += 1;
           confirmed?.(new Error('refused'), {});
           return true;
         };
-        return channel;
+        return connection;
       },
     };
     const { events } = await log.readLog(0, { limit: 50 });
@@ -276,14 +280,15 @@ describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
     const published: unknown[] = [];
     const counting: Broker = {
       ...broker,
-      async publishChannel(signal) {
-        const channel = await broker.publishChannel(signal);
+      async publishConnection(purpose, listener) {
+        const connection = await broker.publishConnection(purpose, listener);
+        const { channel } = connection;
         const publish = channel.publish.bind(channel);
         channel.publish = (...message) => {
           published.push(message[3]?.messageId);
           return publish(...message);
         };
-        return channel;
+        return connection;
       },
     };
     relay({ broker: counting });
@@ -294,12 +299,12 @@ describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
     expect(published).toEqual(events.map(({ eventId }) => eventId));
     const publisher = openPublisher({
       broker,
+      purpose: 'test',
       prepare: (channel) => declareExchange(channel, 'orders', rabbit.prefix),
     });
     const exchange = `${rabbit.prefix}events.orders.v1`;
-    expect(await publisher.publish(events.map((event) => toMessage(event, exchange)))).toEqual(
-      new Set(events.map(({ eventId }) => eventId)),
-    );
+    const { returned } = await publisher.publish(events.map((event) => toMessage(event, exchange)));
+    expect(returned).toEqual(new Set(events.map(({ eventId }) => eventId)));
     await publisher.close();
   });
 
@@ -356,10 +361,10 @@ describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
   test('garbage in the queue is dropped, messages behind it are not', async () => {
     const { log, handler, queue, rabbit, bind, relay, consume, total } = await given();
     await bind();
-    const channel = await rabbit.direct.publishChannel();
+    const { channel, close } = await rabbit.direct.publishConnection('test');
     channel.sendToQueue(queue, Buffer.from('no event'));
     await channel.waitForConfirms();
-    await channel.close();
+    await close();
     relay();
     consume(handler);
     await growMany(log, 5);

@@ -10,18 +10,23 @@
  * Choices.
  */
 
-import { domainOf } from '@caudal/contract/entity.ts';
 import { unavailable } from '@caudal/kernel/errors.ts';
 import { within } from '@caudal/kernel/time.ts';
 import type { Channel } from 'amqplib';
-import { answered, type Broker } from './connection.ts';
+import { answered } from './connecting.ts';
+import type { Broker } from './connection.ts';
 
-/** A handler as the topology needs it. */
-export interface Follower {
+/** A handler that has a queue. */
+export interface QueuedHandler {
   /** `order-details.v1` */
   readonly name: string;
   /** `['orders.order', 'payments.payment']` */
   readonly entities: string[];
+}
+
+/** The key with which a handler's queue is bound for an entity. */
+export function bindingKey(entity: string): string {
+  return `${entity}.#`;
 }
 
 /** The exchange of a domain's events. */
@@ -53,17 +58,9 @@ export async function declareDeadLetterQueue(channel: Channel, handler: string, 
   await channel.assertQueue(deadLetterQueueName(handler, prefix), quorum);
 }
 
-/**
- * Creates a handler's queue and binds it. All events of its entities that are published after this reach the queue.
- * Bindings of entities that the handler no longer follows stay: the feed drops their events.
- */
-export async function declareHandler(channel: Channel, handler: Follower, prefix: string): Promise<void> {
-  const queue = queueName(handler.name, prefix);
-  await channel.assertQueue(queue, quorum);
-  for (const entity of handler.entities) {
-    await declareExchange(channel, domainOf(entity), prefix);
-    await channel.bindQueue(queue, exchangeName(domainOf(entity), prefix), `${entity}.#`);
-  }
+/** Creates a handler's queue if it is not there. */
+export async function declareQueue(channel: Channel, handler: string, prefix: string): Promise<void> {
+  await channel.assertQueue(queueName(handler, prefix), quorum);
 }
 
 async function withChannel<T>(broker: Broker, work: (channel: Channel) => Promise<T>): Promise<T> {
@@ -77,12 +74,36 @@ async function withChannel<T>(broker: Broker, work: (channel: Channel) => Promis
   }
 }
 
-/**
- * Creates a handler's queue before its first consumer: events that are published after this wait in it. UNAVAILABLE if
- * the broker can't be reached.
- */
-export function bindHandler({ broker, handler }: { broker: Broker; handler: Follower }): Promise<void> {
-  return withChannel(broker, (channel) => declareHandler(channel, handler, broker.prefix));
+/** What came of a change of bindings: `missing`, the queue does not exist; `denied`, the broker's user may not. */
+export type Binding = 'done' | 'missing' | 'denied';
+
+/** Changes the bindings of a queue, by its full name, to a domain's exchange. UNAVAILABLE if there is no answer. */
+async function changeBindings(
+  { broker, domain, keys }: { broker: Broker; domain: string; keys: string[] },
+  change: (channel: Channel, exchange: string, key: string) => Promise<unknown>,
+): Promise<Binding> {
+  try {
+    await withChannel(broker, async (channel) => {
+      await declareExchange(channel, domain, broker.prefix);
+      for (const key of keys) await change(channel, exchangeName(domain, broker.prefix), key);
+    });
+    return 'done';
+  } catch (error) {
+    const { code } = ((error as Error).cause ?? {}) as { code?: unknown };
+    if (code === 404) return 'missing';
+    if (code === 403 || code === 405) return 'denied';
+    throw error;
+  }
+}
+
+/** Binds a queue with these keys. What is published after this reaches it. */
+export function bindKeys(of: { broker: Broker; domain: string; queue: string; keys: string[] }): Promise<Binding> {
+  return changeBindings(of, (channel, exchange, key) => channel.bindQueue(of.queue, exchange, key));
+}
+
+/** Removes the bindings of a queue with these keys, where they are. */
+export function unbindKeys(of: { broker: Broker; domain: string; queue: string; keys: string[] }): Promise<Binding> {
+  return changeBindings(of, (channel, exchange, key) => channel.unbindQueue(of.queue, exchange, key));
 }
 
 /**
@@ -97,12 +118,16 @@ export function deleteHandler({ broker, handler }: { broker: Broker; handler: st
 }
 
 /**
- * The number of consumers of a handler's queue. Creates it if it is not there. UNAVAILABLE if the broker can't be
- * reached.
+ * The number of consumers of a handler's queue; 0 if there is no queue. UNAVAILABLE if the broker can't be reached.
  */
-export function countConsumers({ broker, handler }: { broker: Broker; handler: Follower }): Promise<number> {
-  return withChannel(broker, async (channel) => {
-    await declareHandler(channel, handler, broker.prefix);
-    return (await channel.checkQueue(queueName(handler.name, broker.prefix))).consumerCount;
-  });
+export async function countConsumers({ broker, handler }: { broker: Broker; handler: string }): Promise<number> {
+  try {
+    return await withChannel(
+      broker,
+      async (channel) => (await channel.checkQueue(queueName(handler, broker.prefix))).consumerCount,
+    );
+  } catch (error) {
+    if (((error as Error).cause as { code?: unknown } | undefined)?.code === 404) return 0;
+    throw error;
+  }
 }

@@ -12,11 +12,10 @@ import { feedCheckpoint } from '../checkpoints.ts';
 import { parkedStream } from '../dead-letters/parked.ts';
 import { type Leadership, whileLeading } from '../lease.ts';
 import { type Logs, logsOf } from '../logs.ts';
-import type { Follower } from '../rabbitmq/topology.ts';
-import type { Feed } from '../types.ts';
+import type { AnyHandler, Feed } from '../types.ts';
 
 export interface LogFeedOptions {
-  handler: Follower;
+  handler: Pick<AnyHandler, 'name' | 'entities'>;
   /** By domain; those of the handler's entities at least. Share them between handlers: `shareTail`. */
   logs: Logs;
   /** Holds the feed's checkpoints (checkpoints.ts). */

@@ -178,6 +178,7 @@ export function services(seen: Seen[] = [], gate: Promise<void> = Promise.resolv
   const log: Handlers<typeof LogServiceService> = {
     readStreams: unused,
     heads: unused,
+    follow: unused,
     async readLog(request, call) {
       note(request, call);
       return { events: [], headPosition: 7n };

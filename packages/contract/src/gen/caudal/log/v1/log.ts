@@ -101,6 +101,20 @@ export interface HeadsRequest {
   limit: number;
 }
 
+export interface FollowRequest {
+  /** The domain of the log. */
+  domain: string;
+  /** The queue, without the namespace: the handler's name. */
+  queue: string;
+  /** The keys with which it is bound to the domain's exchange, as `orders.order.#`. */
+  keys: string[];
+}
+
+export interface FollowResponse {
+  /** Whether the queue is set aside at the moment: then the relay binds it, not the caller. */
+  setAside: boolean;
+}
+
 export interface HeadsResponse {
   /** For each stream, the last of its events among those read. */
   heads: RecordedEvent[];
@@ -1108,6 +1122,180 @@ export const HeadsRequest: MessageFns<HeadsRequest> = {
   },
 };
 
+function createBaseFollowRequest(): FollowRequest {
+  return { domain: "", queue: "", keys: [] };
+}
+
+export const FollowRequest: MessageFns<FollowRequest> = {
+  encode(message: FollowRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.domain !== "") {
+      writer.uint32(10).string(message.domain);
+    }
+    if (message.queue !== "") {
+      writer.uint32(18).string(message.queue);
+    }
+    for (const v of message.keys) {
+      writer.uint32(26).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FollowRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFollowRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.domain = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.queue = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.keys.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): FollowRequest {
+    return {
+      domain: isSet(object.domain) ? globalThis.String(object.domain) : "",
+      queue: isSet(object.queue) ? globalThis.String(object.queue) : "",
+      keys: globalThis.Array.isArray(object?.keys) ? object.keys.map((e: any) => globalThis.String(e)) : [],
+    };
+  },
+
+  toJSON(message: FollowRequest): unknown {
+    const obj: any = {};
+    if (message.domain !== "") {
+      obj.domain = message.domain;
+    }
+    if (message.queue !== "") {
+      obj.queue = message.queue;
+    }
+    if (message.keys?.length) {
+      obj.keys = message.keys;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<FollowRequest>, I>>(base?: I): FollowRequest {
+    return FollowRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<FollowRequest>, I>>(object: I): FollowRequest {
+    const message = createBaseFollowRequest();
+    message.domain = object.domain ?? "";
+    message.queue = object.queue ?? "";
+    message.keys = object.keys?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseFollowResponse(): FollowResponse {
+  return { setAside: false };
+}
+
+export const FollowResponse: MessageFns<FollowResponse> = {
+  encode(message: FollowResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.setAside !== false) {
+      writer.uint32(8).bool(message.setAside);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FollowResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFollowResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.setAside = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): FollowResponse {
+    return {
+      setAside: isSet(object.setAside)
+        ? globalThis.Boolean(object.setAside)
+        : isSet(object.set_aside)
+        ? globalThis.Boolean(object.set_aside)
+        : false,
+    };
+  },
+
+  toJSON(message: FollowResponse): unknown {
+    const obj: any = {};
+    if (message.setAside !== false) {
+      obj.setAside = message.setAside;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<FollowResponse>, I>>(base?: I): FollowResponse {
+    return FollowResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<FollowResponse>, I>>(object: I): FollowResponse {
+    const message = createBaseFollowResponse();
+    message.setAside = object.setAside ?? false;
+    return message;
+  },
+};
+
 function createBaseHeadsResponse(): HeadsResponse {
   return { heads: [], position: 0n };
 }
@@ -1219,6 +1407,16 @@ export const LogServiceService = {
     responseSerialize: (value: ReadLogResponse): Buffer => Buffer.from(ReadLogResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ReadLogResponse => ReadLogResponse.decode(value),
   },
+  /** Registers a queue that follows the log, so that the log's relay can find it if the broker does not confirm. */
+  follow: {
+    path: "/caudal.log.v1.LogService/Follow" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: FollowRequest): Buffer => Buffer.from(FollowRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): FollowRequest => FollowRequest.decode(value),
+    responseSerialize: (value: FollowResponse): Buffer => Buffer.from(FollowResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): FollowResponse => FollowResponse.decode(value),
+  },
   /** The last event of each stream that has new events after a position. */
   heads: {
     path: "/caudal.log.v1.LogService/Heads" as const,
@@ -1236,6 +1434,8 @@ export interface LogServiceServer extends UntypedServiceImplementation {
   readStreams: handleUnaryCall<ReadStreamsRequest, ReadStreamsResponse>;
   /** Events of the whole log after a position, in order. */
   readLog: handleUnaryCall<ReadLogRequest, ReadLogResponse>;
+  /** Registers a queue that follows the log, so that the log's relay can find it if the broker does not confirm. */
+  follow: handleUnaryCall<FollowRequest, FollowResponse>;
   /** The last event of each stream that has new events after a position. */
   heads: handleUnaryCall<HeadsRequest, HeadsResponse>;
 }

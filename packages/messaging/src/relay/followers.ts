@@ -1,0 +1,120 @@
+/** The queues that follow a log, in the table `followers` of its schema. See docs/broken-queues.md. */
+import type { Fence } from '@caudal/postgres/checkpoint.ts';
+import type { Transaction } from '@caudal/postgres/database.ts';
+
+/** A queue, and the keys with which it is bound to the log's exchange: `orders.order.#`. */
+export interface BoundQueue {
+  /** A handler's without the namespace, a stranger's as it is. */
+  queue: string;
+  /** Whether it belongs to no handler of Caudal. */
+  stranger: boolean;
+  keys: string[];
+}
+
+export interface Follower extends BoundQueue {
+  /** Of the last registration, by the database's clock, as text: it is only compared. */
+  registeredAt: string;
+  /** The position after which it has missed events; undefined: it is bound. */
+  missedAfter: number | undefined;
+}
+
+/** Where handlers register with a log: its table, or the process that serves the log. */
+export interface FollowerRegistry {
+  /**
+   * Registers a handler's queue, with the keys that it is bound with. `setAside`: the relay has removed its bindings,
+   * and will restore them.
+   */
+  follow(follower: { queue: string; keys: string[] }): Promise<{ setAside: boolean }>;
+}
+
+/** The registry of the log whose schema this is. */
+export function followerRegistry(db: Transaction): FollowerRegistry {
+  return {
+    async follow({ queue, keys }) {
+      const rows = await db.query<{ setAside: boolean }>({
+        name: 'followers-follow',
+        // Keys are only added: bindings of entities that the handler no longer follows stay too.
+        text: `INSERT INTO followers AS f (queue, keys)
+          SELECT $1, $2::text[] WHERE set_config('synchronous_commit', 'on', true) = 'on'
+          ON CONFLICT (queue) DO UPDATE SET
+            keys = ARRAY(SELECT DISTINCT key FROM unnest(f.keys || excluded.keys) AS key ORDER BY key),
+            stranger = false, registered_at = clock_timestamp()
+          RETURNING set_aside_at IS NOT NULL AS "setAside"`,
+        values: [queue, [...keys].sort()],
+      });
+      return { setAside: rows[0]!.setAside };
+    },
+  };
+}
+
+/** All followers, by name. */
+export async function selectFollowers(db: Transaction): Promise<Follower[]> {
+  const rows = await db.query<Follower & { missedAfter: number | null }>({
+    name: 'followers-select',
+    text: `SELECT queue, stranger, keys, registered_at::text AS "registeredAt",
+        CASE WHEN set_aside_at IS NOT NULL THEN missed_after END AS "missedAfter"
+      FROM followers ORDER BY queue`,
+  });
+  return rows.map((row) => ({ ...row, missedAfter: row.missedAfter ?? undefined }));
+}
+
+/** What holds back a statement of a relay that has lost its lease. */
+const fenced = 'EXISTS (SELECT FROM checkpoints WHERE name = $1 AND epoch = $2 AND holder IS NOT NULL FOR SHARE)';
+
+/**
+ * Notes that a queue is set aside, and has missed what comes after a position; one that is set aside already keeps its
+ * first. False: the lease of the fence is lost, and nothing has changed.
+ */
+export async function setAside(
+  db: Transaction,
+  fence: Fence,
+  { queue, stranger, keys }: BoundQueue,
+  missedAfter: number,
+): Promise<boolean> {
+  const rows = await db.query({
+    name: 'followers-set-aside',
+    text: `INSERT INTO followers AS f (queue, stranger, keys, set_aside_at, missed_after)
+      SELECT $3, $4, $5, clock_timestamp(), $6 WHERE set_config('synchronous_commit', 'on', true) = 'on' AND ${fenced}
+      ON CONFLICT (queue) DO UPDATE SET
+        set_aside_at = coalesce(f.set_aside_at, excluded.set_aside_at),
+        missed_after = CASE WHEN f.set_aside_at IS NULL THEN excluded.missed_after ELSE f.missed_after END
+      RETURNING queue`,
+    values: [fence.name, fence.epoch, queue, stranger, keys, missedAfter],
+  });
+  return rows.length > 0;
+}
+
+/** Notes how much of what it has missed a queue has got. */
+export async function noteCaughtUp(db: Transaction, fence: Fence, queue: string, position: number): Promise<void> {
+  await db.query({
+    name: 'followers-caught-up',
+    text: `UPDATE followers SET missed_after = $4
+      WHERE queue = $3 AND set_aside_at IS NOT NULL AND missed_after < $4 AND ${fenced}`,
+    values: [fence.name, fence.epoch, queue, position],
+  });
+}
+
+/**
+ * Notes that a queue is bound again, with these keys. A stranger's is forgotten. False: it has other keys by now, or the
+ * lease of the fence is lost; nothing has changed.
+ */
+export async function clear(db: Transaction, fence: Fence, { queue, stranger, keys }: BoundQueue): Promise<boolean> {
+  const where = `WHERE queue = $3 AND keys = $4 AND ${fenced} RETURNING queue`;
+  const rows = await db.query({
+    name: stranger ? 'followers-clear-stranger' : 'followers-clear',
+    text: stranger
+      ? `DELETE FROM followers ${where}`
+      : `UPDATE followers SET set_aside_at = NULL, missed_after = NULL ${where}`,
+    values: [fence.name, fence.epoch, queue, keys],
+  });
+  return rows.length > 0;
+}
+
+/** Forgets a queue that does not exist, unless it has registered anew since the row was read. */
+export async function forget(db: Transaction, { queue, registeredAt }: Follower): Promise<void> {
+  await db.query({
+    name: 'followers-forget',
+    text: 'DELETE FROM followers WHERE queue = $1 AND registered_at::text = $2',
+    values: [queue, registeredAt],
+  });
+}

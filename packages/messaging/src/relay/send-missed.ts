@@ -1,0 +1,52 @@
+/** Sends a queue, directly and in the log's order, the events that it has missed. */
+import type { LogReader, RecordedEvent } from '@caudal/eventlog/types.ts';
+import type { Broker } from '../rabbitmq/connection.ts';
+import { toMessage } from '../rabbitmq/envelope.ts';
+import { openPublisher } from '../rabbitmq/publisher.ts';
+import { matches } from '../rabbitmq/routing.ts';
+
+const pageSize = 500;
+
+/** Whether one of the binding keys takes the event. */
+export function isFor(keys: string[], { type }: RecordedEvent): boolean {
+  return keys.some((key) => matches(key, type));
+}
+
+export interface MissedOptions {
+  broker: Broker;
+  log: LogReader;
+  /** The queue's full name. */
+  queue: string;
+  keys: string[];
+  after: number;
+  /** The last position to send, asked again before each page. */
+  end(): number;
+  /** Called when all up to a position is confirmed. */
+  onProgress(position: number): Promise<void>;
+  signal: AbortSignal;
+}
+
+/**
+ * Sends the events after a position up to `end()`, each with confirm. Returns the position that was reached; it is less
+ * than `end()` if the queue does not take them, or the signal has fired. Errors: the log's.
+ */
+export async function sendMissed(options: MissedOptions): Promise<number> {
+  const { broker, log, queue, keys, end, onProgress, signal } = options;
+  const publisher = openPublisher({ broker, purpose: 'catch-up', prepare: async () => {} });
+  let position = options.after;
+  try {
+    while (position < end() && !signal.aborted) {
+      const { events } = await log.readLog(position, { limit: pageSize });
+      const page = events.filter((event) => event.position <= end());
+      if (page.length === 0) break;
+      const messages = page.filter((event) => isFor(keys, event)).map((event) => toMessage(event, '', queue));
+      const { returned, refused, unanswered } = await publisher.publish(messages);
+      if (returned.size + refused.size + unanswered.size > 0) break;
+      position = page.at(-1)!.position;
+      await onProgress(position);
+    }
+    return position;
+  } finally {
+    await publisher.close();
+  }
+}
