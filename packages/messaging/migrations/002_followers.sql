@@ -1,8 +1,9 @@
 -- The queues that follow this log: a row a queue. The relay knows from it which queues to look at when the broker does
 -- not confirm. Rows of queues that no longer exist are deleted. See docs/broken-queues.md.
 CREATE TABLE followers (
-  -- A handler's without the namespace, a stranger's as it is.
+  -- As the broker has it, the namespace included.
   queue         text        PRIMARY KEY,
+  -- Whether it belongs to no handler of Caudal.
   stranger      boolean     NOT NULL DEFAULT false,
   -- The keys with which it is bound to the log's exchange: `orders.order.#`.
   keys          text[]      NOT NULL,

@@ -8,7 +8,7 @@ import { catalogQueryService } from './queries/catalog-query-service.ts';
 export const catalog = defineContext({
   name: 'catalog',
   settings: {},
-  permissions: ['log.events.read'],
+  permissions: ['log.events.read', 'log.events.follow'],
   deciders: [productDecider],
   commands: ({ aggregates }) => [catalogService({ aggregates })],
   queries: ({ search }) => [catalogQueryService({ products: search(productSearch) })],

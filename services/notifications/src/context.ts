@@ -21,7 +21,7 @@ export const notifications = defineContext({
       default: 'Caudal <orders@localhost>',
     }),
   },
-  permissions: ['customers.customers.read:any', 'orders.orders.read:any', 'log.events.read'],
+  permissions: ['customers.customers.read:any', 'orders.orders.read:any', 'log.events.read', 'log.events.follow'],
   deciders: [notificationDecider],
   commands: () => [],
   queries: () => [],

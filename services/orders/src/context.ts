@@ -39,6 +39,7 @@ export const orders = defineContext({
     'payments.payments.write',
     'shipping.shipments.create',
     'log.events.read',
+    'log.events.follow',
   ],
   deciders: [orderDecider, fulfilmentDecider],
   commands: ({ aggregates, client, ids }) => [

@@ -39,7 +39,7 @@ export const payments = defineContext({
       max: 10_000,
     }),
   },
-  permissions: ['log.events.read'],
+  permissions: ['log.events.read', 'log.events.follow'],
   deciders: [paymentDecider, walletDecider],
   commands: ({ aggregates, ids }) => [paymentService({ aggregates }), walletService({ aggregates, ids })],
   queries: ({ views, aggregates }) => [

@@ -82,7 +82,7 @@ async function measure(store: StoreName, consumers: number, seconds: number): Pr
     },
   };
   rabbit.owns([handler.name], [schema]);
-  const registries = new Map([['inventory', followerRegistry(database)]]);
+  const registries = new Map([['inventory', followerRegistry(database, 'inventory')]]);
   await bindHandler({ broker, handler, registries });
   const relay = startRelay({ log, database, broker });
   const subscriptions = Array.from({ length: consumers }, () =>

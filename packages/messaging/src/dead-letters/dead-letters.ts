@@ -40,7 +40,7 @@ export function brokerDeadLetters({ broker, handler }: { broker: Broker; handler
     if (refused.size + unanswered.size > 0) throw unavailable('RabbitMQ', `${queue} does not take the letter`);
     if (returned.size === 0) return;
     // The queue was deleted: a new connection declares it again.
-    await publisher.close();
+    await publisher.drop();
     throw unavailable('RabbitMQ', `the queue ${queue} was deleted`);
   };
 

@@ -105,14 +105,18 @@ export function openBroker(options: BrokerOptions): Broker {
     prefix: options.prefix ?? '',
     async publishConnection(purpose, listener) {
       if (closed) throw unavailable('RabbitMQ');
-      const connection = await openPublishConnection(options, purpose, {
+      let ended = false;
+      let connection: PublishConnection | undefined;
+      connection = await openPublishConnection(options, purpose, {
         ...listener,
+        // It may end before it is open.
         onEnd() {
-          publishing.delete(connection);
+          ended = true;
+          if (connection) publishing.delete(connection);
           listener?.onEnd?.();
         },
       });
-      publishing.add(connection);
+      if (!ended) publishing.add(connection);
       if (closed) await connection.close();
       return connection;
     },

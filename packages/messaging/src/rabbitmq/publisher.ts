@@ -33,6 +33,9 @@ export interface Publisher {
   blocked(): boolean;
   /** Opens the connection if it is not open. UNAVAILABLE if it can't be. */
   connect(): Promise<void>;
+  /** Ends the connection; what is in flight counts as unanswered. The next call opens another one. */
+  drop(): Promise<void>;
+  /** The same for good: later calls are UNAVAILABLE. */
   close(): Promise<void>;
 }
 
@@ -148,6 +151,7 @@ export function openPublisher(options: {
   const labels = { purpose };
   let current: Opening | undefined;
   let blocked = false;
+  let closed = false;
   const setBlocked = (value: boolean) => {
     blocked = value;
     if (measured) blockedGauge.set(value ? 1 : 0, labels);
@@ -175,6 +179,7 @@ export function openPublisher(options: {
   }
 
   function opened(): Opening {
+    if (closed) throw unavailable('RabbitMQ', 'the publisher is closed');
     if (current && !current.ended.signal.aborted) return current;
     const ended = new AbortController();
     current = { ended, session: open(ended) };
@@ -197,8 +202,17 @@ export function openPublisher(options: {
     publish: (messages, { patienceMs = 2_000 } = {}) => withSession((open) => open.send(messages, patienceMs)),
     connect: () => withSession(async () => {}),
     blocked: () => blocked,
+    drop,
     async close() {
-      await current?.session.then((open) => open.close()).catch(() => {});
+      closed = true;
+      // One that is being opened ends by itself.
+      await within(closeTimeoutMs, drop());
     },
   };
+
+  async function drop(): Promise<void> {
+    const dropped = current;
+    current = undefined;
+    await dropped?.session.then((open) => open.close()).catch(() => {});
+  }
 }

@@ -58,7 +58,7 @@ describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
     const handler = testHandler('order-list.v1', entities);
     rabbit.owns([handler.name], ['orders']);
     const queue = queueName(handler.name, rabbit.prefix);
-    const registries = new Map([['orders', followerRegistry(database)]]);
+    const registries = new Map([['orders', followerRegistry(database, 'orders')]]);
     const bind = () => bindHandler({ broker: rabbit.direct, handler, registries });
     const relay = (options: Partial<RelayOptions> = {}) => {
       const running = startRelay({ log, database, broker, ...options });
@@ -233,6 +233,22 @@ describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
     await closed;
     await expect(broker.consumeChannel()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     await (await broker.consumeChannel()).close();
+  });
+
+  test('a connection that is lost while it is opened is UNAVAILABLE, and nothing else', async () => {
+    const proxy = await startTcpProxy(serverUrl('rabbitmq'));
+    cleanups.push(() => proxy.close());
+    const { broker } = await given(proxy.url);
+    const cutting = setInterval(() => proxy.cut(), 3);
+    try {
+      // At some of these the connection is there, and its channel is not.
+      const opened = await Promise.allSettled(versions(40).map(() => broker.publishConnection('test')));
+      for (const one of opened)
+        if (one.status === 'rejected') expect(one.reason).toMatchObject({ code: 'UNAVAILABLE' });
+      expect(opened.some(({ status }) => status === 'rejected')).toBe(true);
+    } finally {
+      clearInterval(cutting);
+    }
   });
 
   test('no broker: UNAVAILABLE, in time', async () => {

@@ -49,7 +49,7 @@ export async function registerAndBind({ broker, handler, registries }: Registrat
   let everywhere = true;
   for (const [domain, entities] of Map.groupBy(handler.entities, domainOf)) {
     const keys = entities.map(bindingKey);
-    const { setAside } = await registryOf(registries, domain).follow({ queue: handler.name, keys });
+    const { setAside } = await registryOf(registries, domain).follow({ queue, keys });
     if (setAside) everywhere = false;
     else if ((await bindKeys({ broker, domain, queue, keys })) !== 'done')
       throw unavailable('RabbitMQ', `${queue} can't be bound`);

@@ -15,6 +15,13 @@ test('binding keys of a topic exchange: a star is one word, a hash any number', 
     ['orders.order.created.v1', 'orders.order.created.v1', true],
     ['orders.order.created.v1', 'orders.order.created.v10', false],
     ['*', '', true],
+    ['#.#', 'orders', true],
+    ['#', '', true],
   ];
   for (const [key, type, expected] of cases) expect([key, type, matches(key, type)]).toEqual([key, type, expected]);
+});
+
+test('a key of many hashes is no work', () => {
+  // Tried one way after the other, this would take years.
+  expect(matches(`${'#.'.repeat(5_000)}x`, 'orders.order.created.v1')).toBe(false);
 });

@@ -1,7 +1,7 @@
 /** Queues that take no messages, on a real RabbitMQ: what the other handlers of the log get, and how they come back. */
 import { openEventLog } from '@caudal/eventlog/event-log.ts';
 import { migrations as logMigrations } from '@caudal/eventlog/migrations.ts';
-import { position } from '@caudal/postgres/checkpoint.ts';
+import { acquire, position } from '@caudal/postgres/checkpoint.ts';
 import { openDatabase } from '@caudal/postgres/database.ts';
 import { migrate } from '@caudal/postgres/migrate.ts';
 import { migrations as postgresMigrations } from '@caudal/postgres/migrations.ts';
@@ -11,6 +11,7 @@ import { until } from '@caudal/testing/until.ts';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { migrations } from '../migrations.ts';
 import { vhostOf } from '../rabbitmq/connecting.ts';
+import type { Broker } from '../rabbitmq/connection.ts';
 import { boundQueues } from '../rabbitmq/management.ts';
 import { rabbitFeed } from '../rabbitmq/rabbit-feed.ts';
 import { bindHandler } from '../rabbitmq/register.ts';
@@ -19,9 +20,10 @@ import { runSubscription } from '../subscription/subscription.ts';
 import { grow, type TestHandler, testHandler, versions } from '../testing/doubles.ts';
 import { canBreakQueues, setLeader } from '../testing/queue-leader.ts';
 import { testBroker } from '../testing/rabbit.ts';
+import { openBrokenQueues } from './broken-queues.ts';
 import { bypassedFrom } from './bypass.ts';
-import { clear, followerRegistry, selectFollowers, setAside } from './followers.ts';
-import { openQuarantine } from './quarantine.ts';
+import { clear, followerRegistry, isSetAside, selectFollowers, setAside } from './followers.ts';
+import { openRelapses } from './relapses.ts';
 import { startRelay } from './relay.ts';
 
 const managementUrl = process.env.RABBITMQ_MANAGEMENT_URL;
@@ -55,7 +57,7 @@ describeWith(['postgres', 'rabbitmq'], 'a broken queue', () => {
     rabbit.owns([...names, 'caudal.witness', 'stranger'], ['orders']);
     const log = openEventLog({ database, domain: 'orders' });
     cleanups.push(() => log.stop());
-    const registries = new Map([['orders', followerRegistry(database)]]);
+    const registries = new Map([['orders', followerRegistry(database, 'orders')]]);
     const logs = new Map([['orders', log]]);
     const handlers = names.map((name) => testHandler(name, ['orders.order']));
     for (const handler of handlers) {
@@ -64,7 +66,7 @@ describeWith(['postgres', 'rabbitmq'], 'a broken queue', () => {
       const running = runSubscription({ handler, feed, logs, database, reconciliation: false });
       cleanups.push(() => running.stop());
     }
-    const relay = (options: { managed?: boolean } = {}) => {
+    const relay = (options: { managed?: boolean; broker?: Broker } = {}) => {
       const bound = (exchange: string) =>
         boundQueues({ managementUrl: managementUrl!, vhost: vhostOf(serverUrl('rabbitmq')) }, exchange);
       const running = startRelay({
@@ -73,6 +75,7 @@ describeWith(['postgres', 'rabbitmq'], 'a broken queue', () => {
         broker,
         batchSize: 50,
         ...(options.managed && { boundQueues: bound }),
+        ...(options.broker && { broker: options.broker }),
       });
       cleanups.push(() => running.stop());
       return running;
@@ -83,7 +86,7 @@ describeWith(['postgres', 'rabbitmq'], 'a broken queue', () => {
         state,
       );
     const aside = async () =>
-      (await selectFollowers(database)).filter((of) => of.missedAfter !== undefined).map(({ queue }) => queue);
+      (await selectFollowers(database)).filter(isSetAside).map(({ queue }) => queue.slice(prefix.length));
     let grown = 0;
     /** Appends events to new streams. */
     const add = async (events: number) => {
@@ -194,16 +197,59 @@ describeWith(['postgres', 'rabbitmq'], 'a broken queue', () => {
     };
   }
 
+  breaking(
+    'that somebody binds while it is set aside is unbound again, and the others go on',
+    async () => {
+      const system = await given('healthy.v1', 'broken.v1');
+      const { database, rabbit, handlers, relay, breakQueue, aside, add, has, total } = system;
+      relay();
+      await breakQueue('hangs', 'broken.v1');
+      cleanups.push(() => breakQueue('back', 'broken.v1'));
+      await add(20);
+      await until(async () => (await aside()).length === 1, 15_000);
+      await until(() => has(handlers[0]) === total());
+      const queue = queueName('broken.v1', rabbit.prefix);
+      await bindKeys({ broker: rabbit.direct, domain: 'orders', queue, keys: ['orders.order.#'] });
+      await add(20);
+      await until(() => has(handlers[0]) === total(), 8_000);
+      expect(await bypassedFrom(database)).toBeUndefined();
+      expect(await aside()).toEqual(['broken.v1']);
+    },
+    slow,
+  );
+
+  test(
+    'is no longer bypassed once the exchange confirms, even if queues can not be reached directly',
+    async () => {
+      const { database, rabbit, handlers, relay, add, has, total } = await given('healthy.v1');
+      const { broker } = rabbit;
+      const noDirect: Broker = {
+        ...broker,
+        publishConnection: (purpose, listener) =>
+          purpose.startsWith('relay')
+            ? broker.publishConnection(purpose, listener)
+            : Promise.reject(new Error('no access to the default exchange')),
+      };
+      await database.query({ text: "INSERT INTO checkpoints (name, position) VALUES ('relay:exchange', 0)" });
+      await add(10);
+      relay({ broker: noDirect });
+      await until(() => has(handlers[0]) === total(), 20_000);
+      await until(async () => (await bypassedFrom(database)) === undefined);
+      expect(await position(database, 'relay')).toBe(total());
+    },
+    slow,
+  );
+
   managing(
     'of a stranger is set aside too, and gets what it has missed',
     async () => {
       const system = await given('healthy.v1');
       const { log, handlers, relay, aside, add, has, total } = system;
-      const { queue, got, open } = await stranger(system);
+      const { got, open } = await stranger(system);
       relay({ managed: true });
       await add(300);
       await until(() => has(handlers[0]) === total(), 15_000);
-      expect(await aside()).toEqual([queue]);
+      expect(await aside()).toEqual(['stranger']);
       await add(100);
       await until(() => has(handlers[0]) === total());
       await open();
@@ -245,20 +291,21 @@ describeWith(['postgres', 'rabbitmq'], 'a broken queue', () => {
       bindHandler({ broker: rabbit.direct, handler: { name, entities }, registries });
     await bind('long.v1', ['orders.order', 'orders.return']);
     await bind('short.v1', ['orders.order']);
-    const long = { queue: 'long.v1', stranger: false, keys: ['orders.order.#', 'orders.return.#'] };
+    const long = { queue: `${prefix}long.v1`, stranger: false, keys: ['orders.order.#', 'orders.return.#'] };
     // Bindings that are no longer asked for stay, so their keys stay too.
     await bind('long.v1', ['orders.order']);
-    expect(await selectFollowers(database)).toMatchObject([long, { queue: 'short.v1' }]);
+    expect(await selectFollowers(database)).toMatchObject([long, { queue: `${prefix}short.v1` }]);
 
-    const quarantine = openQuarantine({
+    const brokenQueues = openBrokenQueues({
       ...{ broker, database, log, fence: { name: 'relay', epoch: 1 }, signal: new AbortController().signal },
+      relapses: openRelapses(),
       boundQueues: async () => [],
       sent: () => 0,
     });
     const bound = { broker: rabbit.direct, domain: 'orders', queue: queueName('long.v1', prefix), keys: long.keys };
     await unbindKeys(bound);
     await deleteHandler({ broker: rabbit.direct, handler: 'short.v1' });
-    await quarantine.compareBindings();
+    await brokenQueues.compareBindings();
     expect(await selectFollowers(database)).toMatchObject([long]);
     const { channel, close } = await rabbit.direct.publishConnection('test');
     channel.publish(exchangeName('orders', prefix), 'orders.return.changed.v1', Buffer.alloc(1));
@@ -267,14 +314,89 @@ describeWith(['postgres', 'rabbitmq'], 'a broken queue', () => {
     await until(async () => (await rabbit.ready(bound.queue)) === 1);
   });
 
+  test(
+    'that is unbound again during its return is not taken for restored',
+    async () => {
+      const { database, rabbit, log, add } = await given();
+      const queue = queueName('stranger', rabbit.prefix);
+      const channel = await rabbit.direct.consumeChannel();
+      await channel.assertQueue(queue, { durable: true, arguments: { 'x-queue-type': 'quorum' } });
+      await add(6);
+      const lease = await acquire(database, { name: 'relay', holder: 'test', ttlMs: 60_000 });
+      const fence = { name: 'relay', epoch: lease!.epoch };
+      const keys = ['orders.order.#'];
+      await setAside(database, fence, { queue, stranger: true, keys, missedAfter: 0 });
+      let sent = 3;
+      let broken = 0;
+      const stopping = new AbortController();
+      const brokenQueues = openBrokenQueues({
+        ...{ broker: rabbit.broker, database, fence, signal: stopping.signal, relapses: openRelapses() },
+        log: {
+          ...log,
+          // Its first catch-up ends at 3. It is bound, and while the rest is sent the broker does not confirm.
+          async readLog(after, options) {
+            const page = await log.readLog(after, options);
+            if (after === 3 && broken++ === 0) await brokenQueues.examine(page.events, 3);
+            return page;
+          },
+        },
+        boundQueues: async () => [],
+        sent: () => sent++,
+      });
+      await brokenQueues.begin();
+      const keeping = brokenQueues.keep();
+      cleanups.push(async () => {
+        stopping.abort();
+        await keeping;
+      });
+      await until(async () => (await selectFollowers(database)).length === 0, 20_000);
+      expect(broken).toBeGreaterThan(0);
+      await channel.purgeQueue(queue);
+      const { channel: publishing, close } = await rabbit.direct.publishConnection('test');
+      publishing.publish(exchangeName('orders', rabbit.prefix), 'orders.order.changed.v1', Buffer.alloc(1));
+      await publishing.waitForConfirms();
+      await close();
+      await until(async () => (await rabbit.ready(queue)) === 1);
+    },
+    slow,
+  );
+
+  test('is refused as a follower if it is none of a handler of this log, or too many', async () => {
+    const { database, registries } = await given();
+    const { follow } = registries.get('orders')!;
+    const keys = ['orders.order.#'];
+    for (const [queue, wrong] of [
+      ['one.v1.dead', keys],
+      ['one.v1', ['#']],
+      ['one.v1', ['orders.#.#.#']],
+      ['one.v1', ['payments.payment.#']],
+      ['one.v1', [...keys, 'orders.order.*']],
+    ] as const)
+      await expect(follow({ queue, keys: [...wrong] })).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+    const many = versions(200).map(
+      (n) =>
+        `orders.e${'abcdefghij'[n % 10]}${'abcdefghij'[Math.floor(n / 10) % 10]}${n > 99 ? 'x' : ''}${n > 199 ? 'x' : ''}.#`,
+    );
+    await expect(follow({ queue: 'one.v1', keys: many })).resolves.toEqual({ setAside: false });
+    await expect(follow({ queue: 'one.v1', keys: ['orders.more.#'] })).rejects.toMatchObject({
+      reason: 'TOO_MANY_FOLLOWERS',
+    });
+    await database.query({
+      text: "INSERT INTO followers (queue, keys) SELECT 'q' || n, '{}' FROM generate_series(1, 999) AS n",
+    });
+    await expect(follow({ queue: 'one-more.v1', keys })).rejects.toMatchObject({ code: 'RESOURCE_EXHAUSTED' });
+    // One that is known may register again.
+    await follow({ queue: 'one.v1', keys: many.slice(0, 1) });
+  });
+
   test('a relay that has lost its lease changes nothing', async () => {
     const { database, registries } = await given();
     await registries.get('orders')!.follow({ queue: 'one.v1', keys: ['orders.order.#'] });
     const before = await selectFollowers(database);
     const late = { name: 'relay', epoch: 7 };
-    const of = { queue: 'one.v1', stranger: false, keys: ['orders.order.#'] };
-    expect(await setAside(database, late, of, 5)).toBe(false);
-    expect(await clear(database, late, of)).toBe(false);
+    const queue = { queue: 'one.v1', stranger: false, keys: ['orders.order.#'] };
+    expect(await setAside(database, late, { ...queue, missedAfter: 5 })).toBe(false);
+    expect(await clear(database, late, queue)).toBe(false);
     expect(await selectFollowers(database)).toEqual(before);
   });
 });

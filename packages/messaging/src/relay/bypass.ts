@@ -10,10 +10,9 @@ import type { Fence } from '@caudal/postgres/checkpoint.ts';
 import type { Database, Transaction } from '@caudal/postgres/database.ts';
 import type { Broker } from '../rabbitmq/connection.ts';
 import { toMessage } from '../rabbitmq/envelope.ts';
-import { openPublisher, type Publisher, type Receipt } from '../rabbitmq/publisher.ts';
+import { openPublisher, type Publisher } from '../rabbitmq/publisher.ts';
+import type { BrokenQueues } from './broken-queues.ts';
 import type { BoundQueue } from './followers.ts';
-import { probeWitness } from './probe.ts';
-import type { Quarantine } from './quarantine.ts';
 import { isFor } from './send-missed.ts';
 
 /** The checkpoint of the exchange while it is bypassed: all up to there was confirmed by it. Absent otherwise. */
@@ -52,30 +51,89 @@ export interface BypassOptions {
   log: LogReader;
   fence: Fence;
   signal: AbortSignal;
-  quarantine: Quarantine;
+  brokenQueues: BrokenQueues;
   /** Where the exchange was left. */
   from: number;
   /** Up to where all is relayed. */
   position(): number;
-  /** Called before events are sent, with the last one's position. */
-  sending(position: number): void;
-  /** Called when they are confirmed; false if the lease is lost. */
-  advance(position: number, head: number): Promise<boolean>;
+  /** Called before events are sent. */
+  sending(events: RecordedEvent[]): void;
+  /** Called when they are confirmed, with the log's head; false if the lease is lost. */
+  advance(events: RecordedEvent[], head: number): Promise<boolean>;
   /** To the log's exchange. */
   publisher: Publisher;
   exchange: string;
   batchSize: number;
 }
 
-const isConfirmed = ({ refused, unanswered }: Receipt) => refused.size + unanswered.size === 0;
-
 /**
  * Relays past the exchange until the exchange has confirmed all that it has missed, or the signal fires. UNAVAILABLE if
  * no queue confirms.
  */
 export async function bypass(options: BypassOptions): Promise<void> {
-  const { broker, database, log, fence, signal, quarantine, position, advance, publisher, exchange, batchSize } =
-    options;
+  const { broker, database, log, fence, signal, brokenQueues, position, publisher, exchange, batchSize } = options;
+  const direct = openDirect(broker);
+  let exchanged = options.from;
+  let pauseMs = firstTryMs;
+  let tryAt = performance.now();
+
+  /** Sends each queue its events. True if all that are bound have them; those that do not take them are set aside. */
+  async function sendDirectly(events: RecordedEvent[]): Promise<boolean> {
+    const queues = await brokenQueues.bound(events);
+    if (queues.length === 0) throw unavailable('RabbitMQ', 'no queue is left');
+    const { broken, confirmed } = await direct.send(queues, events);
+    if (broken.length === 0) return true;
+    const verdict = await brokenQueues.examine(events, position());
+    if (verdict === 'ill') throw unavailable('RabbitMQ', 'no queue confirms');
+    // One that takes a probe, but not the load.
+    if (verdict === 'nothing' && confirmed > 0) await brokenQueues.take(broken, position(), events);
+    return false;
+  }
+
+  /**
+   * Publishes a page of what the exchange has missed. True if it has got all: then everybody has what was sent, also
+   * what the direct way has not reached.
+   */
+  async function tryExchange(): Promise<boolean> {
+    const { events: page, head } = await log.readLog(exchanged, { limit: batchSize });
+    const isNew = page.filter((event) => event.position > position());
+    if (isNew.length > 0) options.sending(isNew);
+    const receipt =
+      page.length > 0 &&
+      (await publisher.publish(page.map((event) => toMessage(event, exchange))).catch(() => undefined));
+    if (!receipt || receipt.refused.size + receipt.unanswered.size > 0) {
+      pauseMs = Math.min(maxTryMs, pauseMs * 1.5);
+      tryAt = performance.now() + pauseMs;
+      // It may be known by now who is the cause.
+      if (receipt) await brokenQueues.examine(page, exchanged);
+      return false;
+    }
+    exchanged = page.at(-1)!.position;
+    pauseMs = firstTryMs;
+    await noteBypass(database, fence, exchanged);
+    if (exchanged < position()) return false;
+    if (isNew.length > 0 && !(await options.advance(isNew, head))) return true;
+    await endBypass(database, fence);
+    return true;
+  }
+
+  try {
+    // The exchange first: whatever keeps the direct way from working must not keep us from noticing that it is back.
+    while (!signal.aborted) {
+      if (performance.now() >= tryAt && (await tryExchange())) return;
+      const waitMs = Math.max(0, Math.min(1_000, tryAt - performance.now()));
+      const { events, head } = await log.readLog(position(), { limit: batchSize, waitMs, signal });
+      if (events.length === 0) continue;
+      options.sending(events);
+      if ((await sendDirectly(events)) && !(await options.advance(events, head))) return;
+    }
+  } finally {
+    await direct.close();
+  }
+}
+
+/** Publishers to queues, one connection each. */
+function openDirect(broker: Broker) {
   const publishers = new Map<string, Publisher>();
   const publisherOf = (queue: string): Publisher => {
     const known = publishers.get(queue) ?? openPublisher({ broker, purpose: 'bypass', prepare: async () => {} });
@@ -83,62 +141,31 @@ export async function bypass(options: BypassOptions): Promise<void> {
     return known;
   };
 
-  /** Sends each queue its events. Those that do not take them are set aside. */
-  async function sendDirectly(events: RecordedEvent[]): Promise<void> {
-    const broken: BoundQueue[] = [];
-    let confirmed = 0;
-    const queues = await quarantine.bound();
-    await forEachConcurrent(queues, queuesAtOnce, async (of) => {
-      const messages = events
-        .filter((event) => isFor(of.keys, event))
-        .map((event) => toMessage(event, '', of.fullName));
-      if (messages.length === 0) return;
-      if (isConfirmed(await publisherOf(of.queue).publish(messages))) confirmed += 1;
-      else broken.push(of);
-    });
-    if (queues.length === 0) throw unavailable('RabbitMQ', 'no queue is left');
-    if (broken.length === 0) return;
-    if (confirmed === 0 && (broken.length > 1 || (await probeWitness(broker, events[0]!)) !== 'confirmed'))
-      throw unavailable('RabbitMQ', 'no queue confirms');
-    await quarantine.take(broken, position());
-  }
-
-  let exchanged = options.from;
-  let pauseMs = firstTryMs;
-  let tryAt = performance.now() + pauseMs;
-  /** Publishes a page of what the exchange has missed. True if that was the last one. */
-  async function tryExchange(): Promise<boolean> {
-    const { events } = await log.readLog(exchanged, { limit: batchSize });
-    const page = events.filter((event) => event.position <= position());
-    const receipt = await publisher.publish(page.map((event) => toMessage(event, exchange))).catch(() => undefined);
-    if (!receipt || !isConfirmed(receipt)) {
-      pauseMs = Math.min(maxTryMs, pauseMs * 1.5);
-      tryAt = performance.now() + pauseMs;
-      return false;
-    }
-    exchanged = page.at(-1)?.position ?? exchanged;
-    pauseMs = firstTryMs;
-    if (exchanged < position()) {
-      await noteBypass(database, fence, exchanged);
-      return false;
-    }
-    await endBypass(database, fence);
-    return true;
-  }
-
-  try {
-    while (!signal.aborted) {
-      const waitMs = Math.max(0, Math.min(1_000, tryAt - performance.now()));
-      const { events, head } = await log.readLog(position(), { limit: batchSize, waitMs, signal });
-      if (events.length > 0) {
-        const last = events.at(-1)!.position;
-        options.sending(last);
-        await sendDirectly(events);
-        if (!(await advance(last, head))) return;
+  return {
+    /** Sends each queue the events that it follows. `confirmed`: how many queues have taken all that they were sent. */
+    async send(queues: BoundQueue[], events: RecordedEvent[]): Promise<{ broken: BoundQueue[]; confirmed: number }> {
+      const broken: BoundQueue[] = [];
+      let confirmed = 0;
+      await forEachConcurrent(queues, queuesAtOnce, async (queue) => {
+        const messages = events
+          .filter((event) => isFor(queue.keys, event))
+          .map((event) => toMessage(event, '', queue.queue));
+        if (messages.length === 0) return;
+        const receipt = await publisherOf(queue.queue)
+          .publish(messages)
+          .catch(() => undefined);
+        if (!receipt || receipt.refused.size + receipt.unanswered.size > 0) broken.push(queue);
+        else if (receipt.returned.size === 0) confirmed += 1;
+      });
+      // Queues that are set aside, or deleted, need no connection.
+      const present = new Set(queues.map(({ queue }) => queue));
+      for (const [queue, publisher] of publishers) {
+        if (present.has(queue)) continue;
+        publishers.delete(queue);
+        await publisher.close();
       }
-      if (performance.now() >= tryAt && (await tryExchange())) return;
-    }
-  } finally {
-    await Promise.all([...publishers.values()].map((open) => open.close()));
-  }
+      return { broken, confirmed };
+    },
+    close: () => Promise.all([...publishers.values()].map((publisher) => publisher.close())),
+  };
 }

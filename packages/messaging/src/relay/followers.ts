@@ -1,10 +1,10 @@
 /** The queues that follow a log, in the table `followers` of its schema. See docs/broken-queues.md. */
+import { CaudalError, invalidField } from '@caudal/kernel/errors.ts';
 import type { Fence } from '@caudal/postgres/checkpoint.ts';
 import type { Transaction } from '@caudal/postgres/database.ts';
 
-/** A queue, and the keys with which it is bound to the log's exchange: `orders.order.#`. */
+/** A queue, by its full name, and the keys with which it is bound to the log's exchange: `orders.order.#`. */
 export interface BoundQueue {
-  /** A handler's without the namespace, a stranger's as it is. */
   queue: string;
   /** Whether it belongs to no handler of Caudal. */
   stranger: boolean;
@@ -18,31 +18,57 @@ export interface Follower extends BoundQueue {
   missedAfter: number | undefined;
 }
 
+/** A follower that is set aside. */
+export interface SetAside extends BoundQueue {
+  missedAfter: number;
+}
+
+export function isSetAside(follower: Follower): follower is Follower & SetAside {
+  return follower.missedAfter !== undefined;
+}
+
 /** Where handlers register with a log: its table, or the process that serves the log. */
 export interface FollowerRegistry {
   /**
-   * Registers a handler's queue, with the keys that it is bound with. `setAside`: the relay has removed its bindings,
-   * and will restore them.
+   * Registers a handler's queue by its full name, with the keys that it is bound with. `setAside`: the relay has removed
+   * its bindings, and will restore them. INVALID_ARGUMENT if the name or a key is none of a handler of this log;
+   * RESOURCE_EXHAUSTED beyond the bounds of the table.
    */
   follow(follower: { queue: string; keys: string[] }): Promise<{ setAside: boolean }>;
 }
 
-/** The registry of the log whose schema this is. */
-export function followerRegistry(db: Transaction): FollowerRegistry {
+/** Bounds of the table: what can be registered is what the relay looks at. */
+const maxKeys = 200;
+const maxFollowers = 1_000;
+
+/** The registry of the log of a domain, whose schema this is. */
+export function followerRegistry(db: Transaction, domain: string): FollowerRegistry {
+  const ofHandler = new RegExp(`^${domain}\\.[a-z][a-z_-]*\\.(#|s\\d{1,2})$`);
   return {
     async follow({ queue, keys }) {
+      if (queue.endsWith('.dead')) throw invalidField('queue', 'a queue of dead letters follows no log');
+      for (const key of keys)
+        if (!ofHandler.test(key)) throw invalidField('keys', `${key} is not of the form ${domain}.<entity>.#`);
       const rows = await db.query<{ setAside: boolean }>({
         name: 'followers-follow',
         // Keys are only added: bindings of entities that the handler no longer follows stay too.
         text: `INSERT INTO followers AS f (queue, keys)
           SELECT $1, $2::text[] WHERE set_config('synchronous_commit', 'on', true) = 'on'
+            AND cardinality($2::text[]) <= $3 AND (SELECT count(*) FROM followers WHERE queue <> $1) < $4
           ON CONFLICT (queue) DO UPDATE SET
             keys = ARRAY(SELECT DISTINCT key FROM unnest(f.keys || excluded.keys) AS key ORDER BY key),
             stranger = false, registered_at = clock_timestamp()
+          WHERE cardinality(f.keys || excluded.keys) <= $3 OR f.keys @> excluded.keys
           RETURNING set_aside_at IS NOT NULL AS "setAside"`,
-        values: [queue, [...keys].sort()],
+        values: [queue, [...new Set(keys)].sort(), maxKeys, maxFollowers],
       });
-      return { setAside: rows[0]!.setAside };
+      if (!rows[0])
+        throw new CaudalError(
+          'RESOURCE_EXHAUSTED',
+          'TOO_MANY_FOLLOWERS',
+          `The log of ${domain} takes ${maxFollowers} queues, and ${maxKeys} keys of each.`,
+        );
+      return { setAside: rows[0].setAside };
     },
   };
 }
@@ -68,8 +94,7 @@ const fenced = 'EXISTS (SELECT FROM checkpoints WHERE name = $1 AND epoch = $2 A
 export async function setAside(
   db: Transaction,
   fence: Fence,
-  { queue, stranger, keys }: BoundQueue,
-  missedAfter: number,
+  { queue, stranger, keys, missedAfter }: SetAside,
 ): Promise<boolean> {
   const rows = await db.query({
     name: 'followers-set-aside',
@@ -95,23 +120,31 @@ export async function noteCaughtUp(db: Transaction, fence: Fence, queue: string,
 }
 
 /**
- * Notes that a queue is bound again, with these keys. A stranger's is forgotten. False: it has other keys by now, or the
- * lease of the fence is lost; nothing has changed.
+ * Notes that a queue is no longer set aside; a stranger's is forgotten. `keys`: only if these are its keys. False: they
+ * are not, or the lease of the fence is lost; nothing has changed.
  */
-export async function clear(db: Transaction, fence: Fence, { queue, stranger, keys }: BoundQueue): Promise<boolean> {
-  const where = `WHERE queue = $3 AND keys = $4 AND ${fenced} RETURNING queue`;
+export async function clear(
+  db: Transaction,
+  fence: Fence,
+  { queue, stranger }: Omit<BoundQueue, 'keys'>,
+  keys?: string[],
+): Promise<boolean> {
+  const where = `WHERE queue = $3 AND ($4::text[] IS NULL OR keys = $4) AND ${fenced} RETURNING queue`;
   const rows = await db.query({
     name: stranger ? 'followers-clear-stranger' : 'followers-clear',
     text: stranger
       ? `DELETE FROM followers ${where}`
       : `UPDATE followers SET set_aside_at = NULL, missed_after = NULL ${where}`,
-    values: [fence.name, fence.epoch, queue, keys],
+    values: [fence.name, fence.epoch, queue, keys ?? null],
   });
   return rows.length > 0;
 }
 
 /** Forgets a queue that does not exist, unless it has registered anew since the row was read. */
-export async function forget(db: Transaction, { queue, registeredAt }: Follower): Promise<void> {
+export async function forget(
+  db: Transaction,
+  { queue, registeredAt }: Pick<Follower, 'queue' | 'registeredAt'>,
+): Promise<void> {
   await db.query({
     name: 'followers-forget',
     text: 'DELETE FROM followers WHERE queue = $1 AND registered_at::text = $2',

@@ -12,7 +12,7 @@ import { openPublisher } from '../rabbitmq/publisher.ts';
  */
 export type Answer = 'confirmed' | 'refused' | 'silent' | 'missing' | 'blocked' | 'unknown';
 
-/** How long a queue may take to confirm one message, and the whole of a probe. */
+/** How long a queue may take to confirm one message, and the whole of a probe but its end. */
 const answerMs = 2_000;
 const probeMs = 5_000;
 
@@ -21,11 +21,12 @@ interface Probe {
   /** The queue's full name. */
   queue: string;
   event: RecordedEvent;
+  signal: AbortSignal;
   prepare?(channel: Channel): Promise<void>;
 }
 
-/** Sends the event to the queue. Never throws; ends within 5 s. */
-export async function probe({ broker, queue, event, prepare = async () => {} }: Probe): Promise<Answer> {
+/** Sends the event to the queue. Never throws; ends within 7 s, and soon after `signal` fires. */
+export async function probe({ broker, queue, event, signal, prepare = async () => {} }: Probe): Promise<Answer> {
   const publisher = openPublisher({ broker, purpose: 'probe', prepare });
   let answer: Answer = 'unknown';
   const asking = publisher.publish([toMessage(event, '', queue)], { patienceMs: answerMs }).then(
@@ -36,9 +37,10 @@ export async function probe({ broker, queue, event, prepare = async () => {} }: 
     },
     () => {},
   );
-  if (!(await within(probeMs, asking)) && publisher.blocked()) answer = 'blocked';
+  if (!(await within(probeMs, asking, signal)) && publisher.blocked()) answer = 'blocked';
+  const found = answer;
   await publisher.close();
-  return answer;
+  return found;
 }
 
 /** A queue that nobody waits for goes after this time; it holds one message. */
@@ -48,13 +50,13 @@ const witnessExpiresMs = 600_000;
  * Asks whether the broker confirms anything at all: a queue of the relay's own, made for this, which has as many nodes
  * as any other.
  */
-export function probeWitness(broker: Broker, event: RecordedEvent): Promise<Answer> {
+export function probeWitness({ broker, event, signal }: Omit<Probe, 'queue' | 'prepare'>): Promise<Answer> {
   const queue = `${broker.prefix}caudal.witness`;
-  const declare = async (channel: Channel) => {
+  const prepare = async (channel: Channel) => {
     await channel.assertQueue(queue, {
       durable: true,
       arguments: { 'x-queue-type': 'quorum', 'x-max-length': 1, 'x-expires': witnessExpiresMs },
     });
   };
-  return probe({ broker, queue, event, prepare: declare });
+  return probe({ broker, queue, event, signal, prepare });
 }

@@ -17,9 +17,10 @@ import type { Broker } from '../rabbitmq/connection.ts';
 import { toMessage } from '../rabbitmq/envelope.ts';
 import { openPublisher } from '../rabbitmq/publisher.ts';
 import { declareExchange, exchangeName } from '../rabbitmq/topology.ts';
-import { bypass, bypassedFrom, noteBypass } from './bypass.ts';
+import { openBrokenQueues } from './broken-queues.ts';
+import { type BypassOptions, bypass, bypassedFrom, noteBypass } from './bypass.ts';
 import { measureFollowers } from './measure.ts';
-import { openQuarantine } from './quarantine.ts';
+import { openRelapses } from './relapses.ts';
 
 export interface RelayOptions {
   log: LogReader;
@@ -88,6 +89,8 @@ export function startRelay(options: RelayOptions): Running {
   }, 1_000).unref();
   const followers = measureFollowers({ database, domain: log.domain, signal: stopping.signal });
 
+  const relapses = openRelapses();
+
   /** How far a relay has come in the time of its lead. */
   interface Progress {
     /** All up to here is confirmed. */
@@ -100,25 +103,28 @@ export function startRelay(options: RelayOptions): Running {
     const progress: Progress = { confirmed: lease.position, sent: lease.position };
     const ended = new AbortController();
     const signal = AbortSignal.any([lease.signal, ended.signal]);
-    const quarantine = openQuarantine({
-      broker,
-      database,
-      log,
-      fence: lease.fence,
-      signal,
+    const { fence } = lease;
+    const brokenQueues = openBrokenQueues({
+      ...{ broker, database, log, fence, signal, relapses },
       boundQueues: async () => options.boundQueues?.(exchange) ?? [],
       sent: () => progress.sent,
     });
-    await quarantine.begin();
-    const keeping = quarantine.keep();
-    let unexplained: number[] = [];
-    const advance = async (position: number, head: number): Promise<boolean> => {
-      if (!(await lease.advance(position))) return false;
-      progress.confirmed = position;
+    const sending = (events: RecordedEvent[]) => {
+      progress.sent = Math.max(progress.sent, events.at(-1)!.position);
+      unconfirmed.push(events[0]!.recordedAt);
+    };
+    const advance = async (events: RecordedEvent[], head: number): Promise<boolean> => {
+      const last = events.at(-1)!.position;
+      if (!(await lease.advance(last))) return false;
+      progress.confirmed = last;
       unconfirmed.shift();
-      behind.set(Math.max(0, head - position), labels);
+      published.add(events.length, labels);
+      behind.set(Math.max(0, head - last), labels);
       return true;
     };
+    await brokenQueues.begin();
+    const keeping = brokenQueues.keep();
+    let unexplained: number[] = [];
 
     try {
       while (!signal.aborted) {
@@ -126,27 +132,22 @@ export function startRelay(options: RelayOptions): Running {
         bypassing.set(from === undefined ? 0 : 1, labels);
         unconfirmed = [];
         if (from !== undefined) {
-          await bypass({
-            ...{ broker, database, log, fence: lease.fence, signal, quarantine, from, publisher, exchange, batchSize },
-            position: () => progress.confirmed,
-            sending(position) {
-              progress.sent = position;
-            },
-            advance,
-          });
+          const way = { broker, database, log, fence, signal, brokenQueues, publisher, exchange, batchSize };
+          await bypass({ ...way, from, position: () => progress.confirmed, sending, advance });
           continue;
         }
-        const events = await publishFrom(progress, signal, advance);
-        if (events.length === 0) break;
-        const verdict = await quarantine.examine(events, progress.confirmed);
+        const events = await publishFrom(progress.confirmed, { signal, sending, advance });
+        if (events.length === 0 || signal.aborted) break;
+        const verdict = await brokenQueues.examine(events, progress.confirmed);
         // Another process may reach the broker: the lease is released with the error.
         if (verdict === 'ill') throw unavailable('RabbitMQ', 'no queue confirms');
         const now = performance.now();
         unexplained = verdict === 'found' ? [] : [...unexplained.filter((at) => now - at < unexplainedMs), now];
         if (unexplained.length < maxUnexplained) continue;
-        if ((await quarantine.bound()).length === 0) throw unavailable('RabbitMQ', 'an unknown queue does not confirm');
+        if ((await brokenQueues.bound(events)).length === 0)
+          throw unavailable('RabbitMQ', 'a queue that is not known does not confirm');
         logs.error(labels, 'a queue that is not known takes no messages: the exchange is bypassed');
-        await noteBypass(database, lease.fence, progress.confirmed);
+        await noteBypass(database, fence, progress.confirmed);
       }
     } catch (error) {
       if (!signal.aborted) throw error;
@@ -156,15 +157,19 @@ export function startRelay(options: RelayOptions): Running {
     }
   };
 
-  /** Publishes to the exchange until the signal fires, or events are not confirmed: returns those. */
+  /**
+   * Publishes to the exchange what is after a position, until the signal fires, or until events are not confirmed: it
+   * returns those.
+   */
   async function publishFrom(
-    progress: Progress,
-    signal: AbortSignal,
-    advance: (position: number, head: number) => Promise<boolean>,
+    start: number,
+    { signal, sending, advance }: Pick<BypassOptions, 'signal' | 'sending' | 'advance'>,
   ): Promise<RecordedEvent[]> {
-    let position = progress.confirmed;
+    let position = start;
     /** The batch before. It resolves when it is confirmed and the checkpoint has moved over it. */
     let before: Promise<void> = Promise.resolve();
+    /** The one after that. */
+    let next: Promise<void> = before;
     try {
       while (!signal.aborted) {
         const { events, head } = await log.readLog(position, { limit: batchSize, waitMs, signal });
@@ -176,10 +181,9 @@ export function startRelay(options: RelayOptions): Running {
           continue;
         }
         position = events.at(-1)!.position;
-        progress.sent = position;
-        unconfirmed.push(events[0]!.recordedAt);
-        const next = publishAfter(before, events, async () => {
-          await advance(events.at(-1)!.position, head);
+        sending(events);
+        next = publishAfter(before, events, async () => {
+          await advance(events, head);
         });
         // It is awaited one batch later; until then a failure must not count as an unhandled rejection.
         next.catch(() => {});
@@ -188,11 +192,13 @@ export function startRelay(options: RelayOptions): Running {
       }
       return [];
     } catch (error) {
+      // A late time-out of the batch behind must not be taken for one of the next.
+      await publisher.drop();
       if (error instanceof Unconfirmed) return error.events;
       throw error;
     } finally {
-      // Waits for the confirms of the batch in flight. If it fails, it is published again.
-      await before.catch(() => {});
+      // Waits for the confirms of what is in flight. If that fails, it is published again.
+      await Promise.allSettled([before, next]);
     }
   }
 
@@ -205,7 +211,6 @@ export function startRelay(options: RelayOptions): Running {
     const [receipt] = await Promise.all([receiving, before]);
     const open = events.filter(({ eventId }) => receipt.refused.has(eventId) || receipt.unanswered.has(eventId));
     if (open.length > 0) throw new Unconfirmed(open);
-    published.add(events.length, labels);
     unroutable.add(receipt.returned.size, labels);
     await confirmed();
   }

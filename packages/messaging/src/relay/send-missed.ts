@@ -18,26 +18,29 @@ export interface MissedOptions {
   /** The queue's full name. */
   queue: string;
   keys: string[];
+  /** The events after this position, up to `end`. */
   after: number;
-  /** The last position to send, asked again before each page. */
-  end(): number;
+  end: number;
   /** Called when all up to a position is confirmed. */
   onProgress(position: number): Promise<void>;
   signal: AbortSignal;
 }
 
 /**
- * Sends the events after a position up to `end()`, each with confirm. Returns the position that was reached; it is less
- * than `end()` if the queue does not take them, or the signal has fired. Errors: the log's.
+ * Sends the events of a range, each with confirm. Returns the position that was reached; it is less than `end` if the
+ * queue does not take them, or the signal has fired. Errors: the log's, and UNAVAILABLE.
  */
 export async function sendMissed(options: MissedOptions): Promise<number> {
   const { broker, log, queue, keys, end, onProgress, signal } = options;
   const publisher = openPublisher({ broker, purpose: 'catch-up', prepare: async () => {} });
+  // A broker that is blocked lets a batch wait without end.
+  const give = () => void publisher.close();
+  signal.addEventListener('abort', give, { once: true });
   let position = options.after;
   try {
-    while (position < end() && !signal.aborted) {
+    while (position < end && !signal.aborted) {
       const { events } = await log.readLog(position, { limit: pageSize });
-      const page = events.filter((event) => event.position <= end());
+      const page = events.filter((event) => event.position <= end);
       if (page.length === 0) break;
       const messages = page.filter((event) => isFor(keys, event)).map((event) => toMessage(event, '', queue));
       const { returned, refused, unanswered } = await publisher.publish(messages);
@@ -47,6 +50,7 @@ export async function sendMissed(options: MissedOptions): Promise<number> {
     }
     return position;
   } finally {
+    signal.removeEventListener('abort', give);
     await publisher.close();
   }
 }

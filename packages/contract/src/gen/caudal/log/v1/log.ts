@@ -104,7 +104,7 @@ export interface HeadsRequest {
 export interface FollowRequest {
   /** The domain of the log. */
   domain: string;
-  /** The queue, without the namespace: the handler's name. */
+  /** The queue, with the namespace: `shop.order-details.v1.1`. */
   queue: string;
   /** The keys with which it is bound to the domain's exchange, as `orders.order.#`. */
   keys: string[];
