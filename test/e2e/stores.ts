@@ -75,8 +75,6 @@ export async function makeStores({ migrated = true } = {}): Promise<Stores> {
       ELASTICSEARCH_URL: serverUrl('elasticsearch'),
       REDIS_URL: serverUrl('redis'),
       CAUDAL_NAMESPACE: namespace,
-      // Five processes have a pool for each context, and all tests share the server.
-      CAUDAL_POOL_SIZE: '2',
     },
 
     async deadLetters() {

@@ -4,14 +4,17 @@ import type { Settings } from '@caudal/config/config.ts';
 import type { Context, Tools } from '@caudal/context/context.ts';
 import { LogServiceService } from '@caudal/contract/gen/caudal/log/v1/log.ts';
 import { remoteLog } from '@caudal/eventlog/log-service.ts';
+import { openLockConnections } from '@caudal/eventlog/stream-locks.ts';
 import type { LogReader } from '@caudal/eventlog/types.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { systemClock } from '@caudal/kernel/time.ts';
 import type { Lifecycle } from '@caudal/lifecycle/lifecycle.ts';
 import { type Registries, remoteRegistry } from '@caudal/messaging/rabbitmq/register.ts';
 import { followerRegistry } from '@caudal/messaging/relay/followers.ts';
+import { openPool } from '@caudal/postgres/pool.ts';
 import type { Service } from '@caudal/rpc/types.ts';
 import { type Clients, openClients } from './clients.ts';
+import { connectionsOf } from './connections.ts';
 import type { Identity } from './identity.ts';
 import { type LocalContext, openContext } from './local-context.ts';
 import { usePersonalDataKeys } from './personal-data.ts';
@@ -56,16 +59,19 @@ export async function openApp(options: OpenAppOptions): Promise<App> {
   usePersonalDataKeys(values);
   const stores = await openStores(values, name);
   lifecycle.onStop('stores', () => stores.stop());
-  const locals = contextsOf(values).map((context) =>
-    openContext(context, {
-      url: databaseUrl,
-      poolSize: values.CAUDAL_POOL_SIZE,
-      applicationName: name,
-      embedded: values.DATABASE_URL === undefined,
-    }),
-  );
+  // The contexts' data beside the logs can be rebuilt from the logs.
+  const pool = openPool({
+    url: databaseUrl,
+    poolSize: connectionsOf(values).pool,
+    applicationName: name,
+    derived: true,
+  });
+  const lockConnections = openLockConnections(databaseUrl);
+  const embedded = values.DATABASE_URL === undefined;
+  const locals = contextsOf(values).map((context) => openContext(context, { pool, lockConnections, embedded }));
   lifecycle.onStop('contexts', async () => {
     await Promise.all(locals.map((local) => local.stop()));
+    await lockConnections.database.close();
   });
   const services: Service[] = [];
   const clients = openClients(values, identity, services);

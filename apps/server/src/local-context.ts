@@ -4,6 +4,7 @@ import type { Aggregates } from '@caudal/aggregates/types.ts';
 import type { Context } from '@caudal/context/context.ts';
 import { openEventLog } from '@caudal/eventlog/event-log.ts';
 import { migrations as logMigrations } from '@caudal/eventlog/migrations.ts';
+import type { LockConnections } from '@caudal/eventlog/stream-locks.ts';
 import type { EventLog, LogReader } from '@caudal/eventlog/types.ts';
 import { migrations as jobMigrations } from '@caudal/jobs/migrations.ts';
 import { newId } from '@caudal/kernel/ids.ts';
@@ -11,10 +12,11 @@ import type { Running } from '@caudal/kernel/lifetime.ts';
 import { systemClock } from '@caudal/kernel/time.ts';
 import { migrations as messagingMigrations } from '@caudal/messaging/migrations.ts';
 import { shareTail } from '@caudal/messaging/subscription/shared-tail.ts';
-import { type Database, openDatabase } from '@caudal/postgres/database.ts';
+import { type Database, databaseOf } from '@caudal/postgres/database.ts';
 import { migrate, pendingMigrations } from '@caudal/postgres/migrate.ts';
 import { migrations as checkpointMigrations } from '@caudal/postgres/migrations.ts';
 import { openPipeline } from '@caudal/postgres/pipeline.ts';
+import type { Pool } from '@caudal/postgres/pool.ts';
 import { migrations as sagaMigrations } from '@caudal/sagas/migrations.ts';
 
 export interface LocalContext extends Running {
@@ -45,18 +47,20 @@ export function migrateContext(url: string, context: Context): Promise<string[]>
 
 /** The migrations that `migrateContext` would apply: `orders eventlog/001_tables.sql`. */
 export async function pendingOf(url: string, contexts: Context[]): Promise<string[]> {
-  const pending = await Promise.all(
-    contexts.map(async ({ name }) =>
-      (await pendingMigrations({ url, schema: name, sets: migrationSets })).map((file) => `${name} ${file}`),
-    ),
-  );
-  return pending.flat();
+  const pending: string[] = [];
+  // One after another, so that a process needs no more connections to start than to work.
+  for (const { name } of contexts) {
+    const files = await pendingMigrations({ url, schema: name, sets: migrationSets });
+    pending.push(...files.map((file) => `${name} ${file}`));
+  }
+  return pending;
 }
 
 export interface OpenContextOptions {
-  url: string;
-  poolSize: number;
-  applicationName: string;
+  /** The pool of the process. Its last context closes it. */
+  pool: Pool;
+  /** The process's connections for locks of contended streams. The caller closes them. */
+  lockConnections: LockConnections;
   /** Whether all contexts share one process on a laptop. */
   embedded: boolean;
 }
@@ -67,16 +71,19 @@ const EMBEDDED_CACHE = { cacheSize: 2_000, cacheBytes: 16 * 2 ** 20 };
 const EMBEDDED_POLL_MS = 10_000;
 
 /** Opens a context over its schema, which must be up to date. Connects at first use. */
-export function openContext(
-  context: Context,
-  { url, poolSize, applicationName, embedded }: OpenContextOptions,
-): LocalContext {
-  const connection = { url, schema: context.name, applicationName };
+export function openContext(context: Context, { pool, lockConnections, embedded }: OpenContextOptions): LocalContext {
+  const { url, applicationName } = pool.options;
   const announcedPollMs = embedded ? EMBEDDED_POLL_MS : undefined;
-  // The context's data beside the log can be rebuilt from the log.
-  const database = openDatabase({ ...connection, poolSize, derived: true });
-  const appender = openPipeline({ ...connection, lockTimeoutMs: APPEND_LOCK_MS });
-  const log = openEventLog({ database, appender, domain: context.name, retryForMs: APPEND_RETRY_MS, announcedPollMs });
+  const database = databaseOf(pool, context.name);
+  const appender = openPipeline({ url, applicationName, schema: context.name, lockTimeoutMs: APPEND_LOCK_MS });
+  const log = openEventLog({
+    database,
+    appender,
+    lockConnections,
+    domain: context.name,
+    retryForMs: APPEND_RETRY_MS,
+    announcedPollMs,
+  });
   const aggregates = openAggregates({ log, clock: systemClock, ids: newId, ...(embedded && EMBEDDED_CACHE) });
   return {
     context,

@@ -11,7 +11,7 @@ import { nameHolder } from './holder.ts';
 import { notifier } from './notify.ts';
 import { openReader } from './reader.ts';
 import { selectSnapshot, upsertSnapshot } from './snapshots.ts';
-import { openStreamLocks } from './stream-locks.ts';
+import { type LockConnections, openStreamLocks } from './stream-locks.ts';
 import type { EventLog, RecordedEvent } from './types.ts';
 
 export interface OpenEventLogOptions {
@@ -22,6 +22,8 @@ export interface OpenEventLogOptions {
    * The database's pool if absent.
    */
   appender?: Transaction;
+  /** The connections for locks of contended streams, shared by the logs of a process; its own if absent. */
+  lockConnections?: LockConnections;
   /** The context: `orders`. */
   domain: string;
   /** How long an append is repeated while the database is unreachable or busy; 5,000 ms if absent. */
@@ -60,7 +62,7 @@ export function openEventLog(options: OpenEventLogOptions): EventLog & Running {
   const { database, appender = database, domain, announcedPollMs } = options;
   const reader = openReader({ database, domain, announcedPollMs });
   const others = notifier(database);
-  const locks = openStreamLocks(database);
+  const locks = openStreamLocks(database, options.lockConnections);
 
   async function send(batch: Judgeable[]) {
     batchSize.record(batch.length, { domain });

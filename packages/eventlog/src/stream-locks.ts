@@ -3,25 +3,33 @@
  * transaction that does nothing else. See README, Choices.
  */
 import { within } from '@caudal/kernel/time.ts';
-import { openDatabase } from '@caudal/postgres/database.ts';
+import { type Database, openDatabase } from '@caudal/postgres/database.ts';
 
-/** Locks held or waited for at a time, each on a connection. A further request continues without a lock. */
-const maxLocks = 4;
+/** Locks that a process holds or waits for at a time, each on a connection. A further request continues without a lock. */
+export const maxLocks = 4;
 /** After this long a request continues without the lock: its holder hangs, or too many processes want it. */
 const waitMs = 1_000;
 
 export interface StreamLocks {
   /** See `EventLog.lockStream`. */
   take(stream: string): Promise<() => void>;
-  /** Waits for the locks that are held, and closes the connections. */
+  /** Waits for the locks that are held, and closes the connections if they are its own. */
   stop(): Promise<void>;
 }
 
-/** Opens the locks of the streams of the log in this schema. Connects at first use. */
-export function openStreamLocks({ url, schema }: { url: string; schema: string }): StreamLocks {
+/** The connections that hold the locks of a process on one server, for all of its logs. */
+export interface LockConnections {
+  readonly database: Database;
+  /** Those that hold a lock or wait for one. */
+  taken: number;
+}
+
+/** Opens the connections for locks. They connect at first use; the caller closes the database. */
+export function openLockConnections(url: string): LockConnections {
   const database = openDatabase({
     url,
-    schema,
+    // A lock is a number: no schema is used.
+    schema: 'pg_catalog',
     poolSize: maxLocks,
     applicationName: 'caudal-locks',
     // A transaction that hangs may hold its lock for the sum of the next two time-outs.
@@ -29,15 +37,26 @@ export function openStreamLocks({ url, schema }: { url: string; schema: string }
     statementTimeoutMs: waitMs,
     connectTimeoutMs: waitMs,
   });
-  let taken = 0;
+  return { database, taken: 0 };
+}
+
+/**
+ * Opens the locks of the streams of the log in this schema. Connects at first use. `shared`: the process's connections
+ * for locks; its own if absent.
+ */
+export function openStreamLocks(
+  { url, schema }: { url: string; schema: string },
+  shared?: LockConnections,
+): StreamLocks {
+  const connections = shared ?? openLockConnections(url);
 
   return {
     async take(stream) {
-      if (taken === maxLocks) return () => {};
-      taken++;
+      if (connections.taken === maxLocks) return () => {};
+      connections.taken++;
       const { promise: granted, resolve: grant } = Promise.withResolvers<void>();
       const { promise: ended, resolve: end } = Promise.withResolvers<void>();
-      database
+      connections.database
         .transaction(async (tx) => {
           await tx.query({
             name: 'eventlog-lock-stream',
@@ -51,13 +70,15 @@ export function openStreamLocks({ url, schema }: { url: string; schema: string }
         // Not granted in time, or lost: no result depends on the lock.
         .catch(() => {})
         .finally(() => {
-          taken--;
+          connections.taken--;
           grant();
         });
       // A lock that is granted later is released at once.
       if (!(await within(waitMs, granted))) end();
       return end;
     },
-    stop: () => database.close(),
+    stop: async () => {
+      if (!shared) await connections.database.close();
+    },
   };
 }

@@ -98,9 +98,7 @@ export function watch(database: Database, { announcedPollMs = 2_000 }: { announc
       if (stopping.signal.aborted || signal?.aborted) return Promise.resolve();
       listener ??= listen({
         url: database.url,
-        schema: database.schema,
         channel: channelOf(database.schema),
-        applicationName: `${database.schema}-listen`,
         onNotification,
       });
       return new Promise((resolve) => {

@@ -97,10 +97,11 @@ describeWith(['postgres'], 'openDatabase', () => {
   });
 
   test('waits for a statement and for a lock are bounded; callers get UNAVAILABLE with its cause', async () => {
-    const db = open(options({ poolSize: 2, statementTimeoutMs: 300, lockTimeoutMs: 100 }));
+    const db = open(options({ statementTimeoutMs: 300, lockTimeoutMs: 100 }));
+    const holder = open(options());
     await db.query({ text: 'CREATE TABLE locked (id int)' });
     const refused = (text: string) => db.query({ text }).then(String, (error: unknown) => error);
-    const locked = await db.transaction(async (tx) => {
+    const locked = await holder.transaction(async (tx) => {
       await tx.query({ text: 'LOCK TABLE locked' });
       return refused('SELECT * FROM locked');
     });

@@ -37,7 +37,8 @@ export const name = 'caudal';
 const common: Values = {
   preset: 'small',
   resources: { requests: { cpu: '20m', memory: '128Mi' } },
-  settings: { PAYMENTS_GATEWAY: 'sandbox', CAUDAL_POOL_SIZE: 3 },
+  settings: { PAYMENTS_GATEWAY: 'sandbox', CAUDAL_POOL_SIZE: 4 },
+  database: { maxConnections: 300 },
   workloads: {
     relay: { replicas: 1 },
     saga: { replicas: 1 },

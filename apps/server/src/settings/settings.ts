@@ -43,7 +43,13 @@ export const runtimeSettings = {
       "The folder of the embedded PostgreSQL and of development keys, if DATABASE_URL is not set. `bin/caudal` uses the checkout's `.caudal`, like `npm start`, in whatever folder it is called.",
     default: '.caudal',
   }),
-  CAUDAL_POOL_SIZE: setting.int({ description: 'Database connections per context.', default: '8', min: 2, max: 200 }),
+  CAUDAL_POOL_SIZE: setting.int({
+    description:
+      'Connections to PostgreSQL that the contexts of this process share. In addition it opens one to listen, and where it appends one a context and four for locks.',
+    default: '8',
+    min: 2,
+    max: 200,
+  }),
   RABBITMQ_URL: setting.url({
     description: 'RabbitMQ, which carries events. Without it consumers read the logs directly.',
     optional: true,
