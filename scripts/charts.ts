@@ -12,7 +12,7 @@ import { dashboards } from './charts/dashboards.ts';
 import { kongConfiguration } from './charts/kong.ts';
 import { chartReadme } from './charts/readme.ts';
 import { valuesSchema } from './charts/schema.ts';
-import { formerNames, topology } from './charts/topology.ts';
+import { connections, formerNames, topology } from './charts/topology.ts';
 import { valueKeys } from './charts/values.ts';
 
 const { values } = parseArgs({ options: { check: { type: 'boolean' }, help: { type: 'boolean' } } });
@@ -45,7 +45,10 @@ function putJson(path: string, value: unknown): void {
 }
 
 const keys = valueKeys(readFileSync(join(root, 'charts/caudal/values.yaml'), 'utf8'));
-put('charts/caudal/files/topology.yaml', `${made('# ')}\n${stringify({ formerNames, contexts: await topology() })}`);
+put(
+  'charts/caudal/files/topology.yaml',
+  `${made('# ')}\n${stringify({ formerNames, connections, contexts: await topology() })}`,
+);
 putJson('charts/caudal/values.schema.json', valuesSchema(keys));
 put('charts/caudal/README.md', `${made('<!-- ')} -->\n${chartReadme(keys)}`);
 for (const [name, dashboard] of Object.entries(dashboards))

@@ -149,6 +149,7 @@ const particulars: Record<string, Schema> = {
   tolerations: ofKubernetes,
   resources,
   logLevel: oneOf('debug', 'info', 'warn', 'error'),
+  'database.maxConnections': whole(1),
   'image.repository': { ...text, minLength: 1 },
   'image.digest': { ...text, pattern: '^(sha256:[0-9a-f]{64})?$' },
   'image.pullPolicy': oneOf('Always', 'IfNotPresent', 'Never'),

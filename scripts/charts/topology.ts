@@ -9,6 +9,7 @@ import type { HttpRule } from '@caudal/contract/http-rule.ts';
 import { deadLetterQueueName, queueName } from '@caudal/messaging/rabbitmq/topology.ts';
 import { isMultiStream } from '@caudal/projections/multi-stream/types.ts';
 import { generationName } from '@caudal/projections/projector.ts';
+import { appendingRoles, connectionParts } from '@caudal/server/connections.ts';
 import { contexts } from '@caudal/server/contexts.ts';
 import { formerRoles, settings } from '@caudal/server/settings/settings.ts';
 
@@ -57,6 +58,9 @@ export async function topology(): Promise<ContextTopology[]> {
     })),
   );
 }
+
+/** What the chart needs to add up the connections of a release to PostgreSQL, as `connectionsOf` does for a process. */
+export const connections = { poolSize: Number(settings.CAUDAL_POOL_SIZE.default), appendingRoles, ...connectionParts };
 
 /** Deprecated names that values may still use, by what each is called now. */
 export const formerNames: { roles: Record<string, string>; settings: Record<string, string> } = {

@@ -75,8 +75,18 @@ const gateway = { PAYMENTS_GATEWAY_URL: 'https://gateway.example' };
 /** The minimum of values that each preset needs. */
 export const presets: Record<string, Values> = {
   monolith: { preset: 'monolith', settings: gateway, secrets: secrets('DATABASE_URL', 'CAUDAL_JWKS') },
-  small: { preset: 'small', settings: gateway, secrets: { ...stores, ...keys } },
-  production: { preset: 'production', settings: gateway, secrets: { ...stores, ...keys } },
+  small: {
+    preset: 'small',
+    settings: gateway,
+    secrets: { ...stores, ...keys },
+    database: { maxConnections: 500 },
+  },
+  production: {
+    preset: 'production',
+    settings: gateway,
+    secrets: { ...stores, ...keys },
+    database: { maxConnections: 2_000 },
+  },
 };
 
 /** Merges values: maps key by key, everything else is replaced. */

@@ -137,6 +137,12 @@ Rules between values that a schema can't express. A message names the value and 
 {{- if and (eq $v.kong.rateLimit.policy "redis") (not $v.kong.rateLimit.redisHost) }}
   {{- $problems = append $problems "kong.rateLimit.policy is redis: set kong.rateLimit.redisHost." }}
 {{- end }}
+{{- /* Connections to PostgreSQL, with everything at its maximum. */}}
+{{- $connections := include "caudal.connections" . | fromYaml }}
+{{- if gt (int $connections.total) (int $v.database.maxConnections) }}
+  {{- $lines := include "caudal.connectionLines" (dict "parts" $connections.parts "indent" "      ") }}
+  {{- $problems = append $problems (printf "the release may open %d connections to PostgreSQL, and database.maxConnections is %d. Set that to what the server allows (its max_connections, less those that it reserves and others use). If it allows fewer, lower maxReplicas (or replicas), settings.CAUDAL_POOL_SIZE or the number of contexts of the largest of these:%s\n    A workload counts with two pods more than its maximum: while it is rolled out, one is new and one ends." (int $connections.total) (int $v.database.maxConnections) $lines) }}
+{{- end }}
 {{- if $problems }}
   {{- fail (printf "\n\nCaudal can't be installed like this:\n  - %s\n" (join "\n  - " $problems)) }}
 {{- end }}
