@@ -72,21 +72,14 @@ export const storeSettings = [
 const stores = secrets(...storeSettings);
 const gateway = { PAYMENTS_GATEWAY_URL: 'https://gateway.example' };
 
+/** More than any release of the tests needs. */
+const database = { maxConnections: 2_000 };
+
 /** The minimum of values that each preset needs. */
 export const presets: Record<string, Values> = {
-  monolith: { preset: 'monolith', settings: gateway, secrets: secrets('DATABASE_URL', 'CAUDAL_JWKS') },
-  small: {
-    preset: 'small',
-    settings: gateway,
-    secrets: { ...stores, ...keys },
-    database: { maxConnections: 500 },
-  },
-  production: {
-    preset: 'production',
-    settings: gateway,
-    secrets: { ...stores, ...keys },
-    database: { maxConnections: 2_000 },
-  },
+  monolith: { preset: 'monolith', settings: gateway, secrets: secrets('DATABASE_URL', 'CAUDAL_JWKS'), database },
+  small: { preset: 'small', settings: gateway, secrets: { ...stores, ...keys }, database },
+  production: { preset: 'production', settings: gateway, secrets: { ...stores, ...keys }, database },
 };
 
 /** Merges values: maps key by key, everything else is replaced. */

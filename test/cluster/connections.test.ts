@@ -131,9 +131,8 @@ describeWithTools(['helm'], 'connections to PostgreSQL', ({ helm }) => {
   });
 
   test('the presets fit the databases beside them, and the smallest one PostgreSQL as it is installed', async () => {
-    const { monolith } = presets;
-    expect(monolith).not.toHaveProperty('database');
-    await render(helm!, monolith!);
+    const { database: _, ...monolith } = presets.monolith!;
+    await render(helm!, monolith);
     const values = (path: string) => parse(read(path)) as Values & { database?: { maxConnections: number } };
     const ofOperator = manifestsOf(read('k8s/operators/postgres.yaml'))[0]!.spec.postgresql.parameters.max_connections;
     const [, ofDev] = /max_connections=(\d+)/.exec(read('k8s/dev/postgres.yaml'))!;
@@ -151,7 +150,7 @@ describeWithTools(['helm'], 'connections to PostgreSQL', ({ helm }) => {
   test('the notes tell the number', async () => {
     const sum = connectionsOfRelease(await rendered(helm!, presets.small!));
     expect(await notes(helm!, presets.small!)).toContain(
-      `Connections to PostgreSQL: ${sum} at most, of database.maxConnections = 500.`,
+      `Connections to PostgreSQL: ${sum} at most, of database.maxConnections = 2000.`,
     );
   });
 });
