@@ -161,6 +161,7 @@ describeWithTools(['helm'], 'values', ({ helm }) => {
       },
       settings: { PAYMENTS_GATEWAY: 'sandbox', CAUDAL_AUTH: 'off', CAUDAL_POOL_SIZE: 4 },
       secrets: secrets('DATABASE_URL'),
+      database: { maxConnections: 200 },
     });
     expect(text.match(/CAUDAL_POOL_SIZE, value: "\d+"/g)).toEqual(
       expect.arrayContaining(['CAUDAL_POOL_SIZE, value: "20"', 'CAUDAL_POOL_SIZE, value: "4"']),

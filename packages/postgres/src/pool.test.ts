@@ -30,7 +30,8 @@ describeWith(['postgres'], 'a pool that several schemas share', () => {
   });
 
   function open(options: Partial<PoolOptions> = {}): Database[] {
-    const pool = openPool({ url: fresh.url, applicationName: 'shared', ...options });
+    // On a busy machine a queue of hundreds takes longer than the default time-out.
+    const pool = openPool({ url: fresh.url, applicationName: 'shared', connectTimeoutMs: 60_000, ...options });
     opened = schemas.map((schema) => databaseOf(pool, schema));
     return opened;
   }
@@ -129,7 +130,7 @@ describeWith(['postgres'], 'a pool that several schemas share', () => {
   });
 
   test('the queue of each schema is bounded: one that is full refuses no other schema', async () => {
-    const [greedy, other] = open({ poolSize: 4, connectTimeoutMs: 60_000 });
+    const [greedy, other] = open({ poolSize: 4 });
     const flood = Array.from({ length: 1_010 }, () => hang(greedy!));
     await until(async () => (await hanging()) === 2);
     const error = await greedy!.query({ text: 'SELECT 1' }).catch((thrown: unknown) => thrown);
