@@ -76,7 +76,9 @@ export async function openApp(options: OpenAppOptions): Promise<App> {
   const services: Service[] = [];
   const clients = openClients(values, identity, services);
   lifecycle.onStop('clients', () => clients.stop());
-  const registries = new Map(locals.map(({ context, database }) => [context.name, followerRegistry(database, context.name)]));
+  const registries = new Map(
+    locals.map(({ context, database }) => [context.name, followerRegistry(database, context.name)]),
+  );
   const tails = new Map(locals.map(({ context, tail }) => [context.name, tail]));
 
   return {

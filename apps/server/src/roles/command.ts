@@ -8,7 +8,9 @@ import type { App } from '../app.ts';
 export function addCommands(app: App): void {
   for (const local of app.locals) app.services.push(...local.context.commands(app.toolsOf(local)));
   const logs = app.locals.map(({ tail }) => tail);
-  const registries = new Map(app.locals.map(({ context, database }) => [context.name, followerRegistry(database, context.name)]));
+  const registries = new Map(
+    app.locals.map(({ context, database }) => [context.name, followerRegistry(database, context.name)]),
+  );
   const follow: Parameters<typeof logHandlers>[1] = (domain, follower) => registries.get(domain)!.follow(follower);
   app.services.push(service(LogServiceService, logHandlers(logs, follow, app.lifecycle.ending)));
 }
