@@ -19,6 +19,8 @@ function fakeBroker() {
     /** Of the messages that were sent, in order. */
     confirms: [] as Confirm[],
     prepare: async () => {},
+    /** The broker's answer to the farewell. */
+    farewell: async () => {},
     lose: () => {},
   };
   const broker: Broker = {
@@ -37,6 +39,7 @@ function fakeBroker() {
         blocked: () => state.blocked,
         async close() {
           state.closed += 1;
+          await state.farewell();
           listener?.onEnd?.();
         },
       };
@@ -105,6 +108,24 @@ describe('publishing', () => {
     await jest.advanceTimersByTimeAsync(2_100);
     expect(await receiving).toEqual({ returned: none, refused: none, unanswered: idsOf(third) });
     expect(state.opened).toBe(2);
+  });
+
+  test('a broker that does not answer the farewell either holds up nobody', async () => {
+    const { state, sent } = fakeBroker();
+    const { promise: farewell, resolve: answer } = Promise.withResolvers<void>();
+    state.farewell = () => farewell;
+    const batch = messages(1);
+    const { receiving } = await sent(batch);
+    await jest.advanceTimersByTimeAsync(2_100);
+    expect((await receiving).unanswered).toEqual(idsOf(batch));
+
+    // The end of the old connection is not that of the next.
+    const next = await sent(messages(1));
+    expect(state.opened).toBe(2);
+    answer();
+    await jest.advanceTimersByTimeAsync(0);
+    state.confirms[1]!(null);
+    expect((await next.receiving).unanswered).toEqual(none);
   });
 
   test('each answer gives more time, but a batch takes no longer than 10 s', async () => {

@@ -68,8 +68,9 @@ interface Flight extends Receipt {
   reject(error: unknown): void;
 }
 
-function session(connection: PublishConnection, ended: AbortSignal): Session {
+function session(connection: PublishConnection, ended: AbortController): Session {
   const { channel } = connection;
+  let closing: Promise<void> | undefined;
   const returned = new Set<string>();
   const flights = new Set<Flight>();
   let answeredAt = performance.now();
@@ -79,7 +80,7 @@ function session(connection: PublishConnection, ended: AbortSignal): Session {
     for (const flight of flights) flight.reject(new Error('the connection is lost'));
   };
   channel.on('close', lose);
-  ended.addEventListener('abort', lose);
+  ended.signal.addEventListener('abort', lose);
 
   const settle = (flight: Flight, id: string, error: Error | null): void => {
     // What is left when the channel closes gets an error too; `lose` has settled it.
@@ -108,7 +109,9 @@ function session(connection: PublishConnection, ended: AbortSignal): Session {
 
   const close = async (): Promise<void> => {
     for (const flight of flights) flight.resolve();
-    await within(closeTimeoutMs, connection.close());
+    ended.abort();
+    closing ??= connection.close();
+    await within(closeTimeoutMs, closing);
   };
 
   return {
@@ -127,7 +130,8 @@ function session(connection: PublishConnection, ended: AbortSignal): Session {
         const left = () => Math.min(answeredAt + patienceMs, begun + batchMs) - performance.now();
         while (!(await within(Math.max(0, left()), settled))) {
           if (connection.blocked()) answeredAt = begun = performance.now();
-          else if (left() <= 0 && !(await within(secondLookMs, settled)) && left() <= 0) await close();
+          // A broker that confirms nothing often does not answer the farewell either: nobody waits for it.
+          else if (left() <= 0 && !(await within(secondLookMs, settled)) && left() <= 0) close().catch(() => {});
         }
         return { returned: flight.returned, refused: flight.refused, unanswered: flight.unanswered };
       } finally {
@@ -161,17 +165,21 @@ export function openPublisher(options: {
   };
 
   async function open(ended: AbortController): Promise<Session> {
+    const isCurrent = () => current?.ended === ended;
     const connection = await broker.publishConnection(purpose, {
-      onBlocked: setBlocked,
+      onBlocked(value) {
+        if (isCurrent()) setBlocked(value);
+      },
       onEnd() {
-        setConnected(false);
+        // The next one may be open already.
+        if (isCurrent()) setConnected(false);
         ended.abort();
       },
     });
     try {
       await answered(prepare(connection.channel));
       setConnected(true);
-      return session(connection, ended.signal);
+      return session(connection, ended);
     } catch (error) {
       await connection.close();
       throw error;
@@ -182,6 +190,7 @@ export function openPublisher(options: {
     if (closed) throw unavailable('RabbitMQ', 'the publisher is closed');
     if (current && !current.ended.signal.aborted) return current;
     const ended = new AbortController();
+    setBlocked(false);
     current = { ended, session: open(ended) };
     return current;
   }
