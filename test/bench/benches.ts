@@ -1,5 +1,6 @@
 /** All benchmarks, in the order of docs/benchmarks.md. */
 import { append } from './benches/append.ts';
+import { brokenQueue } from './benches/broken-queue.ts';
 import { growth } from './benches/growth.ts';
 import { hotItem } from './benches/hot-item.ts';
 import { lag } from './benches/lag.ts';
@@ -20,6 +21,7 @@ export const benches: Bench[] = [
   projection,
   rebuild,
   lag,
+  brokenQueue,
   orders,
   growth,
   memory,

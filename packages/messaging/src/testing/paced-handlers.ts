@@ -22,7 +22,8 @@ export interface PacedOptions {
   /** The handlers' names. */
   names: string[];
   perSecond: number;
-  reconciliation: SubscriptionOptions['reconciliation'];
+  /** As in production if absent. */
+  reconciliation?: SubscriptionOptions['reconciliation'];
 }
 
 /** What has become of some of the events, at one handler. */
