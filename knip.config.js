@@ -8,7 +8,7 @@ const sources = { project: ['src/**/*.ts!'] };
 export default {
   includeEntryExports: true,
   ignoreExportsUsedInFile: true,
-  ignoreBinaries: ['apt-get', 'unshare', 'useradd', 'userdel'],
+  ignoreBinaries: ['apt-get', 'setpriv', 'unshare', 'useradd', 'userdel'],
   ignoreUnresolved: ['test/servers/servers'],
   ignoreIssues: {
     'packages/*/src/**/gen/**': ['exports', 'types'],

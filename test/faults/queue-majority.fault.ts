@@ -21,6 +21,8 @@ const healthy = names.filter((name) => name !== broken);
 const wholeMs = 60_000;
 /** A node's own start is not counted, but its queues' elections are. */
 const foundMs = 30_000;
+/** After this long the broker has closed a connection that consumes the queue, if it was not closed before. */
+const brokenConsumerMs = 45_000;
 
 const needs = {
   servers: ['postgres'] as const,
@@ -84,43 +86,74 @@ describeNeeding({ ...needs, servers: [...needs.servers] }, 'a RabbitMQ cluster o
     };
   }
 
-  // With the leader a majority is gone: messages are refused. With the followers only the leader is left: it takes
-  // messages and confirms none.
-  for (const [lost, members] of [
-    ['its leader and a follower', (nodes: string[]) => nodes.slice(0, 2)],
-    ['both followers', (nodes: string[]) => nodes.slice(1)],
-  ] as const)
-    test(`a queue that has lost ${lost} is set aside; the others go on; it comes back whole`, async () => {
-      const queue = paced.queueOf(broken);
-      const nodes = await cluster.members(queue);
-      expect([...nodes].sort()).toEqual(cluster.nodes);
-      const start = paced.count();
-      await delay(3_000);
-      const gone = members(nodes);
-      const broke = paced.count();
-      await cluster.setMembers(queue, gone, 'stopped');
-      await asideIs([broken], foundMs);
-      const found = paced.count();
-      await delay(8_000);
-      const back = paced.count();
-      await everybodyHas(healthy, 5_000);
-      expect(paced.has(broken, back)).toBe(false);
-      await cluster.setMembers(queue, gone, 'running');
-      const seconds = await untilWhole();
-      const end = paced.count();
-      figures.push({
-        lost,
-        before: summary(start, broke, healthy),
-        finding: summary(broke, found, healthy),
-        away: summary(found, back, healthy),
-        returning: summary(back, end - 400, healthy),
-        secondsUntilWhole: seconds,
-      });
-      // Each page that is in flight when the queue breaks comes twice, or three times if it breaks just then.
-      expect(summary(broke, back, healthy).deliveries).toBeLessThan(2);
-      // Nothing waits for the queue once it is set aside, or while it comes back.
-      expect(summary(found, back, healthy).max).toBeLessThan(3_000);
-    }, 120_000);
+  /** A queue loses members, which are back later. `whileAway` runs once it is set aside. */
+  async function breaks(lost: string, members: (nodes: string[]) => string[], whileAway: () => Promise<void>) {
+    const queue = paced.queueOf(broken);
+    const nodes = await cluster.members(queue);
+    expect([...nodes].sort()).toEqual(cluster.nodes);
+    const start = paced.count();
+    await delay(3_000);
+    const gone = members(nodes);
+    const broke = paced.count();
+    await cluster.setMembers(queue, gone, 'stopped');
+    await asideIs([broken], foundMs);
+    const found = paced.count();
+    await whileAway();
+    const back = paced.count();
+    await everybodyHas(healthy, 5_000);
+    expect(paced.has(broken, back)).toBe(false);
+    await cluster.setMembers(queue, gone, 'running');
+    const seconds = await untilWhole();
+    const end = paced.count();
+    await everybodyHas();
+    figures.push({
+      lost,
+      before: summary(start, broke, healthy),
+      finding: summary(broke, found, healthy),
+      away: summary(found, back, healthy),
+      returning: summary(back, end, healthy),
+      secondsUntilWhole: seconds,
+    });
+    // Each batch that is in flight when the queue breaks comes twice, or three times if it breaks just then.
+    expect(summary(broke, back, healthy).deliveries).toBeLessThan(2);
+    // Nothing waits for the queue once it is set aside.
+    expect(summary(found, back, healthy).max).toBeLessThan(5_000);
+  }
+
+  test(
+    'a queue that has lost its leader and a follower is set aside; the others go on; it comes back whole',
+    () =>
+      // Messages are refused, or nothing is said.
+      breaks(
+        'leader and follower',
+        (nodes) => nodes.slice(0, 2),
+        () => delay(8_000),
+      ),
+    120_000,
+  );
+
+  test(
+    'so is one that has lost both followers; a process that starts meanwhile consumes the others',
+    () =>
+      // Only the leader is left, which takes messages and confirms none. After some 65 s the broker closes a connection on
+      // which the queue is consumed.
+      breaks(
+        'both followers',
+        (nodes) => nodes.slice(1),
+        async () => {
+          const begun = paced.join();
+          await until(
+            'consuming has begun anew',
+            async () => begun(broken),
+            (times) => times >= 3,
+            90_000,
+          );
+          await delay(brokenConsumerMs);
+          expect(healthy.map(begun)).toEqual(healthy.map(() => 1));
+        },
+      ),
+    200_000,
+  );
 
   test('a node is killed and comes back: the others go on, nothing is lost', async () => {
     const [leader] = await cluster.members(paced.queueOf(broken));

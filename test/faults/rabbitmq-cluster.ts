@@ -32,7 +32,7 @@ export interface RabbitCluster {
 /** The scripts themselves: those in PATH would switch to Debian's user rabbitmq. */
 const scripts = '/usr/lib/rabbitmq/bin';
 const startMs = 90_000;
-const controlMs = 30_000;
+const controlMs = 60_000;
 
 /** Whether RabbitMQ is installed where Debian's package has it. */
 export const hasRabbitMq = () => existsSync(join(scripts, 'rabbitmq-server'));

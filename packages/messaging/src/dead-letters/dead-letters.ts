@@ -48,7 +48,7 @@ export function brokerDeadLetters({ broker, handler }: { broker: Broker; handler
     publish,
     async drain(isDone) {
       const count = { removed: 0, kept: 0 };
-      const channel = await broker.consumeChannel();
+      const channel = await broker.sharedChannel();
       try {
         await answered(declareDeadLetterQueue(channel, handler, broker.prefix));
         const { messageCount } = await answered(channel.checkQueue(queue));

@@ -1,7 +1,7 @@
 /**
- * RabbitMQ for one process: one connection to consume, which amqplib opens again when it breaks, and one for each
- * publisher. A broker stops a connection whose messages it can't take: acknowledgements must get through, and one
- * publisher must not stop another.
+ * RabbitMQ for one process: one connection for each publisher, one for each queue that is consumed, and one that the rest
+ * shares, which amqplib opens again when it breaks. A broker stops a connection whose messages it can't take, and closes
+ * one that consumes from a queue without a majority: a broken queue must not end the work on others.
  */
 
 import { once } from 'node:events';
@@ -10,24 +10,40 @@ import { within } from '@caudal/kernel/time.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { type Channel, type ChannelModel, connect, IllegalOperationError } from 'amqplib';
 import { answered, type BrokerOptions, connected, withHeartbeat } from './connecting.ts';
-import { openPublishConnection, type PublishConnection, type PublishListener } from './publish-connection.ts';
+import {
+  type ConnectionListener,
+  type OwnConnection,
+  openConsumeConnection,
+  openPublishConnection,
+  type PublishConnection,
+} from './own-connection.ts';
 
 export interface Broker {
   readonly prefix: string;
   /** Opens a connection to publish, named after `purpose`. UNAVAILABLE if it is not open in time. */
-  publishConnection(purpose: string, listener?: PublishListener): Promise<PublishConnection>;
-  /** A channel on the consuming connection. UNAVAILABLE if there is no connection in time. */
-  consumeChannel(signal?: AbortSignal): Promise<Channel>;
+  publishConnection(purpose: string, listener?: ConnectionListener): Promise<PublishConnection>;
+  /**
+   * Opens a connection to consume one queue, named after `purpose`. UNAVAILABLE if it is not open in time, or before the
+   * signal fires.
+   */
+  consumeConnection(purpose: string, signal: AbortSignal): Promise<OwnConnection<Channel>>;
+  /**
+   * A channel on the shared connection, for declarations and reads that do not wait for a queue. UNAVAILABLE if there
+   * is no connection in time.
+   */
+  sharedChannel(signal?: AbortSignal): Promise<Channel>;
   /** Closes all connections, within 5 s. May be called twice. */
   close(): Promise<void>;
 }
 
 const closeTimeoutMs = 5_000;
+/** A handshake and a channel take 20 s at most, each call 10 s. */
+const openedMs = 30_000;
 const log = logger('broker');
 
-/** The connection that consumes, opened again when it is lost. */
-function openConsuming({ url, name = 'caudal', connectTimeoutMs = 5_000 }: BrokerOptions) {
-  const purpose = 'consume';
+/** The connection that is shared, opened again when it is lost. */
+function openShared({ url, name = 'caudal', connectTimeoutMs = 5_000 }: BrokerOptions) {
+  const purpose = 'declare';
   let current: ChannelModel | undefined;
   let closed = false;
 
@@ -51,7 +67,7 @@ function openConsuming({ url, name = 'caudal', connectTimeoutMs = 5_000 }: Broke
     connection.on('connect-failed', (error: Error) => log.warn({ purpose, err: error }, "RabbitMQ can't be reached"));
     // 'disconnect' follows and is handled above; but an 'error' without a listener ends the process.
     connection.on('error', () => {});
-    // Every handler of the process may wait for it.
+    // Many may wait for it.
     connection.setMaxListeners(0);
     return connection;
   };
@@ -97,33 +113,51 @@ function openConsuming({ url, name = 'caudal', connectTimeoutMs = 5_000 }: Broke
 
 /** Prepares the connections. Each is opened at its first use, so this never fails. */
 export function openBroker(options: BrokerOptions): Broker {
-  const consuming = openConsuming(options);
-  const publishing = new Set<PublishConnection>();
+  const shared = openShared(options);
+  const own = new Set<OwnConnection<Channel>>();
   let closed = false;
+
+  /** Notes a connection that is opened, until it ends. */
+  async function keep<C extends OwnConnection<Channel>>(
+    open: (listener: ConnectionListener) => Promise<C>,
+    listener: ConnectionListener = {},
+  ): Promise<C> {
+    if (closed) throw unavailable('RabbitMQ');
+    const connection = await open({
+      ...listener,
+      onEnd() {
+        own.delete(connection);
+        listener.onEnd?.();
+      },
+    });
+    own.add(connection);
+    if (closed) await connection.close();
+    return connection;
+  }
 
   return {
     prefix: options.prefix ?? '',
-    async publishConnection(purpose, listener) {
-      if (closed) throw unavailable('RabbitMQ');
-      let ended = false;
-      let connection: PublishConnection | undefined;
-      connection = await openPublishConnection(options, purpose, {
-        ...listener,
-        // It may end before it is open.
-        onEnd() {
-          ended = true;
-          if (connection) publishing.delete(connection);
-          listener?.onEnd?.();
-        },
-      });
-      if (!ended) publishing.add(connection);
-      if (closed) await connection.close();
-      return connection;
+    publishConnection: (purpose, listener) =>
+      keep((noting) => openPublishConnection(options, purpose, noting), listener),
+    async consumeConnection(purpose, signal) {
+      const opening = keep((noting) => openConsumeConnection(options, `consume ${purpose}`, noting));
+      try {
+        if (await within(openedMs, opening, signal)) {
+          connected.set(1, { purpose: 'consume' });
+          return await opening;
+        }
+      } catch (error) {
+        connected.set(0, { purpose: 'consume' });
+        throw error;
+      }
+      // If it opens later after all, it is not used.
+      opening.then((late) => late.close()).catch(() => {});
+      throw unavailable('RabbitMQ');
     },
-    consumeChannel: consuming.channel,
+    sharedChannel: shared.channel,
     async close() {
       closed = true;
-      await Promise.all([consuming.close(), ...[...publishing].map((connection) => connection.close())]);
+      await Promise.all([shared.close(), ...[...own].map((connection) => connection.close())]);
     },
   };
 }

@@ -116,7 +116,8 @@ export function rabbitFeed({ broker, handler, registries, prefetch = 512 }: Rabb
       let failures = 0;
       while (!signal.aborted) {
         try {
-          const channel = await broker.consumeChannel(signal);
+          const connection = await broker.consumeConnection(handler.name, signal);
+          const { channel } = connection;
           try {
             await consume(
               channel,
@@ -129,13 +130,13 @@ export function rabbitFeed({ broker, handler, registries, prefetch = 512 }: Rabb
           } finally {
             // Sent after the acknowledgements; returns the other messages to the queue. It may be closed already.
             await within(closeTimeoutMs, channel.close()).catch(() => {});
+            await connection.close();
           }
         } catch (error) {
           if (signal.aborted) return;
           failures += 1;
           log.warn({ handler: handler.name, err: error, failures }, 'consuming is interrupted');
-          // Short, since the wait for a connection is a pause too, and it ends as soon as the broker is back.
-          await sleep(backoffMs(failures, { firstMs: 100, maxMs: 1_000 }), signal);
+          await sleep(backoffMs(failures, { firstMs: 100, maxMs: 2_000 }), signal);
         }
       }
     },

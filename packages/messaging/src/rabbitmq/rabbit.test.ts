@@ -164,7 +164,7 @@ describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
     for (let round = 1; round <= 4; round++) {
       const before = total();
       await growMany(log, 20);
-      await until(() => total() > before && proxy.connections === 2);
+      await until(() => total() > before && proxy.connections === 3);
       proxy.cut();
     }
     await until(() => total() === 1_600, 20_000);
@@ -223,7 +223,7 @@ describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
 
   test('a connection whose end amqplib missed is replaced', async () => {
     const { broker } = await given();
-    const channel = await broker.consumeChannel();
+    const channel = await broker.sharedChannel();
     const { connection } = channel as unknown as {
       connection: { removeAllListeners(event: string): void; stream: Socket };
     };
@@ -231,8 +231,8 @@ describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
     const closed = once(channel, 'close');
     connection.stream.destroy(new Error('cut'));
     await closed;
-    await expect(broker.consumeChannel()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
-    await (await broker.consumeChannel()).close();
+    await expect(broker.sharedChannel()).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await (await broker.sharedChannel()).close();
   });
 
   test('a connection that is lost while it is opened is UNAVAILABLE, and nothing else', async () => {
@@ -255,7 +255,7 @@ describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
     const { broker } = await given('amqp://127.0.0.1:1');
     // Within its 2 s: without a bound this test would not end.
     await expect(broker.publishConnection('test')).rejects.toMatchObject({ code: 'UNAVAILABLE' });
-    await expect(broker.consumeChannel(AbortSignal.timeout(50))).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await expect(broker.sharedChannel(AbortSignal.timeout(50))).rejects.toMatchObject({ code: 'UNAVAILABLE' });
   });
 
   test('a message that the broker refuses is published again, and the checkpoint waits for it', async () => {
@@ -353,7 +353,7 @@ describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
     });
     await until(async () => (await rabbit.ready(dead)) === 2);
 
-    const channel = await rabbit.direct.consumeChannel();
+    const channel = await rabbit.direct.sharedChannel();
     const letter = (await channel.get(dead)) || undefined;
     expect(letter?.properties.headers).toMatchObject({
       cloudEvents_streamversion: 1,

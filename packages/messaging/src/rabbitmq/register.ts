@@ -63,7 +63,7 @@ export async function registerAndBind({ broker, handler, registries }: Registrat
  */
 export async function bindHandler(registration: Registration): Promise<void> {
   const { broker, handler } = registration;
-  const channel = await broker.consumeChannel();
+  const channel = await broker.sharedChannel();
   try {
     await answered(declareQueue(channel, handler.name, broker.prefix));
   } catch (error) {

@@ -64,7 +64,7 @@ export async function declareQueue(channel: Channel, handler: string, prefix: st
 }
 
 async function withChannel<T>(broker: Broker, work: (channel: Channel) => Promise<T>): Promise<T> {
-  const channel = await broker.consumeChannel();
+  const channel = await broker.sharedChannel();
   try {
     return await answered(work(channel));
   } catch (error) {

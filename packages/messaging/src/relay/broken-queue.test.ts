@@ -177,7 +177,7 @@ describeWith(['postgres', 'rabbitmq'], 'a broken queue', () => {
   /** A queue of somebody else, bound to the exchange, that refuses every message until it is `open`ed. */
   async function stranger({ rabbit, database }: Awaited<ReturnType<typeof given>>) {
     const queue = queueName('stranger', rabbit.prefix);
-    const channel = await rabbit.direct.consumeChannel();
+    const channel = await rabbit.direct.sharedChannel();
     await channel.assertQueue(queue, {
       durable: true,
       arguments: { 'x-max-length': 1_000, 'x-overflow': 'reject-publish' },

@@ -6,8 +6,9 @@ import type { Running } from '@caudal/kernel/lifetime.ts';
 import { openDatabase } from '@caudal/postgres/database.ts';
 import { migrate } from '@caudal/postgres/migrate.ts';
 import { migrations as postgresMigrations } from '@caudal/postgres/migrations.ts';
-import { freshDatabase } from '@caudal/testing/servers.ts';
+import { freshDatabase, serverUrl } from '@caudal/testing/servers.ts';
 import { migrations } from '../migrations.ts';
+import { type Broker, openBroker } from '../rabbitmq/connection.ts';
 import { rabbitFeed } from '../rabbitmq/rabbit-feed.ts';
 import { bindHandler } from '../rabbitmq/register.ts';
 import { queueName } from '../rabbitmq/topology.ts';
@@ -97,12 +98,16 @@ export async function openPacedHandlers({ names, perSecond, reconciliation }: Pa
   const registries = new Map([[domain, followerRegistry(database)]]);
   const all = new Map(names.map((name) => [name, measured(name)]));
   const subscriptions: Running[] = [];
-  for (const of of all.values()) {
-    await bindHandler({ broker, handler: of.handler, registries });
-    const feed = counted(rabbitFeed({ broker, handler: of.handler, registries }), of);
-    const logs = new Map([[domain, log]]);
-    subscriptions.push(runSubscription({ handler: of.handler, feed, logs, database, reconciliation }));
-  }
+  const logs = new Map([[domain, log]]);
+  const consume = (by: Broker) => {
+    for (const of of all.values()) {
+      const feed = counted(rabbitFeed({ broker: by, handler: of.handler, registries }), of);
+      subscriptions.push(runSubscription({ handler: of.handler, feed, logs, database, reconciliation }));
+    }
+  };
+  for (const { handler } of all.values()) await bindHandler({ broker, handler, registries });
+  consume(broker);
+  const joined: Broker[] = [];
   const relay = startRelay({ log, database, broker });
 
   const appendedAt: number[] = [];
@@ -144,6 +149,23 @@ export async function openPacedHandlers({ names, perSecond, reconciliation }: Pa
       stopping = false;
       loading = load();
     },
+    /**
+     * Consumes the same queues a second time, as another process would. Returns how often a handler has begun to
+     * consume there.
+     */
+    join(): (name: string) => number {
+      const begun: string[] = [];
+      const other = openBroker({ url: serverUrl('rabbitmq'), prefix, name: 'other' });
+      joined.push(other);
+      consume({
+        ...other,
+        consumeConnection(purpose, signal) {
+          begun.push(purpose);
+          return other.consumeConnection(purpose, signal);
+        },
+      });
+      return (name) => begun.filter((one) => one === name).length;
+    },
     /** Ends the load; all appends have succeeded. */
     end: endLoad,
     /** The number of events so far, which is also the number of the next. */
@@ -173,6 +195,7 @@ export async function openPacedHandlers({ names, perSecond, reconciliation }: Pa
       await endLoad().catch(() => {});
       await Promise.all(subscriptions.map((subscription) => subscription.stop()));
       await relay.stop();
+      await Promise.all(joined.map((other) => other.close()));
       await rabbit.close();
       await log.stop();
       await database.close();

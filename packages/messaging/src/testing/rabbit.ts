@@ -24,7 +24,7 @@ export function testBroker(url = serverUrl('rabbitmq')) {
     },
     /** How many messages are ready in a queue, without those that a consumer holds. */
     async ready(queue: string): Promise<number> {
-      const channel = await direct.consumeChannel();
+      const channel = await direct.sharedChannel();
       try {
         return (await channel.checkQueue(queue)).messageCount;
       } finally {
@@ -34,7 +34,7 @@ export function testBroker(url = serverUrl('rabbitmq')) {
     direct,
     async close(): Promise<void> {
       await broker.close();
-      const channel = await direct.consumeChannel();
+      const channel = await direct.sharedChannel();
       for (const queue of names.queues) await channel.deleteQueue(queue);
       for (const exchange of names.exchanges) await channel.deleteExchange(exchange);
       await direct.close();
