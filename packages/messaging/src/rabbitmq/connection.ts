@@ -123,14 +123,18 @@ export function openBroker(options: BrokerOptions): Broker {
     listener: ConnectionListener = {},
   ): Promise<C> {
     if (closed) throw unavailable('RabbitMQ');
-    const connection = await open({
+    let connection: C | undefined;
+    let ended = false;
+    connection = await open({
       ...listener,
       onEnd() {
-        own.delete(connection);
+        // It may end while it is opened.
+        ended = true;
+        if (connection) own.delete(connection);
         listener.onEnd?.();
       },
     });
-    own.add(connection);
+    if (!ended) own.add(connection);
     if (closed) await connection.close();
     return connection;
   }
