@@ -319,7 +319,7 @@ describeWith(['postgres', 'rabbitmq'], 'a broken queue', () => {
     async () => {
       const { database, rabbit, log, add } = await given();
       const queue = queueName('stranger', rabbit.prefix);
-      const channel = await rabbit.direct.consumeChannel();
+      const channel = await rabbit.direct.sharedChannel();
       await channel.assertQueue(queue, { durable: true, arguments: { 'x-queue-type': 'quorum' } });
       await add(6);
       const lease = await acquire(database, { name: 'relay', holder: 'test', ttlMs: 60_000 });

@@ -95,7 +95,7 @@ export async function openPacedHandlers({ names, perSecond, reconciliation }: Pa
   const rabbit = testBroker();
   const { broker, prefix } = rabbit;
   rabbit.owns([...names, 'caudal.witness'], [domain]);
-  const registries = new Map([[domain, followerRegistry(database)]]);
+  const registries = new Map([[domain, followerRegistry(database, domain)]]);
   const all = new Map(names.map((name) => [name, measured(name)]));
   const subscriptions: Running[] = [];
   const logs = new Map([[domain, log]]);
@@ -189,7 +189,7 @@ export async function openPacedHandlers({ names, perSecond, reconciliation }: Pa
     /** The handlers whose queues are set aside. */
     async aside(): Promise<string[]> {
       const followers = await selectFollowers(database);
-      return followers.filter(({ missedAfter }) => missedAfter !== undefined).map(({ queue }) => queue);
+      return followers.filter(({ missedAfter }) => missedAfter !== undefined).map(({ queue }) => queue.slice(prefix.length));
     },
     async close(): Promise<void> {
       await endLoad().catch(() => {});
