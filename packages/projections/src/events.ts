@@ -28,6 +28,46 @@ export function followEvent<V>(projection: Projection<V>, recorded: RecordedEven
   return { recorded, projected, follow, view: target };
 }
 
+/**
+ * The view of all events of a stream, if the projection computes it from the stream's name alone, as most do: then no
+ * event need be read. `view: undefined`: they have none. Undefined: only an event tells.
+ */
+export function viewOfStream<V>(projection: Projection<V>, stream: string): { view: string | undefined } | undefined {
+  const entity = entityOfStream(stream);
+  const follow = projection.follows.find((candidate) => candidate.entity.name === entity);
+  if (!follow) return { view: undefined };
+  try {
+    const view = follow.view(new NameOnly(stream));
+    return { view: view !== undefined && projection.kind === 'one-per-event' ? stream : view };
+  } catch {
+    return undefined;
+  }
+}
+
+/** An event of which only the stream is known: reading anything else of it throws. */
+class NameOnly implements ProjectedEvent {
+  readonly stream: string;
+  readonly id: string;
+  constructor(stream: string) {
+    this.stream = stream;
+    this.id = idOfStream(stream);
+  }
+  get version(): never {
+    throw unknown;
+  }
+  get eventId(): never {
+    throw unknown;
+  }
+  get at(): never {
+    throw unknown;
+  }
+  get event(): never {
+    throw unknown;
+  }
+}
+
+const unknown = new Error('only the name of the stream is known');
+
 /** Throws if the event can't be decoded. */
 export function projectedEvent<E extends EventCase>(entity: Entity<E>, recorded: RecordedEvent): ProjectedEvent<E> {
   const { stream, version, eventId } = recorded;

@@ -47,6 +47,7 @@ export interface Follow<V, E extends EventCase = EventCase> {
   entity: Entity<E>;
   /**
    * The view that the event belongs to: the same for all events of a stream. Undefined: the event belongs to no view.
+   * If it needs no more than the event's `id` or `stream`, queries with a consistency token read no event to find it.
    */
   view(event: ProjectedEvent<E>): string | undefined;
   /**

@@ -82,7 +82,7 @@ export function storeCircuitBreaker(store: ViewStore, options: CircuitBreakerOpt
     ...store,
     collection(name, layout) {
       const collection = store.collection(name, layout);
-      const { search } = collection;
+      const { search, found } = collection;
       return {
         ...collection,
         load: (ids) => ask(collection, () => collection.load(ids)),
@@ -90,6 +90,7 @@ export function storeCircuitBreaker(store: ViewStore, options: CircuitBreakerOpt
         count: (where) => ask(collection, () => collection.count(where)),
         aggregate: (aggregation) => ask(collection, () => collection.aggregate(aggregation)),
         refresh: () => ask(collection, () => collection.refresh()),
+        ...(found && { found: (ids) => ask(collection, () => found(ids)) }),
         ...(search && { search: (find) => ask(collection, () => search(find)) }),
       };
     },

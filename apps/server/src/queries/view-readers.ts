@@ -8,13 +8,12 @@ import { jsonCodec } from '@caudal/cache/codec.ts';
 import type { Cache } from '@caudal/cache/types.ts';
 import type { ContextProjection } from '@caudal/context/context.ts';
 import type { SearchReader, ViewReader } from '@caudal/context/view-reader.ts';
-import { entityOfStream } from '@caudal/contract/entity.ts';
-import type { LogReader, RecordedEvent } from '@caudal/eventlog/types.ts';
+import type { LogReader } from '@caudal/eventlog/types.ts';
 import { isCode } from '@caudal/kernel/errors.ts';
-import { entitiesOf } from '@caudal/projections/events.ts';
 import { type AnyProjection, isMultiStream } from '@caudal/projections/multi-stream/types.ts';
 import { generationName } from '@caudal/projections/projector.ts';
-import { awaitSeen } from '@caudal/projections/queries/read-your-writes.ts';
+import { type ReadYourWritesOptions, readYourWrites } from '@caudal/projections/queries/read-your-writes.ts';
+import type { StreamVersion } from '@caudal/projections/queries/seen-checks.ts';
 import { type OpenedViews, openSearch, openViews } from '@caudal/projections/queries/views.ts';
 import type { ViewStore } from '@caudal/projections/stores/store.ts';
 import type { StoredView, ViewDeclaration } from '@caudal/projections/types.ts';
@@ -31,7 +30,7 @@ export interface ReaderOptions {
   store: ViewStore;
   logs: ReadonlyMap<string, LogReader>;
   /** For multi-stream projections: whether an event has gone through the handler of this name. */
-  passed?(handlerName: string, event: RecordedEvent): Promise<boolean>;
+  passed?: ReadYourWritesOptions<unknown>['passed'];
   cache: Cache;
   /** Whether writes of views invalidate this cache, in this process or through Redis. */
   cacheIsInvalidated: boolean;
@@ -48,22 +47,25 @@ export function viewReader<V>(options: ReaderOptions): ViewReader<V> {
 
 export function searchReader<V>(options: ReaderOptions): SearchReader<V> {
   const views = openSearch<V>({ projection: options.definition.projection, store: options.store });
-  const reads = reader<V>(options, views);
+  const { seen, ...reads } = reader<V>(options, views);
   return {
     ...reads,
     async search(query, call) {
-      await seen(options, views, call);
+      await seen(call);
       return views.search(query);
     },
   };
 }
 
-function reader<V>(options: ReaderOptions, views: OpenedViews<V>): ViewReader<V> {
-  const { definition, cache, cacheIsInvalidated } = options;
+type Read<V> = { stored: StoredView<V> | undefined; ageMs: number; cached: boolean };
+
+function reader<V>(options: ReaderOptions, views: OpenedViews<V>): ViewReader<V> & { seen(call: Call): Promise<void> } {
+  const { definition, store, logs, passed, cache, cacheIsInvalidated } = options;
   const { cacheMs = DEFAULT_CACHE_MS } = definition;
   const projection: AnyProjection<V> = definition.projection;
   const codec = storedViewCodec(projection);
-  const entities = new Set(entitiesOf(projection));
+  const { generations } = views;
+  const writes = readYourWrites<V>({ projection, store, generations, logs, passed });
   let known: { number: number; settled: boolean } | undefined;
 
   /** The current generation; while the store is unreachable the last known one, whose views may be in the cache. */
@@ -81,51 +83,63 @@ function reader<V>(options: ReaderOptions, views: OpenedViews<V>): ViewReader<V>
    * the token that is missing in the view may be new to it, or belong to another view: then the store is read. So
    * is it for a view that keeps positions, which can't be compared with versions.
    */
-  function satisfies({ consistency }: Call): ((stored: StoredView<V>) => boolean) | undefined {
-    const followed = consistency.filter(({ stream }) => entities.has(entityOfStream(stream)));
-    if (followed.length === 0) return undefined;
+  function includes(wanted: StreamVersion[]): ((stored: StoredView<V>) => boolean) | undefined {
+    if (wanted.length === 0) return undefined;
     if (isMultiStream(projection)) return () => false;
-    return ({ streams }) => followed.every(({ stream, version }) => (streams[stream] ?? 0) >= version);
+    return ({ streams }) => wanted.every(({ stream, version }) => (streams[stream] ?? 0) >= version);
+  }
+
+  async function read(id: string, satisfies: ReturnType<typeof includes>): Promise<Read<V>> {
+    const { number, settled } = await currentGeneration();
+    const invalidated = cacheIsInvalidated && settled;
+    const { value, source, ageMs } = await cache.read<StoredView<V>>({
+      key: cacheKey(projection, number, id),
+      ttlMs: invalidated ? cacheMs : Math.min(cacheMs, UNINVALIDATED_CACHE_MS),
+      staleIfErrorMs: STALE_IF_ERROR_MS,
+      codec,
+      satisfies,
+      async load() {
+        const stored = await views.get(id);
+        return stored && { value: stored, version: stored.revision };
+      },
+    });
+    return { stored: value, ageMs, cached: source !== 'miss' };
+  }
+
+  async function seen({ consistency, signal }: Call): Promise<void> {
+    if (consistency.length > 0) await writes.seen(consistency, { signal });
   }
 
   return {
+    seen,
     async get(id, call) {
-      await seen(options, views, call);
-      const { number, settled } = await currentGeneration();
-      const invalidated = cacheIsInvalidated && settled;
-      const { value, source, ageMs } = await cache.read<StoredView<V>>({
-        key: cacheKey(projection, number, id),
-        ttlMs: invalidated ? cacheMs : Math.min(cacheMs, UNINVALIDATED_CACHE_MS),
-        staleIfErrorMs: STALE_IF_ERROR_MS,
-        codec,
-        satisfies: satisfies(call),
-        async load() {
-          const stored = await views.get(id);
-          return stored && { value: stored, version: stored.revision };
-        },
-      });
-      if (source !== 'miss') call.remembered(ageMs);
-      return value;
+      const wanted = writes.ofView(id, call.consistency);
+      const satisfies = includes(wanted);
+      const answer = ({ stored, ageMs, cached }: Read<V>) => {
+        if (cached) call.remembered(ageMs);
+        return stored;
+      };
+      // The view itself shows what it has seen: mostly that is enough, and often it is in the cache.
+      if (satisfies && !isMultiStream(projection)) {
+        const first = await read(id, satisfies);
+        if (first.stored && satisfies(first.stored)) return answer(first);
+      }
+      if (wanted.length > 0) await writes.seen(wanted, { signal: call.signal });
+      return answer(await read(id, satisfies));
     },
     async find(query, call) {
-      await seen(options, views, call);
+      await seen(call);
       return views.find(query);
     },
     async count(where, call) {
-      await seen(options, views, call);
+      await seen(call);
       return views.count(where);
     },
     async aggregate(query, call) {
-      await seen(options, views, call);
+      await seen(call);
       return views.aggregate(query);
     },
   };
-}
-
-function seen<V>({ definition, logs, passed }: ReaderOptions, views: OpenedViews<V>, call: Call): Promise<void> {
-  const { consistency, signal } = call;
-  if (consistency.length === 0) return Promise.resolve();
-  return awaitSeen({ projection: definition.projection, views, logs, passed, consistency, signal });
 }
 
 function storedViewCodec<V>({ codec }: ViewDeclaration<V>) {

@@ -12,7 +12,7 @@ import {
 import type { Collection } from '../stores/store.ts';
 
 /** The facts of a multi-stream projection: a document for each stream, found by id only. */
-function factsOf<V>({ projection, store, generation }: GenerationOptions<V>): Collection {
+export function factsOf<V>({ projection, store, generation }: GenerationOptions<V>): Collection {
   return store.collection(`${generationName(projection, generation)}.facts`, { keys: {}, indexes: [] });
 }
 

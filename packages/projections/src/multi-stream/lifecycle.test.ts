@@ -27,7 +27,7 @@ import { createGeneration, dropGeneration } from '../generations/generation.ts';
 import { changeGenerations } from '../generations/generations.ts';
 import { ensureBuilt, type RebuildOptions, rebuild } from '../generations/rebuild.ts';
 import { collectionOf } from '../projector.ts';
-import { awaitSeen } from '../queries/read-your-writes.ts';
+import { readYourWrites } from '../queries/read-your-writes.ts';
 import { openViews } from '../queries/views.ts';
 import { cancelled, delivered, type Ordered, ordered, plainly, requested } from '../testing/gathered.ts';
 import { confirmed, created, poisonous, type TestLogs, testLogs } from '../testing/projections.ts';
@@ -113,9 +113,11 @@ for (const name of storeNames) {
       };
       const views = openViews<Ordered>({ projection, store, cacheMs: 100 });
       const handlerOf = (generation: number) => `test-ordered.v${version}.${generation}`;
-      const passed = (handler: string, event: RecordedEvent) => hasPassed(database, handler, event);
-      const seen = (event: Pick<RecordedEvent, 'stream' | 'version'>, timeoutMs = 10_000) =>
-        awaitSeen({ projection, views, logs, passed, consistency: [event], timeoutMs });
+      const { generations } = views;
+      const passed = (handler: string, event: Parameters<typeof hasPassed>[2]) => hasPassed(database, handler, event);
+      const writes = readYourWrites<Ordered>({ projection, store, generations, logs, passed });
+      const seen = ({ stream, version: of }: Pick<RecordedEvent, 'stream' | 'version'>, timeoutMs = 10_000) =>
+        writes.seen([{ stream, version: of }], { timeoutMs });
       return { projection, store, options, follow, views, handlerOf, seen };
     }
 

@@ -1,125 +1,188 @@
 /**
- * Read your own writes: a query with a consistency token waits until the views have seen the token's writes. A write's
- * event determines the view to check; in a multi-stream projection it does not, so there the feed must pass the event.
+ * Read your own writes: a query with a consistency token waits until the views have seen the token's writes, and not for
+ * what they are known to have seen. See README, Consistency tokens, for what each case costs.
+ *
+ *   token ── known to be visible? ──> the query runs: no call
+ *     └─ rounds, for all queries that wait: load the views ──> not there: the next round
+ *                                             └─ there, but not for searches: one refresh for all
  */
-import { domainOf, entityOfStream } from '@caudal/contract/entity.ts';
-import type { LogReader, RecordedEvent } from '@caudal/eventlog/types.ts';
+import { entityOfStream } from '@caudal/contract/entity.ts';
+import type { LogReader } from '@caudal/eventlog/types.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
-import { sleep, within } from '@caudal/kernel/time.ts';
-import { entitiesOf, followEvent } from '../events.ts';
+import { within } from '@caudal/kernel/time.ts';
+import { entitiesOf, viewOfStream } from '../events.ts';
+import type { CurrentGenerations } from '../generations/generations.ts';
 import { type AnyProjection, isMultiStream } from '../multi-stream/types.ts';
-import { generationName } from '../projector.ts';
-import type { Collection } from '../stores/store.ts';
-import type { Projection } from '../types.ts';
-import type { OpenedViews } from './views.ts';
+import { type Collection, MissingCollection, type ViewStore } from '../stores/store.ts';
+import { remembered } from './remembered.ts';
+import { openRounds } from './rounds.ts';
+import {
+  checkGatheredViews,
+  checkViews,
+  type GatheredOptions,
+  rememberedStreams,
+  type StreamVersion,
+  type Wait,
+} from './seen-checks.ts';
+import { sharedRefresh } from './shared-refresh.ts';
 
-export interface AwaitSeenOptions<V> {
+export interface ReadYourWritesOptions<V> {
   projection: AnyProjection<V>;
-  views: OpenedViews<V>;
-  /** For multi-stream projections: whether the handler of this name has handled the event. */
-  passed?(handlerName: string, event: RecordedEvent): Promise<boolean>;
+  store: ViewStore;
+  /** Those of the opened views that the queries read. */
+  generations: CurrentGenerations;
   /** By domain; those of the projection's entities. */
   logs: ReadonlyMap<string, LogReader>;
-  /** The writes to wait for; streams that the projection does not follow are left out. */
-  consistency: { stream: string; version: number }[];
-  /** 2,000 ms if absent. */
-  timeoutMs?: number;
-  signal?: AbortSignal;
+  /** Needed by multi-stream projections. */
+  passed?: GatheredOptions<V>['passed'];
 }
 
-const firstPauseMs = 5;
-const maxPauseMs = 50;
+export interface ReadYourWrites {
+  /**
+   * Resolves once queries see all of these writes. Streams that the projection does not follow are left out. Errors:
+   * UNAVAILABLE NOT_YET_VISIBLE if that takes longer than `timeoutMs` (2,000 if absent), also because store or log does
+   * not answer; UNAVAILABLE if they can't be reached; CANCELLED if `signal` fires.
+   */
+  seen(writes: StreamVersion[], options?: { timeoutMs?: number; signal?: AbortSignal }): Promise<void>;
+  /** The writes that may concern one view: without those that are known to belong to another view, or to none. */
+  ofView(id: string, writes: StreamVersion[]): StreamVersion[];
+}
 
-/**
- * Resolves once queries see all of `consistency`. Errors: UNAVAILABLE NOT_YET_VISIBLE if that takes too long, also
- * because store or log does not answer; UNAVAILABLE if they can't be reached; CANCELLED if `signal` fires.
- */
-export async function awaitSeen<V>(options: AwaitSeenOptions<V>): Promise<void> {
-  const { projection, views, consistency, timeoutMs = 2_000, signal } = options;
+/** Longer than a token is used in general; it bounds how long a store that was restored is thought to be further. */
+const knownMs = 60_000;
+/** Elasticsearch writes a segment at each refresh. */
+const refreshGapMs = 100;
+
+/** For one projection; all queries of a process share it. */
+export function readYourWrites<V>(options: ReadYourWritesOptions<V>): ReadYourWrites {
+  const { projection, store, generations, logs, passed } = options;
   const entities = new Set(entitiesOf(projection));
-  const followed = consistency.filter(({ stream, version }) => version > 0 && entities.has(entityOfStream(stream)));
-  if (followed.length === 0) return;
-  const deadline = performance.now() + timeoutMs;
-  let waiting: Awaited[] = followed.map((write) => ({ ...write, event: undefined, view: undefined }));
-  const gone = () => new CaudalError('CANCELLED', 'CALL_CANCELLED', 'The caller went away.');
+  /** By generation and stream: the version that queries are known to see. */
+  const known = remembered<number>({ max: rememberedStreams, forMs: knownMs });
+  const refreshes = new WeakMap<Collection, () => Promise<void>>();
+  const check = isMultiStream(projection) ? gathered() : checkViews(projection, logs);
 
-  /** The result of the call, if there is one in time. The result of a late call is dropped. */
-  async function inTime<T>(call: Promise<T>): Promise<T> {
-    if (await within(Math.max(0, deadline - performance.now()), call, signal)) return call;
-    throw signal?.aborted ? gone() : notYetVisible(waiting);
+  function gathered() {
+    if (!isMultiStream(projection) || !passed)
+      throw new Error(`${projection.name} is a multi-stream projection: give the option "passed"`);
+    return checkGatheredViews({ projection, store, logs, passed });
   }
 
-  for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 2, maxPauseMs)) {
-    waiting = await inTime(locate(options, waiting));
-    const { number, collection } = await inTime(views.generations.current());
-    const open = isMultiStream(projection)
-      ? await inTime(notPassed(options, generationName(projection, number), waiting))
-      : await inTime(unseen(collection, waiting));
-    // `find` and `search` may lag behind what a read by id sees.
-    if (open.length === 0) return inTime(collection.refresh());
-    waiting = open;
-    if (performance.now() + pauseMs > deadline) throw notYetVisible(waiting);
-    await sleep(pauseMs, signal);
-    if (signal?.aborted) throw gone();
+  function refreshOf(collection: Collection): () => Promise<void> {
+    const shared = refreshes.get(collection) ?? sharedRefresh(() => collection.refresh(), refreshGapMs);
+    refreshes.set(collection, shared);
+    return shared;
   }
-}
 
-interface Awaited {
-  stream: string;
-  version: number;
-  /** Undefined: not known yet. */
-  event: RecordedEvent | undefined;
-  /** The event's view; undefined: not known yet, or a multi-stream projection. */
-  view: string | undefined;
-}
+  const isKnown = (number: number, { stream, version }: StreamVersion) =>
+    (known.get(`${number}/${stream}`) ?? 0) >= version;
 
-/** Finds the views that are not known yet, and leaves out events that have none. */
-async function locate<V>({ projection, logs }: AwaitSeenOptions<V>, waiting: Awaited[]): Promise<Awaited[]> {
-  const located = await Promise.all(
-    waiting.map(async (write) => {
-      if (write.event) return [write];
-      const domain = domainOf(write.stream);
-      const log = logs.get(domain);
-      if (!log) throw new Error(`${projection.name} follows ${domain}, and no log of it is given`);
-      const [event] = await log.readStreams([{ stream: write.stream, afterVersion: write.version - 1 }], { limit: 1 });
-      // A replica may not have it yet. A token that was made up waits until the time is over.
-      if (!event) return [write];
-      return isMultiStream(projection) ? [{ ...write, event }] : viewOfWrite(projection, event, write);
-    }),
-  );
-  return located.flat();
-}
+  const rounds = openRounds<Waiting>(async (waits) => {
+    try {
+      const current = await generations.current();
+      const done = (visible: Wait[]) => {
+        for (const wait of visible as Waiting[]) {
+          const { stream, version } = wait;
+          if (!isKnown(current.number, wait)) known.set(`${current.number}/${stream}`, version);
+          wait.succeed();
+        }
+      };
+      const { visible, written } = await check(waits, current);
+      for (const wait of waits) wait.checked = true;
+      done(visible);
+      if (written.length === 0) return;
+      // Beside the rounds, so that queries with older tokens do not wait for it.
+      for (const wait of written) rounds.remove(wait as Waiting);
+      refreshOf(current.collection)().then(
+        async () => {
+          // If queries read another generation since, that one must show the writes.
+          if ((await generations.current()).number === current.number) return done(written);
+          for (const wait of written as Waiting[]) wait.again();
+        },
+        (error: unknown) => fail(written, error),
+      );
+    } catch (error) {
+      fail(waits, error);
+    }
+  });
 
-function viewOfWrite<V>(projection: Projection<V>, event: RecordedEvent, write: Awaited): Awaited[] {
-  try {
-    const view = followEvent(projection, event)?.view;
-    return view === undefined ? [] : [{ ...write, event, view }];
-  } catch {
-    // The projector can't handle it either: its stream is parked, so the write is not visible before a redrive.
-    return [write];
+  function fail(waits: Wait[], error: unknown): void {
+    // Dropped just now: there is another generation, or the next attempt finds that there is none.
+    if (error instanceof MissingCollection) generations.forget();
+    for (const wait of waits) wait.fail(error);
   }
+
+  async function waitFor(writes: StreamVersion[], deadline: number, signal: AbortSignal | undefined): Promise<void> {
+    const open = new Set<Waiting>();
+    try {
+      const all = writes.map(
+        (write) =>
+          new Promise<void>((resolve, reject) => {
+            const leave = () => {
+              rounds.remove(wait);
+              open.delete(wait);
+            };
+            const wait: Waiting = {
+              ...write,
+              checked: false,
+              succeed() {
+                leave();
+                resolve();
+              },
+              fail(error) {
+                leave();
+                reject(error);
+              },
+              again() {
+                wait.checked = false;
+                // The caller may have given up.
+                if (open.has(wait)) rounds.add(wait);
+              },
+            };
+            open.add(wait);
+            rounds.add(wait);
+          }),
+      );
+      if (await within(Math.max(0, deadline - performance.now()), Promise.all(all), signal)) return;
+      throw signal?.aborted ? gone() : notYetVisible([...open][0] ?? writes[0]!);
+    } finally {
+      for (const wait of open) rounds.remove(wait);
+    }
+  }
+
+  return {
+    async seen(writes, { timeoutMs = 2_000, signal } = {}) {
+      const followed = writes.filter(({ stream, version }) => version > 0 && entities.has(entityOfStream(stream)));
+      if (followed.length === 0) return;
+      const deadline = performance.now() + timeoutMs;
+      const current = generations.current();
+      if (!(await within(timeoutMs, current, signal))) throw signal?.aborted ? gone() : notYetVisible(followed[0]!);
+      const { number } = await current;
+      const open = followed.filter((write) => !isKnown(number, write));
+      if (open.length > 0) await waitFor(open, deadline, signal);
+    },
+    ofView(id, writes) {
+      const followed = writes.filter(({ stream }) => entities.has(entityOfStream(stream)));
+      if (isMultiStream(projection) || projection.kind === 'one-per-event') return followed;
+      return followed.filter(({ stream }) => {
+        const of = viewOfStream(projection, stream);
+        return !of || of.view === id;
+      });
+    },
+  };
 }
 
-async function unseen(collection: Collection, waiting: Awaited[]): Promise<Awaited[]> {
-  const ids = [...new Set(waiting.flatMap(({ view }) => view ?? []))];
-  const stored = new Map(ids.length > 0 ? (await collection.load(ids)).map(({ id, streams }) => [id, streams]) : []);
-  return waiting.filter(
-    ({ stream, version, view }) => view === undefined || (stored.get(view)?.[stream] ?? 0) < version,
-  );
+interface Waiting extends Wait {
+  succeed(): void;
+  /** Takes part in the rounds again, as if it were new. */
+  again(): void;
 }
 
-async function notPassed<V>(
-  { projection, passed }: AwaitSeenOptions<V>,
-  handlerName: string,
-  waiting: Awaited[],
-): Promise<Awaited[]> {
-  if (!passed) throw new Error(`${projection.name} is a multi-stream projection: give awaitSeen its option "passed"`);
-  const seen = await Promise.all(waiting.map(({ event }) => event !== undefined && passed(handlerName, event)));
-  return waiting.filter((_, index) => !seen[index]);
+function gone(): CaudalError {
+  return new CaudalError('CANCELLED', 'CALL_CANCELLED', 'The caller went away.');
 }
 
-function notYetVisible(waiting: Awaited[]): CaudalError {
-  const { stream, version } = waiting[0]!;
+function notYetVisible({ stream, version }: StreamVersion): CaudalError {
   return new CaudalError(
     'UNAVAILABLE',
     'NOT_YET_VISIBLE',

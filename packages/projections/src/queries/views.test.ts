@@ -1,6 +1,5 @@
-/** Queries over generations: current, pages, tokens, and reading one's own writes. */
-import { order, payment } from '@caudal/contract/entities.ts';
-import { unavailable } from '@caudal/kernel/errors.ts';
+/** Queries over generations: current, pages, tokens. */
+import { order } from '@caudal/contract/entities.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import {
@@ -13,12 +12,10 @@ import {
   isReadable,
 } from '../generations/generations.ts';
 import { collectionOf, createProjector } from '../projector.ts';
-import type { Collection } from '../stores/store.ts';
-import { confirmed, created, type Details, details, succeeded, testLogs } from '../testing/projections.ts';
+import { created, type Details, details, testLogs } from '../testing/projections.ts';
 import { type TestStore, testStores } from '../testing/stores.ts';
 import type { Page, Query } from '../types.ts';
 import { decodeToken, encodeToken, type Shape } from './page-token.ts';
-import { awaitSeen } from './read-your-writes.ts';
 import { openSearch, openViews } from './views.ts';
 
 describe('a record of generations', () => {
@@ -219,69 +216,6 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       await record([{ number: 2, fed: true, from: now - 1 }]);
       await one.collection.drop();
       await expect(rest(nextPageToken)).rejects.toMatchObject({ reason: 'PAGE_TOKEN_EXPIRED' });
-    });
-
-    test('a query with a token sees what its caller wrote, or answers that it does not yet', async () => {
-      const { views, projection, record, generation, append, logs } = await setUp();
-      const { projector } = await generation(1);
-      await record([{ number: 1, fed: true, from: 0 }]);
-      const orders = await append(order, '1', created('ann'), confirmed);
-      const paid = await append(payment, '1', succeeded);
-      const wait = (consistency: { stream: string; version: number }[], timeoutMs?: number) =>
-        awaitSeen({ projection, views, logs, consistency, timeoutMs });
-      await wait([{ stream: 'inventory.stock/x', version: 5 }]);
-      await projector.handle(orders.slice(0, 1));
-      await wait([{ stream: 'orders.order/1', version: 1 }]);
-      await expect(wait([{ stream: 'orders.order/1', version: 2 }], 80)).rejects.toMatchObject({
-        code: 'UNAVAILABLE',
-        reason: 'NOT_YET_VISIBLE',
-        retryAfterMs: expect.any(Number),
-      });
-      await expect(wait([{ stream: 'orders.order/made-up', version: 2 }], 20)).rejects.toMatchObject({
-        reason: 'NOT_YET_VISIBLE',
-      });
-      const waiting = wait([
-        { stream: 'orders.order/1', version: 2 },
-        { stream: 'payments.payment/1', version: 1 },
-      ]);
-      await projector.handle(paid);
-      await projector.handle(orders);
-      await waiting;
-      expect((await views.find({ where: [{ key: 'customer', equals: 'ann' }], limit: 2 })).views).toMatchObject([
-        { id: '1', view: { status: 'confirmed', paid: true }, streams: { 'orders.order/1': 2 } },
-      ]);
-      const broken = new Map([
-        ['orders', { ...logs.get('orders')!, readStreams: () => Promise.reject(unavailable('orders')) }],
-      ]);
-      const consistency = [{ stream: 'orders.order/1', version: 2 }];
-      await expect(awaitSeen({ projection, views, logs: broken, consistency })).rejects.toMatchObject({
-        code: 'UNAVAILABLE',
-      });
-    });
-
-    test('a call that does not answer does not hold up a query that waits for a write', async () => {
-      const { views, projection, record, generation, append, logs } = await setUp();
-      const { projector, collection } = await generation(1);
-      await record([{ number: 1, fed: true, from: 0 }]);
-      await projector.handle(await append(order, '1', created('ann')));
-      const consistency = [{ stream: 'orders.order/1', version: 1 }];
-      const never = () => new Promise<never>(() => {});
-      const silentLogs = new Map([['orders', { ...logs.get('orders')!, readStreams: never }]]);
-      const silently = (silent: Partial<Collection>) => {
-        const current = async () => ({ number: 1, collection: { ...collection, ...silent }, settled: true });
-        return { ...views, generations: { ...views.generations, current } };
-      };
-      const waits = [
-        awaitSeen({ projection, views, logs: silentLogs, consistency, timeoutMs: 20 }),
-        awaitSeen({ projection, views: silently({ load: never }), logs, consistency, timeoutMs: 20 }),
-        awaitSeen({ projection, views: silently({ refresh: never }), logs, consistency, timeoutMs: 20 }),
-      ];
-      const late = { code: 'UNAVAILABLE', reason: 'NOT_YET_VISIBLE' };
-      await Promise.all(waits.map((waiting) => expect(waiting).rejects.toMatchObject(late)));
-      const signal = AbortSignal.abort();
-      await expect(
-        awaitSeen({ projection, views: silently({ load: never }), logs, consistency, signal }),
-      ).rejects.toMatchObject({ code: 'CANCELLED', reason: 'CALL_CANCELLED' });
     });
 
     test('queries that are not valid throw: the caller has a bug', async () => {

@@ -4,6 +4,7 @@
  */
 
 import { unavailable } from '@caudal/kernel/errors.ts';
+import { newId } from '@caudal/kernel/ids.ts';
 import { Client, errors, type estypes } from '@elastic/elasticsearch';
 import { aggregateWith } from './elasticsearch-aggregate.ts';
 import { conditionsQuery, findAfter, fullTextQuery, sortOf } from './elasticsearch-query.ts';
@@ -36,6 +37,11 @@ interface Guard {
   primaryTerm: number;
 }
 
+/**
+ * Searches of a process read the same copy of a shard while it is there: copies show a write at different moments, so
+ * what one search has found could be missing in the next.
+ */
+const preference = newId();
 const facetSize = 20;
 /** Fields that only the index needs. */
 const unread = ['keys', 'sums'];
@@ -108,7 +114,7 @@ function collection(client: Client, alias: string, layout: Layout): Collection {
   const search = (request: estypes.SearchRequest) =>
     guarded(
       client.search<Source>({
-        ...(!request.pit && { index: alias }),
+        ...(!request.pit && { index: alias, preference }),
         allow_partial_search_results: false,
         _source: { excludes: unread },
         track_total_hits: false,
@@ -185,7 +191,7 @@ function collection(client: Client, alias: string, layout: Layout): Collection {
     },
     aggregate(aggregation) {
       const openPoint = async (keepMs: number) =>
-        (await guarded(client.openPointInTime({ index: alias, keep_alive: `${keepMs}ms` }))).id;
+        (await guarded(client.openPointInTime({ index: alias, preference, keep_alive: `${keepMs}ms` }))).id;
       const closePoint = async (id: string) => void (await guarded(client.closePointInTime({ id })));
       return costed(aggregateWith({ search, openPoint, closePoint }, aggregation, layout));
     },
@@ -196,6 +202,11 @@ function collection(client: Client, alias: string, layout: Layout): Collection {
     },
     async refresh() {
       await guarded(client.indices.refresh({ index: alias }));
+    },
+    async found(ids) {
+      const query = { ids: { values: ids } };
+      const { hits } = await search({ query, size: ids.length, _source: { includes: ['id', 'streams'] } });
+      return hits.hits.map((hit) => hit._source!);
     },
     async search(find) {
       const { hits, aggregations } = await search({

@@ -150,6 +150,8 @@ export interface Collection {
   scan(options: { afterId?: string; limit: number }): Promise<StoredDocument[]>;
   /** Makes all earlier writes visible to `find`, if the store delays that. */
   refresh(): Promise<void>;
+  /** The streams of these documents as `find` sees them, if `find` may see an older state than `load` does. */
+  found?(ids: string[]): Promise<Pick<StoredDocument, 'id' | 'streams'>[]>;
   /** Full-text search, if the store has it. */
   search?(find: FullTextFind): Promise<FullTextFound>;
 }
