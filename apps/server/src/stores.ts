@@ -38,12 +38,14 @@ export async function openStores(values: RuntimeValues, name: string): Promise<S
     ? (await import('@caudal/projections/stores/mongodb-store.ts')).openMongodbStore({
         url: MONGODB_URL,
         database: namespace ?? 'caudal',
+        writeConcern: { w: values.CAUDAL_MONGODB_WRITE_CONCERN, journal: values.CAUDAL_MONGODB_JOURNAL },
       })
     : undefined;
   const search = ELASTICSEARCH_URL
     ? (await import('@caudal/projections/stores/elasticsearch-store.ts')).openElasticsearchStore({
         url: ELASTICSEARCH_URL,
         prefix: `${namespace ?? 'caudal'}-`,
+        waitForActiveShards: values.CAUDAL_ELASTICSEARCH_WAIT_FOR_ACTIVE_SHARDS,
       })
     : undefined;
   const cache = await openCache({

@@ -4,6 +4,7 @@ import { setting } from '@caudal/config/setting.ts';
 import { parsePersonalDataKeys } from '@caudal/eventlog/cipher.ts';
 import { contexts } from '../contexts.ts';
 import { parseKeySet, parseSigningKey } from './keys.ts';
+import { parseActiveShards, parseWriteConcern } from './write-concerns.ts';
 
 /** The roles of a process: what it does for its contexts. */
 export const roles = ['command', 'query', 'relay', 'projector', 'saga', 'jobs'] as const;
@@ -66,11 +67,35 @@ export const runtimeSettings = {
     optional: true,
     protocols: ['mongodb', 'mongodb+srv'],
   }),
+  CAUDAL_MONGODB_WRITE_CONCERN: setting.parsed(
+    {
+      description:
+        "Which members of MongoDB's replica set have a write before it counts as done. With less than the majority a fail-over may undo views that nothing repairs but a rebuild.",
+      expects: '"majority", a number of members from 1 to 50, or the name of a write concern of the replica set',
+      secrecy: 'public',
+      default: 'majority',
+    },
+    parseWriteConcern,
+  ),
+  CAUDAL_MONGODB_JOURNAL: setting.boolean({
+    description: 'Whether these members have the write in their journals on disk.',
+    default: 'true',
+  }),
   ELASTICSEARCH_URL: setting.url({
     description: 'Elasticsearch, which searches products. Without it PostgreSQL does.',
     optional: true,
     protocols: ['http', 'https'],
   }),
+  CAUDAL_ELASTICSEARCH_WAIT_FOR_ACTIVE_SHARDS: setting.parsed(
+    {
+      description:
+        'How many copies of a shard, the primary among them, must be there before Elasticsearch begins a write. A write always waits for all copies that are in sync. More than the index has (its replicas and 1) refuses every write.',
+      expects: '"all", or a number of copies from 1 to 20',
+      secrecy: 'public',
+      default: '1',
+    },
+    parseActiveShards,
+  ),
   REDIS_URL: setting.url({
     description: 'Redis, which shares caches between processes. Without it each process has its own.',
     optional: true,

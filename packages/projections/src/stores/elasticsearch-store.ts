@@ -56,22 +56,33 @@ export interface ElasticsearchStoreOptions {
   url: string;
   /** The beginning of every index's name, so that contexts and systems can share a cluster. */
   prefix: string;
+  /** Copies of a shard that must be there before a write begins; the primary if absent. */
+  waitForActiveShards?: number | 'all';
 }
 
+/** How long a write waits for copies; less than the client waits for an answer. */
+const activeShardsWait = '5s';
+
 /** Opens a store; connects at first use and again by itself. */
-export function openElasticsearchStore({ url, prefix }: ElasticsearchStoreOptions): ViewStore {
+export function openElasticsearchStore(options: ElasticsearchStoreOptions): ViewStore {
+  const { url, prefix, waitForActiveShards = 1 } = options;
   // Callers retry with back-off: retries here too would only make waits longer.
   const client = new Client({ nodes: url.split(','), maxRetries: 0, requestTimeout: 10_000 });
   return {
     name: 'Elasticsearch',
     searches: true,
     viewsPerCall: Number.POSITIVE_INFINITY,
-    collection: (name, layout) => collection(client, `${prefix}-${name}`, layout),
+    collection: (name, layout) => collection({ client, waitForActiveShards }, `${prefix}-${name}`, layout),
     close: () => client.close(),
   };
 }
 
-function collection(client: Client, alias: string, layout: Layout): Collection {
+interface Access {
+  client: Client;
+  waitForActiveShards: number | 'all';
+}
+
+function collection({ client, waitForActiveShards }: Access, alias: string, layout: Layout): Collection {
   const index = `${alias}-index`;
 
   function callersError(error: unknown): unknown {
@@ -96,7 +107,14 @@ function collection(client: Client, alias: string, layout: Layout): Collection {
         : { create: { _index: alias, _id: write.id } };
       return [action, sourceOf(write, layout)];
     });
-    const { items } = await guarded(client.bulk({ require_alias: true, operations }));
+    const { items } = await guarded(
+      client.bulk({
+        require_alias: true,
+        wait_for_active_shards: waitForActiveShards,
+        timeout: activeShardsWait,
+        operations,
+      }),
+    );
     const result: SaveResult = { lost: [], refused: [] };
     items.forEach((item, place) => {
       const { status, error } = item.index ?? item.create!;

@@ -2,21 +2,19 @@
  * Views in MongoDB: a collection for each generation, with documents `{ _id, rev, streams, deleted?, keys, view }`.
  * E11000 means a lost race. See README, How views are written.
  */
-import { unavailable } from '@caudal/kernel/errors.ts';
 import {
   type AnyBulkWriteOperation,
-  BSON,
   type Document,
   type Filter,
-  MongoBulkWriteError,
   MongoClient,
-  MongoInvalidArgumentError,
   MongoServerError,
   type Collection as NativeCollection,
+  type W,
 } from 'mongodb';
 import { groupOfNone } from './aggregation.ts';
 import { alternativesAfter, totalOrder } from './keys.ts';
 import { aggregateRow, aggregateStages } from './mongodb-aggregate.ts';
+import { callersError, isDocumentError, judgeError, resultOf } from './mongodb-results.ts';
 import {
   type Collection,
   countMs,
@@ -43,29 +41,8 @@ interface MongoView {
 
 const namespaceExists = 48;
 const namespaceNotFound = 26;
-const duplicateKey = 11000;
 /** MaxTimeMSExpired, ExceededMemoryLimit, QueryExceededMemoryLimitNoDiskUseAllowed, $group over its memory. */
 const tooMuch = new Set([50, 146, 292, 16945]);
-
-/**
- * Errors of a single write that are the server's fault, not the write's: not the primary any more, shutting down,
- * interrupted, out of time, disk or memory, in conflict for the moment.
- */
-const serverTrouble = new Set([
-  7, 24, 43, 50, 64, 89, 91, 112, 133, 134, 175, 189, 202, 237, 262, 290, 317, 318, 320, 358, 9001, 10058, 10107, 11600,
-  11602, 13435, 13436, 14031, 16500,
-]);
-
-/** Whether the driver refused a document before sending it: too large, or not BSON. */
-function isDocumentError(error: unknown): boolean {
-  // By name, since Node itself throws this RangeError, when a string does not fit into the driver's buffer.
-  const tooLong = (error as Error).name === 'RangeError';
-  return tooLong || error instanceof MongoInvalidArgumentError || error instanceof BSON.BSONError;
-}
-
-function callersError(error: unknown): unknown {
-  return isDocumentError(error) ? error : unavailable('MongoDB', error);
-}
 
 async function guarded<T>(call: Promise<T>): Promise<T> {
   try {
@@ -91,10 +68,17 @@ export interface MongodbStoreOptions {
   database: string;
   /** Connections at most; 20 if absent. */
   poolSize?: number;
+  /** Which members have a write before it counts as done. A majority, in their journals, if absent. */
+  writeConcern?: { w: number | string; journal: boolean };
 }
 
+/** Less than the driver waits for an answer, so that the server says that a write reached too few members. */
+const writeConcernMs = 8_000;
+const safest = { w: 'majority', journal: true } as const;
+
 /** Opens a store; connects at first use and again by itself. */
-export function openMongodbStore({ url, database, poolSize = 20 }: MongodbStoreOptions): ViewStore {
+export function openMongodbStore(options: MongodbStoreOptions): ViewStore {
+  const { url, database, poolSize = 20, writeConcern = safest } = options;
   const client = new MongoClient(url, {
     appName: 'caudal',
     maxPoolSize: poolSize,
@@ -106,7 +90,8 @@ export function openMongodbStore({ url, database, poolSize = 20 }: MongodbStoreO
     // A view that a projector continues from must not be rolled back, and queries must see its writes.
     readPreference: 'primary',
     readConcern: { level: 'majority' },
-    writeConcern: { w: 'majority' },
+    // `W` lacks the names that a replica set can give to write concerns.
+    writeConcern: { w: writeConcern.w as W, journal: writeConcern.journal, wtimeoutMS: writeConcernMs },
   });
   const db = client.db(database);
   let connects = true;
@@ -150,10 +135,9 @@ function collection(native: NativeCollection<MongoView>, layout: Layout): Collec
       return { replaceOne: { filter: { _id: id, rev: revision - 1 }, replacement: document, upsert: true } };
     });
     try {
-      await native.bulkWrite(operations, { ordered: false });
-      return { lost: [], refused: [] };
+      return resultOf(await native.bulkWrite(operations, { ordered: false }));
     } catch (error) {
-      return judge(error, writes);
+      return judgeError(error, writes);
     }
   }
 
@@ -218,21 +202,6 @@ function nullForEmpty(keys: Write['keys']): Write['keys'] {
   return Object.fromEntries(
     Object.entries(keys).map(([key, value]) => [key, Array.isArray(value) && value.length === 0 ? null : value]),
   );
-}
-
-function judge(error: unknown, writes: Write[]): SaveResult {
-  if (!(error instanceof MongoBulkWriteError)) throw callersError(error);
-  const writeErrors = [error.writeErrors].flat();
-  // Without write errors the write concern failed: a failover may undo some writes.
-  if (writeErrors.length === 0) throw unavailable('MongoDB', error);
-  const result: SaveResult = { lost: [], refused: [] };
-  for (const writeError of writeErrors) {
-    const { id } = writes[writeError.index]!;
-    if (writeError.code === duplicateKey) result.lost.push(id);
-    else if (serverTrouble.has(writeError.code)) throw unavailable('MongoDB', error);
-    else result.refused.push({ id, error: new Error(writeError.errmsg ?? `MongoDB error ${writeError.code}`) });
-  }
-  return result;
 }
 
 async function read(found: Promise<Document[]>): Promise<StoredDocument[]> {

@@ -14,6 +14,8 @@ export interface TestStore {
   store: ViewStore;
   /** Another connection to the same place, as a second process has. */
   another(): ViewStore;
+  /** Elasticsearch: what the names of its indexes begin with. */
+  prefix?: string;
   remove(): Promise<void>;
 }
 
@@ -70,6 +72,7 @@ async function elasticsearch(url = serverUrl('elasticsearch')): Promise<TestStor
   return {
     store: another(),
     another,
+    prefix,
     async remove() {
       await Promise.all(opened.map((store) => store.close()));
       const client = new Client({ node: serverUrl('elasticsearch') });
