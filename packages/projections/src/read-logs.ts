@@ -57,11 +57,11 @@ export async function* readToHeads<V>(options: {
   }
 }
 
-/** All events of some streams, from their beginnings, stream by stream. */
-export async function* readWholeStreams(logs: Logs, streams: string[]): AsyncIterable<RecordedEvent[]> {
+/** All events of some streams, from their beginnings, or after a version, stream by stream. */
+export async function* readWholeStreams(logs: Logs, streams: string[], after = 0): AsyncIterable<RecordedEvent[]> {
   for (const stream of streams) {
     const domain = domainOf(stream);
-    for (let afterVersion = 0; ; ) {
+    for (let afterVersion = after; ; ) {
       const events = (await logs.get(domain)?.readStreams([{ stream, afterVersion }], { limit: pageSize })) ?? [];
       if (events.length === 0) break;
       yield events;

@@ -1,14 +1,27 @@
-/** The right to build a generation: a lease in the projection's record, renewed while the process builds. */
+/**
+ * The right to build a generation: a lease in the projection's record, renewed while the process builds. An unfinished
+ * generation stays for an hour after its last builder: the next one goes on with it.
+ */
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { type Clock, sleep } from '@caudal/kernel/time.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { nameOf } from '../stores/keys.ts';
 import type { ViewStore } from '../stores/store.ts';
-import { changeGenerations, type Generation, type Generations, isAhead, isBuilt } from './generations.ts';
+import {
+  type Build,
+  changeGenerations,
+  type Generation,
+  type Generations,
+  isAhead,
+  isBuilt,
+  isUnfinished,
+  readGenerations,
+} from './generations.ts';
 
 export interface Builder {
   /** The number of the generation that it builds. */
   readonly number: number;
+  readonly build: Build;
   /** The record as it was at the beginning. */
   readonly record: Generations;
   /** Fires when the lease is lost, or the caller's signal fires. */
@@ -19,57 +32,80 @@ export interface Builder {
    */
   update(change: (own: Generation) => Generation, keepOthersMs?: number): Promise<void>;
   /**
-   * Marks its generation for dropping, unless queries read it already. False if another builder has dropped it: then
-   * the caller must drop what it has written since.
+   * Marks its generation for dropping, unless queries read it already, or another builder has taken over. False if it
+   * was dropped: then the caller must drop what it has written since.
    */
   abandon(): Promise<boolean>;
+  /** Whether its generation is there. False if it was dropped. */
+  isThere(): Promise<boolean>;
   /** Releases the lease. Never throws: the lease expires anyway. */
   end(): Promise<void>;
 }
 
-const leaseMs = 30_000;
-const renewEveryMs = 8_000;
+/** How long a builder that was killed holds up the next one. */
+export const leaseMs = 6_000;
+const renewEveryMs = 2_000;
+/** The longest lease of any version. */
+const longestLeaseMs = 30_000;
+/** How long an unfinished generation waits for its next builder. Its queue fills meanwhile. */
+const unfinishedMs = 3_600_000;
 const log = logger('rebuild');
 
 /**
- * Takes the lease and a number for a new generation. Unfinished ones of earlier builders are marked for dropping, but
- * dropped a minute later as any other: until then their consumers, or a suspended builder, could create queue or
- * collection again. ABORTED REBUILD_RUNNING if another process builds, or (`onlyFirst`) has built one.
+ * Takes the lease, and the last generation if it is unfinished, or else a number for a new one. Other unfinished ones are
+ * marked for dropping, but dropped a minute later as any other: until then their consumers, or a suspended builder,
+ * could create queue or collection again. ABORTED REBUILD_RUNNING if another process builds, or (`onlyFirst`) has built
+ * one.
  */
 export async function beginBuilding(options: {
   projection: { name: string; version: number };
   store: ViewStore;
   /** Unique to this building. */
   id: string;
+  /** How many parts a new generation is filled in. */
+  parts: number;
   /** Builds the first generation or none. */
   onlyFirst?: boolean;
   clock: Clock;
   signal?: AbortSignal;
 }): Promise<Builder> {
-  const { projection, store, id, onlyFirst = false, clock, signal } = options;
+  const { projection, store, id, parts, onlyFirst = false, clock, signal } = options;
   const now = () => clock().getTime();
   const lease = () => ({ id, until: now() + leaseMs });
   const givenUp = (generation: Generation): Generation =>
     generation.from === undefined
-      ? { number: generation.number, fed: false, until: generation.until ?? now() }
+      ? { number: generation.number, fed: false, until: Math.min(generation.until ?? now(), now()) }
       : generation;
+  const kept = (generation: Generation): Generation =>
+    generation.build && generation.from === undefined ? { ...generation, until: now() + unfinishedMs } : generation;
 
   const record = await changeGenerations(projection, store, ({ last, builder, generations }) => {
-    // An earlier attempt, whose answer was lost, may have taken this lease already.
-    const isHeld = builder !== undefined && builder.id !== id && isAhead(builder.until, now(), leaseMs);
+    const isHeld = builder !== undefined && builder.id !== id && isAhead(builder.until, now(), longestLeaseMs);
     if (isHeld) throw running(projection, builder.until - now());
     if (onlyFirst && isBuilt({ generations })) throw running(projection, 0);
-    const kept = generations.map(givenUp);
-    return { last: last + 1, builder: lease(), generations: [...kept, { number: last + 1, fed: false }] };
+    const unfinished = generations.filter((one) => isUnfinished(one, now())).find(({ number }) => number === last);
+    const others = generations.filter((generation) => generation !== unfinished).map(givenUp);
+    if (unfinished) {
+      const { build } = unfinished;
+      // An earlier try of this call, whose answer was lost, may have taken it already.
+      const attempt = builder?.id === id ? build.attempt : build.attempt + 1;
+      const own = kept({ ...unfinished, build: { ...build, attempt } });
+      return { last, builder: lease(), generations: [...others, own] };
+    }
+    const own = kept({ number: last + 1, fed: false, build: { id, attempt: 1, parts } });
+    return { last: last + 1, builder: lease(), generations: [...others, own] };
   });
   const number = record.last;
+  const { build } = record.generations.find((generation) => generation.number === number)!;
   const ending = new AbortController();
   const lost = new AbortController();
 
+  const isIn = ({ generations }: Generations) => generations.some((generation) => generation.number === number);
   const change = (next: (record: Generations) => Generations) =>
     changeGenerations(projection, store, (newest) => {
-      if (newest.builder?.id !== id) throw leaseLost(projection);
-      return next({ ...newest, builder: lease() });
+      if (newest.builder?.id !== id || !isIn(newest)) throw rebuildLost(projection);
+      const generations = newest.generations.map((one) => (one.number === number ? kept(one) : one));
+      return next({ ...newest, generations, builder: lease() });
     });
 
   async function renew(): Promise<void> {
@@ -88,6 +124,7 @@ export async function beginBuilding(options: {
 
   return {
     number,
+    build: build!,
     record,
     signal: signal ? AbortSignal.any([signal, lost.signal]) : lost.signal,
     async update(changeOwn, keepOthersMs) {
@@ -104,14 +141,16 @@ export async function beginBuilding(options: {
       });
     },
     async abandon() {
-      // Allowed without the lease, since no other builder gets this number.
-      const { generations } = await changeGenerations(projection, store, (newest) => ({
-        ...newest,
-        generations: newest.generations.map((generation) =>
-          generation.number === number ? givenUp(generation) : generation,
-        ),
-      }));
-      return generations.some((generation) => generation.number === number);
+      const newest = await changeGenerations(projection, store, (before) => {
+        if (before.builder?.id !== id) return before;
+        const generations = before.generations.map((one) => (one.number === number ? givenUp(one) : one));
+        return { ...before, generations };
+      });
+      return isIn(newest);
+    },
+    async isThere() {
+      const newest = await readGenerations(projection, store);
+      return newest !== undefined && isIn(newest);
     },
     async end() {
       ending.abort();
@@ -128,7 +167,8 @@ function running(projection: { name: string; version: number }, retryAfterMs: nu
   return new CaudalError('ABORTED', 'REBUILD_RUNNING', message, { retryAfterMs });
 }
 
-function leaseLost(projection: { name: string; version: number }): CaudalError {
+/** Another builder has taken over, or the generation was dropped. */
+export function rebuildLost(projection: { name: string; version: number }): CaudalError {
   const message = `Another process has taken over the building of ${nameOf(projection)}: wait for it.`;
   return new CaudalError('FAILED_PRECONDITION', 'REBUILD_LOST', message);
 }

@@ -5,6 +5,7 @@ import type { EventHandler, Unfinished } from '@caudal/messaging/types.ts';
 import { afterEach, describe, expect, jest, test } from '@jest/globals';
 import { confirmed, created, details, testLogs } from '../testing/projections.ts';
 import { startFilling } from './fill.ts';
+import { newParts } from './parts.ts';
 
 /** Filling by a projector that the test defines. */
 async function given(handle: EventHandler['handle'], { orders = 1, acceptFailed = false } = {}) {
@@ -12,7 +13,10 @@ async function given(handle: EventHandler['handle'], { orders = 1, acceptFailed 
   for (let number = 0; number < orders; number++) await made.append(order, `${number}`, created('ann'), confirmed);
   const projector = { name: 'test.v1.1', entities: ['orders.order'], handle, seen: async () => [] };
   const { signal } = new AbortController();
-  return startFilling({ projection: details, projector, logs: made.logs, sampleSize: 5, acceptFailed, signal });
+  const parts = newParts(1);
+  const progress = { save: async () => {} };
+  const { logs } = made;
+  return startFilling({ projection: details, projector, logs, parts, progress, sampleSize: 5, acceptFailed, signal });
 }
 
 /** Fails the first event of each stream. */
@@ -35,8 +39,8 @@ describe('filling', () => {
   test('lists a thousand accepted failures, counts all, and leaves out the events behind them', async () => {
     const filling = await given(failing, { orders: 1_500, acceptFailed: true });
     await filling.fill();
-    expect(filling.failed).toHaveLength(1_000);
-    expect(filling.failedCount()).toBe(1_500);
+    expect(filling.failures.listed).toHaveLength(1_000);
+    expect(filling.failures.count()).toBe(1_500);
     expect(filling.events()).toBe(3_000);
     expect(filling.sample()).toEqual([]);
     // Consumers begin before the first event that failed.

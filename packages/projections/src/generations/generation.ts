@@ -16,19 +16,24 @@ export function factsOf<V>({ projection, store, generation }: GenerationOptions<
   return store.collection(`${generationName(projection, generation)}.facts`, { keys: {}, indexes: [] });
 }
 
+/** How far the building of a generation is: found by id only, and dropped when it is built. */
+export function progressOf<V>({ projection, store, generation }: GenerationOptions<V>): Collection {
+  return store.collection(`${generationName(projection, generation)}.progress`, { keys: {}, indexes: [] });
+}
+
 function collectionsOf<V>(options: GenerationOptions<V>): Collection[] {
   const views = collectionOf(options);
   return isMultiStream(options.projection) ? [views, factsOf(options)] : [views];
 }
 
-/** Creates a generation's collections; does nothing if they are there. */
+/** Creates a generation's collections, to be built; does nothing if they are there. */
 export async function createGeneration<V>(options: GenerationOptions<V>): Promise<void> {
-  for (const collection of collectionsOf(options)) await collection.create();
+  for (const collection of [...collectionsOf(options), progressOf(options)]) await collection.create();
 }
 
 /** Deletes a generation's collections; does nothing if they are not there. */
 export async function dropGeneration<V>(options: GenerationOptions<V>): Promise<void> {
-  for (const collection of collectionsOf(options)) await collection.drop();
+  for (const collection of [...collectionsOf(options), progressOf(options)]) await collection.drop();
 }
 
 /** Removes everything that has the generation's name; `release` undoes what outlives a consumer. May be called again. */

@@ -25,8 +25,20 @@ export interface Generation {
   fed: boolean;
   /** When queries begin to read it, in milliseconds since 1970. */
   from?: number;
-  /** When they stop, and consumers too. */
+  /** When they stop, and consumers too. Of an unfinished one: when it is given up, unless a builder goes on with it. */
   until?: number;
+  /** While it is unfinished: how it is built. */
+  build?: Build;
+}
+
+/** The building of a generation, by one builder after the other. */
+export interface Build {
+  /** Its progress has the same. */
+  id: string;
+  /** Counts the builders. */
+  attempt: number;
+  /** How many parts it is filled in. */
+  parts: number;
 }
 
 export interface Generations {
@@ -70,6 +82,12 @@ export function currentOf({ generations }: Generations, now: number): Generation
 /** Whether there is one for queries, or will be within seconds. */
 export function isBuilt({ generations }: Pick<Generations, 'generations'>): boolean {
   return generations.some(({ from }) => from !== undefined);
+}
+
+/** Whether a builder may go on with it. */
+export function isUnfinished(generation: Generation, now: number): generation is Generation & { build: Build } {
+  const { from, until, build } = generation;
+  return build !== undefined && from === undefined && until !== undefined && now < until;
 }
 
 /** Whether a query that began on it may continue. */

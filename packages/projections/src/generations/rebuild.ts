@@ -24,28 +24,27 @@
  * After a crash before step 6 queries keep the current generation; after it they switch, since the switch is in the
  * record. Only views are written, so no side effect can happen.
  */
-import type { RecordedEvent } from '@caudal/eventlog/types.ts';
-import { forEachConcurrent } from '@caudal/kernel/concurrency.ts';
-import { CaudalError } from '@caudal/kernel/errors.ts';
+import { CaudalError, isTransient } from '@caudal/kernel/errors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { type Clock, sleep, systemClock, within } from '@caudal/kernel/time.ts';
 import type { Parking } from '@caudal/messaging/subscription/parking.ts';
 import type { AnyHandler } from '@caudal/messaging/types.ts';
 import { logger } from '@caudal/telemetry/log.ts';
-import { followEvent } from '../events.ts';
-import { type AnyProjection, isMultiStream, type MultiStreamProjection } from '../multi-stream/types.ts';
+import { type AnyProjection, isMultiStream } from '../multi-stream/types.ts';
 import { collectionOf } from '../projector.ts';
 import { type Logs, logsOf } from '../read-logs.ts';
-import { nameOf } from '../stores/keys.ts';
 import type { Collection, ViewStore } from '../stores/store.ts';
-import type { Projection } from '../types.ts';
-import { checkGathered } from '../verify/check-gathered.ts';
-import { checksAtATime, checkView, type Finding } from '../verify/check-view.ts';
 import { type Builder, beginBuilding } from './builder.ts';
-import { cancelled, type Filling, failedEvents, patiently, startFilling } from './fill.ts';
+import { failedEvents } from './failures.ts';
+import { type FillingOptions, startFilling } from './fill.ts';
 import { dropExpired } from './follow-generations.ts';
-import { createGeneration, createHandler, removeGeneration } from './generation.ts';
-import { announceMs, currentOf, type Generation, isBuilt, readGenerations } from './generations.ts';
+import { createGeneration, createHandler, progressOf, removeGeneration } from './generation.ts';
+import { announceMs, currentOf, type Generation, type Generations, isBuilt, readGenerations } from './generations.ts';
+import { drawLevel, stayLevel } from './level.ts';
+import { newParts } from './parts.ts';
+import { cancelled, patiently } from './patience.ts';
+import { openProgress, type ProgressStore, Unusable } from './progress.ts';
+import { verifyBuilt } from './verify-built.ts';
 
 export interface RebuildOptions<V> {
   projection: AnyProjection<V>;
@@ -63,6 +62,11 @@ export interface RebuildOptions<V> {
   onProgress?(progress: RebuildProgress): void;
   /** Switch even if some events can't be handled; they become dead letters of the new generation too. */
   acceptFailed?: boolean;
+  /**
+   * How many parts of the streams are folded in at the same time; 4 if absent. A multi-stream projection always has one:
+   * see docs/multi-stream-projections.md.
+   */
+  parts?: number;
   /** How long the old generation is kept after the switch; 600,000 ms if absent. */
   keepMs?: number;
   signal?: AbortSignal;
@@ -95,13 +99,11 @@ export interface RebuildReport {
 
 /** How many streams are compared with the log before a switch: all of a small projection, a sample of a large one. */
 const sampleSize = 500;
-/** After this many events were read for the sample, no further view is compared. */
-const sampleEvents = 50_000;
-/** Between two reads of the logs before the switch. */
-const pollMs = 50;
-/** If a round of filling takes less, the generation is level with the logs. */
-const levelMs = 300;
-const maxRounds = 100;
+/** How many parts of the streams are folded in at the same time. */
+const partsAtATime = 4;
+/** At the end of an interrupted process there is not much time. */
+const lastSaveMs = 2_000;
+const lookEveryMs = 500;
 const log = logger('rebuild');
 
 /**
@@ -110,8 +112,24 @@ const log = logger('rebuild');
  * wrong, REBUILD_LOST if another process has taken over; UNAVAILABLE if store, logs or broker can't be reached for
  * minutes; CANCELLED if `signal` fires. After any of these errors queries read the same generation as before.
  */
-export function rebuild<V>(options: RebuildOptions<V>): Promise<RebuildReport> {
-  return underLease(options, { onlyFirst: false });
+export async function rebuild<V>(options: RebuildOptions<V>): Promise<RebuildReport> {
+  for (let before: Generations['builder']; ; ) {
+    try {
+      return await underLease(options, { onlyFirst: false });
+    } catch (error) {
+      if (!(error instanceof CaudalError && error.reason === 'REBUILD_RUNNING')) throw error;
+      // A builder that was killed renews nothing: its lease ends within seconds, and this one goes on.
+      const now = await builderOf(options);
+      const renewed = before && now && (now.id !== before.id || now.until !== before.until);
+      if (renewed || options.signal?.aborted) throw error;
+      before = now;
+    }
+    await sleep(lookEveryMs, options.signal);
+  }
+}
+
+async function builderOf<V>({ projection, store }: RebuildOptions<V>): Promise<Generations['builder']> {
+  return (await readGenerations(projection, store))?.builder;
 }
 
 /**
@@ -143,57 +161,99 @@ async function underLease<V>(
 ): Promise<RebuildReport> {
   const { projection, store, release, clock = systemClock, signal } = options;
   logsOf(projection, options.logs);
-  const builder = await beginBuilding({ projection, store, id: newId(), onlyFirst, clock, signal });
-  try {
-    await dropExpired({ projection, store, release, record: builder.record, now: clock().getTime() });
-    return await build(options, builder);
-  } catch (error) {
-    await giveUp(options, builder).catch((givingUp: unknown) => {
-      log.warn(
-        { err: givingUp },
-        'the unfinished generation could not be marked for dropping: the next rebuild does it',
-      );
-    });
-    throw error;
-  } finally {
-    await builder.end();
+  const parts = isMultiStream(projection) ? 1 : (options.parts ?? partsAtATime);
+  for (;;) {
+    const builder = await beginBuilding({ projection, store, id: newId(), parts, onlyFirst, clock, signal });
+    try {
+      await dropExpired({ projection, store, release, record: builder.record, now: clock().getTime() });
+      return await build(options, builder);
+    } catch (error) {
+      await leave(options, builder, error).catch((leaving: unknown) => {
+        log.warn(
+          { err: leaving },
+          'the unfinished generation could not be marked for dropping: the next rebuild, or an hour, does it',
+        );
+      });
+      if (!(error instanceof Unusable)) throw error;
+      log.warn({ generation: builder.number }, 'an unfinished generation is of no use: another one is begun');
+    } finally {
+      await builder.end();
+    }
   }
 }
 
 /**
- * Marks the generation for dropping. After a suspension of minutes it may be dropped already, and written again since.
+ * After an interruption or an outage the generation stays for the next builder; after any other error it is marked for
+ * dropping. After a suspension it may be dropped already, and written again since.
  */
-async function giveUp<V>(options: RebuildOptions<V>, builder: Builder): Promise<void> {
-  if (!(await builder.abandon())) await removeGeneration({ ...options, generation: builder.number });
+async function leave<V>(options: RebuildOptions<V>, builder: Builder, error: unknown): Promise<void> {
+  const isLost = error instanceof CaudalError && error.reason === 'REBUILD_LOST';
+  if (isTransient(error) && !isLost) return;
+  const isThere = isLost ? await builder.isThere() : await builder.abandon();
+  if (!isThere) await removeGeneration({ ...options, generation: builder.number });
+}
+
+/** What an earlier builder has left. Throws Unusable if it is not there, or not of these logs. */
+async function resume<V>(
+  { projection, logs }: RebuildOptions<V>,
+  progress: ProgressStore,
+  accepting: boolean,
+): Promise<NonNullable<FillingOptions<V>['restored']>> {
+  const restored = await progress.load();
+  if (!restored) throw new Unusable();
+  // Its views are past the events that were left out: they can't be judged again.
+  if (isMultiStream(projection) && restored.failed.length > 0 && !accepting) throw new Unusable();
+  for (const log of logsOf(projection, logs)) {
+    const furthest = Math.max(...restored.progress.parts.map(({ positions }) => positions.get(log.domain) ?? 0));
+    // It has lost its end since, in a fail-over: other events will have these positions.
+    if ((await log.readLog(furthest, { limit: 1 })).head < furthest) throw new Unusable();
+  }
+  return restored;
 }
 
 async function build<V>(options: RebuildOptions<V>, builder: Builder): Promise<RebuildReport> {
   const { projection, store, onProgress, acceptFailed = false, keepMs = 600_000, clock = systemClock } = options;
   const generation = builder.number;
   const { signal } = builder;
-  const collection = collectionOf({ projection, store, generation });
-  const projector = createHandler({ projection, store, generation });
+  const place = { projection, store, generation };
+  const collection = collectionOf(place);
+  const projector = createHandler(place);
   const replaced = currentOf(builder.record, clock().getTime())?.number;
   // The first generation accepts failed events: there is no older one to keep.
   const accepting = acceptFailed || replaced === undefined;
+  const progress = openProgress({ collection: progressOf(place), projection, build: builder.build });
 
-  await patiently(() => removeGeneration({ ...options, generation }), signal);
-  await patiently(() => createGeneration({ projection, store, generation }), signal);
+  const restored =
+    builder.build.attempt > 1 ? await patiently(() => resume(options, progress, accepting), signal) : undefined;
+  if (!restored) await patiently(() => removeGeneration({ ...options, generation }), signal);
+  await patiently(() => createGeneration(place), signal);
   await patiently(() => options.bind(projector), signal);
   const parking = options.parking?.(projector.name);
-  const filling = startFilling({ ...options, projector, parking, sampleSize, acceptFailed: accepting, signal });
+  const parts = restored?.progress.parts ?? newParts(builder.build.parts);
+  const filling = startFilling({
+    ...options,
+    ...{ projector, parking, parts, restored, progress, sampleSize, acceptFailed: accepting, signal },
+  });
   const judgeFailed = () => {
-    const failedCount = filling.failedCount();
-    if (!accepting && failedCount > 0) throw failedEvents({ ...filling, failedCount });
+    const { listed, count } = filling.failures;
+    if (!accepting && count() > 0) throw failedEvents({ listed, count: count() });
   };
-  await filling.fill();
+  // From here on an earlier builder that has not noticed yet can't save its own progress.
+  await patiently(() => filling.save(), signal);
+  try {
+    await filling.fill();
+  } catch (error) {
+    if (isTransient(error)) await within(lastSaveMs, filling.save()).catch(() => {});
+    throw error;
+  }
   judgeFailed();
+  await patiently(() => filling.save(), signal);
   await patiently(() => options.filled(projector.name, filling.safePositions()), signal);
   await patiently(() => builder.update((own) => ({ ...own, fed: true })), signal);
 
   onProgress?.({ step: 'verify' });
   const sample = filling.sample();
-  const verified = await verifySample({ ...options, generation, sample, upTo: filling.safePositions(), signal });
+  const verified = await verifyBuilt({ ...options, generation, sample, upTo: filling.safePositions(), signal });
 
   onProgress?.({ step: 'switch' });
   // If nothing is replaced, no query sees less than before, and the consumers catch up.
@@ -201,14 +261,17 @@ async function build<V>(options: RebuildOptions<V>, builder: Builder): Promise<R
   judgeFailed();
   await patiently(() => collection.refresh(), signal);
   let from = 0;
-  const announced = (own: Generation): Generation => {
+  const announced = ({ number, fed, from: before }: Generation): Generation => {
     // By the clock of this attempt, so that it is ahead. If an answer was lost, an earlier attempt has announced it.
-    from = own.from ?? clock().getTime() + (replaced === undefined ? 0 : announceMs);
-    return { ...own, from };
+    from = before ?? clock().getTime() + (replaced === undefined ? 0 : announceMs);
+    return { number, fed, from };
   };
   await patiently(() => builder.update(announced, keepMs), signal);
 
   await stayLevel({ from, filling, collection, clock, signal });
+  await progressOf(place)
+    .drop()
+    .catch((error: unknown) => log.warn({ err: error }, 'the progress of the rebuild is left beside its views'));
   const before = replaced === undefined ? undefined : collectionOf({ projection, store, generation: replaced });
   return {
     generation,
@@ -216,55 +279,9 @@ async function build<V>(options: RebuildOptions<V>, builder: Builder): Promise<R
     events: filling.events(),
     views: await countViews(collection, before),
     verified,
-    failed: filling.failed,
-    failedCount: filling.failedCount(),
+    failed: filling.failures.listed,
+    failedCount: filling.failures.count(),
   };
-}
-
-/**
- * Fills until a round takes less than 300 ms: after the announcement, new events must be folded in in time. Each round
- * has only the events that arrived during the one before.
- */
-async function drawLevel(filling: Filling): Promise<void> {
-  for (let round = 1; round <= maxRounds; round++) {
-    const begun = performance.now();
-    await filling.fill();
-    if (performance.now() - begun < levelMs) return;
-  }
-  const message = 'Events arrive faster than the store takes them into the new views: rebuild when there is less load.';
-  throw new CaudalError('FAILED_PRECONDITION', 'REBUILD_TOO_SLOW', message);
-}
-
-/**
- * Folds in new events until queries read the new generation, and makes them visible. Never throws. A batch in flight at
- * the switch may be written after it: readers of a new generation count on that (`isSettled`).
- */
-async function stayLevel(context: {
-  from: number;
-  filling: Filling;
-  collection: Collection;
-  clock: Clock;
-  signal: AbortSignal;
-}): Promise<void> {
-  const { from, filling, collection, clock, signal } = context;
-  const left = () => Math.max(0, from - clock().getTime());
-  const switched = new AbortController();
-  const round = async () => {
-    const before = filling.events();
-    await filling.fill(switched.signal);
-    // Otherwise Elasticsearch would show them up to a second later.
-    if (filling.events() > before) await collection.refresh();
-  };
-  try {
-    while (left() > 0) {
-      if (!(await within(left(), round(), signal))) break;
-      await sleep(pollMs, signal);
-    }
-  } catch (error) {
-    log.warn({ err: error }, 'new events before the switch are left to the consumers');
-  }
-  await sleep(left(), signal);
-  switched.abort();
 }
 
 async function countViews(now: Collection, before: Collection | undefined): Promise<RebuildReport['views']> {
@@ -275,77 +292,4 @@ async function countViews(now: Collection, before: Collection | undefined): Prom
     log.warn({ err: error }, 'the views are switched, but not counted');
     return undefined;
   }
-}
-
-/** Compares some views with the logs; returns how many. A view that is only behind counts as right. */
-async function verifySample<V>(
-  options: RebuildOptions<V> & {
-    generation: number;
-    sample: RecordedEvent[];
-    upTo: ReadonlyMap<string, number>;
-    signal: AbortSignal;
-  },
-): Promise<number> {
-  const { projection, signal } = options;
-  if (!isMultiStream(projection)) return verifyStreams({ ...options, projection });
-  return patiently(() => verifyGathered({ ...options, projection }), signal);
-}
-
-/** Views of some streams. */
-async function verifyStreams<V>(options: {
-  projection: Projection<V>;
-  store: ViewStore;
-  generation: number;
-  logs: Logs;
-  sample: RecordedEvent[];
-  signal: AbortSignal;
-}): Promise<number> {
-  const { projection, logs, sample, signal } = options;
-  const collection = collectionOf(options);
-  const streams = new Map<string, string[]>();
-  for (const event of sample) {
-    const id = followEvent(projection, event)?.view;
-    if (id !== undefined) streams.set(id, [...(streams.get(id) ?? []), event.stream]);
-  }
-  let verified = 0;
-  let read = 0;
-  await forEachConcurrent(streams, checksAtATime, async ([id, ofView]) => {
-    if (read >= sampleEvents) return;
-    const onRead = (events: number) => {
-      read += events;
-    };
-    const check = () => checkView({ projection, collection, logs, id, streams: ofView, settleMs: 0, onRead });
-    refuse(projection, await patiently(check, signal));
-    verified += 1;
-  });
-  return verified;
-}
-
-/** Checking a gathered view needs the whole log: so all views are checked if it is short, and none if it is long. */
-async function verifyGathered<V>(options: {
-  projection: MultiStreamProjection<V>;
-  store: ViewStore;
-  generation: number;
-  logs: Logs;
-  upTo: ReadonlyMap<string, number>;
-}): Promise<number> {
-  const { projection, logs, upTo } = options;
-  let events = 0;
-  for (const log of logsOf(projection, logs)) events += (await log.readLog(0, { limit: 1 })).head;
-  if (events > sampleEvents) return 0;
-  const collection = collectionOf(options);
-  const { documents, findings } = await checkGathered({ projection, collection, logs, upTo, settleMs: 0 });
-  refuse(projection, findings);
-  return documents;
-}
-
-function refuse(projection: { name: string; version: number }, findings: Finding[]): void {
-  const wrong = findings.find(({ kind }) => kind !== 'behind');
-  if (!wrong) return;
-  throw new CaudalError(
-    'FAILED_PRECONDITION',
-    'REBUILD_DIFFERS',
-    `${nameOf(projection)}: the new view ${wrong.id} is not what the log says (${wrong.kind}: ${wrong.detail}).`,
-    { metadata: { view: wrong.id } },
-  );
 }

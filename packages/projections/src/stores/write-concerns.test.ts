@@ -87,7 +87,7 @@ describeWith(['elasticsearch'], 'the active shards of Elasticsearch', () => {
     await collection.create();
     const strict = openElasticsearchStore({
       url: serverUrl('elasticsearch'),
-      prefix: place.prefix!,
+      prefix: place.at,
       waitForActiveShards: 2,
     });
     await expect(strict.collection('things', layout).save([write('1')])).rejects.toMatchObject(unavailable);

@@ -14,8 +14,8 @@ export interface TestStore {
   store: ViewStore;
   /** Another connection to the same place, as a second process has. */
   another(): ViewStore;
-  /** Elasticsearch: what the names of its indexes begin with. */
-  prefix?: string;
+  /** Where another process finds it: `openStoreAt`. */
+  at: string;
   remove(): Promise<void>;
 }
 
@@ -33,6 +33,7 @@ async function mongodb(url = serverUrl('mongodb')): Promise<TestStore> {
   return {
     store: another(),
     another,
+    at: database,
     async remove() {
       await Promise.all(opened.map((store) => store.close()));
       const client = new MongoClient(serverUrl('mongodb'));
@@ -55,6 +56,7 @@ async function postgres(url?: string): Promise<TestStore> {
   return {
     store: another(),
     another,
+    at: fresh.url,
     async remove() {
       await Promise.all(databases.map((database) => database.close()));
       await fresh.drop();
@@ -72,7 +74,7 @@ async function elasticsearch(url = serverUrl('elasticsearch')): Promise<TestStor
   return {
     store: another(),
     another,
-    prefix,
+    at: prefix,
     async remove() {
       await Promise.all(opened.map((store) => store.close()));
       const client = new Client({ node: serverUrl('elasticsearch') });
@@ -87,6 +89,13 @@ async function elasticsearch(url = serverUrl('elasticsearch')): Promise<TestStor
 export const testStores = { mongodb, postgres, elasticsearch } satisfies Partial<
   Record<ServerName, (url?: string) => Promise<TestStore>>
 >;
+
+/** The store of a place that another process has made, which removes it. */
+export function openStoreAt(name: keyof typeof testStores, at: string): ViewStore {
+  if (name === 'mongodb') return openMongodbStore({ url: serverUrl('mongodb'), database: at });
+  if (name === 'elasticsearch') return openElasticsearchStore({ url: serverUrl('elasticsearch'), prefix: at });
+  return openPostgresStore({ database: openDatabase({ url: at, schema: 'views', poolSize: 4 }) });
+}
 
 /** A store that is reached through a proxy. */
 export async function throughProxy(name: keyof typeof testStores): Promise<{ reached: TestStore; proxy: TcpProxy }> {
