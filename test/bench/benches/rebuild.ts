@@ -1,16 +1,18 @@
-/** The time of rebuilding a projection's views from a long log. */
+/** The time of rebuilding a projection's views from a long log, also when the builder is killed. */
 
 import { forEachConcurrent } from '@caudal/kernel/concurrency.ts';
-import { rebuild as rebuildView } from '@caudal/projections/generations/rebuild.ts';
+import { ensureBuilt, rebuild as rebuildView } from '@caudal/projections/generations/rebuild.ts';
 import { collectionOf, generationName } from '@caudal/projections/projector.ts';
+import { countingEvents, mortal } from '@caudal/projections/testing/mortal.ts';
 import { stockDashboard } from '@caudal/service-inventory/projections/stock-dashboard.ts';
 import { freshDatabase } from '@caudal/testing/servers.ts';
 import type { Document } from 'mongodb';
 import { figureOf, ratioOf } from '../figures.ts';
+import { takeTurns } from '../load.ts';
 import { migrateLog, openLog } from '../log.ts';
 import { created, restocked, streamOf } from '../stock-events.ts';
 import type { Bench, Figure } from '../types.ts';
-import { contests } from '../view-stores.ts';
+import { type Contest, contests } from '../view-stores.ts';
 
 const bench = 'rebuild';
 const eventsAView = 5;
@@ -28,6 +30,64 @@ async function fill(log: ReturnType<typeof openLog>['log'], views: number): Prom
   });
 }
 
+const atMost = { kind: 'atMost', value: 1.1 } as const;
+/** When the builder is killed. */
+const killedAt = 0.7;
+/** More than a lease lasts: the next builder's clock is ahead, so that the wait for it is not measured. */
+const leaseMs = 10_000;
+
+/**
+ * Times of building a first generation: in parts, in one part, and by a builder that is killed and the next one, both
+ * together; and how many events these two handled, of those that there are.
+ */
+async function buildings(
+  contest: Contest,
+  log: ReturnType<typeof openLog>['log'],
+  options: { events: number; rounds: number; say(what: string): void },
+) {
+  const { events, rounds, say } = options;
+  const again: number[] = [];
+  let version = 1_000;
+  /** A version of its own, so that nothing is replaced, and no switch waited for. */
+  const next = (parts?: number) => {
+    version += 1;
+    const { projection, handled } = countingEvents({ ...stockDashboard, version });
+    let filledIn = 0;
+    const hooks = {
+      bind: async () => {},
+      // Without the views that are folded again for the check before the switch.
+      filled: async () => {
+        filledIn = handled();
+      },
+      release: async () => {},
+    };
+    const of = { projection, store: contest.store, logs: new Map([[log.domain, log]]), parts, ...hooks };
+    return { of, handled: () => filledIn };
+  };
+  const timed = async (work: () => Promise<unknown>) => {
+    const began = performance.now();
+    await work();
+    return (performance.now() - began) / 1_000;
+  };
+  const contenders = {
+    whole: () => timed(() => ensureBuilt(next().of)),
+    onePart: () => timed(() => ensureBuilt(next(1).of)),
+    killed: () =>
+      timed(async () => {
+        const { of, handled } = next();
+        const builder = mortal();
+        const onProgress = ({ position = 0 }: { position?: number }) => {
+          if (position >= killedAt * events) builder.kill();
+        };
+        void ensureBuilt({ ...builder.process(of), onProgress });
+        await builder.died;
+        await ensureBuilt(mortal().process(of, leaseMs));
+        again.push(handled() / events);
+      }),
+  };
+  return { ...(await takeTurns(contenders, { rounds, say })), again: again.slice(-rounds) };
+}
+
 /** As many documents as there are views, copied from some that the rebuild has written. */
 function multiplied(sample: Document[], count: number): Document[] {
   const key = sample[0]!._id === undefined ? 'id' : '_id';
@@ -37,7 +97,7 @@ function multiplied(sample: Document[], count: number): Document[] {
 export const rebuild: Bench = {
   name: 'rebuild',
   title: 'Rebuilding a read model',
-  compares: `A log of 1,000,000 events, ${eventsAView} per view, is read from its beginning and folded; the views are written, a sample is checked against the log, and queries are switched to the new views. Compared with bulk writes of as many such documents by the store's own client, ${bulk.toLocaleString('en')} at a time: the minimum for any rebuild.`,
+  compares: `A log of 1,000,000 events, ${eventsAView} per view, is read from its beginning and folded; the views are written, a sample is checked against the log, and queries are switched to the new views. Compared with bulk writes of as many such documents by the store's own client, ${bulk.toLocaleString('en')} at a time: the minimum for any rebuild. Then a first generation is built in four parts and in one, and by a builder that is killed at 70 % and the next one: \`killed-vs-whole\` is the time of both together, \`events-handled\` how many events they handled of those that there are.`,
   needs: ['postgres', 'mongodb', 'elasticsearch'],
 
   async run({ quick, say }) {
@@ -54,6 +114,7 @@ export const rebuild: Bench = {
         const contest = await open();
         const rates = { rebuilt: [] as number[], raw: [] as number[] };
         const seconds: number[] = [];
+        let built: Awaited<ReturnType<typeof buildings>>;
         try {
           for (let round = 1; round <= rounds; round++) {
             say(`${name}: round ${round} of ${rounds}`);
@@ -82,6 +143,8 @@ export const rebuild: Bench = {
             rates.rebuilt.push(views / took);
             rates.raw.push(views / rawTook);
           }
+          const tell = (what: string) => say(`${name}: ${what}`);
+          built = await buildings(contest, log, { events: views * eventsAView, rounds: quick ? 1 : 2, say: tell });
         } finally {
           await contest.close();
         }
@@ -92,6 +155,9 @@ export const rebuild: Bench = {
             rates.rebuilt.map((rate) => rate * eventsAView),
           ),
           ratioOf({ bench, metric: `${name}.views-vs-raw` }, rates.rebuilt, rates.raw),
+          ratioOf({ bench, metric: `${name}.parts-vs-one` }, built.onePart, built.whole),
+          ratioOf({ bench, metric: `${name}.killed-vs-whole`, goal: atMost }, built.killed, built.whole),
+          figureOf({ bench, metric: `${name}.events-handled`, unit: 'x', goal: atMost }, built.again),
         );
       }
     } finally {

@@ -16,6 +16,7 @@ import { withApp } from '../with-app.ts';
 
 interface Options {
   acceptFailed?: boolean;
+  anew?: boolean;
   json?: boolean;
 }
 
@@ -27,12 +28,14 @@ export function rebuildCommand(): Command {
     .description('rebuild a view from the logs, and switch queries to it once it is verified')
     .argument('<view>', '"order-details"')
     .option('--accept-failed', "switch even if some events can't be handled; they become dead letters")
+    .option('--anew', 'begin anew, even if an interrupted rebuild has left something to go on with')
     .option('--json', 'print the report as one JSON object')
     .addHelpText(
       'after',
       `
-Commands and queries continue during the rebuild. If it fails or is interrupted, queries keep reading the old view. Exit code 1
-if the view could not be built, or if some events could not be handled.
+Commands and queries continue during the rebuild. If it fails or is interrupted, queries keep reading the old view. A rebuild
+that was interrupted, by a signal or an outage, is gone on with if it is started again within an hour. Exit code 1 if the view
+could not be built, or if some events could not be handled.
 
 Example: caudal rebuild order-details`,
     )
@@ -52,12 +55,13 @@ Example: caudal rebuild order-details`,
     );
 }
 
-async function run(system: App, of: LocalProjection, { acceptFailed }: Options): Promise<RebuildReport> {
+async function run(system: App, of: LocalProjection, { acceptFailed, anew }: Options): Promise<RebuildReport> {
   const display = createProgress({ stream: process.stderr, clock: systemClock });
   try {
     return await rebuild({
       ...rebuildOptions(system, of),
       acceptFailed,
+      anew,
       onProgress({ step, domain, position, head }) {
         if (domain !== undefined) display.update({ step: domain, done: position!, total: head! });
         else display.update({ step, done: 0, total: 1 });

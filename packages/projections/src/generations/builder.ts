@@ -52,7 +52,7 @@ const unfinishedMs = 3_600_000;
 const log = logger('rebuild');
 
 /**
- * Takes the lease, and the last generation if it is unfinished, or else a number for a new one. Other unfinished ones are
+ * Takes the lease, and the last generation if it is unfinished and of the same code, or else a number for a new one. Other unfinished ones are
  * marked for dropping, but dropped a minute later as any other: until then their consumers, or a suspended builder,
  * could create queue or collection again. ABORTED REBUILD_RUNNING if another process builds, or (`onlyFirst`) has built
  * one.
@@ -62,14 +62,17 @@ export async function beginBuilding(options: {
   store: ViewStore;
   /** Unique to this building. */
   id: string;
-  /** How many parts a new generation is filled in. */
+  /** How many parts a new generation is filled in, and by which code. */
   parts: number;
+  code: string;
+  /** Goes on with no unfinished generation. */
+  anew?: boolean;
   /** Builds the first generation or none. */
   onlyFirst?: boolean;
   clock: Clock;
   signal?: AbortSignal;
 }): Promise<Builder> {
-  const { projection, store, id, parts, onlyFirst = false, clock, signal } = options;
+  const { projection, store, id, parts, code, anew = false, onlyFirst = false, clock, signal } = options;
   const now = () => clock().getTime();
   const lease = () => ({ id, until: now() + leaseMs });
   const givenUp = (generation: Generation): Generation =>
@@ -83,7 +86,9 @@ export async function beginBuilding(options: {
     const isHeld = builder !== undefined && builder.id !== id && isAhead(builder.until, now(), longestLeaseMs);
     if (isHeld) throw running(projection, builder.until - now());
     if (onlyFirst && isBuilt({ generations })) throw running(projection, 0);
-    const unfinished = generations.filter((one) => isUnfinished(one, now())).find(({ number }) => number === last);
+    const unfinished = generations
+      .filter((one) => isUnfinished(one, now()))
+      .find(({ number, build }) => number === last && (build.id === id || (build.code === code && !anew)));
     const others = generations.filter((generation) => generation !== unfinished).map(givenUp);
     if (unfinished) {
       const { build } = unfinished;
@@ -92,7 +97,7 @@ export async function beginBuilding(options: {
       const own = kept({ ...unfinished, build: { ...build, attempt } });
       return { last, builder: lease(), generations: [...others, own] };
     }
-    const own = kept({ number: last + 1, fed: false, build: { id, attempt: 1, parts } });
+    const own = kept({ number: last + 1, fed: false, build: { id, attempt: 1, parts, code } });
     return { last: last + 1, builder: lease(), generations: [...others, own] };
   });
   const number = record.last;

@@ -39,6 +39,8 @@ export interface Build {
   attempt: number;
   /** How many parts it is filled in. */
   parts: number;
+  /** Of the projection (code.ts). */
+  code: string;
 }
 
 export interface Generations {

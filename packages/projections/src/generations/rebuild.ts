@@ -2,12 +2,13 @@
  * Builds a generation of a projection from the logs and lets queries read it: the first one, or one that replaces
  * another ("blue/green"), while commands and queries continue.
  *
- *    1. lease    The record names the process that builds. Another one is refused; what a crashed one left is dropped.
- *                Whatever has the new generation's name is removed (if the record was lost, numbers begin again).
+ *    1. lease    The record names the process that builds. Another one is refused; what a crashed one left is gone on
+ *                with. Whatever has a new generation's name is removed (if the record was lost, numbers begin again).
  *    2. bind     `bind(handler)`: the caller creates and binds the generation's queue. From here on the queue gets
  *                every new event. (Without a broker there is nothing to do.)
  *    3. fill     The logs are read from the beginning to the heads that they have now, after the binding, and folded by
- *                the same projector that consumers use.
+ *                the same projector that consumers use, several parts of the streams at the same time. The progress is
+ *                saved, so that another process can go on: see docs/projections.md, How a rebuild goes on.
  *    4. feed     `filled(handler, positions)`: the caller stores where consumers may begin (the checkpoints of a log
  *                feed, and of reconciliation). Then the record marks the generation as fed, and the projectors that
  *                follow the record (follow-generations.ts) start consumers, within two seconds.
@@ -35,6 +36,7 @@ import { collectionOf } from '../projector.ts';
 import { type Logs, logsOf } from '../read-logs.ts';
 import type { Collection, ViewStore } from '../stores/store.ts';
 import { type Builder, beginBuilding } from './builder.ts';
+import { codeOf } from './code.ts';
 import { failedEvents } from './failures.ts';
 import { type FillingOptions, startFilling } from './fill.ts';
 import { dropExpired } from './follow-generations.ts';
@@ -60,6 +62,8 @@ export interface RebuildOptions<V> {
   /** Undoes `bind` and `parking` when a generation is dropped. May be called again, also if it was never bound. */
   release(handlerName: string): Promise<void>;
   onProgress?(progress: RebuildProgress): void;
+  /** Begin anew, even if an earlier rebuild has left something to go on with. */
+  anew?: boolean;
   /** Switch even if some events can't be handled; they become dead letters of the new generation too. */
   acceptFailed?: boolean;
   /**
@@ -159,11 +163,12 @@ async function underLease<V>(
   options: RebuildOptions<V>,
   { onlyFirst }: { onlyFirst: boolean },
 ): Promise<RebuildReport> {
-  const { projection, store, release, clock = systemClock, signal } = options;
+  const { projection, store, release, anew, clock = systemClock, signal } = options;
   logsOf(projection, options.logs);
   const parts = isMultiStream(projection) ? 1 : (options.parts ?? partsAtATime);
   for (;;) {
-    const builder = await beginBuilding({ projection, store, id: newId(), parts, onlyFirst, clock, signal });
+    const begin = { projection, store, id: newId(), parts, code: codeOf(projection), anew, onlyFirst, clock, signal };
+    const builder = await beginBuilding(begin);
     try {
       await dropExpired({ projection, store, release, record: builder.record, now: clock().getTime() });
       return await build(options, builder);

@@ -150,30 +150,33 @@ describe('a builder that goes on', () => {
 
   const anyOptions = <V>(options: RebuildOptions<V>) => options as unknown as RebuildOptions<never>;
 
-  test('judges events again that failed before; with mended code nothing is missing', async () => {
+  test('judges events again that failed before; if they can be handled now, nothing is missing', async () => {
     const made = await logsWith(400);
     await made.append(order, '7', poisonous, confirmed);
     await made.append(order, '9', poisonous);
     for (let n = 400; n < 900; n++) await made.append(order, `${n}`, created('ben'));
     const whole = optionsOf(details, made, 50);
     await ensureBuilt(whole.options);
-    const mended: Projection<Details> = {
-      ...details,
-      follows: details.follows.map((follow) => ({
-        ...follow,
-        evolve: (view, event) =>
-          event.event.$case === 'rejected' ? { ...view!, status: poison } : follow.evolve(view, event),
-      })),
-    };
-    for (const projection of [details, mended]) {
+    for (const isMended of [false, true]) {
+      let mended = false;
+      // The same text: mended is what it calls.
+      const projection: Projection<Details> = {
+        ...details,
+        follows: details.follows.map((follow) => ({
+          ...follow,
+          evolve: (view, event) =>
+            mended && event.event.$case === 'rejected' ? { ...view!, status: poison } : follow.evolve(view, event),
+        })),
+      };
       const { options, filled } = optionsOf<Details>(projection, made, 50);
-      await leftAt(0.8, { options: anyOptions({ ...options, projection: details }), made });
+      await leftAt(0.8, { options: anyOptions(options), made });
+      mended = isMended;
       await ensureBuilt(mortal().process(options, leaseMs));
-      const generation = await builtOf(options);
+      const generation = await builtOf(options, 0);
       const found = await documents(options, generation);
       expect(found).toHaveLength(900);
       const seven = found.find(({ id }) => id === '7')!;
-      if (projection === details) {
+      if (!isMended) {
         expect(found).toEqual(await documents(whole.options, 1));
         // Consumers begin before the first of them, so that it becomes a dead letter.
         expect(filled).toEqual(whole.filled);
@@ -183,6 +186,18 @@ describe('a builder that goes on', () => {
         expect(found.find(({ id }) => id === '9')!.view).toMatchObject({ status: poison });
       }
     }
+  });
+
+  test('begins another generation if its code is another one, or if it is told to', async () => {
+    const made = await logsWith(100);
+    const { options } = optionsOf(details, made, 20);
+    await leftAt(0.5, { options: anyOptions(options), made });
+    const changed = { ...details, codec: { ...details.codec, toJSON: (view: Details) => details.codec.toJSON(view) } };
+    const second = mortal().process({ ...options, projection: changed }, leaseMs);
+    await leftAt(0.5, { options: anyOptions(second), made });
+    expect((await recordOf(options))!.last).toBe(2);
+    await ensureBuilt({ ...mortal().process({ ...options, projection: changed }, 2 * leaseMs), anew: true });
+    expect(await builtOf(options, 2)).toBe(3);
   });
 
   test('begins another generation if the log has lost its end, or if nothing of its own is there', async () => {

@@ -60,7 +60,8 @@ export function mortal({ dieAt = Infinity, after = false }: { dieAt?: number; af
         ...store,
         collection: (name, layout) => mortalCollection(store.collection(name, layout)),
       };
-      const clock: Clock = () => new Date(Date.now() + aheadMs);
+      const ahead: Clock = () => new Date(Date.now() + aheadMs);
+      const clock = aheadMs > 0 ? ahead : options.clock;
       return {
         ...options,
         store: mortalStore,
