@@ -189,7 +189,9 @@ export async function openPacedHandlers({ names, perSecond, reconciliation }: Pa
     /** The handlers whose queues are set aside. */
     async aside(): Promise<string[]> {
       const followers = await selectFollowers(database);
-      return followers.filter(({ missedAfter }) => missedAfter !== undefined).map(({ queue }) => queue.slice(prefix.length));
+      return followers
+        .filter(({ missedAfter }) => missedAfter !== undefined)
+        .map(({ queue }) => queue.slice(prefix.length));
     },
     async close(): Promise<void> {
       await endLoad().catch(() => {});
