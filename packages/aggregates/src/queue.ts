@@ -273,8 +273,10 @@ function answer(entry: Entry, sent: Sent, outcome: Exclude<Outcome, Conflict>): 
   } else if (outcome.kind === 'reused') {
     const description = 'was used before for another request; take a new id for a new request';
     job.reject(invalidField('request_id', description, 'REQUEST_ID_REUSED'));
-  } else {
+  } else if (outcome.kind === 'failed') {
     job.reject(outcome.error);
+  } else {
+    job.reject(new Error(`${entry.stream}: the append was refused for a claim, but commands make none`));
   }
 }
 

@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { summary } from './testing/events.ts';
-import { freshLog } from './testing/log.ts';
+import { freshLog, holdTurn } from './testing/log.ts';
 import type { RecordedEvent } from './types.ts';
 
 interface Report {
@@ -28,7 +28,7 @@ describeWith(['postgres'], 'many writers', () => {
       text: 'CREATE TRIGGER dawdle AFTER INSERT ON events FOR EACH STATEMENT EXECUTE FUNCTION dawdle()',
     });
     await fresh.database.query({
-      text: `CREATE CONSTRAINT TRIGGER dawdle AFTER INSERT ON commands DEFERRABLE INITIALLY DEFERRED
+      text: `CREATE CONSTRAINT TRIGGER dawdle AFTER INSERT ON stream_months DEFERRABLE INITIALLY DEFERRED
         FOR EACH ROW EXECUTE FUNCTION dawdle()`,
     });
   });
@@ -62,7 +62,10 @@ describeWith(['postgres'], 'many writers', () => {
   async function interfere(finished: AbortSignal): Promise<void> {
     const { database } = fresh.open({ poolSize: 1 });
     while (!finished.aborted) {
-      await database.transaction((tx) => tx.query({ text: 'SELECT pg_sleep(random() * 0.02) FROM head FOR UPDATE' }));
+      await database.transaction(async (tx) => {
+        await holdTurn(tx);
+        await tx.query({ text: 'SELECT pg_sleep(random() * 0.02)' });
+      });
       await delay(Math.random() * 20);
     }
   }

@@ -1,7 +1,8 @@
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { someAppend, someEvent, summary } from './testing/events.ts';
-import { freshLog } from './testing/log.ts';
+import { appendBatch } from './append.ts';
+import { someAppend, summary } from './testing/events.ts';
+import { freshLog, setClockAhead } from './testing/log.ts';
 import type { RecordedEvent } from './types.ts';
 
 describeWith(['postgres'], 'reading', () => {
@@ -90,14 +91,10 @@ describeWith(['postgres'], 'reading', () => {
       const { head } = await fresh.log.readLog(0);
       const reading = fresh.log.readLog(head, { waitMs: 20_000 });
       // Written by a session that sends no notification.
-      const { eventId } = someEvent();
-      await fresh.database.query({
-        text: `SELECT * FROM append(true, '{orders.order/quiet}', '{0}', '{f}', '{1}', '{null}', '{null}', '{null}',
-          '{1}', '{1}', ARRAY[$1::uuid], '{t}', '{1}', '{x}', '{x}')`,
-        values: [eventId],
-      });
+      const append = someAppend('orders.order/quiet', 0);
+      await appendBatch(fresh.database, [{ append, reliesOnRefused: false }]);
       const written = performance.now();
-      expect((await reading).events.map((event) => event.eventId)).toEqual([eventId]);
+      expect((await reading).events.map((event) => event.eventId)).toEqual([append.events[0]!.eventId]);
       // Well before the wait's own end, at which the log is read once more.
       expect(performance.now() - written).toBeLessThan(10_000);
     });
@@ -106,12 +103,11 @@ describeWith(['postgres'], 'reading', () => {
   test('heads: while the log is ahead of a clock that was set back, every event is old enough', async () => {
     const { log, database } = fresh.open();
     const { head } = await log.readLog(0, { limit: 1 });
-    await database.query({ text: "UPDATE head SET recorded_at = clock_timestamp() + interval '1 hour'" });
+    await setClockAhead(database, '1 hour');
     await log.append(someAppend('orders.order/early', 0));
+    await setClockAhead(database, '0');
     const { heads } = await log.heads(head, { minAgeMs: 10_000 });
     expect(heads.map(({ stream }) => stream)).toEqual(['orders.order/early']);
-    // So that the other tests have a normal log.
-    await database.query({ text: 'UPDATE head SET recorded_at = clock_timestamp()' });
   });
 
   test('a server that can not be reached is UNAVAILABLE', async () => {

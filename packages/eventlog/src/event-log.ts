@@ -8,6 +8,7 @@ import { counter, histogram } from '@caudal/telemetry/metrics.ts';
 import { appendBatch, type Judgeable, NoPartition, UnsendableBatch } from './append.ts';
 import { type Failure, groupCommit } from './group-commit.ts';
 import { nameHolder } from './holder.ts';
+import { addMissing } from './missing.ts';
 import { notifier } from './notify.ts';
 import { openReader } from './reader.ts';
 import { selectSnapshot, upsertSnapshot } from './snapshots.ts';
@@ -74,6 +75,11 @@ export function openEventLog(options: OpenEventLogOptions): EventLog & Running {
         reader.wake();
         others.notify();
       }
+      await addMissing(
+        database,
+        batch.map(({ append }) => append),
+        results,
+      );
       return results;
     } catch (error) {
       if (error instanceof NoPartition) log.error({ domain, err: error }, 'nothing can be appended');

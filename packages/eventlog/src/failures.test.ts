@@ -3,7 +3,7 @@ import { describeWith } from '@caudal/testing/describe-with.ts';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { selectHolders } from './holder.ts';
 import { someAppend, someCommand, summary } from './testing/events.ts';
-import { freshLog } from './testing/log.ts';
+import { freshLog, holdTurn } from './testing/log.ts';
 
 describeWith(['postgres'], 'an event log with failures', () => {
   let fresh: Awaited<ReturnType<typeof freshLog>>;
@@ -26,7 +26,7 @@ describeWith(['postgres'], 'an event log with failures', () => {
         $$ BEGIN PERFORM pg_sleep(0.001); RETURN NULL; END $$`,
     });
     await fresh.database.query({
-      text: `CREATE CONSTRAINT TRIGGER dawdle AFTER INSERT ON streams DEFERRABLE INITIALLY DEFERRED
+      text: `CREATE CONSTRAINT TRIGGER dawdle AFTER INSERT ON stream_months DEFERRABLE INITIALLY DEFERRED
         FOR EACH ROW EXECUTE FUNCTION dawdle()`,
     });
     const { log } = fresh.open({ applicationName: 'victim', retryForMs: 10_000 });
@@ -69,7 +69,7 @@ describeWith(['postgres'], 'an event log with failures', () => {
     const waiting = fresh.open({ applicationName: 'second-in-line' });
     const holder = fresh.open({ applicationName: 'the-culprit' }).database;
     await holder.transaction(async (tx) => {
-      await tx.query({ text: 'SELECT 1 FROM head FOR UPDATE' });
+      await holdTurn(tx);
       const held = log.append(someAppend('orders.order/held', 0));
       const inLine = waiting.log.append(someAppend('orders.order/in-line', 0));
       let holders = await selectHolders(fresh.database);

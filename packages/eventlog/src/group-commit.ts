@@ -3,7 +3,8 @@
  * takes an append at once, a busy log takes all that have gathered. So batches grow with the load.
  *
  * Up to `maxCalls` calls are in flight at a time, so that the log processes one while others are encoded, sent or
- * decoded here. They never have a stream in common: an append waits while an earlier one of its stream is in a call.
+ * decoded here. They never have a stream in common: an append waits while an earlier one of any of its streams is in a
+ * call, or waits itself.
  *
  * An append is in one of these states:
  *   queued    waits for a call. Bounded in number and bytes; more are RESOURCE_EXHAUSTED.
@@ -25,14 +26,15 @@
  * wait. If no call was answered for `retryForMs`, the log counts as unreachable. From then on each new batch is sent
  * twice, as a probe, and fails if both calls do.
  *
- * An append with an exact version relies on the appends of its stream that were not settled when it was made. If one of
- * these has events and settles with anything but 'appended', those behind it are marked, and the log refuses them.
+ * An append with an exact version of a stream relies on the appends of the stream that were not settled when it was made.
+ * If one of these has events for it and settles with anything but 'appended', those behind it are marked, and the log
+ * refuses them, with all their streams.
  * (Inside a batch append() does the same.)
  */
 import { CaudalError, unavailable } from '@caudal/kernel/errors.ts';
 import { type Backoff, backoffMs, sleep, within } from '@caudal/kernel/time.ts';
-import { type Judgeable, writes } from './append.ts';
-import type { Append, AppendResult } from './types.ts';
+import { type Judgeable, partsOf, writes } from './append.ts';
+import type { Append, AppendResult, StreamAppend } from './types.ts';
 
 export type Failure = 'wrong' | 'busy' | 'unknown';
 
@@ -61,6 +63,7 @@ export interface GroupCommit {
 }
 
 interface Pending extends Judgeable {
+  parts: StreamAppend[];
   bytes: number;
   /** It is sent alone, because a batch that it was part of was wrong. */
   alone: boolean;
@@ -77,15 +80,22 @@ const pauses: Backoff = { firstMs: 20, maxMs: 1_000 };
 /** While a call is in flight, this often the appends that have waited for too long are failed. */
 const lookEveryMs = 250;
 
-function bytesOf({ events, command }: Append): number {
-  let bytes = command?.reply?.length ?? 0;
-  for (const { data, metadata } of events) bytes += data.length + metadata.length;
+function bytesOf(append: Append): number {
+  let bytes = append.command?.reply?.length ?? 0;
+  for (const { record } of append.claims ?? []) bytes += record?.outcome.length ?? 0;
+  for (const { events } of partsOf(append))
+    for (const { data, metadata } of events) bytes += data.length + metadata.length;
   return bytes;
 }
 
 /** Whether doing it twice is the same as doing it once. */
 function isRepeatable(append: Append): boolean {
   return append.command?.reply !== undefined || !writes(append);
+}
+
+/** Whether the append expects an exact version of the stream. */
+function isExact({ parts }: Pending, stream: string): boolean {
+  return parts.some((part) => part.stream === stream && typeof part.expected === 'number');
 }
 
 export function groupCommit(options: GroupCommitOptions): GroupCommit {
@@ -102,16 +112,16 @@ export function groupCommit(options: GroupCommitOptions): GroupCommit {
   let scheduled = false;
   let closed: PromiseWithResolvers<void> | undefined;
 
-  /** Settles an append, and marks those behind it on its stream that rely on it. */
+  /** Settles an append, and marks those behind it on its streams that rely on it. */
   function settle(pending: Pending, outcome: AppendResult['kind'] | 'failed', finish: () => void): void {
-    const { stream } = pending.append;
-    const others = unsettled.get(stream)!;
-    const place = others.indexOf(pending);
-    others.splice(place, 1);
-    if (others.length === 0) unsettled.delete(stream);
-    if (outcome !== 'appended' && pending.append.events.length > 0)
-      for (const other of others.slice(place))
-        if (typeof other.append.expected === 'number') other.reliesOnRefused = true;
+    for (const { stream, events } of pending.parts) {
+      const others = unsettled.get(stream)!;
+      const place = others.indexOf(pending);
+      others.splice(place, 1);
+      if (others.length === 0) unsettled.delete(stream);
+      if (outcome !== 'appended' && events.length > 0)
+        for (const other of others.slice(place)) other.reliesOnRefused ||= isExact(other, stream);
+    }
     options.onSettled?.(outcome, performance.now() - pending.since);
     pending.settled = true;
     finish();
@@ -124,11 +134,14 @@ export function groupCommit(options: GroupCommitOptions): GroupCommit {
   function nextBatch(): Pending[] {
     const batch: Pending[] = [];
     const waits: Pending[] = [];
+    // An append that waits holds back those behind it on all its streams.
+    const held = new Set(underWay);
     let bytes = 0;
     let next = 0;
     for (; next < queue.length; next++) {
       const pending = queue[next]!;
-      if (underWay.has(pending.append.stream)) {
+      if (pending.parts.some(({ stream }) => held.has(stream))) {
+        for (const { stream } of pending.parts) held.add(stream);
         waits.push(pending);
         continue;
       }
@@ -222,7 +235,7 @@ export function groupCommit(options: GroupCommitOptions): GroupCommit {
     while (calls < maxCalls) {
       const batch = nextBatch();
       if (batch.length === 0) break;
-      const streams = batch.map(({ append }) => append.stream);
+      const streams = batch.flatMap(({ parts }) => parts.map(({ stream }) => stream));
       for (const stream of streams) underWay.add(stream);
       calls++;
       void deliver(batch).finally(() => {
@@ -246,10 +259,14 @@ export function groupCommit(options: GroupCommitOptions): GroupCommit {
         );
       return new Promise((resolve, reject) => {
         const since = performance.now();
-        const pending = { append, reliesOnRefused: false, bytes, alone: false, since, settled: false, resolve, reject };
-        const before = unsettled.get(append.stream);
-        if (before) before.push(pending);
-        else unsettled.set(append.stream, [pending]);
+        const parts = partsOf(append);
+        const state = { reliesOnRefused: false, alone: false, settled: false };
+        const pending: Pending = { append, parts, bytes, since, ...state, resolve, reject };
+        for (const { stream } of parts) {
+          const before = unsettled.get(stream);
+          if (before) before.push(pending);
+          else unsettled.set(stream, [pending]);
+        }
         queue.push(pending);
         queuedBytes += bytes;
         // Appends that are made in the same turn of the event loop share a call.

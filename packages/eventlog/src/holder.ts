@@ -9,6 +9,9 @@ const blocked = counter(
   'Appends that waited for long, by the application that held them up',
 );
 
+/** The first number of the advisory locks that logs take turns by: see migrations/010_append.sql. */
+const turnSpace = 1_667_331_428;
+
 export interface Holder {
   pid: number;
   application: string;
@@ -19,8 +22,8 @@ export interface Holder {
 }
 
 /**
- * The sessions that block others at the log's tables and wait for no lock themselves: the holders of the head. Empty if
- * no session waits. pg_locks shows which sessions wait (for the row's version, or for the holder's transaction);
+ * The sessions that block others at the log's turn or at its tables and wait for no lock themselves. Empty if no session
+ * waits. pg_locks shows which sessions wait (for the turn, a table, or the holder's transaction);
  * pg_stat_activity does not, since the entry of a server process that was stopped (SIGSTOP) is outdated.
  */
 export function selectHolders(db: Transaction): Promise<Holder[]> {
@@ -31,7 +34,10 @@ export function selectHolders(db: Transaction): Promise<Holder[]> {
       CROSS JOIN LATERAL unnest(pg_blocking_pids(l.pid)) AS blocking(pid)
       JOIN pg_stat_activity b ON b.pid = blocking.pid
       WHERE l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-        AND l.relation IN ('head'::regclass, 'events'::regclass, 'streams'::regclass, 'commands'::regclass)
+        AND (l.locktype = 'advisory' AND l.classid = ${turnSpace} AND l.objid = 'events'::regclass AND l.objsubid = 2
+          OR l.relation IN (SELECT t.relid FROM unnest('{events,months,stream_months,claims}'::regclass[]) AS p(name)
+            CROSS JOIN LATERAL pg_partition_tree(p.name) t)
+          OR l.relation IN ('months'::regclass, 'stream_months'::regclass))
         AND NOT EXISTS (SELECT FROM pg_locks w WHERE w.pid = b.pid AND NOT w.granted)`,
   });
 }

@@ -2,7 +2,7 @@
 import type { Running } from '@caudal/kernel/lifetime.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import { selectHeads, selectLog, selectStreams } from './read.ts';
-import type { LogReader, RecordedEvent } from './types.ts';
+import type { LogReader } from './types.ts';
 import { watch } from './watch.ts';
 
 export interface LocalReader extends LogReader, Running {
@@ -11,22 +11,6 @@ export interface LocalReader extends LogReader, Running {
 }
 
 const defaultLimit = 1_000;
-/** Positions whose time is remembered: more than the number of readers that follow a log at the same time. */
-const maxRemembered = 1_000;
-
-/** When the last event of each recent read was recorded: the next read after that event skips older partitions. */
-function remembered() {
-  const times = new Map<number, Date>();
-  return {
-    get: (position: number) => times.get(position),
-    add(event: RecordedEvent | undefined) {
-      if (!event) return;
-      times.delete(event.position);
-      times.set(event.position, event.recordedAt);
-      if (times.size > maxRemembered) times.delete(times.keys().next().value!);
-    },
-  };
-}
 
 export interface ReaderOptions {
   /** In whose schema the log is. The caller closes it. */
@@ -39,18 +23,13 @@ export interface ReaderOptions {
 /** Opens a reader of a log. */
 export function openReader({ database, domain, announcedPollMs }: ReaderOptions): LocalReader {
   const waiting = watch(database, { announcedPollMs });
-  const times = remembered();
 
-  async function readNow(afterPosition: number, limit: number) {
-    const result = await selectLog(database, { afterPosition, since: times.get(afterPosition), limit });
-    times.add(result.events.at(-1));
-    return result;
-  }
+  const readNow = (afterPosition: number, limit: number) => selectLog(database, { afterPosition, limit });
 
   return {
     domain,
     readStreams: async (cursors, { limit = defaultLimit } = {}) =>
-      cursors.length === 0 ? [] : selectStreams(database, cursors, limit),
+      cursors.length === 0 ? [] : selectStreams(database, cursors, { limit }),
     async readLog(afterPosition, { limit = defaultLimit, waitMs = 0, signal } = {}) {
       const result = await readNow(afterPosition, limit);
       if (result.events.length > 0 || waitMs <= 0 || signal?.aborted) return result;
@@ -58,9 +37,7 @@ export function openReader({ database, domain, announcedPollMs }: ReaderOptions)
       return signal?.aborted ? result : readNow(afterPosition, limit);
     },
     async heads(afterPosition, { minAgeMs = 0, limit = defaultLimit } = {}) {
-      const since = times.get(afterPosition);
-      const heads = await selectHeads(database, { afterPosition, since, minAgeMs, limit });
-      times.add(heads.at(-1));
+      const heads = await selectHeads(database, { afterPosition, minAgeMs, limit });
       // The last event of the page is the last one of its stream in the page, so it is among the heads.
       return { heads, position: heads.at(-1)?.position ?? afterPosition };
     },

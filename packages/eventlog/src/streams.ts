@@ -1,5 +1,6 @@
 /** The streams of a log, for tools that read all of them. */
-import type { Transaction } from '@caudal/postgres/database.ts';
+import type { Database, Transaction } from '@caudal/postgres/database.ts';
+import { headPosition } from './read.ts';
 
 /** A stream and its version. */
 export interface StreamHead {
@@ -14,21 +15,27 @@ export function selectStreamHeads(
 ): Promise<StreamHead[]> {
   return db.query({
     name: 'eventlog-stream-heads',
-    // A range that ends with the highest character, since not every planner turns starts_with() into one.
-    text: `SELECT stream, version FROM streams
-      WHERE stream > $1 AND stream >= $2 AND stream < $2 || chr(1114111) ORDER BY stream LIMIT $3`,
+    text: 'SELECT stream, version FROM stream_heads($1, $2, $3)',
     values: [after, prefix, limit],
   });
 }
+
+const streamsAPage = 10_000;
 
 /**
  * The log's last position, the number of its streams, and the sum of their versions, all at one moment. `head` and
  * `events` are equal unless the log is damaged.
  */
-export async function selectTotals(db: Transaction): Promise<{ head: number; streams: number; events: number }> {
-  const rows = await db.query<{ head: number; streams: number; events: number }>({
-    text: `SELECT position AS head, count(stream) AS streams, coalesce(sum(version), 0)::bigint AS events
-      FROM head LEFT JOIN streams ON true GROUP BY position`,
+export function selectTotals(db: Database): Promise<{ head: number; streams: number; events: number }> {
+  return db.transaction(async (tx) => {
+    await tx.query({ text: 'SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY' });
+    const totals = { head: await headPosition(tx), streams: 0, events: 0 };
+    for (let after: string | undefined = ''; after !== undefined; ) {
+      const page: StreamHead[] = await selectStreamHeads(tx, { after, limit: streamsAPage });
+      totals.streams += page.length;
+      for (const { version } of page) totals.events += version;
+      after = page.length === streamsAPage ? page.at(-1)!.stream : undefined;
+    }
+    return totals;
   });
-  return rows[0]!;
 }

@@ -26,20 +26,31 @@ export interface RecordedEvent extends NewEvent {
 /** What an append requires of its stream: this version (0: the stream must not exist), that it exists, or nothing. */
 export type ExpectedVersion = number | 'must-exist' | 'any';
 
-export interface Append {
+/** Events of one stream, and what they require of it. */
+export interface StreamAppend {
   stream: string;
   expected: ExpectedVersion;
   /**
-   * May be empty: then only the command is stored. Without a command either, the append only checks whether the stream
-   * is as expected ('appended' or 'conflict').
+   * May be empty: then only the command and the claims are stored. Without these either, the append only checks whether
+   * the stream is as expected ('appended' or 'conflict').
    */
   events: NewEvent[];
+}
+
+/** A unit: all of it lands, or nothing. */
+export interface Append extends StreamAppend {
+  /** Further streams whose events land with it; at most 99. Each stream of an append is named once. */
+  also?: StreamAppend[];
+  /** Facts beside the log that it requires or records; at most 1,000. See docs/event-log-write-path.md, Claims. */
+  claims?: Claim[];
   /** Makes the append repeatable: see `AppendResult`. */
   command?: {
     /** A UUID, unique per caller, method and request id. */
     key: string;
     /** A hash of the request's content: 16 bytes. */
     hash: Uint8Array;
+    /** The time in the request id, in milliseconds, if it has one: see `CommandId`. */
+    madeAt?: number;
     /**
      * The encoded answer; a repeat gets it. Without it the key is not stored, but only looked up before all other
      * checks: 'duplicate' or 'reused' if it is known. (So a refusal, which is not stored, finds out whether the command
@@ -49,18 +60,64 @@ export interface Append {
   };
 }
 
-export type AppendResult =
-  /** Durable. `version`: the stream's version after it. `position`: that of its last event, 0 if it has no events. */
-  | { kind: 'appended'; version: number; position: number; recordedAt: Date }
+/** What an append requires of an id that was or was not dealt with, and what it records of it. */
+export interface Claim {
+  /** Whose claim it is: usually the name of the stream that has to remember. */
+  scope: string;
+  /** What it is about: a reservation's id. One that is, or begins with, a UUIDv7 is cheaper than others. */
+  id: string;
+  /** How long claims of this scope are kept: 1 to 60. It never changes for a scope; for another number take a new scope. */
+  days: number;
   /**
-   * The stream is not as expected. `missing`: its events after the expected version, at most 1,000 (none for
-   * 'must-exist'). It may be only the first of them, if the append relies on another one that is a conflict too.
+   * 'absent', the default: no claim that has not expired. A number: the generation that it was read as, or absent. 'any':
+   * nothing is required.
    */
-  | { kind: 'conflict'; version: number; missing: RecordedEvent[] }
+  expected?: 'absent' | 'any' | number;
+  /** Absent: the claim is only looked up. */
+  record?: {
+    /** What it means, 1 to 32,767, declared by the caller; commands are 0. */
+    kind: number;
+    /** What later appends get that require something else. */
+    outcome: Uint8Array;
+  };
+}
+
+/** A stream that an append has not found as expected, or that was as expected in an append that did not land. */
+export interface StreamConflict {
+  version: number;
+  /** Its events after the expected version, at most 1,000 (none for 'must-exist'). */
+  missing: RecordedEvent[];
+}
+
+export type AppendResult =
+  /**
+   * Durable. `version`: the stream's version after it. `position`: that of its last event, 0 if it has no events. `also`:
+   * the versions of the further streams, in their order.
+   */
+  | { kind: 'appended'; version: number; position: number; recordedAt: Date; also?: number[] }
+  /**
+   * A stream is not as expected. `missing`: the events of the first one after its expected version. It may be only the
+   * first of them, if the append relies on another one that is a conflict too; it may lack some or all, if they could not
+   * be read. `also`: the further streams.
+   */
+  | ({ kind: 'conflict'; also?: StreamConflict[] } & StreamConflict)
   /** The command was done before, with this answer, by an append that left its stream at `version`. */
   | { kind: 'duplicate'; reply: Uint8Array; stream: string; version: number }
   /** The command's key was used before for other content. */
-  | { kind: 'reused' };
+  | { kind: 'reused' }
+  /** The streams are as expected, but these claims are not, each of which exists. Nothing has landed. */
+  | { kind: 'claimed'; claims: KnownClaim[] };
+
+/** A claim as it was recorded. */
+export interface KnownClaim {
+  /** Its place in the append's `claims`, from 0. */
+  place: number;
+  kind: number;
+  generation: number;
+  outcome: Uint8Array;
+  /** The version of the first stream of the append that recorded it, after that. */
+  version: number;
+}
 
 export interface StreamCursor {
   stream: string;

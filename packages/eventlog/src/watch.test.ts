@@ -1,9 +1,11 @@
 import type { Database, Statement } from '@caudal/postgres/database.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { appendBatch } from './append.ts';
+import { headPosition } from './read.ts';
 import { someAppend } from './testing/events.ts';
 import { freshLog } from './testing/log.ts';
-import { headPosition, watch } from './watch.ts';
+import { watch } from './watch.ts';
 
 describeWith(['postgres'], 'the watch of a log', () => {
   let fresh: Awaited<ReturnType<typeof freshLog>>;
@@ -24,7 +26,8 @@ describeWith(['postgres'], 'the watch of a log', () => {
   }
 
   /** Growth without a notification. */
-  const grow = () => fresh.database.query({ text: 'UPDATE head SET position = position + 1' });
+  const grow = () =>
+    appendBatch(fresh.database, [{ append: someAppend('orders.order/first', 'any'), reliesOnRefused: false }]);
 
   test('polls rarely while notifications arrive, and wakes at each', async () => {
     const { database, looks } = counted();

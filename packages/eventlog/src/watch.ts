@@ -8,6 +8,7 @@ import { sleep } from '@caudal/kernel/time.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import { listen } from '@caudal/postgres/listen.ts';
 import { channelOf } from './notify.ts';
+import { headPosition } from './read.ts';
 
 export interface Watch extends Running {
   /**
@@ -27,14 +28,6 @@ interface Waiter {
 const firstPollMs = 20;
 /** The longest pause between two reads of the head while growth is not announced. */
 const unannouncedPollMs = 250;
-
-export async function headPosition(database: Database): Promise<number> {
-  const rows = await database.query<{ position: number }>({
-    name: 'eventlog-head',
-    text: 'SELECT position FROM head',
-  });
-  return rows[0]!.position;
-}
 
 /** `announcedPollMs`: the longest pause between two reads of the head while growth is announced; 2,000 if absent. */
 export function watch(database: Database, { announcedPollMs = 2_000 }: { announcedPollMs?: number } = {}): Watch {

@@ -26,4 +26,9 @@ export interface CommandId {
   key: string;
   /** contentHash of the request: the same key with another hash is refused. */
   hash: Uint8Array;
+  /**
+   * When the request id was made, in milliseconds, if it is a UUIDv7. Ids with a time are cheap to remember: those that are
+   * new lie together.
+   */
+  madeAt?: number;
 }

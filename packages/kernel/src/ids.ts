@@ -21,6 +21,14 @@ function randomBytes(): Uint8Array {
 /** A UUIDv7 (RFC 9562): unique, and ordered by time, to the millisecond. */
 export const newId: IdSource = () => v7({ random: randomBytes() });
 
+const beginsWithV7 = /^([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}/;
+
+/** The milliseconds since 1970 in an id that is, or begins with, a UUIDv7 in small letters; undefined for other ids. */
+export function timeOfId(id: string): number | undefined {
+  const match = beginsWithV7.exec(id);
+  return match ? Number.parseInt(match[1]! + match[2]!, 16) : undefined;
+}
+
 /**
  * The id derived from these parts: a UUIDv8 (RFC 9562, 5.8) of their SHA-256. Equal parts give equal ids;
  * ['a', 'bc'] and ['ab', 'c'] differ.

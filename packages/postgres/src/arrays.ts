@@ -5,7 +5,7 @@
  */
 import { types } from 'pg';
 
-const { BOOL, BYTEA, INT4, TEXT, UUID } = types.builtins;
+const { BOOL, BYTEA, INT4, TEXT, TIMESTAMPTZ, UUID } = types.builtins;
 
 /**
  * As array_recv reads it: dimensions, has-nulls flag, element type, length, lower bound, then each value after its
@@ -79,5 +79,21 @@ export function booleanArray(values: boolean[]): Buffer {
     BOOL,
     values.map(() => 1),
     (buffer, offset, index) => buffer.writeUInt8(values[index] ? 1 : 0, offset),
+  );
+}
+
+/** 2000-01-01, from which PostgreSQL counts. */
+const epochMs = 946_684_800_000;
+const infinitelyEarly = -(2n ** 63n);
+
+/** `timestamptz[]`, of milliseconds since 1970; `-Infinity` is PostgreSQL's `-infinity`. */
+export function timestamptzArray(values: number[]): Buffer {
+  return binaryArray(
+    TIMESTAMPTZ,
+    values.map(() => 8),
+    (buffer, offset, index) => {
+      const ms = values[index]!;
+      buffer.writeBigInt64BE(ms === Number.NEGATIVE_INFINITY ? infinitelyEarly : BigInt(ms - epochMs) * 1_000n, offset);
+    },
   );
 }

@@ -4,9 +4,10 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { unavailable } from '@caudal/kernel/errors.ts';
+import { type Backoff, backoffMs, sleep } from '@caudal/kernel/time.ts';
 import { Client } from 'pg';
 import { clientConfig, quotedSchema } from './connection.ts';
-import { asCallersError } from './errors.ts';
+import { asCallersError, sqlState } from './errors.ts';
 
 export interface MigrationSet {
   /** The package that they belong to: `eventlog`. */
@@ -15,10 +16,32 @@ export interface MigrationSet {
   directory: URL;
 }
 
+/**
+ * How a file is run, by its first line. Without one of these: once, in a transaction with its record.
+ *
+ *     -- run: in steps           again and again, each time in a transaction, until its last statement returns `done`
+ *     -- run: with short locks   it waits for a lock only briefly, so that nothing queues behind it, and is tried again
+ */
+type Manner = 'once' | 'in steps' | 'with short locks';
+
 interface Migration {
   name: string;
   sql: string;
   hash: string;
+  manner: Manner;
+}
+
+/** How long a file that runs with short locks waits for each, and for how long it is tried again. */
+const shortLockMs = 200;
+const defaultRetryLocksForMs = 600_000;
+const lockPauses: Backoff = { firstMs: 50, maxMs: 2_000 };
+const lockNotAvailable = '55P03';
+
+function mannerOf(name: string, sql: string): Manner {
+  const stated = /^-- run: (.*)/.exec(sql)?.[1];
+  if (stated === undefined) return 'once';
+  if (stated === 'in steps' || stated === 'with short locks') return stated;
+  throw new Error(`${name} says "-- run: ${stated}": write "in steps" or "with short locks"`);
 }
 
 async function readSet({ name, directory }: MigrationSet): Promise<Migration[]> {
@@ -26,18 +49,23 @@ async function readSet({ name, directory }: MigrationSet): Promise<Migration[]> 
   return Promise.all(
     files.map(async (file) => {
       const sql = await readFile(new URL(file, directory), 'utf8');
-      return { name: `${name}/${file}`, sql, hash: createHash('sha256').update(sql).digest('hex') };
+      const hash = createHash('sha256').update(sql).digest('hex');
+      return { name: `${name}/${file}`, sql, hash, manner: mannerOf(`${name}/${file}`, sql) };
     }),
   );
 }
 
-/** Runs a file and records it in one transaction: after a crash both are done or neither. */
-async function apply(client: Client, { name, sql, hash }: Migration): Promise<void> {
+/** Runs a file in a transaction, and records it in the same one, unless a step says that there are more. */
+async function run(client: Client, { name, sql, hash, manner }: Migration): Promise<{ done: boolean }> {
   await client.query('BEGIN');
   try {
-    await client.query(sql);
-    await client.query('INSERT INTO migrations (name, sha256) VALUES ($1, $2)', [name, hash]);
+    if (manner === 'with short locks') await client.query(`SET LOCAL lock_timeout = ${shortLockMs}`);
+    // One result for each statement of the file.
+    const results = [await client.query(sql)].flat();
+    const done = manner !== 'in steps' || results.at(-1)?.rows[0]?.done === true;
+    if (done) await client.query('INSERT INTO migrations (name, sha256) VALUES ($1, $2)', [name, hash]);
     await client.query('COMMIT');
+    return { done };
   } catch (error) {
     // Ends the transaction. If the connection is lost, the server has ended it.
     await client.query('ROLLBACK').catch(() => {});
@@ -45,7 +73,31 @@ async function apply(client: Client, { name, sql, hash }: Migration): Promise<vo
   }
 }
 
-async function migrateWith(client: Client, schema: string, migrations: Migration[]): Promise<string[]> {
+/** Runs a file in its manner. After a crash it and its record are done or not; steps that were done stay. */
+async function apply(client: Client, migration: Migration, retryLocksForMs: number): Promise<void> {
+  const giveUpAt = performance.now() + retryLocksForMs;
+  for (let attempt = 1; ; attempt++) {
+    try {
+      if ((await run(client, migration)).done) return;
+    } catch (error) {
+      const isLocked = migration.manner === 'with short locks' && sqlState(error) === lockNotAvailable;
+      if (!isLocked || performance.now() >= giveUpAt) throw isLocked ? locked(migration.name, error) : error;
+      await sleep(backoffMs(attempt, lockPauses));
+    }
+  }
+}
+
+function locked(name: string, cause: unknown): Error {
+  const message =
+    `${name} was not applied: other sessions have held a lock on its tables all the time, such as a dump. ` +
+    'Nothing has changed. Run the migration again when they have ended; pg_locks and pg_stat_activity show them.';
+  return new Error(message, { cause });
+}
+
+async function migrateWith(
+  client: Client,
+  { schema, migrations, retryLocksForMs }: { schema: string; migrations: Migration[]; retryLocksForMs: number },
+): Promise<string[]> {
   // Held until the connection ends. A second process waits (lock_timeout bounds it), then finds all done.
   await client.query("SELECT pg_advisory_lock(hashtextextended('caudal.migrate.' || $1, 0))", [schema]);
   await client.query(`CREATE SCHEMA IF NOT EXISTS ${quotedSchema(schema)}`);
@@ -53,7 +105,7 @@ async function migrateWith(client: Client, schema: string, migrations: Migration
     name text PRIMARY KEY, sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())`);
   const applied = await readApplied(client, migrations);
   const todo = migrations.filter(({ name }) => !applied.has(name));
-  for (const migration of todo) await apply(client, migration);
+  for (const migration of todo) await apply(client, migration, retryLocksForMs);
   return todo.map(({ name }) => name);
 }
 
@@ -93,10 +145,19 @@ async function withClient<T>(
  * it at once; a repeat does nothing. Throws, before it changes anything, if an applied file has changed. UNAVAILABLE if
  * the server can't be reached.
  */
-export async function migrate(options: { url: string; schema: string; sets: MigrationSet[] }): Promise<string[]> {
+export async function migrate(options: {
+  url: string;
+  schema: string;
+  sets: MigrationSet[];
+  /** For how long a file that runs with short locks is tried again; 600,000 ms if absent. */
+  retryLocksForMs?: number;
+}): Promise<string[]> {
+  const { schema, retryLocksForMs = defaultRetryLocksForMs } = options;
   const migrations = (await Promise.all(options.sets.map(readSet))).flat();
   const limits = { statementTimeoutMs: 600_000, lockTimeoutMs: 60_000 };
-  return withClient({ ...options, ...limits }, (client) => migrateWith(client, options.schema, migrations));
+  return withClient({ ...options, ...limits }, (client) =>
+    migrateWith(client, { schema, migrations, retryLocksForMs }),
+  );
 }
 
 /** The names of the migrations that `migrate` would apply. Changes nothing. Errors: those of `migrate`. */

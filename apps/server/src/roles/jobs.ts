@@ -31,14 +31,15 @@ export function startJobs(app: App): void {
 }
 
 /** The jobs of a context: its own, and those of every context. Throws an Error if two have the same name. */
-export function jobsOf({ context }: LocalContext): ContextJob[] {
+export function jobsOf({ context, database: plain }: LocalContext): ContextJob[] {
   const maintenance: ContextJob = {
     name: 'log-maintenance',
-    description: "Makes the log's partitions ahead and forgets command ids that are older than 30 days.",
+    description:
+      "Makes the log's partitions ahead, and drops claims that have expired, such as command ids after 30 days.",
     schedule: { everyMs: 3_600_000 },
     // After months without a run, the partitions must be made before the first append.
     atStart: true,
-    run: ({ database }, { signal }) => maintainLog({ database, domain: context.name, signal }),
+    run: ({ database }, { signal }) => maintainLog({ database, plain, domain: context.name, signal }),
   };
   const jobs = [maintenance, ...(context.jobs ?? [])];
   checkJobs(context.name, jobs);

@@ -3,7 +3,7 @@ import type { DescMessage } from '@bufbuild/protobuf';
 import type { MethodContract } from '@caudal/contract/descriptors.ts';
 import type { Method } from '@caudal/contract/method.ts';
 import type { CommandId } from '@caudal/kernel/context.ts';
-import { contentHash, derivedId } from '@caudal/kernel/ids.ts';
+import { contentHash, derivedId, timeOfId } from '@caudal/kernel/ids.ts';
 import { type Fields, propertyOf } from '../schema/field-names.ts';
 
 /** The command id of a request; undefined if it carries no request_id. */
@@ -20,7 +20,8 @@ export function commandIdOf(contract: MethodContract, definition: Method): Comma
     const id = requestId.toLowerCase();
     const message = withMaps ? sorted(contract.request, request as Fields) : (request as Fields);
     const content = definition.requestSerialize({ ...message, requestId: id });
-    return { key: derivedId(subject, contract.path, id), hash: contentHash(content) };
+    const madeAt = timeOfId(id);
+    return { key: derivedId(subject, contract.path, id), hash: contentHash(content), ...(madeAt && { madeAt }) };
   };
 }
 

@@ -53,7 +53,7 @@ export async function eachLine<R>(
 
 /** The command's id for one line: a repeat of the call repeats each line's command. */
 export function lineCommandId({ commandId }: Call, productId: string): CommandId | undefined {
-  return commandId && { key: derivedId(commandId.key, productId), hash: commandId.hash };
+  return commandId && { ...commandId, key: derivedId(commandId.key, productId) };
 }
 
 /** Adds the writes of the lines to the call's consistency token. */

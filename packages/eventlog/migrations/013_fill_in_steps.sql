@@ -1,0 +1,2 @@
+-- run: in steps
+SELECT fill_months(20000) AS done;
