@@ -1,5 +1,5 @@
 /**
- * The head of a log is locked, so that no other session can append: by another program's transaction, by a session of
+ * The turn of a log is held, so that no other session can append: by another program's transaction, by a session of
  * Caudal that has stopped, by a server process that is stopped in the middle of an append. See README, One fault at a
  * time.
  */
@@ -26,9 +26,9 @@ import { expectAllRight } from './all-right.ts';
 import { alertExpression, partsOf, readMetrics } from './metrics.ts';
 
 const blocked = 'eventlog_append_blocked_total';
-const lockHead = 'SELECT * FROM orders.head FOR UPDATE';
+const takeTurn = "SELECT pg_advisory_xact_lock(1667331428, 'orders.events'::regclass::oid::int)";
 const money = 1_000;
-/** Calls have 5 s by default. Within this time an append must be refused, because it can't lock the head. */
+/** Calls have 5 s by default. Within this time an append must be refused, because it gets no turn. */
 const answeredWithinMs = 5_000;
 /**
  * A session of Caudal may stand idle in a transaction for 15 s (packages/postgres/src/connection.ts); the rest is
@@ -119,14 +119,14 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'an 
     const stranger = await connectAs(name);
     try {
       await stranger.query('BEGIN');
-      await stranger.query(lockHead);
+      await stranger.query(takeTurn);
       const began = performance.now();
       await expectRefused(requests.slice(0, 4));
       // Other contexts, views and strong reads do not wait.
       const walletId = await newCustomer(system.api, 1);
       expect(await balanceOf(system.api, walletId)).toBe(1);
       await system.api.call('ListOrders', { customerId });
-      // Later calls are refused as soon, for as long as the lock is held.
+      // Later calls are refused as soon, for as long as the turn is held.
       await expectRefused(requests.slice(4));
       expect(performance.now() - began).toBeLessThan(2 * answeredWithinMs);
       expect(await blockedBy(name)).toBeGreaterThan(before);
@@ -143,7 +143,7 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'an 
     const holding = Promise.withResolvers<void>();
     const standing = Promise.withResolvers<void>();
     const transaction = database.transaction(async (tx) => {
-      await tx.query({ text: lockHead });
+      await tx.query({ text: takeTurn });
       holding.resolve();
       await standing.promise;
     });
@@ -165,21 +165,21 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'an 
   }, 90_000);
 
   it('by a server process that is stopped in the middle of an append', async () => {
-    // The test can stop the append for certain if it waits for another table while it has the head locked.
+    // The test can stop the append for certain if it waits for another table while it has the turn.
     const table = await connectAs('table');
     await table.query('BEGIN');
-    await table.query('LOCK TABLE orders.commands IN ACCESS EXCLUSIVE MODE');
+    await table.query('LOCK TABLE orders.claims IN ACCESS EXCLUSIVE MODE');
     const [caught, ...others] = Array.from({ length: 4 }, order) as [Json, ...Json[]];
     const first = system.api.send('PlaceOrder', caught).catch(() => undefined);
     const [{ pid, application }] = (await until(
-      'an append waits with the head locked',
+      'an append waits that has the turn',
       async () => (await admin.query<{ pid: number; application: string }>(waitingAppends)).rows,
       (found) => found.length === 1,
     )) as [{ pid: number; application: string }];
     process.kill(pid, 'SIGSTOP');
     try {
       await table.query('ROLLBACK');
-      // An append of another process waits for the head; one of the same process waits behind the call that does not
+      // An append of another process waits for its turn; one of the same process waits behind the call that does not
       // return.
       const elsewhere = otherAppender(system.stores!.databaseUrl);
       const began = performance.now();
@@ -201,7 +201,8 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'an 
     const requests = Array.from({ length: 20 }, order);
     const answers = Promise.allSettled(requests.map((request) => system.api.send('PlaceOrder', request)));
     const elsewhere = otherAppender(system.stores!.databaseUrl);
-    const head = async () => Number((await admin.query('SELECT position FROM orders.head')).rows[0].position);
+    const head = async () =>
+      Number((await admin.query('SELECT coalesce(max(position), 0) AS position FROM orders.events')).rows[0].position);
     const before = await head();
     await until('the first is recorded', head, (now) => now > before);
     system.part('all').pause(true);
@@ -223,7 +224,7 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'an 
 
 /** The append that waits for a lock on the table of commands: it has the head locked. */
 const waitingAppends = `SELECT a.pid, a.application_name AS application FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-  WHERE NOT l.granted AND l.relation = 'orders.commands'::regclass`;
+  WHERE NOT l.granted AND l.relation = 'orders.claims'::regclass`;
 
 /** Another process that appends to the log of orders: this one. Its events are of orders that do not exist. */
 function otherAppender(url: string) {

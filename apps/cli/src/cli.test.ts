@@ -230,10 +230,8 @@ describeWith(['postgres'], 'caudal', () => {
       const stream = product.stream(poisoned);
       await sql.query('SET search_path TO catalog');
       const { rows } = await sql.query(
-        `WITH at AS (UPDATE head SET position = position + 1 RETURNING position, recorded_at),
-          of AS (UPDATE streams SET version = version + 1, updated_at = at.recorded_at FROM at WHERE stream = $1 RETURNING version)
-        INSERT INTO events SELECT at.position, at.recorded_at, of.version, 1, gen_random_uuid(), $1,
-          'catalog.product.exploded.v1', '', '' FROM at, of RETURNING version`,
+        `INSERT INTO events SELECT max(position) + 1, max(recorded_at), max(version) FILTER (WHERE stream = $1) + 1, 1,
+          gen_random_uuid(), $1, 'catalog.product.exploded.v1', '', '' FROM events RETURNING version`,
         [stream],
       );
       const { version } = rows[0];

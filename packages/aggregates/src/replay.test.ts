@@ -67,18 +67,29 @@ describeWith(['postgres'], 'replay', () => {
     ]);
   });
 
-  test('finds the last event missing', async () => {
-    await sql('DELETE FROM events WHERE position = 24');
+  test("finds a stream's last event missing", async () => {
+    await sql('DELETE FROM events WHERE position = 16');
+    await sql('DELETE FROM snapshots');
     const { findings } = await check();
     expect(findings).toEqual([
-      { kind: 'position', where: 'test 24', detail: 'the event is missing' },
-      { kind: 'stream', where: 'test.purse/c', detail: 'should end at version 8, but ends at 7' },
+      { kind: 'total', where: 'test', detail: 'the streams have 23 events, but the log ends at position 24' },
+      { kind: 'position', where: 'test 16', detail: 'the event is missing' },
     ]);
   });
 
+  test("finds the log's last event missing by a snapshot of its stream only: without one the log ends before", async () => {
+    await sql('DELETE FROM events WHERE position = 24');
+    const { findings } = await check();
+    expect(findings).toEqual([
+      { kind: 'stream', where: 'test.purse/c', detail: 'should end at version 8, but ends at 7' },
+    ]);
+    await sql('DELETE FROM snapshots');
+    expect((await check()).findings).toEqual([]);
+  });
+
   test('finds events without a stream, and streams without an entity', async () => {
-    await sql("DELETE FROM streams WHERE stream = 'test.purse/a'");
-    await sql("UPDATE streams SET stream = 'test.bag/c' WHERE stream = 'test.purse/c'");
+    await sql("DELETE FROM stream_months WHERE stream = 'test.purse/a'");
+    await sql("UPDATE stream_months SET stream = 'test.bag/c' WHERE stream = 'test.purse/c'");
     const { findings } = await check();
     expect(findings.map(({ kind, where }) => [kind, where])).toEqual([
       ['total', 'test'],

@@ -1,7 +1,7 @@
 /** Whether a long log is as fast as an empty one. */
 import { openAggregates } from '@caudal/aggregates/aggregates.ts';
 import type { Decider } from '@caudal/aggregates/types.ts';
-import { newId } from '@caudal/kernel/ids.ts';
+import { derivedId, newId, timeOfId } from '@caudal/kernel/ids.ts';
 import { systemClock } from '@caudal/kernel/time.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import { type StockEvent, type StockState, stockDecider } from '@caudal/service-inventory/domain/stock.ts';
@@ -42,19 +42,20 @@ async function fill(database: Database, count: number): Promise<void> {
      FROM generate_series(1::bigint, $1::bigint) AS n`,
     [count, streams],
   );
+  await run('INSERT INTO months SELECT month_of(recorded_at), min(position) - 1 FROM events GROUP BY 1');
   await run(
-    `INSERT INTO streams SELECT 'inventory.stock/OLD-' || s, 10, now() - $1 * interval '1 second', now()
-     FROM generate_series(0, $2::bigint - 1) AS s`,
-    [count, streams],
+    'INSERT INTO stream_months SELECT stream, month_of(recorded_at), min(version) - 1 FROM events GROUP BY 1, 2',
   );
-  // Command ids of the last 30 days.
+  // Command ids of the last 30 days, made in the order of time.
+  await run("SELECT make_claims_partition(now() + n * interval '240 hours') FROM generate_series(0, 3) AS n");
   await run(
-    `INSERT INTO commands SELECT gen_random_uuid(), now() - n * interval '1 second', 1, 'inventory.stock/OLD-' || n % $1,
-       decode(repeat('00', 16), 'hex'), decode(repeat('00', 40), 'hex')
-     FROM generate_series(1, least($1 * 10, 30 * 86400)) AS n`,
+    `INSERT INTO claims SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || left(md5(n::text), 20))::uuid,
+       at + interval '30 days', 1, 0, 0, decode(repeat('00', 16), 'hex'), decode(repeat('00', 40), 'hex'),
+       'inventory.stock/OLD-' || n % $1
+     FROM (SELECT n, now() - n * interval '1 second' AS at FROM generate_series(1, least($1 * 10, 30 * 86400 - 3600)) AS n) made
+     ORDER BY at`,
     [streams],
   );
-  await run("UPDATE head SET position = $1, recorded_at = date_trunc('milliseconds', clock_timestamp())", [count]);
   // As autovacuum would have done over time: it must not run during the measurement.
   await run('VACUUM (ANALYZE, FREEZE)');
   await run('CHECKPOINT');
@@ -104,7 +105,8 @@ export const growth: Bench = {
           async work(client, turn) {
             const productId = `NEW-${run}-${client}`;
             const event = turn === 0 ? created(productId) : restocked(turn);
-            const command = { key: newId(), hash, reply };
+            const requestId = newId();
+            const command = { key: derivedId(requestId), hash, reply, madeAt: timeOfId(requestId)! };
             const result = await log.append({ stream: streamOf(productId), expected: turn, events: [event], command });
             if (result.kind !== 'appended') throw new Error(`${productId}: ${result.kind}`);
           },

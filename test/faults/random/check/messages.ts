@@ -17,7 +17,7 @@ export async function messagesUnderWay({ stores }: System): Promise<string[]> {
   try {
     const heads = new Map<string, number>();
     for (const { name } of contexts) {
-      const { rows } = await client.query(`SELECT position FROM ${name}.head`);
+      const { rows } = await client.query(`SELECT coalesce(max(position), 0) AS position FROM ${name}.events`);
       heads.set(name, Number(rows[0].position));
     }
     for (const { name } of contexts) {
