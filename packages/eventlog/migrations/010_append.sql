@@ -10,8 +10,8 @@
 --      exist", -2 for any. p_count: how many of the events in e_* are its own.
 -- c_*: an element a claim. c_unit, c_part: whose, and the unit's first part. c_expected: the generation that it must have, -1
 --      for "absent", -2 for any. c_days: how long it is kept. c_from: if its id says when it was made, no claim of its scope
---      can end before this; else '-infinity'. c_lowest, c_longest: the least c_from and the most days, so that no other
---      partitions are opened. c_latest: the time of the latest id. c_hash: of a command. c_former: a command's key in
+--      can end before this; else '-infinity'. c_lowest: the least of these, so that older partitions are not opened.
+--      c_latest: the time of the latest id. c_hash: of a command. c_former: a command's key in
 --      `commands`. c_outcome null: the claim is only looked up.
 -- e_*: an element an event. e_part, e_place: the part that it is of, and its place among the part's events, both from 1.
 -- writes: whether any append has something to write. If not, there is no need to take turns.
@@ -30,7 +30,7 @@ CREATE FUNCTION append(
   u_parts int[], u_refused boolean[],
   p_stream int[], p_expected int[], p_count int[],
   c_unit int[], c_part int[], c_key uuid[], c_expected int[], c_kind int[], c_days int[], c_from timestamptz[],
-  c_lowest timestamptz, c_longest int, c_latest timestamptz, c_hash bytea[], c_former uuid[], c_outcome bytea[],
+  c_lowest timestamptz, c_latest timestamptz, c_hash bytea[], c_former uuid[], c_outcome bytea[],
   e_part int[], e_place int[], e_id uuid[], e_type text[], e_schema_version int[], e_metadata bytea[], e_data bytea[]
 ) RETURNS TABLE (
   n int, verdict text, "position" bigint, recorded_at timestamptz, waited_seconds float8, versions int[], stream_versions int[],
@@ -126,7 +126,6 @@ BEGIN
       CROSS JOIN LATERAL (
         SELECT f AS found FROM claims f
         WHERE f.key = c.key AND f.expires > moment - interval '240 hours' AND f.expires >= c_lowest
-          AND f.expires <= greatest(moment, c_latest) + c_longest * interval '24 hours'
         ORDER BY f.generation DESC LIMIT 1
       ) k;
     IF to_regclass('commands') IS NOT NULL THEN

@@ -85,7 +85,7 @@ BEGIN
       writes, s_stream, s_new, array_fill(1, ARRAY[cardinality(a_stream)]), u_refused, p_stream, a_expected, a_count,
       c_unit, c_unit, ARRAY(SELECT a_key[u] FROM unnest(c_unit) u), array_fill(-1, ARRAY[cardinality(c_unit)]),
       array_fill(0, ARRAY[cardinality(c_unit)]), array_fill(30, ARRAY[cardinality(c_unit)]),
-      array_fill('-infinity'::timestamptz, ARRAY[cardinality(c_unit)]), '-infinity', 30, '-infinity',
+      array_fill('-infinity'::timestamptz, ARRAY[cardinality(c_unit)]), '-infinity', '-infinity',
       ARRAY(SELECT a_hash[u] FROM unnest(c_unit) u), ARRAY(SELECT a_key[u] FROM unnest(c_unit) u),
       ARRAY(SELECT a_reply[u] FROM unnest(c_unit) u),
       e_append, e_place, e_id, e_type, e_schema_version, e_metadata, e_data

@@ -46,7 +46,7 @@ interface ClaimRow {
   reply: Buffer;
 }
 
-const parameterCount = 28;
+const parameterCount = 27;
 const statement = {
   name: 'eventlog-append',
   text: `SELECT n, verdict, position, recorded_at AS "recordedAt", waited_seconds AS "waitedSeconds", versions,
@@ -143,7 +143,6 @@ function parameters({ appends, parts, streams, refused, claims }: Arranged): unk
     int4Array(claims.map(({ days }) => days)),
     timestamptzArray(claims.map(({ keptUntil }) => keptUntil)),
     timestamp(claims.reduce((least, { keptUntil }) => Math.min(least, keptUntil), Number.POSITIVE_INFINITY)),
-    claims.reduce((most, { days }) => Math.max(most, days), 0),
     timestamp(claims.reduce((latest, { madeAt }) => Math.max(latest, madeAt), Number.NEGATIVE_INFINITY)),
     byteaArray(claims.map(({ hash }) => hash)),
     uuidArray(claims.map(({ former }) => former)),

@@ -3,7 +3,17 @@
  * is in flight wait for the next one. A test can wrap each call.
  */
 import { setImmediate as tick } from 'node:timers/promises';
-import type { Append, AppendResult, EventLog, RecordedEvent, Snapshot } from '@caudal/eventlog/types.ts';
+import type {
+  Append,
+  AppendResult,
+  Claim,
+  EventLog,
+  KnownClaim,
+  RecordedEvent,
+  Snapshot,
+  StreamAppend,
+  StreamConflict,
+} from '@caudal/eventlog/types.ts';
 import { type Clock, sleep, systemClock } from '@caudal/kernel/time.ts';
 
 export interface MemoryLogOptions {
@@ -32,11 +42,18 @@ const defaultLimit = 1000;
 
 interface Waiting {
   append: Append;
-  /** An earlier append of its stream, on which it relies, did not land. */
+  /** An earlier append of one of its streams, on which it relies, did not land. */
   broken: boolean;
   resolve(result: AppendResult): void;
   reject(error: unknown): void;
 }
+
+/** A claim as it is kept. */
+type Kept = Omit<KnownClaim, 'place'> & { expires: number };
+
+const dayMs = 86_400_000;
+const partsOf = (append: Append): StreamAppend[] => [append, ...(append.also ?? [])];
+const keyOf = ({ scope, id }: Claim) => JSON.stringify([scope, id]);
 
 export function memoryLog(options: MemoryLogOptions): MemoryLog {
   return openClient(openStore(options), options.call);
@@ -49,6 +66,7 @@ function openStore({ domain, clock = systemClock }: MemoryLogOptions) {
   const events: RecordedEvent[] = [];
   const streams = new Map<string, RecordedEvent[]>();
   const commands = new Map<string, { hash: Uint8Array; reply: Uint8Array; stream: string; version: number }>();
+  const claims = new Map<string, Kept>();
   const snapshots = new Map<string, Snapshot>();
   const store = { domain, clock, events, snapshots, of, judge, grown: new AbortController() };
 
@@ -56,20 +74,38 @@ function openStore({ domain, clock = systemClock }: MemoryLogOptions) {
     return streams.get(stream) ?? [];
   }
 
-  function judge({ stream, expected, events: added, command }: Append, broken: boolean): AppendResult {
-    const known = command && commands.get(command.key);
-    if (known) {
-      if (!Buffer.from(known.hash).equals(command.hash)) return { kind: 'reused' };
-      return { kind: 'duplicate', reply: known.reply, stream: known.stream, version: known.version };
-    }
+  /** What a part has not found as expected; undefined if it has. */
+  function conflictOf({ stream, expected }: StreamAppend, broken: boolean): StreamConflict | undefined {
     const before = of(stream);
     const version = before.length;
     const fits = expected === 'any' || (expected === 'must-exist' ? version > 0 : version === expected && !broken);
-    if (!fits) {
-      const missing = typeof expected === 'number' ? before.slice(expected, expected + 1000) : [];
-      return { kind: 'conflict', version, missing };
+    if (fits) return undefined;
+    return { version, missing: typeof expected === 'number' ? before.slice(expected, expected + 1000) : [] };
+  }
+
+  function unexpectedClaims(asked: Claim[], now: number): KnownClaim[] {
+    return asked.flatMap((claim, place) => {
+      const kept = claims.get(keyOf(claim));
+      if (!kept || kept.expires <= now) return [];
+      const { expected = 'absent' } = claim;
+      const { expires: _, ...known } = kept;
+      return expected === 'any' || expected === kept.generation ? [] : [{ place, ...known }];
+    });
+  }
+
+  function recordClaims(asked: Claim[], version: number, now: number): void {
+    for (const claim of asked) {
+      if (!claim.record) continue;
+      const before = claims.get(keyOf(claim));
+      const generation = before ? before.generation + 1 : 0;
+      const expires = Math.max(now + claim.days * dayMs, before?.expires ?? 0);
+      claims.set(keyOf(claim), { ...claim.record, generation, version, expires });
     }
-    const recordedAt = new Date(Math.max(clock().getTime(), events.at(-1)?.recordedAt.getTime() ?? 0));
+  }
+
+  function record({ stream, events: added }: StreamAppend, recordedAt: Date): number {
+    const before = of(stream);
+    const version = before.length;
     const recorded = added.map((event, index) => ({
       ...event,
       stream,
@@ -80,11 +116,39 @@ function openStore({ domain, clock = systemClock }: MemoryLogOptions) {
     if (recorded.length > 0) streams.set(stream, before);
     before.push(...recorded);
     events.push(...recorded);
+    return version + recorded.length;
+  }
+
+  function judge(append: Append, broken: boolean): AppendResult {
+    const { stream, command, claims: asked = [] } = append;
+    const known = command && commands.get(command.key);
+    if (known) {
+      if (!Buffer.from(known.hash).equals(command.hash)) return { kind: 'reused' };
+      return { kind: 'duplicate', reply: known.reply, stream: known.stream, version: known.version };
+    }
+    const parts = partsOf(append);
+    const conflicts = parts.map((part) => conflictOf(part, broken));
+    const withAlso = <T>(also: T[]) => append.also && { also };
+    if (conflicts.some(Boolean)) {
+      const [first, ...also] = parts.map((part, n) => conflicts[n] ?? { version: of(part.stream).length, missing: [] });
+      return { kind: 'conflict', ...first!, ...withAlso(also) };
+    }
+    const recordedAt = new Date(Math.max(clock().getTime(), events.at(-1)?.recordedAt.getTime() ?? 0));
+    const unexpected = unexpectedClaims(asked, recordedAt.getTime());
+    if (unexpected.length > 0) return { kind: 'claimed', claims: unexpected };
+    const before = events.length;
+    const [version, ...also] = parts.map((part) => record(part, recordedAt)) as [number, ...number[]];
+    recordClaims(asked, version, recordedAt.getTime());
     store.grown.abort();
     store.grown = new AbortController();
-    const after = version + recorded.length;
-    if (command?.reply) commands.set(command.key, { hash: command.hash, reply: command.reply, stream, version: after });
-    return { kind: 'appended', version: after, position: recorded.at(-1)?.position ?? 0, recordedAt };
+    if (command?.reply) commands.set(command.key, { hash: command.hash, reply: command.reply, stream, version });
+    return {
+      kind: 'appended',
+      version,
+      position: events.length > before ? events.length : 0,
+      recordedAt,
+      ...withAlso(also),
+    };
   }
 
   return store;
@@ -112,8 +176,9 @@ function openClient(store: Store, call: NonNullable<MemoryLogOptions['call']> = 
             results = [];
             broken.clear();
             for (const { append, broken: before } of batch) {
-              const result = judge(append, before || broken.has(append.stream));
-              if (result.kind !== 'appended') broken.add(append.stream);
+              const names = partsOf(append).map(({ stream }) => stream);
+              const result = judge(append, before || names.some((name) => broken.has(name)));
+              if (result.kind !== 'appended') for (const name of names) broken.add(name);
               results.push(result);
             }
           },
@@ -124,11 +189,11 @@ function openClient(store: Store, call: NonNullable<MemoryLogOptions['call']> = 
         });
       } catch (error) {
         for (const { append, reject } of batch) {
-          broken.add(append.stream);
+          for (const { stream } of partsOf(append)) broken.add(stream);
           reject(error);
         }
       }
-      for (const later of waiting) later.broken ||= broken.has(later.append.stream);
+      for (const later of waiting) later.broken ||= partsOf(later.append).some(({ stream }) => broken.has(stream));
     }
     running = false;
   }
