@@ -108,6 +108,21 @@ describe('gathering', () => {
     expect(await outcomes(results)).toEqual(results.map(() => 'appended'));
   });
 
+  test('an append of several streams waits for each; what is behind it on any of them waits behind it', async () => {
+    const log = scripted();
+    const results = [log.append(plain('a'))];
+    const first = await log.call();
+    results.push(log.append(plain('b', { also: [plain('a')] })), log.append(plain('b')), log.append(plain('c')));
+    const second = await log.call();
+    expect(streamsOf(second)).toEqual(['c']);
+    second.answer([appended]);
+    first.answer([appended]);
+    const third = await log.call();
+    expect(streamsOf(third)).toEqual(['b', 'b']);
+    third.answer([appended, appended]);
+    expect(await outcomes(results)).toEqual(results.map(() => 'appended'));
+  });
+
   test('a batch is bounded by count and by bytes, but one big append is still sent', async () => {
     const log = scripted();
     const many = Array.from({ length: 501 }, (_, n) => log.append(plain(`s${n}`)));

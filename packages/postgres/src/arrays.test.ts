@@ -1,7 +1,7 @@
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { serverUrl } from '@caudal/testing/servers.ts';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { booleanArray, byteaArray, int4Array, textArray, uuidArray } from './arrays.ts';
+import { booleanArray, byteaArray, int4Array, textArray, timestamptzArray, uuidArray } from './arrays.ts';
 import { type Database, openDatabase } from './database.ts';
 
 const uuid = '0190a000-0000-7000-8000-00000000002f';
@@ -29,6 +29,12 @@ describeWith(['postgres'], 'arrays as parameters', () => {
       { b: Buffer.alloc(0), t: '', u: null, i: null, o: false },
       { b: null, t: null, u: uuid, i: -1, o: true },
     ]);
+    const times = [Number.NEGATIVE_INFINITY, 0, 1_764_370_000_123, -1];
+    const [read] = await db.query({
+      text: 'SELECT ARRAY(SELECT extract(epoch FROM t)::float8 FROM unnest($1::timestamptz[]) AS t) AS seconds',
+      values: [timestamptzArray(times)],
+    });
+    expect(read).toEqual({ seconds: times.map((ms) => ms / 1_000) });
     const [none] = await db.query({ text: 'SELECT cardinality($1::text[]) AS n', values: [textArray([])] });
     expect(none).toEqual({ n: 0 });
   });

@@ -58,6 +58,46 @@ describeWith(['postgres'], 'migrate', () => {
     expect(await query('SELECT id FROM things')).toEqual([{ id: 2 }]);
   });
 
+  test('a file in steps runs until it says that it is done; steps stay if a later one fails', async () => {
+    await file('001_make.sql', 'CREATE TABLE things (id int); CREATE TABLE most (n int); INSERT INTO most VALUES (2)');
+    await file(
+      '002_fill.sql',
+      `-- run: in steps
+      INSERT INTO things SELECT count(*) FROM things;
+      DO $$ BEGIN IF (SELECT count(*) > n FROM things, most GROUP BY n) THEN RAISE 'too many'; END IF; END $$;
+      SELECT count(*) = 4 AS done FROM things`,
+    );
+    await expect(run()).rejects.toThrow('too many');
+    expect(await query('SELECT id FROM things ORDER BY id')).toEqual([{ id: 0 }, { id: 1 }]);
+    await query('UPDATE most SET n = 10');
+    expect(await run()).toEqual(['things/002_fill.sql']);
+    expect(await query('SELECT id FROM things ORDER BY id')).toEqual([0, 1, 2, 3].map((id) => ({ id })));
+  });
+
+  test('a file with short locks is tried again until it gets them; if it does not, it says so', async () => {
+    await file('001_make.sql', 'CREATE TABLE things (id int)');
+    await run();
+    await file('002_lock.sql', '-- run: with short locks\nINSERT INTO things VALUES (1); LOCK TABLE things');
+    const db = openDatabase({ url: fresh.url, schema });
+    let migrating: Promise<string[]> | undefined;
+    await db.transaction(async (tx) => {
+      await tx.query({ text: 'SELECT FROM things' });
+      const retryLocksForMs = 300;
+      const failing = migrate({ url: fresh.url, schema, sets: [set()], retryLocksForMs });
+      await expect(failing).rejects.toThrow('002_lock.sql was not applied: other sessions');
+      migrating = run();
+      await tx.query({ text: 'SELECT pg_sleep(0.3)' });
+    });
+    expect(await migrating).toEqual(['things/002_lock.sql']);
+    expect(await query('SELECT id FROM things')).toEqual([{ id: 1 }]);
+    await db.close();
+  });
+
+  test('a manner that is not known is refused', async () => {
+    await file('001_make.sql', '-- run: slowly\nSELECT 1');
+    await expect(run()).rejects.toThrow('things/001_make.sql says "-- run: slowly"');
+  });
+
   test('if an applied file has changed, nothing runs', async () => {
     await file('001_make.sql', 'CREATE TABLE things (id int)');
     await run();

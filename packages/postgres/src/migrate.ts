@@ -32,9 +32,9 @@ interface Migration {
 }
 
 /** How long a file that runs with short locks waits for each, and for how long it is tried again. */
-const shortLockMs = 200;
+const shortLockMs = 100;
 const defaultRetryLocksForMs = 600_000;
-const lockPauses: Backoff = { firstMs: 50, maxMs: 2_000 };
+const lockPauses: Backoff = { firstMs: 250, maxMs: 2_000 };
 const lockNotAvailable = '55P03';
 
 function mannerOf(name: string, sql: string): Manner {
@@ -94,12 +94,16 @@ function locked(name: string, cause: unknown): Error {
   return new Error(message, { cause });
 }
 
+const limits = { statementTimeoutMs: 600_000, lockTimeoutMs: 60_000 };
+
 async function migrateWith(
   client: Client,
   { schema, migrations, retryLocksForMs }: { schema: string; migrations: Migration[]; retryLocksForMs: number },
 ): Promise<string[]> {
-  // Held until the connection ends. A second process waits (lock_timeout bounds it), then finds all done.
+  // Held until the connection ends. A second process waits, as long as a statement may take, then finds all done.
+  await client.query('SET lock_timeout = 0');
   await client.query("SELECT pg_advisory_lock(hashtextextended('caudal.migrate.' || $1, 0))", [schema]);
+  await client.query(`SET lock_timeout = ${limits.lockTimeoutMs}`);
   await client.query(`CREATE SCHEMA IF NOT EXISTS ${quotedSchema(schema)}`);
   await client.query(`CREATE TABLE IF NOT EXISTS migrations (
     name text PRIMARY KEY, sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())`);
@@ -154,7 +158,6 @@ export async function migrate(options: {
 }): Promise<string[]> {
   const { schema, retryLocksForMs = defaultRetryLocksForMs } = options;
   const migrations = (await Promise.all(options.sets.map(readSet))).flat();
-  const limits = { statementTimeoutMs: 600_000, lockTimeoutMs: 60_000 };
   return withClient({ ...options, ...limits }, (client) =>
     migrateWith(client, { schema, migrations, retryLocksForMs }),
   );
