@@ -9,7 +9,6 @@ import { Client } from 'pg';
 import { openEventLog } from './event-log.ts';
 import { deleteOldCommands, endUpgrade } from './maintenance.ts';
 import { migrations } from './migrations.ts';
-import { selectTotals } from './streams.ts';
 import { someAppend, someCommand } from './testing/events.ts';
 import {
   formerAppend,
@@ -18,7 +17,8 @@ import {
   insistFormer,
   migrateBefore,
 } from './testing/former-version.ts';
-import type { Append, EventLog, RecordedEvent } from './types.ts';
+import { expectWhole } from './testing/whole-log.ts';
+import type { Append, EventLog } from './types.ts';
 
 const schema = 'orders';
 
@@ -71,45 +71,6 @@ describeWith(['postgres'], 'the upgrade of a log of version 0.2', () => {
     }
     await sql(`UPDATE streams s SET created_at = e.first, updated_at = e.last
       FROM (SELECT stream, min(recorded_at) AS first, max(recorded_at) AS last FROM events GROUP BY stream) e WHERE e.stream = s.stream`);
-  }
-
-  async function expectWhole(log: EventLog, database: Database): Promise<RecordedEvent[]> {
-    const events: RecordedEvent[] = [];
-    for (;;) {
-      const page = await log.readLog(events.length);
-      if (page.events.length === 0) break;
-      events.push(...page.events);
-    }
-    expect(events.map(({ position }) => position)).toEqual(events.map((_, index) => index + 1));
-    const times = events.map(({ recordedAt }) => recordedAt.getTime());
-    expect(times).toEqual([...times].sort((a, b) => a - b));
-    const versions = new Map<string, number>();
-    for (const { stream, version } of events) {
-      expect([stream, version]).toEqual([stream, (versions.get(stream) ?? 0) + 1]);
-      versions.set(stream, version);
-    }
-    // What readers by stream find is the same.
-    const cursors = [...versions.keys()].map((stream) => ({ stream, afterVersion: 0 }));
-    const byStream: RecordedEvent[] = [];
-    for (const cursor of cursors) for await (const page of log.readStream(cursor.stream)) byStream.push(...page);
-    expect(byStream.sort((a, b) => a.position - b.position)).toEqual(events);
-    expect(await selectTotals(database)).toEqual({
-      head: events.length,
-      streams: versions.size,
-      events: events.length,
-    });
-    // The months say what was true before them.
-    const wrong = await database.query({
-      text: `SELECT m.stream, m.month FROM stream_months m
-        FULL JOIN (SELECT stream, month_of(recorded_at) AS month, min(version) - 1 AS after FROM events GROUP BY 1, 2) e
-          ON e.stream = m.stream AND e.month = m.month WHERE e.after IS DISTINCT FROM m.after
-        UNION ALL
-        SELECT NULL, m.month FROM months m
-        FULL JOIN (SELECT month_of(recorded_at) AS month, min(position) - 1 AS after FROM events GROUP BY 1) e
-          ON e.month = m.month WHERE e.after IS DISTINCT FROM m.after`,
-    });
-    expect(wrong).toEqual([]);
-    return events;
   }
 
   test('keeps all events and commands; a log of several months reads as before', async () => {

@@ -42,10 +42,20 @@ const defaultLimit = 1000;
 
 interface Waiting {
   append: Append;
-  /** An earlier append of one of its streams, on which it relies, did not land. */
+  /** An earlier append, on which it relies, did not land. */
   broken: boolean;
   resolve(result: AppendResult): void;
   reject(error: unknown): void;
+}
+
+/** What the appends before it mean for an append. */
+interface Judgement {
+  /** It can only be a conflict, or a repeat. */
+  refused: boolean;
+  /** Streams that refused appends of its call would have added to. */
+  broken: ReadonlySet<string>;
+  /** What appends of its call have recorded. */
+  landed: ReadonlySet<string>;
 }
 
 /** A claim as it is kept. */
@@ -54,6 +64,18 @@ type Kept = Omit<KnownClaim, 'place'> & { expires: number };
 const dayMs = 86_400_000;
 const partsOf = (append: Append): StreamAppend[] => [append, ...(append.also ?? [])];
 const keyOf = ({ scope, id }: Claim) => JSON.stringify([scope, id]);
+/** What an append records, by which a later one of the same call would be a repeat. */
+const recordedBy = ({ command, claims = [] }: Append): string[] => [
+  ...(command?.reply ? [command.key] : []),
+  ...claims.filter(({ record }) => record).map(keyOf),
+];
+const asksFor = ({ command, claims = [] }: Append): string[] => [
+  ...(command ? [command.key] : []),
+  ...claims.map(keyOf),
+];
+/** Whether an append with an exact version of one of these streams is among its parts. */
+const relies = (append: Append, streams: ReadonlySet<string>) =>
+  partsOf(append).some(({ stream, expected }) => typeof expected === 'number' && streams.has(stream));
 
 export function memoryLog(options: MemoryLogOptions): MemoryLog {
   return openClient(openStore(options), options.call);
@@ -119,18 +141,20 @@ function openStore({ domain, clock = systemClock }: MemoryLogOptions) {
     return version + recorded.length;
   }
 
-  function judge(append: Append, broken: boolean): AppendResult {
+  function judge(append: Append, { refused, broken, landed }: Judgement): AppendResult {
     const { stream, command, claims: asked = [] } = append;
-    const known = command && commands.get(command.key);
-    if (known) {
+    const known = command && !landed.has(command.key) ? commands.get(command.key) : undefined;
+    if (command && known) {
       if (!Buffer.from(known.hash).equals(command.hash)) return { kind: 'reused' };
       return { kind: 'duplicate', reply: known.reply, stream: known.stream, version: known.version };
     }
     const parts = partsOf(append);
-    const conflicts = parts.map((part) => conflictOf(part, broken));
+    const conflicts = parts.map((part) => conflictOf(part, broken.has(part.stream)));
     const withAlso = <T>(also: T[]) => append.also && { also };
-    if (conflicts.some(Boolean)) {
-      const [first, ...also] = parts.map((part, n) => conflicts[n] ?? { version: of(part.stream).length, missing: [] });
+    if (refused || conflicts.some(Boolean)) {
+      const [first, ...also] = parts.map(
+        (part, n) => conflicts[n] ?? conflictOf(part, true) ?? { version: of(part.stream).length, missing: [] },
+      );
       return { kind: 'conflict', ...first!, ...withAlso(also) };
     }
     const recordedAt = new Date(Math.max(clock().getTime(), events.at(-1)?.recordedAt.getTime() ?? 0));
@@ -168,6 +192,11 @@ function openClient(store: Store, call: NonNullable<MemoryLogOptions['call']> = 
       const batch = waiting.slice(0, callLimit);
       waiting = waiting.slice(callLimit);
       const broken = new Set<string>();
+      const recorded = new Set<string>();
+      const landed = new Set<string>();
+      const breakStreams = (append: Append) => {
+        for (const { stream, events: added } of partsOf(append)) if (added.length > 0) broken.add(stream);
+      };
       let results: AppendResult[] = [];
       calls += 1;
       try {
@@ -175,10 +204,14 @@ function openClient(store: Store, call: NonNullable<MemoryLogOptions['call']> = 
           () => {
             results = [];
             broken.clear();
+            recorded.clear();
+            landed.clear();
             for (const { append, broken: before } of batch) {
-              const names = partsOf(append).map(({ stream }) => stream);
-              const result = judge(append, before || names.some((name) => broken.has(name)));
-              if (result.kind !== 'appended') for (const name of names) broken.add(name);
+              const again = asksFor(append).some((key) => recorded.has(key));
+              const result = judge(append, { refused: before || again, broken, landed });
+              if (result.kind !== 'appended') breakStreams(append);
+              else for (const key of recordedBy(append)) landed.add(key);
+              for (const key of recordedBy(append)) recorded.add(key);
               results.push(result);
             }
           },
@@ -189,11 +222,11 @@ function openClient(store: Store, call: NonNullable<MemoryLogOptions['call']> = 
         });
       } catch (error) {
         for (const { append, reject } of batch) {
-          for (const { stream } of partsOf(append)) broken.add(stream);
+          breakStreams(append);
           reject(error);
         }
       }
-      for (const later of waiting) later.broken ||= partsOf(later.append).some(({ stream }) => broken.has(stream));
+      for (const later of waiting) later.broken ||= relies(later.append, broken);
     }
     running = false;
   }
