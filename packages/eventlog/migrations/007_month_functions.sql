@@ -34,6 +34,12 @@ BEGIN
     END $body$ $sql$, suffix);
 END $make$;
 
+-- Whether the month lacks one of them.
+CREATE FUNCTION lacks_functions(suffix text) RETURNS boolean LANGUAGE sql STABLE AS $$
+  SELECT count(*) < 3 FROM pg_proc p
+  WHERE p.pronamespace = current_schema()::regnamespace AND p.proname IN ('tail_' || suffix, 'streams_' || suffix, 'log_' || suffix)
+$$;
+
 -- As in 002_partitions.sql, with the functions of the month. They are also made for a partition that lacks them, such as one
 -- that an older process has made meanwhile.
 CREATE OR REPLACE FUNCTION make_partition(moment timestamptz) RETURNS void LANGUAGE plpgsql AS $$
@@ -51,9 +57,7 @@ BEGIN
       WITH (autovacuum_freeze_min_age = 0)', name);
     EXECUTE format('ALTER TABLE events ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', name, lower, upper);
   END IF;
-  IF NOT EXISTS (
-    SELECT FROM pg_proc p WHERE p.proname = 'log_' || suffix AND p.pronamespace = current_schema()::regnamespace
-  ) THEN
+  IF lacks_functions(suffix) THEN
     PERFORM make_month_functions(suffix);
   END IF;
 END $$;
