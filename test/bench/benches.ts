@@ -5,6 +5,7 @@ import { growth } from './benches/growth.ts';
 import { hotItem } from './benches/hot-item.ts';
 import { lag } from './benches/lag.ts';
 import { laptop } from './benches/laptop.ts';
+import { logAge } from './benches/log-age.ts';
 import { memory } from './benches/memory.ts';
 import { orders } from './benches/orders.ts';
 import { projection } from './benches/projection.ts';
@@ -24,6 +25,7 @@ export const benches: Bench[] = [
   brokenQueue,
   orders,
   growth,
+  logAge,
   memory,
   laptop,
 ];
