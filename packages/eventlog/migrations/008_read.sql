@@ -56,10 +56,15 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 AS $$
 DECLARE
-  this  date;
-  found boolean := false;
+  newest date;
+  this   date;
+  found  boolean := false;
 BEGIN
-  SELECT e.position INTO head FROM log_end() e;
+  SELECT m.month INTO newest FROM months m ORDER BY m.month DESC LIMIT 1;
+  head := 0;
+  IF newest IS NOT NULL THEN
+    EXECUTE 'SELECT last FROM tail_' || month_suffix(newest) || '(''{}'', ''{}'')' INTO head;
+  END IF;
   IF read_log.after < head THEN
     FOR this IN
       SELECT m.month FROM months m

@@ -1,7 +1,15 @@
 /** Reads a log from PostgreSQL: from the primary or a replica. */
 import type { Running } from '@caudal/kernel/lifetime.ts';
 import type { Database } from '@caudal/postgres/database.ts';
-import { selectHeads, selectLog, selectStreams } from './read.ts';
+import {
+  type LogPage,
+  type NewestMonth,
+  selectHeads,
+  selectLog,
+  selectNewestLog,
+  selectNewestMonth,
+  selectStreams,
+} from './read.ts';
 import type { LogReader } from './types.ts';
 import { watch } from './watch.ts';
 
@@ -23,8 +31,23 @@ export interface ReaderOptions {
 /** Opens a reader of a log. */
 export function openReader({ database, domain, announcedPollMs }: ReaderOptions): LocalReader {
   const waiting = watch(database, { announcedPollMs });
+  let newest: NewestMonth | undefined;
 
-  const readNow = (afterPosition: number, limit: number) => selectLog(database, { afterPosition, limit });
+  /** Most reads are of the newest month; the others find out which it is. */
+  async function readNow(afterPosition: number, limit: number): Promise<LogPage> {
+    if (newest && afterPosition >= newest.after) {
+      const page = await selectNewestLog(database, newest, { afterPosition, limit }).catch((error: unknown) => {
+        // After a fail-over that lost events, its partition may not be there.
+        newest = undefined;
+        throw error;
+      });
+      if (page) return page;
+      newest = undefined;
+    }
+    const page = await selectLog(database, { afterPosition, limit });
+    newest ??= await selectNewestMonth(database);
+    return page;
+  }
 
   return {
     domain,
