@@ -8,7 +8,7 @@ const sources = { project: ['src/**/*.ts!'] };
 export default {
   includeEntryExports: true,
   ignoreExportsUsedInFile: true,
-  ignoreBinaries: ['apt-get', 'setpriv', 'unshare', 'useradd', 'userdel'],
+  ignoreBinaries: ['apt-get', 'pg_dump', 'pg_restore', 'pgbouncer', 'setpriv', 'unshare', 'useradd', 'userdel'],
   ignoreUnresolved: ['test/servers/servers'],
   ignoreIssues: {
     'packages/*/src/**/gen/**': ['exports', 'types'],

@@ -62,7 +62,7 @@ const flow = [
   panel('From append to its result: 99 of 100', 's', {
     '{{domain}}': quantile(0.99, 'eventlog_append_seconds', 'domain'),
   }),
-  panel('Wait for the head of the log: 99 of 100', 's', {
+  panel('Wait for a turn at the log: 99 of 100', 's', {
     '{{domain}}': quantile(0.99, 'eventlog_append_lock_seconds', 'domain'),
   }),
   panel('Age of the oldest unpublished event', 's', {

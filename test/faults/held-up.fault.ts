@@ -222,7 +222,7 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'an 
   }, 90_000);
 });
 
-/** The append that waits for a lock on the table of commands: it has the head locked. */
+/** The append that waits for a lock on the table of claims: it has the turn. */
 const waitingAppends = `SELECT a.pid, a.application_name AS application FROM pg_locks l JOIN pg_stat_activity a USING (pid)
   WHERE NOT l.granted AND l.relation = 'orders.claims'::regclass`;
 

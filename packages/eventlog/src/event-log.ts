@@ -40,13 +40,13 @@ const seconds = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 
 const appendSeconds = histogram('eventlog_append_seconds', 'From append() to its result, by result', 's', seconds, {
   formerly: { labels: { result: 'verdict' } },
 });
-const lockSeconds = histogram('eventlog_append_lock_seconds', "A batch's wait for the log's head", 's', seconds);
+const lockSeconds = histogram('eventlog_append_lock_seconds', "A batch's wait for its turn at the log", 's', seconds);
 const batchSize = histogram('eventlog_append_batch_size', 'Appends a batch', '1', [1, 2, 5, 10, 20, 50, 100, 200, 500]);
 const appends = counter('eventlog_appends_total', 'Appends by result; failed: without one', {
   formerly: { labels: { result: 'verdict' } },
 });
 
-/** After this long a wait for the head is reported, with the session that holds it. */
+/** After this long a wait for the turn is reported, with the session that holds it. */
 const longWaitMs = 1_000;
 const pageSize = 1_000;
 

@@ -14,7 +14,7 @@
  *   results   Each append is settled with its own.
  *   wrong     The statement was refused and nothing happened. Each append of the batch is sent again alone, so that
  *             only the wrong one fails.
- *   busy      Nothing happened, but it can later (the head was locked for too long). The same batch is sent again.
+ *   busy      Nothing happened, but it can later (its turn did not come for too long). The same batch is sent again.
  *   unknown   The connection was lost, before or after the call was done. Appends that are safe to repeat are sent
  *             again; the others fail. An append is safe if it carries a command, whose repeat is recognised, or if it
  *             writes nothing.

@@ -24,7 +24,7 @@ export interface ConnectionOptions {
 
 /**
  * Settings that a role or a database must not change, and the time after which the server drops a client that has
- * vanished: while the server waits to send the answer to an append, it holds the log's head.
+ * vanished: while the server waits to send the answer to an append, it holds the log's turn.
  */
 const serverSettings = [
   '-c DateStyle=ISO',
