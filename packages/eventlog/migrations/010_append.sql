@@ -126,7 +126,8 @@ BEGIN
       CROSS JOIN LATERAL (
         SELECT f AS found FROM claims f
         WHERE f.key = c.key AND f.expires > moment - interval '240 hours' AND f.expires >= c_lowest
-        ORDER BY f.generation DESC LIMIT 1
+        -- The newest ends last: a replacement does not end before what it replaces, and nothing is replaced after its end.
+        ORDER BY f.expires DESC, f.generation DESC LIMIT 1
       ) k;
     IF to_regclass('commands') IS NOT NULL THEN
       to_commands := to_regclass('head') IS NOT NULL;

@@ -214,6 +214,16 @@ describeWith(['postgres'], 'claims', () => {
       expect((await rows()).map((row) => row.expires)).toEqual([expires, expires]);
     });
 
+    test('a claim that was made after an older one had ended counts, also when the clock was set back since', async () => {
+      const id = randomUUID();
+      for (const expected of ['absent', 0, 1] as const)
+        await log.append(withClaims(empty(), claim(id, [committed, 'old'], expected)));
+      await at(18);
+      expect(await log.append(withClaims(empty(), claim(id, [committed, 'new'])))).toMatchObject({ kind: 'appended' });
+      await at(16);
+      expect(await look(id)).toMatchObject({ kind: 'claimed', claims: [{ outcome: Buffer.from('new') }] });
+    });
+
     test('a claim of an old id is kept from now on; one of an id that is a little ahead, from its time on', async () => {
       const [old, ahead] = [idOf(400), idOf(-0.9)];
       await log.append(withClaims(empty(), claim(old, [committed, 'x']), claim(ahead, [committed, 'x'])));

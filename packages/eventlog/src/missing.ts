@@ -2,6 +2,7 @@
  * Reads the events that conflicts lack. It is done after the batch, so that no other append waits for it. Versions have no
  * gaps, so what is read later continues what the caller has.
  */
+import { within } from '@caudal/kernel/time.ts';
 import type { Transaction } from '@caudal/postgres/database.ts';
 import { partsOf } from './append.ts';
 import { selectStreams } from './read.ts';
@@ -10,6 +11,8 @@ import type { Append, AppendResult, RecordedEvent, StreamConflict } from './type
 /** The most missing events of a part, and of all. */
 const mostOfPart = 1_000;
 const mostOfAll = 10_000;
+/** The results of the whole batch wait for the events. */
+const readWithinMs = 1_000;
 
 /** A part of a conflict that lacks events. */
 interface Lack {
@@ -49,7 +52,7 @@ function lacksOf(appends: Append[], results: AppendResult[]): Lack[] {
 
 /**
  * Adds to the conflicts among the results the events that they lack, at most 1,000 a part and 10,000 in all. A conflict
- * whose events can't be read stays without: the caller then reads the stream.
+ * whose events can't be read within a second stays without: the caller then reads the stream.
  */
 export async function addMissing(db: Transaction, appends: Append[], results: AppendResult[]): Promise<void> {
   const lacks = lacksOf(appends, results);
@@ -58,7 +61,8 @@ export async function addMissing(db: Transaction, appends: Append[], results: Ap
   for (const { stream, after } of lacks) from.set(stream, Math.min(after, from.get(stream) ?? after));
   const most = Math.min(mostOfPart, Math.floor(mostOfAll / lacks.filter(({ isFirst }) => isFirst).length));
   const cursors = Array.from(from, ([stream, afterVersion]) => ({ stream, afterVersion }));
-  const events = await selectStreams(db, cursors, { each: most, limit: mostOfAll }).catch((): RecordedEvent[] => []);
+  const reading = selectStreams(db, cursors, { each: most, limit: mostOfAll }).catch((): RecordedEvent[] => []);
+  const events = (await within(readWithinMs, reading)) ? await reading : [];
   const byStream = Map.groupBy(events, ({ stream }) => stream);
   for (const { stream, after, conflict, isFirst } of lacks) {
     const read = byStream.get(stream);
