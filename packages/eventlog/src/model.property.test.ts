@@ -146,7 +146,7 @@ describeWith(['postgres'], 'the log and its model', () => {
         const cursors = [0, 1, 2, 3].map((n) => ({ stream: `orders.order/${run}-${n}`, afterVersion: 0 }));
         expect(summary(await fresh.log.readStreams(cursors))).toEqual(summary(await model.readStreams(cursors)));
       }),
-      { numRuns: 60 },
+      { numRuns: 60, endOnFailure: true },
     );
   }, 120_000);
 });

@@ -118,7 +118,9 @@ function openStore({ domain, clock = systemClock }: MemoryLogOptions) {
   function recordClaims(asked: Claim[], version: number, now: number): void {
     for (const claim of asked) {
       if (!claim.record) continue;
-      const before = claims.get(keyOf(claim));
+      const kept = claims.get(keyOf(claim));
+      // One that ended longer ago may have been dropped.
+      const before = kept && kept.expires > now - 10 * dayMs ? kept : undefined;
       const generation = before ? before.generation + 1 : 0;
       const expires = Math.max(now + claim.days * dayMs, before?.expires ?? 0);
       claims.set(keyOf(claim), { ...claim.record, generation, version, expires });
