@@ -87,6 +87,20 @@ describeWith(['postgres'], 'replay', () => {
     expect((await check()).findings).toEqual([]);
   });
 
+  test('finds a stream whose events are missing', async () => {
+    await sql("DELETE FROM events WHERE stream = 'test.purse/c'");
+    await sql('DELETE FROM snapshots');
+    expect((await check()).findings).toEqual([
+      { kind: 'stream', where: 'test.purse/c', detail: 'its events are missing' },
+    ]);
+    await sql('DELETE FROM events');
+    expect((await check()).findings.map(({ where }) => where)).toEqual([
+      'test.purse/a',
+      'test.purse/b',
+      'test.purse/c',
+    ]);
+  });
+
   test('finds events without a stream, and streams without an entity', async () => {
     await sql("DELETE FROM stream_months WHERE stream = 'test.purse/a'");
     await sql("UPDATE stream_months SET stream = 'test.bag/c' WHERE stream = 'test.purse/c'");

@@ -175,6 +175,11 @@ function beginFold(
     note({ kind: 'stream', where: stream, detail: 'no entity of this context has such streams' });
     return undefined;
   }
+  // A stream is in the list because it had an event.
+  if (version === 0) {
+    note({ kind: 'stream', where: stream, detail: 'its events are missing' });
+    return undefined;
+  }
   const snapshot = kept && kept.schemaVersion === decider.snapshot?.schemaVersion ? kept : undefined;
   // The snapshot may be newer than the list of streams, since it was read later. The events are read later still.
   const target = Math.max(version, snapshot?.version ?? 0);

@@ -7,15 +7,15 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 AS $$
 DECLARE
-  newest date;
+  newest record;
 BEGIN
-  SELECT m.month INTO newest FROM months m ORDER BY m.month DESC LIMIT 1;
-  IF newest IS NULL THEN
-    position := 0;
-    recorded_at := '-infinity';
-  ELSE
-    EXECUTE 'SELECT last, at FROM tail_' || month_suffix(newest) || '(''{}'', ''{}'')' INTO position, recorded_at;
+  SELECT m.month, m.after INTO newest FROM months m ORDER BY m.month DESC LIMIT 1;
+  IF newest.month IS NOT NULL THEN
+    EXECUTE 'SELECT last, at FROM tail_' || month_suffix(newest.month) || '(''{}'', ''{}'')' INTO position, recorded_at;
   END IF;
+  -- A month whose events are all lost is one that a log ends before.
+  position := coalesce(position, newest.after, 0);
+  recorded_at := coalesce(recorded_at, '-infinity');
 END $$;
 
 -- Events of streams, each after its version; at most `most` of each, in no order.
@@ -56,15 +56,16 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 AS $$
 DECLARE
-  newest date;
+  newest record;
   this   date;
   found  boolean := false;
 BEGIN
-  SELECT m.month INTO newest FROM months m ORDER BY m.month DESC LIMIT 1;
-  head := 0;
-  IF newest IS NOT NULL THEN
-    EXECUTE 'SELECT last FROM tail_' || month_suffix(newest) || '(''{}'', ''{}'')' INTO head;
+  -- As in log_end(), which would be a call with settings of its own.
+  SELECT m.month, m.after INTO newest FROM months m ORDER BY m.month DESC LIMIT 1;
+  IF newest.month IS NOT NULL THEN
+    EXECUTE 'SELECT last FROM tail_' || month_suffix(newest.month) || '(''{}'', ''{}'')' INTO head;
   END IF;
+  head := coalesce(head, newest.after, 0);
   IF read_log.after < head THEN
     FOR this IN
       SELECT m.month FROM months m

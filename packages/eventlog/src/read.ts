@@ -87,7 +87,8 @@ export async function selectNewestLog(
 ): Promise<LogPage | undefined> {
   const rows = await db.query<LogRow & { newest: string; begins: number }>({
     name: `eventlog-read-log-${suffix}`,
-    text: `SELECT n.newest, n.begins, (SELECT position FROM events_${suffix} ORDER BY position DESC LIMIT 1) AS head, ${columns}
+    text: `SELECT n.newest, n.begins, 
+        coalesce((SELECT position FROM events_${suffix} ORDER BY position DESC LIMIT 1), n.begins) AS head, ${columns}
       FROM (SELECT month_suffix(month) AS newest, after AS begins FROM months ORDER BY month DESC LIMIT 1) n
       LEFT JOIN LATERAL (
         SELECT * FROM events_${suffix} WHERE position > $1 ORDER BY position LIMIT $2
