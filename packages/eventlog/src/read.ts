@@ -101,23 +101,52 @@ export async function selectNewestLog(
   return toPage(rows.map(({ newest: _newest, begins: _begins, ...row }) => row));
 }
 
+export interface HeadsOptions {
+  afterPosition: number;
+  minAgeMs: number;
+  limit: number;
+}
+
+/**
+ * `page`: rows of events, the next `$3` after `$1`. recorded_at never goes back, so those that are too young are at its
+ * end. If the clock was set back, no event would be old enough until it has caught up: then all are.
+ */
+const headsOf = (page: string, end: string) => `SELECT DISTINCT ON (e.stream) ${columns} FROM (${page}) e
+  WHERE $2 = 0 OR e.recorded_at <= log_clock() - $2 * interval '1 millisecond'
+    OR (SELECT l.recorded_at FROM ${end} l) > log_clock()
+  ORDER BY e.stream, e.position DESC`;
+
 /** The last event of each stream among the next `limit` events that are old enough, in the log's order. */
 export async function selectHeads(
   db: Transaction,
-  options: { afterPosition: number; minAgeMs: number; limit: number },
+  { afterPosition, minAgeMs, limit }: HeadsOptions,
 ): Promise<RecordedEvent[]> {
+  const page = 'SELECT * FROM read_log($1, $3) e WHERE e.position IS NOT NULL ORDER BY e.position LIMIT $3';
   return db.query<RecordedEvent>({
     name: 'eventlog-heads',
-    // recorded_at never goes back, so those that are too young are at the page's end.
-    text: `SELECT * FROM (
-        SELECT DISTINCT ON (e.stream) ${columns} FROM (
-          SELECT * FROM read_log($1, $3) e WHERE e.position IS NOT NULL ORDER BY e.position LIMIT $3
-        ) e
-        WHERE $2 = 0 OR e.recorded_at <= log_clock() - $2 * interval '1 millisecond'
-          -- The clock was set back: until it has caught up, no event would be old enough.
-          OR (SELECT l.recorded_at FROM log_end() l) > log_clock()
-        ORDER BY e.stream, e.position DESC
-      ) heads ORDER BY position`,
-    values: [options.afterPosition, options.minAgeMs, options.limit],
+    text: `SELECT * FROM (${headsOf(page, 'log_end()')}) heads ORDER BY position`,
+    values: [afterPosition, minAgeMs, limit],
   });
+}
+
+/** The same from the newest month alone, as `selectNewestLog`. */
+export async function selectNewestHeads(
+  db: Transaction,
+  { suffix }: NewestMonth,
+  { afterPosition, minAgeMs, limit }: HeadsOptions,
+): Promise<RecordedEvent[] | undefined> {
+  const partition = `events_${suffix}`;
+  const page = `SELECT * FROM ${partition} WHERE position > $1 ORDER BY position LIMIT $3`;
+  const end = `(SELECT recorded_at FROM ${partition} ORDER BY position DESC LIMIT 1)`;
+  const rows = await db.query<RecordedEvent & { newest: string; begins: number; position: number | null }>({
+    name: `eventlog-heads-${suffix}`,
+    text: `SELECT n.newest, n.begins, h.*
+      FROM (SELECT month_suffix(month) AS newest, after AS begins FROM months ORDER BY month DESC LIMIT 1) n
+      LEFT JOIN (${headsOf(page, end)}) h ON true
+      ORDER BY h.position`,
+    values: [afterPosition, minAgeMs, limit],
+  });
+  const { newest, begins } = rows[0] ?? { newest: '', begins: 0 };
+  if (newest !== suffix || afterPosition < begins) return undefined;
+  return rows[0]!.position === null ? [] : rows.map(({ newest: _newest, begins: _begins, ...head }) => head);
 }

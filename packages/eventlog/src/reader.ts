@@ -6,6 +6,7 @@ import {
   type NewestMonth,
   selectHeads,
   selectLog,
+  selectNewestHeads,
   selectNewestLog,
   selectNewestMonth,
   selectStreams,
@@ -33,10 +34,14 @@ export function openReader({ database, domain, announcedPollMs }: ReaderOptions)
   const waiting = watch(database, { announcedPollMs });
   let newest: NewestMonth | undefined;
 
-  /** Most reads are of the newest month; the others find out which it is. */
-  async function readNow(afterPosition: number, limit: number): Promise<LogPage> {
+  /** Most reads are of the newest month, by a statement for it; the others find out which it is. */
+  async function fromNewest<T>(
+    afterPosition: number,
+    ofMonth: (month: NewestMonth) => Promise<T | undefined>,
+    ofAll: () => Promise<T>,
+  ): Promise<T> {
     if (newest && afterPosition >= newest.after) {
-      const page = await selectNewestLog(database, newest, { afterPosition, limit }).catch((error: unknown) => {
+      const page = await ofMonth(newest).catch((error: unknown) => {
         // After a fail-over that lost events, its partition may not be there.
         newest = undefined;
         throw error;
@@ -44,10 +49,17 @@ export function openReader({ database, domain, announcedPollMs }: ReaderOptions)
       if (page) return page;
       newest = undefined;
     }
-    const page = await selectLog(database, { afterPosition, limit });
+    const page = await ofAll();
     newest ??= await selectNewestMonth(database);
     return page;
   }
+
+  const readNow = (afterPosition: number, limit: number): Promise<LogPage> =>
+    fromNewest(
+      afterPosition,
+      (month) => selectNewestLog(database, month, { afterPosition, limit }),
+      () => selectLog(database, { afterPosition, limit }),
+    );
 
   return {
     domain,
@@ -60,7 +72,12 @@ export function openReader({ database, domain, announcedPollMs }: ReaderOptions)
       return signal?.aborted ? result : readNow(afterPosition, limit);
     },
     async heads(afterPosition, { minAgeMs = 0, limit = defaultLimit } = {}) {
-      const heads = await selectHeads(database, { afterPosition, minAgeMs, limit });
+      const options = { afterPosition, minAgeMs, limit };
+      const heads = await fromNewest(
+        afterPosition,
+        (month) => selectNewestHeads(database, month, options),
+        () => selectHeads(database, options),
+      );
       // The last event of the page is the last one of its stream in the page, so it is among the heads.
       return { heads, position: heads.at(-1)?.position ?? afterPosition };
     },
