@@ -40,7 +40,7 @@ export function openAggregates({
   elapsed = () => performance.now(),
 }: AggregatesOptions): Aggregates & { drain(): Promise<void> } {
   const snapshots = openSnapshots(log, elapsed);
-  const loader = openLoader(log, snapshots);
+  const loader = openLoader(log, snapshots, clock);
   const cache = openCache({ streams: cacheSize, bytes: cacheBytes });
   const queue = openQueue({
     log,
@@ -55,7 +55,7 @@ export function openAggregates({
   });
 
   return {
-    async execute<S, E extends EventCase, R>(command: Command<S, E, R>) {
+    async execute<S, E extends EventCase, R, C>(command: Command<S, E, R, C>) {
       const decider = command.decider as unknown as AnyDecider;
       const entry = cache.take(decider.entity.stream(command.id), decider);
       return (await queue.execute(entry, command as unknown as AnyCommand)) as Executed<R>;

@@ -1,18 +1,27 @@
 /** The state of one stream in this process, which the queue, the loader and the cache share. */
 import type { EventCase } from '@caudal/contract/entity.ts';
-import type { Append, AppendResult } from '@caudal/eventlog/types.ts';
-import type { Command, Decided, Decider, Executed } from './types.ts';
+import type { Append, AppendResult, KnownClaim } from '@caudal/eventlog/types.ts';
+import type { FormerClaims } from './former-claims.ts';
+import type { Command, Decided, Decider, Executed, Remembered } from './types.ts';
 
 /** Commands and deciders of any entity, where the types no longer matter. */
 export type AnyCommand = Command<unknown, EventCase, unknown>;
 export type AnyDecider = Decider<unknown, EventCase>;
-export type State = Decided<unknown>;
+
+/** A stream's state, with the claims that only its events of version 0.2 tell. */
+export interface State extends Decided<unknown> {
+  former?: FormerClaims | undefined;
+}
 
 /** A command and the caller that waits for it. */
 export interface Job {
   command: AnyCommand;
   /** How often in a row it was decided again because another process had written to the stream. */
   contended: number;
+  /** Claims that the log had, where the command had taken their ids for absent, by id. */
+  known?: Map<string, KnownClaim>;
+  /** How often it was decided again for such a claim. */
+  claimed: number;
   resolve(executed: Executed<unknown>): void;
   reject(error: unknown): void;
 }
@@ -30,6 +39,8 @@ export interface Sent {
   after: State;
   /** The answer to the caller if the append lands. */
   answer: Answer;
+  /** What the append records, by id. */
+  recorded: ReadonlyMap<string, Remembered<unknown>>;
   outcome?: Outcome;
 }
 
@@ -50,6 +61,8 @@ export interface Entry {
   waiting: Set<Job>;
   /** Decided, in order, each on the state after the one before it. */
   inFlight: Sent[];
+  /** By id: what the appends in flight record. */
+  recording: Map<string, Remembered<unknown>>;
   /** An append in flight was not appended: those behind it are void, and nothing is decided until all are settled. */
   broken: boolean;
   /** The last result for the stream was a lost race. */
@@ -78,6 +91,7 @@ export function newEntry(stream: string, decider: AnyDecider): Entry {
     cachedBytes: 0,
     waiting: new Set(),
     inFlight: [],
+    recording: new Map(),
     broken: false,
     overtaken: false,
     lostAtMs: Number.NEGATIVE_INFINITY,

@@ -1,8 +1,10 @@
 /** Strong reads of a stream's state: each returns all that was in the log when it was called. */
 import { occurredAt } from '@caudal/eventlog/codec.ts';
 import type { EventLog } from '@caudal/eventlog/types.ts';
+import type { Clock } from '@caudal/kernel/time.ts';
 import type { AnyDecider, Entry, State } from './entry.ts';
 import { apply, fold } from './fold.ts';
+import { unlessEnded } from './former-claims.ts';
 import { loadedEvents } from './metrics.ts';
 import type { Snapshots } from './snapshots.ts';
 import { openStreamReader } from './stream-reader.ts';
@@ -17,7 +19,7 @@ export interface Loader {
   loadAt(decider: AnyDecider, stream: string, at: Date): Promise<State>;
 }
 
-export function openLoader(log: EventLog, snapshots: Snapshots): Loader {
+export function openLoader(log: EventLog, snapshots: Snapshots, clock: Clock): Loader {
   const reader = openStreamReader(log);
 
   async function read(entry: Entry): Promise<State> {
@@ -31,6 +33,12 @@ export function openLoader(log: EventLog, snapshots: Snapshots): Loader {
     const { events, more } = await reader.read(stream, from.version);
     let state = fold(decider, from, events);
     if (more) for await (const page of log.readStream(stream, state.version)) state = fold(decider, state, page);
+    const former = unlessEnded(state.former, clock());
+    if (state.former && !former) {
+      state = { ...state, former };
+      // The snapshot may be large with them: write another one soon.
+      entry.snapshotVersion = 0;
+    }
     loadedEvents.add(state.version - from.version, { entity: decider.entity.name });
 
     if (entry.durable && entry.durable.version > state.version) return entry.durable;
@@ -67,7 +75,7 @@ export function openLoader(log: EventLog, snapshots: Snapshots): Loader {
       for await (const page of log.readStream(stream)) {
         for (const event of page) {
           const happened = occurredAt(event);
-          state = apply(decider, state, event, happened);
+          state = apply(decider, state, event);
           if (happened <= at) found = state;
         }
       }

@@ -13,13 +13,15 @@
  *
  *   appended    The durable state moves on to the state after the command. The caller gets the answer.
  *   duplicate   The caller gets the stored answer. The first run may have landed beyond the durable state.
+ *   claimed     An id that the command had taken for absent is known to the log, or a claim has changed since it was read.
+ *               The command is decided again, with what the log has.
  *   reused      The caller gets REQUEST_ID_REUSED: the command id belongs to another request.
  *   failed      The log could not be reached. The append may have landed, may still land, or never lands. The caller
  *               gets the error and may repeat the command with its id. The queue can't decide it again: it might be
  *               done twice. The durable state is kept: all its events were confirmed.
  *   conflict    Another process has written. Nothing landed, so the command can be decided again.
  *
- * All but `appended` (and a `duplicate`, `reused` or `failed` of an empty append) void the commands behind, which were
+ * All but `appended` (and a `duplicate`, `claimed`, `reused` or `failed` of an empty append) void the commands behind, which were
  * decided on a state that did not become durable. The log refuses them too (see `EventLog.append`). The stream is
  * `broken` from the first such result, wherever in the chain it is: nothing is decided until everything in flight has
  * its outcome. Then the optimistic states are dropped. The durable state takes the events that a conflict brought.
@@ -44,6 +46,7 @@ import type { EventLog } from '@caudal/eventlog/types.ts';
 import { CaudalError, invalidField } from '@caudal/kernel/errors.ts';
 import type { IdSource } from '@caudal/kernel/ids.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
+import type { KnownClaims } from './claims.ts';
 import { openContention } from './contention.ts';
 import { type AnyCommand, type Entry, isIdle, type Job, type Outcome, type Sent } from './entry.ts';
 import { decide, fold } from './fold.ts';
@@ -64,6 +67,9 @@ const streamsATurn = 16;
 const retryAfterMs = 100;
 
 type Conflict = Extract<Outcome, { kind: 'conflict' }>;
+type Claimed = Extract<Outcome, { kind: 'claimed' }>;
+
+const nothingKnown: KnownClaims['fromLog'] = new Map();
 
 export interface QueueOptions {
   log: EventLog;
@@ -146,8 +152,10 @@ export function openQueue(options: QueueOptions): Queue {
 
   function send(entry: Entry, job: Job): void {
     const tip = entry.inFlight.at(-1)?.after ?? entry.durable!;
-    const sent: Sent = { job, ...decide(entry.stream, job.command, tip, { clock, ids }) };
+    const known = { inFlight: entry.recording, fromLog: job.known ?? nothingKnown };
+    const sent: Sent = { job, ...decide(entry.stream, job.command, tip, known, { clock, ids }) };
     entry.inFlight.push(sent);
+    for (const [id, one] of sent.recorded) entry.recording.set(id, one);
     const judged = (outcome: Outcome) => {
       sent.outcome = outcome;
       entry.broken ||= voidsWhatFollows(sent, outcome);
@@ -157,16 +165,20 @@ export function openQueue(options: QueueOptions): Queue {
   }
 
   function workOff(entry: Entry): void {
+    const again: Job[] = [];
     for (let sent = entry.inFlight[0]; sent; sent = entry.inFlight[0]) {
       const { outcome } = sent;
       if (!outcome || outcome.kind === 'conflict' || voidsWhatFollows(sent, outcome)) break;
       entry.inFlight.shift();
+      for (const [id, one] of sent.recorded) if (entry.recording.get(id) === one) entry.recording.delete(id);
       if (outcome.kind === 'appended') {
         entry.durable = sent.after;
         entry.overtaken = false;
       }
-      answer(entry, sent, outcome);
+      if (outcome.kind !== 'claimed') answer(entry, sent, outcome);
+      else if (learn(entry, sent, outcome)) again.push(sent.job);
     }
+    putBack(entry, again);
     // After the answers, since encoding a large state takes time.
     snapshots.offer(entry);
     if (entry.broken && entry.inFlight.every(({ outcome }) => outcome)) recover(entry);
@@ -177,6 +189,7 @@ export function openQueue(options: QueueOptions): Queue {
   function recover(entry: Entry): void {
     const voided = entry.inFlight;
     entry.inFlight = [];
+    entry.recording.clear();
     entry.broken = false;
     const head = voided[0]!.outcome!;
     const overtaken = head.kind === 'conflict' && head.version !== entry.durable!.version;
@@ -187,14 +200,31 @@ export function openQueue(options: QueueOptions): Queue {
     for (const sent of voided) {
       const { job } = sent;
       const outcome = sent.outcome!;
-      if (outcome.kind !== 'conflict') answer(entry, sent, outcome);
+      if (outcome.kind === 'claimed') {
+        if (learn(entry, sent, outcome)) again.push(job);
+      } else if (outcome.kind !== 'conflict') answer(entry, sent, outcome);
       else if (hasLanded(sent, outcome)) reply(entry, sent);
       else if (overtaken && ++job.contended > maxContended) job.reject(contended(entry.stream));
       else again.push(job);
     }
+    putBack(entry, again);
+    if (overtaken && again[0]) contention.lost(entry, again[0].contended);
+  }
+
+  /** Notes what the log knows of the command's ids. Whether the command may be decided again. */
+  function learn(entry: Entry, { job, append }: Sent, { claims }: Claimed): boolean {
+    job.known ??= new Map();
+    for (const claim of claims) job.known.set(append.claims![claim.place]!.id, claim);
+    if (++job.claimed <= maxContended) return true;
+    job.reject(contended(entry.stream));
+    return false;
+  }
+
+  /** These commands are decided again, before all that wait. */
+  function putBack(entry: Entry, again: Job[]): void {
+    if (again.length === 0) return;
     redecisions.add(again.length, { entity: entry.decider.entity.name });
     entry.waiting = new Set([...again, ...entry.waiting]);
-    if (overtaken && again[0]) contention.lost(entry, again[0].contended);
     for (const job of again) if (job.command.signal?.aborted) abort(entry, job);
   }
 
@@ -217,6 +247,7 @@ export function openQueue(options: QueueOptions): Queue {
       const job: Job = {
         command,
         contended: 0,
+        claimed: 0,
         resolve(executed) {
           end();
           countCommand(name, executed.repeated ? 'repeated' : 'done');
@@ -264,7 +295,7 @@ function catchUp(entry: Entry, { version, missing }: Conflict): void {
   }
 }
 
-function answer(entry: Entry, sent: Sent, outcome: Exclude<Outcome, Conflict>): void {
+function answer(entry: Entry, sent: Sent, outcome: Exclude<Outcome, Conflict | Claimed>): void {
   const { job } = sent;
   if (outcome.kind === 'appended') {
     reply(entry, sent);
@@ -273,10 +304,8 @@ function answer(entry: Entry, sent: Sent, outcome: Exclude<Outcome, Conflict>): 
   } else if (outcome.kind === 'reused') {
     const description = 'was used before for another request; take a new id for a new request';
     job.reject(invalidField('request_id', description, 'REQUEST_ID_REUSED'));
-  } else if (outcome.kind === 'failed') {
-    job.reject(outcome.error);
   } else {
-    job.reject(new Error(`${entry.stream}: the append was refused for a claim, but commands make none`));
+    job.reject(outcome.error);
   }
 }
 

@@ -10,6 +10,7 @@ import type { EventLog, RecordedEvent, Snapshot } from '@caudal/eventlog/types.t
 import type { Database } from '@caudal/postgres/database.ts';
 import type { AnyDecider, State } from './entry.ts';
 import { apply } from './fold.ts';
+import { readState } from './snapshots.ts';
 import { decodeState, encodeState } from './state-data.ts';
 import type { Decided, Decider } from './types.ts';
 
@@ -223,12 +224,13 @@ async function foldAll(
   }
 }
 
-function compare({ stream, state }: Fold, { version, data }: Snapshot, note: Note): void {
+/** Compares the states alone: the claims beside them differ if the snapshot was made of one of version 0.2. */
+function compare({ stream, state, decider }: Fold, { version, data }: Snapshot, note: Note): void {
   const wrong = (detail: string) =>
     note({ kind: 'snapshot', where: stream, detail: `of version ${version} ${detail}` });
   let kept: unknown;
   try {
-    kept = decodeState(data);
+    kept = readState(decider, data).state;
   } catch (error) {
     wrong(`can't be read: ${(error as Error).message}`);
     return;

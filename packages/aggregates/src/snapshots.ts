@@ -27,6 +27,12 @@ export interface Snapshots {
   drain(): Promise<void>;
 }
 
+/** What a snapshot of the decider's schema version holds. Throws if it can't be read. */
+export function readState({ claims }: AnyDecider, data: Uint8Array): Omit<State, 'version'> {
+  const kept = decodeState(data);
+  return claims ? (kept as Omit<State, 'version'>) : { state: kept };
+}
+
 /** `elapsed`: milliseconds of a clock that never goes back. */
 export function openSnapshots(log: Pick<EventLog, 'loadSnapshot' | 'saveSnapshot'>, elapsed: () => number): Snapshots {
   /** By stream: a slow write must not be overtaken by the stream's next one. */
@@ -51,10 +57,10 @@ export function openSnapshots(log: Pick<EventLog, 'loadSnapshot' | 'saveSnapshot
     return { data, tookMs: tookMs + elapsed() - began };
   }
 
-  async function write(entry: Entry, schemaVersion: number, { state, version }: State): Promise<void> {
-    const { stream } = entry;
+  async function write(entry: Entry, schemaVersion: number, { version, ...kept }: State): Promise<void> {
+    const { stream, decider } = entry;
     try {
-      const encoded = encoding.then(() => encode(state));
+      const encoded = encoding.then(() => encode(decider.claims ? kept : kept.state));
       encoding = encoded.catch(() => {});
       const { data, tookMs } = await encoded;
       entry.snapshotAfterMs = elapsed() + restFactor * tookMs;
@@ -83,14 +89,19 @@ export function openSnapshots(log: Pick<EventLog, 'loadSnapshot' | 'saveSnapshot
 
   return {
     offer,
-    async read({ snapshot }, stream) {
+    async read(decider, stream) {
+      const { snapshot } = decider;
       if (!snapshot) return undefined;
       const kept = await log.loadSnapshot(stream);
-      if (kept?.schemaVersion !== snapshot.schemaVersion) return undefined;
+      if (!kept) return undefined;
+      const { version, schemaVersion } = kept;
       try {
-        return { state: decodeState(kept.data), version: kept.version };
+        if (schemaVersion === snapshot.schemaVersion) return { ...readState(decider, kept.data), version };
+        if (schemaVersion !== snapshot.former?.schemaVersion) return undefined;
+        const { state, claims, until } = snapshot.former.read(decodeState(kept.data));
+        return { state, former: { outcomes: claims, until: until.getTime() }, version };
       } catch (error) {
-        logs.warn({ err: error, stream, version: kept.version }, 'a snapshot could not be read; it is ignored');
+        logs.warn({ err: error, stream, version }, 'a snapshot could not be read; it is ignored');
         return undefined;
       }
     },

@@ -1,6 +1,7 @@
 /** The streams in memory: all that are in use, and the most recently used of the idle ones. */
 import { LRUCache } from 'lru-cache';
 import { type AnyDecider, type Entry, isIdle, newEntry } from './entry.ts';
+import { formerBytes } from './former-claims.ts';
 import { cacheRequests } from './metrics.ts';
 
 export interface Cache {
@@ -32,7 +33,7 @@ export function openCache({ streams, bytes: maxBytes }: CacheBounds): Cache {
     const { stream, decider, durable } = entry;
     // A stream that does not exist must not take the place of one that does.
     if (!durable || durable.version === 0) return;
-    const wanted = smallBytes + (decider.bytes?.(durable.state) ?? 0);
+    const wanted = smallBytes + (decider.bytes?.(durable.state) ?? 0) + formerBytes(durable.former);
     // A state that needs all the space belongs to the busiest stream. It counts as half, which leaves room for others.
     const bytes = Math.ceil(Math.min(wanted, maxBytes / 2));
     if (latest.get(stream) === entry) {

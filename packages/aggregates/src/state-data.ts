@@ -15,8 +15,8 @@ const whole = 3;
 const v8Header = 0xff;
 
 /** How deep records and lists are taken apart. */
-const recordLevels = 2;
-const listLevels = 7;
+const recordLevels = 3;
+const listLevels = 8;
 /** Longer records and lists are encoded whole. */
 const widest = 64;
 

@@ -1,14 +1,17 @@
 /** An aggregate is a stream, and the rules that decide which events may be added to it. */
 import type { Entity, EventCase } from '@caudal/contract/entity.ts';
 import type { CommandId, Origin } from '@caudal/kernel/context.ts';
+import type { ExpiringMap } from '@caudal/kernel/expiring-map.ts';
 
 /** The rules: pure, no I/O, no clock. */
-export interface Decider<S, E extends EventCase> {
+export interface Decider<S, E extends EventCase, C = unknown> {
   entity: Entity<E>;
   /** The state before the first event. States are never changed in place. */
   initial: S;
   /** The state after an event. `at`: when the event happened, by the clock of the process that decided the command. */
   evolve(state: S, event: E, at: Date): S;
+  /** What the stream remembers beside its state: ids that were dealt with. See README, Claims. */
+  claims?: ClaimRules<C, E>;
   /** The id of the resource's owner; undefined before there is one. */
   owner?(state: S): string | undefined;
   /**
@@ -16,9 +19,40 @@ export interface Decider<S, E extends EventCase> {
    * they take more than 2 % of a process's time. Raise `schemaVersion` when the state's shape changes. The state may
    * hold plain data, `Map`, `Set`, `Date` and `bigint`.
    */
-  snapshot?: { every: number | ((state: S) => number); schemaVersion: number };
+  snapshot?: {
+    every: number | ((state: S) => number);
+    schemaVersion: number;
+    /** Reads snapshots of the schema version before. Without it they are ignored. */
+    former?: FormerSnapshots<S, C>;
+  };
   /** About how many bytes the state takes in memory, if it can grow large. The cache is bounded by it. */
   bytes?(state: S): number;
+}
+
+/** Claims of a kind of stream: facts about ids that are kept in the log beside the stream, for some days. */
+export interface ClaimRules<C, E extends EventCase = EventCase> {
+  /** How long they are kept at least: 1 to 60. It never changes. */
+  days: number;
+  /** What an event leaves behind. It follows from the event alone. */
+  of(event: E): Remembered<C>[];
+  /** How an outcome is stored; `kind` is a number from 1 on. */
+  encode(outcome: C): { kind: number; outcome: Uint8Array };
+  decode(stored: { kind: number; outcome: Uint8Array }): C;
+}
+
+/** How an id was dealt with. */
+export interface Remembered<C> {
+  id: string;
+  outcome: C;
+  /** How long it is kept, if that is longer than the rules' `days`; at most 60. */
+  days?: number;
+}
+
+/** How snapshots of a former schema version are read. */
+export interface FormerSnapshots<S, C> {
+  schemaVersion: number;
+  /** The state of such a snapshot, and what it remembers of ids that were dealt with before there were claims. */
+  read(former: unknown): { state: S; claims: ExpiringMap<C> /** When the last of them ends. */; until: Date };
 }
 
 /** What a decision may use beside the state. */
@@ -28,20 +62,35 @@ export interface DecisionContext {
   version: number;
 }
 
+/** The context of a decision that asks how ids were dealt with. */
+export interface ClaimContext<C> extends DecisionContext {
+  /**
+   * The outcome of the id, if the stream's claims have one. What this process does not know counts as absent: the log checks
+   * that with the append, and if it is not, the command is decided again and gets the outcome.
+   */
+  claim(id: string): C | undefined;
+}
+
 /** A stream's state after a command. */
 export interface Decided<S> {
   state: S;
   version: number;
 }
 
-export interface Command<S, E extends EventCase, R> {
-  decider: Decider<S, E>;
+/** What an answer is made of. */
+export interface After<S, C> extends Decided<S> {
+  /** The outcome of the id, after the command's events. */
+  claim(id: string): C | undefined;
+}
+
+export interface Command<S, E extends EventCase, R, C = unknown> {
+  decider: Decider<S, E, C>;
   /** The id of the stream within its entity. */
   id: string;
   /** Returns the events, maybe none; throws CaudalError to refuse. Called again if the state was stale. */
-  decide(state: S, context: DecisionContext): E[];
+  decide(state: S, context: ClaimContext<C>): E[];
   /** The answer, from the state after the events. It is stored, so that a repeat of the command gets the same. */
-  reply(after: Decided<S>): R;
+  reply(after: After<S, C>): R;
   /** How the answer is stored. */
   replyCodec: { encode(reply: R): { finish(): Uint8Array }; decode(data: Uint8Array): R };
   /** Without it the command can't be repeated safely. */
@@ -71,7 +120,7 @@ export interface Aggregates {
    * INVALID_ARGUMENT REQUEST_ID_REUSED; CANCELLED, or the signal's reason if it is a CaudalError. After UNAVAILABLE the
    * command may have been done: repeat it with the same command id to find out.
    */
-  execute<S, E extends EventCase, R>(command: Command<S, E, R>): Promise<Executed<R>>;
+  execute<S, E extends EventCase, R, C>(command: Command<S, E, R, C>): Promise<Executed<R>>;
   /** The durable state now (strong read). Version 0 if there is no such stream. */
   load<S, E extends EventCase>(decider: Decider<S, E>, id: string): Promise<Decided<S>>;
   /** The state as it was at a moment: after the last event that happened at that moment or before. */

@@ -211,6 +211,18 @@ describeWith(['postgres'], 'claims', () => {
       expect(await look(id)).toMatchObject({ kind: 'appended' });
     });
 
+    test('a claim may be recorded for more days than those of its scope', async () => {
+      const id = newId();
+      await log.append(withClaims(empty(), claim(id, [committed, 'x'])));
+      const long = claim(id, [returned, 'x'], 0);
+      const replaced = { ...long, record: { ...long.record!, days: 30 } };
+      expect(await log.append(withClaims(empty(), replaced))).toMatchObject({ kind: 'appended' });
+      await at(29.9);
+      expect(await look(id)).toMatchObject({ kind: 'claimed', claims: [{ kind: returned, generation: 1 }] });
+      await at(30.1);
+      expect(await look(id)).toMatchObject({ kind: 'appended' });
+    });
+
     test('a claim ends exactly when the log reaches its end', async () => {
       const id = newId();
       await log.append(withClaims(someAppend(stream, 0), claim(id, [committed, 'x'])));
@@ -282,6 +294,7 @@ describeWith(['postgres'], 'claims', () => {
       [[{ ...claim(newId()), days: 61 }], 'from 1 to 60'],
       [[{ ...claim(newId()), days: 0 }], 'from 1 to 60'],
       [[claim(newId(), [0, 'x'])], 'from 1 to 32767'],
+      [[{ ...claim(newId()), record: { kind: 1, outcome: Buffer.from('x'), days: 6 } }], 'from its 7 days to 60'],
       [Array.from({ length: 1_001 }, () => claim(newId())), 'at most 1000'],
       [[claim('same', [1, 'x']), claim('same', [2, 'x'])], 'records a claim twice'],
     ];

@@ -58,13 +58,16 @@ export function claimRows({ command, claims = [] }: Append): ClaimRow[] {
   const rows = claims.map(({ scope, id, days, expected = 'absent', record }): ClaimRow => {
     if (!Number.isInteger(days) || days < 1 || days > maxDays)
       throw new RangeError(`A claim's days are ${days}: they must be a whole number from 1 to ${maxDays}`);
+    const kept = record?.days ?? days;
+    if (!Number.isInteger(kept) || kept < days || kept > maxDays)
+      throw new RangeError(`A claim is recorded for ${kept} days: they must be from its ${days} days to ${maxDays}`);
     if (record && !(Number.isInteger(record.kind) && record.kind >= 1 && record.kind <= maxKind))
       throw new RangeError(`A claim's kind is ${record.kind}: it must be a whole number from 1 to ${maxKind}`);
     return {
       ...row(claimKey(scope, id), timeOfId(id), days),
       expected: expectedNumber(expected),
       kind: record?.kind ?? 0,
-      days,
+      days: kept,
       hash: null,
       former: null,
       outcome: record?.outcome ?? null,

@@ -25,10 +25,14 @@ export function newEvent<E extends EventCase>({
   return { eventId: ids(), ...entity.encode(event), metadata: encodeMetadata(origin, now) };
 }
 
-/** The encoded metadata: the origin of the event, and when it happens. */
-export function encodeMetadata({ actor, causationId, correlationId, traceparent }: Origin, now: Date): Uint8Array {
+/** The encoded metadata: the origin of the event, when it happens, and whether its claims are recorded with it. */
+export function encodeMetadata(
+  { actor, causationId, correlationId, traceparent }: Origin,
+  now: Date,
+  claimed = false,
+): Uint8Array {
   const occurredMillis = BigInt(now.getTime());
-  return EventMetadata.encode({ actor, causationId, correlationId, traceparent, occurredMillis }).finish();
+  return EventMetadata.encode({ actor, causationId, correlationId, traceparent, occurredMillis, claimed }).finish();
 }
 
 /** The event's metadata. Decoded at each call, since most readers never need it. */

@@ -79,6 +79,8 @@ export interface Claim {
     kind: number;
     /** What later appends get that require something else. */
     outcome: Uint8Array;
+    /** How long it is kept, if that is longer than `days`; at most 60. */
+    days?: number;
   };
 }
 

@@ -38,6 +38,15 @@ describe('an expiring map', () => {
     expect(memory.size).toBeLessThan(200);
   });
 
+  test('drops expired entries when entries are deleted, if it is told the time', () => {
+    let memory: ExpiringMap<string> = emptyExpiringMap();
+    for (let n = 1; n <= 1000; n++) memory = setEntry(memory, `id${n}`, 'x', day(n < 1000 ? 2 : 9), day(1));
+    expect(deleteEntry(memory, 'unknown').size).toBe(1000);
+    for (let n = 0; n < 1000; n++) memory = deleteEntry(memory, `other${n}`, day(3));
+    expect([...entriesOf(memory)]).toEqual([['id1000', 'x']]);
+    expect(memory.size).toBe(1);
+  });
+
   test('survives a snapshot', () => {
     const memory = setEntry(emptyExpiringMap<bigint>(), 'a', 1n, day(2), day(1));
     expect(getEntry(deserialize(serialize(memory)) as ExpiringMap<bigint>, 'a', day(1))).toBe(1n);

@@ -52,17 +52,24 @@ export function setEntry<V>(
   until: Date | number,
   now: Date,
 ): ExpiringMap<V> {
-  return changed(map, id, (leaf) => {
-    let first = 0;
-    while (first < leaf.untils.length && leaf.untils[first]! <= now.getTime()) first++;
-    return copied(leaf, first, leaf.ids.indexOf(id), { id, value, until: Number(until) });
-  });
+  return changed(map, id, (leaf) =>
+    copied(leaf, expiredIn(leaf.untils, now), leaf.ids.indexOf(id), { id, value, until: Number(until) }),
+  );
 }
 
-/** The map without the id. */
-export function deleteEntry<V>(map: ExpiringMap<V>, id: string): ExpiringMap<V> {
-  if (!leafOf(map, id).ids.includes(id)) return map;
-  return changed(map, id, (leaf) => copied(leaf, 0, leaf.ids.indexOf(id)));
+/** The map without the id. With `now`, drops some entries that have expired then, too. */
+export function deleteEntry<V>(map: ExpiringMap<V>, id: string, now?: Date): ExpiringMap<V> {
+  const { ids, untils } = leafOf(map, id);
+  const first = now ? expiredIn(untils, now) : 0;
+  if (first === 0 && !ids.includes(id)) return map;
+  return changed(map, id, (leaf) => copied(leaf, first, leaf.ids.indexOf(id)));
+}
+
+/** How many of the first entries of a leaf have expired. */
+function expiredIn(untils: readonly number[], now: Date): number {
+  let first = 0;
+  while (first < untils.length && untils[first]! <= now.getTime()) first++;
+  return first;
 }
 
 /**

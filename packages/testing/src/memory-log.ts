@@ -122,8 +122,9 @@ function openStore({ domain, clock = systemClock }: MemoryLogOptions) {
       // One that ended longer ago may have been dropped.
       const before = kept && kept.expires > now - 10 * dayMs ? kept : undefined;
       const generation = before ? before.generation + 1 : 0;
-      const expires = Math.max(now + claim.days * dayMs, before?.expires ?? 0);
-      claims.set(keyOf(claim), { ...claim.record, generation, version, expires });
+      const expires = Math.max(now + (claim.record.days ?? claim.days) * dayMs, before?.expires ?? 0);
+      const { kind, outcome } = claim.record;
+      claims.set(keyOf(claim), { kind, outcome, generation, version, expires });
     }
   }
 

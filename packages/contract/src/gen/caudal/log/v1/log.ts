@@ -48,6 +48,8 @@ export interface EventMetadata {
   traceparent: string;
   /** When it happened by the clock of the process that decided the command, in milliseconds since 1970. */
   occurredMillis: bigint;
+  /** Whether its claims were recorded with it. Version 0.2 recorded none, so its events stand for them. */
+  claimed: boolean;
 }
 
 export interface ReadStreamsRequest {
@@ -353,7 +355,7 @@ export const RecordedEvent: MessageFns<RecordedEvent> = {
 };
 
 function createBaseEventMetadata(): EventMetadata {
-  return { actor: "", causationId: "", correlationId: "", traceparent: "", occurredMillis: 0n };
+  return { actor: "", causationId: "", correlationId: "", traceparent: "", occurredMillis: 0n, claimed: false };
 }
 
 export const EventMetadata: MessageFns<EventMetadata> = {
@@ -375,6 +377,9 @@ export const EventMetadata: MessageFns<EventMetadata> = {
         throw new globalThis.Error("value provided for field message.occurredMillis of type int64 too large");
       }
       writer.uint32(40).int64(message.occurredMillis);
+    }
+    if (message.claimed !== false) {
+      writer.uint32(48).bool(message.claimed);
     }
     return writer;
   },
@@ -432,6 +437,14 @@ export const EventMetadata: MessageFns<EventMetadata> = {
             message.occurredMillis = reader.int64() as bigint;
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.claimed = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -463,6 +476,7 @@ export const EventMetadata: MessageFns<EventMetadata> = {
         : isSet(object.occurred_millis)
         ? BigInt(object.occurred_millis)
         : 0n,
+      claimed: isSet(object.claimed) ? globalThis.Boolean(object.claimed) : false,
     };
   },
 
@@ -483,6 +497,9 @@ export const EventMetadata: MessageFns<EventMetadata> = {
     if (message.occurredMillis !== 0n) {
       obj.occurredMillis = message.occurredMillis.toString();
     }
+    if (message.claimed !== false) {
+      obj.claimed = message.claimed;
+    }
     return obj;
   },
 
@@ -498,6 +515,7 @@ export const EventMetadata: MessageFns<EventMetadata> = {
     message.occurredMillis = (object.occurredMillis !== undefined && object.occurredMillis !== null)
       ? BigInt(object.occurredMillis)
       : 0n;
+    message.claimed = object.claimed ?? false;
     return message;
   },
 };
