@@ -1,19 +1,34 @@
 /** Given / when / gives (or refuses) for aggregates: events, a decision on their state, its events or its refusal. */
 
-import type { Decider, DecisionContext } from '@caudal/aggregates/types.ts';
+import type { ClaimContext, Decider } from '@caudal/aggregates/types.ts';
 import type { EventCase } from '@caudal/contract/entity.ts';
 import type { CaudalError, Code } from '@caudal/kernel/errors.ts';
 import { expect } from '@jest/globals';
 
 const start = new Date('2026-01-01T00:00:00Z');
 
+const dayMs = 86_400_000;
+
+/** The claims of these events, by id, with the time at which each ends. */
+function claimsOf<S, E extends EventCase, C>({ claims }: Decider<S, E, C>, events: E[], at: Date) {
+  const left = events.flatMap((event) => claims?.of(event) ?? []);
+  return new Map(
+    left.map(({ id, outcome, days = claims!.days }) => [id, { outcome, ends: at.getTime() + days * dayMs }]),
+  );
+}
+
 /** The behaviour of a decider after these events, which happened at `at` (midnight of 2026-01-01 if absent). */
-export function given<S, E extends EventCase>(decider: Decider<S, E>, events: E[], at: Date = start) {
+export function given<S, E extends EventCase, C>(decider: Decider<S, E, C>, events: E[], at: Date = start) {
+  const claims = claimsOf(decider, events, at);
   const state = events.reduce<S>((before, event) => decider.evolve(before, event, at), decider.initial);
   return {
     state,
-    when(decide: (state: S, context: DecisionContext) => E[], now: Date = start) {
-      const run = () => decide(state, { now, version: events.length });
+    when(decide: (state: S, context: ClaimContext<C>) => E[], now: Date = start) {
+      const claim = (id: string) => {
+        const known = claims.get(id);
+        return known && known.ends > now.getTime() ? known.outcome : undefined;
+      };
+      const run = () => decide(state, { now, version: events.length, claim });
       return {
         /** The decision gives these events, in this order, and their encoding preserves them. */
         gives(expected: E[]): void {

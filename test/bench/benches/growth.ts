@@ -1,10 +1,10 @@
 /** Whether a long log is as fast as an empty one. */
 import { openAggregates } from '@caudal/aggregates/aggregates.ts';
-import type { Decider } from '@caudal/aggregates/types.ts';
+
 import { derivedId, newId, timeOfId } from '@caudal/kernel/ids.ts';
 import { systemClock } from '@caudal/kernel/time.ts';
 import type { Database } from '@caudal/postgres/database.ts';
-import { type StockEvent, type StockState, stockDecider } from '@caudal/service-inventory/domain/stock.ts';
+import { stockDecider } from '@caudal/service-inventory/domain/stock.ts';
 import { freshDatabase } from '@caudal/testing/servers.ts';
 import { figureOf, ratioOf } from '../figures.ts';
 import { closedLoop, takeTurns } from '../load.ts';
@@ -18,7 +18,7 @@ const eventsOfLongStream = 10_000;
 const tailed = 50_000;
 
 /** The stock's decider without its snapshots. */
-const withoutSnapshot: Decider<StockState, StockEvent> = { ...stockDecider, snapshot: undefined };
+const withoutSnapshot: typeof stockDecider = { ...stockDecider, snapshot: undefined };
 
 async function open(url: string, schema: string) {
   await migrateLog(url, schema);

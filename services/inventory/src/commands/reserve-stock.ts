@@ -3,13 +3,14 @@
  * are released; an unknown line too, which bars it. If a release fails, the answer is UNAVAILABLE: the caller repeats
  * the call or releases the reservation. See README, "All lines or none" and "A refused line gets no event".
  */
+import { noReply } from '@caudal/aggregates/no-reply.ts';
 import { checkTexts } from '@caudal/context/texts.ts';
 import { Reservation, type ReserveStockRequest } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
 import type { CaudalError } from '@caudal/kernel/errors.ts';
 import { refused } from '@caudal/kernel/errors.ts';
 import type { Call } from '@caudal/rpc/types.ts';
-import { reservationEnded, reserve, withdraw } from '../domain/reservations.ts';
-import { endedReservation, openReservation, type StockState, stockDecider } from '../domain/stock.ts';
+import { assertHeld, reserve, withdraw } from '../domain/reservations.ts';
+import { openReservation, stockDecider } from '../domain/stock.ts';
 import type { InventoryDependencies } from './dependencies.ts';
 import {
   assertDistinct,
@@ -48,7 +49,7 @@ export function reserveStock(dependencies: InventoryDependencies) {
         origin: call.origin,
         signal: call.signal,
       });
-      if (executed.repeated) await assertHeld(line.productId, reservationId);
+      if (executed.repeated) await assertStillHeld(line.productId, reservationId, call);
       return executed;
     });
 
@@ -79,17 +80,17 @@ export function reserveStock(dependencies: InventoryDependencies) {
   };
 
   /** Throws RESERVATION_ENDED if the line of an earlier call is no longer reserved or committed. */
-  async function assertHeld(productId: string, reservationId: string): Promise<void> {
-    const { state } = await aggregates.load(stockDecider, productId);
-    if (!isHeld(state, reservationId, clock())) throw reservationEnded(reservationId);
+  async function assertStillHeld(productId: string, reservationId: string, { origin, signal }: Call): Promise<void> {
+    await aggregates.execute({
+      decider: stockDecider,
+      id: productId,
+      decide: (state, context) => assertHeld(state, context, reservationId),
+      reply: () => undefined,
+      replyCodec: noReply,
+      origin,
+      signal,
+    });
   }
-}
-
-function isHeld(state: StockState, reservationId: string, now: Date): boolean {
-  return (
-    openReservation(state, reservationId) !== undefined ||
-    endedReservation(state, reservationId, now)?.how === 'committed'
-  );
 }
 
 function ttlMs({ ttl }: ReserveStockRequest): number {

@@ -3,18 +3,10 @@
  * A reservation goes open -> committed | released | expired, and committed -> returned; an id that has ended is not
  * used again.
  */
-import type { DecisionContext } from '@caudal/aggregates/types.ts';
 import { type CaudalError, refused } from '@caudal/kernel/errors.ts';
+import { barredUntil, type EndedReservation, type StockContext } from './claims.ts';
 import { kindNamed } from './kinds.ts';
-import {
-  availableOf,
-  endedReservation,
-  moved,
-  openReservation,
-  rememberedUntil,
-  type StockEvent,
-  type StockState,
-} from './stock.ts';
+import { availableOf, moved, openReservation, type StockEvent, type StockState } from './stock.ts';
 import { mustExist } from './stock-item.ts';
 
 /** One product's part of a reservation. */
@@ -35,7 +27,7 @@ export interface ReserveInput extends Line {
  * another quantity), RESERVATION_BARRED (it was released before this command), RESERVATION_ENDED, and refusals of the
  * kind.
  */
-export function reserve(state: StockState, { now }: DecisionContext, input: ReserveInput): StockEvent[] {
+export function reserve(state: StockState, { claim }: StockContext, input: ReserveInput): StockEvent[] {
   const { reservationId, quantity } = input;
   mustExist(state, input.productId);
   const open = openReservation(state, reservationId);
@@ -43,7 +35,7 @@ export function reserve(state: StockState, { now }: DecisionContext, input: Rese
     assertSame(open.quantity, input);
     return [];
   }
-  const ended = endedReservation(state, reservationId, now);
+  const ended = claim(reservationId);
   if (ended?.how === 'committed') {
     assertSame(ended.quantity, input);
     return [];
@@ -68,7 +60,7 @@ export function reserve(state: StockState, { now }: DecisionContext, input: Rese
  * Takes promised pieces out of the stock. An overdue reservation can be committed until its expiry is recorded.
  * Refused: NOT_FOUND; FAILED_PRECONDITION RESERVATION_ENDED, RESERVATION_MISMATCH.
  */
-export function commit(state: StockState, { now }: DecisionContext, line: Line): StockEvent[] {
+export function commit(state: StockState, { claim }: StockContext, line: Line): StockEvent[] {
   const { reservationId, quantity } = line;
   mustExist(state, line.productId);
   const open = openReservation(state, reservationId);
@@ -76,7 +68,7 @@ export function commit(state: StockState, { now }: DecisionContext, line: Line):
     assertSame(open.quantity, line);
     return [moved(state, { $case: 'committed', value: { reservationId, quantity } })];
   }
-  const ended = endedReservation(state, reservationId, now);
+  const ended = claim(reservationId);
   if (ended?.how !== 'committed') throw reservationEnded(reservationId);
   assertSame(ended.quantity, line);
   return [];
@@ -96,7 +88,7 @@ export interface ReleaseInput {
  */
 export function release(
   state: StockState,
-  { now }: DecisionContext,
+  { now, claim }: StockContext,
   { reservationId, reason, committed }: ReleaseInput,
 ): StockEvent[] {
   if (state.productId === '') return [];
@@ -104,22 +96,23 @@ export function release(
   if (open) {
     return [moved(state, { $case: 'released', value: { reservationId, quantity: open.quantity, reason } })];
   }
-  const ended = endedReservation(state, reservationId, now);
+  const ended = claim(reservationId);
   const quantity = ended ? (ended.how === 'committed' ? ended.quantity : undefined) : committed;
   if (quantity !== undefined) return [moved(state, { $case: 'returned', value: { reservationId, quantity } })];
-  return ended ? [] : [{ $case: 'barred', value: { reservationId, until: rememberedUntil(now, 'barred') } }];
+  return ended ? [] : [{ $case: 'barred', value: { reservationId, until: barredUntil(now) } }];
 }
 
 /** Takes back a reserve like a release, except for committed pieces: those belong to another call's reservation. */
-export function withdraw(state: StockState, context: DecisionContext, input: ReleaseInput): StockEvent[] {
-  if (endedReservation(state, input.reservationId, context.now)?.how === 'committed') return [];
+export function withdraw(state: StockState, context: StockContext, input: ReleaseInput): StockEvent[] {
+  const isOpen = openReservation(state, input.reservationId) !== undefined;
+  if (!isOpen && context.claim(input.reservationId)?.how === 'committed') return [];
   return release(state, context, input);
 }
 
 /** Ends an overdue reservation. A reservation that is not due, has ended or is unknown stays as it is. */
 export function expire(
   state: StockState,
-  { now }: DecisionContext,
+  { now }: StockContext,
   { reservationId }: { reservationId: string },
 ): StockEvent[] {
   const open = openReservation(state, reservationId);
@@ -132,10 +125,10 @@ export function expire(
  * RESERVATION_NOT_COMMITTED (also if the commit was more than 7 days ago), RESERVATION_MISMATCH (more than were
  * committed, or another quantity than was returned before).
  */
-export function returnPieces(state: StockState, { now }: DecisionContext, line: Line): StockEvent[] {
+export function returnPieces(state: StockState, { claim }: StockContext, line: Line): StockEvent[] {
   const { reservationId, quantity } = line;
   mustExist(state, line.productId);
-  const ended = endedReservation(state, reservationId, now);
+  const ended: EndedReservation | undefined = openReservation(state, reservationId) ? undefined : claim(reservationId);
   if (ended?.how === 'returned') {
     assertSame(ended.quantity, line);
     return [];
@@ -147,8 +140,18 @@ export function returnPieces(state: StockState, { now }: DecisionContext, line: 
   return [moved(state, { $case: 'returned', value: { reservationId, quantity } })];
 }
 
+/**
+ * Throws RESERVATION_ENDED unless the reservation is open or committed. Changes nothing: it makes sure that an earlier answer
+ * still holds.
+ */
+export function assertHeld(state: StockState, { claim }: StockContext, reservationId: string): StockEvent[] {
+  if (!openReservation(state, reservationId) && claim(reservationId)?.how !== 'committed')
+    throw reservationEnded(reservationId);
+  return [];
+}
+
 /** The refusal of a reservation that holds no pieces any more. */
-export function reservationEnded(reservationId: string): CaudalError {
+function reservationEnded(reservationId: string): CaudalError {
   return refused('RESERVATION_ENDED', `The reservation "${reservationId}" has ended.`);
 }
 

@@ -6,51 +6,10 @@ import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { stockDashboard } from '../projections/stock-dashboard.ts';
 import { stockItemMessage } from '../stock-item-message.ts';
-import { commit, expire, release, reserve, returnPieces } from './reservations.ts';
-import { availableOf, type StockEvent, type StockState, stockDecider } from './stock.ts';
-import { adjust, createStockItem, restock } from './stock-item.ts';
-
-const id = fc.nat(6).map((n) => `r${n}`);
-const quantity = fc.integer({ min: 1, max: 8 }).map(BigInt);
-const command = fc.oneof(
-  fc.record({ kind: fc.constant('restock' as const), quantity }),
-  fc.record({ kind: fc.constant('adjust' as const), delta: fc.integer({ min: -8, max: 8 }).map(BigInt) }),
-  fc.record({ kind: fc.constant('reserve' as const), id, quantity }),
-  fc.record({ kind: fc.constant('commit' as const), id, quantity }),
-  fc.record({ kind: fc.constant('release' as const), id }),
-  fc.record({ kind: fc.constant('expire' as const), id }),
-  fc.record({ kind: fc.constant('return' as const), id, quantity }),
-);
-type StockCommand = typeof command extends fc.Arbitrary<infer C> ? C : never;
-
-function decide(state: StockState, now: Date, input: StockCommand): StockEvent[] {
-  const context = { now, version: 1 };
-  const reason = 'x';
-  switch (input.kind) {
-    case 'restock':
-      return restock(state, { productId: 'P1', quantity: input.quantity });
-    case 'adjust':
-      return adjust(state, { productId: 'P1', delta: input.delta, reason });
-    case 'reserve': {
-      const expireAt = new Date(now.getTime() + 60_000);
-      return reserve(state, context, {
-        productId: 'P1',
-        reservationId: input.id,
-        quantity: input.quantity,
-        expireAt,
-        attributes: {},
-      });
-    }
-    case 'commit':
-      return commit(state, context, { productId: 'P1', reservationId: input.id, quantity: input.quantity });
-    case 'release':
-      return release(state, context, { reservationId: input.id, reason });
-    case 'expire':
-      return expire(state, context, { reservationId: input.id });
-    case 'return':
-      return returnPieces(state, context, { productId: 'P1', reservationId: input.id, quantity: input.quantity });
-  }
-}
+import { claimsInMemory } from '../testing/claims-in-memory.ts';
+import { command, decideToday } from '../testing/stock-commands.ts';
+import { availableOf, type StockEvent, stockDecider } from './stock.ts';
+import { createStockItem } from './stock-item.ts';
 
 /** Pieces that were added minus pieces that left, counted from the events alone. */
 function balance(events: StockEvent[]): bigint {
@@ -75,6 +34,7 @@ test('any commands in any order: never oversold, pieces are conserved, repeats c
       const policy: Record<string, string> = item.kind === 'premium' ? { safety_stock: String(item.safety) } : {};
       let clock = start;
       const log: StockEvent[] = [];
+      const claims = claimsInMemory();
       let state = stockDecider.initial;
       let view: StockItem | undefined;
       const apply = (events: StockEvent[]) => {
@@ -92,6 +52,7 @@ test('any commands in any order: never oversold, pieces are conserved, repeats c
           if (after === deleted || after === ignored) throw new Error(`the dashboard shows nothing of ${event.$case}`);
           view = after;
           state = stockDecider.evolve(state, event, new Date(clock));
+          claims.record(event, new Date(clock));
           if ('available' in event.value) expect(event.value.available).toBe(availableOf(state));
         }
       };
@@ -99,7 +60,7 @@ test('any commands in any order: never oversold, pieces are conserved, repeats c
       for (const { command: input, seconds } of commands) {
         clock += seconds * 1000;
         try {
-          apply(decide(state, new Date(clock), input));
+          apply(decideToday(state, claims.context(new Date(clock)), input));
         } catch (error) {
           if (!(error instanceof CaudalError)) throw error;
           continue;
@@ -111,7 +72,7 @@ test('any commands in any order: never oversold, pieces are conserved, repeats c
         expect(availableOf(state)).toBeGreaterThanOrEqual(0n);
         expect(state.onHand - state.reserved).toBeGreaterThanOrEqual(0n);
         if (input.kind !== 'restock' && input.kind !== 'adjust') {
-          expect(decide(state, new Date(clock), input)).toEqual([]);
+          expect(decideToday(state, claims.context(new Date(clock)), input)).toEqual([]);
         }
       }
       const returns = log.flatMap((event) => (event.$case === 'returned' ? [event.value] : []));

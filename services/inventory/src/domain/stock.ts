@@ -1,7 +1,7 @@
 /**
  * The stock of a product: pieces on hand, and reservations, which promise some of them until they are committed (the
- * pieces leave), released, or expired. A reservation ends only by an event: the first one in the log wins. For how long
- * ended reservations are remembered: README, "Ended reservations are remembered for 7 days".
+ * pieces leave), released, or expired. A reservation ends only by an event: the first one in the log wins. Those that have
+ * ended leave the state; their claims (claims.ts) remember them.
  */
 import type { Decider } from '@caudal/aggregates/types.ts';
 import { type EventOf, stock } from '@caudal/contract/entities.ts';
@@ -13,6 +13,8 @@ import {
   getEntry,
   setEntry,
 } from '@caudal/kernel/expiring-map.ts';
+import { type EndedReservation, reservationClaims } from './claims.ts';
+import { formerSnapshots } from './former-snapshots.ts';
 import { kindNamed } from './kinds.ts';
 
 export type StockEvent = EventOf<typeof stock>;
@@ -28,8 +30,6 @@ export interface StockState {
   reserved: bigint;
   /** Reservations that hold pieces. At most as many as there are pieces. */
   open: ExpiringMap<OpenReservation>;
-  /** Reservations that hold no pieces any more, as long as they are remembered. */
-  ended: ExpiringMap<EndedReservation>;
   updatedAt: Date | undefined;
 }
 
@@ -39,29 +39,7 @@ export interface OpenReservation {
   expireAt: Date;
 }
 
-export interface EndedReservation {
-  /** 'barred': released before it was made. 'returned': committed, then put back. */
-  how: 'committed' | 'released' | 'expired' | 'returned' | 'barred';
-  quantity: bigint;
-}
-
-const dayMs = 86_400_000;
-
-/** Until when a reservation that ends now is remembered. */
-export function rememberedUntil(now: Date, how: EndedReservation['how']): Date {
-  return new Date(now.getTime() + (how === 'returned' ? 30 : 7) * dayMs);
-}
-
-/**
- * Events between two snapshots. Remembered reservations make a state large (100,000 reservations: 6 MB, 40 ms to
- * write), so large states get fewer snapshots: reading a snapshot then takes about as long as reading the events after
- * it.
- */
-function snapshotSpacing({ open, ended }: StockState): number {
-  return Math.max(500, Math.ceil((open.size + ended.size) / 10));
-}
-
-export const stockDecider: Decider<StockState, StockEvent> = {
+export const stockDecider: Decider<StockState, StockEvent, EndedReservation> = {
   entity: stock,
   initial: {
     productId: '',
@@ -70,20 +48,20 @@ export const stockDecider: Decider<StockState, StockEvent> = {
     onHand: 0n,
     reserved: 0n,
     open: emptyExpiringMap(),
-    ended: emptyExpiringMap(),
     updatedAt: undefined,
   },
   evolve: (state, event, at) => ({ ...state, ...count(state, event), ...note(state, event, at), updatedAt: at }),
-  snapshot: { every: snapshotSpacing, schemaVersion: 3 },
+  claims: reservationClaims,
+  snapshot: { every: 500, schemaVersion: 4, former: formerSnapshots },
   // An open reservation has a Date of its own.
-  bytes: ({ open, ended }) => bytesOf(open, 150) + bytesOf(ended, 0),
+  bytes: ({ open }) => bytesOf(open, 150),
 };
 
 /** The part of the state that determines how many pieces are available. */
-type Counts = Pick<StockState, 'productId' | 'kind' | 'policy' | 'onHand' | 'reserved'>;
+export type Counts = Pick<StockState, 'productId' | 'kind' | 'policy' | 'onHand' | 'reserved'>;
 
 /** The counts that the event changes. */
-function count({ onHand, reserved }: Counts, event: StockEvent): Partial<Counts> {
+export function count({ onHand, reserved }: Counts, event: StockEvent): Partial<Counts> {
   switch (event.$case) {
     case 'created': {
       const { productId, kind, policy, quantity } = event.value;
@@ -107,12 +85,8 @@ function count({ onHand, reserved }: Counts, event: StockEvent): Partial<Counts>
 }
 
 /** The reservations that the event changes. */
-function note({ open, ended }: StockState, event: StockEvent, at: Date): Partial<StockState> {
+function note({ open }: StockState, event: StockEvent, at: Date): Partial<StockState> {
   switch (event.$case) {
-    case 'created':
-    case 'restocked':
-    case 'adjusted':
-      return {};
     case 'reserved': {
       const { reservationId, quantity, expireTime } = event.value;
       const reservation = { quantity, expireAt: expireTime! };
@@ -121,46 +95,19 @@ function note({ open, ended }: StockState, event: StockEvent, at: Date): Partial
     case 'committed':
     case 'released':
     case 'expired':
-    case 'returned': {
-      const { $case: how, value } = event;
-      const { reservationId, quantity } = value;
-      return {
-        open: deleteEntry(open, reservationId),
-        ended: setEntry(ended, reservationId, ending(how, quantity), rememberedUntil(at, how), at),
-      };
-    }
-    case 'barred': {
-      const { reservationId, until } = event.value;
-      return { ended: setEntry(ended, reservationId, ending('barred', 0n), until!, at) };
-    }
+      return { open: deleteEntry(open, event.value.reservationId) };
+    case 'created':
+    case 'restocked':
+    case 'adjusted':
+    case 'returned':
+    case 'barred':
+      return {};
   }
-}
-
-/** How a reservation ended. Endings with few pieces share one object each, since they are most of a product's state. */
-function ending(how: EndedReservation['how'], quantity: bigint): EndedReservation {
-  return endings[how][Number(quantity)] ?? { how, quantity };
-}
-
-const endings: Record<EndedReservation['how'], EndedReservation[]> = {
-  committed: endingsOf('committed'),
-  released: endingsOf('released'),
-  expired: endingsOf('expired'),
-  returned: endingsOf('returned'),
-  barred: endingsOf('barred'),
-};
-
-function endingsOf(how: EndedReservation['how']): EndedReservation[] {
-  return Array.from({ length: 100 }, (_, quantity) => ({ how, quantity: BigInt(quantity) }));
 }
 
 /** The reservation that holds pieces under this id. */
 export function openReservation(state: StockState, id: string): OpenReservation | undefined {
   return getEntry(state.open, id);
-}
-
-/** How the reservation of this id ended, as long as that is remembered. */
-export function endedReservation(state: StockState, id: string, now: Date): EndedReservation | undefined {
-  return getEntry(state.ended, id, now);
 }
 
 /** Pieces that can be promised now. Never more than are on hand and not promised yet, whatever the kind computes. */

@@ -1,0 +1,55 @@
+/**
+ * What a product's stock remembers of reservations that hold no pieces any more: a claim each, beside the stream. For how
+ * long: README, "Ended reservations are remembered for 7 days".
+ */
+import type { ClaimContext, ClaimRules } from '@caudal/aggregates/types.ts';
+import type { StockEvent } from './stock.ts';
+
+export interface EndedReservation {
+  /** 'barred': released before it was made. 'returned': committed, then put back. */
+  how: 'committed' | 'released' | 'expired' | 'returned' | 'barred';
+  quantity: bigint;
+}
+
+/** The context of decisions about reservations. */
+export type StockContext = ClaimContext<EndedReservation>;
+
+/** How reservations end, in the order of their numbers in the log: only ever add to its end. */
+const hows = ['committed', 'released', 'expired', 'returned', 'barred'] as const;
+
+const days = 7;
+const returnedDays = 30;
+
+/** Until when a reservation that is barred now is remembered. */
+export function barredUntil(now: Date): Date {
+  return new Date(now.getTime() + days * 86_400_000);
+}
+
+export const reservationClaims: ClaimRules<EndedReservation, StockEvent> = {
+  days,
+  of(event) {
+    switch (event.$case) {
+      case 'committed':
+      case 'released':
+      case 'expired':
+        return [{ id: event.value.reservationId, outcome: { how: event.$case, quantity: event.value.quantity } }];
+      case 'returned': {
+        const { reservationId, quantity } = event.value;
+        return [{ id: reservationId, outcome: { how: 'returned', quantity }, days: returnedDays }];
+      }
+      case 'barred':
+        return [{ id: event.value.reservationId, outcome: { how: 'barred', quantity: 0n } }];
+      case 'created':
+      case 'restocked':
+      case 'adjusted':
+      case 'reserved':
+        return [];
+    }
+  },
+  encode: ({ how, quantity }) => ({ kind: hows.indexOf(how) + 1, outcome: Buffer.from(String(quantity)) }),
+  decode({ kind, outcome }) {
+    const how = hows[kind - 1];
+    if (!how) throw new Error(`A claim says that a reservation ended in the way ${kind}, which is not known`);
+    return { how, quantity: BigInt(Buffer.from(outcome).toString()) };
+  },
+};
