@@ -48,14 +48,16 @@ const formerly = (aggregates: Aggregates, input: StockCommand, tag: string) =>
     decide: (state, context) => decideFormerly(state, context, input),
   });
 
-/** The log as version 0.2 sees it: the state at each version. */
-function formerStates(log: MemoryLog): FormerStock[] {
+/** The log as version 0.2 sees it: a function that returns the state at each version so far. */
+function formerStates(log: MemoryLog): () => FormerStock[] {
   const states = [formerStockDecider.initial];
-  for (const event of log.events) {
-    const at = new Date(Number(metadataOf(event).occurredMillis));
-    states.push(formerStockDecider.evolve(states.at(-1)!, stock.decode(event), at));
-  }
-  return states;
+  return () => {
+    for (const event of log.events.slice(states.length - 1)) {
+      const at = new Date(Number(metadataOf(event).occurredMillis));
+      states.push(formerStockDecider.evolve(states.at(-1)!, stock.decode(event), at));
+    }
+    return states;
+  };
 }
 
 /** When something that the product remembers ends. */
@@ -88,21 +90,21 @@ async function openProduct() {
     decider: stockDecider,
     decide: (state) => createStockItem(state, { productId: id, kind: 'standard', policy: {}, quantity: 12n }),
   });
-  return { time, log, open };
+  return { time, log, open, states: formerStates(log) };
 }
 
 test('one after the other, commands get the answers of version 0.2, up to the millisecond in which a claim ends', async () => {
   const steps = fc.array(fc.record({ input: anyCommand, pause, restart: fc.nat(9) }), { maxLength: 60, size: 'max' });
   await fc.assert(
     fc.asyncProperty(steps, async (given) => {
-      const { time, log, open } = await openProduct();
+      const { time, log, open, states } = await openProduct();
       let aggregates = open();
       for (const { input, pause: passes, restart } of given) {
         time.now = later(time.now, log, passes);
         if (restart === 0) aggregates = open();
         const before = log.events.length;
         const expected = answerOf(() =>
-          decideFormerly(formerStates(log).at(-1)!, { now: new Date(time.now), version: before }, input),
+          decideFormerly(states().at(-1)!, { now: new Date(time.now), version: before }, input),
         );
         const outcome = await today(aggregates, input, '').catch((error: unknown) => error as CaudalError);
         const actual: Answer =
@@ -124,7 +126,7 @@ test('at the same time, processes of both versions give the answers of version 0
   });
   await fc.assert(
     fc.asyncProperty(rounds, async (given) => {
-      const { time, log, open } = await openProduct();
+      const { time, log, open, states } = await openProduct();
       const processes = [open(), open(), open()];
       let made = 0;
       for (const { calls, pause: passes } of given) {
@@ -140,13 +142,14 @@ test('at the same time, processes of both versions give the answers of version 0
             return { input, tag, outcome };
           }),
         );
-        const states = formerStates(log);
         const answer = (version: number, input: StockCommand) =>
-          answerOf(() => decideFormerly(states[version]!, context, input));
+          answerOf(() => decideFormerly(states()[version]!, context, input));
         for (const { input, tag, outcome } of results) {
           const own = log.events.filter((event) => metadataOf(event).causationId === tag);
           if ('reason' in outcome) {
-            const possible = states.slice(first).map((_, n) => answer(first + n, input));
+            const possible = states()
+              .slice(first)
+              .map((_, n) => answer(first + n, input));
             expect(possible).toContainEqual({ refused: outcome.reason });
             expect(own).toEqual([]);
           } else {
