@@ -3,7 +3,7 @@
  * long: README, "Ended reservations are remembered for 7 days".
  */
 import type { ClaimContext, ClaimRules } from '@caudal/aggregates/types.ts';
-import type { StockEvent } from './stock.ts';
+import type { EventOf, stock } from '@caudal/contract/entities.ts';
 
 export interface EndedReservation {
   /** 'barred': released before it was made. 'returned': committed, then put back. */
@@ -25,7 +25,7 @@ export function barredUntil(now: Date): Date {
   return new Date(now.getTime() + days * 86_400_000);
 }
 
-export const reservationClaims: ClaimRules<EndedReservation, StockEvent> = {
+export const reservationClaims: ClaimRules<EndedReservation, EventOf<typeof stock>> = {
   days,
   of(event) {
     switch (event.$case) {

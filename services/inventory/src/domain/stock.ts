@@ -3,7 +3,7 @@
  * pieces leave), released, or expired. A reservation ends only by an event: the first one in the log wins. Those that have
  * ended leave the state; their claims (claims.ts) remember them.
  */
-import type { Decider } from '@caudal/aggregates/types.ts';
+import type { Decider, FormerSnapshots } from '@caudal/aggregates/types.ts';
 import { type EventOf, stock } from '@caudal/contract/entities.ts';
 import {
   bytesOf,
@@ -14,7 +14,6 @@ import {
   setEntry,
 } from '@caudal/kernel/expiring-map.ts';
 import { type EndedReservation, reservationClaims } from './claims.ts';
-import { formerSnapshots } from './former-snapshots.ts';
 import { kindNamed } from './kinds.ts';
 
 export type StockEvent = EventOf<typeof stock>;
@@ -38,6 +37,18 @@ export interface OpenReservation {
   /** The earliest time at which it may be expired. */
   expireAt: Date;
 }
+
+/**
+ * Snapshots of version 0.2, whose state remembers ended reservations, for 30 days at most. Without them a product's first use
+ * after the upgrade would read its stream from the start.
+ */
+const formerSnapshots: FormerSnapshots<StockState, EndedReservation> = {
+  schemaVersion: 3,
+  read(former) {
+    const { ended, ...state } = former as StockState & { ended: ExpiringMap<EndedReservation> };
+    return { state, claims: ended, until: new Date((state.updatedAt?.getTime() ?? 0) + 30 * 86_400_000) };
+  },
+};
 
 export const stockDecider: Decider<StockState, StockEvent, EndedReservation> = {
   entity: stock,
