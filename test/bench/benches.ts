@@ -3,6 +3,7 @@ import { append } from './benches/append.ts';
 import { brokenQueue } from './benches/broken-queue.ts';
 import { growth } from './benches/growth.ts';
 import { hotItem } from './benches/hot-item.ts';
+import { hotState } from './benches/hot-state.ts';
 import { lag } from './benches/lag.ts';
 import { laptop } from './benches/laptop.ts';
 import { logAge } from './benches/log-age.ts';
@@ -17,6 +18,7 @@ import type { Bench } from './types.ts';
 export const benches: Bench[] = [
   append,
   hotItem,
+  hotState,
   reserve,
   query,
   projection,

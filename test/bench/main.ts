@@ -14,11 +14,12 @@ import { isMet } from './figures.ts';
 import { machine, type Run, table, withSection } from './report.ts';
 import type { Bench, Figure } from './types.ts';
 
-const usage = `Usage: npm run bench [-- NAME...] [--json] [--quick]
+const usage = `Usage: npm run bench [-- NAME...] [--json] [--quick | --long]
 
   NAME      run only these: ${benches.map(({ name }) => name).join(', ')}
   --json    print only a line of JSON for each figure on standard output
   --quick   short rounds, to check that it runs; no figure is written to docs/benchmarks.md
+  --long    the longer form of hot-state, of some ten minutes
   --strict  exit code 1 if a goal is missed
   --help    this
 
@@ -31,6 +32,7 @@ class UsageError extends Error {}
 const options = {
   json: { type: 'boolean', default: false },
   quick: { type: 'boolean', default: false },
+  long: { type: 'boolean', default: false },
   strict: { type: 'boolean', default: false },
   help: { type: 'boolean', default: false },
 } as const;
@@ -40,6 +42,7 @@ function readArguments() {
     const { values, positionals } = parseArgs({ allowPositionals: true, options });
     const unknown = positionals.find((name) => benches.every((bench) => bench.name !== name));
     if (unknown) throw new Error(`There is no benchmark "${unknown}".`);
+    if (values.quick && values.long) throw new Error('Give --quick or --long, not both.');
     const chosen = positionals.length ? benches.filter(({ name }) => positionals.includes(name)) : benches;
     return { ...values, chosen };
   } catch (error) {
@@ -53,8 +56,8 @@ function say(text: string): void {
 }
 
 /** Runs the benchmark in a process of its own. */
-function run(bench: Bench, quick: boolean): Promise<Figure[]> {
-  const child = fork(fileURLToPath(new URL('./run-one.ts', import.meta.url)), [bench.name, quick ? 'quick' : 'full'], {
+function run(bench: Bench, mode: 'quick' | 'full' | 'long'): Promise<Figure[]> {
+  const child = fork(fileURLToPath(new URL('./run-one.ts', import.meta.url)), [bench.name, mode], {
     // Logging would be part of the measurement.
     env: { ...process.env, LOG_LEVEL: process.env.LOG_LEVEL ?? 'error' },
   });
@@ -81,7 +84,7 @@ function keep(bench: Bench, run: Run): void {
 }
 
 async function main(): Promise<number> {
-  const { help, json, quick, strict, chosen } = readArguments();
+  const { help, json, quick, long, strict, chosen } = readArguments();
   if (help) {
     out(usage);
     return 0;
@@ -97,7 +100,7 @@ async function main(): Promise<number> {
     if (still.length) throw new Error(`Not available: ${still.join(', ')}. See test/servers/README.md.`);
     const about = await machine();
     for (const bench of chosen) {
-      const figures = await run(bench, quick);
+      const figures = await run(bench, quick ? 'quick' : long ? 'long' : 'full');
       results.push({ bench, figures });
       if (process.stderr.isTTY) say('');
       if (json) for (const figure of figures) out(JSON.stringify(figure));

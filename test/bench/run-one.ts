@@ -5,6 +5,7 @@ const [name, mode] = process.argv.slice(2);
 const bench = benches.find((each) => each.name === name)!;
 const figures = await bench.run({
   quick: mode === 'quick',
+  long: mode === 'long',
   say: (what) => process.send!({ say: what }),
 });
 process.send!({ figures });

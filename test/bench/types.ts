@@ -23,6 +23,8 @@ export interface Goal {
 export interface Tools {
   /** Rounds are fewer and shorter: to check that it runs, not for figures to quote. */
   quick: boolean;
+  /** Where a benchmark has a longer form, it takes that. */
+  long: boolean;
   /** Shows the progress to the person who waits. */
   say(what: string): void;
 }
