@@ -107,11 +107,10 @@ export function bytesOf({ size }: ExpiringMap<unknown>, valueBytes: number): num
   return size * (120 + valueBytes);
 }
 
-/**
- * All entries in no particular order, with expired ones that were not dropped. For tests that compare states. @public
- */
-export function* entriesOf<V>(map: ExpiringMap<V>): Iterable<[id: string, value: V]> {
-  for (const { ids, values } of leaves(map.root)) for (const [place, id] of ids.entries()) yield [id, values[place]!];
+/** All entries with the times at which they expire, in no particular order; also expired ones that were not dropped. */
+export function* entriesOf<V>(map: ExpiringMap<V>): Iterable<[id: string, value: V, until: number]> {
+  for (const { ids, values, untils } of leaves(map.root))
+    for (const [place, id] of ids.entries()) yield [id, values[place]!, untils[place]!];
 }
 
 function* leaves<V>(node: Node<V>): Iterable<Leaf<V>> {

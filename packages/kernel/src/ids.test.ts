@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { derivedId, newId } from './ids.ts';
+import { derivedId, derivedIdAt, newId, timeOfId } from './ids.ts';
 
 describe('derivedId', () => {
   test('equal parts give equal ids, shaped as UUIDv8', () => {
@@ -20,4 +20,12 @@ describe('newId', () => {
     await new Promise((resolve) => setTimeout(resolve, 2));
     expect(newId() > ids.at(-1)!).toBe(true);
   });
+});
+
+test('derivedIdAt gives a UUIDv7 of the time, the same for the same parts', () => {
+  const madeAt = Date.UTC(2026, 0, 1);
+  const id = derivedIdAt(madeAt, 'order', 1);
+  expect(id).toBe(derivedIdAt(madeAt, 'order', 1));
+  expect(timeOfId(id)).toBe(madeAt);
+  expect(new Set([id, derivedIdAt(madeAt, 'order', 2), derivedIdAt(madeAt + 1, 'order', 1)]).size).toBe(3);
 });

@@ -34,10 +34,26 @@ export function timeOfId(id: string): number | undefined {
  * ['a', 'bc'] and ['ab', 'c'] differ.
  */
 export function derivedId(...parts: (string | number)[]): string {
+  const bytes = hashOf(parts);
+  bytes[6] = (bytes[6]! & 0x0f) | 0x80;
+  return asUuid(bytes);
+}
+
+/** The id derived from these parts that has a time: a UUIDv7, so that it lies among the ids of that time. */
+export function derivedIdAt(madeAt: number, ...parts: (string | number)[]): string {
+  const bytes = hashOf(parts);
+  bytes.writeUIntBE(madeAt, 0, 6);
+  bytes[6] = (bytes[6]! & 0x0f) | 0x70;
+  return asUuid(bytes);
+}
+
+function hashOf(parts: (string | number)[]): Buffer {
   let text = '';
   for (const part of parts) text += `${Buffer.byteLength(String(part))}:${part};`;
-  const bytes = hash('sha256', text, 'buffer').subarray(0, 16);
-  bytes[6] = (bytes[6]! & 0x0f) | 0x80;
+  return hash('sha256', text, 'buffer').subarray(0, 16);
+}
+
+function asUuid(bytes: Buffer): string {
   bytes[8] = (bytes[8]! & 0x3f) | 0x80;
   const hex = bytes.toString('hex');
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;

@@ -4,31 +4,21 @@ import type { ClaimContext, Decider } from '@caudal/aggregates/types.ts';
 import type { EventCase } from '@caudal/contract/entity.ts';
 import type { CaudalError, Code } from '@caudal/kernel/errors.ts';
 import { expect } from '@jest/globals';
+import { claimsInMemory } from './claims-in-memory.ts';
 
 const start = new Date('2026-01-01T00:00:00Z');
 
-const dayMs = 86_400_000;
-
-/** The claims of these events, by id, with the time at which each ends. */
-function claimsOf<S, E extends EventCase, C>({ claims }: Decider<S, E, C>, events: E[], at: Date) {
-  const left = events.flatMap((event) => claims?.of(event) ?? []);
-  return new Map(
-    left.map(({ id, outcome, days = claims!.days }) => [id, { outcome, ends: at.getTime() + days * dayMs }]),
-  );
-}
-
 /** The behaviour of a decider after these events, which happened at `at` (midnight of 2026-01-01 if absent). */
 export function given<S, E extends EventCase, C>(decider: Decider<S, E, C>, events: E[], at: Date = start) {
-  const claims = claimsOf(decider, events, at);
+  const claims = claimsInMemory(decider.claims);
+  for (const event of events) claims.record(event, at);
   const state = events.reduce<S>((before, event) => decider.evolve(before, event, at), decider.initial);
   return {
     state,
+    /** What the events' claims say of the id at that time. */
+    claim: (id: string) => claims.context(at).claim(id),
     when(decide: (state: S, context: ClaimContext<C>) => E[], now: Date = start) {
-      const claim = (id: string) => {
-        const known = claims.get(id);
-        return known && known.ends > now.getTime() ? known.outcome : undefined;
-      };
-      const run = () => decide(state, { now, version: events.length, claim });
+      const run = () => decide(state, claims.context(now, events.length));
       return {
         /** The decision gives these events, in this order, and their encoding preserves them. */
         gives(expected: E[]): void {

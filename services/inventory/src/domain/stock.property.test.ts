@@ -2,11 +2,11 @@ import type { StockItem } from '@caudal/contract/gen/caudal/inventory/v1/invento
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { entriesOf } from '@caudal/kernel/expiring-map.ts';
 import { deleted, ignored } from '@caudal/projections/types.ts';
+import { claimsInMemory } from '@caudal/testing/claims-in-memory.ts';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { stockDashboard } from '../projections/stock-dashboard.ts';
 import { stockItemMessage } from '../stock-item-message.ts';
-import { claimsInMemory } from '../testing/claims-in-memory.ts';
 import { command, decideToday } from '../testing/stock-commands.ts';
 import { availableOf, type StockEvent, stockDecider } from './stock.ts';
 import { createStockItem } from './stock-item.ts';
@@ -34,7 +34,7 @@ test('any commands in any order: never oversold, pieces are conserved, repeats c
       const policy: Record<string, string> = item.kind === 'premium' ? { safety_stock: String(item.safety) } : {};
       let clock = start;
       const log: StockEvent[] = [];
-      const claims = claimsInMemory();
+      const claims = claimsInMemory(stockDecider.claims);
       let state = stockDecider.initial;
       let view: StockItem | undefined;
       const apply = (events: StockEvent[]) => {

@@ -2,6 +2,8 @@
 import type { Aggregates } from '@caudal/aggregates/types.ts';
 import type { Origin } from '@caudal/kernel/context.ts';
 import { CaudalError, isTransient } from '@caudal/kernel/errors.ts';
+import { getEntry } from '@caudal/kernel/expiring-map.ts';
+import { transferClaim } from '../domain/claims.ts';
 import { walletDecider } from '../domain/wallet.ts';
 import {
   confirmTransfer,
@@ -27,13 +29,13 @@ export interface DeliverTransferInput {
  */
 export function deliverTransfer({ aggregates }: { aggregates: Aggregates }) {
   return async ({ fromWalletId, transferId, origin, signal }: DeliverTransferInput): Promise<void> => {
+    const transfer = { walletId: fromWalletId, transferId };
     const { state: sender } = await aggregates.load(walletDecider, fromWalletId);
-    const sent = openTransfer(sender, fromWalletId, transferId);
-    if (!sent) return;
+    const sent = getEntry(sender.sent, transferId);
+    if (!sent) return assertEnded();
     const { toWalletId, reference } = sent;
     const amount = { minorUnits: sent.amount, currency: sender.currency };
     const reason = await receive({ transferId, fromWalletId, toWalletId, amount, reference });
-    const transfer = { walletId: fromWalletId, transferId };
     await aggregates.execute({
       decider: walletDecider,
       id: fromWalletId,
@@ -47,6 +49,22 @@ export function deliverTransfer({ aggregates }: { aggregates: Aggregates }) {
       signal,
     });
 
+    /** Throws TRANSFER_UNKNOWN unless the transfer has ended. */
+    async function assertEnded(): Promise<void> {
+      await aggregates.execute({
+        decider: walletDecider,
+        id: fromWalletId,
+        decide(state, context) {
+          openTransfer(state, context, transfer);
+          return [];
+        },
+        reply: () => '',
+        replyCodec: textReply,
+        origin,
+        signal,
+      });
+    }
+
     /** Empty if the receiver has the money, else the reason of its final refusal. */
     async function receive(transfer: Transfer): Promise<string> {
       try {
@@ -54,7 +72,7 @@ export function deliverTransfer({ aggregates }: { aggregates: Aggregates }) {
           decider: walletDecider,
           id: transfer.toWalletId,
           decide: (state, context) => receiveTransfer(state, context, transfer),
-          reply: ({ state }) => transferOutcome(state, transferId),
+          reply: ({ claim }) => transferOutcome(claim(transferClaim(transferId))),
           replyCodec: textReply,
           origin,
           signal,

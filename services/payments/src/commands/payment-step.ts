@@ -1,10 +1,11 @@
 /** Runs the next step of a payment. The payment's saga calls this. */
-import type { Aggregates, DecisionContext } from '@caudal/aggregates/types.ts';
+import type { Aggregates } from '@caudal/aggregates/types.ts';
 import type { PaymentAttentionNeeded } from '@caudal/contract/gen/caudal/payments/v1/events.ts';
 import type { Origin } from '@caudal/kernel/context.ts';
 import { CaudalError, isTransient } from '@caudal/kernel/errors.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { counter } from '@caudal/telemetry/metrics.ts';
+import type { WalletContext } from '../domain/claims.ts';
 import type { PaymentEvent, PaymentState } from '../domain/payment.ts';
 import { nextStep, type PaymentStep, type StepOutcome, settle } from '../domain/payment-steps.ts';
 import { type WalletEvent, type WalletState, walletDecider } from '../domain/wallet.ts';
@@ -91,12 +92,12 @@ export function atWallet(
   const walletId = method!.value;
 
   /** Needs no command id: the wallet remembers the payment. */
-  async function change(decide: (state: WalletState, context: DecisionContext) => WalletEvent[]): Promise<string> {
+  async function change(decide: (state: WalletState, context: WalletContext) => WalletEvent[]): Promise<string> {
     const executed = await aggregates.execute({
       decider: walletDecider,
       id: walletId,
       decide,
-      reply: ({ state }) => debitOutcome(state, paymentId),
+      reply: ({ claim }) => debitOutcome(claim(paymentId)),
       replyCodec: textReply,
       origin,
       signal,

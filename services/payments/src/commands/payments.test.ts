@@ -1,9 +1,9 @@
 import { openAggregates } from '@caudal/aggregates/aggregates.ts';
+import { wallet } from '@caudal/contract/entities.ts';
 import { type PaymentServiceService, PaymentStatus } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
 import type { WalletServiceService } from '@caudal/contract/gen/caudal/payments/v1/wallets.ts';
 import { unavailable } from '@caudal/kernel/errors.ts';
-import { entriesOf } from '@caudal/kernel/expiring-map.ts';
-import { newId } from '@caudal/kernel/ids.ts';
+import { newId, timeOfId } from '@caudal/kernel/ids.ts';
 import type { Handlers } from '@caudal/rpc/types.ts';
 import { refusalOf, testCall } from '@caudal/testing/call.ts';
 import { memoryLog } from '@caudal/testing/memory-log.ts';
@@ -26,13 +26,14 @@ const gbp = (minorUnits: bigint) => ({ minorUnits, currency });
 const origin = testCall().origin;
 
 let now: Date;
+let log: ReturnType<typeof memoryLog>;
 let aggregates: ReturnType<typeof openAggregates>;
 let wallets: Handlers<WalletServiceService>;
 let payments: Handlers<PaymentServiceService>;
 
 beforeEach(async () => {
   now = new Date('2026-01-01T00:00:00Z');
-  const log = memoryLog({ domain: 'payments', clock: () => now });
+  log = memoryLog({ domain: 'payments', clock: () => now });
   aggregates = openAggregates({ log, clock: () => now, ids: newId });
   wallets = walletService({ aggregates, ids: newId }).handlers as unknown as Handlers<WalletServiceService>;
   payments = paymentService({ aggregates }).handlers as unknown as Handlers<PaymentServiceService>;
@@ -80,9 +81,20 @@ describe('WalletService', () => {
 describe('transfers', () => {
   const request = { requestId: 'x', walletId: 'w1', toWalletId: 'w2', amount: gbp(30n), reference: 'rent' };
   const send = () => wallets.transfer(request, testCall({ requestId: 'x' }));
-  const transferId = async () => [...entriesOf((await aggregates.load(walletDecider, 'w1')).state.transfers)][0]![0];
+  async function transferId(): Promise<string> {
+    const sent = log.events.map((event) => wallet.decode(event)).find(({ $case }) => $case === 'transferSent');
+    return (sent!.value as { transferId: string }).transferId;
+  }
   const deliver = async () =>
     deliverTransfer({ aggregates })({ fromWalletId: 'w1', transferId: await transferId(), origin });
+
+  test('have an id of the time of their request, so that what is remembered of them lies together', async () => {
+    const requestId = newId();
+    const madeAt = timeOfId(requestId)!;
+    const call = testCall({ requestId });
+    await wallets.transfer({ ...request, requestId }, { ...call, commandId: { ...call.commandId!, madeAt } });
+    expect(timeOfId(await transferId())).toBe(madeAt);
+  });
 
   test('leave once and arrive once, however often they are requested and delivered', async () => {
     await send();

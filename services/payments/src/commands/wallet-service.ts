@@ -1,9 +1,10 @@
 /** Moves money: caudal.payments.v1.WalletService. */
-import type { Aggregates, DecisionContext } from '@caudal/aggregates/types.ts';
+import type { Aggregates } from '@caudal/aggregates/types.ts';
 import { executeFor } from '@caudal/context/execute-for.ts';
 import { type TransferRequest, Wallet, WalletServiceService } from '@caudal/contract/gen/caudal/payments/v1/wallets.ts';
-import { derivedId, type IdSource } from '@caudal/kernel/ids.ts';
+import { derivedId, derivedIdAt, type IdSource } from '@caudal/kernel/ids.ts';
 import { type Call, service } from '@caudal/rpc/types.ts';
+import type { WalletContext } from '../domain/claims.ts';
 import { amountFor, type WalletEvent, type WalletState, walletDecider } from '../domain/wallet.ts';
 import { deposit, freeze, openWallet, unfreeze, withdraw } from '../domain/wallet-decisions.ts';
 import { sendTransfer } from '../domain/wallet-transfers.ts';
@@ -43,9 +44,11 @@ export function walletService({ aggregates, ids }: WalletServiceDependencies) {
     unfreezeWallet: ({ walletId }, call) => change(walletId, call, (state) => unfreeze(state, walletId)),
   });
 
-  /** An id that is the same for a repeat of the call. */
+  /** An id that is the same for a repeat of the call; a UUIDv7 if the request's id is one. */
   function newIdFor({ commandId }: Call, kind: string): string {
-    return commandId ? derivedId(commandId.key, kind) : ids();
+    if (!commandId) return ids();
+    const { key, madeAt } = commandId;
+    return madeAt === undefined ? derivedId(key, kind) : derivedIdAt(madeAt, key, kind);
   }
 
   /** Refuses at once what would return the money later: the receiver does not exist, or is of another currency. */
@@ -54,7 +57,7 @@ export function walletService({ aggregates, ids }: WalletServiceDependencies) {
     amountFor(state, toWalletId, amount!);
   }
 
-  type Decide = (state: WalletState, context: DecisionContext) => WalletEvent[];
+  type Decide = (state: WalletState, context: WalletContext) => WalletEvent[];
 
   /** A change of the caller's own wallet, or of any wallet with that permission. */
   function changeOwn(walletId: string, call: Call, decide: Decide): Promise<Wallet> {

@@ -1,3 +1,4 @@
+import { claimsInMemory } from '@caudal/testing/claims-in-memory.ts';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { type PaymentEvent, paymentDecider, requestPayment, retryPayment, undoPayment } from './payment.ts';
@@ -45,14 +46,18 @@ function world({ byWallet, strict, declines }: { byWallet: boolean; strict: bool
   let wallet = walletDecider.initial;
   const gateway = { state: 'new' as 'new' | 'approved' | 'declined' | 'voided' | 'refunded', taken: 0, givenBack: 0 };
   const working: ({ step: PaymentStep; version: number; outcome?: StepOutcome } | undefined)[] = [];
-  const context = () => ({ now, version });
+  const claims = claimsInMemory(walletDecider.claims);
+  const context = () => claims.context(now, version);
 
   const append = (events: PaymentEvent[]) => {
     for (const event of events) payment = paymentDecider.evolve(payment, event, now);
     version += events.length;
   };
   const onWallet = (events: WalletEvent[]) => {
-    for (const event of events) wallet = walletDecider.evolve(wallet, event, now);
+    for (const event of events) {
+      wallet = walletDecider.evolve(wallet, event, now);
+      claims.record(event, now);
+    }
   };
 
   const method = byWallet
@@ -66,7 +71,7 @@ function world({ byWallet, strict, declines }: { byWallet: boolean; strict: bool
     switch (kind) {
       case 'debit': {
         onWallet(debit(wallet, context(), { walletId: 'w1', paymentId: 'p1', customerId: 'c1', amount }));
-        const reason = debitOutcome(wallet, 'p1');
+        const reason = debitOutcome(context().claim('p1'));
         return reason === '' ? { kind: 'taken', reference: '' } : { kind: 'refused', reason };
       }
       case 'voidDebit':
@@ -127,7 +132,7 @@ function world({ byWallet, strict, declines }: { byWallet: boolean; strict: bool
     },
     payment: () => payment,
     /** What the payer has paid, as a multiple of the payment's amount. */
-    paid: () => (debitOutcome(wallet, 'p1') === '' ? 1 : 0) + gateway.taken - gateway.givenBack,
+    paid: () => (debitOutcome(context().claim('p1')) === '' ? 1 : 0) + gateway.taken - gateway.givenBack,
   };
 }
 

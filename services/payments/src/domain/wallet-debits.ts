@@ -3,11 +3,10 @@
  * an earlier undo. The first outcome is final: a repeat of a refused debit is refused even if there is enough money by
  * then, since the payment may be recorded as failed already.
  */
-import type { DecisionContext } from '@caudal/aggregates/types.ts';
 import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
 import { refused } from '@caudal/kernel/errors.ts';
-import { getEntry } from '@caudal/kernel/expiring-map.ts';
-import { amountFor, rememberedUntil, type WalletEvent, type WalletState, whyNotSpendable } from './wallet.ts';
+import { rememberedUntil, type WalletContext, type WalletOutcome } from './claims.ts';
+import { amountFor, type WalletEvent, type WalletState, whyNotSpendable } from './wallet.ts';
 
 export interface Debit {
   walletId: string;
@@ -21,13 +20,13 @@ export interface Debit {
  * Takes a payment's money, or records a refusal; `debitOutcome` returns which. Thrown are only refusals that can never
  * change: those of `amountFor`; FAILED_PRECONDITION WALLET_NOT_OWNED, PAYMENT_MISMATCH (another amount than before).
  */
-export function debit(state: WalletState, { now }: DecisionContext, input: Debit): WalletEvent[] {
+export function debit(state: WalletState, { now, claim }: WalletContext, input: Debit): WalletEvent[] {
   const { paymentId, customerId } = input;
   const amount = amountFor(state, input.walletId, input.amount);
   if (customerId !== state.customerId) {
     throw refused('WALLET_NOT_OWNED', `The wallet "${input.walletId}" is not the payer's.`);
   }
-  const known = getEntry(state.debits, paymentId, now);
+  const known = claim(paymentId);
   if (known) {
     if (known.how !== 'barred' && known.amount !== amount) {
       throw refused('PAYMENT_MISMATCH', `The payment "${paymentId}" was about another amount.`);
@@ -47,9 +46,8 @@ export function debit(state: WalletState, { now }: DecisionContext, input: Debit
   ];
 }
 
-/** The outcome of the payment's debit: empty if the money was taken, else the reason why not. */
-export function debitOutcome(state: WalletState, paymentId: string): string {
-  const known = getEntry(state.debits, paymentId);
+/** What a payment's claim says of its debit: empty if the money was taken, else the reason why not. */
+export function debitOutcome(known: WalletOutcome | undefined): string {
   if (known?.how === 'taken') return '';
   return known?.how === 'refused' ? known.reason : 'PAYMENT_BARRED';
 }
@@ -60,11 +58,11 @@ export function debitOutcome(state: WalletState, paymentId: string): string {
  */
 export function undoDebit(
   state: WalletState,
-  { now }: DecisionContext,
+  { now, claim }: WalletContext,
   { paymentId }: { paymentId: string },
 ): WalletEvent[] {
   if (state.walletId === '') return [];
-  const known = getEntry(state.debits, paymentId, now);
+  const known = claim(paymentId);
   if (!known) return [{ $case: 'debitBarred', value: { paymentId, until: rememberedUntil(now) } }];
   return known.how === 'taken' ? [credited(state, paymentId, known.amount)] : [];
 }
@@ -74,11 +72,11 @@ export function undoDebit(
  */
 export function refundDebit(
   state: WalletState,
-  { now }: DecisionContext,
+  { claim }: WalletContext,
   input: Pick<Debit, 'walletId' | 'paymentId' | 'amount'>,
 ): WalletEvent[] {
   const amount = amountFor(state, input.walletId, input.amount);
-  const known = getEntry(state.debits, input.paymentId, now);
+  const known = claim(input.paymentId);
   return !known || known.how === 'taken' ? [credited(state, input.paymentId, amount)] : [];
 }
 

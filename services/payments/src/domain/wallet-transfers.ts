@@ -1,17 +1,16 @@
 /**
  * Decisions about transfers. The sender gives the money, the receiver takes it or refuses it finally, and then the
  * sender records the delivery or takes the money back. In between the money is in the transfer, never in two wallets,
- * and the sender remembers the transfer. Ids are never used again, so a remembered transfer always counts.
+ * and in the sender's state. Both remember its outcome for 30 days; ids are never used again.
  */
-import type { DecisionContext } from '@caudal/aggregates/types.ts';
 import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
 import { invalidField, refused } from '@caudal/kernel/errors.ts';
 import { getEntry } from '@caudal/kernel/expiring-map.ts';
+import { rememberedUntil, transferClaim, type WalletContext, type WalletOutcome } from './claims.ts';
 import {
   amountFor,
   mustExist,
-  type RememberedTransfer,
-  rememberedUntil,
+  type SentTransfer,
   type WalletEvent,
   type WalletState,
   whyNotSpendable,
@@ -30,11 +29,11 @@ export interface Transfer {
  * Sends the money, once. Refused: as by `amountFor`; INVALID_ARGUMENT, to itself; FAILED_PRECONDITION
  * WALLET_FROZEN, INSUFFICIENT_FUNDS.
  */
-export function sendTransfer(state: WalletState, _context: DecisionContext, transfer: Transfer): WalletEvent[] {
+export function sendTransfer(state: WalletState, { claim }: WalletContext, transfer: Transfer): WalletEvent[] {
   const { transferId, fromWalletId, toWalletId, reference } = transfer;
   const amount = amountFor(state, fromWalletId, transfer.amount);
   if (fromWalletId === toWalletId) throw invalidField('to_wallet_id', 'must be another wallet');
-  if (getEntry(state.transfers, transferId)) return [];
+  if (getEntry(state.sent, transferId) || claim(transferClaim(transferId))) return [];
   const refusal = whyNotSpendable(state, amount);
   if (refusal) throw refusal;
   const { currency, balance } = state;
@@ -50,10 +49,10 @@ export function sendTransfer(state: WalletState, _context: DecisionContext, tran
  * Takes the money, or records a refusal; `transferOutcome` returns which. Thrown are only refusals that can never
  * change (those of `amountFor`).
  */
-export function receiveTransfer(state: WalletState, { now }: DecisionContext, transfer: Transfer): WalletEvent[] {
+export function receiveTransfer(state: WalletState, { now, claim }: WalletContext, transfer: Transfer): WalletEvent[] {
   const { transferId, fromWalletId, reference } = transfer;
   const amount = amountFor(state, transfer.toWalletId, transfer.amount);
-  if (getEntry(state.transfers, transferId)) return [];
+  if (claim(transferClaim(transferId))) return [];
   const refusal = state.frozen ? refused('WALLET_FROZEN', 'The wallet is frozen.') : whyTooFull(state, amount);
   if (refusal) {
     const until = rememberedUntil(now);
@@ -68,29 +67,28 @@ export function receiveTransfer(state: WalletState, { now }: DecisionContext, tr
   ];
 }
 
-/** The outcome of the transfer at the receiver: empty if the money was taken, else the reason why not. */
-export function transferOutcome(state: WalletState, transferId: string): string {
-  const known = getEntry(state.transfers, transferId);
+/** What a transfer's claim at the receiver says: empty if the money was taken, else the reason why not. */
+export function transferOutcome(known: WalletOutcome | undefined): string {
   return known?.how === 'received' ? '' : (known?.reason ?? 'TRANSFER_UNKNOWN');
 }
 
 /** Records that the receiver has the money, once. Refused: as by `openTransfer`. */
 export function confirmTransfer(
   state: WalletState,
-  _context: DecisionContext,
+  context: WalletContext,
   { walletId, transferId }: { walletId: string; transferId: string },
 ): WalletEvent[] {
-  const sent = openTransfer(state, walletId, transferId);
+  const sent = openTransfer(state, context, { walletId, transferId });
   return sent ? [{ $case: 'transferDelivered', value: { transferId, toWalletId: sent.toWalletId } }] : [];
 }
 
 /** Takes back money that the receiver has refused, once, frozen or not. Refused: as by `openTransfer`. */
 export function returnTransfer(
   state: WalletState,
-  _context: DecisionContext,
+  context: WalletContext,
   { walletId, transferId, reason }: { walletId: string; transferId: string; reason: string },
 ): WalletEvent[] {
-  const sent = openTransfer(state, walletId, transferId);
+  const sent = openTransfer(state, context, { walletId, transferId });
   if (!sent) return [];
   const { amount } = sent;
   const { currency, balance } = state;
@@ -101,10 +99,15 @@ export function returnTransfer(
  * A transfer that this wallet has sent and that has not ended; undefined if it has. Refused: NOT_FOUND;
  * FAILED_PRECONDITION TRANSFER_UNKNOWN, if the wallet has not sent it (or it ended more than 30 days ago).
  */
-export function openTransfer(state: WalletState, walletId: string, transferId: string): RememberedTransfer | undefined {
+export function openTransfer(
+  state: WalletState,
+  { claim }: WalletContext,
+  { walletId, transferId }: { walletId: string; transferId: string },
+): SentTransfer | undefined {
   mustExist(state, walletId);
-  const known = getEntry(state.transfers, transferId);
-  if (known?.how === 'sent') return known;
+  const sent = getEntry(state.sent, transferId);
+  if (sent) return sent;
+  const known = claim(transferClaim(transferId));
   if (known?.how === 'delivered' || known?.how === 'returned') return undefined;
   throw refused('TRANSFER_UNKNOWN', `The wallet "${walletId}" has not sent a transfer "${transferId}".`);
 }

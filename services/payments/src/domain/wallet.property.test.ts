@@ -1,7 +1,8 @@
 import { CaudalError } from '@caudal/kernel/errors.ts';
-import { getEntry } from '@caudal/kernel/expiring-map.ts';
+import { claimsInMemory } from '@caudal/testing/claims-in-memory.ts';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { transferClaim } from './claims.ts';
 import { type WalletEvent, type WalletState, walletDecider } from './wallet.ts';
 import { debit, refundDebit, undoDebit } from './wallet-debits.ts';
 import { deposit, freeze, openWallet, unfreeze, withdraw } from './wallet-decisions.ts';
@@ -48,13 +49,15 @@ test('whatever moves between wallets: none is below zero, and money enters and l
       const transfers = new Map<string, Transfer>();
       let world = 0n;
       let at = new Date('2026-01-01T00:00:00Z');
-      const context = () => ({ now: at, version: 1 });
+      const claims = new Map(names.map((wallet) => [wallet, claimsInMemory(walletDecider.claims)]));
+      const context = (wallet: string) => claims.get(wallet)!.context(at);
       const run = (wallet: string, decide: (state: WalletState) => WalletEvent[]) => {
         let state = wallets.get(wallet) ?? walletDecider.initial;
         for (const event of decide(state)) {
           world += flow(event);
           const before = state.balance;
           state = walletDecider.evolve(state, event, at);
+          claims.get(wallet)!.record(event, at);
           expect(state.balance).toBeGreaterThanOrEqual(0n);
           // Each event carries the balance after it, and changes the balance by its amount only.
           if ('balance' in event.value) {
@@ -67,11 +70,15 @@ test('whatever moves between wallets: none is below zero, and money enters and l
       /** The second step of a transfer's delivery: the sender records its outcome. */
       const endTransfer = (transferId: string) => {
         const transfer = transfers.get(transferId);
-        const reason = transfer ? transferOutcome(wallets.get(transfer.toWalletId)!, transferId) : 'TRANSFER_UNKNOWN';
+        const reason = transfer
+          ? transferOutcome(context(transfer.toWalletId).claim(transferClaim(transferId)))
+          : 'TRANSFER_UNKNOWN';
         if (!transfer || reason === 'TRANSFER_UNKNOWN') return;
         const of = { walletId: transfer.fromWalletId, transferId };
         run(of.walletId, (state) =>
-          reason === '' ? confirmTransfer(state, context(), of) : returnTransfer(state, context(), { ...of, reason }),
+          reason === ''
+            ? confirmTransfer(state, context(of.walletId), of)
+            : returnTransfer(state, context(of.walletId), { ...of, reason }),
         );
       };
       const apply = (input: WalletCommand) => {
@@ -86,7 +93,7 @@ test('whatever moves between wallets: none is below zero, and money enters and l
             );
           case 'debit':
             return run(input.name, (state) =>
-              debit(state, context(), {
+              debit(state, context(input.name), {
                 walletId: input.name,
                 paymentId: input.id,
                 customerId: 'c',
@@ -94,14 +101,18 @@ test('whatever moves between wallets: none is below zero, and money enters and l
               }),
             );
           case 'undo':
-            return run(input.name, (state) => undoDebit(state, context(), { paymentId: input.id }));
+            return run(input.name, (state) => undoDebit(state, context(input.name), { paymentId: input.id }));
           case 'refund':
             return run(input.name, (state) => {
               // A payment refunds only a debit that it has recorded as taken.
-              const taken = getEntry(state.debits, input.id);
+              const taken = context(input.name).claim(input.id);
               if (taken?.how !== 'taken') return [];
               const money = { minorUnits: taken.amount, currency: 'GBP' };
-              return refundDebit(state, context(), { walletId: input.name, paymentId: input.id, amount: money });
+              return refundDebit(state, context(input.name), {
+                walletId: input.name,
+                paymentId: input.id,
+                amount: money,
+              });
             });
           case 'send': {
             if (transfers.has(input.id)) return run(input.name, () => []);
@@ -112,15 +123,17 @@ test('whatever moves between wallets: none is below zero, and money enters and l
               amount: input.amount,
               reference: '',
             };
-            run(input.name, (state) => sendTransfer(state, context(), transfer));
+            run(input.name, (state) => sendTransfer(state, context(input.name), transfer));
             transfers.set(input.id, transfer);
             return undefined;
           }
           case 'receive': {
             const transfer = transfers.get(input.id);
-            if (!transfer || !openTransfer(wallets.get(transfer.fromWalletId)!, transfer.fromWalletId, input.id))
-              return;
-            return run(transfer.toWalletId, (state) => receiveTransfer(state, context(), transfer));
+            if (!transfer) return;
+            const { fromWalletId: walletId } = transfer;
+            const of = { walletId, transferId: input.id };
+            if (!openTransfer(wallets.get(walletId)!, context(walletId), of)) return;
+            return run(transfer.toWalletId, (state) => receiveTransfer(state, context(transfer.toWalletId), transfer));
           }
           case 'end':
             return endTransfer(input.id);

@@ -1,13 +1,21 @@
 /**
- * A wallet: money of one currency that a customer keeps with the merchant. Never below zero. It remembers its payments
- * and transfers for 30 days, so repeated and late commands are recognised, and a sent transfer until it has ended. A
- * refusal is an event too, so the same payment or transfer never succeeds later.
+ * A wallet: money of one currency that a customer keeps with the merchant. Never below zero. Its state has what is open: sent
+ * transfers. Claims (claims.ts) remember the outcomes of payments and transfers for 30 days, so repeated and late commands are
+ * recognised. A refusal is an event too, so the same payment or transfer never succeeds later.
  */
-import type { Decider } from '@caudal/aggregates/types.ts';
+import type { Decider, FormerSnapshots } from '@caudal/aggregates/types.ts';
 import { type EventOf, wallet } from '@caudal/contract/entities.ts';
 import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
 import { type CaudalError, invalidField, notFound, refused } from '@caudal/kernel/errors.ts';
-import { bytesOf, type ExpiringMap, emptyExpiringMap, setEntry } from '@caudal/kernel/expiring-map.ts';
+import {
+  bytesOf,
+  deleteEntry,
+  type ExpiringMap,
+  emptyExpiringMap,
+  entriesOf,
+  setEntry,
+} from '@caudal/kernel/expiring-map.ts';
+import { rememberedUntil, transferClaim, type WalletOutcome, walletClaims } from './claims.ts';
 
 export type WalletEvent = EventOf<typeof wallet>;
 
@@ -19,35 +27,38 @@ export interface WalletState {
   /** Minor units of the currency. */
   balance: bigint;
   frozen: boolean;
-  /** Outcomes of debits, by payment. */
-  debits: ExpiringMap<Remembered<'taken' | 'returned' | 'refused' | 'barred'>>;
-  /** Outcomes of transfers, by transfer. */
-  transfers: ExpiringMap<RememberedTransfer>;
+  /** Transfers that this wallet has sent and that have not ended, by id. */
+  sent: ExpiringMap<SentTransfer>;
   createTime: Date | undefined;
   updateTime: Date | undefined;
 }
 
-export interface Remembered<How> {
-  how: How;
+export interface SentTransfer {
   amount: bigint;
-  /** Why it was refused; empty otherwise. */
-  reason: string;
-}
-
-export interface RememberedTransfer extends Remembered<'sent' | 'delivered' | 'received' | 'returned' | 'refused'> {
-  /** Receiver and text of a sent transfer; empty in other cases. */
   toWalletId: string;
   reference: string;
 }
 
-const rememberedMs = 30 * 86_400_000;
+/** Snapshots of version 0.2, whose state remembers outcomes for 30 days. */
+const formerSnapshots: FormerSnapshots<WalletState, WalletOutcome> = {
+  schemaVersion: 3,
+  read(former) {
+    const { debits, transfers, ...wallet } = former as Omit<WalletState, 'sent'> & {
+      debits: ExpiringMap<WalletOutcome>;
+      transfers: ExpiringMap<SentTransfer & { how: WalletOutcome['how'] | 'sent'; reason: string }>;
+    };
+    const at = wallet.updateTime ?? new Date(0);
+    let claims = debits;
+    let sent: WalletState['sent'] = emptyExpiringMap();
+    for (const [id, { how, amount, reason, toWalletId, reference }, until] of entriesOf(transfers)) {
+      if (how === 'sent') sent = setEntry(sent, id, { amount, toWalletId, reference }, until, at);
+      else claims = setEntry(claims, transferClaim(id), { how, amount, reason }, until, at);
+    }
+    return { state: { ...wallet, sent }, claims, until: rememberedUntil(at) };
+  },
+};
 
-/** Until when an outcome of this time is remembered. */
-export function rememberedUntil(now: Date): Date {
-  return new Date(now.getTime() + rememberedMs);
-}
-
-export const walletDecider: Decider<WalletState, WalletEvent> = {
+export const walletDecider: Decider<WalletState, WalletEvent, WalletOutcome> = {
   entity: wallet,
   initial: {
     walletId: '',
@@ -55,25 +66,16 @@ export const walletDecider: Decider<WalletState, WalletEvent> = {
     currency: '',
     balance: 0n,
     frozen: false,
-    debits: emptyExpiringMap(),
-    transfers: emptyExpiringMap(),
+    sent: emptyExpiringMap(),
     createTime: undefined,
     updateTime: undefined,
   },
   owner: (state) => state.customerId || undefined,
   evolve: (state, event, at) => ({ ...state, ...change(state, event, at), updateTime: at }),
-  snapshot: { every: snapshotSpacing, schemaVersion: 3 },
-  bytes: ({ debits, transfers }) => bytesOf(debits, 80) + bytesOf(transfers, 150),
+  claims: walletClaims,
+  snapshot: { every: 500, schemaVersion: 4, former: formerSnapshots },
+  bytes: ({ sent }) => bytesOf(sent, 150),
 };
-
-/**
- * Events between two snapshots. A snapshot is as large as what is remembered, which is a lot for a busy wallet. With
- * this spacing, an event's share of a snapshot is writing ten entries, and reading the events is still fast beside the
- * snapshot.
- */
-export function snapshotSpacing({ debits, transfers }: WalletState): number {
-  return Math.max(500, Math.ceil((debits.size + transfers.size) / 10));
-}
 
 /** The fields that the event changes. */
 function change(state: WalletState, event: WalletEvent, at: Date): Partial<WalletState> {
@@ -82,61 +84,44 @@ function change(state: WalletState, event: WalletEvent, at: Date): Partial<Walle
       return { ...event.value, createTime: at };
     case 'deposited':
     case 'withdrawn':
-      return { balance: event.value.balance };
     case 'debited':
-      return { balance: event.value.balance, debits: debit(event.value, 'taken') };
     case 'credited':
-      return { balance: event.value.balance, debits: debit(event.value, 'returned') };
-    case 'debitRefused':
-      return { debits: debit(event.value, 'refused', event.value.reason) };
-    case 'debitBarred':
-      return { debits: debit({ ...event.value, amount: 0n }, 'barred') };
-    case 'transferSent':
-      return { balance: event.value.balance, transfers: transfer(event.value, 'sent') };
     case 'transferReceived':
-      return { balance: event.value.balance, transfers: transfer(event.value, 'received') };
+      return { balance: event.value.balance };
+    case 'transferSent': {
+      const { transferId, amount, toWalletId, reference, balance } = event.value;
+      const transfer = { amount, toWalletId, reference };
+      return { balance, sent: setEntry(state.sent, transferId, transfer, Number.POSITIVE_INFINITY, at) };
+    }
     case 'transferDelivered':
-      return { transfers: transfer({ amount: 0n, ...event.value }, 'delivered') };
+      return { sent: deleteEntry(state.sent, event.value.transferId) };
     case 'transferReturned':
-      return { balance: event.value.balance, transfers: transfer(event.value, 'returned') };
+      return { balance: event.value.balance, sent: deleteEntry(state.sent, event.value.transferId) };
+    case 'debitRefused':
+    case 'debitBarred':
     case 'transferRefused':
-      return { transfers: transfer(event.value, 'refused', event.value.reason) };
+      return {};
     case 'frozen':
       return { frozen: true };
     case 'unfrozen':
       return { frozen: false };
   }
-
-  function debit(
-    { paymentId, amount }: { paymentId: string; amount: bigint },
-    how: 'taken' | 'returned' | 'refused' | 'barred',
-    reason = '',
-  ) {
-    return setEntry(state.debits, paymentId, { how, amount, reason }, rememberedUntil(at), at);
-  }
-  function transfer(
-    { transferId, amount, ...sent }: { transferId: string; amount: bigint; toWalletId?: string; reference?: string },
-    how: RememberedTransfer['how'],
-    reason = '',
-  ) {
-    const { toWalletId = '', reference = '' } = sent;
-    const remembered = { how, amount, reason, toWalletId, reference };
-    const until = how === 'sent' ? Number.POSITIVE_INFINITY : rememberedUntil(at);
-    return setEntry(state.transfers, transferId, remembered, until, at);
-  }
 }
+
+/** What is asked of a wallet before money moves. */
+export type WalletAccount = Pick<WalletState, 'walletId' | 'currency' | 'balance' | 'frozen'>;
 
 /** The largest balance: the largest amount of money in the contract. */
 const fullest = 1_000_000_000_000_000n;
 
 /** The refusal of an amount that would exceed the largest balance; undefined if it is accepted. */
-export function whyTooFull(state: WalletState, amount: bigint): CaudalError | undefined {
+export function whyTooFull(state: WalletAccount, amount: bigint): CaudalError | undefined {
   if (state.balance + amount <= fullest) return undefined;
   return refused('BALANCE_TOO_HIGH', `A wallet holds at most ${fullest} minor units.`);
 }
 
 /** The refusal of an amount that can't leave the wallet; undefined if it can. */
-export function whyNotSpendable(state: WalletState, amount: bigint): CaudalError | undefined {
+export function whyNotSpendable(state: WalletAccount, amount: bigint): CaudalError | undefined {
   if (state.frozen) return refused('WALLET_FROZEN', 'The wallet is frozen.');
   if (amount > state.balance) return refused('INSUFFICIENT_FUNDS', 'There is not enough money in the wallet.');
   return undefined;
@@ -146,7 +131,7 @@ export function whyNotSpendable(state: WalletState, amount: bigint): CaudalError
  * The amount in minor units. Refused: NOT_FOUND, if the wallet does not exist; INVALID_ARGUMENT, if it is not above
  * zero; FAILED_PRECONDITION CURRENCY_MISMATCH.
  */
-export function amountFor(state: WalletState, walletId: string, { minorUnits, currency }: Money): bigint {
+export function amountFor(state: WalletAccount, walletId: string, { minorUnits, currency }: Money): bigint {
   mustExist(state, walletId);
   if (minorUnits <= 0n) throw invalidField('amount.minor_units', 'must be above zero');
   if (currency !== state.currency) {
@@ -156,6 +141,6 @@ export function amountFor(state: WalletState, walletId: string, { minorUnits, cu
 }
 
 /** Throws NOT_FOUND unless the wallet exists. */
-export function mustExist(state: WalletState, walletId: string): void {
+export function mustExist(state: WalletAccount, walletId: string): void {
   if (state.walletId === '') throw notFound('wallet', walletId);
 }
