@@ -1,12 +1,16 @@
-/** The processes of the benchmark `hot-state`: `URL KIND grow COUNT` or `URL KIND load`. */
+/** The processes of the benchmark `hot-state`: `URL SCHEMA grow COUNT` or `URL SCHEMA load`, the schema of a context. */
 
 import { openAggregates } from '@caudal/aggregates/aggregates.ts';
 import type { InventoryServiceService } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
+import type { WalletServiceService } from '@caudal/contract/gen/caudal/payments/v1/wallets.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { systemClock } from '@caudal/kernel/time.ts';
 import type { Handlers } from '@caudal/rpc/types.ts';
 import { inventoryService } from '@caudal/service-inventory/commands/inventory-service.ts';
 import { stockDecider } from '@caudal/service-inventory/domain/stock.ts';
+import { atWallet } from '@caudal/service-payments/commands/payment-step.ts';
+import { walletService } from '@caudal/service-payments/commands/wallet-service.ts';
+import { walletDecider } from '@caudal/service-payments/domain/wallet.ts';
 import { testCall } from '@caudal/testing/call.ts';
 import { openLog } from './log.ts';
 
@@ -20,8 +24,8 @@ export interface HotState {
 }
 
 const clients = 256;
-const [url, kind, step, count] = process.argv.slice(2) as [string, string, string, string];
-const { log, close } = openLog({ url, schema: 'inventory', poolSize: 4 });
+const [url, schema, step, count] = process.argv.slice(2) as [string, string, string, string];
+const { log, close } = openLog({ url, schema, poolSize: 4 });
 const open = () => openAggregates({ log, clock: systemClock, ids: newId });
 
 function heapMib(): number {
@@ -30,8 +34,8 @@ function heapMib(): number {
 }
 
 /** What is done again and again, and how its aggregate is loaded. */
-const kinds: Record<string, { prepare(): Promise<() => Promise<unknown>>; load(): Promise<unknown> }> = {
-  stock: {
+const contexts: Record<string, { prepare(): Promise<() => Promise<unknown>>; load(): Promise<unknown> }> = {
+  inventory: {
     async prepare() {
       const { handlers } = inventoryService({ aggregates: open(), clock: systemClock });
       const api = handlers as unknown as Handlers<InventoryServiceService>;
@@ -47,10 +51,29 @@ const kinds: Record<string, { prepare(): Promise<() => Promise<unknown>>; load()
     },
     load: () => open().load(stockDecider, 'HOT'),
   },
+  payments: {
+    async prepare() {
+      const aggregates = open();
+      const { handlers } = walletService({ aggregates, ids: newId });
+      const api = handlers as unknown as Handlers<WalletServiceService>;
+      const walletId = 'HOT';
+      await api.createWallet({ requestId: '', walletId, customerId: 'c', currency: 'GBP' }, testCall());
+      const amount = { minorUnits: 100_000_000n, currency: 'GBP' };
+      await api.deposit({ requestId: '', walletId, amount, reference: '' }, testCall());
+      const method = { $case: 'walletId' as const, value: walletId };
+      const money = { minorUnits: 1n, currency: 'GBP' };
+      return async () => {
+        const request = { paymentId: newId(), orderId: '', customerId: 'c', amount: money, method };
+        const outcome = await atWallet(aggregates, request, testCall()).debit();
+        if (outcome.kind !== 'taken') throw new Error(`A payment is ${outcome.kind}.`);
+      };
+    },
+    load: () => open().load(walletDecider, 'HOT'),
+  },
 };
 
 async function grow(): Promise<HotState> {
-  const work = await kinds[kind]!.prepare();
+  const work = await contexts[schema]!.prepare();
   let left = 0;
   const worker = async () => {
     while (left-- > 0) await work();
@@ -72,7 +95,7 @@ async function load(): Promise<HotState> {
   const loads: number[] = [];
   for (let n = 0; n < 9; n++) {
     const began = performance.now();
-    await kinds[kind]!.load();
+    await contexts[schema]!.load();
     loads.push(performance.now() - began);
   }
   return { heaps: [], rate: 0, loads };
