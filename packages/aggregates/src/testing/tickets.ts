@@ -1,7 +1,7 @@
 /** An aggregate for tests: a gate that admits each ticket once. Its state counts; claims remember the tickets. */
 import type { Entity } from '@caudal/contract/entity.ts';
 import { refused } from '@caudal/kernel/errors.ts';
-import { type ExpiringMap, emptyExpiringMap, setEntry } from '@caudal/kernel/expiring-map.ts';
+import { type ExpiringMap, emptyExpiringMap, getEntry, setEntry } from '@caudal/kernel/expiring-map.ts';
 import { noReply } from '../no-reply.ts';
 import type { ClaimRules, Command, Decider } from '../types.ts';
 
@@ -118,6 +118,19 @@ export function lookUp(ticket: string): Command<Gate, GateEvent, string, string>
 export function formerlyAdmit(...tickets: string[]): Command<FormerGate, GateEvent, undefined> {
   const admitted = tickets.map((ticket) => ({ $case: 'admitted' as const, value: { ticket } }));
   return { ...command, decider: formerGate, decide: () => [{ $case: 'opened', value: {} }, ...admitted] };
+}
+
+/** Admits the ticket as version 0.2 did; refused if it was used or banned. */
+export function formerlyAdmitOnce(ticket: string): Command<FormerGate, GateEvent, undefined> {
+  return {
+    ...command,
+    decider: formerGate,
+    decide({ seen }, { now }) {
+      const before = getEntry(seen, ticket, now);
+      if (before) throw refused(`TICKET_${before.toUpperCase()}`, 'No.');
+      return [{ $case: 'admitted', value: { ticket } }];
+    },
+  };
 }
 
 /** Opens the gate. */
