@@ -11,13 +11,13 @@ import { memoryLog } from '@caudal/testing/memory-log.ts';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { openAggregates } from './aggregates.ts';
-import { admit, ban, formerlyAdmitOnce, gate, lookUp, openGate } from './testing/tickets.ts';
+import { admit, ban, banOnce, formerlyAdmitOnce, gate, lookUp, openGate } from './testing/tickets.ts';
 import type { Executed } from './types.ts';
 
 const fate = fc.constantFrom('fine', 'fine', 'fine', 'late', 'never arrives', 'answer lost');
 const step = fc.record({
   process: fc.nat(2),
-  kind: fc.constantFrom('admit', 'admit', 'ban', 'look'),
+  kind: fc.constantFrom<'admit' | 'ban' | 'ban once' | 'look'>('admit', 'admit', 'ban', 'ban once', 'look'),
   ticket: fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f'),
   pause: fc.nat(3),
 });
@@ -61,7 +61,8 @@ test('each ticket is admitted once; answers tell what the log has at their versi
           const outcome = await (async (): Promise<Executed<unknown>> => {
             if (process === 2) return aggregates.execute({ ...formerlyAdmitOnce(ticket), origin });
             if (kind === 'look') return aggregates.execute({ ...lookUp(ticket), origin });
-            return aggregates.execute({ ...(kind === 'ban' ? ban : admit)(ticket), origin });
+            const commands = { admit, ban, 'ban once': banOnce };
+            return aggregates.execute({ ...commands[kind](ticket), origin });
           })().catch((error: unknown) => error as CaudalError);
           const own = log.events.filter((event) => metadataOf(event).causationId === tag);
           if (outcome instanceof CaudalError) {
@@ -74,7 +75,9 @@ test('each ticket is admitted once; answers tell what the log has at their versi
             expect(own.map(({ version }) => version)).toEqual([outcome.version]);
             if (gate.entity.decode(own[0]).$case === 'admitted')
               expect(at(ticket, outcome.version - 1)).toBeUndefined();
-          } else expect(outcome.reply).toBe(at(ticket, outcome.version));
+            else if (kind === 'ban once') expect(at(ticket, outcome.version - 1)).not.toBe('banned');
+          } else if (kind === 'ban once' && process !== 2) expect(at(ticket, outcome.version)).toBe('banned');
+          else expect(outcome.reply).toBe(at(ticket, outcome.version));
         };
 
         const running: Promise<void>[] = [];

@@ -5,7 +5,7 @@ import { memoryLog } from '@caudal/testing/memory-log.ts';
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import { openAggregates } from './aggregates.ts';
 import { decodeState } from './state-data.ts';
-import { admit, ban, formerGate, formerlyAdmit, gate, lookUp, openGate } from './testing/tickets.ts';
+import { admit, ban, banOnce, formerGate, formerlyAdmit, gate, lookUp, openGate } from './testing/tickets.ts';
 
 const stream = 'test.gate/g';
 const dayMs = 86_400_000;
@@ -96,6 +96,38 @@ describe('claims of a stream', () => {
     const [again, other] = await Promise.allSettled([here.execute(admit('a')), here.execute(admit('b'))]);
     expect(again).toMatchObject({ status: 'rejected', reason: { reason: 'TICKET_ADMITTED' } });
     expect(other).toMatchObject({ status: 'fulfilled', value: { version: 3 } });
+  });
+
+  test('an id that is probably known is looked up first, so that nothing behind the command is decided again', async () => {
+    const here = open();
+    await here.execute(openGate);
+    await open().execute(admit('a'));
+    await here.load(gate, 'g');
+    sent = [];
+    let decisions = 0;
+    const other = admit('b');
+    const [banned, unknown, counted] = await Promise.all([
+      here.execute(banOnce('a')),
+      here.execute(banOnce('c')),
+      here.execute({
+        ...other,
+        decide(...given) {
+          decisions++;
+          return other.decide(...given);
+        },
+      }),
+    ]);
+    expect([counted, banned, unknown].map(({ version }) => version)).toEqual([3, 4, 5]);
+    expect(decisions).toBe(1);
+    expect(sent.map(({ events, claims }) => [events.length, claims![0]!.expected])).toEqual([
+      [0, 'absent'],
+      [0, 'absent'],
+      [1, 'absent'],
+      [1, 0],
+      [1, 'absent'],
+    ]);
+    expect(log.events.at(-1)!.version).toBe(5);
+    expect((await here.execute(banOnce('a'))).version).toBe(5);
   });
 
   test('a command whose claims keep changing is given up', async () => {

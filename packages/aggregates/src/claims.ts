@@ -13,8 +13,8 @@ import type { ClaimRules, Remembered } from './types.ts';
 export interface KnownClaims {
   /** By id: the outcomes that commands in flight record. */
   inFlight: ReadonlyMap<string, Remembered<unknown>>;
-  /** By id: what the log had in place of what the command had assumed. */
-  fromLog: ReadonlyMap<string, KnownClaim>;
+  /** By id: what the log has answered to the command. */
+  fromLog: ReadonlyMap<string, KnownClaim | 'absent'>;
 }
 
 /** How an id was found. `expected` absent: the stream's version says it, and the log need not be asked. */
@@ -23,9 +23,14 @@ interface Found {
   expected?: 'absent' | number;
 }
 
+/** Thrown by `lookUp`: the log is asked for the claims before the command is decided. */
+export const lookFirst = new Error('The claims of a command are looked up before it is decided.');
+
 export interface ClaimView {
   /** The outcome of the id; undefined if it is taken for absent, which the append checks. */
   claim(id: string): unknown;
+  /** The same; throws `lookFirst` if it would be a guess. */
+  lookUp(id: string): unknown;
   /** The outcome of the id after these events. */
   claimAfter(recorded: ReadonlyMap<string, Remembered<unknown>>): (id: string) => unknown;
   /** The claims of the append: all that was asked, and what the events record. */
@@ -61,7 +66,7 @@ export function openClaimView(
     // A stream without events has recorded nothing.
     if (former !== undefined || before.version === 0) return { outcome: former };
     const known = fromLog.get(id);
-    if (!known) return { outcome: undefined, expected: 'absent' };
+    if (!known || known === 'absent') return { outcome: undefined, expected: 'absent' };
     return { outcome: rules.decode(known), expected: known.generation };
   }
 
@@ -84,6 +89,11 @@ export function openClaimView(
 
   return {
     claim,
+    lookUp(id) {
+      const outcome = claim(id);
+      if (asked.get(id)!.expected === 'absent' && !fromLog.has(id)) throw lookFirst;
+      return outcome;
+    },
     claimAfter: (recorded) => (id) => recorded.get(id)?.outcome ?? claim(id),
     claims(recorded) {
       const looked = Array.from(asked, ([id, { expected }]) =>

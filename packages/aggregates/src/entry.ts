@@ -16,17 +16,20 @@ export interface State extends Decided<unknown> {
 /** A command and the caller that waits for it. */
 export interface Job {
   command: AnyCommand;
+  /** Rises with each command: the order in which they were received. */
+  number: number;
   /** How often in a row it was decided again because another process had written to the stream. */
   contended: number;
-  /** Claims that the log had, where the command had taken their ids for absent, by id. */
-  known?: Map<string, KnownClaim>;
+  /** What the log has answered about claims, by id. */
+  known?: Map<string, KnownClaim | 'absent'>;
   /** How often it was decided again for such a claim. */
   claimed: number;
   resolve(executed: Executed<unknown>): void;
   reject(error: unknown): void;
 }
 
-export type Answer = { kind: 'reply'; reply: unknown } | { kind: 'refusal'; error: unknown };
+/** `look`: there is none yet; the claims that the decision asks for were looked up. */
+export type Answer = { kind: 'reply'; reply: unknown } | { kind: 'refusal'; error: unknown } | { kind: 'look' };
 
 /** The result of an append. `failed`: it may have landed or not. */
 export type Outcome = AppendResult | { kind: 'failed'; error: unknown };

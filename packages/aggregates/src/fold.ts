@@ -5,7 +5,7 @@ import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import type { IdSource } from '@caudal/kernel/ids.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
-import { type KnownClaims, openClaimView, remembered } from './claims.ts';
+import { type KnownClaims, lookFirst, openClaimView, remembered } from './claims.ts';
 import type { AnyCommand, AnyDecider, Sent, State } from './entry.ts';
 import { formerAfter } from './former-claims.ts';
 
@@ -67,7 +67,7 @@ export type Decision = Omit<Sent, 'job' | 'outcome'>;
 /**
  * Decides a command on a state. A refusal becomes an empty append: its result shows whether the stream is still at the
  * version that the refusal was decided on, whether the command had succeeded before, and whether the ids that it takes
- * for absent are.
+ * for absent are. What is looked up before a decision becomes an empty append, too.
  */
 export function decide(
   stream: string,
@@ -85,7 +85,12 @@ export function decide(
   };
   try {
     command.authorize?.(decider.owner?.(before.state));
-    const events = command.decide(before.state, { now, version: before.version, claim: view.claim });
+    const events = command.decide(before.state, {
+      now,
+      version: before.version,
+      claim: view.claim,
+      lookUp: view.lookUp,
+    });
     const recorded = remembered(decider.claims, events);
     let after = before;
     for (const event of events) after = { ...next(decider, after, event, now, true), version: after.version + 1 };
@@ -109,7 +114,7 @@ export function decide(
     return {
       append: { stream, expected: before.version, events: [], command: commandId, ...claimsOf(recorded) },
       after: before,
-      answer: { kind: 'refusal', error },
+      answer: error === lookFirst ? { kind: 'look' } : { kind: 'refusal', error },
       recorded,
     };
   }

@@ -13,7 +13,7 @@
  *
  *   appended    The durable state moves on to the state after the command. The caller gets the answer.
  *   duplicate   The caller gets the stored answer. The first run may have landed beyond the durable state.
- *   claimed     An id that the command had taken for absent is known to the log, or a claim has changed since it was read.
+ *   claimed     (Also the answer to a look-up that comes before the decision: see README, Claims.) An id that the command had taken for absent is known to the log, or a claim has changed since it was read.
  *               The command is decided again, with what the log has.
  *   reused      The caller gets REQUEST_ID_REUSED: the command id belongs to another request.
  *   failed      The log could not be reached. The append may have landed, may still land, or never lands. The caller
@@ -94,6 +94,7 @@ export interface Queue {
 export function openQueue(options: QueueOptions): Queue {
   const { log, clock, ids, loader, snapshots, maxQueue, maxContended, onIdle } = options;
   const due = new Set<Entry>();
+  let received = 0;
   const contention = openContention({ log, elapsed: options.elapsed, onLocked });
 
   function onLocked(entry: Entry): void {
@@ -175,8 +176,7 @@ export function openQueue(options: QueueOptions): Queue {
         entry.durable = sent.after;
         entry.overtaken = false;
       }
-      if (outcome.kind !== 'claimed') answer(entry, sent, outcome);
-      else if (learn(entry, sent, outcome)) again.push(sent.job);
+      if (conclude(entry, sent, outcome)) again.push(sent.job);
     }
     putBack(entry, again);
     // After the answers, since encoding a large state takes time.
@@ -200,10 +200,9 @@ export function openQueue(options: QueueOptions): Queue {
     for (const sent of voided) {
       const { job } = sent;
       const outcome = sent.outcome!;
-      if (outcome.kind === 'claimed') {
-        if (learn(entry, sent, outcome)) again.push(job);
-      } else if (outcome.kind !== 'conflict') answer(entry, sent, outcome);
-      else if (hasLanded(sent, outcome)) reply(entry, sent);
+      if (outcome.kind !== 'conflict') {
+        if (conclude(entry, sent, outcome)) again.push(job);
+      } else if (hasLanded(sent, outcome)) reply(entry, sent);
       else if (overtaken && ++job.contended > maxContended) job.reject(contended(entry.stream));
       else again.push(job);
     }
@@ -211,7 +210,19 @@ export function openQueue(options: QueueOptions): Queue {
     if (overtaken && again[0]) contention.lost(entry, again[0].contended);
   }
 
-  /** Notes what the log knows of the command's ids. Whether the command may be decided again. */
+  /** Answers the caller, or notes what the log knows of the command's ids. Whether the command is to be decided again. */
+  function conclude(entry: Entry, sent: Sent, outcome: Exclude<Outcome, Conflict>): boolean {
+    if (outcome.kind === 'claimed') return learn(entry, sent, outcome);
+    if (outcome.kind === 'appended' && sent.answer.kind === 'look') {
+      sent.job.known ??= new Map();
+      for (const { id } of sent.append.claims!) if (!sent.job.known.has(id)) sent.job.known.set(id, 'absent');
+      return true;
+    }
+    answer(entry, sent, outcome);
+    return false;
+  }
+
+  /** Notes claims that are not as expected. Whether the command may be decided again. */
   function learn(entry: Entry, { job, append }: Sent, { claims }: Claimed): boolean {
     job.known ??= new Map();
     for (const claim of claims) job.known.set(append.claims![claim.place]!.id, claim);
@@ -220,11 +231,11 @@ export function openQueue(options: QueueOptions): Queue {
     return false;
   }
 
-  /** These commands are decided again, before all that wait. */
+  /** These commands are decided again, before those that were received after them. */
   function putBack(entry: Entry, again: Job[]): void {
     if (again.length === 0) return;
     redecisions.add(again.length, { entity: entry.decider.entity.name });
-    entry.waiting = new Set([...again, ...entry.waiting]);
+    entry.waiting = new Set([...again, ...entry.waiting].sort((a, b) => a.number - b.number));
     for (const job of again) if (job.command.signal?.aborted) abort(entry, job);
   }
 
@@ -246,6 +257,7 @@ export function openQueue(options: QueueOptions): Queue {
       };
       const job: Job = {
         command,
+        number: received++,
         contended: 0,
         claimed: 0,
         resolve(executed) {
@@ -311,7 +323,8 @@ function answer(entry: Entry, sent: Sent, outcome: Exclude<Outcome, Conflict | C
 
 function reply(entry: Entry, { job, answer, after }: Sent): void {
   if (answer.kind === 'refusal') job.reject(answer.error);
-  else job.resolve({ reply: answer.reply, stream: entry.stream, version: after.version, repeated: false });
+  else if (answer.kind === 'reply')
+    job.resolve({ reply: answer.reply, stream: entry.stream, version: after.version, repeated: false });
 }
 
 function repeat({ command, resolve, reject }: Job, known: Extract<Outcome, { kind: 'duplicate' }>): void {

@@ -69,6 +69,11 @@ export interface ClaimContext<C> extends DecisionContext {
    * that with the append, and if it is not, the command is decided again and gets the outcome.
    */
   claim(id: string): C | undefined;
+  /**
+   * The same for an id that the log probably knows: the log is asked before the command is decided. That costs one more round
+   * trip, while events that are decided on a wrong guess cost a new decision of all commands behind them.
+   */
+  lookUp(id: string): C | undefined;
 }
 
 /** A stream's state after a command. */

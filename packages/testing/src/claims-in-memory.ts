@@ -19,13 +19,12 @@ export function claimsInMemory<C, E extends EventCase>(rules: ClaimRules<C, E> |
       for (const { id, outcome, days = rules!.days } of rules?.of(event) ?? [])
         known.set(id, { outcome, ends: at.getTime() + days * dayMs });
     },
-    context: (now, version = 1) => ({
-      now,
-      version,
-      claim(id) {
+    context(now, version = 1) {
+      const claim = (id: string) => {
         const one = known.get(id);
         return one && one.ends > now.getTime() ? one.outcome : undefined;
-      },
-    }),
+      };
+      return { now, version, claim, lookUp: claim };
+    },
   };
 }

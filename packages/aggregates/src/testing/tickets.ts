@@ -100,6 +100,15 @@ export function ban(ticket: string): GateCommand {
   return { ...command, decider: gate, decide: () => [{ $case: 'banned', value: { ticket } }] };
 }
 
+/** Bans the ticket unless it is banned. It is probably known, so it is looked up first. */
+export function banOnce(ticket: string): GateCommand {
+  return {
+    ...command,
+    decider: gate,
+    decide: (_, { lookUp }) => (lookUp(ticket) === 'banned' ? [] : [{ $case: 'banned', value: { ticket } }]),
+  };
+}
+
 /** Answers how the ticket was dealt with; refused if it was not. Changes nothing. */
 export function lookUp(ticket: string): Command<Gate, GateEvent, string, string> {
   return {

@@ -88,7 +88,7 @@ export interface ReleaseInput {
  */
 export function release(
   state: StockState,
-  { now, claim }: StockContext,
+  { now, lookUp }: StockContext,
   { reservationId, reason, committed }: ReleaseInput,
 ): StockEvent[] {
   if (state.productId === '') return [];
@@ -96,7 +96,7 @@ export function release(
   if (open) {
     return [moved(state, { $case: 'released', value: { reservationId, quantity: open.quantity, reason } })];
   }
-  const ended = claim(reservationId);
+  const ended = lookUp(reservationId);
   const quantity = ended ? (ended.how === 'committed' ? ended.quantity : undefined) : committed;
   if (quantity !== undefined) return [moved(state, { $case: 'returned', value: { reservationId, quantity } })];
   return ended ? [] : [{ $case: 'barred', value: { reservationId, until: barredUntil(now) } }];
@@ -105,7 +105,7 @@ export function release(
 /** Takes back a reserve like a release, except for committed pieces: those belong to another call's reservation. */
 export function withdraw(state: StockState, context: StockContext, input: ReleaseInput): StockEvent[] {
   const isOpen = openReservation(state, input.reservationId) !== undefined;
-  if (!isOpen && context.claim(input.reservationId)?.how === 'committed') return [];
+  if (!isOpen && context.lookUp(input.reservationId)?.how === 'committed') return [];
   return release(state, context, input);
 }
 

@@ -58,11 +58,11 @@ export function debitOutcome(known: WalletOutcome | undefined): string {
  */
 export function undoDebit(
   state: WalletState,
-  { now, claim }: WalletContext,
+  { now, lookUp }: WalletContext,
   { paymentId }: { paymentId: string },
 ): WalletEvent[] {
   if (state.walletId === '') return [];
-  const known = claim(paymentId);
+  const known = lookUp(paymentId);
   if (!known) return [{ $case: 'debitBarred', value: { paymentId, until: rememberedUntil(now) } }];
   return known.how === 'taken' ? [credited(state, paymentId, known.amount)] : [];
 }
@@ -72,11 +72,11 @@ export function undoDebit(
  */
 export function refundDebit(
   state: WalletState,
-  { claim }: WalletContext,
+  { lookUp }: WalletContext,
   input: Pick<Debit, 'walletId' | 'paymentId' | 'amount'>,
 ): WalletEvent[] {
   const amount = amountFor(state, input.walletId, input.amount);
-  const known = claim(input.paymentId);
+  const known = lookUp(input.paymentId);
   return !known || known.how === 'taken' ? [credited(state, input.paymentId, amount)] : [];
 }
 
