@@ -103,6 +103,7 @@ const scaling = [
     '{{scaledObject}}': `sum by (scaledObject) (rate(keda_scaler_detail_errors_total{exported_namespace="$namespace"}[$__rate_interval]))`,
   }),
   panel('From event to view: 99 of 100', 's', { '{{handler}}': quantile(0.99, 'handler_lag_seconds', 'handler') }),
+  panel('Parts of a handler, by pod', 'short', { '{{handler}} {{pod}}': `parts_held{${of}} > 0` }),
 ];
 
 const breaker = [

@@ -95,7 +95,11 @@ export const workload = map({
     description: 'Which projections it feeds; all of its contexts if absent.',
   },
   replicas: { ...whole(0), description: 'The number of pods, or their minimum if it is scaled; 1 if absent.' },
-  maxReplicas: { ...whole(0), description: 'The maximum number of pods. Absent or 0: it is not scaled.' },
+  maxReplicas: {
+    ...whole(0),
+    description:
+      'The maximum number of pods. Absent or 0: it is not scaled. On `queues`, at most the largest number of parts of its handlers.',
+  },
   scaleOn: {
     ...oneOf('cpu', 'queues'),
     description: 'What it is scaled on: `cpu` (an HPA) or `queues` (KEDA, on the depth of the queues that it reads).',

@@ -3,14 +3,12 @@
  * them. Read from the contexts and the contract themselves, with the functions that make the names.
  */
 import { loadConfig, type Settings } from '@caudal/config/config.ts';
-import type { Context, Tools } from '@caudal/context/context.ts';
 import { contract, type MethodContract } from '@caudal/contract/descriptors.ts';
 import type { HttpRule } from '@caudal/contract/http-rule.ts';
-import { deadLetterQueueName, queueName } from '@caudal/messaging/rabbitmq/topology.ts';
 import { isMultiStream } from '@caudal/projections/multi-stream/types.ts';
-import { generationName } from '@caudal/projections/projector.ts';
 import { appendingRoles, connectionParts } from '@caudal/server/connections.ts';
 import { contexts } from '@caudal/server/contexts.ts';
+import { type HandlerDefinition, handlerDefinitions } from '@caudal/server/handlers/definitions.ts';
 import { formerRoles, settings } from '@caudal/server/settings/settings.ts';
 
 export interface RestRoute {
@@ -31,31 +29,44 @@ export interface Endpoints extends Routes {
   open?: Routes;
 }
 
+export interface HandlerTopology {
+  /**
+   * A regular expression for the queues of all its generations and parts, and the one that it had in version 0.2,
+   * without the prefix of CAUDAL_NAMESPACE. Absent if it has no queues.
+   */
+  queues?: string;
+  /** How many processes can share its work. */
+  parts: number;
+}
+
 export interface ContextTopology {
   name: string;
-  /**
-   * Regular expressions for the queue of each generation of a projection, without the prefix of CAUDAL_NAMESPACE. Empty for
-   * a multi-stream projection: it reads its logs, and has no queue.
-   */
-  projections: Record<string, string>;
-  /** The same for its sagas. */
-  sagas: Record<string, string>;
+  /** Its projections. A multi-stream projection has no queues: it reads its logs. */
+  projections: Record<string, HandlerTopology>;
+  sagas: Record<string, HandlerTopology>;
   endpoints: { command: Endpoints; query: Endpoints };
 }
 
 export async function topology(): Promise<ContextTopology[]> {
+  const values = loadConfig(settings, { env: {} });
   return Promise.all(
-    contexts.map(async (context) => ({
-      name: context.name,
-      projections: Object.fromEntries(
-        context.projections.map(({ projection }) => [
-          projection.name,
-          isMultiStream(projection) ? '' : generations(projection),
+    contexts.map(async (context) => {
+      const handlers = await handlerDefinitions(context, values);
+      const ofKind = (wanted: HandlerDefinition['kind']) =>
+        handlers
+          .filter(({ kind }) => kind === wanted)
+          .map(({ name, pattern, parts }) => [name, { queues: `${pattern}(\\.p[0-9]+)?`, parts }] as const);
+      const without = context.projections.filter(({ projection }) => isMultiStream(projection));
+      return {
+        name: context.name,
+        projections: Object.fromEntries<HandlerTopology>([
+          ...ofKind('projection'),
+          ...without.map(({ projection }) => [projection.name, { parts: 1 }] as const),
         ]),
-      ),
-      sagas: Object.fromEntries((await sagaNames(context)).map((name) => [name, exactly(queueName(name))])),
-      endpoints: endpointsOf(context.name),
-    })),
+        sagas: Object.fromEntries<HandlerTopology>(ofKind('saga')),
+        endpoints: endpointsOf(context.name),
+      };
+    }),
   );
 }
 
@@ -72,37 +83,7 @@ export const formerNames: { roles: Record<string, string>; settings: Record<stri
   ),
 };
 
-/** `order-details\.v1\.[0-9]+`: with any number at its end; not the queue of dead letters. */
-function generations(projection: { name: string; version: number }): string {
-  const [first, second] = [1, 2].map((number) => queueName(generationName(projection, number)));
-  const stem = first!.slice(0, -1);
-  if (`${stem}2` !== second) throw new Error(`${first} does not end in the number of its generation.`);
-  const pattern = `${exactly(stem)}[0-9]+`;
-  if (new RegExp(`^${pattern}$`).test(deadLetterQueueName(generationName(projection, 1))))
-    throw new Error(`${pattern} would count the dead letters of ${projection.name} too.`);
-  return pattern;
-}
-
 const exactly = (text: string) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
-
-/** Sagas have names once they have been made; nothing is called for that. */
-async function sagaNames(context: Context): Promise<string[]> {
-  const ending = new AbortController();
-  const env = { PAYMENTS_GATEWAY_URL: 'http://localhost' };
-  const nothing = {} as never;
-  const tools: Tools<typeof context.settings> = {
-    aggregates: nothing,
-    clock: nothing,
-    ids: nothing,
-    settings: loadConfig(settings, { env }) as Tools<typeof context.settings>['settings'],
-    client: () => nothing,
-  };
-  const { signal } = ending;
-  const handlers = await context.sagas({ ...tools, database: nothing, signal, development: false });
-  // What they have made ready goes again.
-  ending.abort();
-  return handlers.map(({ name }) => name);
-}
 
 /** The endpoints of the context with this name. */
 export function endpointsOf(context: string): ContextTopology['endpoints'] {

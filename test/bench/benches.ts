@@ -9,6 +9,7 @@ import { laptop } from './benches/laptop.ts';
 import { logAge } from './benches/log-age.ts';
 import { memory } from './benches/memory.ts';
 import { orders } from './benches/orders.ts';
+import { partitions } from './benches/partitions.ts';
 import { projection } from './benches/projection.ts';
 import { query } from './benches/query.ts';
 import { rebuild } from './benches/rebuild.ts';
@@ -25,6 +26,7 @@ export const benches: Bench[] = [
   rebuild,
   lag,
   brokenQueue,
+  partitions,
   orders,
   growth,
   logAge,

@@ -3,10 +3,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { everything } from '@caudal/cli/permissions.ts';
+import { loadConfig } from '@caudal/config/config.ts';
 import { joinEmbeddedPostgres } from '@caudal/embedded-postgres/embedded-postgres.ts';
 import { generateKey, signToken } from '@caudal/rpc/server/tokens.ts';
 import { contexts } from '@caudal/server/contexts.ts';
-import { migrateContext } from '@caudal/server/local-context.ts';
+import { migrateContexts } from '@caudal/server/handlers/saga-starts.ts';
+import { settings } from '@caudal/server/settings/settings.ts';
 import { freshDatabase } from '@caudal/testing/servers.ts';
 import { createPart, freePorts, type Part } from '../e2e/part.ts';
 import { type Codec, openUnary, type Unary } from './unary.ts';
@@ -27,7 +29,7 @@ export async function startRuntime(
 ): Promise<Runtime> {
   const folder = mkdtempSync(join(tmpdir(), 'caudal-bench-'));
   const fresh = postgres === 'server' ? await freshDatabase() : undefined;
-  if (fresh) await Promise.all(contexts.map((context) => migrateContext(fresh.url, context)));
+  if (fresh) await migrateContexts(fresh.url, contexts, loadConfig(settings, { env: {} }));
   const [rest, grpc] = (await freePorts(2)) as [number, number];
   const key = await generateKey('bench');
   const part = createPart({

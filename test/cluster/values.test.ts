@@ -109,6 +109,12 @@ const unfit: [string, string, Values, RegExp][] = [
     /workloads\.command\.scaleOn is queues, which the role command/,
   ],
   [
+    'more pods than parts',
+    'small',
+    { workloads: { saga: { ...queues, maxReplicas: 12 } } },
+    /workloads\.saga\.maxReplicas is 12, but none of its handlers has more than 8 parts.*set maxReplicas to 8 or less, or raise parts/,
+  ],
+  [
     'no access to the depth of queues',
     'small',
     { workloads: { saga: queues }, secrets: { RABBITMQ_MANAGEMENT_URL: { existingSecret: '' } } },

@@ -1,5 +1,5 @@
 /** What follows from a workload, and what is refused. */
-import { queueName } from '@caudal/messaging/rabbitmq/topology.ts';
+import { partQueueName, queueName } from '@caudal/messaging/rabbitmq/topology.ts';
 import { isMultiStream } from '@caudal/projections/multi-stream/types.ts';
 import { generationName } from '@caudal/projections/projector.ts';
 import { contexts } from '@caudal/server/contexts.ts';
@@ -192,9 +192,11 @@ describeWithTools(['helm'], 'workloads', ({ helm }) => {
       const pattern = new RegExp(trigger.queueName);
       read.set(
         metadata.name,
-        handlers.filter((handler) => pattern.test(queueName(handler, 'blue.'))),
+        handlers.filter((handler) => pattern.test(partQueueName(handler, 0, 'blue.'))),
       );
       for (const handler of handlers) {
+        // Each part, and the whole queue of version 0.2.
+        expect(pattern.test(queueName(handler, 'blue.'))).toBe(pattern.test(partQueueName(handler, 15, 'blue.')));
         expect(pattern.test(queueName(handler))).toBe(false);
         expect(pattern.test(`${queueName(handler, 'blue.')}.dead`)).toBe(false);
       }

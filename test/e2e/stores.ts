@@ -1,7 +1,12 @@
 /** The data of a system on the real servers: created for one test, read by it, and dropped after it. */
-import { queueName } from '@caudal/messaging/rabbitmq/topology.ts';
+
+import { loadConfig } from '@caudal/config/config.ts';
+import { slotCount } from '@caudal/messaging/rabbitmq/slots.ts';
+import { partQueueName, queueName } from '@caudal/messaging/rabbitmq/topology.ts';
 import { contexts } from '@caudal/server/contexts.ts';
+import { recordSagaStarts } from '@caudal/server/handlers/saga-starts.ts';
 import { migrateContext } from '@caudal/server/local-context.ts';
+import { settings } from '@caudal/server/settings/settings.ts';
 import { freshDatabase, serverUrl } from '@caudal/testing/servers.ts';
 import { connect } from 'amqplib';
 import { MongoClient } from 'mongodb';
@@ -27,7 +32,10 @@ export async function makeStores({ migrated = true } = {}): Promise<Stores> {
   const database = await freshDatabase();
   const namespace = `e2e_${process.pid}_${Date.now().toString(36)}`;
   const prefix = `${namespace}.`;
-  if (migrated) await Promise.all(contexts.map((context) => migrateContext(database.url, context)));
+  if (migrated) {
+    await Promise.all(contexts.map((context) => migrateContext(database.url, context)));
+    await recordSagaStarts(database.url, contexts, loadConfig(settings, { env: {} }));
+  }
 
   /** Rows of each context's schema. */
   async function rows<T extends object>(sql: string): Promise<T[]> {
@@ -56,6 +64,7 @@ export async function makeStores({ migrated = true } = {}): Promise<Stores> {
     try {
       const channel = await connection.createChannel();
       for (const handler of await handlers()) {
+        for (let part = 0; part < slotCount; part++) await channel.deleteQueue(partQueueName(handler, part, prefix));
         await channel.deleteQueue(queueName(handler, prefix));
         await channel.deleteQueue(`${queueName(handler, prefix)}.dead`);
       }

@@ -1,6 +1,6 @@
-/** The queue of a handler in RabbitMQ, by the management API. */
+/** The queues of a handler in RabbitMQ, all parts together, by the management API. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { queueName } from '@caudal/messaging/rabbitmq/topology.ts';
+import { partQueueName } from '@caudal/messaging/rabbitmq/topology.ts';
 
 export interface QueueSample {
   /** In the queue, not delivered. */
@@ -9,18 +9,20 @@ export interface QueueSample {
   inFlight: number;
 }
 
-/** Reads the queue of a handler. The server's figures are at most a second old. Undefined if there is no such queue. */
+/** Reads the queues of a handler. The server's figures are at most a second old. Undefined if there is none. */
 export async function readQueue(handler: string, namespace: string): Promise<QueueSample | undefined> {
   const url = new URL(process.env.RABBITMQ_MANAGEMENT_URL!);
   const credentials = Buffer.from(`${url.username}:${url.password}`).toString('base64');
-  const name = encodeURIComponent(queueName(handler, `${namespace}.`));
-  const answer = await fetch(`${url.origin}/api/queues/%2F/${name}`, {
+  const stem = partQueueName(handler, 0, `${namespace}.`).slice(0, -1);
+  const answer = await fetch(`${url.origin}/api/queues/%2F?name=${encodeURIComponent(stem)}&page=1&page_size=100`, {
     headers: { authorization: `Basic ${credentials}` },
     signal: AbortSignal.timeout(10_000),
   });
-  if (answer.status === 404) return undefined;
-  const { messages_ready = 0, messages_unacknowledged = 0 } = (await answer.json()) as Record<string, number>;
-  return { ready: messages_ready, inFlight: messages_unacknowledged };
+  const { items } = (await answer.json()) as { items: (Record<string, number> & { name: string })[] };
+  const parts = items.filter(({ name }) => name.startsWith(stem));
+  if (parts.length === 0) return undefined;
+  const sum = (figure: string) => parts.reduce((total, of) => total + (of[figure] ?? 0), 0);
+  return { ready: sum('messages_ready'), inFlight: sum('messages_unacknowledged') };
 }
 
 /** Reads it again and again until `stop`, which returns the maximum of each figure. */

@@ -38,7 +38,12 @@ describeWith(['postgres', 'rabbitmq'], 'caudal migrate with RabbitMQ', () => {
     expect(done).toMatchObject({ code: 0 });
     expect(done.json()).toMatchObject({
       contexts: [{ context: 'shipping' }],
-      policies: [`${namespace}.caudal-handlers`, `${namespace}.caudal-dead-letters`],
+      policies: [
+        `${namespace}.caudal-parts-4`,
+        `${namespace}.caudal-parts-8`,
+        `${namespace}.caudal-handlers`,
+        `${namespace}.caudal-dead-letters`,
+      ],
     });
     expect((await policy('caudal-handlers')).status).toBe(200);
     expect(await caudal('migrate', '--check')).toMatchObject({ code: 0 });

@@ -62,7 +62,7 @@ describeWith(['postgres'], 'caudal', () => {
       expectEnd(done, 0);
       expect(done.stdout).toMatch(/^orders +done: .*eventlog\/001_tables\.sql/m);
       await sql.query(
-        'DROP TABLE orders.parked_streams; DELETE FROM orders.migrations WHERE name LIKE $$messaging/%$$',
+        'DROP TABLE orders.parked_streams; DELETE FROM orders.migrations WHERE name = $$messaging/001_parked_streams.sql$$',
       );
       const again = await caudal('migrate', '--json');
       expect(again.json()).toMatchObject({ upToDate: false, contexts: expect.anything() });

@@ -10,8 +10,8 @@ import { newId } from '@caudal/kernel/ids.ts';
 import { createLifecycle, type Lifecycle } from '@caudal/lifecycle/lifecycle.ts';
 import { type App, openApp } from '@caudal/server/app.ts';
 import { contexts } from '@caudal/server/contexts.ts';
+import { migrateContexts } from '@caudal/server/handlers/saga-starts.ts';
 import { openIdentity } from '@caudal/server/identity.ts';
-import { migrateContext } from '@caudal/server/local-context.ts';
 import { awaitMigrated, contextsOf } from '@caudal/server/schema.ts';
 import { prefixes, type RuntimeValues, settings } from '@caudal/server/settings/settings.ts';
 import { untilSignal } from './signals.ts';
@@ -64,6 +64,6 @@ async function findDatabase(values: RuntimeValues, lifecycle: Lifecycle): Promis
   }
   console.error(`Starting the embedded PostgreSQL of ${directory}.`);
   const postgres = await holdEmbeddedPostgres(directory, lifecycle);
-  for (const context of contexts) await migrateContext(postgres.url, context);
+  await migrateContexts(postgres.url, contexts, values);
   return postgres.url;
 }

@@ -9,6 +9,7 @@ import type { LogReader } from '@caudal/eventlog/types.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { systemClock } from '@caudal/kernel/time.ts';
 import type { Lifecycle } from '@caudal/lifecycle/lifecycle.ts';
+import { type Members, openMembers } from '@caudal/messaging/members/members.ts';
 import { type Registries, remoteRegistry } from '@caudal/messaging/rabbitmq/register.ts';
 import { followerRegistry } from '@caudal/messaging/relay/followers.ts';
 import { openPool } from '@caudal/postgres/pool.ts';
@@ -31,6 +32,8 @@ export interface App {
   logsFor(context: Context, domains: Iterable<string>): Map<string, LogReader>;
   /** By domain: where queues register with those logs. */
   registriesFor(context: Context, domains: Iterable<string>): Registries;
+  /** By context: the processes that run its handlers and relays. Nothing is asked before something joins. */
+  members: ReadonlyMap<string, Members>;
   stores: Stores;
   clients: Clients;
   identity: Identity;
@@ -73,6 +76,12 @@ export async function openApp(options: OpenAppOptions): Promise<App> {
     await Promise.all(locals.map((local) => local.stop()));
     await lockConnections.database.close();
   });
+  const members = new Map(
+    locals.map(({ context, database }) => [context.name, openMembers({ database, process: holder })]),
+  );
+  lifecycle.onStop('members', async () => {
+    await Promise.all([...members.values()].map((of) => of.stop()));
+  });
   const services: Service[] = [];
   const clients = openClients(values, identity, services);
   lifecycle.onStop('clients', () => clients.stop());
@@ -105,6 +114,7 @@ export async function openApp(options: OpenAppOptions): Promise<App> {
           registries.get(domain) ?? remoteRegistry({ domain, client: clients.at(context, LogServiceService, domain) }),
         ]),
       ),
+    members,
     toolsOf: ({ context, aggregates }) => ({
       aggregates,
       clock: systemClock,

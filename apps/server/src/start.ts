@@ -7,8 +7,8 @@ import { type RunningServer, startServer } from '@caudal/rpc/server/server.ts';
 import { startTelemetry } from '@caudal/telemetry/start.ts';
 import { type App, openApp } from './app.ts';
 import { contexts } from './contexts.ts';
+import { migrateContexts } from './handlers/saga-starts.ts';
 import { type Identity, openIdentity } from './identity.ts';
-import { migrateContext } from './local-context.ts';
 import { addCommands } from './roles/command.ts';
 import { startJobs } from './roles/jobs.ts';
 import { startProjectors } from './roles/projector.ts';
@@ -43,7 +43,7 @@ export async function openDatabaseServer(values: RuntimeValues, lifecycle: Lifec
     return values.DATABASE_URL;
   }
   const postgres = await holdEmbeddedPostgres(values.CAUDAL_DATA_DIR, lifecycle);
-  for (const context of contexts) await migrateContext(postgres.url, context);
+  await migrateContexts(postgres.url, contexts, values);
   return postgres.url;
 }
 

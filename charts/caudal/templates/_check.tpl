@@ -125,6 +125,10 @@ Rules between values that a schema can't express. A message names the value and 
       {{- if not (include "caudal.queues" (dict "root" $ "workload" $w) | fromYamlArray) }}
         {{- $problems = append $problems (printf "workloads.%s.scaleOn is queues, but its contexts have no queues for its roles: set scaleOn: cpu, or change roles or contexts." $name) }}
       {{- end }}
+      {{- $parts := include "caudal.parts" (dict "root" $ "workload" $w) | int }}
+      {{- if gt (int $w.maxReplicas) $parts }}
+        {{- $problems = append $problems (printf "workloads.%s.maxReplicas is %d, but none of its handlers has more than %d parts, so the other pods would only stand by: set maxReplicas to %d or less, or raise parts in the definition of a projection or saga." $name (int $w.maxReplicas) $parts $parts) }}
+      {{- end }}
       {{- if lt (int $w.target) (mul 2 (int $w.prefetch) | int) }}
         {{- $problems = append $problems (printf "workloads.%s.target is %d, less than two prefetches (CAUDAL_PREFETCH is %d): the messages that the consumers hold would already scale it up. Raise target, or lower CAUDAL_PREFETCH." $name (int $w.target) (int $w.prefetch)) }}
       {{- end }}

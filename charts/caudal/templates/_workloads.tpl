@@ -116,19 +116,38 @@ The chart's one concept: a workload. Everything else follows from the workloads.
 {{- range (include "caudal.contexts" .root | fromYaml).contexts }}
 {{- if has .name $w.contexts }}
 {{- if has "projector" $w.roles }}
-{{- range $name, $pattern := .projections }}
-{{- if and $pattern (or (empty $w.projections) (has $name $w.projections)) }}
-- {{ printf "%s%s" $prefix $pattern | quote }}
+{{- range $name, $handler := .projections }}
+{{- if and $handler.queues (or (empty $w.projections) (has $name $w.projections)) }}
+- {{ printf "%s%s" $prefix $handler.queues | quote }}
 {{- end }}
 {{- end }}
 {{- end }}
 {{- if has "saga" $w.roles }}
 {{- range .sagas }}
-- {{ printf "%s%s" $prefix . | quote }}
+- {{ printf "%s%s" $prefix .queues | quote }}
 {{- end }}
 {{- end }}
 {{- end }}
 {{- end }}
+{{- end }}
+
+{{/* How many pods can share the work of a workload: the most parts that one of its handlers has. */}}
+{{- define "caudal.parts" -}}
+{{- $w := .workload }}
+{{- $parts := 1 }}
+{{- range (include "caudal.contexts" .root | fromYaml).contexts }}
+{{- if has .name $w.contexts }}
+{{- if has "projector" $w.roles }}
+{{- range $name, $handler := .projections }}
+{{- if or (empty $w.projections) (has $name $w.projections) }}{{ $parts = max $parts (int $handler.parts) }}{{ end }}
+{{- end }}
+{{- end }}
+{{- if has "saga" $w.roles }}
+{{- range .sagas }}{{ $parts = max $parts (int .parts) }}{{ end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- $parts }}
 {{- end }}
 
 {{/* The projections of a workload that read their logs instead of a queue. */}}
@@ -136,8 +155,8 @@ The chart's one concept: a workload. Everything else follows from the workloads.
 {{- $w := .workload }}
 {{- range (include "caudal.contexts" .root | fromYaml).contexts }}
 {{- if and (has .name $w.contexts) (has "projector" $w.roles) }}
-{{- range $name, $pattern := .projections }}
-{{- if and (not $pattern) (or (empty $w.projections) (has $name $w.projections)) }}
+{{- range $name, $handler := .projections }}
+{{- if and (not $handler.queues) (or (empty $w.projections) (has $name $w.projections)) }}
 - {{ $name }}
 {{- end }}
 {{- end }}

@@ -59,7 +59,10 @@ const isFull = (events: RecordedEvent[]) =>
  */
 export function logHandlers(
   logs: LogReader[],
-  follow: (domain: string, follower: { queue: string; keys: string[] }) => Promise<{ setAside: boolean }>,
+  follow: (
+    domain: string,
+    follower: { queue: string; keys: string[]; released: string[] },
+  ) => Promise<{ setAside: boolean; slotted: boolean; keys: string[] }>,
   ending: AbortSignal,
 ) {
   const byDomain = new Map(logs.map((log) => [log.domain, log]));
@@ -86,8 +89,8 @@ export function logHandlers(
       });
       return { events: events.slice(0, countThatFits(events)).map(toWire), headPosition: BigInt(head) };
     },
-    async follow({ domain, queue, keys }: wire.FollowRequest): Promise<wire.FollowResponse> {
-      return follow(logOf(domain).domain, { queue, keys });
+    async follow({ domain, queue, keys, releasedKeys }: wire.FollowRequest): Promise<wire.FollowResponse> {
+      return follow(logOf(domain).domain, { queue, keys, released: releasedKeys });
     },
     async heads(request: wire.HeadsRequest): Promise<wire.HeadsResponse> {
       const { heads, position } = await logOf(request.domain).heads(Number(request.afterPosition), {

@@ -1,6 +1,6 @@
 /** Deletes the rows of a handler that no longer exists. */
 import type { Transaction } from '@caudal/postgres/database.ts';
-import { feedCheckpoint, sweepCheckpoint } from './checkpoints.ts';
+import { feedCheckpoint, startCheckpoint, sweepCheckpoint } from './checkpoints.ts';
 
 /**
  * Deletes the parked streams and the checkpoints of a handler, so that no alert fires for them. No process may still
@@ -10,7 +10,7 @@ export async function deleteHandlerState(db: Transaction, handler: string): Prom
   await db.query({
     name: 'handler-delete-state',
     text: `WITH parked AS (DELETE FROM parked_streams WHERE handler = $1)
-      DELETE FROM checkpoints WHERE starts_with(name, $2) OR starts_with(name, $3)`,
-    values: [handler, feedCheckpoint(handler, ''), sweepCheckpoint(handler, '')],
+      DELETE FROM checkpoints WHERE name ^@ ANY ($2::text[])`,
+    values: [handler, [feedCheckpoint, sweepCheckpoint, startCheckpoint].map((nameOf) => nameOf(handler, ''))],
   });
 }

@@ -31,8 +31,12 @@ export interface LeaseOptions {
   holder?: string;
   ttlMs: number;
   signal: AbortSignal;
-  /** Called whenever another process holds the lease. */
+  /** Called whenever another process holds the lease, or should. */
   onWaiting?(): void;
+  /** Whether this process should try to take it now; always if absent. */
+  mayTake?(): Promise<boolean>;
+  /** Pause between two tries; a quarter of `ttlMs`, give or take half of that, if absent. */
+  waitMs?(): number | undefined;
 }
 
 const log = logger('lease');
@@ -43,7 +47,7 @@ const log = logger('lease');
  * Never throws.
  */
 export async function whileLeading(options: LeaseOptions, work: (lease: Leadership) => Promise<void>): Promise<void> {
-  const { database, name, holder = processHolder, ttlMs, signal, onWaiting } = options;
+  const { database, name, holder = processHolder, ttlMs, signal, onWaiting, mayTake, waitMs } = options;
   let failures = 0;
 
   const lead = async (epoch: number, position: number, since: number): Promise<void> => {
@@ -92,11 +96,11 @@ export async function whileLeading(options: LeaseOptions, work: (lease: Leadersh
   while (!signal.aborted) {
     const since = performance.now();
     try {
-      const lease = await acquire(database, { name, holder, ttlMs });
+      const lease = mayTake && !(await mayTake()) ? undefined : await acquire(database, { name, holder, ttlMs });
       if (lease) await lead(lease.epoch, lease.position, since);
       else {
         onWaiting?.();
-        await sleep((ttlMs / 4) * (0.5 + Math.random()), signal);
+        await sleep(waitMs?.() ?? (ttlMs / 4) * (0.5 + Math.random()), signal);
       }
     } catch (error) {
       failures += 1;

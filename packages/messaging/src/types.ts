@@ -15,6 +15,8 @@ export interface EventHandler {
   readonly name: string;
   /** The entities whose events it gets, all of them: `['orders.order', 'payments.payment']`. */
   readonly entities: string[];
+  /** Into how many parts its events are divided, of which each is consumed by one process at a time; 1 if absent. */
+  readonly parts?: number;
   readonly inOrder?: false;
   /**
    * Handles a batch. Events of one stream are in order, without repeats. Some may have been handled before (they are
@@ -39,6 +41,7 @@ export interface Failed {
  */
 export interface InOrderHandler extends Pick<EventHandler, 'name' | 'entities'> {
   readonly inOrder: true;
+  readonly parts?: undefined;
   /**
    * Handles a batch; events that were handled before are dropped. Returns the first event that it can't handle because
    * of the event's content; everything before that is done. Throws a transient error if a dependency can't be reached:
@@ -63,4 +66,8 @@ export interface Feed {
    * Resolves after `signal` has fired and what was in flight is delivered. A feed that reads a log gives its lease.
    */
   run(deliver: (events: RecordedEvent[], lease?: DeliveryLease) => Promise<void>, signal: AbortSignal): Promise<void>;
+  /** Slots (docs/parts.md) that this process shall read from the logs now, because no queue brings their events. */
+  unserved?(): number[];
+  /** Slots whose parts have a backlog, in whichever process: what is late there is not lost. */
+  backlog?(): Promise<number[]>;
 }

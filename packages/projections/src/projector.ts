@@ -169,6 +169,7 @@ export function createProjector<V>(options: ProjectorOptions<V, Projection<V>>):
   return {
     name,
     entities: entitiesOf(projection),
+    parts: projection.parts,
     async handle(events) {
       const { groups, unfinished } = groupByView(projection, events);
       return [...unfinished, ...(await applyInParts(groups))];

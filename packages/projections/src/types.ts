@@ -95,6 +95,11 @@ export interface Projection<V> extends ViewDeclaration<V> {
    * the entry, or `ignored` for none. Default: 'folded'.
    */
   kind?: 'folded' | 'one-per-event';
+  /**
+   * Into how many parts its events are divided where there is a broker, so that as many processes can share the work: 1,
+   * 2, 4, 8 or 16; 1 if absent. It may be raised at any time.
+   */
+  parts?: number;
 }
 
 /** Joins an entity's type to its functions. */

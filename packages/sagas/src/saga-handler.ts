@@ -22,7 +22,7 @@ import { type Advanced, type Led, lead, type Observed, type Run, type Task, toEn
 import { SLOW_MS, withBulkhead } from './bulkhead.ts';
 import { type DueTimer, readCursors, seenOf, writeCursors } from './cursor-store.ts';
 import { concernOf, observedOf } from './observe.ts';
-import { addFailure, capCursors, type Failures, sortOut, unfinishedOf } from './seen.ts';
+import { addFailure, capCursors, type Failures, isBefore, sortOut, unfinishedOf } from './seen.ts';
 import { sagaTurns } from './turns.ts';
 import type { Saga, TimerChange } from './types.ts';
 
@@ -30,6 +30,10 @@ const log = logger('saga');
 
 /** A handler whose timers fire. */
 export interface TimedHandler extends EventHandler {
+  /** Where it begins if it has not run before; at the end of its logs if absent. */
+  readonly from?: 'start';
+  /** Events up to these positions, by domain, count as seen. To be called before it gets any. */
+  beginAfter(positions: ReadonlyMap<string, number>): void;
   /** Does what is due for one of its ids; returns when that is due again. */
   fire(timer: DueTimer): Promise<Advanced>;
   /** Waits for the runs beside the batches. After the saga's signal has fired they end soon. */
@@ -57,6 +61,7 @@ export function createSagaHandler<S, F extends EventCase>(options: SagaHandlerOp
   const name = `${saga.name}.process`;
   const entities = new Map(saga.observes.map(({ entity }) => [entity.name, entity]));
   const takeTurn = sagaTurns(signal);
+  let begin: ReadonlyMap<string, number> = new Map();
   /** Runs that batches have begun, until they have ended and their result is written. */
   const ongoing = new Set<Promise<void>>();
 
@@ -67,6 +72,11 @@ export function createSagaHandler<S, F extends EventCase>(options: SagaHandlerOp
   return {
     name,
     entities: [...entities.keys()],
+    parts: saga.parts,
+    from: saga.from,
+    beginAfter(positions) {
+      begin = positions;
+    },
 
     async handle(events) {
       const streams = [...new Set(events.map(({ stream }) => stream))];
@@ -111,7 +121,7 @@ export function createSagaHandler<S, F extends EventCase>(options: SagaHandlerOp
     for (const list of fresh.values()) {
       for (const recorded of list) {
         try {
-          const concern = concernIn(recorded);
+          const concern = isBefore(begin, recorded) ? undefined : concernIn(recorded);
           if (!concern) {
             cursors.set(recorded.stream, recorded.version);
             continue;

@@ -2,6 +2,7 @@
  * Finds the events of a batch that are new to a handler with cursors. Repeats are dropped, and a stream that skips a
  * version is reported instead of handled.
  */
+import { domainOf } from '@caudal/contract/entity.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import type { Unfinished } from '@caudal/messaging/types.ts';
 
@@ -15,6 +16,11 @@ type Gap = Extract<Unfinished, { kind: 'gap' }>;
 
 /** By stream: its first event that failed. Nothing behind it counts. */
 export type Failures = Map<string, Extract<Unfinished, { kind: 'failed' }>>;
+
+/** Whether an event lies before what a saga begins with (start-positions.ts): then it counts as seen. */
+export function isBefore(begin: ReadonlyMap<string, number>, { stream, position }: RecordedEvent): boolean {
+  return begin.size > 0 && position <= (begin.get(domainOf(stream)) ?? 0);
+}
 
 /** `seen`: the last version known of each stream; absent for none. */
 export function sortOut(events: RecordedEvent[], seen: Map<string, number>): Sorted {

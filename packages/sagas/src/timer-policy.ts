@@ -4,13 +4,14 @@
  * applies.
  */
 import type { Entity, EventCase } from '@caudal/contract/entity.ts';
+import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { isTransient } from '@caudal/kernel/errors.ts';
 import { backoffMs, type Clock } from '@caudal/kernel/time.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import { readCursors, seenOf, writeCursors } from './cursor-store.ts';
 import { type CaseOf, forCase, type ObservedEvent, observedOf } from './observe.ts';
 import type { TimedHandler } from './saga-handler.ts';
-import { addFailure, type Failures, sortOut, unfinishedOf } from './seen.ts';
+import { addFailure, type Failures, isBefore, sortOut, unfinishedOf } from './seen.ts';
 import type { TimerChange } from './types.ts';
 
 const RETRY = { firstMs: 500, maxMs: 60_000 };
@@ -30,6 +31,13 @@ export interface TimerPolicyOptions<E extends EventCase> {
   /** `reservation-expiry` */
   name: string;
   entity: Entity<E>;
+  /**
+   * Into how many parts its events are divided where there is a broker, so that as many processes can share the work: 1,
+   * 2, 4, 8 or 16; 1 if absent. It may be raised at any time.
+   */
+  parts?: number;
+  /** `start`: if it has not run before, it reacts to all events there are. Absent: only to those from now on. */
+  from?: 'start';
   timers: TimerSettings<E>;
   /**
    * Sends the command, which may be sent again. Returns when to fire again; undefined: it is done. After any failure it
@@ -48,9 +56,19 @@ export function createTimerPolicy<E extends EventCase>(options: TimerPolicyOptio
   const timersOf = options.timers as unknown as Readonly<
     Record<string, (event: E, observed: ObservedEvent<E>) => TimerSetting>
   >;
+  const changeOf = (recorded: RecordedEvent) => {
+    const observed = observedOf(entity, recorded);
+    return forCase(timersOf, observed.event)?.(observed.event, observed);
+  };
+  let begin: ReadonlyMap<string, number> = new Map();
   return {
     name,
     entities: [entity.name],
+    parts: options.parts,
+    from: options.from,
+    beginAfter(positions) {
+      begin = positions;
+    },
 
     async handle(events) {
       const { fresh, gaps } = sortOut(
@@ -63,8 +81,7 @@ export function createTimerPolicy<E extends EventCase>(options: TimerPolicyOptio
       for (const [stream, list] of fresh) {
         for (const recorded of list) {
           try {
-            const observed = observedOf(entity, recorded);
-            const change = forCase(timersOf, observed.event)?.(observed.event, observed);
+            const change = isBefore(begin, recorded) ? undefined : changeOf(recorded);
             if (change) timers.push({ ...change, retries: 0, version: recorded.version });
             cursors.set(stream, recorded.version);
           } catch (error) {

@@ -31,6 +31,7 @@ describeWith(['postgres'], 'timers', () => {
       handle: async () => [],
       seen: async () => [],
       settled: async () => {},
+      beginAfter() {},
       fire(timer) {
         fired.push(timer);
         return work(timer);

@@ -40,6 +40,13 @@ export interface Saga<S, F extends EventCase> {
   name: string;
   state: Decider<S, F>;
   observes: Observation<S, F>[];
+  /**
+   * Into how many parts its events are divided where there is a broker, so that as many processes can share the work: 1,
+   * 2, 4, 8 or 16; 1 if absent. It may be raised at any time.
+   */
+  parts?: number;
+  /** `start`: if it has not run before, it reacts to all events there are. Absent: only to those from now on. */
+  from?: 'start';
   next(state: S): Step | undefined;
   run(step: Step, state: S, context: StepContext): Promise<F[]>;
 }

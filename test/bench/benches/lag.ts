@@ -1,5 +1,6 @@
 /** The time until a written event can be read in a view. */
 import type { LogReader } from '@caudal/eventlog/types.ts';
+import { openMembers } from '@caudal/messaging/members/members.ts';
 import { migrations as messagingMigrations } from '@caudal/messaging/migrations.ts';
 import { rabbitFeed } from '@caudal/messaging/rabbitmq/rabbit-feed.ts';
 import { bindHandler } from '@caudal/messaging/rabbitmq/register.ts';
@@ -32,7 +33,7 @@ const schema = 'inventory';
 
 type StoreName = keyof typeof testStores;
 
-interface Outcome {
+export interface Outcome {
   /** For each event, milliseconds from the call of `append` until the view's write was confirmed, sorted. */
   lags: Float64Array;
   logReads: number;
@@ -42,8 +43,18 @@ function fail(error: unknown): never {
   throw error;
 }
 
+export interface LagRun {
+  store: StoreName;
+  /** Each with all that a process of its own has, in one process. */
+  consumers: number;
+  seconds: number;
+  rate: number;
+  streams: number;
+  parts: number;
+}
+
 /** One run: a log, its relay, RabbitMQ, and several consumers of one projection. */
-async function measure(store: StoreName, consumers: number, seconds: number): Promise<Outcome> {
+export async function measureLag({ store, consumers, seconds, rate, streams, parts }: LagRun): Promise<Outcome> {
   const fresh = await freshDatabase();
   const views = await testStores[store]();
   await migrateLog(fresh.url, schema, [postgresMigrations, messagingMigrations]);
@@ -58,6 +69,7 @@ async function measure(store: StoreName, consumers: number, seconds: number): Pr
   await collectionOf({ projection: stockDashboard, store: views.store, generation: 1 }).create();
   const handler: EventHandler = {
     ...projector,
+    parts,
     async handle(events) {
       const unfinished = await projector.handle(events);
       const now = performance.now();
@@ -85,17 +97,17 @@ async function measure(store: StoreName, consumers: number, seconds: number): Pr
   const registries = new Map([['inventory', followerRegistry(database, 'inventory')]]);
   await bindHandler({ broker, handler, registries });
   const relay = startRelay({ log, database, broker });
-  const subscriptions = Array.from({ length: consumers }, () =>
+  const processes = Array.from({ length: consumers }, (_, n) => openMembers({ database, process: `consumer-${n}` }));
+  const subscriptions = processes.map((members) =>
     runSubscription({
       handler,
-      feed: rabbitFeed({ broker, handler, registries }),
+      feed: rabbitFeed({ broker, handler, registries, members }),
       logs: new Map([[schema, counted]]),
       database,
       reconciliation: { everyMs: 30_000, minAgeMs: 10_000 },
     }),
   );
 
-  const rate = perSecondOf[store];
   const versions = new Array<number>(streams).fill(0);
   const appends: Promise<unknown>[] = [];
   const add = (n: number) => {
@@ -126,12 +138,13 @@ async function measure(store: StoreName, consumers: number, seconds: number): Pr
       await Promise.all(appends.splice(0));
       await allSeen('all events');
     };
-    await run(2);
+    await run(4);
     lags.length = 0;
     logReads = 0;
     await run(seconds);
   } finally {
     await Promise.all(subscriptions.map((subscription) => subscription.stop()));
+    await Promise.all(processes.map((members) => members.stop()));
     await relay.stop();
     await rabbit.close();
     await Promise.all([close(), views.remove()]);
@@ -154,7 +167,8 @@ export const lag: Bench = {
         const outcomes: Outcome[] = [];
         for (let round = 1; round <= rounds; round++) {
           say(`${store}, ${consumers} consumers: round ${round} of ${rounds}`);
-          outcomes.push(await measure(store, consumers, quick ? 4 : 10));
+          const [seconds, rate] = [quick ? 4 : 10, perSecondOf[store]];
+          outcomes.push(await measureLag({ store, consumers, seconds, rate, streams, parts: 8 }));
         }
         const add = (metric: string, unit: string, of: (outcome: Outcome) => number, goal?: Goal) =>
           figures.push(

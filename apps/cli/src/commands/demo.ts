@@ -5,8 +5,8 @@ import { joinEmbeddedPostgres } from '@caudal/embedded-postgres/embedded-postgre
 import { createLifecycle } from '@caudal/lifecycle/lifecycle.ts';
 import { generateKey, renewing, type TokenSource } from '@caudal/rpc/server/tokens.ts';
 import { contexts } from '@caudal/server/contexts.ts';
+import { migrateContexts } from '@caudal/server/handlers/saga-starts.ts';
 import type { Identity } from '@caudal/server/identity.ts';
-import { migrateContext } from '@caudal/server/local-context.ts';
 import type { RuntimeValues } from '@caudal/server/settings/settings.ts';
 import { Command } from 'commander';
 import { SUBJECT } from '../import-token.ts';
@@ -39,7 +39,7 @@ Example: caudal demo --concurrency 16`,
       const lifecycle = createLifecycle();
       await untilSignal(lifecycle, async (running) => {
         if (values.DATABASE_URL) {
-          for (const context of contexts) await migrateContext(values.DATABASE_URL, context);
+          await migrateContexts(values.DATABASE_URL, contexts, values);
         }
         const ports = { CAUDAL_REST_PORT: 0, CAUDAL_GRPC_PORT: 0 };
         const { start } = await import('@caudal/server/start.ts');

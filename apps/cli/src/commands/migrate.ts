@@ -4,6 +4,9 @@ import { makePartitions, missingPartitions } from '@caudal/eventlog/maintenance.
 import { vhostOf } from '@caudal/messaging/rabbitmq/connecting.ts';
 import { applyPolicies, type PolicyOptions, pendingPolicies } from '@caudal/messaging/rabbitmq/policies.ts';
 import { openDatabase } from '@caudal/postgres/database.ts';
+import { contexts } from '@caudal/server/contexts.ts';
+import { handlerDefinitions } from '@caudal/server/handlers/definitions.ts';
+import { recordSagaStarts } from '@caudal/server/handlers/saga-starts.ts';
 import { migrateContext, pendingOf } from '@caudal/server/local-context.ts';
 import { contextsOf } from '@caudal/server/schema.ts';
 import type { RuntimeValues } from '@caudal/server/settings/settings.ts';
@@ -42,7 +45,8 @@ Example: DATABASE_URL=postgres://caudal:secret@db/caudal caudal migrate`,
       for (const context of contextsOf(values)) {
         report.contexts.push(await (check ? pendingIn(url, context) : migrateOne(url, context)));
       }
-      const policies = policyOptions(values);
+      if (!check) await recordSagaStarts(url, contextsOf(values), values);
+      const policies = await policyOptions(values);
       if (policies) {
         report.policies = await pendingPolicies(policies);
         if (!check) await applyPolicies(policies);
@@ -78,10 +82,19 @@ async function pendingIn(url: string, context: Context): Promise<Report['context
   }
 }
 
-function policyOptions(values: RuntimeValues): PolicyOptions | undefined {
+async function policyOptions(values: RuntimeValues): Promise<PolicyOptions | undefined> {
   const { RABBITMQ_MANAGEMENT_URL: managementUrl, RABBITMQ_URL: url, CAUDAL_NAMESPACE: namespace } = values;
   if (!managementUrl) return undefined;
-  return { managementUrl, vhost: url && vhostOf(url), prefix: namespace ? `${namespace}.` : '' };
+  // Of all contexts: deployments may have some each, and a policy is one for all.
+  const handlers = (await Promise.all(contexts.map((context) => handlerDefinitions(context, values)))).flat();
+  const divided = Map.groupBy(
+    handlers.filter(({ parts }) => parts > 1),
+    ({ parts }) => parts,
+  );
+  return {
+    ...{ managementUrl, vhost: url && vhostOf(url), prefix: namespace ? `${namespace}.` : '' },
+    divided: new Map([...divided].map(([parts, of]) => [parts, of.map(({ pattern }) => pattern)])),
+  };
 }
 
 function tell({ contexts, policies }: Report, check: boolean): void {

@@ -3,7 +3,7 @@
 import { createProgress } from '@caudal/importer/progress.ts';
 import { sleep, systemClock } from '@caudal/kernel/time.ts';
 import { feedCheckpoint } from '@caudal/messaging/checkpoints.ts';
-import { countConsumers } from '@caudal/messaging/rabbitmq/topology.ts';
+import { isConsumed } from '@caudal/messaging/rabbitmq/topology.ts';
 import { isHeld } from '@caudal/postgres/checkpoint.ts';
 import { type RebuildReport, rebuild } from '@caudal/projections/generations/rebuild.ts';
 import { nameOf } from '@caudal/projections/stores/keys.ts';
@@ -80,7 +80,7 @@ async function isFed(system: App, of: LocalProjection, generation: number): Prom
   const deadline = performance.now() + FEED_WAIT_MS;
   for (;;) {
     const fed = broker
-      ? (await countConsumers({ broker, handler: handler.name })) > 0
+      ? await isConsumed({ broker, handler: handler.name })
       : await isHeld(of.local.database, feedCheckpoint(handler.name, domain!));
     if (fed) return true;
     if (performance.now() >= deadline || system.lifecycle.ending.aborted) return false;

@@ -23,7 +23,7 @@ export function watchFeed(feed: Feed): Watched<Feed> {
       throw error;
     }
   };
-  return { watched: { run }, problem: () => ended };
+  return { watched: { ...feed, run }, problem: () => ended };
 }
 
 export interface WatchedRounds {

@@ -32,6 +32,7 @@ export function subscribe(app: App, context: Context, database: Database, handle
           broker: queued,
           handler,
           registries: app.registriesFor(context, domainsOf(handler.entities)),
+          members: app.members.get(context.name),
           prefetch: values.CAUDAL_PREFETCH,
         })
       : logFeed({

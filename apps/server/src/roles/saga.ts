@@ -1,21 +1,48 @@
 /** The saga role: runs its contexts' sagas, by events and by timers. */
-import { systemClock } from '@caudal/kernel/time.ts';
+import { domainsOf } from '@caudal/contract/entity.ts';
+import { isTransient } from '@caudal/kernel/errors.ts';
+import { backoffMs, sleep, systemClock } from '@caudal/kernel/time.ts';
+import { recordStarts } from '@caudal/sagas/start-positions.ts';
 import { runTimers } from '@caudal/sagas/timers.ts';
+import { logger } from '@caudal/telemetry/log.ts';
 import type { App } from '../app.ts';
+import { sagaDefinitions } from '../handlers/definitions.ts';
 import { sagaHandlers } from '../handlers/handlers.ts';
 import { watchRounds } from '../handlers/liveness.ts';
 import { subscribe } from '../handlers/subscribe.ts';
+import type { LocalContext } from '../local-context.ts';
+
+const log = logger('saga');
 
 /** In an embedded system no other process sets timers: an idle one shall take next to no processor time. */
 const EMBEDDED_EVERY_MS = 5_000;
 /** Each loop of the timers makes a round every few seconds, and a round takes far less than this. */
 const STUCK_MS = 10 * 60_000;
 
+/** Migrating the database has recorded where sagas begin, but of the logs of this deployment only. */
+async function recordMissing(app: App, { context, database }: LocalContext): Promise<void> {
+  const { values, lifecycle } = app;
+  const sagas = await sagaDefinitions(context, values);
+  const logs = app.logsFor(context, new Set(sagas.flatMap(({ entities }) => [...domainsOf(entities)])));
+  const headOf = async (domain: string) => (await logs.get(domain)!.readLog(0, { limit: 1 })).head;
+  for (let attempt = 1; !lifecycle.ending.aborted; attempt++) {
+    try {
+      await recordStarts({ database, sagas, headOf });
+      return;
+    } catch (error) {
+      if (!isTransient(error)) throw error;
+      log.warn({ context: context.name, err: error }, 'where sagas begin is not known yet: trying again');
+      await sleep(backoffMs(attempt, { firstMs: 500, maxMs: 10_000 }), lifecycle.ending);
+    }
+  }
+}
+
 export async function startSagas(app: App): Promise<void> {
   const { lifecycle } = app;
   const everyMs = app.values.DATABASE_URL === undefined ? EMBEDDED_EVERY_MS : undefined;
   for (const local of app.locals) {
     const { context, database } = local;
+    await recordMissing(app, local);
     const handlers = await sagaHandlers(app, local);
     if (handlers.length === 0) continue;
     for (const handler of handlers) {

@@ -147,7 +147,8 @@ export const runtimeSettings = {
     min: 1,
   }),
   CAUDAL_PREFETCH: setting.int({
-    description: 'Messages that a consumer holds at the same time; it handles up to half of them at once.',
+    description:
+      'Messages that a handler holds in a process, twice as many if it has all of its parts; it handles up to half of them at once.',
     default: '512',
     min: 1,
     max: 5000,

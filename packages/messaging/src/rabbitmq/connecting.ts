@@ -4,7 +4,7 @@ import { within } from '@caudal/kernel/time.ts';
 import { gauge } from '@caudal/telemetry/metrics.ts';
 
 export interface BrokerOptions {
-  /** `amqp://user:password@host:port/vhost` or `amqps://...`; `?heartbeat=` in seconds, 10 if absent. */
+  /** `amqp://user:password@host:port/vhost` or `amqps://...`; `?heartbeat=` in seconds, which has precedence. */
   url: string;
   /** Prefix of the name of every exchange and queue, which separates tenants and tests. Empty if absent. */
   prefix?: string;
@@ -32,9 +32,9 @@ export function vhostOf(url: string): string {
   return decodeURIComponent(new URL(url).pathname.slice(1)) || '/';
 }
 
-/** The address, with a heartbeat of 10 s unless it names one: a host that vanishes is noticed within 20 s. */
-export function withHeartbeat(url: string): string {
+/** The address, with a heartbeat unless it names one: a host that vanishes is noticed within two to three of them. */
+export function withHeartbeat(url: string, seconds = 10): string {
   const address = new URL(url);
-  if (!address.searchParams.has('heartbeat')) address.searchParams.set('heartbeat', '10');
+  if (!address.searchParams.has('heartbeat')) address.searchParams.set('heartbeat', String(seconds));
   return address.href;
 }

@@ -1,7 +1,7 @@
 /**
- * RabbitMQ for one process: one connection for each publisher, one for each queue that is consumed, and one that the rest
- * shares, which amqplib opens again when it breaks. A broker stops a connection whose messages it can't take, and closes
- * one that consumes from a queue without a majority: a broken queue must not end the work on others.
+ * RabbitMQ for one process: one connection for each publisher, one for each handler that consumes, and one that the rest
+ * shares. A broker stops a connection whose messages it can't take, and closes one that consumes from a queue without a
+ * majority: a broken queue must not end the work of other handlers.
  */
 
 import { once } from 'node:events';
@@ -10,23 +10,14 @@ import { within } from '@caudal/kernel/time.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { type Channel, type ChannelModel, connect, IllegalOperationError } from 'amqplib';
 import { answered, type BrokerOptions, connected, withHeartbeat } from './connecting.ts';
-import {
-  type ConnectionListener,
-  type OwnConnection,
-  openConsumeConnection,
-  openPublishConnection,
-  type PublishConnection,
-} from './own-connection.ts';
+import { openPublishConnection, type PublishConnection, type PublishListener } from './publish-connection.ts';
 
 export interface Broker {
   readonly prefix: string;
   /** Opens a connection to publish, named after `purpose`. UNAVAILABLE if it is not open in time. */
-  publishConnection(purpose: string, listener?: ConnectionListener): Promise<PublishConnection>;
-  /**
-   * Opens a connection to consume one queue, named after `purpose`. UNAVAILABLE if it is not open in time, or before the
-   * signal fires.
-   */
-  consumeConnection(purpose: string, signal: AbortSignal): Promise<OwnConnection<Channel>>;
+  publishConnection(purpose: string, listener?: PublishListener): Promise<PublishConnection>;
+  /** A connection for a handler that consumes. It connects at first use. */
+  consumeConnection(handler: string): ChannelConnection;
   /**
    * A channel on the shared connection, for declarations and reads that do not wait for a queue. UNAVAILABLE if there
    * is no connection in time.
@@ -36,23 +27,39 @@ export interface Broker {
   close(): Promise<void>;
 }
 
+/** A connection that is opened again when it is lost. */
+export interface ChannelConnection {
+  /** A channel on it. UNAVAILABLE if there is no connection in time. */
+  channel(signal?: AbortSignal): Promise<Channel>;
+  /** Within 5 s. May be called twice. */
+  close(): Promise<void>;
+}
+
 const closeTimeoutMs = 5_000;
-/** A handshake and a channel take 20 s at most, each call 10 s. */
-const openedMs = 30_000;
+/** A process that freezes keeps its parts until the broker misses two heartbeats: docs/parts.md, A frozen process. */
+const consumingHeartbeatSeconds = 4;
 const log = logger('broker');
 
-/** The connection that is shared, opened again when it is lost. */
-function openShared({ url, name = 'caudal', connectTimeoutMs = 5_000 }: BrokerOptions) {
-  const purpose = 'declare';
+interface ChannelConnectionOptions extends BrokerOptions {
+  /** For the connection's name. */
+  of: string;
+  /** For the metrics. */
+  purpose: string;
+  heartbeatSeconds?: number;
+}
+
+/** Prepares a connection that is opened again when it is lost. */
+function openChannelConnection(options: ChannelConnectionOptions): ChannelConnection {
+  const { url, name = 'caudal', connectTimeoutMs = 5_000, of, purpose, heartbeatSeconds } = options;
   let current: ChannelModel | undefined;
   let closed = false;
 
   const open = async () => {
-    const connection = await connect(withHeartbeat(url), {
+    const connection = await connect(withHeartbeat(url, heartbeatSeconds), {
       noDelay: true,
       keepAlive: true,
       timeout: connectTimeoutMs,
-      clientProperties: { connection_name: `${name} ${purpose}` },
+      clientProperties: { connection_name: `${name} ${of}` },
       recovery: { initialDelay: 100, maxDelay: 2_000, waitForConnect: false },
     });
     connection.on('connect', (model: ChannelModel) => {
@@ -67,7 +74,7 @@ function openShared({ url, name = 'caudal', connectTimeoutMs = 5_000 }: BrokerOp
     connection.on('connect-failed', (error: Error) => log.warn({ purpose, err: error }, "RabbitMQ can't be reached"));
     // 'disconnect' follows and is handled above; but an 'error' without a listener ends the process.
     connection.on('error', () => {});
-    // Many may wait for it.
+    // All parts of a handler, or many handlers, may wait for it.
     connection.setMaxListeners(0);
     return connection;
   };
@@ -97,7 +104,13 @@ function openShared({ url, name = 'caudal', connectTimeoutMs = 5_000 }: BrokerOp
           throw error;
         });
         // Calls on the channel get its error; but an 'error' without a listener ends the process.
-        channel.on('error', (error) => log.warn({ err: error }, 'RabbitMQ has closed a channel'));
+        // A queue that is not there is an answer to a question.
+        channel.on('error', (error) =>
+          log[(error as { code?: unknown }).code === 404 ? 'debug' : 'warn'](
+            { err: error },
+            'RabbitMQ has closed a channel',
+          ),
+        );
         return channel;
       } catch (error) {
         throw unavailable('RabbitMQ', error);
@@ -113,55 +126,51 @@ function openShared({ url, name = 'caudal', connectTimeoutMs = 5_000 }: BrokerOp
 
 /** Prepares the connections. Each is opened at its first use, so this never fails. */
 export function openBroker(options: BrokerOptions): Broker {
-  const shared = openShared(options);
-  const own = new Set<OwnConnection<Channel>>();
+  const shared = openChannelConnection({ ...options, of: 'declare', purpose: 'declare' });
+  const open = new Set<{ close(): Promise<void> }>([shared]);
   let closed = false;
-
-  /** Notes a connection that is opened, until it ends. */
-  async function keep<C extends OwnConnection<Channel>>(
-    open: (listener: ConnectionListener) => Promise<C>,
-    listener: ConnectionListener = {},
-  ): Promise<C> {
-    if (closed) throw unavailable('RabbitMQ');
-    let connection: C | undefined;
-    let ended = false;
-    connection = await open({
-      ...listener,
-      onEnd() {
-        // It may end while it is opened.
-        ended = true;
-        if (connection) own.delete(connection);
-        listener.onEnd?.();
-      },
-    });
-    if (!ended) own.add(connection);
-    if (closed) await connection.close();
-    return connection;
-  }
 
   return {
     prefix: options.prefix ?? '',
-    publishConnection: (purpose, listener) =>
-      keep((noting) => openPublishConnection(options, purpose, noting), listener),
-    async consumeConnection(purpose, signal) {
-      const opening = keep((noting) => openConsumeConnection(options, `consume ${purpose}`, noting));
-      try {
-        if (await within(openedMs, opening, signal)) {
-          connected.set(1, { purpose: 'consume' });
-          return await opening;
-        }
-      } catch (error) {
-        connected.set(0, { purpose: 'consume' });
-        throw error;
-      }
-      // If it opens later after all, it is not used.
-      opening.then((late) => late.close()).catch(() => {});
-      throw unavailable('RabbitMQ');
+    async publishConnection(purpose, listener) {
+      if (closed) throw unavailable('RabbitMQ');
+      let connection: PublishConnection | undefined;
+      let ended = false;
+      connection = await openPublishConnection(options, purpose, {
+        ...listener,
+        onEnd() {
+          // It may end while it is opened.
+          ended = true;
+          if (connection) open.delete(connection);
+          listener?.onEnd?.();
+        },
+      });
+      if (!ended) open.add(connection);
+      if (closed) await connection.close();
+      return connection;
+    },
+    consumeConnection(handler) {
+      const heartbeatSeconds = consumingHeartbeatSeconds;
+      const opened = openChannelConnection({
+        ...options,
+        of: `consume ${handler}`,
+        purpose: 'consume',
+        heartbeatSeconds,
+      });
+      const connection = {
+        channel: opened.channel,
+        async close() {
+          open.delete(connection);
+          await opened.close();
+        },
+      };
+      open.add(connection);
+      return connection;
     },
     sharedChannel: shared.channel,
     async close() {
       closed = true;
-      await Promise.all([shared.close(), ...[...own].map((connection) => connection.close())]);
+      await Promise.all([...open].map((connection) => connection.close()));
     },
   };
 }

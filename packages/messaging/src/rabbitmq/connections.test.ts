@@ -15,7 +15,7 @@ import { toMessage } from './envelope.ts';
 import { openPublisher } from './publisher.ts';
 import { rabbitFeed } from './rabbit-feed.ts';
 import { bindHandler } from './register.ts';
-import { queueName } from './topology.ts';
+import { partQueueName } from './topology.ts';
 
 /** Closes the connection of a channel as a broker does, with all its channels. */
 const breakConnection = (channel: Channel) =>
@@ -58,21 +58,28 @@ describeWith(['rabbitmq'], 'a connection', () => {
     const handlers = ['broken.v1', 'healthy.v1'].map((name) => ({ name, entities: ['orders.order'] }));
     const names = handlers.map(({ name }) => name);
     rabbit.owns(names, ['orders']);
-    const registries = new Map([['orders', { follow: async () => ({ setAside: false }) }]]);
+    const follow = async ({ keys }: { keys: string[] }) => ({ setAside: false, slotted: true, keys });
+    const registries = new Map([['orders', { follow }]]);
     const opened: { of: string; channel: Channel }[] = [];
     const noting: Broker = {
       ...rabbit.broker,
-      async consumeConnection(of, signal) {
-        const connection = await rabbit.broker.consumeConnection(of, signal);
-        opened.push({ of, channel: connection.channel });
-        return connection;
+      consumeConnection(of) {
+        const connection = rabbit.broker.consumeConnection(of);
+        return {
+          ...connection,
+          async channel(signal) {
+            const channel = await connection.channel(signal);
+            opened.push({ of, channel });
+            return channel;
+          },
+        };
       },
     };
     const got = new Map(names.map((name) => [name, new Set<string>()]));
     const stopping = new AbortController();
     const publisher = openPublisher({ broker: rabbit.direct, purpose: 'test', prepare: async () => {} });
     const publish = async (those: RecordedEvent[]) => {
-      const queues = names.map((name) => queueName(name, rabbit.prefix));
+      const queues = names.map((name) => partQueueName(name, 0, rabbit.prefix));
       await publisher.publish(queues.flatMap((queue) => those.map((event) => toMessage(event, '', queue))));
     };
     const have = (count: number) => until(() => [...got.values()].every(({ size }) => size === count));

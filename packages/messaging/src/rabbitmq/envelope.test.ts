@@ -23,6 +23,11 @@ const received = ({ content, options }: ReturnType<typeof toMessage>) => ({
 });
 
 describe('the envelope', () => {
+  test('has the key of the slot as a second routing key, but not if it goes directly to a queue', () => {
+    expect(toMessage(event, 'events.orders.v1').options.headers).toMatchObject({ CC: ['orders.order.s6'] });
+    expect(toMessage(event, '', 'list.v1.p0').options.headers).not.toHaveProperty('CC');
+  });
+
   test('is a CloudEvent in binary mode', () => {
     const { exchange, routingKey, content, options } = toMessage(event, 'events.orders.v1');
     expect({ exchange, routingKey, content: [...content] }).toEqual({

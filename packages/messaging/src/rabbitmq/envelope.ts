@@ -6,6 +6,7 @@ import { domainOf } from '@caudal/contract/entity.ts';
 import { EventMetadata } from '@caudal/contract/gen/caudal/log/v1/log.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import type { Message, Options } from 'amqplib';
+import { slotKeyOf } from './slots.ts';
 
 /** A message ready to be published. */
 export interface OutgoingMessage {
@@ -30,7 +31,10 @@ function traceparentOf(metadata: Uint8Array): string | undefined {
   }
 }
 
-/** The message for an event to `exchange`; if that is empty, directly to the queue `routingKey`. */
+/**
+ * The message for an event to `exchange`, with its slot's key beside its type; if `exchange` is empty, directly to the
+ * queue `routingKey`.
+ */
 export function toMessage(event: RecordedEvent, exchange: string, routingKey = event.type): OutgoingMessage {
   return {
     exchange,
@@ -43,6 +47,8 @@ export function toMessage(event: RecordedEvent, exchange: string, routingKey = e
       persistent: true,
       mandatory: true,
       headers: {
+        // The broker routes by it too. To the default exchange it would be the name of another queue.
+        ...(exchange !== '' && { CC: [slotKeyOf(event)] }),
         cloudEvents_specversion: '1.0',
         cloudEvents_id: event.eventId,
         cloudEvents_source: `/caudal/${domainOf(event.stream)}`,

@@ -5,7 +5,7 @@ import { versions } from '../testing/doubles.ts';
 import { testBroker } from '../testing/rabbit.ts';
 import { applyPolicies } from './policies.ts';
 import { bindHandler } from './register.ts';
-import { queueName } from './topology.ts';
+import { partQueueName } from './topology.ts';
 
 const management = process.env.RABBITMQ_MANAGEMENT_URL;
 
@@ -22,9 +22,9 @@ describeWith(['rabbitmq'], 'policies', () => {
     await bindHandler({
       broker: rabbit.direct,
       handler: { name: 'order-list.v1', entities: ['orders.order'] },
-      registries: new Map([['orders', { follow: async () => ({ setAside: false }) }]]),
+      registries: new Map([['orders', { follow: async () => ({ setAside: false, slotted: true, keys: [] }) }]]),
     });
-    const queue = queueName('order-list.v1', rabbit.prefix);
+    const queue = partQueueName('order-list.v1', 0, rabbit.prefix);
     const url = new URL(management!);
     const ask = async (method: string, path: string, body?: object) => {
       const authorization = `Basic ${Buffer.from(`${url.username}:${url.password}`).toString('base64')}`;
@@ -53,8 +53,10 @@ describeWith(['rabbitmq'], 'policies', () => {
       await channel.waitForConfirms();
       return (await rabbit.ready(queue)) === 3;
     });
-    const first = (await channel.get(queue, { noAck: true })) || undefined;
-    expect(first?.content.toString()).toBe('8');
+    const got: string[] = [];
+    await channel.consume(queue, (message) => got.push(String(message?.content)), { noAck: true });
+    await until(() => got.length === 3);
+    expect(got[0]).toBe('8');
     await close();
   });
 });

@@ -11,6 +11,8 @@ export interface PolicyOptions extends ManagementOptions {
   prefix?: string;
   /** Messages that a handler's queue holds at most; 1,000,000 if absent. */
   maxLength?: number;
+  /** Patterns of the names of handlers, by their number of parts: each part holds a part of `maxLength`. */
+  divided?: ReadonlyMap<number, string[]>;
   /** Messages that a queue of dead letters holds at most; 100,000 if absent. */
   maxDeadLetters?: number;
   /**
@@ -35,9 +37,24 @@ interface Policy {
 /** By name. */
 function policiesOf(options: PolicyOptions): Map<string, Policy> {
   const { prefix = '', maxLength = 1_000_000, maxDeadLetters = 100_000, deliveryLimit = 100 } = options;
+  const { divided = new Map<number, string[]>() } = options;
   // Only one policy applies to a queue. Those of a system without a prefix match every queue of the vhost.
   const priority = prefix === '' ? 0 : 2;
+  const parts = [...divided].map(([count, handlers]): [string, Policy] => [
+    `${prefix}caudal-parts-${count}`,
+    {
+      pattern: `^${literally(prefix)}(${handlers.join('|')})\\.p[0-9]+$`,
+      priority: priority + 1,
+      definition: {
+        'max-length': Math.ceil(maxLength / count),
+        overflow: 'drop-head',
+        'delivery-limit': deliveryLimit,
+      },
+      'apply-to': 'queues',
+    },
+  ]);
   return new Map<string, Policy>([
+    ...parts,
     [
       `${prefix}caudal-handlers`,
       {
@@ -64,7 +81,7 @@ function refusal(name: string, { status, text }: { status: number; text: string 
 }
 
 /**
- * Sets the policies `<prefix>caudal-handlers` and `<prefix>caudal-dead-letters`, or replaces them. UNAVAILABLE if the
+ * Sets the policies `<prefix>caudal-handlers`, `<prefix>caudal-parts-<P>` and `<prefix>caudal-dead-letters`, or replaces them. UNAVAILABLE if the
  * management API can't be reached; an error with the API's answer if it refuses.
  */
 export async function applyPolicies(options: PolicyOptions): Promise<void> {

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globa
 import type { ConfirmChannel } from 'amqplib';
 import type { Broker } from './connection.ts';
 import type { OutgoingMessage } from './envelope.ts';
-import type { ConnectionListener } from './own-connection.ts';
+import type { PublishListener } from './publish-connection.ts';
 import { openPublisher } from './publisher.ts';
 
 type Confirm = (error: Error | null) => void;
@@ -25,7 +25,7 @@ function fakeBroker() {
   };
   const broker: Broker = {
     prefix: '',
-    async publishConnection(_, listener?: ConnectionListener) {
+    async publishConnection(_, listener?: PublishListener) {
       state.opened += 1;
       const channel = Object.assign(new EventEmitter(), {
         publish: (...message: unknown[]) => state.confirms.push(message[4] as Confirm) > 0,
@@ -44,7 +44,7 @@ function fakeBroker() {
         },
       };
     },
-    consumeConnection: () => Promise.reject(new Error('not used')),
+    consumeConnection: () => ({ channel: () => Promise.reject(new Error('not used')), close: async () => {} }),
     sharedChannel: () => Promise.reject(new Error('not used')),
     close: async () => {},
   };

@@ -10,7 +10,7 @@ import type { Channel } from 'amqplib';
 import { answered, connected } from './connecting.ts';
 import type { Broker } from './connection.ts';
 import type { OutgoingMessage } from './envelope.ts';
-import type { PublishConnection } from './own-connection.ts';
+import type { PublishConnection } from './publish-connection.ts';
 
 /** What the broker has said about a batch, by message id. */
 export interface Receipt {

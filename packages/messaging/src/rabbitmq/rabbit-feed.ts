@@ -1,144 +1,170 @@
 /**
- * A handler's events from its queue, which it shares with the same handler in other processes (competing consumers).
- * What arrives while a batch is in flight is the next batch. See README, Batches of a queue.
+ * A handler's events from its queues: those of the parts that are this process's, and queues that it had before. What
+ * arrives while a batch is in flight is the next batch. See README, Batches of a queue, and docs/parts.md.
  */
 import { entityOfStream } from '@caudal/contract/entity.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
-import { unavailable } from '@caudal/kernel/errors.ts';
-import { backoffMs, sleep, within } from '@caudal/kernel/time.ts';
+import { backoffMs, sleep } from '@caudal/kernel/time.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { counter } from '@caudal/telemetry/metrics.ts';
-import type { Channel, ConsumeMessage } from 'amqplib';
+import type { Members } from '../members/members.ts';
+import { openPartShares, soleShares } from '../members/part-shares.ts';
 import type { Feed } from '../types.ts';
-import { answered } from './connecting.ts';
 import type { Broker } from './connection.ts';
 import { fromMessage } from './envelope.ts';
-import { type Registries, registerAndBind } from './register.ts';
-import { declareQueue, type QueuedHandler, queueName } from './topology.ts';
+import { careForFormer, type FormerOptions } from './former-queues.ts';
+import { type Delivery, openInbox } from './inbox.ts';
+import { openPartConsumers, prefetchOfPart } from './part-consumers.ts';
+import { type Registries, registerParts } from './register.ts';
+import { partsOf, slotCount, slotsOf } from './slots.ts';
+import { inspectQueue, partQueueName, type QueuedHandler } from './topology.ts';
 
 export interface RabbitFeedOptions {
   broker: Broker;
   handler: QueuedHandler;
   registries: Registries;
+  /** The processes of the handler's context. Absent: no other process runs the handler, so all parts are this one's. */
+  members?: Members;
   /**
-   * Messages that the broker hands out before it waits for acknowledgements; 512 if absent. A batch is half at most.
+   * Messages that the broker hands out before it waits for acknowledgements, of all parts; 512 if absent. A batch is
+   * half at most.
    */
   prefetch?: number;
+  /** How former queues are looked after. */
+  former?: FormerOptions;
 }
 
-const closeTimeoutMs = 2_000;
 const log = logger('rabbit-feed');
 const ignored = counter('messages_ignored_total', 'Messages that are no event, or none that the handler follows');
 
-/** Pauses between two registrations of a queue, while one fails or the queue is set aside. */
+/** Pauses between two registrations, while one fails or a queue is set aside. */
 const registerPause = { firstMs: 1_000, maxMs: 30_000 };
+/** Between two registrations: processes of another version may have bound other slots. */
+const registerEveryMs = 60_000;
+/** Between two looks for a connection to the broker, if there is none. */
+const cutOffMs = 2_000;
+/** How long all slots are read from the log after a relay of 0.2 has begun to publish. */
+const unslottedMs = 5_000;
 
-/** The feed of a handler from RabbitMQ. Declares its queue whenever it connects, and registers and binds it. */
-export function rabbitFeed({ broker, handler, registries, prefetch = 512 }: RabbitFeedOptions): Feed {
+/** The feed of a handler from RabbitMQ. Declares, registers and binds its queues. */
+export function rabbitFeed(options: RabbitFeedOptions): Feed {
+  const { broker, handler, registries, members, prefetch = 512, former } = options;
+  const parts = partsOf(handler);
   const maxBatch = Math.ceil(prefetch / 2);
   const followed = new Set(handler.entities);
+  let unserved: () => number[] = () => [];
 
   /** The events of a batch. Other messages are dropped; if one was a damaged event, reconciliation finds the event. */
-  const eventsOf = (messages: ConsumeMessage[]): RecordedEvent[] => {
-    const events = messages.map(fromMessage).filter((event) => event && followed.has(entityOfStream(event.stream)));
-    const others = messages.length - events.length;
+  const eventsOf = (batch: Delivery[]): RecordedEvent[] => {
+    const events = batch
+      .map(({ message }) => fromMessage(message))
+      .filter((event) => event && followed.has(entityOfStream(event.stream)));
+    const others = batch.length - events.length;
     if (others > 0) ignored.add(others, { handler: handler.name });
     return events as RecordedEvent[];
   };
 
-  /** Until it is bound. Bindings of before are there meanwhile, and what a new queue misses is read from the log. */
-  async function keepBound(signal: AbortSignal): Promise<void> {
-    for (let attempt = 1; !signal.aborted; attempt++) {
-      try {
-        if (await registerAndBind({ broker, handler, registries })) return;
-      } catch (error) {
-        log.warn({ handler: handler.name, err: error, attempt }, 'the queue could not be registered and bound');
-      }
-      await sleep(backoffMs(attempt, registerPause), signal);
-    }
-  }
-
-  async function consume(
-    channel: Channel,
+  async function settleBatch(
+    batch: Delivery[],
     deliver: (events: RecordedEvent[]) => Promise<void>,
     signal: AbortSignal,
   ): Promise<void> {
-    const inbox: ConsumeMessage[] = [];
-    let lost = false;
-    let wake = () => {};
-    const lose = () => {
-      lost = true;
-      wake();
-    };
-    channel.on('close', lose);
-    await answered(declareQueue(channel, handler.name, broker.prefix));
-    await answered(channel.prefetch(prefetch));
-    const { consumerTag } = await answered(
-      channel.consume(queueName(handler.name, broker.prefix), (message) => {
-        // No message: the broker has cancelled the consumer, because the queue was deleted or moved.
-        if (!message) return lose();
-        inbox.push(message);
-        wake();
-      }),
-    );
-    const cancel = () => {
-      // The batch in flight is finished; other messages return to the queue when the channel is closed.
-      channel.cancel(consumerTag).catch(() => {});
-      wake();
-    };
-    signal.addEventListener('abort', cancel, { once: true });
-    const ended = new AbortController();
-    const binding = keepBound(AbortSignal.any([signal, ended.signal]));
+    const last = new Map(batch.map(({ session, message }) => [session, message]));
     try {
-      while (!signal.aborted) {
-        if (lost) throw unavailable('RabbitMQ');
-        if (inbox.length === 0) {
-          await new Promise<void>((resolve) => {
-            wake = resolve;
-          });
-          continue;
-        }
-        const batch = inbox.splice(0, maxBatch);
-        const events = eventsOf(batch);
-        if (events.length > 0) await deliver(events);
-        // Acknowledges everything up to it: batches are handled one at a time, in the order of delivery.
-        if (!lost) channel.ack(batch.at(-1)!, true);
-      }
-    } finally {
-      signal.removeEventListener('abort', cancel);
-      ended.abort();
-      await binding;
+      const events = eventsOf(batch);
+      if (events.length > 0) await deliver(events);
+      // Acknowledges everything up to it: of a session, batches are handled one at a time, in the order of delivery.
+      for (const [session, message] of last) if (session.isOpen()) session.channel.ack(message, true);
+    } catch (error) {
+      if (!signal.aborted) log.warn({ handler: handler.name, err: error }, 'a batch is delivered again');
+      for (const session of last.keys()) session.end('failed');
     }
   }
 
   return {
-    async run(deliver, signal) {
-      let failures = 0;
-      while (!signal.aborted) {
-        try {
-          const connection = await broker.consumeConnection(handler.name, signal);
-          const { channel } = connection;
-          try {
-            await consume(
-              channel,
-              async (events) => {
-                await deliver(events);
-                failures = 0;
-              },
-              signal,
-            );
-          } finally {
-            // Sent after the acknowledgements; returns the other messages to the queue. It may be closed already.
-            await within(closeTimeoutMs, channel.close()).catch(() => {});
-            await connection.close();
-          }
-        } catch (error) {
-          if (signal.aborted) return;
-          failures += 1;
-          log.warn({ handler: handler.name, err: error, failures }, 'consuming is interrupted');
-          await sleep(backoffMs(failures, { firstMs: 100, maxMs: 2_000 }), signal);
-        }
+    unserved: () => unserved(),
+    async backlog() {
+      const late: number[] = [];
+      for (let part = 0; part < parts; part++) {
+        const state = await inspectQueue(broker, partQueueName(handler.name, part, broker.prefix));
+        if (state && state.messages > 2 * prefetchOfPart(prefetch, parts)) late.push(...slotsOf(part, parts));
       }
+      return late;
+    },
+    async run(deliver, signal) {
+      const shares = members ? openPartShares({ members, handler: handler.name, parts }) : soleShares(parts);
+      const inbox = openInbox();
+      let wake = new AbortController();
+      const connection = broker.consumeConnection(handler.name);
+      const consumers = openPartConsumers({
+        ...{ broker, connection, parts, prefetch, shares, inbox },
+        handler: handler.name,
+        onReopened: () => wake.abort(),
+      });
+      let readAllUntil = 0;
+      unserved = () =>
+        performance.now() < readAllUntil
+          ? Array.from({ length: slotCount }, (_, slot) => slot)
+          : consumers.orphanedSlots();
+
+      /** Bindings of before are there meanwhile, and what a new queue misses is read from the log. */
+      const keepRegistered = async (): Promise<void> => {
+        for (let attempt = 1; !signal.aborted; ) {
+          let done = false;
+          try {
+            const mayRelease = shares.role(0) === 'first' && !shares.isMixed();
+            done = (await registerParts({ broker, handler, registries }, { mayRelease })).bound;
+          } catch (error) {
+            if (signal.aborted) return;
+            log.warn({ handler: handler.name, err: error, attempt }, 'the queues could not be registered and bound');
+          }
+          attempt = done ? 1 : attempt + 1;
+          const pauseMs = done ? registerEveryMs * (0.75 + Math.random() / 2) : backoffMs(attempt, registerPause);
+          do await sleep(pauseMs, AbortSignal.any([signal, wake.signal]));
+          while (done && !signal.aborted && !wake.signal.aborted && shares.role(0) !== 'first');
+          wake = new AbortController();
+        }
+      };
+
+      let cutOff = false;
+      /** A process without the broker leaves its share to others, and asks whether it is back. */
+      const watchBroker = async (): Promise<void> => {
+        while (!signal.aborted) {
+          await sleep(cutOffMs, signal);
+          if (!cutOff && !consumers.isCutOff()) continue;
+          cutOff = await connection.channel(signal).then(
+            (channel) => channel.close().then(() => false),
+            () => true,
+          );
+          shares.setAble(!cutOff);
+        }
+      };
+      let wasMixed = shares.isMixed();
+      const forgetMixed = shares.onChange(() => {
+        // Now slots that have moved may be taken from where they were.
+        if (wasMixed && !shares.isMixed() && shares.role(0) === 'first') wake.abort();
+        wasMixed = shares.isMixed();
+      });
+
+      const upkeep = Promise.all([
+        keepRegistered(),
+        watchBroker(),
+        careForFormer({
+          ...{ broker, connection, handler, registries, prefetch, shares, inbox, signal, ...former },
+          onUnslotted() {
+            readAllUntil = performance.now() + unslottedMs;
+          },
+        }),
+      ]);
+      while (!signal.aborted) {
+        const batch = await inbox.take(maxBatch, signal);
+        if (batch.length > 0) await inbox.during(batch, settleBatch(batch, deliver, signal));
+      }
+      forgetMixed();
+      shares.leave();
+      unserved = () => [];
+      await Promise.all([consumers.stop(), upkeep]);
+      await connection.close();
     },
   };
 }

@@ -26,7 +26,7 @@ import { toMessage } from './envelope.ts';
 import { openPublisher } from './publisher.ts';
 import { rabbitFeed } from './rabbit-feed.ts';
 import { bindHandler } from './register.ts';
-import { declareExchange, deleteHandler, queueName } from './topology.ts';
+import { declareExchange, deleteHandler, partQueueName } from './topology.ts';
 
 const entities = ['orders.order'];
 
@@ -57,7 +57,7 @@ describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
     cleanups.push(() => log.stop());
     const handler = testHandler('order-list.v1', entities);
     rabbit.owns([handler.name], ['orders']);
-    const queue = queueName(handler.name, rabbit.prefix);
+    const queue = partQueueName(handler.name, 0, rabbit.prefix);
     const registries = new Map([['orders', followerRegistry(database, 'orders')]]);
     const bind = () => bindHandler({ broker: rabbit.direct, handler, registries });
     const relay = (options: Partial<RelayOptions> = {}) => {

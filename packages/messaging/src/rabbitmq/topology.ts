@@ -2,12 +2,14 @@
  * The exchanges and queues, and their names. The names are made only here: charts and autoscalers use the same
  * functions.
  *
- *   exchange  events.<domain>.v1   topic; routing key = the event's type, `<domain>.<entity>.<action>.v<n>`
- *   queue     <handler>            quorum; bound to `<domain>.<entity>.#` for each entity that the handler follows
+ *   exchange  events.<domain>.v1   topic; routing keys = the event's type, `<domain>.<entity>.<action>.v<n>`, and its
+ *                                  slot's, `<domain>.<entity>.s<n>`
+ *   queue     <handler>.p<k>       quorum; a part, bound to its slots of each entity that the handler follows
  *   queue     <handler>.dead       quorum; no binding: the consumer publishes to it with confirm
+ *   queue     <handler>            the whole queue of version 0.2, bound to `<domain>.<entity>.#` (whole-queue.ts)
  *
- * A queue's type is its only argument, since arguments can't be changed; everything else is a policy. See README,
- * Choices.
+ * A queue's type and its single active consumer are its only arguments, since arguments can't be changed; everything
+ * else is a policy. See README, Choices, and docs/parts.md.
  */
 
 import { unavailable } from '@caudal/kernel/errors.ts';
@@ -15,6 +17,7 @@ import { within } from '@caudal/kernel/time.ts';
 import type { Channel } from 'amqplib';
 import { answered } from './connecting.ts';
 import type { Broker } from './connection.ts';
+import { slotCount, slotKey, slotsOf } from './slots.ts';
 
 /** A handler that has a queue. */
 export interface QueuedHandler {
@@ -22,11 +25,18 @@ export interface QueuedHandler {
   readonly name: string;
   /** `['orders.order', 'payments.payment']` */
   readonly entities: string[];
+  /** Into how many parts its events are divided; 1 if absent. */
+  readonly parts?: number;
 }
 
-/** The key with which a handler's queue is bound for an entity. */
-export function bindingKey(entity: string): string {
+/** The key with which a handler's whole queue is bound for an entity. */
+export function wholeKey(entity: string): string {
   return `${entity}.#`;
+}
+
+/** The keys with which a part's queue is bound for some entities. */
+export function partKeys(entities: string[], part: number, parts: number): string[] {
+  return entities.flatMap((entity) => slotsOf(part, parts).map((slot) => slotKey(entity, slot)));
 }
 
 /** The exchange of a domain's events. */
@@ -34,9 +44,19 @@ export function exchangeName(domain: string, prefix = ''): string {
   return `${prefix}events.${domain}.v1`;
 }
 
-/** The queue of a handler. */
-export function queueName(handler: string, prefix = ''): string {
-  return `${prefix}${handler}`;
+/** A queue by its full name: `follower` is its name without the namespace, as a log knows it. */
+export function queueName(follower: string, prefix = ''): string {
+  return `${prefix}${follower}`;
+}
+
+/** The follower of a part of a handler. The whole queue's follower has the handler's name. */
+export function partName(handler: string, part: number): string {
+  return `${handler}.p${part}`;
+}
+
+/** The queue of a part of a handler. */
+export function partQueueName(handler: string, part: number, prefix = ''): string {
+  return queueName(partName(handler, part), prefix);
 }
 
 /** The queue of a handler's dead letters. */
@@ -58,8 +78,16 @@ export async function declareDeadLetterQueue(channel: Channel, handler: string, 
   await channel.assertQueue(deadLetterQueueName(handler, prefix), quorum);
 }
 
-/** Creates a handler's queue if it is not there. */
-export async function declareQueue(channel: Channel, handler: string, prefix: string): Promise<void> {
+/** Creates the queue of a part if it is not there. */
+export async function declarePart(channel: Channel, handler: string, part: number, prefix: string): Promise<void> {
+  await channel.assertQueue(partQueueName(handler, part, prefix), {
+    durable: true,
+    arguments: { ...quorum.arguments, 'x-single-active-consumer': true },
+  });
+}
+
+/** Creates a handler's whole queue, as version 0.2 did, if it is not there. */
+export async function declareWhole(channel: Channel, handler: string, prefix: string): Promise<void> {
   await channel.assertQueue(queueName(handler, prefix), quorum);
 }
 
@@ -112,22 +140,41 @@ export function unbindKeys(of: { broker: Broker; domain: string; queue: string; 
  */
 export function deleteHandler({ broker, handler }: { broker: Broker; handler: string }): Promise<void> {
   return withChannel(broker, async (channel) => {
+    for (let part = 0; part < slotCount; part++) await channel.deleteQueue(partQueueName(handler, part, broker.prefix));
     await channel.deleteQueue(queueName(handler, broker.prefix));
     await channel.deleteQueue(deadLetterQueueName(handler, broker.prefix));
   });
 }
 
-/**
- * The number of consumers of a handler's queue; 0 if there is no queue. UNAVAILABLE if the broker can't be reached.
- */
-export async function countConsumers({ broker, handler }: { broker: Broker; handler: string }): Promise<number> {
+/** What a queue has. */
+export interface QueueState {
+  messages: number;
+  consumers: number;
+}
+
+/** The state of a queue, by its full name; undefined if there is none. UNAVAILABLE if the broker can't be reached. */
+export async function inspectQueue(broker: Broker, queue: string): Promise<QueueState | undefined> {
   try {
-    return await withChannel(
-      broker,
-      async (channel) => (await channel.checkQueue(queueName(handler, broker.prefix))).consumerCount,
-    );
+    const { messageCount, consumerCount } = await withChannel(broker, (channel) => channel.checkQueue(queue));
+    return { messages: messageCount, consumers: consumerCount };
   } catch (error) {
-    if (((error as Error).cause as { code?: unknown } | undefined)?.code === 404) return 0;
+    if (((error as Error).cause as { code?: unknown } | undefined)?.code === 404) return undefined;
     throw error;
   }
+}
+
+/** Deletes a queue, by its full name, if it holds no message. Errors: those of `inspectQueue`. */
+export async function deleteIfEmpty(broker: Broker, queue: string): Promise<void> {
+  const state = await inspectQueue(broker, queue);
+  // A quorum queue refuses the condition "if empty". Nothing is bound to it any more, so nothing arrives in between.
+  if (state?.messages === 0) await withChannel(broker, (channel) => channel.deleteQueue(queue));
+}
+
+/**
+ * Whether a process consumes a handler's events, of this version or of 0.2. UNAVAILABLE if the broker can't be reached.
+ */
+export async function isConsumed({ broker, handler }: { broker: Broker; handler: string }): Promise<boolean> {
+  for (const queue of [partQueueName(handler, 0, broker.prefix), queueName(handler, broker.prefix)])
+    if (((await inspectQueue(broker, queue))?.consumers ?? 0) > 0) return true;
+  return false;
 }

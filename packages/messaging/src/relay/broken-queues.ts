@@ -139,7 +139,7 @@ export function openBrokenQueues(options: BrokenQueuesOptions) {
       // A witness of our own must not outweigh several queues: it may have been made on the nodes that are left.
       const alive =
         confirmed ||
-        (broken.length === 1 && (await probeWitness({ broker, event: events[0]!, signal })) === 'confirmed');
+        (handlersOf(broken) === 1 && (await probeWitness({ broker, event: events[0]!, signal })) === 'confirmed');
       if (!alive) return 'ill';
       await take(broken, missedAfter, events);
       return 'found';
@@ -167,6 +167,11 @@ export function openBrokenQueues(options: BrokenQueuesOptions) {
 }
 
 export type BrokenQueues = ReturnType<typeof openBrokenQueues>;
+
+/** How many handlers queues belong to: the parts of one may all be on the same nodes. */
+function handlersOf(queues: BoundQueue[]): number {
+  return new Set(queues.map(({ queue }) => queue.replace(/\.p\d+$/, ''))).size;
+}
 
 function firstFor({ keys }: BoundQueue, events: RecordedEvent[]): RecordedEvent {
   return events.find((event) => isFor(keys, event)) ?? events[0]!;

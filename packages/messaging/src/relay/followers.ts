@@ -27,50 +27,117 @@ export function isSetAside(follower: Follower): follower is Follower & SetAside 
   return follower.missedAfter !== undefined;
 }
 
+/** What a queue tells a log. */
+export interface Registration {
+  queue: string;
+  /** The keys that it is bound with. */
+  keys: string[];
+  /** Only without keys: those that it no longer has, because they moved to another queue. */
+  released?: string[];
+}
+
+/** What a log answers. */
+export interface Registered {
+  /** The relay has removed the queue's bindings, and will restore them. */
+  setAside: boolean;
+  /** The relay sends each event with the key of its slot too: docs/parts.md. */
+  slotted: boolean;
+  /** The keys that the queue has now. */
+  keys: string[];
+}
+
 /** Where handlers register with a log: its table, or the process that serves the log. */
 export interface FollowerRegistry {
   /**
-   * Registers a handler's queue by its full name, with the keys that it is bound with. `setAside`: the relay has removed
-   * its bindings, and will restore them. INVALID_ARGUMENT if the name or a key is none of a handler of this log;
-   * RESOURCE_EXHAUSTED beyond the bounds of the table.
+   * Registers a handler's queue by its full name. Without keys it only releases; a queue that is left without keys is
+   * forgotten. INVALID_ARGUMENT if the name or a key is none of a handler of this log; RESOURCE_EXHAUSTED beyond the
+   * bounds of the table.
    */
-  follow(follower: { queue: string; keys: string[] }): Promise<{ setAside: boolean }>;
+  follow(registration: Registration): Promise<Registered>;
+}
+
+/** The checkpoint with the epoch of the last relay that has sent slots. It is stored in databases: it must not change. */
+const slotsCheckpoint = 'relay:slots';
+
+const slotted = `NOT EXISTS (SELECT FROM checkpoints WHERE name = 'relay' AND epoch > (
+    SELECT coalesce(max(position), 0) FROM checkpoints WHERE name = '${slotsCheckpoint}'))`;
+
+/** Notes that the relay of the fence sends slots. To be called before it publishes. */
+export async function noteSlots(db: Transaction, fence: Fence): Promise<void> {
+  await db.query({
+    name: 'followers-note-slots',
+    text: `INSERT INTO checkpoints AS c (name, position)
+      SELECT $1, $2 WHERE set_config('synchronous_commit', 'on', true) = 'on'
+      ON CONFLICT (name) DO UPDATE SET position = greatest(c.position, excluded.position)`,
+    values: [slotsCheckpoint, fence.epoch],
+  });
 }
 
 /** Bounds of the table: what can be registered is what the relay looks at. */
-const maxKeys = 200;
+const maxKeys = 500;
 const maxFollowers = 1_000;
 
 /** The registry of the log of a domain, whose schema this is. */
 export function followerRegistry(db: Transaction, domain: string): FollowerRegistry {
   const ofHandler = new RegExp(`^${domain}\\.[a-z][a-z_-]*\\.(#|s\\d{1,2})$`);
   return {
-    async follow({ queue, keys }) {
+    async follow({ queue, keys, released = [] }) {
       if (queue.endsWith('.dead')) throw invalidField('queue', 'a queue of dead letters follows no log');
-      for (const key of keys)
-        if (!ofHandler.test(key)) throw invalidField('keys', `${key} is not of the form ${domain}.<entity>.#`);
-      const rows = await db.query<{ setAside: boolean }>({
-        name: 'followers-follow',
-        // Keys are only added: bindings of entities that the handler no longer follows stay too.
-        text: `INSERT INTO followers AS f (queue, keys)
-          SELECT $1, $2::text[] WHERE set_config('synchronous_commit', 'on', true) = 'on'
-            AND cardinality($2::text[]) <= $3 AND (SELECT count(*) FROM followers WHERE queue <> $1) < $4
-          ON CONFLICT (queue) DO UPDATE SET
-            keys = ARRAY(SELECT DISTINCT key FROM unnest(f.keys || excluded.keys) AS key ORDER BY key),
-            stranger = false, registered_at = clock_timestamp()
-          WHERE cardinality(f.keys || excluded.keys) <= $3 OR f.keys @> excluded.keys
-          RETURNING set_aside_at IS NOT NULL AS "setAside"`,
-        values: [queue, [...new Set(keys)].sort(), maxKeys, maxFollowers],
-      });
-      if (!rows[0])
+      for (const key of [...keys, ...released])
+        if (!ofHandler.test(key))
+          throw invalidField('keys', `${key} is not of the form ${domain}.<entity>.# or ${domain}.<entity>.s<slot>`);
+      if (keys.length === 0) return release(db, queue, released);
+      const registered = await register(db, queue, [...new Set(keys)].sort());
+      if (!registered)
         throw new CaudalError(
           'RESOURCE_EXHAUSTED',
           'TOO_MANY_FOLLOWERS',
           `The log of ${domain} takes ${maxFollowers} queues, and ${maxKeys} keys of each.`,
         );
-      return { setAside: rows[0].setAside };
+      return registered;
     },
   };
+}
+
+/** Undefined beyond the bounds of the table. */
+async function register(db: Transaction, queue: string, keys: string[]): Promise<Registered | undefined> {
+  const rows = await db.query<Registered>({
+    name: 'followers-follow',
+    // Other keys stay: bindings of entities that the handler no longer follows stay too.
+    text: `WITH followed AS (
+        INSERT INTO followers AS f (queue, keys)
+        SELECT $1, $2::text[] WHERE set_config('synchronous_commit', 'on', true) = 'on'
+          AND cardinality($2::text[]) <= $3 AND (SELECT count(*) FROM followers WHERE queue <> $1) < $4
+        ON CONFLICT (queue) DO UPDATE SET
+          keys = ARRAY(SELECT DISTINCT key FROM unnest(f.keys || excluded.keys) AS key ORDER BY key),
+          stranger = false, registered_at = clock_timestamp()
+        -- What is known and young is not written again: a handler asks every few seconds.
+        WHERE CASE WHEN f.keys @> excluded.keys
+          THEN f.stranger OR f.registered_at < clock_timestamp() - interval '30 seconds'
+          ELSE cardinality(f.keys || excluded.keys) <= $3 END
+        RETURNING keys, set_aside_at)
+      SELECT keys, set_aside_at IS NOT NULL AS "setAside", ${slotted} AS slotted
+      FROM (SELECT * FROM followed UNION ALL
+        SELECT keys, set_aside_at FROM followers WHERE queue = $1 AND NOT EXISTS (SELECT FROM followed)) AS f
+      WHERE keys @> $2::text[]`,
+    values: [queue, keys, maxKeys, maxFollowers],
+  });
+  return rows[0];
+}
+
+/** Takes keys from a queue. Without any it is forgotten. */
+async function release(db: Transaction, queue: string, released: string[]): Promise<Registered> {
+  const rows = await db.query<Omit<Registered, 'setAside'> & { setAside: boolean | null }>({
+    name: 'followers-release',
+    text: `WITH gone AS (DELETE FROM followers WHERE queue = $1 AND keys <@ $2::text[]),
+        less AS (
+          UPDATE followers SET keys = ARRAY(SELECT key FROM unnest(keys) AS key WHERE key <> ALL ($2::text[]))
+          WHERE queue = $1 AND NOT keys <@ $2::text[])
+      SELECT (SELECT set_aside_at IS NOT NULL FROM followers WHERE queue = $1) AS "setAside",
+        '{}'::text[] AS keys, ${slotted} AS slotted`,
+    values: [queue, released],
+  });
+  return { ...rows[0]!, setAside: rows[0]!.setAside ?? false };
 }
 
 /** All followers, by name. */

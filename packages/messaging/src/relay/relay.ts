@@ -13,12 +13,15 @@ import type { Database } from '@caudal/postgres/database.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { counter, gauge } from '@caudal/telemetry/metrics.ts';
 import { type Leadership, whileLeading } from '../lease.ts';
+import type { RelayTurn } from '../members/relay-shares.ts';
 import type { Broker } from '../rabbitmq/connection.ts';
 import { toMessage } from '../rabbitmq/envelope.ts';
 import { openPublisher } from '../rabbitmq/publisher.ts';
 import { declareExchange, exchangeName } from '../rabbitmq/topology.ts';
 import { openBrokenQueues } from './broken-queues.ts';
 import { type BypassOptions, bypass, bypassedFrom, noteBypass } from './bypass.ts';
+import { noteSlots } from './followers.ts';
+import { giveWay, takeTurns } from './give-way.ts';
 import { measureFollowers } from './measure.ts';
 import { openRelapses } from './relapses.ts';
 
@@ -29,6 +32,8 @@ export interface RelayOptions {
   broker: Broker;
   /** The queues that are bound to an exchange, by the management API. Without it strangers' queues are not known. */
   boundQueues?(exchange: string): Promise<{ queue: string; keys: string[] }[]>;
+  /** Whether this process should relay the log, of those that can; always if absent. */
+  turn?: RelayTurn;
   /** Unique to the running process; one is made if absent. */
   holder?: string;
   /** How long a dead relay's lease lasts; 5,000 ms if absent. */
@@ -122,8 +127,10 @@ export function startRelay(options: RelayOptions): Running {
       behind.set(Math.max(0, head - last), labels);
       return true;
     };
+    await noteSlots(database, fence);
     await brokenQueues.begin();
     const keeping = brokenQueues.keep();
+    const givingWay = giveWay(options.turn, ended);
     let unexplained: number[] = [];
 
     try {
@@ -150,10 +157,12 @@ export function startRelay(options: RelayOptions): Running {
         await noteBypass(database, fence, progress.confirmed);
       }
     } catch (error) {
-      if (!signal.aborted) throw error;
+      if (signal.aborted) return;
+      options.turn?.failed();
+      throw error;
     } finally {
       ended.abort();
-      await keeping;
+      await Promise.all([keeping, givingWay]);
     }
   };
 
@@ -219,7 +228,13 @@ export function startRelay(options: RelayOptions): Running {
     unconfirmed = [];
     bypassing.set(0, labels);
   };
-  const running = whileLeading({ database, name: 'relay', holder, ttlMs, signal: stopping.signal, onWaiting }, relay);
+  const running = whileLeading(
+    {
+      ...{ database, name: 'relay', holder, ttlMs, signal: stopping.signal, onWaiting },
+      ...takeTurns(options.turn, database),
+    },
+    relay,
+  );
   return {
     async stop() {
       stopping.abort();

@@ -71,7 +71,11 @@ export function openRestoring({ bindings, ...options }: RestoringOptions & { bin
   /** Sends it what it has missed, up to what was sent by now. False if it does not take all of it. */
   async function catchUp(entry: Entry): Promise<boolean> {
     const row = await rowOf(entry);
-    if (!row) return false;
+    if (!row) {
+      // It was released, or is no longer set aside.
+      entries.delete(entry.queue.queue);
+      return false;
+    }
     const { queue } = row;
     const end = sent();
     const after = Math.max(row.missedAfter, end - maxMissed);

@@ -4,12 +4,14 @@ import type { Broker } from '../rabbitmq/connection.ts';
 import { toMessage } from '../rabbitmq/envelope.ts';
 import { openPublisher } from '../rabbitmq/publisher.ts';
 import { matches } from '../rabbitmq/routing.ts';
+import { slotKeyOf } from '../rabbitmq/slots.ts';
 
 const pageSize = 500;
 
-/** Whether one of the binding keys takes the event. */
-export function isFor(keys: string[], { type }: RecordedEvent): boolean {
-  return keys.some((key) => matches(key, type));
+/** Whether one of the binding keys takes the event, by its type or by its slot. */
+export function isFor(keys: string[], event: RecordedEvent): boolean {
+  const slot = slotKeyOf(event);
+  return keys.some((key) => matches(key, event.type) || matches(key, slot));
 }
 
 export interface MissedOptions {

@@ -17,7 +17,7 @@ import type { DeadLetters } from '../dead-letters/dead-letters.ts';
 import { countParked } from '../dead-letters/parked.ts';
 import { type Logs, logsOf } from '../logs.ts';
 import type { AnyHandler, DeliveryLease, Feed } from '../types.ts';
-import { type ReconciliationOptions, reconcileAll } from './reconciliation.ts';
+import { type ReconciliationOptions, readUnserved, reconcileAll } from './reconciliation.ts';
 import { type Retry, settler } from './settle.ts';
 import { inOrderSettler } from './settle-in-order.ts';
 
@@ -126,8 +126,10 @@ export function runSubscription(options: SubscriptionOptions): Running {
     parkedStreams.set(0, labels);
   };
 
+  const { unserved } = feed;
   const running = Promise.all([
     feed.run(deliver, signal),
+    swept && unserved && readUnserved({ handler: swept, logs, database, settle, unserved, signal }),
     swept &&
       reconciliation &&
       reconcileAll({
@@ -137,6 +139,7 @@ export function runSubscription(options: SubscriptionOptions): Running {
         holder,
         reconciliation,
         settle,
+        backlog: feed.backlog,
         lastBatch: (domain) => lastBatches.get(domain),
         signal,
       }),

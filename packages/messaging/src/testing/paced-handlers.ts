@@ -11,7 +11,7 @@ import { migrations } from '../migrations.ts';
 import { type Broker, openBroker } from '../rabbitmq/connection.ts';
 import { rabbitFeed } from '../rabbitmq/rabbit-feed.ts';
 import { bindHandler } from '../rabbitmq/register.ts';
-import { queueName } from '../rabbitmq/topology.ts';
+import { partQueueName } from '../rabbitmq/topology.ts';
 import { followerRegistry, selectFollowers } from '../relay/followers.ts';
 import { startRelay } from '../relay/relay.ts';
 import { runSubscription, type SubscriptionOptions } from '../subscription/subscription.ts';
@@ -143,7 +143,7 @@ export async function openPacedHandlers({ names, perSecond, reconciliation }: Pa
   return {
     database,
     /** The full name of a handler's queue. */
-    queueOf: (name: string) => queueName(name, prefix),
+    queueOf: (name: string) => partQueueName(name, 0, prefix),
     /** Begins to append events at the rate. */
     begin(): void {
       stopping = false;
@@ -159,9 +159,15 @@ export async function openPacedHandlers({ names, perSecond, reconciliation }: Pa
       joined.push(other);
       consume({
         ...other,
-        consumeConnection(purpose, signal) {
-          begun.push(purpose);
-          return other.consumeConnection(purpose, signal);
+        consumeConnection(handler) {
+          const connection = other.consumeConnection(handler);
+          return {
+            ...connection,
+            channel(signal) {
+              begun.push(handler);
+              return connection.channel(signal);
+            },
+          };
         },
       });
       return (name) => begun.filter((one) => one === name).length;
@@ -191,7 +197,7 @@ export async function openPacedHandlers({ names, perSecond, reconciliation }: Pa
       const followers = await selectFollowers(database);
       return followers
         .filter(({ missedAfter }) => missedAfter !== undefined)
-        .map(({ queue }) => queue.slice(prefix.length));
+        .map(({ queue }) => queue.slice(prefix.length).replace(/\.p\d+$/, ''));
     },
     async close(): Promise<void> {
       await endLoad().catch(() => {});

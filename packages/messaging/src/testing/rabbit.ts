@@ -1,7 +1,8 @@
 /** A broker for a test: exchanges and queues under a prefix of its own, deleted at the end. */
 import { serverUrl } from '@caudal/testing/servers.ts';
 import { openBroker } from '../rabbitmq/connection.ts';
-import { deadLetterQueueName, exchangeName, queueName } from '../rabbitmq/topology.ts';
+import { slotCount } from '../rabbitmq/slots.ts';
+import { deadLetterQueueName, exchangeName, partQueueName, queueName } from '../rabbitmq/topology.ts';
 
 /** `url`: through a proxy, say. */
 export function testBroker(url = serverUrl('rabbitmq')) {
@@ -17,6 +18,7 @@ export function testBroker(url = serverUrl('rabbitmq')) {
     /** Names what the test creates, so that it is deleted at the end. */
     owns(handlers: string[], domains: string[]): void {
       for (const handler of handlers) {
+        for (let part = 0; part < slotCount; part++) names.queues.add(partQueueName(handler, part, prefix));
         names.queues.add(queueName(handler, prefix));
         names.queues.add(deadLetterQueueName(handler, prefix));
       }

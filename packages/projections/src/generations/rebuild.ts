@@ -54,7 +54,7 @@ export interface RebuildOptions<V> {
   /** By domain, from the primaries; those of the projection's entities. */
   logs: Logs;
   /** Creates what new events wait in for a consumer of this handler: its queue. */
-  bind(handler: Pick<AnyHandler, 'name' | 'entities' | 'inOrder'>): Promise<void>;
+  bind(handler: Pick<AnyHandler, 'name' | 'entities' | 'parts' | 'inOrder'>): Promise<void>;
   /** Stores that the handler has seen each domain's log up to these positions. */
   filled(handlerName: string, positions: ReadonlyMap<string, number>): Promise<void>;
   /** For multi-stream projections: parks the streams that can't be handled. */

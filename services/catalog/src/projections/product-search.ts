@@ -13,6 +13,7 @@ const blank = Product.fromPartial({});
 export const productSearch: Projection<Product> = {
   name: 'product-search',
   version: 1,
+  parts: 4,
   codec: Product,
   follows: [
     on<Product, ProductEvent>(product, {

@@ -9,6 +9,7 @@ const blank = StockItem.fromPartial({});
 export const stockDashboard: Projection<StockItem> = {
   name: 'stock-dashboard',
   version: 1,
+  parts: 4,
   codec: StockItem,
   follows: [
     on<StockItem, StockEvent>(stock, {

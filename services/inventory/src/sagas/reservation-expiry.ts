@@ -27,6 +27,7 @@ export function reservationExpiry({
   const expire = expireReservation({ aggregates });
   return createTimerPolicy({
     name: 'reservation-expiry',
+    parts: 4,
     entity: stock,
     timers: reservationTimers,
     fire(timer) {

@@ -34,6 +34,7 @@ export function orderMails({
 }: OrderMailsDependencies): Saga<NotificationState, NotificationEvent> {
   return {
     name: 'order-mails',
+    parts: 4,
     state: notificationDecider,
     observes: [
       observe(order, {

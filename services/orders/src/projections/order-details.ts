@@ -9,6 +9,7 @@ const blank = Order.fromPartial({});
 export const orderDetails: Projection<Order> = {
   name: 'order-details',
   version: 2,
+  parts: 8,
   codec: Order,
   follows: [
     on<Order, EventOf<typeof order>>(order, {

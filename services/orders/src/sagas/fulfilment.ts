@@ -51,6 +51,7 @@ export function fulfilmentSaga(dependencies: FulfilmentDependencies): Saga<Fulfi
   const runs = steps(dependencies);
   return {
     name: 'fulfilment',
+    parts: 8,
     state: fulfilmentDecider,
     observes: [
       observe(order, { saga: ({ id }) => id, reactions: onOrder }),

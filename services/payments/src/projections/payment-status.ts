@@ -9,6 +9,7 @@ const blank = Payment.fromPartial({});
 export const paymentStatus: Projection<Payment> = {
   name: 'payment-status',
   version: 2,
+  parts: 8,
   codec: Payment,
   follows: [
     on<Payment, PaymentEvent>(payment, {

@@ -9,6 +9,7 @@ const blank = Wallet.fromPartial({});
 export const walletBalances: Projection<Wallet> = {
   name: 'wallet-balances',
   version: 2,
+  parts: 8,
   codec: Wallet,
   follows: [
     on<Wallet, WalletEvent>(wallet, {

@@ -7,6 +7,7 @@ import type { WalletEvent } from '../domain/wallet.ts';
 export const walletTransactions: Projection<Transaction> = {
   name: 'wallet-transactions',
   version: 1,
+  parts: 8,
   kind: 'one-per-event',
   codec: Transaction,
   follows: [on<Transaction, WalletEvent>(wallet, { view: ({ id }) => id, evolve: (_, event) => transaction(event) })],

@@ -19,6 +19,7 @@ export function paymentSaga(
   const run = runPaymentStep(dependencies);
   return {
     name: `${method}-payment`,
+    parts: 8,
     state: paymentDecider,
     observes: [
       observe(payment, {

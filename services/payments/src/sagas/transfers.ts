@@ -18,6 +18,7 @@ export function transfers({ aggregates, database, clock, signal }: TransfersDepe
   const deliver = deliverTransfer({ aggregates });
   return createTimerPolicy({
     name: 'transfers',
+    parts: 4,
     entity: wallet,
     timers: {
       transferSent: ({ value }, { id, at }) => ({ id: `${id}/${value.transferId}`, dueAt: at }),

@@ -106,15 +106,21 @@ export interface HeadsRequest {
 export interface FollowRequest {
   /** The domain of the log. */
   domain: string;
-  /** The queue, with the namespace: `shop.order-details.v1.1`. */
+  /** The queue, with the namespace: `shop.order-details.v1.1.p0`. */
   queue: string;
-  /** The keys with which it is bound to the domain's exchange, as `orders.order.#`. */
+  /** The keys with which it is bound to the domain's exchange, as `orders.order.s3`. */
   keys: string[];
+  /** If keys is empty: keys that it no longer has. A queue that is left without keys is forgotten. */
+  releasedKeys: string[];
 }
 
 export interface FollowResponse {
   /** Whether the queue is set aside at the moment: then the relay binds it, not the caller. */
   setAside: boolean;
+  /** Whether the log's relay sends each event with the key of its slot too, as `orders.order.s3`. */
+  slotted: boolean;
+  /** The keys that the queue has now. */
+  keys: string[];
 }
 
 export interface HeadsResponse {
@@ -1141,7 +1147,7 @@ export const HeadsRequest: MessageFns<HeadsRequest> = {
 };
 
 function createBaseFollowRequest(): FollowRequest {
-  return { domain: "", queue: "", keys: [] };
+  return { domain: "", queue: "", keys: [], releasedKeys: [] };
 }
 
 export const FollowRequest: MessageFns<FollowRequest> = {
@@ -1154,6 +1160,9 @@ export const FollowRequest: MessageFns<FollowRequest> = {
     }
     for (const v of message.keys) {
       writer.uint32(26).string(v!);
+    }
+    for (const v of message.releasedKeys) {
+      writer.uint32(34).string(v!);
     }
     return writer;
   },
@@ -1195,6 +1204,14 @@ export const FollowRequest: MessageFns<FollowRequest> = {
             message.keys.push(reader.string());
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.releasedKeys.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1212,6 +1229,11 @@ export const FollowRequest: MessageFns<FollowRequest> = {
       domain: isSet(object.domain) ? globalThis.String(object.domain) : "",
       queue: isSet(object.queue) ? globalThis.String(object.queue) : "",
       keys: globalThis.Array.isArray(object?.keys) ? object.keys.map((e: any) => globalThis.String(e)) : [],
+      releasedKeys: globalThis.Array.isArray(object?.releasedKeys)
+        ? object.releasedKeys.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.released_keys)
+        ? object.released_keys.map((e: any) => globalThis.String(e))
+        : [],
     };
   },
 
@@ -1226,6 +1248,9 @@ export const FollowRequest: MessageFns<FollowRequest> = {
     if (message.keys?.length) {
       obj.keys = message.keys;
     }
+    if (message.releasedKeys?.length) {
+      obj.releasedKeys = message.releasedKeys;
+    }
     return obj;
   },
 
@@ -1237,18 +1262,25 @@ export const FollowRequest: MessageFns<FollowRequest> = {
     message.domain = object.domain ?? "";
     message.queue = object.queue ?? "";
     message.keys = object.keys?.map((e) => e) || [];
+    message.releasedKeys = object.releasedKeys?.map((e) => e) || [];
     return message;
   },
 };
 
 function createBaseFollowResponse(): FollowResponse {
-  return { setAside: false };
+  return { setAside: false, slotted: false, keys: [] };
 }
 
 export const FollowResponse: MessageFns<FollowResponse> = {
   encode(message: FollowResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.setAside !== false) {
       writer.uint32(8).bool(message.setAside);
+    }
+    if (message.slotted !== false) {
+      writer.uint32(16).bool(message.slotted);
+    }
+    for (const v of message.keys) {
+      writer.uint32(26).string(v!);
     }
     return writer;
   },
@@ -1274,6 +1306,22 @@ export const FollowResponse: MessageFns<FollowResponse> = {
             message.setAside = reader.bool();
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.slotted = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.keys.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1293,6 +1341,8 @@ export const FollowResponse: MessageFns<FollowResponse> = {
         : isSet(object.set_aside)
         ? globalThis.Boolean(object.set_aside)
         : false,
+      slotted: isSet(object.slotted) ? globalThis.Boolean(object.slotted) : false,
+      keys: globalThis.Array.isArray(object?.keys) ? object.keys.map((e: any) => globalThis.String(e)) : [],
     };
   },
 
@@ -1300,6 +1350,12 @@ export const FollowResponse: MessageFns<FollowResponse> = {
     const obj: any = {};
     if (message.setAside !== false) {
       obj.setAside = message.setAside;
+    }
+    if (message.slotted !== false) {
+      obj.slotted = message.slotted;
+    }
+    if (message.keys?.length) {
+      obj.keys = message.keys;
     }
     return obj;
   },
@@ -1310,6 +1366,8 @@ export const FollowResponse: MessageFns<FollowResponse> = {
   fromPartial<I extends Exact<DeepPartial<FollowResponse>, I>>(object: I): FollowResponse {
     const message = createBaseFollowResponse();
     message.setAside = object.setAside ?? false;
+    message.slotted = object.slotted ?? false;
+    message.keys = object.keys?.map((e) => e) || [];
     return message;
   },
 };

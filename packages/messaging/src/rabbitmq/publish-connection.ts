@@ -1,27 +1,24 @@
 /**
- * A connection with one channel, for one publisher or one consumer. It is not opened again when it breaks: its owner opens
+ * A connection for one publisher, with one channel with confirms. It is not opened again when it breaks: its owner opens
  * the next one, so that a late confirm of the old one is never taken for one of the new.
  */
 import type { Socket } from 'node:net';
 import { unavailable } from '@caudal/kernel/errors.ts';
 import { within } from '@caudal/kernel/time.ts';
 import { logger } from '@caudal/telemetry/log.ts';
-import { type Channel, type ChannelModel, type ConfirmChannel, connect } from 'amqplib';
+import { type ChannelModel, type ConfirmChannel, connect } from 'amqplib';
 import { answered, type BrokerOptions, withHeartbeat } from './connecting.ts';
 
-export interface OwnConnection<C extends Channel> {
-  readonly channel: C;
+export interface PublishConnection {
+  readonly channel: ConfirmChannel;
   /** Whether the broker accepts no messages on it at the moment, because it is short of memory or disk. */
   blocked(): boolean;
   /** Ends it, within a second. What is not confirmed by then may be published, or not. Never throws. */
   close(): Promise<void>;
 }
 
-/** With confirms. */
-export type PublishConnection = OwnConnection<ConfirmChannel>;
-
 /** What a connection tells its owner. */
-export interface ConnectionListener {
+export interface PublishListener {
   /** The broker takes no messages, or takes them again. */
   onBlocked?(blocked: boolean): void;
   /** It is closed or lost. Called once. */
@@ -34,26 +31,12 @@ const farewellMs = 500;
 const dropped = new Error('dropped');
 const log = logger('broker');
 
-/** Opens it, to publish. UNAVAILABLE if it is not open in time. */
-export const openPublishConnection = (
-  options: BrokerOptions,
-  purpose: string,
-  listener?: ConnectionListener,
-): Promise<PublishConnection> => open(options, purpose, (model) => model.createConfirmChannel(), listener);
-
-/** Opens it, to consume. UNAVAILABLE if it is not open in time. */
-export const openConsumeConnection = (
-  options: BrokerOptions,
-  purpose: string,
-  listener?: ConnectionListener,
-): Promise<OwnConnection<Channel>> => open(options, purpose, (model) => model.createChannel(), listener);
-
-async function open<C extends Channel>(
+/** Opens it, named after `purpose`. UNAVAILABLE if it is not open in time. */
+export async function openPublishConnection(
   { url, name = 'caudal', connectTimeoutMs = 5_000 }: BrokerOptions,
   purpose: string,
-  openChannel: (model: ChannelModel) => Promise<C>,
-  { onBlocked, onEnd }: ConnectionListener = {},
-): Promise<OwnConnection<C>> {
+  { onBlocked, onEnd }: PublishListener = {},
+): Promise<PublishConnection> {
   let blocked = false;
   let ended = false;
   const setBlocked = (value: boolean) => {
@@ -88,7 +71,7 @@ async function open<C extends Channel>(
     model.on('error', (error: Error) => {
       if (error !== dropped) log.warn({ purpose, err: error }, 'the connection to RabbitMQ is lost');
     });
-    const channel = await answered(openChannel(model));
+    const channel = await answered(model.createConfirmChannel());
     // Calls on the channel get its error; but an 'error' without a listener ends the process.
     channel.on('error', (error) => log.warn({ purpose, err: error }, 'RabbitMQ has closed a channel'));
     const opened = model;

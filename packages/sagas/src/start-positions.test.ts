@@ -1,0 +1,89 @@
+import { feedCheckpoint, startCheckpoint, sweepCheckpoint } from '@caudal/messaging/checkpoints.ts';
+import { migrations as messagingMigrations } from '@caudal/messaging/migrations.ts';
+import { acquire, position } from '@caudal/postgres/checkpoint.ts';
+import { type Database, openDatabase } from '@caudal/postgres/database.ts';
+import { migrate } from '@caudal/postgres/migrate.ts';
+import { migrations } from '@caudal/postgres/migrations.ts';
+import { describeWith } from '@caudal/testing/describe-with.ts';
+import { type FreshDatabase, freshDatabase } from '@caudal/testing/servers.ts';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { readStarts, recordStarts, type Starting } from './start-positions.ts';
+
+const entities = ['orders.order', 'payments.payment'];
+const saga = (name: string, from?: 'start'): Starting => ({ name: `${name}.process`, entities, from });
+
+describeWith(['postgres'], 'where sagas begin', () => {
+  let fresh: FreshDatabase;
+  let database: Database;
+  const heads = new Map([
+    ['orders', 70],
+    ['payments', 30],
+  ]);
+  const record = (...sagas: Starting[]) =>
+    recordStarts({ database, sagas, headOf: async (domain) => heads.get(domain) });
+
+  beforeAll(async () => {
+    fresh = await freshDatabase();
+    await migrate({ url: fresh.url, schema: 'orders', sets: [migrations, messagingMigrations] });
+    database = openDatabase({ url: fresh.url, schema: 'orders' });
+  });
+  afterAll(async () => {
+    await database.close();
+    await fresh.drop();
+  });
+
+  test('a new saga begins at the end of its logs, with its feed and its reconciliation, and once for all', async () => {
+    await record(saga('fresh'));
+    heads.set('orders', 80);
+    await record(saga('fresh'));
+    expect(await readStarts(database, saga('fresh'))).toEqual(
+      new Map([
+        ['orders', 70],
+        ['payments', 30],
+      ]),
+    );
+    for (const nameOf of [feedCheckpoint, sweepCheckpoint]) {
+      expect(await position(database, nameOf('fresh.process', 'orders'))).toBe(70);
+      expect(await position(database, nameOf('fresh.process', 'payments'))).toBe(30);
+    }
+  });
+
+  test('a saga that has run goes on as before, and one that asks for it begins at the start', async () => {
+    await acquire(database, { name: sweepCheckpoint('known.process', 'orders'), holder: 'a', ttlMs: 1_000 });
+    await acquire(database, { name: feedCheckpoint('known.process', 'payments'), holder: 'a', ttlMs: 1_000 });
+    await record(saga('known'), saga('eager', 'start'));
+    expect(await readStarts(database, saga('known'))).toEqual(new Map());
+    expect(await readStarts(database, saga('eager'))).toEqual(new Map());
+    expect(await position(database, sweepCheckpoint('known.process', 'orders'))).toBe(0);
+    // It is decided: a log that grows meanwhile changes nothing.
+    const decided = await database.query({
+      text: 'SELECT name FROM checkpoints WHERE name = $1',
+      values: [startCheckpoint('eager.process', 'orders')],
+    });
+    expect(decided).toHaveLength(1);
+  });
+
+  test('in a new system sagas begin at the start, also those that start late', async () => {
+    heads.set('orders', 0);
+    heads.set('payments', 0);
+    await record(saga('early'));
+    heads.set('orders', 500);
+    await record(saga('early'));
+    expect(await readStarts(database, saga('early'))).toEqual(new Map());
+  });
+
+  test('the log of another deployment is left to a later call', async () => {
+    heads.delete('payments');
+    heads.set('orders', 9);
+    await record(saga('split'));
+    expect(await readStarts(database, saga('split'))).toEqual(new Map([['orders', 9]]));
+    heads.set('payments', 40);
+    await record(saga('split'));
+    expect(await readStarts(database, saga('split'))).toEqual(
+      new Map([
+        ['orders', 9],
+        ['payments', 40],
+      ]),
+    );
+  });
+});

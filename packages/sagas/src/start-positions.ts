@@ -1,0 +1,73 @@
+/**
+ * Where sagas begin: a new one, or one with a new name, at the end of its logs, or it would react to all of their history.
+ * It is decided once for each log, before the first process that knows the saga runs. See docs/parts.md, Sagas begin at
+ * the end.
+ */
+import { domainsOf } from '@caudal/contract/entity.ts';
+import { feedCheckpoint, startCheckpoint, sweepCheckpoint } from '@caudal/messaging/checkpoints.ts';
+import type { Database } from '@caudal/postgres/database.ts';
+import { logger } from '@caudal/telemetry/log.ts';
+import type { TimedHandler } from './saga-handler.ts';
+
+export type Starting = Pick<TimedHandler, 'name' | 'entities' | 'from'>;
+
+const log = logger('saga');
+
+async function positionsOf(database: Database, names: string[]): Promise<Map<string, number>> {
+  const rows = await database.query<{ name: string; position: number }>({
+    name: 'saga-starts',
+    text: 'SELECT name, position FROM checkpoints WHERE name = ANY ($1::text[])',
+    values: [names],
+  });
+  return new Map(rows.map(({ name, position }) => [name, position]));
+}
+
+/**
+ * Records where the sagas of a context begin, where that is not recorded yet. `database`: the context's. `headOf`: the
+ * last position of a domain's log; undefined if it can't be known here, and is left to another call. Errors: those of
+ * `headOf` and of the database.
+ */
+export async function recordStarts(options: {
+  database: Database;
+  sagas: Starting[];
+  headOf(domain: string): Promise<number | undefined>;
+}): Promise<void> {
+  const { database, sagas, headOf } = options;
+  for (const { name, entities, from } of sagas) {
+    for (const domain of domainsOf(entities)) {
+      const start = startCheckpoint(name, domain);
+      const own = [sweepCheckpoint(name, domain), feedCheckpoint(name, domain)];
+      const known = await positionsOf(database, [start, ...own]);
+      if (known.has(start)) continue;
+      const hasRun = known.size > 0;
+      const position = hasRun || from === 'start' ? 0 : await headOf(domain);
+      if (position === undefined) continue;
+      // Reconciliation and the log feed begin there too. In one statement, so that a crash leaves all or none.
+      await database.query({
+        name: 'saga-record-start',
+        text: `INSERT INTO checkpoints (name, position) SELECT name, $2 FROM unnest($1::text[]) AS n (name)
+          WHERE set_config('synchronous_commit', 'on', true) = 'on' ON CONFLICT (name) DO NOTHING`,
+        values: [position === 0 ? [start] : [start, ...own], position],
+      });
+      log.info({ handler: name, domain, position, hasRun }, 'it is recorded where a saga begins');
+    }
+  }
+}
+
+/** Where a saga begins, by domain; 0 is left out. */
+export async function readStarts(
+  database: Database,
+  { name, entities }: Pick<Starting, 'name' | 'entities'>,
+): Promise<Map<string, number>> {
+  const domains = [...domainsOf(entities)];
+  const known = await positionsOf(
+    database,
+    domains.map((domain) => startCheckpoint(name, domain)),
+  );
+  return new Map(
+    domains.flatMap((domain) => {
+      const position = known.get(startCheckpoint(name, domain)) ?? 0;
+      return position > 0 ? [[domain, position] as const] : [];
+    }),
+  );
+}
