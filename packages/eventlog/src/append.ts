@@ -249,7 +249,8 @@ function lacksPartition(error: unknown): boolean {
 /** An id whose time is more than a day ahead of the server's clock: it could not be forgotten in time. */
 function asCallersMistake(error: unknown): unknown {
   if (sqlState(error) !== '22008') return error;
-  const message = `${(error as Error).message}. Set the clock of the process that makes the ids.`;
+  const message =
+    'The time in an id (UUIDv7), such as the request_id, is more than a day ahead. Set the clock of the process that makes the ids.';
   return new CaudalError('INVALID_ARGUMENT', 'ID_FROM_FUTURE', message, { cause: error });
 }
 
