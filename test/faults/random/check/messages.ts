@@ -25,6 +25,8 @@ export async function messagesUnderWay({ stores }: System): Promise<string[]> {
         `SELECT name, position FROM ${name}.checkpoints`,
       );
       for (const checkpoint of rows) {
+        // Where slots are noted, and where sagas begin, is no progress.
+        if (checkpoint.name === 'relay:slots' || checkpoint.name.startsWith('start:')) continue;
         const [kind, handler, domain] = checkpoint.name.split(':');
         const head = kind === 'relay' ? heads.get(name)! : kind === 'sweep' ? heads.get(domain!)! : 0;
         const who = kind === 'relay' ? `the relay of ${name}` : `the reconciliation of ${handler} over ${domain}`;
