@@ -271,10 +271,14 @@ describeWith(['postgres'], 'claims', () => {
       const results = await Promise.allSettled([
         log.append(withClaims(someAppend(`${stream}-2`, 0), claim(idOf(-1.1), [committed, 'x']))),
         log.append(someAppend(`${stream}-3`, 0)),
+        log.append(
+          withClaims(someAppend(`${stream}-4`, 0), claim('fcedc0ee-0efc-7cfd-aff4-029dee65aada', [committed, 'x'])),
+        ),
       ]);
       expect(results).toMatchObject([
         { status: 'rejected', reason: { code: 'INVALID_ARGUMENT', reason: 'ID_FROM_FUTURE' } },
         { status: 'fulfilled', value: { kind: 'appended' } },
+        { status: 'rejected', reason: { code: 'INVALID_ARGUMENT', reason: 'ID_FROM_FUTURE' } },
       ]);
     });
 

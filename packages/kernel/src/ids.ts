@@ -23,17 +23,10 @@ export const newId: IdSource = () => v7({ random: randomBytes() });
 
 const beginsWithV7 = /^([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}/;
 
-/** 2200. A fixed time, so that an id is always judged alike. */
-const endOfTimes = Date.UTC(2200);
-
-/**
- * The milliseconds since 1970 in an id that is, or begins with, a UUIDv7 in small letters. Undefined for other ids, and
- * for a time after 2200: such an id is made of random digits, and looks like a UUIDv7 by chance.
- */
+/** The milliseconds since 1970 in an id that is, or begins with, a UUIDv7 in small letters; undefined for other ids. */
 export function timeOfId(id: string): number | undefined {
   const match = beginsWithV7.exec(id);
-  const time = match ? Number.parseInt(match[1]! + match[2]!, 16) : Number.POSITIVE_INFINITY;
-  return time < endOfTimes ? time : undefined;
+  return match ? Number.parseInt(match[1]! + match[2]!, 16) : undefined;
 }
 
 /**
