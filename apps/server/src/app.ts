@@ -11,7 +11,6 @@ import { systemClock } from '@caudal/kernel/time.ts';
 import type { Lifecycle } from '@caudal/lifecycle/lifecycle.ts';
 import { type Members, openMembers } from '@caudal/messaging/members/members.ts';
 import { type Registries, remoteRegistry } from '@caudal/messaging/rabbitmq/register.ts';
-import { followerRegistry } from '@caudal/messaging/relay/followers.ts';
 import { openPool } from '@caudal/postgres/pool.ts';
 import type { Service } from '@caudal/rpc/types.ts';
 import { type Clients, openClients } from './clients.ts';
@@ -85,9 +84,7 @@ export async function openApp(options: OpenAppOptions): Promise<App> {
   const services: Service[] = [];
   const clients = openClients(values, identity, services);
   lifecycle.onStop('clients', () => clients.stop());
-  const registries = new Map(
-    locals.map(({ context, database }) => [context.name, followerRegistry(database, context.name)]),
-  );
+  const registries = new Map(locals.map(({ context, registry }) => [context.name, registry]));
   const tails = new Map(locals.map(({ context, tail }) => [context.name, tail]));
 
   return {

@@ -11,6 +11,7 @@ import { newId } from '@caudal/kernel/ids.ts';
 import type { Running } from '@caudal/kernel/lifetime.ts';
 import { systemClock } from '@caudal/kernel/time.ts';
 import { migrations as messagingMigrations } from '@caudal/messaging/migrations.ts';
+import { type FollowerRegistry, followerRegistry } from '@caudal/messaging/relay/followers.ts';
 import { shareTail } from '@caudal/messaging/subscription/shared-tail.ts';
 import { type Database, databaseOf } from '@caudal/postgres/database.ts';
 import { migrate, pendingMigrations } from '@caudal/postgres/migrate.ts';
@@ -25,6 +26,8 @@ export interface LocalContext extends Running {
   log: EventLog;
   /** The log for its readers: all of them in this process share one tail. */
   tail: LogReader;
+  /** Where queues register with the log. */
+  registry: FollowerRegistry;
   aggregates: Aggregates;
 }
 
@@ -90,6 +93,7 @@ export function openContext(context: Context, { pool, lockConnections, embedded 
     database,
     log,
     tail: shareTail(log),
+    registry: followerRegistry(database, context.name),
     aggregates,
     async stop() {
       await aggregates.drain();

@@ -19,6 +19,13 @@ export interface Fence {
 }
 
 /**
+ * The condition with which a statement holds a fence: its lease is not another worker's, and stays so until the statement
+ * is committed. `name`, `epoch`: the statement's parameters, `$1`.
+ */
+export const holdsFence = (name: string, epoch: string): string =>
+  `EXISTS (SELECT FROM checkpoints WHERE name = ${name} AND epoch = ${epoch} AND holder IS NOT NULL FOR SHARE)`;
+
+/**
  * Takes the lease if it is free, expired, or already `holder`'s. Undefined if another worker holds it. `holder` must be
  * unique to the running process (not only the pod's or host's name), since a worker that finds its own name keeps its
  * old epoch. Every change of holder begins a new epoch, which is on disk before it is returned.

@@ -1,5 +1,5 @@
 /** The rows of parked streams: parking a stream, recording its later events, and removing it. */
-import type { Fence } from '@caudal/postgres/checkpoint.ts';
+import { type Fence, holdsFence } from '@caudal/postgres/checkpoint.ts';
 import type { Transaction } from '@caudal/postgres/database.ts';
 
 export interface ParkedStream {
@@ -38,8 +38,7 @@ export async function park(
     name: 'parked-park',
     text: `INSERT INTO parked_streams AS p (handler, stream, version, event_type, error, attempts, last_version)
       SELECT $1, $2, $3, $4, $5, $6, $7 WHERE set_config('synchronous_commit', 'on', true) = 'on'
-        AND ($8::text IS NULL
-          OR EXISTS (SELECT FROM checkpoints WHERE name = $8 AND epoch = $9 AND holder IS NOT NULL FOR SHARE))
+        AND ($8::text IS NULL OR ${holdsFence('$8', '$9')})
       ON CONFLICT (handler, stream) DO UPDATE SET
         version = excluded.version,
         event_type = excluded.event_type,

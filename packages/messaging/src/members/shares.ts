@@ -3,7 +3,7 @@
  * Rendezvous hashing with quotas: each process gets as many pieces as any other, or one less, and few pieces move when
  * processes come or go.
  */
-import { fnv1a } from '../rabbitmq/slots.ts';
+import { fnv1a } from '@caudal/kernel/fnv1a.ts';
 
 /** Who works on a piece. */
 export interface Share {

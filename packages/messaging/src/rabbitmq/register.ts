@@ -1,9 +1,7 @@
 /** How a handler's queues begin to get events: they register with each log that it follows, and are bound to its exchange. */
 import { domainOf } from '@caudal/contract/entity.ts';
 import { isCode, unavailable } from '@caudal/kernel/errors.ts';
-import { within } from '@caudal/kernel/time.ts';
 import type { FollowerRegistry, Registered } from '../relay/followers.ts';
-import { answered } from './connecting.ts';
 import type { Broker } from './connection.ts';
 import { partsOf } from './slots.ts';
 import {
@@ -16,12 +14,12 @@ import {
   queueName,
   unbindKeys,
   wholeKey,
+  withChannel,
 } from './topology.ts';
 
 /** The registries of the logs, by domain. */
 export type Registries = ReadonlyMap<string, FollowerRegistry>;
 
-const closeTimeoutMs = 2_000;
 /** How long a registration with another process may take. */
 const followMs = 5_000;
 
@@ -108,20 +106,6 @@ export async function releaseQueue(registration: Registration, follower: string,
   });
 }
 
-async function onChannel(
-  broker: Broker,
-  work: (channel: Awaited<ReturnType<Broker['sharedChannel']>>) => Promise<void>,
-) {
-  const channel = await broker.sharedChannel();
-  try {
-    await answered(work(channel));
-  } catch (error) {
-    throw unavailable('RabbitMQ', error);
-  } finally {
-    await within(closeTimeoutMs, channel.close()).catch(() => {});
-  }
-}
-
 /**
  * Creates the queues of all parts, registers and binds each with its slots, and then, if `mayRelease`, takes from each
  * the slots that are no longer its own: in this order, so that no slot is without a queue. UNAVAILABLE if a log or the
@@ -133,7 +117,7 @@ export async function registerParts(
 ): Promise<Standing> {
   const { broker, handler } = registration;
   const parts = partsOf(handler);
-  await onChannel(broker, async (channel) => {
+  await withChannel(broker, async (channel) => {
     for (let part = 0; part < parts; part++) await declarePart(channel, handler.name, part, broker.prefix);
   });
   const standing: Standing = { bound: true, slotted: true };
@@ -177,7 +161,7 @@ export async function areSlotted(registration: Registration): Promise<boolean> {
 /** Creates, registers and binds the whole queue, as version 0.2 did. Errors: those of `registerParts`. */
 export async function registerWhole(registration: Registration): Promise<void> {
   const { broker, handler } = registration;
-  await onChannel(broker, (channel) => declareWhole(channel, handler.name, broker.prefix));
+  await withChannel(broker, (channel) => declareWhole(channel, handler.name, broker.prefix));
   await registerQueue(registration, handler.name, (entities) => entities.map(wholeKey));
 }
 

@@ -1,6 +1,7 @@
+import { fnv1a } from '@caudal/kernel/fnv1a.ts';
 import { expect, test } from '@jest/globals';
 import { matches } from './routing.ts';
-import { fnv1a, partsOf, slotCount, slotKeyOf, slotOf, slotsOf } from './slots.ts';
+import { partsOf, slotCount, slotKeyOf, slotOf, slotsOf } from './slots.ts';
 import { partKeys } from './topology.ts';
 
 test('the hash is FNV-1a, for ever: running systems have bindings by it', () => {

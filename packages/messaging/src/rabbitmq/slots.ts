@@ -4,16 +4,10 @@
  */
 import { entityOfStream } from '@caudal/contract/entity.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
+import { fnv1a } from '@caudal/kernel/fnv1a.ts';
 
 /** How many slots there are. */
 export const slotCount = 16;
-
-/** The 32-bit FNV-1a hash of a text's UTF-8 bytes. */
-export function fnv1a(text: string): number {
-  let hash = 0x811c9dc5;
-  for (const byte of Buffer.from(text)) hash = Math.imul(hash ^ byte, 0x01000193);
-  return hash >>> 0;
-}
 
 /** The slot of a stream: 0 to 15. */
 export function slotOf(stream: string): number {

@@ -91,7 +91,8 @@ export async function declareWhole(channel: Channel, handler: string, prefix: st
   await channel.assertQueue(queueName(handler, prefix), quorum);
 }
 
-async function withChannel<T>(broker: Broker, work: (channel: Channel) => Promise<T>): Promise<T> {
+/** Runs `work` on a channel of the shared connection. UNAVAILABLE if there is none, no answer, or the broker refuses. */
+export async function withChannel<T>(broker: Broker, work: (channel: Channel) => Promise<T>): Promise<T> {
   const channel = await broker.sharedChannel();
   try {
     return await answered(work(channel));
@@ -101,6 +102,9 @@ async function withChannel<T>(broker: Broker, work: (channel: Channel) => Promis
     await within(closeTimeoutMs, channel.close()).catch(() => {});
   }
 }
+
+/** The AMQP code with which the broker has closed the channel of `withChannel`: 404 if something is not there. */
+const replyCode = (error: unknown): unknown => ((error as Error).cause as { code?: unknown } | undefined)?.code;
 
 /** What came of a change of bindings: `missing`, the queue does not exist; `denied`, the broker's user may not. */
 export type Binding = 'done' | 'missing' | 'denied';
@@ -117,7 +121,7 @@ async function changeBindings(
     });
     return 'done';
   } catch (error) {
-    const { code } = ((error as Error).cause ?? {}) as { code?: unknown };
+    const code = replyCode(error);
     if (code === 404) return 'missing';
     if (code === 403 || code === 405) return 'denied';
     throw error;
@@ -158,7 +162,7 @@ export async function inspectQueue(broker: Broker, queue: string): Promise<Queue
     const { messageCount, consumerCount } = await withChannel(broker, (channel) => channel.checkQueue(queue));
     return { messages: messageCount, consumers: consumerCount };
   } catch (error) {
-    if (((error as Error).cause as { code?: unknown } | undefined)?.code === 404) return undefined;
+    if (replyCode(error) === 404) return undefined;
     throw error;
   }
 }

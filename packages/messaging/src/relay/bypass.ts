@@ -6,7 +6,7 @@
 import type { LogReader, RecordedEvent } from '@caudal/eventlog/types.ts';
 import { forEachConcurrent } from '@caudal/kernel/concurrency.ts';
 import { unavailable } from '@caudal/kernel/errors.ts';
-import type { Fence } from '@caudal/postgres/checkpoint.ts';
+import { type Fence, holdsFence } from '@caudal/postgres/checkpoint.ts';
 import type { Database, Transaction } from '@caudal/postgres/database.ts';
 import type { Broker } from '../rabbitmq/connection.ts';
 import { toMessage } from '../rabbitmq/envelope.ts';
@@ -28,7 +28,7 @@ export async function bypassedFrom(db: Transaction): Promise<number | undefined>
   return rows[0]?.position;
 }
 
-const fenced = 'EXISTS (SELECT FROM checkpoints WHERE name = $2 AND epoch = $3 AND holder IS NOT NULL FOR SHARE)';
+const fenced = holdsFence('$2', '$3');
 
 /** Notes from where the exchange is bypassed. */
 export async function noteBypass(db: Transaction, fence: Fence, position: number): Promise<void> {

@@ -1,6 +1,6 @@
 /** The queues that follow a log, in the table `followers` of its schema. See docs/broken-queues.md. */
 import { CaudalError, invalidField } from '@caudal/kernel/errors.ts';
-import type { Fence } from '@caudal/postgres/checkpoint.ts';
+import { type Fence, holdsFence } from '@caudal/postgres/checkpoint.ts';
 import type { Transaction } from '@caudal/postgres/database.ts';
 
 /** A queue, by its full name, and the keys with which it is bound to the log's exchange: `orders.order.#`. */
@@ -152,7 +152,7 @@ export async function selectFollowers(db: Transaction): Promise<Follower[]> {
 }
 
 /** What holds back a statement of a relay that has lost its lease. */
-const fenced = 'EXISTS (SELECT FROM checkpoints WHERE name = $1 AND epoch = $2 AND holder IS NOT NULL FOR SHARE)';
+const fenced = holdsFence('$1', '$2');
 
 /**
  * Notes that a queue is set aside, and has missed what comes after a position; one that is set aside already keeps its

@@ -5,6 +5,7 @@
  */
 import { idOfStream } from '@caudal/contract/entity.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
+import { fnv1a } from '@caudal/kernel/fnv1a.ts';
 import type { LogPage } from '../read-logs.ts';
 
 export interface Part {
@@ -33,10 +34,7 @@ function positionIn(parts: Part[], domain: string): number {
 
 /** The number of the part that a stream belongs to. A rebuild in progress relies on it: it must never change. */
 function partOf(stream: string, parts: number): number {
-  // FNV-1a over UTF-16 code units, as in the kernel's maps.
-  let hash = 0x811c9dc5;
-  const id = idOfStream(stream);
-  for (let index = 0; index < id.length; index++) hash = Math.imul(hash ^ id.charCodeAt(index), 0x01000193);
+  const hash = fnv1a(idOfStream(stream));
   return ((hash ^ (hash >>> 15)) >>> 0) % parts;
 }
 
