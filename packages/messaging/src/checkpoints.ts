@@ -1,4 +1,4 @@
-/** The names of a handler's checkpoints. They are stored in databases, so they must not change. */
+/** The names of checkpoints, of handlers and of relays. They are stored in databases, so they must not change. */
 
 /** From where on a saga reacts to a domain's events: those up to there count as seen. */
 export function startCheckpoint(handler: string, domain: string): string {
@@ -14,3 +14,9 @@ export function feedCheckpoint(handler: string, domain: string): string {
 export function sweepCheckpoint(handler: string, domain: string): string {
   return `sweep:${handler}:${domain}`;
 }
+
+/** The epoch of the last relay that has sent slots, as its position: no progress. */
+export const slotsCheckpoint = 'relay:slots';
+
+/** Up to where the exchange has got everything, while it is bypassed; absent otherwise. */
+export const exchangeCheckpoint = 'relay:exchange';

@@ -8,6 +8,7 @@ import { forEachConcurrent } from '@caudal/kernel/concurrency.ts';
 import { unavailable } from '@caudal/kernel/errors.ts';
 import { type Fence, holdsFence } from '@caudal/postgres/checkpoint.ts';
 import type { Database, Transaction } from '@caudal/postgres/database.ts';
+import { exchangeCheckpoint } from '../checkpoints.ts';
 import type { Broker } from '../rabbitmq/connection.ts';
 import { toMessage } from '../rabbitmq/envelope.ts';
 import { openPublisher, type Publisher } from '../rabbitmq/publisher.ts';
@@ -15,8 +16,6 @@ import type { BrokenQueues } from './broken-queues.ts';
 import type { BoundQueue } from './followers.ts';
 import { isFor } from './send-missed.ts';
 
-/** The checkpoint of the exchange while it is bypassed: all up to there was confirmed by it. Absent otherwise. */
-const checkpoint = 'relay:exchange';
 const queuesAtOnce = 16;
 const firstTryMs = 10_000;
 const maxTryMs = 60_000;
@@ -24,7 +23,7 @@ const maxTryMs = 60_000;
 /** From where the exchange is bypassed; undefined if it is not. */
 export async function bypassedFrom(db: Transaction): Promise<number | undefined> {
   const text = 'SELECT position FROM checkpoints WHERE name = $1';
-  const rows = await db.query<{ position: number }>({ text, values: [checkpoint] });
+  const rows = await db.query<{ position: number }>({ text, values: [exchangeCheckpoint] });
   return rows[0]?.position;
 }
 
@@ -36,12 +35,12 @@ export async function noteBypass(db: Transaction, fence: Fence, position: number
     text: `INSERT INTO checkpoints AS c (name, position)
       SELECT $1, $4 WHERE set_config('synchronous_commit', 'on', true) = 'on' AND ${fenced}
       ON CONFLICT (name) DO UPDATE SET position = greatest(c.position, excluded.position)`,
-    values: [checkpoint, fence.name, fence.epoch, position],
+    values: [exchangeCheckpoint, fence.name, fence.epoch, position],
   });
 }
 
 async function endBypass(db: Transaction, fence: Fence): Promise<void> {
-  const values = [checkpoint, fence.name, fence.epoch];
+  const values = [exchangeCheckpoint, fence.name, fence.epoch];
   await db.query({ text: `DELETE FROM checkpoints WHERE name = $1 AND ${fenced}`, values });
 }
 

@@ -2,6 +2,7 @@
 import { CaudalError, invalidField } from '@caudal/kernel/errors.ts';
 import { type Fence, holdsFence } from '@caudal/postgres/checkpoint.ts';
 import type { Transaction } from '@caudal/postgres/database.ts';
+import { slotsCheckpoint } from '../checkpoints.ts';
 
 /** A queue, by its full name, and the keys with which it is bound to the log's exchange: `orders.order.#`. */
 export interface BoundQueue {
@@ -55,9 +56,6 @@ export interface FollowerRegistry {
    */
   follow(registration: Registration): Promise<Registered>;
 }
-
-/** The checkpoint with the epoch of the last relay that has sent slots. It is stored in databases: it must not change. */
-const slotsCheckpoint = 'relay:slots';
 
 const slotted = `NOT EXISTS (SELECT FROM checkpoints WHERE name = 'relay' AND epoch > (
     SELECT coalesce(max(position), 0) FROM checkpoints WHERE name = '${slotsCheckpoint}'))`;

@@ -1,6 +1,7 @@
 /**
  * Every message is accounted for: relays are at the heads of their logs, and every handler has handled every stream.
  */
+import { slotsCheckpoint } from '@caudal/messaging/checkpoints.ts';
 import { contexts } from '@caudal/server/contexts.ts';
 import { Client } from 'pg';
 import type { System } from '../../../e2e/system.ts';
@@ -26,7 +27,7 @@ export async function messagesUnderWay({ stores }: System): Promise<string[]> {
       );
       for (const checkpoint of rows) {
         // Where slots are noted, and where sagas begin, is no progress.
-        if (checkpoint.name === 'relay:slots' || checkpoint.name.startsWith('start:')) continue;
+        if (checkpoint.name === slotsCheckpoint || checkpoint.name.startsWith('start:')) continue;
         const [kind, handler, domain] = checkpoint.name.split(':');
         const head = kind === 'relay' ? heads.get(name)! : kind === 'sweep' ? heads.get(domain!)! : 0;
         const who = kind === 'relay' ? `the relay of ${name}` : `the reconciliation of ${handler} over ${domain}`;
