@@ -2,10 +2,10 @@
  * Clocks that can be set while a process runs: libfaketime of Debian's package `faketime`, loaded before the C library.
  * It changes the wall clock only. Timers use CLOCK_MONOTONIC, which NTP does not change either.
  */
-import { execFileSync } from 'node:child_process';
-import { chmodSync, existsSync, globSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, globSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fromDebian } from './debian.ts';
 
 export interface FakeClock {
   /** Settings for a process that uses this clock. Its children use it too. */
@@ -18,27 +18,9 @@ export interface FakeClock {
 
 /** Its path in Debian, for each architecture. "MT": for programs with threads. */
 const places = '/usr/lib/*/faketime/libfaketimeMT.so.1';
-const installMs = 300_000;
 
 /** The library. If it is missing and this process is root, it is installed by apt-get; undefined if it can't be. */
-export function findFaketime(): string | undefined {
-  const find = () => globSync(places)[0];
-  if (find()) return find();
-  if (process.getuid?.() !== 0 || !existsSync('/usr/bin/apt-get')) return undefined;
-  const apt = (...args: string[]) =>
-    execFileSync('apt-get', ['-qy', ...args], {
-      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
-      stdio: 'ignore',
-      timeout: installMs,
-    });
-  try {
-    apt('update');
-    apt('install', '--no-install-recommends', '-o', 'DPkg::Lock::Timeout=300', 'faketime');
-  } catch (error) {
-    console.warn(`faketime can't be installed: ${(error as Error).message}`);
-  }
-  return find();
-}
+export const findFaketime = (): string | undefined => fromDebian('faketime', () => globSync(places)[0]);
 
 /** A clock that first shows the true time. */
 export function makeClock(library: string): FakeClock {

@@ -19,6 +19,7 @@ import { afterEach, expect, test } from '@jest/globals';
 import { borrow, type Kit } from '../../scripts/kit.ts';
 import { freePorts } from '../e2e/part.ts';
 import { until } from '../e2e/wait.ts';
+import { fromDebian } from './debian.ts';
 import { describeNeeding } from './describe-needing.ts';
 
 const schema = 'orders';
@@ -164,7 +165,7 @@ describeNeeding(
   },
 );
 
-const pooler = versionOf('pgbouncer');
+const pooler = fromDebian('pgbouncer', () => versionOf('pgbouncer'));
 /** From 1.21 on PgBouncer knows prepared statements in transaction mode. */
 const preparesInTransactions = pooler !== undefined && Number(pooler.split('.')[1]) >= 21;
 
