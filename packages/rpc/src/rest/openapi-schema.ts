@@ -71,9 +71,18 @@ export function collectSchemas(answers: DescMessage[]): Schemas {
 
   const single = (field: DescField): Schema => {
     if (field.enum) return enumeration(field.enum);
-    if (field.message) return message(field.message);
+    if (field.message) return rulesOf(field).ignore === 'always' ? unbounded(field.message) : message(field.message);
     return scalars[field.scalar ?? 0] ?? {};
   };
+
+  /** A message whose rules do not count here, as the sum of amounts that are bounded each. */
+  const unbounded = (type: DescMessage): Schema => ({
+    type: 'object',
+    ...describe(type),
+    properties: Object.fromEntries(
+      type.fields.map((field) => [field.jsonName, { ...single(field), ...describe(field) }]),
+    ),
+  });
 
   const value = (field: DescField): Schema => {
     if (field.fieldKind === 'list') return { type: 'array', items: single(field), ...ruleSchema(field) };
