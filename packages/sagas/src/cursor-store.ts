@@ -1,5 +1,5 @@
 /** Cursors and timers of handlers in PostgreSQL: how far each stream was seen, and what is due when. */
-import type { RecordedEvent } from '@caudal/eventlog/types.ts';
+import type { StreamHead } from '@caudal/eventlog/types.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import type { TimerChange } from './types.ts';
 
@@ -18,7 +18,7 @@ export async function readCursors(
 }
 
 /** How far the handler has seen the streams of these events; 0 for not at all. For reconciliation. */
-export async function seenOf(database: Database, handler: string, heads: RecordedEvent[]): Promise<number[]> {
+export async function seenOf(database: Database, handler: string, heads: StreamHead[]): Promise<number[]> {
   const streams = heads.map(({ stream }) => stream);
   const cursors = await readCursors(database, handler, streams);
   return streams.map((stream) => cursors.get(stream) ?? 0);

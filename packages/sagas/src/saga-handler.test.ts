@@ -6,6 +6,7 @@ import { unavailable } from '@caudal/kernel/errors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { memoryLog } from '@caudal/testing/memory-log.ts';
+import { seenBy } from '@caudal/testing/seen-by.ts';
 import { expect, test } from '@jest/globals';
 import { readCursors } from './cursor-store.ts';
 import { concernOf } from './observe.ts';
@@ -104,7 +105,7 @@ describeWith(['postgres'], 'a saga', () => {
   test('counts events that concern no saga as seen, and returns how far it has seen', async () => {
     const { handler, world } = setUp();
     expect(await handler.handle([shipped('a', 1), shipped('a', 2)])).toEqual([]);
-    expect(await handler.seen([delivered('a'), shipped('a', 2)])).toEqual([0, 2]);
+    expect(await seenBy(handler, [delivered('a'), shipped('a', 2)])).toEqual([0, 2]);
     expect(world.calls).toEqual([]);
   });
 
