@@ -10,7 +10,8 @@ import { isWellKnown } from './transcode.ts';
 const about = `Commands and queries of Caudal, over JSON. Everything here is derived from the gRPC contract.
 
 - Numbers of 64 bits are strings, times are RFC 3339, enums are written by name.
-- Unknown fields and texts with U+0000 are refused.
+- Bodies are UTF-8. Unknown fields, keys that an object has twice, and control characters in texts are refused.
+- Amounts are whole minor units of a currency of ISO 4217, which says how many decimals there are. Withdrawn currencies are refused.
 - A command with a \`requestId\` may be repeated: a repeat with the same id and content gets the first answer.
 - Errors are \`application/problem+json\` (RFC 9457) with a machine-readable \`reason\`.
 - An answer's \`Consistency-Token\`, sent with a query, makes the query see at least what the answer wrote.`;

@@ -1,6 +1,7 @@
 /** A REST route: runs a request through the pipeline and writes the answer. */
 import type { HttpRule } from '@caudal/contract/http-rule.ts';
 import type { Caller } from '@caudal/kernel/context.ts';
+import { CaudalError } from '@caudal/kernel/errors.ts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type HeaderReader, headerNames } from '../headers.ts';
 import { maskJson } from '../schema/mask.ts';
@@ -10,9 +11,9 @@ import { whenEmitted } from '../server/deadline.ts';
 import type { Endpoint } from '../server/endpoint.ts';
 import type { Pipeline } from '../server/pipeline.ts';
 import type { WebhookSignature, WebhookVerifier } from '../server/webhook.ts';
+import { parseJson } from './json-body.ts';
 import { type LocationOf, locationOf } from './location.ts';
 import { sendProblem } from './problem-reply.ts';
-import { parseRawBody } from './raw-body.ts';
 import { requestJson } from './rest-request.ts';
 import { bytesToJson, jsonToBytes } from './transcode.ts';
 
@@ -116,8 +117,8 @@ export async function serveRoute(
     decode: () => {
       const json = requestJson(contract.request, rule.body, {
         params: request.params as Record<string, string>,
-        query: new URLSearchParams(request.url.split('?').slice(1).join('?')),
-        body: request.body instanceof Uint8Array ? parseRawBody(request.body) : request.body,
+        query: queryOf(request.url),
+        body: parseJson((request.body as Buffer | undefined) ?? Buffer.alloc(0)),
         // Of a signed request only the body counts: headers are not signed.
         ifMatch: rule.method === 'GET' || route.verifier ? undefined : unquoted(header('if-match')),
       });
@@ -145,6 +146,24 @@ export async function serveRoute(
     .header('vary', 'authorization');
   if (rule.method === 'GET' && etag && hasTag(header('if-none-match'), etag)) return reply.code(304).send();
   return reply.code(contract.successStatus).type('application/json').send(body);
+}
+
+/** The query's parameters. Throws INVALID_ARGUMENT if one is not UTF-8: URLSearchParams would mend it without a word. */
+function queryOf(url: string): URLSearchParams {
+  const text = url.split('?').slice(1).join('?');
+  for (const part of text.split('&')) {
+    try {
+      decodeURIComponent(part);
+    } catch {
+      const name = part.split('=')[0]!.slice(0, 100);
+      throw new CaudalError(
+        'INVALID_ARGUMENT',
+        'MALFORMED_REQUEST',
+        `The query has a text that is not UTF-8: ${name}.`,
+      );
+    }
+  }
+  return new URLSearchParams(text);
 }
 
 /** The etag without its quotes. Proxies that compress make it weak (`W/`), so both forms are accepted. */

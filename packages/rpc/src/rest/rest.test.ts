@@ -50,6 +50,48 @@ const place = {
 };
 const lastRequest = () => seen.at(-1)!.request as Record<string, unknown>;
 
+describe('texts that are not UTF-8', () => {
+  const post = (body: Buffer, type: string) =>
+    fetch(`${server.url}/v1/orders`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${alice}`, 'content-type': type },
+      body: new Uint8Array(body),
+    });
+  const latin1 = Buffer.from(JSON.stringify({ ...place, country: 'Österreich' }), 'latin1');
+
+  test.each([
+    ['application/json', 400, 'MALFORMED_REQUEST'],
+    ['application/json; charset=utf-8', 400, 'MALFORMED_REQUEST'],
+    ['application/json; charset=iso-8859-1', 415, 'UNSUPPORTED_MEDIA_TYPE'],
+    ['application/json; charset="windows-1252"', 415, 'UNSUPPORTED_MEDIA_TYPE'],
+    ['application/json;charset=utf-16', 415, 'UNSUPPORTED_MEDIA_TYPE'],
+  ])('are refused in a body of %s: %d', async (type, status, reason) => {
+    const count = seen.length;
+    const response = await post(latin1, type);
+    expect([response.status, ((await response.json()) as Problem).reason]).toEqual([status, reason]);
+    expect(seen.length).toBe(count);
+  });
+
+  test('a body that says UTF-8 and is it, is read', async () => {
+    const body = Buffer.from(JSON.stringify({ ...place, country: 'Österreich' }));
+    for (const type of ['application/json; charset=UTF-8', 'application/json; charset="utf8"'])
+      expect((await post(body, type)).status).toBe(200);
+    expect(lastRequest().country).toBe('Österreich');
+  });
+
+  test('are refused in the query and in the path', async () => {
+    const { status, problem } = await call('GET', '/v1/stock?pageToken=%FF', undefined, {}, admin);
+    expect([status, problem.detail]).toEqual([400, 'The query has a text that is not UTF-8: pageToken.']);
+    expect((await call('GET', '/v1/stock/%E4', undefined, {}, admin)).status).toBe(400);
+  });
+
+  test('a key that a body has twice is refused', async () => {
+    const { status, problem } = await call('POST', '/v1/orders', '{"orderId": "a", "country": "GB", "orderId": "b"}');
+    expect([status, problem.reason]).toEqual([400, 'MALFORMED_REQUEST']);
+    expect(problem.detail).toBe('The body has the key "orderId" twice in one object.');
+  });
+});
+
 describe('REST', () => {
   test('a query answers in canonical JSON, zero values included', async () => {
     const { status, json, headers } = await call('GET', '/v1/stock/p-7', undefined, {}, admin);
