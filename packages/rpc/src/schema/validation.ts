@@ -48,6 +48,9 @@ export function invalidRequest(found: FieldViolation[], reason = 'INVALID_REQUES
   return new CaudalError('INVALID_ARGUMENT', reason, `${first!.field} ${first!.description}${more}.`, { violations });
 }
 
+const firstTime = Date.parse('0001-01-01T00:00:00.000Z');
+const lastTime = Date.parse('9999-12-31T23:59:59.999Z');
+
 const compiled = new Map<DescMessage, Check | undefined>();
 
 /** Undefined if the message has no rules. */
@@ -143,9 +146,10 @@ function presentCheck(field: DescField): ValueCheck | undefined {
     });
   }
   if (field.fieldKind === 'message' && field.message.typeName === 'google.protobuf.Timestamp') {
-    // Over gRPC its seconds may be beyond every date.
+    // Over gRPC its seconds may be beyond every date. These are the bounds of protobuf's Timestamp.
     checks.push((value: Date, at, found) => {
-      if (Number.isNaN(value.getTime())) add(found, at, 'must be a time of the years 1 to 9999');
+      const time = value.getTime();
+      if (!(time >= firstTime && time <= lastTime)) add(found, at, 'must be a time of the years 1 to 9999');
     });
   }
   if (field.message && field.fieldKind === 'message') {
