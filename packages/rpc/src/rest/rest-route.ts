@@ -13,9 +13,10 @@ import type { Pipeline } from '../server/pipeline.ts';
 import type { WebhookSignature, WebhookVerifier } from '../server/webhook.ts';
 import { parseJson } from './json-body.ts';
 import { type LocationOf, locationOf } from './location.ts';
+import { refusedConditions } from './preconditions.ts';
 import { sendProblem } from './problem-reply.ts';
 import { requestJson } from './rest-request.ts';
-import { bytesToJson, jsonToBytes } from './transcode.ts';
+import { bytesToJson, fieldNamed, jsonToBytes } from './transcode.ts';
 
 export interface Route {
   endpoint: Endpoint;
@@ -107,6 +108,7 @@ export async function serveRoute(
   const { endpoint, rule, location: locationFrom } = route;
   const { contract, definition } = endpoint;
   const header = headerReader(request);
+  const isRead = rule.method === 'GET';
   const outcome = await pipeline.run(endpoint, {
     counted: true,
     authenticate,
@@ -120,7 +122,11 @@ export async function serveRoute(
         query: queryOf(request.url),
         body: parseJson((request.body as Buffer | undefined) ?? Buffer.alloc(0)),
         // Of a signed request only the body counts: headers are not signed.
-        ifMatch: rule.method === 'GET' || route.verifier ? undefined : unquoted(header('if-match')),
+        ifMatch:
+          isRead || route.verifier || !fieldNamed(contract.request, 'etag') ? undefined : unquoted(header('if-match')),
+        refused: route.verifier
+          ? []
+          : refusedConditions(request.headers, { isRead, hasEtag: endpoint.hasEtag, request: contract.request }),
       });
       return definition.requestDeserialize(Buffer.from(jsonToBytes(contract.request, json)));
     },
@@ -141,10 +147,8 @@ export async function serveRoute(
   if (etag) reply.header('etag', `"${etag}"`);
   if (location) reply.header('location', location);
   // An answer is for one caller only. Caches must ask again each time, with the etag.
-  reply
-    .header('cache-control', rule.method === 'GET' ? 'private, no-cache' : 'no-store')
-    .header('vary', 'authorization');
-  if (rule.method === 'GET' && etag && hasTag(header('if-none-match'), etag)) return reply.code(304).send();
+  reply.header('cache-control', isRead ? 'private, no-cache' : 'no-store').header('vary', 'authorization');
+  if (isRead && etag && hasTag(header('if-none-match'), etag)) return reply.code(304).send();
   return reply.code(contract.successStatus).type('application/json').send(body);
 }
 

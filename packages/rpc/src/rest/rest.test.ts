@@ -139,6 +139,51 @@ describe('REST', () => {
     expect((await call('POST', '/v1/orders/o-1:cancel')).status).toBe(200);
   });
 
+  describe('Idempotency-Key', () => {
+    const id = '0190d6f0-1c5e-7b3a-9f00-5d2c8a4be101';
+    const cancel = (key: string, body: object = {}) =>
+      call('POST', '/v1/orders/o-1:cancel', body, { 'idempotency-key': key });
+
+    test('is the request id: a UUID as it is, in quotes or without', async () => {
+      for (const key of [id, `"${id}"`, id.toUpperCase(), ` "${id}" `]) {
+        expect((await cancel(key)).status).toBe(200);
+        expect(lastRequest().requestId).toBe(id);
+      }
+      expect((await cancel(id, { requestId: id.toUpperCase() })).status).toBe(200);
+      const ids = new Set([seen.at(-1)!, seen.at(-2)!].map(({ call }) => call.commandId!.key));
+      expect(ids.size).toBe(1);
+    });
+
+    test('may be any text: equal texts are equal ids', async () => {
+      const idOf = async (key: string) => {
+        expect((await cancel(key)).status).toBe(200);
+        return lastRequest().requestId;
+      };
+      const first = await idOf('order 7, attempt 1'.replaceAll(' ', '-'));
+      expect(first).toMatch(/^[0-9a-f-]{36}$/);
+      expect(await idOf('"order-7,-attempt-1"')).toBe(first);
+      expect(await idOf('order-7,-attempt-2')).not.toBe(first);
+      expect(await idOf('"a \\"b\\" \\\\ c"')).toMatch(/^[0-9a-f-]{36}$/);
+      expect(await idOf('x'.repeat(255))).not.toBe(await idOf('x'.repeat(254)));
+    });
+
+    test.each(['', '""', '"a', 'a"b', 'x'.repeat(256), '"\\x"', 'caf\u00e9'])('is refused: %j', async (key) => {
+      const { status, problem } = await cancel(key);
+      expect([status, problem.violations?.[0]?.field]).toEqual([400, 'Idempotency-Key']);
+    });
+
+    test('must not contradict the body', async () => {
+      const { problem } = await cancel('another', { requestId: id });
+      expect(problem.violations).toEqual([
+        { field: 'request_id', description: 'must be the same as in Idempotency-Key, or absent' },
+      ]);
+    });
+
+    test('of a query is not looked at', async () => {
+      expect((await call('GET', '/v1/orders/o-1', undefined, { 'idempotency-key': '"' })).status).toBe(200);
+    });
+  });
+
   test('path and body must not contradict each other', async () => {
     const { status, problem } = await call('POST', '/v1/orders/o-1:cancel', { order_id: 'o-2' });
     expect(status).toBe(400);
@@ -259,6 +304,24 @@ describe('REST errors', () => {
     expect((await call('POST', '/v1/orders?customerId=alice', place)).problem.violations).toMatchObject([
       { field: 'customerId' },
     ]);
+  });
+
+  test.each([
+    ['POST', '/v1/orders', 'If-None-Match', '*'],
+    ['POST', '/v1/orders', 'If-Unmodified-Since', 'Sat, 29 Oct 1994 19:43:31 GMT'],
+    ['POST', '/v1/orders', 'If-Modified-Since', 'Sat, 29 Oct 1994 19:43:31 GMT'],
+    ['POST', '/v1/orders/o-1:cancel', 'If-None-Match', '"v1"'],
+    ['POST', '/v1/orders/o-1:cancel', 'If-Range', '"v1"'],
+    ['POST', '/v1/orders/o-1:cancel', 'If-Match', '"v1", "v2"'],
+    ['GET', '/v1/orders/o-1', 'If-Match', '"v1"'],
+    ['GET', '/v1/orders/o-1', 'If-Modified-Since', 'Sat, 29 Oct 1994 19:43:31 GMT'],
+    ['GET', '/v1/orders', 'If-None-Match', '"v1"'],
+  ])('%s %s refuses the condition %s: %s, which it could not honour', async (method, path, name, value) => {
+    const count = seen.length;
+    const { status, problem } = await call(method, path, method === 'POST' ? {} : undefined, { [name]: value });
+    expect([status, problem.reason]).toEqual([400, 'MALFORMED_REQUEST']);
+    expect(problem.violations?.map(({ field }) => field)).toEqual([name]);
+    expect(seen.length).toBe(count);
   });
 
   test('If-Match is refused for a method without an etag', async () => {
