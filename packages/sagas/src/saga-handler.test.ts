@@ -8,7 +8,7 @@ import { describeWith } from '@caudal/testing/describe-with.ts';
 import { memoryLog } from '@caudal/testing/memory-log.ts';
 import { seenBy } from '@caudal/testing/seen-by.ts';
 import { expect, test } from '@jest/globals';
-import { readCursors } from './cursor-store.ts';
+import { readSeen } from './cursor-store.ts';
 import { concernOf } from './observe.ts';
 import { createSagaHandler } from './saga-handler.ts';
 import { useDatabase } from './testing/postgres.ts';
@@ -64,7 +64,7 @@ describeWith(['postgres'], 'a saga', () => {
           .map((event) => fulfilment.decode(event).$case),
       timers: () => db.timers(handler.name),
       timer: async () => ({ handler: handler.name, ...(await db.timers(handler.name))[0]! }),
-      cursor: async (stream: string) => (await readCursors(db.database, handler.name, [stream])).get(stream) ?? 0,
+      cursor: async (stream: string) => (await readSeen(db.database, handler.name, [stream])).versions.get(stream) ?? 0,
     };
   }
 
