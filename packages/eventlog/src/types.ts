@@ -184,5 +184,7 @@ export interface EventLog extends LogReader {
    */
   lockStream?(stream: string): Promise<() => void>;
   loadSnapshot(stream: string): Promise<Snapshot | undefined>;
+  /** The stream's snapshot without its data. */
+  findSnapshot(stream: string): Promise<Omit<Snapshot, 'data'> | undefined>;
   saveSnapshot(stream: string, snapshot: Snapshot): Promise<void>;
 }

@@ -284,6 +284,11 @@ function openClient(store: Store, call: NonNullable<MemoryLogOptions['call']> = 
       await tick();
       return snapshots.get(stream);
     },
+    async findSnapshot(stream) {
+      await tick();
+      const snapshot = snapshots.get(stream);
+      return snapshot && { version: snapshot.version, schemaVersion: snapshot.schemaVersion };
+    },
     async saveSnapshot(stream, snapshot) {
       await tick();
       snapshots.set(stream, snapshot);
