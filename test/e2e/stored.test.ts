@@ -29,7 +29,8 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'wha
 
   beforeAll(async () => {
     // Roles in processes of their own, so that sagas call other contexts over the network.
-    system = await startSystem({ form: 'processes' });
+    const soon = { CAUDAL_RECONCILIATION_INTERVAL: '1s', CAUDAL_RECONCILIATION_MIN_AGE: '1s' };
+    system = await startSystem({ form: 'processes', env: () => soon });
     sql = new Client({ connectionString: system.stores!.databaseUrl });
     await sql.connect();
     const { api } = system;
@@ -61,7 +62,7 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'wha
       `SELECT nspname AS name FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema$|public$)' ORDER BY 1`,
     );
     expect(rows.map(({ name }) => name)).toEqual(schemas.toSorted());
-  });
+  }, 60_000);
 
   it('in MongoDB and Elasticsearch: the collections and indexes are those of the list', async () => {
     const { namespace } = system.stores!;
@@ -74,7 +75,7 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'wha
     );
     const found = [...collections.map(({ name }) => name), ...indexes];
     expectListed(found, [...listedViews, ...besideViews], { all: true });
-  });
+  }, 60_000);
 
   it('every key in Redis expires', async () => {
     const redis = createClient({ url: serverUrl('redis') });
@@ -94,7 +95,7 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'wha
     } finally {
       redis.destroy();
     }
-  });
+  }, 60_000);
 
   it('an order leaves one claim for each of its callers and its reservations, all under ids with a time', async () => {
     const claims = [];
@@ -114,7 +115,27 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'wha
       const madeAt = timeOfId(`${key.slice(0, 14)}7${key.slice(15, 19)}8${key.slice(20)}`)!;
       expect(Math.abs(Date.now() - madeAt)).toBeLessThan(10 * 60_000);
     }
-  });
+  }, 60_000);
+
+  it('the job that ends cursors notes where their floors go', async () => {
+    const checkpoints = async (kind: string) => {
+      const { rows } = await sql.query<{ name: string; position: string }>(
+        'SELECT name, position FROM orders.checkpoints WHERE starts_with(name, $1) AND position > 0 ORDER BY name',
+        [`${kind}:fulfilment.process:`],
+      );
+      return rows.map(({ name, position }) => [name.slice(kind.length), position]);
+    };
+    const swept = await until(
+      'reconciliation of three logs',
+      () => checkpoints('sweep'),
+      (found) => found.length === 3,
+    );
+    await system.caudal('jobs', 'run', 'orders.saga-cursors');
+    const noted = await checkpoints('next-floor');
+    expect(noted.map(([name]) => name)).toEqual(swept.map(([name]) => name));
+    // No event is a day old.
+    expect(await checkpoints('floor')).toEqual([]);
+  }, 90_000);
 
   it('no timer is left of orders that are delivered', async () => {
     const left = async () => {
@@ -127,7 +148,7 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'wha
       return found;
     };
     await until('no timer is left', left, (found) => found.length === 0);
-  });
+  }, 60_000);
 });
 
 describeWith(['postgres'], 'what is stored with views in PostgreSQL', () => {
@@ -138,17 +159,21 @@ describeWith(['postgres'], 'what is stored with views in PostgreSQL', () => {
   }, 120_000);
   afterAll(() => system?.stop(), 120_000);
 
-  systemTest(() => system)('the tables of all contexts are those of the list', async () => {
-    const sql = new Client({ connectionString: system.stores!.databaseUrl });
-    await sql.connect();
-    try {
-      const found = [];
-      for (const schema of schemas) found.push(...(await tablesOf(sql, schema)));
-      expectListed(found, [...tables, ...listedViews, ...besideViews], { all: true });
-    } finally {
-      await sql.end();
-    }
-  });
+  systemTest(() => system)(
+    'the tables of all contexts are those of the list',
+    async () => {
+      const sql = new Client({ connectionString: system.stores!.databaseUrl });
+      await sql.connect();
+      try {
+        const found = [];
+        for (const schema of schemas) found.push(...(await tablesOf(sql, schema)));
+        expectListed(found, [...tables, ...listedViews, ...besideViews], { all: true });
+      } finally {
+        await sql.end();
+      }
+    },
+    60_000,
+  );
 });
 
 /** The tables of a schema, without partitions. */

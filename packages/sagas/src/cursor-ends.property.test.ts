@@ -135,6 +135,6 @@ describeWith(['postgres'], 'ends of cursors, whatever happens', () => {
   }
 
   test('each event is handled once, and no cursor is left', async () => {
-    await fc.assert(fc.asyncProperty(doings, live), { numRuns: 40 });
+    await fc.assert(fc.asyncProperty(doings, live), { numRuns: 25 });
   }, 300_000);
 });
