@@ -93,6 +93,19 @@ describeWith(['postgres'], 'cursors', () => {
     expect(await streams()).toEqual([a.stream]);
   });
 
+  test('stay if reconciliation was set back since the next floor was noted, until it is there again', async () => {
+    const { append, see, settledUpTo, end, pass, streams, floor } = world();
+    const [a, b] = [await append('a'), await append('b')];
+    await see(a);
+    await settledUpTo(b.position);
+    await end();
+    pass(48 * hour);
+    await settledUpTo(a.position);
+    expect(await end()).toBe(0);
+    await settledUpTo(b.position);
+    expect([await end(), await streams(), await floor()]).toEqual([1, [], a.position]);
+  });
+
   test('of version 0.2 lack their positions, or have stale ones: they are looked up, and end with a later floor', async () => {
     const { append, see, settledUpTo, end, pass, streams, handler } = world();
     const [a, b] = [await append('a'), await append('b')];

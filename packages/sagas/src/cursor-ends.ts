@@ -63,9 +63,11 @@ async function moveFloor({ database, handler, now }: CursorEndOptions, reader: L
   });
   const at = new Map(rows.map(({ name, position }) => [name, position]));
   const [floor, next, swept, fed] = names.map((name) => at.get(name) ?? 0) as [number, number, number, number];
-  if (next > floor && !(await isOld(reader, next, now))) return { floor, hasMoved: false };
   const settled = Math.max(swept, fed);
-  if (settled <= next && next <= floor) return { floor, hasMoved: false };
+  // If it has been set back, as after a fail-over that has lost events, what was noted before says nothing any more.
+  const to = next > floor && next <= settled ? next : floor;
+  if (to > floor && !(await isOld(reader, to, now))) return { floor, hasMoved: false };
+  if (to === floor && next === settled) return { floor, hasMoved: false };
   await database.transaction(async (tx) => {
     // Streams that are parked have events that the floor passes and that were not seen: from now on their row says so.
     await tx.query({
@@ -77,12 +79,12 @@ async function moveFloor({ database, handler, now }: CursorEndOptions, reader: L
     });
     await tx.query({
       name: 'floor-move',
-      text: `INSERT INTO checkpoints AS c (name, position) VALUES ($1, $2), ($3, $4)
-        ON CONFLICT (name) DO UPDATE SET position = greatest(c.position, excluded.position)`,
-      values: [names[0], next, names[1], settled],
+      text: `INSERT INTO checkpoints (name, position) VALUES ($1, $2), ($3, $4)
+        ON CONFLICT (name) DO UPDATE SET position = excluded.position`,
+      values: [names[0], to, names[1], settled],
     });
   });
-  return { floor: next, hasMoved: next > floor };
+  return { floor: to, hasMoved: to > floor };
 }
 
 /** Whether the log's event at this position is a day old. */
