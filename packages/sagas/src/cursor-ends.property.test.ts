@@ -10,6 +10,7 @@ import { redrive } from '@caudal/messaging/dead-letters/redrive.ts';
 import { settler } from '@caudal/messaging/subscription/settle.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { memoryLog } from '@caudal/testing/memory-log.ts';
+import { seenBy } from '@caudal/testing/seen-by.ts';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { endCursors } from './cursor-ends.ts';
@@ -82,8 +83,9 @@ describeWith(['postgres'], 'ends of cursors, whatever happens', () => {
         values: [name],
       });
       const { heads, position } = await logs.get('orders')!.heads(row?.position ?? 0, { minAgeMs: 0 });
-      const seen = await handler.seen(heads);
-      const behind = heads.filter(({ version }, index) => seen[index]! < version);
+      const ends = heads.map((head) => log.events[head.position - 1]!);
+      const seen = await seenBy(handler, ends);
+      const behind = ends.filter(({ version }, index) => seen[index]! < version);
       if (behind.length > 0) await settle(behind);
       await db.database.query({
         text: `INSERT INTO checkpoints (name, position) VALUES ($1, $2)
