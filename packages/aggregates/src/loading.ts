@@ -29,7 +29,8 @@ export function openLoader(log: EventLog, snapshots: Snapshots, clock: Clock): L
       entry.stale = false;
       const kept = await snapshots.read(decider, stream);
       const snapshot = kept === 'unreadable' ? undefined : kept;
-      entry.snapshotVersion = kept === 'unreadable' ? Number.NEGATIVE_INFINITY : Math.max(entry.snapshotVersion, kept?.version ?? 0);
+      entry.snapshotVersion =
+        kept === 'unreadable' ? Number.NEGATIVE_INFINITY : Math.max(entry.snapshotVersion, kept?.version ?? 0);
       if (!from || (snapshot && snapshot.version > from.version)) {
         from = snapshot;
         entry.snapshotOfOther = from !== undefined;
