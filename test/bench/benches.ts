@@ -14,6 +14,7 @@ import { projection } from './benches/projection.ts';
 import { query } from './benches/query.ts';
 import { rebuild } from './benches/rebuild.ts';
 import { reserve } from './benches/reserve.ts';
+import { transfers } from './benches/transfers.ts';
 import type { Bench } from './types.ts';
 
 export const benches: Bench[] = [
@@ -21,6 +22,7 @@ export const benches: Bench[] = [
   hotItem,
   hotState,
   reserve,
+  transfers,
   query,
   projection,
   rebuild,

@@ -60,14 +60,23 @@ import type { KnownClaims } from './claims.ts';
 import { openContention } from './contention.ts';
 import { type AnyUnit, type Entry, isIdle, type Job, type Outcome, type Sent, type SentPart } from './entry.ts';
 import { decide } from './fold.ts';
+import { newJob } from './jobs.ts';
 import type { Loader } from './loading.ts';
-import { commandsInFlight, countCommand, redecisions } from './metrics.ts';
-import { catchUp, conflictOf, isOvertaken, mayReturn, moveOn, putBack } from './recovery.ts';
+import { redecisions } from './metrics.ts';
+import {
+  catchUp,
+  conflictOf,
+  idleBeside,
+  isOutdated,
+  isOvertaken,
+  maxInFlight,
+  mayReturn,
+  moveOn,
+  putBack,
+} from './recovery.ts';
 import type { Snapshots } from './snapshots.ts';
 import type { ExecutedUnit } from './types.ts';
 
-/** The longest chain: enough for several calls of the log, and not too much to decide again. */
-const maxInFlight = 256;
 /** The same after a lost race: a few commands are decided quickly, and win the next race against a larger chain. */
 const maxAfterLoss = 8;
 /**
@@ -75,6 +84,12 @@ const maxAfterLoss = 8;
  * are decided. Without the bound, all commands that arrived together would wait for the slowest of them.
  */
 const streamsATurn = 16;
+/**
+ * After a unit was refused since another process had written to one of its streams, for this long units read their idle
+ * streams before they join. Otherwise the state of a stream that another process has used last is found outdated by the append, and all
+ * that was decided behind it on the unit's busy streams is void.
+ */
+const sharedMs = 10_000;
 
 type Conflict = Extract<Outcome, { kind: 'conflict' }>;
 type Claimed = Extract<Outcome, { kind: 'claimed' }>;
@@ -106,11 +121,12 @@ export function openQueue(options: QueueOptions): Queue {
   const { log, clock, ids, loader, snapshots, maxQueue, maxContended, onIdle } = options;
   const due = new Set<Entry>();
   let received = 0;
+  let sharedUntilMs = Number.NEGATIVE_INFINITY;
   const contention = openContention({ log, elapsed: options.elapsed, onLocked });
 
   function onLocked(entry: Entry): void {
     // The callers may have cancelled their commands while the lock was waited for.
-    if (entry.waiting.size > 0) void read(entry);
+    if (entry.waiting.size > 0) void read(entry, idleBeside(entry));
     else schedule(entry);
   }
 
@@ -174,10 +190,11 @@ export function openQueue(options: QueueOptions): Queue {
     return inFlight.length < (overtaken ? maxAfterLoss : maxInFlight);
   }
 
-  async function read(entry: Entry): Promise<void> {
+  /** Reads the stream's events; and those of `others`, whose units are decided after it. */
+  async function read(entry: Entry, others: Entry[] = []): Promise<void> {
     entry.loading = true;
     try {
-      await loader.load(entry);
+      await Promise.all([entry, ...others].map(loader.load));
       entry.latestKnown = 0;
     } catch (error) {
       for (const job of [...entry.waiting]) {
@@ -267,6 +284,7 @@ export function openQueue(options: QueueOptions): Queue {
     const overtaken = conflict !== undefined && isOvertaken(entry, head, conflict);
     if (conflict) catchUp(entry, head, conflict);
     entry.overtaken = overtaken;
+    if (overtaken && head.sent.parts.length > 1) sharedUntilMs = options.elapsed() + sharedMs;
 
     const returned = voided.filter(({ sent }) => mayReturn(sent));
     putBack(
@@ -354,38 +372,10 @@ export function openQueue(options: QueueOptions): Queue {
   return {
     execute(entries, unit) {
       const { signal } = unit;
-      const { name } = unit.parts[0]!.decider.entity;
-      const { promise, resolve, reject } = Promise.withResolvers<ExecutedUnit<unknown>>();
       const onAbort = () => abort(job);
-      const end = () => {
-        job.done = true;
-        signal?.removeEventListener('abort', onAbort);
-        commandsInFlight.add(-1);
-      };
-      const job: Job = {
-        unit,
-        entries,
-        number: 0,
-        sent: false,
-        done: false,
-        contended: 0,
-        lost: entries.map(() => 0),
-        claimed: 0,
-        resolve(executed) {
-          end();
-          countCommand(name, executed.repeated ? 'repeated' : 'done');
-          resolve(executed);
-        },
-        reject(error) {
-          end();
-          countCommand(name, { error });
-          reject(error);
-        },
-      };
-      commandsInFlight.add(1);
+      const { job, answered } = newJob(entries, unit, () => signal?.removeEventListener('abort', onAbort));
       const full = entries.find((entry) => entry.waiting.size + entry.inFlight.length + entry.warming >= maxQueue);
-      const cold =
-        entries.length > 1 ? entries.filter(({ durable, inFlight }) => !durable && inFlight.length === 0) : [];
+      const cold = entries.length > 1 ? entries.filter(isOutdated(options.elapsed() < sharedUntilMs)) : [];
       if (signal?.aborted) job.reject(cancelled(signal));
       else if (full) job.reject(queueFull(full.stream));
       else {
@@ -394,7 +384,7 @@ export function openQueue(options: QueueOptions): Queue {
         else join(job);
       }
       for (const entry of entries) schedule(entry);
-      return promise;
+      return answered;
     },
   };
 }

@@ -4,6 +4,9 @@ import { hasLanded } from './answers.ts';
 import type { Entry, Job, Sent, SentPart, State } from './entry.ts';
 import { fold } from './fold.ts';
 
+/** The longest chain: enough for several calls of the log, and not too much to decide again. */
+export const maxInFlight = 256;
+
 /** These commands wait again, before those that were received after them. */
 export function putBack(entry: Entry, again: Job[]): void {
   if (again.length === 0) return;
@@ -52,4 +55,18 @@ export function catchUp(entry: Entry, { before }: SentPart, { version, missing }
     // Not the next events, or not readable: read the stream again. If that fails, the waiting commands get the error.
     entry.durable = undefined;
   }
+}
+
+/** Whether a unit reads the stream before it joins the queue: it is not in memory, or idle and maybe `shared` with others. */
+export function isOutdated(shared: boolean) {
+  return ({ durable, inFlight, waiting }: Entry): boolean =>
+    inFlight.length === 0 && (!durable || (shared && waiting.size === 0));
+}
+
+/** Idle streams of the units that wait for this one, as far as they can be decided in one go. */
+export function idleBeside(entry: Entry): Entry[] {
+  const idle = new Set<Entry>();
+  for (const { entries } of [...entry.waiting].slice(0, maxInFlight))
+    for (const other of entries) if (other !== entry && other.inFlight.length === 0 && !other.loading) idle.add(other);
+  return [...idle];
 }
