@@ -7,6 +7,7 @@ import { refusalOf, testCall } from '@caudal/testing/call.ts';
 import { memoryLog } from '@caudal/testing/memory-log.ts';
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import { openReservation, stockDecider } from '../domain/stock.ts';
+import { about, lines, releasing, reserving, untouched } from '../testing/reservation-requests.ts';
 import { expireReservation } from './expire-reservation.ts';
 import { inventoryService } from './inventory-service.ts';
 
@@ -53,34 +54,11 @@ beforeEach(async () => {
   }
 });
 
-const lines = (a: bigint, b: bigint) => [
-  { productId: 'A', quantity: a },
-  { productId: 'B', quantity: b },
-];
-const reserving = (reservationId: string, wanted: ReturnType<typeof lines>) => ({
-  requestId: '',
-  reservationId,
-  lines: wanted,
-  ttl: { seconds: 60n, nanos: 0 },
-  attributes: {},
-});
-const about = (reservationId: string, wanted: ReturnType<typeof lines>) => ({
-  requestId: '',
-  reservationId,
-  lines: wanted,
-});
-const releasing = (reservationId: string, wanted: ReturnType<typeof lines>) => ({
-  ...about(reservationId, wanted),
-  reason: 'test',
-  committed: false,
-});
-
 /** On hand and reserved of a product, and whether the reservation holds pieces of it. */
 async function stock(productId: string, reservationId = 'r1') {
   const { state } = await aggregates.load(stockDecider, productId);
   return { onHand: state.onHand, reserved: state.reserved, open: openReservation(state, reservationId) !== undefined };
 }
-const untouched = { onHand: 10n, reserved: 0n, open: false };
 
 describe('stock items', () => {
   test('creating, restocking and adjusting answer with the stock, and with a consistency token', async () => {
@@ -387,84 +365,6 @@ describe.each([
       expect((await refusalOf(api.commitReservation(request, testCall({ requestId: 'y' })))).reason).toBe(
         'RESERVATION_LOST',
       );
-      expect(await stock('A')).toEqual(untouched);
-    });
-  });
-
-  describe('ReleaseReservation, ReturnStock and expiry', () => {
-    test('a release before the reserve wins, also for products without stock', async () => {
-      const all = [...lines(3n, 4n), { productId: 'X', quantity: 1n }];
-      await api.releaseReservation(releasing('r1', all), testCall());
-      expect((await refusalOf(api.reserveStock(reserving('r1', lines(3n, 4n)), testCall()))).reason).toBe(
-        'RESERVATION_BARRED',
-      );
-      expect(await stock('A')).toEqual(untouched);
-    });
-
-    test('committed pieces come back by a release or a return, once', async () => {
-      for (const id of ['r1', 'r2']) {
-        await api.reserveStock(reserving(id, lines(3n, 4n)), testCall());
-        await api.commitReservation(about(id, lines(3n, 4n)), testCall());
-      }
-      for (const requestId of ['x', 'x', 'y']) {
-        await api.releaseReservation(releasing('r1', lines(3n, 4n)), testCall({ requestId }));
-        await api.returnStock(about('r2', lines(3n, 4n)), testCall({ requestId: `return ${requestId}` }));
-      }
-      expect(await stock('A')).toEqual(untouched);
-      expect(await stock('B')).toEqual(untouched);
-    });
-
-    test('pieces that were committed long ago come back if the request says that they were, once', async () => {
-      await api.reserveStock(reserving('r1', lines(3n, 4n)), testCall());
-      await api.commitReservation(about('r1', lines(3n, 4n)), testCall());
-      now = new Date(start.getTime() + 40 * 86_400_000);
-      ({ api, aggregates } = restart(log));
-      for (const _ of [1, 2, 3]) {
-        await api.releaseReservation({ ...releasing('r1', lines(3n, 4n)), committed: true }, testCall());
-        expect(await stock('A')).toEqual(untouched);
-        expect(await stock('B')).toEqual(untouched);
-      }
-    });
-
-    test('pieces that were not committed cannot be returned', async () => {
-      await api.reserveStock(reserving('r1', lines(3n, 4n)), testCall());
-      expect(await refusalOf(api.returnStock(about('r1', lines(3n, 4n)), testCall()))).toEqual({
-        code: 'FAILED_PRECONDITION',
-        reason: 'RESERVATION_NOT_COMMITTED',
-      });
-      expect(await stock('A')).toEqual({ onHand: 10n, reserved: 3n, open: true });
-    });
-
-    test('pieces of lines that can be returned are back, if others are refused; a repeat gets the same answer', async () => {
-      await api.reserveStock(reserving('r1', lines(3n, 4n)), testCall());
-      await api.commitReservation(about('r1', lines(3n, 4n)), testCall());
-      for (const requestId of ['x', 'x', 'y']) {
-        const error = (await api
-          .returnStock(about('r1', lines(3n, 5n)), testCall({ requestId }))
-          .catch((e) => e)) as CaudalError;
-        expect(error).toMatchObject({ code: 'FAILED_PRECONDITION', reason: 'RESERVATION_MISMATCH' });
-        expect(error.violations).toMatchObject([{ field: 'lines[1].quantity' }]);
-        expect(await stock('A')).toEqual(untouched);
-        expect(await stock('B')).toEqual({ onHand: 6n, reserved: 0n, open: false });
-      }
-    });
-
-    test('nothing is returned to a product without stock', async () => {
-      const unknown = about('r1', [{ productId: 'X', quantity: 1n }]);
-      expect(await refusalOf(api.returnStock(unknown, testCall()))).toEqual({
-        code: 'NOT_FOUND',
-        reason: 'STOCK_NOT_FOUND',
-      });
-    });
-
-    test('a timer that fires early gets the time of its next try', async () => {
-      await api.reserveStock(reserving('r1', lines(3n, 4n)), testCall());
-      const expire = () =>
-        expireReservation({ aggregates })({ productId: 'A', reservationId: 'r1', origin: testCall().origin });
-      expect(await expire()).toEqual(new Date(start.getTime() + 60_000));
-      now = new Date(start.getTime() + 60_000);
-      expect(await expire()).toBeUndefined();
-      expect(await expire()).toBeUndefined();
       expect(await stock('A')).toEqual(untouched);
     });
   });
