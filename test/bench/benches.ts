@@ -16,6 +16,7 @@ import { projection } from './benches/projection.ts';
 import { query } from './benches/query.ts';
 import { rebuild } from './benches/rebuild.ts';
 import { reserve } from './benches/reserve.ts';
+import { transfers } from './benches/transfers.ts';
 import type { Bench } from './types.ts';
 
 export const benches: Bench[] = [
@@ -24,6 +25,7 @@ export const benches: Bench[] = [
   contention,
   hotState,
   reserve,
+  transfers,
   query,
   projection,
   rebuild,

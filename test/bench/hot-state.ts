@@ -54,7 +54,7 @@ const contexts: Record<string, { prepare(): Promise<() => Promise<unknown>>; loa
   payments: {
     async prepare() {
       const aggregates = open();
-      const { handlers } = walletService({ aggregates, ids: newId });
+      const { handlers } = walletService({ aggregates, ids: newId, shareLog: () => true });
       const api = handlers as unknown as Handlers<WalletServiceService>;
       const walletId = 'HOT';
       await api.createWallet({ requestId: '', walletId, customerId: 'c', currency: 'GBP' }, testCall());

@@ -23,14 +23,13 @@ interface Found {
   expected?: 'absent' | number;
 }
 
-/** Thrown by `lookUp`: the log is asked for the claims before the command is decided. */
-export const lookFirst = new Error('The claims of a command are looked up before it is decided.');
-
 export interface ClaimView {
   /** The outcome of the id; undefined if it is taken for absent, which the append checks. */
   claim(id: string): unknown;
-  /** The same; throws `lookFirst` if it would be a guess. */
+  /** The same. If it is a guess, the log is asked for the claims, and what was decided does not count. */
   lookUp(id: string): unknown;
+  /** Whether `lookUp` has guessed. */
+  mustLook(): boolean;
   /** The outcome of the id after these events. */
   claimAfter(recorded: ReadonlyMap<string, Remembered<unknown>>): (id: string) => unknown;
   /** The claims of the append: all that was asked, and what the events record. */
@@ -57,6 +56,7 @@ export function openClaimView(
   now: Date,
 ): ClaimView {
   const asked = new Map<string, Found>();
+  let guessed = false;
 
   function find(id: string): Found {
     if (!rules) throw new Error(`${entity.name}: a decision asks for a claim, but its decider has no rules of claims`);
@@ -91,9 +91,10 @@ export function openClaimView(
     claim,
     lookUp(id) {
       const outcome = claim(id);
-      if (asked.get(id)!.expected === 'absent' && !fromLog.has(id)) throw lookFirst;
+      guessed ||= asked.get(id)!.expected === 'absent' && !fromLog.has(id);
       return outcome;
     },
+    mustLook: () => guessed,
     claimAfter: (recorded) => (id) => recorded.get(id)?.outcome ?? claim(id),
     claims(recorded) {
       const looked = Array.from(asked, ([id, { expected }]) =>

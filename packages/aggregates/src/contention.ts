@@ -13,6 +13,11 @@
  *   held       First the events of other processes are read. Then the 50 ms begin, in which commands are decided. After
  *              that none are. The lock is released once all in flight is settled, or as soon as there is nothing to do.
  *
+ * A unit (docs/units.md) needs the locks of all its contended streams. It takes them in the order of the streams' names, and
+ * releases those of later names before it waits for one. A queue that stands behind a unit that waits for its turn elsewhere
+ * holds no lock. So no process waits for a lock while it holds one of a later name, and processes can't wait for each other in
+ * a circle. The 50 ms of all of them begin when it has all.
+ *
  * See README, Choices, for the rejected alternatives and for processes that take no locks yet.
  */
 import type { EventLog } from '@caudal/eventlog/types.ts';
@@ -32,11 +37,11 @@ const holdMs = 50;
 
 export interface Contention {
   /**
-   * Whether the entry's commands may be decided. If not, either the lock was requested, and `onLocked` will be called;
-   * or the lock's time is over, and the caller calls again once all in flight is settled.
+   * Whether commands of all these entries may be decided. If not, either a lock was requested, and `onLocked` will be called;
+   * or the time of one is over, and the caller calls again once all in flight is settled.
    */
-  mayDecide(entry: Entry): boolean;
-  /** The entry has nothing to do: releases its lock, if it holds one. */
+  mayDecide(entries: Entry[]): boolean;
+  /** The entry has nothing to do, or can't do it: releases its lock, if it holds one. */
   release(entry: Entry): void;
   /** The first waiting command has lost a race to another writer: its last `times` races in a row. */
   lost(entry: Entry, times: number): void;
@@ -69,20 +74,35 @@ export function openContention({ log, elapsed, onLocked, onContended }: Contenti
     entry.lock = undefined;
   }
 
+  /** Whether the entry holds its lock, or needs none. A lock whose time is over is released. */
+  function isOpen(entry: Entry, now: number): boolean {
+    const { lock } = entry;
+    if (lock === 'requested') return false;
+    if (lock) {
+      if (lock.endsAtMs === undefined || now < lock.endsAtMs) return true;
+      if (entry.inFlight.length > 0) return false;
+      release(entry);
+    }
+    return !log.lockStream || now >= entry.contendedUntilMs;
+  }
+
+  /** The time begins after reading, since reading may take longer than the 50 ms. */
+  function begin({ lock }: Entry, now: number): void {
+    if (lock && lock !== 'requested') lock.endsAtMs ??= now + holdMs;
+  }
+
   return {
-    mayDecide(entry) {
+    mayDecide(entries) {
       const now = elapsed();
-      const { lock } = entry;
-      if (lock === 'requested') return false;
-      if (lock) {
-        // The time begins after reading, since reading may take longer than the 50 ms.
-        lock.endsAtMs ??= now + holdMs;
-        if (now < lock.endsAtMs) return true;
-        if (entry.inFlight.length > 0) return false;
-        release(entry);
+      const ordered = entries.length > 1 ? inLockOrder(entries) : entries;
+      const lacking = ordered.findIndex((entry) => !isOpen(entry, now));
+      if (lacking === -1) {
+        for (const entry of entries) begin(entry, now);
+        return true;
       }
-      if (!log.lockStream || now >= entry.contendedUntilMs) return true;
-      void request(entry);
+      for (const later of ordered.slice(lacking + 1)) if (later.inFlight.length === 0) release(later);
+      const entry = ordered[lacking]!;
+      if (!entry.lock) void request(entry);
       return false;
     },
     release,
@@ -95,4 +115,9 @@ export function openContention({ log, elapsed, onLocked, onContended }: Contenti
       if (contended) onContended(entry);
     },
   };
+}
+
+/** The entries in the order in which their locks are taken. */
+function inLockOrder(entries: Entry[]): Entry[] {
+  return entries.toSorted((a, b) => (a.stream < b.stream ? -1 : 1));
 }

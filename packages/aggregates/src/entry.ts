@@ -2,10 +2,10 @@
 import type { EventCase } from '@caudal/contract/entity.ts';
 import type { Append, AppendResult, KnownClaim } from '@caudal/eventlog/types.ts';
 import type { FormerClaims } from './former-claims.ts';
-import type { Command, Decided, Decider, Executed, Remembered } from './types.ts';
+import type { Decided, Decider, ExecutedUnit, Remembered, Unit } from './types.ts';
 
-/** Commands and deciders of any entity, where the types no longer matter. */
-export type AnyCommand = Command<unknown, EventCase, unknown>;
+/** Units and deciders of any entity, where the types no longer matter. A command of one stream is a unit of one. */
+export type AnyUnit = Unit<unknown, EventCase, unknown>;
 export type AnyDecider = Decider<unknown, EventCase>;
 
 /** A stream's state, with the claims that only its events of version 0.2 tell. */
@@ -13,18 +13,29 @@ export interface State extends Decided<unknown> {
   former?: FormerClaims | undefined;
 }
 
+/** What the log has answered about claims of a stream, by id. */
+export type FromLog = Map<string, KnownClaim | 'absent'>;
+
 /** A command and the caller that waits for it. */
 export interface Job {
-  command: AnyCommand;
-  /** Rises with each command: the order in which they were received. */
+  unit: AnyUnit;
+  /** Those of its streams, in the order of the unit's parts. */
+  entries: Entry[];
+  /** Rises with each command: the order in which they joined their queues. */
   number: number;
-  /** How often in a row it was decided again because another process had written to the stream. */
+  /** Decided, and not yet returned to all its queues or answered. */
+  sent: boolean;
+  /** The caller has its answer. */
+  done: boolean;
+  /** How often it was decided again because another process had written to one of its streams. */
   contended: number;
-  /** What the log has answered about claims, by id. */
-  known?: Map<string, KnownClaim | 'absent'>;
+  /** How often because of each of them. */
+  lost: number[];
+  /** For each stream. */
+  known?: FromLog[];
   /** How often it was decided again for such a claim. */
   claimed: number;
-  resolve(executed: Executed<unknown>): void;
+  resolve(executed: ExecutedUnit<unknown>): void;
   reject(error: unknown): void;
 }
 
@@ -38,13 +49,30 @@ export type Outcome = AppendResult | { kind: 'failed'; error: unknown };
 export interface Sent {
   job: Job;
   append: Append;
-  /** The stream's state if the append lands. */
-  after: State;
   /** The answer to the caller if the append lands. */
   answer: Answer;
+  parts: SentPart[];
+  outcome?: Outcome;
+  /** Of its queues, those that have not recovered yet, if its outcome voids what follows. */
+  unrecovered: number;
+  /** In one of them another process had written. */
+  overtaken: boolean;
+}
+
+/** A stream of a decided command. */
+export interface DecidedPart {
+  /** The stream's state that it was decided on. */
+  before: State;
+  /** The same if the append lands. */
+  after: State;
   /** What the append records, by id. */
   recorded: ReadonlyMap<string, Remembered<unknown>>;
-  outcome?: Outcome;
+}
+
+export interface SentPart extends DecidedPart {
+  sent: Sent;
+  /** Its place in the append. */
+  place: number;
 }
 
 export interface Entry {
@@ -62,10 +90,12 @@ export interface Entry {
   snapshotAfterMs: number;
   /** The entry's bytes, as the cache counts them. */
   cachedBytes: number;
+  /** Units that read other streams before they join `waiting`. */
+  warming: number;
   /** Not decided yet, in order. */
   waiting: Set<Job>;
   /** Decided, in order, each on the state after the one before it. */
-  inFlight: Sent[];
+  inFlight: SentPart[];
   /** By id: what the appends in flight record. */
   recording: Map<string, Remembered<unknown>>;
   /** An append in flight was not appended: those behind it are void, and nothing is decided until all are settled. */
@@ -103,6 +133,7 @@ export function newEntry(stream: string, decider: AnyDecider): Entry {
     snapshotOfOther: false,
     snapshotAfterMs: 0,
     cachedBytes: 0,
+    warming: 0,
     waiting: new Set(),
     inFlight: [],
     recording: new Map(),
@@ -119,5 +150,6 @@ export function newEntry(stream: string, decider: AnyDecider): Entry {
 
 /** Whether nothing waits for this stream. */
 export function isIdle(entry: Entry): boolean {
-  return entry.waiting.size === 0 && entry.inFlight.length === 0 && !entry.loading && !entry.read && !entry.nextRead;
+  const { waiting, inFlight, warming, loading, read, nextRead } = entry;
+  return waiting.size === 0 && inFlight.length === 0 && warming === 0 && !loading && !read && !nextRead;
 }

@@ -1,12 +1,12 @@
 /** Makes states of events, and events of commands. */
 import { type EventCase, NewerEvent } from '@caudal/contract/entity.ts';
 import { encodeMetadata, metadataOf } from '@caudal/eventlog/codec.ts';
-import type { RecordedEvent } from '@caudal/eventlog/types.ts';
+import type { Append, NewEvent, RecordedEvent } from '@caudal/eventlog/types.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import type { IdSource } from '@caudal/kernel/ids.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
-import { type KnownClaims, lookFirst, openClaimView, remembered } from './claims.ts';
-import type { AnyCommand, AnyDecider, Sent, State } from './entry.ts';
+import { type ClaimView, type KnownClaims, openClaimView, remembered } from './claims.ts';
+import type { Answer, AnyDecider, AnyUnit, DecidedPart, Sent, State } from './entry.ts';
 import { formerAfter } from './former-claims.ts';
 
 /**
@@ -62,60 +62,107 @@ export function fold(decider: AnyDecider, before: State, events: RecordedEvent[]
   return events.reduce((state, event) => apply(decider, state, event), before);
 }
 
-export type Decision = Omit<Sent, 'job' | 'outcome'>;
+/** A decided command that was not sent yet. */
+export type Decision = Pick<Sent, 'append' | 'answer'> & { parts: DecidedPart[] };
+
+/** A stream that a command is decided on. */
+export interface DecidedOn {
+  stream: string;
+  before: State;
+  known: KnownClaims;
+}
+
+const nothingRecorded: DecidedPart['recorded'] = new Map();
+const noEvents: NewEvent[][] = [];
 
 /**
- * Decides a command on a state. A refusal becomes an empty append: its result shows whether the stream is still at the
- * version that the refusal was decided on, whether the command had succeeded before, and whether the ids that it takes
- * for absent are. What is looked up before a decision becomes an empty append, too.
+ * Decides a command on the states of its streams. A refusal becomes an append without events: its result shows whether the
+ * streams are still at the versions that the refusal was decided on, whether the command had succeeded before, and whether the
+ * ids that it takes for absent are. What is looked up before a decision becomes such an append, too.
  */
-export function decide(
-  stream: string,
-  command: AnyCommand,
-  before: State,
-  known: KnownClaims,
-  { clock, ids }: { clock: Clock; ids: IdSource },
-): Decision {
-  const { decider, commandId, origin } = command;
+export function decide(unit: AnyUnit, on: DecidedOn[], { clock, ids }: { clock: Clock; ids: IdSource }): Decision {
+  const { commandId } = unit;
   const now = clock();
-  const view = openClaimView(stream, decider, before, known, now);
-  const claimsOf = (recorded: Decision['recorded']) => {
-    const claims = view.claims(recorded);
-    return claims.length > 0 && { claims };
-  };
+  const views: ClaimView[] = on.map(({ stream, before, known }, n) =>
+    openClaimView(stream, unit.parts[n]!.decider, before, known, now),
+  );
+  let answer: Answer;
   try {
-    command.authorize?.(decider.owner?.(before.state));
-    const events = command.decide(before.state, {
-      now,
-      version: before.version,
-      claim: view.claim,
-      lookUp: view.lookUp,
-    });
-    const recorded = remembered(decider.claims, events);
-    let after = before;
-    for (const event of events) after = { ...next(decider, after, event, now, true), version: after.version + 1 };
-    const { state, version } = after;
-    const reply = command.reply({ state, version, claim: view.claimAfter(recorded) });
-    const metadata = encodeMetadata(origin, now, decider.claims !== undefined);
-    return {
-      append: {
-        stream,
-        expected: before.version,
-        events: events.map((event) => ({ ...decider.entity.encode(event), eventId: ids(), metadata })),
-        command: commandId && { ...commandId, reply: command.replyCodec.encode(reply).finish() },
-        ...claimsOf(recorded),
-      },
-      after,
-      answer: { kind: 'reply', reply },
-      recorded,
-    };
+    const events = decideOn(unit, on, views, now);
+    if (!views.some(mustLook)) {
+      const parts = on.map(({ before }, n) => partAfter(unit.parts[n]!.decider, before, events[n]!, now));
+      const reply = unit.reply(
+        parts.map(({ after: { state, version }, recorded }, n) => {
+          return { state, version, claim: views[n]!.claimAfter(recorded) };
+        }),
+      );
+      const encoded = events.map((some, n) => encodeEvents(unit, unit.parts[n]!.decider, some, now, ids));
+      const command = commandId && { ...commandId, reply: unit.replyCodec.encode(reply).finish() };
+      return { append: appendOf(on, views, parts, encoded, command), answer: { kind: 'reply', reply }, parts };
+    }
+    answer = { kind: 'look' };
   } catch (error) {
-    const recorded = remembered(undefined, []);
-    return {
-      append: { stream, expected: before.version, events: [], command: commandId, ...claimsOf(recorded) },
-      after: before,
-      answer: error === lookFirst ? { kind: 'look' } : { kind: 'refusal', error },
-      recorded,
-    };
+    answer = views.some(mustLook) ? { kind: 'look' } : { kind: 'refusal', error };
   }
+  const parts = on.map(({ before }) => ({ before, after: before, recorded: nothingRecorded }));
+  return { append: appendOf(on, views, parts, noEvents, commandId), answer, parts };
+}
+
+const mustLook = (view: ClaimView) => view.mustLook();
+
+/** The events of each stream. */
+function decideOn({ parts, decide }: AnyUnit, on: DecidedOn[], views: ClaimView[], now: Date): EventCase[][] {
+  on.forEach(({ before }, n) => {
+    const { decider, authorize } = parts[n]!;
+    authorize?.(decider.owner?.(before.state));
+  });
+  const events = decide(
+    on.map(({ before: { state, version } }, n) => {
+      const { claim, lookUp } = views[n]!;
+      return { state, now, version, claim, lookUp };
+    }),
+  );
+  if (events.length !== on.length)
+    throw new Error(`A unit of ${on.length} streams was decided for ${events.length}: return the events of each`);
+  return events;
+}
+
+function partAfter(decider: AnyDecider, before: State, events: EventCase[], now: Date): DecidedPart {
+  let after = before;
+  for (const event of events) after = { ...next(decider, after, event, now, true), version: after.version + 1 };
+  return { before, after, recorded: remembered(decider.claims, events) };
+}
+
+function encodeEvents(
+  { origin }: AnyUnit,
+  { entity, claims }: AnyDecider,
+  events: EventCase[],
+  now: Date,
+  ids: IdSource,
+): NewEvent[] {
+  if (events.length === 0) return [];
+  const metadata = encodeMetadata(origin, now, claims !== undefined);
+  return events.map((event) => ({ ...entity.encode(event), eventId: ids(), metadata }));
+}
+
+function appendOf(
+  on: DecidedOn[],
+  views: ClaimView[],
+  parts: DecidedPart[],
+  events: NewEvent[][],
+  command: Append['command'],
+): Append {
+  const partOf = (n: number) => ({
+    stream: on[n]!.stream,
+    expected: on[n]!.before.version,
+    events: events[n] ?? [],
+  });
+  const append: Append = { ...partOf(0), command };
+  for (let n = 1; n < on.length; n++) {
+    append.also ??= [];
+    append.also.push(partOf(n));
+  }
+  const claims = views.flatMap((view, n) => view.claims(parts[n]!.recorded));
+  if (claims.length > 0) append.claims = claims;
+  return append;
 }

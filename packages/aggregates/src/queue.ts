@@ -1,5 +1,6 @@
 /**
- * The queue of each stream: commands are decided one after the other in memory, yet share commits.
+ * The queue of each stream: commands are decided one after the other in memory, yet share commits. A command over several
+ * streams (a unit, docs/units.md) goes through the queues of all of them at once; one of a single stream is a unit of one.
  *
  * The path of a command. It joins `waiting`. When it is the first, it is decided on the tip: the state after the last
  * command in flight, or the durable state if none is. Then it joins `inFlight`, and its append is sent to the log at
@@ -9,27 +10,36 @@
  * id is known (the command's own first run may be the reason for the refusal). So each answer, refusals included, is
  * given only after the log has confirmed that the state it is based on is durable and current.
  *
- * Results are processed in order, from the head of `inFlight`:
+ * A unit joins all its queues in one step, under one number, after those of its streams that are not in memory were read. Each
+ * queue is in the order of the numbers. A unit is decided when it is first in all its queues; what is behind it waits. So the
+ * one with the smallest number is never waited for by itself, and no two units wait for each other.
+ *
+ * Results:
  *
  *   appended    The durable state moves on to the state after the command. The caller gets the answer.
  *   duplicate   The caller gets the stored answer. The first run may have landed beyond the durable state.
- *   claimed     (Also the answer to a look-up that comes before the decision: see README, Claims.) An id that the command had taken for absent is known to the log, or a claim has changed since it was read.
- *               The command is decided again, with what the log has.
+ *   claimed     (Also the answer to a look-up that comes before the decision: see README, Claims.) An id that the command had
+ *               taken for absent is known to the log, or a claim has changed since it was read. The command is decided again,
+ *               with what the log has.
  *   reused      The caller gets REQUEST_ID_REUSED: the command id belongs to another request.
  *   failed      The log could not be reached. The append may have landed, may still land, or never lands. The caller
  *               gets the error and may repeat the command with its id. The queue can't decide it again: it might be
  *               done twice. The durable state is kept: all its events were confirmed.
  *   conflict    Another process has written. Nothing landed, so the command can be decided again.
  *
- * All but `appended` (and a `duplicate`, `claimed`, `reused` or `failed` of an empty append) void the commands behind, which were
- * decided on a state that did not become durable. The log refuses them too (see `EventLog.append`). The stream is
- * `broken` from the first such result, wherever in the chain it is: nothing is decided until everything in flight has
- * its outcome. Then the optimistic states are dropped. The durable state takes the events that a conflict brought.
- * Callers whose outcome is certain are answered. The others return to the front of `waiting` in their order and are
- * decided again. A conflict that brings a command's own event is an `appended`: its answer was lost, and the append was
- * sent again. A command that loses too many races to other writers is ABORTED. Races lost for other reasons do not
+ * All but `appended` (and a `duplicate`, `claimed`, `reused` or `failed` of an append without events) void the commands behind,
+ * which were decided on a state that did not become durable. The log refuses them too (see `EventLog.append`). All queues of the
+ * command are `broken` from such a result on, wherever it is in them: nothing is decided there until everything in flight has
+ * its outcome. Then a queue recovers: the optimistic states are dropped. The durable state takes the events that a conflict
+ * brought. Commands that are to be decided again return to `waiting` in their order. A unit is concluded, its caller answered
+ * or the command free to be decided again, once all its queues have recovered. Until then it keeps its place in those that
+ * have, so that nothing overtakes it. A conflict that brings a command's own event is an `appended`: its answer was lost, and the
+ * append was sent again. A command that loses too many races to other writers is ABORTED. Races lost for other reasons do not
  * count: each of those ends a command, so the queue moves. (The log may void a chain behind a repeat that had no
  * events, too.)
+ *
+ * Other results are processed as they arrive. An `appended` can be behind one that broke the queue: a unit that is refused because
+ * of another stream, and has no events for this one. The log has confirmed its state.
  *
  * The durable state may be behind the log, also after a duplicate or a failure. Then the next append is a conflict and
  * brings the missing events. The stream is read only if there is no durable state, or if a conflict named a later
@@ -43,21 +53,31 @@
  * but a busy stream then misses the call that leaves as soon as its last result arrives, which halves its rate.
  */
 import type { EventLog } from '@caudal/eventlog/types.ts';
-import { CaudalError, invalidField } from '@caudal/kernel/errors.ts';
 import type { IdSource } from '@caudal/kernel/ids.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
+import { answer, cancelled, contended, hasLanded, noteClaims, queueFull, reply, voidsWhatFollows } from './answers.ts';
 import type { KnownClaims } from './claims.ts';
 import { openContention } from './contention.ts';
-import { type AnyCommand, type Entry, isIdle, type Job, type Outcome, type Sent } from './entry.ts';
-import { decide, fold } from './fold.ts';
+import { type AnyUnit, type Entry, isIdle, type Job, type Outcome, type Sent, type SentPart } from './entry.ts';
+import { decide } from './fold.ts';
+import { newJob } from './jobs.ts';
 import type { Loader } from './loading.ts';
-import { commandsInFlight, countCommand, redecisions } from './metrics.ts';
+import { redecisions } from './metrics.ts';
 import type { Owners } from './owners.ts';
+import {
+  catchUp,
+  conflictOf,
+  idleBeside,
+  isOutdated,
+  isOvertaken,
+  maxInFlight,
+  mayReturn,
+  moveOn,
+  putBack,
+} from './recovery.ts';
 import type { Snapshots } from './snapshots.ts';
-import type { Executed } from './types.ts';
+import type { ExecutedUnit } from './types.ts';
 
-/** The longest chain: enough for several calls of the log, and not too much to decide again. */
-const maxInFlight = 256;
 /** The same after a lost race: a few commands are decided quickly, and win the next race against a larger chain. */
 const maxAfterLoss = 8;
 /**
@@ -65,7 +85,12 @@ const maxAfterLoss = 8;
  * are decided. Without the bound, all commands that arrived together would wait for the slowest of them.
  */
 const streamsATurn = 16;
-const retryAfterMs = 100;
+/**
+ * After a unit was refused since another process had written to one of its streams, for this long units read their idle
+ * streams before they join. Otherwise the state of a stream that another process has used last is found outdated by the append, and all
+ * that was decided behind it on the unit's busy streams is void.
+ */
+const sharedMs = 10_000;
 
 type Conflict = Extract<Outcome, { kind: 'conflict' }>;
 type Claimed = Extract<Outcome, { kind: 'claimed' }>;
@@ -91,18 +116,20 @@ export interface QueueOptions {
 }
 
 export interface Queue {
-  execute(entry: Entry, command: AnyCommand): Promise<Executed<unknown>>;
+  /** `entries`: those of the unit's parts, in their order. */
+  execute(entries: Entry[], unit: AnyUnit): Promise<ExecutedUnit<unknown>>;
 }
 
 export function openQueue(options: QueueOptions): Queue {
   const { log, clock, ids, loader, snapshots, owners, maxQueue, maxContended, onIdle } = options;
   const due = new Set<Entry>();
   let received = 0;
+  let sharedUntilMs = Number.NEGATIVE_INFINITY;
   const contention = openContention({ log, elapsed: options.elapsed, onLocked, onContended });
 
   function onLocked(entry: Entry): void {
     // The callers may have cancelled their commands while the lock was waited for.
-    if (entry.waiting.size > 0) void read(entry);
+    if (entry.waiting.size > 0) void read(entry, idleBeside(entry));
     else schedule(entry);
   }
 
@@ -132,19 +159,16 @@ export function openQueue(options: QueueOptions): Queue {
   /** Decides the commands that may be decided; whether there were any. */
   function decideWaiting(entry: Entry): boolean {
     if (owners && entry.waiting.size > 0 && !handOver(entry, owners)) return false;
-    if (entry.loading || entry.broken || entry.waiting.size === 0) return false;
-    if (!contention.mayDecide(entry)) return false;
-    if (entry.inFlight.length === 0 && (!entry.durable || entry.stale || entry.durable.version < entry.latestKnown)) {
-      void read(entry);
-      return false;
-    }
-    const most = entry.overtaken ? maxAfterLoss : maxInFlight;
+    let isReady = false;
     for (const job of entry.waiting) {
-      if (entry.inFlight.length >= most) break;
-      entry.waiting.delete(job);
-      send(entry, job);
+      if (job.entries.length > 1) {
+        if (!mayDecideUnit(entry, job)) break;
+      } else if (!isReady && !mayDecide(job.entries)) break;
+      if (!hasRoom(entry)) break;
+      isReady = true;
+      send(job);
     }
-    return true;
+    return isReady;
   }
 
   /** Commands that the stream's owner can do leave. Whether the others may be decided. */
@@ -155,223 +179,238 @@ export function openQueue(options: QueueOptions): Queue {
       return false;
     }
     if (!owner) return true;
-    for (const job of entry.waiting) {
-      if (!job.command.forwardable) continue;
-      entry.waiting.delete(job);
+    for (const job of [...entry.waiting]) {
+      // One that keeps its place until its other queues have recovered may have been done.
+      if (!job.unit.forwardable || job.sent) continue;
+      leave(job);
       job.reject(owner);
     }
     return true;
   }
 
-  async function read(entry: Entry): Promise<void> {
+  /** Whether commands of all these queues may be decided. If not, one of them is scheduled once that may have changed. */
+  function mayDecide(entries: Entry[]): boolean {
+    if (entries.some(({ loading, broken }) => loading || broken)) return false;
+    if (!contention.mayDecide(entries)) return false;
+    // All that must be read are read at the same time.
+    return !entries.map(isCurrent).includes(false);
+  }
+
+  /** Whether the state can be decided on. If not, it is read. */
+  function isCurrent(entry: Entry): boolean {
+    const { inFlight, durable, latestKnown, stale } = entry;
+    if (inFlight.length > 0 || (durable && !stale && durable.version >= latestKnown)) return true;
+    void read(entry);
+    return false;
+  }
+
+  function mayDecideUnit(entry: Entry, job: Job): boolean {
+    if (job.entries.some(({ waiting }) => waiting.values().next().value !== job)) {
+      if (entry.inFlight.length === 0) contention.release(entry);
+      return false;
+    }
+    return job.entries.every(hasRoom) && mayDecide(job.entries);
+  }
+
+  function hasRoom({ inFlight, overtaken }: Entry): boolean {
+    return inFlight.length < (overtaken ? maxAfterLoss : maxInFlight);
+  }
+
+  /** Reads the stream's events; and those of `others`, whose units are decided after it. */
+  async function read(entry: Entry, others: Entry[] = []): Promise<void> {
     entry.loading = true;
     try {
-      await loader.load(entry);
+      await Promise.all([entry, ...others].map(loader.load));
       entry.latestKnown = 0;
     } catch (error) {
-      for (const job of entry.waiting) job.reject(error);
-      entry.waiting.clear();
+      for (const job of [...entry.waiting]) {
+        leave(job);
+        job.reject(error);
+      }
     }
     entry.loading = false;
     schedule(entry);
   }
 
-  function send(entry: Entry, job: Job): void {
-    const tip = entry.inFlight.at(-1)?.after ?? entry.durable!;
-    const known = { inFlight: entry.recording, fromLog: job.known ?? nothingKnown };
-    const sent: Sent = { job, ...decide(entry.stream, job.command, tip, known, { clock, ids }) };
-    entry.inFlight.push(sent);
-    for (const [id, one] of sent.recorded) entry.recording.set(id, one);
+  /** Takes a command out of its queues. What was behind it may be decided. */
+  function leave(job: Job): void {
+    for (const entry of job.entries) {
+      entry.waiting.delete(job);
+      schedule(entry);
+    }
+  }
+
+  function send(job: Job): void {
+    const { entries, unit } = job;
+    const on = entries.map((entry, place) => ({
+      stream: entry.stream,
+      before: entry.inFlight.at(-1)?.after ?? entry.durable!,
+      known: { inFlight: entry.recording, fromLog: job.known?.[place] ?? nothingKnown },
+    }));
+    // From here on it can't be cancelled.
+    job.sent = true;
+    const { parts, ...decided } = decide(unit, on, { clock, ids });
+    const sent: Sent = { job, ...decided, parts: [], unrecovered: 0, overtaken: false };
+    parts.forEach((decidedPart, place) => {
+      const part: SentPart = { ...decidedPart, sent, place };
+      const entry = entries[place]!;
+      sent.parts.push(part);
+      entry.waiting.delete(job);
+      entry.inFlight.push(part);
+      for (const [id, one] of part.recorded) entry.recording.set(id, one);
+      // In its other queues the command may have been in the way of others.
+      if (entries.length > 1) schedule(entry);
+    });
     const judged = (outcome: Outcome) => {
       sent.outcome = outcome;
-      entry.broken ||= voidsWhatFollows(sent, outcome);
-      workOff(entry);
+      if (voidsWhatFollows(sent, outcome)) breakQueues(sent);
+      else finish(sent, outcome as Exclude<Outcome, Conflict>);
+      for (const entry of entries) {
+        if (entry.broken && entry.inFlight.every((part) => part.sent.outcome)) recover(entry);
+        schedule(entry);
+      }
     };
     log.append(sent.append).then(judged, (error) => judged({ kind: 'failed', error }));
   }
 
-  function workOff(entry: Entry): void {
-    const again: Job[] = [];
-    for (let sent = entry.inFlight[0]; sent; sent = entry.inFlight[0]) {
-      const { outcome } = sent;
-      if (!outcome || outcome.kind === 'conflict' || voidsWhatFollows(sent, outcome)) break;
-      entry.inFlight.shift();
-      for (const [id, one] of sent.recorded) if (entry.recording.get(id) === one) entry.recording.delete(id);
-      if (outcome.kind === 'appended') {
-        entry.durable = sent.after;
-        entry.overtaken = false;
-      }
-      if (conclude(entry, sent, outcome)) again.push(sent.job);
-    }
-    putBack(entry, again);
-    // After the answers, since encoding a large state takes time.
-    snapshots.offer(entry);
-    if (entry.broken && entry.inFlight.every(({ outcome }) => outcome)) recover(entry);
-    schedule(entry);
+  function breakQueues(sent: Sent): void {
+    sent.unrecovered = sent.parts.length;
+    for (const entry of sent.job.entries) entry.broken = true;
   }
 
-  /** All in flight have their outcome, and the head of the chain is the one that broke it. */
+  /** Takes a result over that voids nothing. */
+  function finish(sent: Sent, outcome: Exclude<Outcome, Conflict>): void {
+    const { job } = sent;
+    for (const part of sent.parts) {
+      const entry = job.entries[part.place]!;
+      if (entry.inFlight[0] === part) entry.inFlight.shift();
+      else entry.inFlight.splice(entry.inFlight.indexOf(part), 1);
+      for (const [id, one] of part.recorded) if (entry.recording.get(id) === one) entry.recording.delete(id);
+      if (outcome.kind === 'appended') {
+        moveOn(entry, part.after);
+        entry.overtaken = false;
+      }
+    }
+    if (conclude(sent, outcome)) {
+      for (const entry of job.entries) putBack(entry, [job]);
+      decideAgain(job);
+    }
+    // After the answers, since encoding a large state takes time.
+    for (const entry of job.entries) snapshots.offer(entry);
+  }
+
+  /** All in flight have their outcome, and the first one broke the queue. */
   function recover(entry: Entry): void {
     const voided = entry.inFlight;
     entry.inFlight = [];
     entry.recording.clear();
     entry.broken = false;
-    const head = voided[0]!.outcome!;
-    const overtaken = head.kind === 'conflict' && head.version !== entry.durable!.version;
-    if (head.kind === 'conflict') catchUp(entry, head);
+    const head = voided[0]!;
+    const conflict = conflictOf(head);
+    const overtaken = conflict !== undefined && isOvertaken(entry, head, conflict);
+    if (conflict) catchUp(entry, head, conflict);
     entry.overtaken = overtaken;
+    if (overtaken && head.sent.parts.length > 1) sharedUntilMs = options.elapsed() + sharedMs;
 
-    const again: Job[] = [];
-    for (const sent of voided) {
-      const { job } = sent;
-      const outcome = sent.outcome!;
-      if (outcome.kind !== 'conflict') {
-        if (conclude(entry, sent, outcome)) again.push(job);
-      } else if (hasLanded(sent, outcome)) reply(entry, sent);
-      else if (overtaken && ++job.contended > maxContended) job.reject(contended(entry.stream));
-      else again.push(job);
+    const returned = voided.filter(({ sent }) => mayReturn(sent));
+    putBack(
+      entry,
+      returned.map(({ sent }) => sent.job),
+    );
+    if (overtaken) for (const { sent, place } of returned) sent.job.lost[place]!++;
+    for (const { sent } of voided) {
+      sent.overtaken ||= overtaken;
+      if (--sent.unrecovered === 0) endVoided(sent);
     }
-    putBack(entry, again);
-    if (overtaken && again[0]) contention.lost(entry, again[0].contended);
+    const first = returned.find(({ sent }) => entry.waiting.has(sent.job));
+    if (overtaken && first) contention.lost(entry, first.sent.job.lost[first.place]!);
+    snapshots.offer(entry);
+  }
+
+  /** All its queues have recovered: answers the caller, unless the command is decided again. */
+  function endVoided(sent: Sent): void {
+    const { job } = sent;
+    const outcome = sent.outcome!;
+    if (job.done) return;
+    if (outcome.kind !== 'conflict') {
+      if (conclude(sent, outcome)) decideAgain(job);
+      else leave(job);
+    } else if (hasLanded(sent)) reply(sent);
+    else if (sent.overtaken && ++job.contended > maxContended) {
+      leave(job);
+      job.reject(contended(job.entries[0]!.stream));
+    } else decideAgain(job);
   }
 
   /** Answers the caller, or notes what the log knows of the command's ids. Whether the command is to be decided again. */
-  function conclude(entry: Entry, sent: Sent, outcome: Exclude<Outcome, Conflict>): boolean {
-    if (outcome.kind === 'claimed') return learn(entry, sent, outcome);
+  function conclude(sent: Sent, outcome: Exclude<Outcome, Conflict>): boolean {
+    if (outcome.kind === 'claimed') return learn(sent, outcome);
     if (outcome.kind === 'appended' && sent.answer.kind === 'look') {
-      sent.job.known ??= new Map();
-      for (const { id } of sent.append.claims!) if (!sent.job.known.has(id)) sent.job.known.set(id, 'absent');
+      noteClaims(sent, outcome);
       return true;
     }
-    answer(entry, sent, outcome);
+    answer(sent, outcome);
     return false;
   }
 
   /** Notes claims that are not as expected. Whether the command may be decided again. */
-  function learn(entry: Entry, { job, append }: Sent, { claims }: Claimed): boolean {
-    job.known ??= new Map();
-    for (const claim of claims) job.known.set(append.claims![claim.place]!.id, claim);
+  function learn(sent: Sent, outcome: Claimed): boolean {
+    const { job } = sent;
+    noteClaims(sent, outcome);
     if (++job.claimed <= maxContended) return true;
-    job.reject(contended(entry.stream));
+    job.reject(contended(job.entries[0]!.stream));
     return false;
   }
 
-  /** These commands are decided again, before those that were received after them. */
-  function putBack(entry: Entry, again: Job[]): void {
-    if (again.length === 0) return;
-    redecisions.add(again.length, { entity: entry.decider.entity.name });
-    entry.waiting = new Set([...again, ...entry.waiting].sort((a, b) => a.number - b.number));
-    for (const job of again) if (job.command.signal?.aborted) abort(entry, job);
+  /** The command is free in all its queues. */
+  function decideAgain(job: Job): void {
+    job.sent = false;
+    redecisions.add(1, { entity: job.unit.parts[0]!.decider.entity.name });
+    if (job.unit.signal?.aborted) abort(job);
   }
 
-  function abort(entry: Entry, job: Job): void {
-    if (!entry.waiting.delete(job)) return;
-    job.reject(cancelled(job.command.signal!));
-    schedule(entry);
+  function abort(job: Job): void {
+    if (job.sent || job.done) return;
+    leave(job);
+    job.reject(cancelled(job.unit.signal!));
+  }
+
+  /** Reads the streams that are not in memory, while other commands go on. */
+  async function warm(job: Job, cold: Entry[]): Promise<void> {
+    for (const entry of job.entries) entry.warming++;
+    try {
+      await Promise.all(cold.map((entry) => entry.read ?? loader.load(entry)));
+    } catch (error) {
+      if (!job.done) job.reject(error);
+    }
+    for (const entry of job.entries) {
+      entry.warming--;
+      schedule(entry);
+    }
+    if (!job.done) join(job);
+  }
+
+  function join(job: Job): void {
+    job.number = received++;
+    for (const entry of job.entries) entry.waiting.add(job);
   }
 
   return {
-    execute(entry, command) {
-      const { signal, decider } = command;
-      const { name } = decider.entity;
-      const { promise, resolve, reject } = Promise.withResolvers<Executed<unknown>>();
-      const onAbort = () => abort(entry, job);
-      const end = () => {
-        signal?.removeEventListener('abort', onAbort);
-        commandsInFlight.add(-1);
-      };
-      const job: Job = {
-        command,
-        number: received++,
-        contended: 0,
-        claimed: 0,
-        resolve(executed) {
-          end();
-          countCommand(name, executed.repeated ? 'repeated' : 'done');
-          resolve(executed);
-        },
-        reject(error) {
-          end();
-          countCommand(name, { error });
-          reject(error);
-        },
-      };
-      commandsInFlight.add(1);
+    execute(entries, unit) {
+      const { signal } = unit;
+      const onAbort = () => abort(job);
+      const { job, answered } = newJob(entries, unit, () => signal?.removeEventListener('abort', onAbort));
+      const full = entries.find((entry) => entry.waiting.size + entry.inFlight.length + entry.warming >= maxQueue);
+      const cold = entries.length > 1 ? entries.filter(isOutdated(options.elapsed() < sharedUntilMs)) : [];
       if (signal?.aborted) job.reject(cancelled(signal));
-      else if (entry.waiting.size + entry.inFlight.length >= maxQueue) job.reject(queueFull(entry.stream));
+      else if (full) job.reject(queueFull(full.stream));
       else {
         signal?.addEventListener('abort', onAbort, { once: true });
-        entry.waiting.add(job);
+        if (cold.length > 0) void warm(job, cold);
+        else join(job);
       }
-      schedule(entry);
-      return promise;
+      for (const entry of entries) schedule(entry);
+      return answered;
     },
   };
-}
-
-/** Whether the commands behind this one were decided on a state that did not become durable. */
-function voidsWhatFollows({ append }: Sent, { kind }: Outcome): boolean {
-  return kind === 'conflict' || (kind !== 'appended' && append.events.length > 0);
-}
-
-/** Whether the first event that the append lacked is its own: the append had landed, and was sent again. */
-function hasLanded({ append }: Sent, { missing }: Conflict): boolean {
-  const own = append.events[0]?.eventId;
-  return own !== undefined && missing[0]?.eventId === own;
-}
-
-/** Moves the durable state on by the events of a conflict. */
-function catchUp(entry: Entry, { version, missing }: Conflict): void {
-  try {
-    // A log that is behind what it had confirmed was restored from an older copy: the durable state is void.
-    entry.durable = version < entry.durable!.version ? undefined : fold(entry.decider, entry.durable!, missing);
-    entry.latestKnown = Math.max(entry.latestKnown, version);
-  } catch {
-    // Not the next events, or not readable: read the stream again. If that fails, the waiting commands get the error.
-    entry.durable = undefined;
-  }
-}
-
-function answer(entry: Entry, sent: Sent, outcome: Exclude<Outcome, Conflict | Claimed>): void {
-  const { job } = sent;
-  if (outcome.kind === 'appended') {
-    reply(entry, sent);
-  } else if (outcome.kind === 'duplicate') {
-    repeat(job, outcome);
-  } else if (outcome.kind === 'reused') {
-    const description = 'was used before for another request; take a new id for a new request';
-    job.reject(invalidField('request_id', description, 'REQUEST_ID_REUSED'));
-  } else {
-    job.reject(outcome.error);
-  }
-}
-
-function reply(entry: Entry, { job, answer, after }: Sent): void {
-  if (answer.kind === 'refusal') job.reject(answer.error);
-  else if (answer.kind === 'reply')
-    job.resolve({ reply: answer.reply, stream: entry.stream, version: after.version, repeated: false });
-}
-
-function repeat({ command, resolve, reject }: Job, known: Extract<Outcome, { kind: 'duplicate' }>): void {
-  try {
-    const { stream, version } = known;
-    resolve({ reply: command.replyCodec.decode(known.reply), stream, version, repeated: true });
-  } catch (error) {
-    reject(error);
-  }
-}
-
-function contended(stream: string): CaudalError {
-  const message = 'Too many other processes write to the same resource at the moment. Nothing was done; try again.';
-  return new CaudalError('ABORTED', 'STREAM_CONTENDED', message, { retryAfterMs, metadata: { stream } });
-}
-
-function queueFull(stream: string): CaudalError {
-  const message = 'Too many commands wait for the same resource. Nothing was done; try again later.';
-  return new CaudalError('RESOURCE_EXHAUSTED', 'STREAM_QUEUE_FULL', message, { retryAfterMs, metadata: { stream } });
-}
-
-function cancelled(signal: AbortSignal): unknown {
-  if (signal.reason instanceof CaudalError) return signal.reason;
-  return new CaudalError('CANCELLED', 'CALL_CANCELLED', 'The caller cancelled the command.', { cause: signal.reason });
 }

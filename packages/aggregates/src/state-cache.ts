@@ -7,6 +7,8 @@ import { cacheRequests } from './metrics.ts';
 export interface Cache {
   /** The stream's entry; it stays until it is released. Throws if the stream is in memory with another decider. */
   take(stream: string, decider: AnyDecider): Entry;
+  /** The stream's entry, if it is in memory. */
+  peek(stream: string): Entry | undefined;
   /** Allows the entry to be evicted, if it is idle. */
   release(entry: Entry): void;
   /** Resolves once all streams are idle. */
@@ -55,6 +57,7 @@ export function openCache({ streams, bytes: maxBytes }: CacheBounds): Cache {
       active.set(stream, entry);
       return entry;
     },
+    peek: (stream) => active.get(stream) ?? latest.peek(stream),
     release(entry) {
       if (!isIdle(entry) || active.get(entry.stream) !== entry) return;
       active.delete(entry.stream);

@@ -112,6 +112,39 @@ export interface Command<S, E extends EventCase, R, C = unknown> {
   signal?: AbortSignal;
 }
 
+/** A stream of a unit. */
+export interface UnitPart<S, E extends EventCase, C = unknown> {
+  decider: Decider<S, E, C>;
+  /** The id of the stream within its entity. */
+  id: string;
+  /** Called with the resource's owner before each decision; throws to refuse. */
+  authorize?(owner: string | undefined): void;
+}
+
+/** A stream of a unit as its decision sees it. */
+export interface PartState<S, C> extends ClaimContext<C> {
+  state: S;
+}
+
+/** A command over several streams of one log: all its events land, or none. See docs/units.md. */
+export interface Unit<S, E extends EventCase, R, C = unknown>
+  extends Pick<Command<S, E, R, C>, 'replyCodec' | 'commandId' | 'origin' | 'forwardable' | 'signal'> {
+  /** Its streams, 1 to 100, each named once. */
+  parts: UnitPart<S, E, C>[];
+  /** Returns the events of each stream, in the order of `parts`; throws CaudalError to refuse all. */
+  decide(parts: PartState<S, C>[]): E[][];
+  /** The answer, from the states after the events. It is stored, so that a repeat of the command gets the same. */
+  reply(after: After<S, C>[]): R;
+}
+
+/** The answer of a unit, and the versions that a reader must wait for to see the change. */
+export interface ExecutedUnit<R> {
+  reply: R;
+  streams: { stream: string; version: number }[];
+  /** Whether this is the answer to an earlier call with the same command id. */
+  repeated: boolean;
+}
+
 /** The answer, and the stream's version that a reader must wait for to see the change. */
 export interface Executed<R> {
   reply: R;
@@ -120,6 +153,9 @@ export interface Executed<R> {
   /** Whether this is the answer to an earlier call with the same command id. */
   repeated: boolean;
 }
+
+/** The most streams of a unit: the log's bound of an append. */
+export const maxParts = 100;
 
 /** Aggregates of one context, over its log. */
 export interface Aggregates {
@@ -131,6 +167,8 @@ export interface Aggregates {
    * command may have been done: repeat it with the same command id to find out.
    */
   execute<S, E extends EventCase, R, C>(command: Command<S, E, R, C>): Promise<Executed<R>>;
+  /** Runs a command over several streams of the log, like `execute`. Errors: the same, of any of its streams. */
+  executeUnit<S, E extends EventCase, R, C>(unit: Unit<S, E, R, C>): Promise<ExecutedUnit<R>>;
   /** The durable state now (strong read). Version 0 if there is no such stream. */
   load<S, E extends EventCase>(decider: Decider<S, E>, id: string): Promise<Decided<S>>;
   /** The state as it was at a moment: after the last event that happened at that moment or before. */

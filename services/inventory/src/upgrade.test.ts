@@ -3,6 +3,7 @@ import { openAggregates } from '@caudal/aggregates/aggregates.ts';
 import { noReply } from '@caudal/aggregates/no-reply.ts';
 import { checkLog } from '@caudal/aggregates/replay.ts';
 import { stock } from '@caudal/contract/entities.ts';
+import type { InventoryServiceService } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
 import { openEventLog } from '@caudal/eventlog/event-log.ts';
 import { migrations } from '@caudal/eventlog/migrations.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
@@ -10,9 +11,12 @@ import { newId } from '@caudal/kernel/ids.ts';
 import { systemClock } from '@caudal/kernel/time.ts';
 import { type Database, openDatabase } from '@caudal/postgres/database.ts';
 import { migrate } from '@caudal/postgres/migrate.ts';
+import type { Handlers } from '@caudal/rpc/types.ts';
+import { testCall } from '@caudal/testing/call.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { type FreshDatabase, freshDatabase } from '@caudal/testing/servers.ts';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { inventoryService } from './commands/inventory-service.ts';
 import { stockDecider } from './domain/stock.ts';
 import { createStockItem } from './domain/stock-item.ts';
 import { formerStockDecider } from './testing/former-stock.ts';
@@ -149,6 +153,61 @@ describeWith(['postgres'], 'stock of version 0.2', () => {
     const report = await checkLog({ database, log, deciders: [stockDecider] });
     expect(report).toMatchObject({ wrong: 0 });
   });
+
+  test('in a rolling update, the lines of an order are done by units of today and by commands of 0.2', async () => {
+    for (const productId of ['A', 'B'])
+      await open().execute({
+        ...{ ...shared, id: productId, decider: stockDecider },
+        decide: (state) => createStockItem(state, { productId, kind: 'standard', policy: {}, quantity: 1_000n }),
+      });
+    const lines = ['A', 'B'].map((productId) => ({ productId, quantity: 2n }));
+    const aggregates = [open(), open(), open(), open()];
+    const present = aggregates.slice(0, 2).map((one) => {
+      const { handlers } = inventoryService({ aggregates: one, clock: systemClock });
+      return handlers as unknown as Handlers<InventoryServiceService>;
+    });
+    /** A line after the other, as 0.2 did, or only the first. */
+    const former = aggregates.slice(2).map((one) => async (input: StockCommand, count = 2) => {
+      for (const { productId } of lines.slice(0, count))
+        await one.execute({
+          ...{ ...shared, id: productId, decider: formerStockDecider },
+          decide: (state, context) => decideFormerly(state, context, input),
+        });
+    });
+    const request = (reservationId: string) => ({ requestId: '', reservationId, lines });
+    const reserving = (reservationId: string) => ({ ...request(reservationId), ttl: undefined, attributes: {} });
+    const orders = Array.from({ length: 60 }, (_, n) => async () => {
+      const reservationId = `order-${n}`;
+      const [here, there] = [present[n % 2]!, former[n % 2]!];
+      if (n % 3 === 0) await here.reserveStock(reserving(reservationId), testCall());
+      // It breaks off after a line. Every fourth time nobody finishes it, and the order is cancelled.
+      else await there(about('reserve', reservationId), (n % 2) + 1);
+      if (n % 4 === 0)
+        return here.releaseReservation({ ...request(reservationId), reason: '', committed: false }, testCall());
+      await here.reserveStock(reserving(reservationId), testCall());
+      if (n % 5 === 0) await there(about('commit', reservationId), 1);
+      return here.commitReservation(request(reservationId), testCall());
+    });
+    await Promise.all(orders.map((run) => retryingContention(run)));
+    const sold = orders.filter((_, n) => n % 4 !== 0).length;
+    for (const id of ['A', 'B'])
+      expect((await open().load(stockDecider, id)).state).toMatchObject({
+        ...{ onHand: 1_000n - 2n * BigInt(sold), reserved: 0n, open: { size: 0 } },
+      });
+    await Promise.all(aggregates.map(({ drain }) => drain()));
+    expect(await checkLog({ database, log, deciders: [stockDecider] })).toMatchObject({ wrong: 0 });
+  });
+
+  async function retryingContention(run: () => Promise<unknown>): Promise<void> {
+    for (;;) {
+      try {
+        await run();
+        return;
+      } catch (error) {
+        ignoreContention(error);
+      }
+    }
+  }
 
   function ignoreContention(error: unknown): void {
     if (!(error instanceof CaudalError && error.code === 'ABORTED')) throw error;

@@ -41,7 +41,10 @@ export const payments = defineContext({
   },
   permissions: ['log.events.read', 'log.events.follow'],
   deciders: [paymentDecider, walletDecider],
-  commands: ({ aggregates, ids }) => [paymentService({ aggregates }), walletService({ aggregates, ids })],
+  commands: ({ aggregates, ids }) => [
+    paymentService({ aggregates }),
+    walletService({ aggregates, ids, shareLog: () => true }),
+  ],
   queries: ({ views, aggregates }) => [
     paymentQueryService({ payments: views(paymentStatus) }),
     walletQueryService({ wallets: views(walletBalances), transactions: views(walletTransactions), aggregates }),

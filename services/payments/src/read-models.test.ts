@@ -41,7 +41,15 @@ const walletEvents: WalletEvent[] = [
   { $case: 'credited', value: { amount: 30n, paymentId: 'p1', balance: 100n, currency } },
   {
     $case: 'transferSent',
-    value: { amount: 10n, transferId: 't1', toWalletId: 'w2', balance: 90n, currency, reference: 'rent' },
+    value: {
+      amount: 10n,
+      transferId: 't1',
+      toWalletId: 'w2',
+      balance: 90n,
+      currency,
+      reference: 'rent',
+      delivered: false,
+    },
   },
   {
     $case: 'transferReturned',
@@ -163,7 +171,7 @@ describe('queries', () => {
   });
 
   test('a wallet is read as of a time, from the log', async () => {
-    const commands = walletService({ aggregates, ids: newId }).handlers as never as {
+    const commands = walletService({ aggregates, ids: newId, shareLog: () => true }).handlers as never as {
       [name: string]: (request: object, call: object) => Promise<unknown>;
     };
     await commands.createWallet!({ walletId: 'w1', customerId: 'c1', currency }, testCall());

@@ -4,7 +4,10 @@ import type { Reason } from '@caudal/kernel/reason.ts';
 export const reasons = {
   WALLET_NOT_FOUND: { code: 'NOT_FOUND', meaning: 'There is no such wallet.' },
   WALLET_EXISTS: { code: 'ALREADY_EXISTS', meaning: 'There is a wallet of this id already. Use another id.' },
-  WALLET_FROZEN: { code: 'FAILED_PRECONDITION', meaning: 'The wallet is frozen: nothing can leave it.' },
+  WALLET_FROZEN: {
+    code: 'FAILED_PRECONDITION',
+    meaning: 'The wallet is frozen. Of a transfer, `metadata.wallet` names the receiver if it is the one.',
+  },
   WALLET_NOT_OWNED: { code: 'FAILED_PRECONDITION', meaning: "The wallet is not the payer's own." },
   INSUFFICIENT_FUNDS: { code: 'FAILED_PRECONDITION', meaning: 'There is not enough money in the wallet.' },
   BALANCE_TOO_HIGH: {

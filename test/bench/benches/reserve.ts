@@ -7,6 +7,7 @@ import {
   StockItem,
 } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
 import { newId } from '@caudal/kernel/ids.ts';
+import { cpuTimes, cpuUsed } from '../cpu.ts';
 import { startEcho } from '../echo.ts';
 import { figureOf, ratioOf } from '../figures.ts';
 import { openRest } from '../http.ts';
@@ -19,10 +20,19 @@ const bench = 'reserve';
 
 /** Each client has a product of its own, so that they share the log and not a stream. */
 const productOf = (client: number) => `P-${client}`;
+const lineOf = (client: number, line: number) => (line === 0 ? productOf(client) : `P-${client}-${line}`);
+/** Of the comparison of 3 lines with one. */
+const withLines = 64;
 
 function request(client: number): ReserveStockRequest {
   const lines = [{ productId: productOf(client), quantity: 1n }];
   return { requestId: newId(), reservationId: newId(), lines, attributes: {}, ttl: { seconds: 900n, nanos: 0 } };
+}
+
+/** A reservation of three products of the client's own. */
+function threeLines(client: number): ReserveStockRequest {
+  const lines = [0, 1, 2].map((n) => ({ productId: lineOf(client, n), quantity: 1n }));
+  return { ...request(client), lines };
 }
 
 /** In protobuf's JSON form. */
@@ -35,7 +45,7 @@ export const reserve: Bench = {
   name: 'reserve',
   title: 'ReserveStock through gRPC and REST',
   compares:
-    'Reserves one piece under a request id: token and permission are checked, the request is validated and decided, its event is in the log on disk, and the call is answered. Compared with a bare grpc-js server with the same messages that does none of this (test/bench/echo.ts), called by the same client. Client, service and PostgreSQL share the cores.',
+    'Reserves one piece under a request id: token and permission are checked, the request is validated and decided, its event is in the log on disk, and the call is answered. Compared with a bare grpc-js server with the same messages that does none of this (test/bench/echo.ts), called by the same client. Client, service and PostgreSQL share the cores. Then reservations of 3 lines, a product each, are compared with those of one: by the processor time of the service and of all PostgreSQL on the machine.',
   needs: ['postgres'],
 
   async run({ quick, say }) {
@@ -49,14 +59,12 @@ export const reserve: Bench = {
     const seconds = quick ? 1 : 4;
     const figures: Figure[] = [];
     try {
-      for (let client = 0; client < Math.max(...inFlight); client++)
-        await create.call({
-          requestId: '',
-          productId: productOf(client),
-          kind: '',
-          policy: {},
-          quantity: 100_000_000n,
-        });
+      const products = Array.from({ length: Math.max(...inFlight) }, (_, client) => [
+        productOf(client),
+        ...(client < withLines ? [lineOf(client, 1), lineOf(client, 2)] : []),
+      ]);
+      for (const productId of products.flat())
+        await create.call({ requestId: '', productId, kind: '', policy: {}, quantity: 100_000_000n });
       for (const clients of inFlight) {
         const load = (work: (client: number) => Promise<unknown>) => () => closedLoop({ clients, seconds, work });
         const measured = await takeTurns(
@@ -81,6 +89,24 @@ export const reserve: Bench = {
           ratioOf({ bench, metric: `rest.vs-echo.${clients}` }, all('rest', 'rate'), all('echo', 'rate')),
         );
       }
+      const cpuOf = (of: (client: number) => ReserveStockRequest) => async () => {
+        const before = cpuTimes();
+        const { operations } = await closedLoop({
+          ...{ clients: withLines, seconds },
+          work: (client) => service.call(of(client)),
+        });
+        const { caudal, postgres } = cpuUsed(before, cpuTimes());
+        return ((caudal! + postgres!) * 1_000) / operations;
+      };
+      const cpu = await takeTurns(
+        { one: cpuOf(request), three: cpuOf(threeLines) },
+        { rounds: quick ? 1 : 5, say: (what) => say(`lines: ${what}`) },
+      );
+      figures.push(
+        figureOf({ bench, metric: 'cpu.1-line', unit: 'ms' }, cpu.one),
+        figureOf({ bench, metric: 'cpu.3-lines', unit: 'ms' }, cpu.three),
+        ratioOf({ bench, metric: 'cpu.3-lines.vs-1', goal: { kind: 'atMost', value: 1.5 } }, cpu.three, cpu.one),
+      );
     } finally {
       for (const { close } of [service, create, rest]) close();
       echo.stop();

@@ -4,7 +4,7 @@ import { refused } from '@caudal/kernel/errors.ts';
 import { contentHash, derivedId } from '@caudal/kernel/ids.ts';
 import type { Command, Decider } from '../types.ts';
 
-type PurseEvent =
+export type PurseEvent =
   | { $case: 'opened'; value: { owner: string } }
   | { $case: 'added'; value: { amount: number; tag: string } }
   | { $case: 'taken'; value: { amount: number; tag: string } };

@@ -5,7 +5,9 @@ import { type ExpiringMap, emptyExpiringMap, getEntry, setEntry } from '@caudal/
 import { noReply } from '../no-reply.ts';
 import type { ClaimRules, Command, Decider } from '../types.ts';
 
-type GateEvent = { $case: 'opened'; value: object } | { $case: 'admitted' | 'banned'; value: { ticket: string } };
+export type GateEvent =
+  | { $case: 'opened'; value: object }
+  | { $case: 'admitted' | 'banned'; value: { ticket: string } };
 
 export interface Gate {
   admitted: number;

@@ -5,4 +5,6 @@ import type { Clock } from '@caudal/kernel/time.ts';
 export interface InventoryDependencies {
   aggregates: Aggregates;
   clock: Clock;
+  /** The most lines that are one unit of the log; as many as a unit may have if absent. */
+  linesAUnit?: number;
 }

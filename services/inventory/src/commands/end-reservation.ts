@@ -2,54 +2,113 @@
  * Commits, releases and returns the lines of a reservation. The stock of each product remembers the reservation's
  * outcome, so each call may be repeated, with the same request id or another.
  */
-import {
-  type CommitReservationRequest,
-  type ReleaseReservationRequest,
+import type { ExecutedUnit } from '@caudal/aggregates/types.ts';
+import type {
+  CommitReservationRequest,
+  ReleaseReservationRequest,
   Reservation,
-  type ReservationLine,
-  type ReturnStockRequest,
+  ReservationLine,
+  ReturnStockRequest,
 } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
-import { CaudalError, refused } from '@caudal/kernel/errors.ts';
+import { CaudalError, type FieldViolation, refused } from '@caudal/kernel/errors.ts';
 import type { Call } from '@caudal/rpc/types.ts';
-import { commit, type Line, release, returnPieces } from '../domain/reservations.ts';
-import { stockDecider } from '../domain/stock.ts';
+import { commit, isLost, release, returnPieces } from '../domain/reservations.ts';
 import type { InventoryDependencies } from './dependencies.ts';
 import {
+  answersOf,
   assertDistinct,
   assertKnown,
-  assertValid,
-  eachLine,
-  isForwardable,
-  lineCommandId,
+  decideEach,
+  eachGroup,
+  executeGroup,
+  type Group,
+  type GroupAnswer,
+  type GroupOutcome,
+  groupsOf,
+  type LineRefusal,
   noteWrites,
+  refusedOf,
+  type StockPart,
   violationsOf,
 } from './lines.ts';
-import { releaseLine } from './release-line.ts';
 
 /**
- * All lines leave the stock, or the reservation ends. A line that has expired or was released stays lost, so a repeat
- * after a crash has the same result: committed lines are put back, open lines are released.
+ * All lines leave the stock, or the reservation ends: if one has expired or was released, the same unit puts back those that are
+ * committed already and releases those that are open. A request that is about something else, or about a commit whose pieces
+ * were returned, moves nothing.
  */
 export function commitReservation(dependencies: InventoryDependencies) {
   return async ({ reservationId, lines }: CommitReservationRequest, call: Call): Promise<Reservation> => {
     assertDistinct(lines);
-    const outcomes = await eachLine(lines, (line) =>
-      lineCommand(dependencies, commit, { ...line, reservationId }, call, lines),
-    );
-    assertValid(outcomes);
-    if (outcomes.some(({ kind }) => kind === 'refused')) {
-      const undone = await eachLine(lines, ({ productId }) =>
-        releaseLine(dependencies, { decide: release, productId, reservationId, reason: 'LOST', origin: call.origin }),
+    const outcomes = await eachGroup(groupsOf(dependencies, lines, call), async (group) => {
+      const executed = await commitGroup(dependencies, group, reservationId, call);
+      const { refusals } = executed.reply;
+      if (refusals.length > 0) throw lost(reservationId, violationsOf(refusals, 'product_id'));
+      return executed;
+    });
+    const errors = refusedOf(outcomes);
+    if (errors.length > 0) {
+      const other = errors.find(({ reason }) => reason !== 'RESERVATION_LOST' && reason !== 'RESERVATION_ENDED');
+      if (other) throw other;
+      if (errors.some(({ reason }) => reason === 'RESERVATION_LOST')) await endOthers(outcomes);
+      throw lost(
+        reservationId,
+        errors.flatMap(({ violations }) => violations),
       );
-      assertKnown(undone);
-      throw refused('RESERVATION_LOST', `The reservation "${reservationId}" ended before it was committed.`, {
-        violations: violationsOf(outcomes, 'product_id'),
-      });
     }
     assertKnown(outcomes);
     noteWrites(call, outcomes);
     return { reservationId, lines, expireTime: undefined };
+
+    /** Ends what other groups hold. */
+    async function endOthers(outcomes: GroupOutcome<GroupAnswer>[]): Promise<void> {
+      const others = outcomes.flatMap(({ kind, group }) => (kind === 'refused' ? [] : [group]));
+      const undone = await eachGroup(others, (group) =>
+        // It continues even if the caller has disconnected.
+        executeGroup(dependencies, { lines: group.lines }, { origin: call.origin }, (parts) =>
+          parts.map((part) => release(part.state, part, { reservationId, reason: 'LOST' })),
+        ),
+      );
+      assertKnown(undone);
+    }
   };
+}
+
+function commitGroup(
+  dependencies: InventoryDependencies,
+  group: Group,
+  reservationId: string,
+  call: Call,
+): Promise<ExecutedUnit<GroupAnswer>> {
+  let refusals: LineRefusal[];
+  const decideGroup = (parts: StockPart[]) => {
+    const committed = decideEach(group, parts, (part, line) => commit(part.state, part, { ...line, reservationId }));
+    refusals = committed.refusals;
+    if (refusals.length === 0) return committed.events;
+    const other = refusals.find(({ reason }) => reason !== 'RESERVATION_ENDED');
+    if (other) throw differs(other, refusals);
+    const violations = violationsOf(refusals, 'product_id');
+    // Pieces were returned: the others are with the customer.
+    if (!parts.some((part) => isLost(part.state, part, reservationId)))
+      throw refused('RESERVATION_ENDED', 'Its pieces were returned.', { violations });
+    const events = parts.map((part) => release(part.state, part, { reservationId, reason: 'LOST' }));
+    if (!events.some(({ length }) => length > 0)) throw lost(reservationId, violations);
+    return events;
+  };
+  return executeGroup(dependencies, group, call, decideGroup, () => ({ refusals }));
+}
+
+function lost(reservationId: string, violations: FieldViolation[]): CaudalError {
+  return refused('RESERVATION_LOST', `The reservation "${reservationId}" ended before it was committed.`, {
+    violations,
+  });
+}
+
+/** The request is not about the reservation that there is. */
+function differs({ code, reason }: LineRefusal, refusals: LineRefusal[]): CaudalError {
+  return new CaudalError(code, reason, 'The lines are not those of the reservation, so none is committed.', {
+    violations: violationsOf(refusals, 'quantity'),
+  });
 }
 
 /** Ends every line, whatever its state. Nothing is refused. */
@@ -57,17 +116,15 @@ export function releaseReservation(dependencies: InventoryDependencies) {
   return async (request: ReleaseReservationRequest, call: Call): Promise<Reservation> => {
     const { reservationId, lines, reason } = request;
     assertDistinct(lines);
-    const outcomes = await eachLine(lines, ({ productId, quantity }) =>
-      releaseLine(dependencies, {
-        decide: release,
-        productId,
-        reservationId,
-        reason,
-        committed: request.committed ? quantity : undefined,
-        origin: call.origin,
-        signal: call.signal,
-        forwardable: isForwardable(call, lines),
-      }),
+    const { origin, signal } = call;
+    const outcomes = await eachGroup(groupsOf(dependencies, lines, call), (group) =>
+      // It needs no command id: the stock remembers ended reservations.
+      executeGroup(dependencies, { ...group, commandId: undefined }, { origin, signal }, (parts) =>
+        parts.map((part, n) => {
+          const committed = request.committed ? group.lines[n]!.quantity : undefined;
+          return release(part.state, part, { reservationId, reason, committed });
+        }),
+      ),
     );
     return answered(reservationId, lines, outcomes, call);
   };
@@ -80,9 +137,18 @@ export function releaseReservation(dependencies: InventoryDependencies) {
 export function returnStock(dependencies: InventoryDependencies) {
   return async ({ reservationId, lines }: ReturnStockRequest, call: Call): Promise<Reservation> => {
     assertDistinct(lines);
-    const outcomes = await eachLine(lines, (line) =>
-      lineCommand(dependencies, returnPieces, { ...line, reservationId }, call, lines),
-    );
+    const outcomes = await eachGroup(groupsOf(dependencies, lines, call), (group) => {
+      let refusals: LineRefusal[];
+      const decideGroup = (parts: StockPart[]) => {
+        const returned = decideEach(group, parts, (part, line) =>
+          returnPieces(part.state, part, { ...line, reservationId }),
+        );
+        refusals = returned.refusals;
+        if (refusals.length > 0 && !returned.events.some(({ length }) => length > 0)) throw notAll(refusals);
+        return returned.events;
+      };
+      return executeGroup(dependencies, group, call, decideGroup, () => ({ refusals }));
+    });
     return answered(reservationId, lines, outcomes, call);
   };
 }
@@ -91,38 +157,21 @@ export function returnStock(dependencies: InventoryDependencies) {
 function answered(
   reservationId: string,
   lines: ReservationLine[],
-  outcomes: Awaited<ReturnType<typeof eachLine<Reservation>>>,
+  outcomes: GroupOutcome<GroupAnswer>[],
   call: Call,
 ): Reservation {
-  assertValid(outcomes);
+  const errors = refusedOf(outcomes);
   assertKnown(outcomes);
-  const first: CaudalError | undefined = outcomes.find((outcome) => outcome.kind === 'refused')?.error;
-  if (first) {
-    throw new CaudalError(first.code, first.reason, 'Some of the lines are refused; the others are done.', {
-      violations: violationsOf(outcomes, 'quantity'),
-    });
-  }
+  const refusals = answersOf(outcomes).flatMap((answer) => answer.refusals);
+  if (refusals.length > 0) throw notAll(refusals);
+  if (errors.length > 0) throw errors[0]!;
   noteWrites(call, outcomes);
   return { reservationId, lines, expireTime: undefined };
 }
 
-function lineCommand(
-  { aggregates }: InventoryDependencies,
-  decide: typeof commit,
-  line: Line,
-  call: Call,
-  lines: ReservationLine[],
-) {
-  const { reservationId, productId, quantity } = line;
-  return aggregates.execute({
-    decider: stockDecider,
-    id: productId,
-    decide: (state, context) => decide(state, context, line),
-    reply: (): Reservation => ({ reservationId, lines: [{ productId, quantity }], expireTime: undefined }),
-    replyCodec: Reservation,
-    commandId: lineCommandId(call, productId),
-    origin: call.origin,
-    signal: call.signal,
-    forwardable: isForwardable(call, lines),
+function notAll(refusals: LineRefusal[]): CaudalError {
+  const { code, reason } = refusals[0]!;
+  return new CaudalError(code, reason, 'Some of the lines are refused; the others are done.', {
+    violations: violationsOf(refusals, 'quantity'),
   });
 }

@@ -7,6 +7,7 @@ import { refusalOf, testCall } from '@caudal/testing/call.ts';
 import { memoryLog } from '@caudal/testing/memory-log.ts';
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import { openReservation, stockDecider } from '../domain/stock.ts';
+import { about, lines, releasing, reserving, untouched } from '../testing/reservation-requests.ts';
 import { expireReservation } from './expire-reservation.ts';
 import { inventoryService } from './inventory-service.ts';
 
@@ -15,10 +16,13 @@ let now: Date;
 /** Streams whose appends fail: before or after the append has landed. */
 let failing: Map<string, 'before' | 'after'>;
 
+/** How many lines are one append. With one, as by version 0.2, a call may break off between its lines. */
+let linesAUnit: number;
+
 /** A restart: the same log, nothing in memory. */
 function restart(log: ReturnType<typeof memoryLog>) {
   const aggregates = openAggregates({ log, clock: () => now, ids: newId });
-  const { handlers } = inventoryService({ aggregates, clock: () => now });
+  const { handlers } = inventoryService({ aggregates, clock: () => now, linesAUnit });
   return { aggregates, api: handlers as unknown as Handlers<InventoryServiceService> };
 }
 
@@ -28,7 +32,8 @@ function freshLog() {
     clock: () => now,
     async call(judge, appends) {
       await new Promise(setImmediate);
-      const how = appends.map(({ stream }) => failing.get(stream.split('/')[1]!)).find((found) => found);
+      const streams = appends.flatMap((append) => [append, ...(append.also ?? [])]).map(({ stream }) => stream);
+      const how = streams.map((stream) => failing.get(stream.split('/')[1]!)).find((found) => found);
       if (how === 'before') throw unavailable('PostgreSQL');
       judge();
       if (how === 'after') throw unavailable('PostgreSQL');
@@ -49,34 +54,11 @@ beforeEach(async () => {
   }
 });
 
-const lines = (a: bigint, b: bigint) => [
-  { productId: 'A', quantity: a },
-  { productId: 'B', quantity: b },
-];
-const reserving = (reservationId: string, wanted: ReturnType<typeof lines>) => ({
-  requestId: '',
-  reservationId,
-  lines: wanted,
-  ttl: { seconds: 60n, nanos: 0 },
-  attributes: {},
-});
-const about = (reservationId: string, wanted: ReturnType<typeof lines>) => ({
-  requestId: '',
-  reservationId,
-  lines: wanted,
-});
-const releasing = (reservationId: string, wanted: ReturnType<typeof lines>) => ({
-  ...about(reservationId, wanted),
-  reason: 'test',
-  committed: false,
-});
-
 /** On hand and reserved of a product, and whether the reservation holds pieces of it. */
 async function stock(productId: string, reservationId = 'r1') {
   const { state } = await aggregates.load(stockDecider, productId);
   return { onHand: state.onHand, reserved: state.reserved, open: openReservation(state, reservationId) !== undefined };
 }
-const untouched = { onHand: 10n, reserved: 0n, open: false };
 
 describe('stock items', () => {
   test('creating, restocking and adjusting answer with the stock, and with a consistency token', async () => {
@@ -103,298 +85,287 @@ describe('stock items', () => {
   });
 });
 
-describe('ReserveStock', () => {
-  test('reserves all lines until the same time', async () => {
-    const call = testCall({ requestId: 'x' });
-    const reservation = await api.reserveStock(reserving('r1', lines(3n, 4n)), call);
-    const expireTime = new Date(start.getTime() + 60_000);
-    expect(reservation).toEqual({ reservationId: 'r1', lines: lines(3n, 4n), expireTime });
-    expect(call.written).toHaveLength(2);
-    expect(await stock('A')).toEqual({ onHand: 10n, reserved: 3n, open: true });
-    now = new Date(start.getTime() + 5_000);
-    expect(await api.reserveStock(reserving('r1', lines(3n, 4n)), testCall({ requestId: 'x' }))).toEqual(reservation);
-    expect(await api.reserveStock(reserving('r1', lines(3n, 4n)), testCall({ requestId: 'y' }))).toEqual(reservation);
-    expect(await stock('A')).toEqual({ onHand: 10n, reserved: 3n, open: true });
+describe.each([
+  { way: 'in one append', most: 100 },
+  { way: 'in an append a line', most: 1 },
+])('lines $way', ({ most }) => {
+  beforeEach(() => {
+    linesAUnit = most;
+    ({ api, aggregates } = restart(log));
   });
 
-  test('holds for 15 minutes if the request has no ttl', async () => {
-    const reservation = await api.reserveStock({ ...reserving('r1', lines(3n, 4n)), ttl: undefined }, testCall());
-    expect(reservation.expireTime).toEqual(new Date(start.getTime() + 900_000));
-  });
-
-  test('refuses all lines if one is refused, names it, and holds nothing', async () => {
-    const error = (await api
-      .reserveStock(reserving('r1', lines(3n, 11n)), testCall({ requestId: 'x' }))
-      .catch((e) => e)) as CaudalError;
-    expect(error).toMatchObject({ code: 'FAILED_PRECONDITION', reason: 'INSUFFICIENT_STOCK' });
-    expect(error.violations).toEqual([
-      { field: 'lines[1].quantity', description: '10 of "B" can be promised, not 11.' },
-    ]);
-    expect(await stock('A')).toEqual(untouched);
-    const unknown = [...lines(1n, 1n), { productId: 'X', quantity: 1n }];
-    expect(await refusalOf(api.reserveStock(reserving('r2', unknown), testCall()))).toEqual({
-      code: 'FAILED_PRECONDITION',
-      reason: 'INSUFFICIENT_STOCK',
-    });
-    expect(await stock('A', 'r2')).toEqual(untouched);
-  });
-
-  test('a repeat of a refused call never answers with lines that the first call released', async () => {
-    const request = reserving('r1', lines(3n, 11n));
-    await refusalOf(api.reserveStock(request, testCall({ requestId: 'x' })));
-    await api.restock({ requestId: '', productId: 'B', quantity: 5n }, testCall());
-    expect(await refusalOf(api.reserveStock(request, testCall({ requestId: 'x' })))).toEqual({
-      code: 'FAILED_PRECONDITION',
-      reason: 'RESERVATION_ENDED',
-    });
-    expect(await stock('A')).toEqual(untouched);
-    expect(await stock('B')).toEqual({ onHand: 15n, reserved: 0n, open: false });
-  });
-
-  test.each(['before', 'after'] as const)(
-    'a line that fails %s it has landed: UNAVAILABLE, and the repeat finishes',
-    async (how) => {
-      failing.set('B', how);
-      const request = reserving('r1', lines(3n, 4n));
-      expect((await refusalOf(api.reserveStock(request, testCall({ requestId: 'x' })))).code).toBe('UNAVAILABLE');
-      failing.clear();
-      ({ api, aggregates } = restart(log));
-      await api.reserveStock(request, testCall({ requestId: 'x' }));
+  describe('ReserveStock', () => {
+    test('reserves all lines until the same time', async () => {
+      const call = testCall({ requestId: 'x' });
+      const reservation = await api.reserveStock(reserving('r1', lines(3n, 4n)), call);
+      const expireTime = new Date(start.getTime() + 60_000);
+      expect(reservation).toEqual({ reservationId: 'r1', lines: lines(3n, 4n), expireTime });
+      expect(call.written).toHaveLength(2);
       expect(await stock('A')).toEqual({ onHand: 10n, reserved: 3n, open: true });
-      expect(await stock('B')).toEqual({ onHand: 10n, reserved: 4n, open: true });
-    },
-  );
+      now = new Date(start.getTime() + 5_000);
+      expect(await api.reserveStock(reserving('r1', lines(3n, 4n)), testCall({ requestId: 'x' }))).toEqual(reservation);
+      expect(await api.reserveStock(reserving('r1', lines(3n, 4n)), testCall({ requestId: 'y' }))).toEqual(reservation);
+      expect(await stock('A')).toEqual({ onHand: 10n, reserved: 3n, open: true });
+    });
 
-  test.each(['before', 'after'] as const)(
-    'a line that fails %s it has landed: a release wins, and bars the repeat',
-    async (how) => {
-      failing.set('B', how);
-      const request = reserving('r1', lines(3n, 4n));
-      await refusalOf(api.reserveStock(request, testCall({ requestId: 'x' })));
-      failing.clear();
-      ({ api, aggregates } = restart(log));
-      await api.releaseReservation(releasing('r1', lines(3n, 4n)), testCall());
-      const reason = (await refusalOf(api.reserveStock(request, testCall({ requestId: 'x' })))).reason;
-      expect(['RESERVATION_ENDED', 'RESERVATION_BARRED']).toContain(reason);
+    test('holds for 15 minutes if the request has no ttl', async () => {
+      const reservation = await api.reserveStock({ ...reserving('r1', lines(3n, 4n)), ttl: undefined }, testCall());
+      expect(reservation.expireTime).toEqual(new Date(start.getTime() + 900_000));
+    });
+
+    test('refuses all lines if one is refused, names it, and holds nothing', async () => {
+      const error = (await api
+        .reserveStock(reserving('r1', lines(3n, 11n)), testCall({ requestId: 'x' }))
+        .catch((e) => e)) as CaudalError;
+      expect(error).toMatchObject({ code: 'FAILED_PRECONDITION', reason: 'INSUFFICIENT_STOCK' });
+      expect(error.violations).toEqual([
+        { field: 'lines[1].quantity', description: '10 of "B" can be promised, not 11.' },
+      ]);
       expect(await stock('A')).toEqual(untouched);
-      expect(await stock('B')).toEqual(untouched);
-    },
-  );
-
-  test('a refusal whose clean-up fails is UNAVAILABLE, and the repeat cleans up', async () => {
-    const request = reserving('r1', lines(3n, 11n));
-    let attempts = 0;
-    const { handlers } = inventoryService({
-      aggregates: {
-        ...aggregates,
-        execute: (command) => {
-          // The release of A is the second command for it.
-          if (command.id === 'A' && ++attempts === 2) return Promise.reject(unavailable('PostgreSQL'));
-          return aggregates.execute(command);
-        },
-      },
-      clock: () => now,
-    });
-    const crashing = handlers as unknown as Handlers<InventoryServiceService>;
-    expect((await refusalOf(crashing.reserveStock(request, testCall({ requestId: 'x' })))).code).toBe('UNAVAILABLE');
-    expect(await stock('A')).toMatchObject({ open: true });
-    expect((await refusalOf(api.reserveStock(request, testCall({ requestId: 'x' })))).reason).toBe(
-      'INSUFFICIENT_STOCK',
-    );
-    expect(await stock('A')).toEqual(untouched);
-  });
-
-  test('refuses a product in two lines, and the request id of another request', async () => {
-    const twice = [...lines(1n, 1n), { productId: 'A', quantity: 2n }];
-    expect(await refusalOf(api.reserveStock(reserving('r1', twice), testCall()))).toEqual({
-      code: 'INVALID_ARGUMENT',
-      reason: 'PRODUCT_TWICE',
-    });
-    await api.reserveStock(reserving('r1', lines(1n, 1n).slice(0, 1)), testCall({ requestId: 'x', content: 'one' }));
-    expect(
-      await refusalOf(api.reserveStock(reserving('r2', lines(1n, 1n)), testCall({ requestId: 'x', content: 'two' }))),
-    ).toEqual({
-      code: 'INVALID_ARGUMENT',
-      reason: 'REQUEST_ID_REUSED',
-    });
-    expect(await stock('A')).toEqual({ onHand: 10n, reserved: 1n, open: true });
-    expect(await stock('B', 'r2')).toEqual(untouched);
-  });
-
-  test('bounds the attributes of the buyer, and the settings of a kind of stock', async () => {
-    const long = { tier: 'x'.repeat(201) };
-    const reserve = api.reserveStock({ ...reserving('r1', lines(1n, 1n)), attributes: long }, testCall());
-    expect((await refusalOf(reserve)).reason).toBe('INVALID_FIELD');
-    const item = { requestId: '', productId: 'C', kind: 'premium', policy: { tiers: long.tier }, quantity: 1n };
-    expect((await refusalOf(api.createStockItem(item, testCall()))).reason).toBe('INVALID_FIELD');
-  });
-
-  test('never takes back pieces that another call has committed', async () => {
-    await api.reserveStock(reserving('r1', lines(3n, 4n)), testCall());
-    await api.commitReservation(about('r1', lines(3n, 4n)), testCall());
-    const more = [
-      { productId: 'A', quantity: 3n },
-      { productId: 'B', quantity: 5n },
-    ];
-    expect((await refusalOf(api.reserveStock(reserving('r1', more), testCall()))).reason).toBe('RESERVATION_MISMATCH');
-    expect(await stock('A')).toEqual({ onHand: 7n, reserved: 0n, open: false });
-  });
-
-  test('forty calls at once never promise more pieces than there are', async () => {
-    const results = await Promise.allSettled(
-      Array.from({ length: 40 }, (_, n) =>
-        api.reserveStock(reserving(`r${n}`, lines(1n, 1n)), testCall({ requestId: `x${n}` })),
-      ),
-    );
-    const done = results.filter(({ status }) => status === 'fulfilled').length;
-    expect(done).toBeGreaterThan(0);
-    expect(await stock('A')).toMatchObject({ onHand: 10n, reserved: BigInt(done) });
-    expect(await stock('B')).toMatchObject({ onHand: 10n, reserved: BigInt(done) });
-  });
-});
-
-describe('CommitReservation', () => {
-  const request = about('r1', lines(3n, 4n));
-
-  beforeEach(async () => {
-    await api.reserveStock(reserving('r1', lines(3n, 4n)), testCall());
-  });
-
-  test('takes all lines, once', async () => {
-    await api.commitReservation(request, testCall({ requestId: 'x' }));
-    await api.commitReservation(request, testCall({ requestId: 'x' }));
-    await api.commitReservation(request, testCall({ requestId: 'y' }));
-    expect(await stock('A')).toEqual({ onHand: 7n, reserved: 0n, open: false });
-    expect(await stock('B')).toEqual({ onHand: 6n, reserved: 0n, open: false });
-  });
-
-  test('a lost line ends the reservation: the pieces that this call took are put back, and stay there', async () => {
-    now = new Date(start.getTime() + 60_000);
-    const origin = testCall().origin;
-    expect(await expireReservation({ aggregates })({ productId: 'B', reservationId: 'r1', origin })).toBeUndefined();
-    for (const _ of [1, 2]) {
-      expect(await refusalOf(api.commitReservation(request, testCall({ requestId: 'x' })))).toEqual({
+      const unknown = [...lines(1n, 1n), { productId: 'X', quantity: 1n }];
+      expect(await refusalOf(api.reserveStock(reserving('r2', unknown), testCall()))).toEqual({
         code: 'FAILED_PRECONDITION',
-        reason: 'RESERVATION_LOST',
+        reason: 'INSUFFICIENT_STOCK',
       });
-      expect(await stock('A')).toEqual(untouched);
-      expect(await stock('B')).toEqual(untouched);
-    }
+      expect(await stock('A', 'r2')).toEqual(untouched);
+    });
+
+    test('a repeat of a refused call never answers with lines that the first call released', async () => {
+      const request = reserving('r1', lines(3n, 11n));
+      await refusalOf(api.reserveStock(request, testCall({ requestId: 'x' })));
+      await api.restock({ requestId: '', productId: 'B', quantity: 5n }, testCall());
+      const repeat = api.reserveStock(request, testCall({ requestId: 'x' }));
+      if (most > 1) {
+        // The first call left nothing behind.
+        await repeat;
+        expect(await stock('A')).toEqual({ onHand: 10n, reserved: 3n, open: true });
+        expect(await stock('B')).toEqual({ onHand: 15n, reserved: 11n, open: true });
+      } else {
+        expect(await refusalOf(repeat)).toEqual({ code: 'FAILED_PRECONDITION', reason: 'RESERVATION_ENDED' });
+        expect(await stock('A')).toEqual(untouched);
+        expect(await stock('B')).toEqual({ onHand: 15n, reserved: 0n, open: false });
+      }
+    });
+
+    test.each(['before', 'after'] as const)(
+      'a line that fails %s it has landed: UNAVAILABLE, and the repeat finishes',
+      async (how) => {
+        failing.set('B', how);
+        const request = reserving('r1', lines(3n, 4n));
+        expect((await refusalOf(api.reserveStock(request, testCall({ requestId: 'x' })))).code).toBe('UNAVAILABLE');
+        failing.clear();
+        ({ api, aggregates } = restart(log));
+        await api.reserveStock(request, testCall({ requestId: 'x' }));
+        expect(await stock('A')).toEqual({ onHand: 10n, reserved: 3n, open: true });
+        expect(await stock('B')).toEqual({ onHand: 10n, reserved: 4n, open: true });
+      },
+    );
+
+    test.each(['before', 'after'] as const)(
+      'a line that fails %s it has landed: a release wins, and bars the repeat',
+      async (how) => {
+        failing.set('B', how);
+        const request = reserving('r1', lines(3n, 4n));
+        await refusalOf(api.reserveStock(request, testCall({ requestId: 'x' })));
+        failing.clear();
+        ({ api, aggregates } = restart(log));
+        await api.releaseReservation(releasing('r1', lines(3n, 4n)), testCall());
+        const reason = (await refusalOf(api.reserveStock(request, testCall({ requestId: 'x' })))).reason;
+        expect(['RESERVATION_ENDED', 'RESERVATION_BARRED']).toContain(reason);
+        expect(await stock('A')).toEqual(untouched);
+        expect(await stock('B')).toEqual(untouched);
+      },
+    );
+
+    test('what an earlier call holds ends with a refusal, if that fails with its repeat', async () => {
+      // By a call that broke off after one line.
+      await api.reserveStock(reserving('r1', lines(3n, 11n).slice(0, 1)), testCall());
+      const request = reserving('r1', lines(3n, 11n));
+      failing.set('A', 'before');
+      expect((await refusalOf(api.reserveStock(request, testCall({ requestId: 'x' })))).code).toBe('UNAVAILABLE');
+      expect(await stock('A')).toMatchObject({ open: true });
+      failing.clear();
+      for (const _ of [1, 2]) {
+        const again = await refusalOf(api.reserveStock(request, testCall({ requestId: 'x' })));
+        expect(again.reason).toBe('INSUFFICIENT_STOCK');
+        expect(await stock('A')).toEqual(untouched);
+      }
+    });
+
+    test('a repeat with other quantities is refused, and the reservation stays', async () => {
+      await api.reserveStock(reserving('r1', lines(3n, 4n)), testCall());
+      expect((await refusalOf(api.reserveStock(reserving('r1', lines(3n, 5n)), testCall()))).reason).toBe(
+        'RESERVATION_MISMATCH',
+      );
+      if (most > 1) expect(await stock('A')).toEqual({ onHand: 10n, reserved: 3n, open: true });
+      expect(await stock('B')).toEqual({ onHand: 10n, reserved: 4n, open: true });
+    });
+
+    test('refuses a product in two lines, and the request id of another request', async () => {
+      const twice = [...lines(1n, 1n), { productId: 'A', quantity: 2n }];
+      expect(await refusalOf(api.reserveStock(reserving('r1', twice), testCall()))).toEqual({
+        code: 'INVALID_ARGUMENT',
+        reason: 'PRODUCT_TWICE',
+      });
+      await api.reserveStock(reserving('r1', lines(1n, 1n).slice(0, 1)), testCall({ requestId: 'x', content: 'one' }));
+      expect(
+        await refusalOf(api.reserveStock(reserving('r2', lines(1n, 1n)), testCall({ requestId: 'x', content: 'two' }))),
+      ).toEqual({
+        code: 'INVALID_ARGUMENT',
+        reason: 'REQUEST_ID_REUSED',
+      });
+      expect(await stock('A')).toEqual({ onHand: 10n, reserved: 1n, open: true });
+      expect(await stock('B', 'r2')).toEqual(untouched);
+    });
+
+    test('bounds the attributes of the buyer, and the settings of a kind of stock', async () => {
+      const long = { tier: 'x'.repeat(201) };
+      const reserve = api.reserveStock({ ...reserving('r1', lines(1n, 1n)), attributes: long }, testCall());
+      expect((await refusalOf(reserve)).reason).toBe('INVALID_FIELD');
+      const item = { requestId: '', productId: 'C', kind: 'premium', policy: { tiers: long.tier }, quantity: 1n };
+      expect((await refusalOf(api.createStockItem(item, testCall()))).reason).toBe('INVALID_FIELD');
+    });
+
+    test('never takes back pieces that another call has committed', async () => {
+      await api.reserveStock(reserving('r1', lines(3n, 4n)), testCall());
+      await api.commitReservation(about('r1', lines(3n, 4n)), testCall());
+      const more = [
+        { productId: 'A', quantity: 3n },
+        { productId: 'B', quantity: 5n },
+      ];
+      expect((await refusalOf(api.reserveStock(reserving('r1', more), testCall()))).reason).toBe(
+        'RESERVATION_MISMATCH',
+      );
+      expect(await stock('A')).toEqual({ onHand: 7n, reserved: 0n, open: false });
+    });
+
+    test('forty calls at once never promise more pieces than there are', async () => {
+      const results = await Promise.allSettled(
+        Array.from({ length: 40 }, (_, n) =>
+          api.reserveStock(reserving(`r${n}`, lines(1n, 1n)), testCall({ requestId: `x${n}` })),
+        ),
+      );
+      const done = results.filter(({ status }) => status === 'fulfilled').length;
+      expect(done).toBeGreaterThan(0);
+      expect(await stock('A')).toMatchObject({ onHand: 10n, reserved: BigInt(done) });
+      expect(await stock('B')).toMatchObject({ onHand: 10n, reserved: BigInt(done) });
+    });
   });
 
-  test.each(['before', 'after'] as const)(
-    'a line that fails %s it has landed: UNAVAILABLE, and the repeat finishes',
-    async (how) => {
-      failing.set('B', how);
-      expect((await refusalOf(api.commitReservation(request, testCall({ requestId: 'x' })))).code).toBe('UNAVAILABLE');
-      failing.clear();
-      ({ api, aggregates } = restart(log));
+  describe('CommitReservation', () => {
+    const request = about('r1', lines(3n, 4n));
+
+    beforeEach(async () => {
+      await api.reserveStock(reserving('r1', lines(3n, 4n)), testCall());
+    });
+
+    test('takes all lines, once', async () => {
       await api.commitReservation(request, testCall({ requestId: 'x' }));
+      await api.commitReservation(request, testCall({ requestId: 'x' }));
+      await api.commitReservation(request, testCall({ requestId: 'y' }));
       expect(await stock('A')).toEqual({ onHand: 7n, reserved: 0n, open: false });
       expect(await stock('B')).toEqual({ onHand: 6n, reserved: 0n, open: false });
-    },
-  );
+    });
 
-  test('a line that fails and expires before the repeat: all is put back', async () => {
-    failing.set('B', 'before');
-    await refusalOf(api.commitReservation(request, testCall({ requestId: 'x' })));
-    failing.clear();
-    ({ api, aggregates } = restart(log));
-    now = new Date(start.getTime() + 60_000);
-    await expireReservation({ aggregates })({ productId: 'B', reservationId: 'r1', origin: testCall().origin });
-    expect((await refusalOf(api.commitReservation(request, testCall({ requestId: 'x' })))).reason).toBe(
-      'RESERVATION_LOST',
+    test('a lost line ends the reservation: the pieces that this call took are put back, and stay there', async () => {
+      now = new Date(start.getTime() + 60_000);
+      const origin = testCall().origin;
+      expect(await expireReservation({ aggregates })({ productId: 'B', reservationId: 'r1', origin })).toBeUndefined();
+      for (const _ of [1, 2]) {
+        expect(await refusalOf(api.commitReservation(request, testCall({ requestId: 'x' })))).toEqual({
+          code: 'FAILED_PRECONDITION',
+          reason: 'RESERVATION_LOST',
+        });
+        expect(await stock('A')).toEqual(untouched);
+        expect(await stock('B')).toEqual(untouched);
+      }
+    });
+
+    test.each(['before', 'after'] as const)(
+      'a line that fails %s it has landed: UNAVAILABLE, and the repeat finishes',
+      async (how) => {
+        failing.set('B', how);
+        expect((await refusalOf(api.commitReservation(request, testCall({ requestId: 'x' })))).code).toBe(
+          'UNAVAILABLE',
+        );
+        failing.clear();
+        ({ api, aggregates } = restart(log));
+        await api.commitReservation(request, testCall({ requestId: 'x' }));
+        expect(await stock('A')).toEqual({ onHand: 7n, reserved: 0n, open: false });
+        expect(await stock('B')).toEqual({ onHand: 6n, reserved: 0n, open: false });
+      },
     );
-    expect(await stock('A')).toEqual(untouched);
-    expect(await stock('B')).toEqual(untouched);
-  });
 
-  test('of an unknown reservation, or with other quantities, takes nothing', async () => {
-    expect((await refusalOf(api.commitReservation(about('r9', lines(1n, 1n)), testCall()))).reason).toBe(
-      'RESERVATION_LOST',
-    );
-    expect((await refusalOf(api.commitReservation(about('r1', lines(3n, 5n)), testCall()))).reason).toBe(
-      'RESERVATION_LOST',
-    );
-    expect(await stock('A')).toEqual(untouched);
-    expect(await stock('B')).toEqual(untouched);
-  });
-
-  test('against a release at the same time: all lines are taken or all are back, and after a second release all are back', async () => {
-    const commit = api
-      .commitReservation(request, testCall({ requestId: 'x' }))
-      .catch((error: CaudalError) => error.reason);
-    await api.releaseReservation(releasing('r1', lines(3n, 4n)), testCall());
-    await commit;
-    expect(await stock('A')).toEqual(untouched);
-    expect(await stock('B')).toEqual(untouched);
-    expect((await refusalOf(api.commitReservation(request, testCall({ requestId: 'y' })))).reason).toBe(
-      'RESERVATION_LOST',
-    );
-    expect(await stock('A')).toEqual(untouched);
-  });
-});
-
-describe('ReleaseReservation, ReturnStock and expiry', () => {
-  test('a release before the reserve wins, also for products without stock', async () => {
-    const all = [...lines(3n, 4n), { productId: 'X', quantity: 1n }];
-    await api.releaseReservation(releasing('r1', all), testCall());
-    expect((await refusalOf(api.reserveStock(reserving('r1', lines(3n, 4n)), testCall()))).reason).toBe(
-      'RESERVATION_BARRED',
-    );
-    expect(await stock('A')).toEqual(untouched);
-  });
-
-  test('committed pieces come back by a release or a return, once', async () => {
-    for (const id of ['r1', 'r2']) {
-      await api.reserveStock(reserving(id, lines(3n, 4n)), testCall());
-      await api.commitReservation(about(id, lines(3n, 4n)), testCall());
-    }
-    for (const requestId of ['x', 'x', 'y']) {
-      await api.releaseReservation(releasing('r1', lines(3n, 4n)), testCall({ requestId }));
-      await api.returnStock(about('r2', lines(3n, 4n)), testCall({ requestId: `return ${requestId}` }));
-    }
-    expect(await stock('A')).toEqual(untouched);
-    expect(await stock('B')).toEqual(untouched);
-  });
-
-  test('pieces that were committed long ago come back if the request says that they were, once', async () => {
-    await api.reserveStock(reserving('r1', lines(3n, 4n)), testCall());
-    await api.commitReservation(about('r1', lines(3n, 4n)), testCall());
-    now = new Date(start.getTime() + 40 * 86_400_000);
-    ({ api, aggregates } = restart(log));
-    for (const _ of [1, 2, 3]) {
-      await api.releaseReservation({ ...releasing('r1', lines(3n, 4n)), committed: true }, testCall());
+    test('a line that fails and expires before the repeat: all is put back', async () => {
+      failing.set('B', 'before');
+      await refusalOf(api.commitReservation(request, testCall({ requestId: 'x' })));
+      failing.clear();
+      ({ api, aggregates } = restart(log));
+      now = new Date(start.getTime() + 60_000);
+      await expireReservation({ aggregates })({ productId: 'B', reservationId: 'r1', origin: testCall().origin });
+      expect((await refusalOf(api.commitReservation(request, testCall({ requestId: 'x' })))).reason).toBe(
+        'RESERVATION_LOST',
+      );
       expect(await stock('A')).toEqual(untouched);
       expect(await stock('B')).toEqual(untouched);
-    }
-  });
-
-  test('pieces that were not committed cannot be returned', async () => {
-    await api.reserveStock(reserving('r1', lines(3n, 4n)), testCall());
-    expect(await refusalOf(api.returnStock(about('r1', lines(3n, 4n)), testCall()))).toEqual({
-      code: 'FAILED_PRECONDITION',
-      reason: 'RESERVATION_NOT_COMMITTED',
     });
-    expect(await stock('A')).toEqual({ onHand: 10n, reserved: 3n, open: true });
-  });
 
-  test('nothing is returned to a product without stock', async () => {
-    const unknown = about('r1', [{ productId: 'X', quantity: 1n }]);
-    expect(await refusalOf(api.returnStock(unknown, testCall()))).toEqual({
-      code: 'NOT_FOUND',
-      reason: 'STOCK_NOT_FOUND',
+    test('of an unknown reservation, or with other quantities, takes nothing', async () => {
+      expect((await refusalOf(api.commitReservation(about('r9', lines(1n, 1n)), testCall()))).reason).toBe(
+        'RESERVATION_LOST',
+      );
+      expect(await stock('A')).toMatchObject({ onHand: 10n, reserved: 3n });
+      expect((await refusalOf(api.commitReservation(about('r1', lines(2n, 5n)), testCall()))).reason).toBe(
+        'RESERVATION_MISMATCH',
+      );
+      const unknown = about('r1', [...lines(3n, 4n), { productId: 'X', quantity: 1n }]);
+      if (most > 1)
+        expect((await refusalOf(api.commitReservation(unknown, testCall()))).reason).toBe('STOCK_NOT_FOUND');
+      // It is still there.
+      await api.commitReservation(request, testCall());
+      expect(await stock('A')).toEqual({ onHand: 7n, reserved: 0n, open: false });
+      expect(await stock('B')).toEqual({ onHand: 6n, reserved: 0n, open: false });
     });
-  });
 
-  test('a timer that fires early gets the time of its next try', async () => {
-    await api.reserveStock(reserving('r1', lines(3n, 4n)), testCall());
-    const expire = () =>
-      expireReservation({ aggregates })({ productId: 'A', reservationId: 'r1', origin: testCall().origin });
-    expect(await expire()).toEqual(new Date(start.getTime() + 60_000));
-    now = new Date(start.getTime() + 60_000);
-    expect(await expire()).toBeUndefined();
-    expect(await expire()).toBeUndefined();
-    expect(await stock('A')).toEqual(untouched);
+    test('repeated late, after some of its pieces came back, puts nothing back', async () => {
+      await api.commitReservation(request, testCall());
+      await api.returnStock(about('r1', lines(3n, 4n).slice(0, 1)), testCall());
+      for (const requestId of ['x', 'x', 'y']) {
+        const late = await refusalOf(api.commitReservation(request, testCall({ requestId })));
+        expect(late.reason).toBe('RESERVATION_LOST');
+        expect(await stock('A')).toEqual(untouched);
+        expect(await stock('B')).toEqual({ onHand: 6n, reserved: 0n, open: false });
+      }
+    });
+
+    test('finishes what a call has left that broke off after a line, also if the other line is lost', async () => {
+      // As a process of version 0.2 leaves it.
+      const former = inventoryService({ aggregates, clock: () => now, linesAUnit: 1 });
+      const formerly = former.handlers as unknown as Handlers<InventoryServiceService>;
+      await formerly.commitReservation(about('r1', lines(3n, 4n).slice(0, 1)), testCall());
+      expect(await stock('A')).toEqual({ onHand: 7n, reserved: 0n, open: false });
+      now = new Date(start.getTime() + 60_000);
+      await expireReservation({ aggregates })({ productId: 'B', reservationId: 'r1', origin: testCall().origin });
+      for (const requestId of ['x', 'x', 'y']) {
+        const repeat = await refusalOf(api.commitReservation(request, testCall({ requestId })));
+        expect(repeat.reason).toBe('RESERVATION_LOST');
+        expect(await stock('A')).toEqual(untouched);
+        expect(await stock('B')).toEqual(untouched);
+      }
+    });
+
+    test('against a release at the same time: all lines are taken or all are back, and after a second release all are back', async () => {
+      const commit = api
+        .commitReservation(request, testCall({ requestId: 'x' }))
+        .catch((error: CaudalError) => error.reason);
+      await api.releaseReservation(releasing('r1', lines(3n, 4n)), testCall());
+      await commit;
+      expect(await stock('A')).toEqual(untouched);
+      expect(await stock('B')).toEqual(untouched);
+      expect((await refusalOf(api.commitReservation(request, testCall({ requestId: 'y' })))).reason).toBe(
+        'RESERVATION_LOST',
+      );
+      expect(await stock('A')).toEqual(untouched);
+    });
   });
 });

@@ -1,97 +1,104 @@
 /**
- * Reserves all lines of an order, or none. Each line is a command to its product's stock. If one is refused, the others
- * are released; an unknown line too, which bars it. If a release fails, the answer is UNAVAILABLE: the caller repeats
- * the call or releases the reservation. See README, "All lines or none" and "A refused line gets no event".
+ * Reserves all lines of an order, or none: one unit of its products' streams. A refusal is no event; but lines that an earlier
+ * call of the reservation holds are released with it. See README, "All lines or none" and "A refused line gets no event".
  */
-import { noReply } from '@caudal/aggregates/no-reply.ts';
+import type { ExecutedUnit } from '@caudal/aggregates/types.ts';
 import { checkTexts } from '@caudal/context/texts.ts';
-import { Reservation, type ReserveStockRequest } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
-import type { CaudalError } from '@caudal/kernel/errors.ts';
-import { refused } from '@caudal/kernel/errors.ts';
+import type {
+  Reservation,
+  ReservationLine,
+  ReserveStockRequest,
+} from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
+import { type CaudalError, refused } from '@caudal/kernel/errors.ts';
 import type { Call } from '@caudal/rpc/types.ts';
 import { assertHeld, reserve, withdraw } from '../domain/reservations.ts';
-import { openReservation, stockDecider } from '../domain/stock.ts';
+import { openReservation } from '../domain/stock.ts';
 import type { InventoryDependencies } from './dependencies.ts';
 import {
+  answersOf,
   assertDistinct,
   assertKnown,
-  assertValid,
-  eachLine,
-  isForwardable,
-  type LineOutcome,
-  lineCommandId,
+  decideEach,
+  eachGroup,
+  executeGroup,
+  type Group,
+  type GroupAnswer,
+  groupsOf,
+  type LineRefusal,
   noteWrites,
+  refusedOf,
+  type StockPart,
   violationsOf,
 } from './lines.ts';
-import { releaseLine } from './release-line.ts';
 
 const defaultTtlSeconds = 15n * 60n;
 
 export function reserveStock(dependencies: InventoryDependencies) {
-  const { aggregates, clock } = dependencies;
   return async (request: ReserveStockRequest, call: Call): Promise<Reservation> => {
     const { reservationId, lines, attributes } = request;
     assertDistinct(lines);
     checkTexts('attributes', attributes);
-    const expireAt = new Date(clock().getTime() + ttlMs(request));
-
-    const outcomes = await eachLine(lines, async (line) => {
-      const executed = await aggregates.execute({
-        decider: stockDecider,
-        id: line.productId,
-        decide: (state, context) => reserve(state, context, { ...line, reservationId, expireAt, attributes }),
-        reply: ({ state }): Reservation => ({
-          reservationId,
-          lines: [line],
-          expireTime: openReservation(state, reservationId)?.expireAt,
-        }),
-        replyCodec: Reservation,
-        commandId: lineCommandId(call, line.productId),
-        origin: call.origin,
-        signal: call.signal,
-        forwardable: isForwardable(call, lines),
-      });
-      if (executed.repeated) await assertStillHeld(line.productId, reservationId, call);
+    const expireAt = new Date(dependencies.clock().getTime() + ttlMs(request));
+    const input = (line: ReservationLine) => ({ ...line, reservationId, expireAt, attributes });
+    const outcomes = await eachGroup(groupsOf(dependencies, lines, call), async (group) => {
+      const executed = await reserveGroup(group, (part, line) => reserve(part.state, part, input(line)), request, call);
+      const { refusals } = executed.reply;
+      if (refusals.length > 0) throw refusal(refusals);
+      if (executed.repeated) await assertStillHeld(group, reservationId, call);
       return executed;
     });
-
-    const refusals = outcomes.filter((outcome) => outcome.kind === 'refused');
-    if (refusals.length > 0) {
-      const others = outcomes.filter((outcome) => outcome.kind !== 'refused');
-      const released = await eachLine(
-        others.map(({ line }) => line),
-        ({ productId }) =>
-          releaseLine(dependencies, {
-            decide: withdraw,
-            productId,
-            reservationId,
-            reason: 'REFUSED',
-            origin: call.origin,
-          }),
-      );
-      assertValid(outcomes);
-      assertKnown(released);
-      throw refusal(
-        outcomes,
-        refusals.map(({ error }) => error),
-      );
+    if (outcomes.some(({ kind }) => kind === 'refused')) {
+      // Groups that are done, or may be, are undone.
+      const others = outcomes.flatMap(({ kind, group }) => (kind === 'refused' ? [] : [group]));
+      const undone = await eachGroup(others, (group) => withdrawGroup(group, reservationId, call));
+      const errors = refusedOf(outcomes);
+      assertKnown(undone);
+      throw errors.length > 1 ? joined(errors) : errors[0]!;
     }
     assertKnown(outcomes);
     noteWrites(call, outcomes);
-    return { reservationId, lines, expireTime: firstExpiry(outcomes) };
+    return { reservationId, lines, expireTime: firstExpiry(answersOf(outcomes)) };
   };
 
-  /** Throws RESERVATION_ENDED if the line of an earlier call is no longer reserved or committed. */
-  async function assertStillHeld(productId: string, reservationId: string, { origin, signal }: Call): Promise<void> {
-    await aggregates.execute({
-      decider: stockDecider,
-      id: productId,
-      decide: (state, context) => assertHeld(state, context, reservationId),
-      reply: () => undefined,
-      replyCodec: noReply,
-      origin,
-      signal,
+  function reserveGroup(
+    group: Group,
+    reserveLine: Parameters<typeof decideEach>[2],
+    { reservationId }: ReserveStockRequest,
+    call: Call,
+  ): Promise<ExecutedUnit<GroupAnswer>> {
+    let refusals: LineRefusal[];
+    const decideGroup = (parts: StockPart[]) => {
+      const reserved = decideEach(group, parts, reserveLine);
+      refusals = reserved.refusals;
+      if (refusals.length === 0) return reserved.events;
+      const refusedLines = new Set(refusals.map(({ index }) => index - group.first));
+      const isHeld = ({ state }: StockPart, n: number) =>
+        openReservation(state, reservationId) !== undefined && !refusedLines.has(n);
+      // With another quantity the request is not about the reservation that holds them.
+      const isOther = refusals.some(({ reason }) => reason === 'RESERVATION_MISMATCH');
+      if (isOther || !parts.some(isHeld)) throw refusal(refusals);
+      return parts.map((part, n) =>
+        isHeld(part, n) ? withdraw(part.state, part, { reservationId, reason: 'REFUSED' }) : [],
+      );
+    };
+    return executeGroup(dependencies, group, call, decideGroup, (after) => {
+      const times = after.flatMap((state) => openReservation(state, reservationId)?.expireAt.getTime() ?? []);
+      return { refusals, ...(times.length > 0 && { expireTime: Math.min(...times) }) };
     });
+  }
+
+  function withdrawGroup({ lines }: Group, reservationId: string, { origin }: Call) {
+    // It continues even if the caller has disconnected.
+    return executeGroup(dependencies, { lines }, { origin }, (parts) =>
+      parts.map((part) => withdraw(part.state, part, { reservationId, reason: 'REFUSED' })),
+    );
+  }
+
+  /** Throws RESERVATION_ENDED if lines of an earlier call are no longer reserved or committed. */
+  async function assertStillHeld({ lines }: Group, reservationId: string, { origin, signal }: Call): Promise<void> {
+    await executeGroup(dependencies, { lines }, { origin, signal }, (parts) =>
+      parts.map((part) => assertHeld(part.state, part, reservationId)),
+    );
   }
 }
 
@@ -100,19 +107,28 @@ function ttlMs({ ttl }: ReserveStockRequest): number {
   return Number(seconds) * 1000 + Math.ceil(nanos / 1_000_000);
 }
 
-/** One refusal for all lines. A product without stock counts as INSUFFICIENT_STOCK. */
-function refusal(outcomes: LineOutcome<Reservation>[], errors: CaudalError[]): CaudalError {
-  const reasons = new Set(errors.map(({ reason }) => (reason === 'STOCK_NOT_FOUND' ? 'INSUFFICIENT_STOCK' : reason)));
-  const reason = reasons.has('INSUFFICIENT_STOCK') ? 'INSUFFICIENT_STOCK' : [...reasons][0]!;
-  return refused(reason, 'Not all lines can be reserved, so none is.', {
-    violations: violationsOf(outcomes, 'quantity'),
-  });
+const message = 'Not all lines can be reserved, so none is.';
+
+/** One refusal for all lines. */
+function refusal(refusals: LineRefusal[]): CaudalError {
+  const reason = mainReason(refusals.map((one) => one.reason));
+  return refused(reason, message, { violations: violationsOf(refusals, 'quantity') });
+}
+
+/** One refusal for all groups. */
+function joined(errors: CaudalError[]): CaudalError {
+  const reason = mainReason(errors.map((error) => error.reason));
+  return refused(reason, message, { violations: errors.flatMap(({ violations }) => violations) });
+}
+
+/** A product without stock counts as INSUFFICIENT_STOCK. */
+function mainReason(reasons: string[]): string {
+  const all = new Set(reasons.map((reason) => (reason === 'STOCK_NOT_FOUND' ? 'INSUFFICIENT_STOCK' : reason)));
+  return all.has('INSUFFICIENT_STOCK') ? 'INSUFFICIENT_STOCK' : [...all][0]!;
 }
 
 /** The earliest expiry of the lines: the reservation is complete only until then. */
-function firstExpiry(outcomes: LineOutcome<Reservation>[]): Date | undefined {
-  const times = outcomes.flatMap((outcome) =>
-    outcome.kind === 'done' && outcome.executed.reply.expireTime ? [outcome.executed.reply.expireTime.getTime()] : [],
-  );
+function firstExpiry(answers: GroupAnswer[]): Date | undefined {
+  const times = answers.flatMap(({ expireTime }) => expireTime ?? []);
   return times.length > 0 ? new Date(Math.min(...times)) : undefined;
 }

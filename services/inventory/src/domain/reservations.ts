@@ -150,6 +150,16 @@ export function assertHeld(state: StockState, { claim }: StockContext, reservati
   return [];
 }
 
+/**
+ * Whether the reservation can't be committed any more: it is unknown, was released, has expired or is barred. Not if its pieces
+ * were returned, which they are only after a commit.
+ */
+export function isLost(state: StockState, { claim }: StockContext, reservationId: string): boolean {
+  if (openReservation(state, reservationId)) return false;
+  const how = claim(reservationId)?.how;
+  return how !== 'committed' && how !== 'returned';
+}
+
 /** The refusal of a reservation that holds no pieces any more. */
 function reservationEnded(reservationId: string): CaudalError {
   return refused('RESERVATION_ENDED', `The reservation "${reservationId}" has ended.`);

@@ -120,6 +120,14 @@ describe('the next step', () => {
     expect(stepAfter(...paidBack, stockUndone, marked('cancelled'))).toBeUndefined();
   });
 
+  test('after the last of its reservations is lost, or the stock refuses one after a loss: what was lost is released', () => {
+    const undone = [payFailed, shipmentCancelled];
+    expect(stepAfter(started, lost, lost, lost, ...undone)).toBe('undo-stock');
+    expect(stepAfter(started, lost, refused, ...undone)).toBe('undo-stock');
+    expect(stepAfter(started, lost, refused, ...undone, stockUndone)).toBe('mark-rejected');
+    expect(stepAfter(started, refused)).toBe('mark-rejected');
+  });
+
   test('after a request to cancel before any other fact: every step that might have run is barred', () => {
     expect(stepAfter(started, cancelRequested)).toBe('cancel-shipment');
     expect(stepAfter(started, cancelRequested, shipmentCancelled)).toBe('undo-payment');

@@ -138,7 +138,7 @@ export function next(state: FulfilmentState): { name: StepName; dueAt?: Date; af
 }
 
 function nextForward(state: FulfilmentState): ReturnType<typeof next> {
-  // Undoing reaches only the reservation in the state: append the loss of the old one before making the next one.
+  // Undoing reaches only the reservations in the state: append the loss of the old one before making the next one.
   if (state.stock === 'none') return { name: 'reserve', afterAppend: state.reservationNumber > 1 || undefined };
   if (state.payment === 'none') return { name: 'request-payment' };
   if (state.payment === 'requested') return { name: 'give-up-payment', dueAt: state.giveUpTime! };
@@ -157,7 +157,9 @@ function nextUndoing(state: FulfilmentState, why: 'rejected' | 'cancelled'): Ret
     if (state.shipment !== 'cancelled' && state.payment !== 'failed') return { name: 'cancel-shipment' };
     if (state.payment === 'undoing') return undefined;
     if (state.payment !== 'failed' && state.payment !== 'undone') return { name: 'undo-payment' };
-    if (state.stock !== 'refused' && state.stock !== 'undone') return { name: 'undo-stock' };
+    // After a refusal nothing is held, but of reservations that were lost before some lines may be committed.
+    const isHeld = state.stock !== 'refused' || state.reservationNumber > 1;
+    if (isHeld && state.stock !== 'undone') return { name: 'undo-stock' };
   }
   return { name: why === 'rejected' ? 'mark-rejected' : 'mark-cancelled' };
 }

@@ -39,9 +39,11 @@ const requests: Record<string, [context: string, message: string]> = {
 /** Runs a step after these facts; returns the facts that it adds, and the request that it sent. */
 async function run(name: StepName, facts: FulfilmentEvent[], refusal?: Error, answer: object = {}) {
   let sent!: { method: string; request: Record<string, unknown>; options: CallOptions };
+  const calls: string[] = [];
   const peer = new Proxy({} as never, {
     get: (_, method: string) => async (request: Record<string, unknown>, options: CallOptions) => {
       sent = { method, request, options };
+      calls.push(`${method} ${request.reservationId}`);
       if (refusal) throw refusal;
       return answer;
     },
@@ -58,7 +60,7 @@ async function run(name: StepName, facts: FulfilmentEvent[], refusal?: Error, an
   const origin = { actor: '', causationId: '', correlationId: '', traceparent: '' };
   const context = { now: new Date(0), sagaId: orderId, origin, signal: new AbortController().signal };
   const learnt = await saga.run({ name }, state, context);
-  return { fact: learnt[0], facts: learnt, ...sent };
+  return { fact: learnt[0], facts: learnt, calls, ...sent };
 }
 
 describe("a step of the order's saga", () => {
@@ -89,6 +91,16 @@ describe("a step of the order's saga", () => {
     expect(short.fact?.value).toEqual({ reason: 'INSUFFICIENT_STOCK', nothingHeld: true });
     const wrong = await run('reserve', [started], invalidField('ttl', 'is wrong'));
     expect(wrong.fact?.value).toEqual({ reason: 'INVALID_FIELD', nothingHeld: false });
+  });
+
+  test.each<[StepName, FulfilmentEvent[], string[]]>([
+    ['reserve', [], ['releaseReservation .1', 'releaseReservation .2', 'reserveStock .3']],
+    ['commit', [reserved], ['releaseReservation .1', 'releaseReservation .2', 'commitReservation .3']],
+    ['undo-stock', [cancelRequested], ['releaseReservation .1', 'releaseReservation .2', 'releaseReservation .3']],
+  ])('%s ends the reservations that were lost before, of which lines may be committed', async (name, facts, calls) => {
+    const lost: FulfilmentEvent = { $case: 'reservationLost', value: { reservationId: '' } };
+    const done = await run(name, [started, lost, lost, ...facts]);
+    expect(done.calls.map((call) => call.replace(orderId, ''))).toEqual(calls);
   });
 
   test.each([

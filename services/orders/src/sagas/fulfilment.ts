@@ -70,7 +70,8 @@ function steps({
   shipping,
   ...limits
 }: FulfilmentDependencies): Record<StepName, Run> {
-  const reservationId = (state: FulfilmentState) => `${state.order!.orderId}.${state.reservationNumber}`;
+  const idOf = (state: FulfilmentState, number: number) => `${state.order!.orderId}.${number}`;
+  const reservationId = (state: FulfilmentState) => idOf(state, state.reservationNumber);
   const lines = (state: FulfilmentState) =>
     state.order!.lines.map(({ productId, quantity }) => ({ productId, quantity }));
   const lost = (state: FulfilmentState): FulfilmentEvent => ({
@@ -79,8 +80,29 @@ function steps({
   });
   const options = ({ signal, origin }: StepContext) => ({ signal, origin, idempotent: true });
 
+  /** Ends a reservation, whatever is left of it. It may be repeated. */
+  const release = (state: FulfilmentState, number: number, reason: string, context: StepContext) =>
+    inventory.releaseReservation(
+      {
+        requestId: '',
+        reservationId: idOf(state, number),
+        lines: lines(state),
+        reason,
+        committed: number === state.reservationNumber && state.stock === 'committed',
+      },
+      options(context),
+    );
+  /**
+   * Ends the reservations before the current one. A process of version 0.2 may have committed some of their lines before the
+   * others were lost: those pieces would be missing for good.
+   */
+  async function releaseLost(state: FulfilmentState, context: StepContext): Promise<void> {
+    for (let number = 1; number < state.reservationNumber; number++) await release(state, number, 'LOST', context);
+  }
+
   return {
     async reserve(state, context) {
+      await releaseLost(state, context);
       try {
         const reservation = await inventory.reserveStock(
           {
@@ -142,6 +164,8 @@ function steps({
     },
 
     async commit(state, context) {
+      // A process of 0.2 may have made the reservation, and left those before it as they were.
+      await releaseLost(state, context);
       try {
         await inventory.commitReservation(
           {
@@ -225,16 +249,8 @@ function steps({
     },
 
     async 'undo-stock'(state, context) {
-      await inventory.releaseReservation(
-        {
-          requestId: '',
-          reservationId: reservationId(state),
-          lines: lines(state),
-          reason: state.undo!.reason,
-          committed: state.stock === 'committed',
-        },
-        options(context),
-      );
+      await releaseLost(state, context);
+      await release(state, state.reservationNumber, state.undo!.reason, context);
       return [{ $case: 'stockUndone', value: {} }];
     },
 

@@ -9,10 +9,14 @@ import type { FulfilmentDependencies } from '../sagas/fulfilment.ts';
 
 type Foreign = { stream: string; event: EventOf<typeof payment> | EventOf<typeof shipment> };
 
+/** What is left of a line of a reservation. */
+type LineState = 'open' | 'committed' | 'ended' | 'barred' | 'returned';
+
 export interface World extends Pick<FulfilmentDependencies, 'inventory' | 'payments' | 'shipping'> {
-  reservations: Map<string, 'open' | 'committed' | 'ended' | 'barred' | 'returned'>;
-  /** Number of committed reservations. */
-  committed(): number;
+  /** Lines of reservations. */
+  lines: Map<string, { productId: string; quantity: bigint; state: LineState }>;
+  /** Pieces that are promised, and that have left the stock, by product. */
+  pieces(): { reserved: Record<string, bigint>; taken: Record<string, bigint> };
   payment: 'none' | 'requested' | 'succeeded' | 'failed' | 'undone';
   shipment: 'none' | 'created' | 'dispatched' | 'delivered' | 'cancelled';
   /** One change from outside: a payment's outcome, an expiry, a dispatch or a delivery. */
@@ -23,11 +27,21 @@ export interface World extends Pick<FulfilmentDependencies, 'inventory' | 'payme
   published: Foreign[];
 }
 
+/** A line as a call about it sees it. */
+interface Line {
+  readonly state: LineState | undefined;
+  set(state: LineState): void;
+}
+
 export interface Troubles {
   stockShort: boolean;
   paymentFails: boolean;
-  /** The chance that all open reservations expire, at each change. */
+  /** The chance that open lines expire, at each change. */
   expiries: number;
+  /** The chance that a process of version 0.2 runs a call about stock: an append a line, between which it may break off. */
+  former: number;
+  /** The chance that a call which breaks off between its lines is followed by an outage until all that is open has expired. */
+  outages: number;
 }
 
 export function createWorld(random: () => number, troubles: Troubles): World {
@@ -35,8 +49,15 @@ export function createWorld(random: () => number, troubles: Troubles): World {
   const done = new Map<string, { content: string; answer: unknown }>();
   let calls = 0;
   const world: World = {
-    reservations: new Map(),
-    committed: () => [...world.reservations.values()].filter((state) => state === 'committed').length,
+    lines: new Map(),
+    pieces() {
+      const sums = { reserved: {} as Record<string, bigint>, taken: {} as Record<string, bigint> };
+      for (const { productId, quantity, state } of world.lines.values()) {
+        sums.reserved[productId] = (sums.reserved[productId] ?? 0n) + (state === 'open' ? quantity : 0n);
+        sums.taken[productId] = (sums.taken[productId] ?? 0n) + (state === 'committed' ? quantity : 0n);
+      }
+      return sums;
+    },
     payment: 'none',
     shipment: 'none',
     calm: false,
@@ -46,26 +67,34 @@ export function createWorld(random: () => number, troubles: Troubles): World {
       reserveStock: (request) =>
         command(request, () => {
           const { reservationId } = request;
-          const state = world.reservations.get(reservationId);
-          if (state === 'open' || state === 'committed') return reservation(reservationId);
-          if (state) throw refused(state === 'barred' ? 'RESERVATION_BARRED' : 'RESERVATION_ENDED', 'It has ended.');
-          if (troubles.stockShort) throw refused('INSUFFICIENT_STOCK', 'Too few.');
-          world.reservations.set(reservationId, 'open');
+          onLines(
+            request,
+            ({ state, set }) => {
+              if (state === 'open' || state === 'committed') return;
+              if (state)
+                throw refused(state === 'barred' ? 'RESERVATION_BARRED' : 'RESERVATION_ENDED', 'It has ended.');
+              if (troubles.stockShort) throw refused('INSUFFICIENT_STOCK', 'Too few.');
+              set('open');
+            },
+            ({ state, set }) => state === 'open' && set('ended'),
+          );
           return reservation(reservationId);
         }),
       commitReservation: (request) =>
         command(request, () => {
-          const state = world.reservations.get(request.reservationId);
-          if (state !== 'open' && state !== 'committed') throw refused('RESERVATION_LOST', 'It has ended.');
-          world.reservations.set(request.reservationId, 'committed');
+          onLines(
+            request,
+            ({ state, set }) => {
+              if (state !== 'open' && state !== 'committed') throw refused('RESERVATION_LOST', 'It has ended.');
+              set('committed');
+            },
+            releaseLine,
+          );
           return reservation(request.reservationId);
         }),
       releaseReservation: (request) =>
         command(request, () => {
-          const state = world.reservations.get(request.reservationId);
-          if (!state) world.reservations.set(request.reservationId, 'barred');
-          else if (state === 'open') world.reservations.set(request.reservationId, 'ended');
-          else if (state === 'committed') world.reservations.set(request.reservationId, 'returned');
+          onLines(request, releaseLine);
           return reservation(request.reservationId);
         }),
     } as World['inventory'],
@@ -132,14 +161,66 @@ export function createWorld(random: () => number, troubles: Troubles): World {
     }
   }
 
+  function releaseLine({ state, set }: Line): void {
+    if (!state) set('barred');
+    else if (state === 'open') set('ended');
+    else if (state === 'committed') set('returned');
+  }
+
+  /**
+   * A call about the lines of a reservation: by a process of today in one append, by one of 0.2 in an append a line. If one is
+   * refused, `undo` is done with all; without it none is refused.
+   */
+  function onLines(
+    { reservationId, lines }: { reservationId: string; lines: { productId: string; quantity: bigint }[] },
+    run: (line: Line) => void,
+    undo?: (line: Line) => void,
+  ): void {
+    const isFormer = !world.calm && random() < troubles.former;
+    const all = lines.map(({ productId, quantity }): Line => {
+      const key = `${reservationId}/${productId}`;
+      return {
+        get state() {
+          return world.lines.get(key)?.state;
+        },
+        set: (state) => world.lines.set(key, { productId, quantity, state }),
+      };
+    });
+    const breakOff = () => {
+      if (!isFormer || random() > 0.2) return;
+      if (random() < troubles.outages) expireOpen(1);
+      throw unavailable('PostgreSQL');
+    };
+    const before = new Map(world.lines);
+    let refusal: unknown;
+    for (const line of all) {
+      breakOff();
+      try {
+        run(line);
+      } catch (error) {
+        refusal = error;
+      }
+    }
+    if (!refusal) return;
+    if (!isFormer) world.lines = before;
+    for (const line of all) {
+      breakOff();
+      undo?.(line);
+    }
+    throw refusal;
+  }
+
+  /** Each open line expires with this chance. */
+  function expireOpen(chance: number): void {
+    for (const line of world.lines.values()) if (line.state === 'open' && random() < chance) line.state = 'ended';
+  }
+
   function isLost(): boolean {
     return !world.calm && random() < 0.15;
   }
 
   function stir(): void {
-    if (!world.calm && random() < troubles.expiries) {
-      for (const [id, state] of world.reservations) if (state === 'open') world.reservations.set(id, 'ended');
-    }
+    if (!world.calm && random() < troubles.expiries) expireOpen(0.7);
     const what = random();
     if (what < 0.3 && world.payment === 'requested') {
       makePayment();

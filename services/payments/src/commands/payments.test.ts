@@ -16,6 +16,8 @@ import { httpGateway } from '../gateway/http-gateway.ts';
 import { gatewayUnavailable, type PaymentGateway } from '../gateway/port.ts';
 import { type SandboxGateway, startSandboxGateway } from '../gateway/sandbox.ts';
 import { paymentMessage } from '../payment-message.ts';
+import { confirmTransfer as confirmFormerly, receiveTransfer as receiveFormerly } from '../testing/former-transfers.ts';
+import { formerWalletDecider } from '../testing/former-wallet.ts';
 import { deliverTransfer } from './deliver-transfer.ts';
 import { paymentService } from './payment-service.ts';
 import { runPaymentStep } from './payment-step.ts';
@@ -29,13 +31,17 @@ let now: Date;
 let log: ReturnType<typeof memoryLog>;
 let aggregates: ReturnType<typeof openAggregates>;
 let wallets: Handlers<WalletServiceService>;
+/** Whether all wallets are in one log. */
+let sharesLog: boolean;
 let payments: Handlers<PaymentServiceService>;
 
 beforeEach(async () => {
   now = new Date('2026-01-01T00:00:00Z');
   log = memoryLog({ domain: 'payments', clock: () => now });
   aggregates = openAggregates({ log, clock: () => now, ids: newId });
-  wallets = walletService({ aggregates, ids: newId }).handlers as unknown as Handlers<WalletServiceService>;
+  sharesLog = true;
+  wallets = walletService({ aggregates, ids: newId, shareLog: () => sharesLog })
+    .handlers as unknown as Handlers<WalletServiceService>;
   payments = paymentService({ aggregates }).handlers as unknown as Handlers<PaymentServiceService>;
   for (const n of [1, 2]) {
     await wallets.createWallet({ requestId: '', walletId: `w${n}`, customerId: `c${n}`, currency }, testCall());
@@ -78,30 +84,141 @@ describe('WalletService', () => {
   });
 });
 
-describe('transfers', () => {
-  const request = { requestId: 'x', walletId: 'w1', toWalletId: 'w2', amount: gbp(30n), reference: 'rent' };
-  const send = () => wallets.transfer(request, testCall({ requestId: 'x' }));
-  async function transferId(): Promise<string> {
-    const sent = log.events.map((event) => wallet.decode(event)).find(({ $case }) => $case === 'transferSent');
-    return (sent!.value as { transferId: string }).transferId;
-  }
-  const deliver = async () =>
-    deliverTransfer({ aggregates })({ fromWalletId: 'w1', transferId: await transferId(), origin });
+const transfer = { requestId: 'x', walletId: 'w1', toWalletId: 'w2', amount: gbp(30n), reference: 'rent' };
+const send = () => wallets.transfer(transfer, testCall({ requestId: 'x' }));
+async function transferId(): Promise<string> {
+  const sent = log.events.map((event) => wallet.decode(event)).find(({ $case }) => $case === 'transferSent');
+  return (sent!.value as { transferId: string }).transferId;
+}
+/** What the saga does with a transfer. */
+const deliver = async () =>
+  deliverTransfer({ aggregates })({ fromWalletId: 'w1', transferId: await transferId(), origin });
+
+describe.each([
+  { way: 'of one log', shares: true },
+  { way: 'of different logs', shares: false },
+])('transfers between wallets $way', ({ shares }) => {
+  beforeEach(() => {
+    sharesLog = shares;
+  });
 
   test('have an id of the time of their request, so that what is remembered of them lies together', async () => {
     const requestId = newId();
     const madeAt = timeOfId(requestId)!;
     const call = testCall({ requestId });
-    await wallets.transfer({ ...request, requestId }, { ...call, commandId: { ...call.commandId!, madeAt } });
+    await wallets.transfer({ ...transfer, requestId }, { ...call, commandId: { ...call.commandId!, madeAt } });
     expect(timeOfId(await transferId())).toBe(madeAt);
   });
 
   test('leave once and arrive once, however often they are requested and delivered', async () => {
-    await send();
-    await send();
+    const first = await send();
+    expect(await send()).toEqual(first);
     await deliver();
     await deliver();
     expect([await balance('w1'), await balance('w2')]).toEqual([70n, 30n]);
+    expect(first).toMatchObject({ walletId: 'w1', balance: gbp(70n) });
+  });
+
+  test('answer with a consistency token for the wallet of the sender, also when repeated', async () => {
+    const tokens = [];
+    for (const _ of [1, 2]) {
+      const call = testCall({ requestId: 'x' });
+      await wallets.transfer(transfer, call);
+      tokens.push(call.written);
+    }
+    expect(tokens[0]).toEqual([{ stream: wallet.stream('w1'), version: expect.any(Number) }]);
+    expect(tokens[1]).toEqual(tokens[0]);
+  });
+
+  test('arrive if a process of the other way has begun them', async () => {
+    await send();
+    sharesLog = !shares;
+    await send();
+    await deliver();
+    expect([await balance('w1'), await balance('w2')]).toEqual([70n, 30n]);
+  });
+
+  test('that the sender has not sent are an error', async () => {
+    const unknown = deliverTransfer({ aggregates })({ fromWalletId: 'w1', transferId: 't9', origin });
+    expect((await refusalOf(unknown)).reason).toBe('TRANSFER_UNKNOWN');
+  });
+
+  test("reveal nothing of other wallets to a caller that does not own the sender's", async () => {
+    for (const toWalletId of ['w2', 'w9', 'w1']) {
+      const probe = wallets.transfer({ ...transfer, toWalletId }, testCall({ subject: 'c2' }));
+      expect((await refusalOf(probe)).reason).toBe('NOT_OWNER');
+    }
+  });
+
+  test('to an unknown wallet, of another currency, or of more than there is are refused at once', async () => {
+    const refuse = async (change: Partial<typeof transfer>) =>
+      (await refusalOf(wallets.transfer({ ...transfer, ...change }, testCall()))).reason;
+    expect(await refuse({ toWalletId: 'w9' })).toBe('WALLET_NOT_FOUND');
+    expect(await refuse({ walletId: 'w9' })).toBe('WALLET_NOT_FOUND');
+    await wallets.createWallet({ requestId: '', walletId: 'w3', customerId: 'c3', currency: 'EUR' }, testCall());
+    expect(await refuse({ toWalletId: 'w3' })).toBe('CURRENCY_MISMATCH');
+    expect(await refuse({ toWalletId: 'w1' })).toBe('INVALID_FIELD');
+    expect(await refuse({ amount: gbp(101n) })).toBe('INSUFFICIENT_FUNDS');
+    await wallets.freezeWallet({ requestId: '', walletId: 'w1', reason: '' }, testCall());
+    expect(await refuse({})).toBe('WALLET_FROZEN');
+    expect([await balance('w1'), await balance('w2')]).toEqual([100n, 0n]);
+  });
+});
+
+describe('transfers between wallets of one log', () => {
+  test('are one append, which leaves nothing to the saga of today or of 0.2', async () => {
+    const { calls } = log;
+    await send();
+    expect(log.calls).toBe(calls + 1);
+    const recorded = log.events.slice(-3);
+    expect(recorded.map((event) => wallet.decode(event).$case)).toEqual([
+      'transferSent',
+      'transferDelivered',
+      'transferReceived',
+    ]);
+    await deliver();
+    const fromWalletId = 'w1';
+    const id = await transferId();
+    const former = openAggregates({ log: log.connect(), clock: () => now, ids: newId });
+    const { state } = await former.load(formerWalletDecider, fromWalletId);
+    const context = { now, version: 0 };
+    expect(confirmFormerly(state, context, { walletId: fromWalletId, transferId: id })).toEqual([]);
+    const receiver = await former.load(formerWalletDecider, 'w2');
+    const again = { transferId: id, fromWalletId, toWalletId: 'w2', amount: gbp(30n), reference: 'rent' };
+    expect(receiveFormerly(receiver.state, context, again)).toEqual([]);
+    expect(log.events.slice(-3)).toEqual(recorded);
+  });
+
+  test('to a frozen wallet are refused, and no money moves', async () => {
+    await wallets.freezeWallet({ requestId: '', walletId: 'w2', reason: '' }, testCall());
+    expect((await refusalOf(send())).reason).toBe('WALLET_FROZEN');
+    await wallets.unfreezeWallet({ requestId: '', walletId: 'w2' }, testCall());
+    expect([await balance('w1'), await balance('w2')]).toEqual([100n, 0n]);
+    await send();
+    expect([await balance('w1'), await balance('w2')]).toEqual([70n, 30n]);
+  });
+
+  test('to and fro at the same time: none waits for another, and no money appears or vanishes', async () => {
+    await wallets.deposit({ requestId: '', walletId: 'w2', amount: gbp(100n), reference: '' }, testCall());
+    const other = openAggregates({ log: log.connect(), clock: () => now, ids: newId });
+    const elsewhere = walletService({ aggregates: other, ids: newId, shareLog: () => true })
+      .handlers as unknown as Handlers<WalletServiceService>;
+    const ends = await Promise.allSettled(
+      Array.from({ length: 60 }, (_, n) => {
+        const [walletId, toWalletId] = n % 2 === 0 ? ['w1', 'w2'] : ['w2', 'w1'];
+        const request = { ...transfer, walletId: walletId!, toWalletId: toWalletId!, amount: gbp(BigInt(n + 1)) };
+        return (n % 3 === 0 ? elsewhere : wallets).transfer(request, testCall({ requestId: `r${n}` }));
+      }),
+    );
+    const refusals = ends.flatMap((end) => (end.status === 'rejected' ? [end.reason.reason] : []));
+    expect(new Set(refusals)).toEqual(new Set(['INSUFFICIENT_FUNDS']));
+    expect((await balance('w1')) + (await balance('w2'))).toBe(200n);
+  });
+});
+
+describe('transfers between wallets of different logs', () => {
+  beforeEach(() => {
+    sharesLog = false;
   });
 
   test('come back from a frozen wallet, and do not arrive when it is unfrozen', async () => {
@@ -137,32 +254,6 @@ describe('transfers', () => {
     now = new Date(now.getTime() + 29 * 86_400_000);
     await deliver();
     expect([await balance('w1'), await balance('w2')]).toEqual([70n, 30n]);
-  });
-
-  test('that the sender has not sent are an error', async () => {
-    const unknown = deliverTransfer({ aggregates })({ fromWalletId: 'w1', transferId: 't9', origin });
-    expect((await refusalOf(unknown)).reason).toBe('TRANSFER_UNKNOWN');
-  });
-
-  test("reveal nothing of other wallets to a caller that does not own the sender's", async () => {
-    for (const toWalletId of ['w2', 'w9']) {
-      const probe = wallets.transfer({ ...request, toWalletId }, testCall({ subject: 'c2' }));
-      expect((await refusalOf(probe)).reason).toBe('NOT_OWNER');
-    }
-  });
-
-  test('to an unknown wallet, or one of another currency, are refused at once', async () => {
-    expect((await refusalOf(wallets.transfer({ ...request, toWalletId: 'w9' }, testCall()))).reason).toBe(
-      'WALLET_NOT_FOUND',
-    );
-    await wallets.createWallet({ requestId: '', walletId: 'w3', customerId: 'c3', currency: 'EUR' }, testCall());
-    expect((await refusalOf(wallets.transfer({ ...request, toWalletId: 'w3' }, testCall()))).reason).toBe(
-      'CURRENCY_MISMATCH',
-    );
-    expect((await refusalOf(wallets.transfer({ ...request, toWalletId: 'w1' }, testCall()))).code).toBe(
-      'INVALID_ARGUMENT',
-    );
-    expect(await balance('w1')).toBe(100n);
   });
 });
 

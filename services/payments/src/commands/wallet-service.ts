@@ -7,15 +7,17 @@ import { type Call, service } from '@caudal/rpc/types.ts';
 import type { WalletContext } from '../domain/claims.ts';
 import { amountFor, type WalletEvent, type WalletState, walletDecider } from '../domain/wallet.ts';
 import { deposit, freeze, openWallet, unfreeze, withdraw } from '../domain/wallet-decisions.ts';
-import { sendTransfer } from '../domain/wallet-transfers.ts';
+import { sendTransfer, type Transfer, transferAtOnce } from '../domain/wallet-transfers.ts';
 import { walletMessage } from '../wallet-message.ts';
 
 export interface WalletServiceDependencies {
   aggregates: Aggregates;
   ids: IdSource;
+  /** Whether the streams of these wallets are in one log. Then a transfer between them is one append. */
+  shareLog(fromWalletId: string, toWalletId: string): boolean;
 }
 
-export function walletService({ aggregates, ids }: WalletServiceDependencies) {
+export function walletService({ aggregates, ids, shareLog }: WalletServiceDependencies) {
   return service(WalletServiceService, {
     createWallet({ walletId: chosen, customerId, currency }, call) {
       const walletId = chosen || newIdFor(call, 'wallet');
@@ -26,9 +28,6 @@ export function walletService({ aggregates, ids }: WalletServiceDependencies) {
     withdraw: ({ walletId, amount, reference }, call) =>
       changeOwn(walletId, call, (state) => withdraw(state, { walletId, amount: amount!, reference })),
     async transfer(request, call) {
-      // First, so that a caller without permission for the sender's wallet learns nothing of other wallets.
-      call.authorize(walletDecider.owner!((await aggregates.load(walletDecider, request.walletId)).state));
-      await assertReceivable(request);
       const { walletId: fromWalletId, toWalletId, amount, reference } = request;
       const transfer = {
         transferId: newIdFor(call, 'transfer'),
@@ -37,6 +36,10 @@ export function walletService({ aggregates, ids }: WalletServiceDependencies) {
         amount: amount!,
         reference,
       };
+      if (fromWalletId !== toWalletId && shareLog(fromWalletId, toWalletId)) return transferWithin(transfer, call);
+      // First, so that a caller without permission for the sender's wallet learns nothing of other wallets.
+      call.authorize(walletDecider.owner!((await aggregates.load(walletDecider, fromWalletId)).state));
+      await assertReceivable(request);
       return changeOwn(fromWalletId, call, (state, context) => sendTransfer(state, context, transfer));
     },
     freezeWallet: ({ walletId, reason }, call) =>
@@ -49,6 +52,25 @@ export function walletService({ aggregates, ids }: WalletServiceDependencies) {
     if (!commandId) return ids();
     const { key, madeAt } = commandId;
     return madeAt === undefined ? derivedId(key, kind) : derivedIdAt(madeAt, key, kind);
+  }
+
+  /** A transfer between wallets of one log. The sender's owner is asked for before anything is learned of the receiver. */
+  async function transferWithin(transfer: Transfer, call: Call): Promise<Wallet> {
+    const { fromWalletId, toWalletId } = transfer;
+    const { authorize, commandId, origin, signal } = call;
+    const { reply, streams } = await aggregates.executeUnit({
+      parts: [
+        { decider: walletDecider, id: fromWalletId, authorize },
+        { decider: walletDecider, id: toWalletId },
+      ],
+      decide: ([from, to]) => transferAtOnce(from!, to!, transfer),
+      reply: ([from]) => walletMessage(from!.state, from!.version),
+      replyCodec: Wallet,
+      ...{ commandId, origin, signal },
+    });
+    // The consistency token is about the sender's wallet: that of the receiver would tell how busy it is.
+    call.wrote(streams[0]!.stream, streams[0]!.version);
+    return reply;
   }
 
   /** Refuses at once what would return the money later: the receiver does not exist, or is of another currency. */

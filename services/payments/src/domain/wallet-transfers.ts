@@ -1,10 +1,11 @@
 /**
- * Decisions about transfers. The sender gives the money, the receiver takes it or refuses it finally, and then the
+ * Decisions about transfers. Wallets of one log are decided on together: the money leaves one and arrives in the other at once.
+ * Otherwise the sender gives the money, the receiver takes it or refuses it finally, and then the
  * sender records the delivery or takes the money back. In between the money is in the transfer, never in two wallets,
  * and in the sender's state. Both remember its outcome for 30 days; ids are never used again.
  */
 import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
-import { invalidField, refused } from '@caudal/kernel/errors.ts';
+import { type CaudalError, type ErrorDetails, invalidField, refused } from '@caudal/kernel/errors.ts';
 import { getEntry } from '@caudal/kernel/expiring-map.ts';
 import { rememberedUntil, transferClaim, type WalletContext, type WalletOutcome } from './claims.ts';
 import {
@@ -40,9 +41,34 @@ export function sendTransfer(state: WalletState, { claim }: WalletContext, trans
   return [
     {
       $case: 'transferSent',
-      value: { amount, transferId, toWalletId, balance: balance - amount, currency, reference },
+      value: { amount, transferId, toWalletId, balance: balance - amount, currency, reference, delivered: false },
     },
   ];
+}
+
+/**
+ * Moves the money from one wallet to another, once. The events are those that a delivery in steps leaves behind. Refused: as by
+ * `sendTransfer`, then as by `amountFor` for the receiver; FAILED_PRECONDITION WALLET_FROZEN, BALANCE_TOO_HIGH, which name the
+ * receiver.
+ */
+export function transferAtOnce(
+  from: TransferParty,
+  to: TransferParty,
+  transfer: Transfer,
+): [WalletEvent[], WalletEvent[]] {
+  const [sent] = sendTransfer(from.state, from, transfer);
+  if (sent?.$case !== 'transferSent') return [[], []];
+  const { transferId, toWalletId } = transfer;
+  const amount = amountFor(to.state, toWalletId, transfer.amount);
+  const refusal = whyNotReceivable(to.state, amount, { metadata: { wallet: toWalletId } });
+  if (refusal) throw refusal;
+  const delivered: WalletEvent = { $case: 'transferDelivered', value: { transferId, toWalletId } };
+  return [[{ ...sent, value: { ...sent.value, delivered: true } }, delivered], [received(to.state, amount, transfer)]];
+}
+
+/** A wallet as its decision sees it. */
+export interface TransferParty extends WalletContext {
+  state: WalletState;
 }
 
 /**
@@ -50,21 +76,28 @@ export function sendTransfer(state: WalletState, { claim }: WalletContext, trans
  * change (those of `amountFor`).
  */
 export function receiveTransfer(state: WalletState, { now, claim }: WalletContext, transfer: Transfer): WalletEvent[] {
-  const { transferId, fromWalletId, reference } = transfer;
+  const { transferId, fromWalletId } = transfer;
   const amount = amountFor(state, transfer.toWalletId, transfer.amount);
   if (claim(transferClaim(transferId))) return [];
-  const refusal = state.frozen ? refused('WALLET_FROZEN', 'The wallet is frozen.') : whyTooFull(state, amount);
+  const refusal = whyNotReceivable(state, amount);
   if (refusal) {
     const until = rememberedUntil(now);
     return [{ $case: 'transferRefused', value: { amount, transferId, fromWalletId, reason: refusal.reason, until } }];
   }
+  return [received(state, amount, transfer)];
+}
+
+function whyNotReceivable(state: WalletState, amount: bigint, details?: ErrorDetails): CaudalError | undefined {
+  if (state.frozen) return refused('WALLET_FROZEN', "The receiver's wallet is frozen.", details);
+  return whyTooFull(state, amount, details);
+}
+
+function received(state: WalletState, amount: bigint, { transferId, fromWalletId, reference }: Transfer): WalletEvent {
   const { currency, balance } = state;
-  return [
-    {
-      $case: 'transferReceived',
-      value: { amount, transferId, fromWalletId, balance: balance + amount, currency, reference },
-    },
-  ];
+  return {
+    $case: 'transferReceived',
+    value: { amount, transferId, fromWalletId, balance: balance + amount, currency, reference },
+  };
 }
 
 /** What a transfer's claim at the receiver says: empty if the money was taken, else the reason why not. */

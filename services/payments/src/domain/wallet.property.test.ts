@@ -13,6 +13,7 @@ import {
   returnTransfer,
   sendTransfer,
   type Transfer,
+  transferAtOnce,
   transferOutcome,
 } from './wallet-transfers.ts';
 
@@ -27,6 +28,7 @@ const command = fc.oneof(
   fc.record({ kind: fc.constant('undo' as const), name, id }),
   fc.record({ kind: fc.constant('refund' as const), name, id }),
   fc.record({ kind: fc.constant('send' as const), name, to: name, amount, id }),
+  fc.record({ kind: fc.constant('transfer' as const), name, to: name, amount, id }),
   // One step of the delivery of any transfer.
   fc.record({ kind: fc.constant('receive' as const), id }),
   fc.record({ kind: fc.constant('end' as const), id }),
@@ -124,6 +126,19 @@ test('whatever moves between wallets: none is below zero, and money enters and l
               reference: '',
             };
             run(input.name, (state) => sendTransfer(state, context(input.name), transfer));
+            transfers.set(input.id, transfer);
+            return undefined;
+          }
+          case 'transfer': {
+            if (transfers.has(input.id)) return undefined;
+            const transfer = {
+              ...{ transferId: input.id, fromWalletId: input.name, toWalletId: input.to },
+              ...{ amount: input.amount, reference: '' },
+            };
+            const party = (id: string) => ({ state: wallets.get(id) ?? walletDecider.initial, ...context(id) });
+            const [left, arrived] = transferAtOnce(party(input.name), party(input.to), transfer);
+            run(input.name, () => left);
+            run(input.to, () => arrived);
             transfers.set(input.id, transfer);
             return undefined;
           }

@@ -4,7 +4,14 @@ import { rememberedUntil, type WalletContext } from './claims.ts';
 import { type WalletEvent, type WalletState, walletDecider } from './wallet.ts';
 import { debit, debitOutcome, refundDebit, undoDebit } from './wallet-debits.ts';
 import { deposit, freeze, openWallet, unfreeze, withdraw } from './wallet-decisions.ts';
-import { confirmTransfer, receiveTransfer, returnTransfer, sendTransfer, transferOutcome } from './wallet-transfers.ts';
+import {
+  confirmTransfer,
+  receiveTransfer,
+  returnTransfer,
+  sendTransfer,
+  transferAtOnce,
+  transferOutcome,
+} from './wallet-transfers.ts';
 
 const now = new Date('2026-01-01T00:00:00Z');
 const until = rememberedUntil(now);
@@ -34,7 +41,7 @@ const frozen: WalletEvent = { $case: 'frozen', value: { reason: 'police' } };
 const unfrozen: WalletEvent = { $case: 'unfrozen', value: {} };
 const sent = (amount: bigint, balance: bigint): WalletEvent => ({
   $case: 'transferSent',
-  value: { amount, transferId: 't1', toWalletId: 'w2', balance, currency, reference: 'rent' },
+  value: { amount, transferId: 't1', toWalletId: 'w2', balance, currency, reference: 'rent', delivered: false },
 });
 const received = (amount: bigint, balance: bigint): WalletEvent => ({
   $case: 'transferReceived',
@@ -275,6 +282,35 @@ describe('transfers', () => {
     expect(transferOutcome(after(created, transferRefused(30n, 'WALLET_FROZEN')).claim('t1/transfer'))).toBe(
       'WALLET_FROZEN',
     );
+  });
+
+  test('between wallets that are decided on together arrive at once, or nothing moves', () => {
+    const parties = (from: WalletEvent[], to: WalletEvent[]) =>
+      [from, to].map((events) => {
+        const { state, claim } = after(...events);
+        return { state, now, version: events.length, claim, lookUp: claim };
+      });
+    const [both, poor, closed, full, gone] = [
+      parties(rich, [created]),
+      parties([created], [created, frozen]),
+      parties(rich, [created, frozen]),
+      parties(rich, [created, deposited(10n ** 15n, 10n ** 15n)]),
+      parties(rich, []),
+    ];
+    const transfer = {
+      ...{ transferId: 't1', fromWalletId: 'w1', toWalletId: 'w2', amount: money(30n), reference: 'rent' },
+    };
+    const atOnce = ([from, to]: typeof both) => transferAtOnce(from!, to!, transfer);
+    const sentAndDelivered = { $case: 'transferSent', value: { ...sent(30n, 70n).value, delivered: true } };
+    expect(atOnce(both)).toEqual([[sentAndDelivered, transferDelivered], [received(30n, 30n)]]);
+    // What the sender may not do is said first: it says nothing of the receiver.
+    expect(() => atOnce(poor)).toThrow(expect.objectContaining({ reason: 'INSUFFICIENT_FUNDS' }));
+    const metadata = { wallet: 'w2' };
+    expect(() => atOnce(closed)).toThrow(expect.objectContaining({ reason: 'WALLET_FROZEN', metadata }));
+    expect(() => atOnce(full)).toThrow(expect.objectContaining({ reason: 'BALANCE_TOO_HIGH', metadata }));
+    expect(() => atOnce(gone)).toThrow(expect.objectContaining({ reason: 'WALLET_NOT_FOUND', metadata }));
+    for (const known of [sent(30n, 70n), transferDelivered])
+      expect(atOnce(parties([...rich, known], [created]))).toEqual([[], []]);
   });
 
   test('come back to the sender once, also when frozen', () => {

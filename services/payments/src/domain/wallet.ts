@@ -6,7 +6,7 @@
 import type { Decider, FormerSnapshots } from '@caudal/aggregates/types.ts';
 import { type EventOf, wallet } from '@caudal/contract/entities.ts';
 import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
-import { type CaudalError, invalidField, notFound, refused } from '@caudal/kernel/errors.ts';
+import { type CaudalError, type ErrorDetails, invalidField, notFound, refused } from '@caudal/kernel/errors.ts';
 import {
   bytesOf,
   deleteEntry,
@@ -115,9 +115,9 @@ export type WalletAccount = Pick<WalletState, 'walletId' | 'currency' | 'balance
 const fullest = 1_000_000_000_000_000n;
 
 /** The refusal of an amount that would exceed the largest balance; undefined if it is accepted. */
-export function whyTooFull(state: WalletAccount, amount: bigint): CaudalError | undefined {
+export function whyTooFull(state: WalletAccount, amount: bigint, details?: ErrorDetails): CaudalError | undefined {
   if (state.balance + amount <= fullest) return undefined;
-  return refused('BALANCE_TOO_HIGH', `A wallet holds at most ${fullest} minor units.`);
+  return refused('BALANCE_TOO_HIGH', `A wallet holds at most ${fullest} minor units.`, details);
 }
 
 /** The refusal of an amount that can't leave the wallet; undefined if it can. */

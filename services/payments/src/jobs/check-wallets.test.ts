@@ -26,7 +26,8 @@ describeWith(['postgres'], 'check-wallets', () => {
     fresh = await freshLog('payments');
     const { log, database } = fresh;
     const aggregates = openAggregates({ log, clock: () => new Date(), ids: newId });
-    wallets = walletService({ aggregates, ids: newId }).handlers as unknown as Handlers<WalletServiceService>;
+    wallets = walletService({ aggregates, ids: newId, shareLog: () => true })
+      .handlers as unknown as Handlers<WalletServiceService>;
     for (let n = 0; n < 40; n++) {
       const walletId = `w${n}`;
       await wallets.createWallet({ requestId: '', walletId, customerId: `c${n}`, currency }, testCall());

@@ -1,4 +1,4 @@
-/** Delivers each sent transfer, or returns it, by a timer that is due at once. */
+/** Delivers each sent transfer that has not arrived at once, or returns it, by a timer that is due at once. */
 import type { Aggregates } from '@caudal/aggregates/types.ts';
 import { wallet } from '@caudal/contract/entities.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
@@ -21,7 +21,10 @@ export function transfers({ aggregates, database, clock, signal }: TransfersDepe
     parts: 4,
     entity: wallet,
     timers: {
-      transferSent: ({ value }, { id, at }) => ({ id: `${id}/${value.transferId}`, dueAt: at }),
+      transferSent: ({ value }, { id, at }) => ({
+        id: `${id}/${value.transferId}`,
+        dueAt: value.delivered ? undefined : at,
+      }),
       transferDelivered: ({ value }, { id }) => ({ id: `${id}/${value.transferId}`, dueAt: undefined }),
       transferReturned: ({ value }, { id }) => ({ id: `${id}/${value.transferId}`, dueAt: undefined }),
     },

@@ -22,7 +22,7 @@ export function sendTransfer(state: FormerWallet, _context: DecisionContext, tra
   return [
     {
       $case: 'transferSent',
-      value: { amount, transferId, toWalletId, balance: balance - amount, currency, reference },
+      value: { amount, transferId, toWalletId, balance: balance - amount, currency, reference, delivered: false },
     },
   ];
 }

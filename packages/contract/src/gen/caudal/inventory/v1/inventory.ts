@@ -2349,8 +2349,8 @@ export const InventoryServiceService = {
     responseDeserialize: (value: Buffer): StockItem => StockItem.decode(value),
   },
   /**
-   * Promises pieces of one or more products to an order: all of them or none. The id of a reservation that was refused
-   * or has ended can't be used again.
+   * Promises pieces of one or more products to an order: all of them or none. The id of a reservation that has ended
+   * can't be used again.
    */
   reserveStock: {
     path: "/caudal.inventory.v1.InventoryService/ReserveStock" as const,
@@ -2364,7 +2364,8 @@ export const InventoryServiceService = {
   /**
    * Takes reserved pieces out of the stock for good: all of them or none. If the reservation of one line has ended, the
    * command is refused, and the reservation of the other lines ends, too. If the reservation is unknown, the command is
-   * refused, and the reservation is barred.
+   * refused, and the reservation is barred. With other quantities than were reserved the command is refused and changes
+   * nothing.
    */
   commitReservation: {
     path: "/caudal.inventory.v1.InventoryService/CommitReservation" as const,
@@ -2413,14 +2414,15 @@ export interface InventoryServiceServer extends UntypedServiceImplementation {
   /** Corrects the number of pieces after a count. */
   adjustStock: handleUnaryCall<AdjustStockRequest, StockItem>;
   /**
-   * Promises pieces of one or more products to an order: all of them or none. The id of a reservation that was refused
-   * or has ended can't be used again.
+   * Promises pieces of one or more products to an order: all of them or none. The id of a reservation that has ended
+   * can't be used again.
    */
   reserveStock: handleUnaryCall<ReserveStockRequest, Reservation>;
   /**
    * Takes reserved pieces out of the stock for good: all of them or none. If the reservation of one line has ended, the
    * command is refused, and the reservation of the other lines ends, too. If the reservation is unknown, the command is
-   * refused, and the reservation is barred.
+   * refused, and the reservation is barred. With other quantities than were reserved the command is refused and changes
+   * nothing.
    */
   commitReservation: handleUnaryCall<CommitReservationRequest, Reservation>;
   /**

@@ -96,6 +96,8 @@ export interface TransferSent {
   currency: string;
   /** The sender's note. */
   reference: string;
+  /** The receiver got it in the same unit of the log: WalletEvent.transfer_delivered follows at once, and no one need deliver it. */
+  delivered: boolean;
 }
 
 /** A transfer added money to this wallet. */
@@ -1447,7 +1449,7 @@ export const DebitBarred: MessageFns<DebitBarred> = {
 };
 
 function createBaseTransferSent(): TransferSent {
-  return { amount: 0n, transferId: "", toWalletId: "", balance: 0n, currency: "", reference: "" };
+  return { amount: 0n, transferId: "", toWalletId: "", balance: 0n, currency: "", reference: "", delivered: false };
 }
 
 export const TransferSent: MessageFns<TransferSent> = {
@@ -1475,6 +1477,9 @@ export const TransferSent: MessageFns<TransferSent> = {
     }
     if (message.reference !== "") {
       writer.uint32(50).string(message.reference);
+    }
+    if (message.delivered !== false) {
+      writer.uint32(56).bool(message.delivered);
     }
     return writer;
   },
@@ -1540,6 +1545,14 @@ export const TransferSent: MessageFns<TransferSent> = {
             message.reference = reader.string();
             continue;
           }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.delivered = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1568,6 +1581,7 @@ export const TransferSent: MessageFns<TransferSent> = {
       balance: isSet(object.balance) ? BigInt(object.balance) : 0n,
       currency: isSet(object.currency) ? globalThis.String(object.currency) : "",
       reference: isSet(object.reference) ? globalThis.String(object.reference) : "",
+      delivered: isSet(object.delivered) ? globalThis.Boolean(object.delivered) : false,
     };
   },
 
@@ -1591,6 +1605,9 @@ export const TransferSent: MessageFns<TransferSent> = {
     if (message.reference !== "") {
       obj.reference = message.reference;
     }
+    if (message.delivered !== false) {
+      obj.delivered = message.delivered;
+    }
     return obj;
   },
 
@@ -1605,6 +1622,7 @@ export const TransferSent: MessageFns<TransferSent> = {
     message.balance = (object.balance !== undefined && object.balance !== null) ? BigInt(object.balance) : 0n;
     message.currency = object.currency ?? "";
     message.reference = object.reference ?? "";
+    message.delivered = object.delivered ?? false;
     return message;
   },
 };

@@ -2328,7 +2328,10 @@ export const WalletServiceService = {
     responseSerialize: (value: Wallet): Buffer => Buffer.from(Wallet.encode(value).finish()),
     responseDeserialize: (value: Buffer): Wallet => Wallet.decode(value),
   },
-  /** Moves money to another wallet of the same currency. It answers when the money has left the first wallet. */
+  /**
+   * Moves money to another wallet of the same currency: it leaves the first one and arrives in the other at once. If the
+   * other one can't take it, since it is frozen or too full, the transfer is refused, and no money moves.
+   */
   transfer: {
     path: "/caudal.payments.v1.WalletService/Transfer" as const,
     requestStream: false as const,
@@ -2368,7 +2371,10 @@ export interface WalletServiceServer extends UntypedServiceImplementation {
   deposit: handleUnaryCall<DepositRequest, Wallet>;
   /** Withdraws money, at most the balance. */
   withdraw: handleUnaryCall<WithdrawRequest, Wallet>;
-  /** Moves money to another wallet of the same currency. It answers when the money has left the first wallet. */
+  /**
+   * Moves money to another wallet of the same currency: it leaves the first one and arrives in the other at once. If the
+   * other one can't take it, since it is frozen or too full, the transfer is refused, and no money moves.
+   */
   transfer: handleUnaryCall<TransferRequest, Wallet>;
   /** Freezes a wallet: only deposits and refunds are allowed. */
   freezeWallet: handleUnaryCall<FreezeWalletRequest, Wallet>;

@@ -1,0 +1,126 @@
+import { openAggregates } from '@caudal/aggregates/aggregates.ts';
+import type { InventoryServiceService } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
+import type { CaudalError } from '@caudal/kernel/errors.ts';
+import { newId } from '@caudal/kernel/ids.ts';
+import type { Handlers } from '@caudal/rpc/types.ts';
+import { refusalOf, testCall } from '@caudal/testing/call.ts';
+import { type MemoryLog, memoryLog } from '@caudal/testing/memory-log.ts';
+import { beforeEach, describe, expect, test } from '@jest/globals';
+import { openReservation, stockDecider } from '../domain/stock.ts';
+import { about, lines, releasing, reserving, untouched } from '../testing/reservation-requests.ts';
+import { expireReservation } from './expire-reservation.ts';
+import { inventoryService } from './inventory-service.ts';
+
+const start = new Date('2026-01-01T00:00:00Z');
+let now: Date;
+
+describe.each([
+  { way: 'in one append', most: 100 },
+  { way: 'in an append a line', most: 1 },
+])('lines $way', ({ most }) => {
+  let log: MemoryLog;
+  let { api, aggregates } = {} as ReturnType<typeof restart>;
+
+  /** A restart: the same log, nothing in memory. */
+  function restart() {
+    const aggregates = openAggregates({ log, clock: () => now, ids: newId });
+    const { handlers } = inventoryService({ aggregates, clock: () => now, linesAUnit: most });
+    return { aggregates, api: handlers as unknown as Handlers<InventoryServiceService> };
+  }
+
+  beforeEach(async () => {
+    now = start;
+    log = memoryLog({ domain: 'inventory', clock: () => now });
+    ({ api, aggregates } = restart());
+    for (const productId of ['A', 'B'])
+      await api.createStockItem({ requestId: '', productId, kind: '', policy: {}, quantity: 10n }, testCall());
+  });
+
+  /** On hand and reserved of a product, and whether the reservation holds pieces of it. */
+  async function stock(productId: string, reservationId = 'r1') {
+    const { state } = await aggregates.load(stockDecider, productId);
+    return {
+      onHand: state.onHand,
+      reserved: state.reserved,
+      open: openReservation(state, reservationId) !== undefined,
+    };
+  }
+
+  describe('ReleaseReservation, ReturnStock and expiry', () => {
+    test('a release before the reserve wins, also for products without stock', async () => {
+      const all = [...lines(3n, 4n), { productId: 'X', quantity: 1n }];
+      await api.releaseReservation(releasing('r1', all), testCall());
+      expect((await refusalOf(api.reserveStock(reserving('r1', lines(3n, 4n)), testCall()))).reason).toBe(
+        'RESERVATION_BARRED',
+      );
+      expect(await stock('A')).toEqual(untouched);
+    });
+
+    test('committed pieces come back by a release or a return, once', async () => {
+      for (const id of ['r1', 'r2']) {
+        await api.reserveStock(reserving(id, lines(3n, 4n)), testCall());
+        await api.commitReservation(about(id, lines(3n, 4n)), testCall());
+      }
+      for (const requestId of ['x', 'x', 'y']) {
+        await api.releaseReservation(releasing('r1', lines(3n, 4n)), testCall({ requestId }));
+        await api.returnStock(about('r2', lines(3n, 4n)), testCall({ requestId: `return ${requestId}` }));
+      }
+      expect(await stock('A')).toEqual(untouched);
+      expect(await stock('B')).toEqual(untouched);
+    });
+
+    test('pieces that were committed long ago come back if the request says that they were, once', async () => {
+      await api.reserveStock(reserving('r1', lines(3n, 4n)), testCall());
+      await api.commitReservation(about('r1', lines(3n, 4n)), testCall());
+      now = new Date(start.getTime() + 40 * 86_400_000);
+      ({ api, aggregates } = restart());
+      for (const _ of [1, 2, 3]) {
+        await api.releaseReservation({ ...releasing('r1', lines(3n, 4n)), committed: true }, testCall());
+        expect(await stock('A')).toEqual(untouched);
+        expect(await stock('B')).toEqual(untouched);
+      }
+    });
+
+    test('pieces that were not committed cannot be returned', async () => {
+      await api.reserveStock(reserving('r1', lines(3n, 4n)), testCall());
+      expect(await refusalOf(api.returnStock(about('r1', lines(3n, 4n)), testCall()))).toEqual({
+        code: 'FAILED_PRECONDITION',
+        reason: 'RESERVATION_NOT_COMMITTED',
+      });
+      expect(await stock('A')).toEqual({ onHand: 10n, reserved: 3n, open: true });
+    });
+
+    test('pieces of lines that can be returned are back, if others are refused; a repeat gets the same answer', async () => {
+      await api.reserveStock(reserving('r1', lines(3n, 4n)), testCall());
+      await api.commitReservation(about('r1', lines(3n, 4n)), testCall());
+      for (const requestId of ['x', 'x', 'y']) {
+        const error = (await api
+          .returnStock(about('r1', lines(3n, 5n)), testCall({ requestId }))
+          .catch((e) => e)) as CaudalError;
+        expect(error).toMatchObject({ code: 'FAILED_PRECONDITION', reason: 'RESERVATION_MISMATCH' });
+        expect(error.violations).toMatchObject([{ field: 'lines[1].quantity' }]);
+        expect(await stock('A')).toEqual(untouched);
+        expect(await stock('B')).toEqual({ onHand: 6n, reserved: 0n, open: false });
+      }
+    });
+
+    test('nothing is returned to a product without stock', async () => {
+      const unknown = about('r1', [{ productId: 'X', quantity: 1n }]);
+      expect(await refusalOf(api.returnStock(unknown, testCall()))).toEqual({
+        code: 'NOT_FOUND',
+        reason: 'STOCK_NOT_FOUND',
+      });
+    });
+
+    test('a timer that fires early gets the time of its next try', async () => {
+      await api.reserveStock(reserving('r1', lines(3n, 4n)), testCall());
+      const expire = () =>
+        expireReservation({ aggregates })({ productId: 'A', reservationId: 'r1', origin: testCall().origin });
+      expect(await expire()).toEqual(new Date(start.getTime() + 60_000));
+      now = new Date(start.getTime() + 60_000);
+      expect(await expire()).toBeUndefined();
+      expect(await expire()).toBeUndefined();
+      expect(await stock('A')).toEqual(untouched);
+    });
+  });
+});
