@@ -1,0 +1,69 @@
+-- Months whose events have left the database; see docs/archive.md. No row is ever updated.
+
+-- The months whose events are in the archive.
+CREATE TABLE archived_months (
+  month         date   PRIMARY KEY,
+  path          text   COLLATE "C" NOT NULL, -- the start of the names of its objects
+  manifest_hash bytea  NOT NULL,             -- SHA-256 of the object that says where everything is
+  digest        bytea  NOT NULL,             -- of all its events, in any order
+  events        bigint NOT NULL,
+  bytes         bigint NOT NULL,
+  archived_at   timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- The versions of streams that had no later month when this one was archived. An append needs them, and nothing else of the month.
+CREATE TABLE archived_ends (
+  stream  text COLLATE "C",
+  month   date,
+  version int NOT NULL,
+  PRIMARY KEY (stream, month)
+);
+
+-- Months that were put back, and until when they stay.
+CREATE TABLE restored_months (
+  month date PRIMARY KEY,
+  until timestamptz NOT NULL
+);
+
+-- The last version of a stream in an archived month; null if it is not known.
+CREATE FUNCTION archived_end(of_stream text, of_month date) RETURNS int LANGUAGE sql STABLE AS $$
+  SELECT coalesce(
+    (SELECT n.after FROM stream_months n WHERE n.stream = of_stream AND n.month > of_month ORDER BY n.month LIMIT 1),
+    (SELECT e.version FROM archived_ends e WHERE e.stream = of_stream AND e.month = of_month))
+$$;
+
+-- Puts functions in the place of the month's that answer what appends ask, and refuse what needs events: CA001. (A reader whose
+-- snapshot is older than the rows that it needs gets 40001 and reads again.)
+CREATE FUNCTION make_archived_functions(of_month date) RETURNS void LANGUAGE plpgsql AS $make$
+DECLARE
+  suffix text := month_suffix(of_month);
+BEGIN
+  EXECUTE format($sql$
+    CREATE OR REPLACE FUNCTION tail_%1$s(streams text[], skipped boolean[], OUT last bigint, OUT at timestamptz, OUT versions int[])
+    LANGUAGE plpgsql STABLE AS $body$
+    BEGIN
+      versions := ARRAY(
+        SELECT (SELECT e.version FROM archived_ends e WHERE NOT s.skipped AND e.stream = s.stream AND e.month = %2$L)
+        FROM unnest(streams, skipped) WITH ORDINALITY AS s(stream, skipped, n) ORDER BY s.n);
+      IF EXISTS (SELECT FROM unnest(versions, skipped) AS v(version, skipped) WHERE v.version IS NULL AND NOT v.skipped) THEN
+        RAISE EXCEPTION 'The month %1$s has been archived meanwhile' USING ERRCODE = 'serialization_failure';
+      END IF;
+    END $body$ $sql$, suffix, of_month);
+  EXECUTE format($sql$
+    CREATE OR REPLACE FUNCTION streams_%1$s(streams text[], after int[], most int) RETURNS SETOF events
+    LANGUAGE plpgsql STABLE AS $body$
+    BEGIN
+      IF EXISTS (
+        SELECT FROM unnest(streams, after) AS c(stream, after)
+        WHERE c.after < coalesce(archived_end(c.stream, %2$L), 2147483647)
+      ) THEN
+        RAISE EXCEPTION 'The events of %1$s are in the archive' USING ERRCODE = 'CA001';
+      END IF;
+    END $body$ $sql$, suffix, of_month);
+  EXECUTE format($sql$
+    CREATE OR REPLACE FUNCTION log_%1$s(after bigint, most int) RETURNS SETOF events
+    LANGUAGE plpgsql STABLE AS $body$
+    BEGIN
+      RAISE EXCEPTION 'The events of %1$s are in the archive' USING ERRCODE = 'CA001';
+    END $body$ $sql$, suffix);
+END $make$;
