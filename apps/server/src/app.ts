@@ -13,6 +13,7 @@ import { type Members, openMembers } from '@caudal/messaging/members/members.ts'
 import { type Registries, remoteRegistry } from '@caudal/messaging/rabbitmq/register.ts';
 import { openPool } from '@caudal/postgres/pool.ts';
 import type { Service } from '@caudal/rpc/types.ts';
+import { openArchiveOf } from './archive.ts';
 import { type Clients, openClients } from './clients.ts';
 import { connectionsOf } from './connections.ts';
 import type { Identity } from './identity.ts';
@@ -70,7 +71,11 @@ export async function openApp(options: OpenAppOptions): Promise<App> {
   });
   const lockConnections = openLockConnections(databaseUrl);
   const embedded = values.DATABASE_URL === undefined;
-  const locals = contextsOf(values).map((context) => openContext(context, { pool, lockConnections, embedded }));
+  const archive = await openArchiveOf(values);
+  lifecycle.onStop('archive', async () => archive?.store.close());
+  const locals = contextsOf(values).map((context) =>
+    openContext(context, { pool, lockConnections, archive, embedded }),
+  );
   lifecycle.onStop('contexts', async () => {
     await Promise.all(locals.map((local) => local.stop()));
     await lockConnections.database.close();

@@ -2,6 +2,7 @@
 import { openAggregates } from '@caudal/aggregates/aggregates.ts';
 import type { Aggregates } from '@caudal/aggregates/types.ts';
 import type { Context } from '@caudal/context/context.ts';
+import type { Archive } from '@caudal/eventlog/archive/archive.ts';
 import { openEventLog } from '@caudal/eventlog/event-log.ts';
 import { migrations as logMigrations } from '@caudal/eventlog/migrations.ts';
 import type { LockConnections } from '@caudal/eventlog/stream-locks.ts';
@@ -29,6 +30,8 @@ export interface LocalContext extends Running {
   /** Where queues register with the log. */
   registry: FollowerRegistry;
   aggregates: Aggregates;
+  /** Where old months of the log are, if the settings say so. */
+  archive: Archive | undefined;
 }
 
 /**
@@ -64,6 +67,7 @@ export interface OpenContextOptions {
   pool: Pool;
   /** The process's connections for locks of contended streams. The caller closes them. */
   lockConnections: LockConnections;
+  archive: Archive | undefined;
   /** Whether all contexts share one process on a laptop. */
   embedded: boolean;
 }
@@ -74,7 +78,8 @@ const EMBEDDED_CACHE = { cacheSize: 2_000, cacheBytes: 16 * 2 ** 20 };
 const EMBEDDED_POLL_MS = 10_000;
 
 /** Opens a context over its schema, which must be up to date. Connects at first use. */
-export function openContext(context: Context, { pool, lockConnections, embedded }: OpenContextOptions): LocalContext {
+export function openContext(context: Context, options: OpenContextOptions): LocalContext {
+  const { pool, lockConnections, archive, embedded } = options;
   const { url, applicationName } = pool.options;
   const announcedPollMs = embedded ? EMBEDDED_POLL_MS : undefined;
   const database = databaseOf(pool, context.name);
@@ -86,6 +91,7 @@ export function openContext(context: Context, { pool, lockConnections, embedded 
     domain: context.name,
     retryForMs: APPEND_RETRY_MS,
     announcedPollMs,
+    archive,
   });
   const aggregates = openAggregates({ log, clock: systemClock, ids: newId, ...(embedded && EMBEDDED_CACHE) });
   return {
@@ -95,6 +101,7 @@ export function openContext(context: Context, { pool, lockConnections, embedded 
     tail: shareTail(log),
     registry: followerRegistry(database, context.name),
     aggregates,
+    archive,
     async stop() {
       await aggregates.drain();
       await log.stop();

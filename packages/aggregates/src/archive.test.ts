@@ -1,8 +1,9 @@
 import { archiveUnavailable } from '@caudal/archive-store/errors.ts';
 import type { ArchiveStore } from '@caudal/archive-store/types.ts';
 import { openArchive } from '@caudal/eventlog/archive/archive.ts';
+import { archiveNow } from '@caudal/eventlog/testing/archive-now.ts';
 import { freshLog, setClockAhead } from '@caudal/eventlog/testing/log.ts';
-import { archiveNow, folderArchive } from '@caudal/eventlog/testing/old-log.ts';
+import { folderArchive } from '@caudal/eventlog/testing/old-log.ts';
 import type { EventLog } from '@caudal/eventlog/types.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { systemClock } from '@caudal/kernel/time.ts';

@@ -66,14 +66,19 @@ export function openStreamReader(log: Pick<LogReader, 'readStreams'>, limit = ma
     if (runningApart < maxApart) void runApart();
   }
 
-  /** After an error of the whole batch: the streams that reach into the archive go apart, the others are read again. */
-  function sortOut(batch: Request[], error: unknown): void {
-    const reaches = (request: Request) => error instanceof ReachesArchive && error.streams.has(request.stream);
-    const some = batch.some(reaches);
-    for (const request of batch) {
-      if (reaches(request)) readApart(request);
-      else if (some) gathered.push(request);
-      else request.reject(error);
+  /** Reads a batch. Streams that reach into the archive go apart, and the others are read at once, by a second query. */
+  async function readBatch(batch: Request[]): Promise<void> {
+    const cursors = batch.map(({ stream, afterVersion }) => ({ stream, afterVersion }));
+    try {
+      const events = await log.readStreams(cursors, { limit, livingOnly: true });
+      gathered.push(...distribute(batch, events, limit));
+    } catch (error) {
+      const reaches = (request: Request) => error instanceof ReachesArchive && error.streams.has(request.stream);
+      const [old, others] = [batch.filter(reaches), batch.filter((request) => !reaches(request))];
+      for (const request of old) readApart(request);
+      if (old.length > 0 && others.length > 0) await readBatch(others);
+      else if (old.length === 0 && error instanceof ReachesArchive) for (const request of batch) readApart(request);
+      else for (const { reject } of others) reject(error);
     }
   }
 
@@ -81,13 +86,7 @@ export function openStreamReader(log: Pick<LogReader, 'readStreams'>, limit = ma
     while (gathered.length > 0) {
       const batch = gathered.slice(0, maxCursors);
       gathered = gathered.slice(maxCursors);
-      try {
-        const cursors = batch.map(({ stream, afterVersion }) => ({ stream, afterVersion }));
-        const events = await log.readStreams(cursors, { limit, livingOnly: true });
-        gathered.push(...distribute(batch, events, limit));
-      } catch (error) {
-        sortOut(batch, error);
-      }
+      await readBatch(batch);
     }
     running = false;
   }

@@ -3,7 +3,8 @@
 -- The months whose events are in the archive.
 CREATE TABLE archived_months (
   month         date   PRIMARY KEY,
-  path          text   COLLATE "C" NOT NULL, -- the start of the names of its objects
+  archive       text   NOT NULL, -- the archive, as operators know it
+  path          text   COLLATE "C" NOT NULL, -- the start of the names of its objects, which no other attempt has
   manifest_hash bytea  NOT NULL,             -- SHA-256 of the object that says where everything is
   digest        bytea  NOT NULL,             -- of all its events, in any order
   events        bigint NOT NULL,
@@ -32,8 +33,9 @@ CREATE FUNCTION archived_end(of_stream text, of_month date) RETURNS int LANGUAGE
     (SELECT e.version FROM archived_ends e WHERE e.stream = of_stream AND e.month = of_month))
 $$;
 
--- Puts functions in the place of the month's that answer what appends ask, and refuse what needs events: CA001. (A reader whose
--- snapshot is older than the rows that it needs gets 40001 and reads again.)
+-- Puts functions in the place of the month's that answer what appends ask, and refuse what needs events: 58A01,
+-- which versions that know no archive take for an outage. (A reader whose snapshot is older than the rows that it needs gets 40001
+-- and reads again.)
 CREATE FUNCTION make_archived_functions(of_month date) RETURNS void LANGUAGE plpgsql AS $make$
 DECLARE
   suffix text := month_suffix(of_month);
@@ -57,13 +59,37 @@ BEGIN
         SELECT FROM unnest(streams, after) AS c(stream, after)
         WHERE c.after < coalesce(archived_end(c.stream, %2$L), 2147483647)
       ) THEN
-        RAISE EXCEPTION 'The events of %1$s are in the archive' USING ERRCODE = 'CA001';
+        RAISE EXCEPTION 'The events of %1$s are in the archive' USING ERRCODE = '58A01';
       END IF;
     END $body$ $sql$, suffix, of_month);
   EXECUTE format($sql$
     CREATE OR REPLACE FUNCTION log_%1$s(after bigint, most int) RETURNS SETOF events
     LANGUAGE plpgsql STABLE AS $body$
     BEGIN
-      RAISE EXCEPTION 'The events of %1$s are in the archive' USING ERRCODE = 'CA001';
+      RAISE EXCEPTION 'The events of %1$s are in the archive' USING ERRCODE = '58A01';
     END $body$ $sql$, suffix);
 END $make$;
+
+-- Whatever makes the functions or the table of a month again must leave archived ones as they are: an empty table in their place would
+-- be a gap that nobody notices. The former function goes on under another name.
+ALTER FUNCTION make_month_functions(text) RENAME TO make_living_functions;
+CREATE FUNCTION make_month_functions(suffix text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  of_month date := to_date(suffix, 'YYYY_MM');
+BEGIN
+  IF EXISTS (SELECT FROM archived_months a WHERE a.month = of_month) THEN
+    PERFORM make_archived_functions(of_month);
+  ELSE
+    PERFORM make_living_functions(suffix);
+  END IF;
+END $$;
+
+ALTER FUNCTION make_partition(timestamptz) RENAME TO make_living_partition;
+CREATE FUNCTION make_partition(moment timestamptz) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  IF EXISTS (SELECT FROM archived_months a WHERE a.month = month_of(moment)) THEN
+    PERFORM make_month_functions(month_suffix(month_of(moment)));
+  ELSE
+    PERFORM make_living_partition(moment);
+  END IF;
+END $$;

@@ -87,8 +87,10 @@ export function openReader({ database, domain, announcedPollMs, archive }: Reade
       );
     } catch (error) {
       if (!isArchived(error)) throw error;
-      // What is in the archive is older than any age that is asked for; the events behind it come with a later page.
-      const { events } = await slow.readLog({ ...options, limit: await slow.untilLiving(options) });
+      // One month at a time: the events behind it come with a later page.
+      const { count, archived } = await slow.nextOf(options);
+      if (!archived) return selectHeads(database, { ...options, limit: count });
+      const { events } = await slow.readLog({ ...options, limit: count });
       const last = new Map(events.map((event) => [event.stream, event]));
       return [...last.values()].sort((a, b) => a.position - b.position);
     }

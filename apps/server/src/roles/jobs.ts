@@ -1,6 +1,7 @@
 /** The jobs role: runs its contexts' jobs and the maintenance of their logs, and reads their gauges. */
 import type { Settings } from '@caudal/config/config.ts';
 import type { ContextJob, JobTools } from '@caudal/context/context.ts';
+import { archiveMonths } from '@caudal/eventlog/archive/archive-months.ts';
 import { maintainLog } from '@caudal/eventlog/maintenance.ts';
 import { checkJobs } from '@caudal/jobs/check-jobs.ts';
 import { runJobs } from '@caudal/jobs/jobs.ts';
@@ -10,9 +11,12 @@ import type { Projection, Views } from '@caudal/projections/types.ts';
 import { observeGauge } from '@caudal/telemetry/observed-gauge.ts';
 import type { App } from '../app.ts';
 import type { LocalContext } from '../local-context.ts';
+import type { RuntimeValues } from '../settings/settings.ts';
 
 /** A run has 5 s to end after its signal; in addition its record may wait for the database. */
 const STOP_MS = 20_000;
+/** A large month is written and read back: some 20,000 events a second. */
+const ARCHIVE_MS = 12 * 3_600_000;
 
 export function startJobs(app: App): void {
   for (const local of app.locals) {
@@ -20,7 +24,7 @@ export function startJobs(app: App): void {
     const jobs = runJobs({
       database,
       context: context.name,
-      jobs: jobsOf(local),
+      jobs: jobsOf(local, app.values),
       holder: app.holder,
       tools: (guarded) => jobTools(app, local, guarded),
     });
@@ -31,7 +35,8 @@ export function startJobs(app: App): void {
 }
 
 /** The jobs of a context: its own, and those of every context. Throws an Error if two have the same name. */
-export function jobsOf({ context, database: plain }: LocalContext): ContextJob[] {
+export function jobsOf(local: LocalContext, values: RuntimeValues): ContextJob[] {
+  const { context, database: plain } = local;
   const maintenance: ContextJob = {
     name: 'log-maintenance',
     description:
@@ -41,9 +46,24 @@ export function jobsOf({ context, database: plain }: LocalContext): ContextJob[]
     atStart: true,
     run: ({ database }, { signal }) => maintainLog({ database, plain, domain: context.name, signal }),
   };
-  const jobs = [maintenance, ...(context.jobs ?? [])];
+  const jobs = [maintenance, archiving(local, values), ...(context.jobs ?? [])];
   checkJobs(context.name, jobs);
   return jobs;
+}
+
+/** The job that moves old months; its lease is also that of putting one back. */
+export function archiving({ context, database: plain, archive }: LocalContext, values: RuntimeValues): ContextJob {
+  return {
+    name: 'archive-months',
+    description:
+      'Moves old months of the log to the archive, if CAUDAL_ARCHIVE names one, after it has read them back from there.',
+    schedule: '40 1 * * *',
+    timeoutMs: ARCHIVE_MS,
+    async run({ database }, { signal }) {
+      const afterMonths = values.CAUDAL_ARCHIVE_AFTER_MONTHS;
+      if (archive) await archiveMonths({ database, plain, archive, domain: context.name, afterMonths, signal });
+    },
+  };
 }
 
 /** The tools of a run of a context's job. */

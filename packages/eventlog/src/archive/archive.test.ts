@@ -1,8 +1,17 @@
+import { zstdCompressSync } from 'node:zlib';
+import { openS3Store } from '@caudal/archive-store/s3-store.ts';
+import { freshBucket } from '@caudal/archive-store/testing/bucket.ts';
+import type { ArchiveStore } from '@caudal/archive-store/types.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { selectStreamHeads } from '../streams.ts';
+import { archiveNow } from '../testing/archive-now.ts';
 import { someAppend, someCommand } from '../testing/events.ts';
-import { archiveNow, folderArchive, oldLog, onlyIn, tablesOfEvents, throughout } from '../testing/old-log.ts';
+import { setClockAhead } from '../testing/log.ts';
+import { folderArchive, oldLog, onlyIn, tablesOfEvents, throughout } from '../testing/old-log.ts';
+import { expectWhole } from '../testing/whole-log.ts';
+import { openArchive } from './archive.ts';
+import { type ListedMonth, listMonths } from './list-months.ts';
 import { restoreMonth } from './restore-month.ts';
 
 describeWith(['postgres'], 'a log whose old months have left', () => {
@@ -103,7 +112,14 @@ describeWith(['postgres'], 'a log whose old months have left', () => {
     const [{ month }] = (await old.database.query<{ month: string }>({
       text: "SELECT to_char(min(month), 'YYYY-MM') AS month FROM archived_months",
     })) as [{ month: string }];
-    const options = { ...old, domain: 'orders', month, days: 30, signal: new AbortController().signal };
+    const options = {
+      ...old,
+      plain: { url: old.url, schema: 'orders' },
+      domain: 'orders',
+      month,
+      days: 30,
+      signal: new AbortController().signal,
+    };
     expect(await restoreMonth(options)).toBe(11);
     expect(await restoreMonth(options)).toBeUndefined();
     expect((await log.readLog(0)).events).toEqual(before);
@@ -113,4 +129,124 @@ describeWith(['postgres'], 'a log whose old months have left', () => {
     expect(await archiveNow(old, target.store)).toEqual([month]);
     expect((await log.readLog(0)).events).toEqual(before);
   });
+
+  test('whatever makes the functions of months again leaves archived ones alone', async () => {
+    const [{ suffix }] = (await old.database.query<{ suffix: string }>({
+      text: 'SELECT month_suffix(min(month)) AS suffix FROM archived_months',
+    })) as [{ suffix: string }];
+    await old.database.query({ text: `DROP FUNCTION log_${suffix}(bigint, int)` });
+    await old.database.query({ text: 'SELECT make_partitions(3)' });
+    expect(await tablesOfEvents(old.database)).not.toContain(`events_${suffix}`);
+    // An outage, to versions that know no archive.
+    const read = old.database.query({ text: `SELECT * FROM log_${suffix}(0, 1)` });
+    await expect(read).rejects.toMatchObject({ code: 'UNAVAILABLE', cause: { code: '58A01' } });
+  });
+
+  test('what was changed in the archive is not believed', async () => {
+    const store: ArchiveStore = {
+      ...target.store,
+      async getRange(...of) {
+        const bytes = await target.store.getRange(...of);
+        // As if another month were there: whole frames, but not those that were verified.
+        return of[0].includes('by-stream.ndjson') ? zstdCompressSync(Buffer.from('{}\n')) : bytes;
+      },
+    };
+    const { log } = old.open({ archive: openArchive(store) });
+    await expect(log.readStreams([{ stream: throughout, afterVersion: 0 }])).rejects.toThrow(
+      'not those that were written',
+    );
+    expect((await log.readLog(0)).events.slice(0, 5)).toEqual(old.events.slice(0, 5));
+  });
+});
+
+describeWith(['postgres'], 'a log that version 0.2 may read', () => {
+  test('keeps its months', async () => {
+    const target = await folderArchive();
+    const old = await oldLog(target.store, [30]);
+    await old.database.query({ text: 'CREATE VIEW head AS SELECT 1' });
+    expect(await archiveNow(old, target.store)).toEqual([]);
+    await old.database.query({ text: 'DROP VIEW head' });
+    expect(await archiveNow(old, target.store)).toHaveLength(1);
+    await old.drop();
+    await target.remove();
+  });
+});
+
+describeWith(['postgres', 's3'], 'a log whose old months are in S3', () => {
+  test('is read as before, goes on, and gets a month back', async () => {
+    const store = openS3Store(await freshBucket());
+    const old = await oldLog(store, [30, 29]);
+    expect(await archiveNow(old, store)).toHaveLength(2);
+    const { log, database } = old.open({ archive: openArchive(store) });
+    const inStream = old.events.filter(({ stream }) => stream === throughout);
+    const expectSame = async () => {
+      expect((await log.readLog(0)).events).toEqual(old.events);
+      expect(await log.readStreams([{ stream: throughout, afterVersion: 0 }])).toEqual(inStream);
+    };
+    await expectSame();
+    const [{ month }] = (await listMonths(database)) as [ListedMonth];
+    const plain = { url: old.url, schema: 'orders' };
+    const signal = new AbortController().signal;
+    expect(
+      await restoreMonth({ database, plain, archive: openArchive(store), domain: 'orders', month, days: 1, signal }),
+    ).toBe(11);
+    await expectSame();
+    await old.drop();
+    await store.close();
+  });
+});
+
+describeWith(['postgres'], 'while months leave and come back', () => {
+  test('appends and reads go on, also past the end of the month', async () => {
+    const target = await folderArchive();
+    const old = await oldLog(target.store, [30, 29, 28]);
+    const ending = new AbortController();
+    const { log: reader } = old.open({ archive: openArchive(target.store) });
+    const { log: writer } = old.open({ archive: openArchive(target.store) });
+    let [reads, appends] = [0, 0];
+    let slowest = 0;
+    const read = async () => {
+      for (; !ending.signal.aborted; reads++) {
+        const { events } = await reader.readLog(0);
+        expect(events.slice(0, old.events.length)).toEqual(old.events);
+        expect(events.map(({ position }) => position)).toEqual(events.map((_, n) => n + 1));
+        const stream = await reader.readStreams([{ stream: throughout, afterVersion: 0 }]);
+        expect(stream).toEqual(old.events.filter((event) => event.stream === throughout));
+      }
+    };
+    const append = async () => {
+      for (; !ending.signal.aborted; appends++) {
+        const began = performance.now();
+        // A stream of old months alone, and a new one.
+        const version = 3 + appends;
+        expect(await writer.append(someAppend(onlyIn(0), version, ['x']))).toMatchObject({ kind: 'appended' });
+        await writer.append(someAppend(`orders.order/new-${appends}`, 0));
+        slowest = Math.max(slowest, performance.now() - began);
+      }
+    };
+    const working = Promise.all([read(), append()]);
+    for (let round = 0; round < 3; round++) {
+      const moved = await archiveNow(old, target.store, {
+        async onStep(step) {
+          if (step === 'verify' && round === 0) await setClockAhead(old.database, '1 month');
+        },
+      });
+      expect(moved).toHaveLength(3);
+      for (const month of moved)
+        await restoreMonth({
+          ...{ database: old.database, plain: { url: old.url, schema: 'orders' }, archive: openArchive(target.store) },
+          ...{ domain: 'orders', month, days: 30, signal: ending.signal },
+        });
+      await old.database.query({ text: "UPDATE restored_months SET until = log_clock() - interval '1 second'" });
+    }
+    ending.abort();
+    await working;
+    expect(reads).toBeGreaterThan(5);
+    expect(appends).toBeGreaterThan(20);
+    // The lock_timeout of what detaches, attaches and drops is 1 s.
+    expect(slowest).toBeLessThan(2_000);
+    await expectWhole(old.log, old.database);
+    await old.drop();
+    await target.remove();
+  }, 60_000);
 });

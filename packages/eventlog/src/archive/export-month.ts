@@ -1,6 +1,7 @@
 /** Writes the files of a month into the archive, and reads them back. Steps 1 and 2 of docs/archive.md. */
 import { setImmediate as othersTurn } from 'node:timers/promises';
 import type { ArchiveStore } from '@caudal/archive-store/types.ts';
+import { sleep } from '@caudal/kernel/time.ts';
 import type { Transaction } from '@caudal/postgres/database.ts';
 import { compareKeys, type Frame, type Line, openIndex, parseEntries, readFrame, toFrames } from './frames.ts';
 import { type ArchivedEvent, parseLines, toLine } from './line.ts';
@@ -14,14 +15,13 @@ export interface ExportOptions {
   store: ArchiveStore;
   domain: string;
   extent: Extent;
-  /** Where its objects go: see `pathOf`. */
+  /** The start of the names of its objects, which nobody else has. */
   path: string;
   signal: AbortSignal;
 }
 
-/** The start of the names of a month's objects. It has in it what their bytes follow from. */
-export const pathOf = (domain: string, month: string, version: string): string =>
-  `${domain}/${month}/v1-${version}-zstd${process.versions.zstd}`;
+const maxPauseMs = 200;
+const streamsABatch = 1_000;
 
 /** Writes all objects of a month, the manifest last. Throws if its table is not whole, or the store fails. */
 export async function exportMonth(
@@ -52,6 +52,7 @@ async function writeFile({ database, store, extent, path, signal }: ExportOption
   const index = openIndex();
   let bytes = 0;
   const read = order === 'position' ? readByPosition : readByStream;
+  let began = performance.now();
   async function* lines(): AsyncIterable<Line> {
     for await (const page of read(database, extent.month)) {
       signal.throwIfAborted();
@@ -59,8 +60,9 @@ async function writeFile({ database, store, extent, path, signal }: ExportOption
         sequence.take(event);
         yield { key: keyOf(order, event), text: toLine(event, { readable: order === 'position' }) };
       }
-      // A page is some milliseconds of work.
-      await othersTurn();
+      // A page is some milliseconds of work. As much time is left to others, also of the database.
+      await sleep(Math.min(maxPauseMs, performance.now() - began), signal);
+      began = performance.now();
     }
   }
   const frames = toFrames(lines(), async (frame) => {
@@ -76,12 +78,24 @@ async function writeFile({ database, store, extent, path, signal }: ExportOption
   return { ...sequence.end(), file };
 }
 
-/** Reads both files back, whole. Throws if anything differs from the manifest, or the index from the file. */
+/** The first and last version of a stream in a month. */
+export interface StreamEnd {
+  stream: string;
+  first: number;
+  last: number;
+}
+
+/**
+ * Reads both files back, whole. Throws if anything differs from the manifest, or the index from the file. `onStreams` learns of all
+ * streams of the month, in batches.
+ */
 export async function verifyMonth(
   store: ArchiveStore,
   { month, after, events, digest, byPosition, byStream }: Manifest,
   signal: AbortSignal,
+  onStreams: (ends: StreamEnd[]) => Promise<void>,
 ): Promise<void> {
+  let ends: StreamEnd[] = [];
   const extent = { month, after, end: after + events };
   for (const [order, file] of [
     ['position', byPosition],
@@ -91,11 +105,24 @@ export async function verifyMonth(
     for await (const { frame, lines } of readFrames(store, file, signal)) {
       if (compareKeys(frame.first, keyOf(order, lines[0]!)) !== 0)
         throw new Error(`The index of "${file.object}" is wrong about the frame at ${frame.offset}.`);
-      for (const event of lines) sequence.take(event);
+      for (const event of lines) {
+        sequence.take(event);
+        if (order === 'position') continue;
+        const { stream, version } = event;
+        const end = ends.at(-1);
+        if (end?.stream === stream) end.last = version;
+        else ends.push({ stream, first: version, last: version });
+      }
+      if (ends.length > streamsABatch) {
+        // The last one may go on.
+        await onStreams(ends.slice(0, -1));
+        ends = ends.slice(-1);
+      }
       await othersTurn();
     }
     if (sequence.end().digest !== digest) throw new Error(`"${file.object}" differs from what was written there.`);
   }
+  await onStreams(ends);
 }
 
 /** The frames of a file from its beginning, as its index says. The file is read in one request. */
@@ -110,7 +137,7 @@ export async function* readFrames(
   try {
     for (const part of file.index.frames) {
       const entries = await store.getRange(file.index.object, part, signal);
-      for (const frame of parseEntries(await readFrame(entries))) {
+      for (const frame of parseEntries(await readFrame(entries, part))) {
         if (frame.offset !== at) throw new Error(`The index of "${file.object}" has a gap at ${at}.`);
         const gathered = [rest];
         for (let size = rest.length; size < frame.length; ) {
@@ -120,7 +147,7 @@ export async function* readFrames(
           size += value.length;
         }
         const all = Buffer.concat(gathered);
-        yield { frame, lines: parseLines(await readFrame(all.subarray(0, frame.length))) };
+        yield { frame, lines: parseLines(await readFrame(all.subarray(0, frame.length), frame)) };
         rest = all.subarray(frame.length);
         at += frame.length;
       }

@@ -2,6 +2,7 @@
  * Sorted lines as zstd frames that can be read one by one, with two levels of index: an entry for each frame, these in frames
  * too, and an entry for each of those. See docs/archive.md, What is in the archive.
  */
+import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { constants, zstdCompress, zstdDecompress } from 'node:zlib';
 
@@ -27,6 +28,8 @@ export interface Frame {
   first: Key;
   offset: number;
   length: number;
+  /** Of its bytes: what is read is what was verified. The manifest's own hash is in the database. */
+  hash: string;
 }
 
 /** Compares keys as the database does: names by their bytes. */
@@ -38,12 +41,15 @@ export function compareKeys(a: Key, b: Key): number {
   return (second as number) - (otherSecond as number);
 }
 
-/** The level is part of what the bytes follow from. */
 const compress = (text: string): Promise<Buffer> =>
   compressed(text, { params: { [constants.ZSTD_c_compressionLevel]: 3, [constants.ZSTD_c_checksumFlag]: 1 } });
 
-/** The text of a frame. Throws if it is damaged. */
-export async function readFrame(bytes: Uint8Array): Promise<string> {
+const hashOf = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('base64url');
+
+/** The text of a frame. Throws if it is not what was written. */
+export async function readFrame(bytes: Uint8Array, { offset, length, hash }: Frame): Promise<string> {
+  if (bytes.length !== length || hashOf(bytes) !== hash)
+    throw new Error(`The ${length} bytes at ${offset} are not those that were written.`);
   return (await decompressed(bytes, { maxOutputLength: longestText })).toString();
 }
 
@@ -58,7 +64,7 @@ export async function* toFrames(
   let size = 0;
   const cut = async (): Promise<Buffer> => {
     const bytes = await compress(texts.join(''));
-    await onFrame({ first: first!, offset, length: bytes.length });
+    await onFrame({ first: first!, offset, length: bytes.length, hash: hashOf(bytes) });
     offset += bytes.length;
     [first, texts, size] = [undefined, [], 0];
     return bytes;
@@ -81,7 +87,7 @@ export function openIndex() {
   const cut = async () => {
     if (entries.length === 0) return;
     const bytes = await compress(entries.map((entry) => `${JSON.stringify(entry)}\n`).join(''));
-    frames.push({ first: entries[0]!.first, offset, length: bytes.length });
+    frames.push({ first: entries[0]!.first, offset, length: bytes.length, hash: hashOf(bytes) });
     pieces.push(bytes);
     offset += bytes.length;
     entries = [];

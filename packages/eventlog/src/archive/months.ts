@@ -4,7 +4,8 @@ import type { ArchivedEvent } from './line.ts';
 
 /** A month whose events are in the archive. */
 export interface ArchivedMonth {
-  /** Where its objects are. */
+  /** The archive that it was written to, and where its objects are there. */
+  archive: string;
   path: string;
   hash: Buffer;
 }
@@ -20,11 +21,11 @@ export interface Stretch {
   archived: ArchivedMonth | undefined;
 }
 
-type StretchRow = Omit<Stretch, 'archived'> & { path: string | null; hash: Buffer | null };
+type StretchRow = Omit<Stretch, 'archived'> & { archive: string; path: string | null; hash: Buffer | null };
 
-const toStretch = ({ path, hash, ...rest }: StretchRow): Stretch => ({
+const toStretch = ({ archive, path, hash, ...rest }: StretchRow): Stretch => ({
   ...rest,
-  archived: path === null ? undefined : { path, hash: hash! },
+  archived: path === null ? undefined : { archive, path, hash: hash! },
 });
 
 /** The month that holds the first event after a position; undefined if the log is empty. */
@@ -32,7 +33,8 @@ export async function selectStretchOfLog(db: Transaction, afterPosition: number)
   const [row] = await db.query<StretchRow>({
     name: 'eventlog-stretch-of-log',
     text: `SELECT to_char(m.month, 'YYYY-MM') AS month, m.after,
-        (SELECT n.after FROM months n WHERE n.month > m.month ORDER BY n.month LIMIT 1) AS end, a.path, a.manifest_hash AS hash
+        (SELECT n.after FROM months n WHERE n.month > m.month ORDER BY n.month LIMIT 1) AS end,
+        a.archive, a.path, a.manifest_hash AS hash
       FROM months m LEFT JOIN archived_months a ON a.month = m.month
       WHERE m.after <= $1 ORDER BY m.month DESC LIMIT 1`,
     values: [afterPosition],
@@ -52,7 +54,7 @@ export async function selectStretchOfStream(
         CASE WHEN a.month IS NULL
           THEN (SELECT n.after FROM stream_months n WHERE n.stream = s.stream AND n.month > s.month ORDER BY n.month LIMIT 1)
           ELSE archived_end(s.stream, s.month) END AS end,
-        a.path, a.manifest_hash AS hash
+        a.archive, a.path, a.manifest_hash AS hash
       FROM stream_months s LEFT JOIN archived_months a ON a.month = s.month
       WHERE s.stream = $1 AND s.after <= $2 ORDER BY s.month DESC LIMIT 1`,
     values: [stream, afterVersion],
@@ -127,4 +129,19 @@ export async function* readByStream(db: Transaction, month: string): AsyncIterab
     yield rows.map(toArchived);
     ({ stream, version } = rows.at(-1)!);
   }
+}
+
+/** As statements take a month. */
+export const firstDay = (month: string): string => `${month}-01`;
+
+/** The row of an archived month. */
+export async function selectArchived(
+  db: Transaction,
+  month: string,
+): Promise<(ArchivedMonth & { digest: string; events: number }) | undefined> {
+  const [row] = await db.query<ArchivedMonth & { digest: string; events: number }>({
+    text: `SELECT archive, path, manifest_hash AS hash, encode(digest, 'hex') AS digest, events FROM archived_months WHERE month = $1`,
+    values: [firstDay(month)],
+  });
+  return row;
 }

@@ -16,18 +16,18 @@ const streamsAtATime = 8;
 /** A month may be archived or restored while it is read. */
 const attempts = 3;
 
-/** Whether a statement has failed because it needs events of an archived month. */
-export const isArchived = (error: unknown): boolean => sqlState(error) === 'CA001';
-
-/** Also if the month's table was dropped after the statement began, or the statement was older than the archiving. */
-const hasMoved = (error: unknown): boolean => /^(CA001|42P01|40001)$/.test(sqlState(error) ?? '');
+/**
+ * Whether a statement has failed because it needs events of an archived month: that is what its functions said, its table was dropped
+ * after the statement began, or the statement is older than the archiving.
+ */
+export const isArchived = (error: unknown): boolean => /^(58A01|42P01|40001)$/.test(sqlState(error) ?? '');
 
 async function whileMoving<T>(read: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await read();
     } catch (error) {
-      if (attempt === attempts || !hasMoved(error)) throw error;
+      if (attempt === attempts || !isArchived(error)) throw error;
     }
   }
 }
@@ -51,8 +51,8 @@ export function reachingOf(db: Transaction, cursors: StreamCursor[]): Promise<st
 }
 
 export interface SlowReads {
-  /** How many of the next `limit` events are in the archive in a row; at least 1. */
-  untilLiving(options: { afterPosition: number; limit: number }): Promise<number>;
+  /** How many of the next `limit` events are in one month, and whether that is archived. */
+  nextOf(options: { afterPosition: number; limit: number }): Promise<{ count: number; archived: boolean }>;
   readLog(options: { afterPosition: number; limit: number }): Promise<LogPage>;
   readStreams(cursors: StreamCursor[], limit: number): Promise<RecordedEvent[]>;
 }
@@ -116,9 +116,10 @@ export function openSlowReads(database: Database, archive: Archive | undefined):
 
   return {
     readLog,
-    async untilLiving({ afterPosition, limit }) {
+    async nextOf({ afterPosition, limit }) {
       const stretch = await selectStretchOfLog(database, afterPosition);
-      return Math.min(limit, (stretch?.end ?? Number.POSITIVE_INFINITY) - afterPosition);
+      const count = Math.min(limit, (stretch?.end ?? Number.POSITIVE_INFINITY) - afterPosition);
+      return { count, archived: stretch?.archived !== undefined };
     },
     readStreams: (cursors, limit) =>
       whileMoving(async () => {

@@ -6,7 +6,6 @@ import { openFolderStore } from '@caudal/archive-store/folder-store.ts';
 import type { ArchiveStore } from '@caudal/archive-store/types.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import { openArchive } from '../archive/archive.ts';
-import { type ArchiveOptions, archiveMonths } from '../archive/archive-months.ts';
 import type { RecordedEvent } from '../types.ts';
 import { someAppend } from './events.ts';
 import { freshLog, setClockAhead } from './log.ts';
@@ -37,18 +36,6 @@ export async function oldLog(store: ArchiveStore, monthsAgo = [40, 30, 29, 28, 3
   await fresh.log.append(someAppend(throughout, 2 * monthsAgo.length, ['now']));
   const events: RecordedEvent[] = await expectWhole(fresh.log, fresh.database);
   return { ...fresh, archive, events };
-}
-
-/** Runs the job once. */
-export function archiveNow(
-  { database, url }: { database: Database; url: string },
-  store: ArchiveStore,
-  options: Partial<ArchiveOptions> = {},
-): Promise<string[]> {
-  return archiveMonths({
-    ...{ database, plain: { url, schema: database.schema }, archive: openArchive(store), domain: 'orders' },
-    ...{ afterMonths: 24, version: '0.0.0', signal: new AbortController().signal, ...options },
-  });
 }
 
 /** The partitions of events, and tables that were partitions. */
