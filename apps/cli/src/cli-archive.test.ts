@@ -70,7 +70,7 @@ describeWith(['postgres', 's3'], 'caudal with an archive', () => {
     await sql.end();
     await fresh.drop();
     rmSync(folder, { recursive: true, force: true });
-  }, 60_000);
+  }, 120_000);
 
   test('moves old months out', async () => {
     for (const context of busy) {
@@ -85,7 +85,7 @@ describeWith(['postgres', 's3'], 'caudal with an archive', () => {
     expect(stdout).toMatch(
       new RegExp(`^orders ${month}  archive +\\d+ events from position 1, \\d+ kB in the archive since `),
     );
-  }, 60_000);
+  }, 120_000);
 
   test('shows, checks, compares and rebuilds what is there, and takes orders', async () => {
     await order();
@@ -112,7 +112,7 @@ describeWith(['postgres', 's3'], 'caudal with an archive', () => {
       stderr: expect.stringContaining('is not in the archive'),
     });
     expect(await caudal('verify', 'order-details')).toMatchObject({ code: 0 });
-  }, 60_000);
+  }, 120_000);
 
   test('refuses a folder, which other processes do not see', async () => {
     const other = cli({ DATABASE_URL: fresh.url, CAUDAL_ARCHIVE: folder });

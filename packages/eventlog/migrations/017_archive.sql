@@ -93,3 +93,25 @@ BEGIN
     PERFORM make_living_partition(moment);
   END IF;
 END $$;
+
+-- Pages of a month's table, in both orders, by its indexes whatever the planner knows of it.
+CREATE FUNCTION month_by_position(of_month date, after bigint, most int) RETURNS SETOF events LANGUAGE plpgsql STABLE
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_sort = off
+AS $$
+BEGIN
+  RETURN QUERY EXECUTE format('SELECT * FROM events_%s WHERE position > $1 ORDER BY position LIMIT $2', month_suffix(of_month))
+    USING after, most;
+END $$;
+CREATE FUNCTION month_by_stream(of_month date, after_stream text, after_version int, most int) RETURNS SETOF events
+LANGUAGE plpgsql STABLE
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+SET enable_sort = off
+AS $$
+BEGIN
+  RETURN QUERY EXECUTE format(
+    'SELECT * FROM events_%s WHERE (stream, version) > ($1 COLLATE "C", $2) ORDER BY stream, version LIMIT $3', month_suffix(of_month))
+    USING after_stream, after_version, most;
+END $$;

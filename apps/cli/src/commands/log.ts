@@ -6,10 +6,10 @@ import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import type { App } from '@caudal/server/app.ts';
 import { Command } from 'commander';
 import { count } from '../arguments.ts';
+import { monthsCommand, restoreMonthCommand } from '../log-months.ts';
 import { indented, say, sayJson } from '../output.ts';
 import { findStream } from '../streams.ts';
 import { withApp } from '../with-app.ts';
-import { monthsCommand, restoreMonthCommand } from './log-months.ts';
 
 interface Options {
   from: number;

@@ -15,7 +15,7 @@ import type { RuntimeValues } from '../settings/settings.ts';
 
 /** A run has 5 s to end after its signal; in addition its record may wait for the database. */
 const STOP_MS = 20_000;
-/** A large month is written and read back: some 20,000 events a second. */
+/** A large month is written, and read back: some thousands of events a second. */
 const ARCHIVE_MS = 12 * 3_600_000;
 
 export function startJobs(app: App): void {

@@ -118,10 +118,11 @@ export const runtimeSettings = {
     min: 1,
     max: 1_200,
   }),
-  CAUDAL_ARCHIVE_ENDPOINT: setting.url({
+  CAUDAL_ARCHIVE_ENDPOINT: setting.string({
     description: "The server of the archive's bucket, if it is not Amazon S3.",
     optional: true,
-    protocols: ['http', 'https'],
+    pattern: /^https?:\/\/[^/@\s]+\/?$/,
+    expects: 'a URL that starts with http:// or https://, without a path and credentials',
   }),
   CAUDAL_ARCHIVE_REGION: setting.string({ description: "The region of the archive's bucket.", default: 'us-east-1' }),
   CAUDAL_ARCHIVE_ACCESS_KEY_ID: setting.secret({

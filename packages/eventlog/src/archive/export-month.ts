@@ -20,7 +20,7 @@ export interface ExportOptions {
   signal: AbortSignal;
 }
 
-const maxPauseMs = 200;
+const maxPauseMs = 20;
 const streamsABatch = 1_000;
 
 /** Writes all objects of a month, the manifest last. Throws if its table is not whole, or the store fails. */
@@ -60,7 +60,7 @@ async function writeFile({ database, store, extent, path, signal }: ExportOption
         sequence.take(event);
         yield { key: keyOf(order, event), text: toLine(event, { readable: order === 'position' }) };
       }
-      // A page is some milliseconds of work. As much time is left to others, also of the database.
+      // A page is some milliseconds of work. As much time is left to others, also in the database.
       await sleep(Math.min(maxPauseMs, performance.now() - began), signal);
       began = performance.now();
     }

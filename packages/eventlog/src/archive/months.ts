@@ -108,8 +108,8 @@ const pageSize = 500;
 export async function* readByPosition(db: Transaction, month: string): AsyncIterable<ArchivedEvent[]> {
   for (let last = 0; ; ) {
     const rows = await db.query<EventRow>({
-      text: `SELECT ${columns} FROM events_${suffixOf(month)} WHERE position > $1 ORDER BY position LIMIT ${pageSize}`,
-      values: [last],
+      text: `SELECT ${columns} FROM month_by_position($1, $2, ${pageSize})`,
+      values: [firstDay(month), last],
     });
     if (rows.length === 0) return;
     yield rows.map(toArchived);
@@ -121,9 +121,8 @@ export async function* readByPosition(db: Transaction, month: string): AsyncIter
 export async function* readByStream(db: Transaction, month: string): AsyncIterable<ArchivedEvent[]> {
   for (let [stream, version] = ['', 0]; ; ) {
     const rows: EventRow[] = await db.query<EventRow>({
-      text: `SELECT ${columns} FROM events_${suffixOf(month)} WHERE (stream, version) > ($1 COLLATE "C", $2)
-        ORDER BY stream, version LIMIT ${pageSize}`,
-      values: [stream, version],
+      text: `SELECT ${columns} FROM month_by_stream($1, $2, $3, ${pageSize})`,
+      values: [firstDay(month), stream, version],
     });
     if (rows.length === 0) return;
     yield rows.map(toArchived);

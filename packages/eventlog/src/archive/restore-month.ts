@@ -11,6 +11,9 @@ import { type Extent, openSequence } from './sequence.ts';
 
 const log = logger('eventlog');
 
+/** Written in one transaction, and more by at most a frame. */
+const eventsAtATime = 4_000;
+
 export interface RestoreOptions {
   /** `transaction` commits only while the run holds the lease of the job that archives months. */
   database: Pick<Database, 'query' | 'transaction'>;
@@ -76,7 +79,7 @@ async function readAll(content: AsyncIterable<Uint8Array>): Promise<Buffer> {
   return Buffer.concat(pieces);
 }
 
-/** Fills the table behind the last position that is there, a frame in a transaction. Nothing is read if all are there. */
+/** Fills the table behind the last position that is there, some frames in a transaction. Nothing is read if all are there. */
 async function fill(
   { database, archive, month, signal, onProgress }: RestoreOptions,
   row: ArchivedMonth,
@@ -87,14 +90,20 @@ async function fill(
   let last = there!.last ?? after;
   if (last >= end) return;
   const manifest = parseManifest(await readAll(archive.store.get(manifestName(row.path), signal)), row);
+  let gathered: ArchivedEvent[] = [];
+  const write = async () => {
+    if (gathered.length === 0) return;
+    await database.transaction((tx) => insert(tx, table, gathered));
+    last = gathered.at(-1)!.position;
+    gathered = [];
+    onProgress?.({ done: last - after, total: end - after });
+  };
   for await (const { lines } of readFrames(archive.store, manifest.byPosition, signal)) {
     signal.throwIfAborted();
-    const events = lines.filter(({ position }) => position > last);
-    if (events.length === 0) continue;
-    await database.transaction((tx) => insert(tx, table, events));
-    last = events.at(-1)!.position;
-    onProgress?.({ done: last - after, total: end - after });
+    gathered.push(...lines.filter(({ position }) => position > last));
+    if (gathered.length >= eventsAtATime) await write();
   }
+  await write();
 }
 
 async function insert(tx: Transaction, table: string, events: ArchivedEvent[]): Promise<void> {

@@ -9,10 +9,10 @@ import type { App } from '@caudal/server/app.ts';
 import type { LocalContext } from '@caudal/server/local-context.ts';
 import { archiving, jobTools } from '@caudal/server/roles/jobs.ts';
 import { Command, InvalidArgumentError } from 'commander';
-import { count } from '../arguments.ts';
-import { say, sayJson } from '../output.ts';
-import { pick, UsageError } from '../usage.ts';
-import { withApp } from '../with-app.ts';
+import { count } from './arguments.ts';
+import { say, sayJson } from './output.ts';
+import { pick, UsageError } from './usage.ts';
+import { withApp } from './with-app.ts';
 
 const defaultDays = 30;
 
