@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { stringify } from 'yaml';
 import { dashboards } from './charts/dashboards.ts';
-import { kongConfiguration } from './charts/kong.ts';
+import { kongConfiguration, kongHead } from './charts/kong.ts';
 import { chartReadme } from './charts/readme.ts';
 import { valuesSchema } from './charts/schema.ts';
 import { connections, formerNames, topology } from './charts/topology.ts';
@@ -54,7 +54,7 @@ put('charts/caudal/README.md', `${made('<!-- ')} -->\n${chartReadme(keys)}`);
 for (const [name, dashboard] of Object.entries(dashboards))
   putJson(`charts/caudal/files/dashboards/${name}.json`, dashboard);
 // Last, because it is rendered from the chart itself.
-put('k8s/kong/kong.yml', `${made('# ')}\n${await kongConfiguration()}`);
+put('k8s/kong/kong.yml', `${made('# ')}\n${kongHead}${await kongConfiguration()}`);
 
 if (values.check) {
   for (const path of differing) console.error(`${path} does not agree with the code.`);

@@ -13,6 +13,7 @@ import { eventsPage } from './reference/events.ts';
 import { metricsPage } from './reference/metrics.ts';
 import { permissionsPage } from './reference/permissions.ts';
 import { settingsPage } from './reference/settings.ts';
+import { storedPage } from './reference/stored.ts';
 
 const { values } = parseArgs({ options: { check: { type: 'boolean' }, help: { type: 'boolean' } } });
 if (values.help) {
@@ -29,6 +30,7 @@ const pages: Record<string, string> = {
   'permissions.md': made + permissionsPage(),
   'events.md': made + eventsPage(),
   'metrics.md': made + metricsPage(),
+  'stored.md': made + storedPage(),
   'openapi.json': `${JSON.stringify(openApi(contract().methods()), null, 2)}\n`,
 };
 

@@ -16,7 +16,6 @@ const values = [
   'kong.auth=none',
   'kong.rateLimit.perMinute=6000',
   'kong.corsOrigins={https://shop.example}',
-  'kong.otlpTracesEndpoint=http://collector:4318/v1/traces',
   'secrets.DATABASE_URL.existingSecret=any',
   'secrets.CAUDAL_JWKS.existingSecret=any',
   'settings.PAYMENTS_GATEWAY=sandbox',
@@ -28,8 +27,9 @@ interface Manifest {
   kind: string;
   metadata: { name: string; annotations?: Record<string, string> };
   spec?: {
-    rules?: { http: { paths: { path: string; backend: { service: { name: string } } }[] } }[];
+    rules?: { http: { paths: { path: string; pathType: string; backend: { service: { name: string } } }[] } }[];
     algorithm?: string;
+    selector?: object;
     healthchecks?: unknown;
   };
   plugin?: string;
@@ -60,11 +60,34 @@ function routeOf({ metadata: { name, annotations = {} }, spec }: Manifest): obje
     strip_path: annotations['konghq.com/strip-path'] === 'true',
     // In an Ingress, a path that is a regular expression begins with `/~` instead of `~`. An exact path becomes a
     // regular expression too.
-    paths: spec!.rules![0]!.http.paths.map(({ path }) => (path.startsWith('/~') ? path.slice(1) : `~${exact(path)}$`)),
+    paths: spec!.rules![0]!.http.paths.map(({ path, pathType }) => {
+      if (pathType === 'Prefix') return path;
+      return path.startsWith('/~') ? path.slice(1) : `~${exact(path)}$`;
+    }),
   };
 }
 
+/** How often a call is tried, and how long Kong waits: the annotations of a Service, by Kong's own names. */
+function triesOf(services: Manifest[], listener: ListenerName): object {
+  const { annotations = {} } = services.find(({ metadata: { name } }) => name.endsWith(`-${listener}`))!.metadata;
+  const given = ['retries', 'connect-timeout', 'read-timeout'].flatMap((name) => {
+    const value = annotations[`konghq.com/${name}`];
+    return value === undefined ? [] : [[name.replace('-', '_'), Number(value)]];
+  });
+  return Object.fromEntries(given);
+}
+
 const exact = (path: string) => path.replaceAll('.', '\\.');
+
+/** What the file can't say, because it is Kong's own configuration. */
+export const kongHead = `# Kong 3.9, without a database. In its kong.conf (or as KONG_... in its environment):
+#   database = off, declarative_config = <this file>
+#   status_listen = 127.0.0.1:8100      its metrics: the plugin prometheus has no port of its own
+#   trusted_ips, real_ip_header         behind a balancer: otherwise callers without a token have the balancer's address
+#   untrusted_lua = sandbox             the default; the plugin post-function needs no more
+# For traces add the plugin opentelemetry, and with it tracing_instrumentations = request and tracing_sampling_rate. With the plugin
+# alone Kong marks every call as not traced, and Caudal's own traces end.
+`;
 
 export async function kongConfiguration(): Promise<string> {
   const { stdout: helm } = await run(`${root}test/cluster/tools`, ['helm']);
@@ -87,6 +110,13 @@ export async function kongConfiguration(): Promise<string> {
   );
   const [policy] = ofKind('KongUpstreamPolicy');
   const ingresses = ofKind('Ingress');
+  /** All Ingresses of a listener have the same plugins. */
+  const pluginsOf = ([first]: Manifest[]) => first!.metadata.annotations!['konghq.com/plugins']!.split(',');
+  const global = new Set(
+    [...plugins.keys()].filter((name) =>
+      ['correlation-id', 'post-function', 'rate-limiting'].includes(plugins.get(name)!.name!),
+    ),
+  );
   return stringify(
     {
       _format_version: '3.0',
@@ -97,15 +127,14 @@ export async function kongConfiguration(): Promise<string> {
           protocol: listeners[listener].protocol,
           host: `caudal-${listener}`,
           port: listeners[listener].port,
-          // Repeats are left to the client, which knows whether a call may be repeated.
-          retries: 0,
+          ...triesOf(ofKind('Service'), listener),
           routes: ofListener.map(routeOf),
-          // All Ingresses of a listener have the same plugins.
-          plugins: ofListener[0]!.metadata
-            .annotations!['konghq.com/plugins']!.split(',')
+          plugins: pluginsOf(ofListener)
+            .filter((name) => !global.has(name))
             .map((name) => plugins.get(name)),
         };
       }),
+      plugins: [...global].map((name) => plugins.get(name)),
       // Weights take effect if the algorithm is round-robin or consistent-hashing.
       upstreams: (Object.keys(listeners) as ListenerName[]).map((listener) => ({
         name: `caudal-${listener}`,
@@ -114,6 +143,6 @@ export async function kongConfiguration(): Promise<string> {
         targets: [{ target: `127.0.0.1:${listeners[listener].port}`, weight: 100 }],
       })),
     },
-    { lineWidth: 120, aliasDuplicateObjects: false },
+    { lineWidth: 0, blockQuote: 'literal', aliasDuplicateObjects: false },
   );
 }

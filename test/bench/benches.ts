@@ -4,6 +4,7 @@ import { brokenQueue } from './benches/broken-queue.ts';
 import { growth } from './benches/growth.ts';
 import { hotItem } from './benches/hot-item.ts';
 import { hotState } from './benches/hot-state.ts';
+import { kept } from './benches/kept.ts';
 import { lag } from './benches/lag.ts';
 import { laptop } from './benches/laptop.ts';
 import { logAge } from './benches/log-age.ts';
@@ -29,6 +30,7 @@ export const benches: Bench[] = [
   partitions,
   orders,
   growth,
+  kept,
   logAge,
   memory,
   laptop,

@@ -33,10 +33,12 @@ function routesOf(release: Rendered, listener: 'rest' | 'grpc'): Route[] {
   return ofKind(release, 'Ingress').flatMap(({ metadata, spec }) =>
     spec.rules[0].http.paths
       .filter((path: Manifest['spec']) => path.backend.service.port.name === listener)
-      .map(({ path, backend }: Manifest['spec']) => ({
+      .map(({ path, pathType, backend }: Manifest['spec']) => ({
         methods: metadata.annotations!['konghq.com/methods']?.split(',') ?? [],
-        matches: (asked: string) =>
-          path.startsWith('/~') ? new RegExp(`^${path.slice(2)}`).test(asked) : path === asked,
+        matches: (asked: string) => {
+          if (pathType === 'Prefix') return asked.startsWith(path);
+          return path.startsWith('/~') ? new RegExp(`^${path.slice(2)}`).test(asked) : path === asked;
+        },
         service: backend.service.name,
       })),
   );
@@ -74,8 +76,13 @@ describeWithTools(['helm'], 'Kong', ({ helm }) => {
     const release = await kong();
     const [rest, grpc] = [routesOf(release, 'rest'), routesOf(release, 'grpc')];
     for (const { path } of methods.filter(({ access }) => access.internal)) expect(reached(grpc, path)).toEqual([]);
-    for (const path of ['/readyz', '/metrics', '/v1/orders/1/2', '/v1/orders/1:cancel/x', '/x/v1/orders'])
+    for (const path of ['/readyz', '/metrics', '/openapi.json', '/docs/', '/x/v1/orders'])
       expect(reached(rest, path)).toEqual([]);
+    // Unknown paths of the API, and known ones with other methods, are answered by Caudal, whose answer is a problem.
+    const others = rest.filter(({ methods: of }) => of.length === 0);
+    expect(others.map(({ matches }) => ['/v1/orders/1/2', '/v1/orders', '/v2/orders'].map(matches))).toEqual([
+      [true, true, false],
+    ]);
     expect(reached(grpc, '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo')).toEqual([]);
   });
 
@@ -208,6 +215,7 @@ describeWithTools(['helm'], 'Kong', ({ helm }) => {
         'cors',
         'key-auth',
         'opentelemetry',
+        'post-function',
         'prometheus',
         'rate-limiting',
         'request-size-limiting',
@@ -216,14 +224,61 @@ describeWithTools(['helm'], 'Kong', ({ helm }) => {
     for (const { metadata } of ofKind(release, 'Ingress')) {
       const named = metadata.annotations!['konghq.com/plugins']!.split(',');
       const rest = !metadata.name.endsWith('-grpc');
-      expect(named.sort()).toEqual(plugins.filter((name) => rest || !/cors|size/.test(name)));
+      expect(named.sort()).toEqual(plugins.filter((name) => rest || !/cors|size|post-function/.test(name)));
       // A browser first sends OPTIONS; if the list lacked it, Kong would have no route for that.
-      if (rest) expect(metadata.annotations!['konghq.com/methods']).toContain('OPTIONS');
+      if (rest && !metadata.name.endsWith('-rest-other'))
+        expect(metadata.annotations!['konghq.com/methods']).toContain('OPTIONS');
     }
     const limit = release.manifests.find(({ metadata }) => metadata.name === 'caudal-rate-limiting') as unknown as {
       config: object;
     };
     expect(limit.config).toMatchObject({ limit_by: 'consumer', minute: 60 });
+  });
+
+  test('limits count for each caller: by its token, since with jwt all callers of an issuer are one consumer', async () => {
+    const consumers = { issuer: { credentials: ['issuer-key'] } };
+    for (const auth of ['none', 'jwt']) {
+      const release = await kong({ auth, consumers, rateLimit: { perMinute: 60 } });
+      const limit = release.manifests.find(({ metadata }) => metadata.name === 'caudal-rate-limiting') as unknown as {
+        config: object;
+      };
+      expect(limit.config).toMatchObject({ limit_by: 'header', header_name: 'authorization' });
+    }
+  });
+
+  test('a call is tried again where nothing was sent, and no process is waited for longer than a call may take', async () => {
+    const services = ofKind(await kong(), 'Service').filter(
+      ({ metadata }) => metadata.annotations?.['konghq.com/protocol'],
+    );
+    expect(services.length).toBe(4);
+    for (const { metadata } of services) {
+      const rest = metadata.name.endsWith('-rest');
+      expect(metadata.annotations).toMatchObject({
+        // With none the passive checks see no refused connection.
+        'konghq.com/retries': '2',
+        'konghq.com/connect-timeout': '2000',
+        ...(rest && { 'konghq.com/read-timeout': '10000' }),
+      });
+      if (!rest) expect(metadata.annotations).not.toHaveProperty('konghq.com/read-timeout');
+    }
+  });
+
+  test('HEAD is served wherever GET is, and what has no route under /v1/ by Caudal', async () => {
+    const ingresses = ofKind(await kong({ corsOrigins: ['https://shop.example'] }), 'Ingress');
+    const methodsOf = (suffix: string) =>
+      ingresses
+        .filter(({ metadata }) => metadata.name.endsWith(suffix))
+        .map(({ metadata }) => metadata.annotations!['konghq.com/methods']);
+    expect(new Set(methodsOf('-rest-get'))).toEqual(new Set(['GET,HEAD,OPTIONS']));
+    expect(new Set(methodsOf('-rest-post'))).toEqual(new Set(['POST,OPTIONS']));
+    expect(methodsOf('-rest-other')).toEqual([undefined]);
+  });
+
+  test('an id that Caudal refuses does not come back from Kong', async () => {
+    const [plugin] = ofKind(await kong(), 'KongPlugin').filter(({ metadata }) =>
+      metadata.name.endsWith('correlation-id'),
+    );
+    expect(plugin).toMatchObject({ config: { header_name: 'x-request-id', echo_downstream: false } });
   });
 
   test('workloads that are not public have no route', async () => {
@@ -235,7 +290,12 @@ describeWithTools(['helm'], 'Kong', ({ helm }) => {
 });
 
 interface KongConfiguration {
+  plugins: { name: string; config: Record<string, unknown> }[];
   services: {
+    plugins: { name: string }[];
+    retries: number;
+    connect_timeout: number;
+    read_timeout?: number;
     protocol: string;
     host: string;
     routes: { methods?: string[]; paths: string[]; protocols: string[] }[];
@@ -248,7 +308,9 @@ interface KongConfiguration {
 }
 
 test('kong.yml, for a Kong without Kubernetes, has a route for every public method', () => {
-  const { services, upstreams } = parse(readFileSync(join(root, 'k8s/kong/kong.yml'), 'utf8')) as KongConfiguration;
+  const { services, upstreams, plugins } = parse(
+    readFileSync(join(root, 'k8s/kong/kong.yml'), 'utf8'),
+  ) as KongConfiguration;
   const find = (protocol: string, path: string, method?: string) =>
     services
       .filter((service) => service.protocol === protocol)
@@ -261,6 +323,17 @@ test('kong.yml, for a Kong without Kubernetes, has a route for every public meth
     for (const { method, template } of http)
       expect([template, find('http', called(template), method)]).toEqual([template, [expect.any(String)]]);
   }
+  expect(
+    services.map(({ retries, connect_timeout, read_timeout }) => [retries, connect_timeout, read_timeout]),
+  ).toEqual([
+    [2, 2_000, 10_000],
+    [2, 2_000, undefined],
+  ]);
+  // These also see what has no route, and count REST and gRPC together.
+  expect(plugins.map(({ name }) => name)).toEqual(['correlation-id', 'post-function', 'rate-limiting']);
+  // With a usual kong.conf it sends nothing, and ends the traces of Caudal.
+  expect(services.flatMap(({ plugins: of }) => of.map(({ name }) => name))).not.toContain('opentelemetry');
+  expect(find('http', '/v1/wallets/1', 'HEAD')).toHaveLength(1);
   expect(upstreams.map(({ targets }) => targets[0]!.target)).toEqual(['127.0.0.1:8080', '127.0.0.1:9090']);
   for (const { healthchecks } of upstreams) {
     expect(healthchecks.active).toMatchObject({

@@ -188,7 +188,23 @@ export function describeOrders(system: () => System): void {
       expect((await api().call('ListOrders', { customerId })).body.orders).toHaveLength(1);
 
       const other = await api().send('PlaceOrder', { ...request, country: 'France' });
-      expect(other).toMatchObject({ status: 400, body: { reason: 'REQUEST_ID_REUSED' } });
+      expect(other).toMatchObject({ status: 422, body: { reason: 'REQUEST_ID_REUSED' } });
+    });
+
+    it('an Idempotency-Key is the request id: of two deposits with it, one is booked', async () => {
+      const walletId = await newCustomer(api(), 0);
+      const deposit = { walletId, amount: pounds(5) };
+      const headers = { 'idempotency-key': `"till 7, receipt ${newId()}"` };
+      const [first, again] = [
+        await api().send('Deposit', deposit, { headers }),
+        await api().send('Deposit', deposit, { headers }),
+      ];
+      expect([first.status, again.status]).toEqual([200, 200]);
+      expect(again.body).toEqual(first.body);
+      const { body } = await api().call('GetWallet', { walletId }, { after: again.token });
+      expect(body.balance).toEqual(pounds(5));
+      const other = await api().send('Deposit', { ...deposit, amount: pounds(6) }, { headers });
+      expect(other).toMatchObject({ status: 422, body: { reason: 'REQUEST_ID_REUSED' } });
     });
 
     it('sent twice at the same moment, a request is done once', async () => {

@@ -149,7 +149,9 @@ IN_WORDS_ONLY = [
     # A pattern that ends at 2^63 would be longer than this file is wide.
     re.compile(r"must be a whole number of 64 bits"),
     re.compile(r"^ttl must be (longer than|at most|a duration)"),
-    re.compile(r"must not contain the character U\+0000"),
+    # In lists and maps; single texts have a pattern.
+    re.compile(r"must not contain the character U\+"),
+    re.compile(r"must be the code of a currency in use"),
     # The same value in two places.
     re.compile(r"must be the same as in If-Match"),
     re.compile(r'must be "[^"]*", as in the path'),

@@ -1,9 +1,21 @@
-{{/* The plugins of Kong that values ask for. `restOnly`: it does nothing for gRPC; `keyed`: it is left out of routes that are called without a token. */}}
+{{/*
+The plugins of Kong that values ask for. `restOnly`: it does nothing for gRPC; `keyed`: it is left out of routes that are called without a
+token; `global`: in k8s/kong/kong.yml it stands for all routes and for none, so that it also sees what has no route, and counts REST and
+gRPC together. An ingress controller has it for each Ingress, since others may share its Kong.
+*/}}
 {{- define "caudal.kongPlugins" -}}
 {{- $k := .Values.kong }}
 - plugin: correlation-id
-  # Caudal uses it as the id of the call, in its logs and answers.
-  config: { header_name: x-request-id, generator: uuid, echo_downstream: true }
+  global: true
+  # Caudal uses it as the id of the call, in its logs and answers. It does not take every id of a caller, so its answer says which it is.
+  config: { header_name: x-request-id, generator: uuid, echo_downstream: false }
+- plugin: post-function
+  global: true
+  restOnly: true
+  # Kong's own refusals in the form of Caudal's.
+  config:
+    header_filter: [{{ .Files.Get "files/kong-problem-headers.lua" | toJson }}]
+    body_filter: [{{ .Files.Get "files/kong-problem-body.lua" | toJson }}]
 - plugin: prometheus
   config: { status_code_metrics: true, latency_metrics: true, bandwidth_metrics: true, upstream_health_metrics: true }
 {{- if $k.requestSizeMegabytes }}
@@ -24,10 +36,17 @@
 {{- with $k.rateLimit }}
 {{- if .perMinute }}
 - plugin: rate-limiting
+  global: true
   config:
     minute: {{ .perMinute }}
     policy: {{ .policy }}
-    limit_by: {{ ternary "ip" "consumer" (eq $k.auth "none") }}
+    {{- if eq $k.auth "key-auth" }}
+    limit_by: consumer
+    {{- else }}
+    # A token is a caller; with jwt a consumer of Kong would be the issuer of all of them. Without a token, the address.
+    limit_by: header
+    header_name: authorization
+    {{- end }}
     # If Kong's counter is unreachable, calls go through.
     fault_tolerant: true
     {{- if .redisHost }}
@@ -41,7 +60,7 @@
   config:
     origins: {{ toJson $k.corsOrigins }}
     methods: [GET, POST, PATCH, PUT, DELETE, OPTIONS]
-    headers: [authorization, content-type, if-match, if-none-match, apikey, consistency-token, x-request-id]
+    headers: [authorization, content-type, idempotency-key, if-match, if-none-match, apikey, consistency-token, x-request-id]
     exposed_headers: [etag, age, consistency-token, x-request-id, retry-after, location]
     max_age: 600
 {{- end }}
@@ -69,7 +88,9 @@ metadata:
   annotations:
     konghq.com/strip-path: "false"
     konghq.com/plugins: {{ join "," .plugins | quote }}
-    {{- toYaml .annotations | nindent 4 }}
+    {{- with .annotations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
 spec:
   ingressClassName: {{ $k.ingressClass }}
   {{- if and $k.host $k.tlsSecret }}

@@ -54,8 +54,10 @@ export interface Entry {
   durable?: State;
   /** The latest version that the log has reported. While `durable` is older, the stream must be read. */
   latestKnown: number;
-  /** The version of the last snapshot; 0 for none. */
+  /** The version of the last snapshot that this process knows; 0 for none, -Infinity if it is to be replaced soon. */
   snapshotVersion: number;
+  /** Another process has written it. */
+  snapshotOfOther: boolean;
   /** When the next snapshot may begin, on the clock of `AggregatesOptions.elapsed`. */
   snapshotAfterMs: number;
   /** The entry's bytes, as the cache counts them. */
@@ -90,6 +92,7 @@ export function newEntry(stream: string, decider: AnyDecider): Entry {
     decider,
     latestKnown: 0,
     snapshotVersion: 0,
+    snapshotOfOther: false,
     snapshotAfterMs: 0,
     cachedBytes: 0,
     waiting: new Set(),

@@ -222,6 +222,39 @@ describe('snapshots', () => {
     }
   });
 
+  test('of one stream are written by one process, not by each that has it', async () => {
+    const log = memoryLog({ domain: 'test' });
+    const written: number[] = [];
+    const counting = () => {
+      const connected = log.connect();
+      return {
+        ...connected,
+        saveSnapshot: async (stream: string, snapshot: Snapshot) => {
+          written.push(snapshot.version);
+          await connected.saveSnapshot(stream, snapshot);
+        },
+      };
+    };
+    const decider = { ...purse, snapshot: { every: 40, schemaVersion: 1 } };
+    let now = 0;
+    const processes = Array.from({ length: 4 }, () => aggregatesOver(counting(), { elapsed: () => now }));
+    const work = async (rounds: number, of = processes) => {
+      for (let round = 0; round < rounds; round++) {
+        now += 50;
+        await Promise.all(of.map((aggregates) => aggregates.execute(add('a', 1, { decider }))));
+      }
+      for (const aggregates of of) await aggregates.drain();
+    };
+    // 2,000 events: one process alone writes 50.
+    await work(500);
+    expect(written.length).toBeGreaterThanOrEqual(40);
+    expect(written.length).toBeLessThanOrEqual(55);
+    // Whoever is left goes on, also if the last one was written by a process that has ended.
+    const before = written.length;
+    await work(400, [processes[2]!]);
+    expect(written.length - before).toBeGreaterThanOrEqual(9);
+  });
+
   test('that can not be written fail no command', async () => {
     const log = memoryLog({ domain: 'test' });
     const aggregates = aggregatesOver({ ...log, saveSnapshot: () => Promise.reject(unavailable('PostgreSQL')) });

@@ -26,8 +26,10 @@ export function openLoader(log: EventLog, snapshots: Snapshots, clock: Clock): L
     const { stream, decider, durable: known } = entry;
     let from = known;
     if (!from) {
-      from = await snapshots.read(decider, stream);
-      entry.snapshotVersion = from?.version ?? 0;
+      const kept = await snapshots.read(decider, stream);
+      from = kept === 'unreadable' ? undefined : kept;
+      entry.snapshotVersion = kept === 'unreadable' ? Number.NEGATIVE_INFINITY : (kept?.version ?? 0);
+      entry.snapshotOfOther = from !== undefined;
     }
     from ??= { state: decider.initial, version: 0 };
     const { events, more } = await reader.read(stream, from.version);
@@ -37,7 +39,7 @@ export function openLoader(log: EventLog, snapshots: Snapshots, clock: Clock): L
     if (state.former && !former) {
       state = { ...state, former };
       // The snapshot may be large with them: write another one soon.
-      entry.snapshotVersion = 0;
+      entry.snapshotVersion = Number.NEGATIVE_INFINITY;
     }
     loadedEvents.add(state.version - from.version, { entity: decider.entity.name });
 

@@ -83,6 +83,7 @@ describe('snapshots', () => {
     const saved: number[] = [];
     const log = {
       loadSnapshot: async () => undefined,
+      findSnapshot: async () => undefined,
       saveSnapshot: async (_: string, { version }: Snapshot) => void saved.push(version),
     };
     const snapshots = openSnapshots(log, () => now);
@@ -119,6 +120,7 @@ describe('snapshots', () => {
     const saved: Snapshot[] = [];
     const log = {
       loadSnapshot: async () => saved.at(-1),
+      findSnapshot: async () => saved.at(-1),
       saveSnapshot: async (_: string, snapshot: Snapshot) => void saved.push(snapshot),
     };
     // The clock is read once a piece, and each reading advances it by a tenth of a slice.

@@ -13,14 +13,23 @@ import { decodeState, encodeState } from './state-data.ts';
 const maxWriting = 8;
 /** For each millisecond of encoding a stream's state, its next snapshot waits this many milliseconds. */
 const restFactor = 50;
+/**
+ * A process leaves a stream's snapshots to the process that has written the last one: it waits for so many times as many
+ * events, and this long at least, before it looks whether another one has followed.
+ */
+const othersFactor = 1.25;
+const othersMs = 1_000;
 /** How long a slice of encoding may hold the event loop. */
 const sliceMs = 1;
 
 const logs = logger('snapshots');
 
 export interface Snapshots {
-  /** The state of the stream's snapshot, if it has one that this code can read. Errors: UNAVAILABLE. */
-  read(decider: AnyDecider, stream: string): Promise<State | undefined>;
+  /**
+   * The state of the stream's snapshot; undefined if it has none of the decider's schema version. `unreadable`: it is to be
+   * replaced. Errors: UNAVAILABLE.
+   */
+  read(decider: AnyDecider, stream: string): Promise<State | 'unreadable' | undefined>;
   /** Writes a snapshot of the entry's durable state in the background, if one is due. */
   offer(entry: Entry): void;
   /** Waits until the snapshots that are being written are written, or have failed. */
@@ -34,7 +43,10 @@ export function readState({ claims }: AnyDecider, data: Uint8Array): Omit<State,
 }
 
 /** `elapsed`: milliseconds of a clock that never goes back. */
-export function openSnapshots(log: Pick<EventLog, 'loadSnapshot' | 'saveSnapshot'>, elapsed: () => number): Snapshots {
+export function openSnapshots(
+  log: Pick<EventLog, 'loadSnapshot' | 'findSnapshot' | 'saveSnapshot'>,
+  elapsed: () => number,
+): Snapshots {
   /** By stream: a slow write must not be overtaken by the stream's next one. */
   const writing = new Map<string, Promise<void>>();
   /** The encoding of the last state in line. Several at a time would add up their slices. */
@@ -57,14 +69,27 @@ export function openSnapshots(log: Pick<EventLog, 'loadSnapshot' | 'saveSnapshot
     return { data, tookMs: tookMs + elapsed() - began };
   }
 
-  async function write(entry: Entry, schemaVersion: number, { version, ...kept }: State): Promise<void> {
+  /** Whether another process has written a snapshot since this one has written or seen one. Then it is left to that. */
+  async function isLeftToOther(entry: Entry, schemaVersion: number, known: number): Promise<boolean> {
+    const last = await log.findSnapshot(entry.stream);
+    if (last?.schemaVersion !== schemaVersion || last.version <= known) return false;
+    entry.snapshotVersion = last.version;
+    entry.snapshotOfOther = true;
+    entry.snapshotAfterMs = Math.max(entry.snapshotAfterMs, elapsed() + othersMs);
+    return true;
+  }
+
+  async function write(entry: Entry, schemaVersion: number, { version, ...kept }: State, known: number): Promise<void> {
     const { stream, decider } = entry;
     try {
+      // One that must be replaced is replaced, whoever has written it.
+      if (known >= 0 && (await isLeftToOther(entry, schemaVersion, known))) return;
       const encoded = encoding.then(() => encode(decider.claims ? kept : kept.state));
       encoding = encoded.catch(() => {});
       const { data, tookMs } = await encoded;
       entry.snapshotAfterMs = elapsed() + restFactor * tookMs;
       await log.saveSnapshot(stream, { version, schemaVersion, data });
+      entry.snapshotOfOther = false;
     } catch (error) {
       // Nothing depends on the snapshot: the stream is read from an older one, or from its start.
       logs.warn({ err: error, stream, version }, 'a snapshot could not be written');
@@ -77,9 +102,10 @@ export function openSnapshots(log: Pick<EventLog, 'loadSnapshot' | 'saveSnapshot
     if (elapsed() < entry.snapshotAfterMs) return;
     const { every, schemaVersion } = decider.snapshot;
     const spacing = typeof every === 'function' ? every(durable.state) : every;
-    if (durable.version - entry.snapshotVersion < spacing) return;
+    const known = entry.snapshotVersion;
+    if (durable.version - known < spacing * (entry.snapshotOfOther ? othersFactor : 1)) return;
     entry.snapshotVersion = durable.version;
-    const work = write(entry, schemaVersion, durable).then(() => {
+    const work = write(entry, schemaVersion, durable, known).then(() => {
       writing.delete(stream);
       // Events that were appended during the write may make another one due.
       offer(entry);
@@ -102,7 +128,7 @@ export function openSnapshots(log: Pick<EventLog, 'loadSnapshot' | 'saveSnapshot
         return { state, former: { outcomes: claims, until: until.getTime() }, version };
       } catch (error) {
         logs.warn({ err: error, stream, version }, 'a snapshot could not be read; it is ignored');
-        return undefined;
+        return 'unreadable';
       }
     },
     async drain() {

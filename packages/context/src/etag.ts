@@ -1,13 +1,18 @@
 /**
- * ETags of resources: the version of the resource's own stream; in views followed by the view's revision, since a view
- * also changes with other streams. A command compares only the version.
+ * ETags of resources: the version of the resource's own stream, `7`. If other streams tell of the resource too, as payment and
+ * shipment tell of an order, a digest of their versions follows: `7-Qm5zX2bV`. It does not depend on how the view was built.
  */
+import { createHash } from 'node:crypto';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import type { StoredView } from '@caudal/projections/types.ts';
 
-/** The ETag of a view whose resource is this stream: `7-12`. */
-export function viewEtag(stored: StoredView<unknown>, stream: string): string {
-  return `${stored.streams[stream] ?? 0}-${stored.revision}`;
+/** The ETag of a view whose resource is this stream. */
+export function viewEtag({ streams }: StoredView<unknown>, stream: string): string {
+  const { [stream]: own = 0, ...others } = streams;
+  const versions = Object.entries(others);
+  if (versions.length === 0) return String(own);
+  const text = JSON.stringify(versions.sort(([a], [b]) => (a < b ? -1 : 1)));
+  return `${own}-${createHash('sha256').update(text).digest('base64url').slice(0, 8)}`;
 }
 
 /** The ETag of a resource after a command: `7`. */
@@ -15,12 +20,17 @@ export function commandEtag(version: number): string {
   return String(version);
 }
 
+/** Whether the ETag also tells of other streams than the resource's own. */
+export const tellsOfOthers = (etag: string): boolean => etag.includes('-');
+
 /**
  * Refuses a command whose caller has read another version. `given`: the request's ETag; an empty one is not checked.
+ * `viewed`: the ETag of the resource's view now, for commands that depend on other streams too.
  */
-export function checkEtag(given: string, version: number): void {
-  if (given === '' || given.split('-')[0] === String(version)) return;
+export function checkEtag(given: string, version: number, viewed?: string): void {
+  if (given === '') return;
+  if (given.split('-')[0] === String(version) && (viewed === undefined || given === viewed)) return;
   throw new CaudalError('ABORTED', 'ETAG_MISMATCH', 'The resource has changed since it was read: read it again.', {
-    violations: [{ field: 'etag', description: `is out of date: the current one begins with "${version}"` }],
+    violations: [{ field: 'etag', description: `is out of date: the current one is "${viewed ?? version}"` }],
   });
 }

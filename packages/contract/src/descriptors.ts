@@ -43,6 +43,10 @@ export interface MethodContract extends Serving {
   response: DescMessage;
 }
 
+/** By the numbers of caudal.TextForm. */
+const textForms = ['line', 'lines', 'currency'] as const;
+export type TextForm = (typeof textForms)[number];
+
 export interface Contract {
   registry: FileRegistry;
   /** The compiled descriptors, for server reflection. */
@@ -57,6 +61,8 @@ export interface Contract {
   fieldRules(field: DescField): Message | undefined;
   /** `(buf.validate.oneof).required` */
   isRequired(oneof: DescOneof): boolean;
+  /** `(caudal.text)`: how the text of a field is written. */
+  textForm(field: DescField): TextForm;
   /** `(caudal.personal)` */
   isPersonal(field: DescField): boolean;
   /** `(caudal.entity)`, or empty. */
@@ -94,6 +100,7 @@ export function load(bytes: Uint8Array): Contract {
   const rules = extension('buf.validate.field');
   const oneof = extension('buf.validate.oneof');
   const personal = extension('caudal.personal');
+  const text = extension('caudal.text');
   const entity = extension('caudal.entity');
   const methods = new Map<string, MethodContract>();
 
@@ -160,6 +167,7 @@ export function load(bytes: Uint8Array): Contract {
     comment: (descriptor) => comments.get(descriptor.proto) ?? '',
     fieldRules: (field) => (hasOption(field, rules) ? (getOption(field, rules) as Message) : undefined),
     isRequired: (group) => hasOption(group, oneof) && isSet(oneof.message, getOption(group, oneof), 'required'),
+    textForm: (field) => textForms[hasOption(field, text) ? (getOption(field, text) as unknown as number) : 0]!,
     isPersonal: (field) => hasOption(field, personal) && (getOption(field, personal) as unknown as boolean),
     entityOf: (message) => (hasOption(message, entity) ? (getOption(message, entity) as unknown as string) : ''),
   };

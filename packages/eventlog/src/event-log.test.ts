@@ -126,6 +126,7 @@ describeWith(['postgres'], 'reading', () => {
     await save(10, 1);
     await save(5, 1);
     expect(await log.loadSnapshot(stream)).toEqual({ version: 10, schemaVersion: 1, data: Buffer.from([10]) });
+    expect(await log.findSnapshot(stream)).toEqual({ version: 10, schemaVersion: 1 });
     await save(20, 1);
     expect(await log.loadSnapshot(stream)).toMatchObject({ version: 20 });
     await save(15, 2);

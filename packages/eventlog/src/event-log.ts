@@ -12,7 +12,7 @@ import { nameHolder } from './holder.ts';
 import { addMissing } from './missing.ts';
 import { notifier } from './notify.ts';
 import { openReader } from './reader.ts';
-import { selectSnapshot, upsertSnapshot } from './snapshots.ts';
+import { selectSnapshot, selectSnapshotVersion, upsertSnapshot } from './snapshots.ts';
 import { type LockConnections, openStreamLocks } from './stream-locks.ts';
 import type { EventLog, RecordedEvent } from './types.ts';
 
@@ -122,6 +122,7 @@ export function openEventLog(options: OpenEventLogOptions): EventLog & Running {
     readStream,
     lockStream: locks.take,
     loadSnapshot: (stream) => selectSnapshot(database, stream),
+    findSnapshot: (stream) => selectSnapshotVersion(database, stream),
     saveSnapshot: (stream, snapshot) => upsertSnapshot(database, stream, snapshot),
     async stop() {
       await Promise.all([commits.close(), reader.stop(), locks.stop()]);

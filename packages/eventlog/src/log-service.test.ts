@@ -59,6 +59,25 @@ describeWith(['postgres'], 'a log read through LogService', () => {
     expect(await remote.heads(6)).toEqual({ heads: [], position: 6 });
   });
 
+  test('heads have no contents, except for a process of version 0.2, which asks for them', async () => {
+    const { heads } = logHandlers(
+      [fresh.log],
+      () => Promise.reject(new Error('not used')),
+      new AbortController().signal,
+    );
+    const request = { domain: 'orders', afterPosition: 0n, minAgeMillis: 0, limit: 0 };
+    const bare = await heads({ ...request, bare: true });
+    expect(bare.heads.map(({ stream, version, data }) => [stream, version, data.length])).toEqual([
+      ['orders.order/b', 2n, 0],
+      ['orders.order/a', 4n, 0],
+    ]);
+    const whole = await heads({ ...request, bare: false });
+    const { events } = await fresh.log.readLog(0);
+    expect(whole.heads.map(({ eventId }) => eventId)).toEqual([events[3]!.eventId, events[5]!.eventId]);
+    expect(whole.heads.map(({ data }) => data.toString())).toEqual(['2', '2']);
+    expect(whole.position).toBe(bare.position);
+  });
+
   test('calls that wait for events are answered when the process ends', async () => {
     const ending = new AbortController();
     const remote = remoteLog({ domain: 'orders', client: wired([fresh.log], [], ending.signal) });

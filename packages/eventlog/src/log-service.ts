@@ -5,7 +5,7 @@
  */
 import type * as wire from '@caudal/contract/gen/caudal/log/v1/log.ts';
 import { notFound } from '@caudal/kernel/errors.ts';
-import type { LogReader, RecordedEvent, StreamCursor } from './types.ts';
+import type { LogReader, RecordedEvent, StreamCursor, StreamHead } from './types.ts';
 
 const answerBytes = 2 * 1024 * 1024;
 const defaultLimit = 1_000;
@@ -37,6 +37,28 @@ function fromWire(event: wire.RecordedEvent): RecordedEvent {
     metadata: event.metadata,
     recordedAt: new Date(Number(event.recordedMicros / 1_000n)),
   };
+}
+
+const empty = Buffer.alloc(0);
+
+const bareHead = ({ stream, version, position }: StreamHead): wire.RecordedEvent => ({
+  position: BigInt(position),
+  stream,
+  version: BigInt(version),
+  eventId: '',
+  type: '',
+  schemaVersion: 0,
+  data: empty,
+  metadata: empty,
+  recordedMicros: 0n,
+});
+
+/** The events that the heads are, in their order. One at a time: only a rolling update asks for them. */
+async function eventsOf(log: LogReader, heads: StreamHead[]): Promise<RecordedEvent[]> {
+  const events: RecordedEvent[] = [];
+  for (const { stream, version } of heads)
+    events.push(...(await log.readStreams([{ stream, afterVersion: version - 1 }], { limit: 1 })));
+  return events;
 }
 
 /** The number of events that one answer holds: the last one is the first that fills it. */
@@ -97,9 +119,11 @@ export function logHandlers(
         minAgeMs: request.minAgeMillis,
         limit: request.limit || defaultLimit,
       });
-      // Heads are in the log's order, so those that are cut off lie after the last one that stays.
-      const fit = heads.slice(0, countThatFits(heads));
-      const end = fit.length < heads.length ? fit.at(-1)!.position : position;
+      if (request.bare) return { heads: heads.map(bareHead), position: BigInt(position) };
+      // A process of version 0.2 wants the events. Heads are in the log's order, so those that are cut off lie after the last one that stays.
+      const events = await eventsOf(logOf(request.domain), heads);
+      const fit = events.slice(0, countThatFits(events));
+      const end = fit.length < events.length ? fit.at(-1)!.position : position;
       return { heads: fit.map(toWire), position: BigInt(end) };
     },
   };
@@ -162,10 +186,15 @@ export function remoteLog({ domain, client }: { domain: string; client: LogClien
     },
     async heads(afterPosition, { minAgeMs = 0, limit = defaultLimit } = {}) {
       const response = await client.heads(
-        { domain, afterPosition: BigInt(afterPosition), minAgeMillis: minAgeMs, limit },
+        { domain, afterPosition: BigInt(afterPosition), minAgeMillis: minAgeMs, limit, bare: true },
         { timeoutMs: callMs },
       );
-      return { heads: response.heads.map(fromWire), position: Number(response.position) };
+      const heads = response.heads.map(({ stream, version, position }) => ({
+        stream,
+        version: Number(version),
+        position: Number(position),
+      }));
+      return { heads, position: Number(response.position) };
     },
   };
 }

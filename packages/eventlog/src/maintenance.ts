@@ -60,6 +60,12 @@ export async function endUpgrade(db: Transaction, idleDays = formerIdleDays): Pr
   await db.query({ text: 'SELECT drop_former_commands()' });
 }
 
+/** Whether no process of version 0.2 can append any more, so that none of them runs. */
+export async function isUpgradeEnded(db: Transaction): Promise<boolean> {
+  const [row] = await db.query<{ ended: boolean }>({ text: "SELECT to_regclass('head') IS NULL AS ended" });
+  return row!.ended;
+}
+
 /**
  * One round. Every context has a job that calls it at each start and every hour. A failure is counted and thrown.
  * `database`: it commits only while the job holds its lease. `plain`: where the log is, for what can't be done in a

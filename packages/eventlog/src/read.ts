@@ -2,7 +2,7 @@
 
 import { int4Array, textArray } from '@caudal/postgres/arrays.ts';
 import type { Transaction } from '@caudal/postgres/database.ts';
-import type { RecordedEvent, StreamCursor } from './types.ts';
+import type { RecordedEvent, StreamCursor, StreamHead } from './types.ts';
 
 const columns = `e.position, e.stream, e.version, e.event_id AS "eventId", e.type, e.schema_version AS "schemaVersion",
   e.metadata, e.data, e.recorded_at AS "recordedAt"`;
@@ -111,7 +111,10 @@ export interface HeadsOptions {
  * `page`: rows of events, the next `$3` after `$1`. recorded_at never goes back, so those that are too young are at its
  * end. If the clock was set back, no event would be old enough until it has caught up: then all are.
  */
-const headsOf = (page: string, end: string) => `SELECT DISTINCT ON (e.stream) ${columns} FROM (${page}) e
+const headsOf = (
+  page: string,
+  end: string,
+) => `SELECT DISTINCT ON (e.stream) e.position, e.stream, e.version FROM (${page}) e
   WHERE $2 = 0 OR e.recorded_at <= log_clock() - $2 * interval '1 millisecond'
     OR (SELECT l.recorded_at FROM ${end} l) > log_clock()
   ORDER BY e.stream, e.position DESC`;
@@ -120,9 +123,9 @@ const headsOf = (page: string, end: string) => `SELECT DISTINCT ON (e.stream) ${
 export async function selectHeads(
   db: Transaction,
   { afterPosition, minAgeMs, limit }: HeadsOptions,
-): Promise<RecordedEvent[]> {
+): Promise<StreamHead[]> {
   const page = 'SELECT * FROM read_log($1, $3) e WHERE e.position IS NOT NULL ORDER BY e.position LIMIT $3';
-  return db.query<RecordedEvent>({
+  return db.query<StreamHead>({
     name: 'eventlog-heads',
     text: `SELECT * FROM (${headsOf(page, 'log_end()')}) heads ORDER BY position`,
     values: [afterPosition, minAgeMs, limit],
@@ -134,11 +137,11 @@ export async function selectNewestHeads(
   db: Transaction,
   { suffix }: NewestMonth,
   { afterPosition, minAgeMs, limit }: HeadsOptions,
-): Promise<RecordedEvent[] | undefined> {
+): Promise<StreamHead[] | undefined> {
   const partition = `events_${suffix}`;
-  const page = `SELECT * FROM ${partition} WHERE position > $1 ORDER BY position LIMIT $3`;
+  const page = `SELECT position, stream, version, recorded_at FROM ${partition} WHERE position > $1 ORDER BY position LIMIT $3`;
   const end = `(SELECT recorded_at FROM ${partition} ORDER BY position DESC LIMIT 1)`;
-  const rows = await db.query<RecordedEvent & { newest: string; begins: number; position: number | null }>({
+  const rows = await db.query<StreamHead & { newest: string; begins: number; position: number | null }>({
     name: `eventlog-heads-${suffix}`,
     text: `SELECT n.newest, n.begins, h.*
       FROM (SELECT month_suffix(month) AS newest, after AS begins FROM months ORDER BY month DESC LIMIT 1) n

@@ -15,7 +15,7 @@ import {
   selectNewestMonth,
   selectStreams,
 } from './read.ts';
-import type { LogReader, RecordedEvent, StreamCursor } from './types.ts';
+import type { LogReader, StreamCursor, StreamHead } from './types.ts';
 import { watch } from './watch.ts';
 
 export interface LocalReader extends LogReader, Running {
@@ -78,7 +78,7 @@ export function openReader({ database, domain, announcedPollMs, archive }: Reade
     }
   }
 
-  async function headsNow(options: HeadsOptions): Promise<RecordedEvent[]> {
+  async function headsNow(options: HeadsOptions): Promise<StreamHead[]> {
     try {
       return await fromNewest(
         options.afterPosition,
@@ -91,7 +91,7 @@ export function openReader({ database, domain, announcedPollMs, archive }: Reade
       const { count, archived } = await slow.nextOf(options);
       if (!archived) return selectHeads(database, { ...options, limit: count });
       const { events } = await slow.readLog({ ...options, limit: count });
-      const last = new Map(events.map((event) => [event.stream, event]));
+      const last = new Map(events.map(({ stream, version, position }) => [stream, { stream, version, position }]));
       return [...last.values()].sort((a, b) => a.position - b.position);
     }
   }

@@ -11,6 +11,18 @@ export async function selectSnapshot(db: Transaction, stream: string): Promise<S
   return rows[0];
 }
 
+export async function selectSnapshotVersion(
+  db: Transaction,
+  stream: string,
+): Promise<Omit<Snapshot, 'data'> | undefined> {
+  const rows = await db.query<Omit<Snapshot, 'data'>>({
+    name: 'eventlog-find-snapshot',
+    text: 'SELECT version, schema_version AS "schemaVersion" FROM snapshots WHERE stream = $1',
+    values: [stream],
+  });
+  return rows[0];
+}
+
 /** The snapshots of those streams that have one. */
 export function selectSnapshots(db: Transaction, streams: string[]): Promise<(Snapshot & { stream: string })[]> {
   return db.query({

@@ -121,6 +121,9 @@ export interface KnownClaim {
   version: number;
 }
 
+/** Where a stream ends, among the events that were looked at. */
+export type StreamHead = Pick<RecordedEvent, 'stream' | 'version' | 'position'>;
+
 export interface StreamCursor {
   stream: string;
   /** The last version that the reader has; 0 for none. */
@@ -148,13 +151,13 @@ export interface LogReader {
     options?: { limit?: number; waitMs?: number; signal?: AbortSignal },
   ): Promise<{ events: RecordedEvent[]; head: number }>;
   /**
-   * Reads up to `limit` (1,000) events after a position that are at least `minAgeMs` old. Returns the last one of each
-   * stream among them, and the position to continue from.
+   * Looks at up to `limit` (1,000) events after a position that are at least `minAgeMs` old. Returns the last one of each
+   * stream among them, in the log's order, and the position to continue from. It reads no contents.
    */
   heads(
     afterPosition: number,
     options?: { minAgeMs?: number; limit?: number },
-  ): Promise<{ heads: RecordedEvent[]; position: number }>;
+  ): Promise<{ heads: StreamHead[]; position: number }>;
 }
 
 /** A state of a stream, so that a long stream need not be read from its start. */
@@ -183,5 +186,7 @@ export interface EventLog extends LogReader {
    */
   lockStream?(stream: string): Promise<() => void>;
   loadSnapshot(stream: string): Promise<Snapshot | undefined>;
+  /** The stream's snapshot without its data. */
+  findSnapshot(stream: string): Promise<Omit<Snapshot, 'data'> | undefined>;
   saveSnapshot(stream: string, snapshot: Snapshot): Promise<void>;
 }

@@ -7,7 +7,7 @@ import { type FreshDatabase, freshDatabase } from '@caudal/testing/servers.ts';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { Client } from 'pg';
 import { openEventLog } from './event-log.ts';
-import { deleteOldCommands, endUpgrade } from './maintenance.ts';
+import { deleteOldCommands, endUpgrade, isUpgradeEnded } from './maintenance.ts';
 import { migrations } from './migrations.ts';
 import { someAppend, someCommand } from './testing/events.ts';
 import {
@@ -249,9 +249,11 @@ describeWith(['postgres'], 'the upgrade of a log of version 0.2', () => {
       await formerAppend(former, [someAppend('orders.order/2', 1, ['b'])]);
       await endUpgrade(database);
       expect(await tables()).toContain('head');
+      expect(await isUpgradeEnded(database)).toBe(false);
       await sql('UPDATE former_appends SET day = day - 7');
       await endUpgrade(database);
       expect(await tables()).toEqual(['commands']);
+      expect(await isUpgradeEnded(database)).toBe(true);
 
       await expect(formerAppend(former, [someAppend('orders.order/2', 2)])).rejects.toThrow('does not exist');
       for (const command of [old, both])

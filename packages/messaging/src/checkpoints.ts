@@ -20,3 +20,13 @@ export const slotsCheckpoint = 'relay:slots';
 
 /** Up to where the exchange has got everything, while it is bypassed; absent otherwise. */
 export const exchangeCheckpoint = 'relay:exchange';
+
+/** Up to where a saga's handler has seen all of a domain's log, also streams of which it keeps no cursor. */
+export function floorCheckpoint(handler: string, domain: string): string {
+  return `floor:${handler}:${domain}`;
+}
+
+/** Where the floor moves next, once the event there is old enough. */
+export function nextFloorCheckpoint(handler: string, domain: string): string {
+  return `next-floor:${handler}:${domain}`;
+}

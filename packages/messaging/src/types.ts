@@ -1,5 +1,5 @@
 /** Handlers of events, and the feeds that bring them events from RabbitMQ or from the log itself. */
-import type { RecordedEvent } from '@caudal/eventlog/types.ts';
+import type { RecordedEvent, StreamHead } from '@caudal/eventlog/types.ts';
 import type { Fence } from '@caudal/postgres/checkpoint.ts';
 
 /** What a handler could not finish. All other events of the batch are done. */
@@ -25,8 +25,11 @@ export interface EventHandler {
    * error the events are delivered one by one, to find the one that causes it.
    */
   handle(events: RecordedEvent[]): Promise<Unfinished[]>;
-  /** How far it has seen the stream of each of these events; 0 for not at all. For reconciliation. */
-  seen(heads: RecordedEvent[]): Promise<number[]>;
+  /**
+   * How far it has seen each of these streams; 0 for not at all. `events` reads the events that the heads are, for a
+   * handler that can't tell from a stream's name.
+   */
+  seen(heads: StreamHead[], events: () => Promise<RecordedEvent[]>): Promise<number[]>;
 }
 
 /** The event that an in-order handler could not handle: nothing of it is done, and nothing behind it in the batch. */

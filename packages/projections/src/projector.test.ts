@@ -4,6 +4,7 @@ import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { isTransient, unavailable } from '@caudal/kernel/errors.ts';
 import type { EventHandler } from '@caudal/messaging/types.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
+import { seenBy } from '@caudal/testing/seen-by.ts';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { collectionOf, createProjector } from './projector.ts';
@@ -75,7 +76,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       expect(await collection.load(['1'])).toMatchObject([
         { revision: 2, streams: { 'orders.order/1': 2, 'payments.payment/1': 2 } },
       ]);
-      expect(await projector.seen([orders[1]!, payments[1]!, (await history()).orders[0]!])).toEqual([2, 2, 2]);
+      expect(await seenBy(projector, [orders[1]!, payments[1]!, (await history()).orders[0]!])).toEqual([2, 2, 2]);
     });
 
     test('reports a gap, with the version that it has seen, and applies nothing behind it', async () => {
@@ -121,7 +122,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
         1: { status: 'created', paid: true },
         2: { status: 'confirmed' },
       });
-      expect(await projector.seen([bad[2]!, undecodable])).toEqual([1, 0]);
+      expect(await seenBy(projector, [bad[2]!, undecodable])).toEqual([1, 0]);
     });
 
     test('a view that the store refuses fails the event that caused it', async () => {
@@ -163,7 +164,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       const { projector, collection } = await fresh(ending);
       expect(await projector.handle([first!, second!, elsewhere!])).toEqual([]);
       expect(await viewsIn(collection, ending)).toEqual({});
-      expect(await projector.seen([second!, elsewhere!])).toEqual([2, 1]);
+      expect(await seenBy(projector, [second!, elsewhere!])).toEqual([2, 1]);
       expect(await projector.handle([first!, second!, third!])).toEqual([]);
       expect(await viewsIn(collection, ending)).toMatchObject({ 1: { customer: 'ben' } });
     });
@@ -187,7 +188,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       for (const unfinished of results) expect(unfinished).toMatchObject([{ kind: 'failed', event: events[3] }]);
       const amounts = Object.values(await viewsIn(collection, movements)).map(({ amount }) => amount);
       expect(amounts.sort()).toEqual([1n, 2n]);
-      expect(await projector.seen([events[4]!])).toEqual([3]);
+      expect(await seenBy(projector, [events[4]!])).toEqual([3]);
       expect(await collection.count([])).toBe(2);
     });
 
@@ -293,7 +294,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
             const reference = await fresh(details);
             await reference.projector.handle(all());
             expect(await viewsIn(collection, details)).toEqual(await viewsIn(reference.collection, details));
-            expect(await projector.seen(all())).toEqual(
+            expect(await seenBy(projector, all())).toEqual(
               all().map(({ stream }) => all().filter((event) => event.stream === stream).length),
             );
           },

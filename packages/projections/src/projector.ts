@@ -13,7 +13,7 @@ import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import type { EventHandler, Unfinished } from '@caudal/messaging/types.ts';
 import { counter } from '@caudal/telemetry/metrics.ts';
-import { entitiesOf, type Followed, followEvent } from './events.ts';
+import { entitiesOf, type Followed, followEvent, viewOfStream } from './events.ts';
 import { type Folded, failed, foldHistory, foldView } from './fold.ts';
 import type { AnyProjection } from './multi-stream/types.ts';
 import { layoutOf, nameOf } from './stores/keys.ts';
@@ -174,8 +174,11 @@ export function createProjector<V>(options: ProjectorOptions<V, Projection<V>>):
       const { groups, unfinished } = groupByView(projection, events);
       return [...unfinished, ...(await applyInParts(groups))];
     },
-    async seen(heads) {
-      const views = heads.map((head) => viewOf(projection, head));
+    async seen(heads, events) {
+      const named = heads.map(({ stream }) => viewOfStream(projection, stream));
+      const views = named.every((view) => view !== undefined)
+        ? named.map(({ view }) => view)
+        : (await events()).map((event) => viewOf(projection, event));
       const ids = [...new Set(views.filter((view) => typeof view === 'string'))];
       const stored = byId(ids.length > 0 ? await collection.load(ids) : []);
       return heads.map(({ stream, version }, index) => {

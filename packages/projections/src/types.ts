@@ -58,7 +58,10 @@ export interface Follow<V, E extends EventCase = EventCase> {
   evolve(view: V | undefined, event: ProjectedEvent<E>): Evolved<V>;
 }
 
-/** A key that views can be found by; `of` reads it from a view. Undefined is stored as null. */
+/**
+ * A key that views can be found by; `of` reads it from a view. Undefined is stored as null. A keyword that orders lists has
+ * at most 1,000 bytes.
+ */
 export type KeyOf<V> =
   | { type: Exclude<KeyType, 'long'>; many?: false; of(view: V): Key | undefined }
   /**

@@ -1,6 +1,7 @@
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { Metadata, type ServiceError } from '@grpc/grpc-js';
 import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
 import { fromStatus, toClientError, toStatus } from './errors.ts';
 import { reasons } from './reasons.ts';
 import { httpStatus, toProblem } from './rest/problem.ts';
@@ -69,6 +70,21 @@ describe('the consistency token', () => {
     expect(decodeConsistency(encodeConsistency(written))).toEqual(written);
     expect(encodeConsistency([])).toBeUndefined();
     expect(decodeConsistency(undefined)).toEqual([]);
+    fc.assert(
+      fc.property(
+        fc.oneof(fc.string(), fc.jsonValue(), fc.array(fc.tuple(fc.constant('a.b/c'), fc.double()))),
+        (content) => {
+          const token = Buffer.from(typeof content === 'string' ? content : JSON.stringify(content)).toString(
+            'base64url',
+          );
+          try {
+            for (const { version } of decodeConsistency(token)) expect(Number.isInteger(version)).toBe(true);
+          } catch (error) {
+            expect(error).toMatchObject({ reason: 'INVALID_CONSISTENCY_TOKEN' });
+          }
+        },
+      ),
+    );
   });
 
   test('is refused if it has a version that no stream can have', () => {

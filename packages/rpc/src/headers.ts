@@ -6,8 +6,10 @@ import { W3CTraceContextPropagator } from '@opentelemetry/core';
 
 export const headerNames = {
   authorization: 'authorization',
-  /** The id of the call. The idempotency key is a field of the request instead. */
+  /** The id of the call. */
   requestId: 'x-request-id',
+  /** Of a command: the same as the field request_id. */
+  idempotencyKey: 'idempotency-key',
   causationId: 'caudal-causation-id',
   correlationId: 'caudal-correlation-id',
   consistency: 'caudal-consistency-token',

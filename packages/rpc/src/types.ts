@@ -54,6 +54,11 @@ export interface CallOptions {
   /** Passes on causation, correlation and trace. */
   origin?: Origin;
   consistency?: { stream: string; version: number }[];
+  /**
+   * The call may be repeated without a request_id, because what the request names is done only once. None is added then,
+   * and the server records none.
+   */
+  idempotent?: boolean;
 }
 
 /** A service as its callers use it: one function per method. It fails with CaudalError only. */

@@ -4,6 +4,7 @@ import { fulfilment, stock } from '@caudal/contract/entities.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { memoryLog } from '@caudal/testing/memory-log.ts';
+import { seenBy } from '@caudal/testing/seen-by.ts';
 import { expect, test } from '@jest/globals';
 import { createSagaHandler } from './saga-handler.ts';
 import { useDatabase } from './testing/postgres.ts';
@@ -27,7 +28,7 @@ describeWith(['postgres'], 'events before the beginning', () => {
     handler.beginAfter(new Map([['orders', 5]]));
     expect(await handler.handle([{ ...confirmed('a', 1), position: 5 }])).toEqual([]);
     expect(facts('a')).toEqual([]);
-    expect(await handler.seen([confirmed('a', 1)])).toEqual([1]);
+    expect(await seenBy(handler, [confirmed('a', 1)])).toEqual([1]);
     await handler.handle([
       { ...delivered('b'), position: 5 },
       { ...confirmed('c', 1), position: 6 },

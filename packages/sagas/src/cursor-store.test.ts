@@ -1,6 +1,6 @@
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { expect, test } from '@jest/globals';
-import { readCursors, seenOf, takeDueTimers, writeCursors } from './cursor-store.ts';
+import { readSeen, seenOf, takeDueTimers, writeCursors } from './cursor-store.ts';
 import { useDatabase } from './testing/postgres.ts';
 import { confirmed } from './testing/world.ts';
 import type { TimerChange } from './types.ts';
@@ -21,8 +21,8 @@ describeWith(['postgres'], 'the cursor store', () => {
       db.database,
       handler,
       new Map([
-        ['s1', 5],
-        ['s2', 1],
+        ['s1', { version: 5 }],
+        ['s2', { version: 1, position: 7 }],
       ]),
       [],
     );
@@ -30,19 +30,19 @@ describeWith(['postgres'], 'the cursor store', () => {
       db.database,
       handler,
       new Map([
-        ['s1', 3],
-        ['s2', 2],
+        ['s1', { version: 3 }],
+        ['s2', { version: 2 }],
       ]),
       [],
     );
-    await writeCursors(db.database, other, new Map([['s1', 1]]), []);
-    expect(await readCursors(db.database, handler, ['s1', 's2', 's3'])).toEqual(
+    await writeCursors(db.database, other, new Map([['s1', { version: 1 }]]), []);
+    expect((await readSeen(db.database, handler, ['s1', 's2', 's3'])).versions).toEqual(
       new Map([
         ['s1', 5],
         ['s2', 2],
       ]),
     );
-    await writeCursors(db.database, handler, new Map([[confirmed('a').stream, 2]]), []);
+    await writeCursors(db.database, handler, new Map([[confirmed('a').stream, { version: 2 }]]), []);
     expect(await seenOf(db.database, handler, [confirmed('b'), confirmed('a')])).toEqual([0, 2]);
   });
 
@@ -79,7 +79,7 @@ describeWith(['postgres'], 'the cursor store', () => {
   test("writers with overlapping rows don't lock each other out", async () => {
     const handler = newHandler();
     const ids = Array.from({ length: 200 }, (_, index) => `t${index}`);
-    const streams = (reverse: boolean) => new Map((reverse ? ids.toReversed() : ids).map((id) => [id, 1]));
+    const streams = (reverse: boolean) => new Map((reverse ? ids.toReversed() : ids).map((id) => [id, { version: 1 }]));
     await writeCursors(
       db.database,
       handler,
@@ -94,7 +94,7 @@ describeWith(['postgres'], 'the cursor store', () => {
     for (let round = 2; round < 12; round++) {
       await Promise.all([write(round, 0), write(round, 1), write(round, 0), write(round, 1)]);
     }
-    expect((await readCursors(db.database, handler, ids)).size).toBe(200);
+    expect((await readSeen(db.database, handler, ids)).versions.size).toBe(200);
   });
 
   test('takers never get the same timer, nor more than their limit', async () => {

@@ -1,27 +1,61 @@
 /** Cursors and timers of handlers in PostgreSQL: how far each stream was seen, and what is due when. */
-import type { RecordedEvent } from '@caudal/eventlog/types.ts';
+import { domainOf } from '@caudal/contract/entity.ts';
+import type { StreamHead } from '@caudal/eventlog/types.ts';
+import { floorCheckpoint } from '@caudal/messaging/checkpoints.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import type { TimerChange } from './types.ts';
 
-/** The version of each stream that the handler has seen; absent: none. */
-export async function readCursors(
-  database: Database,
-  handler: string,
-  streams: string[],
-): Promise<Map<string, number>> {
-  const rows = await database.query<{ stream: string; version: number }>({
-    name: 'read-cursors',
-    text: 'SELECT stream, version FROM handler_cursors WHERE handler = $1 AND stream = ANY($2::text[])',
-    values: [handler, streams],
+/** How far a stream was seen. */
+export interface Cursor {
+  version: number;
+  /** The position in its log of the event with this version; undefined if it is not known. */
+  position?: number | undefined;
+}
+
+/** What a handler has seen of some streams, at one moment. */
+export interface Seen {
+  /** The versions of the streams that have a row. */
+  versions: ReadonlyMap<string, number>;
+  /** By domain: all events of its log up to this position were seen, with or without a row. See docs/bounds.md. */
+  floors: ReadonlyMap<string, number>;
+  /** Streams whose row alone counts. */
+  held: ReadonlySet<string>;
+}
+
+/** What the handler has seen of these streams. In one statement: a row may go once the floor has passed it. */
+export async function readSeen(database: Database, handler: string, streams: string[]): Promise<Seen> {
+  const domains = [...new Set(streams.map(domainOf))];
+  const rows = await database.query<{ name: string; value: number; held: boolean | null }>({
+    name: 'read-seen',
+    text: `SELECT stream AS name, version AS value, held FROM handler_cursors WHERE handler = $1 AND stream = ANY($2::text[])
+      UNION ALL
+      SELECT d.domain, c.position, NULL FROM unnest($3::text[], $4::text[]) AS d(domain, name) JOIN checkpoints c USING (name)`,
+    values: [handler, streams, domains, domains.map((domain) => floorCheckpoint(handler, domain))],
   });
-  return new Map(rows.map(({ stream, version }) => [stream, version]));
+  const versions = new Map<string, number>();
+  const floors = new Map<string, number>();
+  const held = new Set<string>();
+  for (const row of rows) {
+    if (row.held === null) floors.set(row.name, row.value);
+    else versions.set(row.name, row.value);
+    if (row.held) held.add(row.name);
+  }
+  return { versions, floors, held };
 }
 
 /** How far the handler has seen the streams of these events; 0 for not at all. For reconciliation. */
-export async function seenOf(database: Database, handler: string, heads: RecordedEvent[]): Promise<number[]> {
-  const streams = heads.map(({ stream }) => stream);
-  const cursors = await readCursors(database, handler, streams);
-  return streams.map((stream) => cursors.get(stream) ?? 0);
+export async function seenOf(database: Database, handler: string, heads: StreamHead[]): Promise<number[]> {
+  const seen = await readSeen(
+    database,
+    handler,
+    heads.map(({ stream }) => stream),
+  );
+  return heads.map((head) => Math.max(seen.versions.get(head.stream) ?? 0, isPassed(seen, head) ? head.version : 0));
+}
+
+/** Whether the floor says that the event was seen. */
+export function isPassed({ floors, held }: Seen, { stream, position }: StreamHead): boolean {
+  return position <= (floors.get(domainOf(stream)) ?? 0) && !held.has(stream);
 }
 
 /** Called in the process that sets timers of the handler, with the earliest due time of those set together. */
@@ -46,7 +80,7 @@ export function onTimersSet(database: Database, handler: string, listener: Timer
 export async function writeCursors(
   database: Database,
   handler: string,
-  cursors: Map<string, number>,
+  cursors: Map<string, Cursor>,
   timers: TimerChange[],
 ): Promise<void> {
   if (cursors.size === 0 && timers.length === 0) return;
@@ -61,10 +95,12 @@ export async function writeCursors(
     text: `WITH known AS (
              SELECT id FROM timers WHERE handler = $1 AND id = ANY($4::text[] || $6::text[]) ORDER BY id FOR UPDATE
            ), seen AS (
-             INSERT INTO handler_cursors (handler, stream, version)
-             SELECT $1, s, v FROM unnest($2::text[], $3::bigint[]) AS t(s, v)
+             INSERT INTO handler_cursors AS c (handler, stream, version, position, position_of)
+             SELECT $1, s, v, p, CASE WHEN p IS NOT NULL THEN v END
+             FROM unnest($2::text[], $3::bigint[], $10::bigint[]) AS t(s, v, p)
              ON CONFLICT (handler, stream) DO UPDATE
-               SET version = greatest(handler_cursors.version, excluded.version)
+               SET version = excluded.version, position = excluded.position, position_of = excluded.position_of
+               WHERE c.version < excluded.version
            ), cancelled AS (
              DELETE FROM timers USING known JOIN unnest($4::text[], $5::bigint[]) AS t(i, v) ON known.id = i
              WHERE handler = $1 AND timers.id = i AND version <= v
@@ -78,13 +114,14 @@ export async function writeCursors(
     values: [
       handler,
       streams,
-      streams.map((stream) => cursors.get(stream)),
+      streams.map((stream) => cursors.get(stream)!.version),
       unset.map((timer) => timer.id),
       unset.map((timer) => timer.version),
       set.map((timer) => timer.id),
       set.map((timer) => timer.dueAt!.toISOString()),
       set.map((timer) => timer.retries),
       set.map((timer) => timer.version),
+      streams.map((stream) => cursors.get(stream)!.position),
     ],
   });
   if (set.length === 0) return;

@@ -6,8 +6,9 @@ import { unavailable } from '@caudal/kernel/errors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { memoryLog } from '@caudal/testing/memory-log.ts';
+import { seenBy } from '@caudal/testing/seen-by.ts';
 import { expect, test } from '@jest/globals';
-import { readCursors } from './cursor-store.ts';
+import { readSeen } from './cursor-store.ts';
 import { concernOf } from './observe.ts';
 import { createSagaHandler } from './saga-handler.ts';
 import { useDatabase } from './testing/postgres.ts';
@@ -63,7 +64,7 @@ describeWith(['postgres'], 'a saga', () => {
           .map((event) => fulfilment.decode(event).$case),
       timers: () => db.timers(handler.name),
       timer: async () => ({ handler: handler.name, ...(await db.timers(handler.name))[0]! }),
-      cursor: async (stream: string) => (await readCursors(db.database, handler.name, [stream])).get(stream) ?? 0,
+      cursor: async (stream: string) => (await readSeen(db.database, handler.name, [stream])).versions.get(stream) ?? 0,
     };
   }
 
@@ -104,7 +105,7 @@ describeWith(['postgres'], 'a saga', () => {
   test('counts events that concern no saga as seen, and returns how far it has seen', async () => {
     const { handler, world } = setUp();
     expect(await handler.handle([shipped('a', 1), shipped('a', 2)])).toEqual([]);
-    expect(await handler.seen([delivered('a'), shipped('a', 2)])).toEqual([0, 2]);
+    expect(await seenBy(handler, [delivered('a'), shipped('a', 2)])).toEqual([0, 2]);
     expect(world.calls).toEqual([]);
   });
 

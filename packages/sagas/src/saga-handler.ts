@@ -20,9 +20,9 @@ import type { Database } from '@caudal/postgres/database.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { type Advanced, type Led, lead, type Observed, type Run, type Task, toEnd, untilSlow } from './advance.ts';
 import { SLOW_MS, withBulkhead } from './bulkhead.ts';
-import { type DueTimer, readCursors, seenOf, writeCursors } from './cursor-store.ts';
+import { type Cursor, type DueTimer, readSeen, seenOf, writeCursors } from './cursor-store.ts';
 import { concernOf, observedOf } from './observe.ts';
-import { addFailure, capCursors, type Failures, isBefore, sortOut, unfinishedOf } from './seen.ts';
+import { addFailure, capCursors, type Failures, sortOut, unfinishedOf, withBeginning } from './seen.ts';
 import { sagaTurns } from './turns.ts';
 import type { Saga, TimerChange } from './types.ts';
 
@@ -80,9 +80,10 @@ export function createSagaHandler<S, F extends EventCase>(options: SagaHandlerOp
 
     async handle(events) {
       const streams = [...new Set(events.map(({ stream }) => stream))];
-      const { fresh, gaps } = sortOut(events, await readCursors(database, name, streams));
+      const seen = withBeginning(await readSeen(database, name, streams), begin);
+      const { fresh, gaps, passed } = sortOut(events, seen);
       const failures: Failures = new Map();
-      const cursors = new Map<string, number>();
+      const cursors = new Map<string, Cursor>(passed);
       const timers: TimerChange[] = [];
       const noted = Promise.withResolvers<void>();
       try {
@@ -92,7 +93,7 @@ export function createSagaHandler<S, F extends EventCase>(options: SagaHandlerOp
             if ('advanced' in part) timers.push({ id, ...part.advanced });
             for (const event of part.events) {
               if ('error' in part) addFailure(failures, event, part.error);
-              else cursors.set(event.stream, Math.max(event.version, cursors.get(event.stream) ?? 0));
+              else if (event.version > (cursors.get(event.stream)?.version ?? 0)) cursors.set(event.stream, event);
             }
           }
         });
@@ -116,14 +117,14 @@ export function createSagaHandler<S, F extends EventCase>(options: SagaHandlerOp
   /**
    * By saga. Events without a saga count as seen. One that can't be decoded fails, and ends its stream in this batch.
    */
-  function groupBySaga(fresh: Map<string, RecordedEvent[]>, cursors: Map<string, number>, failures: Failures) {
+  function groupBySaga(fresh: Map<string, RecordedEvent[]>, cursors: Map<string, Cursor>, failures: Failures) {
     const groups = new Map<string, Group>();
     for (const list of fresh.values()) {
       for (const recorded of list) {
         try {
-          const concern = isBefore(begin, recorded) ? undefined : concernIn(recorded);
+          const concern = concernIn(recorded);
           if (!concern) {
-            cursors.set(recorded.stream, recorded.version);
+            cursors.set(recorded.stream, recorded);
             continue;
           }
           const observed = { react: concern.react, origin: originOf(recorded, `service:${saga.name}`) };

@@ -13,6 +13,7 @@ import { sleep } from '@caudal/kernel/time.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { memoryLog } from '@caudal/testing/memory-log.ts';
+import { seenBy } from '@caudal/testing/seen-by.ts';
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { takeDueTimers, writeCursors } from './cursor-store.ts';
@@ -146,7 +147,10 @@ describeWith(['postgres'], 'a saga, whatever happens', () => {
           .sort(),
       ),
       effects: [...world.effects].sort(),
-      seen: await handler.seen(streams.map((stream) => stream.at(-1)!)),
+      seen: await seenBy(
+        handler,
+        streams.map((stream) => stream.at(-1)!),
+      ),
       timers: await db.timers(handler.name),
     };
   }

@@ -1,6 +1,7 @@
 import { stock } from '@caudal/contract/entities.ts';
 import { unavailable } from '@caudal/kernel/errors.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
+import { seenBy } from '@caudal/testing/seen-by.ts';
 import { expect, test } from '@jest/globals';
 import { useDatabase } from './testing/postgres.ts';
 import { recorded, testClock } from './testing/world.ts';
@@ -46,7 +47,7 @@ describeWith(['postgres'], 'a timer policy', () => {
     ]);
     expect(await policy.handle([ended(3)])).toEqual([]);
     expect((await timers()).map(({ id }) => id)).toEqual(['P1/r2']);
-    expect(await policy.seen([ended(3)])).toEqual([3]);
+    expect(await seenBy(policy, [ended(3)])).toEqual([3]);
   });
 
   test('a repeated event sets nothing again', async () => {
@@ -63,7 +64,7 @@ describeWith(['postgres'], 'a timer policy', () => {
     ]);
     const bad = { ...ended(2), schemaVersion: 7 };
     expect(await policy.handle([bad, ended(3)])).toEqual([{ kind: 'failed', event: bad, error: expect.any(Error) }]);
-    expect(await policy.seen([bad])).toEqual([1]);
+    expect(await seenBy(policy, [bad])).toEqual([1]);
     expect((await timers()).length).toBe(1);
   });
 

@@ -8,10 +8,10 @@ import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { isTransient } from '@caudal/kernel/errors.ts';
 import { backoffMs, type Clock } from '@caudal/kernel/time.ts';
 import type { Database } from '@caudal/postgres/database.ts';
-import { readCursors, seenOf, writeCursors } from './cursor-store.ts';
+import { type Cursor, readSeen, seenOf, writeCursors } from './cursor-store.ts';
 import { type CaseOf, forCase, type ObservedEvent, observedOf } from './observe.ts';
 import type { TimedHandler } from './saga-handler.ts';
-import { addFailure, type Failures, isBefore, sortOut, unfinishedOf } from './seen.ts';
+import { addFailure, type Failures, sortOut, unfinishedOf, withBeginning } from './seen.ts';
 import type { TimerChange } from './types.ts';
 
 const RETRY = { firstMs: 500, maxMs: 60_000 };
@@ -71,19 +71,18 @@ export function createTimerPolicy<E extends EventCase>(options: TimerPolicyOptio
     },
 
     async handle(events) {
-      const { fresh, gaps } = sortOut(
-        events,
-        await readCursors(database, name, [...new Set(events.map((e) => e.stream))]),
-      );
+      const streams = [...new Set(events.map(({ stream }) => stream))];
+      const seen = withBeginning(await readSeen(database, name, streams), begin);
+      const { fresh, gaps, passed } = sortOut(events, seen);
       const failures: Failures = new Map();
-      const cursors = new Map<string, number>();
+      const cursors = new Map<string, Cursor>(passed);
       const timers: TimerChange[] = [];
       for (const [stream, list] of fresh) {
         for (const recorded of list) {
           try {
-            const change = isBefore(begin, recorded) ? undefined : changeOf(recorded);
+            const change = changeOf(recorded);
             if (change) timers.push({ ...change, retries: 0, version: recorded.version });
-            cursors.set(stream, recorded.version);
+            cursors.set(stream, recorded);
           } catch (error) {
             addFailure(failures, recorded, error);
             break;

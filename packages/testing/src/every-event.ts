@@ -13,6 +13,7 @@ import { foldHistory, foldView } from '@caudal/projections/fold.ts';
 import type { StoredDocument } from '@caudal/projections/stores/store.ts';
 import { deleted, type Projection } from '@caudal/projections/types.ts';
 import { sampleEvents, unknownCase, unknownEncoded } from './sample-events.ts';
+import { seenBy } from './seen-by.ts';
 
 const id = 'any';
 const at = new Date('2026-01-01T00:00:00Z');
@@ -152,7 +153,7 @@ export async function handlerFaults({ handler, entities, append }: HandlerFaults
         const event = one.kind === 'failed' ? one.event.type : one.stream;
         faults.push(`${handler.name}: ${event} fails: ${one.kind === 'failed' ? one.error : one.kind}`);
       }
-      const seen = await handler.seen(events);
+      const seen = await seenBy(handler, events);
       events.forEach(({ type, version }, index) => {
         if (seen[index]! < version) faults.push(`${handler.name}: ${type} stays unseen`);
       });
@@ -160,7 +161,7 @@ export async function handlerFaults({ handler, entities, append }: HandlerFaults
     const unknown = unknownRecorded(entity, streamOf('unknown'), 1);
     const unfinished = await give([unknown]);
     const isRefused = unfinished.some((one) => one.kind === 'failed' && one.error instanceof NewerEvent);
-    if (!isRefused || (await handler.seen([unknown]))[0] !== 0)
+    if (!isRefused || (await seenBy(handler, [unknown]))[0] !== 0)
       faults.push(`${handler.name}: skips ${unknown.type}, which it does not know`);
   }
   return faults;

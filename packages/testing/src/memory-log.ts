@@ -13,6 +13,7 @@ import type {
   Snapshot,
   StreamAppend,
   StreamConflict,
+  StreamHead,
 } from '@caudal/eventlog/types.ts';
 import { type Clock, sleep, systemClock } from '@caudal/kernel/time.ts';
 
@@ -264,7 +265,11 @@ function openClient(store: Store, call: NonNullable<MemoryLogOptions['call']> = 
       const seen = events
         .slice(afterPosition, afterPosition + limit)
         .filter(({ recordedAt }) => recordedAt.getTime() <= oldEnough);
-      const heads = new Map(seen.map((event) => [event.stream, event]));
+      const heads = new Map<string, StreamHead>();
+      for (const { stream, version, position } of seen) {
+        heads.delete(stream);
+        heads.set(stream, { stream, version, position });
+      }
       return { heads: [...heads.values()], position: seen.at(-1)?.position ?? afterPosition };
     },
     async *readStream(stream, afterVersion = 0) {
@@ -278,6 +283,11 @@ function openClient(store: Store, call: NonNullable<MemoryLogOptions['call']> = 
     async loadSnapshot(stream) {
       await tick();
       return snapshots.get(stream);
+    },
+    async findSnapshot(stream) {
+      await tick();
+      const snapshot = snapshots.get(stream);
+      return snapshot && { version: snapshot.version, schemaVersion: snapshot.schemaVersion };
     },
     async saveSnapshot(stream, snapshot) {
       await tick();

@@ -1,5 +1,8 @@
+import { decimalsOf } from '@caudal/contract/currencies.ts';
 import { OrderPayment } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
+import { currencies } from '@caudal/testing/currencies.ts';
 import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
 import { compose, isTemplate, moneyText, type OrderFacts, type Template } from './templates.ts';
 
 const gbp = (minorUnits: bigint) => ({ minorUnits, currency: 'GBP' });
@@ -84,7 +87,27 @@ test.each([
   [-105n, 'EUR', '-1.05 EUR'],
   [1250n, 'JPY', '1250 JPY'],
   [1250n, 'KWD', '1.250 KWD'],
+  [1250000n, 'HUF', '12500.00 HUF'],
+  [1250n, 'IQD', '1.250 IQD'],
+  [1250n, 'MGA', '12.50 MGA'],
   [90071992547409931n, 'GBP', '900719925474099.31 GBP'],
 ])('%p minor units of %s are %s', (minorUnits, currency, text) => {
   expect(moneyText({ minorUnits, currency })).toBe(text);
+});
+
+test('an amount of any currency is shown with its decimals, and to the last of its minor units', () => {
+  fc.assert(
+    fc.property(
+      fc.constantFrom(...currencies),
+      fc.bigInt({ min: -(10n ** 15n), max: 10n ** 15n }),
+      (currency, minorUnits) => {
+        const [, sign, whole, fraction = ''] = /^(-?)(\d+)(?:\.(\d+))? [A-Z]{3}$/.exec(
+          moneyText({ minorUnits, currency }),
+        )!;
+        expect(fraction).toHaveLength(decimalsOf(currency));
+        expect(whole).toMatch(/^(0|[1-9]\d*)$/);
+        expect(BigInt(`${sign}${whole}${fraction}`)).toBe(minorUnits);
+      },
+    ),
+  );
 });

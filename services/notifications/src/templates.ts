@@ -1,4 +1,5 @@
 /** The mails to customers: plain text, one template per event. */
+import { decimalsOf } from '@caudal/contract/currencies.ts';
 import type { Order, OrderLine, OrderPayment } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
 import type { Mail } from './mailer.ts';
@@ -11,19 +12,7 @@ export type OrderFacts = Pick<Order, 'orderId' | 'reference' | 'lines' | 'total'
 /** At most this many lines of an order are listed. */
 const maxLines = 50;
 
-const decimals = new Map<string, number>();
-
-/** Number of decimals of a currency. Cached: making a formatter costs more than the rest of a mail. */
-function decimalsOf(currency: string): number {
-  let known = decimals.get(currency);
-  if (known === undefined) {
-    known = new Intl.NumberFormat('en', { style: 'currency', currency }).resolvedOptions().maximumFractionDigits ?? 2;
-    decimals.set(currency, known);
-  }
-  return known;
-}
-
-/** `12.50 GBP`, with the currency's own number of decimals. */
+/** `12.50 GBP`, with the decimals that ISO 4217 gives the currency. */
 export function moneyText({ minorUnits, currency }: Money): string {
   const digits = decimalsOf(currency);
   const sign = minorUnits < 0n ? '-' : '';

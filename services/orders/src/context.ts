@@ -4,6 +4,7 @@ import { defineContext } from '@caudal/context/context.ts';
 import { CatalogServiceService } from '@caudal/contract/gen/caudal/catalog/v1/catalog.ts';
 import { CustomerQueryServiceService } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
 import { InventoryServiceService } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
+import { OrderQueryServiceService } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import { PaymentServiceService } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
 import { ShippingServiceService } from '@caudal/contract/gen/caudal/shipping/v1/shipping.ts';
 import { createSagaHandler } from '@caudal/sagas/saga-handler.ts';
@@ -36,6 +37,7 @@ export const orders = defineContext({
     'catalog.products.price',
     'customers.customers.read:any',
     'inventory.stock.reserve',
+    'orders.orders.read:any',
     'payments.payments.write',
     'shipping.shipments.create',
     'log.events.read',
@@ -48,6 +50,7 @@ export const orders = defineContext({
       ids,
       catalog: client(CatalogServiceService),
       customers: client(CustomerQueryServiceService),
+      queries: client(OrderQueryServiceService),
     }),
   ],
   queries: ({ views }) => [

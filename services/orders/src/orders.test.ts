@@ -39,6 +39,8 @@ const request = PlaceOrderRequest.fromPartial({
 
 function serve(sold = products) {
   const options: (CallOptions | undefined)[] = [];
+  /** The etags of the orders' views. */
+  const viewed = new Map<string, string>();
   const log = memoryLog({ domain: 'orders' });
   let id = 0;
   const { handlers } = orderService({
@@ -56,10 +58,18 @@ function serve(sold = products) {
         return {};
       },
     } as OrderServiceDependencies['customers'],
+    queries: {
+      async getOrder({ orderId }, asked) {
+        options.push(asked);
+        const etag = viewed.get(orderId ?? '');
+        if (!etag) throw notFound('order', orderId ?? '');
+        return { etag };
+      },
+    } as OrderServiceDependencies['queries'],
     ids: () => 'made',
   });
   const call = handlers as unknown as Record<string, (request: unknown, call: Call) => Promise<Order>>;
-  return { log, options, place: call.placeOrder!, cancel: call.cancelOrder! };
+  return { log, options, viewed, place: call.placeOrder!, cancel: call.cancelOrder! };
 }
 
 describe('placing an order', () => {
@@ -171,6 +181,22 @@ describe('cancelling an order', () => {
       code: 'ABORTED',
       reason: 'ETAG_MISMATCH',
     });
+  });
+
+  test('with the etag of a view is refused once payment or shipment have changed since', async () => {
+    const { place, cancel, viewed, options } = serve();
+    await place(request, testCall());
+    const read = '1-paid____';
+    viewed.set('o1', '1-refunded');
+    expect(await refusalOf(cancel({ ...cancellation, etag: read }, testCall()))).toEqual({
+      code: 'ABORTED',
+      reason: 'ETAG_MISMATCH',
+    });
+    const call = testCall();
+    viewed.set('o1', read);
+    await cancel({ ...cancellation, etag: read }, call);
+    expect(options.at(-1)).toMatchObject({ origin: call.origin, signal: call.signal });
+    expect((await refusalOf(cancel({ ...cancellation, orderId: 'o2', etag: '1-x' }, testCall()))).code).toBe('ABORTED');
   });
 });
 

@@ -75,7 +75,7 @@ async function jobsIn(system: App): Promise<Listed[]> {
   const found = await Promise.all(
     system.locals.map(async (local): Promise<Listed[]> => {
       const { now, records } = await readJobs(local.database, LEASE_MS);
-      const declared = new Map(jobsOf(local, system.values).map((job) => [job.name, job]));
+      const declared = new Map(jobsOf(system, local).map((job) => [job.name, job]));
       return [...new Set([...declared.keys(), ...records.keys()])].map((name) => ({
         job: `${local.context.name}.${name}`,
         ...{ local, declared: declared.get(name), record: records.get(name), now },
@@ -129,7 +129,7 @@ function secondsOf({ lastStartedAt, lastEndedAt }: JobRecord): number | null {
 async function run(system: App, name: string, json: boolean): Promise<boolean> {
   const jobs = new Map(
     system.locals.flatMap((local) =>
-      jobsOf(local, system.values).map((job) => [`${local.context.name}.${job.name}`, { local, job }] as const),
+      jobsOf(system, local).map((job) => [`${local.context.name}.${job.name}`, { local, job }] as const),
     ),
   );
   const { local, job } = pick('job', name, jobs);

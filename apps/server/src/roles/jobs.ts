@@ -1,15 +1,18 @@
 /** The jobs role: runs its contexts' jobs and the maintenance of their logs, and reads their gauges. */
 import type { Settings } from '@caudal/config/config.ts';
 import type { ContextJob, JobTools } from '@caudal/context/context.ts';
+import { domainsOf } from '@caudal/contract/entity.ts';
 import { archiveMonths } from '@caudal/eventlog/archive/archive-months.ts';
-import { maintainLog } from '@caudal/eventlog/maintenance.ts';
+import { isUpgradeEnded, maintainLog } from '@caudal/eventlog/maintenance.ts';
 import { checkJobs } from '@caudal/jobs/check-jobs.ts';
 import { runJobs } from '@caudal/jobs/jobs.ts';
-import type { GuardedDatabase } from '@caudal/jobs/types.ts';
+import type { GuardedDatabase, JobRun } from '@caudal/jobs/types.ts';
 import { openViews } from '@caudal/projections/queries/views.ts';
 import type { Projection, Views } from '@caudal/projections/types.ts';
+import { endCursors } from '@caudal/sagas/cursor-ends.ts';
 import { observeGauge } from '@caudal/telemetry/observed-gauge.ts';
 import type { App } from '../app.ts';
+import { sagaDefinitions } from '../handlers/definitions.ts';
 import type { LocalContext } from '../local-context.ts';
 import type { RuntimeValues } from '../settings/settings.ts';
 
@@ -24,7 +27,7 @@ export function startJobs(app: App): void {
     const jobs = runJobs({
       database,
       context: context.name,
-      jobs: jobsOf(local, app.values),
+      jobs: jobsOf(app, local),
       holder: app.holder,
       tools: (guarded) => jobTools(app, local, guarded),
     });
@@ -35,7 +38,7 @@ export function startJobs(app: App): void {
 }
 
 /** The jobs of a context: its own, and those of every context. Throws an Error if two have the same name. */
-export function jobsOf(local: LocalContext, values: RuntimeValues): ContextJob[] {
+export function jobsOf(app: App, local: LocalContext): ContextJob[] {
   const { context, database: plain } = local;
   const maintenance: ContextJob = {
     name: 'log-maintenance',
@@ -46,7 +49,13 @@ export function jobsOf(local: LocalContext, values: RuntimeValues): ContextJob[]
     atStart: true,
     run: ({ database }, { signal }) => maintainLog({ database, plain, domain: context.name, signal }),
   };
-  const jobs = [maintenance, archiving(local, values), ...(context.jobs ?? [])];
+  const cursorEnds: ContextJob = {
+    name: 'saga-cursors',
+    description: 'Deletes what sagas remember of streams of which nothing has happened for a day.',
+    schedule: { everyMs: 3_600_000 },
+    run: ({ database }, run) => endSagaCursors(app, local, database, run),
+  };
+  const jobs = [maintenance, archiving(local, app.values), cursorEnds, ...(context.jobs ?? [])];
   checkJobs(context.name, jobs);
   return jobs;
 }
@@ -64,6 +73,22 @@ export function archiving({ context, database: plain, archive }: LocalContext, v
       if (archive) await archiveMonths({ database, plain, archive, domain: context.name, afterMonths, signal });
     },
   };
+}
+
+/** See docs/bounds.md, Cursors end. */
+async function endSagaCursors(
+  app: App,
+  { context }: LocalContext,
+  database: GuardedDatabase,
+  { now, signal }: JobRun,
+): Promise<void> {
+  // A process of version 0.2 would take a stream without a cursor for a new one.
+  if (!(await isUpgradeEnded(database))) return;
+  for (const handler of await sagaDefinitions(context, app.values)) {
+    if (signal.aborted) return;
+    const logs = app.logsFor(context, domainsOf(handler.entities));
+    await endCursors({ database, handler, logs, now, signal });
+  }
 }
 
 /** The tools of a run of a context's job. */

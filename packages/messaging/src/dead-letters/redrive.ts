@@ -69,7 +69,7 @@ async function tryAgain(options: RedriveOptions & { handler: EventHandler }, par
   const log = logOf(logs, stream);
 
   const [first] = await log.readStreams([{ stream, afterVersion: parked.version - 1 }], { limit: 1 });
-  let seen = first ? (await handler.seen([first]))[0]! : parked.version - 1;
+  let seen = first ? (await handler.seen([first], async () => [first]))[0]! : parked.version - 1;
   for (;;) {
     const events = await log.readStreams([{ stream, afterVersion: seen }], { limit: chunkSize });
     if (events.length === 0) {

@@ -1,6 +1,7 @@
 /** What reconciliation makes of slots that are late, and of slots that no queue brings. */
 import { openEventLog } from '@caudal/eventlog/event-log.ts';
 import { migrations as logMigrations } from '@caudal/eventlog/migrations.ts';
+import type { LogReader } from '@caudal/eventlog/types.ts';
 import { position } from '@caudal/postgres/checkpoint.ts';
 import { type Database, openDatabase } from '@caudal/postgres/database.ts';
 import { migrate } from '@caudal/postgres/migrate.ts';
@@ -38,16 +39,26 @@ describeWith(['postgres'], 'reconciliation by slots', () => {
     cleanups.push(() => log.stop());
     for (const id of versions(20)) await grow(log, `orders.order/${id}`, 2);
     const handler = testHandler('list.v1', ['orders.order']);
+    /** The streams whose events were read from the log. */
+    const reads: string[] = [];
+    const counted: LogReader = {
+      ...log,
+      readStreams: (cursors, options) => {
+        reads.push(...cursors.map(({ stream }) => stream));
+        return log.readStreams(cursors, options);
+      },
+      readLog: () => Promise.reject(new Error('reconciliation reads heads')),
+    };
     const running = runSubscription({
       handler,
       feed: { ...scriptedFeed(), ...feed },
-      logs: new Map([['orders', log]]),
+      logs: new Map([['orders', counted]]),
       database,
       reconciliation: reconciliation && { ...reconciliation, minAgeMs: 0 },
     });
     cleanups.push(() => running.stop());
     const slots = () => new Set([...handler.applied.keys()].map(slotOf));
-    return { handler, slots, checkpoint: () => position(database, 'sweep:list.v1:orders') };
+    return { handler, log, reads, slots, checkpoint: () => position(database, 'sweep:list.v1:orders') };
   }
 
   const late = versions(20)
@@ -70,6 +81,18 @@ describeWith(['postgres'], 'reconciliation by slots', () => {
     const backlog = [...new Set(late)];
     const { handler } = await given({ backlog: async () => backlog }, { everyMs: 20 });
     await until(() => handler.applied.size === 20);
+  });
+
+  test('events are read of the streams that are behind, and of no others', async () => {
+    const { handler, log, reads, checkpoint } = await given({}, { everyMs: 20 });
+    await until(async () => (await checkpoint()) === 40);
+    reads.length = 0;
+    // All streams move, and the handler has seen the events of all but one.
+    for (const id of versions(20)) if (id !== 7) handler.applied.set(`orders.order/${id}`, [1, 2, 3]);
+    for (const id of versions(20)) await grow(log, `orders.order/${id}`, 1);
+    await until(() => handler.applied.get('orders.order/7')?.length === 3);
+    await until(async () => (await checkpoint()) === 60);
+    expect(new Set(reads)).toEqual(new Set(['orders.order/7']));
   });
 
   test('slots that no queue brings are read at once, and only those', async () => {

@@ -5,7 +5,8 @@
  */
 
 import { entityOfStream } from '@caudal/contract/entity.ts';
-import type { LogReader, RecordedEvent } from '@caudal/eventlog/types.ts';
+import type { LogReader, RecordedEvent, StreamHead } from '@caudal/eventlog/types.ts';
+import { unavailable } from '@caudal/kernel/errors.ts';
 import { sleep } from '@caudal/kernel/time.ts';
 import { position } from '@caudal/postgres/checkpoint.ts';
 import type { Database } from '@caudal/postgres/database.ts';
@@ -24,8 +25,12 @@ export interface ReconciliationOptions {
   minAgeMs?: number;
 }
 
-/** Heads in one step; also how many may be settled twice after a crash. */
-const pageSize = 500;
+/** Heads in one read; also how many may be settled twice after a crash. */
+const pageSize = 5_000;
+/** Streams that are compared at once: their views are read together. */
+const comparedAtOnce = 500;
+/** Events in one read of a log: the most that it gives. */
+const readLimit = 1_000;
 
 /** After so many rounds in a row, slots with a backlog are compared too. */
 const maxLeftOut = 20;
@@ -41,20 +46,36 @@ const logs = logger('reconciliation');
 /** Between two looks for slots that no queue brings. */
 const unservedEveryMs = 1_000;
 /** Pages of heads in one such round. */
-const unservedPages = 20;
+const unservedPages = 2;
 
 interface Compared {
   handler: EventHandler;
   settle(events: RecordedEvent[]): Promise<void>;
 }
 
-/** Settles the streams of a page that are behind. */
-async function settleBehind({ handler, settle }: Compared, domain: string, heads: RecordedEvent[]): Promise<void> {
-  const seen = heads.length > 0 ? await handler.seen(heads) : [];
-  const behind = heads.filter(({ version }, index) => seen[index]! < version);
-  if (behind.length === 0) return;
-  foundBehind.add(behind.length, { handler: handler.name, domain });
-  await settle(behind);
+/** The events that the heads are, in their order. Throws if the log lacks one, as a replica that is behind may. */
+async function eventsOf(log: LogReader, heads: StreamHead[]): Promise<RecordedEvent[]> {
+  const cursors = heads.map(({ stream, version }) => ({ stream, afterVersion: version - 1 }));
+  const events = new Map<string, RecordedEvent>();
+  // Streams may have grown since, and a read has a limit: what it did not reach is read by the next one.
+  for (let rest = cursors; rest.length > 0; rest = cursors.filter(({ stream }) => !events.has(stream))) {
+    const read = await log.readStreams(rest, { limit: readLimit });
+    if (read.length === 0) throw unavailable(`the log of ${log.domain} with its newest events`);
+    for (const event of read) if (!events.has(event.stream)) events.set(event.stream, event);
+  }
+  return heads.map(({ stream }) => events.get(stream)!);
+}
+
+/** Settles the streams of a page that are behind. Only of these, the events are read. */
+async function settleBehind({ handler, settle }: Compared, log: LogReader, page: StreamHead[]): Promise<void> {
+  for (let place = 0; place < page.length; place += comparedAtOnce) {
+    const heads = page.slice(place, place + comparedAtOnce);
+    const seen = await handler.seen(heads, () => eventsOf(log, heads));
+    const behind = heads.filter(({ version }, index) => seen[index]! < version);
+    if (behind.length === 0) continue;
+    foundBehind.add(behind.length, { handler: handler.name, domain: log.domain });
+    await settle(await eventsOf(log, behind));
+  }
 }
 
 /**
@@ -81,7 +102,7 @@ export async function readUnserved(
       const { heads, position: end } = await log.heads(at, { minAgeMs: 0, limit: pageSize });
       if (end <= at) break;
       const ours = heads.filter(({ stream }) => followed.has(entityOfStream(stream)) && slots.has(slotOf(stream)));
-      await settleBehind(options, log.domain, ours);
+      await settleBehind(options, log, ours);
       at = end;
       reached.set(log.domain, at);
     }
@@ -125,7 +146,7 @@ export async function reconcileAll(options: {
   const isCatchingUp = async (log: LogReader, since: number): Promise<boolean> => {
     const delivered = lastBatch(log.domain);
     if (!delivered || delivered.at < since) return false;
-    const { heads } = await log.heads(delivered.position, { minAgeMs, limit: pageSize });
+    const { heads } = await log.heads(delivered.position, { minAgeMs, limit: comparedAtOnce });
     return heads.some(({ stream }) => followed.has(entityOfStream(stream)));
   };
 
@@ -138,7 +159,7 @@ export async function reconcileAll(options: {
       const heads = page.heads.filter(
         ({ stream }) => followed.has(entityOfStream(stream)) && !without.includes(slotOf(stream)),
       );
-      await settleBehind({ handler, settle }, log.domain, heads);
+      await settleBehind({ handler, settle }, log, heads);
       if (without.length === 0 && !(await lease.advance(page.position))) break;
       reached = page.position;
     }

@@ -90,7 +90,7 @@ export function runSubscription(options: SubscriptionOptions): Running {
           name: handler.name,
           entities: handler.entities,
           handle: (events) => exclusively(() => handler.handle(events)),
-          seen: (heads) => handler.seen(heads),
+          seen: (heads, events) => handler.seen(heads, events),
         },
         ...common,
       });

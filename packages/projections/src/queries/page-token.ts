@@ -26,6 +26,7 @@ export interface Shape {
 }
 
 const longestToken = 8_192;
+const longestText = 1_000;
 
 /** The token. */
 export function encodeToken(token: PageToken, shape: Shape): string {
@@ -46,7 +47,7 @@ export function decodeToken(token: string, shape: Shape): PageToken {
   if (!Array.isArray(parsed) || parsed.length !== 4) throw noToken();
   const [print, generation, keys, id] = parsed as unknown[];
   if (typeof print !== 'string' || !Number.isSafeInteger(generation) || (generation as number) < 1) throw noToken();
-  if (!Array.isArray(keys) || typeof id !== 'string' || id === '') throw noToken();
+  if (!Array.isArray(keys) || !isText(id) || id === '') throw noToken();
   if (print !== fingerprint(shape))
     throw invalidField(
       'page_token',
@@ -67,10 +68,11 @@ function noToken(): CaudalError {
 }
 
 function keyOf(type: KeyType | 'score', value: unknown): TypedKey | number {
-  if (type === 'score' && typeof value === 'number') return value;
+  // JSON can write numbers that are beyond all.
+  if (type === 'score' && Number.isFinite(value)) return value as number;
   if (type === 'score') throw noToken();
   if (value === null) return null;
-  if (type === 'keyword' && typeof value === 'string') return value;
+  if (type === 'keyword' && isText(value)) return value;
   if (type === 'boolean' && typeof value === 'boolean') return value;
   if (type === 'long' && typeof value === 'string' && /^-?\d{1,19}$/.test(value)) {
     const long = BigInt(value);
@@ -78,10 +80,18 @@ function keyOf(type: KeyType | 'score', value: unknown): TypedKey | number {
   }
   if (type === 'timestamp' && typeof value === 'string') {
     const time = new Date(value);
-    if (!Number.isNaN(time.getTime()) && time.toJSON() === value) return time;
+    // JavaScript has dates that no store has: beyond the years 1 to 9999 there is none of Caudal's.
+    if (/^(?!0000)\d/.test(value) && !Number.isNaN(time.getTime()) && time.toJSON() === value) return time;
   }
   throw noToken();
 }
+
+/**
+ * Whether it is a text that every store can compare with: PostgreSQL has no U+0000, no store has half of a character, and
+ * Elasticsearch compares up to 1,000 bytes.
+ */
+const isText = (value: unknown): value is string =>
+  typeof value === 'string' && !value.includes('\0') && value.isWellFormed() && Buffer.byteLength(value) <= longestText;
 
 function fingerprint({ projection, query }: Shape): string {
   const text = JSON.stringify([projection, query], (_, value) => (typeof value === 'bigint' ? `${value}n` : value));

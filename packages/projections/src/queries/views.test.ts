@@ -2,6 +2,7 @@
 import { order } from '@caudal/contract/entities.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
 import {
   changeGenerations,
   currentOf,
@@ -188,6 +189,74 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       await expect(views.find({ limit: 3, pageToken: first.nextPageToken })).rejects.toMatchObject({
         code: 'INVALID_ARGUMENT',
       });
+    });
+
+    test('a page token with any content is taken, or refused as one: no store fails for it', async () => {
+      const { views, record, generation, append, all } = await setUp();
+      const { projector, collection } = await generation(1);
+      await record([{ number: 1, fed: true, from: 0 }]);
+      for (const id of ['a', 'b', 'c']) await append(order, id, created('ann', 3n));
+      await projector.handle(all());
+      await collection.refresh();
+      const query: Query = {
+        orderBy: [{ key: 'total' }, { key: 'created', descending: true }, { key: 'customer' }],
+        limit: 1,
+      };
+      const { nextPageToken } = await views.find(query);
+      const [print] = JSON.parse(Buffer.from(nextPageToken, 'base64url').toString());
+      const odd = fc.constantFrom(
+        '',
+        '\0',
+        'a\0b',
+        '\ud800',
+        '\udc00x',
+        '\uffff',
+        '%',
+        '"',
+        '\\',
+        '\u{10ffff}',
+        'x'.repeat(5_000),
+      );
+      const times = [
+        '9999-12-31T23:59:59.999Z',
+        '0000-01-01T00:00:00.000Z',
+        '+012345-01-01T00:00:00.000Z',
+        '-000001-01-01T00:00:00.000Z',
+      ];
+      const time = fc.oneof(
+        fc.date({ noInvalidDate: true }).map((date) => date.toJSON()),
+        fc.date({ noInvalidDate: true, min: new Date(0), max: new Date(2 ** 42) }).map((date) => date.toJSON()),
+        fc.constantFrom(...times, '1970-01-01', 'yesterday'),
+      );
+      const long = fc.oneof(
+        fc.bigInt({ min: -(2n ** 64n), max: 2n ** 64n }).map(String),
+        fc.constantFrom('-0', '007', '1.5', ''),
+      );
+      const text = fc.oneof(fc.string({ unit: 'binary' }), odd);
+      const key = fc.oneof(text, time, long, fc.jsonValue());
+      const number = fc.oneof(
+        { weight: 4, arbitrary: fc.constant(1) },
+        fc.constantFrom(0, -1, 2, 1.5, 2 ** 53 - 1, 1e300, 'x'),
+      );
+      const outcomes = { taken: 0, refused: 0 };
+      await fc.assert(
+        fc.asyncProperty(
+          number,
+          fc.oneof({ weight: 3, arbitrary: fc.tuple(long, time, text) }, fc.tuple(key, key, key), fc.array(key)),
+          text,
+          async (...content) => {
+            const pageToken = Buffer.from(JSON.stringify([print, ...content])).toString('base64url');
+            const found = await views.find({ ...query, pageToken }).catch((error: unknown) => error);
+            if ((found as Page<Details>).views) outcomes.taken++;
+            else {
+              outcomes.refused++;
+              expect(found).toMatchObject({ code: 'INVALID_ARGUMENT' });
+            }
+          },
+        ),
+        { numRuns: 400 },
+      );
+      expect(Math.min(outcomes.taken, outcomes.refused)).toBeGreaterThan(20);
     });
 
     test('a page token stays with its generation, and expires with it', async () => {

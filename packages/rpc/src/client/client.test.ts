@@ -251,6 +251,9 @@ describe('connect', () => {
     expect(ids).toHaveLength(2);
     expect(ids[0]).toMatch(/^[0-9a-f-]{36}$/);
     expect(ids[1]).toBe(ids[0]);
+    failures = 1;
+    expect((await client.placeOrder(placeOrder(), { idempotent: true })).orderId).toBe('o-1');
+    expect(ids.splice(2)).toEqual(['', '']);
     client.close();
     const queries = connect(OrderQueryServiceService, { address: unsteady.address, auth });
     failures = 1;

@@ -68,7 +68,7 @@ export function connect<Definition extends object>(
     try {
       const metadata = metadataFor(options, trace.setSpan(parent, span));
       if (auth) metadata.set(headerNames.authorization, `Bearer ${await auth()}`);
-      const message = withRequestId.has(method.path) ? repeatable(request) : request;
+      const message = withRequestId.has(method.path) && !options.idempotent ? repeatable(request) : request;
       const once = () => send(method, message, metadata, { ...options, deadline });
       return await once().catch((error: unknown) => {
         if (!safe.has(method.path) || !isLost(error)) throw error;

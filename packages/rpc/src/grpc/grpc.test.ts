@@ -296,4 +296,38 @@ describe('gRPC errors', () => {
     expect(code).toBe(415);
     session.close();
   });
+
+  test('texts that are not UTF-8 are refused, with the names of their fields; U+FFFD itself is a character', async () => {
+    const { placeOrder: method } = OrderServiceService;
+    const marked = (mark: string) =>
+      Buffer.from(
+        method.requestSerialize(
+          placeOrder({
+            country: mark,
+            lines: [
+              { productId: 'p-1', quantity: 1n },
+              { productId: mark, quantity: 1n },
+            ],
+            paymentMethod: { method: { $case: 'walletId', value: mark } },
+            attributes: { tier: mark },
+          }),
+        ),
+      );
+    const broken = marked('xx\u00e9');
+    // Bytes of Latin-1 in the place of the two bytes of UTF-8.
+    for (let at = broken.indexOf('\u00e9'); at !== -1; at = broken.indexOf('\u00e9')) broken.set([0xe9, 0x78], at);
+    const count = seen.length;
+    const { error } = await send(method.path, broken);
+    expect(fromStatus(error!, 'orders')).toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      reason: 'MALFORMED_REQUEST',
+      violations: ['country', 'lines[1].product_id', 'payment_method.wallet_id', 'attributes'].map((field) => ({
+        field,
+        description: 'must be UTF-8',
+      })),
+    });
+    expect(seen.length).toBe(count);
+    const whole = await send(method.path, method.requestSerialize(placeOrder({ country: '\ufffd' })));
+    expect(whole.error).toBeUndefined();
+  });
 });

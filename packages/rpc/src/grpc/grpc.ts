@@ -1,7 +1,6 @@
 /** Serves endpoints over gRPC. */
 
 import type { Caller } from '@caudal/kernel/context.ts';
-import { CaudalError } from '@caudal/kernel/errors.ts';
 import {
   type handleUnaryCall,
   Metadata,
@@ -19,6 +18,7 @@ import { whenEmitted } from '../server/deadline.ts';
 import type { Endpoint } from '../server/endpoint.ts';
 import type { Pipeline } from '../server/pipeline.ts';
 import { boundOf, tooLarge } from '../server/request-size.ts';
+import { decode } from './decode.ts';
 import { takeGrpcLog } from './grpc-log.ts';
 import { boundMessages } from './message-bound.ts';
 
@@ -158,7 +158,7 @@ function handlerOf(endpoint: Endpoint, pipeline: Pipeline): handleUnaryCall<Buff
       whenGone: whenEmitted(call, 'cancelled'),
       deadline: deadline === Number.POSITIVE_INFINITY ? undefined : new Date(deadline),
       bytes: call.request.length,
-      decode: () => decode(() => definition.requestDeserialize(call.request)),
+      decode: () => decode(endpoint, call.request),
       encode: (response) => definition.responseSerialize(response),
     });
     const metadata = replyMetadata(outcome.requestId);
@@ -171,19 +171,4 @@ function handlerOf(endpoint: Endpoint, pipeline: Pipeline): handleUnaryCall<Buff
     call.sendMetadata(metadata);
     callback(null, outcome.answer);
   };
-}
-
-function decode(read: () => unknown): unknown {
-  try {
-    return read();
-  } catch (cause) {
-    throw new CaudalError(
-      'INVALID_ARGUMENT',
-      'MALFORMED_REQUEST',
-      'The request is not a message of the expected type.',
-      {
-        cause,
-      },
-    );
-  }
 }

@@ -1,7 +1,8 @@
 /** Messages of the contract as JSON Schema (2020-12), with the rules of their fields. */
-import type { DescEnum, DescField, DescMessage, Message } from '@bufbuild/protobuf';
+import { type DescEnum, type DescField, type DescMessage, type Message, ScalarType } from '@bufbuild/protobuf';
 import { contract } from '@caudal/contract/descriptors.ts';
 import { email, rulesOf, uuid } from '../schema/rules.ts';
+import { linePattern, linesPattern } from '../schema/texts.ts';
 
 export type Schema = Record<string, unknown>;
 
@@ -71,9 +72,18 @@ export function collectSchemas(answers: DescMessage[]): Schemas {
 
   const single = (field: DescField): Schema => {
     if (field.enum) return enumeration(field.enum);
-    if (field.message) return message(field.message);
+    if (field.message) return rulesOf(field).ignore === 'always' ? unbounded(field.message) : message(field.message);
     return scalars[field.scalar ?? 0] ?? {};
   };
+
+  /** A message whose rules do not count here, as the sum of amounts that are bounded each. */
+  const unbounded = (type: DescMessage): Schema => ({
+    type: 'object',
+    ...describe(type),
+    properties: Object.fromEntries(
+      type.fields.map((field) => [field.jsonName, { ...single(field), ...describe(field) }]),
+    ),
+  });
 
   const value = (field: DescField): Schema => {
     if (field.fieldKind === 'list') return { type: 'array', items: single(field), ...ruleSchema(field) };
@@ -176,7 +186,8 @@ function ruleSchema(field: DescField): Schema {
   const empty = rulesOf(field).ignore === 'ifZero';
   const number = (value: unknown) => (value ? Number(value) : undefined);
   // JSON Schema's formats are wider than the rules of the same name, and many validators ignore them.
-  const text = pattern ?? (field.scalar === 3 ? longPattern(rest) : patternOfFormat[format ?? '']);
+  const text =
+    pattern ?? (field.scalar === 3 ? longPattern(rest) : (patternOfFormat[format ?? ''] ?? formPattern(field)));
   const schema: Schema = {
     minLength: empty ? undefined : number(minLen),
     maxLength: number(maxLen),
@@ -192,6 +203,12 @@ function ruleSchema(field: DescField): Schema {
     }),
   };
   return Object.fromEntries(Object.entries(schema).filter(([, set]) => set !== undefined));
+}
+
+/** The characters that a single text may have. */
+function formPattern(field: DescField): string | undefined {
+  if (field.scalar !== ScalarType.STRING || field.fieldKind !== 'scalar') return undefined;
+  return contract().textForm(field) === 'lines' ? linesPattern : linePattern;
 }
 
 const patternOfFormat: Record<string, string> = { uuid: uuid.source, email: email.source };

@@ -53,6 +53,15 @@ describe('the OpenAPI document', () => {
     expect((body.properties!.delta as Json).description).toContain('not 0');
   });
 
+  test('a sum of amounts has not the bounds of one amount', () => {
+    const group = document.components!.schemas!['payments.WalletGroup'] as Json;
+    expect(group.properties).toMatchObject({
+      highestBalance: { $ref: '#/components/schemas/type.Money' },
+      totalBalance: { type: 'object', properties: { minorUnits: { type: 'string', format: 'int64' } } },
+    });
+    expect((group.properties!.totalBalance as Json).properties!.minorUnits).not.toHaveProperty('pattern');
+  });
+
   test('closes requests and the messages in them, but no answers', () => {
     const schemas = document.components!.schemas as Json;
     expect(schemas['inventory.AdjustStockRequest']).toMatchObject({ additionalProperties: false });

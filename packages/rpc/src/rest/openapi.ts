@@ -10,7 +10,8 @@ import { isWellKnown } from './transcode.ts';
 const about = `Commands and queries of Caudal, over JSON. Everything here is derived from the gRPC contract.
 
 - Numbers of 64 bits are strings, times are RFC 3339, enums are written by name.
-- Unknown fields and texts with U+0000 are refused.
+- Bodies are UTF-8. Unknown fields, keys that an object has twice, and control characters in texts are refused.
+- Amounts are whole minor units of a currency of ISO 4217, which says how many decimals there are. Withdrawn currencies are refused.
 - A command with a \`requestId\` may be repeated: a repeat with the same id and content gets the first answer.
 - Errors are \`application/problem+json\` (RFC 9457) with a machine-readable \`reason\`.
 - An answer's \`Consistency-Token\`, sent with a query, makes the query see at least what the answer wrote.`;
@@ -142,16 +143,21 @@ function maskExample(response: DescMessage): string {
   return [...whole.map(({ jsonName }) => jsonName), ...inner].join(',');
 }
 
-const header = (name: string, description: string): Schema => ({
+const header = (name: string, description: string, pattern?: string): Schema => ({
   name,
   in: 'header',
   description,
-  schema: { type: 'string' },
+  schema: { type: 'string', ...(pattern && { pattern }) },
 });
 
-function headerParameters({ request }: MethodContract, isGet: boolean, hasEtag: boolean): Schema[] {
+function headerParameters({ request, access }: MethodContract, isGet: boolean, hasEtag: boolean): Schema[] {
   const all = [header('X-Request-Id', 'Names this request in logs and errors. Generated if absent.')];
   if (isGet) all.push(header('Consistency-Token', 'From an earlier answer: the query sees at least its writes.'));
+  if (!access.webhook && request.fields.some(({ name }) => name === 'request_id')) {
+    const meaning =
+      'Stands for `requestId` in the body: a text of 1 to 255 characters of ASCII, in double quotes or without.';
+    all.push(header('Idempotency-Key', meaning, '^[!#-~]{1,255}$'));
+  }
   if (isGet && hasEtag) all.push(header('If-None-Match', 'An earlier ETag. The answer is 304 if nothing has changed.'));
   if (!isGet && request.fields.some(({ name }) => name === 'etag'))
     all.push(header('If-Match', 'From an earlier ETag: 412 if it has changed since. The same as `etag` in the body.'));

@@ -26,6 +26,7 @@ const statusOfReason: Record<string, number> = {
   ETAG_MISMATCH: 412,
   REQUEST_TOO_LARGE: 413,
   UNSUPPORTED_MEDIA_TYPE: 415,
+  REQUEST_ID_REUSED: 422,
   HEADERS_TOO_LARGE: 431,
 };
 

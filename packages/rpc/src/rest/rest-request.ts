@@ -11,15 +11,21 @@ export interface RestParts {
   query: URLSearchParams;
   /** The parsed body; undefined if there is none. */
   body: unknown;
-  /** If-Match, without quotes. */
+  /** If-Match, without quotes, for a request with an etag. */
   ifMatch: string | undefined;
+  /** What is wrong with the headers. */
+  refused?: FieldViolation[];
 }
 
 const maxQueryFields = 200;
 
 /** Combines the parts. Throws INVALID_ARGUMENT, which names every part that has no place in the request. */
-export function requestJson(type: DescMessage, hasBody: boolean, { params, query, body, ifMatch }: RestParts): Json {
-  const found: FieldViolation[] = [];
+export function requestJson(
+  type: DescMessage,
+  hasBody: boolean,
+  { params, query, body, ifMatch, refused = [] }: RestParts,
+): Json {
+  const found = [...refused];
   const json: Json = hasBody ? bodyJson(type, body) : {};
   if (!hasBody && body !== undefined) found.push({ field: 'body', description: 'must be absent' });
   let count = 0;
@@ -37,9 +43,7 @@ export function requestJson(type: DescMessage, hasBody: boolean, { params, query
     delete json[field.name];
     json[field.jsonName] = value;
   }
-  if (ifMatch !== undefined && !fieldNamed(type, 'etag')) {
-    found.push({ field: 'If-Match', description: `is not supported by this method (${type.name}): leave it out` });
-  } else if (ifMatch !== undefined && ifMatch !== '*') {
+  if (ifMatch !== undefined && ifMatch !== '*') {
     if (json.etag !== undefined && json.etag !== ifMatch) {
       found.push({ field: 'etag', description: 'must be the same as in If-Match, or absent' });
     } else json.etag = ifMatch;

@@ -1,6 +1,7 @@
 /** A REST route: runs a request through the pipeline and writes the answer. */
 import type { HttpRule } from '@caudal/contract/http-rule.ts';
 import type { Caller } from '@caudal/kernel/context.ts';
+import { CaudalError } from '@caudal/kernel/errors.ts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type HeaderReader, headerNames } from '../headers.ts';
 import { maskJson } from '../schema/mask.ts';
@@ -10,11 +11,12 @@ import { whenEmitted } from '../server/deadline.ts';
 import type { Endpoint } from '../server/endpoint.ts';
 import type { Pipeline } from '../server/pipeline.ts';
 import type { WebhookSignature, WebhookVerifier } from '../server/webhook.ts';
+import { parseJson } from './json-body.ts';
 import { type LocationOf, locationOf } from './location.ts';
+import { refusedConditions } from './preconditions.ts';
 import { sendProblem } from './problem-reply.ts';
-import { parseRawBody } from './raw-body.ts';
 import { requestJson } from './rest-request.ts';
-import { bytesToJson, jsonToBytes } from './transcode.ts';
+import { bytesToJson, fieldNamed, jsonToBytes } from './transcode.ts';
 
 export interface Route {
   endpoint: Endpoint;
@@ -106,6 +108,7 @@ export async function serveRoute(
   const { endpoint, rule, location: locationFrom } = route;
   const { contract, definition } = endpoint;
   const header = headerReader(request);
+  const isRead = rule.method === 'GET';
   const outcome = await pipeline.run(endpoint, {
     counted: true,
     authenticate,
@@ -116,10 +119,14 @@ export async function serveRoute(
     decode: () => {
       const json = requestJson(contract.request, rule.body, {
         params: request.params as Record<string, string>,
-        query: new URLSearchParams(request.url.split('?').slice(1).join('?')),
-        body: request.body instanceof Uint8Array ? parseRawBody(request.body) : request.body,
+        query: queryOf(request.url),
+        body: parseJson((request.body as Buffer | undefined) ?? Buffer.alloc(0)),
         // Of a signed request only the body counts: headers are not signed.
-        ifMatch: rule.method === 'GET' || route.verifier ? undefined : unquoted(header('if-match')),
+        ifMatch:
+          isRead || route.verifier || !fieldNamed(contract.request, 'etag') ? undefined : unquoted(header('if-match')),
+        refused: route.verifier
+          ? []
+          : refusedConditions(request.headers, { isRead, hasEtag: endpoint.hasEtag, request: contract.request }),
       });
       return definition.requestDeserialize(Buffer.from(jsonToBytes(contract.request, json)));
     },
@@ -140,11 +147,27 @@ export async function serveRoute(
   if (etag) reply.header('etag', `"${etag}"`);
   if (location) reply.header('location', location);
   // An answer is for one caller only. Caches must ask again each time, with the etag.
-  reply
-    .header('cache-control', rule.method === 'GET' ? 'private, no-cache' : 'no-store')
-    .header('vary', 'authorization');
-  if (rule.method === 'GET' && etag && hasTag(header('if-none-match'), etag)) return reply.code(304).send();
+  reply.header('cache-control', isRead ? 'private, no-cache' : 'no-store').header('vary', 'authorization');
+  if (isRead && etag && hasTag(header('if-none-match'), etag)) return reply.code(304).send();
   return reply.code(contract.successStatus).type('application/json').send(body);
+}
+
+/** The query's parameters. Throws INVALID_ARGUMENT if one is not UTF-8: URLSearchParams would mend it without a word. */
+function queryOf(url: string): URLSearchParams {
+  const text = url.split('?').slice(1).join('?');
+  for (const part of text.split('&')) {
+    try {
+      decodeURIComponent(part);
+    } catch {
+      const name = part.split('=')[0]!.slice(0, 100);
+      throw new CaudalError(
+        'INVALID_ARGUMENT',
+        'MALFORMED_REQUEST',
+        `The query has a text that is not UTF-8: ${name}.`,
+      );
+    }
+  }
+  return new URLSearchParams(text);
 }
 
 /** The etag without its quotes. Proxies that compress make it weak (`W/`), so both forms are accepted. */

@@ -50,6 +50,48 @@ const place = {
 };
 const lastRequest = () => seen.at(-1)!.request as Record<string, unknown>;
 
+describe('texts that are not UTF-8', () => {
+  const post = (body: Buffer, type: string) =>
+    fetch(`${server.url}/v1/orders`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${alice}`, 'content-type': type },
+      body: new Uint8Array(body),
+    });
+  const latin1 = Buffer.from(JSON.stringify({ ...place, country: 'Österreich' }), 'latin1');
+
+  test.each([
+    ['application/json', 400, 'MALFORMED_REQUEST'],
+    ['application/json; charset=utf-8', 400, 'MALFORMED_REQUEST'],
+    ['application/json; charset=iso-8859-1', 415, 'UNSUPPORTED_MEDIA_TYPE'],
+    ['application/json; charset="windows-1252"', 415, 'UNSUPPORTED_MEDIA_TYPE'],
+    ['application/json;charset=utf-16', 415, 'UNSUPPORTED_MEDIA_TYPE'],
+  ])('are refused in a body of %s: %d', async (type, status, reason) => {
+    const count = seen.length;
+    const response = await post(latin1, type);
+    expect([response.status, ((await response.json()) as Problem).reason]).toEqual([status, reason]);
+    expect(seen.length).toBe(count);
+  });
+
+  test('a body that says UTF-8 and is it, is read', async () => {
+    const body = Buffer.from(JSON.stringify({ ...place, country: 'Österreich' }));
+    for (const type of ['application/json; charset=UTF-8', 'application/json; charset="utf8"'])
+      expect((await post(body, type)).status).toBe(200);
+    expect(lastRequest().country).toBe('Österreich');
+  });
+
+  test('are refused in the query and in the path', async () => {
+    const { status, problem } = await call('GET', '/v1/stock?pageToken=%FF', undefined, {}, admin);
+    expect([status, problem.detail]).toEqual([400, 'The query has a text that is not UTF-8: pageToken.']);
+    expect((await call('GET', '/v1/stock/%E4', undefined, {}, admin)).status).toBe(400);
+  });
+
+  test('a key that a body has twice is refused', async () => {
+    const { status, problem } = await call('POST', '/v1/orders', '{"orderId": "a", "country": "GB", "orderId": "b"}');
+    expect([status, problem.reason]).toEqual([400, 'MALFORMED_REQUEST']);
+    expect(problem.detail).toBe('The body has the key "orderId" twice in one object.');
+  });
+});
+
 describe('REST', () => {
   test('a query answers in canonical JSON, zero values included', async () => {
     const { status, json, headers } = await call('GET', '/v1/stock/p-7', undefined, {}, admin);
@@ -95,6 +137,51 @@ describe('REST', () => {
     expect(status).toBe(200);
     expect(lastRequest()).toMatchObject({ orderId: 'o-1', reason: 'late', etag: 'v7' });
     expect((await call('POST', '/v1/orders/o-1:cancel')).status).toBe(200);
+  });
+
+  describe('Idempotency-Key', () => {
+    const id = '0190d6f0-1c5e-7b3a-9f00-5d2c8a4be101';
+    const cancel = (key: string, body: object = {}) =>
+      call('POST', '/v1/orders/o-1:cancel', body, { 'idempotency-key': key });
+
+    test('is the request id: a UUID as it is, in quotes or without', async () => {
+      for (const key of [id, `"${id}"`, id.toUpperCase(), ` "${id}" `]) {
+        expect((await cancel(key)).status).toBe(200);
+        expect(lastRequest().requestId).toBe(id);
+      }
+      expect((await cancel(id, { requestId: id.toUpperCase() })).status).toBe(200);
+      const ids = new Set([seen.at(-1)!, seen.at(-2)!].map(({ call }) => call.commandId!.key));
+      expect(ids.size).toBe(1);
+    });
+
+    test('may be any text: equal texts are equal ids', async () => {
+      const idOf = async (key: string) => {
+        expect((await cancel(key)).status).toBe(200);
+        return lastRequest().requestId;
+      };
+      const first = await idOf('order 7, attempt 1'.replaceAll(' ', '-'));
+      expect(first).toMatch(/^[0-9a-f-]{36}$/);
+      expect(await idOf('"order-7,-attempt-1"')).toBe(first);
+      expect(await idOf('order-7,-attempt-2')).not.toBe(first);
+      expect(await idOf('"a \\"b\\" \\\\ c"')).toMatch(/^[0-9a-f-]{36}$/);
+      expect(await idOf('x'.repeat(255))).not.toBe(await idOf('x'.repeat(254)));
+    });
+
+    test.each(['', '""', '"a', 'a"b', 'x'.repeat(256), '"\\x"', 'caf\u00e9'])('is refused: %j', async (key) => {
+      const { status, problem } = await cancel(key);
+      expect([status, problem.violations?.[0]?.field]).toEqual([400, 'Idempotency-Key']);
+    });
+
+    test('must not contradict the body', async () => {
+      const { problem } = await cancel('another', { requestId: id });
+      expect(problem.violations).toEqual([
+        { field: 'request_id', description: 'must be the same as in Idempotency-Key, or absent' },
+      ]);
+    });
+
+    test('of a query is not looked at', async () => {
+      expect((await call('GET', '/v1/orders/o-1', undefined, { 'idempotency-key': '"' })).status).toBe(200);
+    });
   });
 
   test('path and body must not contradict each other', async () => {
@@ -217,6 +304,24 @@ describe('REST errors', () => {
     expect((await call('POST', '/v1/orders?customerId=alice', place)).problem.violations).toMatchObject([
       { field: 'customerId' },
     ]);
+  });
+
+  test.each([
+    ['POST', '/v1/orders', 'If-None-Match', '*'],
+    ['POST', '/v1/orders', 'If-Unmodified-Since', 'Sat, 29 Oct 1994 19:43:31 GMT'],
+    ['POST', '/v1/orders', 'If-Modified-Since', 'Sat, 29 Oct 1994 19:43:31 GMT'],
+    ['POST', '/v1/orders/o-1:cancel', 'If-None-Match', '"v1"'],
+    ['POST', '/v1/orders/o-1:cancel', 'If-Range', '"v1"'],
+    ['POST', '/v1/orders/o-1:cancel', 'If-Match', '"v1", "v2"'],
+    ['GET', '/v1/orders/o-1', 'If-Match', '"v1"'],
+    ['GET', '/v1/orders/o-1', 'If-Modified-Since', 'Sat, 29 Oct 1994 19:43:31 GMT'],
+    ['GET', '/v1/orders', 'If-None-Match', '"v1"'],
+  ])('%s %s refuses the condition %s: %s, which it could not honour', async (method, path, name, value) => {
+    const count = seen.length;
+    const { status, problem } = await call(method, path, method === 'POST' ? {} : undefined, { [name]: value });
+    expect([status, problem.reason]).toEqual([400, 'MALFORMED_REQUEST']);
+    expect(problem.violations?.map(({ field }) => field)).toEqual([name]);
+    expect(seen.length).toBe(count);
   });
 
   test('If-Match is refused for a method without an etag', async () => {

@@ -14,8 +14,8 @@ import type { Pipeline } from '../server/pipeline.ts';
 import { boundOf, tooLarge } from '../server/request-size.ts';
 import type { WebhookVerifier } from '../server/webhook.ts';
 import { addDocs } from './docs.ts';
+import { keepBytes } from './json-body.ts';
 import { sendProblem } from './problem-reply.ts';
-import { keepRawBodies } from './raw-body.ts';
 import { admit, type Route, routesOf, serveRoute } from './rest-route.ts';
 
 export interface RestOptions {
@@ -80,12 +80,12 @@ export async function startRest(options: RestServerOptions): Promise<RestServer>
   if (options.compression ?? true) {
     await app.register(compress, { threshold: 1_024, encodings: ['br', 'gzip'], globalDecompression: false });
   }
-  parseJsonOnly(app);
+  takeJsonOnly(app);
   app.decorateRequest('caller', undefined);
   app.decorateRequest('signature', undefined);
   const routes = routesOf(options.endpoints, options.webhooks);
-  const addRoute = (to: FastifyInstance, route: Route) =>
-    to.route({
+  for (const route of routes)
+    app.route({
       method: route.rule.method,
       url: route.url,
       // Checked by Content-Length before the body is read, and by the bytes received while it is read.
@@ -93,11 +93,6 @@ export async function startRest(options: RestServerOptions): Promise<RestServer>
       onRequest: (request, reply) => admit(route, options, request, reply),
       handler: (request, reply) => serveRoute(route, options.pipeline, request, reply),
     });
-  for (const route of routes.filter(({ verifier }) => !verifier)) addRoute(app, route);
-  await app.register(async (scope) => {
-    keepRawBodies(scope);
-    for (const route of routes.filter(({ verifier }) => verifier)) addRoute(scope, route);
-  });
   for (const path of ['/livez', '/readyz']) {
     app.get(path, (_, reply) => {
       const { status, text } = options.health(path)!;
@@ -151,19 +146,8 @@ function refuseUnrouted(routes: Route[], request: FastifyRequest, reply: Fastify
   return sendProblem(request, reply, new CaudalError('UNIMPLEMENTED', 'METHOD_NOT_ALLOWED', message));
 }
 
-function parseJsonOnly(app: FastifyInstance): void {
-  app.removeAllContentTypeParsers();
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, text, done) => {
-    if (text === '') {
-      done(null, undefined);
-      return;
-    }
-    try {
-      done(null, JSON.parse(text as string));
-    } catch {
-      done(malformed('The body is not a JSON document.'));
-    }
-  });
+function takeJsonOnly(app: FastifyInstance): void {
+  keepBytes(app);
   app.addHook('preParsing', async (request) => {
     const encoding = request.headers['content-encoding'];
     if (encoding && encoding !== 'identity')

@@ -2,12 +2,14 @@ import { create, type DescMessage, fromBinary } from '@bufbuild/protobuf';
 import { pathToString, reflect } from '@bufbuild/protobuf/reflect';
 import { createValidator } from '@bufbuild/protovalidate';
 import { contract } from '@caudal/contract/descriptors.ts';
+import { CreateProductRequest } from '@caudal/contract/gen/caudal/catalog/v1/catalog.ts';
 import { RegisterCustomerRequest } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
 import { AdjustStockRequest, ReserveStockRequest } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
 import { ListOrdersRequest, PlaceOrderRequest } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import { CreatePaymentRequest } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
 import { GetWalletRequest } from '@caudal/contract/gen/caudal/payments/v1/wallets.ts';
 import type { CaudalError } from '@caudal/kernel/errors.ts';
+import { currencies } from '@caudal/testing/currencies.ts';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { rulesOf } from './rules.ts';
@@ -80,20 +82,100 @@ describe('validation', () => {
     expect(refused('ReadLogRequest', { domain: 'o'.repeat(41), afterPosition: 0n })).toEqual(['domain']);
   });
 
-  test('U+0000 is refused in all texts: single, in lists, in keys and values of maps', () => {
+  describe('texts', () => {
     const refused = (name: string, message: unknown) => violationsOf(name, message).map(({ field }) => field);
-    const attributes = (map: object) => refused('inventory.v1.ReserveStockRequest', reserve({ attributes: map }));
-    expect([attributes({ 'a\0': 'b' }), attributes({ a: '\0' }), attributes({ a: 'b' })]).toEqual([
-      ['attributes'],
-      ['attributes'],
-      [],
-    ]);
-    const customer = RegisterCustomerRequest.fromPartial({ customerId: 'a', displayName: 'A\0', country: '\0' });
-    expect(refused('customers.v1.RegisterCustomerRequest', customer)).toEqual(['display_name', 'country']);
-    expect(refused('catalog.v1.BatchGetProductsRequest', { productIds: ['a', '\0'] })).toEqual([
-      'product_ids',
-      'product_ids[1]',
-    ]);
+    const customer = (displayName: string) => RegisterCustomerRequest.fromPartial({ customerId: 'a', displayName });
+    const product = (fields: object) => CreateProductRequest.fromPartial({ productId: 'a', title: 'A', ...fields });
+
+    test('are checked in all places: single, in lists, in keys and values of maps', () => {
+      const attributes = (map: object) => refused('inventory.v1.ReserveStockRequest', reserve({ attributes: map }));
+      expect([attributes({ 'a\0': 'b' }), attributes({ a: '\0' }), attributes({ a: 'b' })]).toEqual([
+        ['attributes'],
+        ['attributes'],
+        [],
+      ]);
+      const two = RegisterCustomerRequest.fromPartial({ customerId: 'a', displayName: 'A\0', country: '\0' });
+      expect(refused('customers.v1.RegisterCustomerRequest', two)).toEqual(['display_name', 'country']);
+      expect(refused('catalog.v1.BatchGetProductsRequest', { productIds: ['a', '\0'] })).toEqual([
+        'product_ids[1]',
+        'product_ids[1]',
+      ]);
+    });
+
+    test('of one line have no control characters, no breaks, and nothing that turns the direction of what follows', () => {
+      const bad = [
+        '\0',
+        '\t',
+        '\n',
+        '\r',
+        '\x1b',
+        '\x7f',
+        '\x85',
+        '\u2028',
+        '\u2029',
+        '\u202a',
+        '\u202e',
+        '\u2066',
+        '\u2069',
+      ];
+      for (const character of bad) {
+        const [violation] = violationsOf('customers.v1.RegisterCustomerRequest', customer(`a${character}b`));
+        const code = character.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0');
+        expect(violation).toEqual({
+          field: 'display_name',
+          description: `must not contain the character U+${code}: it is a text of one line`,
+        });
+      }
+      // Marks that join letters, or say how one letter runs, belong to languages.
+      for (const good of ['O\u2019Neill', 'می\u200cخواهم', 'a\u200fb', 'e\u0301', '\u{1f469}\u200d\u{1f680}', 'a b'])
+        expect(violationsOf('customers.v1.RegisterCustomerRequest', customer(good))).toEqual([]);
+    });
+
+    test('of several lines have tabs and breaks, but no other control characters', () => {
+      expect(
+        refused('catalog.v1.CreateProductRequest', product({ description: 'a\tb\r\nc\u2028\u2067d\u2069' })),
+      ).toEqual([]);
+      for (const bad of ['\0', '\x08', '\x0b', '\x1b', '\x7f', '\x9f'])
+        expect(refused('catalog.v1.CreateProductRequest', product({ description: bad }))).toEqual(['description']);
+      expect(refused('catalog.v1.CreateProductRequest', product({ title: 'a\nb' }))).toEqual(['title']);
+    });
+
+    test('have whole characters only: half of a pair has no form in UTF-8', () => {
+      for (const half of ['\ud800', 'a\udfff', '\udc00\ud800'])
+        expect(violationsOf('customers.v1.RegisterCustomerRequest', customer(half))).toEqual([
+          { field: 'display_name', description: 'must not contain half of a character (a lone surrogate)' },
+        ]);
+    });
+
+    test('that name a currency name one that is in use', () => {
+      const wallet = (currency: string) =>
+        refused('payments.v1.CreateWalletRequest', { walletId: 'w', customerId: 'c', currency });
+      for (const currency of currencies) {
+        expect(wallet(currency)).toEqual([]);
+        expect(refused('catalog.v1.CreateProductRequest', product({ price: { minorUnits: 1n, currency } }))).toEqual(
+          [],
+        );
+      }
+      for (const currency of [
+        'ZZQ',
+        'HRK',
+        'BGN',
+        'ANG',
+        'ZWL',
+        'XXX',
+        'XTS',
+        'XAU',
+        'DEM',
+        'GBp',
+        'gbp',
+        'EURO',
+        '',
+      ]) {
+        expect(wallet(currency)).toContain('currency');
+        const price = { minorUnits: 1n, currency };
+        expect(refused('catalog.v1.CreateProductRequest', product({ price }))).toContain('price.currency');
+      }
+    });
   });
 
   test('a missing message, an empty oneof and an undefined enum value are reported', () => {

@@ -10,6 +10,7 @@ import { contract } from '@caudal/contract/descriptors.ts';
 import { CaudalError, type FieldViolation } from '@caudal/kernel/errors.ts';
 import { type Fields, oneofPropertyOf, propertyOf } from './field-names.ts';
 import { type Rules, rulesOf } from './rules.ts';
+import { textRules } from './texts.ts';
 
 /** Throws INVALID_ARGUMENT with every violation. */
 export type Validate = (message: unknown) => void;
@@ -46,6 +47,9 @@ export function invalidRequest(found: FieldViolation[], reason = 'INVALID_REQUES
   const more = found.length > 1 ? ` (${count})` : '';
   return new CaudalError('INVALID_ARGUMENT', reason, `${first!.field} ${first!.description}${more}.`, { violations });
 }
+
+const firstTime = Date.parse('0001-01-01T00:00:00.000Z');
+const lastTime = Date.parse('9999-12-31T23:59:59.999Z');
 
 const compiled = new Map<DescMessage, Check | undefined>();
 
@@ -132,12 +136,8 @@ function presentCheck(field: DescField): ValueCheck | undefined {
     const advice = rule(value);
     if (advice) add(found, at, advice);
   });
-  const isUnkeepable = unkeepable(field);
-  if (isUnkeepable) {
-    checks.push((value, at, found) => {
-      if (isUnkeepable(value)) add(found, at, 'must not contain the character U+0000');
-    });
-  }
+  const text = textCheck(field);
+  if (text) checks.push(text);
   if (field.fieldKind === 'enum' && rules.rules.length > 0) {
     const defined = new Set<number>(field.enum.values.map(({ number }) => number));
     const names = field.enum.values.map(({ name }) => name).join(', ');
@@ -146,9 +146,10 @@ function presentCheck(field: DescField): ValueCheck | undefined {
     });
   }
   if (field.fieldKind === 'message' && field.message.typeName === 'google.protobuf.Timestamp') {
-    // Over gRPC its seconds may be beyond every date.
+    // Over gRPC its seconds may be beyond every date. These are the bounds of protobuf's Timestamp.
     checks.push((value: Date, at, found) => {
-      if (Number.isNaN(value.getTime())) add(found, at, 'must be a time of the years 1 to 9999');
+      const time = value.getTime();
+      if (!(time >= firstTime && time <= lastTime)) add(found, at, 'must be a time of the years 1 to 9999');
     });
   }
   if (field.message && field.fieldKind === 'message') {
@@ -173,16 +174,23 @@ function presentCheck(field: DescField): ValueCheck | undefined {
   };
 }
 
-/**
- * For fields with text, checks for U+0000, which PostgreSQL can't store, not even in JSON. In the log it would be an
- * event that no view on PostgreSQL can show.
- */
-function unkeepable(field: DescField): ((value: never) => boolean) | undefined {
-  const hasNul = (text: string) => text.includes('\0');
+/** For fields with texts. U+0000 could not even be stored: PostgreSQL has no place for it, and no view would show it. */
+function textCheck(field: DescField): ValueCheck | undefined {
   if (field.scalar !== ScalarType.STRING) return undefined;
-  if (field.fieldKind === 'scalar') return hasNul;
-  if (field.fieldKind === 'list') return (items: string[]) => items.some(hasNul);
-  return (map: Record<string, string>) => Object.entries(map).some((entry) => entry.some(hasNul));
+  const rule = textRules[contract().textForm(field)];
+  const one = (text: string, at: Path, found: FieldViolation[]) => {
+    const advice = rule(text as never);
+    if (advice) add(found, at, advice);
+  };
+  if (field.fieldKind === 'scalar') return one;
+  if (field.fieldKind === 'list') {
+    return (items: string[], at, found) => {
+      for (let index = 0; index < items.length; index++) one(items[index]!, { parent: at, step: index }, found);
+    };
+  }
+  return (map: Record<string, string>, at, found) => {
+    for (const texts of Object.entries(map)) for (const text of texts) one(text, at, found);
+  };
 }
 
 function itemsCheck(items: Rules | undefined): ValueCheck | undefined {

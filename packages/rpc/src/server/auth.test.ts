@@ -1,7 +1,9 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { Caller } from '@caudal/kernel/context.ts';
 import { afterEach, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
-import { exportJWK, generateKeyPair, importJWK, SignJWT } from 'jose';
+import fc from 'fast-check';
+import { CompactSign, exportJWK, generateKeyPair, importJWK, SignJWT } from 'jose';
 import { authenticator } from './auth.ts';
 import { generateKey, type Key, renewing, signToken, tokenSource } from './tokens.ts';
 
@@ -106,6 +108,48 @@ describe('authenticator', () => {
     await expect(strict(short)).resolves.toMatchObject({ subject: 'alice' });
     letPass(61_000);
     await expect(strict(short)).rejects.toMatchObject({ reason: 'TOKEN_EXPIRED' });
+  });
+
+  test('whatever claims a signed token has, it gives a caller with a subject of one line, or is refused', async () => {
+    const authenticate = local();
+    const signing = await importJWK(key.privateKey, 'EdDSA');
+    const odd = fc.oneof(
+      fc.jsonValue(),
+      fc.string({ unit: 'binary' }),
+      fc.constantFrom('', ' ', 'a\nb', '\0', 'x'.repeat(256), 5, -1, 1e300),
+    );
+    const usual = (value: unknown) => fc.oneof({ weight: 3, arbitrary: fc.constant(value) }, odd);
+    const anyClaims = fc.record(
+      {
+        iss: usual(issuer),
+        aud: usual([audience]),
+        sub: usual('alice'),
+        scope: usual('a b'),
+        exp: usual(4e9),
+        nbf: odd,
+        iat: odd,
+        jti: odd,
+      },
+      { requiredKeys: ['iss', 'aud', 'exp'] },
+    );
+    const outcomes = { taken: 0, refused: 0 };
+    await fc.assert(
+      fc.asyncProperty(anyClaims, async (some) => {
+        const payload = new TextEncoder().encode(JSON.stringify(some));
+        const token = await new CompactSign(payload).setProtectedHeader({ alg: 'EdDSA', kid: 'k1' }).sign(signing);
+        const caller = await Promise.resolve(authenticate(`Bearer ${token}`)).catch((error: unknown) => error);
+        if ((caller as Caller).permissions) {
+          outcomes.taken++;
+          expect((caller as Caller).subject).toMatch(/^[^\p{Cc}]{1,255}$/u);
+          for (const permission of (caller as Caller).permissions) expect(typeof permission).toBe('string');
+        } else {
+          outcomes.refused++;
+          expect(caller).toMatchObject({ code: 'UNAUTHENTICATED' });
+        }
+      }),
+      { numRuns: 500 },
+    );
+    expect(Math.min(outcomes.taken, outcomes.refused)).toBeGreaterThan(10);
   });
 });
 

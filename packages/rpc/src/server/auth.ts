@@ -12,6 +12,7 @@ import {
   jwtVerify,
 } from 'jose';
 import { LRUCache } from 'lru-cache';
+import { textRules } from '../schema/texts.ts';
 
 /**
  * Turns the value of an `Authorization` header into a caller, without waiting if the token is cached. Rejects with
@@ -41,6 +42,8 @@ const maxRemembered = 10_000;
 /** Of all cached tokens: some 10,000 of the usual size. */
 const maxRememberedCharacters = 16 * 1024 * 1024;
 const maxTokenCharacters = 8_192;
+/** OpenID Connect Core 1.0, section 2. */
+const maxSubject = 255;
 
 /** Checks tokens with these keys. The permissions are the words of the claim `scope`, the subject is `sub`. */
 export function authenticator({ keys, issuer, audience, leewaySeconds = 5 }: AuthOptions): Authenticate {
@@ -137,7 +140,13 @@ function bearer(authorization: string | undefined): string {
 
 /** `*` in a token is ignored: only development mode allows everything, including internal methods. */
 function callerOf({ sub, scope }: JWTPayload): Caller {
-  if (!sub) throw unauthenticated('TOKEN_INVALID', 'The token has no subject: give it a sub.');
+  if (typeof sub !== 'string' || sub === '')
+    throw unauthenticated('TOKEN_INVALID', 'The token has no subject: give it a sub, which is a text.');
+  if (sub.length > maxSubject || textRules.line(sub as never))
+    throw unauthenticated(
+      'TOKEN_INVALID',
+      `The sub of a token is a text of one line, of at most ${maxSubject} characters.`,
+    );
   // These are the subjects of callers without a token. In the log, a token with one could not be told from them.
   if (/^(webhook|public):/.test(sub))
     throw unauthenticated('TOKEN_INVALID', 'The sub of a token must not begin with "webhook:" or "public:".');

@@ -13,6 +13,8 @@ export interface Endpoint {
   handler(request: unknown, call: Call): Promise<unknown>;
   validate: Validate;
   commandId: CommandIdOf | undefined;
+  /** Whether the header Idempotency-Key can stand for the request_id. Of a webhook only the body is signed. */
+  takesKey: boolean;
   readMask: ReadMask | undefined;
   /** Whether answers carry an `etag`. */
   hasEtag: boolean;
@@ -38,6 +40,7 @@ export function endpoints(services: Service[]): Endpoint[] {
         handler: handler as Endpoint['handler'],
         validate: of.access.webhook ? repeatable(validator(of.request), of) : validator(of.request),
         commandId: commandIdOf(of, method),
+        takesKey: !of.access.webhook && of.request.fields.some(({ name: field }) => field === 'request_id'),
         readMask: readMask(of.request, of.response),
         hasEtag: of.response.fields.some(({ name: field }) => field === 'etag'),
         ownerProperty: owner && propertyOf(owner),

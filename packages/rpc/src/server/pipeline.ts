@@ -17,6 +17,7 @@ import { checkOwner, checkOwnerField, checkPermission } from './access.ts';
 import { decodeConsistency, encodeConsistency, type StreamVersion } from './consistency-token.ts';
 import { startTimer, type When } from './deadline.ts';
 import type { Endpoint } from './endpoint.ts';
+import { useIdempotencyKey } from './idempotency-key.ts';
 import { observe } from './observe.ts';
 import { boundOf, tooLarge } from './request-size.ts';
 
@@ -144,6 +145,8 @@ export function createPipeline(limits: Limits): Pipeline {
         const bound = boundOf(contract, limits.maxMessageBytes);
         if (incoming.bytes !== undefined && incoming.bytes > bound) throw tooLarge(bound);
         const request = incoming.decode();
+        const idempotencyKey = endpoint.takesKey ? incoming.header(headerNames.idempotencyKey) : undefined;
+        if (idempotencyKey !== undefined) useIdempotencyKey(request as { requestId: string }, idempotencyKey);
         if (endpoint.ownerProperty !== undefined) {
           checkOwnerField(contract, grant, caller, (request as Record<string, unknown>)[endpoint.ownerProperty]);
         }

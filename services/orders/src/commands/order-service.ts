@@ -1,11 +1,16 @@
 /** Places and cancels orders. */
 import type { Aggregates } from '@caudal/aggregates/types.ts';
-import { checkEtag } from '@caudal/context/etag.ts';
+import { checkEtag, tellsOfOthers } from '@caudal/context/etag.ts';
 import { executeFor } from '@caudal/context/execute-for.ts';
 import { checkTexts } from '@caudal/context/texts.ts';
 import type { CatalogServiceService, Product } from '@caudal/contract/gen/caudal/catalog/v1/catalog.ts';
 import type { CustomerQueryServiceService } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
-import { Order, OrderServiceService, type PlaceOrderRequest } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
+import {
+  Order,
+  type OrderQueryServiceService,
+  OrderServiceService,
+  type PlaceOrderRequest,
+} from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import { CaudalError, type FieldViolation, isCode, isTransient, refused } from '@caudal/kernel/errors.ts';
 import type { IdSource } from '@caudal/kernel/ids.ts';
 import { type Call, type CallOptions, type Client, service } from '@caudal/rpc/types.ts';
@@ -16,10 +21,11 @@ export interface OrderServiceDependencies {
   aggregates: Aggregates;
   catalog: Client<CatalogServiceService>;
   customers: Client<CustomerQueryServiceService>;
+  queries: Client<OrderQueryServiceService>;
   ids: IdSource;
 }
 
-export function orderService({ aggregates, catalog, customers, ids }: OrderServiceDependencies) {
+export function orderService({ aggregates, catalog, customers, queries, ids }: OrderServiceDependencies) {
   return service(OrderServiceService, {
     async placeOrder(request, call) {
       const checked = await lookedUp(request, call);
@@ -48,12 +54,14 @@ export function orderService({ aggregates, catalog, customers, ids }: OrderServi
     },
 
     async cancelOrder({ orderId, etag, reason }, call) {
+      // What has become of payment and shipment is in the view. It is checked only here: a repeat gets the recorded answer.
+      const viewed = tellsOfOthers(etag) ? await viewedEtag(orderId, call) : undefined;
       return executeFor(call, aggregates, {
         decider: orderDecider,
         id: orderId,
         authorize: call.authorize,
         decide(state, { version }) {
-          checkEtag(etag, version);
+          checkEtag(etag, version, viewed);
           return requestCancel(state, { orderId, reason });
         },
         reply: ({ state, version }) => orderMessage(state, version),
@@ -61,6 +69,17 @@ export function orderService({ aggregates, catalog, customers, ids }: OrderServi
       });
     },
   });
+
+  async function viewedEtag(orderId: string, call: Call): Promise<string | undefined> {
+    try {
+      const { etag } = await queries.getOrder({ orderId, readMask: undefined }, onBehalfOf(call));
+      return etag;
+    } catch (error) {
+      // There is no view of it yet, or no order at all, which the command finds out.
+      if (isCode(error, 'NOT_FOUND')) return undefined;
+      throw error;
+    }
+  }
 
   /** The lines at the catalogue's prices, or the error that refuses the order. Throws transient errors. */
   async function lookedUp(request: PlaceOrderRequest, call: Call): Promise<PricedLine[] | CaudalError> {

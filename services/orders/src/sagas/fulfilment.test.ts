@@ -3,6 +3,7 @@ import { contract } from '@caudal/contract/descriptors.ts';
 import { PaymentStatus } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
 import { invalidField, refused } from '@caudal/kernel/errors.ts';
 import { validator } from '@caudal/rpc/schema/validation.ts';
+import type { CallOptions } from '@caudal/rpc/types.ts';
 import { given } from '@caudal/testing/given.ts';
 import { describe, expect, test } from '@jest/globals';
 import { type FulfilmentEvent, fulfilmentDecider, type StepName } from '../domain/fulfilment.ts';
@@ -37,10 +38,10 @@ const requests: Record<string, [context: string, message: string]> = {
 
 /** Runs a step after these facts; returns the facts that it adds, and the request that it sent. */
 async function run(name: StepName, facts: FulfilmentEvent[], refusal?: Error, answer: object = {}) {
-  let sent!: { method: string; request: Record<string, unknown> };
+  let sent!: { method: string; request: Record<string, unknown>; options: CallOptions };
   const peer = new Proxy({} as never, {
-    get: (_, method: string) => async (request: Record<string, unknown>) => {
-      sent = { method, request };
+    get: (_, method: string) => async (request: Record<string, unknown>, options: CallOptions) => {
+      sent = { method, request, options };
       if (refusal) throw refusal;
       return answer;
     },
@@ -72,10 +73,10 @@ describe("a step of the order's saga", () => {
   ];
 
   test.each(steps)('%s sends a valid request, even for the longest id, and without a request id', async (...step) => {
-    const { method, request } = await run(...step);
+    const { method, request, options } = await run(...step);
     const [context, message] = requests[method]!;
     validator(contract().registry.getMessage(`caudal.${context}.v1.${message}`)!)(request);
-    expect(request.requestId).toBe('');
+    expect([request.requestId, options.idempotent]).toEqual(['', true]);
   });
 
   test('reserves for the time of the setting, with the attributes of the buyer', async () => {

@@ -77,7 +77,7 @@ function steps({
     $case: 'reservationLost',
     value: { reservationId: reservationId(state) },
   });
-  const options = ({ signal, origin }: StepContext) => ({ signal, origin });
+  const options = ({ signal, origin }: StepContext) => ({ signal, origin, idempotent: true });
 
   return {
     async reserve(state, context) {

@@ -101,6 +101,8 @@ export interface HeadsRequest {
   minAgeMillis: number;
   /** The most events to read from the log; 1000 if absent. */
   limit: number;
+  /** Whether the heads have no more than their positions, streams and versions. */
+  bare: boolean;
 }
 
 export interface FollowRequest {
@@ -1017,7 +1019,7 @@ export const ReadLogResponse: MessageFns<ReadLogResponse> = {
 };
 
 function createBaseHeadsRequest(): HeadsRequest {
-  return { domain: "", afterPosition: 0n, minAgeMillis: 0, limit: 0 };
+  return { domain: "", afterPosition: 0n, minAgeMillis: 0, limit: 0, bare: false };
 }
 
 export const HeadsRequest: MessageFns<HeadsRequest> = {
@@ -1036,6 +1038,9 @@ export const HeadsRequest: MessageFns<HeadsRequest> = {
     }
     if (message.limit !== 0) {
       writer.uint32(32).int32(message.limit);
+    }
+    if (message.bare !== false) {
+      writer.uint32(40).bool(message.bare);
     }
     return writer;
   },
@@ -1085,6 +1090,14 @@ export const HeadsRequest: MessageFns<HeadsRequest> = {
             message.limit = reader.int32();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.bare = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1111,6 +1124,7 @@ export const HeadsRequest: MessageFns<HeadsRequest> = {
         ? globalThis.Number(object.min_age_millis)
         : 0,
       limit: isSet(object.limit) ? globalThis.Number(object.limit) : 0,
+      bare: isSet(object.bare) ? globalThis.Boolean(object.bare) : false,
     };
   },
 
@@ -1128,6 +1142,9 @@ export const HeadsRequest: MessageFns<HeadsRequest> = {
     if (message.limit !== 0) {
       obj.limit = Math.round(message.limit);
     }
+    if (message.bare !== false) {
+      obj.bare = message.bare;
+    }
     return obj;
   },
 
@@ -1142,6 +1159,7 @@ export const HeadsRequest: MessageFns<HeadsRequest> = {
       : 0n;
     message.minAgeMillis = object.minAgeMillis ?? 0;
     message.limit = object.limit ?? 0;
+    message.bare = object.bare ?? false;
     return message;
   },
 };

@@ -378,7 +378,10 @@ export interface OrderGroup {
     | undefined;
   /** The number of orders. */
   orderCount: bigint;
-  /** The sum of their totals, rejected and cancelled orders included. Only if grouped by currency. */
+  /**
+   * The sum of their totals, rejected and cancelled orders included. Only if grouped by currency. It may be greater than any
+   * single amount.
+   */
   total: Money | undefined;
 }
 

@@ -196,7 +196,7 @@ export interface WalletGroup {
   currency: string;
   /** The number of wallets. */
   walletCount: bigint;
-  /** The sum of their balances. */
+  /** The sum of their balances. It may be greater than any single amount. */
   totalBalance:
     | Money
     | undefined;

@@ -1,0 +1,42 @@
+/**
+ * What the texts of a request may be: see `TextForm` in proto/caudal/options.proto. A text is refused, never mended, since
+ * the caller would read back something else than it has sent.
+ */
+import { isCurrency } from '@caudal/contract/currencies.ts';
+import type { TextForm } from '@caudal/contract/descriptors.ts';
+import type { Rule } from './rules.ts';
+
+const controls = '\\u0000-\\u001f\\u007f-\\u009f';
+/** The separators of lines and paragraphs, and what overrides, embeds or isolates the direction of what follows. */
+const breaksAndDirections = '\\u2028\\u2029\\u202a-\\u202e\\u2066-\\u2069';
+
+/** The texts of one line, as a pattern for JSON Schema. */
+export const linePattern = `^[^${controls}${breaksAndDirections}]*$`;
+const controlsInLines = '\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f\\u007f-\\u009f';
+/** The texts of any number of lines. */
+export const linesPattern = `^[^${controlsInLines}]*$`;
+
+const notInLine = new RegExp(`[${controls}${breaksAndDirections}]`);
+const notInLines = new RegExp(`[${controlsInLines}]`);
+
+const named = (character: string) => `U+${character.codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0')}`;
+
+function withoutCharacters(forbidden: RegExp, where: string): Rule {
+  return (text: string) => {
+    const found = forbidden.exec(text);
+    if (found) return `must not contain the character ${named(found[0])}${where}`;
+    // JSON can name one half of a pair, which is no character and has no form in UTF-8.
+    return text.isWellFormed() ? undefined : 'must not contain half of a character (a lone surrogate)';
+  };
+}
+
+const inLine = withoutCharacters(notInLine, ': it is a text of one line');
+const inLines = withoutCharacters(notInLines, '');
+
+/** What to change about a text of this form. */
+export const textRules: Record<TextForm, Rule> = {
+  line: inLine,
+  lines: inLines,
+  currency: (text: string) =>
+    inLine(text as never) ?? (isCurrency(text) ? undefined : 'must be the code of a currency in use, of ISO 4217'),
+};

@@ -1,0 +1,257 @@
+/**
+ * docs/reference/stored.md: everything that Caudal stores, with what bounds it. test/e2e/stored.test.ts compares it with
+ * what a running system has made.
+ */
+import { table } from './markdown.ts';
+
+/** A test that shows that rows end. */
+interface Shown {
+  file: string;
+  test: string;
+}
+
+export interface Stored {
+  /** As it is called where it is stored, without the prefix of CAUDAL_NAMESPACE; `<...>` stands for a part that varies. */
+  name: string;
+  /**
+   * `log`: it grows as the log does. `one each`: it has a row for each of something that is bounded. `rows end`: by time, or
+   * when their work is done. `view`: it has what its projection says, and can be built anew.
+   */
+  kind: 'log' | 'one each' | 'rows end' | 'view';
+  /** Why it does not grow without end. */
+  bound: string;
+  /** For `rows end`. */
+  shown?: Shown;
+  /** It is there only at times: a running system need not have it. */
+  passing?: true;
+}
+
+/** The tables of each context's schema in PostgreSQL. Partitions count as their table. */
+export const tables: Stored[] = [
+  {
+    name: 'events',
+    kind: 'log',
+    bound: 'The log itself, in a partition a month.',
+  },
+  {
+    name: 'months',
+    kind: 'log',
+    bound: 'A row for each month of the log.',
+  },
+  {
+    name: 'stream_months',
+    kind: 'log',
+    bound: 'A row for each month in which a stream has events.',
+  },
+  {
+    name: 'archived_months',
+    kind: 'log',
+    bound: 'A row for each month that has left for the archive.',
+  },
+  {
+    name: 'archived_ends',
+    kind: 'log',
+    bound: 'A row for each stream whose last event was in a month when that left for the archive.',
+  },
+  {
+    name: 'restored_months',
+    kind: 'log',
+    bound: 'A row for each month that was put back from the archive, until it leaves again.',
+  },
+  {
+    name: 'snapshots',
+    kind: 'one each',
+    bound: "One for each long stream. Its size is the state's, which has what is open, not what has been.",
+  },
+  {
+    name: 'claims',
+    kind: 'rows end',
+    bound:
+      'A claim is kept for 30 days (a command), or as long as its stream says, 60 days at most. Then its partition is dropped.',
+    shown: {
+      file: 'packages/eventlog/src/maintenance.test.ts',
+      test: 'a round makes partitions and drops expired claims; one that fails throws, and the next one catches up',
+    },
+  },
+  {
+    name: 'commands',
+    kind: 'rows end',
+    bound: 'Only in a database that version 0.2 has used: rows end after 30 days, then the table is dropped.',
+    shown: {
+      file: 'packages/eventlog/src/upgrade.test.ts',
+      test: 'comes seven days after the last append of the old version; commands are claims from then on',
+    },
+    passing: true,
+  },
+  {
+    name: 'former_appends',
+    kind: 'rows end',
+    bound:
+      'Only during the upgrade from version 0.2: a row a day, dropped seven days after the last append of that version.',
+    shown: {
+      file: 'packages/eventlog/src/upgrade.test.ts',
+      test: 'comes seven days after the last append of the old version; commands are claims from then on',
+    },
+    passing: true,
+  },
+  {
+    name: 'checkpoints',
+    kind: 'one each',
+    bound: 'A few for each relay, and for each handler and log that it follows. Those of a generation go with it.',
+    shown: {
+      file: 'apps/server/src/handlers/generation-hooks.test.ts',
+      test: 'record where its consumers continue, and remove everything of a dropped generation',
+    },
+  },
+  {
+    name: 'followers',
+    kind: 'one each',
+    bound: 'A row for each queue that is bound to the log. It is deleted with the queue.',
+    shown: {
+      file: 'packages/messaging/src/relay/broken-queue.test.ts',
+      test: 'keeps its keys, gets its bindings back, and is forgotten when it is deleted',
+    },
+  },
+  {
+    name: 'members',
+    kind: 'rows end',
+    bound:
+      'A row for each process that runs. One that has stopped has none; that of one that died is deleted after a minute.',
+    shown: {
+      file: 'packages/messaging/src/members/members.test.ts',
+      test: 'a row that is not written for 5 s is not seen, and is deleted after a minute',
+    },
+  },
+  {
+    name: 'parked_streams',
+    kind: 'rows end',
+    bound:
+      'A row for each handler and stream whose event could not be handled, until it is redriven. An alert counts them.',
+    shown: {
+      file: 'packages/messaging/src/subscription/subscription.test.ts',
+      test: 'a poison event: 3 retries, a dead letter, its stream parked; later events wait; a redrive handles all in order',
+    },
+  },
+  {
+    name: 'handler_cursors',
+    kind: 'rows end',
+    bound:
+      "A row for each saga's handler and stream of which something has happened in the last two days: [cursors end](../bounds.md#cursors-end).",
+    shown: {
+      file: 'packages/sagas/src/cursor-ends.property.test.ts',
+      test: 'each event is handled once, and no cursor is left',
+    },
+  },
+  {
+    name: 'timers',
+    kind: 'rows end',
+    bound: 'A row for each thing that is due later: it is deleted when it is done, or no longer due.',
+    shown: {
+      file: 'packages/sagas/src/timers.test.ts',
+      test: 'fire when they are due, once, and are deleted when there is nothing more to do',
+    },
+  },
+  {
+    name: 'jobs',
+    kind: 'one each',
+    bound: 'A row for each job. `caudal jobs remove` deletes that of one that the code no longer declares.',
+  },
+  {
+    name: 'migrations',
+    kind: 'one each',
+    bound: 'A row for each migration.',
+  },
+];
+
+const dropped: Shown = {
+  file: 'packages/projections/src/generations/rebuild-failures.test.ts',
+  test: 'what a builder left is dropped when no process can create it again',
+};
+
+/** By projection: what it has a document for. Each is `<projection>.v<version>.<generation>`, in whichever store. */
+export const views: Record<string, string> = {
+  'order-details': 'A document for each order.',
+  'payment-status': 'A document for each payment.',
+  'product-search': 'A document for each product.',
+  'sales-by-day': 'A document for each country and day on which something was sold.',
+  'stock-dashboard': 'A document for each product in stock.',
+  'wallet-balances': 'A document for each wallet.',
+  'wallet-transactions': 'A document for each movement of a wallet, as the log has, and one for each wallet.',
+};
+
+/** What stores of views have beside the views: tables in PostgreSQL, collections in MongoDB, indexes in Elasticsearch. */
+export const besideViews: Stored[] = [
+  {
+    name: 'generations',
+    kind: 'one each',
+    bound:
+      'A document for each projection: its generations. Besides the current one, those that are built or have just been replaced.',
+    shown: dropped,
+  },
+  {
+    name: '<projection>.v<version>.<generation>.facts',
+    kind: 'view',
+    bound: 'Of a multi-stream projection: a document for each stream that it follows. Dropped with the generation.',
+  },
+  {
+    name: '<projection>.v<version>.<generation>.progress',
+    kind: 'rows end',
+    bound: 'How far a generation is built; dropped when it is.',
+    shown: dropped,
+    passing: true,
+  },
+];
+
+/** The keys of a view in Redis. */
+export const keys: Stored[] = [
+  {
+    name: 'caudal:cache:{<namespace>:<view>}:entry',
+    kind: 'rows end',
+    bound: 'A view that was read: it expires after the time of its cache.',
+    shown: { file: 'test/e2e/stored.test.ts', test: 'every key in Redis expires' },
+  },
+  {
+    name: 'caudal:cache:{<namespace>:<view>}:mark',
+    kind: 'rows end',
+    bound: 'The version of a view that was written: it expires after a minute.',
+    shown: { file: 'test/e2e/stored.test.ts', test: 'every key in Redis expires' },
+  },
+];
+
+export function storedPage(): string {
+  return [
+    '# What is stored',
+    '',
+    'Everything that Caudal makes in its servers, and why it does not grow without end: [bounds](../bounds.md). A test compares this',
+    'list with what a running system has made.',
+    '',
+    '## Tables of each context in PostgreSQL',
+    '',
+    tableOf(tables),
+    '## Views',
+    '',
+    'In MongoDB, Elasticsearch or PostgreSQL, by the settings: a collection, an index or a table of this name. All of them are kept',
+    'until their generation is replaced; a view that has ended leaves a document without content.',
+    '',
+    table(
+      ['Name', 'Documents'],
+      Object.entries(views).map(([name, documents]) => [`\`${name}.v<version>.<generation>\``, documents]),
+    ),
+    tableOf(besideViews),
+    '## Keys in Redis',
+    '',
+    tableOf(keys),
+    '## Queues in RabbitMQ',
+    '',
+    'A queue for each part of a handler and one for its dead letters, which are bounded by the policies',
+    '([messages](../messages.md)). Messages end when they are handled; dead letters when their stream is redriven.',
+    '',
+  ].join('\n');
+}
+
+function tableOf(stored: Stored[]): string {
+  return table(
+    ['Name', 'What bounds it', 'Shown by'],
+    stored.map(({ name, bound, shown }) => [`\`${name}\``, bound, shown ? `\`${shown.file}\`` : '']),
+  );
+}
