@@ -113,6 +113,16 @@ export const tables: Stored[] = [
     },
   },
   {
+    name: 'stream_owners',
+    kind: 'rows end',
+    bound:
+      'A row for each contended stream, 16 for each process. It ends with its owner, or 5 s after its last renewal.',
+    shown: {
+      file: 'packages/aggregates/src/owners.test.ts',
+      test: 'a row that a crash has left ends by itself, also if the clock was set back; it is deleted after a while',
+    },
+  },
+  {
     name: 'members',
     kind: 'rows end',
     bound:

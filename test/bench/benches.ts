@@ -1,6 +1,7 @@
 /** All benchmarks, in the order of docs/benchmarks.md. */
 import { append } from './benches/append.ts';
 import { brokenQueue } from './benches/broken-queue.ts';
+import { contention } from './benches/contention.ts';
 import { growth } from './benches/growth.ts';
 import { hotItem } from './benches/hot-item.ts';
 import { hotState } from './benches/hot-state.ts';
@@ -20,6 +21,7 @@ import type { Bench } from './types.ts';
 export const benches: Bench[] = [
   append,
   hotItem,
+  contention,
   hotState,
   reserve,
   query,

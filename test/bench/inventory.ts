@@ -1,5 +1,8 @@
 /** The inventory context over a log of its own, called as its gRPC server calls it. */
 import { openAggregates } from '@caudal/aggregates/aggregates.ts';
+import { migrations } from '@caudal/aggregates/migrations.ts';
+import type { Self } from '@caudal/aggregates/owner-rows.ts';
+import { openOwners } from '@caudal/aggregates/owners.ts';
 import type { InventoryServiceService } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { systemClock } from '@caudal/kernel/time.ts';
@@ -9,16 +12,20 @@ import { migrateLog, openLog } from './log.ts';
 
 const schema = 'inventory';
 
-export const migrateInventory = (url: string) => migrateLog(url, schema);
+export const migrateInventory = (url: string) => migrateLog(url, schema, [migrations]);
 
-/** Opens it; the schema exists already. */
-export function openInventory(url: string, poolSize: number) {
-  const { log, close } = openLog({ url, schema, poolSize });
-  const aggregates = openAggregates({ log, clock: systemClock, ids: newId });
-  const { handlers } = inventoryService({ aggregates, clock: systemClock });
+/** Opens it; the schema exists already. `self`: the process as an owner of contended streams; absent: it can't be one. */
+export function openInventory(url: string, poolSize: number, self?: Self) {
+  const { log, database, close } = openLog({ url, schema, poolSize });
+  const owners = self && openOwners({ database, ...self });
+  const aggregates = openAggregates({ log, clock: systemClock, ids: newId, owners });
+  const served = inventoryService({ aggregates, clock: systemClock });
   return {
-    api: handlers as unknown as Handlers<InventoryServiceService>,
+    api: served.handlers as unknown as Handlers<InventoryServiceService>,
+    service: served,
+    ownedMs: (stream: string) => owners?.ownedMs(stream) ?? 0,
     async close() {
+      await owners?.retire();
       await aggregates.drain();
       await close();
     },

@@ -60,6 +60,23 @@ describeWithTools(['helm'], 'workloads', ({ helm }) => {
   });
 
   test.each(Object.keys(presets))(
+    '%s: pods with commands are reached by others at their own address',
+    async (preset) => {
+      const variable = { name: 'CAUDAL_FORWARD_HOST', valueFrom: { fieldRef: { fieldPath: 'status.podIP' } } };
+      const all = await rendered(preset);
+      for (const { pod } of podsOf(all).filter(({ pod: { containers } }) => containers[0].args?.[0] === 'start')) {
+        const { env } = pod.containers[0];
+        const serves = env.find(({ name }: { name: string }) => name === 'CAUDAL_ROLES').value.includes('command');
+        expect(env.filter(({ name }: { name: string }) => name === variable.name)).toEqual(serves ? [variable] : []);
+      }
+      const [policy] = ofKind(all, 'NetworkPolicy').filter(({ spec }) => spec.ingress);
+      const [within] = policy!.spec.ingress;
+      expect(within.from[0].podSelector).toEqual(policy!.spec.podSelector);
+      expect(within.ports).toContainEqual({ port: 'grpc', protocol: 'TCP' });
+    },
+  );
+
+  test.each(Object.keys(presets))(
     '%s: the variables of pods are settings, and credentials are files',
     async (preset) => {
       const all = { ...settings, LOG_LEVEL: undefined };

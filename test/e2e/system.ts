@@ -101,6 +101,7 @@ export async function startSystem({ form, copies = 1, env = () => ({}) }: System
           CAUDAL_ROLES: role,
           CAUDAL_COMMAND_ADDRESS: grpcOf('command'),
           CAUDAL_QUERY_ADDRESS: grpcOf('query'),
+          CAUDAL_FORWARD_HOST: '127.0.0.1',
         }),
         ...stores?.env,
         ...env(name, stores),

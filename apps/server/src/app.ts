@@ -12,10 +12,12 @@ import type { Lifecycle } from '@caudal/lifecycle/lifecycle.ts';
 import { type Members, openMembers } from '@caudal/messaging/members/members.ts';
 import { type Registries, remoteRegistry } from '@caudal/messaging/rabbitmq/register.ts';
 import { openPool } from '@caudal/postgres/pool.ts';
+import type { Forwarding } from '@caudal/rpc/server/server.ts';
 import type { Service } from '@caudal/rpc/types.ts';
 import { openArchiveOf } from './archive.ts';
 import { type Clients, openClients } from './clients.ts';
 import { connectionsOf } from './connections.ts';
+import { openForwarding, ownerOf } from './forwarding.ts';
 import type { Identity } from './identity.ts';
 import { type LocalContext, openContext } from './local-context.ts';
 import { usePersonalDataKeys } from './personal-data.ts';
@@ -37,6 +39,8 @@ export interface App {
   stores: Stores;
   clients: Clients;
   identity: Identity;
+  /** Forwards calls to the owners of contended streams; undefined if this process takes none itself. */
+  forwarding: Forwarding | undefined;
   /** The services of this process; roles add to them before the server starts. */
   services: Service[];
   lifecycle: Lifecycle;
@@ -71,10 +75,11 @@ export async function openApp(options: OpenAppOptions): Promise<App> {
   });
   const lockConnections = openLockConnections(databaseUrl);
   const embedded = values.DATABASE_URL === undefined;
+  const self = ownerOf(values);
   const archive = await openArchiveOf(values);
   lifecycle.onStop('archive', async () => archive?.store.close());
   const locals = contextsOf(values).map((context) =>
-    openContext(context, { pool, lockConnections, archive, embedded }),
+    openContext(context, { pool, lockConnections, archive, embedded, self }),
   );
   lifecycle.onStop('contexts', async () => {
     await Promise.all(locals.map((local) => local.stop()));
@@ -86,8 +91,15 @@ export async function openApp(options: OpenAppOptions): Promise<App> {
   lifecycle.onStop('members', async () => {
     await Promise.all([...members.values()].map((of) => of.stop()));
   });
+  const forwarding = self && openForwarding(self, identity, locals);
+  if (forwarding) {
+    lifecycle.onStop('forwarding', () => forwarding.forwarder.stop());
+    // Streams go to other processes before this one takes no calls any more.
+    const retire = () => void Promise.all(locals.map((local) => local.retire()));
+    lifecycle.ending.addEventListener('abort', retire, { once: true });
+  }
   const services: Service[] = [];
-  const clients = openClients(values, identity, services);
+  const clients = openClients(values, identity, services, forwarding?.forwarder);
   lifecycle.onStop('clients', () => clients.stop());
   const registries = new Map(locals.map(({ context, registry }) => [context.name, registry]));
   const tails = new Map(locals.map(({ context, tail }) => [context.name, tail]));
@@ -99,6 +111,7 @@ export async function openApp(options: OpenAppOptions): Promise<App> {
     stores,
     clients,
     identity,
+    forwarding,
     services,
     lifecycle,
     has: (role) => values.CAUDAL_ROLES.includes(role),

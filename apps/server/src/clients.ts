@@ -8,6 +8,7 @@ import { isCode, unavailable } from '@caudal/kernel/errors.ts';
 import type { Running } from '@caudal/kernel/lifetime.ts';
 import { connect } from '@caudal/rpc/client/client.ts';
 import { localClient } from '@caudal/rpc/client/local-client.ts';
+import type { Forwarder } from '@caudal/rpc/forward/forwarder.ts';
 import type { CallOptions, Client, Service } from '@caudal/rpc/types.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import type { Identity } from './identity.ts';
@@ -22,8 +23,16 @@ export interface Clients extends Running {
 
 const log = logger('clients');
 
-/** `services`: those of this process; may be filled later, before the first call. */
-export function openClients(values: RuntimeValues, identity: Identity, services: Service[]): Clients {
+/**
+ * `services`: those of this process; may be filled later, before the first call. `forwarder`: takes calls within the process to
+ * the owners of their streams.
+ */
+export function openClients(
+  values: RuntimeValues,
+  identity: Identity,
+  services: Service[],
+  forwarder?: Forwarder,
+): Clients {
   /** By caller, address and service. A client is a connection, so repeated requests for one share it. */
   const connected = new Map<string, { close(): void }>();
 
@@ -39,7 +48,12 @@ export function openClients(values: RuntimeValues, identity: Identity, services:
       const { context, role } = placeOf(definition);
       const here = values.CAUDAL_ROLES.includes(role) && values.CAUDAL_CONTEXTS.includes(context);
       const client = here
-        ? localClient(definition, services, identity.callerOf(caller))
+        ? localClient(
+            definition,
+            services,
+            identity.callerOf(caller),
+            forwarder && { forwarder, token: identity.tokensOf(caller) },
+          )
         : remote(caller, definition, addressOf(values, role, context));
       return amongServices(client, caller.name, context);
     },

@@ -20,7 +20,7 @@ export interface Identity {
   /** A context as the caller of a service in the same process. */
   callerOf(context: Context): Caller;
   /** A context's tokens for services in other processes; undefined if those need none. */
-  tokensOf(context: Context): TokenSource | undefined;
+  tokensOf(context: Pick<Context, 'name' | 'permissions'>): TokenSource | undefined;
   /** Signs a token; undefined if this process has no key to sign with. */
   sign(subject: string, permissions: string[], ttlSeconds: number): Promise<string> | undefined;
 }

@@ -1,5 +1,8 @@
 /** A local context is one that runs in this process: its database, its log, and its aggregates over both. */
 import { openAggregates } from '@caudal/aggregates/aggregates.ts';
+import { migrations as aggregateMigrations } from '@caudal/aggregates/migrations.ts';
+import type { Self } from '@caudal/aggregates/owner-rows.ts';
+import { openOwners } from '@caudal/aggregates/owners.ts';
 import type { Aggregates } from '@caudal/aggregates/types.ts';
 import type { Context } from '@caudal/context/context.ts';
 import type { Archive } from '@caudal/eventlog/archive/archive.ts';
@@ -32,6 +35,10 @@ export interface LocalContext extends Running {
   aggregates: Aggregates;
   /** Where old months of the log are, if the settings say so. */
   archive: Archive | undefined;
+  /** For how long this process owns a stream of the context from now on; 0 if it does not. */
+  ownedMs(stream: string): number;
+  /** Stops owning streams. */
+  retire(): Promise<void>;
 }
 
 /**
@@ -44,7 +51,14 @@ const APPEND_RETRY_MS = 2_000;
  */
 const APPEND_LOCK_MS = 3_000;
 
-const migrationSets = [checkpointMigrations, logMigrations, messagingMigrations, sagaMigrations, jobMigrations];
+const migrationSets = [
+  checkpointMigrations,
+  logMigrations,
+  aggregateMigrations,
+  messagingMigrations,
+  sagaMigrations,
+  jobMigrations,
+];
 
 /** Brings a context's schema up to date. Returns the names of the applied migrations. */
 export function migrateContext(url: string, context: Context): Promise<string[]> {
@@ -70,6 +84,8 @@ export interface OpenContextOptions {
   archive: Archive | undefined;
   /** Whether all contexts share one process on a laptop. */
   embedded: boolean;
+  /** This process as an owner of contended streams; undefined if others can't reach it. */
+  self: Self | undefined;
 }
 
 /** Cached idle aggregates of a context. */
@@ -79,7 +95,7 @@ const EMBEDDED_POLL_MS = 10_000;
 
 /** Opens a context over its schema, which must be up to date. Connects at first use. */
 export function openContext(context: Context, options: OpenContextOptions): LocalContext {
-  const { pool, lockConnections, archive, embedded } = options;
+  const { pool, lockConnections, archive, embedded, self } = options;
   const { url, applicationName } = pool.options;
   const announcedPollMs = embedded ? EMBEDDED_POLL_MS : undefined;
   const database = databaseOf(pool, context.name);
@@ -93,7 +109,8 @@ export function openContext(context: Context, options: OpenContextOptions): Loca
     announcedPollMs,
     archive,
   });
-  const aggregates = openAggregates({ log, clock: systemClock, ids: newId, ...(embedded && EMBEDDED_CACHE) });
+  const owners = self && openOwners({ database, ...self });
+  const aggregates = openAggregates({ log, clock: systemClock, ids: newId, owners, ...(embedded && EMBEDDED_CACHE) });
   return {
     context,
     database,
@@ -102,7 +119,10 @@ export function openContext(context: Context, options: OpenContextOptions): Loca
     registry: followerRegistry(database, context.name),
     aggregates,
     archive,
+    ownedMs: (stream) => owners?.ownedMs(stream) ?? 0,
+    retire: async () => owners?.retire(),
     async stop() {
+      await owners?.retire();
       await aggregates.drain();
       await log.stop();
       await Promise.all([appender.close(), database.close()]);

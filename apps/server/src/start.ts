@@ -97,11 +97,12 @@ export async function start(values: RuntimeValues, lifecycle = createLifecycle()
 
 /** Every process answers /livez and /readyz; only processes with services have a REST port. */
 async function openListeners(app: App): Promise<RunningServer> {
-  const { values, identity, services, lifecycle } = app;
+  const { values, identity, services, forwarding, lifecycle } = app;
   const host = values.CAUDAL_HOST;
   return startServer({
     services,
     auth: identity.auth,
+    forwarding,
     webhookSecrets: webhookSecrets({ services, settings, values, development: !values.DATABASE_URL }),
     grpc: { host, port: values.CAUDAL_GRPC_PORT },
     rest: services.length > 0 ? { host, port: values.CAUDAL_REST_PORT } : undefined,

@@ -6,6 +6,7 @@ import type { IdSource } from '@caudal/kernel/ids.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
 import type { AnyCommand, AnyDecider } from './entry.ts';
 import { openLoader } from './loading.ts';
+import type { Owners } from './owners.ts';
 import { openQueue } from './queue.ts';
 import { openSnapshots } from './snapshots.ts';
 import { openCache } from './state-cache.ts';
@@ -24,6 +25,8 @@ export interface AggregatesOptions {
   maxQueue?: number;
   /** How often a command that lost a race to another process is decided again before it is ABORTED; 20 if absent. */
   maxContended?: number;
+  /** Who owns contended streams; absent in a process that no other one can reach. */
+  owners?: Owners;
   /** Milliseconds of a clock that never goes back, for snapshots and locks; performance.now if absent. */
   elapsed?(): number;
 }
@@ -37,6 +40,7 @@ export function openAggregates({
   cacheBytes = Math.floor(getHeapStatistics().heap_size_limit / 8),
   maxQueue = 1_000,
   maxContended = 20,
+  owners,
   elapsed = () => performance.now(),
 }: AggregatesOptions): Aggregates & { drain(): Promise<void> } {
   const snapshots = openSnapshots(log, elapsed);
@@ -49,6 +53,7 @@ export function openAggregates({
     elapsed,
     loader,
     snapshots,
+    owners,
     maxQueue,
     maxContended,
     onIdle: cache.release,

@@ -48,9 +48,11 @@ export interface ContentionOptions {
   elapsed(): number;
   /** The entry holds its lock. Other processes may have written before. */
   onLocked(entry: Entry): void;
+  /** The stream counts as contended, now or still. */
+  onContended(entry: Entry): void;
 }
 
-export function openContention({ log, elapsed, onLocked }: ContentionOptions): Contention {
+export function openContention({ log, elapsed, onLocked, onContended }: ContentionOptions): Contention {
   async function request(entry: Entry): Promise<void> {
     entry.lock = 'requested';
     const requestedMs = elapsed();
@@ -87,8 +89,10 @@ export function openContention({ log, elapsed, onLocked }: ContentionOptions): C
     lost(entry, times) {
       const now = elapsed();
       const crowded = entry.waiting.size >= crowd && now - entry.lostAtMs < crowdMs;
-      if (crowded || times >= patience) entry.contendedUntilMs = now + calmMs;
+      const contended = crowded || times >= patience;
+      if (contended) entry.contendedUntilMs = now + calmMs;
       entry.lostAtMs = now;
+      if (contended) onContended(entry);
     },
   };
 }

@@ -76,6 +76,14 @@ export interface Entry {
   lostAtMs: number;
   /** Until when the stream counts as contended. */
   contendedUntilMs: number;
+  /** When the stream may be claimed again: see owners.ts. */
+  claimAfterMs: number;
+  /** Commands are handed over to an owner. */
+  routed: boolean;
+  /** The durable state may lack all that an owner has written: a snapshot may be nearer. */
+  stale: boolean;
+  /** Goes on with the queue once the next owner is known. */
+  again?: () => void;
   /** The stream's lock: see contention.ts. */
   lock?: 'requested' | { endsAtMs: number | undefined; unlock(): void };
   /** The queue waits for a read. */
@@ -102,6 +110,9 @@ export function newEntry(stream: string, decider: AnyDecider): Entry {
     overtaken: false,
     lostAtMs: Number.NEGATIVE_INFINITY,
     contendedUntilMs: Number.NEGATIVE_INFINITY,
+    claimAfterMs: Number.NEGATIVE_INFINITY,
+    routed: false,
+    stale: false,
     loading: false,
   };
 }

@@ -25,11 +25,16 @@ export function openLoader(log: EventLog, snapshots: Snapshots, clock: Clock): L
   async function read(entry: Entry): Promise<State> {
     const { stream, decider, durable: known } = entry;
     let from = known;
-    if (!from) {
+    if (!from || entry.stale) {
+      entry.stale = false;
       const kept = await snapshots.read(decider, stream);
-      from = kept === 'unreadable' ? undefined : kept;
-      entry.snapshotVersion = kept === 'unreadable' ? Number.NEGATIVE_INFINITY : (kept?.version ?? 0);
-      entry.snapshotOfOther = from !== undefined;
+      const snapshot = kept === 'unreadable' ? undefined : kept;
+      entry.snapshotVersion =
+        kept === 'unreadable' ? Number.NEGATIVE_INFINITY : Math.max(entry.snapshotVersion, kept?.version ?? 0);
+      if (!from || (snapshot && snapshot.version > from.version)) {
+        from = snapshot;
+        entry.snapshotOfOther = from !== undefined;
+      }
     }
     from ??= { state: decider.initial, version: 0 };
     const { events, more } = await reader.read(stream, from.version);

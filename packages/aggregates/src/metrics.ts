@@ -1,5 +1,6 @@
 /** Metrics of the aggregates. */
 import { CaudalError } from '@caudal/kernel/errors.ts';
+import { ForwardToOwner } from '@caudal/kernel/forward.ts';
 import { counter, gauge } from '@caudal/telemetry/metrics.ts';
 
 const commands = counter('aggregate_commands_total', 'Commands answered, by entity and outcome');
@@ -31,9 +32,24 @@ export const cacheRequests = counter(
 
 export const loadedEvents = counter('aggregate_loaded_events_total', 'Events read to load states, by entity');
 
-/** `done`, `repeated`, or the code of the error: `failed_precondition`. */
+export const ownerClaims = counter(
+  'aggregate_owner_claims_total',
+  'Claims of contended streams, by result: owned, or other if another process owns the stream',
+);
+
+const ownedGauge = gauge('aggregate_owned_streams', 'Contended streams of all contexts that this process owns', '1');
+let ownedCount = 0;
+
+export const ownedStreams = {
+  add(change: 1 | -1): void {
+    ownedCount += change;
+    ownedGauge.set(ownedCount);
+  },
+};
+
+/** `done`, `repeated`, `forwarded` to the stream's owner, or the code of the error: `failed_precondition`. */
 export function countCommand(entity: string, outcome: 'done' | 'repeated' | { error: unknown }): void {
   const error = typeof outcome === 'string' ? undefined : outcome.error;
-  const code = error instanceof CaudalError ? error.code : 'INTERNAL';
+  const code = error instanceof CaudalError ? error.code : error instanceof ForwardToOwner ? 'FORWARDED' : 'INTERNAL';
   commands.add(1, { entity, outcome: typeof outcome === 'string' ? outcome : code.toLowerCase() });
 }

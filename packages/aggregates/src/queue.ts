@@ -52,6 +52,7 @@ import { type AnyCommand, type Entry, isIdle, type Job, type Outcome, type Sent 
 import { decide, fold } from './fold.ts';
 import type { Loader } from './loading.ts';
 import { commandsInFlight, countCommand, redecisions } from './metrics.ts';
+import type { Owners } from './owners.ts';
 import type { Snapshots } from './snapshots.ts';
 import type { Executed } from './types.ts';
 
@@ -79,6 +80,8 @@ export interface QueueOptions {
   elapsed(): number;
   loader: Loader;
   snapshots: Snapshots;
+  /** Absent in a process that no other one can reach. */
+  owners?: Owners;
   /** Commands in flight per stream. */
   maxQueue: number;
   /** Races that a command may lose to other writers. */
@@ -92,15 +95,20 @@ export interface Queue {
 }
 
 export function openQueue(options: QueueOptions): Queue {
-  const { log, clock, ids, loader, snapshots, maxQueue, maxContended, onIdle } = options;
+  const { log, clock, ids, loader, snapshots, owners, maxQueue, maxContended, onIdle } = options;
   const due = new Set<Entry>();
   let received = 0;
-  const contention = openContention({ log, elapsed: options.elapsed, onLocked });
+  const contention = openContention({ log, elapsed: options.elapsed, onLocked, onContended });
 
   function onLocked(entry: Entry): void {
     // The callers may have cancelled their commands while the lock was waited for.
     if (entry.waiting.size > 0) void read(entry);
     else schedule(entry);
+  }
+
+  function onContended(entry: Entry): void {
+    // What waits is handed over at once.
+    void owners?.contended(entry).then((elsewhere) => elsewhere && schedule(entry));
   }
 
   /** Processes the entry in a later turn of the event loop. */
@@ -123,9 +131,10 @@ export function openQueue(options: QueueOptions): Queue {
 
   /** Decides the commands that may be decided; whether there were any. */
   function decideWaiting(entry: Entry): boolean {
+    if (owners && entry.waiting.size > 0 && !handOver(entry, owners)) return false;
     if (entry.loading || entry.broken || entry.waiting.size === 0) return false;
     if (!contention.mayDecide(entry)) return false;
-    if (entry.inFlight.length === 0 && (!entry.durable || entry.durable.version < entry.latestKnown)) {
+    if (entry.inFlight.length === 0 && (!entry.durable || entry.stale || entry.durable.version < entry.latestKnown)) {
       void read(entry);
       return false;
     }
@@ -134,6 +143,22 @@ export function openQueue(options: QueueOptions): Queue {
       if (entry.inFlight.length >= most) break;
       entry.waiting.delete(job);
       send(entry, job);
+    }
+    return true;
+  }
+
+  /** Commands that the stream's owner can do leave. Whether the others may be decided. */
+  function handOver(entry: Entry, { ownerOf }: Owners): boolean {
+    const owner = ownerOf(entry, () => schedule(entry));
+    if (owner === 'sought') {
+      if (entry.inFlight.length === 0) contention.release(entry);
+      return false;
+    }
+    if (!owner) return true;
+    for (const job of entry.waiting) {
+      if (!job.command.forwardable) continue;
+      entry.waiting.delete(job);
+      job.reject(owner);
     }
     return true;
   }

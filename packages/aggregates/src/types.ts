@@ -103,6 +103,11 @@ export interface Command<S, E extends EventCase, R, C = unknown> {
   origin: Origin;
   /** Called with the resource's owner before each decision; throws to refuse. */
   authorize?(owner: string | undefined): void;
+  /**
+   * Whether `execute` may reject with ForwardToOwner, before anything is done: the caller then has the call done by the
+   * process that owns the stream.
+   */
+  forwardable?: boolean;
   /** Cancels the command while it is not decided. Once it is decided, its outcome is awaited. */
   signal?: AbortSignal;
 }
@@ -122,7 +127,7 @@ export interface Aggregates {
    * Runs a command. Commands of one stream are decided one after the other and share commits. No answer, refusals
    * included, is given before the state that it was decided on is durable. Errors: what `decide` throws; ABORTED if the
    * stream is too contended; UNAVAILABLE if the log can't be reached; RESOURCE_EXHAUSTED if the stream's queue is full;
-   * INVALID_ARGUMENT REQUEST_ID_REUSED; CANCELLED, or the signal's reason if it is a CaudalError. After UNAVAILABLE the
+   * INVALID_ARGUMENT REQUEST_ID_REUSED; ForwardToOwner for a forwardable command; CANCELLED, or the signal's reason if it is a CaudalError. After UNAVAILABLE the
    * command may have been done: repeat it with the same command id to find out.
    */
   execute<S, E extends EventCase, R, C>(command: Command<S, E, R, C>): Promise<Executed<R>>;

@@ -76,9 +76,12 @@ export function useContract(other: Contract): void {
   loaded = other;
 }
 
+/** The compiled descriptors of the contract. */
+export const contractFile = new URL('./gen/contract.binpb', import.meta.url);
+
 /** The contract. It is read at the first call, which takes 60 ms. */
 export function contract(): Contract {
-  loaded ??= load(readFileSync(new URL('./gen/contract.binpb', import.meta.url)));
+  loaded ??= load(readFileSync(contractFile));
   return loaded;
 }
 

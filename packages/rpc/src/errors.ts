@@ -7,7 +7,7 @@ import { type Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { maxViolations } from './schema/validation.ts';
 
 const domain = 'caudal';
-const detailsKey = 'grpc-status-details-bin';
+export const detailsKey = 'grpc-status-details-bin';
 /** Many clients accept 8 KiB of trailers at most, and base64 makes four bytes of three. */
 const maxDetailsBytes = 4_096;
 const maxMessageCharacters = 1_000;

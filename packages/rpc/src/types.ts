@@ -10,6 +10,12 @@ export interface Call {
   origin: Origin;
   /** Set when the request carries a request_id, the idempotency key of a command. */
   commandId?: CommandId;
+  /**
+   * Whether a command of this call may be done by the process that owns its stream, instead of here: only before the call has
+   * written anything. Pass it on for a call's only append, or its first. The command may then reject with ForwardToOwner, which
+   * the handler must pass on. See docs/owners.md.
+   */
+  readonly forwardable?: boolean;
   /** The time at which the caller stops waiting. */
   deadline: Date;
   /** Fires at the deadline, or when the caller disconnects. */

@@ -1,7 +1,4 @@
 /** All clients want the same product. */
-import { fork } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
-import { isCode } from '@caudal/kernel/errors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { openDatabase } from '@caudal/postgres/database.ts';
 import { testCall } from '@caudal/testing/call.ts';
@@ -9,7 +6,7 @@ import { freshDatabase } from '@caudal/testing/servers.ts';
 import { openCrudStock } from '../crud/stock.ts';
 import { figureOf, ratioOf } from '../figures.ts';
 import { migrateInventory, openInventory } from '../inventory.ts';
-import { closedLoop, type Measured, takeTurns } from '../load.ts';
+import { closedLoop, takeTurns } from '../load.ts';
 import type { Bench, Tools } from '../types.ts';
 
 const clients = 256;
@@ -29,55 +26,10 @@ const reserve = ({ api }: Inventory, productId: string) => {
   return api.reserveStock({ requestId: '', reservationId, lines, attributes: {}, ttl }, testCall());
 };
 
-/** The same. If it has lost too many races in a row it is repeated, as clients do. */
-async function insist(inventory: Inventory, productId: string): Promise<void> {
-  for (;;) {
-    try {
-      await reserve(inventory, productId);
-      return;
-    } catch (error) {
-      if (!isCode(error, 'ABORTED')) throw error;
-    }
-  }
-}
-
-/** A contending process, started by `contest`: its clients reserve pieces of one product. */
-export async function contend(url: string, productId: string, seconds: number): Promise<Measured> {
-  const inventory = openInventory(url, connections);
-  try {
-    await reserve(inventory, productId);
-    return await closedLoop({ clients: clients / 2, seconds, work: () => insist(inventory, productId) });
-  } finally {
-    await inventory.close();
-  }
-}
-
-/** Two processes with half of the clients each. */
-async function contest(url: string, productId: string, seconds: number): Promise<Measured> {
-  const parts = await Promise.all(
-    [1, 2].map(
-      () =>
-        new Promise<Measured>((resolve, reject) => {
-          const script = fileURLToPath(new URL('../contender.ts', import.meta.url));
-          const child = fork(script, [url, productId, String(seconds)]);
-          child.on('message', (message) => resolve(message as Measured)).on('error', reject);
-          child.on('exit', (code) => reject(new Error(`A contender ended with ${code}.`)));
-        }),
-    ),
-  );
-  return {
-    rate: parts[0]!.rate + parts[1]!.rate,
-    operations: parts[0]!.operations + parts[1]!.operations,
-    p50: Math.max(...parts.map(({ p50 }) => p50)),
-    p99: Math.max(...parts.map(({ p99 }) => p99)),
-    max: Math.max(...parts.map(({ max }) => max)),
-  };
-}
-
 export const hotItem: Bench = {
   name: 'hot-item',
   title: 'One hot product',
-  compares: `${clients} clients reserve one piece each of the same product, again and again. Compared with a CRUD service (test/bench/crud) that locks the product's row, with the same number of connections; both are called in the same process, without gRPC. Then two processes with ${clients / 2} clients each contend for the product.`,
+  compares: `${clients} clients reserve one piece each of the same product, again and again. Compared with a CRUD service (test/bench/crud) that locks the product's row, with the same number of connections; both are called in the same process, without gRPC.`,
   needs: ['postgres'],
 
   async run({ quick, say }: Tools) {
@@ -101,11 +53,6 @@ export const hotItem: Bench = {
             await create(inventory, productId);
             return closedLoop({ clients, seconds, work: () => reserve(inventory, productId) });
           },
-          async 'two-processes'() {
-            const productId = `P-${products++}`;
-            await create(inventory, productId);
-            return contest(fresh.url, productId, seconds);
-          },
           async crud() {
             const productId = `P-${products++}`;
             await crud.create(productId, plenty);
@@ -125,19 +72,12 @@ export const hotItem: Bench = {
         );
       return [
         figureOf({ bench, metric: 'caudal', unit: '/s' }, rates('caudal')),
-        figureOf({ bench, metric: 'two-processes', unit: '/s' }, rates('two-processes')),
         figureOf({ bench, metric: 'crud', unit: '/s' }, rates('crud')),
         ms('caudal.p50', 'caudal', 'p50'),
         ms('caudal.p99', 'caudal', 'p99'),
         ms('crud.p50', 'crud', 'p50'),
         ms('crud.p99', 'crud', 'p99'),
         ratioOf({ bench, metric: 'vs-crud', goal: { kind: 'atLeast', value: 40 } }, rates('caudal'), rates('crud')),
-        ratioOf(
-          { bench, metric: 'two-processes.vs-one', goal: { kind: 'atLeast', value: 0.5 } },
-          rates('two-processes'),
-          rates('caudal'),
-        ),
-        { ...ms('two-processes.max', 'two-processes', 'max'), goal: { kind: 'atMost', value: 500 } },
       ];
     } finally {
       await inventory.close();

@@ -151,6 +151,13 @@ export const runtimeSettings = {
     default: '0s',
     max: 120_000,
   }),
+  CAUDAL_FORWARD_HOST: setting.string({
+    description:
+      'The address at which other processes of the same release reach the gRPC port of this one, to forward commands of a resource that many processes change at once. Without it none are forwarded, here or to here.',
+    optional: true,
+    pattern: /^[a-zA-Z0-9.:-]{1,253}$/,
+    expects: "an IP address or a host name: on Kubernetes the pod's IP",
+  }),
   CAUDAL_METRICS_PORT: setting.port({
     description: "The port of Prometheus' /metrics; none if not set.",
     optional: true,

@@ -6,21 +6,25 @@
 import type { Method } from '@caudal/contract/method.ts';
 import type { Caller } from '@caudal/kernel/context.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
+import type { Forwarder } from '../forward/forwarder.ts';
 import { whenAborted } from '../server/deadline.ts';
 import { type Endpoint, endpoints } from '../server/endpoint.ts';
 import { createPipeline, type Pipeline } from '../server/pipeline.ts';
 import { defaultLimits } from '../server/server.ts';
+import type { TokenSource } from '../server/tokens.ts';
 import type { CallOptions, Client, Service } from '../types.ts';
 import { deadlineOf, headersFor } from './client.ts';
 
 /**
  * A client of the service with this definition, among `services`. They are read at the first call, so that services
- * that call each other can be created in any order. `caller` is the caller of all calls.
+ * that call each other can be created in any order. `caller` is the caller of all calls. `forwarding`: how its calls reach the
+ * owners of their streams in other processes, with a token of its own; absent: every call is decided in this process.
  */
 export function localClient<Definition extends object>(
   definition: Definition,
   services: Service[],
   caller: Caller,
+  forwarding?: { forwarder: Forwarder; token: TokenSource | undefined },
 ): Client<Definition> & { close(): void } {
   let local: { pipeline: Pipeline; endpoints: Map<string, Endpoint> } | undefined;
   const open = () => {
@@ -28,7 +32,7 @@ export function localClient<Definition extends object>(
     const found = serving ? endpoints([serving]) : [];
     return {
       // Not bounded: a local call is part of a call that is counted.
-      pipeline: createPipeline({ ...defaultLimits, maxConcurrent: Number.POSITIVE_INFINITY }),
+      pipeline: createPipeline({ ...defaultLimits, maxConcurrent: Number.POSITIVE_INFINITY }, forwarding?.forwarder),
       endpoints: new Map(found.map((endpoint) => [endpoint.contract.path, endpoint])),
     };
   };
@@ -42,6 +46,7 @@ export function localClient<Definition extends object>(
     const traceparent = options.origin?.traceparent || undefined;
     const outcome = await local.pipeline.run(endpoint, {
       counted: false,
+      authorization: async () => forwarding?.token && `Bearer ${await forwarding.token()}`,
       authenticate: () => caller,
       header: (name) => (name === 'traceparent' ? traceparent : headers[name]),
       deadline: deadlineOf(options),

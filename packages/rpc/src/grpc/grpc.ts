@@ -7,10 +7,13 @@ import {
   type MethodDefinition,
   Server,
   ServerInterceptingCall,
+  type ServerInterceptingCallInterface,
   type ServerInterceptor,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
-import { toStatus } from '../errors.ts';
+import { toClientError, toStatus } from '../errors.ts';
+import { forwardMethod } from '../forward/frames.ts';
+import type { Receiver } from '../forward/receiver.ts';
 import { headerNames } from '../headers.ts';
 import type { Authenticate } from '../server/auth.ts';
 import { callerOf } from '../server/caller.ts';
@@ -43,19 +46,24 @@ const spareStreams = 4_000;
 
 type Definition = Record<string, MethodDefinition<Buffer, Buffer>>;
 
-/** The server for these endpoints. It does not listen yet. */
+/** The overhead of a request in a message of forwarded calls: its headers, the token among them. */
+const envelopeBytes = 64 * 1024;
+
+/** The server for these endpoints, and for calls that other processes forward if there is a receiver. It does not listen yet. */
 export function grpcServer(
   endpoints: Endpoint[],
   pipeline: Pipeline,
   authenticate: Authenticate,
   limits: GrpcLimits,
+  receiver?: Receiver,
 ): Server {
   takeGrpcLog();
   // The largest bound, for all messages, also of health and reflection. Each call then gets its own method's bound.
   const bounds = endpoints.map(({ contract }) => boundOf(contract, limits.maxMessageBytes));
   const server = new Server({
-    interceptors: [admission(endpoints, pipeline, authenticate, limits)],
-    'grpc.max_receive_message_length': bounds.length > 0 ? Math.max(...bounds) : limits.maxMessageBytes,
+    interceptors: [admission(endpoints, pipeline, authenticate, limits, receiver)],
+    'grpc.max_receive_message_length':
+      (bounds.length > 0 ? Math.max(...bounds) : limits.maxMessageBytes) + (receiver ? envelopeBytes : 0),
     'grpc.max_send_message_length': limits.maxMessageBytes * 4,
     'grpc.max_concurrent_streams': limits.maxConcurrent + spareStreams,
     'grpc.max_connection_age_ms': limits.maxConnectionAgeMs,
@@ -84,6 +92,7 @@ export function grpcServer(
     known.handlers[name] = handlerOf(endpoint, pipeline);
   }
   for (const { definition, handlers } of services.values()) server.addService(definition, handlers);
+  if (receiver) server.addService({ Forward: forwardMethod }, { Forward: receiver.serve });
   return server;
 }
 
@@ -105,10 +114,12 @@ function admission(
   pipeline: Pipeline,
   authenticate: Authenticate,
   { maxMessageBytes }: GrpcLimits,
+  receiver: Receiver | undefined,
 ): ServerInterceptor {
   const byPath = new Map(endpoints.map((endpoint) => [endpoint.contract.path, endpoint]));
   return ({ path }, call) => {
     const endpoint = byPath.get(path);
+    if (receiver && path === forwardMethod.path) return admitStream(call, authenticate, receiver);
     // Health and reflection need no token.
     if (!endpoint) return new ServerInterceptingCall(call);
 
@@ -139,6 +150,26 @@ function admission(
       start: (next) => next({ onReceiveMetadata: (metadata, admit) => void look(metadata, admit) }),
     });
   };
+}
+
+/** Admits a stream of forwarded calls before any of its messages is read. */
+function admitStream(
+  call: ServerInterceptingCallInterface,
+  authenticate: Authenticate,
+  receiver: Receiver,
+): ServerInterceptingCall {
+  const look = async (metadata: Metadata, admit: (metadata: Metadata) => void) => {
+    try {
+      receiver.admit(await authenticate(readerOf(metadata)(headerNames.authorization)));
+    } catch (error) {
+      call.sendStatus(toStatus(toClientError(error), new Metadata()));
+      return;
+    }
+    admit(metadata);
+  };
+  return new ServerInterceptingCall(call, {
+    start: (next) => next({ onReceiveMetadata: (metadata, admit) => void look(metadata, admit) }),
+  });
 }
 
 function replyMetadata(requestId: string): Metadata {

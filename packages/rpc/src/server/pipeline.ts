@@ -10,6 +10,9 @@ import { CaudalError } from '@caudal/kernel/errors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { gauge } from '@caudal/telemetry/metrics.ts';
 import { toClientError } from '../errors.ts';
+import type { Forwarder } from '../forward/forwarder.ts';
+import { handle, isForwardable } from '../forward/forwarding.ts';
+import { forwardedInFlight } from '../forward/metrics.ts';
 import { extractTrace, type HeaderReader, headerNames, idHeader, traceparentOf } from '../headers.ts';
 import { applyMask, type Mask } from '../schema/mask.ts';
 import type { Call } from '../types.ts';
@@ -50,6 +53,10 @@ export interface Incoming<Answer> {
   encode(response: unknown, facts: Facts): Answer;
   /** The streams that the caller wants to see, if they are not in a header. */
   consistency?: StreamVersion[];
+  /** The caller's credentials, if they are not in the header `authorization`. */
+  authorization?(): Promise<string | undefined>;
+  /** Another process has forwarded it: it is decided here, and does not take a place of the callers of this process. */
+  forwarded?: boolean;
   /** Counts against `maxConcurrent`. Local calls do not: they are part of a call that does. */
   counted: boolean;
 }
@@ -88,8 +95,11 @@ export interface Pipeline {
   abort(): void;
 }
 
-export function createPipeline(limits: Limits): Pipeline {
+/** `forwarder`: absent if every call is decided in this process. */
+export function createPipeline(limits: Limits, forwarder?: Forwarder): Pipeline {
   let active = 0;
+  /** Of those: calls that other processes have forwarded, whose windows bound them. */
+  let forwarded = 0;
   const waiting: (() => void)[] = [];
   // A function for each call in flight that ends it. The limit bounds their number.
   const ends = new Set<() => void>();
@@ -99,14 +109,16 @@ export function createPipeline(limits: Limits): Pipeline {
     else ends.add(end);
     return () => ends.delete(end);
   };
-  const full = () => (active >= limits.maxConcurrent ? busy() : undefined);
-  const enter = () => {
+  const full = () => (active - forwarded >= limits.maxConcurrent ? busy() : undefined);
+  const enter = (isForwarded: boolean) => {
     active++;
-    inFlight.set(active);
+    if (isForwarded) forwardedInFlight.set(++forwarded);
+    else inFlight.set(active - forwarded);
   };
-  const leave = () => {
+  const leave = (isForwarded: boolean) => {
     active--;
-    inFlight.set(active);
+    if (isForwarded) forwardedInFlight.set(--forwarded);
+    else inFlight.set(active - forwarded);
     if (active === 0) for (const resolve of waiting.splice(0)) resolve();
   };
 
@@ -114,7 +126,7 @@ export function createPipeline(limits: Limits): Pipeline {
     const requestId = idHeader(incoming.header, headerNames.requestId) ?? newId();
     return observe(endpoint.contract, requestId, extractTrace(incoming.header), async (trace) => {
       try {
-        const refusal = incoming.counted ? full() : undefined;
+        const refusal = incoming.counted && !incoming.forwarded ? full() : undefined;
         if (refusal) throw refusal;
         const answer = await answerTo(endpoint, incoming, requestId, traceparentOf(trace));
         return { ok: true, requestId, ...answer };
@@ -132,10 +144,11 @@ export function createPipeline(limits: Limits): Pipeline {
   ): Promise<Answered<Answer>> {
     const { contract } = endpoint;
     const timer = startTimer(incoming, limits, whenStopping);
-    if (incoming.counted) enter();
+    const isForwarded = incoming.forwarded === true;
+    if (incoming.counted) enter(isForwarded);
     let released = !incoming.counted;
     const release = () => {
-      if (!released) leave();
+      if (!released) leave(isForwarded);
       released = true;
     };
     try {
@@ -155,6 +168,8 @@ export function createPipeline(limits: Limits): Pipeline {
         let authorized = !contract.access.ownerInResource;
         const written = new Map<string, number>();
         let oldestMs: number | undefined;
+        let mayForward = forwarder !== undefined && !incoming.forwarded && isForwardable(endpoint);
+        const commandId = endpoint.commandId?.(request, caller.subject);
         const call: Call = {
           caller,
           method: contract.path,
@@ -164,7 +179,10 @@ export function createPipeline(limits: Limits): Pipeline {
             correlationId: idHeader(incoming.header, headerNames.correlationId) ?? requestId,
             traceparent,
           },
-          commandId: endpoint.commandId?.(request, caller.subject),
+          commandId,
+          get forwardable() {
+            return mayForward && written.size === 0;
+          },
           deadline: timer.deadline,
           get signal() {
             return timer.signal;
@@ -182,8 +200,22 @@ export function createPipeline(limits: Limits): Pipeline {
           },
         };
         timer.throwIfEnded();
-        const response = (await endpoint.handler(request, call)) as Record<string, unknown>;
-        if (!authorized) throw new Error(`${contract.path} answered without call.authorize(owner): nothing was sent.`);
+        const handled =
+          mayForward && forwarder
+            ? await handle(forwarder, {
+                endpoint,
+                request,
+                call,
+                requestId,
+                authorization: incoming.authorization ?? (async () => incoming.header(headerNames.authorization)),
+                stay() {
+                  mayForward = false;
+                },
+              })
+            : { response: await endpoint.handler(request, call), elsewhere: false };
+        const response = handled.response as Record<string, unknown>;
+        if (!authorized && !handled.elsewhere)
+          throw new Error(`${contract.path} answered without call.authorize(owner): nothing was sent.`);
         return { response, mask, written, oldestMs };
       };
       // A handler that runs past the deadline keeps its place until it ends: the bound is on work, not on answers.

@@ -8,6 +8,8 @@ import { logger } from '@caudal/telemetry/log.ts';
 import type { Server } from '@grpc/grpc-js';
 import { ReflectionService } from '@grpc/reflection';
 import { HealthImplementation } from 'grpc-health-check';
+import type { Forwarder } from '../forward/forwarder.ts';
+import { openReceiver } from '../forward/receiver.ts';
 import { type GrpcLimits, grpcServer } from '../grpc/grpc.ts';
 import { type Address, type Health, openPort, type PortLimits } from '../grpc/port.ts';
 import { type RestOptions, startRest } from '../rest/rest.ts';
@@ -28,6 +30,8 @@ export interface ServerOptions {
   rest?: Address & RestOptions;
   /** The secrets of webhooks, by the setting that the contract names. */
   webhookSecrets?: Record<string, readonly string[]>;
+  /** Forwards calls to the owners of their streams, and takes those that others forward; absent: neither. */
+  forwarding?: Forwarding;
   limits?: Partial<ServerLimits>;
   /** Lets all callers list the services; off in production. */
   reflection?: boolean;
@@ -37,6 +41,14 @@ export interface ServerOptions {
   ready?(): boolean;
   /** Fires when the process begins to end, a while before `stop`: REST connections end with their next answer. */
   ending?: AbortSignal;
+}
+
+export interface Forwarding {
+  /** This process, as the rows of its streams name it. */
+  instance: string;
+  forwarder: Forwarder;
+  /** For how long this process owns the stream from now on; 0 if it does not. */
+  ownedMs(stream: string): number;
 }
 
 export interface ServerLimits extends Limits, GrpcLimits, PortLimits {
@@ -75,8 +87,19 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const authenticate: Authenticate = options.auth === 'off' ? () => developer : options.auth;
   const served = endpoints(options.services);
   const webhooks = webhookVerifiers(served, options.webhookSecrets ?? {});
-  const pipeline = createPipeline(limits);
-  const grpc = grpcServer(served, pipeline, authenticate, limits);
+  const { forwarding } = options;
+  const pipeline = createPipeline(limits, forwarding?.forwarder);
+  const receiver =
+    forwarding &&
+    openReceiver({
+      endpoints: served,
+      pipeline,
+      authenticate,
+      instance: forwarding.instance,
+      ownedMs: forwarding.ownedMs,
+      ending: options.ending,
+    });
+  const grpc = grpcServer(served, pipeline, authenticate, limits, receiver);
   const setServing = addHealth(
     grpc,
     served.map(({ contract: { service } }) => service),

@@ -19,6 +19,7 @@ import {
   assertKnown,
   assertValid,
   eachLine,
+  isForwardable,
   lineCommandId,
   noteWrites,
   violationsOf,
@@ -33,7 +34,7 @@ export function commitReservation(dependencies: InventoryDependencies) {
   return async ({ reservationId, lines }: CommitReservationRequest, call: Call): Promise<Reservation> => {
     assertDistinct(lines);
     const outcomes = await eachLine(lines, (line) =>
-      lineCommand(dependencies, commit, { ...line, reservationId }, call),
+      lineCommand(dependencies, commit, { ...line, reservationId }, call, lines),
     );
     assertValid(outcomes);
     if (outcomes.some(({ kind }) => kind === 'refused')) {
@@ -65,6 +66,7 @@ export function releaseReservation(dependencies: InventoryDependencies) {
         committed: request.committed ? quantity : undefined,
         origin: call.origin,
         signal: call.signal,
+        forwardable: isForwardable(call, lines),
       }),
     );
     return answered(reservationId, lines, outcomes, call);
@@ -79,7 +81,7 @@ export function returnStock(dependencies: InventoryDependencies) {
   return async ({ reservationId, lines }: ReturnStockRequest, call: Call): Promise<Reservation> => {
     assertDistinct(lines);
     const outcomes = await eachLine(lines, (line) =>
-      lineCommand(dependencies, returnPieces, { ...line, reservationId }, call),
+      lineCommand(dependencies, returnPieces, { ...line, reservationId }, call, lines),
     );
     return answered(reservationId, lines, outcomes, call);
   };
@@ -104,7 +106,13 @@ function answered(
   return { reservationId, lines, expireTime: undefined };
 }
 
-function lineCommand({ aggregates }: InventoryDependencies, decide: typeof commit, line: Line, call: Call) {
+function lineCommand(
+  { aggregates }: InventoryDependencies,
+  decide: typeof commit,
+  line: Line,
+  call: Call,
+  lines: ReservationLine[],
+) {
   const { reservationId, productId, quantity } = line;
   return aggregates.execute({
     decider: stockDecider,
@@ -115,5 +123,6 @@ function lineCommand({ aggregates }: InventoryDependencies, decide: typeof commi
     commandId: lineCommandId(call, productId),
     origin: call.origin,
     signal: call.signal,
+    forwardable: isForwardable(call, lines),
   });
 }

@@ -56,6 +56,14 @@ export function lineCommandId({ commandId }: Call, productId: string): CommandId
   return commandId && { ...commandId, key: derivedId(commandId.key, productId) };
 }
 
+/**
+ * Whether the lines' commands may be done by the process that owns the product's stream. With several lines some would be done
+ * here before another one is forwarded.
+ */
+export function isForwardable({ forwardable }: Call, lines: ReservationLine[]): boolean {
+  return forwardable === true && lines.length === 1;
+}
+
 /** Adds the writes of the lines to the call's consistency token. */
 export function noteWrites(call: Call, outcomes: LineOutcome<unknown>[]): void {
   for (const outcome of outcomes) {

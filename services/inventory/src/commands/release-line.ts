@@ -17,11 +17,13 @@ export interface ReleaseLineInput {
   origin: Origin;
   /** Absent for a compensation: it continues even if the caller has disconnected. */
   signal?: AbortSignal;
+  /** See `Command.forwardable`. */
+  forwardable?: boolean;
 }
 
 export function releaseLine(
   { aggregates }: Pick<InventoryDependencies, 'aggregates'>,
-  { decide, productId, reservationId, reason, committed, origin, signal }: ReleaseLineInput,
+  { decide, productId, reservationId, reason, committed, origin, signal, forwardable }: ReleaseLineInput,
 ): Promise<Executed<Reservation>> {
   return aggregates.execute({
     decider: stockDecider,
@@ -31,5 +33,6 @@ export function releaseLine(
     replyCodec: Reservation,
     origin,
     signal,
+    forwardable,
   });
 }

@@ -17,6 +17,7 @@ import {
   assertKnown,
   assertValid,
   eachLine,
+  isForwardable,
   type LineOutcome,
   lineCommandId,
   noteWrites,
@@ -48,6 +49,7 @@ export function reserveStock(dependencies: InventoryDependencies) {
         commandId: lineCommandId(call, line.productId),
         origin: call.origin,
         signal: call.signal,
+        forwardable: isForwardable(call, lines),
       });
       if (executed.repeated) await assertStillHeld(line.productId, reservationId, call);
       return executed;
