@@ -14,7 +14,7 @@ const layers = [
   ['kernel'],
   ['contract'],
   ['config', 'telemetry'],
-  ['lifecycle', 'postgres'],
+  ['archive-store', 'lifecycle', 'postgres'],
   ['eventlog', 'jobs'],
   ['aggregates'],
   ['messaging'],

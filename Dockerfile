@@ -43,7 +43,7 @@ USER 1000:1000
 RUN node --input-type=module --eval \
       "for (const file of ['apps/cli/src/program.ts', 'apps/server/src/start.ts', \
          'packages/projections/src/stores/mongodb-store.ts', 'packages/projections/src/stores/elasticsearch-store.ts', \
-         'packages/cache/src/shared.ts']) await import('/app/' + file)" \
+         'packages/cache/src/shared.ts', 'packages/archive-store/src/s3-store.ts']) await import('/app/' + file)" \
     && chmod -R a+rX .compile-cache
 
 FROM ${RUNTIME_IMAGE} AS runtime

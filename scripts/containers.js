@@ -84,6 +84,15 @@ const containers = {
       .start();
     return [container, { REDIS_URL: `redis://${at(container, 6379)}` }];
   },
+
+  s3: async () => {
+    const container = await new GenericContainer('motoserver/moto:5.2.5')
+      .withExposedPorts(5000)
+      .withWaitStrategy(Wait.forListeningPorts())
+      .withStartupTimeout(startup)
+      .start();
+    return [container, { S3_URL: `http://${at(container, 5000)}` }];
+  },
 };
 
 /**

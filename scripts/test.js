@@ -25,6 +25,7 @@ const urls = {
   mongodb: 'MONGODB_URL',
   elasticsearch: 'ELASTICSEARCH_URL',
   redis: 'REDIS_URL',
+  s3: 'S3_URL',
 };
 
 /**

@@ -44,6 +44,21 @@ export const tables: Stored[] = [
     bound: 'A row for each month in which a stream has events.',
   },
   {
+    name: 'archived_months',
+    kind: 'log',
+    bound: 'A row for each month that has left for the archive.',
+  },
+  {
+    name: 'archived_ends',
+    kind: 'log',
+    bound: 'A row for each stream whose last event was in a month when that left for the archive.',
+  },
+  {
+    name: 'restored_months',
+    kind: 'log',
+    bound: 'A row for each month that was put back from the archive, until it leaves again.',
+  },
+  {
     name: 'snapshots',
     kind: 'one each',
     bound: "One for each long stream. Its size is the state's, which has what is open, not what has been.",

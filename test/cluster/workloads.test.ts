@@ -18,6 +18,19 @@ const podOf = (rendered: Rendered, name: string) => podsOf(rendered).find((each)
 describeWithTools(['helm'], 'workloads', ({ helm }) => {
   const rendered = (preset: string, values = {}) => render(helm!, laidOver(presets[preset]!, values));
 
+  test('pods may call the archive at the port of its server', async () => {
+    const portsTo = async (endpoint: string) =>
+      ofKind(
+        await rendered('monolith', { settings: { CAUDAL_ARCHIVE_ENDPOINT: endpoint }, networkPolicy: { egress: [] } }),
+        'NetworkPolicy',
+      )
+        .flatMap(({ spec }) => spec.egress ?? [])
+        .flatMap(({ ports = [] }) => ports.map(({ port }: { port: number }) => port));
+    expect(await portsTo('http://minio.store:9000')).toEqual([53, 53, 9000]);
+    expect(await portsTo('https://s3.example.com')).toEqual([53, 53, 443]);
+    expect(await portsTo('http://s3.example.com/')).toEqual([53, 53, 80]);
+  });
+
   test.each(Object.keys(presets))('%s: pods have no right that they do not need', async (preset) => {
     const jobs = { 'rebuild-orders': { args: ['rebuild', 'order-details'] } };
     const pods = podsOf(await rendered(preset, { jobs }));

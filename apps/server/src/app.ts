@@ -14,6 +14,7 @@ import { type Registries, remoteRegistry } from '@caudal/messaging/rabbitmq/regi
 import { openPool } from '@caudal/postgres/pool.ts';
 import type { Forwarding } from '@caudal/rpc/server/server.ts';
 import type { Service } from '@caudal/rpc/types.ts';
+import { openArchiveOf } from './archive.ts';
 import { type Clients, openClients } from './clients.ts';
 import { connectionsOf } from './connections.ts';
 import { openForwarding, ownerOf } from './forwarding.ts';
@@ -75,7 +76,11 @@ export async function openApp(options: OpenAppOptions): Promise<App> {
   const lockConnections = openLockConnections(databaseUrl);
   const embedded = values.DATABASE_URL === undefined;
   const self = ownerOf(values);
-  const locals = contextsOf(values).map((context) => openContext(context, { pool, lockConnections, embedded, self }));
+  const archive = await openArchiveOf(values);
+  lifecycle.onStop('archive', async () => archive?.store.close());
+  const locals = contextsOf(values).map((context) =>
+    openContext(context, { pool, lockConnections, archive, embedded, self }),
+  );
   lifecycle.onStop('contexts', async () => {
     await Promise.all(locals.map((local) => local.stop()));
     await lockConnections.database.close();

@@ -5,6 +5,7 @@ import type { Self } from '@caudal/aggregates/owner-rows.ts';
 import { openOwners } from '@caudal/aggregates/owners.ts';
 import type { Aggregates } from '@caudal/aggregates/types.ts';
 import type { Context } from '@caudal/context/context.ts';
+import type { Archive } from '@caudal/eventlog/archive/archive.ts';
 import { openEventLog } from '@caudal/eventlog/event-log.ts';
 import { migrations as logMigrations } from '@caudal/eventlog/migrations.ts';
 import type { LockConnections } from '@caudal/eventlog/stream-locks.ts';
@@ -32,6 +33,8 @@ export interface LocalContext extends Running {
   /** Where queues register with the log. */
   registry: FollowerRegistry;
   aggregates: Aggregates;
+  /** Where old months of the log are, if the settings say so. */
+  archive: Archive | undefined;
   /** For how long this process owns a stream of the context from now on; 0 if it does not. */
   ownedMs(stream: string): number;
   /** Stops owning streams. */
@@ -78,6 +81,7 @@ export interface OpenContextOptions {
   pool: Pool;
   /** The process's connections for locks of contended streams. The caller closes them. */
   lockConnections: LockConnections;
+  archive: Archive | undefined;
   /** Whether all contexts share one process on a laptop. */
   embedded: boolean;
   /** This process as an owner of contended streams; undefined if others can't reach it. */
@@ -90,10 +94,8 @@ const EMBEDDED_CACHE = { cacheSize: 2_000, cacheBytes: 16 * 2 ** 20 };
 const EMBEDDED_POLL_MS = 10_000;
 
 /** Opens a context over its schema, which must be up to date. Connects at first use. */
-export function openContext(
-  context: Context,
-  { pool, lockConnections, embedded, self }: OpenContextOptions,
-): LocalContext {
+export function openContext(context: Context, options: OpenContextOptions): LocalContext {
+  const { pool, lockConnections, archive, embedded, self } = options;
   const { url, applicationName } = pool.options;
   const announcedPollMs = embedded ? EMBEDDED_POLL_MS : undefined;
   const database = databaseOf(pool, context.name);
@@ -105,6 +107,7 @@ export function openContext(
     domain: context.name,
     retryForMs: APPEND_RETRY_MS,
     announcedPollMs,
+    archive,
   });
   const owners = self && openOwners({ database, ...self });
   const aggregates = openAggregates({ log, clock: systemClock, ids: newId, owners, ...(embedded && EMBEDDED_CACHE) });
@@ -115,6 +118,7 @@ export function openContext(
     tail: shareTail(log),
     registry: followerRegistry(database, context.name),
     aggregates,
+    archive,
     ownedMs: (stream) => owners?.ownedMs(stream) ?? 0,
     retire: async () => owners?.retire(),
     async stop() {

@@ -6,6 +6,7 @@ import { isBusyError, sqlState } from '@caudal/postgres/errors.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { counter, histogram } from '@caudal/telemetry/metrics.ts';
 import { appendBatch, type Judgeable, NoPartition, UnsendableBatch } from './append.ts';
+import type { Archive } from './archive/archive.ts';
 import { type Failure, groupCommit } from './group-commit.ts';
 import { nameHolder } from './holder.ts';
 import { addMissing } from './missing.ts';
@@ -33,6 +34,8 @@ export interface OpenEventLogOptions {
   maxQueued?: number;
   /** The longest wait for growth whose announcement was lost, in milliseconds; 2,000 if absent. */
   announcedPollMs?: number;
+  /** Where old months are, if some have left the database. */
+  archive?: Archive | undefined;
 }
 
 const log = logger('eventlog');
@@ -60,8 +63,8 @@ function classify(error: unknown): Failure {
 
 /** Opens the log. It connects at first use. `stop` waits for the appends in flight. */
 export function openEventLog(options: OpenEventLogOptions): EventLog & Running {
-  const { database, appender = database, domain, announcedPollMs } = options;
-  const reader = openReader({ database, domain, announcedPollMs });
+  const { database, appender = database, domain, announcedPollMs, archive } = options;
+  const reader = openReader({ database, domain, announcedPollMs, archive });
   const others = notifier(database);
   const locks = openStreamLocks(database, options.lockConnections);
 

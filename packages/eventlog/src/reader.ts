@@ -1,7 +1,11 @@
 /** Reads a log from PostgreSQL: from the primary or a replica. */
 import type { Running } from '@caudal/kernel/lifetime.ts';
 import type { Database } from '@caudal/postgres/database.ts';
+import type { Archive } from './archive/archive.ts';
+import { selectEndOfArchived } from './archive/months.ts';
+import { isArchived, openSlowReads, ReachesArchive, reachingOf } from './archive/slow-reads.ts';
 import {
+  type HeadsOptions,
   type LogPage,
   type NewestMonth,
   selectHeads,
@@ -11,7 +15,7 @@ import {
   selectNewestMonth,
   selectStreams,
 } from './read.ts';
-import type { LogReader } from './types.ts';
+import type { LogReader, StreamCursor, StreamHead } from './types.ts';
 import { watch } from './watch.ts';
 
 export interface LocalReader extends LogReader, Running {
@@ -27,12 +31,17 @@ export interface ReaderOptions {
   domain: string;
   /** The longest wait for growth whose announcement was lost, in milliseconds; 2,000 if absent. */
   announcedPollMs?: number;
+  /** Where old months are, if some have left the database. */
+  archive?: Archive | undefined;
 }
 
 /** Opens a reader of a log. */
-export function openReader({ database, domain, announcedPollMs }: ReaderOptions): LocalReader {
+export function openReader({ database, domain, announcedPollMs, archive }: ReaderOptions): LocalReader {
   const waiting = watch(database, { announcedPollMs });
+  const slow = openSlowReads(database, archive);
   let newest: NewestMonth | undefined;
+  /** Up to this position months were found in the archive, so a reader does not ask the database first. */
+  let archivedTo = 0;
 
   /** Most reads are of the newest month, by a statement for it; the others find out which it is. */
   async function fromNewest<T>(
@@ -54,17 +63,53 @@ export function openReader({ database, domain, announcedPollMs }: ReaderOptions)
     return page;
   }
 
-  const readNow = (afterPosition: number, limit: number): Promise<LogPage> =>
-    fromNewest(
-      afterPosition,
-      (month) => selectNewestLog(database, month, { afterPosition, limit }),
-      () => selectLog(database, { afterPosition, limit }),
-    );
+  async function readNow(afterPosition: number, limit: number): Promise<LogPage> {
+    if (afterPosition < archivedTo) return slow.readLog({ afterPosition, limit });
+    try {
+      return await fromNewest(
+        afterPosition,
+        (month) => selectNewestLog(database, month, { afterPosition, limit }),
+        () => selectLog(database, { afterPosition, limit }),
+      );
+    } catch (error) {
+      if (!isArchived(error)) throw error;
+      archivedTo = await selectEndOfArchived(database);
+      return slow.readLog({ afterPosition, limit });
+    }
+  }
+
+  async function headsNow(options: HeadsOptions): Promise<StreamHead[]> {
+    try {
+      return await fromNewest(
+        options.afterPosition,
+        (month) => selectNewestHeads(database, month, options),
+        () => selectHeads(database, options),
+      );
+    } catch (error) {
+      if (!isArchived(error)) throw error;
+      // One month at a time: the events behind it come with a later page.
+      const { count, archived } = await slow.nextOf(options);
+      if (!archived) return selectHeads(database, { ...options, limit: count });
+      const { events } = await slow.readLog({ ...options, limit: count });
+      const last = new Map(events.map(({ stream, version, position }) => [stream, { stream, version, position }]));
+      return [...last.values()].sort((a, b) => a.position - b.position);
+    }
+  }
+
+  async function readStreams(cursors: StreamCursor[], { limit = defaultLimit, livingOnly = false } = {}) {
+    if (cursors.length === 0) return [];
+    try {
+      return await selectStreams(database, cursors, { limit });
+    } catch (error) {
+      if (!isArchived(error)) throw error;
+      if (!livingOnly) return slow.readStreams(cursors, limit);
+      throw new ReachesArchive(await reachingOf(database, cursors));
+    }
+  }
 
   return {
     domain,
-    readStreams: async (cursors, { limit = defaultLimit } = {}) =>
-      cursors.length === 0 ? [] : selectStreams(database, cursors, { limit }),
+    readStreams,
     async readLog(afterPosition, { limit = defaultLimit, waitMs = 0, signal } = {}) {
       const result = await readNow(afterPosition, limit);
       if (result.events.length > 0 || waitMs <= 0 || signal?.aborted) return result;
@@ -72,12 +117,7 @@ export function openReader({ database, domain, announcedPollMs }: ReaderOptions)
       return signal?.aborted ? result : readNow(afterPosition, limit);
     },
     async heads(afterPosition, { minAgeMs = 0, limit = defaultLimit } = {}) {
-      const options = { afterPosition, minAgeMs, limit };
-      const heads = await fromNewest(
-        afterPosition,
-        (month) => selectNewestHeads(database, month, options),
-        () => selectHeads(database, options),
-      );
+      const heads = await headsNow({ afterPosition, minAgeMs, limit });
       // The last event of the page is the last one of its stream in the page, so it is among the heads.
       return { heads, position: heads.at(-1)?.position ?? afterPosition };
     },

@@ -138,8 +138,10 @@ export interface LogReader {
   readonly domain: string;
   /**
    * Events of several streams, each after its cursor, ordered by stream and version; at most `limit` (1,000) in all.
+   * `livingOnly`: throws ReachesArchive, without waiting for the archive, if some of them are there. Only a context's own
+   * log knows this option.
    */
-  readStreams(cursors: StreamCursor[], options?: { limit?: number }): Promise<RecordedEvent[]>;
+  readStreams(cursors: StreamCursor[], options?: { limit?: number; livingOnly?: boolean }): Promise<RecordedEvent[]>;
   /**
    * Events after a position in the log's order, at most `limit` (1,000), and the log's last position at that moment. If
    * there are none, waits up to `waitMs` for them.

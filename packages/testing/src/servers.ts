@@ -7,6 +7,7 @@ const variables = {
   mongodb: 'MONGODB_URL',
   elasticsearch: 'ELASTICSEARCH_URL',
   redis: 'REDIS_URL',
+  s3: 'S3_URL',
 } as const;
 
 export type ServerName = keyof typeof variables;

@@ -6,6 +6,9 @@ import { type System, startSystem } from '../../e2e/system.ts';
 
 const copies = 2;
 
+/** The servers that a system works on. */
+type Server = Exclude<ServerName, 's3'>;
+
 /** The servers that each role uses. */
 const links = {
   command: ['postgres'],
@@ -13,9 +16,9 @@ const links = {
   relay: ['postgres', 'rabbitmq'],
   projector: ['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'],
   saga: ['postgres', 'rabbitmq'],
-} as const satisfies Record<string, ServerName[]>;
+} as const satisfies Record<string, Server[]>;
 
-const variables: Record<ServerName, string> = {
+const variables: Record<Server, string> = {
   postgres: 'DATABASE_URL',
   rabbitmq: 'RABBITMQ_URL',
   mongodb: 'MONGODB_URL',
@@ -25,7 +28,7 @@ const variables: Record<ServerName, string> = {
 
 export interface Link {
   part: string;
-  server: ServerName;
+  server: Server;
   proxy: TcpProxy;
 }
 

@@ -1,4 +1,4 @@
-/** `caudal log show`: prints the events of a stream in readable form. */
+/** `caudal log`: `show` prints the events of a stream in readable form; the months are in log-months.ts. */
 import type { Entity } from '@caudal/contract/entity.ts';
 import { eventJson, withoutPersonal } from '@caudal/contract/event-json.ts';
 import { metadataOf, occurredAt } from '@caudal/eventlog/codec.ts';
@@ -6,6 +6,7 @@ import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import type { App } from '@caudal/server/app.ts';
 import { Command } from 'commander';
 import { count } from '../arguments.ts';
+import { monthsCommand, restoreMonthCommand } from '../log-months.ts';
 import { indented, say, sayJson } from '../output.ts';
 import { findStream } from '../streams.ts';
 import { withApp } from '../with-app.ts';
@@ -18,17 +19,21 @@ interface Options {
 }
 
 export function logCommand(): Command {
-  return new Command('log').description('inspect the event logs').addCommand(
-    new Command('show')
-      .description('show the events of a stream')
-      .argument('<stream>', '<context>.<entity>/<id>')
-      .option('--from <version>', 'the first version to show', count, 1)
-      .option('--limit <n>', 'the largest number of events to show', count)
-      .option('--personal', 'show personal data, which is replaced by *** otherwise')
-      .option('--json', 'one JSON object per line, for each event')
-      .addHelpText('after', '\nExample: caudal log show orders.order/1001 --from 3 --limit 10')
-      .action((stream: string, options: Options) => withApp((system) => show(system, stream, options))),
-  );
+  return new Command('log')
+    .description('inspect the event logs')
+    .addCommand(
+      new Command('show')
+        .description('show the events of a stream')
+        .argument('<stream>', '<context>.<entity>/<id>')
+        .option('--from <version>', 'the first version to show', count, 1)
+        .option('--limit <n>', 'the largest number of events to show', count)
+        .option('--personal', 'show personal data, which is replaced by *** otherwise')
+        .option('--json', 'one JSON object per line, for each event')
+        .addHelpText('after', '\nExample: caudal log show orders.order/1001 --from 3 --limit 10')
+        .action((stream: string, options: Options) => withApp((system) => show(system, stream, options))),
+    )
+    .addCommand(monthsCommand())
+    .addCommand(restoreMonthCommand());
 }
 
 async function show(

@@ -1,5 +1,6 @@
 /** Records where the sagas of contexts begin, when a database is migrated: before any process runs that knows them. */
 import type { Context } from '@caudal/context/context.ts';
+import { endOfLog } from '@caudal/eventlog/end-of-log.ts';
 import { openEventLog } from '@caudal/eventlog/event-log.ts';
 import { openDatabase } from '@caudal/postgres/database.ts';
 import { recordStarts } from '@caudal/sagas/start-positions.ts';
@@ -37,7 +38,7 @@ async function headOf(url: string, domain: string): Promise<number> {
   const database = openDatabase({ url, schema: domain, poolSize: 1, applicationName: 'caudal-migrate' });
   const log = openEventLog({ database, domain });
   try {
-    return (await log.readLog(0, { limit: 1 })).head;
+    return await endOfLog(log);
   } finally {
     await log.stop();
     await database.close();

@@ -1,5 +1,6 @@
 /** The saga role: runs its contexts' sagas, by events and by timers. */
 import { domainsOf } from '@caudal/contract/entity.ts';
+import { endOfLog } from '@caudal/eventlog/end-of-log.ts';
 import { isTransient } from '@caudal/kernel/errors.ts';
 import { backoffMs, sleep, systemClock } from '@caudal/kernel/time.ts';
 import { recordStarts } from '@caudal/sagas/start-positions.ts';
@@ -24,7 +25,7 @@ async function recordMissing(app: App, { context, database }: LocalContext): Pro
   const { values, lifecycle } = app;
   const sagas = await sagaDefinitions(context, values);
   const logs = app.logsFor(context, new Set(sagas.flatMap(({ entities }) => [...domainsOf(entities)])));
-  const headOf = async (domain: string) => (await logs.get(domain)!.readLog(0, { limit: 1 })).head;
+  const headOf = (domain: string) => endOfLog(logs.get(domain)!);
   for (let attempt = 1; !lifecycle.ending.aborted; attempt++) {
     try {
       await recordStarts({ database, sagas, headOf });

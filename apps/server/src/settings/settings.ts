@@ -3,6 +3,7 @@ import type { Settings, Values } from '@caudal/config/config.ts';
 import { setting } from '@caudal/config/setting.ts';
 import { parsePersonalDataKeys } from '@caudal/eventlog/cipher.ts';
 import { contexts } from '../contexts.ts';
+import { archivePlaceExpects, parseArchivePlace } from './archive-place.ts';
 import { parseKeySet, parseSigningKey } from './keys.ts';
 import { parseActiveShards, parseWriteConcern } from './write-concerns.ts';
 
@@ -100,6 +101,38 @@ export const runtimeSettings = {
     description: 'Redis, which shares caches between processes. Without it each process has its own.',
     optional: true,
     protocols: ['redis', 'rediss'],
+  }),
+  CAUDAL_ARCHIVE: setting.parsed(
+    {
+      description:
+        'Where old months of the logs go, and are read from. Without it they stay in PostgreSQL. Set it alike in all processes.',
+      expects: archivePlaceExpects,
+      secrecy: 'public',
+      optional: true,
+    },
+    parseArchivePlace,
+  ),
+  CAUDAL_ARCHIVE_AFTER_MONTHS: setting.int({
+    description: 'How many whole months stay in PostgreSQL behind the present one, if there is an archive.',
+    default: '24',
+    min: 1,
+    max: 1_200,
+  }),
+  CAUDAL_ARCHIVE_ENDPOINT: setting.string({
+    description: "The server of the archive's bucket, if it is not Amazon S3.",
+    optional: true,
+    pattern: /^https?:\/\/[^/@\s]+\/?$/,
+    expects: 'a URL that starts with http:// or https://, without a path and credentials',
+  }),
+  CAUDAL_ARCHIVE_REGION: setting.string({ description: "The region of the archive's bucket.", default: 'us-east-1' }),
+  CAUDAL_ARCHIVE_ACCESS_KEY_ID: setting.secret({
+    description:
+      "The key of the archive's bucket. Without it what AWS' libraries find: their variables, a file, or the identity that the cloud gives the process.",
+    optional: true,
+  }),
+  CAUDAL_ARCHIVE_SECRET_ACCESS_KEY: setting.secret({
+    description: 'The secret of that key.',
+    optional: true,
   }),
   CAUDAL_NAMESPACE: setting.string({
     description:

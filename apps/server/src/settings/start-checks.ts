@@ -60,4 +60,16 @@ const portsOfTheirOwn: RuntimeCheck = {
   },
 };
 
-export const startChecks: RuntimeCheck[] = [keysToCheckWith, keyToSignWith, portsOfTheirOwn];
+const archiveKeyWhole: RuntimeCheck = {
+  of: ['CAUDAL_ARCHIVE_ACCESS_KEY_ID', 'CAUDAL_ARCHIVE_SECRET_ACCESS_KEY'],
+  problem: ({ CAUDAL_ARCHIVE_ACCESS_KEY_ID: id, CAUDAL_ARCHIVE_SECRET_ACCESS_KEY: secret }) =>
+    Boolean(id) === Boolean(secret)
+      ? undefined
+      : {
+          name: id ? 'CAUDAL_ARCHIVE_SECRET_ACCESS_KEY' : 'CAUDAL_ARCHIVE_ACCESS_KEY_ID',
+          wrong: 'it is not set, but the other half of the key is',
+          fix: 'Set both, or neither',
+        },
+};
+
+export const startChecks: RuntimeCheck[] = [keysToCheckWith, keyToSignWith, portsOfTheirOwn, archiveKeyWhole];

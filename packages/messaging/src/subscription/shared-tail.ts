@@ -47,8 +47,8 @@ export function shareTail(
     heads: (afterPosition, options) => log.heads(afterPosition, options),
     async readLog(afterPosition, options = {}) {
       const { limit = pageSize, waitMs = 0, signal } = options;
-      // No reader is ahead of this one: the window begins with it.
-      if (afterPosition > window.end && !reading) window.restart(afterPosition);
+      // No reader that waits is ahead of this one: the window begins with it.
+      if (waitMs > 0 && afterPosition > window.end && !reading) window.restart(afterPosition);
       const atEnd = afterPosition === window.end;
       if (!window.covers(afterPosition) || (atEnd && waitMs === 0)) return log.readLog(afterPosition, options);
       if (atEnd) await within(waitMs, shared(), signal);

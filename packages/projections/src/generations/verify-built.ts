@@ -1,5 +1,7 @@
 /** The check of a new generation before queries read it: some of its views are folded again, and compared. */
+
 import { domainOf } from '@caudal/contract/entity.ts';
+import { endOfLog } from '@caudal/eventlog/end-of-log.ts';
 import { forEachConcurrent } from '@caudal/kernel/concurrency.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { followEvent, viewOfStream } from '../events.ts';
@@ -73,7 +75,7 @@ async function viewOf<V>(projection: Projection<V>, logs: Logs, stream: string):
 async function verifyGathered<V>(options: BuiltOptions<V> & { projection: MultiStreamProjection<V> }): Promise<number> {
   const { projection, logs, upTo } = options;
   let events = 0;
-  for (const log of logsOf(projection, logs)) events += (await log.readLog(0, { limit: 1 })).head;
+  for (const log of logsOf(projection, logs)) events += await endOfLog(log);
   if (events > sampleEvents) return 0;
   const collection = collectionOf(options);
   const { documents, findings } = await checkGathered({ projection, collection, logs, upTo, settleMs: 0 });

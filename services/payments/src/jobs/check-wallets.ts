@@ -4,6 +4,7 @@
  */
 import type { ContextJob, JobTools } from '@caudal/context/context.ts';
 import { wallet } from '@caudal/contract/entities.ts';
+import { endOfLog } from '@caudal/eventlog/end-of-log.ts';
 import type { LogReader } from '@caudal/eventlog/types.ts';
 import { forEachConcurrent } from '@caudal/kernel/concurrency.ts';
 import { logger } from '@caudal/telemetry/log.ts';
@@ -56,7 +57,7 @@ export const checkWallets: ContextJob = {
 
 /** The wallets of events at random places, one place in each part of the log. */
 async function sample(events: LogReader, signal: AbortSignal): Promise<string[]> {
-  const { head } = await events.readLog(0, { limit: 1 });
+  const head = await endOfLog(events);
   const found = new Set<string>();
   for (let place = 0; place < PLACES && !signal.aborted; place++) {
     const after = Math.floor(((place + Math.random()) / PLACES) * Math.max(0, head - EVENTS_A_PLACE + 1));

@@ -1,0 +1,128 @@
+/** An archive in S3-compatible storage. */
+import { Readable } from 'node:stream';
+import { GetObjectCommand, ListObjectsV2Command, S3Client, S3ServiceException } from '@aws-sdk/client-s3';
+import { Upload } from '@aws-sdk/lib-storage';
+import { limitedTo } from '@caudal/kernel/time.ts';
+import { archiveUnavailable } from './errors.ts';
+import { type ArchiveStore, NoObject, type StoredObject } from './types.ts';
+
+export interface S3Options {
+  bucket: string;
+  /** Comes before the names of objects; without slashes at its ends. */
+  prefix?: string;
+  /** The server, if it is not Amazon's; its buckets are addressed by path. */
+  endpoint?: string;
+  region: string;
+  /** Those of the environment if absent: variables, a file, or the cloud's identity of the process. */
+  credentials?: { accessKeyId: string; secretAccessKey: string };
+  /** How long a range may take, in milliseconds; 3,000 if absent. */
+  rangeMs?: number;
+}
+
+const connectMs = 1_000;
+const rangeMs = 3_000;
+/** A part of an upload, or a piece of a download: 16 MiB at 280 kB/s. */
+const partMs = 60_000;
+const partBytes = 16 * 2 ** 20;
+const partsInFlight = 2;
+const listedAtMost = 1_000;
+
+/** Opens the bucket, which must exist. Connects at first use. */
+export function openS3Store(options: S3Options): ArchiveStore {
+  const { bucket: Bucket, prefix, endpoint, region, credentials } = options;
+  const where = `s3://${[Bucket, ...(prefix ? [prefix] : [])].join('/')}`;
+  const client = new S3Client({
+    region,
+    ...(endpoint && { endpoint, forcePathStyle: true }),
+    ...(credentials && { credentials }),
+    maxAttempts: 2,
+    requestHandler: { connectionTimeout: connectMs, requestTimeout: partMs, throwOnRequestTimeout: true },
+    // Compatible servers know no checksums in trailers; whatever is written is read back and compared.
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+    responseChecksumValidation: 'WHEN_REQUIRED',
+  });
+  const keyOf = (name: string) => (prefix ? `${prefix}/${name}` : name);
+  const failed = (name: string, error: unknown, signal?: AbortSignal): unknown => {
+    if (signal?.aborted) return signal.reason;
+    if (error instanceof S3ServiceException && error.name === 'NoSuchKey') return new NoObject(where, name, error);
+    return archiveUnavailable(where, (error as Error).message, error);
+  };
+
+  /** The object's body, in pieces of which each must come within `ms`. */
+  async function* read(name: string, ms: number, Range?: string, signal?: AbortSignal): AsyncIterable<Uint8Array> {
+    const outer = signal ?? new AbortController().signal;
+    let limit = limitedTo(ms, outer);
+    // The body outlives its request, so it is destroyed by hand.
+    let body: Readable | undefined;
+    const destroy = () => body?.destroy(limit.signal.reason as Error);
+    try {
+      const answer = await client.send(new GetObjectCommand({ Bucket, Key: keyOf(name), Range }), {
+        abortSignal: limit.signal,
+      });
+      body = answer.Body as Readable;
+      limit.signal.addEventListener('abort', destroy);
+      for await (const piece of body) {
+        if (Range) {
+          yield piece as Uint8Array;
+          continue;
+        }
+        // The time that the caller takes does not count.
+        limit.end();
+        yield piece as Uint8Array;
+        limit = limitedTo(ms, outer);
+        limit.signal.addEventListener('abort', destroy);
+      }
+    } catch (error) {
+      throw failed(name, error, signal);
+    } finally {
+      limit.end();
+      body?.destroy();
+    }
+  }
+
+  return {
+    where,
+    async put(name, content, signal) {
+      const upload = new Upload({
+        client,
+        params: { Bucket, Key: keyOf(name), Body: Readable.from(content, { objectMode: false }) },
+        partSize: partBytes,
+        queueSize: partsInFlight,
+      });
+      const giveUp = () => void upload.abort();
+      if (signal.aborted) throw signal.reason;
+      signal.addEventListener('abort', giveUp);
+      try {
+        await upload.done();
+      } catch (error) {
+        throw failed(name, error, signal);
+      } finally {
+        signal.removeEventListener('abort', giveUp);
+      }
+    },
+    get: (name, signal) => read(name, partMs, undefined, signal),
+    async getRange(name, { offset, length }, signal) {
+      const range = `bytes=${offset}-${offset + length - 1}`;
+      const pieces: Uint8Array[] = [];
+      for await (const piece of read(name, options.rangeMs ?? rangeMs, range, signal)) pieces.push(piece);
+      return Buffer.concat(pieces);
+    },
+    async list(start, signal) {
+      const limit = limitedTo(partMs, signal);
+      try {
+        const command = new ListObjectsV2Command({ Bucket, Prefix: keyOf(start), MaxKeys: listedAtMost });
+        const { Contents = [] } = await client.send(command, { abortSignal: limit.signal });
+        return Contents.map(
+          ({ Key, Size }): StoredObject => ({ name: Key!.slice(keyOf('').length), bytes: Number(Size) }),
+        );
+      } catch (error) {
+        throw failed(start, error, signal);
+      } finally {
+        limit.end();
+      }
+    },
+    async close() {
+      client.destroy();
+    },
+  };
+}
