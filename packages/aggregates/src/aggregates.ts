@@ -42,6 +42,7 @@ export function openAggregates({
   const snapshots = openSnapshots(log, elapsed);
   const loader = openLoader(log, snapshots, clock);
   const cache = openCache({ streams: cacheSize, bytes: cacheBytes });
+  const unlisten = log.onEpoch?.(cache.forget);
   const queue = openQueue({
     log,
     clock,
@@ -74,6 +75,7 @@ export function openAggregates({
     async drain() {
       await cache.drained();
       await snapshots.drain();
+      unlisten?.();
     },
   };
 }

@@ -44,12 +44,16 @@ export interface Sent {
   answer: Answer;
   /** What the append records, by id. */
   recorded: ReadonlyMap<string, Remembered<unknown>>;
+  /** The entry's `era` when it was sent. */
+  era: number;
   outcome?: Outcome;
 }
 
 export interface Entry {
   readonly stream: string;
   readonly decider: AnyDecider;
+  /** Counts how often all that is known of the stream was dropped, because the log may have lost what it came from. */
+  era: number;
   /** The latest state that is known to be in the log. */
   durable?: State;
   /** The latest version that the log has reported. While `durable` is older, the stream must be read. */
@@ -88,6 +92,7 @@ export function newEntry(stream: string, decider: AnyDecider): Entry {
   return {
     stream,
     decider,
+    era: 0,
     latestKnown: 0,
     snapshotVersion: 0,
     snapshotAfterMs: 0,
@@ -106,4 +111,16 @@ export function newEntry(stream: string, decider: AnyDecider): Entry {
 /** Whether nothing waits for this stream. */
 export function isIdle(entry: Entry): boolean {
   return entry.waiting.size === 0 && entry.inFlight.length === 0 && !entry.loading && !entry.read && !entry.nextRead;
+}
+
+/**
+ * Drops what is known of the stream: the log may have lost it. What is in flight has an outcome of its own; nothing is decided
+ * on the states in between.
+ */
+export function forget(entry: Entry): void {
+  entry.era++;
+  delete entry.durable;
+  entry.latestKnown = 0;
+  entry.snapshotVersion = 0;
+  if (entry.inFlight.length > 0) entry.broken = true;
 }

@@ -62,7 +62,7 @@ export function fold(decider: AnyDecider, before: State, events: RecordedEvent[]
   return events.reduce((state, event) => apply(decider, state, event), before);
 }
 
-export type Decision = Omit<Sent, 'job' | 'outcome'>;
+export type Decision = Omit<Sent, 'job' | 'era' | 'outcome'>;
 
 /**
  * Decides a command on a state. A refusal becomes an empty append: its result shows whether the stream is still at the

@@ -23,7 +23,7 @@ export function openLoader(log: EventLog, snapshots: Snapshots, clock: Clock): L
   const reader = openStreamReader(log);
 
   async function read(entry: Entry): Promise<State> {
-    const { stream, decider, durable: known } = entry;
+    const { stream, decider, durable: known, era } = entry;
     let from = known;
     if (!from) {
       from = await snapshots.read(decider, stream);
@@ -33,6 +33,8 @@ export function openLoader(log: EventLog, snapshots: Snapshots, clock: Clock): L
     const { events, more } = await reader.read(stream, from.version);
     let state = fold(decider, from, events);
     if (more) for await (const page of log.readStream(stream, state.version)) state = fold(decider, state, page);
+    // The log's epoch has changed during the read: the state may be of events that it has lost.
+    if (entry.era !== era) return read(entry);
     const former = unlessEnded(state.former, clock());
     if (state.former && !former) {
       state = { ...state, former };

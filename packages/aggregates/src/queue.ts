@@ -20,6 +20,9 @@
  *               gets the error and may repeat the command with its id. The queue can't decide it again: it might be
  *               done twice. The durable state is kept: all its events were confirmed.
  *   conflict    Another process has written. Nothing landed, so the command can be decided again.
+ *   outdated    The log has gone on in another place, and may have lost what the command was decided on (docs/fail-over.md). It
+ *               has not landed there. By then all states were dropped (`forget`), and the stream is broken. An `appended` that
+ *               arrives after that is `failed`: it may be lost.
  *
  * All but `appended` (and a `duplicate`, `claimed`, `reused` or `failed` of an empty append) void the commands behind, which were
  * decided on a state that did not become durable. The log refuses them too (see `EventLog.append`). The stream is
@@ -43,7 +46,7 @@
  * but a busy stream then misses the call that leaves as soon as its last result arrives, which halves its rate.
  */
 import type { EventLog } from '@caudal/eventlog/types.ts';
-import { CaudalError, invalidField } from '@caudal/kernel/errors.ts';
+import { CaudalError, invalidField, unavailable } from '@caudal/kernel/errors.ts';
 import type { IdSource } from '@caudal/kernel/ids.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
 import type { KnownClaims } from './claims.ts';
@@ -68,6 +71,8 @@ const retryAfterMs = 100;
 
 type Conflict = Extract<Outcome, { kind: 'conflict' }>;
 type Claimed = Extract<Outcome, { kind: 'claimed' }>;
+/** Those after which the command is not decided again for another writer, or another epoch of the log. */
+type Concluded = Exclude<Outcome, Conflict | { kind: 'outdated' }>;
 
 const nothingKnown: KnownClaims['fromLog'] = new Map();
 
@@ -154,12 +159,13 @@ export function openQueue(options: QueueOptions): Queue {
   function send(entry: Entry, job: Job): void {
     const tip = entry.inFlight.at(-1)?.after ?? entry.durable!;
     const known = { inFlight: entry.recording, fromLog: job.known ?? nothingKnown };
-    const sent: Sent = { job, ...decide(entry.stream, job.command, tip, known, { clock, ids }) };
+    const { era } = entry;
+    const sent: Sent = { job, era, ...decide(entry.stream, job.command, tip, known, { clock, ids }) };
     entry.inFlight.push(sent);
     for (const [id, one] of sent.recorded) entry.recording.set(id, one);
     const judged = (outcome: Outcome) => {
-      sent.outcome = outcome;
-      entry.broken ||= voidsWhatFollows(sent, outcome);
+      sent.outcome = entry.era === era ? outcome : ofFormerEra(outcome);
+      entry.broken ||= voidsWhatFollows(sent, sent.outcome);
       workOff(entry);
     };
     log.append(sent.append).then(judged, (error) => judged({ kind: 'failed', error }));
@@ -169,7 +175,8 @@ export function openQueue(options: QueueOptions): Queue {
     const again: Job[] = [];
     for (let sent = entry.inFlight[0]; sent; sent = entry.inFlight[0]) {
       const { outcome } = sent;
-      if (!outcome || outcome.kind === 'conflict' || voidsWhatFollows(sent, outcome)) break;
+      if (!outcome || outcome.kind === 'conflict' || outcome.kind === 'outdated' || voidsWhatFollows(sent, outcome))
+        break;
       entry.inFlight.shift();
       for (const [id, one] of sent.recorded) if (entry.recording.get(id) === one) entry.recording.delete(id);
       if (outcome.kind === 'appended') {
@@ -191,16 +198,18 @@ export function openQueue(options: QueueOptions): Queue {
     entry.inFlight = [];
     entry.recording.clear();
     entry.broken = false;
-    const head = voided[0]!.outcome!;
-    const overtaken = head.kind === 'conflict' && head.version !== entry.durable!.version;
-    if (head.kind === 'conflict') catchUp(entry, head);
+    // None is left if the states were dropped while only appends without events were in flight.
+    const head = voided[0]?.outcome;
+    const overtaken = head?.kind === 'conflict' && head.version !== entry.durable?.version;
+    if (head?.kind === 'conflict') catchUp(entry, head);
     entry.overtaken = overtaken;
 
     const again: Job[] = [];
     for (const sent of voided) {
       const { job } = sent;
       const outcome = sent.outcome!;
-      if (outcome.kind !== 'conflict') {
+      if (outcome.kind === 'outdated') again.push(job);
+      else if (outcome.kind !== 'conflict') {
         if (conclude(entry, sent, outcome)) again.push(job);
       } else if (hasLanded(sent, outcome)) reply(entry, sent);
       else if (overtaken && ++job.contended > maxContended) job.reject(contended(entry.stream));
@@ -211,7 +220,7 @@ export function openQueue(options: QueueOptions): Queue {
   }
 
   /** Answers the caller, or notes what the log knows of the command's ids. Whether the command is to be decided again. */
-  function conclude(entry: Entry, sent: Sent, outcome: Exclude<Outcome, Conflict>): boolean {
+  function conclude(entry: Entry, sent: Sent, outcome: Concluded): boolean {
     if (outcome.kind === 'claimed') return learn(entry, sent, outcome);
     if (outcome.kind === 'appended' && sent.answer.kind === 'look') {
       sent.job.known ??= new Map();
@@ -286,7 +295,19 @@ export function openQueue(options: QueueOptions): Queue {
 
 /** Whether the commands behind this one were decided on a state that did not become durable. */
 function voidsWhatFollows({ append }: Sent, { kind }: Outcome): boolean {
-  return kind === 'conflict' || (kind !== 'appended' && append.events.length > 0);
+  return kind === 'conflict' || kind === 'outdated' || (kind !== 'appended' && append.events.length > 0);
+}
+
+/** An outcome that arrives after the states were dropped: the log may have lost what it tells of. */
+function ofFormerEra(outcome: Outcome): Outcome {
+  if (outcome.kind === 'appended') {
+    const error = unavailable(
+      'PostgreSQL',
+      new Error('The log has gone on in another place. What was written may be lost.'),
+    );
+    return { kind: 'failed', error };
+  }
+  return outcome.kind === 'conflict' || outcome.kind === 'claimed' ? { kind: 'outdated' } : outcome;
 }
 
 /** Whether the first event that the append lacked is its own: the append had landed, and was sent again. */
@@ -307,7 +328,7 @@ function catchUp(entry: Entry, { version, missing }: Conflict): void {
   }
 }
 
-function answer(entry: Entry, sent: Sent, outcome: Exclude<Outcome, Conflict | Claimed>): void {
+function answer(entry: Entry, sent: Sent, outcome: Exclude<Concluded, Claimed>): void {
   const { job } = sent;
   if (outcome.kind === 'appended') {
     reply(entry, sent);

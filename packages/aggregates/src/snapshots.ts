@@ -58,12 +58,14 @@ export function openSnapshots(log: Pick<EventLog, 'loadSnapshot' | 'saveSnapshot
   }
 
   async function write(entry: Entry, schemaVersion: number, { version, ...kept }: State): Promise<void> {
-    const { stream, decider } = entry;
+    const { stream, decider, era } = entry;
     try {
       const encoded = encoding.then(() => encode(decider.claims ? kept : kept.state));
       encoding = encoded.catch(() => {});
       const { data, tookMs } = await encoded;
       entry.snapshotAfterMs = elapsed() + restFactor * tookMs;
+      // The log may have lost what the state came from. (From here on it refuses the snapshot itself.)
+      if (entry.era !== era) return;
       await log.saveSnapshot(stream, { version, schemaVersion, data });
     } catch (error) {
       // Nothing depends on the snapshot: the stream is read from an older one, or from its start.

@@ -1,6 +1,6 @@
 /** The streams in memory: all that are in use, and the most recently used of the idle ones. */
 import { LRUCache } from 'lru-cache';
-import { type AnyDecider, type Entry, isIdle, newEntry } from './entry.ts';
+import { type AnyDecider, type Entry, forget, isIdle, newEntry } from './entry.ts';
 import { formerBytes } from './former-claims.ts';
 import { cacheRequests } from './metrics.ts';
 
@@ -9,6 +9,8 @@ export interface Cache {
   take(stream: string, decider: AnyDecider): Entry;
   /** Allows the entry to be evicted, if it is idle. */
   release(entry: Entry): void;
+  /** Drops all states: the log may have lost what they came from. */
+  forget(): void;
   /** Resolves once all streams are idle. */
   drained(): Promise<void>;
 }
@@ -62,6 +64,10 @@ export function openCache({ streams, bytes: maxBytes }: CacheBounds): Cache {
       if (active.size > 0) return;
       for (const resolve of whenDrained) resolve();
       whenDrained = [];
+    },
+    forget() {
+      latest.clear();
+      for (const entry of active.values()) forget(entry);
     },
     drained: () => (active.size === 0 ? Promise.resolve() : new Promise((resolve) => whenDrained.push(resolve))),
   };

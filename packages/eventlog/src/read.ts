@@ -16,15 +16,29 @@ export async function headPosition(db: Transaction): Promise<number> {
   return rows[0]!.position;
 }
 
+/** Events, and the log's epoch at the moment of the read: -1 if that is a new one which is not noted. */
+export interface Page {
+  events: RecordedEvent[];
+  epoch: number;
+}
+
+/** A row of a page; one without an event if there is none. */
+type Row<More = unknown> = RecordedEvent & More & { readEpoch: number; position: number | null };
+
+function eventsOf(rows: Row[]): RecordedEvent[] {
+  return rows[0]!.position === null ? [] : rows.map(({ readEpoch: _, ...event }) => event);
+}
+
 /** Events of several streams, each after its cursor's version: at most `each` of a stream, and `limit` in all. */
-export function selectStreams(
+export async function selectStreams(
   db: Transaction,
   cursors: StreamCursor[],
   { limit, each = limit }: { limit: number; each?: number },
-): Promise<RecordedEvent[]> {
-  return db.query<RecordedEvent>({
+): Promise<Page> {
+  const rows = await db.query<Row>({
     name: 'eventlog-read-streams',
-    text: `SELECT ${columns} FROM read_streams($1, $2, $3) e ORDER BY e.stream COLLATE "C", e.version LIMIT $4`,
+    text: `SELECT l.epoch AS "readEpoch", ${columns} FROM log_epoch() l (epoch) LEFT JOIN read_streams($1, $2, $3) e ON true
+      ORDER BY e.stream COLLATE "C", e.version LIMIT $4`,
     values: [
       textArray(cursors.map(({ stream }) => stream)),
       int4Array(cursors.map(({ afterVersion }) => afterVersion)),
@@ -32,19 +46,19 @@ export function selectStreams(
       limit,
     ],
   });
+  return { epoch: rows[0]!.readEpoch, events: eventsOf(rows) };
 }
 
-type LogRow = RecordedEvent & { head: number; position: number | null };
+type LogRow = Row<{ head: number }>;
 
 /** Events after a position, and the head at the same moment. */
-export interface LogPage {
-  events: RecordedEvent[];
+export interface LogPage extends Page {
   head: number;
 }
 
 function toPage(rows: LogRow[]): LogPage {
-  const head = rows[0]!.head;
-  return { head, events: rows[0]!.position === null ? [] : rows.map(({ head: _, ...event }) => event) };
+  const { head, readEpoch: epoch, position } = rows[0]!;
+  return { head, epoch, events: position === null ? [] : rows.map(({ head: _, readEpoch: __, ...event }) => event) };
 }
 
 export async function selectLog(
@@ -53,7 +67,8 @@ export async function selectLog(
 ): Promise<LogPage> {
   const rows = await db.query<LogRow>({
     name: 'eventlog-read-log',
-    text: `SELECT e.head, ${columns} FROM read_log($1, $2) e ORDER BY e.position LIMIT $2`,
+    text: `SELECT l.epoch AS "readEpoch", e.head, ${columns} FROM log_epoch() l (epoch), read_log($1, $2) e
+      ORDER BY e.position LIMIT $2`,
     values: [afterPosition, limit],
   });
   return toPage(rows);
@@ -87,9 +102,10 @@ export async function selectNewestLog(
 ): Promise<LogPage | undefined> {
   const rows = await db.query<LogRow & { newest: string; begins: number }>({
     name: `eventlog-read-log-${suffix}`,
-    text: `SELECT n.newest, n.begins, 
+    text: `SELECT l.epoch AS "readEpoch", n.newest, n.begins,
         coalesce((SELECT position FROM events_${suffix} ORDER BY position DESC LIMIT 1), n.begins) AS head, ${columns}
-      FROM (SELECT month_suffix(month) AS newest, after AS begins FROM months ORDER BY month DESC LIMIT 1) n
+      FROM log_epoch() l (epoch)
+      CROSS JOIN (SELECT month_suffix(month) AS newest, after AS begins FROM months ORDER BY month DESC LIMIT 1) n
       LEFT JOIN LATERAL (
         SELECT * FROM events_${suffix} WHERE position > $1 ORDER BY position LIMIT $2
       ) e ON true
@@ -117,16 +133,15 @@ const headsOf = (page: string, end: string) => `SELECT DISTINCT ON (e.stream) ${
   ORDER BY e.stream, e.position DESC`;
 
 /** The last event of each stream among the next `limit` events that are old enough, in the log's order. */
-export async function selectHeads(
-  db: Transaction,
-  { afterPosition, minAgeMs, limit }: HeadsOptions,
-): Promise<RecordedEvent[]> {
+export async function selectHeads(db: Transaction, { afterPosition, minAgeMs, limit }: HeadsOptions): Promise<Page> {
   const page = 'SELECT * FROM read_log($1, $3) e WHERE e.position IS NOT NULL ORDER BY e.position LIMIT $3';
-  return db.query<RecordedEvent>({
+  const rows = await db.query<Row>({
     name: 'eventlog-heads',
-    text: `SELECT * FROM (${headsOf(page, 'log_end()')}) heads ORDER BY position`,
+    text: `SELECT l.epoch AS "readEpoch", heads.* FROM log_epoch() l (epoch) LEFT JOIN (${headsOf(page, 'log_end()')}) heads ON true
+      ORDER BY position`,
     values: [afterPosition, minAgeMs, limit],
   });
+  return { epoch: rows[0]!.readEpoch, events: eventsOf(rows) };
 }
 
 /** The same from the newest month alone, as `selectNewestLog`. */
@@ -134,19 +149,24 @@ export async function selectNewestHeads(
   db: Transaction,
   { suffix }: NewestMonth,
   { afterPosition, minAgeMs, limit }: HeadsOptions,
-): Promise<RecordedEvent[] | undefined> {
+): Promise<Page | undefined> {
   const partition = `events_${suffix}`;
   const page = `SELECT * FROM ${partition} WHERE position > $1 ORDER BY position LIMIT $3`;
   const end = `(SELECT recorded_at FROM ${partition} ORDER BY position DESC LIMIT 1)`;
-  const rows = await db.query<RecordedEvent & { newest: string; begins: number; position: number | null }>({
+  const rows = await db.query<Row<{ newest: string; begins: number }>>({
     name: `eventlog-heads-${suffix}`,
-    text: `SELECT n.newest, n.begins, h.*
-      FROM (SELECT month_suffix(month) AS newest, after AS begins FROM months ORDER BY month DESC LIMIT 1) n
+    text: `SELECT l.epoch AS "readEpoch", n.newest, n.begins, h.*
+      FROM log_epoch() l (epoch)
+      CROSS JOIN (SELECT month_suffix(month) AS newest, after AS begins FROM months ORDER BY month DESC LIMIT 1) n
       LEFT JOIN (${headsOf(page, end)}) h ON true
       ORDER BY h.position`,
     values: [afterPosition, minAgeMs, limit],
   });
   const { newest, begins } = rows[0] ?? { newest: '', begins: 0 };
   if (newest !== suffix || afterPosition < begins) return undefined;
-  return rows[0]!.position === null ? [] : rows.map(({ newest: _newest, begins: _begins, ...head }) => head);
+  const events = eventsOf(rows).map((row) => {
+    const { newest: _, begins: __, ...head } = row as Row<{ newest: string; begins: number }>;
+    return head;
+  });
+  return { epoch: rows[0]!.readEpoch, events };
 }

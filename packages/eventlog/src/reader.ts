@@ -1,9 +1,13 @@
 /** Reads a log from PostgreSQL: from the primary or a replica. */
+
+import { unavailable } from '@caudal/kernel/errors.ts';
 import type { Running } from '@caudal/kernel/lifetime.ts';
 import type { Database } from '@caudal/postgres/database.ts';
+import { type KnownEpochs, openEpochs, stamp } from './epochs.ts';
 import {
   type LogPage,
   type NewestMonth,
+  type Page,
   selectHeads,
   selectLog,
   selectNewestHeads,
@@ -20,6 +24,8 @@ export interface LocalReader extends LogReader, Running {
 }
 
 const defaultLimit = 1_000;
+/** So often a read is repeated because the log's epoch has changed. */
+const mostEpochs = 3;
 
 export interface ReaderOptions {
   /** In whose schema the log is. The caller closes it. */
@@ -27,10 +33,13 @@ export interface ReaderOptions {
   domain: string;
   /** The longest wait for growth whose announcement was lost, in milliseconds; 2,000 if absent. */
   announcedPollMs?: number;
+  /** What the process knows of the log's epochs; its own if absent. */
+  epochs?: KnownEpochs;
 }
 
 /** Opens a reader of a log. */
-export function openReader({ database, domain, announcedPollMs }: ReaderOptions): LocalReader {
+export function openReader(options: ReaderOptions): LocalReader {
+  const { database, domain, announcedPollMs, epochs = openEpochs(database, domain) } = options;
   const waiting = watch(database, { announcedPollMs });
   let newest: NewestMonth | undefined;
 
@@ -54,17 +63,33 @@ export function openReader({ database, domain, announcedPollMs }: ReaderOptions)
     return page;
   }
 
-  const readNow = (afterPosition: number, limit: number): Promise<LogPage> =>
-    fromNewest(
-      afterPosition,
-      (month) => selectNewestLog(database, month, { afterPosition, limit }),
-      () => selectLog(database, { afterPosition, limit }),
+  /** Reads in the present epoch. */
+  async function read<P extends Page>(once: () => Promise<P>): Promise<P> {
+    for (let attempt = 1; attempt <= mostEpochs; attempt++) {
+      const page = await once();
+      const settled = epochs.settle(page.epoch);
+      if (settled !== true && !(await settled)) continue;
+      stamp(epochs.list(), page.events);
+      return page;
+    }
+    throw unavailable('PostgreSQL', new Error('Its answers are of different epochs of the log.'));
+  }
+
+  async function readNow(afterPosition: number, limit: number): Promise<Omit<LogPage, 'epoch'>> {
+    const { events, head } = await read(() =>
+      fromNewest(
+        afterPosition,
+        (month) => selectNewestLog(database, month, { afterPosition, limit }),
+        () => selectLog(database, { afterPosition, limit }),
+      ),
     );
+    return { events, head };
+  }
 
   return {
     domain,
     readStreams: async (cursors, { limit = defaultLimit } = {}) =>
-      cursors.length === 0 ? [] : selectStreams(database, cursors, { limit }),
+      cursors.length === 0 ? [] : (await read(() => selectStreams(database, cursors, { limit }))).events,
     async readLog(afterPosition, { limit = defaultLimit, waitMs = 0, signal } = {}) {
       const result = await readNow(afterPosition, limit);
       if (result.events.length > 0 || waitMs <= 0 || signal?.aborted) return result;
@@ -73,14 +98,18 @@ export function openReader({ database, domain, announcedPollMs }: ReaderOptions)
     },
     async heads(afterPosition, { minAgeMs = 0, limit = defaultLimit } = {}) {
       const options = { afterPosition, minAgeMs, limit };
-      const heads = await fromNewest(
-        afterPosition,
-        (month) => selectNewestHeads(database, month, options),
-        () => selectHeads(database, options),
+      const { events: heads } = await read(() =>
+        fromNewest(
+          afterPosition,
+          (month) => selectNewestHeads(database, month, options),
+          () => selectHeads(database, options),
+        ),
       );
       // The last event of the page is the last one of its stream in the page, so it is among the heads.
       return { heads, position: heads.at(-1)?.position ?? afterPosition };
     },
+    epochs: epochs.list,
+    onEpoch: epochs.onChange,
     wake: waiting.wake,
     stop: waiting.stop,
   };

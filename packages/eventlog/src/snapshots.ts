@@ -21,14 +21,19 @@ export function selectSnapshots(db: Transaction, streams: string[]): Promise<(Sn
   });
 }
 
-/** Stores the snapshot, unless there is a newer one of the same schema version. */
-export async function upsertSnapshot(db: Transaction, stream: string, snapshot: Snapshot): Promise<void> {
+/** Stores the snapshot, unless there is a newer one of the same schema version. `isOtherEpoch` if the log is not in this epoch. */
+export async function upsertSnapshot(
+  db: Transaction,
+  stream: string,
+  { version, schemaVersion, data, epoch }: Snapshot & { epoch: number },
+): Promise<void> {
   await db.query({
     name: 'eventlog-save-snapshot',
-    text: `INSERT INTO snapshots AS s (stream, version, schema_version, data) VALUES ($1, $2, $3, $4)
+    text: `INSERT INTO snapshots AS s (stream, version, schema_version, data) SELECT $1, $2, $3, $4
+      WHERE in_epoch($5, true)
       ON CONFLICT (stream) DO UPDATE
       SET version = excluded.version, schema_version = excluded.schema_version, data = excluded.data
       WHERE s.version < excluded.version OR s.schema_version <> excluded.schema_version`,
-    values: [stream, snapshot.version, snapshot.schemaVersion, snapshot.data],
+    values: [stream, version, schemaVersion, data, epoch],
   });
 }
