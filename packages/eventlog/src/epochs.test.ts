@@ -140,20 +140,24 @@ describe('a log that has lost its end', () => {
   });
 });
 
-test('another server, and another place in the same one, are another epoch; a server that does not tell is none', async () => {
+test('another server, another timeline and another place in the same server are another epoch each', async () => {
   await appendAll('1');
-  const count = async () => {
+  for (const [n, text] of ["server = '1 t'", "timeline = '000000FF'", 'place = 1', "timeline = ''"].entries()) {
+    await fresh.database.query({ text: `UPDATE epochs SET ${text} WHERE number = (SELECT max(number) FROM epochs)` });
     await log.readLog(0);
-    return log.epochs!().length;
-  };
-  const change = (text: string) =>
-    fresh.database.query({ text: `UPDATE epochs SET ${text} WHERE number = (SELECT max(number) FROM epochs)` });
-  await change('system = 0, timeline = 0');
-  expect(await count()).toBe(0);
-  await change('place = 1');
-  expect(await count()).toBe(1);
-  await change('system = 1');
-  expect(await count()).toBe(2);
+    expect(log.epochs!()).toHaveLength(n + 1);
+  }
+});
+
+test('a server that does not tell its identifier or its timeline has one epoch', async () => {
+  const text = `CREATE OR REPLACE FUNCTION log_server() RETURNS text LANGUAGE sql AS $$
+    SELECT set_config('caudal.server', '0 f', false) $$`;
+  await fresh.database.query({ text });
+  const other = fresh.open();
+  await other.log.append(someAppend(stream, 'any', ['1']));
+  await other.log.append(someAppend(stream, 'any', ['2']));
+  // From telling it to not telling it is another place.
+  expect(other.log.epochs!()).toMatchObject([{ after: 0 }]);
 });
 
 test('a log restored from a dump into the same server goes on in another epoch', async () => {

@@ -18,6 +18,6 @@ export async function loseEnd(database: Database, after: number): Promise<void> 
 /** The log seems to have gone on in another place. */
 export async function moveLog(database: Database): Promise<void> {
   await database.query({
-    text: 'UPDATE epochs SET timeline = timeline + 1 WHERE number = (SELECT max(number) FROM epochs)',
+    text: `UPDATE epochs SET timeline = 'former' WHERE number = (SELECT max(number) FROM epochs)`,
   });
 }
