@@ -122,5 +122,9 @@ export function forget(entry: Entry): void {
   delete entry.durable;
   entry.latestKnown = 0;
   entry.snapshotVersion = 0;
+  for (const job of [...entry.waiting, ...entry.inFlight.map((sent) => sent.job)]) {
+    delete job.known;
+    job.claimed = 0;
+  }
   if (entry.inFlight.length > 0) entry.broken = true;
 }

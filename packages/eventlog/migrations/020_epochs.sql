@@ -17,13 +17,13 @@ DECLARE
 BEGIN
   BEGIN
     SELECT s.system_identifier::text INTO known FROM pg_control_system() s;
-  EXCEPTION WHEN OTHERS THEN
+  EXCEPTION WHEN insufficient_privilege OR undefined_function OR feature_not_supported THEN
     known := '0';
   END;
   BEGIN
     PERFORM pg_walfile_name(pg_current_wal_insert_lsn());
     known := known || ' t';
-  EXCEPTION WHEN OTHERS THEN
+  EXCEPTION WHEN insufficient_privilege OR undefined_function OR feature_not_supported THEN
     known := known || ' f';
   END;
   PERFORM set_config('caudal.server', known, false);
@@ -58,46 +58,60 @@ BEGIN
   RETURN -1;
 END $$;
 
--- To be called in the turn.
-CREATE FUNCTION note_epoch() RETURNS void LANGUAGE sql AS $$
+-- To be called in the turn. `after`: if it is known, and is before the log's end.
+CREATE FUNCTION note_epoch(after bigint) RETURNS void LANGUAGE sql AS $$
   INSERT INTO epochs (number, after, server, timeline, place)
     SELECT greatest((SELECT max(e.number) + 1 FROM epochs e), (extract(epoch FROM clock_timestamp()) * 1000)::bigint),
-      l.position, s.server, log_timeline(s.server), 'epochs'::regclass::oid
+      least(l.position, note_epoch.after), s.server, log_timeline(s.server), 'epochs'::regclass::oid
     FROM log_end() l, log_server() s (server)
 $$;
 
 -- Notes the epoch if the log has gone on in another place, or in any case if `anyway`. Returns its number.
-CREATE FUNCTION begin_epoch(anyway boolean) RETURNS bigint LANGUAGE plpgsql AS $$
+CREATE FUNCTION begin_epoch(anyway boolean, after bigint) RETURNS bigint LANGUAGE plpgsql AS $$
 BEGIN
   IF NOT pg_is_in_recovery() THEN
     PERFORM pg_advisory_xact_lock(1667331428, 'events'::regclass::oid::int);
     IF anyway OR log_epoch() = -1 THEN
-      PERFORM note_epoch();
+      PERFORM note_epoch(after);
     END IF;
   END IF;
   RETURN log_epoch();
 END $$;
 
--- No event of a new place is before its epoch, whoever appends: appends hold the turn when they insert.
-CREATE FUNCTION note_epoch_before_events() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-  PERFORM note_epoch();
-  RETURN NULL;
-END $$;
-CREATE TRIGGER note_epoch BEFORE INSERT ON events FOR EACH STATEMENT WHEN (log_epoch() = -1)
-  EXECUTE FUNCTION note_epoch_before_events();
-
--- Passes on its argument, if the log's epoch is the one that the caller knows.
-CREATE FUNCTION in_epoch(known bigint, passed boolean) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+-- Passes on its argument, if the log's epoch is the one that the caller knows. The turn may be got later, and an operator may begin an
+-- epoch meanwhile: what is known is kept for the check before the events.
+CREATE FUNCTION in_epoch(known bigint, passed boolean) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
   current bigint := log_epoch();
 BEGIN
   IF known <> current THEN
-    RAISE EXCEPTION 'The log''s epoch is % and not %', current, known
-      USING ERRCODE = 'CDEPO', HINT = 'Read again what was decided on: see docs/fail-over.md.';
+    PERFORM refuse_epoch(known, current);
   END IF;
+  PERFORM set_config('caudal.epoch', known::text, true);
   RETURN passed;
 END $$;
+CREATE FUNCTION refuse_epoch(known bigint, current bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION 'The log''s epoch is % and not %', current, known
+    USING ERRCODE = 'CDEPO', HINT = 'Read again what was decided on: see docs/fail-over.md.';
+END $$;
+
+-- No event of a new place is before its epoch, whoever appends: appends hold the turn when they insert.
+CREATE FUNCTION check_epoch() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+  known   bigint := nullif(current_setting('caudal.epoch', true), '');
+  current bigint := log_epoch();
+BEGIN
+  IF known <> current THEN
+    PERFORM refuse_epoch(known, current);
+  END IF;
+  IF current = -1 THEN
+    PERFORM note_epoch(NULL);
+  END IF;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER check_epoch BEFORE INSERT ON events FOR EACH STATEMENT
+  WHEN (log_epoch()::text IS DISTINCT FROM current_setting('caudal.epoch', true)) EXECUTE FUNCTION check_epoch();
 
 INSERT INTO epochs (number, after, server, timeline, place)
   SELECT 0, 0, s.server, log_timeline(s.server), 'epochs'::regclass::oid FROM log_server() s (server);

@@ -1,9 +1,10 @@
+import { until } from '@caudal/testing/until.ts';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { appendBatch } from './append.ts';
 import { endOf, isLost } from './epochs.ts';
 import { someAppend, someCommand } from './testing/events.ts';
 import { loseEnd, moveLog } from './testing/fail-over.ts';
-import { freshLog } from './testing/log.ts';
+import { freshLog, holdTurn } from './testing/log.ts';
 import type { AppendResult, EventLog } from './types.ts';
 
 const stream = 'orders.order/1';
@@ -55,8 +56,8 @@ describe('a log that has lost its end', () => {
     expect(after.map((event) => event.epoch)).toEqual([undefined, undefined, epoch!.number]);
     expect(before.map((event) => isLost(log.epochs!(), event))).toEqual([false, false, true]);
     expect(after.map((event) => isLost(log.epochs!(), event))).toEqual([false, false, false]);
-    expect(endOf(log.epochs!(), 0)).toBe(2);
-    expect(endOf(log.epochs!(), epoch!.number)).toBe(Number.POSITIVE_INFINITY);
+    expect(endOf(log.epochs!(), { number: 0, after: 0 })).toBe(2);
+    expect(endOf(log.epochs!(), epoch!)).toBe(Number.POSITIVE_INFINITY);
     expect((await log.readStreams([{ stream, afterVersion: 2 }]))[0]).toMatchObject({ epoch: epoch!.number });
     expect((await log.heads(0)).heads[0]).toMatchObject({ epoch: epoch!.number });
   });
@@ -138,6 +139,54 @@ describe('a log that has lost its end', () => {
     expect(isLost(epochs, { epoch: epochs[0]!.number, position: 3 })).toBe(false);
     expect(isLost(epochs, { epoch: epochs[0]!.number, position: 4 })).toBe(true);
   });
+});
+
+test('of an epoch that the log has never had, as that of another standby that was promoted, nothing is in it', () => {
+  const epochs = [
+    { number: 10, after: 100 },
+    { number: 30, after: 300 },
+  ];
+  expect(isLost(epochs, { epoch: 20, position: 1 })).toBe(true);
+  expect(isLost(epochs, { epoch: 40, position: 1 })).toBe(true);
+  expect(isLost([], { epoch: 40, position: 1 })).toBe(true);
+  // A checkpoint of it goes back to where that one began, or the next known one.
+  expect(endOf(epochs, { number: 20, after: 200 })).toBe(200);
+  expect(endOf(epochs, { number: 20, after: 350 })).toBe(300);
+  expect(endOf(epochs, { number: 40, after: 400 })).toBe(400);
+});
+
+test('a log that has become shorter in its place, as after a snapshot of the disk was restored, begins an epoch', async () => {
+  await appendAll('1', '2', '3');
+  await log.readLog(0);
+  await loseEnd(fresh.database, 1, { moved: false });
+  await appendAll('other 2');
+  expect(await contentsOf()).toMatchObject([
+    ['1', undefined],
+    ['other 2', undefined],
+  ]);
+  // It ended at 2 when that was noticed: what was written before it was is not told from what was lost.
+  expect(log.epochs!()).toMatchObject([{ after: 2 }]);
+});
+
+test('an epoch that an operator begins refuses what is decided before, also if it waits for its turn', async () => {
+  await appendAll('1');
+  let release = () => {};
+  const held = fresh.database.transaction(async (tx) => {
+    await holdTurn(tx);
+    await new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    await tx.query({ text: 'SELECT begin_epoch(true, 0)' });
+  });
+  const appending = fresh.open().log.append(someAppend(stream, 'any', ['2']));
+  const waits =
+    "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+  await until(async () => (await fresh.database.query({ text: waits })).length > 0);
+  release();
+  await held;
+  expect(await appending).toEqual({ kind: 'outdated' });
+  await log.readLog(0);
+  expect(log.epochs!()).toMatchObject([{ after: 0 }]);
 });
 
 test('another server, another timeline and another place in the same server are another epoch each', async () => {

@@ -19,21 +19,38 @@ export interface Epoch {
 export type Epochs = readonly Epoch[];
 
 const log = logger('eventlog');
-const mostKept = 16;
+const mostKept = 100;
 /** What log_epoch() gives while the log has gone on in another place and that is not noted. */
 const notNoted = -1;
 
-/** The position behind which events of this epoch are lost; Infinity if none is. */
-export function endOf(epochs: Epochs, epoch: number): number {
-  return epochs.find(({ number }) => number > epoch)?.after ?? Number.POSITIVE_INFINITY;
+/** The first epoch, which is not listed. */
+const first: Epoch = { number: 0, after: 0 };
+
+/** The latest epoch. */
+export function presentOf(epochs: Epochs): Epoch {
+  return epochs.at(-1) ?? first;
 }
 
-/** Whether an event is no longer in the log. `epoch`: in which it was recorded; 0 if absent. */
+/**
+ * Up to where the log still has what it had in an epoch; Infinity if that is the present one. An epoch that is not listed is of a
+ * server that the log has not followed: of it there is nothing.
+ */
+export function endOf(epochs: Epochs, { number, after }: Epoch): number {
+  const next = epochs.find((epoch) => epoch.number > number)?.after ?? Number.POSITIVE_INFINITY;
+  return isListed(epochs, number) ? next : Math.min(after, next);
+}
+
+/** Older ones than those that are kept count as listed. */
+function isListed(epochs: Epochs, number: number): boolean {
+  return number <= (epochs[0]?.number ?? 0) || epochs.some((epoch) => epoch.number === number);
+}
+
+/** Whether an event is no longer in the log. `epoch`: in which it was recorded; absent: in the first. */
 export function isLost(
   epochs: Epochs,
   { epoch = 0, position }: { epoch?: number | undefined; position: number },
 ): boolean {
-  return epochs.length > 0 && position > endOf(epochs, epoch);
+  return position > endOf(epochs, { number: epoch, after: 0 });
 }
 
 /** In which epoch an event of the log was recorded; undefined: in the first. */
@@ -68,14 +85,17 @@ async function selectEpochs(db: Transaction): Promise<Epoch[]> {
 }
 
 /**
- * Begins an epoch if the log has gone on in another place and that is not noted, or in any case if `anyway`. Returns the number
- * of the present one.
+ * Begins an epoch if the log has gone on in another place and that is not noted, or in any case if `anyway`. `after`: where what was
+ * before ends, if that is before the log's end. Returns the number of the present one.
  */
-export async function beginEpoch(db: Transaction, { anyway = false } = {}): Promise<number> {
+export async function beginEpoch(
+  db: Transaction,
+  { anyway = false, after }: { anyway?: boolean; after?: number } = {},
+): Promise<number> {
   const rows = await db.query<{ epoch: number }>({
     name: 'eventlog-begin-epoch',
-    text: 'SELECT begin_epoch($1) AS epoch',
-    values: [anyway],
+    text: 'SELECT begin_epoch($1, $2) AS epoch',
+    values: [anyway, after ?? null],
   });
   return rows[0]!.epoch;
 }
@@ -96,6 +116,8 @@ export interface KnownEpochs {
   learn(): Promise<number>;
   /** Reads the epochs: an answer has shown that there is a new one. */
   renew(): Promise<void>;
+  /** The log is shorter than it was in its present epoch: that is its end. */
+  shrunk(after: number): Promise<void>;
   /**
    * Takes over the epoch of an answer. Returns whether the answer counts; else the caller reads again. UNAVAILABLE if a server
    * has answered that is of an earlier epoch.
@@ -113,14 +135,14 @@ export function openEpochs(database: Transaction, domain: string): KnownEpochs {
     const present = await selectEpoch(database);
     if (present === notNoted) await beginEpoch(database);
     const read = await selectEpochs(database);
-    const newest = read.at(-1)?.number ?? 0;
+    const newest = presentOf(read).number;
     if (current !== undefined && newest <= current) return;
     const before = current;
     list = read;
     current = newest;
     if (before === undefined) return;
     log.warn(
-      { domain, epoch: newest, after: endOf(read, before) },
+      { domain, epoch: newest, after: presentOf(read).after },
       'the log has gone on in another place: what this process remembers of it is dropped',
     );
     for (const listener of listeners) listener();
@@ -152,6 +174,10 @@ export function openEpochs(database: Transaction, domain: string): KnownEpochs {
       return current!;
     },
     renew,
+    async shrunk(after) {
+      await beginEpoch(database, { anyway: true, after });
+      await renew();
+    },
     settle(epoch) {
       if (epoch === current) return true;
       if (epoch !== notNoted && current !== undefined && epoch < current)

@@ -1,5 +1,5 @@
 /** A context's event log in PostgreSQL. */
-import { isCode } from '@caudal/kernel/errors.ts';
+import { isCode, unavailable } from '@caudal/kernel/errors.ts';
 import type { Running } from '@caudal/kernel/lifetime.ts';
 import type { Database, Transaction } from '@caudal/postgres/database.ts';
 import { isBusyError, sqlState } from '@caudal/postgres/errors.ts';
@@ -96,6 +96,8 @@ export function openEventLog(options: OpenEventLogOptions): EventLog & Running {
     } catch (error) {
       if (isOtherEpoch(error)) {
         await epochs.renew();
+        // A server whose log has gone on elsewhere, on a connection that has outlived it.
+        if (epochs.current === epoch) throw unavailable('PostgreSQL', error);
         return batch.map(() => ({ kind: 'outdated' }));
       }
       if (error instanceof NoPartition) log.error({ domain, err: error }, 'nothing can be appended');
@@ -118,8 +120,11 @@ export function openEventLog(options: OpenEventLogOptions): EventLog & Running {
 
   async function* readStream(stream: string, afterVersion = 0): AsyncIterable<RecordedEvent[]> {
     let last = afterVersion;
+    const epoch = await epochs.learn();
     for (;;) {
       const page = await reader.readStreams([{ stream, afterVersion: last }], { limit: pageSize });
+      // What follows does not go on from the pages before. The caller begins again.
+      if (epochs.current !== epoch) throw unavailable('PostgreSQL', new Error('The log has gone on in another place.'));
       if (page.length > 0) yield page;
       if (page.length < pageSize) return;
       last = page.at(-1)!.version;
@@ -139,7 +144,7 @@ export function openEventLog(options: OpenEventLogOptions): EventLog & Running {
     epochs: reader.epochs!,
     onEpoch: reader.onEpoch!,
     lockStream: locks.take,
-    loadSnapshot: (stream) => selectSnapshot(database, stream),
+    loadSnapshot: async (stream) => (await reader.inEpoch(() => selectSnapshot(database, stream))).snapshot,
     async saveSnapshot(stream, snapshot) {
       const epoch = await epochs.learn();
       await upsertSnapshot(database, stream, { ...snapshot, epoch });

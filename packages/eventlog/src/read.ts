@@ -49,16 +49,22 @@ export async function selectStreams(
   return { epoch: rows[0]!.readEpoch, events: eventsOf(rows) };
 }
 
-type LogRow = Row<{ head: number }>;
+type LogRow = Row<{ head: number; standby: boolean }>;
 
 /** Events after a position, and the head at the same moment. */
 export interface LogPage extends Page {
   head: number;
+  /** Whether a standby has answered. */
+  standby: boolean;
 }
 
 function toPage(rows: LogRow[]): LogPage {
-  const { head, readEpoch: epoch, position } = rows[0]!;
-  return { head, epoch, events: position === null ? [] : rows.map(({ head: _, readEpoch: __, ...event }) => event) };
+  const { head, standby, readEpoch: epoch } = rows[0]!;
+  const events = eventsOf(rows).map((row) => {
+    const { head: _, standby: __, ...event } = row as LogRow;
+    return event;
+  });
+  return { head, standby, epoch, events };
 }
 
 export async function selectLog(
@@ -67,7 +73,7 @@ export async function selectLog(
 ): Promise<LogPage> {
   const rows = await db.query<LogRow>({
     name: 'eventlog-read-log',
-    text: `SELECT l.epoch AS "readEpoch", e.head, ${columns} FROM log_epoch() l (epoch), read_log($1, $2) e
+    text: `SELECT l.epoch AS "readEpoch", pg_is_in_recovery() AS standby, e.head, ${columns} FROM log_epoch() l (epoch), read_log($1, $2) e
       ORDER BY e.position LIMIT $2`,
     values: [afterPosition, limit],
   });
@@ -102,7 +108,7 @@ export async function selectNewestLog(
 ): Promise<LogPage | undefined> {
   const rows = await db.query<LogRow & { newest: string; begins: number }>({
     name: `eventlog-read-log-${suffix}`,
-    text: `SELECT l.epoch AS "readEpoch", n.newest, n.begins,
+    text: `SELECT l.epoch AS "readEpoch", pg_is_in_recovery() AS standby, n.newest, n.begins,
         coalesce((SELECT position FROM events_${suffix} ORDER BY position DESC LIMIT 1), n.begins) AS head, ${columns}
       FROM log_epoch() l (epoch)
       CROSS JOIN (SELECT month_suffix(month) AS newest, after AS begins FROM months ORDER BY month DESC LIMIT 1) n

@@ -21,6 +21,8 @@ import { watch } from './watch.ts';
 export interface LocalReader extends LogReader, Running {
   /** Wakes the reads that wait: the log has grown. */
   wake(): void;
+  /** Reads something in the log's present epoch. */
+  inEpoch<P extends { epoch: number }>(once: () => Promise<P>): Promise<P>;
 }
 
 const defaultLimit = 1_000;
@@ -63,27 +65,45 @@ export function openReader(options: ReaderOptions): LocalReader {
     return page;
   }
 
-  /** Reads in the present epoch. */
-  async function read<P extends Page>(once: () => Promise<P>): Promise<P> {
+  async function inEpoch<P extends { epoch: number }>(once: () => Promise<P>): Promise<P> {
     for (let attempt = 1; attempt <= mostEpochs; attempt++) {
       const page = await once();
       const settled = epochs.settle(page.epoch);
-      if (settled !== true && !(await settled)) continue;
-      stamp(epochs.list(), page.events);
-      return page;
+      if (settled === true || (await settled)) return page;
     }
     throw unavailable('PostgreSQL', new Error('Its answers are of different epochs of the log.'));
   }
 
-  async function readNow(afterPosition: number, limit: number): Promise<Omit<LogPage, 'epoch'>> {
-    const { events, head } = await read(() =>
+  /** Events in the present epoch. */
+  async function read<P extends Page>(once: () => Promise<P>): Promise<P> {
+    const page = await inEpoch(once);
+    stamp(epochs.list(), page.events);
+    return page;
+  }
+
+  /** The furthest end that the log had in its present epoch. */
+  let furthest = 0;
+  epochs.onChange(() => {
+    furthest = 0;
+    newest = undefined;
+  });
+
+  async function readNow(afterPosition: number, limit: number): Promise<Pick<LogPage, 'events' | 'head'>> {
+    const before = furthest;
+    const page = await read(() =>
       fromNewest(
         afterPosition,
         (month) => selectNewestLog(database, month, { afterPosition, limit }),
         () => selectLog(database, { afterPosition, limit }),
       ),
     );
-    return { events, head };
+    // Shorter in the same place: the server's files were set back. (A standby may be behind another one.)
+    if (page.head < before && page.head < furthest && !page.standby) {
+      await epochs.shrunk(page.head);
+      return readNow(afterPosition, limit);
+    }
+    furthest = Math.max(furthest, page.head);
+    return { events: page.events, head: page.head };
   }
 
   return {
@@ -111,6 +131,7 @@ export function openReader(options: ReaderOptions): LocalReader {
     epochs: epochs.list,
     onEpoch: epochs.onChange,
     wake: waiting.wake,
+    inEpoch,
     stop: waiting.stop,
   };
 }

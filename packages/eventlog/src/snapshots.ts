@@ -2,13 +2,19 @@
 import type { Transaction } from '@caudal/postgres/database.ts';
 import type { Snapshot } from './types.ts';
 
-export async function selectSnapshot(db: Transaction, stream: string): Promise<Snapshot | undefined> {
-  const rows = await db.query<Snapshot>({
+/** The stream's snapshot, and the log's epoch at that moment. */
+export async function selectSnapshot(
+  db: Transaction,
+  stream: string,
+): Promise<{ epoch: number; snapshot: Snapshot | undefined }> {
+  const [row] = await db.query<Snapshot & { epoch: number; version: number | null }>({
     name: 'eventlog-load-snapshot',
-    text: 'SELECT version, schema_version AS "schemaVersion", data FROM snapshots WHERE stream = $1',
+    text: `SELECT l.epoch, s.version, s.schema_version AS "schemaVersion", s.data
+      FROM log_epoch() l (epoch) LEFT JOIN snapshots s ON s.stream = $1`,
     values: [stream],
   });
-  return rows[0];
+  const { epoch, ...snapshot } = row!;
+  return { epoch, snapshot: snapshot.version === null ? undefined : snapshot };
 }
 
 /** The snapshots of those streams that have one. */

@@ -2,7 +2,7 @@
 import type { Database } from '@caudal/postgres/database.ts';
 
 /** Takes everything behind a position out of the log, as if the server that has it had died. */
-export async function loseEnd(database: Database, after: number): Promise<void> {
+export async function loseEnd(database: Database, after: number, { moved = true } = {}): Promise<void> {
   await database.transaction(async (tx) => {
     const run = (text: string, ...values: unknown[]) => tx.query({ text, values });
     await run('DELETE FROM events WHERE position > $1', after);
@@ -12,7 +12,7 @@ export async function loseEnd(database: Database, after: number): Promise<void> 
     await run(`DELETE FROM snapshots t WHERE t.version > ${gone}`);
     await run(`DELETE FROM claims t WHERE t.stream IS NOT NULL AND t.version > ${gone}`);
   });
-  await moveLog(database);
+  if (moved) await moveLog(database);
 }
 
 /** The log seems to have gone on in another place. */
