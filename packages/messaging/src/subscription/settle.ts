@@ -179,8 +179,10 @@ export function settler(options: SettleOptions): (events: RecordedEvent[], lease
   }
 
   return async (events, lease) => {
+    // Before they are sorted by version: a lost event and one that the log has may have the same.
+    const arrived = await patiently(() => withoutLost({ handler: handler.name, logs }, events));
     let open = new Map<string, Trouble>();
-    for (const [stream, ofStream] of byStream(events))
+    for (const [stream, ofStream] of byStream(arrived))
       open.set(stream, { stream, events: ofStream, seen: undefined, looked: false });
     open = await attempt(open);
     while (open.size > 0) {
