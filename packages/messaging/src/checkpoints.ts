@@ -15,6 +15,11 @@ export function sweepCheckpoint(handler: string, domain: string): string {
   return `sweep:${handler}:${domain}`;
 }
 
+/** For which epoch of a log a projection's views have been searched for lost events, as its position: no progress. */
+export function lossesCheckpoint(projection: string, domain: string): string {
+  return `losses:${projection}:${domain}`;
+}
+
 /** The epoch of the last relay that has sent slots, as its position: no progress. */
 export const slotsCheckpoint = 'relay:slots';
 
