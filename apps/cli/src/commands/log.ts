@@ -1,13 +1,15 @@
-/** `caudal log show`: prints the events of a stream in readable form. */
+/** `caudal log show`: prints the events of a stream in readable form. `caudal log begin-epoch`: a step after some fail-overs. */
 import type { Entity } from '@caudal/contract/entity.ts';
 import { eventJson, withoutPersonal } from '@caudal/contract/event-json.ts';
 import { metadataOf, occurredAt } from '@caudal/eventlog/codec.ts';
+import { beginEpoch } from '@caudal/eventlog/epochs.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import type { App } from '@caudal/server/app.ts';
 import { Command } from 'commander';
 import { count } from '../arguments.ts';
 import { indented, say, sayJson } from '../output.ts';
 import { findStream } from '../streams.ts';
+import { pick } from '../usage.ts';
 import { withApp } from '../with-app.ts';
 
 interface Options {
@@ -18,17 +20,43 @@ interface Options {
 }
 
 export function logCommand(): Command {
-  return new Command('log').description('inspect the event logs').addCommand(
-    new Command('show')
-      .description('show the events of a stream')
-      .argument('<stream>', '<context>.<entity>/<id>')
-      .option('--from <version>', 'the first version to show', count, 1)
-      .option('--limit <n>', 'the largest number of events to show', count)
-      .option('--personal', 'show personal data, which is replaced by *** otherwise')
-      .option('--json', 'one JSON object per line, for each event')
-      .addHelpText('after', '\nExample: caudal log show orders.order/1001 --from 3 --limit 10')
-      .action((stream: string, options: Options) => withApp((system) => show(system, stream, options))),
-  );
+  return new Command('log')
+    .description('inspect the event logs')
+    .addCommand(beginEpochCommand())
+    .addCommand(
+      new Command('show')
+        .description('show the events of a stream')
+        .argument('<stream>', '<context>.<entity>/<id>')
+        .option('--from <version>', 'the first version to show', count, 1)
+        .option('--limit <n>', 'the largest number of events to show', count)
+        .option('--personal', 'show personal data, which is replaced by *** otherwise')
+        .option('--json', 'one JSON object per line, for each event')
+        .addHelpText('after', '\nExample: caudal log show orders.order/1001 --from 3 --limit 10')
+        .action((stream: string, options: Options) => withApp((system) => show(system, stream, options))),
+    );
+}
+
+function beginEpochCommand(): Command {
+  return new Command('begin-epoch')
+    .description('tell a log that it may have lost its last events, where the server does not show that by itself')
+    .argument('<context>', 'whose log it is')
+    .option('--after <position>', "the last position that is not lost; the log's end if absent", count)
+    .addHelpText(
+      'after',
+      `
+Needed where docs/fail-over.md says so: a managed server that does not tell its timeline, a return to a server that was left before.
+Stop the command pods first: what they append before this command counts as not lost. All processes then drop what they remember
+of the log, and views are searched for lost events.
+
+Example: caudal log begin-epoch orders`,
+    )
+    .action((context: string, { after }: { after?: number }) =>
+      withApp(async ({ locals }) => {
+        const { database } = pick('context', context, new Map(locals.map((local) => [local.context.name, local])));
+        const epoch = await beginEpoch(database, { anyway: true, after });
+        say(`The log of ${context} is in epoch ${epoch} now.`);
+      }),
+    );
 }
 
 async function show(

@@ -2,7 +2,7 @@
 import type { Context } from '@caudal/context/context.ts';
 import { openEventLog } from '@caudal/eventlog/event-log.ts';
 import { openDatabase } from '@caudal/postgres/database.ts';
-import { recordStarts } from '@caudal/sagas/start-positions.ts';
+import { endOfLog, type LogEnd, recordStarts } from '@caudal/sagas/start-positions.ts';
 import { migrateContext } from '../local-context.ts';
 import type { RuntimeValues } from '../settings/settings.ts';
 import { sagaDefinitions } from './definitions.ts';
@@ -33,11 +33,11 @@ export async function recordSagaStarts(url: string, contexts: Context[], values:
   }
 }
 
-async function headOf(url: string, domain: string): Promise<number> {
+async function headOf(url: string, domain: string): Promise<LogEnd> {
   const database = openDatabase({ url, schema: domain, poolSize: 1, applicationName: 'caudal-migrate' });
   const log = openEventLog({ database, domain });
   try {
-    return (await log.readLog(0, { limit: 1 })).head;
+    return await endOfLog(log);
   } finally {
     await log.stop();
     await database.close();

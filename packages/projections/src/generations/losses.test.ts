@@ -5,6 +5,7 @@ import { presentOf } from '@caudal/eventlog/epochs.ts';
 import { loseEnd } from '@caudal/eventlog/testing/fail-over.ts';
 import { freshLog } from '@caudal/eventlog/testing/log.ts';
 import type { EventLog, LogReader } from '@caudal/eventlog/types.ts';
+import { systemClock } from '@caudal/kernel/time.ts';
 import { position } from '@caudal/postgres/checkpoint.ts';
 import { migrate } from '@caudal/postgres/migrate.ts';
 import { migrations } from '@caudal/postgres/migrations.ts';
@@ -12,12 +13,13 @@ import { describeWith } from '@caudal/testing/describe-with.ts';
 import { memoryLog } from '@caudal/testing/memory-log.ts';
 import { until } from '@caudal/testing/until.ts';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import { readYourWrites } from '../queries/read-your-writes.ts';
 import { openViews } from '../queries/views.ts';
 import { confirmed, created, type Details, details } from '../testing/projections.ts';
 import { type TestStore, testStores } from '../testing/stores.ts';
 import { verify } from '../verify/verify.ts';
 import { createHandler } from './generation.ts';
-import { readGenerations } from './generations.ts';
+import { currentGenerations, readGenerations } from './generations.ts';
 import { watchLosses } from './losses.ts';
 import { ensureBuilt, type RebuildOptions, rebuild } from './rebuild.ts';
 
@@ -72,6 +74,12 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       // Version 2 is dropped as a repeat, the others are taken.
       await handleAll();
       expect((await views.get('1'))?.streams).toEqual({ 'orders.order/1': 4 });
+      const generations = currentGenerations({ projection, store, clock: systemClock });
+      const lost = readYourWrites({ projection, store, generations, logs }).seen(
+        [{ stream: 'orders.order/1', version: 9 }],
+        { timeoutMs: 200 },
+      );
+      await expect(lost).rejects.toMatchObject({ code: 'FAILED_PRECONDITION', reason: 'WRITE_LOST' });
       const wrong = await verify({ projection, store, logs, settleMs: 0 });
       expect(wrong.findings).toMatchObject([
         { kind: 'differing', detail: 'has events that the log of orders has lost' },

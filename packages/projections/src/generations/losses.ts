@@ -3,14 +3,11 @@
  * it for a projection and a log, and notes which epoch of the log it has searched for, so that no loss is missed by a restart.
  */
 
-import { presentOf } from '@caudal/eventlog/epochs.ts';
 import type { LogReader } from '@caudal/eventlog/types.ts';
-import { isTransient } from '@caudal/kernel/errors.ts';
 import type { Running } from '@caudal/kernel/lifetime.ts';
 import { sleep, systemClock } from '@caudal/kernel/time.ts';
 import { lossesCheckpoint } from '@caudal/messaging/checkpoints.ts';
-import { type Leadership, whileLeading } from '@caudal/messaging/lease.ts';
-import { learnEpochs } from '@caudal/messaging/subscription/lost.ts';
+import { eachEpoch } from '@caudal/messaging/each-epoch.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { gauge } from '@caudal/telemetry/metrics.ts';
@@ -41,7 +38,6 @@ export interface WatchLossesOptions<V> {
   againAfterMs?: number;
 }
 
-const ttlMs = 15_000;
 const scanSize = 500;
 const listedAtMost = 20;
 /** Between two tries to build views anew: another rebuild may run. */
@@ -56,7 +52,7 @@ const found = gauge(
 
 /** Watches the logs of a projection until it is stopped. */
 export function watchLosses<V>(options: WatchLossesOptions<V>): Running {
-  const { projection, store, database, holder, rebuild, everyMs = 10_000, againAfterMs = 60_000 } = options;
+  const { projection, store, database, holder, rebuild, everyMs, againAfterMs = 60_000 } = options;
   const name = nameOf(projection);
   const stopping = new AbortController();
 
@@ -107,28 +103,11 @@ export function watchLosses<V>(options: WatchLossesOptions<V>): Running {
     }
   }
 
-  async function watch(log: LogReader, { position, signal, advance }: Leadership): Promise<void> {
-    let searched = position;
-    while (!signal.aborted) {
-      // Its epoch is asked for again a little later.
-      await learnEpochs(log).catch((error: unknown) => {
-        if (!isTransient(error)) throw error;
-      });
-      const { number } = presentOf(log.epochs?.() ?? []);
-      if (number > searched) {
-        await searchAndHeal(log, signal);
-        if (signal.aborted || !(await advance(number))) return;
-        searched = number;
-      }
-      await sleep(everyMs, signal);
-    }
-  }
-
   const { signal } = stopping;
   const running = Promise.all(
     logsOf(projection, options.logs).map((log) =>
-      whileLeading({ database, name: lossesCheckpoint(name, log.domain), holder, ttlMs, signal }, (lease) =>
-        watch(log, lease),
+      eachEpoch({ log, database, name: lossesCheckpoint(name, log.domain), holder, everyMs, signal }, (_, ending) =>
+        searchAndHeal(log, ending),
       ),
     ),
   );

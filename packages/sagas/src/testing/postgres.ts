@@ -1,6 +1,7 @@
 /** A migrated database for the tests of one file. */
 import { type Database, openDatabase } from '@caudal/postgres/database.ts';
 import { migrate } from '@caudal/postgres/migrate.ts';
+import { migrations as checkpoints } from '@caudal/postgres/migrations.ts';
 import { type FreshDatabase, freshDatabase } from '@caudal/testing/servers.ts';
 import { afterAll, beforeAll } from '@jest/globals';
 import { migrations } from '../migrations.ts';
@@ -18,7 +19,7 @@ export function useDatabase() {
   let database: Database;
   beforeAll(async () => {
     fresh = await freshDatabase();
-    await migrate({ url: fresh.url, schema: 'orders', sets: [migrations] });
+    await migrate({ url: fresh.url, schema: 'orders', sets: [checkpoints, migrations] });
     database = openDatabase({ url: fresh.url, schema: 'orders' });
   });
   afterAll(async () => {

@@ -1,0 +1,75 @@
+/** Cursors of a saga whose database has outlived the end of a log that it follows: see docs/fail-over.md, Sagas. */
+import { presentOf } from '@caudal/eventlog/epochs.ts';
+import { someAppend } from '@caudal/eventlog/testing/events.ts';
+import { loseEnd } from '@caudal/eventlog/testing/fail-over.ts';
+import { freshLog } from '@caudal/eventlog/testing/log.ts';
+import type { RecordedEvent } from '@caudal/eventlog/types.ts';
+import type { EventHandler } from '@caudal/messaging/types.ts';
+import { position } from '@caudal/postgres/checkpoint.ts';
+import { describeWith } from '@caudal/testing/describe-with.ts';
+import { until } from '@caudal/testing/until.ts';
+import { expect, test } from '@jest/globals';
+import { readCursors, writeCursors } from './cursor-store.ts';
+import { watchSagaLosses } from './losses.ts';
+import { sortOut } from './seen.ts';
+import { useDatabase } from './testing/postgres.ts';
+
+describeWith(['postgres'], 'cursors of a log that has lost its end', () => {
+  const db = useDatabase();
+
+  /** A handler with cursors that notes what it has handled. */
+  function noting() {
+    const handled: string[] = [];
+    const handler: Pick<EventHandler, 'name' | 'entities' | 'handle'> = {
+      name: 'noting.process',
+      entities: ['orders.order'],
+      async handle(events: RecordedEvent[]) {
+        const streams = [...new Set(events.map(({ stream }) => stream))];
+        const { fresh } = sortOut(events, await readCursors(db.database, handler.name, streams));
+        for (const event of [...fresh.values()].flat()) {
+          handled.push(Buffer.from(event.data).toString());
+          await writeCursors(db.database, handler.name, new Map([[event.stream, event.version]]), []);
+        }
+        return [];
+      },
+    };
+    return { handler, handled };
+  }
+
+  test('go back to what the log has kept, and what has come instead is handled', async () => {
+    const fresh = await freshLog();
+    try {
+      const { log } = fresh;
+      const { handler, handled } = noting();
+      const handleAll = async () => handler.handle((await log.readLog(0)).events);
+      await log.append(someAppend('orders.order/kept', 0, ['kept 1']));
+      await log.append(someAppend('orders.order/reached', 0, ['reached 1']));
+      await log.append(someAppend('orders.order/ahead', 0, ['ahead 1']));
+      await log.append(someAppend('orders.order/reached', 1, ['lost 2', 'lost 3']));
+      await log.append(someAppend('orders.order/ahead', 1, ['lost too']));
+      await handleAll();
+      await loseEnd(fresh.database, 3);
+      await log.readLog(0);
+      await log.append(someAppend('orders.order/reached', 1, ['other 2', 'other 3', 'other 4']));
+      await handleAll();
+      expect(handled.slice(-2)).toEqual(['lost too', 'other 4']);
+
+      const watching = watchSagaLosses({
+        ...{ handler, logs: new Map([['orders', log]]), database: db.database },
+        ...{ everyMs: 50, againAfterMs: 100 },
+      });
+      const { number } = presentOf(log.epochs!());
+      await until(async () => (await position(db.database, 'losses:noting.process:orders')) === number);
+      await watching.stop();
+      expect(handled).toEqual(expect.arrayContaining(['other 2', 'other 3']));
+      expect(handled.filter((content) => content === 'kept 1')).toHaveLength(1);
+      const streams = ['kept', 'reached', 'ahead'].map((name) => `orders.order/${name}`);
+      expect([...(await readCursors(db.database, handler.name, streams)).values()].sort()).toEqual([1, 1, 4]);
+      await log.append(someAppend('orders.order/ahead', 1, ['other too']));
+      await handleAll();
+      expect(handled.at(-1)).toBe('other too');
+    } finally {
+      await fresh.drop();
+    }
+  });
+});
