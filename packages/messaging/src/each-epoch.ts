@@ -11,11 +11,12 @@ import { learnEpochs } from './subscription/lost.ts';
 
 export interface EachEpochOptions extends Pick<LeaseOptions, 'database' | 'name' | 'holder' | 'signal'> {
   log: LogReader;
-  /** How often the log is asked for its epoch; 10,000 ms if absent. */
+  /** How often the log is asked for its epoch, unless something else in the process shows it; 30,000 ms if absent. */
   everyMs?: number;
 }
 
-const ttlMs = 15_000;
+/** It is seldom renewed, and seldom needed by another process soon. */
+const ttlMs = 120_000;
 
 /**
  * Calls `work` until it has once resolved in the present epoch, unless its signal had fired. If it throws, it is called again after a
@@ -25,12 +26,16 @@ export function eachEpoch(
   options: EachEpochOptions,
   work: (epoch: Epoch, signal: AbortSignal) => Promise<void>,
 ): Promise<void> {
-  const { log, everyMs = 10_000, ...lease } = options;
+  const { log, everyMs = 30_000, ...lease } = options;
   return whileLeading({ ...lease, ttlMs }, async ({ position, signal, advance }) => {
     let done = position;
+    let changed = new AbortController();
+    const unlisten = log.onEpoch?.(() => changed.abort('changed'));
+    signal.addEventListener('abort', () => unlisten?.(), { once: true });
     while (!signal.aborted) {
       // It is asked again a little later.
-      await learnEpochs(log).catch((error: unknown) => {
+      changed = new AbortController();
+      await learnEpochs(log, everyMs / 2).catch((error: unknown) => {
         if (!isTransient(error)) throw error;
       });
       const epoch = presentOf(log.epochs?.() ?? []);
@@ -39,7 +44,7 @@ export function eachEpoch(
         if (signal.aborted || !(await advance(epoch.number))) return;
         done = epoch.number;
       }
-      await sleep(everyMs, signal);
+      await sleep(everyMs * (0.75 + Math.random() / 2), AbortSignal.any([signal, changed.signal]));
     }
   });
 }

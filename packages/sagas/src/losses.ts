@@ -22,7 +22,7 @@ export interface SagaLossesOptions {
   /** Holds the cursors, and the checkpoint of the search. */
   database: Database;
   holder?: string;
-  /** How often the logs are asked for their epochs; 10,000 ms if absent. */
+  /** How often the logs are asked for their epochs; 30,000 ms if absent. */
   everyMs?: number;
   /** The second search is so much later, for processes that had not noticed the loss; 60,000 ms if absent. */
   againAfterMs?: number;

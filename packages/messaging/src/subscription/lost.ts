@@ -18,9 +18,15 @@ const dropped = counter(
 /** A position that no log reaches: a read behind it brings the log's epochs alone. */
 const beyond = Number.MAX_SAFE_INTEGER;
 
-/** Asks a log for its epochs. */
-export async function learnEpochs(reader: LogReader): Promise<void> {
-  if (reader.epochs) await reader.readLog(beyond, { limit: 1 });
+/** When a log was last asked, by performance.now(): the handlers of a process share their logs. */
+const askedAt = new WeakMap<LogReader, number>();
+
+/** Asks a log for its epochs, unless that was done in the last `withinMs`. */
+export async function learnEpochs(reader: LogReader, withinMs = 0): Promise<void> {
+  const now = performance.now();
+  if (!reader.epochs || now - (askedAt.get(reader) ?? Number.NEGATIVE_INFINITY) < withinMs) return;
+  askedAt.set(reader, now);
+  await reader.readLog(beyond, { limit: 1 });
 }
 
 /** Which of a log's events it still has, of those that do not say their epoch: sent by a relay of version 0.2. */

@@ -131,7 +131,7 @@ export function runSubscription(options: SubscriptionOptions): Running {
   /** What queues bring does not show that a log has gone on in another place. */
   const followEpochs = async (): Promise<void> => {
     while (!signal.aborted) {
-      for (const reader of logsOf(logs, handler)) await learnEpochs(reader).catch(() => {});
+      for (const reader of logsOf(logs, handler)) await learnEpochs(reader, epochsEveryMs / 2).catch(() => {});
       await sleep(epochsEveryMs * (0.75 + Math.random() / 2), signal);
     }
   };

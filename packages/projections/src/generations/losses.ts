@@ -29,7 +29,7 @@ export interface WatchLossesOptions<V> {
   holder?: string;
   /** Builds the views anew. */
   rebuild(): Promise<unknown>;
-  /** How often the logs are asked for their epochs; 10,000 ms if absent. */
+  /** How often the logs are asked for their epochs; 30,000 ms if absent. */
   everyMs?: number;
   /**
    * The second search is so much later, since a process may have handled a lost event before it noticed the loss; 60,000 ms if
