@@ -1,3 +1,4 @@
+-- run: with short locks
 -- The epochs of the log: a row for each time that it has gone on in another place, after a fail-over or a restore. See
 -- docs/fail-over.md.
 CREATE TABLE epochs (
