@@ -88,7 +88,9 @@ describeNeeding({ servers: ['postgres'] }, 'a log with a standby', () => {
     const seen: RecordedEvent[] = [];
     const beginning = Date.now();
     for (let page = 0; page < 200; page++) {
-      if (page === 100) await setClockAhead(fresh.database, '31 days');
+      // Each time by less than the 30 days for which a command is known: it may be between its two sendings.
+      if (page === 80) await setClockAhead(fresh.database, '29 days');
+      if (page === 140) await setClockAhead(fresh.database, '58 days');
       const { events, head } = await reader.readLog(seen.length, { waitMs: 1_000, limit: 100 });
       expect(events.map(({ position }) => position)).toEqual(events.map((_, n) => seen.length + n + 1));
       seen.push(...events);
@@ -117,6 +119,9 @@ describeNeeding({ servers: ['postgres'] }, 'a log with a standby', () => {
     const after = await expectWhole(log, standby);
     expect(after.slice(0, before.length)).toEqual(before);
     expect(after).toHaveLength(landed + more);
+    // Nothing was lost.
+    expect(log.epochs!()).toMatchObject([{ after: landed }]);
+    expect(after.map(({ epoch }) => epoch !== undefined)).toEqual(after.map((_, n) => n >= landed));
   }, 180_000);
 });
 
@@ -154,6 +159,7 @@ describeNeeding(
         await keepAppending(log, () => rounds++ < 30);
         const after = await expectWhole(log, database);
         expect(after.slice(0, before.length)).toEqual(before);
+        expect(log.epochs!()).toMatchObject([{ after: before.length }]);
         await log.stop();
         await database.close();
       } finally {
