@@ -59,6 +59,11 @@ export const tables: Stored[] = [
     bound: 'A row for each month that was put back from the archive, until it leaves again.',
   },
   {
+    name: 'epochs',
+    kind: 'one each',
+    bound: 'A row for each fail-over, switch-over or restore of the log: [the epoch](../fail-over.md#the-epoch).',
+  },
+  {
     name: 'snapshots',
     kind: 'one each',
     bound: "One for each long stream. Its size is the state's, which has what is open, not what has been.",
@@ -97,7 +102,8 @@ export const tables: Stored[] = [
   {
     name: 'checkpoints',
     kind: 'one each',
-    bound: 'A few for each relay, and for each handler and log that it follows. Those of a generation go with it.',
+    bound:
+      'A few for each relay, for each handler and log that it follows, and one for each projection and log (`losses:`). Those of a generation go with it.',
     shown: {
       file: 'apps/server/src/handlers/generation-hooks.test.ts',
       test: 'record where its consumers continue, and remove everything of a dropped generation',

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 
 export interface Part {
   name: string;
+  logFile: string;
   rest: string;
   /** `host:port` */
   grpc: string;
@@ -55,6 +56,7 @@ export function createPart({ name, env, ports, logFile }: PartOptions): Part {
 
   return {
     name,
+    logFile,
     rest: `http://127.0.0.1:${ports.rest}`,
     grpc: `127.0.0.1:${ports.grpc}`,
     isReady,

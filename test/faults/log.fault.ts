@@ -119,6 +119,9 @@ describeNeeding({ servers: ['postgres'] }, 'a log with a standby', () => {
     const after = await expectWhole(log, standby);
     expect(after.slice(0, before.length)).toEqual(before);
     expect(after).toHaveLength(landed + more);
+    // Nothing was lost.
+    expect(log.epochs!()).toMatchObject([{ after: landed }]);
+    expect(after.map(({ epoch }) => epoch !== undefined)).toEqual(after.map((_, n) => n >= landed));
   }, 180_000);
 });
 
@@ -156,6 +159,7 @@ describeNeeding(
         await keepAppending(log, () => rounds++ < 30);
         const after = await expectWhole(log, database);
         expect(after.slice(0, before.length)).toEqual(before);
+        expect(log.epochs!()).toMatchObject([{ after: before.length }]);
         await log.stop();
         await database.close();
       } finally {

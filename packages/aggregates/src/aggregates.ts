@@ -4,7 +4,7 @@ import type { EventCase } from '@caudal/contract/entity.ts';
 import type { EventLog } from '@caudal/eventlog/types.ts';
 import type { IdSource } from '@caudal/kernel/ids.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
-import type { AnyDecider, AnyUnit, Entry } from './entry.ts';
+import type { AnyDecider, AnyUnit, Entry, Era } from './entry.ts';
 import { openLoader } from './loading.ts';
 import type { Owners } from './owners.ts';
 import { openQueue } from './queue.ts';
@@ -52,9 +52,14 @@ export function openAggregates({
   owners,
   elapsed = () => performance.now(),
 }: AggregatesOptions): Aggregates & { drain(): Promise<void> } {
-  const snapshots = openSnapshots(log, elapsed);
-  const loader = openLoader(log, snapshots, clock);
+  const era: Era = { number: 0 };
+  const snapshots = openSnapshots(log, elapsed, era);
+  const loader = openLoader(log, { snapshots, clock, era });
   const cache = openCache({ streams: cacheSize, bytes: cacheBytes });
+  const unlisten = log.onEpoch?.(() => {
+    era.number++;
+    cache.forget();
+  });
   const queue = openQueue({
     log,
     clock,
@@ -62,6 +67,7 @@ export function openAggregates({
     elapsed,
     loader,
     snapshots,
+    era,
     owners,
     maxQueue,
     maxContended,
@@ -141,6 +147,7 @@ export function openAggregates({
     async drain() {
       await cache.drained();
       await snapshots.drain();
+      unlisten?.();
     },
   };
 }

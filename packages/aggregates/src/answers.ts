@@ -1,6 +1,6 @@
 /** What a command's caller gets, and what a result means for the commands behind it. */
 import type { AppendResult } from '@caudal/eventlog/types.ts';
-import { CaudalError, invalidField } from '@caudal/kernel/errors.ts';
+import { CaudalError, invalidField, unavailable } from '@caudal/kernel/errors.ts';
 import type { FromLog, Job, Outcome, Sent } from './entry.ts';
 
 const retryAfterMs = 100;
@@ -8,7 +8,8 @@ const retryAfterMs = 100;
 /** Whether the commands behind this one were decided on a state that did not become durable. */
 export function voidsWhatFollows({ append }: Sent, { kind }: Outcome): boolean {
   if (kind === 'appended') return false;
-  return kind === 'conflict' || append.events.length > 0 || (append.also ?? []).some(({ events }) => events.length > 0);
+  if (kind === 'conflict' || kind === 'outdated') return true;
+  return append.events.length > 0 || (append.also ?? []).some(({ events }) => events.length > 0);
 }
 
 /** Whether the first event that a stream of the append lacked is its own: it had landed, and was sent again. */
@@ -21,8 +22,24 @@ export function hasLanded({ append, outcome }: Sent): boolean {
   });
 }
 
+/**
+ * What an outcome is worth once all states were dropped: the log may have lost what it tells of. What has landed may be in the log or
+ * not, so it is not decided again.
+ */
+export function ofFormerEra(sent: Sent, outcome: Outcome): Outcome {
+  const { kind } = outcome;
+  if (kind === 'appended' || hasLanded({ ...sent, outcome })) {
+    const cause = new Error('The log has gone on in another place. What was written may be lost.');
+    return { kind: 'failed', error: unavailable('PostgreSQL', cause) };
+  }
+  return kind === 'conflict' || kind === 'claimed' ? { kind: 'outdated' } : outcome;
+}
+
+/** Those after which a command is not decided again for another writer, or another epoch of the log. */
+export type Concluded = Exclude<Outcome, { kind: 'conflict' | 'outdated' }>;
+
 /** Answers the caller of a command that is not decided again. */
-export function answer(sent: Sent, outcome: Exclude<Outcome, { kind: 'conflict' | 'claimed' }>): void {
+export function answer(sent: Sent, outcome: Exclude<Concluded, { kind: 'claimed' }>): void {
   const { job } = sent;
   if (outcome.kind === 'appended') {
     reply(sent);

@@ -48,6 +48,8 @@ export type Outcome = AppendResult | { kind: 'failed'; error: unknown };
 /** A decided command, whose append was sent to the log. */
 export interface Sent {
   job: Job;
+  /** The era in which it was decided. */
+  era: number;
   append: Append;
   /** The answer to the caller if the append lands. */
   answer: Answer;
@@ -73,6 +75,14 @@ export interface SentPart extends DecidedPart {
   sent: Sent;
   /** Its place in the append. */
   place: number;
+}
+
+/**
+ * Counts how often all that a process knows of its streams was dropped, because the log may have lost what it came from: see
+ * docs/fail-over.md.
+ */
+export interface Era {
+  number: number;
 }
 
 export interface Entry {

@@ -2,7 +2,7 @@
 import { occurredAt } from '@caudal/eventlog/codec.ts';
 import type { EventLog } from '@caudal/eventlog/types.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
-import type { AnyDecider, Entry, State } from './entry.ts';
+import type { AnyDecider, Entry, Era, State } from './entry.ts';
 import { apply, fold } from './fold.ts';
 import { unlessEnded } from './former-claims.ts';
 import { loadedEvents } from './metrics.ts';
@@ -19,11 +19,16 @@ export interface Loader {
   loadAt(decider: AnyDecider, stream: string, at: Date): Promise<State>;
 }
 
-export function openLoader(log: EventLog, snapshots: Snapshots, clock: Clock): Loader {
+/** `era`: that of the process, for reads during which it changes. */
+export function openLoader(
+  log: EventLog,
+  { snapshots, clock, era }: { snapshots: Snapshots; clock: Clock; era: Era },
+): Loader {
   const reader = openStreamReader(log);
 
   async function read(entry: Entry): Promise<State> {
     const { stream, decider, durable: known } = entry;
+    const began = era.number;
     let from = known;
     if (!from || entry.stale) {
       entry.stale = false;
@@ -40,6 +45,8 @@ export function openLoader(log: EventLog, snapshots: Snapshots, clock: Clock): L
     const { events, more } = await reader.read(stream, from.version);
     let state = fold(decider, from, events);
     if (more) for await (const page of log.readStream(stream, state.version)) state = fold(decider, state, page);
+    // The log's epoch has changed during the read: the state may be of events that it has lost.
+    if (era.number !== began) return read(entry);
     const former = unlessEnded(state.former, clock());
     if (state.former && !former) {
       state = { ...state, former };

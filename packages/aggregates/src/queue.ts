@@ -26,6 +26,9 @@
  *               gets the error and may repeat the command with its id. The queue can't decide it again: it might be
  *               done twice. The durable state is kept: all its events were confirmed.
  *   conflict    Another process has written. Nothing landed, so the command can be decided again.
+ *   outdated    The log has gone on in another place, and may have lost what the command was decided on (docs/fail-over.md). It
+ *               has not landed there, and is decided again. By then all states were dropped (`forget`), and the queues broken. An
+ *               outcome that comes after that counts as what `ofFormerEra` makes of it.
  *
  * All but `appended` (and a `duplicate`, `claimed`, `reused` or `failed` of an append without events) void the commands behind,
  * which were decided on a state that did not become durable. The log refuses them too (see `EventLog.append`). All queues of the
@@ -55,10 +58,30 @@
 import type { EventLog } from '@caudal/eventlog/types.ts';
 import type { IdSource } from '@caudal/kernel/ids.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
-import { answer, cancelled, contended, hasLanded, noteClaims, queueFull, reply, voidsWhatFollows } from './answers.ts';
+import {
+  answer,
+  type Concluded,
+  cancelled,
+  contended,
+  hasLanded,
+  noteClaims,
+  ofFormerEra,
+  queueFull,
+  reply,
+  voidsWhatFollows,
+} from './answers.ts';
 import type { KnownClaims } from './claims.ts';
 import { openContention } from './contention.ts';
-import { type AnyUnit, type Entry, isIdle, type Job, type Outcome, type Sent, type SentPart } from './entry.ts';
+import {
+  type AnyUnit,
+  type Entry,
+  type Era,
+  isIdle,
+  type Job,
+  type Outcome,
+  type Sent,
+  type SentPart,
+} from './entry.ts';
 import { decide } from './fold.ts';
 import { newJob } from './jobs.ts';
 import type { Loader } from './loading.ts';
@@ -92,7 +115,6 @@ const streamsATurn = 16;
  */
 const sharedMs = 10_000;
 
-type Conflict = Extract<Outcome, { kind: 'conflict' }>;
 type Claimed = Extract<Outcome, { kind: 'claimed' }>;
 
 const nothingKnown: KnownClaims['fromLog'] = new Map();
@@ -105,6 +127,8 @@ export interface QueueOptions {
   elapsed(): number;
   loader: Loader;
   snapshots: Snapshots;
+  /** That of the process. It rises when all that its streams' entries know was dropped (`forget`). */
+  era: Era;
   /** Absent in a process that no other one can reach. */
   owners?: Owners;
   /** Commands in flight per stream. */
@@ -121,7 +145,7 @@ export interface Queue {
 }
 
 export function openQueue(options: QueueOptions): Queue {
-  const { log, clock, ids, loader, snapshots, owners, maxQueue, maxContended, onIdle } = options;
+  const { log, clock, ids, loader, snapshots, era, owners, maxQueue, maxContended, onIdle } = options;
   const due = new Set<Entry>();
   let received = 0;
   let sharedUntilMs = Number.NEGATIVE_INFINITY;
@@ -250,7 +274,7 @@ export function openQueue(options: QueueOptions): Queue {
     // From here on it can't be cancelled.
     job.sent = true;
     const { parts, ...decided } = decide(unit, on, { clock, ids });
-    const sent: Sent = { job, ...decided, parts: [], unrecovered: 0, overtaken: false };
+    const sent: Sent = { job, era: era.number, ...decided, parts: [], unrecovered: 0, overtaken: false };
     parts.forEach((decidedPart, place) => {
       const part: SentPart = { ...decidedPart, sent, place };
       const entry = entries[place]!;
@@ -261,10 +285,11 @@ export function openQueue(options: QueueOptions): Queue {
       // In its other queues the command may have been in the way of others.
       if (entries.length > 1) schedule(entry);
     });
-    const judged = (outcome: Outcome) => {
+    const judged = (result: Outcome) => {
+      const outcome = sent.era === era.number ? result : ofFormerEra(sent, result);
       sent.outcome = outcome;
       if (voidsWhatFollows(sent, outcome)) breakQueues(sent);
-      else finish(sent, outcome as Exclude<Outcome, Conflict>);
+      else finish(sent, outcome as Concluded);
       for (const entry of entries) {
         if (entry.broken && entry.inFlight.every((part) => part.sent.outcome)) recover(entry);
         schedule(entry);
@@ -279,7 +304,7 @@ export function openQueue(options: QueueOptions): Queue {
   }
 
   /** Takes a result over that voids nothing. */
-  function finish(sent: Sent, outcome: Exclude<Outcome, Conflict>): void {
+  function finish(sent: Sent, outcome: Concluded): void {
     const { job } = sent;
     for (const part of sent.parts) {
       const entry = job.entries[part.place]!;
@@ -299,18 +324,18 @@ export function openQueue(options: QueueOptions): Queue {
     for (const entry of job.entries) snapshots.offer(entry);
   }
 
-  /** All in flight have their outcome, and the first one broke the queue. */
+  /** All in flight have their outcome, and the first one broke the queue. Or the states were dropped: then none may be left. */
   function recover(entry: Entry): void {
     const voided = entry.inFlight;
     entry.inFlight = [];
     entry.recording.clear();
     entry.broken = false;
-    const head = voided[0]!;
-    const conflict = conflictOf(head);
-    const overtaken = conflict !== undefined && isOvertaken(entry, head, conflict);
-    if (conflict) catchUp(entry, head, conflict);
+    const head = voided[0];
+    const conflict = head && conflictOf(head);
+    const overtaken = conflict !== undefined && isOvertaken(entry, head!, conflict);
+    if (conflict) catchUp(entry, head!, conflict);
     entry.overtaken = overtaken;
-    if (overtaken && head.sent.parts.length > 1) sharedUntilMs = options.elapsed() + sharedMs;
+    if (overtaken && head!.sent.parts.length > 1) sharedUntilMs = options.elapsed() + sharedMs;
 
     const returned = voided.filter(({ sent }) => mayReturn(sent));
     putBack(
@@ -332,7 +357,8 @@ export function openQueue(options: QueueOptions): Queue {
     const { job } = sent;
     const outcome = sent.outcome!;
     if (job.done) return;
-    if (outcome.kind !== 'conflict') {
+    if (outcome.kind === 'outdated') decideAgain(job);
+    else if (outcome.kind !== 'conflict') {
       if (conclude(sent, outcome)) decideAgain(job);
       else leave(job);
     } else if (hasLanded(sent)) reply(sent);
@@ -343,7 +369,7 @@ export function openQueue(options: QueueOptions): Queue {
   }
 
   /** Answers the caller, or notes what the log knows of the command's ids. Whether the command is to be decided again. */
-  function conclude(sent: Sent, outcome: Exclude<Outcome, Conflict>): boolean {
+  function conclude(sent: Sent, outcome: Concluded): boolean {
     if (outcome.kind === 'claimed') return learn(sent, outcome);
     if (outcome.kind === 'appended' && sent.answer.kind === 'look') {
       noteClaims(sent, outcome);

@@ -1,6 +1,6 @@
 /** What results mean for a stream's queue and its durable state: the parts of queue.ts that keep nothing. */
 import type { StreamConflict } from '@caudal/eventlog/types.ts';
-import { hasLanded } from './answers.ts';
+import { hasLanded, ofFormerEra } from './answers.ts';
 import type { Entry, Job, Sent, SentPart, State } from './entry.ts';
 import { fold } from './fold.ts';
 
@@ -17,7 +17,7 @@ export function putBack(entry: Entry, again: Job[]): void {
 export function mayReturn(sent: Sent): boolean {
   const { kind } = sent.outcome!;
   if (sent.job.done) return false;
-  return kind === 'claimed' || (kind === 'conflict' && !hasLanded(sent));
+  return kind === 'claimed' || kind === 'outdated' || (kind === 'conflict' && !hasLanded(sent));
 }
 
 /** What a conflict says of the part's stream. */
@@ -55,6 +55,24 @@ export function catchUp(entry: Entry, { before }: SentPart, { version, missing }
     // Not the next events, or not readable: read the stream again. If that fails, the waiting commands get the error.
     entry.durable = undefined;
   }
+}
+
+/**
+ * Drops what is known of the stream: the log may have lost it. What is in flight has an outcome of its own; nothing is decided
+ * on the states in between.
+ */
+export function forget(entry: Entry): void {
+  delete entry.durable;
+  entry.latestKnown = 0;
+  entry.snapshotVersion = 0;
+  entry.snapshotOfOther = false;
+  entry.stale = false;
+  for (const job of [...entry.waiting, ...entry.inFlight.map(({ sent }) => sent.job)]) {
+    delete job.known;
+    job.claimed = 0;
+  }
+  for (const { sent } of entry.inFlight) if (sent.outcome) sent.outcome = ofFormerEra(sent, sent.outcome);
+  if (entry.inFlight.length > 0) entry.broken = true;
 }
 
 /** Whether a unit reads the stream before it joins the queue: it is not in memory, or idle and maybe `shared` with others. */

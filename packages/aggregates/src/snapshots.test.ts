@@ -86,7 +86,7 @@ describe('snapshots', () => {
       findSnapshot: async () => undefined,
       saveSnapshot: async (_: string, { version }: Snapshot) => void saved.push(version),
     };
-    const snapshots = openSnapshots(log, () => now);
+    const snapshots = openSnapshots(log, () => now, { number: 0 });
     const entry = newEntry('test.purse/a', decider);
     let version = 0;
     return {
@@ -124,10 +124,11 @@ describe('snapshots', () => {
       saveSnapshot: async (_: string, snapshot: Snapshot) => void saved.push(snapshot),
     };
     // The clock is read once a piece, and each reading advances it by a tenth of a slice.
-    const snapshots = openSnapshots(log, () => {
+    const elapsed = () => {
       now += 0.1;
       return now;
-    });
+    };
+    const snapshots = openSnapshots(log, elapsed, { number: 0 });
     const entry = newEntry('test.purse/a', decider);
     const durable = { state: remembering(20_000), version: 10 };
     entry.durable = durable;

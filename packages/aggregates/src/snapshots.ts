@@ -6,7 +6,7 @@
 import { setImmediate as othersTurn } from 'node:timers/promises';
 import type { EventLog } from '@caudal/eventlog/types.ts';
 import { logger } from '@caudal/telemetry/log.ts';
-import type { AnyDecider, Entry, State } from './entry.ts';
+import type { AnyDecider, Entry, Era, State } from './entry.ts';
 import { decodeState, encodeState } from './state-data.ts';
 
 /** At most this many are written at a time. A stream that was passed over is offered again with its next event. */
@@ -42,10 +42,11 @@ export function readState({ claims }: AnyDecider, data: Uint8Array): Omit<State,
   return claims ? (kept as Omit<State, 'version'>) : { state: kept };
 }
 
-/** `elapsed`: milliseconds of a clock that never goes back. */
+/** `elapsed`: milliseconds of a clock that never goes back. `era`: that of the process; states of a former one are not written. */
 export function openSnapshots(
   log: Pick<EventLog, 'loadSnapshot' | 'findSnapshot' | 'saveSnapshot'>,
   elapsed: () => number,
+  era: Era,
 ): Snapshots {
   /** By stream: a slow write must not be overtaken by the stream's next one. */
   const writing = new Map<string, Promise<void>>();
@@ -81,6 +82,7 @@ export function openSnapshots(
 
   async function write(entry: Entry, schemaVersion: number, { version, ...kept }: State, known: number): Promise<void> {
     const { stream, decider } = entry;
+    const began = era.number;
     try {
       // One that must be replaced is replaced, whoever has written it.
       if (known >= 0 && (await isLeftToOther(entry, schemaVersion, known))) return;
@@ -88,6 +90,8 @@ export function openSnapshots(
       encoding = encoded.catch(() => {});
       const { data, tookMs } = await encoded;
       entry.snapshotAfterMs = elapsed() + restFactor * tookMs;
+      // The log may have lost what the state came from. (From here on it refuses the snapshot itself.)
+      if (era.number !== began) return;
       await log.saveSnapshot(stream, { version, schemaVersion, data });
       entry.snapshotOfOther = false;
     } catch (error) {
@@ -105,10 +109,11 @@ export function openSnapshots(
     const known = entry.snapshotVersion;
     if (durable.version - known < spacing * (entry.snapshotOfOther ? othersFactor : 1)) return;
     entry.snapshotVersion = durable.version;
+    const began = era.number;
     const work = write(entry, schemaVersion, durable, known).then(() => {
       writing.delete(stream);
-      // Events that were appended during the write may make another one due.
-      offer(entry);
+      // Events that were appended during the write may make another one due. One that has left the cache may know of lost ones.
+      if (era.number === began) offer(entry);
     });
     writing.set(stream, work);
   }

@@ -3,6 +3,7 @@ import { LRUCache } from 'lru-cache';
 import { type AnyDecider, type Entry, isIdle, newEntry } from './entry.ts';
 import { formerBytes } from './former-claims.ts';
 import { cacheRequests } from './metrics.ts';
+import { forget } from './recovery.ts';
 
 export interface Cache {
   /** The stream's entry; it stays until it is released. Throws if the stream is in memory with another decider. */
@@ -11,6 +12,8 @@ export interface Cache {
   peek(stream: string): Entry | undefined;
   /** Allows the entry to be evicted, if it is idle. */
   release(entry: Entry): void;
+  /** Drops all states: the log may have lost what they came from. */
+  forget(): void;
   /** Resolves once all streams are idle. */
   drained(): Promise<void>;
 }
@@ -65,6 +68,12 @@ export function openCache({ streams, bytes: maxBytes }: CacheBounds): Cache {
       if (active.size > 0) return;
       for (const resolve of whenDrained) resolve();
       whenDrained = [];
+    },
+    forget() {
+      // Of those that are evicted, too: a snapshot may be on its way.
+      for (const entry of latest.values()) forget(entry);
+      latest.clear();
+      for (const entry of active.values()) forget(entry);
     },
     drained: () => (active.size === 0 ? Promise.resolve() : new Promise((resolve) => whenDrained.push(resolve))),
   };

@@ -51,7 +51,7 @@ const statement = {
   name: 'eventlog-append',
   text: `SELECT n, verdict, position, recorded_at AS "recordedAt", waited_seconds AS "waitedSeconds", versions,
       stream_versions AS "streamVersions", claim, kind, generation, version, stream, reply
-    FROM append(${Array.from({ length: parameterCount }, (_, index) => `$${index + 1}`).join(', ')})`,
+    FROM append(in_epoch($${parameterCount + 1}, $1), ${Array.from({ length: parameterCount - 1 }, (_, index) => `$${index + 2}`).join(', ')})`,
 };
 
 const maxStreams = 100;
@@ -258,14 +258,15 @@ function asCallersMistake(error: unknown): unknown {
  * Checks and writes the batch. Returns one result for each append, in order, and the seconds that the batch waited for
  * its turn. Conflicts are without the events that they lack: see `addMissing`. All or nothing: after an error nothing was
  * written, except that after a lost connection (UNAVAILABLE) the batch may have been written. NoPartition if the current
- * month has no partition.
+ * month has no partition. `isOtherEpoch` if the log is not in this epoch.
  */
 export async function appendBatch(
   database: Transaction,
   batch: Judgeable[],
+  epoch?: number,
 ): Promise<{ results: AppendResult[]; waitedSeconds: number }> {
   const { arranged, values } = sendable(batch);
-  const call = () => database.query<ClaimRow>({ ...statement, values });
+  const call = () => database.query<ClaimRow>({ ...statement, values: [...values, epoch ?? null] });
   const [about, ...rows] = await call().catch(async (error: unknown) => {
     if (!lacksPartition(error)) throw asCallersMistake(error);
     await makePartition(database);

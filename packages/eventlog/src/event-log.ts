@@ -1,5 +1,5 @@
 /** A context's event log in PostgreSQL. */
-import { isCode } from '@caudal/kernel/errors.ts';
+import { isCode, unavailable } from '@caudal/kernel/errors.ts';
 import type { Running } from '@caudal/kernel/lifetime.ts';
 import type { Database, Transaction } from '@caudal/postgres/database.ts';
 import { isBusyError, sqlState } from '@caudal/postgres/errors.ts';
@@ -7,6 +7,7 @@ import { logger } from '@caudal/telemetry/log.ts';
 import { counter, histogram } from '@caudal/telemetry/metrics.ts';
 import { appendBatch, type Judgeable, NoPartition, UnsendableBatch } from './append.ts';
 import type { Archive } from './archive/archive.ts';
+import { isOtherEpoch, openEpochs } from './epochs.ts';
 import { type Failure, groupCommit } from './group-commit.ts';
 import { nameHolder } from './holder.ts';
 import { addMissing } from './missing.ts';
@@ -14,7 +15,7 @@ import { notifier } from './notify.ts';
 import { openReader } from './reader.ts';
 import { selectSnapshot, selectSnapshotVersion, upsertSnapshot } from './snapshots.ts';
 import { type LockConnections, openStreamLocks } from './stream-locks.ts';
-import type { EventLog, RecordedEvent } from './types.ts';
+import type { Append, AppendResult, EventLog, RecordedEvent } from './types.ts';
 
 export interface OpenEventLogOptions {
   /** Its schema holds the log, migrated. The caller closes the database, after `stop`. */
@@ -64,27 +65,44 @@ function classify(error: unknown): Failure {
 /** Opens the log. It connects at first use. `stop` waits for the appends in flight. */
 export function openEventLog(options: OpenEventLogOptions): EventLog & Running {
   const { database, appender = database, domain, announcedPollMs, archive } = options;
-  const reader = openReader({ database, domain, announcedPollMs, archive });
+  const epochs = openEpochs(database, domain);
+  const reader = openReader({ database, domain, announcedPollMs, archive, epochs });
   const others = notifier(database);
   const locks = openStreamLocks(database, options.lockConnections);
 
-  async function send(batch: Judgeable[]) {
+  /** In which epoch an append was made; absent: before one was known. */
+  const madeIn = new WeakMap<Append, number>();
+
+  /** Sends those that were made in the present epoch; the others are outdated. */
+  async function send(batch: Judgeable[]): Promise<AppendResult[]> {
+    const epoch = await epochs.learn();
+    const isPresent = ({ append }: Judgeable) => (madeIn.get(append) ?? epoch) === epoch;
+    const present = batch.every(isPresent) ? batch : batch.filter(isPresent);
+    const results = present.length === 0 ? [] : await sendIn(epoch, present);
+    if (present === batch) return results;
+    let next = 0;
+    return batch.map((judgeable) => (isPresent(judgeable) ? results[next++]! : { kind: 'outdated' }));
+  }
+
+  async function sendIn(epoch: number, batch: Judgeable[]): Promise<AppendResult[]> {
     batchSize.record(batch.length, { domain });
     const stopWatching = nameHolder(database, domain, longWaitMs);
     try {
-      const { results, waitedSeconds } = await appendBatch(appender, batch);
+      const { results, waitedSeconds } = await appendBatch(appender, batch, epoch);
       lockSeconds.record(waitedSeconds, { domain });
       if (results.some((each) => each.kind === 'appended' && each.position > 0)) {
         reader.wake();
         others.notify();
       }
-      await addMissing(
-        database,
-        batch.map(({ append }) => append),
-        results,
-      );
+      await addMissing(database, { appends: batch.map(({ append }) => append), results, epoch });
       return results;
     } catch (error) {
+      if (isOtherEpoch(error)) {
+        await epochs.renew();
+        // A server whose log has gone on elsewhere, on a connection that has outlived it.
+        if (epochs.current === epoch) throw unavailable('PostgreSQL', error);
+        return batch.map(() => ({ kind: 'outdated' }));
+      }
       if (error instanceof NoPartition) log.error({ domain, err: error }, 'nothing can be appended');
       throw error;
     } finally {
@@ -105,8 +123,11 @@ export function openEventLog(options: OpenEventLogOptions): EventLog & Running {
 
   async function* readStream(stream: string, afterVersion = 0): AsyncIterable<RecordedEvent[]> {
     let last = afterVersion;
+    const epoch = await epochs.learn();
     for (;;) {
       const page = await reader.readStreams([{ stream, afterVersion: last }], { limit: pageSize });
+      // What follows does not go on from the pages before. The caller begins again.
+      if (epochs.current !== epoch) throw unavailable('PostgreSQL', new Error('The log has gone on in another place.'));
       if (page.length > 0) yield page;
       if (page.length < pageSize) return;
       last = page.at(-1)!.version;
@@ -115,15 +136,23 @@ export function openEventLog(options: OpenEventLogOptions): EventLog & Running {
 
   return {
     domain,
-    append: commits.append,
+    append(append) {
+      if (epochs.current !== undefined) madeIn.set(append, epochs.current);
+      return commits.append(append);
+    },
     readStreams: reader.readStreams,
     readLog: reader.readLog,
     heads: reader.heads,
     readStream,
+    epochs: reader.epochs!,
+    onEpoch: reader.onEpoch!,
     lockStream: locks.take,
-    loadSnapshot: (stream) => selectSnapshot(database, stream),
+    loadSnapshot: async (stream) => (await reader.inEpoch(() => selectSnapshot(database, stream))).snapshot,
     findSnapshot: (stream) => selectSnapshotVersion(database, stream),
-    saveSnapshot: (stream, snapshot) => upsertSnapshot(database, stream, snapshot),
+    async saveSnapshot(stream, snapshot) {
+      const epoch = await epochs.learn();
+      await upsertSnapshot(database, stream, { ...snapshot, epoch });
+    },
     async stop() {
       await Promise.all([commits.close(), reader.stop(), locks.stop()]);
       others.stop();

@@ -3,6 +3,7 @@ import { describeWith } from '@caudal/testing/describe-with.ts';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { type LogClient, logHandlers, remoteLog } from './log-service.ts';
 import { someAppend } from './testing/events.ts';
+import { loseEnd } from './testing/fail-over.ts';
 import { freshLog } from './testing/log.ts';
 import type { LogReader, RecordedEvent } from './types.ts';
 
@@ -128,5 +129,27 @@ describeWith(['postgres'], 'a log read through LogService', () => {
     expect([...streams].sort()).toEqual(['a@4', 'b@4', 'c@1', 'd@1', 'e@1'].map((head) => `payments.payment/${head}`));
     expect(Math.max(...answers.map(({ length }) => length))).toBeLessThan(4 * 1024 * 1024);
     await big.drop();
+  });
+
+  test('tells the epochs of a log that has lost its end, and of its events', async () => {
+    const lossy = await freshLog();
+    try {
+      for (const name of ['1', '2', '3']) await lossy.log.append(someAppend('orders.order/a', 'any', [name]));
+      const remote = remoteLog({ domain: 'orders', client: wired([lossy.log]) });
+      let told = 0;
+      remote.onEpoch!(() => told++);
+      await remote.readLog(0);
+      expect(remote.epochs!()).toEqual([]);
+      await loseEnd(lossy.database, 2);
+      const other = lossy.open().log;
+      await other.append(someAppend('orders.order/a', 2, ['other 3']));
+      const { events } = await remote.readLog(0);
+      expect(events.map(({ epoch }) => epoch)).toEqual([undefined, undefined, other.epochs!()[0]!.number]);
+      expect(remote.epochs!()).toEqual(other.epochs!());
+      expect(told).toBe(1);
+      expect(await remote.readStreams([{ stream: 'orders.order/a', afterVersion: 2 }])).toEqual(events.slice(2));
+    } finally {
+      await lossy.drop();
+    }
   });
 });

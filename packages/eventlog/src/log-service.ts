@@ -4,7 +4,8 @@
  * that it got. Answers of `readStreams` don't show the cut, so the client counts their bytes.
  */
 import type * as wire from '@caudal/contract/gen/caudal/log/v1/log.ts';
-import { notFound } from '@caudal/kernel/errors.ts';
+import { notFound, unavailable } from '@caudal/kernel/errors.ts';
+import { type Epochs, presentOf } from './epochs.ts';
 import type { LogReader, RecordedEvent, StreamCursor, StreamHead } from './types.ts';
 
 const answerBytes = 2 * 1024 * 1024;
@@ -22,7 +23,13 @@ function toWire(event: RecordedEvent): wire.RecordedEvent {
     data: Buffer.from(event.data.buffer, event.data.byteOffset, event.data.byteLength),
     metadata: Buffer.from(event.metadata.buffer, event.metadata.byteOffset, event.metadata.byteLength),
     recordedMicros: BigInt(event.recordedAt.getTime()) * 1_000n,
+    epoch: BigInt(event.epoch ?? 0),
   };
+}
+
+/** As they are after the answer was read. */
+function epochsOf(log: LogReader): wire.LogEpoch[] {
+  return (log.epochs?.() ?? []).map(({ number, after }) => ({ number: BigInt(number), after: BigInt(after) }));
 }
 
 function fromWire(event: wire.RecordedEvent): RecordedEvent {
@@ -36,6 +43,7 @@ function fromWire(event: wire.RecordedEvent): RecordedEvent {
     data: event.data,
     metadata: event.metadata,
     recordedAt: new Date(Number(event.recordedMicros / 1_000n)),
+    ...(event.epoch > 0n && { epoch: Number(event.epoch) }),
   };
 }
 
@@ -51,6 +59,7 @@ const bareHead = ({ stream, version, position }: StreamHead): wire.RecordedEvent
   data: empty,
   metadata: empty,
   recordedMicros: 0n,
+  epoch: 0n,
 });
 
 /** The events that the heads are, in their order. One at a time: only a rolling update asks for them. */
@@ -100,31 +109,35 @@ export function logHandlers(
         afterVersion: Number(afterVersion),
       }));
       const limit = request.limit || defaultLimit;
-      const events = await logOf(request.domain).readStreams(cursors, { limit });
-      return { events: events.slice(0, countThatFits(events)).map(toWire) };
+      const log = logOf(request.domain);
+      const events = await log.readStreams(cursors, { limit });
+      return { events: events.slice(0, countThatFits(events)).map(toWire), epochs: epochsOf(log) };
     },
     async readLog(request: wire.ReadLogRequest, call: { signal: AbortSignal }): Promise<wire.ReadLogResponse> {
-      const { events, head } = await logOf(request.domain).readLog(Number(request.afterPosition), {
+      const log = logOf(request.domain);
+      const { events, head } = await log.readLog(Number(request.afterPosition), {
         limit: request.limit || defaultLimit,
         waitMs: ending.aborted ? Math.min(request.waitMillis, endingWaitMs) : request.waitMillis,
         signal: ending.aborted ? call.signal : AbortSignal.any([call.signal, ending]),
       });
-      return { events: events.slice(0, countThatFits(events)).map(toWire), headPosition: BigInt(head) };
+      const fit = events.slice(0, countThatFits(events));
+      return { events: fit.map(toWire), headPosition: BigInt(head), epochs: epochsOf(log) };
     },
     async follow({ domain, queue, keys, releasedKeys }: wire.FollowRequest): Promise<wire.FollowResponse> {
       return follow(logOf(domain).domain, { queue, keys, released: releasedKeys });
     },
     async heads(request: wire.HeadsRequest): Promise<wire.HeadsResponse> {
-      const { heads, position } = await logOf(request.domain).heads(Number(request.afterPosition), {
+      const log = logOf(request.domain);
+      const { heads, position } = await log.heads(Number(request.afterPosition), {
         minAgeMs: request.minAgeMillis,
         limit: request.limit || defaultLimit,
       });
-      if (request.bare) return { heads: heads.map(bareHead), position: BigInt(position) };
+      if (request.bare) return { heads: heads.map(bareHead), position: BigInt(position), epochs: epochsOf(log) };
       // A process of version 0.2 wants the events. Heads are in the log's order, so those that are cut off lie after the last one that stays.
-      const events = await eventsOf(logOf(request.domain), heads);
+      const events = await eventsOf(log, heads);
       const fit = events.slice(0, countThatFits(events));
       const end = fit.length < events.length ? fit.at(-1)!.position : position;
-      return { heads: fit.map(toWire), position: BigInt(end) };
+      return { heads: fit.map(toWire), position: BigInt(end), epochs: epochsOf(log) };
     },
   };
 }
@@ -153,12 +166,43 @@ function advanced(cursors: StreamCursor[], events: RecordedEvent[]): StreamCurso
   return cursors.map((cursor) => ({ ...cursor, afterVersion: seen.get(cursor.stream) ?? cursor.afterVersion }));
 }
 
+/** What a client knows of a remote log's epochs, from its answers. A server of version 0.2 tells none. */
+function openRemoteEpochs(domain: string) {
+  const listeners = new Set<() => void>();
+  let known: Epochs = [];
+  let isFirst = true;
+  return {
+    list: () => known,
+    onChange(listener: () => void) {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
+    /** Throws UNAVAILABLE if the answer is of an earlier epoch than one before. */
+    take(epochs: wire.LogEpoch[]): void {
+      if (epochs.length === 0) {
+        isFirst = false;
+        return;
+      }
+      const told = epochs.map(({ number, after }) => ({ number: Number(number), after: Number(after) }));
+      const [before, now] = [presentOf(known).number, presentOf(told).number];
+      const isNew = !isFirst && now > before;
+      if (now < before) throw unavailable(`The log of ${domain}`, new Error('It has answered from an earlier epoch.'));
+      isFirst = false;
+      known = told;
+      if (isNew) for (const listener of listeners) listener();
+    },
+  };
+}
+
 /** Another context's log. */
 export function remoteLog({ domain, client }: { domain: string; client: LogClient }): LogReader {
+  const epochs = openRemoteEpochs(domain);
+
   async function readSome(cursors: StreamCursor[], limit: number): Promise<RecordedEvent[]> {
     const streams = cursors.map(({ stream, afterVersion }) => ({ stream, afterVersion: BigInt(afterVersion) }));
-    const { events } = await client.readStreams({ domain, streams, limit }, { timeoutMs: callMs });
-    return events.map(fromWire);
+    const response = await client.readStreams({ domain, streams, limit }, { timeoutMs: callMs });
+    epochs.take(response.epochs);
+    return response.events.map(fromWire);
   }
 
   return {
@@ -182,6 +226,7 @@ export function remoteLog({ domain, client }: { domain: string; client: LogClien
         { domain, afterPosition: BigInt(afterPosition), limit, waitMillis },
         { timeoutMs: callMs + waitMillis, ...(signal && { signal }) },
       );
+      epochs.take(response.epochs);
       return { events: response.events.map(fromWire), head: Number(response.headPosition) };
     },
     async heads(afterPosition, { minAgeMs = 0, limit = defaultLimit } = {}) {
@@ -189,6 +234,7 @@ export function remoteLog({ domain, client }: { domain: string; client: LogClien
         { domain, afterPosition: BigInt(afterPosition), minAgeMillis: minAgeMs, limit, bare: true },
         { timeoutMs: callMs },
       );
+      epochs.take(response.epochs);
       const heads = response.heads.map(({ stream, version, position }) => ({
         stream,
         version: Number(version),
@@ -196,5 +242,7 @@ export function remoteLog({ domain, client }: { domain: string; client: LogClien
       }));
       return { heads, position: Number(response.position) };
     },
+    epochs: epochs.list,
+    onEpoch: epochs.onChange,
   };
 }

@@ -52,16 +52,23 @@ function lacksOf(appends: Append[], results: AppendResult[]): Lack[] {
 
 /**
  * Adds to the conflicts among the results the events that they lack, at most 1,000 a part and 10,000 in all. A conflict
- * whose events can't be read within a second stays without: the caller then reads the stream.
+ * whose events can't be read within a second, in the same epoch of the log, stays without: the caller then reads the stream.
  */
-export async function addMissing(db: Transaction, appends: Append[], results: AppendResult[]): Promise<void> {
+export async function addMissing(
+  db: Transaction,
+  { appends, results, epoch }: { appends: Append[]; results: AppendResult[]; epoch: number },
+): Promise<void> {
   const lacks = lacksOf(appends, results);
   if (lacks.length === 0) return;
   const from = new Map<string, number>();
   for (const { stream, after } of lacks) from.set(stream, Math.min(after, from.get(stream) ?? after));
   const most = Math.min(mostOfPart, Math.floor(mostOfAll / lacks.filter(({ isFirst }) => isFirst).length));
   const cursors = Array.from(from, ([stream, afterVersion]) => ({ stream, afterVersion }));
-  const reading = selectStreams(db, cursors, { each: most, limit: mostOfAll }).catch((): RecordedEvent[] => []);
+  const reading = selectStreams(db, cursors, { each: most, limit: mostOfAll }).then(
+    // Those of another epoch do not continue what the caller has.
+    (page) => (page.epoch === epoch ? page.events : []),
+    (): RecordedEvent[] => [],
+  );
   const events = (await within(readWithinMs, reading)) ? await reading : [];
   const byStream = Map.groupBy(events, ({ stream }) => stream);
   for (const { stream, after, conflict, isFirst } of lacks) {

@@ -9,22 +9,56 @@ const columns = `e.position, e.stream, e.version, e.event_id AS "eventId", e.typ
 
 /** The log's last position. */
 export async function headPosition(db: Transaction): Promise<number> {
-  const rows = await db.query<{ position: number }>({
+  return (await selectEnd(db)).head;
+}
+
+/** The log's last position, its epoch at the same moment, and whether a standby has answered. */
+export async function selectEnd(db: Transaction): Promise<Omit<LogPage, 'events'>> {
+  const rows = await db.query<Omit<LogPage, 'events'>>({
     name: 'eventlog-head',
-    text: 'SELECT position FROM log_end()',
+    text: `SELECT e.position AS head, l.epoch, pg_is_in_recovery() AS standby FROM log_end() e, log_epoch() l (epoch)`,
   });
-  return rows[0]!.position;
+  return rows[0]!;
+}
+
+/** Events, and the log's epoch at the moment of the read: -1 if that is a new one which is not noted. */
+export interface Page {
+  events: RecordedEvent[];
+  epoch: number;
+}
+
+/** The same of the last events of streams. */
+export interface HeadsPage {
+  heads: StreamHead[];
+  epoch: number;
+}
+
+/** A row of a page; one without an event if there is none. */
+type Row<More = unknown> = RecordedEvent & More & { readEpoch: number; position: number | null };
+type HeadRow = StreamHead & { readEpoch: number; position: number | null };
+
+function eventsOf(rows: Row[]): RecordedEvent[] {
+  return rows[0]!.position === null ? [] : rows.map(({ readEpoch: _, ...event }) => event);
+}
+
+function toHeads(rows: HeadRow[]): HeadsPage {
+  const heads = rows[0]!.position === null ? [] : rows;
+  return {
+    epoch: rows[0]!.readEpoch,
+    heads: heads.map(({ stream, version, position }) => ({ stream, version, position })),
+  };
 }
 
 /** Events of several streams, each after its cursor's version: at most `each` of a stream, and `limit` in all. */
-export function selectStreams(
+export async function selectStreams(
   db: Transaction,
   cursors: StreamCursor[],
   { limit, each = limit }: { limit: number; each?: number },
-): Promise<RecordedEvent[]> {
-  return db.query<RecordedEvent>({
+): Promise<Page> {
+  const rows = await db.query<Row>({
     name: 'eventlog-read-streams',
-    text: `SELECT ${columns} FROM read_streams($1, $2, $3) e ORDER BY e.stream COLLATE "C", e.version LIMIT $4`,
+    text: `SELECT l.epoch AS "readEpoch", ${columns} FROM log_epoch() l (epoch) LEFT JOIN read_streams($1, $2, $3) e ON true
+      ORDER BY e.stream COLLATE "C", e.version LIMIT $4`,
     values: [
       textArray(cursors.map(({ stream }) => stream)),
       int4Array(cursors.map(({ afterVersion }) => afterVersion)),
@@ -32,19 +66,25 @@ export function selectStreams(
       limit,
     ],
   });
+  return { epoch: rows[0]!.readEpoch, events: eventsOf(rows) };
 }
 
-type LogRow = RecordedEvent & { head: number; position: number | null };
+type LogRow = Row<{ head: number; standby: boolean }>;
 
 /** Events after a position, and the head at the same moment. */
-export interface LogPage {
-  events: RecordedEvent[];
+export interface LogPage extends Page {
   head: number;
+  /** Whether a standby has answered. */
+  standby: boolean;
 }
 
 function toPage(rows: LogRow[]): LogPage {
-  const head = rows[0]!.head;
-  return { head, events: rows[0]!.position === null ? [] : rows.map(({ head: _, ...event }) => event) };
+  const { head, standby, readEpoch: epoch } = rows[0]!;
+  const events = eventsOf(rows).map((row) => {
+    const { head: _, standby: __, ...event } = row as LogRow;
+    return event;
+  });
+  return { head, standby, epoch, events };
 }
 
 export async function selectLog(
@@ -53,7 +93,8 @@ export async function selectLog(
 ): Promise<LogPage> {
   const rows = await db.query<LogRow>({
     name: 'eventlog-read-log',
-    text: `SELECT e.head, ${columns} FROM read_log($1, $2) e ORDER BY e.position LIMIT $2`,
+    text: `SELECT l.epoch AS "readEpoch", pg_is_in_recovery() AS standby, e.head, ${columns} FROM log_epoch() l (epoch), read_log($1, $2) e
+      ORDER BY e.position LIMIT $2`,
     values: [afterPosition, limit],
   });
   return toPage(rows);
@@ -87,9 +128,10 @@ export async function selectNewestLog(
 ): Promise<LogPage | undefined> {
   const rows = await db.query<LogRow & { newest: string; begins: number }>({
     name: `eventlog-read-log-${suffix}`,
-    text: `SELECT n.newest, n.begins, 
+    text: `SELECT l.epoch AS "readEpoch", pg_is_in_recovery() AS standby, n.newest, n.begins,
         coalesce((SELECT position FROM events_${suffix} ORDER BY position DESC LIMIT 1), n.begins) AS head, ${columns}
-      FROM (SELECT month_suffix(month) AS newest, after AS begins FROM months ORDER BY month DESC LIMIT 1) n
+      FROM log_epoch() l (epoch)
+      CROSS JOIN (SELECT month_suffix(month) AS newest, after AS begins FROM months ORDER BY month DESC LIMIT 1) n
       LEFT JOIN LATERAL (
         SELECT * FROM events_${suffix} WHERE position > $1 ORDER BY position LIMIT $2
       ) e ON true
@@ -123,13 +165,15 @@ const headsOf = (
 export async function selectHeads(
   db: Transaction,
   { afterPosition, minAgeMs, limit }: HeadsOptions,
-): Promise<StreamHead[]> {
+): Promise<HeadsPage> {
   const page = 'SELECT * FROM read_log($1, $3) e WHERE e.position IS NOT NULL ORDER BY e.position LIMIT $3';
-  return db.query<StreamHead>({
+  const rows = await db.query<HeadRow>({
     name: 'eventlog-heads',
-    text: `SELECT * FROM (${headsOf(page, 'log_end()')}) heads ORDER BY position`,
+    text: `SELECT l.epoch AS "readEpoch", heads.* FROM log_epoch() l (epoch) LEFT JOIN (${headsOf(page, 'log_end()')}) heads ON true
+      ORDER BY position`,
     values: [afterPosition, minAgeMs, limit],
   });
+  return toHeads(rows);
 }
 
 /** The same from the newest month alone, as `selectNewestLog`. */
@@ -137,19 +181,20 @@ export async function selectNewestHeads(
   db: Transaction,
   { suffix }: NewestMonth,
   { afterPosition, minAgeMs, limit }: HeadsOptions,
-): Promise<StreamHead[] | undefined> {
+): Promise<HeadsPage | undefined> {
   const partition = `events_${suffix}`;
   const page = `SELECT position, stream, version, recorded_at FROM ${partition} WHERE position > $1 ORDER BY position LIMIT $3`;
   const end = `(SELECT recorded_at FROM ${partition} ORDER BY position DESC LIMIT 1)`;
-  const rows = await db.query<StreamHead & { newest: string; begins: number; position: number | null }>({
+  const rows = await db.query<HeadRow & { newest: string; begins: number }>({
     name: `eventlog-heads-${suffix}`,
-    text: `SELECT n.newest, n.begins, h.*
-      FROM (SELECT month_suffix(month) AS newest, after AS begins FROM months ORDER BY month DESC LIMIT 1) n
+    text: `SELECT l.epoch AS "readEpoch", n.newest, n.begins, h.*
+      FROM log_epoch() l (epoch)
+      CROSS JOIN (SELECT month_suffix(month) AS newest, after AS begins FROM months ORDER BY month DESC LIMIT 1) n
       LEFT JOIN (${headsOf(page, end)}) h ON true
       ORDER BY h.position`,
     values: [afterPosition, minAgeMs, limit],
   });
   const { newest, begins } = rows[0] ?? { newest: '', begins: 0 };
   if (newest !== suffix || afterPosition < begins) return undefined;
-  return rows[0]!.position === null ? [] : rows.map(({ newest: _newest, begins: _begins, ...head }) => head);
+  return toHeads(rows);
 }

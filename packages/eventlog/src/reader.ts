@@ -1,13 +1,18 @@
 /** Reads a log from PostgreSQL: from the primary or a replica. */
+
+import { unavailable } from '@caudal/kernel/errors.ts';
 import type { Running } from '@caudal/kernel/lifetime.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import type { Archive } from './archive/archive.ts';
 import { selectEndOfArchived } from './archive/months.ts';
 import { isArchived, openSlowReads, ReachesArchive, reachingOf } from './archive/slow-reads.ts';
+import { type KnownEpochs, openEpochs, stamp } from './epochs.ts';
 import {
   type HeadsOptions,
+  type HeadsPage,
   type LogPage,
   type NewestMonth,
+  type Page,
   selectHeads,
   selectLog,
   selectNewestHeads,
@@ -15,15 +20,19 @@ import {
   selectNewestMonth,
   selectStreams,
 } from './read.ts';
-import type { LogReader, StreamCursor, StreamHead } from './types.ts';
+import type { LogReader, StreamCursor } from './types.ts';
 import { watch } from './watch.ts';
 
 export interface LocalReader extends LogReader, Running {
   /** Wakes the reads that wait: the log has grown. */
   wake(): void;
+  /** Reads something in the log's present epoch. */
+  inEpoch<P extends { epoch: number }>(once: () => Promise<P>): Promise<P>;
 }
 
 const defaultLimit = 1_000;
+/** So often a read is repeated because the log's epoch has changed. */
+const mostEpochs = 3;
 
 export interface ReaderOptions {
   /** In whose schema the log is. The caller closes it. */
@@ -33,10 +42,13 @@ export interface ReaderOptions {
   announcedPollMs?: number;
   /** Where old months are, if some have left the database. */
   archive?: Archive | undefined;
+  /** What the process knows of the log's epochs; its own if absent. */
+  epochs?: KnownEpochs;
 }
 
 /** Opens a reader of a log. */
-export function openReader({ database, domain, announcedPollMs, archive }: ReaderOptions): LocalReader {
+export function openReader(options: ReaderOptions): LocalReader {
+  const { database, domain, announcedPollMs, archive, epochs = openEpochs(database, domain) } = options;
   const waiting = watch(database, { announcedPollMs });
   const slow = openSlowReads(database, archive);
   let newest: NewestMonth | undefined;
@@ -63,7 +75,31 @@ export function openReader({ database, domain, announcedPollMs, archive }: Reade
     return page;
   }
 
-  async function readNow(afterPosition: number, limit: number): Promise<LogPage> {
+  async function inEpoch<P extends { epoch: number }>(once: () => Promise<P>): Promise<P> {
+    for (let attempt = 1; attempt <= mostEpochs; attempt++) {
+      const page = await once();
+      const settled = epochs.settle(page.epoch);
+      if (settled === true || (await settled)) return page;
+    }
+    throw unavailable('PostgreSQL', new Error('Its answers are of different epochs of the log.'));
+  }
+
+  /** Events in the present epoch. */
+  async function read<P extends Page>(once: () => Promise<P>): Promise<P> {
+    const page = await inEpoch(once);
+    stamp(epochs.list(), page.events);
+    return page;
+  }
+
+  /** The furthest end that the log had in its present epoch. */
+  let furthest = 0;
+  epochs.onChange(() => {
+    furthest = 0;
+    newest = undefined;
+    archivedTo = 0;
+  });
+
+  async function readPage(afterPosition: number, limit: number): Promise<LogPage> {
     if (afterPosition < archivedTo) return slow.readLog({ afterPosition, limit });
     try {
       return await fromNewest(
@@ -78,7 +114,19 @@ export function openReader({ database, domain, announcedPollMs, archive }: Reade
     }
   }
 
-  async function headsNow(options: HeadsOptions): Promise<StreamHead[]> {
+  async function readNow(afterPosition: number, limit: number): Promise<Pick<LogPage, 'events' | 'head'>> {
+    const before = furthest;
+    const page = await read(() => readPage(afterPosition, limit));
+    // Shorter in the same place: the server's files were set back. (A standby may be behind another one.)
+    if (page.head < before && page.head < furthest && !page.standby) {
+      await epochs.shrunk(page.head);
+      return readNow(afterPosition, limit);
+    }
+    furthest = Math.max(furthest, page.head);
+    return { events: page.events, head: page.head };
+  }
+
+  async function readHeads(options: HeadsOptions): Promise<HeadsPage> {
     try {
       return await fromNewest(
         options.afterPosition,
@@ -90,14 +138,13 @@ export function openReader({ database, domain, announcedPollMs, archive }: Reade
       // One month at a time: the events behind it come with a later page.
       const { count, archived } = await slow.nextOf(options);
       if (!archived) return selectHeads(database, { ...options, limit: count });
-      const { events } = await slow.readLog({ ...options, limit: count });
+      const { events, epoch } = await slow.readLog({ ...options, limit: count });
       const last = new Map(events.map(({ stream, version, position }) => [stream, { stream, version, position }]));
-      return [...last.values()].sort((a, b) => a.position - b.position);
+      return { epoch, heads: [...last.values()].sort((a, b) => a.position - b.position) };
     }
   }
 
-  async function readStreams(cursors: StreamCursor[], { limit = defaultLimit, livingOnly = false } = {}) {
-    if (cursors.length === 0) return [];
+  async function readStreamsPage(cursors: StreamCursor[], limit: number, livingOnly: boolean): Promise<Page> {
     try {
       return await selectStreams(database, cursors, { limit });
     } catch (error) {
@@ -109,7 +156,8 @@ export function openReader({ database, domain, announcedPollMs, archive }: Reade
 
   return {
     domain,
-    readStreams,
+    readStreams: async (cursors, { limit = defaultLimit, livingOnly = false } = {}) =>
+      cursors.length === 0 ? [] : (await read(() => readStreamsPage(cursors, limit, livingOnly))).events,
     async readLog(afterPosition, { limit = defaultLimit, waitMs = 0, signal } = {}) {
       const result = await readNow(afterPosition, limit);
       if (result.events.length > 0 || waitMs <= 0 || signal?.aborted) return result;
@@ -117,11 +165,14 @@ export function openReader({ database, domain, announcedPollMs, archive }: Reade
       return signal?.aborted ? result : readNow(afterPosition, limit);
     },
     async heads(afterPosition, { minAgeMs = 0, limit = defaultLimit } = {}) {
-      const heads = await headsNow({ afterPosition, minAgeMs, limit });
+      const { heads } = await inEpoch(() => readHeads({ afterPosition, minAgeMs, limit }));
       // The last event of the page is the last one of its stream in the page, so it is among the heads.
       return { heads, position: heads.at(-1)?.position ?? afterPosition };
     },
+    epochs: epochs.list,
+    onEpoch: epochs.onChange,
     wake: waiting.wake,
+    inEpoch,
     stop: waiting.stop,
   };
 }

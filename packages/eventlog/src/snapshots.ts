@@ -2,13 +2,19 @@
 import type { Transaction } from '@caudal/postgres/database.ts';
 import type { Snapshot } from './types.ts';
 
-export async function selectSnapshot(db: Transaction, stream: string): Promise<Snapshot | undefined> {
-  const rows = await db.query<Snapshot>({
+/** The stream's snapshot, and the log's epoch at that moment. */
+export async function selectSnapshot(
+  db: Transaction,
+  stream: string,
+): Promise<{ epoch: number; snapshot: Snapshot | undefined }> {
+  const [row] = await db.query<Snapshot & { epoch: number; version: number | null }>({
     name: 'eventlog-load-snapshot',
-    text: 'SELECT version, schema_version AS "schemaVersion", data FROM snapshots WHERE stream = $1',
+    text: `SELECT l.epoch, s.version, s.schema_version AS "schemaVersion", s.data
+      FROM log_epoch() l (epoch) LEFT JOIN snapshots s ON s.stream = $1`,
     values: [stream],
   });
-  return rows[0];
+  const { epoch, ...snapshot } = row!;
+  return { epoch, snapshot: snapshot.version === null ? undefined : snapshot };
 }
 
 export async function selectSnapshotVersion(
@@ -33,14 +39,19 @@ export function selectSnapshots(db: Transaction, streams: string[]): Promise<(Sn
   });
 }
 
-/** Stores the snapshot, unless there is a newer one of the same schema version. */
-export async function upsertSnapshot(db: Transaction, stream: string, snapshot: Snapshot): Promise<void> {
+/** Stores the snapshot, unless there is a newer one of the same schema version. `isOtherEpoch` if the log is not in this epoch. */
+export async function upsertSnapshot(
+  db: Transaction,
+  stream: string,
+  { version, schemaVersion, data, epoch }: Snapshot & { epoch: number },
+): Promise<void> {
   await db.query({
     name: 'eventlog-save-snapshot',
-    text: `INSERT INTO snapshots AS s (stream, version, schema_version, data) VALUES ($1, $2, $3, $4)
+    text: `INSERT INTO snapshots AS s (stream, version, schema_version, data) SELECT $1, $2, $3, $4
+      WHERE in_epoch($5, true)
       ON CONFLICT (stream) DO UPDATE
       SET version = excluded.version, schema_version = excluded.schema_version, data = excluded.data
       WHERE s.version < excluded.version OR s.schema_version <> excluded.schema_version`,
-    values: [stream, snapshot.version, snapshot.schemaVersion, snapshot.data],
+    values: [stream, version, schemaVersion, data, epoch],
   });
 }

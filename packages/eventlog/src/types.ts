@@ -1,4 +1,5 @@
 /** The interface of the event log: appends, their results, and reads. */
+import type { Epochs } from './epochs.ts';
 
 /** An event before it is in the log. */
 export interface NewEvent {
@@ -21,6 +22,8 @@ export interface RecordedEvent extends NewEvent {
   version: number;
   /** By the database's clock; within a log it never goes back. */
   recordedAt: Date;
+  /** The log's epoch in which it was recorded (docs/fail-over.md); absent: the first, or not known. */
+  epoch?: number | undefined;
 }
 
 /** What an append requires of its stream: this version (0: the stream must not exist), that it exists, or nothing. */
@@ -108,7 +111,12 @@ export type AppendResult =
   /** The command's key was used before for other content. */
   | { kind: 'reused' }
   /** The streams are as expected, but these claims are not, each of which exists. Nothing has landed. */
-  | { kind: 'claimed'; claims: KnownClaim[] };
+  | { kind: 'claimed'; claims: KnownClaim[] }
+  /**
+   * The log's epoch has changed since the append was made: what it was decided on may be lost. This append has not landed in
+   * the present epoch, unless an earlier sending of it had, which its command tells when it is decided again.
+   */
+  | { kind: 'outdated' };
 
 /** A claim as it was recorded. */
 export interface KnownClaim {
@@ -158,6 +166,10 @@ export interface LogReader {
     afterPosition: number,
     options?: { minAgeMs?: number; limit?: number },
   ): Promise<{ heads: StreamHead[]; position: number }>;
+  /** The log's epochs after the first, as of the last answer. Absent: a log that has no others. */
+  epochs?(): Epochs;
+  /** Calls back when the epoch has changed, before anything of the new one is returned. Returns a function that ends it. */
+  onEpoch?(listener: () => void): () => void;
 }
 
 /** A state of a stream, so that a long stream need not be read from its start. */
@@ -188,5 +200,6 @@ export interface EventLog extends LogReader {
   loadSnapshot(stream: string): Promise<Snapshot | undefined>;
   /** The stream's snapshot without its data. */
   findSnapshot(stream: string): Promise<Omit<Snapshot, 'data'> | undefined>;
+  /** Throws if the log's epoch is another one than the process knows. */
   saveSnapshot(stream: string, snapshot: Snapshot): Promise<void>;
 }

@@ -15,6 +15,11 @@ export function sweepCheckpoint(handler: string, domain: string): string {
   return `sweep:${handler}:${domain}`;
 }
 
+/** For which epoch of a log a projection's views have been searched for lost events, as its position: no progress. */
+export function lossesCheckpoint(projection: string, domain: string): string {
+  return `losses:${projection}:${domain}`;
+}
+
 /** The epoch of the last relay that has sent slots, as its position: no progress. */
 export const slotsCheckpoint = 'relay:slots';
 
@@ -29,4 +34,9 @@ export function floorCheckpoint(handler: string, domain: string): string {
 /** Where the floor moves next, once the event there is old enough. */
 export function nextFloorCheckpoint(handler: string, domain: string): string {
   return `next-floor:${handler}:${domain}`;
+}
+
+/** The checkpoints that follow from how far the handler has settled a domain's log. Only sagas have them. */
+export function floorsOf(handler: string, domain: string): string[] {
+  return [floorCheckpoint(handler, domain), nextFloorCheckpoint(handler, domain), startCheckpoint(handler, domain)];
 }

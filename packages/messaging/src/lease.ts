@@ -3,9 +3,10 @@
  * so a slow step does not lose it. A signal fires if it is lost. The work must be safe to do twice: a process that is
  * suspended past its lease continues before it finds out.
  */
+import type { Epoch } from '@caudal/eventlog/epochs.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { backoffMs, sleep } from '@caudal/kernel/time.ts';
-import { acquire, advance, type Fence, release } from '@caudal/postgres/checkpoint.ts';
+import { acquire, advance, type Fence, type Lease, lower, release, setBack } from '@caudal/postgres/checkpoint.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 
@@ -13,14 +14,20 @@ import { logger } from '@caudal/telemetry/log.ts';
 export const processHolder = newId();
 
 export interface Leadership {
-  /** Where the checkpoint stood. */
+  /** Where the checkpoint stood, and in which epoch of the log. */
   readonly position: number;
+  readonly logEpoch: Epoch;
   /** Makes a statement of this database void once another process has the lease. */
   readonly fence: Fence;
   /** Fires when the lease is lost, and when the work is stopped. */
   readonly signal: AbortSignal;
-  /** Moves the checkpoint. False: the lease is lost, nothing was moved. */
-  advance(position: number): Promise<boolean>;
+  /** Moves the checkpoint, within an epoch of the log. False: the lease is lost, nothing was moved. */
+  advance(position: number, logEpoch?: number): Promise<boolean>;
+  /**
+   * Moves the checkpoint to another epoch of the log, and back to this position; and back to `kept` those that follow from it. False:
+   * the lease is lost.
+   */
+  setBack(position: number, logEpoch: Epoch, followers?: { names: string[]; kept: number }): Promise<boolean>;
 }
 
 export interface LeaseOptions {
@@ -50,13 +57,13 @@ export async function whileLeading(options: LeaseOptions, work: (lease: Leadersh
   const { database, name, holder = processHolder, ttlMs, signal, onWaiting, mayTake, waitMs } = options;
   let failures = 0;
 
-  const lead = async (epoch: number, position: number, since: number): Promise<void> => {
+  const lead = async ({ epoch, position, logEpoch, logEpochAfter }: Lease, since: number): Promise<void> => {
     const lost = new AbortController();
     const ended = AbortSignal.any([signal, lost.signal]);
     let renewedAt = since;
-    const move = async (to?: number): Promise<boolean> => {
+    const move = async (to?: number, of?: number): Promise<boolean> => {
       const asked = performance.now();
-      const good = await advance(database, { name, epoch, position: to, ttlMs });
+      const good = await advance(database, { name, epoch, position: to, ttlMs, logEpoch: of });
       if (good) renewedAt = asked;
       else lost.abort();
       return good;
@@ -77,11 +84,21 @@ export async function whileLeading(options: LeaseOptions, work: (lease: Leadersh
     try {
       await work({
         position,
+        logEpoch: { number: logEpoch, after: logEpochAfter },
         fence: { name, epoch },
         signal: ended,
-        advance: async (to) => {
-          const good = await move(to);
+        advance: async (to, of) => {
+          const good = await move(to, of);
           if (good) failures = 0;
+          return good;
+        },
+        setBack: async (to, of, followers) => {
+          const good = await database.transaction(async (tx) => {
+            const moved = await setBack(tx, { name, epoch, position: to, logEpoch: of });
+            if (moved && followers) await lower(tx, followers.names, followers.kept);
+            return moved;
+          });
+          if (!good) lost.abort();
           return good;
         },
       });
@@ -97,7 +114,7 @@ export async function whileLeading(options: LeaseOptions, work: (lease: Leadersh
     const since = performance.now();
     try {
       const lease = mayTake && !(await mayTake()) ? undefined : await acquire(database, { name, holder, ttlMs });
-      if (lease) await lead(lease.epoch, lease.position, since);
+      if (lease) await lead(lease, since);
       else {
         onWaiting?.();
         await sleep(waitMs?.() ?? (ttlMs / 4) * (0.5 + Math.random()), signal);

@@ -31,8 +31,13 @@ describeWith(['postgres'], 'checkpoint', () => {
     const holders = ['a', 'b', 'c', 'd'];
     const leases = await Promise.all(holders.map((holder) => acquire(db, { name, holder, ttlMs })));
     const winner = leases.findIndex((lease) => lease);
-    expect(leases.filter((lease) => lease)).toEqual([{ epoch: 1, position: 0 }]);
-    expect(await acquire(db, { name, holder: holders[winner]!, ttlMs })).toEqual({ epoch: 1, position: 0 });
+    expect(leases.filter((lease) => lease)).toEqual([{ epoch: 1, position: 0, logEpoch: 0, logEpochAfter: 0 }]);
+    expect(await acquire(db, { name, holder: holders[winner]!, ttlMs })).toEqual({
+      epoch: 1,
+      position: 0,
+      logEpoch: 0,
+      logEpochAfter: 0,
+    });
     expect(await acquire(db, { name, holder: 'e', ttlMs })).toBeUndefined();
   });
 
@@ -42,7 +47,7 @@ describeWith(['postgres'], 'checkpoint', () => {
     expect(await advance(db, { name, epoch: 1, position: 10, ttlMs })).toBe(true);
     await expire(name);
     const leases = await Promise.all(['b', 'c'].map((holder) => acquire(db, { name, holder, ttlMs })));
-    expect(leases.filter((lease) => lease)).toEqual([{ epoch: 2, position: 10 }]);
+    expect(leases.filter((lease) => lease)).toEqual([{ epoch: 2, position: 10, logEpoch: 0, logEpochAfter: 0 }]);
     expect(await advance(db, { name, epoch: 1, position: 20, ttlMs })).toBe(false);
     expect(await position(db, name)).toBe(10);
     await release(db, { name, epoch: 1 });
@@ -62,7 +67,12 @@ describeWith(['postgres'], 'checkpoint', () => {
     await outlast('50 s');
     expect(await acquire(db, { name, holder: 'b', ttlMs: short })).toBeUndefined();
     await outlast('1 hour');
-    expect(await acquire(db, { name, holder: 'b', ttlMs: short })).toEqual({ epoch: 2, position: 0 });
+    expect(await acquire(db, { name, holder: 'b', ttlMs: short })).toEqual({
+      epoch: 2,
+      position: 0,
+      logEpoch: 0,
+      logEpochAfter: 0,
+    });
     expect(await acquire(db, { name, holder: 'c', ttlMs: short })).toBeUndefined();
   });
 
@@ -90,7 +100,12 @@ describeWith(['postgres'], 'checkpoint', () => {
     await advance(db, { name, epoch: 1, position: 7, ttlMs });
     await release(db, { name, epoch: 1 });
     expect(await advance(db, { name, epoch: 1, position: 8, ttlMs })).toBe(false);
-    expect(await acquire(db, { name, holder: 'a', ttlMs })).toEqual({ epoch: 2, position: 7 });
+    expect(await acquire(db, { name, holder: 'a', ttlMs })).toEqual({
+      epoch: 2,
+      position: 7,
+      logEpoch: 0,
+      logEpochAfter: 0,
+    });
   });
 
   test('with `derived`, a lease is on disk before it is returned; positions need not be', async () => {
@@ -100,7 +115,7 @@ describeWith(['postgres'], 'checkpoint', () => {
     await derived.transaction(async (tx) => {
       expect(await waitsForDisk(tx)).toEqual([{ on: 'off' }]);
       const lease = await acquire(tx, { name: 'derived', holder: 'a', ttlMs });
-      expect(lease).toEqual({ epoch: 1, position: 0 });
+      expect(lease).toEqual({ epoch: 1, position: 0, logEpoch: 0, logEpochAfter: 0 });
       expect(await waitsForDisk(tx)).toEqual([{ on: 'on' }]);
     });
     await derived.transaction(async (tx) => {

@@ -10,6 +10,9 @@ const longestLease = "greatest($3 * 10, 60000) * interval '1 millisecond'";
 export interface Lease {
   epoch: number;
   position: number;
+  /** Of which epoch of the log the position is (docs/fail-over.md), 0 for the first, and after which position that began. */
+  logEpoch: number;
+  logEpochAfter: number;
 }
 
 /** Names a lease that was taken: `epoch` ends when another worker takes it. */
@@ -45,7 +48,7 @@ export async function acquire(
         lease_until = clock_timestamp() + $3 * interval '1 millisecond'
       WHERE c.holder IS NULL OR c.holder = excluded.holder
         OR c.lease_until NOT BETWEEN clock_timestamp() AND clock_timestamp() + ${longestLease}
-      RETURNING epoch, position`,
+      RETURNING epoch, position, log_epoch AS "logEpoch", log_epoch_after AS "logEpochAfter"`,
     values: [name, holder, ttlMs],
   });
   return rows[0];
@@ -53,22 +56,50 @@ export async function acquire(
 
 /**
  * Renews the lease and moves the position, never backwards. False if the lease is lost (another epoch has begun, or it
- * was released); then nothing has changed. A lease that has expired but was not taken by another worker is still valid.
+ * was released), or if the checkpoint is of another epoch of the log than `logEpoch`; then nothing has changed. A lease that has
+ * expired but was not taken by another worker is still valid.
  */
 export async function advance(
   db: Transaction,
-  { name, epoch, position, ttlMs }: Fence & { position?: number; ttlMs: number },
+  { name, epoch, position, ttlMs, logEpoch }: Fence & { position?: number; ttlMs: number; logEpoch?: number },
 ): Promise<boolean> {
   const rows = await db.query({
     name: 'checkpoint-advance',
     text: `UPDATE checkpoints SET
         position = greatest(position, $3),
         lease_until = clock_timestamp() + $4 * interval '1 millisecond'
-      WHERE name = $1 AND epoch = $2 AND holder IS NOT NULL
+      WHERE name = $1 AND epoch = $2 AND holder IS NOT NULL AND log_epoch = coalesce($5, log_epoch)
       RETURNING name`,
-    values: [name, epoch, position ?? null, ttlMs],
+    values: [name, epoch, position ?? null, ttlMs, logEpoch ?? null],
   });
   return rows.length > 0;
+}
+
+/**
+ * Moves the checkpoint to another epoch of its log, and back to the position up to which that has kept what was before. False
+ * if the lease is lost.
+ */
+export async function setBack(
+  db: Transaction,
+  { name, epoch, position, logEpoch }: Fence & { position: number; logEpoch: { number: number; after: number } },
+): Promise<boolean> {
+  const rows = await db.query({
+    name: 'checkpoint-set-back',
+    text: `UPDATE checkpoints SET position = least(position, $3), log_epoch = $4, log_epoch_after = $5
+      WHERE name = $1 AND epoch = $2 AND holder IS NOT NULL
+      RETURNING name`,
+    values: [name, epoch, position, logEpoch.number, logEpoch.after],
+  });
+  return rows.length > 0;
+}
+
+/** Moves checkpoints that no lease guards back to a position, if they are ahead of it. */
+export async function lower(db: Transaction, names: string[], position: number): Promise<void> {
+  await db.query({
+    name: 'checkpoint-lower',
+    text: 'UPDATE checkpoints SET position = $2 WHERE name = ANY ($1::text[]) AND position > $2',
+    values: [names, position],
+  });
 }
 
 /** Releases the lease, so that the next worker need not wait until it expires. Does nothing if the lease is lost. */

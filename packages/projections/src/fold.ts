@@ -3,6 +3,7 @@ import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import type { Unfinished } from '@caudal/messaging/types.ts';
 import type { Followed } from './events.ts';
 import { keysOf } from './stores/keys.ts';
+import { type Marks, marked } from './stores/marks.ts';
 import type { StoredDocument, Write } from './stores/store.ts';
 import { deleted, type Evolved, ignored, type Projection, type ViewDeclaration } from './types.ts';
 
@@ -28,14 +29,14 @@ export function foldView<V>(
   before: StoredDocument | undefined,
   events: Followed<V>[],
 ): Folded {
-  const streams = { ...before?.streams };
+  const seen = seenOf(before);
   let view = before?.view === undefined ? undefined : projection.codec.fromJSON(before.view);
-  const { applied, unfinished } = inOrder(streams, events, ({ follow, projected }) => {
+  const { applied, unfinished } = inOrder(seen, events, ({ follow, projected }) => {
     const after = evolve(projection, view, { follow, projected });
     if (after !== ignored) view = after === deleted ? undefined : after;
   });
   if (applied === 0) return { id, entries: [], write: undefined, unfinished };
-  return { id, entries: [], write: nextWrite(projection, { id, before, streams, view }), unfinished };
+  return { id, entries: [], write: nextWrite(projection, { id, before, ...seen, view }), unfinished };
 }
 
 /**
@@ -48,16 +49,16 @@ export function foldHistory<V>(
   before: StoredDocument | undefined,
   events: Followed<V>[],
 ): Folded {
-  const streams = { ...before?.streams };
+  const seen = seenOf(before);
   const entries: Write[] = [];
-  const { applied, unfinished } = inOrder(streams, events, ({ follow, projected }) => {
+  const { applied, unfinished } = inOrder(seen, events, ({ follow, projected }) => {
     const entry = evolve(projection, undefined, { follow, projected });
     if (entry === ignored) return;
     if (entry === deleted) throw new Error(`${projection.name}: a history keeps its entries, "deleted" is no answer`);
-    const seen = { [projected.stream]: projected.version };
-    entries.push(nextWrite(projection, { id: projected.eventId, before: undefined, streams: seen, view: entry }));
+    const streams = { [projected.stream]: projected.version };
+    entries.push(nextWrite(projection, { id: projected.eventId, before: undefined, streams, view: entry }));
   });
-  const write = applied === 0 ? undefined : nextWrite(projection, { id, before, streams, view: undefined });
+  const write = applied === 0 ? undefined : nextWrite(projection, { id, before, ...seen, view: undefined });
   return { id, entries, write, unfinished };
 }
 
@@ -74,11 +75,23 @@ export function evolve<V>(
   throw new Error(`${message}: it must give the view, or the word deleted or ignored`);
 }
 
+/** What a view has seen; it changes with each event that is applied. */
+interface Seen {
+  streams: Record<string, number>;
+  marks: Marks;
+}
+
+const seenOf = (before: StoredDocument | undefined): Seen => ({
+  streams: { ...before?.streams },
+  marks: before?.marks ?? {},
+});
+
 function inOrder<V>(
-  streams: Record<string, number>,
+  seenBefore: Seen,
   events: Followed<V>[],
   apply: (event: Followed<V>) => void,
 ): { applied: number; unfinished: Unfinished[] } {
+  const { streams } = seenBefore;
   const held = new Set<string>();
   const unfinished: Unfinished[] = [];
   let applied = 0;
@@ -99,6 +112,7 @@ function inOrder<V>(
       continue;
     }
     streams[stream] = version;
+    seenBefore.marks = marked(seenBefore.marks, event.recorded);
     applied += 1;
   }
   return { applied, unfinished };
@@ -111,14 +125,21 @@ export function failed(event: RecordedEvent, error: unknown): Unfinished {
 /** The document that replaces the one before. Throws if the view can't be encoded. */
 export function nextWrite<V>(
   projection: ViewDeclaration<V>,
-  next: { id: string; before: StoredDocument | undefined; streams: Record<string, number>; view: V | undefined },
+  next: {
+    id: string;
+    before: StoredDocument | undefined;
+    streams: Record<string, number>;
+    marks?: Marks;
+    view: V | undefined;
+  },
 ): Write {
-  const { id, before, streams, view } = next;
+  const { id, before, streams, marks, view } = next;
   return {
     id,
     revision: (before?.revision ?? 0) + 1,
     guard: before?.guard,
     streams,
+    ...(marks && { marks }),
     keys: view === undefined ? {} : keysOf(projection, view),
     view: view === undefined ? undefined : projection.codec.toJSON(view),
   };

@@ -6,6 +6,11 @@ export const reasons = {
     code: 'UNAVAILABLE',
     meaning: 'The view has not seen the writes that the consistency token names. Try again with the same token.',
   },
+  WRITE_LOST: {
+    code: 'FAILED_PRECONDITION',
+    meaning:
+      'The write that the consistency token names was lost in a fail-over. Leave the token out, look, and repeat the command if need be.',
+  },
   VIEW_NOT_BUILT: { code: 'UNAVAILABLE', meaning: 'The view is being built for the first time. Try again.' },
   PAGE_TOKEN_EXPIRED: {
     code: 'INVALID_ARGUMENT',

@@ -5,7 +5,7 @@ import { feedCheckpoint, floorCheckpoint } from '@caudal/messaging/checkpoints.t
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { memoryLog } from '@caudal/testing/memory-log.ts';
 import { expect, test } from '@jest/globals';
-import { endCursors } from './cursor-ends.ts';
+import { type CursorEndOptions, endCursors } from './cursor-ends.ts';
 import { readSeen, writeCursors } from './cursor-store.ts';
 import { useDatabase } from './testing/postgres.ts';
 import { testClock } from './testing/world.ts';
@@ -27,7 +27,8 @@ describeWith(['postgres'], 'cursors', () => {
       log,
       pass,
       handler,
-      end: () => endCursors({ database: db.database, handler, logs, now: clock(), signal }),
+      end: (database: CursorEndOptions['database'] = db.database) =>
+        endCursors({ database, handler, logs, now: clock(), signal }),
       async append(id: string) {
         const origin = { actor: '', causationId: '', correlationId: '', traceparent: '' };
         const event = newEvent({
@@ -103,6 +104,30 @@ describeWith(['postgres'], 'cursors', () => {
     await settledUpTo(a.position);
     expect(await end()).toBe(0);
     await settledUpTo(b.position);
+    expect([await end(), await streams(), await floor()]).toEqual([1, [], a.position]);
+  });
+
+  test('stay, and the floor too, if reconciliation is set back for a fail-over while the job runs', async () => {
+    const { append, see, settledUpTo, end, pass, streams, floor, handler } = world();
+    const a = await append('a');
+    await see(a);
+    await settledUpTo(a.position);
+    await end();
+    pass(48 * hour);
+    const setBack = {
+      text: 'UPDATE checkpoints SET log_epoch = log_epoch + 1 WHERE name = $1',
+      values: [feedCheckpoint(handler.name, 'orders')],
+    };
+    expect(
+      await end({
+        query: db.database.query,
+        async transaction(work) {
+          await db.database.query(setBack);
+          return db.database.transaction(work);
+        },
+      }),
+    ).toBe(0);
+    expect([await streams(), await floor()]).toEqual([[a.stream], 0]);
     expect([await end(), await streams(), await floor()]).toEqual([1, [], a.position]);
   });
 

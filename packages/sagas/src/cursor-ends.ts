@@ -56,9 +56,9 @@ async function moveFloor({ database, handler, now }: CursorEndOptions, reader: L
   const names = [floorCheckpoint, nextFloorCheckpoint, sweepCheckpoint, feedCheckpoint].map((nameOf) =>
     nameOf(handler.name, reader.domain),
   );
-  const rows = await database.query<{ name: string; position: number }>({
+  const rows = await database.query<Settled>({
     name: 'floor-read',
-    text: 'SELECT name, position FROM checkpoints WHERE name = ANY ($1::text[])',
+    text: 'SELECT name, position, log_epoch AS epoch FROM checkpoints WHERE name = ANY ($1::text[])',
     values: [names],
   });
   const at = new Map(rows.map(({ name, position }) => [name, position]));
@@ -68,7 +68,15 @@ async function moveFloor({ database, handler, now }: CursorEndOptions, reader: L
   const to = next > floor && next <= settled ? next : floor;
   if (to > floor && !(await isOld(reader, to, now))) return { floor, hasMoved: false };
   if (to === floor && next === settled) return { floor, hasMoved: false };
-  await database.transaction(async (tx) => {
+  const epochs = epochsOf(rows, names);
+  const moved = await database.transaction(async (tx) => {
+    // They are set back together with the floors, in this order: messaging/src/reading.ts.
+    const present = await tx.query<Settled>({
+      name: 'floor-guard',
+      text: 'SELECT name, position, log_epoch AS epoch FROM checkpoints WHERE name = ANY ($1::text[]) ORDER BY name FOR SHARE',
+      values: [names.slice(2)],
+    });
+    if (epochsOf(present, names) !== epochs) return false;
     // Streams that are parked have events that the floor passes and that were not seen: from now on their row says so.
     await tx.query({
       name: 'floor-hold',
@@ -83,8 +91,20 @@ async function moveFloor({ database, handler, now }: CursorEndOptions, reader: L
         ON CONFLICT (name) DO UPDATE SET position = excluded.position`,
       values: [names[0], to, names[1], settled],
     });
+    return true;
   });
-  return { floor: to, hasMoved: to > floor };
+  return moved ? { floor: to, hasMoved: to > floor } : { floor, hasMoved: false };
+}
+
+interface Settled {
+  name: string;
+  position: number;
+  epoch: number;
+}
+
+/** The epochs of the log (docs/fail-over.md) up to which everything has been settled, to be compared. */
+function epochsOf(rows: Settled[], names: string[]): string {
+  return JSON.stringify(names.slice(2).map((name) => rows.find((row) => row.name === name)?.epoch ?? 0));
 }
 
 /** Whether the log's event at this position is a day old. */

@@ -12,6 +12,9 @@ import { readStarts, recordStarts, type Starting } from './start-positions.ts';
 const entities = ['orders.order', 'payments.payment'];
 const saga = (name: string, from?: 'start'): Starting => ({ name: `${name}.process`, entities, from });
 
+const endAt = (position?: number) =>
+  position === undefined ? undefined : { position, epoch: { number: 0, after: 0 } };
+
 describeWith(['postgres'], 'where sagas begin', () => {
   let fresh: FreshDatabase;
   let database: Database;
@@ -20,7 +23,11 @@ describeWith(['postgres'], 'where sagas begin', () => {
     ['payments', 30],
   ]);
   const record = (...sagas: Starting[]) =>
-    recordStarts({ database, sagas, headOf: async (domain) => heads.get(domain) });
+    recordStarts({
+      database,
+      sagas,
+      headOf: async (domain) => endAt(heads.get(domain)),
+    });
 
   beforeAll(async () => {
     fresh = await freshDatabase();

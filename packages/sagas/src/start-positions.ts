@@ -4,6 +4,9 @@
  * the end.
  */
 import { domainsOf } from '@caudal/contract/entity.ts';
+import { endOfLog } from '@caudal/eventlog/end-of-log.ts';
+import { type Epoch, presentOf } from '@caudal/eventlog/epochs.ts';
+import type { LogReader } from '@caudal/eventlog/types.ts';
 import { feedCheckpoint, startCheckpoint, sweepCheckpoint } from '@caudal/messaging/checkpoints.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import { logger } from '@caudal/telemetry/log.ts';
@@ -12,6 +15,7 @@ import type { TimedHandler } from './saga-handler.ts';
 export type Starting = Pick<TimedHandler, 'name' | 'entities' | 'from'>;
 
 const log = logger('saga');
+const beginning: LogEnd = { position: 0, epoch: presentOf([]) };
 
 async function positionsOf(database: Database, names: string[]): Promise<Map<string, number>> {
   const rows = await database.query<{ name: string; position: number }>({
@@ -22,15 +26,27 @@ async function positionsOf(database: Database, names: string[]): Promise<Map<str
   return new Map(rows.map(({ name, position }) => [name, position]));
 }
 
+/** Where a log ends, and its epoch (docs/fail-over.md). */
+export interface LogEnd {
+  position: number;
+  epoch: Epoch;
+}
+
+/** Reads where a log ends. */
+export async function readEnd(log: LogReader): Promise<LogEnd> {
+  const position = await endOfLog(log);
+  return { position, epoch: presentOf(log.epochs?.() ?? []) };
+}
+
 /**
  * Records where the sagas of a context begin, where that is not recorded yet. `database`: the context's. `headOf`: the
- * last position of a domain's log; undefined if it can't be known here, and is left to another call. Errors: those of
+ * end of a domain's log; undefined if it can't be known here, and is left to another call. Errors: those of
  * `headOf` and of the database.
  */
 export async function recordStarts(options: {
   database: Database;
   sagas: Starting[];
-  headOf(domain: string): Promise<number | undefined>;
+  headOf(domain: string): Promise<LogEnd | undefined>;
 }): Promise<void> {
   const { database, sagas, headOf } = options;
   for (const { name, entities, from } of sagas) {
@@ -40,14 +56,16 @@ export async function recordStarts(options: {
       const known = await positionsOf(database, [start, ...own]);
       if (known.has(start)) continue;
       const hasRun = known.size > 0;
-      const position = hasRun || from === 'start' ? 0 : await headOf(domain);
-      if (position === undefined) continue;
+      const end = hasRun || from === 'start' ? beginning : await headOf(domain);
+      if (end === undefined) continue;
+      const { position, epoch } = end;
       // Reconciliation and the log feed begin there too. In one statement, so that a crash leaves all or none.
       await database.query({
         name: 'saga-record-start',
-        text: `INSERT INTO checkpoints (name, position) SELECT name, $2 FROM unnest($1::text[]) AS n (name)
+        text: `INSERT INTO checkpoints (name, position, log_epoch, log_epoch_after)
+          SELECT name, $2, $3, $4 FROM unnest($1::text[]) AS n (name)
           WHERE set_config('synchronous_commit', 'on', true) = 'on' ON CONFLICT (name) DO NOTHING`,
-        values: [position === 0 ? [start] : [start, ...own], position],
+        values: [position === 0 ? [start] : [start, ...own], position, epoch.number, epoch.after],
       });
       log.info({ handler: name, domain, position, hasRun }, 'it is recorded where a saga begins');
     }

@@ -5,6 +5,8 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 export interface TcpProxy {
   /** The target's URL with the proxy's host and port. */
   url: string;
+  /** Leads new connections to another server, as a service's name does after a fail-over. */
+  aim(target: string): void;
   /** Ends all connections. New ones are accepted, unless `refuse` is on. */
   cut(): void;
   /** While on, new connections are ended at once: the server is unreachable. */
@@ -23,7 +25,7 @@ const maxHeldBytes = 1024 * 1024;
 
 /** Starts a proxy on a free port of `address`, to the server of the URL `target` (with host and port). */
 export async function startTcpProxy(target: string, address = '127.0.0.1'): Promise<TcpProxy> {
-  const { hostname, port } = new URL(target);
+  let { hostname, port } = new URL(target);
   const network: Network = { silent: false, delayMs: 0, resume: new Set() };
   const open = new Set<Socket>();
   let refusing = false;
@@ -53,6 +55,9 @@ export async function startTcpProxy(target: string, address = '127.0.0.1'): Prom
   };
   return {
     url: url.href,
+    aim(other) {
+      ({ hostname, port } = new URL(other));
+    },
     cut,
     refuse(on) {
       refusing = on;

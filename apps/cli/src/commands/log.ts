@@ -1,7 +1,11 @@
-/** `caudal log`: `show` prints the events of a stream in readable form; the months are in log-months.ts. */
+/**
+ * `caudal log`: `show` prints the events of a stream in readable form; `begin-epoch` is a step after some fail-overs; the months are in
+ * log-months.ts.
+ */
 import type { Entity } from '@caudal/contract/entity.ts';
 import { eventJson, withoutPersonal } from '@caudal/contract/event-json.ts';
 import { metadataOf, occurredAt } from '@caudal/eventlog/codec.ts';
+import { beginEpoch } from '@caudal/eventlog/epochs.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import type { App } from '@caudal/server/app.ts';
 import { Command } from 'commander';
@@ -9,6 +13,7 @@ import { count } from '../arguments.ts';
 import { monthsCommand, restoreMonthCommand } from '../log-months.ts';
 import { indented, say, sayJson } from '../output.ts';
 import { findStream } from '../streams.ts';
+import { pick } from '../usage.ts';
 import { withApp } from '../with-app.ts';
 
 interface Options {
@@ -33,7 +38,31 @@ export function logCommand(): Command {
         .action((stream: string, options: Options) => withApp((system) => show(system, stream, options))),
     )
     .addCommand(monthsCommand())
-    .addCommand(restoreMonthCommand());
+    .addCommand(restoreMonthCommand())
+    .addCommand(beginEpochCommand());
+}
+
+function beginEpochCommand(): Command {
+  return new Command('begin-epoch')
+    .description('tell a log that it may have lost its last events, where the server does not show that by itself')
+    .argument('<context>', 'whose log it is')
+    .option('--after <position>', "the last position that is not lost; the log's end if absent", count)
+    .addHelpText(
+      'after',
+      `
+Needed where docs/fail-over.md says so: a managed server that does not tell its timeline, a return to a server that was left before.
+Stop the command pods first: what they append before this command counts as not lost. All processes then drop what they remember
+of the log, and views are searched for lost events.
+
+Example: caudal log begin-epoch orders`,
+    )
+    .action((context: string, { after }: { after?: number }) =>
+      withApp(async ({ locals }) => {
+        const { database } = pick('context', context, new Map(locals.map((local) => [local.context.name, local])));
+        const epoch = await beginEpoch(database, { anyway: true, after });
+        say(`The log of ${context} is in epoch ${epoch} now.`);
+      }),
+    );
 }
 
 async function show(

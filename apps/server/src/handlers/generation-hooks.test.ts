@@ -18,6 +18,7 @@ describeWith(['postgres'], 'the hooks of a generation', () => {
       const { filled, release } = generationHooks({
         broker: undefined,
         registries: new Map(),
+        logs: new Map(),
         database,
         holder: 'test',
       });

@@ -1,12 +1,14 @@
 /** The parts of a generation outside its store: its queue, and its checkpoints. */
 
+import { type Epoch, presentOf } from '@caudal/eventlog/epochs.ts';
 import { feedCheckpoint, sweepCheckpoint } from '@caudal/messaging/checkpoints.ts';
 import { deleteHandlerState } from '@caudal/messaging/delete-handler-state.ts';
+import type { Logs } from '@caudal/messaging/logs.ts';
 import type { Broker } from '@caudal/messaging/rabbitmq/connection.ts';
 import { bindHandler, type Registries } from '@caudal/messaging/rabbitmq/register.ts';
 import { deleteHandler } from '@caudal/messaging/rabbitmq/topology.ts';
 import { openParking } from '@caudal/messaging/subscription/parking.ts';
-import { acquire, advance, release } from '@caudal/postgres/checkpoint.ts';
+import { acquire, advance, release, setBack } from '@caudal/postgres/checkpoint.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import type { RebuildOptions } from '@caudal/projections/generations/rebuild.ts';
 
@@ -15,12 +17,14 @@ type Hooks = Pick<RebuildOptions<unknown>, 'bind' | 'filled' | 'parking' | 'rele
 export function generationHooks({
   broker,
   registries,
+  logs,
   database,
   holder,
 }: {
   broker: Broker | undefined;
   /** Of the logs that the projection follows. */
   registries: Registries;
+  logs: Logs;
   database: Database;
   holder: string;
 }): Hooks {
@@ -32,8 +36,9 @@ export function generationHooks({
     // Both continue from here: the log feed, and reconciliation, whose checkpoints are recorded as `sweep:`.
     async filled(handler, positions) {
       for (const [domain, position] of positions) {
+        const epoch = presentOf(logs.get(domain)?.epochs?.() ?? []);
         for (const name of [feedCheckpoint(handler, domain), sweepCheckpoint(handler, domain)]) {
-          await moveTo(database, { name, holder: `${holder}:filled`, position });
+          await moveTo(database, { name, holder: `${holder}:filled`, position, epoch });
         }
       }
     },
@@ -47,11 +52,16 @@ export function generationHooks({
 
 async function moveTo(
   database: Database,
-  { name, holder, position }: { name: string; holder: string; position: number },
+  { name, holder, position, epoch }: { name: string; holder: string; position: number; epoch: Epoch },
 ): Promise<void> {
   const lease = await acquire(database, { name, holder, ttlMs: 5_000 });
   // Another process consumes already, and advances the checkpoint itself.
   if (!lease) return;
+  if (epoch.number > 0) {
+    // It is a position of the log's present epoch.
+    const moved = { name, epoch: lease.epoch, position: Number.MAX_SAFE_INTEGER, logEpoch: epoch };
+    await setBack(database, moved);
+  }
   await advance(database, { name, epoch: lease.epoch, position, ttlMs: 5_000 });
   await release(database, { name, epoch: lease.epoch });
 }

@@ -41,11 +41,13 @@ export function logsOf(app: App, { local, definition }: LocalProjection): Map<st
 /** The options for building a generation of the projection. */
 export function rebuildOptions<V>(app: App, of: LocalProjection): RebuildOptions<V> {
   const { database } = of.local;
+  const logs = logsOf(app, of);
   return {
     projection: of.definition.projection,
     store: viewStoreOf(app, of),
-    logs: logsOf(app, of),
+    logs,
     ...generationHooks({
+      logs,
       broker: app.stores.broker,
       registries: app.registriesFor(of.local.context, followedDomains(of.definition.projection)),
       database,

@@ -1,9 +1,8 @@
 /** Records where the sagas of contexts begin, when a database is migrated: before any process runs that knows them. */
 import type { Context } from '@caudal/context/context.ts';
-import { endOfLog } from '@caudal/eventlog/end-of-log.ts';
 import { openEventLog } from '@caudal/eventlog/event-log.ts';
 import { openDatabase } from '@caudal/postgres/database.ts';
-import { recordStarts } from '@caudal/sagas/start-positions.ts';
+import { type LogEnd, readEnd, recordStarts } from '@caudal/sagas/start-positions.ts';
 import { migrateContext } from '../local-context.ts';
 import type { RuntimeValues } from '../settings/settings.ts';
 import { sagaDefinitions } from './definitions.ts';
@@ -34,11 +33,11 @@ export async function recordSagaStarts(url: string, contexts: Context[], values:
   }
 }
 
-async function headOf(url: string, domain: string): Promise<number> {
+async function headOf(url: string, domain: string): Promise<LogEnd> {
   const database = openDatabase({ url, schema: domain, poolSize: 1, applicationName: 'caudal-migrate' });
   const log = openEventLog({ database, domain });
   try {
-    return await endOfLog(log);
+    return await readEnd(log);
   } finally {
     await log.stop();
     await database.close();

@@ -1,8 +1,10 @@
 /** The projector role: builds missing views of its contexts' projections, and keeps all of them up to date. */
+import { oneAtATime } from '@caudal/kernel/concurrency.ts';
 import { isTransient } from '@caudal/kernel/errors.ts';
 import { backoffMs, sleep } from '@caudal/kernel/time.ts';
 import { followGenerations } from '@caudal/projections/generations/follow-generations.ts';
-import { ensureBuilt } from '@caudal/projections/generations/rebuild.ts';
+import { watchLosses } from '@caudal/projections/generations/losses.ts';
+import { ensureBuilt, rebuild } from '@caudal/projections/generations/rebuild.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import type { App } from '../app.ts';
 import { cacheInvalidation, type LocalProjection, projectionsOf, rebuildOptions } from '../handlers/handlers.ts';
@@ -13,14 +15,15 @@ const log = logger('projector');
 /** Starts all projections; returns once each has a first generation, or the process is ending. */
 export async function startProjectors(app: App): Promise<void> {
   const wanted = app.values.CAUDAL_PROJECTIONS;
+  const rebuilding = oneAtATime();
   await Promise.all(
     projectionsOf(app)
       .filter(({ definition }) => !wanted || wanted.includes(definition.projection.name))
-      .map((projection) => startProjector(app, projection)),
+      .map((projection) => startProjector(app, projection, rebuilding)),
   );
 }
 
-async function startProjector(app: App, of: LocalProjection): Promise<void> {
+async function startProjector(app: App, of: LocalProjection, rebuilding: ReturnType<typeof oneAtATime>): Promise<void> {
   const { context, database } = of.local;
   const { projection } = of.definition;
   const { lifecycle } = app;
@@ -43,4 +46,14 @@ async function startProjector(app: App, of: LocalProjection): Promise<void> {
     onWritten: cacheInvalidation(app, of.definition),
   });
   lifecycle.onStop(`projection ${projection.name}`, () => following.stop());
+  const losses = watchLosses({
+    projection,
+    store: options.store,
+    logs: options.logs,
+    database,
+    holder: app.holder,
+    // One after the other: the server that lives on has the load of all.
+    rebuild: () => rebuilding(() => rebuild(options)),
+  });
+  lifecycle.onStop(`losses of ${projection.name}`, () => losses.stop());
 }

@@ -1,9 +1,9 @@
 /** The saga role: runs its contexts' sagas, by events and by timers. */
 import { domainsOf } from '@caudal/contract/entity.ts';
-import { endOfLog } from '@caudal/eventlog/end-of-log.ts';
 import { isTransient } from '@caudal/kernel/errors.ts';
 import { backoffMs, sleep, systemClock } from '@caudal/kernel/time.ts';
-import { recordStarts } from '@caudal/sagas/start-positions.ts';
+import { watchSagaLosses } from '@caudal/sagas/losses.ts';
+import { readEnd, recordStarts } from '@caudal/sagas/start-positions.ts';
 import { runTimers } from '@caudal/sagas/timers.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import type { App } from '../app.ts';
@@ -25,7 +25,7 @@ async function recordMissing(app: App, { context, database }: LocalContext): Pro
   const { values, lifecycle } = app;
   const sagas = await sagaDefinitions(context, values);
   const logs = app.logsFor(context, new Set(sagas.flatMap(({ entities }) => [...domainsOf(entities)])));
-  const headOf = (domain: string) => endOfLog(logs.get(domain)!);
+  const headOf = (domain: string) => readEnd(logs.get(domain)!);
   for (let attempt = 1; !lifecycle.ending.aborted; attempt++) {
     try {
       await recordStarts({ database, sagas, headOf });
@@ -49,6 +49,9 @@ export async function startSagas(app: App): Promise<void> {
     for (const handler of handlers) {
       const subscription = subscribe(app, context, database, handler);
       lifecycle.onStop(`saga ${handler.name}`, () => subscription.stop());
+      const logs = app.logsFor(context, domainsOf(handler.entities));
+      const losses = watchSagaLosses({ handler, logs, database, holder: app.holder });
+      lifecycle.onStop(`losses of ${handler.name}`, () => losses.stop());
     }
     const { onRound, problem } = watchRounds(['poll', ...handlers.map(({ name }) => name)], STUCK_MS);
     const timers = runTimers({ database, handlers, clock: systemClock, everyMs, onRound });

@@ -6,7 +6,8 @@ import { CaudalError } from '@caudal/kernel/errors.ts';
 import { int4Array, textArray } from '@caudal/postgres/arrays.ts';
 import type { Database, Transaction } from '@caudal/postgres/database.ts';
 import { sqlState } from '@caudal/postgres/errors.ts';
-import { headPosition, type LogPage, selectLog, selectStreams } from '../read.ts';
+import { notNoted, selectEpoch } from '../epochs.ts';
+import { type LogPage, type Page, selectEnd, selectLog, selectStreams } from '../read.ts';
 import type { RecordedEvent, StreamCursor } from '../types.ts';
 import type { Archive } from './archive.ts';
 import { selectReaching, selectStretchOfLog, selectStretchOfStream } from './months.ts';
@@ -50,11 +51,17 @@ export function reachingOf(db: Transaction, cursors: StreamCursor[]): Promise<st
   });
 }
 
+/** The epoch of parts that were read one after the other. If they are of different ones, all is to be read again. */
+function epochOfAll(epochs: ReadonlySet<number>): number {
+  const [epoch = notNoted] = epochs;
+  return epochs.size === 1 ? epoch : notNoted;
+}
+
 export interface SlowReads {
   /** How many of the next `limit` events are in one month, and whether that is archived. */
   nextOf(options: { afterPosition: number; limit: number }): Promise<{ count: number; archived: boolean }>;
   readLog(options: { afterPosition: number; limit: number }): Promise<LogPage>;
-  readStreams(cursors: StreamCursor[], limit: number): Promise<RecordedEvent[]>;
+  readStreams(cursors: StreamCursor[], limit: number): Promise<Page>;
 }
 
 /** `archive`: undefined in a process that has none: events of archived months are UNAVAILABLE then. */
@@ -65,40 +72,54 @@ export function openSlowReads(database: Database, archive: Archive | undefined):
     throw new CaudalError('UNAVAILABLE', 'ARCHIVE_UNAVAILABLE', message, { retryAfterMs: 1_000 });
   }
 
-  async function readPart(afterPosition: number, limit: number): Promise<RecordedEvent[]> {
+  async function readPart(afterPosition: number, limit: number, epochs: Set<number>): Promise<RecordedEvent[]> {
     const stretch = await selectStretchOfLog(database, afterPosition);
     if (!stretch) return [];
     const to = Math.min(afterPosition + limit, stretch.end ?? Number.POSITIVE_INFINITY);
     if (stretch.archived) return needed().readPositions(stretch.archived, afterPosition, to);
-    return (await selectLog(database, { afterPosition, limit: to - afterPosition })).events;
+    const { events, epoch } = await selectLog(database, { afterPosition, limit: to - afterPosition });
+    epochs.add(epoch);
+    return events;
   }
 
   async function readLog({ afterPosition, limit }: { afterPosition: number; limit: number }): Promise<LogPage> {
     const events: RecordedEvent[] = [];
+    const epochs = new Set<number>();
     while (events.length < limit) {
       const last = events.at(-1)?.position ?? afterPosition;
-      const more = await whileMoving(() => readPart(last, limit - events.length));
+      const more = await whileMoving(() => readPart(last, limit - events.length, epochs));
       if (more.length === 0) break;
       events.push(...more);
     }
-    return { events, head: await headPosition(database) };
+    const end = await selectEnd(database);
+    return { ...end, events, epoch: epochOfAll(epochs.add(end.epoch)) };
   }
 
   /** Undefined: there are no more. */
-  async function readStreamPart(stream: string, after: number, limit: number): Promise<RecordedEvent[] | undefined> {
+  async function readStreamPart(
+    { stream, afterVersion: after }: StreamCursor,
+    limit: number,
+    epochs: Set<number>,
+  ): Promise<RecordedEvent[] | undefined> {
     const stretch = await selectStretchOfStream(database, stream, after);
     if (!stretch) return undefined;
     const to = Math.min(after + limit, stretch.end ?? Number.POSITIVE_INFINITY);
     if (stretch.archived) return needed().readStream(stretch.archived, stream, after, to);
-    const read = await selectStreams(database, [{ stream, afterVersion: after }], { limit: to - after });
-    return read.length > 0 ? read : undefined;
+    const { events, epoch } = await selectStreams(database, [{ stream, afterVersion: after }], { limit: to - after });
+    epochs.add(epoch);
+    return events.length > 0 ? events : undefined;
   }
 
-  async function readStream({ stream, afterVersion }: StreamCursor, limit: number): Promise<RecordedEvent[]> {
+  async function readStream(
+    { stream, afterVersion }: StreamCursor,
+    limit: number,
+    epochs: Set<number>,
+  ): Promise<RecordedEvent[]> {
     const events: RecordedEvent[] = [];
     while (events.length < limit) {
       const last = events.at(-1)?.version ?? afterVersion;
-      const more = await whileMoving(() => readStreamPart(stream, last, limit - events.length));
+      const cursor = { stream, afterVersion: last };
+      const more = await whileMoving(() => readStreamPart(cursor, limit - events.length, epochs));
       if (!more) break;
       events.push(...more);
     }
@@ -106,11 +127,19 @@ export function openSlowReads(database: Database, archive: Archive | undefined):
   }
 
   /** All events of these few streams, `limit` of each at most. */
-  async function readSome(cursors: StreamCursor[], reaching: Set<string>, limit: number): Promise<RecordedEvent[][]> {
+  async function readSome(
+    cursors: StreamCursor[],
+    { reaching, limit, epochs }: { reaching: Set<string>; limit: number; epochs: Set<number> },
+  ): Promise<RecordedEvent[][]> {
     const living = cursors.filter(({ stream }) => !reaching.has(stream));
-    const reading = living.length > 0 ? selectStreams(database, living, { limit }) : Promise.resolve([]);
-    const old = cursors.filter(({ stream }) => reaching.has(stream)).map((cursor) => readStream(cursor, limit));
-    const [events, ...others] = await Promise.all([reading, ...old]);
+    const readLiving = async (): Promise<RecordedEvent[]> => {
+      if (living.length === 0) return [];
+      const page = await selectStreams(database, living, { limit });
+      epochs.add(page.epoch);
+      return page.events;
+    };
+    const old = cursors.filter(({ stream }) => reaching.has(stream)).map((cursor) => readStream(cursor, limit, epochs));
+    const [events, ...others] = await Promise.all([readLiving(), ...old]);
     return [...Map.groupBy(events!, ({ stream }) => stream).values(), ...others];
   }
 
@@ -123,6 +152,7 @@ export function openSlowReads(database: Database, archive: Archive | undefined):
     },
     readStreams: (cursors, limit) =>
       whileMoving(async () => {
+        const epochs = new Set([await selectEpoch(database)]);
         const reaching = new Set(await reachingOf(database, cursors));
         const sorted = cursors
           .map((cursor) => ({ cursor, name: Buffer.from(cursor.stream) }))
@@ -131,11 +161,11 @@ export function openSlowReads(database: Database, archive: Archive | undefined):
         const events: RecordedEvent[] = [];
         for (let first = 0; first < sorted.length && events.length < limit; first += streamsAtATime) {
           const some = sorted.slice(first, first + streamsAtATime);
-          const parts = await readSome(some, reaching, limit - events.length);
+          const parts = await readSome(some, { reaching, limit: limit - events.length, epochs });
           const byStream = new Map(parts.filter((part) => part.length > 0).map((part) => [part[0]!.stream, part]));
           for (const { stream } of some) events.push(...(byStream.get(stream) ?? []));
         }
-        return events.slice(0, limit);
+        return { events: events.slice(0, limit), epoch: epochOfAll(epochs) };
       }),
   };
 }

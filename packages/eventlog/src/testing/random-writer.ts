@@ -24,7 +24,7 @@ export interface Report {
     | { kind: 'appended'; versions: number[] }
     | { kind: 'conflict'; parts: { version: number; missing: number[] }[] }
     | { kind: 'claimed'; claims: { place: number; generation: number; outcome: string }[] }
-    | { kind: 'duplicate' | 'reused' | 'unknown' };
+    | { kind: 'duplicate' | 'reused' | 'outdated' | 'unknown' };
 }
 
 const claimDays = 7;

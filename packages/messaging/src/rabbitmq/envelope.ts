@@ -59,6 +59,8 @@ export function toMessage(event: RecordedEvent, exchange: string, routingKey = e
         cloudEvents_streamversion: event.version,
         cloudEvents_position: event.position,
         cloudEvents_schemaversion: event.schemaVersion,
+        // Which events of the log's earlier epochs are lost is told by it: docs/fail-over.md.
+        ...(event.epoch !== undefined && { cloudEvents_logepoch: event.epoch }),
         cloudEvents_metadata: buffer(event.metadata),
       },
     },
@@ -73,6 +75,7 @@ export function fromMessage({
   const header = (name: string): unknown => properties.headers?.[`cloudEvents_${name}`];
   const text = (name: string) => String(header(name) ?? '');
   const metadata = header('metadata');
+  const epoch = header('logepoch');
   const event: RecordedEvent = {
     eventId: text('id'),
     type: text('type'),
@@ -83,6 +86,7 @@ export function fromMessage({
     recordedAt: new Date(text('time')),
     data: content,
     metadata: Buffer.isBuffer(metadata) ? metadata : Buffer.alloc(0),
+    ...(typeof epoch === 'number' && { epoch }),
   };
   const whole =
     event.eventId !== '' &&

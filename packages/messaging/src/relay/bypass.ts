@@ -95,6 +95,7 @@ export async function bypass(options: BypassOptions): Promise<void> {
    */
   async function tryExchange(): Promise<boolean> {
     const { events: page, head } = await log.readLog(exchanged, { limit: batchSize });
+    if (signal.aborted) return true;
     const isNew = page.filter((event) => event.position > position());
     if (isNew.length > 0) options.sending(isNew);
     const receipt =
@@ -122,7 +123,7 @@ export async function bypass(options: BypassOptions): Promise<void> {
       if (performance.now() >= tryAt && (await tryExchange())) return;
       const waitMs = Math.max(0, Math.min(1_000, tryAt - performance.now()));
       const { events, head } = await log.readLog(position(), { limit: batchSize, waitMs, signal });
-      if (events.length === 0) continue;
+      if (events.length === 0 || signal.aborted) continue;
       options.sending(events);
       if ((await sendDirectly(events)) && !(await options.advance(events, head))) return;
     }

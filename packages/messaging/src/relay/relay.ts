@@ -12,12 +12,13 @@ import { within } from '@caudal/kernel/time.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { counter, gauge } from '@caudal/telemetry/metrics.ts';
-import { type Leadership, whileLeading } from '../lease.ts';
+import type { Leadership } from '../lease.ts';
 import type { RelayTurn } from '../members/relay-shares.ts';
 import type { Broker } from '../rabbitmq/connection.ts';
 import { toMessage } from '../rabbitmq/envelope.ts';
 import { openPublisher } from '../rabbitmq/publisher.ts';
 import { declareExchange, exchangeName } from '../rabbitmq/topology.ts';
+import { whileReading } from '../reading.ts';
 import { openBrokenQueues } from './broken-queues.ts';
 import { type BypassOptions, bypass, bypassedFrom, noteBypass } from './bypass.ts';
 import { noteSlots } from './followers.ts';
@@ -182,6 +183,8 @@ export function startRelay(options: RelayOptions): Running {
     try {
       while (!signal.aborted) {
         const { events, head } = await log.readLog(position, { limit: batchSize, waitMs, signal });
+        // If the log's epoch has changed, they don't follow what was published before.
+        if (signal.aborted) break;
         if (events.length === 0) {
           await before;
           unconfirmed = [];
@@ -228,9 +231,9 @@ export function startRelay(options: RelayOptions): Running {
     unconfirmed = [];
     bypassing.set(0, labels);
   };
-  const running = whileLeading(
+  const running = whileReading(
     {
-      ...{ database, name: 'relay', holder, ttlMs, signal: stopping.signal, onWaiting },
+      ...{ log, database, name: 'relay', holder, ttlMs, signal: stopping.signal, onWaiting },
       ...takeTurns(options.turn, database),
     },
     relay,

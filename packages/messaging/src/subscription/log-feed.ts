@@ -8,10 +8,11 @@ import type { LogReader, RecordedEvent } from '@caudal/eventlog/types.ts';
 import { oneAtATime } from '@caudal/kernel/concurrency.ts';
 import { position } from '@caudal/postgres/checkpoint.ts';
 import type { Database } from '@caudal/postgres/database.ts';
-import { feedCheckpoint } from '../checkpoints.ts';
+import { feedCheckpoint, floorsOf } from '../checkpoints.ts';
 import { parkedStream } from '../dead-letters/parked.ts';
-import { type Leadership, whileLeading } from '../lease.ts';
+import type { Leadership } from '../lease.ts';
 import { type Logs, logsOf } from '../logs.ts';
+import { whileReading } from '../reading.ts';
 import type { AnyHandler, Feed } from '../types.ts';
 
 export interface LogFeedOptions {
@@ -74,6 +75,8 @@ export function logFeed(options: LogFeedOptions): Feed {
         try {
           while (!lease.signal.aborted) {
             const events = await readOn();
+            // If the log's epoch has changed, they don't follow what was delivered before.
+            if (lease.signal.aborted) break;
             const wanted = events.filter((event) => followed.has(entityOfStream(event.stream)));
             if (wanted.length > 0) await exclusively(() => deliver(wanted, lease));
             delivered = events.at(-1)?.position ?? delivered;
@@ -90,8 +93,12 @@ export function logFeed(options: LogFeedOptions): Feed {
 
       await Promise.all(
         readers.map((log) =>
-          whileLeading({ database, name: feedCheckpoint(handler.name, log.domain), holder, ttlMs, signal }, (lease) =>
-            follow(log, lease),
+          whileReading(
+            {
+              ...{ log, database, name: feedCheckpoint(handler.name, log.domain), holder, ttlMs, signal },
+              followers: floorsOf(handler.name, log.domain),
+            },
+            (lease) => follow(log, lease),
           ),
         ),
       );

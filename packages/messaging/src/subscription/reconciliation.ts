@@ -12,10 +12,11 @@ import { position } from '@caudal/postgres/checkpoint.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { counter } from '@caudal/telemetry/metrics.ts';
-import { sweepCheckpoint } from '../checkpoints.ts';
-import { type Leadership, whileLeading } from '../lease.ts';
+import { floorsOf, sweepCheckpoint } from '../checkpoints.ts';
+import type { Leadership } from '../lease.ts';
 import { type Logs, logsOf } from '../logs.ts';
 import { slotCount, slotOf } from '../rabbitmq/slots.ts';
+import { whileReading } from '../reading.ts';
 import type { EventHandler } from '../types.ts';
 
 export interface ReconciliationOptions {
@@ -94,13 +95,14 @@ export async function readUnserved(
   const followed = new Set(handler.entities);
   let reached = new Map<string, number>();
   let before = '';
+  const unlisten = logsOf(options.logs, handler).map((log) => log.onEpoch?.(() => reached.delete(log.domain)));
 
   async function round(log: LogReader, slots: Set<number>): Promise<void> {
     const name = sweepCheckpoint(handler.name, log.domain);
     let at = reached.get(log.domain) ?? (await position(database, name));
     for (let page = 0; page < unservedPages && !signal.aborted; page++) {
       const { heads, position: end } = await log.heads(at, { minAgeMs: 0, limit: pageSize });
-      if (end <= at) break;
+      if (end <= at || signal.aborted) break;
       const ours = heads.filter(({ stream }) => followed.has(entityOfStream(stream)) && slots.has(slotOf(stream)));
       await settleBehind(options, log, ours);
       at = end;
@@ -108,6 +110,9 @@ export async function readUnserved(
     }
   }
 
+  signal.addEventListener('abort', () => {
+    for (const end of unlisten) end?.();
+  });
   while (!signal.aborted) {
     await sleep(unservedEveryMs, signal);
     const slots = unserved();
@@ -155,7 +160,7 @@ export async function reconcileAll(options: {
     let reached = start;
     while (!lease.signal.aborted) {
       const page = await log.heads(reached, { minAgeMs, limit: pageSize });
-      if (page.position <= reached) break;
+      if (page.position <= reached || lease.signal.aborted) break;
       const heads = page.heads.filter(
         ({ stream }) => followed.has(entityOfStream(stream)) && !without.includes(slotOf(stream)),
       );
@@ -167,9 +172,12 @@ export async function reconcileAll(options: {
   };
 
   const reconcileLog = (log: LogReader) =>
-    whileLeading(
+    whileReading(
       // The lease outlives the pause between two rounds, so that the same process reconciles again.
-      { database, name: sweepCheckpoint(handler.name, log.domain), holder, ttlMs: everyMs * 2, signal },
+      {
+        ...{ log, database, name: sweepCheckpoint(handler.name, log.domain), holder, ttlMs: everyMs * 2, signal },
+        followers: floorsOf(handler.name, log.domain),
+      },
       async (lease) => {
         let reached = lease.position;
         /** How far the other slots have been compared, while these are late. */

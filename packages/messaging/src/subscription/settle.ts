@@ -12,6 +12,8 @@
  *     │          If the log does not have it either, it is a failure.
  *     └─ failed: parked? recorded, settled. Else 3 retries with growing pauses, then parked, dead letter, settled.
  *
+ * Events that the log has lost in a fail-over are left out at each try (lost.ts).
+ *
  * Streams that are done do not wait for those that are not, but the next batch waits. The pauses of a poison event are
  * short, and happen once, since its stream is parked after them. Only unfinished streams are searched among the parked
  * ones: the first event after a parked one is always a gap, so the usual path costs nothing.
@@ -27,6 +29,7 @@ import { recordArrivals } from '../dead-letters/parked.ts';
 import { type Logs, logOf } from '../logs.ts';
 import type { DeliveryLease, EventHandler } from '../types.ts';
 import { byStream, merge } from './batch.ts';
+import { withoutLost } from './lost.ts';
 import { outcomes } from './outcomes.ts';
 import { withOwnErrors } from './own-errors.ts';
 import { openParking, sendLetter } from './parking.ts';
@@ -81,7 +84,14 @@ export function settler(options: SettleOptions): (events: RecordedEvent[], lease
   /** Gives streams to the handler; returns those that are not done. */
   async function attempt(streams: Map<string, Trouble>): Promise<Map<string, Trouble>> {
     const unfinished = await patiently(async () => {
-      const result = await handle([...streams.values()].flatMap(({ events }) => events));
+      const all = [...streams.values()].flatMap(({ events }) => events);
+      const present = await withoutLost({ handler: handler.name, logs }, all);
+      if (present !== all) {
+        const rest = new Set(present);
+        for (const trouble of streams.values()) trouble.events = trouble.events.filter((event) => rest.has(event));
+      }
+      if (present.length === 0) return [];
+      const result = await handle(present);
       const passing = result.find((one) => one.kind === 'failed' && isTransient(one.error));
       if (passing?.kind === 'failed') throw passing.error;
       return result;
@@ -90,7 +100,7 @@ export function settler(options: SettleOptions): (events: RecordedEvent[], lease
     for (const one of unfinished) {
       const stream = one.kind === 'gap' ? one.stream : one.event.stream;
       const before = streams.get(stream);
-      if (!before) continue;
+      if (!before || before.events.length === 0) continue;
       const doneUpTo = one.kind === 'gap' ? one.seen : one.event.version - 1;
       const events = before.events.filter(({ version }) => version > doneUpTo);
       if (events.length === 0) continue;
@@ -169,8 +179,10 @@ export function settler(options: SettleOptions): (events: RecordedEvent[], lease
   }
 
   return async (events, lease) => {
+    // Before they are sorted by version: a lost event and one that the log has may have the same.
+    const arrived = await patiently(() => withoutLost({ handler: handler.name, logs }, events));
     let open = new Map<string, Trouble>();
-    for (const [stream, ofStream] of byStream(events))
+    for (const [stream, ofStream] of byStream(arrived))
       open.set(stream, { stream, events: ofStream, seen: undefined, looked: false });
     open = await attempt(open);
     while (open.size > 0) {

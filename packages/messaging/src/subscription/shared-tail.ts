@@ -29,8 +29,18 @@ export function shareTail(
   let head = 0;
   let reading: Promise<void> | undefined;
 
+  /** Counts the log's epochs: another one does not go on from the window's end. */
+  let epoch = 0;
+  log.onEpoch?.(() => {
+    epoch++;
+    head = 0;
+    window.restart(0);
+  });
+
   const readOn = async (): Promise<void> => {
+    const began = epoch;
     const read = await log.readLog(window.end, { limit: pageSize, waitMs: sharedWaitMs });
+    if (epoch !== began) return;
     head = read.head;
     window.add(read.events);
   };
@@ -45,6 +55,8 @@ export function shareTail(
     domain: log.domain,
     readStreams: (cursors, options) => log.readStreams(cursors, options),
     heads: (afterPosition, options) => log.heads(afterPosition, options),
+    ...(log.epochs && { epochs: () => log.epochs!() }),
+    ...(log.onEpoch && { onEpoch: (listener) => log.onEpoch!(listener) }),
     async readLog(afterPosition, options = {}) {
       const { limit = pageSize, waitMs = 0, signal } = options;
       // No reader that waits is ahead of this one: the window begins with it.

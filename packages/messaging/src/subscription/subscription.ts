@@ -17,6 +17,7 @@ import type { DeadLetters } from '../dead-letters/dead-letters.ts';
 import { countParked } from '../dead-letters/parked.ts';
 import { type Logs, logsOf } from '../logs.ts';
 import type { AnyHandler, DeliveryLease, Feed } from '../types.ts';
+import { learnEpochs } from './lost.ts';
 import { type ReconciliationOptions, readUnserved, reconcileAll } from './reconciliation.ts';
 import { type Retry, settler } from './settle.ts';
 import { inOrderSettler } from './settle-in-order.ts';
@@ -48,6 +49,7 @@ export interface SubscriptionOptions {
 /** How many traces of its events a batch's span links to. */
 const maxLinks = 16;
 const measureEveryMs = 30_000;
+const epochsEveryMs = 2_000;
 
 const log = logger('subscription');
 const lag = histogram(
@@ -126,6 +128,14 @@ export function runSubscription(options: SubscriptionOptions): Running {
     parkedStreams.set(0, labels);
   };
 
+  /** What queues bring does not show that a log has gone on in another place. */
+  const followEpochs = async (): Promise<void> => {
+    while (!signal.aborted) {
+      for (const reader of logsOf(logs, handler)) await learnEpochs(reader, epochsEveryMs / 2).catch(() => {});
+      await sleep(epochsEveryMs * (0.75 + Math.random() / 2), signal);
+    }
+  };
+
   const { unserved } = feed;
   const running = Promise.all([
     feed.run(deliver, signal),
@@ -143,6 +153,7 @@ export function runSubscription(options: SubscriptionOptions): Running {
         lastBatch: (domain) => lastBatches.get(domain),
         signal,
       }),
+    swept && reconciliation && followEpochs(),
     measureParked(),
   ]);
   running.catch((error: unknown) => log.fatal({ ...labels, err: error }, 'the subscription has ended'));

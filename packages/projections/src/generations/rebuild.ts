@@ -25,9 +25,12 @@
  * After a crash before step 6 queries keep the current generation; after it they switch, since the switch is in the
  * record. Only views are written, so no side effect can happen.
  */
+
+import { presentOf } from '@caudal/eventlog/epochs.ts';
 import { CaudalError, isTransient } from '@caudal/kernel/errors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { type Clock, sleep, systemClock, within } from '@caudal/kernel/time.ts';
+import { learnEpochs } from '@caudal/messaging/subscription/lost.ts';
 import type { Parking } from '@caudal/messaging/subscription/parking.ts';
 import type { AnyHandler } from '@caudal/messaging/types.ts';
 import { logger } from '@caudal/telemetry/log.ts';
@@ -167,12 +170,22 @@ async function underLease<V>(
   logsOf(projection, options.logs);
   const parts = isMultiStream(projection) ? 1 : (options.parts ?? partsAtATime);
   for (;;) {
-    const begin = { projection, store, id: newId(), parts, code: codeOf(projection), anew, onlyFirst, clock, signal };
+    const epochs = await patiently(() => epochsOf(options), signal ?? new AbortController().signal);
+    // Nothing is gone on with that is of an epoch before a loss.
+    const code = codeOf(projection) + epochs;
+    const begin = { projection, store, id: newId(), parts, code, anew, onlyFirst, clock, signal };
     const builder = await beginBuilding(begin);
     try {
       await dropExpired({ projection, store, release, record: builder.record, now: clock().getTime() });
-      return await build(options, builder);
-    } catch (error) {
+      return await build(options, builder, async () => {
+        if ((await epochsOf(options)) !== epochs) throw new Unusable('a log has lost its end meanwhile');
+      });
+    } catch (cause) {
+      const isSame = await epochsOf(options).then(
+        (now) => now === epochs,
+        () => true,
+      );
+      const error = isSame ? cause : new Unusable('a log has lost its end meanwhile');
       await leave(options, builder, error).catch((leaving: unknown) => {
         log.warn(
           { err: leaving },
@@ -185,6 +198,14 @@ async function underLease<V>(
       await builder.end();
     }
   }
+}
+
+/** The present epochs of the logs that have had a fail-over: none as a rule. */
+async function epochsOf<V>({ projection, logs }: RebuildOptions<V>): Promise<string> {
+  const readers = logsOf(projection, logs);
+  for (const reader of readers) await learnEpochs(reader);
+  const present = readers.map((reader) => ({ domain: reader.domain, ...presentOf(reader.epochs?.() ?? []) }));
+  return present.flatMap(({ domain, number }) => (number > 0 ? [` ${domain}:${number}`] : [])).join('');
 }
 
 /**
@@ -216,7 +237,12 @@ async function resume<V>(
   return restored;
 }
 
-async function build<V>(options: RebuildOptions<V>, builder: Builder): Promise<RebuildReport> {
+/** `checkEpochs` throws Unusable if a log has lost its end since the building began. */
+async function build<V>(
+  options: RebuildOptions<V>,
+  builder: Builder,
+  checkEpochs: () => Promise<void>,
+): Promise<RebuildReport> {
   const { projection, store, onProgress, acceptFailed = false, keepMs = 600_000, clock = systemClock } = options;
   const generation = builder.number;
   const { signal } = builder;
@@ -261,6 +287,7 @@ async function build<V>(options: RebuildOptions<V>, builder: Builder): Promise<R
   const verified = await verifyBuilt({ ...options, generation, sample, upTo: filling.safePositions(), signal });
 
   onProgress?.({ step: 'switch' });
+  await patiently(checkEpochs, signal);
   // If nothing is replaced, no query sees less than before, and the consumers catch up.
   if (replaced !== undefined) await drawLevel(filling);
   judgeFailed();

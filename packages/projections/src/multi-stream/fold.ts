@@ -7,6 +7,7 @@
 import { domainOf, entityOfStream } from '@caudal/contract/entity.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import { projectedEvent } from '../events.ts';
+import { type Marks, marked } from '../stores/marks.ts';
 import type { StoredDocument } from '../stores/store.ts';
 import { deleted, ignored } from '../types.ts';
 import type { Gather, GatheredEvent, MultiStreamProjection } from './types.ts';
@@ -35,6 +36,7 @@ export interface ViewState<V> {
   view: V | undefined;
   /** The position of the last event of each log that is in it, by domain. */
   positions: Record<string, number>;
+  marks: Marks;
   changed: boolean;
 }
 
@@ -98,7 +100,7 @@ function checkIds(ids: string[]): void {
 /** A view as it was read, ready for the fold. Throws if it can't be decoded. */
 export function stateOf<V>({ codec }: MultiStreamProjection<V>, document: StoredDocument | undefined): ViewState<V> {
   const view = document?.view === undefined ? undefined : codec.fromJSON(document.view);
-  return { document, view, positions: { ...document?.streams }, changed: false };
+  return { document, view, positions: { ...document?.streams }, marks: document?.marks ?? {}, changed: false };
 }
 
 /**
@@ -125,6 +127,7 @@ export function foldSteps<V>(
       for (const { state, view } of changes) {
         state.view = view;
         state.positions[domain] = position;
+        state.marks = marked(state.marks, recorded);
         state.changed = true;
       }
     } catch (error) {

@@ -104,8 +104,8 @@ export function createGatherer<V>(options: GathererOptions<V>): InOrderHandler {
       const folded = foldSteps(projection, steps.slice(0, done), stateAt);
       if (folded.failure) ({ done, failure } = folded);
       const changed = [...states].filter(([, state]) => state.changed);
-      const { writes, error } = writable(changed, ([id, { document, positions, view }]) =>
-        nextWrite(projection, { id, before: document, streams: positions, view }),
+      const { writes, error } = writable(changed, ([id, { document, positions, marks, view }]) =>
+        nextWrite(projection, { id, before: document, streams: positions, marks, view }),
       );
       if (error !== undefined) return { done, failure, refused: { error } };
       const { lost, refused } = writes.length > 0 ? await views.save(writes) : { lost: [], refused: [] };

@@ -6,7 +6,7 @@
  *     └─ rounds, for all queries that wait: load the views ──> not there: the next round
  *                                             └─ there, but not for searches: one refresh for all
  */
-import { entityOfStream } from '@caudal/contract/entity.ts';
+import { domainOf, entityOfStream } from '@caudal/contract/entity.ts';
 import type { LogReader } from '@caudal/eventlog/types.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { within } from '@caudal/kernel/time.ts';
@@ -41,7 +41,7 @@ export interface ReadYourWrites {
   /**
    * Resolves once queries see all of these writes. Streams that the projection does not follow are left out. Errors:
    * UNAVAILABLE NOT_YET_VISIBLE if that takes longer than `timeoutMs` (2,000 if absent), also because store or log does
-   * not answer; UNAVAILABLE if they can't be reached; CANCELLED if `signal` fires.
+   * not answer; FAILED_PRECONDITION WRITE_LOST if the log has lost a write; UNAVAILABLE if they can't be reached; CANCELLED if `signal` fires.
    */
   seen(writes: StreamVersion[], options?: { timeoutMs?: number; signal?: AbortSignal }): Promise<void>;
   /** The writes that may concern one view: without those that are known to belong to another view, or to none. */
@@ -52,6 +52,8 @@ export interface ReadYourWrites {
 const knownMs = 60_000;
 /** Elasticsearch writes a segment at each refresh. */
 const refreshGapMs = 100;
+/** How long a query whose wait was in vain waits to know why. */
+const lostWithinMs = 500;
 
 /** For one projection; all queries of a process share it. */
 export function readYourWrites<V>(options: ReadYourWritesOptions<V>): ReadYourWrites {
@@ -144,10 +146,21 @@ export function readYourWrites<V>(options: ReadYourWritesOptions<V>): ReadYourWr
           }),
       );
       if (await within(Math.max(0, deadline - performance.now()), Promise.all(all), signal)) return;
-      throw signal?.aborted ? gone() : notYetVisible([...open][0] ?? writes[0]!);
+      if (signal?.aborted) throw gone();
+      const first = [...open][0] ?? writes[0]!;
+      throw (await isLostWrite(first)) ? writeLost(first) : notYetVisible(first);
     } finally {
       for (const wait of open) rounds.remove(wait);
     }
+  }
+
+  /** Whether the log has had a fail-over, and does not have the write: then waiting is in vain. */
+  async function isLostWrite({ stream, version }: StreamVersion): Promise<boolean> {
+    const log = logs.get(domainOf(stream));
+    if (!log?.epochs?.().length) return false;
+    const reading = log.readStreams([{ stream, afterVersion: version - 1 }], { limit: 1 });
+    reading.catch(() => {});
+    return (await within(lostWithinMs, reading).catch(() => false)) && (await reading).length === 0;
   }
 
   return {
@@ -180,6 +193,15 @@ interface Waiting extends Wait {
 
 function gone(): CaudalError {
   return new CaudalError('CANCELLED', 'CALL_CANCELLED', 'The caller went away.');
+}
+
+function writeLost({ stream, version }: StreamVersion): CaudalError {
+  return new CaudalError(
+    'FAILED_PRECONDITION',
+    'WRITE_LOST',
+    'Your write was lost in a fail-over: leave the token out, look, and repeat the command if need be.',
+    { metadata: { stream, version: String(version) } },
+  );
 }
 
 function notYetVisible({ stream, version }: StreamVersion): CaudalError {

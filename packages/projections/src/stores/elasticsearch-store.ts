@@ -9,6 +9,7 @@ import { Client, errors, type estypes } from '@elastic/elasticsearch';
 import { aggregateWith } from './elasticsearch-aggregate.ts';
 import { conditionsQuery, findAfter, fullTextQuery, sortOf } from './elasticsearch-query.ts';
 import { sumsMapping, sumsOf } from './elasticsearch-sums.ts';
+import { packStreams, unpackStreams } from './marks.ts';
 import {
   type Collection,
   countMs,
@@ -224,7 +225,7 @@ function collection({ client, waitForActiveShards }: Access, alias: string, layo
     async found(ids) {
       const query = { ids: { values: ids } };
       const { hits } = await search({ query, size: ids.length, _source: { includes: ['id', 'streams'] } });
-      return hits.hits.map((hit) => hit._source!);
+      return hits.hits.map(({ _source: source }) => ({ id: source!.id, ...unpackStreams(source!.streams) }));
     },
     async search(find) {
       const { hits, aggregations } = await search({
@@ -301,7 +302,8 @@ function mappingOf(layout: Layout): estypes.MappingTypeMapping {
 }
 
 function sourceOf(write: Write, layout: Layout): Source & { keys?: unknown } {
-  const { id, revision, streams, view, keys } = write;
+  const { id, revision, view, keys } = write;
+  const streams = packStreams(write);
   if (view === undefined) return { id, rev: revision, deleted: true, streams };
   // int8 goes as text: JavaScript's numbers would round it.
   const json = (value: TypedKey) => (typeof value === 'bigint' ? value.toString() : value);
@@ -321,5 +323,5 @@ function sourceOf(write: Write, layout: Layout): Source & { keys?: unknown } {
 }
 
 function documentOf({ id, rev, deleted, streams, view }: Source): StoredDocument {
-  return { id, revision: rev, streams, view: deleted ? undefined : view };
+  return { id, revision: rev, ...unpackStreams(streams), view: deleted ? undefined : view };
 }

@@ -13,6 +13,7 @@ import {
 } from 'mongodb';
 import { groupOfNone } from './aggregation.ts';
 import { alternativesAfter, totalOrder } from './keys.ts';
+import { packStreams, unpackStreams } from './marks.ts';
 import { aggregateRow, aggregateStages } from './mongodb-aggregate.ts';
 import { callersError, isDocumentError, judgeError, resultOf } from './mongodb-results.ts';
 import {
@@ -126,7 +127,9 @@ type Call = (...args: unknown[]) => Promise<unknown>;
 
 function collection(native: NativeCollection<MongoView>, layout: Layout): Collection {
   async function save(writes: Write[]): Promise<SaveResult> {
-    const operations = writes.map<AnyBulkWriteOperation<MongoView>>(({ id, revision, streams, keys, view }) => {
+    const operations = writes.map<AnyBulkWriteOperation<MongoView>>((write) => {
+      const { id, revision, keys, view } = write;
+      const streams = packStreams(write);
       const document: Omit<MongoView, '_id'> =
         view === undefined
           ? { rev: revision, streams, deleted: true }
@@ -208,7 +211,7 @@ async function read(found: Promise<Document[]>): Promise<StoredDocument[]> {
   return (await guarded(found)).map(({ _id, rev, streams, deleted, view }) => ({
     id: _id,
     revision: rev,
-    streams,
+    ...unpackStreams(streams),
     view: deleted ? undefined : view,
   }));
 }

@@ -3,6 +3,7 @@
  * parameters.
  */
 import { alternativesAfter } from './keys.ts';
+import { unpackStreams } from './marks.ts';
 import type { Find, KeyLayout, Layout, StoredDocument, TypedCondition, TypedKey } from './store.ts';
 
 /** A row as it is selected. */
@@ -18,7 +19,7 @@ export function documents(rows: Row[]): StoredDocument[] {
   return rows.map(({ id, rev, streams, deleted, view }) => ({
     id,
     revision: rev,
-    streams,
+    ...unpackStreams(streams),
     view: deleted ? undefined : view,
   }));
 }

@@ -7,6 +7,7 @@ import { contentHash } from '@caudal/kernel/ids.ts';
 import type { Database, Statement } from '@caudal/postgres/database.ts';
 import { isDataError, sqlState } from '@caudal/postgres/errors.ts';
 import { totalOrder } from './keys.ts';
+import { packStreams } from './marks.ts';
 import { aggregateStatement } from './postgres-aggregate.ts';
 import { fullText } from './postgres-search.ts';
 import {
@@ -218,7 +219,9 @@ function saveStatement(table: string, layout: Layout): string {
 }
 
 /** The row as jsonb_to_recordset reads it. int8 goes as text: JavaScript's numbers would round it. */
-function rowOf({ id, revision, streams, view, keys }: Write, layout: Layout): Record<string, unknown> {
+function rowOf(write: Write, layout: Layout): Record<string, unknown> {
+  const { id, revision, view, keys } = write;
+  const streams = packStreams(write);
   const json = (value: TypedKey) => (typeof value === 'bigint' ? value.toString() : value);
   const row: Record<string, unknown> = { id, rev: revision, streams, deleted: view === undefined, view: view ?? null };
   for (const key of Object.keys(layout.keys)) {

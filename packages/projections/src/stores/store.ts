@@ -33,6 +33,8 @@ export interface StoredDocument {
   revision: number;
   /** By stream: the version seen of it. In a multi-stream projection, by domain: the position seen of its log. */
   streams: Record<string, number>;
+  /** How far the logs were that it was made of (marks.ts); absent if it was last written by version 0.2. */
+  marks?: Record<string, number> | undefined;
   /** The view as JSON. Undefined: a tombstone, or a view that has not begun; only its `streams` count. */
   view: unknown;
   /** The store's own mark of the document's state; passed to the next `save` unchanged. */

@@ -9,6 +9,7 @@ import { sleep } from '@caudal/kernel/time.ts';
 import { type Followed, followEvent } from '../events.ts';
 import { foldHistory, foldView } from '../fold.ts';
 import { type Logs, readWholeStreams } from '../read-logs.ts';
+import { hasLost } from '../stores/marks.ts';
 import type { Collection, StoredDocument } from '../stores/store.ts';
 import type { Projection } from '../types.ts';
 
@@ -127,6 +128,8 @@ async function compare<V>(check: Check<V>, stored: StoredDocument | undefined): 
       wrongEntries.push(...(await compareEntries(collection, id, entries)));
   }
 
+  const lossy = stored && [...logs.values()].find((log) => hasLost(stored, log.domain, log.epochs?.() ?? []));
+  if (lossy) return [{ kind: 'differing', id, detail: `has events that the log of ${lossy.domain} has lost` }];
   if (!whole) return stored ? [{ kind: 'extra', id, detail: 'no event of the log belongs to it' }] : [];
   if (!stored) return [{ kind: 'missing', id, detail: `should have seen ${JSON.stringify(whole.streams)}` }];
   for (const [stream, version] of Object.entries(stored.streams))

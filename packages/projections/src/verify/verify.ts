@@ -10,6 +10,7 @@ import { currentGenerations } from '../generations/generations.ts';
 import { type AnyProjection, isMultiStream } from '../multi-stream/types.ts';
 import { generationName } from '../projector.ts';
 import { type Logs, readToHeads } from '../read-logs.ts';
+import { hasLost } from '../stores/marks.ts';
 import type { Collection, StoredDocument, ViewStore } from '../stores/store.ts';
 import type { Projection } from '../types.ts';
 import { checkGathered } from './check-gathered.ts';
@@ -65,7 +66,7 @@ async function verifyStreams<V>(
       foldPage(projection, page.events, { mine, expected, report, held });
       onProgress?.({ pass, passes, domain: page.domain, position: page.position, head: page.head });
     }
-    const open = await suspects({ projection, collection, expected, mine, report });
+    const open = await suspects({ projection, collection, expected, mine, report, logs });
     const deadline = performance.now() + settleMs;
     await forEachConcurrent(open, checksAtATime, async ([id, streams]) => {
       const left = Math.max(0, deadline - performance.now());
@@ -118,8 +119,9 @@ async function suspects<V>(pass: {
   expected: Map<string, Expected>;
   mine(id: string): boolean;
   report: VerifyReport;
+  logs: Logs;
 }): Promise<Map<string, string[]>> {
-  const { projection, collection, expected, mine, report } = pass;
+  const { projection, collection, expected, mine, report, logs } = pass;
   const found = new Map<string, string[]>();
   const unitOf = ({ id, streams }: Pick<StoredDocument, 'id' | 'streams'>) =>
     projection.kind === 'one-per-event' ? Object.keys(streams)[0]! : id;
@@ -130,7 +132,9 @@ async function suspects<V>(pass: {
       report.documents += 1;
       const document = expected.get(stored.id);
       expected.delete(stored.id);
-      if (document && sameSeen(document.streams, stored.streams) && sameView(document.view, stored.view)) continue;
+      const isLossy = [...logs.values()].some((log) => hasLost(stored, log.domain, log.epochs?.() ?? []));
+      const isSame = document && sameSeen(document.streams, stored.streams) && sameView(document.view, stored.view);
+      if (isSame && !isLossy) continue;
       // If the log does not have an entry's event, the fold of its stream does not show the entry: check it by its id.
       if (!document && unitOf(stored) !== stored.id) found.set(stored.id, Object.keys(stored.streams));
       found.set(unitOf(stored), Object.keys(stored.streams));

@@ -181,7 +181,7 @@ export function services(seen: Seen[] = [], gate: Promise<void> = Promise.resolv
     follow: unused,
     async readLog(request, call) {
       note(request, call);
-      return { events: [], headPosition: 7n };
+      return { events: [], epochs: [], headPosition: 7n };
     },
   };
   return [

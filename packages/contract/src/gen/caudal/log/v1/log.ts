@@ -34,6 +34,16 @@ export interface RecordedEvent {
   metadata: Buffer;
   /** When it was recorded, in microseconds since 1970. In a log this time never decreases. */
   recordedMicros: bigint;
+  /** The number of the log's epoch in which it was recorded; 0 for the first. */
+  epoch: bigint;
+}
+
+/** An epoch of a log: it begins where the log goes on after a fail-over that may have lost its last events. */
+export interface LogEpoch {
+  /** It rises with each epoch. The first epoch, which is not listed, is 0. */
+  number: bigint;
+  /** Events of earlier epochs at higher positions are lost. */
+  after: bigint;
 }
 
 /** The metadata of an event: its causes. */
@@ -72,6 +82,8 @@ export interface StreamCursor {
 export interface ReadStreamsResponse {
   /** Ordered by stream, then version. */
   events: RecordedEvent[];
+  /** The log's epochs after the first, in order; the last 100. */
+  epochs: LogEpoch[];
 }
 
 export interface ReadLogRequest {
@@ -90,6 +102,8 @@ export interface ReadLogResponse {
   events: RecordedEvent[];
   /** The last position of the log when it was read. */
   headPosition: bigint;
+  /** The log's epochs after the first, in order; the last 100. */
+  epochs: LogEpoch[];
 }
 
 export interface HeadsRequest {
@@ -130,6 +144,8 @@ export interface HeadsResponse {
   heads: RecordedEvent[];
   /** The last position that was read: the after_position of the next request. */
   position: bigint;
+  /** The log's epochs after the first, in order; the last 100. */
+  epochs: LogEpoch[];
 }
 
 function createBaseRecordedEvent(): RecordedEvent {
@@ -143,6 +159,7 @@ function createBaseRecordedEvent(): RecordedEvent {
     data: Buffer.alloc(0),
     metadata: Buffer.alloc(0),
     recordedMicros: 0n,
+    epoch: 0n,
   };
 }
 
@@ -183,6 +200,12 @@ export const RecordedEvent: MessageFns<RecordedEvent> = {
         throw new globalThis.Error("value provided for field message.recordedMicros of type int64 too large");
       }
       writer.uint32(72).int64(message.recordedMicros);
+    }
+    if (message.epoch !== 0n) {
+      if (BigInt.asIntN(64, message.epoch) !== message.epoch) {
+        throw new globalThis.Error("value provided for field message.epoch of type int64 too large");
+      }
+      writer.uint32(80).int64(message.epoch);
     }
     return writer;
   },
@@ -272,6 +295,14 @@ export const RecordedEvent: MessageFns<RecordedEvent> = {
             message.recordedMicros = reader.int64() as bigint;
             continue;
           }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.epoch = reader.int64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -307,6 +338,7 @@ export const RecordedEvent: MessageFns<RecordedEvent> = {
         : isSet(object.recorded_micros)
         ? BigInt(object.recorded_micros)
         : 0n,
+      epoch: isSet(object.epoch) ? BigInt(object.epoch) : 0n,
     };
   },
 
@@ -339,6 +371,9 @@ export const RecordedEvent: MessageFns<RecordedEvent> = {
     if (message.recordedMicros !== 0n) {
       obj.recordedMicros = message.recordedMicros.toString();
     }
+    if (message.epoch !== 0n) {
+      obj.epoch = message.epoch.toString();
+    }
     return obj;
   },
 
@@ -358,6 +393,98 @@ export const RecordedEvent: MessageFns<RecordedEvent> = {
     message.recordedMicros = (object.recordedMicros !== undefined && object.recordedMicros !== null)
       ? BigInt(object.recordedMicros)
       : 0n;
+    message.epoch = (object.epoch !== undefined && object.epoch !== null) ? BigInt(object.epoch) : 0n;
+    return message;
+  },
+};
+
+function createBaseLogEpoch(): LogEpoch {
+  return { number: 0n, after: 0n };
+}
+
+export const LogEpoch: MessageFns<LogEpoch> = {
+  encode(message: LogEpoch, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.number !== 0n) {
+      if (BigInt.asIntN(64, message.number) !== message.number) {
+        throw new globalThis.Error("value provided for field message.number of type int64 too large");
+      }
+      writer.uint32(8).int64(message.number);
+    }
+    if (message.after !== 0n) {
+      if (BigInt.asIntN(64, message.after) !== message.after) {
+        throw new globalThis.Error("value provided for field message.after of type int64 too large");
+      }
+      writer.uint32(16).int64(message.after);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LogEpoch {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLogEpoch();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.number = reader.int64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.after = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): LogEpoch {
+    return {
+      number: isSet(object.number) ? BigInt(object.number) : 0n,
+      after: isSet(object.after) ? BigInt(object.after) : 0n,
+    };
+  },
+
+  toJSON(message: LogEpoch): unknown {
+    const obj: any = {};
+    if (message.number !== 0n) {
+      obj.number = message.number.toString();
+    }
+    if (message.after !== 0n) {
+      obj.after = message.after.toString();
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<LogEpoch>, I>>(base?: I): LogEpoch {
+    return LogEpoch.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<LogEpoch>, I>>(object: I): LogEpoch {
+    const message = createBaseLogEpoch();
+    message.number = (object.number !== undefined && object.number !== null) ? BigInt(object.number) : 0n;
+    message.after = (object.after !== undefined && object.after !== null) ? BigInt(object.after) : 0n;
     return message;
   },
 };
@@ -726,13 +853,16 @@ export const StreamCursor: MessageFns<StreamCursor> = {
 };
 
 function createBaseReadStreamsResponse(): ReadStreamsResponse {
-  return { events: [] };
+  return { events: [], epochs: [] };
 }
 
 export const ReadStreamsResponse: MessageFns<ReadStreamsResponse> = {
   encode(message: ReadStreamsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.events) {
       RecordedEvent.encode(v!, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.epochs) {
+      LogEpoch.encode(v!, writer.uint32(18).fork()).join();
     }
     return writer;
   },
@@ -758,6 +888,14 @@ export const ReadStreamsResponse: MessageFns<ReadStreamsResponse> = {
             message.events.push(RecordedEvent.decode(reader, reader.uint32()));
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.epochs.push(LogEpoch.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -773,6 +911,7 @@ export const ReadStreamsResponse: MessageFns<ReadStreamsResponse> = {
   fromJSON(object: any): ReadStreamsResponse {
     return {
       events: globalThis.Array.isArray(object?.events) ? object.events.map((e: any) => RecordedEvent.fromJSON(e)) : [],
+      epochs: globalThis.Array.isArray(object?.epochs) ? object.epochs.map((e: any) => LogEpoch.fromJSON(e)) : [],
     };
   },
 
@@ -780,6 +919,9 @@ export const ReadStreamsResponse: MessageFns<ReadStreamsResponse> = {
     const obj: any = {};
     if (message.events?.length) {
       obj.events = message.events.map((e) => RecordedEvent.toJSON(e));
+    }
+    if (message.epochs?.length) {
+      obj.epochs = message.epochs.map((e) => LogEpoch.toJSON(e));
     }
     return obj;
   },
@@ -790,6 +932,7 @@ export const ReadStreamsResponse: MessageFns<ReadStreamsResponse> = {
   fromPartial<I extends Exact<DeepPartial<ReadStreamsResponse>, I>>(object: I): ReadStreamsResponse {
     const message = createBaseReadStreamsResponse();
     message.events = object.events?.map((e) => RecordedEvent.fromPartial(e)) || [];
+    message.epochs = object.epochs?.map((e) => LogEpoch.fromPartial(e)) || [];
     return message;
   },
 };
@@ -925,7 +1068,7 @@ export const ReadLogRequest: MessageFns<ReadLogRequest> = {
 };
 
 function createBaseReadLogResponse(): ReadLogResponse {
-  return { events: [], headPosition: 0n };
+  return { events: [], headPosition: 0n, epochs: [] };
 }
 
 export const ReadLogResponse: MessageFns<ReadLogResponse> = {
@@ -938,6 +1081,9 @@ export const ReadLogResponse: MessageFns<ReadLogResponse> = {
         throw new globalThis.Error("value provided for field message.headPosition of type int64 too large");
       }
       writer.uint32(16).int64(message.headPosition);
+    }
+    for (const v of message.epochs) {
+      LogEpoch.encode(v!, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -971,6 +1117,14 @@ export const ReadLogResponse: MessageFns<ReadLogResponse> = {
             message.headPosition = reader.int64() as bigint;
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.epochs.push(LogEpoch.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -991,6 +1145,7 @@ export const ReadLogResponse: MessageFns<ReadLogResponse> = {
         : isSet(object.head_position)
         ? BigInt(object.head_position)
         : 0n,
+      epochs: globalThis.Array.isArray(object?.epochs) ? object.epochs.map((e: any) => LogEpoch.fromJSON(e)) : [],
     };
   },
 
@@ -1001,6 +1156,9 @@ export const ReadLogResponse: MessageFns<ReadLogResponse> = {
     }
     if (message.headPosition !== 0n) {
       obj.headPosition = message.headPosition.toString();
+    }
+    if (message.epochs?.length) {
+      obj.epochs = message.epochs.map((e) => LogEpoch.toJSON(e));
     }
     return obj;
   },
@@ -1014,6 +1172,7 @@ export const ReadLogResponse: MessageFns<ReadLogResponse> = {
     message.headPosition = (object.headPosition !== undefined && object.headPosition !== null)
       ? BigInt(object.headPosition)
       : 0n;
+    message.epochs = object.epochs?.map((e) => LogEpoch.fromPartial(e)) || [];
     return message;
   },
 };
@@ -1391,7 +1550,7 @@ export const FollowResponse: MessageFns<FollowResponse> = {
 };
 
 function createBaseHeadsResponse(): HeadsResponse {
-  return { heads: [], position: 0n };
+  return { heads: [], position: 0n, epochs: [] };
 }
 
 export const HeadsResponse: MessageFns<HeadsResponse> = {
@@ -1404,6 +1563,9 @@ export const HeadsResponse: MessageFns<HeadsResponse> = {
         throw new globalThis.Error("value provided for field message.position of type int64 too large");
       }
       writer.uint32(16).int64(message.position);
+    }
+    for (const v of message.epochs) {
+      LogEpoch.encode(v!, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -1437,6 +1599,14 @@ export const HeadsResponse: MessageFns<HeadsResponse> = {
             message.position = reader.int64() as bigint;
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.epochs.push(LogEpoch.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1453,6 +1623,7 @@ export const HeadsResponse: MessageFns<HeadsResponse> = {
     return {
       heads: globalThis.Array.isArray(object?.heads) ? object.heads.map((e: any) => RecordedEvent.fromJSON(e)) : [],
       position: isSet(object.position) ? BigInt(object.position) : 0n,
+      epochs: globalThis.Array.isArray(object?.epochs) ? object.epochs.map((e: any) => LogEpoch.fromJSON(e)) : [],
     };
   },
 
@@ -1464,6 +1635,9 @@ export const HeadsResponse: MessageFns<HeadsResponse> = {
     if (message.position !== 0n) {
       obj.position = message.position.toString();
     }
+    if (message.epochs?.length) {
+      obj.epochs = message.epochs.map((e) => LogEpoch.toJSON(e));
+    }
     return obj;
   },
 
@@ -1474,6 +1648,7 @@ export const HeadsResponse: MessageFns<HeadsResponse> = {
     const message = createBaseHeadsResponse();
     message.heads = object.heads?.map((e) => RecordedEvent.fromPartial(e)) || [];
     message.position = (object.position !== undefined && object.position !== null) ? BigInt(object.position) : 0n;
+    message.epochs = object.epochs?.map((e) => LogEpoch.fromPartial(e)) || [];
     return message;
   },
 };

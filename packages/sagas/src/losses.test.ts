@@ -1,0 +1,114 @@
+/** Cursors of a saga whose database has outlived the end of a log that it follows: see docs/fail-over.md, Sagas. */
+import { presentOf } from '@caudal/eventlog/epochs.ts';
+import { someAppend } from '@caudal/eventlog/testing/events.ts';
+import { loseEnd } from '@caudal/eventlog/testing/fail-over.ts';
+import { freshLog } from '@caudal/eventlog/testing/log.ts';
+import type { RecordedEvent } from '@caudal/eventlog/types.ts';
+import { floorCheckpoint } from '@caudal/messaging/checkpoints.ts';
+import type { EventHandler } from '@caudal/messaging/types.ts';
+import { position } from '@caudal/postgres/checkpoint.ts';
+import { describeWith } from '@caudal/testing/describe-with.ts';
+import { until } from '@caudal/testing/until.ts';
+import { expect, test } from '@jest/globals';
+import { readSeen, writeCursors } from './cursor-store.ts';
+import { watchSagaLosses } from './losses.ts';
+import { sortOut } from './seen.ts';
+import { useDatabase } from './testing/postgres.ts';
+
+describeWith(['postgres'], 'cursors of a log that has lost its end', () => {
+  const db = useDatabase();
+
+  /** A handler with cursors that notes what it has handled. */
+  function noting(name = 'noting.process') {
+    const handled: string[] = [];
+    const handler: Pick<EventHandler, 'name' | 'entities' | 'handle'> = {
+      name,
+      entities: ['orders.order'],
+      async handle(events: RecordedEvent[]) {
+        const streams = [...new Set(events.map(({ stream }) => stream))];
+        const { fresh } = sortOut(events, await readSeen(db.database, handler.name, streams));
+        for (const event of [...fresh.values()].flat()) {
+          handled.push(Buffer.from(event.data).toString());
+          const { stream, version, position } = event;
+          await writeCursors(db.database, handler.name, new Map([[stream, { version, position }]]), []);
+        }
+        return [];
+      },
+    };
+    return { handler, handled };
+  }
+
+  test('go back to what the log has kept, and what has come instead is handled', async () => {
+    const fresh = await freshLog();
+    try {
+      const { log } = fresh;
+      const { handler, handled } = noting();
+      const handleAll = async () => handler.handle((await log.readLog(0)).events);
+      await log.append(someAppend('orders.order/kept', 0, ['kept 1']));
+      await log.append(someAppend('orders.order/reached', 0, ['reached 1']));
+      await log.append(someAppend('orders.order/ahead', 0, ['ahead 1']));
+      await log.append(someAppend('orders.order/reached', 1, ['lost 2', 'lost 3']));
+      await log.append(someAppend('orders.order/ahead', 1, ['lost too']));
+      await handleAll();
+      await loseEnd(fresh.database, 3);
+      await log.readLog(0);
+      await log.append(someAppend('orders.order/reached', 1, ['other 2', 'other 3', 'other 4']));
+      await handleAll();
+      expect(handled.slice(-2)).toEqual(['lost too', 'other 4']);
+
+      const watching = watchSagaLosses({
+        ...{ handler, logs: new Map([['orders', log]]), database: db.database },
+        ...{ everyMs: 50, againAfterMs: 100 },
+      });
+      const { number } = presentOf(log.epochs!());
+      await until(async () => (await position(db.database, 'losses:noting.process:orders')) === number);
+      await watching.stop();
+      expect(handled).toEqual(expect.arrayContaining(['other 2', 'other 3']));
+      expect(handled.filter((content) => content === 'kept 1')).toHaveLength(1);
+      const streams = ['kept', 'reached', 'ahead'].map((name) => `orders.order/${name}`);
+      expect([...(await readSeen(db.database, handler.name, streams)).versions.values()].sort()).toEqual([1, 1, 4]);
+      await log.append(someAppend('orders.order/ahead', 1, ['other too']));
+      await handleAll();
+      expect(handled.at(-1)).toBe('other too');
+    } finally {
+      await fresh.drop();
+    }
+  });
+
+  test('their floor goes back too; a stream of which the log has kept nothing has no cursor any more', async () => {
+    const fresh = await freshLog();
+    try {
+      const { log } = fresh;
+      const { handler, handled } = noting('passed.process');
+      const handleAll = async () => handler.handle((await log.readLog(0)).events);
+      await log.append(someAppend('orders.order/kept', 0, ['kept 1']));
+      await log.append(someAppend('orders.order/gone', 0, ['gone 1']));
+      await handleAll();
+      const floor = floorCheckpoint(handler.name, 'orders');
+      const text = 'INSERT INTO checkpoints (name, position) VALUES ($1, 2)';
+      await db.database.query({ text, values: [floor] });
+      await loseEnd(fresh.database, 1);
+      await log.readLog(0);
+      await log.append(someAppend('orders.order/new', 0, ['new 1']));
+      // The floor has passed the position before.
+      await handleAll();
+      expect(handled).toEqual(['kept 1', 'gone 1']);
+      const watching = watchSagaLosses({
+        ...{ handler, logs: new Map([['orders', log]]), database: db.database },
+        ...{ everyMs: 50, againAfterMs: 100 },
+      });
+      const { number } = presentOf(log.epochs!());
+      await until(async () => (await position(db.database, `losses:${handler.name}:orders`)) === number);
+      await watching.stop();
+      expect(await position(db.database, floor)).toBe(1);
+      const streams = ['kept', 'gone', 'new'].map((name) => `orders.order/${name}`);
+      expect((await readSeen(db.database, handler.name, streams)).versions).toEqual(
+        new Map([['orders.order/kept', 1]]),
+      );
+      await handleAll();
+      expect(handled.at(-1)).toBe('new 1');
+    } finally {
+      await fresh.drop();
+    }
+  });
+});
