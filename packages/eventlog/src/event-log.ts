@@ -5,7 +5,7 @@ import type { Database, Transaction } from '@caudal/postgres/database.ts';
 import { isBusyError, sqlState } from '@caudal/postgres/errors.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { counter, histogram } from '@caudal/telemetry/metrics.ts';
-import { appendBatch, type Judgeable, NoPartition, UnsendableBatch } from './append.ts';
+import { appendBatch, fromFuture, type Judgeable, NoPartition, UnsendableBatch } from './append.ts';
 import type { Archive } from './archive/archive.ts';
 import { type Failure, groupCommit } from './group-commit.ts';
 import { nameHolder } from './holder.ts';
@@ -115,7 +115,10 @@ export function openEventLog(options: OpenEventLogOptions): EventLog & Running {
 
   return {
     domain,
-    append: commits.append,
+    append(append) {
+      const refusal = fromFuture(append, Date.now());
+      return refusal ? Promise.reject(refusal) : commits.append(append);
+    },
     readStreams: reader.readStreams,
     readLog: reader.readLog,
     heads: reader.heads,
