@@ -53,7 +53,7 @@ def before_call(context, case, kwargs):
         if "readMask" in case.query and CHANCE.random() < 0.9:
             case.query["readMask"] = CHANCE.choice(mask_of(case).split(","))
     if case.headers and CHANCE.random() < 0.9:
-        for name in ("Consistency-Token", "If-Match"):
+        for name in ("Consistency-Token", "If-Match", "Idempotency-Key"):
             case.headers.pop(name, None)
 
 
@@ -153,7 +153,7 @@ IN_WORDS_ONLY = [
     re.compile(r"must not contain the character U\+"),
     re.compile(r"must be the code of a currency in use"),
     # The same value in two places.
-    re.compile(r"must be the same as in If-Match"),
+    re.compile(r"must be the same as in (If-Match|Idempotency-Key)"),
     re.compile(r'must be "[^"]*", as in the path'),
 ]
 

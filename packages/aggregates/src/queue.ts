@@ -38,8 +38,7 @@
  * or the command free to be decided again, once all its queues have recovered. Until then it keeps its place in those that
  * have, so that nothing overtakes it. A conflict that brings a command's own event is an `appended`: its answer was lost, and the
  * append was sent again. A command that loses too many races to other writers is ABORTED. Races lost for other reasons do not
- * count: each of those ends a command, so the queue moves. (The log may void a chain behind a repeat that had no
- * events, too.)
+ * count: each of those ends a command, so the queue moves.
  *
  * Other results are processed as they arrive. An `appended` can be behind one that broke the queue: a unit that is refused because
  * of another stream, and has no events for this one. The log has confirmed its state.
@@ -83,6 +82,7 @@ import {
   type SentPart,
 } from './entry.ts';
 import { decide } from './fold.ts';
+import { handOverTo } from './hand-over.ts';
 import { newJob } from './jobs.ts';
 import type { Loader } from './loading.ts';
 import { redecisions } from './metrics.ts';
@@ -149,17 +149,15 @@ export function openQueue(options: QueueOptions): Queue {
   const due = new Set<Entry>();
   let received = 0;
   let sharedUntilMs = Number.NEGATIVE_INFINITY;
+  /** What waits is handed over at once. */
+  const onContended = (entry: Entry) => void owners?.contended(entry).then((elsewhere) => elsewhere && schedule(entry));
   const contention = openContention({ log, elapsed: options.elapsed, onLocked, onContended });
+  const handOver = owners && handOverTo({ owners, schedule, leave, release: contention.release });
 
   function onLocked(entry: Entry): void {
     // The callers may have cancelled their commands while the lock was waited for.
     if (entry.waiting.size > 0) void read(entry, idleBeside(entry));
     else schedule(entry);
-  }
-
-  function onContended(entry: Entry): void {
-    // What waits is handed over at once.
-    void owners?.contended(entry).then((elsewhere) => elsewhere && schedule(entry));
   }
 
   /** Processes the entry in a later turn of the event loop. */
@@ -182,7 +180,7 @@ export function openQueue(options: QueueOptions): Queue {
 
   /** Decides the commands that may be decided; whether there were any. */
   function decideWaiting(entry: Entry): boolean {
-    if (owners && entry.waiting.size > 0 && !handOver(entry, owners)) return false;
+    if (handOver && entry.waiting.size > 0 && !handOver(entry)) return false;
     let isReady = false;
     for (const job of entry.waiting) {
       if (job.entries.length > 1) {
@@ -193,23 +191,6 @@ export function openQueue(options: QueueOptions): Queue {
       send(job);
     }
     return isReady;
-  }
-
-  /** Commands that the stream's owner can do leave. Whether the others may be decided. */
-  function handOver(entry: Entry, { ownerOf }: Owners): boolean {
-    const owner = ownerOf(entry, () => schedule(entry));
-    if (owner === 'sought') {
-      if (entry.inFlight.length === 0) contention.release(entry);
-      return false;
-    }
-    if (!owner) return true;
-    for (const job of [...entry.waiting]) {
-      // One that keeps its place until its other queues have recovered may have been done.
-      if (!job.unit.forwardable || job.sent) continue;
-      leave(job);
-      job.reject(owner);
-    }
-    return true;
   }
 
   /** Whether commands of all these queues may be decided. If not, one of them is scheduled once that may have changed. */
@@ -243,8 +224,10 @@ export function openQueue(options: QueueOptions): Queue {
   /** Reads the stream's events; and those of `others`, whose units are decided after it. */
   async function read(entry: Entry, others: Entry[] = []): Promise<void> {
     entry.loading = true;
+    // Reading the others is a hint: if one can't be read, its own queue finds that out.
+    const beside = Promise.allSettled(others.map(loader.load));
     try {
-      await Promise.all([entry, ...others].map(loader.load));
+      await loader.load(entry);
       entry.latestKnown = 0;
     } catch (error) {
       for (const job of [...entry.waiting]) {
@@ -252,8 +235,10 @@ export function openQueue(options: QueueOptions): Queue {
         job.reject(error);
       }
     }
+    await beside;
     entry.loading = false;
-    schedule(entry);
+    // The others too: their commands may have left meanwhile, and only a turn lets go of an idle stream.
+    for (const each of [entry, ...others]) schedule(each);
   }
 
   /** Takes a command out of its queues. What was behind it may be decided. */
@@ -404,11 +389,9 @@ export function openQueue(options: QueueOptions): Queue {
   /** Reads the streams that are not in memory, while other commands go on. */
   async function warm(job: Job, cold: Entry[]): Promise<void> {
     for (const entry of job.entries) entry.warming++;
-    try {
-      await Promise.all(cold.map((entry) => entry.read ?? loader.load(entry)));
-    } catch (error) {
-      if (!job.done) job.reject(error);
-    }
+    const reads = await Promise.allSettled(cold.map((entry) => entry.read ?? loader.load(entry)));
+    const failed = reads.find((read) => read.status === 'rejected');
+    if (failed && !job.done) job.reject(failed.reason);
     for (const entry of job.entries) {
       entry.warming--;
       schedule(entry);

@@ -83,9 +83,19 @@ export function openS3Store(options: S3Options): ArchiveStore {
   return {
     where,
     async put(name, content, signal) {
+      // An error of the content is the caller's, and says nothing about the store.
+      let own: { error: unknown } | undefined;
+      async function* watched() {
+        try {
+          yield* content;
+        } catch (error) {
+          own = { error };
+          throw error;
+        }
+      }
       const upload = new Upload({
         client,
-        params: { Bucket, Key: keyOf(name), Body: Readable.from(content, { objectMode: false }) },
+        params: { Bucket, Key: keyOf(name), Body: Readable.from(watched(), { objectMode: false }) },
         partSize: partBytes,
         queueSize: partsInFlight,
       });
@@ -95,7 +105,7 @@ export function openS3Store(options: S3Options): ArchiveStore {
       try {
         await upload.done();
       } catch (error) {
-        throw failed(name, error, signal);
+        throw own ? own.error : failed(name, error, signal);
       } finally {
         signal.removeEventListener('abort', giveUp);
       }

@@ -1,5 +1,6 @@
 /** Writes to the log: one call of append() (migrations/010_append.sql) checks and writes a batch of appends. */
 import { CaudalError } from '@caudal/kernel/errors.ts';
+import { timeOfId } from '@caudal/kernel/ids.ts';
 import {
   booleanArray,
   byteaArray,
@@ -246,12 +247,27 @@ function lacksPartition(error: unknown): boolean {
   return (state === '23514' && /no partition/.test(message)) || (state === '42883' && /tail_/.test(message));
 }
 
-/** An id whose time is more than a day ahead of the server's clock: it could not be forgotten in time. */
-function asCallersMistake(error: unknown): unknown {
-  if (sqlState(error) !== '22008') return error;
+function idFromFuture(cause?: unknown): CaudalError {
   const message =
     'The time in an id (UUIDv7), such as the request_id, is more than a day ahead. Set the clock of the process that makes the ids.';
-  return new CaudalError('INVALID_ARGUMENT', 'ID_FROM_FUTURE', message, { cause: error });
+  return new CaudalError('INVALID_ARGUMENT', 'ID_FROM_FUTURE', message, { cause });
+}
+
+/** An id whose time is more than a day ahead of the server's clock: it could not be forgotten in time. */
+function asCallersMistake(error: unknown): unknown {
+  return sqlState(error) === '22008' ? idFromFuture(error) : error;
+}
+
+/** An hour more than the log's own bound: the process's clock is another one. */
+const longestAheadMs = 25 * 3_600_000;
+
+/**
+ * The refusal of an append with an id of a time too far ahead, by this process's clock. The log refuses it too, but then all that
+ * share its call are sent again, each alone: one caller could slow down all others.
+ */
+export function fromFuture({ command, claims = [] }: Append, now: number): CaudalError | undefined {
+  const isAhead = (time: number | undefined) => time !== undefined && time > now + longestAheadMs;
+  return isAhead(command?.madeAt) || claims.some(({ id }) => isAhead(timeOfId(id))) ? idFromFuture() : undefined;
 }
 
 /**

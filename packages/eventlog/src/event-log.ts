@@ -5,7 +5,7 @@ import type { Database, Transaction } from '@caudal/postgres/database.ts';
 import { isBusyError, sqlState } from '@caudal/postgres/errors.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { counter, histogram } from '@caudal/telemetry/metrics.ts';
-import { appendBatch, type Judgeable, NoPartition, UnsendableBatch } from './append.ts';
+import { appendBatch, fromFuture, type Judgeable, NoPartition, UnsendableBatch } from './append.ts';
 import type { Archive } from './archive/archive.ts';
 import { isOtherEpoch, openEpochs } from './epochs.ts';
 import { type Failure, groupCommit } from './group-commit.ts';
@@ -137,6 +137,8 @@ export function openEventLog(options: OpenEventLogOptions): EventLog & Running {
   return {
     domain,
     append(append) {
+      const refusal = fromFuture(append, Date.now());
+      if (refusal) return Promise.reject(refusal);
       if (epochs.current !== undefined) madeIn.set(append, epochs.current);
       return commits.append(append);
     },

@@ -44,9 +44,10 @@ export const orders = defineContext({
     'log.events.follow',
   ],
   deciders: [orderDecider, fulfilmentDecider],
-  commands: ({ aggregates, client, ids }) => [
+  commands: ({ aggregates, client, clock, ids }) => [
     orderService({
       aggregates,
+      clock,
       ids,
       catalog: client(CatalogServiceService),
       customers: client(CustomerQueryServiceService),

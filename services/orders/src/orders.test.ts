@@ -8,6 +8,7 @@ import {
   PlaceOrderRequest,
 } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import { notFound } from '@caudal/kernel/errors.ts';
+import { derivedIdAt } from '@caudal/kernel/ids.ts';
 import type { Call, CallOptions } from '@caudal/rpc/types.ts';
 import { refusalOf, testCall } from '@caudal/testing/call.ts';
 import { viewsOf } from '@caudal/testing/interleavings.ts';
@@ -67,12 +68,26 @@ function serve(sold = products) {
       },
     } as OrderServiceDependencies['queries'],
     ids: () => 'made',
+    clock: () => new Date('2026-01-01T00:00:00Z'),
   });
   const call = handlers as unknown as Record<string, (request: unknown, call: Call) => Promise<Order>>;
   return { log, options, viewed, place: call.placeOrder!, cancel: call.cancelOrder! };
 }
 
 describe('placing an order', () => {
+  test('with an id of a time more than a day ahead is refused: its reservation would be, too', async () => {
+    const { place, log } = serve();
+    const idAt = (time: string) => derivedIdAt(Date.parse(time), 'an order');
+    for (const orderId of [idAt('2026-01-02T00:00:01Z'), `${idAt('9999-01-01T00:00:00Z')}.x`])
+      expect(await refusalOf(place({ ...request, orderId }, testCall()))).toEqual({
+        code: 'INVALID_ARGUMENT',
+        reason: 'ID_FROM_FUTURE',
+      });
+    expect(log.events).toEqual([]);
+    await place({ ...request, orderId: idAt('2026-01-01T23:59:59Z') }, testCall());
+    expect(log.events).toHaveLength(1);
+  });
+
   test("takes the catalogue's prices, whatever the request contains", async () => {
     const { place, log } = serve();
     const call = testCall({ requestId: 'r1' });

@@ -104,7 +104,7 @@ async function moveOut(options: ArchiveOptions, due: DueMonth): Promise<void> {
   const { store } = archive;
   const path = `${domain}/${month}/${newId()}`;
   const [{ size }] = (await database.query<{ size: number }>({
-    text: 'SELECT pg_relation_size(to_regclass($1)) AS size',
+    text: 'SELECT pg_table_size(to_regclass($1)) AS size',
     values: [tableOf(month)],
   })) as [{ size: number }];
   if (size > largestTable)

@@ -30,6 +30,8 @@ export interface ReconciliationOptions {
 const pageSize = 5_000;
 /** Streams that are compared at once: their views are read together. */
 const comparedAtOnce = 500;
+/** Heads whose events are read at once. More of them could take longer than a call may, if they are in an archive. */
+const readAtOnce = 64;
 /** Events in one read of a log: the most that it gives. */
 const readLimit = 1_000;
 
@@ -60,7 +62,7 @@ async function eventsOf(log: LogReader, heads: StreamHead[]): Promise<RecordedEv
   const events = new Map<string, RecordedEvent>();
   // Streams may have grown since, and a read has a limit: what it did not reach is read by the next one.
   for (let rest = cursors; rest.length > 0; rest = cursors.filter(({ stream }) => !events.has(stream))) {
-    const read = await log.readStreams(rest, { limit: readLimit });
+    const read = await log.readStreams(rest.slice(0, readAtOnce), { limit: readLimit });
     if (read.length === 0) throw unavailable(`the log of ${log.domain} with its newest events`);
     for (const event of read) if (!events.has(event.stream)) events.set(event.stream, event);
   }

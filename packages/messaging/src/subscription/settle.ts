@@ -138,6 +138,34 @@ export function settler(options: SettleOptions): (events: RecordedEvent[], lease
     return open;
   }
 
+  /**
+   * The events that the gaps lack, and the streams whose events can't be read for a reason that waiting does not cure, as a damaged
+   * object of the archive. That is a failure of these streams, and of no others.
+   */
+  async function readGaps(gaps: Trouble[]): Promise<{ read: RecordedEvent[]; unreadable: Set<string> }> {
+    const cursors = gaps.map(({ stream, seen }) => ({ stream, afterVersion: seen! }));
+    const result = await patiently(async () => {
+      try {
+        return { read: await logOf(logs, gaps[0]!.stream).readStreams(cursors, { limit: readLimit }) };
+      } catch (error) {
+        if (isTransient(error)) throw error;
+        return { error };
+      }
+    });
+    if (result.read) return { read: result.read, unreadable: new Set() };
+    if (gaps.length === 1) {
+      const [gap] = gaps as [Trouble];
+      Object.assign(gap, failedAgain(gap, gap.seen! + 1, result.error));
+      return { read: [], unreadable: new Set([gap.stream]) };
+    }
+    // Which of them it is, each read by itself shows.
+    const each = await Promise.all(gaps.map((gap) => readGaps([gap])));
+    return {
+      read: each.flatMap(({ read }) => read),
+      unreadable: new Set(each.flatMap(({ unreadable }) => [...unreadable])),
+    };
+  }
+
   /** Reads the missing events and puts them before the others. Returns the gaps that the read has reached. */
   async function fillGaps(gaps: Trouble[]): Promise<Trouble[]> {
     const known: Trouble[] = [];
@@ -145,13 +173,14 @@ export function settler(options: SettleOptions): (events: RecordedEvent[], lease
     for (const ofDomain of Map.groupBy(gaps, ({ stream }) => domainOf(stream)).values()) {
       for (let place = 0; place < ofDomain.length && count < readLimit; place += cursorsAtOnce) {
         const part = ofDomain.slice(place, place + cursorsAtOnce);
-        const cursors = part.map(({ stream, seen }) => ({ stream, afterVersion: seen! }));
-        const read = await patiently(async () => {
-          return logOf(logs, part[0]!.stream).readStreams(cursors, { limit: readLimit });
-        });
+        const { read, unreadable } = await readGaps(part);
         count += read.length;
         const missing = byStream(read);
         for (const gap of part) {
+          if (unreadable.has(gap.stream)) {
+            known.push(gap);
+            continue;
+          }
           const found = missing.get(gap.stream);
           // The read was full before it reached this stream.
           if (!found && read.length === readLimit) continue;

@@ -98,6 +98,19 @@ describeWith(['postgres'], 'runSubscription', () => {
     expect(calls.readStreams).toBe(1);
   });
 
+  test('events that can never be read park their stream, and no other one waits for it', async () => {
+    const { log, handler, give, calls, parked } = given();
+    const [bad, good] = [`${orders}/bad`, `${orders}/good`];
+    const batch = [(await grow(log, bad, 3))[2]!, (await grow(log, good, 3))[2]!];
+    calls.afterRead = async (events) => {
+      if (events.some(({ stream }) => stream === bad)) throw new Error('that object is damaged');
+    };
+    await give(batch);
+    expect(handler.applied.get(good)).toEqual(versions(3));
+    expect(handler.applied.has(bad)).toBe(false);
+    expect(await parked()).toMatchObject([{ stream: bad, version: 1, error: expect.stringContaining('damaged') }]);
+  });
+
   test('a gap longer than one read is filled in parts', async () => {
     const { log, handler, give } = given();
     await grow(log, `${orders}/1`, 2_500);

@@ -238,11 +238,16 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
         { weight: 4, arbitrary: fc.constant(1) },
         fc.constantFrom(0, -1, 2, 1.5, 2 ** 53 - 1, 1e300, 'x'),
       );
+      const valid = fc.tuple(
+        fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }).map(String),
+        fc.date({ noInvalidDate: true, min: new Date(0), max: new Date(2 ** 42) }).map((date) => date.toJSON()),
+        fc.string({ unit: 'grapheme' }),
+      );
       const outcomes = { taken: 0, refused: 0 };
       await fc.assert(
         fc.asyncProperty(
           number,
-          fc.oneof({ weight: 3, arbitrary: fc.tuple(long, time, text) }, fc.tuple(key, key, key), fc.array(key)),
+          fc.oneof(valid, fc.tuple(long, time, text), fc.tuple(key, key, key), fc.array(key)),
           text,
           async (...content) => {
             const pageToken = Buffer.from(JSON.stringify([print, ...content])).toString('base64url');

@@ -176,9 +176,13 @@ export function openPeer({ address, instance }: Instance, token: TokenSource | u
     for (const one of [...sent.values()]) {
       if (!isLost(one)) continue;
       sent.delete(one.id);
+      // A silent owner may wake up, and must not do then what is done elsewhere, or was refused there.
+      if (how === 'silent') cancelled.push(one.id);
       one.settle({ kind: 'lost', sent: true });
     }
-    closeIfDone();
+    if (cancelled.length > 0) flushSoon();
+    // After the cancellations are sent.
+    setImmediate(closeIfDone);
   }
 
   function closeIfDone(): void {

@@ -189,7 +189,8 @@ export function createPipeline(limits: Limits, forwarder?: Forwarder): Pipeline 
           },
           consistency: incoming.consistency ?? decodeConsistency(incoming.header(headerNames.consistency)),
           wrote(stream, version) {
-            written.set(stream, Math.max(version, written.get(stream) ?? 0));
+            // Of a stream that does not exist there is nothing to wait for.
+            if (version > 0) written.set(stream, Math.max(version, written.get(stream) ?? 0));
           },
           remembered(ageMs) {
             oldestMs = Math.max(ageMs, oldestMs ?? 0);

@@ -11,8 +11,9 @@ import {
   OrderServiceService,
   type PlaceOrderRequest,
 } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
-import { CaudalError, type FieldViolation, isCode, isTransient, refused } from '@caudal/kernel/errors.ts';
-import type { IdSource } from '@caudal/kernel/ids.ts';
+import { CaudalError, type FieldViolation, invalidField, isCode, isTransient, refused } from '@caudal/kernel/errors.ts';
+import { type IdSource, timeOfId } from '@caudal/kernel/ids.ts';
+import type { Clock } from '@caudal/kernel/time.ts';
 import { type Call, type CallOptions, type Client, service } from '@caudal/rpc/types.ts';
 import { orderDecider, type PricedLine, place, requestCancel } from '../domain/order.ts';
 import { orderMessage } from '../order-message.ts';
@@ -23,13 +24,15 @@ export interface OrderServiceDependencies {
   customers: Client<CustomerQueryServiceService>;
   queries: Client<OrderQueryServiceService>;
   ids: IdSource;
+  clock: Clock;
 }
 
-export function orderService({ aggregates, catalog, customers, queries, ids }: OrderServiceDependencies) {
+export function orderService({ aggregates, catalog, customers, queries, ids, clock }: OrderServiceDependencies) {
   return service(OrderServiceService, {
     async placeOrder(request, call) {
       const checked = await lookedUp(request, call);
       const orderId = request.orderId || ids();
+      assertOfPresent(orderId, clock());
       const { customerId, country, paymentMethod, reference, attributes } = request;
       return executeFor(call, aggregates, {
         decider: orderDecider,
@@ -129,6 +132,18 @@ export function orderService({ aggregates, catalog, customers, queries, ids }: O
     });
   }
 }
+
+/**
+ * The order's reservation has its id, and stock remembers ids of reservations by the time in them. The saga could do nothing with
+ * one that is refused there.
+ */
+function assertOfPresent(orderId: string, now: Date): void {
+  const madeAt = timeOfId(orderId);
+  if (madeAt !== undefined && madeAt > now.getTime() + dayMs)
+    throw invalidField('order_id', 'has a time in it (UUIDv7) that is more than a day ahead', 'ID_FROM_FUTURE');
+}
+
+const dayMs = 86_400_000;
 
 /** Options of a call that ends when the caller's own call ends. */
 function onBehalfOf({ origin, deadline, signal }: Call): CallOptions {

@@ -57,7 +57,7 @@ export function walletService({ aggregates, ids, shareLog }: WalletServiceDepend
   /** A transfer between wallets of one log. The sender's owner is asked for before anything is learned of the receiver. */
   async function transferWithin(transfer: Transfer, call: Call): Promise<Wallet> {
     const { fromWalletId, toWalletId } = transfer;
-    const { authorize, commandId, origin, signal } = call;
+    const { authorize, commandId, forwardable, origin, signal } = call;
     const { reply, streams } = await aggregates.executeUnit({
       parts: [
         { decider: walletDecider, id: fromWalletId, authorize },
@@ -66,7 +66,7 @@ export function walletService({ aggregates, ids, shareLog }: WalletServiceDepend
       decide: ([from, to]) => transferAtOnce(from!, to!, transfer),
       reply: ([from]) => walletMessage(from!.state, from!.version),
       replyCodec: Wallet,
-      ...{ commandId, origin, signal },
+      ...{ commandId, forwardable, origin, signal },
     });
     // The consistency token is about the sender's wallet: that of the receiver would tell how busy it is.
     call.wrote(streams[0]!.stream, streams[0]!.version);
