@@ -1,6 +1,7 @@
 /** A context's event log in PostgreSQL. */
 import { isCode, unavailable } from '@caudal/kernel/errors.ts';
 import type { Running } from '@caudal/kernel/lifetime.ts';
+import { type Clock, systemClock } from '@caudal/kernel/time.ts';
 import type { Database, Transaction } from '@caudal/postgres/database.ts';
 import { isBusyError, sqlState } from '@caudal/postgres/errors.ts';
 import { logger } from '@caudal/telemetry/log.ts';
@@ -35,6 +36,8 @@ export interface OpenEventLogOptions {
   maxQueued?: number;
   /** The longest wait for growth whose announcement was lost, in milliseconds; 2,000 if absent. */
   announcedPollMs?: number;
+  /** Tells which ids are of a time too far ahead; the system's if absent. */
+  clock?: Clock;
   /** Where old months are, if some have left the database. */
   archive?: Archive | undefined;
 }
@@ -64,7 +67,7 @@ function classify(error: unknown): Failure {
 
 /** Opens the log. It connects at first use. `stop` waits for the appends in flight. */
 export function openEventLog(options: OpenEventLogOptions): EventLog & Running {
-  const { database, appender = database, domain, announcedPollMs, archive } = options;
+  const { database, appender = database, domain, announcedPollMs, archive, clock = systemClock } = options;
   const epochs = openEpochs(database, domain);
   const reader = openReader({ database, domain, announcedPollMs, archive, epochs });
   const others = notifier(database);
@@ -137,7 +140,7 @@ export function openEventLog(options: OpenEventLogOptions): EventLog & Running {
   return {
     domain,
     append(append) {
-      const refusal = fromFuture(append, Date.now());
+      const refusal = fromFuture(append, clock().getTime());
       if (refusal) return Promise.reject(refusal);
       if (epochs.current !== undefined) madeIn.set(append, epochs.current);
       return commits.append(append);

@@ -63,7 +63,7 @@ describeWith(['postgres'], 'the log and its model', () => {
   let now = Date.now();
   let runs = 0;
   beforeAll(async () => {
-    fresh = await freshLog();
+    fresh = await freshLog('orders', { clock: () => new Date(now) });
   });
   afterAll(() => fresh.drop());
 

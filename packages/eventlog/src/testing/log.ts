@@ -6,7 +6,8 @@ import { freshDatabase } from '@caudal/testing/servers.ts';
 import { type OpenEventLogOptions, openEventLog } from '../event-log.ts';
 import { migrations } from '../migrations.ts';
 
-type Options = Partial<DatabaseOptions> & Pick<Partial<OpenEventLogOptions>, 'retryForMs' | 'maxQueued' | 'archive'>;
+type Options = Partial<DatabaseOptions> &
+  Pick<Partial<OpenEventLogOptions>, 'retryForMs' | 'maxQueued' | 'archive' | 'clock'>;
 
 /** Takes the log's turn until the transaction ends. */
 export async function holdTurn(tx: Transaction): Promise<void> {
