@@ -154,6 +154,8 @@ IN_WORDS_ONLY = [
     re.compile(r"must be the code of a currency in use"),
     # The same value in two places.
     re.compile(r"must be the same as in (If-Match|Idempotency-Key)"),
+    # HTTP allows a list.
+    re.compile(r"^If-Match must be one etag"),
     re.compile(r'must be "[^"]*", as in the path'),
 ]
 
