@@ -38,8 +38,28 @@ export function ofFormerEra(sent: Sent, outcome: Outcome): Outcome {
 /** Those after which a command is not decided again for another writer, or another epoch of the log. */
 export type Concluded = Exclude<Outcome, { kind: 'conflict' | 'outdated' }>;
 
+/**
+ * Answers the caller, or notes what the log knows of the command's ids. Whether the command is to be decided again: at most
+ * `most` times for claims that were not as expected.
+ */
+export function conclude(sent: Sent, outcome: Concluded, most: number): boolean {
+  const { job } = sent;
+  if (outcome.kind === 'claimed') {
+    noteClaims(sent, outcome);
+    if (++job.claimed <= most) return true;
+    job.reject(contended(job.entries[0]!.stream));
+    return false;
+  }
+  if (outcome.kind === 'appended' && sent.answer.kind === 'look') {
+    noteClaims(sent, outcome);
+    return true;
+  }
+  answer(sent, outcome);
+  return false;
+}
+
 /** Answers the caller of a command that is not decided again. */
-export function answer(sent: Sent, outcome: Exclude<Concluded, { kind: 'claimed' }>): void {
+function answer(sent: Sent, outcome: Exclude<Concluded, { kind: 'claimed' }>): void {
   const { job } = sent;
   if (outcome.kind === 'appended') {
     reply(sent);
@@ -90,10 +110,7 @@ export function cancelled(signal: AbortSignal): unknown {
 }
 
 /** Notes what the log knows of the claims that a command has asked for. What was looked up and is not found is absent. */
-export function noteClaims(
-  { job, append, answer }: Sent,
-  outcome: Extract<Outcome, { kind: 'claimed' | 'appended' }>,
-): void {
+function noteClaims({ job, append, answer }: Sent, outcome: Extract<Outcome, { kind: 'claimed' | 'appended' }>): void {
   const found = outcome.kind === 'claimed' ? outcome.claims : [];
   for (const known of found) {
     const { scope, id } = append.claims![known.place]!;

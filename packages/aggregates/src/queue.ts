@@ -58,12 +58,11 @@ import type { EventLog } from '@caudal/eventlog/types.ts';
 import type { IdSource } from '@caudal/kernel/ids.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
 import {
-  answer,
   type Concluded,
   cancelled,
+  conclude,
   contended,
   hasLanded,
-  noteClaims,
   ofFormerEra,
   queueFull,
   reply,
@@ -71,16 +70,8 @@ import {
 } from './answers.ts';
 import type { KnownClaims } from './claims.ts';
 import { openContention } from './contention.ts';
-import {
-  type AnyUnit,
-  type Entry,
-  type Era,
-  isIdle,
-  type Job,
-  type Outcome,
-  type Sent,
-  type SentPart,
-} from './entry.ts';
+import type { AnyUnit, Entry, Era, Job, Outcome, Sent, SentPart } from './entry.ts';
+import { isIdle } from './entry.ts';
 import { decide } from './fold.ts';
 import { handOverTo } from './hand-over.ts';
 import { newJob } from './jobs.ts';
@@ -114,8 +105,6 @@ const streamsATurn = 16;
  * that was decided behind it on the unit's busy streams is void.
  */
 const sharedMs = 10_000;
-
-type Claimed = Extract<Outcome, { kind: 'claimed' }>;
 
 const nothingKnown: KnownClaims['fromLog'] = new Map();
 
@@ -301,7 +290,7 @@ export function openQueue(options: QueueOptions): Queue {
         entry.overtaken = false;
       }
     }
-    if (conclude(sent, outcome)) {
+    if (conclude(sent, outcome, maxContended)) {
       for (const entry of job.entries) putBack(entry, [job]);
       decideAgain(job);
     }
@@ -344,33 +333,13 @@ export function openQueue(options: QueueOptions): Queue {
     if (job.done) return;
     if (outcome.kind === 'outdated') decideAgain(job);
     else if (outcome.kind !== 'conflict') {
-      if (conclude(sent, outcome)) decideAgain(job);
+      if (conclude(sent, outcome, maxContended)) decideAgain(job);
       else leave(job);
     } else if (hasLanded(sent)) reply(sent);
     else if (sent.overtaken && ++job.contended > maxContended) {
       leave(job);
       job.reject(contended(job.entries[0]!.stream));
     } else decideAgain(job);
-  }
-
-  /** Answers the caller, or notes what the log knows of the command's ids. Whether the command is to be decided again. */
-  function conclude(sent: Sent, outcome: Concluded): boolean {
-    if (outcome.kind === 'claimed') return learn(sent, outcome);
-    if (outcome.kind === 'appended' && sent.answer.kind === 'look') {
-      noteClaims(sent, outcome);
-      return true;
-    }
-    answer(sent, outcome);
-    return false;
-  }
-
-  /** Notes claims that are not as expected. Whether the command may be decided again. */
-  function learn(sent: Sent, outcome: Claimed): boolean {
-    const { job } = sent;
-    noteClaims(sent, outcome);
-    if (++job.claimed <= maxContended) return true;
-    job.reject(contended(job.entries[0]!.stream));
-    return false;
   }
 
   /** The command is free in all its queues. */

@@ -3,6 +3,7 @@
  * asked at each try to handle them, since the loss may become known in between.
  */
 import { domainOf } from '@caudal/contract/entity.ts';
+import { endOfLog } from '@caudal/eventlog/end-of-log.ts';
 import { isLost, presentOf } from '@caudal/eventlog/epochs.ts';
 import type { LogReader, RecordedEvent } from '@caudal/eventlog/types.ts';
 import { logger } from '@caudal/telemetry/log.ts';
@@ -15,9 +16,6 @@ const dropped = counter(
   'Events that were not handled, because the log has lost them in a fail-over',
 );
 
-/** A position that no log reaches: a read behind it brings the log's epochs alone. */
-const beyond = Number.MAX_SAFE_INTEGER;
-
 /** When a log was last asked, by performance.now(): the handlers of a process share their logs. */
 const askedAt = new WeakMap<LogReader, number>();
 
@@ -26,7 +24,8 @@ export async function learnEpochs(reader: LogReader, withinMs = 0): Promise<void
   const now = performance.now();
   if (!reader.epochs || now - (askedAt.get(reader) ?? Number.NEGATIVE_INFINITY) < withinMs) return;
   askedAt.set(reader, now);
-  await reader.readLog(beyond, { limit: 1 });
+  // Any read brings them; this one brings no event.
+  await endOfLog(reader);
 }
 
 /** Which of a log's events it still has, of those that do not say their epoch: sent by a relay of version 0.2. */
