@@ -16,8 +16,8 @@ export interface Owner extends Self {
 
 export interface OwnerRows {
   /**
-   * Claims the stream, or returns its owner; undefined if another process changed the row at the same moment. `gone`:
-   * instances whose rows may be taken over before they end.
+   * Claims the stream, or returns its owner. If another process changes the row at the same moment, this returns undefined, or the
+   * owner before that. `gone`: instances whose rows may be taken over before they end.
    */
   claim(stream: string, gone: string[]): Promise<Owner | undefined>;
   /** The owner of a stream, if it has one. */

@@ -111,6 +111,30 @@ describeWith(['postgres'], 'owners', () => {
     expect(await instances()).toEqual([heir]);
   });
 
+  test('of two processes that take over while the row is locked, the second finds the first', async () => {
+    const [a, b, c] = [start('a'), start('b'), start('c')];
+    await a.contended(entryOf());
+    const [atB, atC] = [entryOf(), entryOf()];
+    await Promise.all([b.contended(atB), c.contended(atC)]);
+    const [fromB, fromC] = [routeOf(b, atB), routeOf(c, atC)];
+    const holder = openDatabase({ url: fresh.url, schema: 'test', poolSize: 1 });
+    // Both statements begin before either has changed the row.
+    const lost = await holder.transaction(async (tx) => {
+      await tx.query({ text: 'SELECT * FROM stream_owners FOR UPDATE' });
+      const both = Promise.all([fromB.lost('gone'), fromC.lost('gone')]);
+      await until(async () => {
+        const text = `SELECT count(*)::int AS waiting FROM pg_stat_activity
+          WHERE datname = current_database() AND wait_event_type = 'Lock'`;
+        return (await database.query<{ waiting: number }>({ text }))[0]?.waiting === 2;
+      });
+      return { both };
+    });
+    await lost.both;
+    await holder.close();
+    const [heir] = await instances();
+    expect([sent(b, atB), sent(c, atC)]).toEqual(heir === 'b' ? ['here', 'b'] : ['c', 'here']);
+  });
+
   test('a former owner that was thought gone stops owning at its next renewal', async () => {
     const [a, b] = [start('a'), start('b')];
     await a.contended(entryOf());

@@ -81,10 +81,10 @@ export function openOwners(options: OwnersOptions): Owners {
     const askedMs = elapsed();
     const mayOwn = !retired && owned.size < maxOwned;
     const gone = routes.gone();
-    // A row that is changed at the same moment is not seen: it is there for the next statement.
-    const owner = mayOwn
-      ? ((await rows.claim(stream, gone)) ?? (await rows.claim(stream, gone)))
-      : await rows.find(stream);
+    let owner = await (mayOwn ? rows.claim(stream, gone) : rows.find(stream));
+    // Of a row that is changed at the same moment, the statement sees nothing, or what it was: the next statement sees it.
+    if (mayOwn && (!owner || owner.leftMs <= 0 || gone.includes(owner.instance)))
+      owner = await rows.claim(stream, gone);
     if (!owner || owner.leftMs <= 0) return;
     const mine = owner.instance === instance;
     ownerClaims.add(1, { result: mine ? 'owned' : 'other' });

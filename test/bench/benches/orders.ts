@@ -57,8 +57,8 @@ export const orders: Bench = {
     const bench = 'orders';
     const figures: Figure[] = [];
     for (const [form, goal] of [
-      ['embedded', 250],
-      ['stores', 80],
+      ['embedded', 300],
+      ['stores', 110],
     ] as const) {
       const outcomes = await measure(form, tools);
       figures.push(
