@@ -1,10 +1,18 @@
-/** The mails to customers: plain text, one template per event. */
+/**
+ * The mails to customers: plain text, one template per event. They have nothing that a customer wrote, since the address
+ * may be another person's: docs/callers.md, Mails.
+ */
 import { decimalsOf } from '@caudal/contract/currencies.ts';
 import type { Order, OrderLine, OrderPayment } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
 import type { Mail } from './mailer.ts';
 
-export type Template = 'order_confirmed' | 'order_shipped' | 'order_delivered' | 'order_rejected' | 'order_cancelled';
+export type OrderTemplate =
+  | 'order_confirmed'
+  | 'order_shipped'
+  | 'order_delivered'
+  | 'order_rejected'
+  | 'order_cancelled';
 
 /** The order's data when the mail is written; views may be incomplete. */
 export type OrderFacts = Pick<Order, 'orderId' | 'reference' | 'lines' | 'total' | 'payment' | 'shipment' | 'reason'>;
@@ -38,10 +46,10 @@ const reasonTexts: Record<string, string> = {
   CARD_DECLINED: 'The card was declined.',
 };
 
-/** Whether money was taken. The view may lack the refund yet; a voided payment took nothing. */
-function wasPaid(payment: OrderPayment | undefined): payment is OrderPayment & { amount: Money } {
-  const taken = payment?.status === 'succeeded' || payment?.status === 'refunded';
-  return taken && payment.amount !== undefined && payment.amount.minorUnits > 0n;
+/** Whether money was taken. The view may lack refunds yet, so what is still to be paid back is not known. */
+function wasPaid(payment: OrderPayment | undefined): boolean {
+  const taken = payment !== undefined && !['', 'requested', 'failed', 'voided'].includes(payment.status);
+  return taken && (payment.amount?.minorUnits ?? 0n) > 0n;
 }
 
 interface Text {
@@ -49,59 +57,97 @@ interface Text {
   body: string;
 }
 
-const texts: Record<Template, (order: OrderFacts, name: string, reason: string) => Text> = {
-  order_confirmed: (order, name) => ({
-    subject: `Your order ${name} is confirmed`,
+/** `what`: "order 536365", or "order" if it can't be named. */
+const texts: Record<OrderTemplate, (order: OrderFacts, what: string, reason: string) => Text> = {
+  order_confirmed: (order, what) => ({
+    subject: `Your ${what} is confirmed`,
     body:
-      `Thank you. Your order ${name} is paid and being prepared:\n\n${linesText(order.lines)}` +
+      `Thank you. Your ${what} is paid and being prepared:\n\n${linesText(order.lines)}` +
       (order.total ? `\nTotal: ${moneyText(order.total)}\n` : ''),
   }),
-  order_shipped: ({ shipment }, name) => ({
-    subject: `Your order ${name} is on its way`,
+  order_shipped: ({ shipment }, what) => ({
+    subject: `Your ${what} is on its way`,
     body:
-      `Your order ${name} has left our warehouse.\n` +
+      `Your ${what} has left our warehouse.\n` +
       (shipment?.trackingNumber ? `\n${shipment.carrier || 'Tracking'}: ${shipment.trackingNumber}\n` : ''),
   }),
-  order_delivered: (_, name) => ({
-    subject: `Your order ${name} was delivered`,
-    body: `Your order ${name} was delivered. We hope you like it.\n`,
+  order_delivered: (_, what) => ({
+    subject: `Your ${what} was delivered`,
+    body: `Your ${what} was delivered. We hope you like it.\n`,
   }),
-  order_rejected: (_, name, reason) => ({
-    subject: `We could not fulfil your order ${name}`,
-    body: `We are sorry: we could not fulfil your order ${name}.${reasonTexts[reason] ? ` ${reasonTexts[reason]}` : ''}\n\nYou are not charged for it; what was paid goes back.\n`,
+  order_rejected: (_, what, reason) => ({
+    subject: `We could not fulfil your ${what}`,
+    body: `We are sorry: we could not fulfil your ${what}.${reasonTexts[reason] ? ` ${reasonTexts[reason]}` : ''}\n\nYou are not charged for it; what was paid goes back.\n`,
   }),
-  order_cancelled: ({ payment }, name) => ({
-    subject: `Your order ${name} is cancelled`,
-    body: `Your order ${name} is cancelled.${wasPaid(payment) ? ` What you paid, ${moneyText(payment.amount)}, goes back to you.` : ''}\n`,
+  order_cancelled: ({ payment }, what) => ({
+    subject: `Your ${what} is cancelled`,
+    body: `Your ${what} is cancelled.${wasPaid(payment) ? ' What you paid goes back to you; a mail will tell you when.' : ''}\n`,
   }),
 };
 
-export interface ComposeInput {
+interface Recipient {
   /** The message's id follows from it, so a mail that is sent twice is recognised as one. */
   notificationId: string;
-  template: Template;
-  customer: { displayName: string; email: string };
+  customer: { email: string };
   order: OrderFacts;
+}
+
+export interface ComposeInput extends Recipient {
+  template: OrderTemplate;
   /**
    * The event's reason, such as `INSUFFICIENT_STOCK`, for templates that contain it. The order's own reason if absent.
    */
   reason?: string;
 }
 
-/** Writes the mail; undefined if the customer has no address. */
-export function compose({ notificationId, template, customer, order, reason }: ComposeInput): Mail | undefined {
-  if (customer.email === '') return undefined;
-  const { subject, body } = texts[template](order, order.reference || order.orderId, reason ?? order.reason);
-  const greeting = customer.displayName ? `Hello ${customer.displayName},` : 'Hello,';
-  return {
-    id: notificationId,
-    to: { name: customer.displayName, address: customer.email },
-    subject,
-    text: `${greeting}\n\n${body}`,
-  };
+/** Writes the mail about an order; undefined if the customer has no address. */
+export function compose({ template, reason, ...to }: ComposeInput): Mail | undefined {
+  return mailOf(to, texts[template](to.order, named(to.order), reason ?? to.order.reason));
+}
+
+/** Money that was paid back. */
+export interface Refund {
+  amount: Money;
+  /** The whole payment, if it is known. */
+  paid: Money | undefined;
+  /** The payment was made from a wallet, not by card. */
+  byWallet: boolean;
+}
+
+/** Writes the mail about a refund, whole or in part; undefined if the customer has no address. */
+export function composeRefund({ refund, ...to }: Recipient & { refund: Refund }): Mail | undefined {
+  const { amount, paid, byWallet } = refund;
+  const what = named(to.order);
+  const isPart = paid !== undefined && paid.currency === amount.currency && amount.minorUnits < paid.minorUnits;
+  const part = isPart ? ` That is a part of the ${moneyText(paid)} that you paid.` : '';
+  const where = byWallet ? 'It is in your wallet.' : 'It goes to your card. Your bank may take some days to show it.';
+  return mailOf(to, {
+    subject: `We have paid back ${moneyText(amount)} for your ${what}`,
+    body: `We have paid back ${moneyText(amount)} for your ${what}.${part}\n\n${where}\n`,
+  });
+}
+
+/** Greets nobody by name: a name is what its owner wrote, and the address may be another's. */
+function mailOf({ notificationId, customer: { email } }: Recipient, { subject, body }: Text): Mail | undefined {
+  return email === '' ? undefined : { id: notificationId, to: email, subject, text: `Hello,\n\n${body}` };
+}
+
+/** The order by its reference, else by its id, if that is a number or code and nothing that could be read or followed. */
+function named({ reference, orderId }: OrderFacts): string {
+  if (isCode(reference) && /\p{N}/u.test(reference)) return `order ${reference}`;
+  return isCode(orderId) ? `order ${orderId}` : 'order';
+}
+
+/** Letters and digits, with single signs between them. Not a host, of which mail programs make a link. */
+function isCode(text: string): boolean {
+  return (
+    text.length <= 40 &&
+    /^[#№]?[\p{L}\p{M}\p{N}]+(?:[./#_:-][\p{L}\p{M}\p{N}]+)*$/u.test(text) &&
+    !/\.[\p{L}\p{M}]{2}/u.test(text)
+  );
 }
 
 /** Whether this version has a template of this stored name. */
-export function isTemplate(name: string): name is Template {
+export function isOrderTemplate(name: string): name is OrderTemplate {
   return Object.hasOwn(texts, name);
 }

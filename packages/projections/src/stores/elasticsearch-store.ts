@@ -9,6 +9,7 @@ import { Client, errors, type estypes } from '@elastic/elasticsearch';
 import { aggregateWith } from './elasticsearch-aggregate.ts';
 import { conditionsQuery, findAfter, fullTextQuery, sortOf } from './elasticsearch-query.ts';
 import { sumsMapping, sumsOf } from './elasticsearch-sums.ts';
+import { boundedConditions } from './keys.ts';
 import { packStreams, unpackStreams } from './marks.ts';
 import {
   type Collection,
@@ -192,13 +193,17 @@ function collection({ client, waitForActiveShards }: Access, alias: string, layo
         return saveSingly(writes, (write) => save([write]), isDocumentError);
       }
     },
-    async find({ where, orderBy, after, limit }) {
-      const filter = [...conditionsQuery(where), ...(after ? [findAfter({ orderBy, after })] : [])];
-      const { hits } = await search({
+    async find(find) {
+      const { orderBy, after, limit } = find;
+      const filter = [...conditionsQuery(boundedConditions(find)), ...(after ? [findAfter({ orderBy, after })] : [])];
+      const found = search({
         query: { bool: { filter, must_not: { term: { deleted: true } } } },
         sort: sortOf(orderBy),
         size: limit,
+        timeout: `${countMs}ms`,
       });
+      const { hits, timed_out: tooLate } = await costed(found);
+      if (tooLate) throw tooCostly('Elasticsearch');
       return hits.hits.map((hit) => documentOf(hit._source!));
     },
     async count(where) {

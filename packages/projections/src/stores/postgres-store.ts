@@ -6,7 +6,7 @@ import { CaudalError, unavailable } from '@caudal/kernel/errors.ts';
 import { contentHash } from '@caudal/kernel/ids.ts';
 import type { Database, Statement } from '@caudal/postgres/database.ts';
 import { isDataError, sqlState } from '@caudal/postgres/errors.ts';
-import { totalOrder } from './keys.ts';
+import { boundedConditions, totalOrder } from './keys.ts';
 import { packStreams } from './marks.ts';
 import { aggregateStatement } from './postgres-aggregate.ts';
 import { fullText } from './postgres-search.ts';
@@ -116,7 +116,7 @@ function collection(database: Database, name: string, layout: Layout): Collectio
       const text = `SELECT id, rev, streams, deleted, view FROM ${table}
         WHERE ${whereOf(find, layout, values)}
         ORDER BY ${orderOf(find)} LIMIT ${values.add(find.limit)}`;
-      return documents(await run<Row>({ text, values: values.list }));
+      return documents(await costed(database.query<Row>({ text, values: values.list })));
     },
     async count(where) {
       const values = parameters();
@@ -240,8 +240,9 @@ function orderOf({ orderBy }: Find): string {
     .join(', ');
 }
 
-function whereOf({ where, orderBy, after }: Find, layout: Layout, values: Parameters): string {
-  const all = ['NOT deleted', ...conditions(where, layout, values)];
+function whereOf(find: Find, layout: Layout, values: Parameters): string {
+  const { orderBy, after } = find;
+  const all = ['NOT deleted', ...conditions(boundedConditions(find), layout, values)];
   if (after) all.push(values.after({ orderBy, after }, layout));
   return all.join(' AND ');
 }

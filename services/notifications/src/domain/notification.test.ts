@@ -11,7 +11,13 @@ import {
 } from './notification.ts';
 
 const id = notificationIdFor('A-1', 'order_shipped');
-const wanted = { notificationId: id, customerId: 'anna', template: 'order_shipped', orderId: 'A-1', reason: '' };
+const wanted = {
+  ...notificationDecider.initial.request,
+  notificationId: id,
+  customerId: 'anna',
+  template: 'order_shipped',
+  orderId: 'A-1',
+};
 const requested: NotificationEvent = { $case: 'requested', value: wanted };
 const sent: NotificationEvent = { $case: 'sent', value: {} };
 const failed = (reason: string): NotificationEvent => ({ $case: 'failed', value: { reason } });

@@ -1,5 +1,5 @@
 /**
- * A notification: one mail to a customer about an order, and its outcome. It contains the ids of customer and order
+ * A notification: one mail to a customer about an order or a refund, and its outcome. It contains the ids of customer and order
  * only; name and address are fetched when the mail is written, and never stored here.
  *
  *   requested ──> sent
@@ -31,7 +31,15 @@ export const notificationDecider: Decider<NotificationState, NotificationEvent> 
   entity: notification,
   initial: {
     status: 'none',
-    request: { notificationId: '', customerId: '', template: '', orderId: '', reason: '' },
+    request: {
+      notificationId: '',
+      customerId: '',
+      template: '',
+      orderId: '',
+      reason: '',
+      paymentId: '',
+      amount: undefined,
+    },
     attempts: 0,
     dueAt: undefined,
   },
@@ -53,6 +61,14 @@ export const notificationDecider: Decider<NotificationState, NotificationEvent> 
 /** The id of the notification for an order and template: the same for every repeat. */
 export function notificationIdFor(orderId: string, template: string): string {
   return derivedId('notification', orderId, template);
+}
+
+/**
+ * The id of the notification about a refund. `refundId`: of one refund of several, or 'whole'. It does not follow from the
+ * event's version, which another event may get after a fail-over.
+ */
+export function refundNotificationIdFor(paymentId: string, refundId: string): string {
+  return derivedId('notification', 'payment_refunded', paymentId, refundId);
 }
 
 const isOpen = ({ status }: NotificationState) => status === 'requested' || status === 'delayed';

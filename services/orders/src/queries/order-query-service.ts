@@ -1,6 +1,7 @@
 /** Reads orders. */
 
 import { viewEtag } from '@caudal/context/etag.ts';
+import { type ListOrders, listOrder } from '@caudal/context/order-by.ts';
 import { pageLimit } from '@caudal/context/page-limit.ts';
 import type { ViewReader } from '@caudal/context/view-reader.ts';
 import { order } from '@caudal/contract/entities.ts';
@@ -15,6 +16,11 @@ import type { Condition, StoredView } from '@caudal/projections/types.ts';
 import { service } from '@caudal/rpc/types.ts';
 import { summarizeOrders } from './summarize-orders.ts';
 
+const ordersBy: ListOrders = {
+  'create_time desc': [{ key: 'create_time', descending: true }],
+  create_time: [{ key: 'create_time' }],
+};
+
 export function orderQueryService({ views }: { views: ViewReader<Order> }) {
   return service(OrderQueryServiceService, {
     async getOrder({ orderId }, call) {
@@ -28,15 +34,15 @@ export function orderQueryService({ views }: { views: ViewReader<Order> }) {
     async listOrders(request, call) {
       const page = await views.find(
         {
-          where: conditions(request),
-          orderBy: [{ key: 'create_time', descending: true }],
+          // An order that its payment or shipment has begun is not placed yet.
+          where: [...conditions(request), { key: 'create_time' }],
+          ...listOrder(request.orderBy, ordersBy),
           limit: pageLimit(request.pageSize),
           pageToken: request.pageToken,
         },
         call,
       );
-      const orders = page.views.filter(({ view }) => view.orderId).map(message);
-      return { orders, nextPageToken: page.nextPageToken };
+      return { orders: page.views.map(message), nextPageToken: page.nextPageToken };
     },
 
     summarizeOrders: (request, call) => summarizeOrders(views, request, call),

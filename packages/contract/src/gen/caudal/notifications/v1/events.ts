@@ -7,6 +7,7 @@
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import { Timestamp } from "../../../google/protobuf/timestamp.ts";
+import { Money } from "../../type/v1/money.ts";
 
 export const protobufPackage = "caudal.notifications.v1";
 
@@ -27,11 +28,16 @@ export interface NotificationEvent {
 /** A mail to a customer was requested. */
 export interface NotificationRequested {
   notificationId: string;
+  /** Empty if only the payment knows the customer. */
   customerId: string;
-  /** The text: "order_confirmed", "order_shipped", "order_delivered", "order_rejected" or "order_cancelled". */
+  /** The text: "order_confirmed", "order_shipped", "order_delivered", "order_rejected", "order_cancelled" or "payment_refunded". */
   template: string;
   orderId: string;
   reason: string;
+  /** Of a refund: the payment. */
+  paymentId: string;
+  /** Of a refund: what was paid back. All of the payment if absent. */
+  amount: Money | undefined;
 }
 
 /** The mail server accepted the mail. */
@@ -194,7 +200,15 @@ export const NotificationEvent: MessageFns<NotificationEvent> = {
 };
 
 function createBaseNotificationRequested(): NotificationRequested {
-  return { notificationId: "", customerId: "", template: "", orderId: "", reason: "" };
+  return {
+    notificationId: "",
+    customerId: "",
+    template: "",
+    orderId: "",
+    reason: "",
+    paymentId: "",
+    amount: undefined,
+  };
 }
 
 export const NotificationRequested: MessageFns<NotificationRequested> = {
@@ -213,6 +227,12 @@ export const NotificationRequested: MessageFns<NotificationRequested> = {
     }
     if (message.reason !== "") {
       writer.uint32(42).string(message.reason);
+    }
+    if (message.paymentId !== "") {
+      writer.uint32(50).string(message.paymentId);
+    }
+    if (message.amount !== undefined) {
+      Money.encode(message.amount, writer.uint32(58).fork()).join();
     }
     return writer;
   },
@@ -270,6 +290,22 @@ export const NotificationRequested: MessageFns<NotificationRequested> = {
             message.reason = reader.string();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.paymentId = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.amount = Money.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -301,6 +337,12 @@ export const NotificationRequested: MessageFns<NotificationRequested> = {
         ? globalThis.String(object.order_id)
         : "",
       reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      paymentId: isSet(object.paymentId)
+        ? globalThis.String(object.paymentId)
+        : isSet(object.payment_id)
+        ? globalThis.String(object.payment_id)
+        : "",
+      amount: isSet(object.amount) ? Money.fromJSON(object.amount) : undefined,
     };
   },
 
@@ -321,6 +363,12 @@ export const NotificationRequested: MessageFns<NotificationRequested> = {
     if (message.reason !== "") {
       obj.reason = message.reason;
     }
+    if (message.paymentId !== "") {
+      obj.paymentId = message.paymentId;
+    }
+    if (message.amount !== undefined) {
+      obj.amount = Money.toJSON(message.amount);
+    }
     return obj;
   },
 
@@ -334,6 +382,10 @@ export const NotificationRequested: MessageFns<NotificationRequested> = {
     message.template = object.template ?? "";
     message.orderId = object.orderId ?? "";
     message.reason = object.reason ?? "";
+    message.paymentId = object.paymentId ?? "";
+    message.amount = (object.amount !== undefined && object.amount !== null)
+      ? Money.fromPartial(object.amount)
+      : undefined;
     return message;
   },
 };
