@@ -4,5 +4,6 @@ import type { Reason } from '@caudal/kernel/reason.ts';
 export const reasons = {
   NOTIFICATION_NOT_FOUND: { code: 'NOT_FOUND', meaning: 'There is no such notification.' },
   NO_ADDRESS: { code: 'FAILED_PRECONDITION', meaning: 'The customer has no e-mail address.' },
+  NOTHING_PAID_BACK: { code: 'FAILED_PRECONDITION', meaning: 'The refund is of no money.' },
   TEMPLATE_UNKNOWN: { code: 'FAILED_PRECONDITION', meaning: 'There is no text for this kind of notification.' },
 } satisfies Record<string, Reason>;
