@@ -231,12 +231,13 @@ function rowOf(write: Write, layout: Layout): Record<string, unknown> {
   return row;
 }
 
+/** As the indexes have it. Ids are never null, and NULLS FIRST would be another order than that of their index. */
 function orderOf({ orderBy }: Find): string {
   return totalOrder(orderBy)
-    .map(
-      ({ key, descending }) =>
-        `${key === undefined ? 'id' : column(key)} ${descending ? 'DESC NULLS LAST' : 'ASC NULLS FIRST'}`,
-    )
+    .map(({ key, descending }) => {
+      if (key === undefined) return descending ? 'id DESC' : 'id';
+      return `${column(key)} ${descending ? 'DESC NULLS LAST' : 'ASC NULLS FIRST'}`;
+    })
     .join(', ');
 }
 
