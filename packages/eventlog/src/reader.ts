@@ -24,8 +24,8 @@ import type { LogReader, StreamCursor } from './types.ts';
 import { watch } from './watch.ts';
 
 export interface LocalReader extends LogReader, Running {
-  /** Wakes the reads that wait: the log has grown. */
-  wake(): void;
+  /** Wakes the reads that wait: the log has grown up to this position. */
+  wake(position: number): void;
   /** Reads something in the log's present epoch. */
   inEpoch<P extends { epoch: number }>(once: () => Promise<P>): Promise<P>;
 }
@@ -93,8 +93,12 @@ export function openReader(options: ReaderOptions): LocalReader {
 
   /** The furthest end that the log had in its present epoch. */
   let furthest = 0;
+  /** Where the last page ended that was not full, and what was known of the log's growth before it was read. */
+  let end: { position: number; told: number } | undefined;
   epochs.onChange(() => {
     furthest = 0;
+    end = undefined;
+    waiting.restart();
     newest = undefined;
     archivedTo = 0;
   });
@@ -124,6 +128,15 @@ export function openReader(options: ReaderOptions): LocalReader {
     }
     furthest = Math.max(furthest, page.head);
     return { events: page.events, head: page.head };
+  }
+
+  /** Reads a page, and notes the end of the log if it is the last one. */
+  async function readAtEnd(afterPosition: number, limit: number): Promise<Pick<LogPage, 'events' | 'head'>> {
+    const told = waiting.told();
+    const page = await readNow(afterPosition, limit);
+    const last = page.events.at(-1)?.position ?? afterPosition;
+    if (last === page.head) end = { position: last, told };
+    return page;
   }
 
   async function readHeads(options: HeadsOptions): Promise<HeadsPage> {
@@ -159,10 +172,19 @@ export function openReader(options: ReaderOptions): LocalReader {
     readStreams: async (cursors, { limit = defaultLimit, livingOnly = false } = {}) =>
       cursors.length === 0 ? [] : (await read(() => readStreamsPage(cursors, limit, livingOnly))).events,
     async readLog(afterPosition, { limit = defaultLimit, waitMs = 0, signal } = {}) {
-      const result = await readNow(afterPosition, limit);
-      if (result.events.length > 0 || waitMs <= 0 || signal?.aborted) return result;
-      await waiting.wait(afterPosition, waitMs, signal);
-      return signal?.aborted ? result : readNow(afterPosition, limit);
+      let result: Pick<LogPage, 'events' | 'head'> = { events: [], head: afterPosition };
+      // A reader that has just read up to the end waits at once.
+      if (waitMs <= 0 || afterPosition !== end?.position) {
+        result = await readAtEnd(afterPosition, limit);
+        if (result.events.length > 0 || waitMs <= 0) return result;
+      }
+      if (signal?.aborted) return result;
+      await waiting.wait(afterPosition, {
+        waitMs,
+        signal,
+        told: end?.position === afterPosition ? end.told : undefined,
+      });
+      return signal?.aborted ? result : readAtEnd(afterPosition, limit);
     },
     async heads(afterPosition, { minAgeMs = 0, limit = defaultLimit } = {}) {
       const { heads } = await inEpoch(() => readHeads({ afterPosition, minAgeMs, limit }));
