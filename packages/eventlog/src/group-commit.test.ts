@@ -218,7 +218,7 @@ describe('failures', () => {
 
 describe('a log that counts as unreachable', () => {
   test('fails later appends after two calls, until it has answered again', async () => {
-    const log = scripted({ retryForMs: 300 });
+    const log = scripted({ retryForMs: 1_500 });
     let answered = 0;
     /** Answers the calls: the first `lost` are lost. Returns the number of calls until the append was settled. */
     async function callsUntilSettled(result: Promise<AppendResult>, lost: number): Promise<number> {
