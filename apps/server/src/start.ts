@@ -1,6 +1,8 @@
 /** Starts a process: its stores, its listeners and its roles. */
 
+import { domainOf } from '@caudal/contract/entity.ts';
 import { holdEmbeddedPostgres } from '@caudal/embedded-postgres/embedded-postgres.ts';
+import { presentOf } from '@caudal/eventlog/epochs.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { createLifecycle, type Lifecycle } from '@caudal/lifecycle/lifecycle.ts';
 import { type RunningServer, startServer } from '@caudal/rpc/server/server.ts';
@@ -97,12 +99,16 @@ export async function start(values: RuntimeValues, lifecycle = createLifecycle()
 
 /** Every process answers /livez and /readyz; only processes with services have a REST port. */
 async function openListeners(app: App): Promise<RunningServer> {
-  const { values, identity, services, forwarding, lifecycle } = app;
+  const { values, identity, services, forwarding, lifecycle, locals } = app;
   const host = values.CAUDAL_HOST;
   return startServer({
     services,
     auth: identity.auth,
     forwarding,
+    epochOf: (stream) => {
+      const local = locals.find(({ context }) => context.name === domainOf(stream));
+      return presentOf(local?.log.epochs?.() ?? []).number;
+    },
     webhookSecrets: webhookSecrets({ services, settings, values, development: !values.DATABASE_URL }),
     grpc: { host, port: values.CAUDAL_GRPC_PORT },
     rest: services.length > 0 ? { host, port: values.CAUDAL_REST_PORT } : undefined,
