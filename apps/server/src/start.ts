@@ -52,7 +52,7 @@ export async function openDatabaseServer(values: RuntimeValues, lifecycle: Lifec
 /**
  * Starts the roles and contexts of `values`. After an error, all parts that have started are stopped again. The
  * listeners open first, so /livez answers while the process waits for a store; /readyz is 200 once everything runs.
- * Consumers start before the relay, so their queues exist when the first event is published.
+ * Consumers start before the relay, and the process is ready once their queues are bound: no event is published past them.
  */
 export async function start(values: RuntimeValues, lifecycle = createLifecycle()): Promise<Started> {
   try {

@@ -71,8 +71,13 @@ function linksOf(events: RecordedEvent[]): string[] {
   });
 }
 
+export interface Subscription extends Running {
+  /** Resolves once what is published from now on reaches the handler without reconciliation. */
+  readonly ready: Promise<void>;
+}
+
 /** Starts a handler. It runs until it is stopped, also through outages. Throws if a log is missing. */
-export function runSubscription(options: SubscriptionOptions): Running {
+export function runSubscription(options: SubscriptionOptions): Subscription {
   const { handler, feed, logs, database, deadLetters, reconciliation = {}, holder, stopTimeoutMs = 10_000 } = options;
   const { retry = { times: 3, firstMs: 100, maxMs: 5_000 }, pause = { firstMs: 100, maxMs: 5_000 } } = options;
   logsOf(logs, handler);
@@ -159,6 +164,7 @@ export function runSubscription(options: SubscriptionOptions): Running {
   running.catch((error: unknown) => log.fatal({ ...labels, err: error }, 'the subscription has ended'));
 
   return {
+    ready: feed.ready ?? Promise.resolve(),
     async stop() {
       stopping.abort();
       const ended = await within(stopTimeoutMs, running).catch(() => true);
