@@ -2,8 +2,11 @@ import { zstdCompressSync } from 'node:zlib';
 import { openS3Store } from '@caudal/archive-store/s3-store.ts';
 import { freshBucket } from '@caudal/archive-store/testing/bucket.ts';
 import type { ArchiveStore } from '@caudal/archive-store/types.ts';
+import type { Database } from '@caudal/postgres/database.ts';
+import { sqlState } from '@caudal/postgres/errors.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { openReader } from '../reader.ts';
 import { selectStreamHeads } from '../streams.ts';
 import { archiveNow } from '../testing/archive-now.ts';
 import { someAppend, someCommand } from '../testing/events.ts';
@@ -78,6 +81,29 @@ describeWith(['postgres'], 'a log whose old months have left', () => {
     expect(
       new Map((await selectStreamHeads(old.database, { limit: 1_000 })).map((h) => [h.stream, h.version])),
     ).toEqual(versions);
+  });
+
+  test('is read without an error in the server, but for the first that finds where the archive ends', async () => {
+    const errors: unknown[] = [];
+    const { database, archive } = old;
+    const query: Database['query'] = (statement) =>
+      database.query(statement).catch((error: unknown) => {
+        errors.push(sqlState(error));
+        throw error;
+      }) as never;
+    const reader = openReader({ database: { ...database, query }, domain: 'orders', archive });
+    const cursors = [throughout, onlyIn(0), onlyIn(4)].map((stream) => ({ stream, afterVersion: 0 }));
+    expect(await reader.readStreams(cursors)).toHaveLength(11 + 3 + 3);
+    const reaching = reader.readStreams(cursors, { livingOnly: true });
+    await expect(reaching).rejects.toMatchObject({ streams: new Set([throughout, onlyIn(0)]) });
+    expect(await reader.readStreams(cursors.slice(2), { livingOnly: true })).toHaveLength(3);
+    expect(errors).toEqual([]);
+    for (const _ of [1, 2]) {
+      await reader.readLog(0, { limit: 3 });
+      await reader.heads(0, { limit: 3 });
+    }
+    expect(errors).toEqual(['58A01']);
+    await reader.stop();
   });
 
   test('takes appends to streams whose events are all archived, without the archive', async () => {
