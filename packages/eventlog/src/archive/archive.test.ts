@@ -1,7 +1,9 @@
+import { cp } from 'node:fs/promises';
 import { zstdCompressSync } from 'node:zlib';
 import { openS3Store } from '@caudal/archive-store/s3-store.ts';
 import { freshBucket } from '@caudal/archive-store/testing/bucket.ts';
 import type { ArchiveStore } from '@caudal/archive-store/types.ts';
+import type { CaudalError } from '@caudal/kernel/errors.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import { sqlState } from '@caudal/postgres/errors.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
@@ -182,6 +184,17 @@ describeWith(['postgres'], 'a log whose old months have left', () => {
       'not those that were written',
     );
     expect((await log.readLog(0)).events.slice(0, 5)).toEqual(old.events.slice(0, 5));
+  });
+
+  test('is read from a copy of the archive; while that is not whole, both places are named', async () => {
+    const copy = await folderArchive();
+    const { log } = old.open({ archive: openArchive(copy.store) });
+    const error = (await log.readLog(0).catch((thrown: unknown) => thrown)) as CaudalError;
+    expect(error).toMatchObject({ code: 'UNAVAILABLE', reason: 'ARCHIVE_UNAVAILABLE' });
+    for (const folder of [target.folder, copy.folder]) expect(error.message).toContain(folder);
+    await cp(target.folder, copy.folder, { recursive: true });
+    expect((await log.readLog(0)).events.slice(0, 5)).toEqual(old.events.slice(0, 5));
+    await copy.remove();
   });
 });
 

@@ -1,5 +1,4 @@
 /** Writes the files of a month into the archive, and reads them back. Steps 1 and 2 of docs/archive.md. */
-import { setImmediate as othersTurn } from 'node:timers/promises';
 import type { ArchiveStore } from '@caudal/archive-store/types.ts';
 import { sleep } from '@caudal/kernel/time.ts';
 import type { Transaction } from '@caudal/postgres/database.ts';
@@ -102,7 +101,9 @@ export async function verifyMonth(
     ['stream', byStream],
   ] as const) {
     const sequence = openSequence(order, extent);
+    let began = performance.now();
     for await (const { frame, lines } of readFrames(store, file, signal)) {
+      signal.throwIfAborted();
       if (compareKeys(frame.first, keyOf(order, lines[0]!)) !== 0)
         throw new Error(`The index of "${file.object}" is wrong about the frame at ${frame.offset}.`);
       for (const event of lines) {
@@ -118,7 +119,9 @@ export async function verifyMonth(
         await onStreams(ends.slice(0, -1));
         ends = ends.slice(-1);
       }
-      await othersTurn();
+      // As when it was written: as much time is left to others.
+      await sleep(Math.min(maxPauseMs, performance.now() - began), signal);
+      began = performance.now();
     }
     if (sequence.end().digest !== digest) throw new Error(`"${file.object}" differs from what was written there.`);
   }
