@@ -21,6 +21,8 @@ const archivedBytes = counter('eventlog_archived_bytes_total', 'Bytes that these
 /** The largest table that is moved: its events would not fit into objects of 10,000 parts. */
 const largestTable = 400 * 2 ** 30;
 
+const streamsAPage = 50_000;
+
 export interface ArchiveOptions {
   /** `transaction` commits only while the run holds the job's lease. */
   database: Pick<Database, 'query' | 'transaction'>;
@@ -112,7 +114,14 @@ async function moveOut(options: ArchiveOptions, due: DueMonth): Promise<void> {
   await onStep?.('export', month);
   const { manifest, hash, bytes } = await exportMonth({ database, store, domain, extent: due, path, signal });
   await onStep?.('verify', month);
-  await verifyMonth(store, manifest, signal, (ends) => noteEnds(database, month, ends));
+  let streams = 0;
+  await verifyMonth(store, manifest, signal, (ends) => {
+    streams += ends.length;
+    return noteEnds(database, month, ends);
+  });
+  const known = await countStreams(database, month, signal);
+  if (known !== streams)
+    throw new Error(`stream_months has ${known} streams of ${month}, of which there are events of ${streams}.`);
   await onStep?.('switch', month);
   signal.throwIfAborted();
   await database.transaction(async (tx) => {
@@ -155,6 +164,29 @@ async function noteEnds(database: ArchiveOptions['database'], month: string, end
     }),
   );
   if (row!.wrong !== null) throw new Error(`stream_months disagrees with the events of ${row!.wrong} in ${month}.`);
+}
+
+/**
+ * How many streams `stream_months` has for a month. One without events would be a stream that nobody can append to once the month has
+ * left, since its version is nowhere.
+ */
+async function countStreams(database: ArchiveOptions['database'], month: string, signal: AbortSignal): Promise<number> {
+  let count = 0;
+  let last = { stream: '', month: '0001-01-01' };
+  for (;;) {
+    signal.throwIfAborted();
+    const [page] = await database.query<{ count: number; stream: string | null; month: string }>({
+      text: `WITH page AS (
+          SELECT stream, month FROM stream_months WHERE (stream, month) > ($2, $3::date) ORDER BY stream, month LIMIT $4
+        ) SELECT (SELECT count(*) FROM page WHERE month = $1::date) AS count, l.stream, l.month::text AS month
+        FROM (SELECT) one LEFT JOIN (SELECT * FROM page ORDER BY stream DESC, month DESC LIMIT 1) l ON true`,
+      values: [firstDay(month), last.stream, last.month, streamsAPage],
+    });
+    const { stream, month: lastMonth, count: more } = page!;
+    if (stream === null) return count;
+    count += more;
+    last = { stream, month: lastMonth };
+  }
 }
 
 /**

@@ -12,7 +12,7 @@ import { openReader } from '../reader.ts';
 import { selectStreamHeads } from '../streams.ts';
 import { archiveNow } from '../testing/archive-now.ts';
 import { someAppend, someCommand } from '../testing/events.ts';
-import { setClockAhead } from '../testing/log.ts';
+import { freshLog, setClockAhead } from '../testing/log.ts';
 import { folderArchive, oldLog, onlyIn, tablesOfEvents, throughout } from '../testing/old-log.ts';
 import { expectWhole } from '../testing/whole-log.ts';
 import { openArchive } from './archive.ts';
@@ -195,6 +195,42 @@ describeWith(['postgres'], 'a log whose old months have left', () => {
     await cp(target.folder, copy.folder, { recursive: true });
     expect((await log.readLog(0)).events.slice(0, 5)).toEqual(old.events.slice(0, 5));
     await copy.remove();
+  });
+});
+
+describeWith(['postgres'], 'a month of large events', () => {
+  test('is moved and put back in pages that are bounded by bytes', async () => {
+    const target = await folderArchive();
+    const archive = openArchive(target.store);
+    const fresh = await freshLog('orders', { archive });
+    await setClockAhead(fresh.database, '-30 months');
+    const content = 'x'.repeat(500_000);
+    for (let n = 0; n < 60; n++) await fresh.log.append(someAppend('orders.order/large', n, [content]));
+    await setClockAhead(fresh.database, '0 months');
+    await fresh.log.append(someAppend('orders.order/now', 0, ['x']));
+    const pages: number[] = [];
+    const query: Database['query'] = async (statement) => {
+      const rows = await fresh.database.query<Record<string, unknown>>(statement);
+      const bytes = rows.reduce((sum, { data }) => sum + (data instanceof Uint8Array ? data.length : 0), 0);
+      if (bytes > 0) pages.push(bytes);
+      return rows as never;
+    };
+    const database = { ...fresh.database, query };
+    const [month] = await archiveNow({ database, url: fresh.url }, target.store);
+    expect(Math.max(...pages)).toBeLessThan(11_000_000);
+    expect(pages.length).toBeGreaterThan(6);
+    const progress: number[] = [];
+    const restored = await restoreMonth({
+      ...{ database, plain: { url: fresh.url, schema: 'orders' }, archive, domain: 'orders', month: month!, days: 30 },
+      signal: new AbortController().signal,
+      onProgress: ({ done }) => progress.push(done),
+    });
+    expect(restored).toBe(60);
+    // 16 MiB are some 25 events in base64.
+    expect(progress.length).toBeGreaterThan(1);
+    expect((await fresh.log.readLog(0)).events).toHaveLength(61);
+    await fresh.drop();
+    await target.remove();
   });
 });
 

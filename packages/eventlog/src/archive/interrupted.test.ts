@@ -141,6 +141,18 @@ describeWith(['postgres'], 'archiving that is interrupted', () => {
     await expectMoved();
   });
 
+  test('a month whose streams are not those of its events is not archived', async () => {
+    const [{ month }] = (await listMonths(old.database)) as [ListedMonth];
+    await old.database.query({
+      text: `INSERT INTO stream_months (stream, month, after) VALUES ('orders.order/nothing', $1, 0)`,
+      values: [`${month}-01`],
+    });
+    await expect(archiveNow(old, target.store)).rejects.toThrow(/stream_months has \d+ streams of/);
+    await old.database.query({ text: `DELETE FROM stream_months WHERE stream = 'orders.order/nothing'` });
+    expect(await archiveNow(old, target.store)).toEqual([month]);
+    await expectMoved();
+  });
+
   test('a reader that is still at work in the table delays its dropping, and nothing else', async () => {
     const [{ month }] = (await listMonths(old.database)) as [ListedMonth];
     await old.database.transaction(async (tx) => {

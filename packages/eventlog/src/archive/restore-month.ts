@@ -13,6 +13,7 @@ const log = logger('eventlog');
 
 /** Written in one transaction, and more by at most a frame. */
 const eventsAtATime = 4_000;
+const bytesAtATime = 16 * 2 ** 20;
 
 export interface RestoreOptions {
   /** `transaction` commits only while the run holds the lease of the job that archives months. */
@@ -91,17 +92,23 @@ async function fill(
   if (last >= end) return;
   const manifest = parseManifest(await readAll(archive.store.get(manifestName(row.path), signal)), row);
   let gathered: ArchivedEvent[] = [];
+  let bytes = 0;
   const write = async () => {
     if (gathered.length === 0) return;
     await database.transaction((tx) => insert(tx, table, gathered));
     last = gathered.at(-1)!.position;
     gathered = [];
+    bytes = 0;
     onProgress?.({ done: last - after, total: end - after });
   };
   for await (const { lines } of readFrames(archive.store, manifest.byPosition, signal)) {
     signal.throwIfAborted();
-    gathered.push(...lines.filter(({ position }) => position > last));
-    if (gathered.length >= eventsAtATime) await write();
+    for (const event of lines) {
+      if (event.position <= last) continue;
+      gathered.push(event);
+      bytes += event.metadata.length + event.data.length;
+    }
+    if (gathered.length >= eventsAtATime || bytes >= bytesAtATime) await write();
   }
   await write();
 }

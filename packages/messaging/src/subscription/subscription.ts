@@ -38,6 +38,8 @@ export interface SubscriptionOptions {
   retry?: Retry;
   /** Pauses while a dependency is unreachable; 100 ms doubling up to 5,000 ms if absent. */
   pause?: Backoff;
+  /** How long a gap waits for the archive of old months; 30,000 ms if absent. */
+  archivePatienceMs?: number;
   /** Unique to the running process; one is made if absent. */
   holder?: string;
   /**
@@ -89,6 +91,7 @@ export function runSubscription(options: SubscriptionOptions): Subscription {
   // receives one batch at a time.
   const exclusively = oneAtATime();
   const common = { logs, database, deadLetters, retry, pause, signal };
+  const { archivePatienceMs } = options;
   const swept = handler.inOrder ? undefined : handler;
   const settle = handler.inOrder
     ? inOrderSettler({ handler, ...common })
@@ -100,6 +103,7 @@ export function runSubscription(options: SubscriptionOptions): Subscription {
           seen: (heads, events) => handler.seen(heads, events),
         },
         ...common,
+        archivePatienceMs,
       });
 
   const lastBatches = new Map<string, { at: number; position: number }>();
