@@ -130,7 +130,8 @@ export function createPipeline(limits: Limits, { forwarder, epochOf = () => 0 }:
 
   async function run<Answer>(endpoint: Endpoint, incoming: Incoming<Answer>): Promise<Outcome<Answer>> {
     const requestId = idHeader(incoming.header, headerNames.requestId) ?? newId();
-    return observe(endpoint.contract, requestId, extractTrace(incoming.header), async (trace) => {
+    const of = { requestId, parent: extractTrace(incoming.header), forwarded: incoming.forwarded === true };
+    return observe(endpoint.contract, of, async (trace) => {
       try {
         const refusal = incoming.counted && !incoming.forwarded ? full() : undefined;
         if (refusal) throw refusal;
