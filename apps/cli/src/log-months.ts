@@ -47,12 +47,13 @@ function line(
   context: string,
   { month, where, from, events, databaseBytes, archiveBytes, ...more }: ListedMonth,
 ): string {
-  const { archivedAt, staysUntil } = more;
+  const { archivedAt, staysUntil, formerPaths } = more;
   return [
     `${context} ${month}  ${where.padEnd(9)} ${events} events from position ${from}`,
     ...(databaseBytes > 0 ? [`${size(databaseBytes)} in the database`] : []),
     ...(archiveBytes > 0 ? [`${size(archiveBytes)} in the archive since ${archivedAt!.toISOString()}`] : []),
     ...(staysUntil ? [`stays until ${staysUntil.toISOString()}`] : []),
+    ...formerPaths.map((path) => `backups may need ${path}`),
   ].join(', ');
 }
 

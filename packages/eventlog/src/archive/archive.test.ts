@@ -148,8 +148,11 @@ describeWith(['postgres'], 'a log whose old months have left', () => {
       days: 30,
       signal: new AbortController().signal,
     };
+    const isMonth = (listed: ListedMonth) => listed.month === month;
+    const { path } = (await listMonths(old.database)).find(isMonth)!;
     expect(await restoreMonth(options)).toBe(11);
     expect(await restoreMonth(options)).toBeUndefined();
+    expect((await listMonths(old.database)).find(isMonth)).toMatchObject({ where: 'database', formerPaths: [path] });
     expect((await log.readLog(0)).events).toEqual(before);
     expect(await tablesOfEvents(old.database)).toContain(`events_${month.replace('-', '_')}`);
     expect(await archiveNow(old, target.store)).toEqual([]);

@@ -57,7 +57,11 @@ export async function restoreMonth(options: RestoreOptions): Promise<number | un
   await attach(plain, database, month);
   await database.transaction(async (tx) => {
     await lockPartitions(tx);
-    await tx.query({ text: 'DELETE FROM archived_months WHERE month = $1', values: [firstDay(month)] });
+    await tx.query({
+      text: `WITH former AS (DELETE FROM archived_months WHERE month = $1 RETURNING path, month, archive, bytes)
+        INSERT INTO former_archives (path, month, archive, bytes) SELECT * FROM former`,
+      values: [firstDay(month)],
+    });
     await tx.query({ text: 'SELECT make_month_functions(month_suffix($1::date))', values: [firstDay(month)] });
   });
   log.info({ domain, month, events: row.events, days }, 'a month was put back into the database');
