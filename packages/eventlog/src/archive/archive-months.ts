@@ -66,9 +66,12 @@ function selectDue(db: Transaction, afterMonths: number): Promise<DueMonth[]> {
   });
 }
 
-/** An archive or a database that can't be reached, or the end of the run: no other month would fare better. */
+/**
+ * An archive or a database that can't be reached, or the end of the run: no other month would fare better. Not a statement that took
+ * too long, or has met damage.
+ */
 const concernsAll = (error: unknown, signal: AbortSignal) =>
-  signal.aborted || isCode(error, 'UNAVAILABLE') || (error as Error).name === 'LeaseLost';
+  signal.aborted || (isCode(error, 'UNAVAILABLE') && !isBusyError(error)) || (error as Error).name === 'LeaseLost';
 
 /**
  * Moves all months that are due. Returns their names. A month that can't be moved stays as it is, and the others are moved; then the

@@ -141,6 +141,20 @@ describeWith(['postgres'], 'archiving that is interrupted', () => {
     await expectMoved();
   });
 
+  test('a month whose statements take too long does not stop the others', async () => {
+    const [{ month }] = (await listMonths(old.database)) as [ListedMonth];
+    const query: Database['query'] = (statement) => {
+      const isRead = statement.text.includes('month_by_position') && statement.values?.[0] === `${month}-01`;
+      return old.database.query(
+        isRead ? { text: 'SELECT pg_cancel_backend(pg_backend_pid()), pg_sleep(5)' } : statement,
+      ) as never;
+    };
+    const slow = { database: { ...old.database, query }, url: old.url };
+    await expect(archiveNow(slow, target.store)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    expect(await archiveNow(old, target.store)).toEqual([month]);
+    await expectMoved();
+  });
+
   test('a month whose streams are not those of its events is not archived', async () => {
     const [{ month }] = (await listMonths(old.database)) as [ListedMonth];
     await old.database.query({
