@@ -3,6 +3,7 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import type { ArchiveStore } from '@caudal/archive-store/types.ts';
+import type { Database } from '@caudal/postgres/database.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { archiveNow } from '../testing/archive-now.ts';
