@@ -10,7 +10,8 @@ import { isBusyError, sqlState } from '@caudal/postgres/errors.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { counter } from '@caudal/telemetry/metrics.ts';
 import type { Archive } from './archive.ts';
-import { exportMonth, type StreamEnd, verifyMonth } from './export-month.ts';
+import { type ExportedMonth, exportMonth, type StreamEnd, verifyMonth } from './export-month.ts';
+import { findAttempt } from './former-attempt.ts';
 import { firstDay, selectArchived } from './months.ts';
 import { detach, lockPartitions, tableOf, tidyPartitions, waitBriefly } from './partitions.ts';
 
@@ -107,7 +108,6 @@ async function moveOut(options: ArchiveOptions, due: DueMonth): Promise<void> {
   const { database, archive, domain, signal, onStep } = options;
   const { month } = due;
   const { store } = archive;
-  const path = `${domain}/${month}/${newId()}`;
   const [{ size }] = (await database.query<{ size: number }>({
     text: 'SELECT pg_table_size(to_regclass($1)) AS size',
     values: [tableOf(month)],
@@ -115,16 +115,7 @@ async function moveOut(options: ArchiveOptions, due: DueMonth): Promise<void> {
   if (size > largestTable)
     throw new Error(`${tableOf(month)} has ${size} bytes: tables of more than ${largestTable} can't be archived yet.`);
   await onStep?.('export', month);
-  const { manifest, hash, bytes } = await exportMonth({ database, store, domain, extent: due, path, signal });
-  await onStep?.('verify', month);
-  let streams = 0;
-  await verifyMonth(store, manifest, signal, (ends) => {
-    streams += ends.length;
-    return noteEnds(database, month, ends);
-  });
-  const known = await countStreams(database, month, signal);
-  if (known !== streams)
-    throw new Error(`stream_months has ${known} streams of ${month}, of which there are events of ${streams}.`);
+  const { path, manifest, hash, bytes } = (await takeUp(options, due)) ?? (await writeAndVerify(options, due));
   await onStep?.('switch', month);
   signal.throwIfAborted();
   await database.transaction(async (tx) => {
@@ -140,6 +131,49 @@ async function moveOut(options: ArchiveOptions, due: DueMonth): Promise<void> {
   archivedEvents.add(manifest.events, { domain });
   archivedBytes.add(bytes, { domain });
   log.info({ domain, month, events: manifest.events, bytes, path }, 'a month is read from the archive from now on');
+}
+
+/** Verifies what an earlier run has written whole, if there is such an attempt. Undefined: it is to be written anew. */
+async function takeUp(options: ArchiveOptions, due: DueMonth): Promise<ExportedMonth | undefined> {
+  const { database, archive, domain, signal, onStep } = options;
+  const { month } = due;
+  const attempt = await findAttempt({ database, store: archive.store, domain, extent: due, signal });
+  if (!attempt) return undefined;
+  await onStep?.('verify', month);
+  try {
+    await verify(options, month, attempt);
+    return attempt;
+  } catch (error) {
+    if (concernsAll(error, signal)) throw error;
+    log.warn({ domain, month, path: attempt.path, err: error }, 'what was written of a month is not whole: it is written anew');
+    return undefined;
+  }
+}
+
+async function writeAndVerify(options: ArchiveOptions, due: DueMonth): Promise<ExportedMonth> {
+  const { database, archive, domain, signal, onStep } = options;
+  const { month } = due;
+  const path = `${domain}/${month}/${newId()}`;
+  const exported = await exportMonth({ database, store: archive.store, domain, extent: due, path, signal });
+  await onStep?.('verify', month);
+  await verify(options, month, exported);
+  return exported;
+}
+
+/** Reads the month back, and compares its streams with those that the database has. */
+async function verify(
+  { database, archive, signal }: ArchiveOptions,
+  month: string,
+  { manifest }: ExportedMonth,
+): Promise<void> {
+  let streams = 0;
+  await verifyMonth(archive.store, manifest, signal, (ends) => {
+    streams += ends.length;
+    return noteEnds(database, month, ends);
+  });
+  const known = await countStreams(database, month, signal);
+  if (known !== streams)
+    throw new Error(`stream_months has ${known} streams of ${month}, of which there are events of ${streams}.`);
 }
 
 /**

@@ -7,7 +7,7 @@ import { LRUCache } from 'lru-cache';
 import type { RecordedEvent } from '../types.ts';
 import { compareKeys, type Frame, type Key, lastAtOrBefore, parseEntries, readFrame } from './frames.ts';
 import { type ArchivedEvent, parseLines, toRecorded } from './line.ts';
-import { type Manifest, type MonthFile, manifestName, parseManifest } from './manifest.ts';
+import { longestManifest, type Manifest, type MonthFile, manifestName, parseManifest } from './manifest.ts';
 import type { ArchivedMonth } from './months.ts';
 import { keyOf, type Order } from './sequence.ts';
 
@@ -36,7 +36,6 @@ const indexesKept = 16 * 2 ** 20;
 /** The most that one look-up reads. */
 const framesAtOnce = 16;
 const bytesAtOnce = 2 ** 20;
-const longestManifest = 64 * 2 ** 20;
 
 const seconds = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5];
 const reads = counter('eventlog_archive_reads_total', 'Requests to the archive of old months, by result');

@@ -22,10 +22,18 @@ export interface ExportOptions {
 const maxPauseMs = 20;
 const streamsABatch = 1_000;
 
+/** What is in the archive of a month, not verified yet. */
+export interface ExportedMonth {
+  path: string;
+  manifest: Manifest;
+  /** Of the manifest. */
+  hash: Buffer;
+  /** Of all objects. */
+  bytes: number;
+}
+
 /** Writes all objects of a month, the manifest last. Throws if its table is not whole, or the store fails. */
-export async function exportMonth(
-  options: ExportOptions,
-): Promise<{ manifest: Manifest; hash: Buffer; bytes: number }> {
+export async function exportMonth(options: ExportOptions): Promise<ExportedMonth> {
   const { store, domain, extent, path, signal } = options;
   const [positions, streams] = [await writeFile(options, 'position'), await writeFile(options, 'stream')];
   if (positions.digest !== streams.digest)
@@ -39,7 +47,7 @@ export async function exportMonth(
   await store.put(manifestName(path), pieces([text]), signal);
   const files = [manifest.byPosition, manifest.byStream];
   const bytes = files.reduce((sum, file) => sum + file.bytes + file.index.bytes, text.length);
-  return { manifest, hash: hashOf(text), bytes };
+  return { path, manifest, hash: hashOf(text), bytes };
 }
 
 async function* pieces(of: Buffer[]): AsyncIterable<Buffer> {

@@ -2,6 +2,7 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { archiveUnavailable } from '@caudal/archive-store/errors.ts';
 import type { ArchiveStore } from '@caudal/archive-store/types.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
@@ -139,6 +140,30 @@ describeWith(['postgres'], 'archiving that is interrupted', () => {
     await old.database.query({ text: `INSERT INTO ${table} SELECT * FROM kept` });
     // The other one was moved nevertheless.
     expect(await archiveNow(old, target.store)).toEqual([month]);
+    await expectMoved();
+  });
+
+  test('what was written whole is verified by the next run, and not written again', async () => {
+    const [{ month }] = (await listMonths(old.database)) as [ListedMonth];
+    const away: ArchiveStore = {
+      ...target.store,
+      // biome-ignore lint/correctness/useYield: it fails at once
+      async *get() {
+        throw archiveUnavailable('the bucket', 'it is away.');
+      },
+    };
+    await expect(archiveNow(old, away)).rejects.toMatchObject({ reason: 'ARCHIVE_UNAVAILABLE' });
+    const written: string[] = [];
+    const watched: ArchiveStore = {
+      ...target.store,
+      put(name, ...of) {
+        written.push(name);
+        return target.store.put(name, ...of);
+      },
+    };
+    expect(await archiveNow(old, watched)).toHaveLength(2);
+    expect(written).toHaveLength(5);
+    expect(written.filter((name) => name.includes(month))).toEqual([]);
     await expectMoved();
   });
 
