@@ -54,15 +54,16 @@ export async function findAttempt(options: AttemptOptions): Promise<ExportedMont
 
 const isRecent = (id: string) => systemClock().getTime() - (timeOfId(id) ?? 0) < recentMs;
 
+/** Undefined if it is of something else, or damaged. */
 function manifestOf(text: Buffer, domain: string, { month, after, end }: Extent): Manifest | undefined {
-  const manifest = JSON.parse(text.toString()) as Manifest;
-  const isIt =
-    manifest.format === 1 &&
-    manifest.domain === domain &&
-    manifest.month === month &&
-    manifest.after === after &&
-    manifest.events === end - after;
-  return isIt ? manifest : undefined;
+  try {
+    const manifest = JSON.parse(text.toString()) as Manifest;
+    const expected = [1, domain, month, after, end - after];
+    const found = [manifest.format, manifest.domain, manifest.month, manifest.after, manifest.events];
+    return expected.every((value, n) => value === found[n]) ? manifest : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** The digest of the month's table. Throws if it is not whole. */
