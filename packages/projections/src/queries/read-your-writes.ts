@@ -46,6 +46,11 @@ export interface ReadYourWrites {
    * not answer; FAILED_PRECONDITION WRITE_LOST if the log has lost a write; UNAVAILABLE if they can't be reached; CANCELLED if `signal` fires.
    */
   seen(writes: StreamVersion[], options?: { timeoutMs?: number; signal?: AbortSignal }): Promise<void>;
+  /**
+   * Whether some of these writes were made before a fail-over of their log, and it is not known that it has kept them: then a view
+   * that has their versions may have them from others. `seen` finds out.
+   */
+  mayBeLost(writes: StreamVersion[]): boolean;
   /** The writes that may concern one view: without those that are known to belong to another view, or to none. */
   ofView(id: string, writes: StreamVersion[]): StreamVersion[];
 }
@@ -197,6 +202,7 @@ export function readYourWrites<V>(options: ReadYourWritesOptions<V>): ReadYourWr
       const open = followed.filter((write) => !isKnown(number, write));
       if (open.length > 0) await waitFor(open, deadline, signal);
     },
+    mayBeLost: (writes) => writes.some(isOfFormerEpoch),
     ofView(id, writes) {
       const followed = writes.filter(({ stream }) => entities.has(entityOfStream(stream)));
       if (isMultiStream(projection) || projection.kind === 'one-per-event') return followed;
