@@ -61,7 +61,8 @@ export const tables: Stored[] = [
   {
     name: 'former_archives',
     kind: 'log',
-    bound: 'A row each time that a month was put back from the archive: its objects, which backups from before then still need.',
+    bound:
+      'A row each time that a month was put back from the archive: its objects, which backups from before then still need.',
   },
   {
     name: 'epochs',

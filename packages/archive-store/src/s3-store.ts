@@ -162,7 +162,8 @@ export function openS3Store(options: S3Options): ArchiveStore {
     async getRange(name, { offset, length }, signal) {
       const range = `bytes=${offset}-${offset + length - 1}`;
       const pieces: Uint8Array[] = [];
-      for await (const piece of read(name, { ms: options.rangeMs ?? rangeMs, Range: range, signal })) pieces.push(piece);
+      for await (const piece of read(name, { ms: options.rangeMs ?? rangeMs, Range: range, signal }))
+        pieces.push(piece);
       return Buffer.concat(pieces);
     },
     async list(start, signal) {

@@ -145,7 +145,10 @@ async function takeUp(options: ArchiveOptions, due: DueMonth): Promise<ExportedM
     return attempt;
   } catch (error) {
     if (concernsAll(error, signal)) throw error;
-    log.warn({ domain, month, path: attempt.path, err: error }, 'what was written of a month is not whole: it is written anew');
+    log.warn(
+      { domain, month, path: attempt.path, err: error },
+      'what was written of a month is not whole: it is written anew',
+    );
     return undefined;
   }
 }

@@ -131,7 +131,7 @@ describeWith(['postgres'], 'runSubscription', () => {
     expect(await parked()).toHaveLength(2);
   });
 
-  test('a gap longer than one read is filled in parts async () => {
+  test('a gap longer than one read is filled in parts', async () => {
     const { log, handler, give } = given();
     await grow(log, `${orders}/1`, 2_500);
     const [last] = await grow(log, `${orders}/1`, 1);
