@@ -208,7 +208,7 @@ describeWith(['postgres'], 'a month of large events', () => {
     const fresh = await freshLog('orders', { archive });
     await setClockAhead(fresh.database, '-30 months');
     const content = 'x'.repeat(500_000);
-    for (let n = 0; n < 60; n++) await fresh.log.append(someAppend('orders.order/large', n, [content]));
+    for (let n = 0; n < 40; n++) await fresh.log.append(someAppend('orders.order/large', n, [content]));
     await setClockAhead(fresh.database, '0 months');
     await fresh.log.append(someAppend('orders.order/now', 0, ['x']));
     const pages: number[] = [];
@@ -221,20 +221,20 @@ describeWith(['postgres'], 'a month of large events', () => {
     const database = { ...fresh.database, query };
     const [month] = await archiveNow({ database, url: fresh.url }, target.store);
     expect(Math.max(...pages)).toBeLessThan(11_000_000);
-    expect(pages.length).toBeGreaterThan(6);
+    expect(pages.length).toBeGreaterThan(3);
     const progress: number[] = [];
     const restored = await restoreMonth({
       ...{ database, plain: { url: fresh.url, schema: 'orders' }, archive, domain: 'orders', month: month!, days: 30 },
       signal: new AbortController().signal,
       onProgress: ({ done }) => progress.push(done),
     });
-    expect(restored).toBe(60);
+    expect(restored).toBe(40);
     // 16 MiB are some 25 events in base64.
     expect(progress.length).toBeGreaterThan(1);
-    expect((await fresh.log.readLog(0)).events).toHaveLength(61);
+    expect((await fresh.log.readLog(0)).events).toHaveLength(41);
     await fresh.drop();
     await target.remove();
-  });
+  }, 90_000);
 });
 
 describeWith(['postgres'], 'a log that version 0.2 may read', () => {
