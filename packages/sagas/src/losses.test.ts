@@ -96,7 +96,8 @@ describeWith(['postgres'], 'cursors of a log that has lost its end', () => {
       const { number } = presentOf(log.epochs!());
       await until(async () => (await position(db.database, `losses:${handler.name}:orders`)) === number);
       await watching.stop();
-      expect(handled).toEqual(['kept 1', 'twice 1', 'lost 2', 'other 2', 'other 3']);
+      // The second search may handle them once more.
+      expect([...new Set(handled)]).toEqual(['kept 1', 'twice 1', 'lost 2', 'other 2', 'other 3']);
     } finally {
       await fresh.drop();
     }
