@@ -59,6 +59,12 @@ export const tables: Stored[] = [
     bound: 'A row for each month that was put back from the archive, until it leaves again.',
   },
   {
+    name: 'former_archives',
+    kind: 'log',
+    bound:
+      'A row each time that a month was put back from the archive: its objects, which backups from before then still need.',
+  },
+  {
     name: 'epochs',
     kind: 'one each',
     bound: 'A row for each fail-over, switch-over or restore of the log: [the epoch](../fail-over.md#the-epoch).',

@@ -137,6 +137,18 @@ describe('gathering', () => {
     expect(sizes).toEqual([500, 1, 1, 1]);
   });
 
+  test('a batch is bounded by its streams, events and claims', async () => {
+    const log = scripted();
+    // 100 streams with an event each, and 100 claims: 300 rows.
+    const unit = (n: number): Append => ({
+      ...plain(`${n}/0`),
+      also: Array.from({ length: 99 }, (_, k) => ({ stream: `${n}/${k + 1}`, expected: 'any', events: [event()] })),
+      claims: Array.from({ length: 100 }, (_, k) => ({ scope: `${n}/${k}`, id: 'x', days: 7 })),
+    });
+    for (let n = 0; n < 40; n++) log.append(unit(n));
+    expect((await log.call()).batch).toHaveLength(33);
+  });
+
   test('the queue is bounded', async () => {
     const log = scripted({ maxQueued: 2 });
     const first = log.append(plain('a'));

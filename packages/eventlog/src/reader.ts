@@ -5,7 +5,8 @@ import type { Running } from '@caudal/kernel/lifetime.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import type { Archive } from './archive/archive.ts';
 import { selectEndOfArchived } from './archive/months.ts';
-import { isArchived, openSlowReads, ReachesArchive, reachingOf } from './archive/slow-reads.ts';
+import { ReachesArchive } from './archive/reaches-archive.ts';
+import { isArchived, openSlowReads, reachingOf } from './archive/slow-reads.ts';
 import { type KnownEpochs, openEpochs, stamp } from './epochs.ts';
 import {
   type HeadsOptions,
@@ -31,6 +32,8 @@ export interface LocalReader extends LogReader, Running {
 }
 
 const defaultLimit = 1_000;
+/** From the archive whole events are read to find heads. */
+const headsOfArchived = 500;
 /** So often a read is repeated because the log's epoch has changed. */
 const mostEpochs = 3;
 
@@ -140,6 +143,7 @@ export function openReader(options: ReaderOptions): LocalReader {
   }
 
   async function readHeads(options: HeadsOptions): Promise<HeadsPage> {
+    if (options.afterPosition < archivedTo) return readOldHeads(options);
     try {
       return await fromNewest(
         options.afterPosition,
@@ -148,13 +152,18 @@ export function openReader(options: ReaderOptions): LocalReader {
       );
     } catch (error) {
       if (!isArchived(error)) throw error;
-      // One month at a time: the events behind it come with a later page.
-      const { count, archived } = await slow.nextOf(options);
-      if (!archived) return selectHeads(database, { ...options, limit: count });
-      const { events, epoch } = await slow.readLog({ ...options, limit: count });
-      const last = new Map(events.map(({ stream, version, position }) => [stream, { stream, version, position }]));
-      return { epoch, heads: [...last.values()].sort((a, b) => a.position - b.position) };
+      archivedTo = await selectEndOfArchived(database);
+      return readOldHeads(options);
     }
+  }
+
+  /** One month at a time: the events behind it come with a later page. */
+  async function readOldHeads(options: HeadsOptions): Promise<HeadsPage> {
+    const { count, archived } = await slow.nextOf(options);
+    if (!archived) return selectHeads(database, { ...options, limit: count });
+    const { events, epoch } = await slow.readLog({ ...options, limit: Math.min(count, headsOfArchived) });
+    const last = new Map(events.map(({ stream, version, position }) => [stream, { stream, version, position }]));
+    return { epoch, heads: [...last.values()].sort((a, b) => a.position - b.position) };
   }
 
   async function readStreamsPage(cursors: StreamCursor[], limit: number, livingOnly: boolean): Promise<Page> {
@@ -163,7 +172,7 @@ export function openReader(options: ReaderOptions): LocalReader {
     } catch (error) {
       if (!isArchived(error)) throw error;
       if (!livingOnly) return slow.readStreams(cursors, limit);
-      throw new ReachesArchive(await reachingOf(database, cursors));
+      throw error instanceof ReachesArchive ? error : new ReachesArchive(await reachingOf(database, cursors));
     }
   }
 

@@ -13,6 +13,7 @@ import type {
 import { CaudalError, type FieldViolation, refused } from '@caudal/kernel/errors.ts';
 import type { Call } from '@caudal/rpc/types.ts';
 import { commit, isLost, release, returnPieces } from '../domain/reservations.ts';
+import { checkGroups, isAnyLost, refusalsIn } from './check-lines.ts';
 import type { InventoryDependencies } from './dependencies.ts';
 import {
   answersOf,
@@ -35,12 +36,14 @@ import {
 /**
  * All lines leave the stock, or the reservation ends: if one has expired or was released, the same unit puts back those that are
  * committed already and releases those that are open. A request that is about something else, or about a commit whose pieces
- * were returned, moves nothing.
+ * were returned, moves nothing. Several groups are looked at before the first is committed.
  */
 export function commitReservation(dependencies: InventoryDependencies) {
   return async ({ reservationId, lines }: CommitReservationRequest, call: Call): Promise<Reservation> => {
     assertDistinct(lines);
-    const outcomes = await eachGroup(groupsOf(dependencies, lines, call), async (group) => {
+    const groups = groupsOf(dependencies, lines, call);
+    if (groups.length > 1) await assertCommittable(groups);
+    const outcomes = await eachGroup(groups, async (group) => {
       const executed = await commitGroup(dependencies, group, reservationId, call);
       const { refusals } = executed.reply;
       if (refusals.length > 0) throw lost(reservationId, violationsOf(refusals, 'product_id'));
@@ -50,7 +53,8 @@ export function commitReservation(dependencies: InventoryDependencies) {
     if (errors.length > 0) {
       const other = errors.find(({ reason }) => reason !== 'RESERVATION_LOST' && reason !== 'RESERVATION_ENDED');
       if (other) throw other;
-      if (errors.some(({ reason }) => reason === 'RESERVATION_LOST')) await endOthers(outcomes);
+      if (errors.some(({ reason }) => reason === 'RESERVATION_LOST'))
+        await end(outcomes.flatMap(({ kind, group }) => (kind === 'refused' ? [] : [group])));
       throw lost(
         reservationId,
         errors.flatMap(({ violations }) => violations),
@@ -60,16 +64,29 @@ export function commitReservation(dependencies: InventoryDependencies) {
     noteWrites(call, outcomes);
     return { reservationId, lines, expireTime: undefined };
 
-    /** Ends what other groups hold. */
-    async function endOthers(outcomes: GroupOutcome<GroupAnswer>[]): Promise<void> {
-      const others = outcomes.flatMap(({ kind, group }) => (kind === 'refused' ? [] : [group]));
-      const undone = await eachGroup(others, (group) =>
+    /** Refuses what one unit of all lines would refuse. After that a group is refused only if a line has just ended. */
+    async function assertCommittable(groups: Group[]): Promise<void> {
+      const checked = await checkGroups(dependencies, groups, reservationId, call, (part, line) =>
+        commit(part.state, part, { ...line, reservationId }),
+      );
+      const refusals = refusalsIn(checked);
+      if (refusals.length === 0) return;
+      const other = refusals.find(({ reason }) => reason !== 'RESERVATION_ENDED');
+      if (other) throw differs(other, refusals);
+      // Else pieces were returned: the others are with the customer.
+      if (isAnyLost(checked)) await end(groups);
+      throw lost(reservationId, violationsOf(refusals, 'product_id'));
+    }
+
+    /** Ends what the groups hold. */
+    async function end(groups: Group[]): Promise<void> {
+      const ended = await eachGroup(groups, (group) =>
         // It continues even if the caller has disconnected.
         executeGroup(dependencies, { lines: group.lines }, { origin: call.origin }, (parts) =>
           parts.map((part) => release(part.state, part, { reservationId, reason: 'LOST' })),
         ),
       );
-      assertKnown(undone);
+      assertKnown(ended);
     }
   };
 }
