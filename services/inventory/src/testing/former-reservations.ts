@@ -76,7 +76,8 @@ export function release(
   }
   const ended = endedReservation(state, reservationId, now);
   const quantity = ended ? (ended.how === 'committed' ? ended.quantity : undefined) : committed;
-  if (quantity !== undefined) return [moved(state, { $case: 'returned', value: { reservationId, quantity } })];
+  if (quantity !== undefined)
+    return [moved(state, { $case: 'returned', value: { reservationId, quantity, ...unknownThen } })];
   return ended ? [] : [{ $case: 'barred', value: { reservationId, until: rememberedUntil(now, 'barred') } }];
 }
 
@@ -114,13 +115,16 @@ export function returnPieces(state: FormerStock, { now }: DecisionContext, line:
     throw refused('RESERVATION_NOT_COMMITTED', `No pieces of the reservation "${reservationId}" are committed.`);
   }
   if (quantity > ended.quantity) throw mismatch(ended.quantity, line);
-  return [moved(state, { $case: 'returned', value: { reservationId, quantity } })];
+  return [moved(state, { $case: 'returned', value: { reservationId, quantity, ...unknownThen } })];
 }
 
 /** The refusal of a reservation that holds no pieces any more. */
 function reservationEnded(reservationId: string): CaudalError {
   return refused('RESERVATION_ENDED', `The reservation "${reservationId}" has ended.`);
 }
+
+/** What events of 0.2 lack. */
+const unknownThen = { committed: 0n, out: 0n };
 
 function assertSame(known: bigint, line: Line): void {
   if (known !== line.quantity) throw mismatch(known, line);

@@ -16,6 +16,7 @@ export const about = (reservationId: string, wanted: ReturnType<typeof lines>) =
   requestId: '',
   reservationId,
   lines: wanted,
+  out: [] as ReturnType<typeof lines>,
 });
 export const releasing = (reservationId: string, wanted: ReturnType<typeof lines>) => ({
   ...about(reservationId, wanted),
