@@ -8,8 +8,9 @@ import { counter } from '@caudal/telemetry/metrics.ts';
 import type { WalletContext } from '../domain/claims.ts';
 import type { PaymentEvent, PaymentState } from '../domain/payment.ts';
 import { nextStep, type PaymentStep, type StepOutcome, settle } from '../domain/payment-steps.ts';
+import { firstPending, type RefundState } from '../domain/refunds.ts';
 import { type WalletEvent, type WalletState, walletDecider } from '../domain/wallet.ts';
-import { debit, debitOutcome, refundDebit, undoDebit } from '../domain/wallet-debits.ts';
+import { debit, debitOutcome, refundDebit, refundDebitPart, undoDebit } from '../domain/wallet-debits.ts';
 import type { PaymentGateway, UndoResult } from '../gateway/port.ts';
 import { textReply } from './text-reply.ts';
 
@@ -54,10 +55,11 @@ function raiseAlarm(paymentId: string, { step, attempt, error }: PaymentAttentio
 /** Runs a step. Errors: see runPaymentStep. */
 async function perform(
   { aggregates, gateway }: PaymentStepDependencies,
-  { request }: PaymentState,
+  state: PaymentState,
   step: PaymentStep,
   context: PaymentStepContext,
 ): Promise<StepOutcome> {
+  const { request } = state;
   const { paymentId, amount, method } = request!;
   const { signal } = context;
   const wallet = atWallet(aggregates, request!, context);
@@ -80,6 +82,16 @@ async function perform(
       return atGateway(async () => afterUndo(await gateway.void(paymentId, signal)));
     case 'refundCharge':
       return atGateway(async () => afterUndo(await gateway.refund(paymentId, signal)));
+    case 'refundPartDebit':
+      return wallet.refundPart(firstPending(state)!);
+    case 'refundPartCharge': {
+      const { refundId, amount: minorUnits } = firstPending(state)!;
+      const part = {
+        ...{ charge: paymentId, key: `${paymentId}/${refundId}` },
+        amount: { minorUnits, currency: amount!.currency },
+      };
+      return atGateway(async () => afterUndo(await gateway.refundPart(part, signal)));
+    }
   }
 }
 
@@ -124,6 +136,11 @@ export function atWallet(
     },
     async refund(): Promise<StepOutcome> {
       await change((state, context) => refundDebit(state, context, { walletId, paymentId, amount: amount! }));
+      return { kind: 'undone' };
+    },
+    async refundPart({ refundId, amount: minorUnits }: RefundState): Promise<StepOutcome> {
+      const part = { walletId, paymentId, refundId, amount: { minorUnits, currency: amount!.currency } };
+      await change((state, context) => refundDebitPart(state, context, part));
       return { kind: 'undone' };
     },
   };

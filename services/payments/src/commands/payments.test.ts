@@ -13,7 +13,7 @@ import { nextStep } from '../domain/payment-steps.ts';
 import { walletDecider } from '../domain/wallet.ts';
 import { withBreaker } from '../gateway/circuit-breaker.ts';
 import { httpGateway } from '../gateway/http-gateway.ts';
-import { gatewayUnavailable, type PaymentGateway } from '../gateway/port.ts';
+import { gatewayUnavailable, outcomeUnknown, type PaymentGateway } from '../gateway/port.ts';
 import { type SandboxGateway, startSandboxGateway } from '../gateway/sandbox.ts';
 import { paymentMessage } from '../payment-message.ts';
 import { confirmTransfer as confirmFormerly, receiveTransfer as receiveFormerly } from '../testing/former-transfers.ts';
@@ -42,7 +42,7 @@ beforeEach(async () => {
   sharesLog = true;
   wallets = walletService({ aggregates, ids: newId, shareLog: () => sharesLog })
     .handlers as unknown as Handlers<WalletServiceService>;
-  payments = paymentService({ aggregates }).handlers as unknown as Handlers<PaymentServiceService>;
+  payments = paymentService({ aggregates, ids: newId }).handlers as unknown as Handlers<PaymentServiceService>;
   for (const n of [1, 2]) {
     await wallets.createWallet({ requestId: '', walletId: `w${n}`, customerId: `c${n}`, currency }, testCall());
   }
@@ -276,7 +276,19 @@ describe('a payment, from request to end, on the sandbox gateway', () => {
   const retry = () => payments.retryPayment({ requestId: '', paymentId: 'p1', note: 'limit raised' }, testCall());
   const settleByHand = () => payments.settlePayment({ requestId: '', paymentId: 'p1', note: 'by bank' }, testCall());
   const undo = () => payments.undoPayment({ requestId: '', paymentId: 'p1', reason: 'cancelled' }, testCall());
-  const refund = () => payments.refundPayment({ requestId: '', paymentId: 'p1', reason: 'gift' }, testCall());
+  const refund = (minorUnits?: bigint, requestId = newId()) =>
+    payments.refundPayment(
+      {
+        ...{ requestId, paymentId: 'p1', reason: 'gift' },
+        amount: minorUnits === undefined ? undefined : gbp(minorUnits),
+      },
+      testCall({ requestId }),
+    );
+  const refundAs = (refundId: string, minorUnits: bigint) =>
+    payments.createRefund(
+      { requestId: '', paymentId: 'p1', refundId, amount: gbp(minorUnits), reason: 'return' },
+      testCall(),
+    );
 
   const connect = (timeoutMs = 5_000) => httpGateway({ url: sandbox.url, apiKey: '', timeoutMs });
 
@@ -313,6 +325,72 @@ describe('a payment, from request to end, on the sandbox gateway', () => {
     expect(await balance('w1')).toBe(100n);
   });
 
+  test.each(['wallet', 'card'])('by %s: refunded in parts, each once, to the cent', async (kind) => {
+    await create(kind === 'wallet' ? wallet : card('tok_approved'));
+    await lead();
+    const back = async () => {
+      const { parts = {}, givenBack = 0 } = sandbox.ledger.get('p1') ?? {};
+      if (kind === 'wallet') return (await balance('w1')) - 50n;
+      expect(givenBack).toBe(0);
+      return Object.values(parts).reduce((sum, part) => sum + BigInt(part), 0n);
+    };
+    for (const _ of [1, 2]) {
+      const answer = await refund(10n, 'first');
+      expect(answer).toMatchObject({ status: PaymentStatus.PAYMENT_STATUS_SUCCEEDED, refunds: [{ amount: gbp(10n) }] });
+      expect(await lead()).toMatchObject({ status: 'succeeded' });
+      expect(await back()).toBe(10n);
+    }
+    await refund(10n, 'second');
+    for (const _ of [1, 2]) await refundAs('return.x', 20n);
+    await lead();
+    expect(await back()).toBe(40n);
+    expect(await refusalOf(refund(11n))).toEqual({ code: 'FAILED_PRECONDITION', reason: 'REFUND_TOO_LARGE' });
+    expect(await undo()).toMatchObject({
+      status: PaymentStatus.PAYMENT_STATUS_REFUNDING,
+      refunded: gbp(40n),
+    });
+    expect(await lead()).toMatchObject({ status: 'refunded' });
+    expect(await back()).toBe(50n);
+    expect((await refusalOf(refund(1n))).reason).toBe('NOTHING_TO_REFUND');
+    expect((await refusalOf(refundAs('return.y', 1n))).reason).toBe('NOTHING_TO_REFUND');
+    expect(await undo()).toMatchObject({ status: PaymentStatus.PAYMENT_STATUS_REFUNDED, refunded: gbp(50n) });
+  });
+
+  test('a refund of a part whose answer is lost is repeated under its key; what is behind it waits', async () => {
+    await create(card('tok_approved'));
+    await lead();
+    await refund(10n);
+    await refund(20n);
+    let calls = 0;
+    const gateway = connect();
+    const deaf: PaymentGateway = {
+      ...gateway,
+      async refundPart(part, signal) {
+        const result = await gateway.refundPart(part, signal);
+        calls += 1;
+        if (calls <= 3) throw outcomeUnknown(new Error('lost'));
+        return result;
+      },
+    };
+    expect(await lead(deaf)).toMatchObject({ status: 'succeeded' });
+    expect(calls).toBe(5);
+    expect(Object.values(sandbox.ledger.get('p1')!.parts)).toEqual(['10', '20']);
+  });
+
+  test('a refund of a part that the gateway refuses needs attention, and can be settled by hand', async () => {
+    await create(card('tok_approved'));
+    await lead();
+    await refund(10n);
+    sandbox.setMode('refuse');
+    await lead();
+    await refund(15n, 'later');
+    await lead();
+    expect(await settleByHand()).toMatchObject({ needsAttention: false, refunded: gbp(10n) });
+    sandbox.setMode('normal');
+    await lead();
+    expect(Object.values(sandbox.ledger.get('p1')!.parts)).toEqual(['15']);
+  });
+
   test('by a wallet that is unreachable: requested, and made by the saga', async () => {
     const away: typeof aggregates = {
       ...aggregates,
@@ -321,7 +399,7 @@ describe('a payment, from request to end, on the sandbox gateway', () => {
           ? Promise.reject(unavailable('PostgreSQL'))
           : aggregates.execute(command),
     };
-    payments = paymentService({ aggregates: away }).handlers as unknown as Handlers<PaymentServiceService>;
+    payments = paymentService({ aggregates: away, ids: newId }).handlers as unknown as Handlers<PaymentServiceService>;
     expect(await create(wallet)).toMatchObject({ status: PaymentStatus.PAYMENT_STATUS_REQUESTED, etag: '1' });
     expect(await balance('w1')).toBe(100n);
     expect(await lead()).toMatchObject({ status: 'succeeded' });
@@ -387,7 +465,7 @@ describe('a payment, from request to end, on the sandbox gateway', () => {
     async (outage) => {
       await create(card('tok_approved'));
       const away = () => Promise.reject(gatewayUnavailable(new Error('ECONNREFUSED')));
-      const broken: PaymentGateway = { charge: away, void: away, refund: away };
+      const broken: PaymentGateway = { charge: away, void: away, refund: away, refundPart: away };
       const breaker = withBreaker(broken, { failures: 1, resetMs: 60_000 });
       const gone = outage === 'the circuit open' ? breaker : broken;
       const end = now.getTime() + 3_600_000;

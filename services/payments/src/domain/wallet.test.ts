@@ -28,9 +28,9 @@ const debited = (amount: bigint, balance: bigint): WalletEvent => ({
   $case: 'debited',
   value: { amount, paymentId: 'p1', balance, currency },
 });
-const credited = (amount: bigint, balance: bigint): WalletEvent => ({
+const credited = (amount: bigint, balance: bigint, refundId = ''): WalletEvent => ({
   $case: 'credited',
-  value: { amount, paymentId: 'p1', balance, currency },
+  value: { amount, paymentId: 'p1', balance, currency, refundId },
 });
 const debitRefused = (amount: bigint, reason: string): WalletEvent => ({
   $case: 'debitRefused',

@@ -41,12 +41,16 @@ export function httpGateway({ url, apiKey, timeoutMs }: HttpGatewayOptions): Pay
       if (json.status === 'declined') return { kind: 'declined', reason: reasonOf(json, 'CARD_DECLINED') };
       throw outcomeUnknown(new Error(`The answer has no known status: ${JSON.stringify(json).slice(0, 200)}`));
     },
-    void: (key, signal) => undo(`/v1/charges/${encodeURIComponent(key)}/void`, key, signal),
-    refund: (key, signal) => undo(`/v1/charges/${encodeURIComponent(key)}/refund`, key, signal),
+    void: (key, signal) => undo(`/v1/charges/${encodeURIComponent(key)}/void`, key, {}, signal),
+    refund: (key, signal) => undo(`/v1/charges/${encodeURIComponent(key)}/refund`, key, {}, signal),
+    refundPart: ({ charge, key, amount }, signal) => {
+      const body = { amount: String(amount.minorUnits), currency: amount.currency };
+      return undo(`/v1/charges/${encodeURIComponent(charge)}/refunds`, key, body, signal);
+    },
   };
 
-  async function undo(path: string, key: string, signal: AbortSignal | undefined): Promise<UndoResult> {
-    const { status, json } = await post(path, key, {}, signal);
+  async function undo(path: string, key: string, body: object, signal: AbortSignal | undefined): Promise<UndoResult> {
+    const { status, json } = await post(path, key, body, signal);
     if (status < 400) return { kind: 'done' };
     return { kind: 'refused', reason: reasonOf(json, `GATEWAY_ANSWERED_${status}`) };
   }
