@@ -52,7 +52,6 @@ export const reasons = {
   },
   RESERVATION_NOT_COMMITTED: {
     code: 'FAILED_PRECONDITION',
-    meaning:
-      'No pieces of the reservation were committed, or that is more than 7 days ago. Say what is `out`, or restock them instead.',
+    meaning: 'No pieces of the reservation were committed, or that is more than 7 days ago. Restock them instead.',
   },
 } satisfies Record<string, Reason>;

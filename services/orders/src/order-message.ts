@@ -1,8 +1,9 @@
 /** An order's state as a message of the contract. */
 
 import { commandEtag } from '@caudal/context/etag.ts';
-import { type Order, OrderStatus } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
+import { type Order, type OrderReturn, OrderReturnStatus, OrderStatus } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import type { OrderState, Status } from './domain/order.ts';
+import { done, piecesOf, type ReturnState } from './domain/returns.ts';
 
 const statuses: Record<Status, Order['status']> = {
   pending: OrderStatus.ORDER_STATUS_PENDING,
@@ -17,12 +18,13 @@ const statuses: Record<Status, Order['status']> = {
 /** The answer of commands: an order without payment and shipment, which only the view has. */
 export function orderMessage(state: OrderState, version: number): Order {
   const { orderId, customerId, country, lines, total, reference } = state.placed!;
+  const back = piecesOf(done(state.returns));
   return {
     orderId,
     customerId,
     country,
     status: statuses[state.status],
-    lines,
+    lines: lines.map((line) => ({ ...line, returnedQuantity: back.get(line.productId) ?? 0n })),
     total,
     reason: state.reason,
     payment: undefined,
@@ -31,5 +33,19 @@ export function orderMessage(state: OrderState, version: number): Order {
     updateTime: state.updateTime,
     reference,
     etag: commandEtag(version),
+    reservationId: state.reservationId,
+    returns: state.returns.map((one) => returnMessage(one, total!.currency)),
   };
+}
+
+function returnMessage({ refund, status, isPaid, ...one }: ReturnState, currency: string): OrderReturn {
+  return { ...one, refund: { minorUnits: refund, currency }, status: returnStatus(status, isPaid) };
+}
+
+function returnStatus(status: ReturnState['status'], isPaid: boolean): OrderReturn['status'] {
+  if (status === 'refused') return OrderReturnStatus.ORDER_RETURN_STATUS_REFUSED;
+  if (isPaid) return OrderReturnStatus.ORDER_RETURN_STATUS_REFUNDED;
+  return status === 'returned'
+    ? OrderReturnStatus.ORDER_RETURN_STATUS_RETURNED
+    : OrderReturnStatus.ORDER_RETURN_STATUS_REQUESTED;
 }

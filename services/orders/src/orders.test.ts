@@ -1,9 +1,11 @@
 import { openAggregates } from '@caudal/aggregates/aggregates.ts';
+import { noReply } from '@caudal/aggregates/no-reply.ts';
 import { order as orderEntity } from '@caudal/contract/entities.ts';
 import { Product } from '@caudal/contract/gen/caudal/catalog/v1/catalog.ts';
 import {
   ListOrdersRequest,
   Order,
+  OrderReturnStatus,
   OrderStatus,
   PlaceOrderRequest,
 } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
@@ -16,6 +18,8 @@ import { memoryLog } from '@caudal/testing/memory-log.ts';
 import { fixedViews } from '@caudal/testing/view-readers.ts';
 import { describe, expect, test } from '@jest/globals';
 import { type OrderServiceDependencies, orderService } from './commands/order-service.ts';
+import { confirm, type OrderEvent, orderDecider } from './domain/order.ts';
+import { orderMessage } from './order-message.ts';
 import { orderDetails } from './projections/order-details.ts';
 import { orderQueryService } from './queries/order-query-service.ts';
 
@@ -44,8 +48,10 @@ function serve(sold = products) {
   const viewed = new Map<string, string>();
   const log = memoryLog({ domain: 'orders' });
   let id = 0;
+  const clock = () => new Date('2026-01-01T00:00:00Z');
+  const aggregates = openAggregates({ log, clock, ids: () => `event-${++id}` });
   const { handlers } = orderService({
-    aggregates: openAggregates({ log, clock: () => new Date('2026-01-01T00:00:00Z'), ids: () => `event-${++id}` }),
+    aggregates,
     catalog: {
       async batchGetProducts({ productIds }, asked) {
         options.push(asked);
@@ -71,7 +77,7 @@ function serve(sold = products) {
     clock: () => new Date('2026-01-01T00:00:00Z'),
   });
   const call = handlers as unknown as Record<string, (request: unknown, call: Call) => Promise<Order>>;
-  return { log, options, viewed, place: call.placeOrder!, cancel: call.cancelOrder! };
+  return { log, aggregates, options, viewed, place: call.placeOrder!, cancel: call.cancelOrder!, giveBack: call.returnOrder! };
 }
 
 describe('placing an order', () => {
@@ -162,6 +168,33 @@ describe('placing an order', () => {
     ]);
   });
 
+  test('refuses prices that have changed since the buyer saw them, and names both; nothing is placed', async () => {
+    const { place, log } = serve();
+    const seen = {
+      ...request,
+      lines: request.lines.map((line, n) => ({ ...line, expectedUnitPrice: gbp([249n, 100n][n]!) })),
+      expectedTotal: gbp(598n),
+    };
+    const error = await place(seen, testCall({ requestId: 'r1' })).catch((thrown) => thrown);
+    expect(error).toMatchObject({
+      code: 'FAILED_PRECONDITION',
+      reason: 'PRICE_CHANGED',
+      metadata: {
+        ...{ expected_total: '598', expected_currency: 'GBP', total: '600', currency: 'GBP' },
+        changed_product_ids: 'LAMP',
+      },
+    });
+    expect(error.violations.map(({ field }: { field: string }) => field)).toEqual([
+      'lines[0].expected_unit_price',
+      'expected_total',
+    ]);
+    expect(log.events).toEqual([]);
+    await place({ ...request, expectedTotal: gbp(600n) }, testCall({ requestId: 'r2' }));
+    // A repeat gets its answer, whatever the prices are.
+    await place({ ...request, expectedTotal: gbp(600n) }, testCall({ requestId: 'r2' }));
+    expect(log.events).toHaveLength(1);
+  });
+
   test('refuses a product in two lines, and an unknown customer', async () => {
     const { place, log } = serve();
     const twice = [request.lines[0], request.lines[0]];
@@ -215,6 +248,46 @@ describe('cancelling an order', () => {
   });
 });
 
+describe('returning pieces of an order', () => {
+  const input = { requestId: '', orderId: 'o1', etag: '', returnId: '', reason: 'broken' };
+  const lamps = (quantity: bigint) => [{ productId: 'LAMP', quantity }];
+
+  test('is refused before it is confirmed, and by its etag', async () => {
+    const { place, giveBack } = serve();
+    await place(request, testCall());
+    expect(await refusalOf(giveBack({ ...input, lines: lamps(1n) }, testCall()))).toEqual({
+      code: 'FAILED_PRECONDITION',
+      reason: 'ORDER_NOT_RETURNABLE',
+    });
+    expect((await refusalOf(giveBack({ ...input, etag: '9', lines: lamps(1n) }, testCall()))).code).toBe('ABORTED');
+    const twice = [...lamps(1n), ...lamps(1n)];
+    expect((await refusalOf(giveBack({ ...input, lines: twice }, testCall()))).reason).toBe('PRODUCT_TWICE');
+    expect((await refusalOf(giveBack({ ...input, orderId: 'o2', lines: lamps(1n) }, testCall()))).code).toBe(
+      'NOT_FOUND',
+    );
+  });
+
+  test('is requested once a request id, under an id of its own', async () => {
+    const { place, giveBack, log, aggregates } = serve();
+    await place(request, testCall());
+    await aggregates.execute({
+      ...{ decider: orderDecider, id: 'o1', reply: () => undefined, replyCodec: noReply, origin: testCall().origin },
+      decide: (state) => confirm(state, 'o1.1'),
+    });
+    const first = await giveBack({ ...input, lines: lamps(1n) }, testCall({ requestId: 'x' }));
+    expect(first).toMatchObject({
+      reservationId: 'o1.1',
+      returns: [{ refund: gbp(250n), status: OrderReturnStatus.ORDER_RETURN_STATUS_REQUESTED, reason: 'broken' }],
+      lines: [{ returnedQuantity: 0n }, { returnedQuantity: 0n }],
+    });
+    expect(await giveBack({ ...input, lines: lamps(1n) }, testCall({ requestId: 'x' }))).toEqual(first);
+    expect(log.events).toHaveLength(3);
+    const second = await giveBack({ ...input, returnId: 'mine', lines: lamps(1n) }, testCall({ requestId: 'y' }));
+    expect(second.returns.map(({ returnId }) => returnId)).toEqual([first.returns[0]!.returnId, 'mine']);
+    expect((await refusalOf(giveBack({ ...input, lines: lamps(1n) }, testCall()))).reason).toBe('RETURN_TOO_LARGE');
+  });
+});
+
 describe('order details', () => {
   const order = {
     orderId: 'o1',
@@ -226,7 +299,7 @@ describe('order details', () => {
     reference: 'inv',
     attributes: {},
   };
-  const buyer = { customerId: 'c1' };
+  const buyer = { customerId: 'c1', reservationId: 'o1.1' };
   const day = (n: number) => new Date(`2026-01-0${n}T00:00:00Z`);
 
   test('do not depend on the order in which events of the three streams arrive', () => {
@@ -263,6 +336,53 @@ describe('order details', () => {
       payment: { status: 'succeeded', amount: gbp(600n) },
       shipment: { status: 'dispatched', carrier: 'DHL', trackingNumber: '7' },
       updateTime: new Date('2026-01-02T00:00:01Z'),
+    });
+  });
+});
+
+describe('returns in the order details', () => {
+  const line = (productId: string) => ({
+    ...{ productId, quantity: 2n, unitPrice: gbp(250n), title: '', returnedQuantity: 0n },
+  });
+  const created: OrderEvent = {
+    $case: 'created',
+    value: {
+      ...{ orderId: 'o1', customerId: 'c1', country: 'France', lines: [line('LAMP'), line('VASE')], total: gbp(1000n) },
+      ...{ paymentMethod: undefined, reference: '', attributes: {} },
+    },
+  };
+  const asked = (returnId: string): OrderEvent => ({
+    $case: 'returnRequested',
+    value: { returnId, lines: [{ productId: 'LAMP', quantity: 1n }], refund: gbp(250n), reason: 'broken' },
+  });
+  const back: OrderEvent = {
+    $case: 'returned',
+    value: { returnId: 'r1', customerId: 'c1', refund: gbp(200n), refundRefusal: '' },
+  };
+  const paid: OrderEvent = {
+    $case: 'returnRefunded',
+    value: { returnId: 'r1', customerId: 'c1', refund: gbp(200n) },
+  };
+  const refused: OrderEvent = { $case: 'returnRefused', value: { returnId: 'r2', reason: 'RETURN_TOO_LARGE' } };
+  const from = new Date('2026-01-01T00:00:00Z');
+
+  test.each<[string, OrderEvent[]]>([
+    ['requested', [asked('r1')]],
+    ['returned', [asked('r1'), back]],
+    ['paid', [asked('r1'), back, paid]],
+    ['paid before it is known to be back', [asked('r1'), paid, back]],
+    ['refused, after another', [asked('r1'), asked('r2'), back, refused]],
+  ])('are those of the order: %s', (_, events) => {
+    const all: OrderEvent[] = [created, { $case: 'confirmed', value: { customerId: 'c1', reservationId: 'o1.1' } }];
+    all.push(...events);
+    const view = viewsOf(orderDetails, [{ stream: 'orders.order/o1', from, events: all }]).get('o1')!;
+    const state = all.reduce(
+      (before, event, n) => orderDecider.evolve(before, event, new Date(from.getTime() + n * 1000)),
+      orderDecider.initial,
+    );
+    const { returns, lines, reservationId } = orderMessage(state, 0);
+    expect({ returns: view.returns, lines: view.lines, reservationId: view.reservationId }).toEqual({
+      ...{ returns, lines, reservationId },
     });
   });
 });

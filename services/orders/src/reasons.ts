@@ -27,6 +27,21 @@ export const reasons = {
     code: 'FAILED_PRECONDITION',
     meaning: 'The order has left the warehouse, or was rejected; `metadata.status` says which.',
   },
+  PRICE_CHANGED: {
+    code: 'FAILED_PRECONDITION',
+    meaning:
+      'The catalogue has other prices than the buyer has seen, so nothing is ordered; `metadata` has both totals, `violations` the lines.',
+  },
+  ORDER_NOT_RETURNABLE: {
+    code: 'FAILED_PRECONDITION',
+    meaning: 'None of its pieces are out: it is not confirmed yet, or is undone; `metadata.status` says which.',
+  },
+  RETURN_EXISTS: { code: 'ALREADY_EXISTS', meaning: 'The order has another return of this id.' },
+  TOO_MANY_RETURNS: { code: 'FAILED_PRECONDITION', meaning: 'The order has 100 returns. Restock and refund by hand.' },
+  RETURN_TOO_OLD: {
+    code: 'FAILED_PRECONDITION',
+    meaning: 'The return could not be completed within 29 days, so it is unknown what was done. Look into the stock, and decide.',
+  },
   PAYMENT_TIMED_OUT: {
     code: 'FAILED_PRECONDITION',
     meaning: 'The payment had no outcome in time, so the order was undone. No money is kept.',

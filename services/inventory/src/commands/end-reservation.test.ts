@@ -145,13 +145,13 @@ describe.each([
       const late = about('r1', lines(1n, 1n));
       expect((await refusalOf(api.returnStock(late, testCall()))).reason).toBe('RESERVATION_NOT_COMMITTED');
       for (const requestId of ['x', 'x', 'y', 'y'])
-        await api.returnStock({ ...late, out: lines(3n, 4n) }, testCall({ requestId }));
+        await api.putBack({ ...late, out: lines(3n, 4n) }, testCall({ requestId }));
       expect(await stock('A')).toMatchObject({ onHand: 9n });
       const twice = { ...late, out: [...lines(3n, 4n), { productId: 'A', quantity: 1n }] };
-      expect((await refusalOf(api.returnStock(twice, testCall()))).reason).toBe('PRODUCT_TWICE');
+      expect((await refusalOf(api.putBack(twice, testCall()))).reason).toBe('PRODUCT_TWICE');
       // The stock knows again what is out.
       const more = { ...about('r1', lines(2n, 2n)), out: lines(3n, 4n) };
-      expect((await refusalOf(api.returnStock(more, testCall()))).reason).toBe('RETURN_TOO_LARGE');
+      expect((await refusalOf(api.putBack(more, testCall()))).reason).toBe('RETURN_TOO_LARGE');
     });
 
     test('nothing is returned to a product without stock', async () => {

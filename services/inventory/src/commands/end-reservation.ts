@@ -5,6 +5,7 @@
 import type { ExecutedUnit } from '@caudal/aggregates/types.ts';
 import type {
   CommitReservationRequest,
+  PutBackRequest,
   ReleaseReservationRequest,
   Reservation,
   ReservationLine,
@@ -135,7 +136,9 @@ export function releaseReservation(dependencies: InventoryDependencies) {
  * but by its request id; a caller that corrects a refused call must not return its other lines twice.
  */
 export function returnStock(dependencies: InventoryDependencies) {
-  return async ({ reservationId, lines, out }: ReturnStockRequest, call: Call): Promise<Reservation> => {
+  return async (request: ReturnStockRequest | PutBackRequest, call: Call): Promise<Reservation> => {
+    const { reservationId, lines } = request;
+    const out = 'out' in request ? request.out : [];
     assertDistinct(lines);
     assertDistinct(out, 'out');
     const known = new Map(out.map(({ productId, quantity }) => [productId, quantity]));

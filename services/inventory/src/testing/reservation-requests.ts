@@ -16,7 +16,6 @@ export const about = (reservationId: string, wanted: ReturnType<typeof lines>) =
   requestId: '',
   reservationId,
   lines: wanted,
-  out: [] as ReturnType<typeof lines>,
 });
 export const releasing = (reservationId: string, wanted: ReturnType<typeof lines>) => ({
   ...about(reservationId, wanted),

@@ -1,6 +1,13 @@
 /** Order details: an order with its payment and its shipment, in one read. */
 import { type EventOf, order, payment, shipment } from '@caudal/contract/entities.ts';
-import { Order, OrderPayment, OrderShipment, OrderStatus } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
+import {
+  Order,
+  OrderPayment,
+  type OrderReturn,
+  OrderReturnStatus,
+  OrderShipment,
+  OrderStatus,
+} from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import { ignored, ignoreUnknown, on, type Projection } from '@caudal/projections/types.ts';
 
 const blank = Order.fromPartial({});
@@ -8,7 +15,7 @@ const blank = Order.fromPartial({});
 /** Events of the three streams may arrive in any order: each changes only its own part of the view. */
 export const orderDetails: Projection<Order> = {
   name: 'order-details',
-  version: 2,
+  version: 3,
   parts: 8,
   codec: Order,
   follows: [
@@ -20,9 +27,9 @@ export const orderDetails: Projection<Order> = {
           case 'created':
             return { ...now, ...event.value, createTime: at, status: OrderStatus.ORDER_STATUS_PENDING };
           case 'confirmed':
-            return { ...now, status: OrderStatus.ORDER_STATUS_CONFIRMED };
+            return { ...now, ...reservationOf(event.value), status: OrderStatus.ORDER_STATUS_CONFIRMED };
           case 'shipped':
-            return { ...now, status: OrderStatus.ORDER_STATUS_SHIPPED };
+            return { ...now, ...reservationOf(event.value), status: OrderStatus.ORDER_STATUS_SHIPPED };
           case 'delivered':
             return { ...now, status: OrderStatus.ORDER_STATUS_DELIVERED };
           case 'rejected':
@@ -34,6 +41,21 @@ export const orderDetails: Projection<Order> = {
             return { ...now, reason: '' };
           case 'cancelled':
             return { ...now, status: OrderStatus.ORDER_STATUS_CANCELLED };
+          case 'returnRequested': {
+            const status = OrderReturnStatus.ORDER_RETURN_STATUS_REQUESTED;
+            const one = { ...event.value, status, refusal: '', refundRefusal: '', createTime: at };
+            return { ...now, returns: [...view.returns, one] };
+          }
+          case 'returned':
+            return withReturned(now, event.value);
+          case 'returnRefused': {
+            const { returnId, reason: refusal } = event.value;
+            return withReturn(now, returnId, { status: OrderReturnStatus.ORDER_RETURN_STATUS_REFUSED, refusal });
+          }
+          case 'returnRefunded': {
+            const status = OrderReturnStatus.ORDER_RETURN_STATUS_REFUNDED;
+            return withReturn(now, event.value.returnId, { status });
+          }
           default:
             return ignoreUnknown(event);
         }
@@ -55,7 +77,9 @@ export const orderDetails: Projection<Order> = {
           case 'barred':
             return now({ status: 'voided' });
           case 'refunded':
-            return now({ status: 'refunded' });
+            return now({ status: 'refunded', refunded: part.amount });
+          case 'refundCompleted':
+            return now({ refunded: event.value.refunded });
           // Steps of a payment are not part of the view.
           case 'sentToGateway':
           case 'gatewayResponded':
@@ -64,6 +88,7 @@ export const orderDetails: Projection<Order> = {
           case 'attentionNeeded':
           case 'retryRequested':
           case 'settled':
+          case 'refundRequested':
             return ignored;
           default:
             return ignoreUnknown(event);
@@ -105,6 +130,34 @@ export const orderDetails: Projection<Order> = {
   },
   indexes: [['create_time'], ['customer_id', 'create_time'], ['status', 'create_time']],
 };
+
+/** Events that are older than the field have no reservation. */
+function reservationOf({ reservationId }: { reservationId: string }): Partial<Order> {
+  return reservationId ? { reservationId } : {};
+}
+
+/** The view with a change of one of its returns. */
+function withReturn(view: Order, returnId: string, change: Partial<OrderReturn>): Order {
+  const returns = view.returns.map((one) => (one.returnId === returnId ? { ...one, ...change } : one));
+  return { ...view, returns };
+}
+
+/** The view with the pieces of a return in the stock again. */
+function withReturned(
+  view: Order,
+  { returnId, refund, refundRefusal }: Pick<OrderReturn, 'returnId' | 'refund' | 'refundRefusal'>,
+): Order {
+  const one = view.returns.find((known) => known.returnId === returnId);
+  const back = new Map(one?.lines.map(({ productId, quantity }) => [productId, quantity]));
+  const lines = view.lines.map((line) => ({
+    ...line,
+    returnedQuantity: line.returnedQuantity + (back.get(line.productId) ?? 0n),
+  }));
+  // The payment may have been faster.
+  const isPaid = one?.status === OrderReturnStatus.ORDER_RETURN_STATUS_REFUNDED;
+  const status = isPaid ? one.status : OrderReturnStatus.ORDER_RETURN_STATUS_RETURNED;
+  return withReturn({ ...view, lines }, returnId, { status, refund, refundRefusal });
+}
 
 /** The event with the latest time is the last change, in whatever order they arrive. */
 function touched(view: Order, at: Date): Order {

@@ -49,7 +49,8 @@ async function run(name: StepName, facts: FulfilmentEvent[], refusal?: Error, an
     },
   });
   const saga = fulfilmentSaga({
-    aggregates: {} as Aggregates,
+    // No order: nothing was returned.
+    aggregates: { load: async () => ({ state: {}, version: 0 }) } as unknown as Aggregates,
     inventory: peer as FulfilmentDependencies['inventory'],
     payments: peer as FulfilmentDependencies['payments'],
     shipping: peer as FulfilmentDependencies['shipping'],

@@ -24,6 +24,7 @@ import {
   type StepName,
 } from '../domain/fulfilment.ts';
 import { abandon, confirm, deliver, type OrderEvent, type OrderState, orderDecider, ship } from '../domain/order.ts';
+import { outOf } from '../domain/returns.ts';
 
 export interface FulfilmentDependencies {
   aggregates: Aggregates;
@@ -81,17 +82,19 @@ function steps({
   const options = ({ signal, origin }: StepContext) => ({ signal, origin, idempotent: true });
 
   /** Ends a reservation, whatever is left of it. It may be repeated. */
-  const release = (state: FulfilmentState, number: number, reason: string, context: StepContext) =>
-    inventory.releaseReservation(
-      {
-        requestId: '',
-        reservationId: idOf(state, number),
-        lines: lines(state),
-        reason,
-        committed: number === state.reservationNumber && state.stock === 'committed',
-      },
-      options(context),
-    );
+  async function release(state: FulfilmentState, number: number, reason: string, context: StepContext): Promise<void> {
+    const committed = number === state.reservationNumber && state.stock === 'committed';
+    const out = committed ? await stillOut(state, context) : lines(state);
+    // All of them were returned.
+    if (out.length === 0) return;
+    const request = { requestId: '', reservationId: idOf(state, number), lines: out, reason, committed };
+    await inventory.releaseReservation(request, options(context));
+  }
+  /** The committed pieces without those that were returned: if the stock has forgotten the reservation, it believes this. */
+  async function stillOut(state: FulfilmentState, { sagaId }: StepContext) {
+    const { state: order } = await aggregates.load(orderDecider, sagaId);
+    return order.placed ? outOf(order) : lines(state);
+  }
   /**
    * Ends the reservations before the current one. A process of version 0.2 may have committed some of their lines before the
    * others were lost: those pieces would be missing for good.
@@ -182,8 +185,8 @@ function steps({
       }
     },
 
-    async confirm(_state, context) {
-      const after = await tell(context, confirm);
+    async confirm(state, context) {
+      const after = await tell(context, (order) => confirm(order, reservationId(state)));
       if (after.status === 'confirmed' || after.status === 'shipped' || after.status === 'delivered') {
         return [{ $case: 'confirmed', value: {} }];
       }
@@ -214,8 +217,8 @@ function steps({
       }
     },
 
-    async 'mark-shipped'(_state, context) {
-      await tell(context, ship);
+    async 'mark-shipped'(state, context) {
+      await tell(context, (order) => ship(order, reservationId(state)));
       return [{ $case: 'orderMarked', value: { status: 'shipped' } }];
     },
 
