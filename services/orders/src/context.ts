@@ -17,7 +17,6 @@ import { salesByDay } from './projections/sales-by-day.ts';
 import { orderQueryService } from './queries/order-query-service.ts';
 import { salesQueryService } from './queries/sales-query-service.ts';
 import { fulfilmentSaga } from './sagas/fulfilment.ts';
-import { returnsSaga } from './sagas/returns.ts';
 
 export const orders = defineContext({
   name: 'orders',
@@ -73,17 +72,6 @@ export const orders = defineContext({
         shipping: client(ShippingServiceService),
         reservationMs: settings.ORDERS_RESERVATION_TTL,
         paymentMs: settings.ORDERS_PAYMENT_TIMEOUT,
-      }),
-      aggregates,
-      database,
-      clock,
-      signal,
-    }),
-    createSagaHandler({
-      saga: returnsSaga({
-        aggregates,
-        inventory: client(InventoryServiceService),
-        payments: client(PaymentServiceService),
       }),
       aggregates,
       database,

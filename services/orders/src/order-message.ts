@@ -15,6 +15,12 @@ const statuses: Record<Status, Order['status']> = {
   cancelled: OrderStatus.ORDER_STATUS_CANCELLED,
 };
 
+const returnStatuses: Record<ReturnState['status'], OrderReturn['status']> = {
+  requested: OrderReturnStatus.ORDER_RETURN_STATUS_REQUESTED,
+  returned: OrderReturnStatus.ORDER_RETURN_STATUS_RETURNED,
+  refused: OrderReturnStatus.ORDER_RETURN_STATUS_REFUSED,
+};
+
 /** The answer of commands: an order without payment and shipment, which only the view has. */
 export function orderMessage(state: OrderState, version: number): Order {
   const { orderId, customerId, country, lines, total, reference } = state.placed!;
@@ -38,14 +44,6 @@ export function orderMessage(state: OrderState, version: number): Order {
   };
 }
 
-function returnMessage({ refund, status, isPaid, ...one }: ReturnState, currency: string): OrderReturn {
-  return { ...one, refund: { minorUnits: refund, currency }, status: returnStatus(status, isPaid) };
-}
-
-function returnStatus(status: ReturnState['status'], isPaid: boolean): OrderReturn['status'] {
-  if (status === 'refused') return OrderReturnStatus.ORDER_RETURN_STATUS_REFUSED;
-  if (isPaid) return OrderReturnStatus.ORDER_RETURN_STATUS_REFUNDED;
-  return status === 'returned'
-    ? OrderReturnStatus.ORDER_RETURN_STATUS_RETURNED
-    : OrderReturnStatus.ORDER_RETURN_STATUS_REQUESTED;
+function returnMessage({ refund, status, ...one }: ReturnState, currency: string): OrderReturn {
+  return { ...one, refund: { minorUnits: refund, currency }, status: returnStatuses[status] };
 }

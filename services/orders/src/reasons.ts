@@ -34,13 +34,12 @@ export const reasons = {
   },
   ORDER_NOT_RETURNABLE: {
     code: 'FAILED_PRECONDITION',
-    meaning: 'None of its pieces are out: it is not confirmed yet, or is undone; `metadata.status` says which.',
+    meaning: 'None of its pieces have left the warehouse; `metadata.status` says why. Until then it can be cancelled.',
   },
   RETURN_EXISTS: { code: 'ALREADY_EXISTS', meaning: 'The order has another return of this id.' },
-  TOO_MANY_RETURNS: { code: 'FAILED_PRECONDITION', meaning: 'The order has 100 returns. Restock and refund by hand.' },
-  RETURN_TOO_OLD: {
+  TOO_MANY_RETURNS: {
     code: 'FAILED_PRECONDITION',
-    meaning: 'The return could not be completed within 29 days, so it is unknown what was done. Look into the stock, and decide.',
+    meaning: 'The order has 20 returns in progress (try later), or 100 returns or 1,000 lines of them (restock and refund by hand).',
   },
   PAYMENT_TIMED_OUT: {
     code: 'FAILED_PRECONDITION',

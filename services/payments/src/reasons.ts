@@ -32,13 +32,19 @@ export const reasons = {
     code: 'FAILED_PRECONDITION',
     meaning: 'More would be refunded than is left of the payment; `metadata.left` says how much is.',
   },
+  REFUND_TOO_OLD: {
+    code: 'FAILED_PRECONDITION',
+    meaning:
+      'A refund to a wallet was not done within 29 days, so the wallet may have forgotten it. Look into its transactions, and settle it.',
+  },
   TOO_MANY_REFUNDS: {
     code: 'FAILED_PRECONDITION',
     meaning: 'The payment has 100 refunds. Cancel its order, or pay the rest back by hand.',
   },
   PAYMENT_NEEDS_NO_ATTENTION: {
     code: 'FAILED_PRECONDITION',
-    meaning: 'The payment continues by itself or has ended: there is nothing to retry or settle.',
+    meaning:
+      'The payment, or the refund of it that is named, continues by itself or has ended: there is nothing to retry or settle.',
   },
   CARD_DECLINED: { code: 'FAILED_PRECONDITION', meaning: 'The card was declined. Use another one.' },
   GATEWAY_UNAVAILABLE: {

@@ -140,12 +140,14 @@ export function returnPieces(state: StockState, { lookUp }: StockContext, input:
   const ended = isOpen ? undefined : lookUp(reservationId);
   const whole = isOpen ? undefined : lookUp(committedClaim(reservationId));
   if (ended?.how === 'returned') throw tooLarge(0n, input);
-  const out = ended ? (ended.how === 'committed' ? ended.quantity : undefined) : input.out;
+  // A reservation that is barred was not known when it was released: it may have been forgotten by then.
+  const known = ended?.how === 'committed' ? ended.quantity : undefined;
+  const out = ended && ended.how !== 'barred' ? known : input.out;
   if (isOpen || out === undefined) {
     throw refused('RESERVATION_NOT_COMMITTED', `No pieces of the reservation "${reservationId}" are committed.`);
   }
   if (quantity > out) throw tooLarge(out, input);
-  const committed = ended && whole ? whole.quantity : out;
+  const committed = known !== undefined && whole ? whole.quantity : out;
   return [moved(state, { $case: 'returned', value: { reservationId, quantity, committed, out: out - quantity } })];
 }
 

@@ -15,7 +15,7 @@ import { CaudalError, type FieldViolation, invalidField, isCode, isTransient, re
 import { derivedId, type IdSource, timeOfId } from '@caudal/kernel/ids.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
 import { type Call, type CallOptions, type Client, service } from '@caudal/rpc/types.ts';
-import { orderDecider, type PricedLine, place, requestCancel } from '../domain/order.ts';
+import { assertNew, orderDecider, type PricedLine, place, requestCancel } from '../domain/order.ts';
 import type { ExpectedPrices } from '../domain/price-guard.ts';
 import { requestReturn } from '../domain/returns.ts';
 import { orderMessage } from '../order-message.ts';
@@ -40,6 +40,8 @@ export function orderService({ aggregates, catalog, customers, queries, ids, clo
         decider: orderDecider,
         id: orderId,
         decide(state) {
+          // First: a repeat without a request id must not read that prices have changed since, and order again.
+          assertNew(state, orderId);
           // Thrown only here: a repeat gets the recorded answer without this function, even if its products are no
           // longer sold.
           if (checked instanceof CaudalError) throw checked;

@@ -59,7 +59,6 @@ export const orderDecider: Decider<OrderState, OrderEvent> = {
       case 'returnRequested':
       case 'returned':
       case 'returnRefused':
-      case 'returnRefunded':
         return { ...now, returns: returnsAfter(state.returns, event, at) };
     }
   },
@@ -80,9 +79,7 @@ export function place(
   order: Omit<OrderCreated, 'total'>,
   expected: ExpectedPrices = nothingExpected,
 ): OrderEvent[] {
-  if (state.placed) {
-    throw new CaudalError('ALREADY_EXISTS', 'ORDER_EXISTS', `There is an order "${order.orderId}" already.`);
-  }
+  assertNew(state, order.orderId);
   const currency = order.lines[0]!.unitPrice!.currency;
   const foreign = order.lines.findIndex((line) => line.unitPrice!.currency !== currency);
   if (foreign >= 0) {
@@ -108,6 +105,11 @@ export function place(
     });
   }
   return [{ $case: 'created', value: { ...order, total: { minorUnits, currency } } }];
+}
+
+/** Throws ALREADY_EXISTS ORDER_EXISTS if the order is placed. */
+export function assertNew(state: OrderState, orderId: string): void {
+  if (state.placed) throw new CaudalError('ALREADY_EXISTS', 'ORDER_EXISTS', `There is an order "${orderId}" already.`);
 }
 
 function buyer(state: OrderState): { customerId: string } {

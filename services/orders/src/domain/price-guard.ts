@@ -12,7 +12,7 @@ export interface ExpectedPrices {
 
 export const nothingExpected: ExpectedPrices = { total: undefined, unitPrices: new Map() };
 
-/** The most products that the metadata names. */
+/** The most products that an entry of the metadata names. */
 const mostNamed = 20;
 
 /** Throws FAILED_PRECONDITION PRICE_CHANGED if a price is another one than the buyer has seen. */
@@ -23,10 +23,10 @@ export function assertExpected(lines: OrderLine[], total: Money, expected: Expec
     const seen = expected.unitPrices.get(productId);
     if (!seen || isSame(seen, unitPrice!)) return;
     changed.push(productId);
-    violations.push({ field: `lines[${index}].expected_unit_price`, description: isNow(unitPrice!) });
+    violations.push({ field: `lines[${index}].expected_unit_price`, description: isNow(unitPrice!, seen) });
   });
   if (expected.total && !isSame(expected.total, total)) {
-    violations.push({ field: 'expected_total', description: isNow(total) });
+    violations.push({ field: 'expected_total', description: isNow(total, expected.total) });
   }
   if (violations.length === 0) return;
   throw refused('PRICE_CHANGED', 'Prices have changed since the buyer saw them, so nothing is ordered.', {
@@ -39,6 +39,10 @@ export function assertExpected(lines: OrderLine[], total: Money, expected: Expec
         expected_currency: expected.total.currency,
       }),
       ...(changed.length > 0 && { changed_product_ids: changed.slice(0, mostNamed).join(',') }),
+      unit_prices: lines
+        .slice(0, mostNamed)
+        .map(({ productId, unitPrice }) => `${productId}=${unitPrice!.minorUnits}`)
+        .join(','),
     },
   });
 }
@@ -47,6 +51,6 @@ function isSame(one: Money, other: Money): boolean {
   return one.minorUnits === other.minorUnits && one.currency === other.currency;
 }
 
-function isNow({ minorUnits, currency }: Money): string {
-  return `is ${minorUnits} minor units of ${currency} now`;
+function isNow({ minorUnits, currency }: Money, seen: Money): string {
+  return `is ${minorUnits} minor units of ${currency} now, not ${seen.minorUnits} of ${seen.currency}`;
 }

@@ -1,6 +1,7 @@
 /**
  * Returns of an order: pieces that have come back, line by line, as often as pieces are left. The order counts what was
- * requested; the saga (sagas/returns.ts) puts it into the stock and refunds it, and a refusal of the stock takes it off the count. See docs/returns.md.
+ * requested; the order's saga (sagas/lead-return.ts) puts it into the stock and refunds it, and a refusal of the stock takes it off
+ * the count. See docs/returns.md.
  */
 import type { EventOf, order } from '@caudal/contract/entities.ts';
 import type { OrderCreated } from '@caudal/contract/gen/caudal/orders/v1/events.ts';
@@ -16,21 +17,21 @@ export interface ReturnState {
   /** Minor units of the order's currency: the price of its pieces; once it is returned, what is refunded. */
   refund: bigint;
   status: 'requested' | 'returned' | 'refused';
-  /** The payment has paid the refund. This may be known before the order knows that the pieces are back. */
-  isPaid: boolean;
   reason: string;
   /** Why the stock refused it. */
   refusal: string;
-  /** Why the payment refunds nothing. */
+  /** Why less is refunded than the pieces cost. */
   refundRefusal: string;
   createTime: Date;
 }
 
-/** The most returns of an order. */
+/** The most returns of an order, of which so many may be in progress, and lines of all of them. */
 export const mostReturns = 100;
+export const mostOpen = 20;
+export const mostLines = 1_000;
 
-/** Statuses of an order of which pieces are out. */
-const returnable = new Set(['confirmed', 'shipped', 'delivered']);
+/** Statuses of an order of which pieces have left. Before that it can be cancelled. */
+const returnable = new Set(['shipped', 'delivered']);
 
 /** The part of an order that its returns depend on. */
 export interface Returnable {
@@ -44,7 +45,7 @@ export interface Returnable {
 /** The returns after an event about one of them. */
 export function returnsAfter(
   returns: ReturnState[],
-  event: Extract<OrderEvent, { $case: 'returnRequested' | 'returned' | 'returnRefused' | 'returnRefunded' }>,
+  event: Extract<OrderEvent, { $case: 'returnRequested' | 'returned' | 'returnRefused' }>,
   at: Date,
 ): ReturnState[] {
   const change = (returnId: string, changed: Partial<ReturnState>) =>
@@ -53,7 +54,7 @@ export function returnsAfter(
     case 'returnRequested': {
       const { returnId, lines, refund, reason } = event.value;
       const asked = { returnId, lines, refund: refund!.minorUnits, reason, createTime: at };
-      return [...returns, { ...asked, status: 'requested', isPaid: false, refusal: '', refundRefusal: '' }];
+      return [...returns, { ...asked, status: 'requested', refusal: '', refundRefusal: '' }];
     }
     case 'returned': {
       const { returnId, refund, refundRefusal } = event.value;
@@ -61,8 +62,6 @@ export function returnsAfter(
     }
     case 'returnRefused':
       return change(event.value.returnId, { status: 'refused', refusal: event.value.reason });
-    case 'returnRefunded':
-      return change(event.value.returnId, { isPaid: true });
   }
 }
 
@@ -79,9 +78,14 @@ export function done(returns: ReturnState[]): ReturnState[] {
   return returns.filter(({ status }) => status === 'returned');
 }
 
-/** The return that is led to its end next. */
-export function firstRequested({ returns }: Returnable): ReturnState | undefined {
-  return returns.find(({ status }) => status === 'requested');
+/** Whether this return has no outcome yet. */
+export function isRequested({ returns }: Returnable, returnId: string): boolean {
+  return returns.some((one) => one.returnId === returnId && one.status === 'requested');
+}
+
+/** The id of a return's refund. Those of refunds that are no return's are UUIDs. */
+export function refundOf(returnId: string): string {
+  return `return.${returnId}`;
 }
 
 /** What is out of the order's lines, as the order knows: without those that are returned. */
@@ -101,7 +105,7 @@ export interface ReturnInput {
 }
 
 /**
- * Requests a return. Refused: NOT_FOUND; ALREADY_EXISTS RETURN_EXISTS; FAILED_PRECONDITION ORDER_NOT_RETURNABLE (nothing is out),
+ * Requests a return. Refused: NOT_FOUND; ALREADY_EXISTS RETURN_EXISTS; FAILED_PRECONDITION ORDER_NOT_RETURNABLE (nothing has left),
  * RETURN_TOO_LARGE (more than is left; or of products that are not in the order), TOO_MANY_RETURNS.
  */
 export function requestReturn(state: Returnable, { orderId, returnId, lines, reason }: ReturnInput): OrderEvent[] {
@@ -111,7 +115,7 @@ export function requestReturn(state: Returnable, { orderId, returnId, lines, rea
     throw new CaudalError('ALREADY_EXISTS', 'RETURN_EXISTS', `The order has a return "${returnId}" already.`);
   }
   if (!returnable.has(status)) {
-    throw refused('ORDER_NOT_RETURNABLE', `The order is ${status}: none of its pieces are out.`, {
+    throw refused('ORDER_NOT_RETURNABLE', `The order is ${status}: none of its pieces have left the warehouse.`, {
       metadata: { status },
     });
   }
@@ -126,13 +130,22 @@ export function requestReturn(state: Returnable, { orderId, returnId, lines, rea
       violations.push({ field: `lines[${index}].quantity`, description: `must be at most what is left: ${left}` });
     else refund += quantity * line.unitPrice!.minorUnits;
   });
-  if (violations.length > 0) throw refused('RETURN_TOO_LARGE', 'More would be returned than is left.', { violations });
-  if (returns.length >= mostReturns) {
-    throw refused('TOO_MANY_RETURNS', `The order has ${mostReturns} returns already.`);
+  if (violations.length > 0) {
+    throw refused('RETURN_TOO_LARGE', 'More would be returned than is left.', { violations });
   }
+  assertFew(returns, lines.length);
   const { currency } = placed.total!;
   const value = { returnId, lines, refund: { minorUnits: refund, currency }, reason };
   return [{ $case: 'returnRequested', value }];
+}
+
+/** Throws TOO_MANY_RETURNS if a return of so many lines would be too much. */
+function assertFew(returns: ReturnState[], added: number): void {
+  const open = returns.filter(({ status }) => status === 'requested').length;
+  const lines = returns.reduce((sum, one) => sum + one.lines.length, added);
+  if (open >= mostOpen) throw refused('TOO_MANY_RETURNS', `${open} returns of the order are in progress. Try later.`);
+  if (returns.length >= mostReturns || lines > mostLines)
+    throw refused('TOO_MANY_RETURNS', `An order has at most ${mostReturns} returns, of ${mostLines} lines in all.`);
 }
 
 /** The pieces are in the stock again, and this is refunded. */
@@ -152,13 +165,4 @@ export function returned(
 /** The stock has none of its pieces out. */
 export function returnRefused({ returnId }: ReturnState, reason: string): OrderEvent {
   return { $case: 'returnRefused', value: { returnId, reason } };
-}
-
-/** The refund of a return is paid; no event if that is known. `amount`: what was paid. */
-export function refundPaid({ placed, returns }: Returnable, returnId: string, amount: bigint): OrderEvent[] {
-  const one = returns.find((known) => known.returnId === returnId);
-  if (!one || one.isPaid) return [];
-  const { customerId, total } = placed!;
-  const refund = { minorUnits: amount, currency: total!.currency };
-  return [{ $case: 'returnRefunded', value: { returnId, customerId, refund } }];
 }

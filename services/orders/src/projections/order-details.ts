@@ -9,6 +9,7 @@ import {
   OrderStatus,
 } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import { ignored, ignoreUnknown, on, type Projection } from '@caudal/projections/types.ts';
+import { refundOf } from '../domain/returns.ts';
 
 const blank = Order.fromPartial({});
 
@@ -47,14 +48,10 @@ export const orderDetails: Projection<Order> = {
             return { ...now, returns: [...view.returns, one] };
           }
           case 'returned':
-            return withReturned(now, event.value);
+            return withPaid(withReturned(now, event.value));
           case 'returnRefused': {
             const { returnId, reason: refusal } = event.value;
             return withReturn(now, returnId, { status: OrderReturnStatus.ORDER_RETURN_STATUS_REFUSED, refusal });
-          }
-          case 'returnRefunded': {
-            const status = OrderReturnStatus.ORDER_RETURN_STATUS_REFUNDED;
-            return withReturn(now, event.value.returnId, { status });
           }
           default:
             return ignoreUnknown(event);
@@ -78,8 +75,15 @@ export const orderDetails: Projection<Order> = {
             return now({ status: 'voided' });
           case 'refunded':
             return now({ status: 'refunded', refunded: part.amount });
-          case 'refundCompleted':
-            return now({ refunded: event.value.refunded });
+          case 'refundRequested': {
+            const { refundId, amount } = event.value;
+            return now({ refunds: [...part.refunds, { refundId, amount, completed: false }] });
+          }
+          case 'refundCompleted': {
+            const { refundId, refunded } = event.value;
+            const refunds = part.refunds.map((one) => (one.refundId === refundId ? { ...one, completed: true } : one));
+            return withPaid(now({ refunded, refunds }));
+          }
           // Steps of a payment are not part of the view.
           case 'sentToGateway':
           case 'gatewayResponded':
@@ -88,7 +92,6 @@ export const orderDetails: Projection<Order> = {
           case 'attentionNeeded':
           case 'retryRequested':
           case 'settled':
-          case 'refundRequested':
             return ignored;
           default:
             return ignoreUnknown(event);
@@ -153,10 +156,19 @@ function withReturned(
     ...line,
     returnedQuantity: line.returnedQuantity + (back.get(line.productId) ?? 0n),
   }));
-  // The payment may have been faster.
-  const isPaid = one?.status === OrderReturnStatus.ORDER_RETURN_STATUS_REFUNDED;
-  const status = isPaid ? one.status : OrderReturnStatus.ORDER_RETURN_STATUS_RETURNED;
+  const status = OrderReturnStatus.ORDER_RETURN_STATUS_RETURNED;
   return withReturn({ ...view, lines }, returnId, { status, refund, refundRefusal });
+}
+
+/** The view with the status of returns that the payment has refunded; its events and the order's arrive in any order. */
+function withPaid(view: Order): Order {
+  const paid = new Set(view.payment?.refunds.flatMap(({ refundId, completed }) => (completed ? refundId : [])));
+  const returns = view.returns.map((one) =>
+    one.status === OrderReturnStatus.ORDER_RETURN_STATUS_RETURNED && paid.has(refundOf(one.returnId))
+      ? { ...one, status: OrderReturnStatus.ORDER_RETURN_STATUS_REFUNDED }
+      : one,
+  );
+  return { ...view, returns };
 }
 
 /** The event with the latest time is the last change, in whatever order they arrive. */

@@ -24,7 +24,8 @@ import {
   type StepName,
 } from '../domain/fulfilment.ts';
 import { abandon, confirm, deliver, type OrderEvent, type OrderState, orderDecider, ship } from '../domain/order.ts';
-import { outOf } from '../domain/returns.ts';
+import { isRequested } from '../domain/returns.ts';
+import { leadReturn } from './lead-return.ts';
 
 export interface FulfilmentDependencies {
   aggregates: Aggregates;
@@ -82,19 +83,17 @@ function steps({
   const options = ({ signal, origin }: StepContext) => ({ signal, origin, idempotent: true });
 
   /** Ends a reservation, whatever is left of it. It may be repeated. */
-  async function release(state: FulfilmentState, number: number, reason: string, context: StepContext): Promise<void> {
-    const committed = number === state.reservationNumber && state.stock === 'committed';
-    const out = committed ? await stillOut(state, context) : lines(state);
-    // All of them were returned.
-    if (out.length === 0) return;
-    const request = { requestId: '', reservationId: idOf(state, number), lines: out, reason, committed };
-    await inventory.releaseReservation(request, options(context));
-  }
-  /** The committed pieces without those that were returned: if the stock has forgotten the reservation, it believes this. */
-  async function stillOut(state: FulfilmentState, { sagaId }: StepContext) {
-    const { state: order } = await aggregates.load(orderDecider, sagaId);
-    return order.placed ? outOf(order) : lines(state);
-  }
+  const release = (state: FulfilmentState, number: number, reason: string, context: StepContext) =>
+    inventory.releaseReservation(
+      {
+        requestId: '',
+        reservationId: idOf(state, number),
+        lines: lines(state),
+        reason,
+        committed: number === state.reservationNumber && state.stock === 'committed',
+      },
+      options(context),
+    );
   /**
    * Ends the reservations before the current one. A process of version 0.2 may have committed some of their lines before the
    * others were lost: those pieces would be missing for good.
@@ -225,6 +224,14 @@ function steps({
     async 'mark-delivered'(_state, context) {
       await tell(context, deliver);
       return [{ $case: 'orderMarked', value: { status: 'delivered' } }];
+    },
+
+    async return(state, context) {
+      const returnId = state.returns[0]!;
+      const { state: order } = await aggregates.load(orderDecider, context.sagaId);
+      const outcome = await leadReturn({ inventory, payments }, order, reservationId(state), returnId, context);
+      if (outcome) await tell(context, (now) => (isRequested(now, returnId) ? [outcome] : []));
+      return [{ $case: 'returnLed', value: { returnId } }];
     },
 
     async 'cancel-shipment'(state, context) {

@@ -47,10 +47,10 @@ export function paymentService({ aggregates, ids }: { aggregates: Aggregates; id
     },
     createRefund: ({ paymentId, refundId, amount, reason }, call) =>
       change(paymentId, call, (state) => refundAtMost(state, { paymentId, refundId, amount: amount!, reason })),
-    retryPayment: ({ paymentId, note }, call) =>
-      change(paymentId, call, (state, context) => retryPayment(state, context, { paymentId, note })),
-    settlePayment: ({ paymentId, note }, call) =>
-      change(paymentId, call, (state, context) => settlePayment(state, context, { paymentId, note })),
+    retryPayment: ({ paymentId, refundId, note }, call) =>
+      change(paymentId, call, (state, context) => retryPayment(state, context, { paymentId, refundId, note })),
+    settlePayment: ({ paymentId, refundId, note }, call) =>
+      change(paymentId, call, (state, context) => settlePayment(state, context, { paymentId, refundId, note })),
   });
 
   /** Undefined if a debit is no longer the payment's next step. Errors: transient ones of the log. */

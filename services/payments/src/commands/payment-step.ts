@@ -8,7 +8,7 @@ import { counter } from '@caudal/telemetry/metrics.ts';
 import type { WalletContext } from '../domain/claims.ts';
 import type { PaymentEvent, PaymentState } from '../domain/payment.ts';
 import { nextStep, type PaymentStep, type StepOutcome, settle } from '../domain/payment-steps.ts';
-import { firstPending, type RefundState } from '../domain/refunds.ts';
+import { firstPending, isTooOld, type RefundState } from '../domain/refunds.ts';
 import { type WalletEvent, type WalletState, walletDecider } from '../domain/wallet.ts';
 import { debit, debitOutcome, refundDebit, refundDebitPart, undoDebit } from '../domain/wallet-debits.ts';
 import type { PaymentGateway, UndoResult } from '../gateway/port.ts';
@@ -40,11 +40,19 @@ export function runPaymentStep(dependencies: PaymentStepDependencies) {
   return async (state: PaymentState, context: PaymentStepContext): Promise<PaymentEvent[]> => {
     const step = nextStep(state);
     if (!step) return [];
-    const events = settle(state, context.now, step, await perform(dependencies, state, step, context));
+    const outcome = tooOld(state, step, context) ?? (await perform(dependencies, state, step, context));
+    const events = settle(state, context.now, step, outcome);
     for (const event of events)
       if (event.$case === 'attentionNeeded') raiseAlarm(state.request!.paymentId, event.value);
     return events;
   };
+}
+
+/** The outcome of a refund to a wallet that may have forgotten it: an operator looks into the wallet's transactions. */
+function tooOld(state: PaymentState, { kind }: PaymentStep, { now }: PaymentStepContext): StepOutcome | undefined {
+  const pending = firstPending(state);
+  if (kind !== 'refundPartDebit' || !pending || !isTooOld(pending, now)) return undefined;
+  return { kind: 'givenUp', error: 'REFUND_TOO_OLD' };
 }
 
 function raiseAlarm(paymentId: string, { step, attempt, error }: PaymentAttentionNeeded): void {
@@ -86,10 +94,7 @@ async function perform(
       return wallet.refundPart(firstPending(state)!);
     case 'refundPartCharge': {
       const { refundId, amount: minorUnits } = firstPending(state)!;
-      const part = {
-        ...{ charge: paymentId, key: `${paymentId}/${refundId}` },
-        amount: { minorUnits, currency: amount!.currency },
-      };
+      const part = { charge: paymentId, key: refundId, amount: { minorUnits, currency: amount!.currency } };
       return atGateway(async () => afterUndo(await gateway.refundPart(part, signal)));
     }
   }

@@ -273,8 +273,10 @@ describe('a payment, from request to end, on the sandbox gateway', () => {
       { requestId: '', paymentId: 'p1', orderId: 'o1', customerId: 'c1', amount: gbp(minorUnits), method },
       testCall(),
     );
-  const retry = () => payments.retryPayment({ requestId: '', paymentId: 'p1', note: 'limit raised' }, testCall());
-  const settleByHand = () => payments.settlePayment({ requestId: '', paymentId: 'p1', note: 'by bank' }, testCall());
+  const retry = () =>
+    payments.retryPayment({ requestId: '', paymentId: 'p1', refundId: '', note: 'limit raised' }, testCall());
+  const settleByHand = (refundId = '') =>
+    payments.settlePayment({ requestId: '', paymentId: 'p1', refundId, note: 'by bank' }, testCall());
   const undo = () => payments.undoPayment({ requestId: '', paymentId: 'p1', reason: 'cancelled' }, testCall());
   const refund = (minorUnits?: bigint, requestId = newId()) =>
     payments.refundPayment(
@@ -383,12 +385,25 @@ describe('a payment, from request to end, on the sandbox gateway', () => {
     await refund(10n);
     sandbox.setMode('refuse');
     await lead();
-    await refund(15n, 'later');
-    await lead();
-    expect(await settleByHand()).toMatchObject({ needsAttention: false, refunded: gbp(10n) });
     sandbox.setMode('normal');
+    // The operator pays it by hand. Another refund must not make it be tried again.
+    const { refunds } = await refund(15n, 'later');
+    await lead();
+    expect(sandbox.ledger.get('p1')!.parts).toEqual({});
+    expect((await refusalOf(settleByHand())).reason).toBe('PAYMENT_NEEDS_NO_ATTENTION');
+    expect(await settleByHand(refunds[0]!.refundId)).toMatchObject({ needsAttention: false, refunded: gbp(10n) });
     await lead();
     expect(Object.values(sandbox.ledger.get('p1')!.parts)).toEqual(['15']);
+  });
+
+  test('a refund to a wallet that may have forgotten it needs attention', async () => {
+    await create(wallet);
+    await refund(10n);
+    now = new Date(now.getTime() + 30 * 86_400_000);
+    await lead();
+    const { state } = await aggregates.load(paymentDecider, 'p1');
+    expect(paymentMessage('p1', state, 0)).toMatchObject({ needsAttention: true, attentionReason: 'REFUND_TOO_OLD' });
+    expect(await balance('w1')).toBe(50n);
   });
 
   test('by a wallet that is unreachable: requested, and made by the saga', async () => {

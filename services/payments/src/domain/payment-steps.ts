@@ -36,6 +36,8 @@ export type StepOutcome =
   | { kind: 'refused'; reason: string }
   /** A void or refund is done. */
   | { kind: 'undone' }
+  /** A refund that is not tried any more: an operator must act. */
+  | { kind: 'givenUp'; error: string }
   | Postponed;
 
 /** `error`: a reason of the reference of errors, or the gateway's own. */
@@ -147,7 +149,8 @@ function afterUndo(state: PaymentState, now: Date, step: PaymentStep, outcome: S
 function notUndone(state: PaymentState, now: Date, step: PaymentStep, outcome: StepOutcome): PaymentEvent[] {
   // Another process has given up since.
   if (state.attention !== undefined || !('error' in outcome)) return [];
-  if (outcome.kind === 'unreachable' || step.attempt < maxUndos) return [delayed(state, now, step, outcome)];
+  const isPostponed = outcome.kind === 'unreachable' || (outcome.kind === 'unknown' && step.attempt < maxUndos);
+  if (isPostponed) return [delayed(state, now, step, outcome)];
   const { orderId } = state.request!;
   const { kind, attempt } = step;
   return [{ $case: 'attentionNeeded', value: { orderId, step: kind, attempt, error: outcome.error } }];

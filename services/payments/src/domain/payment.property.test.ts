@@ -150,7 +150,10 @@ function world({ byWallet, strict, declines }: { byWallet: boolean; strict: bool
       working[runtime] = undefined;
     },
     retry() {
-      if (payment.attention !== undefined) append(retryPayment(payment, context(), { paymentId: 'p1', note: '' }));
+      if (payment.attention !== undefined) {
+        const refundId = firstPending(payment)?.refundId ?? '';
+        append(retryPayment(payment, context(), { paymentId: 'p1', refundId, note: '' }));
+      }
     },
     undo() {
       append(undoPayment(payment, context(), { reason: 'x' }));

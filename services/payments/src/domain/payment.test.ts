@@ -132,9 +132,9 @@ describe('undoing a payment', () => {
 });
 
 describe('a payment that needs attention', () => {
-  const note = { paymentId: 'p1', note: 'limit raised' };
+  const note = { paymentId: 'p1', refundId: '', note: 'limit raised' };
   const retrying: Decide = (state, context) => retryPayment(state, context, note);
-  const settling: Decide = (state, context) => settlePayment(state, context, { paymentId: 'p1', note: 'by bank' });
+  const settling: Decide = (state, context) => settlePayment(state, context, { paymentId: 'p1', refundId: '', note: 'by bank' });
   const voiding = [requested(), undoRequested(), attentionNeeded('voidCharge', maxUndos)];
   const refunding = [requested(), succeeded('g1'), undoRequested(), attentionNeeded('refundCharge', maxUndos)];
 

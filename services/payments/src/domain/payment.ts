@@ -57,15 +57,21 @@ export const paymentDecider: Decider<PaymentState, PaymentEvent> = {
     updateTime: undefined,
   },
   owner: (state) => state.request?.customerId,
-  // Every event ends the wait of a delayed step, or for an operator.
   evolve: (state, event, at) => ({
     ...state,
-    delayed: undefined,
-    attention: undefined,
+    ...(goesOn(state, event) ? {} : { delayed: undefined, attention: undefined }),
     ...change(state, event, at),
     updateTime: at,
   }),
 };
+
+/**
+ * Whether the wait of a delayed step, or for an operator, goes on after the event. A request for another refund, or for an undo,
+ * says nothing of the refund that waits: the operator may have paid it by hand already.
+ */
+function goesOn(state: PaymentState, { $case }: PaymentEvent): boolean {
+  return $case === 'refundRequested' || ($case === 'undoRequested' && firstPending(state) !== undefined);
+}
 
 /** The fields that the event changes. */
 function change(state: PaymentState, event: PaymentEvent, at: Date): Partial<PaymentState> {
@@ -154,23 +160,23 @@ export function refundPayment(state: PaymentState, context: DecisionContext, inp
   return isWhole ? undoPayment(state, context, input) : refundPart(state, input);
 }
 
-/** Tries the undo that needs attention again. Refused: NOT_FOUND; FAILED_PRECONDITION PAYMENT_NEEDS_NO_ATTENTION. */
-export function retryPayment(
-  state: PaymentState,
-  _context: DecisionContext,
-  input: { paymentId: string; note: string },
-): PaymentEvent[] {
-  mustNeedAttention(state, input.paymentId);
+/** What an operator decides. */
+export interface OperatorInput {
+  paymentId: string;
+  /** The refund in parts that the operator has looked into; empty: the payment as a whole. */
+  refundId: string;
+  note: string;
+}
+
+/** Tries the undo or refund that needs attention again. Refused: NOT_FOUND; FAILED_PRECONDITION PAYMENT_NEEDS_NO_ATTENTION. */
+export function retryPayment(state: PaymentState, _context: DecisionContext, input: OperatorInput): PaymentEvent[] {
+  mustNeedAttention(state, input);
   return [{ $case: 'retryRequested', value: { orderId: state.request!.orderId, note: input.note } }];
 }
 
-/** Ends the undo that needs attention: an operator has moved the money by hand. Refused: as for `retryPayment`. */
-export function settlePayment(
-  state: PaymentState,
-  _context: DecisionContext,
-  input: { paymentId: string; note: string },
-): PaymentEvent[] {
-  mustNeedAttention(state, input.paymentId);
+/** Ends the undo or refund that needs attention: an operator has moved the money by hand. Refused: as for `retryPayment`. */
+export function settlePayment(state: PaymentState, _context: DecisionContext, input: OperatorInput): PaymentEvent[] {
+  mustNeedAttention(state, input);
   const orderId = state.request!.orderId;
   const pending = firstPending(state);
   const ended = pending ? completed(state, pending) : [undone(state)];
@@ -189,16 +195,21 @@ function refundedWhole({ request }: PaymentState): PaymentEvent {
   return { $case: 'refunded', value: { orderId, customerId, amount, inParts: false } };
 }
 
-function mustNeedAttention({ request, attention, status }: PaymentState, paymentId: string): void {
+function mustNeedAttention(state: PaymentState, { paymentId, refundId }: OperatorInput): void {
+  const { request, attention, status } = state;
   if (!request) throw notFound('payment', paymentId);
-  if (attention !== undefined) return;
-  throw refused(
-    'PAYMENT_NEEDS_NO_ATTENTION',
-    `The payment "${paymentId}" needs no attention: it continues by itself or has ended.`,
-    {
-      metadata: { status },
-    },
-  );
+  const waiting = firstPending(state)?.refundId ?? '';
+  if (attention === undefined) {
+    const message = `The payment "${paymentId}" needs no attention: it continues by itself or has ended.`;
+    throw refused('PAYMENT_NEEDS_NO_ATTENTION', message, { metadata: { status } });
+  }
+  if (refundId === waiting) return;
+  // Another one may wait by now than the operator has seen.
+  const what = waiting === '' ? 'the payment as a whole: leave refund_id out' : `its refund "${waiting}"`;
+  throw refused('PAYMENT_NEEDS_NO_ATTENTION', `What needs attention is ${what}.`, {
+    metadata: { status, refund_id: waiting },
+    violations: [{ field: 'refund_id', description: `must be "${waiting}"` }],
+  });
 }
 
 function isSame(a: PaymentRequested, b: PaymentRequested): boolean {

@@ -11,7 +11,7 @@ import {
   undoPayment,
 } from './payment.ts';
 import { maxUndos, nextStep, type PaymentStep, type StepOutcome, settle } from './payment-steps.ts';
-import { mostRefunds, refundAtMost } from './refunds.ts';
+import { isTooOld, mostByHand, refundAtMost } from './refunds.ts';
 
 const now = new Date('2026-01-01T00:00:00Z');
 const gbp = (minorUnits: bigint) => ({ minorUnits, currency: 'GBP' });
@@ -108,11 +108,17 @@ describe('a refund of a part', () => {
         refundPayment(state, context, { ...input('r1'), amount: { minorUnits: 1n, currency: 'EUR' } }),
       )
       .refuses('FAILED_PRECONDITION', 'CURRENCY_MISMATCH');
-    const many = Array.from({ length: mostRefunds }, (_, n) => asked(`r${n}`, 1n));
+    const many = Array.from({ length: mostByHand }, (_, n) => asked(`r${n}`, 1n));
     after(...paid, ...many)
       .when(refunding('more', 1n))
       .refuses('FAILED_PRECONDITION', 'TOO_MANY_REFUNDS');
-    // An undo is one more.
+    // Refunds of returns have places of their own, and an undo is one more.
+    after(...paid, ...many)
+      .when(refundingAtMost('return.1', 1n))
+      .gives([asked('return.1', 1n)]);
+    after(...paid, ...many, ...many)
+      .when(refundingAtMost('return.1', 1n))
+      .refuses('FAILED_PRECONDITION', 'TOO_MANY_REFUNDS');
     after(...paid, ...many)
       .when(undoing)
       .gives([undoRequested, asked('~rest', 400n, 'cancelled')]);
@@ -172,11 +178,30 @@ describe('the steps of refunds', () => {
     expect(after(...two).when(settling(first, unknown))).toBeDefined();
     const waiting = after(...two, attention);
     expect(nextStep(waiting.state)).toBeUndefined();
+    const settlingBy =
+      (refundId: string): Decide =>
+      (state, context) =>
+        settlePayment(state, context, { paymentId: 'p1', refundId, note: 'by bank' });
     waiting
-      .when((state, context) => settlePayment(state, context, { paymentId: 'p1', note: 'by bank' }))
+      .when(settlingBy('r1'))
       .gives([{ $case: 'settled', value: { orderId: 'o1', note: 'by bank' } }, done('r1', 200n, 200n)]);
     waiting
-      .when((state, context) => retryPayment(state, context, { paymentId: 'p1', note: '' }))
+      .when((state, context) => retryPayment(state, context, { paymentId: 'p1', refundId: 'r1', note: '' }))
       .gives([{ $case: 'retryRequested', value: { orderId: 'o1', note: '' } }]);
+    // The operator has looked into another one.
+    for (const refundId of ['', 'r2'])
+      waiting.when(settlingBy(refundId)).refuses('FAILED_PRECONDITION', 'PAYMENT_NEEDS_NO_ATTENTION');
+  });
+
+  test('go on to wait for an operator when more is requested: it may be paid by hand already', () => {
+    const waiting = after(...paid, asked('r1', 200n), attention, asked('r2', 1n), undoRequested, asked('~rest', 299n));
+    expect(waiting.state.attention).toBe('NOT_POSSIBLE');
+    expect(nextStep(waiting.state)).toBeUndefined();
+  });
+
+  test('to a wallet are not tried when the wallet may have forgotten them', () => {
+    const [refund] = after(...paidBy('walletId'), asked('r1', 1n)).state.refunds;
+    const day = (n: number) => new Date(now.getTime() + n * 86_400_000);
+    expect([isTooOld(refund!, day(28)), isTooOld(refund!, day(30))]).toEqual([false, true]);
   });
 });

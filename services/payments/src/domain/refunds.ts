@@ -29,8 +29,17 @@ export interface Refundable {
   refunds: RefundState[];
 }
 
-/** The most refunds of a payment, beside the one of an undo. */
-export const mostRefunds = 100;
+/** The most refunds of a payment by hand, and in all; the one of an undo comes on top. Those of returns keep their places. */
+export const mostByHand = 100;
+export const mostRefunds = 200;
+
+/** How long a refund is tried of which a wallet remembers for 30 days whether it is done. */
+const remembersMs = 29 * 86_400_000;
+
+/** Whether nothing can tell any more, by now, whether this refund to a wallet is done. */
+export function isTooOld({ createTime }: RefundState, now: Date): boolean {
+  return now.getTime() > createTime.getTime() + remembersMs;
+}
 
 /** The id of the refund by which an undo pays the rest. Ids of other refunds have no such sign. */
 const restId = '~rest';
@@ -98,7 +107,7 @@ export interface RefundInput {
  * REFUND_TOO_LARGE, TOO_MANY_REFUNDS.
  */
 export function refundPart(state: Refundable, input: RefundInput): PaymentEvent[] {
-  const left = refundable(state, input);
+  const left = refundable(state, input, mostByHand);
   const amount = input.amount?.minorUnits ?? left;
   if (amount > left) {
     const { currency } = state.request!.amount!;
@@ -115,13 +124,13 @@ export function refundPart(state: Refundable, input: RefundInput): PaymentEvent[
  */
 export function refundAtMost(state: Refundable, input: RefundInput & { amount: Money }): PaymentEvent[] {
   if (state.refunds.some(({ refundId }) => refundId === input.refundId)) return [];
-  const left = refundable(state, input);
+  const left = refundable(state, input, mostRefunds);
   const amount = input.amount.minorUnits < left ? input.amount.minorUnits : left;
   return [requested(state, input.refundId, amount, input.reason)];
 }
 
 /** What is left of a payment that can be refunded. */
-function refundable(state: Refundable, { paymentId, amount }: RefundInput): bigint {
+function refundable(state: Refundable, { paymentId, amount }: RefundInput, most: number): bigint {
   const { request, status, refunds } = state;
   if (!request) throw notFound('payment', paymentId);
   if (amount && amount.minorUnits <= 0n) throw invalidField('amount.minor_units', 'must be above zero');
@@ -134,8 +143,8 @@ function refundable(state: Refundable, { paymentId, amount }: RefundInput): bigi
   }
   const left = leftOf(state);
   if (left === 0n) throw refused('NOTHING_TO_REFUND', 'All of the payment is paid back, or on its way.');
-  if (refunds.length >= mostRefunds) {
-    const message = `The payment has ${mostRefunds} refunds. Undo its order, or pay the rest back by hand.`;
+  if (refunds.length >= most) {
+    const message = `The payment has ${refunds.length} refunds. Cancel its order, or pay the rest back by hand.`;
     throw refused('TOO_MANY_REFUNDS', message, { metadata: { left: String(left), currency } });
   }
   return left;

@@ -21,7 +21,7 @@ export type ChargeResult =
 export interface RefundedPart {
   /** The key of the charge. */
   charge: string;
-  /** Idempotency key of the refund: a repeat gets the first answer, and money is given back once. */
+  /** The refund's id at the charge, for as long as the charge is known: a repeat gives nothing back again. */
   key: string;
   amount: Money;
 }

@@ -11,8 +11,8 @@
  *   tok_error_then_ok_N             HTTP 500 the first N times, then approved
  *   tok_conflict_then_ok_N          takes the money, HTTP 409 the first N times, as if the charge were still in flight
  *
- * POST /v1/charges with an Idempotency-Key; POST /v1/charges/{key}/void and /refund; POST /v1/charges/{key}/refunds with a key of its
- * own and an amount, for a part; GET /v1/ledger; and for all calls
+ * POST /v1/charges with an Idempotency-Key; POST /v1/charges/{key}/void and /refund; PUT /v1/charges/{key}/refunds/{id} with an
+ * amount, for a part; GET /v1/ledger; and for all calls
  * PUT /v1/control {"mode": "normal" | "fail" | "timeout" | "decline" | "refuse"}; "refuse": HTTP 409 to every call.
  *
  * A key's first outcome is final. A void before the charge declines it when it arrives. A refund of an unknown charge
@@ -31,7 +31,7 @@ export interface LedgerEntry {
   /** How often money was taken, and what was left of it given back. */
   taken: number;
   givenBack: number;
-  /** Parts that were given back: minor units by the key of the refund. */
+  /** Parts that were given back: minor units by the id of the refund. */
   parts: Record<string, string>;
   /** Minor units, and currency. */
   amount: string;
@@ -79,17 +79,18 @@ export async function startSandboxGateway(options: { port?: number; host?: strin
   const { port } = server.address() as AddressInfo;
 
   async function answer(request: IncomingMessage): Promise<Answer | undefined> {
-    const [, charged, action] = /^\/v1\/charges\/([^/]+)\/(void|refund|refunds)$/.exec(request.url ?? '') ?? [];
+    const [, action] = /^\/v1\/charges\/[^/]+\/(void|refund)$/.exec(request.url ?? '') ?? [];
+    const [, charged, refundId] = /^\/v1\/charges\/([^/]+)\/refunds\/([^/]+)$/.exec(request.url ?? '') ?? [];
     const body: Record<string, unknown> = request.method === 'GET' ? {} : JSON.parse((await text(request)) || '{}');
     if (request.url === '/v1/ledger') return { status: 200, body: Object.fromEntries(ledger) };
     if (request.url === '/v1/control') return control(body);
     const key = request.headers['idempotency-key'];
-    if (request.method !== 'POST' || typeof key !== 'string') return { status: 404, body: { reason: 'NOT_FOUND' } };
+    if (request.method !== (refundId ? 'PUT' : 'POST') || typeof key !== 'string') return { status: 404, body: { reason: 'NOT_FOUND' } };
     if (mode === 'fail') return { status: 500, body: {} };
     if (mode === 'refuse') return { status: 409, body: {} };
     if (request.url === '/v1/charges') return charge(key, body);
-    if (action === 'refunds') {
-      const answered = givePartBack(decodeURIComponent(charged!), key, body);
+    if (refundId) {
+      const answered = givePartBack(decodeURIComponent(charged!), decodeURIComponent(refundId), body);
       return mode === 'timeout' ? undefined : answered;
     }
     if (action) {

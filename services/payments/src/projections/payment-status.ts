@@ -15,8 +15,10 @@ export const paymentStatus: Projection<Payment> = {
     on<Payment, PaymentEvent>(payment, {
       view: ({ id }) => id,
       evolve(view = blank, { id, event, at }) {
-        // Every event ends the wait for an operator.
-        const waited = { needsAttention: false, attentionReason: '' };
+        const isPending = view.refunds.some(({ completed }) => !completed);
+        // Every event ends the wait for an operator, except requests for what comes behind it.
+        const goesOn = event.$case === 'refundRequested' || (event.$case === 'undoRequested' && isPending);
+        const waited = goesOn ? {} : { needsAttention: false, attentionReason: '' };
         const changed = change(view, event, at);
         return changed === ignored ? ignored : { ...view, paymentId: id, ...waited, ...changed, updateTime: at };
       },
