@@ -45,11 +45,10 @@ export function describeReturns(system: () => System): void {
     );
 
   describe('returns', () => {
-    it.each(['wallet', 'card'])('piece by piece, until none is left; paid by %s', async (by) => {
+    const pieceByPiece = async (card?: string) => {
       const productId = await newProduct(api(), { price: 333, quantity: 10 });
       const customerId = await newCustomer(api(), 1_000);
-      const card = by === 'card' ? { card: 'tok_approved' } : {};
-      const { orderId } = await placeOrder(api(), { customerId, productId, quantity: 3, ...card });
+      const { orderId } = await placeOrder(api(), { customerId, productId, quantity: 3, ...(card && { card }) });
       const confirmed = await orderConfirmed(api(), orderId);
       expect(confirmed.reservationId).toBe(`${orderId}.1`);
       const giveBack = (quantity: number, more = {}) =>
@@ -79,7 +78,9 @@ export function describeReturns(system: () => System): void {
       await onHandAt(productId, '10');
       await balanceAt(customerId, 1_000);
       expect(await giveBack(1)).toMatchObject({ status: 400, body: { reason: 'RETURN_TOO_LARGE' } });
-    });
+    };
+    it('piece by piece, until none is left; paid from a wallet', () => pieceByPiece());
+    it('piece by piece, until none is left; paid by card', () => pieceByPiece('tok_approved'));
 
     it('by the reservation, and then the order is cancelled: the rest goes back, and all of the money', async () => {
       const productId = await newProduct(api(), { price: 333, quantity: 10 });

@@ -345,7 +345,7 @@ describe('order details', () => {
 
 describe('returns in the order details', () => {
   const line = (productId: string) => ({
-    ...{ productId, quantity: 2n, unitPrice: gbp(250n), title: '', returnedQuantity: 0n },
+    ...{ productId, quantity: 2n, unitPrice: gbp(250n), title: '' },
   });
   const created: OrderEvent = {
     $case: 'created',

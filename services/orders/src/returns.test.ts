@@ -32,7 +32,7 @@ const total = 4n * prices.LAMP + 2n * prices.VASE;
 const draft = {
   ...{ orderId: 'o1', customerId: 'c1', country: 'France', reference: '', attributes: {} },
   lines: (['LAMP', 'VASE'] as const).map((productId) => ({
-    ...{ productId, quantity: bought[productId], unitPrice: gbp(prices[productId]), title: '', returnedQuantity: 0n },
+    ...{ productId, quantity: bought[productId], unitPrice: gbp(prices[productId]), title: '' },
   })),
   paymentMethod: { method: { $case: 'walletId' as const, value: 'w1' } },
 };

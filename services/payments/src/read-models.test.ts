@@ -38,7 +38,7 @@ const walletEvents: WalletEvent[] = [
   { $case: 'deposited', value: { amount: 100n, reference: 'cash', balance: 100n, currency } },
   { $case: 'debited', value: { amount: 30n, paymentId: 'p1', balance: 70n, currency } },
   { $case: 'debitRefused', value: { amount: 300n, paymentId: 'p2', reason: 'INSUFFICIENT_FUNDS', until: at(999) } },
-  { $case: 'credited', value: { amount: 30n, paymentId: 'p1', balance: 100n, currency, refundId: '' } },
+  { $case: 'credited', value: { amount: 30n, paymentId: 'p1', balance: 100n, currency } },
   {
     $case: 'transferSent',
     value: {

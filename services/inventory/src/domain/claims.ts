@@ -43,7 +43,7 @@ export const reservationClaims: ClaimRules<EndedReservation, EventOf<typeof stoc
       case 'expired':
         return [{ id: event.value.reservationId, outcome: { how: event.$case, quantity: event.value.quantity } }];
       case 'returned': {
-        const { reservationId, quantity, committed, out } = event.value;
+        const { reservationId, quantity, committed = 0n, out = 0n } = event.value;
         // Events without `out` are older than returns in parts: what they left out can't be returned.
         if (out === 0n) return [{ id: reservationId, outcome: { how: 'returned', quantity }, days: returnedDays }];
         return [

@@ -22,7 +22,7 @@ type Answer = { events: StockEvent[] } | { refused: string };
 /** The event as version 0.2 would have written it. */
 function formerForm(event: StockEvent): StockEvent {
   if (event.$case !== 'returned') return event;
-  return { ...event, value: { ...event.value, committed: 0n, out: 0n } };
+  return { ...event, value: { ...event.value, committed: undefined, out: undefined } };
 }
 
 function answerOf(decide: () => StockEvent[]): Answer {

@@ -39,8 +39,10 @@ const returned = (
   value: { reservationId, quantity, available, committed, out },
 });
 /** As version 0.2 wrote it, whether there were more pieces or not. */
-const formerlyReturned = (reservationId: string, quantity: bigint, available: bigint): StockEvent =>
-  returned(reservationId, quantity, available, { committed: 0n });
+const formerlyReturned = (reservationId: string, quantity: bigint, available: bigint): StockEvent => ({
+  $case: 'returned',
+  value: { reservationId, quantity, available },
+});
 const barred = (reservationId: string): StockEvent => ({
   $case: 'barred',
   value: { reservationId, until: barredUntil(now) },

@@ -76,8 +76,7 @@ export function release(
   }
   const ended = endedReservation(state, reservationId, now);
   const quantity = ended ? (ended.how === 'committed' ? ended.quantity : undefined) : committed;
-  if (quantity !== undefined)
-    return [moved(state, { $case: 'returned', value: { reservationId, quantity, ...unknownThen } })];
+  if (quantity !== undefined) return [moved(state, { $case: 'returned', value: { reservationId, quantity } })];
   return ended ? [] : [{ $case: 'barred', value: { reservationId, until: rememberedUntil(now, 'barred') } }];
 }
 
@@ -115,16 +114,13 @@ export function returnPieces(state: FormerStock, { now }: DecisionContext, line:
     throw refused('RESERVATION_NOT_COMMITTED', `No pieces of the reservation "${reservationId}" are committed.`);
   }
   if (quantity > ended.quantity) throw mismatch(ended.quantity, line);
-  return [moved(state, { $case: 'returned', value: { reservationId, quantity, ...unknownThen } })];
+  return [moved(state, { $case: 'returned', value: { reservationId, quantity } })];
 }
 
 /** The refusal of a reservation that holds no pieces any more. */
 function reservationEnded(reservationId: string): CaudalError {
   return refused('RESERVATION_ENDED', `The reservation "${reservationId}" has ended.`);
 }
-
-/** What events of 0.2 lack. */
-const unknownThen = { committed: 0n, out: 0n };
 
 function assertSame(known: bigint, line: Line): void {
   if (known !== line.quantity) throw mismatch(known, line);

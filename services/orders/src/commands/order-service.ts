@@ -125,7 +125,7 @@ export function orderService({ aggregates, catalog, customers, queries, ids, clo
     }
     return request.lines.map(({ productId, quantity }) => {
       const product = byId.get(productId)!;
-      return { productId, quantity, unitPrice: product.price, title: product.title, returnedQuantity: 0n };
+      return { productId, quantity, unitPrice: product.price, title: product.title };
     });
   }
 

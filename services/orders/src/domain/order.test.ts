@@ -13,7 +13,7 @@ import {
 } from './order.ts';
 
 const gbp = (minorUnits: bigint) => ({ minorUnits, currency: 'GBP' });
-const line = { productId: 'P1', quantity: 3n, unitPrice: gbp(250n), title: 'Lantern', returnedQuantity: 0n };
+const line = { productId: 'P1', quantity: 3n, unitPrice: gbp(250n), title: 'Lantern' };
 const draft = {
   orderId: 'o1',
   customerId: 'c1',

@@ -5,7 +5,7 @@ import { isRequested, mostLines, mostOpen, mostReturns, outOf, requestReturn } f
 
 const gbp = (minorUnits: bigint) => ({ minorUnits, currency: 'GBP' });
 const line = (productId: string, quantity: bigint, price: bigint) => ({
-  ...{ productId, quantity, unitPrice: gbp(price), title: '', returnedQuantity: 0n },
+  ...{ productId, quantity, unitPrice: gbp(price), title: '' },
 });
 const created: OrderEvent = {
   $case: 'created',

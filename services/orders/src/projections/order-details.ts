@@ -26,7 +26,13 @@ export const orderDetails: Projection<Order> = {
         const now = touched(view, at);
         switch (event.$case) {
           case 'created':
-            return { ...now, ...event.value, createTime: at, status: OrderStatus.ORDER_STATUS_PENDING };
+            return {
+              ...now,
+              ...event.value,
+              lines: event.value.lines.map((line) => ({ ...line, returnedQuantity: 0n })),
+              createTime: at,
+              status: OrderStatus.ORDER_STATUS_PENDING,
+            };
           case 'confirmed':
             return { ...now, ...reservationOf(event.value), status: OrderStatus.ORDER_STATUS_CONFIRMED };
           case 'shipped':
@@ -135,7 +141,7 @@ export const orderDetails: Projection<Order> = {
 };
 
 /** Events that are older than the field have no reservation. */
-function reservationOf({ reservationId }: { reservationId: string }): Partial<Order> {
+function reservationOf({ reservationId }: { reservationId?: string | undefined }): Partial<Order> {
   return reservationId ? { reservationId } : {};
 }
 
@@ -154,7 +160,7 @@ function withReturned(
   const back = new Map(one?.lines.map(({ productId, quantity }) => [productId, quantity]));
   const lines = view.lines.map((line) => ({
     ...line,
-    returnedQuantity: line.returnedQuantity + (back.get(line.productId) ?? 0n),
+    returnedQuantity: (line.returnedQuantity ?? 0n) + (back.get(line.productId) ?? 0n),
   }));
   const status = OrderReturnStatus.ORDER_RETURN_STATUS_RETURNED;
   return withReturn({ ...view, lines }, returnId, { status, refund, refundRefusal });

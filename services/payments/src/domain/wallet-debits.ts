@@ -93,7 +93,7 @@ export function refundDebitPart(
   return claim(refundClaim(paymentId, refundId)) ? [] : [credited(state, paymentId, amount, refundId)];
 }
 
-function credited(state: WalletState, paymentId: string, amount: bigint, refundId = ''): WalletEvent {
+function credited(state: WalletState, paymentId: string, amount: bigint, refundId?: string): WalletEvent {
   return {
     $case: 'credited',
     value: { amount, paymentId, balance: state.balance + amount, currency: state.currency, refundId },

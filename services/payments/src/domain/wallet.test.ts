@@ -28,9 +28,9 @@ const debited = (amount: bigint, balance: bigint): WalletEvent => ({
   $case: 'debited',
   value: { amount, paymentId: 'p1', balance, currency },
 });
-const credited = (amount: bigint, balance: bigint, refundId = ''): WalletEvent => ({
+const credited = (amount: bigint, balance: bigint): WalletEvent => ({
   $case: 'credited',
-  value: { amount, paymentId: 'p1', balance, currency, refundId },
+  value: { amount, paymentId: 'p1', balance, currency },
 });
 const debitRefused = (amount: bigint, reason: string): WalletEvent => ({
   $case: 'debitRefused',

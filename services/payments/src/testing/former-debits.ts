@@ -75,6 +75,6 @@ export function refundDebit(
 function credited(state: FormerWallet, paymentId: string, amount: bigint): WalletEvent {
   return {
     $case: 'credited',
-    value: { amount, paymentId, balance: state.balance + amount, currency: state.currency, refundId: '' },
+    value: { amount, paymentId, balance: state.balance + amount, currency: state.currency },
   };
 }
