@@ -153,8 +153,7 @@ export function returnStock(dependencies: InventoryDependencies) {
     );
     const errors = refusedOf(outcomes);
     assertKnown(outcomes);
-    noteWrites(call, outcomes);
-    if (errors.length === outcomes.length && errors.length === 1) throw errors[0]!;
+    if (outcomes.length === 1 && errors.length === 1) throw errors[0]!;
     if (errors.length > 0) throw partlyReturned(errors, outcomes.length);
     return answered(reservationId, lines, outcomes, call);
   };
