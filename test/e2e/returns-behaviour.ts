@@ -28,8 +28,7 @@ export function describeReturns(system: () => System): void {
       `${count} returns of ${orderId} are ${status}`,
       async () => (await api().send('GetOrder', { orderId })).body,
       ({ returns }) =>
-        returns?.length === count &&
-        returns.every((one: Json) => one.status === `ORDER_RETURN_STATUS_${status}`),
+        returns?.length === count && returns.every((one: Json) => one.status === `ORDER_RETURN_STATUS_${status}`),
     );
   const balanceAt = (customerId: string, minorUnits: number) =>
     until(

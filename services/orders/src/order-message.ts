@@ -1,7 +1,12 @@
 /** An order's state as a message of the contract. */
 
 import { commandEtag } from '@caudal/context/etag.ts';
-import { type Order, type OrderReturn, OrderReturnStatus, OrderStatus } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
+import {
+  type Order,
+  type OrderReturn,
+  OrderReturnStatus,
+  OrderStatus,
+} from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import type { OrderState, Status } from './domain/order.ts';
 import { done, piecesOf, type ReturnState } from './domain/returns.ts';
 

@@ -77,7 +77,15 @@ function serve(sold = products) {
     clock: () => new Date('2026-01-01T00:00:00Z'),
   });
   const call = handlers as unknown as Record<string, (request: unknown, call: Call) => Promise<Order>>;
-  return { log, aggregates, options, viewed, place: call.placeOrder!, cancel: call.cancelOrder!, giveBack: call.returnOrder! };
+  return {
+    log,
+    aggregates,
+    options,
+    viewed,
+    place: call.placeOrder!,
+    cancel: call.cancelOrder!,
+    giveBack: call.returnOrder!,
+  };
 }
 
 describe('placing an order', () => {
@@ -275,7 +283,10 @@ describe('returning pieces of an order', () => {
     await aggregates.execute({
       ...{ decider: orderDecider, id: 'o1', reply: () => undefined, replyCodec: noReply, origin: testCall().origin },
       // The shipment has left before the saga has confirmed the order.
-      decide: (state) => [...confirm(state, 'o1.1'), { $case: 'shipped', value: { customerId: 'c1', reservationId: 'o1.1' } }],
+      decide: (state) => [
+        ...confirm(state, 'o1.1'),
+        { $case: 'shipped', value: { customerId: 'c1', reservationId: 'o1.1' } },
+      ],
     });
     const first = await giveBack({ ...input, lines: lamps(1n) }, testCall({ requestId: 'x' }));
     expect(first).toMatchObject({

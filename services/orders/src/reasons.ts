@@ -39,7 +39,8 @@ export const reasons = {
   RETURN_EXISTS: { code: 'ALREADY_EXISTS', meaning: 'The order has another return of this id.' },
   TOO_MANY_RETURNS: {
     code: 'FAILED_PRECONDITION',
-    meaning: 'The order has 20 returns in progress (try later), or 100 returns or 1,000 lines of them (restock and refund by hand).',
+    meaning:
+      'The order has 20 returns in progress (try later), or 100 returns or 1,000 lines of them (restock and refund by hand).',
   },
   PAYMENT_TIMED_OUT: {
     code: 'FAILED_PRECONDITION',

@@ -67,7 +67,7 @@ function createWorld(isLost: () => boolean) {
           contents.set(requestId!, content);
           return {} as never;
         }),
-    } as FulfilmentDependencies['inventory'],
+    } as Partial<FulfilmentDependencies['inventory']> as FulfilmentDependencies['inventory'],
     payments: {
       createRefund: ({ refundId, amount }) =>
         calling(() => {
@@ -79,7 +79,7 @@ function createWorld(isLost: () => boolean) {
           const all = [...refunds].map(([id, minorUnits]) => ({ refundId: id, amount: gbp(minorUnits) }));
           return Payment.fromPartial({ refunds: all });
         }),
-    } as FulfilmentDependencies['payments'],
+    } as Partial<FulfilmentDependencies['payments']> as FulfilmentDependencies['payments'],
   };
 }
 
@@ -133,7 +133,14 @@ test('every return ends; pieces and money are those of the accepted ones', async
       };
       const tell = (decide: (state: OrderState) => OrderEvent[]) => {
         const aggregates = openAggregates({ log, clock, ids: newId });
-        const command = { decider: orderDecider, id: 'o1', decide, reply: () => undefined, replyCodec: noReply, origin };
+        const command = {
+          decider: orderDecider,
+          id: 'o1',
+          decide,
+          reply: () => undefined,
+          replyCodec: noReply,
+          origin,
+        };
         return aggregates.execute(command);
       };
       await tell((state) => place(state, draft));
@@ -155,7 +162,7 @@ test('every return ends; pieces and money are those of the accepted ones', async
         const shipping = {} as FulfilmentDependencies['shipping'];
         const saga = fulfilmentSaga({ aggregates, ...world, shipping, reservationMs: 1, paymentMs: 1 });
         const observed = { stream: order.stream('o1'), id: 'o1', version: seen + 1, at: clock(), event: event! };
-        const concern = event && concernOf(saga, order, observed);
+        const concern = event && concernOf(saga, order.name, observed);
         try {
           const options = { saga, aggregates, clock, signal: new AbortController().signal };
           await advance(options, 'o1', concern ? [{ react: concern.react, origin }] : [], 0);
@@ -171,7 +178,9 @@ test('every return ends; pieces and money are those of the accepted ones', async
         if (input.kind === 'by-reservation' && world.out[input.product]! > 0n) world.out[input.product]! -= 1n;
         if (input.kind === 'by-hand' && input.amount <= world.left()) world.refunds.set(newId(), input.amount);
         if (input.kind === 'cancel')
-          await expect(tell((state) => requestCancel(state, { orderId: 'o1', reason: '' }))).rejects.toThrow(CaudalError);
+          await expect(tell((state) => requestCancel(state, { orderId: 'o1', reason: '' }))).rejects.toThrow(
+            CaudalError,
+          );
         if (input.kind === 'return') {
           const lines = [{ productId: input.product, quantity: input.pieces }];
           const asked = { orderId: 'o1', returnId: newId(), lines, reason: '' };

@@ -3,10 +3,10 @@ import { describe, test } from '@jest/globals';
 import {
   createProduct,
   discontinue,
-  relist,
   type ProductEvent,
   type ProductState,
   productDecider,
+  relist,
   setPrice,
   updateTexts,
 } from './product.ts';

@@ -161,7 +161,7 @@ export function returnStock(dependencies: InventoryDependencies) {
 
 function notReturned(refusals: LineRefusal[]): CaudalError {
   const { code, reason } = refusals[0]!;
-  return new CaudalError(code, reason, 'Some of the lines can\'t be returned, so none is.', {
+  return new CaudalError(code, reason, "Some of the lines can't be returned, so none is.", {
     violations: violationsOf(refusals, 'quantity'),
   });
 }
@@ -171,8 +171,8 @@ function partlyReturned(errors: CaudalError[], groups: number): CaudalError {
   const { code, reason } = errors[0]!;
   const message =
     errors.length === groups
-      ? 'Some of the lines can\'t be returned, so none is.'
-      : 'Some of the lines can\'t be returned. Of the others those are back that are not among the same hundred lines.';
+      ? "Some of the lines can't be returned, so none is."
+      : "Some of the lines can't be returned. Of the others those are back that are not among the same hundred lines.";
   return new CaudalError(code, reason, message, { violations: errors.flatMap(({ violations }) => violations) });
 }
 

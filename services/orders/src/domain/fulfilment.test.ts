@@ -218,7 +218,11 @@ describe("the saga's reactions to events", () => {
       expect(Object.keys(table).sort()).toEqual(wanted.sort());
       return wanted;
     };
-    expect(concerned('caudal.orders.v1.OrderEvent', onOrder)).toEqual(['cancelRequested', 'created', 'returnRequested']);
+    expect(concerned('caudal.orders.v1.OrderEvent', onOrder)).toEqual([
+      'cancelRequested',
+      'created',
+      'returnRequested',
+    ]);
     expect(concerned('caudal.payments.v1.PaymentEvent', onPayment)).toEqual(
       ['succeeded', 'failed', 'voided', 'barred', 'refunded'].sort(),
     );

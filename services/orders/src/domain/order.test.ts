@@ -2,11 +2,11 @@ import { given } from '@caudal/testing/given.ts';
 import { describe, test } from '@jest/globals';
 import {
   abandon,
+  confirm as confirming,
   deliver,
   type OrderEvent,
   type OrderState,
   orderDecider,
-  confirm as confirming,
   place,
   requestCancel,
   ship as shipping,

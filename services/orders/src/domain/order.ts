@@ -127,10 +127,7 @@ export function ship(state: OrderState, reservationId: string): OrderEvent[] {
   if (state.status === 'confirmed') return [shipped];
   // The shipment left before the cancellation reached it.
   if (state.status === 'cancelling') {
-    return [
-      { $case: 'cancelRefused', value: { reason: 'It had left the warehouse.' } },
-      shipped,
-    ];
+    return [{ $case: 'cancelRefused', value: { reason: 'It had left the warehouse.' } }, shipped];
   }
   return [];
 }

@@ -40,7 +40,9 @@ const refused = (returnId: string): OrderEvent => ({
   value: { returnId, reason: 'RETURN_TOO_LARGE' },
 });
 const returning = (events: OrderEvent[], returnId: string, lines = lamps(1n)) =>
-  given(orderDecider, events).when((state) => requestReturn(state, { orderId: 'o1', returnId, lines, reason: 'broken' }));
+  given(orderDecider, events).when((state) =>
+    requestReturn(state, { orderId: 'o1', returnId, lines, reason: 'broken' }),
+  );
 
 describe('a return', () => {
   test('of an order that has left is worth the price of its pieces', () => {
@@ -90,7 +92,12 @@ describe('a return', () => {
     const open = Array.from({ length: mostOpen }, (_, n) => free(`r${n}`));
     returning([...sent, ...open], 'more').refuses('FAILED_PRECONDITION', 'TOO_MANY_RETURNS');
     returning([...sent, ...open, refused('r0')], 'more').gives([asked('more', 1n)]);
-    const long = { returnId: 'r1', lines: Array.from({ length: mostLines }, () => lamps(0n)[0]!), refund: gbp(0n), reason: '' };
+    const long = {
+      returnId: 'r1',
+      lines: Array.from({ length: mostLines }, () => lamps(0n)[0]!),
+      refund: gbp(0n),
+      reason: '',
+    };
     returning([...sent, { $case: 'returnRequested', value: long }, refused('r1')], 'more').refuses(
       'FAILED_PRECONDITION',
       'TOO_MANY_RETURNS',

@@ -39,7 +39,10 @@ export async function leadReturn(
   const one = order.returns.find((known) => known.returnId === returnId);
   if (!one || !isRequested(order, returnId)) return undefined;
   if (context.now.getTime() > one.createTime.getTime() + triedMs) {
-    log.error({ orderId: order.placed!.orderId, returnId }, 'a return is given up: it is not known what was done of it');
+    log.error(
+      { orderId: order.placed!.orderId, returnId },
+      'a return is given up: it is not known what was done of it',
+    );
     return undefined;
   }
   const refusal = await putBack(dependencies, order, reservationId, one, context);

@@ -114,12 +114,16 @@ describe('undoing a payment', () => {
     after(requested(), succeeded('g1'), undoRequested()).when(undoing).gives([]);
     after(requested(), succeeded('g1'), undoRequested(), refunded).when(undoing).gives([]);
     after(requested(), failed('CARD_DECLINED')).when(undoing).gives([]);
-    after(requested(free), succeeded()).when(undoing).gives([undoRequested(), refundedOf(free)]);
+    after(requested(free), succeeded())
+      .when(undoing)
+      .gives([undoRequested(), refundedOf(free)]);
   });
 
   test('a refund of all undoes a payment that succeeded; another one has nothing left', () => {
     after(requested(), succeeded('g1')).when(refunding).gives([undoRequested()]);
-    after(requested(free), succeeded()).when(refunding).gives([undoRequested(), refundedOf(free)]);
+    after(requested(free), succeeded())
+      .when(refunding)
+      .gives([undoRequested(), refundedOf(free)]);
     for (const gone of [[undoRequested()], [undoRequested(), refunded]])
       after(requested(), succeeded('g1'), ...gone)
         .when(refunding)
@@ -134,7 +138,8 @@ describe('undoing a payment', () => {
 describe('a payment that needs attention', () => {
   const note = { paymentId: 'p1', refundId: '', note: 'limit raised' };
   const retrying: Decide = (state, context) => retryPayment(state, context, note);
-  const settling: Decide = (state, context) => settlePayment(state, context, { paymentId: 'p1', refundId: '', note: 'by bank' });
+  const settling: Decide = (state, context) =>
+    settlePayment(state, context, { paymentId: 'p1', refundId: '', note: 'by bank' });
   const voiding = [requested(), undoRequested(), attentionNeeded('voidCharge', maxUndos)];
   const refunding = [requested(), succeeded('g1'), undoRequested(), attentionNeeded('refundCharge', maxUndos)];
 

@@ -135,7 +135,9 @@ function refundable(state: Refundable, { paymentId, amount }: RefundInput, most:
   if (!request) throw notFound('payment', paymentId);
   if (amount && amount.minorUnits <= 0n) throw invalidField('amount.minor_units', 'must be above zero');
   if (status !== 'succeeded' && status !== 'refunded') {
-    throw refused('PAYMENT_NOT_SUCCEEDED', 'No money was taken, so there is none to pay back.', { metadata: { status } });
+    throw refused('PAYMENT_NOT_SUCCEEDED', 'No money was taken, so there is none to pay back.', {
+      metadata: { status },
+    });
   }
   const { currency } = request.amount!;
   if (amount && amount.currency !== currency) {

@@ -85,7 +85,8 @@ export async function startSandboxGateway(options: { port?: number; host?: strin
     if (request.url === '/v1/ledger') return { status: 200, body: Object.fromEntries(ledger) };
     if (request.url === '/v1/control') return control(body);
     const key = request.headers['idempotency-key'];
-    if (request.method !== (refundId ? 'PUT' : 'POST') || typeof key !== 'string') return { status: 404, body: { reason: 'NOT_FOUND' } };
+    if (request.method !== (refundId ? 'PUT' : 'POST') || typeof key !== 'string')
+      return { status: 404, body: { reason: 'NOT_FOUND' } };
     if (mode === 'fail') return { status: 500, body: {} };
     if (mode === 'refuse') return { status: 409, body: {} };
     if (request.url === '/v1/charges') return charge(key, body);
