@@ -11,6 +11,7 @@ import {
   OrderServiceService,
   type PlaceOrderRequest,
 } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
+import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
 import { CaudalError, type FieldViolation, invalidField, isCode, isTransient, refused } from '@caudal/kernel/errors.ts';
 import { derivedId, type IdSource, timeOfId } from '@caudal/kernel/ids.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
@@ -32,6 +33,7 @@ export interface OrderServiceDependencies {
 export function orderService({ aggregates, catalog, customers, queries, ids, clock }: OrderServiceDependencies) {
   return service(OrderServiceService, {
     async placeOrder(request, call) {
+      const expected = expectedPrices(request);
       const checked = await lookedUp(request, call);
       const orderId = request.orderId || ids();
       assertOfPresent(orderId, clock());
@@ -46,7 +48,7 @@ export function orderService({ aggregates, catalog, customers, queries, ids, clo
           // longer sold.
           if (checked instanceof CaudalError) throw checked;
           const order = { orderId, customerId, country, lines: checked, paymentMethod, reference, attributes };
-          return place(state, order, expectedPrices(request));
+          return place(state, order, expected);
         },
         reply: ({ state, version }) => orderMessage(state, version),
         replyCodec: Order,
@@ -151,10 +153,18 @@ function assertDistinct(lines: { productId: string }[]): void {
   });
 }
 
+/** Throws INVALID_ARGUMENT if one is below zero. */
 function expectedPrices({ expectedTotal, lines }: PlaceOrderRequest): ExpectedPrices {
-  const seen = lines.flatMap(({ productId, expectedUnitPrice }) =>
-    expectedUnitPrice ? [[productId, expectedUnitPrice] as const] : [],
+  const mustBePrice = (price: Money, field: string) => {
+    if (price.minorUnits < 0n) throw invalidField(`${field}.minor_units`, 'must not be below zero');
+    return price;
+  };
+  const seen = lines.flatMap(({ productId, expectedUnitPrice }, index) =>
+    expectedUnitPrice
+      ? [[productId, mustBePrice(expectedUnitPrice, `lines[${index}].expected_unit_price`)] as const]
+      : [],
   );
+  if (expectedTotal) mustBePrice(expectedTotal, 'expected_total');
   return { total: expectedTotal, unitPrices: new Map(seen) };
 }
 

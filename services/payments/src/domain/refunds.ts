@@ -132,8 +132,8 @@ export function refundAtMost(state: Refundable, input: RefundInput & { amount: M
 /** What is left of a payment that can be refunded. */
 function refundable(state: Refundable, { paymentId, amount }: RefundInput, most: number): bigint {
   const { request, status, refunds } = state;
-  if (!request) throw notFound('payment', paymentId);
   if (amount && amount.minorUnits <= 0n) throw invalidField('amount.minor_units', 'must be above zero');
+  if (!request) throw notFound('payment', paymentId);
   if (status !== 'succeeded' && status !== 'refunded') {
     throw refused('PAYMENT_NOT_SUCCEEDED', 'No money was taken, so there is none to pay back.', {
       metadata: { status },
