@@ -4,6 +4,7 @@ import { describeWith } from '@caudal/testing/describe-with.ts';
 import { afterAll, beforeAll, expect } from '@jest/globals';
 import { describeOrders } from './orders-behaviour.ts';
 import { describeReads } from './reads-behaviour.ts';
+import { describeReturns } from './returns-behaviour.ts';
 import { type System, startSystem } from './system.ts';
 import { systemTest } from './system-test.ts';
 
@@ -17,6 +18,7 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'one
 
   describeOrders(() => system);
   describeReads(() => system);
+  describeReturns(() => system);
 
   const it = systemTest(() => system);
   it('there is no dead letter afterwards, and it stops without an error', async () => {

@@ -11,7 +11,7 @@ const order: OrderFacts = {
   reference: '536365',
   lines: [{ productId: '85123A', title: 'WHITE HANGING HEART', quantity: 6n, unitPrice: gbp(255n) }],
   total: gbp(1530n),
-  payment: { paymentId: 'A-1', status: 'refunded', amount: gbp(1530n) },
+  payment: { paymentId: 'A-1', status: 'refunded', amount: gbp(1530n), refunds: [] },
   shipment: { shipmentId: 'S-1', status: 'dispatched', carrier: 'Posta', trackingNumber: 'PX 1' },
   reason: 'INSUFFICIENT_STOCK',
 };

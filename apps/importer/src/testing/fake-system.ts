@@ -132,7 +132,7 @@ export function fakeSystem({ fault = () => undefined, stepsPerRead = 1 }: FakeOp
       paymentId,
       Payment.fromPartial({ paymentId, orderId: order.orderId, amount: { ...order.total }, walletId, status }),
     );
-    order.payment = { paymentId, status: enough ? 'succeeded' : 'failed', amount: { ...order.total! } };
+    order.payment = { paymentId, status: enough ? 'succeeded' : 'failed', amount: { ...order.total! }, refunds: [] };
   }
 
   function pageOf<T>(all: Iterable<T>, { pageSize, pageToken }: { pageSize: number; pageToken: string }) {

@@ -57,7 +57,7 @@ const route = (): Route => ({
 });
 
 const handlers = (placed: Handlers<typeof OrderServiceService>['placeOrder']) =>
-  service(OrderServiceService, { placeOrder: placed, cancelOrder: placed as never });
+  service(OrderServiceService, { placeOrder: placed, cancelOrder: placed as never, returnOrder: placed as never });
 
 /** A process that owns the stream. */
 async function startOwner(options: Parameters<typeof start>[0] = {}) {

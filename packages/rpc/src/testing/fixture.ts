@@ -41,6 +41,8 @@ export function order(fields: Partial<Order> = {}): Order {
     updateTime: undefined,
     reference: '',
     etag: 'v1',
+    reservationId: '',
+    returns: [],
     ...fields,
   };
 }
@@ -134,6 +136,7 @@ export function services(seen: Seen[] = [], gate: Promise<void> = Promise.resolv
       note(request, call);
       return read(request.orderId, call);
     },
+    returnOrder: unused,
   };
   const orderQueries: Handlers<typeof OrderQueryServiceService> = {
     summarizeOrders: unused,
@@ -152,6 +155,7 @@ export function services(seen: Seen[] = [], gate: Promise<void> = Promise.resolv
     commitReservation: unused,
     releaseReservation: unused,
     returnStock: unused,
+    putBack: unused,
     async reserveStock(request, call) {
       note(request, call);
       return { reservationId: request.reservationId, lines: request.lines, expireTime: new Date(0) };

@@ -5,6 +5,7 @@
 import type { ExecutedUnit } from '@caudal/aggregates/types.ts';
 import type {
   CommitReservationRequest,
+  PutBackRequest,
   ReleaseReservationRequest,
   Reservation,
   ReservationLine,
@@ -148,26 +149,48 @@ export function releaseReservation(dependencies: InventoryDependencies) {
 }
 
 /**
- * Puts committed pieces back, line by line. Lines that can't be returned are refused after the others are back, since
- * those pieces are in the warehouse.
+ * Puts committed pieces back: all lines of a group, or none. Each call is another return, so that the stock can't know a repeat
+ * but by its request id; a caller that corrects a refused call must not return its other lines twice.
  */
 export function returnStock(dependencies: InventoryDependencies) {
-  return async ({ reservationId, lines }: ReturnStockRequest, call: Call): Promise<Reservation> => {
+  return async (request: ReturnStockRequest | PutBackRequest, call: Call): Promise<Reservation> => {
+    const { reservationId, lines } = request;
+    const out = 'out' in request ? request.out : [];
     assertDistinct(lines);
-    const outcomes = await eachGroup(groupsOf(dependencies, lines, call), (group) => {
-      let refusals: LineRefusal[];
-      const decideGroup = (parts: StockPart[]) => {
-        const returned = decideEach(group, parts, (part, line) =>
-          returnPieces(part.state, part, { ...line, reservationId }),
+    assertDistinct(out, 'out');
+    const known = new Map(out.map(({ productId, quantity }) => [productId, quantity]));
+    const outcomes = await eachGroup(groupsOf(dependencies, lines, call), (group) =>
+      executeGroup(dependencies, group, call, (parts) => {
+        const { events, refusals } = decideEach(group, parts, (part, line) =>
+          returnPieces(part.state, part, { ...line, reservationId, out: known.get(line.productId) }),
         );
-        refusals = returned.refusals;
-        if (refusals.length > 0 && !returned.events.some(({ length }) => length > 0)) throw notAll(refusals);
-        return returned.events;
-      };
-      return executeGroup(dependencies, group, call, decideGroup, () => ({ refusals }));
-    });
+        if (refusals.length > 0) throw notReturned(refusals);
+        return events;
+      }),
+    );
+    const errors = refusedOf(outcomes);
+    assertKnown(outcomes);
+    if (outcomes.length === 1 && errors.length === 1) throw errors[0]!;
+    if (errors.length > 0) throw partlyReturned(errors, outcomes.length);
     return answered(reservationId, lines, outcomes, call);
   };
+}
+
+function notReturned(refusals: LineRefusal[]): CaudalError {
+  const { code, reason } = refusals[0]!;
+  return new CaudalError(code, reason, "Some of the lines can't be returned, so none is.", {
+    violations: violationsOf(refusals, 'quantity'),
+  });
+}
+
+/** The refusal of a call of several groups. */
+function partlyReturned(errors: CaudalError[], groups: number): CaudalError {
+  const { code, reason } = errors[0]!;
+  const message =
+    errors.length === groups
+      ? "Some of the lines can't be returned, so none is."
+      : "Some of the lines can't be returned. Of the others those are back that are not among the same hundred lines.";
+  return new CaudalError(code, reason, message, { violations: errors.flatMap(({ violations }) => violations) });
 }
 
 /** The answer if all lines are done; else throws the first unknown outcome, or the refusals. */

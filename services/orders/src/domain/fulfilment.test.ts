@@ -133,6 +133,23 @@ describe('the next step', () => {
     expect(stepAfter(started, cancelRequested, shipmentCancelled)).toBe('undo-payment');
   });
 
+  test('of an order that was sent: its returns, one after the other, also after the delivery', () => {
+    const asked = (returnId: string): FulfilmentEvent => ({ $case: 'returnRequested', value: { returnId } });
+    const led = (returnId: string): FulfilmentEvent => ({ $case: 'returnLed', value: { returnId } });
+    expect(stepAfter(...forward, asked('r1'))).toBeUndefined();
+    const sent = [...forward, dispatched, marked('shipped')];
+    for (const events of [sent, [...sent, delivered, marked('delivered')]]) {
+      expect(stepAfter(...events)).toBeUndefined();
+      expect(next(given(fulfilmentDecider, [...events, asked('r1'), asked('r2')]).state)).toEqual({
+        ...{ name: 'return', afterAppend: true },
+      });
+      expect(stepAfter(...events, asked('r1'), led('r1'))).toBeUndefined();
+      expect(stepAfter(...events, asked('r1'), asked('r2'), led('r1'))).toBe('return');
+    }
+    // Delivering the order comes first.
+    expect(stepAfter(...sent, asked('r1'), delivered)).toBe('mark-delivered');
+  });
+
   test('after a cancellation that was too late: the shipment has left, and the order is delivered', () => {
     expect(stepAfter(...forward, cancelRequested, cancelRefused)).toBeUndefined();
     expect(stepAfter(...forward, cancelRequested, cancelRefused, dispatched)).toBe('mark-shipped');
@@ -201,7 +218,11 @@ describe("the saga's reactions to events", () => {
       expect(Object.keys(table).sort()).toEqual(wanted.sort());
       return wanted;
     };
-    expect(concerned('caudal.orders.v1.OrderEvent', onOrder)).toEqual(['cancelRequested', 'created']);
+    expect(concerned('caudal.orders.v1.OrderEvent', onOrder)).toEqual([
+      'cancelRequested',
+      'created',
+      'returnRequested',
+    ]);
     expect(concerned('caudal.payments.v1.PaymentEvent', onPayment)).toEqual(
       ['succeeded', 'failed', 'voided', 'barred', 'refunded'].sort(),
     );

@@ -118,7 +118,8 @@ export function createWorld(random: () => number, troubles: Troubles): World {
           const was = world.payment;
           if (was !== 'undone') {
             world.payment = 'undone';
-            pays({ $case: was === 'succeeded' ? 'refunded' : 'voided', value: { orderId: 'o1' } });
+            const value = { orderId: 'o1', amount: undefined };
+            pays(was === 'succeeded' ? { $case: 'refunded', value } : { $case: 'voided', value });
           }
           const { PAYMENT_STATUS_VOIDED, PAYMENT_STATUS_VOIDING } = PaymentStatus;
           return { status: was === 'undone' ? PAYMENT_STATUS_VOIDED : PAYMENT_STATUS_VOIDING };

@@ -175,6 +175,69 @@ export function orderStatusToJSON(object: OrderStatus): string {
   }
 }
 
+/** The status of a return. */
+export const OrderReturnStatus = {
+  /** ORDER_RETURN_STATUS_UNSPECIFIED - Not specified. */
+  ORDER_RETURN_STATUS_UNSPECIFIED: 0,
+  /** ORDER_RETURN_STATUS_REQUESTED - Requested. Its pieces are not in the stock yet. */
+  ORDER_RETURN_STATUS_REQUESTED: 1,
+  /** ORDER_RETURN_STATUS_RETURNED - Its pieces are in the stock again. Its refund, if there is one, is in progress. */
+  ORDER_RETURN_STATUS_RETURNED: 2,
+  /** ORDER_RETURN_STATUS_REFUNDED - Its pieces are in the stock again, and its refund is paid. Answers of commands say RETURNED: only queries read the payment. */
+  ORDER_RETURN_STATUS_REFUNDED: 3,
+  /** ORDER_RETURN_STATUS_REFUSED - The stock has none of its pieces out. Nothing is refunded. */
+  ORDER_RETURN_STATUS_REFUSED: 4,
+} as const;
+
+export type OrderReturnStatus = typeof OrderReturnStatus[keyof typeof OrderReturnStatus];
+
+export namespace OrderReturnStatus {
+  export type ORDER_RETURN_STATUS_UNSPECIFIED = typeof OrderReturnStatus.ORDER_RETURN_STATUS_UNSPECIFIED;
+  export type ORDER_RETURN_STATUS_REQUESTED = typeof OrderReturnStatus.ORDER_RETURN_STATUS_REQUESTED;
+  export type ORDER_RETURN_STATUS_RETURNED = typeof OrderReturnStatus.ORDER_RETURN_STATUS_RETURNED;
+  export type ORDER_RETURN_STATUS_REFUNDED = typeof OrderReturnStatus.ORDER_RETURN_STATUS_REFUNDED;
+  export type ORDER_RETURN_STATUS_REFUSED = typeof OrderReturnStatus.ORDER_RETURN_STATUS_REFUSED;
+}
+
+export function orderReturnStatusFromJSON(object: any): OrderReturnStatus {
+  switch (object) {
+    case 0:
+    case "ORDER_RETURN_STATUS_UNSPECIFIED":
+      return OrderReturnStatus.ORDER_RETURN_STATUS_UNSPECIFIED;
+    case 1:
+    case "ORDER_RETURN_STATUS_REQUESTED":
+      return OrderReturnStatus.ORDER_RETURN_STATUS_REQUESTED;
+    case 2:
+    case "ORDER_RETURN_STATUS_RETURNED":
+      return OrderReturnStatus.ORDER_RETURN_STATUS_RETURNED;
+    case 3:
+    case "ORDER_RETURN_STATUS_REFUNDED":
+      return OrderReturnStatus.ORDER_RETURN_STATUS_REFUNDED;
+    case 4:
+    case "ORDER_RETURN_STATUS_REFUSED":
+      return OrderReturnStatus.ORDER_RETURN_STATUS_REFUSED;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum OrderReturnStatus");
+  }
+}
+
+export function orderReturnStatusToJSON(object: OrderReturnStatus): string {
+  switch (object) {
+    case OrderReturnStatus.ORDER_RETURN_STATUS_UNSPECIFIED:
+      return "ORDER_RETURN_STATUS_UNSPECIFIED";
+    case OrderReturnStatus.ORDER_RETURN_STATUS_REQUESTED:
+      return "ORDER_RETURN_STATUS_REQUESTED";
+    case OrderReturnStatus.ORDER_RETURN_STATUS_RETURNED:
+      return "ORDER_RETURN_STATUS_RETURNED";
+    case OrderReturnStatus.ORDER_RETURN_STATUS_REFUNDED:
+      return "ORDER_RETURN_STATUS_REFUNDED";
+    case OrderReturnStatus.ORDER_RETURN_STATUS_REFUSED:
+      return "ORDER_RETURN_STATUS_REFUSED";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum OrderReturnStatus");
+  }
+}
+
 /** How an order is paid: give exactly one of the two. */
 export interface PaymentMethod {
   method:
@@ -225,6 +288,40 @@ export interface Order {
   reference: string;
   /** Changes with every change of the order, its payment or its shipment. */
   etag: string;
+  /** The reservation of its pieces in the stock; absent until the order is confirmed. */
+  reservationId: string;
+  /** Its returns, the oldest first. */
+  returns: OrderReturn[];
+}
+
+/** Pieces of an order that have come back. */
+export interface OrderReturn {
+  /** The return. */
+  returnId: string;
+  /** Its pieces. */
+  lines: ReturnLine[];
+  /** What is refunded: the price of the pieces, or what is left of the payment if that is less. */
+  refund:
+    | Money
+    | undefined;
+  /** Its status. */
+  status: OrderReturnStatus;
+  /** Why the pieces have come back. */
+  reason: string;
+  /** Why it was refused. */
+  refusal: string;
+  /** Why less is refunded than the pieces cost. */
+  refundRefusal: string;
+  /** When it was requested. */
+  createTime: Date | undefined;
+}
+
+/** Pieces of one product that are returned. */
+export interface ReturnLine {
+  /** The product. Each product may be in a return once. */
+  productId: string;
+  /** Pieces. */
+  quantity: bigint;
 }
 
 /** One product of an order. */
@@ -239,6 +336,8 @@ export interface OrderLine {
     | undefined;
   /** The product's title when the order was placed. */
   title: string;
+  /** Pieces that were returned and are in the stock again. */
+  returnedQuantity?: bigint | undefined;
 }
 
 /** The payment of an order. */
@@ -248,7 +347,27 @@ export interface OrderPayment {
   /** "requested", "succeeded", "failed", "voided", "refunded". */
   status: string;
   /** The amount of the payment. */
-  amount: Money | undefined;
+  amount:
+    | Money
+    | undefined;
+  /** What was paid back of it. Absent if nothing was. */
+  refunded?:
+    | Money
+    | undefined;
+  /** Its refunds in parts, the oldest first. That of a return has the id `return.` and the return's. */
+  refunds: OrderRefund[];
+}
+
+/** A refund of a part of the payment. */
+export interface OrderRefund {
+  /** The refund. */
+  refundId: string;
+  /** Its amount. */
+  amount:
+    | Money
+    | undefined;
+  /** Whether it is paid. If not, it is in progress. */
+  completed: boolean;
 }
 
 /** The shipment of an order. */
@@ -285,6 +404,8 @@ export interface PlaceOrderRequest {
    * may place orders for all customers can give it, since buyers must not choose it themselves.
    */
   attributes: { [key: string]: string };
+  /** The total that the buyer has seen. If it is another one by now, the order is refused, and nothing is placed. */
+  expectedTotal?: Money | undefined;
 }
 
 export interface PlaceOrderRequest_AttributesEntry {
@@ -298,6 +419,23 @@ export interface PlaceOrderLine {
   productId: string;
   /** Pieces. */
   quantity: bigint;
+  /** The price of one piece that the buyer has seen. If it is another one by now, the order is refused. */
+  expectedUnitPrice?: Money | undefined;
+}
+
+export interface ReturnOrderRequest {
+  /** The idempotency key. A repeat with the same id and the same content gets the first answer. */
+  requestId: string;
+  /** The order. */
+  orderId: string;
+  /** If given, the command is refused when the order has changed since this etag. */
+  etag: string;
+  /** The return's id within the order. If absent, Caudal generates one. */
+  returnId: string;
+  /** The pieces that have come back, one line per product. */
+  lines: ReturnLine[];
+  /** Why they have come back. */
+  reason: string;
 }
 
 export interface CancelOrderRequest {
@@ -505,6 +643,8 @@ function createBaseOrder(): Order {
     updateTime: undefined,
     reference: "",
     etag: "",
+    reservationId: "",
+    returns: [],
   };
 }
 
@@ -548,6 +688,12 @@ export const Order: MessageFns<Order> = {
     }
     if (message.etag !== "") {
       writer.uint32(106).string(message.etag);
+    }
+    if (message.reservationId !== "") {
+      writer.uint32(242).string(message.reservationId);
+    }
+    for (const v of message.returns) {
+      OrderReturn.encode(v!, writer.uint32(250).fork()).join();
     }
     return writer;
   },
@@ -669,6 +815,22 @@ export const Order: MessageFns<Order> = {
             message.etag = reader.string();
             continue;
           }
+          case 30: {
+            if (tag !== 242) {
+              break;
+            }
+
+            message.reservationId = reader.string();
+            continue;
+          }
+          case 31: {
+            if (tag !== 250) {
+              break;
+            }
+
+            message.returns.push(OrderReturn.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -712,6 +874,14 @@ export const Order: MessageFns<Order> = {
         : undefined,
       reference: isSet(object.reference) ? globalThis.String(object.reference) : "",
       etag: isSet(object.etag) ? globalThis.String(object.etag) : "",
+      reservationId: isSet(object.reservationId)
+        ? globalThis.String(object.reservationId)
+        : isSet(object.reservation_id)
+        ? globalThis.String(object.reservation_id)
+        : "",
+      returns: globalThis.Array.isArray(object?.returns)
+        ? object.returns.map((e: any) => OrderReturn.fromJSON(e))
+        : [],
     };
   },
 
@@ -756,6 +926,12 @@ export const Order: MessageFns<Order> = {
     if (message.etag !== "") {
       obj.etag = message.etag;
     }
+    if (message.reservationId !== "") {
+      obj.reservationId = message.reservationId;
+    }
+    if (message.returns?.length) {
+      obj.returns = message.returns.map((e) => OrderReturn.toJSON(e));
+    }
     return obj;
   },
 
@@ -781,12 +957,310 @@ export const Order: MessageFns<Order> = {
     message.updateTime = object.updateTime ?? undefined;
     message.reference = object.reference ?? "";
     message.etag = object.etag ?? "";
+    message.reservationId = object.reservationId ?? "";
+    message.returns = object.returns?.map((e) => OrderReturn.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseOrderReturn(): OrderReturn {
+  return {
+    returnId: "",
+    lines: [],
+    refund: undefined,
+    status: 0,
+    reason: "",
+    refusal: "",
+    refundRefusal: "",
+    createTime: undefined,
+  };
+}
+
+export const OrderReturn: MessageFns<OrderReturn> = {
+  encode(message: OrderReturn, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.returnId !== "") {
+      writer.uint32(10).string(message.returnId);
+    }
+    for (const v of message.lines) {
+      ReturnLine.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.refund !== undefined) {
+      Money.encode(message.refund, writer.uint32(26).fork()).join();
+    }
+    if (message.status !== 0) {
+      writer.uint32(32).int32(message.status);
+    }
+    if (message.reason !== "") {
+      writer.uint32(42).string(message.reason);
+    }
+    if (message.refusal !== "") {
+      writer.uint32(50).string(message.refusal);
+    }
+    if (message.refundRefusal !== "") {
+      writer.uint32(58).string(message.refundRefusal);
+    }
+    if (message.createTime !== undefined) {
+      Timestamp.encode(toTimestamp(message.createTime), writer.uint32(66).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OrderReturn {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOrderReturn();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.returnId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.lines.push(ReturnLine.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.refund = Money.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.status = reader.int32() as any;
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.refusal = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.refundRefusal = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.createTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): OrderReturn {
+    return {
+      returnId: isSet(object.returnId)
+        ? globalThis.String(object.returnId)
+        : isSet(object.return_id)
+        ? globalThis.String(object.return_id)
+        : "",
+      lines: globalThis.Array.isArray(object?.lines) ? object.lines.map((e: any) => ReturnLine.fromJSON(e)) : [],
+      refund: isSet(object.refund) ? Money.fromJSON(object.refund) : undefined,
+      status: isSet(object.status) ? orderReturnStatusFromJSON(object.status) : 0,
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      refusal: isSet(object.refusal) ? globalThis.String(object.refusal) : "",
+      refundRefusal: isSet(object.refundRefusal)
+        ? globalThis.String(object.refundRefusal)
+        : isSet(object.refund_refusal)
+        ? globalThis.String(object.refund_refusal)
+        : "",
+      createTime: isSet(object.createTime)
+        ? fromJsonTimestamp(object.createTime)
+        : isSet(object.create_time)
+        ? fromJsonTimestamp(object.create_time)
+        : undefined,
+    };
+  },
+
+  toJSON(message: OrderReturn): unknown {
+    const obj: any = {};
+    if (message.returnId !== "") {
+      obj.returnId = message.returnId;
+    }
+    if (message.lines?.length) {
+      obj.lines = message.lines.map((e) => ReturnLine.toJSON(e));
+    }
+    if (message.refund !== undefined) {
+      obj.refund = Money.toJSON(message.refund);
+    }
+    if (message.status !== 0) {
+      obj.status = orderReturnStatusToJSON(message.status);
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    if (message.refusal !== "") {
+      obj.refusal = message.refusal;
+    }
+    if (message.refundRefusal !== "") {
+      obj.refundRefusal = message.refundRefusal;
+    }
+    if (message.createTime !== undefined) {
+      obj.createTime = message.createTime.toISOString();
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<OrderReturn>, I>>(base?: I): OrderReturn {
+    return OrderReturn.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<OrderReturn>, I>>(object: I): OrderReturn {
+    const message = createBaseOrderReturn();
+    message.returnId = object.returnId ?? "";
+    message.lines = object.lines?.map((e) => ReturnLine.fromPartial(e)) || [];
+    message.refund = (object.refund !== undefined && object.refund !== null)
+      ? Money.fromPartial(object.refund)
+      : undefined;
+    message.status = object.status ?? 0;
+    message.reason = object.reason ?? "";
+    message.refusal = object.refusal ?? "";
+    message.refundRefusal = object.refundRefusal ?? "";
+    message.createTime = object.createTime ?? undefined;
+    return message;
+  },
+};
+
+function createBaseReturnLine(): ReturnLine {
+  return { productId: "", quantity: 0n };
+}
+
+export const ReturnLine: MessageFns<ReturnLine> = {
+  encode(message: ReturnLine, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.productId !== "") {
+      writer.uint32(10).string(message.productId);
+    }
+    if (message.quantity !== 0n) {
+      if (BigInt.asIntN(64, message.quantity) !== message.quantity) {
+        throw new globalThis.Error("value provided for field message.quantity of type int64 too large");
+      }
+      writer.uint32(16).int64(message.quantity);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReturnLine {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReturnLine();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.productId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.quantity = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ReturnLine {
+    return {
+      productId: isSet(object.productId)
+        ? globalThis.String(object.productId)
+        : isSet(object.product_id)
+        ? globalThis.String(object.product_id)
+        : "",
+      quantity: isSet(object.quantity) ? BigInt(object.quantity) : 0n,
+    };
+  },
+
+  toJSON(message: ReturnLine): unknown {
+    const obj: any = {};
+    if (message.productId !== "") {
+      obj.productId = message.productId;
+    }
+    if (message.quantity !== 0n) {
+      obj.quantity = message.quantity.toString();
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ReturnLine>, I>>(base?: I): ReturnLine {
+    return ReturnLine.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ReturnLine>, I>>(object: I): ReturnLine {
+    const message = createBaseReturnLine();
+    message.productId = object.productId ?? "";
+    message.quantity = (object.quantity !== undefined && object.quantity !== null) ? BigInt(object.quantity) : 0n;
     return message;
   },
 };
 
 function createBaseOrderLine(): OrderLine {
-  return { productId: "", quantity: 0n, unitPrice: undefined, title: "" };
+  return { productId: "", quantity: 0n, unitPrice: undefined, title: "", returnedQuantity: undefined };
 }
 
 export const OrderLine: MessageFns<OrderLine> = {
@@ -805,6 +1279,12 @@ export const OrderLine: MessageFns<OrderLine> = {
     }
     if (message.title !== "") {
       writer.uint32(34).string(message.title);
+    }
+    if (message.returnedQuantity !== undefined) {
+      if (BigInt.asIntN(64, message.returnedQuantity) !== message.returnedQuantity) {
+        throw new globalThis.Error("value provided for field message.returnedQuantity of type int64 too large");
+      }
+      writer.uint32(160).int64(message.returnedQuantity);
     }
     return writer;
   },
@@ -854,6 +1334,14 @@ export const OrderLine: MessageFns<OrderLine> = {
             message.title = reader.string();
             continue;
           }
+          case 20: {
+            if (tag !== 160) {
+              break;
+            }
+
+            message.returnedQuantity = reader.int64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -880,6 +1368,11 @@ export const OrderLine: MessageFns<OrderLine> = {
         ? Money.fromJSON(object.unit_price)
         : undefined,
       title: isSet(object.title) ? globalThis.String(object.title) : "",
+      returnedQuantity: isSet(object.returnedQuantity)
+        ? BigInt(object.returnedQuantity)
+        : isSet(object.returned_quantity)
+        ? BigInt(object.returned_quantity)
+        : undefined,
     };
   },
 
@@ -897,6 +1390,9 @@ export const OrderLine: MessageFns<OrderLine> = {
     if (message.title !== "") {
       obj.title = message.title;
     }
+    if (message.returnedQuantity !== undefined) {
+      obj.returnedQuantity = message.returnedQuantity.toString();
+    }
     return obj;
   },
 
@@ -911,12 +1407,15 @@ export const OrderLine: MessageFns<OrderLine> = {
       ? Money.fromPartial(object.unitPrice)
       : undefined;
     message.title = object.title ?? "";
+    message.returnedQuantity = (object.returnedQuantity !== undefined && object.returnedQuantity !== null)
+      ? BigInt(object.returnedQuantity)
+      : undefined;
     return message;
   },
 };
 
 function createBaseOrderPayment(): OrderPayment {
-  return { paymentId: "", status: "", amount: undefined };
+  return { paymentId: "", status: "", amount: undefined, refunded: undefined, refunds: [] };
 }
 
 export const OrderPayment: MessageFns<OrderPayment> = {
@@ -929,6 +1428,12 @@ export const OrderPayment: MessageFns<OrderPayment> = {
     }
     if (message.amount !== undefined) {
       Money.encode(message.amount, writer.uint32(26).fork()).join();
+    }
+    if (message.refunded !== undefined) {
+      Money.encode(message.refunded, writer.uint32(34).fork()).join();
+    }
+    for (const v of message.refunds) {
+      OrderRefund.encode(v!, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -970,6 +1475,22 @@ export const OrderPayment: MessageFns<OrderPayment> = {
             message.amount = Money.decode(reader, reader.uint32());
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.refunded = Money.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.refunds.push(OrderRefund.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -991,6 +1512,8 @@ export const OrderPayment: MessageFns<OrderPayment> = {
         : "",
       status: isSet(object.status) ? globalThis.String(object.status) : "",
       amount: isSet(object.amount) ? Money.fromJSON(object.amount) : undefined,
+      refunded: isSet(object.refunded) ? Money.fromJSON(object.refunded) : undefined,
+      refunds: globalThis.Array.isArray(object?.refunds) ? object.refunds.map((e: any) => OrderRefund.fromJSON(e)) : [],
     };
   },
 
@@ -1005,6 +1528,12 @@ export const OrderPayment: MessageFns<OrderPayment> = {
     if (message.amount !== undefined) {
       obj.amount = Money.toJSON(message.amount);
     }
+    if (message.refunded !== undefined) {
+      obj.refunded = Money.toJSON(message.refunded);
+    }
+    if (message.refunds?.length) {
+      obj.refunds = message.refunds.map((e) => OrderRefund.toJSON(e));
+    }
     return obj;
   },
 
@@ -1018,6 +1547,117 @@ export const OrderPayment: MessageFns<OrderPayment> = {
     message.amount = (object.amount !== undefined && object.amount !== null)
       ? Money.fromPartial(object.amount)
       : undefined;
+    message.refunded = (object.refunded !== undefined && object.refunded !== null)
+      ? Money.fromPartial(object.refunded)
+      : undefined;
+    message.refunds = object.refunds?.map((e) => OrderRefund.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseOrderRefund(): OrderRefund {
+  return { refundId: "", amount: undefined, completed: false };
+}
+
+export const OrderRefund: MessageFns<OrderRefund> = {
+  encode(message: OrderRefund, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.refundId !== "") {
+      writer.uint32(10).string(message.refundId);
+    }
+    if (message.amount !== undefined) {
+      Money.encode(message.amount, writer.uint32(18).fork()).join();
+    }
+    if (message.completed !== false) {
+      writer.uint32(24).bool(message.completed);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OrderRefund {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOrderRefund();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.refundId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.amount = Money.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.completed = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): OrderRefund {
+    return {
+      refundId: isSet(object.refundId)
+        ? globalThis.String(object.refundId)
+        : isSet(object.refund_id)
+        ? globalThis.String(object.refund_id)
+        : "",
+      amount: isSet(object.amount) ? Money.fromJSON(object.amount) : undefined,
+      completed: isSet(object.completed) ? globalThis.Boolean(object.completed) : false,
+    };
+  },
+
+  toJSON(message: OrderRefund): unknown {
+    const obj: any = {};
+    if (message.refundId !== "") {
+      obj.refundId = message.refundId;
+    }
+    if (message.amount !== undefined) {
+      obj.amount = Money.toJSON(message.amount);
+    }
+    if (message.completed !== false) {
+      obj.completed = message.completed;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<OrderRefund>, I>>(base?: I): OrderRefund {
+    return OrderRefund.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<OrderRefund>, I>>(object: I): OrderRefund {
+    const message = createBaseOrderRefund();
+    message.refundId = object.refundId ?? "";
+    message.amount = (object.amount !== undefined && object.amount !== null)
+      ? Money.fromPartial(object.amount)
+      : undefined;
+    message.completed = object.completed ?? false;
     return message;
   },
 };
@@ -1157,6 +1797,7 @@ function createBasePlaceOrderRequest(): PlaceOrderRequest {
     paymentMethod: undefined,
     reference: "",
     attributes: {},
+    expectedTotal: undefined,
   };
 }
 
@@ -1186,6 +1827,9 @@ export const PlaceOrderRequest: MessageFns<PlaceOrderRequest> = {
     globalThis.Object.entries(message.attributes).forEach(([key, value]: [string, string]) => {
       PlaceOrderRequest_AttributesEntry.encode({ key: key as any, value }, writer.uint32(66).fork()).join();
     });
+    if (message.expectedTotal !== undefined) {
+      Money.encode(message.expectedTotal, writer.uint32(74).fork()).join();
+    }
     return writer;
   },
 
@@ -1269,6 +1913,14 @@ export const PlaceOrderRequest: MessageFns<PlaceOrderRequest> = {
             }
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.expectedTotal = Money.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1320,6 +1972,11 @@ export const PlaceOrderRequest: MessageFns<PlaceOrderRequest> = {
           {},
         )
         : {},
+      expectedTotal: isSet(object.expectedTotal)
+        ? Money.fromJSON(object.expectedTotal)
+        : isSet(object.expected_total)
+        ? Money.fromJSON(object.expected_total)
+        : undefined,
     };
   },
 
@@ -1355,6 +2012,9 @@ export const PlaceOrderRequest: MessageFns<PlaceOrderRequest> = {
         });
       }
     }
+    if (message.expectedTotal !== undefined) {
+      obj.expectedTotal = Money.toJSON(message.expectedTotal);
+    }
     return obj;
   },
 
@@ -1381,6 +2041,9 @@ export const PlaceOrderRequest: MessageFns<PlaceOrderRequest> = {
       },
       {},
     );
+    message.expectedTotal = (object.expectedTotal !== undefined && object.expectedTotal !== null)
+      ? Money.fromPartial(object.expectedTotal)
+      : undefined;
     return message;
   },
 };
@@ -1475,7 +2138,7 @@ export const PlaceOrderRequest_AttributesEntry: MessageFns<PlaceOrderRequest_Att
 };
 
 function createBasePlaceOrderLine(): PlaceOrderLine {
-  return { productId: "", quantity: 0n };
+  return { productId: "", quantity: 0n, expectedUnitPrice: undefined };
 }
 
 export const PlaceOrderLine: MessageFns<PlaceOrderLine> = {
@@ -1488,6 +2151,9 @@ export const PlaceOrderLine: MessageFns<PlaceOrderLine> = {
         throw new globalThis.Error("value provided for field message.quantity of type int64 too large");
       }
       writer.uint32(16).int64(message.quantity);
+    }
+    if (message.expectedUnitPrice !== undefined) {
+      Money.encode(message.expectedUnitPrice, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -1521,6 +2187,14 @@ export const PlaceOrderLine: MessageFns<PlaceOrderLine> = {
             message.quantity = reader.int64() as bigint;
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.expectedUnitPrice = Money.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1541,6 +2215,11 @@ export const PlaceOrderLine: MessageFns<PlaceOrderLine> = {
         ? globalThis.String(object.product_id)
         : "",
       quantity: isSet(object.quantity) ? BigInt(object.quantity) : 0n,
+      expectedUnitPrice: isSet(object.expectedUnitPrice)
+        ? Money.fromJSON(object.expectedUnitPrice)
+        : isSet(object.expected_unit_price)
+        ? Money.fromJSON(object.expected_unit_price)
+        : undefined,
     };
   },
 
@@ -1552,6 +2231,9 @@ export const PlaceOrderLine: MessageFns<PlaceOrderLine> = {
     if (message.quantity !== 0n) {
       obj.quantity = message.quantity.toString();
     }
+    if (message.expectedUnitPrice !== undefined) {
+      obj.expectedUnitPrice = Money.toJSON(message.expectedUnitPrice);
+    }
     return obj;
   },
 
@@ -1562,6 +2244,172 @@ export const PlaceOrderLine: MessageFns<PlaceOrderLine> = {
     const message = createBasePlaceOrderLine();
     message.productId = object.productId ?? "";
     message.quantity = (object.quantity !== undefined && object.quantity !== null) ? BigInt(object.quantity) : 0n;
+    message.expectedUnitPrice = (object.expectedUnitPrice !== undefined && object.expectedUnitPrice !== null)
+      ? Money.fromPartial(object.expectedUnitPrice)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseReturnOrderRequest(): ReturnOrderRequest {
+  return { requestId: "", orderId: "", etag: "", returnId: "", lines: [], reason: "" };
+}
+
+export const ReturnOrderRequest: MessageFns<ReturnOrderRequest> = {
+  encode(message: ReturnOrderRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    if (message.orderId !== "") {
+      writer.uint32(18).string(message.orderId);
+    }
+    if (message.etag !== "") {
+      writer.uint32(26).string(message.etag);
+    }
+    if (message.returnId !== "") {
+      writer.uint32(34).string(message.returnId);
+    }
+    for (const v of message.lines) {
+      ReturnLine.encode(v!, writer.uint32(42).fork()).join();
+    }
+    if (message.reason !== "") {
+      writer.uint32(50).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReturnOrderRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReturnOrderRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.orderId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.etag = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.returnId = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.lines.push(ReturnLine.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ReturnOrderRequest {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      orderId: isSet(object.orderId)
+        ? globalThis.String(object.orderId)
+        : isSet(object.order_id)
+        ? globalThis.String(object.order_id)
+        : "",
+      etag: isSet(object.etag) ? globalThis.String(object.etag) : "",
+      returnId: isSet(object.returnId)
+        ? globalThis.String(object.returnId)
+        : isSet(object.return_id)
+        ? globalThis.String(object.return_id)
+        : "",
+      lines: globalThis.Array.isArray(object?.lines)
+        ? object.lines.map((e: any) => ReturnLine.fromJSON(e))
+        : [],
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+    };
+  },
+
+  toJSON(message: ReturnOrderRequest): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.orderId !== "") {
+      obj.orderId = message.orderId;
+    }
+    if (message.etag !== "") {
+      obj.etag = message.etag;
+    }
+    if (message.returnId !== "") {
+      obj.returnId = message.returnId;
+    }
+    if (message.lines?.length) {
+      obj.lines = message.lines.map((e) => ReturnLine.toJSON(e));
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ReturnOrderRequest>, I>>(base?: I): ReturnOrderRequest {
+    return ReturnOrderRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ReturnOrderRequest>, I>>(object: I): ReturnOrderRequest {
+    const message = createBaseReturnOrderRequest();
+    message.requestId = object.requestId ?? "";
+    message.orderId = object.orderId ?? "";
+    message.etag = object.etag ?? "";
+    message.returnId = object.returnId ?? "";
+    message.lines = object.lines?.map((e) => ReturnLine.fromPartial(e)) || [];
+    message.reason = object.reason ?? "";
     return message;
   },
 };
@@ -2474,6 +3322,19 @@ export const OrderServiceService = {
     responseSerialize: (value: Order): Buffer => Buffer.from(Order.encode(value).finish()),
     responseDeserialize: (value: Buffer): Order => Order.decode(value),
   },
+  /**
+   * Returns pieces of an order that have arrived at the warehouse, as often as pieces are left. It answers before they are put
+   * back and their price is refunded: read the order for the status of the return.
+   */
+  returnOrder: {
+    path: "/caudal.orders.v1.OrderService/ReturnOrder" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ReturnOrderRequest): Buffer => Buffer.from(ReturnOrderRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ReturnOrderRequest => ReturnOrderRequest.decode(value),
+    responseSerialize: (value: Order): Buffer => Buffer.from(Order.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Order => Order.decode(value),
+  },
 } as const;
 
 export interface OrderServiceServer extends UntypedServiceImplementation {
@@ -2484,6 +3345,11 @@ export interface OrderServiceServer extends UntypedServiceImplementation {
   placeOrder: handleUnaryCall<PlaceOrderRequest, Order>;
   /** Cancels an order that has not been shipped. Its payment is refunded, and its reservations are released. */
   cancelOrder: handleUnaryCall<CancelOrderRequest, Order>;
+  /**
+   * Returns pieces of an order that have arrived at the warehouse, as often as pieces are left. It answers before they are put
+   * back and their price is refunded: read the order for the status of the return.
+   */
+  returnOrder: handleUnaryCall<ReturnOrderRequest, Order>;
 }
 
 /** Reads orders. */
