@@ -1,7 +1,7 @@
 /** An order's state as a message of the contract. */
 
 import { commandEtag } from '@caudal/context/etag.ts';
-import { type Order, OrderStatus } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
+import { FulfilmentStatus, type Order, OrderStatus } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import type { OrderState, Status } from './domain/order.ts';
 
 const statuses: Record<Status, Order['status']> = {
@@ -14,7 +14,7 @@ const statuses: Record<Status, Order['status']> = {
   cancelled: OrderStatus.ORDER_STATUS_CANCELLED,
 };
 
-/** The answer of commands: an order without payment and shipment, which only the view has. */
+/** The answer of commands: an order without payment and shipments, which only the view has. */
 export function orderMessage(state: OrderState, version: number): Order {
   const { orderId, customerId, country, lines, total, reference } = state.placed!;
   return {
@@ -27,6 +27,8 @@ export function orderMessage(state: OrderState, version: number): Order {
     reason: state.reason,
     payment: undefined,
     shipment: undefined,
+    shipments: [],
+    fulfilmentStatus: FulfilmentStatus.FULFILMENT_STATUS_UNSPECIFIED,
     createTime: state.createTime,
     updateTime: state.updateTime,
     reference,

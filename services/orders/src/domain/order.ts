@@ -103,10 +103,10 @@ export function confirm(state: OrderState): OrderEvent[] {
   return state.status === 'pending' ? [{ $case: 'confirmed', value: buyer(state) }] : [];
 }
 
-/** The shipment has left the warehouse. */
+/** The first of its shipments has left the warehouse. */
 export function ship(state: OrderState): OrderEvent[] {
   if (state.status === 'confirmed') return [{ $case: 'shipped', value: buyer(state) }];
-  // The shipment left before the cancellation reached it.
+  // A shipment left before the cancellation reached it.
   if (state.status === 'cancelling') {
     return [
       { $case: 'cancelRefused', value: { reason: 'It had left the warehouse.' } },
@@ -116,7 +116,7 @@ export function ship(state: OrderState): OrderEvent[] {
   return [];
 }
 
-/** The buyer has the shipment. */
+/** The buyer has all its shipments. */
 export function deliver(state: OrderState): OrderEvent[] {
   return state.status === 'shipped' ? [{ $case: 'delivered', value: buyer(state) }] : [];
 }

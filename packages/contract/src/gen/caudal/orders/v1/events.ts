@@ -56,12 +56,12 @@ export interface OrderCancelRefused {
   reason: string;
 }
 
-/** The order left the warehouse. */
+/** The order left the warehouse, or the first part of it. */
 export interface OrderShipped {
   customerId: string;
 }
 
-/** The order was delivered to the buyer. */
+/** The order was delivered to the buyer, all of it. */
 export interface OrderDelivered {
   customerId: string;
 }
@@ -191,11 +191,11 @@ export interface FulfilmentPaymentUndone {
 export interface FulfilmentStockUndone {
 }
 
-/** The shipment left the warehouse. */
+/** A shipment left the warehouse, the first of the order. */
 export interface FulfilmentDispatched {
 }
 
-/** The shipment arrived. */
+/** All shipments arrived. */
 export interface FulfilmentDelivered {
 }
 
@@ -203,7 +203,7 @@ export interface FulfilmentDelivered {
 export interface FulfilmentCancelRefused {
 }
 
-/** The shipment is cancelled: it will not leave the warehouse. */
+/** All shipments are cancelled: none will leave the warehouse. */
 export interface FulfilmentShipmentCancelled {
 }
 
