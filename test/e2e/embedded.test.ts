@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect } from '@jest/globals';
 import { describeOrders } from './orders-behaviour.ts';
 import { describeReads } from './reads-behaviour.ts';
+import { describeShipments } from './shipments-behaviour.ts';
 import { type System, startSystem } from './system.ts';
 import { systemTest } from './system-test.ts';
 import { balanceOf, deliver, newCustomer, newProduct, orderAt, orderConfirmed, placeOrder, stockOf } from './world.ts';
@@ -15,6 +16,7 @@ afterAll(() => system?.stop(), 120_000);
 
 describe('one process on embedded PostgreSQL', () => {
   describeOrders(() => system);
+  describeShipments(() => system);
   describeReads(() => system);
 
   const it = systemTest(() => system);

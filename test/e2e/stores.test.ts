@@ -4,6 +4,7 @@ import { describeWith } from '@caudal/testing/describe-with.ts';
 import { afterAll, beforeAll, expect } from '@jest/globals';
 import { describeOrders } from './orders-behaviour.ts';
 import { describeReads } from './reads-behaviour.ts';
+import { describeShipments } from './shipments-behaviour.ts';
 import { type System, startSystem } from './system.ts';
 import { systemTest } from './system-test.ts';
 
@@ -16,6 +17,7 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'one
   afterAll(() => system?.stop(), 120_000);
 
   describeOrders(() => system);
+  describeShipments(() => system);
   describeReads(() => system);
 
   const it = systemTest(() => system);
