@@ -1,7 +1,9 @@
 /** The behaviour of orders that are sent in several shipments, in every form of the system. */
+import { type EventOf, notification } from '@caudal/contract/entities.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { describe, expect } from '@jest/globals';
 import type { Json } from './api.ts';
+import { openLogs } from './logs.ts';
 import type { System } from './system.ts';
 import { systemTest } from './system-test.ts';
 import { until } from './wait.ts';
@@ -18,6 +20,27 @@ export function describeShipments(system: () => System): void {
     const { orderId } = await placeOrder(api(), { customerId, productId, quantity: 5 });
     await orderConfirmed(api(), orderId);
     return { orderId, customerId, lines: (quantity) => [{ productId, quantity: String(quantity) }] };
+  }
+
+  /** The notifications about a shipment, and what has become of them. */
+  async function mailsAbout(shipmentId: string): Promise<{ template: string; outcome: string | undefined }[]> {
+    const logs = openLogs(system());
+    try {
+      const events: { stream: string; event: EventOf<typeof notification> }[] = [];
+      for (let position = 0; ; ) {
+        const page = await logs.readers.get('notifications')!.readLog(position, { limit: 500 });
+        if (page.events.length === 0) break;
+        position = page.events.at(-1)!.position;
+        for (const { stream, ...event } of page.events) events.push({ stream, event: notification.decode(event) });
+      }
+      return events.flatMap(({ stream, event }) => {
+        if (event.$case !== 'requested' || event.value.shipmentId !== shipmentId) return [];
+        const end = events.find((one) => one.stream === stream && ['sent', 'failed'].includes(one.event.$case));
+        return [{ template: event.value.template, outcome: end?.event.$case }];
+      });
+    } finally {
+      logs.close();
+    }
   }
 
   describe('shipments', () => {
@@ -61,6 +84,13 @@ export function describeShipments(system: () => System): void {
       await api().call('DeliverShipment', { shipmentId: rest });
       const delivered = await orderAt(api(), orderId, 'DELIVERED');
       expect(delivered.fulfilmentStatus).toBe('FULFILMENT_STATUS_DELIVERED');
+      // The mail about the dispatch was overtaken by the correction, or was sent before it.
+      const mails = await until(
+        'the mails about the second shipment',
+        () => mailsAbout(rest),
+        (found) => found.every(({ outcome }) => outcome !== undefined) && found.length === 2,
+      );
+      expect(mails).toContainEqual({ template: 'shipment_tracking_corrected', outcome: 'sent' });
     });
 
     it('are found by order and status, by their buyer, and as their command has left them', async () => {
