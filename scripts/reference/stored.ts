@@ -195,6 +195,7 @@ export const views: Record<string, string> = {
   'order-details': 'A document for each order.',
   'payment-status': 'A document for each payment.',
   'product-search': 'A document for each product.',
+  shipments: 'A document for each shipment.',
   'sales-by-day': 'A document for each country and day on which something was sold.',
   'stock-dashboard': 'A document for each product in stock.',
   'wallet-balances': 'A document for each wallet.',

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect } from '@jest/globals';
 import { describeOrders } from './orders-behaviour.ts';
 import { describeReads } from './reads-behaviour.ts';
 import { describeReturns } from './returns-behaviour.ts';
+import { describeShipments } from './shipments-behaviour.ts';
 import { type System, startSystem } from './system.ts';
 import { systemTest } from './system-test.ts';
 
@@ -17,6 +18,7 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'one
   afterAll(() => system?.stop(), 120_000);
 
   describeOrders(() => system);
+  describeShipments(() => system);
   describeReads(() => system);
   describeReturns(() => system);
 

@@ -2,6 +2,7 @@
 
 import { commandEtag } from '@caudal/context/etag.ts';
 import {
+  FulfilmentStatus,
   type Order,
   type OrderReturn,
   OrderReturnStatus,
@@ -26,7 +27,7 @@ const returnStatuses: Record<ReturnState['status'], OrderReturn['status']> = {
   refused: OrderReturnStatus.ORDER_RETURN_STATUS_REFUSED,
 };
 
-/** The answer of commands: an order without payment and shipment, which only the view has. */
+/** The answer of commands: an order without payment and shipments, which only the view has. */
 export function orderMessage(state: OrderState, version: number): Order {
   const { orderId, customerId, country, lines, total, reference } = state.placed!;
   const back = piecesOf(done(state.returns));
@@ -40,6 +41,8 @@ export function orderMessage(state: OrderState, version: number): Order {
     reason: state.reason,
     payment: undefined,
     shipment: undefined,
+    shipments: [],
+    fulfilmentStatus: FulfilmentStatus.FULFILMENT_STATUS_UNSPECIFIED,
     createTime: state.createTime,
     updateTime: state.updateTime,
     reference,

@@ -339,7 +339,7 @@ describe('order details', () => {
         from: day(2),
         events: [
           { $case: 'created', value: { shipmentId: 'o1', orderId: 'o1', customerId: 'c1', country: '', lines: [] } },
-          { $case: 'dispatched', value: { orderId: 'o1', carrier: 'DHL', trackingNumber: '7' } },
+          { $case: 'dispatched', value: { orderId: 'o1', shipmentId: 'o1', carrier: 'DHL', trackingNumber: '7' } },
         ],
       },
     ]);
@@ -347,7 +347,7 @@ describe('order details', () => {
       status: OrderStatus.ORDER_STATUS_SHIPPED,
       total: gbp(600n),
       payment: { status: 'succeeded', amount: gbp(600n) },
-      shipment: { status: 'dispatched', carrier: 'DHL', trackingNumber: '7' },
+      shipments: [{ status: 'dispatched', carrier: 'DHL', trackingNumber: '7' }],
       updateTime: new Date('2026-01-02T00:00:01Z'),
     });
   });

@@ -37,6 +37,8 @@ export function order(fields: Partial<Order> = {}): Order {
     reason: '',
     payment: undefined,
     shipment: undefined,
+    shipments: [],
+    fulfilmentStatus: 0,
     createTime: new Date('2026-01-01T12:00:00Z'),
     updateTime: undefined,
     reference: '',

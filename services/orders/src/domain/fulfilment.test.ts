@@ -181,6 +181,17 @@ describe("the saga's reactions to events", () => {
     expect(reaction([started, dispatched], onShipment, left)).toEqual([]);
   });
 
+  test('of several shipments: the first to leave, and the event with which all have arrived', () => {
+    const arrived = (partial: boolean) => ({ $case: 'delivered' as const, value: { orderId: 'o1', partial } });
+    expect(reaction([started, dispatched], onShipment, arrived(true))).toEqual([]);
+    expect(reaction([started, dispatched], onShipment, arrived(false))).toEqual([delivered]);
+    // The rest is withdrawn from the warehouse when everything else has arrived.
+    const withdrawn = (completes: boolean) => ({ $case: 'cancelled' as const, value: { orderId: 'o1', completes } });
+    expect(reaction([started, dispatched], onShipment, withdrawn(false))).toEqual([]);
+    expect(reaction([started, dispatched], onShipment, withdrawn(true))).toEqual([delivered]);
+    expect(reaction([started, dispatched, delivered], onShipment, withdrawn(true))).toEqual([]);
+  });
+
   test('a payment that is voided without a request of the saga has failed', () => {
     const voided = { $case: 'voided' as const, value: { orderId: 'o1' } };
     expect(reaction([started, reserved, requested], onPayment, voided)).toEqual([
@@ -226,6 +237,6 @@ describe("the saga's reactions to events", () => {
     expect(concerned('caudal.payments.v1.PaymentEvent', onPayment)).toEqual(
       ['succeeded', 'failed', 'voided', 'barred', 'refunded'].sort(),
     );
-    expect(concerned('caudal.shipping.v1.ShipmentEvent', onShipment)).toEqual(['delivered', 'dispatched']);
+    expect(concerned('caudal.shipping.v1.ShipmentEvent', onShipment)).toEqual(['cancelled', 'delivered', 'dispatched']);
   });
 });

@@ -30,6 +30,7 @@ export interface FulfilmentState {
   stock: 'none' | 'reserved' | 'refused' | 'committed' | 'undone';
   payment: 'none' | 'requested' | 'paid' | 'failed' | 'undoing' | 'undone';
   giveUpTime: Date | undefined;
+  /** Of all shipments of the order: dispatched once the first has left, delivered once the last has arrived. */
   shipment: 'none' | 'created' | 'dispatched' | 'delivered' | 'cancelled';
   /** Why the order is undone; undefined: it is not. */
   undo: { why: 'rejected' | 'cancelled'; reason: string } | undefined;
@@ -220,9 +221,13 @@ function paymentEnded(state: FulfilmentState, reason: string): FulfilmentEvent[]
   return state.payment === 'undoing' ? [{ $case: 'paymentUndone', value: {} }] : [];
 }
 
-/** Reactions to events of the shipment. */
+/** Reactions to events of the order's shipments: the first that leaves, and the one with which all are delivered. */
 export const onShipment = {
   dispatched: ({ shipment }) =>
     shipment === 'none' || shipment === 'created' ? [{ $case: 'dispatched', value: {} }] : [],
-  delivered: ({ shipment }) => (shipment === 'delivered' ? [] : [{ $case: 'delivered', value: {} }]),
+  delivered: ({ shipment }, { value }) =>
+    value.partial || shipment === 'delivered' ? [] : [{ $case: 'delivered', value: {} }],
+  // What was left in the warehouse will not come: the order is what has arrived.
+  cancelled: ({ shipment }, { value }) =>
+    value.completes && shipment !== 'delivered' ? [{ $case: 'delivered', value: {} }] : [],
 } satisfies Reactions<EventOf<typeof shipment>>;

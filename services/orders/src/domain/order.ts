@@ -121,18 +121,18 @@ export function confirm(state: OrderState, reservationId: string): OrderEvent[] 
   return state.status === 'pending' ? [{ $case: 'confirmed', value: { ...buyer(state), reservationId } }] : [];
 }
 
-/** The shipment has left the warehouse. */
+/** The first of its shipments has left the warehouse. */
 export function ship(state: OrderState, reservationId: string): OrderEvent[] {
   const shipped: OrderEvent = { $case: 'shipped', value: { ...buyer(state), reservationId } };
   if (state.status === 'confirmed') return [shipped];
-  // The shipment left before the cancellation reached it.
+  // A shipment left before the cancellation reached it.
   if (state.status === 'cancelling') {
     return [{ $case: 'cancelRefused', value: { reason: 'It had left the warehouse.' } }, shipped];
   }
   return [];
 }
 
-/** The buyer has the shipment. */
+/** The buyer has all its shipments. */
 export function deliver(state: OrderState): OrderEvent[] {
   return state.status === 'shipped' ? [{ $case: 'delivered', value: buyer(state) }] : [];
 }

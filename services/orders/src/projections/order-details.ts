@@ -1,15 +1,15 @@
-/** Order details: an order with its payment and its shipment, in one read. */
+/** Order details: an order with its payment and its shipments, in one read. */
 import { type EventOf, order, payment, shipment } from '@caudal/contract/entities.ts';
 import {
   Order,
   OrderPayment,
   type OrderReturn,
   OrderReturnStatus,
-  OrderShipment,
   OrderStatus,
 } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import { ignored, ignoreUnknown, on, type Projection } from '@caudal/projections/types.ts';
 import { refundOf } from '../domain/returns.ts';
+import { fulfilmentStatusOf, shipmentsAfter } from './order-shipments.ts';
 
 const blank = Order.fromPartial({});
 
@@ -107,24 +107,9 @@ export const orderDetails: Projection<Order> = {
     on<Order, EventOf<typeof shipment>>(shipment, {
       view: ({ id }) => id,
       evolve(view = blank, { id, event, at }) {
-        const part = view.shipment ?? OrderShipment.fromPartial({ shipmentId: id });
-        const now = (change: Partial<OrderShipment>) => ({ ...touched(view, at), shipment: { ...part, ...change } });
-        switch (event.$case) {
-          case 'created':
-            return now({ status: 'created' });
-          case 'dispatched':
-            return now({
-              status: 'dispatched',
-              carrier: event.value.carrier,
-              trackingNumber: event.value.trackingNumber,
-            });
-          case 'delivered':
-            return now({ status: 'delivered' });
-          case 'cancelled':
-            return now({ status: 'cancelled' });
-          default:
-            return ignoreUnknown(event);
-        }
+        const shipments = shipmentsAfter(view.shipments, event, id);
+        if (shipments === ignored) return ignored;
+        return { ...touched(view, at), shipments, fulfilmentStatus: fulfilmentStatusOf(shipments) };
       },
     }),
   ],

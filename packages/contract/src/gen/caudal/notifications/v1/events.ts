@@ -28,10 +28,19 @@ export interface NotificationEvent {
 export interface NotificationRequested {
   notificationId: string;
   customerId: string;
-  /** The text: "order_confirmed", "order_shipped", "order_delivered", "order_rejected" or "order_cancelled". */
+  /**
+   * The text: "order_confirmed", "order_shipped", "order_delivered", "order_rejected", "order_cancelled",
+   * "shipment_dispatched" or "shipment_tracking_corrected".
+   */
   template: string;
   orderId: string;
   reason: string;
+  /**
+   * The shipment, if the mail is about one, and how often its tracking had been corrected: a mail with an older number is
+   * not sent.
+   */
+  shipmentId: string;
+  correction: number;
 }
 
 /** The mail server accepted the mail. */
@@ -194,7 +203,7 @@ export const NotificationEvent: MessageFns<NotificationEvent> = {
 };
 
 function createBaseNotificationRequested(): NotificationRequested {
-  return { notificationId: "", customerId: "", template: "", orderId: "", reason: "" };
+  return { notificationId: "", customerId: "", template: "", orderId: "", reason: "", shipmentId: "", correction: 0 };
 }
 
 export const NotificationRequested: MessageFns<NotificationRequested> = {
@@ -213,6 +222,12 @@ export const NotificationRequested: MessageFns<NotificationRequested> = {
     }
     if (message.reason !== "") {
       writer.uint32(42).string(message.reason);
+    }
+    if (message.shipmentId !== "") {
+      writer.uint32(82).string(message.shipmentId);
+    }
+    if (message.correction !== 0) {
+      writer.uint32(88).int32(message.correction);
     }
     return writer;
   },
@@ -270,6 +285,22 @@ export const NotificationRequested: MessageFns<NotificationRequested> = {
             message.reason = reader.string();
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.shipmentId = reader.string();
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.correction = reader.int32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -301,6 +332,12 @@ export const NotificationRequested: MessageFns<NotificationRequested> = {
         ? globalThis.String(object.order_id)
         : "",
       reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      shipmentId: isSet(object.shipmentId)
+        ? globalThis.String(object.shipmentId)
+        : isSet(object.shipment_id)
+        ? globalThis.String(object.shipment_id)
+        : "",
+      correction: isSet(object.correction) ? globalThis.Number(object.correction) : 0,
     };
   },
 
@@ -321,6 +358,12 @@ export const NotificationRequested: MessageFns<NotificationRequested> = {
     if (message.reason !== "") {
       obj.reason = message.reason;
     }
+    if (message.shipmentId !== "") {
+      obj.shipmentId = message.shipmentId;
+    }
+    if (message.correction !== 0) {
+      obj.correction = Math.round(message.correction);
+    }
     return obj;
   },
 
@@ -334,6 +377,8 @@ export const NotificationRequested: MessageFns<NotificationRequested> = {
     message.template = object.template ?? "";
     message.orderId = object.orderId ?? "";
     message.reason = object.reason ?? "";
+    message.shipmentId = object.shipmentId ?? "";
+    message.correction = object.correction ?? 0;
     return message;
   },
 };

@@ -88,14 +88,14 @@ export interface OrderCancelRefused {
   reason: string;
 }
 
-/** The order left the warehouse. */
+/** The order left the warehouse, or the first part of it. */
 export interface OrderShipped {
   customerId: string;
   /** The reservation of its pieces. Absent in events that are older than this field. */
   reservationId?: string | undefined;
 }
 
-/** The order was delivered to the buyer. */
+/** The order was delivered to the buyer, all of it. */
 export interface OrderDelivered {
   customerId: string;
 }
@@ -227,11 +227,11 @@ export interface FulfilmentPaymentUndone {
 export interface FulfilmentStockUndone {
 }
 
-/** The shipment left the warehouse. */
+/** A shipment left the warehouse, the first of the order. */
 export interface FulfilmentDispatched {
 }
 
-/** The shipment arrived. */
+/** All shipments arrived. */
 export interface FulfilmentDelivered {
 }
 
@@ -239,7 +239,7 @@ export interface FulfilmentDelivered {
 export interface FulfilmentCancelRefused {
 }
 
-/** The shipment is cancelled: it will not leave the warehouse. */
+/** All shipments are cancelled: none will leave the warehouse. */
 export interface FulfilmentShipmentCancelled {
 }
 

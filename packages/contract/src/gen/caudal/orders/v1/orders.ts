@@ -96,9 +96,9 @@ export const OrderStatus = {
   ORDER_STATUS_PENDING: 1,
   /** ORDER_STATUS_CONFIRMED - Paid, and its pieces are taken out of the stock. */
   ORDER_STATUS_CONFIRMED: 2,
-  /** ORDER_STATUS_SHIPPED - On its way. */
+  /** ORDER_STATUS_SHIPPED - On its way, at least a part of it: `fulfilment_status` says more. */
   ORDER_STATUS_SHIPPED: 3,
-  /** ORDER_STATUS_DELIVERED - Delivered to the buyer. */
+  /** ORDER_STATUS_DELIVERED - Delivered to the buyer, all of it. */
   ORDER_STATUS_DELIVERED: 4,
   /** ORDER_STATUS_REJECTED - Could not be fulfilled. Nothing is reserved or charged. */
   ORDER_STATUS_REJECTED: 5,
@@ -238,6 +238,72 @@ export function orderReturnStatusToJSON(object: OrderReturnStatus): string {
   }
 }
 
+/**
+ * How much of an order has left the warehouse, and arrived. Shipments that were lost or returned have left; cancelled ones
+ * do not count.
+ */
+export const FulfilmentStatus = {
+  /** FULFILMENT_STATUS_UNSPECIFIED - Nothing has left. */
+  FULFILMENT_STATUS_UNSPECIFIED: 0,
+  /** FULFILMENT_STATUS_PARTIALLY_SHIPPED - Some shipments have left, others are in the warehouse. None is delivered. */
+  FULFILMENT_STATUS_PARTIALLY_SHIPPED: 1,
+  /** FULFILMENT_STATUS_SHIPPED - All shipments have left. None is delivered. */
+  FULFILMENT_STATUS_SHIPPED: 2,
+  /** FULFILMENT_STATUS_PARTIALLY_DELIVERED - At least one shipment is delivered, but not all. */
+  FULFILMENT_STATUS_PARTIALLY_DELIVERED: 3,
+  /** FULFILMENT_STATUS_DELIVERED - All shipments are delivered. */
+  FULFILMENT_STATUS_DELIVERED: 4,
+} as const;
+
+export type FulfilmentStatus = typeof FulfilmentStatus[keyof typeof FulfilmentStatus];
+
+export namespace FulfilmentStatus {
+  export type FULFILMENT_STATUS_UNSPECIFIED = typeof FulfilmentStatus.FULFILMENT_STATUS_UNSPECIFIED;
+  export type FULFILMENT_STATUS_PARTIALLY_SHIPPED = typeof FulfilmentStatus.FULFILMENT_STATUS_PARTIALLY_SHIPPED;
+  export type FULFILMENT_STATUS_SHIPPED = typeof FulfilmentStatus.FULFILMENT_STATUS_SHIPPED;
+  export type FULFILMENT_STATUS_PARTIALLY_DELIVERED = typeof FulfilmentStatus.FULFILMENT_STATUS_PARTIALLY_DELIVERED;
+  export type FULFILMENT_STATUS_DELIVERED = typeof FulfilmentStatus.FULFILMENT_STATUS_DELIVERED;
+}
+
+export function fulfilmentStatusFromJSON(object: any): FulfilmentStatus {
+  switch (object) {
+    case 0:
+    case "FULFILMENT_STATUS_UNSPECIFIED":
+      return FulfilmentStatus.FULFILMENT_STATUS_UNSPECIFIED;
+    case 1:
+    case "FULFILMENT_STATUS_PARTIALLY_SHIPPED":
+      return FulfilmentStatus.FULFILMENT_STATUS_PARTIALLY_SHIPPED;
+    case 2:
+    case "FULFILMENT_STATUS_SHIPPED":
+      return FulfilmentStatus.FULFILMENT_STATUS_SHIPPED;
+    case 3:
+    case "FULFILMENT_STATUS_PARTIALLY_DELIVERED":
+      return FulfilmentStatus.FULFILMENT_STATUS_PARTIALLY_DELIVERED;
+    case 4:
+    case "FULFILMENT_STATUS_DELIVERED":
+      return FulfilmentStatus.FULFILMENT_STATUS_DELIVERED;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum FulfilmentStatus");
+  }
+}
+
+export function fulfilmentStatusToJSON(object: FulfilmentStatus): string {
+  switch (object) {
+    case FulfilmentStatus.FULFILMENT_STATUS_UNSPECIFIED:
+      return "FULFILMENT_STATUS_UNSPECIFIED";
+    case FulfilmentStatus.FULFILMENT_STATUS_PARTIALLY_SHIPPED:
+      return "FULFILMENT_STATUS_PARTIALLY_SHIPPED";
+    case FulfilmentStatus.FULFILMENT_STATUS_SHIPPED:
+      return "FULFILMENT_STATUS_SHIPPED";
+    case FulfilmentStatus.FULFILMENT_STATUS_PARTIALLY_DELIVERED:
+      return "FULFILMENT_STATUS_PARTIALLY_DELIVERED";
+    case FulfilmentStatus.FULFILMENT_STATUS_DELIVERED:
+      return "FULFILMENT_STATUS_DELIVERED";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum FulfilmentStatus");
+  }
+}
+
 /** How an order is paid: give exactly one of the two. */
 export interface PaymentMethod {
   method:
@@ -272,7 +338,7 @@ export interface Order {
   payment:
     | OrderPayment
     | undefined;
-  /** Its shipment; absent until one is created. */
+  /** Its first shipment, without lines; absent until one is created. */
   shipment:
     | OrderShipment
     | undefined;
@@ -286,8 +352,12 @@ export interface Order {
     | undefined;
   /** The caller's own reference. */
   reference: string;
-  /** Changes with every change of the order, its payment or its shipment. */
+  /** Changes with every change of the order, its payment or its shipments. */
   etag: string;
+  /** All its shipments. */
+  shipments: OrderShipment[];
+  /** How much of it has left the warehouse, and arrived; absent while nothing has left. */
+  fulfilmentStatus: FulfilmentStatus;
   /** The reservation of its pieces in the stock; absent until the order is confirmed. */
   reservationId: string;
   /** Its returns, the oldest first. */
@@ -370,16 +440,26 @@ export interface OrderRefund {
   completed: boolean;
 }
 
-/** The shipment of an order. */
+/** A shipment of an order. */
 export interface OrderShipment {
   /** The shipment. */
   shipmentId: string;
-  /** "created", "dispatched", "delivered", "cancelled". */
+  /** "created", "dispatched", "delivery_failed", "lost", "returned", "delivered", "cancelled". */
   status: string;
   /** The carrier. */
   carrier: string;
   /** The carrier's tracking number. */
   trackingNumber: string;
+  /** The pieces in it. */
+  lines: OrderShipmentLine[];
+}
+
+/** Pieces of one product in a shipment. */
+export interface OrderShipmentLine {
+  /** The product. */
+  productId: string;
+  /** Pieces. */
+  quantity: bigint;
 }
 
 export interface PlaceOrderRequest {
@@ -643,6 +723,8 @@ function createBaseOrder(): Order {
     updateTime: undefined,
     reference: "",
     etag: "",
+    shipments: [],
+    fulfilmentStatus: 0,
     reservationId: "",
     returns: [],
   };
@@ -688,6 +770,12 @@ export const Order: MessageFns<Order> = {
     }
     if (message.etag !== "") {
       writer.uint32(106).string(message.etag);
+    }
+    for (const v of message.shipments) {
+      OrderShipment.encode(v!, writer.uint32(162).fork()).join();
+    }
+    if (message.fulfilmentStatus !== 0) {
+      writer.uint32(168).int32(message.fulfilmentStatus);
     }
     if (message.reservationId !== "") {
       writer.uint32(242).string(message.reservationId);
@@ -815,6 +903,22 @@ export const Order: MessageFns<Order> = {
             message.etag = reader.string();
             continue;
           }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.shipments.push(OrderShipment.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 21: {
+            if (tag !== 168) {
+              break;
+            }
+
+            message.fulfilmentStatus = reader.int32() as any;
+            continue;
+          }
           case 30: {
             if (tag !== 242) {
               break;
@@ -874,6 +978,14 @@ export const Order: MessageFns<Order> = {
         : undefined,
       reference: isSet(object.reference) ? globalThis.String(object.reference) : "",
       etag: isSet(object.etag) ? globalThis.String(object.etag) : "",
+      shipments: globalThis.Array.isArray(object?.shipments)
+        ? object.shipments.map((e: any) => OrderShipment.fromJSON(e))
+        : [],
+      fulfilmentStatus: isSet(object.fulfilmentStatus)
+        ? fulfilmentStatusFromJSON(object.fulfilmentStatus)
+        : isSet(object.fulfilment_status)
+        ? fulfilmentStatusFromJSON(object.fulfilment_status)
+        : 0,
       reservationId: isSet(object.reservationId)
         ? globalThis.String(object.reservationId)
         : isSet(object.reservation_id)
@@ -926,6 +1038,12 @@ export const Order: MessageFns<Order> = {
     if (message.etag !== "") {
       obj.etag = message.etag;
     }
+    if (message.shipments?.length) {
+      obj.shipments = message.shipments.map((e) => OrderShipment.toJSON(e));
+    }
+    if (message.fulfilmentStatus !== 0) {
+      obj.fulfilmentStatus = fulfilmentStatusToJSON(message.fulfilmentStatus);
+    }
     if (message.reservationId !== "") {
       obj.reservationId = message.reservationId;
     }
@@ -957,6 +1075,8 @@ export const Order: MessageFns<Order> = {
     message.updateTime = object.updateTime ?? undefined;
     message.reference = object.reference ?? "";
     message.etag = object.etag ?? "";
+    message.shipments = object.shipments?.map((e) => OrderShipment.fromPartial(e)) || [];
+    message.fulfilmentStatus = object.fulfilmentStatus ?? 0;
     message.reservationId = object.reservationId ?? "";
     message.returns = object.returns?.map((e) => OrderReturn.fromPartial(e)) || [];
     return message;
@@ -1663,7 +1783,7 @@ export const OrderRefund: MessageFns<OrderRefund> = {
 };
 
 function createBaseOrderShipment(): OrderShipment {
-  return { shipmentId: "", status: "", carrier: "", trackingNumber: "" };
+  return { shipmentId: "", status: "", carrier: "", trackingNumber: "", lines: [] };
 }
 
 export const OrderShipment: MessageFns<OrderShipment> = {
@@ -1679,6 +1799,9 @@ export const OrderShipment: MessageFns<OrderShipment> = {
     }
     if (message.trackingNumber !== "") {
       writer.uint32(34).string(message.trackingNumber);
+    }
+    for (const v of message.lines) {
+      OrderShipmentLine.encode(v!, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -1728,6 +1851,14 @@ export const OrderShipment: MessageFns<OrderShipment> = {
             message.trackingNumber = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.lines.push(OrderShipmentLine.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1754,6 +1885,7 @@ export const OrderShipment: MessageFns<OrderShipment> = {
         : isSet(object.tracking_number)
         ? globalThis.String(object.tracking_number)
         : "",
+      lines: globalThis.Array.isArray(object?.lines) ? object.lines.map((e: any) => OrderShipmentLine.fromJSON(e)) : [],
     };
   },
 
@@ -1771,6 +1903,9 @@ export const OrderShipment: MessageFns<OrderShipment> = {
     if (message.trackingNumber !== "") {
       obj.trackingNumber = message.trackingNumber;
     }
+    if (message.lines?.length) {
+      obj.lines = message.lines.map((e) => OrderShipmentLine.toJSON(e));
+    }
     return obj;
   },
 
@@ -1783,6 +1918,99 @@ export const OrderShipment: MessageFns<OrderShipment> = {
     message.status = object.status ?? "";
     message.carrier = object.carrier ?? "";
     message.trackingNumber = object.trackingNumber ?? "";
+    message.lines = object.lines?.map((e) => OrderShipmentLine.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseOrderShipmentLine(): OrderShipmentLine {
+  return { productId: "", quantity: 0n };
+}
+
+export const OrderShipmentLine: MessageFns<OrderShipmentLine> = {
+  encode(message: OrderShipmentLine, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.productId !== "") {
+      writer.uint32(10).string(message.productId);
+    }
+    if (message.quantity !== 0n) {
+      if (BigInt.asIntN(64, message.quantity) !== message.quantity) {
+        throw new globalThis.Error("value provided for field message.quantity of type int64 too large");
+      }
+      writer.uint32(16).int64(message.quantity);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OrderShipmentLine {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOrderShipmentLine();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.productId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.quantity = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): OrderShipmentLine {
+    return {
+      productId: isSet(object.productId)
+        ? globalThis.String(object.productId)
+        : isSet(object.product_id)
+        ? globalThis.String(object.product_id)
+        : "",
+      quantity: isSet(object.quantity) ? BigInt(object.quantity) : 0n,
+    };
+  },
+
+  toJSON(message: OrderShipmentLine): unknown {
+    const obj: any = {};
+    if (message.productId !== "") {
+      obj.productId = message.productId;
+    }
+    if (message.quantity !== 0n) {
+      obj.quantity = message.quantity.toString();
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<OrderShipmentLine>, I>>(base?: I): OrderShipmentLine {
+    return OrderShipmentLine.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<OrderShipmentLine>, I>>(object: I): OrderShipmentLine {
+    const message = createBaseOrderShipmentLine();
+    message.productId = object.productId ?? "";
+    message.quantity = (object.quantity !== undefined && object.quantity !== null) ? BigInt(object.quantity) : 0n;
     return message;
   },
 };
@@ -3312,7 +3540,7 @@ export const OrderServiceService = {
     responseSerialize: (value: Order): Buffer => Buffer.from(Order.encode(value).finish()),
     responseDeserialize: (value: Buffer): Order => Order.decode(value),
   },
-  /** Cancels an order that has not been shipped. Its payment is refunded, and its reservations are released. */
+  /** Cancels an order of which nothing has left the warehouse. Its payment is refunded, and its reservations are released. */
   cancelOrder: {
     path: "/caudal.orders.v1.OrderService/CancelOrder" as const,
     requestStream: false as const,
@@ -3343,7 +3571,7 @@ export interface OrderServiceServer extends UntypedServiceImplementation {
    * status.
    */
   placeOrder: handleUnaryCall<PlaceOrderRequest, Order>;
-  /** Cancels an order that has not been shipped. Its payment is refunded, and its reservations are released. */
+  /** Cancels an order of which nothing has left the warehouse. Its payment is refunded, and its reservations are released. */
   cancelOrder: handleUnaryCall<CancelOrderRequest, Order>;
   /**
    * Returns pieces of an order that have arrived at the warehouse, as often as pieces are left. It answers before they are put
@@ -3355,7 +3583,7 @@ export interface OrderServiceServer extends UntypedServiceImplementation {
 /** Reads orders. */
 export type OrderQueryServiceService = typeof OrderQueryServiceService;
 export const OrderQueryServiceService = {
-  /** One order with its payment and shipment. */
+  /** One order with its payment and shipments. */
   getOrder: {
     path: "/caudal.orders.v1.OrderQueryService/GetOrder" as const,
     requestStream: false as const,
@@ -3393,7 +3621,7 @@ export const OrderQueryServiceService = {
 } as const;
 
 export interface OrderQueryServiceServer extends UntypedServiceImplementation {
-  /** One order with its payment and shipment. */
+  /** One order with its payment and shipments. */
   getOrder: handleUnaryCall<GetOrderRequest, Order>;
   /** Orders of one customer or of all customers, the newest first. */
   listOrders: handleUnaryCall<ListOrdersRequest, ListOrdersResponse>;
