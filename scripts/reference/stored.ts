@@ -59,6 +59,12 @@ export const tables: Stored[] = [
     bound: 'A row for each month that was put back from the archive, until it leaves again.',
   },
   {
+    name: 'former_archives',
+    kind: 'log',
+    bound:
+      'A row each time that a month was put back from the archive: its objects, which backups from before then still need.',
+  },
+  {
     name: 'epochs',
     kind: 'one each',
     bound: 'A row for each fail-over, switch-over or restore of the log: [the epoch](../fail-over.md#the-epoch).',
@@ -189,6 +195,7 @@ export const views: Record<string, string> = {
   'order-details': 'A document for each order.',
   'payment-status': 'A document for each payment.',
   'product-search': 'A document for each product.',
+  shipments: 'A document for each shipment.',
   'sales-by-day': 'A document for each country and day on which something was sold.',
   'stock-dashboard': 'A document for each product in stock.',
   'wallet-balances': 'A document for each wallet.',

@@ -8,6 +8,7 @@ import { hotState } from './benches/hot-state.ts';
 import { kept } from './benches/kept.ts';
 import { lag } from './benches/lag.ts';
 import { laptop } from './benches/laptop.ts';
+import { lightLoad } from './benches/light-load.ts';
 import { logAge } from './benches/log-age.ts';
 import { memory } from './benches/memory.ts';
 import { orders } from './benches/orders.ts';
@@ -33,6 +34,7 @@ export const benches: Bench[] = [
   brokenQueue,
   partitions,
   orders,
+  lightLoad,
   growth,
   kept,
   logAge,

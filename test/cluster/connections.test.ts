@@ -65,6 +65,7 @@ const refusal = (helm: string, values: Values, maxConnections: number) =>
     (error: Error) => error.message,
   );
 
+const gathered = ['sales-by-day', 'shipments'];
 const queues = { scaleOn: 'queues', maxReplicas: 4 };
 const cases: [string, Values][] = [
   ...Object.entries(presets),
@@ -87,10 +88,10 @@ const cases: [string, Values][] = [
           ...queues,
           replicas: 0,
           projections: contexts.flatMap(({ projections }) =>
-            projections.map(({ projection }) => projection.name).filter((name) => name !== 'sales-by-day'),
+            projections.map(({ projection }) => projection.name).filter((name) => !gathered.includes(name)),
           ),
         },
-        gatherer: { roles: ['projector'], contexts: ['orders'], projections: ['sales-by-day'] },
+        gatherer: { roles: ['projector'], contexts: ['orders', 'shipping'], projections: gathered },
       },
       jobs: {
         'rebuild-orders': { args: ['rebuild', 'order-details'] },

@@ -231,7 +231,7 @@ describeWithTools(['helm'], 'workloads', ({ helm }) => {
         expect(pattern.test(`${queueName(handler, 'blue.')}.dead`)).toBe(false);
       }
     }
-    expect(read.get('caudal-order-details')).toEqual(['order-details.v2.1', 'order-details.v2.12']);
+    expect(read.get('caudal-order-details')).toEqual(['order-details.v3.1', 'order-details.v3.12']);
     expect(read.get('caudal-saga-orders')).toEqual(['fulfilment.process']);
     // Every queue is read, and none by two workloads.
     expect([...read.values()].flat().sort()).toEqual(handlers.sort());
@@ -250,7 +250,9 @@ describeWithTools(['helm'], 'workloads', ({ helm }) => {
     }
     // An autoscaler sets the number of pods, so the Deployment must not.
     const fixed = ofKind(release, 'Deployment').filter(({ spec }) => 'replicas' in spec);
-    expect(fixed.map(({ metadata }) => metadata.name)).toEqual(['caudal-jobs', 'caudal-relay', 'caudal-sales-by-day']);
+    expect(fixed.map(({ metadata }) => metadata.name)).toEqual([
+      ...['caudal-jobs', 'caudal-relay', 'caudal-sales-by-day', 'caudal-shipments'],
+    ]);
     for (const { spec } of ofKind(release, 'ScaledObject')) expect(spec.minReplicaCount).toBeGreaterThan(0);
   });
 

@@ -75,6 +75,7 @@ async function makeWorld(api: Api): Promise<Known> {
     order_id: orderId,
     payment_id: orderId,
     shipment_id: orderId,
+    new_shipment_id: `${orderId}~2`,
   };
 }
 

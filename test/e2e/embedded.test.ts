@@ -2,6 +2,8 @@
 import { afterAll, beforeAll, describe, expect } from '@jest/globals';
 import { describeOrders } from './orders-behaviour.ts';
 import { describeReads } from './reads-behaviour.ts';
+import { describeReturns } from './returns-behaviour.ts';
+import { describeShipments } from './shipments-behaviour.ts';
 import { type System, startSystem } from './system.ts';
 import { systemTest } from './system-test.ts';
 import { balanceOf, deliver, newCustomer, newProduct, orderAt, orderConfirmed, placeOrder, stockOf } from './world.ts';
@@ -15,7 +17,9 @@ afterAll(() => system?.stop(), 120_000);
 
 describe('one process on embedded PostgreSQL', () => {
   describeOrders(() => system);
+  describeShipments(() => system);
   describeReads(() => system);
+  describeReturns(() => system);
 
   const it = systemTest(() => system);
   describe('keeps its data', () => {

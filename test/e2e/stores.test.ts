@@ -4,6 +4,8 @@ import { describeWith } from '@caudal/testing/describe-with.ts';
 import { afterAll, beforeAll, expect } from '@jest/globals';
 import { describeOrders } from './orders-behaviour.ts';
 import { describeReads } from './reads-behaviour.ts';
+import { describeReturns } from './returns-behaviour.ts';
+import { describeShipments } from './shipments-behaviour.ts';
 import { type System, startSystem } from './system.ts';
 import { systemTest } from './system-test.ts';
 
@@ -16,7 +18,9 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'one
   afterAll(() => system?.stop(), 120_000);
 
   describeOrders(() => system);
+  describeShipments(() => system);
   describeReads(() => system);
+  describeReturns(() => system);
 
   const it = systemTest(() => system);
   it('there is no dead letter afterwards, and it stops without an error', async () => {

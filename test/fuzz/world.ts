@@ -13,6 +13,9 @@ const customers = ['fuzz-ada', 'fuzz-bob', 'fuzz-cold'];
 const reservations = ['fuzz-held', 'fuzz-committed', 'fuzz-released'];
 const orders = ['fuzz-delivered', 'fuzz-confirmed', 'fuzz-cancelled', 'fuzz-rejected'];
 
+/** Shipments that were split off, or may be. */
+const parts = ['fuzz-confirmed~2', 'fuzz-confirmed~3'];
+
 /** The ids that makeWorld uses. */
 export const world: World = {
   product_id: products,
@@ -22,7 +25,8 @@ export const world: World = {
   reservation_id: reservations,
   order_id: orders,
   payment_id: orders,
-  shipment_id: orders,
+  shipment_id: [...orders, ...parts],
+  new_shipment_id: parts,
 };
 
 /** Makes the resources, and waits until all views have them. */
@@ -50,6 +54,11 @@ export async function makeWorld(api: Api): Promise<void> {
   }
   await orderAt(api, 'fuzz-rejected', 'REJECTED');
   for (const orderId of ['fuzz-delivered', 'fuzz-confirmed', 'fuzz-cancelled']) await orderConfirmed(api, orderId);
+  await api.call('SplitShipment', {
+    shipmentId: 'fuzz-confirmed',
+    newShipmentId: 'fuzz-confirmed~2',
+    lines: [{ productId: 'fuzz-lamp', quantity: '1' }],
+  });
   await deliver(api, 'fuzz-delivered');
   await orderAt(api, 'fuzz-delivered', 'DELIVERED');
   await api.call('CancelOrder', { orderId: 'fuzz-cancelled', reason: 'changed my mind' });

@@ -275,18 +275,18 @@ describeWith(['postgres'], 'caudal', () => {
     test('verify finds a view that was changed by hand, and a rebuild repairs it', async () => {
       await sql.query('SET search_path TO orders');
       const { rowCount } = await sql.query(
-        `UPDATE "order-details.v2.1" SET view = jsonb_set(view::jsonb, '{customerId}', '"nobody"')`,
+        `UPDATE "order-details.v3.1" SET view = jsonb_set(view::jsonb, '{customerId}', '"nobody"')`,
       );
       expect(rowCount).toBe(1);
       const wrong = await caudal('verify', 'order-details');
       expectEnd(wrong, 1);
-      expect(wrong.stdout).toMatch(/^order-details\.v2\.1: 1 documents compared: 1 differing\n {2}differing order-/);
+      expect(wrong.stdout).toMatch(/^order-details\.v3\.1: 1 documents compared: 1 differing\n {2}differing order-/);
       const rebuilt = await caudal('rebuild', 'order-details');
       expectEnd(rebuilt, 0);
       expect(rebuilt.stdout).toContain('No projector runs for this view');
       const right = await caudal('verify', 'order-details', '--json');
       expectEnd(right, 0);
-      expect(right.json()).toMatchObject({ right: true, views: [{ generation: 'order-details.v2.2' }] });
+      expect(right.json()).toMatchObject({ right: true, views: [{ generation: 'order-details.v3.2' }] });
     }, 60_000);
 
     test('a stream that a view of many streams lacks is not redriven, but said to need a rebuild, which brings it', async () => {

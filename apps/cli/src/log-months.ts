@@ -7,7 +7,8 @@ import { runJobNow } from '@caudal/jobs/run-now.ts';
 import { systemClock } from '@caudal/kernel/time.ts';
 import type { App } from '@caudal/server/app.ts';
 import type { LocalContext } from '@caudal/server/local-context.ts';
-import { archiving, jobTools } from '@caudal/server/roles/jobs.ts';
+import { archiving } from '@caudal/server/roles/archiving.ts';
+import { jobTools } from '@caudal/server/roles/jobs.ts';
 import { Command, InvalidArgumentError } from 'commander';
 import { count } from './arguments.ts';
 import { say, sayJson } from './output.ts';
@@ -46,12 +47,13 @@ function line(
   context: string,
   { month, where, from, events, databaseBytes, archiveBytes, ...more }: ListedMonth,
 ): string {
-  const { archivedAt, staysUntil } = more;
+  const { archivedAt, staysUntil, formerPaths } = more;
   return [
     `${context} ${month}  ${where.padEnd(9)} ${events} events from position ${from}`,
     ...(databaseBytes > 0 ? [`${size(databaseBytes)} in the database`] : []),
     ...(archiveBytes > 0 ? [`${size(archiveBytes)} in the archive since ${archivedAt!.toISOString()}`] : []),
     ...(staysUntil ? [`stays until ${staysUntil.toISOString()}`] : []),
+    ...formerPaths.map((path) => `backups may need ${path}`),
   ].join(', ');
 }
 

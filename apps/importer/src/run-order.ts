@@ -54,8 +54,9 @@ export async function runOrder(order: PlannedOrder, run: OrderRun): Promise<Orde
       shipmentId,
       carrier: CARRIER,
       trackingNumber: orderId,
+      etag: '',
     });
-    await api.shipping.deliverShipment({ requestId: requestId('deliver'), shipmentId });
+    await api.shipping.deliverShipment({ requestId: requestId('deliver'), shipmentId, etag: '' });
   } else {
     await api.orders.cancelOrder({
       requestId: requestId('cancel'),

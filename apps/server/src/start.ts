@@ -1,6 +1,8 @@
 /** Starts a process: its stores, its listeners and its roles. */
 
+import { domainOf } from '@caudal/contract/entity.ts';
 import { holdEmbeddedPostgres } from '@caudal/embedded-postgres/embedded-postgres.ts';
+import { presentOf } from '@caudal/eventlog/epochs.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { createLifecycle, type Lifecycle } from '@caudal/lifecycle/lifecycle.ts';
 import { type RunningServer, startServer } from '@caudal/rpc/server/server.ts';
@@ -50,7 +52,7 @@ export async function openDatabaseServer(values: RuntimeValues, lifecycle: Lifec
 /**
  * Starts the roles and contexts of `values`. After an error, all parts that have started are stopped again. The
  * listeners open first, so /livez answers while the process waits for a store; /readyz is 200 once everything runs.
- * Consumers start before the relay, so their queues exist when the first event is published.
+ * Consumers start before the relay, and the process is ready once their queues are bound: no event is published past them.
  */
 export async function start(values: RuntimeValues, lifecycle = createLifecycle()): Promise<Started> {
   try {
@@ -97,12 +99,16 @@ export async function start(values: RuntimeValues, lifecycle = createLifecycle()
 
 /** Every process answers /livez and /readyz; only processes with services have a REST port. */
 async function openListeners(app: App): Promise<RunningServer> {
-  const { values, identity, services, forwarding, lifecycle } = app;
+  const { values, identity, services, forwarding, lifecycle, locals } = app;
   const host = values.CAUDAL_HOST;
   return startServer({
     services,
     auth: identity.auth,
     forwarding,
+    epochOf: (stream) => {
+      const local = locals.find(({ context }) => context.name === domainOf(stream));
+      return presentOf(local?.log.epochs?.() ?? []).number;
+    },
     webhookSecrets: webhookSecrets({ services, settings, values, development: !values.DATABASE_URL }),
     grpc: { host, port: values.CAUDAL_GRPC_PORT },
     rest: services.length > 0 ? { host, port: values.CAUDAL_REST_PORT, cors: corsOf(values) } : undefined,

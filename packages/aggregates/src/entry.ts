@@ -23,6 +23,8 @@ export interface Job {
   entries: Entry[];
   /** Rises with each command: the order in which they joined their queues. */
   number: number;
+  /** It waits in the queue of its first stream alone: see joining.ts. */
+  outside: boolean;
   /** Decided, and not yet returned to all its queues or answered. */
   sent: boolean;
   /** The caller has its answer. */
@@ -102,6 +104,8 @@ export interface Entry {
   cachedBytes: number;
   /** Units that read other streams before they join `waiting`. */
   warming: number;
+  /** Units that wait in the queue of another stream before they join `waiting`. */
+  outside: number;
   /** Not decided yet, in order. */
   waiting: Set<Job>;
   /** Decided, in order, each on the state after the one before it. */
@@ -144,6 +148,7 @@ export function newEntry(stream: string, decider: AnyDecider): Entry {
     snapshotAfterMs: 0,
     cachedBytes: 0,
     warming: 0,
+    outside: 0,
     waiting: new Set(),
     inFlight: [],
     recording: new Map(),
@@ -160,6 +165,6 @@ export function newEntry(stream: string, decider: AnyDecider): Entry {
 
 /** Whether nothing waits for this stream. */
 export function isIdle(entry: Entry): boolean {
-  const { waiting, inFlight, warming, loading, read, nextRead } = entry;
-  return waiting.size === 0 && inFlight.length === 0 && warming === 0 && !loading && !read && !nextRead;
+  const { waiting, inFlight, warming, outside, loading, read, nextRead } = entry;
+  return waiting.size === 0 && inFlight.length === 0 && warming + outside === 0 && !loading && !read && !nextRead;
 }

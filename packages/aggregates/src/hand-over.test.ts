@@ -1,5 +1,6 @@
 /** The queue with an owner elsewhere: which commands leave it, and when. */
 import { setImmediate as tick } from 'node:timers/promises';
+import type { EventLog } from '@caudal/eventlog/types.ts';
 import { ForwardToOwner, type Route } from '@caudal/kernel/forward.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { systemClock } from '@caudal/kernel/time.ts';
@@ -7,6 +8,7 @@ import { memoryLog } from '@caudal/testing/memory-log.ts';
 import { beforeEach, expect, test } from '@jest/globals';
 import { openAggregates } from './aggregates.ts';
 import type { Owners } from './owners.ts';
+import { move } from './testing/moves.ts';
 import { add } from './testing/purse.ts';
 import { fairLocks } from './testing/stream-locks.ts';
 
@@ -25,6 +27,8 @@ let goOn: (() => void)[];
 let contended: number;
 let locks: ReturnType<typeof fairLocks>;
 let overtakes: number;
+/** Streams that were read. */
+let read: string[];
 let own: ReturnType<typeof openAggregates>;
 let other: ReturnType<typeof openAggregates>;
 
@@ -33,6 +37,7 @@ beforeEach(() => {
   goOn = [];
   contended = 0;
   overtakes = 0;
+  read = [];
   locks = fairLocks();
   const owners: Owners = {
     ownerOf(_, again) {
@@ -45,6 +50,7 @@ beforeEach(() => {
       owner = 'elsewhere';
       return true;
     },
+    owns: () => false,
     ownedMs: () => 0,
     retire: async () => {},
   };
@@ -59,7 +65,15 @@ beforeEach(() => {
     },
   });
   const options = { clock: systemClock, ids: newId };
-  own = openAggregates({ ...options, log: { ...log, lockStream: locks.lockStream }, owners });
+  const client: EventLog = {
+    ...log,
+    lockStream: locks.lockStream,
+    readStreams(cursors, how) {
+      read.push(...cursors.map(({ stream }) => stream));
+      return log.readStreams(cursors, how);
+    },
+  };
+  own = openAggregates({ ...options, log: client, owners });
   other = openAggregates({ ...options, log: log.connect() });
 });
 
@@ -72,6 +86,14 @@ test('a forwardable command leaves for the owner; others are decided here', asyn
   owner = 'elsewhere';
   await expect(forwardable()).rejects.toBeInstanceOf(ForwardToOwner);
   expect((await own.execute(add('a', 5))).reply).toEqual({ balance: 5, version: 1 });
+  await own.drain();
+});
+
+test('a forwardable unit leaves before it reads its streams', async () => {
+  owner = 'elsewhere';
+  const unit = own.executeUnit(move(['a', 'cold'], 1, { forwardable: true }));
+  await expect(unit).rejects.toBeInstanceOf(ForwardToOwner);
+  expect(read).toEqual([]);
   await own.drain();
 });
 

@@ -13,23 +13,28 @@ export interface HandOverOptions {
   release(entry: Entry): void;
 }
 
-/** A function that hands over what waits in a queue. It returns whether the rest may be decided. */
-export function handOverTo({ owners, schedule, leave, release }: HandOverOptions): (entry: Entry) => boolean {
-  const ownerOf = (entry: Entry) => owners.ownerOf(entry, () => schedule(entry));
-
+export interface HandOver {
+  /** Hands over what waits in the entry's queue. Whether the rest may be decided. */
+  fromQueue(entry: Entry): boolean;
   /**
    * The owner of the first of a unit's streams, by name, that has one: so all processes send it to the same one. Undefined if that
    * is this process, or it is sought.
    */
+  ownerOfUnit(job: Job): ForwardToOwner | undefined;
+}
+
+export function handOverTo({ owners, schedule, leave, release }: HandOverOptions): HandOver {
+  const ownerOf = (entry: Entry) => owners.ownerOf(entry, () => schedule(entry));
+
   function ownerOfUnit({ entries }: Job): ForwardToOwner | undefined {
     for (const entry of entries.toSorted((a, b) => (a.stream < b.stream ? -1 : 1))) {
-      const owner = owners.ownedMs(entry.stream) > 0 ? 'sought' : ownerOf(entry);
+      const owner = owners.owns(entry.stream) ? 'sought' : ownerOf(entry);
       if (owner) return owner === 'sought' ? undefined : owner;
     }
     return undefined;
   }
 
-  return (entry) => {
+  function fromQueue(entry: Entry): boolean {
     const owner = ownerOf(entry);
     if (owner === 'sought') {
       if (entry.inFlight.length === 0) release(entry);
@@ -45,5 +50,7 @@ export function handOverTo({ owners, schedule, leave, release }: HandOverOptions
       job.reject(to);
     }
     return true;
-  };
+  }
+
+  return { fromQueue, ownerOfUnit };
 }

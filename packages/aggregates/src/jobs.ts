@@ -16,6 +16,7 @@ export function newJob(entries: Entry[], unit: AnyUnit, onEnd: () => void) {
     unit,
     entries,
     number: 0,
+    outside: false,
     sent: false,
     done: false,
     contended: 0,

@@ -40,6 +40,8 @@ export interface Owners {
   ownerOf(entry: Entry, again: () => void): ForwardToOwner | 'sought' | undefined;
   /** Races for the stream are lost. True once another process is known to own it. */
   contended(entry: Entry): Promise<boolean>;
+  /** Whether this process owns the stream. */
+  owns(stream: string): boolean;
   /** A forwarded call has been done: for how long this process owns the stream from now on; 0 if it does not. */
   ownedMs(stream: string): number;
   /** Stops owning; to be called when the process begins to end. */
@@ -79,7 +81,8 @@ export function openOwners(options: OwnersOptions): Owners {
 
   async function ask(stream: string): Promise<void> {
     const askedMs = elapsed();
-    const mayOwn = !retired && owned.size < maxOwned;
+    // Claims in flight count: many streams may become contended at once.
+    const mayOwn = !retired && owned.size + claiming.size < maxOwned;
     const gone = routes.gone();
     let owner = await (mayOwn ? rows.claim(stream, gone) : rows.find(stream));
     // Of a row that is changed at the same moment, the statement sees nothing, or what it was: the next statement sees it.
@@ -187,6 +190,7 @@ export function openOwners(options: OwnersOptions): Owners {
       if (!found && !owned.has(stream)) entry.claimAfterMs = now + otherVersionMs;
       return found;
     },
+    owns: (stream) => elapsed() < (owned.get(stream)?.untilMs ?? Number.NEGATIVE_INFINITY),
     ownedMs(stream) {
       const mine = owned.get(stream);
       if (!mine) return 0;

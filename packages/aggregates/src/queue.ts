@@ -10,9 +10,9 @@
  * id is known (the command's own first run may be the reason for the refusal). So each answer, refusals included, is
  * given only after the log has confirmed that the state it is based on is durable and current.
  *
- * A unit joins all its queues in one step, under one number, after those of its streams that are not in memory were read. Each
- * queue is in the order of the numbers. A unit is decided when it is first in all its queues; what is behind it waits. So the
- * one with the smallest number is never waited for by itself, and no two units wait for each other.
+ * A unit gets its number after those of its streams that are not in memory were read. It waits in the queue of its first stream, and
+ * joins the others when it is first there (joining.ts). Each queue is in the order of the numbers. A unit is decided when it is first
+ * in all its queues; what is behind it waits. The one with the smallest number is first wherever it is, so no two units wait for each other.
  *
  * Results:
  *
@@ -75,6 +75,7 @@ import { isIdle } from './entry.ts';
 import { decide } from './fold.ts';
 import { handOverTo } from './hand-over.ts';
 import { newJob } from './jobs.ts';
+import { join, joinOthers, leaveQueues } from './joining.ts';
 import type { Loader } from './loading.ts';
 import { redecisions } from './metrics.ts';
 import type { Owners } from './owners.ts';
@@ -169,7 +170,7 @@ export function openQueue(options: QueueOptions): Queue {
 
   /** Decides the commands that may be decided; whether there were any. */
   function decideWaiting(entry: Entry): boolean {
-    if (handOver && entry.waiting.size > 0 && !handOver(entry)) return false;
+    if (handOver && entry.waiting.size > 0 && !handOver.fromQueue(entry)) return false;
     let isReady = false;
     for (const job of entry.waiting) {
       if (job.entries.length > 1) {
@@ -198,7 +199,12 @@ export function openQueue(options: QueueOptions): Queue {
     return false;
   }
 
+  /** The job is the first one that waits for the entry. */
   function mayDecideUnit(entry: Entry, job: Job): boolean {
+    if (job.outside) {
+      if (!hasRoom(entry) || !mayDecide([entry])) return false;
+      joinOthers(job);
+    }
     if (job.entries.some(({ waiting }) => waiting.values().next().value !== job)) {
       if (entry.inFlight.length === 0) contention.release(entry);
       return false;
@@ -232,10 +238,8 @@ export function openQueue(options: QueueOptions): Queue {
 
   /** Takes a command out of its queues. What was behind it may be decided. */
   function leave(job: Job): void {
-    for (const entry of job.entries) {
-      entry.waiting.delete(job);
-      schedule(entry);
-    }
+    leaveQueues(job);
+    for (const entry of job.entries) schedule(entry);
   }
 
   function send(job: Job): void {
@@ -365,13 +369,10 @@ export function openQueue(options: QueueOptions): Queue {
       entry.warming--;
       schedule(entry);
     }
-    if (!job.done) join(job);
+    if (!job.done) receive(job);
   }
 
-  function join(job: Job): void {
-    job.number = received++;
-    for (const entry of job.entries) entry.waiting.add(job);
-  }
+  const receive = (job: Job) => join(job, received++, options.elapsed());
 
   return {
     execute(entries, unit) {
@@ -379,13 +380,17 @@ export function openQueue(options: QueueOptions): Queue {
       const onAbort = () => abort(job);
       const { job, answered } = newJob(entries, unit, () => signal?.removeEventListener('abort', onAbort));
       const full = entries.find((entry) => entry.waiting.size + entry.inFlight.length + entry.warming >= maxQueue);
-      const cold = entries.length > 1 ? entries.filter(isOutdated(options.elapsed() < sharedUntilMs)) : [];
+      const isUnit = entries.length > 1;
+      // Before its streams are read: its owner reads them.
+      const owner = isUnit && unit.forwardable ? handOver?.ownerOfUnit(job) : undefined;
+      const cold = isUnit ? entries.filter(isOutdated(options.elapsed() < sharedUntilMs)) : [];
       if (signal?.aborted) job.reject(cancelled(signal));
       else if (full) job.reject(queueFull(full.stream));
+      else if (owner) job.reject(owner);
       else {
         signal?.addEventListener('abort', onAbort, { once: true });
         if (cold.length > 0) void warm(job, cold);
-        else join(job);
+        else receive(job);
       }
       for (const entry of entries) schedule(entry);
       return answered;

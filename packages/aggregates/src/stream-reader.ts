@@ -3,7 +3,7 @@
  * with the load, and a single request waits for nothing. Streams with events in the archive are read one by one beside
  * that, so that no other stream waits for the archive, or fails with it.
  */
-import { ReachesArchive } from '@caudal/eventlog/archive/slow-reads.ts';
+import { ReachesArchive } from '@caudal/eventlog/archive/reaches-archive.ts';
 import type { LogReader, RecordedEvent } from '@caudal/eventlog/types.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 

@@ -138,6 +138,53 @@ describeWith(['s3'], 'an archive that does not answer', () => {
     expect((await store.getRange('x', range)).toString()).toBe('content');
   });
 
+  test('an object is read to its end though its connections break, unless it was replaced meanwhile', async () => {
+    const content = randomBytes(36 * 2 ** 20);
+    await store.put('large', inPieces(content, 1_000_000), never);
+    const pieces: Uint8Array[] = [];
+    let cuts = 0;
+    let given = 0;
+    for await (const piece of store.get('large', never)) {
+      pieces.push(piece);
+      given += piece.length;
+      if (cuts >= 3 || given < cuts * 8 * 2 ** 20) continue;
+      cuts += 1;
+      proxy.cut();
+    }
+    expect(cuts).toBe(3);
+    expect(Buffer.concat(pieces).equals(content)).toBe(true);
+
+    const reading = store.get('large', never)[Symbol.asyncIterator]();
+    await reading.next();
+    await store.put('large', inPieces(randomBytes(36 * 2 ** 20), 1_000_000), never);
+    proxy.cut();
+    const rest = async () => {
+      while (!(await reading.next()).done);
+    };
+    await expect(rest()).rejects.toMatchObject(unavailable);
+  });
+
+  test('an upload goes on though connections break', async () => {
+    const content = randomBytes(36 * 2 ** 20);
+    async function* cutting() {
+      let cuts = 0;
+      for await (const piece of inPieces(content, 1_000_000)) {
+        yield piece;
+        if (++cuts % 18 === 0) proxy.cut();
+      }
+    }
+    await store.put('cut', cutting(), never);
+    expect((await readAll(store.get('cut', never))).equals(content)).toBe(true);
+  });
+
+  test('a read whose signal fires between two pieces ends with it', async () => {
+    const ending = new AbortController();
+    const reading = store.get('large', ending.signal)[Symbol.asyncIterator]();
+    await reading.next();
+    ending.abort(new Error('the lease is lost'));
+    await expect(reading.next()).rejects.toThrow('the lease is lost');
+  });
+
   test('for a second after two failures in a row reads do not try', async () => {
     let now = 0;
     let tried = 0;

@@ -59,7 +59,9 @@ describe('contract', () => {
     expect(comment(customer)).toBe('A customer.');
     expect(comment(customer.field.email!)).toBe('The e-mail address for notifications.');
     expect(comment(registry.getService('caudal.orders.v1.OrderService')!.methods[0]!)).toContain('Places an order');
-    expect(comment(registry.getEnum('caudal.orders.v1.OrderStatus')!.values[3]!)).toBe('On its way.');
+    expect(comment(registry.getEnum('caudal.orders.v1.OrderStatus')!.values[3]!)).toBe(
+      'On its way, at least a part of it: `fulfilment_status` says more.',
+    );
     expect(customer.fields.filter(isPersonal).map(({ name }) => name)).toEqual(['display_name', 'email']);
     const declared = [...registry].flatMap((type) => (type.kind === 'message' ? entityOf(type) || [] : []));
     expect(declared.sort()).toEqual(entities.map(({ name }) => name).sort());

@@ -98,7 +98,7 @@ describe('personal fields', () => {
 
 describe('entities without personal fields', () => {
   test('are written as if there were no cipher', () => {
-    const event = { $case: 'delivered' as const, value: { orderId: 'o1' } };
+    const event = { $case: 'delivered' as const, value: { orderId: 'o1', shipmentId: 'o1', partial: false } };
     const before = shipment.encode(event);
     setPersonalDataCipher({
       seal: () => {

@@ -93,9 +93,10 @@ export function openEventLog(options: OpenEventLogOptions): EventLog & Running {
     try {
       const { results, waitedSeconds } = await appendBatch(appender, batch, epoch);
       lockSeconds.record(waitedSeconds, { domain });
-      if (results.some((each) => each.kind === 'appended' && each.position > 0)) {
-        reader.wake();
-        others.notify();
+      const grownTo = Math.max(0, ...results.map((each) => (each.kind === 'appended' ? each.position : 0)));
+      if (grownTo > 0) {
+        reader.wake(grownTo);
+        others.notify(grownTo);
       }
       await addMissing(database, { appends: batch.map(({ append }) => append), results, epoch });
       return results;

@@ -137,6 +137,18 @@ describe('gathering', () => {
     expect(sizes).toEqual([500, 1, 1, 1]);
   });
 
+  test('a batch is bounded by its streams, events and claims', async () => {
+    const log = scripted();
+    // 100 streams with an event each, and 100 claims: 300 rows.
+    const unit = (n: number): Append => ({
+      ...plain(`${n}/0`),
+      also: Array.from({ length: 99 }, (_, k) => ({ stream: `${n}/${k + 1}`, expected: 'any', events: [event()] })),
+      claims: Array.from({ length: 100 }, (_, k) => ({ scope: `${n}/${k}`, id: 'x', days: 7 })),
+    });
+    for (let n = 0; n < 40; n++) log.append(unit(n));
+    expect((await log.call()).batch).toHaveLength(33);
+  });
+
   test('the queue is bounded', async () => {
     const log = scripted({ maxQueued: 2 });
     const first = log.append(plain('a'));
@@ -218,7 +230,7 @@ describe('failures', () => {
 
 describe('a log that counts as unreachable', () => {
   test('fails later appends after two calls, until it has answered again', async () => {
-    const log = scripted({ retryForMs: 300 });
+    const log = scripted({ retryForMs: 1_500 });
     let answered = 0;
     /** Answers the calls: the first `lost` are lost. Returns the number of calls until the append was settled. */
     async function callsUntilSettled(result: Promise<AppendResult>, lost: number): Promise<number> {

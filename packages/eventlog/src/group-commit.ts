@@ -64,6 +64,8 @@ export interface GroupCommit {
 
 interface Pending extends Judgeable {
   parts: StreamAppend[];
+  /** Streams, events and claims. */
+  rows: number;
   bytes: number;
   /** It is sent alone, because a batch that it was part of was wrong. */
   alone: boolean;
@@ -74,6 +76,8 @@ interface Pending extends Judgeable {
 }
 
 const maxBatch = 500;
+/** 500 appends of an order's lines have fewer; units of a hundred streams may have more. */
+const maxBatchRows = 10_000;
 const maxBatchBytes = 4 * 1024 * 1024;
 const maxQueuedBytes = 64 * 1024 * 1024;
 const pauses: Backoff = { firstMs: 20, maxMs: 1_000 };
@@ -86,6 +90,11 @@ function bytesOf(append: Append): number {
   for (const { events } of partsOf(append))
     for (const { data, metadata } of events) bytes += data.length + metadata.length;
   return bytes;
+}
+
+/** Streams, events and claims: what the log's work in a call grows with. */
+function rowsOf(append: Append): number {
+  return partsOf(append).reduce((sum, { events }) => sum + 1 + events.length, append.claims?.length ?? 0);
 }
 
 /** Whether doing it twice is the same as doing it once. */
@@ -137,6 +146,7 @@ export function groupCommit(options: GroupCommitOptions): GroupCommit {
     // An append that waits holds back those behind it on all its streams.
     const held = new Set(underWay);
     let bytes = 0;
+    let rows = 0;
     let next = 0;
     for (; next < queue.length; next++) {
       const pending = queue[next]!;
@@ -145,10 +155,12 @@ export function groupCommit(options: GroupCommitOptions): GroupCommit {
         waits.push(pending);
         continue;
       }
-      const full = batch.length === maxBatch || bytes + pending.bytes > maxBatchBytes;
+      const full =
+        batch.length === maxBatch || rows + pending.rows > maxBatchRows || bytes + pending.bytes > maxBatchBytes;
       if (batch.length > 0 && (full || pending.alone || batch[0]!.alone)) break;
       batch.push(pending);
       bytes += pending.bytes;
+      rows += pending.rows;
     }
     queue = waits.concat(queue.slice(next));
     queuedBytes -= bytes;
@@ -261,7 +273,7 @@ export function groupCommit(options: GroupCommitOptions): GroupCommit {
         const since = performance.now();
         const parts = partsOf(append);
         const state = { reliesOnRefused: false, alone: false, settled: false };
-        const pending: Pending = { append, parts, bytes, since, ...state, resolve, reject };
+        const pending: Pending = { append, parts, rows: rowsOf(append), bytes, since, ...state, resolve, reject };
         for (const { stream } of parts) {
           const before = unsettled.get(stream);
           if (before) before.push(pending);

@@ -1,6 +1,6 @@
 /**
- * Wakes readers that wait for the log to grow. It is a hint, sent after the commit in a statement of its own, at most
- * once per `everyMs` and process. So no append pays for it: NOTIFY in a transaction takes a lock of the whole server at
+ * Tells readers in other processes how far the log has grown. It is a hint, sent after the commit in a statement of its own, at
+ * most once per `everyMs` and process. So no append pays for it: NOTIFY in a transaction takes a lock of the whole server at
  * commit.
  */
 import type { Database } from '@caudal/postgres/database.ts';
@@ -10,34 +10,41 @@ export function channelOf(schema: string): string {
   return `caudal_log_${schema}`;
 }
 
+/** The position in a notification; undefined if it has none, as those of version 0.2. */
+export function positionIn(payload: string | undefined): number | undefined {
+  return payload && /^\d{1,15}$/.test(payload) ? Number(payload) : undefined;
+}
+
 export interface Notifier {
-  /** The log has grown. */
-  notify(): void;
+  /** The log has grown up to this position. */
+  notify(position: number): void;
   stop(): void;
 }
 
 export function notifier(database: Database, everyMs = 10): Notifier {
   let timer: NodeJS.Timeout | undefined;
-  let again = false;
+  let grownTo = 0;
+  let sent = 0;
   let stopped = false;
 
   function send(): void {
-    again = false;
+    sent = grownTo;
     timer = setTimeout(() => {
       timer = undefined;
-      if (again && !stopped) send();
+      if (grownTo !== sent && !stopped) send();
     }, everyMs);
     timer.unref();
     // A reader that misses it polls.
-    const values = [channelOf(database.schema), ''];
+    const values = [channelOf(database.schema), String(grownTo)];
     database.query({ name: 'eventlog-notify', text: 'SELECT pg_notify($1, $2)', values }).catch(() => {});
   }
 
   return {
-    notify() {
+    notify(position) {
       if (stopped) return;
-      if (timer) again = true;
-      else send();
+      // The last one counts, not the highest: after a fail-over that lost events the log is shorter.
+      grownTo = position;
+      if (!timer) send();
     },
     stop() {
       stopped = true;

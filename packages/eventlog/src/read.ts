@@ -1,7 +1,8 @@
-/** The statements that read a log, by the functions of migrations/008_read.sql. Each sees the log at one moment. */
+/** The statements that read a log, by the functions of migrations/008_read.sql and 021_reach.sql. Each sees the log at one moment. */
 
 import { int4Array, textArray } from '@caudal/postgres/arrays.ts';
 import type { Transaction } from '@caudal/postgres/database.ts';
+import { ReachesArchive } from './archive/reaches-archive.ts';
 import type { RecordedEvent, StreamCursor, StreamHead } from './types.ts';
 
 const columns = `e.position, e.stream, e.version, e.event_id AS "eventId", e.type, e.schema_version AS "schemaVersion",
@@ -49,7 +50,13 @@ function toHeads(rows: HeadRow[]): HeadsPage {
   };
 }
 
-/** Events of several streams, each after its cursor's version: at most `each` of a stream, and `limit` in all. */
+/** The version of a row that stands for events in the archive. */
+const inArchive = -1;
+
+/**
+ * Events of several streams, each after its cursor's version: at most `each` of a stream, and `limit` in all. Throws ReachesArchive if
+ * some of them are in the archive.
+ */
 export async function selectStreams(
   db: Transaction,
   cursors: StreamCursor[],
@@ -57,7 +64,7 @@ export async function selectStreams(
 ): Promise<Page> {
   const rows = await db.query<Row>({
     name: 'eventlog-read-streams',
-    text: `SELECT l.epoch AS "readEpoch", ${columns} FROM log_epoch() l (epoch) LEFT JOIN read_streams($1, $2, $3) e ON true
+    text: `SELECT l.epoch AS "readEpoch", ${columns} FROM log_epoch() l (epoch) LEFT JOIN read_streams_or_reach($1, $2, $3) e ON true
       ORDER BY e.stream COLLATE "C", e.version LIMIT $4`,
     values: [
       textArray(cursors.map(({ stream }) => stream)),
@@ -66,6 +73,8 @@ export async function selectStreams(
       limit,
     ],
   });
+  const reaching = rows.filter(({ version }) => version === inArchive);
+  if (reaching.length > 0) throw new ReachesArchive(reaching.map(({ stream }) => stream));
   return { epoch: rows[0]!.readEpoch, events: eventsOf(rows) };
 }
 

@@ -5,7 +5,8 @@ import type { Running } from '@caudal/kernel/lifetime.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import type { Archive } from './archive/archive.ts';
 import { selectEndOfArchived } from './archive/months.ts';
-import { isArchived, openSlowReads, ReachesArchive, reachingOf } from './archive/slow-reads.ts';
+import { ReachesArchive } from './archive/reaches-archive.ts';
+import { isArchived, openSlowReads, reachingOf } from './archive/slow-reads.ts';
 import { type KnownEpochs, openEpochs, stamp } from './epochs.ts';
 import {
   type HeadsOptions,
@@ -24,13 +25,15 @@ import type { LogReader, StreamCursor } from './types.ts';
 import { watch } from './watch.ts';
 
 export interface LocalReader extends LogReader, Running {
-  /** Wakes the reads that wait: the log has grown. */
-  wake(): void;
+  /** Wakes the reads that wait: the log has grown up to this position. */
+  wake(position: number): void;
   /** Reads something in the log's present epoch. */
   inEpoch<P extends { epoch: number }>(once: () => Promise<P>): Promise<P>;
 }
 
 const defaultLimit = 1_000;
+/** From the archive whole events are read to find heads. */
+const headsOfArchived = 500;
 /** So often a read is repeated because the log's epoch has changed. */
 const mostEpochs = 3;
 
@@ -93,8 +96,12 @@ export function openReader(options: ReaderOptions): LocalReader {
 
   /** The furthest end that the log had in its present epoch. */
   let furthest = 0;
+  /** Where the last page ended that was not full, and what was known of the log's growth before it was read. */
+  let end: { position: number; told: number } | undefined;
   epochs.onChange(() => {
     furthest = 0;
+    end = undefined;
+    waiting.restart();
     newest = undefined;
     archivedTo = 0;
   });
@@ -126,7 +133,17 @@ export function openReader(options: ReaderOptions): LocalReader {
     return { events: page.events, head: page.head };
   }
 
+  /** Reads a page, and notes the end of the log if it is the last one. */
+  async function readAtEnd(afterPosition: number, limit: number): Promise<Pick<LogPage, 'events' | 'head'>> {
+    const told = waiting.told();
+    const page = await readNow(afterPosition, limit);
+    const last = page.events.at(-1)?.position ?? afterPosition;
+    if (last === page.head) end = { position: last, told };
+    return page;
+  }
+
   async function readHeads(options: HeadsOptions): Promise<HeadsPage> {
+    if (options.afterPosition < archivedTo) return readOldHeads(options);
     try {
       return await fromNewest(
         options.afterPosition,
@@ -135,13 +152,18 @@ export function openReader(options: ReaderOptions): LocalReader {
       );
     } catch (error) {
       if (!isArchived(error)) throw error;
-      // One month at a time: the events behind it come with a later page.
-      const { count, archived } = await slow.nextOf(options);
-      if (!archived) return selectHeads(database, { ...options, limit: count });
-      const { events, epoch } = await slow.readLog({ ...options, limit: count });
-      const last = new Map(events.map(({ stream, version, position }) => [stream, { stream, version, position }]));
-      return { epoch, heads: [...last.values()].sort((a, b) => a.position - b.position) };
+      archivedTo = await selectEndOfArchived(database);
+      return readOldHeads(options);
     }
+  }
+
+  /** One month at a time: the events behind it come with a later page. */
+  async function readOldHeads(options: HeadsOptions): Promise<HeadsPage> {
+    const { count, archived } = await slow.nextOf(options);
+    if (!archived) return selectHeads(database, { ...options, limit: count });
+    const { events, epoch } = await slow.readLog({ ...options, limit: Math.min(count, headsOfArchived) });
+    const last = new Map(events.map(({ stream, version, position }) => [stream, { stream, version, position }]));
+    return { epoch, heads: [...last.values()].sort((a, b) => a.position - b.position) };
   }
 
   async function readStreamsPage(cursors: StreamCursor[], limit: number, livingOnly: boolean): Promise<Page> {
@@ -150,7 +172,7 @@ export function openReader(options: ReaderOptions): LocalReader {
     } catch (error) {
       if (!isArchived(error)) throw error;
       if (!livingOnly) return slow.readStreams(cursors, limit);
-      throw new ReachesArchive(await reachingOf(database, cursors));
+      throw error instanceof ReachesArchive ? error : new ReachesArchive(await reachingOf(database, cursors));
     }
   }
 
@@ -159,10 +181,19 @@ export function openReader(options: ReaderOptions): LocalReader {
     readStreams: async (cursors, { limit = defaultLimit, livingOnly = false } = {}) =>
       cursors.length === 0 ? [] : (await read(() => readStreamsPage(cursors, limit, livingOnly))).events,
     async readLog(afterPosition, { limit = defaultLimit, waitMs = 0, signal } = {}) {
-      const result = await readNow(afterPosition, limit);
-      if (result.events.length > 0 || waitMs <= 0 || signal?.aborted) return result;
-      await waiting.wait(afterPosition, waitMs, signal);
-      return signal?.aborted ? result : readNow(afterPosition, limit);
+      let result: Pick<LogPage, 'events' | 'head'> = { events: [], head: afterPosition };
+      // A reader that has just read up to the end waits at once.
+      if (waitMs <= 0 || afterPosition !== end?.position) {
+        result = await readAtEnd(afterPosition, limit);
+        if (result.events.length > 0 || waitMs <= 0) return result;
+      }
+      if (signal?.aborted) return result;
+      await waiting.wait(afterPosition, {
+        waitMs,
+        signal,
+        told: end?.position === afterPosition ? end.told : undefined,
+      });
+      return signal?.aborted ? result : readAtEnd(afterPosition, limit);
     },
     async heads(afterPosition, { minAgeMs = 0, limit = defaultLimit } = {}) {
       const { heads } = await inEpoch(() => readHeads({ afterPosition, minAgeMs, limit }));

@@ -35,12 +35,12 @@ describeWith(['postgres'], 'the watch of a log', () => {
     try {
       const head = await headPosition(fresh.database);
       const began = performance.now();
-      await watching.wait(head, 8_000);
+      await watching.wait(head, { waitMs: 8_000 });
       // At first it polls often, in case no notifications arrive.
       const late = looks.filter((at) => at > began + 4_000);
       expect(looks.length - late.length).toBeGreaterThan(4);
       expect(late.length).toBeLessThanOrEqual(3);
-      const woken = watching.wait(head, 30_000);
+      const woken = watching.wait(head, { waitMs: 30_000 });
       const appended = performance.now();
       await fresh.log.append(someAppend('orders.order/second', 0));
       await woken;
@@ -54,12 +54,12 @@ describeWith(['postgres'], 'the watch of a log', () => {
     const { database, looks } = counted();
     const watching = watch(database);
     const pauses = async (count: number) => {
-      await watching.wait(await headPosition(fresh.database), count * 250 + 2_000);
+      await watching.wait(await headPosition(fresh.database), { waitMs: count * 250 + 2_000 });
       return looks.slice(-count).map((at, index, all) => at - (all[index - 1] ?? at));
     };
     try {
       expect(Math.max(...(await pauses(16)))).toBeGreaterThan(1_500);
-      const found = watching.wait(await headPosition(fresh.database), 30_000);
+      const found = watching.wait(await headPosition(fresh.database), { waitMs: 30_000 });
       await grow();
       await found;
       looks.length = 0;
@@ -70,4 +70,29 @@ describeWith(['postgres'], 'the watch of a log', () => {
       await watching.stop();
     }
   }, 60_000);
+
+  test('growth that is told with its position ends waits before it, without a query', async () => {
+    const { database, looks } = counted();
+    const watching = watch(database);
+    try {
+      const ended: number[] = [];
+      const waits = [10, 20].map((position) =>
+        watching.wait(position, { waitMs: 30_000, told: 0 }).then(() => ended.push(position)),
+      );
+      watching.wake(20);
+      await waits[0];
+      expect(ended).toEqual([10]);
+      watching.wake(21);
+      await waits[1];
+      // It was told after the reader had begun to read, and before the reader waits.
+      await watching.wait(20, { waitMs: 30_000, told: 1 });
+      expect(looks).toEqual([]);
+      // It was told before: the reader has seen it. After another epoch nothing is known.
+      await watching.wait(20, { waitMs: 10, told: watching.told() });
+      watching.restart();
+      await watching.wait(20, { waitMs: 10, told: 1 });
+    } finally {
+      await watching.stop();
+    }
+  });
 });

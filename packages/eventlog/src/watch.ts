@@ -1,23 +1,37 @@
 /**
- * Waits for a log to grow. All readers share one connection that listens, and one read of the log's head after each
- * notification. Notifications can be lost, and a standby has none. So the head is also polled, first after 20 ms, then
- * less and less often: see README, Good to know.
+ * Waits for a log to grow. Growth is told with its position: by this process's own appends, and by notifications of the others,
+ * which all readers receive on one connection. So whoever waits is woken without a query. What is told can be lost, and a standby
+ * is told nothing. So the log's head is also polled, first after 20 ms, then less and less often: see README, Good to know.
  */
 import type { Running } from '@caudal/kernel/lifetime.ts';
 import { sleep } from '@caudal/kernel/time.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import { listen } from '@caudal/postgres/listen.ts';
-import { channelOf } from './notify.ts';
+import { channelOf, positionIn } from './notify.ts';
 import { headPosition } from './read.ts';
 
+export interface WaitOptions {
+  waitMs: number;
+  signal?: AbortSignal | undefined;
+  /**
+   * What `told` has returned before the read that found nothing behind the position: growth that was told since then ends the wait
+   * at once. If absent, the head is read first.
+   */
+  told?: number | undefined;
+}
+
 export interface Watch extends Running {
+  /** Counts how often growth was told. */
+  told(): number;
   /**
    * Resolves when the log has grown past `position`, when `waitMs` are over, when `signal` fires, or when the head
    * can't be read. In the last case the caller's own read gets the error.
    */
-  wait(position: number, waitMs: number, signal?: AbortSignal): Promise<void>;
-  /** The log has grown: reads the head now. */
-  wake(): void;
+  wait(position: number, options: WaitOptions): Promise<void>;
+  /** The log has grown up to this position; absent if that is not known. */
+  wake(position?: number): void;
+  /** The log has gone on in another epoch, which may be shorter. */
+  restart(): void;
 }
 
 interface Waiter {
@@ -37,41 +51,67 @@ export function watch(database: Database, { announcedPollMs = 2_000 }: { announc
   let looking: Promise<void> | undefined;
   let pause = new AbortController();
   let pollMs = firstPollMs;
-  /** The log's head at the last read, and whether growth was announced since. */
+  /** How often growth was told, and the furthest position of it. */
+  let tellings = 0;
+  let toldTo = 0;
+  /** The log's head at the last read. */
   let known: number | undefined;
-  let told = false;
-  /** Whether notifications arrive: there was one, and the latest growth was announced. */
-  let announced = false;
+  /** The head is to be read now: growth was told without a position, or a reader does not know whether there was any. */
+  let mustLook = false;
+  /**
+   * Whether notifications arrive: `listens` if the connection listens, which does not prove it; `proved` if there was one. Until
+   * growth is found that none has told.
+   */
+  let announced: 'no' | 'listens' | 'proved' = 'no';
 
   const release = (isDone: (waiter: Waiter) => boolean) => {
     for (const waiter of waiters) if (isDone(waiter)) waiter.done();
   };
-  // With a reason, since abort() without one creates an exception each time.
-  const lookNow = () => pause.abort('woken');
-  const wake = () => {
-    told = true;
-    lookNow();
-  };
-  const onNotification = () => {
-    announced = true;
-    wake();
+  const lookNow = () => {
+    mustLook = true;
+    // With a reason, since abort() without one creates an exception each time.
+    pause.abort('woken');
   };
 
+  function wake(position?: number): void {
+    tellings++;
+    if (position === undefined) lookNow();
+    else {
+      toldTo = Math.max(toldTo, position);
+      release((waiter) => waiter.position < position);
+    }
+  }
+
+  function onNotification(payload: string | undefined): void {
+    if (payload !== undefined) announced = 'proved';
+    else if (announced === 'no') announced = 'listens';
+    const position = positionIn(payload);
+    // This process's own, or one that was found before it was told.
+    if (position === undefined || position > toldTo) wake(position);
+  }
+
   function note(head: number, wasTold: boolean): void {
-    const grown = known !== undefined && head > known;
-    if (grown && !wasTold) announced = false;
+    const grown = known !== undefined && head > known && head > toldTo && !wasTold;
+    if (grown) announced = 'no';
     if (grown || wasTold) pollMs = firstPollMs;
     known = head;
   }
 
-  /** Reads the head again and again while there are waiting readers. */
+  /** Reads the head now and then while there are waiting readers. */
   async function look(): Promise<void> {
     while (waiters.size > 0 && !stopping.signal.aborted) {
-      // Made before the head is read, so that a wake-up during the read is not lost.
       pause = new AbortController();
-      const ending = AbortSignal.any([pause.signal, stopping.signal]);
-      const wasTold = told;
-      told = false;
+      if (!mustLook) {
+        await sleep(
+          announced === 'proved' ? announcedPollMs : pollMs,
+          AbortSignal.any([pause.signal, stopping.signal]),
+        );
+        pollMs = Math.min(announced === 'no' ? unannouncedPollMs : announcedPollMs, pollMs * 2);
+      }
+      if (waiters.size === 0 || stopping.signal.aborted) break;
+      const wasTold = mustLook;
+      // Before the head is read, so that what is told during the read is not lost.
+      mustLook = false;
       try {
         const head = await headPosition(database);
         note(head, wasTold);
@@ -79,21 +119,20 @@ export function watch(database: Database, { announcedPollMs = 2_000 }: { announc
       } catch {
         release(() => true);
       }
-      if (waiters.size === 0) break;
-      await sleep(pollMs, ending);
-      pollMs = Math.min(announced ? announcedPollMs : unannouncedPollMs, pollMs * 2);
     }
     looking = undefined;
   }
 
   return {
-    wait(position, waitMs, signal) {
+    told: () => tellings,
+    wait(position, { waitMs, signal, told }) {
       if (stopping.signal.aborted || signal?.aborted) return Promise.resolve();
       listener ??= listen({
         url: database.url,
         channel: channelOf(database.schema),
         onNotification,
       });
+      if (told !== undefined && told !== tellings && toldTo > position) return Promise.resolve();
       return new Promise((resolve) => {
         const waiter = {
           position,
@@ -107,12 +146,15 @@ export function watch(database: Database, { announcedPollMs = 2_000 }: { announc
         const timer = setTimeout(waiter.done, waitMs);
         signal?.addEventListener('abort', waiter.done, { once: true });
         waiters.add(waiter);
-        // The log may have grown before this call: read the head again now, without waiting for the pause to end.
-        lookNow();
+        if (told === undefined) lookNow();
         looking ??= look();
       });
     },
     wake,
+    restart() {
+      toldTo = 0;
+      known = undefined;
+    },
     async stop() {
       stopping.abort();
       release(() => true);

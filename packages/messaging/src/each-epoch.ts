@@ -2,7 +2,7 @@
  * Work that is done once for each epoch of a log after the first, by one process: what a fail-over has lost is looked for. The epoch for
  * which it was done is a checkpoint, so that a restart misses none. See docs/fail-over.md.
  */
-import { type Epoch, presentOf } from '@caudal/eventlog/epochs.ts';
+import { presentOf } from '@caudal/eventlog/epochs.ts';
 import type { LogReader } from '@caudal/eventlog/types.ts';
 import { isTransient } from '@caudal/kernel/errors.ts';
 import { sleep } from '@caudal/kernel/time.ts';
@@ -18,13 +18,19 @@ export interface EachEpochOptions extends Pick<LeaseOptions, 'database' | 'name'
 /** It is seldom renewed, and seldom needed by another process soon. */
 const ttlMs = 120_000;
 
+/** What has to be looked for in an epoch. */
+export interface Missed {
+  /** Behind this position is what the log has lost since the epoch for which the work was last done: there may have been several losses. */
+  after: number;
+}
+
 /**
  * Calls `work` until it has once resolved in the present epoch, unless its signal had fired. If it throws, it is called again after a
  * pause. Resolves when `signal` has fired. Never throws.
  */
 export function eachEpoch(
   options: EachEpochOptions,
-  work: (epoch: Epoch, signal: AbortSignal) => Promise<void>,
+  work: (missed: Missed, signal: AbortSignal) => Promise<void>,
 ): Promise<void> {
   const { log, everyMs = 30_000, ...lease } = options;
   return whileLeading({ ...lease, ttlMs }, async ({ position, signal, advance }) => {
@@ -38,11 +44,13 @@ export function eachEpoch(
       await learnEpochs(log, everyMs / 2).catch((error: unknown) => {
         if (!isTransient(error)) throw error;
       });
-      const epoch = presentOf(log.epochs?.() ?? []);
-      if (epoch.number > done) {
-        await work(epoch, signal);
-        if (signal.aborted || !(await advance(epoch.number))) return;
-        done = epoch.number;
+      const epochs = log.epochs?.() ?? [];
+      const { number } = presentOf(epochs);
+      if (number > done) {
+        const after = Math.min(...epochs.filter((epoch) => epoch.number > done).map((epoch) => epoch.after));
+        await work({ after }, signal);
+        if (signal.aborted || !(await advance(number))) return;
+        done = number;
       }
       await sleep(everyMs * (0.75 + Math.random() / 2), AbortSignal.any([signal, changed.signal]));
     }

@@ -69,6 +69,8 @@ export interface Feed {
    * Resolves after `signal` has fired and what was in flight is delivered. A feed that reads a log gives its lease.
    */
   run(deliver: (events: RecordedEvent[], lease?: DeliveryLease) => Promise<void>, signal: AbortSignal): Promise<void>;
+  /** Resolves once what is published from now on reaches the feed, or `run` ends; absent if it reads the log. */
+  readonly ready?: Promise<void>;
   /** Slots (docs/parts.md) that this process shall read from the logs now, because no queue brings their events. */
   unserved?(): number[];
   /** Slots whose parts have a backlog, in whichever process: what is late there is not lost. */

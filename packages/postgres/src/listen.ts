@@ -24,9 +24,10 @@ export interface ListenOptions {
   /** At most 63 bytes. */
   channel: string;
   /**
-   * Called for each notification, and whenever listening begins, since earlier notifications are lost. Must not throw.
+   * Called for each notification, with its payload; and whenever listening begins, without one, since earlier notifications are
+   * lost. Must not throw.
    */
-  onNotification(): void;
+  onNotification(payload?: string): void;
 }
 
 /** The receivers on one server, and the loop that keeps their connection. */
@@ -85,8 +86,8 @@ function openEar(url: string): Ear {
     const over = AbortSignal.any([signal, lost.signal]);
     client.on('error', (error) => lost.abort(error));
     client.on('end', () => lost.abort(new Error('The connection has ended')));
-    client.on('notification', ({ channel }) => {
-      for (const receiver of receivers) if (receiver.channel === channel) receiver.onNotification();
+    client.on('notification', ({ channel, payload }) => {
+      for (const receiver of receivers) if (receiver.channel === channel) receiver.onNotification(payload ?? '');
     });
     // A server that does not answer must not delay the stop: this ends the statement in flight.
     const stop = () => void client.end().catch(() => {});

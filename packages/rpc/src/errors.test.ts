@@ -66,6 +66,7 @@ describe('the consistency token', () => {
     const written = [
       { stream: 'orders.order/o-1', version: 1 },
       { stream: 'inventory.stock/85123A', version: 2 ** 31 - 1 },
+      { stream: 'inventory.stock/85123B', version: 7, epoch: 1_764_000_000_000 },
     ];
     expect(decodeConsistency(encodeConsistency(written))).toEqual(written);
     expect(encodeConsistency([])).toBeUndefined();
@@ -87,9 +88,11 @@ describe('the consistency token', () => {
     );
   });
 
-  test('is refused if it has a version that no stream can have', () => {
-    for (const version of [0, 1.5, 2 ** 31, Number.MAX_SAFE_INTEGER]) {
-      const token = Buffer.from(JSON.stringify([['orders.order/o-1', version]])).toString('base64url');
+  test('is refused if it has a version that no stream can have, or an epoch that no log can have', () => {
+    const versions = [0, 1.5, 2 ** 31, Number.MAX_SAFE_INTEGER].map((version) => [version]);
+    const epochs = [0, -1, 1.5, '7', null, 2 ** 53].map((epoch) => [1, epoch]);
+    for (const rest of [...versions, ...epochs, [1, 1, 1]]) {
+      const token = Buffer.from(JSON.stringify([['orders.order/o-1', ...rest]])).toString('base64url');
       expect(() => decodeConsistency(token)).toThrow("not one of Caudal's");
     }
   });
@@ -98,6 +101,7 @@ describe('the consistency token', () => {
     const written = Array.from({ length: 1000 }, (_, n) => ({
       stream: `inventory.stock/${'x'.repeat(60)}${n}`,
       version: n + 1,
+      epoch: 1_764_000_000_000,
     }));
     const token = encodeConsistency(written)!;
     expect(token.length).toBeLessThan(8_192);

@@ -21,9 +21,12 @@ export interface Call {
   /** Fires at the deadline, or when the caller disconnects. */
   signal: AbortSignal;
   /** The streams and versions that the caller has written before and wants to see. Empty if it sent no token. */
-  consistency: { stream: string; version: number }[];
-  /** Records that the stream is at this version after the call. It becomes part of the answer's consistency token. */
-  wrote(stream: string, version: number): void;
+  consistency: { stream: string; version: number; epoch?: number }[];
+  /**
+   * Records that the stream is at this version after the call. It becomes part of the answer's consistency token. `epoch`: that of
+   * the log, if it is not the one that this process knows.
+   */
+  wrote(stream: string, version: number, epoch?: number): void;
   /** Records that a part of the answer was read this long ago. The answer carries the age of its oldest part. */
   remembered(ageMs: number): void;
   /** Checks that the caller may use resources of this owner. Throws PERMISSION_DENIED if not. */

@@ -1,7 +1,7 @@
 /** Cursors and timers of handlers in PostgreSQL: how far each stream was seen, and what is due when. */
 import { domainOf } from '@caudal/contract/entity.ts';
 import type { StreamHead } from '@caudal/eventlog/types.ts';
-import { floorCheckpoint } from '@caudal/messaging/checkpoints.ts';
+import { floorCheckpoint, startCheckpoint } from '@caudal/messaging/checkpoints.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import type { TimerChange } from './types.ts';
 
@@ -16,21 +16,29 @@ export interface Cursor {
 export interface Seen {
   /** The versions of the streams that have a row. */
   versions: ReadonlyMap<string, number>;
-  /** By domain: all events of its log up to this position were seen, with or without a row. See docs/bounds.md. */
+  /**
+   * By domain: all events of its log up to this position were seen, with or without a row (docs/bounds.md), or are before the saga's
+   * beginning (start-positions.ts).
+   */
   floors: ReadonlyMap<string, number>;
   /** Streams whose row alone counts. */
   held: ReadonlySet<string>;
 }
 
-/** What the handler has seen of these streams. In one statement: a row may go once the floor has passed it. */
+/**
+ * What the handler has seen of these streams. In one statement: a row may go once the floor has passed it, and both the floor and the
+ * beginning may be set back if a log has lost its end.
+ */
 export async function readSeen(database: Database, handler: string, streams: string[]): Promise<Seen> {
   const domains = [...new Set(streams.map(domainOf))];
+  const names = [floorCheckpoint, startCheckpoint].flatMap((of) => domains.map((domain) => of(handler, domain)));
   const rows = await database.query<{ name: string; value: number; held: boolean | null }>({
     name: 'read-seen',
     text: `SELECT stream AS name, version AS value, held FROM handler_cursors WHERE handler = $1 AND stream = ANY($2::text[])
       UNION ALL
-      SELECT d.domain, c.position, NULL FROM unnest($3::text[], $4::text[]) AS d(domain, name) JOIN checkpoints c USING (name)`,
-    values: [handler, streams, domains, domains.map((domain) => floorCheckpoint(handler, domain))],
+      SELECT d.domain, max(c.position), NULL
+      FROM unnest($3::text[] || $3::text[], $4::text[]) AS d(domain, name) JOIN checkpoints c USING (name) GROUP BY d.domain`,
+    values: [handler, streams, domains, names],
   });
   const versions = new Map<string, number>();
   const floors = new Map<string, number>();

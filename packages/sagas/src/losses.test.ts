@@ -75,6 +75,34 @@ describeWith(['postgres'], 'cursors of a log that has lost its end', () => {
     }
   });
 
+  test('go back behind the first of two losses, if no process ran between them', async () => {
+    const fresh = await freshLog();
+    try {
+      const { log } = fresh;
+      const { handler, handled } = noting('twice.process');
+      await log.append(someAppend('orders.order/kept', 0, ['kept 1']));
+      await log.append(someAppend('orders.order/twice', 0, ['twice 1', 'lost 2']));
+      await handler.handle((await log.readLog(0)).events);
+      await loseEnd(fresh.database, 2);
+      await log.readLog(0);
+      await log.append(someAppend('orders.order/twice', 1, ['other 2', 'other 3', 'lost 4']));
+      await loseEnd(fresh.database, 4);
+      await log.readLog(0);
+      expect(log.epochs!().map(({ after }) => after)).toEqual([2, 4]);
+      const watching = watchSagaLosses({
+        ...{ handler, logs: new Map([['orders', log]]), database: db.database },
+        ...{ everyMs: 50, againAfterMs: 100 },
+      });
+      const { number } = presentOf(log.epochs!());
+      await until(async () => (await position(db.database, `losses:${handler.name}:orders`)) === number);
+      await watching.stop();
+      // The second search may handle them once more.
+      expect([...new Set(handled)]).toEqual(['kept 1', 'twice 1', 'lost 2', 'other 2', 'other 3']);
+    } finally {
+      await fresh.drop();
+    }
+  });
+
   test('their floor goes back too; a stream of which the log has kept nothing has no cursor any more', async () => {
     const fresh = await freshLog();
     try {

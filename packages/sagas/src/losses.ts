@@ -2,13 +2,12 @@
  * Sets a saga's cursors back where a log has lost its end in a fail-over, so that the events that have come in the place of lost ones are
  * handled. What a saga has recorded and done because of lost events is reported and stays: see docs/fail-over.md, Sagas.
  */
-import type { Epoch } from '@caudal/eventlog/epochs.ts';
 import type { LogReader, RecordedEvent } from '@caudal/eventlog/types.ts';
 import { forEachConcurrent } from '@caudal/kernel/concurrency.ts';
 import type { Running } from '@caudal/kernel/lifetime.ts';
 import { sleep } from '@caudal/kernel/time.ts';
 import { floorsOf, lossesCheckpoint } from '@caudal/messaging/checkpoints.ts';
-import { eachEpoch } from '@caudal/messaging/each-epoch.ts';
+import { eachEpoch, type Missed } from '@caudal/messaging/each-epoch.ts';
 import { type Logs, logsOf } from '@caudal/messaging/logs.ts';
 import type { EventHandler } from '@caudal/messaging/types.ts';
 import { lower } from '@caudal/postgres/checkpoint.ts';
@@ -98,7 +97,7 @@ export function watchSagaLosses(options: SagaLossesOptions): Running {
    * Sets back each cursor whose event is not in the log, or was recorded after the loss: it may be another one than the saga has seen.
    * What is handled twice does no harm, as after a crash.
    */
-  async function setBack(log: LogReader, { after }: Epoch, signal: AbortSignal): Promise<void> {
+  async function setBack(log: LogReader, { after }: Missed, signal: AbortSignal): Promise<void> {
     // First: what they pass counts as seen. They are ahead only if a day of the log was lost.
     await lower(database, floorsOf(handler.name, log.domain), after);
     const lost: string[] = [];
@@ -132,10 +131,10 @@ export function watchSagaLosses(options: SagaLossesOptions): Running {
   const running = Promise.all(
     logsOf(options.logs, handler).map((log) => {
       const name = lossesCheckpoint(handler.name, log.domain);
-      return eachEpoch({ log, database, name, holder, everyMs, signal }, async (epoch, ending) => {
-        await setBack(log, epoch, ending);
+      return eachEpoch({ log, database, name, holder, everyMs, signal }, async (missed, ending) => {
+        await setBack(log, missed, ending);
         await sleep(againAfterMs, ending);
-        if (!ending.aborted) await setBack(log, epoch, ending);
+        if (!ending.aborted) await setBack(log, missed, ending);
       });
     }),
   );

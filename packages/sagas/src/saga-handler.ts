@@ -22,7 +22,7 @@ import { type Advanced, type Led, lead, type Observed, type Run, type Task, toEn
 import { SLOW_MS, withBulkhead } from './bulkhead.ts';
 import { type Cursor, type DueTimer, readSeen, seenOf, writeCursors } from './cursor-store.ts';
 import { concernOf, observedOf } from './observe.ts';
-import { addFailure, capCursors, type Failures, sortOut, unfinishedOf, withBeginning } from './seen.ts';
+import { addFailure, capCursors, type Failures, sortOut, unfinishedOf } from './seen.ts';
 import { sagaTurns } from './turns.ts';
 import type { Saga, TimerChange } from './types.ts';
 
@@ -32,8 +32,6 @@ const log = logger('saga');
 export interface TimedHandler extends EventHandler {
   /** Where it begins if it has not run before; at the end of its logs if absent. */
   readonly from?: 'start';
-  /** Events up to these positions, by domain, count as seen. To be called before it gets any. */
-  beginAfter(positions: ReadonlyMap<string, number>): void;
   /** Does what is due for one of its ids; returns when that is due again. */
   fire(timer: DueTimer): Promise<Advanced>;
   /** Waits for the runs beside the batches. After the saga's signal has fired they end soon. */
@@ -61,7 +59,6 @@ export function createSagaHandler<S, F extends EventCase>(options: SagaHandlerOp
   const name = `${saga.name}.process`;
   const entities = new Map(saga.observes.map(({ entity }) => [entity.name, entity]));
   const takeTurn = sagaTurns(signal);
-  let begin: ReadonlyMap<string, number> = new Map();
   /** Runs that batches have begun, until they have ended and their result is written. */
   const ongoing = new Set<Promise<void>>();
 
@@ -74,14 +71,10 @@ export function createSagaHandler<S, F extends EventCase>(options: SagaHandlerOp
     entities: [...entities.keys()],
     parts: saga.parts,
     from: saga.from,
-    beginAfter(positions) {
-      begin = positions;
-    },
 
     async handle(events) {
       const streams = [...new Set(events.map(({ stream }) => stream))];
-      const seen = withBeginning(await readSeen(database, name, streams), begin);
-      const { fresh, gaps, passed } = sortOut(events, seen);
+      const { fresh, gaps, passed } = sortOut(events, await readSeen(database, name, streams));
       const failures: Failures = new Map();
       const cursors = new Map<string, Cursor>(passed);
       const timers: TimerChange[] = [];

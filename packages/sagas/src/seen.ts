@@ -20,14 +20,6 @@ type Gap = Extract<Unfinished, { kind: 'gap' }>;
 /** By stream: its first event that failed. Nothing behind it counts. */
 export type Failures = Map<string, Extract<Unfinished, { kind: 'failed' }>>;
 
-/** With the positions up to which a saga counts events as seen (start-positions.ts). */
-export function withBeginning(seen: Seen, begin: ReadonlyMap<string, number>): Seen {
-  if (begin.size === 0) return seen;
-  const floors = new Map(seen.floors);
-  for (const [domain, position] of begin) floors.set(domain, Math.max(position, floors.get(domain) ?? 0));
-  return { ...seen, floors };
-}
-
 /** `seen`: what is known of the streams. */
 export function sortOut(events: RecordedEvent[], seen: Seen): Sorted {
   const fresh = new Map<string, RecordedEvent[]>();

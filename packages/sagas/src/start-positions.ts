@@ -1,7 +1,7 @@
 /**
  * Where sagas begin: a new one, or one with a new name, at the end of its logs, or it would react to all of their history.
- * It is decided once for each log, before the first process that knows the saga runs. See docs/parts.md, Sagas begin at
- * the end.
+ * It is decided once for each log, before the first process that knows the saga runs. Events up to there count as seen
+ * (cursor-store.ts). See docs/parts.md, Sagas begin at the end.
  */
 import { domainsOf } from '@caudal/contract/entity.ts';
 import { endOfLog } from '@caudal/eventlog/end-of-log.ts';
@@ -70,22 +70,4 @@ export async function recordStarts(options: {
       log.info({ handler: name, domain, position, hasRun }, 'it is recorded where a saga begins');
     }
   }
-}
-
-/** Where a saga begins, by domain; 0 is left out. */
-export async function readStarts(
-  database: Database,
-  { name, entities }: Pick<Starting, 'name' | 'entities'>,
-): Promise<Map<string, number>> {
-  const domains = [...domainsOf(entities)];
-  const known = await positionsOf(
-    database,
-    domains.map((domain) => startCheckpoint(name, domain)),
-  );
-  return new Map(
-    domains.flatMap((domain) => {
-      const position = known.get(startCheckpoint(name, domain)) ?? 0;
-      return position > 0 ? [[domain, position] as const] : [];
-    }),
-  );
 }

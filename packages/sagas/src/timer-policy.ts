@@ -11,7 +11,7 @@ import type { Database } from '@caudal/postgres/database.ts';
 import { type Cursor, readSeen, seenOf, writeCursors } from './cursor-store.ts';
 import { type CaseOf, forCase, type ObservedEvent, observedOf } from './observe.ts';
 import type { TimedHandler } from './saga-handler.ts';
-import { addFailure, type Failures, sortOut, unfinishedOf, withBeginning } from './seen.ts';
+import { addFailure, type Failures, sortOut, unfinishedOf } from './seen.ts';
 import type { TimerChange } from './types.ts';
 
 const RETRY = { firstMs: 500, maxMs: 60_000 };
@@ -60,20 +60,15 @@ export function createTimerPolicy<E extends EventCase>(options: TimerPolicyOptio
     const observed = observedOf(entity, recorded);
     return forCase(timersOf, observed.event)?.(observed.event, observed);
   };
-  let begin: ReadonlyMap<string, number> = new Map();
   return {
     name,
     entities: [entity.name],
     parts: options.parts,
     from: options.from,
-    beginAfter(positions) {
-      begin = positions;
-    },
 
     async handle(events) {
       const streams = [...new Set(events.map(({ stream }) => stream))];
-      const seen = withBeginning(await readSeen(database, name, streams), begin);
-      const { fresh, gaps, passed } = sortOut(events, seen);
+      const { fresh, gaps, passed } = sortOut(events, await readSeen(database, name, streams));
       const failures: Failures = new Map();
       const cursors = new Map<string, Cursor>(passed);
       const timers: TimerChange[] = [];

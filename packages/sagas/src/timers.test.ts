@@ -31,7 +31,6 @@ describeWith(['postgres'], 'timers', () => {
       handle: async () => [],
       seen: async () => [],
       settled: async () => {},
-      beginAfter() {},
       fire(timer) {
         fired.push(timer);
         return work(timer);

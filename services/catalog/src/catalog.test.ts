@@ -63,6 +63,7 @@ describe('commands', () => {
       etag: '3',
     });
     expect(await api.discontinueProduct(product, testCall())).toMatchObject({ discontinued: true, etag: '4' });
+    expect(await api.relistProduct(product, testCall())).toMatchObject({ discontinued: false, etag: '5' });
   });
 
   test('an update sets the fields of its mask, or without one those that are there, also to empty', async () => {

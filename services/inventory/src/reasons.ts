@@ -46,6 +46,10 @@ export const reasons = {
     code: 'FAILED_PRECONDITION',
     meaning: 'A line of the reservation ended before the commit, so all of it has ended. Reserve under another id.',
   },
+  RETURN_TOO_LARGE: {
+    code: 'FAILED_PRECONDITION',
+    meaning: 'More pieces would be returned than are left; `violations` says how many are. Nothing is returned.',
+  },
   RESERVATION_NOT_COMMITTED: {
     code: 'FAILED_PRECONDITION',
     meaning: 'No pieces of the reservation were committed, or that is more than 7 days ago. Restock them instead.',

@@ -4,12 +4,14 @@ import { defineContext } from '@caudal/context/context.ts';
 import { CustomerQueryServiceService } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
 import { OrderQueryServiceService } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import { PaymentQueryServiceService } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
+import { ShippingQueryServiceService } from '@caudal/contract/gen/caudal/shipping/v1/shipping.ts';
 import { createSagaHandler } from '@caudal/sagas/saga-handler.ts';
 import { notificationDecider } from './domain/notification.ts';
 import { logMailer, smtpMailer } from './mailer.ts';
 import { orderMails } from './sagas/order-mails.ts';
 import { refundMails } from './sagas/refund-mails.ts';
 import { parseSender } from './sender.ts';
+import { shipmentMails } from './sagas/shipment-mails.ts';
 
 export const notifications = defineContext({
   name: 'notifications',
@@ -33,6 +35,7 @@ export const notifications = defineContext({
     'customers.customers.read:any',
     'orders.orders.read:any',
     'payments.payments.read:any',
+    'shipping.shipments.read:any',
     'log.events.read',
     'log.events.follow',
   ],
@@ -46,9 +49,11 @@ export const notifications = defineContext({
     const mailer = settings.NOTIFICATIONS_MAIL_URL
       ? smtpMailer({ url: settings.NOTIFICATIONS_MAIL_URL, from: settings.NOTIFICATIONS_MAIL_FROM })
       : logMailer();
+    const mails = { orders, customers, mailer };
     const sagas = [
-      orderMails({ orders, customers, mailer }),
-      refundMails({ payments: client(PaymentQueryServiceService), orders, customers, mailer }),
+      orderMails(mails),
+      shipmentMails({ ...mails, shipping: client(ShippingQueryServiceService) }),
+      refundMails({ ...mails, payments: client(PaymentQueryServiceService) }),
     ];
     return sagas.map((saga) => createSagaHandler({ saga, aggregates, database, clock, signal }));
   },

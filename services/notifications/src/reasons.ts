@@ -5,5 +5,9 @@ export const reasons = {
   NOTIFICATION_NOT_FOUND: { code: 'NOT_FOUND', meaning: 'There is no such notification.' },
   NO_ADDRESS: { code: 'FAILED_PRECONDITION', meaning: 'The customer has no e-mail address.' },
   NOTHING_PAID_BACK: { code: 'FAILED_PRECONDITION', meaning: 'The refund is of no money.' },
+  NUMBER_CORRECTED: {
+    code: 'FAILED_PRECONDITION',
+    meaning: 'The tracking number was corrected before the mail was sent: another mail has the new one.',
+  },
   TEMPLATE_UNKNOWN: { code: 'FAILED_PRECONDITION', meaning: 'There is no text for this kind of notification.' },
 } satisfies Record<string, Reason>;

@@ -1,33 +1,34 @@
 import { decimalsOf } from '@caudal/contract/currencies.ts';
-import { OrderPayment } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
+import { OrderPayment, OrderShipment } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import { currencies } from '@caudal/testing/currencies.ts';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import {
-  compose,
-  composeRefund,
-  isOrderTemplate,
-  moneyText,
-  type OrderFacts,
-  type OrderTemplate,
-} from './templates.ts';
+import { compose, composeRefund, isTemplate, moneyText, type OrderFacts, type ShipmentFacts, type Template } from './templates.ts';
 
 const gbp = (minorUnits: bigint) => ({ minorUnits, currency: 'GBP' });
+const sent = OrderShipment.fromPartial({
+  shipmentId: 'A-1',
+  status: 'dispatched',
+  carrier: 'Posta',
+  trackingNumber: 'PX 1',
+  lines: [{ productId: '85123A', quantity: 6n }],
+});
 const order: OrderFacts = {
   orderId: 'A-1',
   reference: '536365',
   lines: [{ productId: '85123A', title: 'WHITE HANGING HEART', quantity: 6n, unitPrice: gbp(255n) }],
   total: gbp(1530n),
-  payment: { paymentId: 'A-1', status: 'refunded', amount: gbp(1530n) },
-  shipment: { shipmentId: 'S-1', status: 'dispatched', carrier: 'Posta', trackingNumber: 'PX 1' },
+  payment: { paymentId: 'A-1', status: 'refunded', amount: gbp(1530n), refunds: [] },
+  shipment: sent,
+  shipments: [sent],
   reason: 'INSUFFICIENT_STOCK',
 };
 const customer = { email: 'anna@example.com' };
-const write = (template: OrderTemplate, more: Partial<OrderFacts> = {}) =>
-  compose({ notificationId: 'n-1', template, customer, order: { ...order, ...more } })!;
+const write = (template: Template, more: Partial<OrderFacts> = {}, shipment?: ShipmentFacts) =>
+  compose({ notificationId: 'n-1', template, customer, order: { ...order, ...more }, shipment })!;
 
 test('only templates that exist have a name', () => {
-  expect(['order_shipped', 'payment_refunded', 'constructor'].map(isOrderTemplate)).toEqual([true, false, false]);
+  expect([isTemplate('order_shipped'), isTemplate('constructor')]).toEqual([true, false]);
 });
 
 describe('a mail', () => {
@@ -44,9 +45,41 @@ describe('a mail', () => {
 
   test('gives the tracking number, if there is one', () => {
     expect(write('order_shipped').text).toContain('Posta: PX 1');
-    expect(write('order_shipped', { shipment: undefined }).text).toBe(
+    expect(write('order_shipped', { shipments: [] }).text).toContain('Posta: PX 1');
+    expect(write('order_shipped', { shipment: undefined, shipments: [] }).text).toBe(
       'Hello,\n\nYour order 536365 has left our warehouse.\n',
     );
+  });
+
+  test('says that a part has left, which one, and that the rest follows', () => {
+    const waiting = { ...sent, status: 'created', carrier: '', trackingNumber: '', lines: [] };
+    const left = { ...sent, shipmentId: 'A-1~2', lines: [{ productId: '85123A', quantity: 2n }] };
+    // The second one was the first to leave.
+    expect(write('order_shipped', { shipment: waiting, shipments: [waiting, left] }).text).toBe(
+      'Hello,\n\nA part of your order 536365 has left our warehouse:\n\n' +
+        '  2 x WHITE HANGING HEART\n\nPosta: PX 1\n\nThe rest follows.\n',
+    );
+    const withdrawn = { ...waiting, status: 'cancelled' };
+    expect(write('order_shipped', { shipments: [withdrawn, left] }).text).toContain('\nYour order 536365 has left');
+  });
+
+  test('is about a later part, with what is in it', () => {
+    const mail = write('shipment_dispatched', {}, sent);
+    expect(mail.subject).toBe('Another part of your order 536365 is on its way');
+    expect(mail.text).toBe(
+      'Hello,\n\nAnother part of your order 536365 has left our warehouse:\n\n' +
+        '  6 x WHITE HANGING HEART\n\nPosta: PX 1\n',
+    );
+  });
+
+  test('corrects a number, and says of which part if there are several', () => {
+    expect(write('shipment_tracking_corrected', {}, { ...sent, trackingNumber: 'PX 2' }).text).toBe(
+      'Hello,\n\nWe have corrected how your order 536365 is sent. ' +
+        'Please use this instead of what we wrote before:\n\nPosta: PX 2\n',
+    );
+    const several = write('shipment_tracking_corrected', { shipments: [sent, sent] }, { ...sent, trackingNumber: '' });
+    expect(several.text).toContain('how a part of your order');
+    expect(several.text).toContain('\n  6 x WHITE HANGING HEART\n\nPosta\n');
   });
 
   test('contains the reason of a rejection, if it is for people', () => {

@@ -3,19 +3,28 @@
  * may be another person's: docs/callers.md, Mails.
  */
 import { decimalsOf } from '@caudal/contract/currencies.ts';
-import type { Order, OrderLine, OrderPayment } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
+import type { Order, OrderLine, OrderPayment, OrderShipment } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
+import type { Shipment } from '@caudal/contract/gen/caudal/shipping/v1/shipping.ts';
 import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
 import type { Mail } from './mailer.ts';
 
-export type OrderTemplate =
+export type Template =
   | 'order_confirmed'
   | 'order_shipped'
   | 'order_delivered'
   | 'order_rejected'
-  | 'order_cancelled';
+  | 'order_cancelled'
+  | 'shipment_dispatched'
+  | 'shipment_tracking_corrected';
 
 /** The order's data when the mail is written; views may be incomplete. */
-export type OrderFacts = Pick<Order, 'orderId' | 'reference' | 'lines' | 'total' | 'payment' | 'shipment' | 'reason'>;
+export type OrderFacts = Pick<
+  Order,
+  'orderId' | 'reference' | 'lines' | 'total' | 'payment' | 'shipment' | 'shipments' | 'reason'
+>;
+
+/** The shipment that a mail is about. */
+export type ShipmentFacts = Pick<Shipment, 'lines' | 'carrier' | 'trackingNumber'>;
 
 /** At most this many lines of an order are listed. */
 const maxLines = 50;
@@ -38,6 +47,33 @@ function linesText(lines: OrderLine[]): string {
   return listed.join('') + (rest > 0 ? `  ... and ${rest} more\n` : '');
 }
 
+function trackingText({ carrier, trackingNumber }: Pick<OrderShipment, 'carrier' | 'trackingNumber'>): string {
+  return trackingNumber ? `\n${carrier || 'Tracking'}: ${trackingNumber}\n` : '';
+}
+
+/** What is in shipments, by the order's titles. */
+function contentText(order: OrderFacts, shipments: Pick<ShipmentFacts, 'lines'>[]): string {
+  const titles = new Map(order.lines.map(({ productId, title }) => [productId, title]));
+  const content = shipments.flatMap(({ lines }) =>
+    lines.map(({ productId, quantity }) => {
+      return { productId, quantity, title: titles.get(productId) ?? '', unitPrice: undefined };
+    }),
+  );
+  return content.length > 0 ? `\n${linesText(content)}` : '';
+}
+
+function shippedText(order: OrderFacts, what: string): string {
+  const { shipment, shipments } = order;
+  // During an update from version 0.2 an older process may have answered: it knows one shipment.
+  const all = shipments.length === 0 && shipment ? [shipment] : shipments;
+  const left = all.filter(({ status }) => status !== 'created' && status !== 'cancelled');
+  const rest = all.filter(({ status }) => status === 'created');
+  const tracking = left.map(trackingText).join('');
+  if (left.length === 0 || rest.length === 0) return `Your ${what} has left our warehouse.\n${tracking}`;
+  const content = contentText(order, left);
+  return `A part of your ${what} has left our warehouse:\n${content}${tracking}\nThe rest follows.\n`;
+}
+
 /** Reasons of a rejected order, as texts for people. */
 const reasonTexts: Record<string, string> = {
   INSUFFICIENT_STOCK: 'Something you ordered is out of stock.',
@@ -58,18 +94,16 @@ interface Text {
 }
 
 /** `what`: "order 536365", or "order" if it can't be named. */
-const texts: Record<OrderTemplate, (order: OrderFacts, what: string, reason: string) => Text> = {
+const texts: Record<Template, (order: OrderFacts, what: string, reason: string, shipment: ShipmentFacts) => Text> = {
   order_confirmed: (order, what) => ({
     subject: `Your ${what} is confirmed`,
     body:
       `Thank you. Your ${what} is paid and being prepared:\n\n${linesText(order.lines)}` +
       (order.total ? `\nTotal: ${moneyText(order.total)}\n` : ''),
   }),
-  order_shipped: ({ shipment }, what) => ({
+  order_shipped: (order, what) => ({
     subject: `Your ${what} is on its way`,
-    body:
-      `Your ${what} has left our warehouse.\n` +
-      (shipment?.trackingNumber ? `\n${shipment.carrier || 'Tracking'}: ${shipment.trackingNumber}\n` : ''),
+    body: shippedText(order, what),
   }),
   order_delivered: (_, what) => ({
     subject: `Your ${what} was delivered`,
@@ -83,6 +117,21 @@ const texts: Record<OrderTemplate, (order: OrderFacts, what: string, reason: str
     subject: `Your ${what} is cancelled`,
     body: `Your ${what} is cancelled.${wasPaid(payment) ? ' What you paid goes back to you; a mail will tell you when.' : ''}\n`,
   }),
+  shipment_dispatched: (order, what, _, shipment) => ({
+    subject: `Another part of your ${what} is on its way`,
+    body:
+      `Another part of your ${what} has left our warehouse:\n` +
+      contentText(order, [shipment]) +
+      trackingText(shipment),
+  }),
+  shipment_tracking_corrected: (order, what, _, shipment) => ({
+    subject: `Corrected tracking of your ${what}`,
+    body:
+      `We have corrected how ${order.shipments.length > 1 ? 'a part of ' : ''}your ${what} is sent. ` +
+      'Please use this instead of what we wrote before:\n' +
+      (order.shipments.length > 1 ? contentText(order, [shipment]) : '') +
+      `\n${shipment.carrier}${shipment.trackingNumber ? `: ${shipment.trackingNumber}` : ''}\n`,
+  }),
 };
 
 interface Recipient {
@@ -93,16 +142,20 @@ interface Recipient {
 }
 
 export interface ComposeInput extends Recipient {
-  template: OrderTemplate;
+  template: Template;
   /**
    * The event's reason, such as `INSUFFICIENT_STOCK`, for templates that contain it. The order's own reason if absent.
    */
   reason?: string;
+  /** The shipment that the mail is about, for templates of shipments. */
+  shipment?: ShipmentFacts;
 }
 
+const noShipment: ShipmentFacts = { lines: [], carrier: '', trackingNumber: '' };
+
 /** Writes the mail about an order; undefined if the customer has no address. */
-export function compose({ template, reason, ...to }: ComposeInput): Mail | undefined {
-  return mailOf(to, texts[template](to.order, named(to.order), reason ?? to.order.reason));
+export function compose({ template, reason, shipment = noShipment, ...to }: ComposeInput): Mail | undefined {
+  return mailOf(to, texts[template](to.order, named(to.order), reason ?? to.order.reason, shipment));
 }
 
 /** Money that was paid back. */
@@ -148,6 +201,6 @@ function isCode(text: string): boolean {
 }
 
 /** Whether this version has a template of this stored name. */
-export function isOrderTemplate(name: string): name is OrderTemplate {
+export function isTemplate(name: string): name is Template {
   return Object.hasOwn(texts, name);
 }

@@ -1,9 +1,11 @@
 import { openAggregates } from '@caudal/aggregates/aggregates.ts';
+import { noReply } from '@caudal/aggregates/no-reply.ts';
 import { order as orderEntity } from '@caudal/contract/entities.ts';
 import { Product } from '@caudal/contract/gen/caudal/catalog/v1/catalog.ts';
 import {
   ListOrdersRequest,
   Order,
+  OrderReturnStatus,
   OrderStatus,
   PlaceOrderRequest,
 } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
@@ -16,6 +18,7 @@ import { memoryLog } from '@caudal/testing/memory-log.ts';
 import { fixedViews } from '@caudal/testing/view-readers.ts';
 import { describe, expect, test } from '@jest/globals';
 import { type OrderServiceDependencies, orderService } from './commands/order-service.ts';
+import { confirm, orderDecider } from './domain/order.ts';
 import { orderDetails } from './projections/order-details.ts';
 import { orderQueryService } from './queries/order-query-service.ts';
 
@@ -44,8 +47,10 @@ function serve(sold = products) {
   const viewed = new Map<string, string>();
   const log = memoryLog({ domain: 'orders' });
   let id = 0;
+  const clock = () => new Date('2026-01-01T00:00:00Z');
+  const aggregates = openAggregates({ log, clock, ids: () => `event-${++id}` });
   const { handlers } = orderService({
-    aggregates: openAggregates({ log, clock: () => new Date('2026-01-01T00:00:00Z'), ids: () => `event-${++id}` }),
+    aggregates,
     catalog: {
       async batchGetProducts({ productIds }, asked) {
         options.push(asked);
@@ -71,7 +76,15 @@ function serve(sold = products) {
     clock: () => new Date('2026-01-01T00:00:00Z'),
   });
   const call = handlers as unknown as Record<string, (request: unknown, call: Call) => Promise<Order>>;
-  return { log, options, viewed, place: call.placeOrder!, cancel: call.cancelOrder! };
+  return {
+    log,
+    aggregates,
+    options,
+    viewed,
+    place: call.placeOrder!,
+    cancel: call.cancelOrder!,
+    giveBack: call.returnOrder!,
+  };
 }
 
 describe('placing an order', () => {
@@ -162,6 +175,35 @@ describe('placing an order', () => {
     ]);
   });
 
+  test('refuses prices that have changed since the buyer saw them, and names both; nothing is placed', async () => {
+    const { place, log } = serve();
+    const seen = {
+      ...request,
+      lines: request.lines.map((line, n) => ({ ...line, expectedUnitPrice: gbp([249n, 100n][n]!) })),
+      expectedTotal: gbp(598n),
+    };
+    const error = await place(seen, testCall({ requestId: 'r1' })).catch((thrown) => thrown);
+    expect(error).toMatchObject({
+      code: 'FAILED_PRECONDITION',
+      reason: 'PRICE_CHANGED',
+      metadata: {
+        ...{ expected_total: '598', expected_currency: 'GBP', total: '600', currency: 'GBP' },
+        ...{ changed_product_ids: 'LAMP', unit_prices: 'LAMP=250,VASE=100' },
+      },
+    });
+    expect(error.violations.map(({ field }: { field: string }) => field)).toEqual([
+      'lines[0].expected_unit_price',
+      'expected_total',
+    ]);
+    expect(log.events).toEqual([]);
+    await place({ ...request, expectedTotal: gbp(600n) }, testCall({ requestId: 'r2' }));
+    // A repeat gets its answer, whatever the prices are.
+    await place({ ...request, expectedTotal: gbp(600n) }, testCall({ requestId: 'r2' }));
+    expect(log.events).toHaveLength(1);
+    // A repeat without one must not read that the order is refused: the buyer would place another one.
+    expect((await refusalOf(place({ ...request, expectedTotal: gbp(1n) }, testCall()))).reason).toBe('ORDER_EXISTS');
+  });
+
   test('refuses a product in two lines, and an unknown customer', async () => {
     const { place, log } = serve();
     const twice = [request.lines[0], request.lines[0]];
@@ -215,6 +257,50 @@ describe('cancelling an order', () => {
   });
 });
 
+describe('returning pieces of an order', () => {
+  const input = { requestId: '', orderId: 'o1', etag: '', returnId: '', reason: 'broken' };
+  const lamps = (quantity: bigint) => [{ productId: 'LAMP', quantity }];
+
+  test('is refused before it is sent, and by its etag', async () => {
+    const { place, giveBack } = serve();
+    await place(request, testCall());
+    expect(await refusalOf(giveBack({ ...input, lines: lamps(1n) }, testCall()))).toEqual({
+      code: 'FAILED_PRECONDITION',
+      reason: 'ORDER_NOT_RETURNABLE',
+    });
+    expect((await refusalOf(giveBack({ ...input, etag: '9', lines: lamps(1n) }, testCall()))).code).toBe('ABORTED');
+    const twice = [...lamps(1n), ...lamps(1n)];
+    expect((await refusalOf(giveBack({ ...input, lines: twice }, testCall()))).reason).toBe('PRODUCT_TWICE');
+    expect((await refusalOf(giveBack({ ...input, orderId: 'o2', lines: lamps(1n) }, testCall()))).code).toBe(
+      'NOT_FOUND',
+    );
+  });
+
+  test('is requested once a request id, under an id of its own', async () => {
+    const { place, giveBack, log, aggregates } = serve();
+    await place(request, testCall());
+    await aggregates.execute({
+      ...{ decider: orderDecider, id: 'o1', reply: () => undefined, replyCodec: noReply, origin: testCall().origin },
+      // The shipment has left before the saga has confirmed the order.
+      decide: (state) => [
+        ...confirm(state, 'o1.1'),
+        { $case: 'shipped', value: { customerId: 'c1', reservationId: 'o1.1' } },
+      ],
+    });
+    const first = await giveBack({ ...input, lines: lamps(1n) }, testCall({ requestId: 'x' }));
+    expect(first).toMatchObject({
+      reservationId: 'o1.1',
+      returns: [{ refund: gbp(250n), status: OrderReturnStatus.ORDER_RETURN_STATUS_REQUESTED, reason: 'broken' }],
+      lines: [{ returnedQuantity: 0n }, { returnedQuantity: 0n }],
+    });
+    expect(await giveBack({ ...input, lines: lamps(1n) }, testCall({ requestId: 'x' }))).toEqual(first);
+    expect(log.events).toHaveLength(4);
+    const second = await giveBack({ ...input, returnId: 'mine', lines: lamps(1n) }, testCall({ requestId: 'y' }));
+    expect(second.returns.map(({ returnId }) => returnId)).toEqual([first.returns[0]!.returnId, 'mine']);
+    expect((await refusalOf(giveBack({ ...input, lines: lamps(1n) }, testCall()))).reason).toBe('RETURN_TOO_LARGE');
+  });
+});
+
 describe('order details', () => {
   const order = {
     orderId: 'o1',
@@ -226,7 +312,7 @@ describe('order details', () => {
     reference: 'inv',
     attributes: {},
   };
-  const buyer = { customerId: 'c1' };
+  const buyer = { customerId: 'c1', reservationId: 'o1.1' };
   const day = (n: number) => new Date(`2026-01-0${n}T00:00:00Z`);
 
   test('do not depend on the order in which events of the three streams arrive', () => {
@@ -253,7 +339,7 @@ describe('order details', () => {
         from: day(2),
         events: [
           { $case: 'created', value: { shipmentId: 'o1', orderId: 'o1', customerId: 'c1', country: '', lines: [] } },
-          { $case: 'dispatched', value: { orderId: 'o1', carrier: 'DHL', trackingNumber: '7' } },
+          { $case: 'dispatched', value: { orderId: 'o1', shipmentId: 'o1', carrier: 'DHL', trackingNumber: '7' } },
         ],
       },
     ]);
@@ -261,7 +347,7 @@ describe('order details', () => {
       status: OrderStatus.ORDER_STATUS_SHIPPED,
       total: gbp(600n),
       payment: { status: 'succeeded', amount: gbp(600n) },
-      shipment: { status: 'dispatched', carrier: 'DHL', trackingNumber: '7' },
+      shipments: [{ status: 'dispatched', carrier: 'DHL', trackingNumber: '7' }],
       updateTime: new Date('2026-01-02T00:00:01Z'),
     });
   });

@@ -27,6 +27,21 @@ export const reasons = {
     code: 'FAILED_PRECONDITION',
     meaning: 'The order has left the warehouse, or was rejected; `metadata.status` says which.',
   },
+  PRICE_CHANGED: {
+    code: 'FAILED_PRECONDITION',
+    meaning:
+      'The catalogue has other prices than the buyer has seen, so nothing is ordered; `metadata` has both totals, `violations` the lines.',
+  },
+  ORDER_NOT_RETURNABLE: {
+    code: 'FAILED_PRECONDITION',
+    meaning: 'None of its pieces have left the warehouse; `metadata.status` says why. Until then it can be cancelled.',
+  },
+  RETURN_EXISTS: { code: 'ALREADY_EXISTS', meaning: 'The order has another return of this id.' },
+  TOO_MANY_RETURNS: {
+    code: 'FAILED_PRECONDITION',
+    meaning:
+      'The order has 20 returns in progress (try later), or 100 returns or 1,000 lines of them (restock and refund by hand).',
+  },
   PAYMENT_TIMED_OUT: {
     code: 'FAILED_PRECONDITION',
     meaning: 'The payment had no outcome in time, so the order was undone. No money is kept.',

@@ -42,7 +42,7 @@ export const payments = defineContext({
   permissions: ['log.events.read', 'log.events.follow'],
   deciders: [paymentDecider, walletDecider],
   commands: ({ aggregates, ids }) => [
-    paymentService({ aggregates }),
+    paymentService({ aggregates, ids }),
     walletService({ aggregates, ids, shareLog: () => true }),
   ],
   queries: ({ views, aggregates }) => [

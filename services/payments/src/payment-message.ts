@@ -2,9 +2,12 @@
 import { commandEtag } from '@caudal/context/etag.ts';
 import { type Payment, PaymentStatus } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
 import type { PaymentState } from './domain/payment.ts';
+import { paidBack } from './domain/refunds.ts';
 
 export function paymentMessage(paymentId: string, state: PaymentState, version: number): Payment {
   const { request, reason, gatewayReference, attempts, attention, createTime, updateTime } = state;
+  const money = (minorUnits: bigint) => ({ minorUnits, currency: request!.amount!.currency });
+  const back = paidBack(state);
   return {
     paymentId,
     orderId: request?.orderId ?? '',
@@ -20,6 +23,8 @@ export function paymentMessage(paymentId: string, state: PaymentState, version: 
     etag: commandEtag(version),
     needsAttention: attention !== undefined,
     attentionReason: attention ?? '',
+    refunded: back > 0n ? money(back) : undefined,
+    refunds: state.refunds.map(({ amount, ...refund }) => ({ ...refund, amount: money(amount) })),
   };
 }
 

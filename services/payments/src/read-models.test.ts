@@ -131,7 +131,25 @@ describe('payment status', () => {
   const retryRequested: PaymentEvent = { $case: 'retryRequested', value: { orderId, note: '' } };
   const settled: PaymentEvent = { $case: 'settled', value: { orderId, note: 'by bank' } };
   const voided: PaymentEvent = { $case: 'voided', value: { orderId, reason: 'cancelled' } };
-  const refunded: PaymentEvent = { $case: 'refunded', value: { orderId } };
+  const refunded: PaymentEvent = {
+    $case: 'refunded',
+    value: { orderId, customerId: 'c1', amount, inParts: false },
+  };
+  const part = (refundId: string, minorUnits: bigint, all: bigint): PaymentEvent[] => [
+    {
+      $case: 'refundRequested',
+      value: { orderId, refundId, amount: { minorUnits, currency }, reason: 'broken' },
+    },
+    {
+      $case: 'refundCompleted',
+      value: {
+        ...{ orderId, refundId, customerId: 'c1', reason: 'broken' },
+        amount: { minorUnits, currency },
+        refunded: { minorUnits: all, currency },
+      },
+    },
+  ];
+  const inParts: PaymentEvent = { ...refunded, value: { ...refunded.value, inParts: true } } as PaymentEvent;
 
   test.each<[string, PaymentEvent[]]>([
     ['REQUESTED', [requested]],
@@ -145,6 +163,10 @@ describe('payment status', () => {
     ['VOIDING', [requested, sent, undoRequested, attentionNeeded]],
     ['VOIDING', [requested, sent, undoRequested, attentionNeeded, retryRequested]],
     ['REFUNDED', [requested, sent, approved, succeeded, undoRequested, attentionNeeded, settled, refunded]],
+    ['SUCCEEDED', [requested, succeeded, ...part('r1', 200n, 200n).slice(0, 1)]],
+    ['SUCCEEDED', [requested, succeeded, ...part('r1', 200n, 200n)]],
+    ['REFUNDING', [requested, succeeded, ...part('r1', 200n, 200n), undoRequested, ...part('r2', 300n, 500n)]],
+    ['REFUNDED', [requested, succeeded, ...part('r1', 200n, 200n), ...part('r2', 300n, 500n), inParts]],
     ['VOIDED', [{ $case: 'barred', value: { orderId: '' } }]],
   ])('%s', (status, events) => {
     const view = viewsOf(paymentStatus, [{ stream: 'payments.payment/p1', from, events }]).get('p1')!;

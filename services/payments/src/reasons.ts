@@ -14,16 +14,37 @@ export const reasons = {
     code: 'FAILED_PRECONDITION',
     meaning: 'The wallet would hold more than 1,000,000,000,000,000 minor units.',
   },
-  CURRENCY_MISMATCH: { code: 'FAILED_PRECONDITION', meaning: 'The amount is of another currency than the wallet.' },
+  CURRENCY_MISMATCH: {
+    code: 'FAILED_PRECONDITION',
+    meaning: 'The amount is of another currency than the wallet, or than the payment.',
+  },
   TRANSFER_UNKNOWN: { code: 'FAILED_PRECONDITION', meaning: 'The wallet has not sent this transfer.' },
   PAYMENT_NOT_FOUND: { code: 'NOT_FOUND', meaning: 'There is no such payment.' },
   PAYMENT_EXISTS: { code: 'ALREADY_EXISTS', meaning: 'There is another payment of this id.' },
   PAYMENT_BARRED: { code: 'FAILED_PRECONDITION', meaning: 'The payment was undone before it was requested.' },
   PAYMENT_MISMATCH: { code: 'FAILED_PRECONDITION', meaning: 'An earlier request for this payment had another amount.' },
   PAYMENT_NOT_SUCCEEDED: { code: 'FAILED_PRECONDITION', meaning: 'No money was taken, so there is none to pay back.' },
+  NOTHING_TO_REFUND: {
+    code: 'FAILED_PRECONDITION',
+    meaning: 'All of the payment is paid back, or on its way back.',
+  },
+  REFUND_TOO_LARGE: {
+    code: 'FAILED_PRECONDITION',
+    meaning: 'More would be refunded than is left of the payment; `metadata.left` says how much is.',
+  },
+  REFUND_TOO_OLD: {
+    code: 'FAILED_PRECONDITION',
+    meaning:
+      'A refund to a wallet was not done within 29 days, so the wallet may have forgotten it. Look into its transactions, and settle it.',
+  },
+  TOO_MANY_REFUNDS: {
+    code: 'FAILED_PRECONDITION',
+    meaning: 'The payment has 100 refunds. Cancel its order, or pay the rest back by hand.',
+  },
   PAYMENT_NEEDS_NO_ATTENTION: {
     code: 'FAILED_PRECONDITION',
-    meaning: 'The payment continues by itself or has ended: there is nothing to retry or settle.',
+    meaning:
+      'The payment, or the refund of it that is named, continues by itself or has ended: there is nothing to retry or settle.',
   },
   CARD_DECLINED: { code: 'FAILED_PRECONDITION', meaning: 'The card was declined. Use another one.' },
   GATEWAY_UNAVAILABLE: {

@@ -1,7 +1,8 @@
-/** The shipping context: its services. */
+/** The shipping context: its services and its projection. */
 import { defineContext } from '@caudal/context/context.ts';
 import { shippingService } from './commands/shipping-service.ts';
 import { shipmentDecider } from './domain/shipment.ts';
+import { shipments } from './projections/shipments.ts';
 import { shippingQueryService } from './queries/shipping-query-service.ts';
 
 export const shipping = defineContext({
@@ -10,7 +11,7 @@ export const shipping = defineContext({
   permissions: [],
   deciders: [shipmentDecider],
   commands: ({ aggregates }) => [shippingService({ aggregates })],
-  queries: ({ aggregates }) => [shippingQueryService({ aggregates })],
-  projections: [],
+  queries: ({ aggregates, views }) => [shippingQueryService({ aggregates, views: views(shipments) })],
+  projections: [{ projection: shipments, store: 'documents' }],
   sagas: () => [],
 });

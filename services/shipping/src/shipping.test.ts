@@ -1,5 +1,7 @@
 import { openAggregates } from '@caudal/aggregates/aggregates.ts';
 import {
+  ListShipmentsRequest,
+  Shipment,
   ShipmentStatus,
   type ShippingQueryServiceService,
   type ShippingServiceService,
@@ -7,112 +9,150 @@ import {
 import { newId } from '@caudal/kernel/ids.ts';
 import type { Handlers } from '@caudal/rpc/types.ts';
 import { refusalOf, testCall } from '@caudal/testing/call.ts';
-import { given } from '@caudal/testing/given.ts';
 import { memoryLog } from '@caudal/testing/memory-log.ts';
+import { fixedViews } from '@caudal/testing/view-readers.ts';
 import { describe, expect, test } from '@jest/globals';
 import { shippingService } from './commands/shipping-service.ts';
-import {
-  cancelShipment,
-  createShipment,
-  deliverShipment,
-  dispatchShipment,
-  type ShipmentEvent,
-  type ShipmentState,
-  shipmentDecider,
-} from './domain/shipment.ts';
 import { shippingQueryService } from './queries/shipping-query-service.ts';
+import { parcel } from './testing/histories.ts';
 
-const parcel = {
-  shipmentId: 'o1',
-  orderId: 'o1',
-  customerId: 'c1',
-  country: 'France',
-  lines: [{ productId: 'P1', quantity: 2n }],
-};
-const created: ShipmentEvent = { $case: 'created', value: parcel };
-const dispatched: ShipmentEvent = {
-  $case: 'dispatched',
-  value: { orderId: 'o1', carrier: 'DHL', trackingNumber: '7' },
-};
-const delivered: ShipmentEvent = { $case: 'delivered', value: { orderId: 'o1' } };
-const cancelled: ShipmentEvent = { $case: 'cancelled', value: { orderId: 'o1' } };
-const after = (...events: ShipmentEvent[]) => given(shipmentDecider, events);
+const now = new Date('2026-01-01T00:00:00Z');
+const about = { requestId: '', shipmentId: 'o1', etag: '' };
+const byPost = { carrier: 'DHL', trackingNumber: '7' };
+const onePiece = [{ productId: 'P1', quantity: 1n }];
 
-const creating =
-  (change = {}) =>
-  (state: ShipmentState) =>
-    createShipment(state, { ...parcel, ...change });
-const cancelling = (state: ShipmentState) => cancelShipment(state, 'o1');
-const dispatching =
-  (carrier = 'DHL') =>
-  (state: ShipmentState) =>
-    dispatchShipment(state, { shipmentId: 'o1', carrier, trackingNumber: '7' });
-const delivering = (state: ShipmentState) => deliverShipment(state, 'o1');
+function serve(views: Record<string, Shipment> = {}, log = memoryLog({ domain: 'shipping' })) {
+  const aggregates = openAggregates({ log, clock: () => now, ids: newId });
+  const reader = fixedViews(views);
+  const query = shippingQueryService({ aggregates, views: reader });
+  return {
+    log,
+    asked: reader.asked,
+    api: shippingService({ aggregates }).handlers as unknown as Handlers<ShippingServiceService>,
+    queries: query.handlers as unknown as Handlers<ShippingQueryServiceService>,
+  };
+}
 
-describe('a shipment', () => {
-  test('is created once; a repeat changes nothing', () => {
-    after().when(creating()).gives([created]);
-    after(created).when(creating()).gives([]);
-    after(created, dispatched).when(creating()).gives([]);
-    after(created)
-      .when(creating({ country: 'Spain' }))
-      .refuses('ALREADY_EXISTS', 'SHIPMENT_EXISTS');
-    after(created)
-      .when(creating({ lines: [{ productId: 'P1', quantity: 3n }] }))
-      .refuses('ALREADY_EXISTS', 'SHIPMENT_EXISTS');
-  });
-
-  test('is cancelled before it leaves, even before it is created', () => {
-    after(created).when(cancelling).gives([cancelled]);
-    after().when(cancelling).gives([cancelled]);
-    after(created, cancelled).when(cancelling).gives([]);
-    after(cancelled).when(creating()).refuses('FAILED_PRECONDITION', 'SHIPMENT_CANCELLED');
-    after(created, dispatched).when(cancelling).refuses('FAILED_PRECONDITION', 'SHIPMENT_DISPATCHED');
-    after(created, dispatched, delivered).when(cancelling).refuses('FAILED_PRECONDITION', 'SHIPMENT_DISPATCHED');
-  });
-
-  test('leaves once', () => {
-    after(created).when(dispatching()).gives([dispatched]);
-    after(created, dispatched).when(dispatching()).gives([]);
-    after(created, dispatched, delivered).when(dispatching()).gives([]);
-    after(created, dispatched).when(dispatching('UPS')).refuses('FAILED_PRECONDITION', 'SHIPMENT_DISPATCHED');
-    after(created, cancelled).when(dispatching()).refuses('FAILED_PRECONDITION', 'SHIPMENT_CANCELLED');
-    after().when(dispatching()).refuses('NOT_FOUND', 'SHIPMENT_NOT_FOUND');
-    after(cancelled).when(dispatching()).refuses('NOT_FOUND', 'SHIPMENT_NOT_FOUND');
-  });
-
-  test('arrives after it has left', () => {
-    after(created, dispatched).when(delivering).gives([delivered]);
-    after(created, dispatched, delivered).when(delivering).gives([]);
-    after(created).when(delivering).refuses('FAILED_PRECONDITION', 'SHIPMENT_NOT_DISPATCHED');
-    after(created, cancelled).when(delivering).refuses('FAILED_PRECONDITION', 'SHIPMENT_CANCELLED');
-    after().when(delivering).refuses('NOT_FOUND', 'SHIPMENT_NOT_FOUND');
-  });
-
-  test('is changed by the service, and read by its owner', async () => {
-    const now = new Date('2026-01-01T00:00:00Z');
-    const aggregates = openAggregates({ log: memoryLog({ domain: 'shipping' }), clock: () => now, ids: newId });
-    const api = shippingService({ aggregates }).handlers as unknown as Handlers<ShippingServiceService>;
-    const queries = shippingQueryService({ aggregates }).handlers as unknown as Handlers<ShippingQueryServiceService>;
+describe('the shipping service', () => {
+  test('changes a shipment, which its owner reads', async () => {
+    const { api, queries } = serve();
     const call = testCall({ requestId: 'x' });
     await api.createShipment({ requestId: 'x', ...parcel }, call);
     expect(call.written).toEqual([{ stream: 'shipping.shipment/o1', version: 1 }]);
-    await api.dispatchShipment({ requestId: '', shipmentId: 'o1', carrier: 'DHL', trackingNumber: '7' }, testCall());
-    await api.deliverShipment({ requestId: '', shipmentId: 'o1' }, testCall());
+    await api.dispatchShipment({ ...about, ...byPost }, testCall());
+    await api.recordFailedDelivery({ ...about, attempt: 0, reason: 'closed' }, testCall());
+    await api.correctTracking({ ...about, ...byPost, trackingNumber: '8' }, testCall());
+    await api.deliverShipment(about, testCall());
     expect(await queries.getShipment({ shipmentId: 'o1' }, testCall({ subject: 'c1' }))).toEqual({
       ...parcel,
       status: ShipmentStatus.SHIPMENT_STATUS_DELIVERED,
       carrier: 'DHL',
-      trackingNumber: '7',
+      trackingNumber: '8',
       createTime: now,
       updateTime: now,
-      etag: '3',
+      etag: '5',
+      reason: '',
+      failedAttempts: 1,
+      restShipmentId: '',
+      corrections: 1,
     });
     expect((await refusalOf(queries.getShipment({ shipmentId: 'o1' }, testCall({ subject: 'c2' })))).reason).toBe(
       'NOT_OWNER',
     );
+  });
+
+  test('bars a shipment that is cancelled before it is created', async () => {
+    const { api, queries } = serve();
     const gone = await api.cancelShipment({ requestId: '', shipmentId: 'o2' }, testCall());
     expect(gone).toMatchObject({ shipmentId: 'o2', status: ShipmentStatus.SHIPMENT_STATUS_CANCELLED });
     expect((await refusalOf(queries.getShipment({ shipmentId: 'o2' }, testCall()))).code).toBe('NOT_FOUND');
+  });
+
+  test('sends a part; a repeat with the request id gets the first answer, which names the rest', async () => {
+    const { api, queries } = serve();
+    await api.createShipment({ requestId: '', ...parcel }, testCall());
+    const part = { ...about, ...byPost, lines: onePiece };
+    const first = await api.dispatchShipmentPart(part, testCall({ requestId: 'r1' }));
+    expect(first).toMatchObject({ shipmentId: 'o1', restShipmentId: 'o1~2', lines: onePiece, etag: '3' });
+    await api.markShipmentLost({ ...about, reason: 'no trace' }, testCall());
+    expect(await api.dispatchShipmentPart(part, testCall({ requestId: 'r1' }))).toEqual(first);
+    expect(await queries.getShipment({ shipmentId: 'o1~2' }, testCall({ subject: 'c1' }))).toMatchObject({
+      orderId: 'o1',
+      customerId: 'c1',
+      country: 'France',
+      status: ShipmentStatus.SHIPMENT_STATUS_CREATED,
+      etag: '2',
+      lines: [
+        { productId: 'P1', quantity: 1n },
+        { productId: 'P2', quantity: 3n },
+      ],
+    });
+    expect((await refusalOf(queries.getShipment({ shipmentId: 'o1~3' }, testCall()))).code).toBe('NOT_FOUND');
+  });
+
+  test('refuses a command whose caller has read an older version, not one that another shipment has changed', async () => {
+    const { api } = serve();
+    const { etag } = await api.createShipment({ requestId: '', ...parcel }, testCall());
+    const split = { ...about, newShipmentId: 'o1~2', lines: onePiece };
+    const second = await api.splitShipment({ ...split, etag }, testCall());
+    expect(second).toMatchObject({ shipmentId: 'o1~2', etag: '2' });
+    expect(await refusalOf(api.dispatchShipment({ ...about, ...byPost, etag }, testCall()))).toEqual({
+      code: 'ABORTED',
+      reason: 'ETAG_MISMATCH',
+    });
+    await api.dispatchShipment({ ...about, ...byPost, etag: '2' }, testCall());
+    const other = { ...about, ...byPost, shipmentId: 'o1~2', etag: '2' };
+    expect((await api.dispatchShipment(other, testCall())).etag).toBe('4');
+    expect((await refusalOf(api.deliverShipment({ ...about, shipmentId: 'o9', etag: '1' }, testCall()))).code).toBe(
+      'NOT_FOUND',
+    );
+  });
+
+  test('of two processes, one that dispatches a part and one that cancels the order, only one succeeds', async () => {
+    for (let round = 0; round < 20; round++) {
+      const one = serve();
+      const other = serve({}, one.log);
+      await one.api.createShipment({ requestId: '', ...parcel }, testCall());
+      // The other process knows the stream, too.
+      await other.queries.getShipment({ shipmentId: 'o1' }, testCall());
+      const calls = [
+        () => one.api.dispatchShipmentPart({ ...about, ...byPost, lines: onePiece }, testCall()),
+        () => other.api.cancelShipment({ requestId: '', shipmentId: 'o1' }, testCall()),
+      ];
+      if (round % 2 === 1) calls.reverse();
+      const outcomes = await Promise.allSettled(calls.map((call) => call()));
+      expect(outcomes.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+      const cases = one.log.events.map(({ type }) => type.split('.')[2]);
+      expect([
+        ['created', 'split', 'dispatched'],
+        ['created', 'cancelled'],
+      ]).toContainEqual(cases);
+    }
+  });
+});
+
+describe('lists of shipments', () => {
+  test('are asked for by customer, order and status, the newest first, 100 at most', async () => {
+    const { queries, asked } = serve({ o1: Shipment.fromPartial({ shipmentId: 'o1' }) });
+    const request = ListShipmentsRequest.fromPartial({
+      customerId: 'c1',
+      orderId: 'o1',
+      status: ShipmentStatus.SHIPMENT_STATUS_LOST,
+      pageSize: 1000,
+    });
+    expect((await queries.listShipments(request, testCall())).shipments).toMatchObject([{ shipmentId: 'o1' }]);
+    await queries.listShipments(ListShipmentsRequest.fromPartial({}), testCall());
+    expect(asked).toMatchObject([
+      {
+        where: [
+          { key: 'customer_id', equals: 'c1' },
+          { key: 'order_id', equals: 'o1' },
+          { key: 'status', equals: String(ShipmentStatus.SHIPMENT_STATUS_LOST) },
+        ],
+        orderBy: [{ key: 'create_time', descending: true }],
+        limit: 100,
+      },
+      { where: [], limit: 20 },
+    ]);
   });
 });

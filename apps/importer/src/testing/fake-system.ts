@@ -6,7 +6,12 @@
 import { Product } from '@caudal/contract/gen/caudal/catalog/v1/catalog.ts';
 import { Customer } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
 import { StockItem } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
-import { Order, OrderStatus, type PlaceOrderRequest } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
+import {
+  Order,
+  OrderShipment,
+  OrderStatus,
+  type PlaceOrderRequest,
+} from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import { Payment, PaymentStatus } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
 import { Wallet } from '@caudal/contract/gen/caudal/payments/v1/wallets.ts';
 import { Shipment } from '@caudal/contract/gen/caudal/shipping/v1/shipping.ts';
@@ -103,7 +108,7 @@ export function fakeSystem({ fault = () => undefined, stepsPerRead = 1 }: FakeOp
       order.status = paid ? OrderStatus.ORDER_STATUS_CONFIRMED : OrderStatus.ORDER_STATUS_REJECTED;
       order.reason = paid ? '' : 'INSUFFICIENT_FUNDS';
     } else if (status === OrderStatus.ORDER_STATUS_CONFIRMED && !shipment) {
-      order.shipment = { shipmentId: order.orderId, status: 'created', carrier: '', trackingNumber: '' };
+      order.shipment = OrderShipment.fromPartial({ shipmentId: order.orderId, status: 'created' });
     } else if (status === OrderStatus.ORDER_STATUS_CONFIRMED && shipment!.status !== 'created') {
       order.status = OrderStatus.ORDER_STATUS_SHIPPED;
     } else if (status === OrderStatus.ORDER_STATUS_SHIPPED && shipment!.status === 'delivered') {
@@ -132,7 +137,7 @@ export function fakeSystem({ fault = () => undefined, stepsPerRead = 1 }: FakeOp
       paymentId,
       Payment.fromPartial({ paymentId, orderId: order.orderId, amount: { ...order.total }, walletId, status }),
     );
-    order.payment = { paymentId, status: enough ? 'succeeded' : 'failed', amount: { ...order.total! } };
+    order.payment = { paymentId, status: enough ? 'succeeded' : 'failed', amount: { ...order.total! }, refunds: [] };
   }
 
   function pageOf<T>(all: Iterable<T>, { pageSize, pageToken }: { pageSize: number; pageToken: string }) {

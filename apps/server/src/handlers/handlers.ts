@@ -11,7 +11,6 @@ import type { RebuildOptions } from '@caudal/projections/generations/rebuild.ts'
 import type { ProjectorOptions } from '@caudal/projections/projector.ts';
 import type { ViewStore } from '@caudal/projections/stores/store.ts';
 import type { TimedHandler } from '@caudal/sagas/saga-handler.ts';
-import { readStarts } from '@caudal/sagas/start-positions.ts';
 import type { App } from '../app.ts';
 import type { LocalContext } from '../local-context.ts';
 import { cacheKey } from '../queries/view-readers.ts';
@@ -77,14 +76,11 @@ export function projectionHandler(app: App, of: LocalProjection, generation: num
 }
 
 /**
- * The handlers of a context's sagas, each beginning where that is recorded. They may open resources; the end of the
- * lifecycle closes them.
+ * The handlers of a context's sagas. They may open resources; the end of the lifecycle closes them.
  */
 export async function sagaHandlers(app: App, local: LocalContext): Promise<TimedHandler[]> {
   const { context, database } = local;
   const { lifecycle, values } = app;
   const development = values.DATABASE_URL === undefined;
-  const handlers = await context.sagas({ ...app.toolsOf(local), database, signal: lifecycle.ending, development });
-  for (const handler of handlers) handler.beginAfter(await readStarts(database, handler));
-  return handlers;
+  return context.sagas({ ...app.toolsOf(local), database, signal: lifecycle.ending, development });
 }

@@ -1,11 +1,10 @@
 /** Runs an event handler: from its queue if there is a broker, else from the logs. One that needs the logs' order always reads the logs. */
 import type { Context } from '@caudal/context/context.ts';
 import { domainsOf } from '@caudal/contract/entity.ts';
-import type { Running } from '@caudal/kernel/lifetime.ts';
 import { brokerDeadLetters } from '@caudal/messaging/dead-letters/dead-letters.ts';
 import { rabbitFeed } from '@caudal/messaging/rabbitmq/rabbit-feed.ts';
 import { logFeed } from '@caudal/messaging/subscription/log-feed.ts';
-import { runSubscription } from '@caudal/messaging/subscription/subscription.ts';
+import { runSubscription, type Subscription } from '@caudal/messaging/subscription/subscription.ts';
 import type { AnyHandler } from '@caudal/messaging/types.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import type { App } from '../app.ts';
@@ -19,7 +18,7 @@ const SOON_MS = 5_000;
 /**
  * Starts the handler and adds it to /livez. `database`: of the handler's context, for parked streams and checkpoints.
  */
-export function subscribe(app: App, context: Context, database: Database, handler: AnyHandler): Running {
+export function subscribe(app: App, context: Context, database: Database, handler: AnyHandler): Subscription {
   const { values, holder, stores, lifecycle } = app;
   const { broker } = stores;
   // Nothing is lost on the way from a log, so there is nothing to sweep for.
@@ -59,6 +58,7 @@ export function subscribe(app: App, context: Context, database: Database, handle
   });
   const removeCheck = lifecycle.addCheck(`subscription ${handler.name}`, 'live', problem);
   return {
+    ready: running.ready,
     async stop() {
       removeCheck();
       await running.stop();

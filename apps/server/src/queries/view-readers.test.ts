@@ -3,6 +3,7 @@ import type { Cache } from '@caudal/cache/types.ts';
 import { type EventOf, payment } from '@caudal/contract/entities.ts';
 import { Order } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import { newEvent } from '@caudal/eventlog/codec.ts';
+import type { LogReader, RecordedEvent } from '@caudal/eventlog/types.ts';
 import { unavailable } from '@caudal/kernel/errors.ts';
 import type { StoredDocument } from '@caudal/projections/stores/store.ts';
 import { orderDetails } from '@caudal/service-orders/projections/order-details.ts';
@@ -72,6 +73,29 @@ describe('a view reader', () => {
     state.documents.set('o1', document('o1', order('second'), 2));
     await cache.invalidate({ key: cacheKey(orderDetails, 1, 'o1'), version: 2 });
     expect(await read('o1')).toBe('second');
+  });
+
+  test('a view with a version of today proves nothing of a write before a fail-over', async () => {
+    const { store, state } = fakeStore();
+    const orders: LogReader = {
+      ...memoryLog({ domain: 'orders' }),
+      epochs: () => [{ number: 5, after: 0 }],
+      // Others have written this version again.
+      readStreams: async () => [{ epoch: 5 } as RecordedEvent],
+    };
+    const logs = new Map([
+      ['orders', orders],
+      ['payments', memoryLog({ domain: 'payments' })],
+    ]);
+    const definition = { projection: orderDetails, store: 'documents' as const };
+    const reader = viewReader<Order>({ definition, store, logs, cache, cacheIsInvalidated: true });
+    state.documents.set('o1', document('o1', order('of others'), 2));
+    const get = (epoch?: number) => {
+      const write = { stream: 'orders.order/o1', version: 2, ...(epoch && { epoch }) };
+      return reader.get('o1', { ...testCall(), consistency: [write] });
+    };
+    expect((await refusalOf(get())).reason).toBe('WRITE_LOST');
+    expect((await get(5))?.view.reference).toBe('of others');
   });
 
   test.each([

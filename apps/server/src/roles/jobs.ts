@@ -2,7 +2,6 @@
 import type { Settings } from '@caudal/config/config.ts';
 import type { ContextJob, JobTools } from '@caudal/context/context.ts';
 import { domainsOf } from '@caudal/contract/entity.ts';
-import { archiveMonths } from '@caudal/eventlog/archive/archive-months.ts';
 import { isUpgradeEnded, maintainLog } from '@caudal/eventlog/maintenance.ts';
 import { checkJobs } from '@caudal/jobs/check-jobs.ts';
 import { runJobs } from '@caudal/jobs/jobs.ts';
@@ -14,12 +13,10 @@ import { observeGauge } from '@caudal/telemetry/observed-gauge.ts';
 import type { App } from '../app.ts';
 import { sagaDefinitions } from '../handlers/definitions.ts';
 import type { LocalContext } from '../local-context.ts';
-import type { RuntimeValues } from '../settings/settings.ts';
+import { archiving } from './archiving.ts';
 
 /** A run has 5 s to end after its signal; in addition its record may wait for the database. */
 const STOP_MS = 20_000;
-/** A month is written and read back: 250 million events at 6,000 a second. */
-const ARCHIVE_MS = 12 * 3_600_000;
 
 export function startJobs(app: App): void {
   for (const local of app.locals) {
@@ -58,21 +55,6 @@ export function jobsOf(app: App, local: LocalContext): ContextJob[] {
   const jobs = [maintenance, archiving(local, app.values), cursorEnds, ...(context.jobs ?? [])];
   checkJobs(context.name, jobs);
   return jobs;
-}
-
-/** The job that moves old months; its lease is also that of putting one back. */
-export function archiving({ context, database: plain, archive }: LocalContext, values: RuntimeValues): ContextJob {
-  return {
-    name: 'archive-months',
-    description:
-      'Moves old months of the log to the archive, if CAUDAL_ARCHIVE names one, after it has read them back from there.',
-    schedule: '40 1 * * *',
-    timeoutMs: ARCHIVE_MS,
-    async run({ database }, { signal }) {
-      const afterMonths = values.CAUDAL_ARCHIVE_AFTER_MONTHS;
-      if (archive) await archiveMonths({ database, plain, archive, domain: context.name, afterMonths, signal });
-    },
-  };
 }
 
 /** See docs/bounds.md, Cursors end. */

@@ -1,7 +1,7 @@
 /** The saga role: runs its contexts' sagas, by events and by timers. */
 import { domainsOf } from '@caudal/contract/entity.ts';
 import { isTransient } from '@caudal/kernel/errors.ts';
-import { backoffMs, sleep, systemClock } from '@caudal/kernel/time.ts';
+import { backoffMs, sleep, systemClock, within } from '@caudal/kernel/time.ts';
 import { watchSagaLosses } from '@caudal/sagas/losses.ts';
 import { readEnd, recordStarts } from '@caudal/sagas/start-positions.ts';
 import { runTimers } from '@caudal/sagas/timers.ts';
@@ -19,6 +19,8 @@ const log = logger('saga');
 const EMBEDDED_EVERY_MS = 5_000;
 /** Each loop of the timers makes a round every few seconds, and a round takes far less than this. */
 const STUCK_MS = 10 * 60_000;
+/** How long a start waits for queues to be bound. Without the broker, or a log of another deployment, it goes on. */
+const BIND_MS = 10_000;
 
 /** Migrating the database has recorded where sagas begin, but of the logs of this deployment only. */
 async function recordMissing(app: App, { context, database }: LocalContext): Promise<void> {
@@ -38,8 +40,10 @@ async function recordMissing(app: App, { context, database }: LocalContext): Pro
   }
 }
 
+/** Starts all sagas; returns once their queues are bound, so that no event is published past them. */
 export async function startSagas(app: App): Promise<void> {
   const { lifecycle } = app;
+  const bound: Promise<void>[] = [];
   const everyMs = app.values.DATABASE_URL === undefined ? EMBEDDED_EVERY_MS : undefined;
   for (const local of app.locals) {
     const { context, database } = local;
@@ -48,6 +52,7 @@ export async function startSagas(app: App): Promise<void> {
     if (handlers.length === 0) continue;
     for (const handler of handlers) {
       const subscription = subscribe(app, context, database, handler);
+      bound.push(subscription.ready);
       lifecycle.onStop(`saga ${handler.name}`, () => subscription.stop());
       const logs = app.logsFor(context, domainsOf(handler.entities));
       const losses = watchSagaLosses({ handler, logs, database, holder: app.holder });
@@ -58,4 +63,6 @@ export async function startSagas(app: App): Promise<void> {
     lifecycle.addCheck(`timers of ${context.name}`, 'live', problem);
     lifecycle.onStop(`timers of ${context.name}`, () => timers.stop());
   }
+  if (!(await within(BIND_MS, Promise.all(bound), lifecycle.ending)) && !lifecycle.ending.aborted)
+    log.warn('queues of sagas are not bound yet: events that are published until then wait for reconciliation');
 }

@@ -10,7 +10,8 @@ import { isBusyError, sqlState } from '@caudal/postgres/errors.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { counter } from '@caudal/telemetry/metrics.ts';
 import type { Archive } from './archive.ts';
-import { exportMonth, type StreamEnd, verifyMonth } from './export-month.ts';
+import { type ExportedMonth, exportMonth, type StreamEnd, verifyMonth } from './export-month.ts';
+import { findAttempt } from './former-attempt.ts';
 import { firstDay, selectArchived } from './months.ts';
 import { detach, lockPartitions, tableOf, tidyPartitions, waitBriefly } from './partitions.ts';
 
@@ -20,6 +21,8 @@ const archivedBytes = counter('eventlog_archived_bytes_total', 'Bytes that these
 
 /** The largest table that is moved: its events would not fit into objects of 10,000 parts. */
 const largestTable = 400 * 2 ** 30;
+
+const streamsAPage = 50_000;
 
 export interface ArchiveOptions {
   /** `transaction` commits only while the run holds the job's lease. */
@@ -64,9 +67,12 @@ function selectDue(db: Transaction, afterMonths: number): Promise<DueMonth[]> {
   });
 }
 
-/** An archive or a database that can't be reached, or the end of the run: no other month would fare better. */
+/**
+ * An archive or a database that can't be reached, or the end of the run: no other month would fare better. Not a statement that took
+ * too long, or has met damage.
+ */
 const concernsAll = (error: unknown, signal: AbortSignal) =>
-  signal.aborted || isCode(error, 'UNAVAILABLE') || (error as Error).name === 'LeaseLost';
+  signal.aborted || (isCode(error, 'UNAVAILABLE') && !isBusyError(error)) || (error as Error).name === 'LeaseLost';
 
 /**
  * Moves all months that are due. Returns their names. A month that can't be moved stays as it is, and the others are moved; then the
@@ -102,7 +108,6 @@ async function moveOut(options: ArchiveOptions, due: DueMonth): Promise<void> {
   const { database, archive, domain, signal, onStep } = options;
   const { month } = due;
   const { store } = archive;
-  const path = `${domain}/${month}/${newId()}`;
   const [{ size }] = (await database.query<{ size: number }>({
     text: 'SELECT pg_table_size(to_regclass($1)) AS size',
     values: [tableOf(month)],
@@ -110,9 +115,7 @@ async function moveOut(options: ArchiveOptions, due: DueMonth): Promise<void> {
   if (size > largestTable)
     throw new Error(`${tableOf(month)} has ${size} bytes: tables of more than ${largestTable} can't be archived yet.`);
   await onStep?.('export', month);
-  const { manifest, hash, bytes } = await exportMonth({ database, store, domain, extent: due, path, signal });
-  await onStep?.('verify', month);
-  await verifyMonth(store, manifest, signal, (ends) => noteEnds(database, month, ends));
+  const { path, manifest, hash, bytes } = (await takeUp(options, due)) ?? (await writeAndVerify(options, due));
   await onStep?.('switch', month);
   signal.throwIfAborted();
   await database.transaction(async (tx) => {
@@ -128,6 +131,52 @@ async function moveOut(options: ArchiveOptions, due: DueMonth): Promise<void> {
   archivedEvents.add(manifest.events, { domain });
   archivedBytes.add(bytes, { domain });
   log.info({ domain, month, events: manifest.events, bytes, path }, 'a month is read from the archive from now on');
+}
+
+/** Verifies what an earlier run has written whole, if there is such an attempt. Undefined: it is to be written anew. */
+async function takeUp(options: ArchiveOptions, due: DueMonth): Promise<ExportedMonth | undefined> {
+  const { database, archive, domain, signal, onStep } = options;
+  const { month } = due;
+  const attempt = await findAttempt({ database, store: archive.store, domain, extent: due, signal });
+  if (!attempt) return undefined;
+  await onStep?.('verify', month);
+  try {
+    await verify(options, month, attempt);
+    return attempt;
+  } catch (error) {
+    if (concernsAll(error, signal)) throw error;
+    log.warn(
+      { domain, month, path: attempt.path, err: error },
+      'what was written of a month is not whole: it is written anew',
+    );
+    return undefined;
+  }
+}
+
+async function writeAndVerify(options: ArchiveOptions, due: DueMonth): Promise<ExportedMonth> {
+  const { database, archive, domain, signal, onStep } = options;
+  const { month } = due;
+  const path = `${domain}/${month}/${newId()}`;
+  const exported = await exportMonth({ database, store: archive.store, domain, extent: due, path, signal });
+  await onStep?.('verify', month);
+  await verify(options, month, exported);
+  return exported;
+}
+
+/** Reads the month back, and compares its streams with those that the database has. */
+async function verify(
+  { database, archive, signal }: ArchiveOptions,
+  month: string,
+  { manifest }: ExportedMonth,
+): Promise<void> {
+  let streams = 0;
+  await verifyMonth(archive.store, manifest, signal, (ends) => {
+    streams += ends.length;
+    return noteEnds(database, month, ends);
+  });
+  const known = await countStreams(database, month, signal);
+  if (known !== streams)
+    throw new Error(`stream_months has ${known} streams of ${month}, of which there are events of ${streams}.`);
 }
 
 /**
@@ -155,6 +204,29 @@ async function noteEnds(database: ArchiveOptions['database'], month: string, end
     }),
   );
   if (row!.wrong !== null) throw new Error(`stream_months disagrees with the events of ${row!.wrong} in ${month}.`);
+}
+
+/**
+ * How many streams `stream_months` has for a month. One without events would be a stream that nobody can append to once the month has
+ * left, since its version is nowhere.
+ */
+async function countStreams(database: ArchiveOptions['database'], month: string, signal: AbortSignal): Promise<number> {
+  let count = 0;
+  let last = { stream: '', month: '0001-01-01' };
+  for (;;) {
+    signal.throwIfAborted();
+    const [page] = await database.query<{ count: number; stream: string | null; month: string }>({
+      text: `WITH page AS (
+          SELECT stream, month FROM stream_months WHERE (stream, month) > ($2, $3::date) ORDER BY stream, month LIMIT $4
+        ) SELECT (SELECT count(*) FROM page WHERE month = $1::date) AS count, l.stream, l.month::text AS month
+        FROM (SELECT) one LEFT JOIN (SELECT * FROM page ORDER BY stream DESC, month DESC LIMIT 1) l ON true`,
+      values: [firstDay(month), last.stream, last.month, streamsAPage],
+    });
+    const { stream, month: lastMonth, count: more } = page!;
+    if (stream === null) return count;
+    count += more;
+    last = { stream, month: lastMonth };
+  }
 }
 
 /**

@@ -1,13 +1,18 @@
+import { cp } from 'node:fs/promises';
 import { zstdCompressSync } from 'node:zlib';
 import { openS3Store } from '@caudal/archive-store/s3-store.ts';
 import { freshBucket } from '@caudal/archive-store/testing/bucket.ts';
 import type { ArchiveStore } from '@caudal/archive-store/types.ts';
+import type { CaudalError } from '@caudal/kernel/errors.ts';
+import type { Database } from '@caudal/postgres/database.ts';
+import { sqlState } from '@caudal/postgres/errors.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { openReader } from '../reader.ts';
 import { selectStreamHeads } from '../streams.ts';
 import { archiveNow } from '../testing/archive-now.ts';
 import { someAppend, someCommand } from '../testing/events.ts';
-import { setClockAhead } from '../testing/log.ts';
+import { freshLog, setClockAhead } from '../testing/log.ts';
 import { folderArchive, oldLog, onlyIn, tablesOfEvents, throughout } from '../testing/old-log.ts';
 import { expectWhole } from '../testing/whole-log.ts';
 import { openArchive } from './archive.ts';
@@ -80,6 +85,29 @@ describeWith(['postgres'], 'a log whose old months have left', () => {
     ).toEqual(versions);
   });
 
+  test('is read without an error in the server, but for the first that finds where the archive ends', async () => {
+    const errors: unknown[] = [];
+    const { database, archive } = old;
+    const query: Database['query'] = (statement) =>
+      database.query(statement).catch((error: unknown) => {
+        errors.push(sqlState(error));
+        throw error;
+      }) as never;
+    const reader = openReader({ database: { ...database, query }, domain: 'orders', archive });
+    const cursors = [throughout, onlyIn(0), onlyIn(4)].map((stream) => ({ stream, afterVersion: 0 }));
+    expect(await reader.readStreams(cursors)).toHaveLength(11 + 3 + 3);
+    const reaching = reader.readStreams(cursors, { livingOnly: true });
+    await expect(reaching).rejects.toMatchObject({ streams: new Set([throughout, onlyIn(0)]) });
+    expect(await reader.readStreams(cursors.slice(2), { livingOnly: true })).toHaveLength(3);
+    expect(errors).toEqual([]);
+    for (const _ of [1, 2]) {
+      await reader.readLog(0, { limit: 3 });
+      await reader.heads(0, { limit: 3 });
+    }
+    expect(errors).toEqual(['58A01']);
+    await reader.stop();
+  });
+
   test('takes appends to streams whose events are all archived, without the archive', async () => {
     const { log } = old.open({ archive: undefined });
     expect(await log.append(someAppend(onlyIn(0), 0, ['x']))).toMatchObject({
@@ -120,8 +148,11 @@ describeWith(['postgres'], 'a log whose old months have left', () => {
       days: 30,
       signal: new AbortController().signal,
     };
+    const isMonth = (listed: ListedMonth) => listed.month === month;
+    const { path } = (await listMonths(old.database)).find(isMonth)!;
     expect(await restoreMonth(options)).toBe(11);
     expect(await restoreMonth(options)).toBeUndefined();
+    expect((await listMonths(old.database)).find(isMonth)).toMatchObject({ where: 'database', formerPaths: [path] });
     expect((await log.readLog(0)).events).toEqual(before);
     expect(await tablesOfEvents(old.database)).toContain(`events_${month.replace('-', '_')}`);
     expect(await archiveNow(old, target.store)).toEqual([]);
@@ -157,6 +188,53 @@ describeWith(['postgres'], 'a log whose old months have left', () => {
     );
     expect((await log.readLog(0)).events.slice(0, 5)).toEqual(old.events.slice(0, 5));
   });
+
+  test('is read from a copy of the archive; while that is not whole, both places are named', async () => {
+    const copy = await folderArchive();
+    const { log } = old.open({ archive: openArchive(copy.store) });
+    const error = (await log.readLog(0).catch((thrown: unknown) => thrown)) as CaudalError;
+    expect(error).toMatchObject({ code: 'UNAVAILABLE', reason: 'ARCHIVE_UNAVAILABLE' });
+    for (const folder of [target.folder, copy.folder]) expect(error.message).toContain(folder);
+    await cp(target.folder, copy.folder, { recursive: true });
+    expect((await log.readLog(0)).events.slice(0, 5)).toEqual(old.events.slice(0, 5));
+    await copy.remove();
+  });
+});
+
+describeWith(['postgres'], 'a month of large events', () => {
+  test('is moved and put back in pages that are bounded by bytes', async () => {
+    const target = await folderArchive();
+    const archive = openArchive(target.store);
+    const fresh = await freshLog('orders', { archive });
+    await setClockAhead(fresh.database, '-30 months');
+    const content = 'x'.repeat(500_000);
+    for (let n = 0; n < 40; n++) await fresh.log.append(someAppend('orders.order/large', n, [content]));
+    await setClockAhead(fresh.database, '0 months');
+    await fresh.log.append(someAppend('orders.order/now', 0, ['x']));
+    const pages: number[] = [];
+    const query: Database['query'] = async (statement) => {
+      const rows = await fresh.database.query<Record<string, unknown>>(statement);
+      const bytes = rows.reduce((sum, { data }) => sum + (data instanceof Uint8Array ? data.length : 0), 0);
+      if (bytes > 0) pages.push(bytes);
+      return rows as never;
+    };
+    const database = { ...fresh.database, query };
+    const [month] = await archiveNow({ database, url: fresh.url }, target.store);
+    expect(Math.max(...pages)).toBeLessThan(11_000_000);
+    expect(pages.length).toBeGreaterThan(3);
+    const progress: number[] = [];
+    const restored = await restoreMonth({
+      ...{ database, plain: { url: fresh.url, schema: 'orders' }, archive, domain: 'orders', month: month!, days: 30 },
+      signal: new AbortController().signal,
+      onProgress: ({ done }) => progress.push(done),
+    });
+    expect(restored).toBe(40);
+    // 16 MiB are some 25 events in base64.
+    expect(progress.length).toBeGreaterThan(1);
+    expect((await fresh.log.readLog(0)).events).toHaveLength(41);
+    await fresh.drop();
+    await target.remove();
+  }, 90_000);
 });
 
 describeWith(['postgres'], 'a log that version 0.2 may read', () => {

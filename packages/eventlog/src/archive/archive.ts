@@ -1,13 +1,13 @@
 /** Looks events up in the archive. Frames, indexes and manifests that were read lately stay in memory, within a bound. */
 import { archiveUnavailable } from '@caudal/archive-store/errors.ts';
 import { limitReads } from '@caudal/archive-store/limit-reads.ts';
-import type { ArchiveStore } from '@caudal/archive-store/types.ts';
+import { type ArchiveStore, NoObject } from '@caudal/archive-store/types.ts';
 import { counter, histogram } from '@caudal/telemetry/metrics.ts';
 import { LRUCache } from 'lru-cache';
 import type { RecordedEvent } from '../types.ts';
 import { compareKeys, type Frame, type Key, lastAtOrBefore, parseEntries, readFrame } from './frames.ts';
 import { type ArchivedEvent, parseLines, toRecorded } from './line.ts';
-import { type Manifest, type MonthFile, manifestName, parseManifest } from './manifest.ts';
+import { longestManifest, type Manifest, type MonthFile, manifestName, parseManifest } from './manifest.ts';
 import type { ArchivedMonth } from './months.ts';
 import { keyOf, type Order } from './sequence.ts';
 
@@ -36,7 +36,6 @@ const indexesKept = 16 * 2 ** 20;
 /** The most that one look-up reads. */
 const framesAtOnce = 16;
 const bytesAtOnce = 2 ** 20;
-const longestManifest = 64 * 2 ** 20;
 
 const seconds = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5];
 const reads = counter('eventlog_archive_reads_total', 'Requests to the archive of old months, by result');
@@ -83,7 +82,6 @@ export function openArchive(store: ArchiveStore): Archive {
   }
 
   async function manifestOf(month: ArchivedMonth): Promise<Manifest> {
-    if (month.archive !== store.where) throw otherArchive(month);
     const known = manifests.get(month.path);
     if (known) return known;
     const bytes = await getRange('stream', manifestName(month.path), { offset: 0, length: longestManifest });
@@ -157,33 +155,43 @@ export function openArchive(store: ArchiveStore): Archive {
     return found.map(toRecorded);
   }
 
-  const otherArchive = ({ archive, path }: ArchivedMonth) =>
-    archiveUnavailable(
-      archive,
-      `this process reads ${store.where}, but "${path}" was written there; set CAUDAL_ARCHIVE to it.`,
-    );
+  /**
+   * What is read is proved by its hashes, so a copy of the archive is as good as the one that was written to. What is not in it may be
+   * there yet, or is somewhere else.
+   */
+  async function maybeCopy<T>({ archive, path }: ArchivedMonth, work: Promise<T>): Promise<T> {
+    try {
+      return await work;
+    } catch (error) {
+      if (!(error instanceof NoObject) || archive === store.where) throw error;
+      const why = `"${path}" was written to ${archive}, and is not all here; set CAUDAL_ARCHIVE to that, or to a copy of it.`;
+      throw archiveUnavailable(store.where, why, error);
+    }
+  }
 
   return {
     store,
-    readPositions: (month, after, to) => readBetween(month, 'position', [after + 1], [to]),
-    readStream: (month, stream, after, to) => readBetween(month, 'stream', [stream, after + 1], [stream, to]),
-    async check(month, signal) {
-      const { path } = month;
-      if (month.archive !== store.where) throw otherArchive(month);
-      const bytes = await store.getRange(manifestName(path), { offset: 0, length: longestManifest }, signal);
-      const { byPosition, byStream } = parseManifest(bytes, month);
-      const there = new Map((await store.list(`${path}/`, signal)).map(({ name, bytes: size }) => [name, size]));
-      for (const { object, bytes: size } of [byPosition, byPosition.index, byStream, byStream.index])
-        if (there.get(object) !== size)
-          throw new Error(
-            `"${object}" of ${size} bytes is not in the archive ${store.where} any more: restore that object.`,
-          );
-      // An object can be listed and yet not be read, in a class of storage that must be thawed first.
-      for (const file of [byPosition, byStream]) {
-        const part = file.index.frames.at(-1)!;
-        const last = parseEntries(await readFrame(await store.getRange(file.index.object, part, signal), part)).at(-1)!;
-        await readFrame(await store.getRange(file.object, last, signal), last);
-      }
-    },
+    readPositions: (month, after, to) => maybeCopy(month, readBetween(month, 'position', [after + 1], [to])),
+    readStream: (month, stream, after, to) =>
+      maybeCopy(month, readBetween(month, 'stream', [stream, after + 1], [stream, to])),
+    check: (month, signal) => maybeCopy(month, check(month, signal)),
   };
+
+  async function check(month: ArchivedMonth, signal: AbortSignal): Promise<void> {
+    const { path } = month;
+    const bytes = await store.getRange(manifestName(path), { offset: 0, length: longestManifest }, signal);
+    const { byPosition, byStream } = parseManifest(bytes, month);
+    const there = new Map((await store.list(`${path}/`, signal)).map(({ name, bytes: size }) => [name, size]));
+    for (const { object, bytes: size } of [byPosition, byPosition.index, byStream, byStream.index])
+      if (there.get(object) !== size)
+        throw new Error(
+          `"${object}" of ${size} bytes is not in the archive ${store.where} any more: restore that object.`,
+        );
+    // An object can be listed and yet not be read, in a class of storage that must be thawed first.
+    for (const file of [byPosition, byStream]) {
+      const part = file.index.frames.at(-1)!;
+      const last = parseEntries(await readFrame(await store.getRange(file.index.object, part, signal), part)).at(-1)!;
+      await readFrame(await store.getRange(file.object, last, signal), last);
+    }
+  }
 }

@@ -1,5 +1,4 @@
 /** Writes the files of a month into the archive, and reads them back. Steps 1 and 2 of docs/archive.md. */
-import { setImmediate as othersTurn } from 'node:timers/promises';
 import type { ArchiveStore } from '@caudal/archive-store/types.ts';
 import { sleep } from '@caudal/kernel/time.ts';
 import type { Transaction } from '@caudal/postgres/database.ts';
@@ -23,10 +22,18 @@ export interface ExportOptions {
 const maxPauseMs = 20;
 const streamsABatch = 1_000;
 
+/** What is in the archive of a month, not verified yet. */
+export interface ExportedMonth {
+  path: string;
+  manifest: Manifest;
+  /** Of the manifest. */
+  hash: Buffer;
+  /** Of all objects. */
+  bytes: number;
+}
+
 /** Writes all objects of a month, the manifest last. Throws if its table is not whole, or the store fails. */
-export async function exportMonth(
-  options: ExportOptions,
-): Promise<{ manifest: Manifest; hash: Buffer; bytes: number }> {
+export async function exportMonth(options: ExportOptions): Promise<ExportedMonth> {
   const { store, domain, extent, path, signal } = options;
   const [positions, streams] = [await writeFile(options, 'position'), await writeFile(options, 'stream')];
   if (positions.digest !== streams.digest)
@@ -40,7 +47,7 @@ export async function exportMonth(
   await store.put(manifestName(path), pieces([text]), signal);
   const files = [manifest.byPosition, manifest.byStream];
   const bytes = files.reduce((sum, file) => sum + file.bytes + file.index.bytes, text.length);
-  return { manifest, hash: hashOf(text), bytes };
+  return { path, manifest, hash: hashOf(text), bytes };
 }
 
 async function* pieces(of: Buffer[]): AsyncIterable<Buffer> {
@@ -102,7 +109,9 @@ export async function verifyMonth(
     ['stream', byStream],
   ] as const) {
     const sequence = openSequence(order, extent);
+    let began = performance.now();
     for await (const { frame, lines } of readFrames(store, file, signal)) {
+      signal.throwIfAborted();
       if (compareKeys(frame.first, keyOf(order, lines[0]!)) !== 0)
         throw new Error(`The index of "${file.object}" is wrong about the frame at ${frame.offset}.`);
       for (const event of lines) {
@@ -118,7 +127,9 @@ export async function verifyMonth(
         await onStreams(ends.slice(0, -1));
         ends = ends.slice(-1);
       }
-      await othersTurn();
+      // As when it was written: as much time is left to others.
+      await sleep(Math.min(maxPauseMs, performance.now() - began), signal);
+      began = performance.now();
     }
     if (sequence.end().digest !== digest) throw new Error(`"${file.object}" differs from what was written there.`);
   }

@@ -2,7 +2,9 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { archiveUnavailable } from '@caudal/archive-store/errors.ts';
 import type { ArchiveStore } from '@caudal/archive-store/types.ts';
+import type { Database } from '@caudal/postgres/database.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { archiveNow } from '../testing/archive-now.ts';
@@ -137,6 +139,56 @@ describeWith(['postgres'], 'archiving that is interrupted', () => {
     await expect(archiveNow(old, target.store)).rejects.toThrow('5 comes after position 3');
     await old.database.query({ text: `INSERT INTO ${table} SELECT * FROM kept` });
     // The other one was moved nevertheless.
+    expect(await archiveNow(old, target.store)).toEqual([month]);
+    await expectMoved();
+  });
+
+  test('what was written whole is verified by the next run, and not written again', async () => {
+    const [{ month }] = (await listMonths(old.database)) as [ListedMonth];
+    const away: ArchiveStore = {
+      ...target.store,
+      // biome-ignore lint/correctness/useYield: it fails at once
+      async *get() {
+        throw archiveUnavailable('the bucket', 'it is away.');
+      },
+    };
+    await expect(archiveNow(old, away)).rejects.toMatchObject({ reason: 'ARCHIVE_UNAVAILABLE' });
+    const written: string[] = [];
+    const watched: ArchiveStore = {
+      ...target.store,
+      put(name, ...of) {
+        written.push(name);
+        return target.store.put(name, ...of);
+      },
+    };
+    expect(await archiveNow(old, watched)).toHaveLength(2);
+    expect(written).toHaveLength(5);
+    expect(written.filter((name) => name.includes(month))).toEqual([]);
+    await expectMoved();
+  });
+
+  test('a month whose statements take too long does not stop the others', async () => {
+    const [{ month }] = (await listMonths(old.database)) as [ListedMonth];
+    const query: Database['query'] = (statement) => {
+      const isRead = statement.text.includes('month_by_position') && statement.values?.[0] === `${month}-01`;
+      return old.database.query(
+        isRead ? { text: 'SELECT pg_cancel_backend(pg_backend_pid()), pg_sleep(5)' } : statement,
+      ) as never;
+    };
+    const slow = { database: { ...old.database, query }, url: old.url };
+    await expect(archiveNow(slow, target.store)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    expect(await archiveNow(old, target.store)).toEqual([month]);
+    await expectMoved();
+  });
+
+  test('a month whose streams are not those of its events is not archived', async () => {
+    const [{ month }] = (await listMonths(old.database)) as [ListedMonth];
+    await old.database.query({
+      text: `INSERT INTO stream_months (stream, month, after) VALUES ('orders.order/nothing', $1, 0)`,
+      values: [`${month}-01`],
+    });
+    await expect(archiveNow(old, target.store)).rejects.toThrow(/stream_months has \d+ streams of/);
+    await old.database.query({ text: `DELETE FROM stream_months WHERE stream = 'orders.order/nothing'` });
     expect(await archiveNow(old, target.store)).toEqual([month]);
     await expectMoved();
   });

@@ -18,6 +18,8 @@ export interface ListedMonth {
   /** Where its objects are, below CAUDAL_ARCHIVE. */
   path: string | null;
   archivedAt: Date | null;
+  /** Where its objects were before it was put back, the oldest first: backups from before then still need them. */
+  formerPaths: string[];
   /** Of a month that was put back: until when it stays. */
   staysUntil: Date | null;
 }
@@ -30,7 +32,8 @@ export function listMonths(db: Transaction): Promise<ListedMonth[]> {
           WHEN r.until > log_clock() THEN 'returning' ELSE 'leaving' END AS where,
         m.after + 1 AS from, coalesce(m.end, (SELECT e.position FROM log_end() e)) - m.after AS events,
         coalesce(t.size, 0) AS "databaseBytes", coalesce(a.bytes, 0) AS "archiveBytes", a.path, a.archived_at AS "archivedAt",
-        CASE WHEN r.until > log_clock() THEN r.until END AS "staysUntil"
+        CASE WHEN r.until > log_clock() THEN r.until END AS "staysUntil",
+        ARRAY(SELECT f.path FROM former_archives f WHERE f.month = m.month ORDER BY f.ended_at) AS "formerPaths"
       FROM (SELECT month, after, lead(after) OVER (ORDER BY month) AS end FROM months) m
       LEFT JOIN archived_months a ON a.month = m.month
       LEFT JOIN restored_months r ON r.month = m.month

@@ -23,6 +23,9 @@ export interface Manifest {
   byStream: MonthFile;
 }
 
+/** The most that is read of one. */
+export const longestManifest = 64 * 2 ** 20;
+
 export const manifestName = (path: string) => `${path}/manifest.json`;
 
 export const hashOf = (text: string | Uint8Array) => createHash('sha256').update(text).digest();

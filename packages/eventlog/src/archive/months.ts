@@ -102,31 +102,43 @@ const toArchived = (row: EventRow): ArchivedEvent => ({
   data: row.data.toString('base64'),
 });
 
+/** Bounds of a page. It is in memory as bytes, in base64 and as text. */
 const pageSize = 500;
+const pageBytes = 8 * 2 ** 20;
+/** Before the size of events is known. */
+const firstPage = 20;
+
+/** How many events are read next: by the size of those that were read last. */
+function nextPage(rows: EventRow[]): number {
+  const bytes = rows.reduce((sum, { metadata, data }) => sum + metadata.length + data.length, 0);
+  return Math.max(1, Math.min(pageSize, Math.floor((pageBytes * rows.length) / (bytes + 1))));
+}
 
 /** The events of a month's table in the order of positions, in pages. */
 export async function* readByPosition(db: Transaction, month: string): AsyncIterable<ArchivedEvent[]> {
-  for (let last = 0; ; ) {
-    const rows = await db.query<EventRow>({
-      text: `SELECT ${columns} FROM month_by_position($1, $2, ${pageSize})`,
-      values: [firstDay(month), last],
+  for (let [last, most] = [0, firstPage]; ; ) {
+    const rows: EventRow[] = await db.query<EventRow>({
+      text: `SELECT ${columns} FROM month_by_position($1, $2, $3)`,
+      values: [firstDay(month), last, most],
     });
     if (rows.length === 0) return;
     yield rows.map(toArchived);
     last = rows.at(-1)!.position;
+    most = nextPage(rows);
   }
 }
 
 /** The same in the order of streams and versions. */
 export async function* readByStream(db: Transaction, month: string): AsyncIterable<ArchivedEvent[]> {
-  for (let [stream, version] = ['', 0]; ; ) {
+  for (let [stream, version, most] = ['', 0, firstPage]; ; ) {
     const rows: EventRow[] = await db.query<EventRow>({
-      text: `SELECT ${columns} FROM month_by_stream($1, $2, $3, ${pageSize})`,
-      values: [firstDay(month), stream, version],
+      text: `SELECT ${columns} FROM month_by_stream($1, $2, $3, $4)`,
+      values: [firstDay(month), stream, version, most],
     });
     if (rows.length === 0) return;
     yield rows.map(toArchived);
     ({ stream, version } = rows.at(-1)!);
+    most = nextPage(rows);
   }
 }
 

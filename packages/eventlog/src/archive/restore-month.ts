@@ -13,6 +13,7 @@ const log = logger('eventlog');
 
 /** Written in one transaction, and more by at most a frame. */
 const eventsAtATime = 4_000;
+const bytesAtATime = 16 * 2 ** 20;
 
 export interface RestoreOptions {
   /** `transaction` commits only while the run holds the lease of the job that archives months. */
@@ -56,7 +57,11 @@ export async function restoreMonth(options: RestoreOptions): Promise<number | un
   await attach(plain, database, month);
   await database.transaction(async (tx) => {
     await lockPartitions(tx);
-    await tx.query({ text: 'DELETE FROM archived_months WHERE month = $1', values: [firstDay(month)] });
+    await tx.query({
+      text: `WITH former AS (DELETE FROM archived_months WHERE month = $1 RETURNING path, month, archive, bytes)
+        INSERT INTO former_archives (path, month, archive, bytes) SELECT * FROM former`,
+      values: [firstDay(month)],
+    });
     await tx.query({ text: 'SELECT make_month_functions(month_suffix($1::date))', values: [firstDay(month)] });
   });
   log.info({ domain, month, events: row.events, days }, 'a month was put back into the database');
@@ -91,17 +96,23 @@ async function fill(
   if (last >= end) return;
   const manifest = parseManifest(await readAll(archive.store.get(manifestName(row.path), signal)), row);
   let gathered: ArchivedEvent[] = [];
+  let bytes = 0;
   const write = async () => {
     if (gathered.length === 0) return;
     await database.transaction((tx) => insert(tx, table, gathered));
     last = gathered.at(-1)!.position;
     gathered = [];
+    bytes = 0;
     onProgress?.({ done: last - after, total: end - after });
   };
   for await (const { lines } of readFrames(archive.store, manifest.byPosition, signal)) {
     signal.throwIfAborted();
-    gathered.push(...lines.filter(({ position }) => position > last));
-    if (gathered.length >= eventsAtATime) await write();
+    for (const event of lines) {
+      if (event.position <= last) continue;
+      gathered.push(event);
+      bytes += event.metadata.length + event.data.length;
+    }
+    if (gathered.length >= eventsAtATime || bytes >= bytesAtATime) await write();
   }
   await write();
 }

@@ -1,6 +1,5 @@
 /**
- * Reads of a log that reach into archived months: month by month, each from where it is. The functions of an archived month
- * refuse to give events, which is how a reader finds out. See docs/archive.md, Reading.
+ * Reads of a log that reach into archived months: month by month, each from where it is. See docs/archive.md, Reading.
  */
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { int4Array, textArray } from '@caudal/postgres/arrays.ts';
@@ -11,6 +10,7 @@ import { type LogPage, type Page, selectEnd, selectLog, selectStreams } from '..
 import type { RecordedEvent, StreamCursor } from '../types.ts';
 import type { Archive } from './archive.ts';
 import { selectReaching, selectStretchOfLog, selectStretchOfStream } from './months.ts';
+import { ReachesArchive } from './reaches-archive.ts';
 
 /** Streams that are read at a time. Each may take a page of memory. */
 const streamsAtATime = 8;
@@ -18,10 +18,11 @@ const streamsAtATime = 8;
 const attempts = 3;
 
 /**
- * Whether a statement has failed because it needs events of an archived month: that is what its functions said, its table was dropped
- * after the statement began, or the statement is older than the archiving.
+ * Whether a read needs events of an archived month: that is what its functions said, its table was dropped after the statement
+ * began, or the statement is older than the archiving.
  */
-export const isArchived = (error: unknown): boolean => /^(58A01|42P01|40001)$/.test(sqlState(error) ?? '');
+export const isArchived = (error: unknown): boolean =>
+  error instanceof ReachesArchive || /^(58A01|42P01|40001)$/.test(sqlState(error) ?? '');
 
 async function whileMoving<T>(read: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt++) {
@@ -30,16 +31,6 @@ async function whileMoving<T>(read: () => Promise<T>): Promise<T> {
     } catch (error) {
       if (attempt === attempts || !isArchived(error)) throw error;
     }
-  }
-}
-
-/** These streams have events of archived months after their cursors. */
-export class ReachesArchive extends Error {
-  override name = 'ReachesArchive';
-  readonly streams: ReadonlySet<string>;
-  constructor(streams: string[]) {
-    super(`Events of ${streams.length} streams are in the archive.`);
-    this.streams = new Set(streams);
   }
 }
 

@@ -53,6 +53,7 @@ export function rabbitFeed(options: RabbitFeedOptions): Feed {
   const maxBatch = Math.ceil(prefetch / 2);
   const followed = new Set(handler.entities);
   let unserved: () => number[] = () => [];
+  const registered = Promise.withResolvers<void>();
 
   /** The events of a batch. Other messages are dropped; if one was a damaged event, reconciliation finds the event. */
   const eventsOf = (batch: Delivery[]): RecordedEvent[] => {
@@ -82,6 +83,7 @@ export function rabbitFeed(options: RabbitFeedOptions): Feed {
   }
 
   return {
+    ready: registered.promise,
     unserved: () => unserved(),
     async backlog() {
       const late: number[] = [];
@@ -114,6 +116,8 @@ export function rabbitFeed(options: RabbitFeedOptions): Feed {
           try {
             const mayRelease = shares.role(0) === 'first' && !shares.isMixed();
             done = (await registerParts({ broker, handler, registries }, { mayRelease })).bound;
+            // Also if a queue is set aside: it has been there before, and the relay binds it again.
+            registered.resolve();
           } catch (error) {
             if (signal.aborted) return;
             log.warn({ handler: handler.name, err: error, attempt }, 'the queues could not be registered and bound');
@@ -160,6 +164,7 @@ export function rabbitFeed(options: RabbitFeedOptions): Feed {
         const batch = await inbox.take(maxBatch, signal);
         if (batch.length > 0) await inbox.during(batch, settleBatch(batch, deliver, signal));
       }
+      registered.resolve();
       forgetMixed();
       shares.leave();
       unserved = () => [];

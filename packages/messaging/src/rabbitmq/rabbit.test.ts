@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { openEventLog } from '@caudal/eventlog/event-log.ts';
 import { migrations as logMigrations } from '@caudal/eventlog/migrations.ts';
+import { within } from '@caudal/kernel/time.ts';
 import { position } from '@caudal/postgres/checkpoint.ts';
 import { type Database, openDatabase } from '@caudal/postgres/database.ts';
 import { migrate } from '@caudal/postgres/migrate.ts';
@@ -97,6 +98,23 @@ describeWith(['postgres', 'rabbitmq'], 'over RabbitMQ', () => {
     await until(() => total() === 1_000);
     inOrder(handler);
     await until(async () => (await rabbit.ready(queue)) === 0);
+  });
+
+  test('what is published once the subscription is ready arrives, without reconciliation', async () => {
+    const { log, handler, relay, consume, total } = await given();
+    await consume().ready;
+    relay();
+    await grow(log, 'orders.order/1', 3);
+    await until(() => total() === 3);
+    inOrder(handler);
+  });
+
+  test('a subscription without the broker is not ready, and is when it ends', async () => {
+    const { consume } = await given('amqp://127.0.0.1:1');
+    const running = consume();
+    expect(await within(500, running.ready)).toBe(false);
+    await running.stop();
+    await running.ready;
   });
 
   test('an event is delivered by the broker as it is in the log', async () => {

@@ -9,7 +9,8 @@
  *     │  becomes a failure of the event that causes it (own-errors.ts).
  *     ├─ gap:    parked? recorded, settled. Else handle again after 20 ms, since another consumer may be applying
  *     │          what is missing; then read that from the log, one query a domain for all gaps of the batch.
- *     │          If the log does not have it either, it is a failure.
+ *     │          If the log does not have it either, it is a failure; so it is if the archive of old months is needed, and away
+ *     │          for 30 s: a single old stream must not hold up all others.
  *     └─ failed: parked? recorded, settled. Else 3 retries with growing pauses, then parked, dead letter, settled.
  *
  * Events that the log has lost in a fail-over are left out at each try (lost.ts).
@@ -20,7 +21,7 @@
  */
 import { domainOf } from '@caudal/contract/entity.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
-import { isTransient } from '@caudal/kernel/errors.ts';
+import { CaudalError, isTransient } from '@caudal/kernel/errors.ts';
 import { type Backoff, backoffMs, sleep } from '@caudal/kernel/time.ts';
 import type { Fence } from '@caudal/postgres/checkpoint.ts';
 import type { Database } from '@caudal/postgres/database.ts';
@@ -48,6 +49,8 @@ export interface SettleOptions {
   retry: Retry;
   /** Pauses between attempts while a dependency is unreachable. */
   pause: Backoff;
+  /** How long a gap waits for the archive of old months; 30,000 ms if absent. */
+  archivePatienceMs?: number | undefined;
   /** Ends every wait; unsettled events stay unsettled. */
   signal: AbortSignal;
 }
@@ -67,16 +70,21 @@ interface Trouble {
 
 const secondLookMs = 20;
 const readLimit = 1_000;
+/** After a gap has waited for the archive in vain, for this long others do not wait. */
+const archiveAwayMs = 300_000;
 /**
  * Gaps in one read. Long gaps of many streams are filled a few at a time: streams that a read does not reach would be
  * given to the handler again and again.
  */
 const cursorsAtOnce = 32;
 
+const isArchiveAway = (error: unknown) => error instanceof CaudalError && error.reason === 'ARCHIVE_UNAVAILABLE';
+
 /** A function that settles batches. It throws only `Stopped`. */
 export function settler(options: SettleOptions): (events: RecordedEvent[], lease?: DeliveryLease) => Promise<void> {
-  const { handler, logs, database, deadLetters, retry, pause, signal } = options;
+  const { handler, logs, database, deadLetters, retry, pause, signal, archivePatienceMs = 30_000 } = options;
   const labels = { handler: handler.name };
+  let archiveAwayUntil = Number.NEGATIVE_INFINITY;
   const patiently = patience({ handler: handler.name, pause, signal });
   const parking = openParking({ handler: handler.name, database });
   const handle = withOwnErrors(handler, signal);
@@ -140,15 +148,19 @@ export function settler(options: SettleOptions): (events: RecordedEvent[], lease
 
   /**
    * The events that the gaps lack, and the streams whose events can't be read for a reason that waiting does not cure, as a damaged
-   * object of the archive. That is a failure of these streams, and of no others.
+   * object of the archive, or that has lasted for too long. That is a failure of these streams, and of no others.
    */
   async function readGaps(gaps: Trouble[]): Promise<{ read: RecordedEvent[]; unreadable: Set<string> }> {
     const cursors = gaps.map(({ stream, seen }) => ({ stream, afterVersion: seen! }));
+    const patientUntil = performance.now() + archivePatienceMs;
     const result = await patiently(async () => {
       try {
         return { read: await logOf(logs, gaps[0]!.stream).readStreams(cursors, { limit: readLimit }) };
       } catch (error) {
-        if (isTransient(error)) throw error;
+        const now = performance.now();
+        const isArchiveGone = isArchiveAway(error) && (now >= patientUntil || now < archiveAwayUntil);
+        if (isTransient(error) && !isArchiveGone) throw error;
+        if (isArchiveGone) archiveAwayUntil = now + archiveAwayMs;
         return { error };
       }
     });

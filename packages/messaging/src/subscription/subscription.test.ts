@@ -1,5 +1,5 @@
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
-import { unavailable } from '@caudal/kernel/errors.ts';
+import { CaudalError, unavailable } from '@caudal/kernel/errors.ts';
 import { sleep } from '@caudal/kernel/time.ts';
 import { type Database, openDatabase } from '@caudal/postgres/database.ts';
 import { migrate } from '@caudal/postgres/migrate.ts';
@@ -109,6 +109,26 @@ describeWith(['postgres'], 'runSubscription', () => {
     expect(handler.applied.get(good)).toEqual(versions(3));
     expect(handler.applied.has(bad)).toBe(false);
     expect(await parked()).toMatchObject([{ stream: bad, version: 1, error: expect.stringContaining('damaged') }]);
+  });
+
+  test('an archive that stays away parks the streams that need it, and no other one waits for it; later ones at once', async () => {
+    const { log, handler, give, calls, parked } = given({ archivePatienceMs: 50 });
+    const [old, other, good] = [`${orders}/old`, `${orders}/other`, `${orders}/good`];
+    const batch = [(await grow(log, old, 3))[2]!, (await grow(log, good, 3))[2]!];
+    let waited = 0;
+    calls.afterRead = async (events) => {
+      if (!events.some(({ stream }) => stream === old || stream === other)) return;
+      waited += 1;
+      throw new CaudalError('UNAVAILABLE', 'ARCHIVE_UNAVAILABLE', 'The archive is away.');
+    };
+    await give(batch);
+    expect(handler.applied.get(good)).toEqual(versions(3));
+    expect(await parked()).toMatchObject([{ stream: old, error: expect.stringContaining('The archive is away') }]);
+    expect(waited).toBeGreaterThan(4);
+    waited = 0;
+    await give([(await grow(log, other, 3))[2]!]);
+    expect(waited).toBe(4);
+    expect(await parked()).toHaveLength(2);
   });
 
   test('a gap longer than one read is filled in parts', async () => {

@@ -38,6 +38,8 @@ export interface SubscriptionOptions {
   retry?: Retry;
   /** Pauses while a dependency is unreachable; 100 ms doubling up to 5,000 ms if absent. */
   pause?: Backoff;
+  /** How long a gap waits for the archive of old months; 30,000 ms if absent. */
+  archivePatienceMs?: number;
   /** Unique to the running process; one is made if absent. */
   holder?: string;
   /**
@@ -71,8 +73,13 @@ function linksOf(events: RecordedEvent[]): string[] {
   });
 }
 
+export interface Subscription extends Running {
+  /** Resolves once what is published from now on reaches the handler without reconciliation. */
+  readonly ready: Promise<void>;
+}
+
 /** Starts a handler. It runs until it is stopped, also through outages. Throws if a log is missing. */
-export function runSubscription(options: SubscriptionOptions): Running {
+export function runSubscription(options: SubscriptionOptions): Subscription {
   const { handler, feed, logs, database, deadLetters, reconciliation = {}, holder, stopTimeoutMs = 10_000 } = options;
   const { retry = { times: 3, firstMs: 100, maxMs: 5_000 }, pause = { firstMs: 100, maxMs: 5_000 } } = options;
   logsOf(logs, handler);
@@ -84,6 +91,7 @@ export function runSubscription(options: SubscriptionOptions): Running {
   // receives one batch at a time.
   const exclusively = oneAtATime();
   const common = { logs, database, deadLetters, retry, pause, signal };
+  const { archivePatienceMs } = options;
   const swept = handler.inOrder ? undefined : handler;
   const settle = handler.inOrder
     ? inOrderSettler({ handler, ...common })
@@ -95,6 +103,7 @@ export function runSubscription(options: SubscriptionOptions): Running {
           seen: (heads, events) => handler.seen(heads, events),
         },
         ...common,
+        archivePatienceMs,
       });
 
   const lastBatches = new Map<string, { at: number; position: number }>();
@@ -159,6 +168,7 @@ export function runSubscription(options: SubscriptionOptions): Running {
   running.catch((error: unknown) => log.fatal({ ...labels, err: error }, 'the subscription has ended'));
 
   return {
+    ready: feed.ready ?? Promise.resolve(),
     async stop() {
       stopping.abort();
       const ended = await within(stopTimeoutMs, running).catch(() => true);

@@ -75,11 +75,19 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       await handleAll();
       expect((await views.get('1'))?.streams).toEqual({ 'orders.order/1': 4 });
       const generations = currentGenerations({ projection, store, clock: systemClock });
-      const lost = readYourWrites({ projection, store, generations, logs }).seen(
-        [{ stream: 'orders.order/1', version: 9 }],
-        { timeoutMs: 200 },
-      );
-      await expect(lost).rejects.toMatchObject({ code: 'FAILED_PRECONDITION', reason: 'WRITE_LOST' });
+      const { number: epoch } = presentOf(fresh.log.epochs!());
+      const seen = (write: { version: number; epoch?: number }) =>
+        readYourWrites({ projection, store, generations, logs }).seen([{ stream: 'orders.order/1', ...write }], {
+          timeoutMs: 200,
+        });
+      const lost = { code: 'FAILED_PRECONDITION', reason: 'WRITE_LOST' };
+      // It was kept; others have written to its version since; nobody has.
+      await seen({ version: 1 });
+      await expect(seen({ version: 2 })).rejects.toMatchObject(lost);
+      await expect(seen({ version: 9 })).rejects.toMatchObject(lost);
+      // Tokens of the present epoch.
+      await seen({ version: 2, epoch });
+      await expect(seen({ version: 9, epoch })).rejects.toMatchObject({ reason: 'NOT_YET_VISIBLE' });
       const wrong = await verify({ projection, store, logs, settleMs: 0 });
       expect(wrong.findings).toMatchObject([
         { kind: 'differing', detail: 'has events that the log of orders has lost' },

@@ -7,7 +7,9 @@
  *                                             └─ there, but not for searches: one refresh for all
  */
 import { domainOf, entityOfStream } from '@caudal/contract/entity.ts';
+import { presentOf } from '@caudal/eventlog/epochs.ts';
 import type { LogReader } from '@caudal/eventlog/types.ts';
+import { forEachConcurrent } from '@caudal/kernel/concurrency.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { within } from '@caudal/kernel/time.ts';
 import { entitiesOf, viewOfStream } from '../events.ts';
@@ -44,6 +46,11 @@ export interface ReadYourWrites {
    * not answer; FAILED_PRECONDITION WRITE_LOST if the log has lost a write; UNAVAILABLE if they can't be reached; CANCELLED if `signal` fires.
    */
   seen(writes: StreamVersion[], options?: { timeoutMs?: number; signal?: AbortSignal }): Promise<void>;
+  /**
+   * Whether some of these writes were made before a fail-over of their log, and it is not known that it has kept them: then a view
+   * that has their versions may have them from others. `seen` finds out.
+   */
+  mayBeLost(writes: StreamVersion[]): boolean;
   /** The writes that may concern one view: without those that are known to belong to another view, or to none. */
   ofView(id: string, writes: StreamVersion[]): StreamVersion[];
 }
@@ -54,6 +61,7 @@ const knownMs = 60_000;
 const refreshGapMs = 100;
 /** How long a query whose wait was in vain waits to know why. */
 const lostWithinMs = 500;
+const readsAtOnce = 8;
 
 /** For one projection; all queries of a process share it. */
 export function readYourWrites<V>(options: ReadYourWritesOptions<V>): ReadYourWrites {
@@ -61,6 +69,8 @@ export function readYourWrites<V>(options: ReadYourWritesOptions<V>): ReadYourWr
   const entities = new Set(entitiesOf(projection));
   /** By generation and stream: the version that queries are known to see. */
   const known = remembered<number>({ max: rememberedStreams, forMs: knownMs });
+  /** By epochs and stream: the version up to which the log still has what was written in the former one. */
+  const kept = remembered<number>({ max: rememberedStreams, forMs: knownMs });
   const refreshes = new WeakMap<Collection, () => Promise<void>>();
   const check = isMultiStream(projection) ? gathered() : checkViews(projection, logs);
 
@@ -148,19 +158,36 @@ export function readYourWrites<V>(options: ReadYourWritesOptions<V>): ReadYourWr
       if (await within(Math.max(0, deadline - performance.now()), Promise.all(all), signal)) return;
       if (signal?.aborted) throw gone();
       const first = [...open][0] ?? writes[0]!;
-      throw (await isLostWrite(first)) ? writeLost(first) : notYetVisible(first);
+      // The log may have got another epoch meanwhile.
+      await assertKept([first].filter(isOfFormerEpoch), performance.now() + lostWithinMs, signal);
+      throw notYetVisible(first);
     } finally {
       for (const wait of open) rounds.remove(wait);
     }
   }
 
-  /** Whether the log has had a fail-over, and does not have the write: then waiting is in vain. */
-  async function isLostWrite({ stream, version }: StreamVersion): Promise<boolean> {
-    const log = logs.get(domainOf(stream));
-    if (!log?.epochs?.().length) return false;
-    const reading = log.readStreams([{ stream, afterVersion: version - 1 }], { limit: 1 });
-    reading.catch(() => {});
-    return (await within(lostWithinMs, reading).catch(() => false)) && (await reading).length === 0;
+  /** Whether the log has had a fail-over since the write. */
+  function isOfFormerEpoch({ stream, version, epoch = 0 }: StreamVersion): boolean {
+    const { number } = presentOf(logs.get(domainOf(stream))?.epochs?.() ?? []);
+    return number > epoch && (kept.get(`${epoch} ${number} ${stream}`) ?? 0) < version;
+  }
+
+  /**
+   * Throws WRITE_LOST if the log does not have one of these writes any more: it is shorter, or the version was written again after
+   * the fail-over. Then waiting is in vain, and seeing the version proves nothing.
+   */
+  async function assertKept(writes: StreamVersion[], deadline: number, signal: AbortSignal | undefined): Promise<void> {
+    if (writes.length === 0) return;
+    const reading = forEachConcurrent(writes, readsAtOnce, async (write) => {
+      const { stream, version, epoch = 0 } = write;
+      const log = logs.get(domainOf(stream))!;
+      const { number } = presentOf(log.epochs!());
+      const [event] = await log.readStreams([{ stream, afterVersion: version - 1 }], { limit: 1 });
+      if (!event || (event.epoch ?? 0) > epoch) throw writeLost(write);
+      kept.set(`${epoch} ${number} ${stream}`, version);
+    });
+    if (await within(Math.max(0, deadline - performance.now()), reading, signal)) return;
+    throw signal?.aborted ? gone() : notYetVisible(writes[0]!);
   }
 
   return {
@@ -170,10 +197,12 @@ export function readYourWrites<V>(options: ReadYourWritesOptions<V>): ReadYourWr
       const deadline = performance.now() + timeoutMs;
       const current = generations.current();
       if (!(await within(timeoutMs, current, signal))) throw signal?.aborted ? gone() : notYetVisible(followed[0]!);
+      await assertKept(followed.filter(isOfFormerEpoch), deadline, signal);
       const { number } = await current;
       const open = followed.filter((write) => !isKnown(number, write));
       if (open.length > 0) await waitFor(open, deadline, signal);
     },
+    mayBeLost: (writes) => writes.some(isOfFormerEpoch),
     ofView(id, writes) {
       const followed = writes.filter(({ stream }) => entities.has(entityOfStream(stream)));
       if (isMultiStream(projection) || projection.kind === 'one-per-event') return followed;

@@ -18,6 +18,8 @@ import { remembered } from './remembered.ts';
 export interface StreamVersion {
   stream: string;
   version: number;
+  /** The epoch of the log in which it was written; absent: the first one. */
+  epoch?: number;
 }
 
 /** A query that waits for a write. */

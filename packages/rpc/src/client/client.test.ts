@@ -230,6 +230,7 @@ describe('connect', () => {
       return order();
     };
     const fails = service(OrderServiceService, {
+      returnOrder: (request) => flaky(request.requestId),
       placeOrder: (request) => flaky(request.requestId),
       cancelOrder: (request, call) => {
         call.authorize('alice');

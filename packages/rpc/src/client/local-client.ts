@@ -32,7 +32,10 @@ export function localClient<Definition extends object>(
     const found = serving ? endpoints([serving]) : [];
     return {
       // Not bounded: a local call is part of a call that is counted.
-      pipeline: createPipeline({ ...defaultLimits, maxConcurrent: Number.POSITIVE_INFINITY }, forwarding?.forwarder),
+      pipeline: createPipeline(
+        { ...defaultLimits, maxConcurrent: Number.POSITIVE_INFINITY },
+        { forwarder: forwarding?.forwarder },
+      ),
       endpoints: new Map(found.map((endpoint) => [endpoint.contract.path, endpoint])),
     };
   };

@@ -6,6 +6,7 @@ import { newId } from '@caudal/kernel/ids.ts';
 import { startTcpProxy } from '@caudal/testing/tcp-proxy.ts';
 import { until } from '@caudal/testing/until.ts';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { metrics } from '@opentelemetry/api';
 import { connect } from '../client/client.ts';
 import { localClient } from '../client/local-client.ts';
 import type { Forwarding } from '../server/server.ts';
@@ -56,7 +57,7 @@ const route = (): Route => ({
 });
 
 const handlers = (placed: Handlers<typeof OrderServiceService>['placeOrder']) =>
-  service(OrderServiceService, { placeOrder: placed, cancelOrder: placed as never });
+  service(OrderServiceService, { placeOrder: placed, cancelOrder: placed as never, returnOrder: placed as never });
 
 /** A process that owns the stream. */
 async function startOwner(options: Parameters<typeof start>[0] = {}) {
@@ -99,6 +100,29 @@ test('the owner does the call, as its caller, with what came with the call', asy
   expect(call.origin).toMatchObject({ actor: 'alice', causationId: 'cause-1', correlationId: 'all-1' });
   expect(call.forwardable).toBe(false);
   expect(call.commandId).toBeDefined();
+  server.close();
+});
+
+test('a call that is forwarded counts once as served, and at the owner as forwarded', async () => {
+  await startOwner();
+  const server = await startForwarding();
+  const counted: string[] = [];
+  const instrument = (name: string) => ({
+    add() {},
+    addCallback() {},
+    record(_: number, attributes: { code?: string } = {}) {
+      if (name.endsWith('duration_seconds')) counted.push(`${name} ${attributes.code}`);
+    },
+  });
+  const meter = new Proxy({}, { get: () => instrument });
+  metrics.setGlobalMeterProvider({ getMeter: () => meter } as never);
+  try {
+    await server.place(placeOrder({ requestId: newId() }));
+    await until(() => counted.length >= 2);
+  } finally {
+    metrics.disable();
+  }
+  expect(counted.sort()).toEqual(['rpc_forwarded_duration_seconds OK', 'rpc_server_duration_seconds OK']);
   server.close();
 });
 

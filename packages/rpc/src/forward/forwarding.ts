@@ -124,8 +124,8 @@ async function concluded({ endpoint, call }: ForwardableCall, route: Route, outc
 
 function responseOf({ definition, contract }: Endpoint, call: Call, answer: ForwardedAnswer): unknown {
   if (answer.code !== 0) throw errorOf(answer, contract.service);
-  for (const { stream, version } of decodeConsistency(answer.consistencyToken || undefined))
-    call.wrote(stream, version);
+  for (const { stream, version, epoch } of decodeConsistency(answer.consistencyToken || undefined))
+    call.wrote(stream, version, epoch ?? 0);
   if (answer.age !== '') call.remembered(Number(answer.age) * 1_000);
   return definition.responseDeserialize(answer.response as Buffer);
 }

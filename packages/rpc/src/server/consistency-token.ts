@@ -7,6 +7,8 @@ import { CaudalError } from '@caudal/kernel/errors.ts';
 export interface StreamVersion {
   stream: string;
   version: number;
+  /** The epoch of the log in which it was written, if that is not the first (docs/fail-over.md). */
+  epoch?: number;
 }
 
 /** Headers are bounded, so an answer that changed more streams (a reservation of hundreds of lines) names the first. */
@@ -19,7 +21,9 @@ const stream = /^[a-z]+\.[a-z_]+\/[\x21-\x7e]{1,200}$/;
 /** The token, or undefined if nothing was written. */
 export function encodeConsistency(written: StreamVersion[]): string | undefined {
   if (written.length === 0) return undefined;
-  const pairs = written.slice(0, maxStreams).map((entry) => [entry.stream, entry.version]);
+  const pairs = written
+    .slice(0, maxStreams)
+    .map(({ stream, version, epoch }) => (epoch ? [stream, version, epoch] : [stream, version]));
   return Buffer.from(JSON.stringify(pairs)).toString('base64url');
 }
 
@@ -31,10 +35,13 @@ export function decodeConsistency(token: string | undefined): StreamVersion[] {
     const pairs: unknown = JSON.parse(Buffer.from(token, 'base64url').toString());
     if (!Array.isArray(pairs) || pairs.length > maxStreams) throw new Error('no list');
     return pairs.map((pair: unknown) => {
-      const [name, version] = Array.isArray(pair) && pair.length === 2 ? (pair as unknown[]) : [];
+      const known = Array.isArray(pair) && (pair.length === 2 || pair.length === 3);
+      const [name, version, epoch] = known ? (pair as unknown[]) : [];
       if (typeof name !== 'string' || !stream.test(name)) throw new Error('no stream');
       if (!isVersion(version)) throw new Error('no version');
-      return { stream: name, version };
+      if (epoch === undefined) return { stream: name, version };
+      if (!Number.isSafeInteger(epoch) || (epoch as number) < 1) throw new Error('no epoch');
+      return { stream: name, version, epoch: epoch as number };
     });
   } catch (cause) {
     throw new CaudalError(

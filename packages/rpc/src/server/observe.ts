@@ -6,20 +6,25 @@ import { histogram } from '@caudal/telemetry/metrics.ts';
 import { type Context, context, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
 
 const log = logger('rpc');
-const duration = histogram(
-  'rpc_server_duration_seconds',
-  'Calls served, by method and gRPC code',
+const buckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+/** A call counts once, in the process that its caller has called. */
+const duration = histogram('rpc_server_duration_seconds', 'Calls served, by method and gRPC code', 's', buckets);
+const forwardedDuration = histogram(
+  'rpc_forwarded_duration_seconds',
+  'Calls done for processes that have forwarded them, by method and gRPC code; those processes count them as served',
   's',
-  [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+  buckets,
 );
 
 type Ending = { ok: true } | { ok: false; error: CaudalError };
 
-/** Serves one call within a span that continues `parent`; `serve` gets the context with that span. */
+/**
+ * Serves one call within a span that continues `parent`; `serve` gets the context with that span. `forwarded`: another process has
+ * forwarded it.
+ */
 export async function observe<T extends Ending>(
   { path, service, name }: MethodContract,
-  requestId: string,
-  parent: Context,
+  { requestId, parent, forwarded }: { requestId: string; parent: Context; forwarded: boolean },
   serve: (trace: Context) => Promise<T>,
 ): Promise<T> {
   const method = path.slice(1);
@@ -36,21 +41,21 @@ export async function observe<T extends Ending>(
     const ending = await serve(trace.setSpan(parent, span));
     const seconds = (performance.now() - started) / 1000;
     const code = ending.ok ? 'OK' : ending.error.code;
-    duration.record(seconds, { method, code });
+    (forwarded ? forwardedDuration : duration).record(seconds, { method, code });
     span.setAttribute('rpc.grpc.status_code', code);
     if (!ending.ok) {
       span.setAttribute('caudal.reason', ending.error.reason);
       if (isServerFault(code)) span.setStatus({ code: SpanStatusCode.ERROR, message: ending.error.reason });
     }
     span.end();
-    report(method, requestId, code, seconds, ending);
+    report({ method, code, request_id: requestId, forwarded: forwarded || undefined }, seconds, ending);
     return ending;
   });
 }
 
-function report(method: string, request_id: string, code: string, seconds: number, ending: Ending): void {
-  const facts = { method, code, request_id, duration_ms: Math.round(seconds * 1e6) / 1e3 };
-  if (!ending.ok && code === 'INTERNAL') {
+function report(call: { code: string } & Record<string, unknown>, seconds: number, ending: Ending): void {
+  const facts = { ...call, duration_ms: Math.round(seconds * 1e6) / 1e3 };
+  if (!ending.ok && call.code === 'INTERNAL') {
     log.warn({ ...facts, err: ending.error.cause ?? ending.error }, 'call failed');
   } else if (log.isLevelEnabled('debug')) {
     log.debug({ ...facts, ...(!ending.ok && { reason: ending.error.reason }) }, 'call');

@@ -95,8 +95,14 @@ export interface Pipeline {
   abort(): void;
 }
 
-/** `forwarder`: absent if every call is decided in this process. */
-export function createPipeline(limits: Limits, forwarder?: Forwarder): Pipeline {
+export interface PipelineOptions {
+  /** Absent if every call is decided in this process. */
+  forwarder?: Forwarder | undefined;
+  /** The present epoch of the log of a stream; 0 for the first one. */
+  epochOf?: ((stream: string) => number) | undefined;
+}
+
+export function createPipeline(limits: Limits, { forwarder, epochOf = () => 0 }: PipelineOptions = {}): Pipeline {
   let active = 0;
   /** Of those: calls that other processes have forwarded, whose windows bound them. */
   let forwarded = 0;
@@ -124,7 +130,8 @@ export function createPipeline(limits: Limits, forwarder?: Forwarder): Pipeline 
 
   async function run<Answer>(endpoint: Endpoint, incoming: Incoming<Answer>): Promise<Outcome<Answer>> {
     const requestId = idHeader(incoming.header, headerNames.requestId) ?? newId();
-    return observe(endpoint.contract, requestId, extractTrace(incoming.header), async (trace) => {
+    const of = { requestId, parent: extractTrace(incoming.header), forwarded: incoming.forwarded === true };
+    return observe(endpoint.contract, of, async (trace) => {
       try {
         const refusal = incoming.counted && !incoming.forwarded ? full() : undefined;
         if (refusal) throw refusal;
@@ -166,7 +173,7 @@ export function createPipeline(limits: Limits, forwarder?: Forwarder): Pipeline 
         endpoint.validate(request);
         const mask = endpoint.readMask?.(request);
         let authorized = !contract.access.ownerInResource;
-        const written = new Map<string, number>();
+        const written = new Map<string, { version: number; epoch: number }>();
         let oldestMs: number | undefined;
         let mayForward = forwarder !== undefined && !incoming.forwarded && isForwardable(endpoint);
         const commandId = endpoint.commandId?.(request, caller.subject);
@@ -188,9 +195,11 @@ export function createPipeline(limits: Limits, forwarder?: Forwarder): Pipeline 
             return timer.signal;
           },
           consistency: incoming.consistency ?? decodeConsistency(incoming.header(headerNames.consistency)),
-          wrote(stream, version) {
+          wrote(stream, version, epoch = epochOf(stream)) {
+            const known = written.get(stream);
             // Of a stream that does not exist there is nothing to wait for.
-            if (version > 0) written.set(stream, Math.max(version, written.get(stream) ?? 0));
+            if (version > 0 && (!known || epoch > known.epoch || version > known.version))
+              written.set(stream, { version, epoch });
           },
           remembered(ageMs) {
             oldestMs = Math.max(ageMs, oldestMs ?? 0);
@@ -224,7 +233,7 @@ export function createPipeline(limits: Limits, forwarder?: Forwarder): Pipeline 
       const { response, mask, written, oldestMs } = await Promise.race([done, timer.fired]);
       const etag = endpoint.hasEtag ? (response.etag as string) || undefined : undefined;
       const masked = mask ? applyMask(contract.response, response, mask) : response;
-      const streams = [...written].map(([stream, version]) => ({ stream, version }));
+      const streams = [...written].map(([stream, last]) => ({ stream, ...last }));
       return {
         answer: incoming.encode(masked, { mask, etag, whole: response }),
         consistency: encodeConsistency(streams),

@@ -32,6 +32,8 @@ export interface ServerOptions {
   webhookSecrets?: Record<string, readonly string[]>;
   /** Forwards calls to the owners of their streams, and takes those that others forward; absent: neither. */
   forwarding?: Forwarding;
+  /** The present epoch of the log of a stream, for consistency tokens; 0 for all if absent. */
+  epochOf?(stream: string): number;
   limits?: Partial<ServerLimits>;
   /** Lets all callers list the services; off in production. */
   reflection?: boolean;
@@ -88,7 +90,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const served = endpoints(options.services);
   const webhooks = webhookVerifiers(served, options.webhookSecrets ?? {});
   const { forwarding } = options;
-  const pipeline = createPipeline(limits, forwarding?.forwarder);
+  const pipeline = createPipeline(limits, { forwarder: forwarding?.forwarder, epochOf: options.epochOf });
   const receiver =
     forwarding &&
     openReceiver({

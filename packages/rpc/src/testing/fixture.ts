@@ -37,10 +37,14 @@ export function order(fields: Partial<Order> = {}): Order {
     reason: '',
     payment: undefined,
     shipment: undefined,
+    shipments: [],
+    fulfilmentStatus: 0,
     createTime: new Date('2026-01-01T12:00:00Z'),
     updateTime: undefined,
     reference: '',
     etag: 'v1',
+    reservationId: '',
+    returns: [],
     ...fields,
   };
 }
@@ -134,6 +138,7 @@ export function services(seen: Seen[] = [], gate: Promise<void> = Promise.resolv
       note(request, call);
       return read(request.orderId, call);
     },
+    returnOrder: unused,
   };
   const orderQueries: Handlers<typeof OrderQueryServiceService> = {
     summarizeOrders: unused,
@@ -152,6 +157,7 @@ export function services(seen: Seen[] = [], gate: Promise<void> = Promise.resolv
     commitReservation: unused,
     releaseReservation: unused,
     returnStock: unused,
+    putBack: unused,
     async reserveStock(request, call) {
       note(request, call);
       return { reservationId: request.reservationId, lines: request.lines, expireTime: new Date(0) };

@@ -129,10 +129,13 @@ export const confirmed = (id: string, version = 1) =>
 export const shipped = (id: string, version: number) =>
   recorded(order, id, version, { $case: 'shipped', value: { customerId: 'c' } });
 export const delivered = (id: string, version = 1) =>
-  recorded(shipment, id, version, { $case: 'delivered', value: { orderId: id } });
+  recorded(shipment, id, version, { $case: 'delivered', value: { orderId: id, shipmentId: id, partial: false } });
 /** Can't be handled. */
 export const poison = (id: string, version = 1) =>
-  recorded(shipment, id, version, { $case: 'cancelled', value: { orderId: id } });
+  recorded(shipment, id, version, {
+    $case: 'cancelled',
+    value: { orderId: id, shipmentIds: [], completes: false, reason: '' },
+  });
 
 /** A clock that stands until it is moved. */
 export function testClock() {

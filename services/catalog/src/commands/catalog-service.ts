@@ -15,6 +15,7 @@ import {
   type ProductEvent,
   type ProductState,
   productDecider,
+  relist,
   setPrice,
   type Texts,
   updateTexts,
@@ -35,6 +36,7 @@ export function catalogService({ aggregates }: { aggregates: Aggregates }) {
       change(productId, etag, call, (state) => setPrice(state, productId, price!)),
     discontinueProduct: ({ productId, etag }, call) =>
       change(productId, etag, call, (state) => discontinue(state, productId)),
+    relistProduct: ({ productId, etag }, call) => change(productId, etag, call, (state) => relist(state, productId)),
 
     async batchGetProducts({ productIds }) {
       const found = await Promise.all(productIds.map((id) => aggregates.load(productDecider, id)));

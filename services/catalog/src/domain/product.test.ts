@@ -6,6 +6,7 @@ import {
   type ProductEvent,
   type ProductState,
   productDecider,
+  relist,
   setPrice,
   updateTexts,
 } from './product.ts';
@@ -16,6 +17,11 @@ const created: ProductEvent = { $case: 'created', value: { productId: 'P1', ...t
 const priced: ProductEvent = { $case: 'priceSet', value: { price } };
 const discontinued: ProductEvent = { $case: 'discontinued', value: {} };
 const after = (...events: ProductEvent[]) => given(productDecider, events);
+
+const pricing =
+  (minorUnits: bigint, currency = 'GBP') =>
+  (state: ProductState) =>
+    setPrice(state, 'P1', { minorUnits, currency });
 
 describe('a product', () => {
   test('is created once, with a price if there is one', () => {
@@ -49,10 +55,6 @@ describe('a product', () => {
   });
 
   test('has one price at a time, not below zero, while it is on sale', () => {
-    const pricing =
-      (minorUnits: bigint, currency = 'GBP') =>
-      (state: ProductState) =>
-        setPrice(state, 'P1', { minorUnits, currency });
     after(created).when(pricing(250n)).gives([priced]);
     after(created)
       .when(pricing(0n))
@@ -71,5 +73,15 @@ describe('a product', () => {
     after(created).when(ending).gives([discontinued]);
     after(created, discontinued).when(ending).gives([]);
     after().when(ending).refuses('NOT_FOUND', 'PRODUCT_NOT_FOUND');
+  });
+
+  test('that is off sale is put on sale again, once, at its last price', () => {
+    const relisted: ProductEvent = { $case: 'relisted', value: {} };
+    const beginning = (state: ProductState) => relist(state, 'P1');
+    after(created, discontinued).when(beginning).gives([relisted]);
+    after(created, discontinued, relisted).when(beginning).gives([]);
+    after(created, priced, discontinued, relisted).when(pricing(250n)).gives([]);
+    after(created, discontinued, relisted).when(pricing(250n)).gives([priced]);
+    after().when(beginning).refuses('NOT_FOUND', 'PRODUCT_NOT_FOUND');
   });
 });

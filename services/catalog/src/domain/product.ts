@@ -46,6 +46,8 @@ export const productDecider: Decider<ProductState, ProductEvent> = {
         return { ...now, price: event.value.price };
       case 'discontinued':
         return { ...now, discontinued: true };
+      case 'relisted':
+        return { ...now, discontinued: false };
     }
   },
 };
@@ -83,6 +85,12 @@ export function setPrice(state: ProductState, productId: string, price: Money): 
 export function discontinue(state: ProductState, productId: string): ProductEvent[] {
   mustExist(state, productId);
   return state.discontinued ? [] : [{ $case: 'discontinued', value: {} }];
+}
+
+/** Puts the product on sale again, at its last price. Refused: NOT_FOUND. */
+export function relist(state: ProductState, productId: string): ProductEvent[] {
+  mustExist(state, productId);
+  return state.discontinued ? [{ $case: 'relisted', value: {} }] : [];
 }
 
 function priceSet(price: Money): ProductEvent {

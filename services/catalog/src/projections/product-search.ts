@@ -75,6 +75,8 @@ function change(event: ProductEvent, at: Date): Partial<Product> | typeof ignore
       return { price: event.value.price };
     case 'discontinued':
       return { discontinued: true };
+    case 'relisted':
+      return { discontinued: false };
     default:
       return ignoreUnknown(event);
   }

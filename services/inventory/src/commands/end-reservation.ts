@@ -5,6 +5,7 @@
 import type { ExecutedUnit } from '@caudal/aggregates/types.ts';
 import type {
   CommitReservationRequest,
+  PutBackRequest,
   ReleaseReservationRequest,
   Reservation,
   ReservationLine,
@@ -13,6 +14,7 @@ import type {
 import { CaudalError, type FieldViolation, refused } from '@caudal/kernel/errors.ts';
 import type { Call } from '@caudal/rpc/types.ts';
 import { commit, isLost, release, returnPieces } from '../domain/reservations.ts';
+import { checkGroups, isAnyLost, refusalsIn } from './check-lines.ts';
 import type { InventoryDependencies } from './dependencies.ts';
 import {
   answersOf,
@@ -35,12 +37,14 @@ import {
 /**
  * All lines leave the stock, or the reservation ends: if one has expired or was released, the same unit puts back those that are
  * committed already and releases those that are open. A request that is about something else, or about a commit whose pieces
- * were returned, moves nothing.
+ * were returned, moves nothing. Several groups are looked at before the first is committed.
  */
 export function commitReservation(dependencies: InventoryDependencies) {
   return async ({ reservationId, lines }: CommitReservationRequest, call: Call): Promise<Reservation> => {
     assertDistinct(lines);
-    const outcomes = await eachGroup(groupsOf(dependencies, lines, call), async (group) => {
+    const groups = groupsOf(dependencies, lines, call);
+    if (groups.length > 1) await assertCommittable(groups);
+    const outcomes = await eachGroup(groups, async (group) => {
       const executed = await commitGroup(dependencies, group, reservationId, call);
       const { refusals } = executed.reply;
       if (refusals.length > 0) throw lost(reservationId, violationsOf(refusals, 'product_id'));
@@ -50,7 +54,8 @@ export function commitReservation(dependencies: InventoryDependencies) {
     if (errors.length > 0) {
       const other = errors.find(({ reason }) => reason !== 'RESERVATION_LOST' && reason !== 'RESERVATION_ENDED');
       if (other) throw other;
-      if (errors.some(({ reason }) => reason === 'RESERVATION_LOST')) await endOthers(outcomes);
+      if (errors.some(({ reason }) => reason === 'RESERVATION_LOST'))
+        await end(outcomes.flatMap(({ kind, group }) => (kind === 'refused' ? [] : [group])));
       throw lost(
         reservationId,
         errors.flatMap(({ violations }) => violations),
@@ -60,16 +65,29 @@ export function commitReservation(dependencies: InventoryDependencies) {
     noteWrites(call, outcomes);
     return { reservationId, lines, expireTime: undefined };
 
-    /** Ends what other groups hold. */
-    async function endOthers(outcomes: GroupOutcome<GroupAnswer>[]): Promise<void> {
-      const others = outcomes.flatMap(({ kind, group }) => (kind === 'refused' ? [] : [group]));
-      const undone = await eachGroup(others, (group) =>
+    /** Refuses what one unit of all lines would refuse. After that a group is refused only if a line has just ended. */
+    async function assertCommittable(groups: Group[]): Promise<void> {
+      const checked = await checkGroups(dependencies, groups, reservationId, call, (part, line) =>
+        commit(part.state, part, { ...line, reservationId }),
+      );
+      const refusals = refusalsIn(checked);
+      if (refusals.length === 0) return;
+      const other = refusals.find(({ reason }) => reason !== 'RESERVATION_ENDED');
+      if (other) throw differs(other, refusals);
+      // Else pieces were returned: the others are with the customer.
+      if (isAnyLost(checked)) await end(groups);
+      throw lost(reservationId, violationsOf(refusals, 'product_id'));
+    }
+
+    /** Ends what the groups hold. */
+    async function end(groups: Group[]): Promise<void> {
+      const ended = await eachGroup(groups, (group) =>
         // It continues even if the caller has disconnected.
         executeGroup(dependencies, { lines: group.lines }, { origin: call.origin }, (parts) =>
           parts.map((part) => release(part.state, part, { reservationId, reason: 'LOST' })),
         ),
       );
-      assertKnown(undone);
+      assertKnown(ended);
     }
   };
 }
@@ -131,26 +149,48 @@ export function releaseReservation(dependencies: InventoryDependencies) {
 }
 
 /**
- * Puts committed pieces back, line by line. Lines that can't be returned are refused after the others are back, since
- * those pieces are in the warehouse.
+ * Puts committed pieces back: all lines of a group, or none. Each call is another return, so that the stock can't know a repeat
+ * but by its request id; a caller that corrects a refused call must not return its other lines twice.
  */
 export function returnStock(dependencies: InventoryDependencies) {
-  return async ({ reservationId, lines }: ReturnStockRequest, call: Call): Promise<Reservation> => {
+  return async (request: ReturnStockRequest | PutBackRequest, call: Call): Promise<Reservation> => {
+    const { reservationId, lines } = request;
+    const out = 'out' in request ? request.out : [];
     assertDistinct(lines);
-    const outcomes = await eachGroup(groupsOf(dependencies, lines, call), (group) => {
-      let refusals: LineRefusal[];
-      const decideGroup = (parts: StockPart[]) => {
-        const returned = decideEach(group, parts, (part, line) =>
-          returnPieces(part.state, part, { ...line, reservationId }),
+    assertDistinct(out, 'out');
+    const known = new Map(out.map(({ productId, quantity }) => [productId, quantity]));
+    const outcomes = await eachGroup(groupsOf(dependencies, lines, call), (group) =>
+      executeGroup(dependencies, group, call, (parts) => {
+        const { events, refusals } = decideEach(group, parts, (part, line) =>
+          returnPieces(part.state, part, { ...line, reservationId, out: known.get(line.productId) }),
         );
-        refusals = returned.refusals;
-        if (refusals.length > 0 && !returned.events.some(({ length }) => length > 0)) throw notAll(refusals);
-        return returned.events;
-      };
-      return executeGroup(dependencies, group, call, decideGroup, () => ({ refusals }));
-    });
+        if (refusals.length > 0) throw notReturned(refusals);
+        return events;
+      }),
+    );
+    const errors = refusedOf(outcomes);
+    assertKnown(outcomes);
+    if (outcomes.length === 1 && errors.length === 1) throw errors[0]!;
+    if (errors.length > 0) throw partlyReturned(errors, outcomes.length);
     return answered(reservationId, lines, outcomes, call);
   };
+}
+
+function notReturned(refusals: LineRefusal[]): CaudalError {
+  const { code, reason } = refusals[0]!;
+  return new CaudalError(code, reason, "Some of the lines can't be returned, so none is.", {
+    violations: violationsOf(refusals, 'quantity'),
+  });
+}
+
+/** The refusal of a call of several groups. */
+function partlyReturned(errors: CaudalError[], groups: number): CaudalError {
+  const { code, reason } = errors[0]!;
+  const message =
+    errors.length === groups
+      ? "Some of the lines can't be returned, so none is."
+      : "Some of the lines can't be returned. Of the others those are back that are not among the same hundred lines.";
+  return new CaudalError(code, reason, message, { violations: errors.flatMap(({ violations }) => violations) });
 }
 
 /** The answer if all lines are done; else throws the first unknown outcome, or the refusals. */

@@ -25,6 +25,7 @@ export function inventoryService(dependencies: InventoryDependencies) {
     commitReservation: commitReservation(dependencies),
     releaseReservation: releaseReservation(dependencies),
     returnStock: returnStock(dependencies),
+    putBack: returnStock(dependencies),
   });
 
   function change(productId: string, call: Call, decide: (state: StockState) => StockEvent[]): Promise<StockItem> {

@@ -62,14 +62,14 @@ export type GroupOutcome<R> = { group: Group } & (
   | { kind: 'unknown'; error: CaudalError }
 );
 
-/** Throws INVALID_ARGUMENT PRODUCT_TWICE if a product is in two lines. */
-export function assertDistinct(lines: ReservationLine[]): void {
+/** Throws INVALID_ARGUMENT PRODUCT_TWICE if a product is in two lines of this field. */
+export function assertDistinct(lines: ReservationLine[], field = 'lines'): void {
   const seen = new Set<string>();
   const violations: FieldViolation[] = [];
   lines.forEach(({ productId }, index) => {
     if (seen.has(productId)) {
       violations.push({
-        field: `lines[${index}].product_id`,
+        field: `${field}[${index}].product_id`,
         description: 'is in an earlier line already: add the quantities up',
       });
     }

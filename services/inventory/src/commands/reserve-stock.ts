@@ -13,6 +13,7 @@ import { type CaudalError, refused } from '@caudal/kernel/errors.ts';
 import type { Call } from '@caudal/rpc/types.ts';
 import { assertHeld, reserve, withdraw } from '../domain/reservations.ts';
 import { openReservation } from '../domain/stock.ts';
+import { type CheckedGroup, checkGroups, type DecideLine, refusalsIn } from './check-lines.ts';
 import type { InventoryDependencies } from './dependencies.ts';
 import {
   answersOf,
@@ -40,29 +41,47 @@ export function reserveStock(dependencies: InventoryDependencies) {
     checkTexts('attributes', attributes);
     const expireAt = new Date(dependencies.clock().getTime() + ttlMs(request));
     const input = (line: ReservationLine) => ({ ...line, reservationId, expireAt, attributes });
-    const outcomes = await eachGroup(groupsOf(dependencies, lines, call), async (group) => {
-      const executed = await reserveGroup(group, (part, line) => reserve(part.state, part, input(line)), request, call);
+    const reserveLine: DecideLine = (part, line) => reserve(part.state, part, input(line));
+    const groups = groupsOf(dependencies, lines, call);
+    if (groups.length > 1) await assertReservable(groups);
+    const outcomes = await eachGroup(groups, async (group) => {
+      const executed = await reserveGroup(group, reserveLine, request, call);
       const { refusals } = executed.reply;
       if (refusals.length > 0) throw refusal(refusals);
       if (executed.repeated) await assertStillHeld(group, reservationId, call);
       return executed;
     });
     if (outcomes.some(({ kind }) => kind === 'refused')) {
-      // Groups that are done, or may be, are undone.
-      const others = outcomes.flatMap(({ kind, group }) => (kind === 'refused' ? [] : [group]));
-      const undone = await eachGroup(others, (group) => withdrawGroup(group, reservationId, call));
       const errors = refusedOf(outcomes);
-      assertKnown(undone);
+      // Groups that are done, or may be, are undone. Not if another call with this id and other quantities is under way: what is held
+      // may be its reservation.
+      if (!errors.some(({ reason }) => reason === 'RESERVATION_MISMATCH'))
+        await withdrawGroups(outcomes.flatMap(({ kind, group }) => (kind === 'refused' ? [] : [group])));
       throw errors.length > 1 ? joined(errors) : errors[0]!;
     }
     assertKnown(outcomes);
     noteWrites(call, outcomes);
     return { reservationId, lines, expireTime: firstExpiry(answersOf(outcomes)) };
+
+    /** Refuses what one unit of all lines would refuse. After that a group is refused only if pieces have just gone. */
+    async function assertReservable(groups: Group[]): Promise<void> {
+      const checked = await checkGroups(dependencies, groups, reservationId, call, reserveLine);
+      const refusals = refusalsIn(checked);
+      if (refusals.length === 0) return;
+      // With another quantity the request is not about the reservation that holds them.
+      if (!refusals.some(({ reason }) => reason === 'RESERVATION_MISMATCH')) await withdrawGroups(heldIn(checked));
+      throw refusal(refusals);
+    }
+
+    /** Takes back the lines of the groups that are not committed. */
+    async function withdrawGroups(groups: Group[]): Promise<void> {
+      assertKnown(await eachGroup(groups, (group) => withdrawGroup(group, reservationId, call)));
+    }
   };
 
   function reserveGroup(
     group: Group,
-    reserveLine: Parameters<typeof decideEach>[2],
+    reserveLine: DecideLine,
     { reservationId }: ReserveStockRequest,
     call: Call,
   ): Promise<ExecutedUnit<GroupAnswer>> {
@@ -100,6 +119,16 @@ export function reserveStock(dependencies: InventoryDependencies) {
       parts.map((part) => assertHeld(part.state, part, reservationId)),
     );
   }
+}
+
+/** The lines that an earlier call holds, and all of the groups that an earlier sending of this one has done. */
+function heldIn(checked: CheckedGroup[]): Group[] {
+  return checked.flatMap((one) => {
+    const { group } = one;
+    if (one.kind === 'repeated') return [group];
+    const lines = group.lines.filter((_, n) => one.found[n]!.open);
+    return lines.length > 0 ? [{ ...group, lines }] : [];
+  });
 }
 
 function ttlMs({ ttl }: ReserveStockRequest): number {

@@ -1,6 +1,6 @@
 /**
  * What a product's stock remembers of reservations that hold no pieces any more: a claim each, beside the stream. For how
- * long: README, "Ended reservations are remembered for 7 days".
+ * long: README, "Ended reservations are remembered for 7 days". One that was returned in part has two: see docs/returns.md.
  */
 import type { ClaimContext, ClaimRules } from '@caudal/aggregates/types.ts';
 import type { EventOf, stock } from '@caudal/contract/entities.ts';
@@ -8,6 +8,7 @@ import type { EventOf, stock } from '@caudal/contract/entities.ts';
 export interface EndedReservation {
   /** 'barred': released before it was made. 'returned': committed, then put back. */
   how: 'committed' | 'released' | 'expired' | 'returned' | 'barred';
+  /** Of one that is committed, the pieces that are out: those that were committed and have not come back. */
   quantity: bigint;
 }
 
@@ -19,6 +20,14 @@ const hows = ['committed', 'released', 'expired', 'returned', 'barred'] as const
 
 const days = 7;
 const returnedDays = 30;
+
+/**
+ * The id of the second claim of a reservation that was returned in part: how many of its pieces were committed. No reservation
+ * has a slash in its id.
+ */
+export function committedClaim(reservationId: string): string {
+  return `${reservationId}/committed`;
+}
 
 /** Until when a reservation that is barred now is remembered. */
 export function barredUntil(now: Date): Date {
@@ -34,8 +43,17 @@ export const reservationClaims: ClaimRules<EndedReservation, EventOf<typeof stoc
       case 'expired':
         return [{ id: event.value.reservationId, outcome: { how: event.$case, quantity: event.value.quantity } }];
       case 'returned': {
-        const { reservationId, quantity } = event.value;
-        return [{ id: reservationId, outcome: { how: 'returned', quantity }, days: returnedDays }];
+        const { reservationId, quantity, committed = 0n, out = 0n } = event.value;
+        // Events without `out` are older than returns in parts: what they left out can't be returned.
+        if (out === 0n) return [{ id: reservationId, outcome: { how: 'returned', quantity }, days: returnedDays }];
+        return [
+          { id: reservationId, outcome: { how: 'committed', quantity: out }, days: returnedDays },
+          {
+            id: committedClaim(reservationId),
+            outcome: { how: 'committed', quantity: committed },
+            days: returnedDays,
+          },
+        ];
       }
       case 'barred':
         return [{ id: event.value.reservationId, outcome: { how: 'barred', quantity: 0n } }];

@@ -1,10 +1,10 @@
 /**
- * Decisions about reservations. Each may be repeated: a repeat changes nothing, and a contradicting command is refused.
- * A reservation goes open -> committed | released | expired, and committed -> returned; an id that has ended is not
- * used again.
+ * Decisions about reservations. Each but a return may be repeated: a repeat changes nothing, and a contradicting command is
+ * refused. A reservation goes open -> committed | released | expired, and committed -> returned, in one step or in several; an
+ * id that has ended is not used again.
  */
 import { type CaudalError, refused } from '@caudal/kernel/errors.ts';
-import { barredUntil, type EndedReservation, type StockContext } from './claims.ts';
+import { barredUntil, committedClaim, type StockContext } from './claims.ts';
 import { kindNamed } from './kinds.ts';
 import { availableOf, moved, openReservation, type StockEvent, type StockState } from './stock.ts';
 import { mustExist } from './stock-item.ts';
@@ -37,6 +37,7 @@ export function reserve(state: StockState, { claim }: StockContext, input: Reser
   }
   const ended = claim(reservationId);
   if (ended?.how === 'committed') {
+    if (claim(committedClaim(reservationId))) throw reservationEnded(reservationId);
     assertSame(ended.quantity, input);
     return [];
   }
@@ -69,7 +70,7 @@ export function commit(state: StockState, { claim }: StockContext, line: Line): 
     return [moved(state, { $case: 'committed', value: { reservationId, quantity } })];
   }
   const ended = claim(reservationId);
-  if (ended?.how !== 'committed') throw reservationEnded(reservationId);
+  if (ended?.how !== 'committed' || claim(committedClaim(reservationId))) throw reservationEnded(reservationId);
   assertSame(ended.quantity, line);
   return [];
 }
@@ -77,13 +78,13 @@ export function commit(state: StockState, { claim }: StockContext, line: Line): 
 export interface ReleaseInput {
   reservationId: string;
   reason: string;
-  /** The number of pieces that the caller knows to be committed; undefined: it does not know. */
+  /** The number of pieces that the caller knows to be committed, and not returned; undefined: it does not know. */
   committed?: bigint;
 }
 
 /**
- * Ends a reservation. Open: its pieces are free again. Committed: they are put back. Ended: nothing. Unknown: it is
- * barred, or with `committed`, which means a commit too old to be remembered, its pieces are put back, once. Without
+ * Ends a reservation. Open: its pieces are free again. Committed: those that are out are put back. Ended: nothing. Unknown: it
+ * is barred, or with `committed`, which means a commit too old to be remembered, its pieces are put back, once. Without
  * stock of the product: nothing, as a late reserve is refused anyway. See README, "Release returns committed pieces".
  */
 export function release(
@@ -98,7 +99,9 @@ export function release(
   }
   const ended = lookUp(reservationId);
   const quantity = ended ? (ended.how === 'committed' ? ended.quantity : undefined) : committed;
-  if (quantity !== undefined) return [moved(state, { $case: 'returned', value: { reservationId, quantity } })];
+  if (quantity !== undefined) {
+    return [moved(state, { $case: 'returned', value: { reservationId, quantity, committed: quantity, out: 0n } })];
+  }
   return ended ? [] : [{ $case: 'barred', value: { reservationId, until: barredUntil(now) } }];
 }
 
@@ -120,32 +123,46 @@ export function expire(
   return [moved(state, { $case: 'expired', value: { reservationId, quantity: open.quantity } })];
 }
 
-/**
- * Puts committed pieces back, all of them or some, once. Refused: NOT_FOUND; FAILED_PRECONDITION
- * RESERVATION_NOT_COMMITTED (also if the commit was more than 7 days ago), RESERVATION_MISMATCH (more than were
- * committed, or another quantity than was returned before).
- */
-export function returnPieces(state: StockState, { claim }: StockContext, line: Line): StockEvent[] {
-  const { reservationId, quantity } = line;
-  mustExist(state, line.productId);
-  const ended: EndedReservation | undefined = openReservation(state, reservationId) ? undefined : claim(reservationId);
-  if (ended?.how === 'returned') {
-    assertSame(ended.quantity, line);
-    return [];
-  }
-  if (ended?.how !== 'committed') {
-    throw refused('RESERVATION_NOT_COMMITTED', `No pieces of the reservation "${reservationId}" are committed.`);
-  }
-  if (quantity > ended.quantity) throw mismatch(ended.quantity, line);
-  return [moved(state, { $case: 'returned', value: { reservationId, quantity } })];
+export interface ReturnInput extends Line {
+  /** The number of pieces that the caller knows to be out; undefined: it does not know. */
+  out?: bigint;
 }
 
 /**
- * Throws RESERVATION_ENDED unless the reservation is open or committed. Changes nothing: it makes sure that an earlier answer
- * still holds.
+ * Puts committed pieces back, as often as some are out. A repeat is another return. If the stock has forgotten the reservation, `out`
+ * counts. Refused: NOT_FOUND; FAILED_PRECONDITION RESERVATION_NOT_COMMITTED (also if it is forgotten, and the caller does not
+ * know what is out), RETURN_TOO_LARGE (more than is out).
+ */
+export function returnPieces(state: StockState, { lookUp }: StockContext, input: ReturnInput): StockEvent[] {
+  const { reservationId, quantity } = input;
+  mustExist(state, input.productId);
+  const isOpen = openReservation(state, reservationId) !== undefined;
+  const ended = isOpen ? undefined : lookUp(reservationId);
+  const whole = isOpen ? undefined : lookUp(committedClaim(reservationId));
+  if (ended?.how === 'returned') throw tooLarge(0n, input);
+  // A reservation that is barred was not known when it was released: it may have been forgotten by then.
+  const known = ended?.how === 'committed' ? ended.quantity : undefined;
+  const out = ended && ended.how !== 'barred' ? known : input.out;
+  if (isOpen || out === undefined) {
+    throw refused('RESERVATION_NOT_COMMITTED', `No pieces of the reservation "${reservationId}" are committed.`);
+  }
+  if (quantity > out) throw tooLarge(out, input);
+  const committed = known !== undefined && whole ? whole.quantity : out;
+  return [moved(state, { $case: 'returned', value: { reservationId, quantity, committed, out: out - quantity } })];
+}
+
+function tooLarge(out: bigint, { reservationId, productId, quantity }: Line): CaudalError {
+  const message = `${out} of "${productId}" are out by the reservation "${reservationId}", not ${quantity}.`;
+  return refused('RETURN_TOO_LARGE', message, { metadata: { product_id: productId, left: String(out) } });
+}
+
+/**
+ * Throws RESERVATION_ENDED unless the reservation is open, or committed and not returned in part. Changes nothing: it makes sure
+ * that an earlier answer still holds.
  */
 export function assertHeld(state: StockState, { claim }: StockContext, reservationId: string): StockEvent[] {
-  if (!openReservation(state, reservationId) && claim(reservationId)?.how !== 'committed')
+  if (openReservation(state, reservationId)) return [];
+  if (claim(reservationId)?.how !== 'committed' || claim(committedClaim(reservationId)))
     throw reservationEnded(reservationId);
   return [];
 }

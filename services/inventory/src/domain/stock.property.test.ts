@@ -8,6 +8,7 @@ import fc from 'fast-check';
 import { stockDashboard } from '../projections/stock-dashboard.ts';
 import { stockItemMessage } from '../stock-item-message.ts';
 import { command, decideToday } from '../testing/stock-commands.ts';
+import { returnPieces } from './reservations.ts';
 import { availableOf, type StockEvent, stockDecider } from './stock.ts';
 import { createStockItem } from './stock-item.ts';
 
@@ -18,6 +19,18 @@ function balance(events: StockEvent[]): bigint {
     if ($case === 'adjusted') return sum + value.delta;
     return $case === 'committed' ? sum - value.quantity : sum;
   }, 0n);
+}
+
+type Returned = Extract<StockEvent, { $case: 'returned' }>['value'];
+
+/** By reservation: the pieces that were committed, and the returns of them. */
+function returnsIn(log: StockEvent[]): Map<string, { committed: bigint; returns: Returned[] }> {
+  const found = new Map<string, { committed: bigint; returns: Returned[] }>();
+  for (const { $case, value } of log) {
+    if ($case === 'committed') found.set(value.reservationId, { committed: value.quantity, returns: [] });
+    if ($case === 'returned') found.get(value.reservationId)!.returns.push(value);
+  }
+  return found;
 }
 
 const start = Date.UTC(2026, 0, 1);
@@ -71,15 +84,24 @@ test('any commands in any order: never oversold, pieces are conserved, repeats c
         expect(view).toEqual({ ...stockItemMessage(state, log.length), etag: '' });
         expect(availableOf(state)).toBeGreaterThanOrEqual(0n);
         expect(state.onHand - state.reserved).toBeGreaterThanOrEqual(0n);
-        if (input.kind !== 'restock' && input.kind !== 'adjust') {
+        if (input.kind !== 'restock' && input.kind !== 'adjust' && input.kind !== 'return') {
           expect(decideToday(state, claims.context(new Date(clock)), input)).toEqual([]);
         }
       }
-      const returns = log.flatMap((event) => (event.$case === 'returned' ? [event.value] : []));
-      for (const { reservationId, quantity: back } of returns) {
-        const out = log.filter((event) => event.$case === 'committed' && event.value.reservationId === reservationId);
-        expect(out).toHaveLength(1);
-        expect(back).toBeLessThanOrEqual((out[0]!.value as { quantity: bigint }).quantity);
+      for (const [id, { committed, returns }] of returnsIn(log)) {
+        let out = committed;
+        for (const one of returns) {
+          out -= one.quantity;
+          expect({ id, out: one.out }).toEqual({ id, out });
+          // The last one may be a release, which does not ask how many were committed.
+          if (out > 0n) expect({ id, committed: one.committed }).toEqual({ id, committed });
+          expect(out).toBeGreaterThanOrEqual(0n);
+        }
+        // What is out can be returned, to the piece, and no more.
+        const left = { productId: 'P1', reservationId: id, quantity: out };
+        const context = claims.context(new Date(clock));
+        expect(() => returnPieces(state, context, { ...left, quantity: out + 1n })).toThrow(CaudalError);
+        if (out > 0n) expect(returnPieces(state, context, left)).toMatchObject([{ value: { quantity: out, out: 0n } }]);
       }
     }),
     { numRuns: 500 },

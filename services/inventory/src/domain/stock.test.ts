@@ -29,7 +29,17 @@ const expired = (reservationId: string, quantity: bigint, available: bigint): St
   $case: 'expired',
   value: { reservationId, quantity, available },
 });
-const returned = (reservationId: string, quantity: bigint, available: bigint): StockEvent => ({
+const returned = (
+  reservationId: string,
+  quantity: bigint,
+  available: bigint,
+  { committed = quantity, out = 0n } = {},
+): StockEvent => ({
+  $case: 'returned',
+  value: { reservationId, quantity, available, committed, out },
+});
+/** As version 0.2 wrote it, whether there were more pieces or not. */
+const formerlyReturned = (reservationId: string, quantity: bigint, available: bigint): StockEvent => ({
   $case: 'returned',
   value: { reservationId, quantity, available },
 });
@@ -56,9 +66,9 @@ const expiring =
   (state, context) =>
     expire(state, context, { reservationId });
 const returning =
-  (reservationId: string, quantity: bigint): Decide =>
+  (reservationId: string, quantity: bigint, out?: bigint): Decide =>
   (state, context) =>
-    returnPieces(state, context, { productId: 'P1', reservationId, quantity });
+    returnPieces(state, context, { productId: 'P1', reservationId, quantity, out });
 const after = (...events: StockEvent[]) => given(stockDecider, events, now);
 
 describe('pieces', () => {
@@ -215,8 +225,26 @@ describe('release', () => {
     after(...gone)
       .when(releasing('r1'))
       .gives([returned('r1', 8n, 10n)]);
-    after(...gone, returned('r1', 3n, 5n))
+    after(...gone, returned('r1', 8n, 10n))
       .when(releasing('r1'))
+      .gives([]);
+  });
+
+  test('after returns puts back what is still out, whatever the caller knows', () => {
+    const part = [created(10n), reserved('r1', 8n, 2n), committed('r1', 8n, 2n)];
+    const once = [...part, returned('r1', 3n, 5n, { committed: 8n, out: 5n })];
+    const twice = [...once, returned('r1', 4n, 9n, { committed: 8n, out: 1n })];
+    for (const known of [undefined, 8n, 1n]) {
+      after(...once)
+        .when(releasing('r1', known), later(29))
+        .gives([returned('r1', 5n, 10n)]);
+      after(...twice)
+        .when(releasing('r1', known))
+        .gives([returned('r1', 1n, 10n)]);
+    }
+    // Of what 0.2 has returned it is not known whether it was a part.
+    after(...part, formerlyReturned('r1', 3n, 5n))
+      .when(releasing('r1', 8n))
       .gives([]);
   });
 
@@ -289,22 +317,64 @@ describe('expire', () => {
 describe('return', () => {
   const gone = [created(10n), reserved('r1', 8n, 2n), committed('r1', 8n, 2n)];
 
-  test('puts committed pieces back, once, all or some', () => {
+  const part = [...gone, returned('r1', 3n, 5n, { committed: 8n, out: 5n })];
+
+  test('puts committed pieces back, as often as some are out', () => {
     after(...gone)
       .when(returning('r1', 8n))
       .gives([returned('r1', 8n, 10n)]);
     after(...gone)
       .when(returning('r1', 3n))
-      .gives([returned('r1', 3n, 5n)]);
-    after(...gone, returned('r1', 3n, 5n))
-      .when(returning('r1', 3n))
-      .gives([]);
-    after(...gone, returned('r1', 3n, 5n))
-      .when(returning('r1', 4n))
-      .refuses('FAILED_PRECONDITION', 'RESERVATION_MISMATCH');
+      .gives([returned('r1', 3n, 5n, { committed: 8n, out: 5n })]);
+    after(...part)
+      .when(returning('r1', 3n), later(29))
+      .gives([returned('r1', 3n, 8n, { committed: 8n, out: 2n })]);
+    after(...part)
+      .when(returning('r1', 5n))
+      .gives([returned('r1', 5n, 10n, { committed: 8n, out: 0n })]);
+  });
+
+  test('of more than is out is refused', () => {
     after(...gone)
       .when(returning('r1', 9n))
-      .refuses('FAILED_PRECONDITION', 'RESERVATION_MISMATCH');
+      .refuses('FAILED_PRECONDITION', 'RETURN_TOO_LARGE');
+    after(...part)
+      .when(returning('r1', 6n))
+      .refuses('FAILED_PRECONDITION', 'RETURN_TOO_LARGE');
+    for (const end of [returned('r1', 8n, 10n), formerlyReturned('r1', 3n, 5n)]) {
+      after(...gone, end)
+        .when(returning('r1', 1n))
+        .refuses('FAILED_PRECONDITION', 'RETURN_TOO_LARGE');
+    }
+  });
+
+  test('of a reservation that is forgotten needs a caller who knows what is out', () => {
+    for (const [events, days] of [
+      [gone, 8],
+      [part, 31],
+    ] as const) {
+      const stock = after(...events);
+      stock.when(returning('r1', 2n), later(days)).refuses('FAILED_PRECONDITION', 'RESERVATION_NOT_COMMITTED');
+      const left = events === gone ? 2n : 5n;
+      stock
+        .when(returning('r1', 2n, 5n), later(days))
+        .gives([returned('r1', 2n, left + 2n, { committed: 5n, out: 3n })]);
+      stock.when(returning('r1', 6n, 5n), later(days)).refuses('FAILED_PRECONDITION', 'RETURN_TOO_LARGE');
+    }
+    // What the stock remembers counts more.
+    after(...part)
+      .when(returning('r1', 6n, 8n))
+      .refuses('FAILED_PRECONDITION', 'RETURN_TOO_LARGE');
+    after(created(10n), reserved('r1', 8n, 2n))
+      .when(returning('r1', 8n, 8n))
+      .refuses('FAILED_PRECONDITION', 'RESERVATION_NOT_COMMITTED');
+  });
+
+  test('a reservation that was returned in part is not made or committed again', () => {
+    for (const repeat of [reserving('r1', 8n), reserving('r1', 5n), committing('r1', 8n), committing('r1', 5n)])
+      after(...part)
+        .when(repeat)
+        .refuses('FAILED_PRECONDITION', 'RESERVATION_ENDED');
   });
 
   test('pieces that were not committed cannot be returned', () => {
@@ -316,55 +386,5 @@ describe('return', () => {
       .when(returning('r1', 8n), later(31))
       .refuses('FAILED_PRECONDITION', 'RESERVATION_NOT_COMMITTED');
     after().when(returning('r1', 8n)).refuses('NOT_FOUND', 'STOCK_NOT_FOUND');
-  });
-});
-
-describe('premium stock', () => {
-  const policy = { safety_stock: '3', max_per_order: '5', tiers: 'gold, platinum' };
-  const stock = after(created(10n, 'premium', policy, 7n));
-
-  test('keeps its safety stock', () => {
-    after()
-      .when((state) => createStockItem(state, { productId: 'P1', kind: 'premium', policy, quantity: 10n }))
-      .gives([created(10n, 'premium', policy, 7n)]);
-    after(created(10n, 'premium', { safety_stock: '3' }, 7n))
-      .when(reserving('r1', 7n))
-      .gives([reserved('r1', 7n, 0n)]);
-    after(created(10n, 'premium', { safety_stock: '3' }, 7n))
-      .when(reserving('r1', 8n))
-      .refuses('FAILED_PRECONDITION', 'INSUFFICIENT_STOCK');
-  });
-
-  test('promises nothing while the safety stock is not complete', () => {
-    after(created(2n, 'premium', { safety_stock: '3' }, 0n))
-      .when(reserving('r1', 1n))
-      .refuses('FAILED_PRECONDITION', 'INSUFFICIENT_STOCK');
-  });
-
-  test('serves only its tiers, and at most max_per_order pieces', () => {
-    stock.when(reserving('r1', 5n, { tier: 'gold' })).gives([reserved('r1', 5n, 2n)]);
-    stock.when(reserving('r1', 5n, { tier: 'platinum' })).gives([reserved('r1', 5n, 2n)]);
-    stock.when(reserving('r1', 5n, { tier: 'silver' })).refuses('FAILED_PRECONDITION', 'TIER_NOT_ALLOWED');
-    stock.when(reserving('r1', 5n)).refuses('FAILED_PRECONDITION', 'TIER_NOT_ALLOWED');
-    stock.when(reserving('r1', 6n, { tier: 'gold' })).refuses('FAILED_PRECONDITION', 'TOO_MANY_PER_ORDER');
-  });
-
-  test.each([
-    ['safety_stock', '-1'],
-    ['safety_stock', 'many'],
-    ['max_per_order', '0'],
-    ['tiers', 'gold,,silver'],
-    ['colour', 'red'],
-  ])('refuses the setting %s = %s', (setting, value) => {
-    after()
-      .when((state) =>
-        createStockItem(state, {
-          productId: 'P1',
-          kind: 'premium',
-          policy: { [setting]: value },
-          quantity: 1n,
-        }),
-      )
-      .refuses('INVALID_ARGUMENT', 'INVALID_POLICY');
   });
 });

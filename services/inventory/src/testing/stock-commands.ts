@@ -28,19 +28,22 @@ const returning = fc.record({ kind: fc.constant('return' as const), id, quantity
 
 export const command = fc.oneof(restocking, adjusting, reserving, committing, releasing, expiring, returning);
 
-/** Those and others that may give back pieces whose commit is forgotten; most are steps of a reservation that succeeds. */
+/**
+ * Those that version 0.2 decided in the same way, and others that may give back pieces whose commit is forgotten; most are steps
+ * of a reservation that succeeds. Returns are not among them: 0.2 knew one a reservation.
+ */
 export const anyCommand = fc.oneof(
   { weight: 6, arbitrary: reserving },
   { weight: 6, arbitrary: committing },
-  { weight: 3, arbitrary: returning },
-  { weight: 2, arbitrary: releasing },
+  { weight: 4, arbitrary: releasing },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('release' as const), id, committed: quantity }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('withdraw' as const), id }) },
   { weight: 1, arbitrary: expiring },
   { weight: 1, arbitrary: fc.oneof(restocking, adjusting) },
 );
 
-export type StockCommand = typeof anyCommand extends fc.Arbitrary<infer C> ? C : never;
+type CommandOf<T> = T extends fc.Arbitrary<infer C> ? C : never;
+export type StockCommand = CommandOf<typeof command> | CommandOf<typeof anyCommand>;
 
 type Decisions<S, X> = {
   [K in 'reserve' | 'commit' | 'release' | 'withdraw' | 'expire' | 'returnPieces']: (

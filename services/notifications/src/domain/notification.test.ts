@@ -1,3 +1,4 @@
+import { NotificationRequested } from '@caudal/contract/gen/caudal/notifications/v1/events.ts';
 import { given } from '@caudal/testing/given.ts';
 import { describe, expect, test } from '@jest/globals';
 import {
@@ -11,13 +12,12 @@ import {
 } from './notification.ts';
 
 const id = notificationIdFor('A-1', 'order_shipped');
-const wanted = {
-  ...notificationDecider.initial.request,
+const wanted = NotificationRequested.fromPartial({
   notificationId: id,
   customerId: 'anna',
   template: 'order_shipped',
   orderId: 'A-1',
-};
+});
 const requested: NotificationEvent = { $case: 'requested', value: wanted };
 const sent: NotificationEvent = { $case: 'sent', value: {} };
 const failed = (reason: string): NotificationEvent => ({ $case: 'failed', value: { reason } });

@@ -8,7 +8,7 @@
  */
 import type { Decider, DecisionContext } from '@caudal/aggregates/types.ts';
 import { type EventOf, notification } from '@caudal/contract/entities.ts';
-import type { NotificationRequested } from '@caudal/contract/gen/caudal/notifications/v1/events.ts';
+import { NotificationRequested } from '@caudal/contract/gen/caudal/notifications/v1/events.ts';
 import { notFound } from '@caudal/kernel/errors.ts';
 import { derivedId } from '@caudal/kernel/ids.ts';
 
@@ -31,15 +31,7 @@ export const notificationDecider: Decider<NotificationState, NotificationEvent> 
   entity: notification,
   initial: {
     status: 'none',
-    request: {
-      notificationId: '',
-      customerId: '',
-      template: '',
-      orderId: '',
-      reason: '',
-      paymentId: '',
-      amount: undefined,
-    },
+    request: NotificationRequested.fromPartial({}),
     attempts: 0,
     dueAt: undefined,
   },
@@ -58,9 +50,9 @@ export const notificationDecider: Decider<NotificationState, NotificationEvent> 
   },
 };
 
-/** The id of the notification for an order and template: the same for every repeat. */
-export function notificationIdFor(orderId: string, template: string): string {
-  return derivedId('notification', orderId, template);
+/** The id of the notification for an order or shipment and template: the same for every repeat. */
+export function notificationIdFor(subject: string, template: string): string {
+  return derivedId('notification', subject, template);
 }
 
 /**

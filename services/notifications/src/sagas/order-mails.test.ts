@@ -10,7 +10,8 @@ import { memoryLog } from '@caudal/testing/memory-log.ts';
 import { describe, expect, test } from '@jest/globals';
 import { notificationDecider, notificationIdFor } from '../domain/notification.ts';
 import type { Mail, MailOutcome } from '../mailer.ts';
-import { type OrderMailsDependencies, orderMails } from './order-mails.ts';
+import { orderMails } from './order-mails.ts';
+import type { MailDependencies } from './send-mail.ts';
 
 const id = notificationIdFor('o1', 'order_confirmed');
 const confirmed = { $case: 'confirmed' as const, value: { customerId: 'c1' } };
@@ -24,10 +25,10 @@ function world({ email = 'ann@example.com' } = {}) {
   const saga = orderMails({
     orders: {
       getOrder: async () => Order.fromPartial({ orderId: 'o1', reference: 'INV-1' }),
-    } as unknown as OrderMailsDependencies['orders'],
+    } as unknown as MailDependencies['orders'],
     customers: {
       getCustomer: async () => Customer.fromPartial({ customerId: 'c1', displayName: 'Ann', email }),
-    } as unknown as OrderMailsDependencies['customers'],
+    } as unknown as MailDependencies['customers'],
     mailer: {
       async send(mail) {
         const outcome = answer();
@@ -104,7 +105,7 @@ describe('mails about orders', () => {
   ])('the event %s is reported by %s', ($case, template) => {
     const event = { $case, value: { customerId: 'c1', reason: '' } };
     const observed = { stream: order.stream('o1'), id: 'o1', version: 2, at: new Date(), event };
-    const concern = concernOf(orderMails({} as OrderMailsDependencies), order.name, observed);
+    const concern = concernOf(orderMails({} as MailDependencies), order.name, observed);
     expect(concern?.sagaId).toBe(template && notificationIdFor('o1', template));
     const [asked] = concern?.react(notificationDecider.initial) ?? [];
     expect(asked?.$case === 'requested' ? asked.value.template : undefined).toBe(template);

@@ -1,4 +1,4 @@
-/** Places and cancels orders. */
+/** Places and cancels orders, and returns pieces of them. */
 import type { Aggregates } from '@caudal/aggregates/types.ts';
 import { checkEtag, tellsOfOthers } from '@caudal/context/etag.ts';
 import { executeFor } from '@caudal/context/execute-for.ts';
@@ -11,11 +11,14 @@ import {
   OrderServiceService,
   type PlaceOrderRequest,
 } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
+import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
 import { CaudalError, type FieldViolation, invalidField, isCode, isTransient, refused } from '@caudal/kernel/errors.ts';
-import { type IdSource, timeOfId } from '@caudal/kernel/ids.ts';
+import { derivedId, type IdSource, timeOfId } from '@caudal/kernel/ids.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
 import { type Call, type CallOptions, type Client, service } from '@caudal/rpc/types.ts';
-import { orderDecider, type PricedLine, place, requestCancel } from '../domain/order.ts';
+import { assertNew, orderDecider, type PricedLine, place, requestCancel } from '../domain/order.ts';
+import type { ExpectedPrices } from '../domain/price-guard.ts';
+import { requestReturn } from '../domain/returns.ts';
 import { orderMessage } from '../order-message.ts';
 
 export interface OrderServiceDependencies {
@@ -30,6 +33,7 @@ export interface OrderServiceDependencies {
 export function orderService({ aggregates, catalog, customers, queries, ids, clock }: OrderServiceDependencies) {
   return service(OrderServiceService, {
     async placeOrder(request, call) {
+      const expected = expectedPrices(request);
       const checked = await lookedUp(request, call);
       const orderId = request.orderId || ids();
       assertOfPresent(orderId, clock());
@@ -38,18 +42,13 @@ export function orderService({ aggregates, catalog, customers, queries, ids, clo
         decider: orderDecider,
         id: orderId,
         decide(state) {
+          // First: a repeat without a request id must not read that prices have changed since, and order again.
+          assertNew(state, orderId);
           // Thrown only here: a repeat gets the recorded answer without this function, even if its products are no
           // longer sold.
           if (checked instanceof CaudalError) throw checked;
-          return place(state, {
-            orderId,
-            customerId,
-            country,
-            lines: checked,
-            paymentMethod,
-            reference,
-            attributes,
-          });
+          const order = { orderId, customerId, country, lines: checked, paymentMethod, reference, attributes };
+          return place(state, order, expected);
         },
         reply: ({ state, version }) => orderMessage(state, version),
         replyCodec: Order,
@@ -66,6 +65,22 @@ export function orderService({ aggregates, catalog, customers, queries, ids, clo
         decide(state, { version }) {
           checkEtag(etag, version, viewed);
           return requestCancel(state, { orderId, reason });
+        },
+        reply: ({ state, version }) => orderMessage(state, version),
+        replyCodec: Order,
+      });
+    },
+
+    async returnOrder({ orderId, etag, returnId: chosen, lines, reason }, call) {
+      assertDistinct(lines);
+      const returnId = chosen || (call.commandId ? derivedId(call.commandId.key, 'return') : ids());
+      const viewed = tellsOfOthers(etag) ? await viewedEtag(orderId, call) : undefined;
+      return executeFor(call, aggregates, {
+        decider: orderDecider,
+        id: orderId,
+        decide(state, { version }) {
+          checkEtag(etag, version, viewed);
+          return requestReturn(state, { orderId, returnId, lines, reason });
         },
         reply: ({ state, version }) => orderMessage(state, version),
         replyCodec: Order,
@@ -99,14 +114,7 @@ export function orderService({ aggregates, catalog, customers, queries, ids, clo
   /** The lines at the catalogue's prices. Throws one error that names all lines that can't be sold. */
   async function priced(request: PlaceOrderRequest, call: Call): Promise<PricedLine[]> {
     const productIds = request.lines.map((line) => line.productId);
-    const twice = productIds.findIndex((id, index) => productIds.indexOf(id) !== index);
-    if (twice >= 0) {
-      throw new CaudalError('INVALID_ARGUMENT', 'PRODUCT_TWICE', 'A product is in two lines of the order.', {
-        violations: [
-          { field: `lines[${twice}].product_id`, description: 'is in an earlier line already: add the quantities up' },
-        ],
-      });
-    }
+    assertDistinct(request.lines);
     const { products } = await catalog.batchGetProducts({ productIds }, onBehalfOf(call));
     const byId = new Map(products.map((product) => [product.productId, product]));
     const violations: FieldViolation[] = [];
@@ -131,6 +139,33 @@ export function orderService({ aggregates, catalog, customers, queries, ids, clo
       });
     });
   }
+}
+
+/** Throws INVALID_ARGUMENT PRODUCT_TWICE if a product is in two lines. */
+function assertDistinct(lines: { productId: string }[]): void {
+  const productIds = lines.map(({ productId }) => productId);
+  const twice = productIds.findIndex((id, index) => productIds.indexOf(id) !== index);
+  if (twice < 0) return;
+  throw new CaudalError('INVALID_ARGUMENT', 'PRODUCT_TWICE', 'A product is in two lines of the request.', {
+    violations: [
+      { field: `lines[${twice}].product_id`, description: 'is in an earlier line already: add the quantities up' },
+    ],
+  });
+}
+
+/** Throws INVALID_ARGUMENT if one is below zero. */
+function expectedPrices({ expectedTotal, lines }: PlaceOrderRequest): ExpectedPrices {
+  const mustBePrice = (price: Money, field: string) => {
+    if (price.minorUnits < 0n) throw invalidField(`${field}.minor_units`, 'must not be below zero');
+    return price;
+  };
+  const seen = lines.flatMap(({ productId, expectedUnitPrice }, index) =>
+    expectedUnitPrice
+      ? [[productId, mustBePrice(expectedUnitPrice, `lines[${index}].expected_unit_price`)] as const]
+      : [],
+  );
+  if (expectedTotal) mustBePrice(expectedTotal, 'expected_total');
+  return { total: expectedTotal, unitPrices: new Map(seen) };
 }
 
 /**

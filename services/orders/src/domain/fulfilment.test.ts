@@ -133,6 +133,23 @@ describe('the next step', () => {
     expect(stepAfter(started, cancelRequested, shipmentCancelled)).toBe('undo-payment');
   });
 
+  test('of an order that was sent: its returns, one after the other, also after the delivery', () => {
+    const asked = (returnId: string): FulfilmentEvent => ({ $case: 'returnRequested', value: { returnId } });
+    const led = (returnId: string): FulfilmentEvent => ({ $case: 'returnLed', value: { returnId } });
+    expect(stepAfter(...forward, asked('r1'))).toBeUndefined();
+    const sent = [...forward, dispatched, marked('shipped')];
+    for (const events of [sent, [...sent, delivered, marked('delivered')]]) {
+      expect(stepAfter(...events)).toBeUndefined();
+      expect(next(given(fulfilmentDecider, [...events, asked('r1'), asked('r2')]).state)).toEqual({
+        ...{ name: 'return', afterAppend: true },
+      });
+      expect(stepAfter(...events, asked('r1'), led('r1'))).toBeUndefined();
+      expect(stepAfter(...events, asked('r1'), asked('r2'), led('r1'))).toBe('return');
+    }
+    // Delivering the order comes first.
+    expect(stepAfter(...sent, asked('r1'), delivered)).toBe('mark-delivered');
+  });
+
   test('after a cancellation that was too late: the shipment has left, and the order is delivered', () => {
     expect(stepAfter(...forward, cancelRequested, cancelRefused)).toBeUndefined();
     expect(stepAfter(...forward, cancelRequested, cancelRefused, dispatched)).toBe('mark-shipped');
@@ -162,6 +179,17 @@ describe("the saga's reactions to events", () => {
     const left = { $case: 'dispatched' as const, value: { orderId: 'o1', carrier: '', trackingNumber: '' } };
     expect(reaction([started], onShipment, left)).toEqual([dispatched]);
     expect(reaction([started, dispatched], onShipment, left)).toEqual([]);
+  });
+
+  test('of several shipments: the first to leave, and the event with which all have arrived', () => {
+    const arrived = (partial: boolean) => ({ $case: 'delivered' as const, value: { orderId: 'o1', partial } });
+    expect(reaction([started, dispatched], onShipment, arrived(true))).toEqual([]);
+    expect(reaction([started, dispatched], onShipment, arrived(false))).toEqual([delivered]);
+    // The rest is withdrawn from the warehouse when everything else has arrived.
+    const withdrawn = (completes: boolean) => ({ $case: 'cancelled' as const, value: { orderId: 'o1', completes } });
+    expect(reaction([started, dispatched], onShipment, withdrawn(false))).toEqual([]);
+    expect(reaction([started, dispatched], onShipment, withdrawn(true))).toEqual([delivered]);
+    expect(reaction([started, dispatched, delivered], onShipment, withdrawn(true))).toEqual([]);
   });
 
   test('a payment that is voided without a request of the saga has failed', () => {
@@ -201,10 +229,14 @@ describe("the saga's reactions to events", () => {
       expect(Object.keys(table).sort()).toEqual(wanted.sort());
       return wanted;
     };
-    expect(concerned('caudal.orders.v1.OrderEvent', onOrder)).toEqual(['cancelRequested', 'created']);
+    expect(concerned('caudal.orders.v1.OrderEvent', onOrder)).toEqual([
+      'cancelRequested',
+      'created',
+      'returnRequested',
+    ]);
     expect(concerned('caudal.payments.v1.PaymentEvent', onPayment)).toEqual(
       ['succeeded', 'failed', 'voided', 'barred', 'refunded'].sort(),
     );
-    expect(concerned('caudal.shipping.v1.ShipmentEvent', onShipment)).toEqual(['delivered', 'dispatched']);
+    expect(concerned('caudal.shipping.v1.ShipmentEvent', onShipment)).toEqual(['cancelled', 'delivered', 'dispatched']);
   });
 });

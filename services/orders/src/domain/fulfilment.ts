@@ -4,6 +4,7 @@
  *      reserve ──> pay ──> (wait) ──> commit ──> confirm ──> create shipment ──> (wait) ──> shipped ──> delivered
  *         ▲                              │ reservation expired
  *         └──────────────────────────────┘
+ *      after shipped: return ──> return ..., one for each that is requested
  *      any refusal, time-out or request to cancel: cancel shipment ──> undo payment ──> (wait) ──> undo stock ──> done
  *
  * Undoing covers everything that might have been done, whether the state shows it or not. Releasing an unknown
@@ -29,11 +30,14 @@ export interface FulfilmentState {
   stock: 'none' | 'reserved' | 'refused' | 'committed' | 'undone';
   payment: 'none' | 'requested' | 'paid' | 'failed' | 'undoing' | 'undone';
   giveUpTime: Date | undefined;
+  /** Of all shipments of the order: dispatched once the first has left, delivered once the last has arrived. */
   shipment: 'none' | 'created' | 'dispatched' | 'delivered' | 'cancelled';
   /** Why the order is undone; undefined: it is not. */
   undo: { why: 'rejected' | 'cancelled'; reason: string } | undefined;
   confirmed: boolean;
-  /** The last status that the saga has set on the order; the last three end the saga. */
+  /** The returns that are not done, by their ids, the oldest first. */
+  returns: string[];
+  /** The last status that the saga has set on the order; after the last three only returns go on. */
   marked: '' | 'shipped' | 'delivered' | 'rejected' | 'cancelled';
 }
 
@@ -49,6 +53,7 @@ export const fulfilmentDecider: Decider<FulfilmentState, FulfilmentEvent> = {
     shipment: 'none',
     undo: undefined,
     confirmed: false,
+    returns: [],
     marked: '',
   },
   evolve(state, event) {
@@ -104,6 +109,10 @@ export const fulfilmentDecider: Decider<FulfilmentState, FulfilmentEvent> = {
         return { ...state, stock: 'undone' };
       case 'orderMarked':
         return { ...state, marked: event.value.status as FulfilmentState['marked'] };
+      case 'returnRequested':
+        return { ...state, returns: [...state.returns, event.value.returnId] };
+      case 'returnLed':
+        return { ...state, returns: state.returns.filter((returnId) => returnId !== event.value.returnId) };
     }
   },
 };
@@ -121,6 +130,7 @@ export type StepName =
   | 'create-shipment'
   | 'mark-shipped'
   | 'mark-delivered'
+  | 'return'
   | 'cancel-shipment'
   | 'undo-payment'
   | 'undo-stock'
@@ -129,7 +139,8 @@ export type StepName =
 
 /** The next step, from `dueAt` on if that is set. Undefined: the saga waits for an event, or has ended. */
 export function next(state: FulfilmentState): { name: StepName; dueAt?: Date; afterAppend?: true } | undefined {
-  if (!state.order || state.marked === 'delivered') return undefined;
+  if (!state.order) return undefined;
+  if (state.marked === 'delivered') return nextReturn(state);
   if (state.marked === 'rejected' || state.marked === 'cancelled') {
     // The payment was requested before a crash and is missing in the state, or was made elsewhere: no money is kept.
     return state.payment === 'paid' ? { name: 'undo-payment' } : undefined;
@@ -147,7 +158,15 @@ function nextForward(state: FulfilmentState): ReturnType<typeof next> {
   if (state.shipment === 'none') return { name: 'create-shipment' };
   if (state.shipment === 'dispatched' && state.marked === '') return { name: 'mark-shipped' };
   if (state.shipment === 'delivered') return { name: state.marked === '' ? 'mark-shipped' : 'mark-delivered' };
-  return undefined;
+  return state.marked === 'shipped' ? nextReturn(state) : undefined;
+}
+
+/**
+ * Pieces come back after the commit is durable: before that a crash would repeat earlier steps, which a return in between would
+ * refuse.
+ */
+function nextReturn({ returns }: FulfilmentState): ReturnType<typeof next> {
+  return returns.length > 0 ? { name: 'return', afterAppend: true } : undefined;
 }
 
 function nextUndoing(state: FulfilmentState, why: 'rejected' | 'cancelled'): ReturnType<typeof next> {
@@ -174,6 +193,9 @@ export const onOrder = {
   created: (state, { value }) => (state.order ? [] : [{ $case: 'started', value }]),
   cancelRequested: (state, { value }) =>
     state.undo || state.marked !== '' ? [] : [{ $case: 'cancelRequested', value }],
+  // If it is done, the order says so: the step then does nothing.
+  returnRequested: (state, { value: { returnId } }) =>
+    state.returns.includes(returnId) ? [] : [{ $case: 'returnRequested', value: { returnId } }],
 } satisfies Reactions<EventOf<typeof order>>;
 
 /** Reactions to events of the payment. */
@@ -199,9 +221,13 @@ function paymentEnded(state: FulfilmentState, reason: string): FulfilmentEvent[]
   return state.payment === 'undoing' ? [{ $case: 'paymentUndone', value: {} }] : [];
 }
 
-/** Reactions to events of the shipment. */
+/** Reactions to events of the order's shipments: the first that leaves, and the one with which all are delivered. */
 export const onShipment = {
   dispatched: ({ shipment }) =>
     shipment === 'none' || shipment === 'created' ? [{ $case: 'dispatched', value: {} }] : [],
-  delivered: ({ shipment }) => (shipment === 'delivered' ? [] : [{ $case: 'delivered', value: {} }]),
+  delivered: ({ shipment }, { value }) =>
+    value.partial || shipment === 'delivered' ? [] : [{ $case: 'delivered', value: {} }],
+  // What was left in the warehouse will not come: the order is what has arrived.
+  cancelled: ({ shipment }, { value }) =>
+    value.completes && shipment !== 'delivered' ? [{ $case: 'delivered', value: {} }] : [],
 } satisfies Reactions<EventOf<typeof shipment>>;

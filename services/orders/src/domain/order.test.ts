@@ -1,6 +1,16 @@
 import { given } from '@caudal/testing/given.ts';
 import { describe, test } from '@jest/globals';
-import { abandon, confirm, deliver, type OrderEvent, orderDecider, place, requestCancel, ship } from './order.ts';
+import {
+  abandon,
+  confirm as confirming,
+  deliver,
+  type OrderEvent,
+  type OrderState,
+  orderDecider,
+  place,
+  requestCancel,
+  ship as shipping,
+} from './order.ts';
 
 const gbp = (minorUnits: bigint) => ({ minorUnits, currency: 'GBP' });
 const line = { productId: 'P1', quantity: 3n, unitPrice: gbp(250n), title: 'Lantern' };
@@ -14,11 +24,13 @@ const draft = {
   attributes: {},
 };
 const created: OrderEvent = { $case: 'created', value: { ...draft, total: gbp(750n) } };
-const confirmed: OrderEvent = { $case: 'confirmed', value: { customerId: 'c1' } };
-const shipped: OrderEvent = { $case: 'shipped', value: { customerId: 'c1' } };
+const confirmed: OrderEvent = { $case: 'confirmed', value: { customerId: 'c1', reservationId: 'o1.1' } };
+const shipped: OrderEvent = { $case: 'shipped', value: { customerId: 'c1', reservationId: 'o1.1' } };
 const delivered: OrderEvent = { $case: 'delivered', value: { customerId: 'c1' } };
 const cancelRequested: OrderEvent = { $case: 'cancelRequested', value: { reason: 'too late' } };
 const cancel = { orderId: 'o1', reason: 'too late' };
+const confirm = (state: OrderState) => confirming(state, 'o1.1');
+const ship = (state: OrderState) => shipping(state, 'o1.1');
 
 describe('order', () => {
   test('is placed with the sum of its lines', () => {
@@ -58,6 +70,32 @@ describe('order', () => {
     given(orderDecider, [])
       .when((state) => place(state, { ...draft, lines: [worth(999_999n), { ...worth(2n), productId: 'P2' }] }))
       .refuses('FAILED_PRECONDITION', 'ORDER_TOO_LARGE');
+  });
+
+  test('is placed at the prices that the buyer has seen, or not at all', () => {
+    const other = { ...line, productId: 'P2', quantity: 1n, unitPrice: gbp(100n) };
+    const placing = (total: bigint | undefined, unitPrices: [string, bigint][] = [], currency = 'GBP') =>
+      given(orderDecider, []).when((state) =>
+        place(
+          state,
+          { ...draft, lines: [line, other] },
+          {
+            total: total === undefined ? undefined : { minorUnits: total, currency },
+            unitPrices: new Map(unitPrices.map(([id, minorUnits]) => [id, { minorUnits, currency }])),
+          },
+        ),
+      );
+    const placed: OrderEvent = { $case: 'created', value: { ...draft, lines: [line, other], total: gbp(850n) } };
+    placing(850n).gives([placed]);
+    placing(undefined, [['P2', 100n]]).gives([placed]);
+    placing(850n, [
+      ['P1', 250n],
+      ['P2', 100n],
+    ]).gives([placed]);
+    placing(849n).refuses('FAILED_PRECONDITION', 'PRICE_CHANGED');
+    placing(850n, [], 'EUR').refuses('FAILED_PRECONDITION', 'PRICE_CHANGED');
+    // The total is the same by chance.
+    placing(850n, [['P1', 249n]]).refuses('FAILED_PRECONDITION', 'PRICE_CHANGED');
   });
 
   test('is confirmed, shipped and delivered, each once', () => {

@@ -7,18 +7,20 @@ import { type EventOf, order } from '@caudal/contract/entities.ts';
 import type { OrderCreated } from '@caudal/contract/gen/caudal/orders/v1/events.ts';
 import type { OrderLine } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import { CaudalError, notFound, refused } from '@caudal/kernel/errors.ts';
+import { assertExpected, type ExpectedPrices, nothingExpected } from './price-guard.ts';
+import { type Returnable, returnsAfter } from './returns.ts';
 
 export type OrderEvent = EventOf<typeof order>;
 
 export type Status = 'pending' | 'confirmed' | 'shipped' | 'delivered' | 'rejected' | 'cancelling' | 'cancelled';
 
-export interface OrderState {
-  /** The order as it was placed; undefined before that. */
-  placed: OrderCreated | undefined;
+export interface OrderState extends Returnable {
   status: Status;
   /** The status before the request to cancel. */
   before: Status;
   reason: string;
+  /** The reservation of its pieces; empty until they are committed, and of orders that are older than this field. */
+  reservationId: string;
   createTime: Date | undefined;
   updateTime: Date | undefined;
 }
@@ -30,6 +32,8 @@ export const orderDecider: Decider<OrderState, OrderEvent> = {
     status: 'pending',
     before: 'pending',
     reason: '',
+    reservationId: '',
+    returns: [],
     createTime: undefined,
     updateTime: undefined,
   },
@@ -40,9 +44,8 @@ export const orderDecider: Decider<OrderState, OrderEvent> = {
       case 'created':
         return { ...now, placed: event.value, createTime: at };
       case 'confirmed':
-        return { ...now, status: 'confirmed' };
       case 'shipped':
-        return { ...now, status: 'shipped' };
+        return { ...now, status: event.$case, reservationId: event.value.reservationId || state.reservationId };
       case 'delivered':
         return { ...now, status: 'delivered' };
       case 'rejected':
@@ -53,6 +56,10 @@ export const orderDecider: Decider<OrderState, OrderEvent> = {
         return { ...now, status: state.status === 'cancelling' ? state.before : state.status, reason: '' };
       case 'cancelled':
         return { ...now, status: 'cancelled' };
+      case 'returnRequested':
+      case 'returned':
+      case 'returnRefused':
+        return { ...now, returns: returnsAfter(state.returns, event, at) };
     }
   },
 };
@@ -63,11 +70,16 @@ export type PricedLine = OrderLine;
 /** The largest amount of money in the contract. */
 const mostMinorUnits = 1_000_000_000_000_000n;
 
-/** Places an order. All lines have the same currency; the total is their sum. */
-export function place(state: OrderState, order: Omit<OrderCreated, 'total'>): OrderEvent[] {
-  if (state.placed) {
-    throw new CaudalError('ALREADY_EXISTS', 'ORDER_EXISTS', `There is an order "${order.orderId}" already.`);
-  }
+/**
+ * Places an order. All lines have the same currency; the total is their sum. Refused: ALREADY_EXISTS ORDER_EXISTS;
+ * FAILED_PRECONDITION CURRENCIES_DIFFER, PRICE_CHANGED (the buyer has seen other prices), ORDER_TOO_LARGE.
+ */
+export function place(
+  state: OrderState,
+  order: Omit<OrderCreated, 'total'>,
+  expected: ExpectedPrices = nothingExpected,
+): OrderEvent[] {
+  assertNew(state, order.orderId);
   const currency = order.lines[0]!.unitPrice!.currency;
   const foreign = order.lines.findIndex((line) => line.unitPrice!.currency !== currency);
   if (foreign >= 0) {
@@ -81,6 +93,7 @@ export function place(state: OrderState, order: Omit<OrderCreated, 'total'>): Or
     });
   }
   const minorUnits = order.lines.reduce((sum, line) => sum + line.quantity * line.unitPrice!.minorUnits, 0n);
+  assertExpected(order.lines, { minorUnits, currency }, expected);
   if (minorUnits > mostMinorUnits) {
     throw refused('ORDER_TOO_LARGE', `The order's total is ${minorUnits} minor units, more than one payment can be.`, {
       violations: [
@@ -94,29 +107,32 @@ export function place(state: OrderState, order: Omit<OrderCreated, 'total'>): Or
   return [{ $case: 'created', value: { ...order, total: { minorUnits, currency } } }];
 }
 
+/** Throws ALREADY_EXISTS ORDER_EXISTS if the order is placed. */
+export function assertNew(state: OrderState, orderId: string): void {
+  if (state.placed) throw new CaudalError('ALREADY_EXISTS', 'ORDER_EXISTS', `There is an order "${orderId}" already.`);
+}
+
 function buyer(state: OrderState): { customerId: string } {
   return { customerId: state.placed!.customerId };
 }
 
 /** The order is paid and its pieces are committed. While it is cancelling, nothing happens: the cancellation wins. */
-export function confirm(state: OrderState): OrderEvent[] {
-  return state.status === 'pending' ? [{ $case: 'confirmed', value: buyer(state) }] : [];
+export function confirm(state: OrderState, reservationId: string): OrderEvent[] {
+  return state.status === 'pending' ? [{ $case: 'confirmed', value: { ...buyer(state), reservationId } }] : [];
 }
 
-/** The shipment has left the warehouse. */
-export function ship(state: OrderState): OrderEvent[] {
-  if (state.status === 'confirmed') return [{ $case: 'shipped', value: buyer(state) }];
-  // The shipment left before the cancellation reached it.
+/** The first of its shipments has left the warehouse. */
+export function ship(state: OrderState, reservationId: string): OrderEvent[] {
+  const shipped: OrderEvent = { $case: 'shipped', value: { ...buyer(state), reservationId } };
+  if (state.status === 'confirmed') return [shipped];
+  // A shipment left before the cancellation reached it.
   if (state.status === 'cancelling') {
-    return [
-      { $case: 'cancelRefused', value: { reason: 'It had left the warehouse.' } },
-      { $case: 'shipped', value: buyer(state) },
-    ];
+    return [{ $case: 'cancelRefused', value: { reason: 'It had left the warehouse.' } }, shipped];
   }
   return [];
 }
 
-/** The buyer has the shipment. */
+/** The buyer has all its shipments. */
 export function deliver(state: OrderState): OrderEvent[] {
   return state.status === 'shipped' ? [{ $case: 'delivered', value: buyer(state) }] : [];
 }

@@ -1,14 +1,22 @@
-/** Order details: an order with its payment and its shipment, in one read. */
+/** Order details: an order with its payment and its shipments, in one read. */
 import { type EventOf, order, payment, shipment } from '@caudal/contract/entities.ts';
-import { Order, OrderPayment, OrderShipment, OrderStatus } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
+import {
+  Order,
+  OrderPayment,
+  type OrderReturn,
+  OrderReturnStatus,
+  OrderStatus,
+} from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import { ignored, ignoreUnknown, on, type Projection } from '@caudal/projections/types.ts';
+import { refundOf } from '../domain/returns.ts';
+import { fulfilmentStatusOf, shipmentsAfter } from './order-shipments.ts';
 
 const blank = Order.fromPartial({});
 
 /** Events of the three streams may arrive in any order: each changes only its own part of the view. */
 export const orderDetails: Projection<Order> = {
   name: 'order-details',
-  version: 2,
+  version: 3,
   parts: 8,
   codec: Order,
   follows: [
@@ -18,11 +26,17 @@ export const orderDetails: Projection<Order> = {
         const now = touched(view, at);
         switch (event.$case) {
           case 'created':
-            return { ...now, ...event.value, createTime: at, status: OrderStatus.ORDER_STATUS_PENDING };
+            return {
+              ...now,
+              ...event.value,
+              lines: event.value.lines.map((line) => ({ ...line, returnedQuantity: 0n })),
+              createTime: at,
+              status: OrderStatus.ORDER_STATUS_PENDING,
+            };
           case 'confirmed':
-            return { ...now, status: OrderStatus.ORDER_STATUS_CONFIRMED };
+            return { ...now, ...reservationOf(event.value), status: OrderStatus.ORDER_STATUS_CONFIRMED };
           case 'shipped':
-            return { ...now, status: OrderStatus.ORDER_STATUS_SHIPPED };
+            return { ...now, ...reservationOf(event.value), status: OrderStatus.ORDER_STATUS_SHIPPED };
           case 'delivered':
             return { ...now, status: OrderStatus.ORDER_STATUS_DELIVERED };
           case 'rejected':
@@ -34,6 +48,17 @@ export const orderDetails: Projection<Order> = {
             return { ...now, reason: '' };
           case 'cancelled':
             return { ...now, status: OrderStatus.ORDER_STATUS_CANCELLED };
+          case 'returnRequested': {
+            const status = OrderReturnStatus.ORDER_RETURN_STATUS_REQUESTED;
+            const one = { ...event.value, status, refusal: '', refundRefusal: '', createTime: at };
+            return { ...now, returns: [...view.returns, one] };
+          }
+          case 'returned':
+            return withPaid(withReturned(now, event.value));
+          case 'returnRefused': {
+            const { returnId, reason: refusal } = event.value;
+            return withReturn(now, returnId, { status: OrderReturnStatus.ORDER_RETURN_STATUS_REFUSED, refusal });
+          }
           default:
             return ignoreUnknown(event);
         }
@@ -55,7 +80,16 @@ export const orderDetails: Projection<Order> = {
           case 'barred':
             return now({ status: 'voided' });
           case 'refunded':
-            return now({ status: 'refunded' });
+            return now({ status: 'refunded', refunded: part.amount });
+          case 'refundRequested': {
+            const { refundId, amount } = event.value;
+            return now({ refunds: [...part.refunds, { refundId, amount, completed: false }] });
+          }
+          case 'refundCompleted': {
+            const { refundId, refunded } = event.value;
+            const refunds = part.refunds.map((one) => (one.refundId === refundId ? { ...one, completed: true } : one));
+            return withPaid(now({ refunded, refunds }));
+          }
           // Steps of a payment are not part of the view.
           case 'sentToGateway':
           case 'gatewayResponded':
@@ -73,24 +107,9 @@ export const orderDetails: Projection<Order> = {
     on<Order, EventOf<typeof shipment>>(shipment, {
       view: ({ id }) => id,
       evolve(view = blank, { id, event, at }) {
-        const part = view.shipment ?? OrderShipment.fromPartial({ shipmentId: id });
-        const now = (change: Partial<OrderShipment>) => ({ ...touched(view, at), shipment: { ...part, ...change } });
-        switch (event.$case) {
-          case 'created':
-            return now({ status: 'created' });
-          case 'dispatched':
-            return now({
-              status: 'dispatched',
-              carrier: event.value.carrier,
-              trackingNumber: event.value.trackingNumber,
-            });
-          case 'delivered':
-            return now({ status: 'delivered' });
-          case 'cancelled':
-            return now({ status: 'cancelled' });
-          default:
-            return ignoreUnknown(event);
-        }
+        const shipments = shipmentsAfter(view.shipments, event, id);
+        if (shipments === ignored) return ignored;
+        return { ...touched(view, at), shipments, fulfilmentStatus: fulfilmentStatusOf(shipments) };
       },
     }),
   ],
@@ -105,6 +124,43 @@ export const orderDetails: Projection<Order> = {
   },
   indexes: [['create_time'], ['customer_id', 'create_time'], ['status', 'create_time']],
 };
+
+/** Events that are older than the field have no reservation. */
+function reservationOf({ reservationId }: { reservationId?: string | undefined }): Partial<Order> {
+  return reservationId ? { reservationId } : {};
+}
+
+/** The view with a change of one of its returns. */
+function withReturn(view: Order, returnId: string, change: Partial<OrderReturn>): Order {
+  const returns = view.returns.map((one) => (one.returnId === returnId ? { ...one, ...change } : one));
+  return { ...view, returns };
+}
+
+/** The view with the pieces of a return in the stock again. */
+function withReturned(
+  view: Order,
+  { returnId, refund, refundRefusal }: Pick<OrderReturn, 'returnId' | 'refund' | 'refundRefusal'>,
+): Order {
+  const one = view.returns.find((known) => known.returnId === returnId);
+  const back = new Map(one?.lines.map(({ productId, quantity }) => [productId, quantity]));
+  const lines = view.lines.map((line) => ({
+    ...line,
+    returnedQuantity: (line.returnedQuantity ?? 0n) + (back.get(line.productId) ?? 0n),
+  }));
+  const status = OrderReturnStatus.ORDER_RETURN_STATUS_RETURNED;
+  return withReturn({ ...view, lines }, returnId, { status, refund, refundRefusal });
+}
+
+/** The view with the status of returns that the payment has refunded; its events and the order's arrive in any order. */
+function withPaid(view: Order): Order {
+  const paid = new Set(view.payment?.refunds.flatMap(({ refundId, completed }) => (completed ? refundId : [])));
+  const returns = view.returns.map((one) =>
+    one.status === OrderReturnStatus.ORDER_RETURN_STATUS_RETURNED && paid.has(refundOf(one.returnId))
+      ? { ...one, status: OrderReturnStatus.ORDER_RETURN_STATUS_REFUNDED }
+      : one,
+  );
+  return { ...view, returns };
+}
 
 /** The event with the latest time is the last change, in whatever order they arrive. */
 function touched(view: Order, at: Date): Order {

@@ -14,6 +14,7 @@ import {
 import { notFound } from '@caudal/kernel/errors.ts';
 import type { Condition, StoredView } from '@caudal/projections/types.ts';
 import { service } from '@caudal/rpc/types.ts';
+import { withShipments } from '../projections/order-shipments.ts';
 import { summarizeOrders } from './summarize-orders.ts';
 
 const ordersBy: ListOrders = {
@@ -57,5 +58,5 @@ function conditions({ customerId, status }: ListOrdersRequest): Condition[] {
 }
 
 function message(stored: StoredView<Order>): Order {
-  return { ...stored.view, etag: viewEtag(stored, order.stream(stored.id)) };
+  return { ...withShipments(stored.view), etag: viewEtag(stored, order.stream(stored.id)) };
 }

@@ -24,6 +24,8 @@ import {
   type StepName,
 } from '../domain/fulfilment.ts';
 import { abandon, confirm, deliver, type OrderEvent, type OrderState, orderDecider, ship } from '../domain/order.ts';
+import { isRequested } from '../domain/returns.ts';
+import { leadReturn } from './lead-return.ts';
 
 export interface FulfilmentDependencies {
   aggregates: Aggregates;
@@ -187,8 +189,8 @@ function steps({
       }
     },
 
-    async confirm(_state, context) {
-      const after = await tell(context, confirm);
+    async confirm(state, context) {
+      const after = await tell(context, (order) => confirm(order, reservationId(state)));
       if (after.status === 'confirmed' || after.status === 'shipped' || after.status === 'delivered') {
         return [{ $case: 'confirmed', value: {} }];
       }
@@ -219,14 +221,22 @@ function steps({
       }
     },
 
-    async 'mark-shipped'(_state, context) {
-      await tell(context, ship);
+    async 'mark-shipped'(state, context) {
+      await tell(context, (order) => ship(order, reservationId(state)));
       return [{ $case: 'orderMarked', value: { status: 'shipped' } }];
     },
 
     async 'mark-delivered'(_state, context) {
       await tell(context, deliver);
       return [{ $case: 'orderMarked', value: { status: 'delivered' } }];
+    },
+
+    async return(state, context) {
+      const returnId = state.returns[0]!;
+      const { state: order } = await aggregates.load(orderDecider, context.sagaId);
+      const outcome = await leadReturn({ inventory, payments }, order, reservationId(state), returnId, context);
+      if (outcome) await tell(context, (now) => (isRequested(now, returnId) ? [outcome] : []));
+      return [{ $case: 'returnLed', value: { returnId } }];
     },
 
     async 'cancel-shipment'(state, context) {

@@ -18,7 +18,10 @@ export interface World extends Pick<FulfilmentDependencies, 'inventory' | 'payme
   /** Pieces that are promised, and that have left the stock, by product. */
   pieces(): { reserved: Record<string, bigint>; taken: Record<string, bigint> };
   payment: 'none' | 'requested' | 'succeeded' | 'failed' | 'undone';
+  /** Of all parcels: dispatched once one has left, delivered once all have arrived that were not withdrawn. */
   shipment: 'none' | 'created' | 'dispatched' | 'delivered' | 'cancelled';
+  /** The shipments of the order; the first has its id. */
+  parcels: ('created' | 'dispatched' | 'delivered' | 'cancelled')[];
   /** One change from outside: a payment's outcome, an expiry, a dispatch or a delivery. */
   stir(): void;
   /** No more failures: everything that is open ends. */
@@ -60,6 +63,7 @@ export function createWorld(random: () => number, troubles: Troubles): World {
     },
     payment: 'none',
     shipment: 'none',
+    parcels: [],
     calm: false,
     published: [],
     stir,
@@ -118,7 +122,8 @@ export function createWorld(random: () => number, troubles: Troubles): World {
           const was = world.payment;
           if (was !== 'undone') {
             world.payment = 'undone';
-            pays({ $case: was === 'succeeded' ? 'refunded' : 'voided', value: { orderId: 'o1' } });
+            const value = { orderId: 'o1', amount: undefined };
+            pays(was === 'succeeded' ? { $case: 'refunded', value } : { $case: 'voided', value });
           }
           const { PAYMENT_STATUS_VOIDED, PAYMENT_STATUS_VOIDING } = PaymentStatus;
           return { status: was === 'undone' ? PAYMENT_STATUS_VOIDED : PAYMENT_STATUS_VOIDING };
@@ -128,7 +133,10 @@ export function createWorld(random: () => number, troubles: Troubles): World {
       createShipment: (request) =>
         command(request, () => {
           if (world.shipment === 'cancelled') throw refused('SHIPMENT_CANCELLED', 'It was cancelled.');
-          if (world.shipment === 'none') world.shipment = 'created';
+          if (world.shipment === 'none') {
+            world.shipment = 'created';
+            world.parcels = ['created'];
+          }
           return {};
         }),
       cancelShipment: (request) =>
@@ -136,7 +144,9 @@ export function createWorld(random: () => number, troubles: Troubles): World {
           if (world.shipment === 'dispatched' || world.shipment === 'delivered') {
             throw refused('SHIPMENT_DISPATCHED', 'It has left.');
           }
+          if (world.shipment !== 'cancelled') ships({ $case: 'cancelled', value: cancellation([], false) });
           world.shipment = 'cancelled';
+          world.parcels = world.parcels.map(() => 'cancelled' as const);
           return {};
         }),
     } as World['shipping'],
@@ -224,13 +234,40 @@ export function createWorld(random: () => number, troubles: Troubles): World {
     const what = random();
     if (what < 0.3 && world.payment === 'requested') {
       makePayment();
-    } else if (what < 0.6 && world.shipment === 'created') {
-      world.shipment = 'dispatched';
-      ships({ $case: 'dispatched', value: { orderId: 'o1', carrier: 'c', trackingNumber: '1' } });
-    } else if (what < 0.85 && world.shipment === 'dispatched') {
-      world.shipment = 'delivered';
-      ships({ $case: 'delivered', value: { orderId: 'o1' } });
+    } else if (what < 0.6 && world.parcels.includes('created')) {
+      workInWarehouse(world.parcels.indexOf('created'));
+    } else if (what < 0.85 && world.parcels.includes('dispatched')) {
+      const index = world.parcels.indexOf('dispatched');
+      world.parcels[index] = 'delivered';
+      const partial = !endIfComplete();
+      ships({ $case: 'delivered', value: { orderId: 'o1', shipmentId: parcelId(index), partial } });
     }
+  }
+
+  /** Maybe splits the parcel; then sends it, or withdraws it if another one has left. */
+  function workInWarehouse(index: number): void {
+    const about = { orderId: 'o1', customerId: 'c1', shipmentId: parcelId(index) };
+    const later = world.parcels.some((parcel) => parcel === 'dispatched' || parcel === 'delivered');
+    if (world.parcels.length < 3 && random() < 0.3) {
+      const newShipmentId = parcelId(world.parcels.push('created') - 1);
+      ships({ $case: 'split', value: { ...about, country: '', newShipmentId, lines: [], keptLines: [] } });
+    }
+    if (later && random() < 0.2) {
+      world.parcels[index] = 'cancelled';
+      ships({ $case: 'cancelled', value: cancellation([about.shipmentId], endIfComplete()) });
+      return;
+    }
+    world.parcels[index] = 'dispatched';
+    world.shipment = 'dispatched';
+    const value = { ...about, carrier: 'c', trackingNumber: '1', later, restShipmentId: '' };
+    ships({ $case: 'dispatched', value });
+  }
+
+  function endIfComplete(): boolean {
+    const open = world.parcels.filter((parcel) => parcel !== 'cancelled');
+    const isComplete = open.every((parcel) => parcel === 'delivered');
+    if (isComplete) world.shipment = 'delivered';
+    return isComplete;
   }
 
   function makePayment(): void {
@@ -246,6 +283,14 @@ export function createWorld(random: () => number, troubles: Troubles): World {
   function ships(event: EventOf<typeof shipment>): void {
     world.published.push({ stream: shipment.stream('o1'), event });
   }
+}
+
+function parcelId(index: number): string {
+  return index === 0 ? 'o1' : `o1~${index + 1}`;
+}
+
+function cancellation(shipmentIds: string[], completes: boolean) {
+  return { orderId: 'o1', shipmentIds, completes, reason: '' };
 }
 
 function paymentStatus(state: World['payment']): PaymentStatus {

@@ -6,6 +6,7 @@ import type { Aggregates, DecisionContext } from '@caudal/aggregates/types.ts';
 import { executeFor } from '@caudal/context/execute-for.ts';
 import { Payment, PaymentServiceService, PaymentStatus } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
 import { isTransient } from '@caudal/kernel/errors.ts';
+import { derivedId, type IdSource } from '@caudal/kernel/ids.ts';
 import { type Call, service } from '@caudal/rpc/types.ts';
 import {
   type PaymentEvent,
@@ -18,10 +19,11 @@ import {
   undoPayment,
 } from '../domain/payment.ts';
 import { nextStep, settle } from '../domain/payment-steps.ts';
+import { refundAtMost } from '../domain/refunds.ts';
 import { paymentMessage } from '../payment-message.ts';
 import { atWallet } from './payment-step.ts';
 
-export function paymentService({ aggregates }: { aggregates: Aggregates }) {
+export function paymentService({ aggregates, ids }: { aggregates: Aggregates; ids: IdSource }) {
   return service(PaymentServiceService, {
     async createPayment({ paymentId, orderId, customerId, amount, method }, call) {
       const requested = await change(paymentId, call, (state, context) =>
@@ -38,12 +40,17 @@ export function paymentService({ aggregates }: { aggregates: Aggregates }) {
     },
     undoPayment: ({ paymentId, reason }, call) =>
       change(paymentId, call, (state, context) => undoPayment(state, context, { reason })),
-    refundPayment: ({ paymentId, reason }, call) =>
-      change(paymentId, call, (state, context) => refundPayment(state, context, { paymentId, reason })),
-    retryPayment: ({ paymentId, note }, call) =>
-      change(paymentId, call, (state, context) => retryPayment(state, context, { paymentId, note })),
-    settlePayment: ({ paymentId, note }, call) =>
-      change(paymentId, call, (state, context) => settlePayment(state, context, { paymentId, note })),
+    async refundPayment({ paymentId, amount, reason }, call) {
+      const refundId = call.commandId ? derivedId(call.commandId.key, 'refund') : ids();
+      const input = { paymentId, refundId, amount, reason };
+      return change(paymentId, call, (state, context) => refundPayment(state, context, input));
+    },
+    createRefund: ({ paymentId, refundId, amount, reason }, call) =>
+      change(paymentId, call, (state) => refundAtMost(state, { paymentId, refundId, amount: amount!, reason })),
+    retryPayment: ({ paymentId, refundId, note }, call) =>
+      change(paymentId, call, (state, context) => retryPayment(state, context, { paymentId, refundId, note })),
+    settlePayment: ({ paymentId, refundId, note }, call) =>
+      change(paymentId, call, (state, context) => settlePayment(state, context, { paymentId, refundId, note })),
   });
 
   /** Undefined if a debit is no longer the payment's next step. Errors: transient ones of the log. */

@@ -8,8 +8,9 @@ import { counter } from '@caudal/telemetry/metrics.ts';
 import type { WalletContext } from '../domain/claims.ts';
 import type { PaymentEvent, PaymentState } from '../domain/payment.ts';
 import { nextStep, type PaymentStep, type StepOutcome, settle } from '../domain/payment-steps.ts';
+import { firstPending, isTooOld, type RefundState } from '../domain/refunds.ts';
 import { type WalletEvent, type WalletState, walletDecider } from '../domain/wallet.ts';
-import { debit, debitOutcome, refundDebit, undoDebit } from '../domain/wallet-debits.ts';
+import { debit, debitOutcome, refundDebit, refundDebitPart, undoDebit } from '../domain/wallet-debits.ts';
 import type { PaymentGateway, UndoResult } from '../gateway/port.ts';
 import { textReply } from './text-reply.ts';
 
@@ -39,11 +40,19 @@ export function runPaymentStep(dependencies: PaymentStepDependencies) {
   return async (state: PaymentState, context: PaymentStepContext): Promise<PaymentEvent[]> => {
     const step = nextStep(state);
     if (!step) return [];
-    const events = settle(state, context.now, step, await perform(dependencies, state, step, context));
+    const outcome = tooOld(state, step, context) ?? (await perform(dependencies, state, step, context));
+    const events = settle(state, context.now, step, outcome);
     for (const event of events)
       if (event.$case === 'attentionNeeded') raiseAlarm(state.request!.paymentId, event.value);
     return events;
   };
+}
+
+/** The outcome of a refund to a wallet that may have forgotten it: an operator looks into the wallet's transactions. */
+function tooOld(state: PaymentState, { kind }: PaymentStep, { now }: PaymentStepContext): StepOutcome | undefined {
+  const pending = firstPending(state);
+  if (kind !== 'refundPartDebit' || !pending || !isTooOld(pending, now)) return undefined;
+  return { kind: 'givenUp', error: 'REFUND_TOO_OLD' };
 }
 
 function raiseAlarm(paymentId: string, { step, attempt, error }: PaymentAttentionNeeded): void {
@@ -54,10 +63,11 @@ function raiseAlarm(paymentId: string, { step, attempt, error }: PaymentAttentio
 /** Runs a step. Errors: see runPaymentStep. */
 async function perform(
   { aggregates, gateway }: PaymentStepDependencies,
-  { request }: PaymentState,
+  state: PaymentState,
   step: PaymentStep,
   context: PaymentStepContext,
 ): Promise<StepOutcome> {
+  const { request } = state;
   const { paymentId, amount, method } = request!;
   const { signal } = context;
   const wallet = atWallet(aggregates, request!, context);
@@ -80,6 +90,13 @@ async function perform(
       return atGateway(async () => afterUndo(await gateway.void(paymentId, signal)));
     case 'refundCharge':
       return atGateway(async () => afterUndo(await gateway.refund(paymentId, signal)));
+    case 'refundPartDebit':
+      return wallet.refundPart(firstPending(state)!);
+    case 'refundPartCharge': {
+      const { refundId, amount: minorUnits } = firstPending(state)!;
+      const part = { charge: paymentId, key: refundId, amount: { minorUnits, currency: amount!.currency } };
+      return atGateway(async () => afterUndo(await gateway.refundPart(part, signal)));
+    }
   }
 }
 
@@ -124,6 +141,11 @@ export function atWallet(
     },
     async refund(): Promise<StepOutcome> {
       await change((state, context) => refundDebit(state, context, { walletId, paymentId, amount: amount! }));
+      return { kind: 'undone' };
+    },
+    async refundPart({ refundId, amount: minorUnits }: RefundState): Promise<StepOutcome> {
+      const part = { walletId, paymentId, refundId, amount: { minorUnits, currency: amount!.currency } };
+      await change((state, context) => refundDebitPart(state, context, part));
       return { kind: 'undone' };
     },
   };

@@ -9,7 +9,6 @@ import { refusalOf, testCall } from '@caudal/testing/call.ts';
 import { memoryLog } from '@caudal/testing/memory-log.ts';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { paymentDecider } from '../domain/payment.ts';
-import { nextStep } from '../domain/payment-steps.ts';
 import { walletDecider } from '../domain/wallet.ts';
 import { withBreaker } from '../gateway/circuit-breaker.ts';
 import { httpGateway } from '../gateway/http-gateway.ts';
@@ -18,16 +17,17 @@ import { type SandboxGateway, startSandboxGateway } from '../gateway/sandbox.ts'
 import { paymentMessage } from '../payment-message.ts';
 import { confirmTransfer as confirmFormerly, receiveTransfer as receiveFormerly } from '../testing/former-transfers.ts';
 import { formerWalletDecider } from '../testing/former-wallet.ts';
+import { leadPayment } from '../testing/lead-payment.ts';
 import { deliverTransfer } from './deliver-transfer.ts';
 import { paymentService } from './payment-service.ts';
-import { runPaymentStep } from './payment-step.ts';
 import { walletService } from './wallet-service.ts';
 
 const currency = 'GBP';
 const gbp = (minorUnits: bigint) => ({ minorUnits, currency });
 const origin = testCall().origin;
 
-let now: Date;
+/** The clock of all; steps move it on. */
+const time = { now: new Date() };
 let log: ReturnType<typeof memoryLog>;
 let aggregates: ReturnType<typeof openAggregates>;
 let wallets: Handlers<WalletServiceService>;
@@ -36,13 +36,13 @@ let sharesLog: boolean;
 let payments: Handlers<PaymentServiceService>;
 
 beforeEach(async () => {
-  now = new Date('2026-01-01T00:00:00Z');
-  log = memoryLog({ domain: 'payments', clock: () => now });
-  aggregates = openAggregates({ log, clock: () => now, ids: newId });
+  time.now = new Date('2026-01-01T00:00:00Z');
+  log = memoryLog({ domain: 'payments', clock: () => time.now });
+  aggregates = openAggregates({ log, clock: () => time.now, ids: newId });
   sharesLog = true;
   wallets = walletService({ aggregates, ids: newId, shareLog: () => sharesLog })
     .handlers as unknown as Handlers<WalletServiceService>;
-  payments = paymentService({ aggregates }).handlers as unknown as Handlers<PaymentServiceService>;
+  payments = paymentService({ aggregates, ids: newId }).handlers as unknown as Handlers<PaymentServiceService>;
   for (const n of [1, 2]) {
     await wallets.createWallet({ requestId: '', walletId: `w${n}`, customerId: `c${n}`, currency }, testCall());
   }
@@ -56,7 +56,13 @@ describe('WalletService', () => {
     const input = { requestId: 'x', walletId: '', customerId: 'c3', currency };
     const call = testCall({ requestId: 'x' });
     const opened = await wallets.createWallet(input, call);
-    expect(opened).toMatchObject({ customerId: 'c3', balance: gbp(0n), frozen: false, createTime: now, etag: '1' });
+    expect(opened).toMatchObject({
+      customerId: 'c3',
+      balance: gbp(0n),
+      frozen: false,
+      createTime: time.now,
+      etag: '1',
+    });
     expect(call.written).toEqual([{ stream: `payments.wallet/${opened.walletId}`, version: 1 }]);
     expect(await wallets.createWallet(input, testCall({ requestId: 'x' }))).toEqual(opened);
     expect((await wallets.createWallet(input, testCall())).walletId).not.toBe(opened.walletId);
@@ -179,9 +185,9 @@ describe('transfers between wallets of one log', () => {
     await deliver();
     const fromWalletId = 'w1';
     const id = await transferId();
-    const former = openAggregates({ log: log.connect(), clock: () => now, ids: newId });
+    const former = openAggregates({ log: log.connect(), clock: () => time.now, ids: newId });
     const { state } = await former.load(formerWalletDecider, fromWalletId);
-    const context = { now, version: 0 };
+    const context = { now: time.now, version: 0 };
     expect(confirmFormerly(state, context, { walletId: fromWalletId, transferId: id })).toEqual([]);
     const receiver = await former.load(formerWalletDecider, 'w2');
     const again = { transferId: id, fromWalletId, toWalletId: 'w2', amount: gbp(30n), reference: 'rent' };
@@ -200,7 +206,7 @@ describe('transfers between wallets of one log', () => {
 
   test('to and fro at the same time: none waits for another, and no money appears or vanishes', async () => {
     await wallets.deposit({ requestId: '', walletId: 'w2', amount: gbp(100n), reference: '' }, testCall());
-    const other = openAggregates({ log: log.connect(), clock: () => now, ids: newId });
+    const other = openAggregates({ log: log.connect(), clock: () => time.now, ids: newId });
     const elsewhere = walletService({ aggregates: other, ids: newId, shareLog: () => true })
       .handlers as unknown as Handlers<WalletServiceService>;
     const ends = await Promise.allSettled(
@@ -249,9 +255,9 @@ describe('transfers between wallets of different logs', () => {
 
   test('arrive however late, and once', async () => {
     await send();
-    now = new Date(now.getTime() + 400 * 86_400_000);
+    time.now = new Date(time.now.getTime() + 400 * 86_400_000);
     await deliver();
-    now = new Date(now.getTime() + 29 * 86_400_000);
+    time.now = new Date(time.now.getTime() + 29 * 86_400_000);
     await deliver();
     expect([await balance('w1'), await balance('w2')]).toEqual([70n, 30n]);
   });
@@ -273,32 +279,16 @@ describe('a payment, from request to end, on the sandbox gateway', () => {
       { requestId: '', paymentId: 'p1', orderId: 'o1', customerId: 'c1', amount: gbp(minorUnits), method },
       testCall(),
     );
-  const retry = () => payments.retryPayment({ requestId: '', paymentId: 'p1', note: 'limit raised' }, testCall());
-  const settleByHand = () => payments.settlePayment({ requestId: '', paymentId: 'p1', note: 'by bank' }, testCall());
+  const retry = () =>
+    payments.retryPayment({ requestId: '', paymentId: 'p1', refundId: '', note: 'limit raised' }, testCall());
+  const settleByHand = () =>
+    payments.settlePayment({ requestId: '', paymentId: 'p1', refundId: '', note: 'by bank' }, testCall());
   const undo = () => payments.undoPayment({ requestId: '', paymentId: 'p1', reason: 'cancelled' }, testCall());
   const refund = () => payments.refundPayment({ requestId: '', paymentId: 'p1', reason: 'gift' }, testCall());
-
   const connect = (timeoutMs = 5_000) => httpGateway({ url: sandbox.url, apiKey: '', timeoutMs });
 
-  /**
-   * Runs the payment's steps, through all pauses, until none is left. Returns status, reason and number of attempts.
-   */
   async function lead(gateway: PaymentGateway = connect()) {
-    for (;;) {
-      const { state, version } = await aggregates.load(paymentDecider, 'p1');
-      const step = nextStep(state);
-      if (!step) return { status: state.status, reason: state.reason, attempts: state.attempts };
-      if (step.dueAt && step.dueAt > now) now = step.dueAt;
-      const events = await runPaymentStep({ aggregates, gateway })(state, { now, origin });
-      await aggregates.execute({
-        decider: paymentDecider,
-        id: 'p1',
-        decide: (_, context) => (context.version === version ? events : []),
-        reply: () => '',
-        replyCodec: { encode: () => ({ finish: () => new Uint8Array() }), decode: () => '' },
-        origin,
-      });
-    }
+    return leadPayment({ aggregates, gateway, paymentId: 'p1', time });
   }
 
   test('by wallet: taken once, refunded once', async () => {
@@ -321,7 +311,7 @@ describe('a payment, from request to end, on the sandbox gateway', () => {
           ? Promise.reject(unavailable('PostgreSQL'))
           : aggregates.execute(command),
     };
-    payments = paymentService({ aggregates: away }).handlers as unknown as Handlers<PaymentServiceService>;
+    payments = paymentService({ aggregates: away, ids: newId }).handlers as unknown as Handlers<PaymentServiceService>;
     expect(await create(wallet)).toMatchObject({ status: PaymentStatus.PAYMENT_STATUS_REQUESTED, etag: '1' });
     expect(await balance('w1')).toBe(100n);
     expect(await lead()).toMatchObject({ status: 'succeeded' });
@@ -387,16 +377,16 @@ describe('a payment, from request to end, on the sandbox gateway', () => {
     async (outage) => {
       await create(card('tok_approved'));
       const away = () => Promise.reject(gatewayUnavailable(new Error('ECONNREFUSED')));
-      const broken: PaymentGateway = { charge: away, void: away, refund: away };
+      const broken: PaymentGateway = { charge: away, void: away, refund: away, refundPart: away };
       const breaker = withBreaker(broken, { failures: 1, resetMs: 60_000 });
       const gone = outage === 'the circuit open' ? breaker : broken;
-      const end = now.getTime() + 3_600_000;
+      const end = time.now.getTime() + 3_600_000;
       let asked = 0;
       const gateway: PaymentGateway = {
         ...connect(),
         charge(...of) {
           asked += 1;
-          return now.getTime() < end ? gone.charge(...of) : connect().charge(...of);
+          return time.now.getTime() < end ? gone.charge(...of) : connect().charge(...of);
         },
       };
       expect(await lead(gateway)).toEqual({ status: 'succeeded', reason: '', attempts: 1 });

@@ -28,6 +28,11 @@ export function transferClaim(transferId: string): string {
   return `${transferId}/transfer`;
 }
 
+/** The id of the claim of a refund of a part of a payment. It begins with the payment's, which may be a UUIDv7. */
+export function refundClaim(paymentId: string, refundId: string): string {
+  return `${paymentId}/refund/${refundId}`;
+}
+
 type Event = EventOf<typeof wallet>;
 
 function outcomeOf(
@@ -36,8 +41,10 @@ function outcomeOf(
   switch (event.$case) {
     case 'debited':
       return { id: event.value.paymentId, how: 'taken', amount: event.value.amount };
-    case 'credited':
-      return { id: event.value.paymentId, how: 'returned', amount: event.value.amount };
+    case 'credited': {
+      const { paymentId, refundId, amount } = event.value;
+      return { id: refundId ? refundClaim(paymentId, refundId) : paymentId, how: 'returned', amount };
+    }
     case 'debitRefused':
       return { ...event.value, id: event.value.paymentId, how: 'refused' };
     case 'debitBarred':

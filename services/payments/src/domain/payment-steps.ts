@@ -4,8 +4,17 @@
  * is run even if the record shows nothing to undo: see README, "The steps don't rely on their records".
  */
 import { type PaymentEvent, type PaymentState, undone } from './payment.ts';
+import { completed, firstPending } from './refunds.ts';
 
-export type StepKind = 'debit' | 'charge' | 'voidDebit' | 'voidCharge' | 'refundDebit' | 'refundCharge';
+export type StepKind =
+  | 'debit'
+  | 'charge'
+  | 'voidDebit'
+  | 'voidCharge'
+  | 'refundDebit'
+  | 'refundCharge'
+  | 'refundPartDebit'
+  | 'refundPartCharge';
 
 export interface PaymentStep {
   kind: StepKind;
@@ -15,6 +24,8 @@ export interface PaymentStep {
   delays: number;
   /** The earliest time; undefined: now. */
   dueAt: Date | undefined;
+  /** The refund of a part that this step is about. */
+  refundId?: string;
 }
 
 /** The outcome of a step. */
@@ -25,6 +36,8 @@ export type StepOutcome =
   | { kind: 'refused'; reason: string }
   /** A void or refund is done. */
   | { kind: 'undone' }
+  /** A refund that is not tried any more: an operator must act. */
+  | { kind: 'givenUp'; error: string }
   | Postponed;
 
 /** `error`: a reason of the reference of errors, or the gateway's own. */
@@ -51,11 +64,14 @@ export function nextStep(state: PaymentState): PaymentStep | undefined {
   if (!kind || state.attention !== undefined) return undefined;
   const delayed = state.delayed?.step === kind ? state.delayed : undefined;
   const attempt = kind === 'charge' ? state.attempts + 1 : (delayed?.attempt ?? 0) + 1;
-  return { kind, attempt, delays: delayed?.delays ?? 0, dueAt: delayed?.dueAt };
+  const refundId = firstPending(state)?.refundId;
+  return { kind, attempt, delays: delayed?.delays ?? 0, dueAt: delayed?.dueAt, ...(refundId && { refundId }) };
 }
 
-function nextKind({ request, status, undoing }: PaymentState): StepKind | undefined {
+function nextKind(state: PaymentState): StepKind | undefined {
+  const { request, status, undoing } = state;
   const byWallet = request?.method?.$case === 'walletId';
+  if (firstPending(state)) return byWallet ? 'refundPartDebit' : 'refundPartCharge';
   if (status === 'requested' && !undoing) return byWallet ? 'debit' : 'charge';
   if (status === 'requested') return byWallet ? 'voidDebit' : 'voidCharge';
   if (status === 'succeeded' && undoing) return byWallet ? 'refundDebit' : 'refundCharge';
@@ -79,6 +95,13 @@ export function settle(state: PaymentState, now: Date, step: PaymentStep, outcom
     case 'refundDebit':
     case 'refundCharge':
       return state.status === 'succeeded' ? afterUndo(state, now, step, outcome) : [];
+    case 'refundPartDebit':
+    case 'refundPartCharge': {
+      const pending = firstPending(state);
+      // Another process has done it since: the next one is another refund.
+      if (!pending || pending.refundId !== step.refundId) return [];
+      return outcome.kind === 'undone' ? completed(state, pending) : notUndone(state, now, step, outcome);
+    }
   }
 }
 
@@ -119,10 +142,15 @@ function afterCharge(state: PaymentState, now: Date, step: PaymentStep, outcome:
 }
 
 function afterUndo(state: PaymentState, now: Date, step: PaymentStep, outcome: StepOutcome): PaymentEvent[] {
-  if (outcome.kind === 'undone') return [undone(state)];
+  return outcome.kind === 'undone' ? [undone(state)] : notUndone(state, now, step, outcome);
+}
+
+/** After a void or refund that is not done, or of which that is unknown. */
+function notUndone(state: PaymentState, now: Date, step: PaymentStep, outcome: StepOutcome): PaymentEvent[] {
   // Another process has given up since.
   if (state.attention !== undefined || !('error' in outcome)) return [];
-  if (outcome.kind === 'unreachable' || step.attempt < maxUndos) return [delayed(state, now, step, outcome)];
+  const isPostponed = outcome.kind === 'unreachable' || (outcome.kind === 'unknown' && step.attempt < maxUndos);
+  if (isPostponed) return [delayed(state, now, step, outcome)];
   const { orderId } = state.request!;
   const { kind, attempt } = step;
   return [{ $case: 'attentionNeeded', value: { orderId, step: kind, attempt, error: outcome.error } }];

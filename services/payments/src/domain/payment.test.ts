@@ -44,7 +44,11 @@ const succeeded = (gatewayReference = ''): PaymentEvent => ({
 const failed = (reason: string): PaymentEvent => ({ $case: 'failed', value: { orderId, reason } });
 const undoRequested = (reason = 'cancelled'): PaymentEvent => ({ $case: 'undoRequested', value: { orderId, reason } });
 const voided: PaymentEvent = { $case: 'voided', value: { orderId, reason: 'cancelled' } };
-const refunded: PaymentEvent = { $case: 'refunded', value: { orderId } };
+const refundedOf = ({ amount }: PaymentRequested, inParts = false): PaymentEvent => ({
+  $case: 'refunded',
+  value: { orderId, customerId: 'c1', amount, inParts },
+});
+const refunded = refundedOf(byCard);
 const barred: PaymentEvent = { $case: 'barred', value: { orderId: '' } };
 const lost = 'GATEWAY_OUTCOME_UNKNOWN';
 const delayed = (step: string, attempt: number, seconds: number, delays = attempt, error = lost): PaymentEvent => ({
@@ -94,7 +98,8 @@ describe('requesting a payment', () => {
 
 describe('undoing a payment', () => {
   const undoing: Decide = (state, context) => undoPayment(state, context, { reason: 'cancelled' });
-  const refunding: Decide = (state, context) => refundPayment(state, context, { paymentId: 'p1', reason: 'cancelled' });
+  const refunding: Decide = (state, context) =>
+    refundPayment(state, context, { paymentId: 'p1', refundId: 'r1', amount: undefined, reason: 'cancelled' });
 
   test('bars an unknown payment', () => {
     after().when(undoing).gives([barred]);
@@ -109,13 +114,20 @@ describe('undoing a payment', () => {
     after(requested(), succeeded('g1'), undoRequested()).when(undoing).gives([]);
     after(requested(), succeeded('g1'), undoRequested(), refunded).when(undoing).gives([]);
     after(requested(), failed('CARD_DECLINED')).when(undoing).gives([]);
-    after(requested(free), succeeded()).when(undoing).gives([undoRequested(), refunded]);
+    after(requested(free), succeeded())
+      .when(undoing)
+      .gives([undoRequested(), refundedOf(free)]);
   });
 
-  test('a refund undoes a payment that succeeded', () => {
+  test('a refund of all undoes a payment that succeeded; another one has nothing left', () => {
     after(requested(), succeeded('g1')).when(refunding).gives([undoRequested()]);
-    after(requested(), succeeded('g1'), undoRequested()).when(refunding).gives([]);
-    after(requested(), succeeded('g1'), undoRequested(), refunded).when(refunding).gives([]);
+    after(requested(free), succeeded())
+      .when(refunding)
+      .gives([undoRequested(), refundedOf(free)]);
+    for (const gone of [[undoRequested()], [undoRequested(), refunded]])
+      after(requested(), succeeded('g1'), ...gone)
+        .when(refunding)
+        .refuses('FAILED_PRECONDITION', 'NOTHING_TO_REFUND');
     after(requested()).when(refunding).refuses('FAILED_PRECONDITION', 'PAYMENT_NOT_SUCCEEDED');
     after(requested(), failed('CARD_DECLINED')).when(refunding).refuses('FAILED_PRECONDITION', 'PAYMENT_NOT_SUCCEEDED');
     after().when(refunding).refuses('NOT_FOUND', 'PAYMENT_NOT_FOUND');
@@ -124,9 +136,10 @@ describe('undoing a payment', () => {
 });
 
 describe('a payment that needs attention', () => {
-  const note = { paymentId: 'p1', note: 'limit raised' };
+  const note = { paymentId: 'p1', refundId: '', note: 'limit raised' };
   const retrying: Decide = (state, context) => retryPayment(state, context, note);
-  const settling: Decide = (state, context) => settlePayment(state, context, { paymentId: 'p1', note: 'by bank' });
+  const settling: Decide = (state, context) =>
+    settlePayment(state, context, { paymentId: 'p1', refundId: '', note: 'by bank' });
   const voiding = [requested(), undoRequested(), attentionNeeded('voidCharge', maxUndos)];
   const refunding = [requested(), succeeded('g1'), undoRequested(), attentionNeeded('refundCharge', maxUndos)];
 

@@ -1,26 +1,33 @@
 /**
  * A payment of an order, from a wallet or by card.
  *
- *      requested ──> succeeded ──(undo)──> refunded
+ *      requested ──> succeeded ──(undo, or refunds of all of it)──> refunded
  *          ├───────> failed
  *          └─(undo)> voided               undo of an unknown payment ──> barred (a late request is refused)
  *
  * The state of the payment's saga is here too: the number of attempts, and when to try again (payment-steps.ts). An
- * undo that the gateway has not done after all attempts waits for an operator, who retries it or settles it by hand.
+ * undo that the gateway has not done after all attempts waits for an operator, who retries it or settles it by hand. Refunds of
+ * parts are in refunds.ts.
  */
 import type { Decider, DecisionContext } from '@caudal/aggregates/types.ts';
 import { type EventOf, payment } from '@caudal/contract/entities.ts';
 import type { PaymentRequested } from '@caudal/contract/gen/caudal/payments/v1/events.ts';
 import { CaudalError, invalidField, notFound, refused } from '@caudal/kernel/errors.ts';
+import {
+  completed,
+  firstPending,
+  leftOf,
+  type Refundable,
+  type RefundInput,
+  refundDone,
+  refundPart,
+  refundRequested,
+  restOf,
+} from './refunds.ts';
 
 export type PaymentEvent = EventOf<typeof payment>;
 
-export interface PaymentState {
-  /** The payment as it was requested; undefined before that. */
-  request: PaymentRequested | undefined;
-  status: 'none' | 'requested' | 'succeeded' | 'failed' | 'voided' | 'refunded' | 'barred';
-  /** An undo is requested, and not done yet. */
-  undoing: boolean;
+export interface PaymentState extends Refundable {
   /** Attempts at the gateway so far. */
   attempts: number;
   /** A step that failed and is tried again at `dueAt`. */
@@ -44,23 +51,30 @@ export const paymentDecider: Decider<PaymentState, PaymentEvent> = {
     delayed: undefined,
     attention: undefined,
     reason: '',
+    refunds: [],
     gatewayReference: '',
     createTime: undefined,
     updateTime: undefined,
   },
   owner: (state) => state.request?.customerId,
-  // Every event ends the wait of a delayed step, or for an operator.
   evolve: (state, event, at) => ({
     ...state,
-    delayed: undefined,
-    attention: undefined,
-    ...change(event, at),
+    ...(goesOn(state, event) ? {} : { delayed: undefined, attention: undefined }),
+    ...change(state, event, at),
     updateTime: at,
   }),
 };
 
+/**
+ * Whether the wait of a delayed step, or for an operator, goes on after the event. A request for another refund, or for an undo,
+ * says nothing of the refund that waits: the operator may have paid it by hand already.
+ */
+function goesOn(state: PaymentState, { $case }: PaymentEvent): boolean {
+  return $case === 'refundRequested' || ($case === 'undoRequested' && firstPending(state) !== undefined);
+}
+
 /** The fields that the event changes. */
-function change(event: PaymentEvent, at: Date): Partial<PaymentState> {
+function change(state: PaymentState, event: PaymentEvent, at: Date): Partial<PaymentState> {
   switch (event.$case) {
     case 'requested':
       return { request: event.value, status: 'requested', createTime: at };
@@ -86,6 +100,10 @@ function change(event: PaymentEvent, at: Date): Partial<PaymentState> {
     }
     case 'attentionNeeded':
       return { attention: event.value.error };
+    case 'refundRequested':
+      return { refunds: refundRequested(state.refunds, event.value, at) };
+    case 'refundCompleted':
+      return { refunds: refundDone(state.refunds, event.value) };
     case 'retryRequested':
     case 'settled':
       return {};
@@ -127,65 +145,71 @@ export function undoPayment(
   if (undoing || (status !== 'requested' && status !== 'succeeded')) return [];
   const orderId = request!.orderId;
   const undoRequested: PaymentEvent = { $case: 'undoRequested', value: { orderId, reason } };
-  if (request!.amount!.minorUnits > 0n) return [undoRequested];
-  return [undoRequested, { $case: 'refunded', value: { orderId } }];
+  if (request!.amount!.minorUnits === 0n) return [undoRequested, refundedWhole(state)];
+  // Of a payment that has refunds, the rest is one more.
+  if (state.refunds.length > 0 && leftOf(state) > 0n) return [undoRequested, restOf(state, reason)];
+  return [undoRequested];
 }
 
-/** Refunds the payment; a repeat changes nothing. Refused: NOT_FOUND; FAILED_PRECONDITION PAYMENT_NOT_SUCCEEDED. */
-export function refundPayment(
-  state: PaymentState,
-  context: DecisionContext,
-  input: { paymentId: string; reason: string },
-): PaymentEvent[] {
-  if (!state.request) throw notFound('payment', input.paymentId);
-  if (state.status === 'refunded') return [];
-  if (state.status !== 'succeeded') {
-    throw refused('PAYMENT_NOT_SUCCEEDED', 'No money was taken, so there is none to pay back.', {
-      metadata: { status: state.status },
-    });
-  }
-  return undoPayment(state, context, input);
+/**
+ * Refunds this amount, or what is left. A payment of which nothing was refunded is refunded as a whole, as by an undo. Refused: as by
+ * `refundPart`.
+ */
+export function refundPayment(state: PaymentState, context: DecisionContext, input: RefundInput): PaymentEvent[] {
+  const isWhole = !input.amount && state.refunds.length === 0 && state.status === 'succeeded' && !state.undoing;
+  return isWhole ? undoPayment(state, context, input) : refundPart(state, input);
 }
 
-/** Tries the undo that needs attention again. Refused: NOT_FOUND; FAILED_PRECONDITION PAYMENT_NEEDS_NO_ATTENTION. */
-export function retryPayment(
-  state: PaymentState,
-  _context: DecisionContext,
-  input: { paymentId: string; note: string },
-): PaymentEvent[] {
-  mustNeedAttention(state, input.paymentId);
+/** What an operator decides. */
+export interface OperatorInput {
+  paymentId: string;
+  /** The refund in parts that the operator has looked into; empty: the payment as a whole. */
+  refundId: string;
+  note: string;
+}
+
+/** Tries the undo or refund that needs attention again. Refused: NOT_FOUND; FAILED_PRECONDITION PAYMENT_NEEDS_NO_ATTENTION. */
+export function retryPayment(state: PaymentState, _context: DecisionContext, input: OperatorInput): PaymentEvent[] {
+  mustNeedAttention(state, input);
   return [{ $case: 'retryRequested', value: { orderId: state.request!.orderId, note: input.note } }];
 }
 
-/** Ends the undo that needs attention: an operator has moved the money by hand. Refused: as for `retryPayment`. */
-export function settlePayment(
-  state: PaymentState,
-  _context: DecisionContext,
-  input: { paymentId: string; note: string },
-): PaymentEvent[] {
-  mustNeedAttention(state, input.paymentId);
+/** Ends the undo or refund that needs attention: an operator has moved the money by hand. Refused: as for `retryPayment`. */
+export function settlePayment(state: PaymentState, _context: DecisionContext, input: OperatorInput): PaymentEvent[] {
+  mustNeedAttention(state, input);
   const orderId = state.request!.orderId;
-  return [{ $case: 'settled', value: { orderId, note: input.note } }, undone(state)];
+  const pending = firstPending(state);
+  const ended = pending ? completed(state, pending) : [undone(state)];
+  return [{ $case: 'settled', value: { orderId, note: input.note } }, ...ended];
 }
 
-/** The last event of a payment whose undo is done. */
-export function undone({ request, status, reason }: PaymentState): PaymentEvent {
-  const { orderId } = request!;
-  return status === 'succeeded'
-    ? { $case: 'refunded', value: { orderId } }
-    : { $case: 'voided', value: { orderId, reason } };
+/** The last event of a payment whose undo is done, without refunds of parts. */
+export function undone(state: PaymentState): PaymentEvent {
+  const { request, status, reason } = state;
+  if (status === 'succeeded') return refundedWhole(state);
+  return { $case: 'voided', value: { orderId: request!.orderId, reason } };
 }
 
-function mustNeedAttention({ request, attention, status }: PaymentState, paymentId: string): void {
+function refundedWhole({ request }: PaymentState): PaymentEvent {
+  const { orderId, customerId, amount } = request!;
+  return { $case: 'refunded', value: { orderId, customerId, amount, inParts: false } };
+}
+
+function mustNeedAttention(state: PaymentState, { paymentId, refundId }: OperatorInput): void {
+  const { request, attention, status } = state;
   if (!request) throw notFound('payment', paymentId);
-  if (attention !== undefined) return;
-  throw refused(
-    'PAYMENT_NEEDS_NO_ATTENTION',
-    `The payment "${paymentId}" needs no attention: it continues by itself or has ended.`,
-    {
-      metadata: { status },
-    },
-  );
+  const waiting = firstPending(state)?.refundId ?? '';
+  if (attention === undefined) {
+    const message = `The payment "${paymentId}" needs no attention: it continues by itself or has ended.`;
+    throw refused('PAYMENT_NEEDS_NO_ATTENTION', message, { metadata: { status } });
+  }
+  if (refundId === waiting) return;
+  // Another one may wait by now than the operator has seen.
+  const what = waiting === '' ? 'the payment as a whole: leave refund_id out' : `its refund "${waiting}"`;
+  throw refused('PAYMENT_NEEDS_NO_ATTENTION', `What needs attention is ${what}.`, {
+    metadata: { status, refund_id: waiting },
+    violations: [{ field: 'refund_id', description: `must be "${waiting}"` }],
+  });
 }
 
 function isSame(a: PaymentRequested, b: PaymentRequested): boolean {

@@ -5,7 +5,7 @@
  */
 import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
 import { refused } from '@caudal/kernel/errors.ts';
-import { rememberedUntil, type WalletContext, type WalletOutcome } from './claims.ts';
+import { refundClaim, rememberedUntil, type WalletContext, type WalletOutcome } from './claims.ts';
 import { amountFor, type WalletEvent, type WalletState, whyNotSpendable } from './wallet.ts';
 
 export interface Debit {
@@ -80,9 +80,22 @@ export function refundDebit(
   return !known || known.how === 'taken' ? [credited(state, input.paymentId, amount)] : [];
 }
 
-function credited(state: WalletState, paymentId: string, amount: bigint): WalletEvent {
+/**
+ * Gives back a part of a debit that is known to have been taken, once a refund; the payment decides that the parts are no more than
+ * the whole. A repeat must come within 30 days. Refused: as by `amountFor`.
+ */
+export function refundDebitPart(
+  state: WalletState,
+  { claim }: WalletContext,
+  { walletId, paymentId, refundId, amount: money }: Omit<Debit, 'customerId'> & { refundId: string },
+): WalletEvent[] {
+  const amount = amountFor(state, walletId, money);
+  return claim(refundClaim(paymentId, refundId)) ? [] : [credited(state, paymentId, amount, refundId)];
+}
+
+function credited(state: WalletState, paymentId: string, amount: bigint, refundId?: string): WalletEvent {
   return {
     $case: 'credited',
-    value: { amount, paymentId, balance: state.balance + amount, currency: state.currency },
+    value: { amount, paymentId, balance: state.balance + amount, currency: state.currency, refundId },
   };
 }

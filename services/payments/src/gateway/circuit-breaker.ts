@@ -83,6 +83,7 @@ export function withBreaker(
     charge: (charge, signal) => guarded(() => gateway.charge(charge, signal)),
     void: (key, signal) => guarded(() => gateway.void(key, signal)),
     refund: (key, signal) => guarded(() => gateway.refund(key, signal)),
+    refundPart: (part, signal) => guarded(() => gateway.refundPart(part, signal)),
     async stop() {
       breaker.shutdown();
     },

@@ -31,7 +31,7 @@ export function httpGateway({ url, apiKey, timeoutMs }: HttpGatewayOptions): Pay
   return {
     async charge({ key, amount, cardToken }, signal) {
       const body = { amount: String(amount.minorUnits), currency: amount.currency, card_token: cardToken };
-      const { status, json } = await post('/v1/charges', key, body, signal);
+      const { status, json } = await send('/v1/charges', key, body, signal);
       if (declining.has(status)) return { kind: 'declined', reason: reasonOf(json, 'CARD_DECLINED') };
       // Not final: 409 or 425 may mean that an earlier request under the key is in flight and takes the money.
       if (status >= 400) return { kind: 'unclear', reason: reasonOf(json, `GATEWAY_ANSWERED_${status}`) };
@@ -41,29 +41,41 @@ export function httpGateway({ url, apiKey, timeoutMs }: HttpGatewayOptions): Pay
       if (json.status === 'declined') return { kind: 'declined', reason: reasonOf(json, 'CARD_DECLINED') };
       throw outcomeUnknown(new Error(`The answer has no known status: ${JSON.stringify(json).slice(0, 200)}`));
     },
-    void: (key, signal) => undo(`/v1/charges/${encodeURIComponent(key)}/void`, key, signal),
-    refund: (key, signal) => undo(`/v1/charges/${encodeURIComponent(key)}/refund`, key, signal),
+    void: (key, signal) => undo(`/v1/charges/${encodeURIComponent(key)}/void`, key, {}, signal),
+    refund: (key, signal) => undo(`/v1/charges/${encodeURIComponent(key)}/refund`, key, {}, signal),
+    refundPart: ({ charge, key, amount }, signal) => {
+      const body = { amount: String(amount.minorUnits), currency: amount.currency };
+      const path = `/v1/charges/${encodeURIComponent(charge)}/refunds/${encodeURIComponent(key)}`;
+      return undo(path, key, body, signal, 'PUT');
+    },
   };
 
-  async function undo(path: string, key: string, signal: AbortSignal | undefined): Promise<UndoResult> {
-    const { status, json } = await post(path, key, {}, signal);
+  async function undo(
+    path: string,
+    key: string,
+    body: object,
+    signal: AbortSignal | undefined,
+    method = 'POST',
+  ): Promise<UndoResult> {
+    const { status, json } = await send(path, key, body, signal, method);
     if (status < 400) return { kind: 'done' };
     return { kind: 'refused', reason: reasonOf(json, `GATEWAY_ANSWERED_${status}`) };
   }
 
   /** Errors: see PaymentGateway. A status from 400 to 499 is an answer. */
-  async function post(
+  async function send(
     path: string,
     key: string,
     body: object,
     signal: AbortSignal | undefined,
+    method = 'POST',
   ): Promise<{ status: number; json: Record<string, unknown> }> {
     const timeout = AbortSignal.timeout(timeoutMs);
     let response: Response;
     let text: string;
     try {
       response = await fetch(url + path, {
-        method: 'POST',
+        method,
         headers: {
           'content-type': 'application/json',
           'idempotency-key': key,

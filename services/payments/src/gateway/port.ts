@@ -17,6 +17,15 @@ export type ChargeResult =
   /** The gateway works and answers, but the outcome is open: for example, a charge of the key is in flight. */
   | { kind: 'unclear'; reason: string };
 
+/** A part of a charge's money. */
+export interface RefundedPart {
+  /** The key of the charge. */
+  charge: string;
+  /** The refund's id at the charge, for as long as the charge is known: a repeat gives nothing back again. */
+  key: string;
+  amount: Money;
+}
+
 export type UndoResult =
   | { kind: 'done' }
   /** The gateway works and refuses. */
@@ -35,6 +44,8 @@ export interface PaymentGateway {
   void(key: string, signal?: AbortSignal): Promise<UndoResult>;
   /** Gives back the money of a charge that was approved, once. */
   refund(key: string, signal?: AbortSignal): Promise<UndoResult>;
+  /** Gives back a part of the money of a charge that was approved, once. */
+  refundPart(part: RefundedPart, signal?: AbortSignal): Promise<UndoResult>;
 }
 
 /** The call may have been carried out. */

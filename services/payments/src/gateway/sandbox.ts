@@ -11,7 +11,8 @@
  *   tok_error_then_ok_N             HTTP 500 the first N times, then approved
  *   tok_conflict_then_ok_N          takes the money, HTTP 409 the first N times, as if the charge were still in flight
  *
- * POST /v1/charges with an Idempotency-Key; POST /v1/charges/{key}/void and /refund; GET /v1/ledger; and for all calls
+ * POST /v1/charges with an Idempotency-Key; POST /v1/charges/{key}/void and /refund; PUT /v1/charges/{key}/refunds/{id} with an
+ * amount, for a part; GET /v1/ledger; and for all calls
  * PUT /v1/control {"mode": "normal" | "fail" | "timeout" | "decline" | "refuse"}; "refuse": HTTP 409 to every call.
  *
  * A key's first outcome is final. A void before the charge declines it when it arrives. A refund of an unknown charge
@@ -27,9 +28,11 @@ export type SandboxMode = 'normal' | 'fail' | 'timeout' | 'decline' | 'refuse';
 /** The gateway's record of a charge. */
 export interface LedgerEntry {
   state: 'new' | 'approved' | 'declined' | 'voided' | 'refunded';
-  /** How often money was taken, and given back. */
+  /** How often money was taken, and what was left of it given back. */
   taken: number;
   givenBack: number;
+  /** Parts that were given back: minor units by the id of the refund. */
+  parts: Record<string, string>;
   /** Minor units, and currency. */
   amount: string;
   currency: string;
@@ -77,14 +80,20 @@ export async function startSandboxGateway(options: { port?: number; host?: strin
 
   async function answer(request: IncomingMessage): Promise<Answer | undefined> {
     const [, action] = /^\/v1\/charges\/[^/]+\/(void|refund)$/.exec(request.url ?? '') ?? [];
+    const [, charged, refundId] = /^\/v1\/charges\/([^/]+)\/refunds\/([^/]+)$/.exec(request.url ?? '') ?? [];
     const body: Record<string, unknown> = request.method === 'GET' ? {} : JSON.parse((await text(request)) || '{}');
     if (request.url === '/v1/ledger') return { status: 200, body: Object.fromEntries(ledger) };
     if (request.url === '/v1/control') return control(body);
     const key = request.headers['idempotency-key'];
-    if (request.method !== 'POST' || typeof key !== 'string') return { status: 404, body: { reason: 'NOT_FOUND' } };
+    if (request.method !== (refundId ? 'PUT' : 'POST') || typeof key !== 'string')
+      return { status: 404, body: { reason: 'NOT_FOUND' } };
     if (mode === 'fail') return { status: 500, body: {} };
     if (mode === 'refuse') return { status: 409, body: {} };
     if (request.url === '/v1/charges') return charge(key, body);
+    if (refundId) {
+      const answered = givePartBack(decodeURIComponent(charged!), decodeURIComponent(refundId), body);
+      return mode === 'timeout' ? undefined : answered;
+    }
     if (action) {
       giveBack(key, action === 'void' ? 'voided' : 'refunded');
       return mode === 'timeout' ? undefined : { status: 200, body: { status: ledger.get(key)!.state } };
@@ -128,6 +137,20 @@ export async function startSandboxGateway(options: { port?: number; host?: strin
     if (entry.state === 'new') Object.assign(entry, { state, reason: 'VOIDED' });
   }
 
+  function givePartBack(charged: string, key: string, body: Record<string, unknown>): Answer {
+    const entry = entryOf(charged);
+    const done = { status: 200, body: { status: 'refunded' } };
+    if (Object.hasOwn(entry.parts, key)) return done;
+    if (entry.state === 'approved') {
+      const given = Object.values(entry.parts).reduce((sum, part) => sum + BigInt(part), BigInt(String(body.amount)));
+      if (given > BigInt(entry.amount)) return { status: 409, body: { reason: 'REFUND_TOO_LARGE' } };
+    } else if (entry.state !== 'new') {
+      return { status: 409, body: { reason: 'NOTHING_TO_REFUND' } };
+    }
+    entry.parts[key] = String(body.amount);
+    return done;
+  }
+
   function entryOf(key: string): LedgerEntry {
     let entry = ledger.get(key);
     if (!entry) {
@@ -135,6 +158,7 @@ export async function startSandboxGateway(options: { port?: number; host?: strin
         state: 'new',
         taken: 0,
         givenBack: 0,
+        parts: {},
         amount: '0',
         currency: '',
         asked: 0,

@@ -8,15 +8,17 @@ const blank = Payment.fromPartial({});
 
 export const paymentStatus: Projection<Payment> = {
   name: 'payment-status',
-  version: 2,
+  version: 3,
   parts: 8,
   codec: Payment,
   follows: [
     on<Payment, PaymentEvent>(payment, {
       view: ({ id }) => id,
       evolve(view = blank, { id, event, at }) {
-        // Every event ends the wait for an operator.
-        const waited = { needsAttention: false, attentionReason: '' };
+        const isPending = view.refunds.some(({ completed }) => !completed);
+        // Every event ends the wait for an operator, except requests for what comes behind it.
+        const goesOn = event.$case === 'refundRequested' || (event.$case === 'undoRequested' && isPending);
+        const waited = goesOn ? {} : { needsAttention: false, attentionReason: '' };
         const changed = change(view, event, at);
         return changed === ignored ? ignored : { ...view, paymentId: id, ...waited, ...changed, updateTime: at };
       },
@@ -60,8 +62,19 @@ function change(view: Payment, event: PaymentEvent, at: Date): Partial<Payment> 
     case 'voided':
     case 'barred':
       return { status: PaymentStatus.PAYMENT_STATUS_VOIDED };
-    case 'refunded':
-      return { status: PaymentStatus.PAYMENT_STATUS_REFUNDED };
+    case 'refunded': {
+      const refunded = view.amount && view.amount.minorUnits > 0n ? view.amount : undefined;
+      return { status: PaymentStatus.PAYMENT_STATUS_REFUNDED, refunded };
+    }
+    case 'refundRequested': {
+      const { refundId, amount, reason } = event.value;
+      return { refunds: [...view.refunds, { refundId, amount, reason, completed: false, createTime: at }] };
+    }
+    case 'refundCompleted': {
+      const { refundId, refunded } = event.value;
+      const refunds = view.refunds.map((one) => (one.refundId === refundId ? { ...one, completed: true } : one));
+      return { refunds, refunded };
+    }
     case 'attentionNeeded':
       return { needsAttention: true, attentionReason: event.value.error };
     case 'delayed':

@@ -46,4 +46,21 @@ describe('payments by wallet and by card', () => {
     expect(led(own, events)).toEqual({ seen: ['p1', 'p1', 'p1'], next: undoing });
     expect(led(other, events).next).toBeUndefined();
   });
+
+  test.each<[PaymentMethod, string]>([
+    ['wallet', 'refundPartDebit'],
+    ['card', 'refundPartCharge'],
+  ])(
+    'a refund of a part of a payment by %s is run when it is requested, and when the one before it is settled',
+    (own, step) => {
+      const refund = (refundId: string): PaymentEvent => ({
+        $case: 'refundRequested',
+        value: { orderId, refundId, amount: { ...amount, minorUnits: 1n }, reason: '' },
+      });
+      const paid = [requested(own), { $case: 'succeeded', value: { orderId, gatewayReference: '' } } as PaymentEvent];
+      expect(led(own, [...paid, refund('r1')])).toEqual({ seen: ['p1', undefined, 'p1'], next: step });
+      const settled: PaymentEvent = { $case: 'settled', value: { orderId, note: '' } };
+      expect(led(own, [...paid, refund('r1'), settled])).toMatchObject({ seen: ['p1', undefined, 'p1', 'p1'] });
+    },
+  );
 });

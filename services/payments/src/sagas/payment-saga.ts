@@ -26,7 +26,14 @@ export function paymentSaga(
         // Only `requested` has the method; after other events `next` reads it from the payment.
         saga: ({ id, event }) => (event.$case === 'requested' && methodOf(event.value) !== method ? undefined : id),
         // All other events are the saga's own, and need no reaction.
-        reactions: { requested: nothingNew, undoRequested: nothingNew, retryRequested: nothingNew },
+        reactions: {
+          requested: nothingNew,
+          undoRequested: nothingNew,
+          refundRequested: nothingNew,
+          retryRequested: nothingNew,
+          // The next refund need wait no more.
+          settled: nothingNew,
+        },
       }),
     ],
     next(state) {

@@ -1,39 +1,69 @@
 /** Changes shipments: caudal.shipping.v1.ShippingService. */
 import type { Aggregates } from '@caudal/aggregates/types.ts';
+import { checkEtag } from '@caudal/context/etag.ts';
 import { executeFor } from '@caudal/context/execute-for.ts';
 import { Shipment, ShippingServiceService } from '@caudal/contract/gen/caudal/shipping/v1/shipping.ts';
 import { type Call, service } from '@caudal/rpc/types.ts';
 import {
-  cancelShipment,
+  cancelShipments,
+  correctTracking,
   createShipment,
   deliverShipment,
   dispatchShipment,
+  markLost,
+  markReturned,
+  recordFailedDelivery,
   type ShipmentEvent,
   type ShipmentState,
   shipmentDecider,
+  shipmentOf,
+  withdrawShipment,
 } from '../domain/shipment.ts';
+import { streamIdOf } from '../domain/shipment-ids.ts';
+import { dispatchPart, splitShipment } from '../domain/split.ts';
 import { shipmentMessage } from '../shipment-message.ts';
+
+/** A request about a shipment; some name the version that their caller has read. */
+interface About {
+  shipmentId: string;
+  etag?: string;
+}
 
 export function shippingService({ aggregates }: { aggregates: Aggregates }) {
   return service(ShippingServiceService, {
     createShipment: ({ shipmentId, orderId, customerId, country, lines }, call) =>
-      change(shipmentId, call, (state) => createShipment(state, { shipmentId, orderId, customerId, country, lines })),
-    cancelShipment: ({ shipmentId }, call) => change(shipmentId, call, (state) => cancelShipment(state, shipmentId)),
-    dispatchShipment: ({ shipmentId, carrier, trackingNumber }, call) =>
-      change(shipmentId, call, (state) => dispatchShipment(state, { shipmentId, carrier, trackingNumber })),
-    deliverShipment: ({ shipmentId }, call) => change(shipmentId, call, (state) => deliverShipment(state, shipmentId)),
+      change({ shipmentId }, call, (state) =>
+        createShipment(state, { shipmentId, orderId, customerId, country, lines }),
+      ),
+    cancelShipment: ({ shipmentId }, call) =>
+      change({ shipmentId }, call, (state) => cancelShipments(state, shipmentId)),
+    dispatchShipment: (request, call) => change(request, call, (state) => dispatchShipment(state, request)),
+    dispatchShipmentPart: (request, call) => change(request, call, (state) => dispatchPart(state, request)),
+    splitShipment: (request, call) =>
+      change(request, call, (state) => splitShipment(state, request), request.newShipmentId),
+    withdrawShipment: (request, call) => change(request, call, (state) => withdrawShipment(state, request)),
+    correctTracking: (request, call) => change(request, call, (state) => correctTracking(state, request)),
+    recordFailedDelivery: (request, call) => change(request, call, (state) => recordFailedDelivery(state, request)),
+    markShipmentLost: (request, call) => change(request, call, (state) => markLost(state, request)),
+    markShipmentReturned: (request, call) => change(request, call, (state) => markReturned(state, request)),
+    deliverShipment: (request, call) => change(request, call, (state) => deliverShipment(state, request.shipmentId)),
   });
 
+  /** Runs the decision on the shipments of the order; answers with this one, or with the one named by `answered`. */
   function change(
-    shipmentId: string,
+    { shipmentId, etag = '' }: About,
     call: Call,
     decide: (state: ShipmentState) => ShipmentEvent[],
+    answered = shipmentId,
   ): Promise<Shipment> {
     return executeFor(call, aggregates, {
       decider: shipmentDecider,
-      id: shipmentId,
-      decide,
-      reply: ({ state, version }) => shipmentMessage(shipmentId, state, version),
+      id: streamIdOf(shipmentId),
+      decide(state) {
+        if (etag !== '') checkEtag(etag, shipmentOf(state, shipmentId).version);
+        return decide(state);
+      },
+      reply: ({ state }) => shipmentMessage(answered, state),
       replyCodec: Shipment,
     });
   }

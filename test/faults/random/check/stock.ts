@@ -68,8 +68,9 @@ function apply(count: Count, { type, value }: LogEvent): string | undefined {
       if (!count.reserved.delete(reservationId)) return `${reservationId} is released and was not reserved`;
       return undefined;
     case 'inventory.stock.returned.v1':
-      if (count.committed.get(reservationId) !== quantity) return `${reservationId} is returned and was not sold`;
-      count.committed.delete(reservationId);
+      if ((count.committed.get(reservationId) ?? 0n) < quantity) return `${reservationId} is returned and was not sold`;
+      count.committed.set(reservationId, count.committed.get(reservationId)! - quantity);
+      if (count.committed.get(reservationId) === 0n) count.committed.delete(reservationId);
       count.onHand += quantity;
       return undefined;
     default:

@@ -105,6 +105,15 @@ export interface DiscontinueProductRequest {
   etag: string;
 }
 
+export interface RelistProductRequest {
+  /** The idempotency key. A repeat with the same id and the same content gets the first answer. */
+  requestId: string;
+  /** The product. */
+  productId: string;
+  /** If given, the command is refused when the product has changed since this etag. */
+  etag: string;
+}
+
 export interface BatchGetProductsRequest {
   /** The products. Products that don't exist are absent from the answer. */
   productIds: string[];
@@ -979,6 +988,115 @@ export const DiscontinueProductRequest: MessageFns<DiscontinueProductRequest> = 
   },
 };
 
+function createBaseRelistProductRequest(): RelistProductRequest {
+  return { requestId: "", productId: "", etag: "" };
+}
+
+export const RelistProductRequest: MessageFns<RelistProductRequest> = {
+  encode(message: RelistProductRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    if (message.productId !== "") {
+      writer.uint32(18).string(message.productId);
+    }
+    if (message.etag !== "") {
+      writer.uint32(26).string(message.etag);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RelistProductRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRelistProductRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.productId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.etag = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RelistProductRequest {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      productId: isSet(object.productId)
+        ? globalThis.String(object.productId)
+        : isSet(object.product_id)
+        ? globalThis.String(object.product_id)
+        : "",
+      etag: isSet(object.etag) ? globalThis.String(object.etag) : "",
+    };
+  },
+
+  toJSON(message: RelistProductRequest): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.productId !== "") {
+      obj.productId = message.productId;
+    }
+    if (message.etag !== "") {
+      obj.etag = message.etag;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<RelistProductRequest>, I>>(base?: I): RelistProductRequest {
+    return RelistProductRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<RelistProductRequest>, I>>(object: I): RelistProductRequest {
+    const message = createBaseRelistProductRequest();
+    message.requestId = object.requestId ?? "";
+    message.productId = object.productId ?? "";
+    message.etag = object.etag ?? "";
+    return message;
+  },
+};
+
 function createBaseBatchGetProductsRequest(): BatchGetProductsRequest {
   return { productIds: [] };
 }
@@ -1706,6 +1824,16 @@ export const CatalogServiceService = {
     responseSerialize: (value: Product): Buffer => Buffer.from(Product.encode(value).finish()),
     responseDeserialize: (value: Buffer): Product => Product.decode(value),
   },
+  /** Puts a product on sale again that was taken off it, at its last price. */
+  relistProduct: {
+    path: "/caudal.catalog.v1.CatalogService/RelistProduct" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RelistProductRequest): Buffer => Buffer.from(RelistProductRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RelistProductRequest => RelistProductRequest.decode(value),
+    responseSerialize: (value: Product): Buffer => Buffer.from(Product.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Product => Product.decode(value),
+  },
   /** Products in their present state in the log (strong read). Orders are priced with these. */
   batchGetProducts: {
     path: "/caudal.catalog.v1.CatalogService/BatchGetProducts" as const,
@@ -1729,6 +1857,8 @@ export interface CatalogServiceServer extends UntypedServiceImplementation {
   setPrice: handleUnaryCall<SetPriceRequest, Product>;
   /** Takes a product off sale. Orders that are already placed do not change. */
   discontinueProduct: handleUnaryCall<DiscontinueProductRequest, Product>;
+  /** Puts a product on sale again that was taken off it, at its last price. */
+  relistProduct: handleUnaryCall<RelistProductRequest, Product>;
   /** Products in their present state in the log (strong read). Orders are priced with these. */
   batchGetProducts: handleUnaryCall<BatchGetProductsRequest, BatchGetProductsResponse>;
 }

@@ -19,6 +19,7 @@ export interface ProductEvent {
     | { $case: "updated"; value: ProductUpdated }
     | { $case: "priceSet"; value: PriceSet }
     | { $case: "discontinued"; value: ProductDiscontinued }
+    | { $case: "relisted"; value: ProductRelisted }
     | undefined;
 }
 
@@ -46,6 +47,10 @@ export interface PriceSet {
 export interface ProductDiscontinued {
 }
 
+/** A product that was off sale is on sale again. */
+export interface ProductRelisted {
+}
+
 function createBaseProductEvent(): ProductEvent {
   return { event: undefined };
 }
@@ -64,6 +69,9 @@ export const ProductEvent: MessageFns<ProductEvent> = {
         break;
       case "discontinued":
         ProductDiscontinued.encode(message.event.value, writer.uint32(34).fork()).join();
+        break;
+      case "relisted":
+        ProductRelisted.encode(message.event.value, writer.uint32(162).fork()).join();
         break;
     }
     return writer;
@@ -114,6 +122,14 @@ export const ProductEvent: MessageFns<ProductEvent> = {
             message.event = { $case: "discontinued", value: ProductDiscontinued.decode(reader, reader.uint32()) };
             continue;
           }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.event = { $case: "relisted", value: ProductRelisted.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -138,6 +154,8 @@ export const ProductEvent: MessageFns<ProductEvent> = {
         ? { $case: "priceSet", value: PriceSet.fromJSON(object.price_set) }
         : isSet(object.discontinued)
         ? { $case: "discontinued", value: ProductDiscontinued.fromJSON(object.discontinued) }
+        : isSet(object.relisted)
+        ? { $case: "relisted", value: ProductRelisted.fromJSON(object.relisted) }
         : undefined,
     };
   },
@@ -152,6 +170,8 @@ export const ProductEvent: MessageFns<ProductEvent> = {
       obj.priceSet = PriceSet.toJSON(message.event.value);
     } else if (message.event?.$case === "discontinued") {
       obj.discontinued = ProductDiscontinued.toJSON(message.event.value);
+    } else if (message.event?.$case === "relisted") {
+      obj.relisted = ProductRelisted.toJSON(message.event.value);
     }
     return obj;
   },
@@ -183,6 +203,12 @@ export const ProductEvent: MessageFns<ProductEvent> = {
       case "discontinued": {
         if (object.event?.value !== undefined && object.event?.value !== null) {
           message.event = { $case: "discontinued", value: ProductDiscontinued.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "relisted": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "relisted", value: ProductRelisted.fromPartial(object.event.value) };
         }
         break;
       }
@@ -528,6 +554,58 @@ export const ProductDiscontinued: MessageFns<ProductDiscontinued> = {
   },
   fromPartial<I extends Exact<DeepPartial<ProductDiscontinued>, I>>(_: I): ProductDiscontinued {
     const message = createBaseProductDiscontinued();
+    return message;
+  },
+};
+
+function createBaseProductRelisted(): ProductRelisted {
+  return {};
+}
+
+export const ProductRelisted: MessageFns<ProductRelisted> = {
+  encode(_: ProductRelisted, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ProductRelisted {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseProductRelisted();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): ProductRelisted {
+    return {};
+  },
+
+  toJSON(_: ProductRelisted): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ProductRelisted>, I>>(base?: I): ProductRelisted {
+    return ProductRelisted.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ProductRelisted>, I>>(_: I): ProductRelisted {
+    const message = createBaseProductRelisted();
     return message;
   },
 };

@@ -98,6 +98,12 @@ export interface StockReturned {
   reservationId: string;
   quantity: bigint;
   available: bigint;
+  /** The pieces of the reservation that were committed. Absent in events that are older than this field. */
+  committed?:
+    | bigint
+    | undefined;
+  /** Those that are still out after this event. */
+  out?: bigint | undefined;
 }
 
 function createBaseStockEvent(): StockEvent {
@@ -1374,7 +1380,7 @@ export const ReservationBarred: MessageFns<ReservationBarred> = {
 };
 
 function createBaseStockReturned(): StockReturned {
-  return { reservationId: "", quantity: 0n, available: 0n };
+  return { reservationId: "", quantity: 0n, available: 0n, committed: undefined, out: undefined };
 }
 
 export const StockReturned: MessageFns<StockReturned> = {
@@ -1393,6 +1399,18 @@ export const StockReturned: MessageFns<StockReturned> = {
         throw new globalThis.Error("value provided for field message.available of type int64 too large");
       }
       writer.uint32(24).int64(message.available);
+    }
+    if (message.committed !== undefined) {
+      if (BigInt.asIntN(64, message.committed) !== message.committed) {
+        throw new globalThis.Error("value provided for field message.committed of type int64 too large");
+      }
+      writer.uint32(32).int64(message.committed);
+    }
+    if (message.out !== undefined) {
+      if (BigInt.asIntN(64, message.out) !== message.out) {
+        throw new globalThis.Error("value provided for field message.out of type int64 too large");
+      }
+      writer.uint32(40).int64(message.out);
     }
     return writer;
   },
@@ -1434,6 +1452,22 @@ export const StockReturned: MessageFns<StockReturned> = {
             message.available = reader.int64() as bigint;
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.committed = reader.int64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.out = reader.int64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1455,6 +1489,8 @@ export const StockReturned: MessageFns<StockReturned> = {
         : "",
       quantity: isSet(object.quantity) ? BigInt(object.quantity) : 0n,
       available: isSet(object.available) ? BigInt(object.available) : 0n,
+      committed: isSet(object.committed) ? BigInt(object.committed) : undefined,
+      out: isSet(object.out) ? BigInt(object.out) : undefined,
     };
   },
 
@@ -1469,6 +1505,12 @@ export const StockReturned: MessageFns<StockReturned> = {
     if (message.available !== 0n) {
       obj.available = message.available.toString();
     }
+    if (message.committed !== undefined) {
+      obj.committed = message.committed.toString();
+    }
+    if (message.out !== undefined) {
+      obj.out = message.out.toString();
+    }
     return obj;
   },
 
@@ -1480,6 +1522,10 @@ export const StockReturned: MessageFns<StockReturned> = {
     message.reservationId = object.reservationId ?? "";
     message.quantity = (object.quantity !== undefined && object.quantity !== null) ? BigInt(object.quantity) : 0n;
     message.available = (object.available !== undefined && object.available !== null) ? BigInt(object.available) : 0n;
+    message.committed = (object.committed !== undefined && object.committed !== null)
+      ? BigInt(object.committed)
+      : undefined;
+    message.out = (object.out !== undefined && object.out !== null) ? BigInt(object.out) : undefined;
     return message;
   },
 };

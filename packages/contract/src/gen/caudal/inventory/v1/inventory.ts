@@ -160,6 +160,20 @@ export interface ReturnStockRequest {
   lines: ReservationLine[];
 }
 
+export interface PutBackRequest {
+  /** The idempotency key. A repeat with the same id and the same content gets the first answer. */
+  requestId: string;
+  /** The committed reservation. */
+  reservationId: string;
+  /** The pieces that are returned: all of them, or none. */
+  lines: ReservationLine[];
+  /**
+   * The pieces that are out before this return, as far as the caller knows. They count for lines whose reservation is so old
+   * that the stock has forgotten it.
+   */
+  out: ReservationLine[];
+}
+
 export interface GetStockItemRequest {
   /** The product. */
   productId: string;
@@ -1849,6 +1863,131 @@ export const ReturnStockRequest: MessageFns<ReturnStockRequest> = {
   },
 };
 
+function createBasePutBackRequest(): PutBackRequest {
+  return { requestId: "", reservationId: "", lines: [], out: [] };
+}
+
+export const PutBackRequest: MessageFns<PutBackRequest> = {
+  encode(message: PutBackRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    if (message.reservationId !== "") {
+      writer.uint32(18).string(message.reservationId);
+    }
+    for (const v of message.lines) {
+      ReservationLine.encode(v!, writer.uint32(26).fork()).join();
+    }
+    for (const v of message.out) {
+      ReservationLine.encode(v!, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PutBackRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePutBackRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.reservationId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.lines.push(ReservationLine.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.out.push(ReservationLine.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PutBackRequest {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      reservationId: isSet(object.reservationId)
+        ? globalThis.String(object.reservationId)
+        : isSet(object.reservation_id)
+        ? globalThis.String(object.reservation_id)
+        : "",
+      lines: globalThis.Array.isArray(object?.lines) ? object.lines.map((e: any) => ReservationLine.fromJSON(e)) : [],
+      out: globalThis.Array.isArray(object?.out) ? object.out.map((e: any) => ReservationLine.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: PutBackRequest): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.reservationId !== "") {
+      obj.reservationId = message.reservationId;
+    }
+    if (message.lines?.length) {
+      obj.lines = message.lines.map((e) => ReservationLine.toJSON(e));
+    }
+    if (message.out?.length) {
+      obj.out = message.out.map((e) => ReservationLine.toJSON(e));
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<PutBackRequest>, I>>(base?: I): PutBackRequest {
+    return PutBackRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PutBackRequest>, I>>(object: I): PutBackRequest {
+    const message = createBasePutBackRequest();
+    message.requestId = object.requestId ?? "";
+    message.reservationId = object.reservationId ?? "";
+    message.lines = object.lines?.map((e) => ReservationLine.fromPartial(e)) || [];
+    message.out = object.out?.map((e) => ReservationLine.fromPartial(e)) || [];
+    return message;
+  },
+};
+
 function createBaseGetStockItemRequest(): GetStockItemRequest {
   return { productId: "", readMask: undefined };
 }
@@ -2419,8 +2558,9 @@ export const InventoryServiceService = {
     responseDeserialize: (value: Buffer): Reservation => Reservation.decode(value),
   },
   /**
-   * Returns committed pieces to the stock, all of them or some, once. This is possible for 7 days after the commit. Add
-   * pieces that return later with Restock.
+   * Returns committed pieces to the stock, as often as pieces of the reservation are out: all lines, or none. Each call is a
+   * return of its own; a repeat needs the same request_id. This is possible for 7 days after the commit, and 30 days after the
+   * last return. Add pieces that return later with Restock. Pieces of an order are returned by OrderService.ReturnOrder.
    */
   returnStock: {
     path: "/caudal.inventory.v1.InventoryService/ReturnStock" as const,
@@ -2428,6 +2568,16 @@ export const InventoryServiceService = {
     responseStream: false as const,
     requestSerialize: (value: ReturnStockRequest): Buffer => Buffer.from(ReturnStockRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): ReturnStockRequest => ReturnStockRequest.decode(value),
+    responseSerialize: (value: Reservation): Buffer => Buffer.from(Reservation.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Reservation => Reservation.decode(value),
+  },
+  /** Returns committed pieces to the stock for an order, which knows what is out of a reservation that the stock has forgotten. */
+  putBack: {
+    path: "/caudal.inventory.v1.InventoryService/PutBack" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: PutBackRequest): Buffer => Buffer.from(PutBackRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): PutBackRequest => PutBackRequest.decode(value),
     responseSerialize: (value: Reservation): Buffer => Buffer.from(Reservation.encode(value).finish()),
     responseDeserialize: (value: Buffer): Reservation => Reservation.decode(value),
   },
@@ -2458,10 +2608,13 @@ export interface InventoryServiceServer extends UntypedServiceImplementation {
    */
   releaseReservation: handleUnaryCall<ReleaseReservationRequest, Reservation>;
   /**
-   * Returns committed pieces to the stock, all of them or some, once. This is possible for 7 days after the commit. Add
-   * pieces that return later with Restock.
+   * Returns committed pieces to the stock, as often as pieces of the reservation are out: all lines, or none. Each call is a
+   * return of its own; a repeat needs the same request_id. This is possible for 7 days after the commit, and 30 days after the
+   * last return. Add pieces that return later with Restock. Pieces of an order are returned by OrderService.ReturnOrder.
    */
   returnStock: handleUnaryCall<ReturnStockRequest, Reservation>;
+  /** Returns committed pieces to the stock for an order, which knows what is out of a reservation that the stock has forgotten. */
+  putBack: handleUnaryCall<PutBackRequest, Reservation>;
 }
 
 /** Reads stock. */

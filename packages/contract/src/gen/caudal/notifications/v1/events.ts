@@ -30,14 +30,25 @@ export interface NotificationRequested {
   notificationId: string;
   /** Empty if only the payment knows the customer. */
   customerId: string;
-  /** The text: "order_confirmed", "order_shipped", "order_delivered", "order_rejected", "order_cancelled" or "payment_refunded". */
+  /**
+   * The text: "order_confirmed", "order_shipped", "order_delivered", "order_rejected", "order_cancelled",
+   * "shipment_dispatched", "shipment_tracking_corrected" or "payment_refunded".
+   */
   template: string;
   orderId: string;
   reason: string;
   /** Of a refund: the payment. */
   paymentId: string;
   /** Of a refund: what was paid back. All of the payment if absent. */
-  amount: Money | undefined;
+  amount:
+    | Money
+    | undefined;
+  /**
+   * The shipment, if the mail is about one, and how often its tracking had been corrected: a mail with an older number is
+   * not sent.
+   */
+  shipmentId: string;
+  correction: number;
 }
 
 /** The mail server accepted the mail. */
@@ -208,6 +219,8 @@ function createBaseNotificationRequested(): NotificationRequested {
     reason: "",
     paymentId: "",
     amount: undefined,
+    shipmentId: "",
+    correction: 0,
   };
 }
 
@@ -233,6 +246,12 @@ export const NotificationRequested: MessageFns<NotificationRequested> = {
     }
     if (message.amount !== undefined) {
       Money.encode(message.amount, writer.uint32(58).fork()).join();
+    }
+    if (message.shipmentId !== "") {
+      writer.uint32(82).string(message.shipmentId);
+    }
+    if (message.correction !== 0) {
+      writer.uint32(88).int32(message.correction);
     }
     return writer;
   },
@@ -306,6 +325,22 @@ export const NotificationRequested: MessageFns<NotificationRequested> = {
             message.amount = Money.decode(reader, reader.uint32());
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.shipmentId = reader.string();
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.correction = reader.int32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -343,6 +378,12 @@ export const NotificationRequested: MessageFns<NotificationRequested> = {
         ? globalThis.String(object.payment_id)
         : "",
       amount: isSet(object.amount) ? Money.fromJSON(object.amount) : undefined,
+      shipmentId: isSet(object.shipmentId)
+        ? globalThis.String(object.shipmentId)
+        : isSet(object.shipment_id)
+        ? globalThis.String(object.shipment_id)
+        : "",
+      correction: isSet(object.correction) ? globalThis.Number(object.correction) : 0,
     };
   },
 
@@ -369,6 +410,12 @@ export const NotificationRequested: MessageFns<NotificationRequested> = {
     if (message.amount !== undefined) {
       obj.amount = Money.toJSON(message.amount);
     }
+    if (message.shipmentId !== "") {
+      obj.shipmentId = message.shipmentId;
+    }
+    if (message.correction !== 0) {
+      obj.correction = Math.round(message.correction);
+    }
     return obj;
   },
 
@@ -386,6 +433,8 @@ export const NotificationRequested: MessageFns<NotificationRequested> = {
     message.amount = (object.amount !== undefined && object.amount !== null)
       ? Money.fromPartial(object.amount)
       : undefined;
+    message.shipmentId = object.shipmentId ?? "";
+    message.correction = object.correction ?? 0;
     return message;
   },
 };

@@ -8,7 +8,7 @@
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import { Timestamp } from "../../../google/protobuf/timestamp.ts";
 import { Money } from "../../type/v1/money.ts";
-import { OrderLine, PaymentMethod } from "./orders.ts";
+import { OrderLine, PaymentMethod, ReturnLine } from "./orders.ts";
 
 export const protobufPackage = "caudal.orders.v1";
 
@@ -25,7 +25,37 @@ export interface OrderEvent {
     | { $case: "cancelRequested"; value: OrderCancelRequested }
     | { $case: "cancelled"; value: OrderCancelled }
     | { $case: "cancelRefused"; value: OrderCancelRefused }
+    | { $case: "returnRequested"; value: OrderReturnRequested }
+    | { $case: "returned"; value: OrderReturned }
+    | { $case: "returnRefused"; value: OrderReturnRefused }
     | undefined;
+}
+
+/** A return was requested. The line's pieces count as returned in all that follows, unless it is refused. */
+export interface OrderReturnRequested {
+  returnId: string;
+  lines: ReturnLine[];
+  /** The price of its pieces. */
+  refund: Money | undefined;
+  reason: string;
+}
+
+/** The pieces of a return are in the stock again, and its refund is requested from the payment. */
+export interface OrderReturned {
+  returnId: string;
+  customerId: string;
+  /** What is refunded. Zero if the pieces cost nothing, or if nothing is left of the payment. */
+  refund:
+    | Money
+    | undefined;
+  /** Why less is refunded than the pieces cost. */
+  refundRefusal: string;
+}
+
+/** The stock has none of the pieces of a return out, so nothing is refunded. */
+export interface OrderReturnRefused {
+  returnId: string;
+  reason: string;
 }
 
 /** An order was placed. */
@@ -49,6 +79,8 @@ export interface OrderCreated_AttributesEntry {
 /** The order is paid and its pieces are taken out of the stock. The buyer is named in events that lead to notifications. */
 export interface OrderConfirmed {
   customerId: string;
+  /** The reservation of its pieces. Absent in events that are older than this field. */
+  reservationId?: string | undefined;
 }
 
 /** The cancellation was refused: the order had already left the warehouse. */
@@ -56,12 +88,14 @@ export interface OrderCancelRefused {
   reason: string;
 }
 
-/** The order left the warehouse. */
+/** The order left the warehouse, or the first part of it. */
 export interface OrderShipped {
   customerId: string;
+  /** The reservation of its pieces. Absent in events that are older than this field. */
+  reservationId?: string | undefined;
 }
 
-/** The order was delivered to the buyer. */
+/** The order was delivered to the buyer, all of it. */
 export interface OrderDelivered {
   customerId: string;
 }
@@ -105,6 +139,8 @@ export interface FulfilmentEvent {
     | { $case: "paymentUndone"; value: FulfilmentPaymentUndone }
     | { $case: "stockUndone"; value: FulfilmentStockUndone }
     | { $case: "orderMarked"; value: FulfilmentOrderMarked }
+    | { $case: "returnRequested"; value: FulfilmentReturnRequested }
+    | { $case: "returnLed"; value: FulfilmentReturnLed }
     | undefined;
 }
 
@@ -191,11 +227,11 @@ export interface FulfilmentPaymentUndone {
 export interface FulfilmentStockUndone {
 }
 
-/** The shipment left the warehouse. */
+/** A shipment left the warehouse, the first of the order. */
 export interface FulfilmentDispatched {
 }
 
-/** The shipment arrived. */
+/** All shipments arrived. */
 export interface FulfilmentDelivered {
 }
 
@@ -203,7 +239,7 @@ export interface FulfilmentDelivered {
 export interface FulfilmentCancelRefused {
 }
 
-/** The shipment is cancelled: it will not leave the warehouse. */
+/** All shipments are cancelled: none will leave the warehouse. */
 export interface FulfilmentShipmentCancelled {
 }
 
@@ -214,6 +250,16 @@ export interface FulfilmentPaymentUndoRequested {
 /** The order itself has this state now: "shipped", "delivered", "rejected", "cancelled" or "cancel_refused". */
 export interface FulfilmentOrderMarked {
   status: string;
+}
+
+/** A return of pieces of the order was requested. */
+export interface FulfilmentReturnRequested {
+  returnId: string;
+}
+
+/** The return is done: its pieces are in the stock and refunded, or it was refused. */
+export interface FulfilmentReturnLed {
+  returnId: string;
 }
 
 function createBaseOrderEvent(): OrderEvent {
@@ -246,6 +292,15 @@ export const OrderEvent: MessageFns<OrderEvent> = {
         break;
       case "cancelRefused":
         OrderCancelRefused.encode(message.event.value, writer.uint32(26).fork()).join();
+        break;
+      case "returnRequested":
+        OrderReturnRequested.encode(message.event.value, writer.uint32(162).fork()).join();
+        break;
+      case "returned":
+        OrderReturned.encode(message.event.value, writer.uint32(170).fork()).join();
+        break;
+      case "returnRefused":
+        OrderReturnRefused.encode(message.event.value, writer.uint32(178).fork()).join();
         break;
     }
     return writer;
@@ -328,6 +383,30 @@ export const OrderEvent: MessageFns<OrderEvent> = {
             message.event = { $case: "cancelRefused", value: OrderCancelRefused.decode(reader, reader.uint32()) };
             continue;
           }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.event = { $case: "returnRequested", value: OrderReturnRequested.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 21: {
+            if (tag !== 170) {
+              break;
+            }
+
+            message.event = { $case: "returned", value: OrderReturned.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 22: {
+            if (tag !== 178) {
+              break;
+            }
+
+            message.event = { $case: "returnRefused", value: OrderReturnRefused.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -362,6 +441,16 @@ export const OrderEvent: MessageFns<OrderEvent> = {
         ? { $case: "cancelRefused", value: OrderCancelRefused.fromJSON(object.cancelRefused) }
         : isSet(object.cancel_refused)
         ? { $case: "cancelRefused", value: OrderCancelRefused.fromJSON(object.cancel_refused) }
+        : isSet(object.returnRequested)
+        ? { $case: "returnRequested", value: OrderReturnRequested.fromJSON(object.returnRequested) }
+        : isSet(object.return_requested)
+        ? { $case: "returnRequested", value: OrderReturnRequested.fromJSON(object.return_requested) }
+        : isSet(object.returned)
+        ? { $case: "returned", value: OrderReturned.fromJSON(object.returned) }
+        : isSet(object.returnRefused)
+        ? { $case: "returnRefused", value: OrderReturnRefused.fromJSON(object.returnRefused) }
+        : isSet(object.return_refused)
+        ? { $case: "returnRefused", value: OrderReturnRefused.fromJSON(object.return_refused) }
         : undefined,
     };
   },
@@ -384,6 +473,12 @@ export const OrderEvent: MessageFns<OrderEvent> = {
       obj.cancelled = OrderCancelled.toJSON(message.event.value);
     } else if (message.event?.$case === "cancelRefused") {
       obj.cancelRefused = OrderCancelRefused.toJSON(message.event.value);
+    } else if (message.event?.$case === "returnRequested") {
+      obj.returnRequested = OrderReturnRequested.toJSON(message.event.value);
+    } else if (message.event?.$case === "returned") {
+      obj.returned = OrderReturned.toJSON(message.event.value);
+    } else if (message.event?.$case === "returnRefused") {
+      obj.returnRefused = OrderReturnRefused.toJSON(message.event.value);
     }
     return obj;
   },
@@ -442,7 +537,368 @@ export const OrderEvent: MessageFns<OrderEvent> = {
         }
         break;
       }
+      case "returnRequested": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "returnRequested", value: OrderReturnRequested.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "returned": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "returned", value: OrderReturned.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "returnRefused": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "returnRefused", value: OrderReturnRefused.fromPartial(object.event.value) };
+        }
+        break;
+      }
     }
+    return message;
+  },
+};
+
+function createBaseOrderReturnRequested(): OrderReturnRequested {
+  return { returnId: "", lines: [], refund: undefined, reason: "" };
+}
+
+export const OrderReturnRequested: MessageFns<OrderReturnRequested> = {
+  encode(message: OrderReturnRequested, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.returnId !== "") {
+      writer.uint32(10).string(message.returnId);
+    }
+    for (const v of message.lines) {
+      ReturnLine.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.refund !== undefined) {
+      Money.encode(message.refund, writer.uint32(26).fork()).join();
+    }
+    if (message.reason !== "") {
+      writer.uint32(34).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OrderReturnRequested {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOrderReturnRequested();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.returnId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.lines.push(ReturnLine.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.refund = Money.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): OrderReturnRequested {
+    return {
+      returnId: isSet(object.returnId)
+        ? globalThis.String(object.returnId)
+        : isSet(object.return_id)
+        ? globalThis.String(object.return_id)
+        : "",
+      lines: globalThis.Array.isArray(object?.lines) ? object.lines.map((e: any) => ReturnLine.fromJSON(e)) : [],
+      refund: isSet(object.refund) ? Money.fromJSON(object.refund) : undefined,
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+    };
+  },
+
+  toJSON(message: OrderReturnRequested): unknown {
+    const obj: any = {};
+    if (message.returnId !== "") {
+      obj.returnId = message.returnId;
+    }
+    if (message.lines?.length) {
+      obj.lines = message.lines.map((e) => ReturnLine.toJSON(e));
+    }
+    if (message.refund !== undefined) {
+      obj.refund = Money.toJSON(message.refund);
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<OrderReturnRequested>, I>>(base?: I): OrderReturnRequested {
+    return OrderReturnRequested.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<OrderReturnRequested>, I>>(object: I): OrderReturnRequested {
+    const message = createBaseOrderReturnRequested();
+    message.returnId = object.returnId ?? "";
+    message.lines = object.lines?.map((e) => ReturnLine.fromPartial(e)) || [];
+    message.refund = (object.refund !== undefined && object.refund !== null)
+      ? Money.fromPartial(object.refund)
+      : undefined;
+    message.reason = object.reason ?? "";
+    return message;
+  },
+};
+
+function createBaseOrderReturned(): OrderReturned {
+  return { returnId: "", customerId: "", refund: undefined, refundRefusal: "" };
+}
+
+export const OrderReturned: MessageFns<OrderReturned> = {
+  encode(message: OrderReturned, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.returnId !== "") {
+      writer.uint32(10).string(message.returnId);
+    }
+    if (message.customerId !== "") {
+      writer.uint32(18).string(message.customerId);
+    }
+    if (message.refund !== undefined) {
+      Money.encode(message.refund, writer.uint32(26).fork()).join();
+    }
+    if (message.refundRefusal !== "") {
+      writer.uint32(34).string(message.refundRefusal);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OrderReturned {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOrderReturned();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.returnId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.customerId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.refund = Money.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.refundRefusal = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): OrderReturned {
+    return {
+      returnId: isSet(object.returnId)
+        ? globalThis.String(object.returnId)
+        : isSet(object.return_id)
+        ? globalThis.String(object.return_id)
+        : "",
+      customerId: isSet(object.customerId)
+        ? globalThis.String(object.customerId)
+        : isSet(object.customer_id)
+        ? globalThis.String(object.customer_id)
+        : "",
+      refund: isSet(object.refund) ? Money.fromJSON(object.refund) : undefined,
+      refundRefusal: isSet(object.refundRefusal)
+        ? globalThis.String(object.refundRefusal)
+        : isSet(object.refund_refusal)
+        ? globalThis.String(object.refund_refusal)
+        : "",
+    };
+  },
+
+  toJSON(message: OrderReturned): unknown {
+    const obj: any = {};
+    if (message.returnId !== "") {
+      obj.returnId = message.returnId;
+    }
+    if (message.customerId !== "") {
+      obj.customerId = message.customerId;
+    }
+    if (message.refund !== undefined) {
+      obj.refund = Money.toJSON(message.refund);
+    }
+    if (message.refundRefusal !== "") {
+      obj.refundRefusal = message.refundRefusal;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<OrderReturned>, I>>(base?: I): OrderReturned {
+    return OrderReturned.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<OrderReturned>, I>>(object: I): OrderReturned {
+    const message = createBaseOrderReturned();
+    message.returnId = object.returnId ?? "";
+    message.customerId = object.customerId ?? "";
+    message.refund = (object.refund !== undefined && object.refund !== null)
+      ? Money.fromPartial(object.refund)
+      : undefined;
+    message.refundRefusal = object.refundRefusal ?? "";
+    return message;
+  },
+};
+
+function createBaseOrderReturnRefused(): OrderReturnRefused {
+  return { returnId: "", reason: "" };
+}
+
+export const OrderReturnRefused: MessageFns<OrderReturnRefused> = {
+  encode(message: OrderReturnRefused, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.returnId !== "") {
+      writer.uint32(10).string(message.returnId);
+    }
+    if (message.reason !== "") {
+      writer.uint32(18).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OrderReturnRefused {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOrderReturnRefused();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.returnId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): OrderReturnRefused {
+    return {
+      returnId: isSet(object.returnId)
+        ? globalThis.String(object.returnId)
+        : isSet(object.return_id)
+        ? globalThis.String(object.return_id)
+        : "",
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+    };
+  },
+
+  toJSON(message: OrderReturnRefused): unknown {
+    const obj: any = {};
+    if (message.returnId !== "") {
+      obj.returnId = message.returnId;
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<OrderReturnRefused>, I>>(base?: I): OrderReturnRefused {
+    return OrderReturnRefused.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<OrderReturnRefused>, I>>(object: I): OrderReturnRefused {
+    const message = createBaseOrderReturnRefused();
+    message.returnId = object.returnId ?? "";
+    message.reason = object.reason ?? "";
     return message;
   },
 };
@@ -767,13 +1223,16 @@ export const OrderCreated_AttributesEntry: MessageFns<OrderCreated_AttributesEnt
 };
 
 function createBaseOrderConfirmed(): OrderConfirmed {
-  return { customerId: "" };
+  return { customerId: "", reservationId: undefined };
 }
 
 export const OrderConfirmed: MessageFns<OrderConfirmed> = {
   encode(message: OrderConfirmed, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.customerId !== "") {
       writer.uint32(10).string(message.customerId);
+    }
+    if (message.reservationId !== undefined) {
+      writer.uint32(162).string(message.reservationId);
     }
     return writer;
   },
@@ -799,6 +1258,14 @@ export const OrderConfirmed: MessageFns<OrderConfirmed> = {
             message.customerId = reader.string();
             continue;
           }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.reservationId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -818,6 +1285,11 @@ export const OrderConfirmed: MessageFns<OrderConfirmed> = {
         : isSet(object.customer_id)
         ? globalThis.String(object.customer_id)
         : "",
+      reservationId: isSet(object.reservationId)
+        ? globalThis.String(object.reservationId)
+        : isSet(object.reservation_id)
+        ? globalThis.String(object.reservation_id)
+        : undefined,
     };
   },
 
@@ -825,6 +1297,9 @@ export const OrderConfirmed: MessageFns<OrderConfirmed> = {
     const obj: any = {};
     if (message.customerId !== "") {
       obj.customerId = message.customerId;
+    }
+    if (message.reservationId !== undefined) {
+      obj.reservationId = message.reservationId;
     }
     return obj;
   },
@@ -835,6 +1310,7 @@ export const OrderConfirmed: MessageFns<OrderConfirmed> = {
   fromPartial<I extends Exact<DeepPartial<OrderConfirmed>, I>>(object: I): OrderConfirmed {
     const message = createBaseOrderConfirmed();
     message.customerId = object.customerId ?? "";
+    message.reservationId = object.reservationId ?? undefined;
     return message;
   },
 };
@@ -907,13 +1383,16 @@ export const OrderCancelRefused: MessageFns<OrderCancelRefused> = {
 };
 
 function createBaseOrderShipped(): OrderShipped {
-  return { customerId: "" };
+  return { customerId: "", reservationId: undefined };
 }
 
 export const OrderShipped: MessageFns<OrderShipped> = {
   encode(message: OrderShipped, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.customerId !== "") {
       writer.uint32(10).string(message.customerId);
+    }
+    if (message.reservationId !== undefined) {
+      writer.uint32(162).string(message.reservationId);
     }
     return writer;
   },
@@ -939,6 +1418,14 @@ export const OrderShipped: MessageFns<OrderShipped> = {
             message.customerId = reader.string();
             continue;
           }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.reservationId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -958,6 +1445,11 @@ export const OrderShipped: MessageFns<OrderShipped> = {
         : isSet(object.customer_id)
         ? globalThis.String(object.customer_id)
         : "",
+      reservationId: isSet(object.reservationId)
+        ? globalThis.String(object.reservationId)
+        : isSet(object.reservation_id)
+        ? globalThis.String(object.reservation_id)
+        : undefined,
     };
   },
 
@@ -965,6 +1457,9 @@ export const OrderShipped: MessageFns<OrderShipped> = {
     const obj: any = {};
     if (message.customerId !== "") {
       obj.customerId = message.customerId;
+    }
+    if (message.reservationId !== undefined) {
+      obj.reservationId = message.reservationId;
     }
     return obj;
   },
@@ -975,6 +1470,7 @@ export const OrderShipped: MessageFns<OrderShipped> = {
   fromPartial<I extends Exact<DeepPartial<OrderShipped>, I>>(object: I): OrderShipped {
     const message = createBaseOrderShipped();
     message.customerId = object.customerId ?? "";
+    message.reservationId = object.reservationId ?? undefined;
     return message;
   },
 };
@@ -1348,6 +1844,12 @@ export const FulfilmentEvent: MessageFns<FulfilmentEvent> = {
       case "orderMarked":
         FulfilmentOrderMarked.encode(message.event.value, writer.uint32(162).fork()).join();
         break;
+      case "returnRequested":
+        FulfilmentReturnRequested.encode(message.event.value, writer.uint32(242).fork()).join();
+        break;
+      case "returnLed":
+        FulfilmentReturnLed.encode(message.event.value, writer.uint32(250).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1549,6 +2051,25 @@ export const FulfilmentEvent: MessageFns<FulfilmentEvent> = {
             message.event = { $case: "orderMarked", value: FulfilmentOrderMarked.decode(reader, reader.uint32()) };
             continue;
           }
+          case 30: {
+            if (tag !== 242) {
+              break;
+            }
+
+            message.event = {
+              $case: "returnRequested",
+              value: FulfilmentReturnRequested.decode(reader, reader.uint32()),
+            };
+            continue;
+          }
+          case 31: {
+            if (tag !== 250) {
+              break;
+            }
+
+            message.event = { $case: "returnLed", value: FulfilmentReturnLed.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1632,6 +2153,14 @@ export const FulfilmentEvent: MessageFns<FulfilmentEvent> = {
         ? { $case: "orderMarked", value: FulfilmentOrderMarked.fromJSON(object.orderMarked) }
         : isSet(object.order_marked)
         ? { $case: "orderMarked", value: FulfilmentOrderMarked.fromJSON(object.order_marked) }
+        : isSet(object.returnRequested)
+        ? { $case: "returnRequested", value: FulfilmentReturnRequested.fromJSON(object.returnRequested) }
+        : isSet(object.return_requested)
+        ? { $case: "returnRequested", value: FulfilmentReturnRequested.fromJSON(object.return_requested) }
+        : isSet(object.returnLed)
+        ? { $case: "returnLed", value: FulfilmentReturnLed.fromJSON(object.returnLed) }
+        : isSet(object.return_led)
+        ? { $case: "returnLed", value: FulfilmentReturnLed.fromJSON(object.return_led) }
         : undefined,
     };
   },
@@ -1678,6 +2207,10 @@ export const FulfilmentEvent: MessageFns<FulfilmentEvent> = {
       obj.stockUndone = FulfilmentStockUndone.toJSON(message.event.value);
     } else if (message.event?.$case === "orderMarked") {
       obj.orderMarked = FulfilmentOrderMarked.toJSON(message.event.value);
+    } else if (message.event?.$case === "returnRequested") {
+      obj.returnRequested = FulfilmentReturnRequested.toJSON(message.event.value);
+    } else if (message.event?.$case === "returnLed") {
+      obj.returnLed = FulfilmentReturnLed.toJSON(message.event.value);
     }
     return obj;
   },
@@ -1829,6 +2362,21 @@ export const FulfilmentEvent: MessageFns<FulfilmentEvent> = {
       case "orderMarked": {
         if (object.event?.value !== undefined && object.event?.value !== null) {
           message.event = { $case: "orderMarked", value: FulfilmentOrderMarked.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "returnRequested": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = {
+            $case: "returnRequested",
+            value: FulfilmentReturnRequested.fromPartial(object.event.value),
+          };
+        }
+        break;
+      }
+      case "returnLed": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "returnLed", value: FulfilmentReturnLed.fromPartial(object.event.value) };
         }
         break;
       }
@@ -3333,6 +3881,152 @@ export const FulfilmentOrderMarked: MessageFns<FulfilmentOrderMarked> = {
   fromPartial<I extends Exact<DeepPartial<FulfilmentOrderMarked>, I>>(object: I): FulfilmentOrderMarked {
     const message = createBaseFulfilmentOrderMarked();
     message.status = object.status ?? "";
+    return message;
+  },
+};
+
+function createBaseFulfilmentReturnRequested(): FulfilmentReturnRequested {
+  return { returnId: "" };
+}
+
+export const FulfilmentReturnRequested: MessageFns<FulfilmentReturnRequested> = {
+  encode(message: FulfilmentReturnRequested, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.returnId !== "") {
+      writer.uint32(10).string(message.returnId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FulfilmentReturnRequested {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFulfilmentReturnRequested();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.returnId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): FulfilmentReturnRequested {
+    return {
+      returnId: isSet(object.returnId)
+        ? globalThis.String(object.returnId)
+        : isSet(object.return_id)
+        ? globalThis.String(object.return_id)
+        : "",
+    };
+  },
+
+  toJSON(message: FulfilmentReturnRequested): unknown {
+    const obj: any = {};
+    if (message.returnId !== "") {
+      obj.returnId = message.returnId;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<FulfilmentReturnRequested>, I>>(base?: I): FulfilmentReturnRequested {
+    return FulfilmentReturnRequested.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<FulfilmentReturnRequested>, I>>(object: I): FulfilmentReturnRequested {
+    const message = createBaseFulfilmentReturnRequested();
+    message.returnId = object.returnId ?? "";
+    return message;
+  },
+};
+
+function createBaseFulfilmentReturnLed(): FulfilmentReturnLed {
+  return { returnId: "" };
+}
+
+export const FulfilmentReturnLed: MessageFns<FulfilmentReturnLed> = {
+  encode(message: FulfilmentReturnLed, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.returnId !== "") {
+      writer.uint32(10).string(message.returnId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FulfilmentReturnLed {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFulfilmentReturnLed();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.returnId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): FulfilmentReturnLed {
+    return {
+      returnId: isSet(object.returnId)
+        ? globalThis.String(object.returnId)
+        : isSet(object.return_id)
+        ? globalThis.String(object.return_id)
+        : "",
+    };
+  },
+
+  toJSON(message: FulfilmentReturnLed): unknown {
+    const obj: any = {};
+    if (message.returnId !== "") {
+      obj.returnId = message.returnId;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<FulfilmentReturnLed>, I>>(base?: I): FulfilmentReturnLed {
+    return FulfilmentReturnLed.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<FulfilmentReturnLed>, I>>(object: I): FulfilmentReturnLed {
+    const message = createBaseFulfilmentReturnLed();
+    message.returnId = object.returnId ?? "";
     return message;
   },
 };

@@ -96,9 +96,9 @@ export const OrderStatus = {
   ORDER_STATUS_PENDING: 1,
   /** ORDER_STATUS_CONFIRMED - Paid, and its pieces are taken out of the stock. */
   ORDER_STATUS_CONFIRMED: 2,
-  /** ORDER_STATUS_SHIPPED - On its way. */
+  /** ORDER_STATUS_SHIPPED - On its way, at least a part of it: `fulfilment_status` says more. */
   ORDER_STATUS_SHIPPED: 3,
-  /** ORDER_STATUS_DELIVERED - Delivered to the buyer. */
+  /** ORDER_STATUS_DELIVERED - Delivered to the buyer, all of it. */
   ORDER_STATUS_DELIVERED: 4,
   /** ORDER_STATUS_REJECTED - Could not be fulfilled. Nothing is reserved or charged. */
   ORDER_STATUS_REJECTED: 5,
@@ -175,6 +175,135 @@ export function orderStatusToJSON(object: OrderStatus): string {
   }
 }
 
+/** The status of a return. */
+export const OrderReturnStatus = {
+  /** ORDER_RETURN_STATUS_UNSPECIFIED - Not specified. */
+  ORDER_RETURN_STATUS_UNSPECIFIED: 0,
+  /** ORDER_RETURN_STATUS_REQUESTED - Requested. Its pieces are not in the stock yet. */
+  ORDER_RETURN_STATUS_REQUESTED: 1,
+  /** ORDER_RETURN_STATUS_RETURNED - Its pieces are in the stock again. Its refund, if there is one, is in progress. */
+  ORDER_RETURN_STATUS_RETURNED: 2,
+  /** ORDER_RETURN_STATUS_REFUNDED - Its pieces are in the stock again, and its refund is paid. Answers of commands say RETURNED: only queries read the payment. */
+  ORDER_RETURN_STATUS_REFUNDED: 3,
+  /** ORDER_RETURN_STATUS_REFUSED - The stock has none of its pieces out. Nothing is refunded. */
+  ORDER_RETURN_STATUS_REFUSED: 4,
+} as const;
+
+export type OrderReturnStatus = typeof OrderReturnStatus[keyof typeof OrderReturnStatus];
+
+export namespace OrderReturnStatus {
+  export type ORDER_RETURN_STATUS_UNSPECIFIED = typeof OrderReturnStatus.ORDER_RETURN_STATUS_UNSPECIFIED;
+  export type ORDER_RETURN_STATUS_REQUESTED = typeof OrderReturnStatus.ORDER_RETURN_STATUS_REQUESTED;
+  export type ORDER_RETURN_STATUS_RETURNED = typeof OrderReturnStatus.ORDER_RETURN_STATUS_RETURNED;
+  export type ORDER_RETURN_STATUS_REFUNDED = typeof OrderReturnStatus.ORDER_RETURN_STATUS_REFUNDED;
+  export type ORDER_RETURN_STATUS_REFUSED = typeof OrderReturnStatus.ORDER_RETURN_STATUS_REFUSED;
+}
+
+export function orderReturnStatusFromJSON(object: any): OrderReturnStatus {
+  switch (object) {
+    case 0:
+    case "ORDER_RETURN_STATUS_UNSPECIFIED":
+      return OrderReturnStatus.ORDER_RETURN_STATUS_UNSPECIFIED;
+    case 1:
+    case "ORDER_RETURN_STATUS_REQUESTED":
+      return OrderReturnStatus.ORDER_RETURN_STATUS_REQUESTED;
+    case 2:
+    case "ORDER_RETURN_STATUS_RETURNED":
+      return OrderReturnStatus.ORDER_RETURN_STATUS_RETURNED;
+    case 3:
+    case "ORDER_RETURN_STATUS_REFUNDED":
+      return OrderReturnStatus.ORDER_RETURN_STATUS_REFUNDED;
+    case 4:
+    case "ORDER_RETURN_STATUS_REFUSED":
+      return OrderReturnStatus.ORDER_RETURN_STATUS_REFUSED;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum OrderReturnStatus");
+  }
+}
+
+export function orderReturnStatusToJSON(object: OrderReturnStatus): string {
+  switch (object) {
+    case OrderReturnStatus.ORDER_RETURN_STATUS_UNSPECIFIED:
+      return "ORDER_RETURN_STATUS_UNSPECIFIED";
+    case OrderReturnStatus.ORDER_RETURN_STATUS_REQUESTED:
+      return "ORDER_RETURN_STATUS_REQUESTED";
+    case OrderReturnStatus.ORDER_RETURN_STATUS_RETURNED:
+      return "ORDER_RETURN_STATUS_RETURNED";
+    case OrderReturnStatus.ORDER_RETURN_STATUS_REFUNDED:
+      return "ORDER_RETURN_STATUS_REFUNDED";
+    case OrderReturnStatus.ORDER_RETURN_STATUS_REFUSED:
+      return "ORDER_RETURN_STATUS_REFUSED";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum OrderReturnStatus");
+  }
+}
+
+/**
+ * How much of an order has left the warehouse, and arrived. Shipments that were lost or returned have left; cancelled ones
+ * do not count.
+ */
+export const FulfilmentStatus = {
+  /** FULFILMENT_STATUS_UNSPECIFIED - Nothing has left. */
+  FULFILMENT_STATUS_UNSPECIFIED: 0,
+  /** FULFILMENT_STATUS_PARTIALLY_SHIPPED - Some shipments have left, others are in the warehouse. None is delivered. */
+  FULFILMENT_STATUS_PARTIALLY_SHIPPED: 1,
+  /** FULFILMENT_STATUS_SHIPPED - All shipments have left. None is delivered. */
+  FULFILMENT_STATUS_SHIPPED: 2,
+  /** FULFILMENT_STATUS_PARTIALLY_DELIVERED - At least one shipment is delivered, but not all. */
+  FULFILMENT_STATUS_PARTIALLY_DELIVERED: 3,
+  /** FULFILMENT_STATUS_DELIVERED - All shipments are delivered. */
+  FULFILMENT_STATUS_DELIVERED: 4,
+} as const;
+
+export type FulfilmentStatus = typeof FulfilmentStatus[keyof typeof FulfilmentStatus];
+
+export namespace FulfilmentStatus {
+  export type FULFILMENT_STATUS_UNSPECIFIED = typeof FulfilmentStatus.FULFILMENT_STATUS_UNSPECIFIED;
+  export type FULFILMENT_STATUS_PARTIALLY_SHIPPED = typeof FulfilmentStatus.FULFILMENT_STATUS_PARTIALLY_SHIPPED;
+  export type FULFILMENT_STATUS_SHIPPED = typeof FulfilmentStatus.FULFILMENT_STATUS_SHIPPED;
+  export type FULFILMENT_STATUS_PARTIALLY_DELIVERED = typeof FulfilmentStatus.FULFILMENT_STATUS_PARTIALLY_DELIVERED;
+  export type FULFILMENT_STATUS_DELIVERED = typeof FulfilmentStatus.FULFILMENT_STATUS_DELIVERED;
+}
+
+export function fulfilmentStatusFromJSON(object: any): FulfilmentStatus {
+  switch (object) {
+    case 0:
+    case "FULFILMENT_STATUS_UNSPECIFIED":
+      return FulfilmentStatus.FULFILMENT_STATUS_UNSPECIFIED;
+    case 1:
+    case "FULFILMENT_STATUS_PARTIALLY_SHIPPED":
+      return FulfilmentStatus.FULFILMENT_STATUS_PARTIALLY_SHIPPED;
+    case 2:
+    case "FULFILMENT_STATUS_SHIPPED":
+      return FulfilmentStatus.FULFILMENT_STATUS_SHIPPED;
+    case 3:
+    case "FULFILMENT_STATUS_PARTIALLY_DELIVERED":
+      return FulfilmentStatus.FULFILMENT_STATUS_PARTIALLY_DELIVERED;
+    case 4:
+    case "FULFILMENT_STATUS_DELIVERED":
+      return FulfilmentStatus.FULFILMENT_STATUS_DELIVERED;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum FulfilmentStatus");
+  }
+}
+
+export function fulfilmentStatusToJSON(object: FulfilmentStatus): string {
+  switch (object) {
+    case FulfilmentStatus.FULFILMENT_STATUS_UNSPECIFIED:
+      return "FULFILMENT_STATUS_UNSPECIFIED";
+    case FulfilmentStatus.FULFILMENT_STATUS_PARTIALLY_SHIPPED:
+      return "FULFILMENT_STATUS_PARTIALLY_SHIPPED";
+    case FulfilmentStatus.FULFILMENT_STATUS_SHIPPED:
+      return "FULFILMENT_STATUS_SHIPPED";
+    case FulfilmentStatus.FULFILMENT_STATUS_PARTIALLY_DELIVERED:
+      return "FULFILMENT_STATUS_PARTIALLY_DELIVERED";
+    case FulfilmentStatus.FULFILMENT_STATUS_DELIVERED:
+      return "FULFILMENT_STATUS_DELIVERED";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum FulfilmentStatus");
+  }
+}
+
 /** How an order is paid: give exactly one of the two. */
 export interface PaymentMethod {
   method:
@@ -209,7 +338,7 @@ export interface Order {
   payment:
     | OrderPayment
     | undefined;
-  /** Its shipment; absent until one is created. */
+  /** Its first shipment, without lines; absent until one is created. */
   shipment:
     | OrderShipment
     | undefined;
@@ -223,8 +352,46 @@ export interface Order {
     | undefined;
   /** The caller's own reference. */
   reference: string;
-  /** Changes with every change of the order, its payment or its shipment. */
+  /** Changes with every change of the order, its payment or its shipments. */
   etag: string;
+  /** All its shipments. */
+  shipments: OrderShipment[];
+  /** How much of it has left the warehouse, and arrived; absent while nothing has left. */
+  fulfilmentStatus: FulfilmentStatus;
+  /** The reservation of its pieces in the stock; absent until the order is confirmed. */
+  reservationId: string;
+  /** Its returns, the oldest first. */
+  returns: OrderReturn[];
+}
+
+/** Pieces of an order that have come back. */
+export interface OrderReturn {
+  /** The return. */
+  returnId: string;
+  /** Its pieces. */
+  lines: ReturnLine[];
+  /** What is refunded: the price of the pieces, or what is left of the payment if that is less. */
+  refund:
+    | Money
+    | undefined;
+  /** Its status. */
+  status: OrderReturnStatus;
+  /** Why the pieces have come back. */
+  reason: string;
+  /** Why it was refused. */
+  refusal: string;
+  /** Why less is refunded than the pieces cost. */
+  refundRefusal: string;
+  /** When it was requested. */
+  createTime: Date | undefined;
+}
+
+/** Pieces of one product that are returned. */
+export interface ReturnLine {
+  /** The product. Each product may be in a return once. */
+  productId: string;
+  /** Pieces. */
+  quantity: bigint;
 }
 
 /** One product of an order. */
@@ -239,6 +406,8 @@ export interface OrderLine {
     | undefined;
   /** The product's title when the order was placed. */
   title: string;
+  /** Pieces that were returned and are in the stock again. */
+  returnedQuantity?: bigint | undefined;
 }
 
 /** The payment of an order. */
@@ -248,19 +417,49 @@ export interface OrderPayment {
   /** "requested", "succeeded", "failed", "voided", "refunded". */
   status: string;
   /** The amount of the payment. */
-  amount: Money | undefined;
+  amount:
+    | Money
+    | undefined;
+  /** What was paid back of it. Absent if nothing was. */
+  refunded?:
+    | Money
+    | undefined;
+  /** Its refunds in parts, the oldest first. That of a return has the id `return.` and the return's. */
+  refunds: OrderRefund[];
 }
 
-/** The shipment of an order. */
+/** A refund of a part of the payment. */
+export interface OrderRefund {
+  /** The refund. */
+  refundId: string;
+  /** Its amount. */
+  amount:
+    | Money
+    | undefined;
+  /** Whether it is paid. If not, it is in progress. */
+  completed: boolean;
+}
+
+/** A shipment of an order. */
 export interface OrderShipment {
   /** The shipment. */
   shipmentId: string;
-  /** "created", "dispatched", "delivered", "cancelled". */
+  /** "created", "dispatched", "delivery_failed", "lost", "returned", "delivered", "cancelled". */
   status: string;
   /** The carrier. */
   carrier: string;
   /** The carrier's tracking number. */
   trackingNumber: string;
+  /** The pieces in it. */
+  lines: OrderShipmentLine[];
+}
+
+/** Pieces of one product in a shipment. */
+export interface OrderShipmentLine {
+  /** The product. */
+  productId: string;
+  /** Pieces. */
+  quantity: bigint;
 }
 
 export interface PlaceOrderRequest {
@@ -285,6 +484,8 @@ export interface PlaceOrderRequest {
    * may place orders for all customers can give it, since buyers must not choose it themselves.
    */
   attributes: { [key: string]: string };
+  /** The total that the buyer has seen. If it is another one by now, the order is refused, and nothing is placed. */
+  expectedTotal?: Money | undefined;
 }
 
 export interface PlaceOrderRequest_AttributesEntry {
@@ -298,6 +499,23 @@ export interface PlaceOrderLine {
   productId: string;
   /** Pieces. */
   quantity: bigint;
+  /** The price of one piece that the buyer has seen. If it is another one by now, the order is refused. */
+  expectedUnitPrice?: Money | undefined;
+}
+
+export interface ReturnOrderRequest {
+  /** The idempotency key. A repeat with the same id and the same content gets the first answer. */
+  requestId: string;
+  /** The order. */
+  orderId: string;
+  /** If given, the command is refused when the order has changed since this etag. */
+  etag: string;
+  /** The return's id within the order. If absent, Caudal generates one. */
+  returnId: string;
+  /** The pieces that have come back, one line per product. */
+  lines: ReturnLine[];
+  /** Why they have come back. */
+  reason: string;
 }
 
 export interface CancelOrderRequest {
@@ -509,6 +727,10 @@ function createBaseOrder(): Order {
     updateTime: undefined,
     reference: "",
     etag: "",
+    shipments: [],
+    fulfilmentStatus: 0,
+    reservationId: "",
+    returns: [],
   };
 }
 
@@ -552,6 +774,18 @@ export const Order: MessageFns<Order> = {
     }
     if (message.etag !== "") {
       writer.uint32(106).string(message.etag);
+    }
+    for (const v of message.shipments) {
+      OrderShipment.encode(v!, writer.uint32(162).fork()).join();
+    }
+    if (message.fulfilmentStatus !== 0) {
+      writer.uint32(168).int32(message.fulfilmentStatus);
+    }
+    if (message.reservationId !== "") {
+      writer.uint32(242).string(message.reservationId);
+    }
+    for (const v of message.returns) {
+      OrderReturn.encode(v!, writer.uint32(250).fork()).join();
     }
     return writer;
   },
@@ -673,6 +907,38 @@ export const Order: MessageFns<Order> = {
             message.etag = reader.string();
             continue;
           }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.shipments.push(OrderShipment.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 21: {
+            if (tag !== 168) {
+              break;
+            }
+
+            message.fulfilmentStatus = reader.int32() as any;
+            continue;
+          }
+          case 30: {
+            if (tag !== 242) {
+              break;
+            }
+
+            message.reservationId = reader.string();
+            continue;
+          }
+          case 31: {
+            if (tag !== 250) {
+              break;
+            }
+
+            message.returns.push(OrderReturn.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -716,6 +982,22 @@ export const Order: MessageFns<Order> = {
         : undefined,
       reference: isSet(object.reference) ? globalThis.String(object.reference) : "",
       etag: isSet(object.etag) ? globalThis.String(object.etag) : "",
+      shipments: globalThis.Array.isArray(object?.shipments)
+        ? object.shipments.map((e: any) => OrderShipment.fromJSON(e))
+        : [],
+      fulfilmentStatus: isSet(object.fulfilmentStatus)
+        ? fulfilmentStatusFromJSON(object.fulfilmentStatus)
+        : isSet(object.fulfilment_status)
+        ? fulfilmentStatusFromJSON(object.fulfilment_status)
+        : 0,
+      reservationId: isSet(object.reservationId)
+        ? globalThis.String(object.reservationId)
+        : isSet(object.reservation_id)
+        ? globalThis.String(object.reservation_id)
+        : "",
+      returns: globalThis.Array.isArray(object?.returns)
+        ? object.returns.map((e: any) => OrderReturn.fromJSON(e))
+        : [],
     };
   },
 
@@ -760,6 +1042,18 @@ export const Order: MessageFns<Order> = {
     if (message.etag !== "") {
       obj.etag = message.etag;
     }
+    if (message.shipments?.length) {
+      obj.shipments = message.shipments.map((e) => OrderShipment.toJSON(e));
+    }
+    if (message.fulfilmentStatus !== 0) {
+      obj.fulfilmentStatus = fulfilmentStatusToJSON(message.fulfilmentStatus);
+    }
+    if (message.reservationId !== "") {
+      obj.reservationId = message.reservationId;
+    }
+    if (message.returns?.length) {
+      obj.returns = message.returns.map((e) => OrderReturn.toJSON(e));
+    }
     return obj;
   },
 
@@ -785,12 +1079,312 @@ export const Order: MessageFns<Order> = {
     message.updateTime = object.updateTime ?? undefined;
     message.reference = object.reference ?? "";
     message.etag = object.etag ?? "";
+    message.shipments = object.shipments?.map((e) => OrderShipment.fromPartial(e)) || [];
+    message.fulfilmentStatus = object.fulfilmentStatus ?? 0;
+    message.reservationId = object.reservationId ?? "";
+    message.returns = object.returns?.map((e) => OrderReturn.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseOrderReturn(): OrderReturn {
+  return {
+    returnId: "",
+    lines: [],
+    refund: undefined,
+    status: 0,
+    reason: "",
+    refusal: "",
+    refundRefusal: "",
+    createTime: undefined,
+  };
+}
+
+export const OrderReturn: MessageFns<OrderReturn> = {
+  encode(message: OrderReturn, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.returnId !== "") {
+      writer.uint32(10).string(message.returnId);
+    }
+    for (const v of message.lines) {
+      ReturnLine.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.refund !== undefined) {
+      Money.encode(message.refund, writer.uint32(26).fork()).join();
+    }
+    if (message.status !== 0) {
+      writer.uint32(32).int32(message.status);
+    }
+    if (message.reason !== "") {
+      writer.uint32(42).string(message.reason);
+    }
+    if (message.refusal !== "") {
+      writer.uint32(50).string(message.refusal);
+    }
+    if (message.refundRefusal !== "") {
+      writer.uint32(58).string(message.refundRefusal);
+    }
+    if (message.createTime !== undefined) {
+      Timestamp.encode(toTimestamp(message.createTime), writer.uint32(66).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OrderReturn {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOrderReturn();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.returnId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.lines.push(ReturnLine.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.refund = Money.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.status = reader.int32() as any;
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.refusal = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.refundRefusal = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.createTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): OrderReturn {
+    return {
+      returnId: isSet(object.returnId)
+        ? globalThis.String(object.returnId)
+        : isSet(object.return_id)
+        ? globalThis.String(object.return_id)
+        : "",
+      lines: globalThis.Array.isArray(object?.lines) ? object.lines.map((e: any) => ReturnLine.fromJSON(e)) : [],
+      refund: isSet(object.refund) ? Money.fromJSON(object.refund) : undefined,
+      status: isSet(object.status) ? orderReturnStatusFromJSON(object.status) : 0,
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      refusal: isSet(object.refusal) ? globalThis.String(object.refusal) : "",
+      refundRefusal: isSet(object.refundRefusal)
+        ? globalThis.String(object.refundRefusal)
+        : isSet(object.refund_refusal)
+        ? globalThis.String(object.refund_refusal)
+        : "",
+      createTime: isSet(object.createTime)
+        ? fromJsonTimestamp(object.createTime)
+        : isSet(object.create_time)
+        ? fromJsonTimestamp(object.create_time)
+        : undefined,
+    };
+  },
+
+  toJSON(message: OrderReturn): unknown {
+    const obj: any = {};
+    if (message.returnId !== "") {
+      obj.returnId = message.returnId;
+    }
+    if (message.lines?.length) {
+      obj.lines = message.lines.map((e) => ReturnLine.toJSON(e));
+    }
+    if (message.refund !== undefined) {
+      obj.refund = Money.toJSON(message.refund);
+    }
+    if (message.status !== 0) {
+      obj.status = orderReturnStatusToJSON(message.status);
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    if (message.refusal !== "") {
+      obj.refusal = message.refusal;
+    }
+    if (message.refundRefusal !== "") {
+      obj.refundRefusal = message.refundRefusal;
+    }
+    if (message.createTime !== undefined) {
+      obj.createTime = message.createTime.toISOString();
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<OrderReturn>, I>>(base?: I): OrderReturn {
+    return OrderReturn.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<OrderReturn>, I>>(object: I): OrderReturn {
+    const message = createBaseOrderReturn();
+    message.returnId = object.returnId ?? "";
+    message.lines = object.lines?.map((e) => ReturnLine.fromPartial(e)) || [];
+    message.refund = (object.refund !== undefined && object.refund !== null)
+      ? Money.fromPartial(object.refund)
+      : undefined;
+    message.status = object.status ?? 0;
+    message.reason = object.reason ?? "";
+    message.refusal = object.refusal ?? "";
+    message.refundRefusal = object.refundRefusal ?? "";
+    message.createTime = object.createTime ?? undefined;
+    return message;
+  },
+};
+
+function createBaseReturnLine(): ReturnLine {
+  return { productId: "", quantity: 0n };
+}
+
+export const ReturnLine: MessageFns<ReturnLine> = {
+  encode(message: ReturnLine, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.productId !== "") {
+      writer.uint32(10).string(message.productId);
+    }
+    if (message.quantity !== 0n) {
+      if (BigInt.asIntN(64, message.quantity) !== message.quantity) {
+        throw new globalThis.Error("value provided for field message.quantity of type int64 too large");
+      }
+      writer.uint32(16).int64(message.quantity);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReturnLine {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReturnLine();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.productId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.quantity = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ReturnLine {
+    return {
+      productId: isSet(object.productId)
+        ? globalThis.String(object.productId)
+        : isSet(object.product_id)
+        ? globalThis.String(object.product_id)
+        : "",
+      quantity: isSet(object.quantity) ? BigInt(object.quantity) : 0n,
+    };
+  },
+
+  toJSON(message: ReturnLine): unknown {
+    const obj: any = {};
+    if (message.productId !== "") {
+      obj.productId = message.productId;
+    }
+    if (message.quantity !== 0n) {
+      obj.quantity = message.quantity.toString();
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ReturnLine>, I>>(base?: I): ReturnLine {
+    return ReturnLine.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ReturnLine>, I>>(object: I): ReturnLine {
+    const message = createBaseReturnLine();
+    message.productId = object.productId ?? "";
+    message.quantity = (object.quantity !== undefined && object.quantity !== null) ? BigInt(object.quantity) : 0n;
     return message;
   },
 };
 
 function createBaseOrderLine(): OrderLine {
-  return { productId: "", quantity: 0n, unitPrice: undefined, title: "" };
+  return { productId: "", quantity: 0n, unitPrice: undefined, title: "", returnedQuantity: undefined };
 }
 
 export const OrderLine: MessageFns<OrderLine> = {
@@ -809,6 +1403,12 @@ export const OrderLine: MessageFns<OrderLine> = {
     }
     if (message.title !== "") {
       writer.uint32(34).string(message.title);
+    }
+    if (message.returnedQuantity !== undefined) {
+      if (BigInt.asIntN(64, message.returnedQuantity) !== message.returnedQuantity) {
+        throw new globalThis.Error("value provided for field message.returnedQuantity of type int64 too large");
+      }
+      writer.uint32(160).int64(message.returnedQuantity);
     }
     return writer;
   },
@@ -858,6 +1458,14 @@ export const OrderLine: MessageFns<OrderLine> = {
             message.title = reader.string();
             continue;
           }
+          case 20: {
+            if (tag !== 160) {
+              break;
+            }
+
+            message.returnedQuantity = reader.int64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -884,6 +1492,11 @@ export const OrderLine: MessageFns<OrderLine> = {
         ? Money.fromJSON(object.unit_price)
         : undefined,
       title: isSet(object.title) ? globalThis.String(object.title) : "",
+      returnedQuantity: isSet(object.returnedQuantity)
+        ? BigInt(object.returnedQuantity)
+        : isSet(object.returned_quantity)
+        ? BigInt(object.returned_quantity)
+        : undefined,
     };
   },
 
@@ -901,6 +1514,9 @@ export const OrderLine: MessageFns<OrderLine> = {
     if (message.title !== "") {
       obj.title = message.title;
     }
+    if (message.returnedQuantity !== undefined) {
+      obj.returnedQuantity = message.returnedQuantity.toString();
+    }
     return obj;
   },
 
@@ -915,12 +1531,15 @@ export const OrderLine: MessageFns<OrderLine> = {
       ? Money.fromPartial(object.unitPrice)
       : undefined;
     message.title = object.title ?? "";
+    message.returnedQuantity = (object.returnedQuantity !== undefined && object.returnedQuantity !== null)
+      ? BigInt(object.returnedQuantity)
+      : undefined;
     return message;
   },
 };
 
 function createBaseOrderPayment(): OrderPayment {
-  return { paymentId: "", status: "", amount: undefined };
+  return { paymentId: "", status: "", amount: undefined, refunded: undefined, refunds: [] };
 }
 
 export const OrderPayment: MessageFns<OrderPayment> = {
@@ -933,6 +1552,12 @@ export const OrderPayment: MessageFns<OrderPayment> = {
     }
     if (message.amount !== undefined) {
       Money.encode(message.amount, writer.uint32(26).fork()).join();
+    }
+    if (message.refunded !== undefined) {
+      Money.encode(message.refunded, writer.uint32(34).fork()).join();
+    }
+    for (const v of message.refunds) {
+      OrderRefund.encode(v!, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -974,6 +1599,22 @@ export const OrderPayment: MessageFns<OrderPayment> = {
             message.amount = Money.decode(reader, reader.uint32());
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.refunded = Money.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.refunds.push(OrderRefund.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -995,6 +1636,8 @@ export const OrderPayment: MessageFns<OrderPayment> = {
         : "",
       status: isSet(object.status) ? globalThis.String(object.status) : "",
       amount: isSet(object.amount) ? Money.fromJSON(object.amount) : undefined,
+      refunded: isSet(object.refunded) ? Money.fromJSON(object.refunded) : undefined,
+      refunds: globalThis.Array.isArray(object?.refunds) ? object.refunds.map((e: any) => OrderRefund.fromJSON(e)) : [],
     };
   },
 
@@ -1009,6 +1652,12 @@ export const OrderPayment: MessageFns<OrderPayment> = {
     if (message.amount !== undefined) {
       obj.amount = Money.toJSON(message.amount);
     }
+    if (message.refunded !== undefined) {
+      obj.refunded = Money.toJSON(message.refunded);
+    }
+    if (message.refunds?.length) {
+      obj.refunds = message.refunds.map((e) => OrderRefund.toJSON(e));
+    }
     return obj;
   },
 
@@ -1022,12 +1671,123 @@ export const OrderPayment: MessageFns<OrderPayment> = {
     message.amount = (object.amount !== undefined && object.amount !== null)
       ? Money.fromPartial(object.amount)
       : undefined;
+    message.refunded = (object.refunded !== undefined && object.refunded !== null)
+      ? Money.fromPartial(object.refunded)
+      : undefined;
+    message.refunds = object.refunds?.map((e) => OrderRefund.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseOrderRefund(): OrderRefund {
+  return { refundId: "", amount: undefined, completed: false };
+}
+
+export const OrderRefund: MessageFns<OrderRefund> = {
+  encode(message: OrderRefund, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.refundId !== "") {
+      writer.uint32(10).string(message.refundId);
+    }
+    if (message.amount !== undefined) {
+      Money.encode(message.amount, writer.uint32(18).fork()).join();
+    }
+    if (message.completed !== false) {
+      writer.uint32(24).bool(message.completed);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OrderRefund {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOrderRefund();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.refundId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.amount = Money.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.completed = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): OrderRefund {
+    return {
+      refundId: isSet(object.refundId)
+        ? globalThis.String(object.refundId)
+        : isSet(object.refund_id)
+        ? globalThis.String(object.refund_id)
+        : "",
+      amount: isSet(object.amount) ? Money.fromJSON(object.amount) : undefined,
+      completed: isSet(object.completed) ? globalThis.Boolean(object.completed) : false,
+    };
+  },
+
+  toJSON(message: OrderRefund): unknown {
+    const obj: any = {};
+    if (message.refundId !== "") {
+      obj.refundId = message.refundId;
+    }
+    if (message.amount !== undefined) {
+      obj.amount = Money.toJSON(message.amount);
+    }
+    if (message.completed !== false) {
+      obj.completed = message.completed;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<OrderRefund>, I>>(base?: I): OrderRefund {
+    return OrderRefund.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<OrderRefund>, I>>(object: I): OrderRefund {
+    const message = createBaseOrderRefund();
+    message.refundId = object.refundId ?? "";
+    message.amount = (object.amount !== undefined && object.amount !== null)
+      ? Money.fromPartial(object.amount)
+      : undefined;
+    message.completed = object.completed ?? false;
     return message;
   },
 };
 
 function createBaseOrderShipment(): OrderShipment {
-  return { shipmentId: "", status: "", carrier: "", trackingNumber: "" };
+  return { shipmentId: "", status: "", carrier: "", trackingNumber: "", lines: [] };
 }
 
 export const OrderShipment: MessageFns<OrderShipment> = {
@@ -1043,6 +1803,9 @@ export const OrderShipment: MessageFns<OrderShipment> = {
     }
     if (message.trackingNumber !== "") {
       writer.uint32(34).string(message.trackingNumber);
+    }
+    for (const v of message.lines) {
+      OrderShipmentLine.encode(v!, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -1092,6 +1855,14 @@ export const OrderShipment: MessageFns<OrderShipment> = {
             message.trackingNumber = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.lines.push(OrderShipmentLine.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1118,6 +1889,7 @@ export const OrderShipment: MessageFns<OrderShipment> = {
         : isSet(object.tracking_number)
         ? globalThis.String(object.tracking_number)
         : "",
+      lines: globalThis.Array.isArray(object?.lines) ? object.lines.map((e: any) => OrderShipmentLine.fromJSON(e)) : [],
     };
   },
 
@@ -1135,6 +1907,9 @@ export const OrderShipment: MessageFns<OrderShipment> = {
     if (message.trackingNumber !== "") {
       obj.trackingNumber = message.trackingNumber;
     }
+    if (message.lines?.length) {
+      obj.lines = message.lines.map((e) => OrderShipmentLine.toJSON(e));
+    }
     return obj;
   },
 
@@ -1147,6 +1922,99 @@ export const OrderShipment: MessageFns<OrderShipment> = {
     message.status = object.status ?? "";
     message.carrier = object.carrier ?? "";
     message.trackingNumber = object.trackingNumber ?? "";
+    message.lines = object.lines?.map((e) => OrderShipmentLine.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseOrderShipmentLine(): OrderShipmentLine {
+  return { productId: "", quantity: 0n };
+}
+
+export const OrderShipmentLine: MessageFns<OrderShipmentLine> = {
+  encode(message: OrderShipmentLine, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.productId !== "") {
+      writer.uint32(10).string(message.productId);
+    }
+    if (message.quantity !== 0n) {
+      if (BigInt.asIntN(64, message.quantity) !== message.quantity) {
+        throw new globalThis.Error("value provided for field message.quantity of type int64 too large");
+      }
+      writer.uint32(16).int64(message.quantity);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OrderShipmentLine {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOrderShipmentLine();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.productId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.quantity = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): OrderShipmentLine {
+    return {
+      productId: isSet(object.productId)
+        ? globalThis.String(object.productId)
+        : isSet(object.product_id)
+        ? globalThis.String(object.product_id)
+        : "",
+      quantity: isSet(object.quantity) ? BigInt(object.quantity) : 0n,
+    };
+  },
+
+  toJSON(message: OrderShipmentLine): unknown {
+    const obj: any = {};
+    if (message.productId !== "") {
+      obj.productId = message.productId;
+    }
+    if (message.quantity !== 0n) {
+      obj.quantity = message.quantity.toString();
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<OrderShipmentLine>, I>>(base?: I): OrderShipmentLine {
+    return OrderShipmentLine.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<OrderShipmentLine>, I>>(object: I): OrderShipmentLine {
+    const message = createBaseOrderShipmentLine();
+    message.productId = object.productId ?? "";
+    message.quantity = (object.quantity !== undefined && object.quantity !== null) ? BigInt(object.quantity) : 0n;
     return message;
   },
 };
@@ -1161,6 +2029,7 @@ function createBasePlaceOrderRequest(): PlaceOrderRequest {
     paymentMethod: undefined,
     reference: "",
     attributes: {},
+    expectedTotal: undefined,
   };
 }
 
@@ -1190,6 +2059,9 @@ export const PlaceOrderRequest: MessageFns<PlaceOrderRequest> = {
     globalThis.Object.entries(message.attributes).forEach(([key, value]: [string, string]) => {
       PlaceOrderRequest_AttributesEntry.encode({ key: key as any, value }, writer.uint32(66).fork()).join();
     });
+    if (message.expectedTotal !== undefined) {
+      Money.encode(message.expectedTotal, writer.uint32(74).fork()).join();
+    }
     return writer;
   },
 
@@ -1273,6 +2145,14 @@ export const PlaceOrderRequest: MessageFns<PlaceOrderRequest> = {
             }
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.expectedTotal = Money.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1324,6 +2204,11 @@ export const PlaceOrderRequest: MessageFns<PlaceOrderRequest> = {
           {},
         )
         : {},
+      expectedTotal: isSet(object.expectedTotal)
+        ? Money.fromJSON(object.expectedTotal)
+        : isSet(object.expected_total)
+        ? Money.fromJSON(object.expected_total)
+        : undefined,
     };
   },
 
@@ -1359,6 +2244,9 @@ export const PlaceOrderRequest: MessageFns<PlaceOrderRequest> = {
         });
       }
     }
+    if (message.expectedTotal !== undefined) {
+      obj.expectedTotal = Money.toJSON(message.expectedTotal);
+    }
     return obj;
   },
 
@@ -1385,6 +2273,9 @@ export const PlaceOrderRequest: MessageFns<PlaceOrderRequest> = {
       },
       {},
     );
+    message.expectedTotal = (object.expectedTotal !== undefined && object.expectedTotal !== null)
+      ? Money.fromPartial(object.expectedTotal)
+      : undefined;
     return message;
   },
 };
@@ -1479,7 +2370,7 @@ export const PlaceOrderRequest_AttributesEntry: MessageFns<PlaceOrderRequest_Att
 };
 
 function createBasePlaceOrderLine(): PlaceOrderLine {
-  return { productId: "", quantity: 0n };
+  return { productId: "", quantity: 0n, expectedUnitPrice: undefined };
 }
 
 export const PlaceOrderLine: MessageFns<PlaceOrderLine> = {
@@ -1492,6 +2383,9 @@ export const PlaceOrderLine: MessageFns<PlaceOrderLine> = {
         throw new globalThis.Error("value provided for field message.quantity of type int64 too large");
       }
       writer.uint32(16).int64(message.quantity);
+    }
+    if (message.expectedUnitPrice !== undefined) {
+      Money.encode(message.expectedUnitPrice, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -1525,6 +2419,14 @@ export const PlaceOrderLine: MessageFns<PlaceOrderLine> = {
             message.quantity = reader.int64() as bigint;
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.expectedUnitPrice = Money.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1545,6 +2447,11 @@ export const PlaceOrderLine: MessageFns<PlaceOrderLine> = {
         ? globalThis.String(object.product_id)
         : "",
       quantity: isSet(object.quantity) ? BigInt(object.quantity) : 0n,
+      expectedUnitPrice: isSet(object.expectedUnitPrice)
+        ? Money.fromJSON(object.expectedUnitPrice)
+        : isSet(object.expected_unit_price)
+        ? Money.fromJSON(object.expected_unit_price)
+        : undefined,
     };
   },
 
@@ -1556,6 +2463,9 @@ export const PlaceOrderLine: MessageFns<PlaceOrderLine> = {
     if (message.quantity !== 0n) {
       obj.quantity = message.quantity.toString();
     }
+    if (message.expectedUnitPrice !== undefined) {
+      obj.expectedUnitPrice = Money.toJSON(message.expectedUnitPrice);
+    }
     return obj;
   },
 
@@ -1566,6 +2476,172 @@ export const PlaceOrderLine: MessageFns<PlaceOrderLine> = {
     const message = createBasePlaceOrderLine();
     message.productId = object.productId ?? "";
     message.quantity = (object.quantity !== undefined && object.quantity !== null) ? BigInt(object.quantity) : 0n;
+    message.expectedUnitPrice = (object.expectedUnitPrice !== undefined && object.expectedUnitPrice !== null)
+      ? Money.fromPartial(object.expectedUnitPrice)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseReturnOrderRequest(): ReturnOrderRequest {
+  return { requestId: "", orderId: "", etag: "", returnId: "", lines: [], reason: "" };
+}
+
+export const ReturnOrderRequest: MessageFns<ReturnOrderRequest> = {
+  encode(message: ReturnOrderRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    if (message.orderId !== "") {
+      writer.uint32(18).string(message.orderId);
+    }
+    if (message.etag !== "") {
+      writer.uint32(26).string(message.etag);
+    }
+    if (message.returnId !== "") {
+      writer.uint32(34).string(message.returnId);
+    }
+    for (const v of message.lines) {
+      ReturnLine.encode(v!, writer.uint32(42).fork()).join();
+    }
+    if (message.reason !== "") {
+      writer.uint32(50).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReturnOrderRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReturnOrderRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.orderId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.etag = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.returnId = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.lines.push(ReturnLine.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ReturnOrderRequest {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      orderId: isSet(object.orderId)
+        ? globalThis.String(object.orderId)
+        : isSet(object.order_id)
+        ? globalThis.String(object.order_id)
+        : "",
+      etag: isSet(object.etag) ? globalThis.String(object.etag) : "",
+      returnId: isSet(object.returnId)
+        ? globalThis.String(object.returnId)
+        : isSet(object.return_id)
+        ? globalThis.String(object.return_id)
+        : "",
+      lines: globalThis.Array.isArray(object?.lines)
+        ? object.lines.map((e: any) => ReturnLine.fromJSON(e))
+        : [],
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+    };
+  },
+
+  toJSON(message: ReturnOrderRequest): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.orderId !== "") {
+      obj.orderId = message.orderId;
+    }
+    if (message.etag !== "") {
+      obj.etag = message.etag;
+    }
+    if (message.returnId !== "") {
+      obj.returnId = message.returnId;
+    }
+    if (message.lines?.length) {
+      obj.lines = message.lines.map((e) => ReturnLine.toJSON(e));
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ReturnOrderRequest>, I>>(base?: I): ReturnOrderRequest {
+    return ReturnOrderRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ReturnOrderRequest>, I>>(object: I): ReturnOrderRequest {
+    const message = createBaseReturnOrderRequest();
+    message.requestId = object.requestId ?? "";
+    message.orderId = object.orderId ?? "";
+    message.etag = object.etag ?? "";
+    message.returnId = object.returnId ?? "";
+    message.lines = object.lines?.map((e) => ReturnLine.fromPartial(e)) || [];
+    message.reason = object.reason ?? "";
     return message;
   },
 };
@@ -2488,13 +3564,26 @@ export const OrderServiceService = {
     responseSerialize: (value: Order): Buffer => Buffer.from(Order.encode(value).finish()),
     responseDeserialize: (value: Buffer): Order => Order.decode(value),
   },
-  /** Cancels an order that has not been shipped. Its payment is refunded, and its reservations are released. */
+  /** Cancels an order of which nothing has left the warehouse. Its payment is refunded, and its reservations are released. */
   cancelOrder: {
     path: "/caudal.orders.v1.OrderService/CancelOrder" as const,
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: CancelOrderRequest): Buffer => Buffer.from(CancelOrderRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): CancelOrderRequest => CancelOrderRequest.decode(value),
+    responseSerialize: (value: Order): Buffer => Buffer.from(Order.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Order => Order.decode(value),
+  },
+  /**
+   * Returns pieces of an order that have arrived at the warehouse, as often as pieces are left. It answers before they are put
+   * back and their price is refunded: read the order for the status of the return.
+   */
+  returnOrder: {
+    path: "/caudal.orders.v1.OrderService/ReturnOrder" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ReturnOrderRequest): Buffer => Buffer.from(ReturnOrderRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ReturnOrderRequest => ReturnOrderRequest.decode(value),
     responseSerialize: (value: Order): Buffer => Buffer.from(Order.encode(value).finish()),
     responseDeserialize: (value: Buffer): Order => Order.decode(value),
   },
@@ -2506,14 +3595,19 @@ export interface OrderServiceServer extends UntypedServiceImplementation {
    * status.
    */
   placeOrder: handleUnaryCall<PlaceOrderRequest, Order>;
-  /** Cancels an order that has not been shipped. Its payment is refunded, and its reservations are released. */
+  /** Cancels an order of which nothing has left the warehouse. Its payment is refunded, and its reservations are released. */
   cancelOrder: handleUnaryCall<CancelOrderRequest, Order>;
+  /**
+   * Returns pieces of an order that have arrived at the warehouse, as often as pieces are left. It answers before they are put
+   * back and their price is refunded: read the order for the status of the return.
+   */
+  returnOrder: handleUnaryCall<ReturnOrderRequest, Order>;
 }
 
 /** Reads orders. */
 export type OrderQueryServiceService = typeof OrderQueryServiceService;
 export const OrderQueryServiceService = {
-  /** One order with its payment and shipment. */
+  /** One order with its payment and shipments. */
   getOrder: {
     path: "/caudal.orders.v1.OrderQueryService/GetOrder" as const,
     requestStream: false as const,
@@ -2551,7 +3645,7 @@ export const OrderQueryServiceService = {
 } as const;
 
 export interface OrderQueryServiceServer extends UntypedServiceImplementation {
-  /** One order with its payment and shipment. */
+  /** One order with its payment and shipments. */
   getOrder: handleUnaryCall<GetOrderRequest, Order>;
   /** Orders of one customer or of all customers, the newest first. */
   listOrders: handleUnaryCall<ListOrdersRequest, ListOrdersResponse>;

@@ -64,12 +64,14 @@ export interface FundsDebited {
   currency: string;
 }
 
-/** A payment was undone: its money is back in the wallet. */
+/** A payment was undone or refunded: its money is back in the wallet. */
 export interface FundsCredited {
   amount: bigint;
   paymentId: string;
   balance: bigint;
   currency: string;
+  /** The refund, if this is a part of the payment. */
+  refundId?: string | undefined;
 }
 
 /** The wallet was frozen: it allows only deposits and refunds. */
@@ -167,6 +169,8 @@ export interface PaymentEvent {
     | { $case: "attentionNeeded"; value: PaymentAttentionNeeded }
     | { $case: "retryRequested"; value: PaymentRetryRequested }
     | { $case: "settled"; value: PaymentSettled }
+    | { $case: "refundRequested"; value: PaymentRefundRequested }
+    | { $case: "refundCompleted"; value: PaymentRefundCompleted }
     | undefined;
 }
 
@@ -218,9 +222,38 @@ export interface PaymentVoided {
   reason?: string | undefined;
 }
 
-/** The money was paid back. */
+/** All of the money was paid back. */
 export interface PaymentRefunded {
   orderId: string;
+  /** Refunds before this event have paid it: see PaymentEvent.refund_completed. Otherwise this event stands for the whole amount. */
+  inParts?:
+    | boolean
+    | undefined;
+  /** The customer. Absent in events that are older than this field. */
+  customerId?:
+    | string
+    | undefined;
+  /** The amount of the payment. Absent in events that are older than this field. */
+  amount: Money | undefined;
+}
+
+/** A refund of a part of the payment was requested. */
+export interface PaymentRefundRequested {
+  orderId: string;
+  refundId: string;
+  amount: Money | undefined;
+  reason: string;
+}
+
+/** A refund of a part of the payment is paid. */
+export interface PaymentRefundCompleted {
+  orderId: string;
+  refundId: string;
+  customerId: string;
+  amount: Money | undefined;
+  reason: string;
+  /** What was paid back by all refunds so far. */
+  refunded: Money | undefined;
 }
 
 /** A payment was undone before it was created. If it arrives late, it is refused. */
@@ -1114,7 +1147,7 @@ export const FundsDebited: MessageFns<FundsDebited> = {
 };
 
 function createBaseFundsCredited(): FundsCredited {
-  return { amount: 0n, paymentId: "", balance: 0n, currency: "" };
+  return { amount: 0n, paymentId: "", balance: 0n, currency: "", refundId: undefined };
 }
 
 export const FundsCredited: MessageFns<FundsCredited> = {
@@ -1136,6 +1169,9 @@ export const FundsCredited: MessageFns<FundsCredited> = {
     }
     if (message.currency !== "") {
       writer.uint32(34).string(message.currency);
+    }
+    if (message.refundId !== undefined) {
+      writer.uint32(42).string(message.refundId);
     }
     return writer;
   },
@@ -1185,6 +1221,14 @@ export const FundsCredited: MessageFns<FundsCredited> = {
             message.currency = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.refundId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1207,6 +1251,11 @@ export const FundsCredited: MessageFns<FundsCredited> = {
         : "",
       balance: isSet(object.balance) ? BigInt(object.balance) : 0n,
       currency: isSet(object.currency) ? globalThis.String(object.currency) : "",
+      refundId: isSet(object.refundId)
+        ? globalThis.String(object.refundId)
+        : isSet(object.refund_id)
+        ? globalThis.String(object.refund_id)
+        : undefined,
     };
   },
 
@@ -1224,6 +1273,9 @@ export const FundsCredited: MessageFns<FundsCredited> = {
     if (message.currency !== "") {
       obj.currency = message.currency;
     }
+    if (message.refundId !== undefined) {
+      obj.refundId = message.refundId;
+    }
     return obj;
   },
 
@@ -1236,6 +1288,7 @@ export const FundsCredited: MessageFns<FundsCredited> = {
     message.paymentId = object.paymentId ?? "";
     message.balance = (object.balance !== undefined && object.balance !== null) ? BigInt(object.balance) : 0n;
     message.currency = object.currency ?? "";
+    message.refundId = object.refundId ?? undefined;
     return message;
   },
 };
@@ -2340,6 +2393,12 @@ export const PaymentEvent: MessageFns<PaymentEvent> = {
       case "settled":
         PaymentSettled.encode(message.event.value, writer.uint32(106).fork()).join();
         break;
+      case "refundRequested":
+        PaymentRefundRequested.encode(message.event.value, writer.uint32(114).fork()).join();
+        break;
+      case "refundCompleted":
+        PaymentRefundCompleted.encode(message.event.value, writer.uint32(122).fork()).join();
+        break;
     }
     return writer;
   },
@@ -2464,6 +2523,22 @@ export const PaymentEvent: MessageFns<PaymentEvent> = {
             message.event = { $case: "settled", value: PaymentSettled.decode(reader, reader.uint32()) };
             continue;
           }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.event = { $case: "refundRequested", value: PaymentRefundRequested.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.event = { $case: "refundCompleted", value: PaymentRefundCompleted.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2514,6 +2589,14 @@ export const PaymentEvent: MessageFns<PaymentEvent> = {
         ? { $case: "retryRequested", value: PaymentRetryRequested.fromJSON(object.retry_requested) }
         : isSet(object.settled)
         ? { $case: "settled", value: PaymentSettled.fromJSON(object.settled) }
+        : isSet(object.refundRequested)
+        ? { $case: "refundRequested", value: PaymentRefundRequested.fromJSON(object.refundRequested) }
+        : isSet(object.refund_requested)
+        ? { $case: "refundRequested", value: PaymentRefundRequested.fromJSON(object.refund_requested) }
+        : isSet(object.refundCompleted)
+        ? { $case: "refundCompleted", value: PaymentRefundCompleted.fromJSON(object.refundCompleted) }
+        : isSet(object.refund_completed)
+        ? { $case: "refundCompleted", value: PaymentRefundCompleted.fromJSON(object.refund_completed) }
         : undefined,
     };
   },
@@ -2546,6 +2629,10 @@ export const PaymentEvent: MessageFns<PaymentEvent> = {
       obj.retryRequested = PaymentRetryRequested.toJSON(message.event.value);
     } else if (message.event?.$case === "settled") {
       obj.settled = PaymentSettled.toJSON(message.event.value);
+    } else if (message.event?.$case === "refundRequested") {
+      obj.refundRequested = PaymentRefundRequested.toJSON(message.event.value);
+    } else if (message.event?.$case === "refundCompleted") {
+      obj.refundCompleted = PaymentRefundCompleted.toJSON(message.event.value);
     }
     return obj;
   },
@@ -2631,6 +2718,18 @@ export const PaymentEvent: MessageFns<PaymentEvent> = {
       case "settled": {
         if (object.event?.value !== undefined && object.event?.value !== null) {
           message.event = { $case: "settled", value: PaymentSettled.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "refundRequested": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "refundRequested", value: PaymentRefundRequested.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "refundCompleted": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "refundCompleted", value: PaymentRefundCompleted.fromPartial(object.event.value) };
         }
         break;
       }
@@ -3397,13 +3496,22 @@ export const PaymentVoided: MessageFns<PaymentVoided> = {
 };
 
 function createBasePaymentRefunded(): PaymentRefunded {
-  return { orderId: "" };
+  return { orderId: "", inParts: undefined, customerId: undefined, amount: undefined };
 }
 
 export const PaymentRefunded: MessageFns<PaymentRefunded> = {
   encode(message: PaymentRefunded, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.orderId !== "") {
       writer.uint32(10).string(message.orderId);
+    }
+    if (message.inParts !== undefined) {
+      writer.uint32(16).bool(message.inParts);
+    }
+    if (message.customerId !== undefined) {
+      writer.uint32(26).string(message.customerId);
+    }
+    if (message.amount !== undefined) {
+      Money.encode(message.amount, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -3429,6 +3537,30 @@ export const PaymentRefunded: MessageFns<PaymentRefunded> = {
             message.orderId = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.inParts = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.customerId = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.amount = Money.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3448,6 +3580,17 @@ export const PaymentRefunded: MessageFns<PaymentRefunded> = {
         : isSet(object.order_id)
         ? globalThis.String(object.order_id)
         : "",
+      inParts: isSet(object.inParts)
+        ? globalThis.Boolean(object.inParts)
+        : isSet(object.in_parts)
+        ? globalThis.Boolean(object.in_parts)
+        : undefined,
+      customerId: isSet(object.customerId)
+        ? globalThis.String(object.customerId)
+        : isSet(object.customer_id)
+        ? globalThis.String(object.customer_id)
+        : undefined,
+      amount: isSet(object.amount) ? Money.fromJSON(object.amount) : undefined,
     };
   },
 
@@ -3455,6 +3598,15 @@ export const PaymentRefunded: MessageFns<PaymentRefunded> = {
     const obj: any = {};
     if (message.orderId !== "") {
       obj.orderId = message.orderId;
+    }
+    if (message.inParts !== undefined) {
+      obj.inParts = message.inParts;
+    }
+    if (message.customerId !== undefined) {
+      obj.customerId = message.customerId;
+    }
+    if (message.amount !== undefined) {
+      obj.amount = Money.toJSON(message.amount);
     }
     return obj;
   },
@@ -3465,6 +3617,303 @@ export const PaymentRefunded: MessageFns<PaymentRefunded> = {
   fromPartial<I extends Exact<DeepPartial<PaymentRefunded>, I>>(object: I): PaymentRefunded {
     const message = createBasePaymentRefunded();
     message.orderId = object.orderId ?? "";
+    message.inParts = object.inParts ?? undefined;
+    message.customerId = object.customerId ?? undefined;
+    message.amount = (object.amount !== undefined && object.amount !== null)
+      ? Money.fromPartial(object.amount)
+      : undefined;
+    return message;
+  },
+};
+
+function createBasePaymentRefundRequested(): PaymentRefundRequested {
+  return { orderId: "", refundId: "", amount: undefined, reason: "" };
+}
+
+export const PaymentRefundRequested: MessageFns<PaymentRefundRequested> = {
+  encode(message: PaymentRefundRequested, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.orderId !== "") {
+      writer.uint32(10).string(message.orderId);
+    }
+    if (message.refundId !== "") {
+      writer.uint32(18).string(message.refundId);
+    }
+    if (message.amount !== undefined) {
+      Money.encode(message.amount, writer.uint32(26).fork()).join();
+    }
+    if (message.reason !== "") {
+      writer.uint32(34).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PaymentRefundRequested {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePaymentRefundRequested();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.orderId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.refundId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.amount = Money.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PaymentRefundRequested {
+    return {
+      orderId: isSet(object.orderId)
+        ? globalThis.String(object.orderId)
+        : isSet(object.order_id)
+        ? globalThis.String(object.order_id)
+        : "",
+      refundId: isSet(object.refundId)
+        ? globalThis.String(object.refundId)
+        : isSet(object.refund_id)
+        ? globalThis.String(object.refund_id)
+        : "",
+      amount: isSet(object.amount) ? Money.fromJSON(object.amount) : undefined,
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+    };
+  },
+
+  toJSON(message: PaymentRefundRequested): unknown {
+    const obj: any = {};
+    if (message.orderId !== "") {
+      obj.orderId = message.orderId;
+    }
+    if (message.refundId !== "") {
+      obj.refundId = message.refundId;
+    }
+    if (message.amount !== undefined) {
+      obj.amount = Money.toJSON(message.amount);
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<PaymentRefundRequested>, I>>(base?: I): PaymentRefundRequested {
+    return PaymentRefundRequested.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PaymentRefundRequested>, I>>(object: I): PaymentRefundRequested {
+    const message = createBasePaymentRefundRequested();
+    message.orderId = object.orderId ?? "";
+    message.refundId = object.refundId ?? "";
+    message.amount = (object.amount !== undefined && object.amount !== null)
+      ? Money.fromPartial(object.amount)
+      : undefined;
+    message.reason = object.reason ?? "";
+    return message;
+  },
+};
+
+function createBasePaymentRefundCompleted(): PaymentRefundCompleted {
+  return { orderId: "", refundId: "", customerId: "", amount: undefined, reason: "", refunded: undefined };
+}
+
+export const PaymentRefundCompleted: MessageFns<PaymentRefundCompleted> = {
+  encode(message: PaymentRefundCompleted, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.orderId !== "") {
+      writer.uint32(10).string(message.orderId);
+    }
+    if (message.refundId !== "") {
+      writer.uint32(18).string(message.refundId);
+    }
+    if (message.customerId !== "") {
+      writer.uint32(26).string(message.customerId);
+    }
+    if (message.amount !== undefined) {
+      Money.encode(message.amount, writer.uint32(34).fork()).join();
+    }
+    if (message.reason !== "") {
+      writer.uint32(42).string(message.reason);
+    }
+    if (message.refunded !== undefined) {
+      Money.encode(message.refunded, writer.uint32(50).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PaymentRefundCompleted {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePaymentRefundCompleted();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.orderId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.refundId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.customerId = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.amount = Money.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.refunded = Money.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PaymentRefundCompleted {
+    return {
+      orderId: isSet(object.orderId)
+        ? globalThis.String(object.orderId)
+        : isSet(object.order_id)
+        ? globalThis.String(object.order_id)
+        : "",
+      refundId: isSet(object.refundId)
+        ? globalThis.String(object.refundId)
+        : isSet(object.refund_id)
+        ? globalThis.String(object.refund_id)
+        : "",
+      customerId: isSet(object.customerId)
+        ? globalThis.String(object.customerId)
+        : isSet(object.customer_id)
+        ? globalThis.String(object.customer_id)
+        : "",
+      amount: isSet(object.amount) ? Money.fromJSON(object.amount) : undefined,
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      refunded: isSet(object.refunded) ? Money.fromJSON(object.refunded) : undefined,
+    };
+  },
+
+  toJSON(message: PaymentRefundCompleted): unknown {
+    const obj: any = {};
+    if (message.orderId !== "") {
+      obj.orderId = message.orderId;
+    }
+    if (message.refundId !== "") {
+      obj.refundId = message.refundId;
+    }
+    if (message.customerId !== "") {
+      obj.customerId = message.customerId;
+    }
+    if (message.amount !== undefined) {
+      obj.amount = Money.toJSON(message.amount);
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    if (message.refunded !== undefined) {
+      obj.refunded = Money.toJSON(message.refunded);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<PaymentRefundCompleted>, I>>(base?: I): PaymentRefundCompleted {
+    return PaymentRefundCompleted.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PaymentRefundCompleted>, I>>(object: I): PaymentRefundCompleted {
+    const message = createBasePaymentRefundCompleted();
+    message.orderId = object.orderId ?? "";
+    message.refundId = object.refundId ?? "";
+    message.customerId = object.customerId ?? "";
+    message.amount = (object.amount !== undefined && object.amount !== null)
+      ? Money.fromPartial(object.amount)
+      : undefined;
+    message.reason = object.reason ?? "";
+    message.refunded = (object.refunded !== undefined && object.refunded !== null)
+      ? Money.fromPartial(object.refunded)
+      : undefined;
     return message;
   },
 };

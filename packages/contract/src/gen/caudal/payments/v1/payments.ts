@@ -148,6 +148,28 @@ export interface Payment {
   needsAttention: boolean;
   /** The last error of the void or refund: a reason of the catalogue of errors, or the gateway's own. Empty if none. */
   attentionReason: string;
+  /** What was paid back so far. Absent if nothing was. */
+  refunded?:
+    | Money
+    | undefined;
+  /** Its refunds in parts, the oldest first. */
+  refunds: Refund[];
+}
+
+/** A refund of a part of a payment. */
+export interface Refund {
+  /** The refund. */
+  refundId: string;
+  /** Its amount. */
+  amount:
+    | Money
+    | undefined;
+  /** Whether it is paid. If not, it is in progress. */
+  completed: boolean;
+  /** The reason. */
+  reason: string;
+  /** When it was requested. */
+  createTime: Date | undefined;
 }
 
 export interface CreatePaymentRequest {
@@ -187,6 +209,23 @@ export interface RefundPaymentRequest {
   paymentId: string;
   /** The reason. */
   reason: string;
+  /** What is refunded; what is left if absent. It must be above zero. */
+  amount?: Money | undefined;
+}
+
+export interface CreateRefundRequest {
+  /** The idempotency key. A repeat with the same id and the same content gets the first answer. */
+  requestId: string;
+  /** The payment. */
+  paymentId: string;
+  /** The refund's id within the payment. */
+  refundId: string;
+  /** The most that is refunded. It must be above zero. */
+  amount:
+    | Money
+    | undefined;
+  /** The reason. */
+  reason: string;
 }
 
 export interface RetryPaymentRequest {
@@ -196,6 +235,8 @@ export interface RetryPaymentRequest {
   paymentId: string;
   /** What the operator found. */
   note: string;
+  /** The refund in parts that needs attention, if it is one. */
+  refundId: string;
 }
 
 export interface SettlePaymentRequest {
@@ -205,6 +246,8 @@ export interface SettlePaymentRequest {
   paymentId: string;
   /** How the operator settled it. */
   note: string;
+  /** The refund in parts that needs attention, if it is one. */
+  refundId: string;
 }
 
 export interface GetPaymentStatusRequest {
@@ -254,6 +297,8 @@ function createBasePayment(): Payment {
     etag: "",
     needsAttention: false,
     attentionReason: "",
+    refunded: undefined,
+    refunds: [],
   };
 }
 
@@ -300,6 +345,12 @@ export const Payment: MessageFns<Payment> = {
     }
     if (message.attentionReason !== "") {
       writer.uint32(114).string(message.attentionReason);
+    }
+    if (message.refunded !== undefined) {
+      Money.encode(message.refunded, writer.uint32(122).fork()).join();
+    }
+    for (const v of message.refunds) {
+      Refund.encode(v!, writer.uint32(130).fork()).join();
     }
     return writer;
   },
@@ -429,6 +480,22 @@ export const Payment: MessageFns<Payment> = {
             message.attentionReason = reader.string();
             continue;
           }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.refunded = Money.decode(reader, reader.uint32());
+            continue;
+          }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.refunds.push(Refund.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -493,6 +560,10 @@ export const Payment: MessageFns<Payment> = {
         : isSet(object.attention_reason)
         ? globalThis.String(object.attention_reason)
         : "",
+      refunded: isSet(object.refunded) ? Money.fromJSON(object.refunded) : undefined,
+      refunds: globalThis.Array.isArray(object?.refunds)
+        ? object.refunds.map((e: any) => Refund.fromJSON(e))
+        : [],
     };
   },
 
@@ -540,6 +611,12 @@ export const Payment: MessageFns<Payment> = {
     if (message.attentionReason !== "") {
       obj.attentionReason = message.attentionReason;
     }
+    if (message.refunded !== undefined) {
+      obj.refunded = Money.toJSON(message.refunded);
+    }
+    if (message.refunds?.length) {
+      obj.refunds = message.refunds.map((e) => Refund.toJSON(e));
+    }
     return obj;
   },
 
@@ -564,6 +641,153 @@ export const Payment: MessageFns<Payment> = {
     message.etag = object.etag ?? "";
     message.needsAttention = object.needsAttention ?? false;
     message.attentionReason = object.attentionReason ?? "";
+    message.refunded = (object.refunded !== undefined && object.refunded !== null)
+      ? Money.fromPartial(object.refunded)
+      : undefined;
+    message.refunds = object.refunds?.map((e) => Refund.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseRefund(): Refund {
+  return { refundId: "", amount: undefined, completed: false, reason: "", createTime: undefined };
+}
+
+export const Refund: MessageFns<Refund> = {
+  encode(message: Refund, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.refundId !== "") {
+      writer.uint32(10).string(message.refundId);
+    }
+    if (message.amount !== undefined) {
+      Money.encode(message.amount, writer.uint32(18).fork()).join();
+    }
+    if (message.completed !== false) {
+      writer.uint32(24).bool(message.completed);
+    }
+    if (message.reason !== "") {
+      writer.uint32(34).string(message.reason);
+    }
+    if (message.createTime !== undefined) {
+      Timestamp.encode(toTimestamp(message.createTime), writer.uint32(42).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Refund {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRefund();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.refundId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.amount = Money.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.completed = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.createTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Refund {
+    return {
+      refundId: isSet(object.refundId)
+        ? globalThis.String(object.refundId)
+        : isSet(object.refund_id)
+        ? globalThis.String(object.refund_id)
+        : "",
+      amount: isSet(object.amount) ? Money.fromJSON(object.amount) : undefined,
+      completed: isSet(object.completed) ? globalThis.Boolean(object.completed) : false,
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      createTime: isSet(object.createTime)
+        ? fromJsonTimestamp(object.createTime)
+        : isSet(object.create_time)
+        ? fromJsonTimestamp(object.create_time)
+        : undefined,
+    };
+  },
+
+  toJSON(message: Refund): unknown {
+    const obj: any = {};
+    if (message.refundId !== "") {
+      obj.refundId = message.refundId;
+    }
+    if (message.amount !== undefined) {
+      obj.amount = Money.toJSON(message.amount);
+    }
+    if (message.completed !== false) {
+      obj.completed = message.completed;
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    if (message.createTime !== undefined) {
+      obj.createTime = message.createTime.toISOString();
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<Refund>, I>>(base?: I): Refund {
+    return Refund.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Refund>, I>>(object: I): Refund {
+    const message = createBaseRefund();
+    message.refundId = object.refundId ?? "";
+    message.amount = (object.amount !== undefined && object.amount !== null)
+      ? Money.fromPartial(object.amount)
+      : undefined;
+    message.completed = object.completed ?? false;
+    message.reason = object.reason ?? "";
+    message.createTime = object.createTime ?? undefined;
     return message;
   },
 };
@@ -881,7 +1105,7 @@ export const UndoPaymentRequest: MessageFns<UndoPaymentRequest> = {
 };
 
 function createBaseRefundPaymentRequest(): RefundPaymentRequest {
-  return { requestId: "", paymentId: "", reason: "" };
+  return { requestId: "", paymentId: "", reason: "", amount: undefined };
 }
 
 export const RefundPaymentRequest: MessageFns<RefundPaymentRequest> = {
@@ -894,6 +1118,9 @@ export const RefundPaymentRequest: MessageFns<RefundPaymentRequest> = {
     }
     if (message.reason !== "") {
       writer.uint32(26).string(message.reason);
+    }
+    if (message.amount !== undefined) {
+      Money.encode(message.amount, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -935,6 +1162,14 @@ export const RefundPaymentRequest: MessageFns<RefundPaymentRequest> = {
             message.reason = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.amount = Money.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -960,6 +1195,7 @@ export const RefundPaymentRequest: MessageFns<RefundPaymentRequest> = {
         ? globalThis.String(object.payment_id)
         : "",
       reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      amount: isSet(object.amount) ? Money.fromJSON(object.amount) : undefined,
     };
   },
 
@@ -974,6 +1210,9 @@ export const RefundPaymentRequest: MessageFns<RefundPaymentRequest> = {
     if (message.reason !== "") {
       obj.reason = message.reason;
     }
+    if (message.amount !== undefined) {
+      obj.amount = Money.toJSON(message.amount);
+    }
     return obj;
   },
 
@@ -985,12 +1224,162 @@ export const RefundPaymentRequest: MessageFns<RefundPaymentRequest> = {
     message.requestId = object.requestId ?? "";
     message.paymentId = object.paymentId ?? "";
     message.reason = object.reason ?? "";
+    message.amount = (object.amount !== undefined && object.amount !== null)
+      ? Money.fromPartial(object.amount)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseCreateRefundRequest(): CreateRefundRequest {
+  return { requestId: "", paymentId: "", refundId: "", amount: undefined, reason: "" };
+}
+
+export const CreateRefundRequest: MessageFns<CreateRefundRequest> = {
+  encode(message: CreateRefundRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    if (message.paymentId !== "") {
+      writer.uint32(18).string(message.paymentId);
+    }
+    if (message.refundId !== "") {
+      writer.uint32(26).string(message.refundId);
+    }
+    if (message.amount !== undefined) {
+      Money.encode(message.amount, writer.uint32(34).fork()).join();
+    }
+    if (message.reason !== "") {
+      writer.uint32(42).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateRefundRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateRefundRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.paymentId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.refundId = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.amount = Money.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CreateRefundRequest {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      paymentId: isSet(object.paymentId)
+        ? globalThis.String(object.paymentId)
+        : isSet(object.payment_id)
+        ? globalThis.String(object.payment_id)
+        : "",
+      refundId: isSet(object.refundId)
+        ? globalThis.String(object.refundId)
+        : isSet(object.refund_id)
+        ? globalThis.String(object.refund_id)
+        : "",
+      amount: isSet(object.amount) ? Money.fromJSON(object.amount) : undefined,
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+    };
+  },
+
+  toJSON(message: CreateRefundRequest): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.paymentId !== "") {
+      obj.paymentId = message.paymentId;
+    }
+    if (message.refundId !== "") {
+      obj.refundId = message.refundId;
+    }
+    if (message.amount !== undefined) {
+      obj.amount = Money.toJSON(message.amount);
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<CreateRefundRequest>, I>>(base?: I): CreateRefundRequest {
+    return CreateRefundRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CreateRefundRequest>, I>>(object: I): CreateRefundRequest {
+    const message = createBaseCreateRefundRequest();
+    message.requestId = object.requestId ?? "";
+    message.paymentId = object.paymentId ?? "";
+    message.refundId = object.refundId ?? "";
+    message.amount = (object.amount !== undefined && object.amount !== null)
+      ? Money.fromPartial(object.amount)
+      : undefined;
+    message.reason = object.reason ?? "";
     return message;
   },
 };
 
 function createBaseRetryPaymentRequest(): RetryPaymentRequest {
-  return { requestId: "", paymentId: "", note: "" };
+  return { requestId: "", paymentId: "", note: "", refundId: "" };
 }
 
 export const RetryPaymentRequest: MessageFns<RetryPaymentRequest> = {
@@ -1003,6 +1392,9 @@ export const RetryPaymentRequest: MessageFns<RetryPaymentRequest> = {
     }
     if (message.note !== "") {
       writer.uint32(26).string(message.note);
+    }
+    if (message.refundId !== "") {
+      writer.uint32(34).string(message.refundId);
     }
     return writer;
   },
@@ -1044,6 +1436,14 @@ export const RetryPaymentRequest: MessageFns<RetryPaymentRequest> = {
             message.note = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.refundId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1069,6 +1469,11 @@ export const RetryPaymentRequest: MessageFns<RetryPaymentRequest> = {
         ? globalThis.String(object.payment_id)
         : "",
       note: isSet(object.note) ? globalThis.String(object.note) : "",
+      refundId: isSet(object.refundId)
+        ? globalThis.String(object.refundId)
+        : isSet(object.refund_id)
+        ? globalThis.String(object.refund_id)
+        : "",
     };
   },
 
@@ -1083,6 +1488,9 @@ export const RetryPaymentRequest: MessageFns<RetryPaymentRequest> = {
     if (message.note !== "") {
       obj.note = message.note;
     }
+    if (message.refundId !== "") {
+      obj.refundId = message.refundId;
+    }
     return obj;
   },
 
@@ -1094,12 +1502,13 @@ export const RetryPaymentRequest: MessageFns<RetryPaymentRequest> = {
     message.requestId = object.requestId ?? "";
     message.paymentId = object.paymentId ?? "";
     message.note = object.note ?? "";
+    message.refundId = object.refundId ?? "";
     return message;
   },
 };
 
 function createBaseSettlePaymentRequest(): SettlePaymentRequest {
-  return { requestId: "", paymentId: "", note: "" };
+  return { requestId: "", paymentId: "", note: "", refundId: "" };
 }
 
 export const SettlePaymentRequest: MessageFns<SettlePaymentRequest> = {
@@ -1112,6 +1521,9 @@ export const SettlePaymentRequest: MessageFns<SettlePaymentRequest> = {
     }
     if (message.note !== "") {
       writer.uint32(26).string(message.note);
+    }
+    if (message.refundId !== "") {
+      writer.uint32(34).string(message.refundId);
     }
     return writer;
   },
@@ -1153,6 +1565,14 @@ export const SettlePaymentRequest: MessageFns<SettlePaymentRequest> = {
             message.note = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.refundId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1178,6 +1598,11 @@ export const SettlePaymentRequest: MessageFns<SettlePaymentRequest> = {
         ? globalThis.String(object.payment_id)
         : "",
       note: isSet(object.note) ? globalThis.String(object.note) : "",
+      refundId: isSet(object.refundId)
+        ? globalThis.String(object.refundId)
+        : isSet(object.refund_id)
+        ? globalThis.String(object.refund_id)
+        : "",
     };
   },
 
@@ -1192,6 +1617,9 @@ export const SettlePaymentRequest: MessageFns<SettlePaymentRequest> = {
     if (message.note !== "") {
       obj.note = message.note;
     }
+    if (message.refundId !== "") {
+      obj.refundId = message.refundId;
+    }
     return obj;
   },
 
@@ -1203,6 +1631,7 @@ export const SettlePaymentRequest: MessageFns<SettlePaymentRequest> = {
     message.requestId = object.requestId ?? "";
     message.paymentId = object.paymentId ?? "";
     message.note = object.note ?? "";
+    message.refundId = object.refundId ?? "";
     return message;
   },
 };
@@ -1585,13 +2014,26 @@ export const PaymentServiceService = {
     responseSerialize: (value: Payment): Buffer => Buffer.from(Payment.encode(value).finish()),
     responseDeserialize: (value: Buffer): Payment => Payment.decode(value),
   },
-  /** Refunds a payment that succeeded, in full. */
+  /**
+   * Refunds a payment that succeeded, or a part of it, as often as money is left. Each call is a refund of its own; a repeat
+   * needs the same request_id.
+   */
   refundPayment: {
     path: "/caudal.payments.v1.PaymentService/RefundPayment" as const,
     requestStream: false as const,
     responseStream: false as const,
     requestSerialize: (value: RefundPaymentRequest): Buffer => Buffer.from(RefundPaymentRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): RefundPaymentRequest => RefundPaymentRequest.decode(value),
+    responseSerialize: (value: Payment): Buffer => Buffer.from(Payment.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Payment => Payment.decode(value),
+  },
+  /** Refunds a part of a payment under an id, once: what is asked for, or what is left if that is less. */
+  createRefund: {
+    path: "/caudal.payments.v1.PaymentService/CreateRefund" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CreateRefundRequest): Buffer => Buffer.from(CreateRefundRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CreateRefundRequest => CreateRefundRequest.decode(value),
     responseSerialize: (value: Payment): Buffer => Buffer.from(Payment.encode(value).finish()),
     responseDeserialize: (value: Buffer): Payment => Payment.decode(value),
   },
@@ -1622,8 +2064,13 @@ export interface PaymentServiceServer extends UntypedServiceImplementation {
   createPayment: handleUnaryCall<CreatePaymentRequest, Payment>;
   /** Undoes a payment in any state: if unknown, it is barred; if it is running, voided; if money was taken, refunded. */
   undoPayment: handleUnaryCall<UndoPaymentRequest, Payment>;
-  /** Refunds a payment that succeeded, in full. */
+  /**
+   * Refunds a payment that succeeded, or a part of it, as often as money is left. Each call is a refund of its own; a repeat
+   * needs the same request_id.
+   */
   refundPayment: handleUnaryCall<RefundPaymentRequest, Payment>;
+  /** Refunds a part of a payment under an id, once: what is asked for, or what is left if that is less. */
+  createRefund: handleUnaryCall<CreateRefundRequest, Payment>;
   /** Asks the gateway again for the void or refund of a payment that needs attention. */
   retryPayment: handleUnaryCall<RetryPaymentRequest, Payment>;
   /** Ends a payment that needs attention as voided or refunded, after an operator has made sure that no money is kept. */

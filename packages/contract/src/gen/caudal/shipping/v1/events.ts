@@ -12,17 +12,22 @@ export const protobufPackage = "caudal.shipping.v1";
 
 export const protobufFileName = "caudal/shipping/v1/events.proto";
 
-/** The events of a shipment. */
+/** The events of the shipments of an order, which are one stream. See docs/shipments.md. */
 export interface ShipmentEvent {
   event:
     | { $case: "created"; value: ShipmentCreated }
     | { $case: "dispatched"; value: ShipmentDispatched }
     | { $case: "delivered"; value: ShipmentDelivered }
     | { $case: "cancelled"; value: ShipmentCancelled }
+    | { $case: "split"; value: ShipmentSplit }
+    | { $case: "trackingCorrected"; value: ShipmentTrackingCorrected }
+    | { $case: "deliveryFailed"; value: ShipmentDeliveryFailed }
+    | { $case: "lost"; value: ShipmentLost }
+    | { $case: "returned"; value: ShipmentReturned }
     | undefined;
 }
 
-/** A shipment was created for an order. */
+/** The first shipment of an order was created, with all its lines. */
 export interface ShipmentCreated {
   shipmentId: string;
   orderId: string;
@@ -36,16 +41,85 @@ export interface ShipmentDispatched {
   orderId: string;
   carrier: string;
   trackingNumber: string;
+  /** The shipment. Absent in events of version 0.2, when an order had one: its id is that of the stream. */
+  shipmentId: string;
+  /** The buyer, for notifications. */
+  customerId: string;
+  /** Another shipment of the order has left before. */
+  later: boolean;
+  /** If only a part of the shipment has left: the shipment that has the rest now. */
+  restShipmentId: string;
 }
 
 /** The shipment was delivered. */
 export interface ShipmentDelivered {
   orderId: string;
+  /** The shipment. Absent in events of version 0.2: its id is that of the stream. */
+  shipmentId: string;
+  /** Other shipments of the order are neither delivered nor cancelled. If false, the whole order is delivered. */
+  partial: boolean;
 }
 
-/** The shipment was cancelled and will not leave the warehouse. If it did not exist yet, a late creation is refused. */
+/**
+ * Shipments were cancelled and will not leave the warehouse: all of the order, or what was left of it when others had left.
+ * If there were none yet, a late creation is refused.
+ */
 export interface ShipmentCancelled {
   orderId: string;
+  /** The shipments. If absent, all. */
+  shipmentIds: string[];
+  /** The others of the order are delivered, so the whole order is. */
+  completes: boolean;
+  reason: string;
+}
+
+/** Pieces of a shipment in the warehouse were moved to a new one. */
+export interface ShipmentSplit {
+  orderId: string;
+  customerId: string;
+  country: string;
+  /** The shipment that they were taken from. */
+  shipmentId: string;
+  /** The new one. */
+  newShipmentId: string;
+  /** What was moved. */
+  lines: ShipmentLine[];
+  /** What is left in the shipment that they were taken from. */
+  keptLines: ShipmentLine[];
+}
+
+/** The carrier or its tracking number was corrected after the shipment had left. */
+export interface ShipmentTrackingCorrected {
+  orderId: string;
+  customerId: string;
+  shipmentId: string;
+  carrier: string;
+  trackingNumber: string;
+  /** Counts the corrections of the shipment, from 1. */
+  correction: number;
+}
+
+/** The carrier tried to deliver the shipment and failed. */
+export interface ShipmentDeliveryFailed {
+  orderId: string;
+  shipmentId: string;
+  /** The number of the attempt, from 1. Attempts that were not reported are missing. */
+  attempt: number;
+  reason: string;
+}
+
+/** The carrier does not find the shipment. It may turn up again. */
+export interface ShipmentLost {
+  orderId: string;
+  shipmentId: string;
+  reason: string;
+}
+
+/** The shipment came back to the sender. Neither money nor stock moves because of it. */
+export interface ShipmentReturned {
+  orderId: string;
+  shipmentId: string;
+  reason: string;
 }
 
 function createBaseShipmentEvent(): ShipmentEvent {
@@ -66,6 +140,21 @@ export const ShipmentEvent: MessageFns<ShipmentEvent> = {
         break;
       case "cancelled":
         ShipmentCancelled.encode(message.event.value, writer.uint32(34).fork()).join();
+        break;
+      case "split":
+        ShipmentSplit.encode(message.event.value, writer.uint32(42).fork()).join();
+        break;
+      case "trackingCorrected":
+        ShipmentTrackingCorrected.encode(message.event.value, writer.uint32(50).fork()).join();
+        break;
+      case "deliveryFailed":
+        ShipmentDeliveryFailed.encode(message.event.value, writer.uint32(58).fork()).join();
+        break;
+      case "lost":
+        ShipmentLost.encode(message.event.value, writer.uint32(66).fork()).join();
+        break;
+      case "returned":
+        ShipmentReturned.encode(message.event.value, writer.uint32(74).fork()).join();
         break;
     }
     return writer;
@@ -116,6 +205,49 @@ export const ShipmentEvent: MessageFns<ShipmentEvent> = {
             message.event = { $case: "cancelled", value: ShipmentCancelled.decode(reader, reader.uint32()) };
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.event = { $case: "split", value: ShipmentSplit.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.event = {
+              $case: "trackingCorrected",
+              value: ShipmentTrackingCorrected.decode(reader, reader.uint32()),
+            };
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.event = { $case: "deliveryFailed", value: ShipmentDeliveryFailed.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.event = { $case: "lost", value: ShipmentLost.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.event = { $case: "returned", value: ShipmentReturned.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -138,6 +270,20 @@ export const ShipmentEvent: MessageFns<ShipmentEvent> = {
         ? { $case: "delivered", value: ShipmentDelivered.fromJSON(object.delivered) }
         : isSet(object.cancelled)
         ? { $case: "cancelled", value: ShipmentCancelled.fromJSON(object.cancelled) }
+        : isSet(object.split)
+        ? { $case: "split", value: ShipmentSplit.fromJSON(object.split) }
+        : isSet(object.trackingCorrected)
+        ? { $case: "trackingCorrected", value: ShipmentTrackingCorrected.fromJSON(object.trackingCorrected) }
+        : isSet(object.tracking_corrected)
+        ? { $case: "trackingCorrected", value: ShipmentTrackingCorrected.fromJSON(object.tracking_corrected) }
+        : isSet(object.deliveryFailed)
+        ? { $case: "deliveryFailed", value: ShipmentDeliveryFailed.fromJSON(object.deliveryFailed) }
+        : isSet(object.delivery_failed)
+        ? { $case: "deliveryFailed", value: ShipmentDeliveryFailed.fromJSON(object.delivery_failed) }
+        : isSet(object.lost)
+        ? { $case: "lost", value: ShipmentLost.fromJSON(object.lost) }
+        : isSet(object.returned)
+        ? { $case: "returned", value: ShipmentReturned.fromJSON(object.returned) }
         : undefined,
     };
   },
@@ -152,6 +298,16 @@ export const ShipmentEvent: MessageFns<ShipmentEvent> = {
       obj.delivered = ShipmentDelivered.toJSON(message.event.value);
     } else if (message.event?.$case === "cancelled") {
       obj.cancelled = ShipmentCancelled.toJSON(message.event.value);
+    } else if (message.event?.$case === "split") {
+      obj.split = ShipmentSplit.toJSON(message.event.value);
+    } else if (message.event?.$case === "trackingCorrected") {
+      obj.trackingCorrected = ShipmentTrackingCorrected.toJSON(message.event.value);
+    } else if (message.event?.$case === "deliveryFailed") {
+      obj.deliveryFailed = ShipmentDeliveryFailed.toJSON(message.event.value);
+    } else if (message.event?.$case === "lost") {
+      obj.lost = ShipmentLost.toJSON(message.event.value);
+    } else if (message.event?.$case === "returned") {
+      obj.returned = ShipmentReturned.toJSON(message.event.value);
     }
     return obj;
   },
@@ -183,6 +339,39 @@ export const ShipmentEvent: MessageFns<ShipmentEvent> = {
       case "cancelled": {
         if (object.event?.value !== undefined && object.event?.value !== null) {
           message.event = { $case: "cancelled", value: ShipmentCancelled.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "split": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "split", value: ShipmentSplit.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "trackingCorrected": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = {
+            $case: "trackingCorrected",
+            value: ShipmentTrackingCorrected.fromPartial(object.event.value),
+          };
+        }
+        break;
+      }
+      case "deliveryFailed": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "deliveryFailed", value: ShipmentDeliveryFailed.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "lost": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "lost", value: ShipmentLost.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "returned": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "returned", value: ShipmentReturned.fromPartial(object.event.value) };
         }
         break;
       }
@@ -337,7 +526,15 @@ export const ShipmentCreated: MessageFns<ShipmentCreated> = {
 };
 
 function createBaseShipmentDispatched(): ShipmentDispatched {
-  return { orderId: "", carrier: "", trackingNumber: "" };
+  return {
+    orderId: "",
+    carrier: "",
+    trackingNumber: "",
+    shipmentId: "",
+    customerId: "",
+    later: false,
+    restShipmentId: "",
+  };
 }
 
 export const ShipmentDispatched: MessageFns<ShipmentDispatched> = {
@@ -350,6 +547,18 @@ export const ShipmentDispatched: MessageFns<ShipmentDispatched> = {
     }
     if (message.trackingNumber !== "") {
       writer.uint32(26).string(message.trackingNumber);
+    }
+    if (message.shipmentId !== "") {
+      writer.uint32(34).string(message.shipmentId);
+    }
+    if (message.customerId !== "") {
+      writer.uint32(42).string(message.customerId);
+    }
+    if (message.later !== false) {
+      writer.uint32(48).bool(message.later);
+    }
+    if (message.restShipmentId !== "") {
+      writer.uint32(58).string(message.restShipmentId);
     }
     return writer;
   },
@@ -391,6 +600,38 @@ export const ShipmentDispatched: MessageFns<ShipmentDispatched> = {
             message.trackingNumber = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.shipmentId = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.customerId = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.later = reader.bool();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.restShipmentId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -416,6 +657,22 @@ export const ShipmentDispatched: MessageFns<ShipmentDispatched> = {
         : isSet(object.tracking_number)
         ? globalThis.String(object.tracking_number)
         : "",
+      shipmentId: isSet(object.shipmentId)
+        ? globalThis.String(object.shipmentId)
+        : isSet(object.shipment_id)
+        ? globalThis.String(object.shipment_id)
+        : "",
+      customerId: isSet(object.customerId)
+        ? globalThis.String(object.customerId)
+        : isSet(object.customer_id)
+        ? globalThis.String(object.customer_id)
+        : "",
+      later: isSet(object.later) ? globalThis.Boolean(object.later) : false,
+      restShipmentId: isSet(object.restShipmentId)
+        ? globalThis.String(object.restShipmentId)
+        : isSet(object.rest_shipment_id)
+        ? globalThis.String(object.rest_shipment_id)
+        : "",
     };
   },
 
@@ -430,6 +687,18 @@ export const ShipmentDispatched: MessageFns<ShipmentDispatched> = {
     if (message.trackingNumber !== "") {
       obj.trackingNumber = message.trackingNumber;
     }
+    if (message.shipmentId !== "") {
+      obj.shipmentId = message.shipmentId;
+    }
+    if (message.customerId !== "") {
+      obj.customerId = message.customerId;
+    }
+    if (message.later !== false) {
+      obj.later = message.later;
+    }
+    if (message.restShipmentId !== "") {
+      obj.restShipmentId = message.restShipmentId;
+    }
     return obj;
   },
 
@@ -441,18 +710,28 @@ export const ShipmentDispatched: MessageFns<ShipmentDispatched> = {
     message.orderId = object.orderId ?? "";
     message.carrier = object.carrier ?? "";
     message.trackingNumber = object.trackingNumber ?? "";
+    message.shipmentId = object.shipmentId ?? "";
+    message.customerId = object.customerId ?? "";
+    message.later = object.later ?? false;
+    message.restShipmentId = object.restShipmentId ?? "";
     return message;
   },
 };
 
 function createBaseShipmentDelivered(): ShipmentDelivered {
-  return { orderId: "" };
+  return { orderId: "", shipmentId: "", partial: false };
 }
 
 export const ShipmentDelivered: MessageFns<ShipmentDelivered> = {
   encode(message: ShipmentDelivered, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.orderId !== "") {
       writer.uint32(10).string(message.orderId);
+    }
+    if (message.shipmentId !== "") {
+      writer.uint32(18).string(message.shipmentId);
+    }
+    if (message.partial !== false) {
+      writer.uint32(24).bool(message.partial);
     }
     return writer;
   },
@@ -478,6 +757,22 @@ export const ShipmentDelivered: MessageFns<ShipmentDelivered> = {
             message.orderId = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.shipmentId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.partial = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -497,6 +792,12 @@ export const ShipmentDelivered: MessageFns<ShipmentDelivered> = {
         : isSet(object.order_id)
         ? globalThis.String(object.order_id)
         : "",
+      shipmentId: isSet(object.shipmentId)
+        ? globalThis.String(object.shipmentId)
+        : isSet(object.shipment_id)
+        ? globalThis.String(object.shipment_id)
+        : "",
+      partial: isSet(object.partial) ? globalThis.Boolean(object.partial) : false,
     };
   },
 
@@ -504,6 +805,12 @@ export const ShipmentDelivered: MessageFns<ShipmentDelivered> = {
     const obj: any = {};
     if (message.orderId !== "") {
       obj.orderId = message.orderId;
+    }
+    if (message.shipmentId !== "") {
+      obj.shipmentId = message.shipmentId;
+    }
+    if (message.partial !== false) {
+      obj.partial = message.partial;
     }
     return obj;
   },
@@ -514,18 +821,29 @@ export const ShipmentDelivered: MessageFns<ShipmentDelivered> = {
   fromPartial<I extends Exact<DeepPartial<ShipmentDelivered>, I>>(object: I): ShipmentDelivered {
     const message = createBaseShipmentDelivered();
     message.orderId = object.orderId ?? "";
+    message.shipmentId = object.shipmentId ?? "";
+    message.partial = object.partial ?? false;
     return message;
   },
 };
 
 function createBaseShipmentCancelled(): ShipmentCancelled {
-  return { orderId: "" };
+  return { orderId: "", shipmentIds: [], completes: false, reason: "" };
 }
 
 export const ShipmentCancelled: MessageFns<ShipmentCancelled> = {
   encode(message: ShipmentCancelled, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.orderId !== "") {
       writer.uint32(10).string(message.orderId);
+    }
+    for (const v of message.shipmentIds) {
+      writer.uint32(18).string(v!);
+    }
+    if (message.completes !== false) {
+      writer.uint32(24).bool(message.completes);
+    }
+    if (message.reason !== "") {
+      writer.uint32(34).string(message.reason);
     }
     return writer;
   },
@@ -551,6 +869,30 @@ export const ShipmentCancelled: MessageFns<ShipmentCancelled> = {
             message.orderId = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.shipmentIds.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.completes = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -570,6 +912,13 @@ export const ShipmentCancelled: MessageFns<ShipmentCancelled> = {
         : isSet(object.order_id)
         ? globalThis.String(object.order_id)
         : "",
+      shipmentIds: globalThis.Array.isArray(object?.shipmentIds)
+        ? object.shipmentIds.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.shipment_ids)
+        ? object.shipment_ids.map((e: any) => globalThis.String(e))
+        : [],
+      completes: isSet(object.completes) ? globalThis.Boolean(object.completes) : false,
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
     };
   },
 
@@ -577,6 +926,15 @@ export const ShipmentCancelled: MessageFns<ShipmentCancelled> = {
     const obj: any = {};
     if (message.orderId !== "") {
       obj.orderId = message.orderId;
+    }
+    if (message.shipmentIds?.length) {
+      obj.shipmentIds = message.shipmentIds;
+    }
+    if (message.completes !== false) {
+      obj.completes = message.completes;
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
     }
     return obj;
   },
@@ -587,6 +945,704 @@ export const ShipmentCancelled: MessageFns<ShipmentCancelled> = {
   fromPartial<I extends Exact<DeepPartial<ShipmentCancelled>, I>>(object: I): ShipmentCancelled {
     const message = createBaseShipmentCancelled();
     message.orderId = object.orderId ?? "";
+    message.shipmentIds = object.shipmentIds?.map((e) => e) || [];
+    message.completes = object.completes ?? false;
+    message.reason = object.reason ?? "";
+    return message;
+  },
+};
+
+function createBaseShipmentSplit(): ShipmentSplit {
+  return { orderId: "", customerId: "", country: "", shipmentId: "", newShipmentId: "", lines: [], keptLines: [] };
+}
+
+export const ShipmentSplit: MessageFns<ShipmentSplit> = {
+  encode(message: ShipmentSplit, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.orderId !== "") {
+      writer.uint32(10).string(message.orderId);
+    }
+    if (message.customerId !== "") {
+      writer.uint32(18).string(message.customerId);
+    }
+    if (message.country !== "") {
+      writer.uint32(26).string(message.country);
+    }
+    if (message.shipmentId !== "") {
+      writer.uint32(34).string(message.shipmentId);
+    }
+    if (message.newShipmentId !== "") {
+      writer.uint32(42).string(message.newShipmentId);
+    }
+    for (const v of message.lines) {
+      ShipmentLine.encode(v!, writer.uint32(50).fork()).join();
+    }
+    for (const v of message.keptLines) {
+      ShipmentLine.encode(v!, writer.uint32(58).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ShipmentSplit {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseShipmentSplit();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.orderId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.customerId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.country = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.shipmentId = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.newShipmentId = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.lines.push(ShipmentLine.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.keptLines.push(ShipmentLine.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ShipmentSplit {
+    return {
+      orderId: isSet(object.orderId)
+        ? globalThis.String(object.orderId)
+        : isSet(object.order_id)
+        ? globalThis.String(object.order_id)
+        : "",
+      customerId: isSet(object.customerId)
+        ? globalThis.String(object.customerId)
+        : isSet(object.customer_id)
+        ? globalThis.String(object.customer_id)
+        : "",
+      country: isSet(object.country) ? globalThis.String(object.country) : "",
+      shipmentId: isSet(object.shipmentId)
+        ? globalThis.String(object.shipmentId)
+        : isSet(object.shipment_id)
+        ? globalThis.String(object.shipment_id)
+        : "",
+      newShipmentId: isSet(object.newShipmentId)
+        ? globalThis.String(object.newShipmentId)
+        : isSet(object.new_shipment_id)
+        ? globalThis.String(object.new_shipment_id)
+        : "",
+      lines: globalThis.Array.isArray(object?.lines)
+        ? object.lines.map((e: any) => ShipmentLine.fromJSON(e))
+        : [],
+      keptLines: globalThis.Array.isArray(object?.keptLines)
+        ? object.keptLines.map((e: any) => ShipmentLine.fromJSON(e))
+        : globalThis.Array.isArray(object?.kept_lines)
+        ? object.kept_lines.map((e: any) => ShipmentLine.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: ShipmentSplit): unknown {
+    const obj: any = {};
+    if (message.orderId !== "") {
+      obj.orderId = message.orderId;
+    }
+    if (message.customerId !== "") {
+      obj.customerId = message.customerId;
+    }
+    if (message.country !== "") {
+      obj.country = message.country;
+    }
+    if (message.shipmentId !== "") {
+      obj.shipmentId = message.shipmentId;
+    }
+    if (message.newShipmentId !== "") {
+      obj.newShipmentId = message.newShipmentId;
+    }
+    if (message.lines?.length) {
+      obj.lines = message.lines.map((e) => ShipmentLine.toJSON(e));
+    }
+    if (message.keptLines?.length) {
+      obj.keptLines = message.keptLines.map((e) => ShipmentLine.toJSON(e));
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ShipmentSplit>, I>>(base?: I): ShipmentSplit {
+    return ShipmentSplit.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ShipmentSplit>, I>>(object: I): ShipmentSplit {
+    const message = createBaseShipmentSplit();
+    message.orderId = object.orderId ?? "";
+    message.customerId = object.customerId ?? "";
+    message.country = object.country ?? "";
+    message.shipmentId = object.shipmentId ?? "";
+    message.newShipmentId = object.newShipmentId ?? "";
+    message.lines = object.lines?.map((e) => ShipmentLine.fromPartial(e)) || [];
+    message.keptLines = object.keptLines?.map((e) => ShipmentLine.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseShipmentTrackingCorrected(): ShipmentTrackingCorrected {
+  return { orderId: "", customerId: "", shipmentId: "", carrier: "", trackingNumber: "", correction: 0 };
+}
+
+export const ShipmentTrackingCorrected: MessageFns<ShipmentTrackingCorrected> = {
+  encode(message: ShipmentTrackingCorrected, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.orderId !== "") {
+      writer.uint32(10).string(message.orderId);
+    }
+    if (message.customerId !== "") {
+      writer.uint32(18).string(message.customerId);
+    }
+    if (message.shipmentId !== "") {
+      writer.uint32(26).string(message.shipmentId);
+    }
+    if (message.carrier !== "") {
+      writer.uint32(34).string(message.carrier);
+    }
+    if (message.trackingNumber !== "") {
+      writer.uint32(42).string(message.trackingNumber);
+    }
+    if (message.correction !== 0) {
+      writer.uint32(48).int32(message.correction);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ShipmentTrackingCorrected {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseShipmentTrackingCorrected();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.orderId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.customerId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.shipmentId = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.carrier = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.trackingNumber = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.correction = reader.int32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ShipmentTrackingCorrected {
+    return {
+      orderId: isSet(object.orderId)
+        ? globalThis.String(object.orderId)
+        : isSet(object.order_id)
+        ? globalThis.String(object.order_id)
+        : "",
+      customerId: isSet(object.customerId)
+        ? globalThis.String(object.customerId)
+        : isSet(object.customer_id)
+        ? globalThis.String(object.customer_id)
+        : "",
+      shipmentId: isSet(object.shipmentId)
+        ? globalThis.String(object.shipmentId)
+        : isSet(object.shipment_id)
+        ? globalThis.String(object.shipment_id)
+        : "",
+      carrier: isSet(object.carrier) ? globalThis.String(object.carrier) : "",
+      trackingNumber: isSet(object.trackingNumber)
+        ? globalThis.String(object.trackingNumber)
+        : isSet(object.tracking_number)
+        ? globalThis.String(object.tracking_number)
+        : "",
+      correction: isSet(object.correction) ? globalThis.Number(object.correction) : 0,
+    };
+  },
+
+  toJSON(message: ShipmentTrackingCorrected): unknown {
+    const obj: any = {};
+    if (message.orderId !== "") {
+      obj.orderId = message.orderId;
+    }
+    if (message.customerId !== "") {
+      obj.customerId = message.customerId;
+    }
+    if (message.shipmentId !== "") {
+      obj.shipmentId = message.shipmentId;
+    }
+    if (message.carrier !== "") {
+      obj.carrier = message.carrier;
+    }
+    if (message.trackingNumber !== "") {
+      obj.trackingNumber = message.trackingNumber;
+    }
+    if (message.correction !== 0) {
+      obj.correction = Math.round(message.correction);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ShipmentTrackingCorrected>, I>>(base?: I): ShipmentTrackingCorrected {
+    return ShipmentTrackingCorrected.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ShipmentTrackingCorrected>, I>>(object: I): ShipmentTrackingCorrected {
+    const message = createBaseShipmentTrackingCorrected();
+    message.orderId = object.orderId ?? "";
+    message.customerId = object.customerId ?? "";
+    message.shipmentId = object.shipmentId ?? "";
+    message.carrier = object.carrier ?? "";
+    message.trackingNumber = object.trackingNumber ?? "";
+    message.correction = object.correction ?? 0;
+    return message;
+  },
+};
+
+function createBaseShipmentDeliveryFailed(): ShipmentDeliveryFailed {
+  return { orderId: "", shipmentId: "", attempt: 0, reason: "" };
+}
+
+export const ShipmentDeliveryFailed: MessageFns<ShipmentDeliveryFailed> = {
+  encode(message: ShipmentDeliveryFailed, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.orderId !== "") {
+      writer.uint32(10).string(message.orderId);
+    }
+    if (message.shipmentId !== "") {
+      writer.uint32(18).string(message.shipmentId);
+    }
+    if (message.attempt !== 0) {
+      writer.uint32(24).int32(message.attempt);
+    }
+    if (message.reason !== "") {
+      writer.uint32(34).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ShipmentDeliveryFailed {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseShipmentDeliveryFailed();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.orderId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.shipmentId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.attempt = reader.int32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ShipmentDeliveryFailed {
+    return {
+      orderId: isSet(object.orderId)
+        ? globalThis.String(object.orderId)
+        : isSet(object.order_id)
+        ? globalThis.String(object.order_id)
+        : "",
+      shipmentId: isSet(object.shipmentId)
+        ? globalThis.String(object.shipmentId)
+        : isSet(object.shipment_id)
+        ? globalThis.String(object.shipment_id)
+        : "",
+      attempt: isSet(object.attempt) ? globalThis.Number(object.attempt) : 0,
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+    };
+  },
+
+  toJSON(message: ShipmentDeliveryFailed): unknown {
+    const obj: any = {};
+    if (message.orderId !== "") {
+      obj.orderId = message.orderId;
+    }
+    if (message.shipmentId !== "") {
+      obj.shipmentId = message.shipmentId;
+    }
+    if (message.attempt !== 0) {
+      obj.attempt = Math.round(message.attempt);
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ShipmentDeliveryFailed>, I>>(base?: I): ShipmentDeliveryFailed {
+    return ShipmentDeliveryFailed.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ShipmentDeliveryFailed>, I>>(object: I): ShipmentDeliveryFailed {
+    const message = createBaseShipmentDeliveryFailed();
+    message.orderId = object.orderId ?? "";
+    message.shipmentId = object.shipmentId ?? "";
+    message.attempt = object.attempt ?? 0;
+    message.reason = object.reason ?? "";
+    return message;
+  },
+};
+
+function createBaseShipmentLost(): ShipmentLost {
+  return { orderId: "", shipmentId: "", reason: "" };
+}
+
+export const ShipmentLost: MessageFns<ShipmentLost> = {
+  encode(message: ShipmentLost, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.orderId !== "") {
+      writer.uint32(10).string(message.orderId);
+    }
+    if (message.shipmentId !== "") {
+      writer.uint32(18).string(message.shipmentId);
+    }
+    if (message.reason !== "") {
+      writer.uint32(26).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ShipmentLost {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseShipmentLost();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.orderId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.shipmentId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ShipmentLost {
+    return {
+      orderId: isSet(object.orderId)
+        ? globalThis.String(object.orderId)
+        : isSet(object.order_id)
+        ? globalThis.String(object.order_id)
+        : "",
+      shipmentId: isSet(object.shipmentId)
+        ? globalThis.String(object.shipmentId)
+        : isSet(object.shipment_id)
+        ? globalThis.String(object.shipment_id)
+        : "",
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+    };
+  },
+
+  toJSON(message: ShipmentLost): unknown {
+    const obj: any = {};
+    if (message.orderId !== "") {
+      obj.orderId = message.orderId;
+    }
+    if (message.shipmentId !== "") {
+      obj.shipmentId = message.shipmentId;
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ShipmentLost>, I>>(base?: I): ShipmentLost {
+    return ShipmentLost.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ShipmentLost>, I>>(object: I): ShipmentLost {
+    const message = createBaseShipmentLost();
+    message.orderId = object.orderId ?? "";
+    message.shipmentId = object.shipmentId ?? "";
+    message.reason = object.reason ?? "";
+    return message;
+  },
+};
+
+function createBaseShipmentReturned(): ShipmentReturned {
+  return { orderId: "", shipmentId: "", reason: "" };
+}
+
+export const ShipmentReturned: MessageFns<ShipmentReturned> = {
+  encode(message: ShipmentReturned, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.orderId !== "") {
+      writer.uint32(10).string(message.orderId);
+    }
+    if (message.shipmentId !== "") {
+      writer.uint32(18).string(message.shipmentId);
+    }
+    if (message.reason !== "") {
+      writer.uint32(26).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ShipmentReturned {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseShipmentReturned();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.orderId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.shipmentId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ShipmentReturned {
+    return {
+      orderId: isSet(object.orderId)
+        ? globalThis.String(object.orderId)
+        : isSet(object.order_id)
+        ? globalThis.String(object.order_id)
+        : "",
+      shipmentId: isSet(object.shipmentId)
+        ? globalThis.String(object.shipmentId)
+        : isSet(object.shipment_id)
+        ? globalThis.String(object.shipment_id)
+        : "",
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+    };
+  },
+
+  toJSON(message: ShipmentReturned): unknown {
+    const obj: any = {};
+    if (message.orderId !== "") {
+      obj.orderId = message.orderId;
+    }
+    if (message.shipmentId !== "") {
+      obj.shipmentId = message.shipmentId;
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ShipmentReturned>, I>>(base?: I): ShipmentReturned {
+    return ShipmentReturned.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ShipmentReturned>, I>>(object: I): ShipmentReturned {
+    const message = createBaseShipmentReturned();
+    message.orderId = object.orderId ?? "";
+    message.shipmentId = object.shipmentId ?? "";
+    message.reason = object.reason ?? "";
     return message;
   },
 };

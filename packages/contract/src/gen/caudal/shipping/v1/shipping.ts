@@ -27,6 +27,12 @@ export const ShipmentStatus = {
   SHIPMENT_STATUS_DELIVERED: 3,
   /** SHIPMENT_STATUS_CANCELLED - Cancelled: it never left the warehouse. */
   SHIPMENT_STATUS_CANCELLED: 4,
+  /** SHIPMENT_STATUS_DELIVERY_FAILED - The carrier tried to deliver it and failed. It is still on its way. */
+  SHIPMENT_STATUS_DELIVERY_FAILED: 5,
+  /** SHIPMENT_STATUS_LOST - The carrier does not find it. */
+  SHIPMENT_STATUS_LOST: 6,
+  /** SHIPMENT_STATUS_RETURNED - Back at the sender. */
+  SHIPMENT_STATUS_RETURNED: 7,
 } as const;
 
 export type ShipmentStatus = typeof ShipmentStatus[keyof typeof ShipmentStatus];
@@ -37,6 +43,9 @@ export namespace ShipmentStatus {
   export type SHIPMENT_STATUS_DISPATCHED = typeof ShipmentStatus.SHIPMENT_STATUS_DISPATCHED;
   export type SHIPMENT_STATUS_DELIVERED = typeof ShipmentStatus.SHIPMENT_STATUS_DELIVERED;
   export type SHIPMENT_STATUS_CANCELLED = typeof ShipmentStatus.SHIPMENT_STATUS_CANCELLED;
+  export type SHIPMENT_STATUS_DELIVERY_FAILED = typeof ShipmentStatus.SHIPMENT_STATUS_DELIVERY_FAILED;
+  export type SHIPMENT_STATUS_LOST = typeof ShipmentStatus.SHIPMENT_STATUS_LOST;
+  export type SHIPMENT_STATUS_RETURNED = typeof ShipmentStatus.SHIPMENT_STATUS_RETURNED;
 }
 
 export function shipmentStatusFromJSON(object: any): ShipmentStatus {
@@ -56,6 +65,15 @@ export function shipmentStatusFromJSON(object: any): ShipmentStatus {
     case 4:
     case "SHIPMENT_STATUS_CANCELLED":
       return ShipmentStatus.SHIPMENT_STATUS_CANCELLED;
+    case 5:
+    case "SHIPMENT_STATUS_DELIVERY_FAILED":
+      return ShipmentStatus.SHIPMENT_STATUS_DELIVERY_FAILED;
+    case 6:
+    case "SHIPMENT_STATUS_LOST":
+      return ShipmentStatus.SHIPMENT_STATUS_LOST;
+    case 7:
+    case "SHIPMENT_STATUS_RETURNED":
+      return ShipmentStatus.SHIPMENT_STATUS_RETURNED;
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum ShipmentStatus");
   }
@@ -73,14 +91,20 @@ export function shipmentStatusToJSON(object: ShipmentStatus): string {
       return "SHIPMENT_STATUS_DELIVERED";
     case ShipmentStatus.SHIPMENT_STATUS_CANCELLED:
       return "SHIPMENT_STATUS_CANCELLED";
+    case ShipmentStatus.SHIPMENT_STATUS_DELIVERY_FAILED:
+      return "SHIPMENT_STATUS_DELIVERY_FAILED";
+    case ShipmentStatus.SHIPMENT_STATUS_LOST:
+      return "SHIPMENT_STATUS_LOST";
+    case ShipmentStatus.SHIPMENT_STATUS_RETURNED:
+      return "SHIPMENT_STATUS_RETURNED";
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum ShipmentStatus");
   }
 }
 
-/** The shipment of all pieces of one order. */
+/** A shipment of an order: all its pieces, or a part of them. */
 export interface Shipment {
-  /** The shipment's id, the same as its order's. */
+  /** The shipment's id: of the first one of an order, the order's id; of others, this id with a number, `o1~2`. */
   shipmentId: string;
   /** The order. */
   orderId: string;
@@ -106,6 +130,14 @@ export interface Shipment {
     | undefined;
   /** Changes with every change of the shipment. */
   etag: string;
+  /** Why it was lost, returned or withdrawn, or why the last delivery failed. Its buyer can read it. */
+  reason: string;
+  /** The number of the last failed attempt to deliver it. */
+  failedAttempts: number;
+  /** If only a part of it was dispatched: the shipment that has had the rest since. */
+  restShipmentId: string;
+  /** How often its carrier or tracking number was corrected. */
+  corrections: number;
 }
 
 /** Pieces of one product. */
@@ -147,6 +179,98 @@ export interface DispatchShipmentRequest {
   carrier: string;
   /** The carrier's tracking number. */
   trackingNumber: string;
+  /** If given, the command is refused when the shipment has changed since this etag. */
+  etag: string;
+}
+
+export interface DispatchShipmentPartRequest {
+  /** The idempotency key. A repeat with the same id and the same content gets the first answer. */
+  requestId: string;
+  /** The shipment. */
+  shipmentId: string;
+  /** The carrier. */
+  carrier: string;
+  /** The carrier's tracking number. */
+  trackingNumber: string;
+  /** The pieces that have left, one line per product. */
+  lines: ShipmentLine[];
+  /** If given, the command is refused when the shipment has changed since this etag. */
+  etag: string;
+}
+
+export interface SplitShipmentRequest {
+  /** The idempotency key. A repeat with the same id and the same content gets the first answer. */
+  requestId: string;
+  /** The shipment. */
+  shipmentId: string;
+  /** The id of the new shipment: the order's id and a number from 2 to 99 that is free, such as `o1~2`. */
+  newShipmentId: string;
+  /** The pieces that are moved, one line per product. At least one piece must stay. */
+  lines: ShipmentLine[];
+  /** If given, the command is refused when the shipment has changed since this etag. */
+  etag: string;
+}
+
+export interface WithdrawShipmentRequest {
+  /** The idempotency key. A repeat with the same id and the same content gets the first answer. */
+  requestId: string;
+  /** The shipment. */
+  shipmentId: string;
+  /** The reason. The buyer can read it. */
+  reason: string;
+  /** If given, the command is refused when the shipment has changed since this etag. */
+  etag: string;
+}
+
+export interface CorrectTrackingRequest {
+  /** The idempotency key. A repeat with the same id and the same content gets the first answer. */
+  requestId: string;
+  /** The shipment. */
+  shipmentId: string;
+  /** The carrier. */
+  carrier: string;
+  /** The carrier's tracking number. */
+  trackingNumber: string;
+  /** If given, the command is refused when the shipment has changed since this etag. */
+  etag: string;
+}
+
+export interface RecordFailedDeliveryRequest {
+  /** The idempotency key. A repeat with the same id and the same content gets the first answer. */
+  requestId: string;
+  /** The shipment. */
+  shipmentId: string;
+  /**
+   * The number of the attempt, from 1, for carriers that count. A number that is not greater than the last one changes
+   * nothing; it may be at most 10 greater. Absent: the next one.
+   */
+  attempt: number;
+  /** The reason, without names of people. The buyer can read it. */
+  reason: string;
+  /** If given, the command is refused when the shipment has changed since this etag. */
+  etag: string;
+}
+
+export interface MarkShipmentLostRequest {
+  /** The idempotency key. A repeat with the same id and the same content gets the first answer. */
+  requestId: string;
+  /** The shipment. */
+  shipmentId: string;
+  /** The reason, without names of people. The buyer can read it. */
+  reason: string;
+  /** If given, the command is refused when the shipment has changed since this etag. */
+  etag: string;
+}
+
+export interface MarkShipmentReturnedRequest {
+  /** The idempotency key. A repeat with the same id and the same content gets the first answer. */
+  requestId: string;
+  /** The shipment. */
+  shipmentId: string;
+  /** The reason, without names of people. The buyer can read it. */
+  reason: string;
+  /** If given, the command is refused when the shipment has changed since this etag. */
+  etag: string;
 }
 
 export interface DeliverShipmentRequest {
@@ -154,11 +278,33 @@ export interface DeliverShipmentRequest {
   requestId: string;
   /** The shipment. */
   shipmentId: string;
+  /** If given, the command is refused when the shipment has changed since this etag. */
+  etag: string;
 }
 
 export interface GetShipmentRequest {
   /** The shipment. */
   shipmentId: string;
+}
+
+export interface ListShipmentsRequest {
+  /** Only the shipments of this customer. Required if the token allows only the caller's own. */
+  customerId: string;
+  /** Only the shipments of this order. */
+  orderId: string;
+  /** Only shipments with this status. */
+  status: ShipmentStatus;
+  /** The most items in the answer. Absent means 20; more than 100 counts as 100. */
+  pageSize: number;
+  /** The next page token of the previous answer. Absent for the first page. */
+  pageToken: string;
+}
+
+export interface ListShipmentsResponse {
+  /** One page of shipments. */
+  shipments: Shipment[];
+  /** The page token of the next page. Empty at the end of the list. */
+  nextPageToken: string;
 }
 
 function createBaseShipment(): Shipment {
@@ -174,6 +320,10 @@ function createBaseShipment(): Shipment {
     createTime: undefined,
     updateTime: undefined,
     etag: "",
+    reason: "",
+    failedAttempts: 0,
+    restShipmentId: "",
+    corrections: 0,
   };
 }
 
@@ -211,6 +361,18 @@ export const Shipment: MessageFns<Shipment> = {
     }
     if (message.etag !== "") {
       writer.uint32(90).string(message.etag);
+    }
+    if (message.reason !== "") {
+      writer.uint32(98).string(message.reason);
+    }
+    if (message.failedAttempts !== 0) {
+      writer.uint32(104).int32(message.failedAttempts);
+    }
+    if (message.restShipmentId !== "") {
+      writer.uint32(114).string(message.restShipmentId);
+    }
+    if (message.corrections !== 0) {
+      writer.uint32(120).int32(message.corrections);
     }
     return writer;
   },
@@ -316,6 +478,38 @@ export const Shipment: MessageFns<Shipment> = {
             message.etag = reader.string();
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.failedAttempts = reader.int32();
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.restShipmentId = reader.string();
+            continue;
+          }
+          case 15: {
+            if (tag !== 120) {
+              break;
+            }
+
+            message.corrections = reader.int32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -365,6 +559,18 @@ export const Shipment: MessageFns<Shipment> = {
         ? fromJsonTimestamp(object.update_time)
         : undefined,
       etag: isSet(object.etag) ? globalThis.String(object.etag) : "",
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      failedAttempts: isSet(object.failedAttempts)
+        ? globalThis.Number(object.failedAttempts)
+        : isSet(object.failed_attempts)
+        ? globalThis.Number(object.failed_attempts)
+        : 0,
+      restShipmentId: isSet(object.restShipmentId)
+        ? globalThis.String(object.restShipmentId)
+        : isSet(object.rest_shipment_id)
+        ? globalThis.String(object.rest_shipment_id)
+        : "",
+      corrections: isSet(object.corrections) ? globalThis.Number(object.corrections) : 0,
     };
   },
 
@@ -403,6 +609,18 @@ export const Shipment: MessageFns<Shipment> = {
     if (message.etag !== "") {
       obj.etag = message.etag;
     }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    if (message.failedAttempts !== 0) {
+      obj.failedAttempts = Math.round(message.failedAttempts);
+    }
+    if (message.restShipmentId !== "") {
+      obj.restShipmentId = message.restShipmentId;
+    }
+    if (message.corrections !== 0) {
+      obj.corrections = Math.round(message.corrections);
+    }
     return obj;
   },
 
@@ -422,6 +640,10 @@ export const Shipment: MessageFns<Shipment> = {
     message.createTime = object.createTime ?? undefined;
     message.updateTime = object.updateTime ?? undefined;
     message.etag = object.etag ?? "";
+    message.reason = object.reason ?? "";
+    message.failedAttempts = object.failedAttempts ?? 0;
+    message.restShipmentId = object.restShipmentId ?? "";
+    message.corrections = object.corrections ?? 0;
     return message;
   },
 };
@@ -779,7 +1001,7 @@ export const CancelShipmentRequest: MessageFns<CancelShipmentRequest> = {
 };
 
 function createBaseDispatchShipmentRequest(): DispatchShipmentRequest {
-  return { requestId: "", shipmentId: "", carrier: "", trackingNumber: "" };
+  return { requestId: "", shipmentId: "", carrier: "", trackingNumber: "", etag: "" };
 }
 
 export const DispatchShipmentRequest: MessageFns<DispatchShipmentRequest> = {
@@ -795,6 +1017,9 @@ export const DispatchShipmentRequest: MessageFns<DispatchShipmentRequest> = {
     }
     if (message.trackingNumber !== "") {
       writer.uint32(34).string(message.trackingNumber);
+    }
+    if (message.etag !== "") {
+      writer.uint32(42).string(message.etag);
     }
     return writer;
   },
@@ -844,6 +1069,14 @@ export const DispatchShipmentRequest: MessageFns<DispatchShipmentRequest> = {
             message.trackingNumber = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.etag = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -874,6 +1107,7 @@ export const DispatchShipmentRequest: MessageFns<DispatchShipmentRequest> = {
         : isSet(object.tracking_number)
         ? globalThis.String(object.tracking_number)
         : "",
+      etag: isSet(object.etag) ? globalThis.String(object.etag) : "",
     };
   },
 
@@ -891,6 +1125,9 @@ export const DispatchShipmentRequest: MessageFns<DispatchShipmentRequest> = {
     if (message.trackingNumber !== "") {
       obj.trackingNumber = message.trackingNumber;
     }
+    if (message.etag !== "") {
+      obj.etag = message.etag;
+    }
     return obj;
   },
 
@@ -903,12 +1140,980 @@ export const DispatchShipmentRequest: MessageFns<DispatchShipmentRequest> = {
     message.shipmentId = object.shipmentId ?? "";
     message.carrier = object.carrier ?? "";
     message.trackingNumber = object.trackingNumber ?? "";
+    message.etag = object.etag ?? "";
+    return message;
+  },
+};
+
+function createBaseDispatchShipmentPartRequest(): DispatchShipmentPartRequest {
+  return { requestId: "", shipmentId: "", carrier: "", trackingNumber: "", lines: [], etag: "" };
+}
+
+export const DispatchShipmentPartRequest: MessageFns<DispatchShipmentPartRequest> = {
+  encode(message: DispatchShipmentPartRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    if (message.shipmentId !== "") {
+      writer.uint32(18).string(message.shipmentId);
+    }
+    if (message.carrier !== "") {
+      writer.uint32(26).string(message.carrier);
+    }
+    if (message.trackingNumber !== "") {
+      writer.uint32(34).string(message.trackingNumber);
+    }
+    for (const v of message.lines) {
+      ShipmentLine.encode(v!, writer.uint32(42).fork()).join();
+    }
+    if (message.etag !== "") {
+      writer.uint32(50).string(message.etag);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DispatchShipmentPartRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDispatchShipmentPartRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.shipmentId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.carrier = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.trackingNumber = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.lines.push(ShipmentLine.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.etag = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DispatchShipmentPartRequest {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      shipmentId: isSet(object.shipmentId)
+        ? globalThis.String(object.shipmentId)
+        : isSet(object.shipment_id)
+        ? globalThis.String(object.shipment_id)
+        : "",
+      carrier: isSet(object.carrier) ? globalThis.String(object.carrier) : "",
+      trackingNumber: isSet(object.trackingNumber)
+        ? globalThis.String(object.trackingNumber)
+        : isSet(object.tracking_number)
+        ? globalThis.String(object.tracking_number)
+        : "",
+      lines: globalThis.Array.isArray(object?.lines) ? object.lines.map((e: any) => ShipmentLine.fromJSON(e)) : [],
+      etag: isSet(object.etag) ? globalThis.String(object.etag) : "",
+    };
+  },
+
+  toJSON(message: DispatchShipmentPartRequest): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.shipmentId !== "") {
+      obj.shipmentId = message.shipmentId;
+    }
+    if (message.carrier !== "") {
+      obj.carrier = message.carrier;
+    }
+    if (message.trackingNumber !== "") {
+      obj.trackingNumber = message.trackingNumber;
+    }
+    if (message.lines?.length) {
+      obj.lines = message.lines.map((e) => ShipmentLine.toJSON(e));
+    }
+    if (message.etag !== "") {
+      obj.etag = message.etag;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<DispatchShipmentPartRequest>, I>>(base?: I): DispatchShipmentPartRequest {
+    return DispatchShipmentPartRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DispatchShipmentPartRequest>, I>>(object: I): DispatchShipmentPartRequest {
+    const message = createBaseDispatchShipmentPartRequest();
+    message.requestId = object.requestId ?? "";
+    message.shipmentId = object.shipmentId ?? "";
+    message.carrier = object.carrier ?? "";
+    message.trackingNumber = object.trackingNumber ?? "";
+    message.lines = object.lines?.map((e) => ShipmentLine.fromPartial(e)) || [];
+    message.etag = object.etag ?? "";
+    return message;
+  },
+};
+
+function createBaseSplitShipmentRequest(): SplitShipmentRequest {
+  return { requestId: "", shipmentId: "", newShipmentId: "", lines: [], etag: "" };
+}
+
+export const SplitShipmentRequest: MessageFns<SplitShipmentRequest> = {
+  encode(message: SplitShipmentRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    if (message.shipmentId !== "") {
+      writer.uint32(18).string(message.shipmentId);
+    }
+    if (message.newShipmentId !== "") {
+      writer.uint32(26).string(message.newShipmentId);
+    }
+    for (const v of message.lines) {
+      ShipmentLine.encode(v!, writer.uint32(34).fork()).join();
+    }
+    if (message.etag !== "") {
+      writer.uint32(42).string(message.etag);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SplitShipmentRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSplitShipmentRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.shipmentId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.newShipmentId = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.lines.push(ShipmentLine.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.etag = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SplitShipmentRequest {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      shipmentId: isSet(object.shipmentId)
+        ? globalThis.String(object.shipmentId)
+        : isSet(object.shipment_id)
+        ? globalThis.String(object.shipment_id)
+        : "",
+      newShipmentId: isSet(object.newShipmentId)
+        ? globalThis.String(object.newShipmentId)
+        : isSet(object.new_shipment_id)
+        ? globalThis.String(object.new_shipment_id)
+        : "",
+      lines: globalThis.Array.isArray(object?.lines) ? object.lines.map((e: any) => ShipmentLine.fromJSON(e)) : [],
+      etag: isSet(object.etag) ? globalThis.String(object.etag) : "",
+    };
+  },
+
+  toJSON(message: SplitShipmentRequest): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.shipmentId !== "") {
+      obj.shipmentId = message.shipmentId;
+    }
+    if (message.newShipmentId !== "") {
+      obj.newShipmentId = message.newShipmentId;
+    }
+    if (message.lines?.length) {
+      obj.lines = message.lines.map((e) => ShipmentLine.toJSON(e));
+    }
+    if (message.etag !== "") {
+      obj.etag = message.etag;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<SplitShipmentRequest>, I>>(base?: I): SplitShipmentRequest {
+    return SplitShipmentRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<SplitShipmentRequest>, I>>(object: I): SplitShipmentRequest {
+    const message = createBaseSplitShipmentRequest();
+    message.requestId = object.requestId ?? "";
+    message.shipmentId = object.shipmentId ?? "";
+    message.newShipmentId = object.newShipmentId ?? "";
+    message.lines = object.lines?.map((e) => ShipmentLine.fromPartial(e)) || [];
+    message.etag = object.etag ?? "";
+    return message;
+  },
+};
+
+function createBaseWithdrawShipmentRequest(): WithdrawShipmentRequest {
+  return { requestId: "", shipmentId: "", reason: "", etag: "" };
+}
+
+export const WithdrawShipmentRequest: MessageFns<WithdrawShipmentRequest> = {
+  encode(message: WithdrawShipmentRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    if (message.shipmentId !== "") {
+      writer.uint32(18).string(message.shipmentId);
+    }
+    if (message.reason !== "") {
+      writer.uint32(26).string(message.reason);
+    }
+    if (message.etag !== "") {
+      writer.uint32(34).string(message.etag);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WithdrawShipmentRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWithdrawShipmentRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.shipmentId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.etag = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): WithdrawShipmentRequest {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      shipmentId: isSet(object.shipmentId)
+        ? globalThis.String(object.shipmentId)
+        : isSet(object.shipment_id)
+        ? globalThis.String(object.shipment_id)
+        : "",
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      etag: isSet(object.etag) ? globalThis.String(object.etag) : "",
+    };
+  },
+
+  toJSON(message: WithdrawShipmentRequest): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.shipmentId !== "") {
+      obj.shipmentId = message.shipmentId;
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    if (message.etag !== "") {
+      obj.etag = message.etag;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<WithdrawShipmentRequest>, I>>(base?: I): WithdrawShipmentRequest {
+    return WithdrawShipmentRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<WithdrawShipmentRequest>, I>>(object: I): WithdrawShipmentRequest {
+    const message = createBaseWithdrawShipmentRequest();
+    message.requestId = object.requestId ?? "";
+    message.shipmentId = object.shipmentId ?? "";
+    message.reason = object.reason ?? "";
+    message.etag = object.etag ?? "";
+    return message;
+  },
+};
+
+function createBaseCorrectTrackingRequest(): CorrectTrackingRequest {
+  return { requestId: "", shipmentId: "", carrier: "", trackingNumber: "", etag: "" };
+}
+
+export const CorrectTrackingRequest: MessageFns<CorrectTrackingRequest> = {
+  encode(message: CorrectTrackingRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    if (message.shipmentId !== "") {
+      writer.uint32(18).string(message.shipmentId);
+    }
+    if (message.carrier !== "") {
+      writer.uint32(26).string(message.carrier);
+    }
+    if (message.trackingNumber !== "") {
+      writer.uint32(34).string(message.trackingNumber);
+    }
+    if (message.etag !== "") {
+      writer.uint32(42).string(message.etag);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CorrectTrackingRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCorrectTrackingRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.shipmentId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.carrier = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.trackingNumber = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.etag = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CorrectTrackingRequest {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      shipmentId: isSet(object.shipmentId)
+        ? globalThis.String(object.shipmentId)
+        : isSet(object.shipment_id)
+        ? globalThis.String(object.shipment_id)
+        : "",
+      carrier: isSet(object.carrier) ? globalThis.String(object.carrier) : "",
+      trackingNumber: isSet(object.trackingNumber)
+        ? globalThis.String(object.trackingNumber)
+        : isSet(object.tracking_number)
+        ? globalThis.String(object.tracking_number)
+        : "",
+      etag: isSet(object.etag) ? globalThis.String(object.etag) : "",
+    };
+  },
+
+  toJSON(message: CorrectTrackingRequest): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.shipmentId !== "") {
+      obj.shipmentId = message.shipmentId;
+    }
+    if (message.carrier !== "") {
+      obj.carrier = message.carrier;
+    }
+    if (message.trackingNumber !== "") {
+      obj.trackingNumber = message.trackingNumber;
+    }
+    if (message.etag !== "") {
+      obj.etag = message.etag;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<CorrectTrackingRequest>, I>>(base?: I): CorrectTrackingRequest {
+    return CorrectTrackingRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CorrectTrackingRequest>, I>>(object: I): CorrectTrackingRequest {
+    const message = createBaseCorrectTrackingRequest();
+    message.requestId = object.requestId ?? "";
+    message.shipmentId = object.shipmentId ?? "";
+    message.carrier = object.carrier ?? "";
+    message.trackingNumber = object.trackingNumber ?? "";
+    message.etag = object.etag ?? "";
+    return message;
+  },
+};
+
+function createBaseRecordFailedDeliveryRequest(): RecordFailedDeliveryRequest {
+  return { requestId: "", shipmentId: "", attempt: 0, reason: "", etag: "" };
+}
+
+export const RecordFailedDeliveryRequest: MessageFns<RecordFailedDeliveryRequest> = {
+  encode(message: RecordFailedDeliveryRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    if (message.shipmentId !== "") {
+      writer.uint32(18).string(message.shipmentId);
+    }
+    if (message.attempt !== 0) {
+      writer.uint32(24).int32(message.attempt);
+    }
+    if (message.reason !== "") {
+      writer.uint32(34).string(message.reason);
+    }
+    if (message.etag !== "") {
+      writer.uint32(42).string(message.etag);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RecordFailedDeliveryRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRecordFailedDeliveryRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.shipmentId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.attempt = reader.int32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.etag = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RecordFailedDeliveryRequest {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      shipmentId: isSet(object.shipmentId)
+        ? globalThis.String(object.shipmentId)
+        : isSet(object.shipment_id)
+        ? globalThis.String(object.shipment_id)
+        : "",
+      attempt: isSet(object.attempt) ? globalThis.Number(object.attempt) : 0,
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      etag: isSet(object.etag) ? globalThis.String(object.etag) : "",
+    };
+  },
+
+  toJSON(message: RecordFailedDeliveryRequest): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.shipmentId !== "") {
+      obj.shipmentId = message.shipmentId;
+    }
+    if (message.attempt !== 0) {
+      obj.attempt = Math.round(message.attempt);
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    if (message.etag !== "") {
+      obj.etag = message.etag;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<RecordFailedDeliveryRequest>, I>>(base?: I): RecordFailedDeliveryRequest {
+    return RecordFailedDeliveryRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<RecordFailedDeliveryRequest>, I>>(object: I): RecordFailedDeliveryRequest {
+    const message = createBaseRecordFailedDeliveryRequest();
+    message.requestId = object.requestId ?? "";
+    message.shipmentId = object.shipmentId ?? "";
+    message.attempt = object.attempt ?? 0;
+    message.reason = object.reason ?? "";
+    message.etag = object.etag ?? "";
+    return message;
+  },
+};
+
+function createBaseMarkShipmentLostRequest(): MarkShipmentLostRequest {
+  return { requestId: "", shipmentId: "", reason: "", etag: "" };
+}
+
+export const MarkShipmentLostRequest: MessageFns<MarkShipmentLostRequest> = {
+  encode(message: MarkShipmentLostRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    if (message.shipmentId !== "") {
+      writer.uint32(18).string(message.shipmentId);
+    }
+    if (message.reason !== "") {
+      writer.uint32(26).string(message.reason);
+    }
+    if (message.etag !== "") {
+      writer.uint32(34).string(message.etag);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): MarkShipmentLostRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMarkShipmentLostRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.shipmentId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.etag = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): MarkShipmentLostRequest {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      shipmentId: isSet(object.shipmentId)
+        ? globalThis.String(object.shipmentId)
+        : isSet(object.shipment_id)
+        ? globalThis.String(object.shipment_id)
+        : "",
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      etag: isSet(object.etag) ? globalThis.String(object.etag) : "",
+    };
+  },
+
+  toJSON(message: MarkShipmentLostRequest): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.shipmentId !== "") {
+      obj.shipmentId = message.shipmentId;
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    if (message.etag !== "") {
+      obj.etag = message.etag;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<MarkShipmentLostRequest>, I>>(base?: I): MarkShipmentLostRequest {
+    return MarkShipmentLostRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<MarkShipmentLostRequest>, I>>(object: I): MarkShipmentLostRequest {
+    const message = createBaseMarkShipmentLostRequest();
+    message.requestId = object.requestId ?? "";
+    message.shipmentId = object.shipmentId ?? "";
+    message.reason = object.reason ?? "";
+    message.etag = object.etag ?? "";
+    return message;
+  },
+};
+
+function createBaseMarkShipmentReturnedRequest(): MarkShipmentReturnedRequest {
+  return { requestId: "", shipmentId: "", reason: "", etag: "" };
+}
+
+export const MarkShipmentReturnedRequest: MessageFns<MarkShipmentReturnedRequest> = {
+  encode(message: MarkShipmentReturnedRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    if (message.shipmentId !== "") {
+      writer.uint32(18).string(message.shipmentId);
+    }
+    if (message.reason !== "") {
+      writer.uint32(26).string(message.reason);
+    }
+    if (message.etag !== "") {
+      writer.uint32(34).string(message.etag);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): MarkShipmentReturnedRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMarkShipmentReturnedRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.shipmentId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.etag = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): MarkShipmentReturnedRequest {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      shipmentId: isSet(object.shipmentId)
+        ? globalThis.String(object.shipmentId)
+        : isSet(object.shipment_id)
+        ? globalThis.String(object.shipment_id)
+        : "",
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      etag: isSet(object.etag) ? globalThis.String(object.etag) : "",
+    };
+  },
+
+  toJSON(message: MarkShipmentReturnedRequest): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.shipmentId !== "") {
+      obj.shipmentId = message.shipmentId;
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    if (message.etag !== "") {
+      obj.etag = message.etag;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<MarkShipmentReturnedRequest>, I>>(base?: I): MarkShipmentReturnedRequest {
+    return MarkShipmentReturnedRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<MarkShipmentReturnedRequest>, I>>(object: I): MarkShipmentReturnedRequest {
+    const message = createBaseMarkShipmentReturnedRequest();
+    message.requestId = object.requestId ?? "";
+    message.shipmentId = object.shipmentId ?? "";
+    message.reason = object.reason ?? "";
+    message.etag = object.etag ?? "";
     return message;
   },
 };
 
 function createBaseDeliverShipmentRequest(): DeliverShipmentRequest {
-  return { requestId: "", shipmentId: "" };
+  return { requestId: "", shipmentId: "", etag: "" };
 }
 
 export const DeliverShipmentRequest: MessageFns<DeliverShipmentRequest> = {
@@ -918,6 +2123,9 @@ export const DeliverShipmentRequest: MessageFns<DeliverShipmentRequest> = {
     }
     if (message.shipmentId !== "") {
       writer.uint32(18).string(message.shipmentId);
+    }
+    if (message.etag !== "") {
+      writer.uint32(26).string(message.etag);
     }
     return writer;
   },
@@ -951,6 +2159,14 @@ export const DeliverShipmentRequest: MessageFns<DeliverShipmentRequest> = {
             message.shipmentId = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.etag = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -975,6 +2191,7 @@ export const DeliverShipmentRequest: MessageFns<DeliverShipmentRequest> = {
         : isSet(object.shipment_id)
         ? globalThis.String(object.shipment_id)
         : "",
+      etag: isSet(object.etag) ? globalThis.String(object.etag) : "",
     };
   },
 
@@ -986,6 +2203,9 @@ export const DeliverShipmentRequest: MessageFns<DeliverShipmentRequest> = {
     if (message.shipmentId !== "") {
       obj.shipmentId = message.shipmentId;
     }
+    if (message.etag !== "") {
+      obj.etag = message.etag;
+    }
     return obj;
   },
 
@@ -996,6 +2216,7 @@ export const DeliverShipmentRequest: MessageFns<DeliverShipmentRequest> = {
     const message = createBaseDeliverShipmentRequest();
     message.requestId = object.requestId ?? "";
     message.shipmentId = object.shipmentId ?? "";
+    message.etag = object.etag ?? "";
     return message;
   },
 };
@@ -1073,10 +2294,250 @@ export const GetShipmentRequest: MessageFns<GetShipmentRequest> = {
   },
 };
 
+function createBaseListShipmentsRequest(): ListShipmentsRequest {
+  return { customerId: "", orderId: "", status: 0, pageSize: 0, pageToken: "" };
+}
+
+export const ListShipmentsRequest: MessageFns<ListShipmentsRequest> = {
+  encode(message: ListShipmentsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.customerId !== "") {
+      writer.uint32(10).string(message.customerId);
+    }
+    if (message.orderId !== "") {
+      writer.uint32(18).string(message.orderId);
+    }
+    if (message.status !== 0) {
+      writer.uint32(24).int32(message.status);
+    }
+    if (message.pageSize !== 0) {
+      writer.uint32(32).int32(message.pageSize);
+    }
+    if (message.pageToken !== "") {
+      writer.uint32(42).string(message.pageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListShipmentsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListShipmentsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.customerId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.orderId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.status = reader.int32() as any;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.pageSize = reader.int32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListShipmentsRequest {
+    return {
+      customerId: isSet(object.customerId)
+        ? globalThis.String(object.customerId)
+        : isSet(object.customer_id)
+        ? globalThis.String(object.customer_id)
+        : "",
+      orderId: isSet(object.orderId)
+        ? globalThis.String(object.orderId)
+        : isSet(object.order_id)
+        ? globalThis.String(object.order_id)
+        : "",
+      status: isSet(object.status) ? shipmentStatusFromJSON(object.status) : 0,
+      pageSize: isSet(object.pageSize)
+        ? globalThis.Number(object.pageSize)
+        : isSet(object.page_size)
+        ? globalThis.Number(object.page_size)
+        : 0,
+      pageToken: isSet(object.pageToken)
+        ? globalThis.String(object.pageToken)
+        : isSet(object.page_token)
+        ? globalThis.String(object.page_token)
+        : "",
+    };
+  },
+
+  toJSON(message: ListShipmentsRequest): unknown {
+    const obj: any = {};
+    if (message.customerId !== "") {
+      obj.customerId = message.customerId;
+    }
+    if (message.orderId !== "") {
+      obj.orderId = message.orderId;
+    }
+    if (message.status !== 0) {
+      obj.status = shipmentStatusToJSON(message.status);
+    }
+    if (message.pageSize !== 0) {
+      obj.pageSize = Math.round(message.pageSize);
+    }
+    if (message.pageToken !== "") {
+      obj.pageToken = message.pageToken;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ListShipmentsRequest>, I>>(base?: I): ListShipmentsRequest {
+    return ListShipmentsRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListShipmentsRequest>, I>>(object: I): ListShipmentsRequest {
+    const message = createBaseListShipmentsRequest();
+    message.customerId = object.customerId ?? "";
+    message.orderId = object.orderId ?? "";
+    message.status = object.status ?? 0;
+    message.pageSize = object.pageSize ?? 0;
+    message.pageToken = object.pageToken ?? "";
+    return message;
+  },
+};
+
+function createBaseListShipmentsResponse(): ListShipmentsResponse {
+  return { shipments: [], nextPageToken: "" };
+}
+
+export const ListShipmentsResponse: MessageFns<ListShipmentsResponse> = {
+  encode(message: ListShipmentsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.shipments) {
+      Shipment.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(18).string(message.nextPageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListShipmentsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListShipmentsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.shipments.push(Shipment.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListShipmentsResponse {
+    return {
+      shipments: globalThis.Array.isArray(object?.shipments)
+        ? object.shipments.map((e: any) => Shipment.fromJSON(e))
+        : [],
+      nextPageToken: isSet(object.nextPageToken)
+        ? globalThis.String(object.nextPageToken)
+        : isSet(object.next_page_token)
+        ? globalThis.String(object.next_page_token)
+        : "",
+    };
+  },
+
+  toJSON(message: ListShipmentsResponse): unknown {
+    const obj: any = {};
+    if (message.shipments?.length) {
+      obj.shipments = message.shipments.map((e) => Shipment.toJSON(e));
+    }
+    if (message.nextPageToken !== "") {
+      obj.nextPageToken = message.nextPageToken;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ListShipmentsResponse>, I>>(base?: I): ListShipmentsResponse {
+    return ListShipmentsResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListShipmentsResponse>, I>>(object: I): ListShipmentsResponse {
+    const message = createBaseListShipmentsResponse();
+    message.shipments = object.shipments?.map((e) => Shipment.fromPartial(e)) || [];
+    message.nextPageToken = object.nextPageToken ?? "";
+    return message;
+  },
+};
+
 /** Changes shipments. */
 export type ShippingServiceService = typeof ShippingServiceService;
 export const ShippingServiceService = {
-  /** Creates the shipment of an order. */
+  /** Creates the first shipment of an order, with all its lines. */
   createShipment: {
     path: "/caudal.shipping.v1.ShippingService/CreateShipment" as const,
     requestStream: false as const,
@@ -1088,8 +2549,8 @@ export const ShippingServiceService = {
     responseDeserialize: (value: Buffer): Shipment => Shipment.decode(value),
   },
   /**
-   * Cancels a shipment, so that it does not leave the warehouse. Refused once it has left. If the shipment is unknown,
-   * it is barred, so that a late CreateShipment is refused.
+   * Cancels all shipments of an order, so that none leaves the warehouse. Refused once one has left. If there are none,
+   * they are barred, so that a late CreateShipment is refused.
    */
   cancelShipment: {
     path: "/caudal.shipping.v1.ShippingService/CancelShipment" as const,
@@ -1112,6 +2573,88 @@ export const ShippingServiceService = {
     responseSerialize: (value: Shipment): Buffer => Buffer.from(Shipment.encode(value).finish()),
     responseDeserialize: (value: Buffer): Shipment => Shipment.decode(value),
   },
+  /**
+   * Records that some pieces of a shipment have left the warehouse. The rest becomes a shipment of its own, which the
+   * answer names. With all its pieces it is the same as DispatchShipment.
+   */
+  dispatchShipmentPart: {
+    path: "/caudal.shipping.v1.ShippingService/DispatchShipmentPart" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DispatchShipmentPartRequest): Buffer =>
+      Buffer.from(DispatchShipmentPartRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DispatchShipmentPartRequest => DispatchShipmentPartRequest.decode(value),
+    responseSerialize: (value: Shipment): Buffer => Buffer.from(Shipment.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Shipment => Shipment.decode(value),
+  },
+  /** Moves pieces of a shipment in the warehouse to a new one. */
+  splitShipment: {
+    path: "/caudal.shipping.v1.ShippingService/SplitShipment" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: SplitShipmentRequest): Buffer => Buffer.from(SplitShipmentRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): SplitShipmentRequest => SplitShipmentRequest.decode(value),
+    responseSerialize: (value: Shipment): Buffer => Buffer.from(Shipment.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Shipment => Shipment.decode(value),
+  },
+  /**
+   * Cancels a shipment in the warehouse of an order of which another shipment has left. Neither money nor stock moves
+   * because of it.
+   */
+  withdrawShipment: {
+    path: "/caudal.shipping.v1.ShippingService/WithdrawShipment" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: WithdrawShipmentRequest): Buffer =>
+      Buffer.from(WithdrawShipmentRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): WithdrawShipmentRequest => WithdrawShipmentRequest.decode(value),
+    responseSerialize: (value: Shipment): Buffer => Buffer.from(Shipment.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Shipment => Shipment.decode(value),
+  },
+  /** Corrects the carrier and the tracking number of a shipment that has left the warehouse. The buyer gets a mail. */
+  correctTracking: {
+    path: "/caudal.shipping.v1.ShippingService/CorrectTracking" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CorrectTrackingRequest): Buffer =>
+      Buffer.from(CorrectTrackingRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CorrectTrackingRequest => CorrectTrackingRequest.decode(value),
+    responseSerialize: (value: Shipment): Buffer => Buffer.from(Shipment.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Shipment => Shipment.decode(value),
+  },
+  /** Records that the carrier has tried to deliver a shipment and failed. */
+  recordFailedDelivery: {
+    path: "/caudal.shipping.v1.ShippingService/RecordFailedDelivery" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RecordFailedDeliveryRequest): Buffer =>
+      Buffer.from(RecordFailedDeliveryRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RecordFailedDeliveryRequest => RecordFailedDeliveryRequest.decode(value),
+    responseSerialize: (value: Shipment): Buffer => Buffer.from(Shipment.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Shipment => Shipment.decode(value),
+  },
+  /** Records that the carrier does not find a shipment. It may still be delivered or returned. */
+  markShipmentLost: {
+    path: "/caudal.shipping.v1.ShippingService/MarkShipmentLost" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: MarkShipmentLostRequest): Buffer =>
+      Buffer.from(MarkShipmentLostRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): MarkShipmentLostRequest => MarkShipmentLostRequest.decode(value),
+    responseSerialize: (value: Shipment): Buffer => Buffer.from(Shipment.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Shipment => Shipment.decode(value),
+  },
+  /** Records that a shipment is back at the sender. Neither money nor stock moves because of it. */
+  markShipmentReturned: {
+    path: "/caudal.shipping.v1.ShippingService/MarkShipmentReturned" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: MarkShipmentReturnedRequest): Buffer =>
+      Buffer.from(MarkShipmentReturnedRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): MarkShipmentReturnedRequest => MarkShipmentReturnedRequest.decode(value),
+    responseSerialize: (value: Shipment): Buffer => Buffer.from(Shipment.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Shipment => Shipment.decode(value),
+  },
   /** Records that a shipment was delivered. */
   deliverShipment: {
     path: "/caudal.shipping.v1.ShippingService/DeliverShipment" as const,
@@ -1126,15 +2669,35 @@ export const ShippingServiceService = {
 } as const;
 
 export interface ShippingServiceServer extends UntypedServiceImplementation {
-  /** Creates the shipment of an order. */
+  /** Creates the first shipment of an order, with all its lines. */
   createShipment: handleUnaryCall<CreateShipmentRequest, Shipment>;
   /**
-   * Cancels a shipment, so that it does not leave the warehouse. Refused once it has left. If the shipment is unknown,
-   * it is barred, so that a late CreateShipment is refused.
+   * Cancels all shipments of an order, so that none leaves the warehouse. Refused once one has left. If there are none,
+   * they are barred, so that a late CreateShipment is refused.
    */
   cancelShipment: handleUnaryCall<CancelShipmentRequest, Shipment>;
   /** Records that a shipment has left the warehouse. */
   dispatchShipment: handleUnaryCall<DispatchShipmentRequest, Shipment>;
+  /**
+   * Records that some pieces of a shipment have left the warehouse. The rest becomes a shipment of its own, which the
+   * answer names. With all its pieces it is the same as DispatchShipment.
+   */
+  dispatchShipmentPart: handleUnaryCall<DispatchShipmentPartRequest, Shipment>;
+  /** Moves pieces of a shipment in the warehouse to a new one. */
+  splitShipment: handleUnaryCall<SplitShipmentRequest, Shipment>;
+  /**
+   * Cancels a shipment in the warehouse of an order of which another shipment has left. Neither money nor stock moves
+   * because of it.
+   */
+  withdrawShipment: handleUnaryCall<WithdrawShipmentRequest, Shipment>;
+  /** Corrects the carrier and the tracking number of a shipment that has left the warehouse. The buyer gets a mail. */
+  correctTracking: handleUnaryCall<CorrectTrackingRequest, Shipment>;
+  /** Records that the carrier has tried to deliver a shipment and failed. */
+  recordFailedDelivery: handleUnaryCall<RecordFailedDeliveryRequest, Shipment>;
+  /** Records that the carrier does not find a shipment. It may still be delivered or returned. */
+  markShipmentLost: handleUnaryCall<MarkShipmentLostRequest, Shipment>;
+  /** Records that a shipment is back at the sender. Neither money nor stock moves because of it. */
+  markShipmentReturned: handleUnaryCall<MarkShipmentReturnedRequest, Shipment>;
   /** Records that a shipment was delivered. */
   deliverShipment: handleUnaryCall<DeliverShipmentRequest, Shipment>;
 }
@@ -1152,11 +2715,24 @@ export const ShippingQueryServiceService = {
     responseSerialize: (value: Shipment): Buffer => Buffer.from(Shipment.encode(value).finish()),
     responseDeserialize: (value: Buffer): Shipment => Shipment.decode(value),
   },
+  /** Shipments of one customer or of all customers, the newest first. */
+  listShipments: {
+    path: "/caudal.shipping.v1.ShippingQueryService/ListShipments" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListShipmentsRequest): Buffer => Buffer.from(ListShipmentsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListShipmentsRequest => ListShipmentsRequest.decode(value),
+    responseSerialize: (value: ListShipmentsResponse): Buffer =>
+      Buffer.from(ListShipmentsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListShipmentsResponse => ListShipmentsResponse.decode(value),
+  },
 } as const;
 
 export interface ShippingQueryServiceServer extends UntypedServiceImplementation {
   /** One shipment in the present state of the log (strong read). */
   getShipment: handleUnaryCall<GetShipmentRequest, Shipment>;
+  /** Shipments of one customer or of all customers, the newest first. */
+  listShipments: handleUnaryCall<ListShipmentsRequest, ListShipmentsResponse>;
 }
 
 type Builtin = Date | Function | Uint8Array | string | number | boolean | bigint | undefined;

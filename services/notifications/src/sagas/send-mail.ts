@@ -1,0 +1,41 @@
+/** The step of the sagas that send mails about orders: fetches what the mail is about, and writes it. */
+import type { CustomerQueryServiceService } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
+import type { OrderQueryServiceService } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
+import type { Shipment } from '@caudal/contract/gen/caudal/shipping/v1/shipping.ts';
+import type { Client } from '@caudal/rpc/types.ts';
+import type { StepContext } from '@caudal/sagas/types.ts';
+import type { NotificationEvent, NotificationState } from '../domain/notification.ts';
+import type { Mailer } from '../mailer.ts';
+import { compose, isTemplate } from '../templates.ts';
+import { send } from './send.ts';
+
+export interface MailDependencies {
+  orders: Client<OrderQueryServiceService>;
+  customers: Client<CustomerQueryServiceService>;
+  mailer: Mailer;
+}
+
+/**
+ * Sends the requested mail and returns the facts of its outcome. `findShipment` reads the shipment that it is about; if its
+ * tracking was corrected since, this mail is not sent, because the mail about the correction says the right one.
+ */
+export function sendMail(
+  { orders, customers, mailer }: MailDependencies,
+  state: NotificationState,
+  context: StepContext,
+  findShipment?: () => Promise<Shipment>,
+): Promise<NotificationEvent[]> {
+  return send(mailer, state, context, async () => {
+    const { customerId, orderId, template, reason, correction } = state.request;
+    if (!isTemplate(template)) return 'TEMPLATE_UNKNOWN';
+    const { origin, signal } = context;
+    const [customer, order, shipment] = await Promise.all([
+      customers.getCustomer({ customerId }, { origin, signal }),
+      orders.getOrder({ orderId, readMask: undefined }, { origin, signal }),
+      findShipment?.(),
+    ]);
+    if (shipment && shipment.corrections > correction) return 'NUMBER_CORRECTED';
+    const mail = compose({ notificationId: context.sagaId, template, customer, order, reason, shipment });
+    return mail ?? 'NO_ADDRESS';
+  });
+}
