@@ -1,5 +1,5 @@
 import { openAggregates } from '@caudal/aggregates/aggregates.ts';
-import { payment } from '@caudal/contract/entities.ts';
+import { type EventOf, payment } from '@caudal/contract/entities.ts';
 import { Customer } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
 import { Order } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import { Payment } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
@@ -15,7 +15,7 @@ import { type RefundMailsDependencies, refundMails } from './refund-mails.ts';
 
 const id = refundNotificationIdFor('p1', 'whole');
 const gbp = (minorUnits: bigint) => ({ minorUnits, currency: 'GBP' });
-const refunded = { $case: 'refunded' as const, value: { orderId: 'o1' } };
+const refunded: EventOf<typeof payment> = { $case: 'refunded', value: { orderId: 'o1', amount: undefined } };
 
 interface World {
   email?: string;
@@ -135,6 +135,38 @@ describe('mails about refunds', () => {
     const wallet = world({ paid: { walletId: 'w1' } });
     await wallet.observe();
     expect(wallet.mails[0]!.text).toContain('It is in your wallet.');
+  });
+
+  test('each part that is paid back has one, with its amount; the end of a payment in parts has none', () => {
+    const saga = refundMails({} as RefundMailsDependencies);
+    const requestOf = (event: EventOf<typeof payment>) => {
+      const observed = { stream: payment.stream('p1'), id: 'p1', version: 9, at: new Date(), event };
+      const [asked] = concernOf(saga, payment.name, observed)?.react(notificationDecider.initial) ?? [];
+      return asked?.$case === 'requested' ? asked.value : undefined;
+    };
+    const part = (refundId: string, minorUnits: bigint): EventOf<typeof payment> => ({
+      $case: 'refundCompleted',
+      value: {
+        orderId: 'o1',
+        refundId,
+        customerId: 'c1',
+        amount: gbp(minorUnits),
+        reason: '',
+        refunded: gbp(minorUnits),
+      },
+    });
+    expect(requestOf(part('r1', 500n))).toMatchObject({
+      notificationId: refundNotificationIdFor('p1', 'r1'),
+      customerId: 'c1',
+      amount: gbp(500n),
+    });
+    expect(requestOf(part('r2', 300n))).toMatchObject({ notificationId: refundNotificationIdFor('p1', 'r2') });
+    const end = { orderId: 'o1', customerId: 'c1', amount: gbp(800n) };
+    expect(requestOf({ $case: 'refunded', value: { ...end, inParts: true } })).toBeUndefined();
+    expect(requestOf({ $case: 'refunded', value: { ...end, inParts: false } })).toMatchObject({
+      notificationId: id,
+      amount: gbp(800n),
+    });
   });
 
   test('no other event of a payment makes one', () => {

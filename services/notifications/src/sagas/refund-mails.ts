@@ -1,5 +1,5 @@
 /**
- * Informs customers of money that was paid back: a mail for each refund of a payment. It is a saga with queues of its own,
+ * Informs customers of money that was paid back: a mail for each refund of a payment, whole or in part. It is a saga with queues of its own,
  * so that a process of a version without such mails can't take the events and pass over them.
  */
 import { type EventOf, payment } from '@caudal/contract/entities.ts';
@@ -40,21 +40,24 @@ export function refundMails({
     state: notificationDecider,
     observes: [
       observe(payment, {
-        saga: ({ id }) => refundNotificationIdFor(id, whole),
-        reactions: { refunded: ask },
+        saga({ id, event }) {
+          const refundId = refundIdOf(event);
+          return refundId === undefined ? undefined : refundNotificationIdFor(id, refundId);
+        },
+        reactions: { refunded: ask, refundCompleted: ask },
       }),
     ],
     next: ({ dueAt }) => dueAt && { name: 'send', dueAt },
 
     run: (_step, state, context) =>
       send(mailer, state, context, async () => {
-        const { paymentId, orderId, amount } = state.request;
+        const { customerId, paymentId, orderId, amount } = state.request;
         const { origin, signal } = context;
         const paid = await payments.getPaymentStatus({ paymentId, readMask: undefined }, { origin, signal });
         const back = amount ?? paid.amount;
         if (!back || back.minorUnits <= 0n) return 'NOTHING_PAID_BACK';
         const [customer, facts] = await Promise.all([
-          customers.getCustomer({ customerId: paid.customerId }, { origin, signal }),
+          customers.getCustomer({ customerId: customerId || paid.customerId }, { origin, signal }),
           // A payment may belong to no order that is listed: then the mail names the order by its id alone.
           orders.getOrder({ orderId, readMask: undefined }, { origin, signal }).catch((error: unknown) => {
             if (isCode(error, 'NOT_FOUND')) return Order.fromPartial({ orderId });
@@ -67,16 +70,30 @@ export function refundMails({
   };
 }
 
-/** The refund of all of a payment has no id of its own. */
-const whole = 'whole';
+/** The events that a mail is sent for. */
+type PaidBack = CaseOf<EventOf<typeof payment>, 'refunded' | 'refundCompleted'>;
+
+/**
+ * The refund that an event is about: a part has an id, all of a payment has none. Undefined if others have told of it:
+ * the last event of a payment that was paid back in parts.
+ */
+function refundIdOf(event: PaidBack): string | undefined {
+  if (event.$case === 'refundCompleted') return event.value.refundId;
+  return event.value.inParts ? undefined : 'whole';
+}
 
 /** Requests the mail about an event. */
-function ask(
-  state: NotificationState,
-  { value: { orderId } }: CaseOf<EventOf<typeof payment>, 'refunded'>,
-  { id }: Pick<ObservedEvent, 'id'>,
-): NotificationEvent[] {
-  const notificationId = refundNotificationIdFor(id, whole);
-  const { request: none } = notificationDecider.initial;
-  return request(state, { ...none, notificationId, template: 'payment_refunded', orderId, paymentId: id });
+function ask(state: NotificationState, event: PaidBack, { id }: Pick<ObservedEvent, 'id'>): NotificationEvent[] {
+  const refundId = refundIdOf(event);
+  if (refundId === undefined) return [];
+  const { orderId, customerId = '', amount } = event.value;
+  return request(state, {
+    ...notificationDecider.initial.request,
+    notificationId: refundNotificationIdFor(id, refundId),
+    customerId,
+    template: 'payment_refunded',
+    orderId,
+    paymentId: id,
+    amount,
+  });
 }
