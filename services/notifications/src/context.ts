@@ -10,8 +10,8 @@ import { notificationDecider } from './domain/notification.ts';
 import { logMailer, smtpMailer } from './mailer.ts';
 import { orderMails } from './sagas/order-mails.ts';
 import { refundMails } from './sagas/refund-mails.ts';
-import { parseSender } from './sender.ts';
 import { shipmentMails } from './sagas/shipment-mails.ts';
+import { parseSender } from './sender.ts';
 
 export const notifications = defineContext({
   name: 'notifications',

@@ -3,7 +3,15 @@ import { OrderPayment, OrderShipment } from '@caudal/contract/gen/caudal/orders/
 import { currencies } from '@caudal/testing/currencies.ts';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { compose, composeRefund, isTemplate, moneyText, type OrderFacts, type ShipmentFacts, type Template } from './templates.ts';
+import {
+  compose,
+  composeRefund,
+  isTemplate,
+  moneyText,
+  type OrderFacts,
+  type ShipmentFacts,
+  type Template,
+} from './templates.ts';
 
 const gbp = (minorUnits: bigint) => ({ minorUnits, currency: 'GBP' });
 const sent = OrderShipment.fromPartial({

@@ -152,7 +152,7 @@ describe('lists of shipments', () => {
         orderBy: [{ key: 'create_time', descending: true }],
         limit: 100,
       },
-      { where: [], limit: 20 },
+      { where: [{ key: 'create_time' }], limit: 20 },
     ]);
   });
 });

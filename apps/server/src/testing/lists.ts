@@ -11,6 +11,7 @@ import {
   Transaction,
   Wallet,
 } from '@caudal/contract/gen/caudal/payments/v1/wallets.ts';
+import { ListShipmentsRequest, Shipment } from '@caudal/contract/gen/caudal/shipping/v1/shipping.ts';
 import type { ViewDeclaration } from '@caudal/projections/types.ts';
 import type { Service } from '@caudal/rpc/types.ts';
 import { productSearch } from '@caudal/service-catalog/projections/product-search.ts';
@@ -26,6 +27,8 @@ import { walletBalances } from '@caudal/service-payments/projections/wallet-bala
 import { walletTransactions } from '@caudal/service-payments/projections/wallet-transactions.ts';
 import { paymentQueryService } from '@caudal/service-payments/queries/payment-query-service.ts';
 import { walletQueryService } from '@caudal/service-payments/queries/wallet-query-service.ts';
+import { shipments as shipmentsView } from '@caudal/service-shipping/projections/shipments.ts';
+import { shippingQueryService } from '@caudal/service-shipping/queries/shipping-query-service.ts';
 import { testCall } from '@caudal/testing/call.ts';
 import { fixedViews } from '@caudal/testing/view-readers.ts';
 
@@ -137,6 +140,25 @@ const payments: ListedViews<Payment> = {
   },
 };
 
+const shipments: ListedViews<Shipment> = {
+  projection: shipmentsView,
+  view: (number) => {
+    const id = idOf(number);
+    return { id, view: Shipment.fromPartial({ shipmentId: id, customerId: 'c', createTime: time(number) }) };
+  },
+  change: (view, content) => ({ ...view, carrier: `carrier ${content}`, updateTime: time(content) }),
+  orders: ['', 'create_time desc', 'create_time'],
+  async page(views, paging) {
+    const request = ListShipmentsRequest.fromPartial({ ...paging, customerId: 'c' });
+    const { shipments: found, nextPageToken } = await answer<{ shipments: Shipment[]; nextPageToken: string }>(
+      shippingQueryService({ aggregates: {} as never, views }),
+      'listShipments',
+      request,
+    );
+    return { ids: found.map(({ shipmentId }) => shipmentId), nextPageToken };
+  },
+};
+
 const wallets: ListedViews<Wallet> = {
   projection: walletBalances,
   view: (number, content) => {
@@ -207,4 +229,5 @@ export const lists: Record<string, ListedViews<any>> = {
   '/caudal.payments.v1.PaymentQueryService/ListPayments': payments,
   '/caudal.payments.v1.WalletQueryService/ListTransactions': transactions,
   '/caudal.payments.v1.WalletQueryService/ListWallets': wallets,
+  '/caudal.shipping.v1.ShippingQueryService/ListShipments': shipments,
 };

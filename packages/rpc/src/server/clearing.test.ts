@@ -31,10 +31,7 @@ beforeAll(async () => {
     },
   };
   const catalog = {
-    createProduct: unused,
-    setPrice: unused,
-    discontinueProduct: unused,
-    batchGetProducts: unused,
+    ...Object.fromEntries(Object.keys(CatalogServiceService).map((name) => [name, unused])),
     async updateProduct(request: UpdateProductRequest) {
       seen = request;
       return Product.fromPartial({});
