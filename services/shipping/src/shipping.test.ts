@@ -148,6 +148,7 @@ describe('lists of shipments', () => {
           { key: 'customer_id', equals: 'c1' },
           { key: 'order_id', equals: 'o1' },
           { key: 'status', equals: String(ShipmentStatus.SHIPMENT_STATUS_LOST) },
+          { key: 'create_time' },
         ],
         orderBy: [{ key: 'create_time', descending: true }],
         limit: 100,
