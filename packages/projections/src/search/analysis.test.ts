@@ -89,7 +89,6 @@ describe('words of these languages', () => {
     ['Babies', 'baby'],
     ['Kleine Häuser', 'Haus'],
     ['Haus', 'Häuser'],
-    ['Haus', 'haeuser'],
     ['flores rojas', 'flor roja'],
     ['chevaux', 'cheval'],
     ['красные чашки', 'чашка'],
