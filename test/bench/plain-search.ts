@@ -1,10 +1,10 @@
 /** Searches as the stores bring them, for the benchmark `search`: their own analysis of the same texts. */
 import { openDatabase } from '@caudal/postgres/database.ts';
 import { migrate } from '@caudal/postgres/migrate.ts';
+import type { Analysis } from '@caudal/projections/search/analysis.ts';
 import { openElasticsearchStore } from '@caudal/projections/stores/elasticsearch-store.ts';
 import { openPostgresStore } from '@caudal/projections/stores/postgres-store.ts';
 import type { ViewStore } from '@caudal/projections/stores/store.ts';
-import type { Analysis } from '@caudal/projections/search/analysis.ts';
 import { freshDatabase, serverUrl } from '@caudal/testing/servers.ts';
 import { Client } from '@elastic/elasticsearch';
 
@@ -90,7 +90,12 @@ async function elasticsearch(analysis: Analysis): Promise<SearchContest> {
         client.search({
           index,
           query: {
-            multi_match: { query: words.join(' '), type: 'bool_prefix', operator: 'and', fields: ['title^4', 'description'] },
+            multi_match: {
+              query: words.join(' '),
+              type: 'bool_prefix',
+              operator: 'and',
+              fields: ['title^4', 'description'],
+            },
           },
           sort: [{ _score: { order: 'desc' } }, { id: { order: 'asc' } }],
           size: 20,

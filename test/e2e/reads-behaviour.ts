@@ -377,7 +377,7 @@ export function describeReads(system: () => System): void {
         हिन्दी: ['हिन्दी'],
         'หนังสือ ภาษาไทย': ['หนังสือ', 'ไทย'],
         كِتَاب: ['كتاب'],
-        'ガラスのランタン': ['ランタン'],
+        ガラスのランタン: ['ランタン'],
       };
       for (const [title, queries] of Object.entries(titles)) {
         const productId = unique('spelling');

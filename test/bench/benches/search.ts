@@ -20,7 +20,9 @@ const layout: Layout = {
   indexes: [],
 };
 
-const syllables = 'lan tern por ce lain tea pot mug ket tle chair oak lamp glass wick er heart hang ing box red'.split(' ');
+const syllables = 'lan tern por ce lain tea pot mug ket tle chair oak lamp glass wick er heart hang ing box red'.split(
+  ' ',
+);
 
 /** Numbers that look random, and are the same in each run. */
 function randomOf(seed: number): (below: number) => number {
@@ -42,7 +44,9 @@ function textsOf(count: number): Text[] {
   const random = randomOf(1);
   const words = (some: number) => Array.from({ length: some }, () => wordOf(random)).join(' ');
   return Array.from({ length: count }, (_, n) => ({
-    id: `NOR.${String(n).padStart(7, '0').replace(/(....)/, '$1-')}`,
+    id: `NOR.${String(n)
+      .padStart(7, '0')
+      .replace(/(....)/, '$1-')}`,
     title: words(4),
     description: words(25),
   }));
@@ -85,7 +89,9 @@ async function measure(name: string, contest: SearchContest, texts: Text[], { qu
   const stock = await rateOf(sold, async (batch) => {
     const read = await collection.load(batch.map(({ id }) => id));
     const guards = new Map(read.map(({ id, guard }) => [id, guard]));
-    return collection.save(writesOf(batch, 2).map((write) => ({ ...write, guard: guards.get(write.id), sameTexts: true })));
+    return collection.save(
+      writesOf(batch, 2).map((write) => ({ ...write, guard: guards.get(write.id), sameTexts: true })),
+    );
   });
   await collection.refresh();
   await contest.plain.refresh();

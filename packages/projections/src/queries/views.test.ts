@@ -309,7 +309,10 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
         const { record, store, projection, append, all } = await setUp();
         const titled = {
           ...projection,
-          keys: { ...projection.keys, title: { type: 'text' as const, short: true, of: (view: Details) => view.customer } },
+          keys: {
+            ...projection.keys,
+            title: { type: 'text' as const, short: true, of: (view: Details) => view.customer },
+          },
         };
         const collection = collectionOf({ projection: titled, store, generation: 1 });
         await collection.create();

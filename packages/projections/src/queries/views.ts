@@ -107,7 +107,15 @@ export function openSearch<V>(options: OpenViewsOptions<V>): OpenedViews<V> & Se
         const [forgave, ...place] = token?.keys ?? [false];
         const keys = orderBy.length > 0 ? (place as TypedKey[]) : [];
         const score = orderBy.length > 0 ? 0 : (place[0] as number);
-        const find = { text, fields, where, facets, orderBy, after: token && { score, keys, id: token.id }, limit: limit + 1 };
+        const find = {
+          text,
+          fields,
+          where,
+          facets,
+          orderBy,
+          after: token && { score, keys, id: token.id },
+          limit: limit + 1,
+        };
         let forgiving = forgave === true;
         let found = await collection.search!({ ...find, forgiving });
         if (!token && text !== '' && found.total === 0) {

@@ -103,12 +103,18 @@ describe('words of these languages', () => {
 
 describe('a typing error', () => {
   const title = 'Porcelain teapot NOR.0707-60';
-  test.each(['porcelian', 'orcelain', 'porcelaine', 'porcelajn teapot', 'taepot', 'nor070761', 'NOR.0708-60', '0770-60'])(
-    'is forgiven: %s',
-    (query) => {
-      expect(finds(title, query)).toBe(true);
-    },
-  );
+  test.each([
+    'porcelian',
+    'orcelain',
+    'porcelaine',
+    'porcelajn teapot',
+    'taepot',
+    'nor070761',
+    'NOR.0708-60',
+    '0770-60',
+  ])('is forgiven: %s', (query) => {
+    expect(finds(title, query)).toBe(true);
+  });
   test.each(['prcelan', 'porzelan', 'kettle', 'NOR.0817-60'])('two are not: %s', (query) => {
     expect(finds(title, query)).toBe(false);
   });
@@ -125,8 +131,10 @@ describe('a typing error', () => {
     const search = searchTitles(plainAnalysis, [
       { id: 'a', title: 'NOR.0707-60' },
       { id: 'b', title: 'NOR.0707-61' },
+      { id: 'c', title: 'NOR.60-0707' },
     ]);
     expect(search('NOR.0707-60').map(({ id }) => id)).toEqual(['a']);
+    expect(search('NOR.60-0707').map(({ id }) => id)).toEqual(['c']);
     expect(search('NOR.0707-62').map(({ id }) => id)).toEqual(['a', 'b']);
   });
 });
@@ -135,7 +143,6 @@ describe('what is not found', () => {
   test.each([
     ['Jack 3.5mm', '35mm'],
     ['Pipe 1/2 inch', '12'],
-    ['AB-12-34', 'AB-34-12'],
     ['Color', 'c'],
     ['C++ guide', 'C#'],
     ['หนังสือภาษาไทยสำหรับเด็ก', 'ดินสอ'],

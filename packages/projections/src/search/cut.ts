@@ -24,7 +24,7 @@ export type Chunk =
 const unspaced =
   '\\p{Script=Han}\\p{scx=Hiragana}\\p{scx=Katakana}\\p{Script=Bopomofo}\\p{Script=Thai}\\p{Script=Lao}\\p{Script=Khmer}\\p{Script=Myanmar}\\p{Script=Tai_Tham}';
 const letter = '\\p{L}\\p{Nl}\\p{No}';
-const connecting = "\\p{Pd}\\p{Pc}./\\\\,:'\"·&+@#\u05f3\u05f4";
+const connecting = '\\p{Pd}\\p{Pc}./\\\\,:\'"·&+@#\u05f3\u05f4';
 /** A mark that follows no letter counts as a sign; `+` and `#` at the end belong to the word: c++. */
 const piece = new RegExp(
   `(?<run>(?=[${letter}])[${unspaced}](?:(?=[${letter}])[${unspaced}]|\\p{M})*)|(?<letters>(?![${unspaced}])[${letter}](?:(?![${unspaced}])[${letter}]|\\p{M})*(?:(?:\\+\\+?|#)(?![${letter}0-9]))?)|(?<digits>[0-9]+)|(?<sign>[${connecting}\\p{M}])|(?<gap>[^])`,

@@ -10,7 +10,7 @@ const apostrophes = /[\u0060\u00b4\u02bc\u2018\u2019\uff07]/g;
 /** NFKC would join `1½` to `11/2`. */
 const fractions = /[\u00bc-\u00be\u2150-\u215f\u2189]/g;
 /** Joiners, soft hyphens, marks of direction, selectors of a variant. */
-const invisible = /[\u00ad\u034f\u061c\u200c-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]/g;
+const invisible = /[\u00ad\u061c\u200c-\u200f\u202a-\u202e\u2060-\u206f\ufeff]|\u034f|[\ufe00-\ufe0f]/g;
 const otherDigits = /(?![0-9])\p{Nd}/gu;
 
 /** The text in lower case with one code for each character, before it is cut into words. Accents are still there. */
@@ -92,20 +92,23 @@ const syllables = /[\uac00-\ud7a3]+/g;
 
 /** Removes the marks that people leave out, and keeps those that make another letter. */
 function withoutAccents(word: string): string {
-  return word
-    .normalize('NFD')
-    .replace(lettersWithMarks, (_, letter: string, marks: string) => {
-      if (markless.test(letter)) return letter;
-      // The stress, and the dots of ё; й and ї are letters of their own.
-      if (cyrillic.test(letter)) return letter + marks.replace(letter === 'е' ? /[\u0300\u0301\u0308]/g : /[\u0300\u0301]/g, '');
-      if (indic.test(letter)) return letter + marks.replace(nukta, '');
-      return letter + marks;
-    })
-    .normalize('NFC')
-    .replace(mapped, (letter) => plainLetters[letter]!)
-    .replace(nasals, 'ं')
-    // Letter by letter, so that a syllable which is not typed to its end is a beginning.
-    .replace(syllables, (hangul) => hangul.normalize('NFD'));
+  return (
+    word
+      .normalize('NFD')
+      .replace(lettersWithMarks, (_, letter: string, marks: string) => {
+        if (markless.test(letter)) return letter;
+        // The stress, and the dots of ё; й and ї are letters of their own.
+        if (cyrillic.test(letter))
+          return letter + marks.replace(letter === 'е' ? /[\u0300\u0301\u0308]/g : /[\u0300\u0301]/g, '');
+        if (indic.test(letter)) return letter + marks.replace(nukta, '');
+        return letter + marks;
+      })
+      .normalize('NFC')
+      .replace(mapped, (letter) => plainLetters[letter]!)
+      .replace(nasals, 'ं')
+      // Letter by letter, so that a syllable which is not typed to its end is a beginning.
+      .replace(syllables, (hangul) => hangul.normalize('NFD'))
+  );
 }
 
 /**

@@ -37,7 +37,7 @@ const segmenter = new Intl.Segmenter('en', { granularity: 'word' });
 
 /** Letters with their marks. */
 export function lettersOf(run: string): string[] {
-  return run.match(/[^]\p{M}*/gu) ?? [];
+  return run.match(/[\s\S]\p{M}*/gu) ?? [];
 }
 
 const han = /\p{Script=Han}/u;

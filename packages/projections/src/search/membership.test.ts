@@ -2,9 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { Collection, Layout } from '../stores/store.ts';
 import { searchTitles, type Titled } from '../testing/search.ts';
 import { type TestStore, testStores } from '../testing/stores.ts';
-import type { Collection, Layout } from '../stores/store.ts';
 import { type Analysis, openAnalysis } from './analysis.ts';
 
 const layout: Layout = { keys: { title: { type: 'text', many: false, short: true } }, indexes: [] };
@@ -145,11 +145,14 @@ for (const { form, server, locale } of forms)
         expect(await other.save(writes)).toEqual({ lost: [], refused: [] });
       });
 
-      test.each(['東京都の地図をさがす'.repeat(40), 'a b c '.repeat(60), 'ab1'.repeat(130), `'\\`.repeat(50), 'ä-ö-ü-'.repeat(60)])(
-        'are answered: %s',
-        async (text) => {
-          expect(await search(text)).toEqual(expected(text));
-        },
-      );
+      test.each([
+        '東京都の地図をさがす'.repeat(40),
+        'a b c '.repeat(60),
+        'ab1'.repeat(130),
+        `'\\`.repeat(50),
+        'ä-ö-ü-'.repeat(60),
+      ])('are answered: %s', async (text) => {
+        expect(await search(text)).toEqual(expected(text));
+      });
     });
   });

@@ -44,7 +44,9 @@ export function queryOf(text: string, options: Options & { fields: SearchedField
     }
   }
   const words = wanted.map((one) =>
-    inFields(fields, ({ place }) => ('parts' in one ? partLevels(one.parts, place, options) : runLevels(one.segments, place, options))),
+    inFields(fields, ({ place }) =>
+      'parts' in one ? partLevels(one.parts, place, options) : runLevels(one.segments, place, options),
+    ),
   );
   if (words.length === 0) return undefined;
   const equal = (place: number): Match => ({ token: token(place, kinds.whole, whole.join(' ')) });
@@ -70,7 +72,9 @@ const beginning = (place: number, kind: Kind, words: string[]): Match[] =>
 
 /** The levels that have an alternative. */
 function levelsOf(levels: [score: number, alternatives: Match[]][]): Level[] {
-  return levels.flatMap(([score, alternatives]) => (alternatives.length > 0 ? [{ score, match: any(alternatives) }] : []));
+  return levels.flatMap(([score, alternatives]) =>
+    alternatives.length > 0 ? [{ score, match: any(alternatives) }] : [],
+  );
 }
 
 /** A chunk with its parts: `nor.0707-60`. */
@@ -91,8 +95,18 @@ function partLevels(parts: Part[], place: number, { forgiving, stemsOf }: Option
       const words = texts.flatMap(foldings);
       return any([
         ...exactly(place, kinds.word, words),
-        ...exactly(place, kinds.stem, texts.flatMap((text) => stemsOf({ text, kind }))),
-        ...(index === last ? beginning(place, kinds.word, words.filter((word) => [...word].length >= leastBeginning)) : []),
+        ...exactly(
+          place,
+          kinds.stem,
+          texts.flatMap((text) => stemsOf({ text, kind })),
+        ),
+        ...(index === last
+          ? beginning(
+              place,
+              kinds.word,
+              words.filter((word) => [...word].length >= leastBeginning),
+            )
+          : []),
         ...exactly(place, kinds.error, words.flatMap(errorForms)),
       ]);
     });
@@ -125,8 +139,16 @@ function contains(segment: string, place: number): Match {
   const isCovered = Math.max(0, ...complete.map(({ to }) => to)) === grams.length;
   const rest = isCovered ? [] : grams.filter(({ short }) => short).slice(0, 1);
   return all([
-    ...exactly(place, kinds.gram, complete.map(({ text }) => text)),
-    ...beginning(place, kinds.gram, rest.map(({ text }) => text)),
+    ...exactly(
+      place,
+      kinds.gram,
+      complete.map(({ text }) => text),
+    ),
+    ...beginning(
+      place,
+      kinds.gram,
+      rest.map(({ text }) => text),
+    ),
   ]);
 }
 
@@ -150,9 +172,7 @@ function gramSets(letters: string[]): string[][] {
   const wrongLetters = letters.length >= 6 ? 2 : 1;
   return letters
     .map((_, wrong) =>
-      grams
-        .filter(({ from, to }) => from >= wrong + wrongLetters || to <= wrong)
-        .map(({ text }) => text),
+      grams.filter(({ from, to }) => from >= wrong + wrongLetters || to <= wrong).map(({ text }) => text),
     )
     .filter((left) => left.length > 0);
 }

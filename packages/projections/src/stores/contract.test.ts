@@ -3,7 +3,15 @@ import { isTransient } from '@caudal/kernel/errors.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type TestStore, testStores, throughProxy } from '../testing/stores.ts';
-import { type Aggregation, type Collection, type Find, type Layout, MissingCollection, type TypedKey, type Write } from './store.ts';
+import {
+  type Aggregation,
+  type Collection,
+  type Find,
+  type Layout,
+  MissingCollection,
+  type TypedKey,
+  type Write,
+} from './store.ts';
 
 const layout: Layout = {
   keys: {
@@ -305,7 +313,16 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
         let collection: Collection;
         const fields = { title: 3, body: 1 };
         const search = (text: string, more: object = {}) =>
-          collection.search!({ text, forgiving: false, fields, where: [], facets: [], orderBy: [], limit: 10, ...more });
+          collection.search!({
+            text,
+            forgiving: false,
+            fields,
+            where: [],
+            facets: [],
+            orderBy: [],
+            limit: 10,
+            ...more,
+          });
         const found = async (text: string, more?: object) =>
           ids((await search(text, more)).hits.map(({ document }) => document));
         beforeAll(async () => {

@@ -27,7 +27,13 @@ export function searchRequest(find: FullTextFind, words: WordsQuery | undefined)
   // What is after the page's place is filtered last, so that aggregations count all hits.
   const aggs = Object.fromEntries([...counts, [total, { filter: { match_all: {} } }]]);
   if (orderBy.length > 0)
-    return { query, sort: sortOf(orderBy), size: limit, aggs, ...(after && { post_filter: findAfter({ orderBy, after }) }) };
+    return {
+      query,
+      sort: sortOf(orderBy),
+      size: limit,
+      aggs,
+      ...(after && { post_filter: findAfter({ orderBy, after }) }),
+    };
   return {
     query,
     sort: [{ _score: { order: 'desc' } }, { id: { order: 'asc' } }],

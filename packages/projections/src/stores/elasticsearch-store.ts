@@ -9,7 +9,7 @@ import { Client, errors, type estypes } from '@elastic/elasticsearch';
 import { type Analysis, plainAnalysis } from '../search/analysis.ts';
 import { aggregateWith } from './elasticsearch-aggregate.ts';
 import { conditionsQuery, findAfter, sortOf } from './elasticsearch-query.ts';
-import { searchRequest, countsOf } from './elasticsearch-search.ts';
+import { countsOf, searchRequest } from './elasticsearch-search.ts';
 import { sumsMapping, sumsOf } from './elasticsearch-sums.ts';
 import { foundNothing, plainKeysOf, textKeysOf, tokensOf, wordsQuery } from './full-text.ts';
 import { packStreams, unpackStreams } from './marks.ts';
@@ -256,7 +256,9 @@ function isTooCostly(error: unknown): boolean {
 
 function mappingOf(layout: Layout): estypes.MappingTypeMapping {
   const property = ({ type }: KeyLayout): estypes.MappingProperty =>
-    type === 'timestamp' ? { type: 'date', format: 'strict_date_optional_time' } : ({ type } as estypes.MappingProperty);
+    type === 'timestamp'
+      ? { type: 'date', format: 'strict_date_optional_time' }
+      : ({ type } as estypes.MappingProperty);
   return {
     dynamic: 'strict',
     // Nothing reads the tokens back.

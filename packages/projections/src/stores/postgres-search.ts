@@ -6,7 +6,16 @@ import type { Statement } from '@caudal/postgres/database.ts';
 import type { Analysis } from '../search/analysis.ts';
 import type { Level, Match, WordsQuery } from '../search/match.ts';
 import { facetOf, facetSize, foundNothing, textKeysOf, wordsQuery } from './full-text.ts';
-import { column, conditions, documents, orderOf, type Parameters, parameters, quoted, type Row } from './postgres-sql.ts';
+import {
+  column,
+  conditions,
+  documents,
+  orderOf,
+  type Parameters,
+  parameters,
+  quoted,
+  type Row,
+} from './postgres-sql.ts';
 import type { FullTextFind, FullTextFound, Layout } from './store.ts';
 
 type Run = <R>(statement: Statement) => Promise<R[]>;
@@ -84,7 +93,9 @@ function scoreOf(words: WordsQuery | undefined, values: Parameters): string {
   if (!words) return '0';
   const first = (levels: Level[]) =>
     `CASE ${levels
-      .map(({ score, match }) => `WHEN words @@ ${values.add(tsquery(match))}::tsquery THEN ${values.add(score)}::float8`)
+      .map(
+        ({ score, match }) => `WHEN words @@ ${values.add(tsquery(match))}::tsquery THEN ${values.add(score)}::float8`,
+      )
       .join(' ')} ELSE 0 END`;
   return [...words.words, ...words.bonus.map((level) => [level])].map(first).join(' + ');
 }

@@ -202,7 +202,15 @@ function columnsOf(layout: Layout): { names: string[]; inserted: string[]; updat
 function recordset(layout: Layout): string {
   const keys = plainKeysOf(layout).map((key) => `${column(key)} ${typeOf(layout.keys[key]!)}`);
   const words = textKeysOf(layout).length > 0 ? ['words text[]', 'same_words boolean'] : [];
-  const record = ['id text COLLATE "C"', 'rev integer', 'streams jsonb', 'deleted boolean', 'view jsonb', ...keys, ...words];
+  const record = [
+    'id text COLLATE "C"',
+    'rev integer',
+    'streams jsonb',
+    'deleted boolean',
+    'view jsonb',
+    ...keys,
+    ...words,
+  ];
   return `jsonb_to_recordset($1::jsonb) AS batch (${record.join(', ')})`;
 }
 

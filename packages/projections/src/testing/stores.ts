@@ -71,10 +71,7 @@ async function postgres(url?: string, { analysis, locale }: SearchOptions = {}):
   };
 }
 
-async function elasticsearch(
-  url = serverUrl('elasticsearch'),
-  { analysis }: SearchOptions = {},
-): Promise<TestStore> {
+async function elasticsearch(url = serverUrl('elasticsearch'), { analysis }: SearchOptions = {}): Promise<TestStore> {
   const prefix = uniqueName();
   const opened: ViewStore[] = [];
   const another = () => {
