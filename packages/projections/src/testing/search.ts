@@ -7,7 +7,8 @@ function matches(match: Match, tokens: ReadonlySet<string>): boolean {
   if ('any' in match) return match.any.some((one) => matches(one, tokens));
   if ('all' in match) return match.all.every((one) => matches(one, tokens));
   if (!match.prefix) return tokens.has(match.token);
-  return [...tokens].some((token) => token.startsWith(match.token));
+  for (const token of tokens) if (token.startsWith(match.token)) return true;
+  return false;
 }
 
 export interface Titled {
@@ -32,8 +33,11 @@ export function searchTitles(analysis: Analysis, documents: Titled[]) {
     });
     return found.sort((a, b) => b.score - a.score || (a.id < b.id ? -1 : 1));
   };
+  const answers = new Map<string, ReturnType<typeof find>>();
   return (text: string) => {
-    const found = find(text, false);
-    return found.length > 0 ? found : find(text, true);
+    const exact = answers.get(text) ?? find(text, false);
+    const found = exact.length > 0 ? exact : find(text, true);
+    answers.set(text, found);
+    return found;
   };
 }
