@@ -48,7 +48,7 @@ async function postgres(analysis: Analysis): Promise<SearchContest> {
             SELECT id, title, description, to_jsonb(t) FROM jsonb_to_recordset($1::jsonb) AS t (id text, title text, description text)`,
           values: [JSON.stringify(texts)],
         }),
-      refresh: () => database.query({ text: 'ANALYZE' }),
+      refresh: () => database.query({ text: 'VACUUM ANALYZE' }),
       search(words) {
         const values = [words.map((word) => `'${word}':*`).join(' & ')];
         return Promise.all([

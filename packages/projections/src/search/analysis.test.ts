@@ -151,7 +151,9 @@ describe('what is not found', () => {
   });
 
   test.each(['★', ' ', '   ', '& | ! ( :* "', '…', '\u0301', '😀'])('a query without a word: %j', (query) => {
-    expect(plainAnalysis.query(query, { fields: [{ place: 0, weight: 1 }], forgiving: true })).toBeUndefined();
+    expect(
+      plainAnalysis.query(query, { fields: [{ place: 0, weight: 1, short: true }], forgiving: true }),
+    ).toBeUndefined();
   });
 });
 
@@ -177,7 +179,7 @@ test('every text is found by itself, whatever it is', () => {
   let found = 0;
   fc.assert(
     fc.property(text, (title) => {
-      if (!plainAnalysis.query(title, { fields: [{ place: 0, weight: 1 }], forgiving: false })) return;
+      if (!plainAnalysis.query(title, { fields: [{ place: 0, weight: 1, short: true }], forgiving: false })) return;
       found += 1;
       expect([title, finds(title, title)]).toEqual([title, true]);
     }),
@@ -213,7 +215,7 @@ describe('bounds', () => {
   });
 
   test.each(Object.entries(worst))('conditions of a query: %s', (_, text) => {
-    const query = plainAnalysis.query(text, { fields: [{ place: 0, weight: 1 }], forgiving: true });
+    const query = plainAnalysis.query(text, { fields: [{ place: 0, weight: 1, short: true }], forgiving: true });
     const all = (query?.words ?? []).flat().map(({ match }) => leaves(match));
     expect(all.reduce((sum, size) => sum + size, 0)).toBeLessThan(bounds.query * 12);
   });

@@ -6,7 +6,7 @@ import { contentHash } from '@caudal/kernel/ids.ts';
 import type { WordsQuery } from './match.ts';
 import { queryOf, type SearchedField } from './query.ts';
 import { loadStems, noStems, type StemsOf } from './stems.ts';
-import { type TextToCut, tokensOf } from './tokens.ts';
+import { type TextToCut, tokensOf, wordForms } from './tokens.ts';
 
 export interface Analysis {
   /** Differs between analyses that make other tokens: a generation must not be built by two of them. */
@@ -29,11 +29,12 @@ export async function openAnalysis(languages: readonly string[]): Promise<Analys
 }
 
 function analysisWith(stemsOf: StemsOf, languages: readonly string[]): Analysis {
+  const formsOf = wordForms(stemsOf);
   const { unicode, icu } = process.versions;
   const settings = JSON.stringify([edition, unicode, icu, [...languages].sort()]);
   return {
     fingerprint: contentHash(Buffer.from(settings)).toString('hex'),
-    tokens: (texts) => texts.flatMap((text) => tokensOf(text, stemsOf)),
+    tokens: (texts) => texts.flatMap((text) => tokensOf(text, formsOf)),
     query: (text, options) => queryOf(text, { ...options, stemsOf }),
   };
 }

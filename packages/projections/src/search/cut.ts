@@ -95,22 +95,20 @@ const mostNeighbours = 4;
 
 export interface Row {
   texts: string[];
-  /** Whether it is a single part, or the whole chunk. */
-  isWord: boolean;
+  isWhole: boolean;
 }
 
-/** The single parts, the rows of neighbouring ones, and the whole chunk. */
+/** The rows of two or more neighbouring parts, and the whole chunk. */
 export function rowsOf(parts: Part[]): Row[] {
+  if (parts.length === 1) return [];
   const joints = jointsOf(parts);
   const longest = parts.length > mostParts ? mostNeighbours : parts.length;
   const rows: Row[] = [];
   for (let first = 0; first < parts.length; first++) {
-    for (let last = first; last < Math.min(parts.length, first + longest); last++) {
-      const isWord = first === last || last - first + 1 === parts.length;
-      rows.push({ texts: together(parts, joints, first, last), isWord });
-    }
+    for (let last = first + 1; last < Math.min(parts.length, first + longest); last++)
+      rows.push({ texts: together(parts, joints, first, last), isWhole: last - first + 1 === parts.length });
   }
-  if (longest < parts.length) rows.push({ texts: wholeOf(parts), isWord: true });
+  if (longest < parts.length) rows.push({ texts: wholeOf(parts), isWhole: true });
   return rows;
 }
 

@@ -11,10 +11,13 @@ const apostrophes = /[\u0060\u00b4\u02bc\u2018\u2019\uff07]/g;
 const fractions = /[\u00bc-\u00be\u2150-\u215f\u2189]/g;
 /** Joiners, soft hyphens, marks of direction, selectors of a variant. */
 const invisible = /[\u00ad\u061c\u200c-\u200f\u202a-\u202e\u2060-\u206f\ufeff]|\u034f|[\ufe00-\ufe0f]/g;
+/** What needs no more than lower case. */
+const usual = /^[ !"#$%&'()*+,\-./0-9:;<=>?@A-Z[\\\]^_a-z{|}~]*$/;
 const otherDigits = /(?![0-9])\p{Nd}/gu;
 
 /** The text in lower case with one code for each character, before it is cut into words. Accents are still there. */
 export function normalized(text: string): string {
+  if (usual.test(text)) return text.toLowerCase();
   return (
     text
       .toWellFormed()
@@ -88,6 +91,8 @@ const nukta = /[\u093c\u0a3c\u0abc]/g;
 const nasals = /ङ्(?=[क-घ])|ञ्(?=[च-झ])|ण्(?=[ट-ढ])|न्(?=[त-ध])|म्(?=[प-भ])|ँ/g;
 /** The Arabic article, where enough of a word is left. */
 const article = /^\u0627\u0644(?=\p{L}{3})/u;
+/** Most words need no folding. */
+const plain = /^[a-z0-9+#./]+$/;
 const syllables = /[\uac00-\ud7a3]+/g;
 
 /** Removes the marks that people leave out, and keeps those that make another letter. */
@@ -116,7 +121,8 @@ function withoutAccents(word: string): string {
  * Arabic article. The first is the word itself.
  */
 export function foldings(word: string): string[] {
-  const plain = withoutAccents(word);
+  if (plain.test(word)) return [word];
+  const folded = withoutAccents(word);
   const wide = withoutAccents(word.replace(widened, (letter) => wideLetters[letter]!));
-  return [...new Set([plain, wide, plain.replace(article, '')])].filter((form) => form !== '');
+  return [...new Set([folded, wide, folded.replace(article, '')])].filter((form) => form !== '');
 }

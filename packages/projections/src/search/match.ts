@@ -13,7 +13,7 @@ export interface Level {
 export interface WordsQuery {
   /** For each word its levels, the best first: the first that matches counts, and one must. */
   words: Level[][];
-  /** What more the document scores for each that matches; none must. */
+  /** Levels of what more the document scores; none must match. */
   bonus: Level[];
 }
 

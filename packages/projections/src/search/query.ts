@@ -9,6 +9,8 @@ import type { StemsOf } from './stems.ts';
 export interface SearchedField {
   place: number;
   weight: number;
+  /** Only short texts have tokens of errors, and of the whole. */
+  short: boolean;
 }
 
 /** What a level counts. Sums of quarters are exact in every store, as float or as double. */
@@ -44,13 +46,15 @@ export function queryOf(text: string, options: Options & { fields: SearchedField
     }
   }
   const words = wanted.map((one) =>
-    inFields(fields, ({ place }) =>
-      'parts' in one ? partLevels(one.parts, place, options) : runLevels(one.segments, place, options),
-    ),
+    inFields(fields, ({ place, short }) => {
+      const how = { ...options, forgiving: forgiving && short };
+      return 'parts' in one ? partLevels(one.parts, place, how) : runLevels(one.segments, place, how);
+    }),
   );
   if (words.length === 0) return undefined;
   const equal = (place: number): Match => ({ token: token(place, kinds.whole, whole.join(' ')) });
-  return { words, bonus: fields.map(({ place, weight }) => ({ score: weight, match: equal(place) })) };
+  const bonus = inFields(fields, ({ place, short }) => (short ? [{ score: 1, match: equal(place) }] : []));
+  return { words, bonus };
 }
 
 /** The levels in all fields, with the fields' weights, the best first. */
@@ -77,12 +81,18 @@ function levelsOf(levels: [score: number, alternatives: Match[]][]): Level[] {
   );
 }
 
+/** Words with the stem: as such, or because a word is its own stem. */
+const withStems = (place: number, stems: string[]): Match[] => [
+  ...exactly(place, kinds.stem, stems),
+  ...exactly(place, kinds.word, stems),
+];
+
 /** A chunk with its parts: `nor.0707-60`. */
 function partLevels(parts: Part[], place: number, { forgiving, stemsOf }: Options): Level[] {
   const { units, neighbours } = unitsOf(parts);
   const written = wholeOf(parts).flatMap(foldings);
   const last = units.length - 1;
-  const began = written.filter((word) => [...word].length >= leastBeginning);
+  const begins = (word: string) => [...word].length >= leastBeginning;
   /** Each unit beside the next one: a document may have more around and between them. */
   const beside = () =>
     neighbours.map((texts, index) => {
@@ -93,27 +103,18 @@ function partLevels(parts: Part[], place: number, { forgiving, stemsOf }: Option
   const anywhere = () =>
     units.map(({ texts, kind }, index) => {
       const words = texts.flatMap(foldings);
+      const stems = texts.flatMap((text) => stemsOf({ text, kind }));
       return any([
         ...exactly(place, kinds.word, words),
-        ...exactly(
-          place,
-          kinds.stem,
-          texts.flatMap((text) => stemsOf({ text, kind })),
-        ),
-        ...(index === last
-          ? beginning(
-              place,
-              kinds.word,
-              words.filter((word) => [...word].length >= leastBeginning),
-            )
-          : []),
+        ...withStems(place, stems),
+        ...(index === last ? beginning(place, kinds.word, words.filter(begins)) : []),
         ...exactly(place, kinds.error, words.flatMap(errorForms)),
       ]);
     });
   return levelsOf([
     [scores.word, exactly(place, kinds.word, written)],
-    [scores.stem, units.length === 1 ? exactly(place, kinds.stem, stemsOf(parts[0]!)) : []],
-    [scores.beginning, beginning(place, kinds.word, began)],
+    [scores.stem, units.length === 1 ? withStems(place, stemsOf(parts[0]!)) : []],
+    [scores.beginning, beginning(place, kinds.word, written.filter(begins))],
     [scores.apart, units.length > 2 ? [all(beside())] : []],
     [scores.error, forgiving ? exactly(place, kinds.error, written.flatMap(errorForms)) : []],
     [scores.error, forgiving && units.length > 1 ? [all(anywhere())] : []],

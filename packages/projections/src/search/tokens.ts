@@ -1,5 +1,5 @@
 /** The tokens of a document. */
-import { chunksOf, rowsAcross, rowsOf } from './cut.ts';
+import { chunksOf, type Part, rowsAcross, rowsOf } from './cut.ts';
 import { foldings, normalized } from './fold.ts';
 import { bounds, errorForms, gramsOf, type Kind, kinds, lettersOf, segmentsOf, token } from './forms.ts';
 import type { StemsOf } from './stems.ts';
@@ -12,8 +12,35 @@ export interface TextToCut {
   short: boolean;
 }
 
+/** A word, or a number, in each way that it is written, with what it has beside. */
+export interface WordForms {
+  words: string[];
+  stems: string[];
+  /** Of short texts: each word's forms with an error. */
+  errors: string[][];
+}
+
+/** Texts repeat their words: the forms of so many are remembered. */
+const mostKnown = 10_000;
+
+/** The forms of a single part. */
+export function wordForms(stemsOf: StemsOf): (part: Part) => WordForms {
+  let known = new Map<string, WordForms>();
+  return (part) => {
+    const found = known.get(part.text);
+    if (found) return found;
+    const words = foldings(part.text);
+    // A stem that is a word of the text is found as that.
+    const stems = stemsOf(part).filter((stem) => !words.includes(stem));
+    const forms = { words, stems, errors: words.map(errorForms) };
+    if (known.size >= mostKnown) known = new Map();
+    if (part.text.length <= bounds.word) known.set(part.text, forms);
+    return forms;
+  };
+}
+
 /** The tokens of a text, each once. */
-export function tokensOf({ text, place, short }: TextToCut, stemsOf: StemsOf): string[] {
+export function tokensOf({ text, place, short }: TextToCut, formsOf: (part: Part) => WordForms): string[] {
   const tokens = new Set<string>();
   const forgiven = new Set<string>();
   const whole: string[] = [];
@@ -25,10 +52,9 @@ export function tokensOf({ text, place, short }: TextToCut, stemsOf: StemsOf): s
     bytes += Buffer.byteLength(made);
     tokens.add(made);
   };
-  const forgive = (word: string) => {
-    if (forgiven.has(word) || forgiven.size >= bounds.forgivenWords) return;
-    const forms = errorForms(word);
-    if (forms.length > 0) forgiven.add(word);
+  const forgive = (word: string, forms: string[]) => {
+    if (forms.length === 0 || forgiven.has(word) || forgiven.size >= bounds.forgivenWords) return;
+    forgiven.add(word);
     for (const form of forms) add(kinds.error, form);
   };
 
@@ -42,15 +68,20 @@ export function tokensOf({ text, place, short }: TextToCut, stemsOf: StemsOf): s
       whole.push(letters.join(''));
       continue;
     }
-    for (const { texts, isWord } of rowsOf(chunk.parts)) {
+    for (const part of chunk.parts) {
+      const { words, stems, errors } = formsOf(part);
+      words.forEach((word, place) => {
+        add(kinds.word, word);
+        if (short) forgive(word, errors[place]!);
+      });
+      for (const stem of stems) add(kinds.stem, stem);
+      whole.push(words[0] ?? '');
+    }
+    for (const { texts, isWhole } of rowsOf(chunk.parts)) {
       for (const word of texts.flatMap(foldings)) {
         add(kinds.word, word);
-        if (short && isWord) forgive(word);
+        if (short && isWhole) forgive(word, errorForms(word));
       }
-    }
-    for (const part of chunk.parts) {
-      for (const stem of stemsOf(part)) add(kinds.stem, stem);
-      whole.push(foldings(part.text)[0] ?? '');
     }
   }
   if (short) {

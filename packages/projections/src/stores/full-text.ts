@@ -41,7 +41,11 @@ export function wordsQuery(
 ): WordsQuery | 'nothing' | undefined {
   if (text === '') return undefined;
   const places = textKeysOf(layout);
-  const searched = Object.entries(fields).map(([key, weight]) => ({ place: places.indexOf(key), weight }));
+  const searched = Object.entries(fields).map(([key, weight]) => ({
+    place: places.indexOf(key),
+    weight,
+    short: layout.keys[key]!.short === true,
+  }));
   return analysis.query(text, { fields: searched, forgiving }) ?? 'nothing';
 }
 

@@ -152,7 +152,7 @@ function collection({ database, analysis }: Required<PostgresStoreOptions>, name
       );
     },
     async refresh() {},
-    search: (find) => search.find(find, <R>(statement: Statement) => costed(database.query<R>(statement))),
+    search: (find) => costed(search.find(find, database)),
   };
 }
 

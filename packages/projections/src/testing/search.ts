@@ -23,13 +23,13 @@ export function searchTitles(analysis: Analysis, documents: Titled[]) {
     tokens: new Set(analysis.tokens([{ text: title, place: 0, short: true }])),
   }));
   const find = (text: string, forgiving: boolean) => {
-    const query = analysis.query(text, { fields: [{ place: 0, weight: 1 }], forgiving });
+    const query = analysis.query(text, { fields: [{ place: 0, weight: 1, short: true }], forgiving });
     if (!query) return [];
     const found = known.flatMap(({ id, tokens }) => {
       const levels = query.words.map((word) => word.find(({ match }) => matches(match, tokens)));
       if (levels.some((level) => level === undefined)) return [];
-      const extra = query.bonus.filter(({ match }) => matches(match, tokens));
-      return [{ id, score: [...levels, ...extra].reduce((sum, level) => sum + level!.score, 0) }];
+      const extra = query.bonus.find(({ match }) => matches(match, tokens));
+      return [{ id, score: [...levels, ...(extra ? [extra] : [])].reduce((sum, level) => sum + level!.score, 0) }];
     });
     return found.sort((a, b) => b.score - a.score || (a.id < b.id ? -1 : 1));
   };
