@@ -34,7 +34,7 @@ describe('folding', () => {
     ['الكتاب', ['الكتاب', 'كتاب']],
     ['שָׁלוֹם', ['שלומ']],
     ['हिंदी', ['हिंदी']],
-    ['हिन्दी', ['हिंदी']],
+    ['हिन्दी', ['हिंदी', 'हिन्दी']],
     ['क़लम', ['कलम']],
     ['น้ำ', ['น้ำ']],
     ['ｶﾞﾗｽ', ['ガラス']],
@@ -168,6 +168,28 @@ test('the best match is first', () => {
     ['b', 2],
     ['a', 1.5],
   ]);
+});
+
+test.each([
+  'Hanging lantern 3.5mm NOR.0707-60',
+  'Crème brûlée Öl groß',
+  'İstanbul ışık',
+  'Чашка чёрная',
+  'Ελληνικός καφές',
+  'שָׁלוֹם עולם',
+  'كِتَاب الطبخ',
+  'शुद्ध हिन्दी',
+  'বাংলা অভিধান',
+  'தமிழ் அகராதி',
+  'หนังสือพจนานุกรมภาษาไทย',
+  'វចនានុក្រមខ្មែរ',
+  '東京都の地図とガイドブック',
+  '한국어 사전',
+  'Tシャツ A4紙',
+])('is found while it is typed, from its second letter on: %s', (title) => {
+  const letters = Array.from(new Intl.Segmenter('en').segment(title), ({ segment }) => segment);
+  const typed = letters.map((_, place) => letters.slice(0, place + 1).join('')).slice(1);
+  expect(typed.filter((text) => !finds(title, text))).toEqual([]);
 });
 
 test('every text is found by itself, whatever it is', () => {

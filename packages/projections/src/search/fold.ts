@@ -110,19 +110,19 @@ function withoutAccents(word: string): string {
       })
       .normalize('NFC')
       .replace(mapped, (letter) => plainLetters[letter]!)
-      .replace(nasals, 'ं')
       // Letter by letter, so that a syllable which is not typed to its end is a beginning.
       .replace(syllables, (hangul) => hangul.normalize('NFD'))
   );
 }
 
 /**
- * A normalized word as tokens have it, in each way that people write it: without accents; with `ae` for `ä`; without the
- * Arabic article. The first is the word itself.
+ * A normalized word as tokens have it, in each way that people write it: without accents; with a nasal as letter or dot;
+ * with `ae` for `ä`; without the Arabic article. The first stands for the word.
  */
 export function foldings(word: string): string[] {
   if (plain.test(word)) return [word];
-  const folded = withoutAccents(word);
+  const written = withoutAccents(word);
+  const folded = written.replace(nasals, 'ं');
   const wide = withoutAccents(word.replace(widened, (letter) => wideLetters[letter]!));
-  return [...new Set([folded, wide, folded.replace(article, '')])].filter((form) => form !== '');
+  return [...new Set([folded, written, wide, folded.replace(article, '')])].filter((form) => form !== '');
 }

@@ -16,7 +16,7 @@ export interface SearchedField {
 /** What a level counts. Sums of quarters are exact in every store, as float or as double. */
 const scores = { word: 1, stem: 0.75, beginning: 0.5, apart: 0.5, error: 0.25 } as const;
 
-/** One letter begins too many words: it is a word by itself. */
+/** One letter begins too many words: it is a word, unless other words narrow the search and it may be unfinished. */
 const leastBeginning = 2;
 
 /** One word of a search: parts that are written together, or letters of a script without spaces. */
@@ -26,6 +26,11 @@ interface Options {
   /** Typing errors are forgiven. */
   forgiving: boolean;
   stemsOf: StemsOf;
+}
+
+interface LevelOptions extends Options {
+  /** The letters that a beginning has at least. */
+  least: number;
 }
 
 /** Undefined if the text has no word. */
@@ -45,9 +50,10 @@ export function queryOf(text: string, options: Options & { fields: SearchedField
       whole.push(...chunk.parts.map((part) => foldings(part.text)[0] ?? ''));
     }
   }
-  const words = wanted.map((one) =>
+  const words = wanted.map((one, index) =>
     inFields(fields, ({ place, short }) => {
-      const how = { ...options, forgiving: forgiving && short };
+      const least = index > 0 && index === wanted.length - 1 ? 1 : leastBeginning;
+      const how = { ...options, forgiving: forgiving && short, least };
       return 'parts' in one ? partLevels(one.parts, place, how) : runLevels(one.segments, place, how);
     }),
   );
@@ -88,11 +94,11 @@ const withStems = (place: number, stems: string[]): Match[] => [
 ];
 
 /** A chunk with its parts: `nor.0707-60`. */
-function partLevels(parts: Part[], place: number, { forgiving, stemsOf }: Options): Level[] {
+function partLevels(parts: Part[], place: number, { forgiving, stemsOf, least }: LevelOptions): Level[] {
   const { units, neighbours } = unitsOf(parts);
   const written = wholeOf(parts).flatMap(foldings);
   const last = units.length - 1;
-  const begins = (word: string) => [...word].length >= leastBeginning;
+  const begins = (word: string) => [...word].length >= least;
   /** Each unit beside the next one: a document may have more around and between them. */
   const beside = () =>
     neighbours.map((texts, index) => {
@@ -143,12 +149,13 @@ function contains(segment: string, place: number): Match {
     ...exactly(
       place,
       kinds.gram,
-      complete.map(({ text }) => text),
+      complete.filter(({ to }) => to < grams.length).map(({ text }) => text),
     ),
+    // The last letter may still lack its marks.
     ...beginning(
       place,
       kinds.gram,
-      rest.map(({ text }) => text),
+      [...complete.filter(({ to }) => to === grams.length), ...rest].map(({ text }) => text),
     ),
   ]);
 }
