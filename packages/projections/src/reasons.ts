@@ -19,7 +19,7 @@ export const reasons = {
   QUERY_TOO_COSTLY: {
     code: 'RESOURCE_EXHAUSTED',
     meaning:
-      'Counting or adding up the views takes too long, or makes too many groups. Narrow the conditions, or group by less.',
+      'Counting, adding up or searching the views takes too long, or makes too many groups. Narrow the conditions, or group by less.',
   },
   TOO_MANY_AGGREGATES: {
     code: 'RESOURCE_EXHAUSTED',
