@@ -17,6 +17,7 @@ import { projection } from './benches/projection.ts';
 import { query } from './benches/query.ts';
 import { rebuild } from './benches/rebuild.ts';
 import { reserve } from './benches/reserve.ts';
+import { search } from './benches/search.ts';
 import { transfers } from './benches/transfers.ts';
 import type { Bench } from './types.ts';
 
@@ -30,6 +31,7 @@ export const benches: Bench[] = [
   query,
   projection,
   rebuild,
+  search,
   lag,
   brokenQueue,
   partitions,

@@ -387,7 +387,20 @@ export function describeReads(system: () => System): void {
       expect(await found({ query: 'zanzibar kettle' })).toEqual([ids[1]]);
       expect(await found({ query: 'zanzibar tractor' })).toEqual([]);
       expect(await found({ categories: [cups] })).toEqual([ids[2]]);
-      expect(await found({ minPrice: '600', maxPrice: '3000' })).toEqual([ids[0], ids[1]].sort());
+      const currency = 'GBP';
+      expect(await found({ minPrice: '600', maxPrice: '3000', currency })).toEqual([ids[0], ids[1]].sort());
+      expect(await found({ currency: 'EUR' })).toEqual([]);
+      for (const query of [{ minPrice: '600' }, { orderBy: 'price' }])
+        expect(await api().send('SearchProducts', query)).toMatchObject({
+          status: 400,
+          body: { violations: [{ field: 'currency' }] },
+        });
+      const ordered = async (orderBy: string) => idsOf((await search({ orderBy, currency })).products);
+      expect(await ordered('price')).toEqual([ids[2], ids[0], ids[1]]);
+      expect(await ordered('price desc')).toEqual([ids[1], ids[0], ids[2]]);
+      expect(await ordered('create_time desc')).toEqual([ids[2], ids[1], ids[0]]);
+      expect(await found({ query: ids[1] })).toEqual([ids[1]]);
+      expect(await found({ query: '★' })).toEqual([]);
       expect(await found({ availableOnly: true })).toEqual([ids[0], ids[2]].sort());
       expect(await search({ query: 'zanzibar' })).toMatchObject({
         totalSize: '3',
@@ -404,8 +417,29 @@ export function describeReads(system: () => System): void {
       expect(second.nextPageToken).toBe('');
     });
 
-    it('forgives typing errors (Elasticsearch)', async () => {
-      if (system().form === 'embedded') return;
+    it('finds what was typed, whatever the script and the spelling', async () => {
+      const category = unique('spelling');
+      const titles = {
+        'Фарфоровая чашка': ['чашка', 'ЧАШКА', 'фарф'],
+        'Ölkanne groß': ['ölkanne', 'olkanne', 'oelkanne', 'GROSS'],
+        'Klinke 3.5mm, AC/DC, 1/2': ['3.5mm', 'acdc', '1/2'],
+        'Filter NOR.0707-60': ['NOR.0707-60', 'nor0707', '0707-60'],
+        हिन्दी: ['हिन्दी'],
+        'หนังสือ ภาษาไทย': ['หนังสือ', 'ไทย'],
+        كِتَاب: ['كتاب'],
+        ガラスのランタン: ['ランタン'],
+      };
+      for (const [title, queries] of Object.entries(titles)) {
+        const productId = unique('spelling');
+        const { token } = await api().call('CreateProduct', { productId, title, category, price: pounds(1) });
+        for (const query of [title, ...queries]) {
+          const { body } = await api().call('SearchProducts', { query, categories: [category] }, { after: token });
+          expect([query, idsOf(body.products)]).toEqual([query, [productId]]);
+        }
+      }
+    });
+
+    it('forgives typing errors', async () => {
       const category = unique('typo');
       const productId = unique('typo');
       const request = { productId, title: 'Porcelain teapot', category, price: pounds(1) };

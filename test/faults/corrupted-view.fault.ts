@@ -39,7 +39,7 @@ const views: Record<'documents' | 'history' | 'search', View> = {
     context: 'payments',
     change: (view) => ({ ...view, amount: { ...view.amount, minorUnits: '1000000' } }),
   },
-  search: { name: 'product-search', version: 1, context: 'catalog', change: (view) => ({ ...view, price: pounds(1) }) },
+  search: { name: 'product-search', version: 2, context: 'catalog', change: (view) => ({ ...view, price: pounds(1) }) },
 };
 
 /** Documents in every view: six orders of three products by three customers, some of them delivered. */

@@ -194,7 +194,7 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'eve
       ['fulfilment.process', shipment.stream(shipped.orderId)],
       ['stock-dashboard.v1.1', stock.stream(rare)],
       ['reservation-expiry.process', stock.stream(rare)],
-      ['product-search.v1.1', stock.stream(rare)],
+      ['product-search.v2.1', stock.stream(rare)],
     ]);
     expect(all[0]).toMatchObject({ version: at, eventType: wishType, error: expect.stringContaining('NewerEvent') });
     // Views show the state before the unknown events, and verify reports the unknown events.

@@ -6,6 +6,7 @@ import type { Context, StoreKind } from '@caudal/context/context.ts';
 import type { Running } from '@caudal/kernel/lifetime.ts';
 import type { Broker } from '@caudal/messaging/rabbitmq/connection.ts';
 import type { Database } from '@caudal/postgres/database.ts';
+import { openAnalysis } from '@caudal/projections/search/analysis.ts';
 import { limitAggregates } from '@caudal/projections/stores/limit-aggregates.ts';
 import { openPostgresStore } from '@caudal/projections/stores/postgres-store.ts';
 import type { ViewStore } from '@caudal/projections/stores/store.ts';
@@ -41,11 +42,13 @@ export async function openStores(values: RuntimeValues, name: string): Promise<S
         writeConcern: { w: values.CAUDAL_MONGODB_WRITE_CONCERN, journal: values.CAUDAL_MONGODB_JOURNAL },
       })
     : undefined;
+  const analysis = await openAnalysis(values.CAUDAL_SEARCH_LANGUAGES.filter((language) => language !== 'none'));
   const search = ELASTICSEARCH_URL
     ? (await import('@caudal/projections/stores/elasticsearch-store.ts')).openElasticsearchStore({
         url: ELASTICSEARCH_URL,
         prefix: `${namespace ?? 'caudal'}-`,
         waitForActiveShards: values.CAUDAL_ELASTICSEARCH_WAIT_FOR_ACTIVE_SHARDS,
+        analysis,
       })
     : undefined;
   const cache = await openCache({
@@ -60,7 +63,7 @@ export async function openStores(values: RuntimeValues, name: string): Promise<S
   function views(context: Context, kind: StoreKind, database: Database): ViewStore {
     const shared = kind === 'search' ? search : documents;
     if (shared) return shared;
-    const own = embedded.get(context.name) ?? openPostgresStore({ database });
+    const own = embedded.get(context.name) ?? openPostgresStore({ database, analysis });
     embedded.set(context.name, own);
     return own;
   }

@@ -5,7 +5,7 @@ import { describe, expect, test } from '@jest/globals';
 import { type Followed, followEvent } from './events.ts';
 import { foldHistory, foldView } from './fold.ts';
 import type { StoredDocument } from './stores/store.ts';
-import { confirmed, created, deposited, details, movements, testLogs } from './testing/projections.ts';
+import { confirmed, created, type Details, deposited, details, movements, testLogs } from './testing/projections.ts';
 import { deleted, type Evolved, type Follow, ignored, type Projection } from './types.ts';
 
 const stored: StoredDocument = {
@@ -42,6 +42,22 @@ describe('a view', () => {
       const { write, unfinished } = await fold(word);
       expect([write!.view, write!.streams, unfinished]).toEqual([undefined, { 'orders.order/o1': 1 }, []]);
     }
+  });
+
+  test('that keeps its texts says so, so that they are not cut and indexed again', async () => {
+    const titled = {
+      ...details,
+      keys: { ...details.keys, title: { type: 'text' as const, of: ({ customer }: Details) => customer } },
+    };
+    const fold = async (change: Partial<Details>, before?: StoredDocument) => {
+      const projection = answering(titled, (view) => ({ ...(view ?? details.codec.fromJSON(stored.view)), ...change }));
+      const [first, second] = await events(projection);
+      return foldView(projection, 'o1', before, [before ? second : first]).write!.sameTexts;
+    };
+    expect(await fold({ total: 2n }, stored)).toBe(true);
+    expect(await fold({ customer: 'ben' }, stored)).toBe(false);
+    expect(await fold({})).toBeFalsy();
+    expect(await fold({}, { ...stored, view: undefined })).toBeFalsy();
   });
 
   test('that evolve does not return fails its event: no tombstone is written', async () => {

@@ -2,7 +2,7 @@
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import type { Unfinished } from '@caudal/messaging/types.ts';
 import type { Followed } from './events.ts';
-import { keysOf } from './stores/keys.ts';
+import { haveSameTexts, keysOf } from './stores/keys.ts';
 import { type Marks, marked } from './stores/marks.ts';
 import type { StoredDocument, Write } from './stores/store.ts';
 import { deleted, type Evolved, ignored, type Projection, type ViewDeclaration } from './types.ts';
@@ -134,6 +134,7 @@ export function nextWrite<V>(
   },
 ): Write {
   const { id, before, streams, marks, view } = next;
+  const searched = Object.values(projection.keys).some(({ type }) => type === 'text');
   return {
     id,
     revision: (before?.revision ?? 0) + 1,
@@ -142,5 +143,10 @@ export function nextWrite<V>(
     ...(marks && { marks }),
     keys: view === undefined ? {} : keysOf(projection, view),
     view: view === undefined ? undefined : projection.codec.toJSON(view),
+    ...(searched &&
+      view !== undefined &&
+      before?.view !== undefined && {
+        sameTexts: haveSameTexts(projection, projection.codec.fromJSON(before.view), view),
+      }),
   };
 }

@@ -20,7 +20,7 @@ export const reasons = {
   QUERY_TOO_COSTLY: {
     code: 'RESOURCE_EXHAUSTED',
     meaning:
-      'Listing, counting or adding up the views takes too long, or makes too many groups. Narrow the conditions, or group by less.',
+      'Listing, counting, adding up or searching the views takes too long, or makes too many groups. Narrow the conditions, or group by less.',
   },
   TOO_MANY_AGGREGATES: {
     code: 'RESOURCE_EXHAUSTED',

@@ -63,7 +63,9 @@ export interface Follow<V, E extends EventCase = EventCase> {
  * at most 1,000 bytes.
  */
 export type KeyOf<V> =
-  | { type: Exclude<KeyType, 'long'>; many?: false; of(view: V): Key | undefined }
+  | { type: Exclude<KeyType, 'long' | 'text'>; many?: false; of(view: V): Key | undefined }
+  /** `short`: a title or a number, in which typing errors and left out spaces are forgiven. At most 8 text keys. */
+  | { type: 'text'; many?: false; short?: boolean; of(view: V): Key | undefined }
   /**
    * `summable`: `aggregate` may add it up. Elasticsearch stores more fields for such a key: raise the version with it.
    */
@@ -211,18 +213,31 @@ export interface Search<V> extends Views<V> {
 }
 
 export interface SearchQuery {
-  /** Words; Elasticsearch forgives typing errors. Empty: all views. */
+  /**
+   * Words, each of which must be found: docs/search.md. Typing errors are forgiven if nothing is found otherwise.
+   * Empty: all views. A text without a word finds nothing.
+   */
   text: string;
-  /** Keys of type `text` to search, with their weight. */
+  /** Keys of type `text` to search, with their weight: a multiple of ¼. */
   fields: Record<string, number>;
   where?: Condition[];
-  /** Keyword keys whose values are counted over all hits: at most 20 values for each key, the most frequent first. */
+  /** Keyword keys whose values are counted over all hits. */
   facets?: string[];
+  /** As in `Query`. Default: the best match first; the id breaks ties. */
+  orderBy?: Query['orderBy'];
   limit: number;
   pageToken?: string;
 }
 
+/** The values of a key over all hits, the most frequent first. */
+export interface Facet {
+  /** At most 100. */
+  values: { value: string; count: number }[];
+  /** Whether there are more. */
+  more: boolean;
+}
+
 export interface SearchPage<V> extends Page<V> {
   total: number;
-  facets: Record<string, { value: string; count: number }[]>;
+  facets: Record<string, Facet>;
 }

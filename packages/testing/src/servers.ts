@@ -31,7 +31,7 @@ export interface FreshDatabase {
 }
 
 /** Makes an empty database. `drop` deletes it, and ends connections to it. */
-export async function freshDatabase(): Promise<FreshDatabase> {
+export async function freshDatabase({ locale }: { locale?: string } = {}): Promise<FreshDatabase> {
   const name = `test_${process.pid}_${Date.now()}_${Math.floor(Math.random() * 1e9)}`;
   const server = serverUrl('postgres');
   const statement = async (sql: string) => {
@@ -39,7 +39,7 @@ export async function freshDatabase(): Promise<FreshDatabase> {
     await client.connect();
     await client.query(sql).finally(() => client.end());
   };
-  await statement(`CREATE DATABASE ${name}`);
+  await statement(`CREATE DATABASE ${name}${locale ? ` TEMPLATE template0 ENCODING 'UTF8' LOCALE '${locale}'` : ''}`);
   const url = new URL(server);
   url.pathname = `/${name}`;
   return { url: url.href, drop: () => statement(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`) };

@@ -163,6 +163,7 @@ describe('queries', () => {
         pageSize: 0,
         pageToken: '',
         readMask: undefined,
+        orderBy: '',
         ...change,
       },
       testCall(),
@@ -182,27 +183,43 @@ describe('queries', () => {
     expect(await searching({})).toMatchObject({ totalSize: 2n, nextPageToken: 'next', categories: [] });
     await searching({
       categories: ['kitchen'],
+      currency: 'GBP',
+      orderBy: ' price   desc ',
       minPrice: 100n,
       maxPrice: 200n,
       availableOnly: true,
       pageSize: 5,
       pageToken: 'here',
     });
-    expect(products.asked.map(({ where, limit }) => ({ where, limit }))).toEqual([
-      { where: [{ key: 'on_sale', equals: true }], limit: 20 },
+    expect(products.asked.map(({ where, limit, orderBy }) => ({ where, limit, orderBy }))).toEqual([
+      { where: [{ key: 'on_sale', equals: true }], limit: 20, orderBy: [] },
       {
         where: [
           { key: 'on_sale', equals: true },
           { key: 'category', in: ['kitchen'] },
+          { key: 'currency', equals: 'GBP' },
           { key: 'price', atLeast: 100n, atMost: 200n },
           { key: 'in_stock', equals: true },
         ],
         limit: 5,
+        orderBy: [{ key: 'price', descending: true }],
       },
     ]);
-    expect(await refusalOf(searching({ minPrice: 3n, maxPrice: 2n }))).toEqual({
+  });
+
+  test.each([
+    [{ minPrice: 3n, maxPrice: 2n, currency: 'GBP' }, 'min_price'],
+    [{ minPrice: 3n }, 'currency'],
+    [{ maxPrice: 3n }, 'currency'],
+    [{ orderBy: 'price' }, 'currency'],
+    [{ orderBy: 'price asc' }, 'order_by'],
+    [{ orderBy: 'title' }, 'order_by'],
+    [{ orderBy: 'constructor' }, 'order_by'],
+    [{ orderBy: 'price, create_time', currency: 'GBP' }, 'order_by'],
+  ])('%j is refused', async (change, field) => {
+    await expect(searching(change)).rejects.toMatchObject({
       code: 'INVALID_ARGUMENT',
-      reason: 'INVALID_FIELD',
+      violations: [expect.objectContaining({ field })],
     });
   });
 });

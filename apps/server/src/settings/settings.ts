@@ -2,6 +2,7 @@
 import type { Settings, Values } from '@caudal/config/config.ts';
 import { setting } from '@caudal/config/setting.ts';
 import { parsePersonalDataKeys } from '@caudal/eventlog/cipher.ts';
+import { languages as searchLanguages } from '@caudal/projections/search/stems.ts';
 import { contexts } from '../contexts.ts';
 import { archivePlaceExpects, parseArchivePlace } from './archive-place.ts';
 import { parseKeySet, parseSigningKey } from './keys.ts';
@@ -98,6 +99,12 @@ export const runtimeSettings = {
     },
     parseActiveShards,
   ),
+  CAUDAL_SEARCH_LANGUAGES: setting.list({
+    description:
+      'Languages of which a search also finds plurals and other forms, by ISO 639-1; "none" for none. Set it alike in all processes, and rebuild product-search after a change.',
+    default: 'en',
+    allowed: ['none', ...searchLanguages],
+  }),
   REDIS_URL: setting.url({
     description: 'Redis, which shares caches between processes. Without it each process has its own.',
     optional: true,

@@ -172,7 +172,7 @@ async function underLease<V>(
   for (;;) {
     const epochs = await patiently(() => epochsOf(options), signal ?? new AbortController().signal);
     // Nothing is gone on with that is of an epoch before a loss.
-    const code = codeOf(projection) + epochs;
+    const code = codeOf(projection) + (store.analysis ?? '') + epochs;
     const begin = { projection, store, id: newId(), parts, code, anew, onlyFirst, clock, signal };
     const builder = await beginBuilding(begin);
     try {

@@ -188,7 +188,7 @@ describe('a builder that goes on', () => {
     }
   });
 
-  test('begins another generation if its code is another one, or if it is told to', async () => {
+  test('begins another generation if its code is another one, if texts are cut differently, or if it is told to', async () => {
     const made = await logsWith(100);
     const { options } = optionsOf(details, made, 20);
     await leftAt(0.5, { options: anyOptions(options), made });
@@ -196,8 +196,12 @@ describe('a builder that goes on', () => {
     const second = mortal().process({ ...options, projection: changed }, leaseMs);
     await leftAt(0.5, { options: anyOptions(second), made });
     expect((await recordOf(options))!.last).toBe(2);
-    await ensureBuilt({ ...mortal().process({ ...options, projection: changed }, 2 * leaseMs), anew: true });
-    expect(await builtOf(options, 2)).toBe(3);
+    const store = { ...options.store, analysis: 'another' };
+    const third = mortal().process({ ...options, store, projection: changed }, 2 * leaseMs);
+    await leftAt(0.5, { options: anyOptions(third), made });
+    expect((await recordOf(options))!.last).toBe(3);
+    await ensureBuilt({ ...mortal().process({ ...options, projection: changed }, 3 * leaseMs), anew: true });
+    expect(await builtOf(options, 3)).toBe(4);
   });
 
   test('begins another generation if the log has lost its end, or if nothing of its own is there', async () => {

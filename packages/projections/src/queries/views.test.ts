@@ -328,7 +328,10 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
         const { record, store, projection, append, all } = await setUp();
         const titled = {
           ...projection,
-          keys: { ...projection.keys, title: { type: 'text' as const, of: (view: Details) => view.customer } },
+          keys: {
+            ...projection.keys,
+            title: { type: 'text' as const, short: true, of: (view: Details) => view.customer },
+          },
         };
         const collection = collectionOf({ projection: titled, store, generation: 1 });
         await collection.create();
@@ -345,10 +348,13 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
           const page = await search.search({ ...query, pageToken });
           expect(page.total).toBe(5);
           expect(page.facets).toEqual({
-            customer: [
-              { value: 'lantern x', count: 4 },
-              { value: 'lantern lantern', count: 1 },
-            ],
+            customer: {
+              values: [
+                { value: 'lantern x', count: 4 },
+                { value: 'lantern lantern', count: 1 },
+              ],
+              more: false,
+            },
           });
           seen.push(...page.views.map(({ id }) => id));
           pageToken = page.nextPageToken;
@@ -360,6 +366,32 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
           code: 'INVALID_ARGUMENT',
         });
         await expect(search.search({ ...query, fields: { customer: 1 } })).rejects.toThrow('not a text key');
+        await expect(search.search({ ...query, fields: { title: 0.3 } })).rejects.toThrow('no multiple of 1/4');
+
+        const walk = async (more: object) => {
+          const ids: string[] = [];
+          let pageToken: string | undefined;
+          do {
+            const page = await search.search({ ...query, ...more, pageToken });
+            ids.push(...page.views.map(({ id }) => id));
+            pageToken = page.nextPageToken;
+          } while (pageToken);
+          return ids;
+        };
+        const orderBy = [{ key: 'total', descending: true }];
+        expect(await walk({ orderBy })).toEqual(['o4', 'o3', 'o2', 'o1', 'o0']);
+        const ordered = await search.search({ ...query, orderBy });
+        await expect(search.search({ ...query, pageToken: ordered.nextPageToken })).rejects.toMatchObject({
+          code: 'INVALID_ARGUMENT',
+        });
+        // What the first page forgives, all pages do.
+        expect((await walk({ text: 'lantren' })).toSorted()).toEqual(['o0', 'o1', 'o2', 'o3', 'o4']);
+        expect(await search.search({ ...query, text: '★' })).toEqual({
+          views: [],
+          nextPageToken: '',
+          total: 0,
+          facets: { customer: { values: [], more: false } },
+        });
       });
   });
 }

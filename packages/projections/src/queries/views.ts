@@ -88,7 +88,6 @@ export function openSearch<V>(options: OpenViewsOptions<V>): OpenedViews<V> & Se
   if (!store.searches) throw new Error(`${nameOf(projection)}: ${store.name} can't search`);
   const views = openViews(options);
   const layout = layoutOf(projection);
-  const types: Shape['types'] = ['score'];
 
   return {
     ...views,
@@ -99,18 +98,43 @@ export function openSearch<V>(options: OpenViewsOptions<V>): OpenedViews<V> & Se
       for (const key of facets)
         if (layout.keys[key]?.type !== 'keyword')
           throw new Error(`"${key}" is not a keyword key of ${nameOf(projection)}`);
+      for (const weight of Object.values(fields))
+        if (!(weight > 0 && weight <= 64 && Number.isInteger(weight * 4)))
+          throw new Error(`a weight of ${weight} is no multiple of 1/4 up to 64, which all stores add up alike`);
       const where = typedConditions(layout, query.where);
-      const shape: Shape = { projection: nameOf(projection), query: ['search', text, fields, where], types };
+      const orderBy = typedOrder(layout, query.orderBy);
+      const asked = ['search', text, fields, where, orderBy];
+      // Before the last view's place, whether the pages forgive typing errors.
+      const places: Shape['types'] = orderBy.length > 0 ? orderBy.map(({ key }) => layout.keys[key]!.type) : ['score'];
+      const shape: Shape = { projection: nameOf(projection), query: asked, types: ['boolean', ...places] };
       const limit = bounded(query.limit);
       return page(views.generations, query.pageToken, shape, async ({ number, collection }, token) => {
-        const after = token && { score: token.keys[0] as number, id: token.id };
-        const found = await collection.search!({ text, fields, where, facets, after, limit: limit + 1 });
-        const hits = found.hits.slice(0, limit);
-        const last = found.hits.length > limit ? hits.at(-1) : undefined;
+        const [forgave, ...place] = token?.keys ?? [false];
+        const keys = orderBy.length > 0 ? (place as TypedKey[]) : [];
+        const score = orderBy.length > 0 ? 0 : (place[0] as number);
+        const find = {
+          text,
+          fields,
+          where,
+          facets,
+          orderBy,
+          after: token && { score, keys, id: token.id },
+          limit: limit + 1,
+        };
+        let forgiving = forgave === true;
+        let found = await collection.search!({ ...find, forgiving });
+        if (!token && text !== '' && found.total === 0) {
+          forgiving = true;
+          found = await collection.search!({ ...find, forgiving });
+        }
+        const views = found.hits.slice(0, limit).map(({ document }) => storedView(projection, document));
+        const last = found.hits.length > limit ? found.hits[limit - 1] : undefined;
+        const lastPlace = () =>
+          orderBy.length > 0 ? orderBy.map(({ key }) => keyOfView(projection, key, views.at(-1)!.view)) : [last!.score];
         return {
-          views: hits.map(({ document }) => storedView(projection, document)),
+          views,
           nextPageToken: last
-            ? encodeToken({ generation: number, keys: [last.score], id: last.document.id }, shape)
+            ? encodeToken({ generation: number, keys: [forgiving, ...lastPlace()], id: last.document.id }, shape)
             : '',
           total: found.total,
           facets: found.facets,

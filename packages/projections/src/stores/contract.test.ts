@@ -3,7 +3,15 @@ import { isTransient } from '@caudal/kernel/errors.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type TestStore, testStores, throughProxy } from '../testing/stores.ts';
-import { type Aggregation, type Collection, type Find, type Layout, MissingCollection, type Write } from './store.ts';
+import {
+  type Aggregation,
+  type Collection,
+  type Find,
+  type Layout,
+  MissingCollection,
+  type TypedKey,
+  type Write,
+} from './store.ts';
 
 const layout: Layout = {
   keys: {
@@ -12,7 +20,7 @@ const layout: Layout = {
     open: { type: 'boolean', many: false },
     at: { type: 'timestamp', many: false },
     tags: { type: 'keyword', many: true },
-    title: { type: 'text', many: false },
+    title: { type: 'text', many: false, short: true },
     body: { type: 'text', many: false },
   },
   indexes: [['owner', 'at'], ['amount'], ['tags']],
@@ -305,7 +313,16 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
         let collection: Collection;
         const fields = { title: 3, body: 1 };
         const search = (text: string, more: object = {}) =>
-          collection.search!({ text, fields, where: [], facets: [], limit: 10, ...more });
+          collection.search!({
+            text,
+            forgiving: false,
+            fields,
+            where: [],
+            facets: [],
+            orderBy: [],
+            limit: 10,
+            ...more,
+          });
         const found = async (text: string, more?: object) =>
           ids((await search(text, more)).hits.map(({ document }) => document));
         beforeAll(async () => {
@@ -353,7 +370,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
           expect(await found('unicorn')).toEqual([]);
           expect(await found('lantern', { fields: { title: 1 } })).toEqual(['a']);
           expect((await found('')).sort()).toEqual(['a', 'b', 'c', 'd']);
-          expect(await found('& | ! ( :* "')).toHaveLength(4);
+          expect(await found('& | ! ( :* "')).toEqual([]);
         });
 
         test('conditions, total and facets', async () => {
@@ -364,44 +381,122 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
           });
           expect(result.total).toBe(4);
           expect(result.facets).toEqual({
-            owner: [
-              { value: 'light', count: 3 },
-              { value: 'decoration', count: 1 },
-            ],
-            tags: [
-              { value: 'x', count: 2 },
-              { value: 'y', count: 2 },
-            ],
+            owner: {
+              values: [
+                { value: 'light', count: 3 },
+                { value: 'decoration', count: 1 },
+              ],
+              more: false,
+            },
+            tags: {
+              values: [
+                { value: 'x', count: 2 },
+                { value: 'y', count: 2 },
+              ],
+              more: false,
+            },
           });
           const available = [{ key: 'open', equals: true }];
           const affordable = [...available, { key: 'amount', atLeast: 100n, atMost: 1500n }];
           expect(await found('white', { where: affordable })).toEqual(['a']);
           expect((await search('white', { where: available, facets: ['owner'] })).facets).toEqual({
-            owner: [{ value: 'light', count: 2 }],
+            owner: { values: [{ value: 'light', count: 2 }], more: false },
           });
+          expect(await search('&', { facets: ['owner'] })).toEqual({
+            hits: [],
+            total: 0,
+            facets: { owner: { values: [], more: false } },
+          });
+        });
+
+        test('a facet has the hundred most frequent values, and says that there are more', async () => {
+          const many = await fresh(
+            Array.from({ length: 102 }, (_, n) => write(String(n), { title: 'cup', owner: `o${n % 101}`, tags: [] })),
+          );
+          const { facets } = await many.search!({
+            text: 'cup',
+            forgiving: false,
+            fields,
+            where: [],
+            facets: ['owner'],
+            orderBy: [],
+            limit: 1,
+          });
+          expect(facets.owner!.values).toHaveLength(100);
+          expect(facets.owner!.values[0]).toEqual({ value: 'o0', count: 2 });
+          expect(facets.owner!.more).toBe(true);
         });
 
         test('page by page', async () => {
           for (const text of ['', 'lantern']) {
             const all = (await search(text)).hits;
             const seen: string[] = [];
-            let after: { score: number; id: string } | undefined;
+            let after: { score: number; keys: TypedKey[]; id: string } | undefined;
             for (;;) {
               const { hits } = await search(text, { limit: 1, after });
               if (hits.length === 0) break;
               seen.push(hits[0]!.document.id);
-              after = { score: hits[0]!.score, id: hits[0]!.document.id };
+              after = { score: hits[0]!.score, keys: [], id: hits[0]!.document.id };
             }
             expect(seen).toEqual(all.map(({ document }) => document.id));
           }
         });
 
-        if (name === 'elasticsearch')
-          test('typing errors are forgiven', async () => {
-            expect(await found('lantren')).toEqual(['a', 'b']);
-            expect(await found('hangin lantern')).toEqual(['a']);
-            expect(await found('wiker')).toEqual(['c']);
-          });
+        test('ordered by a key, page by page, with the total of all pages', async () => {
+          for (const [descending, expected] of [
+            [false, ['d', 'b', 'a', 'c']],
+            [true, ['c', 'a', 'b', 'd']],
+          ] as const) {
+            const orderBy = [{ key: 'amount', descending }];
+            const amounts: Record<string, bigint> = { a: 1250n, b: 400n, c: 1700n, d: 99n };
+            expect(await found('', { orderBy })).toEqual(expected);
+            for (const [place, id] of expected.entries()) {
+              const after = { score: 0, keys: [amounts[id]!], id };
+              const next = await search('', { orderBy, after, limit: 2 });
+              expect(ids(next.hits.map(({ document }) => document))).toEqual(expected.slice(place + 1, place + 3));
+              expect(next.total).toBe(4);
+            }
+          }
+          expect(await found('lantern', { orderBy: [{ key: 'amount', descending: false }] })).toEqual(['b', 'a']);
+        });
+
+        test('typing errors are forgiven in short texts, if that is asked for', async () => {
+          const forgiving = { forgiving: true };
+          expect(await found('lantren')).toEqual([]);
+          expect(await found('lantren', forgiving)).toEqual(['a']);
+          expect(await found('hangin lantern', forgiving)).toEqual(['a']);
+          expect(await found('wiker', forgiving)).toEqual(['c']);
+        });
+
+        test('a view whose texts stay is found as before, and one whose texts change by the new ones', async () => {
+          const searched = await fresh([write('1', { title: 'old cup', amount: 1n, tags: [] })]);
+          const change = async (more: Partial<Write>) => {
+            const [read] = await searched.load(['1']);
+            const next = { ...read!, revision: read!.revision + 1, view: {}, keys: {}, ...more };
+            expect(await searched.save([next])).toEqual({ lost: [], refused: [] });
+            await searched.refresh();
+          };
+          const finds = async (text: string, where: object[] = []) =>
+            (
+              await searched.search!({
+                text,
+                forgiving: false,
+                fields,
+                where: where as never,
+                facets: [],
+                orderBy: [],
+                limit: 1,
+              })
+            ).total === 1;
+          await change({ keys: { title: 'old cup', amount: 2n, tags: [] }, sameTexts: true });
+          expect(await finds('old', [{ key: 'amount', equals: 2n }])).toBe(true);
+          await change({ keys: { title: 'new cup', amount: 2n, tags: [] } });
+          expect([await finds('old'), await finds('new')]).toEqual([false, true]);
+          await change({ view: undefined });
+          expect(await finds('new')).toBe(false);
+          await change({ keys: { title: 'third cup', amount: 2n, tags: [] } });
+          expect(await finds('third')).toBe(true);
+        });
       });
   });
 }

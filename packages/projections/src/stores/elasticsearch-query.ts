@@ -1,8 +1,7 @@
 /** Conditions, pages and searches in Elasticsearch's query language. */
 import type { estypes } from '@elastic/elasticsearch';
 import { alternativesAfter, totalOrder } from './keys.ts';
-import type { Find, FullTextFind, Order, TypedCondition, TypedKey } from './store.ts';
-import { wordsOf } from './words.ts';
+import type { Find, Order, TypedCondition, TypedKey } from './store.ts';
 
 type Query = estypes.QueryDslQueryContainer;
 
@@ -72,16 +71,4 @@ export function sortOf(orderBy: Order[]): estypes.SortCombinations[] {
   return totalOrder(orderBy).map(({ key, descending }) => ({
     [field(key)]: descending ? { order: 'desc', missing: '_last' } : { order: 'asc', missing: '_first' },
   }));
-}
-
-/**
- * Every word must be found in one of the fields. One typing error is allowed from 3 letters on and two from 6 on
- * (AUTO), but not in the first letter. Numbers and codes such as `85123A` are matched in the same way.
- */
-export function fullTextQuery({ text, fields, where }: FullTextFind): Query {
-  const weighted = Object.entries(fields).map(([key, weight]) => `keys.${key}^${weight}`);
-  const must = wordsOf(text).map<Query>((query) => ({
-    multi_match: { query, fields: weighted, type: 'best_fields', operator: 'and', fuzziness: 'AUTO', prefix_length: 1 },
-  }));
-  return { bool: { must, filter: conditionsQuery(where), must_not: { term: { deleted: true } } } };
 }

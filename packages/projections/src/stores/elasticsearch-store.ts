@@ -6,9 +6,12 @@
 import { unavailable } from '@caudal/kernel/errors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { Client, errors, type estypes } from '@elastic/elasticsearch';
+import { type Analysis, plainAnalysis } from '../search/analysis.ts';
 import { aggregateWith } from './elasticsearch-aggregate.ts';
-import { conditionsQuery, findAfter, fullTextQuery, sortOf } from './elasticsearch-query.ts';
+import { conditionsQuery, findAfter, sortOf } from './elasticsearch-query.ts';
+import { countsOf, searchRequest } from './elasticsearch-search.ts';
 import { sumsMapping, sumsOf } from './elasticsearch-sums.ts';
+import { foundNothing, plainKeysOf, textKeysOf, tokensOf, wordsQuery } from './full-text.ts';
 import { boundedConditions } from './keys.ts';
 import { packStreams, unpackStreams } from './marks.ts';
 import {
@@ -44,7 +47,6 @@ interface Guard {
  * what one search has found could be missing in the next.
  */
 const preference = newId();
-const facetSize = 20;
 /** Fields that only the index needs. */
 const unread = ['keys', 'sums'];
 
@@ -60,6 +62,8 @@ export interface ElasticsearchStoreOptions {
   prefix: string;
   /** Copies of a shard that must be there before a write begins; the primary if absent. */
   waitForActiveShards?: number | 'all';
+  /** How texts are searched. It should be the same in all processes; plainAnalysis if absent. */
+  analysis?: Analysis;
 }
 
 /** How long a write waits for copies; less than the client waits for an answer. */
@@ -67,14 +71,15 @@ const activeShardsWait = '5s';
 
 /** Opens a store; connects at first use and again by itself. */
 export function openElasticsearchStore(options: ElasticsearchStoreOptions): ViewStore {
-  const { url, prefix, waitForActiveShards = 1 } = options;
+  const { url, prefix, waitForActiveShards = 1, analysis = plainAnalysis } = options;
   // Callers retry with back-off: retries here too would only make waits longer.
   const client = new Client({ nodes: url.split(','), maxRetries: 0, requestTimeout: 10_000 });
   return {
     name: 'Elasticsearch',
     searches: true,
+    analysis: analysis.fingerprint,
     viewsPerCall: Number.POSITIVE_INFINITY,
-    collection: (name, layout) => collection({ client, waitForActiveShards }, `${prefix}-${name}`, layout),
+    collection: (name, layout) => collection({ client, waitForActiveShards, analysis }, `${prefix}-${name}`, layout),
     close: () => client.close(),
   };
 }
@@ -82,9 +87,10 @@ export function openElasticsearchStore(options: ElasticsearchStoreOptions): View
 interface Access {
   client: Client;
   waitForActiveShards: number | 'all';
+  analysis: Analysis;
 }
 
-function collection({ client, waitForActiveShards }: Access, alias: string, layout: Layout): Collection {
+function collection({ client, waitForActiveShards, analysis }: Access, alias: string, layout: Layout): Collection {
   const index = `${alias}-index`;
 
   function callersError(error: unknown): unknown {
@@ -107,7 +113,7 @@ function collection({ client, waitForActiveShards }: Access, alias: string, layo
       const action = guard
         ? { index: { _index: alias, _id: write.id, if_seq_no: guard.seqNo, if_primary_term: guard.primaryTerm } }
         : { create: { _index: alias, _id: write.id } };
-      return [action, sourceOf(write, layout)];
+      return [action, sourceOf(write, layout, analysis)];
     });
     const { items } = await guarded(
       client.bulk({
@@ -157,11 +163,6 @@ function collection({ client, waitForActiveShards }: Access, alias: string, layo
         await client.indices.create({
           index,
           aliases: { [alias]: { is_write_index: true } },
-          settings: {
-            analysis: {
-              analyzer: { words: { type: 'custom', tokenizer: 'standard', filter: ['lowercase', 'asciifolding'] } },
-            },
-          },
           mappings: mappingOf(layout),
         });
       } catch (error) {
@@ -233,34 +234,14 @@ function collection({ client, waitForActiveShards }: Access, alias: string, layo
       return hits.hits.map(({ _source: source }) => ({ id: source!.id, ...unpackStreams(source!.streams) }));
     },
     async search(find) {
-      const { hits, aggregations } = await search({
-        query: fullTextQuery(find),
-        sort: [{ _score: { order: 'desc' } }, { id: { order: 'asc' } }],
-        size: find.limit,
-        track_total_hits: true,
-        search_after: find.after && [find.after.score, find.after.id],
-        aggs: Object.fromEntries(
-          find.facets.map((facet) => [
-            facet,
-            { terms: { field: `keys.${facet}`, size: facetSize, order: [{ _count: 'desc' }, { _key: 'asc' }] } },
-          ]),
-        ),
-      });
+      const words = wordsQuery(find, { layout, analysis });
+      if (words === 'nothing') return foundNothing(find);
+      const asked = search({ ...searchRequest(find, words), timeout: `${countMs}ms` });
+      const { hits, aggregations, timed_out: tooLate } = await costed(asked);
+      if (tooLate) throw tooCostly('Elasticsearch');
       return {
-        hits: hits.hits.map((hit) => ({ document: documentOf(hit._source!), score: hit._score! })),
-        total: (hits.total as estypes.SearchTotalHits).value,
-        facets: Object.fromEntries(
-          find.facets.map((facet) => {
-            const { buckets } = aggregations![facet] as estypes.AggregationsStringTermsAggregate;
-            return [
-              facet,
-              (buckets as estypes.AggregationsStringTermsBucket[]).map((bucket) => ({
-                value: String(bucket.key),
-                count: bucket.doc_count,
-              })),
-            ];
-          }),
-        ),
+        hits: hits.hits.map((hit) => ({ document: documentOf(hit._source!), score: hit._score ?? 0 })),
+        ...countsOf(find, aggregations!),
       };
     },
   };
@@ -279,18 +260,14 @@ function isTooCostly(error: unknown): boolean {
 }
 
 function mappingOf(layout: Layout): estypes.MappingTypeMapping {
-  const property = ({ type }: KeyLayout): estypes.MappingProperty => {
-    switch (type) {
-      case 'text':
-        return { type: 'text', analyzer: 'words' };
-      case 'timestamp':
-        return { type: 'date', format: 'strict_date_optional_time' };
-      default:
-        return { type };
-    }
-  };
+  const property = ({ type }: KeyLayout): estypes.MappingProperty =>
+    type === 'timestamp'
+      ? { type: 'date', format: 'strict_date_optional_time' }
+      : ({ type } as estypes.MappingProperty);
   return {
     dynamic: 'strict',
+    // Nothing reads the tokens back.
+    _source: { excludes: ['words'] },
     properties: {
       id: { type: 'keyword' },
       rev: { type: 'long', index: false },
@@ -298,21 +275,22 @@ function mappingOf(layout: Layout): estypes.MappingTypeMapping {
       streams: { type: 'object', enabled: false },
       view: { type: 'object', enabled: false },
       ...sumsMapping(layout),
+      ...(textKeysOf(layout).length > 0 && { words: { type: 'keyword', doc_values: false } }),
       keys: {
         dynamic: 'strict',
-        properties: Object.fromEntries(Object.entries(layout.keys).map(([key, kind]) => [key, property(kind)])),
+        properties: Object.fromEntries(plainKeysOf(layout).map((key) => [key, property(layout.keys[key]!)])),
       },
     },
   };
 }
 
-function sourceOf(write: Write, layout: Layout): Source & { keys?: unknown } {
+function sourceOf(write: Write, layout: Layout, analysis: Analysis): Source & { keys?: unknown; words?: string[] } {
   const { id, revision, view, keys } = write;
   const streams = packStreams(write);
   if (view === undefined) return { id, rev: revision, deleted: true, streams };
   // int8 goes as text: JavaScript's numbers would round it.
   const json = (value: TypedKey) => (typeof value === 'bigint' ? value.toString() : value);
-  const values = Object.keys(layout.keys).map((key) => {
+  const values = plainKeysOf(layout).map((key) => {
     const value = keys[key] ?? null;
     return [key, Array.isArray(value) ? value.map(json) : json(value)];
   });
@@ -322,6 +300,7 @@ function sourceOf(write: Write, layout: Layout): Source & { keys?: unknown } {
     deleted: false,
     streams,
     keys: Object.fromEntries(values),
+    ...(textKeysOf(layout).length > 0 && { words: tokensOf(write, layout, analysis) }),
     ...sumsOf(write, layout),
     view,
   };

@@ -4,6 +4,8 @@ import type { Condition, Key, KeyType, Query, ViewDeclaration } from '../types.t
 import type { Find, Layout, Order, TypedCondition, TypedKey, Write } from './store.ts';
 
 const keyName = /^[a-z][a-z0-9_]{0,39}$/;
+/** So that the tokens of all fit in a tsvector: see search/forms.ts, `bounds`. */
+const mostTexts = 8;
 const projectionName = /^[a-z][a-z0-9-]{0,39}$/;
 
 /** The projection's name in generations, queues and metrics: `order-details.v1`. Throws if the name is not valid. */
@@ -24,9 +26,12 @@ export function layoutOf<V>(projection: ViewDeclaration<V>): Layout {
         throw new Error(
           `${projection.name}: "${name}" can't be summable: declare it { type: 'long' } without "many", or remove "summable"`,
         );
-      return [name, { type, many, ...(summable && { summable }) }];
+      const short = 'short' in key && key.short === true;
+      return [name, { type, many, ...(summable && { summable }), ...(short && { short }) }];
     }),
   );
+  if (Object.values(keys).filter(({ type }) => type === 'text').length > mostTexts)
+    throw new Error(`${projection.name}: a view can have ${mostTexts} text keys at most`);
   for (const index of projection.indexes) {
     for (const name of index) {
       if (!keys[name]) throw new Error(`${projection.name}: an index names "${name}", which is not in "keys"`);
@@ -60,6 +65,13 @@ export function typedKey(type: KeyType, value: Key | undefined): TypedKey {
       if (value instanceof Date && !Number.isNaN(value.getTime())) return value;
   }
   throw new TypeError(`${typeof value} "${String(value).slice(0, 100)}" is no ${type}`);
+}
+
+/** Whether two views have the same texts to be searched. */
+export function haveSameTexts<V>(projection: ViewDeclaration<V>, before: V, after: V): boolean {
+  return Object.values(projection.keys).every(
+    (key) => key.type !== 'text' || (key.of(before) ?? null) === (key.of(after) ?? null),
+  );
 }
 
 /** All keys of a view. Throws if a projection's function throws, or returns a value of another type. */

@@ -1,140 +1,171 @@
 /**
- * Full text in PostgreSQL, for systems without Elasticsearch. Every word must be the beginning of a word in one of the
- * fields; with the extension pg_trgm similar words match too. Ranked by ts_rank and the fields' weights.
+ * Full text in PostgreSQL: a column of tokens, and conditions on them as tsquery. Nothing here parses words, so neither
+ * the collation of the database nor a text search configuration counts. See docs/search.md.
  */
-import type { Statement } from '@caudal/postgres/database.ts';
-import { column, conditions, documents, parameters, quoted, type Row } from './postgres-sql.ts';
-import type { FullTextFind, FullTextFound, Layout } from './store.ts';
-import { wordsOf } from './words.ts';
-
-type Run = <R>(statement: Statement) => Promise<R[]>;
-
-const facetSize = 20;
+import type { Database, Statement } from '@caudal/postgres/database.ts';
+import type { Analysis } from '../search/analysis.ts';
+import type { Level, Match, WordsQuery } from '../search/match.ts';
+import { facetOf, facetSize, foundNothing, textKeysOf, wordsQuery } from './full-text.ts';
+import {
+  column,
+  conditions,
+  documents,
+  orderOf,
+  type Parameters,
+  parameters,
+  quoted,
+  type Row,
+} from './postgres-sql.ts';
+import { countMs, type FullTextFind, type FullTextFound, type Layout } from './store.ts';
 
 /** The search of one table. */
-export function fullText({ name, layout }: { name: string; layout: Layout }) {
+export function fullText({ name, layout, analysis }: { name: string; layout: Layout; analysis: Analysis }) {
   const table = quoted(name);
-  const textKeys = Object.keys(layout.keys).filter((key) => layout.keys[key]!.type === 'text');
-  let trigrams: Promise<string | undefined> | undefined;
-
-  /** The schema that pg_trgm is installed in, quoted; undefined without it. Queried once, or again after a failure. */
-  function trigramSchema(run: Run): Promise<string | undefined> {
-    trigrams ??= run<{ schema: string }>({
-      text: `SELECT n.nspname AS schema FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
-        WHERE e.extname = 'pg_trgm'`,
-    }).then(
-      ([row]) => row && quoted(row.schema),
-      (error) => {
-        trigrams = undefined;
-        throw error;
-      },
-    );
-    return trigrams;
-  }
 
   return {
     /** Statements of `create`, besides the one for the table. */
-    async createStatements(run: Run): Promise<string[]> {
-      if (textKeys.length === 0) return [];
-      const statements = [
-        `ALTER TABLE ${table} ADD COLUMN IF NOT EXISTS words tsvector
-          GENERATED ALWAYS AS (to_tsvector('simple', ${joined(textKeys)})) STORED`,
-        `CREATE INDEX IF NOT EXISTS ${quoted(`${name}.words`)} ON ${table} USING gin (words)`,
-      ];
-      const trgm = await trigramSchema(run);
-      if (trgm)
-        statements.push(
-          `CREATE INDEX IF NOT EXISTS ${quoted(`${name}.trgm`)} ON ${table} USING gin ((${joined(textKeys)}) ${trgm}.gin_trgm_ops)`,
-        );
-      return statements;
+    createStatements(): string[] {
+      if (textKeysOf(layout).length === 0) return [];
+      // Every search reads the whole list of pending entries, of which PostgreSQL allows 4 MB if nothing else is said.
+      const index = `${quoted(`${name}.words`)} ON ${table} USING gin (words) WITH (gin_pending_list_limit = 1024)`;
+      return [`CREATE INDEX IF NOT EXISTS ${index}`];
     },
 
-    async find(find: FullTextFind, run: Run): Promise<FullTextFound> {
-      const words = wordsOf(find.text);
-      const trgm = words.length > 0 ? await trigramSchema(run) : undefined;
-      const values = parameters();
-      const found = foundBy(find, { words, trgm, textKeys, layout, values });
-      const where = found.join(' AND ');
-      const countValues = [...values.list];
-      const counted = run<{ facet: string; value: string; count: number }>({
-        text: countStatement({ table, where, facets: find.facets, layout }),
-        values: countValues,
+    async find(find: FullTextFind, database: Database): Promise<FullTextFound> {
+      const words = wordsQuery(find, { layout, analysis });
+      if (words === 'nothing') return foundNothing(find);
+      const parts = { table, find, words, layout };
+      const [rows, counts] = await database.transaction(async (tx) => {
+        await tx.query(settings(words));
+        return [
+          await tx.query<Row & { score: number }>(pageStatement(parts)),
+          await tx.query<{ facet: string; value: string; count: number }>(countStatement(parts)),
+        ];
       });
-      const score = scoreOf(find, { words, trgm, values });
-      const after = find.after
-        ? `WHERE score < ${values.add(find.after.score)}::float8
-            OR (score = ${values.add(find.after.score)}::float8 AND id > ${values.add(find.after.id)})`
-        : '';
-      const page = run<Row & { score: number }>({
-        text: `SELECT * FROM (
-            SELECT id, rev, streams, deleted, view, (${score})::float8 AS score FROM ${table} WHERE ${where}
-          ) AS found ${after} ORDER BY score DESC, id LIMIT ${values.add(find.limit)}`,
-        values: values.list,
-      });
-      const [rows, counts] = await Promise.all([page, counted]);
-      const hits = documents(rows).map((document, index) => ({ document, score: rows[index]!.score }));
-      const facets: FullTextFound['facets'] = Object.fromEntries(find.facets.map((facet) => [facet, []]));
-      let total = 0;
-      for (const { facet, value, count } of counts) {
-        if (facet === '') total = count;
-        else facets[facet]!.push({ value, count });
-      }
-      return { hits, total, facets };
+      const of = (name: string) => counts.filter(({ facet }) => facet === name);
+      return {
+        hits: documents(rows).map((document, index) => ({ document, score: rows[index]!.score })),
+        total: of('')[0]!.count,
+        facets: Object.fromEntries(
+          find.facets.map((facet) => [facet, facetOf(of(facet).map(({ value, count }) => ({ value, count })))]),
+        ),
+      };
     },
   };
 }
 
-function joined(keys: string[]): string {
-  return keys.map((key) => `coalesce(${column(key)}, '')`).join(` || ' ' || `);
+interface Parts {
+  table: string;
+  find: FullTextFind;
+  words: WordsQuery | undefined;
+  layout: Layout;
 }
 
-interface Words {
-  words: string[];
-  trgm: string | undefined;
-  values: ReturnType<typeof parameters>;
+/**
+ * Every alternative of a word adds to the number of rows that the planner expects, so that it would soon read the whole
+ * table, and decompress all tokens, where the index takes a hundredth of the time.
+ */
+function settings(words: WordsQuery | undefined): Statement {
+  return {
+    text: `SELECT set_config('statement_timeout', $1, true), set_config('enable_seqscan', $2, true)`,
+    values: [String(countMs), words ? 'off' : 'on'],
+  };
 }
 
-/** The conditions of a search. The indexes cover all text keys; if fewer are searched, these are checked as well. */
-function foundBy(
-  { fields, where }: FullTextFind,
-  { words, trgm, textKeys, layout, values }: Words & { textKeys: string[]; layout: Layout },
-): string[] {
-  const some = textKeys.filter((key) => key in fields);
-  const all = ['NOT deleted', ...conditions(where, layout, values)];
-  for (const word of words) {
-    const query = `to_tsquery('simple', ${values.add(`${word}:*`)})`;
-    const plain = trgm && values.add(word);
-    const like = (expression: string) => (plain ? ` OR ${plain}::text OPERATOR(${trgm}.<<%) (${expression})` : '');
-    all.push(`(words @@ ${query}${like(joined(textKeys))})`);
-    if (some.length < textKeys.length)
-      all.push(`(to_tsvector('simple', ${joined(some)}) @@ ${query}${like(joined(some))})`);
-  }
-  return all;
+/** The views that a search finds, with some of their columns. The words are looked up first: they have the index. */
+function foundIn({ table, find, words, layout }: Parts, columns: string[], values: Parameters): string {
+  const where = ['NOT deleted', ...conditions(find.where, layout, values)].join(' AND ');
+  if (!words) return `(SELECT ${columns.join(', ')} FROM ${table} WHERE ${where}) AS found`;
+  const condition = tsquery({ all: words.words.map(anyLevel) });
+  return `(SELECT ${columns.join(', ')} FROM (
+      SELECT * FROM ${table} WHERE words @@ ${values.add(condition)}::tsquery OFFSET 0
+    ) AS worded WHERE ${where}) AS found`;
 }
 
-function scoreOf({ fields }: FullTextFind, { words, trgm, values }: Words): string {
-  if (words.length === 0) return '1';
-  const query = `to_tsquery('simple', ${values.add(words.map((word) => `${word}:*`).join(' | '))})`;
-  const plain = trgm && values.add(words.join(' '));
-  return Object.entries(fields)
-    .map(([key, weight]) => {
-      const text = `coalesce(${column(key)}, '')`;
-      const like = plain ? ` + ${trgm}.word_similarity(${plain}::text, ${text})` : '';
-      return `${values.add(weight)}::float8 * (ts_rank(to_tsvector('simple', ${text}), ${query})${like})`;
-    })
-    .join(' + ');
+function pageStatement(parts: Parts): Statement {
+  const { table, find, words, layout } = parts;
+  const { orderBy, after, limit } = find;
+  const values = parameters();
+  const keys = orderBy.map(({ key }) => column(key));
+  // Each condition of a score would read and decompress the tokens again: strip makes one copy of them, which OFFSET
+  // keeps from being made again.
+  const scored = () =>
+    words
+      ? `SELECT id, (${scoreOf(words, values)})::float8 AS score
+          FROM (SELECT * FROM ${foundIn(parts, ['id', 'strip(words) AS words'], values)} OFFSET 0) AS matching`
+      : `SELECT id, 0::float8 AS score FROM ${foundIn(parts, ['id'], values)}`;
+  const ranked = () => {
+    const further = after
+      ? `WHERE score < ${values.add(after.score)}::float8
+          OR (score = ${values.add(after.score)}::float8 AND id > ${values.add(after.id)})`
+      : '';
+    return `SELECT id, score FROM (${scored()}) AS scored ${further} ORDER BY score DESC, id`;
+  };
+  const ordered = () => {
+    const found = foundIn(parts, ['id', ...new Set(keys)], values);
+    const further = after ? `WHERE ${values.after({ orderBy, after }, layout)}` : '';
+    return `SELECT *, 0::float8 AS score FROM ${found} ${further} ORDER BY ${orderOf(orderBy)}`;
+  };
+  const [inner, order] = orderBy.length > 0 ? [ordered(), orderOf(orderBy)] : [ranked(), 'score DESC, id'];
+  // The views themselves are read only for the page.
+  const text = `SELECT id, rev, streams, deleted, view, score FROM (${inner} LIMIT ${values.add(limit)}) AS page
+      JOIN (SELECT id, rev, streams, deleted, view FROM ${table}) AS views USING (id) ORDER BY ${order}`;
+  return { text, values: values.list };
+}
+
+function scoreOf(words: WordsQuery | undefined, values: Parameters): string {
+  if (!words) return '0';
+  const first = (levels: Level[]) =>
+    `CASE ${levels
+      .map(
+        ({ score, match }) => `WHEN words @@ ${values.add(tsquery(match))}::tsquery THEN ${values.add(score)}::float8`,
+      )
+      .join(' ')} ELSE 0 END`;
+  return [...words.words, words.bonus].map(first).join(' + ');
 }
 
 /** The total (facet '') and each facet's values, in one statement. */
-function countStatement(options: { table: string; where: string; facets: string[]; layout: Layout }): string {
-  const { table, where, facets, layout } = options;
-  const parts = facets.map((facet) => {
+function countStatement(parts: Parts): Statement {
+  const { find, layout } = parts;
+  const values = parameters();
+  const counted = find.facets.map((facet) => {
     const value = layout.keys[facet]!.many ? `unnest(${column(facet)})` : column(facet);
     return `(SELECT '${facet}' AS facet, value, count(*) AS count
-      FROM (SELECT ${value} AS value FROM ${table} WHERE ${where}) AS of_facet
-      WHERE value IS NOT NULL GROUP BY value ORDER BY count DESC, value LIMIT ${facetSize})`;
+      FROM (SELECT ${value} AS value FROM counted) AS of_facet
+      WHERE value IS NOT NULL GROUP BY value ORDER BY count DESC, value LIMIT ${facetSize + 1})`;
   });
-  return [`(SELECT '' AS facet, '' AS value, count(*) AS count FROM ${table} WHERE ${where})`, ...parts].join(
-    ' UNION ALL ',
-  );
+  const total = `(SELECT '' AS facet, '' AS value, count(*) AS count FROM counted)`;
+  const found = foundIn(parts, ['id', ...new Set(find.facets.map(column))], values);
+  return {
+    text: `WITH counted AS MATERIALIZED (SELECT * FROM ${found}) ${[total, ...counted].join(' UNION ALL ')}`,
+    values: values.list,
+  };
+}
+
+/** Any of the levels, without tokens that a beginning includes. */
+function anyLevel(levels: Level[]): Match {
+  const alternatives = levels.flatMap(({ match }) => alternativesOf(match));
+  const texts = (prefix: boolean) =>
+    alternatives.flatMap((one) => ('token' in one && (one.prefix === true) === prefix ? [one.token] : []));
+  const begun = new Set(texts(true));
+  const exact = [...new Set(texts(false))].filter((token) => !begun.has(token));
+  return {
+    any: [
+      ...[...begun].map((token): Match => ({ token, prefix: true })),
+      ...exact.map((token): Match => ({ token })),
+      ...alternatives.filter((one) => !('token' in one)),
+    ],
+  };
+}
+
+const alternativesOf = (match: Match): Match[] => ('any' in match ? match.any.flatMap(alternativesOf) : [match]);
+
+/** The condition in the syntax of tsquery: quoted, a token is taken as it is. */
+function tsquery(match: Match): string {
+  if ('token' in match) {
+    const text = match.token.replaceAll('\\', '\\\\').replaceAll("'", "''");
+    return `'${text}'${match.prefix ? ':*' : ''}`;
+  }
+  const [parts, operator] = 'any' in match ? [match.any, ' | '] : [match.all, ' & '];
+  return `(${parts.map(tsquery).join(operator)})`;
 }

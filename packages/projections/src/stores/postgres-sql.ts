@@ -2,9 +2,9 @@
  * The SQL of conditions on keys. Names come from a projection's declaration (checked in keys.ts), values are
  * parameters.
  */
-import { alternativesAfter } from './keys.ts';
+import { alternativesAfter, totalOrder } from './keys.ts';
 import { unpackStreams } from './marks.ts';
-import type { Find, KeyLayout, Layout, StoredDocument, TypedCondition, TypedKey } from './store.ts';
+import type { Find, KeyLayout, Layout, Order, StoredDocument, TypedCondition, TypedKey } from './store.ts';
 
 /** A row as it is selected. */
 export interface Row {
@@ -85,6 +85,16 @@ function furtherThan(
   if (!descending) return value === null ? `${name} IS NOT NULL` : `${name} > ${typed(value, kind)}`;
   if (value === null) return undefined;
   return key === undefined ? `${name} < ${typed(value, kind)}` : `(${name} < ${typed(value, kind)} OR ${name} IS NULL)`;
+}
+
+export function orderOf(orderBy: Order[]): string {
+  return totalOrder(orderBy)
+    .map(({ key, descending }) => {
+      // Ids are never null, and NULLS FIRST would be another order than that of their index.
+      if (key === undefined) return descending ? 'id DESC' : 'id';
+      return `${column(key)} ${descending ? 'DESC NULLS LAST' : 'ASC NULLS FIRST'}`;
+    })
+    .join(', ');
 }
 
 /** Conditions as SQL. A list meets one if any value in it does. */

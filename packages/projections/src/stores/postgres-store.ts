@@ -6,7 +6,9 @@ import { CaudalError, unavailable } from '@caudal/kernel/errors.ts';
 import { contentHash } from '@caudal/kernel/ids.ts';
 import type { Database, Statement } from '@caudal/postgres/database.ts';
 import { isDataError, sqlState } from '@caudal/postgres/errors.ts';
-import { boundedConditions, totalOrder } from './keys.ts';
+import { type Analysis, plainAnalysis } from '../search/analysis.ts';
+import { plainKeysOf, textKeysOf, tokensOf } from './full-text.ts';
+import { boundedConditions } from './keys.ts';
 import { packStreams } from './marks.ts';
 import { aggregateStatement } from './postgres-aggregate.ts';
 import { fullText } from './postgres-search.ts';
@@ -14,6 +16,7 @@ import {
   column,
   conditions,
   documents,
+  orderOf,
   type Parameters,
   parameters,
   quoted,
@@ -37,20 +40,28 @@ const undefinedTable = '42P01';
 const deadlock = '40P01';
 const outOfTime = '57014';
 
-/** Opens a store over a database in whose schema it may create tables. `close` leaves the database open. */
-export function openPostgresStore({ database }: { database: Database }): ViewStore {
+export interface PostgresStoreOptions {
+  /** The store may create tables in its schema, and leaves it open. */
+  database: Database;
+  /** How texts are searched. It should be the same in all processes; plainAnalysis if absent. */
+  analysis?: Analysis;
+}
+
+/** Opens a store over a database. */
+export function openPostgresStore({ database, analysis = plainAnalysis }: PostgresStoreOptions): ViewStore {
   return {
     name: 'PostgreSQL',
     searches: true,
+    analysis: analysis.fingerprint,
     viewsPerCall: 128,
-    collection: (name, layout) => collection(database, name, layout),
+    collection: (name, layout) => collection({ database, analysis }, name, layout),
     async close() {},
   };
 }
 
-function collection(database: Database, name: string, layout: Layout): Collection {
+function collection({ database, analysis }: Required<PostgresStoreOptions>, name: string, layout: Layout): Collection {
   const table = quoted(name);
-  const search = fullText({ name, layout });
+  const search = fullText({ name, layout, analysis });
 
   /** An error that is neither the document's fault, nor a missing table, nor a wrong statement becomes UNAVAILABLE. */
   async function guarded<T>(call: Promise<T>): Promise<T> {
@@ -78,7 +89,7 @@ function collection(database: Database, name: string, layout: Layout): Collectio
   const load = prepared(`SELECT id, rev, streams, deleted, view FROM ${table} WHERE id = ANY($1::text[])`);
   const insertOrUpdate = { text: saveStatement(table, layout) };
   async function save(writes: Write[]): Promise<SaveResult> {
-    const batch = JSON.stringify(writes.map((write) => rowOf(write, layout)));
+    const batch = JSON.stringify(writes.map((write) => rowOf(write, layout, analysis)));
     const statement = writes.every(({ revision }) => revision === 1) ? insert : insertOrUpdate;
     const [answer] = await run<{ landed: string[] | null }>({ ...statement, values: [batch, writes.length] });
     const landed = answer!.landed && new Set(answer!.landed);
@@ -87,7 +98,7 @@ function collection(database: Database, name: string, layout: Layout): Collectio
 
   return {
     async create() {
-      for (const text of [...createStatements(name, layout), ...(await search.createStatements(run))]) {
+      for (const text of [...createStatements(name, layout), ...search.createStatements()]) {
         await run({ text }).catch((error: unknown) => {
           // Two processes create at the same time: "IF NOT EXISTS" does not prevent that race.
           if (!['23505', '42P07', '42710'].includes(sqlState(error) ?? '')) throw error;
@@ -115,7 +126,7 @@ function collection(database: Database, name: string, layout: Layout): Collectio
       const values = parameters();
       const text = `SELECT id, rev, streams, deleted, view FROM ${table}
         WHERE ${whereOf(find, layout, values)}
-        ORDER BY ${orderOf(find)} LIMIT ${values.add(find.limit)}`;
+        ORDER BY ${orderOf(find.orderBy)} LIMIT ${values.add(find.limit)}`;
       return documents(await costed(database.query<Row>({ text, values: values.list })));
     },
     async count(where) {
@@ -142,12 +153,12 @@ function collection(database: Database, name: string, layout: Layout): Collectio
       );
     },
     async refresh() {},
-    search: (find) => search.find(find, run),
+    search: (find) => costed(search.find(find, database)),
   };
 }
 
 function createStatements(name: string, layout: Layout): string[] {
-  const columns = Object.entries(layout.keys).map(([key, kind]) => `${column(key)} ${typeOf(kind)}`);
+  const columns = plainKeysOf(layout).map((key) => `${column(key)} ${typeOf(layout.keys[key]!)}`);
   const indexes = layout.indexes.map((keys, place) => {
     const index = quoted(`${name}.${place}`);
     if (layout.keys[keys[0]!]!.many)
@@ -163,6 +174,7 @@ function createStatements(name: string, layout: Layout): string[] {
       'deleted boolean NOT NULL',
       'view jsonb',
       ...columns,
+      ...(textKeysOf(layout).length > 0 ? ['words tsvector'] : []),
     ].join(', ')})`,
     ...indexes,
   ];
@@ -173,14 +185,33 @@ function prepared(text: string): Statement {
   return { name: `views-${contentHash(Buffer.from(text)).toString('hex')}`, text };
 }
 
-function columnsOf(layout: Layout): string[] {
-  return ['id', 'rev', 'streams', 'deleted', 'view', ...Object.keys(layout.keys).map(column)];
+/** The columns, and how a new row and a changed one get each from the batch. */
+function columnsOf(layout: Layout): { names: string[]; inserted: string[]; updated: string[] } {
+  const names = ['id', 'rev', 'streams', 'deleted', 'view', ...plainKeysOf(layout).map(column)];
+  const given = names.map((name) => `batch.${name}`);
+  if (textKeysOf(layout).length === 0) return { names, inserted: given, updated: given };
+  const words = 'array_to_tsvector(batch.words)';
+  return {
+    names: [...names, 'words'],
+    inserted: [...given, words],
+    // Tokens that stay are neither sent nor written again, and need no new entries in the index.
+    updated: [...given, `CASE WHEN batch.same_words THEN t.words ELSE ${words} END`],
+  };
 }
 
 /** The rows of a batch, from its JSON. */
 function recordset(layout: Layout): string {
-  const keys = Object.entries(layout.keys).map(([key, kind]) => `${column(key)} ${typeOf(kind)}`);
-  const record = ['id text COLLATE "C"', 'rev integer', 'streams jsonb', 'deleted boolean', 'view jsonb', ...keys];
+  const keys = plainKeysOf(layout).map((key) => `${column(key)} ${typeOf(layout.keys[key]!)}`);
+  const words = textKeysOf(layout).length > 0 ? ['words text[]', 'same_words boolean'] : [];
+  const record = [
+    'id text COLLATE "C"',
+    'rev integer',
+    'streams jsonb',
+    'deleted boolean',
+    'view jsonb',
+    ...keys,
+    ...words,
+  ];
   return `jsonb_to_recordset($1::jsonb) AS batch (${record.join(', ')})`;
 }
 
@@ -191,54 +222,47 @@ function landed(from: string): string {
 
 /** Inserts those that are not there. */
 function insertStatement(table: string, layout: Layout): string {
-  const columns = columnsOf(layout).join(', ');
+  const { names, inserted } = columnsOf(layout);
   return `WITH inserted AS (
-      INSERT INTO ${table} (${columns}) SELECT ${columns} FROM ${recordset(layout)}
+      INSERT INTO ${table} (${names.join(', ')}) SELECT ${inserted.join(', ')} FROM ${recordset(layout)}
       ORDER BY id ON CONFLICT (id) DO NOTHING RETURNING id
     ) ${landed('inserted')}`;
 }
 
 function saveStatement(table: string, layout: Layout): string {
-  const columns = columnsOf(layout);
+  const { names, inserted, updated } = columnsOf(layout);
   return `WITH batch AS MATERIALIZED (
       SELECT * FROM ${recordset(layout)}
     ), locked AS MATERIALIZED (
       SELECT t.id FROM ${table} AS t JOIN batch USING (id)
       WHERE batch.rev > 1 AND t.rev = batch.rev - 1 ORDER BY t.id FOR UPDATE OF t
     ), updated AS (
-      UPDATE ${table} AS t SET ${columns
+      UPDATE ${table} AS t SET ${names
+        .map((name, place) => `${name} = ${updated[place]}`)
         .slice(1)
-        .map((name) => `${name} = batch.${name}`)
         .join(', ')}
       FROM batch JOIN locked USING (id) WHERE t.id = batch.id AND t.rev = batch.rev - 1 RETURNING t.id
     ), inserted AS (
-      INSERT INTO ${table} (${columns.join(', ')})
-      SELECT ${columns.join(', ')} FROM batch WHERE rev = 1 ORDER BY id
+      INSERT INTO ${table} (${names.join(', ')})
+      SELECT ${inserted.join(', ')} FROM batch WHERE rev = 1 ORDER BY id
       ON CONFLICT (id) DO NOTHING RETURNING id
     ) ${landed('(SELECT id FROM updated UNION ALL SELECT id FROM inserted) AS written')}`;
 }
 
 /** The row as jsonb_to_recordset reads it. int8 goes as text: JavaScript's numbers would round it. */
-function rowOf(write: Write, layout: Layout): Record<string, unknown> {
+function rowOf(write: Write, layout: Layout, analysis: Analysis): Record<string, unknown> {
   const { id, revision, view, keys } = write;
   const streams = packStreams(write);
   const json = (value: TypedKey) => (typeof value === 'bigint' ? value.toString() : value);
   const row: Record<string, unknown> = { id, rev: revision, streams, deleted: view === undefined, view: view ?? null };
-  for (const key of Object.keys(layout.keys)) {
+  for (const key of plainKeysOf(layout)) {
     const value = view === undefined ? null : (keys[key] ?? null);
     row[`k_${key}`] = Array.isArray(value) ? value.map(json) : json(value);
   }
+  if (view === undefined || textKeysOf(layout).length === 0) return row;
+  if (write.sameTexts) row.same_words = true;
+  else row.words = tokensOf(write, layout, analysis);
   return row;
-}
-
-/** As the indexes have it. Ids are never null, and NULLS FIRST would be another order than that of their index. */
-function orderOf({ orderBy }: Find): string {
-  return totalOrder(orderBy)
-    .map(({ key, descending }) => {
-      if (key === undefined) return descending ? 'id DESC' : 'id';
-      return `${column(key)} ${descending ? 'DESC NULLS LAST' : 'ASC NULLS FIRST'}`;
-    })
-    .join(', ');
 }
 
 function whereOf(find: Find, layout: Layout, values: Parameters): string {

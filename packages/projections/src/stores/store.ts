@@ -7,7 +7,7 @@
  * of its content, the call succeeds and `save` returns the document's id in `refused`.
  */
 import { CaudalError } from '@caudal/kernel/errors.ts';
-import type { KeyType } from '../types.ts';
+import type { Facet, KeyType } from '../types.ts';
 
 /** A key's value as the stores get it, after `keys.ts` has checked its type. */
 export type TypedKey = string | bigint | boolean | Date | null;
@@ -18,6 +18,8 @@ export interface KeyLayout {
   many: boolean;
   /** Its values can be added up. */
   summable?: boolean;
+  /** A text whose typing errors are forgiven. */
+  short?: boolean;
 }
 
 /** The keys and indexes of a collection. */
@@ -46,6 +48,8 @@ export interface Write extends StoredDocument {
   /** One more than the revision that was read; 1 if there was none. */
   revision: number;
   keys: Record<string, TypedKey | TypedKey[]>;
+  /** The text keys are those of the view that it replaces: what they are searched by need not be written again. */
+  sameTexts?: boolean;
 }
 
 export interface SaveResult {
@@ -78,20 +82,27 @@ export interface Find {
 }
 
 export interface FullTextFind {
+  /** Empty: every view. A text without a word finds none. */
   text: string;
+  /** Whether typing errors are forgiven. */
+  forgiving: boolean;
   /** Keys of type text, with their weight. */
   fields: Record<string, number>;
   where: TypedCondition[];
   facets: string[];
-  after?: { score: number; id: string };
+  /** As in `Find`; empty: the best first, the id breaks ties. */
+  orderBy: Order[];
+  /** The last document of the page before: its score, its values of `orderBy`'s keys, and its id. */
+  after?: { score: number; keys: TypedKey[]; id: string };
   limit: number;
 }
 
 export interface FullTextFound {
-  /** Best first, the id breaks ties. */
+  /** With `orderBy`, scores are 0. */
   hits: { document: StoredDocument; score: number }[];
+  /** On all pages. */
   total: number;
-  facets: Record<string, { value: string; count: number }[]>;
+  facets: Record<string, Facet>;
 }
 
 /** A grouping: by a key's values, or by their days or months (UTC). */
@@ -123,7 +134,7 @@ export interface AggregationRow {
   computed: TypedKey[];
 }
 
-/** How long a store may find or count, in ms: less than the drivers' time-out, which would look like an outage. */
+/** How long a store may find, count or search, in ms: less than the drivers' time-out, which would look like an outage. */
 export const countMs = 8_000;
 
 /** Finding, counting or aggregating takes too long, or too much memory. It is no outage, and a retry would fail too. */
@@ -157,7 +168,7 @@ export interface Collection {
   refresh(): Promise<void>;
   /** The streams of these documents as `find` sees them, if `find` may see an older state than `load` does. */
   found?(ids: string[]): Promise<Pick<StoredDocument, 'id' | 'streams'>[]>;
-  /** Full-text search, if the store has it. */
+  /** Full-text search, if the store has it. QUERY_TOO_COSTLY if it takes too long. */
   search?(find: FullTextFind): Promise<FullTextFound>;
 }
 
@@ -167,6 +178,8 @@ export interface ViewStore {
   readonly name: string;
   /** Whether its collections can `search`. */
   readonly searches: boolean;
+  /** Of stores that search: which tokens they make of texts. A generation is built with one analysis. */
+  readonly analysis?: string;
   /** The best number of views in one write; Infinity if a call costs more than the views in it. */
   readonly viewsPerCall: number;
   /** A collection; makes no call. */

@@ -5,6 +5,7 @@ import { freshDatabase, type ServerName, serverUrl } from '@caudal/testing/serve
 import { startTcpProxy, type TcpProxy } from '@caudal/testing/tcp-proxy.ts';
 import { Client } from '@elastic/elasticsearch';
 import { MongoClient } from 'mongodb';
+import type { Analysis } from '../search/analysis.ts';
 import { openElasticsearchStore } from '../stores/elasticsearch-store.ts';
 import { openMongodbStore } from '../stores/mongodb-store.ts';
 import { openPostgresStore } from '../stores/postgres-store.ts';
@@ -17,6 +18,12 @@ export interface TestStore {
   /** Where another process finds it: `openStoreAt`. */
   at: string;
   remove(): Promise<void>;
+}
+
+export interface SearchOptions {
+  analysis?: Analysis;
+  /** Of the database, if it is to be another one than the server's. */
+  locale?: string;
 }
 
 function uniqueName(): string {
@@ -43,15 +50,15 @@ async function mongodb(url = serverUrl('mongodb')): Promise<TestStore> {
   };
 }
 
-async function postgres(url?: string): Promise<TestStore> {
-  const fresh = await freshDatabase();
+async function postgres(url?: string, { analysis, locale }: SearchOptions = {}): Promise<TestStore> {
+  const fresh = await freshDatabase({ locale });
   const reached = new URL(fresh.url);
   if (url) reached.host = new URL(url).host;
   await migrate({ url: fresh.url, schema: 'views', sets: [] });
   const databases: ReturnType<typeof openDatabase>[] = [];
   const another = () => {
     databases.push(openDatabase({ url: reached.href, schema: 'views', poolSize: 4 }));
-    return openPostgresStore({ database: databases.at(-1)! });
+    return openPostgresStore({ database: databases.at(-1)!, analysis });
   };
   return {
     store: another(),
@@ -64,11 +71,11 @@ async function postgres(url?: string): Promise<TestStore> {
   };
 }
 
-async function elasticsearch(url = serverUrl('elasticsearch')): Promise<TestStore> {
+async function elasticsearch(url = serverUrl('elasticsearch'), { analysis }: SearchOptions = {}): Promise<TestStore> {
   const prefix = uniqueName();
   const opened: ViewStore[] = [];
   const another = () => {
-    opened.push(openElasticsearchStore({ url, prefix }));
+    opened.push(openElasticsearchStore({ url, prefix, analysis }));
     return opened.at(-1)!;
   };
   return {
@@ -87,7 +94,7 @@ async function elasticsearch(url = serverUrl('elasticsearch')): Promise<TestStor
 
 /** Opens the named store. `url` replaces the server's own, for example by that of a proxy. */
 export const testStores = { mongodb, postgres, elasticsearch } satisfies Partial<
-  Record<ServerName, (url?: string) => Promise<TestStore>>
+  Record<ServerName, (url?: string, search?: SearchOptions) => Promise<TestStore>>
 >;
 
 /** The store of a place that another process has made, which removes it. */

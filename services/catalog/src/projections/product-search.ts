@@ -12,7 +12,7 @@ const blank = Product.fromPartial({});
  */
 export const productSearch: Projection<Product> = {
   name: 'product-search',
-  version: 1,
+  version: 2,
   parts: 4,
   codec: Product,
   follows: [
@@ -45,18 +45,21 @@ export const productSearch: Projection<Product> = {
     }),
   ],
   keys: {
-    title: { type: 'text', of: (view) => view.title },
+    article: { type: 'text', short: true, of: (view) => view.productId },
+    title: { type: 'text', short: true, of: (view) => view.title },
     description: { type: 'text', of: (view) => view.description },
-    category_words: { type: 'text', of: (view) => view.category },
+    category_words: { type: 'text', short: true, of: (view) => view.category },
     category: { type: 'keyword', of: (view) => view.category },
+    currency: { type: 'keyword', of: (view) => view.price?.currency },
     price: { type: 'long', of: (view) => view.price?.minorUnits },
+    create_time: { type: 'timestamp', of: (view) => view.createTime },
     available: { type: 'long', of: (view) => view.available },
     in_stock: { type: 'boolean', of: (view) => view.available > 0n },
     on_sale: { type: 'boolean', of: (view) => isListed(view) && !view.discontinued },
   },
   indexes: [
     ['on_sale', 'category'],
-    ['on_sale', 'price'],
+    ['on_sale', 'currency', 'price'],
   ],
 };
 

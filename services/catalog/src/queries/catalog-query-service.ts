@@ -9,12 +9,12 @@ import {
   type SearchProductsRequest,
 } from '@caudal/contract/gen/caudal/catalog/v1/catalog.ts';
 import { invalidField, notFound } from '@caudal/kernel/errors.ts';
-import type { Condition, StoredView } from '@caudal/projections/types.ts';
+import type { Condition, Query, StoredView } from '@caudal/projections/types.ts';
 import { service } from '@caudal/rpc/types.ts';
 import { isListed } from '../projections/product-search.ts';
 
-/** Weights: a match in the title counts most. */
-const fields = { title: 4, category_words: 2, description: 1 };
+/** What a match in each field counts. */
+const fields = { article: 4, title: 4, category_words: 2, description: 1 };
 
 export function catalogQueryService({ products }: { products: SearchReader<Product> }) {
   return service(CatalogQueryServiceService, {
@@ -31,32 +31,59 @@ export function catalogQueryService({ products }: { products: SearchReader<Produ
           fields,
           where: conditions(request),
           facets: ['category'],
+          orderBy: order(request),
           limit: pageLimit(request.pageSize),
           pageToken: request.pageToken,
         },
         call,
       );
-      const categories = page.facets.category ?? [];
+      const { values: categories, more } = page.facets.category!;
       return {
         products: page.views.map(message),
         nextPageToken: page.nextPageToken,
         totalSize: BigInt(page.total),
         categories: categories.map(({ value, count }) => ({ category: value, count: BigInt(count) })),
+        moreCategories: more,
       };
     },
   });
 }
 
-function conditions({ categories, minPrice, maxPrice, availableOnly }: SearchProductsRequest): Condition[] {
+/** Refused: INVALID_ARGUMENT, if prices are compared without a currency. */
+function conditions(request: SearchProductsRequest): Condition[] {
+  const { categories, currency, minPrice, maxPrice, availableOnly } = request;
   if (minPrice !== undefined && maxPrice !== undefined && minPrice > maxPrice) {
     throw invalidField('min_price', 'must not be above max_price');
   }
   const where: Condition[] = [{ key: 'on_sale', equals: true }];
   if (categories.length > 0) where.push({ key: 'category', in: categories });
-  if (minPrice !== undefined || maxPrice !== undefined)
+  if (currency) where.push({ key: 'currency', equals: currency });
+  if (minPrice !== undefined || maxPrice !== undefined) {
+    if (!currency) throw invalidField('currency', 'must be given with min_price or max_price');
     where.push({ key: 'price', atLeast: minPrice, atMost: maxPrice });
+  }
   if (availableOnly) where.push({ key: 'in_stock', equals: true });
   return where;
+}
+
+/** As AIP-132 writes orders: a field, with "desc" behind it for the other direction. */
+const orders: Record<string, Query['orderBy']> = {
+  '': [],
+  price: [{ key: 'price' }],
+  'price desc': [{ key: 'price', descending: true }],
+  create_time: [{ key: 'create_time' }],
+  'create_time desc': [{ key: 'create_time', descending: true }],
+};
+
+/** Refused: INVALID_ARGUMENT, for another order, and for one by price without a currency. */
+function order({ orderBy, currency }: SearchProductsRequest): Query['orderBy'] {
+  const name = orderBy.trim().replaceAll(/ +/g, ' ');
+  if (!Object.hasOwn(orders, name)) {
+    const known = Object.keys(orders).filter((each) => each !== '');
+    throw invalidField('order_by', `must be empty or one of: ${known.join(', ')}`);
+  }
+  if (name.startsWith('price') && !currency) throw invalidField('currency', 'must be given with an order by price');
+  return orders[name];
 }
 
 function message(stored: StoredView<Product>): Product {

@@ -132,15 +132,18 @@ export interface GetProductRequest {
 }
 
 export interface SearchProductsRequest {
-  /** Words of the title, description or category. Empty finds all products. */
+  /**
+   * Words, or their beginnings, of the id, title, description or category. All of them must be found. Absent finds all
+   * products; a text without a word finds none.
+   */
   query: string;
   /** Only products of these categories. */
   categories: string[];
-  /** Only products at this price or above, in minor units. */
+  /** Only products at this price or above, in minor units of the field currency, which must be given too. */
   minPrice?:
     | bigint
     | undefined;
-  /** Only products at this price or below, in minor units. */
+  /** Only products at this price or below, in minor units of the field currency, which must be given too. */
   maxPrice?:
     | bigint
     | undefined;
@@ -151,18 +154,31 @@ export interface SearchProductsRequest {
   /** The next page token of the previous answer. Absent for the first page. */
   pageToken: string;
   /** The fields of each product; all of them if absent. */
-  readMask: string[] | undefined;
+  readMask:
+    | string[]
+    | undefined;
+  /** Only products with a price in this currency: ISO 4217. */
+  currency?:
+    | string
+    | undefined;
+  /**
+   * "price", "price desc", "create_time" or "create_time desc": the order of the products. Absent: the best match first. The order by price
+   * needs the field currency.
+   */
+  orderBy: string;
 }
 
 export interface SearchProductsResponse {
-  /** The products found, the best match first. */
+  /** The products found, in the order of the request. */
   products: Product[];
   /** The page token of the next page. Empty at the end of the list. */
   nextPageToken: string;
   /** The number of products found, on all pages. */
   totalSize: bigint;
-  /** The number of products found in each category, the largest first. */
+  /** The number of products found in each category, the largest first: 100 categories at most. */
   categories: SearchProductsResponse_CategoryCount[];
+  /** Whether there are more categories. */
+  moreCategories: boolean;
 }
 
 /** The number of products of one category. */
@@ -1342,6 +1358,8 @@ function createBaseSearchProductsRequest(): SearchProductsRequest {
     pageSize: 0,
     pageToken: "",
     readMask: undefined,
+    currency: undefined,
+    orderBy: "",
   };
 }
 
@@ -1376,6 +1394,12 @@ export const SearchProductsRequest: MessageFns<SearchProductsRequest> = {
     }
     if (message.readMask !== undefined) {
       FieldMask.encode(FieldMask.wrap(message.readMask), writer.uint32(66).fork()).join();
+    }
+    if (message.currency !== undefined) {
+      writer.uint32(74).string(message.currency);
+    }
+    if (message.orderBy !== "") {
+      writer.uint32(82).string(message.orderBy);
     }
     return writer;
   },
@@ -1457,6 +1481,22 @@ export const SearchProductsRequest: MessageFns<SearchProductsRequest> = {
             message.readMask = FieldMask.unwrap(FieldMask.decode(reader, reader.uint32()));
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.currency = reader.string();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.orderBy = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1505,6 +1545,12 @@ export const SearchProductsRequest: MessageFns<SearchProductsRequest> = {
         : isSet(object.read_mask)
         ? FieldMask.unwrap(FieldMask.fromJSON(object.read_mask))
         : undefined,
+      currency: isSet(object.currency) ? globalThis.String(object.currency) : undefined,
+      orderBy: isSet(object.orderBy)
+        ? globalThis.String(object.orderBy)
+        : isSet(object.order_by)
+        ? globalThis.String(object.order_by)
+        : "",
     };
   },
 
@@ -1534,6 +1580,12 @@ export const SearchProductsRequest: MessageFns<SearchProductsRequest> = {
     if (message.readMask !== undefined) {
       obj.readMask = FieldMask.toJSON(FieldMask.wrap(message.readMask));
     }
+    if (message.currency !== undefined) {
+      obj.currency = message.currency;
+    }
+    if (message.orderBy !== "") {
+      obj.orderBy = message.orderBy;
+    }
     return obj;
   },
 
@@ -1554,12 +1606,14 @@ export const SearchProductsRequest: MessageFns<SearchProductsRequest> = {
     message.pageSize = object.pageSize ?? 0;
     message.pageToken = object.pageToken ?? "";
     message.readMask = object.readMask ?? undefined;
+    message.currency = object.currency ?? undefined;
+    message.orderBy = object.orderBy ?? "";
     return message;
   },
 };
 
 function createBaseSearchProductsResponse(): SearchProductsResponse {
-  return { products: [], nextPageToken: "", totalSize: 0n, categories: [] };
+  return { products: [], nextPageToken: "", totalSize: 0n, categories: [], moreCategories: false };
 }
 
 export const SearchProductsResponse: MessageFns<SearchProductsResponse> = {
@@ -1578,6 +1632,9 @@ export const SearchProductsResponse: MessageFns<SearchProductsResponse> = {
     }
     for (const v of message.categories) {
       SearchProductsResponse_CategoryCount.encode(v!, writer.uint32(34).fork()).join();
+    }
+    if (message.moreCategories !== false) {
+      writer.uint32(40).bool(message.moreCategories);
     }
     return writer;
   },
@@ -1627,6 +1684,14 @@ export const SearchProductsResponse: MessageFns<SearchProductsResponse> = {
             message.categories.push(SearchProductsResponse_CategoryCount.decode(reader, reader.uint32()));
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.moreCategories = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1655,6 +1720,11 @@ export const SearchProductsResponse: MessageFns<SearchProductsResponse> = {
       categories: globalThis.Array.isArray(object?.categories)
         ? object.categories.map((e: any) => SearchProductsResponse_CategoryCount.fromJSON(e))
         : [],
+      moreCategories: isSet(object.moreCategories)
+        ? globalThis.Boolean(object.moreCategories)
+        : isSet(object.more_categories)
+        ? globalThis.Boolean(object.more_categories)
+        : false,
     };
   },
 
@@ -1672,6 +1742,9 @@ export const SearchProductsResponse: MessageFns<SearchProductsResponse> = {
     if (message.categories?.length) {
       obj.categories = message.categories.map((e) => SearchProductsResponse_CategoryCount.toJSON(e));
     }
+    if (message.moreCategories !== false) {
+      obj.moreCategories = message.moreCategories;
+    }
     return obj;
   },
 
@@ -1684,6 +1757,7 @@ export const SearchProductsResponse: MessageFns<SearchProductsResponse> = {
     message.nextPageToken = object.nextPageToken ?? "";
     message.totalSize = (object.totalSize !== undefined && object.totalSize !== null) ? BigInt(object.totalSize) : 0n;
     message.categories = object.categories?.map((e) => SearchProductsResponse_CategoryCount.fromPartial(e)) || [];
+    message.moreCategories = object.moreCategories ?? false;
     return message;
   },
 };
@@ -1876,7 +1950,10 @@ export const CatalogQueryServiceService = {
     responseSerialize: (value: Product): Buffer => Buffer.from(Product.encode(value).finish()),
     responseDeserialize: (value: Buffer): Product => Product.decode(value),
   },
-  /** Full-text search. With Elasticsearch it tolerates typing errors. It counts the products found by category. */
+  /**
+   * Finds products on sale by words of their texts and by their ids, in any spelling. If nothing is found, typing errors are
+   * forgiven. It counts the products found by category.
+   */
   searchProducts: {
     path: "/caudal.catalog.v1.CatalogQueryService/SearchProducts" as const,
     requestStream: false as const,
@@ -1893,7 +1970,10 @@ export const CatalogQueryServiceService = {
 export interface CatalogQueryServiceServer extends UntypedServiceImplementation {
   /** One product. */
   getProduct: handleUnaryCall<GetProductRequest, Product>;
-  /** Full-text search. With Elasticsearch it tolerates typing errors. It counts the products found by category. */
+  /**
+   * Finds products on sale by words of their texts and by their ids, in any spelling. If nothing is found, typing errors are
+   * forgiven. It counts the products found by category.
+   */
   searchProducts: handleUnaryCall<SearchProductsRequest, SearchProductsResponse>;
 }
 
