@@ -6,6 +6,7 @@ import { loadConfig, type Settings } from '@caudal/config/config.ts';
 import { contract, type MethodContract } from '@caudal/contract/descriptors.ts';
 import type { HttpRule } from '@caudal/contract/http-rule.ts';
 import { isMultiStream } from '@caudal/projections/multi-stream/types.ts';
+import { corsAnswerHeaders, corsRequestHeaders } from '@caudal/rpc/rest/cors.ts';
 import { appendingRoles, connectionParts } from '@caudal/server/connections.ts';
 import { contexts } from '@caudal/server/contexts.ts';
 import { type HandlerDefinition, handlerDefinitions } from '@caudal/server/handlers/definitions.ts';
@@ -72,6 +73,20 @@ export async function topology(): Promise<ContextTopology[]> {
 
 /** What the chart needs to add up the connections of a release to PostgreSQL, as `connectionsOf` does for a process. */
 export const connections = { poolSize: Number(settings.CAUDAL_POOL_SIZE.default), appendingRoles, ...connectionParts };
+
+const methods = new Set(
+  contract()
+    .methods()
+    .flatMap(({ http }) => http.map(({ method }) => method)),
+);
+
+/** What web pages of other origins may do, for a gateway that answers preflights instead of the listener. */
+export const cors = {
+  methods: ['HEAD', ...methods].sort(),
+  requestHeaders: corsRequestHeaders,
+  answerHeaders: corsAnswerHeaders,
+  maxAge: settings.CAUDAL_CORS_MAX_AGE.default,
+};
 
 /** Deprecated names that values may still use, by what each is called now. */
 export const formerNames: { roles: Record<string, string>; settings: Record<string, string> } = {

@@ -3,6 +3,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { contract } from '@caudal/contract/descriptors.ts';
+import { corsAnswerHeaders, corsRequestHeaders } from '@caudal/rpc/rest/cors.ts';
 import { expect, test } from '@jest/globals';
 import { parse, stringify } from 'yaml';
 import {
@@ -233,6 +234,44 @@ describeWithTools(['helm'], 'Kong', ({ helm }) => {
       config: object;
     };
     expect(limit.config).toMatchObject({ limit_by: 'consumer', minute: 60 });
+  });
+
+  test('web pages may call by the settings of the listeners, or by the older value; Kong answers as they do', async () => {
+    const pluginOf = (release: Rendered) =>
+      release.manifests.find(({ metadata }) => metadata.name === 'caudal-cors') as unknown as
+        | { config: Record<string, unknown> }
+        | undefined;
+    const methods = [...new Set(open.flatMap(({ http }) => http.map(({ method }) => method)))];
+    const settings = {
+      CAUDAL_CORS_ORIGINS: 'https://shop.example, http://localhost:5173',
+      CAUDAL_CORS_MAX_AGE: '1.5m',
+    };
+    const release = await render(helm!, laidOver(presets.small!, { kong: { enabled: true }, settings }));
+    expect(pluginOf(release)!.config).toEqual({
+      origins: ['https://shop.example', 'http://localhost:5173'],
+      methods: ['HEAD', ...methods].sort(),
+      headers: corsRequestHeaders,
+      exposed_headers: corsAnswerHeaders,
+      credentials: false,
+      max_age: 90,
+    });
+    for (const { metadata } of ofKind(release, 'Ingress').filter(({ metadata: of }) =>
+      /-rest-(get|post|patch)$/.test(of.name),
+    ))
+      expect(metadata.annotations!['konghq.com/methods']).toContain('OPTIONS');
+    const older = await kong({
+      corsOrigins: ['https://shop.example'],
+      auth: 'key-auth',
+      consumers: { a: { credentials: ['b'] } },
+    });
+    expect(pluginOf(older)!.config).toMatchObject({
+      origins: ['https://shop.example'],
+      headers: [...corsRequestHeaders, 'apikey'],
+      max_age: 600,
+    });
+    expect(pluginOf(await kong())).toBeUndefined();
+    const both = laidOver(presets.small!, { kong: { enabled: true, corsOrigins: ['https://shop.example'] }, settings });
+    await expect(render(helm!, both)).rejects.toThrow(/leave kong.corsOrigins out/);
   });
 
   test('limits count for each caller: by its token, since with jwt all callers of an issuer are one consumer', async () => {

@@ -240,6 +240,56 @@ export function describeReads(system: () => System): void {
       expect(sizes).toEqual([5, 5, 5, 5, 3]);
     });
 
+    it("a wallet's statement is in the order of its events, however close they are", async () => {
+      const walletId = await newCustomer(api(), 0);
+      const deposits = Array.from({ length: 24 }, () => api().call('Deposit', { walletId, amount: pounds(1) }));
+      const after = { after: (await Promise.all(deposits)).at(-1)!.token! };
+      await api().call('ListTransactions', { walletId }, after);
+      const statement = async (orderBy: string) => {
+        const found: Json[] = [];
+        let pageToken = '';
+        do {
+          const page = { walletId, orderBy, pageSize: 7, ...(pageToken && { pageToken }) };
+          const { body } = await api().call('ListTransactions', page);
+          found.push(...body.transactions);
+          pageToken = body.nextPageToken;
+        } while (pageToken && found.length < 50);
+        return found.map(({ balance }: Json) => Number(balance.minorUnits));
+      };
+      await until(
+        'all of it',
+        () => statement(''),
+        ({ length }) => length === 24,
+      );
+      const lastFirst = Array.from({ length: 24 }, (_, index) => 24 - index);
+      expect(await statement('')).toEqual(lastFirst);
+      expect(await statement('create_time')).toEqual(lastFirst.toReversed());
+    });
+
+    it('a customer with the id of a token issuer uses the shop over REST', async () => {
+      const customerId = `auth0|${unique('x')}/a+b=@example.org`;
+      const permissions = [
+        ...['customers.customers.read', 'customers.customers.write', 'payments.payments.read'],
+        ...['orders.orders.read', 'orders.orders.place'],
+      ];
+      const own = api().as(await system().token({ subject: customerId, permissions }));
+      await own.call('RegisterCustomer', { customerId, email: '用户@例子.广告' });
+      expect((await own.call('GetCustomer', { customerId })).body).toMatchObject({
+        customerId,
+        email: '用户@例子.广告',
+      });
+      expect((await own.call('UpdateCustomer', { customerId, email: '' })).body.email).toBe('');
+      const productId = await newProduct(api());
+      const { orderId, reply } = await placeOrder(own, { customerId, productId, card: 'tok_approved' });
+      const { orders } = (await own.call('ListOrders', { customerId }, { after: reply.token })).body;
+      expect(orders).toMatchObject([{ orderId, customerId }]);
+      await orderConfirmed(api(), orderId);
+      const { payments } = (await own.call('ListPayments', { customerId })).body;
+      expect(payments.map(({ paymentId }: Json) => paymentId)).toEqual([orderId]);
+      const other = await own.send('ListOrders', { customerId: 'auth0|another' });
+      expect(other).toMatchObject({ status: 403, body: { reason: 'NOT_OWNER' } });
+    });
+
     it('a page token of another query is refused', async () => {
       const walletId = await newCustomer(api(), 5);
       const { token } = await api().call('Deposit', { walletId, amount: pounds(1) });

@@ -50,7 +50,7 @@ const heapGrowthMib = 32;
 /** As fast as four callers can: more messages than consumers hold, and than they handle in seconds. */
 const burstS = 6;
 /** The slowest handler of wallet events: it writes a document for each deposit. */
-const follower = 'wallet-transactions.v1.1';
+const follower = 'wallet-transactions.v2.1';
 /** CAUDAL_PREFETCH's default. */
 const prefetch = 512;
 /** The memory of a process that follows events, however many messages wait for it. */

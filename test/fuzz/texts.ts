@@ -12,7 +12,9 @@ const utf8 = (text: string) => Buffer.from(text, 'utf8');
 const good: Record<string, readonly string[]> = {
   currency: ['GBP', 'EUR', 'XXX'],
   country: ['GB', 'United Kingdom'],
-  email: ['ada@example.com', ''],
+  customer_id: ['auth0|5f7c8ec7', 'urn:example:user:42', '/+9aB3=='],
+  email: ['ada@example.com', '用户@例子.广告', ''],
+  order_by: ['', 'create_time', 'available desc', 'balance', 'product_id'],
   kind: ['standard', 'premium', ''],
   domain: contract()
     .methods()

@@ -42,16 +42,19 @@ export async function readFacts({ plan, idPrefix, clock, signal, ...options }: F
     collect(async (token) => {
       const fields = [...orderFields, 'shipment', 'reference'];
       const status = OrderStatus.ORDER_STATUS_UNSPECIFIED;
-      const answer = await api.orderQueries.listOrders({ customerId: '', status, ...page(token, fields) });
+      const answer = await api.orderQueries.listOrders({ customerId: '', status, orderBy: '', ...page(token, fields) });
       return { items: answer.orders, next: answer.nextPageToken };
     }),
     collect(async (token) => {
-      const answer = await api.stockQueries.listStockItems(page(token, ['product_id', 'on_hand', 'reserved']));
+      const answer = await api.stockQueries.listStockItems({
+        orderBy: '',
+        ...page(token, ['product_id', 'on_hand', 'reserved']),
+      });
       return { items: answer.stockItems, next: answer.nextPageToken };
     }),
     collect(async (token) => {
       const fields = ['wallet_id', 'customer_id', 'balance'];
-      const answer = await api.walletQueries.listWallets({ customerId: '', ...page(token, fields) });
+      const answer = await api.walletQueries.listWallets({ customerId: '', orderBy: '', ...page(token, fields) });
       return { items: answer.wallets, next: answer.nextPageToken };
     }),
   ]);

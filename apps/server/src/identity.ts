@@ -30,15 +30,15 @@ const SERVICE_TOKEN_SECONDS = 300;
 /** The settings of an identity. */
 export type IdentityValues = Pick<
   RuntimeValues,
-  'CAUDAL_AUTH' | 'CAUDAL_JWKS' | 'CAUDAL_SERVICE_KEY' | 'CAUDAL_ISSUER' | 'CAUDAL_AUDIENCE'
+  'CAUDAL_AUTH' | 'CAUDAL_JWKS' | 'CAUDAL_SERVICE_KEY' | 'CAUDAL_ISSUER' | 'CAUDAL_AUDIENCE' | 'CAUDAL_CUSTOMER_CLAIM'
 >;
 
 /** `keyDirectory`: where a key is made if none is configured; undefined: none is made. */
 export async function openIdentity(values: IdentityValues, keyDirectory: string | undefined): Promise<Identity> {
-  const { CAUDAL_ISSUER: issuer, CAUDAL_AUDIENCE: audience } = values;
+  const { CAUDAL_ISSUER: issuer, CAUDAL_AUDIENCE: audience, CAUDAL_CUSTOMER_CLAIM: claim } = values;
   const { keys, signingKey } = await findKeys(values, keyDirectory);
   return {
-    auth: values.CAUDAL_AUTH === 'off' ? 'off' : authenticator({ keys: keys!, issuer, audience }),
+    auth: values.CAUDAL_AUTH === 'off' ? 'off' : authenticator({ keys: keys!, issuer, audience, claim }),
     callerOf: ({ name, permissions }) => ({ subject: `service:${name}`, permissions: new Set(permissions) }),
     tokensOf({ name, permissions }) {
       if (!signingKey) return undefined;
@@ -46,7 +46,7 @@ export async function openIdentity(values: IdentityValues, keyDirectory: string 
       return tokenSource({ ...content, subject: `service:${name}` });
     },
     sign: (subject, permissions, ttlSeconds) =>
-      signingKey && signToken({ key: signingKey, issuer, audience, subject, permissions, ttlSeconds }),
+      signingKey && signToken({ key: signingKey, issuer, audience, claim, subject, permissions, ttlSeconds }),
   };
 }
 

@@ -111,11 +111,15 @@ async function openListeners(app: App): Promise<RunningServer> {
     },
     webhookSecrets: webhookSecrets({ services, settings, values, development: !values.DATABASE_URL }),
     grpc: { host, port: values.CAUDAL_GRPC_PORT },
-    rest: services.length > 0 ? { host, port: values.CAUDAL_REST_PORT } : undefined,
+    rest: services.length > 0 ? { host, port: values.CAUDAL_REST_PORT, cors: corsOf(values) } : undefined,
     limits: { maxConcurrent: values.CAUDAL_MAX_CONCURRENT_CALLS },
     reflection: values.CAUDAL_REFLECTION,
     live: () => lifecycle.isLive(),
     ready: () => lifecycle.isReady(),
     ending: lifecycle.ending,
   }).catch(atPorts(values));
+}
+
+function corsOf({ CAUDAL_CORS_ORIGINS: origins, CAUDAL_CORS_MAX_AGE: maxAge }: RuntimeValues) {
+  return origins && { origins, maxAgeSeconds: Math.floor(maxAge / 1000) };
 }

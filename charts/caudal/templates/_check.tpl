@@ -141,6 +141,9 @@ Rules between values that a schema can't express. A message names the value and 
 {{- if and (eq $v.kong.rateLimit.policy "redis") (not $v.kong.rateLimit.redisHost) }}
   {{- $problems = append $problems "kong.rateLimit.policy is redis: set kong.rateLimit.redisHost." }}
 {{- end }}
+{{- if and $v.kong.corsOrigins (hasKey $v.settings "CAUDAL_CORS_ORIGINS") }}
+  {{- $problems = append $problems "kong.corsOrigins and settings.CAUDAL_CORS_ORIGINS are both set: leave kong.corsOrigins out, the setting is for Kong too." }}
+{{- end }}
 {{- /* Connections to PostgreSQL, with everything at its maximum. */}}
 {{- $connections := include "caudal.connections" . | fromYaml }}
 {{- if gt (int $connections.total) (int $v.database.maxConnections) }}

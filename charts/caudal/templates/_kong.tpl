@@ -54,15 +54,18 @@ gRPC together. An ingress controller has it for each Ingress, since others may s
     {{- end }}
 {{- end }}
 {{- end }}
-{{- if $k.corsOrigins }}
+{{- $cors := include "caudal.cors" . | fromJson }}
+{{- if $cors.origins }}
 - plugin: cors
   restOnly: true
+  # As Caudal itself does. Kong answers preflights for it.
   config:
-    origins: {{ toJson $k.corsOrigins }}
-    methods: [GET, POST, PATCH, PUT, DELETE, OPTIONS]
-    headers: [authorization, content-type, idempotency-key, if-match, if-none-match, apikey, consistency-token, x-request-id]
-    exposed_headers: [etag, age, consistency-token, x-request-id, retry-after, location]
-    max_age: 600
+    origins: {{ toJson $cors.origins }}
+    methods: {{ toJson $cors.methods }}
+    headers: {{ toJson $cors.requestHeaders }}
+    exposed_headers: {{ toJson $cors.answerHeaders }}
+    credentials: false
+    max_age: {{ $cors.maxAgeSeconds }}
 {{- end }}
 {{- if $k.otlpTracesEndpoint }}
 - plugin: opentelemetry
@@ -71,6 +74,23 @@ gRPC together. An ingress controller has it for each Ingress, since others may s
     resource_attributes: { service.name: kong }
     propagation: { default_format: w3c, extract: [w3c], inject: [w3c] }
 {{- end }}
+{{- end }}
+
+{{/*
+What web pages may do: the settings of the listeners, or the older value of Kong alone, with the lists of methods and headers that the code
+has.
+*/}}
+{{- define "caudal.cors" -}}
+{{- $known := (include "caudal.contexts" . | fromYaml).cors }}
+{{- $settings := .Values.settings | default dict }}
+{{- $origins := list }}
+{{- range splitList "," ($settings.CAUDAL_CORS_ORIGINS | default "") }}{{ with trim . }}{{ $origins = append $origins . }}{{ end }}{{ end }}
+{{- $age := $settings.CAUDAL_CORS_MAX_AGE | default $known.maxAge }}
+{{- $unit := get (dict "ms" 0.001 "s" 1.0 "m" 60.0 "h" 3600.0 "d" 86400.0) (regexFind "[a-z]+$" $age) }}
+{{- $headers := $known.requestHeaders }}
+{{- if eq .Values.kong.auth "key-auth" }}{{ $headers = append $headers "apikey" }}{{ end }}
+{{- dict "origins" ($origins | default .Values.kong.corsOrigins) "methods" $known.methods "requestHeaders" $headers "answerHeaders" $known.answerHeaders
+    "maxAgeSeconds" (mulf (regexFind "^[0-9.]+" $age | float64) $unit | int) | toJson }}
 {{- end }}
 
 {{/* An Ingress of a workload's listener: `workload`, `listener`, `suffix`, `paths`, `pathType`, `plugins`, `annotations`, `root`. */}}

@@ -44,7 +44,7 @@ export interface MethodContract extends Serving {
 }
 
 /** By the numbers of caudal.TextForm. */
-const textForms = ['line', 'lines', 'currency'] as const;
+const textForms = ['line', 'lines', 'currency', 'email', 'customerId'] as const;
 export type TextForm = (typeof textForms)[number];
 
 export interface Contract {

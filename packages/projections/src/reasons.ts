@@ -14,12 +14,13 @@ export const reasons = {
   VIEW_NOT_BUILT: { code: 'UNAVAILABLE', meaning: 'The view is being built for the first time. Try again.' },
   PAGE_TOKEN_EXPIRED: {
     code: 'INVALID_ARGUMENT',
-    meaning: 'The page token belongs to a generation of the view that was dropped. Start from the first page.',
+    meaning:
+      'The page token belongs to a generation of the view that was dropped, or to an order that the list had in another version. Start from the first page.',
   },
   QUERY_TOO_COSTLY: {
     code: 'RESOURCE_EXHAUSTED',
     meaning:
-      'Counting, adding up or searching the views takes too long, or makes too many groups. Narrow the conditions, or group by less.',
+      'Listing, counting, adding up or searching the views takes too long, or makes too many groups. Narrow the conditions, or group by less.',
   },
   TOO_MANY_AGGREGATES: {
     code: 'RESOURCE_EXHAUSTED',

@@ -132,6 +132,8 @@ export interface Query {
   where?: Condition[];
   /** Keys to order by; the id breaks ties. Default: by id. */
   orderBy?: { key: string; descending?: boolean }[];
+  /** The order as the caller asks for it, if there are several: page tokens name it. */
+  order?: string;
   limit: number;
   /** From the page before. */
   pageToken?: string;

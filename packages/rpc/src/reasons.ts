@@ -39,6 +39,11 @@ export const reasons = {
     code: 'UNIMPLEMENTED',
     meaning: 'The path is served, but not with this HTTP method. The Allow header has those that are.',
   },
+  CORS_REFUSED: {
+    code: 'PERMISSION_DENIED',
+    meaning:
+      'A web page asks whether it may call, and its origin is not in CAUDAL_CORS_ORIGINS, or the path does not have this method.',
+  },
   TOKEN_MISSING: { code: 'UNAUTHENTICATED', meaning: 'The call carries no `Authorization: Bearer` token.' },
   TOKEN_INVALID: {
     code: 'UNAUTHENTICATED',

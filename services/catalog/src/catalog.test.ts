@@ -28,9 +28,9 @@ describe('commands', () => {
         requestId: '',
         productId: 'P1',
         etag: '',
-        title: '',
-        description: '',
-        category: '',
+        title: undefined,
+        description: undefined,
+        category: undefined,
         updateMask: undefined,
         ...change,
       },
@@ -66,9 +66,12 @@ describe('commands', () => {
     expect(await api.relistProduct(product, testCall())).toMatchObject({ discontinued: false, etag: '5' });
   });
 
-  test('an update sets the fields of its mask, or without one the fields that are not empty', async () => {
+  test('an update sets the fields of its mask, or without one those that are there, also to empty', async () => {
     await create();
     expect(await update({ title: 'Cup' })).toMatchObject({ title: 'Cup', description: 'For tea' });
+    expect(await update({ description: '' })).toMatchObject({ title: 'Cup', description: '', category: 'kitchen' });
+    expect(await update({ description: 'For tea', updateMask: [] })).toMatchObject({ description: 'For tea' });
+    expect(await refusalOf(update({ title: '' }))).toEqual({ code: 'INVALID_ARGUMENT', reason: 'INVALID_FIELD' });
     expect(await update({ updateMask: ['description'], title: 'ignored' })).toMatchObject({
       title: 'Cup',
       description: '',

@@ -85,6 +85,9 @@ describe('a customer', () => {
     expect(await masked(['email', 'country'], { email: 'a@b.c' })).toMatchObject({ email: 'a@b.c', country: '' });
     expect(await masked(['*'], { displayName: 'Eve' })).toMatchObject({ displayName: 'Eve', email: '', country: '' });
     expect((await refusalOf(masked(['customer_id']))).reason).toBe('INVALID_FIELD');
+    // A mask without a path is none.
+    expect(await masked([], { email: 'e@f.g' })).toMatchObject({ displayName: 'Eve', email: 'e@f.g' });
+    expect(await masked([], { email: '' })).toMatchObject({ displayName: 'Eve', email: '' });
   });
 
   test('writes no personal data in plain text once there is a cipher, and reads the same', async () => {

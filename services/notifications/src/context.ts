@@ -3,12 +3,15 @@ import { setting } from '@caudal/config/setting.ts';
 import { defineContext } from '@caudal/context/context.ts';
 import { CustomerQueryServiceService } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
 import { OrderQueryServiceService } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
+import { PaymentQueryServiceService } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
 import { ShippingQueryServiceService } from '@caudal/contract/gen/caudal/shipping/v1/shipping.ts';
 import { createSagaHandler } from '@caudal/sagas/saga-handler.ts';
 import { notificationDecider } from './domain/notification.ts';
 import { logMailer, smtpMailer } from './mailer.ts';
 import { orderMails } from './sagas/order-mails.ts';
+import { refundMails } from './sagas/refund-mails.ts';
 import { shipmentMails } from './sagas/shipment-mails.ts';
+import { parseSender } from './sender.ts';
 
 export const notifications = defineContext({
   name: 'notifications',
@@ -18,14 +21,20 @@ export const notifications = defineContext({
       optional: true,
       protocols: ['smtp', 'smtps'],
     }),
-    NOTIFICATIONS_MAIL_FROM: setting.string({
-      description: 'The sender of mails.',
-      default: 'Caudal <orders@localhost>',
-    }),
+    NOTIFICATIONS_MAIL_FROM: setting.parsed(
+      {
+        description: 'The sender of mails.',
+        default: 'Caudal <orders@localhost>',
+        expects: 'a mail address, with or without a name: Shop <orders@shop.example>',
+        secrecy: 'public',
+      },
+      parseSender,
+    ),
   },
   permissions: [
     'customers.customers.read:any',
     'orders.orders.read:any',
+    'payments.payments.read:any',
     'shipping.shipments.read:any',
     'log.events.read',
     'log.events.follow',
@@ -35,14 +44,17 @@ export const notifications = defineContext({
   queries: () => [],
   projections: [],
   sagas: ({ aggregates, client, database, clock, signal, settings }) => {
-    const mails = {
-      orders: client(OrderQueryServiceService),
-      customers: client(CustomerQueryServiceService),
-      mailer: settings.NOTIFICATIONS_MAIL_URL
-        ? smtpMailer({ url: settings.NOTIFICATIONS_MAIL_URL, from: settings.NOTIFICATIONS_MAIL_FROM })
-        : logMailer(),
-    };
-    const sagas = [orderMails(mails), shipmentMails({ ...mails, shipping: client(ShippingQueryServiceService) })];
+    const orders = client(OrderQueryServiceService);
+    const customers = client(CustomerQueryServiceService);
+    const mailer = settings.NOTIFICATIONS_MAIL_URL
+      ? smtpMailer({ url: settings.NOTIFICATIONS_MAIL_URL, from: settings.NOTIFICATIONS_MAIL_FROM })
+      : logMailer();
+    const mails = { orders, customers, mailer };
+    const sagas = [
+      orderMails(mails),
+      shipmentMails({ ...mails, shipping: client(ShippingQueryServiceService) }),
+      refundMails({ ...mails, payments: client(PaymentQueryServiceService) }),
+    ];
     return sagas.map((saga) => createSagaHandler({ saga, aggregates, database, clock, signal }));
   },
 });

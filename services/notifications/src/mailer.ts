@@ -1,16 +1,19 @@
 /** Sends mail by SMTP, or writes it to the log in development. */
 
+import { asciiDomainOf } from '@caudal/contract/mail-address.ts';
 import { unavailable } from '@caudal/kernel/errors.ts';
 import type { Running } from '@caudal/kernel/lifetime.ts';
 import { sleep } from '@caudal/kernel/time.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import { withSpan } from '@caudal/telemetry/spans.ts';
 import { createTransport } from 'nodemailer';
+import type { Sender } from './sender.ts';
 
 export interface Mail {
   /** The same for every attempt at this mail. */
   id: string;
-  to: { name: string; address: string };
+  /** The address alone: a name would be what its owner wrote. */
+  to: string;
   subject: string;
   text: string;
 }
@@ -29,8 +32,7 @@ export interface Mailer extends Running {
 export interface SmtpOptions {
   /** `smtp://user:password@host:587`, or `smtps://` for TLS from the start; `?requireTLS=true` insists on STARTTLS. */
   url: string;
-  /** The sender: `Caudal <orders@example.com>`. */
-  from: string;
+  from: Sender;
   /** How long a mail may take in all, in milliseconds; 30,000 if absent. */
   timeoutMs?: number;
 }
@@ -62,11 +64,11 @@ export function smtpMailer({ url, from, timeoutMs = 30_000 }: SmtpOptions): Mail
     disableFileAccess: true,
     disableUrlAccess: true,
   });
-  const domain = /@([^>\s]+)/.exec(from)?.[1] ?? 'localhost';
+  const domain = asciiDomainOf(from.address);
 
   const attempt = async ({ id, to, subject, text }: Mail): Promise<MailOutcome> => {
     try {
-      await transport.sendMail({ from, to, subject, text, messageId: `<${id}@${domain}>` });
+      await transport.sendMail({ from, to: { name: '', address: to }, subject, text, messageId: `<${id}@${domain}>` });
       return { kind: 'accepted' };
     } catch (error) {
       const refusal = permanentRefusal(error);
@@ -101,12 +103,11 @@ export function smtpMailer({ url, from, timeoutMs = 30_000 }: SmtpOptions): Mail
   };
 }
 
-/** A mailer for development: writes the mail to the log, without name and address. */
+/** A mailer for development: writes the mail to the log, without the address. */
 export function logMailer(write: (fields: object, message: string) => void = log.info.bind(log)): Mailer {
   return {
     async send({ id, to, subject, text }) {
-      const hide = (words: string) =>
-        [to.address, to.name].filter(Boolean).reduce((hidden, word) => hidden.replaceAll(word, '***'), words);
+      const hide = (words: string) => words.replaceAll(to, '***');
       write({ mail_id: id, subject: hide(subject), text: hide(text) }, 'a mail (no mail server is configured)');
       return { kind: 'accepted' };
     },

@@ -4,6 +4,7 @@ import type { Reason } from '@caudal/kernel/reason.ts';
 export const reasons = {
   NOTIFICATION_NOT_FOUND: { code: 'NOT_FOUND', meaning: 'There is no such notification.' },
   NO_ADDRESS: { code: 'FAILED_PRECONDITION', meaning: 'The customer has no e-mail address.' },
+  NOTHING_PAID_BACK: { code: 'FAILED_PRECONDITION', meaning: 'The refund is of no money.' },
   NUMBER_CORRECTED: {
     code: 'FAILED_PRECONDITION',
     meaning: 'The tracking number was corrected before the mail was sent: another mail has the new one.',

@@ -1,4 +1,7 @@
-/** The mails to customers: plain text, one template per event. */
+/**
+ * The mails to customers: plain text, one template per event. They have nothing that a customer wrote, since the address
+ * may be another person's: docs/callers.md, Mails.
+ */
 import { decimalsOf } from '@caudal/contract/currencies.ts';
 import type { Order, OrderLine, OrderPayment, OrderShipment } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import type { Shipment } from '@caudal/contract/gen/caudal/shipping/v1/shipping.ts';
@@ -59,16 +62,16 @@ function contentText(order: OrderFacts, shipments: Pick<ShipmentFacts, 'lines'>[
   return content.length > 0 ? `\n${linesText(content)}` : '';
 }
 
-function shippedText(order: OrderFacts, name: string): string {
+function shippedText(order: OrderFacts, what: string): string {
   const { shipment, shipments } = order;
   // During an update from version 0.2 an older process may have answered: it knows one shipment.
   const all = shipments.length === 0 && shipment ? [shipment] : shipments;
   const left = all.filter(({ status }) => status !== 'created' && status !== 'cancelled');
   const rest = all.filter(({ status }) => status === 'created');
   const tracking = left.map(trackingText).join('');
-  if (left.length === 0 || rest.length === 0) return `Your order ${name} has left our warehouse.\n${tracking}`;
+  if (left.length === 0 || rest.length === 0) return `Your ${what} has left our warehouse.\n${tracking}`;
   const content = contentText(order, left);
-  return `A part of your order ${name} has left our warehouse:\n${content}${tracking}\nThe rest follows.\n`;
+  return `A part of your ${what} has left our warehouse:\n${content}${tracking}\nThe rest follows.\n`;
 }
 
 /** Reasons of a rejected order, as texts for people. */
@@ -79,10 +82,10 @@ const reasonTexts: Record<string, string> = {
   CARD_DECLINED: 'The card was declined.',
 };
 
-/** Whether money was taken. The view may lack the refund yet; a voided payment took nothing. */
-function wasPaid(payment: OrderPayment | undefined): payment is OrderPayment & { amount: Money } {
-  const taken = payment?.status === 'succeeded' || payment?.status === 'refunded';
-  return taken && payment.amount !== undefined && payment.amount.minorUnits > 0n;
+/** Whether money was taken. The view may lack refunds yet, so what is still to be paid back is not known. */
+function wasPaid(payment: OrderPayment | undefined): boolean {
+  const taken = payment !== undefined && !['', 'requested', 'failed', 'voided'].includes(payment.status);
+  return taken && (payment.amount?.minorUnits ?? 0n) > 0n;
 }
 
 interface Text {
@@ -90,52 +93,56 @@ interface Text {
   body: string;
 }
 
-const texts: Record<Template, (order: OrderFacts, name: string, reason: string, shipment: ShipmentFacts) => Text> = {
-  order_confirmed: (order, name) => ({
-    subject: `Your order ${name} is confirmed`,
+/** `what`: "order 536365", or "order" if it can't be named. */
+const texts: Record<Template, (order: OrderFacts, what: string, reason: string, shipment: ShipmentFacts) => Text> = {
+  order_confirmed: (order, what) => ({
+    subject: `Your ${what} is confirmed`,
     body:
-      `Thank you. Your order ${name} is paid and being prepared:\n\n${linesText(order.lines)}` +
+      `Thank you. Your ${what} is paid and being prepared:\n\n${linesText(order.lines)}` +
       (order.total ? `\nTotal: ${moneyText(order.total)}\n` : ''),
   }),
-  order_shipped: (order, name) => ({
-    subject: `Your order ${name} is on its way`,
-    body: shippedText(order, name),
+  order_shipped: (order, what) => ({
+    subject: `Your ${what} is on its way`,
+    body: shippedText(order, what),
   }),
-  order_delivered: (_, name) => ({
-    subject: `Your order ${name} was delivered`,
-    body: `Your order ${name} was delivered. We hope you like it.\n`,
+  order_delivered: (_, what) => ({
+    subject: `Your ${what} was delivered`,
+    body: `Your ${what} was delivered. We hope you like it.\n`,
   }),
-  order_rejected: (_, name, reason) => ({
-    subject: `We could not fulfil your order ${name}`,
-    body: `We are sorry: we could not fulfil your order ${name}.${reasonTexts[reason] ? ` ${reasonTexts[reason]}` : ''}\n\nYou are not charged for it; what was paid goes back.\n`,
+  order_rejected: (_, what, reason) => ({
+    subject: `We could not fulfil your ${what}`,
+    body: `We are sorry: we could not fulfil your ${what}.${reasonTexts[reason] ? ` ${reasonTexts[reason]}` : ''}\n\nYou are not charged for it; what was paid goes back.\n`,
   }),
-  order_cancelled: ({ payment }, name) => ({
-    subject: `Your order ${name} is cancelled`,
-    body: `Your order ${name} is cancelled.${wasPaid(payment) ? ` What you paid, ${moneyText(payment.amount)}, goes back to you.` : ''}\n`,
+  order_cancelled: ({ payment }, what) => ({
+    subject: `Your ${what} is cancelled`,
+    body: `Your ${what} is cancelled.${wasPaid(payment) ? ' What you paid goes back to you; a mail will tell you when.' : ''}\n`,
   }),
-  shipment_dispatched: (order, name, _, shipment) => ({
-    subject: `Another part of your order ${name} is on its way`,
+  shipment_dispatched: (order, what, _, shipment) => ({
+    subject: `Another part of your ${what} is on its way`,
     body:
-      `Another part of your order ${name} has left our warehouse:\n` +
+      `Another part of your ${what} has left our warehouse:\n` +
       contentText(order, [shipment]) +
       trackingText(shipment),
   }),
-  shipment_tracking_corrected: (order, name, _, shipment) => ({
-    subject: `Corrected tracking of your order ${name}`,
+  shipment_tracking_corrected: (order, what, _, shipment) => ({
+    subject: `Corrected tracking of your ${what}`,
     body:
-      `We have corrected how ${order.shipments.length > 1 ? 'a part of ' : ''}your order ${name} is sent. ` +
+      `We have corrected how ${order.shipments.length > 1 ? 'a part of ' : ''}your ${what} is sent. ` +
       'Please use this instead of what we wrote before:\n' +
       (order.shipments.length > 1 ? contentText(order, [shipment]) : '') +
       `\n${shipment.carrier}${shipment.trackingNumber ? `: ${shipment.trackingNumber}` : ''}\n`,
   }),
 };
 
-export interface ComposeInput {
+interface Recipient {
   /** The message's id follows from it, so a mail that is sent twice is recognised as one. */
   notificationId: string;
-  template: Template;
-  customer: { displayName: string; email: string };
+  customer: { email: string };
   order: OrderFacts;
+}
+
+export interface ComposeInput extends Recipient {
+  template: Template;
   /**
    * The event's reason, such as `INSUFFICIENT_STOCK`, for templates that contain it. The order's own reason if absent.
    */
@@ -146,18 +153,51 @@ export interface ComposeInput {
 
 const noShipment: ShipmentFacts = { lines: [], carrier: '', trackingNumber: '' };
 
-/** Writes the mail; undefined if the customer has no address. */
-export function compose(input: ComposeInput): Mail | undefined {
-  const { notificationId, template, customer, order, reason = order.reason, shipment = noShipment } = input;
-  if (customer.email === '') return undefined;
-  const { subject, body } = texts[template](order, order.reference || order.orderId, reason, shipment);
-  const greeting = customer.displayName ? `Hello ${customer.displayName},` : 'Hello,';
-  return {
-    id: notificationId,
-    to: { name: customer.displayName, address: customer.email },
-    subject,
-    text: `${greeting}\n\n${body}`,
-  };
+/** Writes the mail about an order; undefined if the customer has no address. */
+export function compose({ template, reason, shipment = noShipment, ...to }: ComposeInput): Mail | undefined {
+  return mailOf(to, texts[template](to.order, named(to.order), reason ?? to.order.reason, shipment));
+}
+
+/** Money that was paid back. */
+export interface Refund {
+  amount: Money;
+  /** The whole payment, if it is known. */
+  paid: Money | undefined;
+  /** The payment was made from a wallet, not by card. */
+  byWallet: boolean;
+}
+
+/** Writes the mail about a refund, whole or in part; undefined if the customer has no address. */
+export function composeRefund({ refund, ...to }: Recipient & { refund: Refund }): Mail | undefined {
+  const { amount, paid, byWallet } = refund;
+  const what = named(to.order);
+  const isPart = paid !== undefined && paid.currency === amount.currency && amount.minorUnits < paid.minorUnits;
+  const part = isPart ? ` That is a part of the ${moneyText(paid)} that you paid.` : '';
+  const where = byWallet ? 'It is in your wallet.' : 'It goes to your card. Your bank may take some days to show it.';
+  return mailOf(to, {
+    subject: `We have paid back ${moneyText(amount)} for your ${what}`,
+    body: `We have paid back ${moneyText(amount)} for your ${what}.${part}\n\n${where}\n`,
+  });
+}
+
+/** Greets nobody by name: a name is what its owner wrote, and the address may be another's. */
+function mailOf({ notificationId, customer: { email } }: Recipient, { subject, body }: Text): Mail | undefined {
+  return email === '' ? undefined : { id: notificationId, to: email, subject, text: `Hello,\n\n${body}` };
+}
+
+/** The order by its reference, else by its id, if that is a number or code and nothing that could be read or followed. */
+function named({ reference, orderId }: OrderFacts): string {
+  if (isCode(reference) && /\p{N}/u.test(reference)) return `order ${reference}`;
+  return isCode(orderId) ? `order ${orderId}` : 'order';
+}
+
+/** Letters and digits, with single signs between them. Not a host, of which mail programs make a link. */
+function isCode(text: string): boolean {
+  return (
+    text.length <= 40 &&
+    /^[#№]?[\p{L}\p{M}\p{N}]+(?:[./#_:-][\p{L}\p{M}\p{N}]+)*$/u.test(text) &&
+    !/\.[\p{L}\p{M}]{2}/u.test(text)
+  );
 }
 
 /** Whether this version has a template of this stored name. */

@@ -97,7 +97,12 @@ describe('wallet views', () => {
       ['transfer_in', 5n, 't2', 105n, ''],
       ['withdrawal', -5n, 'bank', 100n, ''],
     ]);
-    expect(views[0]).toMatchObject({ transactionId: 'payments.wallet/w1#2', walletId: 'w1', createTime: at(1) });
+    expect(views[0]).toMatchObject({
+      transactionId: 'payments.wallet/w1#2',
+      walletId: 'w1',
+      createTime: at(1),
+      sequence: 2n,
+    });
   });
 });
 
@@ -181,7 +186,7 @@ describe('queries', () => {
   const aggregates = openAggregates({ log: memoryLog({ domain: 'payments' }), clock: () => now, ids: newId });
   const api = walletQueryService({ wallets, transactions, aggregates })
     .handlers as unknown as Handlers<WalletQueryServiceService>;
-  const none = { pageSize: 0, pageToken: '', readMask: undefined };
+  const none = { pageSize: 0, pageToken: '', readMask: undefined, orderBy: '' };
 
   test('a wallet is readable for its owner', async () => {
     const request = { walletId: 'w1', atTime: undefined, readMask: undefined };
@@ -210,7 +215,7 @@ describe('queries', () => {
     expect((await refusalOf(then(0, 'c2'))).reason).toBe('NOT_OWNER');
   });
 
-  test("lists: wallets with the highest balances, the newest transactions of the caller's wallet", async () => {
+  test("lists: wallets by id or by balance, the last transactions of the caller's wallet", async () => {
     await api.listWallets({ ...none, customerId: 'c1', currency, minBalance: 5n }, testCall());
     expect(wallets.asked).toEqual([
       {
@@ -219,14 +224,22 @@ describe('queries', () => {
           { key: 'currency', equals: 'GBP' },
           { key: 'balance', atLeast: 5n },
         ],
-        orderBy: [
-          { key: 'currency', descending: true },
-          { key: 'balance', descending: true },
-        ],
+        // By id, which does not move.
+        order: 'wallet_id',
+        orderBy: [],
         limit: 20,
         pageToken: '',
       },
     ]);
+    await api.listWallets({ ...none, customerId: 'c1', orderBy: 'balance desc' }, testCall());
+    expect(wallets.asked.at(-1)).toMatchObject({
+      orderBy: [
+        { key: 'currency', descending: true },
+        { key: 'balance', descending: true },
+      ],
+    });
+    const unknown = api.listWallets({ ...none, customerId: 'c1', orderBy: 'owner' }, testCall());
+    expect(await refusalOf(unknown)).toEqual({ code: 'INVALID_ARGUMENT', reason: 'INVALID_FIELD' });
     // A minimum balance without a currency is refused.
     const mixed = api.listWallets({ ...none, customerId: '', minBalance: 5n }, testCall());
     expect(await refusalOf(mixed)).toEqual({ code: 'INVALID_ARGUMENT', reason: 'INVALID_FIELD' });
@@ -238,6 +251,7 @@ describe('queries', () => {
       transactions: [{ kind: 'deposit' }],
     });
     expect((await refusalOf(api.listTransactions(request, testCall({ subject: 'c2' })))).reason).toBe('NOT_OWNER');
+    expect(transactions.asked.at(-1)).toMatchObject({ orderBy: [{ key: 'sequence', descending: true }] });
     expect((await refusalOf(api.listTransactions({ ...request, walletId: 'w2' }, testCall()))).code).toBe('NOT_FOUND');
   });
 
@@ -290,14 +304,17 @@ describe('queries', () => {
     expect(await get('p1', 'c1')).toMatchObject({ paymentId: 'p1' });
     expect((await refusalOf(get('p1', 'c2'))).reason).toBe('NOT_OWNER');
     for (const id of ['p2', 'p3']) expect((await refusalOf(get(id, 'c1'))).reason).toBe('PAYMENT_NOT_FOUND');
-    // A payment that was undone before its request has no owner.
     const list = (customerId: string, needsAttention: boolean) =>
       service.listPayments({ ...none, customerId, needsAttention }, testCall());
-    expect((await list('', true)).payments.map(({ paymentId, etag }) => [paymentId, etag])).toEqual([['p1', '0']]);
+    expect((await list('', true)).payments[0]).toMatchObject({ paymentId: 'p1', etag: '0' });
     await list('c1', false);
+    // A payment that was undone before its request has no time, and is not listed.
     expect(payments.asked).toMatchObject([
-      { where: [{ key: 'needs_attention', equals: true }], orderBy: [{ key: 'create_time', descending: true }] },
-      { where: [{ key: 'customer_id', equals: 'c1' }] },
+      {
+        where: [{ key: 'needs_attention', equals: true }, { key: 'create_time' }],
+        orderBy: [{ key: 'create_time', descending: true }],
+      },
+      { where: [{ key: 'customer_id', equals: 'c1' }, { key: 'create_time' }] },
     ]);
   });
 });

@@ -148,11 +148,12 @@ describe('lists of shipments', () => {
           { key: 'customer_id', equals: 'c1' },
           { key: 'order_id', equals: 'o1' },
           { key: 'status', equals: String(ShipmentStatus.SHIPMENT_STATUS_LOST) },
+          { key: 'create_time' },
         ],
         orderBy: [{ key: 'create_time', descending: true }],
         limit: 100,
       },
-      { where: [], limit: 20 },
+      { where: [{ key: 'create_time' }], limit: 20 },
     ]);
   });
 });

@@ -6,6 +6,7 @@ import { languages as searchLanguages } from '@caudal/projections/search/stems.t
 import { contexts } from '../contexts.ts';
 import { archivePlaceExpects, parseArchivePlace } from './archive-place.ts';
 import { parseKeySet, parseSigningKey } from './keys.ts';
+import { parseOrigins } from './origins.ts';
 import { parseActiveShards, parseWriteConcern } from './write-concerns.ts';
 
 /** The roles of a process: what it does for its contexts. */
@@ -229,6 +230,28 @@ export const runtimeSettings = {
   ),
   CAUDAL_ISSUER: setting.string({ description: 'The `iss` that tokens must have.', default: 'caudal' }),
   CAUDAL_AUDIENCE: setting.string({ description: 'The `aud` that tokens must have.', default: 'caudal' }),
+  CAUDAL_CUSTOMER_CLAIM: setting.string({
+    description:
+      'The claim of a token that is the id of its customer. Services are named by `sub` in any case. With `email`, tokens need `email_verified: true`.',
+    default: 'sub',
+    pattern: /^[\x21-\x7e]{1,255}$/,
+    expects: 'the name of a claim, such as sub, email or https://shop.example/customer_id',
+  }),
+  CAUDAL_CORS_ORIGINS: setting.parsed(
+    {
+      description: 'The origins of web pages that may call over REST; none if not set.',
+      expects: 'origins with commas between them, such as https://shop.example,http://localhost:5173',
+      secrecy: 'public',
+      optional: true,
+    },
+    parseOrigins,
+  ),
+  CAUDAL_CORS_MAX_AGE: setting.duration({
+    description: 'How long a browser may keep the answer to a preflight request.',
+    default: '10m',
+    min: 0,
+    max: 24 * 3_600_000,
+  }),
   CAUDAL_SERVICE_KEY: setting.parsed(
     {
       description: 'The key that signs the calls of this process to other services.',

@@ -4,7 +4,7 @@ import type { MethodContract } from '@caudal/contract/descriptors.ts';
 /** The bound on optional fields: more would give too many combinations, so the method should be split. */
 const mostFields = 8;
 /** Fields of every list request, which add no condition. */
-const paging = new Set(['page_size', 'page_token', 'read_mask']);
+const paging = new Set(['page_size', 'page_token', 'read_mask', 'order_by']);
 
 type Field = MethodContract['request']['fields'][number];
 

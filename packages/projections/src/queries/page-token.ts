@@ -1,6 +1,6 @@
 /**
- * Page tokens: where a page ended, in which generation, of which query. They are opaque to clients, accepted only after
- * a strict check, and hold only what their caller has received before.
+ * Page tokens: where a page ended, in which generation, of which query and order. They are opaque to clients, accepted
+ * only after a strict check, and hold only what their caller has received before. See docs/lists.md.
  */
 import { createHash } from 'node:crypto';
 import { type CaudalError, invalidField } from '@caudal/kernel/errors.ts';
@@ -23,6 +23,8 @@ export interface Shape {
   query: unknown;
   /** The types of `keys`; `score` is a number. */
   types: (KeyType | 'score')[];
+  /** The order as its caller asks for it, `available desc`. Absent if the list has only one. */
+  order?: string | undefined;
 }
 
 const longestToken = 8_192;
@@ -31,11 +33,16 @@ const longestText = 1_000;
 /** The token. */
 export function encodeToken(token: PageToken, shape: Shape): string {
   const keys = token.keys.map((key) => (typeof key === 'bigint' ? key.toString() : key));
-  const text = JSON.stringify([fingerprint(shape), token.generation, keys, token.id]);
+  const parts = [fingerprint(shape), token.generation, keys, token.id];
+  const text = JSON.stringify(shape.order === undefined ? parts : [...parts, shape.order]);
   return Buffer.from(text).toString('base64url');
 }
 
-/** The content of a token. INVALID_ARGUMENT if it is not a token, or belongs to another query. */
+/**
+ * The content of a token. INVALID_ARGUMENT if it is not a token, or belongs to another query or order. Tokens of version
+ * 0.2 name no order: where there are several now, they go on if their query is the same. If not they have expired, since
+ * the order of their list has changed.
+ */
 export function decodeToken(token: string, shape: Shape): PageToken {
   if (token.length > longestToken || !/^[A-Za-z0-9_-]+$/.test(token)) throw noToken();
   let parsed: unknown;
@@ -44,20 +51,34 @@ export function decodeToken(token: string, shape: Shape): PageToken {
   } catch {
     throw noToken();
   }
-  if (!Array.isArray(parsed) || parsed.length !== 4) throw noToken();
-  const [print, generation, keys, id] = parsed as unknown[];
+  if (!Array.isArray(parsed) || parsed.length < 4 || parsed.length > 5) throw noToken();
+  const [print, generation, keys, id, order] = parsed as unknown[];
   if (typeof print !== 'string' || !Number.isSafeInteger(generation) || (generation as number) < 1) throw noToken();
   if (!Array.isArray(keys) || !isText(id) || id === '') throw noToken();
-  if (print !== fingerprint(shape))
-    throw invalidField(
-      'page_token',
-      'belongs to another query: leave the other fields as they were for the first page',
-    );
+  checkQuery(print, order, shape);
   if (keys.length !== shape.types.length) throw noToken();
   return { generation: generation as number, keys: keys.map((key, place) => keyOf(shape.types[place]!, key)), id };
 }
 
-/** The error for a token whose generation is no longer readable. */
+/** Throws if a token is of another order or query. */
+function checkQuery(print: string, order: unknown, shape: Shape): void {
+  const same = print === fingerprint(shape);
+  if (order === undefined && same) return;
+  if (order === undefined && shape.order !== undefined) throw expiredToken();
+  if (order !== undefined && (typeof order !== 'string' || !/^[a-z_ ,]{1,100}$/.test(order))) throw noToken();
+  if (order !== shape.order && order !== undefined && shape.order !== undefined)
+    throw invalidField(
+      'page_token',
+      `is of a list in the order "${order}", not "${shape.order}": leave order_by as it was for the first page`,
+    );
+  if (!same)
+    throw invalidField(
+      'page_token',
+      'belongs to another query: leave the other fields as they were for the first page',
+    );
+}
+
+/** The error for a token that is too old: of a generation that is gone, or of an order that the list had before. */
 export function expiredToken(): CaudalError {
   const fix = 'has expired: start again without it';
   return invalidField('page_token', fix, 'PAGE_TOKEN_EXPIRED');

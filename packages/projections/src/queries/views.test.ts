@@ -105,6 +105,25 @@ describe('page tokens', () => {
     );
   });
 
+  test('that name an order are for this order only; those that name none, for the same query', () => {
+    const ordered: Shape = { ...shape, order: 'total desc' };
+    expect(decodeToken(encodeToken(token, ordered), ordered)).toEqual(token);
+    const otherOrder: Shape = { ...ordered, order: 'total', query: ['other'] };
+    expect(() => decodeToken(encodeToken(token, ordered), otherOrder)).toThrow(
+      'in the order "total desc", not "total"',
+    );
+    expect(() => decodeToken(encodeToken(token, ordered), { ...ordered, query: ['other'] })).toThrow('another query');
+    // Of version 0.2, which names no order: it goes on if its order is still that of the list.
+    const older = encodeToken(token, shape);
+    expect(decodeToken(older, ordered)).toEqual(token);
+    expect(() => decodeToken(older, { ...ordered, query: ['other'] })).toThrow(
+      expect.objectContaining({ reason: 'PAGE_TOKEN_EXPIRED' }),
+    );
+    const parts = JSON.parse(Buffer.from(older, 'base64url').toString());
+    for (const order of [7, '', 'total"', 'x'.repeat(101), null])
+      expect(() => decodeToken(forged(...parts, order), ordered)).toThrow('was not issued by this method');
+  });
+
   test('the same with valid content is accepted', () => {
     expect(decodeToken(forged(print, 1, keys, 'x'), shape).keys).toEqual([1n, new Date(5), 'x', true]);
   });

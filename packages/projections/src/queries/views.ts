@@ -52,7 +52,12 @@ export function openViews<V>(options: OpenViewsOptions<V>): OpenedViews<V> {
       const where = typedConditions(layout, query.where);
       const orderBy = typedOrder(layout, query.orderBy);
       const types = orderBy.map(({ key }) => projection.keys[key]!.type);
-      const shape: Shape = { projection: nameOf(projection), query: ['find', where, orderBy], types };
+      const shape: Shape = {
+        projection: nameOf(projection),
+        query: ['find', where, orderBy],
+        types,
+        order: query.order,
+      };
       const limit = bounded(query.limit);
       return page(generations, query.pageToken, shape, async ({ number, collection }, token) => {
         const after = token && { keys: token.keys as TypedKey[], id: token.id };

@@ -12,6 +12,7 @@ import { conditionsQuery, findAfter, sortOf } from './elasticsearch-query.ts';
 import { countsOf, searchRequest } from './elasticsearch-search.ts';
 import { sumsMapping, sumsOf } from './elasticsearch-sums.ts';
 import { foundNothing, plainKeysOf, textKeysOf, tokensOf, wordsQuery } from './full-text.ts';
+import { boundedConditions } from './keys.ts';
 import { packStreams, unpackStreams } from './marks.ts';
 import {
   type Collection,
@@ -193,13 +194,17 @@ function collection({ client, waitForActiveShards, analysis }: Access, alias: st
         return saveSingly(writes, (write) => save([write]), isDocumentError);
       }
     },
-    async find({ where, orderBy, after, limit }) {
-      const filter = [...conditionsQuery(where), ...(after ? [findAfter({ orderBy, after })] : [])];
-      const { hits } = await search({
+    async find(find) {
+      const { orderBy, after, limit } = find;
+      const filter = [...conditionsQuery(boundedConditions(find)), ...(after ? [findAfter({ orderBy, after })] : [])];
+      const found = search({
         query: { bool: { filter, must_not: { term: { deleted: true } } } },
         sort: sortOf(orderBy),
         size: limit,
+        timeout: `${countMs}ms`,
       });
+      const { hits, timed_out: tooLate } = await costed(found);
+      if (tooLate) throw tooCostly('Elasticsearch');
       return hits.hits.map((hit) => documentOf(hit._source!));
     },
     async count(where) {

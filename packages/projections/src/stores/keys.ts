@@ -132,3 +132,19 @@ export function alternativesAfter(find: Pick<Find, 'orderBy'> & { after: NonNull
     further: { key, value: key === undefined ? after.id : after.keys[place]!, descending },
   }));
 }
+
+/**
+ * The conditions of a query, with a bound on the first key of the order that follows from `after`. It changes nothing of
+ * what is found. But of "after this document", which has alternatives, PostgreSQL makes no range of an index: without
+ * the bound it would read all pages before this one. Nulls are before every value; in a descending order they come last, so
+ * then there is a bound only if the query excludes them.
+ */
+export function boundedConditions({ where, orderBy, after }: Omit<Find, 'limit'>): TypedCondition[] {
+  const first = orderBy[0];
+  const value = after?.keys[0];
+  if (!first || value === undefined || value === null) return where;
+  const { key, descending } = first;
+  if (!descending) return [...where, { key, atLeast: value }];
+  const excludesNulls = where.some((of) => of.key === key && !('equals' in of) && !('in' in of));
+  return excludesNulls ? [...where, { key, atMost: value }] : where;
+}

@@ -12,7 +12,7 @@ import {
   type W,
 } from 'mongodb';
 import { groupOfNone } from './aggregation.ts';
-import { alternativesAfter, totalOrder } from './keys.ts';
+import { alternativesAfter, boundedConditions, totalOrder } from './keys.ts';
 import { packStreams, unpackStreams } from './marks.ts';
 import { aggregateRow, aggregateStages } from './mongodb-aggregate.ts';
 import { callersError, isDocumentError, judgeError, resultOf } from './mongodb-results.ts';
@@ -170,9 +170,9 @@ function collection(native: NativeCollection<MongoView>, layout: Layout): Collec
       }
     },
     find: (find) =>
-      read(
+      costedRead(
         native
-          .find(filterOf(find, layout), { projection: { keys: 0 } })
+          .find(filterOf(find, layout), { projection: { keys: 0 }, maxTimeMS: countMs })
           .sort(new Map(totalOrder(find.orderBy).map(({ key, descending }) => [field(key), descending ? -1 : 1])))
           .limit(find.limit)
           .toArray(),
@@ -207,13 +207,11 @@ function nullForEmpty(keys: Write['keys']): Write['keys'] {
   );
 }
 
-async function read(found: Promise<Document[]>): Promise<StoredDocument[]> {
-  return (await guarded(found)).map(({ _id, rev, streams, deleted, view }) => ({
-    id: _id,
-    revision: rev,
-    ...unpackStreams(streams),
-    view: deleted ? undefined : view,
-  }));
+const read = async (found: Promise<Document[]>) => (await guarded(found)).map(stored);
+const costedRead = async (found: Promise<Document[]>) => (await costed(found)).map(stored);
+
+function stored({ _id, rev, streams, deleted, view }: Document): StoredDocument {
+  return { id: _id, revision: rev, ...unpackStreams(streams), view: deleted ? undefined : view };
 }
 
 function field(key: string | undefined): string {
@@ -240,8 +238,10 @@ function furtherThan(key: string | undefined, value: TypedKey, descending: boole
   return value === null ? undefined : { $or: [{ [name]: { $lt: value } }, { [name]: null }] };
 }
 
-function filterOf({ where, orderBy, after }: Omit<Find, 'limit'>, layout: Layout): Filter<MongoView> {
-  const all: Document[] = [{ deleted: null }, ...where.map((condition) => conditionOf(condition, layout))];
+function filterOf(find: Omit<Find, 'limit'>, layout: Layout): Filter<MongoView> {
+  const { orderBy, after } = find;
+  const where = boundedConditions(find).map((condition) => conditionOf(condition, layout));
+  const all: Document[] = [{ deleted: null }, ...where];
   if (after) {
     const alternatives = alternativesAfter({ orderBy, after }).flatMap(({ equal, further }) => {
       const beyond = furtherThan(further.key, further.value, further.descending);

@@ -89,10 +89,11 @@ function furtherThan(
 
 export function orderOf(orderBy: Order[]): string {
   return totalOrder(orderBy)
-    .map(
-      ({ key, descending }) =>
-        `${key === undefined ? 'id' : column(key)} ${descending ? 'DESC NULLS LAST' : 'ASC NULLS FIRST'}`,
-    )
+    .map(({ key, descending }) => {
+      // Ids are never null, and NULLS FIRST would be another order than that of their index.
+      if (key === undefined) return descending ? 'id DESC' : 'id';
+      return `${column(key)} ${descending ? 'DESC NULLS LAST' : 'ASC NULLS FIRST'}`;
+    })
     .join(', ');
 }
 

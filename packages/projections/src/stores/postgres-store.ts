@@ -8,6 +8,7 @@ import type { Database, Statement } from '@caudal/postgres/database.ts';
 import { isDataError, sqlState } from '@caudal/postgres/errors.ts';
 import { type Analysis, plainAnalysis } from '../search/analysis.ts';
 import { plainKeysOf, textKeysOf, tokensOf } from './full-text.ts';
+import { boundedConditions } from './keys.ts';
 import { packStreams } from './marks.ts';
 import { aggregateStatement } from './postgres-aggregate.ts';
 import { fullText } from './postgres-search.ts';
@@ -126,7 +127,7 @@ function collection({ database, analysis }: Required<PostgresStoreOptions>, name
       const text = `SELECT id, rev, streams, deleted, view FROM ${table}
         WHERE ${whereOf(find, layout, values)}
         ORDER BY ${orderOf(find.orderBy)} LIMIT ${values.add(find.limit)}`;
-      return documents(await run<Row>({ text, values: values.list }));
+      return documents(await costed(database.query<Row>({ text, values: values.list })));
     },
     async count(where) {
       const values = parameters();
@@ -264,8 +265,9 @@ function rowOf(write: Write, layout: Layout, analysis: Analysis): Record<string,
   return row;
 }
 
-function whereOf({ where, orderBy, after }: Find, layout: Layout, values: Parameters): string {
-  const all = ['NOT deleted', ...conditions(where, layout, values)];
+function whereOf(find: Find, layout: Layout, values: Parameters): string {
+  const { orderBy, after } = find;
+  const all = ['NOT deleted', ...conditions(boundedConditions(find), layout, values)];
   if (after) all.push(values.after({ orderBy, after }, layout));
   return all.join(' AND ');
 }

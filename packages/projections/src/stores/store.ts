@@ -134,10 +134,10 @@ export interface AggregationRow {
   computed: TypedKey[];
 }
 
-/** How long a store may count or search, in ms: less than the drivers' time-out, which would look like an outage. */
+/** How long a store may find, count or search, in ms: less than the drivers' time-out, which would look like an outage. */
 export const countMs = 8_000;
 
-/** Counting or aggregating takes too long, or too much memory. It is no outage, and a retry would fail too. */
+/** Finding, counting or aggregating takes too long, or too much memory. It is no outage, and a retry would fail too. */
 export function tooCostly(store: string, cause?: unknown): CaudalError {
   const message = `${store} can't compute this in time: narrow the conditions, or group by fewer keys.`;
   return new CaudalError('RESOURCE_EXHAUSTED', 'QUERY_TOO_COSTLY', message, { cause, metadata: { dependency: store } });
@@ -153,7 +153,10 @@ export interface Collection {
   load(ids: string[]): Promise<StoredDocument[]>;
   /** Writes all of them in one call; each lands only if its id was not written since it was read. Ids must differ. */
   save(writes: Write[]): Promise<SaveResult>;
-  /** Views (no tombstones), in order. Elasticsearch sees a write up to a second later, or after `refresh`. */
+  /**
+   * Views (no tombstones), in order. Elasticsearch sees a write up to a second later, or after `refresh`. QUERY_TOO_COSTLY
+   * if it takes too long.
+   */
   find(find: Find): Promise<StoredDocument[]>;
   /** The exact number of views (no tombstones) that `find` sees. QUERY_TOO_COSTLY if it takes too long. */
   count(where: TypedCondition[]): Promise<number>;

@@ -3,10 +3,11 @@
  * the real stores do; their contract tests check that.
  */
 import { MissingCollection, type StoredDocument, type ViewStore } from '../stores/store.ts';
+import { type FoundDocument, findIn } from './memory-find.ts';
 
-/** It has only the calls that projectors and verifying make. */
+/** It aggregates and searches nothing. */
 export function memoryStore(): ViewStore {
-  const collections = new Map<string, Map<string, StoredDocument>>();
+  const collections = new Map<string, Map<string, FoundDocument>>();
   const copy = (document: StoredDocument): StoredDocument => structuredClone(document);
   const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
   return {
@@ -19,7 +20,7 @@ export function memoryStore(): ViewStore {
         if (!found) throw new MissingCollection(name);
         return found;
       };
-      const live = () => [...documents().values()].filter(({ view }) => view !== undefined);
+      const live = () => [...documents().values()].filter(({ document }) => document.view !== undefined);
       return {
         async create() {
           if (!collections.has(name)) collections.set(name, new Map());
@@ -29,14 +30,17 @@ export function memoryStore(): ViewStore {
         },
         async load(ids) {
           await turn();
-          return ids.flatMap((id) => documents().get(id) ?? []).map(copy);
+          return ids.flatMap((id) => documents().get(id)?.document ?? []).map(copy);
         },
         async save(writes) {
           await turn();
-          const lost = writes.filter(({ id, revision }) => (documents().get(id)?.revision ?? 0) !== revision - 1);
+          const lost = writes.filter(
+            ({ id, revision }) => (documents().get(id)?.document.revision ?? 0) !== revision - 1,
+          );
           for (const write of writes) {
-            const { id, revision, streams, view } = write;
-            if (!lost.includes(write)) documents().set(id, copy({ id, revision, streams, view: plain(view) }));
+            const { id, revision, streams, view, keys } = write;
+            const document = copy({ id, revision, streams, view: plain(view) });
+            if (!lost.includes(write)) documents().set(id, { document, keys });
           }
           return { lost: lost.map(({ id }) => id), refused: [] };
         },
@@ -44,15 +48,16 @@ export function memoryStore(): ViewStore {
           return live().length;
         },
         async scan({ afterId = '', limit }) {
-          const sorted = [...documents().values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+          const all = [...documents().values()].map(({ document }) => document);
+          const sorted = all.sort((a, b) => (a.id < b.id ? -1 : 1));
           return sorted
             .filter(({ id }) => id > afterId)
             .slice(0, limit)
             .map(copy);
         },
         async refresh() {},
-        async find() {
-          throw new Error('this store finds nothing');
+        async find(find) {
+          return findIn(live(), find).map(copy);
         },
         async aggregate() {
           throw new Error('this store aggregates nothing');

@@ -244,6 +244,7 @@ describe('gRPC errors', () => {
       pageSize: 0,
       pageToken: '',
       readMask: undefined,
+      orderBy: '',
     });
     expect(await reason(send(listOrders.path, list, {}, undefined, bob))).toBe('NOT_OWNER');
   });

@@ -17,6 +17,7 @@ import { refusedConditions } from './preconditions.ts';
 import { sendProblem } from './problem-reply.ts';
 import { requestJson } from './rest-request.ts';
 import { bytesToJson, fieldNamed, jsonToBytes } from './transcode.ts';
+import { addVary } from './vary.ts';
 
 export interface Route {
   endpoint: Endpoint;
@@ -43,12 +44,17 @@ export function routesOf(endpoints: Endpoint[], webhooks: Map<string, WebhookVer
           endpoint,
           rule,
           url: path.replace(/\/:\/:(\w+)$/, '/::/::$1').replace(/\{(\w+)\}/g, ':$1'),
-          matches: new RegExp(`^${path.replace(/[.]/g, '\\.').replace(/\{\w+\}/g, '[^/]+')}$`),
+          matches: pathOf(path),
           location,
           verifier,
         };
       });
     });
+}
+
+/** The paths of a template. */
+export function pathOf(template: string): RegExp {
+  return new RegExp(`^${template.replace(/[.]/g, '\\.').replace(/\{\w+\}/g, '[^/]+')}$`);
 }
 
 declare module 'fastify' {
@@ -147,7 +153,8 @@ export async function serveRoute(
   if (etag) reply.header('etag', `"${etag}"`);
   if (location) reply.header('location', location);
   // An answer is for one caller only. Caches must ask again each time, with the etag.
-  reply.header('cache-control', isRead ? 'private, no-cache' : 'no-store').header('vary', 'authorization');
+  reply.header('cache-control', isRead ? 'private, no-cache' : 'no-store');
+  addVary(reply, 'authorization');
   if (isRead && etag && hasTag(header('if-none-match'), etag)) return reply.code(304).send();
   return reply.code(contract.successStatus).type('application/json').send(body);
 }

@@ -3,7 +3,6 @@ import type { AddressInfo } from 'node:net';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import compress from '@fastify/compress';
-import cors from '@fastify/cors';
 import fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { answerClientError, answerConnect } from '../client/client-error.ts';
 import { toClientError } from '../errors.ts';
@@ -13,14 +12,15 @@ import type { Endpoint } from '../server/endpoint.ts';
 import type { Pipeline } from '../server/pipeline.ts';
 import { boundOf, tooLarge } from '../server/request-size.ts';
 import type { WebhookVerifier } from '../server/webhook.ts';
+import { addCors, type CorsOptions } from './cors.ts';
 import { addDocs } from './docs.ts';
 import { keepBytes } from './json-body.ts';
 import { sendProblem } from './problem-reply.ts';
-import { admit, type Route, routesOf, serveRoute } from './rest-route.ts';
+import { admit, pathOf, type Route, routesOf, serveRoute } from './rest-route.ts';
 
 export interface RestOptions {
-  /** The origins of web pages that may call; none if absent. */
-  cors?: { origins: string[] };
+  /** The web pages that may call; none if absent. */
+  cors?: CorsOptions | undefined;
   /** Compresses answers of 1 KiB and more if the client accepts it; on if absent. */
   compression?: boolean;
   /** Serves /openapi.json, the pages under /docs/ and the page at /; on if absent. */
@@ -48,10 +48,11 @@ export interface RestServer {
 }
 
 const log = logger('rpc');
-const exposed = ['ETag', 'Age', 'Consistency-Token', 'X-Request-Id', 'Retry-After', 'Location'];
 
 /** Listens. Rejects if the port is taken. */
 export async function startRest(options: RestServerOptions): Promise<RestServer> {
+  const routes = routesOf(options.endpoints, options.webhooks);
+  const splitVerb = verbSplitter(routes);
   const app = fastify({
     logger: false,
     bodyLimit: options.limits.maxMessageBytes,
@@ -76,14 +77,13 @@ export async function startRest(options: RestServerOptions): Promise<RestServer>
   app.addHook('onSend', async (_, reply) => {
     if (options.ending?.aborted) reply.header('connection', 'close');
   });
-  if (options.cors) await app.register(cors, { origin: options.cors.origins, exposedHeaders: exposed, maxAge: 600 });
+  if (options.cors) addCors(app, options.cors, routes);
   if (options.compression ?? true) {
     await app.register(compress, { threshold: 1_024, encodings: ['br', 'gzip'], globalDecompression: false });
   }
   takeJsonOnly(app);
   app.decorateRequest('caller', undefined);
   app.decorateRequest('signature', undefined);
-  const routes = routesOf(options.endpoints, options.webhooks);
   for (const route of routes)
     app.route({
       method: route.rule.method,
@@ -121,10 +121,18 @@ export async function startRest(options: RestServerOptions): Promise<RestServer>
   };
 }
 
-/** Rewrites `/v1/orders/1:cancel` to `/v1/orders/1/:/:cancel` for fastify. See README, Verbs in paths. */
-function splitVerb(url: string): string {
-  const [, path = url, query = ''] = /^([^?]*)(\?.*)?$/s.exec(url) ?? [];
-  return `${path.replace(/([^/]):(\w+)$/, '$1/:/:$2')}${query}`;
+/**
+ * Rewrites `/v1/orders/1:cancel` to `/v1/orders/1/:/:cancel` for fastify. See README, Verbs in paths. Where no method has a
+ * verb, a colon is part of the id: `/v1/customers/urn:example:user:42`.
+ */
+function verbSplitter(routes: Route[]): (url: string) => string {
+  const before = [...new Set(routes.flatMap(({ rule }) => /^(.*):\w+$/.exec(rule.template)?.[1] ?? []))].map(pathOf);
+  return (url) => {
+    const [, path = url, query = ''] = /^([^?]*)(\?.*)?$/s.exec(url) ?? [];
+    const [, resource, verb] = /^(.*[^/]):(\w+)$/.exec(path) ?? [];
+    if (resource === undefined || !before.some((pattern) => pattern.test(resource))) return url;
+    return `${resource}/:/:${verb}${query}`;
+  };
 }
 
 /** RFC 9112: a request of HTTP/1.1 has a valid Host. The pages use it in URLs, so an invalid one could do harm. */

@@ -4,6 +4,7 @@
  */
 import { isCurrency } from '@caudal/contract/currencies.ts';
 import type { TextForm } from '@caudal/contract/descriptors.ts';
+import { mailAddressProblem } from '@caudal/contract/mail-address.ts';
 import type { Rule } from './rules.ts';
 
 const controls = '\\u0000-\\u001f\\u007f-\\u009f';
@@ -39,4 +40,13 @@ export const textRules: Record<TextForm, Rule> = {
   lines: inLines,
   currency: (text: string) =>
     inLine(text as never) ?? (isCurrency(text) ? undefined : 'must be the code of a currency in use, of ISO 4217'),
+  email: (text: string) => (text === '' ? undefined : mailAddressProblem(text)),
+  customerId: (text: string) => inLine(text as never) ?? customerIdProblem(text),
 };
+
+/** The fields of customers have the pattern of their characters. */
+function customerIdProblem(id: string): string | undefined {
+  const [caller] = /^(?:service|webhook|public):/.exec(id) ?? [];
+  if (caller) return `must not begin with "${caller}", which names other callers`;
+  return /(?:^|\/)\.{1,2}(?:\/|$)/.test(id) ? 'must not have the part "." or "..", which paths lose' : undefined;
+}

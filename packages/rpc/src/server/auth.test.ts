@@ -100,6 +100,56 @@ describe('authenticator', () => {
   const endless = async () =>
     new SignJWT(claims).setProtectedHeader({ alg: 'EdDSA', kid: 'k1' }).sign(await importJWK(key.privateKey, 'EdDSA'));
 
+  describe('with a claim that names customers', () => {
+    const by = (claim: string) => authenticator({ keys: { keys: [key.publicKey] }, issuer, audience, claim });
+    const withClaims = async (more: object) =>
+      `Bearer ${await new SignJWT({ sub: 'u-1', scope: 'a', ...more })
+        .setProtectedHeader({ alg: 'EdDSA', kid: 'k1' })
+        .setIssuer(issuer)
+        .setAudience(audience)
+        .setExpirationTime('1m')
+        .sign(await importJWK(key.privateKey, 'EdDSA'))}`;
+    const namespaced = 'https://shop.example/customer_id';
+
+    test('the caller is the value of that claim; a service is named by sub', async () => {
+      const header = await withClaims({ [namespaced]: 'auth0|5f7c' });
+      expect((await by(namespaced)(header)).subject).toBe('auth0|5f7c');
+      expect((await by('sub')(header)).subject).toBe('u-1');
+      const service = await withClaims({ sub: 'service:orders', [namespaced]: 'auth0|5f7c' });
+      expect((await by(namespaced)(service)).subject).toBe('service:orders');
+      expect((await by(namespaced)(await withClaims({ sub: 'service:orders' }))).subject).toBe('service:orders');
+    });
+
+    test.each<[string, object]>([
+      ['absent', {}],
+      ['empty', { customer: '' }],
+      ['no text', { customer: 17 }],
+      ['a list', { customer: ['a'] }],
+      ['of two lines', { customer: 'a\nb' }],
+      ['too long', { customer: 'a'.repeat(256) }],
+      ['the name of a service', { customer: 'service:orders' }],
+      ['the name of a webhook', { customer: 'webhook:payments' }],
+      ['the name of all who have no token', { customer: 'public:anyone' }],
+    ])('a token is refused if the claim is %s', async (_, more) => {
+      await expect(by('customer')(await withClaims(more))).rejects.toMatchObject({ reason: 'TOKEN_INVALID' });
+    });
+
+    test('a mail address names its owner only if the issuer has verified it', async () => {
+      const email = 'ada@example.org';
+      expect((await by('email')(await withClaims({ email, email_verified: true }))).subject).toBe(email);
+      expect((await by('email')(await withClaims({ email, email_verified: 'true' }))).subject).toBe(email);
+      for (const verified of [undefined, false, 'false', 1])
+        await expect(by('email')(await withClaims({ email, email_verified: verified }))).rejects.toMatchObject({
+          reason: 'TOKEN_INVALID',
+        });
+    });
+
+    test('tokens that are signed here have the claim', async () => {
+      for (const claim of ['sub', 'email', namespaced])
+        expect((await by(claim)(`Bearer ${await sign({ claim })}`)).subject).toBe('alice');
+    });
+  });
+
   test('clocks may differ by the leeway, and a cached token still expires', async () => {
     const header = `Bearer ${await sign({ ttlSeconds: -1 })}`;
     await expect(local(5)(header)).resolves.toMatchObject({ subject: 'alice' });

@@ -27,6 +27,8 @@ export interface AuthOptions {
   issuer: string;
   /** The value that the `aud` of tokens must include. */
   audience: string;
+  /** The claim that names the caller; `sub` if absent. Services are named by `sub` in any case. */
+  claim?: string;
   /** By how much clocks may differ, in seconds; 5 if absent. */
   leewaySeconds?: number;
 }
@@ -45,8 +47,9 @@ const maxTokenCharacters = 8_192;
 /** OpenID Connect Core 1.0, section 2. */
 const maxSubject = 255;
 
-/** Checks tokens with these keys. The permissions are the words of the claim `scope`, the subject is `sub`. */
-export function authenticator({ keys, issuer, audience, leewaySeconds = 5 }: AuthOptions): Authenticate {
+/** Checks tokens with these keys. The permissions are the words of the claim `scope`. */
+export function authenticator(options: AuthOptions): Authenticate {
+  const { keys, issuer, audience, claim = 'sub', leewaySeconds = 5 } = options;
   const keySet = keys instanceof URL ? fetchedKeys(keys) : createLocalJWKSet(keys);
   // The key is the whole header: to hash it first would cost more than the rest of a look-up.
   const known = new LRUCache<string, { caller: Caller; until: number }>({
@@ -62,7 +65,7 @@ export function authenticator({ keys, issuer, audience, leewaySeconds = 5 }: Aut
 
   async function check(authorization: string | undefined): Promise<Caller> {
     const payload = await verify(bearer(authorization));
-    const caller = callerOf(payload);
+    const caller = callerOf(payload, claim);
     const until = Math.min(Date.now() + rememberMs, ((payload.exp ?? 0) + leewaySeconds) * 1000);
     known.set(authorization!, { caller, until });
     return caller;
@@ -139,19 +142,47 @@ function bearer(authorization: string | undefined): string {
 }
 
 /** `*` in a token is ignored: only development mode allows everything, including internal methods. */
-function callerOf({ sub, scope }: JWTPayload): Caller {
-  if (typeof sub !== 'string' || sub === '')
-    throw unauthenticated('TOKEN_INVALID', 'The token has no subject: give it a sub, which is a text.');
-  if (sub.length > maxSubject || textRules.line(sub as never))
+function callerOf(payload: JWTPayload, claim: string): Caller {
+  const { scope } = payload;
+  const subject = subjectOf(payload, claim);
+  const words = typeof scope === 'string' ? scope.split(' ').filter((word) => word !== '' && word !== '*') : [];
+  return { subject, permissions: new Set(words) };
+}
+
+/**
+ * The caller's name: `sub`, or of users the claim that the setting names. Only `sub` can name a service, since an issuer
+ * lets users choose what some other claims have. Throws UNAUTHENTICATED if it is no good name.
+ */
+function subjectOf(payload: JWTPayload, claim: string): string {
+  const sub = checked(payload.sub, 'sub');
+  if (claim === 'sub' || sub.startsWith('service:')) return sub;
+  const subject = checked(payload[claim], claim);
+  if (subject.startsWith('service:'))
+    throw unauthenticated('TOKEN_INVALID', `The claim ${claim} of a token must not begin with "service:".`);
+  // Some issuers write it as text.
+  if (claim === 'email' && payload.email_verified !== true && payload.email_verified !== 'true')
     throw unauthenticated(
       'TOKEN_INVALID',
-      `The sub of a token is a text of one line, of at most ${maxSubject} characters.`,
+      'The claim email names the caller, so the token needs email_verified: true.',
+    );
+  return subject;
+}
+
+function checked(value: unknown, claim: string): string {
+  if (typeof value !== 'string' || value === '')
+    throw unauthenticated('TOKEN_INVALID', `The token names no caller: give it the claim ${claim}, which is a text.`);
+  if (value.length > maxSubject || textRules.line(value as never))
+    throw unauthenticated(
+      'TOKEN_INVALID',
+      `The claim ${claim} of a token is a text of one line, of at most ${maxSubject} characters.`,
     );
   // These are the subjects of callers without a token. In the log, a token with one could not be told from them.
-  if (/^(webhook|public):/.test(sub))
-    throw unauthenticated('TOKEN_INVALID', 'The sub of a token must not begin with "webhook:" or "public:".');
-  const words = typeof scope === 'string' ? scope.split(' ').filter((word) => word !== '' && word !== '*') : [];
-  return { subject: sub, permissions: new Set(words) };
+  if (/^(webhook|public):/.test(value))
+    throw unauthenticated(
+      'TOKEN_INVALID',
+      `The claim ${claim} of a token must not begin with "webhook:" or "public:".`,
+    );
+  return value;
 }
 
 function unauthenticated(reason: string, message: string, cause?: unknown): CaudalError {

@@ -28,13 +28,16 @@ export interface TokenContent {
   permissions: string[];
   /** How long the token is valid, in seconds. */
   ttlSeconds: number;
+  /** The claim by which servers know the caller, if it is not `sub`: it has the subject too. */
+  claim?: string;
 }
 
 /** A signed token. */
 export async function signToken(content: TokenContent): Promise<string> {
-  const { key, issuer, audience, subject, permissions, ttlSeconds } = content;
+  const { key, issuer, audience, subject, permissions, ttlSeconds, claim = 'sub' } = content;
   const now = Math.floor(Date.now() / 1000);
-  return new SignJWT({ scope: permissions.join(' ') })
+  const named = claim === 'sub' ? {} : { [claim]: subject, ...(claim === 'email' && { email_verified: true }) };
+  return new SignJWT({ scope: permissions.join(' '), ...named })
     .setProtectedHeader({ alg: key.alg ?? 'EdDSA', kid: key.kid })
     .setIssuer(issuer)
     .setAudience(audience)

@@ -65,11 +65,15 @@ export function catalogService({ aggregates }: { aggregates: Aggregates }) {
   }
 }
 
-/** The texts that the request sets: the fields of its mask, or without a mask those that are not empty. */
+/** The texts that the request sets: the fields of its mask, empty if absent; or without a mask those that are present. */
 function changedTexts(request: UpdateProductRequest): Partial<Texts> {
-  const masked = request.updateMask?.includes('*') ? textFields : request.updateMask;
+  // A mask without a path is no mask (AIP-134).
+  const paths = request.updateMask?.length ? request.updateMask : undefined;
+  const masked = paths?.includes('*') ? textFields : paths;
   const unknown = masked?.find((path) => !textFields.some((field) => field === path));
   if (unknown !== undefined) throw invalidField('update_mask', `"${unknown}" is none of ${textFields.join(', ')}`);
-  const names = textFields.filter((field) => (masked ? masked.some((path) => path === field) : request[field] !== ''));
-  return Object.fromEntries(names.map((name) => [name, request[name]]));
+  const names = textFields.filter((field) =>
+    masked ? masked.some((path) => path === field) : request[field] !== undefined,
+  );
+  return Object.fromEntries(names.map((name) => [name, request[name] ?? '']));
 }

@@ -52,7 +52,8 @@ export function customerService({ aggregates }: { aggregates: Aggregates }) {
 /** The fields that the request sets: those of its mask, empty if absent; or without a mask those that are present. */
 function changedDetails({ updateMask, ...given }: UpdateCustomerRequest): Partial<CustomerUpdated> {
   const { displayName, email, country } = given;
-  if (!updateMask) return { displayName, email, country };
+  // A mask without a path is no mask (AIP-134).
+  if (!updateMask?.length) return { displayName, email, country };
   const unknown = updateMask.find((path) => path !== '*' && !detailFields.some((field) => field === path));
   if (unknown !== undefined) throw invalidField('update_mask', `"${unknown}" is none of ${detailFields.join(', ')}`);
   const named = (field: string) => updateMask.includes('*') || updateMask.includes(field);

@@ -23,13 +23,25 @@ test('counts the products with few available pieces', async () => {
   expect(views.counted).toEqual([[{ key: 'available', atMost: 5n }], []]);
 });
 
-test('lists the least available first, up to a bound', async () => {
-  const request = { maxAvailable: 5n, pageSize: 0, pageToken: 'here', readMask: undefined };
+test('lists by id, or by what is available, up to a bound', async () => {
+  const request = { maxAvailable: 5n, orderBy: '', pageSize: 0, pageToken: 'here', readMask: undefined };
   const page = await api.listStockItems(request, testCall());
   expect(page).toMatchObject({ stockItems: [{ productId: 'A' }], nextPageToken: 'next' });
   expect(views.asked).toEqual([
-    { where: [{ key: 'available', atMost: 5n }], orderBy: [{ key: 'available' }], limit: 20, pageToken: 'here' },
+    {
+      where: [{ key: 'available', atMost: 5n }],
+      order: 'product_id',
+      orderBy: [],
+      limit: 20,
+      pageToken: 'here',
+    },
   ]);
   await api.listStockItems({ ...request, pageSize: 1000 }, testCall());
   expect(views.asked.at(-1)).toMatchObject({ limit: 100 });
+  await api.listStockItems({ ...request, orderBy: 'available' }, testCall());
+  expect(views.asked.at(-1)).toMatchObject({ orderBy: [{ key: 'available' }] });
+  await api.listStockItems({ ...request, orderBy: 'available desc' }, testCall());
+  expect(views.asked.at(-1)).toMatchObject({ orderBy: [{ key: 'available', descending: true }] });
+  const unknown = api.listStockItems({ ...request, orderBy: 'on_hand' }, testCall());
+  expect(await refusalOf(unknown)).toEqual({ code: 'INVALID_ARGUMENT', reason: 'INVALID_FIELD' });
 });

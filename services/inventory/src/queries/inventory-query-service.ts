@@ -1,5 +1,6 @@
 /** Reads stock: caudal.inventory.v1.InventoryQueryService. */
 import { viewEtag } from '@caudal/context/etag.ts';
+import { type ListOrders, listOrder } from '@caudal/context/order-by.ts';
 import { pageLimit } from '@caudal/context/page-limit.ts';
 import type { ViewReader } from '@caudal/context/view-reader.ts';
 import { stock } from '@caudal/contract/entities.ts';
@@ -7,6 +8,13 @@ import { InventoryQueryServiceService, type StockItem } from '@caudal/contract/g
 import { notFound } from '@caudal/kernel/errors.ts';
 import type { Condition, StoredView } from '@caudal/projections/types.ts';
 import { service } from '@caudal/rpc/types.ts';
+
+/** The ids stand still; how many pieces are available does not. */
+const orders: ListOrders = {
+  product_id: [],
+  available: [{ key: 'available' }],
+  'available desc': [{ key: 'available', descending: true }],
+};
 
 export function inventoryQueryService({ views }: { views: ViewReader<StockItem> }) {
   return service(InventoryQueryServiceService, {
@@ -16,11 +24,11 @@ export function inventoryQueryService({ views }: { views: ViewReader<StockItem> 
       return message(stored);
     },
 
-    async listStockItems({ maxAvailable, pageSize, pageToken }, call) {
+    async listStockItems({ maxAvailable, orderBy, pageSize, pageToken }, call) {
       const page = await views.find(
         {
           where: conditions(maxAvailable),
-          orderBy: [{ key: 'available' }],
+          ...listOrder(orderBy, orders),
           limit: pageLimit(pageSize),
           pageToken,
         },

@@ -1,5 +1,5 @@
 /**
- * A notification: one mail to a customer about an order, and its outcome. It contains the ids of customer and order
+ * A notification: one mail to a customer about an order or a refund, and its outcome. It contains the ids of customer and order
  * only; name and address are fetched when the mail is written, and never stored here.
  *
  *   requested ──> sent
@@ -53,6 +53,14 @@ export const notificationDecider: Decider<NotificationState, NotificationEvent> 
 /** The id of the notification for an order or shipment and template: the same for every repeat. */
 export function notificationIdFor(subject: string, template: string): string {
   return derivedId('notification', subject, template);
+}
+
+/**
+ * The id of the notification about a refund. `refundId`: of one refund of several, or 'whole'. It does not follow from the
+ * event's version, which another event may get after a fail-over.
+ */
+export function refundNotificationIdFor(paymentId: string, refundId: string): string {
+  return derivedId('notification', 'payment_refunded', paymentId, refundId);
 }
 
 const isOpen = ({ status }: NotificationState) => status === 'requested' || status === 'delayed';

@@ -31,8 +31,6 @@ export function orderMails(dependencies: MailDependencies): Saga<NotificationSta
   };
 }
 
-const ofNoShipment = { shipmentId: '', correction: 0 };
-
 /** The events that a mail is sent for. */
 type Told = CaseOf<EventOf<typeof order>, 'confirmed' | 'shipped' | 'delivered' | 'rejected' | 'cancelled'>;
 
@@ -46,5 +44,12 @@ function ask(state: NotificationState, event: Told, { id }: Pick<ObservedEvent, 
   const { customerId } = event.value;
   const reason = 'reason' in event.value ? event.value.reason : '';
   const notificationId = notificationIdFor(id, template);
-  return request(state, { ...ofNoShipment, notificationId, customerId, template, orderId: id, reason });
+  return request(state, {
+    ...notificationDecider.initial.request,
+    notificationId,
+    customerId,
+    template,
+    orderId: id,
+    reason,
+  });
 }

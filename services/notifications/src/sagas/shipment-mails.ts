@@ -66,5 +66,5 @@ function ask(state: NotificationState, event: Told): NotificationEvent[] {
   const mail = mailOf(event);
   if (!mail) return [];
   const { orderId, customerId, shipmentId } = event.value;
-  return request(state, { ...mail, customerId, orderId, shipmentId, reason: '' });
+  return request(state, { ...notificationDecider.initial.request, ...mail, customerId, orderId, shipmentId });
 }

@@ -1,6 +1,7 @@
 /** Reads orders. */
 
 import { viewEtag } from '@caudal/context/etag.ts';
+import { type ListOrders, listOrder } from '@caudal/context/order-by.ts';
 import { pageLimit } from '@caudal/context/page-limit.ts';
 import type { ViewReader } from '@caudal/context/view-reader.ts';
 import { order } from '@caudal/contract/entities.ts';
@@ -16,6 +17,11 @@ import { service } from '@caudal/rpc/types.ts';
 import { withShipments } from '../projections/order-shipments.ts';
 import { summarizeOrders } from './summarize-orders.ts';
 
+const ordersBy: ListOrders = {
+  'create_time desc': [{ key: 'create_time', descending: true }],
+  create_time: [{ key: 'create_time' }],
+};
+
 export function orderQueryService({ views }: { views: ViewReader<Order> }) {
   return service(OrderQueryServiceService, {
     async getOrder({ orderId }, call) {
@@ -29,15 +35,15 @@ export function orderQueryService({ views }: { views: ViewReader<Order> }) {
     async listOrders(request, call) {
       const page = await views.find(
         {
-          where: conditions(request),
-          orderBy: [{ key: 'create_time', descending: true }],
+          // An order that its payment or shipment has begun is not placed yet.
+          where: [...conditions(request), { key: 'create_time' }],
+          ...listOrder(request.orderBy, ordersBy),
           limit: pageLimit(request.pageSize),
           pageToken: request.pageToken,
         },
         call,
       );
-      const orders = page.views.filter(({ view }) => view.orderId).map(message);
-      return { orders, nextPageToken: page.nextPageToken };
+      return { orders: page.views.map(message), nextPageToken: page.nextPageToken };
     },
 
     summarizeOrders: (request, call) => summarizeOrders(views, request, call),

@@ -2,7 +2,7 @@ import type { Aggregates } from '@caudal/aggregates/types.ts';
 import { contract } from '@caudal/contract/descriptors.ts';
 import { PaymentStatus } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
 import { invalidField, refused } from '@caudal/kernel/errors.ts';
-import { validator } from '@caudal/rpc/schema/validation.ts';
+import { invalidRequest, validator } from '@caudal/rpc/schema/validation.ts';
 import type { CallOptions } from '@caudal/rpc/types.ts';
 import { given } from '@caudal/testing/given.ts';
 import { describe, expect, test } from '@jest/globals';
@@ -91,6 +91,16 @@ describe("a step of the order's saga", () => {
     expect(short.fact?.value).toEqual({ reason: 'INSUFFICIENT_STOCK', nothingHeld: true });
     const wrong = await run('reserve', [started], invalidField('ttl', 'is wrong'));
     expect(wrong.fact?.value).toEqual({ reason: 'INVALID_FIELD', nothingHeld: false });
+  });
+
+  test.each<[StepName, FulfilmentEvent[]]>([
+    ['request-payment', [started, reserved]],
+    ['create-shipment', [started, reserved, committed]],
+  ])('%s waits while a process of 0.2 refuses the id of a customer that it does not know', async (name, facts) => {
+    const older = invalidRequest([{ field: 'customer_id', description: 'must match ^[A-Za-z0-9]$' }]);
+    await expect(run(name, facts, older)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    const other = await run(name, facts, invalidRequest([{ field: 'country', description: 'is too long' }]));
+    expect(other.facts).toHaveLength(1);
   });
 
   test.each<[StepName, FulfilmentEvent[], string[]]>([

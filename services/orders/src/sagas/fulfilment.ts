@@ -9,7 +9,7 @@ import type { InventoryServiceService } from '@caudal/contract/gen/caudal/invent
 import { type PaymentServiceService, PaymentStatus } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
 import type { ShippingServiceService } from '@caudal/contract/gen/caudal/shipping/v1/shipping.ts';
 import type { CaudalError } from '@caudal/kernel/errors.ts';
-import { isCode } from '@caudal/kernel/errors.ts';
+import { isCode, unavailable } from '@caudal/kernel/errors.ts';
 import type { Client } from '@caudal/rpc/types.ts';
 import { observe } from '@caudal/sagas/observe.ts';
 import type { Saga, StepContext } from '@caudal/sagas/types.ts';
@@ -40,8 +40,13 @@ export interface FulfilmentDependencies {
 
 type Run = (state: FulfilmentState, context: StepContext) => Promise<FulfilmentEvent[]>;
 
-/** A refusal of the domain: a repeat would get the same answer. */
+/**
+ * A refusal of the domain: a repeat would get the same answer. Throws UNAVAILABLE if a process of version 0.2 refuses a
+ * customer's id that only later versions know: it is being replaced, and the order must not fail for that.
+ */
 function isRefusal(error: unknown): error is CaudalError {
+  if (isCode(error, 'INVALID_ARGUMENT') && error.violations.some(({ field }) => field === 'customer_id'))
+    throw unavailable('a process of this version', error);
   return isCode(error, 'FAILED_PRECONDITION', 'NOT_FOUND', 'INVALID_ARGUMENT', 'ALREADY_EXISTS', 'OUT_OF_RANGE');
 }
 

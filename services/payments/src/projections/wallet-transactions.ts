@@ -6,20 +6,20 @@ import type { WalletEvent } from '../domain/wallet.ts';
 
 export const walletTransactions: Projection<Transaction> = {
   name: 'wallet-transactions',
-  version: 1,
+  version: 2,
   parts: 8,
   kind: 'one-per-event',
   codec: Transaction,
   follows: [on<Transaction, WalletEvent>(wallet, { view: ({ id }) => id, evolve: (_, event) => transaction(event) })],
   keys: {
     wallet_id: { type: 'keyword', of: (view) => view.walletId },
-    create_time: { type: 'timestamp', of: (view) => view.createTime },
+    sequence: { type: 'long', of: (view) => view.sequence },
   },
-  indexes: [['wallet_id', 'create_time']],
+  indexes: [['wallet_id', 'sequence']],
 };
 
 /** Ignored if no money moved. */
-function transaction({ id, eventId, at, event }: ProjectedEvent<WalletEvent>): Transaction | typeof ignored {
+function transaction({ id, version, eventId, at, event }: ProjectedEvent<WalletEvent>): Transaction | typeof ignored {
   const moved = movement(event);
   if (moved === ignored) return ignored;
   const { kind, amount, reference, note = '', after } = moved;
@@ -32,6 +32,7 @@ function transaction({ id, eventId, at, event }: ProjectedEvent<WalletEvent>): T
     balance: { minorUnits: after.balance, currency: after.currency },
     createTime: at,
     note,
+    sequence: BigInt(version),
   };
 }
 

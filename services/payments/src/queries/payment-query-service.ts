@@ -1,5 +1,6 @@
 /** Reads payments: caudal.payments.v1.PaymentQueryService. */
 import { viewEtag } from '@caudal/context/etag.ts';
+import { type ListOrders, listOrder } from '@caudal/context/order-by.ts';
 import { pageLimit } from '@caudal/context/page-limit.ts';
 import type { ViewReader } from '@caudal/context/view-reader.ts';
 import { payment } from '@caudal/contract/entities.ts';
@@ -11,6 +12,11 @@ import {
 import { notFound } from '@caudal/kernel/errors.ts';
 import type { Condition, StoredView } from '@caudal/projections/types.ts';
 import { service } from '@caudal/rpc/types.ts';
+
+const paymentsBy: ListOrders = {
+  'create_time desc': [{ key: 'create_time', descending: true }],
+  create_time: [{ key: 'create_time' }],
+};
 
 export function paymentQueryService({ payments }: { payments: ViewReader<Payment> }) {
   return service(PaymentQueryServiceService, {
@@ -25,15 +31,15 @@ export function paymentQueryService({ payments }: { payments: ViewReader<Payment
     async listPayments(request, call) {
       const page = await payments.find(
         {
-          where: conditions(request),
-          orderBy: [{ key: 'create_time', descending: true }],
+          // A payment that was undone before its request has no time.
+          where: [...conditions(request), { key: 'create_time' }],
+          ...listOrder(request.orderBy, paymentsBy),
           limit: pageLimit(request.pageSize),
           pageToken: request.pageToken,
         },
         call,
       );
-      const asked = page.views.filter(({ view }) => view.createTime);
-      return { payments: asked.map(message), nextPageToken: page.nextPageToken };
+      return { payments: page.views.map(message), nextPageToken: page.nextPageToken };
     },
   });
 }

@@ -2,6 +2,7 @@
 import type { Aggregates } from '@caudal/aggregates/types.ts';
 import { viewEtag } from '@caudal/context/etag.ts';
 import { moneySum } from '@caudal/context/money-sum.ts';
+import { type ListOrders, listOrder } from '@caudal/context/order-by.ts';
 import { pageLimit } from '@caudal/context/page-limit.ts';
 import type { ViewReader } from '@caudal/context/view-reader.ts';
 import { wallet } from '@caudal/contract/entities.ts';
@@ -25,6 +26,22 @@ const byCurrency = defineAggregate(walletBalances, {
 });
 const mostCurrencies = 1_000;
 
+/** Several transactions may have one time: only their places in the stream order them. */
+const transactionOrders: ListOrders = {
+  'create_time desc': [{ key: 'sequence', descending: true }],
+  create_time: [{ key: 'sequence' }],
+};
+
+/** The ids stand still; balances do not. Amounts of two currencies can't be compared, so these are sorted first. */
+const orders: ListOrders = {
+  wallet_id: [],
+  balance: [{ key: 'currency' }, { key: 'balance' }],
+  'balance desc': [
+    { key: 'currency', descending: true },
+    { key: 'balance', descending: true },
+  ],
+};
+
 export interface WalletQueryDependencies {
   wallets: ViewReader<Wallet>;
   transactions: ViewReader<Transaction>;
@@ -40,11 +57,7 @@ export function walletQueryService({ wallets, transactions, aggregates }: Wallet
       const page = await wallets.find(
         {
           where: conditions(request),
-          // Amounts of two currencies can't be compared, so wallets are listed by currency first.
-          orderBy: [
-            { key: 'currency', descending: true },
-            { key: 'balance', descending: true },
-          ],
+          ...listOrder(request.orderBy, orders),
           limit: pageLimit(request.pageSize),
           pageToken: request.pageToken,
         },
@@ -68,12 +81,12 @@ export function walletQueryService({ wallets, transactions, aggregates }: Wallet
       return { groups, more };
     },
 
-    async listTransactions({ walletId, pageSize, pageToken }, call) {
+    async listTransactions({ walletId, orderBy, pageSize, pageToken }, call) {
       await present(walletId, call);
       const page = await transactions.find(
         {
-          where: [{ key: 'wallet_id', equals: walletId }],
-          orderBy: [{ key: 'create_time', descending: true }],
+          where: [{ key: 'wallet_id', equals: walletId }, { key: 'sequence' }],
+          ...listOrder(orderBy, transactionOrders),
           limit: pageLimit(pageSize),
           pageToken,
         },

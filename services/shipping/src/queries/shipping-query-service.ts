@@ -1,5 +1,6 @@
 /** Reads shipments, one from the log itself, lists from a view: caudal.shipping.v1.ShippingQueryService. */
 import type { Aggregates } from '@caudal/aggregates/types.ts';
+import { type ListOrders, listOrder } from '@caudal/context/order-by.ts';
 import { pageLimit } from '@caudal/context/page-limit.ts';
 import type { ViewReader } from '@caudal/context/view-reader.ts';
 import {
@@ -19,6 +20,11 @@ export interface ShippingQueryDependencies {
   views: ViewReader<Shipment>;
 }
 
+const shipmentsBy: ListOrders = {
+  'create_time desc': [{ key: 'create_time', descending: true }],
+  create_time: [{ key: 'create_time' }],
+};
+
 export function shippingQueryService({ aggregates, views }: ShippingQueryDependencies) {
   return service(ShippingQueryServiceService, {
     async getShipment({ shipmentId }, call) {
@@ -32,8 +38,8 @@ export function shippingQueryService({ aggregates, views }: ShippingQueryDepende
     async listShipments(request, call) {
       const page = await views.find(
         {
-          where: conditions(request),
-          orderBy: [{ key: 'create_time', descending: true }],
+          where: [...conditions(request), { key: 'create_time' }],
+          ...listOrder(request.orderBy, shipmentsBy),
           limit: pageLimit(request.pageSize),
           pageToken: request.pageToken,
         },

@@ -69,13 +69,19 @@ export interface UpdateProductRequest {
   productId: string;
   /** If given, the command is refused when the product has changed since this etag. */
   etag: string;
-  /** The title, which buyers see first. */
-  title: string;
+  /** The title, which buyers see first. It must not be empty. */
+  title?:
+    | string
+    | undefined;
   /** The description, below the title. */
-  description: string;
+  description?:
+    | string
+    | undefined;
   /** The category, by which products are grouped. */
-  category: string;
-  /** Which of title, description and category to set. Without it, those that are not empty are set. */
+  category?:
+    | string
+    | undefined;
+  /** Which of title, description and category to set; absent ones become empty. Without it, those present are set. */
   updateMask: string[] | undefined;
 }
 
@@ -580,7 +586,15 @@ export const CreateProductRequest: MessageFns<CreateProductRequest> = {
 };
 
 function createBaseUpdateProductRequest(): UpdateProductRequest {
-  return { requestId: "", productId: "", etag: "", title: "", description: "", category: "", updateMask: undefined };
+  return {
+    requestId: "",
+    productId: "",
+    etag: "",
+    title: undefined,
+    description: undefined,
+    category: undefined,
+    updateMask: undefined,
+  };
 }
 
 export const UpdateProductRequest: MessageFns<UpdateProductRequest> = {
@@ -594,13 +608,13 @@ export const UpdateProductRequest: MessageFns<UpdateProductRequest> = {
     if (message.etag !== "") {
       writer.uint32(26).string(message.etag);
     }
-    if (message.title !== "") {
+    if (message.title !== undefined) {
       writer.uint32(34).string(message.title);
     }
-    if (message.description !== "") {
+    if (message.description !== undefined) {
       writer.uint32(42).string(message.description);
     }
-    if (message.category !== "") {
+    if (message.category !== undefined) {
       writer.uint32(50).string(message.category);
     }
     if (message.updateMask !== undefined) {
@@ -703,9 +717,9 @@ export const UpdateProductRequest: MessageFns<UpdateProductRequest> = {
         ? globalThis.String(object.product_id)
         : "",
       etag: isSet(object.etag) ? globalThis.String(object.etag) : "",
-      title: isSet(object.title) ? globalThis.String(object.title) : "",
-      description: isSet(object.description) ? globalThis.String(object.description) : "",
-      category: isSet(object.category) ? globalThis.String(object.category) : "",
+      title: isSet(object.title) ? globalThis.String(object.title) : undefined,
+      description: isSet(object.description) ? globalThis.String(object.description) : undefined,
+      category: isSet(object.category) ? globalThis.String(object.category) : undefined,
       updateMask: isSet(object.updateMask)
         ? FieldMask.unwrap(FieldMask.fromJSON(object.updateMask))
         : isSet(object.update_mask)
@@ -725,13 +739,13 @@ export const UpdateProductRequest: MessageFns<UpdateProductRequest> = {
     if (message.etag !== "") {
       obj.etag = message.etag;
     }
-    if (message.title !== "") {
+    if (message.title !== undefined) {
       obj.title = message.title;
     }
-    if (message.description !== "") {
+    if (message.description !== undefined) {
       obj.description = message.description;
     }
-    if (message.category !== "") {
+    if (message.category !== undefined) {
       obj.category = message.category;
     }
     if (message.updateMask !== undefined) {
@@ -748,9 +762,9 @@ export const UpdateProductRequest: MessageFns<UpdateProductRequest> = {
     message.requestId = object.requestId ?? "";
     message.productId = object.productId ?? "";
     message.etag = object.etag ?? "";
-    message.title = object.title ?? "";
-    message.description = object.description ?? "";
-    message.category = object.category ?? "";
+    message.title = object.title ?? undefined;
+    message.description = object.description ?? undefined;
+    message.category = object.category ?? undefined;
     message.updateMask = object.updateMask ?? undefined;
     return message;
   },

@@ -62,7 +62,7 @@ export interface UpdateCustomerRequest {
   displayName?:
     | string
     | undefined;
-  /** The e-mail address for notifications. */
+  /** The e-mail address for notifications; an empty text clears it. */
   email?:
     | string
     | undefined;

@@ -201,7 +201,14 @@ export interface ListStockItemsRequest {
   /** The next page token of the previous answer. Absent for the first page. */
   pageToken: string;
   /** The fields to return; all of them if absent. */
-  readMask: string[] | undefined;
+  readMask:
+    | string[]
+    | undefined;
+  /**
+   * "product_id" (the default), "available" or "available desc". By available pieces, products move when stock does: such a
+   * list may show a product twice, or not at all, from page to page.
+   */
+  orderBy: string;
 }
 
 export interface ListStockItemsResponse {
@@ -2223,7 +2230,7 @@ export const CountStockItemsResponse: MessageFns<CountStockItemsResponse> = {
 };
 
 function createBaseListStockItemsRequest(): ListStockItemsRequest {
-  return { maxAvailable: undefined, pageSize: 0, pageToken: "", readMask: undefined };
+  return { maxAvailable: undefined, pageSize: 0, pageToken: "", readMask: undefined, orderBy: "" };
 }
 
 export const ListStockItemsRequest: MessageFns<ListStockItemsRequest> = {
@@ -2242,6 +2249,9 @@ export const ListStockItemsRequest: MessageFns<ListStockItemsRequest> = {
     }
     if (message.readMask !== undefined) {
       FieldMask.encode(FieldMask.wrap(message.readMask), writer.uint32(34).fork()).join();
+    }
+    if (message.orderBy !== "") {
+      writer.uint32(42).string(message.orderBy);
     }
     return writer;
   },
@@ -2291,6 +2301,14 @@ export const ListStockItemsRequest: MessageFns<ListStockItemsRequest> = {
             message.readMask = FieldMask.unwrap(FieldMask.decode(reader, reader.uint32()));
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.orderBy = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2325,6 +2343,11 @@ export const ListStockItemsRequest: MessageFns<ListStockItemsRequest> = {
         : isSet(object.read_mask)
         ? FieldMask.unwrap(FieldMask.fromJSON(object.read_mask))
         : undefined,
+      orderBy: isSet(object.orderBy)
+        ? globalThis.String(object.orderBy)
+        : isSet(object.order_by)
+        ? globalThis.String(object.order_by)
+        : "",
     };
   },
 
@@ -2342,6 +2365,9 @@ export const ListStockItemsRequest: MessageFns<ListStockItemsRequest> = {
     if (message.readMask !== undefined) {
       obj.readMask = FieldMask.toJSON(FieldMask.wrap(message.readMask));
     }
+    if (message.orderBy !== "") {
+      obj.orderBy = message.orderBy;
+    }
     return obj;
   },
 
@@ -2356,6 +2382,7 @@ export const ListStockItemsRequest: MessageFns<ListStockItemsRequest> = {
     message.pageSize = object.pageSize ?? 0;
     message.pageToken = object.pageToken ?? "";
     message.readMask = object.readMask ?? undefined;
+    message.orderBy = object.orderBy ?? "";
     return message;
   },
 };
@@ -2603,7 +2630,7 @@ export const InventoryQueryServiceService = {
     responseSerialize: (value: StockItem): Buffer => Buffer.from(StockItem.encode(value).finish()),
     responseDeserialize: (value: Buffer): StockItem => StockItem.decode(value),
   },
-  /** The stock of all products, sorted by the available pieces, the fewest first. */
+  /** The stock of all products, sorted by their ids if order_by asks for nothing else. */
   listStockItems: {
     path: "/caudal.inventory.v1.InventoryQueryService/ListStockItems" as const,
     requestStream: false as const,
@@ -2632,7 +2659,7 @@ export const InventoryQueryServiceService = {
 export interface InventoryQueryServiceServer extends UntypedServiceImplementation {
   /** The stock of one product. */
   getStockItem: handleUnaryCall<GetStockItemRequest, StockItem>;
-  /** The stock of all products, sorted by the available pieces, the fewest first. */
+  /** The stock of all products, sorted by their ids if order_by asks for nothing else. */
   listStockItems: handleUnaryCall<ListStockItemsRequest, ListStockItemsResponse>;
   /** Counts the products of which few or no pieces are available. */
   countStockItems: handleUnaryCall<CountStockItemsRequest, CountStockItemsResponse>;

@@ -7,6 +7,7 @@
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import { Timestamp } from "../../../google/protobuf/timestamp.ts";
+import { Money } from "../../type/v1/money.ts";
 
 export const protobufPackage = "caudal.notifications.v1";
 
@@ -27,14 +28,21 @@ export interface NotificationEvent {
 /** A mail to a customer was requested. */
 export interface NotificationRequested {
   notificationId: string;
+  /** Empty if only the payment knows the customer. */
   customerId: string;
   /**
    * The text: "order_confirmed", "order_shipped", "order_delivered", "order_rejected", "order_cancelled",
-   * "shipment_dispatched" or "shipment_tracking_corrected".
+   * "shipment_dispatched", "shipment_tracking_corrected" or "payment_refunded".
    */
   template: string;
   orderId: string;
   reason: string;
+  /** Of a refund: the payment. */
+  paymentId: string;
+  /** Of a refund: what was paid back. All of the payment if absent. */
+  amount:
+    | Money
+    | undefined;
   /**
    * The shipment, if the mail is about one, and how often its tracking had been corrected: a mail with an older number is
    * not sent.
@@ -203,7 +211,17 @@ export const NotificationEvent: MessageFns<NotificationEvent> = {
 };
 
 function createBaseNotificationRequested(): NotificationRequested {
-  return { notificationId: "", customerId: "", template: "", orderId: "", reason: "", shipmentId: "", correction: 0 };
+  return {
+    notificationId: "",
+    customerId: "",
+    template: "",
+    orderId: "",
+    reason: "",
+    paymentId: "",
+    amount: undefined,
+    shipmentId: "",
+    correction: 0,
+  };
 }
 
 export const NotificationRequested: MessageFns<NotificationRequested> = {
@@ -222,6 +240,12 @@ export const NotificationRequested: MessageFns<NotificationRequested> = {
     }
     if (message.reason !== "") {
       writer.uint32(42).string(message.reason);
+    }
+    if (message.paymentId !== "") {
+      writer.uint32(50).string(message.paymentId);
+    }
+    if (message.amount !== undefined) {
+      Money.encode(message.amount, writer.uint32(58).fork()).join();
     }
     if (message.shipmentId !== "") {
       writer.uint32(82).string(message.shipmentId);
@@ -285,6 +309,22 @@ export const NotificationRequested: MessageFns<NotificationRequested> = {
             message.reason = reader.string();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.paymentId = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.amount = Money.decode(reader, reader.uint32());
+            continue;
+          }
           case 10: {
             if (tag !== 82) {
               break;
@@ -332,6 +372,12 @@ export const NotificationRequested: MessageFns<NotificationRequested> = {
         ? globalThis.String(object.order_id)
         : "",
       reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      paymentId: isSet(object.paymentId)
+        ? globalThis.String(object.paymentId)
+        : isSet(object.payment_id)
+        ? globalThis.String(object.payment_id)
+        : "",
+      amount: isSet(object.amount) ? Money.fromJSON(object.amount) : undefined,
       shipmentId: isSet(object.shipmentId)
         ? globalThis.String(object.shipmentId)
         : isSet(object.shipment_id)
@@ -358,6 +404,12 @@ export const NotificationRequested: MessageFns<NotificationRequested> = {
     if (message.reason !== "") {
       obj.reason = message.reason;
     }
+    if (message.paymentId !== "") {
+      obj.paymentId = message.paymentId;
+    }
+    if (message.amount !== undefined) {
+      obj.amount = Money.toJSON(message.amount);
+    }
     if (message.shipmentId !== "") {
       obj.shipmentId = message.shipmentId;
     }
@@ -377,6 +429,10 @@ export const NotificationRequested: MessageFns<NotificationRequested> = {
     message.template = object.template ?? "";
     message.orderId = object.orderId ?? "";
     message.reason = object.reason ?? "";
+    message.paymentId = object.paymentId ?? "";
+    message.amount = (object.amount !== undefined && object.amount !== null)
+      ? Money.fromPartial(object.amount)
+      : undefined;
     message.shipmentId = object.shipmentId ?? "";
     message.correction = object.correction ?? 0;
     return message;

@@ -546,7 +546,11 @@ export interface ListOrdersRequest {
   /** The next page token of the previous answer. Absent for the first page. */
   pageToken: string;
   /** The fields to return; all of them if absent. */
-  readMask: string[] | undefined;
+  readMask:
+    | string[]
+    | undefined;
+  /** "create_time desc" (the default) or "create_time": the oldest first, in which what is new comes at the end. */
+  orderBy: string;
 }
 
 export interface ListOrdersResponse {
@@ -2861,7 +2865,7 @@ export const GetOrderRequest: MessageFns<GetOrderRequest> = {
 };
 
 function createBaseListOrdersRequest(): ListOrdersRequest {
-  return { customerId: "", status: 0, pageSize: 0, pageToken: "", readMask: undefined };
+  return { customerId: "", status: 0, pageSize: 0, pageToken: "", readMask: undefined, orderBy: "" };
 }
 
 export const ListOrdersRequest: MessageFns<ListOrdersRequest> = {
@@ -2880,6 +2884,9 @@ export const ListOrdersRequest: MessageFns<ListOrdersRequest> = {
     }
     if (message.readMask !== undefined) {
       FieldMask.encode(FieldMask.wrap(message.readMask), writer.uint32(42).fork()).join();
+    }
+    if (message.orderBy !== "") {
+      writer.uint32(50).string(message.orderBy);
     }
     return writer;
   },
@@ -2937,6 +2944,14 @@ export const ListOrdersRequest: MessageFns<ListOrdersRequest> = {
             message.readMask = FieldMask.unwrap(FieldMask.decode(reader, reader.uint32()));
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.orderBy = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2972,6 +2987,11 @@ export const ListOrdersRequest: MessageFns<ListOrdersRequest> = {
         : isSet(object.read_mask)
         ? FieldMask.unwrap(FieldMask.fromJSON(object.read_mask))
         : undefined,
+      orderBy: isSet(object.orderBy)
+        ? globalThis.String(object.orderBy)
+        : isSet(object.order_by)
+        ? globalThis.String(object.order_by)
+        : "",
     };
   },
 
@@ -2992,6 +3012,9 @@ export const ListOrdersRequest: MessageFns<ListOrdersRequest> = {
     if (message.readMask !== undefined) {
       obj.readMask = FieldMask.toJSON(FieldMask.wrap(message.readMask));
     }
+    if (message.orderBy !== "") {
+      obj.orderBy = message.orderBy;
+    }
     return obj;
   },
 
@@ -3005,6 +3028,7 @@ export const ListOrdersRequest: MessageFns<ListOrdersRequest> = {
     message.pageSize = object.pageSize ?? 0;
     message.pageToken = object.pageToken ?? "";
     message.readMask = object.readMask ?? undefined;
+    message.orderBy = object.orderBy ?? "";
     return message;
   },
 };

@@ -267,7 +267,11 @@ export interface ListPaymentsRequest {
   /** The next page token of the previous answer. Absent for the first page. */
   pageToken: string;
   /** The fields to return; all of them if absent. */
-  readMask: string[] | undefined;
+  readMask:
+    | string[]
+    | undefined;
+  /** "create_time desc" (the default) or "create_time": the oldest first, in which what is new comes at the end. */
+  orderBy: string;
 }
 
 export interface ListPaymentsResponse {
@@ -1726,7 +1730,7 @@ export const GetPaymentStatusRequest: MessageFns<GetPaymentStatusRequest> = {
 };
 
 function createBaseListPaymentsRequest(): ListPaymentsRequest {
-  return { customerId: "", needsAttention: false, pageSize: 0, pageToken: "", readMask: undefined };
+  return { customerId: "", needsAttention: false, pageSize: 0, pageToken: "", readMask: undefined, orderBy: "" };
 }
 
 export const ListPaymentsRequest: MessageFns<ListPaymentsRequest> = {
@@ -1745,6 +1749,9 @@ export const ListPaymentsRequest: MessageFns<ListPaymentsRequest> = {
     }
     if (message.readMask !== undefined) {
       FieldMask.encode(FieldMask.wrap(message.readMask), writer.uint32(42).fork()).join();
+    }
+    if (message.orderBy !== "") {
+      writer.uint32(50).string(message.orderBy);
     }
     return writer;
   },
@@ -1802,6 +1809,14 @@ export const ListPaymentsRequest: MessageFns<ListPaymentsRequest> = {
             message.readMask = FieldMask.unwrap(FieldMask.decode(reader, reader.uint32()));
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.orderBy = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1841,6 +1856,11 @@ export const ListPaymentsRequest: MessageFns<ListPaymentsRequest> = {
         : isSet(object.read_mask)
         ? FieldMask.unwrap(FieldMask.fromJSON(object.read_mask))
         : undefined,
+      orderBy: isSet(object.orderBy)
+        ? globalThis.String(object.orderBy)
+        : isSet(object.order_by)
+        ? globalThis.String(object.order_by)
+        : "",
     };
   },
 
@@ -1861,6 +1881,9 @@ export const ListPaymentsRequest: MessageFns<ListPaymentsRequest> = {
     if (message.readMask !== undefined) {
       obj.readMask = FieldMask.toJSON(FieldMask.wrap(message.readMask));
     }
+    if (message.orderBy !== "") {
+      obj.orderBy = message.orderBy;
+    }
     return obj;
   },
 
@@ -1874,6 +1897,7 @@ export const ListPaymentsRequest: MessageFns<ListPaymentsRequest> = {
     message.pageSize = object.pageSize ?? 0;
     message.pageToken = object.pageToken ?? "";
     message.readMask = object.readMask ?? undefined;
+    message.orderBy = object.orderBy ?? "";
     return message;
   },
 };

@@ -65,6 +65,11 @@ export interface Transaction {
     | undefined;
   /** The note of a transfer's sender. */
   note: string;
+  /**
+   * Its place in the history of the wallet: a later transaction has a higher number. Some numbers are missing, since other
+   * events of the wallet have them.
+   */
+  sequence: bigint;
 }
 
 export interface CreateWalletRequest {
@@ -162,7 +167,14 @@ export interface ListWalletsRequest {
     | string[]
     | undefined;
   /** Only wallets of this currency: ISO 4217. */
-  currency?: string | undefined;
+  currency?:
+    | string
+    | undefined;
+  /**
+   * "wallet_id" (the default), "balance" or "balance desc". By balance, wallets are sorted by currency first, and move when
+   * money does: such a list may show a wallet twice, or not at all, from page to page.
+   */
+  orderBy: string;
 }
 
 export interface ListWalletsResponse {
@@ -212,7 +224,11 @@ export interface ListTransactionsRequest {
   /** The next page token of the previous answer. Absent for the first page. */
   pageToken: string;
   /** The fields to return; all of them if absent. */
-  readMask: string[] | undefined;
+  readMask:
+    | string[]
+    | undefined;
+  /** "create_time desc" (the default) or "create_time": the oldest first, in which what is new comes at the end. */
+  orderBy: string;
 }
 
 export interface ListTransactionsResponse {
@@ -423,6 +439,7 @@ function createBaseTransaction(): Transaction {
     balance: undefined,
     createTime: undefined,
     note: "",
+    sequence: 0n,
   };
 }
 
@@ -451,6 +468,12 @@ export const Transaction: MessageFns<Transaction> = {
     }
     if (message.note !== "") {
       writer.uint32(66).string(message.note);
+    }
+    if (message.sequence !== 0n) {
+      if (BigInt.asIntN(64, message.sequence) !== message.sequence) {
+        throw new globalThis.Error("value provided for field message.sequence of type int64 too large");
+      }
+      writer.uint32(72).int64(message.sequence);
     }
     return writer;
   },
@@ -532,6 +555,14 @@ export const Transaction: MessageFns<Transaction> = {
             message.note = reader.string();
             continue;
           }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.sequence = reader.int64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -566,6 +597,7 @@ export const Transaction: MessageFns<Transaction> = {
         ? fromJsonTimestamp(object.create_time)
         : undefined,
       note: isSet(object.note) ? globalThis.String(object.note) : "",
+      sequence: isSet(object.sequence) ? BigInt(object.sequence) : 0n,
     };
   },
 
@@ -595,6 +627,9 @@ export const Transaction: MessageFns<Transaction> = {
     if (message.note !== "") {
       obj.note = message.note;
     }
+    if (message.sequence !== 0n) {
+      obj.sequence = message.sequence.toString();
+    }
     return obj;
   },
 
@@ -615,6 +650,7 @@ export const Transaction: MessageFns<Transaction> = {
       : undefined;
     message.createTime = object.createTime ?? undefined;
     message.note = object.note ?? "";
+    message.sequence = (object.sequence !== undefined && object.sequence !== null) ? BigInt(object.sequence) : 0n;
     return message;
   },
 };
@@ -1472,6 +1508,7 @@ function createBaseListWalletsRequest(): ListWalletsRequest {
     pageToken: "",
     readMask: undefined,
     currency: undefined,
+    orderBy: "",
   };
 }
 
@@ -1497,6 +1534,9 @@ export const ListWalletsRequest: MessageFns<ListWalletsRequest> = {
     }
     if (message.currency !== undefined) {
       writer.uint32(50).string(message.currency);
+    }
+    if (message.orderBy !== "") {
+      writer.uint32(58).string(message.orderBy);
     }
     return writer;
   },
@@ -1562,6 +1602,14 @@ export const ListWalletsRequest: MessageFns<ListWalletsRequest> = {
             message.currency = reader.string();
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.orderBy = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1602,6 +1650,11 @@ export const ListWalletsRequest: MessageFns<ListWalletsRequest> = {
         ? FieldMask.unwrap(FieldMask.fromJSON(object.read_mask))
         : undefined,
       currency: isSet(object.currency) ? globalThis.String(object.currency) : undefined,
+      orderBy: isSet(object.orderBy)
+        ? globalThis.String(object.orderBy)
+        : isSet(object.order_by)
+        ? globalThis.String(object.order_by)
+        : "",
     };
   },
 
@@ -1625,6 +1678,9 @@ export const ListWalletsRequest: MessageFns<ListWalletsRequest> = {
     if (message.currency !== undefined) {
       obj.currency = message.currency;
     }
+    if (message.orderBy !== "") {
+      obj.orderBy = message.orderBy;
+    }
     return obj;
   },
 
@@ -1641,6 +1697,7 @@ export const ListWalletsRequest: MessageFns<ListWalletsRequest> = {
     message.pageToken = object.pageToken ?? "";
     message.readMask = object.readMask ?? undefined;
     message.currency = object.currency ?? undefined;
+    message.orderBy = object.orderBy ?? "";
     return message;
   },
 };
@@ -2072,7 +2129,7 @@ export const WalletGroup: MessageFns<WalletGroup> = {
 };
 
 function createBaseListTransactionsRequest(): ListTransactionsRequest {
-  return { walletId: "", pageSize: 0, pageToken: "", readMask: undefined };
+  return { walletId: "", pageSize: 0, pageToken: "", readMask: undefined, orderBy: "" };
 }
 
 export const ListTransactionsRequest: MessageFns<ListTransactionsRequest> = {
@@ -2088,6 +2145,9 @@ export const ListTransactionsRequest: MessageFns<ListTransactionsRequest> = {
     }
     if (message.readMask !== undefined) {
       FieldMask.encode(FieldMask.wrap(message.readMask), writer.uint32(34).fork()).join();
+    }
+    if (message.orderBy !== "") {
+      writer.uint32(42).string(message.orderBy);
     }
     return writer;
   },
@@ -2137,6 +2197,14 @@ export const ListTransactionsRequest: MessageFns<ListTransactionsRequest> = {
             message.readMask = FieldMask.unwrap(FieldMask.decode(reader, reader.uint32()));
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.orderBy = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2171,6 +2239,11 @@ export const ListTransactionsRequest: MessageFns<ListTransactionsRequest> = {
         : isSet(object.read_mask)
         ? FieldMask.unwrap(FieldMask.fromJSON(object.read_mask))
         : undefined,
+      orderBy: isSet(object.orderBy)
+        ? globalThis.String(object.orderBy)
+        : isSet(object.order_by)
+        ? globalThis.String(object.order_by)
+        : "",
     };
   },
 
@@ -2188,6 +2261,9 @@ export const ListTransactionsRequest: MessageFns<ListTransactionsRequest> = {
     if (message.readMask !== undefined) {
       obj.readMask = FieldMask.toJSON(FieldMask.wrap(message.readMask));
     }
+    if (message.orderBy !== "") {
+      obj.orderBy = message.orderBy;
+    }
     return obj;
   },
 
@@ -2200,6 +2276,7 @@ export const ListTransactionsRequest: MessageFns<ListTransactionsRequest> = {
     message.pageSize = object.pageSize ?? 0;
     message.pageToken = object.pageToken ?? "";
     message.readMask = object.readMask ?? undefined;
+    message.orderBy = object.orderBy ?? "";
     return message;
   },
 };
@@ -2395,7 +2472,7 @@ export const WalletQueryServiceService = {
     responseSerialize: (value: Wallet): Buffer => Buffer.from(Wallet.encode(value).finish()),
     responseDeserialize: (value: Buffer): Wallet => Wallet.decode(value),
   },
-  /** Wallets of one customer or of all customers, sorted by currency, then by balance, the highest first. */
+  /** Wallets of one customer or of all customers, sorted by their ids if order_by asks for nothing else. */
   listWallets: {
     path: "/caudal.payments.v1.WalletQueryService/ListWallets" as const,
     requestStream: false as const,
@@ -2417,7 +2494,7 @@ export const WalletQueryServiceService = {
       Buffer.from(SummarizeWalletsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): SummarizeWalletsResponse => SummarizeWalletsResponse.decode(value),
   },
-  /** The transactions of a wallet, the newest first. */
+  /** The transactions of a wallet, the last first: in the order in which they changed the balance. */
   listTransactions: {
     path: "/caudal.payments.v1.WalletQueryService/ListTransactions" as const,
     requestStream: false as const,
@@ -2434,11 +2511,11 @@ export const WalletQueryServiceService = {
 export interface WalletQueryServiceServer extends UntypedServiceImplementation {
   /** One wallet, as it is now or as it was at a time in the past. */
   getWallet: handleUnaryCall<GetWalletRequest, Wallet>;
-  /** Wallets of one customer or of all customers, sorted by currency, then by balance, the highest first. */
+  /** Wallets of one customer or of all customers, sorted by their ids if order_by asks for nothing else. */
   listWallets: handleUnaryCall<ListWalletsRequest, ListWalletsResponse>;
   /** The number of wallets of one customer or of all customers, and the sum of their balances, for each currency. */
   summarizeWallets: handleUnaryCall<SummarizeWalletsRequest, SummarizeWalletsResponse>;
-  /** The transactions of a wallet, the newest first. */
+  /** The transactions of a wallet, the last first: in the order in which they changed the balance. */
   listTransactions: handleUnaryCall<ListTransactionsRequest, ListTransactionsResponse>;
 }
 

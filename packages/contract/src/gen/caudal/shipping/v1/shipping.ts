@@ -298,6 +298,8 @@ export interface ListShipmentsRequest {
   pageSize: number;
   /** The next page token of the previous answer. Absent for the first page. */
   pageToken: string;
+  /** "create_time desc" (the default) or "create_time": the oldest first, in which what is new comes at the end. */
+  orderBy: string;
 }
 
 export interface ListShipmentsResponse {
@@ -2295,7 +2297,7 @@ export const GetShipmentRequest: MessageFns<GetShipmentRequest> = {
 };
 
 function createBaseListShipmentsRequest(): ListShipmentsRequest {
-  return { customerId: "", orderId: "", status: 0, pageSize: 0, pageToken: "" };
+  return { customerId: "", orderId: "", status: 0, pageSize: 0, pageToken: "", orderBy: "" };
 }
 
 export const ListShipmentsRequest: MessageFns<ListShipmentsRequest> = {
@@ -2314,6 +2316,9 @@ export const ListShipmentsRequest: MessageFns<ListShipmentsRequest> = {
     }
     if (message.pageToken !== "") {
       writer.uint32(42).string(message.pageToken);
+    }
+    if (message.orderBy !== "") {
+      writer.uint32(50).string(message.orderBy);
     }
     return writer;
   },
@@ -2371,6 +2376,14 @@ export const ListShipmentsRequest: MessageFns<ListShipmentsRequest> = {
             message.pageToken = reader.string();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.orderBy = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2406,6 +2419,11 @@ export const ListShipmentsRequest: MessageFns<ListShipmentsRequest> = {
         : isSet(object.page_token)
         ? globalThis.String(object.page_token)
         : "",
+      orderBy: isSet(object.orderBy)
+        ? globalThis.String(object.orderBy)
+        : isSet(object.order_by)
+        ? globalThis.String(object.order_by)
+        : "",
     };
   },
 
@@ -2426,6 +2444,9 @@ export const ListShipmentsRequest: MessageFns<ListShipmentsRequest> = {
     if (message.pageToken !== "") {
       obj.pageToken = message.pageToken;
     }
+    if (message.orderBy !== "") {
+      obj.orderBy = message.orderBy;
+    }
     return obj;
   },
 
@@ -2439,6 +2460,7 @@ export const ListShipmentsRequest: MessageFns<ListShipmentsRequest> = {
     message.status = object.status ?? 0;
     message.pageSize = object.pageSize ?? 0;
     message.pageToken = object.pageToken ?? "";
+    message.orderBy = object.orderBy ?? "";
     return message;
   },
 };
