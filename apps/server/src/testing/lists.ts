@@ -208,12 +208,12 @@ const products: ListedViews<Product> = {
     return { id, view: Product.fromPartial(view) };
   },
   change: (view, content) => ({ ...view, title: `Mug ${content}`, price: pounds(content), available: BigInt(content) }),
-  orders: [''],
-  async page(reader, { pageSize, pageToken }) {
+  orders: ['', 'create_time', 'create_time desc'],
+  async page(reader, paging) {
     const { products: found, nextPageToken } = await answer<{ products: Product[]; nextPageToken: string }>(
       catalogQueryService({ products: reader }),
       'searchProducts',
-      SearchProductsRequest.fromPartial({ pageSize, pageToken }),
+      SearchProductsRequest.fromPartial(paging),
     );
     return { ids: found.map(({ productId }) => productId), nextPageToken };
   },
