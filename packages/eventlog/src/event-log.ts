@@ -71,6 +71,7 @@ export function openEventLog(options: OpenEventLogOptions): EventLog & Running {
   const epochs = openEpochs(database, domain);
   const reader = openReader({ database, domain, announcedPollMs, archive, epochs });
   const others = notifier(database);
+  epochs.onChange(others.restart);
   const locks = openStreamLocks(database, options.lockConnections);
 
   /** In which epoch an append was made; absent: before one was known. */

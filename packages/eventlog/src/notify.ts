@@ -18,6 +18,8 @@ export function positionIn(payload: string | undefined): number | undefined {
 export interface Notifier {
   /** The log has grown up to this position. */
   notify(position: number): void;
+  /** The log has gone on in another epoch, which may be shorter. */
+  restart(): void;
   stop(): void;
 }
 
@@ -42,9 +44,11 @@ export function notifier(database: Database, everyMs = 10): Notifier {
   return {
     notify(position) {
       if (stopped) return;
-      // The last one counts, not the highest: after a fail-over that lost events the log is shorter.
-      grownTo = position;
+      grownTo = Math.max(grownTo, position);
       if (!timer) send();
+    },
+    restart() {
+      grownTo = 0;
     },
     stop() {
       stopped = true;

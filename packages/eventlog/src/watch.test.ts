@@ -2,6 +2,7 @@ import type { Database, Statement } from '@caudal/postgres/database.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { appendBatch } from './append.ts';
+import { channelOf } from './notify.ts';
 import { headPosition } from './read.ts';
 import { someAppend } from './testing/events.ts';
 import { freshLog } from './testing/log.ts';
@@ -88,9 +89,59 @@ describeWith(['postgres'], 'the watch of a log', () => {
       await watching.wait(20, { waitMs: 30_000, told: 1 });
       expect(looks).toEqual([]);
       // It was told before: the reader has seen it. After another epoch nothing is known.
-      await watching.wait(20, { waitMs: 10, told: watching.told() });
+      const seen = watching.wait(20, { waitMs: 60_000, told: watching.told() });
       watching.restart();
+      await seen;
       await watching.wait(20, { waitMs: 10, told: 1 });
+    } finally {
+      await watching.stop();
+    }
+  });
+
+  test('growth that is told without a position is found for those, too, that are about to wait', async () => {
+    const { database } = counted();
+    const watching = watch(database);
+    try {
+      const head = await headPosition(fresh.database);
+      const told = watching.told();
+      const waiting = watching.wait(head, { waitMs: 30_000 });
+      await grow();
+      watching.wake();
+      await waiting;
+      const began = performance.now();
+      await watching.wait(head, { waitMs: 30_000, told });
+      expect(performance.now() - began).toBeLessThan(1_000);
+    } finally {
+      await watching.stop();
+    }
+  });
+
+  test('what was told before the log became shorter does not count; a failing read is paced', async () => {
+    const { database, looks } = counted();
+    let failing = false;
+    const query = <R>(statement: Statement): Promise<R[]> => {
+      if (!failing) return database.query<R>(statement);
+      looks.push(performance.now());
+      return Promise.reject(new Error('no'));
+    };
+    const watching = watch({ ...database, query });
+    try {
+      const head = await headPosition(fresh.database);
+      watching.wake(head + 1_000);
+      // Finds that the log ends before that.
+      await watching.wait(head, { waitMs: 200 });
+      // Polls find no growth, so that only the notification can end the wait.
+      const began = performance.now();
+      const waiting = watching.wait(head, { waitMs: 10_000, told: watching.told() });
+      const values = [channelOf(fresh.database.schema), String(head + 1)];
+      await fresh.database.query({ text: 'SELECT pg_notify($1, $2)', values });
+      await waiting;
+      expect(performance.now() - began).toBeLessThan(5_000);
+      failing = true;
+      looks.length = 0;
+      const until = performance.now() + 500;
+      while (performance.now() < until) await watching.wait(head + 2, { waitMs: 30_000 });
+      expect(looks.length).toBeLessThan(30);
     } finally {
       await watching.stop();
     }

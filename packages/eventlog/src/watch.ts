@@ -8,7 +8,7 @@ import { sleep } from '@caudal/kernel/time.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import { listen } from '@caudal/postgres/listen.ts';
 import { channelOf, positionIn } from './notify.ts';
-import { headPosition } from './read.ts';
+import { selectEnd } from './read.ts';
 
 export interface WaitOptions {
   waitMs: number;
@@ -30,7 +30,7 @@ export interface Watch extends Running {
   wait(position: number, options: WaitOptions): Promise<void>;
   /** The log has grown up to this position; absent if that is not known. */
   wake(position?: number): void;
-  /** The log has gone on in another epoch, which may be shorter. */
+  /** The log has gone on in another epoch, which may be shorter: ends all waits. */
   restart(): void;
 }
 
@@ -54,8 +54,8 @@ export function watch(database: Database, { announcedPollMs = 2_000 }: { announc
   /** How often growth was told, and the furthest position of it. */
   let tellings = 0;
   let toldTo = 0;
-  /** The log's head at the last read. */
-  let known: number | undefined;
+  /** The log's end at the last read, and the epoch of that read. */
+  let known: { head: number; epoch: number } | undefined;
   /** The head is to be read now: growth was told without a position, or a reader does not know whether there was any. */
   let mustLook = false;
   /**
@@ -90,11 +90,31 @@ export function watch(database: Database, { announcedPollMs = 2_000 }: { announc
     if (position === undefined || position > toldTo) wake(position);
   }
 
-  function note(head: number, wasTold: boolean): void {
-    const grown = known !== undefined && head > known && head > toldTo && !wasTold;
-    if (grown) announced = 'no';
-    if (grown || wasTold) pollMs = firstPollMs;
-    known = head;
+  /**
+   * Learns from a read of the log's end. `wasTold`: growth may have been told without a position. `alone`: nothing was told during
+   * the read.
+   */
+  function note(
+    end: { head: number; epoch: number; standby: boolean },
+    { wasTold, alone }: { wasTold: boolean; alone: boolean },
+  ): void {
+    const before = known;
+    if (before && (end.epoch !== before.epoch || (end.head < before.head && !end.standby))) restart();
+    const untold = before !== undefined && end.head > before.head && end.head > toldTo && !wasTold;
+    if (untold) announced = 'no';
+    if (untold || wasTold) pollMs = firstPollMs;
+    known = end;
+    // Told in an epoch that has ended, or before it was known.
+    if (alone && !end.standby) toldTo = end.head;
+    else if (wasTold) toldTo = Math.max(toldTo, end.head);
+    release(({ position }) => position < end.head);
+  }
+
+  /** The log has gone on in another epoch: the positions of the waiters are of the former one. */
+  function restart(): void {
+    toldTo = 0;
+    known = undefined;
+    release(() => true);
   }
 
   /** Reads the head now and then while there are waiting readers. */
@@ -112,11 +132,13 @@ export function watch(database: Database, { announcedPollMs = 2_000 }: { announc
       const wasTold = mustLook;
       // Before the head is read, so that what is told during the read is not lost.
       mustLook = false;
+      const toldBefore = tellings;
       try {
-        const head = await headPosition(database);
-        note(head, wasTold);
-        release(({ position }) => position < head);
+        const end = await selectEnd(database);
+        note(end, { wasTold, alone: tellings === toldBefore });
       } catch {
+        // Readers come again at once: so not without a pause.
+        await sleep(pollMs, stopping.signal);
         release(() => true);
       }
     }
@@ -151,10 +173,7 @@ export function watch(database: Database, { announcedPollMs = 2_000 }: { announc
       });
     },
     wake,
-    restart() {
-      toldTo = 0;
-      known = undefined;
-    },
+    restart,
     async stop() {
       stopping.abort();
       release(() => true);
