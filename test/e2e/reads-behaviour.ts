@@ -446,8 +446,18 @@ export function describeReads(system: () => System): void {
       const { token } = await api().call('CreateProduct', request);
       for (const query of ['porcelian', 'porcelain taepot', 'tepot']) {
         const { body } = await api().call('SearchProducts', { query, categories: [category] }, { after: token });
-        expect([query, idsOf(body.products)]).toEqual([query, [productId]]);
+        expect([query, idsOf(body.products), body.forgiven]).toEqual([query, [productId], true]);
       }
+    });
+
+    it('does not answer with the neighbour of an article that is off sale', async () => {
+      const article = unique('gone');
+      const [gone, neighbour] = [`${article}x-1`, `${article}-1`];
+      for (const productId of [gone, neighbour])
+        await api().call('CreateProduct', { productId, title: 'Seal', price: pounds(1) });
+      const { token } = await api().call('DiscontinueProduct', { productId: gone });
+      const { body } = await api().call('SearchProducts', { query: gone }, { after: token });
+      expect([idsOf(body.products), body.forgiven]).toEqual([[], undefined]);
     });
   });
 
