@@ -450,14 +450,17 @@ export function describeReads(system: () => System): void {
       }
     });
 
-    it('does not answer with the neighbour of an article that is off sale', async () => {
-      const article = unique('gone');
-      const [gone, neighbour] = [`${article}x-1`, `${article}-1`];
-      for (const productId of [gone, neighbour])
-        await api().call('CreateProduct', { productId, title: 'Seal', price: pounds(1) });
+    it('does not answer with something similar to a product that is off sale', async () => {
+      const gone = unique('gone');
+      await api().call('CreateProduct', { productId: gone, title: 'Quarrion', price: pounds(1) });
+      const other = { productId: unique('other'), title: 'Quarrian', price: pounds(1) };
+      const { token: both } = await api().call('CreateProduct', other);
       const { token } = await api().call('DiscontinueProduct', { productId: gone });
-      const { body } = await api().call('SearchProducts', { query: gone }, { after: token });
-      expect([idsOf(body.products), body.forgiven]).toEqual([[], undefined]);
+      const asked = (query: string, after: string | undefined) => api().call('SearchProducts', { query }, { after });
+      const { body: similar } = await asked('quarriaan', both);
+      expect([idsOf(similar.products), similar.forgiven]).toEqual([[other.productId], true]);
+      const { body } = await asked('quarrion', token);
+      expect([idsOf(body.products), body.forgiven]).toEqual([[], false]);
     });
   });
 
