@@ -446,8 +446,21 @@ export function describeReads(system: () => System): void {
       const { token } = await api().call('CreateProduct', request);
       for (const query of ['porcelian', 'porcelain taepot', 'tepot']) {
         const { body } = await api().call('SearchProducts', { query, categories: [category] }, { after: token });
-        expect([query, idsOf(body.products)]).toEqual([query, [productId]]);
+        expect([query, idsOf(body.products), body.forgiven]).toEqual([query, [productId], true]);
       }
+    });
+
+    it('does not answer with something similar to a product that is off sale', async () => {
+      const gone = unique('gone');
+      await api().call('CreateProduct', { productId: gone, title: 'Quarrion', price: pounds(1) });
+      const other = { productId: unique('other'), title: 'Quarrian', price: pounds(1) };
+      const { token: both } = await api().call('CreateProduct', other);
+      const { token } = await api().call('DiscontinueProduct', { productId: gone });
+      const asked = (query: string, after: string | undefined) => api().call('SearchProducts', { query }, { after });
+      const { body: similar } = await asked('quarriaan', both);
+      expect([idsOf(similar.products), similar.forgiven]).toEqual([[other.productId], true]);
+      const { body } = await asked('quarrion', token);
+      expect([idsOf(body.products), body.forgiven]).toEqual([[], false]);
     });
   });
 

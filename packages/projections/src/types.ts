@@ -214,8 +214,8 @@ export interface Search<V> extends Views<V> {
 
 export interface SearchQuery {
   /**
-   * Words, each of which must be found: docs/search.md. Typing errors are forgiven if nothing is found otherwise.
-   * Empty: all views. A text without a word finds nothing.
+   * Words, each of which must be found: docs/search.md. Typing errors are forgiven if no view has the words as they are,
+   * whatever `where` says. Empty: all views. A text without a word finds nothing.
    */
   text: string;
   /** Keys of type `text` to search, with their weight: a multiple of ¼. */
@@ -225,6 +225,8 @@ export interface SearchQuery {
   facets?: string[];
   /** As in `Query`. Default: the best match first; the id breaks ties. */
   orderBy?: Query['orderBy'];
+  /** As in `Query`. */
+  order?: string;
   limit: number;
   pageToken?: string;
 }
@@ -240,4 +242,6 @@ export interface Facet {
 export interface SearchPage<V> extends Page<V> {
   total: number;
   facets: Record<string, Facet>;
+  /** Whether the views found are only similar to the text: no view has its words as they are. */
+  forgiven: boolean;
 }

@@ -44,7 +44,7 @@ export function fixedViews<V>(
     async search(query: SearchQuery) {
       asked.push(query);
       const facets = (query.facets ?? []).map((facet) => [facet, { values: [], more: false }]);
-      return { ...page, total: page.views.length, facets: Object.fromEntries(facets) };
+      return { ...page, total: page.views.length, forgiven: false, facets: Object.fromEntries(facets) };
     },
   };
 }

@@ -180,7 +180,8 @@ describe('queries', () => {
   });
 
   test('a search is for products on sale, with the conditions of the request', async () => {
-    expect(await searching({})).toMatchObject({ totalSize: 2n, nextPageToken: 'next', categories: [] });
+    const answer = { totalSize: 2n, nextPageToken: 'next', categories: [], forgiven: false };
+    expect(await searching({})).toMatchObject(answer);
     await searching({
       categories: ['kitchen'],
       currency: 'GBP',
@@ -191,8 +192,8 @@ describe('queries', () => {
       pageSize: 5,
       pageToken: 'here',
     });
-    expect(products.asked.map(({ where, limit, orderBy }) => ({ where, limit, orderBy }))).toEqual([
-      { where: [{ key: 'on_sale', equals: true }], limit: 20, orderBy: [] },
+    expect(products.asked.map(({ where, limit, orderBy, order }) => ({ where, limit, orderBy, order }))).toEqual([
+      { where: [{ key: 'on_sale', equals: true }], limit: 20, orderBy: [], order: 'relevance' },
       {
         where: [
           { key: 'on_sale', equals: true },
@@ -203,8 +204,19 @@ describe('queries', () => {
         ],
         limit: 5,
         orderBy: [{ key: 'price', descending: true }],
+        order: 'price desc',
       },
     ]);
+  });
+
+  test.each([
+    ['', 'relevance'],
+    ['relevance', 'relevance'],
+    ['price asc', 'price'],
+    ['createTime desc', 'create_time desc'],
+  ])('the order %j is written as in other lists', async (orderBy, order) => {
+    await searching({ orderBy, currency: 'GBP' });
+    expect(products.asked.at(-1)!.order).toBe(order);
   });
 
   test.each([
@@ -212,7 +224,7 @@ describe('queries', () => {
     [{ minPrice: 3n }, 'currency'],
     [{ maxPrice: 3n }, 'currency'],
     [{ orderBy: 'price' }, 'currency'],
-    [{ orderBy: 'price asc' }, 'order_by'],
+    [{ orderBy: 'price asc' }, 'currency'],
     [{ orderBy: 'title' }, 'order_by'],
     [{ orderBy: 'constructor' }, 'order_by'],
     [{ orderBy: 'price, create_time', currency: 'GBP' }, 'order_by'],

@@ -102,7 +102,7 @@ async function measure(name: string, contest: SearchContest, texts: Text[], { qu
     figureOf({ bench, metric: `${name}.stock-changed`, unit: '/s' }, [stock]),
   ];
 
-  const query = { fields, where: [], facets: [], orderBy: [], limit: 20 };
+  const query = { fields, where: [], facets: [], orderBy: [], limit: 20, maxMs: 8_000 };
   const search = async (text: string) => {
     const found = await collection.search!({ ...query, text, forgiving: false });
     return found.total > 0 ? found : collection.search!({ ...query, text, forgiving: true });

@@ -391,7 +391,34 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
           nextPageToken: '',
           total: 0,
           facets: { customer: { values: [], more: false } },
+          forgiven: false,
         });
+
+        // Every page says whether errors were forgiven.
+        const similar = await search.search({ ...query, text: 'lantren' });
+        const next = await search.search({ ...query, text: 'lantren', pageToken: similar.nextPageToken });
+        const asIs = await search.search(query);
+        const none = await search.search({ ...query, text: 'unicorn' });
+        expect([similar, next, asIs, none].map(({ forgiven }) => forgiven)).toEqual([true, true, false, false]);
+        // A view that has the words as they are, and does not meet the conditions, keeps similar ones from being found.
+        const excluded = { where: [{ key: 'total', atMost: 3n }], limit: 9 };
+        expect((await walk({ ...excluded, text: 'lanterm' })).length).toBe(4);
+        await append(order, 'o5', created('lanterm', 5n));
+        await createProjector({ projection: titled, store, generation: 1 }).handle(all());
+        await collection.refresh();
+        expect(await walk({ ...excluded, text: 'lanterm' })).toEqual([]);
+        expect(await walk({ text: 'lanterm' })).toEqual(['o5']);
+        // A token of another order says so.
+        const named = await search.search({ ...query, orderBy, order: 'total desc' });
+        await expect(
+          search.search({ ...query, order: 'relevance', pageToken: named.nextPageToken }),
+        ).rejects.toMatchObject({
+          violations: [{ field: 'page_token', description: expect.stringContaining('leave order_by as it was') }],
+        });
+        // One from before there were several orders has expired.
+        await expect(
+          search.search({ ...query, text: 'x', order: 'relevance', pageToken: asIs.nextPageToken }),
+        ).rejects.toMatchObject({ reason: 'PAGE_TOKEN_EXPIRED' });
       });
   });
 }

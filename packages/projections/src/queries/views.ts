@@ -4,9 +4,13 @@ import { type CurrentGenerations, currentGenerations } from '../generations/gene
 import { layoutOf, nameOf, typedConditions, typedKey, typedOrder } from '../stores/keys.ts';
 import {
   type Collection,
+  countMs,
+  type FullTextFind,
+  type FullTextFound,
   MissingCollection,
   type StoredDocument,
   type TypedKey,
+  tooCostly,
   type ViewStore,
 } from '../stores/store.ts';
 import type { KeyType, Search, StoredView, ViewDeclaration, Views } from '../types.ts';
@@ -106,7 +110,8 @@ export function openSearch<V>(options: OpenViewsOptions<V>): OpenedViews<V> & Se
       const asked = ['search', text, fields, where, orderBy];
       // Before the last view's place, whether the pages forgive typing errors.
       const places: Shape['types'] = orderBy.length > 0 ? orderBy.map(({ key }) => layout.keys[key]!.type) : ['score'];
-      const shape: Shape = { projection: nameOf(projection), query: asked, types: ['boolean', ...places] };
+      const types: Shape['types'] = ['boolean', ...places];
+      const shape: Shape = { projection: nameOf(projection), query: asked, types, order: query.order };
       const limit = bounded(query.limit);
       return page(views.generations, query.pageToken, shape, async ({ number, collection }, token) => {
         const [forgave, ...place] = token?.keys ?? [false];
@@ -121,12 +126,10 @@ export function openSearch<V>(options: OpenViewsOptions<V>): OpenedViews<V> & Se
           after: token && { score, keys, id: token.id },
           limit: limit + 1,
         };
-        let forgiving = forgave === true;
-        let found = await collection.search!({ ...find, forgiving });
-        if (!token && text !== '' && found.total === 0) {
-          forgiving = true;
-          found = await collection.search!({ ...find, forgiving });
-        }
+        const ask = withinDeadline(collection, store.name);
+        const { found, forgiving } = token
+          ? { found: await ask({ ...find, forgiving: forgave === true }), forgiving: forgave === true }
+          : await firstFound(find, ask);
         const views = found.hits.slice(0, limit).map(({ document }) => storedView(projection, document));
         const last = found.hits.length > limit ? found.hits[limit - 1] : undefined;
         const lastPlace = () =>
@@ -138,10 +141,42 @@ export function openSearch<V>(options: OpenViewsOptions<V>): OpenedViews<V> & Se
             : '',
           total: found.total,
           facets: found.facets,
+          forgiven: forgiving && found.total > 0,
         };
       });
     },
   };
+}
+
+type Asked = Omit<FullTextFind, 'maxMs'>;
+type Ask = (find: Asked) => Promise<FullTextFound>;
+
+/** All calls of one search have one deadline. */
+function withinDeadline(collection: Collection, store: string): Ask {
+  const until = performance.now() + countMs;
+  return async (find) => {
+    const maxMs = Math.floor(until - performance.now());
+    if (maxMs <= 0) throw tooCostly(store);
+    return collection.search!({ ...find, maxMs });
+  };
+}
+
+/**
+ * The first page, with typing errors forgiven if no view has the words as they are. The conditions do not count for that:
+ * else what is found by a text would change with them, and an article that they exclude would have its neighbour returned.
+ */
+async function firstFound(
+  find: Omit<Asked, 'forgiving'>,
+  ask: Ask,
+): Promise<{ found: FullTextFound; forgiving: boolean }> {
+  const exact = await ask({ ...find, forgiving: false });
+  const asIs = { found: exact, forgiving: false };
+  if (find.text === '' || exact.total > 0) return asIs;
+  if (find.where.length > 0) {
+    const anywhere = await ask({ ...find, forgiving: false, where: [], facets: [], limit: 0 });
+    if (anywhere.total > 0) return asIs;
+  }
+  return { found: await ask({ ...find, forgiving: true }), forgiving: true };
 }
 
 interface Place {

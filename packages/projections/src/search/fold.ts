@@ -9,8 +9,8 @@ const besideWords = /[\u2122\u2120\u00ae\u00a9\u200b]/g;
 const apostrophes = /[\u0060\u00b4\u02bc\u2018\u2019\uff07]/g;
 /** NFKC would join `1½` to `11/2`. */
 const fractions = /[\u00bc-\u00be\u2150-\u215f\u2189]/g;
-/** Joiners, soft hyphens, marks of direction, selectors of a variant. */
-const invisible = /[\u00ad\u061c\u200c-\u200f\u202a-\u202e\u2060-\u206f\ufeff]|\u034f|[\ufe00-\ufe0f]/g;
+/** Joiners, soft hyphens, marks of direction, selectors of a variant; tatweel, which only fills a line. */
+const invisible = /[\u0640\u00ad\u061c\u200c-\u200f\u202a-\u202e\u2060-\u206f\ufeff]|\u034f|[\ufe00-\ufe0f]/g;
 /** What needs no more than lower case. */
 const usual = /^[ !"#$%&'()*+,\-./0-9:;<=>?@A-Z[\\\]^_a-z{|}~]*$/;
 const otherDigits = /(?![0-9])\p{Nd}/gu;
@@ -67,8 +67,7 @@ const plainLetters: Record<string, string> = {
   ן: 'נ',
   ף: 'פ',
   ץ: 'צ',
-  // Arabic: tatweel, alef wasla, alef maksura and the Persian yeh, the Persian kaf, teh marbuta.
-  '\u0640': '',
+  // Arabic: alef wasla, alef maksura and the Persian yeh, the Persian kaf, teh marbuta.
   '\u0671': '\u0627',
   '\u0649': '\u064a',
   '\u06cc': '\u064a',

@@ -105,26 +105,50 @@ function partLevels(parts: Part[], place: number, { forgiving, stemsOf, least }:
       const words = texts.flatMap(foldings);
       return any(index === last - 1 ? beginning(place, kinds.word, words) : exactly(place, kinds.word, words));
     });
-  /** Each unit anywhere, and perhaps with an error. */
-  const anywhere = () =>
-    units.map(({ texts, kind }, index) => {
-      const words = texts.flatMap(foldings);
-      const stems = texts.flatMap((text) => stemsOf({ text, kind }));
-      return any([
-        ...exactly(place, kinds.word, words),
-        ...withStems(place, stems),
-        ...(index === last ? beginning(place, kinds.word, words.filter(begins)) : []),
-        ...exactly(place, kinds.error, words.flatMap(errorForms)),
-      ]);
-    });
   return levelsOf([
     [scores.word, exactly(place, kinds.word, written)],
     [scores.stem, units.length === 1 ? withStems(place, stemsOf(parts[0]!)) : []],
     [scores.beginning, beginning(place, kinds.word, written.filter(begins))],
     [scores.apart, units.length > 2 ? [all(beside())] : []],
-    [scores.error, forgiving ? exactly(place, kinds.error, written.flatMap(errorForms)) : []],
-    [scores.error, forgiving && units.length > 1 ? [all(anywhere())] : []],
+    [scores.error, forgiving ? partsWithErrors(parts, place, { stemsOf, begins }) : []],
   ]);
+}
+
+/**
+ * A chunk with an error in its letters. Its digits stand as they are, those that are neighbours in their order: another
+ * number is another article.
+ */
+function partsWithErrors(
+  parts: Part[],
+  place: number,
+  { stemsOf, begins }: Pick<Options, 'stemsOf'> & { begins(word: string): boolean },
+): Match[] {
+  const { units, neighbours } = unitsOf(parts);
+  const isDigits = (index: number) => units[index]?.kind === 'digits';
+  const digits = units.flatMap(({ texts }, index): Match[] => {
+    if (!isDigits(index) || (isDigits(index - 1) && !isDigits(index + 1))) return [];
+    const written = isDigits(index + 1) ? neighbours[index]! : texts;
+    return [any(exactly(place, kinds.word, written))];
+  });
+  const letters = units.flatMap(({ texts, kind }, index): Match[] => {
+    if (isDigits(index)) return [];
+    const words = texts.flatMap(foldings);
+    const stems = texts.flatMap((text) => stemsOf({ text, kind }));
+    return [
+      any([
+        ...exactly(place, kinds.word, words),
+        ...withStems(place, stems),
+        ...(index === units.length - 1 ? beginning(place, kinds.word, words.filter(begins)) : []),
+        ...exactly(place, kinds.error, words.flatMap(errorForms)),
+      ]),
+    ];
+  });
+  if (letters.length === 0) return [];
+  const together = exactly(place, kinds.error, wholeOf(parts).flatMap(foldings).flatMap(errorForms));
+  return [
+    ...(together.length > 0 ? [all([any(together), ...digits])] : []),
+    ...(units.length > 1 ? [all([...letters, ...digits])] : []),
+  ];
 }
 
 /** Words of a script without spaces, or all words of a run, whose letters are then compared as one. */

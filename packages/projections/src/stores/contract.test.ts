@@ -321,6 +321,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
             facets: [],
             orderBy: [],
             limit: 10,
+            maxMs: 8_000,
             ...more,
           });
         const found = async (text: string, more?: object) =>
@@ -421,10 +422,17 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
             facets: ['owner'],
             orderBy: [],
             limit: 1,
+            maxMs: 8_000,
           });
           expect(facets.owner!.values).toHaveLength(100);
           expect(facets.owner!.values[0]).toEqual({ value: 'o0', count: 2 });
           expect(facets.owner!.more).toBe(true);
+        });
+
+        test('with a limit of 0 there are only the total and the facets', async () => {
+          const counted = await search('lantern', { limit: 0, facets: ['tags'] });
+          expect(counted).toMatchObject({ hits: [], total: 2 });
+          expect(counted.facets.tags!.values).toHaveLength(2);
         });
 
         test('page by page', async () => {
@@ -468,6 +476,18 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
           expect(await found('wiker', forgiving)).toEqual(['c']);
         });
 
+        test('fields without a short one', async () => {
+          expect(await found('lantern', { fields: { body: 1 } })).toEqual(['b']);
+          expect(await found('WHITE', { fields: { body: 1 } })).toEqual(['a', 'd']);
+          expect(await found('white', { fields: { body: 1 }, forgiving: true })).toEqual(['a', 'd']);
+          expect((await search('white', { fields: { body: 1 } })).hits.map(({ score }) => score)).toEqual([1, 1]);
+        });
+
+        test('a sign that is a letter, and stands for none', async () => {
+          expect(await found('lantern ـ')).toEqual(['a', 'b']);
+          expect(await found('ـ lantern-ـ', { forgiving: true })).toEqual(['a', 'b']);
+        });
+
         test('a view whose texts stay is found as before, and one whose texts change by the new ones', async () => {
           const searched = await fresh([write('1', { title: 'old cup', amount: 1n, tags: [] })]);
           const change = async (more: Partial<Write>) => {
@@ -486,6 +506,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
                 facets: [],
                 orderBy: [],
                 limit: 1,
+                maxMs: 8_000,
               })
             ).total === 1;
           await change({ keys: { title: 'old cup', amount: 2n, tags: [] }, sameTexts: true });

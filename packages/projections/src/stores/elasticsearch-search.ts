@@ -17,7 +17,8 @@ export function searchRequest(find: FullTextFind, words: WordsQuery | undefined)
     bool: {
       filter: conditionsQuery(where),
       must_not: { term: { deleted: true } },
-      ...(words && { must: words.words.map(firstLevel), should: firstLevel(words.bonus) }),
+      ...(words && { must: words.words.map(firstLevel) }),
+      ...(words && words.bonus.length > 0 && { should: firstLevel(words.bonus) }),
     },
   };
   const counts = facets.map((facet): [string, estypes.AggregationsAggregationContainer] => [

@@ -236,7 +236,7 @@ function collection({ client, waitForActiveShards, analysis }: Access, alias: st
     async search(find) {
       const words = wordsQuery(find, { layout, analysis });
       if (words === 'nothing') return foundNothing(find);
-      const asked = search({ ...searchRequest(find, words), timeout: `${countMs}ms` });
+      const asked = search({ ...searchRequest(find, words), timeout: `${find.maxMs}ms` });
       const { hits, aggregations, timed_out: tooLate } = await costed(asked);
       if (tooLate) throw tooCostly('Elasticsearch');
       return {

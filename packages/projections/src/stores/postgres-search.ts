@@ -16,7 +16,7 @@ import {
   quoted,
   type Row,
 } from './postgres-sql.ts';
-import { countMs, type FullTextFind, type FullTextFound, type Layout } from './store.ts';
+import { type FullTextFind, type FullTextFound, type Layout, tooCostly } from './store.ts';
 
 /** The search of one table. */
 export function fullText({ name, layout, analysis }: { name: string; layout: Layout; analysis: Analysis }) {
@@ -35,11 +35,16 @@ export function fullText({ name, layout, analysis }: { name: string; layout: Lay
       const words = wordsQuery(find, { layout, analysis });
       if (words === 'nothing') return foundNothing(find);
       const parts = { table, find, words, layout };
+      const until = performance.now() + find.maxMs;
       const [rows, counts] = await database.transaction(async (tx) => {
-        await tx.query(settings(words));
+        /** Each statement gets the time that those before it have left. */
+        const query = async <R>(statement: Statement): Promise<R[]> => {
+          await tx.query(settings(words, until - performance.now()));
+          return tx.query<R>(statement);
+        };
         return [
-          await tx.query<Row & { score: number }>(pageStatement(parts)),
-          await tx.query<{ facet: string; value: string; count: number }>(countStatement(parts)),
+          find.limit > 0 ? await query<Row & { score: number }>(pageStatement(parts)) : [],
+          await query<{ facet: string; value: string; count: number }>(countStatement(parts)),
         ];
       });
       const of = (name: string) => counts.filter(({ facet }) => facet === name);
@@ -65,10 +70,11 @@ interface Parts {
  * Every alternative of a word adds to the number of rows that the planner expects, so that it would soon read the whole
  * table, and decompress all tokens, where the index takes a hundredth of the time.
  */
-function settings(words: WordsQuery | undefined): Statement {
+function settings(words: WordsQuery | undefined, leftMs: number): Statement {
+  if (leftMs <= 0) throw tooCostly('PostgreSQL');
   return {
     text: `SELECT set_config('statement_timeout', $1, true), set_config('enable_seqscan', $2, true)`,
-    values: [String(countMs), words ? 'off' : 'on'],
+    values: [String(Math.ceil(leftMs)), words ? 'off' : 'on'],
   };
 }
 
@@ -121,7 +127,10 @@ function scoreOf(words: WordsQuery | undefined, values: Parameters): string {
         ({ score, match }) => `WHEN words @@ ${values.add(tsquery(match))}::tsquery THEN ${values.add(score)}::float8`,
       )
       .join(' ')} ELSE 0 END`;
-  return [...words.words, words.bonus].map(first).join(' + ');
+  return [...words.words, words.bonus]
+    .filter((levels) => levels.length > 0)
+    .map(first)
+    .join(' + ');
 }
 
 /** The total (facet '') and each facet's values, in one statement. */

@@ -94,7 +94,10 @@ export interface FullTextFind {
   orderBy: Order[];
   /** The last document of the page before: its score, its values of `orderBy`'s keys, and its id. */
   after?: { score: number; keys: TypedKey[]; id: string };
+  /** 0: only the total and the facets. */
   limit: number;
+  /** How long the store may work on it, in milliseconds. */
+  maxMs: number;
 }
 
 export interface FullTextFound {

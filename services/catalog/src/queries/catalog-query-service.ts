@@ -1,5 +1,6 @@
 /** Finds products: caudal.catalog.v1.CatalogQueryService. */
 import { viewEtag } from '@caudal/context/etag.ts';
+import { type ListOrders, listOrder } from '@caudal/context/order-by.ts';
 import { pageLimit } from '@caudal/context/page-limit.ts';
 import type { SearchReader } from '@caudal/context/view-reader.ts';
 import { product } from '@caudal/contract/entities.ts';
@@ -9,7 +10,7 @@ import {
   type SearchProductsRequest,
 } from '@caudal/contract/gen/caudal/catalog/v1/catalog.ts';
 import { invalidField, notFound } from '@caudal/kernel/errors.ts';
-import type { Condition, Query, StoredView } from '@caudal/projections/types.ts';
+import type { Condition, StoredView } from '@caudal/projections/types.ts';
 import { service } from '@caudal/rpc/types.ts';
 import { isListed } from '../projections/product-search.ts';
 
@@ -31,7 +32,7 @@ export function catalogQueryService({ products }: { products: SearchReader<Produ
           fields,
           where: conditions(request),
           facets: ['category'],
-          orderBy: order(request),
+          ...order(request),
           limit: pageLimit(request.pageSize),
           pageToken: request.pageToken,
         },
@@ -44,6 +45,7 @@ export function catalogQueryService({ products }: { products: SearchReader<Produ
         totalSize: BigInt(page.total),
         categories: categories.map(({ value, count }) => ({ category: value, count: BigInt(count) })),
         moreCategories: more,
+        forgiven: page.forgiven,
       };
     },
   });
@@ -66,9 +68,8 @@ function conditions(request: SearchProductsRequest): Condition[] {
   return where;
 }
 
-/** As AIP-132 writes orders: a field, with "desc" behind it for the other direction. */
-const orders: Record<string, Query['orderBy']> = {
-  '': [],
+const orders: ListOrders = {
+  relevance: [],
   price: [{ key: 'price' }],
   'price desc': [{ key: 'price', descending: true }],
   create_time: [{ key: 'create_time' }],
@@ -76,14 +77,11 @@ const orders: Record<string, Query['orderBy']> = {
 };
 
 /** Refused: INVALID_ARGUMENT, for another order, and for one by price without a currency. */
-function order({ orderBy, currency }: SearchProductsRequest): Query['orderBy'] {
-  const name = orderBy.trim().replaceAll(/ +/g, ' ');
-  if (!Object.hasOwn(orders, name)) {
-    const known = Object.keys(orders).filter((each) => each !== '');
-    throw invalidField('order_by', `must be empty or one of: ${known.join(', ')}`);
-  }
-  if (name.startsWith('price') && !currency) throw invalidField('currency', 'must be given with an order by price');
-  return orders[name];
+function order({ orderBy, currency }: SearchProductsRequest): ReturnType<typeof listOrder> {
+  const known = listOrder(orderBy, orders);
+  if (known.order.startsWith('price') && !currency)
+    throw invalidField('currency', 'must be given with an order by price');
+  return known;
 }
 
 function message(stored: StoredView<Product>): Product {

@@ -162,8 +162,8 @@ export interface SearchProductsRequest {
     | string
     | undefined;
   /**
-   * "price", "price desc", "create_time" or "create_time desc": the order of the products. Absent: the best match first. The order by price
-   * needs the field currency.
+   * "relevance" (the best match first), "price", "price desc", "create_time" or "create_time desc": the order of the products.
+   * Absent: relevance. The order by price needs the field currency.
    */
   orderBy: string;
 }
@@ -179,6 +179,8 @@ export interface SearchProductsResponse {
   categories: SearchProductsResponse_CategoryCount[];
   /** Whether there are more categories. */
   moreCategories: boolean;
+  /** Whether typing errors were forgiven: the products are only similar to the query, and none has its words as they are. */
+  forgiven: boolean;
 }
 
 /** The number of products of one category. */
@@ -1613,7 +1615,7 @@ export const SearchProductsRequest: MessageFns<SearchProductsRequest> = {
 };
 
 function createBaseSearchProductsResponse(): SearchProductsResponse {
-  return { products: [], nextPageToken: "", totalSize: 0n, categories: [], moreCategories: false };
+  return { products: [], nextPageToken: "", totalSize: 0n, categories: [], moreCategories: false, forgiven: false };
 }
 
 export const SearchProductsResponse: MessageFns<SearchProductsResponse> = {
@@ -1635,6 +1637,9 @@ export const SearchProductsResponse: MessageFns<SearchProductsResponse> = {
     }
     if (message.moreCategories !== false) {
       writer.uint32(40).bool(message.moreCategories);
+    }
+    if (message.forgiven !== false) {
+      writer.uint32(48).bool(message.forgiven);
     }
     return writer;
   },
@@ -1692,6 +1697,14 @@ export const SearchProductsResponse: MessageFns<SearchProductsResponse> = {
             message.moreCategories = reader.bool();
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.forgiven = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1725,6 +1738,7 @@ export const SearchProductsResponse: MessageFns<SearchProductsResponse> = {
         : isSet(object.more_categories)
         ? globalThis.Boolean(object.more_categories)
         : false,
+      forgiven: isSet(object.forgiven) ? globalThis.Boolean(object.forgiven) : false,
     };
   },
 
@@ -1745,6 +1759,9 @@ export const SearchProductsResponse: MessageFns<SearchProductsResponse> = {
     if (message.moreCategories !== false) {
       obj.moreCategories = message.moreCategories;
     }
+    if (message.forgiven !== false) {
+      obj.forgiven = message.forgiven;
+    }
     return obj;
   },
 
@@ -1758,6 +1775,7 @@ export const SearchProductsResponse: MessageFns<SearchProductsResponse> = {
     message.totalSize = (object.totalSize !== undefined && object.totalSize !== null) ? BigInt(object.totalSize) : 0n;
     message.categories = object.categories?.map((e) => SearchProductsResponse_CategoryCount.fromPartial(e)) || [];
     message.moreCategories = object.moreCategories ?? false;
+    message.forgiven = object.forgiven ?? false;
     return message;
   },
 };
@@ -1951,8 +1969,9 @@ export const CatalogQueryServiceService = {
     responseDeserialize: (value: Buffer): Product => Product.decode(value),
   },
   /**
-   * Finds products on sale by words of their texts and by their ids, in any spelling. If nothing is found, typing errors are
-   * forgiven. It counts the products found by category.
+   * Finds products on sale by words of their texts and by their ids, in any spelling. If no product has the words as they are,
+   * whether it is on sale and meets the conditions or not, typing errors in letters are forgiven. It counts the products
+   * found by category.
    */
   searchProducts: {
     path: "/caudal.catalog.v1.CatalogQueryService/SearchProducts" as const,
@@ -1971,8 +1990,9 @@ export interface CatalogQueryServiceServer extends UntypedServiceImplementation 
   /** One product. */
   getProduct: handleUnaryCall<GetProductRequest, Product>;
   /**
-   * Finds products on sale by words of their texts and by their ids, in any spelling. If nothing is found, typing errors are
-   * forgiven. It counts the products found by category.
+   * Finds products on sale by words of their texts and by their ids, in any spelling. If no product has the words as they are,
+   * whether it is on sale and meets the conditions or not, typing errors in letters are forgiven. It counts the products
+   * found by category.
    */
   searchProducts: handleUnaryCall<SearchProductsRequest, SearchProductsResponse>;
 }
