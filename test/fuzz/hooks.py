@@ -152,6 +152,13 @@ IN_WORDS_ONLY = [
     # In lists and maps; single texts have a pattern.
     re.compile(r"must not contain the character U\+"),
     re.compile(r"must be the code of a currency in use"),
+    # What JSON Schema can't say of domains, of bytes and of composed characters.
+    re.compile(r"must be an e-mail address: "),
+    re.compile(r"must have at most \d+ bytes"),
+    re.compile(r"must have ordinary, composed characters before the @"),
+    # Ids that would name other callers, or that paths lose.
+    re.compile(r'must not begin with "(service|webhook|public):"'),
+    re.compile(r'must not have the part "\."'),
     # The same value in two places.
     re.compile(r"must be the same as in (If-Match|Idempotency-Key)"),
     # HTTP allows a list.
