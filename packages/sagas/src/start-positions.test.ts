@@ -96,6 +96,10 @@ describeWith(['postgres'], 'where sagas begin', () => {
     expect(await position(database, lossesCheckpoint('late.process', 'orders'))).toBe(7);
     expect(await position(database, startCheckpoint('late.process', 'orders'))).toBe(50);
     expect(await position(database, lossesCheckpoint('fresh.process', 'orders'))).toBe(0);
+    // One that begins at the start sees only what the log has kept.
+    await recordStarts({ database, sagas: [saga('reader', 'start')], headOf });
+    expect(await position(database, lossesCheckpoint('reader.process', 'orders'))).toBe(7);
+    expect(await readStarts(saga('reader'))).toEqual(new Map());
   });
 
   test('its beginning is of one epoch, also if the log loses its end meanwhile', async () => {

@@ -59,9 +59,10 @@ export async function recordStarts(options: {
       const known = await positionsOf(database, [start, ...own]);
       if (known.has(start)) continue;
       const hasRun = known.size > 0;
-      const end = hasRun || from === 'start' ? beginning : await headOf(domain);
+      const end = hasRun ? beginning : await headOf(domain);
       if (end === undefined) continue;
-      const { position, epoch } = end;
+      const { epoch } = end;
+      const position = from === 'start' ? 0 : end.position;
       const rows: [name: string, position: number][] = [[start, position]];
       // Reconciliation and the log feed begin there too.
       if (position > 0) rows.push(...own.map((each): [string, number] => [each, position]));
