@@ -15,9 +15,9 @@ export function sweepCheckpoint(handler: string, domain: string): string {
   return `sweep:${handler}:${domain}`;
 }
 
-/** For which epoch of a log a projection's views have been searched for lost events, as its position: no progress. */
-export function lossesCheckpoint(projection: string, domain: string): string {
-  return `losses:${projection}:${domain}`;
+/** For which epoch of a log a projection's views, or a saga's cursors, have been searched for lost events, as its position: no progress. */
+export function lossesCheckpoint(handler: string, domain: string): string {
+  return `losses:${handler}:${domain}`;
 }
 
 /** The epoch of the last relay that has sent slots, as its position: no progress. */

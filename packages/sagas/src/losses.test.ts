@@ -4,7 +4,8 @@ import { someAppend } from '@caudal/eventlog/testing/events.ts';
 import { loseEnd } from '@caudal/eventlog/testing/fail-over.ts';
 import { freshLog } from '@caudal/eventlog/testing/log.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
-import { floorCheckpoint } from '@caudal/messaging/checkpoints.ts';
+import { sleep } from '@caudal/kernel/time.ts';
+import { floorCheckpoint, startCheckpoint } from '@caudal/messaging/checkpoints.ts';
 import type { EventHandler } from '@caudal/messaging/types.ts';
 import { position } from '@caudal/postgres/checkpoint.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
@@ -13,6 +14,7 @@ import { expect, test } from '@jest/globals';
 import { readSeen, writeCursors } from './cursor-store.ts';
 import { watchSagaLosses } from './losses.ts';
 import { sortOut } from './seen.ts';
+import { readEnd, recordStarts } from './start-positions.ts';
 import { useDatabase } from './testing/postgres.ts';
 
 describeWith(['postgres'], 'cursors of a log that has lost its end', () => {
@@ -135,6 +137,49 @@ describeWith(['postgres'], 'cursors of a log that has lost its end', () => {
       );
       await handleAll();
       expect(handled.at(-1)).toBe('new 1');
+    } finally {
+      await fresh.drop();
+    }
+  });
+
+  test('of a saga that began after an earlier loss: it stays at its beginning, until a later loss', async () => {
+    const fresh = await freshLog();
+    try {
+      const { log } = fresh;
+      const { handler, handled } = noting('late.process');
+      const losses = `losses:${handler.name}:orders`;
+      const start = () => position(db.database, startCheckpoint(handler.name, 'orders'));
+      await log.append(someAppend('orders.order/old', 0, ['old 1']));
+      await log.append(someAppend('orders.order/lost', 0, ['lost 1']));
+      await loseEnd(fresh.database, 1);
+      await log.readLog(0);
+      await log.append(someAppend('orders.order/old', 1, ['old 2', 'old 3']));
+      const first = presentOf(log.epochs!()).number;
+
+      // Its process has not read the log before.
+      const { log: own } = fresh.open();
+      await recordStarts({ database: db.database, sagas: [handler], headOf: () => readEnd(own) });
+      expect([await start(), await position(db.database, losses)]).toEqual([3, first]);
+      const watching = watchSagaLosses({
+        ...{ handler, logs: new Map([['orders', own]]), database: db.database },
+        ...{ everyMs: 50, againAfterMs: 100 },
+      });
+      await log.append(someAppend('orders.order/old', 3, ['old 4', 'lost 5']));
+      await handler.handle((await own.readLog(0)).events);
+      await sleep(500);
+      expect(await start()).toBe(3);
+      expect(handled).toEqual(['old 4', 'lost 5']);
+
+      // This time what it has passed as its beginning is lost, too.
+      await loseEnd(fresh.database, 2);
+      await log.readLog(0);
+      await log.append(someAppend('orders.order/old', 2, ['other 3']));
+      await own.readLog(0);
+      await until(async () => (await position(db.database, losses)) > first);
+      await watching.stop();
+      expect(await start()).toBe(2);
+      await handler.handle((await own.readLog(0)).events);
+      expect([...new Set(handled)]).toEqual(['old 4', 'lost 5', 'other 3']);
     } finally {
       await fresh.drop();
     }

@@ -1,4 +1,5 @@
-import { feedCheckpoint, startCheckpoint, sweepCheckpoint } from '@caudal/messaging/checkpoints.ts';
+import type { LogReader } from '@caudal/eventlog/types.ts';
+import { feedCheckpoint, lossesCheckpoint, startCheckpoint, sweepCheckpoint } from '@caudal/messaging/checkpoints.ts';
 import { migrations as messagingMigrations } from '@caudal/messaging/migrations.ts';
 import { acquire, position } from '@caudal/postgres/checkpoint.ts';
 import { type Database, openDatabase } from '@caudal/postgres/database.ts';
@@ -7,7 +8,7 @@ import { migrations } from '@caudal/postgres/migrations.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { type FreshDatabase, freshDatabase } from '@caudal/testing/servers.ts';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { recordStarts, type Starting } from './start-positions.ts';
+import { readEnd, recordStarts, type Starting } from './start-positions.ts';
 
 const entities = ['orders.order', 'payments.payment'];
 const saga = (name: string, from?: 'start'): Starting => ({ name: `${name}.process`, entities, from });
@@ -87,6 +88,30 @@ describeWith(['postgres'], 'where sagas begin', () => {
     heads.set('orders', 500);
     await record(saga('early'));
     expect(await readStarts(saga('early'))).toEqual(new Map());
+  });
+
+  test('what a log has lost before the saga began is not looked for', async () => {
+    const headOf = async () => ({ position: 50, epoch: { number: 7, after: 20 } });
+    await recordStarts({ database, sagas: [saga('late')], headOf });
+    expect(await position(database, lossesCheckpoint('late.process', 'orders'))).toBe(7);
+    expect(await position(database, startCheckpoint('late.process', 'orders'))).toBe(50);
+    expect(await position(database, lossesCheckpoint('fresh.process', 'orders'))).toBe(0);
+    // One that begins at the start sees only what the log has kept.
+    await recordStarts({ database, sagas: [saga('reader', 'start')], headOf });
+    expect(await position(database, lossesCheckpoint('reader.process', 'orders'))).toBe(7);
+    expect(await readStarts(saga('reader'))).toEqual(new Map());
+  });
+
+  test('its beginning is of one epoch, also if the log loses its end meanwhile', async () => {
+    let epochs: { number: number; after: number }[] = [];
+    const heads = [90, 40];
+    const readLog = async () => {
+      if (heads.length === 2) epochs = [{ number: 3, after: 30 }];
+      // Read before the loss was noticed, the first time.
+      return { events: [], head: heads.shift()! };
+    };
+    const end = await readEnd({ readLog, epochs: () => epochs } as unknown as LogReader);
+    expect(end).toEqual({ position: 40, epoch: { number: 3, after: 30 } });
   });
 
   test('the log of another deployment is left to a later call', async () => {

@@ -7,7 +7,7 @@ import { domainsOf } from '@caudal/contract/entity.ts';
 import { endOfLog } from '@caudal/eventlog/end-of-log.ts';
 import { type Epoch, presentOf } from '@caudal/eventlog/epochs.ts';
 import type { LogReader } from '@caudal/eventlog/types.ts';
-import { feedCheckpoint, startCheckpoint, sweepCheckpoint } from '@caudal/messaging/checkpoints.ts';
+import { feedCheckpoint, lossesCheckpoint, startCheckpoint, sweepCheckpoint } from '@caudal/messaging/checkpoints.ts';
 import type { Database } from '@caudal/postgres/database.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import type { TimedHandler } from './saga-handler.ts';
@@ -32,10 +32,13 @@ export interface LogEnd {
   epoch: Epoch;
 }
 
-/** Reads where a log ends. */
+/** Reads where a log ends, in one epoch: the end of an earlier one may be behind it. */
 export async function readEnd(log: LogReader): Promise<LogEnd> {
-  const position = await endOfLog(log);
-  return { position, epoch: presentOf(log.epochs?.() ?? []) };
+  const present = () => presentOf(log.epochs?.() ?? []);
+  for (let epoch = present(); ; epoch = present()) {
+    const position = await endOfLog(log);
+    if (present().number === epoch.number) return { position, epoch };
+  }
 }
 
 /**
@@ -56,16 +59,22 @@ export async function recordStarts(options: {
       const known = await positionsOf(database, [start, ...own]);
       if (known.has(start)) continue;
       const hasRun = known.size > 0;
-      const end = hasRun || from === 'start' ? beginning : await headOf(domain);
+      const end = hasRun ? beginning : await headOf(domain);
       if (end === undefined) continue;
-      const { position, epoch } = end;
-      // Reconciliation and the log feed begin there too. In one statement, so that a crash leaves all or none.
+      const { epoch } = end;
+      const position = from === 'start' ? 0 : end.position;
+      const rows: [name: string, position: number][] = [[start, position]];
+      // Reconciliation and the log feed begin there too.
+      if (position > 0) rows.push(...own.map((each): [string, number] => [each, position]));
+      // What the log has lost before, the saga has not seen. Else it would be set back to there.
+      if (epoch.number > 0) rows.push([lossesCheckpoint(name, domain), epoch.number]);
+      // In one statement, so that a crash leaves all or none.
       await database.query({
         name: 'saga-record-start',
         text: `INSERT INTO checkpoints (name, position, log_epoch, log_epoch_after)
-          SELECT name, $2, $3, $4 FROM unnest($1::text[]) AS n (name)
+          SELECT name, position, $3, $4 FROM unnest($1::text[], $2::bigint[]) AS n (name, position)
           WHERE set_config('synchronous_commit', 'on', true) = 'on' ON CONFLICT (name) DO NOTHING`,
-        values: [position === 0 ? [start] : [start, ...own], position, epoch.number, epoch.after],
+        values: [rows.map(([each]) => each), rows.map(([, to]) => to), epoch.number, epoch.after],
       });
       log.info({ handler: name, domain, position, hasRun }, 'it is recorded where a saga begins');
     }

@@ -3,6 +3,7 @@ import type { Cache } from '@caudal/cache/types.ts';
 import { type EventOf, payment } from '@caudal/contract/entities.ts';
 import { Order } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import { newEvent } from '@caudal/eventlog/codec.ts';
+import type { Epoch } from '@caudal/eventlog/epochs.ts';
 import type { LogReader, RecordedEvent } from '@caudal/eventlog/types.ts';
 import { unavailable } from '@caudal/kernel/errors.ts';
 import type { StoredDocument } from '@caudal/projections/stores/store.ts';
@@ -77,9 +78,15 @@ describe('a view reader', () => {
 
   test('a view with a version of today proves nothing of a write before a fail-over', async () => {
     const { store, state } = fakeStore();
+    let epochs: Epoch[] = [];
     const orders: LogReader = {
       ...memoryLog({ domain: 'orders' }),
-      epochs: () => [{ number: 5, after: 0 }],
+      epochs: () => epochs,
+      // Nothing else reads it in this process.
+      async readLog() {
+        epochs = [{ number: 5, after: 0 }];
+        return { events: [], head: 0 };
+      },
       // Others have written this version again.
       readStreams: async () => [{ epoch: 5 } as RecordedEvent],
     };

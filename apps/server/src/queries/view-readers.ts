@@ -120,7 +120,7 @@ function reader<V>(options: ReaderOptions, views: OpenedViews<V>): ViewReader<V>
         return stored;
       };
       // The view itself shows what it has seen: mostly that is enough, and often it is in the cache.
-      if (satisfies && !isMultiStream(projection) && !writes.mayBeLost(wanted)) {
+      if (satisfies && !isMultiStream(projection) && !(await writes.mayBeLost(wanted))) {
         const first = await read(id, satisfies);
         if (first.stored && satisfies(first.stored)) return answer(first);
       }

@@ -16,16 +16,20 @@ const dropped = counter(
   'Events that were not handled, because the log has lost them in a fail-over',
 );
 
-/** When a log was last asked, by performance.now(): the handlers of a process share their logs. */
-const askedAt = new WeakMap<LogReader, number>();
+/** When a log was last asked, by performance.now(), and its answer: the handlers and queries of a process share their logs. */
+const asked = new WeakMap<LogReader, { at: number; answer: Promise<unknown> }>();
 
-/** Asks a log for its epochs, unless that was done in the last `withinMs`. */
+/** Asks a log for its epochs, unless that was done in the last `withinMs`: then its answer to that counts. */
 export async function learnEpochs(reader: LogReader, withinMs = 0): Promise<void> {
   const now = performance.now();
-  if (!reader.epochs || now - (askedAt.get(reader) ?? Number.NEGATIVE_INFINITY) < withinMs) return;
-  askedAt.set(reader, now);
-  // Any read brings them; this one brings no event.
-  await endOfLog(reader);
+  if (!reader.epochs) return;
+  let last = asked.get(reader);
+  if (!last || now - last.at >= withinMs) {
+    // Any read brings them; this one brings no event.
+    last = { at: now, answer: endOfLog(reader) };
+    asked.set(reader, last);
+  }
+  await last.answer;
 }
 
 /** Which of a log's events it still has, of those that do not say their epoch: sent by a relay of version 0.2. */

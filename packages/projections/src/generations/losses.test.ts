@@ -76,14 +76,18 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
       expect((await views.get('1'))?.streams).toEqual({ 'orders.order/1': 4 });
       const generations = currentGenerations({ projection, store, clock: systemClock });
       const { number: epoch } = presentOf(fresh.log.epochs!());
+      // In a process that reads the log for nothing else.
+      const { log: ofQueries } = fresh.open();
+      const logsOfQueries = new Map<string, LogReader>([...logs, ['orders', ofQueries]]);
       const seen = (write: { version: number; epoch?: number }) =>
-        readYourWrites({ projection, store, generations, logs }).seen([{ stream: 'orders.order/1', ...write }], {
-          timeoutMs: 200,
-        });
+        readYourWrites({ projection, store, generations, logs: logsOfQueries }).seen(
+          [{ stream: 'orders.order/1', ...write }],
+          { timeoutMs: 200 },
+        );
       const lost = { code: 'FAILED_PRECONDITION', reason: 'WRITE_LOST' };
-      // It was kept; others have written to its version since; nobody has.
-      await seen({ version: 1 });
+      // Others have written to its version since; it was kept; nobody has.
       await expect(seen({ version: 2 })).rejects.toMatchObject(lost);
+      await seen({ version: 1 });
       await expect(seen({ version: 9 })).rejects.toMatchObject(lost);
       // Tokens of the present epoch.
       await seen({ version: 2, epoch });

@@ -7,7 +7,6 @@
  *                                             └─ there, but not for searches: one refresh for all
  */
 import { domainOf, entityOfStream } from '@caudal/contract/entity.ts';
-import { presentOf } from '@caudal/eventlog/epochs.ts';
 import type { LogReader } from '@caudal/eventlog/types.ts';
 import { forEachConcurrent } from '@caudal/kernel/concurrency.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
@@ -16,6 +15,7 @@ import { entitiesOf, viewOfStream } from '../events.ts';
 import type { CurrentGenerations } from '../generations/generations.ts';
 import { type AnyProjection, isMultiStream } from '../multi-stream/types.ts';
 import { type Collection, MissingCollection, type ViewStore } from '../stores/store.ts';
+import { logEpochs } from './log-epochs.ts';
 import { remembered } from './remembered.ts';
 import { openRounds } from './rounds.ts';
 import {
@@ -48,9 +48,9 @@ export interface ReadYourWrites {
   seen(writes: StreamVersion[], options?: { timeoutMs?: number; signal?: AbortSignal }): Promise<void>;
   /**
    * Whether some of these writes were made before a fail-over of their log, and it is not known that it has kept them: then a view
-   * that has their versions may have them from others. `seen` finds out.
+   * that has their versions may have them from others. `seen` finds out. Never throws, and takes half a second at most.
    */
-  mayBeLost(writes: StreamVersion[]): boolean;
+  mayBeLost(writes: StreamVersion[]): Promise<boolean>;
   /** The writes that may concern one view: without those that are known to belong to another view, or to none. */
   ofView(id: string, writes: StreamVersion[]): StreamVersion[];
 }
@@ -67,17 +67,18 @@ const readsAtOnce = 8;
 export function readYourWrites<V>(options: ReadYourWritesOptions<V>): ReadYourWrites {
   const { projection, store, generations, logs, passed } = options;
   const entities = new Set(entitiesOf(projection));
-  /** By generation and stream: the version that queries are known to see. */
+  const epochs = logEpochs(logs);
+  /** By generation, epoch of the log, and stream: the version that queries are known to see. */
   const known = remembered<number>({ max: rememberedStreams, forMs: knownMs });
   /** By epochs and stream: the version up to which the log still has what was written in the former one. */
   const kept = remembered<number>({ max: rememberedStreams, forMs: knownMs });
   const refreshes = new WeakMap<Collection, () => Promise<void>>();
-  const check = isMultiStream(projection) ? gathered() : checkViews(projection, logs);
+  const check = isMultiStream(projection) ? gathered() : checkViews(projection, logs, epochs);
 
   function gathered() {
     if (!isMultiStream(projection) || !passed)
       throw new Error(`${projection.name} is a multi-stream projection: give the option "passed"`);
-    return checkGatheredViews({ projection, store, logs, passed });
+    return checkGatheredViews({ projection, store, logs, passed, epochs });
   }
 
   function refreshOf(collection: Collection): () => Promise<void> {
@@ -86,16 +87,18 @@ export function readYourWrites<V>(options: ReadYourWritesOptions<V>): ReadYourWr
     return shared;
   }
 
-  const isKnown = (number: number, { stream, version }: StreamVersion) =>
-    (known.get(`${number}/${stream}`) ?? 0) >= version;
+  const keyOf = (generation: number, write: StreamVersion) => `${generation}/${epochs.of(write)}/${write.stream}`;
+  const isKnown = (key: string, { version }: StreamVersion) => (known.get(key) ?? 0) >= version;
 
   const rounds = openRounds<Waiting>(async (waits) => {
     try {
       const current = await generations.current();
+      // Before the check: what it finds need not be so any more in an epoch that begins meanwhile.
+      const keys = new Map<Wait, string>(waits.map((wait) => [wait, keyOf(current.number, wait)]));
       const done = (visible: Wait[]) => {
         for (const wait of visible as Waiting[]) {
-          const { stream, version } = wait;
-          if (!isKnown(current.number, wait)) known.set(`${current.number}/${stream}`, version);
+          const key = keys.get(wait)!;
+          if (!isKnown(key, wait)) known.set(key, wait.version);
           wait.succeed();
         }
       };
@@ -159,7 +162,9 @@ export function readYourWrites<V>(options: ReadYourWritesOptions<V>): ReadYourWr
       if (signal?.aborted) throw gone();
       const first = [...open][0] ?? writes[0]!;
       // The log may have got another epoch meanwhile.
-      await assertKept([first].filter(isOfFormerEpoch), performance.now() + lostWithinMs, signal);
+      const until = performance.now() + lostWithinMs;
+      await epochs.learn([first]);
+      await assertKept([first].filter(isOfFormerEpoch), until, signal);
       throw notYetVisible(first);
     } finally {
       for (const wait of open) rounds.remove(wait);
@@ -167,8 +172,9 @@ export function readYourWrites<V>(options: ReadYourWritesOptions<V>): ReadYourWr
   }
 
   /** Whether the log has had a fail-over since the write. */
-  function isOfFormerEpoch({ stream, version, epoch = 0 }: StreamVersion): boolean {
-    const { number } = presentOf(logs.get(domainOf(stream))?.epochs?.() ?? []);
+  function isOfFormerEpoch(write: StreamVersion): boolean {
+    const { stream, version, epoch = 0 } = write;
+    const number = epochs.of(write);
     return number > epoch && (kept.get(`${epoch} ${number} ${stream}`) ?? 0) < version;
   }
 
@@ -181,7 +187,7 @@ export function readYourWrites<V>(options: ReadYourWritesOptions<V>): ReadYourWr
     const reading = forEachConcurrent(writes, readsAtOnce, async (write) => {
       const { stream, version, epoch = 0 } = write;
       const log = logs.get(domainOf(stream))!;
-      const { number } = presentOf(log.epochs!());
+      const number = epochs.of(write);
       const [event] = await log.readStreams([{ stream, afterVersion: version - 1 }], { limit: 1 });
       if (!event || (event.epoch ?? 0) > epoch) throw writeLost(write);
       kept.set(`${epoch} ${number} ${stream}`, version);
@@ -196,13 +202,17 @@ export function readYourWrites<V>(options: ReadYourWritesOptions<V>): ReadYourWr
       if (followed.length === 0) return;
       const deadline = performance.now() + timeoutMs;
       const current = generations.current();
-      if (!(await within(timeoutMs, current, signal))) throw signal?.aborted ? gone() : notYetVisible(followed[0]!);
+      const prepared = Promise.all([current, epochs.learn(followed)]);
+      if (!(await within(timeoutMs, prepared, signal))) throw signal?.aborted ? gone() : notYetVisible(followed[0]!);
       await assertKept(followed.filter(isOfFormerEpoch), deadline, signal);
       const { number } = await current;
-      const open = followed.filter((write) => !isKnown(number, write));
+      const open = followed.filter((write) => !isKnown(keyOf(number, write), write));
       if (open.length > 0) await waitFor(open, deadline, signal);
     },
-    mayBeLost: (writes) => writes.some(isOfFormerEpoch),
+    async mayBeLost(writes) {
+      await epochs.learn(writes);
+      return writes.some(isOfFormerEpoch);
+    },
     ofView(id, writes) {
       const followed = writes.filter(({ stream }) => entities.has(entityOfStream(stream)));
       if (isMultiStream(projection) || projection.kind === 'one-per-event') return followed;

@@ -12,6 +12,7 @@ import type { AnyProjection, MultiStreamProjection } from '../multi-stream/types
 import { generationName } from '../projector.ts';
 import type { Collection, StoredDocument, ViewStore } from '../stores/store.ts';
 import type { Projection } from '../types.ts';
+import type { LogEpochs } from './log-epochs.ts';
 import { remembered } from './remembered.ts';
 
 /** A stream, and the version that must have been seen of it. */
@@ -58,12 +59,17 @@ function eventReader<V>(projection: AnyProjection<V>, logs: ReadonlyMap<string, 
 }
 
 /** For views that follow a handful of streams each. */
-export function checkViews<V>(projection: Projection<V>, logs: ReadonlyMap<string, LogReader>): Check {
+export function checkViews<V>(
+  projection: Projection<V>,
+  logs: ReadonlyMap<string, LogReader>,
+  epochs: Pick<LogEpochs, 'of'>,
+): Check {
   const read = eventReader(projection, logs);
-  /** By stream, what an event had to tell. */
+  /** By epoch and stream, what an event had to tell. */
   const learned = remembered<{ view: string | undefined }>({ max: rememberedStreams });
 
-  const nameOrMemory = (stream: string) => viewOfStream(projection, stream) ?? learned.get(stream);
+  const keyOf = (write: StreamVersion) => `${epochs.of(write)} ${write.stream}`;
+  const nameOrMemory = (write: StreamVersion) => viewOfStream(projection, write.stream) ?? learned.get(keyOf(write));
 
   /**
    * Undefined if the log does not have the event: a replica may get it yet, and a token that was made up waits until
@@ -80,11 +86,12 @@ export function checkViews<V>(projection: Projection<V>, logs: ReadonlyMap<strin
 
   /** Reads the log for streams whose view is not known. */
   async function learn(waits: Wait[]): Promise<void> {
-    const unknown = waits.filter(({ stream }) => !nameOrMemory(stream));
-    await forEachConcurrent(byStream(unknown), logReadsAtOnce, async ([stream, ofStream]) => {
+    const unknown = waits.filter((wait) => !nameOrMemory(wait));
+    await forEachConcurrent(byStream(unknown), logReadsAtOnce, async ([, ofStream]) => {
       try {
+        const key = keyOf(ofStream[0]!);
         const view = await readView(ofStream[0]!);
-        if (view) learned.set(stream, view);
+        if (view) learned.set(key, view);
       } catch (error) {
         for (const wait of ofStream) wait.fail(error);
       }
@@ -94,7 +101,7 @@ export function checkViews<V>(projection: Projection<V>, logs: ReadonlyMap<strin
   return async (waits, { collection }) => {
     await learn(waits);
     const located = waits.flatMap((wait) => {
-      const known = nameOrMemory(wait.stream);
+      const known = nameOrMemory(wait);
       return known ? [{ wait, view: known.view }] : [];
     });
     const visible = located.flatMap(({ wait, view }) => (view === undefined ? [wait] : []));
@@ -141,13 +148,14 @@ export interface GatheredOptions<V> {
   logs: ReadonlyMap<string, LogReader>;
   /** Whether the handler of this name has handled the event. */
   passed(handlerName: string, event: Pick<RecordedEvent, 'stream' | 'version' | 'position'>): Promise<boolean>;
+  epochs: Pick<LogEpochs, 'of'>;
 }
 
 /** For views that gather from any number of streams. */
-export function checkGatheredViews<V>({ projection, store, logs, passed }: GatheredOptions<V>): Check {
+export function checkGatheredViews<V>({ projection, store, logs, passed, epochs }: GatheredOptions<V>): Check {
   const read = eventReader(projection, logs);
   const remembering = new Set(projection.gathers.flatMap(({ entity, facts }) => (facts ? [entity.name] : [])));
-  /** The positions of events, by stream and version. They never change. */
+  /** The positions of events, by epoch, stream and version. They never change in an epoch. */
   const positions = remembered<number>({ max: rememberedStreams });
   let opened: { number: number; facts: Collection } | undefined;
 
@@ -165,7 +173,7 @@ export function checkGatheredViews<V>({ projection, store, logs, passed }: Gathe
   }
 
   async function positionOf(write: StreamVersion): Promise<number | undefined> {
-    const key = `${write.stream}@${write.version}`;
+    const key = `${epochs.of(write)} ${write.stream}@${write.version}`;
     const known = positions.get(key) ?? (await read(write))?.position;
     if (known !== undefined) positions.set(key, known);
     return known;
@@ -178,7 +186,7 @@ export function checkGatheredViews<V>({ projection, store, logs, passed }: Gathe
     await forEachConcurrent(byWrite(others), logReadsAtOnce, async ([, ofWrite]) => {
       const { stream, version } = ofWrite[0]!;
       try {
-        const position = await positionOf({ stream, version });
+        const position = await positionOf(ofWrite[0]!);
         if (position === undefined || !(await passed(handler, { stream, version, position }))) return;
         for (const wait of ofWrite) seen.add(wait);
       } catch (error) {
