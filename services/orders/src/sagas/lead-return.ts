@@ -22,8 +22,8 @@ const log = logger('orders');
 /** How long a return is tried: a day less than the stock remembers the request. */
 const triedMs = 29 * 86_400_000;
 
-/** Refusals of the stock that say that none of the pieces are out. */
-const notOut = new Set(['RETURN_TOO_LARGE', 'RESERVATION_NOT_COMMITTED', 'STOCK_NOT_FOUND']);
+/** Refusals of the stock: none of the pieces are put back. */
+const notBack = new Set(['RETURN_TOO_LARGE', 'RESERVATION_NOT_COMMITTED', 'STOCK_NOT_FOUND', 'TOO_MANY_PIECES']);
 
 /**
  * Returns the order's event of the outcome; undefined if it is known already, or if it can't be known any more. Throws transient
@@ -68,7 +68,7 @@ async function putBack(
     await inventory.putBack(request, { origin, signal });
     return '';
   } catch (error) {
-    if (error instanceof CaudalError && notOut.has(error.reason)) return error.reason;
+    if (error instanceof CaudalError && notBack.has(error.reason)) return error.reason;
     throw untilUpgraded(error, 'inventory');
   }
 }
