@@ -52,6 +52,7 @@ export const reasons = {
   },
   RESERVATION_NOT_COMMITTED: {
     code: 'FAILED_PRECONDITION',
-    meaning: 'No pieces of the reservation were committed, or that is more than 7 days ago. Return pieces of an order by the order; restock others.',
+    meaning:
+      'No pieces of the reservation were committed, or that is more than 7 days ago. Return pieces of an order by the order; restock others.',
   },
 } satisfies Record<string, Reason>;

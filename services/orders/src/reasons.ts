@@ -36,6 +36,11 @@ export const reasons = {
     code: 'FAILED_PRECONDITION',
     meaning: 'None of its pieces have left the warehouse; `metadata.status` says why. Until then it can be cancelled.',
   },
+  NOT_LEFT: {
+    code: 'FAILED_PRECONDITION',
+    meaning:
+      'Some of the pieces of the return are in a shipment that may still leave. Withdraw it first, then return them.',
+  },
   RETURN_EXISTS: { code: 'ALREADY_EXISTS', meaning: 'The order has another return of this id.' },
   TOO_MANY_RETURNS: {
     code: 'FAILED_PRECONDITION',

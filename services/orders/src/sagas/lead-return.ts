@@ -1,20 +1,31 @@
 /**
- * Leads a return of an order to its end: puts its pieces into the stock, and refunds them. Both calls have ids that follow from the
+ * Leads a return of an order to its end: asks whether its pieces have left, puts them into the stock, and refunds them. The last two calls have ids that follow from the
  * return, so a repeat does nothing twice. See docs/returns.md.
  */
 import type { InventoryServiceService } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
 import type { PaymentServiceService } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
+import type { ShippingServiceService } from '@caudal/contract/gen/caudal/shipping/v1/shipping.ts';
 import { CaudalError, isCode, unavailable } from '@caudal/kernel/errors.ts';
 import { derivedIdAt } from '@caudal/kernel/ids.ts';
 import type { Client } from '@caudal/rpc/types.ts';
 import type { StepContext } from '@caudal/sagas/types.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import type { OrderEvent, OrderState } from '../domain/order.ts';
-import { isRequested, outOf, type ReturnState, refundOf, returned, returnRefused } from '../domain/returns.ts';
+import {
+  done,
+  isRequested,
+  outOf,
+  piecesOf,
+  type ReturnState,
+  refundOf,
+  returned,
+  returnRefused,
+} from '../domain/returns.ts';
 
 export interface ReturnDependencies {
   inventory: Pick<Client<InventoryServiceService>, 'putBack'>;
   payments: Pick<Client<PaymentServiceService>, 'createRefund'>;
+  shipping: Pick<Client<ShippingServiceService>, 'getSettledPieces'>;
 }
 
 const log = logger('orders');
@@ -45,8 +56,29 @@ export async function leadReturn(
     );
     return undefined;
   }
-  const refusal = await putBack(dependencies, order, reservationId, one, context);
+  const refusal =
+    (await notLeft(dependencies, order, one, context)) ||
+    (await putBack(dependencies, order, reservationId, one, context));
   return refusal ? returnRefused(one, refusal) : refund(dependencies, order, one, context);
+}
+
+/**
+ * Returns NOT_LEFT if some of the pieces may still be sent; empty: none. What has left only grows, so a repeat never refuses pieces that are
+ * back in the stock already.
+ */
+async function notLeft(
+  { shipping }: ReturnDependencies,
+  { placed, returns }: OrderState,
+  one: ReturnState,
+  { origin, signal }: StepContext,
+): Promise<string> {
+  const request = { orderId: placed!.orderId };
+  const { lines } = await shipping.getSettledPieces(request, { origin, signal }).catch((error) => {
+    throw untilUpgraded(error, 'shipping');
+  });
+  const settled = new Map(lines.map(({ productId, quantity }) => [productId, quantity]));
+  const back = piecesOf([...done(returns), one]);
+  return one.lines.some(({ productId }) => back.get(productId)! > (settled.get(productId) ?? 0n)) ? 'NOT_LEFT' : '';
 }
 
 /** Puts the pieces into the stock. Returns why they are refused; empty: they are back. */

@@ -15,6 +15,7 @@ import {
   recordFailedDelivery,
   type ShipmentEvent,
   type ShipmentState,
+  settledPieces,
   shipmentDecider,
   shipmentOf,
   withdrawShipment,
@@ -37,6 +38,10 @@ export function shippingService({ aggregates }: { aggregates: Aggregates }) {
       ),
     cancelShipment: ({ shipmentId }, call) =>
       change({ shipmentId }, call, (state) => cancelShipments(state, shipmentId)),
+    async getSettledPieces({ orderId }) {
+      const { state } = await aggregates.load(shipmentDecider, orderId);
+      return { lines: [...settledPieces(state)].map(([productId, quantity]) => ({ productId, quantity })) };
+    },
     dispatchShipment: (request, call) => change(request, call, (state) => dispatchShipment(state, request)),
     dispatchShipmentPart: (request, call) => change(request, call, (state) => dispatchPart(state, request)),
     splitShipment: (request, call) =>
