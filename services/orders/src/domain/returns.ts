@@ -104,6 +104,12 @@ export interface ReturnInput {
   reason: string;
 }
 
+/** Throws RETURN_EXISTS if the order has a return of this id. */
+export function assertNewReturn({ returns }: Returnable, returnId: string): void {
+  if (returns.some((one) => one.returnId === returnId))
+    throw new CaudalError('ALREADY_EXISTS', 'RETURN_EXISTS', `The order has a return "${returnId}" already.`);
+}
+
 /**
  * Requests a return. Refused: NOT_FOUND; ALREADY_EXISTS RETURN_EXISTS; FAILED_PRECONDITION ORDER_NOT_RETURNABLE (nothing has left),
  * RETURN_TOO_LARGE (more than is left; or of products that are not in the order), TOO_MANY_RETURNS.
@@ -111,9 +117,7 @@ export interface ReturnInput {
 export function requestReturn(state: Returnable, { orderId, returnId, lines, reason }: ReturnInput): OrderEvent[] {
   const { placed, status, returns } = state;
   if (!placed) throw notFound('order', orderId);
-  if (returns.some((one) => one.returnId === returnId)) {
-    throw new CaudalError('ALREADY_EXISTS', 'RETURN_EXISTS', `The order has a return "${returnId}" already.`);
-  }
+  assertNewReturn(state, returnId);
   if (!returnable.has(status)) {
     throw refused('ORDER_NOT_RETURNABLE', `The order is ${status}: none of its pieces have left the warehouse.`, {
       metadata: { status },

@@ -65,8 +65,10 @@ export function shippingService({ aggregates }: { aggregates: Aggregates }) {
       decider: shipmentDecider,
       id: streamIdOf(shipmentId),
       decide(state) {
-        if (etag !== '') checkEtag(etag, shipmentOf(state, shipmentId).version);
-        return decide(state);
+        const events = decide(state);
+        // Not before: a repeat, which changes nothing, was preceded by the command itself.
+        if (events.length > 0 && etag !== '') checkEtag(etag, shipmentOf(state, shipmentId).version);
+        return events;
       },
       reply: ({ state }) => shipmentMessage(answered, state),
       replyCodec: Shipment,
