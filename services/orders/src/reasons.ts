@@ -41,6 +41,11 @@ export const reasons = {
     meaning:
       'Some of the pieces of the return are in a shipment that may still leave. Withdraw it first, then return them.',
   },
+  RETURN_UNKNOWN: {
+    code: 'FAILED_PRECONDITION',
+    meaning:
+      'The return had no outcome within 29 days. Look at the events of stock and payment for what was done, and do the rest by hand.',
+  },
   RETURN_EXISTS: { code: 'ALREADY_EXISTS', meaning: 'The order has another return of this id.' },
   TOO_MANY_RETURNS: {
     code: 'FAILED_PRECONDITION',

@@ -10,6 +10,7 @@ import { derivedIdAt } from '@caudal/kernel/ids.ts';
 import type { Client } from '@caudal/rpc/types.ts';
 import type { StepContext } from '@caudal/sagas/types.ts';
 import { logger } from '@caudal/telemetry/log.ts';
+import { counter } from '@caudal/telemetry/metrics.ts';
 import type { OrderEvent, OrderState } from '../domain/order.ts';
 import {
   done,
@@ -29,6 +30,10 @@ export interface ReturnDependencies {
 }
 
 const log = logger('orders');
+const givenUp = counter(
+  'orders_returns_given_up_total',
+  'Returns that had no outcome after 29 days: whether pieces and money are back, a person must find out.',
+);
 
 /** How long a return is tried: a day less than the stock remembers the request. */
 const triedMs = 29 * 86_400_000;
@@ -37,8 +42,7 @@ const triedMs = 29 * 86_400_000;
 const notBack = new Set(['RETURN_TOO_LARGE', 'RESERVATION_NOT_COMMITTED', 'STOCK_NOT_FOUND', 'TOO_MANY_PIECES']);
 
 /**
- * Returns the order's event of the outcome; undefined if it is known already, or if it can't be known any more. Throws transient
- * errors. `order`: the order now. Its returns are led one after the other, so that a repeat sends the same requests.
+ * Returns the order's event of the outcome; undefined if it is known already. Throws transient errors. `order`: the order now. Its returns are led one after the other, so that a repeat sends the same requests.
  */
 export async function leadReturn(
   dependencies: ReturnDependencies,
@@ -54,7 +58,8 @@ export async function leadReturn(
       { orderId: order.placed!.orderId, returnId },
       'a return is given up: it is not known what was done of it',
     );
-    return undefined;
+    givenUp.add(1);
+    return returnRefused(one, 'RETURN_UNKNOWN');
   }
   const refusal =
     (await notLeft(dependencies, order, one, context)) ||
