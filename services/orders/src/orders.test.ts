@@ -258,7 +258,7 @@ describe('cancelling an order', () => {
 });
 
 describe('returning pieces of an order', () => {
-  const input = { requestId: '', orderId: 'o1', etag: '', returnId: '', reason: 'broken' };
+  const input = { requestId: '', orderId: 'o1', etag: '', returnId: '', reason: 'broken', refund: undefined };
   const lamps = (quantity: bigint) => [{ productId: 'LAMP', quantity }];
 
   test('is refused before it is sent, and by its etag', async () => {

@@ -196,7 +196,7 @@ test('every return ends; pieces and money are those of the accepted ones', async
           );
         if (input.kind === 'return') {
           const lines = [{ productId: input.product, quantity: input.pieces }];
-          const asked = { orderId: 'o1', returnId: newId(), lines, reason: '' };
+          const asked = { orderId: 'o1', returnId: newId(), lines, reason: '', refund: undefined };
           await tell((state) => requestReturn(state, asked)).catch((error: unknown) => {
             if (!(error instanceof CaudalError)) throw error;
           });

@@ -71,7 +71,7 @@ export function orderService({ aggregates, catalog, customers, queries, ids, clo
       });
     },
 
-    async returnOrder({ orderId, etag, returnId: chosen, lines, reason }, call) {
+    async returnOrder({ orderId, etag, returnId: chosen, lines, reason, refund }, call) {
       assertDistinct(lines);
       const returnId = chosen || (call.commandId ? derivedId(call.commandId.key, 'return') : ids());
       const viewed = tellsOfOthers(etag) ? await viewedEtag(orderId, call) : undefined;
@@ -82,7 +82,7 @@ export function orderService({ aggregates, catalog, customers, queries, ids, clo
           // First: after its own return a repeat must not be told to read again, and return once more.
           assertNewReturn(state, returnId);
           checkEtag(etag, version, viewed);
-          return requestReturn(state, { orderId, returnId, lines, reason });
+          return requestReturn(state, { orderId, returnId, lines, reason, refund });
         },
         reply: ({ state, version }) => orderMessage(state, version),
         replyCodec: Order,

@@ -110,7 +110,7 @@ async function putBack(
   }
 }
 
-/** Refunds the price of the pieces, or what is left of the payment. */
+/** Refunds what was requested, or what is left of the payment. */
 async function refund(
   { payments }: ReturnDependencies,
   order: OrderState,
