@@ -40,7 +40,7 @@ export const reasons = {
   },
   RESERVATION_ENDED: {
     code: 'FAILED_PRECONDITION',
-    meaning: 'The reservation was released, has expired, or its pieces were returned. Reserve under another id.',
+    meaning: 'The reservation was released, has expired, or all its pieces were returned. Reserve under another id.',
   },
   RESERVATION_LOST: {
     code: 'FAILED_PRECONDITION',
