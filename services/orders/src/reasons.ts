@@ -34,7 +34,8 @@ export const reasons = {
   },
   ORDER_NOT_RETURNABLE: {
     code: 'FAILED_PRECONDITION',
-    meaning: 'None of its pieces have left the warehouse; `metadata.status` says why. Until then it can be cancelled.',
+    meaning:
+      'As far as the order knows, none of its pieces have left the warehouse; `metadata.status` says why. It learns of a dispatch a moment later: then try again.',
   },
   NOT_LEFT: {
     code: 'FAILED_PRECONDITION',

@@ -126,9 +126,13 @@ export function requestReturn(
   if (!placed) throw notFound('order', orderId);
   assertNewReturn(state, returnId);
   if (!returnable.has(status)) {
-    throw refused('ORDER_NOT_RETURNABLE', `The order is ${status}: none of its pieces have left the warehouse.`, {
-      metadata: { status },
-    });
+    throw refused(
+      'ORDER_NOT_RETURNABLE',
+      `The order is ${status}: as far as it knows, none of its pieces have left. If they have, try again soon.`,
+      {
+        metadata: { status },
+      },
+    );
   }
   const counted = piecesOf(returns.filter((one) => one.status !== 'refused'));
   const violations: FieldViolation[] = [];
