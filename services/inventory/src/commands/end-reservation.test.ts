@@ -109,6 +109,16 @@ describe.each([
       }
     });
 
+    test('a release under a known request id gets the stored answer; with other content it is refused', async () => {
+      await api.releaseReservation(releasing('r1', lines(3n, 4n)), testCall({ requestId: 'x' }));
+      await api.releaseReservation(releasing('r1', lines(3n, 4n)), testCall({ requestId: 'x' }));
+      const other = api.releaseReservation(
+        releasing('r2', lines(3n, 4n)),
+        testCall({ requestId: 'x', content: 'other' }),
+      );
+      expect((await refusalOf(other)).reason).toBe('REQUEST_ID_REUSED');
+    });
+
     test('only services say that pieces were committed, and not more than a product may have', async () => {
       const request = { ...releasing('x1', lines(3n, 4n)), committed: true };
       const error = (await api

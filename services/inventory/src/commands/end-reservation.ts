@@ -140,10 +140,8 @@ export function releaseReservation(dependencies: InventoryDependencies) {
     if (request.committed && !isService(call.caller))
       throw invalidField('committed', "is for Caudal's own services: leave it out, and return pieces with ReturnStock");
     assertDistinct(lines);
-    const { origin, signal } = call;
     const outcomes = await eachGroup(groupsOf(dependencies, lines, call), (group) =>
-      // It needs no command id: the stock remembers ended reservations.
-      executeGroup(dependencies, { ...group, commandId: undefined }, { origin, signal }, (parts) =>
+      executeGroup(dependencies, group, call, (parts) =>
         parts.map((part, n) => {
           const committed = request.committed ? group.lines[n]!.quantity : undefined;
           return release(part.state, part, { reservationId, reason, committed });
