@@ -78,6 +78,14 @@ describe('a return', () => {
     returning([...events, asked('r2', 1n)], 'r3').refuses('FAILED_PRECONDITION', 'RETURN_TOO_LARGE');
   });
 
+  test('is refused only as far as the order knows: a dispatch reaches it a moment later', () => {
+    const { state } = given(orderDecider, [created, confirmed]);
+    const input = { orderId: 'o1', returnId: 'r1', lines: lamps(1n), reason: '', refund: undefined };
+    expect(() => requestReturn(state, input)).toThrow(
+      'as far as it knows, none of its pieces have left. If they have, try',
+    );
+  });
+
   test('names every line that has too few pieces left, or is not in the order', () => {
     const lines = [{ productId: 'VASE', quantity: 2n }, ...lamps(1n), { productId: 'CUP', quantity: 1n }];
     const { state } = given(orderDecider, sent);
