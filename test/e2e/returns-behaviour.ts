@@ -102,6 +102,51 @@ export function describeReturns(system: () => System): void {
       expect(await api().send('RefundPayment', refund)).toMatchObject({ body: { reason: 'NOTHING_TO_REFUND' } });
     });
 
+    it('of an order that was sent in parts: what may still leave is refused; withdrawn, found and sent pieces count once', async () => {
+      const productId = await newProduct(api(), { price: 100, quantity: 5 });
+      const customerId = await newCustomer(api(), 1_000);
+      const { orderId } = await placeOrder(api(), { customerId, productId, quantity: 5 });
+      await orderConfirmed(api(), orderId);
+      const lines = (quantity: number) => [{ productId, quantity: String(quantity) }];
+      /** Returns pieces, and waits for the outcome. */
+      const giveBack = async (returnId: string, quantity: number, status: string, more = {}): Promise<Json> => {
+        await api().call('ReturnOrder', { orderId, returnId, lines: lines(quantity), ...more });
+        const of = ({ returns }: Json) => returns?.find((one: Json) => one.returnId === returnId);
+        const order = await until(
+          `the return ${returnId} is ${status}`,
+          async () => (await api().send('GetOrder', { orderId })).body,
+          (body) => of(body)?.status === `ORDER_RETURN_STATUS_${status}`,
+        );
+        return of(order);
+      };
+      const rest = `${orderId}~2`;
+      const last = `${orderId}~3`;
+      const byMail = { carrier: 'Royal Mail', trackingNumber: 'RM-1' };
+      await api().call('DispatchShipmentPart', { shipmentId: orderId, ...byMail, lines: lines(2) });
+      await orderAt(api(), orderId, 'SHIPPED');
+      expect(await giveBack('too-early', 3, 'REFUSED')).toMatchObject({ refusal: 'NOT_LEFT' });
+      expect(await balanceOf(api(), customerId)).toBe(500);
+
+      await api().call('SplitShipment', { shipmentId: rest, newShipmentId: last, lines: lines(1) });
+      await api().call('WithdrawShipment', { shipmentId: rest, reason: 'damaged' });
+      expect(await giveBack('withdrawn', 2, 'REFUNDED')).toMatchObject({ refund: pounds(200) });
+      await onHandAt(productId, '2');
+
+      await api().call('DispatchShipment', { shipmentId: last, ...byMail, trackingNumber: 'RM-2' });
+      await api().call('MarkShipmentLost', { shipmentId: last, reason: 'no trace' });
+      await api().call('RefundPayment', { paymentId: orderId, amount: pounds(100), reason: 'lost' });
+      await balanceAt(customerId, 800);
+      await api().call('DeliverShipment', { shipmentId: last });
+      expect(await giveBack('found', 1, 'RETURNED', { refund: pounds(0) })).toMatchObject({ refund: pounds(0) });
+      await onHandAt(productId, '3');
+      expect(await balanceOf(api(), customerId)).toBe(800);
+
+      await api().call('DeliverShipment', { shipmentId: orderId });
+      expect(await giveBack('sent', 2, 'REFUNDED')).toMatchObject({ refund: pounds(200) });
+      await onHandAt(productId, '5');
+      await balanceAt(customerId, 1_000);
+    });
+
     it('of more than the stock has out: refused, and nothing is refunded', async () => {
       const productId = await newProduct(api(), { price: 100, quantity: 5 });
       const customerId = await newCustomer(api(), 1_000);

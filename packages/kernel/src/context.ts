@@ -8,6 +8,11 @@ export interface Caller {
   permissions: ReadonlySet<string>;
 }
 
+/** Whether the caller is one of Caudal's own services, or may do everything. */
+export function isService({ subject, permissions }: Caller): boolean {
+  return subject.startsWith('service:') || permissions.has('*');
+}
+
 /** The origin of a command, which its events carry. */
 export interface Origin {
   /** The caller's subject. */

@@ -40,7 +40,7 @@ export const reasons = {
   },
   RESERVATION_ENDED: {
     code: 'FAILED_PRECONDITION',
-    meaning: 'The reservation was released, has expired, or its pieces were returned. Reserve under another id.',
+    meaning: 'The reservation was released, has expired, or all its pieces were returned. Reserve under another id.',
   },
   RESERVATION_LOST: {
     code: 'FAILED_PRECONDITION',
@@ -52,6 +52,7 @@ export const reasons = {
   },
   RESERVATION_NOT_COMMITTED: {
     code: 'FAILED_PRECONDITION',
-    meaning: 'No pieces of the reservation were committed, or that is more than 7 days ago. Restock them instead.',
+    meaning:
+      'No pieces of the reservation were committed, or that is more than 7 days ago. Return pieces of an order by the order; restock others.',
   },
 } satisfies Record<string, Reason>;

@@ -71,6 +71,17 @@ describe('a mail', () => {
     expect(write('order_shipped', { shipments: [withdrawn, left] }).text).toContain('\nYour order 536365 has left');
   });
 
+  test('about a delivery says what was not sent', () => {
+    expect(write('order_delivered').text).toBe('Hello,\n\nYour order 536365 was delivered. We hope you like it.\n');
+    const withdrawn = { ...sent, status: 'cancelled', lines: [{ productId: '85123A', quantity: 2n }] };
+    const mail = write('order_delivered', { shipments: [{ ...sent, status: 'delivered' }, withdrawn] });
+    expect(mail.subject).toBe('Your order 536365 was delivered in part');
+    expect(mail.text).toBe(
+      'Hello,\n\nYour order 536365 was delivered. We hope you like it.\n\n' +
+        'We could not send a part of it:\n\n  2 x WHITE HANGING HEART\n',
+    );
+  });
+
   test('is about a later part, with what is in it', () => {
     const mail = write('shipment_dispatched', {}, sent);
     expect(mail.subject).toBe('Another part of your order 536365 is on its way');

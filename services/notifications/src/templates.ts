@@ -62,12 +62,19 @@ function contentText(order: OrderFacts, shipments: Pick<ShipmentFacts, 'lines'>[
   return content.length > 0 ? `\n${linesText(content)}` : '';
 }
 
-function shippedText(order: OrderFacts, what: string): string {
-  const { shipment, shipments } = order;
+function shipmentsOf({ shipment, shipments }: OrderFacts): OrderShipment[] {
   // During an update from version 0.2 an older process may have answered: it knows one shipment.
-  const all = shipments.length === 0 && shipment ? [shipment] : shipments;
-  const left = all.filter(({ status }) => status !== 'created' && status !== 'cancelled');
-  const rest = all.filter(({ status }) => status === 'created');
+  return shipments.length === 0 && shipment ? [shipment] : shipments;
+}
+
+/** The order's shipments that have left the warehouse. */
+export function shipmentsLeft(order: OrderFacts): OrderShipment[] {
+  return shipmentsOf(order).filter(({ status }) => status !== 'created' && status !== 'cancelled');
+}
+
+function shippedText(order: OrderFacts, what: string): string {
+  const left = shipmentsLeft(order);
+  const rest = shipmentsOf(order).filter(({ status }) => status === 'created');
   const tracking = left.map(trackingText).join('');
   if (left.length === 0 || rest.length === 0) return `Your ${what} has left our warehouse.\n${tracking}`;
   const content = contentText(order, left);
@@ -105,10 +112,15 @@ const texts: Record<Template, (order: OrderFacts, what: string, reason: string, 
     subject: `Your ${what} is on its way`,
     body: shippedText(order, what),
   }),
-  order_delivered: (_, what) => ({
-    subject: `Your ${what} was delivered`,
-    body: `Your ${what} was delivered. We hope you like it.\n`,
-  }),
+  order_delivered: (order, what) => {
+    const withdrawn = shipmentsOf(order).filter(({ status }) => status === 'cancelled');
+    const body = `Your ${what} was delivered. We hope you like it.\n`;
+    if (withdrawn.length === 0) return { subject: `Your ${what} was delivered`, body };
+    return {
+      subject: `Your ${what} was delivered in part`,
+      body: `${body}\nWe could not send a part of it:\n${contentText(order, withdrawn)}`,
+    };
+  },
   order_rejected: (_, what, reason) => ({
     subject: `We could not fulfil your ${what}`,
     body: `We are sorry: we could not fulfil your ${what}.${reasonTexts[reason] ? ` ${reasonTexts[reason]}` : ''}\n\nYou are not charged for it; what was paid goes back.\n`,

@@ -258,7 +258,7 @@ describe('cancelling an order', () => {
 });
 
 describe('returning pieces of an order', () => {
-  const input = { requestId: '', orderId: 'o1', etag: '', returnId: '', reason: 'broken' };
+  const input = { requestId: '', orderId: 'o1', etag: '', returnId: '', reason: 'broken', refund: undefined };
   const lamps = (quantity: bigint) => [{ productId: 'LAMP', quantity }];
 
   test('is refused before it is sent, and by its etag', async () => {
@@ -297,6 +297,8 @@ describe('returning pieces of an order', () => {
     expect(log.events).toHaveLength(4);
     const second = await giveBack({ ...input, returnId: 'mine', lines: lamps(1n) }, testCall({ requestId: 'y' }));
     expect(second.returns.map(({ returnId }) => returnId)).toEqual([first.returns[0]!.returnId, 'mine']);
+    const again = { ...input, returnId: 'mine', etag: first.etag, lines: lamps(1n) };
+    expect((await refusalOf(giveBack(again, testCall()))).reason).toBe('RETURN_EXISTS');
     expect((await refusalOf(giveBack({ ...input, lines: lamps(1n) }, testCall()))).reason).toBe('RETURN_TOO_LARGE');
   });
 });

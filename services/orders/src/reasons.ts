@@ -34,7 +34,18 @@ export const reasons = {
   },
   ORDER_NOT_RETURNABLE: {
     code: 'FAILED_PRECONDITION',
-    meaning: 'None of its pieces have left the warehouse; `metadata.status` says why. Until then it can be cancelled.',
+    meaning:
+      'As far as the order knows, none of its pieces have left the warehouse; `metadata.status` says why. It learns of a dispatch a moment later: then try again.',
+  },
+  NOT_LEFT: {
+    code: 'FAILED_PRECONDITION',
+    meaning:
+      'Some of the pieces of the return are in a shipment that may still leave. Withdraw it first, then return them.',
+  },
+  RETURN_UNKNOWN: {
+    code: 'FAILED_PRECONDITION',
+    meaning:
+      'The return had no outcome within 29 days. Look at the events of stock and payment for what was done, and do the rest by hand.',
   },
   RETURN_EXISTS: { code: 'ALREADY_EXISTS', meaning: 'The order has another return of this id.' },
   TOO_MANY_RETURNS: {

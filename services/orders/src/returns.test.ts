@@ -51,8 +51,14 @@ function createWorld(isLost: () => boolean) {
     return answer;
   };
   const contents = new Map<string, string>();
+  /** What has left the warehouse. */
+  const sent: Record<string, bigint> = { LAMP: 3n, VASE: 0n };
   return {
-    ...{ out, refunds, left, requests },
+    ...{ out, refunds, left, requests, sent },
+    shipping: {
+      getSettledPieces: () =>
+        calling(() => ({ lines: Object.entries(sent).map(([productId, quantity]) => ({ productId, quantity })) })),
+    } as Partial<FulfilmentDependencies['shipping']> as FulfilmentDependencies['shipping'],
     inventory: {
       putBack: (request) =>
         calling(() => {
@@ -105,6 +111,7 @@ const action = fc.oneof(
     arbitrary: fc.record({ kind: fc.constant('by-hand' as const), amount: fc.constantFrom(1n, 300n, 1400n, total) }),
   },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('cancel' as const) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('dispatch' as const), product }) },
 );
 const life = fc.record({
   seed: fc.nat(),
@@ -164,8 +171,7 @@ test('every return ends; pieces and money are those of the accepted ones', async
         const at = seen;
         const event: EventCase | undefined = own()[at] && order.decode(own()[at]!);
         const aggregates = open();
-        const shipping = {} as FulfilmentDependencies['shipping'];
-        const saga = fulfilmentSaga({ aggregates, ...world, shipping, reservationMs: 1, paymentMs: 1 });
+        const saga = fulfilmentSaga({ aggregates, ...world, reservationMs: 1, paymentMs: 1 });
         const observed = { stream: order.stream('o1'), id: 'o1', version: at + 1, at: clock(), event: event! };
         const concern = event && concernOf(saga, order.name, observed);
         try {
@@ -181,6 +187,7 @@ test('every return ends; pieces and money are those of the accepted ones', async
       for (const input of actions) {
         if (input.kind === 'drive') await drive();
         if (input.kind === 'race') await Promise.all([drive(), drive()]);
+        if (input.kind === 'dispatch') world.sent[input.product] = bought[input.product];
         if (input.kind === 'by-reservation' && world.out[input.product]! > 0n) world.out[input.product]! -= 1n;
         if (input.kind === 'by-hand' && input.amount <= world.left()) world.refunds.set(newId(), input.amount);
         if (input.kind === 'cancel')
@@ -189,7 +196,7 @@ test('every return ends; pieces and money are those of the accepted ones', async
           );
         if (input.kind === 'return') {
           const lines = [{ productId: input.product, quantity: input.pieces }];
-          const asked = { orderId: 'o1', returnId: newId(), lines, reason: '' };
+          const asked = { orderId: 'o1', returnId: newId(), lines, reason: '', refund: undefined };
           await tell((state) => requestReturn(state, asked)).catch((error: unknown) => {
             if (!(error instanceof CaudalError)) throw error;
           });
@@ -200,9 +207,9 @@ test('every return ends; pieces and money are those of the accepted ones', async
 
       const { state } = await open().load(orderDecider, 'o1');
       const back = { LAMP: 0n, VASE: 0n };
-      for (const { status, lines, returnId, refund, refundRefusal } of state.returns) {
+      for (const { status, lines, returnId, refund, refundRefusal, refusal } of state.returns) {
         expect(['returned', 'refused']).toContain(status);
-        outcomes.add(refundRefusal || status);
+        outcomes.add(refundRefusal || refusal || status);
         const paid = world.refunds.get(`return.${returnId}`);
         if (status === 'refused') expect(paid).toBeUndefined();
         if (status === 'returned') {
@@ -223,6 +230,7 @@ test('every return ends; pieces and money are those of the accepted ones', async
         const directly = actions.filter((one) => one.kind === 'by-reservation' && one.product === id).length;
         expect(world.out[id]).toBeGreaterThanOrEqual(bought[id] - back[id] - BigInt(directly));
         expect(world.out[id]).toBeLessThanOrEqual(bought[id] - back[id]);
+        expect(back[id]).toBeLessThanOrEqual(world.sent[id]!);
       }
       expect(world.left()).toBeGreaterThanOrEqual(0n);
       const { state: saga } = await open().load(fulfilmentDecider, 'o1');
@@ -230,5 +238,11 @@ test('every return ends; pieces and money are those of the accepted ones', async
     }),
     { numRuns: 80 },
   );
-  expect([...outcomes].sort()).toEqual(['NOTHING_TO_REFUND', 'REFUND_TOO_LARGE', 'refused', 'returned']);
+  expect([...outcomes].sort()).toEqual([
+    'NOTHING_TO_REFUND',
+    'NOT_LEFT',
+    'REFUND_TOO_LARGE',
+    'RETURN_TOO_LARGE',
+    'returned',
+  ]);
 }, 120_000);

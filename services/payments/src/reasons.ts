@@ -39,7 +39,8 @@ export const reasons = {
   },
   TOO_MANY_REFUNDS: {
     code: 'FAILED_PRECONDITION',
-    meaning: 'The payment has 100 refunds. Cancel its order, or pay the rest back by hand.',
+    meaning:
+      'The payment has 100 refunds by hand. Cancel or return its order, or deposit the rest into the wallet of the buyer.',
   },
   PAYMENT_NEEDS_NO_ATTENTION: {
     code: 'FAILED_PRECONDITION',

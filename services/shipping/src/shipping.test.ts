@@ -34,6 +34,20 @@ function serve(views: Record<string, Shipment> = {}, log = memoryLog({ domain: '
 }
 
 describe('the shipping service', () => {
+  test('tells the pieces that have left or were withdrawn', async () => {
+    const { api } = serve();
+    const settled = async () => (await api.getSettledPieces({ orderId: 'o1' }, testCall())).lines;
+    expect(await settled()).toEqual([]);
+    const four = [{ productId: 'P1', quantity: 4n }];
+    await api.createShipment({ requestId: '', ...parcel, lines: four }, testCall());
+    expect(await settled()).toEqual([]);
+    await api.dispatchShipmentPart({ ...about, ...byPost, lines: onePiece }, testCall());
+    await api.splitShipment({ ...about, shipmentId: 'o1~2', newShipmentId: 'o1~3', lines: onePiece }, testCall());
+    expect(await settled()).toEqual(onePiece);
+    await api.withdrawShipment({ ...about, shipmentId: 'o1~2', reason: '' }, testCall());
+    await api.markShipmentReturned({ ...about, reason: '' }, testCall());
+    expect(await settled()).toEqual([{ productId: 'P1', quantity: 3n }]);
+  });
   test('changes a shipment, which its owner reads', async () => {
     const { api, queries } = serve();
     const call = testCall({ requestId: 'x' });
@@ -100,7 +114,8 @@ describe('the shipping service', () => {
       code: 'ABORTED',
       reason: 'ETAG_MISMATCH',
     });
-    await api.dispatchShipment({ ...about, ...byPost, etag: '2' }, testCall());
+    for (const _ of ['first', 'repeat']) await api.dispatchShipment({ ...about, ...byPost, etag: '2' }, testCall());
+    expect((await api.splitShipment({ ...split, etag }, testCall())).etag).toBe('2');
     const other = { ...about, ...byPost, shipmentId: 'o1~2', etag: '2' };
     expect((await api.dispatchShipment(other, testCall())).etag).toBe('4');
     expect((await refusalOf(api.deliverShipment({ ...about, shipmentId: 'o9', etag: '1' }, testCall()))).code).toBe(

@@ -1,6 +1,6 @@
 /** Applies the contract's `(caudal.access)` to a call. Anything that is not allowed is refused. */
 import type { MethodContract } from '@caudal/contract/descriptors.ts';
-import type { Caller } from '@caudal/kernel/context.ts';
+import { type Caller, isService } from '@caudal/kernel/context.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { webhookOnly } from './caller.ts';
 import { webhookSubject } from './webhook.ts';
@@ -22,7 +22,7 @@ export function checkPermission({ access }: MethodContract, caller: Caller): Gra
     if (!webhook || caller.subject !== webhookSubject(webhook)) throw webhookOnly();
     return { any: false };
   }
-  if (authentication === 'SERVICE' && !caller.subject.startsWith('service:') && !caller.permissions.has('*'))
+  if (authentication === 'SERVICE' && !isService(caller))
     throw new CaudalError('PERMISSION_DENIED', 'INTERNAL_METHOD', "Only Caudal's own services may call this method.");
   const any = has(caller, `${permission}:any`);
   if (!any && !has(caller, permission)) {

@@ -109,6 +109,36 @@ describe.each([
       }
     });
 
+    test('a release under a known request id gets the stored answer; with other content it is refused', async () => {
+      await api.releaseReservation(releasing('r1', lines(3n, 4n)), testCall({ requestId: 'x' }));
+      await api.releaseReservation(releasing('r1', lines(3n, 4n)), testCall({ requestId: 'x' }));
+      const other = api.releaseReservation(
+        releasing('r2', lines(3n, 4n)),
+        testCall({ requestId: 'x', content: 'other' }),
+      );
+      expect((await refusalOf(other)).reason).toBe('REQUEST_ID_REUSED');
+    });
+
+    test('only services say that pieces were committed, and not more than a product may have', async () => {
+      const request = { ...releasing('x1', lines(3n, 4n)), committed: true };
+      const error = (await api
+        .releaseReservation(request, testCall({ subject: 'shop' }))
+        .catch((e) => e)) as CaudalError;
+      expect(error).toMatchObject({ code: 'INVALID_ARGUMENT', violations: [{ field: 'committed' }] });
+      const many = { ...releasing('x2', lines(1_000_000_000_000n, 1n)), committed: true };
+      expect((await refusalOf(api.releaseReservation(many, testCall()))).reason).toBe('TOO_MANY_PIECES');
+      expect(await stock('A')).toEqual(untouched);
+      await api.releaseReservation({ ...request, committed: false }, testCall({ subject: 'shop' }));
+      expect(await stock('A')).toEqual(untouched);
+    });
+
+    test('a return of more than a product may have is refused', async () => {
+      const out = lines(1_000_000_000_000n, 1n);
+      const request = { requestId: newId(), reservationId: 'x3', lines: out, out };
+      expect((await refusalOf(api.putBack(request, testCall()))).reason).toBe('TOO_MANY_PIECES');
+      expect(await stock('A')).toEqual(untouched);
+    });
+
     test('pieces that were not committed cannot be returned', async () => {
       await api.reserveStock(reserving('r1', lines(3n, 4n)), testCall());
       expect(await refusalOf(api.returnStock(about('r1', lines(3n, 4n)), testCall()))).toEqual({

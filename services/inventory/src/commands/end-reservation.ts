@@ -11,7 +11,8 @@ import type {
   ReservationLine,
   ReturnStockRequest,
 } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
-import { CaudalError, type FieldViolation, refused } from '@caudal/kernel/errors.ts';
+import { isService } from '@caudal/kernel/context.ts';
+import { CaudalError, type FieldViolation, invalidField, refused } from '@caudal/kernel/errors.ts';
 import type { Call } from '@caudal/rpc/types.ts';
 import { commit, isLost, release, returnPieces } from '../domain/reservations.ts';
 import { checkGroups, isAnyLost, refusalsIn } from './check-lines.ts';
@@ -129,15 +130,18 @@ function differs({ code, reason }: LineRefusal, refusals: LineRefusal[]): Caudal
   });
 }
 
-/** Ends every line, whatever its state. Nothing is refused. */
+/**
+ * Ends every line, whatever its state. `committed` puts back pieces that the stock knows nothing of, so that only Caudal's own
+ * services may set it, as for an internal method.
+ */
 export function releaseReservation(dependencies: InventoryDependencies) {
   return async (request: ReleaseReservationRequest, call: Call): Promise<Reservation> => {
     const { reservationId, lines, reason } = request;
+    if (request.committed && !isService(call.caller))
+      throw invalidField('committed', "is for Caudal's own services: leave it out, and return pieces with ReturnStock");
     assertDistinct(lines);
-    const { origin, signal } = call;
     const outcomes = await eachGroup(groupsOf(dependencies, lines, call), (group) =>
-      // It needs no command id: the stock remembers ended reservations.
-      executeGroup(dependencies, { ...group, commandId: undefined }, { origin, signal }, (parts) =>
+      executeGroup(dependencies, group, call, (parts) =>
         parts.map((part, n) => {
           const committed = request.committed ? group.lines[n]!.quantity : undefined;
           return release(part.state, part, { reservationId, reason, committed });

@@ -7,7 +7,7 @@ import { type CaudalError, refused } from '@caudal/kernel/errors.ts';
 import { barredUntil, committedClaim, type StockContext } from './claims.ts';
 import { kindNamed } from './kinds.ts';
 import { availableOf, moved, openReservation, type StockEvent, type StockState } from './stock.ts';
-import { mustExist } from './stock-item.ts';
+import { assertRoom, mustExist } from './stock-item.ts';
 
 /** One product's part of a reservation. */
 export interface Line {
@@ -37,8 +37,8 @@ export function reserve(state: StockState, { claim }: StockContext, input: Reser
   }
   const ended = claim(reservationId);
   if (ended?.how === 'committed') {
-    if (claim(committedClaim(reservationId))) throw reservationEnded(reservationId);
-    assertSame(ended.quantity, input);
+    // Pieces may have come back since: a repeat is about all that was committed.
+    assertSame((claim(committedClaim(reservationId)) ?? ended).quantity, input);
     return [];
   }
   if (ended?.how === 'barred') {
@@ -70,8 +70,8 @@ export function commit(state: StockState, { claim }: StockContext, line: Line): 
     return [moved(state, { $case: 'committed', value: { reservationId, quantity } })];
   }
   const ended = claim(reservationId);
-  if (ended?.how !== 'committed' || claim(committedClaim(reservationId))) throw reservationEnded(reservationId);
-  assertSame(ended.quantity, line);
+  if (ended?.how !== 'committed') throw reservationEnded(reservationId);
+  assertSame((claim(committedClaim(reservationId)) ?? ended).quantity, line);
   return [];
 }
 
@@ -85,7 +85,8 @@ export interface ReleaseInput {
 /**
  * Ends a reservation. Open: its pieces are free again. Committed: those that are out are put back. Ended: nothing. Unknown: it
  * is barred, or with `committed`, which means a commit too old to be remembered, its pieces are put back, once. Without
- * stock of the product: nothing, as a late reserve is refused anyway. See README, "Release returns committed pieces".
+ * stock of the product: nothing, as a late reserve is refused anyway. See README, "Release returns committed pieces". Refused:
+ * FAILED_PRECONDITION TOO_MANY_PIECES.
  */
 export function release(
   state: StockState,
@@ -100,6 +101,7 @@ export function release(
   const ended = lookUp(reservationId);
   const quantity = ended ? (ended.how === 'committed' ? ended.quantity : undefined) : committed;
   if (quantity !== undefined) {
+    assertRoom(state.onHand + quantity);
     return [moved(state, { $case: 'returned', value: { reservationId, quantity, committed: quantity, out: 0n } })];
   }
   return ended ? [] : [{ $case: 'barred', value: { reservationId, until: barredUntil(now) } }];
@@ -131,7 +133,7 @@ export interface ReturnInput extends Line {
 /**
  * Puts committed pieces back, as often as some are out. A repeat is another return. If the stock has forgotten the reservation, `out`
  * counts. Refused: NOT_FOUND; FAILED_PRECONDITION RESERVATION_NOT_COMMITTED (also if it is forgotten, and the caller does not
- * know what is out), RETURN_TOO_LARGE (more than is out).
+ * know what is out), RETURN_TOO_LARGE (more than is out), TOO_MANY_PIECES.
  */
 export function returnPieces(state: StockState, { lookUp }: StockContext, input: ReturnInput): StockEvent[] {
   const { reservationId, quantity } = input;
@@ -147,6 +149,7 @@ export function returnPieces(state: StockState, { lookUp }: StockContext, input:
     throw refused('RESERVATION_NOT_COMMITTED', `No pieces of the reservation "${reservationId}" are committed.`);
   }
   if (quantity > out) throw tooLarge(out, input);
+  assertRoom(state.onHand + quantity);
   const committed = known !== undefined && whole ? whole.quantity : out;
   return [moved(state, { $case: 'returned', value: { reservationId, quantity, committed, out: out - quantity } })];
 }
@@ -157,13 +160,12 @@ function tooLarge(out: bigint, { reservationId, productId, quantity }: Line): Ca
 }
 
 /**
- * Throws RESERVATION_ENDED unless the reservation is open, or committed and not returned in part. Changes nothing: it makes sure
+ * Throws RESERVATION_ENDED unless the reservation is open, or committed and not returned as a whole. Changes nothing: it makes sure
  * that an earlier answer still holds.
  */
 export function assertHeld(state: StockState, { claim }: StockContext, reservationId: string): StockEvent[] {
   if (openReservation(state, reservationId)) return [];
-  if (claim(reservationId)?.how !== 'committed' || claim(committedClaim(reservationId)))
-    throw reservationEnded(reservationId);
+  if (claim(reservationId)?.how !== 'committed') throw reservationEnded(reservationId);
   return [];
 }
 

@@ -58,7 +58,8 @@ export function mustExist(state: StockState, productId: string): void {
   if (state.productId === '') throw notFound('stock', productId);
 }
 
-function assertRoom(pieces: bigint): void {
+/** Throws TOO_MANY_PIECES if a product would have so many. */
+export function assertRoom(pieces: bigint): void {
   if (pieces > mostPieces)
     throw refused('TOO_MANY_PIECES', `Stock of a product can have at most ${mostPieces} pieces.`);
 }

@@ -86,6 +86,11 @@ export function markFailed(state: NotificationState, id: string, reason: string)
   return isOpen(state) ? [{ $case: 'failed', value: { reason } }] : [];
 }
 
+/** Whether the mail is given up if this attempt fails. */
+export function isLastAttempt({ attempts }: NotificationState): boolean {
+  return attempts >= pausesInMinutes.length;
+}
+
 /**
  * An attempt failed with a transient error: the mail is tried again after a pause, or given up after the last one.
  * `error`: a reason without personal data. Before the mail is due nothing changes, since that attempt is recorded

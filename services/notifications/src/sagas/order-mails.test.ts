@@ -1,7 +1,7 @@
 import { openAggregates } from '@caudal/aggregates/aggregates.ts';
 import { order } from '@caudal/contract/entities.ts';
 import { Customer } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
-import { Order } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
+import { Order, OrderShipment } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import { unavailable } from '@caudal/kernel/errors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { concernOf } from '@caudal/sagas/observe.ts';
@@ -15,8 +15,11 @@ import type { MailDependencies } from './send-mail.ts';
 
 const id = notificationIdFor('o1', 'order_confirmed');
 const confirmed = { $case: 'confirmed' as const, value: { customerId: 'c1' } };
+const shipped = { $case: 'shipped' as const, value: { customerId: 'c1', reservationId: 'o1.1' } };
 
-function world({ email = 'ann@example.com' } = {}) {
+function world({ email = 'ann@example.com', event = confirmed as typeof confirmed | typeof shipped } = {}) {
+  const id = notificationIdFor('o1', `order_${event.$case}`);
+  let shipments: OrderShipment[] = [];
   let now = new Date('2026-01-01T00:00:00Z');
   let answer: () => MailOutcome = () => ({ kind: 'accepted' });
   const mails: Mail[] = [];
@@ -24,7 +27,7 @@ function world({ email = 'ann@example.com' } = {}) {
   const aggregates = openAggregates({ log: memoryLog({ domain: 'notifications' }), clock, ids: newId });
   const saga = orderMails({
     orders: {
-      getOrder: async () => Order.fromPartial({ orderId: 'o1', reference: 'INV-1' }),
+      getOrder: async () => Order.fromPartial({ orderId: 'o1', reference: 'INV-1', shipments }),
     } as unknown as MailDependencies['orders'],
     customers: {
       getCustomer: async () => Customer.fromPartial({ customerId: 'c1', displayName: 'Ann', email }),
@@ -39,13 +42,16 @@ function world({ email = 'ann@example.com' } = {}) {
     },
   });
   const origin = { actor: 'test', causationId: '', correlationId: '', traceparent: '' };
-  const observed = { stream: order.stream('o1'), id: 'o1', version: 2, at: now, event: confirmed };
+  const observed = { stream: order.stream('o1'), id: 'o1', version: 2, at: now, event };
   const { sagaId, react } = concernOf(saga, order.name, observed)!;
   const options = { saga, aggregates, clock, signal: new AbortController().signal };
   return {
     mails,
     answer(next: () => MailOutcome) {
       answer = next;
+    },
+    send() {
+      shipments = [OrderShipment.fromPartial({ status: 'dispatched', carrier: 'Posta', trackingNumber: 'PX 1' })];
     },
     pass(minutes: number) {
       now = new Date(now.getTime() + minutes * 60_000);
@@ -80,6 +86,24 @@ describe('mails about orders', () => {
     expect((await timer()).dueAt).toBeUndefined();
     expect(mails).toHaveLength(1);
     expect((await state()).status).toBe('sent');
+  });
+
+  test('about what has left wait for the view to show it, and no longer than for anything else', async () => {
+    const late = world({ event: shipped });
+    await late.observe();
+    expect(late.mails).toHaveLength(0);
+    late.send();
+    late.pass(1);
+    await late.timer();
+    expect(late.mails).toMatchObject([{ text: expect.stringContaining('PX 1') }]);
+    const never = world({ event: shipped });
+    await never.observe();
+    for (const minutes of [1, 5, 15, 60, 240, 720]) {
+      expect(never.mails).toHaveLength(0);
+      never.pass(minutes);
+      await never.timer();
+    }
+    expect(never.mails).toMatchObject([{ text: expect.stringContaining('has left our warehouse') }]);
   });
 
   test('are given up if there is no address, or if the server refuses finally', async () => {

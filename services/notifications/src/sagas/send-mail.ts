@@ -2,11 +2,12 @@
 import type { CustomerQueryServiceService } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
 import type { OrderQueryServiceService } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import type { Shipment } from '@caudal/contract/gen/caudal/shipping/v1/shipping.ts';
+import { unavailable } from '@caudal/kernel/errors.ts';
 import type { Client } from '@caudal/rpc/types.ts';
 import type { StepContext } from '@caudal/sagas/types.ts';
-import type { NotificationEvent, NotificationState } from '../domain/notification.ts';
+import { isLastAttempt, type NotificationEvent, type NotificationState } from '../domain/notification.ts';
 import type { Mailer } from '../mailer.ts';
-import { compose, isTemplate } from '../templates.ts';
+import { compose, isTemplate, shipmentsLeft } from '../templates.ts';
 import { send } from './send.ts';
 
 export interface MailDependencies {
@@ -34,6 +35,9 @@ export function sendMail(
       orders.getOrder({ orderId, readMask: undefined }, { origin, signal }),
       findShipment?.(),
     ]);
+    // The view of the order is behind: the mail would say that all has left, and no number.
+    if (template === 'order_shipped' && shipmentsLeft(order).length === 0 && !isLastAttempt(state))
+      throw unavailable('what has left, in the view of the order,');
     if (shipment && shipment.corrections > correction) return 'NUMBER_CORRECTED';
     const mail = compose({ notificationId: context.sagaId, template, customer, order, reason, shipment });
     return mail ?? 'NO_ADDRESS';

@@ -18,7 +18,7 @@ import type { Clock } from '@caudal/kernel/time.ts';
 import { type Call, type CallOptions, type Client, service } from '@caudal/rpc/types.ts';
 import { assertNew, orderDecider, type PricedLine, place, requestCancel } from '../domain/order.ts';
 import type { ExpectedPrices } from '../domain/price-guard.ts';
-import { requestReturn } from '../domain/returns.ts';
+import { assertNewReturn, requestReturn } from '../domain/returns.ts';
 import { orderMessage } from '../order-message.ts';
 
 export interface OrderServiceDependencies {
@@ -71,7 +71,7 @@ export function orderService({ aggregates, catalog, customers, queries, ids, clo
       });
     },
 
-    async returnOrder({ orderId, etag, returnId: chosen, lines, reason }, call) {
+    async returnOrder({ orderId, etag, returnId: chosen, lines, reason, refund }, call) {
       assertDistinct(lines);
       const returnId = chosen || (call.commandId ? derivedId(call.commandId.key, 'return') : ids());
       const viewed = tellsOfOthers(etag) ? await viewedEtag(orderId, call) : undefined;
@@ -79,8 +79,10 @@ export function orderService({ aggregates, catalog, customers, queries, ids, clo
         decider: orderDecider,
         id: orderId,
         decide(state, { version }) {
+          // First: after its own return a repeat must not be told to read again, and return once more.
+          assertNewReturn(state, returnId);
           checkEtag(etag, version, viewed);
-          return requestReturn(state, { orderId, returnId, lines, reason });
+          return requestReturn(state, { orderId, returnId, lines, reason, refund });
         },
         reply: ({ state, version }) => orderMessage(state, version),
         replyCodec: Order,

@@ -1,3 +1,4 @@
+import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
 import { given } from '@caudal/testing/given.ts';
 import { describe, expect, test } from '@jest/globals';
 import { type OrderEvent, orderDecider } from './order.ts';
@@ -39,9 +40,9 @@ const refused = (returnId: string): OrderEvent => ({
   $case: 'returnRefused',
   value: { returnId, reason: 'RETURN_TOO_LARGE' },
 });
-const returning = (events: OrderEvent[], returnId: string, lines = lamps(1n)) =>
+const returning = (events: OrderEvent[], returnId: string, lines = lamps(1n), refund?: Money) =>
   given(orderDecider, events).when((state) =>
-    requestReturn(state, { orderId: 'o1', returnId, lines, reason: 'broken' }),
+    requestReturn(state, { orderId: 'o1', returnId, lines, reason: 'broken', refund }),
   );
 
 describe('a return', () => {
@@ -55,6 +56,19 @@ describe('a return', () => {
     ]);
   });
 
+  test('refunds less if it says so, since money was paid back by hand; never more than the price', () => {
+    for (const refund of [0n, 665n, 666n]) {
+      const value = { returnId: 'r1', lines: lamps(2n), refund: gbp(refund), reason: 'broken' };
+      returning(sent, 'r1', lamps(2n), gbp(refund)).gives([{ $case: 'returnRequested', value }]);
+    }
+    returning(sent, 'r1', lamps(2n), gbp(667n)).refuses('FAILED_PRECONDITION', 'REFUND_TOO_LARGE');
+    returning(sent, 'r1', lamps(2n), gbp(-1n)).refuses('INVALID_ARGUMENT', 'INVALID_FIELD');
+    returning(sent, 'r1', lamps(2n), { minorUnits: 1n, currency: 'EUR' }).refuses(
+      'FAILED_PRECONDITION',
+      'CURRENCY_MISMATCH',
+    );
+  });
+
   test('is possible as often as pieces are left; those requested count, those refused do not', () => {
     const events = [...sent, asked('r1', 2n)];
     returning(events, 'r2').gives([asked('r2', 1n)]);
@@ -64,10 +78,18 @@ describe('a return', () => {
     returning([...events, asked('r2', 1n)], 'r3').refuses('FAILED_PRECONDITION', 'RETURN_TOO_LARGE');
   });
 
+  test('is refused only as far as the order knows: a dispatch reaches it a moment later', () => {
+    const { state } = given(orderDecider, [created, confirmed]);
+    const input = { orderId: 'o1', returnId: 'r1', lines: lamps(1n), reason: '', refund: undefined };
+    expect(() => requestReturn(state, input)).toThrow(
+      'as far as it knows, none of its pieces have left. If they have, try',
+    );
+  });
+
   test('names every line that has too few pieces left, or is not in the order', () => {
     const lines = [{ productId: 'VASE', quantity: 2n }, ...lamps(1n), { productId: 'CUP', quantity: 1n }];
     const { state } = given(orderDecider, sent);
-    expect(() => requestReturn(state, { orderId: 'o1', returnId: 'r1', lines, reason: '' })).toThrow(
+    expect(() => requestReturn(state, { orderId: 'o1', returnId: 'r1', lines, reason: '', refund: undefined })).toThrow(
       expect.objectContaining({
         reason: 'RETURN_TOO_LARGE',
         violations: [

@@ -6,7 +6,8 @@
 import type { EventOf, order } from '@caudal/contract/entities.ts';
 import type { OrderCreated } from '@caudal/contract/gen/caudal/orders/v1/events.ts';
 import type { ReturnLine } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
-import { CaudalError, type FieldViolation, notFound, refused } from '@caudal/kernel/errors.ts';
+import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
+import { CaudalError, type FieldViolation, invalidField, notFound, refused } from '@caudal/kernel/errors.ts';
 
 type OrderEvent = EventOf<typeof order>;
 type ValueOf<C extends OrderEvent['$case']> = Extract<OrderEvent, { $case: C }>['value'];
@@ -14,13 +15,13 @@ type ValueOf<C extends OrderEvent['$case']> = Extract<OrderEvent, { $case: C }>[
 export interface ReturnState {
   returnId: string;
   lines: ReturnLine[];
-  /** Minor units of the order's currency: the price of its pieces; once it is returned, what is refunded. */
+  /** Minor units of the order's currency: the price of its pieces, or less; once it is returned, what is refunded. */
   refund: bigint;
   status: 'requested' | 'returned' | 'refused';
   reason: string;
   /** Why the stock refused it. */
   refusal: string;
-  /** Why less is refunded than the pieces cost. */
+  /** Why less is refunded than was requested. */
   refundRefusal: string;
   createTime: Date;
 }
@@ -102,41 +103,69 @@ export interface ReturnInput {
   returnId: string;
   lines: ReturnLine[];
   reason: string;
+  /** What to refund; undefined: the price of the pieces. */
+  refund: Money | undefined;
+}
+
+/** Throws RETURN_EXISTS if the order has a return of this id. */
+export function assertNewReturn({ returns }: Returnable, returnId: string): void {
+  if (returns.some((one) => one.returnId === returnId))
+    throw new CaudalError('ALREADY_EXISTS', 'RETURN_EXISTS', `The order has a return "${returnId}" already.`);
 }
 
 /**
  * Requests a return. Refused: NOT_FOUND; ALREADY_EXISTS RETURN_EXISTS; FAILED_PRECONDITION ORDER_NOT_RETURNABLE (nothing has left),
- * RETURN_TOO_LARGE (more than is left; or of products that are not in the order), TOO_MANY_RETURNS.
+ * RETURN_TOO_LARGE (more than is left; or of products that are not in the order), TOO_MANY_RETURNS, REFUND_TOO_LARGE (more than the price),
+ * CURRENCY_MISMATCH.
  */
-export function requestReturn(state: Returnable, { orderId, returnId, lines, reason }: ReturnInput): OrderEvent[] {
+export function requestReturn(
+  state: Returnable,
+  { orderId, returnId, lines, reason, refund }: ReturnInput,
+): OrderEvent[] {
   const { placed, status, returns } = state;
   if (!placed) throw notFound('order', orderId);
-  if (returns.some((one) => one.returnId === returnId)) {
-    throw new CaudalError('ALREADY_EXISTS', 'RETURN_EXISTS', `The order has a return "${returnId}" already.`);
-  }
+  assertNewReturn(state, returnId);
   if (!returnable.has(status)) {
-    throw refused('ORDER_NOT_RETURNABLE', `The order is ${status}: none of its pieces have left the warehouse.`, {
-      metadata: { status },
-    });
+    throw refused(
+      'ORDER_NOT_RETURNABLE',
+      `The order is ${status}: as far as it knows, none of its pieces have left. If they have, try again soon.`,
+      {
+        metadata: { status },
+      },
+    );
   }
   const counted = piecesOf(returns.filter((one) => one.status !== 'refused'));
   const violations: FieldViolation[] = [];
-  let refund = 0n;
+  let price = 0n;
   lines.forEach(({ productId, quantity }, index) => {
     const line = placed.lines.find((one) => one.productId === productId);
     const left = line ? line.quantity - (counted.get(productId) ?? 0n) : 0n;
     if (!line) violations.push({ field: `lines[${index}].product_id`, description: 'is not in the order' });
     else if (quantity > left)
       violations.push({ field: `lines[${index}].quantity`, description: `must be at most what is left: ${left}` });
-    else refund += quantity * line.unitPrice!.minorUnits;
+    else price += quantity * line.unitPrice!.minorUnits;
   });
   if (violations.length > 0) {
     throw refused('RETURN_TOO_LARGE', 'More would be returned than is left.', { violations });
   }
   assertFew(returns, lines.length);
   const { currency } = placed.total!;
-  const value = { returnId, lines, refund: { minorUnits: refund, currency }, reason };
+  if (refund) assertUpTo({ minorUnits: price, currency }, refund);
+  const value = { returnId, lines, refund: refund ?? { minorUnits: price, currency }, reason };
   return [{ $case: 'returnRequested', value }];
+}
+
+/** Throws unless it is zero to the price. */
+function assertUpTo(price: Money, refund: Money): void {
+  if (refund.currency !== price.currency)
+    throw refused('CURRENCY_MISMATCH', `The order is in ${price.currency}, not in ${refund.currency}.`);
+  if (refund.minorUnits < 0n) throw invalidField('refund.minor_units', 'must not be below zero');
+  if (refund.minorUnits > price.minorUnits) {
+    const description = `must be at most the price of the pieces: ${price.minorUnits}`;
+    throw refused('REFUND_TOO_LARGE', 'More would be refunded than the pieces cost.', {
+      violations: [{ field: 'refund.minor_units', description }],
+    });
+  }
 }
 
 /** Throws TOO_MANY_RETURNS if a return of so many lines would be too much. */

@@ -234,7 +234,13 @@ function steps({
     async return(state, context) {
       const returnId = state.returns[0]!;
       const { state: order } = await aggregates.load(orderDecider, context.sagaId);
-      const outcome = await leadReturn({ inventory, payments }, order, reservationId(state), returnId, context);
+      const outcome = await leadReturn(
+        { inventory, payments, shipping },
+        order,
+        reservationId(state),
+        returnId,
+        context,
+      );
       if (outcome) await tell(context, (now) => (isRequested(now, returnId) ? [outcome] : []));
       return [{ $case: 'returnLed', value: { returnId } }];
     },

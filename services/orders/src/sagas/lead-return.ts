@@ -1,33 +1,48 @@
 /**
- * Leads a return of an order to its end: puts its pieces into the stock, and refunds them. Both calls have ids that follow from the
+ * Leads a return of an order to its end: asks whether its pieces have left, puts them into the stock, and refunds them. The last two calls have ids that follow from the
  * return, so a repeat does nothing twice. See docs/returns.md.
  */
 import type { InventoryServiceService } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
 import type { PaymentServiceService } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
+import type { ShippingServiceService } from '@caudal/contract/gen/caudal/shipping/v1/shipping.ts';
 import { CaudalError, isCode, unavailable } from '@caudal/kernel/errors.ts';
 import { derivedIdAt } from '@caudal/kernel/ids.ts';
 import type { Client } from '@caudal/rpc/types.ts';
 import type { StepContext } from '@caudal/sagas/types.ts';
 import { logger } from '@caudal/telemetry/log.ts';
+import { counter } from '@caudal/telemetry/metrics.ts';
 import type { OrderEvent, OrderState } from '../domain/order.ts';
-import { isRequested, outOf, type ReturnState, refundOf, returned, returnRefused } from '../domain/returns.ts';
+import {
+  done,
+  isRequested,
+  outOf,
+  piecesOf,
+  type ReturnState,
+  refundOf,
+  returned,
+  returnRefused,
+} from '../domain/returns.ts';
 
 export interface ReturnDependencies {
   inventory: Pick<Client<InventoryServiceService>, 'putBack'>;
   payments: Pick<Client<PaymentServiceService>, 'createRefund'>;
+  shipping: Pick<Client<ShippingServiceService>, 'getSettledPieces'>;
 }
 
 const log = logger('orders');
+const givenUp = counter(
+  'orders_returns_given_up_total',
+  'Returns that had no outcome after 29 days: whether pieces and money are back, a person must find out.',
+);
 
 /** How long a return is tried: a day less than the stock remembers the request. */
 const triedMs = 29 * 86_400_000;
 
-/** Refusals of the stock that say that none of the pieces are out. */
-const notOut = new Set(['RETURN_TOO_LARGE', 'RESERVATION_NOT_COMMITTED', 'STOCK_NOT_FOUND']);
+/** Refusals of the stock: none of the pieces are put back. */
+const notBack = new Set(['RETURN_TOO_LARGE', 'RESERVATION_NOT_COMMITTED', 'STOCK_NOT_FOUND', 'TOO_MANY_PIECES']);
 
 /**
- * Returns the order's event of the outcome; undefined if it is known already, or if it can't be known any more. Throws transient
- * errors. `order`: the order now. Its returns are led one after the other, so that a repeat sends the same requests.
+ * Returns the order's event of the outcome; undefined if it is known already. Throws transient errors. `order`: the order now. Its returns are led one after the other, so that a repeat sends the same requests.
  */
 export async function leadReturn(
   dependencies: ReturnDependencies,
@@ -43,10 +58,32 @@ export async function leadReturn(
       { orderId: order.placed!.orderId, returnId },
       'a return is given up: it is not known what was done of it',
     );
-    return undefined;
+    givenUp.add(1);
+    return returnRefused(one, 'RETURN_UNKNOWN');
   }
-  const refusal = await putBack(dependencies, order, reservationId, one, context);
+  const refusal =
+    (await notLeft(dependencies, order, one, context)) ||
+    (await putBack(dependencies, order, reservationId, one, context));
   return refusal ? returnRefused(one, refusal) : refund(dependencies, order, one, context);
+}
+
+/**
+ * Returns NOT_LEFT if some of the pieces may still be sent; empty: none. What has left only grows, so a repeat never refuses pieces that are
+ * back in the stock already.
+ */
+async function notLeft(
+  { shipping }: ReturnDependencies,
+  { placed, returns }: OrderState,
+  one: ReturnState,
+  { origin, signal }: StepContext,
+): Promise<string> {
+  const request = { orderId: placed!.orderId };
+  const { lines } = await shipping.getSettledPieces(request, { origin, signal }).catch((error) => {
+    throw untilUpgraded(error, 'shipping');
+  });
+  const settled = new Map(lines.map(({ productId, quantity }) => [productId, quantity]));
+  const back = piecesOf([...done(returns), one]);
+  return one.lines.some(({ productId }) => back.get(productId)! > (settled.get(productId) ?? 0n)) ? 'NOT_LEFT' : '';
 }
 
 /** Puts the pieces into the stock. Returns why they are refused; empty: they are back. */
@@ -68,12 +105,12 @@ async function putBack(
     await inventory.putBack(request, { origin, signal });
     return '';
   } catch (error) {
-    if (error instanceof CaudalError && notOut.has(error.reason)) return error.reason;
+    if (error instanceof CaudalError && notBack.has(error.reason)) return error.reason;
     throw untilUpgraded(error, 'inventory');
   }
 }
 
-/** Refunds the price of the pieces, or what is left of the payment. */
+/** Refunds what was requested, or what is left of the payment. */
 async function refund(
   { payments }: ReturnDependencies,
   order: OrderState,

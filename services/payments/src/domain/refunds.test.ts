@@ -112,6 +112,10 @@ describe('a refund of a part', () => {
     after(...paid, ...many)
       .when(refunding('more', 1n))
       .refuses('FAILED_PRECONDITION', 'TOO_MANY_REFUNDS');
+    const ofReturns = Array.from({ length: mostByHand }, (_, n) => asked(`return.${n}`, 1n));
+    after(...paid, ...ofReturns)
+      .when(refunding('more', 1n))
+      .gives([asked('more', 1n)]);
     // Refunds of returns have places of their own, and an undo is one more.
     after(...paid, ...many)
       .when(refundingAtMost('return.1', 1n))

@@ -107,7 +107,8 @@ export interface RefundInput {
  * REFUND_TOO_LARGE, TOO_MANY_REFUNDS.
  */
 export function refundPart(state: Refundable, input: RefundInput): PaymentEvent[] {
-  const left = refundable(state, input, mostByHand);
+  const left = refundable(state, input);
+  assertFewer(state, state.refunds.filter(isByHand), mostByHand);
   const amount = input.amount?.minorUnits ?? left;
   if (amount > left) {
     const { currency } = state.request!.amount!;
@@ -124,14 +125,15 @@ export function refundPart(state: Refundable, input: RefundInput): PaymentEvent[
  */
 export function refundAtMost(state: Refundable, input: RefundInput & { amount: Money }): PaymentEvent[] {
   if (state.refunds.some(({ refundId }) => refundId === input.refundId)) return [];
-  const left = refundable(state, input, mostRefunds);
+  const left = refundable(state, input);
+  assertFewer(state, state.refunds, mostRefunds);
   const amount = input.amount.minorUnits < left ? input.amount.minorUnits : left;
   return [requested(state, input.refundId, amount, input.reason)];
 }
 
 /** What is left of a payment that can be refunded. */
-function refundable(state: Refundable, { paymentId, amount }: RefundInput, most: number): bigint {
-  const { request, status, refunds } = state;
+function refundable(state: Refundable, { paymentId, amount }: RefundInput): bigint {
+  const { request, status } = state;
   if (amount && amount.minorUnits <= 0n) throw invalidField('amount.minor_units', 'must be above zero');
   if (!request) throw notFound('payment', paymentId);
   if (status !== 'succeeded' && status !== 'refunded') {
@@ -145,11 +147,18 @@ function refundable(state: Refundable, { paymentId, amount }: RefundInput, most:
   }
   const left = leftOf(state);
   if (left === 0n) throw refused('NOTHING_TO_REFUND', 'All of the payment is paid back, or on its way.');
-  if (refunds.length >= most) {
-    const message = `The payment has ${refunds.length} refunds. Cancel its order, or pay the rest back by hand.`;
-    throw refused('TOO_MANY_REFUNDS', message, { metadata: { left: String(left), currency } });
-  }
   return left;
+}
+
+/** Whether it is no return's. Ids of others are UUIDs. */
+const isByHand = ({ refundId }: RefundState): boolean => !refundId.startsWith('return.');
+
+/** Throws TOO_MANY_REFUNDS if there are as many as may be. */
+function assertFewer(state: Refundable, counted: RefundState[], most: number): void {
+  if (counted.length < most) return;
+  const { currency } = state.request!.amount!;
+  const message = `The payment has ${counted.length} refunds of this kind. Cancel or return its order, or deposit the rest.`;
+  throw refused('TOO_MANY_REFUNDS', message, { metadata: { left: String(leftOf(state)), currency } });
 }
 
 function requested({ request }: Refundable, refundId: string, minorUnits: bigint, reason: string): PaymentEvent {

@@ -88,6 +88,24 @@ describe('the gateway over HTTP', () => {
     }
   });
 
+  test('a refund of a part has an Idempotency-Key that no other payment has', async () => {
+    const keys: unknown[] = [];
+    const server = createServer((request, response) => {
+      keys.push(request.headers['idempotency-key']);
+      response.end('{}');
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    try {
+      const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+      const gateway = httpGateway({ url, apiKey: '', timeoutMs: 5_000 });
+      for (const charge of ['p1', 'p2']) await gateway.refundPart({ charge, key: '~rest', amount });
+      expect(keys).toEqual(['p1/~rest', 'p2/~rest']);
+    } finally {
+      server.closeAllConnections();
+      server.close();
+    }
+  });
+
   test('an error, or a broken connection: unknown too', async () => {
     expect(await refusalOf(connect().charge(charge('tok_error')))).toEqual(unknown);
     expect(await refusalOf(connect().charge(charge('tok_approved'), AbortSignal.abort()))).toEqual(unknown);

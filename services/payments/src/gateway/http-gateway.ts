@@ -46,7 +46,8 @@ export function httpGateway({ url, apiKey, timeoutMs }: HttpGatewayOptions): Pay
     refundPart: ({ charge, key, amount }, signal) => {
       const body = { amount: String(amount.minorUnits), currency: amount.currency };
       const path = `/v1/charges/${encodeURIComponent(charge)}/refunds/${encodeURIComponent(key)}`;
-      return undo(path, key, body, signal, 'PUT');
+      // Ids of refunds are unique within their payment only.
+      return undo(path, `${charge}/${key}`, body, signal, 'PUT');
     },
   };
 

@@ -15,6 +15,7 @@ import {
   recordFailedDelivery,
   type ShipmentEvent,
   type ShipmentState,
+  settledPieces,
   shipmentDecider,
   shipmentOf,
   withdrawShipment,
@@ -37,6 +38,10 @@ export function shippingService({ aggregates }: { aggregates: Aggregates }) {
       ),
     cancelShipment: ({ shipmentId }, call) =>
       change({ shipmentId }, call, (state) => cancelShipments(state, shipmentId)),
+    async getSettledPieces({ orderId }) {
+      const { state } = await aggregates.load(shipmentDecider, orderId);
+      return { lines: [...settledPieces(state)].map(([productId, quantity]) => ({ productId, quantity })) };
+    },
     dispatchShipment: (request, call) => change(request, call, (state) => dispatchShipment(state, request)),
     dispatchShipmentPart: (request, call) => change(request, call, (state) => dispatchPart(state, request)),
     splitShipment: (request, call) =>
@@ -60,8 +65,10 @@ export function shippingService({ aggregates }: { aggregates: Aggregates }) {
       decider: shipmentDecider,
       id: streamIdOf(shipmentId),
       decide(state) {
-        if (etag !== '') checkEtag(etag, shipmentOf(state, shipmentId).version);
-        return decide(state);
+        const events = decide(state);
+        // Not before: a repeat, which changes nothing, was preceded by the command itself.
+        if (events.length > 0 && etag !== '') checkEtag(etag, shipmentOf(state, shipmentId).version);
+        return events;
       },
       reply: ({ state }) => shipmentMessage(answered, state),
       replyCodec: Shipment,

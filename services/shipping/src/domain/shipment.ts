@@ -135,6 +135,14 @@ export function shipmentOf(state: ShipmentState, shipmentId: string): OneShipmen
   return found;
 }
 
+/** By product: the pieces of all shipments that have left or were withdrawn. It only grows, as neither is taken back. */
+export function settledPieces({ shipments }: ShipmentState): Map<string, bigint> {
+  const pieces = new Map<string, bigint>();
+  for (const { productId, quantity } of shipments.flatMap(({ status, lines }) => (status === 'created' ? [] : lines)))
+    pieces.set(productId, (pieces.get(productId) ?? 0n) + quantity);
+  return pieces;
+}
+
 /** Creates the first shipment; a repeat changes nothing. Refused: ALREADY_EXISTS SHIPMENT_EXISTS; SHIPMENT_CANCELLED. */
 export function createShipment(state: ShipmentState, input: ShipmentCreated): ShipmentEvent[] {
   if (state.isCancelled) throw refused('SHIPMENT_CANCELLED', `The shipment "${input.shipmentId}" is cancelled.`);

@@ -146,7 +146,7 @@ export interface ReleaseReservationRequest {
   reason: string;
   /**
    * The caller knows that the reservation was committed. Then its pieces return to the stock even if the reservation is
-   * so old that the stock has forgotten it.
+   * so old that the stock has forgotten it. For Caudal's own services only: other callers leave it out.
    */
   committed: boolean;
 }

@@ -35,7 +35,7 @@ export interface OrderEvent {
 export interface OrderReturnRequested {
   returnId: string;
   lines: ReturnLine[];
-  /** The price of its pieces. */
+  /** What is to be refunded: the price of its pieces at most. */
   refund: Money | undefined;
   reason: string;
 }

@@ -370,7 +370,7 @@ export interface OrderReturn {
   returnId: string;
   /** Its pieces. */
   lines: ReturnLine[];
-  /** What is refunded: the price of the pieces, or what is left of the payment if that is less. */
+  /** What is refunded: what was asked for, else the price of the pieces; or what is left of the payment if that is less. */
   refund:
     | Money
     | undefined;
@@ -380,7 +380,7 @@ export interface OrderReturn {
   reason: string;
   /** Why it was refused. */
   refusal: string;
-  /** Why less is refunded than the pieces cost. */
+  /** Why less is refunded than was requested. */
   refundRefusal: string;
   /** When it was requested. */
   createTime: Date | undefined;
@@ -516,6 +516,8 @@ export interface ReturnOrderRequest {
   lines: ReturnLine[];
   /** Why they have come back. */
   reason: string;
+  /** What to refund, from zero to the price of the pieces. Absent: their price. Less if some of it was refunded by hand already. */
+  refund: Money | undefined;
 }
 
 export interface CancelOrderRequest {
@@ -2484,7 +2486,7 @@ export const PlaceOrderLine: MessageFns<PlaceOrderLine> = {
 };
 
 function createBaseReturnOrderRequest(): ReturnOrderRequest {
-  return { requestId: "", orderId: "", etag: "", returnId: "", lines: [], reason: "" };
+  return { requestId: "", orderId: "", etag: "", returnId: "", lines: [], reason: "", refund: undefined };
 }
 
 export const ReturnOrderRequest: MessageFns<ReturnOrderRequest> = {
@@ -2506,6 +2508,9 @@ export const ReturnOrderRequest: MessageFns<ReturnOrderRequest> = {
     }
     if (message.reason !== "") {
       writer.uint32(50).string(message.reason);
+    }
+    if (message.refund !== undefined) {
+      Money.encode(message.refund, writer.uint32(58).fork()).join();
     }
     return writer;
   },
@@ -2571,6 +2576,14 @@ export const ReturnOrderRequest: MessageFns<ReturnOrderRequest> = {
             message.reason = reader.string();
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.refund = Money.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2605,6 +2618,7 @@ export const ReturnOrderRequest: MessageFns<ReturnOrderRequest> = {
         ? object.lines.map((e: any) => ReturnLine.fromJSON(e))
         : [],
       reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      refund: isSet(object.refund) ? Money.fromJSON(object.refund) : undefined,
     };
   },
 
@@ -2628,6 +2642,9 @@ export const ReturnOrderRequest: MessageFns<ReturnOrderRequest> = {
     if (message.reason !== "") {
       obj.reason = message.reason;
     }
+    if (message.refund !== undefined) {
+      obj.refund = Money.toJSON(message.refund);
+    }
     return obj;
   },
 
@@ -2642,6 +2659,9 @@ export const ReturnOrderRequest: MessageFns<ReturnOrderRequest> = {
     message.returnId = object.returnId ?? "";
     message.lines = object.lines?.map((e) => ReturnLine.fromPartial(e)) || [];
     message.reason = object.reason ?? "";
+    message.refund = (object.refund !== undefined && object.refund !== null)
+      ? Money.fromPartial(object.refund)
+      : undefined;
     return message;
   },
 };

@@ -287,6 +287,16 @@ export interface GetShipmentRequest {
   shipmentId: string;
 }
 
+export interface GetSettledPiecesRequest {
+  /** The order. */
+  orderId: string;
+}
+
+export interface GetSettledPiecesResponse {
+  /** By product: what has left, or was withdrawn. Without products of which all pieces may still be sent. */
+  lines: ShipmentLine[];
+}
+
 export interface ListShipmentsRequest {
   /** Only the shipments of this customer. Required if the token allows only the caller's own. */
   customerId: string;
@@ -2296,6 +2306,148 @@ export const GetShipmentRequest: MessageFns<GetShipmentRequest> = {
   },
 };
 
+function createBaseGetSettledPiecesRequest(): GetSettledPiecesRequest {
+  return { orderId: "" };
+}
+
+export const GetSettledPiecesRequest: MessageFns<GetSettledPiecesRequest> = {
+  encode(message: GetSettledPiecesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.orderId !== "") {
+      writer.uint32(10).string(message.orderId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetSettledPiecesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetSettledPiecesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.orderId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetSettledPiecesRequest {
+    return {
+      orderId: isSet(object.orderId)
+        ? globalThis.String(object.orderId)
+        : isSet(object.order_id)
+        ? globalThis.String(object.order_id)
+        : "",
+    };
+  },
+
+  toJSON(message: GetSettledPiecesRequest): unknown {
+    const obj: any = {};
+    if (message.orderId !== "") {
+      obj.orderId = message.orderId;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<GetSettledPiecesRequest>, I>>(base?: I): GetSettledPiecesRequest {
+    return GetSettledPiecesRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GetSettledPiecesRequest>, I>>(object: I): GetSettledPiecesRequest {
+    const message = createBaseGetSettledPiecesRequest();
+    message.orderId = object.orderId ?? "";
+    return message;
+  },
+};
+
+function createBaseGetSettledPiecesResponse(): GetSettledPiecesResponse {
+  return { lines: [] };
+}
+
+export const GetSettledPiecesResponse: MessageFns<GetSettledPiecesResponse> = {
+  encode(message: GetSettledPiecesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.lines) {
+      ShipmentLine.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetSettledPiecesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetSettledPiecesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.lines.push(ShipmentLine.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetSettledPiecesResponse {
+    return {
+      lines: globalThis.Array.isArray(object?.lines) ? object.lines.map((e: any) => ShipmentLine.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: GetSettledPiecesResponse): unknown {
+    const obj: any = {};
+    if (message.lines?.length) {
+      obj.lines = message.lines.map((e) => ShipmentLine.toJSON(e));
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<GetSettledPiecesResponse>, I>>(base?: I): GetSettledPiecesResponse {
+    return GetSettledPiecesResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GetSettledPiecesResponse>, I>>(object: I): GetSettledPiecesResponse {
+    const message = createBaseGetSettledPiecesResponse();
+    message.lines = object.lines?.map((e) => ShipmentLine.fromPartial(e)) || [];
+    return message;
+  },
+};
+
 function createBaseListShipmentsRequest(): ListShipmentsRequest {
   return { customerId: "", orderId: "", status: 0, pageSize: 0, pageToken: "", orderBy: "" };
 }
@@ -2584,6 +2736,18 @@ export const ShippingServiceService = {
     responseSerialize: (value: Shipment): Buffer => Buffer.from(Shipment.encode(value).finish()),
     responseDeserialize: (value: Buffer): Shipment => Shipment.decode(value),
   },
+  /** The pieces of an order that are not in the warehouse any more, or won't be sent (strong read). It only grows. */
+  getSettledPieces: {
+    path: "/caudal.shipping.v1.ShippingService/GetSettledPieces" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetSettledPiecesRequest): Buffer =>
+      Buffer.from(GetSettledPiecesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetSettledPiecesRequest => GetSettledPiecesRequest.decode(value),
+    responseSerialize: (value: GetSettledPiecesResponse): Buffer =>
+      Buffer.from(GetSettledPiecesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetSettledPiecesResponse => GetSettledPiecesResponse.decode(value),
+  },
   /** Records that a shipment has left the warehouse. */
   dispatchShipment: {
     path: "/caudal.shipping.v1.ShippingService/DispatchShipment" as const,
@@ -2698,6 +2862,8 @@ export interface ShippingServiceServer extends UntypedServiceImplementation {
    * they are barred, so that a late CreateShipment is refused.
    */
   cancelShipment: handleUnaryCall<CancelShipmentRequest, Shipment>;
+  /** The pieces of an order that are not in the warehouse any more, or won't be sent (strong read). It only grows. */
+  getSettledPieces: handleUnaryCall<GetSettledPiecesRequest, GetSettledPiecesResponse>;
   /** Records that a shipment has left the warehouse. */
   dispatchShipment: handleUnaryCall<DispatchShipmentRequest, Shipment>;
   /**
