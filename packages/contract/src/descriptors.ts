@@ -63,6 +63,8 @@ export interface Contract {
   isRequired(oneof: DescOneof): boolean;
   /** `(caudal.text)`: how the text of a field is written. */
   textForm(field: DescField): TextForm;
+  /** `(caudal.given)`: a number that JSON must give. */
+  mustBeGiven(field: DescField): boolean;
   /** `(caudal.personal)` */
   isPersonal(field: DescField): boolean;
   /** `(caudal.entity)`, or empty. */
@@ -104,6 +106,7 @@ export function load(bytes: Uint8Array): Contract {
   const oneof = extension('buf.validate.oneof');
   const personal = extension('caudal.personal');
   const text = extension('caudal.text');
+  const given = extension('caudal.given');
   const entity = extension('caudal.entity');
   const methods = new Map<string, MethodContract>();
 
@@ -171,6 +174,7 @@ export function load(bytes: Uint8Array): Contract {
     fieldRules: (field) => (hasOption(field, rules) ? (getOption(field, rules) as Message) : undefined),
     isRequired: (group) => hasOption(group, oneof) && isSet(oneof.message, getOption(group, oneof), 'required'),
     textForm: (field) => textForms[hasOption(field, text) ? (getOption(field, text) as unknown as number) : 0]!,
+    mustBeGiven: (field) => hasOption(field, given) && (getOption(field, given) as unknown as boolean),
     isPersonal: (field) => hasOption(field, personal) && (getOption(field, personal) as unknown as boolean),
     entityOf: (message) => (hasOption(message, entity) ? (getOption(message, entity) as unknown as string) : ''),
   };

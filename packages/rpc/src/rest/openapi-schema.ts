@@ -232,7 +232,7 @@ function longPattern({ gte, lte, notIn }: Record<string, unknown>): string {
 /** Whether a request without the field is refused. */
 export function isRequired(field: DescField): boolean {
   const { required, ignore, rules } = rulesOf(field);
-  if (required) return true;
+  if (required || contract().mustBeGiven(field)) return true;
   if (field.oneof || field.proto.proto3Optional || ignore !== 'never' || field.fieldKind === 'message') return false;
   const zero = field.fieldKind === 'list' ? [] : field.fieldKind === 'map' ? {} : zeros[field.scalar ?? 0];
   return zero !== undefined && rules.some((rule) => rule(zero as never) !== undefined);

@@ -66,7 +66,11 @@ describe('the OpenAPI document', () => {
     const schemas = document.components!.schemas as Json;
     expect(schemas['inventory.AdjustStockRequest']).toMatchObject({ additionalProperties: false });
     expect(schemas['orders.PlaceOrderLine']).toMatchObject({ additionalProperties: false });
-    const money = { $ref: '#/components/schemas/type.Money', required: ['currency'], unevaluatedProperties: false };
+    const money = {
+      $ref: '#/components/schemas/type.Money',
+      required: ['minorUnits', 'currency'],
+      unevaluatedProperties: false,
+    };
     expect(schemas['payments.DepositRequest']!.properties!.amount).toMatchObject(money);
     const line = (schemas['inventory.ReserveStockRequest']!.properties!.lines as Json).items;
     expect(line).toMatchObject({ required: ['productId', 'quantity'], unevaluatedProperties: false });

@@ -36,7 +36,7 @@ export function jsonToBytes(type: DescMessage, json: Json): Uint8Array {
 /** Throws if the document does not fit. */
 function read(type: DescMessage, json: Json): Uint8Array {
   const message = fromJson(type, json as JsonValue);
-  assertDecimal(type, json);
+  assertNumbers(type, json);
   return toBinary(type, message);
 }
 
@@ -44,16 +44,30 @@ function read(type: DescMessage, json: Json): Uint8Array {
 const decimal = /^-?(?:0|[1-9]\d*)$/;
 const isWhole = ({ scalar }: DescField) => scalar === ScalarType.INT64 || scalar === ScalarType.INT32;
 
-/** Throws if the string of a whole number is not decimal. */
-function assertDecimal(type: DescMessage, json: Json): void {
+/** Throws if the string of a whole number is not decimal, or a message within lacks a number that must be given. */
+function assertNumbers(type: DescMessage, json: Json): void {
   for (const field of fieldsWithNumbers(type)) {
     const value = json[field.jsonName] ?? json[field.name];
     for (const item of Array.isArray(value) ? value : [value]) {
       if (field.message) {
-        if (isObject(item)) assertDecimal(field.message, item);
+        if (!isObject(item)) continue;
+        if (lacking(field.message, item).length > 0) throw new Error(`${field} lacks a number.`);
+        assertNumbers(field.message, item);
       } else if (typeof item === 'string' && !decimal.test(item)) throw new Error(`${field} is not a decimal number.`);
     }
   }
+}
+
+const mustBeGiven = new Map<DescMessage, DescField[]>();
+
+/** The numbers that JSON must give and does not: protobuf takes them for zero, which no caller means that forgets one. */
+function lacking(type: DescMessage, json: Json): DescField[] {
+  let fields = mustBeGiven.get(type);
+  if (!fields) {
+    fields = type.fields.filter((field) => contract().mustBeGiven(field));
+    mustBeGiven.set(type, fields);
+  }
+  return fields.filter(({ name, jsonName }) => (json[jsonName] ?? json[name] ?? null) === null);
 }
 
 const withNumbers = new Map<DescMessage, DescField[]>();
@@ -144,6 +158,8 @@ function locateItems(type: DescMessage, field: DescField, items: unknown[], at: 
 function within(field: DescField, value: unknown, at: string, search: Search): void {
   const single = field.fieldKind === 'message' || (field.fieldKind === 'list' && at.endsWith(']'));
   if (single && field.message && !isWellKnown(field.message) && isObject(value)) {
+    for (const { name } of lacking(field.message, value))
+      search.found.push({ field: `${at}.${name}`, description: 'must be given: 0 if it is zero' });
     locate(field.message, value, `${at}.`, search);
   } else {
     search.found.push({ field: at, description: `must be ${expected(field, single)}` });
