@@ -144,7 +144,8 @@ function refundable(state: Refundable, { paymentId, amount }: RefundInput, most:
     throw refused('CURRENCY_MISMATCH', `The payment is in ${currency}, not in ${amount.currency}.`);
   }
   const left = leftOf(state);
-  if (left === 0n) throw refused('NOTHING_TO_REFUND', 'All of the payment is paid back, or on its way.');
+  if (left === 0n)
+    throw refused('NOTHING_TO_REFUND', 'All of the payment is paid back, or on its way, or it was of nothing.');
   if (refunds.length >= most) {
     const message = `The payment has ${refunds.length} refunds. Cancel its order, or pay the rest back by hand.`;
     throw refused('TOO_MANY_REFUNDS', message, { metadata: { left: String(left), currency } });
