@@ -44,6 +44,18 @@ describe('a customer', () => {
       .refuses('NOT_FOUND', 'CUSTOMER_NOT_FOUND');
   });
 
+  test('has a name and a country that are empty or say something', () => {
+    for (const field of ['displayName', 'country']) {
+      const blank = { [field]: '  \u00a0' };
+      after()
+        .when((state) => register(state, { customerId: 'c1', ...details, ...blank }))
+        .refuses('INVALID_ARGUMENT', 'INVALID_FIELD');
+      after(registered)
+        .when((state) => update(state, 'c1', { ...nothing, ...blank }))
+        .refuses('INVALID_ARGUMENT', 'INVALID_FIELD');
+    }
+  });
+
   test('is registered, updated and read by the services', async () => {
     const now = new Date('2026-01-01T00:00:00Z');
     const aggregates = openAggregates({ log: memoryLog({ domain: 'customers' }), clock: () => now, ids: newId });
