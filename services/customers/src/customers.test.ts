@@ -61,7 +61,9 @@ describe('a customer', () => {
     const aggregates = openAggregates({ log: memoryLog({ domain: 'customers' }), clock: () => now, ids: newId });
     const api = customerService({ aggregates }).handlers as unknown as Handlers<CustomerServiceService>;
     const queries = customerQueryService({ aggregates }).handlers as unknown as Handlers<CustomerQueryServiceService>;
-    expect((await refusalOf(queries.getCustomer({ customerId: 'c1' }, testCall()))).reason).toBe('CUSTOMER_NOT_FOUND');
+    expect((await refusalOf(queries.getCustomer({ customerId: 'c1', readMask: undefined }, testCall()))).reason).toBe(
+      'CUSTOMER_NOT_FOUND',
+    );
     const call = testCall({ requestId: 'x' });
     await api.registerCustomer({ requestId: 'x', customerId: 'c1', ...details }, call);
     await api.registerCustomer({ requestId: 'x', customerId: 'c1', ...details }, testCall({ requestId: 'x' }));
@@ -72,7 +74,7 @@ describe('a customer', () => {
       reason: 'ETAG_MISMATCH',
     });
     await api.updateCustomer({ ...change, etag: '1' }, testCall());
-    expect(await queries.getCustomer({ customerId: 'c1' }, testCall())).toEqual({
+    expect(await queries.getCustomer({ customerId: 'c1', readMask: undefined }, testCall())).toEqual({
       customerId: 'c1',
       ...details,
       country: 'France',
