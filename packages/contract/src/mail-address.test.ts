@@ -67,6 +67,21 @@ describe('mail addresses', () => {
     expect(mailAddressProblem(address)).toMatch(/^must be an e-mail address/);
   });
 
+  test.each([
+    ['a..b@x.gr', 'its name must have single dots only, between other characters'],
+    ['.a@x.gr', 'its name must have single dots only, between other characters'],
+    ['"a b"@x.gr', 'its name must not be in quotes, nor have any'],
+    ['a b@x.gr', 'it must have no blanks'],
+    ['a@x.gr ', 'it must have no blanks'],
+    [' a@x.gr', 'it must have no blanks'],
+    ['a@x..gr', 'behind the @ it must have a domain, like shop.example.org'],
+    ['a@', 'behind the @ it must have a domain, like shop.example.org'],
+    ['a,b@x.gr', 'its name has a character that addresses do not have'],
+    ['a＠x.gr', 'name@domain, with the sign @ of ASCII'],
+  ])('of %j it is said why', (address, why) => {
+    expect(mailAddressProblem(address)).toBe(`must be an e-mail address: ${why}`);
+  });
+
   test('the local part is composed: another form of its characters would be another mailbox', () => {
     for (const name of ['ｄａ', 'e\u0301', 'ﬁona', '①'])
       expect(mailAddressProblem(`${name}@example.org`)).toContain('NFKC');

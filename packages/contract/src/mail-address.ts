@@ -23,15 +23,27 @@ export function mailAddressProblem(address: string, { hosts = false } = {}): str
   if (address.length > maxBytes || Buffer.byteLength(address) > maxBytes) return `must have at most ${maxBytes} bytes`;
   const at = address.lastIndexOf('@');
   const [name, domain] = [address.slice(0, at), address.slice(at + 1)];
-  if (at < 1 || !local.test(name)) return 'must be an e-mail address: name@domain, with the sign @ of ASCII';
+  if (at < 1 || !local.test(name)) return `must be an e-mail address: ${nameProblem(name, at)}`;
   if (Buffer.byteLength(name) > maxLocalBytes) return `must have at most ${maxLocalBytes} bytes before the @`;
   // A server compares bytes: "é" of two characters, or a letter of full width, would be another mailbox.
   if (name.normalize('NFKC') !== name) return 'must have ordinary, composed characters before the @ (Unicode NFKC)';
   const ascii = domainOf(domain);
-  if (ascii === undefined) return 'must be an e-mail address: its domain is none';
+  if (ascii === undefined) return `must be an e-mail address: ${/[\s\p{Z}]/u.test(domain) ? noBlanks : noDomain}`;
   if (!hosts && !/\.(?!\d+$)[^.]+$/.test(ascii))
     return 'must be an e-mail address: its domain must have a dot, and be no number';
   return Buffer.byteLength(name) + 1 + ascii.length > maxBytes ? `must have at most ${maxBytes} bytes` : undefined;
+}
+
+const noBlanks = 'it must have no blanks';
+const noDomain = 'behind the @ it must have a domain, like shop.example.org';
+
+/** What is wrong with what stands before the @. */
+function nameProblem(name: string, at: number): string {
+  if (at < 1) return 'name@domain, with the sign @ of ASCII';
+  if (name.includes('"')) return 'its name must not be in quotes, nor have any';
+  if (/[\s\p{Z}]/u.test(name)) return noBlanks;
+  if (/^\.|\.\.|\.$/.test(name)) return 'its name must have single dots only, between other characters';
+  return 'its name has a character that addresses do not have';
 }
 
 /** The domain in ASCII; undefined if it is none. */

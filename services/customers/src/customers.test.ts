@@ -44,12 +44,26 @@ describe('a customer', () => {
       .refuses('NOT_FOUND', 'CUSTOMER_NOT_FOUND');
   });
 
+  test('has a name and a country that are empty or say something', () => {
+    for (const field of ['displayName', 'country']) {
+      const blank = { [field]: '  \u00a0' };
+      after()
+        .when((state) => register(state, { customerId: 'c1', ...details, ...blank }))
+        .refuses('INVALID_ARGUMENT', 'INVALID_FIELD');
+      after(registered)
+        .when((state) => update(state, 'c1', { ...nothing, ...blank }))
+        .refuses('INVALID_ARGUMENT', 'INVALID_FIELD');
+    }
+  });
+
   test('is registered, updated and read by the services', async () => {
     const now = new Date('2026-01-01T00:00:00Z');
     const aggregates = openAggregates({ log: memoryLog({ domain: 'customers' }), clock: () => now, ids: newId });
     const api = customerService({ aggregates }).handlers as unknown as Handlers<CustomerServiceService>;
     const queries = customerQueryService({ aggregates }).handlers as unknown as Handlers<CustomerQueryServiceService>;
-    expect((await refusalOf(queries.getCustomer({ customerId: 'c1' }, testCall()))).reason).toBe('CUSTOMER_NOT_FOUND');
+    expect((await refusalOf(queries.getCustomer({ customerId: 'c1', readMask: undefined }, testCall()))).reason).toBe(
+      'CUSTOMER_NOT_FOUND',
+    );
     const call = testCall({ requestId: 'x' });
     await api.registerCustomer({ requestId: 'x', customerId: 'c1', ...details }, call);
     await api.registerCustomer({ requestId: 'x', customerId: 'c1', ...details }, testCall({ requestId: 'x' }));
@@ -60,7 +74,7 @@ describe('a customer', () => {
       reason: 'ETAG_MISMATCH',
     });
     await api.updateCustomer({ ...change, etag: '1' }, testCall());
-    expect(await queries.getCustomer({ customerId: 'c1' }, testCall())).toEqual({
+    expect(await queries.getCustomer({ customerId: 'c1', readMask: undefined }, testCall())).toEqual({
       customerId: 'c1',
       ...details,
       country: 'France',

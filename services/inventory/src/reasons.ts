@@ -15,7 +15,8 @@ export const reasons = {
   },
   BELOW_RESERVED: {
     code: 'FAILED_PRECONDITION',
-    meaning: 'The adjustment would take away pieces that are promised to orders. Release reservations first.',
+    meaning:
+      'The adjustment would leave less than nothing, or less than is promised to orders. Take away less, or release reservations first.',
   },
   PRODUCT_TWICE: {
     code: 'INVALID_ARGUMENT',

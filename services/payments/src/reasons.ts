@@ -26,7 +26,7 @@ export const reasons = {
   PAYMENT_NOT_SUCCEEDED: { code: 'FAILED_PRECONDITION', meaning: 'No money was taken, so there is none to pay back.' },
   NOTHING_TO_REFUND: {
     code: 'FAILED_PRECONDITION',
-    meaning: 'All of the payment is paid back, or on its way back.',
+    meaning: 'All of the payment is paid back, or on its way back; or it took no money, as an amount of 0.',
   },
   REFUND_TOO_LARGE: {
     code: 'FAILED_PRECONDITION',

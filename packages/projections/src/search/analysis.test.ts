@@ -59,6 +59,20 @@ describe('folding', () => {
   });
 });
 
+test.each([
+  ['İstanbul haritası', "İstanbul'un haritası", true],
+  ['İstanbul haritası', 'İSTANBUL’DAN', true],
+  ['Ada lamp', "Ada's lamp", true],
+  ['Atlas 1990', "1990'lar", true],
+  // The first part says too little, or the second is longer than an ending.
+  ['Lamp o', "o'neil", false],
+  ['Lamp d', "d'or", false],
+  ['Ankara haritası', "Ankaralı'lardan", false],
+  ["İstanbul'da kahve", "İstanbul'un", true],
+])('%s by %s: %s', (title, query, found) => {
+  expect(searchTitles(plainAnalysis, [{ id: 'it', title }])(query).length === 1).toBe(found);
+});
+
 describe('chunks', () => {
   const cut = (text: string) =>
     [...chunksOf(normalized(text))].map((chunk) => ('run' in chunk ? chunk.run : chunk.parts.map((part) => part.text)));

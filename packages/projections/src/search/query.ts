@@ -109,9 +109,28 @@ function partLevels(parts: Part[], place: number, { forgiving, stemsOf, least }:
     [scores.word, exactly(place, kinds.word, written)],
     [scores.stem, units.length === 1 ? withStems(place, stemsOf(parts[0]!)) : []],
     [scores.beginning, beginning(place, kinds.word, written.filter(begins))],
-    [scores.apart, units.length > 2 ? [all(beside())] : []],
+    [scores.apart, [...(units.length > 2 ? [all(beside())] : []), ...withoutEnding(parts, place, stemsOf)]],
     [scores.error, forgiving ? partsWithErrors(parts, place, { stemsOf, begins }) : []],
   ]);
+}
+
+const longestEnding = 4;
+const leastBeforeEnding = 3;
+
+/**
+ * What stands before an apostrophe with the ending of a case behind it: `istanbul'un`, `ada's`. Not `d'or` or `o'neil`, whose
+ * first part says little.
+ */
+function withoutEnding(parts: Part[], place: number, stemsOf: StemsOf): Match[] {
+  const [ending, rest] = [parts.at(-1)!, parts.slice(0, -1)];
+  const isEnding = ending.before === "'" && ending.kind === 'letters' && ending.text.length <= longestEnding;
+  if (!isEnding) return [];
+  const written = wholeOf(rest).flatMap(foldings);
+  if (written.every((word) => [...word].length < leastBeforeEnding)) return [];
+  return [
+    ...exactly(place, kinds.word, written),
+    ...(rest.length === 1 ? exactly(place, kinds.stem, stemsOf(rest[0]!)) : []),
+  ];
 }
 
 /**

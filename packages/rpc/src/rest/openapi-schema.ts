@@ -2,7 +2,7 @@
 import { type DescEnum, type DescField, type DescMessage, type Message, ScalarType } from '@bufbuild/protobuf';
 import { contract } from '@caudal/contract/descriptors.ts';
 import { rulesOf, uuid } from '../schema/rules.ts';
-import { linePattern, linesPattern } from '../schema/texts.ts';
+import { filledLinePattern, filledLinesPattern, linePattern, linesPattern } from '../schema/texts.ts';
 
 export type Schema = Record<string, unknown>;
 
@@ -187,7 +187,10 @@ function ruleSchema(field: DescField): Schema {
   const number = (value: unknown) => (value ? Number(value) : undefined);
   // JSON Schema's formats are wider than the rules of the same name, and many validators ignore them.
   const text =
-    pattern ?? (field.scalar === 3 ? longPattern(rest) : (patternOfFormat[format ?? ''] ?? formPattern(field)));
+    pattern ??
+    (field.scalar === 3
+      ? longPattern(rest)
+      : (patternOfFormat[format ?? ''] ?? formPattern(field, number(minLen) !== undefined)));
   const schema: Schema = {
     minLength: empty ? undefined : number(minLen),
     maxLength: number(maxLen),
@@ -209,10 +212,11 @@ function ruleSchema(field: DescField): Schema {
 const emailPattern = '^$|^[^@\\s]+@[^@\\s]+$';
 
 /** The characters that a single text may have. */
-function formPattern(field: DescField): string | undefined {
+function formPattern(field: DescField, filled: boolean): string | undefined {
   if (field.scalar !== ScalarType.STRING || field.fieldKind !== 'scalar') return undefined;
   const form = contract().textForm(field);
   if (form === 'email') return emailPattern;
+  if (filled) return form === 'lines' ? filledLinesPattern : filledLinePattern;
   return form === 'lines' ? linesPattern : linePattern;
 }
 

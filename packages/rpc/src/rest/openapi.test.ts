@@ -49,6 +49,9 @@ describe('the OpenAPI document', () => {
     expect(body.required).toEqual(['delta', 'reason']);
     expect(Object.keys(body.properties!)).toEqual(['requestId', 'delta', 'reason']);
     expect(body.properties!.reason).toMatchObject({ type: 'string', minLength: 1, maxLength: 200 });
+    const reason = new RegExp((body.properties!.reason as Json).pattern as unknown as string, 'u');
+    expect(['count', ' a b ', 'é'].every((text) => reason.test(text))).toBe(true);
+    expect(['', ' ', ' \u00a0\ufeff', 'a\nb'].some((text) => reason.test(text))).toBe(false);
     expect(body.properties!.delta).toMatchObject({ type: 'string', format: 'int64' });
     expect((body.properties!.delta as Json).description).toContain('not 0');
   });

@@ -26,7 +26,7 @@ export function requestJson(
   { params, query, body, ifMatch, refused = [] }: RestParts,
 ): Json {
   const found = [...refused];
-  const json: Json = hasBody ? bodyJson(type, body) : {};
+  const json: Json = hasBody ? withMasks(type, bodyJson(type, body)) : {};
   if (!hasBody && body !== undefined) found.push({ field: 'body', description: 'must be absent' });
   let count = 0;
   for (const [name, value] of query) {
@@ -56,6 +56,22 @@ function bodyJson(type: DescMessage, body: unknown): Json {
   if (body === undefined) return {};
   if (typeof body === 'object' && body !== null && !Array.isArray(body)) return { ...body };
   throw new CaudalError('INVALID_ARGUMENT', 'MALFORMED_REQUEST', `The body must be a JSON object (${type.name}).`);
+}
+
+const isMask = ({ message }: DescField) => message?.typeName === 'google.protobuf.FieldMask';
+
+/** A mask with the names of JSON. Both spellings are accepted: `createTime` of JSON and `create_time` of the contract. */
+const spelledMask = (text: string) => text.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+
+/** The body with its masks as JSON spells them. */
+function withMasks(type: DescMessage, json: Json): Json {
+  for (const field of type.fields.filter(isMask)) {
+    for (const name of [field.jsonName, field.name]) {
+      const text = json[name];
+      if (typeof text === 'string') json[name] = spelledMask(text);
+    }
+  }
+  return json;
 }
 
 /** `price.currency=GBP` sets a nested field. A repeated name adds to a list. */
@@ -95,10 +111,7 @@ function addQuery(type: DescMessage, json: Json, name: string, text: string, fou
 /** A text of the query as JSON of the field's type. If it does not fit, it stays a text, and is refused later. */
 function typed(field: DescField, text: string): unknown {
   if (field.enum) return /^-?\d+$/.test(text) ? Number(text) : text;
-  if (field.message?.typeName === 'google.protobuf.FieldMask') {
-    // Both spellings are accepted: `createTime` of JSON and `create_time` of the contract.
-    return text.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
-  }
+  if (isMask(field)) return spelledMask(text);
   if (field.scalar === 8 && (text === 'true' || text === 'false')) return text === 'true';
   return text;
 }

@@ -172,6 +172,18 @@ describe('REST', () => {
       expect([status, problem.violations?.[0]?.field]).toEqual([400, 'Idempotency-Key']);
     });
 
+    test('is refused in words that agree with what is taken', async () => {
+      const { problem } = await cancel('a b');
+      expect(problem.violations).toEqual([
+        {
+          field: 'Idempotency-Key',
+          description:
+            'must be a text of 1 to 255 characters of ASCII, such as a UUID; one with blanks in double quotes',
+        },
+      ]);
+      expect((await cancel('"a b"')).status).toBe(200);
+    });
+
     test('must not contradict the body', async () => {
       const { problem } = await cancel('another', { requestId: id });
       expect(problem.violations).toEqual([

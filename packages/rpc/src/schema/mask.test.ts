@@ -16,6 +16,14 @@ describe('a read mask', () => {
     expect(readMask(place.request, place.response)).toBeUndefined();
   });
 
+  test('is taken by every query for a resource, or for a list of them', () => {
+    const reads = contract()
+      .methods()
+      .filter(({ name, path }) => /^\/caudal\.(?!probe)/.test(path) && /^(?:Get|List|Search)[A-Z]/.test(name));
+    expect(reads.filter(({ request, response }) => !readMask(request, response)).map(({ path }) => path)).toEqual([]);
+    expect(reads.length).toBeGreaterThan(10);
+  });
+
   test('does not change the message that it is applied to', () => {
     const whole = order();
     const masked = applyMask(response, whole as never, mask('lines.title'));

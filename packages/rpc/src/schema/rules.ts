@@ -119,11 +119,12 @@ export const uuid = /^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4
 
 const makers: Record<string, Record<string, Maker>> = {
   string: {
-    minLen: (bound: bigint) =>
-      check(
-        (value: string) => !isShorter(value, Number(bound)),
-        bound === 1n ? 'must not be empty' : `must have at least ${bound} characters`,
-      ),
+    // A text that must be there says something: blanks are not enough.
+    minLen: (bound: bigint) => (value: string) => {
+      if (isShorter(value, Number(bound)))
+        return bound === 1n ? 'must not be empty' : `must have at least ${bound} characters`;
+      return value.trim() === '' ? 'must not be blank' : undefined;
+    },
     maxLen: (bound: bigint) =>
       check((value: string) => isShorter(value, Number(bound) + 1), `must have at most ${bound} characters`),
     pattern: (source: string) => {

@@ -16,6 +16,13 @@ export const linePattern = `^[^${controls}${breaksAndDirections}]*$`;
 const controlsInLines = '\\u0000-\\u0008\\u000b\\u000c\\u000e-\\u001f\\u007f-\\u009f';
 /** The texts of any number of lines. */
 export const linesPattern = `^[^${controlsInLines}]*$`;
+/** The same with a character that is no blank, as texts have that must not be empty. */
+export const filledLinePattern = filled(`${controls}${breaksAndDirections}`);
+export const filledLinesPattern = filled(controlsInLines);
+
+function filled(forbidden: string): string {
+  return `^[^${forbidden}]*[^\\s\\ufeff${forbidden}][^${forbidden}]*$`;
+}
 
 const notInLine = new RegExp(`[${controls}${breaksAndDirections}]`);
 const notInLines = new RegExp(`[${controlsInLines}]`);

@@ -103,6 +103,17 @@ describe('validation', () => {
       ]);
     });
 
+    test('that must be there say something: blanks are not enough', () => {
+      const said = (title: string) =>
+        violationsOf('catalog.v1.CreateProductRequest', product({ title })).map(({ description }) => description);
+      for (const blank of [' ', '   ', '\u00a0\u3000'])
+        expect([blank, said(blank)]).toEqual([blank, ['must not be blank']]);
+      expect(said('')).toEqual(['must not be empty']);
+      expect(said(' a ')).toEqual([]);
+      const adjust = { productId: 'p', delta: 1n, reason: ' ' };
+      expect(refused('inventory.v1.AdjustStockRequest', AdjustStockRequest.fromPartial(adjust))).toEqual(['reason']);
+    });
+
     test('of one line have no control characters, no breaks, and nothing that turns the direction of what follows', () => {
       const bad = [
         '\0',

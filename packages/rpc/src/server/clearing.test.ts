@@ -59,8 +59,11 @@ describe.each(['displayName', 'email', 'country'] as const)('the %s of a custome
     const customerId = 'auth0|5f7c';
     const expected = UpdateCustomerRequest.fromPartial({ customerId, ...change });
     const { updateMask, ...fields } = change as { updateMask?: string[] };
-    const body = { ...fields, ...(updateMask && { updateMask: name }) };
-    expect(await patch(`/v1/customers/${encodeURIComponent(customerId)}`, body)).toEqual(expected);
+    // The names of JSON and those of the contract.
+    for (const spelled of [name, mask]) {
+      const body = { ...fields, ...(updateMask && { updateMask: spelled }) };
+      expect(await patch(`/v1/customers/${encodeURIComponent(customerId)}`, body)).toEqual(expected);
+    }
     const client = connect(CustomerServiceService, { address: server.address, auth });
     try {
       seen = undefined;
@@ -91,6 +94,14 @@ describe.each(['description', 'category'] as const)('the %s of a product', (name
       client.close();
     }
   });
+});
+
+test('a mask has names of both spellings, as its own name has', async () => {
+  for (const mask of ['display_name,email', 'displayName,email', 'display_name,email,country'])
+    for (const key of ['updateMask', 'update_mask'])
+      expect(await patch('/v1/customers/c', { [key]: mask })).toMatchObject({
+        updateMask: mask.replace('displayName', 'display_name').split(','),
+      });
 });
 
 test('null is absent, so it clears nothing', async () => {

@@ -44,9 +44,11 @@ describe.each(customerIds)('the customer %s', (id) => {
     const queries = connect(CustomerQueryServiceService, { address: server.address, auth });
     const orders = connect(OrderQueryServiceService, { address: server.address, auth });
     try {
-      expect((await queries.getCustomer({ customerId: id })).customerId).toBe(id);
+      expect((await queries.getCustomer({ customerId: id, readMask: undefined })).customerId).toBe(id);
       const other = `${id.slice(0, 179)}y`;
-      await expect(queries.getCustomer({ customerId: other })).rejects.toMatchObject({ reason: 'NOT_OWNER' });
+      await expect(queries.getCustomer({ customerId: other, readMask: undefined })).rejects.toMatchObject({
+        reason: 'NOT_OWNER',
+      });
       const list = { customerId: id, status: 0 as const, pageSize: 0, pageToken: '', readMask: undefined, orderBy: '' };
       expect((await orders.listOrders(list)).orders).toHaveLength(2);
     } finally {

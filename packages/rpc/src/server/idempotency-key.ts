@@ -16,7 +16,7 @@ export function useIdempotencyKey(request: { requestId: string }, header: string
   const value = header.trim();
   const text = quoted.exec(value)?.[1]?.replace(/\\(.)/g, '$1') ?? (bare.test(value) ? value : undefined);
   if (!text || text.length > longest) {
-    const description = `must be a text of 1 to ${longest} characters of ASCII in double quotes, such as a UUID`;
+    const description = `must be a text of 1 to ${longest} characters of ASCII, such as a UUID; one with blanks in double quotes`;
     throw invalidRequest([{ field: 'Idempotency-Key', description }], 'MALFORMED_REQUEST');
   }
   const id = uuid.test(text) ? text.toLowerCase() : derivedId('idempotency-key', text);

@@ -46,9 +46,8 @@ describe('a product', () => {
     after(created)
       .when(updating({ title: 'Mug' }))
       .gives([]);
-    after(created)
-      .when(updating({ title: '' }))
-      .refuses('INVALID_ARGUMENT', 'INVALID_FIELD');
+    for (const title of ['', '  ', '\u00a0'])
+      after(created).when(updating({ title })).refuses('INVALID_ARGUMENT', 'INVALID_FIELD');
     after()
       .when(updating({ title: 'Cup' }))
       .refuses('NOT_FOUND', 'PRODUCT_NOT_FOUND');

@@ -64,11 +64,11 @@ export function createProduct(
   return price ? [created, priceSet(price)] : [created];
 }
 
-/** Changes some of the texts. Refused: NOT_FOUND; INVALID_ARGUMENT (an empty title). */
+/** Changes some of the texts. Refused: NOT_FOUND; INVALID_ARGUMENT (an empty or blank title). */
 export function updateTexts(state: ProductState, productId: string, changed: Partial<Texts>): ProductEvent[] {
   mustExist(state, productId);
   const texts = { ...state.texts, ...changed };
-  if (texts.title === '') throw invalidField('title', 'must not be empty');
+  if (changed.title?.trim() === '') throw invalidField('title', 'must not be empty or blank');
   const same = (Object.keys(texts) as (keyof Texts)[]).every((name) => texts[name] === state.texts[name]);
   return same ? [] : [{ $case: 'updated', value: texts }];
 }

@@ -2,7 +2,7 @@
 import type { Decider } from '@caudal/aggregates/types.ts';
 import { customer, type EventOf } from '@caudal/contract/entities.ts';
 import type { CustomerRegistered, CustomerUpdated } from '@caudal/contract/gen/caudal/customers/v1/events.ts';
-import { CaudalError, notFound } from '@caudal/kernel/errors.ts';
+import { CaudalError, invalidField, notFound } from '@caudal/kernel/errors.ts';
 
 export type CustomerEvent = EventOf<typeof customer>;
 
@@ -35,21 +35,23 @@ export const customerDecider: Decider<CustomerState, CustomerEvent> = {
   },
 };
 
-/** Registers a customer. Refused: ALREADY_EXISTS CUSTOMER_EXISTS. */
+/** Registers a customer. Refused: ALREADY_EXISTS CUSTOMER_EXISTS; INVALID_ARGUMENT (a blank name or country). */
 export function register(state: CustomerState, details: CustomerRegistered): CustomerEvent[] {
   if (state.customerId !== '') {
     throw new CaudalError('ALREADY_EXISTS', 'CUSTOMER_EXISTS', `There is a customer "${details.customerId}" already.`);
   }
+  assertNotBlank(details);
   return [{ $case: 'registered', value: details }];
 }
 
-/** Changes the given details; undefined leaves a detail as it is. Refused: NOT_FOUND. */
+/** Changes the given details; undefined leaves a detail as it is. Refused: NOT_FOUND; INVALID_ARGUMENT (a blank name or country). */
 export function update(
   state: CustomerState,
   customerId: string,
   changed: { [Name in keyof CustomerUpdated]?: CustomerUpdated[Name] | undefined },
 ): CustomerEvent[] {
   if (state.customerId === '') throw notFound('customer', customerId);
+  assertNotBlank(changed);
   const details = {
     displayName: changed.displayName ?? state.details.displayName,
     email: changed.email ?? state.details.email,
@@ -58,4 +60,10 @@ export function update(
   const names = Object.keys(details) as (keyof CustomerUpdated)[];
   if (names.every((name) => details[name] === state.details[name])) return [];
   return [{ $case: 'updated', value: details }];
+}
+
+/** Throws INVALID_ARGUMENT for a text of blanks. An empty one is right: it says that nothing is known. */
+function assertNotBlank({ displayName, country }: { displayName?: string | undefined; country?: string | undefined }) {
+  for (const [field, text] of Object.entries({ display_name: displayName, country }))
+    if (text && text.trim() === '') throw invalidField(field, 'must not be blank; an empty text leaves it open');
 }

@@ -48,7 +48,8 @@ export function adjust(state: StockState, input: { productId: string; delta: big
   const after = state.onHand + input.delta;
   assertRoom(after);
   if (after < state.reserved) {
-    throw refused('BELOW_RESERVED', `${state.reserved} of ${state.onHand} pieces are promised to orders.`);
+    const promised = state.reserved > 0n ? `, and ${state.reserved} are promised to orders` : '';
+    throw refused('BELOW_RESERVED', `Of ${state.onHand} pieces ${after} would be left${promised}.`);
   }
   return [moved(state, { $case: 'adjusted', value: { delta: input.delta, reason: input.reason } })];
 }

@@ -1,5 +1,5 @@
 import { given } from '@caudal/testing/given.ts';
-import { describe, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { barredUntil, type StockContext } from './claims.ts';
 import { commit, expire, release, reserve, returnPieces, withdraw } from './reservations.ts';
 import { type StockEvent, type StockState, stockDecider } from './stock.ts';
@@ -111,6 +111,13 @@ describe('pieces', () => {
     const stock = after(created(10n), reserved('r1', 4n, 6n));
     stock.when(adjusting(-6n)).gives([{ $case: 'adjusted', value: { delta: -6n, reason: 'count', available: 0n } }]);
     stock.when(adjusting(-7n)).refuses('FAILED_PRECONDITION', 'BELOW_RESERVED');
+    after(created(5n)).when(adjusting(-6n)).refuses('FAILED_PRECONDITION', 'BELOW_RESERVED');
+    const said = (...events: StockEvent[]) => {
+      const state = events.reduce((now, event) => stockDecider.evolve(now, event, new Date(0)), stockDecider.initial);
+      return () => adjust(state, { productId: 'P1', delta: -7n, reason: 'count' });
+    };
+    expect(said(created(10n), reserved('r1', 4n, 6n))).toThrow('Of 10 pieces 3 would be left, and 4 are promised to');
+    expect(said(created(5n))).toThrow(/^Of 5 pieces -2 would be left\.$/);
     after().when(adjusting(1n)).refuses('NOT_FOUND', 'STOCK_NOT_FOUND');
   });
 });

@@ -57,7 +57,7 @@ export function refundMails({
         const back = amount ?? paid.amount;
         if (!back || back.minorUnits <= 0n) return 'NOTHING_PAID_BACK';
         const [customer, facts] = await Promise.all([
-          customers.getCustomer({ customerId: customerId || paid.customerId }, { origin, signal }),
+          customers.getCustomer({ customerId: customerId || paid.customerId, readMask: undefined }, { origin, signal }),
           // A payment may belong to no order that is listed: then the mail names the order by its id alone.
           orders.getOrder({ orderId, readMask: undefined }, { origin, signal }).catch((error: unknown) => {
             if (isCode(error, 'NOT_FOUND')) return Order.fromPartial({ orderId });

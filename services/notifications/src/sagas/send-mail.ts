@@ -31,7 +31,7 @@ export function sendMail(
     if (!isTemplate(template)) return 'TEMPLATE_UNKNOWN';
     const { origin, signal } = context;
     const [customer, order, shipment] = await Promise.all([
-      customers.getCustomer({ customerId }, { origin, signal }),
+      customers.getCustomer({ customerId, readMask: undefined }, { origin, signal }),
       orders.getOrder({ orderId, readMask: undefined }, { origin, signal }),
       findShipment?.(),
     ]);

@@ -40,7 +40,9 @@ export function shipmentMails({
     run(_step, state, context) {
       const { origin, signal } = context;
       const { shipmentId } = state.request;
-      return sendMail(dependencies, state, context, () => shipping.getShipment({ shipmentId }, { origin, signal }));
+      return sendMail(dependencies, state, context, () =>
+        shipping.getShipment({ shipmentId, readMask: undefined }, { origin, signal }),
+      );
     },
   };
 }

@@ -134,7 +134,7 @@ export function orderService({ aggregates, catalog, customers, queries, ids, clo
   }
 
   async function knownCustomer(customerId: string, call: Call): Promise<void> {
-    await customers.getCustomer({ customerId }, onBehalfOf(call)).catch((error) => {
+    await customers.getCustomer({ customerId, readMask: undefined }, onBehalfOf(call)).catch((error) => {
       if (!isCode(error, 'NOT_FOUND')) throw error;
       throw refused('CUSTOMER_UNKNOWN', `There is no customer "${customerId}".`, {
         violations: [{ field: 'customer_id', description: 'is not registered: register the customer first' }],

@@ -152,11 +152,11 @@ export function undoPayment(
 }
 
 /**
- * Refunds this amount, or what is left. A payment of which nothing was refunded is refunded as a whole, as by an undo. Refused: as by
- * `refundPart`.
+ * Refunds this amount, or what is left. A payment of which nothing was refunded is refunded as a whole, as by an undo; of one that
+ * took no money nothing is left. Refused: as by `refundPart`.
  */
 export function refundPayment(state: PaymentState, context: DecisionContext, input: RefundInput): PaymentEvent[] {
-  const isWhole = !input.amount && state.refunds.length === 0 && state.status === 'succeeded' && !state.undoing;
+  const isWhole = !input.amount && state.refunds.length === 0 && leftOf(state) > 0n;
   return isWhole ? undoPayment(state, context, input) : refundPart(state, input);
 }
 

@@ -100,6 +100,10 @@ describe('a refund of a part', () => {
   test('is refused of a payment that took no money, of another currency, of nothing, and beyond the bound', () => {
     after(paid[0]!).when(refunding('r1', 1n)).refuses('FAILED_PRECONDITION', 'PAYMENT_NOT_SUCCEEDED');
     after().when(refunding('r1', 1n)).refuses('NOT_FOUND', 'PAYMENT_NOT_FOUND');
+    for (const amount of [undefined, 1n])
+      after(...paidBy('cardToken', 0n))
+        .when(refunding('r1', amount))
+        .refuses('FAILED_PRECONDITION', 'NOTHING_TO_REFUND');
     after(...paid)
       .when(refunding('r1', 0n))
       .refuses('INVALID_ARGUMENT', 'INVALID_FIELD');

@@ -146,7 +146,8 @@ function refundable(state: Refundable, { paymentId, amount }: RefundInput): bigi
     throw refused('CURRENCY_MISMATCH', `The payment is in ${currency}, not in ${amount.currency}.`);
   }
   const left = leftOf(state);
-  if (left === 0n) throw refused('NOTHING_TO_REFUND', 'All of the payment is paid back, or on its way.');
+  if (left === 0n)
+    throw refused('NOTHING_TO_REFUND', 'All of the payment is paid back, or on its way, or it was of nothing.');
   return left;
 }
 

@@ -77,6 +77,8 @@ export interface UpdateCustomerRequest {
 export interface GetCustomerRequest {
   /** The customer. */
   customerId: string;
+  /** The fields to return; all of them if absent. */
+  readMask: string[] | undefined;
 }
 
 function createBaseCustomer(): Customer {
@@ -603,13 +605,16 @@ export const UpdateCustomerRequest: MessageFns<UpdateCustomerRequest> = {
 };
 
 function createBaseGetCustomerRequest(): GetCustomerRequest {
-  return { customerId: "" };
+  return { customerId: "", readMask: undefined };
 }
 
 export const GetCustomerRequest: MessageFns<GetCustomerRequest> = {
   encode(message: GetCustomerRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.customerId !== "") {
       writer.uint32(10).string(message.customerId);
+    }
+    if (message.readMask !== undefined) {
+      FieldMask.encode(FieldMask.wrap(message.readMask), writer.uint32(18).fork()).join();
     }
     return writer;
   },
@@ -635,6 +640,14 @@ export const GetCustomerRequest: MessageFns<GetCustomerRequest> = {
             message.customerId = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.readMask = FieldMask.unwrap(FieldMask.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -654,6 +667,11 @@ export const GetCustomerRequest: MessageFns<GetCustomerRequest> = {
         : isSet(object.customer_id)
         ? globalThis.String(object.customer_id)
         : "",
+      readMask: isSet(object.readMask)
+        ? FieldMask.unwrap(FieldMask.fromJSON(object.readMask))
+        : isSet(object.read_mask)
+        ? FieldMask.unwrap(FieldMask.fromJSON(object.read_mask))
+        : undefined,
     };
   },
 
@@ -661,6 +679,9 @@ export const GetCustomerRequest: MessageFns<GetCustomerRequest> = {
     const obj: any = {};
     if (message.customerId !== "") {
       obj.customerId = message.customerId;
+    }
+    if (message.readMask !== undefined) {
+      obj.readMask = FieldMask.toJSON(FieldMask.wrap(message.readMask));
     }
     return obj;
   },
@@ -671,6 +692,7 @@ export const GetCustomerRequest: MessageFns<GetCustomerRequest> = {
   fromPartial<I extends Exact<DeepPartial<GetCustomerRequest>, I>>(object: I): GetCustomerRequest {
     const message = createBaseGetCustomerRequest();
     message.customerId = object.customerId ?? "";
+    message.readMask = object.readMask ?? undefined;
     return message;
   },
 };

@@ -7,6 +7,7 @@
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import type { handleUnaryCall, UntypedServiceImplementation } from "@grpc/grpc-js";
+import { FieldMask } from "../../../google/protobuf/field_mask.ts";
 import { Timestamp } from "../../../google/protobuf/timestamp.ts";
 
 export const protobufPackage = "caudal.shipping.v1";
@@ -285,6 +286,8 @@ export interface DeliverShipmentRequest {
 export interface GetShipmentRequest {
   /** The shipment. */
   shipmentId: string;
+  /** The fields to return; all of them if absent. */
+  readMask: string[] | undefined;
 }
 
 export interface GetSettledPiecesRequest {
@@ -310,6 +313,8 @@ export interface ListShipmentsRequest {
   pageToken: string;
   /** "create_time desc" (the default) or "create_time": the oldest first, in which what is new comes at the end. */
   orderBy: string;
+  /** The fields to return; all of them if absent. */
+  readMask: string[] | undefined;
 }
 
 export interface ListShipmentsResponse {
@@ -2234,13 +2239,16 @@ export const DeliverShipmentRequest: MessageFns<DeliverShipmentRequest> = {
 };
 
 function createBaseGetShipmentRequest(): GetShipmentRequest {
-  return { shipmentId: "" };
+  return { shipmentId: "", readMask: undefined };
 }
 
 export const GetShipmentRequest: MessageFns<GetShipmentRequest> = {
   encode(message: GetShipmentRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.shipmentId !== "") {
       writer.uint32(10).string(message.shipmentId);
+    }
+    if (message.readMask !== undefined) {
+      FieldMask.encode(FieldMask.wrap(message.readMask), writer.uint32(18).fork()).join();
     }
     return writer;
   },
@@ -2266,6 +2274,14 @@ export const GetShipmentRequest: MessageFns<GetShipmentRequest> = {
             message.shipmentId = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.readMask = FieldMask.unwrap(FieldMask.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2285,6 +2301,11 @@ export const GetShipmentRequest: MessageFns<GetShipmentRequest> = {
         : isSet(object.shipment_id)
         ? globalThis.String(object.shipment_id)
         : "",
+      readMask: isSet(object.readMask)
+        ? FieldMask.unwrap(FieldMask.fromJSON(object.readMask))
+        : isSet(object.read_mask)
+        ? FieldMask.unwrap(FieldMask.fromJSON(object.read_mask))
+        : undefined,
     };
   },
 
@@ -2292,6 +2313,9 @@ export const GetShipmentRequest: MessageFns<GetShipmentRequest> = {
     const obj: any = {};
     if (message.shipmentId !== "") {
       obj.shipmentId = message.shipmentId;
+    }
+    if (message.readMask !== undefined) {
+      obj.readMask = FieldMask.toJSON(FieldMask.wrap(message.readMask));
     }
     return obj;
   },
@@ -2302,6 +2326,7 @@ export const GetShipmentRequest: MessageFns<GetShipmentRequest> = {
   fromPartial<I extends Exact<DeepPartial<GetShipmentRequest>, I>>(object: I): GetShipmentRequest {
     const message = createBaseGetShipmentRequest();
     message.shipmentId = object.shipmentId ?? "";
+    message.readMask = object.readMask ?? undefined;
     return message;
   },
 };
@@ -2449,7 +2474,7 @@ export const GetSettledPiecesResponse: MessageFns<GetSettledPiecesResponse> = {
 };
 
 function createBaseListShipmentsRequest(): ListShipmentsRequest {
-  return { customerId: "", orderId: "", status: 0, pageSize: 0, pageToken: "", orderBy: "" };
+  return { customerId: "", orderId: "", status: 0, pageSize: 0, pageToken: "", orderBy: "", readMask: undefined };
 }
 
 export const ListShipmentsRequest: MessageFns<ListShipmentsRequest> = {
@@ -2471,6 +2496,9 @@ export const ListShipmentsRequest: MessageFns<ListShipmentsRequest> = {
     }
     if (message.orderBy !== "") {
       writer.uint32(50).string(message.orderBy);
+    }
+    if (message.readMask !== undefined) {
+      FieldMask.encode(FieldMask.wrap(message.readMask), writer.uint32(58).fork()).join();
     }
     return writer;
   },
@@ -2536,6 +2564,14 @@ export const ListShipmentsRequest: MessageFns<ListShipmentsRequest> = {
             message.orderBy = reader.string();
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.readMask = FieldMask.unwrap(FieldMask.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2576,6 +2612,11 @@ export const ListShipmentsRequest: MessageFns<ListShipmentsRequest> = {
         : isSet(object.order_by)
         ? globalThis.String(object.order_by)
         : "",
+      readMask: isSet(object.readMask)
+        ? FieldMask.unwrap(FieldMask.fromJSON(object.readMask))
+        : isSet(object.read_mask)
+        ? FieldMask.unwrap(FieldMask.fromJSON(object.read_mask))
+        : undefined,
     };
   },
 
@@ -2599,6 +2640,9 @@ export const ListShipmentsRequest: MessageFns<ListShipmentsRequest> = {
     if (message.orderBy !== "") {
       obj.orderBy = message.orderBy;
     }
+    if (message.readMask !== undefined) {
+      obj.readMask = FieldMask.toJSON(FieldMask.wrap(message.readMask));
+    }
     return obj;
   },
 
@@ -2613,6 +2657,7 @@ export const ListShipmentsRequest: MessageFns<ListShipmentsRequest> = {
     message.pageSize = object.pageSize ?? 0;
     message.pageToken = object.pageToken ?? "";
     message.orderBy = object.orderBy ?? "";
+    message.readMask = object.readMask ?? undefined;
     return message;
   },
 };
