@@ -176,9 +176,9 @@ describe('authenticator', () => {
         sub: usual('alice'),
         scope: usual('a b'),
         exp: usual(4e9),
-        nbf: odd,
-        iat: odd,
-        jti: odd,
+        nbf: usual(0),
+        iat: usual(0),
+        jti: usual('j'),
       },
       { requiredKeys: ['iss', 'aud', 'exp'] },
     );
