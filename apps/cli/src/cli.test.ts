@@ -72,7 +72,7 @@ describeWith(['postgres'], 'caudal', () => {
       const checked = await caudal('migrate', '--check');
       expectEnd(checked, 0);
       expect(checked.stdout).toMatch(/^orders +up to date$/m);
-    }, 30_000);
+    }, 120_000);
 
     test('then build makes a view, without a projector', async () => {
       const built = await caudal('build', 'stock-dashboard', '--json');
