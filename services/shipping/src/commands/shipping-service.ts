@@ -65,10 +65,17 @@ export function shippingService({ aggregates }: { aggregates: Aggregates }) {
       decider: shipmentDecider,
       id: streamIdOf(shipmentId),
       decide(state) {
-        const events = decide(state);
-        // Not before: a repeat, which changes nothing, was preceded by the command itself.
-        if (events.length > 0 && etag !== '') checkEtag(etag, shipmentOf(state, shipmentId).version);
-        return events;
+        const check = () => etag !== '' && checkEtag(etag, shipmentOf(state, shipmentId).version);
+        try {
+          const events = decide(state);
+          // A repeat changes nothing, and was preceded by the command itself: its etag is the one before.
+          if (events.length > 0) check();
+          return events;
+        } catch (error) {
+          // A caller that has read another version learns that, and not what it would be refused for.
+          check();
+          throw error;
+        }
       },
       reply: ({ state }) => shipmentMessage(answered, state),
       replyCodec: Shipment,
