@@ -23,6 +23,9 @@ const withToken = contract()
   .filter(({ access }) => access.permission);
 const publicMethods = withToken.filter(({ access }) => !access.internal);
 
+/** Whose good request repeats what was done: its answer is the first one, whatever version the caller has read. */
+const repeats = new Set(['DeliverShipment']);
+
 /** Methods that record an unknown id, so that a late command for it is refused: for them it is no error. */
 const notesUnknownIds = new Set(['CommitReservation', 'ReleaseReservation']);
 
@@ -235,7 +238,7 @@ describe.each(publicMethods.map((method) => [method.name, method] as const))('%s
     expectProblem('consistency token', token);
     expect(token.body.reason).toBe('INVALID_CONSISTENCY_TOKEN');
     const fields = method.request.fields.map((field) => field.name);
-    if (fields.includes('etag')) {
+    if (fields.includes('etag') && !repeats.has(name)) {
       const reply = await system.api.send(name, request, { headers: { 'if-match': '"99999-1"' } });
       expectProblem('if-match', reply);
       expect(reply).toMatchObject({ status: 412, body: { reason: 'ETAG_MISMATCH', violations: [{ field: 'etag' }] } });

@@ -29,10 +29,13 @@ const moves = fc.record({
   action: fc.constantFrom(
     ...([
       'dispatch',
+      'dispatch',
       'part',
       'part',
       'split',
       'split',
+      'correct',
+      'correct',
       'correct',
       'fail',
       'lose',
@@ -48,7 +51,7 @@ const moves = fc.record({
   second: fc.integer({ min: 0, max: 3 }),
   trackingNumber: fc.constantFrom('', '7', '8'),
   attempt: fc.integer({ min: 0, max: 3 }),
-  etag: fc.constantFrom('', '', '1', '2', '3', '4'),
+  etag: fc.constantFrom('', '', '', '', '1', '2', '3', '4'),
 });
 type Move = typeof moves extends fc.Arbitrary<infer M> ? M : never;
 
