@@ -2,7 +2,9 @@
  * Commits, releases and returns the lines of a reservation. The stock of each product remembers the reservation's
  * outcome, so each call may be repeated, with the same request id or another.
  */
+
 import type { ExecutedUnit } from '@caudal/aggregates/types.ts';
+import { assertDistinctProducts } from '@caudal/contract/distinct-products.ts';
 import type {
   CommitReservationRequest,
   PutBackRequest,
@@ -19,7 +21,6 @@ import { checkGroups, isAnyLost, refusalsIn } from './check-lines.ts';
 import type { InventoryDependencies } from './dependencies.ts';
 import {
   answersOf,
-  assertDistinct,
   assertKnown,
   decideEach,
   eachGroup,
@@ -42,7 +43,7 @@ import {
  */
 export function commitReservation(dependencies: InventoryDependencies) {
   return async ({ reservationId, lines }: CommitReservationRequest, call: Call): Promise<Reservation> => {
-    assertDistinct(lines);
+    assertDistinctProducts(lines);
     const groups = groupsOf(dependencies, lines, call);
     if (groups.length > 1) await assertCommittable(groups);
     const outcomes = await eachGroup(groups, async (group) => {
@@ -139,7 +140,7 @@ export function releaseReservation(dependencies: InventoryDependencies) {
     const { reservationId, lines, reason } = request;
     if (request.committed && !isService(call.caller))
       throw invalidField('committed', "is for Caudal's own services: leave it out, and return pieces with ReturnStock");
-    assertDistinct(lines);
+    assertDistinctProducts(lines);
     const outcomes = await eachGroup(groupsOf(dependencies, lines, call), (group) =>
       executeGroup(dependencies, group, call, (parts) =>
         parts.map((part, n) => {
@@ -160,8 +161,8 @@ export function returnStock(dependencies: InventoryDependencies) {
   return async (request: ReturnStockRequest | PutBackRequest, call: Call): Promise<Reservation> => {
     const { reservationId, lines } = request;
     const out = 'out' in request ? request.out : [];
-    assertDistinct(lines);
-    assertDistinct(out, 'out');
+    assertDistinctProducts(lines);
+    assertDistinctProducts(out, 'out');
     const known = new Map(out.map(({ productId, quantity }) => [productId, quantity]));
     const outcomes = await eachGroup(groupsOf(dependencies, lines, call), (group) =>
       executeGroup(dependencies, group, call, (parts) => {

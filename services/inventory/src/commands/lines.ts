@@ -62,24 +62,6 @@ export type GroupOutcome<R> = { group: Group } & (
   | { kind: 'unknown'; error: CaudalError }
 );
 
-/** Throws INVALID_ARGUMENT PRODUCT_TWICE if a product is in two lines of this field. */
-export function assertDistinct(lines: ReservationLine[], field = 'lines'): void {
-  const seen = new Set<string>();
-  const violations: FieldViolation[] = [];
-  lines.forEach(({ productId }, index) => {
-    if (seen.has(productId)) {
-      violations.push({
-        field: `${field}[${index}].product_id`,
-        description: 'is in an earlier line already: add the quantities up',
-      });
-    }
-    seen.add(productId);
-  });
-  if (violations.length > 0) {
-    throw new CaudalError('INVALID_ARGUMENT', 'PRODUCT_TWICE', 'A product is in two lines.', { violations });
-  }
-}
-
 /** The lines in groups; mostly one. */
 export function groupsOf(
   { linesAUnit = maxParts }: Pick<InventoryDependencies, 'linesAUnit'>,

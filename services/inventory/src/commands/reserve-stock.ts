@@ -2,8 +2,10 @@
  * Reserves all lines of an order, or none: one unit of its products' streams. A refusal is no event; but lines that an earlier
  * call of the reservation holds are released with it. See README, "All lines or none" and "A refused line gets no event".
  */
+
 import type { ExecutedUnit } from '@caudal/aggregates/types.ts';
 import { checkTexts } from '@caudal/context/texts.ts';
+import { assertDistinctProducts } from '@caudal/contract/distinct-products.ts';
 import type {
   Reservation,
   ReservationLine,
@@ -17,7 +19,6 @@ import { type CheckedGroup, checkGroups, type DecideLine, refusalsIn } from './c
 import type { InventoryDependencies } from './dependencies.ts';
 import {
   answersOf,
-  assertDistinct,
   assertKnown,
   decideEach,
   eachGroup,
@@ -37,7 +38,7 @@ const defaultTtlSeconds = 15n * 60n;
 export function reserveStock(dependencies: InventoryDependencies) {
   return async (request: ReserveStockRequest, call: Call): Promise<Reservation> => {
     const { reservationId, lines, attributes } = request;
-    assertDistinct(lines);
+    assertDistinctProducts(lines);
     checkTexts('attributes', attributes);
     const expireAt = new Date(dependencies.clock().getTime() + ttlMs(request));
     const input = (line: ReservationLine) => ({ ...line, reservationId, expireAt, attributes });

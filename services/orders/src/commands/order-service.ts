@@ -1,8 +1,10 @@
 /** Places and cancels orders, and returns pieces of them. */
+
 import type { Aggregates } from '@caudal/aggregates/types.ts';
 import { checkEtag, tellsOfOthers } from '@caudal/context/etag.ts';
 import { executeFor } from '@caudal/context/execute-for.ts';
 import { checkTexts } from '@caudal/context/texts.ts';
+import { assertDistinctProducts } from '@caudal/contract/distinct-products.ts';
 import type { CatalogServiceService, Product } from '@caudal/contract/gen/caudal/catalog/v1/catalog.ts';
 import type { CustomerQueryServiceService } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
 import {
@@ -72,7 +74,7 @@ export function orderService({ aggregates, catalog, customers, queries, ids, clo
     },
 
     async returnOrder({ orderId, etag, returnId: chosen, lines, reason, refund }, call) {
-      assertDistinct(lines);
+      assertDistinctProducts(lines);
       const returnId = chosen || (call.commandId ? derivedId(call.commandId.key, 'return') : ids());
       const viewed = tellsOfOthers(etag) ? await viewedEtag(orderId, call) : undefined;
       return executeFor(call, aggregates, {
@@ -116,7 +118,7 @@ export function orderService({ aggregates, catalog, customers, queries, ids, clo
   /** The lines at the catalogue's prices. Throws one error that names all lines that can't be sold. */
   async function priced(request: PlaceOrderRequest, call: Call): Promise<PricedLine[]> {
     const productIds = request.lines.map((line) => line.productId);
-    assertDistinct(request.lines);
+    assertDistinctProducts(request.lines);
     const { products } = await catalog.batchGetProducts({ productIds }, onBehalfOf(call));
     const byId = new Map(products.map((product) => [product.productId, product]));
     const violations: FieldViolation[] = [];
@@ -141,18 +143,6 @@ export function orderService({ aggregates, catalog, customers, queries, ids, clo
       });
     });
   }
-}
-
-/** Throws INVALID_ARGUMENT PRODUCT_TWICE if a product is in two lines. */
-function assertDistinct(lines: { productId: string }[]): void {
-  const productIds = lines.map(({ productId }) => productId);
-  const twice = productIds.findIndex((id, index) => productIds.indexOf(id) !== index);
-  if (twice < 0) return;
-  throw new CaudalError('INVALID_ARGUMENT', 'PRODUCT_TWICE', 'A product is in two lines of the request.', {
-    violations: [
-      { field: `lines[${twice}].product_id`, description: 'is in an earlier line already: add the quantities up' },
-    ],
-  });
 }
 
 /** Throws INVALID_ARGUMENT if one is below zero. */

@@ -1,4 +1,5 @@
 /** Splitting a shipment in the warehouse: pieces are moved to a new one, so the sum of all stays what was ordered. */
+import { assertDistinctProducts } from '@caudal/contract/distinct-products.ts';
 import type { ShipmentLine } from '@caudal/contract/gen/caudal/shipping/v1/shipping.ts';
 import { CaudalError, type FieldViolation, invalidField, refused } from '@caudal/kernel/errors.ts';
 import {
@@ -27,7 +28,7 @@ export function splitShipment(
   state: ShipmentState,
   { shipmentId, newShipmentId, lines }: { shipmentId: string; newShipmentId: string; lines: ShipmentLine[] },
 ): ShipmentEvent[] {
-  assertOnce(lines);
+  assertDistinctProducts(lines);
   const one = shipmentOf(state, shipmentId);
   const streamId = streamIdOf(shipmentId);
   if (streamIdOf(newShipmentId) !== streamId)
@@ -54,7 +55,7 @@ export function dispatchPart(
   state: ShipmentState,
   { lines, ...dispatch }: Dispatch & { lines: ShipmentLine[] },
 ): ShipmentEvent[] {
-  assertOnce(lines);
+  assertDistinctProducts(lines);
   const { shipmentId } = dispatch;
   const one = shipmentOf(state, shipmentId);
   if (wasDispatchedSo(one, dispatch) && areSame(one.lines, lines)) return [];
@@ -87,22 +88,6 @@ function splitEvent({ created, shipments }: ShipmentState, split: Split): Shipme
     );
   const { orderId, customerId, country } = created!;
   return { $case: 'split', value: { orderId, customerId, country, ...split } };
-}
-
-/** Throws INVALID_ARGUMENT PRODUCT_TWICE. */
-function assertOnce(lines: ShipmentLine[]): void {
-  const seen = new Set<string>();
-  const violations = lines.flatMap(({ productId }, index): FieldViolation[] => {
-    if (!seen.has(productId)) {
-      seen.add(productId);
-      return [];
-    }
-    return [
-      { field: `lines[${index}].product_id`, description: 'is in an earlier line already: add the quantities up' },
-    ];
-  });
-  if (violations.length > 0)
-    throw new CaudalError('INVALID_ARGUMENT', 'PRODUCT_TWICE', 'A product is in two lines.', { violations });
 }
 
 /** What is left of the shipment without these lines. Throws FAILED_PRECONDITION NOT_IN_SHIPMENT if it has fewer pieces. */
