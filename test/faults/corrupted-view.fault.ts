@@ -15,13 +15,17 @@ import { deliver, newCustomer, newProduct, orderAt, orderConfirmed, placeOrder, 
 import { runCaudal } from './run-caudal.ts';
 import { type Documents, inElasticsearch, inMongodb, inPostgres } from './view-tampering.ts';
 
+/** A view as the running system has it: `order-details.v3`. */
+interface Listed {
+  view: string;
+  context: string;
+}
+
 /** Passes the documents of a generation of a view to `work`. */
-type Reach = <T>(view: View, generation: number, work: (documents: Documents) => Promise<T>) => Promise<T>;
+type Reach = <T>(listed: Listed, generation: number, work: (documents: Documents) => Promise<T>) => Promise<T>;
 
 interface View {
   name: string;
-  version: number;
-  context: string;
   /** Changes the content of a document. */
   change(view: Json): Json;
 }
@@ -29,17 +33,13 @@ interface View {
 const views: Record<'documents' | 'history' | 'search', View> = {
   documents: {
     name: 'order-details',
-    version: 2,
-    context: 'orders',
     change: (view) => ({ ...view, status: 'ORDER_STATUS_REJECTED' }),
   },
   history: {
     name: 'wallet-transactions',
-    version: 1,
-    context: 'payments',
     change: (view) => ({ ...view, amount: { ...view.amount, minorUnits: '1000000' } }),
   },
-  search: { name: 'product-search', version: 2, context: 'catalog', change: (view) => ({ ...view, price: pounds(1) }) },
+  search: { name: 'product-search', change: (view) => ({ ...view, price: pounds(1) }) },
 };
 
 /** Documents in every view: six orders of three products by three customers, some of them delivered. */
@@ -65,15 +65,27 @@ function describeCorruption(get: () => { system: System; settings: Record<string
   const it = systemTest(() => get().system);
   let world: Awaited<ReturnType<typeof makeWorld>>;
   let logs: SystemLogs;
+  let listed: Listed[];
 
   beforeAll(async () => {
     world = await makeWorld(get().system);
+    const { stdout } = await caudal('views', 'list', '--json');
+    listed = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
     logs = openLogs(get().system);
     await logs.settledHeads();
   }, 60_000);
   afterAll(() => logs?.close());
 
   const caudal = (...args: string[]) => runCaudal(get().settings, ...args);
+
+  const documentsOf: <T>(view: View, generation: number, work: (documents: Documents) => Promise<T>) => Promise<T> = (
+    { name },
+    generation,
+    work,
+  ) => get().reach(listed.find(({ view }) => view.startsWith(`${name}.v`))!, generation, work);
 
   async function verify(view: View): Promise<{ code: number | string; found: string[] }> {
     const { code, stdout, stderr } = await caudal('verify', view.name, '--json');
@@ -117,7 +129,7 @@ function describeCorruption(get: () => { system: System; settings: Record<string
 
   /** Changes one document, deletes one, adds one. Returns what verify should find. */
   const tamper = (view: View): Promise<string[]> =>
-    get().reach(view, 1, async (documents) => {
+    documentsOf(view, 1, async (documents) => {
       // In a history: entries only. The ids of its cursors are names of streams.
       const ids = (await documents.ids()).filter((id) => !id.includes('/')).sort();
       const [changed, removed, copied] = ids as [string, string, string];
@@ -157,7 +169,7 @@ function describeCorruption(get: () => { system: System; settings: Record<string
 
   it('verify reports it in words too, and changes nothing', async () => {
     const view = views.search;
-    const [changed] = await get().reach(view, 2, async (documents) => {
+    const [changed] = await documentsOf(view, 2, async (documents) => {
       const ids = (await documents.ids()).sort();
       await documents.change(ids[0]!, view.change);
       return ids;
@@ -184,9 +196,9 @@ describeWith(
     describeCorruption(() => ({
       system,
       settings: system.stores!.env,
-      reach(view, generation, work) {
-        const reach = view === views.search ? inElasticsearch : inMongodb;
-        return reach(system.stores!.namespace, `${view.name}.v${view.version}.${generation}`, work);
+      reach({ view }, generation, work) {
+        const reach = view.startsWith('product-search.') ? inElasticsearch : inMongodb;
+        return reach(system.stores!.namespace, `${view}.${generation}`, work);
       },
     }));
   },
@@ -212,7 +224,7 @@ describe('corrupted views in the embedded PostgreSQL', () => {
   describeCorruption(() => ({
     system,
     settings: { CAUDAL_DATA_DIR: directory },
-    reach: (view, generation, work) =>
-      inPostgres(url(), { schema: view.context, name: `${view.name}.v${view.version}.${generation}` }, work),
+    reach: ({ view, context }, generation, work) =>
+      inPostgres(url(), { schema: context, name: `${view}.${generation}` }, work),
   }));
 });
