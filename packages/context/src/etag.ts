@@ -1,9 +1,10 @@
 /**
  * ETags of resources: the version of the resource's own stream, `7`. If other streams tell of the resource too, as payment and
- * shipment tell of an order, a digest of their versions follows: `7-Qm5zX2bV`. It does not depend on how the view was built.
+ * shipment tell of an order, a digest of their versions follows: `7-Qm5zX2bV`. It does not depend on how the view was built. It is
+ * keyed, since the versions of other streams may be none of the caller's business: that of a product's stock counts its sales.
  */
-import { createHash } from 'node:crypto';
 import { CaudalError } from '@caudal/kernel/errors.ts';
+import { keyedDigest } from '@caudal/kernel/sealed-token.ts';
 import type { StoredView } from '@caudal/projections/types.ts';
 
 /** The ETag of a view whose resource is this stream. */
@@ -12,7 +13,7 @@ export function viewEtag({ streams }: StoredView<unknown>, stream: string): stri
   const versions = Object.entries(others);
   if (versions.length === 0) return String(own);
   const text = JSON.stringify(versions.sort(([a], [b]) => (a < b ? -1 : 1)));
-  return `${own}-${createHash('sha256').update(text).digest('base64url').slice(0, 8)}`;
+  return `${own}-${keyedDigest(text)}`;
 }
 
 /** The ETag of a resource after a command: `7`. */

@@ -29,7 +29,15 @@ export interface Call {
   wrote(stream: string, version: number, epoch?: number): void;
   /** Records that a part of the answer was read this long ago. The answer carries the age of its oldest part. */
   remembered(ageMs: number): void;
-  /** Checks that the caller may use resources of this owner. Throws PERMISSION_DENIED if not. */
+  /**
+   * Names work that this read has saved, and a read of a resource that does not exist would not have. It is done if the caller then
+   * turns out to have no right to the resource, so that the time of the refusal does not tell that there is one.
+   */
+  balance?(work: () => Promise<unknown>): void;
+  /**
+   * Checks that the caller may use resources of this owner. Throws PERMISSION_DENIED if not; where the owner is stored in the
+   * resource, the caller gets the same answer as for one that does not exist.
+   */
   authorize(owner: string | undefined): void;
 }
 

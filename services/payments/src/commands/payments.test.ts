@@ -320,7 +320,7 @@ describe('a payment, from request to end, on the sandbox gateway', () => {
 
   test.each([
     ['too little money', wallet, 101n, 'INSUFFICIENT_FUNDS'],
-    ["another customer's wallet", { $case: 'walletId', value: 'w2' } as Method, 1n, 'WALLET_NOT_OWNED'],
+    ["another customer's wallet", { $case: 'walletId', value: 'w2' } as Method, 1n, 'WALLET_NOT_FOUND'],
     ['no such wallet', { $case: 'walletId', value: 'w9' } as Method, 1n, 'WALLET_NOT_FOUND'],
     ['a card that is declined', card('tok_insufficient'), 50n, 'INSUFFICIENT_FUNDS'],
   ])('%s: it fails with the reason', async (_, method, minorUnits, reason) => {

@@ -4,7 +4,7 @@
  * then, since the payment may be recorded as failed already.
  */
 import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
-import { refused } from '@caudal/kernel/errors.ts';
+import { notFound, refused } from '@caudal/kernel/errors.ts';
 import { refundClaim, rememberedUntil, type WalletContext, type WalletOutcome } from './claims.ts';
 import { amountFor, type WalletEvent, type WalletState, whyNotSpendable } from './wallet.ts';
 
@@ -18,14 +18,13 @@ export interface Debit {
 
 /**
  * Takes a payment's money, or records a refusal; `debitOutcome` returns which. Thrown are only refusals that can never
- * change: those of `amountFor`; FAILED_PRECONDITION WALLET_NOT_OWNED, PAYMENT_MISMATCH (another amount than before).
+ * change: NOT_FOUND, also for a wallet of another owner, whose existence is none of the payer's business; those of `amountFor`;
+ * FAILED_PRECONDITION PAYMENT_MISMATCH (another amount than before).
  */
 export function debit(state: WalletState, { now, claim }: WalletContext, input: Debit): WalletEvent[] {
   const { paymentId, customerId } = input;
+  if (customerId !== state.customerId) throw notFound('wallet', input.walletId);
   const amount = amountFor(state, input.walletId, input.amount);
-  if (customerId !== state.customerId) {
-    throw refused('WALLET_NOT_OWNED', `The wallet "${input.walletId}" is not the payer's.`);
-  }
   const known = claim(paymentId);
   if (known) {
     if (known.how !== 'barred' && known.amount !== amount) {
