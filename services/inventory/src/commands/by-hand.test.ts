@@ -60,6 +60,7 @@ describe.each([
     expect(await stock()).toEqual({ onHand: 7n, reserved: 3n, open: ['X.1~'] });
     expect(await api.commitReservation(about('X.1', three), shop())).toMatchObject({ reservationId: 'X.1' });
     expect(await stock()).toEqual({ onHand: 4n, reserved: 0n, open: [] });
+    // Its own, although the order's is out, too.
     await api.returnStock(about('X.1', lines(1n, 1n)), shop('return'));
     await api.releaseReservation({ ...releasing('X.1', three), committed: true }, order());
     expect(await stock()).toMatchObject({ onHand: 8n });
@@ -88,31 +89,48 @@ describe.each([
       expect((await refusalOf(api.reserveStock(reserving(name, lines(1n, 1n)), shop()))).reason).toBe('RESERVATION_BARRED');
   });
 
-  test("the staff returns and releases what an order holds, by the order's reservation", async () => {
+  test("a return by hand reaches an order's pieces, a release or a commit does not", async () => {
     await api.reserveStock(reserving('X.1', three), order());
+    expect((await refusalOf(api.commitReservation(about('X.1', three), shop()))).reason).toBe('RESERVATION_LOST');
+    expect(await stock()).toEqual({ onHand: 10n, reserved: 3n, open: ['X.1'] });
     await api.commitReservation(about('X.1', three), order());
-    await api.returnStock(about('X.1', lines(1n, 1n)), shop('return'));
-    expect(await stock()).toMatchObject({ onHand: 8n });
-    await api.reserveStock(reserving('X.2', three), order());
-    await api.releaseReservation(releasing('X.2', three), shop());
-    expect(await stock()).toMatchObject({ onHand: 8n, reserved: 0n });
-    expect((await refusalOf(api.commitReservation(about('X.2', three), order()))).reason).toBe('RESERVATION_LOST');
+    // As a shop does whose own reserve was refused, or whose answer was lost.
+    const all = lines(10n, 10n);
+    expect((await refusalOf(api.reserveStock(reserving('X.1', all), shop()))).reason).toMatch(/BARRED|INSUFFICIENT/);
+    await api.releaseReservation(releasing('X.1', all), shop());
+    expect(await stock()).toMatchObject({ onHand: 7n });
+    await api.reserveStock(reserving('Y.1', lines(1n, 1n)), order());
+    await api.commitReservation(about('Y.1', lines(1n, 1n)), order());
+    for (const requestId of ['x', 'x']) await api.returnStock(about('Y.1', lines(1n, 1n)), shop(requestId));
+    expect(await stock()).toMatchObject({ onHand: 7n });
   });
 
-  test('one that a process of 0.2 made by hand, under its name, is found and ended', async () => {
-    // As 0.2: the name as it was given.
-    await api.reserveStock(reserving('X.1', three), order());
+  test("what a shop did is forgotten one day: its late release or commit does not touch an order's", async () => {
+    await api.reserveStock(reserving('X.1', three), shop());
     await api.commitReservation(about('X.1', three), shop());
-    expect(await stock()).toEqual({ onHand: 7n, reserved: 0n, open: [] });
+    now = new Date(start.getTime() + 9 * 86_400_000);
+    ({ api, aggregates } = restart(most));
+    await api.reserveStock(reserving('X.1', three), order());
+    await api.commitReservation(about('X.1', three), order());
     await api.releaseReservation(releasing('X.1', three), shop());
+    expect((await refusalOf(api.commitReservation(about('X.1', three), shop()))).reason).toBe('RESERVATION_LOST');
+    expect(await stock()).toMatchObject({ onHand: 4n, reserved: 0n });
+  });
+
+  test('without authentication all names are kept as given, however the saga is wired', async () => {
+    const developer = { ...testCall(), caller: { subject: 'dev', permissions: new Set(['*']) } };
+    await api.reserveStock(reserving('X.1', three), developer);
+    await api.commitReservation(about('X.1', three), order());
+    await api.putBack({ ...about('X.1', lines(1n, 1n)), out: three }, testCall({ requestId: 'back' }));
+    await api.releaseReservation({ ...releasing('X.1', three), committed: true }, developer);
     expect(await stock()).toEqual({ onHand: 10n, reserved: 0n, open: [] });
   });
 
   test('names that no order has are kept as they are, also by 0.2', async () => {
-    for (const name of ['X', 'X.10', 'X.1.a', 'cart-1', 'X.'])
+    for (const name of ['X', 'X.0', 'X.10', 'X.1.a', 'cart-1', 'X.'])
       expect((await api.reserveStock(reserving(name, lines(1n, 1n)), shop())).reservationId).toBe(name);
     const { state } = await aggregates.load(stockDecider, 'A');
-    for (const name of ['X', 'X.10', 'X.1.a', 'cart-1', 'X.']) expect(openReservation(state, name)).toBeDefined();
+    for (const name of ['X', 'X.0', 'X.10', 'X.1.a', 'cart-1', 'X.']) expect(openReservation(state, name)).toBeDefined();
   });
 
   test('it expires like any other', async () => {

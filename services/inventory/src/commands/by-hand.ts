@@ -1,6 +1,7 @@
 /**
- * Reservations by hand live in a space of their own where their names could be those of orders: `o1.1` is kept as `o1.1~`, which no
- * caller can write. So no order takes over what a shop holds under such a name, nor the other way round. See docs/ids.md.
+ * Reservations by hand are kept under names of their own where their names could be those of orders: `o1.1` is kept as `o1.1~`, which
+ * no caller can write. So an order never takes over, commits or ends what a shop holds under such a name, nor the other way round. Only a
+ * return by hand reaches an order's pieces. See docs/ids.md.
  */
 import { assertDistinctProducts } from '@caudal/contract/distinct-products.ts';
 import type { Reservation, ReservationLine } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
@@ -17,16 +18,17 @@ interface About {
   lines: ReservationLine[];
 }
 
-/** The order's saga names its reservations by the order's id and a number of one digit. */
-const likeAnOrders = /\.\d$/;
-const ofOrders = ({ subject }: Caller) => subject === 'service:orders';
+/** The order's saga names its reservations by the order's id and a number from 1 to 3; more digits are left for later. */
+const likeAnOrders = /\.[1-9]$/;
+/** Without authentication a saga in a process of its own can't be told from others: then all names are kept as they are given. */
+const ofOrders = ({ subject, permissions }: Caller) => subject === 'service:orders' || permissions.has('*');
 
 /** The name under which a reservation that is made by hand is kept. */
 export function nameByHand(reservationId: string): string {
   return likeAnOrders.test(reservationId) ? `${reservationId}~` : reservationId;
 }
 
-/** Which of the two spaces a name is known in. */
+/** Under which of the two names something is known. */
 class Looked extends CaudalError {
   readonly known: { byHand: boolean; asGiven: boolean };
   constructor(known: { byHand: boolean; asGiven: boolean }) {
@@ -36,10 +38,10 @@ class Looked extends CaudalError {
 }
 
 /**
- * The name under which a reservation is kept that a caller names: the one made by hand; else, if the stock knows it, the order's, which the
- * staff may end or return; else the one that would be made by hand. Errors: those of the log; INVALID_ARGUMENT PRODUCT_TWICE.
+ * The name of the reservation that a return by hand is about: the one made by hand, if the stock knows it; else the order's, whose pieces
+ * the staff may return. Errors: those of the log; INVALID_ARGUMENT PRODUCT_TWICE.
  */
-export function nameOfKnown(dependencies: InventoryDependencies) {
+export function nameOfReturned(dependencies: InventoryDependencies) {
   return async ({ reservationId, lines }: About, { origin, signal }: Call): Promise<string> => {
     const byHand = nameByHand(reservationId);
     if (byHand === reservationId) return reservationId;
@@ -72,7 +74,7 @@ export function nameOfKnown(dependencies: InventoryDependencies) {
  */
 export function byHand<R extends About>(
   handler: (request: R, call: Call) => Promise<Reservation>,
-  nameOf: (request: R, call: Call) => Promise<string>,
+  nameOf: (request: R, call: Call) => string | Promise<string> = (request) => nameByHand(request.reservationId),
 ): (request: R, call: Call) => Promise<Reservation> {
   return async (request, call) => {
     const { reservationId } = request;

@@ -53,14 +53,14 @@ export function debitOutcome(known: WalletOutcome | undefined): string {
 
 /**
  * Undoes a debit that may have been taken or not: gives the money back, or bars the debit if it has not arrived yet.
- * Must be used within 30 days of the debit. A wallet that does not exist has taken nothing.
+ * Must be used within 30 days of the debit. A wallet that does not exist, or is not the payer's, has taken nothing and never will.
  */
 export function undoDebit(
   state: WalletState,
   { now, lookUp }: WalletContext,
-  { paymentId }: { paymentId: string },
+  { paymentId, customerId = state.customerId }: Pick<Debit, 'paymentId'> & Partial<Pick<Debit, 'customerId'>>,
 ): WalletEvent[] {
-  if (state.walletId === '') return [];
+  if (state.walletId === '' || customerId !== state.customerId) return [];
   const known = lookUp(paymentId);
   if (!known) return [{ $case: 'debitBarred', value: { paymentId, until: rememberedUntil(now) } }];
   return known.how === 'taken' ? [credited(state, paymentId, known.amount)] : [];
