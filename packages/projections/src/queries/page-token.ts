@@ -63,15 +63,10 @@ function checkQuery(print: string, order: unknown, shape: Shape): void {
   if (order === undefined && shape.order !== undefined) throw expiredToken();
   if (order !== undefined && (typeof order !== 'string' || !/^[a-z_ ,]{1,100}$/.test(order))) throw noToken();
   if (order !== shape.order && order !== undefined && shape.order !== undefined)
-    throw invalidField(
-      'page_token',
+    throw invalidToken(
       `is of a list in the order "${order}", not "${shape.order}": leave order_by as it was for the first page`,
     );
-  if (!same)
-    throw invalidField(
-      'page_token',
-      'belongs to another query: leave the other fields as they were for the first page',
-    );
+  if (!same) throw invalidToken('belongs to another query: leave the other fields as they were for the first page');
 }
 
 /** The error for a token that is too old: of a generation that is gone, or of an order that the list had before. */
@@ -80,9 +75,10 @@ export function expiredToken(): CaudalError {
   return invalidField('page_token', fix, 'PAGE_TOKEN_EXPIRED');
 }
 
+const invalidToken = (fix: string) => invalidField('page_token', fix, 'INVALID_REQUEST');
+
 function noToken(): CaudalError {
-  return invalidField(
-    'page_token',
+  return invalidToken(
     'was not issued by this method, or its key has been replaced: leave it out to start from the first page',
   );
 }
