@@ -33,8 +33,8 @@ const sourceOf = (url: string) =>
 /** Not of host and port: processes may reach the database in different ways. */
 function derivedKey(url: string): TokenKeys[0] {
   const { username, password, pathname } = new URL(url);
-  const text = JSON.stringify([username, pathname].map(decodeURIComponent));
-  return { id: 'derived', key: createHmac('sha256', decodeURIComponent(password)).update(`caudal tokens ${text}`).digest() };
+  const of = JSON.stringify(['caudal tokens', username, pathname]);
+  return { id: 'derived', key: createHmac('sha256', password).update(of).digest() };
 }
 
 /** The key in the data directory, which is made if it is missing. Processes that make it at the same moment agree on one. */

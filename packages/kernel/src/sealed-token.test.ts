@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { keyedDigest, openToken, parseTokenKeys, sealToken, setTokenKeys, type TokenKey } from './sealed-token.ts';
 
 const keyOf = (id: string): TokenKey => ({ id, key: randomBytes(32) });

@@ -36,7 +36,10 @@ export function walletService({ aggregates, ids, shareLog }: WalletServiceDepend
         toWalletId,
         amount: amount!,
         reference,
-        discreet: !mayUseAll(call),
+        // Asked only if the receiver can't take it.
+        get discreet() {
+          return !mayUseAll(call);
+        },
       };
       if (fromWalletId !== toWalletId && shareLog(fromWalletId, toWalletId)) return transferWithin(transfer, call);
       const { state: receiver } = await aggregates.load(walletDecider, toWalletId);

@@ -65,21 +65,22 @@ export function transferAtOnce(
 
 export interface Discretion {
   /** The sender may know nothing of wallets of other owners: not why the receiver can't take the money, only that it can't. */
-  discreet?: boolean;
+  readonly discreet?: boolean;
 }
 
 /**
  * The amount, if the receiver can take it now. Refused: as by `amountFor`; FAILED_PRECONDITION WALLET_FROZEN, BALANCE_TOO_HIGH, which
  * name the receiver. A sender who may not know of it gets RECEIVER_UNAVAILABLE for all of these.
  */
-export function assertReceivable(state: WalletState, { toWalletId, amount, discreet }: Transfer & Discretion): bigint {
+export function assertReceivable(state: WalletState, transfer: Transfer & Discretion): bigint {
+  const { toWalletId, amount } = transfer;
   try {
     const minorUnits = amountFor(state, toWalletId, amount);
     const refusal = whyNotReceivable(state, minorUnits, { metadata: { wallet: toWalletId } });
     if (refusal) throw refusal;
     return minorUnits;
   } catch (cause) {
-    if (!discreet || !(cause instanceof CaudalError)) throw cause;
+    if (!(cause instanceof CaudalError) || !transfer.discreet) throw cause;
     const message = `The wallet "${toWalletId}" can't take this transfer: it is missing, of another currency, frozen, or full.`;
     throw refused('RECEIVER_UNAVAILABLE', message, { cause });
   }

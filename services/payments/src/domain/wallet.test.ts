@@ -199,6 +199,11 @@ describe('payments from a wallet', () => {
       .gives([]);
     after(created, debitRefused(30n, 'INSUFFICIENT_FUNDS')).when(undoing).gives([]);
     after().when(undoing).gives([]);
+    // A wallet of another owner than the payer has taken nothing, and is not written to.
+    const ofOther: Decide = (state, context) => undoDebit(state, context, { paymentId: 'p1', customerId: 'c2' });
+    after(...rich)
+      .when(ofOther)
+      .gives([]);
     for (const undone of [[debitBarred], [debited(30n, 70n), credited(30n, 100n)]]) {
       after(...rich, ...undone)
         .when(debiting())
