@@ -267,11 +267,14 @@ function steps({
 
     async 'undo-payment'(state, context) {
       const { orderId } = state.order!;
-      const { status } = await payments.undoPayment(
-        { requestId: '', paymentId: orderId, reason: state.undo!.reason },
-        options(context),
-      );
       const requested: FulfilmentEvent = { $case: 'paymentUndoRequested', value: {} };
+      const request = { requestId: '', paymentId: orderId, orderId, reason: state.undo!.reason };
+      const answer = await payments.undoPayment(request, options(context)).catch((error: unknown) => {
+        // Another service's payment has this id: the order has none.
+        if (isCode(error, 'NOT_FOUND')) return { status: PaymentStatus.PAYMENT_STATUS_VOIDED };
+        throw error;
+      });
+      const { status } = answer;
       const undone =
         status === PaymentStatus.PAYMENT_STATUS_VOIDED ||
         status === PaymentStatus.PAYMENT_STATUS_REFUNDED ||
