@@ -188,7 +188,9 @@ describe('commands that name resources of others', () => {
     for (const answer of answers) expect(answer.body).toEqual({ ...answers[0].body });
     // Capitals count, and a name with a dot is another one.
     for (const id of [orderId.toUpperCase(), `${orderId}.1`, `${orderId}.`, `${orderId}.1.1`])
-      expect((await buyer.send('PlaceOrder', { ...orderOf({ customerId: mine, productId }), orderId: id })).status).toBeLessThan(300);
+      expect(
+        (await buyer.send('PlaceOrder', { ...orderOf({ customerId: mine, productId }), orderId: id })).status,
+      ).toBeLessThan(300);
   });
 
   it('a wallet under an id that is taken', async () => {
@@ -235,11 +237,21 @@ describe('commands that name resources of others', () => {
     const buyer = system.api.as(await system.token({ subject: mine, permissions: ['payments.wallets.transfer'] }));
     const answers = [];
     for (const toWalletId of [euro, frozen, 'no-such-wallet'])
-      answers.push(seen(await buyer.send('Transfer', { walletId: mine, toWalletId, amount: pounds(1), reference: 'x' }), toWalletId));
+      answers.push(
+        seen(
+          await buyer.send('Transfer', { walletId: mine, toWalletId, amount: pounds(1), reference: 'x' }),
+          toWalletId,
+        ),
+      );
     expect(answers[0]).toMatchObject({ status: 400, body: { reason: 'RECEIVER_UNAVAILABLE' } });
     for (const answer of answers) expect(answer.body).toEqual(answers[0].body);
     // Who may use all wallets learns why.
-    const detailed = await system.api.send('Transfer', { walletId: mine, toWalletId: frozen, amount: pounds(1), reference: 'x' });
+    const detailed = await system.api.send('Transfer', {
+      walletId: mine,
+      toWalletId: frozen,
+      amount: pounds(1),
+      reference: 'x',
+    });
     expect(detailed.body.reason).toBe('WALLET_FROZEN');
     // A sender who may not transfer learns that, and nothing of the receiver.
     const poor = await newCustomer(system.api, 0);
@@ -304,7 +316,7 @@ const lists = publicMethods.filter((method) => hasField(method, 'page_token'));
 describe.each(named(lists))('%s: a page token that was not sealed here is refused', (name, method) => {
   const base64 = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
   const far = ['+275760-09-13T00:00:00.000Z', '-000001-01-01T00:00:00.000Z', '0000-01-01T00:00:00.000Z', 'x', '', null];
-  const texts = ['\u0000', 'a\u0000b', '\ud800', '\u202e', 'x'.repeat(2_000), '', { $gt: '' }, ['x'], 1e400, -1, true];
+  const texts = ['\u0000', 'a\u0000b', '\ud800', '\u202e', 'x'.repeat(2_000), '', { $gt: '' }, ['x'], 1e308, -1, true];
   const values = [...far, ...texts];
   const made = [
     ...['x', '!', '\u0000', 'A'.repeat(4_000), 'W10', 'e30', 'bnVsbA', '%00', ' ', 'ł', '..', '-', '_'],
@@ -326,7 +338,11 @@ describe.each(named(lists))('%s: a page token that was not sealed here is refuse
       expect([pageToken, reply.status, reply.body.violations?.[0]?.field]).toEqual([pageToken, 400, 'page_token']);
       const bytes = jsonToBytes(method.request, { ...request, pageToken: pageToken.toWellFormed() });
       const error = await grpc.refusal(method.path, bytes, staff);
-      expect([pageToken, error?.code, error?.violations[0]?.field]).toEqual([pageToken, 'INVALID_ARGUMENT', 'page_token']);
+      expect([pageToken, error?.code, error?.violations[0]?.field]).toEqual([
+        pageToken,
+        'INVALID_ARGUMENT',
+        'page_token',
+      ]);
     }
   });
 });
@@ -356,7 +372,12 @@ describe('tokens', () => {
     }
     for (const [name, request] of refusals) {
       const reply = await system.api.send(name, request);
-      expect([name, request, reply.status, reply.body.violations?.[0]?.field]).toEqual([name, request, 400, 'page_token']);
+      expect([name, request, reply.status, reply.body.violations?.[0]?.field]).toEqual([
+        name,
+        request,
+        400,
+        'page_token',
+      ]);
     }
     expect(bytes.toString('latin1')).not.toContain(walletId);
   });
@@ -364,7 +385,12 @@ describe('tokens', () => {
   it('a consistency token that was made up makes no query wait, and tells no version', async () => {
     const forged = (...pairs: unknown[]) => Buffer.from(JSON.stringify(pairs)).toString('base64url');
     const order = `orders.order/${known.order_id}`;
-    const ways = [[order, 2 ** 31 - 1], [order, 1_000, 5], ['orders.order/none', 3], ['payments.wallet/none', 1]];
+    const ways = [
+      [order, 2 ** 31 - 1],
+      [order, 1_000, 5],
+      ['orders.order/none', 3],
+      ['payments.wallet/none', 1],
+    ];
     const replies = [];
     for (const pair of ways) {
       const since = performance.now();
@@ -388,7 +414,10 @@ describe('tokens', () => {
   it("a product's etag does not tell the version of its stock", async () => {
     const { etag } = (await system.api.call('GetProduct', { productId })).body;
     const digest = (version: number) =>
-      createHash('sha256').update(JSON.stringify([[`inventory.stock/${productId}`, version]])).digest('base64url').slice(0, 8);
+      createHash('sha256')
+        .update(JSON.stringify([[`inventory.stock/${productId}`, version]]))
+        .digest('base64url')
+        .slice(0, 8);
     const tried = Array.from({ length: 2_000 }, (_, version) => digest(version));
     expect(tried).not.toContain(etag.split('-')[1]);
   });

@@ -27,7 +27,7 @@ export async function useTokenKeys(values: Values): Promise<void> {
 
 const sourceOf = (url: string) =>
   new URL(url).password
-    ? "the password in DATABASE_URL, so it changes with the password, and must be the same in all processes"
+    ? 'the password in DATABASE_URL, so it changes with the password, and must be the same in all processes'
     : 'DATABASE_URL, which has no password: whoever knows its user and database can make tokens';
 
 /** Not of host and port: processes may reach the database in different ways. */

@@ -98,6 +98,8 @@ describe('parseTokenKeys', () => {
     [`a:${base64},b:${base64}`, '"a" and "b" are one key'],
   ])('%s', (text, message) => {
     expect(() => parseTokenKeys(text)).toThrow(message);
-    expect(() => parseTokenKeys(text)).toThrow(expect.not.objectContaining({ message: expect.stringContaining(base64) }));
+    expect(() => parseTokenKeys(text)).toThrow(
+      expect.not.objectContaining({ message: expect.stringContaining(base64) }),
+    );
   });
 });

@@ -7,7 +7,14 @@
  * One key may seal 2^32 tokens (NIST SP 800-38D, 8.3, for random nonces), so each day has a key of its own, derived from the
  * installation's.
  */
-import { createCipheriv, createDecipheriv, createHmac, randomBytes, randomFillSync, timingSafeEqual } from 'node:crypto';
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHmac,
+  randomBytes,
+  randomFillSync,
+  timingSafeEqual,
+} from 'node:crypto';
 
 /** What a token is for. */
 export type TokenUse = 'consistency' | 'page';
@@ -143,7 +150,8 @@ export function parseTokenKeys(text: string): TokenKeys {
   });
   keys.forEach(({ id, key }, index) => {
     const other = keys.slice(0, index).find((before) => before.id === id || before.key.equals(key));
-    if (other) throw new Error(other.id === id ? `key "${id}" is given twice` : `"${other.id}" and "${id}" are one key`);
+    if (other)
+      throw new Error(other.id === id ? `key "${id}" is given twice` : `"${other.id}" and "${id}" are one key`);
   });
   return keys as TokenKeys;
 }

@@ -124,7 +124,10 @@ describe('the consistency token', () => {
   });
 
   test('is written so that version 0.2 takes it for streams that it has no view of', () => {
-    const written = Array.from({ length: 50 }, (_, n) => ({ stream: `inventory.stock/${'x'.repeat(30)}${n}`, version: 1 }));
+    const written = Array.from({ length: 50 }, (_, n) => ({
+      stream: `inventory.stock/${'x'.repeat(30)}${n}`,
+      version: 1,
+    }));
     const outer: unknown = JSON.parse(Buffer.from(encodeConsistency(written)!, 'base64url').toString());
     // The rules of 0.2.
     expect((outer as unknown[]).length).toBeLessThanOrEqual(50);

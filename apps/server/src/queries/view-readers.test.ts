@@ -135,7 +135,9 @@ describe('a view reader', () => {
       for (const work of balances.splice(0)) await work();
       return state.loads.length - before;
     };
-    expect([await loadsOf('o1'), await loadsOf('o1'), await loadsOf('none'), await loadsOf('none')]).toEqual([1, 1, 1, 1]);
+    expect([await loadsOf('o1'), await loadsOf('o1'), await loadsOf('none'), await loadsOf('none')]).toEqual([
+      1, 1, 1, 1,
+    ]);
   });
 
   test('concurrent reads share one load', async () => {

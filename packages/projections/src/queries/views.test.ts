@@ -134,7 +134,11 @@ describe('page tokens', () => {
   test('are as short as the contract demands, with the longest keys', () => {
     const long = 'ü'.repeat(500);
     const longest = { generation: 10 ** 6, keys: [true, long, long], id: 'x'.repeat(400) };
-    const made = encodeToken(longest, { ...shape, types: ['boolean', 'keyword', 'keyword'], order: 'create_time desc' });
+    const made = encodeToken(longest, {
+      ...shape,
+      types: ['boolean', 'keyword', 'keyword'],
+      order: 'create_time desc',
+    });
     expect(made.length).toBeLessThanOrEqual(4_000);
   });
 

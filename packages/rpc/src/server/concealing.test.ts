@@ -105,7 +105,10 @@ describe('the answer is the same', () => {
     await errorsFor('bob');
     expect(done).toEqual(Array(4).fill('o-9'));
     await errorsFor('alice');
-    await errorsFor('staff', permissions.map((name) => `${name}:any`));
+    await errorsFor(
+      'staff',
+      permissions.map((name) => `${name}:any`),
+    );
     expect(done).toHaveLength(4);
     // A store that is away is away for a missing resource, too.
     handle = async (_, call) => {

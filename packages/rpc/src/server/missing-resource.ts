@@ -14,7 +14,9 @@ export function missingResource({ path, http, request }: MethodContract): Missin
   const inPath = /\{(\w+)\}/.exec(http[0]?.template ?? '')?.[1];
   const field = request.fields.find(({ name }) => (inPath ? name === inPath : /(?<!^request)_id$/.test(name)));
   if (!field?.name.endsWith('_id'))
-    throw new Error(`${path} has owner_in_resource, and no id in its path that names the resource, such as {order_id}.`);
+    throw new Error(
+      `${path} has owner_in_resource, and no id in its path that names the resource, such as {order_id}.`,
+    );
   const kind = field.name.slice(0, -'_id'.length);
   const property = propertyOf(field);
   return (asked, cause) => {

@@ -198,8 +198,7 @@ export function createPipeline(limits: Limits, { forwarder, epochOf = () => 0 }:
             return timer.signal;
           },
           consistency:
-            incoming.consistency ??
-            decodeConsistency(incoming.header(headerNames.consistency), contract.noSideEffects),
+            incoming.consistency ?? decodeConsistency(incoming.header(headerNames.consistency), contract.noSideEffects),
           wrote(stream, version, epoch = epochOf(stream)) {
             const known = written.get(stream);
             // Of a stream that does not exist there is nothing to wait for.

@@ -51,22 +51,25 @@ describe.each([
     ({ api, aggregates } = restart(most));
   });
 
-  test.each(['shop first', 'order first'])('a shop and an order reserve under one name, %s: both hold their own', async (who) => {
-    const both = [shop, order];
-    for (const call of who === 'shop first' ? both : both.toReversed())
-      expect((await api.reserveStock(reserving('X.1', three), call())).reservationId).toBe('X.1');
-    expect(await stock()).toEqual({ onHand: 10n, reserved: 6n, open: ['X.1', 'X.1~'] });
-    await api.commitReservation(about('X.1', three), order());
-    expect(await stock()).toEqual({ onHand: 7n, reserved: 3n, open: ['X.1~'] });
-    expect(await api.commitReservation(about('X.1', three), shop())).toMatchObject({ reservationId: 'X.1' });
-    expect(await stock()).toEqual({ onHand: 4n, reserved: 0n, open: [] });
-    // Its own, although the order's is out, too.
-    await api.returnStock(about('X.1', lines(1n, 1n)), shop('return'));
-    await api.releaseReservation({ ...releasing('X.1', three), committed: true }, order());
-    expect(await stock()).toMatchObject({ onHand: 8n });
-    await api.releaseReservation(releasing('X.1', three), shop());
-    expect(await stock()).toMatchObject({ onHand: 10n, reserved: 0n });
-  });
+  test.each(['shop first', 'order first'])(
+    'a shop and an order reserve under one name, %s: both hold their own',
+    async (who) => {
+      const both = [shop, order];
+      for (const call of who === 'shop first' ? both : both.toReversed())
+        expect((await api.reserveStock(reserving('X.1', three), call())).reservationId).toBe('X.1');
+      expect(await stock()).toEqual({ onHand: 10n, reserved: 6n, open: ['X.1', 'X.1~'] });
+      await api.commitReservation(about('X.1', three), order());
+      expect(await stock()).toEqual({ onHand: 7n, reserved: 3n, open: ['X.1~'] });
+      expect(await api.commitReservation(about('X.1', three), shop())).toMatchObject({ reservationId: 'X.1' });
+      expect(await stock()).toEqual({ onHand: 4n, reserved: 0n, open: [] });
+      // Its own, although the order's is out, too.
+      await api.returnStock(about('X.1', lines(1n, 1n)), shop('return'));
+      await api.releaseReservation({ ...releasing('X.1', three), committed: true }, order());
+      expect(await stock()).toMatchObject({ onHand: 8n });
+      await api.releaseReservation(releasing('X.1', three), shop());
+      expect(await stock()).toMatchObject({ onHand: 10n, reserved: 0n });
+    },
+  );
 
   test('a repeat by hand is the same reservation, and each call answers with the name as given', async () => {
     for (const requestId of ['a', 'a', 'b'])
@@ -86,7 +89,9 @@ describe.each([
     for (const name of ['X.1', 'X.2']) await api.reserveStock(reserving(name, three), order());
     expect(await stock()).toMatchObject({ reserved: 6n });
     for (const name of ['X.1', 'X.2'])
-      expect((await refusalOf(api.reserveStock(reserving(name, lines(1n, 1n)), shop()))).reason).toBe('RESERVATION_BARRED');
+      expect((await refusalOf(api.reserveStock(reserving(name, lines(1n, 1n)), shop()))).reason).toBe(
+        'RESERVATION_BARRED',
+      );
   });
 
   test("a return by hand reaches an order's pieces, a release or a commit does not", async () => {
@@ -130,7 +135,8 @@ describe.each([
     for (const name of ['X', 'X.0', 'X.10', 'X.1.a', 'cart-1', 'X.'])
       expect((await api.reserveStock(reserving(name, lines(1n, 1n)), shop())).reservationId).toBe(name);
     const { state } = await aggregates.load(stockDecider, 'A');
-    for (const name of ['X', 'X.0', 'X.10', 'X.1.a', 'cart-1', 'X.']) expect(openReservation(state, name)).toBeDefined();
+    for (const name of ['X', 'X.0', 'X.10', 'X.1.a', 'cart-1', 'X.'])
+      expect(openReservation(state, name)).toBeDefined();
   });
 
   test('it expires like any other', async () => {
@@ -142,7 +148,12 @@ describe.each([
   });
 
   test('a request that is invalid is refused as such', async () => {
-    const twice = { ...about('X.1', [{ productId: 'A', quantity: 1n }, { productId: 'A', quantity: 1n }]) };
+    const twice = {
+      ...about('X.1', [
+        { productId: 'A', quantity: 1n },
+        { productId: 'A', quantity: 1n },
+      ]),
+    };
     expect((await refusalOf(api.commitReservation(twice, shop()))).reason).toBe('PRODUCT_TWICE');
   });
 });

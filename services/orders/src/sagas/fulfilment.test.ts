@@ -134,7 +134,7 @@ describe("a step of the order's saga", () => {
   });
 });
 
-test('events of a payment or shipment that only has an id like the order are not the order\'s', () => {
+test("events of a payment or shipment that only has an id like the order are not the order's", () => {
   const { observes } = fulfilmentSaga({} as FulfilmentDependencies);
   const sagaOf = (entity: string, event: object) =>
     observes

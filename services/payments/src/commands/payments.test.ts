@@ -176,7 +176,9 @@ describe.each([
     await wallets.freezeWallet({ requestId: '', walletId: 'w4', reason: '' }, testCall());
     const refuse = async (toWalletId: string, amount = gbp(1n)) =>
       (await refusalOf(wallets.transfer({ ...transfer, toWalletId, amount }, testCall({ subject: 'c1' })))).reason;
-    expect(await Promise.all(['w3', 'w4', 'w9'].map((to) => refuse(to)))).toEqual(Array(3).fill('RECEIVER_UNAVAILABLE'));
+    expect(await Promise.all(['w3', 'w4', 'w9'].map((to) => refuse(to)))).toEqual(
+      Array(3).fill('RECEIVER_UNAVAILABLE'),
+    );
     // Before that, what is wrong with the sender's own.
     for (const to of ['w2', 'w3', 'w4', 'w9']) expect(await refuse(to, gbp(101n))).toBe('INSUFFICIENT_FUNDS');
     expect(await balance('w1')).toBe(100n);

@@ -8,7 +8,13 @@ import { type Call, service } from '@caudal/rpc/types.ts';
 import type { WalletContext } from '../domain/claims.ts';
 import { type WalletEvent, type WalletState, walletDecider } from '../domain/wallet.ts';
 import { deposit, freeze, openWallet, unfreeze, withdraw } from '../domain/wallet-decisions.ts';
-import { assertReceivable, type Discretion, sendTransfer, type Transfer, transferAtOnce } from '../domain/wallet-transfers.ts';
+import {
+  assertReceivable,
+  type Discretion,
+  sendTransfer,
+  type Transfer,
+  transferAtOnce,
+} from '../domain/wallet-transfers.ts';
 import { walletMessage } from '../wallet-message.ts';
 
 export interface WalletServiceDependencies {
