@@ -107,7 +107,9 @@ describe.each(named(ownedMethods))('%s: a resource of another owner is like none
       ...(hasField(method, 'page_token') ? [{ fields: { pageToken: 'x' } }, { fields: { pageSize: 1 } }] : []),
       ...(hasField(method, 'at_time') ? [{ fields: { atTime: '2020-01-01T00:00:00Z' } }] : []),
       ...(hasField(method, 'request_id') ? [{ headers: { 'idempotency-key': 'again' } }] : []),
-      ...(method.noSideEffects && hasField(method, 'read_mask') ? [{ headers: { 'if-none-match': '"1"' } }] : []),
+      ...(method.response.fields.some(({ name: field }) => field === 'etag') && method.noSideEffects
+        ? [{ headers: { 'if-none-match': '"1"' } }]
+        : []),
     ];
     for (const { fields, ...options } of ways) {
       const answers: Json[] = [];

@@ -240,7 +240,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
         limit: 1,
       };
       const { nextPageToken } = await views.find(query);
-      const [print] = JSON.parse(Buffer.from(nextPageToken, 'base64url').toString());
+      const [print] = JSON.parse(openToken('page', nextPageToken)!);
       const odd = fc.constantFrom(
         '',
         '\0',
@@ -287,7 +287,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
           fc.oneof(valid, fc.tuple(long, time, text), fc.tuple(key, key, key), fc.array(key)),
           text,
           async (...content) => {
-            const pageToken = Buffer.from(JSON.stringify([print, ...content])).toString('base64url');
+            const pageToken = sealToken('page', JSON.stringify([print, ...content]));
             const found = await views.find({ ...query, pageToken }).catch((error: unknown) => error);
             if ((found as Page<Details>).views) outcomes.taken++;
             else {
