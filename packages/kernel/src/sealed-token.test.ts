@@ -17,7 +17,11 @@ test('a token has its content for its own use, and shows nothing of it', () => {
   }
   const token = sealToken('page', 'orders.order');
   expect(Buffer.from(token, 'base64url').toString('latin1')).not.toContain('orders');
-  expect(sealToken('page', 'orders.order')).not.toBe(token);
+  // A repeated command answers with the same token.
+  expect(sealToken('page', 'orders.order')).toBe(token);
+  const others = [sealToken('page', 'orders.orders'), sealToken('consistency', 'orders.order')];
+  const nonceOf = (made: string) => Buffer.from(made, 'base64url').subarray(6, 18).toString('hex');
+  expect(new Set([token, ...others].map(nonceOf)).size).toBe(3);
 });
 
 test('a token that differs in one bit, or is written in another way, is none', () => {

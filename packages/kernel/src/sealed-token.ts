@@ -1,20 +1,14 @@
 /**
- * Tokens that callers get, keep and send back, and can neither read nor make: AES-256-GCM with a random nonce. The token's use is
- * additional data, so a token of one use can't be opened as one of another. See docs/ids.md, Sealed tokens.
+ * Tokens that callers get, keep and send back, and can neither read nor make: AES-256-GCM. The token's use is additional data, so a
+ * token of one use can't be opened as one of another. See docs/ids.md, Sealed tokens.
  *
  *   4 bytes: which key | 2 bytes: day of sealing | 12 bytes: nonce | content | 16 bytes: tag
  *
- * One key may seal 2^32 tokens (NIST SP 800-38D, 8.3, for random nonces), so each day has a key of its own, derived from the
- * installation's.
+ * The nonce is a keyed hash of use and content: so the same content gives the same token on a day, as a repeated command must answer,
+ * and other content another nonce. One key may seal 2^32 tokens with nonces that look random (NIST SP 800-38D, 8.3), so each day has a
+ * key of its own, derived from the installation's.
  */
-import {
-  createCipheriv,
-  createDecipheriv,
-  createHmac,
-  randomBytes,
-  randomFillSync,
-  timingSafeEqual,
-} from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 
 /** What a token is for. */
 export type TokenUse = 'consistency' | 'page';
@@ -42,6 +36,7 @@ const daysKept = 4;
 /** A key of the installation, and what is derived from it. */
 interface Ring {
   mark: Buffer;
+  nonceKey: Buffer;
   digestKey: Buffer;
   ofDay(day: number): Buffer;
 }
@@ -66,6 +61,7 @@ function ringOf(key: Buffer): Ring {
   const days = new Map<number, Buffer>();
   return {
     mark: derived('mark').subarray(0, markBytes),
+    nonceKey: derived('nonce'),
     digestKey: derived('digest'),
     ofDay(day) {
       let known = days.get(day);
@@ -79,19 +75,6 @@ function ringOf(key: Buffer): Ring {
   };
 }
 
-/** Nonces are made in advance: a call of the system for each would take longer than the rest. */
-const nonces = Buffer.alloc(nonceBytes * 256);
-let usedNonces = nonces.length;
-
-function nextNonce(): Buffer {
-  if (usedNonces === nonces.length) {
-    randomFillSync(nonces);
-    usedNonces = 0;
-  }
-  usedNonces += nonceBytes;
-  return nonces.subarray(usedNonces - nonceBytes, usedNonces);
-}
-
 /** The token of this content, in base64url. `now`: in milliseconds since 1970. */
 export function sealToken(use: TokenUse, content: string, now = Date.now()): string {
   const [ring] = current();
@@ -99,7 +82,7 @@ export function sealToken(use: TokenUse, content: string, now = Date.now()): str
   const head = Buffer.allocUnsafe(headBytes);
   ring.mark.copy(head);
   head.writeUInt16BE(day, markBytes);
-  const nonce = nextNonce();
+  const nonce = createHmac('sha256', ring.nonceKey).update(`${use} ${content}`).digest().subarray(0, nonceBytes);
   nonce.copy(head, markBytes + dayBytes);
   const cipher = createCipheriv(algorithm, ring.ofDay(day), nonce, { authTagLength: tagBytes });
   cipher.setAAD(Buffer.from(use));

@@ -70,7 +70,12 @@ export interface CallOptions {
   signal?: AbortSignal;
   /** Passes on causation, correlation and trace. */
   origin?: Origin;
+  /** What a query must see; for Caudal's own services, which can seal it. */
   consistency?: { stream: string; version: number }[];
+  /** The same as the token of an earlier answer. */
+  consistencyToken?: string;
+  /** Receives the consistency token of the answer, if it has one. */
+  onConsistencyToken?(token: string): void;
   /**
    * The call may be repeated without a request_id, because what the request names is done only once. None is added then,
    * and the server records none.

@@ -54,6 +54,8 @@ export interface Incoming<Answer> {
   encode(response: unknown, facts: Facts): Answer;
   /** The streams that the caller wants to see, if they are not in a header. */
   consistency?: StreamVersion[];
+  /** Whether a caller within the process wants the answer's consistency token. Others get it. */
+  wantsConsistency?: boolean;
   /** The caller's credentials, if they are not in the header `authorization`. */
   authorization?(): Promise<string | undefined>;
   /** Another process has forwarded it: it is decided here, and does not take a place of the callers of this process. */
@@ -265,10 +267,13 @@ export function createPipeline(limits: Limits, { forwarder, epochOf = () => 0 }:
   };
 }
 
-/** Callers get it sealed, processes that forward as it is; a call within the process has no use for it. */
-function consistencyFor({ forwarded, counted }: Incoming<unknown>, streams: StreamVersion[]): string | undefined {
+/** Callers get it sealed, processes that forward as it is; a call within the process mostly has no use for it. */
+function consistencyFor(
+  { forwarded, counted, wantsConsistency }: Incoming<unknown>,
+  streams: StreamVersion[],
+): string | undefined {
   if (forwarded) return writtenText(streams);
-  return counted ? encodeConsistency(streams) : undefined;
+  return counted || wantsConsistency ? encodeConsistency(streams) : undefined;
 }
 
 /** Made in advance, since an exception costs more than the rest of a refusal. See README, Prepared refusals. */
