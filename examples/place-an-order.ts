@@ -7,7 +7,6 @@
  * `connect` is Caudal's own client: grpc-js with deadlines, safe repeats, and errors as CaudalError. Other gRPC clients
  * work as well, with the definitions in proto/caudal.
  */
-import { order } from '@caudal/contract/entities.ts';
 import { CatalogServiceService } from '@caudal/contract/gen/caudal/catalog/v1/catalog.ts';
 import { CustomerServiceService } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
 import { InventoryServiceService } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
@@ -64,19 +63,23 @@ try {
     reference: '',
     attributes: {},
   };
-  const placed = await orders.placeOrder(request);
+  // Queries with this token see at least the order as it was placed.
+  let consistencyToken: string | undefined;
+  const placed = await orders.placeOrder(request, {
+    onConsistencyToken: (token) => {
+      consistencyToken = token;
+    },
+  });
   // The same request again, as after a lost answer. There is still only one order.
   const repeated = await orders.placeOrder(request);
   console.log(`placed ${placed.orderId}; repeated: ${repeated.orderId === placed.orderId ? 'the same' : 'another'}`);
 
-  // Queries with this see at least the order as it was placed. The etag is the order's version.
-  const consistency = [{ stream: order.stream(placed.orderId), version: Number(placed.etag) }];
   let status = placed.status;
   for (const end = Date.now() + 10_000; Date.now() < end && status === OrderStatus.ORDER_STATUS_PENDING; ) {
     await sleep(100);
     const found = await orderQueries.getOrder(
       { orderId: placed.orderId, readMask: ['status', 'payment.status'] },
-      { consistency },
+      { consistencyToken },
     );
     status = found.status;
   }

@@ -5,7 +5,9 @@ import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 import { contract } from '@caudal/contract/descriptors.ts';
 import { ListSalesRequest, Sales, SalesQueryServiceService } from '@caudal/contract/gen/caudal/orders/v1/sales.ts';
+import { setTokenKeys } from '@caudal/kernel/sealed-token.ts';
 import { connect } from '@caudal/rpc/client/client.ts';
+import { decodeConsistency, encodeConsistency } from '@caudal/rpc/server/consistency-token.ts';
 import { describe, expect, test } from '@jest/globals';
 import { Validator } from '@seriousme/openapi-schema-validator';
 import type { Json } from './api.ts';
@@ -78,7 +80,7 @@ export function describeReads(system: () => System): void {
       const { token } = await api()
         .call('GetWallet', { walletId })
         .then(() => api().call('Deposit', { walletId, amount: pounds(1) }));
-      const reply = await api().send('GetWallet', { walletId }, { after: laterThan(token!) });
+      const reply = await api().send('GetWallet', { walletId }, { after: laterThan(token!, system()) });
       expect(reply).toMatchObject({ status: 503, body: { reason: 'NOT_YET_VISIBLE' } });
       expect(Number(reply.headers.get('retry-after'))).toBeGreaterThan(0);
     });
@@ -511,11 +513,10 @@ export function describeReads(system: () => System): void {
 const idsOf = (products: Json[]): string[] => products.map(({ productId }) => productId);
 
 /** The token with a version that is not there yet. */
-function laterThan(token: string): string {
-  const text = Buffer.from(token, 'base64url').toString();
-  return Buffer.from(text.replace(/(\d+)(\D*)$/, (_, version, rest) => `${Number(version) + 1}${rest}`)).toString(
-    'base64url',
-  );
+function laterThan(token: string, { tokenKeys }: System): string {
+  setTokenKeys(tokenKeys());
+  const written = decodeConsistency(token);
+  return encodeConsistency(written.map((one) => ({ ...one, version: one.version + 1 })))!;
 }
 
 function findChromium(): string | undefined {

@@ -6,11 +6,13 @@
  *   processes   one or several processes per role, on the real servers; each can be killed and started again
  */
 import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { everything } from '@caudal/cli/permissions.ts';
+import { parseTokenKeys, type TokenKeys } from '@caudal/kernel/sealed-token.ts';
 import { generateKey, signToken } from '@caudal/rpc/server/tokens.ts';
 import { type Api, createApi } from './api.ts';
 import { createPart, freePorts, main, type Part, root } from './part.ts';
@@ -39,6 +41,8 @@ export interface System {
   api: Api;
   /** A token that the system accepts. `permissions`: all if absent. */
   token(content: TokenContent): Promise<string>;
+  /** The keys that seal its tokens. */
+  tokenKeys(): TokenKeys;
   /** What it keeps in the form `embedded`. */
   dataDirectory: string;
   /** Absent in the form `embedded`. */
@@ -79,6 +83,9 @@ export async function startSystem({ form, copies = 1, env = () => ({}) }: System
   const dataDirectory = mkdtempSync(join(tmpdir(), 'caudal-e2e-'));
   const [key, wrongKey] = [await generateKey('e2e'), await generateKey('e2e')];
   const stores = form === 'embedded' ? undefined : await makeStores();
+  const tokenKey = `e2e:${randomBytes(32).toString('base64')}`;
+  const tokenKeys = () =>
+    parseTokenKeys(stores ? tokenKey : readFileSync(join(dataDirectory, 'token-keys'), 'utf8').trim());
   const places = placesOf(form, copies);
   const ports = await freePorts(places.length * 2);
   const portsOf = (index: number) => ({ rest: ports[index * 2]!, grpc: ports[index * 2 + 1]! });
@@ -97,6 +104,8 @@ export async function startSystem({ form, copies = 1, env = () => ({}) }: System
         CAUDAL_DATA_DIR: dataDirectory,
         CAUDAL_JWKS: JSON.stringify({ keys: [key.publicKey] }),
         CAUDAL_SERVICE_KEY: JSON.stringify(key.privateKey),
+        // The embedded system makes one.
+        ...(stores && { CAUDAL_TOKEN_KEYS: tokenKey }),
         ...(role && {
           CAUDAL_ROLES: role,
           CAUDAL_COMMAND_ADDRESS: grpcOf('command'),
@@ -160,7 +169,7 @@ export async function startSystem({ form, copies = 1, env = () => ({}) }: System
       return candidates[calls % candidates.length]!.rest;
     };
     const api = createApi({ baseUrl: answering, token: await token({ subject: 'e2e' }) });
-    return { form, part, parts, api, token, dataDirectory, stores, caudal, explain, stop };
+    return { form, part, parts, api, token, tokenKeys, dataDirectory, stores, caudal, explain, stop };
   } catch (error) {
     failed = true;
     await stop();

@@ -34,7 +34,6 @@ function codesFor({ method, message, excuses }: FuzzCall): Set<string> {
   if (message.length > (method.maxRequestBytes ?? Number.POSITIVE_INFINITY))
     return new Set(['RESOURCE_EXHAUSTED', 'UNAUTHENTICATED', 'PERMISSION_DENIED']);
   if (excuses.includes('soon')) codes.add('DEADLINE_EXCEEDED');
-  if (excuses.includes('waits')) codes.add('UNAVAILABLE');
   return codes;
 }
 

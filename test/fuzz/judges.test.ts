@@ -77,8 +77,10 @@ describe('the check of gRPC', () => {
   });
 
   test("accepts codes that the call's headers cause", () => {
-    const waited = new CaudalError('UNAVAILABLE', 'NOT_YET_VISIBLE', 'Not yet.');
-    expect(judge(call(['waits']), replyTo(waited), new Map([['NOT_YET_VISIBLE', 'UNAVAILABLE']])).faults).toEqual([]);
+    const late = new CaudalError('DEADLINE_EXCEEDED', 'DEADLINE_EXCEEDED', 'Too late.');
+    const reasonsOfTime = new Map([['DEADLINE_EXCEEDED', 'DEADLINE_EXCEEDED']]);
+    expect(judge(call(['soon']), replyTo(late), reasonsOfTime).faults).toEqual([]);
+    expect(judge(call(), replyTo(late), reasonsOfTime).faults).toEqual(['code DEADLINE_EXCEEDED']);
   });
 });
 

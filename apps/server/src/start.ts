@@ -21,6 +21,7 @@ import { awaitMigrated, contextsOf } from './schema.ts';
 import { atPorts } from './settings/listen-errors.ts';
 import { type RuntimeValues, settings } from './settings/settings.ts';
 import { webhookSecrets } from './settings/webhook-secrets.ts';
+import { useTokenKeys } from './token-keys.ts';
 import { version } from './version.ts';
 
 const DATABASE_WAIT_MS = 60_000;
@@ -70,6 +71,7 @@ export async function start(values: RuntimeValues, lifecycle = createLifecycle()
     lifecycle.onStop('telemetry', () => telemetry.stop());
     const databaseUrl = await openDatabaseServer(values, lifecycle);
     const identity = await openIdentity(values, values.DATABASE_URL ? undefined : values.CAUDAL_DATA_DIR);
+    await useTokenKeys(values);
     // One process owns an embedded database. With a fixed name it takes over its own leases at once after a crash.
     const holder = values.DATABASE_URL ? newId() : 'embedded';
     const name = `caudal-${values.CAUDAL_ROLES.join('-')}`.slice(0, 60);

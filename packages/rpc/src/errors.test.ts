@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { fromStatus, toClientError, toStatus } from './errors.ts';
 import { reasons } from './reasons.ts';
 import { httpStatus, toProblem } from './rest/problem.ts';
-import { decodeConsistency, encodeConsistency } from './server/consistency-token.ts';
+import { decodeConsistency, encodeConsistency, readWritten, writtenText } from './server/consistency-token.ts';
 
 const travel = (error: CaudalError) => fromStatus(toStatus(error, new Metadata()) as unknown as ServiceError, 'peer');
 
@@ -68,7 +68,10 @@ describe('the consistency token', () => {
       { stream: 'inventory.stock/85123A', version: 2 ** 31 - 1 },
       { stream: 'inventory.stock/85123B', version: 7, epoch: 1_764_000_000_000 },
     ];
-    expect(decodeConsistency(encodeConsistency(written))).toEqual(written);
+    const token = encodeConsistency(written)!;
+    expect(decodeConsistency(token)).toEqual(written);
+    expect(readWritten(writtenText(written)!)).toEqual(written);
+    expect(Buffer.from(token, 'base64url').toString()).not.toMatch(/orders|stock|85123/);
     expect(encodeConsistency([])).toBeUndefined();
     expect(decodeConsistency(undefined)).toEqual([]);
     fc.assert(
@@ -97,6 +100,43 @@ describe('the consistency token', () => {
     }
   });
 
+  test('of version 0.2, which anyone can make, is ignored; one that was changed is refused', () => {
+    const former = Buffer.from('[["orders.order/o-1",7],["inventory.stock/p",1,5]]').toString('base64url');
+    expect(decodeConsistency(former)).toEqual([]);
+    const token = encodeConsistency([{ stream: 'orders.order/o-1', version: 7 }])!;
+    const outer = JSON.parse(Buffer.from(token, 'base64url').toString()) as [string, number][];
+    const encode = (content: unknown) => Buffer.from(JSON.stringify(content)).toString('base64url');
+    expect(encode(outer)).toBe(token);
+    const [[name]] = outer as [[string, number]];
+    const forged: unknown[] = [
+      [[name, 2]],
+      [[name, 1, 1]],
+      [...outer, ['caudal.sealed/A', 1]],
+      [[`${name.slice(0, -1)}${name.endsWith('A') ? 'B' : 'A'}`, 1]],
+      [['caudal.sealed/AAAA', 1]],
+      [[`caudal.sealed/${'A'.repeat(100)}`, 1]],
+    ];
+    for (const content of forged) {
+      expect(() => decodeConsistency(encode(content))).toThrow("not one of Caudal's");
+      // Of no use to a command.
+      expect(decodeConsistency(encode(content), false)).toEqual([]);
+    }
+  });
+
+  test('is written so that version 0.2 takes it for streams that it has no view of', () => {
+    const written = Array.from({ length: 50 }, (_, n) => ({
+      stream: `inventory.stock/${'x'.repeat(30)}${n}`,
+      version: 1,
+    }));
+    const outer: unknown = JSON.parse(Buffer.from(encodeConsistency(written)!, 'base64url').toString());
+    // The rules of 0.2.
+    expect((outer as unknown[]).length).toBeLessThanOrEqual(50);
+    for (const [stream, version] of outer as [string, number][]) {
+      expect(stream).toMatch(/^[a-z]+\.[a-z_]+\/[\x21-\x7e]{1,200}$/);
+      expect(version).toBe(1);
+    }
+  });
+
   test('fits into a header, for any number of written streams', () => {
     const written = Array.from({ length: 1000 }, (_, n) => ({
       stream: `inventory.stock/${'x'.repeat(60)}${n}`,
@@ -104,7 +144,12 @@ describe('the consistency token', () => {
       epoch: 1_764_000_000_000,
     }));
     const token = encodeConsistency(written)!;
-    expect(token.length).toBeLessThan(8_192);
+    // Proxies take 4 KiB at least of an answer's headers.
+    expect(token.length).toBeLessThanOrEqual(4_096);
     expect(decodeConsistency(token)[0]).toEqual(written[0]);
+    const short = written.map(({ version }) => ({ stream: `inventory.stock/P-${version}`, version }));
+    expect(decodeConsistency(encodeConsistency(short))).toEqual(short.slice(0, 50));
+    const longest = { stream: `customers.customer/${'x'.repeat(200)}`, version: 2 ** 31 - 1, epoch: 2 ** 53 - 1 };
+    expect(decodeConsistency(encodeConsistency([longest]))).toEqual([longest]);
   });
 });

@@ -69,7 +69,8 @@ export const reasons = {
   },
   NOT_OWNER: {
     code: 'PERMISSION_DENIED',
-    meaning: "The resource belongs to another owner, and the token allows the caller's own only.",
+    meaning:
+      "The request names another owner, and the token allows the caller's own only. A resource of another owner is answered like one that does not exist.",
   },
   INTERNAL_METHOD: { code: 'PERMISSION_DENIED', meaning: "Only Caudal's own services may call the method." },
   ETAG_MISMATCH: {

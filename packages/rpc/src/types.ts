@@ -29,7 +29,15 @@ export interface Call {
   wrote(stream: string, version: number, epoch?: number): void;
   /** Records that a part of the answer was read this long ago. The answer carries the age of its oldest part. */
   remembered(ageMs: number): void;
-  /** Checks that the caller may use resources of this owner. Throws PERMISSION_DENIED if not. */
+  /**
+   * Names work that this read has saved, and a read of a resource that does not exist would not have. It is done if the caller then
+   * turns out to have no right to the resource, so that the time of the refusal does not tell that there is one.
+   */
+  balance?(work: () => Promise<unknown>): void;
+  /**
+   * Checks that the caller may use resources of this owner. Throws PERMISSION_DENIED if not; where the owner is stored in the
+   * resource, the caller gets the same answer as for one that does not exist.
+   */
   authorize(owner: string | undefined): void;
 }
 
@@ -62,7 +70,12 @@ export interface CallOptions {
   signal?: AbortSignal;
   /** Passes on causation, correlation and trace. */
   origin?: Origin;
+  /** What a query must see; for Caudal's own services, which can seal it. */
   consistency?: { stream: string; version: number }[];
+  /** The same as the token of an earlier answer. */
+  consistencyToken?: string;
+  /** Receives the consistency token of the answer, if it has one. */
+  onConsistencyToken?(token: string): void;
   /**
    * The call may be repeated without a request_id, because what the request names is done only once. None is added then,
    * and the server records none.

@@ -2,13 +2,20 @@
 import type { Reason } from '@caudal/kernel/reason.ts';
 
 export const reasons = {
-  WALLET_NOT_FOUND: { code: 'NOT_FOUND', meaning: 'There is no such wallet.' },
+  WALLET_NOT_FOUND: {
+    code: 'NOT_FOUND',
+    meaning: "There is no such wallet; or it is another owner's, and the caller may use only its own.",
+  },
   WALLET_EXISTS: { code: 'ALREADY_EXISTS', meaning: 'There is a wallet of this id already. Use another id.' },
   WALLET_FROZEN: {
     code: 'FAILED_PRECONDITION',
     meaning: 'The wallet is frozen. Of a transfer, `metadata.wallet` names the receiver if it is the one.',
   },
-  WALLET_NOT_OWNED: { code: 'FAILED_PRECONDITION', meaning: "The wallet is not the payer's own." },
+  RECEIVER_UNAVAILABLE: {
+    code: 'FAILED_PRECONDITION',
+    meaning:
+      'The receiver of a transfer is missing, of another currency, frozen or full. Callers who may use all wallets get the reason instead.',
+  },
   INSUFFICIENT_FUNDS: { code: 'FAILED_PRECONDITION', meaning: 'There is not enough money in the wallet.' },
   BALANCE_TOO_HIGH: {
     code: 'FAILED_PRECONDITION',
@@ -19,7 +26,10 @@ export const reasons = {
     meaning: 'The amount is of another currency than the wallet, or than the payment.',
   },
   TRANSFER_UNKNOWN: { code: 'FAILED_PRECONDITION', meaning: 'The wallet has not sent this transfer.' },
-  PAYMENT_NOT_FOUND: { code: 'NOT_FOUND', meaning: 'There is no such payment.' },
+  PAYMENT_NOT_FOUND: {
+    code: 'NOT_FOUND',
+    meaning: "There is no such payment; or it is another owner's, and the caller may use only its own.",
+  },
   PAYMENT_EXISTS: { code: 'ALREADY_EXISTS', meaning: 'There is another payment of this id.' },
   PAYMENT_BARRED: { code: 'FAILED_PRECONDITION', meaning: 'The payment was undone before it was requested.' },
   PAYMENT_MISMATCH: { code: 'FAILED_PRECONDITION', meaning: 'An earlier request for this payment had another amount.' },

@@ -124,6 +124,24 @@ describe('a view reader', () => {
     expect(await read('o1')).toBe(expected);
   });
 
+  test('a read of the cache that is refused costs a read of the store, as one of a missing view does', async () => {
+    const { reader, state } = open();
+    state.documents.set('o1', document('o1', order('first')));
+    const balances: (() => Promise<unknown>)[] = [];
+    const call = { ...testCall(), balance: (work: () => Promise<unknown>) => void balances.push(work) };
+    const loadsOf = async (id: string) => {
+      const before = state.loads.length;
+      await reader.get(id, call);
+      for (const work of balances.splice(0)) await work();
+      return state.loads.length - before;
+    };
+    // The first one reads which generation there is, too.
+    await loadsOf('first');
+    expect([await loadsOf('o1'), await loadsOf('o1'), await loadsOf('none'), await loadsOf('none')]).toEqual([
+      1, 1, 1, 1,
+    ]);
+  });
+
   test('concurrent reads share one load', async () => {
     const { read, state } = open();
     state.documents.set('o1', document('o1', order('first')));

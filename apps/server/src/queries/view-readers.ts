@@ -10,6 +10,7 @@ import type { ContextProjection } from '@caudal/context/context.ts';
 import type { SearchReader, ViewReader } from '@caudal/context/view-reader.ts';
 import type { LogReader } from '@caudal/eventlog/types.ts';
 import { isCode } from '@caudal/kernel/errors.ts';
+import { newId } from '@caudal/kernel/ids.ts';
 import { type AnyProjection, isMultiStream } from '@caudal/projections/multi-stream/types.ts';
 import { generationName } from '@caudal/projections/projector.ts';
 import { type ReadYourWritesOptions, readYourWrites } from '@caudal/projections/queries/read-your-writes.ts';
@@ -116,7 +117,10 @@ function reader<V>(options: ReaderOptions, views: OpenedViews<V>): ViewReader<V>
       const wanted = writes.ofView(id, call.consistency);
       const satisfies = includes(wanted);
       const answer = ({ stored, ageMs, cached }: Read<V>) => {
-        if (cached) call.remembered(ageMs);
+        if (cached) {
+          call.remembered(ageMs);
+          call.balance?.(() => read(newId(), undefined));
+        }
         return stored;
       };
       // The view itself shows what it has seen: mostly that is enough, and often it is in the cache.

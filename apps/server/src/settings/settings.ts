@@ -2,6 +2,7 @@
 import type { Settings, Values } from '@caudal/config/config.ts';
 import { setting } from '@caudal/config/setting.ts';
 import { parsePersonalDataKeys } from '@caudal/eventlog/cipher.ts';
+import { parseTokenKeys } from '@caudal/kernel/sealed-token.ts';
 import { languages as searchLanguages } from '@caudal/projections/search/stems.ts';
 import { contexts } from '../contexts.ts';
 import { archivePlaceExpects, parseArchivePlace } from './archive-place.ts';
@@ -275,6 +276,16 @@ export const runtimeSettings = {
       optional: true,
     },
     parsePersonalDataKeys,
+  ),
+  CAUDAL_TOKEN_KEYS: setting.parsed(
+    {
+      description:
+        'Keys that seal page tokens and consistency tokens: the first one seals, all of them open. Set it alike in all processes. Without it an embedded system makes one at its first start, and others derive one from the credentials in DATABASE_URL.',
+      expects: 'ID:KEY,... where "openssl rand -base64 32" prints a KEY',
+      secrecy: 'secret',
+      optional: true,
+    },
+    parseTokenKeys,
   ),
   CAUDAL_REFLECTION: setting.boolean({ description: 'Whether gRPC reflection answers.', default: 'false' }),
 } satisfies Settings;

@@ -1,9 +1,10 @@
 /**
- * Page tokens: where a page ended, in which generation, of which query and order. They are opaque to clients, accepted
- * only after a strict check, and hold only what their caller has received before. See docs/lists.md.
+ * Page tokens: where a page ended, in which generation, of which query and order. They are sealed, accepted only after a strict check, and
+ * hold only what their caller has received before. See docs/lists.md and docs/ids.md.
  */
 import { createHash } from 'node:crypto';
 import { type CaudalError, invalidField } from '@caudal/kernel/errors.ts';
+import { openToken, sealToken } from '@caudal/kernel/sealed-token.ts';
 import type { TypedKey } from '../stores/store.ts';
 import type { KeyType } from '../types.ts';
 
@@ -34,23 +35,18 @@ const longestText = 1_000;
 export function encodeToken(token: PageToken, shape: Shape): string {
   const keys = token.keys.map((key) => (typeof key === 'bigint' ? key.toString() : key));
   const parts = [fingerprint(shape), token.generation, keys, token.id];
-  const text = JSON.stringify(shape.order === undefined ? parts : [...parts, shape.order]);
-  return Buffer.from(text).toString('base64url');
+  return sealToken('page', JSON.stringify(shape.order === undefined ? parts : [...parts, shape.order]));
 }
 
 /**
- * The content of a token. INVALID_ARGUMENT if it is not a token, or belongs to another query or order. Tokens of version
- * 0.2 name no order: where there are several now, they go on if their query is the same. If not they have expired, since
- * the order of their list has changed.
+ * The content of a token. INVALID_ARGUMENT if it was not made by this system, or belongs to another query or order. If the list had no
+ * name for its order when the token was made, and has one now, the token has expired.
  */
 export function decodeToken(token: string, shape: Shape): PageToken {
-  if (token.length > longestToken || !/^[A-Za-z0-9_-]+$/.test(token)) throw noToken();
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(Buffer.from(token, 'base64url').toString());
-  } catch {
-    throw noToken();
-  }
+  const content = token.length > longestToken ? undefined : openToken('page', token);
+  if (content === undefined) throw noToken();
+  // What was sealed is checked, too: another version may have sealed it.
+  const parsed: unknown = JSON.parse(content);
   if (!Array.isArray(parsed) || parsed.length < 4 || parsed.length > 5) throw noToken();
   const [print, generation, keys, id, order] = parsed as unknown[];
   if (typeof print !== 'string' || !Number.isSafeInteger(generation) || (generation as number) < 1) throw noToken();
@@ -67,15 +63,10 @@ function checkQuery(print: string, order: unknown, shape: Shape): void {
   if (order === undefined && shape.order !== undefined) throw expiredToken();
   if (order !== undefined && (typeof order !== 'string' || !/^[a-z_ ,]{1,100}$/.test(order))) throw noToken();
   if (order !== shape.order && order !== undefined && shape.order !== undefined)
-    throw invalidField(
-      'page_token',
+    throw invalidToken(
       `is of a list in the order "${order}", not "${shape.order}": leave order_by as it was for the first page`,
     );
-  if (!same)
-    throw invalidField(
-      'page_token',
-      'belongs to another query: leave the other fields as they were for the first page',
-    );
+  if (!same) throw invalidToken('belongs to another query: leave the other fields as they were for the first page');
 }
 
 /** The error for a token that is too old: of a generation that is gone, or of an order that the list had before. */
@@ -84,8 +75,12 @@ export function expiredToken(): CaudalError {
   return invalidField('page_token', fix, 'PAGE_TOKEN_EXPIRED');
 }
 
+const invalidToken = (fix: string) => invalidField('page_token', fix, 'INVALID_REQUEST');
+
 function noToken(): CaudalError {
-  return invalidField('page_token', 'was not issued by this method: leave it out to start from the first page');
+  return invalidToken(
+    'was not issued by this method, or its key has been replaced: leave it out to start from the first page',
+  );
 }
 
 function keyOf(type: KeyType | 'score', value: unknown): TypedKey | number {

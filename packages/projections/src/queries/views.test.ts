@@ -1,5 +1,6 @@
 /** Queries over generations: current, pages, tokens. */
 import { order } from '@caudal/contract/entities.ts';
+import { openToken, sealToken } from '@caudal/kernel/sealed-token.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
@@ -79,8 +80,10 @@ describe('page tokens', () => {
     expect(decodeToken(encodeToken({ ...token, keys: [1.7823784] }, search), search).keys).toEqual([1.7823784]);
   });
 
-  const forged = (...content: unknown[]) => Buffer.from(JSON.stringify(content)).toString('base64url');
-  const print = JSON.parse(Buffer.from(encodeToken(token, shape), 'base64url').toString())[0];
+  /** Sealed by this system, as by another version of it. */
+  const forged = (...content: unknown[]) => sealToken('page', JSON.stringify(content));
+  const contentOf = (made: string) => JSON.parse(openToken('page', made)!) as unknown[];
+  const print = contentOf(encodeToken(token, shape))[0];
   const keys = ['1', '1970-01-01T00:00:00.005Z', 'x', true];
   test.each([
     ['another query', encodeToken(token, { ...shape, query: [{ a: 2n }] })],
@@ -88,7 +91,11 @@ describe('page tokens', () => {
     ['nonsense', 'nonsense'],
     ['no base64url', '*'],
     ['too long', 'a'.repeat(10_000)],
-    ['no list', Buffer.from('{}').toString('base64url')],
+    ['no list', sealToken('page', '{}')],
+    ['not sealed, as by 0.2', Buffer.from(JSON.stringify([print, 1, keys, 'x'])).toString('base64url')],
+    ['sealed for another use', sealToken('consistency', JSON.stringify([print, 1, keys, 'x']))],
+    ['a text with U+0000', forged(print, 1, ['1', keys[1], 'a\0', true], 'x')],
+    ['a date that no store has', forged(print, 1, ['1', '+275760-09-13T00:00:00.000Z', 'x', true], 'x')],
     ['a generation that is none', forged(print, 0, keys, 'x')],
     ['too few keys', forged(print, 1, keys.slice(1), 'x')],
     ['a number for a long', forged(print, 1, [1, ...keys.slice(1)], 'x')],
@@ -113,15 +120,26 @@ describe('page tokens', () => {
       'in the order "total desc", not "total"',
     );
     expect(() => decodeToken(encodeToken(token, ordered), { ...ordered, query: ['other'] })).toThrow('another query');
-    // Of version 0.2, which names no order: it goes on if its order is still that of the list.
+    // Made when the list had no name for its order: it goes on if that is still its order.
     const older = encodeToken(token, shape);
     expect(decodeToken(older, ordered)).toEqual(token);
     expect(() => decodeToken(older, { ...ordered, query: ['other'] })).toThrow(
       expect.objectContaining({ reason: 'PAGE_TOKEN_EXPIRED' }),
     );
-    const parts = JSON.parse(Buffer.from(older, 'base64url').toString());
+    const parts = contentOf(older);
     for (const order of [7, '', 'total"', 'x'.repeat(101), null])
       expect(() => decodeToken(forged(...parts, order), ordered)).toThrow('was not issued by this method');
+  });
+
+  test('are as short as the contract demands, with the longest keys', () => {
+    const long = 'ü'.repeat(500);
+    const longest = { generation: 10 ** 6, keys: [true, long, long], id: 'x'.repeat(400) };
+    const made = encodeToken(longest, {
+      ...shape,
+      types: ['boolean', 'keyword', 'keyword'],
+      order: 'create_time desc',
+    });
+    expect(made.length).toBeLessThanOrEqual(4_000);
   });
 
   test('the same with valid content is accepted', () => {
@@ -222,7 +240,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
         limit: 1,
       };
       const { nextPageToken } = await views.find(query);
-      const [print] = JSON.parse(Buffer.from(nextPageToken, 'base64url').toString());
+      const [print] = JSON.parse(openToken('page', nextPageToken)!);
       const odd = fc.constantFrom(
         '',
         '\0',
@@ -269,7 +287,7 @@ for (const name of ['mongodb', 'postgres', 'elasticsearch'] as const) {
           fc.oneof(valid, fc.tuple(long, time, text), fc.tuple(key, key, key), fc.array(key)),
           text,
           async (...content) => {
-            const pageToken = Buffer.from(JSON.stringify([print, ...content])).toString('base64url');
+            const pageToken = sealToken('page', JSON.stringify([print, ...content]));
             const found = await views.find({ ...query, pageToken }).catch((error: unknown) => error);
             if ((found as Page<Details>).views) outcomes.taken++;
             else {

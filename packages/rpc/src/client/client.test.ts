@@ -96,6 +96,18 @@ describe.each<[string, () => { orders: Orders; queries: Queries }]>([
     });
   });
 
+  test('gives the consistency token of an answer, and sends it with another call', async () => {
+    const tokens: string[] = [];
+    await orders.placeOrder(placeOrder(), { onConsistencyToken: (token) => tokens.push(token) });
+    expect(tokens).toHaveLength(1);
+    await queries.getOrder(get('o-1'), {
+      consistencyToken: tokens[0],
+      onConsistencyToken: (token) => tokens.push(token),
+    });
+    expect(seen.at(-1)!.call.consistency).toEqual([{ stream: 'orders.order/o-1', version: 1 }]);
+    expect(tokens).toHaveLength(1);
+  });
+
   test('waits no longer than its deadline', async () => {
     const before = Date.now();
     const deadline = new Date(before + 150);

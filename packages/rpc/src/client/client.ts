@@ -86,7 +86,7 @@ export function connect<Definition extends object>(
     { path, requestSerialize, responseDeserialize }: Method,
     request: object,
     metadata: Metadata,
-    { signal, deadline }: { signal?: AbortSignal; deadline: Date },
+    { signal, deadline, onConsistencyToken }: CallOptions & { deadline: Date },
   ) =>
     new Promise((resolve, reject) => {
       const sent = channel.makeUnaryRequest(
@@ -102,6 +102,11 @@ export function connect<Definition extends object>(
           else resolve(response);
         },
       );
+      if (onConsistencyToken)
+        sent.on('metadata', (headers: Metadata) => {
+          const [token] = headers.get(headerNames.consistency);
+          if (typeof token === 'string') onConsistencyToken(token);
+        });
       const cancel = () => sent.cancel();
       if (signal?.aborted) cancel();
       else signal?.addEventListener('abort', cancel, { once: true });
@@ -137,8 +142,8 @@ function traceOf({ origin }: CallOptions): Context {
 }
 
 /** The headers of a request, without the token. */
-export function headersFor({ origin, consistency }: CallOptions): Record<string, string> {
-  const token = encodeConsistency(consistency ?? []);
+export function headersFor({ origin, consistency, consistencyToken }: CallOptions): Record<string, string> {
+  const token = consistencyToken ?? encodeConsistency(consistency ?? []);
   return {
     ...(origin && { [headerNames.causationId]: origin.causationId, [headerNames.correlationId]: origin.correlationId }),
     ...(token && { [headerNames.consistency]: token }),

@@ -54,11 +54,16 @@ export function localClient<Definition extends object>(
       header: (name) => (name === 'traceparent' ? traceparent : headers[name]),
       deadline: deadlineOf(options),
       whenGone: options.signal && whenAborted(options.signal),
-      consistency: options.consistency ?? [],
+      // A token is among the headers.
+      consistency: options.consistencyToken === undefined ? (options.consistency ?? []) : undefined,
+      wantsConsistency: options.onConsistencyToken !== undefined,
       decode: () => copy(request),
       encode: (response) => copy(response),
     });
-    if (outcome.ok) return outcome.answer;
+    if (outcome.ok) {
+      if (outcome.consistency) options.onConsistencyToken?.(outcome.consistency);
+      return outcome.answer;
+    }
     const { code, reason, message, violations, retryAfterMs, metadata } = outcome.error;
     // A new error without the cause: the callee's internals stay with the callee, as over the network.
     throw new CaudalError(code, reason, message, { violations, retryAfterMs, metadata });

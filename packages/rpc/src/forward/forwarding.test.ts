@@ -172,7 +172,7 @@ test('the owner checks the permission and the resource itself', async () => {
   };
   const alice = as(() => token('alice', permissions));
   await expect(alice.cancelOrder({ requestId: '', orderId: 'o-1', reason: '', etag: '' })).rejects.toMatchObject({
-    reason: 'NOT_OWNER',
+    reason: 'ORDER_NOT_FOUND',
   });
   alice.close();
   server.close();

@@ -5,7 +5,7 @@ import { ForwardToOwner, type Route } from '@caudal/kernel/forward.ts';
 import { Metadata, type ServiceError } from '@grpc/grpc-js';
 import { detailsKey, fromStatus } from '../errors.ts';
 import { headerNames } from '../headers.ts';
-import { decodeConsistency } from '../server/consistency-token.ts';
+import { readWritten } from '../server/consistency-token.ts';
 import type { Endpoint } from '../server/endpoint.ts';
 import type { Call } from '../types.ts';
 import type { Forwarder } from './forwarder.ts';
@@ -124,8 +124,9 @@ async function concluded({ endpoint, call }: ForwardableCall, route: Route, outc
 
 function responseOf({ definition, contract }: Endpoint, call: Call, answer: ForwardedAnswer): unknown {
   if (answer.code !== 0) throw errorOf(answer, contract.service);
-  for (const { stream, version, epoch } of decodeConsistency(answer.consistencyToken || undefined))
-    call.wrote(stream, version, epoch ?? 0);
+  if (answer.consistencyToken !== '')
+    for (const { stream, version, epoch } of readWritten(answer.consistencyToken))
+      call.wrote(stream, version, epoch ?? 0);
   if (answer.age !== '') call.remembered(Number(answer.age) * 1_000);
   return definition.responseDeserialize(answer.response as Buffer);
 }

@@ -237,7 +237,7 @@ describe('gRPC errors', () => {
     expect(await reason(get('o-1', {}, undefined, await token('bob', ['orders.orders.place:any'])))).toBe(
       'PERMISSION_MISSING',
     );
-    expect(await reason(get('o-1', {}, undefined, bob))).toBe('NOT_OWNER');
+    expect(await reason(get('o-1', {}, undefined, bob))).toBe('ORDER_NOT_FOUND');
     const list = listOrders.requestSerialize({
       customerId: '',
       status: 0,

@@ -456,7 +456,8 @@ describe('REST errors', () => {
     }
     expect((await call('POST', '/v1/orders', { ...place, customerId: 'bob' })).status).toBe(403);
     const bob = await token('bob', ['orders.orders.read']);
-    expect((await call('GET', '/v1/orders/o-1', undefined, {}, bob)).problem.reason).toBe('NOT_OWNER');
+    const { status, problem } = await call('GET', '/v1/orders/o-1', undefined, {}, bob);
+    expect([status, problem.reason, problem.detail]).toEqual([404, 'ORDER_NOT_FOUND', 'There is no order "o-1".']);
     expect((await call('GET', '/v1/orders', undefined, {}, admin)).status).toBe(200);
     expect((await call('GET', '/v1/orders/o-1', undefined, {}, admin)).status).toBe(200);
   });

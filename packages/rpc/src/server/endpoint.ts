@@ -6,6 +6,7 @@ import { type ReadMask, readMask } from '../schema/mask.ts';
 import { invalidRequest, type Validate, validator } from '../schema/validation.ts';
 import type { Call, Service } from '../types.ts';
 import { type CommandIdOf, commandIdOf } from './command-id.ts';
+import { type MissingResource, missingResource } from './missing-resource.ts';
 
 export interface Endpoint {
   contract: MethodContract;
@@ -20,6 +21,8 @@ export interface Endpoint {
   hasEtag: boolean;
   /** The request's property that names the owner, if it has one. */
   ownerProperty: string | undefined;
+  /** If the owner is stored in the resource: the error that says that there is no such resource. */
+  missing: MissingResource | undefined;
 }
 
 /**
@@ -44,6 +47,7 @@ export function endpoints(services: Service[]): Endpoint[] {
         readMask: readMask(of.request, of.response),
         hasEtag: of.response.fields.some(({ name: field }) => field === 'etag'),
         ownerProperty: owner && propertyOf(owner),
+        missing: of.access.ownerInResource ? missingResource(of) : undefined,
       };
     }),
   );

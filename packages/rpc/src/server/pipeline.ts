@@ -17,7 +17,8 @@ import { extractTrace, type HeaderReader, headerNames, idHeader, traceparentOf }
 import { applyMask, type Mask } from '../schema/mask.ts';
 import type { Call } from '../types.ts';
 import { checkOwner, checkOwnerField, checkPermission } from './access.ts';
-import { decodeConsistency, encodeConsistency, type StreamVersion } from './consistency-token.ts';
+import { concealing } from './concealing.ts';
+import { decodeConsistency, encodeConsistency, type StreamVersion, writtenText } from './consistency-token.ts';
 import { startTimer, type When } from './deadline.ts';
 import type { Endpoint } from './endpoint.ts';
 import { useIdempotencyKey } from './idempotency-key.ts';
@@ -53,6 +54,8 @@ export interface Incoming<Answer> {
   encode(response: unknown, facts: Facts): Answer;
   /** The streams that the caller wants to see, if they are not in a header. */
   consistency?: StreamVersion[];
+  /** Whether a caller within the process wants the answer's consistency token. Others get it. */
+  wantsConsistency?: boolean;
   /** The caller's credentials, if they are not in the header `authorization`. */
   authorization?(): Promise<string | undefined>;
   /** Another process has forwarded it: it is decided here, and does not take a place of the callers of this process. */
@@ -173,6 +176,8 @@ export function createPipeline(limits: Limits, { forwarder, epochOf = () => 0 }:
         endpoint.validate(request);
         const mask = endpoint.readMask?.(request);
         let authorized = !contract.access.ownerInResource;
+        const balances: (() => Promise<unknown>)[] = [];
+        const concealed = concealing(endpoint, grant, { balances, isAuthorized: () => authorized });
         const written = new Map<string, { version: number; epoch: number }>();
         let oldestMs: number | undefined;
         let mayForward = forwarder !== undefined && !incoming.forwarded && isForwardable(endpoint);
@@ -194,7 +199,8 @@ export function createPipeline(limits: Limits, { forwarder, epochOf = () => 0 }:
           get signal() {
             return timer.signal;
           },
-          consistency: incoming.consistency ?? decodeConsistency(incoming.header(headerNames.consistency)),
+          consistency:
+            incoming.consistency ?? decodeConsistency(incoming.header(headerNames.consistency), contract.noSideEffects),
           wrote(stream, version, epoch = epochOf(stream)) {
             const known = written.get(stream);
             // Of a stream that does not exist there is nothing to wait for.
@@ -203,6 +209,9 @@ export function createPipeline(limits: Limits, { forwarder, epochOf = () => 0 }:
           },
           remembered(ageMs) {
             oldestMs = Math.max(ageMs, oldestMs ?? 0);
+          },
+          balance(work) {
+            balances.push(work);
           },
           authorize(owner) {
             checkOwner(contract, grant, caller, owner);
@@ -213,7 +222,7 @@ export function createPipeline(limits: Limits, { forwarder, epochOf = () => 0 }:
         const handled =
           mayForward && forwarder
             ? await handle(forwarder, {
-                endpoint,
+                endpoint: concealed,
                 request,
                 call,
                 requestId,
@@ -222,7 +231,7 @@ export function createPipeline(limits: Limits, { forwarder, epochOf = () => 0 }:
                   mayForward = false;
                 },
               })
-            : { response: await endpoint.handler(request, call), elsewhere: false };
+            : { response: await concealed.handler(request, call), elsewhere: false };
         const response = handled.response as Record<string, unknown>;
         if (!authorized && !handled.elsewhere)
           throw new Error(`${contract.path} answered without call.authorize(owner): nothing was sent.`);
@@ -236,7 +245,7 @@ export function createPipeline(limits: Limits, { forwarder, epochOf = () => 0 }:
       const streams = [...written].map(([stream, last]) => ({ stream, ...last }));
       return {
         answer: incoming.encode(masked, { mask, etag, whole: response }),
-        consistency: encodeConsistency(streams),
+        consistency: consistencyFor(incoming, streams),
         age: oldestMs === undefined ? undefined : String(Math.ceil(oldestMs / 1000)),
       };
     } catch (error) {
@@ -256,6 +265,15 @@ export function createPipeline(limits: Limits, { forwarder, epochOf = () => 0 }:
       for (const end of ends) end();
     },
   };
+}
+
+/** Callers get it sealed, processes that forward as it is; a call within the process mostly has no use for it. */
+function consistencyFor(
+  { forwarded, counted, wantsConsistency }: Incoming<unknown>,
+  streams: StreamVersion[],
+): string | undefined {
+  if (forwarded) return writtenText(streams);
+  return counted || wantsConsistency ? encodeConsistency(streams) : undefined;
 }
 
 /** Made in advance, since an exception costs more than the rest of a refusal. See README, Prepared refusals. */

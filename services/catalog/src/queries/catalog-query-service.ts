@@ -10,6 +10,7 @@ import {
   type SearchProductsRequest,
 } from '@caudal/contract/gen/caudal/catalog/v1/catalog.ts';
 import { invalidField, notFound } from '@caudal/kernel/errors.ts';
+import { keyedDigest } from '@caudal/kernel/sealed-token.ts';
 import type { Condition, StoredView } from '@caudal/projections/types.ts';
 import { service } from '@caudal/rpc/types.ts';
 import { isListed } from '../projections/product-search.ts';
@@ -84,6 +85,7 @@ function order({ orderBy, currency }: SearchProductsRequest): ReturnType<typeof 
   return known;
 }
 
+/** The version of a product's stock counts its sales, so its digest is keyed. */
 function message(stored: StoredView<Product>): Product {
-  return { ...stored.view, etag: viewEtag(stored, product.stream(stored.id)) };
+  return { ...stored.view, etag: viewEtag(stored, product.stream(stored.id), keyedDigest) };
 }

@@ -6,6 +6,7 @@ import { type Call, service } from '@caudal/rpc/types.ts';
 import { type StockEvent, type StockState, stockDecider } from '../domain/stock.ts';
 import { adjust, createStockItem, restock } from '../domain/stock-item.ts';
 import { stockItemMessage } from '../stock-item-message.ts';
+import { byHand, nameOfReturned } from './by-hand.ts';
 import type { InventoryDependencies } from './dependencies.ts';
 import { commitReservation, releaseReservation, returnStock } from './end-reservation.ts';
 import { reserveStock } from './reserve-stock.ts';
@@ -21,10 +22,10 @@ export function inventoryService(dependencies: InventoryDependencies) {
       change(productId, call, (state) => restock(state, { productId, quantity })),
     adjustStock: ({ productId, delta, reason }, call) =>
       change(productId, call, (state) => adjust(state, { productId, delta, reason })),
-    reserveStock: reserveStock(dependencies),
-    commitReservation: commitReservation(dependencies),
-    releaseReservation: releaseReservation(dependencies),
-    returnStock: returnStock(dependencies),
+    reserveStock: byHand(reserveStock(dependencies)),
+    commitReservation: byHand(commitReservation(dependencies)),
+    releaseReservation: byHand(releaseReservation(dependencies)),
+    returnStock: byHand(returnStock(dependencies), nameOfReturned(dependencies)),
     putBack: returnStock(dependencies),
   });
 

@@ -66,7 +66,7 @@ export type GroupOutcome<R> = { group: Group } & (
 export function groupsOf(
   { linesAUnit = maxParts }: Pick<InventoryDependencies, 'linesAUnit'>,
   lines: ReservationLine[],
-  { commandId, forwardable = false }: Call,
+  { commandId, forwardable = false }: Pick<Call, 'commandId' | 'forwardable'>,
 ): Group[] {
   const groups: Group[] = [];
   for (let first = 0; first < lines.length; first += linesAUnit) {

@@ -67,6 +67,7 @@ export const orderDetails: Projection<Order> = {
     on<Order, EventOf<typeof payment>>(payment, {
       view: ({ id }) => id,
       evolve(view = blank, { id, event, at }) {
+        if (isAnothers(id, event)) return ignored;
         const part = view.payment ?? OrderPayment.fromPartial({ paymentId: id });
         const now = (change: Partial<OrderPayment>) => ({ ...touched(view, at), payment: { ...part, ...change } });
         switch (event.$case) {
@@ -107,6 +108,7 @@ export const orderDetails: Projection<Order> = {
     on<Order, EventOf<typeof shipment>>(shipment, {
       view: ({ id }) => id,
       evolve(view = blank, { id, event, at }) {
+        if (isAnothers(id, event)) return ignored;
         const shipments = shipmentsAfter(view.shipments, event, id);
         if (shipments === ignored) return ignored;
         return { ...touched(view, at), shipments, fulfilmentStatus: fulfilmentStatusOf(shipments) };
@@ -124,6 +126,11 @@ export const orderDetails: Projection<Order> = {
   },
   indexes: [['create_time'], ['customer_id', 'create_time'], ['status', 'create_time']],
 };
+
+/** Whether a payment or shipment that has the order's id is another one's. One that was barred before it was made is no one's. */
+function isAnothers(id: string, { value }: { value: { orderId?: string } }): boolean {
+  return Boolean(value?.orderId) && value.orderId !== id;
+}
 
 /** Events that are older than the field have no reservation. */
 function reservationOf({ reservationId }: { reservationId?: string | undefined }): Partial<Order> {

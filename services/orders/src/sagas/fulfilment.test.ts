@@ -133,3 +133,15 @@ describe("a step of the order's saga", () => {
     });
   });
 });
+
+test("events of a payment or shipment that only has an id like the order are not the order's", () => {
+  const { observes } = fulfilmentSaga({} as FulfilmentDependencies);
+  const sagaOf = (entity: string, event: object) =>
+    observes
+      .find((one) => one.entity.name === entity)!
+      .saga({ stream: `${entity}/o1`, id: 'o1', version: 1, at: new Date(0), event } as never);
+  const succeeded = (orderId: string) => ({ $case: 'succeeded', value: { orderId, gatewayReference: '' } });
+  expect(['o1', 'o2', ''].map((id) => sagaOf('payments.payment', succeeded(id)))).toEqual(['o1', undefined, 'o1']);
+  const delivered = (orderId: string) => ({ $case: 'delivered', value: { orderId, shipmentId: '', partial: false } });
+  expect(['o1', 'o2', ''].map((id) => sagaOf('shipping.shipment', delivered(id)))).toEqual(['o1', undefined, 'o1']);
+});

@@ -38,6 +38,16 @@ export interface FulfilmentDependencies {
   paymentMs: number;
 }
 
+/**
+ * Payment and shipments of an order have its id. Those of another service may have an order's id without being that order's: a buyer
+ * who learns such an id and places an order under it must not have it paid.
+ */
+function ofOrder({ id, event }: { id: string; event: { value: { orderId: string } } }): string | undefined {
+  const { orderId } = event.value;
+  // One that was barred before it was made has no order.
+  return orderId === '' || orderId === id ? id : undefined;
+}
+
 type Run = (state: FulfilmentState, context: StepContext) => Promise<FulfilmentEvent[]>;
 
 /**
@@ -62,8 +72,8 @@ export function fulfilmentSaga(dependencies: FulfilmentDependencies): Saga<Fulfi
     state: fulfilmentDecider,
     observes: [
       observe(order, { saga: ({ id }) => id, reactions: onOrder }),
-      observe(payment, { saga: ({ id }) => id, reactions: onPayment }),
-      observe(shipment, { saga: ({ id }) => id, reactions: onShipment }),
+      observe(payment, { saga: ofOrder, reactions: onPayment }),
+      observe(shipment, { saga: ofOrder, reactions: onShipment }),
     ],
     next,
     run: (step, state, context) => runs[step.name as StepName](state, context),
@@ -257,11 +267,14 @@ function steps({
 
     async 'undo-payment'(state, context) {
       const { orderId } = state.order!;
-      const { status } = await payments.undoPayment(
-        { requestId: '', paymentId: orderId, reason: state.undo!.reason },
-        options(context),
-      );
       const requested: FulfilmentEvent = { $case: 'paymentUndoRequested', value: {} };
+      const request = { requestId: '', paymentId: orderId, orderId, reason: state.undo!.reason };
+      const answer = await payments.undoPayment(request, options(context)).catch((error: unknown) => {
+        // Another service's payment has this id: the order has none.
+        if (isCode(error, 'NOT_FOUND')) return { status: PaymentStatus.PAYMENT_STATUS_VOIDED };
+        throw error;
+      });
+      const { status } = answer;
       const undone =
         status === PaymentStatus.PAYMENT_STATUS_VOIDED ||
         status === PaymentStatus.PAYMENT_STATUS_REFUNDED ||

@@ -5,7 +5,7 @@
 import type { Aggregates, DecisionContext } from '@caudal/aggregates/types.ts';
 import { executeFor } from '@caudal/context/execute-for.ts';
 import { Payment, PaymentServiceService, PaymentStatus } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
-import { isTransient } from '@caudal/kernel/errors.ts';
+import { isTransient, notFound } from '@caudal/kernel/errors.ts';
 import { derivedId, type IdSource } from '@caudal/kernel/ids.ts';
 import { type Call, service } from '@caudal/rpc/types.ts';
 import {
@@ -38,8 +38,12 @@ export function paymentService({ aggregates, ids }: { aggregates: Aggregates; id
         return requested;
       }
     },
-    undoPayment: ({ paymentId, reason }, call) =>
-      change(paymentId, call, (state, context) => undoPayment(state, context, { reason })),
+    undoPayment: ({ paymentId, orderId, reason }, call) =>
+      change(paymentId, call, (state, context) => {
+        const { request } = state;
+        if (request && orderId !== undefined && orderId !== request.orderId) throw notFound('payment', paymentId);
+        return undoPayment(state, context, { reason });
+      }),
     async refundPayment({ paymentId, amount, reason }, call) {
       const refundId = call.commandId ? derivedId(call.commandId.key, 'refund') : ids();
       const input = { paymentId, refundId, amount, reason };

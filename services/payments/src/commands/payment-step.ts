@@ -136,7 +136,7 @@ export function atWallet(
       }
     },
     async void(): Promise<StepOutcome> {
-      await change((state, context) => undoDebit(state, context, { paymentId }));
+      await change((state, context) => undoDebit(state, context, { paymentId, customerId }));
       return { kind: 'undone' };
     },
     async refund(): Promise<StepOutcome> {

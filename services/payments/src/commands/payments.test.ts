@@ -169,6 +169,20 @@ describe.each([
     expect(await refuse({})).toBe('WALLET_FROZEN');
     expect([await balance('w1'), await balance('w2')]).toEqual([100n, 0n]);
   });
+
+  test('of a caller who may use only its own say nothing of the receiver', async () => {
+    await wallets.createWallet({ requestId: '', walletId: 'w3', customerId: 'c3', currency: 'EUR' }, testCall());
+    await wallets.createWallet({ requestId: '', walletId: 'w4', customerId: 'c3', currency: 'GBP' }, testCall());
+    await wallets.freezeWallet({ requestId: '', walletId: 'w4', reason: '' }, testCall());
+    const refuse = async (toWalletId: string, amount = gbp(1n)) =>
+      (await refusalOf(wallets.transfer({ ...transfer, toWalletId, amount }, testCall({ subject: 'c1' })))).reason;
+    expect(await Promise.all(['w3', 'w4', 'w9'].map((to) => refuse(to)))).toEqual(
+      Array(3).fill('RECEIVER_UNAVAILABLE'),
+    );
+    // Before that, what is wrong with the sender's own.
+    for (const to of ['w2', 'w3', 'w4', 'w9']) expect(await refuse(to, gbp(101n))).toBe('INSUFFICIENT_FUNDS');
+    expect(await balance('w1')).toBe(100n);
+  });
 });
 
 describe('transfers between wallets of one log', () => {
@@ -320,7 +334,7 @@ describe('a payment, from request to end, on the sandbox gateway', () => {
 
   test.each([
     ['too little money', wallet, 101n, 'INSUFFICIENT_FUNDS'],
-    ["another customer's wallet", { $case: 'walletId', value: 'w2' } as Method, 1n, 'WALLET_NOT_OWNED'],
+    ["another customer's wallet", { $case: 'walletId', value: 'w2' } as Method, 1n, 'WALLET_NOT_FOUND'],
     ['no such wallet', { $case: 'walletId', value: 'w9' } as Method, 1n, 'WALLET_NOT_FOUND'],
     ['a card that is declined', card('tok_insufficient'), 50n, 'INSUFFICIENT_FUNDS'],
   ])('%s: it fails with the reason', async (_, method, minorUnits, reason) => {

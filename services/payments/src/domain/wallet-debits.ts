@@ -4,7 +4,7 @@
  * then, since the payment may be recorded as failed already.
  */
 import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
-import { refused } from '@caudal/kernel/errors.ts';
+import { notFound, refused } from '@caudal/kernel/errors.ts';
 import { refundClaim, rememberedUntil, type WalletContext, type WalletOutcome } from './claims.ts';
 import { amountFor, type WalletEvent, type WalletState, whyNotSpendable } from './wallet.ts';
 
@@ -18,14 +18,13 @@ export interface Debit {
 
 /**
  * Takes a payment's money, or records a refusal; `debitOutcome` returns which. Thrown are only refusals that can never
- * change: those of `amountFor`; FAILED_PRECONDITION WALLET_NOT_OWNED, PAYMENT_MISMATCH (another amount than before).
+ * change: NOT_FOUND, also for a wallet of another owner, whose existence is none of the payer's business; those of `amountFor`;
+ * FAILED_PRECONDITION PAYMENT_MISMATCH (another amount than before).
  */
 export function debit(state: WalletState, { now, claim }: WalletContext, input: Debit): WalletEvent[] {
   const { paymentId, customerId } = input;
+  if (customerId !== state.customerId) throw notFound('wallet', input.walletId);
   const amount = amountFor(state, input.walletId, input.amount);
-  if (customerId !== state.customerId) {
-    throw refused('WALLET_NOT_OWNED', `The wallet "${input.walletId}" is not the payer's.`);
-  }
   const known = claim(paymentId);
   if (known) {
     if (known.how !== 'barred' && known.amount !== amount) {
@@ -54,14 +53,14 @@ export function debitOutcome(known: WalletOutcome | undefined): string {
 
 /**
  * Undoes a debit that may have been taken or not: gives the money back, or bars the debit if it has not arrived yet.
- * Must be used within 30 days of the debit. A wallet that does not exist has taken nothing.
+ * Must be used within 30 days of the debit. A wallet that does not exist, or is not the payer's, has taken nothing and never will.
  */
 export function undoDebit(
   state: WalletState,
   { now, lookUp }: WalletContext,
-  { paymentId }: { paymentId: string },
+  { paymentId, customerId = state.customerId }: Pick<Debit, 'paymentId'> & Partial<Pick<Debit, 'customerId'>>,
 ): WalletEvent[] {
-  if (state.walletId === '') return [];
+  if (state.walletId === '' || customerId !== state.customerId) return [];
   const known = lookUp(paymentId);
   if (!known) return [{ $case: 'debitBarred', value: { paymentId, until: rememberedUntil(now) } }];
   return known.how === 'taken' ? [credited(state, paymentId, known.amount)] : [];

@@ -5,7 +5,7 @@
  * and in the sender's state. Both remember its outcome for 30 days; ids are never used again.
  */
 import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
-import { type CaudalError, type ErrorDetails, invalidField, refused } from '@caudal/kernel/errors.ts';
+import { CaudalError, type ErrorDetails, invalidField, refused } from '@caudal/kernel/errors.ts';
 import { getEntry } from '@caudal/kernel/expiring-map.ts';
 import { rememberedUntil, transferClaim, type WalletContext, type WalletOutcome } from './claims.ts';
 import {
@@ -48,22 +48,42 @@ export function sendTransfer(state: WalletState, { claim }: WalletContext, trans
 
 /**
  * Moves the money from one wallet to another, once. The events are those that a delivery in steps leaves behind. Refused: as by
- * `sendTransfer`, then as by `amountFor` for the receiver; FAILED_PRECONDITION WALLET_FROZEN, BALANCE_TOO_HIGH, which name the
- * receiver.
+ * `sendTransfer`, then as by `assertReceivable`.
  */
 export function transferAtOnce(
   from: TransferParty,
   to: TransferParty,
-  transfer: Transfer,
+  transfer: Transfer & Discretion,
 ): [WalletEvent[], WalletEvent[]] {
   const [sent] = sendTransfer(from.state, from, transfer);
   if (sent?.$case !== 'transferSent') return [[], []];
   const { transferId, toWalletId } = transfer;
-  const amount = amountFor(to.state, toWalletId, transfer.amount);
-  const refusal = whyNotReceivable(to.state, amount, { metadata: { wallet: toWalletId } });
-  if (refusal) throw refusal;
+  const amount = assertReceivable(to.state, transfer);
   const delivered: WalletEvent = { $case: 'transferDelivered', value: { transferId, toWalletId } };
   return [[{ ...sent, value: { ...sent.value, delivered: true } }, delivered], [received(to.state, amount, transfer)]];
+}
+
+export interface Discretion {
+  /** The sender may know nothing of wallets of other owners: not why the receiver can't take the money, only that it can't. */
+  readonly discreet?: boolean;
+}
+
+/**
+ * The amount, if the receiver can take it now. Refused: as by `amountFor`; FAILED_PRECONDITION WALLET_FROZEN, BALANCE_TOO_HIGH, which
+ * name the receiver. A sender who may not know of it gets RECEIVER_UNAVAILABLE for all of these.
+ */
+export function assertReceivable(state: WalletState, transfer: Transfer & Discretion): bigint {
+  const { toWalletId, amount } = transfer;
+  try {
+    const minorUnits = amountFor(state, toWalletId, amount);
+    const refusal = whyNotReceivable(state, minorUnits, { metadata: { wallet: toWalletId } });
+    if (refusal) throw refusal;
+    return minorUnits;
+  } catch (cause) {
+    if (!(cause instanceof CaudalError) || !transfer.discreet) throw cause;
+    const message = `The wallet "${toWalletId}" can't take this transfer: it is missing, of another currency, frozen, or full.`;
+    throw refused('RECEIVER_UNAVAILABLE', message, { cause });
+  }
 }
 
 /** A wallet as its decision sees it. */

@@ -1,3 +1,4 @@
+import type { CaudalError } from '@caudal/kernel/errors.ts';
 import { given } from '@caudal/testing/given.ts';
 import { describe, expect, test } from '@jest/globals';
 import { rememberedUntil, type WalletContext } from './claims.ts';
@@ -170,7 +171,7 @@ describe('payments from a wallet', () => {
   test('that are invalid are refused without an event', () => {
     after(...rich)
       .when(debiting(money(30n), 'c2'))
-      .refuses('FAILED_PRECONDITION', 'WALLET_NOT_OWNED');
+      .refuses('NOT_FOUND', 'WALLET_NOT_FOUND');
     after(...rich)
       .when(debiting(money(30n, 'EUR')))
       .refuses('FAILED_PRECONDITION', 'CURRENCY_MISMATCH');
@@ -198,6 +199,11 @@ describe('payments from a wallet', () => {
       .gives([]);
     after(created, debitRefused(30n, 'INSUFFICIENT_FUNDS')).when(undoing).gives([]);
     after().when(undoing).gives([]);
+    // A wallet of another owner than the payer has taken nothing, and is not written to.
+    const ofOther: Decide = (state, context) => undoDebit(state, context, { paymentId: 'p1', customerId: 'c2' });
+    after(...rich)
+      .when(ofOther)
+      .gives([]);
     for (const undone of [[debitBarred], [debited(30n, 70n), credited(30n, 100n)]]) {
       after(...rich, ...undone)
         .when(debiting())
@@ -309,6 +315,20 @@ describe('transfers', () => {
     expect(() => atOnce(closed)).toThrow(expect.objectContaining({ reason: 'WALLET_FROZEN', metadata }));
     expect(() => atOnce(full)).toThrow(expect.objectContaining({ reason: 'BALANCE_TOO_HIGH', metadata }));
     expect(() => atOnce(gone)).toThrow(expect.objectContaining({ reason: 'WALLET_NOT_FOUND', metadata }));
+    // A sender who may not know of the receiver learns only that it can't take the money.
+    const discreetly = ([from, to]: typeof both) => transferAtOnce(from!, to!, { ...transfer, discreet: true });
+    expect(() => discreetly(poor)).toThrow(expect.objectContaining({ reason: 'INSUFFICIENT_FUNDS' }));
+    const inEuro = parties(rich, [{ ...created, value: { ...created.value, currency: 'EUR' } } as WalletEvent]);
+    const refusals = [closed, full, gone, inEuro].map((party) => {
+      try {
+        return discreetly(party);
+      } catch (error) {
+        const { code, reason, message, metadata, violations } = error as CaudalError;
+        return { code, reason, message, metadata, violations };
+      }
+    });
+    expect(refusals[0]).toMatchObject({ code: 'FAILED_PRECONDITION', reason: 'RECEIVER_UNAVAILABLE' });
+    for (const refusal of refusals) expect(refusal).toEqual(refusals[0]);
     for (const known of [sent(30n, 70n), transferDelivered])
       expect(atOnce(parties([...rich, known], [created]))).toEqual([[], []]);
   });

@@ -46,7 +46,7 @@ export interface WalletQueryDependencies {
   wallets: ViewReader<Wallet>;
   transactions: ViewReader<Transaction>;
   /** The past is read from the log. */
-  aggregates: Pick<Aggregates, 'loadAt'>;
+  aggregates: Pick<Aggregates, 'load' | 'loadAt'>;
 }
 
 export function walletQueryService({ wallets, transactions, aggregates }: WalletQueryDependencies) {
@@ -104,11 +104,11 @@ export function walletQueryService({ wallets, transactions, aggregates }: Wallet
     return message(stored);
   }
 
-  /** The wallet's state at that time. Refused without permission for it. */
+  /** The wallet's state at that time. Refused without permission for it, before a history is read that may be long. */
   async function past(walletId: string, at: Date, call: Call): Promise<Wallet> {
+    call.authorize(walletDecider.owner!((await aggregates.load(walletDecider, walletId)).state));
     const { state, version } = await aggregates.loadAt(walletDecider, walletId, at);
     if (version === 0) throw notFound('wallet', walletId);
-    call.authorize(state.customerId);
     return walletMessage(state, version);
   }
 }

@@ -63,7 +63,7 @@ export interface ForwardedAnswer {
   id: number;
   /** The response, encoded, before its field mask is applied. Empty after an error. */
   response: Buffer;
-  /** What the call wrote, as a consistency token; empty for nothing. */
+  /** What the call wrote: the content of a consistency token, which the other process seals. Empty for nothing. */
   consistencyToken: string;
   /** The age of the answer's oldest part in seconds, or empty. */
   age: string;

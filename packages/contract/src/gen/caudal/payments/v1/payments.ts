@@ -200,6 +200,8 @@ export interface UndoPaymentRequest {
   paymentId: string;
   /** The reason. */
   reason: string;
+  /** If given, a payment of another order is not undone: it is NOT_FOUND. */
+  orderId?: string | undefined;
 }
 
 export interface RefundPaymentRequest {
@@ -996,7 +998,7 @@ export const CreatePaymentRequest: MessageFns<CreatePaymentRequest> = {
 };
 
 function createBaseUndoPaymentRequest(): UndoPaymentRequest {
-  return { requestId: "", paymentId: "", reason: "" };
+  return { requestId: "", paymentId: "", reason: "", orderId: undefined };
 }
 
 export const UndoPaymentRequest: MessageFns<UndoPaymentRequest> = {
@@ -1009,6 +1011,9 @@ export const UndoPaymentRequest: MessageFns<UndoPaymentRequest> = {
     }
     if (message.reason !== "") {
       writer.uint32(26).string(message.reason);
+    }
+    if (message.orderId !== undefined) {
+      writer.uint32(34).string(message.orderId);
     }
     return writer;
   },
@@ -1050,6 +1055,14 @@ export const UndoPaymentRequest: MessageFns<UndoPaymentRequest> = {
             message.reason = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.orderId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1075,6 +1088,11 @@ export const UndoPaymentRequest: MessageFns<UndoPaymentRequest> = {
         ? globalThis.String(object.payment_id)
         : "",
       reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      orderId: isSet(object.orderId)
+        ? globalThis.String(object.orderId)
+        : isSet(object.order_id)
+        ? globalThis.String(object.order_id)
+        : undefined,
     };
   },
 
@@ -1089,6 +1107,9 @@ export const UndoPaymentRequest: MessageFns<UndoPaymentRequest> = {
     if (message.reason !== "") {
       obj.reason = message.reason;
     }
+    if (message.orderId !== undefined) {
+      obj.orderId = message.orderId;
+    }
     return obj;
   },
 
@@ -1100,6 +1121,7 @@ export const UndoPaymentRequest: MessageFns<UndoPaymentRequest> = {
     message.requestId = object.requestId ?? "";
     message.paymentId = object.paymentId ?? "";
     message.reason = object.reason ?? "";
+    message.orderId = object.orderId ?? undefined;
     return message;
   },
 };
