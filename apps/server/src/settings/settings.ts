@@ -7,6 +7,7 @@ import { contexts } from '../contexts.ts';
 import { archivePlaceExpects, parseArchivePlace } from './archive-place.ts';
 import { parseKeySet, parseSigningKey } from './keys.ts';
 import { parseOrigins } from './origins.ts';
+import { tlsSettings } from './tls-settings.ts';
 import { parseActiveShards, parseWriteConcern } from './write-concerns.ts';
 
 /** The roles of a process: what it does for its contexts. */
@@ -277,6 +278,7 @@ export const runtimeSettings = {
     parsePersonalDataKeys,
   ),
   CAUDAL_REFLECTION: setting.boolean({ description: 'Whether gRPC reflection answers.', default: 'false' }),
+  ...tlsSettings,
 } satisfies Settings;
 
 /** What the names of Caudal's settings begin with, where an unknown name is likely a typing error. */
