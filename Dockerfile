@@ -24,7 +24,8 @@ COPY --from=manifests /app .
 # install script here.
 RUN npm ci --omit=dev --omit=optional --ignore-scripts && npm cache clean --force
 # What is installed, as CycloneDX.
-RUN npm sbom --sbom-format=cyclonedx --package-lock-only --omit=dev --omit=optional > sbom.cdx.json
+COPY scripts/sbom.ts scripts/
+RUN node scripts/sbom.ts sbom.cdx.json
 # Only developers need types and source maps, a third of the packages' size.
 RUN find . -path '*/node_modules/*' -type f \
       \( -name '*.map' -o -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' \) -delete

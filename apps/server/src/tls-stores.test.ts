@@ -14,11 +14,12 @@ import { openDatabase } from '@caudal/postgres/database.ts';
 import { listen } from '@caudal/postgres/listen.ts';
 import { openElasticsearchStore } from '@caudal/projections/stores/elasticsearch-store.ts';
 import { openMongodbStore } from '@caudal/projections/stores/mongodb-store.ts';
+import { describeWith } from '@caudal/testing/describe-with.ts';
 import { type ServerName, serverUrl } from '@caudal/testing/servers.ts';
 import { until } from '@caudal/testing/until.ts';
 import { type Mounted, makeAuthority, mount } from '@caudal/tls/testing/certificates.ts';
 import { trustAuthorities } from '@caudal/tls/trust.ts';
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
 import { startTlsProxy, type TlsProxy } from './testing/tls-proxy.ts';
 
 jest.setTimeout(60_000);
@@ -183,7 +184,7 @@ const cases: Record<string, Case> = {
   },
 };
 
-describe('over TLS', () => {
+describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis', 's3'], 'over TLS', () => {
   test.each(Object.keys(cases))('%s is refused while its authority is not trusted', async (name) => {
     const { url, scheme, query = '', use } = cases[name]!;
     await expect(use(await proxied(url(), scheme, query))).rejects.toThrow();

@@ -26,7 +26,7 @@
 {{/* Private addresses and the cluster's own pods, as NetworkPolicyPeers. */}}
 {{- define "caudal.privatePeers" -}}
 - namespaceSelector: {}
-{{- range list "10.0.0.0/8" "172.16.0.0/12" "192.168.0.0/16" "100.64.0.0/10" "169.254.0.0/16" "fc00::/7" "fe80::/10" }}
+{{- range list "10.0.0.0/8" "172.16.0.0/12" "192.168.0.0/16" "100.64.0.0/10" "fc00::/7" }}
 - ipBlock: { cidr: {{ . | quote }} }
 {{- end }}
 {{- end }}
