@@ -14,7 +14,7 @@ const layers = [
   ['kernel'],
   ['contract'],
   ['config', 'telemetry'],
-  ['archive-store', 'lifecycle', 'postgres'],
+  ['archive-store', 'lifecycle', 'postgres', 'tls'],
   ['eventlog', 'jobs'],
   ['aggregates'],
   ['messaging'],
@@ -25,7 +25,7 @@ const layers = [
 /** For each package, the packages that it may import. */
 const allowed = {
   // Beside the layers: they import from the lower rows only.
-  rpc: ['kernel', 'contract', 'telemetry'],
+  rpc: ['kernel', 'contract', 'telemetry', 'tls'],
   cache: ['kernel', 'contract', 'telemetry'],
   'embedded-postgres': ['kernel', 'lifecycle', 'telemetry'],
   // Above all layers: what a context is made of.

@@ -5,8 +5,11 @@
 #   docker run --rm caudal help
 #
 # Any image with Node 24 and `env` in their usual places can be the runtime image; it needs no shell.
-ARG BUILD_IMAGE=node:24-bookworm-slim
-ARG RUNTIME_IMAGE=node:24-bookworm-slim
+#
+# The base image is named by its digest, of an index for all platforms: the tag beside it says which one it is, and pulls nothing.
+# To renew it: docker buildx imagetools inspect node:24-bookworm-slim
+ARG BUILD_IMAGE=node:24.19.0-bookworm-slim@sha256:a9f5f7c91a432850b2a8a7797adf5eadb6c733ceed61167806cee7ea7fbc29df
+ARG RUNTIME_IMAGE=node:24.19.0-bookworm-slim@sha256:a9f5f7c91a432850b2a8a7797adf5eadb6c733ceed61167806cee7ea7fbc29df
 
 # Only the files that list the packages, so that a change of sources does not install them again.
 FROM ${BUILD_IMAGE} AS manifests
@@ -20,6 +23,9 @@ COPY --from=manifests /app .
 # Optional packages are left out: they are the embedded PostgreSQL, for a process without DATABASE_URL. No package needs its
 # install script here.
 RUN npm ci --omit=dev --omit=optional --ignore-scripts && npm cache clean --force
+# What is installed, as CycloneDX.
+COPY scripts/sbom.ts scripts/
+RUN node scripts/sbom.ts sbom.cdx.json
 # Only developers need types and source maps, a third of the packages' size.
 RUN find . -path '*/node_modules/*' -type f \
       \( -name '*.map' -o -name '*.d.ts' -o -name '*.d.mts' -o -name '*.d.cts' \) -delete

@@ -23,6 +23,14 @@ const reserved = [
   'CAUDAL_COMMAND_ADDRESS',
   'CAUDAL_QUERY_ADDRESS',
   'CAUDAL_DATA_DIR',
+  'CAUDAL_TLS_CERTIFICATE',
+  'CAUDAL_TLS_KEY',
+  'CAUDAL_TLS_CA',
+  'CAUDAL_TLS_SERVER_NAME',
+  'CAUDAL_TLS_CLIENTS',
+  'CAUDAL_TLS_CALLS',
+  'CAUDAL_TLS_PLAINTEXT',
+  'CAUDAL_TRUSTED_CA',
   'CAUDAL_TOKEN',
 ];
 
@@ -116,6 +124,7 @@ export const workload = map({
   algorithm: { ...algorithm, description: 'How Kong spreads calls over its pods; `kong.algorithm` if absent.' },
   resources: { ...resources, description: 'Memory and CPU, merged into `resources`.' },
   settings: { ...settingsSchema, description: 'Settings of its own, merged into `settings`.' },
+  tlsSecret: { ...text, description: 'A Secret like `tls.secret`, of its own; `tls.secret` if absent.' },
   enabled: { type: 'boolean', description: 'false removes a workload of the preset.' },
 });
 
@@ -145,6 +154,7 @@ const port = whole(1024, 65535);
 /** By key: the schema where its default does not give it. */
 const particulars: Record<string, Schema> = {
   preset: oneOf('monolith', 'small', 'production', 'none'),
+  'tls.stage': oneOf('', 'accept', 'call', 'require'),
   workloads: byName(workload),
   settings: settingsSchema,
   jobs: byName(job),
@@ -189,6 +199,7 @@ const particulars: Record<string, Schema> = {
   'kong.rateLimit.policy': oneOf('local', 'redis'),
   'kong.requestSizeMegabytes': whole(0),
   'kong.corsOrigins': listOf(text),
+  'networkPolicy.outside': listOf({ ...text, pattern: '^[0-9a-fA-F.:]+/[0-9]{1,3}$' }),
 };
 
 export function valuesSchema(keys: ValueKey[]): Schema {

@@ -20,6 +20,18 @@ test('base images are arguments', () => {
   for (const stage of stages.slice(1)) expect(stage).toMatch(/^FROM (\$\{(BUILD|RUNTIME)_IMAGE\}|runtime)/);
 });
 
+test('base images are named by digest, and both by the same one', () => {
+  const images = lines.flatMap((line) => /^ARG (?:BUILD|RUNTIME)_IMAGE=(.*)$/.exec(line)?.[1] ?? []);
+  expect(images).toHaveLength(2);
+  expect(new Set(images).size).toBe(1);
+  expect(images[0]).toMatch(/^node:24\.\d+\.\d+-[a-z]+-slim@sha256:[0-9a-f]{64}$/);
+});
+
+test('the image has a list of its packages', () => {
+  const dependencies = stages.find((stage) => /^FROM .* AS dependencies$/m.test(stage))!;
+  expect(dependencies).toContain('\nRUN node scripts/sbom.ts sbom.cdx.json\n');
+});
+
 test('no privileged user, no shell, and a process 1 that passes signals on', () => {
   expect(runtime).toContain('\nUSER 1000:1000\n');
   expect(runtime).not.toMatch(/^RUN /m);
@@ -59,7 +71,12 @@ test('.dockerignore includes every shipped source, and no test', () => {
   const shipped = shippedSources().map(({ path }) => path);
   expect(shipped.length).toBeGreaterThan(200);
   expect(shipped.filter(ignored)).toEqual([]);
-  for (const path of ['package.json', 'package-lock.json', 'apps/importer/data/online-retail-sample.csv'])
+  for (const path of [
+    'package.json',
+    'package-lock.json',
+    'scripts/sbom.ts',
+    'apps/importer/data/online-retail-sample.csv',
+  ])
     expect([path, ignored(path)]).toEqual([path, false]);
   for (const path of [
     '.git/HEAD',

@@ -45,6 +45,12 @@ const odd: Record<string, Values> = {
   'pods only': { migrate: false, networkPolicy: { enabled: false } },
   'closed to all callers': { networkPolicy: { gateways: [], monitoring: [], egress: [] } },
   'other ports': { ports: { grpc: 19090, rest: 18080, metrics: 19464 } },
+  'TLS everywhere': {
+    tls: { secret: 'caudal-tls', clientCertificates: true },
+    kong: { enabled: true, host: 'api.example', tlsSecret: 'api-tls' },
+    networkPolicy: { outside: ['203.0.113.7/32', '2001:db8::/32'] },
+    settings: { CAUDAL_ARCHIVE_ENDPOINT: 'https://s3.example' },
+  },
   'hashing by a header': {
     kong: { enabled: true, algorithm: 'consistent-hashing', hashOn: { header: 'x-tenant' } },
   },

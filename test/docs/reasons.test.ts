@@ -14,7 +14,8 @@ const codes = new Set([
  * Words in capitals that are not Caudal's reasons: error codes and options of Node and of libraries, and the sandbox's own HTTP
  * answers.
  */
-const foreign = /^(?:(?:FST_ERR|UND_ERR|ERR|HPE|EAI)_\w+|NOT_SERVING|BAD_REQUEST|UNKNOWN_MODE|WHEN_REQUIRED)$/;
+const foreign =
+  /^(?:(?:FST_ERR|UND_ERR|ERR|HPE|EAI)_\w+|NODE_TLS_REJECT_UNAUTHORIZED|NOT_SERVING|BAD_REQUEST|UNKNOWN_MODE|WHEN_REQUIRED)$/;
 
 /** Settings, with their deprecated names. */
 const settingNames = new Set(Object.entries(settings as Settings).flatMap(([name, { formerly }]) => [name, formerly]));

@@ -1,13 +1,12 @@
 /** What every form of the system does for those who read: fresh views, pages, masks, ETags, search, its own description. */
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 import { contract } from '@caudal/contract/descriptors.ts';
 import { ListSalesRequest, Sales, SalesQueryServiceService } from '@caudal/contract/gen/caudal/orders/v1/sales.ts';
 import { setTokenKeys } from '@caudal/kernel/sealed-token.ts';
 import { connect } from '@caudal/rpc/client/client.ts';
 import { decodeConsistency, encodeConsistency } from '@caudal/rpc/server/consistency-token.ts';
+import { findChromium } from '@caudal/testing/chromium.ts';
 import { describe, expect, test } from '@jest/globals';
 import { Validator } from '@seriousme/openapi-schema-validator';
 import type { Json } from './api.ts';
@@ -517,11 +516,4 @@ function laterThan(token: string, { tokenKeys }: System): string {
   setTokenKeys(tokenKeys());
   const written = decodeConsistency(token);
   return encodeConsistency(written.map((one) => ({ ...one, version: one.version + 1 })))!;
-}
-
-function findChromium(): string | undefined {
-  const folders = (process.env.PATH ?? '').split(delimiter);
-  const names = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'chrome-headless-shell'];
-  const candidates = names.flatMap((name) => folders.map((folder) => join(folder, name)));
-  return [process.env.CHROMIUM_PATH, ...candidates].find((path) => path && existsSync(path));
 }

@@ -37,6 +37,27 @@ test('CAUDAL_TOKEN is a known setting, and is not shown', async () => {
   expect(stdout).not.toMatch(/no effect|hunter2/);
 });
 
+test.each([
+  ['REDIS_URL', 'redis://hunter2@cache:6379'],
+  ['REDIS_URL', 'redis://:hunter2@cache:6379'],
+  ['CAUDAL_OTLP_ENDPOINT', 'https://traces.example/?signature=hunter2'],
+  ['CAUDAL_OTLP_ENDPOINT', 'https://traces.example/#hunter2'],
+  ['RABBITMQ_MANAGEMENT_URL', 'http://hunter2:@mq:15672'],
+  ['CAUDAL_JWKS', 'https://hunter2@issuer.example/jwks'],
+  ['CAUDAL_ISSUER', 'https://hunter2@issuer.example'],
+  ['CAUDAL_ARCHIVE_ENDPOINT', 'https://key:hunter2@s3.example'],
+  ['CAUDAL_ARCHIVE', 's3://key:hunter2@bucket/logs'],
+  ['CAUDAL_CORS_ORIGINS', 'https://hunter2@shop.example'],
+  ['CAUDAL_COMMAND_ADDRESS', 'key:hunter2@127.0.0.1:9090'],
+  ['DATABASE_URL', 'caudal:hunter2@db:5432/caudal'],
+])('`config` shows no secret that a URL has, wherever it has it: %s=%s', async (name, url) => {
+  for (const more of [[], ['--json']]) {
+    const { stdout, stderr } = await cli({ [name]: url })('config', ...more);
+    expect(stdout).toContain(name);
+    expect(stdout + stderr).not.toContain('hunter2');
+  }
+});
+
 test('a port that is taken is reported by its setting, without a stack', async () => {
   const taken = createServer().listen(0, '127.0.0.1');
   await once(taken, 'listening');

@@ -1,6 +1,9 @@
 /** All subcommands, one file each in commands/, and their exit codes. */
+
+import { inspect } from 'node:util';
 import { ConfigError } from '@caudal/config/config.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
+import { withoutSecrets } from '@caudal/kernel/redact.ts';
 import { version } from '@caudal/server/version.ts';
 import { Command, CommanderError } from 'commander';
 import { buildCommand } from './commands/build.ts';
@@ -91,17 +94,20 @@ function tell(error: unknown): number {
     console.error(error.message);
     return 2;
   }
-  if (error instanceof ConfigError) console.error(error.message);
-  else if (error instanceof CaudalError) console.error(withCause(error));
-  else if (isExpected(error)) console.error(error.message);
-  else console.error(error);
+  // A driver's error may repeat the URL that it was given.
+  console.error(withoutSecrets(textOf(error)));
   return 1;
+}
+
+function textOf(error: unknown): string {
+  if (error instanceof CaudalError) return withCause(error);
+  return error instanceof ConfigError || isExpected(error) ? error.message : inspect(error);
 }
 
 /** The message with its cause: "PostgreSQL can't be reached" alone may mean a wrong password or a wrong port. */
 function withCause({ message, cause }: CaudalError): string {
   const why = cause instanceof Error ? cause.message || (cause as NodeJS.ErrnoException).code : undefined;
-  return why ? `${message} (${why.replace(/(\/\/[^/\s:@]*):[^/\s@]*@/g, '$1:***@')})` : message;
+  return why ? `${message} (${why})` : message;
 }
 
 /** Whether the error is meant for the user: a plain Error without a system code, not a bug. */

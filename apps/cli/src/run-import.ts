@@ -18,6 +18,7 @@ import { createReport, isReconciled } from '@caudal/importer/report.ts';
 import { runImport } from '@caudal/importer/run.ts';
 import { verifyImport } from '@caudal/importer/verify.ts';
 import { systemClock } from '@caudal/kernel/time.ts';
+import type { CallTls } from '@caudal/rpc/client/call-tls.ts';
 import { connect } from '@caudal/rpc/client/client.ts';
 import type { TokenSource } from '@caudal/rpc/server/tokens.ts';
 import type { Client } from '@caudal/rpc/types.ts';
@@ -28,6 +29,8 @@ export interface RunImportOptions {
   addresses: { command: string; query: string };
   /** Returns the token for the calls; undefined if the system needs none. */
   auth: TokenSource | undefined;
+  /** Absent: the system takes plain connections. */
+  tls?: CallTls | undefined;
   concurrency: number;
   /** One JSON object instead of the report for people. */
   json: boolean;
@@ -39,12 +42,13 @@ export async function importFile({
   file,
   addresses,
   auth,
+  tls,
   concurrency,
   json,
   signal,
 }: RunImportOptions): Promise<boolean> {
   const plan = planImport(await readFile(file));
-  const { api, close } = connectApi(addresses, auth);
+  const { api, close } = connectApi(addresses, auth, tls);
   const progress = createProgress({ stream: process.stderr, clock: systemClock });
   try {
     const clock = systemClock;
@@ -64,11 +68,12 @@ export async function importFile({
 export function connectApi(
   addresses: { command: string; query: string },
   auth: TokenSource | undefined,
+  tls?: CallTls,
 ): { api: ImportApi; close(): void } {
   const clients: { close(): void }[] = [];
   const open = <Definition extends object>(definition: Definition, role: 'command' | 'query'): Client<Definition> => {
     const address = addresses[role];
-    const client = connect(definition, { address, auth });
+    const client = connect(definition, { address, auth, tls });
     clients.push(client);
     return client;
   };

@@ -7,7 +7,7 @@ const TOKEN_SECONDS = 12 * 3600;
 
 /** The text, with a token that has all permissions and calls that can be copied. */
 export async function welcome({ server, identity, app: { values } }: Started): Promise<string> {
-  const base = `http://${values.CAUDAL_HOST}:${server.restPort}`;
+  const base = `${values.CAUDAL_TLS_CERTIFICATE ? 'https' : 'http'}://${values.CAUDAL_HOST}:${server.restPort}`;
   const token = await identity.sign('developer', everything(), TOKEN_SECONDS);
   const header = token ? ` -H "Authorization: Bearer $TOKEN"` : '';
   return `

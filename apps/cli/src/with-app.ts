@@ -14,12 +14,15 @@ import { migrateContexts } from '@caudal/server/handlers/saga-starts.ts';
 import { openIdentity } from '@caudal/server/identity.ts';
 import { awaitMigrated, contextsOf } from '@caudal/server/schema.ts';
 import { prefixes, type RuntimeValues, settings } from '@caudal/server/settings/settings.ts';
+import { trustConfigured } from '@caudal/server/tls.ts';
 import { untilSignal } from './signals.ts';
 import { UsageError } from './usage.ts';
 
-/** The settings. Throws ConfigError. */
+/** The settings, whose trusted authorities count from now on. Throws ConfigError. */
 export function loadSettings(): RuntimeValues {
-  return loadConfig(settings, { prefixes, warn: (message) => console.error(message) }) as RuntimeValues;
+  const values = loadConfig(settings, { prefixes, warn: (message) => console.error(message) }) as RuntimeValues;
+  trustConfigured(values);
+  return values;
 }
 
 /**

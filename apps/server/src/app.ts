@@ -24,6 +24,7 @@ import { usePersonalDataKeys } from './personal-data.ts';
 import { contextsOf } from './schema.ts';
 import type { Role, RuntimeValues } from './settings/settings.ts';
 import { openStores, type Stores } from './stores.ts';
+import { openTls, type ProcessTls } from './tls.ts';
 
 export interface App {
   values: RuntimeValues;
@@ -39,6 +40,7 @@ export interface App {
   stores: Stores;
   clients: Clients;
   identity: Identity;
+  tls: ProcessTls;
   /** Forwards calls to the owners of contended streams; undefined if this process takes none itself. */
   forwarding: Forwarding | undefined;
   /** The services of this process; roles add to them before the server starts. */
@@ -64,6 +66,8 @@ export interface OpenAppOptions {
 export async function openApp(options: OpenAppOptions): Promise<App> {
   const { values, databaseUrl, identity, lifecycle, holder, name } = options;
   usePersonalDataKeys(values);
+  const tls = await openTls(values);
+  lifecycle.onStop('TLS files', () => tls.stop());
   const stores = await openStores(values, name);
   lifecycle.onStop('stores', () => stores.stop());
   // The contexts' data beside the logs can be rebuilt from the logs.
@@ -91,7 +95,7 @@ export async function openApp(options: OpenAppOptions): Promise<App> {
   lifecycle.onStop('members', async () => {
     await Promise.all([...members.values()].map((of) => of.stop()));
   });
-  const forwarding = self && openForwarding(self, identity, locals);
+  const forwarding = self && openForwarding(self, identity, locals, tls.calls);
   if (forwarding) {
     lifecycle.onStop('forwarding', () => forwarding.forwarder.stop());
     // Streams go to other processes before this one takes no calls any more.
@@ -99,7 +103,7 @@ export async function openApp(options: OpenAppOptions): Promise<App> {
     lifecycle.ending.addEventListener('abort', retire, { once: true });
   }
   const services: Service[] = [];
-  const clients = openClients(values, identity, services, forwarding?.forwarder);
+  const clients = openClients(values, identity, services, { forwarder: forwarding?.forwarder, tls: tls.calls });
   lifecycle.onStop('clients', () => clients.stop());
   const registries = new Map(locals.map(({ context, registry }) => [context.name, registry]));
   const tails = new Map(locals.map(({ context, tail }) => [context.name, tail]));
@@ -111,6 +115,7 @@ export async function openApp(options: OpenAppOptions): Promise<App> {
     stores,
     clients,
     identity,
+    tls,
     forwarding,
     services,
     lifecycle,

@@ -6,6 +6,7 @@ import type { Context } from '@caudal/context/context.ts';
 import type { Method } from '@caudal/contract/method.ts';
 import { isCode, unavailable } from '@caudal/kernel/errors.ts';
 import type { Running } from '@caudal/kernel/lifetime.ts';
+import type { CallTls } from '@caudal/rpc/client/call-tls.ts';
 import { connect } from '@caudal/rpc/client/client.ts';
 import { localClient } from '@caudal/rpc/client/local-client.ts';
 import type { Forwarder } from '@caudal/rpc/forward/forwarder.ts';
@@ -25,20 +26,20 @@ const log = logger('clients');
 
 /**
  * `services`: those of this process; may be filled later, before the first call. `forwarder`: takes calls within the process to
- * the owners of their streams.
+ * the owners of their streams. `tls`: of calls to other processes; absent: their connections are plain.
  */
 export function openClients(
   values: RuntimeValues,
   identity: Identity,
   services: Service[],
-  forwarder?: Forwarder,
+  { forwarder, tls }: { forwarder?: Forwarder | undefined; tls?: CallTls | undefined } = {},
 ): Clients {
   /** By caller, address and service. A client is a connection, so repeated requests for one share it. */
   const connected = new Map<string, { close(): void }>();
 
   const remote = <Definition extends object>(caller: Context, definition: Definition, address: string) => {
     const key = `${caller.name} ${address} ${serviceOf(definition)}`;
-    const client = connected.get(key) ?? connect(definition, { address, auth: identity.tokensOf(caller) });
+    const client = connected.get(key) ?? connect(definition, { address, auth: identity.tokensOf(caller), tls });
     connected.set(key, client);
     return client as Client<Definition>;
   };
@@ -85,7 +86,7 @@ function amongServices<Definition extends object>(
         if (!isCode(error, 'UNAUTHENTICATED', 'PERMISSION_DENIED')) throw error;
         log.error(
           { err: error, caller, called: context, method: name },
-          'a call between services was refused: check CAUDAL_SERVICE_KEY and CAUDAL_JWKS',
+          'a call between services was refused: check CAUDAL_SERVICE_KEY and CAUDAL_JWKS, and CAUDAL_TLS_CERTIFICATE if err.reason names a certificate',
         );
         throw unavailable(context, error);
       }

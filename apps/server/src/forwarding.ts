@@ -3,6 +3,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Self } from '@caudal/aggregates/owner-rows.ts';
 import { contractFile } from '@caudal/contract/descriptors.ts';
+import type { CallTls } from '@caudal/rpc/client/call-tls.ts';
 import { openForwarder } from '@caudal/rpc/forward/forwarder.ts';
 import { forwardPermission } from '@caudal/rpc/forward/frames.ts';
 import type { Forwarding } from '@caudal/rpc/server/server.ts';
@@ -22,12 +23,17 @@ export function ownerOf({
   return { address: host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`, instance: randomUUID(), contract };
 }
 
-/** Forwards as this process, and says which streams it owns. */
-export function openForwarding({ instance }: Self, identity: Identity, locals: LocalContext[]): Forwarding {
+/** Forwards as this process, and says which streams it owns. `tls` absent: over plain connections. */
+export function openForwarding(
+  { instance }: Self,
+  identity: Identity,
+  locals: LocalContext[],
+  tls?: CallTls,
+): Forwarding {
   const byName = new Map(locals.map((local) => [local.context.name, local]));
   return {
     instance,
-    forwarder: openForwarder({ token: identity.tokensOf({ name: 'process', permissions: [forwardPermission] }) }),
+    forwarder: openForwarder({ token: identity.tokensOf({ name: 'process', permissions: [forwardPermission] }), tls }),
     // `inventory` of `inventory.stock/MUG-1`.
     ownedMs: (stream) => byName.get(stream.slice(0, stream.indexOf('.')))?.ownedMs(stream) ?? 0,
   };

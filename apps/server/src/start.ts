@@ -22,6 +22,7 @@ import { atPorts } from './settings/listen-errors.ts';
 import { type RuntimeValues, settings } from './settings/settings.ts';
 import { webhookSecrets } from './settings/webhook-secrets.ts';
 import { useTokenKeys } from './token-keys.ts';
+import { trustConfigured } from './tls.ts';
 import { version } from './version.ts';
 
 const DATABASE_WAIT_MS = 60_000;
@@ -57,6 +58,7 @@ export async function openDatabaseServer(values: RuntimeValues, lifecycle: Lifec
  */
 export async function start(values: RuntimeValues, lifecycle = createLifecycle()): Promise<Started> {
   try {
+    trustConfigured(values);
     const telemetry = await startTelemetry({
       serviceName: 'caudal',
       serviceVersion: version,
@@ -101,7 +103,7 @@ export async function start(values: RuntimeValues, lifecycle = createLifecycle()
 
 /** Every process answers /livez and /readyz; only processes with services have a REST port. */
 async function openListeners(app: App): Promise<RunningServer> {
-  const { values, identity, services, forwarding, lifecycle, locals } = app;
+  const { values, identity, services, forwarding, lifecycle, locals, tls } = app;
   const host = values.CAUDAL_HOST;
   return startServer({
     services,
@@ -113,7 +115,14 @@ async function openListeners(app: App): Promise<RunningServer> {
     },
     webhookSecrets: webhookSecrets({ services, settings, values, development: !values.DATABASE_URL }),
     grpc: { host, port: values.CAUDAL_GRPC_PORT },
-    rest: services.length > 0 ? { host, port: values.CAUDAL_REST_PORT, cors: corsOf(values) } : undefined,
+    rest:
+      services.length > 0
+        ? {
+            ...{ host, port: values.CAUDAL_REST_PORT, cors: corsOf(values), docs: values.CAUDAL_DOCS },
+            hstsSeconds: Math.floor(values.CAUDAL_HSTS / 1000),
+          }
+        : undefined,
+    tls: tls.ports,
     limits: { maxConcurrent: values.CAUDAL_MAX_CONCURRENT_CALLS },
     reflection: values.CAUDAL_REFLECTION,
     live: () => lifecycle.isLive(),

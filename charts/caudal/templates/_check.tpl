@@ -27,6 +27,44 @@ Rules between values that a schema can't express. A message names the value and 
   {{- end }}
 {{- end }}
 
+{{- /* TLS. */}}
+{{- if not $v.tls.secret }}
+  {{- if $v.tls.clientCertificates }}
+    {{- $problems = append $problems "tls.clientCertificates is true, but the workloads have no certificates: set tls.secret." }}
+  {{- end }}
+  {{- range $name, $w := $workloads }}
+    {{- if $w.tlsSecret }}
+      {{- $problems = append $problems (printf "workloads.%s.tlsSecret is set, but tls.secret is not: set it, for all other workloads and the Jobs." $name) }}
+    {{- end }}
+  {{- end }}
+{{- else if and $v.tls.clientCertificates (ne (include "caudal.tlsStage" .) "require") }}
+  {{- $problems = append $problems (printf "tls.clientCertificates is true while tls.stage is %s: plain calls have no certificate. Set tls.stage=require first." $v.tls.stage) }}
+{{- end }}
+{{- if and $v.tls.secret (not $v.tls.stage) .Release.IsUpgrade }}
+  {{- range $name, $w := $workloads }}
+    {{- $running := lookup "apps/v1" "Deployment" $.Release.Namespace (printf "%s-%s" (include "caudal.name" $) $name) }}
+    {{- if and $running (not (contains "CAUDAL_TLS_CERTIFICATE" (toYaml $running))) }}
+      {{- $problems = append $problems (printf "tls.secret is set, but the running workload %s takes no TLS: old and new pods could not call each other. Set tls.stage to accept first, then to call, then to require (docs/tls.md); or to require at once, with an interruption." $name) }}
+    {{- end }}
+  {{- end }}
+{{- end }}
+{{- if and $v.tls.secret (lookup "v1" "Namespace" "" .Release.Namespace) }}
+  {{- $names := list $v.tls.secret }}
+  {{- range $workloads }}{{ with .tlsSecret }}{{ $names = append $names . }}{{ end }}{{ end }}
+  {{- range $secret := uniq $names }}
+    {{- $found := lookup "v1" "Secret" $.Release.Namespace $secret }}
+    {{- if not $found }}
+      {{- $problems = append $problems (printf "tls.secret: the namespace %s has no Secret %s. Create it first." $.Release.Namespace $secret) }}
+    {{- else }}
+      {{- range $key := list "tls.crt" "tls.key" "ca.crt" }}
+        {{- if not (hasKey ($found.data | default dict) $key) }}
+          {{- $problems = append $problems (printf "tls.secret: the Secret %s has no key %s." $secret $key) }}
+        {{- end }}
+      {{- end }}
+    {{- end }}
+  {{- end }}
+{{- end }}
+
 {{- /* Secrets that are named but missing, if the cluster can be read (not with helm template). */}}
 {{- if lookup "v1" "Namespace" "" .Release.Namespace }}
   {{- range $name, $secret := $v.secrets }}

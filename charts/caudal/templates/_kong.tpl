@@ -93,6 +93,11 @@ has.
     "maxAgeSeconds" (mulf (regexFind "^[0-9.]+" $age | float64) $unit | int) | toJson }}
 {{- end }}
 
+{{/* Whether Kong redirects to HTTPS: empty if not. */}}
+{{- define "caudal.httpsOnly" -}}
+{{- with .Values.kong }}{{ if and .host .tlsSecret .httpsRedirect }}true{{ end }}{{ end -}}
+{{- end }}
+
 {{/* An Ingress of a workload's listener: `workload`, `listener`, `suffix`, `paths`, `pathType`, `plugins`, `annotations`, `root`. */}}
 {{- define "caudal.ingress" }}
 {{- $k := .root.Values.kong }}
@@ -108,6 +113,10 @@ metadata:
   annotations:
     konghq.com/strip-path: "false"
     konghq.com/plugins: {{ join "," .plugins | quote }}
+    {{- if and (eq .listener "rest") (include "caudal.httpsOnly" .root) }}
+    konghq.com/protocols: https
+    konghq.com/https-redirect-status-code: "308"
+    {{- end }}
     {{- with .annotations }}
     {{- toYaml . | nindent 4 }}
     {{- end }}

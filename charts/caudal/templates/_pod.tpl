@@ -50,6 +50,10 @@ Credentials that begin with the name of a context are only for pods that run its
   configMap: { name: {{ .configMap }}, items: [{ key: {{ .key | quote }}, path: ca.crt }] }
 {{- end }}
 {{- end }}
+{{- with .root.Values.tls.secret }}
+- name: tls
+  secret: { secretName: {{ ($.workload | default dict).tlsSecret | default . }}, defaultMode: 0440 }
+{{- end }}
 {{- end }}
 
 {{- define "caudal.mounts" -}}
@@ -58,13 +62,26 @@ Credentials that begin with the name of a context are only for pods that run its
 {{- if .Values.caBundle.configMap }}
 - { name: ca, mountPath: /run/ca, readOnly: true }
 {{- end }}
+{{- if .Values.tls.secret }}
+# The whole folder, so that changes arrive.
+- { name: tls, mountPath: /run/tls, readOnly: true }
+{{- end }}
 {{- end }}
 
 {{/* The variables of settings and credentials for every command of caudal. `root`, and `workload` if the pod belongs to one. */}}
 {{- define "caudal.env" -}}
 - { name: LOG_LEVEL, value: {{ .root.Values.logLevel | quote }} }
 {{- if .root.Values.caBundle.configMap }}
-- { name: NODE_EXTRA_CA_CERTS, value: /run/ca/ca.crt }
+- { name: CAUDAL_TRUSTED_CA, value: /run/ca/ca.crt }
+{{- end }}
+{{- if .root.Values.tls.secret }}
+- { name: CAUDAL_TLS_CERTIFICATE, value: /run/tls/tls.crt }
+- { name: CAUDAL_TLS_KEY, value: /run/tls/tls.key }
+- { name: CAUDAL_TLS_CA, value: /run/tls/ca.crt }
+- { name: CAUDAL_TLS_SERVER_NAME, value: {{ include "caudal.tlsName" .root | quote }} }
+- { name: CAUDAL_TLS_CALLS, value: {{ empty (include "caudal.callsByTls" .root) | not | quote }} }
+- { name: CAUDAL_TLS_PLAINTEXT, value: {{ ne (include "caudal.tlsStage" .root) "require" | quote }} }
+- { name: CAUDAL_TLS_CLIENTS, value: {{ ternary "services" "any" .root.Values.tls.clientCertificates }} }
 {{- end }}
 {{- range $setting, $_ := include "caudal.secretsOf" . | fromYaml }}
 - { name: {{ $setting }}_FILE, value: /run/secrets/caudal/{{ $setting }} }

@@ -103,6 +103,7 @@ The chart's one concept: a workload. Everything else follows from the workloads.
   {{- $_ := set $w "algorithm" ($given.algorithm | default $.Values.kong.algorithm) }}
   {{- $_ := set $w "resources" (mergeOverwrite (deepCopy $.Values.resources) ($given.resources | default dict)) }}
   {{- $_ := set $w "settings" $settings }}
+  {{- $_ := set $w "tlsSecret" ($given.tlsSecret | default "") }}
   {{- if $w.enabled }}{{ $_ := set $workloads $name $w }}{{ end }}
 {{- end }}
 {{- toYaml $workloads }}

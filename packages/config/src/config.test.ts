@@ -256,6 +256,20 @@ describe('--print-config', () => {
     },
   );
 
+  test.each([
+    ['a user without a password', 'postgres://hunter2@db/caudal', 'postgres://***@db/caudal'],
+    [
+      'a signature',
+      'postgres://db/caudal?sslmode=require&signature=hunter2',
+      'postgres://db/caudal?sslmode=require&signature=***',
+    ],
+    ['an address that is no URL setting', 'https://hunter2@db/', undefined],
+  ])('shows no secret of a URL with %s', (_, url, shown) => {
+    const text = printConfig(checkConfig(settings, { POSTGRES_URL: url, CAUDAL_BATCH: url }));
+    expect(text).not.toContain('hunter2');
+    if (shown) expect(text).toContain(`POSTGRES_URL=${shown} `);
+  });
+
   test('prints JSON', () => {
     const parsed = JSON.parse(printConfig(checkConfig(settings, minimal), { json: true }));
     expect(parsed.problems).toEqual([]);

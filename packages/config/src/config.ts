@@ -3,8 +3,8 @@
  * one message lists all problems.
  */
 import { readFileSync } from 'node:fs';
+import { redactedSecret, redactUrl, withoutSecrets } from '@caudal/kernel/redact.ts';
 import { closest, distance } from 'fastest-levenshtein';
-import { redactedSecret, redactUrl } from './redact.ts';
 import { type Setting, wordsOf } from './setting.ts';
 
 /** Settings by their variables: `{ POSTGRES_URL: setting.url({ ... }) }`. */
@@ -137,7 +137,8 @@ function formerWordsIn(name: string, text: string, { formerWords }: Setting<unkn
 
 function shown(text: string, { secrecy }: Setting<unknown>): string {
   if (secrecy === 'secret') return redactedSecret;
-  return secrecy === 'url' ? redactUrl(text) : text;
+  // A text that should have no URL with credentials may have one all the same.
+  return secrecy === 'url' ? redactUrl(text) : withoutSecrets(text);
 }
 
 /** Whether Kubernetes sets such a variable for every service of the namespace: `CAUDAL_COMMAND_PORT_50051_TCP`. */
@@ -194,7 +195,12 @@ export function checkConfig<S extends Settings>(
     } else {
       const parsed = setting.schema.safeParse(text);
       if (parsed.success) values[name] = parsed.data;
-      else problems.push({ name, wrong: parsed.error.issues.map((issue) => issue.message).join(', '), fix });
+      else
+        problems.push({
+          name,
+          wrong: withoutSecrets(parsed.error.issues.map(({ message }) => message).join(', ')),
+          fix,
+        });
     }
     // A malformed URL may have its password anywhere.
     const unreadable = !Object.hasOwn(values, name) && setting.secrecy !== 'public';

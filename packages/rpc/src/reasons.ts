@@ -44,6 +44,12 @@ export const reasons = {
     meaning:
       'A web page asks whether it may call, and its origin is not in CAUDAL_CORS_ORIGINS, or the path does not have this method.',
   },
+  TLS_REQUIRED: { code: 'INVALID_ARGUMENT', meaning: 'The port takes TLS only. Begin the address with https://.' },
+  CLIENT_CERTIFICATE_REQUIRED: {
+    code: 'UNAUTHENTICATED',
+    meaning:
+      'A call of a service has come over a connection without a valid client certificate, which CAUDAL_TLS_CLIENTS demands of services.',
+  },
   TOKEN_MISSING: { code: 'UNAUTHENTICATED', meaning: 'The call carries no `Authorization: Bearer` token.' },
   TOKEN_INVALID: {
     code: 'UNAUTHENTICATED',

@@ -3,6 +3,7 @@
  * and it writes neither secrets nor personal data: fields with their names are replaced, and of an error only harmless
  * fields are written.
  */
+import { withoutSecrets } from '@caudal/kernel/redact.ts';
 import { isSpanContextValid, trace } from '@opentelemetry/api';
 import pino from 'pino';
 
@@ -25,24 +26,25 @@ interface ErrorFields {
   cause?: ErrorFields;
 }
 
-const withoutCredentials = (text: string) => text.replace(/(\/\/[^/\s:@]*):[^/\s@]*@/g, '$1:***@');
-
 /**
  * The fields of an error that are logged. Others are not, since clients of databases attach whole requests, with
  * credentials. `depth`: how many causes to follow.
  */
 function errorFields(error: unknown, depth = 5): ErrorFields {
-  if (!(error instanceof Error)) return { type: typeof error, message: withoutCredentials(String(error)) };
+  if (!(error instanceof Error)) return { type: typeof error, message: withoutSecrets(String(error)) };
   const { code, reason } = error as { code?: unknown; reason?: unknown };
   return {
     type: error.name,
-    message: withoutCredentials(error.message),
+    message: withoutSecrets(error.message),
     ...((typeof code === 'string' || typeof code === 'number') && { code }),
     ...(typeof reason === 'string' && { reason }),
-    ...(error.stack && { stack: withoutCredentials(error.stack) }),
+    ...(error.stack && { stack: withoutSecrets(error.stack) }),
     ...(error.cause !== undefined && depth > 0 && { cause: errorFields(error.cause, depth - 1) }),
   };
 }
+
+/** A message as it is written. */
+const shown = (part: unknown) => (typeof part === 'string' ? withoutSecrets(part) : part);
 
 /** Makes the root logger. `destination`: receives the lines; standard error if absent. */
 export function createLogger(
@@ -63,8 +65,8 @@ export function createLogger(
             const [first] = args as unknown[];
             // pino would log the message of a lone error unchanged.
             if (first instanceof Error && args.length === 1)
-              method.call(this, { err: first } as never, withoutCredentials(first.message) as never);
-            else method.apply(this, args);
+              method.call(this, { err: first } as never, withoutSecrets(first.message) as never);
+            else method.apply(this, (args as unknown[]).map(shown) as typeof args);
           } catch (error) {
             const message = (args as unknown[]).find((part) => typeof part === 'string') ?? '';
             method.call(this, `${message} (its fields could not be logged: ${(error as Error).message})`);

@@ -17,7 +17,7 @@ export const notifications = defineContext({
   name: 'notifications',
   settings: {
     NOTIFICATIONS_MAIL_URL: setting.url({
-      description: 'The mail server. Without it mails are written to the log, without names and addresses.',
+      description: 'The mail server. Without it mails are written to the log, without names, addresses and references.',
       optional: true,
       protocols: ['smtp', 'smtps'],
     }),

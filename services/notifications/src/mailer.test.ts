@@ -150,8 +150,9 @@ test('a server that never answers: unavailable, within the time-out', async () =
 test('in development the mail is written to the log, without the address', async () => {
   const lines: unknown[] = [];
   const mailer = logMailer((fields) => lines.push(fields));
-  await expect(mailer.send({ ...mail, text: 'Hello,\n\nYours is anna@example.com.\n' })).resolves.toEqual({
-    kind: 'accepted',
-  });
-  expect(lines).toEqual([{ mail_id: 'n-1', subject: mail.subject, text: 'Hello,\n\nYours is ***.\n' }]);
+  const text = 'Hello,\n\nYours is anna@example.com, PX 536365.\n';
+  const chosen = ['536365', 'PX 536365', ''];
+  await expect(mailer.send({ ...mail, text, chosen })).resolves.toEqual({ kind: 'accepted' });
+  const shown = { subject: 'Your order *** is on its way', text: 'Hello,\n\nYours is ***, ***.\n' };
+  expect(lines).toEqual([{ mail_id: 'n-1', ...shown }]);
 });

@@ -193,8 +193,11 @@ export function composeRefund({ refund, ...to }: Recipient & { refund: Refund })
 }
 
 /** Greets nobody by name: a name is what its owner wrote, and the address may be another's. */
-function mailOf({ notificationId, customer: { email } }: Recipient, { subject, body }: Text): Mail | undefined {
-  return email === '' ? undefined : { id: notificationId, to: email, subject, text: `Hello,\n\n${body}` };
+function mailOf({ notificationId, customer: { email }, order }: Recipient, { subject, body }: Text): Mail | undefined {
+  if (email === '') return undefined;
+  const tracking = shipmentsOf(order).map(({ trackingNumber }) => trackingNumber);
+  const chosen = [...new Set([order.reference, order.orderId, ...tracking])].filter((word) => word !== '');
+  return { id: notificationId, to: email, subject, text: `Hello,\n\n${body}`, chosen };
 }
 
 /** The order by its reference, else by its id, if that is a number or code and nothing that could be read or followed. */

@@ -43,8 +43,8 @@ Example: caudal demo --concurrency 16`,
         }
         const ports = { CAUDAL_REST_PORT: 0, CAUDAL_GRPC_PORT: 0 };
         const { start } = await import('@caudal/server/start.ts');
-        const { server, identity } = await start({ ...values, ...ports, ...(await ownKeys(values)) }, lifecycle);
-        const options = { file, concurrency, json: json ?? false, signal: lifecycle.ending };
+        const { server, identity, app } = await start({ ...values, ...ports, ...(await ownKeys(values)) }, lifecycle);
+        const options = { file, concurrency, json: json ?? false, signal: lifecycle.ending, tls: app.tls.calls };
         const address = `${values.CAUDAL_HOST}:${server.grpcPort}`;
         const addresses = { command: address, query: address };
         const reconciled = await running(importFile({ ...options, addresses, auth: tokens(values, identity) }));

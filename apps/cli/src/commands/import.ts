@@ -4,6 +4,8 @@ import { loadConfig } from '@caudal/config/config.ts';
 import { isCode } from '@caudal/kernel/errors.ts';
 import { createLifecycle } from '@caudal/lifecycle/lifecycle.ts';
 import { settings } from '@caudal/server/settings/settings.ts';
+import { tlsSettings } from '@caudal/server/settings/tls-settings.ts';
+import { openTls, trustConfigured } from '@caudal/server/tls.ts';
 import { Command, InvalidArgumentError } from 'commander';
 import { importToken } from '../import-token.ts';
 import { importFile } from '../run-import.ts';
@@ -22,6 +24,7 @@ const importSettings = {
   CAUDAL_AUDIENCE: settings.CAUDAL_AUDIENCE,
   CAUDAL_DATA_DIR: settings.CAUDAL_DATA_DIR,
   DATABASE_URL: settings.DATABASE_URL,
+  ...tlsSettings,
 };
 
 interface Options {
@@ -44,6 +47,7 @@ export function importCommand(): Command {
     .addHelpText(
       'after',
       `
+The system is called over TLS if CAUDAL_TLS_CALLS is true or CAUDAL_TLS_CERTIFICATE is set, and plainly otherwise.
 For a system on this machine no token need be given: one is signed like that of "caudal token --subject import --all".
 
 Exit code: 0 if everything reconciles, else 1. An import that was interrupted can be started again.
@@ -56,6 +60,8 @@ Example: caudal import orders.csv --address 127.0.0.1:9090`,
       await access(file, constants.R_OK).catch((error: NodeJS.ErrnoException) => {
         throw new UsageError(`The file ${file} can't be read (${error.code}).`);
       });
+      trustConfigured(values);
+      const tls = await openTls(values);
       const { source, explain } = await importToken(address, token ?? CAUDAL_TOKEN, values);
       const lifecycle = createLifecycle();
       const reconciled = await untilSignal(lifecycle, (running) =>
@@ -64,6 +70,7 @@ Example: caudal import orders.csv --address 127.0.0.1:9090`,
             file,
             addresses: { command: address, query: address },
             auth: source,
+            tls: tls.calls,
             concurrency,
             json: json ?? false,
             signal: lifecycle.ending,
@@ -72,6 +79,7 @@ Example: caudal import orders.csv --address 127.0.0.1:9090`,
           }),
         ),
       );
+      await tls.stop();
       process.exitCode = reconciled ? 0 : 1;
     });
 }

@@ -8,6 +8,7 @@ import { contexts } from '../contexts.ts';
 import { archivePlaceExpects, parseArchivePlace } from './archive-place.ts';
 import { parseKeySet, parseSigningKey } from './keys.ts';
 import { parseOrigins } from './origins.ts';
+import { tlsSettings } from './tls-settings.ts';
 import { parseActiveShards, parseWriteConcern } from './write-concerns.ts';
 
 /** The roles of a process: what it does for its contexts. */
@@ -288,6 +289,7 @@ export const runtimeSettings = {
     parseTokenKeys,
   ),
   CAUDAL_REFLECTION: setting.boolean({ description: 'Whether gRPC reflection answers.', default: 'false' }),
+  ...tlsSettings,
 } satisfies Settings;
 
 /** What the names of Caudal's settings begin with, where an unknown name is likely a typing error. */

@@ -2,6 +2,7 @@
 import type { Check, Problem } from '@caudal/config/config.ts';
 import { contexts } from '../contexts.ts';
 import type { RuntimeValues, runtimeSettings } from './settings.ts';
+import { callsOverTls, incompleteTls, plainCalls, plainUrl } from './tls-checks.ts';
 
 type RuntimeCheck = Check<typeof runtimeSettings>;
 type Values = Pick<RuntimeValues, keyof typeof runtimeSettings>;
@@ -72,4 +73,33 @@ const archiveKeyWhole: RuntimeCheck = {
         },
 };
 
-export const startChecks: RuntimeCheck[] = [keysToCheckWith, keyToSignWith, portsOfTheirOwn, archiveKeyWhole];
+const tlsComplete: RuntimeCheck = {
+  of: [
+    'CAUDAL_TLS_CERTIFICATE',
+    'CAUDAL_TLS_KEY',
+    'CAUDAL_TLS_CA',
+    'CAUDAL_TLS_SERVER_NAME',
+    'CAUDAL_TLS_CLIENTS',
+    'CAUDAL_AUTH',
+  ],
+  problem: incompleteTls,
+};
+
+const tlsEverywhere: RuntimeCheck = {
+  of: ['CAUDAL_TLS_REQUIRED', 'CAUDAL_ROLES', 'CAUDAL_CONTEXTS', 'CAUDAL_TLS_CALLS', 'CAUDAL_FORWARD_HOST'],
+  problem(values) {
+    if (!values.CAUDAL_TLS_REQUIRED) return undefined;
+    const forwards = values.CAUDAL_FORWARD_HOST !== undefined && values.CAUDAL_ROLES.includes('command');
+    const isPlain = (callsOthers(values) || forwards) && !callsOverTls(values);
+    return plainUrl(values) ?? (isPlain ? plainCalls : undefined);
+  },
+};
+
+export const startChecks: RuntimeCheck[] = [
+  keysToCheckWith,
+  keyToSignWith,
+  portsOfTheirOwn,
+  archiveKeyWhole,
+  tlsComplete,
+  tlsEverywhere,
+];

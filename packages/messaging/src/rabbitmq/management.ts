@@ -28,6 +28,8 @@ export async function askManagement(
       authorization: `Basic ${Buffer.from(credentials).toString('base64')}`,
       'content-type': 'application/json',
     },
+    // Credentials do not follow to another address, or to plain HTTP.
+    redirect: 'error',
     signal: AbortSignal.timeout(timeoutMs),
   }).catch((error: unknown) => {
     throw unavailable('RabbitMQ management', error);

@@ -6,11 +6,13 @@ import { CaudalError } from '@caudal/kernel/errors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { headerNames } from '../headers.ts';
 import { toProblem } from '../rest/problem.ts';
+import { secureHeaders } from '../rest/secure-headers.ts';
 
 /** Answers with problem+json and ends the connection, since the start of the next request is unknown. */
 export function answerClientError(error: Error & { code?: string }, socket: Socket): void {
-  // A connection that was reset can't be answered, and one with an answer in progress must not get a second.
-  if (error.code === 'ECONNRESET' || !socket.writable || hasAnswer(socket)) {
+  // A connection that was reset or has no TLS yet can't be answered, and one with an answer in progress must not get a second.
+  const isLost = /^(ECONNRESET|EPROTO|ERR_SSL_|ERR_TLS_)/.test(error.code ?? '');
+  if (isLost || !socket.writable || hasAnswer(socket)) {
     socket.destroy();
     return;
   }
@@ -22,7 +24,8 @@ export function answerConnect(_request: unknown, socket: Duplex): void {
   endWithProblem(socket, malformed('CONNECT is for proxies, and this server is not one.'));
 }
 
-function endWithProblem(socket: Duplex, error: CaudalError): void {
+/** Answers a connection that has no request yet with a problem, and ends it. */
+export function endWithProblem(socket: Duplex, error: CaudalError): void {
   const requestId = newId();
   const problem = toProblem(error, requestId);
   const body = JSON.stringify(problem);
@@ -33,6 +36,7 @@ function endWithProblem(socket: Duplex, error: CaudalError): void {
       `Content-Length: ${Buffer.byteLength(body)}`,
       `${headerNames.requestId}: ${requestId}`,
       'Cache-Control: no-store',
+      ...Object.entries(secureHeaders).map(([name, value]) => `${name}: ${value}`),
       'Connection: close',
       '',
       body,

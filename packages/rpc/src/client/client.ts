@@ -3,14 +3,7 @@ import { contract } from '@caudal/contract/descriptors.ts';
 import type { Method } from '@caudal/contract/method.ts';
 import { CaudalError, unavailable } from '@caudal/kernel/errors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
-import {
-  connectivityState,
-  credentials,
-  Client as GrpcClient,
-  Metadata,
-  type ServiceError,
-  status,
-} from '@grpc/grpc-js';
+import { connectivityState, Client as GrpcClient, Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { type Context, context, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
 import { fromStatus } from '../errors.ts';
 import { takeGrpcLog } from '../grpc/grpc-log.ts';
@@ -18,12 +11,15 @@ import { extractTrace, headerNames, injectTrace } from '../headers.ts';
 import { encodeConsistency } from '../server/consistency-token.ts';
 import type { TokenSource } from '../server/tokens.ts';
 import type { CallOptions, Client } from '../types.ts';
+import { type CallTls, channelTls } from './call-tls.ts';
 
 export interface ConnectOptions {
   /** `inventory:9090`, or `dns:///inventory:9090` to balance over all addresses of the name. */
   address: string;
   /** Returns the token to send; absent if the server requires none. */
   auth?: TokenSource;
+  /** Absent: the connection is plain. */
+  tls?: CallTls | undefined;
 }
 
 export const defaultTimeoutMs = 5_000;
@@ -31,7 +27,7 @@ export const defaultTimeoutMs = 5_000;
 /** A client of the service with this definition. It connects at the first call, and reconnects when needed. */
 export function connect<Definition extends object>(
   definition: Definition,
-  { address, auth }: ConnectOptions,
+  { address, auth, tls }: ConnectOptions,
 ): Client<Definition> & { close(): void } {
   takeGrpcLog();
   const methods = Object.entries(definition) as [string, Method][];
@@ -39,7 +35,9 @@ export function connect<Definition extends object>(
   const paths = methods.map(([, { path }]) => path);
   const withRequestId = new Set(paths.filter(hasRequestId));
   const safe = new Set(paths.filter(isRepeatable));
-  const channel = new GrpcClient(address, credentials.createInsecure(), {
+  const secure = channelTls(tls);
+  const channel = new GrpcClient(address, secure.credentials, {
+    ...secure.options,
     'grpc.service_config': JSON.stringify(serviceConfigOf([...safe])),
     'grpc.service_config_disable_resolution': 1,
     // A proxy of the environment would get tokens of services, and can't reach them.

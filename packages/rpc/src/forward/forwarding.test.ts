@@ -11,6 +11,7 @@ import { connect } from '../client/client.ts';
 import { localClient } from '../client/local-client.ts';
 import type { Forwarding } from '../server/server.ts';
 import { order, placeOrder, type Seen, start, stopAll, token } from '../testing/fixture.ts';
+import { authority, calling, mounted, releaseName, unmountAll } from '../testing/tls.ts';
 import { type Call, type Handlers, service } from '../types.ts';
 import { type Forwarder, openForwarder } from './forwarder.ts';
 import { windowCalls } from './frames.ts';
@@ -39,6 +40,7 @@ beforeEach(() => {
 afterEach(async () => {
   await forwarder.stop();
   await stopAll();
+  await unmountAll();
 });
 
 /** Answers only when the call ends. */
@@ -100,6 +102,24 @@ test('the owner does the call, as its caller, with what came with the call', asy
   expect(call.origin).toMatchObject({ actor: 'alice', causationId: 'cause-1', correlationId: 'all-1' });
   expect(call.forwardable).toBe(false);
   expect(call.commandId).toBeDefined();
+  server.close();
+});
+
+// Never "lost": the owner is there, and its streams stay its own.
+test.each([
+  ['with a client certificate is forwarded', [releaseName], 'answered 1234'],
+  ['without the name of the release is done where it is', ['another.svc'], 'refused'],
+  ['without TLS is done where it is', undefined, 'refused'],
+])('a call to an owner with mTLS %s', async (_, names, outcome) => {
+  const { source } = await mounted(authority.make([releaseName]));
+  await startOwner({ tls: { source, clientName: releaseName } });
+  await forwarder.stop();
+  const tls = names && (await calling(authority.make(names), authority.ca, releaseName));
+  forwarder = openForwarder({ token: () => token('service:process', ['calls.forward']), tls });
+  const server = await startForwarding();
+  await server.place(placeOrder({ requestId: newId() }));
+  expect(new Set(said)).toEqual(new Set([outcome]));
+  expect([atOwner.length, here.length]).toEqual(outcome === 'refused' ? [0, 1] : [1, 0]);
   server.close();
 });
 

@@ -9,14 +9,8 @@ import type {
   ForwardedCall,
 } from '@caudal/contract/gen/caudal/forward/v1/forward.ts';
 import type { Instance } from '@caudal/kernel/forward.ts';
-import {
-  type ClientDuplexStream,
-  credentials,
-  Client as GrpcClient,
-  Metadata,
-  type ServiceError,
-  status,
-} from '@grpc/grpc-js';
+import { type ClientDuplexStream, Client as GrpcClient, Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import { type CallTls, channelTls } from '../client/call-tls.ts';
 import { detailsKey } from '../errors.ts';
 import { takeGrpcLog } from '../grpc/grpc-log.ts';
 import { headerNames } from '../headers.ts';
@@ -66,9 +60,11 @@ interface Waiting {
 type State = 'open' | 'leaving' | 'silent' | 'gone' | 'refused';
 
 /** Opens the connection at once. */
-export function openPeer({ address, instance }: Instance, token: TokenSource | undefined): Peer {
+export function openPeer({ address, instance }: Instance, token: TokenSource | undefined, tls?: CallTls): Peer {
   takeGrpcLog();
-  const client = new GrpcClient(address, credentials.createInsecure(), {
+  const secure = channelTls(tls);
+  const client = new GrpcClient(address, secure.credentials, {
+    ...secure.options,
     // Connections to one address take turns, before the server ends them for their age.
     'grpc.use_local_subchannel_pool': 1,
     'grpc.enable_http_proxy': 0,

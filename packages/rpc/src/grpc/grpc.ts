@@ -17,6 +17,7 @@ import type { Receiver } from '../forward/receiver.ts';
 import { headerNames } from '../headers.ts';
 import type { Authenticate } from '../server/auth.ts';
 import { callerOf } from '../server/caller.ts';
+import { checkClientCertificate } from '../server/client-certificate.ts';
 import { whenEmitted } from '../server/deadline.ts';
 import type { Endpoint } from '../server/endpoint.ts';
 import type { Pipeline } from '../server/pipeline.ts';
@@ -49,19 +50,23 @@ type Definition = Record<string, MethodDefinition<Buffer, Buffer>>;
 /** The overhead of a request in a message of forwarded calls: its headers, the token among them. */
 const envelopeBytes = 64 * 1024;
 
-/** The server for these endpoints, and for calls that other processes forward if there is a receiver. It does not listen yet. */
+/**
+ * The server for these endpoints, and for calls that other processes forward if there is a receiver. It does not listen yet.
+ * `clientName`: the name in the client certificates that calls of services need; absent: they need none.
+ */
 export function grpcServer(
   endpoints: Endpoint[],
   pipeline: Pipeline,
   authenticate: Authenticate,
   limits: GrpcLimits,
   receiver?: Receiver,
+  clientName?: string,
 ): Server {
   takeGrpcLog();
   // The largest bound, for all messages, also of health and reflection. Each call then gets its own method's bound.
   const bounds = endpoints.map(({ contract }) => boundOf(contract, limits.maxMessageBytes));
   const server = new Server({
-    interceptors: [admission(endpoints, pipeline, authenticate, limits, receiver)],
+    interceptors: [admission(endpoints, pipeline, authenticate, limits, { receiver, clientName })],
     'grpc.max_receive_message_length':
       (bounds.length > 0 ? Math.max(...bounds) : limits.maxMessageBytes) + (receiver ? envelopeBytes : 0),
     'grpc.max_send_message_length': limits.maxMessageBytes * 4,
@@ -114,12 +119,12 @@ function admission(
   pipeline: Pipeline,
   authenticate: Authenticate,
   { maxMessageBytes }: GrpcLimits,
-  receiver: Receiver | undefined,
+  { receiver, clientName }: { receiver: Receiver | undefined; clientName: string | undefined },
 ): ServerInterceptor {
   const byPath = new Map(endpoints.map((endpoint) => [endpoint.contract.path, endpoint]));
   return ({ path }, call) => {
     const endpoint = byPath.get(path);
-    if (receiver && path === forwardMethod.path) return admitStream(call, authenticate, receiver);
+    if (receiver && path === forwardMethod.path) return admitStream(call, authenticate, receiver, clientName);
     // Health and reflection need no token.
     if (!endpoint) return new ServerInterceptingCall(call);
 
@@ -133,10 +138,15 @@ function admission(
       const refusal = pipeline.full();
       if (refusal) return refuse(metadata, refusal);
       const note = (caller: Caller) => {
+        try {
+          checkClientCertificate(clientName, call, caller, endpoint.contract.access.authentication === 'SERVICE');
+        } catch (error) {
+          return refuse(metadata, error);
+        }
         metadata[noted] = caller;
         const bound = boundOf(endpoint.contract, maxMessageBytes);
         boundMessages(call, bound, () => void refuse(metadata, tooLarge(bound)));
-        admit(metadata);
+        return admit(metadata);
       };
       let caller: Caller | Promise<Caller>;
       try {
@@ -157,10 +167,13 @@ function admitStream(
   call: ServerInterceptingCallInterface,
   authenticate: Authenticate,
   receiver: Receiver,
+  clientName: string | undefined,
 ): ServerInterceptingCall {
   const look = async (metadata: Metadata, admit: (metadata: Metadata) => void) => {
     try {
-      receiver.admit(await authenticate(readerOf(metadata)(headerNames.authorization)));
+      const caller = await authenticate(readerOf(metadata)(headerNames.authorization));
+      checkClientCertificate(clientName, call, caller, true);
+      receiver.admit(caller);
     } catch (error) {
       call.sendStatus(toStatus(toClientError(error), new Metadata()));
       return;

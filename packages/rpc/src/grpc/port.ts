@@ -1,11 +1,13 @@
 /**
  * A port for gRPC and for health requests over HTTP/1: Kong probes the same port that it balances, and only over
- * HTTP/1. The first bytes of a connection tell the two apart: HTTP/2 begins with `PRI * HTTP/2.0`.
+ * HTTP/1. The first bytes of a connection tell the two apart: HTTP/2 begins with `PRI * HTTP/2.0`. With TLS, ALPN does.
  */
 import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { createServer as createTlsServer } from 'node:tls';
 import { logger } from '@caudal/telemetry/log.ts';
 import { type ConnectionInjector, type Server, ServerCredentials } from '@grpc/grpc-js';
+import { beginsTls, followSource, refusePlain, type ServerTls, tlsOptions } from '../server/tls.ts';
 
 export interface Address {
   host: string;
@@ -26,6 +28,8 @@ export type Health = (path: string) => { status: number; text: string } | undefi
 
 const log = logger('rpc');
 const http2Preface = Buffer.from('PRI');
+/** Whatever else a client offers, or nothing at all, is HTTP/1. */
+const ALPNProtocols = ['h2', 'http/1.1'];
 
 export interface PortLimits {
   /** The most connections of each port at the same time. Further ones are closed at once. */
@@ -37,12 +41,13 @@ export interface PortLimits {
   plainConnectionMs: number;
 }
 
-/** Listens. gRPC connections are passed to `grpc`; `health` answers the others. */
+/** Listens. gRPC connections are passed to `grpc`; `health` answers the others. `tls` absent: all are plain. */
 export async function openPort(
   grpc: Server,
   health: Health,
   { host, port }: Address,
   { maxConnections, plainConnectionMs }: PortLimits,
+  tls?: ServerTls,
 ): Promise<Port> {
   const injector: ConnectionInjector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
   const http = createHttpServer((request, response) => {
@@ -52,6 +57,7 @@ export async function openPort(
     response.writeHead(answer.status, {
       'content-type': 'text/plain',
       'cache-control': 'no-store',
+      'x-content-type-options': 'nosniff',
       connection: 'close',
     });
     response.end(`${answer.text}\n`);
@@ -59,6 +65,28 @@ export async function openPort(
   const sockets = new Set<Socket>();
   /** Connections that are not gRPC, or whose first bytes are not read yet. */
   const plain = new Set<Socket>();
+  const secure =
+    tls && createTlsServer({ ...tlsOptions(tls), requestCert: tls.clientName !== undefined, ALPNProtocols });
+  const unfollow = secure && followSource(secure, tls);
+  secure?.on('secureConnection', (socket) => {
+    socket.on('error', () => {});
+    if (socket.alpnProtocol === 'h2') {
+      // Read once for the connection, and not for each call of a service.
+      if (tls?.clientName) {
+        const certificate = socket.getPeerCertificate();
+        socket.getPeerCertificate = (() => certificate) as typeof socket.getPeerCertificate;
+      }
+      injector.injectConnection(socket);
+      return;
+    }
+    const deadline = setTimeout(() => socket.destroy(), plainConnectionMs);
+    plain.add(socket);
+    socket.once('close', () => {
+      clearTimeout(deadline);
+      plain.delete(socket);
+    });
+    http.emit('connection', socket);
+  });
   const listener = createServer((socket) => {
     sockets.add(socket);
     plain.add(socket);
@@ -76,7 +104,18 @@ export async function openPort(
       const head: Buffer | null = socket.read(http2Preface.length);
       if (!head) return;
       socket.off('readable', decide);
+      if (tls && !tls.plaintext && !beginsTls(head)) {
+        refusePlain(socket, head);
+        return;
+      }
       socket.unshift(head);
+      if (secure && beginsTls(head)) {
+        // Its handshake has a deadline of its own.
+        clearTimeout(deadline);
+        plain.delete(socket);
+        secure.emit('connection', socket);
+        return;
+      }
       if (!head.equals(http2Preface)) {
         http.emit('connection', socket);
         return;
@@ -101,6 +140,7 @@ export async function openPort(
   return {
     port: (listener.address() as AddressInfo).port,
     close() {
+      unfollow?.();
       const closed = new Promise<void>((resolve) => listener.close(() => resolve()));
       // Health is answered at once, so these connections have no request in flight. Answers already written are still
       // sent.

@@ -1,18 +1,46 @@
 /** Serves /openapi.json, the pages made from it under /docs/, and the page at /. */
-import fastify, { type FastifyInstance } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import type { Endpoint } from '../server/endpoint.ts';
+import { docsScript } from './docs-script.ts';
 import { addFrontPage } from './front-page.ts';
 import { openApi } from './openapi.ts';
+import { addVary } from './vary.ts';
 
+/** The pages' styles are made by their script, so they can't be named here. No script but the two below runs. */
 const policy = [
-  "default-src 'self'",
-  "script-src 'self' 'unsafe-inline'",
+  "default-src 'none'",
+  "script-src 'self'",
   "style-src 'self' 'unsafe-inline'",
   "img-src 'self' data:",
   "font-src 'self' data:",
+  "connect-src 'self'",
   "worker-src 'self' blob:",
+  "base-uri 'none'",
+  "form-action 'none'",
   "frame-ancestors 'none'",
 ].join('; ');
+
+const page = `<!doctype html>
+<html lang="en">
+  <meta charset="utf-8">
+  <meta name="viewport" content="width=device-width, initial-scale=1">
+  <title>Caudal API</title>
+  <div id="app"></div>
+  <script src="js/scalar.js"></script>
+  <script src="js/start.js"></script>
+</html>
+`;
+
+const configuration = {
+  url: '/openapi.json',
+  pageTitle: 'Caudal API',
+  withDefaultFonts: false,
+  telemetry: false,
+  agent: { disabled: true },
+  hideClientButton: true,
+  showDeveloperTools: 'never',
+};
+const start = `Scalar.createApiReference('#app', ${JSON.stringify(configuration)});\n`;
 
 /** Adds the pages. All of their scripts, fonts and calls are of this server. */
 export function addDocs(app: FastifyInstance, endpoints: Endpoint[]): void {
@@ -21,41 +49,37 @@ export function addDocs(app: FastifyInstance, endpoints: Endpoint[]): void {
   app.get('/openapi.json', (_, reply) =>
     reply.header('cache-control', 'public, max-age=300').type('application/json').send(document),
   );
-  let opening: Promise<FastifyInstance> | undefined;
-  for (const url of ['/docs', '/docs/*'])
-    app.get(url, async (request, reply) => {
-      opening ??= openPages();
-      const pages = await opening;
-      // HTTP/1.0 allows a request without a host, and the pages need one for a URL.
-      const { host = 'localhost' } = request.headers;
-      const answer = await pages.inject({ method: 'GET', url: request.url, headers: { host } });
-      if (answer.statusCode === 404) return reply.callNotFound();
-      for (const name of ['content-type', 'cache-control', 'etag', 'location'])
-        if (answer.headers[name] !== undefined) reply.header(name, answer.headers[name]);
-      // The browser gets the policy too, so that no later version of the pages can send a token to another server.
-      return reply.code(answer.statusCode).header('content-security-policy', policy).send(answer.rawPayload);
-    });
+  app.get('/docs', (_, reply) => reply.code(301).header('location', '/docs/').send());
+  // The browser gets the policy too, so that no later version of the pages can send a token to another server.
+  app.get('/docs/', (_, reply) =>
+    reply
+      .header('content-security-policy', policy)
+      .header('cache-control', 'public, max-age=300')
+      .type('text/html; charset=utf-8')
+      .send(page),
+  );
+  app.get('/docs/js/start.js', (_, reply) =>
+    reply.header('cache-control', 'public, max-age=300').type('text/javascript; charset=utf-8').send(start),
+  );
+  const script = docsScript();
+  app.get('/docs/js/scalar.js', async (request, reply) => {
+    const made = await script();
+    addVary(reply, 'accept-encoding');
+    reply.header('etag', made.etag).header('cache-control', 'public, max-age=300');
+    reply.type('text/javascript; charset=utf-8');
+    if (request.headers['if-none-match']?.includes(made.etag)) return reply.code(304).send();
+    const encoding = encodingFor(request.headers['accept-encoding']);
+    if (encoding) reply.header('content-encoding', encoding);
+    return reply.send(made[encoding ?? 'identity']);
+  });
 }
 
-/**
- * The pages, in a fastify application that is created at the first request for one. Their 5 MB of JavaScript take 200
- * ms to load and 30 MB of memory, which most processes never need.
- */
-async function openPages(): Promise<FastifyInstance> {
-  const { default: scalar } = await import('@scalar/fastify-api-reference');
-  const pages = fastify({ logger: false });
-  await pages.register(scalar, {
-    routePrefix: '/docs',
-    configuration: {
-      url: '/openapi.json',
-      pageTitle: 'Caudal API',
-      withDefaultFonts: false,
-      telemetry: false,
-      agent: { disabled: true },
-      hideClientButton: true,
-      showDeveloperTools: 'never',
-    },
-  });
-  await pages.ready();
-  return pages;
+/** The best encoding that the header takes. Without one, plain: `identity;q=0` is for nobody. */
+function encodingFor(accepted: string | string[] | undefined): 'br' | 'gzip' | undefined {
+  const takes = (name: string) =>
+    new RegExp(`(^|,)\\s*${name}\\s*(;\\s*q=(?!0(\\.0*)?\\s*(,|$))[\\d.]+\\s*)?(,|$)`, 'i').test(
+      String(accepted ?? ''),
+    );
+  if (takes('br')) return 'br';
+  return takes('gzip') ? 'gzip' : undefined;
 }

@@ -1,3 +1,6 @@
+import { get, type IncomingHttpHeaders } from 'node:http';
+import { buffer } from 'node:stream/consumers';
+import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 import { contract } from '@caudal/contract/descriptors.ts';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Validator } from '@seriousme/openapi-schema-validator';
@@ -153,10 +156,48 @@ describe('the pages', () => {
     const html = await page.text();
     expect(page.headers.get('content-type')).toContain('text/html');
     expect(html).not.toMatch(/https?:\/\//);
-    expect(page.headers.get('content-security-policy')).toContain("default-src 'self'");
-    const script = await fetch(new URL('js/scalar.js', page.url));
-    expect(script.status).toBe(200);
-    expect((await script.text()).length).toBeGreaterThan(1_000_000);
+    const policy = page.headers.get('content-security-policy')!;
+    expect(policy).toContain("default-src 'none'; script-src 'self';");
+    // No script is in the page itself, so none that is smuggled into it runs.
+    expect(html).not.toMatch(/<script(?! src=)|\son\w+=|javascript:/);
+    const start = await fetch(new URL('js/start.js', page.url));
+    expect(start.headers.get('content-type')).toBe('text/javascript; charset=utf-8');
+    expect(await start.text()).toContain('"url":"/openapi.json"');
+  });
+
+  /** The script as the server sends it: fetch would decompress it. */
+  const rawScript = (headers: Record<string, string> = {}) =>
+    new Promise<{ status: number; headers: IncomingHttpHeaders; body: Buffer }>((resolve, reject) => {
+      get(`${server.url}/docs/js/scalar.js`, { headers }, async (reply) =>
+        resolve({ status: reply.statusCode!, headers: reply.headers, body: await buffer(reply) }),
+      ).once('error', reject);
+    });
+
+  test('their script is compressed once, apart from the loop that serves calls', async () => {
+    const before = process.threadCpuUsage();
+    const first = await rawScript({ 'accept-encoding': 'gzip, br' });
+    // The CPU time of this thread alone, in ms: without the worker it takes more than a second of it.
+    expect(process.threadCpuUsage(before).user / 1e3).toBeLessThan(500);
+    expect([first.status, first.headers['content-encoding']]).toEqual([200, 'br']);
+    expect(first.headers.vary).toMatch(/accept-encoding/i);
+    const script = brotliDecompressSync(first.body);
+    expect(script.length).toBeGreaterThan(1_000_000);
+    expect(first.body.length).toBeLessThan(script.length / 3);
+
+    const later = process.cpuUsage();
+    const sizes = await Promise.all(
+      Array.from({ length: 20 }, async () => (await rawScript({ 'accept-encoding': 'br' })).body.length),
+    );
+    expect(new Set(sizes)).toEqual(new Set([first.body.length]));
+    // Compressing it again would take more than a second of CPU for each.
+    expect(process.cpuUsage(later).user / 1e6).toBeLessThan(5);
+    expect(gunzipSync((await rawScript({ 'accept-encoding': 'gzip;q=0.5' })).body).equals(script)).toBe(true);
+    for (const accepted of [undefined, 'identity', 'br;q=0, gzip;q=0.0', 'deflate'])
+      expect((await rawScript(accepted === undefined ? {} : { 'accept-encoding': accepted })).body.equals(script)).toBe(
+        true,
+      );
+    const again = await rawScript({ 'if-none-match': first.headers.etag! });
+    expect([again.status, again.body.length]).toEqual([304, 0]);
   });
 
   test.each([undefined, 'text/html,application/xhtml+xml,*/*;q=0.8', '*/*', 'text/html, application/json;q=0.9'])(
@@ -166,7 +207,7 @@ describe('the pages', () => {
       const html = await page.text();
       expect(page.status).toBe(200);
       expect(page.headers.get('content-type')).toMatch(/^text\/html; charset=utf-8$/);
-      expect(page.headers.get('content-security-policy')).toMatch(/^default-src 'none'; style-src 'unsafe-inline'/);
+      expect(page.headers.get('content-security-policy')).toMatch(/^default-src 'none'; style-src 'sha256-[\w+/]+='; /);
       expect(page.headers.get('vary')).toMatch(/\baccept\b(?!-)/);
       expect(page.headers.get('set-cookie')).toBeNull();
       expect(html).toContain('color-scheme: light dark');

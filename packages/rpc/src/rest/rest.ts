@@ -1,4 +1,5 @@
 /** Serves endpoints over REST, at the routes of the contract. All answers except the pages and health are JSON. */
+import type { Server as HttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { logger } from '@caudal/telemetry/log.ts';
@@ -11,12 +12,14 @@ import type { Authenticate } from '../server/auth.ts';
 import type { Endpoint } from '../server/endpoint.ts';
 import type { Pipeline } from '../server/pipeline.ts';
 import { boundOf, tooLarge } from '../server/request-size.ts';
+import { followSource, type ServerTls, takePlain, tlsOptions } from '../server/tls.ts';
 import type { WebhookVerifier } from '../server/webhook.ts';
 import { addCors, type CorsOptions } from './cors.ts';
 import { addDocs } from './docs.ts';
 import { keepBytes } from './json-body.ts';
 import { sendProblem } from './problem-reply.ts';
 import { admit, pathOf, type Route, routesOf, serveRoute } from './rest-route.ts';
+import { addSecureHeaders } from './secure-headers.ts';
 
 export interface RestOptions {
   /** The web pages that may call; none if absent. */
@@ -25,6 +28,8 @@ export interface RestOptions {
   compression?: boolean;
   /** Serves /openapi.json, the pages under /docs/ and the page at /; on if absent. */
   docs?: boolean;
+  /** For how long browsers that came by HTTPS come back by it only, in seconds; a year if absent, 0: they are not told. */
+  hstsSeconds?: number;
 }
 
 export interface RestServerOptions extends Address, RestOptions {
@@ -37,6 +42,8 @@ export interface RestServerOptions extends Address, RestOptions {
   /** From when on a connection ends with its next answer: one in use when the server closes would fail its caller. */
   ending?: AbortSignal;
   limits: { maxMessageBytes: number; maxTimeoutMs: number; maxConnections: number };
+  /** Absent: the port takes plain HTTP. */
+  tls?: ServerTls | undefined;
 }
 
 export interface RestServer {
@@ -48,12 +55,18 @@ export interface RestServer {
 }
 
 const log = logger('rpc');
+const yearSeconds = 31_536_000;
 
 /** Listens. Rejects if the port is taken. */
 export async function startRest(options: RestServerOptions): Promise<RestServer> {
   const routes = routesOf(options.endpoints, options.webhooks);
   const splitVerb = verbSplitter(routes);
+  const { tls } = options;
+  // Node's own answer is not problem+json: assertHost checks instead.
+  const http = { requireHostHeader: false };
   const app = fastify({
+    // fastify has another type for each kind of server, and only the listener differs.
+    ...((tls ? { https: { ...tlsOptions(tls), ...http } } : { http }) as { http: typeof http }),
     logger: false,
     bodyLimit: options.limits.maxMessageBytes,
     // Longer than a balancer keeps idle connections, so that the server never closes one that the balancer is using.
@@ -65,10 +78,12 @@ export async function startRest(options: RestServerOptions): Promise<RestServer>
     routerOptions: { maxParamLength: 1_024 },
     rewriteUrl: ({ url }) => splitVerb(url ?? '/'),
     clientErrorHandler: answerClientError,
-    // Node's own answer is not problem+json: assertHost checks instead.
-    http: { requireHostHeader: false },
     frameworkErrors: (_error, request, reply) => void sendProblem(request, reply, malformed('The path is malformed.')),
   });
+  addSecureHeaders(app.server, options.hstsSeconds ?? yearSeconds);
+  const server = app.server as unknown as HttpsServer;
+  const unfollow = tls && followSource(server, tls);
+  const destroy = tls && takePlain(server, tls);
   // Set before the routes are added: each route keeps the handler that is set then.
   app.setErrorHandler((error: FastifyError, request, reply) =>
     sendProblem(request, reply, fromFastify(error, request.routeOptions.bodyLimit)),
@@ -116,8 +131,14 @@ export async function startRest(options: RestServerOptions): Promise<RestServer>
   app.server.on('error', (error) => log.warn({ err: error }, 'a connection could not be taken'));
   return {
     port: (app.server.address() as AddressInfo).port,
-    close: () => app.close(),
-    destroy: () => app.server.closeAllConnections(),
+    close() {
+      unfollow?.();
+      return app.close();
+    },
+    destroy() {
+      app.server.closeAllConnections();
+      destroy?.();
+    },
   };
 }
 

@@ -16,8 +16,10 @@ import { type RestOptions, startRest } from '../rest/rest.ts';
 import type { Service } from '../types.ts';
 import { type Authenticate, developer } from './auth.ts';
 import { webhookVerifiers } from './caller.ts';
+import { withoutServices } from './client-certificate.ts';
 import { endpoints } from './endpoint.ts';
 import { createPipeline, type Limits } from './pipeline.ts';
+import type { ServerTls } from './tls.ts';
 
 const log = logger('rpc');
 
@@ -28,6 +30,8 @@ export interface ServerOptions {
   grpc: Address;
   /** REST is not served if absent. */
   rest?: Address & RestOptions;
+  /** The TLS of both ports; absent: both are plain. */
+  tls?: ServerTls | undefined;
   /** The secrets of webhooks, by the setting that the contract names. */
   webhookSecrets?: Record<string, readonly string[]>;
   /** Forwards calls to the owners of their streams, and takes those that others forward; absent: neither. */
@@ -101,7 +105,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       ownedMs: forwarding.ownedMs,
       ending: options.ending,
     });
-  const grpc = grpcServer(served, pipeline, authenticate, limits, receiver);
+  const grpc = grpcServer(served, pipeline, authenticate, limits, receiver, options.tls?.clientName);
   const setServing = addHealth(
     grpc,
     served.map(({ contract: { service } }) => service),
@@ -127,17 +131,18 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     if (path === '/readyz') return isReady() ? { status: 200, text: 'ok' } : { status: 503, text: 'not ready' };
     return undefined;
   };
-  const port = await openPort(grpc, health, options.grpc, limits);
+  const port = await openPort(grpc, health, options.grpc, limits, options.tls);
   const rest =
     options.rest &&
     (await startRest({
       endpoints: served,
       pipeline,
-      authenticate,
+      authenticate: options.tls?.clientName === undefined ? authenticate : withoutServices(authenticate),
       webhooks,
       health,
       limits,
       ending: options.ending,
+      tls: options.tls,
       ...options.rest,
     }).catch((error) => {
       port.destroy();

@@ -1,0 +1,129 @@
+import { checkConfig } from '@caudal/config/config.ts';
+import type { Setting } from '@caudal/config/setting.ts';
+import { generateKey } from '@caudal/rpc/server/tokens.ts';
+import { beforeAll, describe, expect, test } from '@jest/globals';
+import { settings } from './settings.ts';
+import { startChecks } from './start-checks.ts';
+import { called } from './tls-checks.ts';
+
+let keys: { CAUDAL_JWKS: string; CAUDAL_SERVICE_KEY: string };
+beforeAll(async () => {
+  const { publicKey, privateKey } = await generateKey('k');
+  keys = { CAUDAL_JWKS: JSON.stringify({ keys: [publicKey] }), CAUDAL_SERVICE_KEY: JSON.stringify(privateKey) };
+});
+
+const wrong = (env: Record<string, string>) =>
+  checkConfig(settings, env, { checks: startChecks }).problems.map(({ name }) => name);
+
+describe('a certificate', () => {
+  const both = { CAUDAL_TLS_CERTIFICATE: '/tls.crt', CAUDAL_TLS_KEY: '/tls.key' };
+  const whole = { ...both, CAUDAL_TLS_CA: '/ca.crt', CAUDAL_TLS_SERVER_NAME: 'caudal.shop.svc' };
+
+  test('has a key', () => {
+    expect(wrong(both)).toEqual([]);
+    expect(wrong({ CAUDAL_TLS_CERTIFICATE: '/tls.crt' })).toEqual(['CAUDAL_TLS_KEY']);
+    expect(wrong({ CAUDAL_TLS_KEY: '/tls.key' })).toEqual(['CAUDAL_TLS_CERTIFICATE']);
+  });
+
+  test('of clients is checked with an authority and a name', () => {
+    expect(wrong({ ...whole, CAUDAL_TLS_CLIENTS: 'services' })).toEqual([]);
+    for (const name of ['CAUDAL_TLS_CA', 'CAUDAL_TLS_SERVER_NAME'])
+      expect(wrong({ ...whole, CAUDAL_TLS_CLIENTS: 'services', [name]: '' })).toEqual([name]);
+    expect(wrong({ CAUDAL_TLS_CLIENTS: 'services' })).toEqual(['CAUDAL_TLS_CERTIFICATE']);
+  });
+
+  test('of clients needs tokens, which say who is a service', () => {
+    expect(wrong({ ...whole, CAUDAL_TLS_CLIENTS: 'services', CAUDAL_AUTH: 'off' })).toEqual(['CAUDAL_TLS_CLIENTS']);
+  });
+});
+
+describe('if TLS is required', () => {
+  const encrypted = 'postgres://db/caudal?sslmode=verify-full';
+  const problems = (env: Record<string, string>) =>
+    wrong({ CAUDAL_TLS_REQUIRED: 'true', DATABASE_URL: encrypted, ...keys, ...env });
+
+  test('what is on this machine, and the embedded database, may be plain', () => {
+    expect(wrong({ CAUDAL_TLS_REQUIRED: 'true' })).toEqual([]);
+    for (const url of [
+      'postgres://localhost/x',
+      'postgres://u:p@127.0.0.1:5432/x',
+      'postgres://[::1]/x',
+      'postgres://db/x?host=localhost',
+    ])
+      expect([url, problems({ DATABASE_URL: url })]).toEqual([url, []]);
+  });
+
+  test.each([
+    [
+      'DATABASE_URL',
+      ['postgres://db/x?sslmode=require', 'postgres://db/x?ssl=true', 'postgres://db/x?sslrootcert=/ca.crt'],
+    ],
+    ['RABBITMQ_URL', ['amqps://mq']],
+    ['RABBITMQ_MANAGEMENT_URL', ['https://mq:15671']],
+    ['MONGODB_URL', ['mongodb://a,b/?tls=true', 'mongodb://a/?ssl=true', 'mongodb+srv://a']],
+    ['ELASTICSEARCH_URL', ['https://a:9200', 'https://a:9200,https://b:9200', 'https://a,http://127.0.0.1']],
+    ['REDIS_URL', ['rediss://cache']],
+    ['CAUDAL_ARCHIVE_ENDPOINT', ['https://s3.example']],
+    ['CAUDAL_OTLP_ENDPOINT', ['https://traces:4317']],
+    ['CAUDAL_JWKS', ['https://issuer.example/jwks']],
+    ['PAYMENTS_GATEWAY_URL', ['https://gateway.example']],
+    ['NOTIFICATIONS_MAIL_URL', ['smtps://mail', 'smtp://mail:587?requireTLS=true']],
+  ])('%s takes what is encrypted', (name, urls) => {
+    for (const url of urls) expect([url, problems({ [name]: url })]).toEqual([url, []]);
+  });
+
+  test.each([
+    [
+      'DATABASE_URL',
+      [
+        'postgres://db/x',
+        'postgres://db/x?sslmode=disable',
+        'postgres://db/x?sslmode=no-verify',
+        'postgres://db/x?sslmode=require&uselibpqcompat=true',
+        'postgres://db/x?sslmode=verify-full&sslmode=disable',
+        'postgres://localhost/x?host=db.example',
+      ],
+    ],
+    ['RABBITMQ_URL', ['amqp://mq', 'amqp://localhost.example']],
+    ['RABBITMQ_MANAGEMENT_URL', ['http://mq:15672']],
+    [
+      'MONGODB_URL',
+      ['mongodb://a', 'mongodb://localhost,b', 'mongodb+srv://a/?tls=false', 'mongodb://a/?tls=true&tlsInsecure=true'],
+    ],
+    ['ELASTICSEARCH_URL', ['http://a:9200', 'https://a:9200,http://b:9200']],
+    ['REDIS_URL', ['redis://cache', 'redis://127.0.0.1@cache']],
+    ['CAUDAL_ARCHIVE_ENDPOINT', ['http://s3.example']],
+    ['CAUDAL_OTLP_ENDPOINT', ['http://traces:4317']],
+    ['CAUDAL_JWKS', ['http://issuer.example/jwks']],
+    ['PAYMENTS_GATEWAY_URL', ['http://gateway.example']],
+    [
+      'NOTIFICATIONS_MAIL_URL',
+      ['smtp://mail', 'smtps://mail?tls.rejectUnauthorized=false', 'smtp://mail?requireTLS=true&ignoreTLS=true'],
+    ],
+  ])('%s refuses what is plain or unverified, and says what to write', (name, urls) => {
+    for (const url of urls) expect([url, problems({ [name]: url })]).toEqual([url, [name]]);
+    expect(wrong({ DATABASE_URL: encrypted, ...keys, [name]: urls[0]! })).toEqual([]);
+    const env = { CAUDAL_TLS_REQUIRED: 'true', DATABASE_URL: encrypted, ...keys, [name]: urls[0]! };
+    const [problem] = checkConfig(settings, env, { checks: startChecks }).problems;
+    expect(problem!.fix).toMatch(/^Write .*, or set CAUDAL_TLS_REQUIRED=false$/);
+  });
+
+  test('every setting that is a URL is looked at', () => {
+    const urls = Object.entries(settings as Record<string, Setting<unknown>>)
+      .filter(([, { secrecy, expects }]) => secrecy === 'url' || /URL/.test(expects))
+      .map(([name]) => name);
+    expect(urls.length).toBeGreaterThan(8);
+    expect(urls.filter((name) => !Object.hasOwn(called, name))).toEqual([]);
+    expect(Object.keys(called).filter((name) => !Object.hasOwn(settings, name))).toEqual([]);
+  });
+
+  test('calls between processes use it, and so do forwarded commands', () => {
+    const some = { CAUDAL_ROLES: 'saga' };
+    expect(problems(some)).toEqual(['CAUDAL_TLS_CALLS']);
+    expect(problems({ ...some, CAUDAL_TLS_CALLS: 'true' })).toEqual([]);
+    expect(problems({ CAUDAL_FORWARD_HOST: '10.0.0.7' })).toEqual(['CAUDAL_TLS_CALLS']);
+    const certificate = { CAUDAL_TLS_CERTIFICATE: '/tls.crt', CAUDAL_TLS_KEY: '/tls.key' };
+    expect(problems({ CAUDAL_FORWARD_HOST: '10.0.0.7', ...certificate })).toEqual([]);
+    expect(problems({ ...some, ...certificate, CAUDAL_TLS_CALLS: 'false' })).toEqual(['CAUDAL_TLS_CALLS']);
+  });
+});
