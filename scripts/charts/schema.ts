@@ -24,6 +24,7 @@ const reserved = [
   'CAUDAL_QUERY_ADDRESS',
   'CAUDAL_DATA_DIR',
   'CAUDAL_TOKEN',
+  'CAUDAL_USER_KEY',
 ];
 
 const known = Object.entries(settings as Record<string, Setting<unknown>>).filter(([name]) => !reserved.includes(name));

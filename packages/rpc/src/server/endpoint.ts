@@ -20,6 +20,8 @@ export interface Endpoint {
   hasEtag: boolean;
   /** The request's property that names the owner, if it has one. */
   ownerProperty: string | undefined;
+  /** The request's property that the permission must name, if it must. */
+  scopeProperty: string | undefined;
 }
 
 /**
@@ -33,7 +35,10 @@ export function endpoints(services: Service[]): Endpoint[] {
       if (!handler) throw new Error(`${method.path} has no handler.`);
       if (method.requestStream || method.responseStream) throw new Error(`${method.path} streams: not supported.`);
       const of = contract().method(method.path);
-      const owner = of.request.fields.find(({ name }) => name === of.access.ownerField);
+      const propertyNamed = (wanted: string | undefined) => {
+        const field = of.request.fields.find(({ name }) => name === wanted);
+        return field && propertyOf(field);
+      };
       return {
         contract: of,
         definition: method,
@@ -43,7 +48,8 @@ export function endpoints(services: Service[]): Endpoint[] {
         takesKey: !of.access.webhook && of.request.fields.some(({ name: field }) => field === 'request_id'),
         readMask: readMask(of.request, of.response),
         hasEtag: of.response.fields.some(({ name: field }) => field === 'etag'),
-        ownerProperty: owner && propertyOf(owner),
+        ownerProperty: propertyNamed(of.access.ownerField),
+        scopeProperty: propertyNamed(of.access.scopeField),
       };
     }),
   );
