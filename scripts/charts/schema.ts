@@ -32,6 +32,7 @@ const reserved = [
   'CAUDAL_TLS_PLAINTEXT',
   'CAUDAL_TRUSTED_CA',
   'CAUDAL_TOKEN',
+  'CAUDAL_USER_KEY',
 ];
 
 const known = Object.entries(settings as Record<string, Setting<unknown>>).filter(([name]) => !reserved.includes(name));

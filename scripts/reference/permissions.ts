@@ -34,9 +34,11 @@ function row(method: MethodContract): string[] {
   return [name, routes.join(', ') || 'internal', permissionOf(access), ownerOf(access), servedOf(method)];
 }
 
-function permissionOf({ authentication, permission, webhook }: MethodContract['access']): string {
+function permissionOf({ authentication, permission, scopeField, webhook }: MethodContract['access']): string {
   if (authentication === 'NONE') return 'none: public';
-  return webhook ? `none: signed with \`${webhook.secret}\`` : `\`${permission}\``;
+  return webhook
+    ? `none: signed with \`${webhook.secret}\``
+    : `\`${permission}${scopeField === undefined ? '' : `:<${scopeField}>`}\``;
 }
 
 function ownerOf({ ownerField, ownerInResource, authentication }: MethodContract['access']): string {

@@ -55,6 +55,13 @@ const unfit: [string, string, Values, RegExp][] = [
     /secrets\.CAUDAL_SERVICE_KEY\.existingSecret/,
   ],
   [
+    'keys of workloads that no pod could check',
+    'production',
+    { serviceKeys: { secretPrefix: 'keys' } },
+    /secrets\.CAUDAL_SERVICE_JWKS\.existingSecret=keys-public.*caudal keys .*--workload saga-orders=orders .*--kubernetes keys/s,
+  ],
+  ['no authentication', 'small', { settings: { CAUDAL_AUTH: 'off' } }, /settings\.CAUDAL_ALLOW_NO_AUTH=true/],
+  [
     'a credential twice',
     'monolith',
     { settings: { DATABASE_URL: 'postgres://x' } },
@@ -163,9 +170,11 @@ describeWithTools(['helm'], 'values', ({ helm }) => {
       preset: 'none',
       workloads: {
         orders: { contexts: ['orders'], settings: { CAUDAL_POOL_SIZE: 20 } },
-        rest: { contexts: ['catalog', 'customers', 'inventory', 'payments', 'shipping', 'notifications'] },
+        rest: {
+          contexts: ['catalog', 'credentials', 'customers', 'inventory', 'payments', 'shipping', 'notifications'],
+        },
       },
-      settings: { PAYMENTS_GATEWAY: 'sandbox', CAUDAL_AUTH: 'off', CAUDAL_POOL_SIZE: 4 },
+      settings: { PAYMENTS_GATEWAY: 'sandbox', CAUDAL_AUTH: 'off', CAUDAL_ALLOW_NO_AUTH: true, CAUDAL_POOL_SIZE: 4 },
       secrets: secrets('DATABASE_URL'),
       database: { maxConnections: 200 },
     });

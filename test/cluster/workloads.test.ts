@@ -106,10 +106,45 @@ describeWithTools(['helm'], 'workloads', ({ helm }) => {
       if (name === 'caudal-test') continue;
       const { sources } = pod.volumes.find((volume: { name: string }) => volume.name === 'secrets').projected;
       const files = sources.map(({ secret }: Manifest['spec']) => secret.items[0].path);
-      const named = Object.keys(envOf(pod)).filter((key) => key.endsWith('_FILE'));
-      expect(named.sort()).toEqual(files.map((file: string) => `${file}_FILE`).sort());
+      const named = Object.entries(envOf(pod) as Record<string, string>).flatMap(([key, value]) =>
+        key.endsWith('_FILE') || value?.startsWith('file:///run/secrets/caudal/') ? [key.replace(/_FILE$/, '')] : [],
+      );
+      expect(named.sort()).toEqual([...files].sort());
     }
   });
+
+  test('key sets are places, which processes read again', async () => {
+    const values = { secrets: { CAUDAL_SERVICE_JWKS: { existingSecret: 'keys-public' } } };
+    for (const { name, pod } of podsOf(await rendered('small', values))) {
+      if (name === 'caudal-test') continue;
+      for (const setting of ['CAUDAL_JWKS', 'CAUDAL_SERVICE_JWKS'])
+        expect(envOf(pod)[setting]).toBe(`file:///run/secrets/caudal/${setting}`);
+      // With subPath the kubelet would not update it.
+      expect(pod.containers[0].volumeMounts).toContainEqual({
+        ...{ name: 'secrets', mountPath: '/run/secrets/caudal', readOnly: true },
+      });
+    }
+  });
+
+  test.each(Object.keys(presets))(
+    '%s: each workload signs with a key of its own, if there are some',
+    async (preset) => {
+      const values = {
+        serviceKeys: { secretPrefix: 'keys' },
+        secrets: { CAUDAL_SERVICE_JWKS: { existingSecret: 'keys-public' }, CAUDAL_SERVICE_KEY: { existingSecret: '' } },
+      };
+      for (const { name, pod } of podsOf(await rendered(preset, values))) {
+        if (name === 'caudal-test') continue;
+        const { sources } = pod.volumes.find((volume: { name: string }) => volume.name === 'secrets').projected;
+        const own = sources.filter(({ secret }: Manifest['spec']) => secret.items[0].path === 'CAUDAL_SERVICE_KEY');
+        const isWorkload = pod.containers[0].args?.[0] === 'start';
+        expect(own.map(({ secret }: Manifest['spec']) => secret.name)).toEqual(
+          isWorkload ? [name.replace('caudal-', 'keys-')] : [],
+        );
+        expect(envOf(pod).CAUDAL_CREDENTIALS).toBe('required');
+      }
+    },
+  );
 
   test("every process gets the user's certificate authorities", async () => {
     for (const { name, pod } of podsOf(

@@ -69,7 +69,13 @@ async function makeWorld(api: Api): Promise<Known> {
   await orderConfirmed(api, orderId);
   await deliver(api, orderId);
   await orderAt(api, orderId, 'DELIVERED');
+  const scope = { owner: customer_id, permissions: ['orders.orders.read'] };
+  const { body: key, token } = await api.call('CreateApiKey', { ...scope, displayName: 'Shop' });
+  await api.call('ListApiKeys', {}, { after: token });
   return {
+    api_key_id: key.apiKeyId,
+    owner: customer_id,
+    permissions: 'orders.orders.read',
     product_id,
     customer_id,
     wallet_id: customer_id,

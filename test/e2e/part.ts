@@ -75,6 +75,8 @@ export function createPart({ name, env, ports, logFile }: PartOptions): Part {
           CAUDAL_GRPC_PORT: String(ports.grpc),
           // Without an embedded PostgreSQL, Caudal uses the sandbox only if that is set.
           ...(env.DATABASE_URL && !env.PAYMENTS_GATEWAY_URL && { PAYMENTS_GATEWAY: 'sandbox' }),
+          // The same goes for personal data in plain text.
+          ...(env.DATABASE_URL && { CAUDAL_ALLOW_UNSEALED_PERSONAL_DATA: 'true' }),
           ...env,
         },
         stdio: ['ignore', log, log],

@@ -81,6 +81,7 @@ describeNeeding(needs, 'the partition of the coming month is missing', () => {
           DATABASE_URL: url.href,
           PAYMENTS_GATEWAY_URL: gateway.url,
           CAUDAL_METRICS_PORT: String(metricsPort),
+          CAUDAL_TOKEN_MAX_LIFETIME: '90d',
         };
       },
     });

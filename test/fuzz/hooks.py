@@ -148,7 +148,10 @@ IN_WORDS_ONLY = [
     re.compile(r"^(read|update)_mask must be names of fields"),
     # A pattern that ends at 2^63 would be longer than this file is wide.
     re.compile(r"must be a whole number of 64 bits"),
-    re.compile(r"^ttl must be (longer than|at most|a duration)"),
+    re.compile(r"^(ttl|overlap) must be (longer than|at least|at most|a duration)"),
+    # Names that follow from the contract, and times that depend on today.
+    re.compile(r'^permissions "[a-z_.:]+" is no permission of the API'),
+    re.compile(r"^expire_time must lie ahead, by \d+ days at most"),
     # In lists and maps; single texts have a pattern.
     re.compile(r"must not contain the character U\+"),
     re.compile(r"must be the code of a currency in use"),

@@ -33,7 +33,12 @@ describeWith(['postgres'], 'caudal', () => {
     sql = new Client({ connectionString: fresh.url });
     await sql.connect();
     folder = mkdtempSync(join(tmpdir(), 'caudal-cli-'));
-    env = { DATABASE_URL: fresh.url, CAUDAL_DATA_DIR: join(folder, 'data'), CAUDAL_POOL_SIZE: '4' };
+    env = {
+      DATABASE_URL: fresh.url,
+      CAUDAL_DATA_DIR: join(folder, 'data'),
+      CAUDAL_POOL_SIZE: '4',
+      CAUDAL_ALLOW_UNSEALED_PERSONAL_DATA: 'true',
+    };
     const keys = (await cli({})('keys', '--json')).json();
     for (const name of ['CAUDAL_SERVICE_KEY', 'CAUDAL_JWKS']) env[name] = JSON.stringify(keys[name]);
     caudal = cli(env);

@@ -13,9 +13,12 @@ export type SignerValues = IdentityValues & Pick<RuntimeValues, 'CAUDAL_DATA_DIR
 export async function openSigner(values: SignerValues): Promise<Identity> {
   if (values.CAUDAL_AUTH === 'off') throw new UsageError('CAUDAL_AUTH is off: no call needs a token.');
   // With a configured signing key, the keys to check tokens with are not needed here.
-  if (values.CAUDAL_SERVICE_KEY) return openIdentity({ ...values, CAUDAL_AUTH: 'off' }, undefined);
-  if (values.DATABASE_URL || values.CAUDAL_JWKS) {
-    throw new UsageError('There is no key to sign with: set CAUDAL_SERVICE_KEY ("caudal keys" makes one).');
+  if (values.CAUDAL_USER_KEY || values.CAUDAL_SERVICE_KEY)
+    return openIdentity({ ...values, CAUDAL_AUTH: 'off' }, undefined);
+  if (values.DATABASE_URL || values.CAUDAL_JWKS || values.CAUDAL_OIDC_ISSUER) {
+    throw new UsageError(
+      'There is no key to sign with: set CAUDAL_USER_KEY, or CAUDAL_SERVICE_KEY if its public half is in CAUDAL_JWKS ("caudal keys" makes one).',
+    );
   }
   const directory = resolve(values.CAUDAL_DATA_DIR);
   if (!hasKey(directory)) {

@@ -15,11 +15,14 @@ import { logger } from '@caudal/telemetry/log.ts';
 import type { Identity } from './identity.ts';
 import type { RuntimeValues } from './settings/settings.ts';
 
+/** Whose calls they are: a context, or the process itself. */
+export type CallingContext = Pick<Context, 'name' | 'permissions'>;
+
 export interface Clients extends Running {
   /** A client of the service, as this context. */
-  of<Definition extends object>(caller: Context, definition: Definition): Client<Definition>;
+  of<Definition extends object>(caller: CallingContext, definition: Definition): Client<Definition>;
   /** A client of the service in the named context, always over gRPC: for `LogService`, which every context serves. */
-  at<Definition extends object>(caller: Context, definition: Definition, context: string): Client<Definition>;
+  at<Definition extends object>(caller: CallingContext, definition: Definition, context: string): Client<Definition>;
 }
 
 const log = logger('clients');
@@ -37,7 +40,7 @@ export function openClients(
   /** By caller, address and service. A client is a connection, so repeated requests for one share it. */
   const connected = new Map<string, { close(): void }>();
 
-  const remote = <Definition extends object>(caller: Context, definition: Definition, address: string) => {
+  const remote = <Definition extends object>(caller: CallingContext, definition: Definition, address: string) => {
     const key = `${caller.name} ${address} ${serviceOf(definition)}`;
     const client = connected.get(key) ?? connect(definition, { address, auth: identity.tokensOf(caller), tls });
     connected.set(key, client);
@@ -86,7 +89,7 @@ function amongServices<Definition extends object>(
         if (!isCode(error, 'UNAUTHENTICATED', 'PERMISSION_DENIED')) throw error;
         log.error(
           { err: error, caller, called: context, method: name },
-          'a call between services was refused: check CAUDAL_SERVICE_KEY and CAUDAL_JWKS, and CAUDAL_TLS_CERTIFICATE if err.reason names a certificate',
+          'a call between services was refused: check CAUDAL_SERVICE_KEY and CAUDAL_SERVICE_JWKS, and CAUDAL_TLS_CERTIFICATE if err.reason names a certificate',
         );
         throw unavailable(context, error);
       }

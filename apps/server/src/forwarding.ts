@@ -5,10 +5,10 @@ import type { Self } from '@caudal/aggregates/owner-rows.ts';
 import { contractFile } from '@caudal/contract/descriptors.ts';
 import type { CallTls } from '@caudal/rpc/client/call-tls.ts';
 import { openForwarder } from '@caudal/rpc/forward/forwarder.ts';
-import { forwardPermission } from '@caudal/rpc/forward/frames.ts';
 import type { Forwarding } from '@caudal/rpc/server/server.ts';
 import type { Identity } from './identity.ts';
 import type { LocalContext } from './local-context.ts';
+import { processCaller } from './service-permissions.ts';
 import type { RuntimeValues } from './settings/settings.ts';
 import { version } from './version.ts';
 
@@ -33,7 +33,7 @@ export function openForwarding(
   const byName = new Map(locals.map((local) => [local.context.name, local]));
   return {
     instance,
-    forwarder: openForwarder({ token: identity.tokensOf({ name: 'process', permissions: [forwardPermission] }), tls }),
+    forwarder: openForwarder({ token: identity.tokensOf(processCaller), tls }),
     // `inventory` of `inventory.stock/MUG-1`.
     ownedMs: (stream) => byName.get(stream.slice(0, stream.indexOf('.')))?.ownedMs(stream) ?? 0,
   };

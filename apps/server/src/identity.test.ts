@@ -1,10 +1,13 @@
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { createFileAtomic } from '@caudal/embedded-postgres/create-file-atomic.ts';
-import { afterAll, expect, test } from '@jest/globals';
-import { openIdentity } from './identity.ts';
+import { generateKey, type Key, signToken } from '@caudal/rpc/server/tokens.ts';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { JSONWebKeySet } from 'jose';
+import { type Identity, openIdentity } from './identity.ts';
 import type { RuntimeValues } from './settings/settings.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'caudal-files-'));
@@ -28,12 +31,122 @@ test('of several writers of a file one wins, and no reader sees it incomplete', 
   expect(readdirSync(folder)).toEqual(['one']);
 });
 
-test('processes that make their key at the same moment agree on one key', async () => {
+const base = {
+  ...{ CAUDAL_AUTH: 'jwt', CAUDAL_ISSUER: 'i', CAUDAL_AUDIENCE: 'a', CAUDAL_CUSTOMER_CLAIM: 'sub' },
+  ...{ CAUDAL_TOKEN_MAX_LIFETIME: 86_400_000, CAUDAL_SERVICE_TOKEN_MAX_LIFETIME: 3_600_000 },
+  ...{ CAUDAL_JWKS_MAX_STALE: 3_600_000, CAUDAL_ALLOW_HTTP_JWKS: false },
+} as unknown as RuntimeValues;
+type Check = Exclude<Identity['auth'], 'off'>;
+const check = async ({ auth }: Identity, token: string) => (auth as Check)(`Bearer ${token}`);
+const orders = { name: 'orders', permissions: ['customers.customers.read:any', 'log.events.read:payments'] };
+
+test('processes that make their keys at the same moment agree on one for each root', async () => {
   const directory = join(folder, 'keys');
-  const values = { CAUDAL_AUTH: 'jwt', CAUDAL_ISSUER: 'i', CAUDAL_AUDIENCE: 'a' } as unknown as RuntimeValues;
-  const identities = await Promise.all(Array.from({ length: 8 }, () => openIdentity(values, directory)));
+  const identities = await Promise.all(Array.from({ length: 8 }, () => openIdentity(base, directory)));
   const token = (await identities[0]!.sign('alice', ['x'], 60))!;
-  for (const { auth } of identities) {
-    expect(await (auth as Exclude<typeof auth, 'off'>)(`Bearer ${token}`)).toMatchObject({ subject: 'alice' });
+  const ofOrders = await identities[1]!.tokensOf(orders)!();
+  for (const identity of identities) {
+    expect(await check(identity, token)).toMatchObject({ subject: 'alice', kind: 'user' });
+    expect(await check(identity, ofOrders)).toMatchObject({ subject: 'service:orders', kind: 'service' });
   }
+  expect(readdirSync(directory).sort()).toEqual(['key.json', 'service-key.json']);
+  // The key of users makes no services.
+  const { privateKey } = JSON.parse(await readFile(join(directory, 'key.json'), 'utf8'));
+  const content = { key: privateKey, issuer: 'i', audience: 'a', permissions: ['x'], ttlSeconds: 60 };
+  await expect(async () =>
+    check(identities[0]!, await signToken({ ...content, subject: 'service:orders' })),
+  ).rejects.toMatchObject({ reason: 'TOKEN_INVALID' });
+});
+
+describe('configured keys', () => {
+  let users: Key;
+  let shared: Key;
+  let ofOrders: Key;
+  beforeAll(async () => {
+    [users, shared, ofOrders] = await Promise.all([generateKey('users'), generateKey('shared'), generateKey('orders')]);
+  });
+  const open = (values: object) => openIdentity({ ...base, ...values } as RuntimeValues, undefined);
+  const setOf = (...keys: object[]) => ({ keys }) as JSONWebKeySet;
+  const bound = (key: Key, ...contexts: string[]) => ({ ...key.publicKey, caudal_contexts: contexts });
+  const asService = (key: Key, subject: string, permissions: string[]) =>
+    signToken({ key: key.privateKey, issuer: 'i', audience: 'a', subject, permissions, ttlSeconds: 60 });
+
+  test('of version 0.2: one key that all processes share, beside those of the issuer', async () => {
+    const identity = await open({ CAUDAL_JWKS: setOf(users.publicKey), CAUDAL_SERVICE_KEY: shared.privateKey });
+    expect(await check(identity, await identity.tokensOf(orders)!())).toMatchObject({ subject: 'service:orders' });
+    const anyService = await check(identity, await asService(shared, 'service:e2e', ['log.events.read']));
+    expect([...anyService.permissions]).toEqual(['log.events.read']);
+    await expect(async () => check(identity, await asService(users, 'service:orders', ['a']))).rejects.toMatchObject({
+      reason: 'TOKEN_INVALID',
+    });
+    // Its tokens are accepted by processes of version 0.2, which know one issuer and permissions without a domain.
+    const payload = JSON.parse(
+      Buffer.from((await identity.tokensOf(orders)!()).split('.')[1]!, 'base64url').toString(),
+    ) as { scope: string };
+    expect(payload).toMatchObject({ iss: 'i', aud: 'a' });
+    expect(payload.scope.split(' ')).toEqual(expect.arrayContaining(['log.events.read', 'log.events.read:payments']));
+  });
+
+  test('a key that is in both settings, as in version 0.2, signs for users and services', async () => {
+    const identity = await open({ CAUDAL_JWKS: setOf(shared.publicKey), CAUDAL_SERVICE_KEY: shared.privateKey });
+    expect(await check(identity, (await identity.sign('alice', ['x'], 60))!)).toMatchObject({ kind: 'user' });
+    expect(await check(identity, (await identity.sign('service:e2e', ['x'], 60))!)).toMatchObject({ kind: 'service' });
+  });
+
+  test('a key of a workload signs for its contexts only, and for no user', async () => {
+    const identity = await open({
+      CAUDAL_JWKS: setOf(users.publicKey, ofOrders.publicKey),
+      CAUDAL_SERVICE_JWKS: setOf(bound(ofOrders, 'orders'), bound(shared, '*')),
+      CAUDAL_SERVICE_KEY: ofOrders.privateKey,
+      CAUDAL_USER_KEY: users.privateKey,
+    });
+    const own = await check(identity, await identity.tokensOf(orders)!());
+    expect([...own.permissions].sort()).toContain('customers.customers.read:any');
+    const asked = ['catalog.products.write:any', 'log.events.read'];
+    expect([...(await check(identity, await asService(ofOrders, 'service:orders', asked))).permissions]).toEqual([
+      'log.events.read:payments',
+      'log.events.read:shipping',
+    ]);
+    for (const subject of ['service:payments', 'service:e2e', 'alice'])
+      await expect(async () => check(identity, await asService(ofOrders, subject, ['x']))).rejects.toMatchObject({
+        reason: 'TOKEN_INVALID',
+      });
+    expect(await check(identity, (await identity.sign('alice', ['x'], 60))!)).toMatchObject({ subject: 'alice' });
+    expect(await check(identity, await asService(shared, 'service:payments', []))).toMatchObject({ kind: 'service' });
+  });
+
+  test('roots may have issuers and audiences of their own', async () => {
+    const identity = await open({
+      ...{ CAUDAL_JWKS: setOf(users.publicKey), CAUDAL_SERVICE_KEY: shared.privateKey },
+      ...{ CAUDAL_SERVICE_ISSUER: 'inside', CAUDAL_SERVICE_AUDIENCE: 'pods' },
+    });
+    expect(await check(identity, await identity.tokensOf(orders)!())).toMatchObject({ kind: 'service' });
+    await expect(async () => check(identity, await asService(shared, 'service:orders', []))).rejects.toMatchObject({
+      reason: 'TOKEN_INVALID',
+    });
+  });
+
+  test('tokens may not live longer than the settings say', async () => {
+    const identity = await open({ CAUDAL_JWKS: setOf(shared.publicKey), CAUDAL_SERVICE_KEY: shared.privateKey });
+    const day = 86_400;
+    await expect(async () => check(identity, (await identity.sign('alice', [], day + 60))!)).rejects.toThrow(
+      'CAUDAL_TOKEN_MAX_LIFETIME',
+    );
+    await expect(async () => check(identity, (await identity.sign('service:x', [], day))!)).rejects.toThrow(
+      'CAUDAL_SERVICE_TOKEN_MAX_LIFETIME',
+    );
+  });
+
+  test('in a file are checked at the start', async () => {
+    const file = join(folder, 'set.json');
+    await writeFile(file, JSON.stringify(setOf(bound(ofOrders, 'orders'))));
+    const values = { CAUDAL_JWKS: setOf(users.publicKey), CAUDAL_SERVICE_JWKS: pathToFileURL(file) };
+    const identity = await open({ ...values, CAUDAL_SERVICE_KEY: ofOrders.privateKey });
+    await identity.prepare();
+    expect(await check(identity, await identity.tokensOf(orders)!())).toMatchObject({ kind: 'service' });
+    await writeFile(file, JSON.stringify(setOf(ofOrders.publicKey)));
+    await expect(open(values)).rejects.toThrow('has no "caudal_contexts"');
+    rmSync(file);
+    await expect(open(values)).rejects.toThrow("can't be read (ENOENT)");
+  });
 });

@@ -5,10 +5,12 @@ import { holdEmbeddedPostgres } from '@caudal/embedded-postgres/embedded-postgre
 import { presentOf } from '@caudal/eventlog/epochs.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { createLifecycle, type Lifecycle } from '@caudal/lifecycle/lifecycle.ts';
+import type { Credentials } from '@caudal/rpc/server/credentials.ts';
 import { type RunningServer, startServer } from '@caudal/rpc/server/server.ts';
 import { startTelemetry } from '@caudal/telemetry/start.ts';
 import { type App, openApp } from './app.ts';
 import { contexts } from './contexts.ts';
+import { awaitIdentity, credentialsOf } from './credentials.ts';
 import { migrateContexts } from './handlers/saga-starts.ts';
 import { type Identity, openIdentity } from './identity.ts';
 import { addCommands } from './roles/command.ts';
@@ -72,7 +74,9 @@ export async function start(values: RuntimeValues, lifecycle = createLifecycle()
     }).catch(atPorts(values));
     lifecycle.onStop('telemetry', () => telemetry.stop());
     const databaseUrl = await openDatabaseServer(values, lifecycle);
-    const identity = await openIdentity(values, values.DATABASE_URL ? undefined : values.CAUDAL_DATA_DIR);
+    let credentials: Credentials | undefined;
+    const keyDirectory = values.DATABASE_URL ? undefined : values.CAUDAL_DATA_DIR;
+    const identity = await openIdentity(values, keyDirectory, () => credentials);
     await useTokenKeys(values);
     // One process owns an embedded database. With a fixed name it takes over its own leases at once after a crash.
     const holder = values.DATABASE_URL ? newId() : 'embedded';
@@ -81,6 +85,11 @@ export async function start(values: RuntimeValues, lifecycle = createLifecycle()
 
     if (app.has('command')) addCommands(app);
     if (app.has('query')) addQueries(app);
+    // Only processes that serve calls check callers.
+    if (app.services.length > 0 && identity.auth !== 'off') {
+      if (values.CAUDAL_CREDENTIALS !== 'off') credentials = credentialsOf(app);
+      awaitIdentity(app, credentials);
+    }
     const server = await openListeners(app);
     try {
       if (app.has('projector')) await startProjectors(app);

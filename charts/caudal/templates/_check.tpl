@@ -19,12 +19,17 @@ Rules between values that a schema can't express. A message names the value and 
   {{- $problems = append $problems "secrets.DATABASE_URL.existingSecret is not set: name a Secret whose key DATABASE_URL holds PostgreSQL's URL. kubectl create secret generic NAME --from-literal=DATABASE_URL=postgres://... makes one." }}
 {{- end }}
 {{- if ne (get $v.settings "CAUDAL_AUTH") "off" }}
-  {{- if not $has.CAUDAL_JWKS }}
-    {{- $problems = append $problems "no token can be checked: set secrets.CAUDAL_JWKS.existingSecret, or settings.CAUDAL_JWKS to your issuer's URL (\"caudal keys\" makes a pair of keys), or settings.CAUDAL_AUTH=off in development." }}
+  {{- if not (or $has.CAUDAL_JWKS (hasKey $v.settings "CAUDAL_OIDC_ISSUER")) }}
+    {{- $problems = append $problems "no token can be checked: set settings.CAUDAL_OIDC_ISSUER to your issuer, or secrets.CAUDAL_JWKS.existingSecret, or settings.CAUDAL_JWKS to the URL of its keys (\"caudal keys\" makes a pair of keys), or settings.CAUDAL_AUTH=off in development." }}
   {{- end }}
-  {{- if and (gt (len $workloads) 1) (not $has.CAUDAL_SERVICE_KEY) }}
-    {{- $problems = append $problems "workloads call each other and sign these calls with a key: set secrets.CAUDAL_SERVICE_KEY.existingSecret (\"caudal keys\" makes a pair of keys)." }}
+  {{- if and (gt (len $workloads) 1) (not $has.CAUDAL_SERVICE_KEY) (not $v.serviceKeys.secretPrefix) }}
+    {{- $problems = append $problems "workloads call each other and sign these calls with a key: set serviceKeys.secretPrefix, for a key each, or secrets.CAUDAL_SERVICE_KEY.existingSecret, for one that all have (\"caudal keys\" makes keys)." }}
   {{- end }}
+  {{- if and $v.serviceKeys.secretPrefix (not $has.CAUDAL_SERVICE_JWKS) }}
+    {{- $problems = append $problems (printf "serviceKeys.secretPrefix is set, but no pod could check the calls: set secrets.CAUDAL_SERVICE_JWKS.existingSecret=%s-public. This makes the Secrets: caudal keys%s --kubernetes %s | kubectl apply -n %s -f -" $v.serviceKeys.secretPrefix (include "caudal.keysOfWorkloads" .) $v.serviceKeys.secretPrefix .Release.Namespace) }}
+  {{- end }}
+{{- else if ne (get $v.settings "CAUDAL_ALLOW_NO_AUTH" | toString) "true" }}
+  {{- $problems = append $problems "settings.CAUDAL_AUTH is off, so every caller would be an administrator: leave it out, or set settings.CAUDAL_ALLOW_NO_AUTH=true if that is meant." }}
 {{- end }}
 
 {{- /* TLS. */}}
@@ -75,6 +80,15 @@ Rules between values that a schema can't express. A message names the value and 
       {{- else if not (hasKey ($found.data | default dict) $secret.key) }}
         {{- $problems = append $problems (printf "secrets.%s.key: the Secret %s has no key %s." $name $secret.existingSecret $secret.key) }}
       {{- end }}
+    {{- end }}
+  {{- end }}
+{{- end }}
+
+{{- if and $v.serviceKeys.secretPrefix (lookup "v1" "Namespace" "" .Release.Namespace) }}
+  {{- range $name, $_ := $workloads }}
+    {{- $secret := printf "%s-%s" $v.serviceKeys.secretPrefix $name }}
+    {{- if not (lookup "v1" "Secret" $.Release.Namespace $secret) }}
+      {{- $problems = append $problems (printf "serviceKeys.secretPrefix: the namespace %s has no Secret %s. This makes all of them: caudal keys%s --kubernetes %s | kubectl apply -n %s -f -" $.Release.Namespace $secret (include "caudal.keysOfWorkloads" $) $v.serviceKeys.secretPrefix $.Release.Namespace) }}
     {{- end }}
   {{- end }}
 {{- end }}
@@ -191,4 +205,10 @@ Rules between values that a schema can't express. A message names the value and 
 {{- if $problems }}
   {{- fail (printf "\n\nCaudal can't be installed like this:\n  - %s\n" (join "\n  - " $problems)) }}
 {{- end }}
+{{- end }}
+
+{{/* What "caudal keys" needs to know of the workloads: a leading space and `--workload NAME=CONTEXTS` for each. */}}
+{{- define "caudal.keysOfWorkloads" -}}
+{{- $all := include "caudal.contextNames" . | fromYamlArray }}
+{{- range $name, $w := include "caudal.workloads" . | fromYaml }} --workload {{ $name }}={{ if eq (len $w.contexts) (len $all) }}all{{ else }}{{ join "," $w.contexts }}{{ end }}{{ end }}
 {{- end }}

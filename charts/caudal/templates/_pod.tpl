@@ -16,7 +16,7 @@ capabilities: { drop: [ALL] }
 
 {{/*
 The credentials of a workload, or of a Job if there is no workload: those that are set. Only Jobs and relays have RabbitMQ's
-management: they set the bounds of queues, and find queues that take no messages.
+management: they set the bounds of queues, and find queues that take no messages. With serviceKeys each workload has a key of its own.
 Credentials that begin with the name of a context are only for pods that run its sagas: no other pod has a card gateway's key.
 */}}
 {{- define "caudal.secretsOf" -}}
@@ -25,7 +25,10 @@ Credentials that begin with the name of a context are only for pods that run its
 {{- $context := splitList "_" $setting | first | lower }}
 {{- $ofSaga := has $context (include "caudal.contextNames" $.root | fromYamlArray) }}
 {{- $left := and $w (or (and (eq $setting "RABBITMQ_MANAGEMENT_URL") (not (has "relay" $w.roles))) (and $ofSaga (not (and (has "saga" $w.roles) (has $context $w.contexts))))) }}
-{{- if and $secret.existingSecret (not $left) }}
+{{- $own := and $w (eq $setting "CAUDAL_SERVICE_KEY") $.root.Values.serviceKeys.secretPrefix }}
+{{- if $own }}
+{{ $setting }}: { name: {{ printf "%s-%s" $.root.Values.serviceKeys.secretPrefix $w.name }}, key: {{ $setting }} }
+{{- else if and $secret.existingSecret (not $left) }}
 {{ $setting }}: { name: {{ $secret.existingSecret }}, key: {{ $secret.key | quote }} }
 {{- end }}
 {{- end }}
@@ -84,7 +87,15 @@ Credentials that begin with the name of a context are only for pods that run its
 - { name: CAUDAL_TLS_CLIENTS, value: {{ ternary "services" "any" .root.Values.tls.clientCertificates }} }
 {{- end }}
 {{- range $setting, $_ := include "caudal.secretsOf" . | fromYaml }}
+{{- if has $setting (list "CAUDAL_JWKS" "CAUDAL_SERVICE_JWKS") }}
+{{- /* As a place, which is read again: a key that is taken out of the Secret ends without a restart. */}}
+- { name: {{ $setting }}, value: file:///run/secrets/caudal/{{ $setting }} }
+{{- else }}
 - { name: {{ $setting }}_FILE, value: /run/secrets/caudal/{{ $setting }} }
+{{- end }}
+{{- end }}
+{{- if not (hasKey (ternary (.workload | default dict).settings .root.Values.settings (hasKey . "workload")) "CAUDAL_CREDENTIALS") }}
+- { name: CAUDAL_CREDENTIALS, value: required }
 {{- end }}
 - { name: CAUDAL_COMMAND_ADDRESS, value: {{ printf "dns:///%s-{context}-command:%v" (include "caudal.name" .root) .root.Values.ports.grpc | quote }} }
 - { name: CAUDAL_QUERY_ADDRESS, value: {{ printf "dns:///%s-{context}-query:%v" (include "caudal.name" .root) .root.Values.ports.grpc | quote }} }

@@ -14,6 +14,8 @@ export interface Access {
   ownerField?: string;
   /** The owner is stored in the resource, and the handler checks it. */
   ownerInResource: boolean;
+  /** The request's field whose value the permission must name, by its name in the contract. */
+  scopeField?: string;
   authentication: Authentication;
   /** For Caudal's own services only: `authentication` is SERVICE. */
   internal: boolean;
@@ -35,6 +37,7 @@ export interface AccessMessage {
   internal: boolean;
   authentication: number;
   webhookSecret: string;
+  scopeField: string;
 }
 
 /** The parts of the method that the access must fit. */
@@ -58,6 +61,14 @@ export function accessOf(message: AccessMessage, of: AccessOf): Access {
     throw new Error(`${path}: ${request.typeName} has no field "${ownerField}" to name the owner.`);
   if (!withToken && (ownerField !== undefined || ownerInResource))
     throw new Error(`${path}: an owner is compared with a token, but ${authentication} has none: remove it.`);
+  const scopeField = message.scopeField || undefined;
+  if (
+    scopeField !== undefined &&
+    !request.fields.some(({ name, fieldKind }) => name === scopeField && fieldKind === 'scalar')
+  )
+    throw new Error(`${path}: ${request.typeName} has no text field "${scopeField}" that the permission could name.`);
+  if (scopeField !== undefined && (!withToken || owner.case !== undefined))
+    throw new Error(`${path}: scope_field needs a permission, and no owner beside it.`);
   if (authentication === 'SERVICE' && http.length > 0)
     throw new Error(`${path}: a method for Caudal's own services has no REST route: remove (google.api.http).`);
   if (authentication !== 'WEBHOOK' && message.webhookSecret)
@@ -66,6 +77,7 @@ export function accessOf(message: AccessMessage, of: AccessOf): Access {
     permission: message.permission,
     ownerField,
     ownerInResource,
+    ...(scopeField !== undefined && { scopeField }),
     authentication,
     internal: authentication === 'SERVICE',
     webhook: authentication === 'WEBHOOK' ? webhookOf(message.webhookSecret, of) : undefined,

@@ -3,6 +3,7 @@
  */
 import { entity } from './entity.ts';
 import { ProductEvent } from './gen/caudal/catalog/v1/events.ts';
+import { ApiKeyEvent, RevocationEvent } from './gen/caudal/credentials/v1/events.ts';
 import { CustomerEvent } from './gen/caudal/customers/v1/events.ts';
 import { StockEvent } from './gen/caudal/inventory/v1/events.ts';
 import { NotificationEvent } from './gen/caudal/notifications/v1/events.ts';
@@ -12,6 +13,8 @@ import { ShipmentEvent } from './gen/caudal/shipping/v1/events.ts';
 
 export const product = entity('catalog.product', ProductEvent);
 export const customer = entity('customers.customer', CustomerEvent);
+export const apiKey = entity('credentials.key', ApiKeyEvent);
+export const revocation = entity('credentials.revocation', RevocationEvent);
 export const stock = entity('inventory.stock', StockEvent);
 export const notification = entity('notifications.notification', NotificationEvent);
 export const order = entity('orders.order', OrderEvent);
@@ -21,7 +24,19 @@ export const wallet = entity('payments.wallet', WalletEvent);
 export const shipment = entity('shipping.shipment', ShipmentEvent);
 
 /** All entities, for tools that show any event. */
-export const entities = [product, customer, stock, notification, order, fulfilment, payment, wallet, shipment];
+export const entities = [
+  product,
+  customer,
+  apiKey,
+  revocation,
+  stock,
+  notification,
+  order,
+  fulfilment,
+  payment,
+  wallet,
+  shipment,
+];
 
 /** The events of an entity: `EventOf<typeof stock>`. */
 export type EventOf<T> = T extends { encode(event: infer E): unknown } ? E : never;

@@ -109,6 +109,14 @@ describe('options of a method', () => {
   });
 });
 
+test('a permission may name what the request is about', () => {
+  const scoped = { permission: 'bare.things.read', internal: true, scopeField: 'thing_id' };
+  expect(withMethods({ access: scoped }, { access: token }).map(({ access }) => access.scopeField)).toEqual([
+    'thing_id',
+    undefined,
+  ]);
+});
+
 describe('are refused by name', () => {
   const routed = (value: string, fields = {}) => ({ ...post, pattern: { case: 'post', value }, ...fields });
   test.each<[string, Options, string]>([
@@ -116,6 +124,17 @@ describe('are refused by name', () => {
     ['no permission', { access: {} }, 'a permission is <context>.<resource>.<verb>, not ""'],
     ['a permission of two words', { access: { permission: 'things.write' } }, 'not "things.write"'],
     ['a permission with :any', { access: { permission: 'a.b.c:any' } }, 'not "a.b.c:any"'],
+    ['a scope that is no field', { access: { ...token, scopeField: 'size' } }, 'has no text field "size"'],
+    [
+      'a scope beside an owner',
+      { access: { ...token, scopeField: 'thing_id', owner: { case: 'ownerField', value: 'thing_id' } } },
+      'no owner beside it',
+    ],
+    [
+      'a scope without a permission',
+      { ...open, access: { authentication: 4, scopeField: 'thing_id' } },
+      'scope_field needs a permission',
+    ],
     ['a service without permission', { access: { authentication: 2 } }, 'a permission is'],
     [
       'an owner that is not a field',

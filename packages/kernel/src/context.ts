@@ -6,11 +6,15 @@ export interface Caller {
   subject: string;
   /** What the token allows: `orders.orders.place`; with `:any` for the resources of all owners. */
   permissions: ReadonlySet<string>;
+  /** How it was known: by a token of a user or a service, or by an API key. Absent of callers without either. */
+  kind?: 'user' | 'service' | 'key';
+  /** The token's `jti` or the API key's id, if it has one; never a secret. */
+  credential?: string;
 }
 
 /** Whether the caller is one of Caudal's own services, or may do everything. */
-export function isService({ subject, permissions }: Caller): boolean {
-  return subject.startsWith('service:') || permissions.has('*');
+export function isService({ subject, permissions, kind = 'service' }: Caller): boolean {
+  return (kind === 'service' && subject.startsWith('service:')) || permissions.has('*');
 }
 
 /** The origin of a command, which its events carry. */

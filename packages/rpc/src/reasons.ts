@@ -50,12 +50,28 @@ export const reasons = {
     meaning:
       'A call of a service has come over a connection without a valid client certificate, which CAUDAL_TLS_CLIENTS demands of services.',
   },
-  TOKEN_MISSING: { code: 'UNAUTHENTICATED', meaning: 'The call carries no `Authorization: Bearer` token.' },
+  TOKEN_MISSING: {
+    code: 'UNAUTHENTICATED',
+    meaning: 'The call carries no `Authorization: Bearer` with a token or an API key.',
+  },
   TOKEN_INVALID: {
     code: 'UNAUTHENTICATED',
     meaning: 'The token is not signed by a known key, or is for another audience.',
   },
   TOKEN_EXPIRED: { code: 'UNAUTHENTICATED', meaning: 'The token has expired. Get a new one.' },
+  TOKEN_LIFETIME: {
+    code: 'UNAUTHENTICATED',
+    meaning:
+      'The token is valid for longer than CAUDAL_TOKEN_MAX_LIFETIME allows, or CAUDAL_SERVICE_TOKEN_MAX_LIFETIME for one of a service. Get one with an earlier `exp`.',
+  },
+  TOKEN_REVOKED: {
+    code: 'UNAUTHENTICATED',
+    meaning: 'The token was revoked, or all tokens of its subject that were issued until then. Get a new one.',
+  },
+  API_KEY_INVALID: {
+    code: 'UNAUTHENTICATED',
+    meaning: 'The API key is unknown, revoked or expired, or its secret is wrong.',
+  },
   SIGNATURE_MISSING: { code: 'UNAUTHENTICATED', meaning: 'The call of a webhook carries no `Webhook-Signature`.' },
   SIGNATURE_INVALID: {
     code: 'UNAUTHENTICATED',

@@ -1,6 +1,7 @@
 /** The notifications context: its settings and sagas. */
 import { setting } from '@caudal/config/setting.ts';
 import { defineContext } from '@caudal/context/context.ts';
+import { logPermissions } from '@caudal/context/log-permissions.ts';
 import { CustomerQueryServiceService } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
 import { OrderQueryServiceService } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import { PaymentQueryServiceService } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
@@ -36,8 +37,7 @@ export const notifications = defineContext({
     'orders.orders.read:any',
     'payments.payments.read:any',
     'shipping.shipments.read:any',
-    'log.events.read',
-    'log.events.follow',
+    ...logPermissions('orders', 'payments', 'shipping'),
   ],
   deciders: [notificationDecider],
   commands: () => [],

@@ -1,6 +1,7 @@
 /** The orders context: its settings, services, projections, gauges and sagas. */
 import { setting } from '@caudal/config/setting.ts';
 import { defineContext } from '@caudal/context/context.ts';
+import { logPermissions } from '@caudal/context/log-permissions.ts';
 import { CatalogServiceService } from '@caudal/contract/gen/caudal/catalog/v1/catalog.ts';
 import { CustomerQueryServiceService } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
 import { InventoryServiceService } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
@@ -40,8 +41,7 @@ export const orders = defineContext({
     'orders.orders.read:any',
     'payments.payments.write',
     'shipping.shipments.create',
-    'log.events.read',
-    'log.events.follow',
+    ...logPermissions('payments', 'shipping'),
   ],
   deciders: [orderDecider, fulfilmentDecider],
   commands: ({ aggregates, client, clock, ids }) => [

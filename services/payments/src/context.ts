@@ -39,7 +39,7 @@ export const payments = defineContext({
       max: 10_000,
     }),
   },
-  permissions: ['log.events.read', 'log.events.follow'],
+  permissions: [],
   deciders: [paymentDecider, walletDecider],
   commands: ({ aggregates, ids }) => [
     paymentService({ aggregates, ids }),

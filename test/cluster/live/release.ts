@@ -37,7 +37,7 @@ export const name = 'caudal';
 const common: Values = {
   preset: 'small',
   resources: { requests: { cpu: '20m', memory: '128Mi' } },
-  settings: { PAYMENTS_GATEWAY: 'sandbox', CAUDAL_POOL_SIZE: 4 },
+  settings: { PAYMENTS_GATEWAY: 'sandbox', CAUDAL_POOL_SIZE: 4, CAUDAL_ALLOW_UNSEALED_PERSONAL_DATA: true },
   database: { maxConnections: 300 },
   workloads: {
     relay: { replicas: 1 },
@@ -45,7 +45,7 @@ const common: Values = {
     jobs: { resources: { requests: { cpu: '20m', memory: '128Mi' } } },
     projector: {
       replicas: 1,
-      contexts: ['catalog', 'customers', 'orders', 'payments', 'shipping', 'notifications'],
+      contexts: ['catalog', 'credentials', 'customers', 'orders', 'payments', 'shipping', 'notifications'],
     },
     stock: {
       roles: ['projector'],

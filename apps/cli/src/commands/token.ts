@@ -1,6 +1,7 @@
 /** `caudal token`: signs a token, for development and for operators. */
 import { setting } from '@caudal/config/setting.ts';
 import { contract } from '@caudal/contract/descriptors.ts';
+import { withoutScope } from '@caudal/server/service-permissions.ts';
 import { Command, InvalidArgumentError } from 'commander';
 import { several } from '../arguments.ts';
 import { say, sayJson } from '../output.ts';
@@ -28,13 +29,14 @@ export function tokenCommand(): Command {
       several,
     )
     .option('--all', 'all permissions, for all resources')
-    .option('--ttl <duration>', 'how long the token is valid: 15m, 1h, 7d', duration, 3_600_000)
+    .option('--ttl <duration>', 'how long the token is valid: 15m, 1h, 12h', duration, 3_600_000)
     .option('--json', 'print the token and its content as one JSON object')
     .addHelpText(
       'after',
       `
-The token is signed with CAUDAL_SERVICE_KEY, or, if that is not set, with the key that "caudal start" stores beside the
-embedded data. In that case the command prints the data directory to standard error.
+The token is signed with CAUDAL_USER_KEY, else with CAUDAL_SERVICE_KEY; a subject "service:..." always with the latter. If neither is
+set, it is signed with the key that "caudal start" stores beside the embedded data. In that case the command prints the data
+directory to standard error.
 
 Example: TOKEN=$(caudal token --subject customer-17 --permission orders.orders.place --ttl 15m)`,
     )
@@ -46,7 +48,13 @@ Example: TOKEN=$(caudal token --subject customer-17 --permission orders.orders.p
       if (/^(webhook|public):/.test(subject))
         throw new UsageError(`"${subject}" would be refused: "webhook:" and "public:" name callers without a token.`);
       checkPermissions(permission);
-      const identity = await openSigner(loadSettings());
+      const values = loadSettings();
+      const bound = subject.startsWith('service:') ? 'CAUDAL_SERVICE_TOKEN_MAX_LIFETIME' : 'CAUDAL_TOKEN_MAX_LIFETIME';
+      if (ttl > values[bound])
+        throw new UsageError(
+          `A token of --ttl would be refused: ${bound} allows ${values[bound] / 60_000} minutes. Give a shorter one, or raise the setting, here and where the system runs.`,
+        );
+      const identity = await openSigner(values);
       const expiresAt = new Date(Date.now() + ttl);
       const token = await identity.sign(subject, permissions, ttl / 1000);
       if (json) sayJson({ token, subject, permissions, expiresAt });
@@ -57,7 +65,7 @@ Example: TOKEN=$(caudal token --subject customer-17 --permission orders.orders.p
 function duration(text: string): number {
   const parsed = setting.duration({ description: 'How long a token is valid.', min: 1_000 }).schema.safeParse(text);
   if (parsed.success) return parsed.data;
-  throw new InvalidArgumentError('It must be a duration such as 30s, 15m, 1h or 7d.');
+  throw new InvalidArgumentError('It must be a duration such as 30s, 15m, 1h or 12h.');
 }
 
 function checkPermissions(permissions: string[]): void {
@@ -68,6 +76,8 @@ function checkPermissions(permissions: string[]): void {
         .map(({ access }) => access.permission),
     ),
   ].sort();
-  const wrong = permissions.find((permission) => !known.includes(permission.replace(/:any$/, '')));
+  const wrong = permissions.find(
+    (permission) => !known.includes(withoutScope(permission) ?? permission.replace(/:any$/, '')),
+  );
   if (wrong !== undefined) throw unknownName('permission', wrong, known);
 }

@@ -1,6 +1,6 @@
 import { generateKey } from '@caudal/rpc/server/tokens.ts';
 import { beforeAll, expect, test } from '@jest/globals';
-import { parseKeySet, parseSigningKey } from './keys.ts';
+import { parseIssuer, parseKeySet, parseServiceKeySet, parseSigningKey, publicHalf } from './keys.ts';
 
 let pair: Awaited<ReturnType<typeof generateKey>>;
 beforeAll(async () => {
@@ -28,6 +28,33 @@ test.each([
   ['http://', 'not a valid URL'],
 ])('CAUDAL_JWKS may not be %s', (text, wrong) => {
   expect(() => parseKeySet(text)).toThrow(wrong);
+});
+
+test('a file is accepted, and an issuer as it is written', () => {
+  expect(parseKeySet('file:///run/keys.json')).toEqual(new URL('file:///run/keys.json'));
+  for (const wrong of ['file://host/keys.json', 'file:///']) expect(() => parseKeySet(wrong)).toThrow('names no file');
+  for (const issuer of ['https://issuer.test', 'https://issuer.test/', 'http://127.0.0.1:9000/realms/shop'])
+    expect(parseIssuer(issuer)).toBe(issuer);
+  for (const wrong of ['issuer.test', 'ftp://issuer.test', 'https://a:b@issuer.test', 'https://issuer.test?a=1'])
+    expect(() => parseIssuer(wrong)).toThrow();
+});
+
+test('the public half of a key has no secret, and checks its tokens', () => {
+  expect(publicHalf(pair.privateKey)).toEqual(pair.publicKey);
+  expect(publicHalf({ kty: 'RSA', n: 'n', e: 'e', d: 'd', p: 'p', q: 'q', kid: 'r' })).toEqual({
+    ...{ kty: 'RSA', n: 'n', e: 'e', kid: 'r', use: 'sig' },
+  });
+});
+
+test.each<[string, (key: object) => object[], string]>([
+  ['no name', (key) => [{ ...key, kid: undefined }], 'key 1 has no "kid"'],
+  ['the name of another', (key) => [key, key], 'the key "mine" is there twice'],
+  ['no contexts', (key) => [{ ...key, caudal_contexts: undefined }], 'the key "mine" has no "caudal_contexts"'],
+  ['an empty list of contexts', (key) => [{ ...key, caudal_contexts: [] }], 'has no "caudal_contexts"'],
+])('a key of CAUDAL_SERVICE_JWKS may not have %s', (_, keysOf, wrong) => {
+  const good = { ...pair.publicKey, caudal_contexts: ['orders'] };
+  expect(parseServiceKeySet(JSON.stringify({ keys: [good] }))).toEqual({ keys: [good] });
+  expect(() => parseServiceKeySet(JSON.stringify({ keys: keysOf(good) }))).toThrow(wrong);
 });
 
 test.each([

@@ -11,6 +11,8 @@ beforeAll(async () => {
 });
 
 const DATABASE_URL = 'postgres://127.0.0.1/caudal';
+const CAUDAL_ALLOW_UNSEALED_PERSONAL_DATA = 'true';
+const real = { DATABASE_URL, CAUDAL_ALLOW_UNSEALED_PERSONAL_DATA };
 /** The settings that are wrong. */
 const wrong = (env: Record<string, string>) =>
   checkConfig(settings, env, { checks: startChecks }).problems.map(({ name }) => name);
@@ -18,12 +20,16 @@ const wrong = (env: Record<string, string>) =>
 describe('before a process starts', () => {
   test('no settings, all settings, and authentication off are accepted', () => {
     expect(wrong({})).toEqual([]);
-    expect(wrong({ DATABASE_URL, ...keys })).toEqual([]);
-    expect(wrong({ DATABASE_URL, CAUDAL_AUTH: 'off', CAUDAL_ROLES: 'saga' })).toEqual([]);
+    expect(wrong({ ...real, ...keys })).toEqual([]);
+    expect(wrong({ ...real, CAUDAL_AUTH: 'off', CAUDAL_ALLOW_NO_AUTH: 'true', CAUDAL_ROLES: 'saga' })).toEqual([]);
   });
 
   test('keys to check tokens with are required', () => {
-    expect(wrong({ DATABASE_URL })).toEqual(['CAUDAL_JWKS']);
+    expect(wrong(real)).toEqual(['CAUDAL_JWKS']);
+    expect(wrong({ ...real, CAUDAL_OIDC_ISSUER: 'https://issuer.test' })).toEqual([]);
+    expect(wrong({ CAUDAL_OIDC_ISSUER: 'https://issuer.test', CAUDAL_JWKS: keys.CAUDAL_JWKS })).toEqual([
+      'CAUDAL_OIDC_ISSUER',
+    ]);
   });
 
   test.each([
@@ -33,17 +39,60 @@ describe('before a process starts', () => {
     ['projections of some contexts', { CAUDAL_ROLES: 'projector', CAUDAL_CONTEXTS: 'orders' }],
   ])('a key to sign with is required for %s', (_, env) => {
     const { CAUDAL_JWKS } = keys;
-    expect(wrong({ DATABASE_URL, CAUDAL_JWKS, ...env })).toEqual(['CAUDAL_SERVICE_KEY']);
-    expect(wrong({ DATABASE_URL, ...keys, ...env })).toEqual([]);
+    expect(wrong({ ...real, CAUDAL_JWKS, ...env })).toEqual(['CAUDAL_SERVICE_KEY']);
+    expect(wrong({ ...real, ...keys, ...env })).toEqual([]);
   });
 
   test.each([
     ['everything in one process', {}],
-    ['commands and queries of all contexts', { CAUDAL_ROLES: 'command,query' }],
     ['the relay and jobs', { CAUDAL_ROLES: 'relay,jobs', CAUDAL_CONTEXTS: 'orders' }],
     ['projections of all contexts', { CAUDAL_ROLES: 'projector' }],
   ])('no other process is called by %s', (_, env) => {
-    expect(wrong({ DATABASE_URL, CAUDAL_JWKS: keys.CAUDAL_JWKS, ...env })).toEqual([]);
+    expect(wrong({ ...real, CAUDAL_JWKS: keys.CAUDAL_JWKS, ...env })).toEqual([]);
+  });
+
+  test('a process that other processes call needs the keys of their calls', () => {
+    const env = { ...real, CAUDAL_JWKS: keys.CAUDAL_JWKS, CAUDAL_ROLES: 'command,query' };
+    expect(wrong(env)).toEqual(['CAUDAL_SERVICE_JWKS']);
+    expect(wrong({ ...env, CAUDAL_SERVICE_KEY: keys.CAUDAL_SERVICE_KEY })).toEqual([]);
+    const set = { keys: JSON.parse(keys.CAUDAL_JWKS).keys.map((key: object) => ({ ...key, caudal_contexts: ['*'] })) };
+    expect(wrong({ ...env, CAUDAL_SERVICE_JWKS: JSON.stringify(set) })).toEqual([]);
+    expect(wrong({ ...env, CAUDAL_AUTH: 'off', CAUDAL_ALLOW_NO_AUTH: 'true' })).toEqual([]);
+  });
+
+  describe('what is only for development', () => {
+    const http = { CAUDAL_JWKS: 'http://127.0.0.1:8090/jwks' };
+    test.each<[string, Record<string, string>, string[]]>([
+      ['no authentication on this machine', { CAUDAL_AUTH: 'off' }, []],
+      ['no authentication, by IPv6', { CAUDAL_AUTH: 'off', CAUDAL_HOST: '::1' }, []],
+      ['no authentication beyond loopback', { CAUDAL_AUTH: 'off', CAUDAL_HOST: '0.0.0.0' }, ['CAUDAL_AUTH']],
+      ['no authentication on all of IPv6', { CAUDAL_AUTH: 'off', CAUDAL_HOST: '::' }, ['CAUDAL_AUTH']],
+      ['no authentication at a name', { CAUDAL_AUTH: 'off', CAUDAL_HOST: '127.evil.test' }, ['CAUDAL_AUTH']],
+      ['no authentication on a real database', { ...real, CAUDAL_AUTH: 'off' }, ['CAUDAL_AUTH']],
+      ['the same, if that is meant', { ...real, CAUDAL_AUTH: 'off', CAUDAL_ALLOW_NO_AUTH: 'true' }, []],
+      ['keys at http:// on this machine', http, []],
+      ['keys at http:// elsewhere', { CAUDAL_JWKS: 'http://issuer.test/jwks' }, ['CAUDAL_JWKS']],
+      ['keys at http:// beyond loopback', { ...http, CAUDAL_HOST: '0.0.0.0' }, ['CAUDAL_JWKS']],
+      ['keys at http:// on a real database', { ...real, ...http }, ['CAUDAL_JWKS']],
+      ['the same, if that is meant', { ...real, ...http, CAUDAL_ALLOW_HTTP_JWKS: 'true' }, []],
+      ['keys at https://', { ...real, CAUDAL_JWKS: 'https://issuer.test/jwks' }, []],
+      ['keys in a file', { ...real, CAUDAL_JWKS: 'file:///run/secrets/jwks' }, []],
+      ['an issuer at http://', { ...real, CAUDAL_OIDC_ISSUER: 'http://issuer.test' }, ['CAUDAL_OIDC_ISSUER']],
+      [
+        "services' keys at http://",
+        { CAUDAL_SERVICE_JWKS: 'http://issuer.test/jwks', CAUDAL_HOST: '0.0.0.0' },
+        ['CAUDAL_SERVICE_JWKS'],
+      ],
+    ])('%s', (_, env, expected) => {
+      expect(wrong(env)).toEqual(expected);
+    });
+
+    test('personal data in plain text on a real database, where a context has some', () => {
+      expect(wrong({ DATABASE_URL, ...keys })).toEqual(['CAUDAL_PERSONAL_DATA_KEYS']);
+      expect(wrong({ DATABASE_URL, ...keys, CAUDAL_PERSONAL_DATA_KEYS: `2026:${'A'.repeat(43)}=` })).toEqual([]);
+      expect(wrong({ DATABASE_URL, ...keys, CAUDAL_CONTEXTS: 'inventory' })).toEqual([]);
+      expect(wrong({})).toEqual([]);
+    });
   });
 
   test('two listeners must not share a port', () => {

@@ -1,5 +1,7 @@
 /** Checks between settings before a process starts. Commands that only read the stores do not need them. */
 import type { Check, Problem } from '@caudal/config/config.ts';
+import { entities } from '@caudal/contract/entities.ts';
+import { protectionsOf } from '@caudal/contract/personal.ts';
 import { contexts } from '../contexts.ts';
 import type { RuntimeValues, runtimeSettings } from './settings.ts';
 import { callsOverTls, incompleteTls, plainCalls, plainUrl } from './tls-checks.ts';
@@ -11,7 +13,7 @@ type Values = Pick<RuntimeValues, keyof typeof runtimeSettings>;
 export const noKeys: Problem = {
   name: 'CAUDAL_JWKS',
   wrong: 'it is not set, so no token can be checked',
-  fix: 'Set it to a JSON Web Key Set or the URL of one ("caudal keys" makes a pair), or CAUDAL_AUTH=off in development',
+  fix: 'Set it to a JSON Web Key Set or the URL of one ("caudal keys" makes a pair), or set CAUDAL_OIDC_ISSUER, or CAUDAL_AUTH=off in development',
 };
 
 /** Whether a role of this process calls services of another process. */
@@ -22,23 +24,136 @@ function callsOthers({ CAUDAL_ROLES: roles, CAUDAL_CONTEXTS: own }: Values): boo
   return some('command', 'saga') && !(roles.includes('command') && roles.includes('query'));
 }
 
-/** Only an embedded system makes a key by itself, and only if none is set. */
-const makesKey = ({ DATABASE_URL, CAUDAL_JWKS }: Values) => !DATABASE_URL && !CAUDAL_JWKS;
+/** Only an embedded system makes its keys by itself, and only if none are set. */
+const makesKey = ({ DATABASE_URL, CAUDAL_JWKS, CAUDAL_OIDC_ISSUER }: Values) =>
+  !DATABASE_URL && !CAUDAL_JWKS && !CAUDAL_OIDC_ISSUER;
 
 const keysToCheckWith: RuntimeCheck = {
-  of: ['CAUDAL_AUTH', 'CAUDAL_JWKS', 'DATABASE_URL'],
-  problem: (values) => (values.CAUDAL_AUTH === 'jwt' && !values.CAUDAL_JWKS && !makesKey(values) ? noKeys : undefined),
+  of: ['CAUDAL_AUTH', 'CAUDAL_JWKS', 'CAUDAL_OIDC_ISSUER', 'DATABASE_URL'],
+  problem: (values) =>
+    values.CAUDAL_AUTH === 'jwt' && !values.CAUDAL_JWKS && !values.CAUDAL_OIDC_ISSUER && !makesKey(values)
+      ? noKeys
+      : undefined,
+};
+
+const oneIssuer: RuntimeCheck = {
+  of: ['CAUDAL_JWKS', 'CAUDAL_OIDC_ISSUER'],
+  problem: ({ CAUDAL_JWKS, CAUDAL_OIDC_ISSUER }) =>
+    CAUDAL_JWKS && CAUDAL_OIDC_ISSUER
+      ? {
+          name: 'CAUDAL_OIDC_ISSUER',
+          wrong: 'CAUDAL_JWKS is set as well, and both say which keys check the tokens of users',
+          fix: 'Unset one of the two',
+        }
+      : undefined,
 };
 
 const keyToSignWith: RuntimeCheck = {
-  of: ['CAUDAL_AUTH', 'CAUDAL_SERVICE_KEY', 'CAUDAL_JWKS', 'DATABASE_URL', 'CAUDAL_ROLES', 'CAUDAL_CONTEXTS'],
+  of: [
+    'CAUDAL_AUTH',
+    'CAUDAL_SERVICE_KEY',
+    'CAUDAL_JWKS',
+    'CAUDAL_OIDC_ISSUER',
+    'DATABASE_URL',
+    'CAUDAL_ROLES',
+    'CAUDAL_CONTEXTS',
+  ],
   problem: (values) =>
     values.CAUDAL_AUTH === 'jwt' && !values.CAUDAL_SERVICE_KEY && !makesKey(values) && callsOthers(values)
       ? {
           name: 'CAUDAL_SERVICE_KEY',
           wrong:
             'it is not set, but this process calls the roles and contexts that CAUDAL_ROLES and CAUDAL_CONTEXTS leave out in other processes, which need a token',
-          fix: 'Set it to the private key whose public key is in CAUDAL_JWKS ("caudal keys" makes a pair)',
+          fix: 'Set it to a private key whose public half is in CAUDAL_SERVICE_JWKS, or that all processes share ("caudal keys" makes one)',
+        }
+      : undefined,
+};
+
+/** Whether services of other processes call this one: it serves some, and leaves others out. */
+const isCalled = ({ CAUDAL_ROLES: roles, CAUDAL_CONTEXTS: own }: Values) =>
+  (roles.includes('command') || roles.includes('query')) &&
+  (own.length < contexts.length ||
+    !['command', 'query', 'projector', 'saga'].every((role) => roles.some((own) => own === role)));
+
+const keysOfServices: RuntimeCheck = {
+  of: [
+    'CAUDAL_AUTH',
+    'CAUDAL_SERVICE_KEY',
+    'CAUDAL_SERVICE_JWKS',
+    'CAUDAL_JWKS',
+    'CAUDAL_OIDC_ISSUER',
+    'DATABASE_URL',
+    'CAUDAL_ROLES',
+    'CAUDAL_CONTEXTS',
+  ],
+  problem: (values) =>
+    values.CAUDAL_AUTH === 'jwt' &&
+    !values.CAUDAL_SERVICE_JWKS &&
+    !values.CAUDAL_SERVICE_KEY &&
+    !makesKey(values) &&
+    // Without a key to sign with, the message above says it.
+    !callsOthers(values) &&
+    isCalled(values)
+      ? {
+          name: 'CAUDAL_SERVICE_JWKS',
+          wrong:
+            'it is not set, and neither is CAUDAL_SERVICE_KEY, so the calls of roles and contexts that run in other processes would be refused',
+          fix: 'Set it to the public keys of those processes ("caudal keys --workload" makes them), or set CAUDAL_SERVICE_KEY as they do',
+        }
+      : undefined,
+};
+
+const isLoopback = (host: string) =>
+  host === 'localhost' || host === '::1' || host === '[::1]' || /^127(\.\d{1,3}){3}$/.test(host);
+
+/** A system on a developer's machine: its data and its listeners are for nobody else. */
+const isPrivate = ({ DATABASE_URL, CAUDAL_HOST }: Values) => !DATABASE_URL && isLoopback(CAUDAL_HOST);
+
+const authentication: RuntimeCheck = {
+  of: ['CAUDAL_AUTH', 'CAUDAL_ALLOW_NO_AUTH', 'CAUDAL_HOST', 'DATABASE_URL'],
+  problem: (values) =>
+    values.CAUDAL_AUTH === 'off' && !values.CAUDAL_ALLOW_NO_AUTH && !isPrivate(values)
+      ? {
+          name: 'CAUDAL_AUTH',
+          wrong: 'it is off, so that every caller is an administrator, on a real database or beyond loopback',
+          fix: 'Leave it out and set keys (CAUDAL_JWKS or CAUDAL_OIDC_ISSUER), or set CAUDAL_ALLOW_NO_AUTH=true if that is meant',
+        }
+      : undefined,
+};
+
+/** One check for each setting that may name such a place, so that the message names it. */
+const keysByHttp = (['CAUDAL_JWKS', 'CAUDAL_SERVICE_JWKS', 'CAUDAL_OIDC_ISSUER'] as const).map(
+  (name): RuntimeCheck => ({
+    of: [name, 'CAUDAL_ALLOW_HTTP_JWKS', 'CAUDAL_HOST', 'DATABASE_URL'],
+    problem(values) {
+      const place = values[name];
+      const url = place instanceof URL ? place : typeof place === 'string' ? new URL(place) : undefined;
+      if (url?.protocol !== 'http:' || values.CAUDAL_ALLOW_HTTP_JWKS) return undefined;
+      if (isPrivate(values) && isLoopback(url.hostname)) return undefined;
+      return {
+        name,
+        wrong: 'it begins with http://, so whoever is on the way can send keys that sign any token',
+        fix: 'Use https:// or file://, or set CAUDAL_ALLOW_HTTP_JWKS=true if that is meant',
+      };
+    },
+  }),
+);
+
+/** Whether the events of one of these contexts have personal fields. */
+const holdsPersonalData = (own: string[]) =>
+  entities.some(({ name, domain }) => own.includes(domain) && protectionsOf(name).size > 0);
+
+const sealedPersonalData: RuntimeCheck = {
+  of: ['CAUDAL_PERSONAL_DATA_KEYS', 'CAUDAL_ALLOW_UNSEALED_PERSONAL_DATA', 'DATABASE_URL', 'CAUDAL_CONTEXTS'],
+  problem: (values) =>
+    values.DATABASE_URL &&
+    !values.CAUDAL_PERSONAL_DATA_KEYS &&
+    !values.CAUDAL_ALLOW_UNSEALED_PERSONAL_DATA &&
+    holdsPersonalData(values.CAUDAL_CONTEXTS)
+      ? {
+          name: 'CAUDAL_PERSONAL_DATA_KEYS',
+          wrong: 'it is not set, so personal data would be written in plain text into a real database',
+          fix: 'Set it to ID:KEY ("openssl rand -base64 32" prints a KEY), or set CAUDAL_ALLOW_UNSEALED_PERSONAL_DATA=true if that is meant',
         }
       : undefined,
 };
@@ -97,7 +212,12 @@ const tlsEverywhere: RuntimeCheck = {
 
 export const startChecks: RuntimeCheck[] = [
   keysToCheckWith,
+  oneIssuer,
   keyToSignWith,
+  keysOfServices,
+  authentication,
+  ...keysByHttp,
+  sealedPersonalData,
   portsOfTheirOwn,
   archiveKeyWhole,
   tlsComplete,

@@ -1,6 +1,7 @@
 /** Every list of the contract: its views, how events change them, and how a caller reads a page. */
 import type { SearchReader } from '@caudal/context/view-reader.ts';
 import { Product, SearchProductsRequest } from '@caudal/contract/gen/caudal/catalog/v1/catalog.ts';
+import { ApiKey, ListApiKeysRequest } from '@caudal/contract/gen/caudal/credentials/v1/credentials.ts';
 import { ListStockItemsRequest, StockItem } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
 import { ListOrdersRequest, Order } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import { ListSalesRequest, Sales } from '@caudal/contract/gen/caudal/orders/v1/sales.ts';
@@ -16,6 +17,8 @@ import type { ViewDeclaration } from '@caudal/projections/types.ts';
 import type { Service } from '@caudal/rpc/types.ts';
 import { productSearch } from '@caudal/service-catalog/projections/product-search.ts';
 import { catalogQueryService } from '@caudal/service-catalog/queries/catalog-query-service.ts';
+import { apiKeys as apiKeysView } from '@caudal/service-credentials/projections/api-keys.ts';
+import { credentialQueryService } from '@caudal/service-credentials/queries/credential-query-service.ts';
 import { stockDashboard } from '@caudal/service-inventory/projections/stock-dashboard.ts';
 import { inventoryQueryService } from '@caudal/service-inventory/queries/inventory-query-service.ts';
 import { orderDetails } from '@caudal/service-orders/projections/order-details.ts';
@@ -78,6 +81,25 @@ const stock: ListedViews<StockItem> = {
       request,
     );
     return { ids: stockItems.map(({ productId }) => productId), nextPageToken };
+  },
+};
+
+const apiKeys: ListedViews<ApiKey> = {
+  projection: apiKeysView,
+  view: (number) => {
+    const id = idOf(number);
+    return { id, view: ApiKey.fromPartial({ apiKeyId: id, owner: 'm', createTime: time(number) }) };
+  },
+  change: (view, content) => ({ ...view, updateTime: time(content), revokeTime: time(content) }),
+  orders: [''],
+  async page(views, { pageSize, pageToken }) {
+    const request = ListApiKeysRequest.fromPartial({ pageSize, pageToken, owner: 'm' });
+    const { apiKeys: found, nextPageToken } = await answer<{ apiKeys: ApiKey[]; nextPageToken: string }>(
+      credentialQueryService({ views, aggregates: {} as never, clock: () => new Date() }),
+      'listApiKeys',
+      request,
+    );
+    return { ids: found.map(({ apiKeyId }) => apiKeyId), nextPageToken };
   },
 };
 
@@ -223,6 +245,7 @@ const products: ListedViews<Product> = {
 // biome-ignore lint/suspicious/noExplicitAny: each has views of its own
 export const lists: Record<string, ListedViews<any>> = {
   '/caudal.catalog.v1.CatalogQueryService/SearchProducts': products,
+  '/caudal.credentials.v1.CredentialQueryService/ListApiKeys': apiKeys,
   '/caudal.inventory.v1.InventoryQueryService/ListStockItems': stock,
   '/caudal.orders.v1.OrderQueryService/ListOrders': orders,
   '/caudal.orders.v1.SalesQueryService/ListSales': sales,

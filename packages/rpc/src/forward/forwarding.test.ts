@@ -98,7 +98,7 @@ test('the owner does the call, as its caller, with what came with the call', asy
   expect([here.length, said]).toEqual([0, ['answered 1234']]);
   const [{ call, request }] = atOwner as [Seen];
   expect(request).toMatchObject({ orderId: 'o-1', customerId: 'alice', lines: [{ productId: 'p-1', quantity: 2n }] });
-  expect(call.caller).toEqual({ subject: 'alice', permissions: new Set(permissions) });
+  expect(call.caller).toMatchObject({ subject: 'alice', permissions: new Set(permissions), kind: 'user' });
   expect(call.origin).toMatchObject({ actor: 'alice', causationId: 'cause-1', correlationId: 'all-1' });
   expect(call.forwardable).toBe(false);
   expect(call.commandId).toBeDefined();
@@ -166,7 +166,7 @@ test('calls within the process are forwarded with their own token', async () => 
   const own = () => token('service:orders', [...caller.permissions]);
   const client = localClient(OrderServiceService, [deciding], caller, { forwarder, token: own });
   expect(await client.placeOrder(placeOrder())).toEqual(order());
-  expect(atOwner[0]!.call.caller).toEqual(caller);
+  expect(atOwner[0]!.call.caller).toMatchObject({ ...caller, kind: 'service' });
 });
 
 test('the owner checks the permission and the resource itself', async () => {

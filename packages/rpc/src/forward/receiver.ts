@@ -5,7 +5,7 @@ import type {
   ForwardedAnswer,
   ForwardedCall,
 } from '@caudal/contract/gen/caudal/forward/v1/forward.ts';
-import type { Caller } from '@caudal/kernel/context.ts';
+import { type Caller, isService } from '@caudal/kernel/context.ts';
 import { CaudalError, unavailable } from '@caudal/kernel/errors.ts';
 import { Metadata, type ServerDuplexStream } from '@grpc/grpc-js';
 import { detailsKey, toStatus } from '../errors.ts';
@@ -86,12 +86,12 @@ export function openReceiver(options: ReceiverOptions): Receiver {
   }
 
   return {
-    admit({ subject, permissions }) {
+    admit(caller) {
       if (ending?.aborted) throw unavailable('server');
       if (streams.size >= maxStreams)
         throw new CaudalError('RESOURCE_EXHAUSTED', 'SERVER_BUSY', 'Too many processes forward calls to this one.');
-      if (permissions.has('*')) return;
-      if (!subject.startsWith('service:') || !permissions.has(forwardPermission))
+      if (caller.permissions.has('*')) return;
+      if (!isService(caller) || !caller.permissions.has(forwardPermission))
         throw new CaudalError('PERMISSION_DENIED', 'INTERNAL_METHOD', "Only Caudal's own services may forward calls.");
     },
     serve(stream) {

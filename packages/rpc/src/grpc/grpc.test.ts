@@ -261,6 +261,21 @@ describe('gRPC errors', () => {
     expect(fromStatus((await get('o-1', {}, undefined, greedy)).error!, 'orders').reason).toBe('PERMISSION_MISSING');
   });
 
+  test('a permission with a scope holds for requests about that only, and the refusal names what is missing', async () => {
+    const path = '/caudal.log.v1.LogService/ReadLog';
+    const of = (domain: string) => Buffer.concat([Buffer.from([0x0a, domain.length]), Buffer.from(domain)]);
+    const as = async (domain: string, ...permissions: string[]) => {
+      const { error } = await send(path, of(domain), {}, undefined, await token('service:orders', permissions));
+      return error && fromStatus(error, 'log').metadata.permission;
+    };
+    expect(await as('payments', 'log.events.read:payments', 'log.events.read:shipping')).toBeUndefined();
+    expect(await as('payments', 'log.events.read:any')).toBeUndefined();
+    expect(await as('payments', 'log.events.read')).toBeUndefined();
+    expect(await as('customers', 'log.events.read:payments')).toBe('log.events.read:customers');
+    expect(await as('customers', 'log.events.readx', 'log.events.follow:customers')).toBe('log.events.read');
+    expect(await as('any', 'log.events.read:payments')).toBe('log.events.read:any');
+  });
+
   test('a connection that got GOAWAY is not cut before the deadlines of its calls', () => {
     const { maxTimeoutMs } = defaultLimits;
     const { options } = grpcServer(

@@ -4,6 +4,7 @@ import type { Caller } from '@caudal/kernel/context.ts';
 import { afterEach, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import fc from 'fast-check';
 import { CompactSign, exportJWK, generateKeyPair, importJWK, SignJWT } from 'jose';
+import { letPass } from '../testing/let-pass.ts';
 import { authenticator } from './auth.ts';
 import { generateKey, type Key, renewing, signToken, tokenSource } from './tokens.ts';
 
@@ -30,19 +31,6 @@ const sign = (fields: Partial<Parameters<typeof signToken>[0]> = {}) =>
 const local = (leewaySeconds = 5) =>
   authenticator({ keys: { keys: [key.publicKey] }, issuer, audience, leewaySeconds });
 
-/** Moves the clock forward, and stops it there until the test ends. Timers are not affected. */
-function letPass(ms: number): void {
-  const timers = [
-    'setTimeout',
-    'clearTimeout',
-    'setInterval',
-    'clearInterval',
-    'setImmediate',
-    'clearImmediate',
-  ] as const;
-  const others = ['nextTick', 'queueMicrotask', 'performance', 'hrtime'] as const;
-  jest.useFakeTimers({ doNotFake: [...timers, ...others], now: Date.now() + ms });
-}
 afterEach(() => {
   jest.useRealTimers();
 });
@@ -147,6 +135,59 @@ describe('authenticator', () => {
     test('tokens that are signed here have the claim', async () => {
       for (const claim of ['sub', 'email', namespaced])
         expect((await by(claim)(`Bearer ${await sign({ claim })}`)).subject).toBe('alice');
+    });
+  });
+
+  test('a sub that is no text is refused, and does not break the check', async () => {
+    const signing = await importJWK(key.privateKey, 'EdDSA');
+    for (const sub of [17, 1e21, true, null, {}, ['alice'], '']) {
+      const payload = JSON.stringify({ iss: issuer, aud: audience, exp: 4e9, sub, scope: 'a' });
+      const token = await new CompactSign(new TextEncoder().encode(payload))
+        .setProtectedHeader({ alg: 'EdDSA', kid: 'k1' })
+        .sign(signing);
+      await expect(async () => local()(`Bearer ${token}`)).rejects.toMatchObject({
+        code: 'UNAUTHENTICATED',
+        reason: 'TOKEN_INVALID',
+      });
+    }
+  });
+
+  describe('with a bound of lifetimes', () => {
+    const lifetime = { maxSeconds: 3_600, setting: 'CAUDAL_TOKEN_MAX_LIFETIME' };
+    const bounded = () => authenticator({ keys: { keys: [key.publicKey] }, issuer, audience, lifetime });
+    const withTimes = async (times: object) =>
+      `Bearer ${await new CompactSign(
+        new TextEncoder().encode(JSON.stringify({ iss: issuer, aud: audience, sub: 'alice', ...times })),
+      )
+        .setProtectedHeader({ alg: 'EdDSA', kid: 'k1' })
+        .sign(await importJWK(key.privateKey, 'EdDSA'))}`;
+    const now = () => Math.floor(Date.now() / 1000);
+
+    test('a token within it is accepted, with and without iat', async () => {
+      expect(await bounded()(`Bearer ${await sign({ ttlSeconds: 3_600 })}`)).toMatchObject({ subject: 'alice' });
+      expect(await bounded()(await withTimes({ exp: now() + 3_600 }))).toMatchObject({ subject: 'alice' });
+    });
+
+    test.each<[string, () => object, string]>([
+      ['a lifetime beyond it', () => ({ iat: now(), exp: now() + 3_700 }), 'TOKEN_LIFETIME'],
+      ['ten years, in the last minute', () => ({ iat: now() - 315_360_000, exp: now() + 60 }), 'TOKEN_LIFETIME'],
+      ['an end beyond it, without iat', () => ({ exp: now() + 3_700 }), 'TOKEN_LIFETIME'],
+      ['an end that is no number of this world', () => ({ exp: 1e300 }), 'TOKEN_LIFETIME'],
+      ['a negative iat', () => ({ iat: -1e15, exp: now() + 60 }), 'TOKEN_LIFETIME'],
+      ['an iat in the future', () => ({ iat: now() + 60, exp: now() + 120 }), 'TOKEN_INVALID'],
+      ['an iat that is a text', () => ({ iat: String(now()), exp: now() + 60 }), 'TOKEN_INVALID'],
+      ['an exp that is a text', () => ({ exp: String(now() + 60) }), 'TOKEN_INVALID'],
+    ])('%s is refused', async (_, times, reason) => {
+      await expect(async () => bounded()(await withTimes(times()))).rejects.toMatchObject({
+        code: 'UNAUTHENTICATED',
+        reason,
+      });
+    });
+
+    test('the message names the setting', async () => {
+      await expect(async () => bounded()(`Bearer ${await sign({ ttlSeconds: 7_200 })}`)).rejects.toThrow(
+        'CAUDAL_TOKEN_MAX_LIFETIME allows, 3600 s',
+      );
     });
   });
 
@@ -270,36 +311,87 @@ describe('keys that change, or whose issuer is unreachable', () => {
     expect([subject, issuing.asked]).toEqual(['bob', 2]);
   });
 
-  test('old keys are fetched again in the background, and a withdrawn key is refused', async () => {
+  test('a withdrawn key is refused within a minute, also with a token that was accepted before', async () => {
     const authenticate = authenticator({ keys: issuing.url, issuer, audience });
-    await authenticate(await fresh());
+    const before = await fresh();
+    await authenticate(before);
     issuing.keys = [(await generateKey('k2')).publicKey];
-    letPass(11 * minute);
-    await authenticate(await fresh());
+    // Read again in the background, while there are calls.
+    letPass(25_000);
+    await authenticate(before);
     await fetchedAgain(1);
-    const later = await fresh();
-    const check = async () => authenticate(later);
-    const refused = () =>
-      check().then(
-        () => false,
-        ({ reason }) => reason === 'TOKEN_INVALID',
-      );
-    while (!(await refused())) await new Promise((resolve) => setTimeout(resolve, 5));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    for (const header of [before, await fresh()])
+      await expect(async () => authenticate(header)).rejects.toMatchObject({ reason: 'TOKEN_INVALID' });
   });
 
-  test('the last keys are used for a day while the issuer is unreachable', async () => {
+  test('a withdrawn key is refused by the first call after an idle time', async () => {
+    const authenticate = authenticator({ keys: issuing.url, issuer, audience });
+    const before = await fresh();
+    await authenticate(before);
+    issuing.keys = [(await generateKey('k2')).publicKey];
+    letPass(minute);
+    await expect(async () => authenticate(before)).rejects.toMatchObject({ reason: 'TOKEN_INVALID' });
+  });
+
+  test('a token stays known if its key does, however the set is written', async () => {
+    const authenticate = authenticator({ keys: issuing.url, issuer, audience });
+    const header = await fresh();
+    const caller = await authenticate(header);
+    issuing.keys = [(await generateKey('k2')).publicKey, { ...key.publicKey, use: 'sig' }];
+    letPass(minute);
+    // The set is read before the token is looked for among the remembered ones again.
+    await authenticate(await fresh());
+    expect(authenticate(header)).toBe(caller);
+  });
+
+  test('tokens with unknown keys wait for one read, and only some of them', async () => {
+    const stranger = await generateKey('unknown');
+    const authenticate = authenticator({ keys: issuing.url, issuer, audience });
+    await authenticate(await fresh());
+    letPass(11_000);
+    const header = `Bearer ${await sign({ key: stranger.privateKey })}`;
+    const outcomes = await Promise.allSettled(Array.from({ length: 50 }, async () => authenticate(header)));
+    expect(new Set(outcomes.map((outcome) => (outcome as PromiseRejectedResult).reason?.reason))).toEqual(
+      new Set(['TOKEN_INVALID']),
+    );
+    expect(issuing.asked).toBe(2);
+  });
+
+  test('the last keys are used for an hour while the issuer is unreachable', async () => {
     const authenticate = authenticator({ keys: issuing.url, issuer, audience });
     await authenticate(await fresh());
     issuing.away = true;
-    letPass(23 * 60 * minute);
+    letPass(50 * minute);
     for (let call = 0; call < 3; call++) await authenticate(await fresh());
     // The keys are fetched again, but not with each call.
     await fetchedAgain(1);
     expect(issuing.asked).toBe(2);
-    letPass(2 * 60 * minute);
-    await expect(authenticate(await fresh())).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    letPass(11 * minute);
+    await expect(async () => authenticate(await fresh())).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     issuing.away = false;
+    letPass(6_000);
     await authenticate(await fresh());
+  });
+
+  test('how long they are used is set', async () => {
+    const authenticate = authenticator({ keys: issuing.url, issuer, audience, keeping: { maxStaleMs: 5 * minute } });
+    await authenticate(await fresh());
+    issuing.away = true;
+    letPass(4 * minute);
+    await authenticate(await fresh());
+    letPass(2 * minute);
+    await expect(async () => authenticate(await fresh())).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+  });
+
+  test('prepare reads them, and fails while they are out of reach', async () => {
+    issuing.away = true;
+    const authenticate = authenticator({ keys: issuing.url, issuer, audience });
+    await expect(authenticate.prepare()).rejects.toThrow('503');
+    issuing.away = false;
+    letPass(6_000);
+    await authenticate.prepare();
+    expect(issuing.asked).toBe(2);
   });
 });
 

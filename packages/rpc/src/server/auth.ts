@@ -1,43 +1,56 @@
-/** Checks JSON Web Tokens (RFC 7519) and turns them into callers. */
+/**
+ * Turns what a caller shows into a caller: a token of a user, of a service, or an API key. The roots of users and services are
+ * apart, and the `sub` of a token chooses the one that is asked: see docs/identity.md.
+ */
 import type { Caller } from '@caudal/kernel/context.ts';
-import { CaudalError, unavailable } from '@caudal/kernel/errors.ts';
-import { logger } from '@caudal/telemetry/log.ts';
-import {
-  createLocalJWKSet,
-  createRemoteJWKSet,
-  errors,
-  type JSONWebKeySet,
-  type JWTPayload,
-  type JWTVerifyGetKey,
-  jwtVerify,
-} from 'jose';
+import { unavailable } from '@caudal/kernel/errors.ts';
+import { decodeJwt, type JWK, type JWTPayload } from 'jose';
 import { LRUCache } from 'lru-cache';
 import { textRules } from '../schema/texts.ts';
+import { apiKeyPrefix, matchingSecret, parseApiKey } from './api-keys.ts';
+import { type Credentials, isRevoked, type Revocations, type Shown } from './credentials.ts';
+import type { KeySet } from './key-sets.ts';
+import { type TrustRoot, type TrustRootOptions, trustRoot, unauthenticated } from './trust-root.ts';
 
 /**
  * Turns the value of an `Authorization` header into a caller, without waiting if the token is cached. Rejects with
- * UNAUTHENTICATED, or with UNAVAILABLE if the keys can't be fetched.
+ * UNAUTHENTICATED, or with UNAVAILABLE if the keys, or the list of revocations, can't be read.
  */
 export type Authenticate = (authorization: string | undefined) => Caller | Promise<Caller>;
 
-export interface AuthOptions {
-  /** The public keys, or the URL of the key set. It is fetched again when a token names an unknown key. */
-  keys: JSONWebKeySet | URL;
-  /** The required `iss` of tokens. */
-  issuer: string;
-  /** The value that the `aud` of tokens must include. */
-  audience: string;
+export interface Authenticator extends Authenticate {
+  /** Reads the keys that are not given. Rejects if that fails: until it succeeds no token can be checked. */
+  prepare(): Promise<void>;
+}
+
+/** The root of users' tokens, and what is beside it. */
+export interface AuthOptions extends TrustRootOptions {
   /** The claim that names the caller; `sub` if absent. Services are named by `sub` in any case. */
   claim?: string;
   /** By how much clocks may differ, in seconds; 5 if absent. */
   leewaySeconds?: number;
+  /**
+   * The root of services' tokens; null: there are no services. Absent: the one root is also that of services, and any of its
+   * keys may name any service.
+   */
+  services?: ServiceRootOptions | null;
+  /** Revocations and API keys: called with each call, since they are opened later. Absent, or undefined: there are none. */
+  credentials?(): Credentials | undefined;
+}
+
+export interface ServiceRootOptions extends TrustRootOptions {
+  /**
+   * The permissions that count of those that a token has asked for, if its key may sign tokens of this subject; undefined if
+   * not. Absent: each key may sign for each service, and all permissions count.
+   */
+  allow?(key: JWK, subject: string, asked: ReadonlySet<string>): ReadonlySet<string> | undefined;
+  /** Whether a key that is also among those of users signs tokens of services only. */
+  exclusive?: boolean;
 }
 
 /** The caller of every call with `auth: 'off'`. No other caller has the permission `*`. */
 export const developer: Caller = { subject: 'dev', permissions: new Set(['*']) };
 
-const log = logger('rpc');
-const algorithms = ['EdDSA', 'ES256', 'RS256'];
 /** A token is checked again only after this time: a check takes 350 us, a look-up 1 us. */
 const rememberMs = 300_000;
 const maxRemembered = 10_000;
@@ -47,91 +60,124 @@ const maxTokenCharacters = 8_192;
 /** OpenID Connect Core 1.0, section 2. */
 const maxSubject = 255;
 
-/** Checks tokens with these keys. The permissions are the words of the claim `scope`. */
-export function authenticator(options: AuthOptions): Authenticate {
-  const { keys, issuer, audience, claim = 'sub', leewaySeconds = 5 } = options;
-  const keySet = keys instanceof URL ? fetchedKeys(keys) : createLocalJWKSet(keys);
+/** A checked token. It counts while its key is among the keys, and the list doesn't name it. */
+interface Remembered {
+  caller: Caller;
+  until: number;
+  root: TrustRoot;
+  /** The key that has signed it; undefined if the token names none. */
+  key: JWK | undefined;
+  /** The keys among which it was found last. */
+  keySet: KeySet;
+  shown: Shown;
+  /** The list that was asked last. Undefined if there was none, null if it needs none. */
+  revocations: Revocations | undefined | null;
+}
+
+/** Checks what callers show. The permissions of a token are the words of its claim `scope`. */
+export function authenticator(options: AuthOptions): Authenticator {
+  const { claim = 'sub', leewaySeconds = 5, services, credentials = () => undefined } = options;
+  const users = trustRoot(options, leewaySeconds);
+  const ofServices = services === undefined ? users : services && trustRoot(services, leewaySeconds);
+  const leewayMs = leewaySeconds * 1000;
   // The key is the whole header: to hash it first would cost more than the rest of a look-up.
-  const known = new LRUCache<string, { caller: Caller; until: number }>({
+  const known = new LRUCache<string, Remembered>({
     max: maxRemembered,
     maxSize: maxRememberedCharacters,
     sizeCalculation: (_, header) => header.length,
   });
 
-  return (authorization) => {
+  const authenticate: Authenticate = (authorization) => {
     const remembered = authorization === undefined ? undefined : known.get(authorization);
-    return remembered && Date.now() < remembered.until ? remembered.caller : check(authorization);
+    return remembered && isCurrent(remembered) ? remembered.caller : check(authorization);
   };
+  return Object.assign(authenticate, {
+    async prepare() {
+      await Promise.all([users.keys.get(), ofServices?.keys.get()]);
+    },
+  });
+
+  /** Compares objects. Only if keys or list are others, it looks whether they still say the same of this token. */
+  function isCurrent(remembered: Remembered): boolean {
+    if (Date.now() >= remembered.until) return false;
+    const keySet = remembered.root.keys.get();
+    if (keySet !== remembered.keySet) {
+      const { key, caller } = remembered;
+      // Of a service's key the contexts may be others.
+      if (caller.kind === 'service') return false;
+      if (keySet instanceof Promise || !key || !keySet.keys.some((other) => isSameKey(key, other))) return false;
+      remembered.keySet = keySet;
+    }
+    if (remembered.revocations === null) return true;
+    const revocations = credentials()?.revocations();
+    if (revocations !== remembered.revocations) {
+      if (!revocations || revocations instanceof Promise || isRevoked(revocations, remembered.shown, leewayMs))
+        return false;
+      remembered.revocations = revocations;
+    }
+    return true;
+  }
 
   async function check(authorization: string | undefined): Promise<Caller> {
-    const payload = await verify(bearer(authorization));
-    const caller = callerOf(payload, claim);
+    const text = bearer(authorization);
+    if (text.startsWith(apiKeyPrefix)) return callerOfKey(text, credentials(), leewayMs);
+    const names = namesService(text);
+    const root = names ? ofServices : users;
+    if (!root)
+      throw unauthenticated(
+        'TOKEN_INVALID',
+        'No token of a service is accepted here: the keys that sign them, CAUDAL_SERVICE_JWKS, are not set.',
+      );
+    // Services are not revoked by name, and the list is read with a service's token. It is read beside the keys.
+    const asked = names ? null : credentials()?.revocations();
+    if (asked instanceof Promise) asked.catch(() => {});
+    const { payload, keyId, keySet } = await root.verify(text);
+    const key = keyNamed(keySet, keyId);
+    if (!names && services?.exclusive && ofServices) await refuseServiceKey(key ? [key] : keySet.keys, ofServices);
+    const caller = names ? serviceOf(payload, key, services?.allow) : userOf(payload, claim);
+    const shown: Shown = {
+      subjects: [...new Set([caller.subject, payload.sub!])],
+      tokenId: caller.credential,
+      issuedAt: payload.iat === undefined ? undefined : payload.iat * 1000,
+    };
+    const revocations = await available(asked);
+    if (revocations && isRevoked(revocations, shown, leewayMs))
+      throw unauthenticated(
+        'TOKEN_REVOKED',
+        'The token was revoked: get a new one, a few seconds after the revocation.',
+      );
     const until = Math.min(Date.now() + rememberMs, ((payload.exp ?? 0) + leewaySeconds) * 1000);
-    known.set(authorization!, { caller, until });
+    known.set(authorization!, { caller, until, root, key, keySet, shown, revocations });
     return caller;
   }
+}
 
-  async function verify(token: string): Promise<JWTPayload> {
-    try {
-      const { payload } = await jwtVerify(token, keySet, {
-        algorithms,
-        issuer,
-        audience,
-        clockTolerance: leewaySeconds,
-        requiredClaims: ['exp', 'sub'],
-      });
-      return payload;
-    } catch (error) {
-      if (error instanceof errors.JWTExpired) throw unauthenticated('TOKEN_EXPIRED', 'The token has expired.', error);
-      // If the keys can't be fetched, the token may be valid.
-      if (keys instanceof URL && !isAboutToken(error)) throw unavailable('The token issuer', error);
-      throw unauthenticated('TOKEN_INVALID', 'The token is not valid: check its key, iss and aud.', error);
-    }
+/** The key of this name. Of several with one name it is not known which has signed. */
+function keyNamed({ keys }: KeySet, keyId: string | undefined): JWK | undefined {
+  const named = keyId === undefined ? [] : keys.filter(({ kid }) => kid === keyId);
+  return named.length === 1 ? named[0] : undefined;
+}
+
+/** Whether the token, which is not checked yet, names a service. */
+function namesService(token: string): boolean {
+  try {
+    const { sub } = decodeJwt(token);
+    return typeof sub === 'string' && sub.startsWith('service:');
+  } catch {
+    // The check says what is wrong with it.
+    return false;
   }
 }
 
-/** The age at which keys are fetched again, in the background. */
-const refreshMs = 600_000;
-/** The age up to which keys are used while the issuer is unreachable, so that its outage is not one of the system. */
-const maxAgeMs = 24 * 3_600_000;
-/** The wait after a failed fetch. */
-const retryMs = 30_000;
-
-/** Keys from a URL, cached. A token with an unknown key causes a fetch at once, but at most every 10 s. */
-function fetchedKeys(url: URL): JWTVerifyGetKey {
-  const remote = createRemoteJWKSet(url, { timeoutDuration: 3_000, cooldownDuration: 10_000, cacheMaxAge: maxAgeMs });
-  let refreshAt = 0;
-  const refresh = async () => {
-    refreshAt = Date.now() + retryMs;
-    try {
-      await remote.reload();
-      refreshAt = Date.now() + refreshMs;
-    } catch (error) {
-      log.error(
-        { err: error, url: `${url.origin}${url.pathname}` },
-        'the keys for tokens cannot be fetched; the last keys stay in use',
-      );
-    }
-  };
-  return (header, token) => {
-    // The first time there are no keys yet. Then `remote` itself waits for the fetch.
-    if (Date.now() >= refreshAt) void refresh();
-    return remote(header, token);
-  };
+/** Otherwise the key of a pod, if it has been left in the users' set, could make users. */
+async function refuseServiceKey(candidates: readonly JWK[], { keys }: TrustRoot): Promise<void> {
+  const ofServices = await available(keys.get());
+  if (candidates.some((key) => ofServices.keys.some((other) => isSameKey(key, other))))
+    throw unauthenticated('TOKEN_INVALID', 'The token is signed by a key of a service, which can name services only.');
 }
 
-function isAboutToken(error: unknown): boolean {
-  return (
-    error instanceof errors.JWSInvalid ||
-    error instanceof errors.JWTInvalid ||
-    error instanceof errors.JWTClaimValidationFailed ||
-    error instanceof errors.JWSSignatureVerificationFailed ||
-    error instanceof errors.JWKSNoMatchingKey ||
-    error instanceof errors.JWKSMultipleMatchingKeys ||
-    error instanceof errors.JOSEAlgNotAllowed ||
-    error instanceof errors.JOSENotSupported
-  );
-}
+const isSameKey = (a: JWK, b: JWK) =>
+  a === b || (a.kty === b.kty && a.crv === b.crv && a.x === b.x && a.y === b.y && a.n === b.n && a.e === b.e);
 
 function bearer(authorization: string | undefined): string {
   if (!authorization) throw unauthenticated('TOKEN_MISSING', 'The call carries no "Authorization: Bearer" token.');
@@ -141,30 +187,78 @@ function bearer(authorization: string | undefined): string {
   return token;
 }
 
+/** While they can't be read, what is shown may be right, or revoked. */
+async function available<T>(found: T | Promise<T>): Promise<T> {
+  try {
+    return await found;
+  } catch (error) {
+    throw unavailable('credentials', error);
+  }
+}
+
+/** The caller of an API key. An unknown key, a wrong secret and a revoked key get the same answer. */
+async function callerOfKey(text: string, credentials: Credentials | undefined, leewayMs: number): Promise<Caller> {
+  const refused = () =>
+    unauthenticated('API_KEY_INVALID', 'The API key is unknown, revoked or expired, or its secret is wrong.');
+  const given = parseApiKey(text);
+  if (!credentials || !given) throw refused();
+  const [key, revocations] = await available(Promise.all([credentials.apiKey(given.id), credentials.revocations()]));
+  const secret = key && matchingSecret(key, given.secret, Date.now());
+  if (!secret) throw refused();
+  if (isRevoked(revocations, { subjects: [key.owner, key.creator], issuedAt: secret.madeAt }, leewayMs))
+    throw refused();
+  return { subject: userNamed(key.owner, 'owner'), permissions: key.permissions, kind: 'key', credential: key.id };
+}
+
 /** `*` in a token is ignored: only development mode allows everything, including internal methods. */
-function callerOf(payload: JWTPayload, claim: string): Caller {
-  const { scope } = payload;
+function permissionsOf({ scope }: JWTPayload): Set<string> {
+  return new Set(typeof scope === 'string' ? scope.split(' ').filter((word) => word !== '' && word !== '*') : []);
+}
+
+/** The token's id, by which it may be revoked. */
+function credentialOf({ jti }: JWTPayload): Pick<Caller, 'credential'> {
+  return typeof jti === 'string' && jti !== '' && jti.length <= maxSubject ? { credential: jti } : {};
+}
+
+function userOf(payload: JWTPayload, claim: string): Caller {
   const subject = subjectOf(payload, claim);
-  const words = typeof scope === 'string' ? scope.split(' ').filter((word) => word !== '' && word !== '*') : [];
-  return { subject, permissions: new Set(words) };
+  return { subject, permissions: permissionsOf(payload), kind: 'user', ...credentialOf(payload) };
+}
+
+function serviceOf(payload: JWTPayload, key: JWK | undefined, allow: ServiceRootOptions['allow']): Caller {
+  const subject = checked(payload.sub, 'sub');
+  const asked = permissionsOf(payload);
+  const permissions = allow ? key && allow(key, subject, asked) : asked;
+  if (!permissions)
+    throw unauthenticated(
+      'TOKEN_INVALID',
+      `The token's key may not sign tokens of ${subject}: it needs a "kid" of its own in CAUDAL_SERVICE_JWKS, and the context in its "caudal_contexts".`,
+    );
+  return { subject, permissions, kind: 'service', ...credentialOf(payload) };
 }
 
 /**
- * The caller's name: `sub`, or of users the claim that the setting names. Only `sub` can name a service, since an issuer
- * lets users choose what some other claims have. Throws UNAUTHENTICATED if it is no good name.
+ * The caller's name: `sub`, or the claim that the setting names. Only `sub` can name a service, since an issuer lets users
+ * choose what some other claims have. Throws UNAUTHENTICATED if it is no good name.
  */
 function subjectOf(payload: JWTPayload, claim: string): string {
-  const sub = checked(payload.sub, 'sub');
-  if (claim === 'sub' || sub.startsWith('service:')) return sub;
-  const subject = checked(payload[claim], claim);
-  if (subject.startsWith('service:'))
-    throw unauthenticated('TOKEN_INVALID', `The claim ${claim} of a token must not begin with "service:".`);
+  const sub = userNamed(payload.sub, 'sub');
+  if (claim === 'sub') return sub;
+  const subject = userNamed(payload[claim], claim);
   // Some issuers write it as text.
   if (claim === 'email' && payload.email_verified !== true && payload.email_verified !== 'true')
     throw unauthenticated(
       'TOKEN_INVALID',
       'The claim email names the caller, so the token needs email_verified: true.',
     );
+  return subject;
+}
+
+/** Only the root of services makes services. */
+function userNamed(value: unknown, claim: string): string {
+  const subject = checked(value, claim);
+  if (subject.startsWith('service:'))
+    throw unauthenticated('TOKEN_INVALID', `The claim ${claim} of a token must not begin with "service:".`);
   return subject;
 }
 
@@ -183,8 +277,4 @@ function checked(value: unknown, claim: string): string {
       `The claim ${claim} of a token must not begin with "webhook:" or "public:".`,
     );
   return value;
-}
-
-function unauthenticated(reason: string, message: string, cause?: unknown): CaudalError {
-  return new CaudalError('UNAUTHENTICATED', reason, message, { cause });
 }

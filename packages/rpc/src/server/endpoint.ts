@@ -23,6 +23,8 @@ export interface Endpoint {
   ownerProperty: string | undefined;
   /** If the owner is stored in the resource: the error that says that there is no such resource. */
   missing: MissingResource | undefined;
+  /** The request's property that the permission must name, if it must. */
+  scopeProperty: string | undefined;
 }
 
 /**
@@ -36,7 +38,10 @@ export function endpoints(services: Service[]): Endpoint[] {
       if (!handler) throw new Error(`${method.path} has no handler.`);
       if (method.requestStream || method.responseStream) throw new Error(`${method.path} streams: not supported.`);
       const of = contract().method(method.path);
-      const owner = of.request.fields.find(({ name }) => name === of.access.ownerField);
+      const propertyNamed = (wanted: string | undefined) => {
+        const field = of.request.fields.find(({ name }) => name === wanted);
+        return field && propertyOf(field);
+      };
       return {
         contract: of,
         definition: method,
@@ -46,8 +51,9 @@ export function endpoints(services: Service[]): Endpoint[] {
         takesKey: !of.access.webhook && of.request.fields.some(({ name: field }) => field === 'request_id'),
         readMask: readMask(of.request, of.response),
         hasEtag: of.response.fields.some(({ name: field }) => field === 'etag'),
-        ownerProperty: owner && propertyOf(owner),
+        ownerProperty: propertyNamed(of.access.ownerField),
         missing: of.access.ownerInResource ? missingResource(of) : undefined,
+        scopeProperty: propertyNamed(of.access.scopeField),
       };
     }),
   );

@@ -16,7 +16,7 @@ import { forwardedInFlight } from '../forward/metrics.ts';
 import { extractTrace, type HeaderReader, headerNames, idHeader, traceparentOf } from '../headers.ts';
 import { applyMask, type Mask } from '../schema/mask.ts';
 import type { Call } from '../types.ts';
-import { checkOwner, checkOwnerField, checkPermission } from './access.ts';
+import { checkOwner, checkOwnerField, checkPermission, checkScope } from './access.ts';
 import { concealing } from './concealing.ts';
 import { decodeConsistency, encodeConsistency, type StreamVersion, writtenText } from './consistency-token.ts';
 import { startTimer, type When } from './deadline.ts';
@@ -172,6 +172,9 @@ export function createPipeline(limits: Limits, { forwarder, epochOf = () => 0 }:
         if (idempotencyKey !== undefined) useIdempotencyKey(request as { requestId: string }, idempotencyKey);
         if (endpoint.ownerProperty !== undefined) {
           checkOwnerField(contract, grant, caller, (request as Record<string, unknown>)[endpoint.ownerProperty]);
+        }
+        if (endpoint.scopeProperty !== undefined) {
+          checkScope(contract, grant, caller, (request as Record<string, unknown>)[endpoint.scopeProperty]);
         }
         endpoint.validate(request);
         const mask = endpoint.readMask?.(request);

@@ -1,4 +1,5 @@
 /** Makes tokens and keys: for services that call each other, for the development CLI and for tests. */
+import { newId } from '@caudal/kernel/ids.ts';
 import { exportJWK, generateKeyPair, importJWK, type JWK, SignJWT } from 'jose';
 
 export interface Key {
@@ -42,6 +43,7 @@ export async function signToken(content: TokenContent): Promise<string> {
     .setIssuer(issuer)
     .setAudience(audience)
     .setSubject(subject)
+    .setJti(newId())
     .setIssuedAt(now)
     .setExpirationTime(now + ttlSeconds)
     .sign(await importJWK(key, key.alg ?? 'EdDSA'));

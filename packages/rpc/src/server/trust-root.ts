@@ -1,0 +1,111 @@
+/** A trust root: an issuer, its keys, and what its tokens must be. Checks JSON Web Tokens (RFC 7519) with it. */
+import { CaudalError, unavailable } from '@caudal/kernel/errors.ts';
+import { errors, type JSONWebKeySet, type JWTPayload, type JWTVerifyResult, jwtVerify } from 'jose';
+import { type Discovery, type KeySet, type KeySource, type KeySourceOptions, keySource } from './key-sets.ts';
+
+export interface TrustRootOptions {
+  /** The public keys, or where they are. */
+  keys: JSONWebKeySet | URL | Discovery;
+  /** The required `iss` of tokens. */
+  issuer: string;
+  /** The value that the `aud` of tokens must include. */
+  audience: string;
+  /** The longest time from a token's `iat`, and from now, to its `exp`; not bounded if absent. */
+  lifetime?: TokenLifetime;
+  /** How the keys are kept. */
+  keeping?: KeySourceOptions;
+}
+
+export interface TokenLifetime {
+  maxSeconds: number;
+  /** The setting, for the message. */
+  setting: string;
+}
+
+export interface TrustRoot {
+  keys: KeySource;
+  /** Checks a token. Rejects with UNAUTHENTICATED, or with UNAVAILABLE if there are no keys. */
+  verify(token: string): Promise<Verified>;
+}
+
+export interface Verified {
+  payload: JWTPayload;
+  /** The name of the key that has signed it, if the token names one. */
+  keyId: string | undefined;
+  /** The keys that it was checked with. */
+  keySet: KeySet;
+}
+
+/** Calls with an unknown key that wait for the keys to be read again: anybody can make up a key's name. */
+const maxRenewing = 16;
+
+const algorithms = ['EdDSA', 'ES256', 'RS256'];
+
+/** `leewaySeconds`: by how much clocks may differ. */
+export function trustRoot(options: TrustRootOptions, leewaySeconds: number): TrustRoot {
+  const { issuer, audience, lifetime } = options;
+  const keys = keySource(options.keys, options.keeping);
+  let renewing = 0;
+  const expected = { algorithms, issuer, audience, clockTolerance: leewaySeconds, requiredClaims: ['exp', 'sub'] };
+
+  async function verifyWith(token: string, keySet: KeySet): Promise<JWTVerifyResult> {
+    return jwtVerify(token, keySet.find, expected);
+  }
+
+  return {
+    keys,
+    async verify(token) {
+      let keySet: KeySet;
+      let result: JWTVerifyResult;
+      try {
+        keySet = await known(keys.get());
+        try {
+          result = await verifyWith(token, keySet);
+        } catch (error) {
+          if (!(error instanceof errors.JWKSNoMatchingKey) || !keys.isRemote || renewing >= maxRenewing) throw error;
+          renewing++;
+          const renewed = await known(keys.renew()).finally(() => renewing--);
+          if (renewed === keySet) throw error;
+          keySet = renewed;
+          result = await verifyWith(token, keySet);
+        }
+      } catch (error) {
+        if (error instanceof CaudalError) throw error;
+        if (error instanceof errors.JWTExpired) throw unauthenticated('TOKEN_EXPIRED', 'The token has expired.', error);
+        throw unauthenticated('TOKEN_INVALID', 'The token is not valid: check its key, iss and aud.', error);
+      }
+      checkTimes(result.payload);
+      return { payload: result.payload, keyId: result.protectedHeader.kid, keySet };
+    },
+  };
+
+  /** If the keys can't be read, the token may be valid. */
+  async function known(found: KeySet | Promise<KeySet>): Promise<KeySet> {
+    try {
+      return await found;
+    } catch (error) {
+      throw unavailable('The token issuer', error);
+    }
+  }
+
+  function checkTimes({ iat, exp }: JWTPayload): void {
+    const now = Date.now() / 1000;
+    if (iat !== undefined && iat > now + leewaySeconds)
+      throw unauthenticated(
+        'TOKEN_INVALID',
+        'The token was issued in the future: compare the clocks, or correct its iat.',
+      );
+    if (!lifetime) return;
+    const { maxSeconds, setting } = lifetime;
+    if (exp! - now > maxSeconds + leewaySeconds || exp! - (iat ?? now) > maxSeconds + leewaySeconds)
+      throw unauthenticated(
+        'TOKEN_LIFETIME',
+        `The token is valid for longer than ${setting} allows, ${maxSeconds} s: get one with an earlier exp.`,
+      );
+  }
+}
+
+/** The error of a caller that could not be identified. */
+export function unauthenticated(reason: string, message: string, cause?: unknown): CaudalError {
+  return new CaudalError('UNAUTHENTICATED', reason, message, { cause });
+}

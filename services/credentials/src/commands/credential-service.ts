@@ -1,0 +1,141 @@
+/** Changes API keys and revocations: caudal.credentials.v1.CredentialService. */
+import type { Aggregates } from '@caudal/aggregates/types.ts';
+import { executeFor } from '@caudal/context/execute-for.ts';
+import {
+  ApiKey,
+  CredentialServiceService,
+  Revocation,
+} from '@caudal/contract/gen/caudal/credentials/v1/credentials.ts';
+import { CaudalError } from '@caudal/kernel/errors.ts';
+import { derivedId, type IdSource } from '@caudal/kernel/ids.ts';
+import { formatApiKey, hashOfSecret, newSecret } from '@caudal/rpc/server/api-keys.ts';
+import { type Call, service } from '@caudal/rpc/types.ts';
+import {
+  type ApiKeyEvent,
+  type ApiKeyState,
+  apiKeyDecider,
+  createKey,
+  revokeKey,
+  rotateKey,
+} from '../domain/api-key.ts';
+import {
+  type RevocationEvent,
+  type RevocationsState,
+  revocationDecider,
+  revocationsAt,
+  revocationsId,
+  revokeSubject,
+  revokeToken,
+} from '../domain/revocations.ts';
+import { checkScope, refuseApiKeys } from '../domain/scope.ts';
+import { apiKeyMessage, revocationMessage } from '../messages.ts';
+
+export interface CredentialDependencies {
+  aggregates: Aggregates;
+  ids: IdSource;
+}
+
+const usualOverlapSeconds = 24 * 3600;
+
+type Decide = (state: ApiKeyState, context: { now: Date }) => ApiKeyEvent[];
+
+export function credentialService({ aggregates, ids }: CredentialDependencies) {
+  return service(CredentialServiceService, {
+    async createApiKey({ owner, displayName, permissions: wanted, expireTime }, call) {
+      refuseApiKeys(call.caller);
+      const permissions = [...new Set(wanted)].sort();
+      checkScope(call.caller, owner, permissions);
+      const apiKeyId = call.commandId ? derivedId(call.commandId.key, 'api key') : ids();
+      return withSecret(apiKeyId, (secretHash) =>
+        change(apiKeyId, call, (state, context) =>
+          createKey(state, context, {
+            ...{ apiKeyId, owner, displayName, permissions, secretHash, expireTime },
+            creator: call.caller.subject,
+          }),
+        ),
+      );
+    },
+    async rotateApiKey({ apiKeyId, overlap, expireTime }, call) {
+      refuseApiKeys(call.caller);
+      const overlapMs = Number(overlap?.seconds ?? usualOverlapSeconds) * 1000;
+      return withSecret(apiKeyId, (secretHash) =>
+        changeOwn(apiKeyId, call, (state, context) =>
+          rotateKey(state, context, { apiKeyId, secretHash, overlapMs, expireTime }),
+        ),
+      );
+    },
+    async revokeApiKey({ apiKeyId, reason }, call) {
+      refuseApiKeys(call.caller);
+      return changeOwn(apiKeyId, call, (state) => revokeKey(state, apiKeyId, reason));
+    },
+    async revokeToken({ tokenId, expireTime, reason }, call) {
+      refuseApiKeys(call.caller);
+      return revoke(call, (state, context) => revokeToken(state, context, { tokenId, expireTime, reason }), {
+        tokenId,
+      });
+    },
+    async revokeSubject({ subject, reason }, call) {
+      refuseApiKeys(call.caller);
+      return revoke(call, (state, context) => revokeSubject(state, context, { subject, reason }), { subject });
+    },
+  });
+
+  /**
+   * Adds the key with its new secret to the answer, if the command has stored its hash. A repeat of a command has not: the secret
+   * is nowhere, and an answer without one would look like success.
+   */
+  async function withSecret(apiKeyId: string, run: (secretHash: Buffer) => Promise<ApiKey>): Promise<ApiKey> {
+    const secret = newSecret();
+    const secretHash = hashOfSecret(secret);
+    const answer = await run(secretHash);
+    const { state } = await aggregates.load(apiKeyDecider, apiKeyId);
+    if (state.secrets.some(({ hash }) => secretHash.equals(hash)))
+      return { ...answer, secret: formatApiKey(apiKeyId, secret) };
+    throw new CaudalError(
+      'ALREADY_EXISTS',
+      'SECRET_NOT_REPEATED',
+      `An earlier call with this request_id has changed the API key "${apiKeyId}", and only its answer had the secret. If that was lost, rotate the key without overlap, under a new request_id.`,
+      { metadata: { api_key_id: apiKeyId } },
+    );
+  }
+
+  /** A change of the caller's own key, or of any key with that permission. */
+  function changeOwn(apiKeyId: string, call: Call, decide: Decide): Promise<ApiKey> {
+    return change(apiKeyId, call, decide, call.authorize);
+  }
+
+  function change(apiKeyId: string, call: Call, decide: Decide, authorize?: Call['authorize']): Promise<ApiKey> {
+    return executeFor(call, aggregates, {
+      decider: apiKeyDecider,
+      id: apiKeyId,
+      authorize,
+      decide,
+      reply: ({ state, version }) => apiKeyMessage(state, version),
+      replyCodec: ApiKey,
+    });
+  }
+
+  function revoke(
+    call: Call,
+    decide: (state: RevocationsState, context: { now: Date }) => RevocationEvent[],
+    of: { tokenId?: string; subject?: string },
+  ): Promise<Revocation> {
+    let now = new Date(0);
+    return executeFor(call, aggregates, {
+      decider: revocationDecider,
+      id: revocationsId,
+      decide(state, context) {
+        now = context.now;
+        return decide(state, context);
+      },
+      reply: ({ state }) => {
+        const found = revocationsAt(state, now).find(
+          ({ tokenId, subject }) => (of.tokenId ?? '') === tokenId && (of.subject ?? '') === subject,
+        );
+        // A token that has expired already is not on the list.
+        return found ? revocationMessage(found) : Revocation.fromPartial(of);
+      },
+      replyCodec: Revocation,
+    });
+  }
+}
