@@ -23,8 +23,8 @@ import { awaitMigrated, contextsOf } from './schema.ts';
 import { atPorts } from './settings/listen-errors.ts';
 import { type RuntimeValues, settings } from './settings/settings.ts';
 import { webhookSecrets } from './settings/webhook-secrets.ts';
-import { useTokenKeys } from './token-keys.ts';
 import { trustConfigured } from './tls.ts';
+import { useTokenKeys } from './token-keys.ts';
 import { version } from './version.ts';
 
 const DATABASE_WAIT_MS = 60_000;
