@@ -49,6 +49,12 @@ const unfit: [string, string, Values, RegExp][] = [
   ],
   ['no keys', 'monolith', { secrets: { CAUDAL_JWKS: { existingSecret: '' } } }, /secrets\.CAUDAL_JWKS\.existingSecret/],
   [
+    'no key for personal data',
+    'monolith',
+    { secrets: { CAUDAL_PERSONAL_DATA_KEYS: { existingSecret: '' } } },
+    /secrets\.CAUDAL_PERSONAL_DATA_KEYS\.existingSecret.*CAUDAL_ALLOW_UNSEALED_PERSONAL_DATA=true/s,
+  ],
+  [
     'no key for calls between workloads',
     'small',
     { secrets: { CAUDAL_SERVICE_KEY: { existingSecret: '' } } },

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect } from '@jest/globals';
 import { describeOrders } from './orders-behaviour.ts';
 import { describeReads } from './reads-behaviour.ts';
 import { describeReturns } from './returns-behaviour.ts';
+import { describeErasure } from './erasure-behaviour.ts';
 import { describeShipments } from './shipments-behaviour.ts';
 import { type System, startSystem } from './system.ts';
 import { systemTest } from './system-test.ts';
@@ -18,6 +19,7 @@ afterAll(() => system?.stop(), 120_000);
 describe('one process on embedded PostgreSQL', () => {
   describeOrders(() => system);
   describeShipments(() => system);
+  describeErasure(() => system);
   describeReads(() => system);
   describeReturns(() => system);
 

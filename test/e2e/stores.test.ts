@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect } from '@jest/globals';
 import { describeOrders } from './orders-behaviour.ts';
 import { describeReads } from './reads-behaviour.ts';
 import { describeReturns } from './returns-behaviour.ts';
+import { describeErasure } from './erasure-behaviour.ts';
 import { describeShipments } from './shipments-behaviour.ts';
 import { type System, startSystem } from './system.ts';
 import { systemTest } from './system-test.ts';
@@ -19,6 +20,7 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'one
 
   describeOrders(() => system);
   describeShipments(() => system);
+  describeErasure(() => system);
   describeReads(() => system);
   describeReturns(() => system);
 

@@ -9,7 +9,7 @@ export const customers = defineContext({
   settings: {},
   permissions: [],
   deciders: [customerDecider],
-  commands: ({ aggregates }) => [customerService({ aggregates })],
+  commands: ({ aggregates, ids }) => [customerService({ aggregates, ids })],
   queries: ({ aggregates }) => [customerQueryService({ aggregates })],
   projections: [],
   sagas: () => [],

@@ -60,6 +60,7 @@ function serve(sold = products) {
     customers: {
       async getCustomer({ customerId }, asked) {
         options.push(asked);
+        if (customerId === 'erased') return { eraseTime: new Date() };
         if (customerId !== 'c1') throw notFound('customer', customerId);
         return {};
       },
@@ -204,7 +205,7 @@ describe('placing an order', () => {
     expect((await refusalOf(place({ ...request, expectedTotal: gbp(1n) }, testCall()))).reason).toBe('ORDER_EXISTS');
   });
 
-  test('refuses a product in two lines, and an unknown customer', async () => {
+  test('refuses a product in two lines, and an unknown or erased customer', async () => {
     const { place, log } = serve();
     const twice = [request.lines[0], request.lines[0]];
     expect(await refusalOf(place({ ...request, lines: twice }, testCall()))).toEqual({
@@ -214,6 +215,10 @@ describe('placing an order', () => {
     expect(await refusalOf(place({ ...request, customerId: 'nobody' }, testCall()))).toEqual({
       code: 'FAILED_PRECONDITION',
       reason: 'CUSTOMER_UNKNOWN',
+    });
+    expect(await refusalOf(place({ ...request, customerId: 'erased' }, testCall()))).toEqual({
+      code: 'FAILED_PRECONDITION',
+      reason: 'CUSTOMER_ERASED',
     });
     expect(log.events).toEqual([]);
   });

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { checkConfig } from '@caudal/config/config.ts';
 import { generateKey } from '@caudal/rpc/server/tokens.ts';
 import { beforeAll, describe, expect, test } from '@jest/globals';
@@ -11,6 +12,7 @@ beforeAll(async () => {
 });
 
 const DATABASE_URL = 'postgres://127.0.0.1/caudal';
+const sealing = { CAUDAL_PERSONAL_DATA_KEYS: `first:${randomBytes(32).toString('base64')}` };
 /** The settings that are wrong. */
 const wrong = (env: Record<string, string>) =>
   checkConfig(settings, env, { checks: startChecks }).problems.map(({ name }) => name);
@@ -18,12 +20,12 @@ const wrong = (env: Record<string, string>) =>
 describe('before a process starts', () => {
   test('no settings, all settings, and authentication off are accepted', () => {
     expect(wrong({})).toEqual([]);
-    expect(wrong({ DATABASE_URL, ...keys })).toEqual([]);
-    expect(wrong({ DATABASE_URL, CAUDAL_AUTH: 'off', CAUDAL_ROLES: 'saga' })).toEqual([]);
+    expect(wrong({ DATABASE_URL, ...keys, ...sealing })).toEqual([]);
+    expect(wrong({ DATABASE_URL, CAUDAL_AUTH: 'off', CAUDAL_ROLES: 'saga', ...sealing })).toEqual([]);
   });
 
   test('keys to check tokens with are required', () => {
-    expect(wrong({ DATABASE_URL })).toEqual(['CAUDAL_JWKS']);
+    expect(wrong({ DATABASE_URL, ...sealing })).toEqual(['CAUDAL_JWKS']);
   });
 
   test.each([
@@ -33,8 +35,8 @@ describe('before a process starts', () => {
     ['projections of some contexts', { CAUDAL_ROLES: 'projector', CAUDAL_CONTEXTS: 'orders' }],
   ])('a key to sign with is required for %s', (_, env) => {
     const { CAUDAL_JWKS } = keys;
-    expect(wrong({ DATABASE_URL, CAUDAL_JWKS, ...env })).toEqual(['CAUDAL_SERVICE_KEY']);
-    expect(wrong({ DATABASE_URL, ...keys, ...env })).toEqual([]);
+    expect(wrong({ DATABASE_URL, CAUDAL_JWKS, ...sealing, ...env })).toEqual(['CAUDAL_SERVICE_KEY']);
+    expect(wrong({ DATABASE_URL, ...keys, ...sealing, ...env })).toEqual([]);
   });
 
   test.each([
@@ -43,7 +45,20 @@ describe('before a process starts', () => {
     ['the relay and jobs', { CAUDAL_ROLES: 'relay,jobs', CAUDAL_CONTEXTS: 'orders' }],
     ['projections of all contexts', { CAUDAL_ROLES: 'projector' }],
   ])('no other process is called by %s', (_, env) => {
-    expect(wrong({ DATABASE_URL, CAUDAL_JWKS: keys.CAUDAL_JWKS, ...env })).toEqual([]);
+    expect(wrong({ DATABASE_URL, CAUDAL_JWKS: keys.CAUDAL_JWKS, ...sealing, ...env })).toEqual([]);
+  });
+
+  test.each([
+    ['everything', {}, true],
+    ['customers alone', { CAUDAL_CONTEXTS: 'customers', CAUDAL_ROLES: 'command' }, true],
+    ['orders alone', { CAUDAL_CONTEXTS: 'orders', CAUDAL_ROLES: 'command' }, false],
+    ['relays and projectors', { CAUDAL_ROLES: 'relay,projector' }, false],
+    ['an embedded database', { DATABASE_URL: '' }, false],
+    ['unsealed data that is allowed', { CAUDAL_ALLOW_UNSEALED_PERSONAL_DATA: 'true' }, false],
+  ])('a key to seal personal data with: %s', (_, env, needsOne) => {
+    const wanted = needsOne ? ['CAUDAL_PERSONAL_DATA_KEYS'] : [];
+    expect(wrong({ DATABASE_URL, ...keys, ...env })).toEqual(wanted);
+    expect(wrong({ DATABASE_URL, ...keys, ...env, ...sealing })).toEqual([]);
   });
 
   test('two listeners must not share a port', () => {

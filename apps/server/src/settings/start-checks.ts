@@ -1,5 +1,6 @@
 /** Checks between settings before a process starts. Commands that only read the stores do not need them. */
 import type { Check, Problem } from '@caudal/config/config.ts';
+import { protectionsOf } from '@caudal/contract/personal.ts';
 import { contexts } from '../contexts.ts';
 import type { RuntimeValues, runtimeSettings } from './settings.ts';
 
@@ -72,4 +73,46 @@ const archiveKeyWhole: RuntimeCheck = {
         },
 };
 
-export const startChecks: RuntimeCheck[] = [keysToCheckWith, keyToSignWith, portsOfTheirOwn, archiveKeyWhole];
+/** Contexts whose events have personal fields; only these roles read or write them. */
+const withPersonalData = contexts
+  .filter(({ deciders }) => deciders.some(({ entity }) => protectionsOf(entity.name).size > 0))
+  .map(({ name }) => name);
+const rolesWithPersonalData = ['command', 'query', 'saga', 'jobs'];
+
+/** The contexts of a process whose personal data it reads or writes. */
+export function keepsPersonalData({
+  CAUDAL_ROLES: roles,
+  CAUDAL_CONTEXTS: own,
+}: Pick<Values, 'CAUDAL_ROLES' | 'CAUDAL_CONTEXTS'>): string[] {
+  return roles.some((role) => rolesWithPersonalData.includes(role))
+    ? own.filter((name) => withPersonalData.includes(name))
+    : [];
+}
+
+const keyToSealWith: RuntimeCheck = {
+  of: [
+    'CAUDAL_PERSONAL_DATA_KEYS',
+    'CAUDAL_ALLOW_UNSEALED_PERSONAL_DATA',
+    'DATABASE_URL',
+    'CAUDAL_ROLES',
+    'CAUDAL_CONTEXTS',
+  ],
+  problem(values) {
+    if (values.CAUDAL_PERSONAL_DATA_KEYS || values.CAUDAL_ALLOW_UNSEALED_PERSONAL_DATA || !values.DATABASE_URL) return undefined;
+    const own = keepsPersonalData(values);
+    if (own.length === 0) return undefined;
+    return {
+      name: 'CAUDAL_PERSONAL_DATA_KEYS',
+      wrong: `it is not set, but this process keeps personal data (${own.join(', ')})`,
+      fix: 'Set it to "<name>:<key>", where "openssl rand -base64 32" prints a key, in all processes alike; or set CAUDAL_ALLOW_UNSEALED_PERSONAL_DATA=true to write personal data as it is',
+    };
+  },
+};
+
+export const startChecks: RuntimeCheck[] = [
+  keysToCheckWith,
+  keyToSignWith,
+  keyToSealWith,
+  portsOfTheirOwn,
+  archiveKeyWhole,
+];

@@ -8,6 +8,7 @@
 import { type DescField, type DescMessage, ScalarType } from '@bufbuild/protobuf';
 import { contract } from '@caudal/contract/descriptors.ts';
 import { CaudalError, type FieldViolation } from '@caudal/kernel/errors.ts';
+import { hasCardNumber, isSearchedForCards } from './card-numbers.ts';
 import { type Fields, oneofPropertyOf, propertyOf } from './field-names.ts';
 import { type Rules, rulesOf } from './rules.ts';
 import { textRules } from './texts.ts';
@@ -174,12 +175,16 @@ function presentCheck(field: DescField): ValueCheck | undefined {
   };
 }
 
+/** The path may have a card number, too: the key of a map. So it names the field only. */
+const cardNumber = 'must not contain a card number; pay with the token of a payment gateway';
+
 /** For fields with texts. U+0000 could not even be stored: PostgreSQL has no place for it, and no view would show it. */
 function textCheck(field: DescField): ValueCheck | undefined {
   if (field.scalar !== ScalarType.STRING) return undefined;
   const rule = textRules[contract().textForm(field)];
+  const isSearched = isSearchedForCards(field);
   const one = (text: string, at: Path, found: FieldViolation[]) => {
-    const advice = rule(text as never);
+    const advice = rule(text as never) ?? (isSearched && hasCardNumber(text) ? cardNumber : undefined);
     if (advice) add(found, at, advice);
   };
   if (field.fieldKind === 'scalar') return one;

@@ -13,5 +13,12 @@ export function customerQueryService({ aggregates }: { aggregates: Pick<Aggregat
       if (version === 0) throw notFound('customer', customerId);
       return customerMessage(state, version);
     },
+    async getEmailVerification({ customerId, verificationId }) {
+      const { state } = await aggregates.load(customerDecider, customerId);
+      const { pending } = state.verification;
+      if (pending?.verificationId !== verificationId) throw notFound('verification', verificationId);
+      const { email, code, expireTime } = pending;
+      return { email, code, expireTime };
+    },
   });
 }

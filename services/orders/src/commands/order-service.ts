@@ -136,12 +136,14 @@ export function orderService({ aggregates, catalog, customers, queries, ids, clo
   }
 
   async function knownCustomer(customerId: string, call: Call): Promise<void> {
-    await customers.getCustomer({ customerId, readMask: undefined }, onBehalfOf(call)).catch((error) => {
+    const known = await customers.getCustomer({ customerId, readMask: undefined }, onBehalfOf(call)).catch((error) => {
       if (!isCode(error, 'NOT_FOUND')) throw error;
       throw refused('CUSTOMER_UNKNOWN', `There is no customer "${customerId}".`, {
         violations: [{ field: 'customer_id', description: 'is not registered: register the customer first' }],
       });
     });
+    if (known.eraseTime)
+      throw refused('CUSTOMER_ERASED', `The customer "${customerId}" was erased, and can't order any more.`);
   }
 }
 
