@@ -56,12 +56,12 @@ export const notifications = defineContext({
   commands: () => [],
   queries: () => [],
   projections: [],
-  sagas: ({ aggregates, client, database, clock, signal, settings }) => {
+  sagas: ({ aggregates, client, database, clock, signal, settings, development }) => {
     const orders = client(OrderQueryServiceService);
     const customers = client(CustomerQueryServiceService);
     const mailer = settings.NOTIFICATIONS_MAIL_URL
       ? smtpMailer({ url: settings.NOTIFICATIONS_MAIL_URL, from: settings.NOTIFICATIONS_MAIL_FROM })
-      : logMailer();
+      : logMailer({ development });
     const post = {
       mailer,
       aggregates,

@@ -16,6 +16,8 @@ export interface Mail {
   to: string;
   subject: string;
   text: string;
+  /** What of the text only the receiver may know. */
+  secret?: string;
 }
 
 /** 'rejected': the server refuses it finally. `reason` contains no personal data, unlike the server's own reply. */
@@ -103,11 +105,15 @@ export function smtpMailer({ url, from, timeoutMs = 30_000 }: SmtpOptions): Mail
   };
 }
 
-/** A mailer for development: writes the mail to the log, without the address. */
-export function logMailer(write: (fields: object, message: string) => void = log.info.bind(log)): Mailer {
+/** A mailer without a server: writes the mail to the log, without the address, and secrets only in development. */
+export function logMailer(
+  { development }: { development: boolean },
+  write: (fields: object, message: string) => void = log.info.bind(log),
+): Mailer {
   return {
-    async send({ id, to, subject, text }) {
-      const hide = (words: string) => words.replaceAll(to, '***');
+    async send({ id, to, subject, text, secret }) {
+      const hidden = [to, ...(secret && !development ? [secret] : [])];
+      const hide = (words: string) => hidden.reduce((shown, part) => shown.replaceAll(part, '***'), words);
       write({ mail_id: id, subject: hide(subject), text: hide(text) }, 'a mail (no mail server is configured)');
       return { kind: 'accepted' };
     },

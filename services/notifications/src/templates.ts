@@ -195,15 +195,17 @@ export function composeRefund({ refund, ...to }: Recipient & { refund: Refund })
 
 /** Writes the mail that brings a code to an address. */
 export function composeVerification({ notificationId, to, code }: { notificationId: string; to: string; code: string }): Mail {
-  return mailOf(
+  const secret = `${code.slice(0, 5)}-${code.slice(5)}`;
+  const mail = mailOf(
     { notificationId, to },
     {
       subject: 'Your code',
       body:
-        `${code.slice(0, 5)}-${code.slice(5)} is the code that shows that this address is yours. It is good for an hour.\n\n` +
+        `${secret} is the code that shows that this address is yours. It is good for an hour.\n\n` +
         'If you have not asked for it, there is nothing to do: without the code no more mails come.\n',
     },
   );
+  return { ...mail, secret };
 }
 
 /** Greets nobody by name: a name is what its owner wrote. */
