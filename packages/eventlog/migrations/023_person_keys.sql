@@ -1,3 +1,4 @@
+-- run: with short locks
 -- The keys of persons: docs/personal-data.md. What the events of a person have in personal texts is sealed with the person's key.
 CREATE TABLE person_keys (
   person     text        COLLATE "C" PRIMARY KEY CHECK (length(person) <= 400),

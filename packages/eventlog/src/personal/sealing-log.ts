@@ -8,7 +8,7 @@
  * the same holds for all appends with one of its streams. For the same reason a conflict is passed on at once: its events are
  * left out if a key to open them is not in memory, and the stream is read.
  */
-import { entityOfStream, idOfStream } from '@caudal/contract/entity.ts';
+import { entityOfStream, idOfStream, typeOf } from '@caudal/contract/entity.ts';
 import {
   erased,
   escapeText,
@@ -17,6 +17,7 @@ import {
   personalEvents,
   personalMessage,
   plainText,
+  protectionsOf,
   unreadable,
 } from '@caudal/contract/personal.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
@@ -112,7 +113,7 @@ export function sealingLog(log: EventLog, options: SealingOptions): EventLog {
       }
     },
     async readStreams(cursors, limits) {
-      const subjects = cursors.flatMap(({ stream }) => (bytesOf(stream) ? [idOfStream(stream)] : []));
+      const subjects = cursors.flatMap(({ stream }) => (personalOf(stream) ? [idOfStream(stream)] : []));
       // At the same time, so that a key costs no wait of its own. If it can't be read, the events' own look-up says so.
       const [events] = await Promise.all([
         log.readStreams(cursors, limits),
@@ -180,23 +181,35 @@ function openingOf({ keys, openFormer }: Omit<SealingOptions, 'writePlain'>) {
 
 const escaped = (text: string | undefined) => (text === undefined ? unreadable : escapeText(text));
 
-const entities = new Map<string, PersonalBytes | undefined>();
+interface PersonalEvents {
+  bytes: PersonalBytes;
+  /** The types of events with personal fields: others are not decoded. */
+  types: ReadonlySet<string>;
+}
+
+const entities = new Map<string, PersonalEvents | undefined>();
 
 /** The personal fields of the events of a stream; undefined if they have none. */
-function bytesOf(stream: string): PersonalBytes | undefined {
+function personalOf(stream: string): PersonalEvents | undefined {
   const entity = entityOfStream(stream);
-  if (!entities.has(entity)) entities.set(entity, personalEvents(entity));
+  if (!entities.has(entity)) {
+    const bytes = personalEvents(entity);
+    const types = new Set([...protectionsOf(entity).keys()].map(($case) => typeOf(entity, $case)));
+    entities.set(entity, bytes && { bytes, types });
+  }
   return entities.get(entity);
 }
 
-function placeOf({ stream, data }: Pick<RecordedEvent, 'stream' | 'data'>): Place[] {
-  const bytes = bytesOf(stream);
-  return bytes ? [{ bytes, data, subject: idOfStream(stream) }] : [];
+type Bytes = Pick<RecordedEvent, 'stream' | 'type' | 'data'>;
+
+function placeOf({ stream, type, data }: Bytes): Place[] {
+  const personal = personalOf(stream);
+  return personal?.types.has(type) ? [{ bytes: personal.bytes, data, subject: idOfStream(stream) }] : [];
 }
 
 /** The texts of an append that are to be sealed. */
 function placesOf(append: Append): Place[] {
-  const places = partsOf(append).flatMap(({ stream, events }) => events.flatMap(({ data }) => placeOf({ stream, data })));
+  const places = partsOf(append).flatMap(({ stream, events }) => events.flatMap((event) => placeOf({ stream, ...event })));
   const reply = replyOf(append);
   return reply ? [...places, reply] : places;
 }
@@ -230,9 +243,10 @@ function sealAppend(append: Append, found: KeysOf, { writePlain }: SealingOption
     throw new CaudalError('FAILED_PRECONDITION', 'PERSONAL_DATA_SEALED', message);
   };
   const sealEvents = (stream: string, events: NewEvent[]) => {
-    const bytes = bytesOf(stream);
-    if (!bytes) return events;
-    return events.map((event) => ({ ...event, data: bytes.change(event.data, idOfStream(stream), seal) }));
+    return events.map((event) => {
+      const [place] = placeOf({ stream, ...event });
+      return place ? { ...event, data: place.bytes.change(place.data, place.subject, seal) } : event;
+    });
   };
   const reply = replyOf(append);
   return {
