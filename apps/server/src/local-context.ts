@@ -5,11 +5,12 @@ import type { Self } from '@caudal/aggregates/owner-rows.ts';
 import { openOwners } from '@caudal/aggregates/owners.ts';
 import type { Aggregates } from '@caudal/aggregates/types.ts';
 import type { Context } from '@caudal/context/context.ts';
+import type { PersonalText } from '@caudal/contract/personal.ts';
 import type { Archive } from '@caudal/eventlog/archive/archive.ts';
 import { openEventLog } from '@caudal/eventlog/event-log.ts';
 import { migrations as logMigrations } from '@caudal/eventlog/migrations.ts';
 import { openPersonKeys } from '@caudal/eventlog/personal/person-keys.ts';
-import { eventOpener, sealingLog } from '@caudal/eventlog/personal/sealing-log.ts';
+import { eventOpener, sealingLog, textOpener } from '@caudal/eventlog/personal/sealing-log.ts';
 import type { LockConnections } from '@caudal/eventlog/stream-locks.ts';
 import type { EventLog, LogReader, RecordedEvent } from '@caudal/eventlog/types.ts';
 import { migrations as jobMigrations } from '@caudal/jobs/migrations.ts';
@@ -41,6 +42,8 @@ export interface LocalContext extends Running {
   personalData: PersonalData;
   /** Events with their personal texts opened, as far as this process has the keys. */
   openEvents(events: RecordedEvent[]): Promise<RecordedEvent[]>;
+  /** The same for texts of views. */
+  openTexts(texts: PersonalText[]): Promise<string[]>;
   /** Where old months of the log are, if the settings say so. */
   archive: Archive | undefined;
   /** For how long this process owns a stream of the context from now on; 0 if it does not. */
@@ -132,6 +135,7 @@ export function openContext(context: Context, options: OpenContextOptions): Loca
     aggregates,
     personalData,
     openEvents: eventOpener(sealing),
+    openTexts: textOpener(sealing),
     archive,
     ownedMs: (stream) => owners?.ownedMs(stream) ?? 0,
     retire: async () => owners?.retire(),

@@ -29,7 +29,7 @@ export interface Decider<S, E extends EventCase, C = unknown> {
   /** About how many bytes the state takes in memory, if it can grow large. The cache is bounded by it. */
   bytes?(state: S): number;
   /** The state has personal texts: no process keeps it while nothing uses it, so that it does not outlive an erasure there. */
-  forgetIdle?: true;
+  forgetIdle?(state: S): boolean;
 }
 
 /** Claims of a kind of stream: facts about ids that are kept in the log beside the stream, for some days. */

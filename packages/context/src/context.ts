@@ -4,6 +4,7 @@
  */
 import type { Aggregates, Decider } from '@caudal/aggregates/types.ts';
 import type { Settings, Values } from '@caudal/config/config.ts';
+import type { PersonalText } from '@caudal/contract/personal.ts';
 import type { LogReader } from '@caudal/eventlog/types.ts';
 import { checkJobs } from '@caudal/jobs/check-jobs.ts';
 import type { GuardedDatabase, Job } from '@caudal/jobs/types.ts';
@@ -33,6 +34,8 @@ export interface QueryTools<S extends Settings> extends Tools<S> {
   views<V>(projection: AnyProjection<V>): ViewReader<V>;
   /** The same with search, for projections in the search store. */
   search<V>(projection: AnyProjection<V>): SearchReader<V>;
+  /** Opens personal texts of views, which have them sealed as the events do. In their order; `[erased]` or `[sealed]` if there is no key. */
+  openTexts(texts: PersonalText[]): Promise<string[]>;
 }
 
 export interface SagaTools<S extends Settings> extends Tools<S> {

@@ -6,7 +6,7 @@ import { ProductEvent } from './gen/caudal/catalog/v1/events.ts';
 import { CustomerEvent } from './gen/caudal/customers/v1/events.ts';
 import { StockEvent } from './gen/caudal/inventory/v1/events.ts';
 import { NotificationEvent, RecipientEvent } from './gen/caudal/notifications/v1/events.ts';
-import { FulfilmentEvent, OrderEvent } from './gen/caudal/orders/v1/events.ts';
+import { ErasureEvent, FulfilmentEvent, OrderEvent } from './gen/caudal/orders/v1/events.ts';
 import { PaymentEvent, WalletEvent } from './gen/caudal/payments/v1/events.ts';
 import { ShipmentEvent } from './gen/caudal/shipping/v1/events.ts';
 
@@ -17,12 +17,25 @@ export const notification = entity('notifications.notification', NotificationEve
 export const recipient = entity('notifications.recipient', RecipientEvent);
 export const order = entity('orders.order', OrderEvent);
 export const fulfilment = entity('orders.fulfilment', FulfilmentEvent);
+export const ordersErasure = entity('orders.erasure', ErasureEvent);
 export const payment = entity('payments.payment', PaymentEvent);
 export const wallet = entity('payments.wallet', WalletEvent);
 export const shipment = entity('shipping.shipment', ShipmentEvent);
 
 /** All entities, for tools that show any event. */
-export const entities = [product, customer, stock, notification, recipient, order, fulfilment, payment, wallet, shipment];
+export const entities = [
+  product,
+  customer,
+  stock,
+  notification,
+  recipient,
+  order,
+  fulfilment,
+  ordersErasure,
+  payment,
+  wallet,
+  shipment,
+];
 
 /** The events of an entity: `EventOf<typeof stock>`. */
 export type EventOf<T> = T extends { encode(event: infer E): unknown } ? E : never;

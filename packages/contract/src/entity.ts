@@ -27,7 +27,7 @@ export interface Entity<E extends EventCase = EventCase> {
   readonly domain: string;
   encode(event: E): EncodedEvent;
   /**
-   * A sealed text becomes `[sealed]`; with `keepSealed` it stays as it is, for views that keep it. Throws if the bytes are not
+   * A sealed text becomes `[sealed]`; with `keepSealed` texts stay as the bytes have them, for views whose queries open them. Throws if the bytes are not
    * an event of this entity. Throws NewerEvent if this version does not know the event.
    */
   decode(event: EncodedEvent, options?: { keepSealed?: boolean }): E;

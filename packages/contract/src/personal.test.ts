@@ -14,7 +14,9 @@ const sealed = (text: string) => `enc:v1:k1:${[...text].reverse().join('')}`;
 describe('personal fields', () => {
   test('are the ones that the contract marks', () => {
     const withPersonal = entities.filter(({ name }) => protectionsOf(name).size > 0).map(({ name }) => name);
-    expect(withPersonal).toEqual(['customers.customer']);
+    expect(withPersonal).toEqual(['customers.customer', 'orders.order']);
+    expect([...protectionsOf('orders.order').keys()]).toEqual(['created']);
+    expect([bytes.ofSubject, personalEvents('orders.order')?.ofSubject]).toEqual([true, false]);
     expect([...protectionsOf('customers.customer').keys()]).toEqual([
       'registered',
       'updated',

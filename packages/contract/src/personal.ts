@@ -48,7 +48,7 @@ export function plainText(text: string): string | undefined {
 export interface Protection {
   /** Throws PERSONAL_DATA_SEALED if a text is `[sealed]`, so it could not be read. */
   escape<M>(message: M): M;
-  /** Sealed texts become `[sealed]`, or stay as they are. */
+  /** Sealed texts become `[sealed]`; with `keepSealed` all texts stay as the bytes have them. */
   unescape<M>(message: M, keepSealed?: boolean): M;
 }
 
@@ -67,6 +67,8 @@ export function protectionsOf(entity: string): ReadonlyMap<string, Protection> {
 
 /** The personal fields in the bytes of a kind of message. */
 export interface PersonalBytes {
+  /** Some of the fields belong to the subject of the stream. */
+  ofSubject: boolean;
   /** The texts that are not empty. `subject`: the id of the stream, to which fields without `(caudal.person)` belong. */
   texts(data: Uint8Array, subject: string): PersonalText[];
   /** A copy with the texts that `change` gives; the same bytes if it changes none. */
@@ -77,7 +79,8 @@ export interface PersonalBytes {
 export function personalEvents(entity: string): PersonalBytes | undefined {
   const union = unionOf(entity);
   if (!union || protectionsOf(entity).size === 0) return undefined;
-  return personalBytes(union, entity, (message) => {
+  const cases = union.fields.flatMap(({ message }) => message ?? []);
+  return personalBytes(union, { entity, cases }, (message) => {
     const field = message.fields.find((candidate) => message.isSet(candidate));
     return field?.fieldKind === 'message' ? message.get(field) : undefined;
   });
@@ -85,12 +88,13 @@ export function personalEvents(entity: string): PersonalBytes | undefined {
 
 /** Those of a message that is not an event: `caudal.customers.v1.Customer`. Throws if the contract has no such message. */
 export function personalMessage(typeName: string): PersonalBytes {
-  return personalBytes(messageType(typeName), typeName, (message) => message);
+  const type = messageType(typeName);
+  return personalBytes(type, { entity: typeName, cases: [type] }, (message) => message);
 }
 
 function personalBytes(
   type: DescMessage,
-  entity: string,
+  { entity, cases }: { entity: string; cases: DescMessage[] },
   inside: (message: ReflectMessage) => ReflectMessage | undefined,
 ): PersonalBytes {
   function read(data: Uint8Array, subject: string) {
@@ -107,6 +111,7 @@ function personalBytes(
     return { message, holder, found };
   }
   return {
+    ofSubject: cases.some((one) => personalFields(one).some(({ personField }) => !personField)),
     texts: (data, subject) => read(data, subject).found.map(({ text }) => text),
     change(data, subject, change) {
       const { message, holder, found } = read(data, subject);
@@ -166,7 +171,7 @@ function protect(type: DescMessage): Protection | undefined {
   return {
     escape: (message) => change(message, writable),
     unescape: (message, keepSealed = false) =>
-      change(message, (text) => plainText(text) ?? (keepSealed ? text : unreadable)),
+      keepSealed ? message : change(message, (text) => plainText(text) ?? unreadable),
   };
 }
 

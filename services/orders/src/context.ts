@@ -9,6 +9,7 @@ import { PaymentServiceService } from '@caudal/contract/gen/caudal/payments/v1/p
 import { ShippingServiceService } from '@caudal/contract/gen/caudal/shipping/v1/shipping.ts';
 import { createSagaHandler } from '@caudal/sagas/saga-handler.ts';
 import { orderService } from './commands/order-service.ts';
+import { erasureDecider } from './domain/erasure.ts';
 import { fulfilmentDecider } from './domain/fulfilment.ts';
 import { orderDecider } from './domain/order.ts';
 import { pendingOldest } from './gauges/pending-oldest.ts';
@@ -16,6 +17,7 @@ import { orderDetails } from './projections/order-details.ts';
 import { salesByDay } from './projections/sales-by-day.ts';
 import { orderQueryService } from './queries/order-query-service.ts';
 import { salesQueryService } from './queries/sales-query-service.ts';
+import { erasures } from './sagas/erasures.ts';
 import { fulfilmentSaga } from './sagas/fulfilment.ts';
 
 export const orders = defineContext({
@@ -43,7 +45,7 @@ export const orders = defineContext({
     'log.events.read',
     'log.events.follow',
   ],
-  deciders: [orderDecider, fulfilmentDecider],
+  deciders: [orderDecider, fulfilmentDecider, erasureDecider],
   commands: ({ aggregates, client, clock, ids }) => [
     orderService({
       aggregates,
@@ -54,8 +56,8 @@ export const orders = defineContext({
       queries: client(OrderQueryServiceService),
     }),
   ],
-  queries: ({ views }) => [
-    orderQueryService({ views: views(orderDetails) }),
+  queries: ({ views, openTexts }) => [
+    orderQueryService({ views: views(orderDetails), openTexts }),
     salesQueryService({ views: views(salesByDay) }),
   ],
   projections: [
@@ -78,5 +80,6 @@ export const orders = defineContext({
       clock,
       signal,
     }),
+    createSagaHandler({ saga: erasures, aggregates, database, clock, signal }),
   ],
 });

@@ -15,6 +15,7 @@ export function addQueries(app: App): void {
         ...app.toolsOf(local),
         views: (projection) => viewReader(readerOptions(app, local, projection)),
         search: (projection) => searchReader(readerOptions(app, local, projection)),
+        openTexts: local.openTexts,
       }),
     );
   }

@@ -51,7 +51,8 @@ describe('before a process starts', () => {
   test.each([
     ['everything', {}, true],
     ['customers alone', { CAUDAL_CONTEXTS: 'customers', CAUDAL_ROLES: 'command' }, true],
-    ['orders alone', { CAUDAL_CONTEXTS: 'orders', CAUDAL_ROLES: 'command' }, false],
+    ['orders alone', { CAUDAL_CONTEXTS: 'orders', CAUDAL_ROLES: 'command' }, true],
+    ['stock alone', { CAUDAL_CONTEXTS: 'inventory', CAUDAL_ROLES: 'command' }, false],
     ['relays and projectors', { CAUDAL_ROLES: 'relay,projector' }, false],
     ['an embedded database', { DATABASE_URL: '' }, false],
     ['unsealed data that is allowed', { CAUDAL_ALLOW_UNSEALED_PERSONAL_DATA: 'true' }, false],

@@ -73,10 +73,7 @@ const archiveKeyWhole: RuntimeCheck = {
         },
 };
 
-/** Contexts whose events have personal fields; only these roles read or write them. */
-const withPersonalData = contexts
-  .filter(({ deciders }) => deciders.some(({ entity }) => protectionsOf(entity.name).size > 0))
-  .map(({ name }) => name);
+/** Only these roles read or write what is personal. */
 const rolesWithPersonalData = ['command', 'query', 'saga', 'jobs'];
 
 /** The contexts of a process whose personal data it reads or writes. */
@@ -84,9 +81,11 @@ export function keepsPersonalData({
   CAUDAL_ROLES: roles,
   CAUDAL_CONTEXTS: own,
 }: Pick<Values, 'CAUDAL_ROLES' | 'CAUDAL_CONTEXTS'>): string[] {
-  return roles.some((role) => rolesWithPersonalData.includes(role))
-    ? own.filter((name) => withPersonalData.includes(name))
-    : [];
+  if (!roles.some((role) => rolesWithPersonalData.includes(role))) return [];
+  const withPersonal = contexts.filter(({ deciders }) =>
+    deciders.some(({ entity }) => protectionsOf(entity.name).size > 0),
+  );
+  return withPersonal.flatMap(({ name }) => (own.includes(name) ? [name] : []));
 }
 
 const keyToSealWith: RuntimeCheck = {

@@ -20,7 +20,7 @@ import {
   protectionsOf,
   unreadable,
 } from '@caudal/contract/personal.ts';
-import { CaudalError } from '@caudal/kernel/errors.ts';
+import { CaudalError, isTransient } from '@caudal/kernel/errors.ts';
 import { partsOf } from '../append.ts';
 import type { Append, AppendResult, EventLog, NewEvent, RecordedEvent, StreamConflict } from '../types.ts';
 import { isOfPerson, type OpenFormer, openText, sealText } from './cipher.ts';
@@ -113,7 +113,7 @@ export function sealingLog(log: EventLog, options: SealingOptions): EventLog {
       }
     },
     async readStreams(cursors, limits) {
-      const subjects = cursors.flatMap(({ stream }) => (personalOf(stream) ? [idOfStream(stream)] : []));
+      const subjects = cursors.flatMap(({ stream }) => (personalOf(stream)?.bytes.ofSubject ? [idOfStream(stream)] : []));
       // At the same time, so that a key costs no wait of its own. If it can't be read, the events' own look-up says so.
       const [events] = await Promise.all([
         log.readStreams(cursors, limits),
@@ -134,6 +134,21 @@ export function eventOpener(options: Omit<SealingOptions, 'writePlain'>): (event
 
 /** The end of the types of events that destroy a person's key: migrations/023_person_keys.sql. */
 const erasure = '.erased.v1';
+
+/** Opens texts that views have kept as the events have them; `[sealed]` if that is not possible at the moment. */
+export function textOpener(options: Omit<SealingOptions, 'writePlain'>): (texts: PersonalText[]) => Promise<string[]> {
+  const { open } = openingOf(options);
+  return async (texts) => {
+    try {
+      const found = await options.keys.load(new Set(texts.map(({ person }) => person)));
+      return texts.map((text) => plainText(open(found)(text)) ?? unreadable);
+    } catch (error) {
+      // A view can be read while PostgreSQL is away.
+      if (!isTransient(error)) throw error;
+      return texts.map(({ text }) => plainText(text) ?? unreadable);
+    }
+  };
+}
 
 /** What opens a text with these keys. */
 type Open = (text: PersonalText) => string;

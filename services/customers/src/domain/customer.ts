@@ -23,7 +23,7 @@ const noDetails: CustomerUpdated = { displayName: '', email: '', country: '' };
 
 export const customerDecider: Decider<CustomerState, CustomerEvent> = {
   entity: customer,
-  forgetIdle: true,
+  forgetIdle: () => true,
   initial: {
     customerId: '',
     details: noDetails,

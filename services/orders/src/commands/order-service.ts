@@ -14,6 +14,7 @@ import {
   type PlaceOrderRequest,
 } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
+import { personalCodec } from '@caudal/contract/personal.ts';
 import { CaudalError, type FieldViolation, invalidField, isCode, isTransient, refused } from '@caudal/kernel/errors.ts';
 import { derivedId, type IdSource, timeOfId } from '@caudal/kernel/ids.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
@@ -31,6 +32,9 @@ export interface OrderServiceDependencies {
   ids: IdSource;
   clock: Clock;
 }
+
+/** Answers are stored for repeats: the reference is sealed there as well. */
+const replyCodec = personalCodec('caudal.orders.v1.Order', Order);
 
 export function orderService({ aggregates, catalog, customers, queries, ids, clock }: OrderServiceDependencies) {
   return service(OrderServiceService, {
@@ -53,7 +57,7 @@ export function orderService({ aggregates, catalog, customers, queries, ids, clo
           return place(state, order, expected);
         },
         reply: ({ state, version }) => orderMessage(state, version),
-        replyCodec: Order,
+        replyCodec,
       });
     },
 
@@ -69,7 +73,7 @@ export function orderService({ aggregates, catalog, customers, queries, ids, clo
           return requestCancel(state, { orderId, reason });
         },
         reply: ({ state, version }) => orderMessage(state, version),
-        replyCodec: Order,
+        replyCodec,
       });
     },
 
@@ -87,7 +91,7 @@ export function orderService({ aggregates, catalog, customers, queries, ids, clo
           return requestReturn(state, { orderId, returnId, lines, reason, refund });
         },
         reply: ({ state, version }) => orderMessage(state, version),
-        replyCodec: Order,
+        replyCodec,
       });
     },
   });

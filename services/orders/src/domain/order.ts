@@ -27,6 +27,7 @@ export interface OrderState extends Returnable {
 
 export const orderDecider: Decider<OrderState, OrderEvent> = {
   entity: order,
+  forgetIdle: ({ placed }) => placed !== undefined && placed.reference !== '',
   initial: {
     placed: undefined,
     status: 'pending',

@@ -1,5 +1,7 @@
 /** Reads orders. */
 
+import type { Settings } from '@caudal/config/config.ts';
+import type { QueryTools } from '@caudal/context/context.ts';
 import { viewEtag } from '@caudal/context/etag.ts';
 import { type ListOrders, listOrder } from '@caudal/context/order-by.ts';
 import { pageLimit } from '@caudal/context/page-limit.ts';
@@ -22,14 +24,21 @@ const ordersBy: ListOrders = {
   create_time: [{ key: 'create_time' }],
 };
 
-export function orderQueryService({ views }: { views: ViewReader<Order> }) {
+export function orderQueryService({
+  views,
+  openTexts,
+}: {
+  views: ViewReader<Order>;
+  openTexts: QueryTools<Settings>['openTexts'];
+}) {
   return service(OrderQueryServiceService, {
     async getOrder({ orderId }, call) {
       const stored = await views.get(orderId, call);
       // An event of the payment or shipment may reach the view before the order's first event.
       if (!stored?.view.orderId) throw notFound('order', orderId);
       call.authorize(stored.view.customerId);
-      return message(stored);
+      const [found] = await messages([stored]);
+      return found!;
     },
 
     async listOrders(request, call) {
@@ -43,11 +52,27 @@ export function orderQueryService({ views }: { views: ViewReader<Order> }) {
         },
         call,
       );
-      return { orders: page.views.map(message), nextPageToken: page.nextPageToken };
+      return { orders: await messages(page.views), nextPageToken: page.nextPageToken };
     },
 
     summarizeOrders: (request, call) => summarizeOrders(views, request, call),
   });
+
+  /** The orders of views, which have references as the events do: sealed. */
+  async function messages(stored: StoredView<Order>[]): Promise<Order[]> {
+    const orders = stored.map(message);
+    const withText = orders.filter(({ reference }) => reference !== '');
+    if (withText.length === 0) return orders;
+    const texts = await openTexts(
+      withText.map(({ customerId, reference }) => {
+        return { person: customerId, entity: order.name, field: 'reference', text: reference };
+      }),
+    );
+    withText.forEach((one, n) => {
+      one.reference = texts[n]!;
+    });
+    return orders;
+  }
 }
 
 function conditions({ customerId, status }: ListOrdersRequest): Condition[] {
