@@ -130,8 +130,8 @@ export async function openApp(options: OpenAppOptions): Promise<App> {
         ]),
       ),
     members,
-    toolsOf: ({ context, aggregates }) => ({
-      aggregates,
+    toolsOf: ({ context, aggregates, sealed, openTexts }) => ({
+      ...{ aggregates, sealed, openTexts },
       clock: systemClock,
       ids: newId,
       settings: values as Tools<Settings>['settings'],

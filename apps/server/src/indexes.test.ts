@@ -19,6 +19,7 @@ const tools: Omit<QueryTools<Settings>, 'views' | 'search'> = {
   settings: loadConfig(settings, { env: {} }) as Tools<Settings>['settings'],
   client: () => nothing,
   openTexts: async (texts) => texts.map(({ text }) => text),
+  sealed: nothing,
 };
 
 /** The queries that the context sends to each projection, over all forms of requests. */

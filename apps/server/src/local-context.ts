@@ -39,6 +39,8 @@ export interface LocalContext extends Running {
   registry: FollowerRegistry;
   /** Over the log, with personal texts as they are. */
   aggregates: Aggregates;
+  /** The same, with `[sealed]` in place of these. */
+  sealed: Pick<Aggregates, 'load'>;
   personalData: PersonalData;
   /** Events with their personal texts opened, as far as this process has the keys. */
   openEvents(events: RecordedEvent[]): Promise<RecordedEvent[]>;
@@ -124,8 +126,11 @@ export function openContext(context: Context, options: OpenContextOptions): Loca
   const owners = self && openOwners({ database, ...self });
   const keys = openPersonKeys({ database, wrapping: personalData.wrapping });
   const sealing = { keys, ...personalData };
-  const sealed = sealingLog(log, sealing);
-  const aggregates = openAggregates({ log: sealed, clock: systemClock, ids: newId, owners, ...(embedded && EMBEDDED_CACHE) });
+  const cache = embedded ? EMBEDDED_CACHE : {};
+  const common = { clock: systemClock, ids: newId };
+  const aggregates = openAggregates({ log: sealingLog(log, sealing), ...common, owners, ...cache });
+  // It reads only, and only what a query asks it for.
+  const sealed = openAggregates({ log, ...common, ...cache });
   return {
     context,
     database,
@@ -133,6 +138,7 @@ export function openContext(context: Context, options: OpenContextOptions): Loca
     tail: shareTail(log),
     registry: followerRegistry(database, context.name),
     aggregates,
+    sealed,
     personalData,
     openEvents: eventOpener(sealing),
     openTexts: textOpener(sealing),
@@ -141,7 +147,7 @@ export function openContext(context: Context, options: OpenContextOptions): Loca
     retire: async () => owners?.retire(),
     async stop() {
       await owners?.retire();
-      await aggregates.drain();
+      await Promise.all([aggregates.drain(), sealed.drain()]);
       keys.stop();
       await log.stop();
       await Promise.all([appender.close(), database.close()]);

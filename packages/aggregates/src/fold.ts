@@ -42,9 +42,9 @@ function evolve(decider: AnyDecider, before: unknown, event: EventCase, at: Date
   return state;
 }
 
-function decode({ entity }: AnyDecider, recorded: RecordedEvent): EventCase {
+function decode({ entity, keepSealed = false }: AnyDecider, recorded: RecordedEvent): EventCase {
   try {
-    return entity.decode(recorded);
+    return entity.decode(recorded, { keepSealed });
   } catch (cause) {
     if (!(cause instanceof NewerEvent)) throw cause;
     const { stream, version, type } = recorded;

@@ -30,6 +30,8 @@ export interface Decider<S, E extends EventCase, C = unknown> {
   bytes?(state: S): number;
   /** The state has personal texts: no process keeps it while nothing uses it, so that it does not outlive an erasure there. */
   forgetIdle?(state: S): boolean;
+  /** Personal texts of events are not opened for the state: it has them as the log does, or in plain from its own process's decisions. */
+  keepSealed?: true;
 }
 
 /** Claims of a kind of stream: facts about ids that are kept in the log beside the stream, for some days. */

@@ -25,6 +25,15 @@ export interface Tools<S extends Settings> {
   clock: Clock;
   ids: IdSource;
   settings: Values<S>;
+  /**
+   * Opens personal texts of views, and of states that keep them sealed, for answers. In their order; `[erased]` or `[sealed]` if there
+   * is no key.
+   */
+  openTexts(texts: PersonalText[]): Promise<string[]>;
+  /**
+   * The aggregates, with `[sealed]` in place of personal texts: for reads that show none. They need no keys, and keep idle states.
+   */
+  sealed: Pick<Aggregates, 'load'>;
   /** Another context's service: a call inside this process, or gRPC. */
   client<Definition extends object>(definition: Definition): Client<Definition>;
 }
@@ -34,8 +43,6 @@ export interface QueryTools<S extends Settings> extends Tools<S> {
   views<V>(projection: AnyProjection<V>): ViewReader<V>;
   /** The same with search, for projections in the search store. */
   search<V>(projection: AnyProjection<V>): SearchReader<V>;
-  /** Opens personal texts of views, which have them sealed as the events do. In their order; `[erased]` or `[sealed]` if there is no key. */
-  openTexts(texts: PersonalText[]): Promise<string[]>;
 }
 
 export interface SagaTools<S extends Settings> extends Tools<S> {

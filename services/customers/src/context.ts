@@ -10,7 +10,7 @@ export const customers = defineContext({
   permissions: [],
   deciders: [customerDecider],
   commands: ({ aggregates, ids }) => [customerService({ aggregates, ids })],
-  queries: ({ aggregates }) => [customerQueryService({ aggregates })],
+  queries: ({ aggregates, sealed }) => [customerQueryService({ aggregates, sealed })],
   projections: [],
   sagas: () => [],
 });

@@ -72,7 +72,7 @@ describe('a customer', () => {
     const now = new Date('2026-01-01T00:00:00Z');
     const aggregates = openAggregates({ log: memoryLog({ domain: 'customers' }), clock: () => now, ids: newId });
     const api = customerService({ aggregates, ids: newId }).handlers as unknown as Handlers<CustomerServiceService>;
-    const queries = customerQueryService({ aggregates }).handlers as unknown as Handlers<CustomerQueryServiceService>;
+    const queries = customerQueryService({ aggregates, sealed: aggregates }).handlers as unknown as Handlers<CustomerQueryServiceService>;
     expect((await refusalOf(queries.getCustomer({ customerId: 'c1', readMask: undefined }, testCall()))).reason).toBe(
       'CUSTOMER_NOT_FOUND',
     );
@@ -208,8 +208,9 @@ describe('a customer', () => {
         const sealed = sealingLog(log, { keys, openFormer: () => undefined, writePlain: false });
         const aggregates = openAggregates({ log: sealed, clock: () => new Date(), ids: newId });
         return {
+          keys,
           api: customerService({ aggregates, ids: newId }).handlers as unknown as Handlers<CustomerServiceService>,
-          queries: customerQueryService({ aggregates })
+          queries: customerQueryService({ aggregates, sealed: openAggregates({ log, clock: () => new Date(), ids: newId }) })
             .handlers as unknown as Handlers<CustomerQueryServiceService>,
         };
       };
@@ -232,6 +233,17 @@ describe('a customer', () => {
       expect(bytes()).toContain('enc:v1:*');
       expect(bytes()).not.toMatch(/Ada|example/);
       expect(await open().queries.getCustomer(get, testCall())).toMatchObject(details);
+    });
+
+    test('ask for no key where an answer shows nothing personal', async () => {
+      const { open } = world();
+      await open().api.registerCustomer(request, testCall({ requestId: 'x' }));
+      const { queries, keys } = open();
+      const masked = { customerId: 'c1', readMask: ['customer_id', 'erase_time'] };
+      expect(await queries.getCustomer(masked, testCall())).toMatchObject({ customerId: 'c1', eraseTime: undefined });
+      expect(keys.loads).toBe(0);
+      await queries.getCustomer(get, testCall());
+      expect(keys.loads).toBeGreaterThan(0);
     });
 
     test('show nothing of an erased customer, in no process, and not for a repeat of an older command', async () => {

@@ -46,11 +46,12 @@ export const orders = defineContext({
     'log.events.follow',
   ],
   deciders: [orderDecider, fulfilmentDecider, erasureDecider],
-  commands: ({ aggregates, client, clock, ids }) => [
+  commands: ({ aggregates, client, clock, ids, openTexts }) => [
     orderService({
       aggregates,
       clock,
       ids,
+      openTexts,
       catalog: client(CatalogServiceService),
       customers: client(CustomerQueryServiceService),
       queries: client(OrderQueryServiceService),

@@ -52,6 +52,7 @@ function serve(sold = products) {
   const aggregates = openAggregates({ log, clock, ids: () => `event-${++id}` });
   const { handlers } = orderService({
     aggregates,
+    openTexts: async (texts) => texts.map(({ text }) => text),
     catalog: {
       async batchGetProducts({ productIds }, asked) {
         options.push(asked);

@@ -15,7 +15,6 @@ export function addQueries(app: App): void {
         ...app.toolsOf(local),
         views: (projection) => viewReader(readerOptions(app, local, projection)),
         search: (projection) => searchReader(readerOptions(app, local, projection)),
-        openTexts: local.openTexts,
       }),
     );
   }

@@ -68,7 +68,10 @@ export function openText({ key, check }: DataKey, sealed: string, place: Persona
   return opened(place, () => decrypt(key, bytes, boundTo(place)));
 }
 
-/** Opens texts that version 0.2 has sealed with a key for all; undefined if the key is missing. Throws like `openText`. */
+/**
+ * Opens texts that version 0.2 has sealed with a key for all; undefined if the key is missing, or the text only looks like that: that
+ * version did not escape what buyers have written into fields that were not personal.
+ */
 export type OpenFormer = (sealed: string, place: PersonalPlace) => string | undefined;
 
 export function formerTexts(keys: PersonalDataKey[]): OpenFormer {
@@ -76,7 +79,11 @@ export function formerTexts(keys: PersonalDataKey[]): OpenFormer {
   return (sealed, place) => {
     const { name, bytes } = partsOf(sealed);
     const key = byId.get(name);
-    return key && opened(place, () => decrypt(key, bytes, [name, place.entity, place.field]));
+    try {
+      return key && decrypt(key, bytes, [name, place.entity, place.field]).toString('utf8');
+    } catch {
+      return undefined;
+    }
   };
 }
 

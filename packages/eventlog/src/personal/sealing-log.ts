@@ -47,6 +47,16 @@ interface Place {
 export function sealingLog(log: EventLog, options: SealingOptions): EventLog {
   const { keys } = options;
   const { open, openAll, forgetErased } = openingOf(options);
+  const openOwn = (event: RecordedEvent, opening: Open) => (isOfSubject(event) ? openEvent(event, opening) : event);
+
+  async function openOwnAll(events: RecordedEvent[]): Promise<RecordedEvent[]> {
+    if (events.every(isOfSubject)) return openAll(events);
+    forgetErased(events);
+    const opened = await openAll(events.filter(isOfSubject));
+    let next = 0;
+    return events.map((event) => (isOfSubject(event) ? opened[next++]! : event));
+  }
+
   /** Streams whose appends are answered with conflicts, until these promises end. */
   const held = new Map<string, Promise<void>>();
 
@@ -71,8 +81,8 @@ export function sealingLog(log: EventLog, options: SealingOptions): EventLog {
 
   function openConflict(result: Extract<Answered, { kind: 'conflict' }>): AppendResult {
     const openMissing = <C extends StreamConflict>(conflict: C): C => {
-      const found = keys.peek(personsOf(conflict.missing.flatMap(placeOf)));
-      return { ...conflict, missing: found ? conflict.missing.map((event) => openEvent(event, open(found))) : [] };
+      const found = keys.peek(personsOf(conflict.missing.filter(isOfSubject).flatMap(placeOf)));
+      return { ...conflict, missing: found ? conflict.missing.map((event) => openOwn(event, open(found))) : [] };
     };
     return { ...openMissing(result), ...(result.also && { also: result.also.map(openMissing) }) };
   }
@@ -113,19 +123,25 @@ export function sealingLog(log: EventLog, options: SealingOptions): EventLog {
       }
     },
     async readStreams(cursors, limits) {
-      const subjects = cursors.flatMap(({ stream }) => (personalOf(stream)?.bytes.ofSubject ? [idOfStream(stream)] : []));
+      const subjects = cursors.flatMap(({ stream }) => (isOfSubject({ stream }) ? [idOfStream(stream)] : []));
       // At the same time, so that a key costs no wait of its own. If it can't be read, the events' own look-up says so.
       const [events] = await Promise.all([
         log.readStreams(cursors, limits),
         keys.load(new Set(subjects)).catch(() => undefined),
       ]);
-      return openAll(events);
+      return openOwnAll(events);
     },
     async *readStream(stream, afterVersion) {
-      for await (const page of log.readStream(stream, afterVersion)) yield await openAll(page);
+      for await (const page of log.readStream(stream, afterVersion)) yield await openOwnAll(page);
     },
   };
 }
+
+/**
+ * Aggregates get texts of the stream's own subject opened. Those of others stay sealed: states keep them as they are
+ * (`Decider.keepSealed`), so that no command of such a stream waits for a key that it does not need.
+ */
+const isOfSubject = ({ stream }: Pick<RecordedEvent, 'stream'>) => personalOf(stream)?.bytes.ofSubject ?? false;
 
 /** Opens events of a log outside of aggregates, for tools that show them. */
 export function eventOpener(options: Omit<SealingOptions, 'writePlain'>): (events: RecordedEvent[]) => Promise<RecordedEvent[]> {

@@ -65,6 +65,9 @@ export const customerDecider: Decider<CustomerState, CustomerEvent> = {
   },
 };
 
+/** The same for a state without personal texts, which may be kept. */
+export const sealedCustomerDecider: typeof customerDecider = { ...customerDecider, forgetIdle: () => false };
+
 /**
  * Registers a customer. Refused: ALREADY_EXISTS CUSTOMER_EXISTS; FAILED_PRECONDITION CUSTOMER_ERASED; INVALID_ARGUMENT (a
  * blank name or country).

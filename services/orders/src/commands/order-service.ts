@@ -23,6 +23,7 @@ import { assertNew, orderDecider, type PricedLine, place, requestCancel } from '
 import type { ExpectedPrices } from '../domain/price-guard.ts';
 import { assertNewReturn, requestReturn } from '../domain/returns.ts';
 import { orderMessage } from '../order-message.ts';
+import { type OpenTexts, withReferences } from '../references.ts';
 
 export interface OrderServiceDependencies {
   aggregates: Aggregates;
@@ -31,12 +32,21 @@ export interface OrderServiceDependencies {
   queries: Client<OrderQueryServiceService>;
   ids: IdSource;
   clock: Clock;
+  openTexts: OpenTexts;
 }
 
 /** Answers are stored for repeats: the reference is sealed there as well. */
 const replyCodec = personalCodec('caudal.orders.v1.Order', Order);
 
-export function orderService({ aggregates, catalog, customers, queries, ids, clock }: OrderServiceDependencies) {
+export function orderService({
+  aggregates,
+  catalog,
+  customers,
+  queries,
+  ids,
+  clock,
+  openTexts,
+}: OrderServiceDependencies) {
   return service(OrderServiceService, {
     async placeOrder(request, call) {
       const expected = expectedPrices(request);
@@ -44,7 +54,7 @@ export function orderService({ aggregates, catalog, customers, queries, ids, clo
       const orderId = request.orderId || ids();
       assertOfPresent(orderId, clock());
       const { customerId, country, paymentMethod, reference, attributes } = request;
-      return executeFor(call, aggregates, {
+      const answer = await executeFor(call, aggregates, {
         decider: orderDecider,
         id: orderId,
         decide(state) {
@@ -59,12 +69,13 @@ export function orderService({ aggregates, catalog, customers, queries, ids, clo
         reply: ({ state, version }) => orderMessage(state, version),
         replyCodec,
       });
+      return shown(answer);
     },
 
     async cancelOrder({ orderId, etag, reason }, call) {
       // What has become of payment and shipment is in the view. It is checked only here: a repeat gets the recorded answer.
       const viewed = tellsOfOthers(etag) ? await viewedEtag(orderId, call) : undefined;
-      return executeFor(call, aggregates, {
+      const answer = await executeFor(call, aggregates, {
         decider: orderDecider,
         id: orderId,
         authorize: call.authorize,
@@ -75,13 +86,14 @@ export function orderService({ aggregates, catalog, customers, queries, ids, clo
         reply: ({ state, version }) => orderMessage(state, version),
         replyCodec,
       });
+      return shown(answer);
     },
 
     async returnOrder({ orderId, etag, returnId: chosen, lines, reason, refund }, call) {
       assertDistinctProducts(lines);
       const returnId = chosen || (call.commandId ? derivedId(call.commandId.key, 'return') : ids());
       const viewed = tellsOfOthers(etag) ? await viewedEtag(orderId, call) : undefined;
-      return executeFor(call, aggregates, {
+      const answer = await executeFor(call, aggregates, {
         decider: orderDecider,
         id: orderId,
         decide(state, { version }) {
@@ -93,6 +105,7 @@ export function orderService({ aggregates, catalog, customers, queries, ids, clo
         reply: ({ state, version }) => orderMessage(state, version),
         replyCodec,
       });
+      return shown(answer);
     },
   });
 
@@ -140,14 +153,27 @@ export function orderService({ aggregates, catalog, customers, queries, ids, clo
   }
 
   async function knownCustomer(customerId: string, call: Call): Promise<void> {
-    const known = await customers.getCustomer({ customerId, readMask: undefined }, onBehalfOf(call)).catch((error) => {
-      if (!isCode(error, 'NOT_FOUND')) throw error;
-      throw refused('CUSTOMER_UNKNOWN', `There is no customer "${customerId}".`, {
-        violations: [{ field: 'customer_id', description: 'is not registered: register the customer first' }],
+    // Nothing personal is asked for, so that no key is needed.
+    const known = await customers
+      .getCustomer({ customerId, readMask: ['customer_id', 'erase_time'] }, onBehalfOf(call))
+      .catch((error) => {
+        // A process of version 0.2 does not know the field.
+        if (!isCode(error, 'INVALID_ARGUMENT')) throw error;
+        return customers.getCustomer({ customerId, readMask: undefined }, onBehalfOf(call));
+      })
+      .catch((error) => {
+        if (!isCode(error, 'NOT_FOUND')) throw error;
+        throw refused('CUSTOMER_UNKNOWN', `There is no customer "${customerId}".`, {
+          violations: [{ field: 'customer_id', description: 'is not registered: register the customer first' }],
+        });
       });
-    });
     if (known.eraseTime)
       throw refused('CUSTOMER_ERASED', `The customer "${customerId}" was erased, and can't order any more.`);
+  }
+
+  async function shown(answer: Order): Promise<Order> {
+    const [opened] = await withReferences([answer], openTexts);
+    return opened!;
   }
 }
 

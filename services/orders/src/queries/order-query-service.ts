@@ -1,7 +1,5 @@
 /** Reads orders. */
 
-import type { Settings } from '@caudal/config/config.ts';
-import type { QueryTools } from '@caudal/context/context.ts';
 import { viewEtag } from '@caudal/context/etag.ts';
 import { type ListOrders, listOrder } from '@caudal/context/order-by.ts';
 import { pageLimit } from '@caudal/context/page-limit.ts';
@@ -17,6 +15,7 @@ import { notFound } from '@caudal/kernel/errors.ts';
 import type { Condition, StoredView } from '@caudal/projections/types.ts';
 import { service } from '@caudal/rpc/types.ts';
 import { withShipments } from '../projections/order-shipments.ts';
+import { type OpenTexts, withReferences } from '../references.ts';
 import { summarizeOrders } from './summarize-orders.ts';
 
 const ordersBy: ListOrders = {
@@ -24,13 +23,9 @@ const ordersBy: ListOrders = {
   create_time: [{ key: 'create_time' }],
 };
 
-export function orderQueryService({
-  views,
-  openTexts,
-}: {
-  views: ViewReader<Order>;
-  openTexts: QueryTools<Settings>['openTexts'];
-}) {
+export function orderQueryService({ views, openTexts }: { views: ViewReader<Order>; openTexts: OpenTexts }) {
+  const messages = (stored: StoredView<Order>[]) => withReferences(stored.map(message), openTexts);
+
   return service(OrderQueryServiceService, {
     async getOrder({ orderId }, call) {
       const stored = await views.get(orderId, call);
@@ -57,22 +52,6 @@ export function orderQueryService({
 
     summarizeOrders: (request, call) => summarizeOrders(views, request, call),
   });
-
-  /** The orders of views, which have references as the events do: sealed. */
-  async function messages(stored: StoredView<Order>[]): Promise<Order[]> {
-    const orders = stored.map(message);
-    const withText = orders.filter(({ reference }) => reference !== '');
-    if (withText.length === 0) return orders;
-    const texts = await openTexts(
-      withText.map(({ customerId, reference }) => {
-        return { person: customerId, entity: order.name, field: 'reference', text: reference };
-      }),
-    );
-    withText.forEach((one, n) => {
-      one.reference = texts[n]!;
-    });
-    return orders;
-  }
 }
 
 function conditions({ customerId, status }: ListOrdersRequest): Condition[] {
