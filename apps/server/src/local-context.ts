@@ -5,7 +5,7 @@ import type { Self } from '@caudal/aggregates/owner-rows.ts';
 import { openOwners } from '@caudal/aggregates/owners.ts';
 import type { Aggregates } from '@caudal/aggregates/types.ts';
 import type { Context } from '@caudal/context/context.ts';
-import type { PersonalText } from '@caudal/contract/personal.ts';
+import { type PersonalText, protectionsOf } from '@caudal/contract/personal.ts';
 import type { Archive } from '@caudal/eventlog/archive/archive.ts';
 import { openEventLog } from '@caudal/eventlog/event-log.ts';
 import { migrations as logMigrations } from '@caudal/eventlog/migrations.ts';
@@ -128,7 +128,14 @@ export function openContext(context: Context, options: OpenContextOptions): Loca
   const sealing = { keys, ...personalData };
   const cache = embedded ? EMBEDDED_CACHE : {};
   const common = { clock: systemClock, ids: newId };
-  const aggregates = openAggregates({ log: sealingLog(log, sealing), ...common, owners, ...cache });
+  // Most contexts have nothing to seal.
+  const isPersonal = context.deciders.some(({ entity }) => protectionsOf(entity.name).size > 0);
+  const aggregates = openAggregates({
+    log: isPersonal ? sealingLog(log, sealing) : log,
+    ...common,
+    owners,
+    ...cache,
+  });
   // It reads only, and only what a query asks it for.
   const sealed = openAggregates({ log, ...common, ...cache });
   return {

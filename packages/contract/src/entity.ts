@@ -90,8 +90,10 @@ export function entity<E extends EventCase>(
     encode(event) {
       const type = typeFor(event.$case);
       const protection = protectionFor(event.$case);
-      const written = protection ? { ...event, value: protection.escape(event.value) } : event;
-      return { type, schemaVersion: currentVersion(type), data: codec.encode({ event: written }).finish() };
+      const data = protection
+        ? protection.encode(event.value, (value) => codec.encode({ event: { ...event, value } }).finish())
+        : codec.encode({ event }).finish();
+      return { type, schemaVersion: currentVersion(type), data };
     },
     decode(encoded, { keepSealed = false } = {}) {
       const { event } = codec.decode(upcast(encoded).data);

@@ -3,7 +3,7 @@ import { customer, entities, shipment } from './entities.ts';
 import { type Entity, entity } from './entity.ts';
 import { eventJson, withoutPersonal } from './event-json.ts';
 import { Customer } from './gen/caudal/customers/v1/customers.ts';
-import { personalCodec, personalEvents, personalMessage, protectionsOf } from './personal.ts';
+import { hasNoTexts, personalCodec, personalEvents, personalMessage, protectionsOf } from './personal.ts';
 
 const value = { customerId: 'c1', displayName: 'Ada', email: 'ada@example.org', country: 'GB' };
 const registered = { $case: 'registered' as const, value };
@@ -78,6 +78,14 @@ describe('personal fields', () => {
     });
     expect(() => personalCodec('caudal.Nothing', Customer)).toThrow('has no message caudal.Nothing');
     expect(personalCodec('caudal.type.v1.Money', Customer)).toBe(Customer);
+  });
+
+  test('that are all empty are known without decoding', () => {
+    const empty = customer.encode({ $case: 'updated', value: { displayName: '', email: '', country: 'GB' } });
+    expect([hasNoTexts(empty.data), hasNoTexts(customer.encode(registered).data)]).toEqual([true, false]);
+    const codec = personalCodec('caudal.customers.v1.Customer', Customer);
+    expect(hasNoTexts(codec.encode(Customer.fromPartial({ customerId: 'c1' })).finish())).toBe(true);
+    expect(hasNoTexts(codec.encode(Customer.fromPartial(value)).finish())).toBe(false);
   });
 
   test('are shown as [sealed], or hidden', () => {

@@ -44,8 +44,16 @@ export function plainText(text: string): string | undefined {
   return text.startsWith(plainPrefix) ? text.slice(plainPrefix.length) : undefined;
 }
 
+/** Bytes of messages with personal fields that are all empty, as most references of orders are: there is nothing to seal. */
+const withoutTexts = new WeakSet<Uint8Array>();
+
+/** Whether this process has encoded the bytes, and they have no personal text. So they need not be decoded to find out. */
+export const hasNoTexts = (data: Uint8Array): boolean => withoutTexts.has(data);
+
 /** The personal fields of messages of one type. Messages are not changed in place. */
 export interface Protection {
+  /** Encodes a message. Throws like `escape`. */
+  encode<M>(message: M, encode: (escaped: M) => Uint8Array): Uint8Array;
   /** Throws PERSONAL_DATA_SEALED if a text is `[sealed]`, so it could not be read. */
   escape<M>(message: M): M;
   /** Sealed texts become `[sealed]`; with `keepSealed` all texts stay as the bytes have them. */
@@ -145,7 +153,7 @@ export function personalCodec<M>(typeName: string, codec: Codec<M>): ReplyCodec<
   const protection = protect(messageType(typeName));
   if (!protection) return codec;
   return {
-    encode: (message) => codec.encode(protection.escape(message)),
+    encode: (message) => ({ finish: () => protection.encode(message, (escaped) => codec.encode(escaped).finish()) }),
     decode: (data) => protection.unescape(codec.decode(data)),
     personalType: typeName,
   };
@@ -168,8 +176,14 @@ function protect(type: DescMessage): Protection | undefined {
     }
     return changed as M;
   };
+  const escape = <M>(message: M) => change(message, writable);
   return {
-    escape: (message) => change(message, writable),
+    escape,
+    encode(message, encode) {
+      const data = encode(escape(message));
+      if (!fields.some(({ field }) => (message as Record<string, string>)[field.localName])) withoutTexts.add(data);
+      return data;
+    },
     unescape: (message, keepSealed = false) =>
       keepSealed ? message : change(message, (text) => plainText(text) ?? unreadable),
   };

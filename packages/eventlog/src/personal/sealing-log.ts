@@ -12,6 +12,7 @@ import { entityOfStream, idOfStream, typeOf } from '@caudal/contract/entity.ts';
 import {
   erased,
   escapeText,
+  hasNoTexts,
   type PersonalBytes,
   type PersonalText,
   personalEvents,
@@ -46,12 +47,11 @@ interface Place {
 /** The same log for aggregates. The caller stops the keys. */
 export function sealingLog(log: EventLog, options: SealingOptions): EventLog {
   const { keys } = options;
-  const { open, openAll, forgetErased } = openingOf(options);
+  const { open, keysFor, openAll, forgetErased } = openingOf(options);
   const openOwn = (event: RecordedEvent, opening: Open) => (isOfSubject(event) ? openEvent(event, opening) : event);
 
   async function openOwnAll(events: RecordedEvent[]): Promise<RecordedEvent[]> {
-    if (events.every(isOfSubject)) return openAll(events);
-    forgetErased(events);
+    if (!events.some(isOfSubject)) return events;
     const opened = await openAll(events.filter(isOfSubject));
     let next = 0;
     return events.map((event) => (isOfSubject(event) ? opened[next++]! : event));
@@ -73,9 +73,8 @@ export function sealingLog(log: EventLog, options: SealingOptions): EventLog {
     const type = append.command?.replyType;
     if (!type) return result;
     const place = { bytes: personalMessage(type), data: result.reply, subject: idOfStream(result.stream) };
-    const persons = personsOf([place]);
     // With events, the answer must not be late: the appends behind it are void. The keys of the same answer are known.
-    const found = append.events.length > 0 ? known : await keys.load(persons);
+    const found = append.events.length > 0 ? known : await keysFor([place]);
     return { ...result, reply: Buffer.from(place.bytes.change(place.data, place.subject, open(found))) };
   }
 
@@ -89,7 +88,7 @@ export function sealingLog(log: EventLog, options: SealingOptions): EventLog {
 
   function send(append: Append, sealed: Append, known: KeysOf): Promise<AppendResult> {
     return log.append(sealed).then((result) => {
-      if (result.kind === 'appended') forgetErased(partsOf(append).flatMap((part) => part.events.map((event) => ({ ...event, stream: part.stream }))));
+      if (result.kind === 'appended') for (const { stream, events } of partsOf(append)) forgetErased(events, stream);
       return result.kind === 'conflict' || result.kind === 'duplicate' ? opened(result, append, known) : result;
     });
   }
@@ -98,13 +97,11 @@ export function sealingLog(log: EventLog, options: SealingOptions): EventLog {
     ...log,
     domain: log.domain,
     append(append) {
-      const parts = partsOf(append);
-      const streams = parts.map(({ stream }) => stream);
-      const isHeld = streams.map((stream) => held.get(stream)).filter((until) => until !== undefined);
+      const streams = partsOf(append).map(({ stream }) => stream);
+      const isHeld = streams.flatMap((stream) => held.get(stream) ?? []);
       if (isHeld.length > 0) return hold(streams, Promise.all(isHeld)).then(() => nothingLanded(append));
-      const places = placesOf(append);
-      if (places.length === 0) return send(append, append, new Map());
-      const persons = personsOf(places);
+      const persons = personsOf(placesOf(append));
+      if (persons.size === 0) return send(append, append, noKeys);
       const found = keys.peek(persons);
       if (!found || (keys.canMake && [...found.values()].some(({ kind }) => kind === 'none'))) {
         const loading = keys.load(persons, { make: true });
@@ -124,6 +121,7 @@ export function sealingLog(log: EventLog, options: SealingOptions): EventLog {
     },
     async readStreams(cursors, limits) {
       const subjects = cursors.flatMap(({ stream }) => (isOfSubject({ stream }) ? [idOfStream(stream)] : []));
+      if (subjects.length === 0) return log.readStreams(cursors, limits);
       // At the same time, so that a key costs no wait of its own. If it can't be read, the events' own look-up says so.
       const [events] = await Promise.all([
         log.readStreams(cursors, limits),
@@ -153,10 +151,10 @@ const erasure = '.erased.v1';
 
 /** Opens texts that views have kept as the events have them; `[sealed]` if that is not possible at the moment. */
 export function textOpener(options: Omit<SealingOptions, 'writePlain'>): (texts: PersonalText[]) => Promise<string[]> {
-  const { open } = openingOf(options);
+  const { open, keysOf } = openingOf(options);
   return async (texts) => {
     try {
-      const found = await options.keys.load(new Set(texts.map(({ person }) => person)));
+      const found = await keysOf(texts);
       return texts.map((text) => plainText(open(found)(text)) ?? unreadable);
     } catch (error) {
       // A view can be read while PostgreSQL is away.
@@ -165,6 +163,8 @@ export function textOpener(options: Omit<SealingOptions, 'writePlain'>): (texts:
     }
   };
 }
+
+const noKeys: KeysOf = new Map();
 
 /** What opens a text with these keys. */
 type Open = (text: PersonalText) => string;
@@ -182,15 +182,25 @@ function openingOf({ keys, openFormer }: Omit<SealingOptions, 'writePlain'>) {
     };
 
   /** Their keys were destroyed with these events. */
-  function forgetErased(events: Pick<RecordedEvent, 'stream' | 'type'>[]): void {
-    for (const { stream, type } of events) if (type.endsWith(erasure)) keys.forget(idOfStream(stream));
+  function forgetErased(events: Pick<NewEvent, 'type'>[], stream: string): void {
+    if (events.some(({ type }) => type.endsWith(erasure))) keys.forget(idOfStream(stream));
   }
 
+  async function keysOf(texts: PersonalText[]): Promise<KeysOf> {
+    const found = await keys.load(new Set(texts.map(({ person }) => person)));
+    const lacking = texts.filter(({ text, person }) => isOfPerson(text) && found.get(person)?.kind === 'none');
+    if (lacking.length === 0) return found;
+    // Another process has made the key since this one has found none.
+    return new Map([...found, ...(await keys.load(new Set(lacking.map(({ person }) => person)), { afresh: true }))]);
+  }
+
+  const keysFor = (places: Place[]) => keysOf(places.flatMap(({ bytes, data, subject }) => bytes.texts(data, subject)));
+
   async function openAll(events: RecordedEvent[]): Promise<RecordedEvent[]> {
-    forgetErased(events);
+    for (const event of events) forgetErased([event], event.stream);
     const places = events.flatMap(placeOf);
     if (places.length === 0) return events;
-    let found = await keys.load(personsOf(places));
+    let found = await keysFor(places);
     // Such a key was destroyed with the event, and has come back from a backup.
     const restored = events.flatMap(({ stream, type }) => (type.endsWith(erasure) ? [idOfStream(stream)] : []));
     for (const person of new Set(restored)) {
@@ -198,16 +208,10 @@ function openingOf({ keys, openFormer }: Omit<SealingOptions, 'writePlain'>) {
       await keys.destroy(person);
       found = new Map([...found, [person, { kind: 'erased' }]]);
     }
-    const lacking = places.flatMap(({ bytes, data, subject }) =>
-      bytes.texts(data, subject).filter(({ text, person }) => isOfPerson(text) && found.get(person)?.kind === 'none'),
-    );
-    // Another process may have made the key since this one has found none.
-    if (lacking.length > 0)
-      found = new Map([...found, ...(await keys.load(new Set(lacking.map(({ person }) => person)), { afresh: true }))]);
     return events.map((event) => openEvent(event, open(found)));
   }
 
-  return { open, openAll, forgetErased };
+  return { open, keysOf, keysFor, openAll, forgetErased };
 }
 
 const escaped = (text: string | undefined) => (text === undefined ? unreadable : escapeText(text));
@@ -235,7 +239,7 @@ type Bytes = Pick<RecordedEvent, 'stream' | 'type' | 'data'>;
 
 function placeOf({ stream, type, data }: Bytes): Place[] {
   const personal = personalOf(stream);
-  return personal?.types.has(type) ? [{ bytes: personal.bytes, data, subject: idOfStream(stream) }] : [];
+  return personal?.types.has(type) && !hasNoTexts(data) ? [{ bytes: personal.bytes, data, subject: idOfStream(stream) }] : [];
 }
 
 /** The texts of an append that are to be sealed. */
@@ -246,7 +250,7 @@ function placesOf(append: Append): Place[] {
 }
 
 function replyOf({ stream, command }: Append): Place | undefined {
-  if (!command?.reply || !command.replyType) return undefined;
+  if (!command?.reply || !command.replyType || hasNoTexts(command.reply)) return undefined;
   return { bytes: personalMessage(command.replyType), data: command.reply, subject: idOfStream(stream) };
 }
 
