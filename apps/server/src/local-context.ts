@@ -107,6 +107,17 @@ const EMBEDDED_CACHE = { cacheSize: 2_000, cacheBytes: 16 * 2 ** 20 };
 /** Long, since no other process appends: an idle system shall take next to no processor time. */
 const EMBEDDED_POLL_MS = 10_000;
 
+/** Whether events of the context have personal texts. Throws if a state with such texts could outlive an erasure. */
+export function keepsPersonalTexts({ deciders }: Pick<Context, 'deciders'>): boolean {
+  const personal = deciders.filter(({ entity }) => protectionsOf(entity.name).size > 0);
+  const wrong = personal.find(({ snapshot, forgetIdle, keepSealed }) => snapshot || !(forgetIdle || keepSealed));
+  if (wrong)
+    throw new Error(
+      `${wrong.entity.name} has personal fields: its decider needs forgetIdle or keepSealed, and no snapshot (docs/personal-data.md).`,
+    );
+  return personal.length > 0;
+}
+
 /** Opens a context over its schema, which must be up to date. Connects at first use. */
 export function openContext(context: Context, options: OpenContextOptions): LocalContext {
   const { pool, lockConnections, archive, personalData, embedded, self } = options;
@@ -129,7 +140,7 @@ export function openContext(context: Context, options: OpenContextOptions): Loca
   const cache = embedded ? EMBEDDED_CACHE : {};
   const common = { clock: systemClock, ids: newId };
   // Most contexts have nothing to seal.
-  const isPersonal = context.deciders.some(({ entity }) => protectionsOf(entity.name).size > 0);
+  const isPersonal = keepsPersonalTexts(context);
   const aggregates = openAggregates({
     log: isPersonal ? sealingLog(log, sealing) : log,
     ...common,
