@@ -1,9 +1,9 @@
 /** The whole system as `npm start` runs it: one process on an embedded PostgreSQL. */
 import { afterAll, beforeAll, describe, expect } from '@jest/globals';
+import { describeErasure } from './erasure-behaviour.ts';
 import { describeOrders } from './orders-behaviour.ts';
 import { describeReads } from './reads-behaviour.ts';
 import { describeReturns } from './returns-behaviour.ts';
-import { describeErasure } from './erasure-behaviour.ts';
 import { describeShipments } from './shipments-behaviour.ts';
 import { type System, startSystem } from './system.ts';
 import { systemTest } from './system-test.ts';

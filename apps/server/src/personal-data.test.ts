@@ -67,7 +67,12 @@ describe('CAUDAL_PERSONAL_DATA_KEYS', () => {
 
 describe('states with personal texts', () => {
   test('are those of customers and orders, and none of them can outlive an erasure', () => {
-    expect(contexts.filter(keepsPersonalTexts).map(({ name }) => name).sort()).toEqual(['customers', 'orders']);
+    expect(
+      contexts
+        .filter(keepsPersonalTexts)
+        .map(({ name }) => name)
+        .sort(),
+    ).toEqual(['customers', 'orders']);
     const [customer] = contexts.find(({ name }) => name === 'customers')!.deciders;
     for (const wrong of [
       { ...customer!, forgetIdle: undefined },

@@ -4,10 +4,15 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ConfigError } from '@caudal/config/config.ts';
 import { createFileAtomic } from '@caudal/embedded-postgres/create-file-atomic.ts';
-import { formerTexts, type OpenFormer, type PersonalDataKey, parsePersonalDataKeys } from '@caudal/eventlog/personal/cipher.ts';
+import {
+  formerTexts,
+  type OpenFormer,
+  type PersonalDataKey,
+  parsePersonalDataKeys,
+} from '@caudal/eventlog/personal/cipher.ts';
 import { wrappingKeysInUse } from '@caudal/eventlog/personal/person-keys.ts';
 import { type KeyWrapping, localWrapping } from '@caudal/eventlog/personal/wrapping.ts';
-import type { LocalContext } from './local-context.ts';
+import type { Transaction } from '@caudal/postgres/database.ts';
 import type { RuntimeValues } from './settings/settings.ts';
 import { keepsPersonalData } from './settings/start-checks.ts';
 
@@ -59,7 +64,7 @@ async function keptKeys(directory: string): Promise<[PersonalDataKey, ...Persona
  */
 export async function assertKeysKnown(
   values: Pick<RuntimeValues, 'CAUDAL_ROLES' | 'CAUDAL_CONTEXTS'>,
-  locals: LocalContext[],
+  locals: { context: { name: string }; database: Transaction; personalData: PersonalData }[],
 ): Promise<void> {
   const kept = keepsPersonalData(values);
   for (const { context, database, personalData } of locals) {

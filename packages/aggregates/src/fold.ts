@@ -42,7 +42,7 @@ function evolve(decider: AnyDecider, before: unknown, event: EventCase, at: Date
   return state;
 }
 
-function decode({ entity, keepSealed = false }: AnyDecider, recorded: RecordedEvent): EventCase {
+function decode({ entity, keepSealed }: AnyDecider, recorded: RecordedEvent): EventCase {
   try {
     return entity.decode(recorded, { keepSealed });
   } catch (cause) {

@@ -30,7 +30,7 @@ export interface Entity<E extends EventCase = EventCase> {
    * A sealed text becomes `[sealed]`; with `keepSealed` texts stay as the bytes have them, for views whose queries open them. Throws if the bytes are not
    * an event of this entity. Throws NewerEvent if this version does not know the event.
    */
-  decode(event: EncodedEvent, options?: { keepSealed?: boolean }): E;
+  decode(event: EncodedEvent, options?: { keepSealed?: boolean | undefined }): E;
   /** The same event in the current schema version; sealed texts stay sealed. Throws NewerEvent on a newer version. */
   upcast(event: EncodedEvent): EncodedEvent;
   /** The stream of the entity with this id: `inventory.stock/85123A`. */

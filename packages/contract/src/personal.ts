@@ -52,10 +52,8 @@ export const hasNoTexts = (data: Uint8Array): boolean => withoutTexts.has(data);
 
 /** The personal fields of messages of one type. Messages are not changed in place. */
 export interface Protection {
-  /** Encodes a message. Throws like `escape`. */
+  /** Encodes a message. Throws PERSONAL_DATA_SEALED if a text is `[sealed]`, so it could not be read. */
   encode<M>(message: M, encode: (escaped: M) => Uint8Array): Uint8Array;
-  /** Throws PERSONAL_DATA_SEALED if a text is `[sealed]`, so it could not be read. */
-  escape<M>(message: M): M;
   /** Sealed texts become `[sealed]`; with `keepSealed` all texts stay as the bytes have them. */
   unescape<M>(message: M, keepSealed?: boolean): M;
 }
@@ -176,11 +174,9 @@ function protect(type: DescMessage): Protection | undefined {
     }
     return changed as M;
   };
-  const escape = <M>(message: M) => change(message, writable);
   return {
-    escape,
     encode(message, encode) {
-      const data = encode(escape(message));
+      const data = encode(change(message, writable));
       if (!fields.some(({ field }) => (message as Record<string, string>)[field.localName])) withoutTexts.add(data);
       return data;
     },

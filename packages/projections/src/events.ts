@@ -72,7 +72,14 @@ const unknown = new Error('only the name of the stream is known');
 export function projectedEvent<E extends EventCase>(entity: Entity<E>, recorded: RecordedEvent): ProjectedEvent<E> {
   const { stream, version, eventId } = recorded;
   const id = idOfStream(stream);
-  return { stream, id, version, eventId, at: occurredAt(recorded), event: entity.decode(recorded, { keepSealed: true }) };
+  return {
+    stream,
+    id,
+    version,
+    eventId,
+    at: occurredAt(recorded),
+    event: entity.decode(recorded, { keepSealed: true }),
+  };
 }
 
 /** The entities that a projection follows. */

@@ -72,7 +72,8 @@ describe('a customer', () => {
     const now = new Date('2026-01-01T00:00:00Z');
     const aggregates = openAggregates({ log: memoryLog({ domain: 'customers' }), clock: () => now, ids: newId });
     const api = customerService({ aggregates, ids: newId }).handlers as unknown as Handlers<CustomerServiceService>;
-    const queries = customerQueryService({ aggregates, sealed: aggregates }).handlers as unknown as Handlers<CustomerQueryServiceService>;
+    const queries = customerQueryService({ aggregates, sealed: aggregates })
+      .handlers as unknown as Handlers<CustomerQueryServiceService>;
     expect((await refusalOf(queries.getCustomer({ customerId: 'c1', readMask: undefined }, testCall()))).reason).toBe(
       'CUSTOMER_NOT_FOUND',
     );
@@ -182,7 +183,9 @@ describe('a customer', () => {
 
     test('gets three codes an hour at most', () => {
       const three = [requested, requested, requested];
-      after(registered, ...three).when(asking, now).refuses('FAILED_PRECONDITION', 'VERIFICATIONS_TOO_MANY');
+      after(registered, ...three)
+        .when(asking, now)
+        .refuses('FAILED_PRECONDITION', 'VERIFICATIONS_TOO_MANY');
       // Another address does not begin anew.
       after(registered, ...three, otherAddress)
         .when(asking, now)
@@ -210,8 +213,10 @@ describe('a customer', () => {
         return {
           keys,
           api: customerService({ aggregates, ids: newId }).handlers as unknown as Handlers<CustomerServiceService>,
-          queries: customerQueryService({ aggregates, sealed: openAggregates({ log, clock: () => new Date(), ids: newId }) })
-            .handlers as unknown as Handlers<CustomerQueryServiceService>,
+          queries: customerQueryService({
+            aggregates,
+            sealed: openAggregates({ log, clock: () => new Date(), ids: newId }),
+          }).handlers as unknown as Handlers<CustomerQueryServiceService>,
         };
       };
       const bytes = () =>
@@ -274,14 +279,13 @@ describe('a customer', () => {
       await one.api.requestEmailVerification({ requestId: '', customerId: 'c1' }, testCall());
       const attempts = await Promise.all(
         Array.from({ length: 10 }, (_, n) =>
-          refusalOf([one, other][n % 2]!.api.verifyEmail({ requestId: '', customerId: 'c1', code: `NO${n}` }, testCall())),
+          refusalOf(
+            [one, other][n % 2]!.api.verifyEmail({ requestId: '', customerId: 'c1', code: `NO${n}` }, testCall()),
+          ),
         ),
       );
       const reasons = attempts.map(({ reason }) => reason).sort();
-      expect(reasons).toEqual([
-        ...Array(5).fill('VERIFICATION_CODE_WRONG'),
-        ...Array(5).fill('VERIFICATION_ENDED'),
-      ]);
+      expect(reasons).toEqual([...Array(5).fill('VERIFICATION_CODE_WRONG'), ...Array(5).fill('VERIFICATION_ENDED')]);
       await one.api.requestEmailVerification({ requestId: '', customerId: 'c1' }, testCall());
       const verificationId = lastVerification(log.events);
       const { code, email } = await one.queries.getEmailVerification({ customerId: 'c1', verificationId }, testCall());
@@ -297,6 +301,8 @@ describe('a customer', () => {
 
 /** The id of the last verification, which an event shows to everybody. */
 function lastVerification(events: readonly RecordedEvent[]): string {
-  const last = events.map((event) => customer.decode(event)).findLast(({ $case }) => $case === 'emailVerificationRequested');
+  const last = events
+    .map((event) => customer.decode(event))
+    .findLast(({ $case }) => $case === 'emailVerificationRequested');
   return (last!.value as { verificationId: string }).verificationId;
 }

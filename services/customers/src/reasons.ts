@@ -25,5 +25,8 @@ export const reasons = {
     code: 'INVALID_ARGUMENT',
     meaning: 'It is not the code of the last mail. After five wrong ones, request another mail.',
   },
-  VERIFICATION_NOT_FOUND: { code: 'NOT_FOUND', meaning: 'There is no such verification, or a later one has replaced it.' },
+  VERIFICATION_NOT_FOUND: {
+    code: 'NOT_FOUND',
+    meaning: 'There is no such verification, or a later one has replaced it.',
+  },
 } satisfies Record<string, Reason>;

@@ -150,10 +150,13 @@ test('a server that never answers: unavailable, within the time-out', async () =
 test.each([
   [true, 'ABCDE'],
   [false, '***'],
-])('without a server the mail is written to the log, without the address; in development (%s) with codes', async (development, code) => {
-  const lines: unknown[] = [];
-  const mailer = logMailer({ development }, (fields) => lines.push(fields));
-  const text = 'Hello,\n\nYours is anna@example.com, with ABCDE.\n';
-  await expect(mailer.send({ ...mail, text, secret: 'ABCDE' })).resolves.toEqual({ kind: 'accepted' });
-  expect(lines).toEqual([{ mail_id: 'n-1', subject: mail.subject, text: `Hello,\n\nYours is ***, with ${code}.\n` }]);
-});
+])(
+  'without a server the mail is written to the log, without the address; in development (%s) with codes',
+  async (development, code) => {
+    const lines: unknown[] = [];
+    const mailer = logMailer({ development }, (fields) => lines.push(fields));
+    const text = 'Hello,\n\nYours is anna@example.com, with ABCDE.\n';
+    await expect(mailer.send({ ...mail, text, secret: 'ABCDE' })).resolves.toEqual({ kind: 'accepted' });
+    expect(lines).toEqual([{ mail_id: 'n-1', subject: mail.subject, text: `Hello,\n\nYours is ***, with ${code}.\n` }]);
+  },
+);

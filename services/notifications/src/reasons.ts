@@ -10,7 +10,8 @@ export const reasons = {
   },
   MAILS_TOO_MANY: {
     code: 'FAILED_PRECONDITION',
-    meaning: 'The customer has got NOTIFICATIONS_MAILS_PER_HOUR mails within an hour. The mail waits, for a day at most.',
+    meaning:
+      'The customer has got NOTIFICATIONS_MAILS_PER_HOUR mails within an hour. The mail waits, for a day at most.',
   },
   NOTHING_PAID_BACK: { code: 'FAILED_PRECONDITION', meaning: 'The refund is of no money.' },
   NUMBER_CORRECTED: {

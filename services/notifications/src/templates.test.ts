@@ -160,7 +160,9 @@ describe('a mail about a refund', () => {
 test('a mail with a code says what it is for, and how long it is good', () => {
   expect(composeVerification({ notificationId: 'n-1', to, code: 'ABCDE23456' })).toEqual({
     ...{ id: 'n-1', to, subject: 'Your code', secret: 'ABCDE-23456' },
-    text: expect.stringContaining('ABCDE-23456 is the code that shows that this address is yours. It is good for an hour.'),
+    text: expect.stringContaining(
+      'ABCDE-23456 is the code that shows that this address is yours. It is good for an hour.',
+    ),
   });
 });
 

@@ -18,10 +18,7 @@ export type Template =
   | 'shipment_tracking_corrected';
 
 /** The order's data when the mail is written; views may be incomplete. */
-export type OrderFacts = Pick<
-  Order,
-  'orderId' | 'lines' | 'total' | 'payment' | 'shipment' | 'shipments' | 'reason'
->;
+export type OrderFacts = Pick<Order, 'orderId' | 'lines' | 'total' | 'payment' | 'shipment' | 'shipments' | 'reason'>;
 
 /** The shipment that a mail is about. */
 export type ShipmentFacts = Pick<Shipment, 'lines' | 'carrier' | 'trackingNumber'>;
@@ -194,7 +191,15 @@ export function composeRefund({ refund, ...to }: Recipient & { refund: Refund })
 }
 
 /** Writes the mail that brings a code to an address. */
-export function composeVerification({ notificationId, to, code }: { notificationId: string; to: string; code: string }): Mail {
+export function composeVerification({
+  notificationId,
+  to,
+  code,
+}: {
+  notificationId: string;
+  to: string;
+  code: string;
+}): Mail {
   const secret = `${code.slice(0, 5)}-${code.slice(5)}`;
   const mail = mailOf(
     { notificationId, to },

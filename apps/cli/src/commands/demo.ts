@@ -58,7 +58,7 @@ Example: caudal demo --concurrency 16`,
 function refuseUnsealed(values: RuntimeValues): void {
   if (values.CAUDAL_PERSONAL_DATA_KEYS || values.CAUDAL_ALLOW_UNSEALED_PERSONAL_DATA) return;
   throw new UsageError(
-    'CAUDAL_PERSONAL_DATA_KEYS is not set, so personal data in DATABASE_URL can\'t be sealed: set it, or CAUDAL_ALLOW_UNSEALED_PERSONAL_DATA=true.',
+    "CAUDAL_PERSONAL_DATA_KEYS is not set, so personal data in DATABASE_URL can't be sealed: set it, or CAUDAL_ALLOW_UNSEALED_PERSONAL_DATA=true.",
   );
 }
 

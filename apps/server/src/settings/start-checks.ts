@@ -97,7 +97,8 @@ const keyToSealWith: RuntimeCheck = {
     'CAUDAL_CONTEXTS',
   ],
   problem(values) {
-    if (values.CAUDAL_PERSONAL_DATA_KEYS || values.CAUDAL_ALLOW_UNSEALED_PERSONAL_DATA || !values.DATABASE_URL) return undefined;
+    if (values.CAUDAL_PERSONAL_DATA_KEYS || values.CAUDAL_ALLOW_UNSEALED_PERSONAL_DATA || !values.DATABASE_URL)
+      return undefined;
     const own = keepsPersonalData(values);
     if (own.length === 0) return undefined;
     return {

@@ -59,15 +59,23 @@ export function giftContract(marks: Marks = asItShouldBe): Contract {
 }
 
 /** The bytes of a gift that was given. Call `useContract(giftContract())` before. */
-export function giftBytes(gift: { receiverId: string; giverName: string; receiverName: string; greeting: string }): Uint8Array {
+export function giftBytes(gift: {
+  receiverId: string;
+  giverName: string;
+  receiverName: string;
+  greeting: string;
+}): Uint8Array {
   const union = unionOf('gifts.gift')!;
   return toBinary(union, create(union, { event: { case: 'given', value: gift } } as never));
 }
 
 /** The gift in the bytes. */
 export function giftOf(data: Uint8Array): unknown {
-  const { $typeName: _, $unknown: __, ...gift } = (
-    fromBinary(unionOf('gifts.gift')!, data) as unknown as { event: { value: Record<string, unknown> } }
-  ).event.value;
+  const {
+    $typeName: _,
+    $unknown: __,
+    ...gift
+  } = (fromBinary(unionOf('gifts.gift')!, data) as unknown as { event: { value: Record<string, unknown> } }).event
+    .value;
   return gift;
 }

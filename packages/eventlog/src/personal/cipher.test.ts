@@ -75,7 +75,10 @@ describe('wrapping', () => {
   });
 
   test('that is not answered ends with UNAVAILABLE', async () => {
-    const silent = withDeadline({ current: 'kms', knows: () => true, wrap: () => new Promise(() => {}), unwrap: () => new Promise(() => {}) }, 20);
+    const silent = withDeadline(
+      { current: 'kms', knows: () => true, wrap: () => new Promise(() => {}), unwrap: () => new Promise(() => {}) },
+      20,
+    );
     await expect(silent.wrap(secret, 'c1')).rejects.toMatchObject({ code: 'UNAVAILABLE' });
     await expect(silent.unwrap({ wrapped: secret, by: 'kms' }, 'c1')).rejects.toMatchObject({ code: 'UNAVAILABLE' });
   });

@@ -82,7 +82,7 @@ export function openPersonKeys(options: PersonKeysOptions): PersonKeys {
   // All are kept equally long, so the first one ends first.
   const kept = new Map<string, { key: PersonKey; untilMs: number }>();
   let sweep: NodeJS.Timeout | undefined;
-  let gathered: Request[] = [];
+  const gathered: Request[] = [];
   let running = false;
 
   function dropExpired(): void {
@@ -147,9 +147,12 @@ export function openPersonKeys(options: PersonKeysOptions): PersonKeys {
   /** Requests that arrive while a statement is in flight share the next one. */
   async function run(): Promise<void> {
     while (gathered.length > 0) {
-      let count = 0;
-      const end = gathered.findIndex(({ persons }) => (count += persons.length) > maxPersons);
-      const batch = gathered.splice(0, end === -1 ? gathered.length : Math.max(1, end));
+      const batch = gathered.splice(0, 1);
+      let count = batch[0]!.persons.length;
+      for (let next = gathered[0]; next && count + next.persons.length <= maxPersons; next = gathered[0]) {
+        batch.push(gathered.shift()!);
+        count += next.persons.length;
+      }
       try {
         const keys = await readKeys(batch);
         for (const { resolve } of batch) resolve(keys);

@@ -35,7 +35,13 @@ const replaceText = `UPDATE person_keys k SET wrapped = n.wrapped, wrapped_by = 
  * Wraps all keys with the current wrapping key that another one has wrapped, a batch a transaction. It may end after any of
  * them, and goes on at the next call. Keys that can't be unwrapped are left and counted in the log. UNAVAILABLE.
  */
-export async function rewrapPersonKeys({ database, domain, batch = 500, signal, ...options }: RewrapOptions): Promise<void> {
+export async function rewrapPersonKeys({
+  database,
+  domain,
+  batch = 500,
+  signal,
+  ...options
+}: RewrapOptions): Promise<void> {
   const wrapping = withDeadline(options.wrapping);
   let after = { by: '', person: '' };
   let [done, locked] = [0, 0];

@@ -22,8 +22,7 @@ const [first, second] = [wrappingKey('2026'), wrappingKey('2027')];
 const origin = { actor: 'test', causationId: '', correlationId: '', traceparent: '' };
 const eventOf = (event: CustomerEvent) => newEvent({ entity: customer, event, origin, now: new Date() });
 const details = { displayName: 'Ada Lovelace', email: 'ada@example.org', country: 'GB' };
-const updated = (more: Partial<typeof details> = {}) =>
-  eventOf({ $case: 'updated', value: { ...details, ...more } });
+const updated = (more: Partial<typeof details> = {}) => eventOf({ $case: 'updated', value: { ...details, ...more } });
 const gift = { receiverId: 'bob', giverName: 'Ada', receiverName: 'Bob', greeting: 'Happy birthday' };
 
 describeWith(['postgres'], 'personal data in a log', () => {
@@ -270,9 +269,9 @@ describeWith(['postgres'], 'personal data in a log', () => {
       const { log } = open();
       expect(values(await read(log))).toEqual([details]);
       await add(log, 1, updated({ displayName: 'Eve' }));
-      expect(values(await read(fresh.log)).map(({ displayName }: never) => displayName)).toEqual([
-        'Ada Lovelace',
-        '[sealed]',
+      expect(values(await read(fresh.log))).toMatchObject([
+        { displayName: 'Ada Lovelace' },
+        { displayName: '[sealed]' },
       ]);
     });
   });

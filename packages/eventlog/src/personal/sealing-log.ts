@@ -142,7 +142,9 @@ export function sealingLog(log: EventLog, options: SealingOptions): EventLog {
 const isOfSubject = ({ stream }: Pick<RecordedEvent, 'stream'>) => personalOf(stream)?.bytes.ofSubject ?? false;
 
 /** Opens events of a log outside of aggregates, for tools that show them. */
-export function eventOpener(options: Omit<SealingOptions, 'writePlain'>): (events: RecordedEvent[]) => Promise<RecordedEvent[]> {
+export function eventOpener(
+  options: Omit<SealingOptions, 'writePlain'>,
+): (events: RecordedEvent[]) => Promise<RecordedEvent[]> {
   return openingOf(options).openAll;
 }
 
@@ -239,12 +241,16 @@ type Bytes = Pick<RecordedEvent, 'stream' | 'type' | 'data'>;
 
 function placeOf({ stream, type, data }: Bytes): Place[] {
   const personal = personalOf(stream);
-  return personal?.types.has(type) && !hasNoTexts(data) ? [{ bytes: personal.bytes, data, subject: idOfStream(stream) }] : [];
+  return personal?.types.has(type) && !hasNoTexts(data)
+    ? [{ bytes: personal.bytes, data, subject: idOfStream(stream) }]
+    : [];
 }
 
 /** The texts of an append that are to be sealed. */
 function placesOf(append: Append): Place[] {
-  const places = partsOf(append).flatMap(({ stream, events }) => events.flatMap((event) => placeOf({ stream, ...event })));
+  const places = partsOf(append).flatMap(({ stream, events }) =>
+    events.flatMap((event) => placeOf({ stream, ...event })),
+  );
   const reply = replyOf(append);
   return reply ? [...places, reply] : places;
 }

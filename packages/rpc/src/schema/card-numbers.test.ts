@@ -1,6 +1,6 @@
+import type { DescField, DescMessage } from '@bufbuild/protobuf';
 import { contract } from '@caudal/contract/descriptors.ts';
 import type { CaudalError } from '@caudal/kernel/errors.ts';
-import type { DescField, DescMessage } from '@bufbuild/protobuf';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { hasCardNumber, isSearchedForCards } from './card-numbers.ts';
@@ -101,7 +101,15 @@ describe('a card number', () => {
   });
 
   test('is looked for in a time in proportion to the text', () => {
-    for (const text of ['4111 ', '4 ', '4', '4111 1111 1111 1112 ', '٤', 'x', '41111111-1111-4111-8111-111111111111 ']) {
+    for (const text of [
+      '4111 ',
+      '4 ',
+      '4',
+      '4111 1111 1111 1112 ',
+      '٤',
+      'x',
+      '41111111-1111-4111-8111-111111111111 ',
+    ]) {
       const long = text.repeat(Math.ceil(2_000_000 / text.length));
       expect(hasCardNumber(long)).toBe(false);
     }
@@ -117,7 +125,13 @@ describe('texts of all methods', () => {
     request(text: string): object;
   }
 
-  function placesIn(type: DescMessage, method: string, path: string, wrap: (inner: object) => object, depth = 0): Place[] {
+  function placesIn(
+    type: DescMessage,
+    method: string,
+    path: string,
+    wrap: (inner: object) => object,
+    depth = 0,
+  ): Place[] {
     if (depth > 4 || type.typeName.startsWith('google.protobuf.')) return [];
     return type.fields.flatMap((field): Place[] => {
       const name = field.name;
@@ -155,18 +169,17 @@ describe('texts of all methods', () => {
       expect([name, searched.has(name)]).toEqual([name, true]);
   });
 
-  test.each(places.filter(({ field }) => isSearchedForCards(field)).map((place) => [place.method, place.path, place] as const))(
-    'of %s in %s are refused without repeating the number',
-    (_, path, { field, request }) => {
-      const number = contract().textForm(field) === 'email' ? `${cards.Visa}@example.com` : cards.Visa;
-      let error: CaudalError | undefined;
-      try {
-        validator(contract().method(_).request)(request(number));
-      } catch (thrown) {
-        error = thrown as CaudalError;
-      }
-      expect(error?.violations).toContainEqual({ field: path, description: expect.stringContaining('card number') });
-      expect(JSON.stringify([error?.message, error?.violations])).not.toContain('4111');
-    },
-  );
+  test.each(
+    places.filter(({ field }) => isSearchedForCards(field)).map((place) => [place.method, place.path, place] as const),
+  )('of %s in %s are refused without repeating the number', (_, path, { field, request }) => {
+    const number = contract().textForm(field) === 'email' ? `${cards.Visa}@example.com` : cards.Visa;
+    let error: CaudalError | undefined;
+    try {
+      validator(contract().method(_).request)(request(number));
+    } catch (thrown) {
+      error = thrown as CaudalError;
+    }
+    expect(error?.violations).toContainEqual({ field: path, description: expect.stringContaining('card number') });
+    expect(JSON.stringify([error?.message, error?.violations])).not.toContain('4111');
+  });
 });

@@ -52,9 +52,12 @@ export function customerService({ aggregates, ids }: { aggregates: Aggregates; i
     },
     async verifyEmail({ customerId, code }, call) {
       const isRight = (expected: string) => isSame(code, expected);
-      const answer = await change(customerId, '', call, (state, context) => verify(state, context, customerId, isRight));
+      const answer = await change(customerId, '', call, (state, context) =>
+        verify(state, context, customerId, isRight),
+      );
       // The attempt counts, so it is an event. Its answer is this refusal, also for a repeat.
-      if (!answer.emailVerified) throw invalidField('code', 'is not the code of the last mail', 'VERIFICATION_CODE_WRONG');
+      if (!answer.emailVerified)
+        throw invalidField('code', 'is not the code of the last mail', 'VERIFICATION_CODE_WRONG');
       return answer;
     },
     markEmailVerified: ({ customerId, email }, call) =>

@@ -130,7 +130,10 @@ export function requestVerification(
   if (details.email === '') throw refused('NO_EMAIL', 'The customer has no address that could be verified.');
   if (verification.verified) return [];
   if (verification.requests.filter((at) => at > hourBefore(now)).length >= requestsAnHour)
-    throw refused('VERIFICATIONS_TOO_MANY', `The customer was sent ${requestsAnHour} codes within an hour. Try again later.`);
+    throw refused(
+      'VERIFICATIONS_TOO_MANY',
+      `The customer was sent ${requestsAnHour} codes within an hour. Try again later.`,
+    );
   const expireTime = new Date(now.getTime() + hourMs);
   return [{ $case: 'emailVerificationRequested', value: { ...wanted, email: details.email, expireTime } }];
 }

@@ -1,12 +1,10 @@
 /** Whether a customer's address is known to be the customer's: by a code that was mailed there, or by another authority. */
-import type { CustomerEvent } from './customer.ts';
+import type { customer, EventOf } from '@caudal/contract/entities.ts';
 
 export interface Verification {
   verified: boolean;
   /** The last code that was mailed to the present address. */
-  pending:
-    | { verificationId: string; email: string; code: string; expireTime: Date; failures: number }
-    | undefined;
+  pending: { verificationId: string; email: string; code: string; expireTime: Date; failures: number } | undefined;
   /** When codes were asked for: the last few times. */
   requests: Date[];
 }
@@ -14,7 +12,7 @@ export interface Verification {
 /** As many requests as the limit of an hour needs. */
 const remembered = 3;
 
-type VerificationEvent = Extract<CustomerEvent, { $case: `emailVeri${string}` }>;
+type VerificationEvent = Extract<EventOf<typeof customer>, { $case: `emailVeri${string}` }>;
 
 export function afterVerification(before: Verification, event: VerificationEvent, at: Date): Verification {
   const { pending, requests } = before;

@@ -1,6 +1,7 @@
 /** The step of a notification: writes the mail and sends it, if the customer may get it. */
-import type { Aggregates } from '@caudal/aggregates/types.ts';
+
 import { noReply } from '@caudal/aggregates/no-reply.ts';
+import type { Aggregates } from '@caudal/aggregates/types.ts';
 import type { Customer } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
 import { mailAddressProblem } from '@caudal/contract/mail-address.ts';
 import { CaudalError, isCode, isTransient, unavailable } from '@caudal/kernel/errors.ts';

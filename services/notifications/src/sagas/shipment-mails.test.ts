@@ -33,7 +33,10 @@ function world() {
   const aggregates = openAggregates({ log: memoryLog({ domain: 'notifications' }), clock, ids: newId });
   const saga = shipmentMails({
     orders: { getOrder: async () => Order.fromPartial({ orderId: 'o1' }) },
-    customers: { getCustomer: async () => Customer.fromPartial({ customerId: 'c1', email: 'ann@example.com', emailVerified: true }) },
+    customers: {
+      getCustomer: async () =>
+        Customer.fromPartial({ customerId: 'c1', email: 'ann@example.com', emailVerified: true }),
+    },
     shipping: {
       async getShipment({ shipmentId }: { shipmentId: string }) {
         const { corrections } = state;

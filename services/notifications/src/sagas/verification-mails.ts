@@ -1,5 +1,5 @@
 /** Brings the code to the address that a customer wants to verify. */
-import { type EventOf, customer } from '@caudal/contract/entities.ts';
+import { customer, type EventOf } from '@caudal/contract/entities.ts';
 import type { CustomerQueryServiceService } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
 import { mailAddressProblem } from '@caudal/contract/mail-address.ts';
 import { isCode, unavailable } from '@caudal/kernel/errors.ts';
