@@ -62,7 +62,8 @@ function sum(digits: string, weight: 2 | 3): number {
 const isArticle = (digits: string) => (digits.length === 13 || digits.length === 14) && sum(digits, 3) % 10 === 0;
 
 function isCard(digits: string): boolean {
-  return isOfIssuer(digits) && sum(digits, 2) % 10 === 0 && !isArticle(digits);
+  // The sum first: nine of ten numbers end here.
+  return sum(digits, 2) % 10 === 0 && isOfIssuer(digits) && !isArticle(digits);
 }
 
 /** The groups of digits that stand on cards, and two halves. */
@@ -114,38 +115,65 @@ const accounts = /(?<![A-Z0-9])[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-
 
 function isFoundIn(text: string): boolean {
   /** The last groups of digits, as far as a card number can reach. */
-  let groups: string[] = [];
-  let group = '';
+  const groups: string[] = [];
+  /** Where the present group begins; -1 if none does. */
+  let begin = -1;
   let gap = 0;
-  for (let index = 0; index < text.length; index++) {
-    let code = text.charCodeAt(index);
+  for (let index = 0; index <= text.length; index++) {
+    const at = index;
+    let code = index < text.length ? text.charCodeAt(index) : 0;
     if (code >= 0xd800 && code < 0xdc00) code = text.codePointAt(index++)!;
     const kind = code < kinds.length ? kinds[code]! : other;
     if (kind >= 0 && kind < separator) {
-      if (group === '' && gap > maxBetween) groups = [];
+      if (begin === -1) {
+        if (gap > maxBetween) groups.length = 0;
+        begin = at;
+      }
       gap = 0;
-      // One digit more than a card number has is enough to tell that it is none.
-      if (group.length <= maxDigits) group += kind;
       continue;
     }
-    if (group !== '') {
-      groups = [...groups.slice(-4), group];
-      group = '';
+    if (begin !== -1) {
+      if (groups.length === maxGroups) groups.shift();
+      groups.push(digitsOf(text, begin, at));
+      begin = -1;
       if (endsWithCard(groups)) return true;
     }
     if (kind === separator) gap++;
-    else groups = [];
+    else if (groups.length > 0) groups.length = 0;
   }
-  return group !== '' && endsWithCard([...groups.slice(-4), group]);
+  return false;
 }
+
+const maxGroups = 5;
+/** In place of a group with more digits than a card number has. */
+const tooLong = '0'.repeat(maxDigits + 1);
+
+/** A group as the digits 0 to 9. */
+function digitsOf(text: string, begin: number, end: number): string {
+  // A digit has two units at most.
+  if (end - begin > 2 * maxDigits) return tooLong;
+  const group = text.slice(begin, end);
+  if (text.charCodeAt(begin) < 0x80 && text.charCodeAt(end - 1) < 0x80 && ascii.test(group)) return group;
+  let digits = '';
+  for (const character of group) digits += kinds[character.codePointAt(0)!];
+  return digits;
+}
+
+const ascii = /^[0-9]*$/;
 
 /** Whether the last groups are a card number. */
 function endsWithCard(groups: string[]): boolean {
-  if (isCard(groups.at(-1)!)) return true;
-  return shapes.some((shape) => {
-    const last = groups.slice(-shape.length);
-    return last.length === shape.length && last.every(({ length }, n) => length === shape[n]) && isCard(last.join(''));
-  });
+  const last = groups.at(-1)!;
+  if (last.length >= 13) return last.length <= maxDigits && isCard(last);
+  for (const shape of shapes) if (hasShape(groups, shape) && isCard(groups.slice(-shape.length).join(''))) return true;
+  return false;
+}
+
+function hasShape(groups: string[], shape: number[]): boolean {
+  const before = groups.length - shape.length;
+  if (before < 0) return false;
+  for (let n = shape.length - 1; n >= 0; n--) if (groups[before + n]!.length !== shape[n]) return false;
+  return true;
 }
 
 /**

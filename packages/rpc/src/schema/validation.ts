@@ -169,9 +169,12 @@ function presentCheck(field: DescField): ValueCheck | undefined {
   if (field.fieldKind === 'map' && field.mapKind === 'message') {
     throw new Error(`${field} is a map of messages, which packages/rpc/src/schema/validation.ts does not support.`);
   }
-  if (checks.length < 2) return checks[0];
+  const card = cardCheck(field);
+  if (checks.length < 2 && !card) return checks[0];
   return (value, at, found) => {
+    const before = found.length;
     for (const check of checks) check(value, at, found);
+    if (found.length === before) card?.(value, at, found);
   };
 }
 
@@ -182,11 +185,23 @@ const cardNumber = 'must not contain a card number; pay with the token of a paym
 function textCheck(field: DescField): ValueCheck | undefined {
   if (field.scalar !== ScalarType.STRING) return undefined;
   const rule = textRules[contract().textForm(field)];
-  const isSearched = isSearchedForCards(field);
   const one = (text: string, at: Path, found: FieldViolation[]) => {
-    const advice = rule(text as never) ?? (isSearched && hasCardNumber(text) ? cardNumber : undefined);
+    const advice = rule(text as never);
     if (advice) add(found, at, advice);
   };
+  return forTexts(field, one);
+}
+
+/** For texts that are not refused for another reason, such as their length. */
+function cardCheck(field: DescField): ValueCheck | undefined {
+  if (!isSearchedForCards(field)) return undefined;
+  return forTexts(field, (text, at, found) => {
+    if (hasCardNumber(text)) add(found, at, cardNumber);
+  });
+}
+
+/** The check of a field by that of its texts. */
+function forTexts(field: DescField, one: (text: string, at: Path, found: FieldViolation[]) => void): ValueCheck {
   if (field.fieldKind === 'scalar') return one;
   if (field.fieldKind === 'list') {
     return (items: string[], at, found) => {
