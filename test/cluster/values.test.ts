@@ -172,7 +172,7 @@ describeWithTools(['helm'], 'values', ({ helm }) => {
         rest: { contexts: ['catalog', 'customers', 'inventory', 'payments', 'shipping', 'notifications'] },
       },
       settings: { PAYMENTS_GATEWAY: 'sandbox', CAUDAL_AUTH: 'off', CAUDAL_POOL_SIZE: 4 },
-      secrets: secrets('DATABASE_URL'),
+      secrets: secrets('DATABASE_URL', 'CAUDAL_PERSONAL_DATA_KEYS'),
       database: { maxConnections: 200 },
     });
     expect(text.match(/CAUDAL_POOL_SIZE, value: "\d+"/g)).toEqual(

@@ -1,7 +1,8 @@
-import { randomBytes } from 'node:crypto';
+import { createCipheriv, randomBytes } from 'node:crypto';
 import { useContract } from '@caudal/contract/descriptors.ts';
 import { customer, type EventOf } from '@caudal/contract/entities.ts';
 import { Customer } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
+import { personalEvents } from '@caudal/contract/personal.ts';
 import { giftBytes, giftContract, giftOf } from '@caudal/contract/testing/gifts.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
@@ -228,6 +229,33 @@ describeWith(['postgres'], 'personal data in a log', () => {
     expect(known.kind === 'conflict' && values(known.missing)).toEqual([details]);
     const empty = await open().log.append({ stream, expected: 0, events: [] });
     expect(empty).toMatchObject({ kind: 'conflict', version: 1, missing: [] });
+  });
+
+  test('of version 0.2 is read as before, beside what is sealed now, and hidden by an erasure', async () => {
+    const sealFormer = (field: string, text: string) => {
+      const nonce = randomBytes(12);
+      const cipher = createCipheriv('aes-256-gcm', first.key, nonce, { authTagLength: 16 });
+      cipher.setAAD(Buffer.from(JSON.stringify([first.id, 'customers.customer', field])));
+      const bytes = Buffer.concat([cipher.update(text), cipher.final()]);
+      return `enc:v1:${first.id}:${Buffer.concat([nonce, cipher.getAuthTag(), bytes]).toString('base64url')}`;
+    };
+    const { data } = updated();
+    const former = personalEvents('customers.customer')!.change(data, person, ({ field, text }) =>
+      sealFormer(field, text),
+    );
+    await fresh.log.append({ stream, expected: 0, events: [{ ...updated(), data: former }] });
+    const { log } = open();
+    await add(log, 1, updated({ displayName: 'Eve' }));
+    expect(values(await read(open().log))).toEqual([details, { ...details, displayName: 'Eve' }]);
+    expect(values(await read(open({ openFormer: formerTexts([second]) }).log))[0]).toMatchObject({
+      displayName: '[sealed]',
+    });
+    await erase(log, 2);
+    for (const { log: each } of [{ log }, open()])
+      expect(values(await read(each)).slice(0, 2)).toMatchObject([
+        { displayName: '[erased]', email: '[erased]' },
+        { displayName: '[erased]', email: '[erased]' },
+      ]);
   });
 
   test('that was changed in the database is not read', async () => {
