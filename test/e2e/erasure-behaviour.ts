@@ -1,6 +1,12 @@
 /** The behaviour of personal data: sealed from the first text on, and gone once its customer is erased. */
+
+import { customer, notification } from '@caudal/contract/entities.ts';
+import type { Entity } from '@caudal/contract/entity.ts';
+import { CustomerQueryServiceService } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
 import { joinEmbeddedPostgres } from '@caudal/embedded-postgres/embedded-postgres.ts';
 import { newId } from '@caudal/kernel/ids.ts';
+import { connect } from '@caudal/rpc/client/client.ts';
+import { notificationIdFor } from '@caudal/service-notifications/domain/notification.ts';
 import { describe, expect } from '@jest/globals';
 import { Client } from 'pg';
 import { openLogs } from './logs.ts';
@@ -105,6 +111,77 @@ export function describeErasure(system: () => System): void {
         logs.close();
       }
     }, 150_000);
+
+    it('an address is verified by the code that is mailed to it, and by no other', async () => {
+      const customerId = unique('eve');
+      const email = `${unique('address')}@example.com`;
+      await api().call('RegisterCustomer', { customerId, displayName: 'Eve', email, country: 'UK' });
+      await api().call('RequestEmailVerification', { customerId });
+      const wrong = await api().send('VerifyEmail', { customerId, code: '2222222222' });
+      expect([wrong.status, wrong.body.reason]).toEqual([400, 'VERIFICATION_CODE_WRONG']);
+
+      const logs = openLogs(system());
+      const part = system().parts.find(({ name }) => /^(all|query)/.test(name))!;
+      const client = connect(CustomerQueryServiceService, {
+        address: part.grpc,
+        auth: () => system().token({ subject: 'service:e2e', permissions: ['customers.emails.read_codes'] }),
+      });
+      try {
+        const eventsOf = async (entity: Pick<Entity, 'domain'>, prefix: string) => {
+          const { events } = await logs.readers.get(entity.domain)!.readLog(0, { limit: 10_000 });
+          return events.filter(({ stream }) => stream.startsWith(prefix));
+        };
+        const requested = (await eventsOf(customer, customer.stream(customerId)))
+          .map((event) => customer.decode(event))
+          .find(({ $case }) => $case === 'emailVerificationRequested')!;
+        const { verificationId, code: sealed } = requested.value as { verificationId: string; code: string };
+        expect(sealed).toBe('[sealed]');
+        const { code } = await client.getEmailVerification({ customerId, verificationId });
+        const byCaller = client.getCustomer({ customerId, readMask: undefined });
+        await expect(byCaller).rejects.toMatchObject({ reason: 'PERMISSION_MISSING' });
+        // The mail is written to the process's log, since there is no mail server.
+        const id = notificationIdFor(verificationId, 'email_verification');
+        await until(
+          'the mail with the code',
+          async () => (await eventsOf(notification, notification.stream(id))).map(({ type }) => type.split('.')[2]),
+          (types) => types.includes('sent'),
+        );
+        expect(await whereIs(code)).toEqual([]);
+        const spelled = `${code.slice(0, 5)}-${code.slice(5)}`.toLowerCase();
+        const verified = await api().call('VerifyEmail', { customerId, code: spelled });
+        expect(verified.body).toMatchObject({ customerId, emailVerified: true });
+        const moved = await api().call('UpdateCustomer', { customerId, email: `other-${email}` });
+        expect(moved.body.emailVerified ?? false).toBe(false);
+      } finally {
+        client.close();
+        logs.close();
+      }
+    });
+
+    it('card numbers are refused wherever they are typed, and not repeated', async () => {
+      const card = '4111 1111 1111 1111';
+      const customerId = unique('eve');
+      const lines = [{ productId: 'any', quantity: '1' }];
+      const order = { orderId: unique('order'), customerId, country: 'UK', lines, paymentMethod: { cardToken: 'tok' } };
+      for (const [method, request, field] of [
+        [
+          'PlaceOrder',
+          { ...order, paymentMethod: { cardToken: card.replaceAll(' ', '') } },
+          'payment_method.card_token',
+        ],
+        ['PlaceOrder', { ...order, reference: `pay with ${card}` }, 'reference'],
+        ['PlaceOrder', { ...order, attributes: { note: card } }, 'attributes'],
+        ['RegisterCustomer', { customerId, displayName: card, email: '', country: '' }, 'display_name'],
+        ['Transfer', { walletId: 'a', toWalletId: 'b', amount: pounds(1), reference: card }, 'reference'],
+        ['CancelOrder', { orderId: 'any', reason: card }, 'reason'],
+      ] as const) {
+        const { status, body } = await api().send(method, request);
+        expect([method, status, body.reason]).toEqual([method, 400, 'INVALID_REQUEST']);
+        expect(body.violations).toContainEqual({ field, description: expect.stringContaining('card number') });
+        expect(JSON.stringify(body)).not.toContain('1111');
+      }
+      expect(await whereIs(card)).toEqual([]);
+    });
   });
 
   async function placeOrderOf(customerId: string, productId: string): Promise<{ reason?: string }> {

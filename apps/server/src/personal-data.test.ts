@@ -6,7 +6,7 @@ import { ConfigError, loadConfig } from '@caudal/config/config.ts';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { contexts } from './contexts.ts';
 import { keepsPersonalTexts } from './local-context.ts';
-import { openPersonalData, type PersonalDataValues } from './personal-data.ts';
+import { assertKeysKnown, openPersonalData, type PersonalDataValues } from './personal-data.ts';
 import { settings } from './settings/settings.ts';
 
 const { CAUDAL_PERSONAL_DATA_KEYS, CAUDAL_ALLOW_UNSEALED_PERSONAL_DATA } = settings;
@@ -62,6 +62,27 @@ describe('CAUDAL_PERSONAL_DATA_KEYS', () => {
     } catch (error) {
       expect((error as Error).message).not.toContain(secret);
     }
+  });
+});
+
+describe('a wrapping key that is in use', () => {
+  const start = async (keys: string | undefined, roles: string[], used: string[]) => {
+    const values = valuesOf(
+      keys ? { CAUDAL_PERSONAL_DATA_KEYS: keys } : { CAUDAL_ALLOW_UNSEALED_PERSONAL_DATA: 'true' },
+    );
+    const database = { query: async <R>() => used.map((wrapped_by) => ({ wrapped_by })) as R[] };
+    const personalData = await openPersonalData(values, undefined);
+    const settingsOf = { CAUDAL_ROLES: roles, CAUDAL_CONTEXTS: ['customers'] } as never;
+    return assertKeysKnown(settingsOf, [{ context: { name: 'customers' }, database, personalData }]);
+  };
+
+  test('must be known to a process that reads or writes personal data', async () => {
+    const [old, current] = [`2026:${key()}`, `2027:${key()}`];
+    await start(`${current},${old}`, ['command'], ['2026', '2027']);
+    await start(current, ['command'], []);
+    await expect(start(current, ['command'], ['2026', '2027'])).rejects.toThrow('lacks the key "2026"');
+    await expect(start(undefined, ['query'], ['2026'])).rejects.toThrow(ConfigError);
+    await start(undefined, ['relay', 'projector'], ['2026']);
   });
 });
 
