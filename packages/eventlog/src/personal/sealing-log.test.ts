@@ -4,6 +4,7 @@ import { customer, type EventOf } from '@caudal/contract/entities.ts';
 import { Customer } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
 import { personalEvents } from '@caudal/contract/personal.ts';
 import { giftBytes, giftContract, giftOf } from '@caudal/contract/testing/gifts.ts';
+import { unavailable } from '@caudal/kernel/errors.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { newEvent } from '../codec.ts';
@@ -113,6 +114,45 @@ describeWith(['postgres'], 'personal data in a log', () => {
       log.append({ stream, expected: 1, events: [updated({ displayName: 'Eve' })] }),
     ]);
     expect(again.map(({ kind }) => kind)).toEqual(['appended', 'appended']);
+  });
+
+  test('lands neither if its key can not be read, nor what was decided on it; a later try does', async () => {
+    const { keys } = open();
+    let isAway = true;
+    const log = sealingLog(fresh.log, {
+      keys: {
+        ...keys,
+        async load(ids, options) {
+          if (isAway) throw unavailable('PostgreSQL');
+          return keys.load(ids, options);
+        },
+      },
+      openFormer: () => undefined,
+      writePlain: false,
+    });
+    const both = () => [
+      log.append({ stream, expected: 0, events: [updated()] }),
+      log.append({ stream, expected: 1, events: [eventOf({ $case: 'erased', value: { customerId: person } })] }),
+    ];
+    const [failed, behind] = await Promise.allSettled(both());
+    expect(failed).toMatchObject({ status: 'rejected', reason: { code: 'UNAVAILABLE' } });
+    expect(behind).toMatchObject({ value: { kind: 'conflict', missing: [] } });
+    isAway = false;
+    await Promise.all(both());
+    expect((await Promise.all(both())).map(({ kind }) => kind)).toEqual(['appended', 'appended']);
+  });
+
+  test('that is refused takes what was decided on it in the same turn with it', async () => {
+    await add(open().log, 0, updated());
+    const { log } = open({ wrapping: localWrapping([second]) });
+    await read(log);
+    const [refused, behind] = await Promise.allSettled([
+      log.append({ stream, expected: 1, events: [updated()] }),
+      log.append({ stream, expected: 2, events: [eventOf({ $case: 'erased', value: { customerId: person } })] }),
+    ]);
+    expect(refused).toMatchObject({ status: 'rejected', reason: { reason: 'PERSONAL_DATA_SEALED' } });
+    expect(behind).toMatchObject({ value: { kind: 'conflict', missing: [] } });
+    expect(await read(fresh.log)).toHaveLength(1);
   });
 
   test('has one key a person, whoever makes it first', async () => {
