@@ -18,6 +18,7 @@ const values = [
   'settings.CAUDAL_CORS_ORIGINS=https://shop.example',
   'secrets.DATABASE_URL.existingSecret=any',
   'secrets.CAUDAL_JWKS.existingSecret=any',
+  'secrets.CAUDAL_PERSONAL_DATA_KEYS.existingSecret=any',
   'settings.PAYMENTS_GATEWAY=sandbox',
 ];
 const listeners = { rest: { protocol: 'http', port: 8080 }, grpc: { protocol: 'grpc', port: 9090 } } as const;

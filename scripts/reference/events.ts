@@ -16,7 +16,7 @@ export function eventsPage(): string {
     '',
     "Every event that a log may hold, by entity. An event's type is also its routing key on RabbitMQ. The body of a message",
     "is the entity's union (say `caudal.orders.v1.OrderEvent`) in protobuf; [messages.md](../messages.md) has the headers.",
-    'Fields marked *personal* are encrypted in the log and in messages if keys for that are set: [personal-data.md](../personal-data.md).',
+    'Fields marked *personal* are sealed in the log and in messages, with a key of the person: [personal-data.md](../personal-data.md).',
     '',
     ...entities.flatMap(({ name }) => entitySection(name)),
   ].join('\n');

@@ -125,6 +125,12 @@ export const tables: Stored[] = [
     },
   },
   {
+    name: 'person_keys',
+    kind: 'one each',
+    bound:
+      "A row for each person with personal data in the context's log: [personal data](../personal-data.md). It stays, without the key, once the person is erased.",
+  },
+  {
     name: 'stream_owners',
     kind: 'rows end',
     bound:

@@ -59,7 +59,7 @@ export type Values = Record<string, unknown>;
 const secret = (name: string) => ({ existingSecret: 'caudal', key: name });
 export const secrets = (...names: string[]) => Object.fromEntries(names.map((name) => [name, secret(name)]));
 
-const keys = secrets('CAUDAL_JWKS', 'CAUDAL_SERVICE_KEY', 'PAYMENTS_GATEWAY_KEY');
+const keys = secrets('CAUDAL_JWKS', 'CAUDAL_SERVICE_KEY', 'CAUDAL_PERSONAL_DATA_KEYS', 'PAYMENTS_GATEWAY_KEY');
 /** The settings with the stores' URLs. */
 export const storeSettings = [
   'DATABASE_URL',
@@ -77,7 +77,12 @@ const database = { maxConnections: 2_000 };
 
 /** The minimum of values that each preset needs. */
 export const presets: Record<string, Values> = {
-  monolith: { preset: 'monolith', settings: gateway, secrets: secrets('DATABASE_URL', 'CAUDAL_JWKS'), database },
+  monolith: {
+    preset: 'monolith',
+    settings: gateway,
+    secrets: secrets('DATABASE_URL', 'CAUDAL_JWKS', 'CAUDAL_PERSONAL_DATA_KEYS'),
+    database,
+  },
   small: { preset: 'small', settings: gateway, secrets: { ...stores, ...keys }, database },
   production: { preset: 'production', settings: gateway, secrets: { ...stores, ...keys }, database },
 };

@@ -76,7 +76,7 @@ describeWithTools(['helm', 'kubeconform', 'schemas'], 'schemas', (tools) => {
       chart,
       '--strict',
       '--kube-version=1.36.0',
-      '--set=secrets.DATABASE_URL.existingSecret=a,settings.CAUDAL_AUTH=off,settings.CAUDAL_ALLOW_NO_AUTH=true,settings.PAYMENTS_GATEWAY=sandbox',
+      '--set=secrets.DATABASE_URL.existingSecret=a,settings.CAUDAL_AUTH=off,settings.CAUDAL_ALLOW_NO_AUTH=true,settings.PAYMENTS_GATEWAY=sandbox,settings.CAUDAL_ALLOW_UNSEALED_PERSONAL_DATA=true',
     ]);
     expect(stdout).toContain('0 chart(s) failed');
   });

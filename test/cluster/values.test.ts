@@ -49,6 +49,12 @@ const unfit: [string, string, Values, RegExp][] = [
   ],
   ['no keys', 'monolith', { secrets: { CAUDAL_JWKS: { existingSecret: '' } } }, /secrets\.CAUDAL_JWKS\.existingSecret/],
   [
+    'no key for personal data',
+    'monolith',
+    { secrets: { CAUDAL_PERSONAL_DATA_KEYS: { existingSecret: '' } } },
+    /secrets\.CAUDAL_PERSONAL_DATA_KEYS\.existingSecret.*CAUDAL_ALLOW_UNSEALED_PERSONAL_DATA=true/s,
+  ],
+  [
     'no key for calls between workloads',
     'small',
     { secrets: { CAUDAL_SERVICE_KEY: { existingSecret: '' } } },
@@ -175,7 +181,7 @@ describeWithTools(['helm'], 'values', ({ helm }) => {
         },
       },
       settings: { PAYMENTS_GATEWAY: 'sandbox', CAUDAL_AUTH: 'off', CAUDAL_ALLOW_NO_AUTH: true, CAUDAL_POOL_SIZE: 4 },
-      secrets: secrets('DATABASE_URL'),
+      secrets: secrets('DATABASE_URL', 'CAUDAL_PERSONAL_DATA_KEYS'),
       database: { maxConnections: 200 },
     });
     expect(text.match(/CAUDAL_POOL_SIZE, value: "\d+"/g)).toEqual(

@@ -1,5 +1,6 @@
 /** The whole system as `npm start` runs it: one process on an embedded PostgreSQL. */
 import { afterAll, beforeAll, describe, expect } from '@jest/globals';
+import { describeErasure } from './erasure-behaviour.ts';
 import { describeOrders } from './orders-behaviour.ts';
 import { describeReads } from './reads-behaviour.ts';
 import { describeReturns } from './returns-behaviour.ts';
@@ -18,6 +19,7 @@ afterAll(() => system?.stop(), 120_000);
 describe('one process on embedded PostgreSQL', () => {
   describeOrders(() => system);
   describeShipments(() => system);
+  describeErasure(() => system);
   describeReads(() => system);
   describeReturns(() => system);
 

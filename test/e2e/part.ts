@@ -39,6 +39,8 @@ export interface PartOptions {
 export const root = fileURLToPath(new URL('../..', import.meta.url));
 /** The file of the `caudal` command, from the root. */
 export const main = 'apps/cli/src/main.ts';
+/** What seals personal data in a database that several processes share. */
+export const testPersonalDataKeys = `test:${Buffer.alloc(32, 7).toString('base64')}`;
 const startMs = 60_000;
 const endMs = 30_000;
 
@@ -75,8 +77,7 @@ export function createPart({ name, env, ports, logFile }: PartOptions): Part {
           CAUDAL_GRPC_PORT: String(ports.grpc),
           // Without an embedded PostgreSQL, Caudal uses the sandbox only if that is set.
           ...(env.DATABASE_URL && !env.PAYMENTS_GATEWAY_URL && { PAYMENTS_GATEWAY: 'sandbox' }),
-          // The same goes for personal data in plain text.
-          ...(env.DATABASE_URL && { CAUDAL_ALLOW_UNSEALED_PERSONAL_DATA: 'true' }),
+          ...(env.DATABASE_URL && { CAUDAL_PERSONAL_DATA_KEYS: testPersonalDataKeys }),
           ...env,
         },
         stdio: ['ignore', log, log],

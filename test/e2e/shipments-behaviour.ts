@@ -31,7 +31,8 @@ export function describeShipments(system: () => System): void {
         const page = await logs.readers.get('notifications')!.readLog(position, { limit: 500 });
         if (page.events.length === 0) break;
         position = page.events.at(-1)!.position;
-        for (const { stream, ...event } of page.events) events.push({ stream, event: notification.decode(event) });
+        for (const { stream, ...event } of page.events)
+          if (stream.startsWith(notification.stream(''))) events.push({ stream, event: notification.decode(event) });
       }
       return events.flatMap(({ stream, event }) => {
         if (event.$case !== 'requested' || event.value.shipmentId !== shipmentId) return [];

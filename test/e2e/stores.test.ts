@@ -2,6 +2,7 @@
 
 import { describeWith } from '@caudal/testing/describe-with.ts';
 import { afterAll, beforeAll, expect } from '@jest/globals';
+import { describeErasure } from './erasure-behaviour.ts';
 import { describeOrders } from './orders-behaviour.ts';
 import { describeReads } from './reads-behaviour.ts';
 import { describeReturns } from './returns-behaviour.ts';
@@ -19,6 +20,7 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'one
 
   describeOrders(() => system);
   describeShipments(() => system);
+  describeErasure(() => system);
   describeReads(() => system);
   describeReturns(() => system);
 

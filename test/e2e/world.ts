@@ -37,6 +37,7 @@ export async function newCustomer(api: Api, balance = 10_000): Promise<string> {
   const customerId = unique('ada');
   const email = `${customerId}@example.com`;
   await api.call('RegisterCustomer', { customerId, displayName: 'Ada Lovelace', email, country: 'UK' });
+  await api.call('MarkEmailVerified', { customerId, email });
   let { token } = await api.call('CreateWallet', { walletId: customerId, customerId, currency: 'GBP' });
   if (balance > 0) {
     const deposit = { walletId: customerId, amount: pounds(balance), reference: 'first money' };

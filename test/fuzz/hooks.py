@@ -162,6 +162,8 @@ IN_WORDS_ONLY = [
     # Ids that would name other callers, or that paths lose.
     re.compile(r'must not begin with "(service|webhook|public):"'),
     re.compile(r'must not have the part "\."'),
+    # Luhn's formula, and the ranges of issuers.
+    re.compile(r"must not contain a card number"),
     # The same value in two places.
     re.compile(r"must be the same as in (If-Match|Idempotency-Key)"),
     # HTTP allows a list.

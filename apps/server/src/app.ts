@@ -20,7 +20,7 @@ import { connectionsOf } from './connections.ts';
 import { openForwarding, ownerOf } from './forwarding.ts';
 import type { Identity } from './identity.ts';
 import { type LocalContext, openContext } from './local-context.ts';
-import { usePersonalDataKeys } from './personal-data.ts';
+import { openPersonalData } from './personal-data.ts';
 import { contextsOf } from './schema.ts';
 import type { Role, RuntimeValues } from './settings/settings.ts';
 import { openStores, type Stores } from './stores.ts';
@@ -65,9 +65,10 @@ export interface OpenAppOptions {
 /** Opens stores, clients and contexts of the process. The end of the lifecycle closes them. */
 export async function openApp(options: OpenAppOptions): Promise<App> {
   const { values, databaseUrl, identity, lifecycle, holder, name } = options;
-  usePersonalDataKeys(values);
   const tls = await openTls(values);
   lifecycle.onStop('TLS files', () => tls.stop());
+  const embedded = values.DATABASE_URL === undefined;
+  const personalData = await openPersonalData(values, embedded ? values.CAUDAL_DATA_DIR : undefined);
   const stores = await openStores(values, name);
   lifecycle.onStop('stores', () => stores.stop());
   // The contexts' data beside the logs can be rebuilt from the logs.
@@ -78,12 +79,11 @@ export async function openApp(options: OpenAppOptions): Promise<App> {
     derived: true,
   });
   const lockConnections = openLockConnections(databaseUrl);
-  const embedded = values.DATABASE_URL === undefined;
   const self = ownerOf(values);
   const archive = await openArchiveOf(values);
   lifecycle.onStop('archive', async () => archive?.store.close());
   const locals = contextsOf(values).map((context) =>
-    openContext(context, { pool, lockConnections, archive, embedded, self }),
+    openContext(context, { pool, lockConnections, archive, personalData, embedded, self }),
   );
   lifecycle.onStop('contexts', async () => {
     await Promise.all(locals.map((local) => local.stop()));
@@ -135,8 +135,8 @@ export async function openApp(options: OpenAppOptions): Promise<App> {
         ]),
       ),
     members,
-    toolsOf: ({ context, aggregates }) => ({
-      aggregates,
+    toolsOf: ({ context, aggregates, sealed, openTexts }) => ({
+      ...{ aggregates, sealed, openTexts },
       clock: systemClock,
       ids: newId,
       settings: values as Tools<Settings>['settings'],

@@ -70,6 +70,8 @@ describeWith(['postgres'], 'every event of the contract, given to the sagas', ()
       ids: newId,
       settings: loadConfig(context.settings, { env: {} }),
       client: () => away as never,
+      openTexts: async (texts) => texts.map(({ text }) => text),
+      sealed: aggregates,
       database,
       signal: ended.signal,
       development: true,

@@ -18,6 +18,8 @@ const tools: Omit<QueryTools<Settings>, 'views' | 'search'> = {
   ids: () => 'id',
   settings: loadConfig(settings, { env: {} }) as Tools<Settings>['settings'],
   client: () => nothing,
+  openTexts: async (texts) => texts.map(({ text }) => text),
+  sealed: nothing,
 };
 
 /** The queries that the context sends to each projection, over all forms of requests. */

@@ -5,11 +5,14 @@ import type { Self } from '@caudal/aggregates/owner-rows.ts';
 import { openOwners } from '@caudal/aggregates/owners.ts';
 import type { Aggregates } from '@caudal/aggregates/types.ts';
 import type { Context } from '@caudal/context/context.ts';
+import { type PersonalText, protectionsOf } from '@caudal/contract/personal.ts';
 import type { Archive } from '@caudal/eventlog/archive/archive.ts';
 import { openEventLog } from '@caudal/eventlog/event-log.ts';
 import { migrations as logMigrations } from '@caudal/eventlog/migrations.ts';
+import { openPersonKeys } from '@caudal/eventlog/personal/person-keys.ts';
+import { eventOpener, sealingLog, textOpener } from '@caudal/eventlog/personal/sealing-log.ts';
 import type { LockConnections } from '@caudal/eventlog/stream-locks.ts';
-import type { EventLog, LogReader } from '@caudal/eventlog/types.ts';
+import type { EventLog, LogReader, RecordedEvent } from '@caudal/eventlog/types.ts';
 import { migrations as jobMigrations } from '@caudal/jobs/migrations.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import type { Running } from '@caudal/kernel/lifetime.ts';
@@ -23,16 +26,26 @@ import { migrations as checkpointMigrations } from '@caudal/postgres/migrations.
 import { openPipeline } from '@caudal/postgres/pipeline.ts';
 import type { Pool } from '@caudal/postgres/pool.ts';
 import { migrations as sagaMigrations } from '@caudal/sagas/migrations.ts';
+import type { PersonalData } from './personal-data.ts';
 
 export interface LocalContext extends Running {
   context: Context;
   database: Database;
+  /** Personal texts are sealed in it. */
   log: EventLog;
   /** The log for its readers: all of them in this process share one tail. */
   tail: LogReader;
   /** Where queues register with the log. */
   registry: FollowerRegistry;
+  /** Over the log, with personal texts as they are. */
   aggregates: Aggregates;
+  /** The same, with `[sealed]` in place of these. */
+  sealed: Pick<Aggregates, 'load'>;
+  personalData: PersonalData;
+  /** Events with their personal texts opened, as far as this process has the keys. */
+  openEvents(events: RecordedEvent[]): Promise<RecordedEvent[]>;
+  /** The same for texts of views. */
+  openTexts(texts: PersonalText[]): Promise<string[]>;
   /** Where old months of the log are, if the settings say so. */
   archive: Archive | undefined;
   /** For how long this process owns a stream of the context from now on; 0 if it does not. */
@@ -82,6 +95,7 @@ export interface OpenContextOptions {
   /** The process's connections for locks of contended streams. The caller closes them. */
   lockConnections: LockConnections;
   archive: Archive | undefined;
+  personalData: PersonalData;
   /** Whether all contexts share one process on a laptop. */
   embedded: boolean;
   /** This process as an owner of contended streams; undefined if others can't reach it. */
@@ -93,9 +107,20 @@ const EMBEDDED_CACHE = { cacheSize: 2_000, cacheBytes: 16 * 2 ** 20 };
 /** Long, since no other process appends: an idle system shall take next to no processor time. */
 const EMBEDDED_POLL_MS = 10_000;
 
+/** Whether events of the context have personal texts. Throws if a state with such texts could outlive an erasure. */
+export function keepsPersonalTexts({ deciders }: Pick<Context, 'deciders'>): boolean {
+  const personal = deciders.filter(({ entity }) => protectionsOf(entity.name).size > 0);
+  const wrong = personal.find(({ snapshot, forgetIdle, keepSealed }) => snapshot || !(forgetIdle || keepSealed));
+  if (wrong)
+    throw new Error(
+      `${wrong.entity.name} has personal fields: its decider needs forgetIdle or keepSealed, and no snapshot (docs/personal-data.md).`,
+    );
+  return personal.length > 0;
+}
+
 /** Opens a context over its schema, which must be up to date. Connects at first use. */
 export function openContext(context: Context, options: OpenContextOptions): LocalContext {
-  const { pool, lockConnections, archive, embedded, self } = options;
+  const { pool, lockConnections, archive, personalData, embedded, self } = options;
   const { url, applicationName } = pool.options;
   const announcedPollMs = embedded ? EMBEDDED_POLL_MS : undefined;
   const database = databaseOf(pool, context.name);
@@ -110,7 +135,20 @@ export function openContext(context: Context, options: OpenContextOptions): Loca
     archive,
   });
   const owners = self && openOwners({ database, ...self });
-  const aggregates = openAggregates({ log, clock: systemClock, ids: newId, owners, ...(embedded && EMBEDDED_CACHE) });
+  const keys = openPersonKeys({ database, wrapping: personalData.wrapping });
+  const sealing = { keys, ...personalData };
+  const cache = embedded ? EMBEDDED_CACHE : {};
+  const common = { clock: systemClock, ids: newId };
+  // Most contexts have nothing to seal.
+  const isPersonal = keepsPersonalTexts(context);
+  const aggregates = openAggregates({
+    log: isPersonal ? sealingLog(log, sealing) : log,
+    ...common,
+    owners,
+    ...cache,
+  });
+  // It reads only, and only what a query asks it for.
+  const sealed = openAggregates({ log, ...common, ...cache });
   return {
     context,
     database,
@@ -118,12 +156,17 @@ export function openContext(context: Context, options: OpenContextOptions): Loca
     tail: shareTail(log),
     registry: followerRegistry(database, context.name),
     aggregates,
+    sealed,
+    personalData,
+    openEvents: eventOpener(sealing),
+    openTexts: textOpener(sealing),
     archive,
     ownedMs: (stream) => owners?.ownedMs(stream) ?? 0,
     retire: async () => owners?.retire(),
     async stop() {
       await owners?.retire();
-      await aggregates.drain();
+      await Promise.all([aggregates.drain(), sealed.drain()]);
+      keys.stop();
       await log.stop();
       await Promise.all([appender.close(), database.close()]);
     },

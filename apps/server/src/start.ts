@@ -13,6 +13,7 @@ import { contexts } from './contexts.ts';
 import { awaitIdentity, credentialsOf } from './credentials.ts';
 import { migrateContexts } from './handlers/saga-starts.ts';
 import { type Identity, openIdentity } from './identity.ts';
+import { assertKeysKnown } from './personal-data.ts';
 import { addCommands } from './roles/command.ts';
 import { startJobs } from './roles/jobs.ts';
 import { startProjectors } from './roles/projector.ts';
@@ -82,6 +83,7 @@ export async function start(values: RuntimeValues, lifecycle = createLifecycle()
     const holder = values.DATABASE_URL ? newId() : 'embedded';
     const name = `caudal-${values.CAUDAL_ROLES.join('-')}`.slice(0, 60);
     const app = await openApp({ values, databaseUrl, identity, lifecycle, holder, name });
+    await assertKeysKnown(values, app.locals);
 
     if (app.has('command')) addCommands(app);
     if (app.has('query')) addQueries(app);

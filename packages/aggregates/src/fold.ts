@@ -42,9 +42,9 @@ function evolve(decider: AnyDecider, before: unknown, event: EventCase, at: Date
   return state;
 }
 
-function decode({ entity }: AnyDecider, recorded: RecordedEvent): EventCase {
+function decode({ entity, keepSealed }: AnyDecider, recorded: RecordedEvent): EventCase {
   try {
-    return entity.decode(recorded);
+    return entity.decode(recorded, { keepSealed });
   } catch (cause) {
     if (!(cause instanceof NewerEvent)) throw cause;
     const { stream, version, type } = recorded;
@@ -81,7 +81,10 @@ const noEvents: NewEvent[][] = [];
  * ids that it takes for absent are. What is looked up before a decision becomes such an append, too.
  */
 export function decide(unit: AnyUnit, on: DecidedOn[], { clock, ids }: { clock: Clock; ids: IdSource }): Decision {
-  const { commandId } = unit;
+  const { commandId, replyCodec } = unit;
+  const replyType = replyCodec.personalType;
+  // With the type also where no answer is stored: the log may know one of an earlier run.
+  const command = commandId && (replyType === undefined ? commandId : { ...commandId, replyType });
   const now = clock();
   const views: ClaimView[] = on.map(({ stream, before, known }, n) =>
     openClaimView(stream, unit.parts[n]!.decider, before, known, now),
@@ -97,15 +100,15 @@ export function decide(unit: AnyUnit, on: DecidedOn[], { clock, ids }: { clock: 
         }),
       );
       const encoded = events.map((some, n) => encodeEvents(unit, unit.parts[n]!.decider, some, now, ids));
-      const command = commandId && { ...commandId, reply: unit.replyCodec.encode(reply).finish() };
-      return { append: appendOf(on, views, parts, encoded, command), answer: { kind: 'reply', reply }, parts };
+      const stored = command && { ...command, reply: replyCodec.encode(reply).finish() };
+      return { append: appendOf(on, views, parts, encoded, stored), answer: { kind: 'reply', reply }, parts };
     }
     answer = { kind: 'look' };
   } catch (error) {
     answer = views.some(mustLook) ? { kind: 'look' } : { kind: 'refusal', error };
   }
   const parts = on.map(({ before }) => ({ before, after: before, recorded: nothingRecorded }));
-  return { append: appendOf(on, views, parts, noEvents, commandId), answer, parts };
+  return { append: appendOf(on, views, parts, noEvents, command), answer, parts };
 }
 
 const mustLook = (view: ClaimView) => view.mustLook();

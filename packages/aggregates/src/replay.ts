@@ -58,13 +58,13 @@ export async function replayStream<S, E extends EventCase>(options: {
   log: EventLog;
   decider: Decider<S, E>;
   stream: string;
-  see?(event: RecordedEvent): RecordedEvent;
+  see?(events: RecordedEvent[]): Promise<RecordedEvent[]>;
   onProgress?(version: number): void;
 }): Promise<Decided<S>> {
-  const { log, decider, stream, see = (event) => event, onProgress } = options;
+  const { log, decider, stream, see = async (events) => events, onProgress } = options;
   let state: State = { state: decider.initial, version: 0 };
   for await (const page of log.readStream(stream)) {
-    for (const event of page) state = apply(decider as unknown as AnyDecider, state, see(event));
+    for (const event of await see(page)) state = apply(decider as unknown as AnyDecider, state, event);
     onProgress?.(state.version);
   }
   return state as Decided<S>;

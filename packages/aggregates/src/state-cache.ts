@@ -38,6 +38,10 @@ export function openCache({ streams, bytes: maxBytes }: CacheBounds): Cache {
     const { stream, decider, durable } = entry;
     // A stream that does not exist must not take the place of one that does.
     if (!durable || durable.version === 0) return;
+    if (decider.forgetIdle?.(durable.state)) {
+      latest.delete(stream);
+      return;
+    }
     const wanted = smallBytes + (decider.bytes?.(durable.state) ?? 0) + formerBytes(durable.former);
     // A state that needs all the space belongs to the busiest stream. It counts as half, which leaves room for others.
     const bytes = Math.ceil(Math.min(wanted, maxBytes / 2));

@@ -1,5 +1,6 @@
 /** An aggregate is a stream, and the rules that decide which events may be added to it. */
 import type { Entity, EventCase } from '@caudal/contract/entity.ts';
+import type { ReplyCodec } from '@caudal/contract/personal.ts';
 import type { CommandId, Origin } from '@caudal/kernel/context.ts';
 import type { ExpiringMap } from '@caudal/kernel/expiring-map.ts';
 
@@ -27,6 +28,10 @@ export interface Decider<S, E extends EventCase, C = unknown> {
   };
   /** About how many bytes the state takes in memory, if it can grow large. The cache is bounded by it. */
   bytes?(state: S): number;
+  /** The state has personal texts: no process keeps it while nothing uses it, so that it does not outlive an erasure there. */
+  forgetIdle?(state: S): boolean;
+  /** Personal texts of events are not opened for the state: it has them as the log does, or in plain from its own process's decisions. */
+  keepSealed?: true;
 }
 
 /** Claims of a kind of stream: facts about ids that are kept in the log beside the stream, for some days. */
@@ -97,7 +102,7 @@ export interface Command<S, E extends EventCase, R, C = unknown> {
   /** The answer, from the state after the events. It is stored, so that a repeat of the command gets the same. */
   reply(after: After<S, C>): R;
   /** How the answer is stored. */
-  replyCodec: { encode(reply: R): { finish(): Uint8Array }; decode(data: Uint8Array): R };
+  replyCodec: ReplyCodec<R>;
   /** Without it the command can't be repeated safely. */
   commandId?: CommandId;
   origin: Origin;

@@ -4,6 +4,7 @@
  */
 import type { Aggregates, Decider } from '@caudal/aggregates/types.ts';
 import type { Settings, Values } from '@caudal/config/config.ts';
+import type { PersonalText } from '@caudal/contract/personal.ts';
 import type { LogReader } from '@caudal/eventlog/types.ts';
 import { checkJobs } from '@caudal/jobs/check-jobs.ts';
 import type { GuardedDatabase, Job } from '@caudal/jobs/types.ts';
@@ -24,6 +25,15 @@ export interface Tools<S extends Settings> {
   clock: Clock;
   ids: IdSource;
   settings: Values<S>;
+  /**
+   * Opens personal texts of views, and of states that keep them sealed, for answers. In their order; `[erased]` or `[sealed]` if there
+   * is no key.
+   */
+  openTexts(texts: PersonalText[]): Promise<string[]>;
+  /**
+   * The aggregates, with `[sealed]` in place of personal texts: for reads that show none. They need no keys, and keep idle states.
+   */
+  sealed: Pick<Aggregates, 'load'>;
   /** Another context's service: a call inside this process, or gRPC. */
   client<Definition extends object>(definition: Definition): Client<Definition>;
 }

@@ -67,6 +67,10 @@ export interface Contract {
   mustBeGiven(field: DescField): boolean;
   /** `(caudal.personal)` */
   isPersonal(field: DescField): boolean;
+  /** `(caudal.person)`: the field of the same message with the id of the person whose text it is; or empty. */
+  personOf(field: DescField): string;
+  /** `(caudal.numbers)`: its texts may look like card numbers. */
+  mayLookLikeCard(field: DescField): boolean;
   /** `(caudal.entity)`, or empty. */
   entityOf(message: DescMessage): string;
 }
@@ -105,6 +109,8 @@ export function load(bytes: Uint8Array): Contract {
   const rules = extension('buf.validate.field');
   const oneof = extension('buf.validate.oneof');
   const personal = extension('caudal.personal');
+  const person = extension('caudal.person');
+  const numbers = extension('caudal.numbers');
   const text = extension('caudal.text');
   const given = extension('caudal.given');
   const entity = extension('caudal.entity');
@@ -176,6 +182,8 @@ export function load(bytes: Uint8Array): Contract {
     textForm: (field) => textForms[hasOption(field, text) ? (getOption(field, text) as unknown as number) : 0]!,
     mustBeGiven: (field) => hasOption(field, given) && (getOption(field, given) as unknown as boolean),
     isPersonal: (field) => hasOption(field, personal) && (getOption(field, personal) as unknown as boolean),
+    personOf: (field) => (hasOption(field, person) ? (getOption(field, person) as unknown as string) : ''),
+    mayLookLikeCard: (field) => hasOption(field, numbers) && (getOption(field, numbers) as unknown as boolean),
     entityOf: (message) => (hasOption(message, entity) ? (getOption(message, entity) as unknown as string) : ''),
   };
 }

@@ -6,8 +6,8 @@ import { ProductEvent } from './gen/caudal/catalog/v1/events.ts';
 import { ApiKeyEvent, RevocationEvent } from './gen/caudal/credentials/v1/events.ts';
 import { CustomerEvent } from './gen/caudal/customers/v1/events.ts';
 import { StockEvent } from './gen/caudal/inventory/v1/events.ts';
-import { NotificationEvent } from './gen/caudal/notifications/v1/events.ts';
-import { FulfilmentEvent, OrderEvent } from './gen/caudal/orders/v1/events.ts';
+import { NotificationEvent, RecipientEvent } from './gen/caudal/notifications/v1/events.ts';
+import { ErasureEvent, FulfilmentEvent, OrderEvent } from './gen/caudal/orders/v1/events.ts';
 import { PaymentEvent, WalletEvent } from './gen/caudal/payments/v1/events.ts';
 import { ShipmentEvent } from './gen/caudal/shipping/v1/events.ts';
 
@@ -17,8 +17,10 @@ export const apiKey = entity('credentials.key', ApiKeyEvent);
 export const revocation = entity('credentials.revocation', RevocationEvent);
 export const stock = entity('inventory.stock', StockEvent);
 export const notification = entity('notifications.notification', NotificationEvent);
+export const recipient = entity('notifications.recipient', RecipientEvent);
 export const order = entity('orders.order', OrderEvent);
 export const fulfilment = entity('orders.fulfilment', FulfilmentEvent);
+export const ordersErasure = entity('orders.erasure', ErasureEvent);
 export const payment = entity('payments.payment', PaymentEvent);
 export const wallet = entity('payments.wallet', WalletEvent);
 export const shipment = entity('shipping.shipment', ShipmentEvent);
@@ -31,8 +33,10 @@ export const entities = [
   revocation,
   stock,
   notification,
+  recipient,
   order,
   fulfilment,
+  ordersErasure,
   payment,
   wallet,
   shipment,

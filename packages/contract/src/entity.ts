@@ -1,7 +1,7 @@
 /**
  * An entity's events as stored in the log. In the contract they are one message with a union (`StockEvent`), so that
  * `evolve` can switch over all of them. In the log they are bytes with a type, `inventory.stock.reserved.v1`. Personal
- * fields are sealed only in these bytes (personal.ts).
+ * fields are sealed in the log's bytes, not here: that needs the stream and the keys (personal.ts).
  */
 import type { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
 import { protectionsOf } from './personal.ts';
@@ -26,8 +26,11 @@ export interface Entity<E extends EventCase = EventCase> {
   /** The context whose log holds it. */
   readonly domain: string;
   encode(event: E): EncodedEvent;
-  /** Throws if the bytes are not an event of this entity. Throws NewerEvent if this version does not know the event. */
-  decode(event: EncodedEvent): E;
+  /**
+   * A sealed text becomes `[sealed]`; with `keepSealed` texts stay as the bytes have them, for views whose queries open them. Throws if the bytes are not
+   * an event of this entity. Throws NewerEvent if this version does not know the event.
+   */
+  decode(event: EncodedEvent, options?: { keepSealed?: boolean | undefined }): E;
   /** The same event in the current schema version; sealed texts stay sealed. Throws NewerEvent on a newer version. */
   upcast(event: EncodedEvent): EncodedEvent;
   /** The stream of the entity with this id: `inventory.stock/85123A`. */
@@ -87,14 +90,16 @@ export function entity<E extends EventCase>(
     encode(event) {
       const type = typeFor(event.$case);
       const protection = protectionFor(event.$case);
-      const written = protection ? { ...event, value: protection.seal(event.value) } : event;
-      return { type, schemaVersion: currentVersion(type), data: codec.encode({ event: written }).finish() };
+      const data = protection
+        ? protection.encode(event.value, (value) => codec.encode({ event: { ...event, value } }).finish())
+        : codec.encode({ event }).finish();
+      return { type, schemaVersion: currentVersion(type), data };
     },
-    decode(encoded) {
+    decode(encoded, { keepSealed = false } = {}) {
       const { event } = codec.decode(upcast(encoded).data);
       if (!event) throw new NewerEvent(`${encoded.type} is not an event of ${name} that this version knows`);
       const protection = protectionFor(event.$case);
-      return protection ? { ...event, value: protection.open(event.value) } : event;
+      return protection ? { ...event, value: protection.unescape(event.value, keepSealed) } : event;
     },
     upcast,
   };

@@ -9,13 +9,13 @@ import { unionOf } from './unions.ts';
 /** The text in place of a personal text. */
 const hidden = '***';
 
-/** The fields of an event, named as in the contract's JSON. Throws if the event can't be decoded. */
+/** The fields of an event, named as in the contract's JSON; sealed texts are `[sealed]`. Throws if the event can't be decoded. */
 export function eventJson(entity: Entity, event: EncodedEvent): JsonObject {
   const { union, message, $case } = read(entity, event);
   const json = toJson(union, message, { registry: contract().registry }) as JsonObject;
   const fields = json[$case] as JsonObject;
   // Fields with the default value are left out, so personal ones stay left out.
-  return Object.assign(fields, protectionsOf(entity.name).get($case)?.open(fields));
+  return Object.assign(fields, protectionsOf(entity.name).get($case)?.unescape(fields));
 }
 
 /**

@@ -5,6 +5,6 @@ export const reasons = {
   PERSONAL_DATA_SEALED: {
     code: 'FAILED_PRECONDITION',
     meaning:
-      'This process lacks the key of a personal text, so it can neither read the text nor write it back. Give the process the key.',
+      'This process lacks the key of a personal text, so it can neither read the text nor write it back. Give the process the key: CAUDAL_PERSONAL_DATA_KEYS.',
   },
 } satisfies Record<string, Reason>;

@@ -60,6 +60,8 @@ export interface Append extends StreamAppend {
      * had succeeded before.)
      */
     reply?: Uint8Array;
+    /** The type of the answer, if it has personal fields: `caudal.customers.v1.Customer`. */
+    replyType?: string;
   };
 }
 

@@ -68,11 +68,18 @@ class NameOnly implements ProjectedEvent {
 
 const unknown = new Error('only the name of the stream is known');
 
-/** Throws if the event can't be decoded. */
+/** Personal texts stay sealed: a query that shows them opens them (QueryTools.openTexts). Throws if the event can't be decoded. */
 export function projectedEvent<E extends EventCase>(entity: Entity<E>, recorded: RecordedEvent): ProjectedEvent<E> {
   const { stream, version, eventId } = recorded;
   const id = idOfStream(stream);
-  return { stream, id, version, eventId, at: occurredAt(recorded), event: entity.decode(recorded) };
+  return {
+    stream,
+    id,
+    version,
+    eventId,
+    at: occurredAt(recorded),
+    event: entity.decode(recorded, { keepSealed: true }),
+  };
 }
 
 /** The entities that a projection follows. */

@@ -9,8 +9,8 @@ export const customers = defineContext({
   settings: {},
   permissions: [],
   deciders: [customerDecider],
-  commands: ({ aggregates }) => [customerService({ aggregates })],
-  queries: ({ aggregates }) => [customerQueryService({ aggregates })],
+  commands: ({ aggregates, ids }) => [customerService({ aggregates, ids })],
+  queries: ({ aggregates, sealed }) => [customerQueryService({ aggregates, sealed })],
   projections: [],
   sagas: () => [],
 });

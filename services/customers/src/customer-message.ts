@@ -4,8 +4,9 @@ import type { Customer } from '@caudal/contract/gen/caudal/customers/v1/customer
 import type { CustomerState } from './domain/customer.ts';
 
 export function customerMessage(
-  { customerId, details, createTime, updateTime }: CustomerState,
+  { customerId, details, verification, eraseTime, createTime, updateTime }: CustomerState,
   version: number,
 ): Customer {
-  return { customerId, ...details, createTime, updateTime, etag: commandEtag(version) };
+  const emailVerified = verification.verified;
+  return { customerId, ...details, emailVerified, eraseTime, createTime, updateTime, etag: commandEtag(version) };
 }

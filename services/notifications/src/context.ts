@@ -8,10 +8,12 @@ import { PaymentQueryServiceService } from '@caudal/contract/gen/caudal/payments
 import { ShippingQueryServiceService } from '@caudal/contract/gen/caudal/shipping/v1/shipping.ts';
 import { createSagaHandler } from '@caudal/sagas/saga-handler.ts';
 import { notificationDecider } from './domain/notification.ts';
+import { recipientDecider } from './domain/recipient.ts';
 import { logMailer, smtpMailer } from './mailer.ts';
 import { orderMails } from './sagas/order-mails.ts';
 import { refundMails } from './sagas/refund-mails.ts';
 import { shipmentMails } from './sagas/shipment-mails.ts';
+import { verificationMails } from './sagas/verification-mails.ts';
 import { parseSender } from './sender.ts';
 
 export const notifications = defineContext({
@@ -31,29 +33,47 @@ export const notifications = defineContext({
       },
       parseSender,
     ),
+    NOTIFICATIONS_MAILS_PER_HOUR: setting.int({
+      description: 'The most mails that a customer gets within an hour. More wait, for a day at most.',
+      default: '60',
+      min: 1,
+      max: 1_000,
+    }),
+    NOTIFICATIONS_UNVERIFIED_ADDRESSES: setting.boolean({
+      description: 'Whether mails also go to addresses that were not verified, except about orders of nothing.',
+      default: 'false',
+    }),
   },
   permissions: [
     'customers.customers.read:any',
+    'customers.emails.read_codes',
     'orders.orders.read:any',
     'payments.payments.read:any',
     'shipping.shipments.read:any',
     ...logPermissions('orders', 'payments', 'shipping'),
   ],
-  deciders: [notificationDecider],
+  deciders: [notificationDecider, recipientDecider],
   commands: () => [],
   queries: () => [],
   projections: [],
-  sagas: ({ aggregates, client, database, clock, signal, settings }) => {
+  sagas: ({ aggregates, client, database, clock, signal, settings, development }) => {
     const orders = client(OrderQueryServiceService);
     const customers = client(CustomerQueryServiceService);
     const mailer = settings.NOTIFICATIONS_MAIL_URL
       ? smtpMailer({ url: settings.NOTIFICATIONS_MAIL_URL, from: settings.NOTIFICATIONS_MAIL_FROM })
-      : logMailer();
-    const mails = { orders, customers, mailer };
+      : logMailer({ development });
+    const post = {
+      mailer,
+      aggregates,
+      mailsPerHour: settings.NOTIFICATIONS_MAILS_PER_HOUR,
+      unverifiedAddresses: settings.NOTIFICATIONS_UNVERIFIED_ADDRESSES,
+    };
+    const mails = { orders, customers, ...post };
     const sagas = [
       orderMails(mails),
       shipmentMails({ ...mails, shipping: client(ShippingQueryServiceService) }),
       refundMails({ ...mails, payments: client(PaymentQueryServiceService) }),
+      verificationMails({ customers, ...post }),
     ];
     return sagas.map((saga) => createSagaHandler({ saga, aggregates, database, clock, signal }));
   },

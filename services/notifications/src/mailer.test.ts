@@ -147,12 +147,16 @@ test('a server that never answers: unavailable, within the time-out', async () =
   expect(performance.now() - begun).toBeLessThan(2_000);
 });
 
-test('in development the mail is written to the log, without the address', async () => {
-  const lines: unknown[] = [];
-  const mailer = logMailer((fields) => lines.push(fields));
-  const text = 'Hello,\n\nYours is anna@example.com, PX 536365.\n';
-  const chosen = ['536365', 'PX 536365', ''];
-  await expect(mailer.send({ ...mail, text, chosen })).resolves.toEqual({ kind: 'accepted' });
-  const shown = { subject: 'Your order *** is on its way', text: 'Hello,\n\nYours is ***, ***.\n' };
-  expect(lines).toEqual([{ mail_id: 'n-1', ...shown }]);
-});
+test.each([
+  [true, 'ABCDE'],
+  [false, '***'],
+])(
+  'without a server the mail is written to the log, without the address; in development (%s) with codes',
+  async (development, code) => {
+    const lines: unknown[] = [];
+    const mailer = logMailer({ development }, (fields) => lines.push(fields));
+    const text = 'Hello,\n\nYours is anna@example.com, with ABCDE.\n';
+    await expect(mailer.send({ ...mail, text, secret: 'ABCDE' })).resolves.toEqual({ kind: 'accepted' });
+    expect(lines).toEqual([{ mail_id: 'n-1', subject: mail.subject, text: `Hello,\n\nYours is ***, with ${code}.\n` }]);
+  },
+);

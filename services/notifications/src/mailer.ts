@@ -16,8 +16,8 @@ export interface Mail {
   to: string;
   subject: string;
   text: string;
-  /** Words in it that a person has chosen, such as a reference: the log does not show them. */
-  chosen?: readonly string[];
+  /** What of the text only the receiver may know. */
+  secret?: string;
 }
 
 /** 'rejected': the server refuses it finally. `reason` contains no personal data, unlike the server's own reply. */
@@ -105,13 +105,15 @@ export function smtpMailer({ url, from, timeoutMs = 30_000 }: SmtpOptions): Mail
   };
 }
 
-/** A mailer for development: writes the mail to the log, without the address and what a person has chosen. */
-export function logMailer(write: (fields: object, message: string) => void = log.info.bind(log)): Mailer {
+/** A mailer without a server: writes the mail to the log, without the address, and secrets only in development. */
+export function logMailer(
+  { development }: { development: boolean },
+  write: (fields: object, message: string) => void = log.info.bind(log),
+): Mailer {
   return {
-    async send({ id, to, subject, text, chosen = [] }) {
-      // The longest first: one may be a part of another.
-      const secrets = [to, ...chosen].filter((word) => word !== '').sort((one, other) => other.length - one.length);
-      const hide = (words: string) => secrets.reduce((shown, secret) => shown.replaceAll(secret, '***'), words);
+    async send({ id, to, subject, text, secret }) {
+      const hidden = [to, ...(secret && !development ? [secret] : [])];
+      const hide = (words: string) => hidden.reduce((shown, part) => shown.replaceAll(part, '***'), words);
       write({ mail_id: id, subject: hide(subject), text: hide(text) }, 'a mail (no mail server is configured)');
       return { kind: 'accepted' };
     },

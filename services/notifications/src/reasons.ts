@@ -4,6 +4,15 @@ import type { Reason } from '@caudal/kernel/reason.ts';
 export const reasons = {
   NOTIFICATION_NOT_FOUND: { code: 'NOT_FOUND', meaning: 'There is no such notification.' },
   NO_ADDRESS: { code: 'FAILED_PRECONDITION', meaning: 'The customer has no e-mail address.' },
+  EMAIL_NOT_VERIFIED: {
+    code: 'UNAVAILABLE',
+    meaning: "The customer's address was not verified yet. The mail waits for it, for 17 hours.",
+  },
+  MAILS_TOO_MANY: {
+    code: 'FAILED_PRECONDITION',
+    meaning:
+      'The customer has got NOTIFICATIONS_MAILS_PER_HOUR mails within an hour. The mail waits, for a day at most.',
+  },
   NOTHING_PAID_BACK: { code: 'FAILED_PRECONDITION', meaning: 'The refund is of no money.' },
   NUMBER_CORRECTED: {
     code: 'FAILED_PRECONDITION',

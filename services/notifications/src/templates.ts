@@ -1,6 +1,6 @@
 /**
- * The mails to customers: plain text, one template per event. They have nothing that a customer wrote, since the address
- * may be another person's: docs/callers.md, Mails.
+ * The mails to customers: plain text, one template per event. They have nothing that a customer wrote: docs/personal-data.md,
+ * Mails.
  */
 import { decimalsOf } from '@caudal/contract/currencies.ts';
 import type { Order, OrderLine, OrderPayment, OrderShipment } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
@@ -18,10 +18,7 @@ export type Template =
   | 'shipment_tracking_corrected';
 
 /** The order's data when the mail is written; views may be incomplete. */
-export type OrderFacts = Pick<
-  Order,
-  'orderId' | 'reference' | 'lines' | 'total' | 'payment' | 'shipment' | 'shipments' | 'reason'
->;
+export type OrderFacts = Pick<Order, 'orderId' | 'lines' | 'total' | 'payment' | 'shipment' | 'shipments' | 'reason'>;
 
 /** The shipment that a mail is about. */
 export type ShipmentFacts = Pick<Shipment, 'lines' | 'carrier' | 'trackingNumber'>;
@@ -149,7 +146,8 @@ const texts: Record<Template, (order: OrderFacts, what: string, reason: string, 
 interface Recipient {
   /** The message's id follows from it, so a mail that is sent twice is recognised as one. */
   notificationId: string;
-  customer: { email: string };
+  /** The address. */
+  to: string;
   order: OrderFacts;
 }
 
@@ -165,8 +163,8 @@ export interface ComposeInput extends Recipient {
 
 const noShipment: ShipmentFacts = { lines: [], carrier: '', trackingNumber: '' };
 
-/** Writes the mail about an order; undefined if the customer has no address. */
-export function compose({ template, reason, shipment = noShipment, ...to }: ComposeInput): Mail | undefined {
+/** Writes the mail about an order. */
+export function compose({ template, reason, shipment = noShipment, ...to }: ComposeInput): Mail {
   return mailOf(to, texts[template](to.order, named(to.order), reason ?? to.order.reason, shipment));
 }
 
@@ -179,8 +177,8 @@ export interface Refund {
   byWallet: boolean;
 }
 
-/** Writes the mail about a refund, whole or in part; undefined if the customer has no address. */
-export function composeRefund({ refund, ...to }: Recipient & { refund: Refund }): Mail | undefined {
+/** Writes the mail about a refund, whole or in part. */
+export function composeRefund({ refund, ...to }: Recipient & { refund: Refund }): Mail {
   const { amount, paid, byWallet } = refund;
   const what = named(to.order);
   const isPart = paid !== undefined && paid.currency === amount.currency && amount.minorUnits < paid.minorUnits;
@@ -192,27 +190,37 @@ export function composeRefund({ refund, ...to }: Recipient & { refund: Refund })
   });
 }
 
-/** Greets nobody by name: a name is what its owner wrote, and the address may be another's. */
-function mailOf({ notificationId, customer: { email }, order }: Recipient, { subject, body }: Text): Mail | undefined {
-  if (email === '') return undefined;
-  const tracking = shipmentsOf(order).map(({ trackingNumber }) => trackingNumber);
-  const chosen = [...new Set([order.reference, order.orderId, ...tracking])].filter((word) => word !== '');
-  return { id: notificationId, to: email, subject, text: `Hello,\n\n${body}`, chosen };
-}
-
-/** The order by its reference, else by its id, if that is a number or code and nothing that could be read or followed. */
-function named({ reference, orderId }: OrderFacts): string {
-  if (isCode(reference) && /\p{N}/u.test(reference)) return `order ${reference}`;
-  return isCode(orderId) ? `order ${orderId}` : 'order';
-}
-
-/** Letters and digits, with single signs between them. Not a host, of which mail programs make a link. */
-function isCode(text: string): boolean {
-  return (
-    text.length <= 40 &&
-    /^[#№]?[\p{L}\p{M}\p{N}]+(?:[./#_:-][\p{L}\p{M}\p{N}]+)*$/u.test(text) &&
-    !/\.[\p{L}\p{M}]{2}/u.test(text)
+/** Writes the mail that brings a code to an address. */
+export function composeVerification({
+  notificationId,
+  to,
+  code,
+}: {
+  notificationId: string;
+  to: string;
+  code: string;
+}): Mail {
+  const secret = `${code.slice(0, 5)}-${code.slice(5)}`;
+  const mail = mailOf(
+    { notificationId, to },
+    {
+      subject: 'Your code',
+      body:
+        `${secret} is the code that shows that this address is yours. It is good for an hour.\n\n` +
+        'If you have not asked for it, there is nothing to do: without the code no more mails come.\n',
+    },
   );
+  return { ...mail, secret };
+}
+
+/** Greets nobody by name: a name is what its owner wrote. */
+function mailOf({ notificationId, to }: Pick<Recipient, 'notificationId' | 'to'>, { subject, body }: Text): Mail {
+  return { id: notificationId, to, subject, text: `Hello,\n\n${body}` };
+}
+
+/** The order by its id, if that is a UUID or a number. A buyer may have made up the reference, and any other id. */
+function named({ orderId }: Pick<OrderFacts, 'orderId'>): string {
+  return /^(?:[0-9]{1,12}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/.test(orderId) ? `order ${orderId}` : 'order';
 }
 
 /** Whether this version has a template of this stored name. */

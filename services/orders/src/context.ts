@@ -10,6 +10,7 @@ import { PaymentServiceService } from '@caudal/contract/gen/caudal/payments/v1/p
 import { ShippingServiceService } from '@caudal/contract/gen/caudal/shipping/v1/shipping.ts';
 import { createSagaHandler } from '@caudal/sagas/saga-handler.ts';
 import { orderService } from './commands/order-service.ts';
+import { erasureDecider } from './domain/erasure.ts';
 import { fulfilmentDecider } from './domain/fulfilment.ts';
 import { orderDecider } from './domain/order.ts';
 import { pendingOldest } from './gauges/pending-oldest.ts';
@@ -17,6 +18,7 @@ import { orderDetails } from './projections/order-details.ts';
 import { salesByDay } from './projections/sales-by-day.ts';
 import { orderQueryService } from './queries/order-query-service.ts';
 import { salesQueryService } from './queries/sales-query-service.ts';
+import { erasures } from './sagas/erasures.ts';
 import { fulfilmentSaga } from './sagas/fulfilment.ts';
 
 export const orders = defineContext({
@@ -43,19 +45,20 @@ export const orders = defineContext({
     'shipping.shipments.create',
     ...logPermissions('payments', 'shipping'),
   ],
-  deciders: [orderDecider, fulfilmentDecider],
-  commands: ({ aggregates, client, clock, ids }) => [
+  deciders: [orderDecider, fulfilmentDecider, erasureDecider],
+  commands: ({ aggregates, client, clock, ids, openTexts }) => [
     orderService({
       aggregates,
       clock,
       ids,
+      openTexts,
       catalog: client(CatalogServiceService),
       customers: client(CustomerQueryServiceService),
       queries: client(OrderQueryServiceService),
     }),
   ],
-  queries: ({ views }) => [
-    orderQueryService({ views: views(orderDetails) }),
+  queries: ({ views, openTexts }) => [
+    orderQueryService({ views: views(orderDetails), openTexts }),
     salesQueryService({ views: views(salesByDay) }),
   ],
   projections: [
@@ -78,5 +81,6 @@ export const orders = defineContext({
       clock,
       signal,
     }),
+    createSagaHandler({ saga: erasures, aggregates, database, clock, signal }),
   ],
 });

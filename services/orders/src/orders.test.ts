@@ -9,6 +9,7 @@ import {
   OrderStatus,
   PlaceOrderRequest,
 } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
+import type { PersonalText } from '@caudal/contract/personal.ts';
 import { notFound } from '@caudal/kernel/errors.ts';
 import { derivedIdAt } from '@caudal/kernel/ids.ts';
 import type { Call, CallOptions } from '@caudal/rpc/types.ts';
@@ -51,6 +52,7 @@ function serve(sold = products) {
   const aggregates = openAggregates({ log, clock, ids: () => `event-${++id}` });
   const { handlers } = orderService({
     aggregates,
+    openTexts: async (texts) => texts.map(({ text }) => text),
     catalog: {
       async batchGetProducts({ productIds }, asked) {
         options.push(asked);
@@ -60,6 +62,7 @@ function serve(sold = products) {
     customers: {
       async getCustomer({ customerId }, asked) {
         options.push(asked);
+        if (customerId === 'erased') return { eraseTime: new Date() };
         if (customerId !== 'c1') throw notFound('customer', customerId);
         return {};
       },
@@ -204,7 +207,7 @@ describe('placing an order', () => {
     expect((await refusalOf(place({ ...request, expectedTotal: gbp(1n) }, testCall()))).reason).toBe('ORDER_EXISTS');
   });
 
-  test('refuses a product in two lines, and an unknown customer', async () => {
+  test('refuses a product in two lines, and an unknown or erased customer', async () => {
     const { place, log } = serve();
     const twice = [request.lines[0], request.lines[0]];
     expect(await refusalOf(place({ ...request, lines: twice }, testCall()))).toEqual({
@@ -214,6 +217,10 @@ describe('placing an order', () => {
     expect(await refusalOf(place({ ...request, customerId: 'nobody' }, testCall()))).toEqual({
       code: 'FAILED_PRECONDITION',
       reason: 'CUSTOMER_UNKNOWN',
+    });
+    expect(await refusalOf(place({ ...request, customerId: 'erased' }, testCall()))).toEqual({
+      code: 'FAILED_PRECONDITION',
+      reason: 'CUSTOMER_ERASED',
     });
     expect(log.events).toEqual([]);
   });
@@ -356,9 +363,14 @@ describe('order details', () => {
 });
 
 describe('reading orders', () => {
+  const asked: PersonalText[][] = [];
+  const openTexts = async (texts: PersonalText[]) => {
+    asked.push(texts);
+    return texts.map(({ text }) => `opened ${text}`);
+  };
   const views = { o1: Order.fromPartial({ orderId: 'o1', customerId: 'c1' }), o2: Order.fromPartial({}) };
   const read = (id: string, subject?: string) => {
-    const { handlers } = orderQueryService({ views: fixedViews(views) });
+    const { handlers } = orderQueryService({ views: fixedViews(views), openTexts });
     const call = handlers as unknown as Record<string, (request: unknown, call: Call) => Promise<Order>>;
     return call.getOrder!({ orderId: id, readMask: undefined }, testCall({ subject }));
   };
@@ -370,9 +382,28 @@ describe('reading orders', () => {
     expect(await refusalOf(read('o3'))).toEqual({ code: 'NOT_FOUND', reason: 'ORDER_NOT_FOUND' });
   });
 
+  test('opens the references, which views have as the events do, all of a page at once', async () => {
+    const reader = fixedViews({
+      a: Order.fromPartial({ orderId: 'a', customerId: 'c1', reference: 'sealed a' }),
+      b: Order.fromPartial({ orderId: 'b', customerId: 'c2' }),
+      c: Order.fromPartial({ orderId: 'c', customerId: 'c3', reference: 'sealed c' }),
+    });
+    const { handlers } = orderQueryService({ views: reader, openTexts });
+    const list = (handlers as unknown as Record<string, (request: unknown, call: Call) => Promise<{ orders: Order[] }>>)
+      .listOrders!;
+    asked.length = 0;
+    const { orders } = await list(ListOrdersRequest.fromPartial({}), testCall());
+    expect(orders.map(({ reference }) => reference).sort()).toEqual(['', 'opened sealed a', 'opened sealed c']);
+    expect(asked).toEqual([
+      expect.arrayContaining([{ person: 'c1', entity: 'orders.order', field: 'reference', text: 'sealed a' }]),
+    ]);
+    await read('o1', 'c1');
+    expect(asked).toHaveLength(1);
+  });
+
   test('a page has at most 100 orders, even if more are requested', async () => {
     const reader = fixedViews(views);
-    const { handlers } = orderQueryService({ views: reader });
+    const { handlers } = orderQueryService({ views: reader, openTexts });
     const list = (handlers as unknown as Record<string, (request: unknown, call: Call) => Promise<unknown>>)
       .listOrders!;
     for (const pageSize of [0, 7, 1000]) await list(ListOrdersRequest.fromPartial({ pageSize }), testCall());

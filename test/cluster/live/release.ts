@@ -1,4 +1,5 @@
 /** Caudal on the cluster: a namespace, a Secret, a release of the chart, on stores of this machine. */
+import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -74,6 +75,7 @@ export async function prepareRelease(): Promise<Release> {
     ...Object.fromEntries(storeSettings.map((setting) => [setting, through(proxies[setting]!, urlOf(setting))])),
     CAUDAL_JWKS: JSON.stringify({ keys: [key.publicKey] }),
     CAUDAL_SERVICE_KEY: JSON.stringify(key.privateKey),
+    CAUDAL_PERSONAL_DATA_KEYS: `first:${randomBytes(32).toString('base64')}`,
   };
   await apply(
     {

@@ -39,6 +39,7 @@ Example: caudal demo --concurrency 16`,
       const lifecycle = createLifecycle();
       await untilSignal(lifecycle, async (running) => {
         if (values.DATABASE_URL) {
+          refuseUnsealed(values);
           await migrateContexts(values.DATABASE_URL, contexts, values);
         }
         const ports = { CAUDAL_REST_PORT: 0, CAUDAL_GRPC_PORT: 0 };
@@ -51,6 +52,14 @@ Example: caudal demo --concurrency 16`,
         process.exitCode = reconciled ? 0 : 1;
       });
     });
+}
+
+/** A key for this run only would leave customers that nobody can read. */
+function refuseUnsealed(values: RuntimeValues): void {
+  if (values.CAUDAL_PERSONAL_DATA_KEYS || values.CAUDAL_ALLOW_UNSEALED_PERSONAL_DATA) return;
+  throw new UsageError(
+    "CAUDAL_PERSONAL_DATA_KEYS is not set, so personal data in DATABASE_URL can't be sealed: set it, or CAUDAL_ALLOW_UNSEALED_PERSONAL_DATA=true.",
+  );
 }
 
 /** The demo starts a system of its own, which needs the data directory for itself. */

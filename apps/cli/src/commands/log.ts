@@ -73,7 +73,8 @@ async function show(
   const { entity, local } = await findStream(system, stream);
   let left = limit;
   for await (const page of local.log.readStream(stream, from - 1)) {
-    for (const event of page.slice(0, left)) {
+    const events = page.slice(0, left);
+    for (const event of personal ? await local.openEvents(events) : events) {
       const shown = readable(entity, event, personal);
       if (json) sayJson(shown);
       else tell(shown);

@@ -50,7 +50,9 @@ async function replayOne(system: App, stream: string, { personal, json }: Option
   const findings = (await checkStream({ database, log, deciders, signal: system.lifecycle.ending }, stream)) ?? [];
   const decider = deciders.find((candidate) => candidate.entity.name === entity.name);
   const foldable = decider && !findings.some(({ kind }) => kind === 'stream');
-  const see = personal ? undefined : (event: RecordedEvent) => withoutPersonal(entity, event);
+  const see = personal
+    ? local.openEvents
+    : async (events: RecordedEvent[]) => events.map((event) => withoutPersonal(entity, event));
   const decided = foldable ? await replayStream({ log, decider, stream, see }) : undefined;
   if (json) {
     sayJson({ stream, version: decided?.version, state: decided?.state, findings });

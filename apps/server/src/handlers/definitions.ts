@@ -60,6 +60,8 @@ export async function sagaDefinitions(
     ids: nothing,
     settings: { ...values, ...placeholders } as Tools<Settings>['settings'],
     client: () => nothing,
+    openTexts: nothing,
+    sealed: nothing,
   };
   const handlers = await context.sagas({ ...tools, database: nothing, signal: ending.signal, development: false });
   // What they have made ready goes again.

@@ -3,6 +3,7 @@ import type { Settings } from '@caudal/config/config.ts';
 import type { ContextJob, JobTools } from '@caudal/context/context.ts';
 import { domainsOf } from '@caudal/contract/entity.ts';
 import { isUpgradeEnded, maintainLog } from '@caudal/eventlog/maintenance.ts';
+import { rewrapPersonKeys } from '@caudal/eventlog/personal/rewrap.ts';
 import { checkJobs } from '@caudal/jobs/check-jobs.ts';
 import { runJobs } from '@caudal/jobs/jobs.ts';
 import type { GuardedDatabase, JobRun } from '@caudal/jobs/types.ts';
@@ -36,7 +37,7 @@ export function startJobs(app: App): void {
 
 /** The jobs of a context: its own, and those of every context. Throws an Error if two have the same name. */
 export function jobsOf(app: App, local: LocalContext): ContextJob[] {
-  const { context, database: plain } = local;
+  const { context, database: plain, personalData } = local;
   const maintenance: ContextJob = {
     name: 'log-maintenance',
     description:
@@ -52,7 +53,17 @@ export function jobsOf(app: App, local: LocalContext): ContextJob[] {
     schedule: { everyMs: 3_600_000 },
     run: ({ database }, run) => endSagaCursors(app, local, database, run),
   };
-  const jobs = [maintenance, archiving(local, app.values), cursorEnds, ...(context.jobs ?? [])];
+  const personKeys: ContextJob = {
+    name: 'person-keys',
+    description: 'Wraps the keys of persons anew after CAUDAL_PERSONAL_DATA_KEYS has got another first key.',
+    schedule: { everyMs: 3_600_000 },
+    atStart: true,
+    async run({ database }, { signal }) {
+      const { wrapping } = personalData;
+      if (wrapping) await rewrapPersonKeys({ database, domain: context.name, wrapping, signal });
+    },
+  };
+  const jobs = [maintenance, archiving(local, app.values), cursorEnds, personKeys, ...(context.jobs ?? [])];
   checkJobs(context.name, jobs);
   return jobs;
 }

@@ -1,7 +1,7 @@
 /** The settings of a Caudal process. Each context adds its own (context.ts). */
 import type { Settings, Values } from '@caudal/config/config.ts';
 import { setting } from '@caudal/config/setting.ts';
-import { parsePersonalDataKeys } from '@caudal/eventlog/cipher.ts';
+import { parsePersonalDataKeys } from '@caudal/eventlog/personal/cipher.ts';
 import { parseTokenKeys } from '@caudal/kernel/sealed-token.ts';
 import { languages as searchLanguages } from '@caudal/projections/search/stems.ts';
 import { contexts } from '../contexts.ts';
@@ -352,7 +352,7 @@ export const runtimeSettings = {
   CAUDAL_PERSONAL_DATA_KEYS: setting.parsed(
     {
       description:
-        'Keys that encrypt personal data in the logs. The first one encrypts, all of them decrypt. Without keys personal data is written in plain text.',
+        'The keys that wrap the keys of persons, with which personal data is sealed in the logs. The first one wraps, all of them unwrap. An embedded system makes one; a real database needs one.',
       expects: 'ID:KEY,... where "openssl rand -base64 32" prints a KEY',
       secrecy: 'secret',
       optional: true,
@@ -370,8 +370,7 @@ export const runtimeSettings = {
     parseTokenKeys,
   ),
   CAUDAL_ALLOW_UNSEALED_PERSONAL_DATA: setting.boolean({
-    description:
-      'Whether a process may start on a real database without CAUDAL_PERSONAL_DATA_KEYS, and write personal data in plain text.',
+    description: 'Whether a process without CAUDAL_PERSONAL_DATA_KEYS may start, and writes personal data as it is.',
     default: 'false',
   }),
   CAUDAL_REFLECTION: setting.boolean({ description: 'Whether gRPC reflection answers.', default: 'false' }),

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { checkConfig } from '@caudal/config/config.ts';
 import { generateKey } from '@caudal/rpc/server/tokens.ts';
 import { beforeAll, describe, expect, test } from '@jest/globals';
@@ -11,8 +12,8 @@ beforeAll(async () => {
 });
 
 const DATABASE_URL = 'postgres://127.0.0.1/caudal';
-const CAUDAL_ALLOW_UNSEALED_PERSONAL_DATA = 'true';
-const real = { DATABASE_URL, CAUDAL_ALLOW_UNSEALED_PERSONAL_DATA };
+const sealing = { CAUDAL_PERSONAL_DATA_KEYS: `first:${randomBytes(32).toString('base64')}` };
+const real = { DATABASE_URL, ...sealing };
 /** The settings that are wrong. */
 const wrong = (env: Record<string, string>) =>
   checkConfig(settings, env, { checks: startChecks }).problems.map(({ name }) => name);
@@ -86,13 +87,20 @@ describe('before a process starts', () => {
     ])('%s', (_, env, expected) => {
       expect(wrong(env)).toEqual(expected);
     });
+  });
 
-    test('personal data in plain text on a real database, where a context has some', () => {
-      expect(wrong({ DATABASE_URL, ...keys })).toEqual(['CAUDAL_PERSONAL_DATA_KEYS']);
-      expect(wrong({ DATABASE_URL, ...keys, CAUDAL_PERSONAL_DATA_KEYS: `2026:${'A'.repeat(43)}=` })).toEqual([]);
-      expect(wrong({ DATABASE_URL, ...keys, CAUDAL_CONTEXTS: 'inventory' })).toEqual([]);
-      expect(wrong({})).toEqual([]);
-    });
+  test.each([
+    ['everything', {}, true],
+    ['customers alone', { CAUDAL_CONTEXTS: 'customers', CAUDAL_ROLES: 'command' }, true],
+    ['orders alone', { CAUDAL_CONTEXTS: 'orders', CAUDAL_ROLES: 'command' }, true],
+    ['stock alone', { CAUDAL_CONTEXTS: 'inventory', CAUDAL_ROLES: 'command' }, false],
+    ['relays and projectors', { CAUDAL_ROLES: 'relay,projector' }, false],
+    ['an embedded database', { DATABASE_URL: '' }, false],
+    ['unsealed data that is allowed', { CAUDAL_ALLOW_UNSEALED_PERSONAL_DATA: 'true' }, false],
+  ])('a key to seal personal data with: %s', (_, env, needsOne) => {
+    const wanted = needsOne ? ['CAUDAL_PERSONAL_DATA_KEYS'] : [];
+    expect(wrong({ DATABASE_URL, ...keys, ...env })).toEqual(wanted);
+    expect(wrong({ DATABASE_URL, ...keys, ...env, ...sealing })).toEqual([]);
   });
 
   test('two listeners must not share a port', () => {

@@ -1,6 +1,5 @@
 /** Checks between settings before a process starts. Commands that only read the stores do not need them. */
 import type { Check, Problem } from '@caudal/config/config.ts';
-import { entities } from '@caudal/contract/entities.ts';
 import { protectionsOf } from '@caudal/contract/personal.ts';
 import { contexts } from '../contexts.ts';
 import type { RuntimeValues, runtimeSettings } from './settings.ts';
@@ -139,25 +138,6 @@ const keysByHttp = (['CAUDAL_JWKS', 'CAUDAL_SERVICE_JWKS', 'CAUDAL_OIDC_ISSUER']
   }),
 );
 
-/** Whether the events of one of these contexts have personal fields. */
-const holdsPersonalData = (own: string[]) =>
-  entities.some(({ name, domain }) => own.includes(domain) && protectionsOf(name).size > 0);
-
-const sealedPersonalData: RuntimeCheck = {
-  of: ['CAUDAL_PERSONAL_DATA_KEYS', 'CAUDAL_ALLOW_UNSEALED_PERSONAL_DATA', 'DATABASE_URL', 'CAUDAL_CONTEXTS'],
-  problem: (values) =>
-    values.DATABASE_URL &&
-    !values.CAUDAL_PERSONAL_DATA_KEYS &&
-    !values.CAUDAL_ALLOW_UNSEALED_PERSONAL_DATA &&
-    holdsPersonalData(values.CAUDAL_CONTEXTS)
-      ? {
-          name: 'CAUDAL_PERSONAL_DATA_KEYS',
-          wrong: 'it is not set, so personal data would be written in plain text into a real database',
-          fix: 'Set it to ID:KEY ("openssl rand -base64 32" prints a KEY), or set CAUDAL_ALLOW_UNSEALED_PERSONAL_DATA=true if that is meant',
-        }
-      : undefined,
-};
-
 const portNames = ['CAUDAL_REST_PORT', 'CAUDAL_GRPC_PORT', 'CAUDAL_METRICS_PORT'] as const;
 
 const portsOfTheirOwn: RuntimeCheck = {
@@ -210,6 +190,42 @@ const tlsEverywhere: RuntimeCheck = {
   },
 };
 
+/** Only these roles read or write what is personal. */
+const rolesWithPersonalData = ['command', 'query', 'saga', 'jobs'];
+
+/** The contexts of a process whose personal data it reads or writes. */
+export function keepsPersonalData({
+  CAUDAL_ROLES: roles,
+  CAUDAL_CONTEXTS: own,
+}: Pick<Values, 'CAUDAL_ROLES' | 'CAUDAL_CONTEXTS'>): string[] {
+  if (!roles.some((role) => rolesWithPersonalData.includes(role))) return [];
+  const withPersonal = contexts.filter(({ deciders }) =>
+    deciders.some(({ entity }) => protectionsOf(entity.name).size > 0),
+  );
+  return withPersonal.flatMap(({ name }) => (own.includes(name) ? [name] : []));
+}
+
+const keyToSealWith: RuntimeCheck = {
+  of: [
+    'CAUDAL_PERSONAL_DATA_KEYS',
+    'CAUDAL_ALLOW_UNSEALED_PERSONAL_DATA',
+    'DATABASE_URL',
+    'CAUDAL_ROLES',
+    'CAUDAL_CONTEXTS',
+  ],
+  problem(values) {
+    if (values.CAUDAL_PERSONAL_DATA_KEYS || values.CAUDAL_ALLOW_UNSEALED_PERSONAL_DATA || !values.DATABASE_URL)
+      return undefined;
+    const own = keepsPersonalData(values);
+    if (own.length === 0) return undefined;
+    return {
+      name: 'CAUDAL_PERSONAL_DATA_KEYS',
+      wrong: `it is not set, but this process keeps personal data (${own.join(', ')})`,
+      fix: 'Set it to "<name>:<key>", where "openssl rand -base64 32" prints a key, in all processes alike; or set CAUDAL_ALLOW_UNSEALED_PERSONAL_DATA=true to write personal data as it is',
+    };
+  },
+};
+
 export const startChecks: RuntimeCheck[] = [
   keysToCheckWith,
   oneIssuer,
@@ -217,7 +233,7 @@ export const startChecks: RuntimeCheck[] = [
   keysOfServices,
   authentication,
   ...keysByHttp,
-  sealedPersonalData,
+  keyToSealWith,
   portsOfTheirOwn,
   archiveKeyWhole,
   tlsComplete,

@@ -114,7 +114,7 @@ const orders: ListedViews<Order> = {
   async page(views, paging) {
     const request = ListOrdersRequest.fromPartial({ ...paging, customerId: 'c' });
     const { orders: found, nextPageToken } = await answer<{ orders: Order[]; nextPageToken: string }>(
-      orderQueryService({ views }),
+      orderQueryService({ views, openTexts: async (texts) => texts.map(({ text }) => text) }),
       'listOrders',
       request,
     );

@@ -8,6 +8,7 @@
 import { type DescField, type DescMessage, ScalarType } from '@bufbuild/protobuf';
 import { contract } from '@caudal/contract/descriptors.ts';
 import { CaudalError, type FieldViolation } from '@caudal/kernel/errors.ts';
+import { hasCardNumber, isSearchedForCards } from './card-numbers.ts';
 import { type Fields, oneofPropertyOf, propertyOf } from './field-names.ts';
 import { type Rules, rulesOf } from './rules.ts';
 import { textRules } from './texts.ts';
@@ -168,11 +169,17 @@ function presentCheck(field: DescField): ValueCheck | undefined {
   if (field.fieldKind === 'map' && field.mapKind === 'message') {
     throw new Error(`${field} is a map of messages, which packages/rpc/src/schema/validation.ts does not support.`);
   }
-  if (checks.length < 2) return checks[0];
+  const card = cardCheck(field);
+  if (checks.length < 2 && !card) return checks[0];
   return (value, at, found) => {
+    const before = found.length;
     for (const check of checks) check(value, at, found);
+    if (found.length === before) card?.(value, at, found);
   };
 }
+
+/** The path may have a card number, too: the key of a map. So it names the field only. */
+const cardNumber = 'must not contain a card number; pay with the token of a payment gateway';
 
 /** For fields with texts. U+0000 could not even be stored: PostgreSQL has no place for it, and no view would show it. */
 function textCheck(field: DescField): ValueCheck | undefined {
@@ -182,6 +189,19 @@ function textCheck(field: DescField): ValueCheck | undefined {
     const advice = rule(text as never);
     if (advice) add(found, at, advice);
   };
+  return forTexts(field, one);
+}
+
+/** For texts that are not refused for another reason, such as their length. */
+function cardCheck(field: DescField): ValueCheck | undefined {
+  if (!isSearchedForCards(field)) return undefined;
+  return forTexts(field, (text, at, found) => {
+    if (hasCardNumber(text)) add(found, at, cardNumber);
+  });
+}
+
+/** The check of a field by that of its texts. */
+function forTexts(field: DescField, one: (text: string, at: Path, found: FieldViolation[]) => void): ValueCheck {
   if (field.fieldKind === 'scalar') return one;
   if (field.fieldKind === 'list') {
     return (items: string[], at, found) => {

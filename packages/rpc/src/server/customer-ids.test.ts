@@ -1,7 +1,11 @@
 /** Customers' ids as token issuers make them: through REST and gRPC to the handler, and to the owner's check. */
 import { customer } from '@caudal/contract/entities.ts';
 import { entityOfStream, idOfStream } from '@caudal/contract/entity.ts';
-import { Customer, CustomerQueryServiceService } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
+import {
+  Customer,
+  CustomerQueryServiceService,
+  EmailVerification,
+} from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
 import { OrderQueryServiceService } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import { customerIds } from '@caudal/testing/customer-ids.ts';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -15,6 +19,7 @@ let server: Awaited<ReturnType<typeof start>>;
 beforeAll(async () => {
   const handlers: Handlers<typeof CustomerQueryServiceService> = {
     getCustomer: async ({ customerId }) => Customer.fromPartial({ customerId }),
+    getEmailVerification: async () => EmailVerification.fromPartial({}),
   };
   server = await start({}, [...services(), service(CustomerQueryServiceService, handlers)]);
 });

@@ -8,6 +8,7 @@ import {
   type NotificationEvent,
   notificationDecider,
   notificationIdFor,
+  postpone,
   request,
 } from './notification.ts';
 
@@ -90,6 +91,25 @@ describe('a delayed mail', () => {
       dueAt: after(6),
     });
     expect(given(notificationDecider, [requested, delayed(2, 6), sent]).state.dueAt).toBeUndefined();
+  });
+});
+
+describe('a mail above the bound of its customer', () => {
+  const wait = (events: NotificationEvent[], minutes: number) =>
+    given(notificationDecider, events).when(
+      (state, context) => postpone(state, context, id, 'MAILS_TOO_MANY'),
+      after(minutes),
+    );
+  const postponed = (attempt: number, minutes: number): NotificationEvent => ({
+    $case: 'delayed',
+    value: { attempt, error: 'MAILS_TOO_MANY', dueTime: after(minutes) },
+  });
+
+  test('waits without an attempt, and is given up after a day', () => {
+    wait([requested], 0).gives([postponed(0, 10)]);
+    wait([requested, delayed(2, 6)], 6).gives([postponed(2, 16)]);
+    wait([requested, delayed(2, 6)], 5).gives(nothing);
+    wait([requested, sent], 0).gives(nothing);
   });
 });
 

@@ -18,6 +18,8 @@ export interface NotificationState {
   /** 'none': there was no request. */
   status: 'none' | 'requested' | 'delayed' | 'sent' | 'failed';
   request: NotificationRequested;
+  /** When it was requested. */
+  requestedAt: Date | undefined;
   /** Failed attempts so far. */
   attempts: number;
   /** The time of the next attempt, while it is requested or delayed. */
@@ -32,6 +34,7 @@ export const notificationDecider: Decider<NotificationState, NotificationEvent> 
   initial: {
     status: 'none',
     request: NotificationRequested.fromPartial({}),
+    requestedAt: undefined,
     attempts: 0,
     dueAt: undefined,
   },
@@ -39,7 +42,7 @@ export const notificationDecider: Decider<NotificationState, NotificationEvent> 
   evolve(state, event, at) {
     switch (event.$case) {
       case 'requested':
-        return { status: 'requested', request: event.value, attempts: 0, dueAt: at };
+        return { status: 'requested', request: event.value, requestedAt: at, attempts: 0, dueAt: at };
       case 'delayed':
         return { ...state, status: 'delayed', attempts: event.value.attempt, dueAt: event.value.dueTime };
       case 'sent':
@@ -108,4 +111,23 @@ export function delay(
   const pause = pausesInMinutes[state.attempts];
   if (pause === undefined) return [{ $case: 'failed', value: { reason: `GAVE_UP: ${error}` } }];
   return [{ $case: 'delayed', value: { attempt, error, dueTime: new Date(now.getTime() + pause * 60_000) } }];
+}
+
+/** How long a mail waits for its customer's bound, and how often it looks. */
+const postponedForMs = 24 * 3_600_000;
+const postponedMs = 10 * 60_000;
+
+/** The customer has got too many mails: this one waits, and that is no failed attempt; after a day it is given up. Refused: NOT_FOUND. */
+export function postpone(
+  state: NotificationState,
+  { now }: DecisionContext,
+  id: string,
+  error: string,
+): NotificationEvent[] {
+  mustExist(state, id);
+  if (!isOpen(state) || (state.dueAt && state.dueAt > now)) return [];
+  if (state.requestedAt && state.requestedAt.getTime() + postponedForMs <= now.getTime())
+    return [{ $case: 'failed', value: { reason: `GAVE_UP: ${error}` } }];
+  const dueTime = new Date(now.getTime() + postponedMs);
+  return [{ $case: 'delayed', value: { attempt: state.attempts, error, dueTime } }];
 }

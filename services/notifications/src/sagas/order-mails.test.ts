@@ -1,4 +1,5 @@
 import { openAggregates } from '@caudal/aggregates/aggregates.ts';
+import { noReply } from '@caudal/aggregates/no-reply.ts';
 import { order } from '@caudal/contract/entities.ts';
 import { Customer } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
 import { Order, OrderShipment } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
@@ -9,6 +10,7 @@ import { advance } from '@caudal/sagas/testing/advance.ts';
 import { memoryLog } from '@caudal/testing/memory-log.ts';
 import { describe, expect, test } from '@jest/globals';
 import { notificationDecider, notificationIdFor } from '../domain/notification.ts';
+import { countMail, recipientDecider } from '../domain/recipient.ts';
 import type { Mail, MailOutcome } from '../mailer.ts';
 import { orderMails } from './order-mails.ts';
 import type { MailDependencies } from './send-mail.ts';
@@ -17,7 +19,15 @@ const id = notificationIdFor('o1', 'order_confirmed');
 const confirmed = { $case: 'confirmed' as const, value: { customerId: 'c1' } };
 const shipped = { $case: 'shipped' as const, value: { customerId: 'c1', reservationId: 'o1.1' } };
 
-function world({ email = 'ann@example.com', event = confirmed as typeof confirmed | typeof shipped } = {}) {
+function world({
+  email = 'ann@example.com',
+  event = confirmed as typeof confirmed | typeof shipped,
+  emailVerified = true,
+  mailsPerHour = 60,
+  unverifiedAddresses = false,
+  total = undefined as Order['total'],
+} = {}) {
+  const customer: Partial<Customer> = { email, emailVerified };
   const id = notificationIdFor('o1', `order_${event.$case}`);
   let shipments: OrderShipment[] = [];
   let now = new Date('2026-01-01T00:00:00Z');
@@ -27,10 +37,10 @@ function world({ email = 'ann@example.com', event = confirmed as typeof confirme
   const aggregates = openAggregates({ log: memoryLog({ domain: 'notifications' }), clock, ids: newId });
   const saga = orderMails({
     orders: {
-      getOrder: async () => Order.fromPartial({ orderId: 'o1', reference: 'INV-1', shipments }),
+      getOrder: async () => Order.fromPartial({ orderId: 'o1', shipments, total }),
     } as unknown as MailDependencies['orders'],
     customers: {
-      getCustomer: async () => Customer.fromPartial({ customerId: 'c1', displayName: 'Ann', email }),
+      getCustomer: async () => Customer.fromPartial({ ...customer, customerId: 'c1', displayName: 'Ann' }),
     } as unknown as MailDependencies['customers'],
     mailer: {
       async send(mail) {
@@ -40,6 +50,7 @@ function world({ email = 'ann@example.com', event = confirmed as typeof confirme
       },
       async stop() {},
     },
+    ...{ aggregates, mailsPerHour, unverifiedAddresses },
   });
   const origin = { actor: 'test', causationId: '', correlationId: '', traceparent: '' };
   const observed = { stream: order.stream('o1'), id: 'o1', version: 2, at: now, event };
@@ -47,6 +58,8 @@ function world({ email = 'ann@example.com', event = confirmed as typeof confirme
   const options = { saga, aggregates, clock, signal: new AbortController().signal };
   return {
     mails,
+    customer,
+    aggregates,
     answer(next: () => MailOutcome) {
       answer = next;
     },
@@ -115,6 +128,77 @@ describe('mails about orders', () => {
     refused.answer(() => ({ kind: 'rejected', reason: 'SMTP_550' }));
     expect((await refused.observe()).dueAt).toBeUndefined();
     expect(await refused.state()).toMatchObject({ status: 'failed' });
+  });
+
+  test('wait for the address to be verified, for as long as for anything else', async () => {
+    const late = world({ emailVerified: false });
+    await late.observe();
+    expect(late.mails).toHaveLength(0);
+    late.customer.emailVerified = true;
+    late.pass(1);
+    await late.timer();
+    expect(late.mails).toHaveLength(1);
+    const never = world({ emailVerified: false });
+    await never.observe();
+    for (const minutes of [1, 5, 15, 60, 240, 720]) {
+      never.pass(minutes);
+      await never.timer();
+    }
+    expect([never.mails.length, (await never.state()).status]).toEqual([0, 'failed']);
+  });
+
+  test('go to unverified addresses where that is allowed, except about orders of nothing', async () => {
+    const allowed = { emailVerified: false, unverifiedAddresses: true };
+    const paid = world({ ...allowed, total: { minorUnits: 1n, currency: 'GBP' } });
+    await paid.observe();
+    expect(paid.mails).toHaveLength(1);
+    const free = world({ ...allowed, total: { minorUnits: 0n, currency: 'GBP' } });
+    await free.observe();
+    expect(free.mails).toHaveLength(0);
+  });
+
+  test('are not sent to a customer who was erased since, not even those that wait', async () => {
+    const { observe, timer, answer, pass, customer, mails, state } = world();
+    answer(() => {
+      throw unavailable('the mail server');
+    });
+    await observe();
+    answer(() => ({ kind: 'accepted' }));
+    Object.assign(customer, { email: '', eraseTime: new Date() });
+    pass(1);
+    expect((await timer()).dueAt).toBeUndefined();
+    expect([mails.length, (await state()).status]).toEqual([0, 'failed']);
+  });
+
+  test('wait for a process that has the key of the address', async () => {
+    const { observe, timer, pass, customer, mails } = world({ email: '[sealed]' });
+    await observe();
+    expect(mails).toHaveLength(0);
+    customer.email = 'ann@example.com';
+    pass(1);
+    await timer();
+    expect(mails).toHaveLength(1);
+  });
+
+  test('are no more than the bound of an hour, and those above it wait without an attempt', async () => {
+    const { observe, timer, pass, aggregates, mails, state } = world({ mailsPerHour: 2 });
+    for (const notificationId of ['a', 'b'])
+      await aggregates.execute({
+        decider: recipientDecider,
+        id: 'c1',
+        decide: (known, context) => countMail(known, context, { customerId: 'c1', notificationId, most: 2 }),
+        reply: () => undefined,
+        replyCodec: noReply,
+        origin: { actor: 'test', causationId: '', correlationId: '', traceparent: '' },
+      });
+    expect((await observe()).dueAt).toEqual(new Date('2026-01-01T00:10:00Z'));
+    expect(mails).toHaveLength(0);
+    pass(50);
+    await timer();
+    expect([mails.length, (await state()).attempts]).toEqual([0, 0]);
+    pass(10);
+    await timer();
+    expect([mails.length, (await state()).status]).toEqual([1, 'sent']);
   });
 
   test.each([

@@ -17,22 +17,20 @@ import {
   refundNotificationIdFor,
   request,
 } from '../domain/notification.ts';
-import type { Mailer } from '../mailer.ts';
 import { composeRefund } from '../templates.ts';
-import { send } from './send.ts';
+import { addressOf, type Post, send } from './send.ts';
 
-export interface RefundMailsDependencies {
+export interface RefundMailsDependencies extends Post {
   payments: Client<PaymentQueryServiceService>;
   orders: Client<OrderQueryServiceService>;
   customers: Client<CustomerQueryServiceService>;
-  mailer: Mailer;
 }
 
 export function refundMails({
   payments,
   orders,
   customers,
-  mailer,
+  ...post
 }: RefundMailsDependencies): Saga<NotificationState, NotificationEvent> {
   return {
     name: 'refund-mails',
@@ -50,7 +48,7 @@ export function refundMails({
     next: ({ dueAt }) => dueAt && { name: 'send', dueAt },
 
     run: (_step, state, context) =>
-      send(mailer, state, context, async () => {
+      send(post, state, context, async () => {
         const { customerId, paymentId, orderId, amount } = state.request;
         const { origin, signal } = context;
         const paid = await payments.getPaymentStatus({ paymentId, readMask: undefined }, { origin, signal });
@@ -65,7 +63,10 @@ export function refundMails({
           }),
         ]);
         const refund = { amount: back, paid: paid.amount, byWallet: paid.walletId !== '' };
-        return composeRefund({ notificationId: context.sagaId, customer, order: facts, refund }) ?? 'NO_ADDRESS';
+        const address = addressOf(customer, post, false);
+        if (typeof address === 'string') return address;
+        const mail = composeRefund({ notificationId: context.sagaId, ...address, order: facts, refund });
+        return { customerId: customer.customerId, mail };
       }),
   };
 }

@@ -6,14 +6,12 @@ import { unavailable } from '@caudal/kernel/errors.ts';
 import type { Client } from '@caudal/rpc/types.ts';
 import type { StepContext } from '@caudal/sagas/types.ts';
 import { isLastAttempt, type NotificationEvent, type NotificationState } from '../domain/notification.ts';
-import type { Mailer } from '../mailer.ts';
 import { compose, isTemplate, shipmentsLeft } from '../templates.ts';
-import { send } from './send.ts';
+import { addressOf, type Post, send } from './send.ts';
 
-export interface MailDependencies {
+export interface MailDependencies extends Post {
   orders: Client<OrderQueryServiceService>;
   customers: Client<CustomerQueryServiceService>;
-  mailer: Mailer;
 }
 
 /**
@@ -21,12 +19,12 @@ export interface MailDependencies {
  * tracking was corrected since, this mail is not sent, because the mail about the correction says the right one.
  */
 export function sendMail(
-  { orders, customers, mailer }: MailDependencies,
+  { orders, customers, ...post }: MailDependencies,
   state: NotificationState,
   context: StepContext,
   findShipment?: () => Promise<Shipment>,
 ): Promise<NotificationEvent[]> {
-  return send(mailer, state, context, async () => {
+  return send(post, state, context, async () => {
     const { customerId, orderId, template, reason, correction } = state.request;
     if (!isTemplate(template)) return 'TEMPLATE_UNKNOWN';
     const { origin, signal } = context;
@@ -35,11 +33,13 @@ export function sendMail(
       orders.getOrder({ orderId, readMask: undefined }, { origin, signal }),
       findShipment?.(),
     ]);
+    const address = addressOf(customer, post, order.total?.minorUnits === 0n);
+    if (typeof address === 'string') return address;
     // The view of the order is behind: the mail would say that all has left, and no number.
     if (template === 'order_shipped' && shipmentsLeft(order).length === 0 && !isLastAttempt(state))
       throw unavailable('what has left, in the view of the order,');
     if (shipment && shipment.corrections > correction) return 'NUMBER_CORRECTED';
-    const mail = compose({ notificationId: context.sagaId, template, customer, order, reason, shipment });
-    return mail ?? 'NO_ADDRESS';
+    const mail = compose({ notificationId: context.sagaId, template, ...address, order, reason, shipment });
+    return { customerId, mail };
   });
 }

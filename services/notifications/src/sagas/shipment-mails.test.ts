@@ -33,7 +33,10 @@ function world() {
   const aggregates = openAggregates({ log: memoryLog({ domain: 'notifications' }), clock, ids: newId });
   const saga = shipmentMails({
     orders: { getOrder: async () => Order.fromPartial({ orderId: 'o1' }) },
-    customers: { getCustomer: async () => Customer.fromPartial({ customerId: 'c1', email: 'ann@example.com' }) },
+    customers: {
+      getCustomer: async () =>
+        Customer.fromPartial({ customerId: 'c1', email: 'ann@example.com', emailVerified: true }),
+    },
     shipping: {
       async getShipment({ shipmentId }: { shipmentId: string }) {
         const { corrections } = state;
@@ -49,6 +52,7 @@ function world() {
       },
       async stop() {},
     },
+    ...{ aggregates, mailsPerHour: 60, unverifiedAddresses: false },
   } as unknown as ShipmentMailsDependencies);
   const origin = { actor: 'test', causationId: '', correlationId: '', traceparent: '' };
   const options = { saga, aggregates, clock, signal: new AbortController().signal };
@@ -77,7 +81,7 @@ describe('mails about shipments', () => {
     expect(mails).toEqual([]);
     await observe(dispatched(true));
     await observe(dispatched(true));
-    expect(mails).toMatchObject([{ subject: 'Another part of your order o1 is on its way' }]);
+    expect(mails).toMatchObject([{ subject: 'Another part of your order is on its way' }]);
     expect(mails[0]!.text).toContain('DHL: 7');
   });
 
@@ -100,7 +104,7 @@ describe('mails about shipments', () => {
     await observe(corrected(1));
     pass(1);
     await timer(dispatched(true));
-    expect(mails.map(({ subject }) => subject)).toEqual(['Corrected tracking of your order o1']);
+    expect(mails.map(({ subject }) => subject)).toEqual(['Corrected tracking of your order']);
     expect(await statusOf(dispatched(true))).toBe('failed');
   });
 

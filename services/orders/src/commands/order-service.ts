@@ -14,6 +14,7 @@ import {
   type PlaceOrderRequest,
 } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
 import type { Money } from '@caudal/contract/gen/caudal/type/v1/money.ts';
+import { personalCodec } from '@caudal/contract/personal.ts';
 import { CaudalError, type FieldViolation, invalidField, isCode, isTransient, refused } from '@caudal/kernel/errors.ts';
 import { derivedId, type IdSource, timeOfId } from '@caudal/kernel/ids.ts';
 import type { Clock } from '@caudal/kernel/time.ts';
@@ -22,6 +23,7 @@ import { assertNew, orderDecider, type PricedLine, place, requestCancel } from '
 import type { ExpectedPrices } from '../domain/price-guard.ts';
 import { assertNewReturn, requestReturn } from '../domain/returns.ts';
 import { orderMessage } from '../order-message.ts';
+import { type OpenTexts, withReferences } from '../references.ts';
 
 export interface OrderServiceDependencies {
   aggregates: Aggregates;
@@ -30,9 +32,21 @@ export interface OrderServiceDependencies {
   queries: Client<OrderQueryServiceService>;
   ids: IdSource;
   clock: Clock;
+  openTexts: OpenTexts;
 }
 
-export function orderService({ aggregates, catalog, customers, queries, ids, clock }: OrderServiceDependencies) {
+/** Answers are stored for repeats: the reference is sealed there as well. */
+const replyCodec = personalCodec('caudal.orders.v1.Order', Order);
+
+export function orderService({
+  aggregates,
+  catalog,
+  customers,
+  queries,
+  ids,
+  clock,
+  openTexts,
+}: OrderServiceDependencies) {
   return service(OrderServiceService, {
     async placeOrder(request, call) {
       const expected = expectedPrices(request);
@@ -40,7 +54,7 @@ export function orderService({ aggregates, catalog, customers, queries, ids, clo
       const orderId = request.orderId || ids();
       assertOfPresent(orderId, clock());
       const { customerId, country, paymentMethod, reference, attributes } = request;
-      return executeFor(call, aggregates, {
+      const answer = await executeFor(call, aggregates, {
         decider: orderDecider,
         id: orderId,
         decide(state) {
@@ -53,14 +67,15 @@ export function orderService({ aggregates, catalog, customers, queries, ids, clo
           return place(state, order, expected);
         },
         reply: ({ state, version }) => orderMessage(state, version),
-        replyCodec: Order,
+        replyCodec,
       });
+      return shown(answer);
     },
 
     async cancelOrder({ orderId, etag, reason }, call) {
       // What has become of payment and shipment is in the view. It is checked only here: a repeat gets the recorded answer.
       const viewed = tellsOfOthers(etag) ? await ownViewedEtag(orderId, call) : undefined;
-      return executeFor(call, aggregates, {
+      const answer = await executeFor(call, aggregates, {
         decider: orderDecider,
         id: orderId,
         authorize: call.authorize,
@@ -69,15 +84,16 @@ export function orderService({ aggregates, catalog, customers, queries, ids, clo
           return requestCancel(state, { orderId, reason });
         },
         reply: ({ state, version }) => orderMessage(state, version),
-        replyCodec: Order,
+        replyCodec,
       });
+      return shown(answer);
     },
 
     async returnOrder({ orderId, etag, returnId: chosen, lines, reason, refund }, call) {
       assertDistinctProducts(lines);
       const returnId = chosen || (call.commandId ? derivedId(call.commandId.key, 'return') : ids());
       const viewed = tellsOfOthers(etag) ? await viewedEtag(orderId, call) : undefined;
-      return executeFor(call, aggregates, {
+      const answer = await executeFor(call, aggregates, {
         decider: orderDecider,
         id: orderId,
         decide(state, { version }) {
@@ -87,8 +103,9 @@ export function orderService({ aggregates, catalog, customers, queries, ids, clo
           return requestReturn(state, { orderId, returnId, lines, reason, refund });
         },
         reply: ({ state, version }) => orderMessage(state, version),
-        replyCodec: Order,
+        replyCodec,
       });
+      return shown(answer);
     },
   });
 
@@ -142,12 +159,27 @@ export function orderService({ aggregates, catalog, customers, queries, ids, clo
   }
 
   async function knownCustomer(customerId: string, call: Call): Promise<void> {
-    await customers.getCustomer({ customerId, readMask: undefined }, onBehalfOf(call)).catch((error) => {
-      if (!isCode(error, 'NOT_FOUND')) throw error;
-      throw refused('CUSTOMER_UNKNOWN', `There is no customer "${customerId}".`, {
-        violations: [{ field: 'customer_id', description: 'is not registered: register the customer first' }],
+    // Nothing personal is asked for, so that no key is needed.
+    const known = await customers
+      .getCustomer({ customerId, readMask: ['customer_id', 'erase_time'] }, onBehalfOf(call))
+      .catch((error) => {
+        // A process of version 0.2 does not know the field.
+        if (!isCode(error, 'INVALID_ARGUMENT')) throw error;
+        return customers.getCustomer({ customerId, readMask: undefined }, onBehalfOf(call));
+      })
+      .catch((error) => {
+        if (!isCode(error, 'NOT_FOUND')) throw error;
+        throw refused('CUSTOMER_UNKNOWN', `There is no customer "${customerId}".`, {
+          violations: [{ field: 'customer_id', description: 'is not registered: register the customer first' }],
+        });
       });
-    });
+    if (known.eraseTime)
+      throw refused('CUSTOMER_ERASED', `The customer "${customerId}" was erased, and can't order any more.`);
+  }
+
+  async function shown(answer: Order): Promise<Order> {
+    const [opened] = await withReferences([answer], openTexts);
+    return opened!;
   }
 }
 

@@ -27,6 +27,8 @@ export interface OrderState extends Returnable {
 
 export const orderDecider: Decider<OrderState, OrderEvent> = {
   entity: order,
+  // The reference stays sealed in the state: no decision needs it, and the answers that show it open it.
+  keepSealed: true,
   initial: {
     placed: undefined,
     status: 'pending',

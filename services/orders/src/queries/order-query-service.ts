@@ -15,6 +15,7 @@ import { notFound } from '@caudal/kernel/errors.ts';
 import type { Condition, StoredView } from '@caudal/projections/types.ts';
 import { service } from '@caudal/rpc/types.ts';
 import { withShipments } from '../projections/order-shipments.ts';
+import { type OpenTexts, withReferences } from '../references.ts';
 import { summarizeOrders } from './summarize-orders.ts';
 
 const ordersBy: ListOrders = {
@@ -22,14 +23,17 @@ const ordersBy: ListOrders = {
   create_time: [{ key: 'create_time' }],
 };
 
-export function orderQueryService({ views }: { views: ViewReader<Order> }) {
+export function orderQueryService({ views, openTexts }: { views: ViewReader<Order>; openTexts: OpenTexts }) {
+  const messages = (stored: StoredView<Order>[]) => withReferences(stored.map(message), openTexts);
+
   return service(OrderQueryServiceService, {
     async getOrder({ orderId }, call) {
       const stored = await views.get(orderId, call);
       // An event of the payment or shipment may reach the view before the order's first event.
       if (!stored?.view.orderId) throw notFound('order', orderId);
       call.authorize(stored.view.customerId);
-      return message(stored);
+      const [found] = await messages([stored]);
+      return found!;
     },
 
     async listOrders(request, call) {
@@ -43,7 +47,7 @@ export function orderQueryService({ views }: { views: ViewReader<Order> }) {
         },
         call,
       );
-      return { orders: page.views.map(message), nextPageToken: page.nextPageToken };
+      return { orders: await messages(page.views), nextPageToken: page.nextPageToken };
     },
 
     summarizeOrders: (request, call) => summarizeOrders(views, request, call),

@@ -37,7 +37,8 @@ const request: SummarizeOrdersRequest = {
 type OrderViews = Parameters<typeof orderQueryService>[0]['views'];
 
 function serve(views: OrderViews) {
-  const api = orderQueryService({ views }).handlers as unknown as Handlers<OrderQueryServiceService>;
+  const api = orderQueryService({ views, openTexts: async (texts) => texts.map(({ text }) => text) })
+    .handlers as unknown as Handlers<OrderQueryServiceService>;
   return (change: Partial<SummarizeOrdersRequest>) => api.summarizeOrders({ ...request, ...change }, testCall());
 }
 

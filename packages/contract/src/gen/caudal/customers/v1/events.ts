@@ -6,6 +6,7 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import { Timestamp } from "../../../google/protobuf/timestamp.ts";
 
 export const protobufPackage = "caudal.customers.v1";
 
@@ -13,7 +14,14 @@ export const protobufFileName = "caudal/customers/v1/events.proto";
 
 /** The events of a customer. */
 export interface CustomerEvent {
-  event: { $case: "registered"; value: CustomerRegistered } | { $case: "updated"; value: CustomerUpdated } | undefined;
+  event:
+    | { $case: "registered"; value: CustomerRegistered }
+    | { $case: "updated"; value: CustomerUpdated }
+    | { $case: "erased"; value: CustomerErased }
+    | { $case: "emailVerificationRequested"; value: CustomerEmailVerificationRequested }
+    | { $case: "emailVerificationFailed"; value: CustomerEmailVerificationFailed }
+    | { $case: "emailVerified"; value: CustomerEmailVerified }
+    | undefined;
 }
 
 /** A customer was registered. */
@@ -31,6 +39,30 @@ export interface CustomerUpdated {
   country: string;
 }
 
+/** A customer was erased. The transaction of this event destroys the key of the customer's personal data. */
+export interface CustomerErased {
+  customerId: string;
+}
+
+/** A code was made for a mail to the customer's address, which shows that the address is the customer's. */
+export interface CustomerEmailVerificationRequested {
+  customerId: string;
+  verificationId: string;
+  email: string;
+  code: string;
+  expireTime: Date | undefined;
+}
+
+/** Another code was given. */
+export interface CustomerEmailVerificationFailed {
+  verificationId: string;
+}
+
+/** The customer's present address was verified. */
+export interface CustomerEmailVerified {
+  customerId: string;
+}
+
 function createBaseCustomerEvent(): CustomerEvent {
   return { event: undefined };
 }
@@ -43,6 +75,18 @@ export const CustomerEvent: MessageFns<CustomerEvent> = {
         break;
       case "updated":
         CustomerUpdated.encode(message.event.value, writer.uint32(18).fork()).join();
+        break;
+      case "erased":
+        CustomerErased.encode(message.event.value, writer.uint32(26).fork()).join();
+        break;
+      case "emailVerificationRequested":
+        CustomerEmailVerificationRequested.encode(message.event.value, writer.uint32(34).fork()).join();
+        break;
+      case "emailVerificationFailed":
+        CustomerEmailVerificationFailed.encode(message.event.value, writer.uint32(42).fork()).join();
+        break;
+      case "emailVerified":
+        CustomerEmailVerified.encode(message.event.value, writer.uint32(50).fork()).join();
         break;
     }
     return writer;
@@ -77,6 +121,44 @@ export const CustomerEvent: MessageFns<CustomerEvent> = {
             message.event = { $case: "updated", value: CustomerUpdated.decode(reader, reader.uint32()) };
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.event = { $case: "erased", value: CustomerErased.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.event = {
+              $case: "emailVerificationRequested",
+              value: CustomerEmailVerificationRequested.decode(reader, reader.uint32()),
+            };
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.event = {
+              $case: "emailVerificationFailed",
+              value: CustomerEmailVerificationFailed.decode(reader, reader.uint32()),
+            };
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.event = { $case: "emailVerified", value: CustomerEmailVerified.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -95,6 +177,32 @@ export const CustomerEvent: MessageFns<CustomerEvent> = {
         ? { $case: "registered", value: CustomerRegistered.fromJSON(object.registered) }
         : isSet(object.updated)
         ? { $case: "updated", value: CustomerUpdated.fromJSON(object.updated) }
+        : isSet(object.erased)
+        ? { $case: "erased", value: CustomerErased.fromJSON(object.erased) }
+        : isSet(object.emailVerificationRequested)
+        ? {
+          $case: "emailVerificationRequested",
+          value: CustomerEmailVerificationRequested.fromJSON(object.emailVerificationRequested),
+        }
+        : isSet(object.email_verification_requested)
+        ? {
+          $case: "emailVerificationRequested",
+          value: CustomerEmailVerificationRequested.fromJSON(object.email_verification_requested),
+        }
+        : isSet(object.emailVerificationFailed)
+        ? {
+          $case: "emailVerificationFailed",
+          value: CustomerEmailVerificationFailed.fromJSON(object.emailVerificationFailed),
+        }
+        : isSet(object.email_verification_failed)
+        ? {
+          $case: "emailVerificationFailed",
+          value: CustomerEmailVerificationFailed.fromJSON(object.email_verification_failed),
+        }
+        : isSet(object.emailVerified)
+        ? { $case: "emailVerified", value: CustomerEmailVerified.fromJSON(object.emailVerified) }
+        : isSet(object.email_verified)
+        ? { $case: "emailVerified", value: CustomerEmailVerified.fromJSON(object.email_verified) }
         : undefined,
     };
   },
@@ -105,6 +213,14 @@ export const CustomerEvent: MessageFns<CustomerEvent> = {
       obj.registered = CustomerRegistered.toJSON(message.event.value);
     } else if (message.event?.$case === "updated") {
       obj.updated = CustomerUpdated.toJSON(message.event.value);
+    } else if (message.event?.$case === "erased") {
+      obj.erased = CustomerErased.toJSON(message.event.value);
+    } else if (message.event?.$case === "emailVerificationRequested") {
+      obj.emailVerificationRequested = CustomerEmailVerificationRequested.toJSON(message.event.value);
+    } else if (message.event?.$case === "emailVerificationFailed") {
+      obj.emailVerificationFailed = CustomerEmailVerificationFailed.toJSON(message.event.value);
+    } else if (message.event?.$case === "emailVerified") {
+      obj.emailVerified = CustomerEmailVerified.toJSON(message.event.value);
     }
     return obj;
   },
@@ -124,6 +240,36 @@ export const CustomerEvent: MessageFns<CustomerEvent> = {
       case "updated": {
         if (object.event?.value !== undefined && object.event?.value !== null) {
           message.event = { $case: "updated", value: CustomerUpdated.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "erased": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "erased", value: CustomerErased.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "emailVerificationRequested": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = {
+            $case: "emailVerificationRequested",
+            value: CustomerEmailVerificationRequested.fromPartial(object.event.value),
+          };
+        }
+        break;
+      }
+      case "emailVerificationFailed": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = {
+            $case: "emailVerificationFailed",
+            value: CustomerEmailVerificationFailed.fromPartial(object.event.value),
+          };
+        }
+        break;
+      }
+      case "emailVerified": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "emailVerified", value: CustomerEmailVerified.fromPartial(object.event.value) };
         }
         break;
       }
@@ -362,6 +508,376 @@ export const CustomerUpdated: MessageFns<CustomerUpdated> = {
   },
 };
 
+function createBaseCustomerErased(): CustomerErased {
+  return { customerId: "" };
+}
+
+export const CustomerErased: MessageFns<CustomerErased> = {
+  encode(message: CustomerErased, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.customerId !== "") {
+      writer.uint32(10).string(message.customerId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CustomerErased {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCustomerErased();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.customerId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CustomerErased {
+    return {
+      customerId: isSet(object.customerId)
+        ? globalThis.String(object.customerId)
+        : isSet(object.customer_id)
+        ? globalThis.String(object.customer_id)
+        : "",
+    };
+  },
+
+  toJSON(message: CustomerErased): unknown {
+    const obj: any = {};
+    if (message.customerId !== "") {
+      obj.customerId = message.customerId;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<CustomerErased>, I>>(base?: I): CustomerErased {
+    return CustomerErased.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CustomerErased>, I>>(object: I): CustomerErased {
+    const message = createBaseCustomerErased();
+    message.customerId = object.customerId ?? "";
+    return message;
+  },
+};
+
+function createBaseCustomerEmailVerificationRequested(): CustomerEmailVerificationRequested {
+  return { customerId: "", verificationId: "", email: "", code: "", expireTime: undefined };
+}
+
+export const CustomerEmailVerificationRequested: MessageFns<CustomerEmailVerificationRequested> = {
+  encode(message: CustomerEmailVerificationRequested, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.customerId !== "") {
+      writer.uint32(10).string(message.customerId);
+    }
+    if (message.verificationId !== "") {
+      writer.uint32(18).string(message.verificationId);
+    }
+    if (message.email !== "") {
+      writer.uint32(26).string(message.email);
+    }
+    if (message.code !== "") {
+      writer.uint32(34).string(message.code);
+    }
+    if (message.expireTime !== undefined) {
+      Timestamp.encode(toTimestamp(message.expireTime), writer.uint32(42).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CustomerEmailVerificationRequested {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCustomerEmailVerificationRequested();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.customerId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.verificationId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.email = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.code = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.expireTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CustomerEmailVerificationRequested {
+    return {
+      customerId: isSet(object.customerId)
+        ? globalThis.String(object.customerId)
+        : isSet(object.customer_id)
+        ? globalThis.String(object.customer_id)
+        : "",
+      verificationId: isSet(object.verificationId)
+        ? globalThis.String(object.verificationId)
+        : isSet(object.verification_id)
+        ? globalThis.String(object.verification_id)
+        : "",
+      email: isSet(object.email) ? globalThis.String(object.email) : "",
+      code: isSet(object.code) ? globalThis.String(object.code) : "",
+      expireTime: isSet(object.expireTime)
+        ? fromJsonTimestamp(object.expireTime)
+        : isSet(object.expire_time)
+        ? fromJsonTimestamp(object.expire_time)
+        : undefined,
+    };
+  },
+
+  toJSON(message: CustomerEmailVerificationRequested): unknown {
+    const obj: any = {};
+    if (message.customerId !== "") {
+      obj.customerId = message.customerId;
+    }
+    if (message.verificationId !== "") {
+      obj.verificationId = message.verificationId;
+    }
+    if (message.email !== "") {
+      obj.email = message.email;
+    }
+    if (message.code !== "") {
+      obj.code = message.code;
+    }
+    if (message.expireTime !== undefined) {
+      obj.expireTime = message.expireTime.toISOString();
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<CustomerEmailVerificationRequested>, I>>(
+    base?: I,
+  ): CustomerEmailVerificationRequested {
+    return CustomerEmailVerificationRequested.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CustomerEmailVerificationRequested>, I>>(
+    object: I,
+  ): CustomerEmailVerificationRequested {
+    const message = createBaseCustomerEmailVerificationRequested();
+    message.customerId = object.customerId ?? "";
+    message.verificationId = object.verificationId ?? "";
+    message.email = object.email ?? "";
+    message.code = object.code ?? "";
+    message.expireTime = object.expireTime ?? undefined;
+    return message;
+  },
+};
+
+function createBaseCustomerEmailVerificationFailed(): CustomerEmailVerificationFailed {
+  return { verificationId: "" };
+}
+
+export const CustomerEmailVerificationFailed: MessageFns<CustomerEmailVerificationFailed> = {
+  encode(message: CustomerEmailVerificationFailed, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.verificationId !== "") {
+      writer.uint32(10).string(message.verificationId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CustomerEmailVerificationFailed {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCustomerEmailVerificationFailed();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.verificationId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CustomerEmailVerificationFailed {
+    return {
+      verificationId: isSet(object.verificationId)
+        ? globalThis.String(object.verificationId)
+        : isSet(object.verification_id)
+        ? globalThis.String(object.verification_id)
+        : "",
+    };
+  },
+
+  toJSON(message: CustomerEmailVerificationFailed): unknown {
+    const obj: any = {};
+    if (message.verificationId !== "") {
+      obj.verificationId = message.verificationId;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<CustomerEmailVerificationFailed>, I>>(base?: I): CustomerEmailVerificationFailed {
+    return CustomerEmailVerificationFailed.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CustomerEmailVerificationFailed>, I>>(
+    object: I,
+  ): CustomerEmailVerificationFailed {
+    const message = createBaseCustomerEmailVerificationFailed();
+    message.verificationId = object.verificationId ?? "";
+    return message;
+  },
+};
+
+function createBaseCustomerEmailVerified(): CustomerEmailVerified {
+  return { customerId: "" };
+}
+
+export const CustomerEmailVerified: MessageFns<CustomerEmailVerified> = {
+  encode(message: CustomerEmailVerified, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.customerId !== "") {
+      writer.uint32(10).string(message.customerId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CustomerEmailVerified {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCustomerEmailVerified();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.customerId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CustomerEmailVerified {
+    return {
+      customerId: isSet(object.customerId)
+        ? globalThis.String(object.customerId)
+        : isSet(object.customer_id)
+        ? globalThis.String(object.customer_id)
+        : "",
+    };
+  },
+
+  toJSON(message: CustomerEmailVerified): unknown {
+    const obj: any = {};
+    if (message.customerId !== "") {
+      obj.customerId = message.customerId;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<CustomerEmailVerified>, I>>(base?: I): CustomerEmailVerified {
+    return CustomerEmailVerified.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CustomerEmailVerified>, I>>(object: I): CustomerEmailVerified {
+    const message = createBaseCustomerEmailVerified();
+    message.customerId = object.customerId ?? "";
+    return message;
+  },
+};
+
 type Builtin = Date | Function | Uint8Array | string | number | boolean | bigint | undefined;
 
 export type DeepPartial<T> = T extends bigint ? string | number | bigint
@@ -374,6 +890,28 @@ export type DeepPartial<T> = T extends bigint ? string | number | bigint
 type KeysOfUnion<T> = T extends T ? keyof T : never;
 export type Exact<P, I extends P> = P extends Builtin ? P
   : P & { [K in keyof P]: Exact<P[K], I[K]> } & { [K in Exclude<keyof I, KeysOfUnion<P>>]: never };
+
+function toTimestamp(date: Date): Timestamp {
+  const seconds = BigInt(Math.trunc(date.getTime() / 1_000));
+  const nanos = (date.getTime() % 1_000) * 1_000_000;
+  return { seconds, nanos };
+}
+
+function fromTimestamp(t: Timestamp): Date {
+  let millis = (globalThis.Number(t.seconds.toString()) || 0) * 1_000;
+  millis += (t.nanos || 0) / 1_000_000;
+  return new globalThis.Date(millis);
+}
+
+function fromJsonTimestamp(o: any): Date {
+  if (o instanceof globalThis.Date) {
+    return o;
+  } else if (typeof o === "string") {
+    return new globalThis.Date(o);
+  } else {
+    return fromTimestamp(Timestamp.fromJSON(o));
+  }
+}
 
 function isSet(value: any): boolean {
   return value !== null && value !== undefined;

@@ -32,7 +32,7 @@ export interface NotificationRequested {
   customerId: string;
   /**
    * The text: "order_confirmed", "order_shipped", "order_delivered", "order_rejected", "order_cancelled",
-   * "shipment_dispatched", "shipment_tracking_corrected" or "payment_refunded".
+   * "shipment_dispatched", "shipment_tracking_corrected", "payment_refunded" or "email_verification".
    */
   template: string;
   orderId: string;
@@ -49,6 +49,8 @@ export interface NotificationRequested {
    */
   shipmentId: string;
   correction: number;
+  /** The verification whose code the mail brings. */
+  verificationId: string;
 }
 
 /** The mail server accepted the mail. */
@@ -65,6 +67,17 @@ export interface NotificationDelayed {
   attempt: number;
   error: string;
   dueTime: Date | undefined;
+}
+
+/** The events of a customer as a receiver of mails. */
+export interface RecipientEvent {
+  event: { $case: "mailCounted"; value: RecipientMailCounted } | undefined;
+}
+
+/** A mail to the customer was about to be sent. Mails are counted before, so that no crash exceeds the bound of an hour. */
+export interface RecipientMailCounted {
+  customerId: string;
+  notificationId: string;
 }
 
 function createBaseNotificationEvent(): NotificationEvent {
@@ -221,6 +234,7 @@ function createBaseNotificationRequested(): NotificationRequested {
     amount: undefined,
     shipmentId: "",
     correction: 0,
+    verificationId: "",
   };
 }
 
@@ -252,6 +266,9 @@ export const NotificationRequested: MessageFns<NotificationRequested> = {
     }
     if (message.correction !== 0) {
       writer.uint32(88).int32(message.correction);
+    }
+    if (message.verificationId !== "") {
+      writer.uint32(98).string(message.verificationId);
     }
     return writer;
   },
@@ -341,6 +358,14 @@ export const NotificationRequested: MessageFns<NotificationRequested> = {
             message.correction = reader.int32();
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.verificationId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -384,6 +409,11 @@ export const NotificationRequested: MessageFns<NotificationRequested> = {
         ? globalThis.String(object.shipment_id)
         : "",
       correction: isSet(object.correction) ? globalThis.Number(object.correction) : 0,
+      verificationId: isSet(object.verificationId)
+        ? globalThis.String(object.verificationId)
+        : isSet(object.verification_id)
+        ? globalThis.String(object.verification_id)
+        : "",
     };
   },
 
@@ -416,6 +446,9 @@ export const NotificationRequested: MessageFns<NotificationRequested> = {
     if (message.correction !== 0) {
       obj.correction = Math.round(message.correction);
     }
+    if (message.verificationId !== "") {
+      obj.verificationId = message.verificationId;
+    }
     return obj;
   },
 
@@ -435,6 +468,7 @@ export const NotificationRequested: MessageFns<NotificationRequested> = {
       : undefined;
     message.shipmentId = object.shipmentId ?? "";
     message.correction = object.correction ?? 0;
+    message.verificationId = object.verificationId ?? "";
     return message;
   },
 };
@@ -659,6 +693,181 @@ export const NotificationDelayed: MessageFns<NotificationDelayed> = {
     message.attempt = object.attempt ?? 0;
     message.error = object.error ?? "";
     message.dueTime = object.dueTime ?? undefined;
+    return message;
+  },
+};
+
+function createBaseRecipientEvent(): RecipientEvent {
+  return { event: undefined };
+}
+
+export const RecipientEvent: MessageFns<RecipientEvent> = {
+  encode(message: RecipientEvent, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.event?.$case) {
+      case "mailCounted":
+        RecipientMailCounted.encode(message.event.value, writer.uint32(10).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RecipientEvent {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRecipientEvent();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.event = { $case: "mailCounted", value: RecipientMailCounted.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RecipientEvent {
+    return {
+      event: isSet(object.mailCounted)
+        ? { $case: "mailCounted", value: RecipientMailCounted.fromJSON(object.mailCounted) }
+        : isSet(object.mail_counted)
+        ? { $case: "mailCounted", value: RecipientMailCounted.fromJSON(object.mail_counted) }
+        : undefined,
+    };
+  },
+
+  toJSON(message: RecipientEvent): unknown {
+    const obj: any = {};
+    if (message.event?.$case === "mailCounted") {
+      obj.mailCounted = RecipientMailCounted.toJSON(message.event.value);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<RecipientEvent>, I>>(base?: I): RecipientEvent {
+    return RecipientEvent.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<RecipientEvent>, I>>(object: I): RecipientEvent {
+    const message = createBaseRecipientEvent();
+    switch (object.event?.$case) {
+      case "mailCounted": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "mailCounted", value: RecipientMailCounted.fromPartial(object.event.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseRecipientMailCounted(): RecipientMailCounted {
+  return { customerId: "", notificationId: "" };
+}
+
+export const RecipientMailCounted: MessageFns<RecipientMailCounted> = {
+  encode(message: RecipientMailCounted, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.customerId !== "") {
+      writer.uint32(10).string(message.customerId);
+    }
+    if (message.notificationId !== "") {
+      writer.uint32(18).string(message.notificationId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RecipientMailCounted {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRecipientMailCounted();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.customerId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.notificationId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RecipientMailCounted {
+    return {
+      customerId: isSet(object.customerId)
+        ? globalThis.String(object.customerId)
+        : isSet(object.customer_id)
+        ? globalThis.String(object.customer_id)
+        : "",
+      notificationId: isSet(object.notificationId)
+        ? globalThis.String(object.notificationId)
+        : isSet(object.notification_id)
+        ? globalThis.String(object.notification_id)
+        : "",
+    };
+  },
+
+  toJSON(message: RecipientMailCounted): unknown {
+    const obj: any = {};
+    if (message.customerId !== "") {
+      obj.customerId = message.customerId;
+    }
+    if (message.notificationId !== "") {
+      obj.notificationId = message.notificationId;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<RecipientMailCounted>, I>>(base?: I): RecipientMailCounted {
+    return RecipientMailCounted.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<RecipientMailCounted>, I>>(object: I): RecipientMailCounted {
+    const message = createBaseRecipientMailCounted();
+    message.customerId = object.customerId ?? "";
+    message.notificationId = object.notificationId ?? "";
     return message;
   },
 };

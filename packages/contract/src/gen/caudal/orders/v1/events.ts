@@ -262,6 +262,16 @@ export interface FulfilmentReturnLed {
   returnId: string;
 }
 
+/** The events of a customer's erasure, as far as it concerns orders. */
+export interface ErasureEvent {
+  event: { $case: "erased"; value: OrdersCustomerErased } | undefined;
+}
+
+/** A customer was erased. The transaction of this event destroys the key of what the customer has written in orders. */
+export interface OrdersCustomerErased {
+  customerId: string;
+}
+
 function createBaseOrderEvent(): OrderEvent {
   return { event: undefined };
 }
@@ -4027,6 +4037,159 @@ export const FulfilmentReturnLed: MessageFns<FulfilmentReturnLed> = {
   fromPartial<I extends Exact<DeepPartial<FulfilmentReturnLed>, I>>(object: I): FulfilmentReturnLed {
     const message = createBaseFulfilmentReturnLed();
     message.returnId = object.returnId ?? "";
+    return message;
+  },
+};
+
+function createBaseErasureEvent(): ErasureEvent {
+  return { event: undefined };
+}
+
+export const ErasureEvent: MessageFns<ErasureEvent> = {
+  encode(message: ErasureEvent, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.event?.$case) {
+      case "erased":
+        OrdersCustomerErased.encode(message.event.value, writer.uint32(10).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ErasureEvent {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseErasureEvent();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.event = { $case: "erased", value: OrdersCustomerErased.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ErasureEvent {
+    return {
+      event: isSet(object.erased)
+        ? { $case: "erased", value: OrdersCustomerErased.fromJSON(object.erased) }
+        : undefined,
+    };
+  },
+
+  toJSON(message: ErasureEvent): unknown {
+    const obj: any = {};
+    if (message.event?.$case === "erased") {
+      obj.erased = OrdersCustomerErased.toJSON(message.event.value);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ErasureEvent>, I>>(base?: I): ErasureEvent {
+    return ErasureEvent.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ErasureEvent>, I>>(object: I): ErasureEvent {
+    const message = createBaseErasureEvent();
+    switch (object.event?.$case) {
+      case "erased": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "erased", value: OrdersCustomerErased.fromPartial(object.event.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseOrdersCustomerErased(): OrdersCustomerErased {
+  return { customerId: "" };
+}
+
+export const OrdersCustomerErased: MessageFns<OrdersCustomerErased> = {
+  encode(message: OrdersCustomerErased, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.customerId !== "") {
+      writer.uint32(10).string(message.customerId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OrdersCustomerErased {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOrdersCustomerErased();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.customerId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): OrdersCustomerErased {
+    return {
+      customerId: isSet(object.customerId)
+        ? globalThis.String(object.customerId)
+        : isSet(object.customer_id)
+        ? globalThis.String(object.customer_id)
+        : "",
+    };
+  },
+
+  toJSON(message: OrdersCustomerErased): unknown {
+    const obj: any = {};
+    if (message.customerId !== "") {
+      obj.customerId = message.customerId;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<OrdersCustomerErased>, I>>(base?: I): OrdersCustomerErased {
+    return OrdersCustomerErased.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<OrdersCustomerErased>, I>>(object: I): OrdersCustomerErased {
+    const message = createBaseOrdersCustomerErased();
+    message.customerId = object.customerId ?? "";
     return message;
   },
 };
