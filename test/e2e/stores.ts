@@ -3,10 +3,11 @@
 import { loadConfig } from '@caudal/config/config.ts';
 import { slotCount } from '@caudal/messaging/rabbitmq/slots.ts';
 import { partQueueName, queueName } from '@caudal/messaging/rabbitmq/topology.ts';
+import { migrateAudit } from '@caudal/server/audit/migrate-audit.ts';
 import { contexts } from '@caudal/server/contexts.ts';
 import { recordSagaStarts } from '@caudal/server/handlers/saga-starts.ts';
 import { migrateContext } from '@caudal/server/local-context.ts';
-import { settings } from '@caudal/server/settings/settings.ts';
+import { type RuntimeValues, settings } from '@caudal/server/settings/settings.ts';
 import { freshDatabase, serverUrl } from '@caudal/testing/servers.ts';
 import { connect } from 'amqplib';
 import { MongoClient } from 'mongodb';
@@ -33,8 +34,10 @@ export async function makeStores({ migrated = true } = {}): Promise<Stores> {
   const namespace = `e2e_${process.pid}_${Date.now().toString(36)}`;
   const prefix = `${namespace}.`;
   if (migrated) {
+    const values = loadConfig(settings, { env: {} }) as RuntimeValues;
     await Promise.all(contexts.map((context) => migrateContext(database.url, context)));
-    await recordSagaStarts(database.url, contexts, loadConfig(settings, { env: {} }));
+    await migrateAudit(database.url, values);
+    await recordSagaStarts(database.url, contexts, values);
   }
 
   /** Rows of each context's schema. */

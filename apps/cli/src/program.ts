@@ -3,6 +3,7 @@ import { ConfigError } from '@caudal/config/config.ts';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { version } from '@caudal/server/version.ts';
 import { Command, CommanderError } from 'commander';
+import { auditCommand } from './commands/audit.ts';
 import { buildCommand } from './commands/build.ts';
 import { configCommand } from './commands/config.ts';
 import { deadLettersCommand } from './commands/dead-letters.ts';
@@ -33,6 +34,7 @@ const program = new Command('caudal')
   .addCommand(viewsCommand())
   .addCommand(deadLettersCommand())
   .addCommand(jobsCommand())
+  .addCommand(auditCommand())
   .addCommand(importCommand())
   .addCommand(demoCommand())
   .addCommand(tokenCommand())

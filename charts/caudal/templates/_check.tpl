@@ -18,6 +18,9 @@ Rules between values that a schema can't express. A message names the value and 
 {{- if not $has.DATABASE_URL }}
   {{- $problems = append $problems "secrets.DATABASE_URL.existingSecret is not set: name a Secret whose key DATABASE_URL holds PostgreSQL's URL. kubectl create secret generic NAME --from-literal=DATABASE_URL=postgres://... makes one." }}
 {{- end }}
+{{- if hasKey $v.settings "CAUDAL_OWNER_DATABASE_URL" }}
+  {{- $problems = append $problems "settings.CAUDAL_OWNER_DATABASE_URL would be in every pod, so that every pod could change what was recorded: use secrets.CAUDAL_OWNER_DATABASE_URL." }}
+{{- end }}
 {{- if ne (get $v.settings "CAUDAL_AUTH") "off" }}
   {{- if not $has.CAUDAL_JWKS }}
     {{- $problems = append $problems "no token can be checked: set secrets.CAUDAL_JWKS.existingSecret, or settings.CAUDAL_JWKS to your issuer's URL (\"caudal keys\" makes a pair of keys), or settings.CAUDAL_AUTH=off in development." }}

@@ -32,6 +32,6 @@ Example: caudal build stock-dashboard`,
           if (!json) say(`${nameOf(of.definition.projection)}: ${built ? 'built' : 'exists already'}`);
         }
         if (json) sayJson({ views });
-      }),
+      }, { name: 'build', resource: names.join(' ') }),
     );
 }

@@ -51,7 +51,7 @@ Example: caudal rebuild order-details`,
           tell(nameOf(of.definition.projection), report, fed);
         }
         process.exitCode = report.failed.length > 0 ? 1 : 0;
-      }),
+      }, { name: 'rebuild', resource: view }),
     );
 }
 

@@ -39,7 +39,7 @@ Examples: caudal replay payments.wallet/wallet-17
         if (stream !== 'all' && options.context) throw new UsageError('--context can only be used with "all".');
         const right = await (stream === 'all' ? replayAll(system, options) : replayOne(system, stream, options));
         process.exitCode = right ? 0 : 1;
-      }),
+      }, options.personal ? { name: 'replay --personal', resource: stream } : undefined),
     );
 }
 
