@@ -31,7 +31,7 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'wha
   beforeAll(async () => {
     // Roles in processes of their own, so that sagas call other contexts over the network.
     const soon = { CAUDAL_RECONCILIATION_INTERVAL: '1s', CAUDAL_RECONCILIATION_MIN_AGE: '1s' };
-    system = await startSystem({ form: 'processes', env: () => soon });
+    system = await startSystem({ form: 'processes', databaseRole: 'application', env: () => soon });
     sql = new Client({ connectionString: system.stores!.databaseUrl });
     await sql.connect();
     const { api } = system;
@@ -157,7 +157,7 @@ describeWith(['postgres'], 'what is stored with views in PostgreSQL', () => {
   let system: System;
   beforeAll(async () => {
     const none = { RABBITMQ_URL: '', MONGODB_URL: '', ELASTICSEARCH_URL: '', REDIS_URL: '' };
-    system = await startSystem({ form: 'stores', env: () => none });
+    system = await startSystem({ form: 'stores', databaseRole: 'application', env: () => none });
   }, 120_000);
   afterAll(() => system?.stop(), 120_000);
 

@@ -50,7 +50,7 @@ describeWith(['postgres'], 'the chain of the audit log', () => {
       expect((await verify()).broken).toEqual({ position: 4, problem: expect.stringContaining('was changed') });
     });
     test('a time that was changed', async () => {
-      await change("UPDATE records SET recorded_at = recorded_at + interval '1 ms' WHERE position = 4");
+      await change("UPDATE records SET recorded_at = recorded_at + interval '1 millisecond' WHERE position = 4");
       expect((await verify()).broken).toMatchObject({ position: 4 });
     });
     test('a record that was deleted, at the beginning and in the middle', async () => {
@@ -98,7 +98,7 @@ describeWith(['postgres'], 'the chain of the audit log', () => {
 
   test('the clock of the server may go back: the log does not', async () => {
     await add(1);
-    await change("UPDATE records SET recorded_at = date_trunc('milliseconds', recorded_at + interval '1 h') WHERE position = 1");
+    await change("UPDATE records SET recorded_at = date_trunc('milliseconds', recorded_at + interval '1 hour') WHERE position = 1");
     const [first] = await selectFrom(log.database, { after: 0, limit: 1 });
     await change(`UPDATE records SET hash = decode('${hashOf(Buffer.alloc(0), first!).toString('hex')}', 'hex')`);
     await add(1);

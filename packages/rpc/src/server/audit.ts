@@ -45,8 +45,9 @@ export interface AuditedCall {
   readonly address: string | undefined;
   caller?: Caller;
   grant?: Grant;
-  /** Once it was found to be valid. */
   request?: unknown;
+  /** Whether the request was found to be valid. */
+  valid?: boolean;
   /** Whether there is a record that it has begun. */
   begun?: boolean;
   /** The streams that it has written, with their versions. */
@@ -72,7 +73,7 @@ export function beginAct(trail: AuditTrail, contract: MethodContract, call: Audi
 export function endAct(trail: AuditTrail, contract: MethodContract, call: AuditedCall, work: Promise<unknown>): void {
   if (!contract.audit.act) return;
   const note = (outcome: string) => {
-    const isDone = call.begun || (call.request !== undefined && isOwn(contract, call));
+    const isDone = call.begun || (call.valid && isOwn(contract, call));
     if (isDone) trail.note(recordOf('ACT', outcome, contract, call));
   };
   work.then(

@@ -176,13 +176,14 @@ export function createPipeline(limits: Limits, { forwarder, epochOf = () => 0, a
         const bound = boundOf(contract, limits.maxMessageBytes);
         if (incoming.bytes !== undefined && incoming.bytes > bound) throw tooLarge(bound);
         const request = incoming.decode();
+        audited.request = request;
         const idempotencyKey = endpoint.takesKey ? incoming.header(headerNames.idempotencyKey) : undefined;
         if (idempotencyKey !== undefined) useIdempotencyKey(request as { requestId: string }, idempotencyKey);
         if (endpoint.ownerProperty !== undefined) {
           checkOwnerField(contract, grant, caller, (request as Record<string, unknown>)[endpoint.ownerProperty]);
         }
         endpoint.validate(request);
-        audited.request = request;
+        audited.valid = true;
         const mask = endpoint.readMask?.(request);
         let authorized = !contract.access.ownerInResource;
         const written = new Map<string, { version: number; epoch: number }>();
