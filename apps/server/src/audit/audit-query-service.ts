@@ -46,7 +46,7 @@ const tokenOf = (position: number) => position.toString(36);
 function positionOf(token: string): number {
   const position = Number.parseInt(token, 36);
   if (!/^[0-9a-z]{1,10}$/.test(token) || tokenOf(position) !== token || !Number.isSafeInteger(position))
-    throw invalidField('page_token', 'is no token of this list');
+    throw invalidField('page_token', 'was not issued by this method: leave it out to start from the first page');
   return position;
 }
 
