@@ -106,10 +106,8 @@ describeWith(['postgres'], 'the audit log and the roles of the database', () => 
   });
 
   test('orders and queries of the buyer leave no record', async () => {
-    const { stdout } = await caudal('token', '--subject', customerId, '--all');
     const own = ['orders.orders.place', 'orders.orders.read', 'customers.customers.read', 'payments.wallets.read'];
     const buyer = await caudal('token', '--subject', customerId, ...own.flatMap((name) => ['--permission', name]));
-    expect(stdout).not.toBe('');
     const as = api.as(buyer.stdout.trim());
     const productId = await newProduct(api);
     const { orderId } = await placeOrder(as, { customerId, productId });
