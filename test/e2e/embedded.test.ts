@@ -38,7 +38,9 @@ describe('one process on embedded PostgreSQL', () => {
       for (const schema of ['orders', 'payments', 'caudal_audit'])
         for (const right of ['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) {
           const table = schema === 'caudal_audit' ? 'records' : 'events';
-          const can = await owner.query(`SELECT has_table_privilege('caudal_app', '${schema}.${table}', '${right}') AS can`);
+          const can = await owner.query(
+            `SELECT has_table_privilege('caudal_app', '${schema}.${table}', '${right}') AS can`,
+          );
           expect([schema, right, can.rows[0].can]).toEqual([schema, right, false]);
         }
     } finally {

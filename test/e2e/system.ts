@@ -75,7 +75,12 @@ const logs = join(root, '.caudal/e2e');
 const commandMs = 60_000;
 
 /** Starts the system, and waits until all of it is ready. */
-export async function startSystem({ form, copies = 1, databaseRole = 'owner', env = () => ({}) }: SystemOptions): Promise<System> {
+export async function startSystem({
+  form,
+  copies = 1,
+  databaseRole = 'owner',
+  env = () => ({}),
+}: SystemOptions): Promise<System> {
   mkdirSync(logs, { recursive: true });
   const folder = mkdtempSync(join(logs, `${form}-`));
   const dataDirectory = mkdtempSync(join(tmpdir(), 'caudal-e2e-'));

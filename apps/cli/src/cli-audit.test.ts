@@ -142,7 +142,11 @@ describeWith(['postgres'], 'the audit log and the roles of the database', () => 
   test('export writes JSON lines, and goes on where an interrupted one has ended', async () => {
     const file = join(folder, 'audit.jsonl');
     expect(await caudal('audit', 'export', '--to', file)).toMatchObject({ code: 0 });
-    const lines = () => readFileSync(file, 'utf8').trimEnd().split('\n').map((line) => JSON.parse(line) as Json);
+    const lines = () =>
+      readFileSync(file, 'utf8')
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line) as Json);
     const first = lines();
     expect(first.map(({ position }) => position)).toEqual(first.map((_, n) => n + 1));
     expect(first[0]).toMatchObject({ kind: 'COMMAND', method: 'caudal migrate', outcome: 'BEGUN' });

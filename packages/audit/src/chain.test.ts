@@ -15,9 +15,14 @@ describeWith(['postgres'], 'the chain of the audit log', () => {
   });
   afterEach(() => log.drop());
 
-  const body = (n: number, more = {}) => bodyOf({ ...entry({ resource: `w-${n}`, ...more }), time: new Date(n), count: 1 });
+  const body = (n: number, more = {}) =>
+    bodyOf({ ...entry({ resource: `w-${n}`, ...more }), time: new Date(n), count: 1 });
   const add = (count: number, from = 1) =>
-    addRecords(log.database, Array.from({ length: count }, (_, n) => body(from + n)), { durable: false });
+    addRecords(
+      log.database,
+      Array.from({ length: count }, (_, n) => body(from + n)),
+      { durable: false },
+    );
   const verify = (checkpoints: ChainEnd[] = []) =>
     verifyChain({ database: log.database, checkpoints, signal: new AbortController().signal });
   const change = (text: string) => log.database.query({ text });
@@ -32,7 +37,11 @@ describeWith(['postgres'], 'the chain of the audit log', () => {
   });
 
   test('a record says what was given, and which session of the database wrote it', async () => {
-    const texts = { subject: 'Åsa "x"\\', reason: 'a\nb\u202Ec \u0000 4111 1111 1111 1111, 1234567890123', resource: 'r'.repeat(300) };
+    const texts = {
+      subject: 'Åsa "x"\\',
+      reason: 'a\nb\u202Ec \u0000 4111 1111 1111 1111, 1234567890123',
+      resource: 'r'.repeat(300),
+    };
     await addRecords(log.database, [body(5, texts)], { durable: true });
     const [record] = (await selectFrom(log.database, { after: 0, limit: 5 })).map(recordOf);
     expect(record).toMatchObject({
@@ -88,7 +97,9 @@ describeWith(['postgres'], 'the chain of the audit log', () => {
     await add(10);
     const checkpoint = await readEnd(log.database);
     await change('DELETE FROM records WHERE position > 8');
-    await change(`CREATE OR REPLACE FUNCTION server_place() RETURNS text LANGUAGE sql STABLE AS $$ SELECT 'another 00000002' $$`);
+    await change(
+      `CREATE OR REPLACE FUNCTION server_place() RETURNS text LANGUAGE sql STABLE AS $$ SELECT 'another 00000002' $$`,
+    );
     await add(5, 100);
     const verified = await verify([checkpoint]);
     expect(verified.broken).toBeUndefined();
@@ -98,7 +109,9 @@ describeWith(['postgres'], 'the chain of the audit log', () => {
 
   test('the clock of the server may go back: the log does not', async () => {
     await add(1);
-    await change("UPDATE records SET recorded_at = date_trunc('milliseconds', recorded_at + interval '1 hour') WHERE position = 1");
+    await change(
+      "UPDATE records SET recorded_at = date_trunc('milliseconds', recorded_at + interval '1 hour') WHERE position = 1",
+    );
     const [first] = await selectFrom(log.database, { after: 0, limit: 1 });
     await change(`UPDATE records SET hash = decode('${hashOf(Buffer.alloc(0), first!).toString('hex')}', 'hex')`);
     await add(1);

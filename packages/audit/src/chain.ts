@@ -36,7 +36,10 @@ export async function readEnd(db: Transaction): Promise<ChainEnd> {
 }
 
 /** The hash of a record behind the one with the hash `before`. */
-export function hashOf(before: Uint8Array, record: Omit<StoredRecord, 'kind' | 'subject' | 'method' | 'resource' | 'hash'>) {
+export function hashOf(
+  before: Uint8Array,
+  record: Omit<StoredRecord, 'kind' | 'subject' | 'method' | 'resource' | 'hash'>,
+) {
   const { position, recordedAt, writer, place, body } = record;
   const content = [position, recordedAt.getTime(), writer, place, body].join('\n');
   return createHash('sha256').update(before).update(content).digest();

@@ -2,7 +2,7 @@
 import { unavailable } from '@caudal/kernel/errors.ts';
 import type { Statement, Transaction } from '@caudal/postgres/database.ts';
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
-import { parseBody, type Pending } from './body.ts';
+import { type Pending, parseBody } from './body.ts';
 import { openRecorder, type Recorder } from './recorder.ts';
 import { entry } from './testing/audit-log.ts';
 
@@ -163,11 +163,18 @@ describe('while the database is away', () => {
 });
 
 test('a record that the database refuses keeps neither acts nor other records from being written', async () => {
-  store.failWith((bodies) => (bodies.some((body) => body.includes('bad')) ? new Error('invalid byte sequence') : undefined));
+  store.failWith((bodies) =>
+    bodies.some((body) => body.includes('bad')) ? new Error('invalid byte sequence') : undefined,
+  );
   for (const resource of ['a', 'b', 'bad', 'c']) recorder.note(read(0, { resource }));
   await recorder.write(entry({ resource: 'act' }));
   await settle();
-  expect(store.records().map(({ resource }) => resource).sort()).toEqual(['a', 'act', 'b', 'c']);
+  expect(
+    store
+      .records()
+      .map(({ resource }) => resource)
+      .sort(),
+  ).toEqual(['a', 'act', 'b', 'c']);
   await expect(recorder.write(entry({ resource: 'bad' }))).rejects.toThrow('invalid byte sequence');
 });
 

@@ -15,12 +15,18 @@ import { type AuditEntry, emptyEntry, outcomes } from './types.ts';
 
 const log = logger('audit');
 const written = counter('audit_records_total', 'Records given to the audit log, by kind');
-const lost = counter('audit_records_lost_total', 'Records that were dropped: too many waited, or the database refuses them');
+const lost = counter(
+  'audit_records_lost_total',
+  'Records that were dropped: too many waited, or the database refuses them',
+);
 const failures = counter('audit_write_failures_total', 'Batches that could not be written to the audit log');
 const waitingNow = gauge('audit_records_waiting', 'Records that wait to be written to the audit log', '1');
-const duration = histogram('audit_write_seconds', 'Writes of a batch of records, waits for other writers included', 's', [
-  0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10,
-]);
+const duration = histogram(
+  'audit_write_seconds',
+  'Writes of a batch of records, waits for other writers included',
+  's',
+  [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10],
+);
 
 const flushMs = 1_000;
 /** What is counted is written after this time. */
@@ -57,7 +63,7 @@ interface Act {
 /** `database`: of any schema of the database. Nothing is sent before there is a record. */
 export function openRecorder({ database, clock = systemClock }: { database: Transaction; clock?: Clock }): Recorder {
   let waiting: Pending[] = [];
-  let acts: Act[] = [];
+  const acts: Act[] = [];
   /** Callers with a token, and without: so that those without one, whom nobody can count, leave room for the others. */
   const gathered = { denied: gather(denialBounds), unknown: gather(denialBounds), reads: gather(readBounds) };
   let dropped = 0;
@@ -73,7 +79,10 @@ export function openRecorder({ database, clock = systemClock }: { database: Tran
   }
 
   function push(record: Pending): void {
-    if (waiting.length >= mostWaiting) return drop(record.count);
+    if (waiting.length >= mostWaiting) {
+      drop(record.count);
+      return;
+    }
     waiting.push(record);
     waitingNow.set(waiting.length);
     flushTimer ??= setTimeout(() => void flush(), flushMs).unref();
@@ -81,7 +90,10 @@ export function openRecorder({ database, clock = systemClock }: { database: Tran
 
   function note(entry: AuditEntry): void {
     const now = clock();
-    if (entry.kind !== 'DENIAL' && entry.kind !== 'PERSONAL') return push({ ...entry, time: now, count: 1 });
+    if (entry.kind !== 'DENIAL' && entry.kind !== 'PERSONAL') {
+      push({ ...entry, time: now, count: 1 });
+      return;
+    }
     const among = entry.kind === 'PERSONAL' ? 'reads' : entry.subject ? 'denied' : 'unknown';
     const single = gathered[among].take(entry, now);
     windowTimer ??= setTimeout(endWindow, windowMs).unref();
@@ -140,7 +152,9 @@ export function openRecorder({ database, clock = systemClock }: { database: Tran
     const noted = waiting.splice(0, batchSize - ownActs.length);
     const gap = dropped;
     const all: Pending[] =
-      gap > 0 ? [{ ...emptyEntry, kind: 'PERSONAL', outcome: outcomes.lost, time: clock(), count: gap }, ...noted] : noted;
+      gap > 0
+        ? [{ ...emptyEntry, kind: 'PERSONAL', outcome: outcomes.lost, time: clock(), count: gap }, ...noted]
+        : noted;
     try {
       if (ownActs.length > 0) await writeActs(ownActs, all);
       else await addAll(all);
@@ -201,7 +215,8 @@ export function openRecorder({ database, clock = systemClock }: { database: Tran
     await within(stopMs, all()).catch(() => {});
     clearTimeout(flushTimer);
     clearTimeout(windowTimer);
-    if (waiting.length > 0) log.error({ records: waiting.length }, 'records of the audit log are lost with this process');
+    if (waiting.length > 0)
+      log.error({ records: waiting.length }, 'records of the audit log are lost with this process');
   }
 
   let stopped: Promise<void> | undefined;

@@ -96,7 +96,8 @@ async function verifyOnce({ database, checkpoints = [], signal, onProgress }: Ve
   const [cut] = [...open.keys()].sort((a, b) => a - b);
   if (cut !== undefined)
     return broken(found.end.position + 1, `is missing: the log was cut off before the checkpoint at ${cut}`);
-  if (dropsLeft !== undefined) return broken(after, 'and those before it are missing, and no record says that they were dropped');
+  if (dropsLeft !== undefined)
+    return broken(after, 'and those before it are missing, and no record says that they were dropped');
   return found;
 }
 

@@ -20,7 +20,12 @@ test('every public command for which the permission alone decides is an act, or 
     .methods()
     .filter(({ access, noSideEffects }) => access.authentication === 'TOKEN' && !noSideEffects)
     .filter(({ access }) => access.ownerField === undefined && !access.ownerInResource);
-  expect(commands.filter(({ audit }) => !audit.act).map(({ name }) => name).sort()).toEqual(Object.keys(exempt).sort());
+  expect(
+    commands
+      .filter(({ audit }) => !audit.act)
+      .map(({ name }) => name)
+      .sort(),
+  ).toEqual(Object.keys(exempt).sort());
 });
 
 test('money moved by hand, prices, stock and personal data that operators change are acts', () => {

@@ -1,4 +1,4 @@
-/** What the audit log has of a method's calls: reads `(caudal.audit)`, and derives the rest. docs/audit.md */
+/** What the audit log has of a method's calls: reads `(caudal.act)`, and derives the rest. docs/audit.md */
 import type { DescField, DescMessage } from '@bufbuild/protobuf';
 import type { Access } from './access.ts';
 import type { HttpRule } from './http-rule.ts';
@@ -23,12 +23,12 @@ export interface AuditOf {
   isPersonal(field: DescField): boolean;
 }
 
-/** `option`: the number of caudal.Audit; undefined if absent. Throws an Error that names the method and what to change. */
-export function auditOf(option: number | undefined, of: AuditOf): Audit {
-  if (option === 1 && of.noSideEffects)
-    throw new Error(`${of.path}: a method without side effects is no act: remove (caudal.audit).`);
+/** Throws an Error that names the method and what to change. */
+export function auditOf(act: boolean, of: AuditOf): Audit {
+  if (act && of.noSideEffects)
+    throw new Error(`${of.path}: a method without side effects is no act: remove (caudal.act).`);
   return {
-    act: option === 1,
+    act,
     personal: holdsPersonal(of.response, of.isPersonal, new Set()),
     resource: resourceOf(of),
   };

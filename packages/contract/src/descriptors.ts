@@ -104,7 +104,7 @@ export function load(bytes: Uint8Array): Contract {
   const successStatus = extension('caudal.success_status');
   const maxRequestBytes = extension('caudal.max_request_bytes');
   const rateLimit = extension('caudal.rate_limit');
-  const audit = extension('caudal.audit');
+  const act = extension('caudal.act');
   const rules = extension('buf.validate.field');
   const oneof = extension('buf.validate.oneof');
   const personal = extension('caudal.personal');
@@ -140,7 +140,7 @@ export function load(bytes: Uint8Array): Contract {
       },
       { path, http: rules, access: allowed, response, readable: readable() },
     );
-    const audited = auditOf(number(audit), {
+    const audited = auditOf(hasOption(descriptor, act) && (getOption(descriptor, act) as unknown as boolean), {
       ...{ path, request, response, http: rules, access: allowed, noSideEffects },
       isPersonal: (field) => hasOption(field, personal) && (getOption(field, personal) as unknown as boolean),
     });

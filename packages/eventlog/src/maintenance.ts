@@ -53,8 +53,7 @@ export async function endUpgrade(db: Transaction, idleDays?: number): Promise<vo
       ? { text: 'SELECT end_former_version() AS ended' }
       : { text: 'SELECT end_former_version($1) AS ended', values: [idleDays] },
   );
-  if (former!.ended)
-    log.info('processes of version 0.2 can no longer append: none of them has done so for days');
+  if (former!.ended) log.info('processes of version 0.2 can no longer append: none of them has done so for days');
   await db.query({ text: 'SELECT drop_former_commands()' });
 }
 

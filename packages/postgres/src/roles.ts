@@ -10,7 +10,9 @@ import { asCallersError, sqlState } from './errors.ts';
 export function roleOf(url: string): string {
   const role = decodeURIComponent(new URL(url).username);
   if (role) return role;
-  throw new Error('DATABASE_URL names no user: write postgres://USER:PASSWORD@HOST/DATABASE, since that user gets the grants.');
+  throw new Error(
+    'DATABASE_URL names no user: write postgres://USER:PASSWORD@HOST/DATABASE, since that user gets the grants.',
+  );
 }
 
 /** As PostgreSQL stores it, so that the password itself is in no statement, and in no log of the server. */
@@ -59,7 +61,9 @@ export function ensureApplicationRole({ ownerUrl, url }: { ownerUrl: string; url
     );
     const [found] = rows;
     if (found?.me)
-      throw new Error(`DATABASE_URL and CAUDAL_OWNER_DATABASE_URL name the same user, ${role}: give the processes one of their own.`);
+      throw new Error(
+        `DATABASE_URL and CAUDAL_OWNER_DATABASE_URL name the same user, ${role}: give the processes one of their own.`,
+      );
     if (found?.strong || found?.member)
       throw new Error(
         `${role} may do what the owner of the tables may: name a user in DATABASE_URL that is no superuser, can't make roles or replicate, and is no member of the owner.`,

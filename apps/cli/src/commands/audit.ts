@@ -25,7 +25,7 @@ export function auditCommand(): Command {
     .addCommand(verifyCommand())
     .addCommand(
       new Command('checkpoint')
-        .description('print where the audit log ends, to be kept where the owner of the database can\'t write')
+        .description("print where the audit log ends, to be kept where the owner of the database can't write")
         .addHelpText('after', '\nExample: caudal audit checkpoint >> /mnt/elsewhere/checkpoints')
         .action(() =>
           withApp(async (system) => {
@@ -79,10 +79,14 @@ function tell({ records, after, end, broken, unknown, movedAt }: Verified, json:
     sayJson({ right: broken === undefined, records, after, end: last, broken: broken ?? null, unknown, movedAt });
     return;
   }
-  for (const position of movedAt) say(`From record ${position} on another server or timeline has written: a fail-over or a restore.`);
+  for (const position of movedAt)
+    say(`From record ${position} on another server or timeline has written: a fail-over or a restore.`);
   for (const { position, problem } of unknown) say(`The checkpoint at ${position} ${problem}.`);
   if (broken) say(`Record ${broken.position} ${broken.problem}. ${records} records before it are right.`);
-  else say(`${records} records are right${after > 0 ? `, after ${after}, up to which they were dropped` : ''}. The end is ${last}`);
+  else
+    say(
+      `${records} records are right${after > 0 ? `, after ${after}, up to which they were dropped` : ''}. The end is ${last}`,
+    );
 }
 
 function exportCommand(): Command {
@@ -128,8 +132,8 @@ async function* linesFrom(system: App, first: number): AsyncGenerator<string> {
   }
 }
 
-function lineOf({ hash, ...record }: ReturnType<typeof recordOf>) {
-  return { position: record.position, ...record, hash: hash.toString('hex') };
+function lineOf({ hash, position, ...record }: ReturnType<typeof recordOf>) {
+  return { position, ...record, hash: hash.toString('hex') };
 }
 
 async function exportToOutput(system: App, first: number): Promise<void> {
@@ -146,7 +150,7 @@ async function exportToFile(system: App, file: string): Promise<void> {
   try {
     for await (const lines of linesFrom(system, position + 1)) {
       written += lines.split('\n').length - 1;
-      if (!stream.write(lines)) await new Promise((resolve) => stream.once('drain', resolve));
+      if (!stream.write(lines)) await new Promise<void>((resolve) => stream.once('drain', resolve));
     }
   } finally {
     stream.end();
@@ -168,7 +172,9 @@ async function wholeLines(file: string): Promise<{ bytes: number; position: numb
     if (read === undefined) {
       // The last line of an export that was interrupted. It is cut off, so it must be one of these.
       if (!isWhole && (line.startsWith(beginning) || beginning.startsWith(line))) break;
-      throw new UsageError(`${file} is no export of the audit log: byte ${bytes} begins no record. Choose another file.`);
+      throw new UsageError(
+        `${file} is no export of the audit log: byte ${bytes} begins no record. Choose another file.`,
+      );
     }
     bytes = end;
     position = read;

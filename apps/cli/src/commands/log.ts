@@ -63,11 +63,14 @@ of the log, and views are searched for lost events.
 Example: caudal log begin-epoch orders`,
     )
     .action((context: string, { after }: { after?: number }) =>
-      withApp(async ({ locals }) => {
-        const local = pick('context', context, new Map(locals.map((each) => [each.context.name, each])));
-        const epoch = await onOwnersDatabase(local, (database) => beginEpoch(database, { anyway: true, after }));
-        say(`The log of ${context} is in epoch ${epoch} now.`);
-      }, { name: 'log begin-epoch', resource: context }),
+      withApp(
+        async ({ locals }) => {
+          const local = pick('context', context, new Map(locals.map((each) => [each.context.name, each])));
+          const epoch = await onOwnersDatabase(local, (database) => beginEpoch(database, { anyway: true, after }));
+          say(`The log of ${context} is in epoch ${epoch} now.`);
+        },
+        { name: 'log begin-epoch', resource: context },
+      ),
     );
 }
 

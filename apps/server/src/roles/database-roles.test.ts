@@ -18,7 +18,17 @@ import { type RuntimeValues, settings } from '../settings/settings.ts';
 const denied = '42501';
 /** What is there to be changed. Everything else in a schema is a fact, or says what was migrated. */
 const changeable = [
-  ...['checkpoints', 'followers', 'handler_cursors', 'jobs', 'members', 'parked_streams', 'snapshots', 'stream_owners', 'timers'],
+  ...[
+    'checkpoints',
+    'followers',
+    'handler_cursors',
+    'jobs',
+    'members',
+    'parked_streams',
+    'snapshots',
+    'stream_owners',
+    'timers',
+  ],
 ];
 const definers = [
   ...['append', 'begin_epoch', 'drop_expired_claims', 'drop_former_commands', 'drop_view_table', 'end_former_version'],
@@ -114,7 +124,9 @@ describeWith(['postgres'], "the application's role", () => {
     test('no event and no fact beside it can be added, changed, deleted or moved, by any statement', async () => {
       const all = await facts();
       const names = all.map(({ table }) => table.slice(schema.length + 1));
-      expect(names).toEqual(expect.arrayContaining(['events', 'months', 'stream_months', 'epochs', 'claims', 'migrations']));
+      expect(names).toEqual(
+        expect.arrayContaining(['events', 'months', 'stream_months', 'epochs', 'claims', 'migrations']),
+      );
       expect(names.filter((name) => /^(events|claims)_\d/.test(name)).length).toBeGreaterThan(8);
       for (const { table, column } of all) {
         expect([table, await stateOf(`SELECT * FROM ${table} LIMIT 1`)]).toEqual([table, undefined]);
@@ -176,7 +188,9 @@ describeWith(['postgres'], "the application's role", () => {
       for (const table of ['events', 'claims', 'checkpoints', 'events_2020_01', 'x.y"; DROP TABLE events; --', ''])
         for (const use of [`drop_view_table('${table}')`, `make_view_table('${table}', '[]', '[]')`])
           expect([use, await call(`SELECT ${use}`)]).toEqual([use, '42602']);
-      expect(await call(`SELECT make_view_table('a.v1.1', '[{"name": "k", "type": "text; DROP TABLE events"}]', '[]')`)).toBe('22023');
+      expect(
+        await call(`SELECT make_view_table('a.v1.1', '[{"name": "k", "type": "text; DROP TABLE events"}]', '[]')`),
+      ).toBe('22023');
       expect(await call('SELECT make_partitions(1000000)')).toBeUndefined();
       expect((await facts()).filter(({ table }) => table.includes('.events_')).length).toBeLessThanOrEqual(26);
       expect(await call('SELECT drop_expired_claims()')).toBeUndefined();
@@ -194,7 +208,10 @@ describeWith(['postgres'], "the application's role", () => {
 
   test('views are made, filled and dropped without the right to make tables', async () => {
     const database = databaseOf('orders');
-    const keys = JSON.stringify([{ name: 'k_customer', type: 'text COLLATE "C"' }, { name: 'words', type: 'tsvector' }]);
+    const keys = JSON.stringify([
+      { name: 'k_customer', type: 'text COLLATE "C"' },
+      { name: 'words', type: 'tsvector' },
+    ]);
     const indexes = JSON.stringify([
       { kind: 'ordered', columns: ['k_customer'] },
       { kind: 'words', columns: ['words'] },
@@ -204,7 +221,9 @@ describeWith(['postgres'], "the application's role", () => {
     await Promise.all([make(), make()]);
     await database.query({ text: `INSERT INTO "a-view.v1.1" VALUES ('x', 1, '{}', false, '{}', 'ada', NULL)` });
     await database.query({ text: `UPDATE "a-view.v1.1" SET rev = 2` });
-    expect(await one(`SELECT count(*)::int AS one FROM pg_index WHERE indrelid = 'orders."a-view.v1.1"'::regclass`)).toBe(3);
+    expect(
+      await one(`SELECT count(*)::int AS one FROM pg_index WHERE indrelid = 'orders."a-view.v1.1"'::regclass`),
+    ).toBe(3);
     await database.query({ text: "SELECT drop_view_table('a-view.v1.1')" });
     expect(await one(`SELECT to_regclass('orders."a-view.v1.1"') IS NULL AS one`)).toBe(true);
   });

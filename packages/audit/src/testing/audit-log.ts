@@ -22,6 +22,12 @@ export async function freshAuditLog() {
 
 export const entry = (fields: Partial<AuditEntry> = {}): AuditEntry => ({
   ...emptyEntry,
-  ...{ kind: 'ACT', subject: 'ada', method: 'caudal.payments.v1.WalletService/Deposit', resource: 'w-1', outcome: 'OK' },
+  ...{
+    kind: 'ACT',
+    subject: 'ada',
+    method: 'caudal.payments.v1.WalletService/Deposit',
+    resource: 'w-1',
+    outcome: 'OK',
+  },
   ...fields,
 });

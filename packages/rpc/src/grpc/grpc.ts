@@ -161,7 +161,10 @@ function admitStream(
 ): ServerInterceptingCall {
   const look = async (metadata: Metadata, admit: (metadata: Metadata) => void) => {
     try {
-      await receiver.admit(() => authenticate(readerOf(metadata)(headerNames.authorization)), addressOf(call.getPeer()));
+      await receiver.admit(
+        () => authenticate(readerOf(metadata)(headerNames.authorization)),
+        addressOf(call.getPeer()),
+      );
     } catch (error) {
       call.sendStatus(toStatus(toClientError(error), new Metadata()));
       return;

@@ -5,11 +5,7 @@ import {
   CustomerServiceService,
 } from '@caudal/contract/gen/caudal/customers/v1/customers.ts';
 import { OrderServiceService } from '@caudal/contract/gen/caudal/orders/v1/orders.ts';
-import {
-  DepositRequest,
-  type Wallet,
-  WalletServiceService,
-} from '@caudal/contract/gen/caudal/payments/v1/wallets.ts';
+import { DepositRequest, type Wallet, WalletServiceService } from '@caudal/contract/gen/caudal/payments/v1/wallets.ts';
 import { CaudalError, refused, unavailable } from '@caudal/kernel/errors.ts';
 import { until } from '@caudal/testing/until.ts';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
@@ -60,7 +56,10 @@ function services(): Service[] {
   };
   const names = ['createWallet', 'deposit', 'withdraw', 'transfer', 'freezeWallet', 'unfreezeWallet'];
   return [
-    { definition: WalletServiceService as never, handlers: Object.fromEntries(names.map((name) => [name, moved])) as never },
+    {
+      definition: WalletServiceService as never,
+      handlers: Object.fromEntries(names.map((name) => [name, moved])) as never,
+    },
     service(CustomerQueryServiceService, { getCustomer: async () => customer }),
     service(CustomerServiceService, {
       registerCustomer: async () => customer,
@@ -90,7 +89,12 @@ const protocols: Protocol[] = ['REST', 'gRPC'];
 
 async function send(
   protocol: Protocol,
-  { as, walletId = 'w-1', verb = 'deposit', headers = {} }: { as?: string; walletId?: string; verb?: 'deposit' | 'withdraw'; headers?: Record<string, string> },
+  {
+    as,
+    walletId = 'w-1',
+    verb = 'deposit',
+    headers = {},
+  }: { as?: string; walletId?: string; verb?: 'deposit' | 'withdraw'; headers?: Record<string, string> },
 ): Promise<string> {
   if (protocol === 'REST') {
     const response = await fetch(`${server.url}/v1/wallets/${walletId}:${verb}`, {
@@ -225,7 +229,13 @@ describe('personal data', () => {
   test("of others: each read is recorded, also a service's over the network", async () => {
     for (const subject of ['operator', 'service:notifications']) {
       expect(await get(await token(subject, ['customers.customers.read:any']))).toBe(200);
-      expect(records.at(-1)).toMatchObject({ kind: 'PERSONAL', subject, resource: 'ada', outcome: 'OK', durable: false });
+      expect(records.at(-1)).toMatchObject({
+        kind: 'PERSONAL',
+        subject,
+        resource: 'ada',
+        outcome: 'OK',
+        durable: false,
+      });
     }
     const client = connect(CustomerQueryServiceService, {
       address: server.address,
@@ -253,10 +263,7 @@ describe('personal data', () => {
 
 test('a stream of forwarded calls by others than services is a denial', async () => {
   const forwarder = openForwarder({ token: () => token('eve', ['calls.forward']) });
-  server = await start(
-    { audit: trail, forwarding: { instance: 'owner', forwarder, ownedMs: () => 0 } },
-    services(),
-  );
+  server = await start({ audit: trail, forwarding: { instance: 'owner', forwarder, ownedMs: () => 0 } }, services());
   const { Client, credentials, Metadata } = await import('@grpc/grpc-js');
   const client = new Client(server.address, credentials.createInsecure());
   const metadata = new Metadata();

@@ -131,7 +131,10 @@ function recordOf(kind: CallRecord['kind'], outcome: string, contract: MethodCon
     outcome,
     // Nothing that the request holds: it may be personal, and a record can't be erased.
     reason: call.header(headerNames.auditReason) ?? '',
-    wrote: [...(call.written ?? [])].slice(0, mostStreams).map(([stream, { version }]) => `${stream}@${version}`).join(' '),
+    wrote: [...(call.written ?? [])]
+      .slice(0, mostStreams)
+      .map(([stream, { version }]) => `${stream}@${version}`)
+      .join(' '),
   };
 }
 

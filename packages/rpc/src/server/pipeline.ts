@@ -107,7 +107,10 @@ export interface PipelineOptions {
   audit?: AuditTrail | undefined;
 }
 
-export function createPipeline(limits: Limits, { forwarder, epochOf = () => 0, audit }: PipelineOptions = {}): Pipeline {
+export function createPipeline(
+  limits: Limits,
+  { forwarder, epochOf = () => 0, audit }: PipelineOptions = {},
+): Pipeline {
   let active = 0;
   /** Of those: calls that other processes have forwarded, whose windows bound them. */
   let forwarded = 0;
