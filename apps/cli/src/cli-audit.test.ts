@@ -44,7 +44,7 @@ describeWith(['postgres'], 'the audit log and the roles of the database', () => 
     await part.start();
     const { stdout: token } = await caudal('token', '--subject', 'tester', '--all', '--ttl', '10m');
     api = createApi({ baseUrl: () => part.rest, token: token.trim() });
-    customerId = await newCustomer(api, 1_000);
+    customerId = await newCustomer(api, 10_000);
     const productId = await newProduct(api);
     const { orderId } = await placeOrder(api, { customerId, productId });
     await orderConfirmed(api, orderId);
