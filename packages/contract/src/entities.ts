@@ -7,7 +7,7 @@ import { CustomerEvent } from './gen/caudal/customers/v1/events.ts';
 import { StockEvent } from './gen/caudal/inventory/v1/events.ts';
 import { NotificationEvent } from './gen/caudal/notifications/v1/events.ts';
 import { FulfilmentEvent, OrderEvent } from './gen/caudal/orders/v1/events.ts';
-import { PaymentEvent, WalletEvent } from './gen/caudal/payments/v1/events.ts';
+import { ApprovalEvent, PaymentEvent, WalletEvent } from './gen/caudal/payments/v1/events.ts';
 import { ShipmentEvent } from './gen/caudal/shipping/v1/events.ts';
 
 export const product = entity('catalog.product', ProductEvent);
@@ -16,12 +16,24 @@ export const stock = entity('inventory.stock', StockEvent);
 export const notification = entity('notifications.notification', NotificationEvent);
 export const order = entity('orders.order', OrderEvent);
 export const fulfilment = entity('orders.fulfilment', FulfilmentEvent);
+export const approval = entity('payments.approval', ApprovalEvent);
 export const payment = entity('payments.payment', PaymentEvent);
 export const wallet = entity('payments.wallet', WalletEvent);
 export const shipment = entity('shipping.shipment', ShipmentEvent);
 
 /** All entities, for tools that show any event. */
-export const entities = [product, customer, stock, notification, order, fulfilment, payment, wallet, shipment];
+export const entities = [
+  product,
+  customer,
+  stock,
+  notification,
+  order,
+  fulfilment,
+  approval,
+  payment,
+  wallet,
+  shipment,
+];
 
 /** The events of an entity: `EventOf<typeof stock>`. */
 export type EventOf<T> = T extends { encode(event: infer E): unknown } ? E : never;
