@@ -33,7 +33,12 @@ describeWith(['postgres'], 'the audit log and the roles of the database', () => 
     const url = new URL(fresh.url);
     url.username = role;
     url.password = 'secret';
-    env = { DATABASE_URL: url.href, CAUDAL_POOL_SIZE: '4', CAUDAL_AUDIT_REASON: 'ticket 17' };
+    env = {
+      DATABASE_URL: url.href,
+      CAUDAL_POOL_SIZE: '4',
+      CAUDAL_AUDIT_REASON: 'ticket 17',
+      PAYMENTS_FOUR_EYES: 'refunds',
+    };
     const keys = (await cli({})('keys', '--json')).json();
     for (const name of ['CAUDAL_SERVICE_KEY', 'CAUDAL_JWKS']) env[name] = JSON.stringify(keys[name]);
     caudal = cli(env);
@@ -119,6 +124,43 @@ describeWith(['postgres'], 'the audit log and the roles of the database', () => 
       (found) => found.length > 0,
     );
     expect((await records({ subject: customerId })).map(({ method }) => method)).toEqual([]);
+  }, 30_000);
+
+  test('a refund by hand waits for a second person where the setting says so, and both are recorded', async () => {
+    const { body } = await api.call('ListPayments', { customerId });
+    const [{ paymentId }] = body.payments;
+    const refund = { paymentId, reason: 'gift', amount: { minorUnits: '1', currency: 'GBP' } };
+    const asked = await api.send('RefundPayment', refund);
+    expect([asked.status, asked.body.reason]).toEqual([400, 'APPROVAL_PENDING']);
+    const approvalId = asked.body.metadata.approval as string;
+    const own = await api.send('GrantApproval', { approvalId });
+    expect([own.status, own.body.reason]).toEqual([403, 'APPROVER_IS_REQUESTER']);
+    const second = await caudal('token', '--subject', 'second', '--permission', 'payments.approvals.grant');
+    const granted = await api.as(second.stdout.trim()).call('GrantApproval', { approvalId });
+    expect(granted.body).toMatchObject({
+      status: 'APPROVAL_STATUS_GRANTED',
+      requestedBy: 'tester',
+      decidedBy: 'second',
+    });
+    await until(
+      'the refund is paid',
+      async () => (await api.call('GetPaymentStatus', { paymentId })).body,
+      ({ refunded }) => refunded?.minorUnits === '1',
+    );
+    const waited = await until(
+      'the outcome is written',
+      () => records({ resource: paymentId }),
+      (found) => found.some(({ outcome }) => outcome === 'APPROVAL_PENDING'),
+    );
+    expect(waited.find(({ outcome }) => outcome === 'APPROVAL_PENDING').wrote).toBe(
+      `payments.approval/${approvalId}@1`,
+    );
+    const [done] = await until(
+      'the grant is written',
+      () => records({ resource: approvalId, subject: 'second' }),
+      (found) => found.length === 2,
+    );
+    expect(done.wrote).toContain(`payments.approval/${approvalId}@2 payments.payment/${paymentId}@`);
   }, 30_000);
 
   test('commands that change something are recorded, with their reason; what needs the owner says so', async () => {
