@@ -1,5 +1,5 @@
 -- The audit log of a database: docs/audit.md. Records are added by add() and dropped by drop_expired(), which have the owner's rights;
--- nobody else may change these tables.
+-- an application has no right to change these tables.
 
 CREATE TABLE records (
   position    bigint      NOT NULL, -- without a gap

@@ -1,5 +1,5 @@
 /**
- * Bounds how many records calls write that anybody can make as often as they like. In each window the first ones of a caller are records
+ * Bounds how many records calls write that any caller can make as often as it likes. In each window the first ones of a caller are records
  * of their own; what comes after is counted, and becomes one record a caller. So the number of records follows from these bounds, not from
  * what is sent.
  */

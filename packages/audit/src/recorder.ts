@@ -64,7 +64,7 @@ interface Act {
 export function openRecorder({ database, clock = systemClock }: { database: Transaction; clock?: Clock }): Recorder {
   let waiting: Pending[] = [];
   const acts: Act[] = [];
-  /** Callers with a token, and without: so that those without one, whom nobody can count, leave room for the others. */
+  /** Callers with a token, and without: so that those without one, who can't be counted, leave room for the others. */
   const gathered = { denied: gather(denialBounds), unknown: gather(denialBounds), reads: gather(readBounds) };
   let dropped = 0;
   let flushing: Promise<void> | undefined;

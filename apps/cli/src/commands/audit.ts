@@ -1,4 +1,4 @@
-/** `caudal audit`: exports the audit log, and verifies that nobody has changed it. docs/audit.md */
+/** `caudal audit`: exports the audit log, and verifies that it is unchanged. docs/audit.md */
 import { createReadStream, createWriteStream } from 'node:fs';
 import { stat, truncate } from 'node:fs/promises';
 import { createInterface } from 'node:readline';

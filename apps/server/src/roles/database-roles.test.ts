@@ -1,6 +1,7 @@
 /** What the application's role may do in the database: docs/database-roles.md. */
 import { loadConfig } from '@caudal/config/config.ts';
 import { beginEpoch } from '@caudal/eventlog/epochs.ts';
+import { maintainLog } from '@caudal/eventlog/maintenance.ts';
 import { excessRights } from '@caudal/eventlog/owner.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { type Database, openDatabase } from '@caudal/postgres/database.ts';
@@ -14,6 +15,7 @@ import { migratorOf } from '../database-urls.ts';
 import { migrateContexts } from '../handlers/saga-starts.ts';
 import { awaitMigrated } from '../schema.ts';
 import { type RuntimeValues, settings } from '../settings/settings.ts';
+import { onOwnersDatabase } from './as-owner.ts';
 
 const denied = '42501';
 /** What is there to be changed. Everything else in a schema is a fact, or says what was migrated. */
@@ -226,6 +228,54 @@ describeWith(['postgres'], "the application's role", () => {
     ).toBe(3);
     await database.query({ text: "SELECT drop_view_table('a-view.v1.1')" });
     expect(await one(`SELECT to_regclass('orders."a-view.v1.1"') IS NULL AS one`)).toBe(true);
+  });
+
+  test('maintenance of a log makes partitions and drops expired claims, with the right of neither', async () => {
+    const database = databaseOf('shipping');
+    const maintain = () =>
+      maintainLog({
+        database,
+        plain: { url: appUrl, schema: 'shipping' },
+        domain: 'shipping',
+        signal: new AbortController().signal,
+      });
+    const partitions = async () => {
+      const { rows } = await owner.query<{ name: string }>(
+        `SELECT relname AS name FROM pg_class WHERE relnamespace = 'shipping'::regnamespace AND relkind = 'r'
+          AND relname ~ '^(events|claims)_' ORDER BY 1`,
+      );
+      return rows.map(({ name }) => name);
+    };
+    const before = await partitions();
+    await owner.query(`SELECT set_config('search_path', 'shipping', false)`);
+    await owner.query(`CREATE OR REPLACE FUNCTION log_clock() RETURNS timestamptz LANGUAGE sql VOLATILE AS $$
+      SELECT date_trunc('milliseconds', clock_timestamp() + interval '200 days') $$`);
+    await maintain();
+    expect((await partitions()).length).toBeGreaterThan(before.length);
+    // The log's own time, too, must be that late.
+    await owner.query(`INSERT INTO months VALUES (month_of(log_clock()), 1) ON CONFLICT DO NOTHING`);
+    await owner.query(
+      `INSERT INTO events SELECT 2, log_clock(), 2, 1, '${newId()}'::uuid, 'shipping.thing/1', 'thing', '', ''`,
+    );
+    await maintain();
+    const claims = before.filter((name) => name.startsWith('claims_'));
+    const after = await partitions();
+    expect(claims.filter((name) => after.includes(name))).toEqual([]);
+    // What was made with the owner's rights can be read, and not changed.
+    const [newest] = after.filter((name) => name.startsWith('events_')).toReversed();
+    expect(await stateOf(`SELECT * FROM shipping.${newest}`)).toBeUndefined();
+    expect(await stateOf(`INSERT INTO shipping.${newest} SELECT * FROM shipping.${newest}`)).toBe(denied);
+  }, 60_000);
+
+  test('what needs the owner works with its URL, and names the setting without it', async () => {
+    const context = contexts.find(({ name }) => name === 'orders')!;
+    const local = { context, database: databaseOf('orders') };
+    const who = (database: Database) => database.query<{ owns: string }>({ text: 'SELECT current_user AS owns' });
+    await expect(onOwnersDatabase({ ...local, ownerUrl: undefined }, who)).rejects.toThrow(
+      'set CAUDAL_OWNER_DATABASE_URL',
+    );
+    const [row] = await onOwnersDatabase({ ...local, ownerUrl: fresh.url }, who);
+    expect(row!.owns).toBe(await one('SELECT current_user AS one'));
   });
 
   test('nothing of the session or the server gives it more', async () => {

@@ -1,5 +1,5 @@
 /**
- * What a call leaves in the audit log (docs/audit.md). The record itself is written by whoever the server was given for it; here stands
+ * What a call leaves in the audit log (docs/audit.md). The server is given what writes the record; here stands
  * which calls have one, and what it says. A call that is forwarded has records of both processes: so none gets around them by coming as a
  * forwarded one.
  */
