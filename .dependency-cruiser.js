@@ -15,7 +15,7 @@ const layers = [
   ['contract'],
   ['config', 'telemetry'],
   ['archive-store', 'lifecycle', 'postgres', 'tls'],
-  ['eventlog', 'jobs'],
+  ['audit', 'eventlog', 'jobs'],
   ['aggregates'],
   ['messaging'],
   ['projections'],

@@ -7,6 +7,7 @@ import { contract, type MethodContract } from '@caudal/contract/descriptors.ts';
 import type { HttpRule } from '@caudal/contract/http-rule.ts';
 import { isMultiStream } from '@caudal/projections/multi-stream/types.ts';
 import { corsAnswerHeaders, corsRequestHeaders } from '@caudal/rpc/rest/cors.ts';
+import { auditServedWith } from '@caudal/server/audit/audit-query-service.ts';
 import { appendingRoles, connectionParts } from '@caudal/server/connections.ts';
 import { contexts } from '@caudal/server/contexts.ts';
 import { type HandlerDefinition, handlerDefinitions } from '@caudal/server/handlers/definitions.ts';
@@ -104,12 +105,18 @@ const exactly = (text: string) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 export function endpointsOf(context: string): ContextTopology['endpoints'] {
   const methods = contract()
     .methods()
-    .filter(({ service, access }) => service.startsWith(`caudal.${context}.`) && !access.internal);
+    .filter(({ service, access }) => servedWith(service) === context && !access.internal);
   const isQuery = ({ service }: MethodContract) => service.endsWith('QueryService');
   return {
     command: endpointsFor(methods.filter((method) => !isQuery(method))),
     query: endpointsFor(methods.filter(isQuery)),
   };
+}
+
+/** The context whose processes serve it. The audit log belongs to none of them. */
+function servedWith(service: string): string {
+  const [, name] = service.split('.') as [string, string];
+  return name === 'audit' ? auditServedWith : name;
 }
 
 function endpointsFor(methods: MethodContract[]): Endpoints {

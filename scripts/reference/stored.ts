@@ -191,6 +191,23 @@ export const tables: Stored[] = [
   },
 ];
 
+/** The tables of the schema `caudal_audit`. */
+export const auditTables: Stored[] = [
+  {
+    name: 'records',
+    kind: 'rows end',
+    bound:
+      'A record for each act of an operator and each command; of refused calls and reads as many as [its bounds](../audit.md#bounds) allow. In a partition a month, dropped after `CAUDAL_AUDIT_RETENTION_MONTHS`.',
+    shown: {
+      file: 'packages/audit/src/chain.test.ts',
+      test: 'drops a month that is older than what is kept, says so in the chain, and what is left can be verified',
+    },
+  },
+  { name: 'dropped', kind: 'one each', bound: 'A row for each month of records that was dropped.' },
+  { name: 'retention', kind: 'one each', bound: 'One row.' },
+  { name: 'migrations', kind: 'one each', bound: 'A row for each migration.' },
+];
+
 const dropped: Shown = {
   file: 'packages/projections/src/generations/rebuild-failures.test.ts',
   test: 'what a builder left is dropped when no process can create it again',
@@ -258,6 +275,11 @@ export function storedPage(): string {
     '## Tables of each context in PostgreSQL',
     '',
     tableOf(tables),
+    '## Tables of the audit log in PostgreSQL',
+    '',
+    'In the schema `caudal_audit`, one for each database: [audit](../audit.md).',
+    '',
+    tableOf(auditTables),
     '## Views',
     '',
     'In MongoDB, Elasticsearch or PostgreSQL, by the settings: a collection, an index or a table of this name. All of them are kept',

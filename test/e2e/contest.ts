@@ -2,6 +2,7 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { loadConfig } from '@caudal/config/config.ts';
 import { StockEvent } from '@caudal/contract/gen/caudal/inventory/v1/events.ts';
 import { InventoryServiceService } from '@caudal/contract/gen/caudal/inventory/v1/inventory.ts';
 import { LogServiceService } from '@caudal/contract/gen/caudal/log/v1/log.ts';
@@ -11,8 +12,10 @@ import { newId } from '@caudal/kernel/ids.ts';
 import { connect } from '@caudal/rpc/client/client.ts';
 import { generateKey, signToken } from '@caudal/rpc/server/tokens.ts';
 import type { Client } from '@caudal/rpc/types.ts';
+import { migrateAudit } from '@caudal/server/audit/migrate-audit.ts';
 import { contexts } from '@caudal/server/contexts.ts';
 import { migrateContext } from '@caudal/server/local-context.ts';
+import { type RuntimeValues, settings } from '@caudal/server/settings/settings.ts';
 import { freshDatabase } from '@caudal/testing/servers.ts';
 import { Client as Postgres } from 'pg';
 import { createPart, freePorts, type Part, root } from './part.ts';
@@ -62,6 +65,7 @@ export async function startContest({
   const data = mkdtempSync(join(tmpdir(), 'caudal-owners-'));
   const fresh = await freshDatabase();
   await migrateContext(fresh.url, contexts.find(({ name }) => name === 'inventory')!);
+  await migrateAudit(fresh.url, loadConfig(settings, { env: {} }) as RuntimeValues);
   const { privateKey, publicKey } = await generateKey('e2e');
   const ports = await freePorts(processes * 3);
   const parts = Array.from({ length: processes }, (_, at) =>

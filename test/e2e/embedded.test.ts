@@ -1,6 +1,9 @@
 /** The whole system as `npm start` runs it: one process on an embedded PostgreSQL. */
+import { joinEmbeddedPostgres } from '@caudal/embedded-postgres/embedded-postgres.ts';
 import { afterAll, beforeAll, describe, expect } from '@jest/globals';
 import { describeErasure } from './erasure-behaviour.ts';
+import { Client } from 'pg';
+import type { Json } from './api.ts';
 import { describeOrders } from './orders-behaviour.ts';
 import { describeReads } from './reads-behaviour.ts';
 import { describeReturns } from './returns-behaviour.ts';
@@ -24,6 +27,38 @@ describe('one process on embedded PostgreSQL', () => {
   describeReturns(() => system);
 
   const it = systemTest(() => system);
+
+  it('works with a role that cannot change events, and records what operators do', async () => {
+    const postgres = await joinEmbeddedPostgres(system.dataDirectory);
+    const owner = new Client({ connectionString: postgres!.url });
+    await owner.connect();
+    try {
+      const { rows } = await owner.query<{ name: string }>(
+        "SELECT DISTINCT usename AS name FROM pg_stat_activity WHERE application_name LIKE 'caudal-%'",
+      );
+      expect(rows).toEqual([{ name: 'caudal_app' }]);
+      for (const schema of ['orders', 'payments', 'caudal_audit'])
+        for (const right of ['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) {
+          const table = schema === 'caudal_audit' ? 'records' : 'events';
+          const can = await owner.query(
+            `SELECT has_table_privilege('caudal_app', '${schema}.${table}', '${right}') AS can`,
+          );
+          expect([schema, right, can.rows[0].can]).toEqual([schema, right, false]);
+        }
+    } finally {
+      await owner.end();
+    }
+    const customerId = await newCustomer(system.api, 100);
+    const { body } = await system.api.call('ListAuditRecords', { resource: customerId, kind: 'AUDIT_KIND_ACT' });
+    const begun = body.auditRecords.filter(({ outcome }: Json) => outcome === 'BEGUN');
+    expect(begun.map(({ method }: Json) => method.split('/')[1]).sort()).toEqual([
+      'CreateWallet',
+      'Deposit',
+      'RegisterCustomer',
+    ]);
+    expect(await system.caudal('audit', 'verify')).toMatch(/ records are right/);
+  }, 60_000);
+
   describe('keeps its data', () => {
     async function openOrder() {
       const productId = await newProduct(system.api, { price: 100, quantity: 5 });

@@ -43,13 +43,14 @@ describeWith([...servers], 'a process a role, on the real servers', () => {
     proxies.postgres = await startTcpProxy(serverUrl('postgres'));
     system = await startSystem({
       form: 'processes',
+      databaseRole: 'application',
       env: (part, stores) => ({
         PAYMENTS_GATEWAY_URL: gateway.url,
         PAYMENTS_GATEWAY_TIMEOUT: '2s',
         CAUDAL_RECONCILIATION_INTERVAL: '1s',
         CAUDAL_RECONCILIATION_MIN_AGE: '500ms',
         ...(part === 'projector' && { MONGODB_URL: through(proxies.projectorMongodb!, stores!.env.MONGODB_URL!) }),
-        ...(part === 'command' && { DATABASE_URL: through(proxies.postgres!, stores!.databaseUrl) }),
+        ...(part === 'command' && { DATABASE_URL: through(proxies.postgres!, stores!.env.DATABASE_URL!) }),
         ...(part === 'query' && {
           MONGODB_URL: through(proxies.mongodb!, stores!.env.MONGODB_URL!),
           ELASTICSEARCH_URL: proxies.elasticsearch!.url,

@@ -2,6 +2,7 @@
  * What a system stores that has led orders from a card to delivery, against the list of docs/reference/stored.md: nothing is
  * there that is not in the list, and nothing is in the list that is not there. And what an order leaves behind.
  */
+import { auditSchema } from '@caudal/audit/migrations.ts';
 import { newId, timeOfId } from '@caudal/kernel/ids.ts';
 import { contexts } from '@caudal/server/contexts.ts';
 import { describeWith } from '@caudal/testing/describe-with.ts';
@@ -10,7 +11,7 @@ import { afterAll, beforeAll, expect } from '@jest/globals';
 import { MongoClient } from 'mongodb';
 import { Client } from 'pg';
 import { createClient } from 'redis';
-import { besideViews, keys, type Stored, tables, views } from '../../scripts/reference/stored.ts';
+import { auditTables, besideViews, keys, type Stored, tables, views } from '../../scripts/reference/stored.ts';
 import { type System, startSystem } from './system.ts';
 import { systemTest } from './system-test.ts';
 import { until } from './wait.ts';
@@ -30,7 +31,7 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'wha
   beforeAll(async () => {
     // Roles in processes of their own, so that sagas call other contexts over the network.
     const soon = { CAUDAL_RECONCILIATION_INTERVAL: '1s', CAUDAL_RECONCILIATION_MIN_AGE: '1s' };
-    system = await startSystem({ form: 'processes', env: () => soon });
+    system = await startSystem({ form: 'processes', databaseRole: 'application', env: () => soon });
     sql = new Client({ connectionString: system.stores!.databaseUrl });
     await sql.connect();
     const { api } = system;
@@ -61,7 +62,8 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'wha
     const { rows } = await sql.query<{ name: string }>(
       `SELECT nspname AS name FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema$|public$)' ORDER BY 1`,
     );
-    expect(rows.map(({ name }) => name)).toEqual(schemas.toSorted());
+    expect(rows.map(({ name }) => name)).toEqual([...schemas, auditSchema].toSorted());
+    expectListed(await tablesOf(sql, auditSchema), auditTables, { all: true });
   }, 60_000);
 
   it('in MongoDB and Elasticsearch: the collections and indexes are those of the list', async () => {
@@ -155,7 +157,7 @@ describeWith(['postgres'], 'what is stored with views in PostgreSQL', () => {
   let system: System;
   beforeAll(async () => {
     const none = { RABBITMQ_URL: '', MONGODB_URL: '', ELASTICSEARCH_URL: '', REDIS_URL: '' };
-    system = await startSystem({ form: 'stores', env: () => none });
+    system = await startSystem({ form: 'stores', databaseRole: 'application', env: () => none });
   }, 120_000);
   afterAll(() => system?.stop(), 120_000);
 

@@ -14,7 +14,7 @@ describeWith(['postgres', 'rabbitmq', 'mongodb', 'elasticsearch', 'redis'], 'one
   let system: System;
 
   beforeAll(async () => {
-    system = await startSystem({ form: 'stores' });
+    system = await startSystem({ form: 'stores', databaseRole: 'application' });
   }, 120_000);
   afterAll(() => system?.stop(), 120_000);
 

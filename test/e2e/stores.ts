@@ -3,16 +3,22 @@
 import { loadConfig } from '@caudal/config/config.ts';
 import { slotCount } from '@caudal/messaging/rabbitmq/slots.ts';
 import { partQueueName, queueName } from '@caudal/messaging/rabbitmq/topology.ts';
+import { migrateAudit } from '@caudal/server/audit/migrate-audit.ts';
 import { contexts } from '@caudal/server/contexts.ts';
+import { migratorOf } from '@caudal/server/database-urls.ts';
 import { recordSagaStarts } from '@caudal/server/handlers/saga-starts.ts';
 import { migrateContext } from '@caudal/server/local-context.ts';
-import { settings } from '@caudal/server/settings/settings.ts';
+import { type RuntimeValues, settings } from '@caudal/server/settings/settings.ts';
 import { freshDatabase, serverUrl } from '@caudal/testing/servers.ts';
 import { connect } from 'amqplib';
 import { MongoClient } from 'mongodb';
 import { Client } from 'pg';
 
+/** As whom the processes connect to PostgreSQL: docs/database-roles.md. */
+export type DatabaseRole = 'owner' | 'application';
+
 export interface Stores {
+  /** Of the owner, whatever the role of the processes. */
   databaseUrl: string;
   /** The prefix of the names of queues, collections, indices. */
   namespace: string;
@@ -28,13 +34,18 @@ export interface Stores {
  * Creates an empty database with the schemas of all contexts, and a namespace on the other servers. With `migrated:
  * false` the test creates the schemas; before that, nothing can be read.
  */
-export async function makeStores({ migrated = true } = {}): Promise<Stores> {
+export async function makeStores({ migrated = true, role = 'owner' as DatabaseRole } = {}): Promise<Stores> {
   const database = await freshDatabase();
+  const ownerUrl = database.url;
+  const urls = role === 'owner' ? { url: ownerUrl, ownerUrl: undefined } : { url: applicationUrl(ownerUrl), ownerUrl };
   const namespace = `e2e_${process.pid}_${Date.now().toString(36)}`;
   const prefix = `${namespace}.`;
   if (migrated) {
-    await Promise.all(contexts.map((context) => migrateContext(database.url, context)));
-    await recordSagaStarts(database.url, contexts, loadConfig(settings, { env: {} }));
+    const values = loadConfig(settings, { env: {} }) as RuntimeValues;
+    const { application } = await migratorOf(urls);
+    await Promise.all(contexts.map((context) => migrateContext(ownerUrl, context, application)));
+    await migrateAudit(ownerUrl, values, application);
+    await recordSagaStarts(database.url, contexts, values);
   }
 
   /** Rows of each context's schema. */
@@ -78,7 +89,7 @@ export async function makeStores({ migrated = true } = {}): Promise<Stores> {
     databaseUrl: database.url,
     namespace,
     env: {
-      DATABASE_URL: database.url,
+      DATABASE_URL: urls.url,
       RABBITMQ_URL: serverUrl('rabbitmq'),
       MONGODB_URL: serverUrl('mongodb'),
       ELASTICSEARCH_URL: serverUrl('elasticsearch'),
@@ -109,7 +120,9 @@ export async function makeStores({ migrated = true } = {}): Promise<Stores> {
     async drop() {
       const mongo = new MongoClient(serverUrl('mongodb'));
       const outcomes = await Promise.allSettled([
-        dropMessages().finally(() => database.drop()),
+        dropMessages()
+          .finally(() => database.drop())
+          .finally(() => (urls.ownerUrl ? dropRole(urls.url) : undefined)),
         mongo
           .db(namespace)
           .dropDatabase()
@@ -119,6 +132,21 @@ export async function makeStores({ migrated = true } = {}): Promise<Stores> {
       for (const outcome of outcomes) if (outcome.status === 'rejected') console.warn(outcome.reason);
     },
   };
+}
+
+/** Another role of the database's server, made when the database is migrated. It is dropped by `dropRole`. */
+function applicationUrl(ownerUrl: string): string {
+  const url = new URL(ownerUrl);
+  url.username = `app${url.pathname.slice(1)}`.slice(0, 63);
+  url.password = 'e2e';
+  return url.href;
+}
+
+/** After the database, in which it was granted rights. */
+async function dropRole(applicationUrl: string): Promise<void> {
+  const client = new Client({ connectionString: serverUrl('postgres') });
+  await client.connect();
+  await client.query(`DROP ROLE IF EXISTS "${new URL(applicationUrl).username}"`).finally(() => client.end());
 }
 
 /** Elasticsearch accepts no wildcard in a deletion. */

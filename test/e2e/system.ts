@@ -16,7 +16,7 @@ import { parseTokenKeys, type TokenKeys } from '@caudal/kernel/sealed-token.ts';
 import { generateKey, signToken } from '@caudal/rpc/server/tokens.ts';
 import { type Api, createApi } from './api.ts';
 import { createPart, freePorts, main, type Part, root } from './part.ts';
-import { makeStores, type Stores } from './stores.ts';
+import { type DatabaseRole, makeStores, type Stores } from './stores.ts';
 
 export type Form = 'embedded' | 'stores' | 'processes';
 
@@ -69,6 +69,8 @@ export interface SystemOptions {
   form: Form;
   /** How many processes per role, in the form `processes`: one if absent. */
   copies?: number;
+  /** As whom the processes connect to PostgreSQL; the owner if absent. */
+  databaseRole?: DatabaseRole;
   /** More settings for a part. */
   env?(part: string, stores: Stores | undefined): Record<string, string>;
 }
@@ -77,12 +79,17 @@ const logs = join(root, '.caudal/e2e');
 const commandMs = 60_000;
 
 /** Starts the system, and waits until all of it is ready. */
-export async function startSystem({ form, copies = 1, env = () => ({}) }: SystemOptions): Promise<System> {
+export async function startSystem({
+  form,
+  copies = 1,
+  databaseRole = 'owner',
+  env = () => ({}),
+}: SystemOptions): Promise<System> {
   mkdirSync(logs, { recursive: true });
   const folder = mkdtempSync(join(logs, `${form}-`));
   const dataDirectory = mkdtempSync(join(tmpdir(), 'caudal-e2e-'));
   const [key, wrongKey] = [await generateKey('e2e'), await generateKey('e2e')];
-  const stores = form === 'embedded' ? undefined : await makeStores();
+  const stores = form === 'embedded' ? undefined : await makeStores({ role: databaseRole });
   const tokenKey = `e2e:${randomBytes(32).toString('base64')}`;
   const tokenKeys = () =>
     parseTokenKeys(stores ? tokenKey : readFileSync(join(dataDirectory, 'token-keys'), 'utf8').trim());

@@ -8,6 +8,7 @@ import { systemClock } from '@caudal/kernel/time.ts';
 import type { App } from '@caudal/server/app.ts';
 import type { LocalContext } from '@caudal/server/local-context.ts';
 import { archiving } from '@caudal/server/roles/archiving.ts';
+import { asOwner } from '@caudal/server/roles/as-owner.ts';
 import { jobTools } from '@caudal/server/roles/jobs.ts';
 import { Command, InvalidArgumentError } from 'commander';
 import { count } from './arguments.ts';
@@ -75,9 +76,12 @@ The archive keeps its objects. Exit code 1 if it fails or the job runs.
 Example: caudal log restore-month orders 2024-03 --days 90`,
     )
     .action((context: string, month: string, { days }: { days: number }) =>
-      withApp(async (system) => {
-        process.exitCode = (await restore(system, contextOf(system, context), month, days)) ? 0 : 1;
-      }),
+      withApp(
+        async (system) => {
+          process.exitCode = (await restore(system, contextOf(system, context), month, days)) ? 0 : 1;
+        },
+        { name: 'log restore-month', resource: `${context} ${month}` },
+      ),
     );
 }
 
@@ -88,19 +92,13 @@ async function restore(system: App, local: LocalContext, month: string, days: nu
   let events: number | undefined;
   const job: ContextJob = {
     ...archiving(local, system.values),
-    async run({ database }, { signal }) {
+    async run({ database }, { signal, token }) {
       const onProgress = (progress: { done: number; total: number }) =>
         display.update({ step: `${context.name} ${month}`, ...progress });
-      events = await restoreMonth({
-        database,
-        plain: local.database,
-        archive,
-        domain: context.name,
-        month,
-        days,
-        signal,
-        onProgress,
-      });
+      const of = { archive, domain: context.name, month, days, signal, onProgress };
+      events = await asOwner(local, { name: job.name, token, database }, (databases) =>
+        restoreMonth({ ...databases, ...of }),
+      );
     },
   };
   const result = await runJobNow({

@@ -6,6 +6,7 @@ import { CaudalError } from '@caudal/kernel/errors.ts';
 import { withoutSecrets } from '@caudal/kernel/redact.ts';
 import { version } from '@caudal/server/version.ts';
 import { Command, CommanderError } from 'commander';
+import { auditCommand } from './commands/audit.ts';
 import { buildCommand } from './commands/build.ts';
 import { configCommand } from './commands/config.ts';
 import { deadLettersCommand } from './commands/dead-letters.ts';
@@ -36,6 +37,7 @@ const program = new Command('caudal')
   .addCommand(viewsCommand())
   .addCommand(deadLettersCommand())
   .addCommand(jobsCommand())
+  .addCommand(auditCommand())
   .addCommand(importCommand())
   .addCommand(demoCommand())
   .addCommand(tokenCommand())

@@ -1,20 +1,17 @@
 /** Opens an app without roles for one command: the contexts, logs and stores of the settings. */
 import { resolve } from 'node:path';
 import { loadConfig } from '@caudal/config/config.ts';
-import {
-  hasEmbeddedPostgres,
-  holdEmbeddedPostgres,
-  joinEmbeddedPostgres,
-} from '@caudal/embedded-postgres/embedded-postgres.ts';
+import { hasEmbeddedPostgres, joinEmbeddedPostgres } from '@caudal/embedded-postgres/embedded-postgres.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { createLifecycle, type Lifecycle } from '@caudal/lifecycle/lifecycle.ts';
 import { type App, openApp } from '@caudal/server/app.ts';
-import { contexts } from '@caudal/server/contexts.ts';
-import { migrateContexts } from '@caudal/server/handlers/saga-starts.ts';
+import { configuredUrls, type DatabaseUrls, embeddedUrls } from '@caudal/server/database-urls.ts';
 import { openIdentity } from '@caudal/server/identity.ts';
 import { awaitMigrated, contextsOf } from '@caudal/server/schema.ts';
 import { prefixes, type RuntimeValues, settings } from '@caudal/server/settings/settings.ts';
 import { trustConfigured } from '@caudal/server/tls.ts';
+import { startEmbedded } from '@caudal/server/start-embedded.ts';
+import { type RecordedCommand, recorded } from './recorded.ts';
 import { untilSignal } from './signals.ts';
 import { UsageError } from './usage.ts';
 
@@ -27,38 +24,38 @@ export function loadSettings(): RuntimeValues {
 
 /**
  * Runs `work` with an app of the settings, and closes it afterwards. A signal ends the lifecycle, which `work` must
- * observe, and then the process.
+ * observe, and then the process. `command`: for one that changes something, or shows personal data, its record in the audit log.
  */
-export async function withApp<T>(work: (system: App) => Promise<T>): Promise<T> {
+export async function withApp<T>(work: (system: App) => Promise<T>, command?: RecordedCommand): Promise<T> {
   const values = loadSettings();
   const lifecycle = createLifecycle();
   return untilSignal(lifecycle, async (running) => {
-    const databaseUrl = await findDatabase(values, lifecycle);
+    const urls = await findDatabase(values, lifecycle);
     // A command serves no calls, so it checks no tokens. It may need tokens for its own calls.
     const identity = await openIdentity({ ...values, CAUDAL_AUTH: 'off' }, undefined);
     const system = await openApp({
       values,
-      databaseUrl,
+      urls,
       identity,
       lifecycle,
       holder: newId(),
       name: 'caudal-cli',
     });
-    return running(work(system));
+    return running(command ? recorded(system, command, () => work(system)) : work(system));
   });
 }
 
 /**
- * The URL of PostgreSQL: the configured server, or the embedded one. If a process runs on the data directory, its
+ * The URLs of PostgreSQL: the configured server, or the embedded one. If a process runs on the data directory, its
  * server is used; else one is started for this command.
  */
-async function findDatabase(values: RuntimeValues, lifecycle: Lifecycle): Promise<string> {
+async function findDatabase(values: RuntimeValues, lifecycle: Lifecycle): Promise<DatabaseUrls> {
   const directory = resolve(values.CAUDAL_DATA_DIR);
-  const url = values.DATABASE_URL ?? (await joinEmbeddedPostgres(directory))?.url;
-  if (url) {
+  const urls = await runningDatabase(values, directory);
+  if (urls) {
     if (!values.DATABASE_URL) console.error(`Using the embedded PostgreSQL of ${directory}.`);
-    await awaitMigrated({ url, contexts: contextsOf(values), waitMs: 0, signal: lifecycle.ending });
-    return url;
+    await awaitMigrated({ url: urls.url, contexts: contextsOf(values), waitMs: 0, signal: lifecycle.ending });
+    return urls;
   }
   if (!hasEmbeddedPostgres(directory)) {
     throw new UsageError(
@@ -66,7 +63,11 @@ async function findDatabase(values: RuntimeValues, lifecycle: Lifecycle): Promis
     );
   }
   console.error(`Starting the embedded PostgreSQL of ${directory}.`);
-  const postgres = await holdEmbeddedPostgres(directory, lifecycle);
-  await migrateContexts(postgres.url, contexts, values);
-  return postgres.url;
+  return startEmbedded(values, lifecycle);
+}
+
+async function runningDatabase(values: RuntimeValues, directory: string): Promise<DatabaseUrls | undefined> {
+  if (values.DATABASE_URL || values.CAUDAL_OWNER_DATABASE_URL) return configuredUrls(values);
+  const joined = await joinEmbeddedPostgres(directory);
+  return joined && embeddedUrls(joined.url);
 }

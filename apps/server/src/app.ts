@@ -1,5 +1,6 @@
 /** The app of a process: its contexts, stores, clients and identity. Roles run on it (roles/*.ts). */
 
+import { openRecorder, type Recorder } from '@caudal/audit/recorder.ts';
 import type { Settings } from '@caudal/config/config.ts';
 import type { Context, Tools } from '@caudal/context/context.ts';
 import { LogServiceService } from '@caudal/contract/gen/caudal/log/v1/log.ts';
@@ -17,6 +18,7 @@ import type { Service } from '@caudal/rpc/types.ts';
 import { openArchiveOf } from './archive.ts';
 import { type Clients, openClients } from './clients.ts';
 import { connectionsOf } from './connections.ts';
+import type { DatabaseUrls } from './database-urls.ts';
 import { openForwarding, ownerOf } from './forwarding.ts';
 import type { Identity } from './identity.ts';
 import { type LocalContext, openContext } from './local-context.ts';
@@ -30,7 +32,10 @@ export interface App {
   values: RuntimeValues;
   /** Identifies this process as the holder of leases. */
   holder: string;
+  urls: DatabaseUrls;
   locals: LocalContext[];
+  /** Where the records of calls and commands go. */
+  audit: Recorder;
   /** By domain: the logs of its own contexts, and those of other contexts through their LogService. */
   logsFor(context: Context, domains: Iterable<string>): Map<string, LogReader>;
   /** By domain: where queues register with those logs. */
@@ -53,7 +58,7 @@ export interface App {
 
 export interface OpenAppOptions {
   values: RuntimeValues;
-  databaseUrl: string;
+  urls: DatabaseUrls;
   identity: Identity;
   lifecycle: Lifecycle;
   /** Identifies this process as the holder of leases. */
@@ -64,7 +69,8 @@ export interface OpenAppOptions {
 
 /** Opens stores, clients and contexts of the process. The end of the lifecycle closes them. */
 export async function openApp(options: OpenAppOptions): Promise<App> {
-  const { values, databaseUrl, identity, lifecycle, holder, name } = options;
+  const { values, urls, identity, lifecycle, holder, name } = options;
+  const databaseUrl = urls.url;
   const tls = await openTls(values);
   lifecycle.onStop('TLS files', () => tls.stop());
   const embedded = values.DATABASE_URL === undefined;
@@ -83,12 +89,15 @@ export async function openApp(options: OpenAppOptions): Promise<App> {
   const archive = await openArchiveOf(values);
   lifecycle.onStop('archive', async () => archive?.store.close());
   const locals = contextsOf(values).map((context) =>
-    openContext(context, { pool, lockConnections, archive, personalData, embedded, self }),
+    openContext(context, { pool, lockConnections, archive, personalData, ownerUrl: urls.ownerUrl, embedded, self }),
   );
   lifecycle.onStop('contexts', async () => {
     await Promise.all(locals.map((local) => local.stop()));
     await lockConnections.database.close();
   });
+  // The statements name their schema: any context's connections will do.
+  const audit = openRecorder({ database: locals[0]!.database });
+  lifecycle.onStop('audit', () => audit.stop());
   const members = new Map(
     locals.map(({ context, database }) => [context.name, openMembers({ database, process: holder })]),
   );
@@ -111,7 +120,9 @@ export async function openApp(options: OpenAppOptions): Promise<App> {
   return {
     values,
     holder,
+    urls,
     locals,
+    audit,
     stores,
     clients,
     identity,

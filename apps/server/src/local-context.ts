@@ -25,6 +25,8 @@ import { migrate, pendingMigrations } from '@caudal/postgres/migrate.ts';
 import { migrations as checkpointMigrations } from '@caudal/postgres/migrations.ts';
 import { openPipeline } from '@caudal/postgres/pipeline.ts';
 import type { Pool } from '@caudal/postgres/pool.ts';
+import { grantStatement } from '@caudal/postgres/roles.ts';
+import { migrations as viewMigrations } from '@caudal/projections/migrations.ts';
 import { migrations as sagaMigrations } from '@caudal/sagas/migrations.ts';
 import type { PersonalData } from './personal-data.ts';
 
@@ -48,6 +50,8 @@ export interface LocalContext extends Running {
   openTexts(texts: PersonalText[]): Promise<string[]>;
   /** Where old months of the log are, if the settings say so. */
   archive: Archive | undefined;
+  /** The URL of the role that owns the tables, if this process knows it. */
+  ownerUrl: string | undefined;
   /** For how long this process owns a stream of the context from now on; 0 if it does not. */
   ownedMs(stream: string): number;
   /** Stops owning streams. */
@@ -71,11 +75,15 @@ const migrationSets = [
   messagingMigrations,
   sagaMigrations,
   jobMigrations,
+  viewMigrations,
 ];
 
-/** Brings a context's schema up to date. Returns the names of the applied migrations. */
-export function migrateContext(url: string, context: Context): Promise<string[]> {
-  return migrate({ url, schema: context.name, sets: migrationSets });
+/**
+ * Brings a context's schema up to date, as the role that owns it. Returns the names of the applied migrations. `application`: the role
+ * of the processes, if that is another one.
+ */
+export function migrateContext(url: string, context: Context, application?: string): Promise<string[]> {
+  return migrate({ url, schema: context.name, sets: migrationSets, atEnd: grantStatement(application) });
 }
 
 /** The migrations that `migrateContext` would apply: `orders eventlog/001_tables.sql`. */
@@ -96,6 +104,8 @@ export interface OpenContextOptions {
   lockConnections: LockConnections;
   archive: Archive | undefined;
   personalData: PersonalData;
+  /** The URL of the role that owns the tables, if this process knows it. */
+  ownerUrl: string | undefined;
   /** Whether all contexts share one process on a laptop. */
   embedded: boolean;
   /** This process as an owner of contended streams; undefined if others can't reach it. */
@@ -120,7 +130,7 @@ export function keepsPersonalTexts({ deciders }: Pick<Context, 'deciders'>): boo
 
 /** Opens a context over its schema, which must be up to date. Connects at first use. */
 export function openContext(context: Context, options: OpenContextOptions): LocalContext {
-  const { pool, lockConnections, archive, personalData, embedded, self } = options;
+  const { pool, lockConnections, archive, personalData, ownerUrl, embedded, self } = options;
   const { url, applicationName } = pool.options;
   const announcedPollMs = embedded ? EMBEDDED_POLL_MS : undefined;
   const database = databaseOf(pool, context.name);
@@ -161,6 +171,7 @@ export function openContext(context: Context, options: OpenContextOptions): Loca
     openEvents: eventOpener(sealing),
     openTexts: textOpener(sealing),
     archive,
+    ownerUrl,
     ownedMs: (stream) => owners?.ownedMs(stream) ?? 0,
     retire: async () => owners?.retire(),
     async stop() {

@@ -1,15 +1,19 @@
 /** Refuses a database whose schemas are not up to date: it must be migrated once, before all processes start. */
 import { ConfigError } from '@caudal/config/config.ts';
 import type { Context } from '@caudal/context/context.ts';
+import { excessRights } from '@caudal/eventlog/owner.ts';
 import { isTransient } from '@caudal/kernel/errors.ts';
 import { backoffMs, sleep } from '@caudal/kernel/time.ts';
+import { sqlState } from '@caudal/postgres/errors.ts';
 import { logger } from '@caudal/telemetry/log.ts';
+import { pendingAudit } from './audit/migrate-audit.ts';
 import { contexts } from './contexts.ts';
-import { pendingOf } from './local-context.ts';
+import { type LocalContext, pendingOf } from './local-context.ts';
 import type { RuntimeValues } from './settings/settings.ts';
 
 const log = logger('schema');
 const listedAtMost = 3;
+const insufficientPrivilege = '42501';
 
 /** The contexts that the settings name. */
 export function contextsOf({ CAUDAL_CONTEXTS }: Pick<RuntimeValues, 'CAUDAL_CONTEXTS'>): Context[] {
@@ -29,14 +33,37 @@ export async function awaitMigrated(options: {
   const giveUpAt = performance.now() + options.waitMs;
   for (let attempt = 1; ; attempt++) {
     try {
-      refuse(await pendingOf(options.url, options.contexts));
+      refuse([...(await pendingOf(options.url, options.contexts)), ...(await pendingAudit(options.url))]);
       return;
     } catch (error) {
+      if (sqlState(error) === insufficientPrivilege) throw withoutGrants(error);
       if (!isTransient(error) || options.signal.aborted || performance.now() >= giveUpAt) throw error;
       log.warn({ err: error }, 'waiting for PostgreSQL');
     }
     await sleep(backoffMs(attempt, { firstMs: 200, maxMs: 5_000 }), options.signal);
   }
+}
+
+function withoutGrants(cause: unknown): ConfigError {
+  const error = new ConfigError([
+    {
+      name: 'DATABASE_URL',
+      wrong: `its user lacks rights that an application needs (${(cause as Error).message})`,
+      fix: 'Run "caudal migrate" with the same settings and CAUDAL_OWNER_DATABASE_URL: see docs/database-roles.md',
+    },
+  ]);
+  error.cause = cause;
+  return error;
+}
+
+/** Logs a warning if this process could change what was recorded. Never throws: the database may just be away. */
+export async function warnOfRights({ locals }: { locals: LocalContext[] }): Promise<void> {
+  const excess = await excessRights(locals[0]!.database).catch(() => undefined);
+  if (excess !== undefined)
+    log.warn(
+      { excess },
+      'the role of DATABASE_URL can change and delete events: give the processes a role of their own (docs/database-roles.md)',
+    );
 }
 
 function refuse(pending: string[]): void {

@@ -1,7 +1,6 @@
 /** Starts a process: its stores, its listeners and its roles. */
 
 import { domainOf } from '@caudal/contract/entity.ts';
-import { holdEmbeddedPostgres } from '@caudal/embedded-postgres/embedded-postgres.ts';
 import { presentOf } from '@caudal/eventlog/epochs.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { createLifecycle, type Lifecycle } from '@caudal/lifecycle/lifecycle.ts';
@@ -9,9 +8,8 @@ import type { Credentials } from '@caudal/rpc/server/credentials.ts';
 import { type RunningServer, startServer } from '@caudal/rpc/server/server.ts';
 import { startTelemetry } from '@caudal/telemetry/start.ts';
 import { type App, openApp } from './app.ts';
-import { contexts } from './contexts.ts';
 import { awaitIdentity, credentialsOf } from './credentials.ts';
-import { migrateContexts } from './handlers/saga-starts.ts';
+import { configuredUrls, type DatabaseUrls } from './database-urls.ts';
 import { type Identity, openIdentity } from './identity.ts';
 import { assertKeysKnown } from './personal-data.ts';
 import { addCommands } from './roles/command.ts';
@@ -20,12 +18,13 @@ import { startProjectors } from './roles/projector.ts';
 import { addQueries } from './roles/query.ts';
 import { startRelays } from './roles/relay.ts';
 import { startSagas } from './roles/saga.ts';
-import { awaitMigrated, contextsOf } from './schema.ts';
+import { awaitMigrated, contextsOf, warnOfRights } from './schema.ts';
 import { atPorts } from './settings/listen-errors.ts';
 import { type RuntimeValues, settings } from './settings/settings.ts';
 import { webhookSecrets } from './settings/webhook-secrets.ts';
 import { trustConfigured } from './tls.ts';
 import { useTokenKeys } from './token-keys.ts';
+import { startEmbedded } from './start-embedded.ts';
 import { version } from './version.ts';
 
 const DATABASE_WAIT_MS = 60_000;
@@ -35,23 +34,21 @@ export interface Started {
   server: RunningServer;
   identity: Identity;
   app: App;
-  databaseUrl: string;
 }
 
-/** The URL of PostgreSQL: the configured server, or an embedded one that ends with the process. */
-export async function openDatabaseServer(values: RuntimeValues, lifecycle: Lifecycle): Promise<string> {
-  if (values.DATABASE_URL) {
+/** The URLs of PostgreSQL: the configured server, or an embedded one that ends with the process. */
+export async function openDatabaseServer(values: RuntimeValues, lifecycle: Lifecycle): Promise<DatabaseUrls> {
+  if (values.DATABASE_URL || values.CAUDAL_OWNER_DATABASE_URL) {
+    const urls = configuredUrls(values);
     await awaitMigrated({
-      url: values.DATABASE_URL,
+      url: urls.url,
       contexts: contextsOf(values),
       waitMs: DATABASE_WAIT_MS,
       signal: lifecycle.ending,
     });
-    return values.DATABASE_URL;
+    return urls;
   }
-  const postgres = await holdEmbeddedPostgres(values.CAUDAL_DATA_DIR, lifecycle);
-  await migrateContexts(postgres.url, contexts, values);
-  return postgres.url;
+  return startEmbedded(values, lifecycle);
 }
 
 /**
@@ -74,7 +71,7 @@ export async function start(values: RuntimeValues, lifecycle = createLifecycle()
       sampling: values.CAUDAL_TRACE_SAMPLING,
     }).catch(atPorts(values));
     lifecycle.onStop('telemetry', () => telemetry.stop());
-    const databaseUrl = await openDatabaseServer(values, lifecycle);
+    const urls = await openDatabaseServer(values, lifecycle);
     let credentials: Credentials | undefined;
     const keyDirectory = values.DATABASE_URL ? undefined : values.CAUDAL_DATA_DIR;
     const identity = await openIdentity(values, keyDirectory, () => credentials);
@@ -82,8 +79,9 @@ export async function start(values: RuntimeValues, lifecycle = createLifecycle()
     // One process owns an embedded database. With a fixed name it takes over its own leases at once after a crash.
     const holder = values.DATABASE_URL ? newId() : 'embedded';
     const name = `caudal-${values.CAUDAL_ROLES.join('-')}`.slice(0, 60);
-    const app = await openApp({ values, databaseUrl, identity, lifecycle, holder, name });
+    const app = await openApp({ values, urls, identity, lifecycle, holder, name });
     await assertKeysKnown(values, app.locals);
+    if (values.DATABASE_URL) await warnOfRights(app);
 
     if (app.has('command')) addCommands(app);
     if (app.has('query')) addQueries(app);
@@ -105,7 +103,7 @@ export async function start(values: RuntimeValues, lifecycle = createLifecycle()
     lifecycle.started();
     server.setReady(true);
     lifecycle.ending.addEventListener('abort', () => server.setReady(false), { once: true });
-    return { lifecycle, server, identity, app, databaseUrl };
+    return { lifecycle, server, identity, app };
   } catch (error) {
     await lifecycle.stop('it could not start');
     throw error;
@@ -114,12 +112,13 @@ export async function start(values: RuntimeValues, lifecycle = createLifecycle()
 
 /** Every process answers /livez and /readyz; only processes with services have a REST port. */
 async function openListeners(app: App): Promise<RunningServer> {
-  const { values, identity, services, forwarding, lifecycle, locals, tls } = app;
+  const { values, identity, services, forwarding, audit, lifecycle, locals, tls } = app;
   const host = values.CAUDAL_HOST;
   return startServer({
     services,
     auth: identity.auth,
     forwarding,
+    audit,
     epochOf: (stream) => {
       const local = locals.find(({ context }) => context.name === domainOf(stream));
       return presentOf(local?.log.epochs?.() ?? []).number;

@@ -21,6 +21,9 @@ Rules between values that a schema can't express. A message names the value and 
 {{- if and (not $has.CAUDAL_PERSONAL_DATA_KEYS) (ne (toString (get $v.settings "CAUDAL_ALLOW_UNSEALED_PERSONAL_DATA")) "true") }}
   {{- $problems = append $problems "personal data can't be sealed: set secrets.CAUDAL_PERSONAL_DATA_KEYS.existingSecret to a Secret with \"NAME:KEY\", where \"openssl rand -base64 32\" prints a KEY, or settings.CAUDAL_ALLOW_UNSEALED_PERSONAL_DATA=true to write it as it is." }}
 {{- end }}
+{{- if hasKey $v.settings "CAUDAL_OWNER_DATABASE_URL" }}
+  {{- $problems = append $problems "settings.CAUDAL_OWNER_DATABASE_URL would be in every pod, so that every pod could change what was recorded: use secrets.CAUDAL_OWNER_DATABASE_URL." }}
+{{- end }}
 {{- if ne (get $v.settings "CAUDAL_AUTH") "off" }}
   {{- if not (or $has.CAUDAL_JWKS (hasKey $v.settings "CAUDAL_OIDC_ISSUER")) }}
     {{- $problems = append $problems "no token can be checked: set settings.CAUDAL_OIDC_ISSUER to your issuer, or secrets.CAUDAL_JWKS.existingSecret, or settings.CAUDAL_JWKS to the URL of its keys (\"caudal keys\" makes a pair of keys), or settings.CAUDAL_AUTH=off in development." }}

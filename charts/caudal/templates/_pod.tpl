@@ -15,8 +15,8 @@ capabilities: { drop: [ALL] }
 {{- end }}
 
 {{/*
-The credentials of a workload, or of a Job if there is no workload: those that are set. Only Jobs and relays have RabbitMQ's
-management: they set the bounds of queues, and find queues that take no messages. With serviceKeys each workload has a key of its own.
+The credentials of a workload, or of a Job if there is no workload: those that are set. Only Jobs have the owner of the database, and pods
+that move months to the archive. Only Jobs and relays have RabbitMQ's management: they set the bounds of queues, and find queues that take no messages. With serviceKeys each workload has a key of its own.
 Credentials that begin with the name of a context are only for pods that run its sagas: no other pod has a card gateway's key.
 */}}
 {{- define "caudal.secretsOf" -}}
@@ -26,6 +26,8 @@ Credentials that begin with the name of a context are only for pods that run its
 {{- $ofSaga := has $context (include "caudal.contextNames" $.root | fromYamlArray) }}
 {{- $left := and $w (or (and (eq $setting "RABBITMQ_MANAGEMENT_URL") (not (has "relay" $w.roles))) (and $ofSaga (not (and (has "saga" $w.roles) (has $context $w.contexts))))) }}
 {{- $own := and $w (eq $setting "CAUDAL_SERVICE_KEY") $.root.Values.serviceKeys.secretPrefix }}
+{{- $archives := and $w (has "jobs" $w.roles) (hasKey $.root.Values.settings "CAUDAL_ARCHIVE") }}
+{{- $left = or $left (and $w (eq $setting "CAUDAL_OWNER_DATABASE_URL") (not $archives)) }}
 {{- if $own }}
 {{ $setting }}: { name: {{ printf "%s-%s" $.root.Values.serviceKeys.secretPrefix $w.name }}, key: {{ $setting }} }
 {{- else if and $secret.existingSecret (not $left) }}

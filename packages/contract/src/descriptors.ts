@@ -23,6 +23,7 @@ import {
   MethodOptions_IdempotencyLevel,
 } from '@bufbuild/protobuf/wkt';
 import { type Access, type AccessMessage, accessOf } from './access.ts';
+import { type Audit, auditOf } from './audit.ts';
 import { commentsOf } from './comments.ts';
 import { type HttpRule, type HttpRuleMessage, httpRules } from './http-rule.ts';
 import { type Serving, servingOf } from './serving.ts';
@@ -37,6 +38,7 @@ export interface MethodContract extends Serving {
   name: string;
   http: HttpRule[];
   access: Access;
+  audit: Audit;
   /** `idempotency_level = NO_SIDE_EFFECTS`: repeating it is safe. */
   noSideEffects: boolean;
   request: DescMessage;
@@ -106,6 +108,7 @@ export function load(bytes: Uint8Array): Contract {
   const successStatus = extension('caudal.success_status');
   const maxRequestBytes = extension('caudal.max_request_bytes');
   const rateLimit = extension('caudal.rate_limit');
+  const act = extension('caudal.act');
   const rules = extension('buf.validate.field');
   const oneof = extension('buf.validate.oneof');
   const personal = extension('caudal.personal');
@@ -143,7 +146,14 @@ export function load(bytes: Uint8Array): Contract {
       },
       { path, http: rules, access: allowed, response, readable: readable() },
     );
-    const made = { path, service, name, http: rules, access: allowed, ...serving, noSideEffects, request, response };
+    const audited = auditOf(hasOption(descriptor, act) && (getOption(descriptor, act) as unknown as boolean), {
+      ...{ path, request, response, http: rules, access: allowed, noSideEffects },
+      isPersonal: (field) => hasOption(field, personal) && (getOption(field, personal) as unknown as boolean),
+    });
+    const made: MethodContract = {
+      ...{ path, service, name, http: rules, access: allowed, audit: audited },
+      ...{ ...serving, noSideEffects, request, response },
+    };
     methods.set(path, made);
     return made;
   };

@@ -8,7 +8,7 @@ import { CustomerEvent } from './gen/caudal/customers/v1/events.ts';
 import { StockEvent } from './gen/caudal/inventory/v1/events.ts';
 import { NotificationEvent, RecipientEvent } from './gen/caudal/notifications/v1/events.ts';
 import { ErasureEvent, FulfilmentEvent, OrderEvent } from './gen/caudal/orders/v1/events.ts';
-import { PaymentEvent, WalletEvent } from './gen/caudal/payments/v1/events.ts';
+import { ApprovalEvent, PaymentEvent, WalletEvent } from './gen/caudal/payments/v1/events.ts';
 import { ShipmentEvent } from './gen/caudal/shipping/v1/events.ts';
 
 export const product = entity('catalog.product', ProductEvent);
@@ -21,6 +21,7 @@ export const recipient = entity('notifications.recipient', RecipientEvent);
 export const order = entity('orders.order', OrderEvent);
 export const fulfilment = entity('orders.fulfilment', FulfilmentEvent);
 export const ordersErasure = entity('orders.erasure', ErasureEvent);
+export const approval = entity('payments.approval', ApprovalEvent);
 export const payment = entity('payments.payment', PaymentEvent);
 export const wallet = entity('payments.wallet', WalletEvent);
 export const shipment = entity('shipping.shipment', ShipmentEvent);
@@ -37,6 +38,7 @@ export const entities = [
   order,
   fulfilment,
   ordersErasure,
+  approval,
   payment,
   wallet,
   shipment,

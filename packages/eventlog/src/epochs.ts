@@ -86,17 +86,17 @@ async function selectEpochs(db: Transaction): Promise<Epoch[]> {
 
 /**
  * Begins an epoch if the log has gone on in another place and that is not noted, or in any case if `anyway`. `after`: where what was
- * before ends, if that is before the log's end. Returns the number of the present one.
+ * before ends, if that is before the log's end. Only the role that owns the log may say either. Returns the number of the present one.
  */
 export async function beginEpoch(
   db: Transaction,
   { anyway = false, after }: { anyway?: boolean; after?: number } = {},
 ): Promise<number> {
-  const rows = await db.query<{ epoch: number }>({
-    name: 'eventlog-begin-epoch',
-    text: 'SELECT begin_epoch($1, $2) AS epoch',
-    values: [anyway, after ?? null],
-  });
+  const rows = await db.query<{ epoch: number }>(
+    anyway || after !== undefined
+      ? { text: 'SELECT begin_epoch($1, $2) AS epoch', values: [anyway, after ?? null] }
+      : { name: 'eventlog-begin-epoch', text: 'SELECT begin_epoch() AS epoch' },
+  );
   return rows[0]!.epoch;
 }
 

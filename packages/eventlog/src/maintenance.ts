@@ -7,9 +7,6 @@ import { dropExpiredClaims } from './expired-claims.ts';
 const log = logger('eventlog');
 const failures = counter('eventlog_maintenance_failures_total', "Rounds of the log's maintenance that failed");
 
-/** What is kept for processes of version 0.2 ends when none of them has appended for so many days. */
-const formerIdleDays = 7;
-
 /** Makes the partitions of this month, of the next `months`, and of the claims that can be made until the next round. */
 export async function makePartitions(db: Transaction, months = 3): Promise<void> {
   await db.query({ text: 'SELECT make_partitions($1)', values: [months] });
@@ -48,15 +45,15 @@ export async function deleteOldCommands(db: Transaction, { days = 30, limit = 5_
 
 /**
  * Ends the upgrade from version 0.2 as far as it can: see docs/event-log-write-path.md. `idleDays`: how long no process of
- * that version must have appended.
+ * that version must have appended, if not seven; only the role that owns the log may say so.
  */
-export async function endUpgrade(db: Transaction, idleDays = formerIdleDays): Promise<void> {
-  const [former] = await db.query<{ ended: boolean }>({
-    text: 'SELECT end_former_version($1) AS ended',
-    values: [idleDays],
-  });
-  if (former!.ended)
-    log.info({ idleDays }, 'processes of version 0.2 can no longer append: none of them has done so for days');
+export async function endUpgrade(db: Transaction, idleDays?: number): Promise<void> {
+  const [former] = await db.query<{ ended: boolean }>(
+    idleDays === undefined
+      ? { text: 'SELECT end_former_version() AS ended' }
+      : { text: 'SELECT end_former_version($1) AS ended', values: [idleDays] },
+  );
+  if (former!.ended) log.info('processes of version 0.2 can no longer append: none of them has done so for days');
   await db.query({ text: 'SELECT drop_former_commands()' });
 }
 

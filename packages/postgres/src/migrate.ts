@@ -7,6 +7,7 @@ import { unavailable } from '@caudal/kernel/errors.ts';
 import { type Backoff, backoffMs, sleep } from '@caudal/kernel/time.ts';
 import { Client } from 'pg';
 import { clientConfig, quotedSchema } from './connection.ts';
+import type { Statement } from './database.ts';
 import { asCallersError, sqlState } from './errors.ts';
 
 export interface MigrationSet {
@@ -98,8 +99,9 @@ const limits = { statementTimeoutMs: 600_000, lockTimeoutMs: 60_000 };
 
 async function migrateWith(
   client: Client,
-  { schema, migrations, retryLocksForMs }: { schema: string; migrations: Migration[]; retryLocksForMs: number },
+  options: { schema: string; migrations: Migration[]; retryLocksForMs: number; atEnd: Statement | undefined },
 ): Promise<string[]> {
+  const { schema, migrations, retryLocksForMs, atEnd } = options;
   // Held until the connection ends. A second process waits, as long as a statement may take, then finds all done.
   await client.query('SET lock_timeout = 0');
   await client.query("SELECT pg_advisory_lock(hashtextextended('caudal.migrate.' || $1, 0))", [schema]);
@@ -110,6 +112,7 @@ async function migrateWith(
   const applied = await readApplied(client, migrations);
   const todo = migrations.filter(({ name }) => !applied.has(name));
   for (const migration of todo) await apply(client, migration, retryLocksForMs);
+  if (atEnd) await client.query(atEnd);
   return todo.map(({ name }) => name);
 }
 
@@ -155,11 +158,13 @@ export async function migrate(options: {
   sets: MigrationSet[];
   /** For how long a file that runs with short locks is tried again; 600,000 ms if absent. */
   retryLocksForMs?: number;
+  /** Run at the end of each call, also if nothing was missing: it must be safe to repeat. */
+  atEnd?: Statement;
 }): Promise<string[]> {
-  const { schema, retryLocksForMs = defaultRetryLocksForMs } = options;
+  const { schema, retryLocksForMs = defaultRetryLocksForMs, atEnd } = options;
   const migrations = (await Promise.all(options.sets.map(readSet))).flat();
   return withClient({ ...options, ...limits }, (client) =>
-    migrateWith(client, { schema, migrations, retryLocksForMs }),
+    migrateWith(client, { schema, migrations, retryLocksForMs, atEnd }),
   );
 }
 

@@ -10,6 +10,8 @@ export const headerNames = {
   requestId: 'x-request-id',
   /** Of a command: the same as the field request_id. */
   idempotencyKey: 'idempotency-key',
+  /** Why the caller does this, for the audit log. */
+  auditReason: 'x-audit-reason',
   causationId: 'caudal-causation-id',
   correlationId: 'caudal-correlation-id',
   consistency: 'caudal-consistency-token',
@@ -25,6 +27,11 @@ export type HeaderReader = (name: string) => string | undefined;
 export function idHeader(read: HeaderReader, name: string): string | undefined {
   const value = read(name);
   return value && /^[\w.:/-]{1,128}$/.test(value) ? value : undefined;
+}
+
+/** The IP address of a gRPC peer, `10.0.0.7:4711` or `[::1]:4711`. */
+export function addressOf(peer: string): string | undefined {
+  return /^\[?([\da-fA-F.:]+?)\]?:\d+$/.exec(peer)?.[1];
 }
 
 const propagator = new W3CTraceContextPropagator();

@@ -2,8 +2,11 @@
 import { setting } from '@caudal/config/setting.ts';
 import { defineContext } from '@caudal/context/context.ts';
 import { createSagaHandler } from '@caudal/sagas/saga-handler.ts';
+import { approvalService } from './commands/approval-service.ts';
+import { fourEyes, fourEyesActs } from './commands/four-eyes.ts';
 import { paymentService } from './commands/payment-service.ts';
 import { walletService } from './commands/wallet-service.ts';
+import { approvalDecider } from './domain/approval.ts';
 import { paymentDecider } from './domain/payment.ts';
 import { walletDecider } from './domain/wallet.ts';
 import { chooseGateway } from './gateway/choose-gateway.ts';
@@ -11,6 +14,7 @@ import { checkWallets } from './jobs/check-wallets.ts';
 import { paymentStatus } from './projections/payment-status.ts';
 import { walletBalances } from './projections/wallet-balances.ts';
 import { walletTransactions } from './projections/wallet-transactions.ts';
+import { approvalQueryService } from './queries/approval-query-service.ts';
 import { paymentQueryService } from './queries/payment-query-service.ts';
 import { walletQueryService } from './queries/wallet-query-service.ts';
 import { type PaymentMethod, paymentSaga } from './sagas/payment-saga.ts';
@@ -38,14 +42,32 @@ export const payments = defineContext({
       // A step of a saga is cut off after 15 s: with a longer call it would never record the outcome.
       max: 10_000,
     }),
+    PAYMENTS_FOUR_EYES: setting.list({
+      description:
+        'The acts that a second person must grant before they are done, with commas between them: deposits, refunds by hand, settlements. None if not set. Set it alike in all processes.',
+      optional: true,
+      allowed: fourEyesActs,
+    }),
+    PAYMENTS_FOUR_EYES_WAIT: setting.duration({
+      description: 'How long such an act waits for the second person.',
+      default: '24h',
+      min: 60_000,
+      max: 7 * 24 * 3_600_000,
+    }),
   },
   permissions: [],
-  deciders: [paymentDecider, walletDecider],
-  commands: ({ aggregates, ids }) => [
-    paymentService({ aggregates, ids }),
-    walletService({ aggregates, ids, shareLog: () => true }),
-  ],
-  queries: ({ views, aggregates }) => [
+  deciders: [paymentDecider, walletDecider, approvalDecider],
+  commands({ aggregates, ids, clock, settings }) {
+    const { PAYMENTS_FOUR_EYES: needed = [], PAYMENTS_FOUR_EYES_WAIT: waitMs } = settings;
+    const eyes = fourEyes({ aggregates, ids, clock, needed, waitMs });
+    return [
+      paymentService({ aggregates, ids, eyes }),
+      walletService({ aggregates, ids, shareLog: () => true, eyes }),
+      approvalService({ aggregates, clock }),
+    ];
+  },
+  queries: ({ views, aggregates, clock }) => [
+    approvalQueryService({ aggregates, clock }),
     paymentQueryService({ payments: views(paymentStatus) }),
     walletQueryService({ wallets: views(walletBalances), transactions: views(walletTransactions), aggregates }),
   ],

@@ -57,6 +57,20 @@ export const reasons = {
     meaning:
       'The payment, or the refund of it that is named, continues by itself or has ended: there is nothing to retry or settle.',
   },
+  APPROVAL_PENDING: {
+    code: 'FAILED_PRECONDITION',
+    meaning:
+      'The act needs a second person. It was not done: another caller grants the approval that the metadata names, and then it is. A repeat with the same request_id asks for the same approval.',
+  },
+  APPROVAL_ENDED: {
+    code: 'FAILED_PRECONDITION',
+    meaning: 'The approval was granted or rejected, or has expired. If it was granted, the act is done.',
+  },
+  APPROVER_IS_REQUESTER: {
+    code: 'PERMISSION_DENIED',
+    meaning: 'The caller has asked for the act, so another one must grant it.',
+  },
+  APPROVAL_NOT_FOUND: { code: 'NOT_FOUND', meaning: 'There is no such approval.' },
   CARD_DECLINED: { code: 'FAILED_PRECONDITION', meaning: 'The card was declined. Use another one.' },
   GATEWAY_UNAVAILABLE: {
     code: 'FAILED_PRECONDITION',

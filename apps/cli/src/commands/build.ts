@@ -22,16 +22,19 @@ queue, by which it can be woken. Views that are there stay as they are; who is b
 Example: caudal build stock-dashboard`,
     )
     .action((names: string[], { json = false }: { json?: boolean }) =>
-      withApp(async (system) => {
-        const all = names.includes('all');
-        const chosen = all ? [...viewsByName(system).values()] : names.map((name) => findView(system, name));
-        const views = [];
-        for (const of of chosen) {
-          const built = await ensureBuilt(rebuildOptions(system, of));
-          views.push({ view: of.definition.projection.name, built });
-          if (!json) say(`${nameOf(of.definition.projection)}: ${built ? 'built' : 'exists already'}`);
-        }
-        if (json) sayJson({ views });
-      }),
+      withApp(
+        async (system) => {
+          const all = names.includes('all');
+          const chosen = all ? [...viewsByName(system).values()] : names.map((name) => findView(system, name));
+          const views = [];
+          for (const of of chosen) {
+            const built = await ensureBuilt(rebuildOptions(system, of));
+            views.push({ view: of.definition.projection.name, built });
+            if (!json) say(`${nameOf(of.definition.projection)}: ${built ? 'built' : 'exists already'}`);
+          }
+          if (json) sayJson({ views });
+        },
+        { name: 'build', resource: names.join(' ') },
+      ),
     );
 }

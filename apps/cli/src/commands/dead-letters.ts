@@ -44,9 +44,12 @@ stream is still parked.
 Example: caudal deadletters redrive order-details.v1.1 orders.order/1001`,
         )
         .action((handler: string, stream: string | undefined, { json = false }: { json?: boolean }) =>
-          withApp(async (system) => {
-            process.exitCode = (await redriveAll(system, { handler, stream, json })) ? 0 : 1;
-          }),
+          withApp(
+            async (system) => {
+              process.exitCode = (await redriveAll(system, { handler, stream, json })) ? 0 : 1;
+            },
+            { name: 'deadletters redrive', resource: stream ? `${handler} ${stream}` : handler },
+          ),
         ),
     );
 }

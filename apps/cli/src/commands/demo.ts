@@ -5,6 +5,7 @@ import { joinEmbeddedPostgres } from '@caudal/embedded-postgres/embedded-postgre
 import { createLifecycle } from '@caudal/lifecycle/lifecycle.ts';
 import { generateKey, renewing, type TokenSource } from '@caudal/rpc/server/tokens.ts';
 import { contexts } from '@caudal/server/contexts.ts';
+import { configuredUrls, migratorOf } from '@caudal/server/database-urls.ts';
 import { migrateContexts } from '@caudal/server/handlers/saga-starts.ts';
 import type { Identity } from '@caudal/server/identity.ts';
 import type { RuntimeValues } from '@caudal/server/settings/settings.ts';
@@ -40,7 +41,8 @@ Example: caudal demo --concurrency 16`,
       await untilSignal(lifecycle, async (running) => {
         if (values.DATABASE_URL) {
           refuseUnsealed(values);
-          await migrateContexts(values.DATABASE_URL, contexts, values);
+          const { url, application } = await migratorOf(configuredUrls(values));
+          await migrateContexts(url, contexts, values, application);
         }
         const ports = { CAUDAL_REST_PORT: 0, CAUDAL_GRPC_PORT: 0 };
         const { start } = await import('@caudal/server/start.ts');

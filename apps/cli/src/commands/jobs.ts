@@ -47,9 +47,12 @@ elsewhere. A run that a signal ends counts as interrupted, and a process with th
 Example: caudal jobs run payments.check-wallets`,
         )
         .action((name: string, { json = false }: { json?: boolean }) =>
-          withApp(async (system) => {
-            process.exitCode = (await run(system, name, json)) ? 0 : 1;
-          }),
+          withApp(
+            async (system) => {
+              process.exitCode = (await run(system, name, json)) ? 0 : 1;
+            },
+            { name: 'jobs run', resource: name },
+          ),
         ),
     )
     .addCommand(
@@ -57,7 +60,7 @@ Example: caudal jobs run payments.check-wallets`,
         .description('delete the record of a job that the code no longer declares')
         .argument('<job>', 'context and name: "payments.check-wallets"')
         .addHelpText('after', '\nExample: caudal jobs remove payments.old-check')
-        .action((name: string) => withApp((system) => remove(system, name))),
+        .action((name: string) => withApp((system) => remove(system, name), { name: 'jobs remove', resource: name })),
     );
 }
 

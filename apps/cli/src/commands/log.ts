@@ -8,6 +8,7 @@ import { metadataOf, occurredAt } from '@caudal/eventlog/codec.ts';
 import { beginEpoch } from '@caudal/eventlog/epochs.ts';
 import type { RecordedEvent } from '@caudal/eventlog/types.ts';
 import type { App } from '@caudal/server/app.ts';
+import { onOwnersDatabase } from '@caudal/server/roles/as-owner.ts';
 import { Command } from 'commander';
 import { count } from '../arguments.ts';
 import { monthsCommand, restoreMonthCommand } from '../log-months.ts';
@@ -35,7 +36,12 @@ export function logCommand(): Command {
         .option('--personal', 'show personal data, which is replaced by *** otherwise')
         .option('--json', 'one JSON object per line, for each event')
         .addHelpText('after', '\nExample: caudal log show orders.order/1001 --from 3 --limit 10')
-        .action((stream: string, options: Options) => withApp((system) => show(system, stream, options))),
+        .action((stream: string, options: Options) =>
+          withApp(
+            (system) => show(system, stream, options),
+            options.personal ? { name: 'log show --personal', resource: stream } : undefined,
+          ),
+        ),
     )
     .addCommand(monthsCommand())
     .addCommand(restoreMonthCommand())
@@ -57,11 +63,14 @@ of the log, and views are searched for lost events.
 Example: caudal log begin-epoch orders`,
     )
     .action((context: string, { after }: { after?: number }) =>
-      withApp(async ({ locals }) => {
-        const { database } = pick('context', context, new Map(locals.map((local) => [local.context.name, local])));
-        const epoch = await beginEpoch(database, { anyway: true, after });
-        say(`The log of ${context} is in epoch ${epoch} now.`);
-      }),
+      withApp(
+        async ({ locals }) => {
+          const local = pick('context', context, new Map(locals.map((each) => [each.context.name, each])));
+          const epoch = await onOwnersDatabase(local, (database) => beginEpoch(database, { anyway: true, after }));
+          say(`The log of ${context} is in epoch ${epoch} now.`);
+        },
+        { name: 'log begin-epoch', resource: context },
+      ),
     );
 }
 

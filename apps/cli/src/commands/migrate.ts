@@ -1,24 +1,37 @@
 /** `caudal migrate`: a deployment runs it before its processes start. */
+import { auditSchema } from '@caudal/audit/migrations.ts';
+import { openRecorder } from '@caudal/audit/recorder.ts';
 import type { Context } from '@caudal/context/context.ts';
 import { makePartitions, missingPartitions } from '@caudal/eventlog/maintenance.ts';
 import { vhostOf } from '@caudal/messaging/rabbitmq/connecting.ts';
 import { applyPolicies, type PolicyOptions, pendingPolicies } from '@caudal/messaging/rabbitmq/policies.ts';
 import { openDatabase } from '@caudal/postgres/database.ts';
+import { sqlState } from '@caudal/postgres/errors.ts';
+import { migrateAudit, pendingAudit } from '@caudal/server/audit/migrate-audit.ts';
 import { contexts } from '@caudal/server/contexts.ts';
+import { configuredUrls, migratorOf } from '@caudal/server/database-urls.ts';
 import { handlerDefinitions } from '@caudal/server/handlers/definitions.ts';
 import { recordSagaStarts } from '@caudal/server/handlers/saga-starts.ts';
 import { migrateContext, pendingOf } from '@caudal/server/local-context.ts';
-import { contextsOf } from '@caudal/server/schema.ts';
+import { awaitMigrated, contextsOf } from '@caudal/server/schema.ts';
 import type { RuntimeValues } from '@caudal/server/settings/settings.ts';
 import { Command } from 'commander';
 import { say, sayJson } from '../output.ts';
+import { recorded } from '../recorded.ts';
 import { UsageError } from '../usage.ts';
 import { loadSettings } from '../with-app.ts';
 
 /** The changes made, or with `--check` the pending ones. */
 interface Report {
-  contexts: { context: string; migrations: string[]; partitions: string[] }[];
+  /** The schemas of contexts, and the audit log's. */
+  contexts: ReportedContext[];
   policies: string[];
+}
+
+interface ReportedContext {
+  context: string;
+  migrations: string[];
+  partitions: string[];
 }
 
 /** Months after the present one whose partitions `--check` requires; the jobs role makes more of them. */
@@ -32,6 +45,7 @@ export function migrateCommand(): Command {
     .addHelpText(
       'after',
       `
+Works as CAUDAL_OWNER_DATABASE_URL if that is set, and grants what the application needs to the user of DATABASE_URL: docs/database-roles.md.
 Also makes partitions ahead, and sets the bounds of RabbitMQ's queues if RABBITMQ_MANAGEMENT_URL is set. It is safe to run at
 any time, several times at once, and while the system runs. "caudal start" migrates the embedded database.
 
@@ -39,12 +53,15 @@ Example: DATABASE_URL=postgres://caudal:secret@db/caudal caudal migrate`,
     )
     .action(async ({ check = false, json = false }: { check?: boolean; json?: boolean }) => {
       const values = loadSettings();
-      const url = values.DATABASE_URL;
-      if (!url) throw new UsageError('DATABASE_URL is not set: "caudal start" migrates the embedded database itself.');
+      if (!values.DATABASE_URL && !values.CAUDAL_OWNER_DATABASE_URL)
+        throw new UsageError('DATABASE_URL is not set: "caudal start" migrates the embedded database itself.');
+      const urls = configuredUrls(values);
+      const { url, application } = check ? { url: urls.ownerUrl ?? urls.url } : await migratorOf(urls);
       const report: Report = { contexts: [], policies: [] };
       for (const context of contextsOf(values)) {
-        report.contexts.push(await (check ? pendingIn(url, context) : migrateOne(url, context)));
+        report.contexts.push(await (check ? pendingIn(url, context) : migrateOne(url, context, application)));
       }
+      report.contexts.push(await (check ? pendingAuditIn(url) : migrateAuditLog(url, values, application)));
       if (!check) await recordSagaStarts(url, contextsOf(values), values);
       const policies = await policyOptions(values);
       if (policies) {
@@ -54,12 +71,49 @@ Example: DATABASE_URL=postgres://caudal:secret@db/caudal caudal migrate`,
       const parts = [...report.contexts.flatMap((of) => [...of.migrations, ...of.partitions]), ...report.policies];
       if (json) sayJson({ check, upToDate: parts.length === 0, ...report });
       else tell(report, check);
+      if (!check) await record(url, values, parts);
+      // The processes' user must be able to log in, and to see that everything is there.
+      if (application !== undefined)
+        await awaitMigrated({
+          ...{ url: urls.url, contexts: contextsOf(values), waitMs: 0, signal: new AbortController().signal },
+        });
       process.exitCode = check && parts.length > 0 ? 1 : 0;
     });
 }
 
-async function migrateOne(url: string, context: Context): Promise<Report['contexts'][number]> {
-  const migrations = await migrateContext(url, context);
+/** Changes that were made are a record of the audit log, which may be there only now. */
+async function record(url: string, values: RuntimeValues, changes: string[]): Promise<void> {
+  if (changes.length === 0) return;
+  const database = openDatabase({ url, schema: auditSchema, poolSize: 1, applicationName: 'caudal-migrate' });
+  const audit = openRecorder({ database });
+  try {
+    await recorded({ audit, values }, { name: 'migrate', resource: changes.join(' ') }, async () => {});
+  } finally {
+    await audit.stop();
+    await database.close();
+  }
+}
+
+/** A role that owns nothing can't migrate: what PostgreSQL says of that names no setting. */
+function asOwnersError(error: unknown): unknown {
+  if (sqlState(error) !== '42501') return error;
+  const message = `The user of DATABASE_URL does not own the tables (${(error as Error).message}): set CAUDAL_OWNER_DATABASE_URL to the one that does.`;
+  return new Error(message, { cause: error });
+}
+
+async function migrateAuditLog(url: string, values: RuntimeValues, application?: string): Promise<ReportedContext> {
+  return { context: auditSchema, migrations: await migrateAudit(url, values, application), partitions: [] };
+}
+
+async function pendingAuditIn(url: string): Promise<ReportedContext> {
+  const migrations = (await pendingAudit(url)).map((line) => line.slice(auditSchema.length + 1));
+  return { context: auditSchema, migrations, partitions: [] };
+}
+
+async function migrateOne(url: string, context: Context, application?: string): Promise<ReportedContext> {
+  const migrations = await migrateContext(url, context, application).catch((error: unknown) => {
+    throw asOwnersError(error);
+  });
   const database = openDatabase({ url, schema: context.name, poolSize: 1, applicationName: 'caudal-migrate' });
   try {
     const partitions = await missingPartitions(database);
@@ -70,7 +124,7 @@ async function migrateOne(url: string, context: Context): Promise<Report['contex
   }
 }
 
-async function pendingIn(url: string, context: Context): Promise<Report['contexts'][number]> {
+async function pendingIn(url: string, context: Context): Promise<ReportedContext> {
   const migrations = (await pendingOf(url, [context])).map((line) => line.slice(context.name.length + 1));
   // Pending migrations make partitions too.
   if (migrations.length > 0) return { context: context.name, migrations, partitions: [] };

@@ -40,18 +40,21 @@ could not be built, or if some events could not be handled.
 Example: caudal rebuild order-details`,
     )
     .action((view: string, options: Options) =>
-      withApp(async (system) => {
-        const of = findView(system, view);
-        const report = await run(system, of, options);
-        const fed = await isFed(system, of, report.generation);
-        if (options.json) {
-          const failed = report.failed.map(({ error, ...event }) => ({ ...event, error: String(error) }));
-          sayJson({ view, ...report, failed, fed });
-        } else {
-          tell(nameOf(of.definition.projection), report, fed);
-        }
-        process.exitCode = report.failed.length > 0 ? 1 : 0;
-      }),
+      withApp(
+        async (system) => {
+          const of = findView(system, view);
+          const report = await run(system, of, options);
+          const fed = await isFed(system, of, report.generation);
+          if (options.json) {
+            const failed = report.failed.map(({ error, ...event }) => ({ ...event, error: String(error) }));
+            sayJson({ view, ...report, failed, fed });
+          } else {
+            tell(nameOf(of.definition.projection), report, fed);
+          }
+          process.exitCode = report.failed.length > 0 ? 1 : 0;
+        },
+        { name: 'rebuild', resource: view },
+      ),
     );
 }
 

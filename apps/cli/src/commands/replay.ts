@@ -35,11 +35,14 @@ Examples: caudal replay payments.wallet/wallet-17
           caudal replay all --context inventory`,
     )
     .action((stream: string, options: Options) =>
-      withApp(async (system) => {
-        if (stream !== 'all' && options.context) throw new UsageError('--context can only be used with "all".');
-        const right = await (stream === 'all' ? replayAll(system, options) : replayOne(system, stream, options));
-        process.exitCode = right ? 0 : 1;
-      }),
+      withApp(
+        async (system) => {
+          if (stream !== 'all' && options.context) throw new UsageError('--context can only be used with "all".');
+          const right = await (stream === 'all' ? replayAll(system, options) : replayOne(system, stream, options));
+          process.exitCode = right ? 0 : 1;
+        },
+        options.personal ? { name: 'replay --personal', resource: stream } : undefined,
+      ),
     );
 }
 

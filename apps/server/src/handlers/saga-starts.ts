@@ -3,13 +3,23 @@ import type { Context } from '@caudal/context/context.ts';
 import { openEventLog } from '@caudal/eventlog/event-log.ts';
 import { openDatabase } from '@caudal/postgres/database.ts';
 import { type LogEnd, readEnd, recordStarts } from '@caudal/sagas/start-positions.ts';
+import { migrateAudit } from '../audit/migrate-audit.ts';
 import { migrateContext } from '../local-context.ts';
 import type { RuntimeValues } from '../settings/settings.ts';
 import { sagaDefinitions } from './definitions.ts';
 
-/** Brings the schemas of contexts up to date, and records where their sagas begin. */
-export async function migrateContexts(url: string, contexts: Context[], values: RuntimeValues): Promise<void> {
-  for (const context of contexts) await migrateContext(url, context);
+/**
+ * Brings the schemas of contexts and the audit log's up to date, and records where sagas begin. `application`: the role of the
+ * processes, if it is not the one of `url`, which owns the schemas.
+ */
+export async function migrateContexts(
+  url: string,
+  contexts: Context[],
+  values: RuntimeValues,
+  application?: string,
+): Promise<void> {
+  for (const context of contexts) await migrateContext(url, context, application);
+  await migrateAudit(url, values, application);
   await recordSagaStarts(url, contexts, values);
 }
 

@@ -6,6 +6,7 @@ import { oneAtATime } from '@caudal/kernel/concurrency.ts';
 import { within } from '@caudal/kernel/time.ts';
 import type { LocalContext } from '../local-context.ts';
 import type { RuntimeValues } from '../settings/settings.ts';
+import { asOwner } from './as-owner.ts';
 
 /** A month is written and read back: 250 million events at 6,000 a second. */
 const ARCHIVE_MS = 12 * 3_600_000;
@@ -34,20 +35,23 @@ export const scheduleOf = (context: string): string =>
   `${createHash('sha256').update(context).digest().readUInt32BE() % 60} 1 * * *`;
 
 /** The job that moves old months; its lease is also that of putting one back. */
-export function archiving({ context, database: plain, archive }: LocalContext, values: RuntimeValues): ContextJob {
+export function archiving(local: LocalContext, values: RuntimeValues): ContextJob {
+  const { context, archive } = local;
+  const name = 'archive-months';
   return {
-    name: 'archive-months',
+    name,
     description:
       'Moves old months of the log to the archive, if CAUDAL_ARCHIVE names one, after it has read them back from there.',
     schedule: scheduleOf(context.name),
     timeoutMs: ARCHIVE_MS,
-    async run({ database }, { signal }) {
+    async run({ database }, { signal, token }) {
       if (!archive) return;
       const afterMonths = values.CAUDAL_ARCHIVE_AFTER_MONTHS;
-      await inTurn(
-        () => archiveMonths({ database, plain, archive, domain: context.name, afterMonths, signal }),
-        signal,
-      );
+      const move = () =>
+        asOwner(local, { name, token, database }, (databases) =>
+          archiveMonths({ ...databases, archive, domain: context.name, afterMonths, signal }),
+        );
+      await inTurn(move, signal);
     },
   };
 }

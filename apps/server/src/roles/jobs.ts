@@ -1,4 +1,5 @@
 /** The jobs role: runs its contexts' jobs and the maintenance of their logs, and reads their gauges. */
+import { dropExpired } from '@caudal/audit/maintenance.ts';
 import type { Settings } from '@caudal/config/config.ts';
 import type { ContextJob, JobTools } from '@caudal/context/context.ts';
 import { domainsOf } from '@caudal/contract/entity.ts';
@@ -45,7 +46,11 @@ export function jobsOf(app: App, local: LocalContext): ContextJob[] {
     schedule: { everyMs: 3_600_000 },
     // After months without a run, the partitions must be made before the first append.
     atStart: true,
-    run: ({ database }, { signal }) => maintainLog({ database, plain, domain: context.name, signal }),
+    async run({ database }, { signal }) {
+      await maintainLog({ database, plain, domain: context.name, signal });
+      // One audit log for all contexts of the database: any of them will do, and it does no harm twice.
+      if (local === app.locals[0]) await database.transaction(dropExpired);
+    },
   };
   const cursorEnds: ContextJob = {
     name: 'saga-cursors',

@@ -5,6 +5,7 @@ import { hasPassed } from '@caudal/messaging/subscription/log-feed.ts';
 import { followedDomains } from '@caudal/projections/events.ts';
 import type { AnyProjection } from '@caudal/projections/multi-stream/types.ts';
 import type { App } from '../app.ts';
+import { auditQueryService, auditServedWith } from '../audit/audit-query-service.ts';
 import type { LocalContext } from '../local-context.ts';
 import { type ReaderOptions, searchReader, viewReader } from '../queries/view-readers.ts';
 
@@ -17,6 +18,7 @@ export function addQueries(app: App): void {
         search: (projection) => searchReader(readerOptions(app, local, projection)),
       }),
     );
+    if (local.context.name === auditServedWith) app.services.push(auditQueryService({ database: local.database }));
   }
 }
 

@@ -44,6 +44,25 @@ export const runtimeSettings = {
     optional: true,
     protocols: ['postgres', 'postgresql'],
   }),
+  CAUDAL_OWNER_DATABASE_URL: setting.url({
+    description:
+      'The same PostgreSQL as the role that owns the tables, for `caudal migrate`, and for the role jobs if there is an archive. `caudal migrate` then grants what the application needs to the user of DATABASE_URL. Without it that user must own the tables.',
+    optional: true,
+    protocols: ['postgres', 'postgresql'],
+  }),
+  CAUDAL_AUDIT_RETENTION_MONTHS: setting.int({
+    description:
+      'How many whole months the audit log keeps behind the present one. `caudal migrate` writes it into the database.',
+    default: '24',
+    min: 1,
+    max: 1_200,
+  }),
+  CAUDAL_AUDIT_REASON: setting.string({
+    description: 'Why a command of `caudal` is run, for its record in the audit log. Nothing else reads this setting.',
+    optional: true,
+    pattern: /^[^\p{Cc}]{1,200}$/u,
+    expects: 'one line of at most 200 characters',
+  }),
   CAUDAL_DATA_DIR: setting.string({
     description:
       "The folder of the embedded PostgreSQL and of development keys, if DATABASE_URL is not set. `bin/caudal` uses the checkout's `.caudal`, like `npm start`, in whatever folder it is called.",

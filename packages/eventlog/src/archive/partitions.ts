@@ -74,6 +74,7 @@ export async function makeTable(tx: Transaction, month: string): Promise<void> {
       CONSTRAINT ${table}_month CHECK (recorded_at IS NOT NULL AND recorded_at >= ${lower} AND recorded_at < ${upper}))
       WITH (autovacuum_freeze_min_age = 0)`,
   });
+  await tx.query({ text: 'SELECT grant_on($1)', values: [table] });
 }
 
 /** Makes the table a partition again. Nobody waits for it but who makes or detaches partitions. */

@@ -30,8 +30,14 @@ export function quoted(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
 }
 
+/** The column of a key. */
+export function columnName(key: string): string {
+  return `k_${key}`;
+}
+
+/** The same as SQL spells it. */
 export function column(key: string): string {
-  return `"k_${key}"`;
+  return `"${columnName(key)}"`;
 }
 
 const types = { keyword: 'text', text: 'text', long: 'bigint', boolean: 'boolean', timestamp: 'timestamptz' };

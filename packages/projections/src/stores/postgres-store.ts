@@ -14,6 +14,7 @@ import { aggregateStatement } from './postgres-aggregate.ts';
 import { fullText } from './postgres-search.ts';
 import {
   column,
+  columnName,
   conditions,
   documents,
   orderOf,
@@ -37,6 +38,7 @@ import {
 } from './store.ts';
 
 const undefinedTable = '42P01';
+const insufficientPrivilege = '42501';
 const deadlock = '40P01';
 const outOfTime = '57014';
 
@@ -69,6 +71,8 @@ function collection({ database, analysis }: Required<PostgresStoreOptions>, name
       return await call;
     } catch (error) {
       if (error instanceof CaudalError || isDataError(error)) throw error;
+      // A process of the version before has made the table, without grants: the next projector that starts makes them.
+      if (sqlState(error) === insufficientPrivilege) throw unavailable('PostgreSQL', error);
       if (sqlState(error) === undefinedTable) throw new MissingCollection(name, error);
       // A statement that is wrong in itself (class 42) is a bug and must not look like an outage.
       if (sqlState(error)?.startsWith('42')) throw error;
@@ -77,6 +81,12 @@ function collection({ database, analysis }: Required<PostgresStoreOptions>, name
   }
 
   const run = <R>(statement: Statement): Promise<R[]> => guarded(database.query<R>(statement));
+
+  /** Whether the schema is a context's, in which a process need not be allowed to make tables: docs/database-roles.md. */
+  async function makesTables(): Promise<boolean> {
+    const rows = await run<{ there: boolean }>({ text: "SELECT to_regproc('make_view_table') IS NOT NULL AS there" });
+    return rows[0]!.there;
+  }
 
   /** A time-out becomes QUERY_TOO_COSTLY; other errors as in `guarded`. */
   async function costed<T>(call: Promise<T>): Promise<T> {
@@ -98,6 +108,10 @@ function collection({ database, analysis }: Required<PostgresStoreOptions>, name
 
   return {
     async create() {
+      if (await makesTables()) {
+        await run({ text: 'SELECT make_view_table($1, $2, $3)', values: [name, ...madeOf(layout)] });
+        return;
+      }
       for (const text of [...createStatements(name, layout), ...search.createStatements()]) {
         await run({ text }).catch((error: unknown) => {
           // Two processes create at the same time: "IF NOT EXISTS" does not prevent that race.
@@ -106,7 +120,11 @@ function collection({ database, analysis }: Required<PostgresStoreOptions>, name
       }
     },
     async drop() {
-      await run({ text: `DROP TABLE IF EXISTS ${table}` });
+      await run(
+        (await makesTables())
+          ? { text: 'SELECT drop_view_table($1)', values: [name] }
+          : { text: `DROP TABLE IF EXISTS ${table}` },
+      );
     },
     async load(ids) {
       return documents(await run<Row>({ ...load, values: [ids] }));
@@ -177,6 +195,20 @@ function createStatements(name: string, layout: Layout): string[] {
       ...(textKeysOf(layout).length > 0 ? ['words tsvector'] : []),
     ].join(', ')})`,
     ...indexes,
+  ];
+}
+
+/** The same for make_view_table(): the columns beside those of every table, and the indexes. */
+function madeOf(layout: Layout): [keys: string, indexes: string] {
+  const words = textKeysOf(layout).length > 0;
+  const keys = plainKeysOf(layout).map((key) => ({ name: columnName(key), type: typeOf(layout.keys[key]!) }));
+  const indexes = layout.indexes.map((of) => ({
+    kind: layout.keys[of[0]!]!.many ? 'many' : 'ordered',
+    columns: (layout.keys[of[0]!]!.many ? of.slice(0, 1) : of).map(columnName),
+  }));
+  return [
+    JSON.stringify(words ? [...keys, { name: 'words', type: 'tsvector' }] : keys),
+    JSON.stringify(words ? [...indexes, { kind: 'words', columns: ['words'] }] : indexes),
   ];
 }
 

@@ -8,20 +8,22 @@ import type {
 import { type Caller, isService } from '@caudal/kernel/context.ts';
 import { CaudalError, unavailable } from '@caudal/kernel/errors.ts';
 import { Metadata, type ServerDuplexStream } from '@grpc/grpc-js';
-import { detailsKey, toStatus } from '../errors.ts';
+import { detailsKey, toClientError, toStatus } from '../errors.ts';
+import { addressOf } from '../headers.ts';
+import { type AuditTrail, noteRefusal } from '../server/audit.ts';
 import type { Authenticate } from '../server/auth.ts';
 import { callerOf } from '../server/caller.ts';
 import type { Endpoint } from '../server/endpoint.ts';
 import type { Pipeline } from '../server/pipeline.ts';
-import { forwardPermission, gatherer, inFrames, windowCalls } from './frames.ts';
+import { forwardMethod, forwardPermission, gatherer, inFrames, windowCalls } from './frames.ts';
 import { nonceHeader, proofHeader, proofOf } from './proof.ts';
 
 /** Streams of other processes at the same time; each has up to `windowCalls` calls. */
 const maxStreams = 64;
 
 export interface Receiver {
-  /** Throws the error to answer if the caller may not open a stream. */
-  admit(caller: Caller): void;
+  /** Rejects with the error to answer if the caller may not open a stream. `authenticate`: who it is. */
+  admit(authenticate: () => Caller | Promise<Caller>, address: string | undefined): Promise<void>;
   serve(stream: ServerDuplexStream<Forward, Answers>): void;
 }
 
@@ -33,12 +35,14 @@ export interface ReceiverOptions {
   instance: string;
   /** For how long this process owns the stream from now on; 0 if it does not. */
   ownedMs(stream: string): number;
+  /** Where refused streams are recorded; absent: nowhere. */
+  audit?: AuditTrail | undefined;
   /** Fires when the process begins to end: it takes no further calls. */
   ending?: AbortSignal;
 }
 
 export function openReceiver(options: ReceiverOptions): Receiver {
-  const { endpoints, pipeline, authenticate, instance, ownedMs, ending } = options;
+  const { endpoints, pipeline, authenticate, instance, ownedMs, audit, ending } = options;
   const byPath = new Map(endpoints.map((endpoint) => [endpoint.contract.path, endpoint]));
   /** A function for each stream that tells the other process that this one leaves. */
   const streams = new Set<() => void>();
@@ -48,6 +52,7 @@ export function openReceiver(options: ReceiverOptions): Receiver {
 
   async function answerTo(
     { id, method, request, headers, timeoutMillis, stream }: ForwardedCall,
+    address: string | undefined,
     whenGone: (end: () => void) => () => void,
   ): Promise<ForwardedAnswer> {
     const endpoint = byPath.get(method);
@@ -66,6 +71,7 @@ export function openReceiver(options: ReceiverOptions): Receiver {
         }
       },
       header,
+      address,
       whenGone,
       deadline: new Date(Date.now() + timeoutMillis),
       bytes: request.length,
@@ -85,14 +91,26 @@ export function openReceiver(options: ReceiverOptions): Receiver {
     return { ...empty, id, response: answer, consistencyToken: consistency, age, ownedMillis };
   }
 
+  function check(caller: Caller): void {
+    if (ending?.aborted) throw unavailable('server');
+    if (streams.size >= maxStreams)
+      throw new CaudalError('RESOURCE_EXHAUSTED', 'SERVER_BUSY', 'Too many processes forward calls to this one.');
+    if (caller.permissions.has('*')) return;
+    if (!isService(caller) || !caller.permissions.has(forwardPermission))
+      throw new CaudalError('PERMISSION_DENIED', 'INTERNAL_METHOD', "Only Caudal's own services may forward calls.");
+  }
+
   return {
-    admit(caller) {
-      if (ending?.aborted) throw unavailable('server');
-      if (streams.size >= maxStreams)
-        throw new CaudalError('RESOURCE_EXHAUSTED', 'SERVER_BUSY', 'Too many processes forward calls to this one.');
-      if (caller.permissions.has('*')) return;
-      if (!isService(caller) || !caller.permissions.has(forwardPermission))
-        throw new CaudalError('PERMISSION_DENIED', 'INTERNAL_METHOD', "Only Caudal's own services may forward calls.");
+    async admit(authenticated, address) {
+      let caller: Caller | undefined;
+      try {
+        caller = await authenticated();
+        check(caller);
+      } catch (error) {
+        const refused = toClientError(error);
+        if (audit) noteRefusal(audit, { method: forwardMethod.path, caller, address, error: refused });
+        throw refused;
+      }
     },
     serve(stream) {
       /** By the call's id: how it is cancelled. Its bound is the window, which the other process keeps. */
@@ -102,6 +120,7 @@ export function openReceiver(options: ReceiverOptions): Receiver {
       let leaving = false;
       let open = true;
       let serving = 0;
+      const address = addressOf(stream.getPeer());
       const flushSoon = gatherer(() => {
         if (!open) return;
         const frames = inFrames(answers, ({ response, details }) => response.length + details.length + 256);
@@ -118,7 +137,7 @@ export function openReceiver(options: ReceiverOptions): Receiver {
       };
       const serveOne = async (call: ForwardedCall) => {
         serving++;
-        const answer = await answerTo(call, (end) => {
+        const answer = await answerTo(call, address, (end) => {
           if (open) ends.set(call.id, end);
           else end();
           return () => ends.delete(call.id);

@@ -14,7 +14,7 @@ import {
 import { toClientError, toStatus } from '../errors.ts';
 import { forwardMethod } from '../forward/frames.ts';
 import type { Receiver } from '../forward/receiver.ts';
-import { headerNames } from '../headers.ts';
+import { addressOf, headerNames } from '../headers.ts';
 import type { Authenticate } from '../server/auth.ts';
 import { callerOf } from '../server/caller.ts';
 import { checkClientCertificate } from '../server/client-certificate.ts';
@@ -130,7 +130,8 @@ function admission(
 
     /** Refuses through the pipeline, which counts and reports all calls. */
     const refuse = async (metadata: Metadata, error: unknown) => {
-      const refused = { counted: true, header: readerOf(metadata), authenticate: () => Promise.reject(error) };
+      const from = { header: readerOf(metadata), address: addressOf(call.getPeer()) };
+      const refused = { counted: true, ...from, authenticate: () => Promise.reject(error) };
       const outcome = await pipeline.run(endpoint, { ...refused, decode: () => undefined, encode: () => undefined });
       if (!outcome.ok) call.sendStatus(toStatus(outcome.error, replyMetadata(outcome.requestId)));
     };
@@ -171,9 +172,11 @@ function admitStream(
 ): ServerInterceptingCall {
   const look = async (metadata: Metadata, admit: (metadata: Metadata) => void) => {
     try {
-      const caller = await authenticate(readerOf(metadata)(headerNames.authorization));
-      checkClientCertificate(clientName, call, caller, true);
-      receiver.admit(caller);
+      await receiver.admit(async () => {
+        const caller = await authenticate(readerOf(metadata)(headerNames.authorization));
+        checkClientCertificate(clientName, call, caller, true);
+        return caller;
+      }, addressOf(call.getPeer()));
     } catch (error) {
       call.sendStatus(toStatus(toClientError(error), new Metadata()));
       return;
@@ -199,6 +202,7 @@ function handlerOf(endpoint: Endpoint, pipeline: Pipeline): handleUnaryCall<Buff
       counted: true,
       authenticate: () => (call.metadata as Noted)[noted]!,
       header: readerOf(call.metadata),
+      address: addressOf(call.getPeer()),
       whenGone: whenEmitted(call, 'cancelled'),
       deadline: deadline === Number.POSITIVE_INFINITY ? undefined : new Date(deadline),
       bytes: call.request.length,

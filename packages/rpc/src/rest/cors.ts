@@ -25,6 +25,7 @@ export const corsRequestHeaders = [
   'if-none-match',
   'consistency-token',
   'x-request-id',
+  'x-audit-reason',
   'traceparent',
   'tracestate',
 ];

@@ -119,6 +119,7 @@ export async function serveRoute(
     counted: true,
     authenticate,
     header,
+    address: request.socket.remoteAddress,
     whenGone: whenEmitted(reply.raw, 'close'),
     // A body has at most its route's bodyLimit, or was not read to its end.
     bytes: rule.body ? undefined : request.originalUrl.length,

@@ -17,6 +17,7 @@ import { extractTrace, type HeaderReader, headerNames, idHeader, traceparentOf }
 import { applyMask, type Mask } from '../schema/mask.ts';
 import type { Call } from '../types.ts';
 import { checkOwner, checkOwnerField, checkPermission, checkScope } from './access.ts';
+import { type AuditedCall, type AuditTrail, beginAct, endAct, endCall } from './audit.ts';
 import { concealing } from './concealing.ts';
 import { decodeConsistency, encodeConsistency, type StreamVersion, writtenText } from './consistency-token.ts';
 import { startTimer, type When } from './deadline.ts';
@@ -58,6 +59,8 @@ export interface Incoming<Answer> {
   wantsConsistency?: boolean;
   /** The caller's credentials, if they are not in the header `authorization`. */
   authorization?(): Promise<string | undefined>;
+  /** Where the call comes from: an IP address, if it is known. */
+  address?: string | undefined;
   /** Another process has forwarded it: it is decided here, and does not take a place of the callers of this process. */
   forwarded?: boolean;
   /** Counts against `maxConcurrent`. Local calls do not: they are part of a call that does. */
@@ -103,9 +106,14 @@ export interface PipelineOptions {
   forwarder?: Forwarder | undefined;
   /** The present epoch of the log of a stream; 0 for the first one. */
   epochOf?: ((stream: string) => number) | undefined;
+  /** Where the records of calls go; absent: nowhere. */
+  audit?: AuditTrail | undefined;
 }
 
-export function createPipeline(limits: Limits, { forwarder, epochOf = () => 0 }: PipelineOptions = {}): Pipeline {
+export function createPipeline(
+  limits: Limits,
+  { forwarder, epochOf = () => 0, audit }: PipelineOptions = {},
+): Pipeline {
   let active = 0;
   /** Of those: calls that other processes have forwarded, whose windows bound them. */
   let forwarded = 0;
@@ -134,25 +142,29 @@ export function createPipeline(limits: Limits, { forwarder, epochOf = () => 0 }:
   async function run<Answer>(endpoint: Endpoint, incoming: Incoming<Answer>): Promise<Outcome<Answer>> {
     const requestId = idHeader(incoming.header, headerNames.requestId) ?? newId();
     const of = { requestId, parent: extractTrace(incoming.header), forwarded: incoming.forwarded === true };
-    return observe(endpoint.contract, of, async (trace) => {
+    const audited: AuditedCall = { requestId, header: incoming.header, address: incoming.address };
+    const outcome = await observe<Outcome<Answer>>(endpoint.contract, of, async (trace) => {
       try {
         const refusal = incoming.counted && !incoming.forwarded ? full() : undefined;
         if (refusal) throw refusal;
-        const answer = await answerTo(endpoint, incoming, requestId, traceparentOf(trace));
+        const answer = await answerTo(endpoint, incoming, audited, traceparentOf(trace));
         return { ok: true, requestId, ...answer };
       } catch (error) {
         return { ok: false, requestId, error: toClientError(error) };
       }
     });
+    if (audit) endCall(audit, endpoint.contract, audited, outcome);
+    return outcome;
   }
 
   async function answerTo<Answer>(
     endpoint: Endpoint,
     incoming: Incoming<Answer>,
-    requestId: string,
+    audited: AuditedCall,
     traceparent: string,
   ): Promise<Answered<Answer>> {
     const { contract } = endpoint;
+    const { requestId } = audited;
     const timer = startTimer(incoming, limits, whenStopping);
     const isForwarded = incoming.forwarded === true;
     if (incoming.counted) enter(isForwarded);
@@ -164,10 +176,13 @@ export function createPipeline(limits: Limits, { forwarder, epochOf = () => 0 }:
     try {
       const work = async () => {
         const caller = await incoming.authenticate();
+        audited.caller = caller;
         const grant = checkPermission(contract, caller);
+        audited.grant = grant;
         const bound = boundOf(contract, limits.maxMessageBytes);
         if (incoming.bytes !== undefined && incoming.bytes > bound) throw tooLarge(bound);
         const request = incoming.decode();
+        audited.request = request;
         const idempotencyKey = endpoint.takesKey ? incoming.header(headerNames.idempotencyKey) : undefined;
         if (idempotencyKey !== undefined) useIdempotencyKey(request as { requestId: string }, idempotencyKey);
         if (endpoint.ownerProperty !== undefined) {
@@ -177,11 +192,13 @@ export function createPipeline(limits: Limits, { forwarder, epochOf = () => 0 }:
           checkScope(contract, grant, caller, (request as Record<string, unknown>)[endpoint.scopeProperty]);
         }
         endpoint.validate(request);
+        audited.valid = true;
         const mask = endpoint.readMask?.(request);
         let authorized = !contract.access.ownerInResource;
         const balances: (() => Promise<unknown>)[] = [];
         const concealed = concealing(endpoint, grant, { balances, isAuthorized: () => authorized });
         const written = new Map<string, { version: number; epoch: number }>();
+        audited.written = written;
         let oldestMs: number | undefined;
         let mayForward = forwarder !== undefined && !incoming.forwarded && isForwardable(endpoint);
         const commandId = endpoint.commandId?.(request, caller.subject);
@@ -221,6 +238,8 @@ export function createPipeline(limits: Limits, { forwarder, epochOf = () => 0 }:
             authorized = true;
           },
         };
+        const begun = audit && beginAct(audit, contract, audited);
+        if (begun) await begun;
         timer.throwIfEnded();
         const handled =
           mayForward && forwarder
@@ -242,6 +261,7 @@ export function createPipeline(limits: Limits, { forwarder, epochOf = () => 0 }:
       };
       // A handler that runs past the deadline keeps its place until it ends: the bound is on work, not on answers.
       const done = work().finally(release);
+      if (audit) endAct(audit, contract, audited, done);
       const { response, mask, written, oldestMs } = await Promise.race([done, timer.fired]);
       const etag = endpoint.hasEtag ? (response.etag as string) || undefined : undefined;
       const masked = mask ? applyMask(contract.response, response, mask) : response;

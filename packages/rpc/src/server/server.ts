@@ -14,6 +14,7 @@ import { type GrpcLimits, grpcServer } from '../grpc/grpc.ts';
 import { type Address, type Health, openPort, type PortLimits } from '../grpc/port.ts';
 import { type RestOptions, startRest } from '../rest/rest.ts';
 import type { Service } from '../types.ts';
+import type { AuditTrail } from './audit.ts';
 import { type Authenticate, developer } from './auth.ts';
 import { webhookVerifiers } from './caller.ts';
 import { withoutServices } from './client-certificate.ts';
@@ -38,6 +39,8 @@ export interface ServerOptions {
   forwarding?: Forwarding;
   /** The present epoch of the log of a stream, for consistency tokens; 0 for all if absent. */
   epochOf?(stream: string): number;
+  /** Where the records of calls go: docs/audit.md. Absent: nowhere. */
+  audit?: AuditTrail;
   limits?: Partial<ServerLimits>;
   /** Lets all callers list the services; off in production. */
   reflection?: boolean;
@@ -94,7 +97,11 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const served = endpoints(options.services);
   const webhooks = webhookVerifiers(served, options.webhookSecrets ?? {});
   const { forwarding } = options;
-  const pipeline = createPipeline(limits, { forwarder: forwarding?.forwarder, epochOf: options.epochOf });
+  const pipeline = createPipeline(limits, {
+    forwarder: forwarding?.forwarder,
+    epochOf: options.epochOf,
+    audit: options.audit,
+  });
   const receiver =
     forwarding &&
     openReceiver({
@@ -103,6 +110,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       authenticate,
       instance: forwarding.instance,
       ownedMs: forwarding.ownedMs,
+      audit: options.audit,
       ending: options.ending,
     });
   const grpc = grpcServer(served, pipeline, authenticate, limits, receiver, options.tls?.clientName);

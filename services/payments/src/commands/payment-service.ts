@@ -21,9 +21,11 @@ import {
 import { nextStep, settle } from '../domain/payment-steps.ts';
 import { refundAtMost } from '../domain/refunds.ts';
 import { paymentMessage } from '../payment-message.ts';
+import type { FourEyes } from './four-eyes.ts';
 import { atWallet } from './payment-step.ts';
 
-export function paymentService({ aggregates, ids }: { aggregates: Aggregates; ids: IdSource }) {
+/** `eyes`: asks for a second person where one is needed; absent: never. */
+export function paymentService({ aggregates, ids, eyes }: { aggregates: Aggregates; ids: IdSource; eyes?: FourEyes }) {
   return service(PaymentServiceService, {
     async createPayment({ paymentId, orderId, customerId, amount, method }, call) {
       const requested = await change(paymentId, call, (state, context) =>
@@ -45,6 +47,7 @@ export function paymentService({ aggregates, ids }: { aggregates: Aggregates; id
         return undoPayment(state, context, { reason });
       }),
     async refundPayment({ paymentId, amount, reason }, call) {
+      await eyes?.check(call, { act: 'refund', paymentId, amount, note: reason });
       const refundId = call.commandId ? derivedId(call.commandId.key, 'refund') : ids();
       const input = { paymentId, refundId, amount, reason };
       return change(paymentId, call, (state, context) => refundPayment(state, context, input));
@@ -53,8 +56,10 @@ export function paymentService({ aggregates, ids }: { aggregates: Aggregates; id
       change(paymentId, call, (state) => refundAtMost(state, { paymentId, refundId, amount: amount!, reason })),
     retryPayment: ({ paymentId, refundId, note }, call) =>
       change(paymentId, call, (state, context) => retryPayment(state, context, { paymentId, refundId, note })),
-    settlePayment: ({ paymentId, refundId, note }, call) =>
-      change(paymentId, call, (state, context) => settlePayment(state, context, { paymentId, refundId, note })),
+    async settlePayment({ paymentId, refundId, note }, call) {
+      await eyes?.check(call, { act: 'settlement', paymentId, refundId, note });
+      return change(paymentId, call, (state, context) => settlePayment(state, context, { paymentId, refundId, note }));
+    },
   });
 
   /** Undefined if a debit is no longer the payment's next step. Errors: transient ones of the log. */

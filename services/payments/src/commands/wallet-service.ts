@@ -16,22 +16,27 @@ import {
   transferAtOnce,
 } from '../domain/wallet-transfers.ts';
 import { walletMessage } from '../wallet-message.ts';
+import type { FourEyes } from './four-eyes.ts';
 
 export interface WalletServiceDependencies {
   aggregates: Aggregates;
   ids: IdSource;
   /** Whether the streams of these wallets are in one log. Then a transfer between them is one append. */
   shareLog(fromWalletId: string, toWalletId: string): boolean;
+  /** Asks for a second person where one is needed; absent: never. */
+  eyes?: FourEyes;
 }
 
-export function walletService({ aggregates, ids, shareLog }: WalletServiceDependencies) {
+export function walletService({ aggregates, ids, shareLog, eyes }: WalletServiceDependencies) {
   return service(WalletServiceService, {
     createWallet({ walletId: chosen, customerId, currency }, call) {
       const walletId = chosen || newIdFor(call, 'wallet');
       return change(walletId, call, (state) => openWallet(state, { walletId, customerId, currency }));
     },
-    deposit: ({ walletId, amount, reference }, call) =>
-      change(walletId, call, (state) => deposit(state, { walletId, amount: amount!, reference })),
+    async deposit({ walletId, amount, reference }, call) {
+      await eyes?.check(call, { act: 'deposit', walletId, amount, note: reference });
+      return change(walletId, call, (state) => deposit(state, { walletId, amount: amount!, reference }));
+    },
     withdraw: ({ walletId, amount, reference }, call) =>
       changeOwn(walletId, call, (state) => withdraw(state, { walletId, amount: amount!, reference })),
     async transfer(request, call) {

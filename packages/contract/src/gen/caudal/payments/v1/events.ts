@@ -297,6 +297,39 @@ export interface PaymentSettled {
   note: string;
 }
 
+/** The events of an approval. */
+export interface ApprovalEvent {
+  event: { $case: "requested"; value: ApprovalRequested } | { $case: "granted"; value: ApprovalGranted } | {
+    $case: "rejected";
+    value: ApprovalRejected;
+  } | undefined;
+}
+
+/** An act waits for a second person. */
+export interface ApprovalRequested {
+  approvalId: string;
+  /** The number of a caudal.payments.v1.ApprovalAct. */
+  act: number;
+  walletId: string;
+  paymentId: string;
+  refundId: string;
+  amount?: Money | undefined;
+  note: string;
+  requestedBy: string;
+  expireTime: Date | undefined;
+}
+
+/** A second person has granted it. The events of the act were appended with this one. */
+export interface ApprovalGranted {
+  grantedBy: string;
+}
+
+/** It was rejected. */
+export interface ApprovalRejected {
+  rejectedBy: string;
+  reason: string;
+}
+
 function createBaseWalletEvent(): WalletEvent {
   return { event: undefined };
 }
@@ -4443,6 +4476,523 @@ export const PaymentSettled: MessageFns<PaymentSettled> = {
     const message = createBasePaymentSettled();
     message.orderId = object.orderId ?? "";
     message.note = object.note ?? "";
+    return message;
+  },
+};
+
+function createBaseApprovalEvent(): ApprovalEvent {
+  return { event: undefined };
+}
+
+export const ApprovalEvent: MessageFns<ApprovalEvent> = {
+  encode(message: ApprovalEvent, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.event?.$case) {
+      case "requested":
+        ApprovalRequested.encode(message.event.value, writer.uint32(10).fork()).join();
+        break;
+      case "granted":
+        ApprovalGranted.encode(message.event.value, writer.uint32(18).fork()).join();
+        break;
+      case "rejected":
+        ApprovalRejected.encode(message.event.value, writer.uint32(26).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ApprovalEvent {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseApprovalEvent();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.event = { $case: "requested", value: ApprovalRequested.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.event = { $case: "granted", value: ApprovalGranted.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.event = { $case: "rejected", value: ApprovalRejected.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ApprovalEvent {
+    return {
+      event: isSet(object.requested)
+        ? { $case: "requested", value: ApprovalRequested.fromJSON(object.requested) }
+        : isSet(object.granted)
+        ? { $case: "granted", value: ApprovalGranted.fromJSON(object.granted) }
+        : isSet(object.rejected)
+        ? { $case: "rejected", value: ApprovalRejected.fromJSON(object.rejected) }
+        : undefined,
+    };
+  },
+
+  toJSON(message: ApprovalEvent): unknown {
+    const obj: any = {};
+    if (message.event?.$case === "requested") {
+      obj.requested = ApprovalRequested.toJSON(message.event.value);
+    } else if (message.event?.$case === "granted") {
+      obj.granted = ApprovalGranted.toJSON(message.event.value);
+    } else if (message.event?.$case === "rejected") {
+      obj.rejected = ApprovalRejected.toJSON(message.event.value);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ApprovalEvent>, I>>(base?: I): ApprovalEvent {
+    return ApprovalEvent.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ApprovalEvent>, I>>(object: I): ApprovalEvent {
+    const message = createBaseApprovalEvent();
+    switch (object.event?.$case) {
+      case "requested": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "requested", value: ApprovalRequested.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "granted": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "granted", value: ApprovalGranted.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "rejected": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "rejected", value: ApprovalRejected.fromPartial(object.event.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseApprovalRequested(): ApprovalRequested {
+  return {
+    approvalId: "",
+    act: 0,
+    walletId: "",
+    paymentId: "",
+    refundId: "",
+    amount: undefined,
+    note: "",
+    requestedBy: "",
+    expireTime: undefined,
+  };
+}
+
+export const ApprovalRequested: MessageFns<ApprovalRequested> = {
+  encode(message: ApprovalRequested, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.approvalId !== "") {
+      writer.uint32(10).string(message.approvalId);
+    }
+    if (message.act !== 0) {
+      writer.uint32(16).int32(message.act);
+    }
+    if (message.walletId !== "") {
+      writer.uint32(26).string(message.walletId);
+    }
+    if (message.paymentId !== "") {
+      writer.uint32(34).string(message.paymentId);
+    }
+    if (message.refundId !== "") {
+      writer.uint32(42).string(message.refundId);
+    }
+    if (message.amount !== undefined) {
+      Money.encode(message.amount, writer.uint32(50).fork()).join();
+    }
+    if (message.note !== "") {
+      writer.uint32(58).string(message.note);
+    }
+    if (message.requestedBy !== "") {
+      writer.uint32(66).string(message.requestedBy);
+    }
+    if (message.expireTime !== undefined) {
+      Timestamp.encode(toTimestamp(message.expireTime), writer.uint32(74).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ApprovalRequested {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseApprovalRequested();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.approvalId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.act = reader.int32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.walletId = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.paymentId = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.refundId = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.amount = Money.decode(reader, reader.uint32());
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.note = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.requestedBy = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.expireTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ApprovalRequested {
+    return {
+      approvalId: isSet(object.approvalId)
+        ? globalThis.String(object.approvalId)
+        : isSet(object.approval_id)
+        ? globalThis.String(object.approval_id)
+        : "",
+      act: isSet(object.act) ? globalThis.Number(object.act) : 0,
+      walletId: isSet(object.walletId)
+        ? globalThis.String(object.walletId)
+        : isSet(object.wallet_id)
+        ? globalThis.String(object.wallet_id)
+        : "",
+      paymentId: isSet(object.paymentId)
+        ? globalThis.String(object.paymentId)
+        : isSet(object.payment_id)
+        ? globalThis.String(object.payment_id)
+        : "",
+      refundId: isSet(object.refundId)
+        ? globalThis.String(object.refundId)
+        : isSet(object.refund_id)
+        ? globalThis.String(object.refund_id)
+        : "",
+      amount: isSet(object.amount) ? Money.fromJSON(object.amount) : undefined,
+      note: isSet(object.note) ? globalThis.String(object.note) : "",
+      requestedBy: isSet(object.requestedBy)
+        ? globalThis.String(object.requestedBy)
+        : isSet(object.requested_by)
+        ? globalThis.String(object.requested_by)
+        : "",
+      expireTime: isSet(object.expireTime)
+        ? fromJsonTimestamp(object.expireTime)
+        : isSet(object.expire_time)
+        ? fromJsonTimestamp(object.expire_time)
+        : undefined,
+    };
+  },
+
+  toJSON(message: ApprovalRequested): unknown {
+    const obj: any = {};
+    if (message.approvalId !== "") {
+      obj.approvalId = message.approvalId;
+    }
+    if (message.act !== 0) {
+      obj.act = Math.round(message.act);
+    }
+    if (message.walletId !== "") {
+      obj.walletId = message.walletId;
+    }
+    if (message.paymentId !== "") {
+      obj.paymentId = message.paymentId;
+    }
+    if (message.refundId !== "") {
+      obj.refundId = message.refundId;
+    }
+    if (message.amount !== undefined) {
+      obj.amount = Money.toJSON(message.amount);
+    }
+    if (message.note !== "") {
+      obj.note = message.note;
+    }
+    if (message.requestedBy !== "") {
+      obj.requestedBy = message.requestedBy;
+    }
+    if (message.expireTime !== undefined) {
+      obj.expireTime = message.expireTime.toISOString();
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ApprovalRequested>, I>>(base?: I): ApprovalRequested {
+    return ApprovalRequested.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ApprovalRequested>, I>>(object: I): ApprovalRequested {
+    const message = createBaseApprovalRequested();
+    message.approvalId = object.approvalId ?? "";
+    message.act = object.act ?? 0;
+    message.walletId = object.walletId ?? "";
+    message.paymentId = object.paymentId ?? "";
+    message.refundId = object.refundId ?? "";
+    message.amount = (object.amount !== undefined && object.amount !== null)
+      ? Money.fromPartial(object.amount)
+      : undefined;
+    message.note = object.note ?? "";
+    message.requestedBy = object.requestedBy ?? "";
+    message.expireTime = object.expireTime ?? undefined;
+    return message;
+  },
+};
+
+function createBaseApprovalGranted(): ApprovalGranted {
+  return { grantedBy: "" };
+}
+
+export const ApprovalGranted: MessageFns<ApprovalGranted> = {
+  encode(message: ApprovalGranted, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.grantedBy !== "") {
+      writer.uint32(10).string(message.grantedBy);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ApprovalGranted {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseApprovalGranted();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.grantedBy = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ApprovalGranted {
+    return {
+      grantedBy: isSet(object.grantedBy)
+        ? globalThis.String(object.grantedBy)
+        : isSet(object.granted_by)
+        ? globalThis.String(object.granted_by)
+        : "",
+    };
+  },
+
+  toJSON(message: ApprovalGranted): unknown {
+    const obj: any = {};
+    if (message.grantedBy !== "") {
+      obj.grantedBy = message.grantedBy;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ApprovalGranted>, I>>(base?: I): ApprovalGranted {
+    return ApprovalGranted.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ApprovalGranted>, I>>(object: I): ApprovalGranted {
+    const message = createBaseApprovalGranted();
+    message.grantedBy = object.grantedBy ?? "";
+    return message;
+  },
+};
+
+function createBaseApprovalRejected(): ApprovalRejected {
+  return { rejectedBy: "", reason: "" };
+}
+
+export const ApprovalRejected: MessageFns<ApprovalRejected> = {
+  encode(message: ApprovalRejected, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.rejectedBy !== "") {
+      writer.uint32(10).string(message.rejectedBy);
+    }
+    if (message.reason !== "") {
+      writer.uint32(18).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ApprovalRejected {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseApprovalRejected();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.rejectedBy = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ApprovalRejected {
+    return {
+      rejectedBy: isSet(object.rejectedBy)
+        ? globalThis.String(object.rejectedBy)
+        : isSet(object.rejected_by)
+        ? globalThis.String(object.rejected_by)
+        : "",
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+    };
+  },
+
+  toJSON(message: ApprovalRejected): unknown {
+    const obj: any = {};
+    if (message.rejectedBy !== "") {
+      obj.rejectedBy = message.rejectedBy;
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ApprovalRejected>, I>>(base?: I): ApprovalRejected {
+    return ApprovalRejected.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ApprovalRejected>, I>>(object: I): ApprovalRejected {
+    const message = createBaseApprovalRejected();
+    message.rejectedBy = object.rejectedBy ?? "";
+    message.reason = object.reason ?? "";
     return message;
   },
 };

@@ -1,0 +1,65 @@
+/** Reads the audit log: caudal.audit.v1.AuditQueryService. */
+import { findRecords } from '@caudal/audit/read.ts';
+import { type AuditRecord, type Kind, kinds } from '@caudal/audit/types.ts';
+import { pageLimit } from '@caudal/context/page-limit.ts';
+import {
+  AuditQueryServiceService,
+  type AuditRecord as AuditRecordMessage,
+} from '@caudal/contract/gen/caudal/audit/v1/audit.ts';
+import { invalidField } from '@caudal/kernel/errors.ts';
+import type { Transaction } from '@caudal/postgres/database.ts';
+import { service } from '@caudal/rpc/types.ts';
+
+/** The context whose query processes serve it: one of those that record acts. */
+export const auditServedWith = 'payments';
+
+/** By the numbers of caudal.audit.v1.AuditKind. */
+const kindOf = (number: number): Kind | undefined => kinds[number - 1];
+
+export function auditQueryService({ database }: { database: Transaction }) {
+  return service(AuditQueryServiceService, {
+    async listAuditRecords({ subject, method, resource, kind, startTime, endTime, pageSize, pageToken }) {
+      const limit = pageLimit(pageSize);
+      const found = await findRecords(database, {
+        subject: subject || undefined,
+        method: method || undefined,
+        resource: resource || undefined,
+        kind: kindOf(kind),
+        from: startTime,
+        until: endTime,
+        before: pageToken === '' ? undefined : positionOf(pageToken),
+        limit: limit + 1,
+      });
+      const page = found.slice(0, limit);
+      const last = page.at(-1);
+      return {
+        auditRecords: page.map(messageOf),
+        nextPageToken: found.length > limit && last ? tokenOf(last.position) : '',
+      };
+    },
+  });
+}
+
+const tokenOf = (position: number) => position.toString(36);
+
+/** The token of a page says before which record the next one begins: it tells nothing that the caller may not read. */
+function positionOf(token: string): number {
+  const position = Number.parseInt(token, 36);
+  if (!/^[0-9a-z]{1,10}$/.test(token) || tokenOf(position) !== token || !Number.isSafeInteger(position))
+    throw invalidField('page_token', 'was not issued by this method: leave it out to start from the first page');
+  return position;
+}
+
+function messageOf(record: AuditRecord): AuditRecordMessage {
+  const { position, kind, time, recordedAt, requestId: callId, count, hash, ...texts } = record;
+  const { subject, credential, address, method, resource, outcome, reason, wrote, writer } = texts;
+  return {
+    position: BigInt(position),
+    kind: (kinds.indexOf(kind) + 1) as AuditRecordMessage['kind'],
+    time,
+    recordTime: recordedAt,
+    ...{ subject, credential, address, callId, method, resource, outcome, reason, wrote, writer },
+    count: BigInt(count),
+    hash: hash.toString('hex'),
+  };
+}

@@ -1,0 +1,206 @@
+/** Acts that need a second person: asked for, granted once, rejected, expired. docs/approvals.md */
+import { openAggregates } from '@caudal/aggregates/aggregates.ts';
+import {
+  type ApprovalQueryServiceService,
+  type ApprovalServiceService,
+  ApprovalStatus,
+} from '@caudal/contract/gen/caudal/payments/v1/approvals.ts';
+import { type PaymentServiceService, PaymentStatus } from '@caudal/contract/gen/caudal/payments/v1/payments.ts';
+import type { WalletServiceService } from '@caudal/contract/gen/caudal/payments/v1/wallets.ts';
+import type { CaudalError } from '@caudal/kernel/errors.ts';
+import { newId } from '@caudal/kernel/ids.ts';
+import type { Handlers } from '@caudal/rpc/types.ts';
+import { refusalOf, testCall } from '@caudal/testing/call.ts';
+import { memoryLog } from '@caudal/testing/memory-log.ts';
+import { beforeEach, describe, expect, test } from '@jest/globals';
+import { paymentDecider } from '../domain/payment.ts';
+import { walletDecider } from '../domain/wallet.ts';
+import { approvalQueryService } from '../queries/approval-query-service.ts';
+import { approvalService } from './approval-service.ts';
+import { fourEyes } from './four-eyes.ts';
+import { paymentService } from './payment-service.ts';
+import { walletService } from './wallet-service.ts';
+
+const gbp = (minorUnits: bigint) => ({ minorUnits, currency: 'GBP' });
+const hour = 3_600_000;
+let now: Date;
+let aggregates: ReturnType<typeof openAggregates>;
+let wallets: Handlers<WalletServiceService>;
+let payments: Handlers<PaymentServiceService>;
+let approvals: Handlers<ApprovalServiceService>;
+let queries: Handlers<ApprovalQueryServiceService>;
+
+function open(needed: string[]): void {
+  const clock = () => now;
+  const eyes = fourEyes({ aggregates, ids: newId, clock, needed, waitMs: hour });
+  wallets = walletService({ aggregates, ids: newId, shareLog: () => true, eyes }).handlers as never;
+  payments = paymentService({ aggregates, ids: newId, eyes }).handlers as never;
+  approvals = approvalService({ aggregates, clock }).handlers as never;
+  queries = approvalQueryService({ aggregates, clock }).handlers as never;
+}
+
+beforeEach(async () => {
+  now = new Date('2026-01-01T00:00:00Z');
+  const clock = () => now;
+  aggregates = openAggregates({ log: memoryLog({ domain: 'payments', clock }), clock, ids: newId });
+  open([]);
+  await wallets.createWallet({ requestId: '', walletId: 'w1', customerId: 'c1', currency: 'GBP' }, testCall());
+  await wallets.deposit({ requestId: '', walletId: 'w1', amount: gbp(100n), reference: '' }, testCall());
+  open(['deposits', 'refunds', 'settlements']);
+});
+
+const balance = async () => (await aggregates.load(walletDecider, 'w1')).state.balance;
+const deposit = (subject: string, requestId = newId(), amount = 50n) =>
+  wallets.deposit(
+    { requestId, walletId: 'w1', amount: gbp(amount), reference: 'cash' },
+    testCall({ requestId, subject }),
+  );
+/** The approval that a call was told to wait for. */
+async function pendingOf(call: Promise<unknown>): Promise<string> {
+  const error = (await call.then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  )) as CaudalError;
+  expect([error?.code, error?.reason]).toEqual(['FAILED_PRECONDITION', 'APPROVAL_PENDING']);
+  return error.metadata.approval!;
+}
+const grant = (approvalId: string, subject: string, requestId = newId()) =>
+  approvals.grantApproval({ requestId, approvalId }, testCall({ requestId, subject }));
+const get = (approvalId: string) => queries.getApproval({ approvalId, readMask: undefined }, testCall());
+
+describe('a deposit', () => {
+  test('waits, and is done once when another caller grants it', async () => {
+    const id = await pendingOf(deposit('ada'));
+    expect(await balance()).toBe(100n);
+    expect(await get(id)).toMatchObject({
+      ...{ status: ApprovalStatus.APPROVAL_STATUS_PENDING, walletId: 'w1', amount: gbp(50n), note: 'cash' },
+      ...{ requestedBy: 'ada', decidedBy: '', expireTime: new Date(now.getTime() + hour) },
+    });
+    const call = testCall({ subject: 'bob' });
+    const granted = await approvals.grantApproval({ requestId: '', approvalId: id }, call);
+    expect(granted).toMatchObject({ status: ApprovalStatus.APPROVAL_STATUS_GRANTED, decidedBy: 'bob' });
+    expect(call.written.map(({ stream }) => stream)).toEqual([`payments.approval/${id}`, 'payments.wallet/w1']);
+    expect(await balance()).toBe(150n);
+    for (const subject of ['bob', 'eve'])
+      expect(await refusalOf(grant(id, subject))).toEqual({ code: 'FAILED_PRECONDITION', reason: 'APPROVAL_ENDED' });
+    expect(await balance()).toBe(150n);
+  });
+
+  test('is never granted by who has asked for it', async () => {
+    const id = await pendingOf(deposit('ada'));
+    expect(await refusalOf(grant(id, 'ada'))).toEqual({ code: 'PERMISSION_DENIED', reason: 'APPROVER_IS_REQUESTER' });
+    expect(await balance()).toBe(100n);
+  });
+
+  test('asked for twice with one request_id is one approval; with other content it is refused; then it says how it ended', async () => {
+    const requestId = newId();
+    const id = await pendingOf(deposit('ada', requestId));
+    expect(await pendingOf(deposit('ada', requestId))).toBe(id);
+    expect(await refusalOf(deposit('ada', requestId, 60n))).toMatchObject({ reason: 'REQUEST_ID_REUSED' });
+    await grant(id, 'bob');
+    expect(await refusalOf(deposit('ada', requestId))).toMatchObject({ reason: 'APPROVAL_ENDED' });
+    expect(await balance()).toBe(150n);
+  });
+
+  test('granted by many at once is done once', async () => {
+    const id = await pendingOf(deposit('ada'));
+    const outcomes = await Promise.allSettled(Array.from({ length: 20 }, (_, n) => grant(id, `approver-${n}`)));
+    expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    expect(await balance()).toBe(150n);
+  });
+
+  test('a repeat of the grant with one request_id gets the first answer', async () => {
+    const id = await pendingOf(deposit('ada'));
+    const requestId = newId();
+    const first = await grant(id, 'bob', requestId);
+    expect(await grant(id, 'bob', requestId)).toEqual(first);
+    expect(await balance()).toBe(150n);
+  });
+
+  test('granted and rejected at once is one of both', async () => {
+    const id = await pendingOf(deposit('ada'));
+    const reject = approvals.rejectApproval(
+      { requestId: '', approvalId: id, reason: 'no' },
+      testCall({ subject: 'eve' }),
+    );
+    const [granted, rejected] = await Promise.allSettled([grant(id, 'bob'), reject]);
+    expect([granted.status, rejected.status].toSorted()).toEqual(['fulfilled', 'rejected']);
+    expect(await balance()).toBe(granted.status === 'fulfilled' ? 150n : 100n);
+  });
+
+  test('that was rejected, also by its requester, is not done', async () => {
+    const id = await pendingOf(deposit('ada'));
+    const rejected = await approvals.rejectApproval(
+      { requestId: '', approvalId: id, reason: 'a mistake' },
+      testCall({ subject: 'ada' }),
+    );
+    expect(rejected).toMatchObject({ status: ApprovalStatus.APPROVAL_STATUS_REJECTED, reason: 'a mistake' });
+    expect(await refusalOf(grant(id, 'bob'))).toMatchObject({ reason: 'APPROVAL_ENDED' });
+    expect(await balance()).toBe(100n);
+  });
+
+  test('that nobody has granted in time is not done', async () => {
+    const id = await pendingOf(deposit('ada'));
+    now = new Date(now.getTime() + hour);
+    expect(await get(id)).toMatchObject({ status: ApprovalStatus.APPROVAL_STATUS_EXPIRED });
+    expect(await refusalOf(grant(id, 'bob'))).toMatchObject({ reason: 'APPROVAL_ENDED' });
+    expect(await balance()).toBe(100n);
+  });
+
+  test('that is refused when it is granted changes nothing, and goes on waiting', async () => {
+    const requestId = newId();
+    const id = await pendingOf(
+      wallets.deposit(
+        { requestId, walletId: 'nowhere', amount: gbp(50n), reference: '' },
+        testCall({ requestId, subject: 'ada' }),
+      ),
+    );
+    expect(await refusalOf(grant(id, 'bob'))).toMatchObject({ code: 'NOT_FOUND' });
+    expect(await get(id)).toMatchObject({ status: ApprovalStatus.APPROVAL_STATUS_PENDING });
+  });
+
+  test('of an approval that there is not is refused', async () => {
+    expect(await refusalOf(grant('none', 'bob'))).toEqual({ code: 'NOT_FOUND', reason: 'APPROVAL_NOT_FOUND' });
+    expect(await refusalOf(get('none'))).toMatchObject({ code: 'NOT_FOUND' });
+  });
+});
+
+test('without the setting nothing waits', async () => {
+  open(['refunds']);
+  await deposit('ada');
+  expect(await balance()).toBe(150n);
+});
+
+test('a refund by hand waits, and is one when it is granted', async () => {
+  const method = { $case: 'walletId', value: 'w1' } as const;
+  await payments.createPayment(
+    { requestId: '', paymentId: 'p1', orderId: 'o1', customerId: 'c1', amount: gbp(40n), method },
+    testCall(),
+  );
+  const id = await pendingOf(
+    payments.refundPayment(
+      { requestId: '', paymentId: 'p1', amount: gbp(10n), reason: 'gift' },
+      testCall({ subject: 'ada' }),
+    ),
+  );
+  const refunds = async () => (await aggregates.load(paymentDecider, 'p1')).state.refunds;
+  expect(await refunds()).toHaveLength(0);
+  await grant(id, 'bob');
+  expect(await refunds()).toHaveLength(1);
+  // What sagas do for orders needs no second person.
+  const created = await payments.createRefund(
+    { requestId: '', paymentId: 'p1', refundId: 'r2', amount: gbp(5n), reason: 'return' },
+    testCall(),
+  );
+  expect(created.status).toBe(PaymentStatus.PAYMENT_STATUS_SUCCEEDED);
+});
+
+test('a settlement waits; granted for a payment that needs none it is refused', async () => {
+  const id = await pendingOf(
+    payments.settlePayment(
+      { requestId: '', paymentId: 'p1', refundId: '', note: 'by bank' },
+      testCall({ subject: 'ada' }),
+    ),
+  );
+  expect(await refusalOf(grant(id, 'bob'))).toMatchObject({ code: 'NOT_FOUND' });
+});
