@@ -11,6 +11,7 @@ import { type App, openApp } from './app.ts';
 import { contexts } from './contexts.ts';
 import { migrateContexts } from './handlers/saga-starts.ts';
 import { type Identity, openIdentity } from './identity.ts';
+import { openLimits } from './limits.ts';
 import { addCommands } from './roles/command.ts';
 import { startJobs } from './roles/jobs.ts';
 import { startProjectors } from './roles/projector.ts';
@@ -112,7 +113,7 @@ async function openListeners(app: App): Promise<RunningServer> {
     webhookSecrets: webhookSecrets({ services, settings, values, development: !values.DATABASE_URL }),
     grpc: { host, port: values.CAUDAL_GRPC_PORT },
     rest: services.length > 0 ? { host, port: values.CAUDAL_REST_PORT, cors: corsOf(values) } : undefined,
-    limits: { maxConcurrent: values.CAUDAL_MAX_CONCURRENT_CALLS },
+    ...openLimits(values, lifecycle),
     reflection: values.CAUDAL_REFLECTION,
     live: () => lifecycle.isLive(),
     ready: () => lifecycle.isReady(),

@@ -60,7 +60,7 @@ describe('a view reader', () => {
     const definition = { projection: orderDetails, store: 'documents' as const, cacheMs };
     const payments = memoryLog({ domain: 'payments' });
     const logs = new Map([['payments', payments]]);
-    const reader = viewReader<Order>({ definition, store, logs, cache, cacheIsInvalidated: true });
+    const reader = viewReader<Order>({ definition, store, logs, cache, waits: openWaits(1_000), cacheIsInvalidated: true });
     const call = testCall();
     const read = async (id: string) => (await reader.get(id, call))?.view.reference;
     return { reader, read, state, payments, ages: call.ages };
@@ -95,7 +95,7 @@ describe('a view reader', () => {
       ['payments', memoryLog({ domain: 'payments' })],
     ]);
     const definition = { projection: orderDetails, store: 'documents' as const };
-    const reader = viewReader<Order>({ definition, store, logs, cache, cacheIsInvalidated: true });
+    const reader = viewReader<Order>({ definition, store, logs, cache, waits: openWaits(1_000), cacheIsInvalidated: true });
     state.documents.set('o1', document('o1', order('of others'), 2));
     const get = (epoch?: number) => {
       const write = { stream: 'orders.order/o1', version: 2, ...(epoch && { epoch }) };

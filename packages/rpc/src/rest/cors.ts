@@ -36,6 +36,8 @@ export const corsAnswerHeaders = [
   'consistency-token',
   'x-request-id',
   'retry-after',
+  'ratelimit',
+  'ratelimit-policy',
   'location',
   'allow',
 ];

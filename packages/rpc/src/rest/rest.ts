@@ -6,10 +6,10 @@ import compress from '@fastify/compress';
 import fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { answerClientError, answerConnect } from '../client/client-error.ts';
 import { toClientError } from '../errors.ts';
+import type { Doors } from '../grpc/grpc.ts';
 import type { Address, Health } from '../grpc/port.ts';
-import type { Authenticate } from '../server/auth.ts';
+import type { Admission } from '../server/admission.ts';
 import type { Endpoint } from '../server/endpoint.ts';
-import type { Pipeline } from '../server/pipeline.ts';
 import { boundOf, tooLarge } from '../server/request-size.ts';
 import type { WebhookVerifier } from '../server/webhook.ts';
 import { addCors, type CorsOptions } from './cors.ts';
@@ -27,10 +27,8 @@ export interface RestOptions {
   docs?: boolean;
 }
 
-export interface RestServerOptions extends Address, RestOptions {
+export interface RestServerOptions extends Address, RestOptions, Doors {
   endpoints: Endpoint[];
-  pipeline: Pipeline;
-  authenticate: Authenticate;
   /** The verifiers of webhooks' signatures, by the method's path. */
   webhooks: Map<string, WebhookVerifier>;
   health: Health;
@@ -81,8 +79,8 @@ export async function startRest(options: RestServerOptions): Promise<RestServer>
   if (options.compression ?? true) {
     await app.register(compress, { threshold: 1_024, encodings: ['br', 'gzip'], globalDecompression: false });
   }
-  takeJsonOnly(app);
-  app.decorateRequest('caller', undefined);
+  takeJsonOnly(app, options.admission);
+  app.decorateRequest('admitted', undefined);
   app.decorateRequest('signature', undefined);
   for (const route of routes)
     app.route({
@@ -91,7 +89,7 @@ export async function startRest(options: RestServerOptions): Promise<RestServer>
       // Checked by Content-Length before the body is read, and by the bytes received while it is read.
       bodyLimit: boundOf(route.endpoint.contract, options.limits.maxMessageBytes),
       onRequest: (request, reply) => admit(route, options, request, reply),
-      handler: (request, reply) => serveRoute(route, options.pipeline, request, reply),
+      handler: (request, reply) => serveRoute(route, options, request, reply),
     });
   for (const path of ['/livez', '/readyz']) {
     app.get(path, (_, reply) => {
@@ -154,8 +152,8 @@ function refuseUnrouted(routes: Route[], request: FastifyRequest, reply: Fastify
   return sendProblem(request, reply, new CaudalError('UNIMPLEMENTED', 'METHOD_NOT_ALLOWED', message));
 }
 
-function takeJsonOnly(app: FastifyInstance): void {
-  keepBytes(app);
+function takeJsonOnly(app: FastifyInstance, admission: Admission): void {
+  keepBytes(app, admission);
   app.addHook('preParsing', async (request) => {
     const encoding = request.headers['content-encoding'];
     if (encoding && encoding !== 'identity')

@@ -58,6 +58,31 @@ function read(found: FieldRules & Message, where: string): Rules {
   return { required: found.required ?? false, ignore, rules, items };
 }
 
+/** What the contract says about the size of a field. */
+export interface Sizes {
+  /** The most characters of a text, or of each text of a list. */
+  characters?: number | undefined;
+  /** The most items of a list, or entries of a map. */
+  items?: number | undefined;
+}
+
+/** The sizes that the rules of a field allow; those without a rule are undefined. */
+export function sizesOf(field: DescField): Sizes {
+  const found = contract().fieldRules(field);
+  return found ? sizes(found as unknown as FieldRules) : {};
+}
+
+function sizes({ type: { value } }: FieldRules): Sizes {
+  if (!value) return {};
+  const set = new Map(setValues(value));
+  const number = (name: string) => (set.has(name) ? Number(set.get(name)) : undefined);
+  const items = set.get('items') as FieldRules | undefined;
+  return {
+    characters: number('maxLen') ?? (set.get('uuid') === true ? 36 : undefined) ?? (items && sizes(items).characters),
+    items: number('maxItems') ?? number('maxPairs'),
+  };
+}
+
 const unknownRule = (where: string, rule: string) =>
   new Error(`${where} has the rule "${rule}", which packages/rpc/src/schema/rules.ts does not support.`);
 

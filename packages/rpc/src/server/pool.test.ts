@@ -1,0 +1,50 @@
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { openPool } from './pool.ts';
+
+describe('a pool', () => {
+  test.each([
+    [512, 7, 448],
+    [1_000, 1, 500],
+    [8, 1, 4],
+    [2, 7, 2],
+    [1, 1, 1],
+  ])('of %i with alpha %i gives one caller alone %i', (all, alpha, most) => {
+    const pool = openPool(all, alpha);
+    let taken = 0;
+    while (pool.take('greedy')) taken++;
+    expect(taken).toBe(most);
+  });
+
+  test('leaves something for a further caller, however many greedy ones there are', () => {
+    const wants = fc.array(fc.nat({ max: 9 }), { minLength: 400, maxLength: 2_000 });
+    fc.assert(
+      fc.property(wants, fc.integer({ min: 1, max: 10 }), fc.constantFrom(1, 4, 7), (order, greedy, alpha) => {
+        const pool = openPool(300, alpha);
+        for (const caller of order) pool.take(`greedy-${caller % greedy}`);
+        for (let round = 0; round < 300; round++)
+          for (let caller = 0; caller < greedy; caller++) pool.take(`greedy-${caller}`);
+        const free = 300 - pool.used();
+        expect(free).toBeGreaterThanOrEqual(Math.floor(300 / (alpha * greedy + 1)) - greedy);
+        if (free > 0) expect(pool.take('modest')).toBeDefined();
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  test('takes back each one once', () => {
+    const pool = openPool(4, 7);
+    const give = pool.take('a')!;
+    pool.take('b');
+    give();
+    give();
+    expect(pool.used()).toBe(1);
+  });
+
+  test('gives more to callers of more weight', () => {
+    const pool = openPool(100, 1);
+    let taken = 0;
+    while (pool.take('shop', 4)) taken++;
+    expect(taken).toBe(80);
+  });
+});
