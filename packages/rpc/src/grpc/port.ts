@@ -37,12 +37,16 @@ export interface PortLimits {
   plainConnectionMs: number;
 }
 
-/** Listens. gRPC connections are passed to `grpc`; `health` answers the others. */
+/**
+ * Listens. gRPC connections are passed to `grpc`; `health` answers the others. `mayConnect` closes those that are too many for their
+ * address.
+ */
 export async function openPort(
   grpc: Server,
   health: Health,
   { host, port }: Address,
   { maxConnections, plainConnectionMs }: PortLimits,
+  mayConnect: (socket: Socket) => boolean,
 ): Promise<Port> {
   const injector: ConnectionInjector = grpc.createConnectionInjector(ServerCredentials.createInsecure());
   const http = createHttpServer((request, response) => {
@@ -60,6 +64,7 @@ export async function openPort(
   /** Connections that are not gRPC, or whose first bytes are not read yet. */
   const plain = new Set<Socket>();
   const listener = createServer((socket) => {
+    if (!mayConnect(socket)) return;
     sockets.add(socket);
     plain.add(socket);
     const deadline = setTimeout(() => socket.destroy(), plainConnectionMs);

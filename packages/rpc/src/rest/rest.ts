@@ -1,5 +1,5 @@
 /** Serves endpoints over REST, at the routes of the contract. All answers except the pages and health are JSON. */
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { CaudalError } from '@caudal/kernel/errors.ts';
 import { logger } from '@caudal/telemetry/log.ts';
 import compress from '@fastify/compress';
@@ -29,6 +29,8 @@ export interface RestOptions {
 
 export interface RestServerOptions extends Address, RestOptions, Doors {
   endpoints: Endpoint[];
+  /** Closes a connection that is too many for its address. */
+  mayConnect(socket: Socket): boolean;
   /** The verifiers of webhooks' signatures, by the method's path. */
   webhooks: Map<string, WebhookVerifier>;
   health: Health;
@@ -106,6 +108,7 @@ export async function startRest(options: RestServerOptions): Promise<RestServer>
   );
   app.setNotFoundHandler((request, reply) => refuseUnrouted(routes, request, reply));
   app.server.maxConnections = options.limits.maxConnections;
+  app.server.prependListener('connection', options.mayConnect);
   app.server.on('connect', answerConnect);
   // Node's own answer to an unknown expectation is not problem+json. HTTP allows ignoring it.
   app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response));

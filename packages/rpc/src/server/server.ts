@@ -18,6 +18,7 @@ import { type TrustedProxies, trustedProxies } from './address.ts';
 import { type AdmissionLimits, openAdmission } from './admission.ts';
 import { type Authenticate, developer } from './auth.ts';
 import { webhookVerifiers } from './caller.ts';
+import { connectionGuard } from './connections.ts';
 import { endpoints } from './endpoint.ts';
 import { openPatience } from './patience.ts';
 import { createPipeline, type Limits } from './pipeline.ts';
@@ -104,15 +105,17 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const webhooks = webhookVerifiers(served, options.webhookSecrets ?? {});
   const { forwarding } = options;
   const pipeline = createPipeline(limits, { forwarder: forwarding?.forwarder, epochOf: options.epochOf });
+  const trusted = options.trustedProxies ?? trustedProxies([]);
   const patience = openPatience();
   const rates = openRateLimits(options.quotas ?? {}, options.sharedCounts);
   const admission = openAdmission({
     places: pipeline.places,
     rates,
     patience,
-    trusted: options.trustedProxies ?? trustedProxies([]),
+    trusted,
     limits,
   });
+  const mayConnect = () => connectionGuard(limits.maxConnections, trusted);
   const doors = { pipeline, admission, authenticate };
   const receiver =
     forwarding &&
@@ -150,12 +153,13 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     if (path === '/readyz') return isReady() ? { status: 200, text: 'ok' } : { status: 503, text: 'not ready' };
     return undefined;
   };
-  const port = await openPort(grpc, health, options.grpc, limits);
+  const port = await openPort(grpc, health, options.grpc, limits, mayConnect());
   const rest =
     options.rest &&
     (await startRest({
       endpoints: served,
       ...doors,
+      mayConnect: mayConnect(),
       webhooks,
       health,
       limits,
