@@ -6,7 +6,7 @@
  * The deadline covers all of them. Each call ends with a metric, a span and a log line. Nothing here throws.
  */
 import type { Caller } from '@caudal/kernel/context.ts';
-import { CaudalError } from '@caudal/kernel/errors.ts';
+import type { CaudalError } from '@caudal/kernel/errors.ts';
 import { newId } from '@caudal/kernel/ids.ts';
 import { toClientError } from '../errors.ts';
 import type { Forwarder } from '../forward/forwarder.ts';
