@@ -65,6 +65,7 @@ function admitCall(
 ): ServerInterceptingCall {
   const { patience, limits } = admission;
   let over = false;
+  let address = '';
   let admitted: Admitted | undefined;
   /** The wait for the rest of the request, and then for the answer to be read. */
   let done = () => {};
@@ -72,12 +73,12 @@ function admitCall(
   /** Refuses through the pipeline, which counts and reports all calls. */
   const refuse = async (metadata: Metadata, error: unknown) => {
     done();
-    const refused = { header: readerOf(metadata), authenticate: () => Promise.reject(error) };
+    const refused = { header: readerOf(metadata), address, authenticate: () => Promise.reject(error) };
     const outcome = await pipeline.run(endpoint, { ...refused, decode: () => undefined, encode: () => undefined });
     if (outcome.ok) return;
     refuseStream(call, toStatus(outcome.error, replyMetadata(outcome.requestId, outcome.error)));
   };
-  const take = (metadata: Noted, caller: Caller, address: string, admit: (metadata: Metadata) => void) => {
+  const take = (metadata: Noted, caller: Caller, admit: (metadata: Metadata) => void) => {
     if (over) return;
     try {
       admitted = admission.admit(endpoint, caller, address);
@@ -107,14 +108,14 @@ function admitCall(
   };
   const look = (metadata: Noted, admit: (metadata: Metadata) => void) => {
     try {
+      const header = readerOf(metadata);
+      address = admission.address(call.getConnectionInfo().remoteAddress, header);
       const refusal = admission.full();
       if (refusal) throw refusal;
-      const header = readerOf(metadata);
-      const address = admission.address(call.getConnectionInfo().remoteAddress, header);
       const caller = admission.known(address, callerOf(endpoint, header, authenticate));
-      if (!(caller instanceof Promise)) return take(metadata, caller, address, admit);
+      if (!(caller instanceof Promise)) return take(metadata, caller, admit);
       caller.then(
-        (known) => take(metadata, known, address, admit),
+        (known) => take(metadata, known, admit),
         (error) => refuse(metadata, error),
       );
     } catch (error) {

@@ -128,8 +128,8 @@ function decompressed(
   const stop = (error: unknown) => {
     stream.destroy();
     refuse(error);
-    // Sent after the refusal, so it has no effect.
-    reject({ code: status.RESOURCE_EXHAUSTED, details: 'refused', metadata: null });
+    // Taken for grpc-js' own status, so it is not sent.
+    reject({ code: status.RESOURCE_EXHAUSTED, details: 'larger than allowed', metadata: null });
   };
   const take = (more: number): boolean => {
     try {

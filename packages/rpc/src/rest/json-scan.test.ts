@@ -81,7 +81,7 @@ describe('refused before it is converted', () => {
     ['depth of objects', many('{"a":', 17), 'is nested more than 16 levels deep'],
     ['values', `{"a":[${many(`[${many('0,', 900)}0],`, 12)}0]}`, 'comes after 10000 other values'],
     ['unknown keys', `{${Array.from({ length: 51 }, (_, n) => `"k${n}":0`).join()}}`, 'MALFORMED_REQUEST k0 is not a field of PlaceOrderRequest'],
-    ['unknown keys of items', `{"lines":[${many('{"x":0},', 50)}{"x":0}]}`, 'MALFORMED_REQUEST lines.0.x is not a field of PlaceOrderLine'],
+    ['unknown keys of items', `{"lines":[${many('{"x":0},', 50)}{"x":0}]}`, 'MALFORMED_REQUEST lines[0].x is not a field of PlaceOrderLine'],
     ['keys of an unknown object', `{"x":{${Array.from({ length: 1_002 }, (_, n) => `"k${n}":0`).join()}}}`, 'has more than 1000 keys'],
     ['the same key', '{"lines":[{"quantity":"1","x":{},"quantity":"2"}]}', 'The body has the key "quantity" twice in one object.'],
     ['the same key, spelled otherwise', '{"a":1,"\\u0061":2}', 'The body has the key "a" twice in one object.'],

@@ -16,6 +16,7 @@ import {
   overBound,
   overRule,
   overText,
+  pathOf,
   type Steps,
   type TypeBounds,
 } from '../schema/bounds.ts';
@@ -164,7 +165,7 @@ export function scanJson(type: TypeBounds, bytes: Buffer, maxText: number): void
       const of = within?.byName.get(key);
       steps.push(of?.name ?? key);
       if (within && !of) {
-        unknown.push({ field: steps.map((step) => String(step).slice(0, 100)).join('.'), description: `is not a field of ${within.name}` });
+        unknown.push({ field: pathOf(steps), description: `is not a field of ${within.name}` });
         if (unknown.length > maxViolations) throw invalidRequest(unknown, 'MALFORMED_REQUEST');
       } else if (!within && keys.size > maxItems) throw overBound(steps, `has more than ${maxItems} keys`);
       passValue(of, false);

@@ -126,7 +126,7 @@ export async function serveRoute(
   const isRead = rule.method === 'GET';
   const outcome = await pipeline.run(endpoint, {
     place: admitted?.place,
-    address: admitted?.address,
+    address: admitted?.address ?? admission.address(request.raw.socket.remoteAddress, header),
     authenticate,
     header,
     whenGone: whenEmitted(reply.raw, 'close'),

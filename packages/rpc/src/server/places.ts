@@ -84,6 +84,8 @@ const bytesPart = 4;
 const weights: Record<Party['kind'], number> = { own: 16, any: 4, caller: 1, nobody: 1 };
 /** Of the bytes, what all callers without a token get together. */
 const nobodiesPart = 8;
+/** Bytes that are next to nothing, as most requests have. */
+const little = 64 * 1024;
 /** A buffer grows by doubling, and a message can be there compressed and decompressed. */
 const roomFor = (requestBytes: number) => requestBytes * 3 + 64 * 1024;
 /** The gauge of bytes is set when it has changed by this much: it costs as much as the rest of an admission. */
@@ -123,7 +125,7 @@ export function openPlaces({ maxConcurrent, requestMemoryBytes: memory }: PlaceL
   function assertPlace({ kind }: Party, account: Account | undefined): void {
     if (counted >= maxConcurrent) throw busy();
     if (!account) return;
-    if (isGreedy(account.calls, maxConcurrent - counted, alpha * weights[kind])) throw kind === 'own' ? busy() : greedy();
+    if (isGreedy(account.calls, maxConcurrent - counted, maxConcurrent, alpha * weights[kind], kind === 'own' ? maxConcurrent : 2)) throw kind === 'own' ? busy() : greedy();
     if (kind !== 'own' && account.answers >= memory / bytesPart) throw greedy();
   }
 
@@ -131,8 +133,9 @@ export function openPlaces({ maxConcurrent, requestMemoryBytes: memory }: PlaceL
     const free = memory - requests.used() - more;
     if (free < 0) throw busy();
     if (kind === 'own') return;
-    if (kind === 'nobody' && isGreedy(account.requests, memory / nobodiesPart - nobodies - more, 1)) throw greedy();
-    if (isGreedy(account.requests, free, alpha * weights[kind])) throw greedy();
+    const ofNobodies = memory / nobodiesPart;
+    if (kind === 'nobody' && isGreedy(account.requests, ofNobodies - nobodies - more, ofNobodies, 1, little)) throw greedy();
+    if (isGreedy(account.requests, free, memory, alpha * weights[kind], little)) throw greedy();
     // One call of a caller that has nothing else fits, whatever its method allows.
     const after = account.requests + more;
     if (after > memory / bytesPart && !(account.calls === 1 && after <= room)) throw greedy();

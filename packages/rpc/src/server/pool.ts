@@ -1,11 +1,14 @@
 /**
  * Shares what is limited among callers with dynamic thresholds (Choudhury and Hahne, 1998): a caller may have as long as it has
- * less than `alpha` times what is free. One caller alone gets alpha / (alpha + 1) of all; with n greedy ones, a further one still
- * finds 1 / (alpha * n + 1). No caller has to be counted for that, and nothing is set aside for callers that do not come.
+ * less than `alpha` times what is free. One caller alone gets alpha / (alpha + 1) of all; of what several greedy ones leave when
+ * they come one after the other, each takes the same part. So the last sixteenth is for callers that have next to nothing.
  */
 
-/** Whether a caller that has this much may have no more. */
-export const isGreedy = (has: number, free: number, alpha: number): boolean => has >= alpha * Math.max(0, free);
+const lastPart = 16;
+
+/** Whether a caller that has this much may have no more. `little`: what is next to nothing. */
+export const isGreedy = (has: number, free: number, all: number, alpha: number, little: number): boolean =>
+  has >= alpha * Math.max(0, free) || (free <= all / lastPart && has >= little);
 
 export interface Pool {
   /** Takes one for this caller. The function that gives it back; undefined if there is none for it. */
@@ -22,7 +25,7 @@ export function openPool(all: number, alpha: number): Pool {
     used: () => used,
     take(key, weight = 1) {
       const has = counts.get(key) ?? 0;
-      if (used >= all || isGreedy(has, all - used, alpha * weight)) return undefined;
+      if (used >= all || isGreedy(has, all - used, all, alpha * weight, 2)) return undefined;
       used++;
       counts.set(key, has + 1);
       let given = false;
